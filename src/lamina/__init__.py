@@ -1,0 +1,102 @@
+"""lamina: layered container images from Nix store paths.
+
+Invariant: everything public is a name of this module, and a name costs nothing until it is used.
+
+    import sys, lamina
+    stream = lamina.stream_layered_image(contents=["/nix/store/…-hello-2.12.1"], config={"Cmd": ["/bin/hello"]})
+    image = stream.write_to(sys.stdout.buffer)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lamina.api import (
+        Stream,
+        build_layered_image,
+        inspect,
+        plan_layered_image,
+        stream_layered_image,
+    )
+    from lamina.errors import (
+        AuthError,
+        Error,
+        FormatError,
+        IntegrityError,
+        InvalidName,
+        NotFound,
+        OutputError,
+        PlanError,
+        RegistryError,
+        ScriptError,
+        StoreError,
+        Unavailable,
+    )
+    from lamina.image import Draft, Image, Store
+    from lamina.layer import Layer
+    from lamina.root.entries import Dir, File, Perm, Symlink
+    from lamina.spec import ImageArguments
+
+_HOMES = {
+    "lamina.api": ("Stream", "build_layered_image", "inspect", "plan_layered_image", "stream_layered_image"),
+    "lamina.errors": (
+        "AuthError",
+        "Error",
+        "FormatError",
+        "IntegrityError",
+        "InvalidName",
+        "NotFound",
+        "OutputError",
+        "PlanError",
+        "RegistryError",
+        "ScriptError",
+        "StoreError",
+        "Unavailable",
+    ),
+    "lamina.image": ("Draft", "Image", "Store"),
+    "lamina.layer": ("Layer",),
+    "lamina.root.entries": ("Dir", "File", "Perm", "Symlink"),
+    "lamina.spec": ("ImageArguments",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AuthError",
+    "Dir",
+    "Draft",
+    "Error",
+    "File",
+    "FormatError",
+    "Image",
+    "ImageArguments",
+    "IntegrityError",
+    "InvalidName",
+    "Layer",
+    "NotFound",
+    "OutputError",
+    "Perm",
+    "PlanError",
+    "RegistryError",
+    "ScriptError",
+    "Store",
+    "StoreError",
+    "Stream",
+    "Symlink",
+    "Unavailable",
+    "__version__",
+    "build_layered_image",
+    "inspect",
+    "plan_layered_image",
+    "stream_layered_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'lamina' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOME[name]), name)

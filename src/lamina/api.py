@@ -1,0 +1,121 @@
+"""The public verbs.
+
+Invariant: a verb's arguments are those of one table (`lamina.ImageArguments`), its errors are `lamina.Error`s, and
+it prints nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Unpack
+
+from lamina.image import Draft, Image, Progress, Store
+from lamina.prepare import Planned, folders, plan, prepare
+from lamina.sinks.archive import DockerArchive
+from lamina.sinks.compression import by_ending, by_name
+from lamina.sinks.output import Writable, whole_file, writing_to
+from lamina.sinks.script import write_script
+from lamina.sources.archive import FoundImage, read_archive
+from lamina.spec import ImageArguments, Spec
+from lamina.stores.opening import open_stores
+
+
+class Stream:
+    """An image that is ready to be written, any number of times.
+
+    ``warnings`` is what was odd on the way, ``script_output`` what the extra commands printed.
+    """
+
+    def __init__(self, draft: Draft, warnings: tuple[str, ...], script_output: str, spec: Spec) -> None:
+        self.draft = draft
+        self.warnings = warnings
+        self.script_output = script_output
+        self._spec = spec
+
+    def write_to(self, out: Writable, progress: Progress | None = None) -> Image:
+        """Streams the image to ``out`` as a docker-archive, in one pass.
+
+        Raises `IntegrityError` where a file changes meanwhile, `OutputError` where ``out`` does not take it.
+        """
+        return DockerArchive(writing_to(out, getattr(out, "name", "output")), progress).write(self.draft)
+
+    def build(
+        self,
+        output: str | os.PathLike[str],
+        *,
+        compressor: str | None = None,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Image:
+        """Writes the image to the file ``output``, whole or not at all.
+
+        ``compressor`` is ``none``, ``gz`` or ``zstd``, None what the ending asks for; it works with ``jobs`` threads.
+        Raises as `write_to` does.
+        """
+        path = Path(output)
+        make = by_name(compressor or by_ending(path.name))
+        with whole_file(path) as write:
+            compressed = make(write, jobs or processors())
+            image = DockerArchive(compressed.write, progress).write(self.draft)
+            compressed.close()
+        return image
+
+    def script(self, output: str | os.PathLike[str]) -> None:
+        """Writes an executable file that streams the image, wherever this Python and the store paths are.
+
+        Raises `InvalidName` for a store that is no folder on this machine, `OutputError`.
+        """
+        write_script(self.draft, folders(self._spec), Path(output))
+
+
+def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
+    """The image of store paths and their closure, ready to be streamed (nixpkgs: dockerTools.streamLayeredImage).
+
+    Runs the extra commands; reads no store layer yet. Raises `InvalidName` for arguments, `StoreError` for paths,
+    `PlanError`, `ScriptError`.
+    """
+    spec = Spec.parse(arguments)
+    prepared = prepare(spec, _store(spec), datetime.now(UTC))
+    return Stream(prepared.draft, prepared.warnings, prepared.script_output, spec)
+
+
+def build_layered_image(
+    *,
+    output: str | os.PathLike[str],
+    compressor: str | None = None,
+    jobs: int | None = None,
+    **arguments: Unpack[ImageArguments],
+) -> Image:
+    """Writes the image to the file ``output`` (nixpkgs: dockerTools.buildLayeredImage).
+
+    Raises as the two it is made of, `stream_layered_image` and `Stream.build`.
+    """
+    return stream_layered_image(**arguments).build(output, compressor=compressor, jobs=jobs)
+
+
+def plan_layered_image(**arguments: Unpack[ImageArguments]) -> Planned:
+    """Which store path would go to which layer; opens no store path and runs nothing. Raises as
+    `stream_layered_image` does.
+    """
+    spec = Spec.parse(arguments)
+    return plan(spec, _store(spec))
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _store(spec: Spec) -> Store:
+    return open_stores(spec.store) if isinstance(spec.store, tuple) else spec.store
+
+
+def inspect(path: str | os.PathLike[str]) -> tuple[FoundImage, ...]:
+    """What an image file holds; every digest is computed from its bytes.
+
+    Raises `NotFound`, `FormatError` for what is no docker-archive, `IntegrityError` for one that contradicts itself.
+    """
+    return read_archive(Path(path))

@@ -1,0 +1,67 @@
+"""Progress on a terminal: one live line for the running layer, then a summary.
+
+Invariant: nothing of it outlives the run but the summary.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from lamina.image import Image
+from lamina.layer import LayerSource
+
+_LONGEST_TITLE = 44
+
+
+class Bars:
+    """Draws on ``out``, which is a terminal."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._console = Console(file=out)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._layers = 0
+        self._began = time.monotonic()
+
+    def begin(self, layers: int) -> None:
+        """Starts drawing."""
+        self._layers = layers
+        self._bars.start()
+
+    def layer(self, number: int, source: LayerSource, size: int) -> None:
+        """Puts the next layer in place of the last."""
+        for task in self._bars.task_ids:
+            self._bars.remove_task(task)
+        names = ", ".join(path.name for path in source.paths) or "customisation"
+        title = names if len(names) <= _LONGEST_TITLE else names[: _LONGEST_TITLE - 1] + "…"
+        self._bars.add_task(escape(f"{number}/{self._layers} {title}"), total=size)
+
+    def advance(self, size: int) -> None:
+        """Moves the bar."""
+        self._bars.advance(self._bars.task_ids[-1], size)
+
+    def manifests(self) -> None:
+        """Nothing: it takes no time."""
+
+    def done(self, image: Image) -> None:
+        """Prints the summary."""
+        self._bars.stop()
+        seconds = time.monotonic() - self._began
+        size = sum(layer.size for layer in image.layers)
+        self._console.print(
+            escape(f"{image.repo_tag}: {len(image.layers)} layers, {size / 1e6:.1f} MB in {seconds:.1f} s, {image.id}"),
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,62 @@
+"""``lamina inspect``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from lamina.api import inspect
+from lamina.cli.options import talk_options
+from lamina.cli.talk import print_json, readable_size
+from lamina.errors import InvalidName
+from lamina.sources.archive import FoundImage
+
+
+@click.command(
+    "inspect",
+    short_help="What an image file holds.",
+    epilog="Example: lamina inspect hello.tar.gz --json",
+)
+@click.argument("image")
+@talk_options
+def command(image: str, **flags: Any) -> None:
+    """What the docker-archive IMAGE holds: its ID, names and layers, with the store paths in each.
+
+    Every digest is computed from the bytes; a file that contradicts itself is an error. Takes plain files and those
+    compressed with gzip or zstd.
+    """
+    found = inspect(image)
+    if not found:
+        raise InvalidName(f"{image}: got no image, expected one")
+    if flags["as_json"]:
+        first, *others = map(_document, found)
+        print_json({**first, **({"others": others} if others else {})}, sys.stdout)
+        return
+    for item in found:
+        print(f"{', '.join(item.repo_tags) or 'no name'}")
+        print(f"id {item.digest}, {item.config.get('os')}/{item.config.get('architecture')}, {len(item.layers)} layers")
+        for number, layer in enumerate(item.layers, 1):
+            print(f"layer {number}: {readable_size(layer.size)}, {layer.diff_id}")
+            for path in layer.paths:
+                print(f"  {path}")
+
+
+def _document(image: FoundImage) -> dict[str, Any]:
+    return {
+        "id": str(image.digest),
+        "repo_tags": list(image.repo_tags),
+        "architecture": image.config.get("architecture"),
+        "created": image.config.get("created"),
+        "config": image.config.get("config"),
+        "layers": [
+            {
+                "diff_id": str(layer.diff_id),
+                "digest": str(layer.digest),
+                "size": layer.size,
+                "paths": list(map(str, layer.paths)),
+            }
+            for layer in image.layers
+        ],
+    }

@@ -1,0 +1,40 @@
+"""Progress as the plain lines that nixpkgs' streamer prints.
+
+Invariant: the lines do not depend on how fast anything goes.
+"""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from lamina.image import Image
+from lamina.layer import LayerSource
+
+
+class Lines:
+    """Writes one line per layer to ``out``."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def begin(self, layers: int) -> None:
+        """Says that there is no base image."""
+        self._say("No 'fromImage' provided")
+
+    def layer(self, number: int, source: LayerSource, size: int) -> None:
+        """Names the layer that comes next."""
+        self._say(f"Creating layer {number} {source.title}")
+
+    def advance(self, size: int) -> None:
+        """Nothing: bytes are no line."""
+
+    def manifests(self) -> None:
+        """Says that the documents come."""
+        self._say("Adding manifests...")
+
+    def done(self, image: Image) -> None:
+        """Says that all is written."""
+        self._say("Done.")
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._out, flush=True)

@@ -1,0 +1,199 @@
+"""The options that several verbs share, and the arguments that they make.
+
+Invariant: what a flag says wins over what a spec file says, and both over a default; what is not said is not passed on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lamina import specfile
+from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES
+from lamina.root.entries import Dir, File, Perm, Symlink
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_GRAPH = (
+    click.argument("contents", metavar="[ROOT]...", nargs=-1),
+    click.option("--spec", metavar="FILE[#NAME]", help="Take arguments from a table of a TOML or JSON file."),
+    click.option(
+        "--store",
+        multiple=True,
+        metavar="WHERE",
+        help="A folder that holds nix/store, or a closure graph in "
+        "JSON; repeat it, the first hit wins.  [default: the machine's own]",
+    ),
+    click.option("--closure", multiple=True, metavar="PATH", help="Add a path with its closure, linking nothing."),
+    click.option("--max-layers", type=int, help=f"The most layers, all counted.  [default: {DEFAULT_MAX_LAYERS}]"),
+    click.option("--layering", metavar="NAME", help=f"{' or '.join(STRATEGIES)}.  [default: {DEFAULT_STRATEGY}]"),
+    click.option("--no-store-paths", is_flag=True, help="Leave the store paths out; the links will dangle."),
+)
+_CONFIG = (
+    click.option("--config", metavar="FILE", help="The container config in JSON; the flags below are put over it."),
+    click.option("--cmd", metavar="WORDS", help="Cmd: a JSON list, or words as a shell splits them."),
+    click.option("--entrypoint", metavar="WORDS", help="Entrypoint, likewise."),
+    click.option("--env", multiple=True, metavar="K=V", help="A variable of the environment."),
+    click.option("--user", metavar="USER[:GROUP]", help="Who the program runs as."),
+    click.option("--workdir", metavar="PATH", help="The folder that it starts in."),
+    click.option("--expose", multiple=True, metavar="N[/tcp|udp]", help="A port that it listens on."),
+    click.option("--volume", multiple=True, metavar="PATH", help="A folder to mount something at."),
+    click.option("--label", multiple=True, metavar="K=V", help="A label."),
+    click.option("--stop-signal", metavar="SIGNAL", help="The signal that asks it to stop."),
+)
+_IMAGE = (
+    click.option("--name", help="The image's name.  [default: the first ROOT's package name]"),
+    click.option("--tag", help="The image's tag.  [default: from the image ID]"),
+    click.option("--architecture", metavar="GOARCH", help="amd64, arm64 …  [default: the first program's]"),
+    click.option("--created", metavar="DATE", help="ISO-8601 or now; SOURCE_DATE_EPOCH is the default where set."),
+    click.option("--mtime", metavar="DATE", help="The date of the files in store layers, likewise."),
+    click.option("--uid", type=int, help="The owner of the files in store layers.  [default: 0]"),
+    click.option("--gid", type=int, help="Their group.  [default: 0]"),
+    click.option("--uname", help="The owner's name.  [default: root]"),
+    click.option("--gname", help="The group's name.  [default: root]"),
+    click.option("--extra-commands", metavar="SCRIPT", help="Bash to run in the image's root, by relative paths."),
+    click.option("--dir", "dirs", multiple=True, metavar="PATH[:MODE[:UID:GID]]", help="A folder in the root."),
+    click.option("--file", "files", multiple=True, metavar="PATH=SOURCE[:MODE[:UID:GID]]", help="A file in the root."),
+    click.option("--symlink", "symlinks", multiple=True, metavar="PATH=TARGET", help="A symlink in the root."),
+    click.option("--perm", "perms", multiple=True, metavar="PATH:MODE[:UID:GID]", help="Mode and owner in the root."),
+    click.option("--ledger", metavar="PATH", help="Accepted; this version keeps no ledger."),
+    click.option("--no-ledger", is_flag=True, help="Accepted; this version keeps no ledger."),
+)
+_TALK = (
+    click.option(
+        "--progress", type=click.Choice(["auto", "plain"]), default="auto", help="Bars on a terminal, or lines."
+    ),
+    click.option("--quiet", is_flag=True, help="Say nothing but errors."),
+    click.option("--json", "as_json", is_flag=True, help="A machine-readable result."),
+    click.option("--debug", is_flag=True, help="Show where an error comes from."),
+)
+
+
+def talk_options(command: _Command) -> _Command:
+    """The options that say how to report."""
+    return _with(_TALK, command)
+
+
+def graph_options(command: _Command) -> _Command:
+    """The options that decide which store path goes where."""
+    return _with((*_GRAPH, *_CONFIG, *_IMAGE, *_TALK), command)
+
+
+def _with(options: tuple[Callable[[_Command], _Command], ...], command: _Command) -> _Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_PLAIN = (
+    "name",
+    "tag",
+    "architecture",
+    "created",
+    "mtime",
+    "uid",
+    "gid",
+    "uname",
+    "gname",
+    "max_layers",
+    "layering",
+    "extra_commands",
+)
+_LISTS = ("contents", "closure", "store")
+_ENTRIES: tuple[tuple[str, Callable[[str], Dir | File | Symlink | Perm]], ...] = (
+    ("dirs", Dir.parse),
+    ("files", File.parse),
+    ("symlinks", Symlink.parse),
+    ("perms", Perm.parse),
+)
+
+
+def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `lamina.stream_layered_image`, and those of a build that a spec file holds."""
+    arguments: dict[str, Any] = specfile.load(flags["spec"]) if flags["spec"] else {}
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch and "created" not in arguments:
+        arguments["created"] = _epoch(epoch)
+    arguments |= {name: flags[name] for name in _PLAIN if flags[name] is not None}
+    arguments |= {name: list(flags[name]) for name in _LISTS if flags[name]}
+    if flags["no_store_paths"]:
+        arguments["include_store_paths"] = False
+    config = _config(flags)
+    if config:
+        arguments["config"] = {**arguments.get("config", {}), **config}
+    entries = [parse(text) for name, parse in _ENTRIES for text in flags[name]]
+    if entries:
+        arguments["tree"] = [*arguments.get("tree", ()), *entries]
+    arguments["search_path"] = os.environ.get("PATH", os.defpath)
+    return arguments
+
+
+def _config(flags: Mapping[str, Any]) -> dict[str, Any]:
+    config = _config_file(flags["config"]) if flags["config"] else {}
+    for flag, key in (("cmd", "Cmd"), ("entrypoint", "Entrypoint")):
+        if flags[flag] is not None:
+            config[key] = _words(flag, flags[flag])
+    for flag, key in (("user", "User"), ("workdir", "WorkingDir"), ("stop_signal", "StopSignal")):
+        if flags[flag] is not None:
+            config[key] = flags[flag]
+    if flags["env"]:
+        config["Env"] = [*config.get("Env", ()), *flags["env"]]
+    if flags["label"]:
+        config["Labels"] = {**config.get("Labels", {}), **dict(_pair("label", text) for text in flags["label"])}
+    for flag, key in (("expose", "ExposedPorts"), ("volume", "Volumes")):
+        if flags[flag]:
+            named = [_port(text) if flag == "expose" else text for text in flags[flag]]
+            config[key] = {**config.get(key, {}), **{text: {} for text in named}}
+    return config
+
+
+def _config_file(name: str) -> dict[str, Any]:
+    try:
+        config = json.loads(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NotFound(f"config {name}: got {error.strerror}, expected a file in JSON") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"config {name}: got {error}, expected JSON") from error
+    if not isinstance(config, dict):
+        raise InvalidName(f"config {name}: got {type(config).__name__}, expected an object")
+    return config
+
+
+def _words(flag: str, text: str) -> Any:
+    try:
+        return json.loads(text) if text.startswith("[") else shlex.split(text)
+    except ValueError as error:
+        raise InvalidName(
+            f"{flag}: got {text!r} ({error}), expected a JSON list or words as a shell splits them"
+        ) from error
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InvalidName(f"{flag}: got {text!r}, expected K=V")
+    return key, value
+
+
+def _port(text: str) -> str:
+    number, slash, protocol = text.partition("/")
+    if not (number.isascii() and number.isdigit() and 0 < int(number) < 1 << 16) or (
+        slash and protocol not in ("tcp", "udp")
+    ):
+        raise InvalidName(f"expose: got {text!r}, expected N, N/tcp or N/udp with N from 1 to 65535")
+    return f"{number}/{protocol or 'tcp'}"
+
+
+def _epoch(text: str) -> str:
+    try:
+        return datetime.fromtimestamp(int(text), UTC).isoformat()
+    except (ValueError, OverflowError, OSError) as error:
+        raise InvalidName(f"SOURCE_DATE_EPOCH: got {text!r}, expected seconds since 1970") from error

@@ -1,0 +1,49 @@
+"""``lamina plan``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from lamina.api import plan_layered_image
+from lamina.cli.options import graph_options, image_arguments
+from lamina.cli.talk import print_json, readable_size, warn
+from lamina.layering import LayerPlan
+from lamina.specfile import BUILD_ARGUMENTS
+
+
+@click.command(
+    "plan",
+    short_help="Which store path goes to which layer; builds nothing.",
+    epilog="Example: lamina plan /nix/store/…-hello-2.12.1 --max-layers 20 --layering popularity",
+)
+@graph_options
+def command(**flags: Any) -> None:
+    """Which store path of ROOT... and all they need goes to which layer, how large it is, and why.
+
+    Opens no store path and runs no script: the graph is enough, so that --store graph.json plans paths which are not
+    on this machine. The customisation layer, the last, is not among those listed.
+    """
+    arguments = image_arguments(flags)
+    for name in BUILD_ARGUMENTS:
+        arguments.pop(name, None)
+    planned = plan_layered_image(**arguments)
+    warn(planned.warnings, flags)
+    if flags["as_json"]:
+        print_json(
+            {"layers": [_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)}, sys.stdout
+        )
+        return
+    for number, layer in enumerate(planned.layers, 1):
+        print(f"layer {number}: {readable_size(layer.nar_size)}, {layer.reason}")
+        for path in layer.paths:
+            print(f"  {path}")
+    total = sum(layer.nar_size for layer in planned.layers)
+    paths = sum(len(layer.infos) for layer in planned.layers)
+    print(f"{len(planned.layers)} layers, {paths} store paths, {readable_size(total)}")
+
+
+def _layer(layer: LayerPlan) -> dict[str, Any]:
+    return {"paths": list(map(str, layer.paths)), "nar_size": layer.nar_size, "reason": layer.reason}

@@ -1,0 +1,42 @@
+"""``lamina script``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from lamina.api import stream_layered_image
+from lamina.cli.options import graph_options, image_arguments
+from lamina.cli.talk import print_json, show_output, warn
+from lamina.errors import InvalidName
+from lamina.specfile import BUILD_ARGUMENTS
+
+
+@click.command(
+    "script",
+    short_help="An executable script that streams the image when it is run.",
+    epilog="Example: lamina script /nix/store/…-hello-2.12.1 -o stream-hello && ./stream-hello | docker load",
+)
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where the script goes.")
+@graph_options
+def command(output: str, **flags: Any) -> None:
+    """An executable FILE that streams the image of ROOT... to stdout when it is run.
+
+    It carries the plan, the config and the finished customisation layer, and runs wherever this Python and the store
+    paths are; it takes -t NAME:TAG. Prints FILE.
+    """
+    if output == "-" or output.endswith("/"):
+        raise InvalidName(f"output: got {output}, expected the name of a file")
+    arguments = image_arguments(flags)
+    for name in BUILD_ARGUMENTS:
+        arguments.pop(name, None)
+    stream = stream_layered_image(**arguments)
+    show_output(stream.script_output, flags)
+    warn(stream.warnings, flags)
+    stream.script(output)
+    if flags["as_json"]:
+        print_json({"script": output, "layers": len(stream.draft.layers)}, sys.stdout)
+    else:
+        print(output)

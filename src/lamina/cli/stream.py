@@ -1,0 +1,39 @@
+"""``lamina stream``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from lamina.api import stream_layered_image
+from lamina.cli.options import graph_options, image_arguments
+from lamina.cli.output import stdout
+from lamina.cli.talk import image_document, print_json, progress, show_output, warn
+from lamina.sinks.archive import DockerArchive
+from lamina.specfile import BUILD_ARGUMENTS
+
+
+@click.command(
+    "stream",
+    short_help="The image as a docker-archive on stdout, in one pass.",
+    epilog='Example: lamina stream /nix/store/…-hello-2.12.1 --name hello --tag 1 --cmd "/bin/hello -t" | docker load',
+)
+@graph_options
+def command(**flags: Any) -> None:
+    """The image of ROOT... and all they need, as an uncompressed docker-archive on stdout, in one pass.
+
+    A ROOT is a store path, a folder inside one, a link to one such as ./result, or a package name that fits one path
+    of the store. With --json the result is on stderr.
+    """
+    arguments = image_arguments(flags)
+    for name in BUILD_ARGUMENTS:
+        arguments.pop(name, None)
+    with stdout() as write:
+        stream = stream_layered_image(**arguments)
+        show_output(stream.script_output, flags)
+        warn(stream.warnings, flags)
+        image = DockerArchive(write, progress(flags)).write(stream.draft)
+    if flags["as_json"]:
+        print_json(image_document(image), sys.stderr)

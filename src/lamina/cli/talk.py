@@ -1,0 +1,74 @@
+"""What is said on stderr while a verb works, and how a result is printed.
+
+Invariant: stdout gets the result alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+from lamina.cli.lines import Lines
+from lamina.image import Image, Progress, Silence
+
+JSON_VERSION = 1
+
+
+def progress(flags: Mapping[str, Any]) -> Progress:
+    """Bars on a terminal, lines elsewhere or where asked for, nothing under ``--quiet`` and ``--json``."""
+    if flags["quiet"] or flags["as_json"]:
+        return Silence()
+    if flags["progress"] == "auto" and sys.stderr.isatty():
+        from lamina.cli.bars import Bars
+
+        return Bars(sys.stderr)
+    return Lines(sys.stderr)
+
+
+def warn(warnings: Iterable[str], flags: Mapping[str, Any]) -> None:
+    """Prints warnings, but under ``--quiet``."""
+    if not flags["quiet"]:
+        for warning in warnings:
+            print(f"lamina: warning: {warning}", file=sys.stderr)
+
+
+def show_output(text: str, flags: Mapping[str, Any]) -> None:
+    """Prints what a script printed, but under ``--quiet``."""
+    if text and not flags["quiet"]:
+        print(text.rstrip("\n"), file=sys.stderr)
+
+
+def print_json(document: Mapping[str, Any], out: TextIO) -> None:
+    """Prints a result with its version in front."""
+    print(json.dumps({"version": JSON_VERSION, **document}, indent=2), file=out)
+
+
+def image_document(image: Image) -> dict[str, Any]:
+    """What ``--json`` says of an image that was written."""
+    return {
+        "id": image.id,
+        "repo_tags": [image.repo_tag],
+        "layers": [
+            {
+                "diff_id": str(layer.diff_id),
+                "digest": str(layer.diff_id),
+                "size": layer.size,
+                "paths": list(map(str, layer.paths)),
+            }
+            for layer in image.layers
+        ],
+    }
+
+
+def readable_size(size: int) -> str:
+    """A length in bytes as a person reads it."""
+    if size < 1024:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("KiB", "MiB", "GiB"):
+        value /= 1024
+        if value < 1024 or unit == "GiB":
+            break
+    return f"{value:.1f} {unit}"

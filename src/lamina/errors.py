@@ -1,0 +1,106 @@
+"""Every failure lamina can name, and the exit code of each family.
+
+Invariant: whatever is wrong with the input or the world ends in one of these; anything else is a bug.
+
+Error:
+    ├── InvalidName      2   a name, date, config or argument that cannot be
+    ├── FormatError      3   bytes that do not follow their format; a socket or device in a tree
+    ├── PlanError        4   a plan that cannot be
+    ├── StoreError       5   a store has not what is asked, or could not be asked
+    │   ├── NotFound     5   no such path, or a name that fits none or several
+    │   └── Unavailable  5   the store itself could not be read
+    ├── IntegrityError   6   a hash, size or signature that does not match; a file that changed under us
+    ├── RegistryError    7   a registry failed
+    ├── AuthError        8   a registry refused the credentials
+    ├── ScriptError      9   a customisation script failed
+    └── OutputError     10   the result could not be written
+
+A message reads ``subject: got X, expected Y``. A hint names the flag or command that helps.
+
+"""
+
+from __future__ import annotations
+
+_LONGEST_VALUE = 60
+
+
+def shown(value: object) -> str:
+    """``value`` as a message shows it: its repr, cut where that is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+class Error(Exception):
+    """The root of the tree. ``str(error)`` is one line; ``error.hint`` is another, or empty."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class InvalidName(Error):
+    """A name, date, config or argument that cannot be."""
+
+    exit_code = 2
+
+
+class FormatError(Error):
+    """Bytes that do not follow their format, or a tree that no format can hold."""
+
+    exit_code = 3
+
+
+class PlanError(Error):
+    """A plan that cannot be: a budget too small, a closure with a cycle."""
+
+    exit_code = 4
+
+
+class StoreError(Error):
+    """A store has not what is asked, or could not be asked."""
+
+    exit_code = 5
+
+
+class NotFound(StoreError):
+    """No such path in the store, or a name that fits none or several."""
+
+
+class Unavailable(StoreError):
+    """The store itself could not be read."""
+
+
+class IntegrityError(Error):
+    """A hash, size or signature that does not match, or a file that changed while it was read."""
+
+    exit_code = 6
+
+
+class RegistryError(Error):
+    """A registry failed."""
+
+    exit_code = 7
+
+
+class AuthError(Error):
+    """A registry refused the credentials."""
+
+    exit_code = 8
+
+
+class ScriptError(Error):
+    """A customisation script failed or ran out of time; ``output`` is the end of what it printed."""
+
+    exit_code = 9
+
+    def __init__(self, message: str, *, hint: str = "", output: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.output = output
+
+
+class OutputError(Error):
+    """The result could not be written."""
+
+    exit_code = 10

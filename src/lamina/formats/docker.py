@@ -1,0 +1,58 @@
+"""The documents of a docker-archive: the image's JSON and ``manifest.json``.
+
+Invariant: the same values give the same bytes, those of nixpkgs' streamer; their SHA-256 is the image ID.
+
+Docker image specification v1.2; key order, indent and history comments are those of nixpkgs' dockerTools.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from lamina.names import Digest, Reference
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """What an image says of itself, layers apart; ``container`` is the part that a container runtime reads."""
+
+    architecture: str
+    created: datetime
+    container: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryItem:
+    """A layer's diff ID and the comment that stands beside it in the image's history."""
+
+    diff_id: Digest
+    comment: str
+
+
+def image_json(config: ImageConfig, layers: Sequence[HistoryItem]) -> bytes:
+    """The image's JSON; ``layers`` from the lowest up."""
+    created = config.created.isoformat()
+    document = {
+        "created": created,
+        "architecture": config.architecture,
+        "os": "linux",
+        "config": config.container,
+        "rootfs": {"diff_ids": [str(layer.diff_id) for layer in layers], "type": "layers"},
+        "history": [{"created": created, "comment": layer.comment} for layer in layers],
+    }
+    return json.dumps(document, indent=4).encode()
+
+
+def manifest_json(config_name: str, reference: Reference, layer_names: Sequence[str]) -> bytes:
+    """``manifest.json`` for one image: the names are those of the archive's members."""
+    entry = {"Config": config_name, "RepoTags": [str(reference)], "Layers": list(layer_names)}
+    return json.dumps([entry], indent=4).encode()
+
+
+def store_paths_comment(paths: Sequence[str]) -> str:
+    """The history comment of a layer of store paths: the list as Python writes one."""
+    return f"store paths: {list(paths)!r}"

@@ -1,0 +1,197 @@
+"""The Nix archive: one of the two serialisations of a store path.
+
+Invariant: ``dump(parse(nar)) == nar``; whatever no ``dump`` could have written raises `FormatError`.
+
+The format is in E. Dolstra's thesis (The Purely Functional Software Deployment Model, figure 5.2) and in the
+Nix manual (Nix Archive format). Every string is its length in 8 little-endian bytes, its bytes, and zeros up to
+the next multiple of 8. A file ``x`` holding ``hi`` is::
+
+    "nix-archive-1" "(" "type" "regular" "contents" "hi" ")"
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+from lamina.errors import FormatError
+from lamina.nodes import Content, Directory, Extent, Node, Regular, Symlink
+
+MAGIC = b"nix-archive-1"
+# Nix stops at 64 levels; real trees stay far below either.
+MAX_DEPTH = 1024
+# Longest name or symlink target that is read; no file system takes a longer one.
+MAX_TOKEN = 65536
+_PADDING = (b"", bytes(7), bytes(6), bytes(5), bytes(4), bytes(3), bytes(2), bytes(1))
+
+
+def dump(nodes: Iterable[Node]) -> Iterator[bytes | Extent]:
+    """The archive of ``nodes`` (NAR order) as pieces: text between contents, and the contents themselves."""
+    text = bytearray(_string(MAGIC))
+    folders: list[bytes] = []
+    for node in nodes:
+        while folders and not _inside(node.path, folders[-1]):
+            text += _close(folders)
+        if node.path:
+            text += _tokens(b"entry", b"(", b"name", node.path.rpartition(b"/")[2], b"node")
+        text += _tokens(b"(", b"type")
+        match node:
+            case Directory():
+                text += _string(b"directory")
+                folders.append(node.path)
+                continue
+            case Symlink():
+                text += _tokens(b"symlink", b"target", node.target)
+            case Regular():
+                text += _string(b"regular")
+                if node.executable:
+                    text += _tokens(b"executable", b"")
+                text += _string(b"contents") + node.size.to_bytes(8, "little")
+                yield bytes(text)
+                yield node.content
+                text = bytearray(_PADDING[node.size % 8])
+        text += _string(b")") if not node.path else _tokens(b")", b")")
+    while folders:
+        text += _close(folders)
+    yield bytes(text)
+
+
+def parse(stream: BinaryIO, content: Callable[[int, int], Content]) -> Iterator[Node]:
+    """The nodes of the archive in the seekable ``stream``; ``content(offset, size)`` says where a file's bytes are.
+
+    Raises `FormatError` with the place. Nothing is held but the folders that are open.
+    """
+    return _Parser(stream, content).nodes()
+
+
+def parse_bytes(data: bytes) -> Iterator[Node]:
+    """The nodes of an archive in memory; raises `FormatError`."""
+    return parse(io.BytesIO(data), lambda offset, size: data[offset : offset + size])
+
+
+class _Parser:
+    def __init__(self, stream: BinaryIO, content: Callable[[int, int], Content]) -> None:
+        self._stream = stream
+        self._content = content
+        self._place = 0
+
+    def nodes(self) -> Iterator[Node]:
+        self._expect(MAGIC)
+        node = self._node(b"")
+        yield node
+        if isinstance(node, Directory):
+            yield from self._below(node)
+        if self._stream.read(1):
+            raise self._error("more bytes", "the end")
+
+    def _below(self, root: Directory) -> Iterator[Node]:
+        folders = [(root.path, b"")]
+        while folders:
+            folder, last = folders[-1]
+            if self._token(b"entry", b")") == b")":
+                folders.pop()
+                if folders:
+                    self._expect(b")")
+                continue
+            for token in (b"(", b"name"):
+                self._expect(token)
+            name = self._name(last)
+            folders[-1] = folder, name
+            self._expect(b"node")
+            node = self._node(folder + b"/" + name if folder else name)
+            yield node
+            if isinstance(node, Directory):
+                folders.append((node.path, b""))
+                if len(folders) > MAX_DEPTH:
+                    raise self._error(f"more than {MAX_DEPTH} nested folders", "fewer")
+            else:
+                self._expect(b")")
+
+    def _node(self, path: bytes) -> Node:
+        """A node's head, and for anything but a folder its closing parenthesis."""
+        for token in (b"(", b"type"):
+            self._expect(token)
+        node: Node
+        match self._token(b"directory", b"regular", b"symlink"):
+            case b"directory":
+                return Directory(path)
+            case b"symlink":
+                self._expect(b"target")
+                node = Symlink(path, self._string())
+                if not node.target or b"\0" in node.target:
+                    raise self._error(f"symlink target {node.target!r}", "a text without NUL")
+            case _:
+                executable = self._token(b"executable", b"contents") == b"executable"
+                if executable:
+                    self._expect(b"")
+                    self._expect(b"contents")
+                node = self._regular(path, executable)
+        self._expect(b")")
+        return node
+
+    def _regular(self, path: bytes, executable: bool) -> Regular:
+        size = int.from_bytes(self._read(8), "little")
+        if size >= 1 << 63:
+            raise self._error(f"a file of {size} bytes", "less than 2^63")
+        content = self._content(self._place, size)
+        self._stream.seek(size, io.SEEK_CUR)
+        self._place += size
+        self._padding(size)
+        return Regular(path, executable, size, content)
+
+    def _name(self, last: bytes) -> bytes:
+        name = self._string()
+        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+            raise self._error(f"entry name {name!r}", "one component of a path")
+        if name <= last:
+            raise self._error(f"entry {name!r} after {last!r}", "names in ascending order")
+        return name
+
+    def _expect(self, token: bytes) -> None:
+        self._token(token)
+
+    def _token(self, *expected: bytes) -> bytes:
+        found = self._string()
+        if found not in expected:
+            raise self._error(repr(found[:40]), " or ".join(map(repr, expected)))
+        return found
+
+    def _string(self) -> bytes:
+        size = int.from_bytes(self._read(8), "little")
+        if size > MAX_TOKEN:
+            raise self._error(f"a string of {size} bytes", f"at most {MAX_TOKEN}")
+        text = self._read(size)
+        self._padding(size)
+        return text
+
+    def _padding(self, size: int) -> None:
+        padding = _PADDING[size % 8]
+        if self._read(len(padding)) != padding:
+            raise self._error("padding that is not zero", "zeros")
+
+    def _read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        if len(data) != size:
+            raise self._error("the end", f"{size - len(data)} more bytes")
+        self._place += size
+        return data
+
+    def _error(self, got: str, expected: str) -> FormatError:
+        return FormatError(f"NAR at byte {self._place}: got {got}, expected {expected}")
+
+
+def _inside(path: bytes, folder: bytes) -> bool:
+    return not folder or path.startswith(folder + b"/")
+
+
+def _close(folders: list[bytes]) -> bytes:
+    return _tokens(b")", b")") if folders.pop() else _string(b")")
+
+
+def _tokens(*texts: bytes) -> bytes:
+    return b"".join(map(_string, texts))
+
+
+def _string(text: bytes) -> bytes:
+    return len(text).to_bytes(8, "little") + text + _PADDING[len(text) % 8]

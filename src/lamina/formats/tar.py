@@ -1,0 +1,225 @@
+"""Tar headers as two writers make them: Python's ``tarfile`` in PAX format, and GNU tar.
+
+Invariant: ``header_size(…) == len(header(…))`` with no file read, so an archive's size is known before its first
+byte; and the same member gives the same bytes on every machine.
+
+Store layers and the outer archive are PAX as Python 3.9 and later write it (nixpkgs' streamer), the customisation
+layer is GNU's (``tar --format=gnu``). Both pad files to 512 bytes and the whole to 10240. Fields and offsets:
+POSIX pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+BLOCK = 512
+RECORD = 10240
+_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s183s")
+_CHECKSUM = slice(148, 156)
+_PAX_MAGIC = b"ustar\x0000"
+_GNU_MAGIC = b"ustar  \0"
+_NAME = 100
+_RECORD_ORDER = ("path", "linkpath", "uname", "gname", "uid", "gid", "size", "mtime")
+
+
+class Kind(bytes, Enum):
+    """What a member is: tar's type flag."""
+
+    FILE = b"0"
+    SYMLINK = b"2"
+    DIRECTORY = b"5"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who a member belongs to."""
+
+    uid: int = 0
+    gid: int = 0
+    uname: str = ""
+    gname: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member: a folder's name has its slash at the end, only a file has a size, only a symlink a target."""
+
+    name: bytes
+    kind: Kind
+    mode: int
+    size: int = 0
+    target: bytes = b""
+
+
+def padding(size: int) -> bytes:
+    """The zeros between a file of ``size`` bytes and the next header."""
+    return bytes(-size % BLOCK)
+
+
+def padded(size: int) -> int:
+    """What a file of ``size`` bytes takes in an archive."""
+    return size + -size % BLOCK
+
+
+def trailer_size(size: int) -> int:
+    """The length of the zeros that end an archive whose members take ``size`` bytes: two blocks, then up to 10240."""
+    return 2 * BLOCK + -(size + 2 * BLOCK) % RECORD
+
+
+class PaxHeaders:
+    """Headers of members that share owner and date, as ``tarfile`` writes them in PAX format.
+
+    ``mtime`` is in whole seconds since 1970.
+    """
+
+    def __init__(self, owner: Owner, mtime: int) -> None:
+        numbers = (("uid", owner.uid, 7), ("gid", owner.gid, 7), ("mtime", mtime, 11))
+        names = tuple(text.encode("utf-8", "surrogateescape") for text in (owner.uname, owner.gname))
+        self._numbers = tuple(_octal(value if _fits(value, digits) else 0, digits) for _, value, digits in numbers)
+        self._names = _ascii(names[0]), _ascii(names[1])
+        # What every member of this archive needs a PAX record for.
+        self._shared = {
+            key: text
+            for key, text in zip(("uname", "gname"), names, strict=True)
+            if not text.isascii() or len(text) > 32
+        } | {key: b"%d" % value for key, value, digits in numbers if not _fits(value, digits)}
+
+    def header(self, member: Member) -> bytes:
+        """The member's header, behind a PAX header where ustar's fields cannot hold it."""
+        uid, gid, mtime = self._numbers
+        plain = self._plain(member)
+        size = _octal(member.size if _fits(member.size, 11) else 0, 11)
+        name, target = (member.name, member.target) if plain else (_ascii(member.name), _ascii(member.target))
+        numbers = uid, gid, size, mtime
+        block = _block(name, member.mode, numbers, member.kind, target, _PAX_MAGIC, self._names)
+        return block if plain else _pax_header(self._records(member)) + block
+
+    def header_size(self, member: Member) -> int:
+        """The length of `header`, without making one in the common case."""
+        return BLOCK if self._plain(member) else len(self.header(member))
+
+    def _plain(self, member: Member) -> bool:
+        return (
+            not self._shared
+            and len(member.name) <= _NAME
+            and len(member.target) <= _NAME
+            and _fits(member.size, 11)
+            and member.name.isascii()
+            and member.target.isascii()
+        )
+
+    def _records(self, member: Member) -> dict[str, bytes]:
+        """What ustar's fields cannot hold, in the order in which tarfile looks at its fields."""
+        own = {
+            key: text
+            for key, text in (("path", member.name), ("linkpath", member.target))
+            if not text.isascii() or len(text) > _NAME
+        }
+        if not _fits(member.size, 11):
+            own["size"] = b"%d" % member.size
+        records = own | self._shared
+        return {key: records[key] for key in _RECORD_ORDER if key in records}
+
+
+class GnuHeaders:
+    """Headers as ``tar --format=gnu --numeric-owner`` writes them; ``mtime`` is in whole seconds since 1970."""
+
+    def __init__(self, mtime: int) -> None:
+        self._mtime = mtime
+
+    def header(self, member: Member, owner: Owner) -> bytes:
+        """The member's header, behind ``././@LongLink`` members where name or target is too long."""
+        fields = (
+            _gnu_number(owner.uid, 7),
+            _gnu_number(owner.gid, 7),
+            _gnu_number(member.size, 11),
+            _gnu_number(self._mtime, 11),
+        )
+        block = _block(member.name, member.mode, fields, member.kind, member.target, _GNU_MAGIC, (b"", b""))
+        return _long(b"K", member.target) + _long(b"L", member.name) + block
+
+    def header_size(self, member: Member) -> int:
+        """The length of `header`."""
+        return BLOCK + _long_size(member.target) + _long_size(member.name)
+
+
+def _block(
+    name: bytes,
+    mode: int,
+    numbers: tuple[bytes, bytes, bytes, bytes],
+    kind: bytes,
+    target: bytes,
+    magic: bytes,
+    owner: tuple[bytes, bytes],
+) -> bytes:
+    uid, gid, size, mtime = numbers
+    mode_text = b"%07o\0" % mode
+    block = _HEADER.pack(
+        name, mode_text, uid, gid, size, mtime, b"        ", kind, target, magic, owner[0], owner[1], b""
+    )
+    return block[: _CHECKSUM.start] + b"%06o\0 " % sum(block) + block[_CHECKSUM.stop :]
+
+
+def _fits(number: int, digits: int) -> bool:
+    return 0 <= number < 1 << 3 * digits
+
+
+def _octal(number: int, digits: int) -> bytes:
+    return b"%0*o\0" % (digits, number)
+
+
+def _gnu_number(number: int, digits: int) -> bytes:
+    if _fits(number, digits):
+        return _octal(number, digits)
+    # GNU's base 256: the first bit set, the rest two's complement (GNU tar manual, "Extensions").
+    raw = number.to_bytes(digits + 1, "big", signed=True)
+    return bytes([raw[0] | 0x80]) + raw[1:]
+
+
+def _ascii(text: bytes) -> bytes:
+    if text.isascii():
+        return text
+    return text.decode("utf-8", "surrogateescape").encode("ascii", "replace")
+
+
+def _pax_header(records: Mapping[str, bytes]) -> bytes:
+    body = b"".join(_pax_record(key.encode(), value) for key, value in records.items())
+    if not all(map(_is_utf8, records.values())):
+        body = _pax_record(b"hdrcharset", b"BINARY") + body
+    zero = _octal(0, 7)
+    numbers = (zero, zero, _octal(len(body), 11), _octal(0, 11))
+    block = _block(b"././@PaxHeader", 0, numbers, b"x", b"", _PAX_MAGIC, (b"", b""))
+    return block + body + padding(len(body))
+
+
+def _pax_record(key: bytes, value: bytes) -> bytes:
+    """``LENGTH KEY=VALUE``, where LENGTH counts its own digits too."""
+    rest = len(key) + len(value) + 3
+    length = rest + len(str(rest))
+    length = rest + len(str(length))
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _long(kind: bytes, text: bytes) -> bytes:
+    if len(text) <= _NAME:
+        return b""
+    body = text + b"\0"
+    zero = _octal(0, 7)
+    numbers = (zero, zero, _octal(len(body), 11), _octal(0, 11))
+    block = _block(b"././@LongLink", 0o644, numbers, kind, b"", _GNU_MAGIC, (b"", b""))
+    return block + body + padding(len(body))
+
+
+def _long_size(text: bytes) -> int:
+    return BLOCK + padded(len(text) + 1) if len(text) > _NAME else 0

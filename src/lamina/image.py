@@ -1,0 +1,132 @@
+"""An image: what it is to be (`Draft`), what it became (`Image`), and who takes part.
+
+Invariant: a `Draft` can be written any number of times, each time to the same `Image`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from lamina.formats.docker import ImageConfig
+from lamina.formats.tar import Owner
+from lamina.layer import Layer, LayerSource, StoreLayer
+from lamina.layering.plans import LayerPlan
+from lamina.names import Digest, Reference, StorePath
+from lamina.nodes import Node
+from lamina.pathinfo import PathInfo
+
+
+class Store(Protocol):
+    """Where store paths come from."""
+
+    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
+        """What is known of ``paths``; those that are not valid here are left out. Raises `StoreError`."""
+
+    def nodes(self, path: StorePath) -> Iterable[Node]:
+        """What ``path`` is made of, in NAR order. Raises `NotFound` before it gives a node, and `StoreError`."""
+
+
+@runtime_checkable
+class Catalogue(Protocol):
+    """What a store on this machine can tell beyond what a `Store` must."""
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        """The paths that ``name`` may mean, ascending."""
+
+    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
+        """The paths that begin with one of ``hashes``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of an image that is not in its layers. ``tag`` None is the first 32 hex digits of the image ID."""
+
+    repository: str
+    tag: str | None
+    config: ImageConfig
+    owner: Owner
+    mtime: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An image whose digests nobody needs to know yet."""
+
+    plans: tuple[LayerPlan, ...]
+    store: Store
+    root: LayerSource
+    settings: Settings
+
+    @property
+    def layers(self) -> tuple[LayerSource, ...]:
+        """The layers from the lowest up, the customisation layer last."""
+        mtime = int(self.settings.mtime.timestamp() // 1)
+        owner = self.settings.owner
+        return (*(StoreLayer(plan, self.store.nodes, owner, mtime) for plan in self.plans), self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that was written: the digest of its JSON, its name, its layers from the lowest up."""
+
+    digest: Digest
+    reference: Reference
+    layers: tuple[Layer, ...]
+
+    @property
+    def id(self) -> str:
+        """The image ID as ``docker load`` prints it."""
+        return str(self.digest)
+
+    @property
+    def repo_tag(self) -> str:
+        """NAME:TAG."""
+        return str(self.reference)
+
+
+class Progress(Protocol):
+    """Who is told how the work goes."""
+
+    def begin(self, layers: int) -> None:
+        """An image of so many layers is about to be written."""
+
+    def layer(self, number: int, source: LayerSource, size: int) -> None:
+        """Layer ``number``, counted from 1, of ``size`` bytes comes next."""
+
+    def advance(self, size: int) -> None:
+        """So many more bytes of the layer are done."""
+
+    def manifests(self) -> None:
+        """The layers are done, the documents come."""
+
+    def done(self, image: Image) -> None:
+        """All is written."""
+
+
+class Sink(Protocol):
+    """Where an image goes."""
+
+    def write(self, draft: Draft) -> Image:
+        """Writes the image and says what it became."""
+
+
+class Silence:
+    """The `Progress` that nobody hears."""
+
+    def begin(self, layers: int) -> None:
+        """Nothing."""
+
+    def layer(self, number: int, source: LayerSource, size: int) -> None:
+        """Nothing."""
+
+    def advance(self, size: int) -> None:
+        """Nothing."""
+
+    def manifests(self) -> None:
+        """Nothing."""
+
+    def done(self, image: Image) -> None:
+        """Nothing."""

@@ -1,0 +1,52 @@
+"""Layering: which store path goes to which layer.
+
+Invariant: pure, and a plan is a partition of the closure within its budget that depends on the graph alone, never
+on the order in which it was handed in.
+
+The last layer of an image is the customisation layer; a base image brings its own. What is left of ``max_layers``
+is for store paths (nixpkgs: dockerTools, the arithmetic around ``maxLayers``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from lamina.closure import Closure
+from lamina.errors import InvalidName, PlanError
+from lamina.layering.auto import auto
+from lamina.layering.plans import LayerPlan
+from lamina.layering.popularity import popularity
+from lamina.names import StorePath
+
+Strategy = Callable[[Closure, int, Collection[StorePath]], tuple[LayerPlan, ...]]
+STRATEGIES: Mapping[str, Strategy] = {"auto": auto, "popularity": popularity}
+DEFAULT_STRATEGY = "auto"
+DEFAULT_MAX_LAYERS = 100
+
+
+def plan(
+    closure: Closure,
+    *,
+    max_layers: int = DEFAULT_MAX_LAYERS,
+    strategy: str = DEFAULT_STRATEGY,
+    base_layers: int = 0,
+    ignored: Collection[StorePath] = (),
+) -> tuple[LayerPlan, ...]:
+    """The store layers of an image, first layer first; every path of ``closure`` but the ignored is in one.
+
+    ``ignored`` paths take part in the graph and are left out of the layers. Raises `PlanError` where ``max_layers``
+    leaves no room, `InvalidName` for a strategy that is not known.
+    """
+    if strategy not in STRATEGIES:
+        raise InvalidName(f"layering: got {strategy!r}, expected one of {', '.join(STRATEGIES)}")
+    used = 1 + base_layers
+    if not used < max_layers:
+        raise PlanError(
+            f"max layers: usedLayers {used} layers to store 'fromImage' and 'extraCommands', but only "
+            f"maxLayers={max_layers} were allowed. At least 1 layer is required to store contents.",
+            hint="give more with --max-layers",
+        )
+    return STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored))
+
+
+__all__ = ["DEFAULT_MAX_LAYERS", "DEFAULT_STRATEGY", "STRATEGIES", "LayerPlan", "plan"]

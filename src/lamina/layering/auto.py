@@ -1,0 +1,83 @@
+"""Layering by size and shared need: nixpkgs' default since 2025 (auto-layer.py).
+
+Invariant: the same layers as nixpkgs for every acyclic graph; where nixpkgs' order depends on a hash seed, the sorted
+list of a layer's paths decides.
+
+Definition. Taking paths from the largest down, each becomes a *primary*. A path belongs to the set of primaries that
+reach it not through another primary; paths with equal sets share a layer. The last primary that keeps the number of
+sets within the budget is the last one taken. Layers ascend by closure size, the sum of the NAR sizes of all that the
+layer's paths need.
+
+Worked example: base→{A(100),B(80)}  A→{C(50),D(10)}  B→{C,E(10)}  C→F(5), base ignored, gives for a budget of 4:
+[C F] [B E] [A D].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from lamina.closure import Closure
+from lamina.layering.plans import LayerPlan
+from lamina.layering.reach import Reach, Weights, members, numbers
+from lamina.names import StorePath
+
+Groups = dict[int, int]
+"""Sets of primaries, as masks, to the mask of the paths that have that set."""
+
+
+def auto(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
+    """At most ``budget`` layers; ignored paths count towards it and are taken out at the end, as nixpkgs does."""
+    if not len(closure):
+        return ()
+    reach = Reach.of(closure)
+    groups = _split(closure, budget, reach)
+    left_out = sum(1 << number for path, number in numbers(closure).items() if path in ignored)
+    weights = Weights([info.nar_size for info in closure])
+    layers = []
+    for paths in groups.values():
+        size = weights.sum(_with_dependencies(paths, reach))
+        infos = sorted(
+            (closure.infos[number] for number in members(paths & ~left_out)),
+            key=lambda info: (info.path.name, info.path.hash),
+        )
+        if infos:
+            layers.append((size, sorted(info.path for info in infos), LayerPlan(tuple(infos), f"closure size {size}")))
+    return tuple(layer for _, _, layer in sorted(layers, key=lambda item: item[:2]))
+
+
+def _split(closure: Closure, budget: int, reach: Reach) -> Groups:
+    """The paths by their set of primaries."""
+    if budget >= len(closure):
+        return {1 << number: 1 << number for number in range(len(closure))}
+    order = sorted(range(len(closure)), key=lambda number: (closure.infos[number].nar_size, number))
+    groups: Groups = {0: (1 << len(closure)) - 1}
+    for number in reversed(order):
+        finer = _with_primary(groups, number, reach)
+        if len(finer) > budget:
+            break
+        groups = finer
+    return groups
+
+
+def _with_primary(groups: Groups, number: int, reach: Reach) -> Groups:
+    """The groups once path ``number`` is a primary too. What happens to a path depends on its set alone."""
+    primary, below, above = 1 << number, reach.dependencies[number], reach.users[number]
+    finer: Groups = {}
+    for primaries, paths in groups.items():
+        stay, reached = paths & ~below & ~primary, paths & below
+        if stay:
+            finer[primaries] = finer.get(primaries, 0) | stay
+        if reached:
+            nearer = primaries & ~above
+            if not nearer & below:
+                nearer |= primary
+            finer[nearer] = finer.get(nearer, 0) | reached
+    finer[primary] = finer.get(primary, 0) | primary
+    return finer
+
+
+def _with_dependencies(paths: int, reach: Reach) -> int:
+    everything = paths
+    for number in members(paths):
+        everything |= reach.dependencies[number]
+    return everything

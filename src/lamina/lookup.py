@@ -1,0 +1,56 @@
+"""What a ROOT means: a store path, a folder in one, a link to one, or a name.
+
+Invariant: a ROOT means exactly one thing, or an error says which it might have meant.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lamina.errors import InvalidName, NotFound
+from lamina.image import Catalogue, Store
+from lamina.names import STORE_DIR, StorePath
+from lamina.root.join import Content
+
+_MOST_LINKS = 40
+
+
+def content(store: Store, text: str) -> Content:
+    """The store path or folder inside one that a ROOT names; raises `NotFound` and `InvalidName`."""
+    if text.startswith(STORE_DIR + "/"):
+        return Content.parse(text)
+    if "/" not in text:
+        return Content(_named(store, text), "")
+    return Content.parse(_led_into_store(text))
+
+
+def _named(store: Store, name: str) -> StorePath:
+    found = store.find(name) if isinstance(store, Catalogue) and name else ()
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        hint = f"./{name} is a file here; a path needs a slash" if name and os.path.lexists(name) else ""
+        raise NotFound(f"{name!r}: got no valid path of that name in the store, expected one", hint=hint)
+    raise NotFound(
+        f"{name!r}: got {len(found)} paths of that name, expected one: {', '.join(map(str, found))}",
+        hint="name one of them by its path",
+    )
+
+
+def _led_into_store(text: str) -> str:
+    """Where a path outside the store leads, such as the ``./result`` of a build: one link at a time, so that a store
+    path which is itself a link stays one.
+    """
+    path = os.path.abspath(text)
+    for _ in range(_MOST_LINKS):
+        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        if path.startswith(STORE_DIR + "/"):
+            return path
+        if not os.path.islink(path):
+            break
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+        if path.startswith(STORE_DIR + "/"):
+            return path
+    if not os.path.lexists(path):
+        raise NotFound(f"{text}: got nothing there, expected a store path or a link to one")
+    raise InvalidName(f"{text}: got a path outside {STORE_DIR}, expected one in it")

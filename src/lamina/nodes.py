@@ -1,0 +1,64 @@
+"""The narrow waist: what a store path is made of.
+
+Invariant: a store path is a stream of `Node`s in NAR order (parents first, siblings by the bytes of their
+names), and nothing else about it exists: no owner, no date, no hard link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A range of a file, as it was when somebody looked.
+
+    ``stamp`` is the file's mtime in nanoseconds at that time; a reader that sees another one, or another
+    size of the file, must refuse the bytes.
+    """
+
+    file: bytes
+    offset: int
+    length: int
+    file_size: int
+    stamp: int
+
+
+Content = bytes | Extent
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A folder. ``path`` is relative to the store path and empty for the store path itself."""
+
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Symlink:
+    """A symbolic link and the text it holds."""
+
+    path: bytes
+    target: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Regular:
+    """A file: whether it may be executed, how many bytes it has, and where they are."""
+
+    path: bytes
+    executable: bool
+    size: int
+    content: Content
+
+
+Node = Directory | Symlink | Regular
+
+
+def below(nodes: Iterable[Node], folder: bytes) -> Iterator[Node]:
+    """The nodes of the subtree at ``folder``, paths still relative to the store path, order kept."""
+    inside = folder + b"/"
+    for node in nodes:
+        if not folder or node.path == folder or node.path.startswith(inside):
+            yield node

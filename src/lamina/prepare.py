@@ -1,0 +1,151 @@
+"""From what an image is to be to a draft of it.
+
+Invariant: everything that can be wrong with names, graph, budget, contents and scripts is found here, before a byte
+of the image is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from lamina import layering
+from lamina.closure import Closure
+from lamina.engine import transfer
+from lamina.errors import InvalidName
+from lamina.formats.docker import ImageConfig
+from lamina.image import Catalogue, Draft, Settings, Store
+from lamina.layering import LayerPlan
+from lamina.lookup import content
+from lamina.mentions import Mentions, mentions
+from lamina.names import StorePath
+from lamina.processor import architecture_of
+from lamina.root import commands
+from lamina.root.entries import Perm
+from lamina.root.join import Content, join
+from lamina.root.layer import RootLayer
+from lamina.root.tree import Tree
+from lamina.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A draft, what was odd on the way to it, and what its script printed."""
+
+    draft: Draft
+    warnings: tuple[str, ...]
+    script_output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Which store path goes where, and what was odd on the way to it."""
+
+    layers: tuple[LayerPlan, ...]
+    warnings: tuple[str, ...]
+
+
+def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
+    """The draft of ``spec`` with contents from ``store``; ``now`` is what "now" means.
+
+    Runs the extra commands. Raises what any of its parts raises.
+    """
+    contents = [content(store, text) for text in spec.contents]
+    name = _name(spec, contents)
+    closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
+    tree, clashes = join(contents, store.nodes)
+    output, workspace = "", None
+    if spec.extra_commands:
+        ran = commands.run(tree, spec.extra_commands, spec.search_path)
+        tree, output, workspace = ran.tree, ran.output, ran.workspace
+    root = _with_entries(tree, spec, workspace)
+    closure, unknown = _grown(closure, store, _mentions(root))
+    architecture = spec.architecture or architecture_of(_order(closure, contents), store)
+    settings = Settings(
+        name,
+        spec.tag,
+        ImageConfig(architecture, spec.created or now, spec.config),
+        spec.owner,
+        spec.mtime or now,
+    )
+    warnings = (*spec.warnings, *odd, *clashes, *unknown)
+    return Prepared(Draft(_layers(spec, closure), store, root, settings), warnings, output)
+
+
+def plan(spec: Spec, store: Store) -> Planned:
+    """The layers of ``spec``, from the graph alone: no store path is opened and no script is run."""
+    contents = [content(store, text) for text in spec.contents]
+    closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
+    entries = tuple(entry for entry in spec.tree if not isinstance(entry, Perm))
+    closure, unknown = _grown(closure, store, _mentions(_with_entries(Tree(), replace(spec, tree=entries), None)))
+    return Planned(_layers(spec, closure), (*spec.warnings, *odd, *unknown))
+
+
+def _layers(spec: Spec, closure: Closure) -> tuple[LayerPlan, ...]:
+    packed = closure if spec.include_store_paths else Closure.of(())
+    return layering.plan(packed, max_layers=spec.max_layers, strategy=spec.layering)
+
+
+def _name(spec: Spec, contents: Sequence[Content]) -> str:
+    if spec.name:
+        return spec.name
+    if not contents:
+        raise InvalidName(
+            "name: got none, expected one, for there is no ROOT to take it from", hint="give one with --name"
+        )
+    return Spec.parse({"name": contents[0].path.package}).name or ""
+
+
+def _closure(spec: Spec, contents: Iterable[Content], store: Store, found: Mentions) -> tuple[Closure, tuple[str, ...]]:
+    """The closure of all that is named and of what the config mentions, with warnings."""
+    roots = {content.path for content in contents} | {content(store, text).path for text in spec.closure}
+    return _grown(Closure.resolve(sorted(roots), store.query), store, found)
+
+
+def _grown(closure: Closure, store: Store, found: Mentions) -> tuple[Closure, tuple[str, ...]]:
+    """``closure`` and what ``found`` adds to it, with a warning for each path that no store knows."""
+    known = {info.path.hash for info in closure}
+    asked = [path for path in found.paths if path.hash not in known]
+    valid = store.query(asked)
+    bare = found.hashes - known - {path.hash for path in valid}
+    by_hash = store.with_hashes(bare) if bare and isinstance(store, Catalogue) else ()
+    added = {*valid, *by_hash}
+    explained = {path.hash for path in added}
+    warnings = tuple(
+        f"{path}: mentioned by the config or the root, but not valid in the store; left out"
+        for path in sorted(asked)
+        if path.hash not in explained
+    )
+    if not added:
+        return closure, warnings
+    return Closure.resolve(sorted({*(info.path for info in closure), *added}), store.query), warnings
+
+
+def _order(closure: Closure, contents: Sequence[Content]) -> Iterable[StorePath]:
+    """Every path once, those that were named first."""
+    return dict.fromkeys([*(content.path for content in contents), *(info.path for info in closure)])
+
+
+def _with_entries(tree: Tree, spec: Spec, keep: object) -> RootLayer:
+    for entry in spec.tree:
+        entry.apply(tree)
+    return RootLayer(tree, keep)
+
+
+def _mentions(root: RootLayer) -> Mentions:
+    found = Mentions()
+    transfer(root.pack().pieces, found.feed)
+    found.close()
+    return found
+
+
+def folders(spec: Spec) -> tuple[Path, ...]:
+    """The folders in which the store paths of ``spec`` lie, for a script; raises `InvalidName` for other stores."""
+    if not isinstance(spec.store, tuple):
+        raise InvalidName(f"script: got a store of type {type(spec.store).__name__}, expected folders on this machine")
+    named = tuple(Path(place) for place in spec.store if Path(place).is_dir())
+    machine = Path("/")
+    return named if named and machine not in named and len(named) == len(spec.store) else (*named, machine)

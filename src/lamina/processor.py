@@ -1,0 +1,35 @@
+"""Which processor an image is for.
+
+Invariant: programs decide; the machine is asked only where there is none.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+
+from lamina.engine import head
+from lamina.formats import elf
+from lamina.image import Store
+from lamina.names import StorePath
+from lamina.nodes import Node, Regular
+
+# What the machine calls its processor, to Go's GOARCH.
+_MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
+
+
+def architecture_of(paths: Iterable[StorePath], store: Store) -> str:
+    """The GOARCH of the first program in ``paths``, else this machine's."""
+    for path in paths:
+        for node in store.nodes(path):
+            found = _architecture(node)
+            if found:
+                return found
+    machine = platform.machine()
+    return _MACHINES.get(machine, machine.lower() or "amd64")
+
+
+def _architecture(node: Node) -> str | None:
+    if not isinstance(node, Regular) or not node.executable or node.size < elf.HEADER_SIZE:
+        return None
+    return elf.architecture(head(node.content, elf.HEADER_SIZE))

@@ -1,0 +1,104 @@
+"""Extra commands: a bash script run over the root, in a folder of its own.
+
+Invariant: the script starts from the same tree, environment and umask every time, and all that it leaves is in the
+tree that comes back, owned by root as it is in the image.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from lamina.errors import FormatError, OutputError, ScriptError
+from lamina.nodes import Directory, Regular, Symlink
+from lamina.root.tree import DIRECTORY_MODE, Meta, Tree
+from lamina.walk import scan
+
+SOURCE_DATE_EPOCH = 315532800
+_UMASK = 0o022
+_OUTPUT_LIMIT = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The tree that a script left, what it printed, and the folder that holds the tree's files."""
+
+    tree: Tree
+    output: str
+    workspace: tempfile.TemporaryDirectory[str]
+
+
+def run(tree: Tree, script: str, search_path: str) -> Ran:
+    """Runs ``script`` with bash (errexit, pipefail) in a folder that holds ``tree``.
+
+    The tree that comes back refers to files in the workspace, which is removed when nothing refers to it any more.
+    Raises `ScriptError` where the script fails or there is no bash on ``search_path``, `FormatError` for a socket,
+    device or pipe it left, `OutputError` where the folder cannot be written.
+    """
+    bash = shutil.which("bash", path=search_path)
+    if not bash:
+        raise ScriptError("extra commands: got no bash, expected one on PATH", hint="install bash")
+    workspace = tempfile.TemporaryDirectory(prefix="lamina-")
+    root = Path(workspace.name, "root")
+    try:
+        _write(tree, root)
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or root}: got {error.strerror}, expected to write the root there"
+        ) from error
+    output = _bash(bash, script, root, Path(workspace.name), search_path)
+    return Ran(_read(root), output, workspace)
+
+
+def _bash(bash: str, script: str, root: Path, workspace: Path, search_path: str) -> str:
+    scratch = workspace / "tmp"
+    scratch.mkdir()
+    environment = {
+        "PATH": search_path,
+        "HOME": "/homeless-shelter",
+        "TMPDIR": str(scratch),
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
+    }
+    with (workspace / "output").open("w+b") as output:
+        status = subprocess.run(
+            [bash, "-e", "-o", "pipefail", "-c", script, "extra-commands"],
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            umask=_UMASK,
+            check=False,
+        ).returncode
+        output.seek(max(0, output.tell() - _OUTPUT_LIMIT))
+        text = output.read().decode("utf-8", "replace")
+    if status:
+        how = f"exit status {status}" if status > 0 else f"signal {-status}"
+        raise ScriptError(f"extra commands: got {how}, expected 0", output=text)
+    return text
+
+
+def _write(tree: Tree, root: Path) -> None:
+    for node, _ in tree:
+        target = os.path.join(os.fsencode(root), node.path) if node.path else os.fsencode(root)
+        match node:
+            case Directory():
+                os.mkdir(target)
+                os.chmod(target, DIRECTORY_MODE)
+            case Symlink():
+                os.symlink(node.target, target)
+            case Regular():
+                raise FormatError(f"{os.fsdecode(node.path)}: got a file, expected links and folders alone")
+
+
+def _read(root: Path) -> Tree:
+    tree = Tree()
+    for node, mode in scan(os.fsencode(root)):
+        tree.put(node, Meta(mode))
+    return tree

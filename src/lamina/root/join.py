@@ -1,0 +1,147 @@
+"""The symlink tree: what was named, laid over one another at the image's root.
+
+Invariant: the result is that of nixpkgs' ``symlinkJoin`` (X.Org's ``lndir``): the first input wins, folders merge,
+symlinks are taken verbatim, files become symlinks to where they are. What ``lndir`` passes over in silence is a
+warning here.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lamina.errors import InvalidName, NotFound
+from lamina.names import STORE_DIR, StorePath
+from lamina.nodes import Directory, Node, Regular, Symlink, below
+from lamina.root.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
+
+# Folders of version control systems that lndir leaves out.
+_LEFT_OUT = {b"BitKeeper", b"RCS", b"SCCS", b"CVS", b"CVS.adm", b".svn"}
+_MOST_LINKS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Something named for the root: a store path, or a folder inside one."""
+
+    path: StorePath
+    inside: str
+
+    @classmethod
+    def parse(cls, text: str) -> Content:
+        """``/nix/store/HASH-NAME[/INSIDE]``; raises `InvalidName`."""
+        return cls(*StorePath.split(text))
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.inside}" if self.inside else str(self.path)
+
+
+def join(contents: Sequence[Content], nodes: Callable[[StorePath], Iterable[Node]]) -> tuple[Tree, tuple[str, ...]]:
+    """The tree of ``contents`` and the warnings about what found no place in it.
+
+    Raises `InvalidName` for a content that is no folder, and what ``nodes`` raises.
+    """
+    joiner = _Joiner(nodes)
+    for content in contents:
+        joiner.add(content)
+    return joiner.tree, tuple(joiner.warnings)
+
+
+class _Joiner:
+    def __init__(self, nodes: Callable[[StorePath], Iterable[Node]]) -> None:
+        self.tree = Tree()
+        self.warnings: list[str] = []
+        self._nodes = nodes
+        self._walked: dict[StorePath, dict[bytes, Node]] = {}
+        self._origin: dict[bytes, Content] = {}
+
+    def add(self, content: Content) -> None:
+        passed_over: bytes | None = None
+        for node in self._folder(content):
+            if passed_over is not None and node.path.startswith(passed_over):
+                continue
+            passed_over = None
+            if not self._place(node, content):
+                passed_over = node.path + b"/"
+
+    def _place(self, node: Node, content: Content) -> bool:
+        """Whether what is below ``node`` is to be placed too."""
+        name = node.path.rpartition(b"/")[2]
+        if name.endswith(b"~") or (isinstance(node, Directory) and name in _LEFT_OUT):
+            self.warnings.append(f"/{_text(node.path)} of {content}: left out, as symlinkJoin does with such names")
+            return False
+        if isinstance(node, Regular):
+            node = Symlink(node.path, str(content).encode() + b"/" + node.path)
+        present = self.tree.node(node.path)
+        if present is None:
+            self.tree.put(node, Meta(DIRECTORY_MODE if isinstance(node, Directory) else SYMLINK_MODE))
+            self._origin[node.path] = content
+        elif present != node:
+            self._warn(node, content)
+            return False
+        return True
+
+    def _warn(self, node: Node, content: Content) -> None:
+        first = self._origin[node.path]
+        what = "everything below it" if isinstance(node, Directory) else "it"
+        self.warnings.append(f"/{_text(node.path)}: both {first} and {content} have it, left out {what} of {content}")
+
+    def _folder(self, content: Content) -> Iterator[Node]:
+        """What is below the folder ``content`` is or leads to, by paths relative to it."""
+        path, inside = self._located(content)
+        for node in below(self._index(path).values(), inside):
+            relative = node.path[len(inside) + 1 :] if inside else node.path
+            if node.path == inside:
+                if not isinstance(node, Directory):
+                    raise InvalidName(
+                        f"contents: got {content}, which is a file, expected a folder",
+                        hint="name a folder that holds it, or --closure for the path without a link to it",
+                    )
+                continue
+            yield _renamed(node, relative)
+
+    def _located(self, content: Content) -> tuple[StorePath, bytes]:
+        """The store path and the path inside it, all symlinks on the way followed."""
+        text = str(content)
+        for _ in range(_MOST_LINKS):
+            path, inside = StorePath.split(text)
+            link = self._first_link(path, inside, content)
+            if link is None:
+                return path, inside.encode()
+            at, rest = link
+            text = posixpath.normpath(posixpath.join(f"{path}/{at.path.decode()}", "..", at.target.decode(), rest))
+            if not text.startswith(STORE_DIR + "/"):
+                raise InvalidName(f"contents: got {content}, which leads to {text}, expected it in {STORE_DIR}")
+        raise InvalidName(f"contents: got {content}, which leads through {_MOST_LINKS} symlinks, expected fewer")
+
+    def _first_link(self, path: StorePath, inside: str, content: Content) -> tuple[Symlink, str] | None:
+        index = self._index(path)
+        parts = inside.split("/") if inside else []
+        for count in range(len(parts) + 1):
+            here = "/".join(parts[:count]).encode()
+            if here not in index:
+                raise NotFound(f"contents: got {content}, expected it to exist in the store")
+            node = index[here]
+            if isinstance(node, Symlink):
+                return node, "/".join(parts[count:])
+        return None
+
+    def _index(self, path: StorePath) -> dict[bytes, Node]:
+        if path not in self._walked:
+            self._walked[path] = {node.path: node for node in self._nodes(path)}
+        return self._walked[path]
+
+
+def _renamed(node: Node, path: bytes) -> Node:
+    match node:
+        case Directory():
+            return Directory(path)
+        case Symlink():
+            return Symlink(path, node.target)
+        case Regular():
+            return Regular(path, node.executable, node.size, node.content)
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

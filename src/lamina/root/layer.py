@@ -1,0 +1,71 @@
+"""The customisation layer's tar.
+
+Invariant: its bytes are those of ``tar --format=gnu --sort=name --numeric-owner --mtime=@315532800
+--hard-dereference -c .`` in a folder that holds the same tree (nixpkgs: dockerTools' customisation layer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lamina.engine import Piece
+from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, padded, padding, trailer_size
+from lamina.layer import Packed
+from lamina.names import StorePath
+from lamina.nodes import Directory, Node, Regular, Symlink
+from lamina.root.tree import Meta, Tree
+
+# 1980-01-01, the date that Nix's builders give their files; an image's own dates do not touch this layer.
+MTIME = 315532800
+_HEADERS = GnuHeaders(MTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class RootLayer:
+    """A root as the last layer of an image. ``keep`` is whatever must live as long as the tree's files."""
+
+    tree: Tree
+    keep: object = None
+
+    @property
+    def title(self) -> str:
+        """The end of "Creating layer N …"."""
+        return "with customisation..."
+
+    @property
+    def comment(self) -> str:
+        """What the image's history says of the layer."""
+        return "customisation layer"
+
+    @property
+    def paths(self) -> tuple[StorePath, ...]:
+        """None: store paths have layers of their own."""
+        return ()
+
+    def pack(self) -> Packed:
+        """The layer's tar."""
+        members = [(_member(node, meta), Owner(meta.uid, meta.gid), node) for node, meta in self.tree]
+        size = sum(_HEADERS.header_size(member) + padded(member.size) for member, _, _ in members)
+        end = bytes(trailer_size(size))
+        return Packed(size + len(end), _pieces(members, end))
+
+
+def _member(node: Node, meta: Meta) -> Member:
+    name = b"./" + node.path
+    match node:
+        case Directory():
+            return Member(name + b"/" if node.path else name, Kind.DIRECTORY, meta.mode)
+        case Symlink():
+            return Member(name, Kind.SYMLINK, meta.mode, target=node.target)
+        case Regular():
+            return Member(name, Kind.FILE, meta.mode, node.size)
+
+
+def _pieces(members: list[tuple[Member, Owner, Node]], end: bytes) -> Iterator[Piece]:
+    for member, owner, node in members:
+        yield _HEADERS.header(member, owner)
+        if isinstance(node, Regular) and node.size:
+            yield node.content
+            yield padding(node.size)
+    yield end

@@ -1,0 +1,78 @@
+"""The root as a value: nodes, and what a store path's nodes do not have.
+
+Invariant: every node's parent is a folder of the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lamina.errors import InvalidName
+from lamina.nodes import Directory, Node, Symlink
+
+DIRECTORY_MODE = 0o755
+SYMLINK_MODE = 0o777
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Mode bits and numeric owner."""
+
+    mode: int
+    uid: int = 0
+    gid: int = 0
+
+
+class Tree:
+    """A root in the making; paths are relative to it, the empty path is the root itself."""
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, tuple[Node, Meta]] = {b"": (Directory(b""), Meta(DIRECTORY_MODE))}
+
+    def __iter__(self) -> Iterator[tuple[Node, Meta]]:
+        """Parents first, siblings by the bytes of their names."""
+        for path in sorted(self._entries, key=lambda path: path.split(b"/") if path else []):
+            yield self._entries[path]
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._entries
+
+    def node(self, path: bytes) -> Node | None:
+        """What is at ``path``."""
+        return self._entries[path][0] if path in self._entries else None
+
+    def put(self, node: Node, meta: Meta) -> None:
+        """Adds ``node`` or replaces what is there; folders above it are made. Raises `InvalidName` where a folder
+        would have to take the place of something else, or something else that of a folder.
+        """
+        present = self.node(node.path)
+        if present is not None and isinstance(present, Directory) != isinstance(node, Directory):
+            raise InvalidName(f"/{_text(node.path)}: got {_kind(present)} there, expected {_kind(node)}")
+        self._make_parents(node.path)
+        self._entries[node.path] = node, meta
+
+    def set_meta(self, path: bytes, meta: Meta) -> None:
+        """Gives what is at ``path`` another mode and owner; raises `InvalidName` for nothing and for a symlink."""
+        node = self.node(path)
+        if node is None or isinstance(node, Symlink):
+            got = "nothing there" if node is None else f"a symlink to {_text(node.target)}"
+            raise InvalidName(f"/{_text(path)}: got {got}, expected a file or folder of the image's root")
+        self._entries[path] = node, meta
+
+    def _make_parents(self, path: bytes) -> None:
+        for end in (place for place, byte in enumerate(path) if byte == ord("/")):
+            parent = path[:end]
+            present = self.node(parent)
+            if present is None:
+                self._entries[parent] = Directory(parent), Meta(DIRECTORY_MODE)
+            elif not isinstance(present, Directory):
+                raise InvalidName(f"/{_text(path)}: got {_kind(present)} at /{_text(parent)}, expected a folder")
+
+
+def _kind(node: Node) -> str:
+    return {"Directory": "a folder", "Symlink": "a symlink"}.get(type(node).__name__, "a file")
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

@@ -1,0 +1,82 @@
+"""A file that is written whole or not at all, and whatever else can take bytes.
+
+Invariant: under the final name there is the old file or the whole new one, never a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from lamina.engine import Write
+from lamina.errors import InvalidName, OutputError
+
+
+class Writable(Protocol):
+    """Anything with a binary ``write``: a file, a pipe, a socket's file."""
+
+    def write(self, data: memoryview, /) -> int | None:
+        """Takes all of ``data`` or says how much of it."""
+
+
+def writing_to(out: Writable, name: str) -> Write:
+    """``out.write`` that takes all it is given, or raises `OutputError`, which names ``name``."""
+
+    def write(data: memoryview) -> None:
+        try:
+            while data:
+                count = out.write(data)
+                data = data[len(data) if count is None else count :]
+        except OSError as error:
+            raise failed(name, error) from error
+
+    return write
+
+
+def failed(name: str, error: OSError) -> OutputError:
+    """The error for a ``name`` that could not be written."""
+    return OutputError(f"{name}: got {error.strerror or error}, expected to write the result there")
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, mode: int = 0o666) -> Iterator[Write]:
+    """A way to write ``path``, which appears when the block ends well. A pipe or device is written as it stands.
+
+    ``mode`` is what the umask leaves of it. Raises `InvalidName` for a folder, `OutputError`.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise InvalidName(f"{path}: got a folder, expected the name of a file")
+    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+        with _opened(target, os.O_WRONLY, 0) as file:
+            yield writing_to(file, str(path))
+        return
+    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        with _opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode) as file:
+            yield writing_to(file, str(path))
+        try:
+            os.replace(part, target)
+        except OSError as error:
+            raise failed(str(path), error) from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int, mode: int) -> Iterator[Writable]:
+    try:
+        number = os.open(path, flags, mode)
+    except OSError as error:
+        raise failed(str(path), error) from error
+    try:
+        yield os.fdopen(number, "wb", buffering=0, closefd=False)
+    finally:
+        os.close(number)

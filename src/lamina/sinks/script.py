@@ -1,0 +1,115 @@
+"""The stream script: an image as an executable file that writes it when it is run.
+
+Invariant: the script needs the Python it was made with and the store paths, nothing else, and writes the bytes that
+streaming the draft wrote when it was made.
+
+The file is a shell line that starts that Python, followed by a zip archive that Python runs (PEP 441): lamina's own
+modules, the draft in JSON, and the finished customisation layer, uncompressed, so that it is read where it lies.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from lamina.engine import Write, transfer
+from lamina.image import Draft
+from lamina.sinks.output import whole_file
+
+DRAFT = "draft.json"
+ROOT = "root.tar"
+_MAIN = "from lamina.cli.replay import main\n\nmain()\n"
+# Zip knows no older date.
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def write_script(draft: Draft, folders: Sequence[Path], path: Path) -> None:
+    """Writes the script for ``draft``; it will look for the store paths below ``folders``, the first first.
+
+    Raises `OutputError`, and what packing the customisation layer raises.
+    """
+    packed = draft.root.pack()
+    python = os.path.realpath(sys.executable)
+    with whole_file(path, 0o777) as write:
+        out = _Tell(write)
+        out.write(f'#!/bin/sh\nexec {shlex.quote(python)} -I "$0" "$@"\n'.encode())
+        with zipfile.ZipFile(out, "w") as archive:
+            _add(archive, "__main__.py", _MAIN.encode())
+            for name, source in _modules(resources.files("lamina"), "lamina"):
+                _add(archive, name, source)
+            _add(archive, DRAFT, json.dumps(_document(draft, folders), indent=1).encode())
+            with archive.open(_entry(ROOT, zipfile.ZIP_STORED), "w", force_zip64=True) as root:
+                transfer(packed.pieces, root.write)
+
+
+def _modules(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        path = f"{name}/{item.name}"
+        if item.is_dir():
+            yield from _modules(item, path)
+        elif path.endswith(".py"):
+            yield path, item.read_bytes()
+
+
+def _document(draft: Draft, folders: Sequence[Path]) -> dict[str, Any]:
+    settings = draft.settings
+    owner = settings.owner
+    return {
+        "folders": [str(folder.absolute()) for folder in folders],
+        "layers": [
+            {
+                "reason": plan.reason,
+                "paths": [[str(info.path), str(info.nar_hash), info.nar_size] for info in plan.infos],
+            }
+            for plan in draft.plans
+        ],
+        "root": {"title": draft.root.title, "comment": draft.root.comment},
+        "repository": settings.repository,
+        "tag": settings.tag,
+        "architecture": settings.config.architecture,
+        "created": settings.config.created.isoformat(),
+        "container": settings.config.container,
+        "mtime": settings.mtime.isoformat(),
+        "owner": [owner.uid, owner.gid, owner.uname, owner.gname],
+    }
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    archive.writestr(_entry(name, zipfile.ZIP_DEFLATED), data)
+
+
+def _entry(name: str, compression: int) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _DATE)
+    entry.compress_type = compression
+    entry.create_system = 3
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+class _Tell(io.RawIOBase):
+    """What `zipfile` needs of a file that cannot be sought: to be told where it is."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._place = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data)
+        self._write(view)
+        self._place += len(view)
+        return len(view)

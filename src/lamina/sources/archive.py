@@ -1,0 +1,181 @@
+"""A docker-archive on disk, read in one pass.
+
+Invariant: what `inspect` reports was read from the bytes: every digest was computed, and one that the archive's own
+documents contradict raises `IntegrityError`. Nothing is unpacked and nothing large is held.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import posixpath
+import re
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable
+from lamina.names import STORE_DIR, Digest, StorePath
+from lamina.sources.decompression import BROKEN, decompressed
+
+# The longest document that containerd reads.
+_LONGEST_DOCUMENT = 20 << 20
+_CHUNK = 1 << 20
+_TAR_MAGIC = slice(257, 262), b"ustar"
+_STORE_MEMBER = re.compile(rf"/?(?:\./)?{STORE_DIR[1:]}/([^/]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLayer:
+    """A layer: diff ID of the tar, digest and size of the blob that holds it, and the store paths in it."""
+
+    diff_id: Digest
+    digest: Digest
+    size: int
+    paths: tuple[StorePath, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    """One image of an archive; ``config`` is its whole JSON."""
+
+    digest: Digest
+    repo_tags: tuple[str, ...]
+    layers: tuple[FoundLayer, ...]
+    config: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Blob:
+    """A member of the archive; ``document`` is its text where it may be one of the archive's documents."""
+
+    diff_id: Digest
+    digest: Digest
+    size: int
+    paths: tuple[StorePath, ...]
+    document: bytes
+
+
+def read_archive(path: Path) -> tuple[FoundImage, ...]:
+    """The images in the file at ``path``: a docker-archive, plain or compressed with gzip or zstd.
+
+    Raises `NotFound` and `Unavailable` where it cannot be read, `FormatError` where it is no such archive or not whole,
+    `IntegrityError` where it contradicts itself.
+    """
+    try:
+        with path.open("rb") as file:
+            members = _members(decompressed(file))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
+    except (tarfile.TarError, *BROKEN) as error:
+        raise FormatError(f"{path}: got {error}, expected a whole docker-archive") from error
+    except OSError as error:
+        # Without a number it is not the system that complains, but gzip.
+        kind = FormatError if error.errno is None else Unavailable
+        raise kind(f"{path}: got {error.strerror or error}, expected a whole docker-archive") from error
+    try:
+        manifest = _document(members, "manifest.json")
+        return tuple(_image(members, entry) for entry in manifest)
+    except (KeyError, TypeError, AttributeError, ValueError, InvalidName) as error:
+        raise FormatError(f"{path}: got documents that do not fit ({error!r}), expected a docker-archive's") from error
+    except (FormatError, IntegrityError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _members(stream: IO[bytes]) -> dict[str, _Blob]:
+    blobs: dict[str, _Blob] = {}
+    links: dict[str, str] = {}
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for member in archive:
+            name = posixpath.normpath(member.name)
+            content = archive.extractfile(member) if member.isfile() else None
+            if content:
+                blobs[name] = _blob(content)
+            elif member.issym() or member.islnk():
+                folder = posixpath.dirname(name) if member.issym() else ""
+                links[name] = posixpath.normpath(posixpath.join(folder, member.linkname))
+    # What follows the end of a tar may be a compressor's own check.
+    _drain(stream)
+    return blobs | {name: blobs[target] for name, target in links.items() if target in blobs}
+
+
+def _blob(content: IO[bytes]) -> _Blob:
+    outer = _Hashed(content)
+    outer_reader = io.BufferedReader(outer)
+    inner = _Hashed(decompressed(outer_reader))
+    reader = io.BufferedReader(inner, _CHUNK)
+    place, magic = _TAR_MAGIC
+    document = b""
+    paths: tuple[StorePath, ...] = ()
+    if reader.peek(place.stop)[place] == magic:
+        paths = _store_paths(reader)
+    else:
+        document = reader.read(_LONGEST_DOCUMENT)
+    _drain(reader)
+    _drain(outer_reader)
+    return _Blob(inner.digest, outer.digest, outer.size, paths, document if document[:1] in (b"{", b"[") else b"")
+
+
+def _store_paths(layer: IO[bytes]) -> tuple[StorePath, ...]:
+    """The store paths whose files are in a layer's tar, in its order."""
+    bases: dict[str, None] = {}
+    with tarfile.open(fileobj=layer, mode="r|") as archive:
+        for member in archive:
+            found = _STORE_MEMBER.match(member.name)
+            if found:
+                bases[found[1]] = None
+            archive.members = []  # type: ignore[attr-defined]  # else it keeps every header
+    return tuple(StorePath(base) for base in bases)
+
+
+def _image(members: dict[str, _Blob], entry: Any) -> FoundImage:
+    blob = members[posixpath.normpath(entry["Config"])]
+    config = json.loads(blob.document)
+    diff_ids = [Digest.parse(text) for text in config["rootfs"]["diff_ids"]]
+    layers = [members[posixpath.normpath(name)] for name in entry["Layers"]]
+    if len(diff_ids) != len(layers):
+        raise IntegrityError(f"rootfs: got {len(diff_ids)} diff IDs, expected {len(layers)}, one for each layer")
+    named = re.search("[0-9a-f]{64}", entry["Config"])
+    if named and named[0] != blob.digest.hex:
+        raise IntegrityError(f"config: got {blob.digest}, expected sha256:{named[0]}")
+    for number, (layer, diff_id) in enumerate(zip(layers, diff_ids, strict=True), 1):
+        if layer.diff_id != diff_id:
+            raise IntegrityError(f"layer {number}: got {layer.diff_id}, expected {diff_id}")
+    found = tuple(FoundLayer(layer.diff_id, layer.digest, layer.size, layer.paths) for layer in layers)
+    return FoundImage(blob.digest, tuple(entry.get("RepoTags") or ()), found, config)
+
+
+def _document(members: dict[str, _Blob], name: str) -> Any:
+    if name not in members:
+        raise FormatError(f"got no {name}, expected a docker-archive")
+    return json.loads(members[name].document)
+
+
+def _drain(stream: IO[bytes]) -> None:
+    while stream.read(_CHUNK):
+        pass
+
+
+class _Hashed(io.RawIOBase):
+    """A stream that knows the digest and length of what was read from it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._hash.update(data)
+        self.size += len(data)
+        return len(data)
+
+    @property
+    def digest(self) -> Digest:
+        return Digest(self._hash.digest())

@@ -1,0 +1,215 @@
+"""What an image is to be, in the words of the arguments: one table for every way in.
+
+Invariant: the command line, a spec file and Python give the same `Spec` for the same words, and a `Spec` holds
+nothing that has not been checked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypedDict
+
+from lamina.errors import InvalidName, shown
+from lamina.formats import config as container_config
+from lamina.formats.tar import Owner
+from lamina.image import Store
+from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES
+from lamina.names import parse_moment, parse_repository, parse_tag
+from lamina.root.entries import Dir, Entry, File, Perm, Symlink
+
+NOW = "now"
+_DEFAULT_MOMENT = parse_moment("1970-01-01T00:00:01Z")
+_DEFAULT_OWNER = Owner(0, 0, "root", "root")
+_MOST_ID = 2**32 - 2
+
+
+class ImageArguments(TypedDict, total=False):
+    """The arguments of `lamina.stream_layered_image`, under their Python names."""
+
+    name: str | None
+    tag: str | None
+    contents: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    closure: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    config: Mapping[str, Any]
+    architecture: str | None
+    created: str | datetime
+    mtime: str | datetime
+    uid: int
+    gid: int
+    uname: str
+    gname: str
+    max_layers: int
+    layering: str
+    extra_commands: str
+    include_store_paths: bool
+    tree: Sequence[Entry]
+    store: str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
+    search_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """An image to be made. ``created`` and ``mtime`` are None for now; ``search_path`` is where scripts look for
+    programs; ``warnings`` is what was odd about the arguments.
+    """
+
+    name: str | None = None
+    tag: str | None = None
+    contents: tuple[str, ...] = ()
+    closure: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    architecture: str | None = None
+    created: datetime | None = _DEFAULT_MOMENT
+    mtime: datetime | None = _DEFAULT_MOMENT
+    owner: Owner = _DEFAULT_OWNER
+    max_layers: int = DEFAULT_MAX_LAYERS
+    layering: str = DEFAULT_STRATEGY
+    extra_commands: str = ""
+    include_store_paths: bool = True
+    tree: tuple[Entry, ...] = ()
+    store: tuple[str, ...] | Store = ()
+    search_path: str = os.defpath
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, arguments: Mapping[str, Any]) -> Spec:
+        """The spec that ``arguments`` are; raises `InvalidName` with the argument's name."""
+        unknown = [name for name in arguments if name not in ImageArguments.__annotations__]
+        if unknown:
+            raise InvalidName(
+                f"argument: got {unknown[0]!r}, expected one of {', '.join(ImageArguments.__annotations__)}"
+            )
+        given: dict[str, Any] = {name: _PARSERS[name](name, value) for name, value in arguments.items()}
+        owner = Owner(
+            given.pop("uid", _DEFAULT_OWNER.uid),
+            given.pop("gid", _DEFAULT_OWNER.gid),
+            given.pop("uname", _DEFAULT_OWNER.uname),
+            given.pop("gname", _DEFAULT_OWNER.gname),
+        )
+        config = given.get("config", {})
+        return cls(**given, owner=owner, warnings=container_config.check(config))
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise _wrong(name, value, "a text")
+    return value
+
+
+def _optional_text(name: str, value: Any) -> str | None:
+    return None if value is None else _text(name, value)
+
+
+def _name(name: str, value: Any) -> str | None:
+    return None if value is None else parse_repository(_text(name, value))
+
+
+def _tag(name: str, value: Any) -> str | None:
+    return None if value is None else parse_tag(_text(name, value))
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str | os.PathLike):
+        return (os.fspath(value),)
+    if not isinstance(value, Iterable) or isinstance(value, Mapping | bytes):
+        raise _wrong(name, value, "a list of texts")
+    return tuple(os.fspath(item) if isinstance(item, os.PathLike) else _text(name, item) for item in value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "true or false")
+    return value
+
+
+def _number(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _wrong(name, value, "a whole number")
+    return value
+
+
+def _id(name: str, value: Any) -> int:
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else _number(name, value)
+    if not 0 <= number <= _MOST_ID:
+        raise _wrong(name, value, f"a number from 0 to {_MOST_ID}")
+    return number
+
+
+def _moment(name: str, value: Any) -> datetime | None:
+    if isinstance(value, datetime):
+        return parse_moment(value.isoformat())
+    return None if value == NOW else parse_moment(_text(name, value))
+
+
+def _config(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(name, value, "an object")
+    ordered: dict[str, Any] = container_config.ordered(dict(value))
+    return ordered
+
+
+def _layering(name: str, value: Any) -> str:
+    if value not in STRATEGIES:
+        raise _wrong(name, value, f"one of {', '.join(STRATEGIES)}")
+    return _text(name, value)
+
+
+_ENTRIES: Mapping[str, Callable[[str], Entry]] = {
+    "dir": Dir.parse,
+    "file": File.parse,
+    "symlink": Symlink.parse,
+    "perm": Perm.parse,
+}
+
+
+def _tree(name: str, value: Any) -> tuple[Entry, ...]:
+    if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
+        raise _wrong(name, value, "a list of entries")
+    return tuple(_entry(name, item) for item in value)
+
+
+def _entry(name: str, item: Any) -> Entry:
+    if isinstance(item, Dir | File | Symlink | Perm):
+        return item
+    if isinstance(item, Mapping) and len(item) == 1:
+        ((kind, text),) = item.items()
+        if kind in _ENTRIES:
+            return _ENTRIES[kind](_text(f"{name}.{kind}", text))
+    raise _wrong(name, item, "a Dir, File, Symlink or Perm, or {dir = …}, {file = …}, {symlink = …}, {perm = …}")
+
+
+def _store(name: str, value: Any) -> tuple[str, ...] | Store:
+    if hasattr(value, "query") and hasattr(value, "nodes"):
+        store: Store = value
+        return store
+    return _texts(name, value)
+
+
+def _wrong(name: str, value: Any, expected: str) -> InvalidName:
+    return InvalidName(f"{name}: got {shown(value)}, expected {expected}")
+
+
+_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "name": _name,
+    "tag": _tag,
+    "contents": _texts,
+    "closure": _texts,
+    "config": _config,
+    "architecture": _optional_text,
+    "created": _moment,
+    "mtime": _moment,
+    "uid": _id,
+    "gid": _id,
+    "uname": _text,
+    "gname": _text,
+    "max_layers": _number,
+    "layering": _layering,
+    "extra_commands": _text,
+    "include_store_paths": _flag,
+    "tree": _tree,
+    "store": _store,
+    "search_path": _text,
+}

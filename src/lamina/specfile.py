@@ -1,0 +1,83 @@
+"""The spec file: images described in TOML or JSON, one table each.
+
+Invariant: a table says nothing that the command line could not, in dockerTools' words or in Python's.
+
+    [hello]
+    contents = ["hello"]
+    config.Cmd = ["/bin/hello"]
+    maxLayers = 20
+    tree = [{ dir = "/tmp:1777" }]
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.spec import ImageArguments
+
+# dockerTools' names that are not Python's in camel case.
+_OTHER_NAMES = {"layering_pipeline": "layering"}
+BUILD_ARGUMENTS = ("compressor", "jobs")
+
+
+def load(place: str) -> dict[str, Any]:
+    """The arguments in ``FILE#NAME``; ``#NAME`` may be left out where the file has one table.
+
+    Paths in ``store`` and in the sources of files are relative to the file. Raises `NotFound`, `FormatError` for what
+    is neither TOML nor JSON, `InvalidName` for an unknown argument.
+    """
+    file, _, name = place.partition("#")
+    path = Path(file)
+    tables = _tables(path)
+    if not name and len(tables) == 1:
+        (name,) = tables
+    if name not in tables:
+        raise InvalidName(f"{path}: got image {name!r}, expected one of {', '.join(tables) or 'none'}")
+    table = tables[name]
+    if not isinstance(table, dict):
+        raise FormatError(f"{path}: {name}: got {type(table).__name__}, expected a table of arguments")
+    return _relative({_argument(path, key): value for key, value in table.items()}, path.parent)
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        tables = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise NotFound(f"{path}: got {error.strerror}, expected a spec file") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path}: got {error}, expected TOML, or JSON in a .json file") from error
+    if not isinstance(tables, dict):
+        raise FormatError(f"{path}: got {type(tables).__name__}, expected one table for each image")
+    return tables
+
+
+def _argument(path: Path, key: str) -> str:
+    name = re.sub("(?<=[a-z])([A-Z])", lambda found: "_" + found[1].lower(), key)
+    name = _OTHER_NAMES.get(name, name)
+    known = (*ImageArguments.__annotations__, *BUILD_ARGUMENTS)
+    if name not in known:
+        raise InvalidName(f"{path}: got argument {key!r}, expected one of {', '.join(known)}")
+    return name
+
+
+def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
+    store = arguments.get("store")
+    if isinstance(store, str | list):
+        places = [store] if isinstance(store, str) else store
+        arguments["store"] = [str(folder / place) for place in places]
+    if isinstance(arguments.get("tree"), list):
+        arguments["tree"] = [_relative_source(entry, folder) for entry in arguments["tree"]]
+    return arguments
+
+
+def _relative_source(entry: Any, folder: Path) -> Any:
+    if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
+        return entry
+    path, equals, source = entry["file"].partition("=")
+    return {**entry, "file": f"{path}{equals}{folder / source}"}

@@ -1,0 +1,56 @@
+"""Several stores as one: the first that has a path answers for it.
+
+Invariant: a path's contents come from the store that vouched for it, or, where that was a graph, from the next one
+that has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from lamina.errors import NotFound
+from lamina.image import Catalogue, Store
+from lamina.names import StorePath
+from lamina.nodes import Node
+from lamina.pathinfo import PathInfo
+
+
+class FirstOf:
+    """``stores`` in the order in which they are asked."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._stores = tuple(stores)
+        self._vouched: dict[StorePath, int] = {}
+
+    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
+        """What the first store that has it knows of each path."""
+        found: dict[StorePath, PathInfo] = {}
+        for number, store in enumerate(self._stores):
+            missing = [path for path in paths if path not in found]
+            if missing:
+                answer = store.query(missing)
+                found |= answer
+                self._vouched |= dict.fromkeys(answer, number)
+        return found
+
+    def nodes(self, path: StorePath) -> Iterable[Node]:
+        """The contents of ``path``; raises `NotFound` where no store has them."""
+        for store in self._stores[self._vouched.get(path, 0) :]:
+            try:
+                return store.nodes(path)
+            except NotFound:
+                continue
+        raise NotFound(f"{path}: got no contents from any store, expected one to have them")
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        """The paths of that name in the first store that has any."""
+        for store in self._stores:
+            found = store.find(name) if isinstance(store, Catalogue) else ()
+            if found:
+                return found
+        return ()
+
+    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
+        """The paths that begin with one of ``hashes``, from every store."""
+        known = (store.with_hashes(hashes) for store in self._stores if isinstance(store, Catalogue))
+        return tuple(dict.fromkeys(path for paths in known for path in paths))

@@ -1,0 +1,46 @@
+"""A closure graph in JSON as a store: knowledge without contents.
+
+Invariant: a path is valid here because the graph says so; nothing on this machine is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from lamina.errors import FormatError, NotFound, Unavailable
+from lamina.formats import graph
+from lamina.names import StorePath
+from lamina.nodes import Node
+from lamina.pathinfo import PathInfo
+
+
+class GraphStore:
+    """What the graph in ``file`` says."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            infos = graph.parse(file.read_bytes())
+        except OSError as error:
+            raise Unavailable(f"{file}: got {error.strerror}, expected a closure graph") from error
+        except FormatError as error:
+            raise FormatError(f"{file}: {error}") from error
+        self._infos = {info.path: info for info in infos}
+
+    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
+        """Those of ``paths`` that are in the graph."""
+        return {path: self._infos[path] for path in paths if path in self._infos}
+
+    def nodes(self, path: StorePath) -> Iterable[Node]:
+        """Raises `NotFound`: a graph has no contents."""
+        raise NotFound(f"{path}: got a closure graph, {self._file}, expected a store that has the contents")
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        """The paths whose name, with or without its version, is ``name``; derivations are left out."""
+        paths = (path for path in self._infos if not path.name.endswith(".drv"))
+        return tuple(sorted(path for path in paths if name in (path.name, path.package)))
+
+    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
+        """The paths that begin with one of ``hashes``."""
+        return tuple(sorted(path for path in self._infos if path.hash in hashes))

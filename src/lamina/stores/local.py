@@ -1,0 +1,163 @@
+"""A Nix store on this machine, through its database.
+
+Invariant: nothing is written, no lock is taken that could make Nix wait for long, and what is read is one state of
+the database, never half of an update.
+
+The database is SQLite, schema 10 (Nix source, libstore, schema.sql). An ordinary user can mostly open it with
+``mode=ro``. Where it is in WAL mode, nobody has it open and the folder cannot be written, SQLite refuses that, for it
+would have to make the ``-shm`` file; then ``immutable=1`` is right as long as there is no ``-wal`` with anything in
+it and the file does not change meanwhile (SQLite documentation, "Read-Only WAL-Mode Databases").
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from lamina.errors import InvalidName, Unavailable
+from lamina.names import STORE_DIR, Digest, StorePath
+from lamina.pathinfo import PathInfo
+from lamina.stores.folder import Folder
+
+DATABASE = "nix/var/nix/db/db.sqlite"
+SCHEMA = "10"
+_REFUSED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+_TRIES = 5
+_TIMEOUT = 10
+# SQLite takes 999 parameters at least (SQLITE_MAX_VARIABLE_NUMBER before 3.32).
+_AT_ONCE = 900
+
+_Stamp = tuple[int, int, int]
+_T = TypeVar("_T")
+
+
+class LocalStore(Folder):
+    """The valid paths of the Nix store below ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._database = root / DATABASE
+        schema = self._database.with_name("schema")
+        try:
+            found = schema.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Unavailable(f"{schema}: got {error}, expected the schema number of a Nix database") from error
+        if found != SCHEMA:
+            raise Unavailable(f"{schema}: got schema {found[:20]!r}, expected {SCHEMA}")
+
+    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
+        """Those of ``paths`` that are valid."""
+        wanted = [str(path) for path in paths]
+        return self._read(lambda database: _infos(database, wanted)) if wanted else {}
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        """The valid paths whose name, with or without its version, is ``name``; derivations are left out."""
+        rows = self._read(lambda database: database.execute(_NAMED, (f"-{name}",)).fetchall())
+        paths = sorted(map(_store_path, (text for (text,) in rows if not text.endswith(".drv"))))
+        return tuple(path for path in paths if name in (path.name, path.package))
+
+    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
+        """The valid paths that begin with one of ``hashes``."""
+
+        def look_up(database: sqlite3.Connection) -> list[StorePath]:
+            rows = (
+                database.execute(_HASHED, (f"{STORE_DIR}/{digits}-", f"{STORE_DIR}/{digits}.")).fetchall()
+                for digits in sorted(hashes)
+            )
+            return [_store_path(text) for found in rows for (text,) in found]
+
+        return tuple(self._read(look_up))
+
+    def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        try:
+            return self._read_shared(work)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _REFUSED or not self._database.exists():
+                raise self._unavailable(error) from error
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+        return self._read_unchanging(work)
+
+    def _read_shared(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        with closing(self._connect("mode=ro")) as database:
+            database.execute("BEGIN")
+            return work(database)
+
+    def _read_unchanging(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        for _ in range(_TRIES):
+            before = self._stamp()
+            try:
+                with closing(self._connect("mode=ro&immutable=1")) as database:
+                    result = work(database)
+            except sqlite3.Error as error:
+                if self._stamp() == before:
+                    raise self._unavailable(error) from error
+                continue
+            if self._stamp() == before:
+                return result
+        raise Unavailable(f"{self._database}: got changed in each of {_TRIES} readings, expected it at rest")
+
+    def _connect(self, options: str) -> sqlite3.Connection:
+        name = quote(os.fsencode(self._database.absolute()))
+        return sqlite3.connect(f"file:{name}?{options}", uri=True, timeout=_TIMEOUT, isolation_level=None)
+
+    def _stamp(self) -> _Stamp:
+        """What the file is like now; raises `Unavailable` where a log holds changes that only a writer may read."""
+        try:
+            log = self._database.with_name("db.sqlite-wal")
+            if log.exists() and log.stat().st_size:
+                raise Unavailable(
+                    f"{log}: got changes that are not in the database yet, expected none or a way to read them",
+                    hint=f"read the store as a user who may write {log.parent}, or once nothing writes to it",
+                )
+            status = self._database.stat()
+        except OSError as error:
+            raise self._unavailable(error) from error
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+    def _unavailable(self, error: Exception) -> Unavailable:
+        return Unavailable(f"{self._database}: got {error}, expected a readable Nix database")
+
+
+_INFOS = "SELECT id, path, hash, narSize FROM ValidPaths WHERE path IN ({})"
+_REFERENCES = "SELECT Refs.referrer, path FROM Refs JOIN ValidPaths ON id = reference WHERE referrer IN ({})"
+_NAMED = "SELECT path FROM ValidPaths WHERE instr(path, ?) > 0"
+_HASHED = "SELECT path FROM ValidPaths WHERE path >= ? AND path < ?"
+
+
+def _infos(database: sqlite3.Connection, paths: list[str]) -> dict[StorePath, PathInfo]:
+    infos = {}
+    for start in range(0, len(paths), _AT_ONCE):
+        some = paths[start : start + _AT_ONCE]
+        rows = database.execute(_INFOS.format(_places(some)), some).fetchall()
+        references: dict[int, set[StorePath]] = {number: set() for number, *_ in rows}
+        for referrer, text in database.execute(_REFERENCES.format(_places(rows)), list(references)):
+            references[referrer].add(_store_path(text))
+        for number, text, nar_hash, nar_size in rows:
+            path = _store_path(text)
+            infos[path] = _info(path, nar_hash, nar_size, frozenset(references[number]))
+    return infos
+
+
+def _info(path: StorePath, nar_hash: str, nar_size: int | None, references: frozenset[StorePath]) -> PathInfo:
+    try:
+        digest = Digest.parse(nar_hash)
+    except InvalidName as error:
+        raise Unavailable(f"{path}: got hash {nar_hash!r} in the database, expected a SHA-256") from error
+    return PathInfo(path, digest, nar_size or 0, references)
+
+
+def _store_path(text: str) -> StorePath:
+    try:
+        return StorePath.parse(text)
+    except InvalidName as error:
+        raise Unavailable(f"Nix database: {error}") from error
+
+
+def _places(items: Collection[object]) -> str:
+    return ",".join("?" * len(items))

@@ -1,0 +1,63 @@
+"""From what a user writes after ``--store`` to a store.
+
+Invariant: opening looks at what is named and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lamina.errors import InvalidName, Unavailable
+from lamina.image import Store
+from lamina.names import STORE_DIR
+from lamina.stores.first_of import FirstOf
+from lamina.stores.folder import Folder
+from lamina.stores.graph import GraphStore
+from lamina.stores.local import DATABASE, LocalStore
+
+MACHINE = Path("/")
+
+
+def open_stores(places: Sequence[str]) -> Store:
+    """The stores at ``places``, the first asked first; none is the machine's own.
+
+    Raises `InvalidName` for what is neither a folder nor a closure graph, `Unavailable` where it cannot be read,
+    `FormatError` for a broken graph.
+    """
+    if not places:
+        return _machine()
+    stores: list[Store] = []
+    for place in places:
+        stores.append(_open(place, after_graph=any(isinstance(store, GraphStore) for store in stores)))
+    if any(isinstance(store, GraphStore) for store in stores) and Path(STORE_DIR).is_dir():
+        stores.append(Folder(MACHINE))
+    return FirstOf(stores)
+
+
+def _machine() -> Store:
+    if not (MACHINE / DATABASE).exists():
+        raise Unavailable(
+            "store: got none on this machine, expected a Nix store at /",
+            hint="name one with --store: a folder that holds nix/store, or a closure graph in JSON",
+        )
+    return LocalStore(MACHINE)
+
+
+def _open(place: str, *, after_graph: bool) -> Store:
+    path = Path(place)
+    if "://" in place:
+        raise InvalidName(f"store: got {place.partition('://')[0]}://, expected a folder or a closure graph in JSON")
+    if path.is_file():
+        return GraphStore(path)
+    if not path.is_dir():
+        raise Unavailable(f"store {place}: got nothing there, expected a folder or a closure graph in JSON")
+    folder = Folder(path)
+    if (path / DATABASE).exists():
+        return LocalStore(path)
+    if after_graph:
+        return folder
+    raise Unavailable(
+        f"store {place}: got no {DATABASE} in it, expected a Nix database",
+        hint="name a closure graph before it, which says what refers to what: --store graph.json --store FOLDER",
+    )
