@@ -10,13 +10,13 @@ side by side. zstd: the library's own threads; it too cuts jobs by size alone as
 
 from __future__ import annotations
 
-import sys
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Protocol
 
+from lamina import codecs
 from lamina.engine import Write
 from lamina.errors import InvalidName
 
@@ -104,10 +104,7 @@ class Zstd:
     """One zstd frame, made by ``jobs`` threads of the library."""
 
     def __init__(self, write: Write, jobs: int) -> None:
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
+        zstd = codecs.zstd()
         parameter = zstd.CompressionParameter
         options: dict[int, int] = {
             parameter.compression_level: ZSTD_LEVEL,
@@ -143,16 +140,7 @@ def by_ending(file: str) -> str:
 
 
 def _deflate(block: bytes, dictionary: bytes) -> bytes:
-    library = _deflate_library()
+    library = codecs.deflate()
     options = {"zdict": dictionary} if dictionary else {}
     compressor = library.compressobj(GZIP_LEVEL, zlib.DEFLATED, _RAW_DEFLATE, **options)
     return bytes(compressor.compress(block) + compressor.flush(zlib.Z_SYNC_FLUSH))
-
-
-def _deflate_library() -> Any:
-    """isal, fifteen times as fast, where it has a compiled core, else the standard library's zlib."""
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return zlib
-    return isal_zlib

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable
 from lamina.names import STORE_DIR, Digest, StorePath
-from lamina.sources.decompression import BROKEN, decompressed
+from lamina.sources.decompression import broken, decompressed
 
 # The longest document that containerd reads.
 _LONGEST_DOCUMENT = 20 << 20
@@ -64,17 +64,7 @@ def read_archive(path: Path) -> tuple[FoundImage, ...]:
     Raises `NotFound` and `Unavailable` where it cannot be read, `FormatError` where it is no such archive or not whole,
     `IntegrityError` where it contradicts itself.
     """
-    try:
-        with path.open("rb") as file:
-            members = _members(decompressed(file))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
-    except (tarfile.TarError, *BROKEN) as error:
-        raise FormatError(f"{path}: got {error}, expected a whole docker-archive") from error
-    except OSError as error:
-        # Without a number it is not the system that complains, but gzip.
-        kind = FormatError if error.errno is None else Unavailable
-        raise kind(f"{path}: got {error.strerror or error}, expected a whole docker-archive") from error
+    members = _read(path)
     try:
         manifest = _document(members, "manifest.json")
         return tuple(_image(members, entry) for entry in manifest)
@@ -82,6 +72,20 @@ def read_archive(path: Path) -> tuple[FoundImage, ...]:
         raise FormatError(f"{path}: got documents that do not fit ({error!r}), expected a docker-archive's") from error
     except (FormatError, IntegrityError) as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, _Blob]:
+    try:
+        with path.open("rb") as file:
+            return _members(decompressed(file))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
+    except Exception as error:
+        if isinstance(error, (tarfile.TarError, *broken())):
+            raise FormatError(f"{path}: got {error}, expected a whole docker-archive") from error
+        if isinstance(error, OSError):
+            raise Unavailable(f"{path}: got {error.strerror}, expected a readable image file") from error
+        raise
 
 
 def _members(stream: IO[bytes]) -> dict[str, _Blob]:

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import gzip
 import io
-import sys
 import zlib
 from typing import IO, cast
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from lamina import codecs
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
-BROKEN = (EOFError, zlib.error, zstd.ZstdError, gzip.BadGzipFile)
-"""What reading a broken stream raises."""
+
+def broken() -> tuple[type[Exception], ...]:
+    """What reading a broken stream raises."""
+    return EOFError, zlib.error, gzip.BadGzipFile, codecs.zstd().ZstdError
 
 
 def decompressed(stream: IO[bytes]) -> IO[bytes]:
@@ -30,7 +28,7 @@ def decompressed(stream: IO[bytes]) -> IO[bytes]:
     if start[: len(_GZIP)] == _GZIP:
         return cast("IO[bytes]", gzip.GzipFile(fileobj=reader, mode="rb"))
     if start == _ZSTD:
-        return cast("IO[bytes]", zstd.ZstdFile(reader))
+        return cast("IO[bytes]", codecs.zstd().ZstdFile(reader))
     return reader
 
 
