@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from lamina.errors import InvalidName
+from lamina.errors import InvalidName, shown
 
 # Nix's own alphabet: digits and lower-case letters without e, o, u, t (nix: libutil, base-nix-32).
 NIX32 = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -39,13 +39,15 @@ def nix32_dump(raw: bytes) -> str:
 
 def nix32_parse(text: str, size: int) -> bytes:
     """The ``size`` bytes that ``text`` spells; raises `InvalidName`."""
+    if len(text) != (size * 8 + 4) // 5:
+        raise InvalidName(f"nix32 {shown(text)}: got {len(text)} digits, expected the spelling of {size} bytes")
     number = 0
     for character in text:
         if character not in _NIX32_VALUE:
             raise InvalidName(f"nix32 {text!r}: got {character!r}, expected one of {NIX32}")
         number = number << 5 | _NIX32_VALUE[character]
-    if len(text) != (size * 8 + 4) // 5 or number >> size * 8:
-        raise InvalidName(f"nix32 {text!r}: got {len(text)} digits, expected the spelling of {size} bytes")
+    if number >> size * 8:
+        raise InvalidName(f"nix32 {text!r}: got more than {size * 8} bits, expected the spelling of {size} bytes")
     return number.to_bytes(size, "little")
 
 
@@ -155,11 +157,11 @@ class StorePath:
 
     @property
     def package(self) -> str:
-        """The name without its version: all before the first dash that no letter follows.
+        """The name without its version: all before the first dash that something else than a letter follows.
 
         Nix manual, builtins.parseDrvName.
         """
-        found = re.search(r"-(?![a-zA-Z])", self.name)
+        found = re.search("-[^a-zA-Z]", self.name)
         return self.name[: found.start()] if found else self.name
 
     def __str__(self) -> str:
@@ -188,7 +190,8 @@ class Reference:
 def parse_repository(text: str) -> str:
     """An image's name, lower-cased as dockerTools does; raises `InvalidName`."""
     lowered = text.lower()
-    if not _REPOSITORY.fullmatch(lowered) or len(lowered) > 255:
+    # Some letters outside ASCII have lower cases in it.
+    if not text.isascii() or not _REPOSITORY.fullmatch(lowered) or len(lowered) > 255:
         raise InvalidName(
             f"image name: got {text!r}, expected [HOST[:PORT]/]PATH of letters, digits and single . _ - between them",
             hint="give one with --name",

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import FormatError, OutputError, ScriptError
 from lamina.nodes import Directory, Regular, Symlink
 from lamina.root.tree import DIRECTORY_MODE, Meta, Tree
+from lamina.root.workspace import Workspace
 from lamina.walk import scan
 
 SOURCE_DATE_EPOCH = 315532800
@@ -29,7 +29,7 @@ class Ran:
 
     tree: Tree
     output: str
-    workspace: tempfile.TemporaryDirectory[str]
+    workspace: Workspace
 
 
 def run(tree: Tree, script: str, search_path: str) -> Ran:
@@ -42,15 +42,13 @@ def run(tree: Tree, script: str, search_path: str) -> Ran:
     bash = shutil.which("bash", path=search_path)
     if not bash:
         raise ScriptError("extra commands: got no bash, expected one on PATH", hint="install bash")
-    workspace = tempfile.TemporaryDirectory(prefix="lamina-")
-    root = Path(workspace.name, "root")
     try:
+        workspace = Workspace()
+        root = workspace.path / "root"
         _write(tree, root)
     except OSError as error:
-        raise OutputError(
-            f"{error.filename or root}: got {error.strerror}, expected to write the root there"
-        ) from error
-    output = _bash(bash, script, root, Path(workspace.name), search_path)
+        raise OutputError(f"{error.filename}: got {error.strerror}, expected to write the root there") from error
+    output = _bash(bash, script, root, workspace.path, search_path)
     return Ran(_read(root), output, workspace)
 
 
@@ -76,7 +74,7 @@ def _bash(bash: str, script: str, root: Path, workspace: Path, search_path: str)
             umask=_UMASK,
             check=False,
         ).returncode
-        output.seek(max(0, output.tell() - _OUTPUT_LIMIT))
+        output.seek(max(0, output.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
         text = output.read().decode("utf-8", "replace")
     if status:
         how = f"exit status {status}" if status > 0 else f"signal {-status}"

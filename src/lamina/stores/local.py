@@ -11,28 +11,29 @@ it and the file does not change meanwhile (SQLite documentation, "Read-Only WAL-
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
-from lamina.errors import InvalidName, Unavailable
+from lamina.errors import InvalidName, Unavailable, shown
 from lamina.names import STORE_DIR, Digest, StorePath
 from lamina.pathinfo import PathInfo
 from lamina.stores.folder import Folder
 
 DATABASE = "nix/var/nix/db/db.sqlite"
 SCHEMA = "10"
+_LOG = "db.sqlite-wal"
 _REFUSED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 _TRIES = 5
 _TIMEOUT = 10
 # SQLite takes 999 parameters at least (SQLITE_MAX_VARIABLE_NUMBER before 3.32).
 _AT_ONCE = 900
 
-_Stamp = tuple[int, int, int]
 _T = TypeVar("_T")
 
 
@@ -46,7 +47,8 @@ class LocalStore(Folder):
         try:
             found = schema.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise Unavailable(f"{schema}: got {error}, expected the schema number of a Nix database") from error
+            got = (error.strerror if isinstance(error, OSError) else None) or error
+            raise Unavailable(f"{schema}: got {got}, expected the schema number of a Nix database") from error
         if found != SCHEMA:
             raise Unavailable(f"{schema}: got schema {found[:20]!r}, expected {SCHEMA}")
 
@@ -58,8 +60,8 @@ class LocalStore(Folder):
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The valid paths whose name, with or without its version, is ``name``; derivations are left out."""
         rows = self._read(lambda database: database.execute(_NAMED, (f"-{name}",)).fetchall())
-        paths = sorted(map(_store_path, (text for (text,) in rows if not text.endswith(".drv"))))
-        return tuple(path for path in paths if name in (path.name, path.package))
+        paths = sorted(_store_path(text) for (text,) in rows)
+        return tuple(path for path in paths if name in (path.name, path.package) and not path.name.endswith(".drv"))
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """The valid paths that begin with one of ``hashes``."""
@@ -74,14 +76,16 @@ class LocalStore(Folder):
         return tuple(self._read(look_up))
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        try:
-            return self._read_shared(work)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _REFUSED or not self._database.exists():
-                raise self._unavailable(error) from error
-        except sqlite3.Error as error:
-            raise self._unavailable(error) from error
-        return self._read_unchanging(work)
+        for _ in range(_TRIES):
+            try:
+                return self._read_shared(work)
+            except sqlite3.Error as error:
+                # Python's own errors, such as a text that is no UTF-8, have no code.
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _REFUSED:
+                    raise self._unavailable(error) from error
+            with contextlib.suppress(_ChangedError):
+                return self._read_unchanging(work)
+        raise Unavailable(f"{self._database}: got changed in each of {_TRIES} readings, expected it at rest")
 
     def _read_shared(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         with closing(self._connect("mode=ro")) as database:
@@ -89,39 +93,54 @@ class LocalStore(Folder):
             return work(database)
 
     def _read_unchanging(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        for _ in range(_TRIES):
-            before = self._stamp()
-            try:
-                with closing(self._connect("mode=ro&immutable=1")) as database:
-                    result = work(database)
-            except sqlite3.Error as error:
-                if self._stamp() == before:
-                    raise self._unavailable(error) from error
-                continue
+        """Raises `_ChangedError` where somebody wrote meanwhile."""
+        before = self._stamp()
+        if before.log_size:
+            log = self._database.with_name(_LOG)
+            raise Unavailable(
+                f"{log}: got changes that are not in the database yet, expected none or a way to read them",
+                hint=f"read the store as a user who may write {log.parent}, or once nothing writes to it",
+            )
+        try:
+            with closing(self._connect("mode=ro&immutable=1")) as database:
+                result = work(database)
+        except sqlite3.Error as error:
             if self._stamp() == before:
-                return result
-        raise Unavailable(f"{self._database}: got changed in each of {_TRIES} readings, expected it at rest")
+                raise self._unavailable(error) from error
+            raise _ChangedError from error
+        if self._stamp() != before:
+            raise _ChangedError
+        return result
 
     def _connect(self, options: str) -> sqlite3.Connection:
         name = quote(os.fsencode(self._database.absolute()))
         return sqlite3.connect(f"file:{name}?{options}", uri=True, timeout=_TIMEOUT, isolation_level=None)
 
     def _stamp(self) -> _Stamp:
-        """What the file is like now; raises `Unavailable` where a log holds changes that only a writer may read."""
+        log = self._database.with_name(_LOG)
         try:
-            log = self._database.with_name("db.sqlite-wal")
-            if log.exists() and log.stat().st_size:
-                raise Unavailable(
-                    f"{log}: got changes that are not in the database yet, expected none or a way to read them",
-                    hint=f"read the store as a user who may write {log.parent}, or once nothing writes to it",
-                )
             status = self._database.stat()
+            log_size = log.stat().st_size if log.exists() else 0
         except OSError as error:
             raise self._unavailable(error) from error
-        return status.st_ino, status.st_size, status.st_mtime_ns
+        return _Stamp(status.st_ino, status.st_size, status.st_mtime_ns, log_size)
 
     def _unavailable(self, error: Exception) -> Unavailable:
-        return Unavailable(f"{self._database}: got {error}, expected a readable Nix database")
+        got = (error.strerror if isinstance(error, OSError) else None) or error
+        return Unavailable(f"{self._database}: got {got}, expected a readable Nix database")
+
+
+class _Stamp(NamedTuple):
+    """What the database is like on disk; another stamp is another state of it."""
+
+    inode: int
+    size: int
+    mtime: int
+    log_size: int
+
+
+class _ChangedError(Exception):
+    """The database was written to while it was read as if it could not be."""
 
 
 _INFOS = "SELECT id, path, hash, narSize FROM ValidPaths WHERE path IN ({})"
@@ -144,17 +163,22 @@ def _infos(database: sqlite3.Connection, paths: list[str]) -> dict[StorePath, Pa
     return infos
 
 
-def _info(path: StorePath, nar_hash: str, nar_size: int | None, references: frozenset[StorePath]) -> PathInfo:
+def _info(path: StorePath, nar_hash: object, nar_size: object, references: frozenset[StorePath]) -> PathInfo:
+    # What type a column holds is up to each row of it.
     try:
-        digest = Digest.parse(nar_hash)
+        digest = Digest.parse(str(nar_hash))
     except InvalidName as error:
-        raise Unavailable(f"{path}: got hash {nar_hash!r} in the database, expected a SHA-256") from error
-    return PathInfo(path, digest, nar_size or 0, references)
+        raise Unavailable(f"{path}: got hash {shown(nar_hash)} in the database, expected a SHA-256") from error
+    if nar_size is None:
+        nar_size = 0
+    if not isinstance(nar_size, int) or nar_size < 0:
+        raise Unavailable(f"{path}: got size {shown(nar_size)} in the database, expected a number of bytes")
+    return PathInfo(path, digest, nar_size, references)
 
 
-def _store_path(text: str) -> StorePath:
+def _store_path(text: object) -> StorePath:
     try:
-        return StorePath.parse(text)
+        return StorePath.parse(str(text))
     except InvalidName as error:
         raise Unavailable(f"Nix database: {error}") from error
 

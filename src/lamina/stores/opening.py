@@ -5,6 +5,7 @@ Invariant: opening looks at what is named and nowhere else.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def open_stores(places: Sequence[str]) -> Store:
 
 
 def _machine() -> Store:
-    if not (MACHINE / DATABASE).exists():
+    if _mode(MACHINE / DATABASE) is None:
         raise Unavailable(
             "store: got none on this machine, expected a Nix store at /",
             hint="name one with --store: a folder that holds nix/store, or a closure graph in JSON",
@@ -48,12 +49,13 @@ def _open(place: str, *, after_graph: bool) -> Store:
     path = Path(place)
     if "://" in place:
         raise InvalidName(f"store: got {place.partition('://')[0]}://, expected a folder or a closure graph in JSON")
-    if path.is_file():
-        return GraphStore(path)
-    if not path.is_dir():
+    mode = _mode(path)
+    if mode is None:
         raise Unavailable(f"store {place}: got nothing there, expected a folder or a closure graph in JSON")
+    if not stat.S_ISDIR(mode):
+        return GraphStore(path)
     folder = Folder(path)
-    if (path / DATABASE).exists():
+    if _mode(path / DATABASE) is not None:
         return LocalStore(path)
     if after_graph:
         return folder
@@ -61,3 +63,13 @@ def _open(place: str, *, after_graph: bool) -> Store:
         f"store {place}: got no {DATABASE} in it, expected a Nix database",
         hint="name a closure graph before it, which says what refers to what: --store graph.json --store FOLDER",
     )
+
+
+def _mode(path: Path) -> int | None:
+    """The kind and mode of what is at ``path``, None where nothing is; raises `Unavailable` where nobody can tell."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Unavailable(f"{path}: got {error.strerror}, expected to look at it") from error

@@ -1,0 +1,33 @@
+"""A temporary folder for what a script makes.
+
+Invariant: it goes when nothing refers to it any more, at the latest when the process ends, whatever was done in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+import weakref
+from pathlib import Path
+
+
+class Workspace:
+    """The folder at ``path``, there for as long as this is. Raises `OSError` where none can be made."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="lamina-"))
+        self.close = weakref.finalize(self, _remove, self.path)
+
+
+def _remove(folder: Path) -> None:
+    """Removes ``folder``, also what a script has taken the permissions from."""
+    for parent, folders, _ in os.walk(folder):
+        for name in folders:
+            inner = os.path.join(parent, name)
+            if not os.path.islink(inner):
+                with contextlib.suppress(OSError):
+                    os.chmod(inner, stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,106 @@
+"""Real Nix, and the closures that it builds for the tests from nix/*.nix.
+
+Nix builds into the machine's own store, without a sandbox, substituters or a group of build users;
+/etc/nix/nix.conf is neither needed nor changed.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.oracle.tools import ToolError, environment, require, run, unusable
+
+_STORE = Path("/nix/store")
+_EXPRESSIONS = Path(__file__).parent / "nix"
+_SETTINGS = """\
+build-users-group =
+builders =
+experimental-features = nix-command
+sandbox = false
+substituters =
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Nix:
+    """One version of Nix; `prefix` stands before each of its commands, so it may be a wrapper."""
+
+    prefix: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+
+    def call(self, *command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """One of nix, nix-store, nix-build, nix-hash … with its arguments."""
+        return run((*self.prefix, *command), self.environment, check=check)
+
+    def version(self) -> tuple[int, ...]:
+        """For instance (2, 8, 0)."""
+        numbers = self.call("nix", "--version").stdout.split()[-1]
+        return tuple(int(number) for number in numbers.split(".") if number.isdigit())
+
+    def build(self, file: Path, attribute: str) -> str:
+        """The store path that an attribute of a Nix file builds."""
+        # Even without a link of its own nix-build leaves one behind that keeps the path from being collected.
+        derivation = self.call("nix-instantiate", file, "--attr", attribute).stdout.strip()
+        return self.call("nix-store", "--realise", derivation).stdout.strip()
+
+    def hash(self, path: str | Path) -> str:
+        """The SHA-256 of the path's NAR, from its content, in hexadecimal."""
+        return self.call("nix-hash", "--type", "sha256", path).stdout.strip()
+
+    def dump(self, path: str | Path) -> bytes:
+        """The path's NAR."""
+        command = (*self.prefix, "nix-store", "--dump", str(path))
+        return subprocess.run(command, env=self.environment, stdout=subprocess.PIPE, check=True).stdout
+
+    def requisites(self, *paths: str) -> tuple[str, ...]:
+        """The closure, references first."""
+        return tuple(self.call("nix-store", "--query", "--requisites", *paths).stdout.splitlines())
+
+    def references(self, path: str) -> tuple[str, ...]:
+        return tuple(self.call("nix-store", "--query", "--references", path).stdout.splitlines())
+
+    def path_info_json(self, *paths: str, options: tuple[str, ...] = ("--recursive",)) -> Any:
+        """`nix path-info --json` as it is: its shape differs from version to version."""
+        return json.loads(self.call("nix", "path-info", "--json", *options, *paths).stdout)
+
+    def verify(self, *paths: str) -> None:
+        """ToolError unless the store has every path as it was registered."""
+        self.call("nix-store", "--verify-path", *paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A closure in the store: the path it belongs to, and all of its paths, references first."""
+
+    root: str
+    paths: tuple[str, ...]
+
+
+def nix(prefix: tuple[str, ...] = ()) -> Nix:
+    """The Nix of this machine, ready to build; with a prefix another one, on the same store."""
+    if not prefix:
+        require("nix")
+    found = Nix(prefix, environment(NIX_CONFIG=_SETTINGS))
+    if os.geteuid() == 0:
+        found.call("nix-store", "--init")
+    elif not os.access(_STORE, os.W_OK):
+        try:
+            found.call("nix", "store", "ping", "--store", "daemon")
+        except ToolError:
+            unusable("nix", "not root, /nix/store is not writable, and no daemon answers")
+    return found
+
+
+def sample(nix: Nix, name: str, attribute: str) -> Sample:
+    """The closure of an attribute of nix/NAME.nix."""
+    try:
+        root = nix.build(_EXPRESSIONS / f"{name}.nix", attribute)
+    except ToolError as error:
+        if os.geteuid() == 0:
+            raise
+        unusable("nix", f"its daemon does not build without a sandbox for this user: {error}")
+    return Sample(root, nix.requisites(root))

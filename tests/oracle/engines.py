@@ -1,0 +1,375 @@
+"""Real engines to load images into: dockerd and podman behind one interface, skopeo, containerd, a registry.
+
+Each one keeps everything in the folder it is given and listens on unix sockets there, or on a loopback port
+of the kernel's choice. Nothing is ever pulled: a missing image is an error, networks are `none` or `host`.
+"""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from tests.oracle.tools import (
+    ToolError,
+    environment,
+    find,
+    mount_namespace,
+    require,
+    run,
+    server,
+    unusable,
+    with_private_mounts,
+)
+
+# Where root's podman and skopeo remember which registry has which layer, and then copy in another way.
+_BLOB_CACHE = ("/var/lib/containers/cache",)
+
+# There is no bridge and no packet filter for us to set up.
+_NO_BRIDGE = (
+    "--bridge=none",
+    *(f"--{name}=false" for name in ("iptables", "ip6tables", "ip-forward", "ip-masq")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine that loads and runs images.
+
+    `name` tells it from the others. `driver` is its storage: "overlay2" (at most 125 layers), "vfs", or
+    "overlayfs" with containerd's image store, for docker; "overlay" or "vfs" for podman.
+    """
+
+    kind: Literal["docker", "podman"]
+    name: str
+    version: tuple[int, ...]
+    driver: str
+    command: tuple[str, ...] = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)
+
+    def call(
+        self, *arguments: str | Path, stdin: IO[bytes] | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Any of the client's commands."""
+        return run((*self.command, *arguments), self.environment, stdin=stdin, check=check)
+
+    def load(self, archive: Path | IO[bytes]) -> str:
+        """What the engine says when it loads an archive: it names the images."""
+        if isinstance(archive, Path):
+            return self.call("load", "--input", archive.absolute()).stdout
+        return self.call("load", stdin=archive).stdout
+
+    def run(
+        self,
+        image: str,
+        *arguments: str,
+        network: Literal["none", "host"] = "none",
+        options: Sequence[str] = (),
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a container to its end; `options` are the engine's own, `arguments` the entrypoint's."""
+        flags = ("--rm", "--pull", "never", "--network", network, *options)
+        return self.call("run", *flags, image, *arguments, check=check)
+
+    @contextmanager
+    def serving(self, image: str, *arguments: str, options: Sequence[str] = ()) -> Iterator[str]:
+        """A container in the background, on the host's network, until the end of the block; yields its id."""
+        flags = ("--detach", "--pull", "never", "--network", "host", *options)
+        container = self.call("run", *flags, image, *arguments).stdout.strip()
+        try:
+            yield container
+        finally:
+            at_once = ("--time", "0") if self.kind == "podman" else ()
+            self.call("rm", "--force", *at_once, container)
+
+    def inspect(self, image: str) -> dict[str, Any]:
+        """The engine's own document about an image."""
+        (document,) = json.loads(self.call("image", "inspect", image).stdout)
+        return dict(document)
+
+    def images(self) -> tuple[str, ...]:
+        """The names of all images, as `name:tag`."""
+        listed = self.call("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout
+        return tuple(sorted(listed.split()))
+
+    def remove(self, image: str) -> None:
+        self.call("image", "rm", "--force", image)
+
+
+@contextmanager
+def _started(
+    name: str, command: Sequence[str], env: Mapping[str, str], log: Path, answers: Callable[[], bool]
+) -> Iterator[None]:
+    """A server for the block; where it does not come up, the tool is unusable here."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(server(command, env, log, answers))
+        except ToolError as error:
+            unusable(name, str(error))
+        yield
+
+
+def _succeeds(command: Sequence[str], env: Mapping[str, str]) -> Callable[[], bool]:
+    return lambda: run(command, env, check=False).returncode == 0
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
+
+
+# docker
+
+
+@contextmanager
+def dockerd(folder: Path) -> Iterator[Engine]:
+    """The dockerd of this machine, started for the block; not as root, the one that answers this user."""
+    program, client = require("dockerd"), require("docker")
+    if os.geteuid() != 0:
+        try:
+            theirs = _docker("docker", (client,), dict(os.environ))
+        except ToolError as error:
+            unusable("dockerd", f"not root, and docker says: {error}")
+        yield theirs
+        return
+    address = f"unix://{folder / 'docker.sock'}"
+    env = environment(DOCKER_CONFIG=str(folder / "config"), TMPDIR=str(folder))
+    command = (client, "--host", address)
+    state = {"data-root": folder / "data", "exec-root": folder / "exec", "pidfile": folder / "docker.pid"}
+    daemon = (program, "--host", address, *(f"--{name}={path}" for name, path in state.items()), *_NO_BRIDGE)
+    # It would use a containerd that the system runs, and the system's daemon.json; so it sees neither.
+    private = with_private_mounts(daemon, hide=("/run/containerd", "/run/docker", "/etc/docker"))
+    with _started("dockerd", private, env, folder / "log", _succeeds((*command, "info"), env)):
+        yield _docker("docker", command, env)
+
+
+def attached_docker(host: str, folder: Path) -> Engine:
+    """A dockerd that already runs, found by its DOCKER_HOST value. ToolError where none answers."""
+    env = environment(DOCKER_CONFIG=str(folder / "config"))
+    return _docker(docker_name(host), (require("docker"), "--host", host), env)
+
+
+def docker_name(host: str) -> str:
+    """A short name for a DOCKER_HOST value: unix:///run/docker28.sock is docker28."""
+    return Path(host).stem or host
+
+
+def _docker(name: str, command: tuple[str, ...], env: Mapping[str, str]) -> Engine:
+    info = json.loads(run((*command, "info", "--format", "{{json .}}"), env).stdout)
+    if info.get("ServerErrors"):  # an old client's exit status is 0 even then
+        raise ToolError(" ".join(info["ServerErrors"]))
+    return Engine("docker", name, _numbers(info["ServerVersion"]), info["Driver"], command, env)
+
+
+# podman
+
+
+@contextmanager
+def podman(folder: Path) -> Iterator[Engine]:
+    """podman on a storage of its own, in the overlay driver where that works."""
+    program = require("podman")
+    env = _podman_environment(folder)
+    flags = ("--root", f"{folder}/root", "--runroot", f"{folder}/run", "--tmpdir", f"{folder}/tmp")
+    with ExitStack() as stack:
+        # What root's podman mounts would stay mounted after its end; a user's has a namespace of its own.
+        inside: tuple[str, ...] = ()
+        if os.geteuid() == 0:
+            try:
+                inside = stack.enter_context(mount_namespace(env, hide=_BLOB_CACHE))
+            except ToolError as error:
+                unusable("podman", str(error))
+        for driver in ("overlay", "vfs"):
+            storage = {"driver": driver, "graphroot": f"{folder}/root", "runroot": f"{folder}/run"}
+            Path(env["CONTAINERS_STORAGE_CONF"]).write_text(_toml("storage", storage))
+            command = (*inside, program, *flags, "--storage-driver", driver)
+            info = run((*command, "info", "--format", "json"), env, check=False)
+            if info.returncode == 0:
+                break
+        else:
+            unusable("podman", info.stderr.strip())
+        version = _numbers(json.loads(info.stdout)["version"]["Version"])
+        engine = Engine("podman", "podman", version, driver, command, env)
+        try:
+            yield engine
+        finally:
+            engine.call("rm", "--all", "--force", "--time", "0")
+            if os.geteuid() != 0:  # its storage belongs to several users, and podman mounts it on itself
+                engine.call("unshare", "sh", "-c", 'umount -l "$1/overlay"; rm -rf "$1"', "sh", folder / "root")
+                _end_pause(folder)
+
+
+def _podman_environment(folder: Path) -> dict[str, str]:
+    """The environment that makes podman read its configuration from the folder, where it is written."""
+    settings = folder / "home/.config/containers"
+    settings.mkdir(parents=True)
+    (folder / "xdg").mkdir(mode=0o700)
+    # Not every root can raise a limit, and podman's own default is above what there often is.
+    limits = [f"nofile={_limit(resource.RLIMIT_NOFILE)}", f"nproc={_limit(resource.RLIMIT_NPROC)}"]
+    engine = {
+        "cgroup_manager": "cgroupfs",
+        "events_logger": "file",
+        "lock_type": "file",
+        # crun, podman's first choice, refuses machines with both versions of cgroups.
+        **({"runtime": "runc"} if find("runc") else {}),
+    }
+    (settings / "containers.conf").write_text(
+        _toml("containers", {"default_ulimits": limits}) + _toml("engine", engine)
+    )
+    (settings / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}\n')
+    (settings / "registries.conf").write_text("unqualified-search-registries = []\n")
+    return environment(
+        HOME=str(folder / "home"),  # policy.json is looked for there
+        XDG_RUNTIME_DIR=str(folder / "xdg"),
+        XDG_CONFIG_HOME=str(folder / "home/.config"),
+        CONTAINERS_CONF=str(settings / "containers.conf"),
+        CONTAINERS_STORAGE_CONF=str(settings / "storage.conf"),
+        CONTAINERS_REGISTRIES_CONF=str(settings / "registries.conf"),
+        PODMAN_IGNORE_CGROUPSV1_WARNING="1",
+        TMPDIR=str(folder),
+    )
+
+
+def _toml(table: str, values: Mapping[str, object]) -> str:
+    lines = (f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    return f"[{table}]\n{''.join(lines)}"
+
+
+def _limit(kind: int) -> str:
+    hard = resource.getrlimit(kind)[1]
+    value = 16384 if hard == resource.RLIM_INFINITY else min(hard, 16384)
+    return f"{value}:{value}"
+
+
+def _end_pause(folder: Path) -> None:
+    """The process that keeps the user namespace of a podman without root."""
+    for file in folder.rglob("pause.pid"):
+        os.kill(int(file.read_text()), signal.SIGTERM)
+
+
+# skopeo
+
+
+@dataclass(frozen=True, slots=True)
+class Skopeo:
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+
+    def call(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return run((*self.command, *arguments), self.environment, check=check)
+
+    def inspect(self, reference: str, *options: str) -> dict[str, Any]:
+        """What `skopeo inspect` says, for instance with "--config" or "--raw"."""
+        return dict(json.loads(self.call("inspect", *options, reference).stdout))
+
+    def copy(self, source: str, destination: str, *options: str) -> None:
+        self.call("copy", "--quiet", *options, source, destination)
+
+
+def skopeo(folder: Path) -> Skopeo:
+    """skopeo without a memory: each call knows what its arguments say, and the logins of this folder."""
+    here = str(folder)
+    env = environment(HOME=here, XDG_RUNTIME_DIR=here, REGISTRY_AUTH_FILE=f"{here}/auth.json", TMPDIR=here)
+    command = (require("skopeo"), "--insecure-policy", "--tmpdir", here)
+    private = with_private_mounts(command, hide=_BLOB_CACHE)
+    alone = os.geteuid() == 0 and _succeeds((*private, "--version"), env)()
+    return Skopeo(private if alone else command, env)
+
+
+# containerd
+
+
+@dataclass(frozen=True, slots=True)
+class Containerd:
+    command: tuple[str, ...]
+    snapshotter: str
+    fifos: Path
+    environment: Mapping[str, str] = field(repr=False)
+
+    def call(
+        self, *arguments: str | Path, stdin: IO[bytes] | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Any of ctr's commands."""
+        return run((*self.command, *arguments), self.environment, stdin=stdin, check=check)
+
+    def import_(self, archive: Path | IO[bytes]) -> str:
+        """Import a docker-archive or an OCI archive, and unpack it; what ctr says about it."""
+        if isinstance(archive, Path):
+            with archive.open("rb") as file:
+                return self.import_(file)
+        return self.call("images", "import", "--snapshotter", self.snapshotter, "-", stdin=archive).stdout
+
+    def images(self) -> tuple[str, ...]:
+        """The full names of all images, sorted."""
+        return tuple(sorted(self.call("images", "list", "--quiet").stdout.split()))
+
+    def run(self, image: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a container to its end, without network; a command replaces entrypoint and arguments both."""
+        flags = ("--rm", "--snapshotter", self.snapshotter, "--fifo-dir", self.fifos)
+        return self.call("run", *flags, image, f"test-{next(_NUMBERS)}", *command, check=check)
+
+    def remove(self, image: str) -> None:
+        self.call("images", "remove", "--sync", image)
+
+
+_NUMBERS = count()
+
+
+@contextmanager
+def containerd(folder: Path) -> Iterator[Containerd]:
+    """The containerd of this machine, started for the block."""
+    program, client = require("containerd"), require("ctr")
+    if os.geteuid() != 0:
+        unusable("containerd", "it needs root")
+    env = environment(TMPDIR=str(folder))
+    address = str(folder / "containerd.sock")
+    (folder / "config.toml").write_text(
+        f"""\
+version = 2
+root = {json.dumps(str(folder / "root"))}
+state = {json.dumps(str(folder / "state"))}
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = {json.dumps(address)}
+[plugins."io.containerd.internal.v1.opt"]
+  path = {json.dumps(str(folder / "opt"))}
+"""
+    )
+    daemon = with_private_mounts((program, "--config", folder / "config.toml"), hide=("/run/containerd",))
+    command = (client, "--address", address, "--namespace", "lamina")
+    with _started("containerd", daemon, env, folder / "log", _succeeds((*command, "version"), env)):
+        plugins = run((*command, "plugins", "list"), env).stdout
+        works = re.search(r"snapshotter\S*\s+overlayfs\s.*\bok\b", plugins)
+        yield Containerd(command, "overlayfs" if works else "native", folder / "fifo", env)
+
+
+# registry
+
+
+@contextmanager
+def registry(folder: Path) -> Iterator[str]:
+    """A docker-registry that allows deletion, for the block; yields its address, 127.0.0.1:PORT (no TLS)."""
+    program = require("docker-registry")
+    settings = {
+        "version": "0.1",
+        "log": {"level": "info"},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
+        "http": {"addr": "127.0.0.1:0"},
+    }
+    (folder / "config.yml").write_text(json.dumps(settings))  # JSON is YAML
+    log = folder / "log"
+
+    def address() -> str | None:
+        match = re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text(errors="replace"))
+        return match[1] if match else None
+
+    command = (program, "serve", str(folder / "config.yml"))
+    with _started("docker-registry", command, environment(), log, lambda: address() is not None):
+        found = address()
+        assert found is not None
+        yield found

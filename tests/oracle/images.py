@@ -1,0 +1,18 @@
+"""Images of real closures, written for the engines."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.oracle.closures import Sample
+
+import lamina
+from lamina.stores.local import LocalStore
+
+STORE = LocalStore(Path("/"))
+
+
+def image_file(folder: Path, sample: Sample, **arguments: Any) -> tuple[Path, lamina.Image]:
+    """A docker-archive of ``sample``, named test/image:1 unless ``arguments`` say otherwise."""
+    output = folder / arguments.pop("file", "image.tar")
+    named = {"name": "test/image", "tag": "1", "contents": [sample.root], "store": STORE, **arguments}
+    return output, lamina.build_layered_image(output=output, **named)

@@ -1,0 +1,152 @@
+"""Against real Nix: our walk has its hashes, our graph its references, its JSON in every version is read."""
+
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.oracle.closures import Nix, Sample
+from tests.oracle.images import STORE
+from tests.oracle.tools import require
+
+from lamina import layering
+from lamina.closure import Closure
+from lamina.engine import measure, transfer
+from lamina.formats import graph, nar
+from lamina.formats.tar import Owner
+from lamina.layer import StoreLayer, tar_order
+from lamina.layering import LayerPlan
+from lamina.names import Digest, StorePath
+from lamina.nodes import Directory, Regular
+from lamina.stores.graph import GraphStore
+
+
+def _closure(sample: Sample) -> Closure:
+    return Closure.resolve([StorePath.parse(sample.root)], STORE.query)
+
+
+def _layer(path: StorePath, closure: Closure) -> StoreLayer:
+    return StoreLayer(LayerPlan((closure.by_path[path],), ""), STORE.nodes, Owner(0, 0, "root", "root"), 1)
+
+
+def test_the_database_gives_nixs_own_closure(nix: Nix, sample: Sample) -> None:
+    closure = _closure(sample)
+    assert {str(info.path) for info in closure} == set(sample.paths)
+    for info in closure:
+        assert set(map(str, info.references)) == set(nix.references(str(info.path)))
+
+
+def test_the_nar_of_our_walk_has_nixs_hash_and_size(nix: Nix, sample: Sample) -> None:
+    hashes = nix.call("nix-store", "--query", "--hash", *sample.paths).stdout.split()
+    sizes = nix.call("nix-store", "--query", "--size", *sample.paths).stdout.split()
+    for path, nar_hash, size in zip(sample.paths, hashes, sizes, strict=True):
+        measured = measure(nar.dump(STORE.nodes(StorePath.parse(path))))
+        assert (measured.digest, measured.size) == (Digest.parse(nar_hash), int(size)), path
+
+
+def test_nixs_own_dump_parses_to_what_we_walk(nix: Nix, awkward: Sample) -> None:
+    for path in awkward.paths:
+        dumped = [_shape(node) for node in nar.parse_bytes(nix.dump(path))]
+        assert dumped == [_shape(node) for node in STORE.nodes(StorePath.parse(path))], path
+
+
+def _shape(node: object) -> object:
+    return (node.path, node.executable, node.size) if isinstance(node, Regular) else node
+
+
+def test_a_layers_size_is_known_before_it_is_written(sample: Sample) -> None:
+    closure = _closure(sample)
+    for info in closure:
+        packed = _layer(info.path, closure).pack()
+        assert packed.size == measure(packed.pieces).size, info.path
+
+
+@pytest.mark.parametrize("tool", ["tar", "bsdtar"])
+def test_a_layers_tar_lists_what_the_store_holds(sample: Sample, tool: str, tmp_path: Path) -> None:
+    program = require(tool)
+    closure = _closure(sample)
+    for info in closure:
+        layer = _write_layer(info.path, closure, tmp_path)
+        literal = ["--quoting-style=literal"] if tool == "tar" else []
+        command = [program, "-tPf", layer, *literal]
+        listed = subprocess.run(command, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
+        expected = _names(info.path)
+        if tool == "tar":
+            assert listed.stdout.split(b"\n") == [*b"\n".join(expected).split(b"\n"), b""]
+            assert not _complaints(listed.stderr)
+        else:
+            # bsdtar escapes what it cannot print, so its lines are as many, and equal where all is printable
+            lines = listed.stdout.splitlines()
+            assert len(lines) == len(expected)
+            assert set(filter(_is_plain, expected)) <= set(lines)
+
+
+def _write_layer(path: StorePath, closure: Closure, folder: Path) -> Path:
+    with (folder / "layer.tar").open("wb") as file:
+        transfer(_layer(path, closure).pack().pieces, file.write)
+    return folder / "layer.tar"
+
+
+def _names(path: StorePath) -> list[bytes]:
+    top = f"{path}".encode()
+    names = [b"/nix/", b"/nix/store/"]
+    for node in tar_order(STORE.nodes(path)):
+        name = top + b"/" + node.path if node.path else top
+        names.append(name + b"/" if isinstance(node, Directory) else name)
+    return names
+
+
+def _is_plain(name: bytes) -> bool:
+    return name.isascii() and name.decode().isprintable() and b"\\" not in name
+
+
+def _complaints(stderr: bytes) -> list[bytes]:
+    """What GNU tar said but that it does not know ``hdrcharset``, which names that are not UTF-8 need."""
+    return [line for line in stderr.splitlines() if b"hdrcharset" not in line]
+
+
+def test_pythons_tarfile_reads_the_bytes_of_every_file_back(awkward: Sample, tmp_path: Path) -> None:
+    closure = _closure(awkward)
+    for info in closure:
+        with tarfile.open(_write_layer(info.path, closure, tmp_path)) as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isfile() else None
+                if content:
+                    assert content.read() == Path(member.name).read_bytes()
+
+
+def test_path_info_of_this_nix_is_read(nix: Nix, small: Sample, tmp_path: Path) -> None:
+    _assert_graph(nix, (), small, tmp_path)
+
+
+def test_path_info_of_newer_nix_is_read(newer_nix: Nix, small: Sample, tmp_path: Path) -> None:
+    formats = [("--json-format", "1"), ("--json-format", "2")] if newer_nix.version() >= (2, 33) else [()]
+    for options in formats:
+        _assert_graph(newer_nix, options, small, tmp_path)
+
+
+def _assert_graph(nix: Nix, options: tuple[str, ...], sample: Sample, folder: Path) -> None:
+    document = nix.path_info_json(sample.root, options=("--recursive", *options))
+    file = folder / "graph.json"
+    file.write_text(json.dumps(document))
+    root = StorePath.parse(sample.root)
+    assert Closure.resolve([root], GraphStore(file).query) == _closure(sample)
+
+
+def test_export_references_graph_is_read(nix: Nix, small: Sample) -> None:
+    expression = Path(__file__).with_name("nix") / "graph.nix"
+    built = nix.call("nix-build", "--no-out-link", "--argstr", "root", small.root, expression).stdout.strip()
+    document = Path(built).read_bytes()
+    assert Closure.of(graph.parse(document)) == _closure(small)
+    assert Closure.of(graph.parse(json.dumps(json.loads(document)["graph"]))) == _closure(small)
+
+
+def test_every_strategy_partitions_a_real_closure(sample: Sample) -> None:
+    closure = _closure(sample)
+    for strategy in layering.STRATEGIES:
+        for most in (2, 10, 100):
+            plans = layering.plan(closure, max_layers=most, strategy=strategy)
+            paths = [path for plan in plans for path in plan.paths]
+            assert sorted(paths) == [info.path for info in closure]
+            assert len(plans) <= most - 1
