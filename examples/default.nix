@@ -9,7 +9,8 @@ let
       name = "${name}-1.0";
       system = builtins.currentSystem;
       builder = "/bin/sh";
-      args = [ "-euc" script ];
+      # The shell itself is the last to end: Nix kills a builder that lives on when its output is closed.
+      args = [ "-euc" "${script}\nexit" ];
       PATH = "/usr/bin:/bin";
     } // attributes);
 
