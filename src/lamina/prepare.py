@@ -29,6 +29,7 @@ from lamina.root.join import Content, join
 from lamina.root.layer import RootLayer
 from lamina.root.tree import Tree
 from lamina.spec import Spec
+from lamina.stores import opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,5 +148,5 @@ def folders(spec: Spec) -> tuple[Path, ...]:
     if not isinstance(spec.store, tuple):
         raise InvalidName(f"script: got a store of type {type(spec.store).__name__}, expected folders on this machine")
     named = tuple(Path(place) for place in spec.store if Path(place).is_dir())
-    machine = Path("/")
-    return named if named and machine not in named and len(named) == len(spec.store) else (*named, machine)
+    only_folders = named and len(named) == len(spec.store)
+    return named if only_folders or opening.MACHINE in named else (*named, opening.MACHINE)

@@ -69,7 +69,7 @@ def test_a_layers_tar_lists_what_the_store_holds(sample: Sample, tool: str, tmp_
     for info in closure:
         layer = _write_layer(info.path, closure, tmp_path)
         literal = ["--quoting-style=literal"] if tool == "tar" else []
-        command = [program, "-tPf", layer, *literal]
+        command = [program, "-tPf", str(layer), *literal]
         listed = subprocess.run(command, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
         expected = _names(info.path)
         if tool == "tar":

@@ -75,6 +75,9 @@ class _Parser:
         self._stream = stream
         self._content = content
         self._place = 0
+        start = stream.tell()
+        self._size = stream.seek(0, io.SEEK_END) - start
+        stream.seek(start)
 
     def nodes(self) -> Iterator[Node]:
         self._expect(MAGIC)
@@ -132,8 +135,8 @@ class _Parser:
 
     def _regular(self, path: bytes, executable: bool) -> Regular:
         size = int.from_bytes(self._read(8), "little")
-        if size >= 1 << 63:
-            raise self._error(f"a file of {size} bytes", "less than 2^63")
+        if size > self._size - self._place:
+            raise self._error("the end", f"a file of {size} bytes")
         content = self._content(self._place, size)
         self._stream.seek(size, io.SEEK_CUR)
         self._place += size

@@ -1,0 +1,69 @@
+"""The shell of the docs, word for word, in a real docker and with a real Nix."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.example import example_store, write_command
+from tests.oracle.closures import Nix, Sample
+from tests.oracle.engines import Engine
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+def _shell(page: str) -> list[str]:
+    return re.findall(r"```sh\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
+
+
+def _run(block: str, folder: Path, **environment: str) -> None:
+    path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = ["bash", "-e", "-u", "-o", "pipefail", "-c", block]
+    done = subprocess.run(
+        command, cwd=folder, env={"PATH": path, "HOME": str(folder), **environment}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the files that the examples name, and commands for a machine whose store holds hello."""
+    (tmp_path / "bin").mkdir()
+    example_store(tmp_path / "machine")
+    write_command(tmp_path / "bin/lamina", tmp_path / "machine")
+    (tmp_path / "motd.txt").write_text("welcome\n")
+    (toml,) = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "lamina.toml").write_text(toml)
+    return tmp_path
+
+
+def _give_docker(folder: Path, engine: Engine) -> None:
+    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in engine.environment.items())
+    (folder / "bin/docker").write_text(f'#!/bin/sh\nexec env {settings} {shlex.join(engine.command)} "$@"\n')
+    (folder / "bin/docker").chmod(0o755)
+
+
+@pytest.mark.parametrize("block", [block for block in _shell("README.md") if "lamina " in block])
+def test_the_shell_of_the_readme_works(block: str, folder: Path, own_docker: Engine) -> None:
+    _give_docker(folder, own_docker)
+    _run(block, folder)
+    for name in own_docker.images():
+        assert name.startswith("hello:")
+        if "latest" in block:
+            assert own_docker.run(name).stdout == "Hello, world!\n"
+        own_docker.remove(name)
+
+
+def test_the_shell_of_the_store_page_works(folder: Path, own_docker: Engine, nix: Nix, small: Sample) -> None:
+    _give_docker(folder, own_docker)
+    (block,) = _shell("docs/stores.md")
+    (folder / "mnt").mkdir()
+    (folder / "mnt/nix").symlink_to("/nix")
+    block = block.replace("/nix/store/…-hello-2.12.1", small.root).replace("/mnt/other", str(folder / "mnt"))
+    _run(block, folder, NIX_CONFIG=nix.environment["NIX_CONFIG"])
+    (name,) = own_docker.images()
+    assert own_docker.run(name, "/bin/hello").stdout.startswith("good morning")
+    own_docker.remove(name)

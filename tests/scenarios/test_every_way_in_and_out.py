@@ -1,0 +1,111 @@
+"""Every scenario in every store and through every sink: one image, whatever the way."""
+
+import io
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.example import example_store, hello
+from tests.fakestore import FakeStore, write_graph
+
+import lamina
+from lamina.image import Image, Store
+from lamina.names import StorePath
+from lamina.nodes import Node
+from lamina.pathinfo import PathInfo
+from lamina.stores.local import LocalStore
+
+SCENARIOS: Mapping[str, dict[str, Any]] = {
+    "a program": {"contents": [str(hello())], "config": {"Cmd": ["/bin/hello"]}},
+    "few layers": {"contents": [str(hello())], "max_layers": 3, "layering": "popularity"},
+    "a root of its own": {
+        "contents": [f"{hello()}/bin"],
+        "extra_commands": "mkdir -p etc && echo hi > etc/motd && chmod 600 etc/motd",
+        "tree": [lamina.Dir("/tmp", 0o1777), lamina.Symlink("/h", "hello"), lamina.Perm("/etc", 0o700, 1, 2)],
+    },
+    "for a user": {"contents": [str(hello())], "uid": 1000, "gid": 100, "uname": "a", "gname": "b"},
+    "of a date": {"contents": [str(hello())], "mtime": "2020-01-01", "created": "2021-02-03T04:05:06+02:00"},
+    "only a config": {"name": "bare", "config": {"Entrypoint": [f"{hello()}/bin/hello"]}},
+    "no store paths": {"contents": [str(hello())], "include_store_paths": False},
+}
+
+
+class Memory:
+    """A store in memory, filled from one on disk."""
+
+    def __init__(self, store: LocalStore, paths: list[StorePath]) -> None:
+        self._infos = dict(store.query(paths))
+        self._nodes = {path: tuple(store.nodes(path)) for path in paths}
+
+    def query(self, paths: Any) -> Mapping[StorePath, PathInfo]:
+        return {path: self._infos[path] for path in paths if path in self._infos}
+
+    def nodes(self, path: StorePath) -> tuple[Node, ...]:
+        return self._nodes[path]
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> FakeStore:
+    return example_store(tmp_path_factory.mktemp("store") / "root")
+
+
+def _by_database(disk: FakeStore, folder: Path) -> list[str]:
+    return [str(disk.root)]
+
+
+def _by_graph(disk: FakeStore, folder: Path) -> list[str]:
+    return [str(write_graph(disk, folder / "graph.json")), str(disk.root)]
+
+
+def _by_memory(disk: FakeStore, folder: Path) -> Store:
+    return Memory(LocalStore(disk.root), list(disk.numbers))
+
+
+STORES: list[Callable[[FakeStore, Path], Any]] = [_by_database, _by_graph, _by_memory]
+
+
+def _as_stream(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
+    out = io.BytesIO()
+    image = stream.write_to(out)
+    return out.getvalue(), image
+
+
+def _as_file(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
+    image = stream.build(folder / "image.tar")
+    return (folder / "image.tar").read_bytes(), image
+
+
+def _as_zstd(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
+    image = stream.build(folder / "image.tar.zst", jobs=2)
+    from lamina.codecs import zstd
+
+    return zstd().decompress((folder / "image.tar.zst").read_bytes()), image
+
+
+def _as_script(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
+    stream.script(folder / "script")
+    return subprocess.run([folder / "script"], capture_output=True, check=True, env={}).stdout, None
+
+
+SINKS = [_as_stream, _as_file, _as_zstd, _as_script]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_one_image_whatever_the_way(scenario: str, disk: FakeStore, tmp_path: Path) -> None:
+    archives, ids = set(), set()
+    for place in STORES:
+        store = place(disk, tmp_path)
+        for sink in SINKS:
+            if sink is _as_script and place is _by_memory:
+                continue
+            stream = lamina.stream_layered_image(**SCENARIOS[scenario], store=store)
+            archive, image = sink(stream, tmp_path)
+            archives.add(archive)
+            ids |= {image.id} if image else set()
+    assert len(archives) == 1
+    assert len(ids) == 1
+    (tmp_path / "found.tar").write_bytes(archives.pop())
+    (found,) = lamina.inspect(tmp_path / "found.tar")
+    assert {str(found.digest)} == ids

@@ -1,0 +1,67 @@
+"""The shape of the whole: public names, the tree of errors, what each module promises, what is imported when."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import lamina
+from lamina import errors
+
+MODULES = sorted(module.name for module in pkgutil.walk_packages(lamina.__path__, "lamina."))
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("lamina.cli.")])
+def test_a_module_says_which_invariant_it_keeps(name: str) -> None:
+    said = _module(name).__doc__ or ""
+    assert re.search(r"\n\n(Invariant: |.*\n\nInvariant: )", said, re.DOTALL), name
+
+
+def test_every_public_name_is_there() -> None:
+    for name in lamina.__all__:
+        assert getattr(lamina, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        lamina.no_such_name  # noqa: B018
+
+
+def test_what_the_type_checker_sees_is_what_is_there() -> None:
+    assert set(lamina._HOME) | {"__version__"} == set(lamina.__all__)
+
+
+def test_the_docstring_of_errors_draws_their_tree() -> None:
+    drawn = re.findall(r"[├└]── (\w+)\s+(\d+)", errors.__doc__ or "")
+    assert {name: int(code) for name, code in drawn} == {kind.__name__: kind.exit_code for kind in _below(errors.Error)}
+
+
+def _below(kind: type[errors.Error]) -> list[type[errors.Error]]:
+    return [found for child in kind.__subclasses__() for found in (child, *_below(child))]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_functions_and_classes_are_described(name: str) -> None:
+    module = _module(name)
+    for member_name, member in vars(module).items():
+        own = getattr(member, "__module__", None) == name and not member_name.startswith("_")
+        if own and (inspect.isfunction(member) or inspect.isclass(member)):
+            assert member.__doc__, f"{name}.{member_name}"
+
+
+def test_the_version_is_printed_without_a_framework() -> None:
+    code = (
+        "import sys; sys.argv = ['lamina', '--version']\n"
+        "from lamina.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'click', 'rich', 'sqlite3', 'zipfile', 'tarfile'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == f"lamina {lamina.__version__}\n[]\n"

@@ -1,0 +1,89 @@
+"""What the docs show works, and what they list is all there is."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.example import example_store, hello
+
+import lamina
+from lamina import errors
+from lamina.cli import group
+from lamina.formats.docker import ImageConfig
+from lamina.formats.tar import Owner
+from lamina.image import Image, Settings
+from lamina.names import parse_moment
+from lamina.root.layer import RootLayer
+from lamina.root.tree import Tree
+from lamina.stores import opening
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+README = (REPOSITORY / "README.md").read_text()
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, on a machine whose store holds the example."""
+    root = tmp_path / "machine"
+    example_store(root)
+    monkeypatch.setattr(opening, "MACHINE", root)
+    monkeypatch.chdir(tmp_path)
+    return root
+
+
+@pytest.mark.parametrize("block", [block for block in _blocks("python") if "Closure" not in block])
+def test_the_python_of_the_readme_runs(block: str, machine: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert isinstance(names["image"], Image)
+    assert names["image"].repo_tag == "hello:latest"
+
+
+def test_the_main_job_of_the_readme_runs(machine: Path) -> None:
+    (block,) = [block for block in _blocks("python") if "Closure" in block]
+    moment = parse_moment("1970-01-01T00:00:01Z")
+    config = ImageConfig("amd64", moment, {"Cmd": ["/bin/hello"]})
+    settings = Settings("hello", None, config, Owner(0, 0, "root", "root"), moment)
+    written = bytearray()
+    names: dict[str, Any] = {
+        "roots": [hello()],
+        "root": RootLayer(Tree()),
+        "settings": settings,
+        "write": written.extend,
+    }
+    exec(compile(block.replace('Path("/")', f"Path({str(machine)!r})"), "README.md", "exec"), names)
+    assert len(names["image"].layers) == 7
+    assert written.endswith(bytes(1024))
+    job = block[block.index("closure =") :]
+    assert len(job.splitlines()) <= 4
+
+
+def test_the_toml_of_the_readme_is_a_spec(machine: Path) -> None:
+    (block,) = _blocks("toml")
+    Path("lamina.toml").write_text(block)
+    from lamina.specfile import load
+
+    stream = lamina.stream_layered_image(**load("lamina.toml#hello"))
+    assert stream.draft.settings.repository == "hello"
+
+
+def test_the_readme_lists_every_verb() -> None:
+    listed = re.findall(r"^\| `lamina (\w+)", README, re.MULTILINE)
+    assert listed == list(group._VERBS)
+
+
+def test_the_docs_list_every_family_of_errors_with_its_exit_code() -> None:
+    listed = re.findall(r"^\| (\d+) \| `(\w+)` \|", (REPOSITORY / "docs/errors.md").read_text(), re.MULTILINE)
+    families = {kind.__name__: kind.exit_code for kind in errors.Error.__subclasses__()}
+    assert {name: int(code) for code, name in listed} == families
+
+
+def test_the_links_of_the_docs_lead_somewhere() -> None:
+    for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page}: {target}"
