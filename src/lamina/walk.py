@@ -6,6 +6,7 @@ not: a socket, a device or a pipe raises `FormatError`.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
@@ -13,7 +14,7 @@ import stat
 import sys
 from collections.abc import Iterator
 
-from lamina.errors import FormatError, NotFound, Unavailable
+from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 
 _CASE_HACK = re.compile(rb"~nix~case~hack~[0-9]+\Z")
@@ -24,7 +25,7 @@ def walk(top: bytes, *, case_hack: bool = sys.platform == "darwin") -> Iterator[
 
     ``case_hack`` takes the ending ``~nix~case~hack~N`` off names, which Nix appends where the file system folds case
     (Nix manual, use-case-hack). Raises `NotFound` at once where ``top`` does not exist; while it goes on `Unavailable`
-    for what cannot be read.
+    for what cannot be read, `IntegrityError` for what vanishes.
     """
     return (node for node, _ in scan(top, case_hack=case_hack))
 
@@ -100,5 +101,7 @@ def _first(item: tuple[bytes, object]) -> bytes:
     return item[0]
 
 
-def _unreadable(path: bytes, error: OSError) -> Unavailable:
+def _unreadable(path: bytes, error: OSError) -> IntegrityError | Unavailable:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return IntegrityError(f"{os.fsdecode(path)}: got {error.strerror}, expected what was there a moment ago")
     return Unavailable(f"{os.fsdecode(path)}: got {error.strerror}, expected to read it")

@@ -55,9 +55,13 @@ class Bars:
     def manifests(self) -> None:
         """Nothing: it takes no time."""
 
+    def stop(self) -> None:
+        """Takes the line off the terminal."""
+        self._bars.stop()
+
     def done(self, image: Image) -> None:
         """Prints the summary."""
-        self._bars.stop()
+        self.stop()
         seconds = time.monotonic() - self._began
         size = sum(layer.size for layer in image.layers)
         self._console.print(

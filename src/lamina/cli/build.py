@@ -40,13 +40,14 @@ def command(output: str, compressor: str | None, jobs: int | None, **flags: Any)
     stream = stream_layered_image(**arguments)
     show_output(stream.script_output, flags)
     warn(stream.warnings, flags)
-    if output == "-":
-        with stdout() as write:
-            compressed = by_name(compressor or "none")(write, jobs)
-            image = DockerArchive(compressed.write, progress(flags)).write(stream.draft)
-            compressed.close()
-    else:
-        image = stream.build(output, compressor=compressor, jobs=jobs, progress=progress(flags))
+    with progress(flags) as watcher:
+        if output == "-":
+            with stdout() as write:
+                compressed = by_name(compressor or "none")(write, jobs)
+                image = DockerArchive(compressed.write, watcher).write(stream.draft)
+                compressed.close()
+        else:
+            image = stream.build(output, compressor=compressor, jobs=jobs, progress=watcher)
     if flags["as_json"]:
         print_json(image_document(image), sys.stderr if output == "-" else sys.stdout)
     elif output != "-":

@@ -34,6 +34,7 @@ def command(**flags: Any) -> None:
         stream = stream_layered_image(**arguments)
         show_output(stream.script_output, flags)
         warn(stream.warnings, flags)
-        image = DockerArchive(write, progress(flags)).write(stream.draft)
+        with progress(flags) as watcher:
+            image = DockerArchive(write, watcher).write(stream.draft)
     if flags["as_json"]:
         print_json(image_document(image), sys.stderr)

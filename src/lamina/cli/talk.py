@@ -5,9 +5,10 @@ Invariant: stdout gets the result alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 from lamina.cli.lines import Lines
@@ -16,15 +17,24 @@ from lamina.image import Image, Progress, Silence
 JSON_VERSION = 1
 
 
-def progress(flags: Mapping[str, Any]) -> Progress:
-    """Bars on a terminal, lines elsewhere or where asked for, nothing under ``--quiet`` and ``--json``."""
+@contextlib.contextmanager
+def progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
+    """Bars on a terminal, lines elsewhere or where asked for, nothing under ``--quiet`` and ``--json``.
+
+    The terminal is as it was when the block ends, however it ends.
+    """
     if flags["quiet"] or flags["as_json"]:
-        return Silence()
-    if flags["progress"] == "auto" and sys.stderr.isatty():
+        yield Silence()
+    elif flags["progress"] == "auto" and sys.stderr.isatty():
         from lamina.cli.bars import Bars
 
-        return Bars(sys.stderr)
-    return Lines(sys.stderr)
+        bars = Bars(sys.stderr)
+        try:
+            yield bars
+        finally:
+            bars.stop()
+    else:
+        yield Lines(sys.stderr)
 
 
 def warn(warnings: Iterable[str], flags: Mapping[str, Any]) -> None:
