@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Unpack
 
+from lamina.engine import Write
 from lamina.image import Draft, Image, Progress, Store
 from lamina.prepare import Planned, folders, plan, prepare
 from lamina.sinks.archive import DockerArchive
-from lamina.sinks.compression import by_ending, by_name
+from lamina.sinks.compression import by_ending, by_name, thread_count
 from lamina.sinks.output import Writable, whole_file, writing_to
 from lamina.sinks.script import write_script
 from lamina.sources.archive import FoundImage, read_archive
@@ -34,12 +35,22 @@ class Stream:
         self.script_output = script_output
         self._spec = spec
 
-    def write_to(self, out: Writable, progress: Progress | None = None) -> Image:
+    def write_to(
+        self,
+        out: Writable,
+        *,
+        compressor: str = "none",
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Image:
         """Streams the image to ``out`` as a docker-archive, in one pass.
 
-        Raises `IntegrityError` where a file changes meanwhile, `OutputError` where ``out`` does not take it.
+        ``compressor`` is ``none``, ``gz`` or ``zstd``, and works with ``jobs`` threads. Raises `IntegrityError` where a
+        file changes meanwhile, `OutputError` where ``out`` does not take it.
         """
-        return DockerArchive(writing_to(out, getattr(out, "name", "output")), progress).write(self.draft)
+        name = getattr(out, "name", None)
+        write = writing_to(out, name if isinstance(name, str) else "output")
+        return self._write(write, compressor, jobs, progress)
 
     def build(
         self,
@@ -51,15 +62,16 @@ class Stream:
     ) -> Image:
         """Writes the image to the file ``output``, whole or not at all.
 
-        ``compressor`` is ``none``, ``gz`` or ``zstd``, None what the ending asks for; it works with ``jobs`` threads.
-        Raises as `write_to` does.
+        ``compressor`` None is what the ending asks for. Raises as `write_to` does.
         """
         path = Path(output)
-        make = by_name(compressor or by_ending(path.name))
         with whole_file(path) as write:
-            compressed = make(write, jobs or processors())
-            image = DockerArchive(compressed.write, progress).write(self.draft)
-            compressed.close()
+            return self._write(write, compressor or by_ending(path.name), jobs, progress)
+
+    def _write(self, write: Write, compressor: str, jobs: int | None, progress: Progress | None) -> Image:
+        compressed = by_name(compressor)(write, processors() if jobs is None else thread_count(jobs))
+        image = DockerArchive(compressed.write, progress).write(self.draft)
+        compressed.close()
         return image
 
     def script(self, output: str | os.PathLike[str]) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 
 import click
 
-from lamina.api import processors, stream_layered_image
-from lamina.cli.options import graph_options, image_arguments
+from lamina.api import stream_layered_image
+from lamina.cli.options import graph_options, parse
 from lamina.cli.output import stdout
 from lamina.cli.talk import image_document, print_json, progress, show_output, warn
 from lamina.errors import InvalidName
-from lamina.sinks.archive import DockerArchive
-from lamina.sinks.compression import COMPRESSORS, by_name
+from lamina.sinks.compression import COMPRESSORS
 
 
 @click.command(
@@ -25,29 +24,24 @@ from lamina.sinks.compression import COMPRESSORS, by_name
 @click.option("--compressor", type=click.Choice(list(COMPRESSORS)), help="[default: as FILE's ending says, else none]")
 @click.option("--jobs", type=click.IntRange(1), help="Threads for it.  [default: the processors this process may use]")
 @graph_options
-def command(output: str, compressor: str | None, jobs: int | None, **flags: Any) -> None:
+def command(output: str, **flags: Any) -> None:
     """The image of ROOT... and all they need in FILE, a docker-archive, written whole or not at all.
 
     FILE's ending chooses the compressor: .gz and .tgz, .zst, none for any other. Prints FILE; with --json the image's
     ID, name and layers. With -o - the result is on stderr.
     """
-    arguments = image_arguments(flags)
-    compressor = compressor or arguments.pop("compressor", None)
-    jobs = jobs or arguments.pop("jobs", None) or processors()
-    arguments = {name: value for name, value in arguments.items() if name not in ("compressor", "jobs")}
     if output.endswith("/"):
         raise InvalidName(f"output: got {output}, expected the name of a file")
-    stream = stream_layered_image(**arguments)
+    arguments = parse(flags)
+    stream = stream_layered_image(**arguments.image)
     show_output(stream.script_output, flags)
     warn(stream.warnings, flags)
     with progress(flags) as watcher:
         if output == "-":
-            with stdout() as write:
-                compressed = by_name(compressor or "none")(write, jobs)
-                image = DockerArchive(compressed.write, watcher).write(stream.draft)
-                compressed.close()
+            with stdout() as out:
+                image = stream.write_to(out, **arguments.build, progress=watcher)
         else:
-            image = stream.build(output, compressor=compressor, jobs=jobs, progress=watcher)
+            image = stream.build(output, **arguments.build, progress=watcher)
     if flags["as_json"]:
         print_json(image_document(image), sys.stderr if output == "-" else sys.stdout)
     elif output != "-":

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,9 +117,23 @@ _ENTRIES: tuple[tuple[str, Callable[[str], Dir | File | Symlink | Perm]], ...] =
 )
 
 
-def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `lamina.stream_layered_image`, and those of a build that a spec file holds."""
-    arguments: dict[str, Any] = specfile.load(flags["spec"]) if flags["spec"] else {}
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What was asked for: the arguments of `lamina.stream_layered_image`, and those of a build."""
+
+    image: dict[str, Any]
+    build: dict[str, Any]
+
+
+def parse(flags: Mapping[str, Any]) -> Arguments:
+    """What the flags and the spec file say; raises `InvalidName`, `NotFound`, `FormatError`."""
+    spec: dict[str, Any] = specfile.load(flags["spec"]) if flags["spec"] else {}
+    build = {name: spec.pop(name) for name in specfile.BUILD_ARGUMENTS if name in spec}
+    build |= {name: flags[name] for name in specfile.BUILD_ARGUMENTS if flags.get(name) is not None}
+    return Arguments(_image(spec, flags), build)
+
+
+def _image(arguments: dict[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch and "created" not in arguments:
         arguments["created"] = _epoch(epoch)

@@ -9,22 +9,29 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from lamina.engine import Write
 from lamina.errors import InvalidName
-from lamina.sinks.output import failed, writing_to
+from lamina.sinks.output import Writable, failed
+
+
+class _Stdout:
+    """Stdout's bytes, under the name that an error shows."""
+
+    name = "stdout"
+
+    def write(self, data: memoryview, /) -> int:
+        return sys.stdout.buffer.write(data)
 
 
 @contextlib.contextmanager
-def stdout() -> Iterator[Write]:
-    """A way to write to stdout, flushed at the end; raises `InvalidName` for a terminal, `OutputError`."""
+def stdout() -> Iterator[Writable]:
+    """Stdout to write to, flushed at the end; raises `InvalidName` for a terminal, `OutputError`."""
     if sys.stdout.isatty():
         raise InvalidName(
             "stdout: got a terminal, expected a pipe or a file",
             hint="end the command with '| docker load', or with '> image.tar'",
         )
-    out = sys.stdout.buffer
-    yield writing_to(out, "stdout")
+    yield _Stdout()
     try:
-        out.flush()
+        sys.stdout.buffer.flush()
     except OSError as error:
         raise failed("stdout", error) from error

@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from lamina.api import plan_layered_image
-from lamina.cli.options import graph_options, image_arguments
+from lamina.cli.options import graph_options, parse
 from lamina.cli.talk import print_json, readable_size, warn
 from lamina.layering import LayerPlan
-from lamina.specfile import BUILD_ARGUMENTS
 
 
 @click.command(
@@ -26,10 +25,7 @@ def command(**flags: Any) -> None:
     Opens no store path and runs no script: the graph is enough, so that --store graph.json plans paths which are not
     on this machine. The customisation layer, the last, is not among those listed.
     """
-    arguments = image_arguments(flags)
-    for name in BUILD_ARGUMENTS:
-        arguments.pop(name, None)
-    planned = plan_layered_image(**arguments)
+    planned = plan_layered_image(**parse(flags).image)
     warn(planned.warnings, flags)
     if flags["as_json"]:
         print_json(

@@ -28,6 +28,7 @@ from lamina.layering.plans import LayerPlan
 from lamina.names import Digest, Reference, StorePath
 from lamina.pathinfo import PathInfo
 from lamina.sinks.archive import DockerArchive
+from lamina.sinks.output import writing_to
 from lamina.sinks.script import DRAFT, ROOT
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
@@ -67,8 +68,8 @@ def _stream(script: Path, repo_tag: str | None) -> None:
             reference = Reference.parse(repo_tag)
             settings = replace(draft.settings, repository=reference.repository, tag=reference.tag)
             draft = replace(draft, settings=settings)
-        with stdout() as write:
-            DockerArchive(write, Lines(sys.stderr)).write(draft)
+        with stdout() as out:
+            DockerArchive(writing_to(out, "stdout"), Lines(sys.stderr)).write(draft)
 
 
 def read_draft(archive: zipfile.ZipFile) -> Draft:

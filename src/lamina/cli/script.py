@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from lamina.api import stream_layered_image
-from lamina.cli.options import graph_options, image_arguments
+from lamina.cli.options import graph_options, parse
 from lamina.cli.talk import print_json, show_output, warn
 from lamina.errors import InvalidName
-from lamina.specfile import BUILD_ARGUMENTS
 
 
 @click.command(
@@ -29,10 +28,7 @@ def command(output: str, **flags: Any) -> None:
     """
     if output == "-" or output.endswith("/"):
         raise InvalidName(f"output: got {output}, expected the name of a file")
-    arguments = image_arguments(flags)
-    for name in BUILD_ARGUMENTS:
-        arguments.pop(name, None)
-    stream = stream_layered_image(**arguments)
+    stream = stream_layered_image(**parse(flags).image)
     show_output(stream.script_output, flags)
     warn(stream.warnings, flags)
     stream.script(output)

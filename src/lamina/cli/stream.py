@@ -8,11 +8,9 @@ from typing import Any
 import click
 
 from lamina.api import stream_layered_image
-from lamina.cli.options import graph_options, image_arguments
+from lamina.cli.options import graph_options, parse
 from lamina.cli.output import stdout
 from lamina.cli.talk import image_document, print_json, progress, show_output, warn
-from lamina.sinks.archive import DockerArchive
-from lamina.specfile import BUILD_ARGUMENTS
 
 
 @click.command(
@@ -27,14 +25,11 @@ def command(**flags: Any) -> None:
     A ROOT is a store path, a folder inside one, a link to one such as ./result, or a package name that fits one path
     of the store. With --json the result is on stderr.
     """
-    arguments = image_arguments(flags)
-    for name in BUILD_ARGUMENTS:
-        arguments.pop(name, None)
-    with stdout() as write:
-        stream = stream_layered_image(**arguments)
+    with stdout() as out:
+        stream = stream_layered_image(**parse(flags).image)
         show_output(stream.script_output, flags)
         warn(stream.warnings, flags)
         with progress(flags) as watcher:
-            image = DockerArchive(write, watcher).write(stream.draft)
+            image = stream.write_to(out, progress=watcher)
     if flags["as_json"]:
         print_json(image_document(image), sys.stderr)

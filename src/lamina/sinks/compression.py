@@ -18,12 +18,13 @@ from typing import Protocol
 
 from lamina import codecs
 from lamina.engine import Write
-from lamina.errors import InvalidName
+from lamina.errors import InvalidName, shown
 
 GZIP_LEVEL = 2
 ZSTD_LEVEL = 3
 _BLOCK = 1 << 20
 _WINDOW = 1 << 15
+_MOST_JOBS = 256
 _RAW_DEFLATE = -15
 # No name, no date, and "unknown" for the operating system.
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -129,9 +130,16 @@ _ENDINGS = {".gz": "gz", ".tgz": "gz", ".zst": "zstd"}
 
 def by_name(name: str) -> Callable[[Write, int], Compressor]:
     """The compressor of that name; raises `InvalidName`."""
-    if name not in COMPRESSORS:
-        raise InvalidName(f"compressor: got {name!r}, expected one of {', '.join(COMPRESSORS)}")
+    if not isinstance(name, str) or name not in COMPRESSORS:
+        raise InvalidName(f"compressor: got {shown(name)}, expected one of {', '.join(COMPRESSORS)}")
     return COMPRESSORS[name]
+
+
+def thread_count(jobs: int) -> int:
+    """``jobs`` where that is a number of threads; raises `InvalidName`."""
+    if not isinstance(jobs, int) or isinstance(jobs, bool) or not 1 <= jobs <= _MOST_JOBS:
+        raise InvalidName(f"jobs: got {shown(jobs)}, expected a number from 1 to {_MOST_JOBS}")
+    return jobs
 
 
 def by_ending(file: str) -> str:
