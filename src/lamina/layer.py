@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lamina.engine import Piece
+from lamina.errors import FormatError
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
 from lamina.layering.plans import LayerPlan
 from lamina.names import STORE_DIR, Digest, StorePath
 from lamina.nodes import Content, Directory, Node, Regular, Symlink
+
+# OCI image-spec, layer.md, "Whiteouts": no layer can hold such a file.
+_WHITEOUT = b"/.wh."
 
 Nodes = Callable[[StorePath], Iterable[Node]]
 
@@ -84,7 +88,10 @@ class StoreLayer:
         return self.plan.paths
 
     def pack(self) -> Packed:
-        """Walks the paths and says what their tar will be. Raises what the store raises."""
+        """Walks the paths and says what their tar will be.
+
+        Raises what the store raises, and `FormatError` for a name that means something else in a layer.
+        """
         headers = PaxHeaders(self.owner, self.mtime)
         members = list(self._members())
         size = sum(headers.header_size(member) + padded(member.size) for member, _ in members)
@@ -98,6 +105,11 @@ class StoreLayer:
             top = f"{STORE_DIR}/{path.base}".encode()
             for node in tar_order(self.nodes(path)):
                 name = top + b"/" + node.path if node.path else top
+                if _WHITEOUT in name:
+                    raise FormatError(
+                        f"{name.decode('utf-8', 'backslashreplace')}: got a name that begins with .wh., "
+                        "expected none: in a layer it would delete a file instead of adding one"
+                    )
                 yield _member(name, node)
 
 

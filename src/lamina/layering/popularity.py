@@ -14,6 +14,7 @@ popular first, ties by name, then by hash.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from lamina.closure import Closure
 from lamina.layering.plans import LayerPlan
@@ -27,9 +28,7 @@ def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) ->
     Ignored paths leave the graph before the contest, as nixpkgs' exclude list does.
     """
     contest = Closure.of(
-        type(info)(info.path, info.nar_hash, info.nar_size, info.references - frozenset(ignored))
-        for info in closure
-        if info.path not in ignored
+        replace(info, references=info.references - frozenset(ignored)) for info in closure if info.path not in ignored
     )
     scores = popularities(contest)
     order = sorted(contest, key=lambda info: (-scores[info.path], _name_first(info.path)))

@@ -69,7 +69,7 @@ def _mode(path: Path) -> int | None:
     """The kind and mode of what is at ``path``, None where nothing is; raises `Unavailable` where nobody can tell."""
     try:
         return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a NUL in it
         return None
     except OSError as error:
         raise Unavailable(f"{path}: got {error.strerror}, expected to look at it") from error
