@@ -339,8 +339,8 @@ def run(*arguments: str | Path) -> Ran:
 
 def process(*arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
     """``lamina ARGUMENTS`` as a process of its own, its outputs piped where ``options`` say nothing else."""
-    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen([*MODULE, *map(str, arguments)], **options)
+    piped: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*MODULE, *map(str, arguments)], **(piped | options))
 
 
 def call(*arguments: str | Path, **options: Any) -> Ran:

@@ -27,9 +27,10 @@ Write = Callable[[memoryview], object]
 
 BUFFER_SIZE = 1 << 20
 _BUFFERS = 3
-_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+# Not blocking, for a file may have become a pipe that nobody writes to.
+_FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
 # What opening a file says when it was replaced by something else since the walk.
-_REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR}
+_REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,16 @@ import re
 import stat
 from dataclasses import dataclass
 
-from lamina.errors import InvalidName, NotFound
+from lamina.errors import InvalidName, NotFound, shown
 from lamina.nodes import Directory, Extent, Regular
 from lamina.nodes import Symlink as SymlinkNode
 from lamina.root.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 
 _META = re.compile(r":([0-7]{3,4})(?::([0-9]{1,10}):([0-9]{1,10}))?\Z")
+# What looks like a mode or an owner and is none in its place.
+_DIGITS = re.compile(r":[0-9:]+\Z")
+_MODE = re.compile(r":[0-7]{3,4}\Z")
+_MOST_MODE = 0o7777
 _MOST_ID = 2**32 - 2
 
 
@@ -27,6 +31,9 @@ class Dir:
     mode: int = DIRECTORY_MODE
     uid: int = 0
     gid: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.path, self.mode, self.uid, self.gid)
 
     @classmethod
     def parse(cls, text: str) -> Dir:
@@ -49,6 +56,9 @@ class File:
     uid: int = 0
     gid: int = 0
 
+    def __post_init__(self) -> None:
+        _check(self.path, self.mode, self.uid, self.gid)
+
     @classmethod
     def parse(cls, text: str) -> File:
         """``PATH=SOURCE[:MODE[:UID:GID]]``; raises `InvalidName`."""
@@ -62,8 +72,9 @@ class File:
         """Puts the file; raises `NotFound` where the source is no file."""
         try:
             status = os.stat(self.source)
-        except OSError as error:
-            raise NotFound(f"file {self.path}: got {self.source}: {error.strerror}, expected a file") from error
+        except (OSError, TypeError, ValueError) as error:
+            got = (error.strerror if isinstance(error, OSError) else None) or error
+            raise NotFound(f"file {self.path}: got {self.source}: {got}, expected a file") from error
         if not stat.S_ISREG(status.st_mode):
             raise NotFound(f"file {self.path}: got {self.source}, expected a file")
         executable = bool(status.st_mode & stat.S_IXUSR)
@@ -80,6 +91,11 @@ class Symlink:
 
     path: str
     target: str
+
+    def __post_init__(self) -> None:
+        _check(self.path)
+        if not isinstance(self.target, str) or not self.target or "\0" in self.target:
+            raise InvalidName(f"symlink {self.path}: got target {shown(self.target)}, expected a text without NUL")
 
     @classmethod
     def parse(cls, text: str) -> Symlink:
@@ -103,6 +119,9 @@ class Perm:
     uid: int = 0
     gid: int = 0
 
+    def __post_init__(self) -> None:
+        _check(self.path, self.mode, self.uid, self.gid)
+
     @classmethod
     def parse(cls, text: str) -> Perm:
         """``PATH:MODE[:UID:GID]``; raises `InvalidName`."""
@@ -121,12 +140,28 @@ Entry = Dir | File | Symlink | Perm
 
 def _split_meta(text: str) -> tuple[str, Meta | None]:
     found = _META.search(text)
+    rest = text[: found.start()] if found else text
+    if (_MODE if found else _DIGITS).search(rest):
+        raise InvalidName(f"mode: got {text!r}, expected :MODE or :MODE:UID:GID at its end, MODE in octal")
     if not found:
-        return text, None
+        return rest, None
     mode, uid, gid = found.groups(default="0")
-    if max(int(uid), int(gid)) > _MOST_ID:
-        raise InvalidName(f"owner: got {uid}:{gid}, expected numbers up to {_MOST_ID}")
-    return text[: found.start()], Meta(int(mode, 8), int(uid), int(gid))
+    return rest, Meta(int(mode, 8), int(uid), int(gid))
+
+
+def _check(path: object, mode: object = None, uid: object = 0, gid: object = 0) -> None:
+    """Raises `InvalidName` for what no tar header holds."""
+    if not isinstance(path, str):
+        raise InvalidName(f"path in the image: got {shown(path)}, expected a text")
+    _relative(path)
+    if mode is not None and not _in_range(mode, _MOST_MODE):
+        raise InvalidName(f"{path}: got mode {shown(mode)}, expected a number from 0 to {_MOST_MODE:#o}")
+    if not _in_range(uid, _MOST_ID) or not _in_range(gid, _MOST_ID):
+        raise InvalidName(f"{path}: got owner {shown(uid)}:{shown(gid)}, expected numbers from 0 to {_MOST_ID}")
+
+
+def _in_range(number: object, most: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= most
 
 
 def _relative(path: str) -> bytes:

@@ -7,7 +7,7 @@ warning here.
 
 from __future__ import annotations
 
-import posixpath
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -72,7 +72,7 @@ class _Joiner:
             self.warnings.append(f"/{_text(node.path)} of {content}: left out, as symlinkJoin does with such names")
             return False
         if isinstance(node, Regular):
-            node = Symlink(node.path, str(content).encode() + b"/" + node.path)
+            node = Symlink(node.path, os.fsencode(str(content)) + b"/" + node.path)
         present = self.tree.node(node.path)
         if present is None:
             self.tree.put(node, Meta(DIRECTORY_MODE if isinstance(node, Directory) else SYMLINK_MODE))
@@ -84,7 +84,7 @@ class _Joiner:
 
     def _warn(self, node: Node, content: Content) -> None:
         first = self._origin[node.path]
-        what = "everything below it" if isinstance(node, Directory) else "it"
+        what = "all below that" if isinstance(node, Directory) else "that"
         self.warnings.append(f"/{_text(node.path)}: both {first} and {content} have it, left out {what} of {content}")
 
     def _folder(self, content: Content) -> Iterator[Node]:
@@ -102,30 +102,41 @@ class _Joiner:
             yield _renamed(node, relative)
 
     def _located(self, content: Content) -> tuple[StorePath, bytes]:
-        """The store path and the path inside it, all symlinks on the way followed."""
-        text = str(content)
-        for _ in range(_MOST_LINKS):
-            path, inside = StorePath.split(text)
-            link = self._first_link(path, inside, content)
-            if link is None:
-                return path, inside.encode()
-            at, rest = link
-            text = posixpath.normpath(posixpath.join(f"{path}/{at.path.decode()}", "..", at.target.decode(), rest))
-            if not text.startswith(STORE_DIR + "/"):
-                raise InvalidName(f"contents: got {content}, which leads to {text}, expected it in {STORE_DIR}")
-        raise InvalidName(f"contents: got {content}, which leads through {_MOST_LINKS} symlinks, expected fewer")
+        """The store path and the path inside it, all symlinks on the way followed as the kernel follows them."""
+        done: list[str] = []
+        left = str(content).split("/")[::-1]
+        links = 0
+        while left:
+            part = left.pop()
+            if part == "..":
+                done = done[:-1]
+            elif part not in ("", "."):
+                node = self._node([*done, part], content)
+                if isinstance(node, Symlink):
+                    links += 1
+                    target = os.fsdecode(node.target)
+                    done = [] if target.startswith("/") else done
+                    left += target.split("/")[::-1]
+                else:
+                    done.append(part)
+            if links > _MOST_LINKS:
+                raise InvalidName(f"contents: got {content}, which leads through {links} symlinks, expected fewer")
+        text = "/" + "/".join(done)
+        if not text.startswith(STORE_DIR + "/"):
+            raise InvalidName(f"contents: got {content}, which leads to {text}, expected it in {STORE_DIR}")
+        path, inside = StorePath.split(text)
+        return path, os.fsencode(inside)
 
-    def _first_link(self, path: StorePath, inside: str, content: Content) -> tuple[Symlink, str] | None:
-        index = self._index(path)
-        parts = inside.split("/") if inside else []
-        for count in range(len(parts) + 1):
-            here = "/".join(parts[:count]).encode()
-            if here not in index:
-                raise NotFound(f"contents: got {content}, expected it to exist in the store")
-            node = index[here]
-            if isinstance(node, Symlink):
-                return node, "/".join(parts[count:])
-        return None
+    def _node(self, parts: Sequence[str], content: Content) -> Node | None:
+        """What is there; what lies above the store paths is not known, and no link."""
+        text = "/" + "/".join(parts)
+        if not text.startswith(STORE_DIR + "/"):
+            return None
+        path, inside = StorePath.split(text)
+        node = self._index(path).get(os.fsencode(inside))
+        if node is None:
+            raise NotFound(f"contents: got {content}, expected it to exist in the store")
+        return node
 
     def _index(self, path: StorePath) -> dict[bytes, Node]:
         if path not in self._walked:

@@ -1,0 +1,121 @@
+"""Seeded closures to measure with: store paths on disk and the graph that vouches for them.
+
+Invariant: the same seed and sizes give the same names and the same bytes, on every machine.
+
+A closure has one root, a program that refers to all the rest, as an application does to its libraries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from lamina.engine import measure
+from lamina.formats import nar
+from lamina.names import STORE_DIR, StorePath, nix32_dump
+from lamina.pathinfo import PathInfo
+from lamina.walk import walk
+
+CHUNK = 1 << 20
+_FILES_PER_PATH = 250
+_FILES_PER_FOLDER = 25
+# Little-endian ELF for x86-64, as far as the processor is looked for.
+_PROGRAM = b"\x7fELF\2\1\1".ljust(18, b"\0") + (62).to_bytes(2, "little")
+
+Fill = Callable[[Path, Random], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A closure: ``folder`` holds ``nix/store``, ``graph`` is the file that lists the paths."""
+
+    root: StorePath
+    graph: Path
+    folder: Path
+
+
+def small_files(folder: Path, seed: int, count: int, size: int) -> Tree:
+    """About ``count`` files of ``size`` bytes on average, mostly shorter, in many store paths with folders and
+    symlinks; half the names are too long for a plain tar header, as in most real closures.
+    """
+    sizes = [min(_FILES_PER_PATH, count - start) for start in range(0, count, _FILES_PER_PATH)]
+
+    def filled(number: int, files: int) -> tuple[str, Fill]:
+        name = f"library-with-a-long-name-{number}" if number % 2 else f"lib{number}"
+        return name, lambda path, random: _fill_with_small(path, random, files, size)
+
+    return _closure(folder, seed, [filled(number, files) for number, files in enumerate(sizes)])
+
+
+def large_files(folder: Path, seed: int, count: int, size: int) -> Tree:
+    """``count`` files of ``size`` bytes that nothing compresses, each in a store path of its own."""
+
+    def fill(path: Path, random: Random) -> None:
+        path.mkdir()
+        _write(path / "data", random, size)
+
+    return _closure(folder, seed, [(f"large{number}", fill) for number in range(count)])
+
+
+def _fill_with_small(path: Path, random: Random, files: int, size: int) -> None:
+    for number in range(files):
+        folder = path / "share" / "modules" / f"part-{number // _FILES_PER_FOLDER}"
+        if number % _FILES_PER_FOLDER == 0:
+            folder.mkdir(parents=True)
+        file = folder / f"implementation-of-module-{number}.py"
+        _write(file, random, int(4 * size * random.random() ** 3))
+        if number % 10 == 0:
+            file.chmod(0o755)
+            (folder / f"module-{number}").symlink_to(file.name)
+
+
+def _write(file: Path, random: Random, size: int) -> None:
+    with file.open("wb") as out:
+        for start in range(0, size, CHUNK):  # whole files would show in the peak memory of what is started later
+            out.write(random.randbytes(min(CHUNK, size - start)))
+
+
+def _closure(folder: Path, seed: int, contents: Sequence[tuple[str, Fill]]) -> Tree:
+    random = Random(seed)
+    store = folder / STORE_DIR[1:]
+    store.mkdir(parents=True)
+    infos: list[PathInfo] = []
+    for name, fill in contents:
+        path = _store_path(seed, name)
+        fill(store / path.base, random)
+        few = random.sample(infos, min(len(infos), 3))
+        infos.append(_info(store, path, frozenset(info.path for info in few)))
+    root = _store_path(seed, "bench-1.0")
+    program = store / root.base / "bin" / "bench"
+    program.parent.mkdir(parents=True)
+    program.write_bytes(_PROGRAM)
+    program.chmod(0o755)
+    infos.append(_info(store, root, frozenset(info.path for info in infos)))
+    graph = folder / "graph.json"
+    graph.write_text(json.dumps(list(map(_item, infos)), indent=1))
+    return Tree(root, graph, folder)
+
+
+def _store_path(seed: int, name: str) -> StorePath:
+    digits = nix32_dump(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:20])
+    return StorePath.parse_base(f"{digits}-{name}")
+
+
+def _info(store: Path, path: StorePath, references: frozenset[StorePath]) -> PathInfo:
+    archive = measure(nar.dump(walk(os.fsencode(store / path.base))))
+    return PathInfo(path, archive.digest, archive.size, references)
+
+
+def _item(info: PathInfo) -> dict[str, object]:
+    """As in an exportReferencesGraph under __structuredAttrs."""
+    return {
+        "path": str(info.path),
+        "narHash": info.nar_hash.nix32,
+        "narSize": info.nar_size,
+        "references": sorted(map(str, info.references)),
+    }

@@ -1,0 +1,191 @@
+"""What tests build their values with: store paths and closures by letters, trees, a memory store, random ones of each.
+
+Invariant: the same words give the same values, on every machine.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from hypothesis import strategies as st
+
+from lamina.closure import Closure
+from lamina.engine import transfer
+from lamina.layer import Packed
+from lamina.layering import LayerPlan
+from lamina.names import NIX32, Digest, StorePath, nix32_dump
+from lamina.nodes import Directory, Node, Regular, Symlink
+from lamina.pathinfo import PathInfo
+
+# --- graphs
+
+
+def path(name: str) -> StorePath:
+    """A store path; those of single letters ascend with the letters, for NIX32 ascends and a letter has one digit."""
+    if len(name) == 1 and "A" <= name <= "Z":
+        return StorePath.parse_base(f"{NIX32[ord(name) - ord('A')] * 32}-{name}")
+    return StorePath.parse_base(f"{nix32_dump(hashlib.sha256(name.encode()).digest()[:20])}-{name}")
+
+
+def info(name: str, references: Iterable[str] = (), size: int = 1) -> PathInfo:
+    """What a store knows of `path(name)`."""
+    digest = Digest(hashlib.sha256(name.encode()).digest())
+    return PathInfo(path(name), digest, size, frozenset(map(path, references)))
+
+
+def infos(graph: str, **sizes: int) -> tuple[PathInfo, ...]:
+    """``A→B,C  B→C`` as it is written; a path has one byte where ``sizes`` does not say otherwise."""
+    references: dict[str, list[str]] = {}
+    for arrow in graph.split():
+        user, _, targets = arrow.partition("→")
+        references.setdefault(user, []).extend(filter(None, targets.split(",")))
+    for target in [name for targets in references.values() for name in targets]:
+        references.setdefault(target, [])
+    return tuple(info(name, targets, sizes.get(name, 1)) for name, targets in references.items())
+
+
+def closure(graph: str, **sizes: int) -> Closure:
+    """The closure that `infos` are."""
+    return Closure.of(infos(graph, **sizes))
+
+
+def layers(plans: Iterable[LayerPlan]) -> list[str]:
+    """The names in each layer, in packing order: ``["A B", "C"]``."""
+    return [" ".join(path.name for path in plan.paths) for plan in plans]
+
+
+# --- trees
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to be."""
+
+    content: bytes = b""
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """A symlink to be."""
+
+    target: bytes
+
+
+Item = File | Link | Mapping[bytes, "Item"]
+
+
+def nodes(item: Item, at: bytes = b"") -> tuple[Node, ...]:
+    """A store path's nodes, in NAR order."""
+    return tuple(_nodes(item, at))
+
+
+def _nodes(item: Item, at: bytes) -> Iterator[Node]:
+    match item:
+        case File():
+            yield Regular(at, item.executable, len(item.content), item.content)
+        case Link():
+            yield Symlink(at, item.target)
+        case _:
+            yield Directory(at)
+            for name in sorted(item):
+                yield from _nodes(item[name], at + b"/" + name if at else name)
+
+
+def write(item: Item, place: bytes) -> None:
+    """The same on disk, with the modes that a Nix store has."""
+    match item:
+        case File():
+            with open(place, "xb") as file:
+                file.write(item.content)
+            os.chmod(place, 0o555 if item.executable else 0o444)
+        case Link():
+            os.symlink(item.target, place)
+        case _:
+            os.mkdir(place)
+            for name in item:
+                write(item[name], place + b"/" + name)
+            os.chmod(place, 0o555)
+
+
+class MemoryStore:
+    """A store in memory; ``asked`` is what was asked of it, one set for each question."""
+
+    def __init__(self, infos: Iterable[PathInfo] = (), trees: Mapping[StorePath, Item] | None = None) -> None:
+        self._infos = {info.path: info for info in infos}
+        self._trees = trees or {}
+        self.asked: list[set[StorePath]] = []
+
+    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
+        self.asked.append(set(paths))
+        return {path: self._infos[path] for path in paths if path in self._infos}
+
+    def nodes(self, path: StorePath) -> Sequence[Node]:
+        return nodes(self._trees[path])
+
+
+def packed_bytes(packed: Packed) -> bytes:
+    """The bytes of a layer."""
+    archive = io.BytesIO()
+    transfer(packed.pieces, archive.write)
+    return archive.getvalue()
+
+
+# --- random ones
+
+
+def entry_names() -> st.SearchStrategy[bytes]:
+    """One component of a path: short, of any bytes, UTF-8 or not; none that means something else in a layer."""
+    spellings = st.one_of(
+        st.text("ab.-é☃\U0001f600\ue000", min_size=1, max_size=4).map(str.encode),
+        st.binary(min_size=1, max_size=4),
+        st.integers(95, 110).map(lambda length: b"n" * length),
+    )
+    return spellings.filter(
+        lambda name: name not in (b".", b"..") and not set(name) & {0, ord("/")} and not name.startswith(b".wh.")
+    )
+
+
+def files() -> st.SearchStrategy[File]:
+    contents = st.one_of(st.binary(max_size=20), st.integers(500, 520).map(lambda size: b"x" * size))
+    return st.builds(File, contents, st.booleans())
+
+
+def links() -> st.SearchStrategy[Link]:
+    targets = st.one_of(
+        entry_names(), st.integers(98, 102).map(lambda length: b"../" * (length // 3) + b"n" * (length % 3))
+    )
+    return st.builds(Link, targets)
+
+
+def folders() -> st.SearchStrategy[Mapping[bytes, Item]]:
+    """Trees whose root is a folder."""
+    leaves = st.one_of(files(), links())
+    return st.dictionaries(
+        entry_names(),
+        cast(
+            "st.SearchStrategy[Item]",
+            st.recursive(leaves, lambda items: st.dictionaries(entry_names(), items, max_size=3), max_leaves=12),
+        ),
+        max_size=4,
+    )
+
+
+def trees() -> st.SearchStrategy[Item]:
+    """Whatever a store path can be."""
+    return st.one_of(folders(), files(), links())
+
+
+@st.composite
+def graphs(draw: st.DrawFn, most: int = 12) -> tuple[PathInfo, ...]:
+    """Acyclic graphs with few different sizes, so that many are equal; some paths refer to themselves."""
+    count = draw(st.integers(0, most))
+    names = draw(st.permutations([chr(ord("A") + number) for number in range(count)]))
+    found = []
+    for number, name in enumerate(names):
+        references = draw(st.sets(st.sampled_from(names[: number + 1]), max_size=4))
+        found.append(info(name, references, draw(st.sampled_from([1, 2, 5, 5, 100]))))
+    return tuple(found)

@@ -1,0 +1,77 @@
+"""Laws of store layers."""
+
+import io
+import os
+import sys
+import tarfile
+import tempfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.making import Item, entry_names, folders, info, nodes, packed_bytes, trees, write
+from tests.test_layer import streamed
+
+from lamina.formats import nar
+from lamina.formats.tar import Owner
+from lamina.layer import Packed, StoreLayer, tar_order
+from lamina.layering import LayerPlan
+from lamina.nodes import Directory, Node
+from lamina.walk import walk
+
+OWNERS = st.builds(Owner, st.sampled_from([0, 1000, 1 << 21]), st.integers(0, 9), st.sampled_from(["", "ü"]))
+MOMENTS = st.sampled_from([-1, 0, 1, 1_700_000_000])
+
+
+def layer(found: tuple[Node, ...], owner: Owner, mtime: int) -> Packed:
+    return StoreLayer(LayerPlan((info("A"),), ""), lambda path: found, owner, mtime).pack()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
+@given(trees(), OWNERS, MOMENTS)
+@settings(deadline=None, max_examples=100)
+def test_disk_nar_memory_and_the_streamer_of_dockertools_give_the_same_layer(
+    item: Item, owner: Owner, mtime: int
+) -> None:
+    """Layer from disk equals layer from NAR; both are what tarfile writes of what pathlib sorts."""
+    with tempfile.TemporaryDirectory() as folder:
+        top = Path(folder) / info("A").path.base
+        write(item, os.fsencode(top))
+        on_disk = packed_bytes(layer(tuple(walk(os.fsencode(top))), owner, mtime))
+        archive = packed_bytes(Packed(0, iter(nar.dump(walk(os.fsencode(top))))))
+        expected = streamed([top], owner, mtime)
+    assert on_disk == expected
+    assert packed_bytes(layer(tuple(nar.parse_bytes(archive)), owner, mtime)) == expected
+    assert packed_bytes(layer(nodes(item), owner, mtime)) == expected
+
+
+@given(trees(), OWNERS, MOMENTS)
+@settings(deadline=None, max_examples=100)
+def test_a_layer_is_as_long_as_it_says(item: Item, owner: Owner, mtime: int) -> None:
+    """``tar.size(t) == len(tar.stream(t))``."""
+    packed = layer(nodes(item), owner, mtime)
+    assert packed.size == len(packed_bytes(packed))
+
+
+@given(folders())
+@settings(deadline=None, max_examples=100)
+def test_every_node_comes_back_from_the_layer(item: Item) -> None:
+    data = packed_bytes(layer(nodes(item), Owner(), 1))
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        found = {os.fsencode(member.name): (member.type, os.fsencode(member.linkname)) for member in archive}
+    top = os.fsencode(str(info("A").path))
+    kinds = {"Directory": tarfile.DIRTYPE, "Symlink": tarfile.SYMTYPE, "Regular": tarfile.REGTYPE}
+    assert found == {b"/nix": (tarfile.DIRTYPE, b""), b"/nix/store": (tarfile.DIRTYPE, b"")} | {
+        top + (b"/" + node.path if node.path else b""): (kinds[type(node).__name__], getattr(node, "target", b""))
+        for node in nodes(item)
+    }
+
+
+@given(st.sets(st.lists(entry_names(), max_size=3).map(b"/".join), max_size=8))
+@settings(deadline=None, max_examples=200)
+def test_nodes_are_in_the_order_of_pathlib(paths: set[bytes]) -> None:
+    """nixpkgs sorts `pathlib.Path`s: component by component, as Python compares texts."""
+    in_nar_order = sorted(paths, key=lambda path: path.split(b"/") if path else [])
+    ordered = [node.path for node in tar_order([Directory(path) for path in in_nar_order])]
+    assert ordered == sorted(paths, key=lambda path: PurePosixPath("/top", os.fsdecode(path)))

@@ -1,0 +1,147 @@
+"""Laws of names."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lamina.errors import InvalidName
+from lamina.names import (
+    NIX32,
+    Digest,
+    Reference,
+    StorePath,
+    nix32_dump,
+    nix32_parse,
+    parse_moment,
+    parse_repository,
+    parse_tag,
+)
+
+LAW = settings(deadline=None, max_examples=200)
+
+DOORS: tuple[Callable[[str], object], ...] = (
+    Digest.parse,
+    Digest.from_hex,
+    StorePath.parse,
+    StorePath.parse_base,
+    StorePath.split,
+    Reference.parse,
+    parse_repository,
+    parse_tag,
+    parse_moment,
+    lambda text: nix32_parse(text, 20),
+)
+STORE_PATHS = st.builds(
+    lambda digits, name: f"/nix/store/{digits}-{name}",
+    st.text(NIX32, min_size=32, max_size=32),
+    st.from_regex(r"[0-9a-zA-Z+\-._?=]{1,211}", fullmatch=True),
+)
+# The grammar of distribution/reference, for what lies behind a host.
+REFERENCES = st.from_regex(
+    r"(?:[a-z0-9]{1,5}(?:\.[a-z0-9]{1,5}){0,2}(?::[0-9]{1,5})?/)?[a-z0-9]{1,5}(?:(?:\.|_|__|-{1,3})[a-z0-9]{1,5}){0,3}:"
+    r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
+    fullmatch=True,
+)
+# Close to what a door takes, so that garbage goes further than to the first character.
+ALMOST = st.one_of(
+    st.text(),
+    st.text("0123456789abcdfghijklmnpqrsvwxyz-/.:=+TZ\u0661\n\0\udc80e", max_size=70),
+    st.text("0123456789abcdf", min_size=50, max_size=66).map("sha256:".__add__),
+    st.text("ABCabc019+/=-_\n", min_size=40, max_size=46).map("sha256-".__add__),
+    st.text("0123456789-:+.TZW ", max_size=35).map("2026-01-".__add__),
+    STORE_PATHS.map(lambda text: text + "/.."),
+)
+
+
+@given(st.binary(max_size=70))
+@LAW
+def test_nix32_comes_back(raw: bytes) -> None:
+    text = nix32_dump(raw)
+    assert nix32_parse(text, len(raw)) == raw
+    assert len(text) == -(-len(raw) * 8 // 5)
+    assert set(text) <= set(NIX32)
+
+
+@given(st.text(NIX32, min_size=52, max_size=52))
+@LAW
+def test_nix32_has_one_spelling_for_each_value(text: str) -> None:
+    try:
+        raw = nix32_parse(text, 32)
+    except InvalidName:
+        assert text[0] not in "01"
+    else:
+        assert nix32_dump(raw) == text
+
+
+@given(st.binary(min_size=32, max_size=32))
+@LAW
+def test_a_digest_comes_back_from_each_spelling(raw: bytes) -> None:
+    """``parse(str(x)) == x``, whatever the spelling."""
+    digest = Digest(raw)
+    assert {Digest.parse(text) for text in (str(digest), digest.nix32, digest.sri)} == {digest}
+
+
+@given(STORE_PATHS)
+@LAW
+def test_a_store_path_comes_back(text: str) -> None:
+    """``str(parse(text)) == text`` and ``parse(str(x)) == x``."""
+    path = StorePath.parse(text)
+    assert str(path) == text
+    assert StorePath.split(text + "/a//b/") == (path, "a/b")
+    assert f"{path.hash}-{path.name}" == path.base
+
+
+@given(STORE_PATHS)
+@LAW
+def test_the_package_is_the_name_up_to_a_dash_before_no_letter(text: str) -> None:
+    """parseDrvName as Nix computes it: the first dash that is not the last character and that no letter follows."""
+    name = StorePath.parse(text).name
+    ends = [place for place in range(len(name) - 1) if name[place] == "-" and not name[place + 1].isalpha()]
+    assert StorePath.parse(text).package == name[: ends[0] if ends else len(name)]
+
+
+@given(st.lists(STORE_PATHS, max_size=5))
+@LAW
+def test_store_paths_sort_as_text(texts: list[str]) -> None:
+    assert [str(path) for path in sorted(map(StorePath.parse, texts))] == sorted(texts)
+
+
+@given(REFERENCES)
+@LAW
+def test_a_reference_comes_back(text: str) -> None:
+    """``parse(str(x)) == x``; the name in lower case, the tag as it stands."""
+    reference = Reference.parse(text)
+    assert str(reference) == text
+    assert Reference.parse(str(reference)) == reference
+    assert parse_repository(reference.repository.upper()) == reference.repository
+
+
+@given(
+    st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31)),  # noqa: DTZ001 - the zone comes from below
+    st.one_of(st.none(), st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))),
+)
+@LAW
+def test_a_moment_comes_back(naive: datetime, zone: timezone | None) -> None:
+    """``parse(str(x)) == x``; whole seconds, rounded down."""
+    moment = naive.replace(tzinfo=zone)
+    parsed = parse_moment(moment.isoformat())
+    assert timedelta(0) <= moment.replace(tzinfo=zone or parsed.tzinfo) - parsed < timedelta(seconds=1)
+    assert parse_moment(parsed.isoformat()) == parsed
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", parsed.isoformat())
+
+
+@pytest.mark.parametrize("door", DOORS)
+@given(text=ALMOST)
+@settings(deadline=None, max_examples=100)
+def test_garbage_raises_invalid_name_and_nothing_else(door: Callable[[str], object], text: str) -> None:
+    """Garbage raises `InvalidName`, whose message is one line."""
+    said = ""
+    try:
+        door(text)
+    except InvalidName as error:
+        said = str(error)
+    assert "\n" not in said

@@ -1,0 +1,90 @@
+"""Laws of the Nix archive."""
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.making import Item, nodes, packed_bytes, trees
+
+from lamina.errors import FormatError
+from lamina.formats import nar
+from lamina.layer import Packed
+
+
+def dumped(item: Item) -> bytes:
+    return packed_bytes(Packed(0, iter(nar.dump(nodes(item)))))
+
+
+def reread(data: bytes) -> bytes | None:
+    """The dump of what ``data`` holds; None where it is no archive."""
+    try:
+        found = tuple(nar.parse_bytes(data))
+    except FormatError:
+        return None
+    return packed_bytes(Packed(0, iter(nar.dump(found))))
+
+
+@given(trees())
+@settings(deadline=None, max_examples=150)
+def test_an_archive_comes_back(item: Item) -> None:
+    """``dump(parse(nar)) == nar``, and ``parse(dump(nodes)) == nodes``."""
+    data = dumped(item)
+    assert tuple(nar.parse_bytes(data)) == nodes(item)
+    assert reread(data) == data
+
+
+@given(trees())
+@settings(deadline=None, max_examples=100)
+def test_parents_come_first_and_siblings_ascend(item: Item) -> None:
+    """Nodes come in NAR order: parents first, siblings by the bytes of their names."""
+    paths = [node.path for node in nar.parse_bytes(dumped(item))]
+    assert paths == sorted(paths, key=lambda path: path.split(b"/") if path else [])
+    assert all(path.rpartition(b"/")[0] in paths for path in paths)
+
+
+@given(trees(), st.data())
+@settings(deadline=None, max_examples=150)
+def test_a_changed_byte_is_refused_or_makes_another_archive(item: Item, data: st.DataObject) -> None:
+    """Whatever no ``dump`` could have written raises `FormatError`: what is read dumps to the same bytes."""
+    original = dumped(item)
+    place = data.draw(st.integers(0, len(original) - 1))
+    changed = bytearray(original)
+    changed[place] = data.draw(st.integers(0, 255))
+    assert reread(bytes(changed)) in (None, bytes(changed))
+
+
+@given(trees(), st.data())
+@settings(deadline=None, max_examples=100)
+def test_an_archive_cut_short_or_prolonged_is_none(item: Item, data: st.DataObject) -> None:
+    original = dumped(item)
+    assert reread(original[: data.draw(st.integers(0, len(original) - 1))]) is None
+    assert reread(original + data.draw(st.binary(min_size=1, max_size=16))) is None
+
+
+@given(trees(), st.data())
+@settings(deadline=None, max_examples=100)
+def test_a_piece_put_in_or_taken_out_is_refused_or_makes_another_archive(item: Item, data: st.DataObject) -> None:
+    original = dumped(item)
+    words = [place * 8 for place in range(len(original) // 8 + 1)]
+    first, second, third = sorted(data.draw(st.tuples(*[st.sampled_from(words)] * 3)))
+    taken = original[:first] + original[second:]
+    moved = original[:first] + original[second:third] + original[first:second] + original[third:]
+    twice = original[:second] + original[first:]
+    for changed in (taken, moved, twice):
+        assert reread(changed) in (None, changed)
+
+
+@given(st.binary(max_size=200))
+@example(b"")
+@settings(deadline=None, max_examples=100)
+def test_garbage_raises_format_error_and_nothing_else(data: bytes) -> None:
+    assert reread(data) is None
+    assert reread(dumped({})[:24] + data) in (None, dumped({})[:24] + data)
+
+
+def test_every_single_byte_of_a_small_archive_matters() -> None:
+    """Each byte of a small archive, each bit of it: refused, or another archive."""
+    original = dumped({b"a": {b"b": {}}})
+    for place in range(len(original)):
+        for bit in range(8):
+            changed = bytearray(original)
+            changed[place] ^= 1 << bit
+            assert reread(bytes(changed)) in (None, bytes(changed)), (place, bit)

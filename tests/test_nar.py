@@ -1,0 +1,281 @@
+"""The Nix archive: what it looks like, what Nix says it is, and what is none."""
+
+import io
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.making import File, Item, Link, nodes, packed_bytes, write
+
+from lamina.errors import FormatError
+from lamina.formats import nar
+from lamina.layer import Packed
+from lamina.nodes import Directory, Extent, Node, Regular, Symlink, below
+from lamina.walk import walk
+
+
+def string(text: bytes) -> bytes:
+    """A string as the format has it: length, bytes, zeros up to eight (thesis, figure 5.2)."""
+    return len(text).to_bytes(8, "little") + text + bytes(-len(text) % 8)
+
+
+def strings(*texts: bytes | str) -> bytes:
+    return b"".join(string(text.encode() if isinstance(text, str) else text) for text in texts)
+
+
+def archive(*texts: bytes | str) -> bytes:
+    return strings("nix-archive-1", *texts)
+
+
+def folder(*names: bytes | str) -> bytes:
+    """An archive of empty files."""
+    entries = b"".join(
+        strings("entry", "(", "name", name, "node", "(", "type", "regular", "contents", "", ")", ")") for name in names
+    )
+    return archive("(", "type", "directory") + entries + string(b")")
+
+
+def dumped(item: Item) -> bytes:
+    return packed_bytes(Packed(0, iter(nar.dump(nodes(item)))))
+
+
+AWKWARD: Item = {
+    b"bin": {b"hi": File(b"#!/bin/sh\n", executable=True), b"x": File(b"12345678")},
+    b"bin-foo": File(b"\0" * 9),
+    b"bin.d": {},
+    b"deep": {b"er": {b"est": {b"link": Link(b"../../../" + b"n" * 200)}}},
+    b"empty": File(),
+    "é☃\U0001f600".encode(): File(b"utf-8"),
+    b"\n ": Link(b"/nowhere"),
+    b"n" * 255: File(b"long"),
+    b"~": {},
+}
+NOT_UTF8: Item = {b"\xff": File(b"a"), b"bad\xffutf8": {b"\xed\xa0\x80": Link(b"\xff")}, b"\xee\x80\x80": File(b"b")}
+
+needs_nix = pytest.mark.skipif(shutil.which("nix-store") is None, reason="nix-store is not installed")
+
+
+# --- shape
+
+
+def test_a_file_is_what_the_module_says() -> None:
+    expected = archive("(", "type", "regular", "contents", "hi", ")")
+    assert dumped(File(b"hi")) == expected
+    assert tuple(nar.parse_bytes(expected)) == (Regular(b"", executable=False, size=2, content=b"hi"),)
+
+
+def test_a_program_is_marked_by_two_strings() -> None:
+    assert dumped(File(b"hi", executable=True)) == archive(
+        "(", "type", "regular", "executable", "", "contents", "hi", ")"
+    )
+
+
+def test_a_symlink_has_a_target() -> None:
+    assert dumped(Link(b"a/b")) == archive("(", "type", "symlink", "target", "a/b", ")")
+
+
+def test_a_folder_has_entries_in_the_order_of_their_bytes() -> None:
+    assert dumped({}) == archive("(", "type", "directory", ")")
+    assert dumped({b"b": File(), b"a": File(), b"\xff": File(), b"B": File()}) == folder("B", "a", "b", b"\xff")
+
+
+def test_nested_folders_close_in_turn() -> None:
+    expected = (
+        archive("(", "type", "directory")
+        + strings("entry", "(", "name", "a", "node", "(", "type", "directory")
+        + strings("entry", "(", "name", "b", "node", "(", "type", "directory", ")", ")", ")", ")")
+        + strings("entry", "(", "name", "c", "node", "(", "type", "symlink", "target", "a", ")", ")", ")")
+    )
+    item: Item = {b"a": {b"b": {}}, b"c": Link(b"a")}
+    assert dumped(item) == expected
+    assert tuple(nar.parse_bytes(expected)) == nodes(item)
+
+
+@pytest.mark.parametrize("item", [AWKWARD, NOT_UTF8, File(b"x" * 100_000), Link(b"x" * 4095), {}])
+def test_awkward_trees_come_back(item: Item) -> None:
+    data = dumped(item)
+    assert tuple(nar.parse_bytes(data)) == nodes(item)
+    assert packed_bytes(Packed(0, iter(nar.dump(nar.parse_bytes(data))))) == data
+
+
+def test_parse_says_where_contents_are_and_does_not_read_them() -> None:
+    data = dumped({b"a": File(b"12345"), b"b": File(b"x" * 10_000)})
+    asked: list[bytes] = []
+
+    def content(offset: int, size: int) -> bytes:
+        asked.append(data[offset : offset + size])
+        return b"where it is"
+
+    found = list(nar.parse(io.BytesIO(data), content))
+    assert [node.content for node in found if isinstance(node, Regular)] == [b"where it is"] * 2
+    assert asked == [b"12345", b"x" * 10_000]
+
+
+# --- garbage
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"", b".", b"..", b"a/b", b"/", b"/etc", b"a\0b", b"\0", b"../../etc/passwd"],
+)
+def test_a_name_that_leaves_its_folder_is_refused(name: bytes) -> None:
+    with pytest.raises(FormatError, match="expected one component of a path"):
+        list(nar.parse_bytes(folder(name)))
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("b", "a"), (b"\xff", b"z"), ("a", "aa", "a")])
+def test_names_ascend_strictly(names: tuple[bytes | str, ...]) -> None:
+    with pytest.raises(FormatError, match="expected names in ascending order"):
+        list(nar.parse_bytes(folder(*names)))
+
+
+def test_a_name_may_be_met_again_in_another_folder() -> None:
+    item: Item = {b"a": {b"z": {}}, b"b": {b"a": File()}}
+    assert tuple(nar.parse_bytes(dumped(item))) == nodes(item)
+
+
+@pytest.mark.parametrize("size", [3, 1 << 20, 1 << 62, (1 << 63) - 8, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+@pytest.mark.parametrize("head", [(), ("contents",)])
+@pytest.mark.parametrize("spooled", [False, True])
+def test_a_length_beyond_the_end_is_refused(size: int, head: tuple[str, ...], spooled: bool, tmp_path: Path) -> None:
+    data = archive("(", "type", "regular", *head) + size.to_bytes(8, "little") + b"hi"
+    spool = tmp_path / "nar"
+    spool.write_bytes(data)
+    with (
+        spool.open("rb") if spooled else io.BytesIO(data) as stream,
+        pytest.raises(FormatError, match=r"^NAR at byte "),
+    ):
+        list(nar.parse(stream, lambda offset, size: b""))
+
+
+def test_a_string_has_a_greatest_length() -> None:
+    data = archive("(", "type", "symlink", "target", b"x" * (nar.MAX_TOKEN + 1), ")")
+    with pytest.raises(FormatError, match="at most"):
+        list(nar.parse_bytes(data))
+
+
+def nested(depth: int) -> Iterator[Node]:
+    for level in range(depth + 1):
+        yield Directory(b"/".join([b"d"] * level))
+
+
+def test_a_tree_may_be_as_deep_as_it_says() -> None:
+    data = packed_bytes(Packed(0, iter(nar.dump(nested(nar.MAX_DEPTH - 1)))))
+    assert tuple(nar.parse_bytes(data)) == tuple(nested(nar.MAX_DEPTH - 1))
+
+
+@pytest.mark.parametrize("depth", [nar.MAX_DEPTH, 1100, 5000])
+def test_a_deeper_tree_is_refused(depth: int) -> None:
+    data = packed_bytes(Packed(0, iter(nar.dump(nested(depth)))))
+    with pytest.raises(FormatError, match="nested folders"):
+        list(nar.parse_bytes(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0" * 100,
+        b"<!doctype html>",
+        strings("nix-archive-2", "(", "type", "regular", "contents", "", ")"),
+        archive(),
+        archive("("),
+        archive("(", "type"),
+        archive("(", "type", "fifo", ")"),
+        archive("(", "type", "regular", ")"),  # Nix reads one without contents and writes none
+        archive("(", "type", "regular", "executable", "yes", "contents", "", ")"),
+        archive("(", "type", "regular", "executable", "", ")"),
+        archive("(", "type", "regular", "contents", "", "executable", "", ")"),
+        archive("(", "type", "symlink", ")"),
+        archive("(", "type", "symlink", "target", "", ")"),
+        archive("(", "type", "symlink", "target", "a\0b", ")"),
+        archive("(", "type", "directory"),
+        archive("(", "type", "directory", "entry", ")"),
+        archive("(", "type", "directory", "entry", "(", "name", "a", ")", ")"),
+        archive("(", "type", "directory", "entry", "(", "node", "a", ")", ")"),
+        archive("(", "target", "a", "type", "symlink", ")"),
+    ],
+)
+def test_what_no_dump_could_have_written_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError, match=r"^NAR at byte \d+: got .*, expected "):
+        list(nar.parse_bytes(data))
+
+
+@pytest.mark.parametrize("place", range(1, 9))
+def test_padding_is_zero_and_nothing_follows(place: int) -> None:
+    data = bytearray(archive("(", "type", "symlink", "target", "x" * place, ")"))
+    pad = -place % 8
+    if pad:
+        data[-16 - 1] = 1
+        with pytest.raises(FormatError, match="padding that is not zero"):
+            list(nar.parse_bytes(bytes(data)))
+        data[-16 - 1] = 0
+    with pytest.raises(FormatError, match="more bytes"):
+        list(nar.parse_bytes(bytes(data) + b"\0"))
+
+
+# --- below
+
+
+def test_below_is_a_folder_and_what_is_in_it() -> None:
+    tree = nodes({b"a": {b"b": {b"c": File()}, b"bb": File()}, b"ab": File()})
+    assert [node.path for node in below(tree, b"a/b")] == [b"a/b", b"a/b/c"]
+    assert [node.path for node in below(tree, b"a")] == [b"a", b"a/b", b"a/b/c", b"a/bb"]
+    assert tuple(below(tree, b"")) == tree
+    assert not tuple(below(tree, b"c"))
+
+
+# --- Nix
+
+
+@needs_nix
+@pytest.mark.parametrize("item", [AWKWARD, File(b"hi"), File(b"", executable=True), Link(b"x"), {}])
+def test_nix_store_dumps_the_same_bytes(item: Item, tmp_path: Path) -> None:
+    """``dump(walk(p))`` is what Nix says."""
+    place = os.fsencode(tmp_path / "tree")
+    write(item, place)
+    done = subprocess.run(["nix-store", "--dump", place], capture_output=True, check=True)
+    assert packed_bytes(Packed(0, iter(nar.dump(walk(place))))) == done.stdout
+    assert dumped(item) == done.stdout
+
+
+@needs_nix
+@pytest.mark.skipif(os.uname().sysname != "Linux", reason="other systems refuse such names")
+def test_nix_store_dumps_the_same_bytes_of_names_that_are_not_utf8(tmp_path: Path) -> None:
+    place = os.fsencode(tmp_path / "tree")
+    write(NOT_UTF8, place)
+    done = subprocess.run(["nix-store", "--dump", place], capture_output=True, check=True)
+    assert packed_bytes(Packed(0, iter(nar.dump(walk(place))))) == done.stdout == dumped(NOT_UTF8)
+
+
+@needs_nix
+@pytest.mark.parametrize("item", [AWKWARD, NOT_UTF8, {}])
+def test_nix_store_restores_what_we_dump(item: Item, tmp_path: Path) -> None:
+    place = os.fsencode(tmp_path / "tree")
+    subprocess.run(["nix-store", "--restore", place], input=dumped(item), check=True)
+    restored = tuple(walk(place))
+    assert [(type(node), node.path) for node in restored] == [(type(node), node.path) for node in nodes(item)]
+    assert packed_bytes(Packed(0, iter(nar.dump(restored)))) == dumped(item)
+
+
+def test_an_extent_of_a_nar_is_as_good_as_a_file(tmp_path: Path) -> None:
+    """A folder on disk and a NAR are the same stream; a content may be a range of the NAR itself."""
+    data = dumped(AWKWARD)
+    spool = tmp_path / "nar"
+    spool.write_bytes(data)
+    status = spool.stat()
+
+    def content(offset: int, size: int) -> Extent:
+        return Extent(os.fsencode(spool), offset, size, status.st_size, status.st_mtime_ns)
+
+    with spool.open("rb") as stream:
+        found = tuple(nar.parse(stream, content))
+    assert packed_bytes(Packed(0, iter(nar.dump(found)))) == data
+    assert [node.path for node in found] == [node.path for node in nodes(AWKWARD)]
+    assert {type(node.content) for node in found if isinstance(node, Regular)} == {Extent}
+    assert [node for node in found if isinstance(node, Symlink)] == [
+        node for node in nodes(AWKWARD) if isinstance(node, Symlink)
+    ]
