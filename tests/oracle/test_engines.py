@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.oracle.closures import Sample
 from tests.oracle.engines import Containerd, Engine, Skopeo
-from tests.oracle.images import STORE, image_file
+from tests.oracle.images import image_file, machine
 from tests.oracle.tools import ToolError, fetch, loopback_port
 
 import lamina
@@ -100,7 +100,7 @@ def test_a_store_owned_by_a_user_is_theirs(engine: Engine, small: Sample, tmp_pa
 @pytest.mark.parametrize("layers", [2, 100])
 def test_docker_takes_as_many_layers_as_we_are_asked_for(docker: Engine, extra: Sample, layers: int) -> None:
     stream = lamina.stream_layered_image(
-        name="test/image", tag="1", contents=[extra.root], store=STORE, max_layers=layers
+        name="test/image", tag="1", contents=[extra.root], store=machine(), max_layers=layers
     )
     out = io.BytesIO()
     image = stream.write_to(out)

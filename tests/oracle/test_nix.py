@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.oracle.closures import Nix, Sample
-from tests.oracle.images import STORE
+from tests.oracle.images import machine
 from tests.oracle.tools import require
 
 from lamina import layering
@@ -23,11 +23,11 @@ from lamina.stores.graph import GraphStore
 
 
 def _closure(sample: Sample) -> Closure:
-    return Closure.resolve([StorePath.parse(sample.root)], STORE.query)
+    return Closure.resolve([StorePath.parse(sample.root)], machine().query)
 
 
 def _layer(path: StorePath, closure: Closure) -> StoreLayer:
-    return StoreLayer(LayerPlan((closure.by_path[path],), ""), STORE.nodes, Owner(0, 0, "root", "root"), 1)
+    return StoreLayer(LayerPlan((closure.by_path[path],), ""), machine().nodes, Owner(0, 0, "root", "root"), 1)
 
 
 def test_the_database_gives_nixs_own_closure(nix: Nix, sample: Sample) -> None:
@@ -41,14 +41,14 @@ def test_the_nar_of_our_walk_has_nixs_hash_and_size(nix: Nix, sample: Sample) ->
     hashes = nix.call("nix-store", "--query", "--hash", *sample.paths).stdout.split()
     sizes = nix.call("nix-store", "--query", "--size", *sample.paths).stdout.split()
     for path, nar_hash, size in zip(sample.paths, hashes, sizes, strict=True):
-        measured = measure(nar.dump(STORE.nodes(StorePath.parse(path))))
+        measured = measure(nar.dump(machine().nodes(StorePath.parse(path))))
         assert (measured.digest, measured.size) == (Digest.parse(nar_hash), int(size)), path
 
 
 def test_nixs_own_dump_parses_to_what_we_walk(nix: Nix, awkward: Sample) -> None:
     for path in awkward.paths:
         dumped = [_shape(node) for node in nar.parse_bytes(nix.dump(path))]
-        assert dumped == [_shape(node) for node in STORE.nodes(StorePath.parse(path))], path
+        assert dumped == [_shape(node) for node in machine().nodes(StorePath.parse(path))], path
 
 
 def _shape(node: object) -> object:
@@ -91,7 +91,7 @@ def _write_layer(path: StorePath, closure: Closure, folder: Path) -> Path:
 def _names(path: StorePath) -> list[bytes]:
     top = f"{path}".encode()
     names = [b"/nix/", b"/nix/store/"]
-    for node in tar_order(STORE.nodes(path)):
+    for node in tar_order(machine().nodes(path)):
         name = top + b"/" + node.path if node.path else top
         names.append(name + b"/" if isinstance(node, Directory) else name)
     return names
