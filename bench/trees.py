@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -41,15 +41,14 @@ class Tree:
 
 def small_files(folder: Path, seed: int, count: int, size: int) -> Tree:
     """About ``count`` files of ``size`` bytes on average, mostly shorter, in many store paths with folders and
-    symlinks; half the names are too long for a plain tar header, as in most real closures.
+    symlinks; most names are too long for a plain tar header, as they are in large closures.
     """
-    sizes = [min(_FILES_PER_PATH, count - start) for start in range(0, count, _FILES_PER_PATH)]
 
-    def filled(number: int, files: int) -> tuple[str, Fill]:
-        name = f"library-with-a-long-name-{number}" if number % 2 else f"lib{number}"
-        return name, lambda path, random: _fill_with_small(path, random, files, size)
+    def fill(start: int) -> Fill:
+        files = min(_FILES_PER_PATH, count - start)
+        return lambda path, random: _fill_with_small(path, random, files, size)
 
-    return _closure(folder, seed, [filled(number, files) for number, files in enumerate(sizes)])
+    return _closure(folder, seed, {f"library{start}": fill(start) for start in range(0, count, _FILES_PER_PATH)})
 
 
 def large_files(folder: Path, seed: int, count: int, size: int) -> Tree:
@@ -59,7 +58,7 @@ def large_files(folder: Path, seed: int, count: int, size: int) -> Tree:
         path.mkdir()
         _write(path / "data", random, size)
 
-    return _closure(folder, seed, [(f"large{number}", fill) for number in range(count)])
+    return _closure(folder, seed, {f"large{number}": fill for number in range(count)})
 
 
 def _fill_with_small(path: Path, random: Random, files: int, size: int) -> None:
@@ -68,7 +67,8 @@ def _fill_with_small(path: Path, random: Random, files: int, size: int) -> None:
         if number % _FILES_PER_FOLDER == 0:
             folder.mkdir(parents=True)
         file = folder / f"implementation-of-module-{number}.py"
-        _write(file, random, int(4 * size * random.random() ** 3))
+        share = random.random()
+        _write(file, random, int(4 * size * share * share * share))
         if number % 10 == 0:
             file.chmod(0o755)
             (folder / f"module-{number}").symlink_to(file.name)
@@ -76,16 +76,17 @@ def _fill_with_small(path: Path, random: Random, files: int, size: int) -> None:
 
 def _write(file: Path, random: Random, size: int) -> None:
     with file.open("wb") as out:
-        for start in range(0, size, CHUNK):  # whole files would show in the peak memory of what is started later
+        # In portions: a program begins with the peak memory of who starts it, and that is measured.
+        for start in range(0, size, CHUNK):
             out.write(random.randbytes(min(CHUNK, size - start)))
 
 
-def _closure(folder: Path, seed: int, contents: Sequence[tuple[str, Fill]]) -> Tree:
+def _closure(folder: Path, seed: int, contents: Mapping[str, Fill]) -> Tree:
     random = Random(seed)
     store = folder / STORE_DIR[1:]
     store.mkdir(parents=True)
     infos: list[PathInfo] = []
-    for name, fill in contents:
+    for name, fill in contents.items():
         path = _store_path(seed, name)
         fill(store / path.base, random)
         few = random.sample(infos, min(len(infos), 3))

@@ -243,7 +243,7 @@ def write_graph(store: FakeStore, file: Path) -> Path:
 @contextmanager
 def public_folder() -> Iterator[Path]:
     """A temporary folder that every user may look into (pytest's own are for their owner alone)."""
-    folder = Path(tempfile.mkdtemp(prefix="lamina-test-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="lamina-test-", dir=os.environ.get("TMPDIR", "/tmp"))).resolve()
     folder.chmod(0o755)
     try:
         yield folder

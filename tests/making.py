@@ -8,6 +8,7 @@ import io
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import cast
 
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from lamina.pathinfo import PathInfo
 # --- graphs
 
 
+@cache
 def path(name: str) -> StorePath:
     """A store path; those of single letters ascend with the letters, for NIX32 ascends and a letter has one digit."""
     if len(name) == 1 and "A" <= name <= "Z":

@@ -26,7 +26,10 @@ _LONGEST_VALUE = 60
 
 def shown(value: object) -> str:
     """``value`` as a message shows it: its repr, cut where that is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of too many digits, lists in too many lists
+        text = f"a {type(value).__name__} too long to print"
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 
 

@@ -7,9 +7,10 @@ nothing that has not been checked.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypedDict
 
 from lamina.errors import InvalidName, shown
@@ -24,6 +25,8 @@ NOW = "now"
 _DEFAULT_MOMENT = parse_moment("1970-01-01T00:00:01Z")
 _DEFAULT_OWNER = Owner(0, 0, "root", "root")
 _MOST_ID = 2**32 - 2
+# What no command line and no file name holds. U+DC80 to U+DCFF they do: bytes that are not UTF-8 (PEP 383).
+_NO_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 
 
 class ImageArguments(TypedDict, total=False):
@@ -96,6 +99,8 @@ class Spec:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise _wrong(name, value, "a text")
+    if _NO_TEXT.search(value):
+        raise _wrong(name, value, "a text without NUL and lone surrogates")
     return value
 
 
@@ -112,11 +117,10 @@ def _tag(name: str, value: Any) -> str | None:
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, str | os.PathLike):
-        return (os.fspath(value),)
-    if not isinstance(value, Iterable) or isinstance(value, Mapping | bytes):
+    items = [value] if isinstance(value, str | os.PathLike) else value
+    if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
         raise _wrong(name, value, "a list of texts")
-    return tuple(os.fspath(item) if isinstance(item, os.PathLike) else _text(name, item) for item in value)
+    return tuple(_text(name, os.fspath(item) if isinstance(item, os.PathLike) else item) for item in items)
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -132,14 +136,14 @@ def _number(name: str, value: Any) -> int:
 
 
 def _id(name: str, value: Any) -> int:
-    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else _number(name, value)
+    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) else _number(name, value)
     if not 0 <= number <= _MOST_ID:
         raise _wrong(name, value, f"a number from 0 to {_MOST_ID}")
     return number
 
 
 def _moment(name: str, value: Any) -> datetime | None:
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # TOML has both, and a datetime is a date
         return parse_moment(value.isoformat())
     return None if value == NOW else parse_moment(_text(name, value))
 
@@ -152,9 +156,9 @@ def _config(name: str, value: Any) -> Mapping[str, Any]:
 
 
 def _layering(name: str, value: Any) -> str:
-    if value not in STRATEGIES:
+    if not isinstance(value, str) or value not in STRATEGIES:
         raise _wrong(name, value, f"one of {', '.join(STRATEGIES)}")
-    return _text(name, value)
+    return value
 
 
 _ENTRIES: Mapping[str, Callable[[str], Entry]] = {

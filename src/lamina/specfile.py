@@ -29,7 +29,7 @@ def load(place: str) -> dict[str, Any]:
     """The arguments in ``FILE#NAME``; ``#NAME`` may be left out where the file has one table.
 
     Paths in ``store`` and in the sources of files are relative to the file. Raises `NotFound`, `FormatError` for what
-    is neither TOML nor JSON, `InvalidName` for an unknown argument.
+    is neither TOML nor JSON, `InvalidName` for an argument that is unknown or there twice.
     """
     file, _, name = place.partition("#")
     path = Path(file)
@@ -41,7 +41,13 @@ def load(place: str) -> dict[str, Any]:
     table = tables[name]
     if not isinstance(table, dict):
         raise FormatError(f"{path}: {name}: got {type(table).__name__}, expected a table of arguments")
-    return _relative({_argument(path, key): value for key, value in table.items()}, path.parent)
+    arguments: dict[str, Any] = {}
+    for key, value in table.items():
+        argument = _argument(path, key)
+        if argument in arguments:
+            raise InvalidName(f"{path}: got argument {key!r} after another spelling of it, expected one")
+        arguments[argument] = value
+    return _relative(arguments, path.parent)
 
 
 def _tables(path: Path) -> dict[str, Any]:
@@ -70,14 +76,18 @@ def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     store = arguments.get("store")
     if isinstance(store, str | list):
         places = [store] if isinstance(store, str) else store
-        arguments["store"] = [str(folder / place) for place in places]
+        arguments["store"] = [_beside(place, folder) for place in places]
     if isinstance(arguments.get("tree"), list):
         arguments["tree"] = [_relative_source(entry, folder) for entry in arguments["tree"]]
     return arguments
 
 
+def _beside(place: Any, folder: Path) -> Any:
+    return str(folder / place) if isinstance(place, str) and "://" not in place else place
+
+
 def _relative_source(entry: Any, folder: Path) -> Any:
     if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
         return entry
-    path, equals, source = entry["file"].partition("=")
-    return {**entry, "file": f"{path}{equals}{folder / source}"}
+    path, _, source = entry["file"].partition("=")
+    return {**entry, "file": f"{path}={folder / source}"} if source else entry

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from lamina.api import stream_layered_image
 from lamina.cli.options import graph_options, parse
-from lamina.cli.output import stdout
+from lamina.cli.output import say, stdout
 from lamina.cli.talk import image_document, print_json, progress, show_output, warn
 from lamina.errors import InvalidName
 from lamina.sinks.compression import COMPRESSORS
@@ -43,6 +42,6 @@ def command(output: str, **flags: Any) -> None:
         else:
             image = stream.build(output, **arguments.build, progress=watcher)
     if flags["as_json"]:
-        print_json(image_document(image), sys.stderr if output == "-" else sys.stdout)
+        print_json(image_document(image), aside=output == "-")
     elif output != "-":
-        print(output)
+        say(output)

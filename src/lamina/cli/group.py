@@ -5,11 +5,15 @@ Invariant: listing them imports none but what their first line needs, running on
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
 import lamina
+from lamina.sinks.output import failed
 
 # Verb to what ``lamina --help`` says of it; each is the command of the module of its name.
 _VERBS = {
@@ -22,6 +26,19 @@ _VERBS = {
 
 
 class _Verbs(click.Group):
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _pipe_watched():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _pipe_watched():
+            return super().invoke(ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            ctx.fail(f"got no verb, expected one of {', '.join(_VERBS)}")
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_VERBS)
 
@@ -42,6 +59,15 @@ class _Verbs(click.Group):
         if args and args[0] not in _VERBS:
             ctx.fail(f"got verb {args[0]!r}, expected one of {', '.join(_VERBS)}")
         return super().resolve_command(ctx, args)
+
+
+@contextlib.contextmanager
+def _pipe_watched() -> Iterator[None]:
+    """Keeps a closed pipe from click, which would end the process in a way of its own."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise failed("pipe", error) from error
 
 
 @click.group(

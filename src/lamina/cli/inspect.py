@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from lamina.api import inspect
 from lamina.cli.options import talk_options
+from lamina.cli.output import one_line, say
 from lamina.cli.talk import print_json, readable_size
-from lamina.errors import InvalidName
 from lamina.sources.archive import FoundImage
 
 
@@ -28,19 +27,18 @@ def command(image: str, **flags: Any) -> None:
     compressed with gzip or zstd.
     """
     found = inspect(image)
-    if not found:
-        raise InvalidName(f"{image}: got no image, expected one")
     if flags["as_json"]:
         first, *others = map(_document, found)
-        print_json({**first, **({"others": others} if others else {})}, sys.stdout)
+        print_json({**first, **({"others": others} if others else {})})
         return
     for item in found:
-        print(f"{', '.join(item.repo_tags) or 'no name'}")
-        print(f"id {item.digest}, {item.config.get('os')}/{item.config.get('architecture')}, {len(item.layers)} layers")
+        platform = f"{item.config.get('os')}/{item.config.get('architecture')}"
+        say(one_line(", ".join(item.repo_tags) or "no name"))
+        say(one_line(f"id {item.digest}, {platform}, {len(item.layers)} layers"))
         for number, layer in enumerate(item.layers, 1):
-            print(f"layer {number}: {readable_size(layer.size)}, {layer.diff_id}")
+            say(f"layer {number}: {readable_size(layer.size)}, {layer.diff_id}")
             for path in layer.paths:
-                print(f"  {path}")
+                say(f"  {path}")
 
 
 def _document(image: FoundImage) -> dict[str, Any]:

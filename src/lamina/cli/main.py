@@ -39,8 +39,28 @@ def _run(arguments: list[str]) -> None:
 
 
 def _usage(error: click.ClickException) -> str:
+    """What click says in sentences of its own as ``SUBJECT: got X, expected Y``."""
+    import click
+
     text = error.format_message().rstrip(".")
-    return f"usage: {text[:1].lower()}{text[1:]}"
+    match error:
+        case click.MissingParameter():
+            return f"{_parameter(error)}: got none, expected one"
+        case click.BadParameter():
+            value, _, expected = error.message.rstrip(".").partition(" is not ")
+            return f"{_parameter(error)}: got {value}, expected {expected or 'another value'}"
+        case click.NoSuchOption():
+            close = " or ".join(sorted(error.possibilities or ()))
+            return f"usage: got option {error.option_name}, expected {close or 'one of those that there are'}"
+        case click.BadOptionUsage():
+            got, expected = ("no value", "one") if text.endswith("requires an argument") else ("a value", "none")
+            return f"{error.option_name}: got {got}, expected {expected}"
+    return f"usage: {text[:1].lower()}{text[1:]}{'' if ', expected ' in text else ', expected no such thing'}"
+
+
+def _parameter(error: click.BadParameter) -> str:
+    name = error.param.get_error_hint(error.ctx) if error.param and error.ctx else error.param_hint or "usage"
+    return str(name).replace("'", "")
 
 
 def _help(error: click.ClickException) -> str:

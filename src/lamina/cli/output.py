@@ -1,11 +1,12 @@
-"""Standard output as a place for an image.
+"""Standard output as a place for an image or for a text.
 
-Invariant: an image never lands on a terminal.
+Invariant: an image never lands on a terminal, and what cannot be written is an `OutputError`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 
@@ -31,7 +32,31 @@ def stdout() -> Iterator[Writable]:
             hint="end the command with '| docker load', or with '> image.tar'",
         )
     yield _Stdout()
+    flush()
+
+
+def say(text: str) -> None:
+    """Prints a line of a result; a name of a file comes out as the bytes that it is. Raises `OutputError`."""
     try:
-        sys.stdout.buffer.flush()
+        data = os.fsencode(text)
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "backslashreplace")
+    try:
+        sys.stdout.buffer.write(data + b"\n")
     except OSError as error:
         raise failed("stdout", error) from error
+
+
+def flush() -> None:
+    """Writes what stdout still holds back; raises `OutputError`."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise failed("stdout", error) from error
+
+
+def one_line(text: str) -> str:
+    """``text`` as it may stand on a terminal: without line ends and other control characters."""
+    return "".join(
+        character if character.isprintable() or character == " " else ascii(character)[1:-1] for character in text
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from lamina.api import plan_layered_image
 from lamina.cli.options import graph_options, parse
+from lamina.cli.output import say
 from lamina.cli.talk import print_json, readable_size, warn
 from lamina.layering import LayerPlan
 
@@ -28,17 +28,15 @@ def command(**flags: Any) -> None:
     planned = plan_layered_image(**parse(flags).image)
     warn(planned.warnings, flags)
     if flags["as_json"]:
-        print_json(
-            {"layers": [_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)}, sys.stdout
-        )
+        print_json({"layers": [_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)})
         return
     for number, layer in enumerate(planned.layers, 1):
-        print(f"layer {number}: {readable_size(layer.nar_size)}, {layer.reason}")
+        say(f"layer {number}: {readable_size(layer.nar_size)}, {layer.reason}")
         for path in layer.paths:
-            print(f"  {path}")
+            say(f"  {path}")
     total = sum(layer.nar_size for layer in planned.layers)
     paths = sum(len(layer.infos) for layer in planned.layers)
-    print(f"{len(planned.layers)} layers, {paths} store paths, {readable_size(total)}")
+    say(f"{len(planned.layers)} layers, {paths} store paths, {readable_size(total)}")
 
 
 def _layer(layer: LayerPlan) -> dict[str, Any]:

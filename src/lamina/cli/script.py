@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from lamina.api import stream_layered_image
 from lamina.cli.options import graph_options, parse
+from lamina.cli.output import say
 from lamina.cli.talk import print_json, show_output, warn
 from lamina.errors import InvalidName
 
@@ -33,6 +33,6 @@ def command(output: str, **flags: Any) -> None:
     warn(stream.warnings, flags)
     stream.script(output)
     if flags["as_json"]:
-        print_json({"script": output, "layers": len(stream.draft.layers)}, sys.stdout)
+        print_json({"script": output, "layers": len(stream.draft.layers)})
     else:
-        print(output)
+        say(output)

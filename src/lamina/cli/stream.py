@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -32,4 +31,4 @@ def command(**flags: Any) -> None:
         with progress(flags) as watcher:
             image = stream.write_to(out, progress=watcher)
     if flags["as_json"]:
-        print_json(image_document(image), sys.stderr)
+        print_json(image_document(image), aside=True)

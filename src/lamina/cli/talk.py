@@ -9,9 +9,10 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TextIO
+from typing import Any
 
 from lamina.cli.lines import Lines
+from lamina.cli.output import one_line, say
 from lamina.image import Image, Progress, Silence
 
 JSON_VERSION = 1
@@ -41,7 +42,7 @@ def warn(warnings: Iterable[str], flags: Mapping[str, Any]) -> None:
     """Prints warnings, but under ``--quiet``."""
     if not flags["quiet"]:
         for warning in warnings:
-            print(f"lamina: warning: {warning}", file=sys.stderr)
+            print(one_line(f"lamina: warning: {warning}"), file=sys.stderr)
 
 
 def show_output(text: str, flags: Mapping[str, Any]) -> None:
@@ -50,9 +51,13 @@ def show_output(text: str, flags: Mapping[str, Any]) -> None:
         print(text.rstrip("\n"), file=sys.stderr)
 
 
-def print_json(document: Mapping[str, Any], out: TextIO) -> None:
-    """Prints a result with its version in front."""
-    print(json.dumps({"version": JSON_VERSION, **document}, indent=2), file=out)
+def print_json(document: Mapping[str, Any], *, aside: bool = False) -> None:
+    """Prints a result with its version in front; ``aside`` is to stderr, where stdout has the image."""
+    text = json.dumps({"version": JSON_VERSION, **document}, indent=2)
+    if aside:
+        print(text, file=sys.stderr)
+    else:
+        say(text)
 
 
 def image_document(image: Image) -> dict[str, Any]:

@@ -8,12 +8,15 @@ OCI image-spec, config.md, "Properties"; Docker image specification v1.2 for ``H
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lamina.errors import InvalidName, shown
 
 _Check = Callable[[Any], bool]
+# Engines read numbers into 64 bits, one of them for the sign.
+_NUMBERS = 1 << 63
 
 
 def _text(value: Any) -> bool:
@@ -25,7 +28,7 @@ def _flag(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and -_NUMBERS <= value < _NUMBERS
 
 
 def _texts(value: Any) -> bool:
@@ -33,11 +36,11 @@ def _texts(value: Any) -> bool:
 
 
 def _labels(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_text, value.values()))
+    return isinstance(value, dict) and all(map(_text, (*value, *value.values())))
 
 
 def _set(value: Any) -> bool:
-    return isinstance(value, dict) and all(item == {} for item in value.values())
+    return isinstance(value, dict) and all(map(_text, value)) and all(item == {} for item in value.values())
 
 
 def _health(value: Any) -> bool:
@@ -114,12 +117,17 @@ def check(config: Any) -> tuple[str, ...]:
 
 
 def ordered(value: Any) -> Any:
-    """``value`` with the keys of every object ascending, as Nix writes JSON."""
-    if isinstance(value, dict):
+    """``value`` with the keys of every object ascending, as Nix writes JSON.
+
+    Raises `InvalidName` for what JSON cannot hold.
+    """
+    if isinstance(value, Mapping) and all(map(_text, value)):
         return {key: ordered(value[key]) for key in sorted(value)}
     if isinstance(value, list | tuple):
         return [ordered(item) for item in value]
-    return value
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise InvalidName(f"config: got {shown(value)}, expected what JSON can hold")
 
 
 def _mend(key: str, value: Any, expected: str) -> str:

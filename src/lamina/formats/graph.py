@@ -21,16 +21,16 @@ _EXPECTED = "exportReferencesGraph under __structuredAttrs, or nix path-info --j
 
 
 def parse(text: str | bytes) -> tuple[PathInfo, ...]:
-    """The infos in the order of the document; raises `FormatError`."""
+    """The infos in the order of the document, each once; raises `FormatError`."""
     try:
         document = json.loads(text)
-        infos = tuple(_info(path, item) for path, item in _items(document))
-    except (InvalidName, UnicodeDecodeError, json.JSONDecodeError) as error:
+        infos = tuple(dict.fromkeys(_info(path, item) for path, item in _items(document)))
+    except (InvalidName, ValueError) as error:
         raise FormatError(f"closure graph: {error}") from error
     except RecursionError as error:
         raise FormatError(f"closure graph: got JSON nested too deep, expected {_EXPECTED}") from error
     if len({info.path for info in infos}) != len(infos):
-        raise FormatError("closure graph: got a path twice, expected each once")
+        raise FormatError("closure graph: got a path twice, expected the same of it each time")
     return infos
 
 
@@ -69,17 +69,18 @@ def _is_path(key: str) -> bool:
     return True
 
 
-def _info(path: str, item: Any) -> PathInfo:
+def _info(text: str, item: Any) -> PathInfo:
+    path = _store_path(text)
     if not isinstance(item, dict):
         raise FormatError(f"closure graph: {path}: got {shown(item)}, expected an object; is the path valid?")
     nar_hash, size, references = item.get("narHash"), item.get("narSize"), item.get("references")
     if not isinstance(nar_hash, str):
         raise FormatError(f"closure graph: {path}: got narHash {shown(nar_hash)}, expected a text")
-    if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < 1 << 63:
         raise FormatError(f"closure graph: {path}: got narSize {shown(size)}, expected a positive number")
     if not isinstance(references, list) or not all(isinstance(text, str) for text in references):
         raise FormatError(f"closure graph: {path}: got references {shown(references)}, expected a list of texts")
-    return PathInfo(_store_path(path), Digest.parse(nar_hash), size, frozenset(map(_store_path, references)))
+    return PathInfo(path, Digest.parse(nar_hash), size, frozenset(map(_store_path, references)))
 
 
 def _store_path(text: str) -> StorePath:

@@ -8,6 +8,7 @@ One ``Key: value`` a line; keys unknown here are passed over (Nix source, libsto
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from lamina.errors import FormatError, InvalidName
@@ -54,14 +55,14 @@ def parse(text: str) -> NarInfo:
         if not fields.get(key):
             raise FormatError(f"narinfo: got no {key}, expected one")
     try:
-        return NarInfo(_info(fields), fields["URL"], fields.get("Compression", "bzip2"), tuple(signatures))
+        return NarInfo(_info(fields), fields["URL"], fields.get("Compression") or "bzip2", tuple(signatures))
     except InvalidName as error:
         raise FormatError(f"narinfo: {error}") from error
 
 
 def _info(fields: dict[str, str]) -> PathInfo:
     size = fields["NarSize"]
-    if not (size.isascii() and size.isdigit() and 0 < int(size) < 1 << 63):
+    if not re.fullmatch("[0-9]{1,19}", size) or not 0 < int(size) < 1 << 63:
         raise FormatError(f"narinfo: got NarSize {size[:40]!r}, expected a positive number")
     references = frozenset(map(StorePath.parse_base, fields.get("References", "").split()))
     return PathInfo(StorePath.parse(fields["StorePath"]), Digest.parse(fields["NarHash"]), int(size), references)

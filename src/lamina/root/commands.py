@@ -6,11 +6,14 @@ tree that comes back, owned by root as it is in the image.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from lamina.errors import FormatError, OutputError, ScriptError
 from lamina.nodes import Directory, Regular, Symlink
@@ -33,7 +36,7 @@ class Ran:
 
 
 def run(tree: Tree, script: str, search_path: str) -> Ran:
-    """Runs ``script`` with bash (errexit, pipefail) in a folder that holds ``tree``.
+    """Runs ``script`` with bash (errexit, pipefail) in a folder that holds ``tree``; what it leaves running is ended.
 
     The tree that comes back refers to files in the workspace, which is removed when nothing refers to it any more.
     Raises `ScriptError` where the script fails or there is no bash on ``search_path``, `FormatError` for a socket,
@@ -44,17 +47,27 @@ def run(tree: Tree, script: str, search_path: str) -> Ran:
         raise ScriptError("extra commands: got no bash, expected one on PATH", hint="install bash")
     try:
         workspace = Workspace()
-        root = workspace.path / "root"
+        root, scratch, file = (workspace.path / name for name in ("root", "tmp", "extra-commands"))
         _write(tree, root)
+        scratch.mkdir()
+        # A file, for no argument may be as long as a script.
+        file.write_bytes(script.encode("utf-8", "surrogateescape"))
+        printed = (workspace.path / "output").open("w+b")
     except OSError as error:
-        raise OutputError(f"{error.filename}: got {error.strerror}, expected to write the root there") from error
-    output = _bash(bash, script, root, workspace.path, search_path)
+        place = error.filename or "temporary folder"
+        raise OutputError(f"{place}: got {error.strerror}, expected to write the root there") from error
+    with printed:
+        status = _bash([bash, "-e", "-o", "pipefail", str(file)], root, scratch, search_path, printed)
+        printed.seek(max(0, printed.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
+        output = printed.read().decode("utf-8", "replace")
+    if status:
+        how = f"exit status {status}" if status > 0 else f"signal {-status}"
+        raise ScriptError(f"extra commands: got {how}, expected 0", output=output)
     return Ran(_read(root), output, workspace)
 
 
-def _bash(bash: str, script: str, root: Path, workspace: Path, search_path: str) -> str:
-    scratch = workspace / "tmp"
-    scratch.mkdir()
+def _bash(command: list[str], root: Path, scratch: Path, search_path: str, output: IO[bytes]) -> int:
+    """The exit status, or minus the signal."""
     environment = {
         "PATH": search_path,
         "HOME": "/homeless-shelter",
@@ -63,23 +76,22 @@ def _bash(bash: str, script: str, root: Path, workspace: Path, search_path: str)
         "TZ": "UTC",
         "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
     }
-    with (workspace / "output").open("w+b") as output:
-        status = subprocess.run(
-            [bash, "-e", "-o", "pipefail", "-c", script, "extra-commands"],
-            cwd=root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            umask=_UMASK,
-            check=False,
-        ).returncode
-        output.seek(max(0, output.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
-        text = output.read().decode("utf-8", "replace")
-    if status:
-        how = f"exit status {status}" if status > 0 else f"signal {-status}"
-        raise ScriptError(f"extra commands: got {how}, expected 0", output=text)
-    return text
+    process = subprocess.Popen(
+        command,
+        cwd=root,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        umask=_UMASK,
+        process_group=0,
+    )
+    try:
+        return process.wait()
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _write(tree: Tree, root: Path) -> None:
@@ -96,6 +108,8 @@ def _write(tree: Tree, root: Path) -> None:
 
 
 def _read(root: Path) -> Tree:
+    if root.is_symlink() or not root.is_dir():
+        raise ScriptError("extra commands: got no folder where they began, expected the root there")
     tree = Tree()
     for node, mode in scan(os.fsencode(root)):
         tree.put(node, Meta(mode))

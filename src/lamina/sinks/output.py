@@ -47,36 +47,57 @@ def failed(name: str, error: OSError) -> OutputError:
 def whole_file(path: Path, mode: int = 0o666) -> Iterator[Write]:
     """A way to write ``path``, which appears when the block ends well. A pipe or device is written as it stands.
 
-    ``mode`` is what the umask leaves of it. Raises `InvalidName` for a folder, `OutputError`.
+    ``mode`` is what the umask leaves of it. Raises `InvalidName` for a folder or a terminal, `OutputError`.
     """
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise InvalidName(f"{path}: got a folder, expected the name of a file")
-    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-        with _opened(target, os.O_WRONLY, 0) as file:
-            yield writing_to(file, str(path))
+    name = str(path)
+    if not _is_new_or_regular(path):
+        with _opened(path, os.O_WRONLY, 0, name) as file:
+            yield writing_to(file, name)
         return
-    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    target = Path(os.path.realpath(path))
+    part = target.with_name(f".lamina.{secrets.token_hex(8)}.part")
     try:
-        with _opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode) as file:
-            yield writing_to(file, str(path))
+        with _opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode, name) as file:
+            yield writing_to(file, name)
         try:
             os.replace(part, target)
         except OSError as error:
-            raise failed(str(path), error) from error
+            raise failed(name, error) from error
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
 
 
+def _is_new_or_regular(path: Path) -> bool:
+    # By its own name, for what /dev/stdout leads to may have no other.
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return True
+    except ValueError as error:
+        raise InvalidName(f"output: got {str(path)!r}, expected the name of a file") from error
+    except OSError as error:
+        raise failed(str(path), error) from error
+    if stat.S_ISDIR(mode):
+        raise InvalidName(f"{path}: got a folder, expected the name of a file")
+    return stat.S_ISREG(mode)
+
+
 @contextlib.contextmanager
-def _opened(path: Path, flags: int, mode: int) -> Iterator[Writable]:
+def _opened(path: Path, flags: int, mode: int, name: str) -> Iterator[Writable]:
     try:
         number = os.open(path, flags, mode)
     except OSError as error:
-        raise failed(str(path), error) from error
+        raise failed(name, error) from error
     try:
+        if os.isatty(number):
+            raise InvalidName(f"{name}: got a terminal, expected a pipe or a file")
         yield os.fdopen(number, "wb", buffering=0, closefd=False)
-    finally:
+    except BaseException:
         os.close(number)
+        raise
+    try:
+        os.close(number)
+    except OSError as error:
+        raise failed(name, error) from error

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable
+from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable, shown
 from lamina.names import STORE_DIR, Digest, StorePath
 from lamina.sources.decompression import broken, decompressed
 
@@ -24,6 +24,8 @@ from lamina.sources.decompression import broken, decompressed
 _LONGEST_DOCUMENT = 20 << 20
 _CHUNK = 1 << 20
 _TAR_MAGIC = slice(257, 262), b"ustar"
+# What tarfile raises where a number in a header is none.
+_TARFILES_OWN = (ValueError, OverflowError, LookupError)
 _STORE_MEMBER = re.compile(rf"/?(?:\./)?{STORE_DIR[1:]}/([^/]+)")
 
 
@@ -67,25 +69,36 @@ def read_archive(path: Path) -> tuple[FoundImage, ...]:
     members = _read(path)
     try:
         manifest = _document(members, "manifest.json")
+        if not isinstance(manifest, list) or not manifest:
+            raise FormatError(
+                f"manifest.json: got {shown(manifest)}, expected a list of images, as in a docker-archive"
+            )
         return tuple(_image(members, entry) for entry in manifest)
-    except (KeyError, TypeError, AttributeError, ValueError, InvalidName) as error:
-        raise FormatError(f"{path}: got documents that do not fit ({error!r}), expected a docker-archive's") from error
     except (FormatError, IntegrityError) as error:
         raise type(error)(f"{path}: {error}") from error
 
 
 def _read(path: Path) -> dict[str, _Blob]:
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             return _members(decompressed(file))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
+    except NotFound:
+        raise
     except Exception as error:
-        if isinstance(error, (tarfile.TarError, *broken())):
+        if isinstance(error, (tarfile.TarError, *broken(), *_TARFILES_OWN)):
             raise FormatError(f"{path}: got {error}, expected a whole docker-archive") from error
         if isinstance(error, OSError):
             raise Unavailable(f"{path}: got {error.strerror}, expected a readable image file") from error
         raise
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
+    except ValueError as error:
+        raise NotFound(f"{str(path)!r}: got {error}, expected an image file") from error
 
 
 def _members(stream: IO[bytes]) -> dict[str, _Blob]:
@@ -131,30 +144,67 @@ def _store_paths(layer: IO[bytes]) -> tuple[StorePath, ...]:
             if found:
                 bases[found[1]] = None
             archive.members = []  # type: ignore[attr-defined]  # else it keeps every header
-    return tuple(StorePath(base) for base in bases)
+    return tuple(path for path in map(_store_path, bases) if path)
+
+
+def _store_path(base: str) -> StorePath | None:
+    try:
+        return StorePath.parse_base(base)
+    except InvalidName:
+        return None
 
 
 def _image(members: dict[str, _Blob], entry: Any) -> FoundImage:
-    blob = members[posixpath.normpath(entry["Config"])]
-    config = json.loads(blob.document)
-    diff_ids = [Digest.parse(text) for text in config["rootfs"]["diff_ids"]]
-    layers = [members[posixpath.normpath(name)] for name in entry["Layers"]]
+    names = _texts("manifest.json: Layers", _item(entry, "manifest.json", "Layers"))
+    tags = _texts("manifest.json: RepoTags", entry.get("RepoTags") or [])
+    (name,) = _texts("manifest.json: Config", [_item(entry, "manifest.json", "Config")])
+    blob = _member(members, name)
+    config = _document(members, name)
+    diff_ids = [*map(_digest, _texts(f"{name}: diff_ids", _item(_item(config, name, "rootfs"), name, "diff_ids")))]
+    layers = [_member(members, name) for name in names]
     if len(diff_ids) != len(layers):
         raise IntegrityError(f"rootfs: got {len(diff_ids)} diff IDs, expected {len(layers)}, one for each layer")
-    named = re.search("[0-9a-f]{64}", entry["Config"])
+    named = re.search("[0-9a-f]{64}", name)
     if named and named[0] != blob.digest.hex:
         raise IntegrityError(f"config: got {blob.digest}, expected sha256:{named[0]}")
     for number, (layer, diff_id) in enumerate(zip(layers, diff_ids, strict=True), 1):
         if layer.diff_id != diff_id:
             raise IntegrityError(f"layer {number}: got {layer.diff_id}, expected {diff_id}")
     found = tuple(FoundLayer(layer.diff_id, layer.digest, layer.size, layer.paths) for layer in layers)
-    return FoundImage(blob.digest, tuple(entry.get("RepoTags") or ()), found, config)
+    return FoundImage(blob.digest, tuple(tags), found, config)
 
 
 def _document(members: dict[str, _Blob], name: str) -> Any:
-    if name not in members:
+    try:
+        return json.loads(_member(members, name).document)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{name}: got {error}, expected JSON, as in a docker-archive") from error
+
+
+def _member(members: dict[str, _Blob], name: str) -> _Blob:
+    found = members.get(posixpath.normpath(name))
+    if found is None:
         raise FormatError(f"got no {name}, expected a docker-archive")
-    return json.loads(members[name].document)
+    return found
+
+
+def _item(value: Any, where: str, key: str) -> Any:
+    if not isinstance(value, dict) or key not in value:
+        raise FormatError(f"{where}: got {shown(value)}, expected an object with {key}, as in a docker-archive")
+    return value[key]
+
+
+def _texts(where: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise FormatError(f"{where}: got {shown(value)}, expected a text or a list of them, as in a docker-archive")
+    return value
+
+
+def _digest(text: str) -> Digest:
+    try:
+        return Digest.parse(text)
+    except InvalidName as error:
+        raise FormatError(str(error)) from error
 
 
 def _drain(stream: IO[bytes]) -> None:

@@ -34,13 +34,14 @@ class FirstOf:
         return found
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """The contents of ``path``; raises `NotFound` where no store has them."""
+        """The contents of ``path``; raises the `NotFound` of the last store where none has them."""
+        missing = NotFound(f"{path}: got no store, expected one to have its contents")
         for store in self._stores[self._vouched.get(path, 0) :]:
             try:
                 return store.nodes(path)
-            except NotFound:
-                continue
-        raise NotFound(f"{path}: got no contents from any store, expected one to have them")
+            except NotFound as error:
+                missing = error
+        raise missing
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The paths of that name in the first store that has any."""

@@ -1,0 +1,59 @@
+"""Laws of the graph."""
+
+import graphlib
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.making import MemoryStore, graphs, info
+
+from lamina.closure import Closure
+from lamina.errors import PlanError
+from lamina.pathinfo import PathInfo
+
+LAW = settings(deadline=None, max_examples=80)
+
+
+@given(graphs(), st.data())
+@LAW
+def test_a_closure_is_what_roots_reach_in_whatever_order(infos: tuple[PathInfo, ...], data: st.DataObject) -> None:
+    """A `Closure` does not depend on the order in which it was found."""
+    by_path = {info.path: info for info in infos}
+    roots = data.draw(st.lists(st.sampled_from(sorted(by_path)), max_size=5)) if infos else []
+    reached = set(roots)
+    while more := {reference for path in reached for reference in by_path[path].references} - reached:
+        reached |= more
+    store = MemoryStore(data.draw(st.permutations(infos)))
+    found = Closure.resolve(data.draw(st.permutations(roots)), store.query)
+    assert set(found.by_path) == reached
+    assert found == Closure.of(data.draw(st.permutations([by_path[path] for path in reached])))
+    assert sum(map(len, store.asked)) == len(found)
+
+
+@given(graphs())
+@LAW
+def test_every_path_comes_after_all_it_refers_to(infos: tuple[PathInfo, ...]) -> None:
+    closure = Closure.of(infos)
+    place = {info.path: number for number, info in enumerate(closure.bottom_up)}
+    assert len(place) == len(infos)
+    for found in infos:
+        assert all(place[reference] < place[found.path] for reference in found.references - {found.path})
+        assert all(found.path in closure.by_path[user].references for user in closure.users[found.path])
+
+
+@given(st.dictionaries(st.sampled_from("ABCDEF"), st.sets(st.sampled_from("ABCDEF"), max_size=3), max_size=6))
+@LAW
+def test_whatever_is_cyclic_is_refused_and_nothing_else(references: dict[str, set[str]]) -> None:
+    """A `Closure` has no cycle but a path's reference to itself."""
+    graph = {name: references.get(name, set()) for name in "ABCDEF"}
+    try:
+        tuple(graphlib.TopologicalSorter({name: targets - {name} for name, targets in graph.items()}).static_order())
+        acyclic = True
+    except graphlib.CycleError:
+        acyclic = False
+    try:
+        closure = Closure.of(info(name, targets) for name, targets in graph.items())
+    except PlanError:
+        assert not acyclic
+    else:
+        assert acyclic
+        assert len(closure) == 6

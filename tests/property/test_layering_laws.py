@@ -1,0 +1,176 @@
+"""Laws of layering, against implementations as slow as their definitions."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.making import graphs
+
+from lamina.closure import Closure
+from lamina.layering import STRATEGIES, plan
+from lamina.layering.auto import auto
+from lamina.layering.popularity import popularities, popularity
+from lamina.layering.reach import Reach, Weights, members, numbers
+from lamina.names import StorePath
+from lamina.pathinfo import PathInfo
+
+LAW = settings(deadline=None, max_examples=80)
+Children = Mapping[StorePath, Collection[StorePath]]
+
+
+def children_of(infos: Iterable[PathInfo]) -> Children:
+    return {info.path: info.references - {info.path} for info in infos}
+
+
+def below(path: StorePath, children: Children) -> set[StorePath]:
+    """All that ``path`` reaches, without itself."""
+    found: set[StorePath] = set()
+    for child in children[path]:
+        found |= {child} | below(child, children)
+    return found
+
+
+def naive_popularities(infos: Iterable[PathInfo]) -> dict[StorePath, int]:
+    """dockertools 2.1: `pop_x[c] += 1` for each child c, and for each descendant s of c `pop_x[s] += pop_c[s] + 1`.
+
+    The contest is the same formula with a virtual node whose children are the roots.
+    """
+    children = children_of(infos)
+    roots = [path for path in children if not any(path in targets for targets in children.values())]
+
+    def contest(own: Collection[StorePath]) -> Counter[StorePath]:
+        scores: Counter[StorePath] = Counter()
+        for child in own:
+            scores[child] += 1
+            inner = contest(children[child])
+            for descendant in below(child, children):
+                scores[descendant] += inner[descendant] + 1
+        return scores
+
+    return dict(contest(roots))
+
+
+def naive_auto(infos: Iterable[PathInfo], limit: int, ignored: Collection[StorePath]) -> list[tuple[StorePath, ...]]:
+    """dockertools 2.2, path by path and with plain sets; of layers with equal closure size the lesser paths first."""
+    by_path = {info.path: info for info in sorted(infos, key=lambda info: info.path)}
+    children = children_of(by_path.values())
+    dependencies = {path: below(path, children) for path in by_path}
+    split: dict[StorePath, frozenset[StorePath]] = dict.fromkeys(by_path, frozenset())
+    waiting = sorted(by_path, key=lambda path: by_path[path].nar_size)
+    while waiting:
+        primary = waiting.pop()
+        deps = dependencies[primary]
+        users = {path for path in by_path if primary in dependencies[path]}
+        finer = {**split, primary: frozenset({primary})}
+        for dependency in deps:
+            nearer = finer[dependency] - users
+            finer[dependency] = nearer if nearer & deps else nearer | {primary}
+        if len(set(finer.values())) > limit:
+            break
+        split = finer
+    layers = []
+    for key in set(split.values()):
+        paths = [path for path in by_path if split[path] == key]
+        needed = set(paths).union(*(dependencies[path] for path in paths))
+        kept = [path for path in paths if path not in ignored]
+        if kept:
+            size = sum(by_path[path].nar_size for path in needed)
+            layers.append((size, sorted(kept), tuple(sorted(kept, key=lambda path: (path.name, path.hash)))))
+    return [paths for _, _, paths in sorted(layers)]
+
+
+@st.composite
+def graphs_and_ignored(draw: st.DrawFn) -> tuple[tuple[PathInfo, ...], frozenset[StorePath]]:
+    infos = draw(graphs())
+    paths = [info.path for info in infos]
+    return infos, draw(st.frozensets(st.sampled_from(paths), max_size=3)) if paths else frozenset()
+
+
+@given(graphs())
+@LAW
+def test_popularities_are_what_their_definition_says(infos: tuple[PathInfo, ...]) -> None:
+    """The same order as nixpkgs' closure-graph.py for every acyclic graph."""
+    assert popularities(Closure.of(infos)) == naive_popularities(infos)
+
+
+@given(graphs_and_ignored(), st.integers(1, 14))
+@LAW
+def test_popularity_is_the_contest_of_what_is_not_ignored(
+    given: tuple[tuple[PathInfo, ...], frozenset[StorePath]], budget: int
+) -> None:
+    infos, ignored = given
+    kept = [
+        PathInfo(info.path, info.nar_hash, info.nar_size, info.references - ignored)
+        for info in infos
+        if info.path not in ignored
+    ]
+    scores = naive_popularities(kept)
+    order = sorted(scores, key=lambda path: (-scores[path], path.name, path.hash))
+    expected = [(path,) for path in order[: budget - 1]] + ([tuple(order[budget - 1 :])] if order[budget - 1 :] else [])
+    assert [layer.paths for layer in popularity(Closure.of(infos), budget, ignored)] == expected
+
+
+@given(graphs_and_ignored(), st.integers(1, 14))
+@settings(deadline=None, max_examples=200)
+def test_auto_is_what_its_definition_says(
+    given: tuple[tuple[PathInfo, ...], frozenset[StorePath]], budget: int
+) -> None:
+    """The same layers as nixpkgs for every acyclic graph."""
+    infos, ignored = given
+    found = auto(Closure.of(infos), budget, ignored)
+    assert [layer.paths for layer in found] == naive_auto(infos, budget, ignored)
+
+
+@given(graphs_and_ignored(), st.sampled_from(sorted(STRATEGIES)), st.integers(0, 4), st.integers(1, 14), st.data())
+@LAW
+def test_a_plan_is_a_partition_within_its_budget(
+    given: tuple[tuple[PathInfo, ...], frozenset[StorePath]],
+    strategy: str,
+    base: int,
+    room: int,
+    data: st.DataObject,
+) -> None:
+    """A plan is a partition of the closure within its budget that depends on the graph alone."""
+    infos, ignored = given
+    most = base + 1 + room
+
+    def layered(order: Iterable[PathInfo]) -> object:
+        return plan(Closure.of(order), max_layers=most, base_layers=base, strategy=strategy, ignored=ignored)
+
+    found = plan(Closure.of(infos), max_layers=most, base_layers=base, strategy=strategy, ignored=ignored)
+    assert len(found) <= room
+    assert all(layer.infos for layer in found)
+    packed = [path for layer in found for path in layer.paths]
+    assert sorted(packed) == sorted({info.path for info in infos} - ignored)
+    assert layered(data.draw(st.permutations(infos))) == found
+
+
+# --- bit masks
+
+
+@given(st.sets(st.integers(0, 300)))
+@LAW
+def test_members_are_the_bits_of_a_mask(places: set[int]) -> None:
+    assert list(members(sum(1 << place for place in places))) == sorted(places)
+
+
+@given(st.lists(st.integers(0, 1 << 70), max_size=30), st.data())
+@LAW
+def test_weights_are_summed(weights: list[int], data: st.DataObject) -> None:
+    mask = data.draw(st.integers(0, (1 << len(weights)) - 1))
+    expected = sum(weight for place, weight in enumerate(weights) if mask >> place & 1)
+    assert Weights(weights).sum(mask) == expected
+
+
+@given(graphs())
+@LAW
+def test_reach_is_the_transitive_closure(infos: tuple[PathInfo, ...]) -> None:
+    """By path number: what it needs, and what needs it, neither including itself."""
+    closure = Closure.of(infos)
+    children, number, reach = children_of(infos), numbers(closure), Reach.of(closure)
+    for path, place in number.items():
+        needed = {number[found] for found in below(path, children)}
+        assert set(members(reach.dependencies[place])) == needed
+        assert all(reach.users[other] >> place & 1 for other in needed)
+        assert not (reach.dependencies[place] | reach.users[place]) >> place & 1

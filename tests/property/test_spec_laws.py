@@ -1,0 +1,77 @@
+"""Laws of the arguments."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lamina.errors import InvalidName
+from lamina.formats.config import _FIELDS
+from lamina.formats.tar import Kind, Member, PaxHeaders
+from lamina.spec import ImageArguments, Spec
+from lamina.specfile import load
+
+VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=8),
+        st.binary(max_size=3),
+        st.dates(),
+        st.sampled_from(["now", "auto", "/a=b", "/a:0755", "dir", "Cmd", "User"]),
+    ),
+    lambda values: st.one_of(
+        st.lists(values, max_size=3),
+        st.dictionaries(st.one_of(st.sampled_from(["dir", "Cmd", "Env", "User", "X"]), st.text()), values, max_size=3),
+        st.tuples(values),
+        st.frozensets(st.integers()),
+    ),
+    max_leaves=6,
+)
+
+
+def check(arguments: Mapping[str, Any]) -> None:
+    """Refused, or fit for every document and header that is made of it."""
+    try:
+        spec = Spec.parse(arguments)
+    except InvalidName:
+        return
+    json.dumps(spec.config, allow_nan=False)
+    PaxHeaders(spec.owner, 1).header(Member(b"a", Kind.FILE, 0o444))
+    os.fsencode(spec.extra_commands + spec.search_path + "".join(spec.contents))
+
+
+@given(st.dictionaries(st.sampled_from(sorted(ImageArguments.__annotations__)), VALUES, max_size=3))
+@settings(deadline=None, max_examples=200)
+def test_any_arguments_are_refused_or_make_a_spec(arguments: dict[str, Any]) -> None:
+    """Raises `InvalidName` and nothing else."""
+    check(arguments)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(_FIELDS)), VALUES, max_size=3))
+@settings(deadline=None, max_examples=200)
+def test_any_config_is_refused_or_can_be_written(config: dict[str, Any]) -> None:
+    """A `Spec` holds nothing that has not been checked."""
+    check({"config": config})
+
+
+@given(
+    st.dictionaries(st.sampled_from(["tag", "maxLayers", "max_layers", "store", "tree", "config", "uid", "x"]), VALUES)
+)
+@settings(deadline=None, max_examples=200)
+def test_any_file_is_refused_or_makes_a_spec(table: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "lamina.json"
+        file.write_text(json.dumps({"image": table}, default=str, skipkeys=True), encoding="utf-8")
+        try:
+            arguments = load(str(file))
+        except InvalidName:
+            return
+        check(arguments)

@@ -1,0 +1,343 @@
+"""The docker-archive: one pass, nothing read twice, nothing held, the documents last."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakestore import MODULE, FakeStore, Program, example
+
+import lamina
+from lamina.engine import Write
+from lamina.errors import IntegrityError, NotFound
+from lamina.image import Draft, Image
+from lamina.layer import LayerSource
+from lamina.sinks.archive import DockerArchive
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    return example(tmp_path / "root")[0]
+
+
+def draft(store: FakeStore, *roots: str, **arguments: Any) -> Draft:
+    contents = {"contents": roots} if roots else {}
+    return lamina.stream_layered_image(
+        store=str(store.root), architecture="amd64", **{"name": "x"} | contents | arguments
+    ).draft
+
+
+def written(made: Draft) -> tuple[bytes, Image]:
+    out = io.BytesIO()
+    image = DockerArchive(out.write).write(made)
+    return out.getvalue(), image
+
+
+def members(archive: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        found = {}
+        for member in tar:
+            content = tar.extractfile(member)
+            assert content
+            found[member.name] = content.read()
+    return found
+
+
+# What is in it
+
+
+def test_layers_come_first_then_the_config_then_the_manifest(store: FakeStore) -> None:
+    archive, image = written(draft(store, "hello", config={"Cmd": ["/bin/hello"]}, tag="1"))
+    found = members(archive)
+    assert list(found) == ["1.tar", "2.tar", "3.tar", "4.tar", "5.tar", f"{image.digest.hex}.json", "manifest.json"]
+    assert json.loads(found["manifest.json"]) == [
+        {
+            "Config": f"{image.digest.hex}.json",
+            "RepoTags": ["x:1"],
+            "Layers": ["1.tar", "2.tar", "3.tar", "4.tar", "5.tar"],
+        }
+    ]
+
+
+def test_every_digest_is_that_of_the_bytes(store: FakeStore) -> None:
+    archive, image = written(draft(store, "hello"))
+    found = members(archive)
+    contents = [found[f"{number}.tar"] for number in range(1, 6)]
+    digests = ["sha256:" + hashlib.sha256(content).hexdigest() for content in contents]
+    config = found[f"{image.digest.hex}.json"]
+    assert hashlib.sha256(config).hexdigest() == image.digest.hex
+    assert json.loads(config)["rootfs"] == {"diff_ids": digests, "type": "layers"}
+    assert [(str(layer.diff_id), layer.size) for layer in image.layers] == [
+        (digest, len(content)) for digest, content in zip(digests, contents, strict=True)
+    ]
+    assert {path.name for layer in image.layers for path in layer.paths} == {
+        "hello-2.12.1",
+        "libgreet-1.0",
+        "sh-5",
+        "words-2.1-data",
+    }
+    assert image.layers[-1].paths == ()
+
+
+def test_the_config_is_nixpkgs_own_text(store: FakeStore) -> None:
+    made = draft(store, "words", config={"Env": ["A=b"], "Cmd": ["é"]}, created="2020-02-03")
+    archive, image = written(made)
+    (text,) = (content for name, content in members(archive).items() if len(name) == 69)
+    (path,) = image.layers[0].paths
+    diff_ids = ",\n            ".join(f'"{layer.diff_id}"' for layer in image.layers)
+    assert text.decode() == _CONFIG % (diff_ids, path)
+
+
+_CONFIG = """\
+{
+    "created": "2020-02-03T00:00:00+00:00",
+    "architecture": "amd64",
+    "os": "linux",
+    "config": {
+        "Cmd": [
+            "\\u00e9"
+        ],
+        "Env": [
+            "A=b"
+        ]
+    },
+    "rootfs": {
+        "diff_ids": [
+            %s
+        ],
+        "type": "layers"
+    },
+    "history": [
+        {
+            "created": "2020-02-03T00:00:00+00:00",
+            "comment": "store paths: ['%s']"
+        },
+        {
+            "created": "2020-02-03T00:00:00+00:00",
+            "comment": "customisation layer"
+        }
+    ]
+}"""
+
+
+def test_the_outer_members_belong_to_nobody_in_particular(store: FakeStore) -> None:
+    archive, _ = written(draft(store, "hello", mtime="2001-09-09T01:46:40Z", uid=7, gid=8, uname="u", gname="g"))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            fields = member.mode, member.uid, member.gid, member.uname, member.gname, member.mtime
+            assert fields == (0o644, 0, 0, "", "", 1_000_000_000)
+            assert member.isreg()
+    assert len(archive) % 10240 == 0
+    assert archive.endswith(bytes(1024))
+
+
+def test_a_date_before_1970_is_written_and_read(store: FakeStore) -> None:
+    archive, _ = written(draft(store, "hello", mtime="1969-12-31T23:59:00Z"))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert {member.mtime for member in tar} == {-60}
+
+
+def test_the_default_tag_is_the_beginning_of_the_id(store: FakeStore) -> None:
+    _, image = written(draft(store, "hello"))
+    assert image.repo_tag == f"x:{image.digest.hex[:32]}"
+    assert image.id == f"sha256:{image.digest.hex}"
+
+
+def test_an_image_may_have_no_store_path_at_all(store: FakeStore) -> None:
+    archive, image = written(draft(store))
+    assert len(image.layers) == 1
+    assert next(iter(members(archive))) == "1.tar"
+
+
+def test_writing_twice_gives_the_same_bytes(store: FakeStore) -> None:
+    made = draft(store, "hello", extra_commands="echo hi > hi")
+    assert written(made) == written(made)
+
+
+# One pass
+
+_COUNT = """
+import json, os, sys
+import lamina
+
+root, where, extra = sys.argv[1], os.fsencode(os.path.realpath(sys.argv[2])), json.loads(sys.argv[3])
+opened = []
+
+def watch(event, arguments):
+    if event == "open" and isinstance(arguments[0], (str, bytes)):
+        name = os.fsencode(arguments[0])
+        if name.startswith(where):
+            opened.append(os.fsdecode(name[len(where):]))
+
+class Out:
+    def write(self, data):
+        return len(data)
+
+sys.addaudithook(watch)
+lamina.stream_layered_image(name="x", contents=["hello"], store=root, **extra).write_to(Out())
+print(json.dumps(opened))
+"""
+
+
+def opened(store: FakeStore, where: Path, **extra: str) -> Counter[str]:
+    command = [sys.executable, "-c", _COUNT, str(store.root), str(where), json.dumps(extra)]
+    return Counter(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+
+
+def test_every_file_is_opened_once_and_an_empty_one_never(store: FakeStore) -> None:
+    counted = opened(store, store.root / "nix/store", architecture="amd64")
+    files = {f"/{base}" for base in counted}
+    assert set(counted.values()) == {1}
+    assert {name.rpartition("/")[2] for name in files} == {"hello", "sh", "libgreet.so", "hello.txt"}
+
+
+def test_to_see_the_architecture_costs_one_look_into_one_program(store: FakeStore) -> None:
+    header = b"\x7fELF\x02\x01\x01" + bytes(9) + (2).to_bytes(2, "little") + (183).to_bytes(2, "little")
+    store.add("arm-1", {"bin": {"x": Program(header.ljust(200, b"\0"))}})
+    counted = opened(store, store.root / "nix/store")
+    assert sum(counted.values()) <= len(counted) + 2
+
+
+class Watched:
+    """Progress, as it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def begin(self, layers: int) -> None:
+        self.told.append(("begin", layers))
+
+    def layer(self, number: int, source: LayerSource, size: int) -> None:
+        self.told.append(("layer", number, source.title, size))
+
+    def advance(self, size: int) -> None:
+        if self.told[-1][0] != "advance":
+            self.told.append(("advance", 0))
+        self.told[-1] = "advance", self.told[-1][1] + size
+
+    def manifests(self) -> None:
+        self.told.append(("manifests",))
+
+    def done(self, image: Image) -> None:
+        self.told.append(("done", image.id))
+
+
+def test_progress_is_told_of_each_layer_before_it_comes_and_of_every_byte(store: FakeStore) -> None:
+    watched = Watched()
+    image = DockerArchive(len, watched).write(draft(store, "words"))
+    (path,) = image.layers[0].paths
+    first, second = (layer.size for layer in image.layers)
+    assert watched.told == [
+        ("begin", 2),
+        ("layer", 1, f"from paths: ['{path}']", first),
+        ("advance", first),
+        ("layer", 2, "with customisation...", second),
+        ("advance", second),
+        ("manifests",),
+        ("done", image.id),
+    ]
+
+
+def peak_memory(*arguments: str | Path) -> int:
+    """The most memory that a run of lamina had, in bytes."""
+    running = subprocess.Popen([*MODULE, *map(str, arguments)], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(running.pid, 0)
+    running.returncode = status
+    assert status == 0
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@pytest.mark.parametrize("compressor", ["none", "gz", "zstd"])
+def test_memory_does_not_grow_with_the_image(store: FakeStore, tmp_path: Path, compressor: str) -> None:
+    store.add("small-1", b"")
+    large = store.place(store.add("large-1", b""))
+    large.chmod(0o644)
+    os.truncate(large, 160 << 20)
+    arguments = ("--store", store.root, "--name", "x", "-o", tmp_path / "x", "--jobs", "2", "--compressor", compressor)
+    peaks = [peak_memory("build", "--quiet", "--closure", name, *arguments) for name in ("small", "large")]
+    assert peaks[1] < peaks[0] + (40 << 20)
+
+
+# Files that change while they are streamed
+
+
+def _shrink(file: Path) -> None:
+    os.truncate(file, 10)
+
+
+def _grow(file: Path) -> None:
+    os.truncate(file, 9000)
+
+
+def _touch(file: Path) -> None:
+    os.utime(file, ns=(0, 0))
+
+
+def _rewrite(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def _remove(file: Path) -> None:
+    file.unlink()
+
+
+def _replace(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("/etc/passwd")
+
+
+@pytest.mark.parametrize("change", [_shrink, _grow, _touch, _rewrite, _remove, _replace])
+def test_a_file_that_changes_between_its_header_and_its_bytes_is_found_out(
+    store: FakeStore, change: Callable[[Path], None]
+) -> None:
+    file = store.place(store.add("data-1", {"file": b"x" * 5000})) / "file"
+    file.parent.chmod(0o755)
+    file.chmod(0o644)
+    os.utime(file, ns=(0, 10**9))
+    made = draft(store, "data")
+    sizes: list[int] = []
+
+    def write(data: memoryview) -> None:
+        if not sizes:
+            change(file)
+        sizes.append(len(data))
+
+    with pytest.raises(IntegrityError, match=rf"^{file}: got .*, expected") as caught:
+        DockerArchive(write).write(made)
+    assert caught.value.exit_code == 6
+
+
+def test_a_store_path_that_goes_before_its_layer_comes_is_named(store: FakeStore) -> None:
+    path = store.add("data-1", b"x")
+    made = draft(store, name="x", closure=["data"])
+    store.place(path).unlink()
+    with pytest.raises(NotFound, match=rf"{path.base}: got nothing there"):
+        DockerArchive(len).write(made)
+
+
+def test_what_the_output_raises_comes_through(store: FakeStore) -> None:
+    for limit in (0, 512, 20_000):
+        with pytest.raises(OSError, match="No space"):
+            DockerArchive(_full_after(limit)).write(draft(store, "hello"))
+
+
+def _full_after(limit: int) -> Write:
+    size = 0
+
+    def write(data: memoryview) -> None:
+        nonlocal size
+        size += len(data)
+        if size > limit:
+            raise OSError(28, "No space left on device")
+
+    return write

@@ -1,0 +1,372 @@
+"""Extra commands: the same start every time, and all that they leave in the tree that comes back."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.fakestore import as_nobody, public_folder
+from tests.making import packed_bytes
+
+from lamina.errors import FormatError, InvalidName, OutputError, ScriptError, Unavailable
+from lamina.nodes import Directory, Regular, Symlink
+from lamina.root.commands import Ran, run
+from lamina.root.layer import RootLayer
+from lamina.root.tree import Meta, Tree
+
+PATH = os.environ.get("PATH", os.defpath)
+
+pytestmark = pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+
+
+@pytest.fixture(autouse=True)
+def workspaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made; nothing of lamina's may stay there."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def made(script: str, tree: Tree | None = None) -> dict[str, tuple[str, int]]:
+    """What a script leaves: kind and mode of each node."""
+    ran = run(tree or Tree(), script, PATH)
+    return {"/" + os.fsdecode(node.path): (type(node).__name__, meta.mode) for node, meta in ran.tree}
+
+
+def printed(script: str) -> str:
+    return run(Tree(), script, PATH).output
+
+
+def failure(script: str) -> ScriptError:
+    with pytest.raises(ScriptError) as caught:
+        run(Tree(), script, PATH)
+    assert caught.value.exit_code == 9
+    return caught.value
+
+
+# What comes back
+
+
+def test_what_a_script_makes_is_in_the_tree() -> None:
+    script = """
+    mkdir -p tmp var/lib
+    chmod 1777 tmp
+    echo hello > etc; chmod 4755 etc
+    ln -s /nix/store/x link
+    ln etc hard
+    : > empty
+    """
+    assert made(script) == {
+        "/": ("Directory", 0o755),
+        "/empty": ("Regular", 0o644),
+        "/etc": ("Regular", 0o4755),
+        "/hard": ("Regular", 0o4755),
+        "/link": ("Symlink", 0o777),
+        "/tmp": ("Directory", 0o1777),
+        "/var": ("Directory", 0o755),
+        "/var/lib": ("Directory", 0o755),
+    }
+
+
+def test_a_script_sees_the_tree_that_is_there_and_may_change_all_of_it() -> None:
+    tree = Tree()
+    tree.put(Directory(b"bin"), Meta(0o755))
+    tree.put(Symlink(b"bin/sh", b"/nix/store/x"), Meta(0o777))
+    tree.put(Symlink(b"bin/\xff", b"\xfe"), Meta(0o777))
+    script = '[ "$(readlink bin/sh)" = /nix/store/x ]; rm bin/sh; mv bin sbin; chmod 700 .'
+    assert made(script, tree) == {
+        "/": ("Directory", 0o700),
+        "/sbin": ("Directory", 0o755),
+        "/sbin/\udcff": ("Symlink", 0o777),
+    }
+
+
+def test_everything_belongs_to_root() -> None:
+    ran = run(Tree(), "mkdir a; echo > a/b", PATH)
+    assert {(meta.uid, meta.gid) for _, meta in ran.tree} == {(0, 0)}
+
+
+def test_files_have_their_bytes_while_the_tree_is_there() -> None:
+    ran = run(Tree(), "echo hello > x", PATH)
+    node = ran.tree.node(b"x")
+    assert isinstance(node, Regular)
+    assert b"hello\n" in packed_bytes(RootLayer(ran.tree, ran.workspace).pack())
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        ("mkfifo x", "a named pipe"),
+        (f"{sys.executable} -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"x\")'", "a socket"),
+    ],
+)
+def test_what_no_image_holds_is_a_format_error(script: str, kind: str) -> None:
+    with pytest.raises(FormatError, match=rf"x: got {kind}, expected a file, a folder or a symlink"):
+        run(Tree(), script, PATH)
+
+
+@pytest.mark.parametrize(
+    "script", ['rm -r "$PWD"', "cd ..; mv root elsewhere; : > root", "cd ..; mv root r; ln -s r root"]
+)
+def test_a_script_that_takes_the_root_away_fails(script: str) -> None:
+    assert "expected the root there" in str(failure(script))
+
+
+def test_a_folder_that_may_not_be_read_afterwards_is_an_error() -> None:
+    with public_folder() as folder:
+        folder.chmod(0o777)
+
+        def leave_it() -> None:
+            tempfile.tempdir = str(folder)
+            run(Tree(), "mkdir x; chmod 0 x", PATH)
+
+        with pytest.raises(Unavailable, match=r"x: got Permission denied, expected to read it"):
+            as_nobody(leave_it)
+
+
+# How it starts
+
+
+def test_the_environment_is_the_same_whoever_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "leaked")
+    monkeypatch.setenv("BASH_ENV", "/no/such")
+    monkeypatch.setenv("BASH_FUNC_ls%%", "() { echo leaked; }")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("HOME", "/root")
+    names = {line.partition("=")[0] for line in printed("env").splitlines()}
+    assert names <= {"PATH", "HOME", "TMPDIR", "LC_ALL", "TZ", "SOURCE_DATE_EPOCH", "PWD", "OLDPWD", "SHLVL", "_"}
+    text = printed('echo "$HOME $LC_ALL $TZ $SOURCE_DATE_EPOCH $#"; type -t ls; date +%Z')
+    assert text == "/homeless-shelter C UTC 315532800 0\nfile\nUTC\n"
+
+
+def test_programs_are_found_on_the_given_path(tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\necho mine\n")
+    tool.chmod(0o755)
+    assert run(Tree(), "tool", f"{tmp_path}:{PATH}").output == "mine\n"
+    assert "command not found" in failure("tool").output
+
+
+def test_without_bash_there_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    for path in (str(tmp_path), "", "/dev/null"):
+        with pytest.raises(ScriptError, match="extra commands: got no bash, expected one on PATH") as caught:
+            run(Tree(), "true", path)
+        assert caught.value.hint == "install bash"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
+def test_modes_do_not_depend_on_the_callers_umask(umask: int) -> None:
+    tree = Tree()
+    tree.put(Directory(b"there"), Meta(0o755))
+    old = os.umask(umask)
+    try:
+        found = made("umask; mkdir made; : > file", tree)
+    finally:
+        os.umask(old)
+    modes = {"/": 0o755, "/there": 0o755, "/made": 0o755, "/file": 0o644}
+    assert {path: mode for path, (_, mode) in found.items()} == modes
+
+
+def test_a_script_reads_no_input_and_has_no_descriptor_of_ours() -> None:
+    inlet, outlet = os.pipe()
+    os.set_inheritable(outlet, True)
+    try:
+        assert printed("cat; ls /proc/self/fd || echo 0 1 2 3").split() == ["0", "1", "2", "3"]
+    finally:
+        os.close(inlet)
+        os.close(outlet)
+
+
+def test_a_broken_pipe_ends_a_program_as_in_a_shell() -> None:
+    assert "141" in printed("(yes || echo $? >&2) | head -n 1")
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["cd /\n" + "# padding\n" * 40_000 + "echo done", "echo 'ä☃' >/dev/null; echo done", "echo done # \udcff"],
+)
+def test_a_script_may_be_long_and_of_any_bytes(script: str) -> None:
+    assert printed(script) == "done\n"
+
+
+def test_a_script_that_is_empty_changes_nothing() -> None:
+    assert made("\n") == {"/": ("Directory", 0o755)}
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("exit 3", 3),
+        ("false; exit 0", 1),
+        ("false | true", 1),
+        ("no-such-command", 127),
+        ("x=$(false); exit 0", 1),
+        ("if then", 2),
+    ],
+)
+def test_a_script_that_fails_anywhere_fails(script: str, status: int) -> None:
+    assert str(failure(script)) == f"extra commands: got exit status {status}, expected 0"
+
+
+def test_a_script_that_is_killed_fails() -> None:
+    assert str(failure("kill -TERM $$; sleep 5")) == "extra commands: got signal 15, expected 0"
+    assert str(failure("kill -KILL $$")) == "extra commands: got signal 9, expected 0"
+
+
+def test_a_script_with_a_nul_in_it_is_no_bug() -> None:
+    with pytest.raises((ScriptError, InvalidName)):
+        run(Tree(), "echo\0hello; exit 1", PATH)
+
+
+def test_what_a_failed_script_printed_is_kept_in_its_order() -> None:
+    output = failure("echo one; echo two >&2; printf '\\377'; exit 1").output
+    assert output == "one\ntwo\n\ufffd"
+
+
+def test_only_the_end_of_a_long_output_is_kept() -> None:
+    output = failure("seq 100000; exit 1").output
+    assert output.endswith("\n99999\n100000\n")
+    assert len(output) == 1 << 16
+
+
+def test_a_successful_script_says_what_it_printed() -> None:
+    assert printed("echo hi; echo there >&2") == "hi\nthere\n"
+
+
+def test_what_a_script_leaves_running_is_ended(tmp_path: Path) -> None:
+    began = time.monotonic()
+    alive = tmp_path / "alive"
+    ran = run(Tree(), f"(trap '' HUP TERM; while :; do echo > {alive}; sleep 0.02; done) & echo > x", PATH)
+    assert time.monotonic() - began < 5
+    assert ran.tree.node(b"x")
+    # Whoever is left would make it again.
+    alive.unlink(missing_ok=True)
+    time.sleep(0.2)
+    assert not alive.exists()
+
+
+def test_a_process_that_holds_the_output_is_not_waited_for() -> None:
+    began = time.monotonic()
+    assert printed("sleep 60 & disown; echo hi") == "hi\n"
+    assert time.monotonic() - began < 5
+
+
+# The workspace
+
+
+def test_the_workspace_is_there_as_long_as_the_tree_and_no_longer(workspaces: Path) -> None:
+    closed = "chmod 0 a/b a" if os.geteuid() == 0 else "chmod 0500 a/b a"
+    ran: Ran | None = run(Tree(), f"mkdir -p a/b; : > a/b/c; {closed}", PATH)
+    assert len(list(workspaces.iterdir())) == 1
+    assert ran
+    layer: RootLayer | None = RootLayer(ran.tree, ran.workspace)
+    ran = None
+    gc.collect()
+    assert len(list(workspaces.iterdir())) == 1
+    assert layer
+    layer = None
+    gc.collect()
+    assert list(workspaces.iterdir()) == []
+
+
+def test_the_workspace_goes_where_the_script_fails(workspaces: Path) -> None:
+    failure("mkdir x; : > x/y; exit 1")
+    gc.collect()
+    assert list(workspaces.iterdir()) == []
+
+
+def test_links_out_of_the_workspace_are_not_followed_when_it_goes(workspaces: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir(mode=0o750)
+    (kept / "file").touch()
+    made(f"ln -s {kept} link; ln -s {kept} ../link; mkdir x; ln -s {kept} x/link")
+    gc.collect()
+    assert list(workspaces.iterdir()) == []
+    assert (kept / "file").exists()
+    assert kept.stat().st_mode & 0o777 == 0o750
+
+
+_INTERRUPTED = """
+import os, sys
+from lamina.cli.ending import ending
+from lamina.root.commands import run
+from lamina.root.tree import Tree
+sys.exit(ending(lambda: run(Tree(), sys.argv[1], os.environ["PATH"])))
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_script_is_ended_with_all_that_it_started_and_its_workspace_goes(
+    workspaces: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    begun, alive = tmp_path / "begun", tmp_path / "alive"
+    script = f"(trap '' INT TERM; while :; do echo > {alive}; sleep 0.02; done) & echo > {begun}; sleep 60"
+    environment = {**os.environ, "TMPDIR": str(workspaces)}
+    with subprocess.Popen(
+        [sys.executable, "-c", _INTERRUPTED, script], env=environment, stderr=subprocess.PIPE
+    ) as running:
+        _wait(begun.exists)
+        assert len(list(workspaces.iterdir())) == 1
+        running.send_signal(number)
+        _, stderr = running.communicate(timeout=10)
+    assert running.returncode == code
+    assert b"Traceback" not in stderr
+    assert list(workspaces.iterdir()) == []
+    alive.unlink(missing_ok=True)
+    time.sleep(0.2)
+    assert not alive.exists()
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_an_output_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(
+        OutputError, match=r"missing.*: got No such file or directory, expected to write the root there"
+    ):
+        run(Tree(), "true", PATH)
+
+
+def test_no_temporary_folder_at_all_is_an_output_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null", "/no/such"])
+    with pytest.raises(OutputError, match=r"got No usable temporary directory found.*, expected") as caught:
+        run(Tree(), "true", PATH)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with public_folder() as path:
+        yield path
+
+
+def test_a_temporary_folder_of_somebody_else_is_an_output_error(folder: Path) -> None:
+    def unwritable() -> None:
+        tempfile.tempdir = str(folder)
+        run(Tree(), "true", PATH)
+
+    if os.geteuid() != 0:
+        folder.chmod(0o555)
+    with pytest.raises(OutputError, match=rf"{folder}.*: got Permission denied, expected to write the root there"):
+        as_nobody(unwritable)

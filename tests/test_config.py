@@ -1,0 +1,136 @@
+"""The container config: types are strict, names are not."""
+
+import json
+from datetime import date
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from lamina.errors import InvalidName
+from lamina.formats.config import check, ordered
+
+EVERYTHING: dict[str, Any] = {
+    "Cmd": ["/bin/sh", "-c", "echo"],
+    "Entrypoint": [],
+    "Env": ["PATH=/bin", "EMPTY=", "A=b=c"],
+    "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+    "Healthcheck": {"Test": ["CMD", "true"], "Interval": 30_000_000_000, "Retries": 3, "Timeout": None},
+    "Labels": {"org.opencontainers.image.source": "https://example.org"},
+    "OnBuild": ["RUN x"],
+    "StopSignal": "SIGTERM",
+    "StopTimeout": 10,
+    "Tty": True,
+    "User": "1000:1000",
+    "Volumes": {"/data": {}},
+    "WorkingDir": "/",
+}
+
+
+def test_what_the_specifications_name_is_taken_without_a_word() -> None:
+    assert check(EVERYTHING) == ()
+    assert check({}) == ()
+    assert check(dict.fromkeys(EVERYTHING)) == ()
+
+
+@pytest.mark.parametrize("key", ["Cmd", "Entrypoint", "Env", "OnBuild", "Shell"])
+def test_a_text_where_a_list_belongs_says_how_to_mend_it(key: str) -> None:
+    """A string Cmd is taken at build time by dockerTools and breaks podman and containerd."""
+    with pytest.raises(InvalidName, match=f"^config.{key}: got '/bin/hello', expected a list of texts$") as caught:
+        check({key: "/bin/hello"})
+    assert caught.value.hint == f"write {key} as a list: ['/bin/hello']"
+
+
+@pytest.mark.parametrize("key", ["ExposedPorts", "Volumes"])
+def test_a_list_where_an_object_belongs_says_how_to_mend_it(key: str) -> None:
+    with pytest.raises(InvalidName) as caught:
+        check({key: ["80/tcp", "53/udp"]})
+    assert caught.value.hint == f"write {key} as an object: {{'80/tcp': {{}}, '53/udp': {{}}}}"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("Cmd", [1]),
+        ("Cmd", {}),
+        ("Cmd", [["/bin/sh"]]),
+        ("Env", {"A": "b"}),
+        ("Env", ["A"]),
+        ("Env", [None]),
+        ("Labels", ["a=b"]),
+        ("Labels", {"a": 1}),
+        ("Labels", {1: "a"}),
+        ("Volumes", {"/data": None}),
+        ("Volumes", {"/data": {"x": 1}}),
+        ("Volumes", {1: {}}),
+        ("ExposedPorts", 80),
+        ("User", 1000),
+        ("WorkingDir", ["/"]),
+        ("StopTimeout", "10"),
+        ("StopTimeout", 10.0),
+        ("StopTimeout", True),
+        ("StopTimeout", 1 << 63),  # Go's int has 64 bits
+        ("Memory", -(1 << 63) - 1),
+        ("Tty", 1),
+        ("Tty", "true"),
+        ("Healthcheck", ["CMD", "true"]),
+        ("Healthcheck", {"Test": "true"}),
+        ("Healthcheck", {"Interval": "30s"}),
+        ("Healthcheck", {"Period": 3}),
+    ],
+)
+def test_another_type_is_refused(key: str, value: Any) -> None:
+    """A config that passed `check` decodes in every engine."""
+    with pytest.raises(InvalidName, match=rf"^config\.{key}: got .*, expected ") as caught:
+        check({key: value})
+    assert len(str(caught.value)) < 300
+
+
+def test_a_number_of_more_digits_than_python_prints_is_refused() -> None:
+    with pytest.raises(InvalidName, match=r"^config\.Memory: got "):
+        check({"Memory": 10**5000})
+
+
+@pytest.mark.parametrize("config", [None, [], "Cmd", 5])
+def test_a_config_is_an_object(config: Any) -> None:
+    with pytest.raises(InvalidName, match="expected an object"):
+        check(config)
+
+
+@pytest.mark.parametrize(("key", "meant"), [("cmd", "Cmd"), ("EntryPoint", "Entrypoint"), ("WorkDir", "WorkingDir")])
+def test_a_key_that_looks_like_another_is_warned_about(key: str, meant: str) -> None:
+    (warning,) = check({key: "anything"})
+    assert warning.endswith(f"; did you mean {meant}?")
+
+
+def test_a_key_that_nobody_knows_is_warned_about() -> None:
+    assert check({"X": {"y": [1.5, None, True]}, "User": "me"}) == (
+        "config: got key 'X', expected one of the image specification",
+    )
+
+
+def test_keys_ascend_as_nix_writes_them() -> None:
+    found = ordered({"b": [{"z": 1, "a": 2}], "a": {"d": (1, {"y": 0, "x": 0}), "c": None}})
+    assert json.dumps(found) == '{"a": {"c": null, "d": [1, {"x": 0, "y": 0}]}, "b": [{"a": 2, "z": 1}]}'
+
+
+def test_any_mapping_is_an_object() -> None:
+    assert ordered({"Labels": MappingProxyType({"b": "1", "a": "2"})}) == {"Labels": {"a": "2", "b": "1"}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1: "a", "b": 2},
+        {None: 1},
+        {"Cmd": b"/bin/sh"},
+        {"Cmd": {"/bin/sh"}},
+        {"X": object()},
+        {"X": date(2026, 1, 31)},  # TOML has dates
+        {"X": float("nan")},
+        {"X": [float("inf")]},
+    ],
+)
+def test_what_json_cannot_hold_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidName, match=r"^config: got .*, expected "):
+        ordered(value)

@@ -1,0 +1,208 @@
+"""The narinfo: those of the example cache, their signatures, and what is none."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from lamina.errors import FormatError
+from lamina.formats import narinfo
+from lamina.names import Digest, StorePath
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NARINFOS = sorted((EXAMPLES / "cache").glob("*.narinfo"))
+
+NARINFO = """\
+StorePath: /nix/store/2g13aaaa0000000000000000000000ab-hello-2.10
+URL: nar/1cbfg6.nar.xz?x=y
+Compression: xz
+FileHash: sha256:094qif9n4cq4fdg459qzbhg1c6wywawwaaivx0k0x8xhbyx4vwic
+FileSize: 41232
+NarHash: sha256:094qif9n4cq4fdg459qzbhg1c6wywawwaaivx0k0x8xhbyx4vwic
+NarSize: 206104
+References: 2g13aaaa0000000000000000000000ab-hello-2.10 0s9qbbbb000000000000000000000000-glibc-2.33-59
+Deriver: 1111aaaa0000000000000000000000ab-hello-2.10.drv
+Sig: cache-1:AAAA
+Sig: other-1:BBBB
+CA: fixed:r:sha256:094qif9n4cq4fdg459qzbhg1c6wywawwaaivx0k0x8xhbyx4vwic
+"""
+HELLO = "/nix/store/2g13aaaa0000000000000000000000ab-hello-2.10"
+GLIBC = "/nix/store/0s9qbbbb000000000000000000000000-glibc-2.33-59"
+
+
+def without(key: str) -> str:
+    return re.sub(f"^{key}:.*\n", "", NARINFO, flags=re.MULTILINE)
+
+
+def with_value(key: str, value: str) -> str:
+    return re.sub(f"^{key}:.*$", lambda _: f"{key}: {value}", NARINFO, flags=re.MULTILINE)
+
+
+# --- Ed25519, as far as a check needs it (RFC 8032, section 5.1)
+
+P = 2**255 - 19
+D = -121665 * pow(121666, -1, P) % P
+Point = tuple[int, int]
+
+
+def added(first: Point, second: Point) -> Point:
+    (x1, y1), (x2, y2) = first, second
+    product = D * x1 * x2 * y1 * y2
+    return (
+        (x1 * y2 + x2 * y1) * pow(1 + product, -1, P) % P,
+        (y1 * y2 + x1 * x2) * pow(1 - product, -1, P) % P,
+    )
+
+
+def times(number: int, point: Point) -> Point:
+    result = (0, 1)
+    while number:
+        if number & 1:
+            result = added(result, point)
+        point, number = added(point, point), number >> 1
+    return result
+
+
+def point(raw: bytes) -> Point:
+    number = int.from_bytes(raw, "little")
+    y, odd = number & (1 << 255) - 1, number >> 255
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    return (x if x & 1 == odd else P - x), y
+
+
+BASE = point((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+
+def is_signed(message: str, signature: bytes, key: bytes) -> bool:
+    start, scalar = signature[:32], int.from_bytes(signature[32:], "little")
+    challenge = int.from_bytes(hashlib.sha512(start + key + message.encode()).digest(), "little")
+    return times(scalar, BASE) == added(point(start), times(challenge, point(key)))
+
+
+@pytest.mark.parametrize("file", NARINFOS, ids=lambda file: file.name)
+def test_the_example_is_signed(file: Path) -> None:
+    """The fingerprint is what Nix signs: path, NAR hash, NAR size, sorted references."""
+    found = narinfo.parse(file.read_text(encoding="utf-8"))
+    name, _, key = (EXAMPLES / "public-key").read_text(encoding="utf-8").strip().partition(":")
+    (signature,) = (text.removeprefix(f"{name}:") for text in found.signatures if text.startswith(f"{name}:"))
+    assert is_signed(found.fingerprint, base64.b64decode(signature), base64.b64decode(key))
+    assert not is_signed(found.fingerprint + " ", base64.b64decode(signature), base64.b64decode(key))
+
+
+@pytest.mark.parametrize("file", NARINFOS, ids=lambda file: file.name)
+def test_the_example_says_where_its_nar_is(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    found = narinfo.parse(text)
+    assert found.info.path.hash == file.stem
+    assert (file.parent / found.url).is_file()
+    assert found.compression == "xz"
+    assert f"NarHash: {found.info.nar_hash.nix32}\nNarSize: {found.info.nar_size}\n" in text
+    assert {str(path) for path in found.info.references} == {
+        f"/nix/store/{base}" for base in re.findall(r"^References: (.*)$", text, re.MULTILINE)[0].split()
+    }
+
+
+def test_there_are_examples() -> None:
+    assert len(NARINFOS) == 7
+
+
+# --- fields
+
+
+def test_all_fields() -> None:
+    found = narinfo.parse(NARINFO)
+    assert found.info.path == StorePath.parse(HELLO)
+    assert found.info.nar_hash == Digest.from_hex("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")
+    assert found.info.nar_size == 206104
+    assert found.info.references == {StorePath.parse(HELLO), StorePath.parse(GLIBC)}
+    assert found.url == "nar/1cbfg6.nar.xz?x=y"
+    assert found.signatures == ("cache-1:AAAA", "other-1:BBBB")
+
+
+def test_the_fingerprint_has_full_paths_in_order() -> None:
+    assert narinfo.parse(NARINFO).fingerprint == (
+        f"1;{HELLO};sha256:094qif9n4cq4fdg459qzbhg1c6wywawwaaivx0k0x8xhbyx4vwic;206104;{GLIBC},{HELLO}"
+    )
+    assert narinfo.parse(without("References")).fingerprint.endswith(";206104;")
+
+
+@pytest.mark.parametrize("spelling", ["hex", "nix32", "sri"])
+def test_a_hash_may_be_spelt_in_any_way(spelling: str) -> None:
+    digest = Digest(bytes(range(32)))
+    text = {"hex": str(digest), "nix32": digest.nix32, "sri": digest.sri}[spelling]
+    assert narinfo.parse(with_value("NarHash", text)).info.nar_hash == digest
+
+
+@pytest.mark.parametrize("key", ["FileHash", "FileSize", "References", "Deriver", "Sig", "CA"])
+def test_what_may_be_left_out(key: str) -> None:
+    assert narinfo.parse(without(key)).info.path == StorePath.parse(HELLO)
+
+
+@pytest.mark.parametrize("text", [without("Compression"), with_value("Compression", "")])
+def test_no_compression_means_bzip2(text: str) -> None:
+    assert narinfo.parse(text).compression == "bzip2"
+
+
+def test_references_may_be_empty() -> None:
+    for value in ("", " "):
+        assert not narinfo.parse(with_value("References", value)).info.references
+    assert not narinfo.parse(NARINFO.replace("References: 2g13", "References:\nX: 2g13")).info.references
+
+
+def test_unknown_keys_are_passed_over() -> None:
+    assert narinfo.parse(NARINFO + "Weather: fine: very\nNothing:\n") == narinfo.parse(NARINFO)
+
+
+# --- garbage
+
+
+@pytest.mark.parametrize("key", ["StorePath", "URL", "NarHash", "NarSize"])
+def test_what_must_be_there(key: str) -> None:
+    for text in (without(key), with_value(key, "")):
+        with pytest.raises(FormatError, match=f"no {key}"):
+            narinfo.parse(text)
+
+
+@pytest.mark.parametrize("key", ["StorePath", "NarHash", "References", "NarSize", "URL", "CA"])
+def test_a_key_comes_once(key: str) -> None:
+    with pytest.raises(FormatError, match=f"line 13: got a second {key}"):
+        narinfo.parse(NARINFO + f"{key}: x\n")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("StorePath", "2g13aaaa0000000000000000000000ab-hello"),
+        ("StorePath", HELLO + "/bin"),
+        ("StorePath", "/gnu/store/2g13aaaa0000000000000000000000ab-hello"),
+        ("NarHash", "094qif9n4cq4fdg459qzbhg1c6wywawwaaivx0k0x8xhbyx4vwic"),
+        ("NarHash", "md5:3y8bwfr609h3lh9ch0izcqq7fl"),
+        ("NarSize", "0"),
+        ("NarSize", "-1"),
+        ("NarSize", "+1"),
+        ("NarSize", "1.5"),
+        ("NarSize", "1_000"),
+        ("NarSize", " 1"),
+        ("NarSize", "٣"),
+        ("NarSize", "0x10"),
+        ("NarSize", str(1 << 63)),
+        ("NarSize", "9" * 5000),  # more digits than Python reads
+        ("References", HELLO),
+        ("References", "glibc"),
+        ("References", "../../etc/passwd"),
+    ],
+)
+def test_a_value_is_refused(key: str, value: str) -> None:
+    with pytest.raises(FormatError, match=r"^narinfo"):
+        narinfo.parse(with_value(key, value))
+
+
+@pytest.mark.parametrize("line", ["", " ", "x", ": x", ":", "StorePath", "StorePath /nix", "<html>"])
+def test_a_line_that_is_no_field_is_refused(line: str) -> None:
+    with pytest.raises(FormatError, match=r"^narinfo line 13: got .*, expected KEY: VALUE$"):
+        narinfo.parse(NARINFO + line + "\n")

@@ -1,0 +1,362 @@
+"""An image file read back: every digest from the bytes, and nothing but lamina's errors from whatever the file is."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import os
+import random
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakestore import as_nobody, example, public_folder
+
+import lamina
+from lamina import codecs
+from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
+from lamina.image import Image
+from lamina.sources.archive import FoundImage, read_archive
+
+LAYER_PATH = "nix/store/00000000000000000000000000000000-x"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Image]:
+    """An archive and what it holds."""
+    store, _ = example(tmp_path_factory.mktemp("store") / "root")
+    out = io.BytesIO()
+    made = lamina.stream_layered_image(
+        name="x", tag="1", contents=["hello"], store=str(store.root), config={"Cmd": ["/bin/hello"]}
+    ).write_to(out)
+    return out.getvalue(), made
+
+
+def read(folder: Path, data: bytes) -> tuple[FoundImage, ...]:
+    (folder / "image").write_bytes(data)
+    return read_archive(folder / "image")
+
+
+def tar(members: dict[str, bytes | str]) -> bytes:
+    """A tar of files, and of symlinks where the content is a text."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+                archive.addfile(info)
+            else:
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def layer(*names: str) -> bytes:
+    return tar(dict.fromkeys(names, b"x"))
+
+
+def docker_archive(
+    layers: dict[str, bytes],
+    *,
+    config: Any = None,
+    entry: dict[str, Any] | None = None,
+    more: dict[str, bytes | str] | None = None,
+) -> bytes:
+    """A docker-archive as another tool might have written it."""
+    diff_ids = ["sha256:" + hashlib.sha256(unpacked(content)).hexdigest() for content in layers.values()]
+    text = json.dumps(config or {"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
+    name = hashlib.sha256(text).hexdigest() + ".json"
+    manifest = {"Config": name, "RepoTags": ["x:1"], "Layers": list(layers)} | (entry or {})
+    documents: dict[str, bytes | str] = {name: text, "manifest.json": json.dumps([manifest]).encode()}
+    return tar({**layers, **documents, **(more or {})})
+
+
+def unpacked(content: bytes) -> bytes:
+    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+
+
+# What is found
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, codecs.zstd().compress], ids=["none", "gzip", "zstd"])
+def test_what_was_written_is_found(whole: tuple[bytes, Image], tmp_path: Path, compress: Any) -> None:
+    data, written = whole
+    (found,) = read(tmp_path, compress(data))
+    assert found.digest == written.digest
+    assert found.repo_tags == ("x:1",)
+    assert found.config["config"] == {"Cmd": ["/bin/hello"]}
+    assert [(item.diff_id, item.digest, item.size, item.paths) for item in found.layers] == [
+        (item.diff_id, item.diff_id, item.size, item.paths) for item in written.layers
+    ]
+
+
+def test_layers_may_be_compressed_inside_and_are_known_by_both_digests(tmp_path: Path) -> None:
+    plain = layer(LAYER_PATH)
+    packed = gzip.compress(plain)
+    (found,) = read(tmp_path, docker_archive({"a/layer.tar": packed}))
+    (only,) = found.layers
+    assert only.diff_id.hex == hashlib.sha256(plain).hexdigest()
+    assert only.digest.hex == hashlib.sha256(packed).hexdigest()
+    assert only.size == len(packed)
+
+
+def test_layers_may_be_links_to_others(tmp_path: Path) -> None:
+    content = layer("etc/x")
+    digest = "sha256:" + hashlib.sha256(content).hexdigest()
+    config = {"rootfs": {"type": "layers", "diff_ids": [digest, digest]}}
+    names = {"Layers": ["a/layer.tar", "b/layer.tar"]}
+    data = docker_archive({"a/layer.tar": content}, config=config, entry=names, more={"b/layer.tar": "../a/layer.tar"})
+    (found,) = read(tmp_path, data)
+    assert found.layers[0] == found.layers[1]
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "./", "/./"])
+def test_store_paths_are_found_however_the_tar_spells_them(tmp_path: Path, prefix: str) -> None:
+    other = LAYER_PATH.replace("0-x", "1-y")
+    names = [f"{prefix}{LAYER_PATH}", f"{prefix}{other}/bin/x", f"{prefix}{other}/bin/y", f"{prefix}etc/x"]
+    (found,) = read(tmp_path, docker_archive({"l.tar": layer(*names)}))
+    assert [str(path) for path in found.layers[0].paths] == [f"/{LAYER_PATH}", f"/{other}"]
+
+
+@pytest.mark.parametrize(
+    "name", ["nix/store/.links/x", "nix/store/short-x", "nix/store/\udcff\x1b[2J", "nix/store/x\ny"]
+)
+def test_what_is_no_store_path_is_not_reported_as_one(tmp_path: Path, name: str) -> None:
+    (found,) = read(tmp_path, docker_archive({"l.tar": layer(name, LAYER_PATH)}))
+    assert [str(path) for path in found.layers[0].paths] == [f"/{LAYER_PATH}"]
+
+
+def test_an_archive_of_several_images_gives_them_all(tmp_path: Path) -> None:
+    content = layer("etc/x")
+    first = json.dumps({"rootfs": {"diff_ids": ["sha256:" + hashlib.sha256(content).hexdigest()]}, "n": 1}).encode()
+    second = first.replace(b'"n": 1', b'"n": 2')
+    entries: list[dict[str, Any]] = [
+        {"Config": f"{hashlib.sha256(text).hexdigest()}.json", "RepoTags": tags, "Layers": ["l.tar"]}
+        for text, tags in ((first, ["a:1", "a:2"]), (second, None))
+    ]
+    members: dict[str, bytes | str] = {
+        "l.tar": content,
+        entries[0]["Config"]: first,
+        entries[1]["Config"]: second,
+        "manifest.json": json.dumps(entries).encode(),
+    }
+    assert [item.repo_tags for item in read(tmp_path, tar(members))] == [("a:1", "a:2"), ()]
+
+
+# What contradicts itself
+
+
+def test_a_layer_that_is_not_what_the_config_says_is_found_out(whole: tuple[bytes, Image], tmp_path: Path) -> None:
+    data, _ = whole
+    place = data.index(b"libliblib")
+    with pytest.raises(IntegrityError, match=rf"^{tmp_path}/image: layer \d: got sha256:.*, expected sha256:"):
+        read(tmp_path, data[:place] + b"L" + data[place + 1 :])
+
+
+def test_a_config_that_is_not_what_its_name_says_is_found_out(whole: tuple[bytes, Image], tmp_path: Path) -> None:
+    data, _ = whole
+    with pytest.raises(IntegrityError, match=r"config: got sha256:.*, expected sha256:"):
+        read(tmp_path, data.replace(b'"/bin/hello"', b'"/bin/evil!"'))
+
+
+def test_another_number_of_layers_is_found_out(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match=r"rootfs: got 1 diff IDs, expected 2, one for each layer"):
+        read(tmp_path, docker_archive({"l.tar": layer("x")}, entry={"Layers": ["l.tar", "l.tar"]}))
+
+
+# What is no archive
+
+
+def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", tmp_path, tmp_path / "missing/x", Path("nul\0")):
+        with pytest.raises(NotFound, match=r": got .*, expected an image file"):
+            read_archive(path)
+
+
+def test_what_may_not_be_read_is_unavailable() -> None:
+    with public_folder() as folder:
+        (folder / "image").write_bytes(b"x")
+        (folder / "image").chmod(0)
+        with pytest.raises(Unavailable, match=rf"^{folder}/image: got Permission denied, expected"):
+            as_nobody(lambda: read_archive(folder / "image"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"x",
+        b"hello, this is a text\n" * 1000,
+        bytes(10240),
+        os.urandom(20_000),
+        b"\x1f\x8b",
+        b"\x1f\x8b\x08\x00" + b"\xff" * 100,
+        b"\x28\xb5\x2f\xfd",
+        b"\x28\xb5\x2f\xfd" + b"\xff" * 100,
+        gzip.compress(b"not a tar"),
+        tar({}),
+        tar({"x": b"y"}),
+        tar({"manifest.json": "manifest.json"}),
+        b"PK\x03\x04" + bytes(600),
+    ],
+)
+def test_other_files_are_no_archives(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(FormatError, match=rf"^{tmp_path}/image: .*expected a.* docker-archive") as caught:
+        read(tmp_path, data)
+    assert "\n" not in str(caught.value)
+
+
+MANIFESTS: list[Any] = [
+    None,
+    5,
+    "x",
+    {},
+    {"Config": "x"},
+    [5],
+    [None],
+    ["x"],
+    [[]],
+    [{}],
+    [{"Config": "missing.json", "Layers": []}],
+    [{"Config": 5, "Layers": []}],
+    [{"Config": None, "Layers": []}],
+    [{"Config": "c.json", "Layers": None}],
+    [{"Config": "c.json", "Layers": 5}],
+    [{"Config": "c.json", "Layers": [5]}],
+    [{"Config": "c.json", "Layers": ["missing.tar"]}],
+    [{"Config": "c.json", "Layers": [], "RepoTags": 5}],
+    [{"Config": "c.json", "Layers": [], "RepoTags": "x:1"}],
+    [{"Config": "c.json", "Layers": [], "RepoTags": [5]}],
+    [{"Config": "c.json", "Layers": [], "RepoTags": [["x"]]}],
+    [{"Config": "c.json", "Layers": [], "RepoTags": {"x": 1}}],
+]
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=repr)
+def test_a_manifest_of_another_shape_is_a_format_error(tmp_path: Path, manifest: Any) -> None:
+    config = json.dumps({"rootfs": {"diff_ids": []}}).encode()
+    with pytest.raises(FormatError, match=r": got .*, expected"):
+        read(tmp_path, tar({"c.json": config, "manifest.json": json.dumps(manifest).encode()}))
+
+
+CONFIGS: list[Any] = [
+    None,
+    5,
+    [],
+    {},
+    {"rootfs": None},
+    {"rootfs": []},
+    {"rootfs": {}},
+    {"rootfs": {"diff_ids": None}},
+    {"rootfs": {"diff_ids": [5]}},
+    {"rootfs": {"diff_ids": ["x"]}},
+    {"rootfs": {"diff_ids": ["sha256:" + "g" * 64]}},
+    {"rootfs": {"diff_ids": ["sha512:" + "0" * 128]}},
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=repr)
+def test_a_config_of_another_shape_is_a_format_error(tmp_path: Path, config: Any) -> None:
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": [], "Layers": []}]).encode()
+    with pytest.raises(FormatError, match=r": got .*, expected"):
+        read(tmp_path, tar({"c.json": json.dumps(config).encode(), "manifest.json": manifest}))
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 100_000, b"{", b"[\xff]", b"\xff\xfe", b'[{"Config": 1e999}]', b"[" + b"9" * 5000 + b"]"]
+)
+@pytest.mark.parametrize("name", ["manifest.json", "c.json"])
+def test_a_document_that_is_no_json_is_a_format_error(tmp_path: Path, name: str, text: bytes) -> None:
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": [], "Layers": []}]).encode()
+    documents: dict[str, bytes | str] = {"c.json": b"{}", "manifest.json": manifest, name: text}
+    with pytest.raises(FormatError, match=r": got .*, expected"):
+        read(tmp_path, tar(documents))
+
+
+def test_a_layer_that_is_no_tar_is_told_by_its_digest_or_refused(tmp_path: Path) -> None:
+    for content in (b"not a tar", b"", gzip.compress(b"not a tar"), b"\x1f\x8b broken"):
+        plain = unpacked(content) if content[:4] != b"\x1f\x8b b" else content
+        diff_id = "sha256:" + hashlib.sha256(plain).hexdigest()
+        config = {"rootfs": {"diff_ids": [diff_id]}}
+        text = json.dumps(config).encode()
+        manifest = json.dumps([{"Config": "c.json", "Layers": ["l.tar"]}]).encode()
+        data = tar({"l.tar": content, "c.json": text, "manifest.json": manifest})
+        try:
+            (found,) = read(tmp_path, data)
+        except FormatError:
+            assert content[:4] == b"\x1f\x8b b"
+        else:
+            assert found.layers[0].paths == ()
+
+
+_PAX = ["size=x", "GNU.sparse.major=1", "GNU.sparse.map=a,b", "GNU.sparse.size=-5", "mtime=nan", "path=\0", "uid=1e9"]
+
+
+@pytest.mark.parametrize("record", [*_PAX, "GNU.sparse.major=1\0GNU.sparse.minor=0\0GNU.sparse.realsize=x"])
+def test_odd_records_in_a_tar_are_no_bug(tmp_path: Path, record: str) -> None:
+    out = io.BytesIO()
+    headers = dict(item.split("=", 1) for item in record.split("\0", 0 if record.startswith("path") else -1))
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, pax_headers=None) as archive:
+        info = tarfile.TarInfo("x")
+        info.pax_headers = headers
+        info.size = 1024
+        archive.addfile(info, io.BytesIO(b"1\n2\nx\n".ljust(1024, b"\n")))
+    for data in (out.getvalue(), docker_archive({"l.tar": out.getvalue()})):
+        with contextlib.suppress(Error):
+            read(tmp_path, data)
+
+
+def test_a_file_cut_anywhere_is_a_format_error(whole: tuple[bytes, Image], tmp_path: Path) -> None:
+    data, _ = whole
+    end = data.rindex(b"]") + 1
+    for length in sorted(random.Random(2).sample(range(end), 40)):
+        with pytest.raises(FormatError, match=r": got .*, expected a.* docker-archive"):
+            read(tmp_path, data[:length])
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, codecs.zstd().compress], ids=["gzip", "zstd"])
+def test_a_compressed_file_cut_anywhere_is_a_format_error(
+    whole: tuple[bytes, Image], tmp_path: Path, compress: Any
+) -> None:
+    data = compress(whole[0])
+    for length in [*random.Random(3).sample(range(len(data)), 20), len(data) - 1]:
+        with pytest.raises(FormatError, match=r": got .*, expected a.* docker-archive"):
+            read(tmp_path, data[:length])
+
+
+def test_a_file_spoilt_anywhere_raises_nothing_but_errors_of_ours(whole: tuple[bytes, Image], tmp_path: Path) -> None:
+    """The rule: garbage raises `FormatError` or `IntegrityError` and nothing else; what is left alone is found."""
+    data, _ = whole
+    source = random.Random(4)
+    for packed in (data, gzip.compress(data), codecs.zstd().compress(data)):
+        for _ in range(150):
+            spoilt = bytearray(packed)
+            for _ in range(source.choice([1, 1, 5])):
+                spoilt[source.randrange(len(spoilt))] = source.choice([0, 0xFF, 0x30, source.randrange(256)])
+            try:
+                read(tmp_path, bytes(spoilt))
+            except (FormatError, IntegrityError) as error:
+                assert str(error).startswith(f"{tmp_path}/image: ")  # noqa: PT017 - or no error at all
+
+
+def test_headers_spoilt_anywhere_raise_nothing_but_errors_of_ours(whole: tuple[bytes, Image], tmp_path: Path) -> None:
+    data, _ = whole
+    source = random.Random(5)
+    headers = [place - 257 for place in range(len(data)) if data[place : place + 5] == b"ustar"]
+    for _ in range(400):
+        spoilt = bytearray(data)
+        start = source.choice(headers)
+        for _ in range(source.choice([1, 2, 8])):
+            spoilt[start + source.randrange(345)] = source.choice(
+                [0, 0xFF, 0x80, 0x37, 0x78, 0x4C, 0x53, source.randrange(256)]
+            )
+        header = spoilt[start : start + 512]
+        checksum = sum(header[:148]) + 8 * 32 + sum(header[156:])
+        spoilt[start + 148 : start + 156] = b"%06o\0 " % checksum
+        with contextlib.suppress(FormatError, IntegrityError):
+            read(tmp_path, bytes(spoilt))

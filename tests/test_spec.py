@@ -1,0 +1,213 @@
+"""The arguments: one table for every way in."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamina.errors import InvalidName
+from lamina.formats.tar import Owner
+from lamina.names import StorePath
+from lamina.nodes import Node
+from lamina.pathinfo import PathInfo
+from lamina.root.entries import Dir, File, Perm, Symlink
+from lamina.spec import ImageArguments, Spec
+
+FIRST_SECOND = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+class EmptyStore:
+    """A store of the caller's own."""
+
+    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
+        return {}
+
+    def nodes(self, path: StorePath) -> Iterable[Node]:
+        return ()
+
+
+def test_the_defaults_are_those_of_docker_tools() -> None:
+    spec = Spec.parse({})
+    assert spec == Spec()
+    assert spec.created == spec.mtime == FIRST_SECOND
+    assert spec.owner == Owner(0, 0, "root", "root")
+    assert (spec.max_layers, spec.layering, spec.include_store_paths) == (100, "auto", True)
+    assert (spec.name, spec.tag, spec.contents, spec.config, spec.warnings) == (None, None, (), {}, ())
+
+
+def test_every_argument_has_its_place() -> None:
+    store = EmptyStore()
+    spec = Spec.parse(
+        {
+            "name": "Registry.example/Hello",
+            "tag": "V1",
+            "contents": ["hello", Path("/nix/store")],
+            "closure": "other",
+            "config": {"User": "me", "Cmd": ("/bin/hello",)},
+            "architecture": "arm64",
+            "created": "now",
+            "mtime": "2026-01-31",
+            "uid": 1000,
+            "gid": "100",
+            "uname": "user",
+            "gname": "users",
+            "max_layers": 5,
+            "layering": "popularity",
+            "extra_commands": "mkdir tmp",
+            "include_store_paths": False,
+            "tree": [Dir("/tmp", 0o1777), {"file": "/a=b:0600:1:2"}, {"symlink": "/c=d"}, {"perm": "/a:0644"}],
+            "store": store,
+            "search_path": "/bin",
+        }
+    )
+    assert spec == Spec(
+        name="registry.example/hello",
+        tag="V1",
+        contents=("hello", "/nix/store"),
+        closure=("other",),
+        config={"Cmd": ["/bin/hello"], "User": "me"},
+        architecture="arm64",
+        created=None,
+        mtime=datetime(2026, 1, 31, tzinfo=UTC),
+        owner=Owner(1000, 100, "user", "users"),
+        max_layers=5,
+        layering="popularity",
+        extra_commands="mkdir tmp",
+        include_store_paths=False,
+        tree=(Dir("/tmp", 0o1777), File("/a", "b", 0o600, 1, 2), Symlink("/c", "d"), Perm("/a", 0o644)),
+        store=store,
+        search_path="/bin",
+    )
+    assert list(spec.config) == ["Cmd", "User"]
+
+
+def test_an_unknown_argument_lists_the_known_ones() -> None:
+    with pytest.raises(InvalidName) as caught:
+        Spec.parse({"contents": [], "maxLayers": 5})
+    assert str(caught.value).startswith("argument: got 'maxLayers', expected one of name, tag, contents, ")
+    assert all(name in str(caught.value) for name in ImageArguments.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("now", None),
+        (datetime(2026, 1, 31, 12, tzinfo=timezone(timedelta(hours=2))), datetime(2026, 1, 31, 10, tzinfo=UTC)),
+        (datetime(2026, 1, 31, 12, 0, 0, 5), datetime(2026, 1, 31, 12, tzinfo=UTC)),  # noqa: DTZ001 - read as UTC
+        (date(2026, 1, 31), datetime(2026, 1, 31, tzinfo=UTC)),
+    ],
+)
+@pytest.mark.parametrize("name", ["created", "mtime"])
+def test_a_moment_may_be_a_text_or_pythons_own(name: str, moment: Any, expected: datetime | None) -> None:
+    assert getattr(Spec.parse({name: moment}), name) == expected
+
+
+def test_an_odd_key_in_the_config_is_a_warning() -> None:
+    (warning,) = Spec.parse({"config": {"cmd": []}}).warnings
+    assert "did you mean Cmd?" in warning
+
+
+@pytest.mark.parametrize("name", ["contents", "closure", "store"])
+def test_a_list_may_be_of_any_kind(name: str) -> None:
+    for value in (["/a", "/b"], (Path("/a"), "/b"), iter(["/a", Path("/b")])):
+        assert getattr(Spec.parse({name: value}), name) == ("/a", "/b")
+    for one in ("/a", Path("/a")):
+        assert getattr(Spec.parse({name: one}), name) == ("/a",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", 5),
+        ("name", "no spaces"),
+        ("tag", 1.0),
+        ("tag", ""),
+        ("contents", None),
+        ("contents", 5),
+        ("contents", b"hello"),
+        ("contents", {"hello": 1}),
+        ("contents", ["hello", 5]),
+        ("contents", [None]),
+        ("contents", [b"hello"]),
+        ("contents", "./a\0b"),
+        ("contents", ["./\ud800"]),
+        ("closure", [["hello"]]),
+        ("config", None),
+        ("config", []),
+        ("config", {"Cmd": "/bin/sh"}),
+        ("config", {1: 2, "a": 3}),
+        ("config", {"X": object()}),
+        ("architecture", 5),
+        ("architecture", "\udfff"),
+        ("created", "yesterday"),
+        ("created", None),
+        ("created", 0),
+        ("mtime", "1970-01-01T00:00:01Z\0"),
+        ("mtime", True),
+        ("uid", -1),
+        ("uid", 2**32 - 1),
+        ("uid", 1.0),
+        ("uid", True),
+        ("uid", "root"),
+        ("uid", "-1"),
+        ("uid", "٣"),
+        ("uid", "9" * 5000),
+        ("gid", None),
+        ("uname", 5),
+        ("uname", "\ud800"),
+        ("gname", "a\0b"),
+        ("max_layers", "100"),
+        ("max_layers", 10.0),
+        ("max_layers", True),
+        ("layering", "none"),
+        ("layering", None),
+        ("layering", ["popularity_contest"]),
+        ("layering", [["popularity_contest"], ["limit_layers", 5]]),  # a pipeline of dockerTools
+        ("layering", {}),
+        ("extra_commands", ["mkdir tmp"]),
+        ("extra_commands", "mkdir \0"),
+        ("include_store_paths", 1),
+        ("include_store_paths", "yes"),
+        ("tree", "/tmp"),
+        ("tree", b"/tmp"),
+        ("tree", {"dir": "/tmp"}),
+        ("tree", 5),
+        ("tree", [5]),
+        ("tree", [{}]),
+        ("tree", [{"dir": "/a", "file": "/b=c"}]),
+        ("tree", [{"socket": "/a"}]),
+        ("tree", [{"dir": 5}]),
+        ("tree", [{"dir": "/a\0b"}]),
+        ("tree", [{"file": "/a"}]),
+        ("tree", [{"symlink": "/a=\ud800"}]),
+        ("store", 5),
+        ("store", [5]),
+        ("search_path", None),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
+    """A `Spec` holds nothing that has not been checked."""
+    with pytest.raises(InvalidName) as caught:
+        Spec.parse({name: value})
+    assert ": got " in str(caught.value)
+    assert ", expected " in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_number_of_more_digits_than_python_prints_is_refused() -> None:
+    with pytest.raises(InvalidName, match=r"^uid: got "):
+        Spec.parse({"uid": 10**5000})
+
+
+def test_bytes_that_are_not_utf8_are_a_text() -> None:
+    """A command line may hold them; Python has them as surrogates from U+DC80 to U+DCFF."""
+    spec = Spec.parse({"contents": ["./\udcff"], "extra_commands": "touch \udc80", "uname": "\udcc3"})
+    assert spec.contents == ("./\udcff",)
+
+
+@pytest.mark.parametrize("number", [0, 1, 65534, 2**32 - 2])
+def test_an_owner_may_be_a_number_or_its_digits(number: int) -> None:
+    assert Spec.parse({"uid": number}).owner.uid == number
+    assert Spec.parse({"gid": str(number)}).owner.gid == number

@@ -1,0 +1,186 @@
+"""The spec file: TOML or JSON, dockerTools' words or Python's."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.spec import ImageArguments, Spec
+from lamina.specfile import BUILD_ARGUMENTS, load
+
+
+def toml(folder: Path, text: str) -> str:
+    (folder / "lamina.toml").write_text(text, encoding="utf-8")
+    return str(folder / "lamina.toml")
+
+
+def as_json(folder: Path, document: Any) -> str:
+    (folder / "lamina.json").write_text(json.dumps(document), encoding="utf-8")
+    return str(folder / "lamina.json")
+
+
+def test_the_example_of_the_module(tmp_path: Path) -> None:
+    place = toml(
+        tmp_path,
+        """
+        [hello]
+        contents = ["hello"]
+        config.Cmd = ["/bin/hello"]
+        maxLayers = 20
+        tree = [{ dir = "/tmp:1777" }]
+        """,
+    )
+    expected = {
+        "contents": ["hello"],
+        "config": {"Cmd": ["/bin/hello"]},
+        "max_layers": 20,
+        "tree": [{"dir": "/tmp:1777"}],
+    }
+    assert load(f"{place}#hello") == load(place) == load(f"{place}#") == expected
+    assert Spec.parse(expected).max_layers == 20
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("name", "name"),
+        ("tag", "tag"),
+        ("contents", "contents"),
+        ("config", "config"),
+        ("architecture", "architecture"),
+        ("created", "created"),
+        ("mtime", "mtime"),
+        ("uid", "uid"),
+        ("gid", "gid"),
+        ("uname", "uname"),
+        ("gname", "gname"),
+        ("maxLayers", "max_layers"),
+        ("layeringPipeline", "layering"),
+        ("extraCommands", "extra_commands"),
+        ("includeStorePaths", "include_store_paths"),
+        ("compressor", "compressor"),
+    ],
+)
+def test_an_argument_has_either_spelling(theirs: str, ours: str, tmp_path: Path) -> None:
+    """A table says nothing that the command line could not, in dockerTools' words or in Python's."""
+    for key in (theirs, ours):
+        assert load(as_json(tmp_path, {"image": {key: "value"}})) == {ours: "value"}
+
+
+def test_an_argument_has_one_spelling_at_a_time(tmp_path: Path) -> None:
+    for keys in (("maxLayers", "max_layers"), ("layering", "layeringPipeline")):
+        with pytest.raises(InvalidName, match=f"got argument '{keys[1]}' after another spelling of it"):
+            load(as_json(tmp_path, {"image": dict.fromkeys(keys, 5)}))
+
+
+@pytest.mark.parametrize("key", ["max-layers", "MaxLayers", "fromimage", "fooBar", ""])
+def test_an_unknown_argument_lists_the_known_ones(key: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidName) as caught:
+        load(as_json(tmp_path, {"image": {key: 1}}))
+    assert f"got argument {key!r}, expected one of " in str(caught.value)
+    assert all(name in str(caught.value) for name in (*ImageArguments.__annotations__, *BUILD_ARGUMENTS))
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    table = {
+        "store": ["cache", "../up", "/", "https://cache.example/x"],
+        "tree": [{"file": "/a=src:0600"}, {"file": "/b=/etc/hosts"}, {"symlink": "/c=src"}, {"dir": "/d"}],
+    }
+    assert load(as_json(folder, {"image": table})) == {
+        "store": [f"{folder}/cache", f"{folder}/../up", "/", "https://cache.example/x"],
+        "tree": [{"file": f"/a={folder}/src:0600"}, {"file": "/b=/etc/hosts"}, {"symlink": "/c=src"}, {"dir": "/d"}],
+    }
+    assert load(as_json(folder, {"image": {"store": "cache"}}))["store"] == [f"{folder}/cache"]
+
+
+def test_paths_stay_relative_beside_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_json(tmp_path, {"image": {"store": ["cache"], "tree": [{"file": "/a=src"}]}})
+    monkeypatch.chdir(tmp_path)
+    assert load("lamina.json") == {"store": ["cache"], "tree": [{"file": "/a=src"}]}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"store": 5},
+        {"store": [5]},
+        {"store": {"a": 1}},
+        {"tree": 5},
+        {"tree": [5]},
+        {"tree": ["/a"]},
+        {"tree": [{"file": 5}]},
+        {"tree": [{"file": "/a"}]},
+        {"tree": [{"file": "/a="}]},
+        {"layeringPipeline": [["popularity_contest"]]},
+        {"uname": "\ud800"},
+    ],
+    ids=str,
+)
+def test_a_value_of_the_wrong_kind_is_for_the_spec_to_refuse(table: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "a=b"  # whatever stands in the folder's own name
+    folder.mkdir()
+    with pytest.raises(InvalidName):
+        Spec.parse(load(as_json(folder, {"image": table})))
+
+
+def test_dates_of_toml_are_moments(tmp_path: Path) -> None:
+    arguments = load(toml(tmp_path, "[image]\ncreated = 2026-01-31\nmtime = 2026-01-31T12:00:00Z"))
+    assert arguments["created"] == date(2026, 1, 31)
+    assert str(Spec.parse(arguments).mtime) == "2026-01-31 12:00:00+00:00"
+
+
+# --- tables
+
+
+def test_an_image_is_named_where_there_are_several(tmp_path: Path) -> None:
+    place = as_json(tmp_path, {"one": {"tag": "1"}, "two": {"tag": "2"}})
+    assert load(f"{place}#two") == {"tag": "2"}
+    for name in ("", "three"):
+        with pytest.raises(InvalidName, match=rf"got image '{name}', expected one of one, two$"):
+            load(f"{place}#{name}")
+
+
+def test_a_file_without_images_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InvalidName, match="expected one of none"):
+        load(toml(tmp_path, ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[", "= 1", "[a]\nb = ", "[a]\nuid = " + "9" * 5000, "[a]\nb = " + "[" * 100_000, "\ufeff[a]"],
+    ids=lambda text: repr(text[:12]),
+)
+def test_what_is_no_toml_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"expected TOML, or JSON in a \.json file$"):
+        load(toml(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[", '{"a": {"uid": ' + "9" * 5000 + "}}", '{"a":' * 100_000, "[1]", "5"])
+def test_what_is_no_json_object_is_refused(text: str, tmp_path: Path) -> None:
+    place = tmp_path / "lamina.json"
+    place.write_text(text, encoding="utf-8")
+    with pytest.raises(FormatError, match=r"lamina\.json: got "):
+        load(str(place))
+
+
+def test_what_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "lamina.toml"
+    place.write_bytes(b"[a]\ntag = '\xff'\n")
+    with pytest.raises(FormatError):
+        load(str(place))
+
+
+def test_an_image_is_a_table(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="contents: got list, expected a table of arguments"):
+        load(toml(tmp_path, 'contents = ["hello"]'))
+
+
+def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
+    for place in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(NotFound, match="expected a spec file"):
+            load(f"{place}#hello")
