@@ -97,7 +97,7 @@ def _tree_work(name: str, tree: Tree) -> Work:
 
 
 def _compared(work: Work, pairs: int) -> Comparison:
-    print(f"bench/run: {work.name}: {pairs} pairs", file=sys.stderr)
+    print(f"bench/run: measuring {work.name}", file=sys.stderr)
     ours = (str(LAMINA), "stream", "--quiet", "--name", "bench", *work.arguments)
     return compare(ours, ("tar", "-cPf", "-", "--", *_store_paths(work)), pairs)
 

@@ -38,14 +38,30 @@ def test_a_text_where_a_list_belongs_says_how_to_mend_it(key: str) -> None:
     """A string Cmd is taken at build time by dockerTools and breaks podman and containerd."""
     with pytest.raises(InvalidName, match=f"^config.{key}: got '/bin/hello', expected a list of texts$") as caught:
         check({key: "/bin/hello"})
-    assert caught.value.hint == f"write {key} as a list: ['/bin/hello']"
+    assert caught.value.hint == f'write {key} as a list: ["/bin/hello"]'
 
 
 @pytest.mark.parametrize("key", ["ExposedPorts", "Volumes"])
 def test_a_list_where_an_object_belongs_says_how_to_mend_it(key: str) -> None:
     with pytest.raises(InvalidName) as caught:
         check({key: ["80/tcp", "53/udp"]})
-    assert caught.value.hint == f"write {key} as an object: {{'80/tcp': {{}}, '53/udp': {{}}}}"
+    assert caught.value.hint == f'write {key} as an object: {{"80/tcp": {{}}, "53/udp": {{}}}}'
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("Volumes", ["a", "b", "c", "d"], 'write Volumes as an object: {"a": {}, "b": {}, "c": {}}'),
+        ("Volumes", "/data", "write Volumes as an object of names, each with the value {}"),
+        ("Cmd", "python -m 'a b'", 'write Cmd as a list: ["python", "-m", "a b"]'),
+        ("Cmd", [1], "write Cmd as a list of texts"),
+        ("StopTimeout", "10", "write StopTimeout as a whole number"),
+    ],
+)
+def test_a_hint_says_what_to_write(key: str, value: Any, hint: str) -> None:
+    with pytest.raises(InvalidName) as caught:
+        check({key: value})
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(
@@ -76,7 +92,9 @@ def test_a_list_where_an_object_belongs_says_how_to_mend_it(key: str) -> None:
         ("Healthcheck", ["CMD", "true"]),
         ("Healthcheck", {"Test": "true"}),
         ("Healthcheck", {"Interval": "30s"}),
-        ("Healthcheck", {"Period": 3}),
+        ("Volumes", {"": {}}),
+        ("Env", ["=x"]),
+        ("labels", 5),  # engines take a key in any case
     ],
 )
 def test_another_type_is_refused(key: str, value: Any) -> None:
@@ -99,7 +117,7 @@ def test_a_config_is_an_object(config: Any) -> None:
 
 @pytest.mark.parametrize(("key", "meant"), [("cmd", "Cmd"), ("EntryPoint", "Entrypoint"), ("WorkDir", "WorkingDir")])
 def test_a_key_that_looks_like_another_is_warned_about(key: str, meant: str) -> None:
-    (warning,) = check({key: "anything"})
+    (warning,) = check({key: ["anything"]})
     assert warning.endswith(f"; did you mean {meant}?")
 
 
@@ -134,3 +152,9 @@ def test_any_mapping_is_an_object() -> None:
 def test_what_json_cannot_hold_is_refused(value: Any) -> None:
     with pytest.raises(InvalidName, match=r"^config: got .*, expected "):
         ordered(value)
+
+
+def test_an_unknown_key_of_a_healthcheck_is_warned_about() -> None:
+    assert check({"Healthcheck": {"Tests": ["CMD", "true"]}}) == (
+        "config.Healthcheck: got key 'Tests', expected one of the image specification; did you mean Test?",
+    )

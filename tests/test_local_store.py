@@ -237,11 +237,28 @@ def test_an_ordinary_user_sees_one_state_while_a_writer_is_in_the_middle_of_an_u
         assert valid(store.root, new, half) == [True, False]
 
 
+def test_reading_a_store_at_rest_leaves_nothing_behind(store: FakeStore) -> None:
+    """Also where the folder can be written: a shared reader would leave ``-shm`` and ``-wal``."""
+    before = sorted(store.database.parent.iterdir())
+    assert LocalStore(store.root).find("sh")
+    assert sorted(store.database.parent.iterdir()) == before
+
+
+def test_a_writer_that_begins_meanwhile_is_seen(store: FakeStore) -> None:
+    (shell,) = LocalStore(store.root).find("sh")
+    new = StorePath("z" * 32 + "-new-1")
+    with Writer(store) as writer:
+        changes = [lambda: writer.add(new)]
+        hashes = {shell.hash, Trap(new.hash, lambda: changes and changes.pop()())}
+        assert LocalStore(store.root).with_hashes(hashes) == (shell, new)
+
+
 @needs_root
 def test_what_is_read_is_one_state_and_keeps_no_writer_waiting(store: FakeStore) -> None:
     (shell,) = LocalStore(store.root).find("sh")
     new = StorePath("z" * 32 + "-new-1")
     with Writer(store) as writer:
+        writer.execute("SELECT count(*) FROM ValidPaths")
         changes = [lambda: writer.add(new)]
         hashes = {shell.hash, Trap(new.hash, lambda: changes and changes.pop()())}
         assert LocalStore(store.root).with_hashes(hashes) == (shell,)

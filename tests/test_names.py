@@ -246,6 +246,7 @@ def test_the_package_is_what_parse_drv_name_says(name: str, package: str) -> Non
         ("[::1]:5000/a:t", "[::1]:5000/a", "t"),
         ("a__b.c-d---e_f:_", "a__b.c-d---e_f", "_"),
         ("a:" + "x" * 128, "a", "x" * 128),
+        ("a" * 255 + ":t", "a" * 255, "t"),
     ],
 )
 def test_a_reference_is_a_name_and_a_tag(text: str, repository: str, tag: str) -> None:

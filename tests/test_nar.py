@@ -114,6 +114,16 @@ def test_parse_says_where_contents_are_and_does_not_read_them() -> None:
     assert asked == [b"12345", b"x" * 10_000]
 
 
+def test_an_archive_may_begin_anywhere_in_its_stream() -> None:
+    """Offsets count from where the archive begins."""
+    data = dumped({b"a": File(b"12345")})
+    stream = io.BytesIO(b"before" + data)
+    stream.seek(len(b"before"))
+    (_, file) = nar.parse(stream, lambda offset, size: data[offset : offset + size])
+    assert isinstance(file, Regular)
+    assert file.content == b"12345"
+
+
 # --- garbage
 
 
@@ -149,6 +159,28 @@ def test_a_length_beyond_the_end_is_refused(size: int, head: tuple[str, ...], sp
         pytest.raises(FormatError, match=r"^NAR at byte "),
     ):
         list(nar.parse(stream, lambda offset, size: b""))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (archive("(")[:-9], "NAR at byte 24: got the end, expected 1 more bytes"),
+        (archive("(")[:-3], "NAR at byte 33: got the end, expected 3 more bytes"),
+        (archive("("), "NAR at byte 40: got the end, expected 8 more bytes"),
+        (
+            archive("(", "type", "regular", "contents", "x" * 9)[:-8],
+            "NAR at byte 96: got the end, expected a file of 9 bytes",
+        ),
+        (
+            archive("(", "type", "fifo"),
+            "NAR at byte 72: got b'fifo', expected b'directory' or b'regular' or b'symlink'",
+        ),
+    ],
+)
+def test_an_error_says_where_and_what(data: bytes, said: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        list(nar.parse_bytes(data))
+    assert str(caught.value) == said
 
 
 def test_a_string_has_a_greatest_length() -> None:

@@ -138,6 +138,11 @@ def test_a_hash_may_be_spelt_in_any_way(spelling: str) -> None:
     assert narinfo.parse(with_value("NarHash", text)).info.nar_hash == digest
 
 
+@pytest.mark.parametrize("size", [1, (1 << 63) - 1])
+def test_a_size_has_63_bits(size: int) -> None:
+    assert narinfo.parse(with_value("NarSize", str(size))).info.nar_size == size
+
+
 @pytest.mark.parametrize("key", ["FileHash", "FileSize", "References", "Deriver", "Sig", "CA"])
 def test_what_may_be_left_out(key: str) -> None:
     assert narinfo.parse(without(key)).info.path == StorePath.parse(HELLO)

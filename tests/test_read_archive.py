@@ -311,6 +311,20 @@ def test_odd_records_in_a_tar_are_no_bug(tmp_path: Path, record: str) -> None:
             read(tmp_path, data)
 
 
+SIZES = [b"\x80" + b"\x7f" * 11, b"77777777777\0", b"\x80" + bytes(4) + b"\xff" * 7]
+
+
+@pytest.mark.parametrize(
+    ("size", "inner"), [*((size, inner) for size in SIZES for inner in (False, True)), (b"\xff" * 12, False)]
+)
+def test_a_size_that_no_file_has_ends_with_the_file(tmp_path: Path, size: bytes, inner: bool) -> None:
+    data = bytearray(layer("x", "y"))
+    data[124:136] = size
+    data[148:156] = b"%06o\0 " % (sum(data[:148]) + 8 * 32 + sum(data[156:512]))
+    with pytest.raises(FormatError, match=r": got .*, expected a.* docker-archive"):
+        read(tmp_path, docker_archive({"l.tar": bytes(data)}) if inner else bytes(data))
+
+
 def test_a_file_cut_anywhere_is_a_format_error(whole: tuple[bytes, Image], tmp_path: Path) -> None:
     data, _ = whole
     end = data.rindex(b"]") + 1

@@ -9,7 +9,7 @@ import pytest
 
 from lamina.errors import FormatError, InvalidName, NotFound
 from lamina.spec import ImageArguments, Spec
-from lamina.specfile import BUILD_ARGUMENTS, load
+from lamina.specfile import load
 
 
 def toml(folder: Path, text: str) -> str:
@@ -67,7 +67,13 @@ def test_the_example_of_the_module(tmp_path: Path) -> None:
 def test_an_argument_has_either_spelling(theirs: str, ours: str, tmp_path: Path) -> None:
     """A table says nothing that the command line could not, in dockerTools' words or in Python's."""
     for key in (theirs, ours):
-        assert load(as_json(tmp_path, {"image": {key: "value"}})) == {ours: "value"}
+        assert load(as_json(tmp_path, {"image": {key: ["value"]}})) == {ours: ["value"]}
+
+
+def test_a_root_that_is_a_path_begins_where_the_file_is(tmp_path: Path) -> None:
+    contents = ["./result", "sub/link", "/nix/store/x", "hello"]
+    loaded = load(as_json(tmp_path, {"image": {"contents": contents}}))
+    assert loaded == {"contents": [f"{tmp_path}/result", f"{tmp_path}/sub/link", "/nix/store/x", "hello"]}
 
 
 def test_an_argument_has_one_spelling_at_a_time(tmp_path: Path) -> None:
@@ -81,7 +87,7 @@ def test_an_unknown_argument_lists_the_known_ones(key: str, tmp_path: Path) -> N
     with pytest.raises(InvalidName) as caught:
         load(as_json(tmp_path, {"image": {key: 1}}))
     assert f"got argument {key!r}, expected one of " in str(caught.value)
-    assert all(name in str(caught.value) for name in (*ImageArguments.__annotations__, *BUILD_ARGUMENTS))
+    assert all(name in str(caught.value) for name in ImageArguments.__annotations__ if name != "search_path")
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:

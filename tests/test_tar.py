@@ -59,6 +59,10 @@ def test_two_blocks_and_a_full_record_end_an_archive(blocks: int) -> None:
 # --- PAX
 
 
+def test_nobody_in_particular_is_root_without_a_name() -> None:
+    assert Owner() == Owner(0, 0, "", "")
+
+
 def test_a_plain_member_is_one_block() -> None:
     header = PaxHeaders(ROOT, 1).header(Member(b"/nix/store/", Kind.DIRECTORY, 0o755))
     assert len(header) == BLOCK
@@ -161,6 +165,8 @@ def long_names() -> Item:
         tree[b"d" * length] = {b"d" * length: {b"f" * length: File()}}
         tree[b"l" * length] = Link(b"t" * length)
         tree[b"t%d" % length] = Link(b"../" * length)
+    for length in (510, 511, 512, 513):
+        tree[b"t%d" % length] = Link(b"t" * length)
     return tree
 
 

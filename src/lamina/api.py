@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Unpack
 
 from lamina.engine import Write
-from lamina.image import Draft, Image, Progress, Store
+from lamina.image import Draft, Image, Progress, Sink, Store
 from lamina.prepare import Planned, folders, plan, prepare
 from lamina.sinks.archive import DockerArchive
-from lamina.sinks.compression import by_ending, by_name, thread_count
+from lamina.sinks.compression import by_ending, by_name
 from lamina.sinks.output import Writable, whole_file, writing_to
 from lamina.sinks.script import write_script
 from lamina.sources.archive import FoundImage, read_archive
@@ -35,42 +35,30 @@ class Stream:
         self.script_output = script_output
         self._spec = spec
 
-    def write_to(
-        self,
-        out: Writable,
-        *,
-        compressor: str = "none",
-        jobs: int | None = None,
-        progress: Progress | None = None,
-    ) -> Image:
+    def write_to(self, out: Writable, *, compressor: str = "none", progress: Progress | None = None) -> Image:
         """Streams the image to ``out`` as a docker-archive, in one pass.
 
-        ``compressor`` is ``none``, ``gz`` or ``zstd``, and works with ``jobs`` threads. Raises `IntegrityError` where a
-        file changes meanwhile, `OutputError` where ``out`` does not take it.
+        ``compressor`` is ``none``, ``gz`` or ``zstd``. Raises `IntegrityError` where a file changes meanwhile,
+        `OutputError` where ``out`` does not take it.
         """
         name = getattr(out, "name", None)
-        write = writing_to(out, name if isinstance(name, str) else "output")
-        return self._write(write, compressor, jobs, progress)
+        return self._write(writing_to(out, name if isinstance(name, str) else "output"), compressor, progress)
 
     def build(
-        self,
-        output: str | os.PathLike[str],
-        *,
-        compressor: str | None = None,
-        jobs: int | None = None,
-        progress: Progress | None = None,
+        self, output: str | os.PathLike[str], *, compressor: str | None = None, progress: Progress | None = None
     ) -> Image:
         """Writes the image to the file ``output``, whole or not at all.
 
-        ``compressor`` None is what the ending asks for. Raises as `write_to` does.
+        ``compressor`` None is the image's own, or else what the ending asks for. Raises as `write_to` does.
         """
         path = Path(output)
         with whole_file(path) as write:
-            return self._write(write, compressor or by_ending(path.name), jobs, progress)
+            return self._write(write, compressor or self._spec.compressor or by_ending(path.name), progress)
 
-    def _write(self, write: Write, compressor: str, jobs: int | None, progress: Progress | None) -> Image:
-        compressed = by_name(compressor)(write, processors() if jobs is None else thread_count(jobs))
-        image = DockerArchive(compressed.write, progress).write(self.draft)
+    def _write(self, write: Write, compressor: str, progress: Progress | None) -> Image:
+        compressed = by_name(compressor)(write, self._spec.jobs or processors())
+        sink: Sink = DockerArchive(compressed.write, progress)
+        image = sink.write(self.draft)
         compressed.close()
         return image
 
@@ -93,18 +81,12 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     return Stream(prepared.draft, prepared.warnings, prepared.script_output, spec)
 
 
-def build_layered_image(
-    *,
-    output: str | os.PathLike[str],
-    compressor: str | None = None,
-    jobs: int | None = None,
-    **arguments: Unpack[ImageArguments],
-) -> Image:
+def build_layered_image(*, output: str | os.PathLike[str], **arguments: Unpack[ImageArguments]) -> Image:
     """Writes the image to the file ``output`` (nixpkgs: dockerTools.buildLayeredImage).
 
     Raises as the two it is made of, `stream_layered_image` and `Stream.build`.
     """
-    return stream_layered_image(**arguments).build(output, compressor=compressor, jobs=jobs)
+    return stream_layered_image(**arguments).build(output)
 
 
 def plan_layered_image(**arguments: Unpack[ImageArguments]) -> Planned:

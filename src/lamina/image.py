@@ -36,6 +36,9 @@ class Catalogue(Protocol):
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The paths that ``name`` may mean, ascending."""
 
+    def hashes(self) -> Collection[str]:
+        """The hashes of all valid paths."""
+
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """The paths that begin with one of ``hashes``."""
 

@@ -1,6 +1,7 @@
 """Store paths that a text mentions: what Nix's scanner finds, and more than it where a path is spelt out.
 
-Invariant: a mention is found wherever it lies, also across the border of two buffers.
+Invariant: a mention is found wherever it lies, also across the border of two buffers; what is held grows with what
+is found, not with what was looked at.
 
 Nix looks for the hashes of the paths it knows (E. Dolstra's thesis, section 5.5.1, "Scanning for dependencies");
 here a path spelt out as ``/nix/store/HASH-NAME`` counts as well, known or not.
@@ -9,6 +10,7 @@ here a path spelt out as ``/nix/store/HASH-NAME`` counts as well, known or not.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from lamina.names import HASH_LENGTH, NIX32, STORE_DIR, StorePath
 
@@ -19,9 +21,13 @@ _LONGEST = len(_PREFIX) + HASH_LENGTH + 1 + 211
 
 
 class Mentions:
-    """Collects mentions from bytes that come in any portions."""
+    """Collects mentions from bytes that come in any portions.
 
-    def __init__(self) -> None:
+    ``is_known`` says which 32 digits may be a hash; a text can be full of such that are none.
+    """
+
+    def __init__(self, is_known: Callable[[str], bool] = lambda _: True) -> None:
+        self._is_known = is_known
         self.paths: set[StorePath] = set()
         self.hashes: set[str] = set()
         self._tail = b""
@@ -45,7 +51,8 @@ class Mentions:
                 self.paths.add(StorePath.parse_base(found[1].decode()))
         for found in _DIGITS.finditer(text):
             digits = found[0].decode()
-            self.hashes.update(digits[start : start + HASH_LENGTH] for start in range(len(digits) - HASH_LENGTH + 1))
+            windows = (digits[start : start + HASH_LENGTH] for start in range(len(digits) - HASH_LENGTH + 1))
+            self.hashes.update(filter(self._is_known, windows))
 
 
 def mentions(data: bytes) -> Mentions:

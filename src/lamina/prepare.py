@@ -7,9 +7,10 @@ of the image is written.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from lamina import layering
@@ -63,7 +64,7 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
         ran = commands.run(tree, spec.extra_commands, spec.search_path)
         tree, output, workspace = ran.tree, ran.output, ran.workspace
     root = _with_entries(tree, spec, workspace)
-    closure, unknown = _grown(closure, store, _mentions(root))
+    closure, unknown = _grown(closure, store, _mentions(root, _is_known(closure, store)))
     architecture = spec.architecture or architecture_of(_order(closure, contents), store)
     settings = Settings(
         name,
@@ -81,7 +82,8 @@ def plan(spec: Spec, store: Store) -> Planned:
     contents = [content(store, text) for text in spec.contents]
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
     entries = tuple(entry for entry in spec.tree if not isinstance(entry, Perm))
-    closure, unknown = _grown(closure, store, _mentions(_with_entries(Tree(), replace(spec, tree=entries), None)))
+    declared = _with_entries(Tree(), replace(spec, tree=entries), None)
+    closure, unknown = _grown(closure, store, _mentions(declared, _is_known(closure, store)))
     return Planned(_layers(spec, closure), (*spec.warnings, *odd, *unknown))
 
 
@@ -136,17 +138,26 @@ def _with_entries(tree: Tree, spec: Spec, keep: object) -> RootLayer:
     return RootLayer(tree, keep)
 
 
-def _mentions(root: RootLayer) -> Mentions:
-    found = Mentions()
+def _mentions(root: RootLayer, is_known: Callable[[str], bool]) -> Mentions:
+    found = Mentions(is_known)
     transfer(root.pack().pieces, found.feed)
     found.close()
     return found
+
+
+def _is_known(closure: Closure, store: Store) -> Callable[[str], bool]:
+    """Whether 32 digits are the hash of a path; the store is asked for all of its own when it first has to be."""
+    in_closure = frozenset(info.path.hash for info in closure)
+    in_store = cache(lambda: store.hashes() if isinstance(store, Catalogue) else frozenset())
+    return lambda digits: digits in in_closure or digits in in_store()
 
 
 def folders(spec: Spec) -> tuple[Path, ...]:
     """The folders in which the store paths of ``spec`` lie, for a script; raises `InvalidName` for other stores."""
     if not isinstance(spec.store, tuple):
         raise InvalidName(f"script: got a store of type {type(spec.store).__name__}, expected folders on this machine")
-    named = tuple(Path(place) for place in spec.store if Path(place).is_dir())
-    only_folders = named and len(named) == len(spec.store)
-    return named if only_folders or opening.MACHINE in named else (*named, opening.MACHINE)
+    named = [Path(place) for place in spec.store if Path(place).is_dir()]
+    # Behind a graph, and where nothing is named, is the machine's own.
+    if not spec.store or (len(named) < len(spec.store) and opening.machine_has_store()):
+        named.append(opening.MACHINE)
+    return tuple(dict.fromkeys(named))

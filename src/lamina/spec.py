@@ -20,6 +20,7 @@ from lamina.image import Store
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES
 from lamina.names import parse_moment, parse_repository, parse_tag
 from lamina.root.entries import Dir, Entry, File, Perm, Symlink
+from lamina.sinks.compression import by_name, thread_count
 
 NOW = "now"
 _DEFAULT_MOMENT = parse_moment("1970-01-01T00:00:01Z")
@@ -51,12 +52,15 @@ class ImageArguments(TypedDict, total=False):
     tree: Sequence[Entry]
     store: str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
     search_path: str
+    compressor: str | None
+    jobs: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
     """An image to be made. ``created`` and ``mtime`` are None for now; ``search_path`` is where scripts look for
-    programs; ``warnings`` is what was odd about the arguments.
+    programs; ``compressor`` None is what the output's name asks for, ``jobs`` None as many threads as there are
+    processors; ``warnings`` is what was odd about the arguments.
     """
 
     name: str | None = None
@@ -75,6 +79,8 @@ class Spec:
     tree: tuple[Entry, ...] = ()
     store: tuple[str, ...] | Store = ()
     search_path: str = os.defpath
+    compressor: str | None = None
+    jobs: int | None = None
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -161,6 +167,16 @@ def _layering(name: str, value: Any) -> str:
     return value
 
 
+def _compressor(name: str, value: Any) -> str | None:
+    if value is not None:
+        by_name(value)
+    return None if value is None else _text(name, value)
+
+
+def _jobs(name: str, value: Any) -> int | None:
+    return None if value is None else thread_count(value)
+
+
 _ENTRIES: Mapping[str, Callable[[str], Entry]] = {
     "dir": Dir.parse,
     "file": File.parse,
@@ -216,4 +232,6 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "tree": _tree,
     "store": _store,
     "search_path": _text,
+    "compressor": _compressor,
+    "jobs": _jobs,
 }

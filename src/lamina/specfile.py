@@ -22,14 +22,15 @@ from lamina.spec import ImageArguments
 
 # dockerTools' names that are not Python's in camel case.
 _OTHER_NAMES = {"layering_pipeline": "layering"}
-BUILD_ARGUMENTS = ("compressor", "jobs")
+# What a file has no say in: where programs are looked for.
+_KNOWN = tuple(name for name in ImageArguments.__annotations__ if name != "search_path")
 
 
 def load(place: str) -> dict[str, Any]:
     """The arguments in ``FILE#NAME``; ``#NAME`` may be left out where the file has one table.
 
-    Paths in ``store`` and in the sources of files are relative to the file. Raises `NotFound`, `FormatError` for what
-    is neither TOML nor JSON, `InvalidName` for an argument that is unknown or there twice.
+    Paths in ``contents``, ``store`` and in the sources of files are relative to the file. Raises `NotFound`,
+    `FormatError` for what is neither TOML nor JSON, `InvalidName` for an argument that is unknown or there twice.
     """
     file, _, name = place.partition("#")
     path = Path(file)
@@ -66,9 +67,8 @@ def _tables(path: Path) -> dict[str, Any]:
 def _argument(path: Path, key: str) -> str:
     name = re.sub("(?<=[a-z])([A-Z])", lambda found: "_" + found[1].lower(), key)
     name = _OTHER_NAMES.get(name, name)
-    known = (*ImageArguments.__annotations__, *BUILD_ARGUMENTS)
-    if name not in known:
-        raise InvalidName(f"{path}: got argument {key!r}, expected one of {', '.join(known)}")
+    if name not in _KNOWN:
+        raise InvalidName(f"{path}: got argument {key!r}, expected one of {', '.join(_KNOWN)}")
     return name
 
 
@@ -77,9 +77,18 @@ def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     if isinstance(store, str | list):
         places = [store] if isinstance(store, str) else store
         arguments["store"] = [_beside(place, folder) for place in places]
+    contents = arguments.get("contents")
+    if isinstance(contents, str | list):
+        named = [contents] if isinstance(contents, str) else contents
+        arguments["contents"] = [_beside(place, folder) if _is_relative(place) else place for place in named]
     if isinstance(arguments.get("tree"), list):
         arguments["tree"] = [_relative_source(entry, folder) for entry in arguments["tree"]]
     return arguments
+
+
+def _is_relative(place: Any) -> bool:
+    """Whether a ROOT is a path from where the file is, such as ``./result``, and no name."""
+    return isinstance(place, str) and "/" in place and not place.startswith("/")
 
 
 def _beside(place: Any, folder: Path) -> Any:

@@ -10,7 +10,9 @@ from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, PaxHeaders
 
 LAW = settings(deadline=None, max_examples=300)
 
-EDGES = st.one_of(st.integers(0, 5), st.integers(96, 104), st.integers(150, 160), st.integers(250, 260))
+EDGES = st.one_of(
+    st.integers(0, 5), st.integers(96, 104), st.integers(150, 160), st.integers(250, 260), st.integers(509, 514)
+)
 LETTERS = st.sampled_from([b"n", b"n/", "é".encode(), "\U0001f600".encode(), b"\xff", b"a\xc3", b" ", b"=\n"])
 
 

@@ -78,7 +78,7 @@ def _as_file(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
 
 
 def _as_zstd(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
-    image = stream.build(folder / "image.tar.zst", jobs=2)
+    image = stream.build(folder / "image.tar.zst")
     from lamina.codecs import zstd
 
     return zstd().decompress((folder / "image.tar.zst").read_bytes()), image

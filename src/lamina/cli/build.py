@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lamina.api import stream_layered_image
-from lamina.cli.options import graph_options, parse
+from lamina.cli.options import graph_options, image_arguments
 from lamina.cli.output import say, stdout
 from lamina.cli.talk import image_document, print_json, progress, show_output, warn
 from lamina.errors import InvalidName
@@ -21,7 +21,6 @@ from lamina.sinks.compression import COMPRESSORS
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the image goes; - is stdout.")
 @click.option("--compressor", type=click.Choice(list(COMPRESSORS)), help="[default: as FILE's ending says, else none]")
-@click.option("--jobs", type=click.IntRange(1), help="Threads for it.  [default: the processors this process may use]")
 @graph_options
 def command(output: str, **flags: Any) -> None:
     """The image of ROOT... and all they need in FILE, a docker-archive, written whole or not at all.
@@ -31,17 +30,17 @@ def command(output: str, **flags: Any) -> None:
     """
     if output.endswith("/"):
         raise InvalidName(f"output: got {output}, expected the name of a file")
-    arguments = parse(flags)
-    stream = stream_layered_image(**arguments.image)
+    arguments = image_arguments(flags)
+    stream = stream_layered_image(**arguments)
     show_output(stream.script_output, flags)
     warn(stream.warnings, flags)
     with progress(flags) as watcher:
         if output == "-":
             with stdout() as out:
-                image = stream.write_to(out, **arguments.build, progress=watcher)
+                image = stream.write_to(out, compressor=arguments.get("compressor") or "none", progress=watcher)
         else:
-            image = stream.build(output, **arguments.build, progress=watcher)
+            image = stream.build(output, progress=watcher)
     if flags["as_json"]:
-        print_json(image_document(image), aside=output == "-")
+        print_json(image_document(image, stream.warnings), aside=output == "-")
     elif output != "-":
         say(output)

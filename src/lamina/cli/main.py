@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     arguments = sys.argv[1:]
-    if arguments == ["--version"]:
-        print(f"lamina {lamina.__version__}")
-        sys.exit(0)
-    sys.exit(ending(lambda: _run(arguments), debug="--debug" in arguments))
+    work = _version if arguments == ["--version"] else lambda: _run(arguments)
+    sys.exit(ending(work, debug="--debug" in arguments))
+
+
+def _version() -> None:
+    print(f"lamina {lamina.__version__}")
 
 
 def _run(arguments: list[str]) -> None:

@@ -5,21 +5,19 @@ Invariant: what a flag says wins over what a spec file says, and both over a def
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from lamina import specfile
-from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.cli.container import container_config
+from lamina.errors import InvalidName
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES
 from lamina.root.entries import Dir, File, Perm, Symlink
+from lamina.spec import Spec
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -55,7 +53,7 @@ _IMAGE = (
     click.option("--tag", help="The image's tag.  [default: from the image ID]"),
     click.option("--architecture", metavar="GOARCH", help="amd64, arm64 …  [default: the first program's]"),
     click.option("--created", metavar="DATE", help="ISO-8601 or now; SOURCE_DATE_EPOCH is the default where set."),
-    click.option("--mtime", metavar="DATE", help="The date of the files in store layers, likewise."),
+    click.option("--mtime", metavar="DATE", help="The date of the files in store layers, ISO-8601 or now."),
     click.option("--uid", type=int, help="The owner of the files in store layers.  [default: 0]"),
     click.option("--gid", type=int, help="Their group.  [default: 0]"),
     click.option("--uname", help="The owner's name.  [default: root]"),
@@ -65,6 +63,7 @@ _IMAGE = (
     click.option("--file", "files", multiple=True, metavar="PATH=SOURCE[:MODE[:UID:GID]]", help="A file in the root."),
     click.option("--symlink", "symlinks", multiple=True, metavar="PATH=TARGET", help="A symlink in the root."),
     click.option("--perm", "perms", multiple=True, metavar="PATH:MODE[:UID:GID]", help="Mode and owner in the root."),
+    click.option("--jobs", type=int, metavar="N", help="Threads.  [default: the processors this process may use]"),
     click.option("--ledger", metavar="PATH", help="Accepted; this version keeps no ledger."),
     click.option("--no-ledger", is_flag=True, help="Accepted; this version keeps no ledger."),
 )
@@ -107,6 +106,8 @@ _PLAIN = (
     "max_layers",
     "layering",
     "extra_commands",
+    "compressor",
+    "jobs",
 )
 _LISTS = ("contents", "closure", "store")
 _ENTRIES: tuple[tuple[str, Callable[[str], Dir | File | Symlink | Perm]], ...] = (
@@ -117,94 +118,22 @@ _ENTRIES: tuple[tuple[str, Callable[[str], Dir | File | Symlink | Perm]], ...] =
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """What was asked for: the arguments of `lamina.stream_layered_image`, and those of a build."""
-
-    image: dict[str, Any]
-    build: dict[str, Any]
-
-
-def parse(flags: Mapping[str, Any]) -> Arguments:
-    """What the flags and the spec file say; raises `InvalidName`, `NotFound`, `FormatError`."""
-    spec: dict[str, Any] = specfile.load(flags["spec"]) if flags["spec"] else {}
-    build = {name: spec.pop(name) for name in specfile.BUILD_ARGUMENTS if name in spec}
-    build |= {name: flags[name] for name in specfile.BUILD_ARGUMENTS if flags.get(name) is not None}
-    return Arguments(_image(spec, flags), build)
-
-
-def _image(arguments: dict[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `lamina.stream_layered_image`; raises `InvalidName`, `NotFound`, `FormatError`."""
+    arguments: dict[str, Any] = specfile.load(flags["spec"]) if flags["spec"] else {}
+    arguments |= {name: flags[name] for name in _PLAIN if flags.get(name) is not None}
+    arguments |= {name: list(flags[name]) for name in _LISTS if flags[name]}
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch and "created" not in arguments:
         arguments["created"] = _epoch(epoch)
-    arguments |= {name: flags[name] for name in _PLAIN if flags[name] is not None}
-    arguments |= {name: list(flags[name]) for name in _LISTS if flags[name]}
     if flags["no_store_paths"]:
         arguments["include_store_paths"] = False
-    config = _config(flags)
-    if config:
-        arguments["config"] = {**arguments.get("config", {}), **config}
+    config = container_config(arguments.pop("config", {}), flags)
     entries = [parse(text) for name, parse in _ENTRIES for text in flags[name]]
     if entries:
-        arguments["tree"] = [*arguments.get("tree", ()), *entries]
-    arguments["search_path"] = os.environ.get("PATH", os.defpath)
-    return arguments
-
-
-def _config(flags: Mapping[str, Any]) -> dict[str, Any]:
-    config = _config_file(flags["config"]) if flags["config"] else {}
-    for flag, key in (("cmd", "Cmd"), ("entrypoint", "Entrypoint")):
-        if flags[flag] is not None:
-            config[key] = _words(flag, flags[flag])
-    for flag, key in (("user", "User"), ("workdir", "WorkingDir"), ("stop_signal", "StopSignal")):
-        if flags[flag] is not None:
-            config[key] = flags[flag]
-    if flags["env"]:
-        config["Env"] = [*config.get("Env", ()), *flags["env"]]
-    if flags["label"]:
-        config["Labels"] = {**config.get("Labels", {}), **dict(_pair("label", text) for text in flags["label"])}
-    for flag, key in (("expose", "ExposedPorts"), ("volume", "Volumes")):
-        if flags[flag]:
-            named = [_port(text) if flag == "expose" else text for text in flags[flag]]
-            config[key] = {**config.get(key, {}), **{text: {} for text in named}}
-    return config
-
-
-def _config_file(name: str) -> dict[str, Any]:
-    try:
-        config = json.loads(Path(name).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NotFound(f"config {name}: got {error.strerror}, expected a file in JSON") from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"config {name}: got {error}, expected JSON") from error
-    if not isinstance(config, dict):
-        raise InvalidName(f"config {name}: got {type(config).__name__}, expected an object")
-    return config
-
-
-def _words(flag: str, text: str) -> Any:
-    try:
-        return json.loads(text) if text.startswith("[") else shlex.split(text)
-    except ValueError as error:
-        raise InvalidName(
-            f"{flag}: got {text!r} ({error}), expected a JSON list or words as a shell splits them"
-        ) from error
-
-
-def _pair(flag: str, text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise InvalidName(f"{flag}: got {text!r}, expected K=V")
-    return key, value
-
-
-def _port(text: str) -> str:
-    number, slash, protocol = text.partition("/")
-    if not (number.isascii() and number.isdigit() and 0 < int(number) < 1 << 16) or (
-        slash and protocol not in ("tcp", "udp")
-    ):
-        raise InvalidName(f"expose: got {text!r}, expected N, N/tcp or N/udp with N from 1 to 65535")
-    return f"{number}/{protocol or 'tcp'}"
+        declared = Spec.parse({"tree": arguments.get("tree", ())}).tree
+        arguments["tree"] = [*declared, *entries]
+    return {**arguments, "config": config, "search_path": os.environ.get("PATH", os.defpath)}
 
 
 def _epoch(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lamina.api import plan_layered_image
-from lamina.cli.options import graph_options, parse
+from lamina.cli.options import graph_options, image_arguments
 from lamina.cli.output import say
 from lamina.cli.talk import print_json, readable_size, warn
 from lamina.layering import LayerPlan
@@ -25,7 +25,7 @@ def command(**flags: Any) -> None:
     Opens no store path and runs no script: the graph is enough, so that --store graph.json plans paths which are not
     on this machine. The customisation layer, the last, is not among those listed.
     """
-    planned = plan_layered_image(**parse(flags).image)
+    planned = plan_layered_image(**image_arguments(flags))
     warn(planned.warnings, flags)
     if flags["as_json"]:
         print_json({"layers": [_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)})

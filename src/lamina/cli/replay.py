@@ -64,7 +64,7 @@ def main() -> None:
 def _stream(script: Path, repo_tag: str | None) -> None:
     with zipfile.ZipFile(script) as archive:
         draft = read_draft(archive)
-        if repo_tag:
+        if repo_tag is not None:
             reference = Reference.parse(repo_tag)
             settings = replace(draft.settings, repository=reference.repository, tag=reference.tag)
             draft = replace(draft, settings=settings)

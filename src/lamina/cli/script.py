@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lamina.api import stream_layered_image
-from lamina.cli.options import graph_options, parse
+from lamina.cli.options import graph_options, image_arguments
 from lamina.cli.output import say
 from lamina.cli.talk import print_json, show_output, warn
 from lamina.errors import InvalidName
@@ -28,11 +28,11 @@ def command(output: str, **flags: Any) -> None:
     """
     if output == "-" or output.endswith("/"):
         raise InvalidName(f"output: got {output}, expected the name of a file")
-    stream = stream_layered_image(**parse(flags).image)
+    stream = stream_layered_image(**image_arguments(flags))
     show_output(stream.script_output, flags)
     warn(stream.warnings, flags)
     stream.script(output)
     if flags["as_json"]:
-        print_json({"script": output, "layers": len(stream.draft.layers)})
+        print_json({"script": output, "layers": len(stream.draft.layers), "warnings": list(stream.warnings)})
     else:
         say(output)

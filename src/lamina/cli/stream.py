@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lamina.api import stream_layered_image
-from lamina.cli.options import graph_options, parse
+from lamina.cli.options import graph_options, image_arguments
 from lamina.cli.output import stdout
 from lamina.cli.talk import image_document, print_json, progress, show_output, warn
 
@@ -25,10 +25,10 @@ def command(**flags: Any) -> None:
     of the store. With --json the result is on stderr.
     """
     with stdout() as out:
-        stream = stream_layered_image(**parse(flags).image)
+        stream = stream_layered_image(**image_arguments(flags))
         show_output(stream.script_output, flags)
         warn(stream.warnings, flags)
         with progress(flags) as watcher:
             image = stream.write_to(out, progress=watcher)
     if flags["as_json"]:
-        print_json(image_document(image), aside=True)
+        print_json(image_document(image, stream.warnings), aside=True)

@@ -39,15 +39,15 @@ def progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
 
 
 def warn(warnings: Iterable[str], flags: Mapping[str, Any]) -> None:
-    """Prints warnings, but under ``--quiet``."""
-    if not flags["quiet"]:
+    """Prints warnings, but under ``--quiet``, and under ``--json``, whose document has them."""
+    if not flags["quiet"] and not flags["as_json"]:
         for warning in warnings:
             print(one_line(f"lamina: warning: {warning}"), file=sys.stderr)
 
 
 def show_output(text: str, flags: Mapping[str, Any]) -> None:
-    """Prints what a script printed, but under ``--quiet``."""
-    if text and not flags["quiet"]:
+    """Prints what a script printed, but under ``--quiet`` and ``--json``."""
+    if text and not flags["quiet"] and not flags["as_json"]:
         print(text.rstrip("\n"), file=sys.stderr)
 
 
@@ -60,7 +60,7 @@ def print_json(document: Mapping[str, Any], *, aside: bool = False) -> None:
         say(text)
 
 
-def image_document(image: Image) -> dict[str, Any]:
+def image_document(image: Image, warnings: Iterable[str]) -> dict[str, Any]:
     """What ``--json`` says of an image that was written."""
     return {
         "id": image.id,
@@ -74,6 +74,7 @@ def image_document(image: Image) -> dict[str, Any]:
             }
             for layer in image.layers
         ],
+        "warnings": list(warnings),
     }
 
 

@@ -8,13 +8,16 @@ OCI image-spec, config.md, "Properties"; Docker image specification v1.2 for ``H
 from __future__ import annotations
 
 import difflib
+import json
 import math
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lamina.errors import InvalidName, shown
 
 _Check = Callable[[Any], bool]
+_DEEPEST = 64
 # Engines read numbers into 64 bits, one of them for the sign.
 _NUMBERS = 1 << 63
 
@@ -40,12 +43,12 @@ def _labels(value: Any) -> bool:
 
 
 def _set(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_text, value)) and all(item == {} for item in value.values())
+    return isinstance(value, dict) and all(_text(key) and key and item == {} for key, item in value.items())
 
 
 def _health(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        key in _HEALTH and (item is None or _HEALTH[key](item)) for key, item in value.items()
+        key not in _HEALTH or item is None or _HEALTH[key](item) for key, item in value.items()
     )
 
 
@@ -61,7 +64,7 @@ _TEXT = "a text", _text
 _FLAG = "true or false", _flag
 _NUMBER = "a whole number", _number
 _TEXTS = "a list of texts", _texts
-_SET = "an object whose values are {}", _set
+_SET = "an object of names, each with the value {}", _set
 _FIELDS: Mapping[str, tuple[str, _Check]] = {
     "ArgsEscaped": _FLAG,
     "AttachStderr": _FLAG,
@@ -94,45 +97,83 @@ _FIELDS: Mapping[str, tuple[str, _Check]] = {
 }
 
 
+_BY_LOWER = {name.lower(): name for name in _FIELDS}
+
+
 def check(config: Any) -> tuple[str, ...]:
-    """Warnings about keys that no specification names; raises `InvalidName` for a value of the wrong type."""
+    """Warnings about keys that no specification names; raises `InvalidName` for a value of the wrong type.
+
+    Engines take a key in any case, so its value is checked in any case.
+    """
     if not isinstance(config, dict):
         raise InvalidName(f"config: got {shown(config)}, expected an object")
-    warnings = []
+    warnings = [_unknown("config", key, _FIELDS) for key in config if key not in _FIELDS]
     for key, value in config.items():
-        if key not in _FIELDS:
-            close = difflib.get_close_matches(str(key), _FIELDS, 1, 0.6)
-            meant = f"; did you mean {close[0]}?" if close else ""
-            warnings.append(f"config: got key {key!r}, expected one of the image specification{meant}")
-            continue
-        expected, fits = _FIELDS[key]
+        name = _BY_LOWER.get(str(key).lower())
+        expected, fits = _FIELDS[name] if name else ("", lambda _: True)
         if value is not None and not fits(value):
             raise InvalidName(
                 f"config.{key}: got {shown(value)}, expected {expected}", hint=_mend(key, value, expected)
             )
-    for item in config.get("Env") or ():
-        if "=" not in item:
-            raise InvalidName(f"config.Env: got {item!r}, expected NAME=VALUE")
+        if name == "Env":
+            _check_environment(value or ())
+        if name == "Healthcheck":
+            warnings += [
+                _unknown("config.Healthcheck", inner, _HEALTH) for inner in value or () if inner not in _HEALTH
+            ]
     return tuple(warnings)
 
 
-def ordered(value: Any) -> Any:
+def _unknown(where: str, key: object, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(str(key), known, 1, 0.6)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    return f"{where}: got key {key!r}, expected one of the image specification{meant}"
+
+
+def _check_environment(items: Sequence[str]) -> None:
+    for item in items:
+        name, equals, _ = item.partition("=")
+        if not name or not equals:
+            raise InvalidName(f"config.Env: got {item!r}, expected NAME=VALUE")
+
+
+def ordered(value: Any, depth: int = 0) -> Any:
     """``value`` with the keys of every object ascending, as Nix writes JSON.
 
-    Raises `InvalidName` for what JSON cannot hold.
+    Raises `InvalidName` for what JSON cannot hold, and for what is nested deeper than anybody means.
     """
+    if depth > _DEEPEST:
+        raise InvalidName(f"config: got more than {_DEEPEST} nested values, expected fewer")
     if isinstance(value, Mapping) and all(map(_text, value)):
-        return {key: ordered(value[key]) for key in sorted(value)}
+        return {ordered(key): ordered(value[key], depth + 1) for key in sorted(value)}
     if isinstance(value, list | tuple):
-        return [ordered(item) for item in value]
+        return [ordered(item, depth + 1) for item in value]
+    if isinstance(value, str) and not _is_unicode(value):
+        raise InvalidName(f"config: got {shown(value)}, expected text in Unicode")
     if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise InvalidName(f"config: got {shown(value)}, expected what JSON can hold")
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _mend(key: str, value: Any, expected: str) -> str:
+    """What to write instead, in JSON."""
     if _text(value) and expected == _TEXTS[0]:
-        return f"write {key} as a list: [{value!r}]"
+        return f"write {key} as a list: {json.dumps(_split(value))}"
     if isinstance(value, list) and expected == _SET[0]:
-        return f"write {key} as an object: {{{', '.join(f'{item!r}: {{}}' for item in value[:3])}}}"
+        return f"write {key} as an object: {json.dumps({str(item): {} for item in value[:3]})}"
     return f"write {key} as {expected}"
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return [text]

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
 import weakref
 from pathlib import Path
@@ -23,11 +24,19 @@ class Workspace:
 
 
 def _remove(folder: Path) -> None:
-    """Removes ``folder``, also what a script has taken the permissions from."""
+    """Removes ``folder``, also what a script has taken the permissions from, and folders of any depth."""
+    try:
+        _make_writable(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        remove = ["/bin/rm", "-rf", "--", str(folder)]
+        subprocess.run(remove, check=False, stderr=subprocess.DEVNULL)
+
+
+def _make_writable(folder: Path) -> None:
     for parent, folders, _ in os.walk(folder):
         for name in folders:
             inner = os.path.join(parent, name)
             if not os.path.islink(inner):
                 with contextlib.suppress(OSError):
                     os.chmod(inner, stat.S_IRWXU)
-    shutil.rmtree(folder, ignore_errors=True)

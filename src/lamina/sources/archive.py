@@ -14,7 +14,7 @@ import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable, shown
 from lamina.names import STORE_DIR, Digest, StorePath
@@ -104,7 +104,7 @@ def _opened(path: Path) -> IO[bytes]:
 def _members(stream: IO[bytes]) -> dict[str, _Blob]:
     blobs: dict[str, _Blob] = {}
     links: dict[str, str] = {}
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with tarfile.open(fileobj=_ending(stream), mode="r|") as archive:
         for member in archive:
             name = posixpath.normpath(member.name)
             content = archive.extractfile(member) if member.isfile() else None
@@ -138,7 +138,7 @@ def _blob(content: IO[bytes]) -> _Blob:
 def _store_paths(layer: IO[bytes]) -> tuple[StorePath, ...]:
     """The store paths whose files are in a layer's tar, in its order."""
     bases: dict[str, None] = {}
-    with tarfile.open(fileobj=layer, mode="r|") as archive:
+    with tarfile.open(fileobj=_ending(layer), mode="r|") as archive:
         for member in archive:
             found = _STORE_MEMBER.match(member.name)
             if found:
@@ -210,6 +210,26 @@ def _digest(text: str) -> Digest:
 def _drain(stream: IO[bytes]) -> None:
     while stream.read(_CHUNK):
         pass
+
+
+def _ending(stream: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", _Ending(stream))
+
+
+class _Ending:
+    """A stream that says when it has ended: tarfile would read on until a size was reached that no file has."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._patience = 100
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        if not data:
+            self._patience -= 1
+            if not self._patience:
+                raise EOFError("the end inside a member")
+        return data
 
 
 class _Hashed(io.RawIOBase):

@@ -51,6 +51,11 @@ class FirstOf:
                 return found
         return ()
 
+    def hashes(self) -> Collection[str]:
+        """The hashes of all paths that are known by name."""
+        known = (store.hashes() for store in self._stores if isinstance(store, Catalogue))
+        return frozenset().union(*known)
+
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """The paths that begin with one of ``hashes``, from every store."""
         known = (store.with_hashes(hashes) for store in self._stores if isinstance(store, Catalogue))

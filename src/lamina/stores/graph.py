@@ -41,6 +41,10 @@ class GraphStore:
         paths = (path for path in self._infos if not path.name.endswith(".drv"))
         return tuple(sorted(path for path in paths if name in (path.name, path.package)))
 
+    def hashes(self) -> Collection[str]:
+        """The hashes of all paths."""
+        return {path.hash for path in self._infos}
+
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """The paths that begin with one of ``hashes``."""
         return tuple(sorted(path for path in self._infos if path.hash in hashes))

@@ -3,10 +3,11 @@
 Invariant: nothing is written, no lock is taken that could make Nix wait for long, and what is read is one state of
 the database, never half of an update.
 
-The database is SQLite, schema 10 (Nix source, libstore, schema.sql). An ordinary user can mostly open it with
-``mode=ro``. Where it is in WAL mode, nobody has it open and the folder cannot be written, SQLite refuses that, for it
-would have to make the ``-shm`` file; then ``immutable=1`` is right as long as there is no ``-wal`` with anything in
-it and the file does not change meanwhile (SQLite documentation, "Read-Only WAL-Mode Databases").
+The database is SQLite, schema 10 (Nix source, libstore, schema.sql). It is opened with ``mode=ro`` where somebody else
+has it open. Where nobody has, that would make the ``-shm`` file of a database in WAL mode, which SQLite refuses to do
+in a folder that cannot be written, and leaves behind in one that can; then ``immutable=1`` is right as long as there is
+no ``-wal`` with anything in it and the file does not change meanwhile (SQLite documentation, "Read-Only WAL-Mode
+Databases").
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from lamina.errors import InvalidName, Unavailable, shown
-from lamina.names import STORE_DIR, Digest, StorePath
+from lamina.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
 from lamina.pathinfo import PathInfo
 from lamina.stores.folder import Folder
 
 DATABASE = "nix/var/nix/db/db.sqlite"
 SCHEMA = "10"
 _LOG = "db.sqlite-wal"
+_SHARED_MEMORY = "db.sqlite-shm"
+# Where the header of a database says that it is in WAL mode (SQLite documentation, "Database File Format", 1.3.3).
+_WAL_FORMAT = 18
 _REFUSED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 _TRIES = 5
 _TIMEOUT = 10
@@ -63,6 +67,12 @@ class LocalStore(Folder):
         paths = sorted(_store_path(text) for (text,) in rows)
         return tuple(path for path in paths if name in (path.name, path.package) and not path.name.endswith(".drv"))
 
+    def hashes(self) -> Collection[str]:
+        """The hashes of all valid paths."""
+        start = len(STORE_DIR) + 2
+        query = f"SELECT substr(path, {start}, {HASH_LENGTH}) FROM ValidPaths"  # noqa: S608 - two numbers of ours
+        return {digits for (digits,) in self._read(lambda database: database.execute(query).fetchall())}
+
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """The valid paths that begin with one of ``hashes``."""
 
@@ -77,6 +87,10 @@ class LocalStore(Folder):
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         for _ in range(_TRIES):
+            if self._is_at_rest():
+                with contextlib.suppress(_ChangedError):
+                    return self._read_unchanging(work)
+                continue
             try:
                 return self._read_shared(work)
             except sqlite3.Error as error:
@@ -86,6 +100,16 @@ class LocalStore(Folder):
             with contextlib.suppress(_ChangedError):
                 return self._read_unchanging(work)
         raise Unavailable(f"{self._database}: got changed in each of {_TRIES} readings, expected it at rest")
+
+    def _is_at_rest(self) -> bool:
+        """Whether it is in WAL mode and nobody has it open: a shared reader would leave ``-shm`` and ``-wal`` there."""
+        if self._database.with_name(_SHARED_MEMORY).exists() or self._stamp().log_size:
+            return False
+        try:
+            with self._database.open("rb") as file:
+                return file.read(_WAL_FORMAT + 1)[_WAL_FORMAT:] == b"\x02"
+        except OSError as error:
+            raise self._unavailable(error) from error
 
     def _read_shared(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         with closing(self._connect("mode=ro")) as database:

@@ -31,9 +31,14 @@ def open_stores(places: Sequence[str]) -> Store:
     stores: list[Store] = []
     for place in places:
         stores.append(_open(place, after_graph=any(isinstance(store, GraphStore) for store in stores)))
-    if any(isinstance(store, GraphStore) for store in stores) and Path(STORE_DIR).is_dir():
+    if any(isinstance(store, GraphStore) for store in stores) and machine_has_store():
         stores.append(Folder(MACHINE))
     return FirstOf(stores)
+
+
+def machine_has_store() -> bool:
+    """Whether there is a store folder where the names of store paths say it is."""
+    return _mode(MACHINE / STORE_DIR[1:]) is not None
 
 
 def _machine() -> Store:

@@ -1,0 +1,85 @@
+"""The container config: a file, and the flags that are put over it.
+
+Invariant: what a flag is put over has been checked, so a flag can only add to it or replace it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import FormatError, InvalidName, NotFound, shown
+from lamina.formats import config
+
+_PORT_DIGITS = 5
+
+
+def container_config(given: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """``given``, over it the file of ``--config``, over that the flags.
+
+    Raises `InvalidName`, `NotFound`, `FormatError`.
+    """
+    container = _checked(given)
+    if flags["config"]:
+        container |= _file(flags["config"])
+    for flag, key in (("cmd", "Cmd"), ("entrypoint", "Entrypoint")):
+        if flags[flag] is not None:
+            container[key] = _words(flag, flags[flag])
+    for flag, key in (("user", "User"), ("workdir", "WorkingDir"), ("stop_signal", "StopSignal")):
+        if flags[flag] is not None:
+            container[key] = flags[flag]
+    if flags["env"]:
+        container["Env"] = [*(container.get("Env") or ()), *flags["env"]]
+    added: dict[str, dict[str, Any]] = {
+        "Labels": dict(_pair("label", text) for text in flags["label"]),
+        "ExposedPorts": {_port(text): {} for text in flags["expose"]},
+        "Volumes": {text: {} for text in flags["volume"]},
+    }
+    container |= {key: {**(container.get(key) or {}), **value} for key, value in added.items() if value}
+    return container
+
+
+def _checked(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidName(f"config: got {shown(value)}, expected an object")
+    ordered: dict[str, Any] = config.ordered(value)
+    config.check(ordered)
+    return ordered
+
+
+def _file(name: str) -> dict[str, Any]:
+    try:
+        return _checked(json.loads(Path(name).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise NotFound(f"config {name}: got {error.strerror}, expected a file in JSON") from error
+    except InvalidName:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"config {name}: got {error}, expected JSON") from error
+
+
+def _words(flag: str, text: str) -> Any:
+    try:
+        return json.loads(text) if text.startswith("[") else shlex.split(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidName(
+            f"{flag}: got {shown(text)} ({error}), expected a JSON list or words as a shell splits them"
+        ) from error
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InvalidName(f"{flag}: got {shown(text)}, expected K=V")
+    return key, value
+
+
+def _port(text: str) -> str:
+    number, slash, protocol = text.partition("/")
+    digits = number.isascii() and number.isdigit() and len(number) <= _PORT_DIGITS
+    if not digits or not 0 < int(number) < 1 << 16 or (slash and protocol not in ("tcp", "udp")):
+        raise InvalidName(f"expose: got {shown(text)}, expected N, N/tcp or N/udp with N from 1 to 65535")
+    return f"{number}/{protocol or 'tcp'}"

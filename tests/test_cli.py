@@ -1,0 +1,606 @@
+"""The command line as its users see it: every verb, its flags, its results and what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakestore import VERBS, FakeStore, Link, Program, Ran, call, example, process, run, store_path, write_graph
+
+import lamina
+
+HELLO = store_path("hello-2.12.1")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return example(tmp_path / "root")[0]
+
+
+def members(archive: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        found = {}
+        for member in tar:
+            content = tar.extractfile(member)
+            found[member.name] = content.read() if content else b""
+    return found
+
+
+def config_of(archive: bytes) -> Any:
+    """The image's whole JSON."""
+    found = members(archive)
+    (entry,) = json.loads(found["manifest.json"])
+    return json.loads(found[entry["Config"]])
+
+
+def repo_tag(archive: bytes) -> str:
+    (entry,) = json.loads(members(archive)["manifest.json"])
+    (tag,) = entry["RepoTags"]
+    return str(tag)
+
+
+def root_of(archive: bytes) -> dict[str, tarfile.TarInfo]:
+    """The members of the customisation layer."""
+    found = members(archive)
+    (entry,) = json.loads(found["manifest.json"])
+    with tarfile.open(fileobj=io.BytesIO(found[entry["Layers"][-1]])) as tar:
+        return {member.name: member for member in tar}
+
+
+def stream(store: FakeStore, *arguments: str | Path) -> bytes:
+    """The archive that ``lamina stream hello ARGUMENTS`` gives."""
+    ran = run("stream", "hello", "--store", store.root, *arguments)
+    assert ran.code == 0, ran.stderr
+    return ran.stdout
+
+
+def container(store: FakeStore, *arguments: str | Path) -> Any:
+    return config_of(stream(store, *arguments))["config"]
+
+
+# Help
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_the_help_of_every_verb_shows_an_example(verb: str, flag: str) -> None:
+    ran = run(verb, flag)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert f"Example: lamina {verb} " in re.sub(r"\s+", " ", ran.stdout.decode())
+
+
+def test_the_help_of_all_lists_every_verb() -> None:
+    text = run("--help").stdout.decode()
+    assert [verb for verb in VERBS if f"\n  {verb} " in text] == list(VERBS)
+    assert "Example: lamina stream" in text
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--version", "x"]])
+def test_the_version_is_printed(arguments: list[str]) -> None:
+    assert run(*arguments).stdout.decode() == f"lamina {lamina.__version__}\n"
+
+
+def test_every_flag_is_described() -> None:
+    for verb, module in VERBS.items():
+        for parameter in module.command.params:
+            assert parameter.param_type_name == "argument" or getattr(parameter, "help", ""), (verb, parameter.name)
+
+
+# stream
+
+
+def test_stream_gives_an_archive_on_stdout_and_plain_lines_on_stderr(store: FakeStore) -> None:
+    ran = call("stream", "hello", "--store", store.root, "--max-layers", "3")
+    assert ran.code == 0
+    assert list(members(ran.stdout))[:3] == ["1.tar", "2.tar", "3.tar"]
+    lines = ran.stderr.splitlines()
+    assert lines[0] == "No 'fromImage' provided"
+    assert re.fullmatch(r"Creating layer 1 from paths: \['/nix/store/[^']+'(, '/nix/store/[^']+')*\]", lines[1])
+    assert re.fullmatch(r"Creating layer 2 from paths: \['/nix/store/[^']+'(, '/nix/store/[^']+')*\]", lines[2])
+    assert lines[3:] == ["Creating layer 3 with customisation...", "Adding manifests...", "Done."]
+
+
+def test_quiet_says_nothing(store: FakeStore) -> None:
+    (Path("config.json")).write_text('{"Odd": 1}')
+    ran = run(
+        "stream", "hello", "--store", store.root, "--quiet", "--config", "config.json", "--extra-commands", "echo hi"
+    )
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout
+
+
+def test_warnings_and_what_a_script_prints_are_said(store: FakeStore) -> None:
+    (Path("config.json")).write_text('{"Odd": 1, "cmd": ["x"]}')
+    flags = ("--config", "config.json", "--extra-commands", "echo hi; echo there >&2")
+    lines = run("stream", "hello", "--store", store.root, *flags).stderr.splitlines()
+    assert lines[:4] == [
+        "hi",
+        "there",
+        "lamina: warning: config: got key 'Odd', expected one of the image specification",
+        "lamina: warning: config: got key 'cmd', expected one of the image specification; did you mean Cmd?",
+    ]
+    assert lines[4] == "No 'fromImage' provided"
+
+
+def test_inputs_that_clash_are_a_warning_that_names_both(store: FakeStore) -> None:
+    other = store.add("other-1", {"bin": {"hello": Program(b"x")}})
+    ran = run("stream", "hello", "other", "--store", store.root)
+    (warning,) = [line for line in ran.stderr.splitlines() if "warning" in line]
+    assert warning.startswith("lamina: warning: /bin/hello: ")
+    assert str(HELLO) in warning
+    assert str(other) in warning
+
+
+def test_the_result_of_stream_is_on_stderr(store: FakeStore) -> None:
+    ran = run("stream", "hello", "--store", store.root, "--json", "--tag", "1")
+    document = json.loads(ran.stderr)
+    assert list(document) == ["version", "id", "repo_tags", "layers", "warnings"]
+    assert (document["version"], document["repo_tags"]) == (1, ["hello:1"])
+    config = config_of(ran.stdout)
+    assert [layer["diff_id"] for layer in document["layers"]] == config["rootfs"]["diff_ids"]
+
+
+# build
+
+
+def test_build_writes_a_file_and_prints_its_name(store: FakeStore) -> None:
+    ran = run("build", "hello", "--store", store.root, "-o", "out.tar")
+    assert (ran.code, ran.stdout) == (0, b"out.tar\n")
+    assert ran.stderr.splitlines()[-1] == "Done."
+    assert Path("out.tar").read_bytes() == stream(store)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "magic"),
+    [
+        ("x.tar", [], b"1.tar"),
+        ("x.gz", [], b"\x1f\x8b"),
+        ("x.tgz", [], b"\x1f\x8b"),
+        ("x.tar.zst", [], b"\x28\xb5\x2f\xfd"),
+        ("x", ["--compressor", "zstd"], b"\x28\xb5\x2f\xfd"),
+        ("x.zst", ["--compressor", "none", "--jobs", "1"], b"1.tar"),
+        ("-", [], b"1.tar"),
+        ("-", ["--compressor", "gz", "--jobs", "3"], b"\x1f\x8b"),
+    ],
+)
+def test_the_ending_or_the_flag_chooses_the_compressor(
+    store: FakeStore, name: str, flags: list[str], magic: bytes
+) -> None:
+    ran = run("build", "hello", "--store", store.root, "-o", name, *flags)
+    assert ran.code == 0, ran.stderr
+    data = ran.stdout if name == "-" else Path(name).read_bytes()
+    assert data.startswith(magic)
+
+
+def test_the_results_of_build_and_inspect_agree(store: FakeStore) -> None:
+    built = json.loads(run("build", "hello", "--store", store.root, "--json", "-o", "x.tar.gz").stdout)
+    found = json.loads(run("inspect", "--json", "x.tar.gz").stdout)
+    assert built["version"] == found["version"] == 1
+    for key in ("id", "repo_tags", "layers"):
+        assert built[key] == found[key]
+    assert built["id"].startswith("sha256:")
+    assert set(built["layers"][0]) == {"diff_id", "digest", "size", "paths"}
+
+
+def test_the_result_of_a_build_to_stdout_is_on_stderr(store: FakeStore) -> None:
+    ran = run("build", "hello", "--store", store.root, "--json", "-o", "-")
+    assert json.loads(ran.stderr)["version"] == 1
+    assert ran.stdout == stream(store)
+
+
+def test_a_name_that_is_no_text_is_printed_as_it_is(store: FakeStore) -> None:
+    ran = run("build", "hello", "--store", store.root, "--quiet", "-o", "\udcff.tar")
+    assert (ran.code, ran.stdout) == (0, b"\xff.tar\n")
+    assert Path("\udcff.tar").exists()
+
+
+# plan
+
+
+def test_plan_says_which_path_goes_where_and_why(store: FakeStore) -> None:
+    ran = run("plan", "hello", "--store", store.root, "--max-layers", "3")
+    lines = ran.stdout.decode().splitlines()
+    assert (ran.code, ran.stderr) == (0, "")
+    assert next(line for line in lines if line.startswith("layer ")).startswith("layer 1: ")
+    assert {line.strip() for line in lines if line.startswith("  ")} == {str(path) for path in store.numbers}
+    assert re.fullmatch(r"2 layers, 4 store paths, [0-9.]+ (B|KiB)", lines[-1])
+
+
+@pytest.mark.parametrize("layering", ["auto", "popularity"])
+def test_plan_is_what_is_built(store: FakeStore, layering: str) -> None:
+    planned = json.loads(run("plan", "hello", "--store", store.root, "--json", "--layering", layering).stdout)
+    built = json.loads(
+        run("build", "hello", "--store", store.root, "--json", "--layering", layering, "-o", "x.tar").stdout
+    )
+    assert planned["version"] == 1
+    assert [layer["paths"] for layer in planned["layers"]] == [layer["paths"] for layer in built["layers"][:-1]]
+    assert all(isinstance(layer["nar_size"], int) and layer["reason"] for layer in planned["layers"])
+
+
+def test_plan_needs_a_graph_alone(store: FakeStore) -> None:
+    write_graph(store, Path("graph.json"))
+    expected = run("plan", "hello", "--store", store.root).stdout
+    store.root.rename("elsewhere")
+    assert run("plan", "hello", "--store", "graph.json").stdout == expected
+    assert run("plan", HELLO.hash and str(HELLO), "--store", "graph.json").stdout == expected
+
+
+def test_plan_runs_no_script(store: FakeStore) -> None:
+    ran = run("plan", "hello", "--store", store.root, "--extra-commands", "touch ran; exit 1")
+    assert ran.code == 0
+    assert not Path("ran").exists()
+
+
+# inspect
+
+
+def test_inspect_says_what_an_archive_holds(store: FakeStore) -> None:
+    run("build", "hello", "--store", store.root, "--tag", "1", "-o", "x.tar", "--architecture", "arm64")
+    lines = run("inspect", "x.tar").stdout.decode().splitlines()
+    assert lines[0] == "hello:1"
+    assert re.fullmatch(r"id sha256:[0-9a-f]{64}, linux/arm64, 5 layers", lines[1])
+    assert {line.strip() for line in lines if line.startswith("  ")} == {str(path) for path in store.numbers}
+
+
+def test_inspect_shows_the_config(store: FakeStore) -> None:
+    run("build", "hello", "--store", store.root, "--cmd", "a b", "--created", "2020-01-01", "-o", "x.tar")
+    document = json.loads(run("inspect", "x.tar", "--json").stdout)
+    assert document["config"] == {"Cmd": ["a", "b"]}
+    assert document["created"] == "2020-01-01T00:00:00+00:00"
+
+
+def test_a_tag_of_control_characters_does_not_reach_the_terminal(tmp_path: Path) -> None:
+    config = b'{"os": "\\u001b[2J", "rootfs": {"diff_ids": []}}'
+    name = f"{hashlib.sha256(config).hexdigest()}.json"
+    manifest = json.dumps([{"Config": name, "RepoTags": ["a\nb\x1b[2J\ud800"], "Layers": []}]).encode()
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for member, content in ((name, config), ("manifest.json", manifest)):
+            info = tarfile.TarInfo(member)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    ran = run("inspect", tmp_path / "x.tar")
+    assert ran.code == 0, ran.stderr
+    assert ran.stdout.splitlines()[0] == b"a\\nb\\x1b[2J\\ud800"
+    assert b"\x1b" not in ran.stdout
+
+
+# What a ROOT is
+
+
+@pytest.mark.parametrize(
+    "root", [str(HELLO), f"{HELLO}/", "hello", "hello-2.12.1", "result", "./result", "chain", "./dir/up"]
+)
+def test_a_root_is_a_path_a_name_or_a_link(store: FakeStore, root: str) -> None:
+    Path("result").symlink_to(str(HELLO))
+    Path("chain").symlink_to("./result")
+    Path("dir").mkdir()
+    Path("dir/up").symlink_to("../chain")
+    text = f"./{root}" if root in ("result", "chain") else root
+    expected = stream(store)
+    assert run("stream", text, "--store", store.root).stdout == expected
+
+
+def test_a_folder_inside_a_path_is_linked_as_given(store: FakeStore) -> None:
+    Path("result").symlink_to(str(HELLO))
+    for root in (f"{HELLO}/bin", "./result/bin"):
+        ran = run("stream", root, "--store", store.root)
+        assert set(root_of(ran.stdout)) == {".", "./hello"}
+        assert root_of(ran.stdout)["./hello"].linkname == f"{HELLO}/bin/hello"
+        assert repo_tag(ran.stdout).startswith("hello:")
+
+
+def test_a_closure_joins_and_links_nothing(store: FakeStore) -> None:
+    ran = run("stream", "--closure", "hello", "--store", store.root, "--name", "x")
+    assert set(root_of(ran.stdout)) == {"."}
+    assert len(members(ran.stdout)) == 7
+
+
+def test_no_root_is_needed_where_the_config_names_a_path(store: FakeStore) -> None:
+    ran = run("stream", "--name", "x", "--cmd", f"{HELLO}/bin/hello", "--store", store.root)
+    assert len(members(ran.stdout)) == 7
+
+
+def test_without_store_paths_the_root_is_all(store: FakeStore) -> None:
+    archive = stream(store, "--no-store-paths")
+    assert len(members(archive)) == 3
+    assert "./bin/hello" in root_of(archive)
+
+
+def test_the_machines_store_is_the_default(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamina.stores.opening.MACHINE", store.root)
+    assert run("stream", "hello").stdout == stream(store)
+
+
+def test_several_stores_are_asked_in_turn(store: FakeStore, tmp_path: Path) -> None:
+    other = FakeStore(tmp_path / "other")
+    other.add("extra-1", {"x": b""})
+    ran = run("plan", "hello", "extra", "--store", store.root, "--store", other.root)
+    assert ran.stdout.decode().count("/nix/store/") == 5
+
+
+# The config
+
+
+def test_flags_make_the_config(store: FakeStore) -> None:
+    flags = [
+        *("--cmd", '["/bin/hello", "a b"]'),
+        *("--entrypoint", "/bin/sh -c 'x y'"),
+        *("--env", "A=1", "--env", "B=x=y", "--env", "C="),
+        *("--user", "1000:100", "--workdir", "/srv", "--stop-signal", "SIGINT"),
+        *("--expose", "80", "--expose", "53/udp"),
+        *("--volume", "/data", "--volume", "/a b"),
+        *("--label", "k=v", "--label", "x=y=z", "--label", "e="),
+    ]
+    assert container(store, *flags) == {
+        "Cmd": ["/bin/hello", "a b"],
+        "Entrypoint": ["/bin/sh", "-c", "x y"],
+        "Env": ["A=1", "B=x=y", "C="],
+        "ExposedPorts": {"53/udp": {}, "80/tcp": {}},
+        "Labels": {"e": "", "k": "v", "x": "y=z"},
+        "StopSignal": "SIGINT",
+        "User": "1000:100",
+        "Volumes": {"/a b": {}, "/data": {}},
+        "WorkingDir": "/srv",
+    }
+
+
+def test_flags_are_put_over_a_config_file(store: FakeStore) -> None:
+    config = {"Cmd": ["old"], "Env": ["A=1"], "Labels": {"k": "old", "l": "kept"}, "User": None, "Volumes": None}
+    Path("config.json").write_text(json.dumps(config))
+    flags = ["--config", "config.json", "--cmd", "new", "--env", "B=2", "--label", "k=new", "--volume", "/v"]
+    assert container(store, *flags) == {
+        "Cmd": ["new"],
+        "Env": ["A=1", "B=2"],
+        "Labels": {"k": "new", "l": "kept"},
+        "User": None,
+        "Volumes": {"/v": {}},
+    }
+
+
+def test_empty_lists_in_a_config_file_are_filled(store: FakeStore) -> None:
+    Path("config.json").write_text('{"Env": null, "Labels": null, "ExposedPorts": null, "Cmd": null}')
+    flags = ["--config", "config.json", "--env", "A=1", "--label", "k=v", "--expose", "1"]
+    expected: Any = {"Cmd": None, "Env": ["A=1"], "ExposedPorts": {"1/tcp": {}}, "Labels": {"k": "v"}}
+    assert container(store, *flags) == expected
+
+
+def test_name_tag_dates_and_owner_are_as_told(store: FakeStore) -> None:
+    flags = ["--name", "Host.example:5000/A/b", "--tag", "V1", "--created", "2020-01-01", "--mtime", "2021-01-01"]
+    archive = stream(
+        store, *flags, "--uid", "7", "--gid", "8", "--uname", "u", "--gname", "g", "--architecture", "s390x"
+    )
+    assert repo_tag(archive) == "host.example:5000/a/b:V1"
+    config = config_of(archive)
+    assert (config["created"], config["architecture"]) == ("2020-01-01T00:00:00+00:00", "s390x")
+    with tarfile.open(fileobj=io.BytesIO(members(archive)["1.tar"])) as layer:
+        for member in layer:
+            assert (member.uid, member.gid, member.uname, member.gname, member.mtime) == (7, 8, "u", "g", 1609459200)
+    assert {(item.uid, item.mtime) for item in root_of(archive).values()} == {(0, 315532800)}
+
+
+def test_source_date_epoch_is_the_default_of_created_alone(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = members(stream(store))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    archive = stream(store)
+    assert config_of(archive)["created"] == "1970-01-02T00:00:00+00:00"
+    assert {name: data for name, data in members(archive).items() if name.endswith(".tar")} == {
+        name: data for name, data in plain.items() if name.endswith(".tar")
+    }
+    assert config_of(stream(store, "--created", "2020-01-01"))["created"] == "2020-01-01T00:00:00+00:00"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "")
+    assert config_of(stream(store))["created"] == "1970-01-01T00:00:01+00:00"
+
+
+def test_declared_entries_are_made_last(store: FakeStore) -> None:
+    Path("source").write_bytes(b"x")
+    flags = [
+        *("--extra-commands", "mkdir made; echo > made/file"),
+        *("--dir", "/tmp:1777", "--dir", "/home/app:700:5:6"),
+        *("--file", "/etc/conf=source:600", "--symlink", "/l=x y"),
+        *("--perm", "/made/file:4711:1:2", "--perm", "/:711"),
+    ]
+    found = {
+        name: (oct(item.mode), item.uid, item.gid, item.linkname)
+        for name, item in root_of(stream(store, *flags)).items()
+        if name.split("/")[-1] not in ("bin", "hello", "share")
+    }
+    assert found == {
+        ".": ("0o711", 0, 0, ""),
+        "./etc": ("0o755", 0, 0, ""),
+        "./etc/conf": ("0o600", 0, 0, ""),
+        "./home": ("0o755", 0, 0, ""),
+        "./home/app": ("0o700", 5, 6, ""),
+        "./l": ("0o777", 0, 0, "x y"),
+        "./made": ("0o755", 0, 0, ""),
+        "./made/file": ("0o4711", 1, 2, ""),
+        "./tmp": ("0o1777", 0, 0, ""),
+    }
+
+
+def test_what_belongs_to_later_versions_is_accepted(store: FakeStore) -> None:
+    assert stream(store, "--ledger", "ledger.db", "--no-ledger") == stream(store)
+    assert not Path("ledger.db").exists()
+
+
+# Spec files
+
+SPEC = """
+[hello]
+contents = ["hello"]
+tag = "latest"
+config.Cmd = ["/bin/hello"]
+
+[other]
+contents = "sh"
+name = "Other"
+maxLayers = 2
+extraCommands = "mkdir etc"
+includeStorePaths = true
+layeringPipeline = "popularity"
+uid = 1000
+compressor = "gz"
+jobs = 2
+store = ["root"]
+tree = [{ dir = "/tmp:1777" }, { file = "/f=source:600" }, { symlink = "/l=f" }, { perm = "/etc:700" }]
+created = 2020-01-01T00:00:00Z
+"""
+
+
+@pytest.fixture
+def spec(store: FakeStore) -> Path:
+    Path("source").write_bytes(b"x")
+    Path("lamina.toml").write_text(SPEC)
+    return Path("lamina.toml").absolute()
+
+
+def test_a_spec_file_says_what_flags_would(store: FakeStore, spec: Path) -> None:
+    ran = run("build", "--spec", f"{spec}#hello", "--store", store.root, "-o", "x.tar")
+    assert ran.code == 0, ran.stderr
+    assert Path("x.tar").read_bytes() == stream(store, "--tag", "latest", "--cmd", "/bin/hello")
+
+
+def test_a_spec_file_is_understood_in_dockertools_words_and_from_anywhere(
+    store: FakeStore, spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    ran = run("build", "--spec", f"{spec}#other", "-o", "x.tar")
+    assert ran.code == 0, ran.stderr
+    data = Path("x.tar").read_bytes()
+    assert data[:2] == b"\x1f\x8b"
+    (found,) = lamina.inspect("x.tar")
+    assert (found.repo_tags[0].partition(":")[0], len(found.layers)) == ("other", 2)
+    assert found.config["created"] == "2020-01-01T00:00:00+00:00"
+    plain = run("stream", "--spec", f"{spec}#other").stdout
+    assert {name: oct(item.mode) for name, item in root_of(plain).items()} == {
+        ".": "0o755",
+        "./bin": "0o755",
+        "./bin/sh": "0o777",
+        "./etc": "0o700",
+        "./f": "0o600",
+        "./l": "0o777",
+        "./tmp": "0o1777",
+    }
+
+
+def test_a_flag_wins_over_a_spec_file(store: FakeStore, spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    flags = ["--store", str(store.root), "--tag", "2", "--cmd", "x", "--user", "u", "--dir", "/d"]
+    archive = run("stream", "--spec", f"{spec}#hello", *flags).stdout
+    assert repo_tag(archive) == "hello:2"
+    assert config_of(archive)["config"] == {"Cmd": ["x"], "User": "u"}
+    assert "./d" in root_of(archive)
+    archive = run("stream", "--spec", f"{spec}#other", "words", "--name", "w", "--max-layers", "5").stdout
+    assert repo_tag(archive).startswith("w:")
+    assert "./share" in root_of(archive)
+    assert config_of(archive)["created"] == "2020-01-01T00:00:00+00:00"
+
+
+def test_a_spec_file_may_be_json_and_of_one_table(store: FakeStore) -> None:
+    Path("one.json").write_text(json.dumps({"any": {"contents": ["hello"], "maxLayers": 3, "tag": "1"}}))
+    assert run("stream", "--spec", "one.json", "--store", store.root).stdout == stream(
+        store, "--tag", "1", "--max-layers", "3"
+    )
+
+
+def test_every_verb_takes_a_spec_file(store: FakeStore, spec: Path) -> None:
+    flags = ["--spec", f"{spec}#hello", "--store", str(store.root)]
+    assert b"4 store paths" in run("plan", *flags).stdout
+    assert run("script", *flags, "-o", "script").code == 0
+    assert subprocess.run(["./script"], capture_output=True, check=True).stdout == run("stream", *flags).stdout
+
+
+# A terminal
+
+
+def on_terminal(*arguments: str | Path) -> Ran:
+    """``lamina ARGUMENTS`` with a terminal for its stderr."""
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with tempfile.TemporaryFile() as stdout:
+        with process(*arguments, stdout=stdout, stderr=follower, env=environment) as running:
+            os.close(follower)
+            said = b""
+            while data := _read(leader):
+                said += data
+        os.close(leader)
+        stdout.seek(0)
+        return Ran(running.returncode, stdout.read(), said.decode())
+
+
+def _read(leader: int) -> bytes:
+    try:
+        return os.read(leader, 1 << 16)
+    except OSError:  # what Linux says of a terminal that nobody has open
+        return b""
+
+
+def without_escapes(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+@pytest.fixture
+def large(store: FakeStore) -> Path:
+    """A file in the store that takes a while."""
+    file = store.place(store.add("large-1", b""))
+    file.chmod(0o644)
+    os.truncate(file, 300 << 20)
+    return file
+
+
+def test_on_a_terminal_there_are_bars_and_a_summary_and_no_plain_lines(store: FakeStore, large: Path) -> None:
+    flags = ("--store", store.root, "--closure", "large", "--tag", "1")
+    ran = on_terminal("build", "hello", *flags, "-o", "/dev/null")
+    text = without_escapes(ran.stderr)
+    assert ran.code == 0
+    assert "Creating layer" not in text
+    assert "fromImage" not in text
+    assert re.search(r"\d/6 large-1 .*\d+\.\d/314\.6 MB", text)
+    assert re.search(r"hello:1: 6 layers, [0-9.]+ MB in [0-9.]+ s, sha256:[0-9a-f]{64}\r\n$", text)
+    assert ran.stderr.rindex("\x1b[?25h") > ran.stderr.rindex("\x1b[?25l")
+
+
+def test_bars_are_drawn_for_a_stream_too(store: FakeStore) -> None:
+    ran = on_terminal("stream", "hello", "--store", store.root)
+    assert "Creating layer" not in ran.stderr
+    assert ran.stdout == stream(store)
+
+
+def test_plain_progress_is_plain_on_a_terminal_too(store: FakeStore) -> None:
+    ran = on_terminal("build", "hello", "--store", store.root, "--progress", "plain", "-o", "x.tar")
+    assert ran.stderr.startswith("No 'fromImage' provided\r\nCreating layer 1 ")
+    assert ran.stderr.endswith("Adding manifests...\r\nDone.\r\n")
+    assert "\x1b" not in ran.stderr
+
+
+@pytest.mark.parametrize("flag", ["--quiet", "--json"])
+def test_quiet_and_json_draw_nothing(store: FakeStore, flag: str) -> None:
+    ran = on_terminal("build", "hello", "--store", store.root, flag, "-o", "x.tar")
+    assert (ran.code, ran.stderr) == (0, "")
+
+
+def test_an_error_leaves_the_terminal_as_it_was(store: FakeStore, large: Path) -> None:
+    flags = ("--store", store.root, "--name", "x", "--closure", "large")
+    ran = on_terminal("build", *flags, "-o", "/dev/full")
+    assert ran.code == 10
+    assert ran.stderr.rindex("\x1b[?25h") > ran.stderr.rindex("\x1b[?25l")
+    assert without_escapes(ran.stderr).splitlines()[-1].startswith("lamina: /dev/full: got No space left on device")
+
+
+def test_a_store_path_that_is_a_link_is_packed_as_one(store: FakeStore) -> None:
+    link = store.add("profile-1", Link(str(HELLO)), [HELLO])
+    Path("current").symlink_to(str(link))
+    archive = run("stream", "./current", "--store", store.root).stdout
+    assert root_of(archive)["./bin/hello"].linkname == f"{link}/bin/hello"
