@@ -374,3 +374,22 @@ def test_headers_spoilt_anywhere_raise_nothing_but_errors_of_ours(whole: tuple[b
         spoilt[start + 148 : start + 156] = b"%06o\0 " % checksum
         with contextlib.suppress(FormatError, IntegrityError):
             read(tmp_path, bytes(spoilt))
+
+
+def test_an_archive_of_endless_documents_is_not_held(tmp_path: Path) -> None:
+    """Nothing large is held."""
+    with tarfile.open(tmp_path / "image.tar", "w") as archive:
+        for number in range(5):
+            info = tarfile.TarInfo(f"{number}.json")
+            info.size = 19 << 20
+            archive.addfile(info, io.BytesIO(b"{" + b" " * (info.size - 1)))
+    with pytest.raises(FormatError, match=r"more than .* members or .* bytes of JSON"):
+        read_archive(tmp_path / "image.tar")
+
+
+def test_an_archive_of_endless_members_is_not_held(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "image.tar", "w") as archive:
+        for number in range(20_100):
+            archive.addfile(tarfile.TarInfo(str(number)))
+    with pytest.raises(FormatError, match=r"more than .* members"):
+        read_archive(tmp_path / "image.tar")

@@ -22,6 +22,9 @@ from lamina.sources.decompression import broken, decompressed
 
 # The longest document that containerd reads.
 _LONGEST_DOCUMENT = 20 << 20
+# More than any image has: an archive that goes on without end must not be held.
+_MOST_DOCUMENTS = 64 << 20
+_MOST_MEMBERS = 20_000
 _CHUNK = 1 << 20
 _TAR_MAGIC = slice(257, 262), b"ustar"
 # What tarfile raises where a number in a header is none.
@@ -105,7 +108,8 @@ def _members(stream: IO[bytes]) -> dict[str, _Blob]:
     blobs: dict[str, _Blob] = {}
     links: dict[str, str] = {}
     with tarfile.open(fileobj=_ending(stream), mode="r|") as archive:
-        for member in archive:
+        for number, member in enumerate(archive):
+            archive.members = []  # type: ignore[attr-defined]  # else it keeps every header
             name = posixpath.normpath(member.name)
             content = archive.extractfile(member) if member.isfile() else None
             if content:
@@ -113,6 +117,8 @@ def _members(stream: IO[bytes]) -> dict[str, _Blob]:
             elif member.issym() or member.islnk():
                 folder = posixpath.dirname(name) if member.issym() else ""
                 links[name] = posixpath.normpath(posixpath.join(folder, member.linkname))
+            if number > _MOST_MEMBERS or sum(len(blob.document) for blob in blobs.values()) > _MOST_DOCUMENTS:
+                raise tarfile.ReadError(f"more than {_MOST_MEMBERS} members or {_MOST_DOCUMENTS} bytes of JSON")
     # What follows the end of a tar may be a compressor's own check.
     _drain(stream)
     return blobs | {name: blobs[target] for name, target in links.items() if target in blobs}
