@@ -97,7 +97,7 @@ def test_what_was_written_is_found(whole: tuple[bytes, Image], tmp_path: Path, c
 
 def test_layers_may_be_compressed_inside_and_are_known_by_both_digests(tmp_path: Path) -> None:
     plain = layer(LAYER_PATH)
-    packed = gzip.compress(plain)
+    packed = gzip.compress(plain, mtime=0)
     (found,) = read(tmp_path, docker_archive({"a/layer.tar": packed}))
     (only,) = found.layers
     assert only.diff_id.hex == hashlib.sha256(plain).hexdigest()
@@ -198,7 +198,7 @@ def test_what_may_not_be_read_is_unavailable() -> None:
         b"\x1f\x8b\x08\x00" + b"\xff" * 100,
         b"\x28\xb5\x2f\xfd",
         b"\x28\xb5\x2f\xfd" + b"\xff" * 100,
-        gzip.compress(b"not a tar"),
+        gzip.compress(b"not a tar", mtime=0),
         tar({}),
         tar({"x": b"y"}),
         tar({"manifest.json": "manifest.json"}),
@@ -279,7 +279,7 @@ def test_a_document_that_is_no_json_is_a_format_error(tmp_path: Path, name: str,
 
 
 def test_a_layer_that_is_no_tar_is_told_by_its_digest_or_refused(tmp_path: Path) -> None:
-    for content in (b"not a tar", b"", gzip.compress(b"not a tar"), b"\x1f\x8b broken"):
+    for content in (b"not a tar", b"", gzip.compress(b"not a tar", mtime=0), b"\x1f\x8b broken"):
         plain = unpacked(content) if content[:4] != b"\x1f\x8b b" else content
         diff_id = "sha256:" + hashlib.sha256(plain).hexdigest()
         config = {"rootfs": {"diff_ids": [diff_id]}}
@@ -347,7 +347,7 @@ def test_a_file_spoilt_anywhere_raises_nothing_but_errors_of_ours(whole: tuple[b
     """The rule: garbage raises `FormatError` or `IntegrityError` and nothing else; what is left alone is found."""
     data, _ = whole
     source = random.Random(4)
-    for packed in (data, gzip.compress(data), codecs.zstd().compress(data)):
+    for packed in (data, gzip.compress(data, mtime=0), codecs.zstd().compress(data)):
         for _ in range(150):
             spoilt = bytearray(packed)
             for _ in range(source.choice([1, 1, 5])):
