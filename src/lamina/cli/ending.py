@@ -27,8 +27,9 @@ BUG = 1
 
 def ending(work: Callable[[], object], *, debug: bool = False) -> int:
     """Runs ``work`` and says with which code the process is to end; errors are printed on stderr."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # not every system has both
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _end)
     code = _run(work, debug=debug)
     for stream in (sys.stdout, sys.stderr):
