@@ -153,7 +153,7 @@ def test_a_plan_opens_no_store_path_and_needs_no_name(store: FakeStore, tmp_path
 def test_paths_that_the_config_mentions_join_the_closure(store: FakeStore) -> None:
     made = stream(store, contents=[], name="x", config={"Cmd": [f"{HELLO}/bin/hello"], "Env": ["A=b"]})
     assert identity(made)
-    assert {info.path for plan in made.draft.plans for info in plan.infos} == set(store.numbers)
+    assert {path for plan in made.draft.plans for path in plan.paths} == set(store.numbers)
     assert made.warnings == ()
 
 
@@ -171,7 +171,7 @@ def test_paths_that_the_root_mentions_join_the_closure(store: FakeStore, tmp_pat
     ]
     for way in ways:
         made = stream(store, contents=[], name="x", **way)
-        names = {info.path.name for plan in made.draft.plans for info in plan.infos}
+        names = {path.name for plan in made.draft.plans for path in plan.paths}
         assert names == {"words-2.1-data", "sh-5", "libgreet-1.0"}
 
 
@@ -185,7 +185,7 @@ def test_an_unknown_path_that_is_mentioned_is_a_warning(store: FakeStore) -> Non
 def test_a_closure_joins_and_links_nothing(store: FakeStore) -> None:
     plain = store.add("plain-file", b"#!")
     made = stream(store, contents=["words"], closure=[str(plain), "sh"])
-    names = {info.path.name for plan in made.draft.plans for info in plan.infos}
+    names = {path.name for plan in made.draft.plans for path in plan.paths}
     assert names == {"words-2.1-data", "plain-file", "sh-5", "libgreet-1.0"}
     assert [node.path for node, _ in made.draft.root.tree] == [b"", b"share", b"share/empty", b"share/hello.txt"]  # type: ignore[attr-defined]
 
@@ -370,7 +370,7 @@ MISSING: list[dict[str, Any]] = [
     {"contents": [f"{HELLO}/no/such"]},
     {"closure": ["no-such-package"]},
     {"store": "/no/such/store"},
-    {"store": "/"},
+    {"store": "/", "contents": ["no-such-package"]},
     {"tree": [lamina.File("/x", "/no/such/source")]},
     {"tree": [lamina.File("/x", "/")]},
 ]

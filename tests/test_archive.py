@@ -214,11 +214,11 @@ class Watched:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
 
-    def begin(self, layers: int) -> None:
+    def begin(self, layers: int, base: int) -> None:
         self.told.append(("begin", layers))
 
     def layer(self, number: int, source: LayerSource, size: int) -> None:
-        self.told.append(("layer", number, source.title, size))
+        self.told.append(("layer", number, source.headline(number), size))
 
     def advance(self, size: int) -> None:
         if self.told[-1][0] != "advance":
@@ -239,9 +239,9 @@ def test_progress_is_told_of_each_layer_before_it_comes_and_of_every_byte(store:
     first, second = (layer.size for layer in image.layers)
     assert watched.told == [
         ("begin", 2),
-        ("layer", 1, f"from paths: ['{path}']", first),
+        ("layer", 1, f"Creating layer 1 from paths: ['{path}']", first),
         ("advance", first),
-        ("layer", 2, "with customisation...", second),
+        ("layer", 2, "Creating layer 2 with customisation...", second),
         ("advance", second),
         ("manifests",),
         ("done", image.id),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
-from tests.making import File, Item, Link, MemoryStore, info, nodes, packed_bytes, path, write
+from tests.making import File, Item, Link, MemoryStore, nodes, packed_bytes, path, write
 
 from lamina.errors import FormatError
 from lamina.formats import nar
@@ -48,12 +48,12 @@ TREES: dict[str, Item] = {
 def layer(*names: str, owner: Owner = ROOT, mtime: int = 1) -> bytes:
     """The layer of trees above, from memory."""
     store = MemoryStore(trees={path(name): TREES[name] for name in names})
-    plan = LayerPlan(tuple(map(info, names)), "")
+    plan = LayerPlan(tuple(map(path, names)))
     return packed_bytes(StoreLayer(plan, store.nodes, owner, mtime).pack())
 
 
 def layer_of(found: Sequence[Node], name: str = "A") -> StoreLayer:
-    return StoreLayer(LayerPlan((info(name),), ""), lambda path: found, ROOT, 1)
+    return StoreLayer(LayerPlan((path(name),)), lambda path: found, ROOT, 1)
 
 
 def streamed(tops: Iterable[Path], owner: Owner = ROOT, mtime: int = 1) -> bytes:
@@ -96,7 +96,7 @@ def walked(store: Path, names: Iterable[str], owner: Owner = ROOT, mtime: int = 
     def found(path: StorePath) -> Iterable[Node]:
         return walk(os.fsencode(store / path.base))
 
-    return packed_bytes(StoreLayer(LayerPlan(tuple(map(info, names)), ""), found, owner, mtime).pack())
+    return packed_bytes(StoreLayer(LayerPlan(tuple(map(path, names))), found, owner, mtime).pack())
 
 
 on_disk = pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_the_size_is_known_without_a_file() -> None:
 
 def test_the_size_is_that_of_the_pieces() -> None:
     store = MemoryStore(trees={path(name): tree for name, tree in TREES.items()})
-    packed = StoreLayer(LayerPlan(tuple(map(info, TREES)), ""), store.nodes, ROOT, 1).pack()
+    packed = StoreLayer(LayerPlan(tuple(map(path, TREES))), store.nodes, ROOT, 1).pack()
     assert packed.size == len(packed_bytes(packed)) == len(layer(*TREES))
 
 
@@ -232,8 +232,8 @@ def test_a_name_that_would_delete_another_is_refused(name: bytes, item: Item) ->
 
 
 def test_a_layer_says_what_is_in_it() -> None:
-    plan = LayerPlan((info("A"), info("B")), "")
+    plan = LayerPlan((path("A"), path("B")))
     made = StoreLayer(plan, lambda path: (Symlink(b"", b"x"),), ROOT, 1)
-    assert made.title == f"from paths: ['{path('A')}', '{path('B')}']"
+    assert made.headline(7) == f"Creating layer 7 from paths: ['{path('A')}', '{path('B')}']"
     assert made.comment == f"store paths: ['{path('A')}', '{path('B')}']"
     assert made.paths == (path("A"), path("B"))

@@ -169,8 +169,7 @@ def test_a_strategy_is_one_of_those_there_are() -> None:
 
 def test_a_plan_is_a_value() -> None:
     (found,) = plan(CONTEST, max_layers=2)
-    assert found == LayerPlan(tuple(sorted(CONTEST, key=lambda info: info.path.name)), found.reason)
-    assert found.paths == tuple(info.path for info in found.infos)
+    assert found == LayerPlan.of(sorted(CONTEST, key=lambda info: info.path.name), found.reason)
     assert found.nar_size == 7
 
 

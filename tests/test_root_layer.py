@@ -268,4 +268,4 @@ def test_packing_twice_gives_the_same_bytes(folder: Path) -> None:
     first, second = (hashlib.sha256(packed_bytes(layer.pack())).digest() for _ in range(2))
     assert first == second
     assert layer.paths == ()
-    assert layer.title == "with customisation..."
+    assert layer.headline(7) == "Creating layer 7 with customisation..."

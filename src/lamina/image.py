@@ -62,13 +62,14 @@ class Draft:
     store: Store
     root: LayerSource
     settings: Settings
+    base: tuple[LayerSource, ...] = ()
 
     @property
     def layers(self) -> tuple[LayerSource, ...]:
-        """The layers from the lowest up, the customisation layer last."""
+        """The layers from the lowest up: the base image's, those of store paths, the customisation layer."""
         mtime = int(self.settings.mtime.timestamp() // 1)
         owner = self.settings.owner
-        return (*(StoreLayer(plan, self.store.nodes, owner, mtime) for plan in self.plans), self.root)
+        return (*self.base, *(StoreLayer(plan, self.store.nodes, owner, mtime) for plan in self.plans), self.root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ class Image:
 class Progress(Protocol):
     """Who is told how the work goes."""
 
-    def begin(self, layers: int) -> None:
-        """An image of so many layers is about to be written."""
+    def begin(self, layers: int, base: int) -> None:
+        """An image of so many layers, of which so many are a base image's, is about to be written."""
 
     def layer(self, number: int, source: LayerSource, size: int) -> None:
         """Layer ``number``, counted from 1, of ``size`` bytes comes next."""
@@ -119,7 +120,7 @@ class Sink(Protocol):
 class Silence:
     """The `Progress` that nobody hears."""
 
-    def begin(self, layers: int) -> None:
+    def begin(self, layers: int, base: int) -> None:
         """Nothing."""
 
     def layer(self, number: int, source: LayerSource, size: int) -> None:

@@ -19,7 +19,7 @@ from lamina.formats.docker import store_paths_comment
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
 from lamina.layering.plans import LayerPlan
 from lamina.names import STORE_DIR, Digest, StorePath
-from lamina.nodes import Content, Directory, Node, Regular, Symlink
+from lamina.nodes import Content, Directory, Extent, Node, Regular, Symlink
 
 # OCI image-spec, layer.md, "Whiteouts": no layer can hold such a file.
 _WHITEOUT = b"/.wh."
@@ -39,16 +39,19 @@ class LayerSource(Protocol):
     """A layer that can be packed, any number of times, to the same bytes."""
 
     @property
-    def title(self) -> str:
-        """The end of "Creating layer N …"."""
-
-    @property
     def comment(self) -> str:
         """What the image's history says of the layer."""
 
     @property
     def paths(self) -> tuple[StorePath, ...]:
         """The store paths in it, in packing order."""
+
+    @property
+    def promised(self) -> Digest | None:
+        """The diff ID that it must turn out to have, None where nobody said one."""
+
+    def headline(self, number: int) -> str:
+        """What is said when it is written as layer ``number``, counted from 1."""
 
     def pack(self) -> Packed:
         """The layer as it is now."""
@@ -73,11 +76,6 @@ class StoreLayer:
     mtime: int
 
     @property
-    def title(self) -> str:
-        """The end of "Creating layer N …"."""
-        return f"from paths: {list(map(str, self.paths))}"
-
-    @property
     def comment(self) -> str:
         """What the image's history says of the layer."""
         return store_paths_comment(list(map(str, self.paths)))
@@ -86,6 +84,15 @@ class StoreLayer:
     def paths(self) -> tuple[StorePath, ...]:
         """The store paths in it, in packing order."""
         return self.plan.paths
+
+    @property
+    def promised(self) -> Digest | None:
+        """None: it is what the store has."""
+        return None
+
+    def headline(self, number: int) -> str:
+        """What is said when it is written as layer ``number``."""
+        return f"Creating layer {number} from paths: {list(map(str, self.paths))}"
 
     def pack(self) -> Packed:
         """Walks the paths and says what their tar will be.
@@ -111,6 +118,30 @@ class StoreLayer:
                         "expected none: in a layer it would delete a file instead of adding one"
                     )
                 yield _member(name, node)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedLayer:
+    """A layer whose tar lies finished in a file: a base image's, or a customisation layer that was made before.
+
+    ``said`` is its headline, for its place among the layers is known; ``keep`` is whatever must live as long as the
+    file.
+    """
+
+    tar: Extent
+    said: str
+    comment: str
+    promised: Digest | None = None
+    paths: tuple[StorePath, ...] = ()
+    keep: object = None
+
+    def headline(self, number: int) -> str:
+        """What is said when it is written as layer ``number``."""
+        return self.said
+
+    def pack(self) -> Packed:
+        """The tar as it lies there."""
+        return Packed(self.tar.length, iter((self.tar,)))
 
 
 def tar_order(nodes: Iterable[Node]) -> Sequence[Node]:

@@ -27,7 +27,7 @@ def _closure(sample: Sample) -> Closure:
 
 
 def _layer(path: StorePath, closure: Closure) -> StoreLayer:
-    return StoreLayer(LayerPlan((closure.by_path[path],), ""), machine().nodes, Owner(0, 0, "root", "root"), 1)
+    return StoreLayer(LayerPlan((path,)), machine().nodes, Owner(0, 0, "root", "root"), 1)
 
 
 def test_the_database_gives_nixs_own_closure(nix: Nix, sample: Sample) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.making import Item, entry_names, folders, info, nodes, packed_bytes, trees, write
+from tests.making import Item, entry_names, folders, nodes, packed_bytes, path, trees, write
 from tests.test_layer import streamed
 
 from lamina.formats import nar
@@ -25,7 +25,7 @@ MOMENTS = st.sampled_from([-1, 0, 1, 1_700_000_000])
 
 
 def layer(found: tuple[Node, ...], owner: Owner, mtime: int) -> Packed:
-    return StoreLayer(LayerPlan((info("A"),), ""), lambda path: found, owner, mtime).pack()
+    return StoreLayer(LayerPlan((path("A"),)), lambda path: found, owner, mtime).pack()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
@@ -36,7 +36,7 @@ def test_disk_nar_memory_and_the_streamer_of_dockertools_give_the_same_layer(
 ) -> None:
     """Layer from disk equals layer from NAR; both are what tarfile writes of what pathlib sorts."""
     with tempfile.TemporaryDirectory() as folder:
-        top = Path(folder) / info("A").path.base
+        top = Path(folder) / path("A").base
         write(item, os.fsencode(top))
         on_disk = packed_bytes(layer(tuple(walk(os.fsencode(top))), owner, mtime))
         archive = packed_bytes(Packed(0, iter(nar.dump(walk(os.fsencode(top))))))
@@ -60,7 +60,7 @@ def test_every_node_comes_back_from_the_layer(item: Item) -> None:
     data = packed_bytes(layer(nodes(item), Owner(), 1))
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         found = {os.fsencode(member.name): (member.type, os.fsencode(member.linkname)) for member in archive}
-    top = os.fsencode(str(info("A").path))
+    top = os.fsencode(str(path("A")))
     kinds = {"Directory": tarfile.DIRTYPE, "Symlink": tarfile.SYMTYPE, "Regular": tarfile.REGTYPE}
     assert found == {b"/nix": (tarfile.DIRTYPE, b""), b"/nix/store": (tarfile.DIRTYPE, b"")} | {
         top + (b"/" + node.path if node.path else b""): (kinds[type(node).__name__], getattr(node, "target", b""))

@@ -140,7 +140,7 @@ def test_a_plan_is_a_partition_within_its_budget(
 
     found = plan(Closure.of(infos), max_layers=most, base_layers=base, strategy=strategy, ignored=ignored)
     assert len(found) <= room
-    assert all(layer.infos for layer in found)
+    assert all(layer.paths for layer in found)
     packed = [path for layer in found for path in layer.paths]
     assert sorted(packed) == sorted({info.path for info in infos} - ignored)
     assert layered(data.draw(st.permutations(infos))) == found

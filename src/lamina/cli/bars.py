@@ -35,7 +35,7 @@ class Bars:
         self._layers = 0
         self._began = time.monotonic()
 
-    def begin(self, layers: int) -> None:
+    def begin(self, layers: int, base: int) -> None:
         """Starts drawing."""
         self._layers = layers
         self._bars.start()

@@ -17,13 +17,14 @@ class Lines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def begin(self, layers: int) -> None:
-        """Says that there is no base image."""
-        self._say("No 'fromImage' provided")
+    def begin(self, layers: int, base: int) -> None:
+        """Says where there is no base image."""
+        if not base:
+            self._say("No 'fromImage' provided")
 
     def layer(self, number: int, source: LayerSource, size: int) -> None:
         """Names the layer that comes next."""
-        self._say(f"Creating layer {number} {source.title}")
+        self._say(source.headline(number))
 
     def advance(self, size: int) -> None:
         """Nothing: bytes are no line."""

@@ -35,7 +35,7 @@ def command(**flags: Any) -> None:
         for path in layer.paths:
             say(f"  {path}")
     total = sum(layer.nar_size for layer in planned.layers)
-    paths = sum(len(layer.infos) for layer in planned.layers)
+    paths = sum(len(layer.paths) for layer in planned.layers)
     say(f"{len(planned.layers)} layers, {paths} store paths, {readable_size(total)}")
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import struct
 import sys
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,39 +19,22 @@ from typing import Any
 from lamina.cli.ending import ending
 from lamina.cli.lines import Lines
 from lamina.cli.output import stdout
-from lamina.engine import BUFFER_SIZE, Piece
 from lamina.errors import Error, FormatError
 from lamina.formats.docker import ImageConfig
 from lamina.formats.tar import Owner
 from lamina.image import Draft, Settings, Store
-from lamina.layer import Packed
+from lamina.layer import FinishedLayer
 from lamina.layering.plans import LayerPlan
 from lamina.names import Digest, Reference, StorePath
-from lamina.pathinfo import PathInfo
+from lamina.nodes import Extent
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import writing_to
-from lamina.sinks.script import DRAFT, ROOT
+from lamina.sinks.script import DRAFT, layer_name
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 
-
-@dataclass(frozen=True, slots=True)
-class StoredRoot:
-    """A customisation layer that lies finished in a zip archive."""
-
-    archive: zipfile.ZipFile
-    title: str
-    comment: str
-    paths: tuple[StorePath, ...] = ()
-
-    def pack(self) -> Packed:
-        """The layer as it lies there."""
-        return Packed(self.archive.getinfo(ROOT).file_size, self._pieces())
-
-    def _pieces(self) -> Iterator[Piece]:
-        with self.archive.open(ROOT) as stored:
-            while piece := stored.read(BUFFER_SIZE):
-                yield piece
+# PKWARE's APPNOTE, 4.3.7, "Local file header".
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
 
 def main() -> None:
@@ -85,8 +69,10 @@ def read_draft(archive: zipfile.ZipFile) -> Draft:
 
 def _draft(document: dict[str, Any], archive: zipfile.ZipFile) -> Draft:
     folders: list[Store] = [Folder(Path(folder)) for folder in document["folders"]]
-    plans = tuple(LayerPlan(tuple(map(_info, layer["paths"])), layer["reason"]) for layer in document["layers"])
-    root = StoredRoot(archive, document["root"]["title"], document["root"]["comment"])
+    plans = tuple(LayerPlan(tuple(map(StorePath.parse, paths))) for paths in document["layers"])
+    *base, root = (
+        _finished(archive, number, item) for number, item in enumerate([*document["base"], document["root"]])
+    )
     config = ImageConfig(document["architecture"], datetime.fromisoformat(document["created"]), document["container"])
     settings = Settings(
         document["repository"],
@@ -95,9 +81,21 @@ def _draft(document: dict[str, Any], archive: zipfile.ZipFile) -> Draft:
         Owner(*document["owner"]),
         datetime.fromisoformat(document["mtime"]),
     )
-    return Draft(plans, FirstOf(folders), root, settings)
+    return Draft(plans, FirstOf(folders), root, settings, tuple(base))
 
 
-def _info(item: list[Any]) -> PathInfo:
-    path, nar_hash, nar_size = item
-    return PathInfo(StorePath.parse(path), Digest.parse(nar_hash), nar_size, frozenset())
+def _finished(archive: zipfile.ZipFile, number: int, item: dict[str, Any]) -> FinishedLayer:
+    promised = Digest.parse(item["promised"]) if item["promised"] else None
+    return FinishedLayer(_stored(archive, layer_name(number)), item["said"], item["comment"], promised)
+
+
+def _stored(archive: zipfile.ZipFile, name: str) -> Extent:
+    """Where in the archive's file the bytes of ``name`` lie, which is not compressed."""
+    entry = archive.getinfo(name)
+    file = os.fsencode(str(archive.filename))
+    with open(file, "rb") as script:
+        script.seek(entry.header_offset)
+        *_, name_length, extra_length = _LOCAL_HEADER.unpack(script.read(_LOCAL_HEADER.size))
+        status = os.fstat(script.fileno())
+    offset = entry.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+    return Extent(os.path.realpath(file), offset, entry.file_size, status.st_size, status.st_mtime_ns)

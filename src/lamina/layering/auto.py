@@ -41,7 +41,7 @@ def auto(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple
             key=lambda info: (info.path.name, info.path.hash),
         )
         if infos:
-            layers.append((size, sorted(info.path for info in infos), LayerPlan(tuple(infos), f"closure size {size}")))
+            layers.append((size, sorted(info.path for info in infos), LayerPlan.of(infos, f"closure size {size}")))
     return tuple(layer for _, _, layer in sorted(layers, key=lambda item: item[:2]))
 
 

@@ -5,6 +5,7 @@ Invariant: a `LayerPlan` is a value; equal plans pack to equal bytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lamina.names import StorePath
@@ -13,17 +14,18 @@ from lamina.pathinfo import PathInfo
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
-    """One store layer before anything is read; ``reason`` is a person's answer to "why these?"."""
+    """One store layer before anything is read: its paths in packing order.
 
-    infos: tuple[PathInfo, ...]
-    reason: str
+    ``reason`` is a person's answer to "why these?"; ``nar_size`` is the sum of their NARs in bytes, close to what the
+    layer will take, and 0 where nobody asked a store.
+    """
 
-    @property
-    def paths(self) -> tuple[StorePath, ...]:
-        """The layer's paths in packing order."""
-        return tuple(info.path for info in self.infos)
+    paths: tuple[StorePath, ...]
+    reason: str = ""
+    nar_size: int = 0
 
-    @property
-    def nar_size(self) -> int:
-        """The sum of the NARs' sizes in bytes: close to what the layer will take."""
-        return sum(info.nar_size for info in self.infos)
+    @classmethod
+    def of(cls, infos: Iterable[PathInfo], reason: str) -> LayerPlan:
+        """The layer of ``infos``, in their order."""
+        taken = tuple(infos)
+        return cls(tuple(info.path for info in taken), reason, sum(info.nar_size for info in taken))

@@ -32,14 +32,14 @@ def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) ->
     )
     scores = popularities(contest)
     order = sorted(contest, key=lambda info: (-scores[info.path], _name_first(info.path)))
-    alone = [LayerPlan((info,), f"popularity {scores[info.path]}") for info in order[: budget - 1]]
+    alone = [LayerPlan.of((info,), f"popularity {scores[info.path]}") for info in order[: budget - 1]]
     rest = tuple(order[budget - 1 :])
     if not rest:
         return tuple(alone)
     highest = scores[rest[0].path]
     return (
         *alone,
-        LayerPlan(rest, f"popularity {highest}" if len(rest) == 1 else f"the rest, popularity {highest} and less"),
+        LayerPlan.of(rest, f"popularity {highest}" if len(rest) == 1 else f"the rest, popularity {highest} and less"),
     )
 
 

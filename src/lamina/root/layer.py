@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lamina.engine import Piece
 from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, padded, padding, trailer_size
 from lamina.layer import Packed
-from lamina.names import StorePath
+from lamina.names import Digest, StorePath
 from lamina.nodes import Directory, Node, Regular, Symlink
 from lamina.root.tree import Meta, Tree
 
@@ -29,14 +29,18 @@ class RootLayer:
     keep: object = None
 
     @property
-    def title(self) -> str:
-        """The end of "Creating layer N …"."""
-        return "with customisation..."
-
-    @property
     def comment(self) -> str:
         """What the image's history says of the layer."""
         return "customisation layer"
+
+    @property
+    def promised(self) -> Digest | None:
+        """None: it is what its tree is."""
+        return None
+
+    def headline(self, number: int) -> str:
+        """What is said when it is written as layer ``number``."""
+        return f"Creating layer {number} with customisation..."
 
     @property
     def paths(self) -> tuple[StorePath, ...]:

@@ -38,7 +38,7 @@ class DockerArchive:
         settings = draft.settings
         archive = _Archive(self._write, int(settings.mtime.timestamp() // 1))
         sources = draft.layers
-        self._progress.begin(len(sources))
+        self._progress.begin(len(sources), len(draft.base))
         layers = tuple(self._layer(archive, number, source) for number, source in enumerate(sources, 1))
         self._progress.manifests()
         history = [HistoryItem(layer.diff_id, source.comment) for layer, source in zip(layers, sources, strict=True)]
@@ -61,6 +61,8 @@ class DockerArchive:
         measure = transfer(packed.pieces, with_progress)
         if measure.size != packed.size:
             raise IntegrityError(f"layer {number}: got {measure.size} bytes, expected {packed.size}")
+        if source.promised not in (None, measure.digest):
+            raise IntegrityError(f"layer {number}: got {measure.digest}, expected {source.promised}")
         archive.end(packed.size)
         return Layer(measure.digest, measure.size, source.paths)
 

@@ -4,7 +4,8 @@ Invariant: the script needs the Python it was made with and the store paths, not
 streaming the draft wrote when it was made.
 
 The file is a shell line that starts that Python, followed by a zip archive that Python runs (PEP 441): lamina's own
-modules, the draft in JSON, and the finished customisation layer, uncompressed, so that it is read where it lies.
+modules, the draft in JSON, and the layers that are not in the store, the base image's and the customisation layer,
+finished and uncompressed, so that they are read where they lie.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from typing import Any
 
 from lamina.engine import Write, transfer
 from lamina.image import Draft
+from lamina.layer import LayerSource
 from lamina.sinks.output import whole_file
 
 DRAFT = "draft.json"
-ROOT = "root.tar"
 _MAIN = "from lamina.cli.replay import main\n\nmain()\n"
 # Zip knows no older date.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -37,18 +38,24 @@ def write_script(draft: Draft, folders: Sequence[Path], path: Path) -> None:
 
     Raises `OutputError`, and what packing the customisation layer raises.
     """
-    packed = draft.root.pack()
+    finished = (*draft.base, draft.root)
     python = os.path.realpath(sys.executable)
     with whole_file(path, 0o777) as write:
         out = _Tell(write)
         out.write(f'#!/bin/sh\nexec {shlex.quote(python)} -I "$0" "$@"\n'.encode())
         with zipfile.ZipFile(out, "w") as archive:
             _add(archive, "__main__.py", _MAIN.encode())
-            for name, source in _modules(resources.files("lamina"), "lamina"):
-                _add(archive, name, source)
+            for name, module in _modules(resources.files("lamina"), "lamina"):
+                _add(archive, name, module)
             _add(archive, DRAFT, json.dumps(_document(draft, folders), indent=1).encode())
-            with archive.open(_entry(ROOT, zipfile.ZIP_STORED), "w", force_zip64=True) as root:
-                transfer(packed.pieces, root.write)
+            for number, source in enumerate(finished):
+                with archive.open(_entry(layer_name(number), zipfile.ZIP_STORED), "w", force_zip64=True) as layer:
+                    transfer(source.pack().pieces, layer.write)
+
+
+def layer_name(number: int) -> str:
+    """The name of finished layer ``number``, counted from 0, in the zip archive."""
+    return f"layers/{number}.tar"
 
 
 def _modules(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
@@ -65,14 +72,9 @@ def _document(draft: Draft, folders: Sequence[Path]) -> dict[str, Any]:
     owner = settings.owner
     return {
         "folders": [str(folder.absolute()) for folder in folders],
-        "layers": [
-            {
-                "reason": plan.reason,
-                "paths": [[str(info.path), str(info.nar_hash), info.nar_size] for info in plan.infos],
-            }
-            for plan in draft.plans
-        ],
-        "root": {"title": draft.root.title, "comment": draft.root.comment},
+        "layers": [list(map(str, plan.paths)) for plan in draft.plans],
+        "base": [_finished(source, number) for number, source in enumerate(draft.base, 1)],
+        "root": _finished(draft.root, len(draft.base) + len(draft.plans) + 1),
         "repository": settings.repository,
         "tag": settings.tag,
         "architecture": settings.config.architecture,
@@ -80,6 +82,14 @@ def _document(draft: Draft, folders: Sequence[Path]) -> dict[str, Any]:
         "container": settings.config.container,
         "mtime": settings.mtime.isoformat(),
         "owner": [owner.uid, owner.gid, owner.uname, owner.gname],
+    }
+
+
+def _finished(source: LayerSource, number: int) -> dict[str, Any]:
+    return {
+        "said": source.headline(number),
+        "comment": source.comment,
+        "promised": str(source.promised) if source.promised else None,
     }
 
 
