@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from lamina.image import Draft, Image, Store
     from lamina.layer import Layer
-    from lamina.root.entries import Dir, File, Perm, Symlink
+    from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.spec import ImageArguments
 
 _HOMES = {
@@ -58,7 +58,7 @@ _HOMES = {
     ),
     "lamina.image": ("Draft", "Image", "Store"),
     "lamina.layer": ("Layer",),
-    "lamina.root.entries": ("Dir", "File", "Perm", "Symlink"),
+    "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
     "lamina.spec": ("ImageArguments",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -86,6 +86,7 @@ __all__ = [
     "Stream",
     "Symlink",
     "Unavailable",
+    "Xattr",
     "__version__",
     "build_layered_image",
     "inspect",

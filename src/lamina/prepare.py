@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lamina import layering
 from lamina.closure import Closure
+from lamina.customise import customise, declare
 from lamina.engine import transfer
 from lamina.errors import InvalidName
 from lamina.formats.docker import ImageConfig
@@ -24,9 +25,8 @@ from lamina.lookup import content
 from lamina.mentions import Mentions, mentions
 from lamina.names import StorePath
 from lamina.processor import architecture_of
-from lamina.root import commands
-from lamina.root.entries import Perm
-from lamina.root.join import Content, join
+from lamina.root.entries import Perm, Xattr
+from lamina.root.join import Content
 from lamina.root.layer import RootLayer
 from lamina.root.tree import Tree
 from lamina.spec import Spec
@@ -58,12 +58,8 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
     contents = [content(store, text) for text in spec.contents]
     name = _name(spec, contents)
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
-    tree, clashes = join(contents, store.nodes)
-    output, workspace = "", None
-    if spec.extra_commands:
-        ran = commands.run(tree, spec.extra_commands, spec.search_path)
-        tree, output, workspace = ran.tree, ran.output, ran.workspace
-    root = _with_entries(tree, spec, workspace)
+    made = customise(spec, contents, closure, store)
+    root = RootLayer(made.tree, made.workspace)
     closure, unknown = _grown(closure, store, _mentions(root, _is_known(closure, store)))
     architecture = spec.architecture or architecture_of(_order(closure, contents), store)
     settings = Settings(
@@ -73,17 +69,17 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
         spec.owner,
         spec.mtime or now,
     )
-    warnings = (*spec.warnings, *odd, *clashes, *unknown)
-    return Prepared(Draft(_layers(spec, closure), store, root, settings), warnings, output)
+    warnings = (*spec.warnings, *odd, *made.warnings, *unknown)
+    return Prepared(Draft(_layers(spec, closure), store, root, settings), warnings, made.script_output)
 
 
 def plan(spec: Spec, store: Store) -> Planned:
     """The layers of ``spec``, from the graph alone: no store path is opened and no script is run."""
     contents = [content(store, text) for text in spec.contents]
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
-    entries = tuple(entry for entry in spec.tree if not isinstance(entry, Perm))
-    declared = _with_entries(Tree(), replace(spec, tree=entries), None)
-    closure, unknown = _grown(closure, store, _mentions(declared, _is_known(closure, store)))
+    tree = Tree()
+    declare(replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree)
+    closure, unknown = _grown(closure, store, _mentions(RootLayer(tree), _is_known(closure, store)))
     return Planned(_layers(spec, closure), (*spec.warnings, *odd, *unknown))
 
 
@@ -130,12 +126,6 @@ def _grown(closure: Closure, store: Store, found: Mentions) -> tuple[Closure, tu
 def _order(closure: Closure, contents: Sequence[Content]) -> Iterable[StorePath]:
     """Every path once, those that were named first."""
     return dict.fromkeys([*(content.path for content in contents), *(info.path for info in closure)])
-
-
-def _with_entries(tree: Tree, spec: Spec, keep: object) -> RootLayer:
-    for entry in spec.tree:
-        entry.apply(tree)
-    return RootLayer(tree, keep)
 
 
 def _mentions(root: RootLayer, is_known: Callable[[str], bool]) -> Mentions:

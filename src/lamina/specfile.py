@@ -21,7 +21,7 @@ from lamina.errors import FormatError, InvalidName, NotFound
 from lamina.spec import ImageArguments
 
 # dockerTools' names that are not Python's in camel case.
-_OTHER_NAMES = {"layering_pipeline": "layering"}
+_OTHER_NAMES = {"layering_pipeline": "layering", "include_nix_dB": "include_nix_db"}
 # What a file has no say in: where programs are looked for.
 _KNOWN = tuple(name for name in ImageArguments.__annotations__ if name != "search_path")
 
@@ -81,6 +81,8 @@ def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     if isinstance(contents, str | list):
         named = [contents] if isinstance(contents, str) else contents
         arguments["contents"] = [_beside(place, folder) if _is_relative(place) else place for place in named]
+    if isinstance(arguments.get("from_image"), str):
+        arguments["from_image"] = _beside(arguments["from_image"], folder)
     if isinstance(arguments.get("tree"), list):
         arguments["tree"] = [_relative_source(entry, folder) for entry in arguments["tree"]]
     return arguments

@@ -16,7 +16,8 @@ from lamina import specfile
 from lamina.cli.container import container_config
 from lamina.errors import InvalidName
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES
-from lamina.root.entries import Dir, File, Perm, Symlink
+from lamina.root.entries import Dir, Entry, File, Perm, Symlink, Xattr
+from lamina.root.extras import EXTRAS
 from lamina.spec import Spec
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -59,10 +60,15 @@ _IMAGE = (
     click.option("--uname", help="The owner's name.  [default: root]"),
     click.option("--gname", help="The group's name.  [default: root]"),
     click.option("--extra-commands", metavar="SCRIPT", help="Bash to run in the image's root, by relative paths."),
+    click.option("--fake-root-commands", metavar="SCRIPT", help="Bash to run after that, under fakeroot."),
+    click.option("--enable-fakechroot", is_flag=True, help="Run that with the image's root as /, under proot."),
+    click.option("--time-limit", type=float, metavar="SECONDS", help="The longest that a script may take."),
+    click.option("--with", "extras", multiple=True, metavar="WORDS", help=f"Ready-made contents: {','.join(EXTRAS)}."),
     click.option("--dir", "dirs", multiple=True, metavar="PATH[:MODE[:UID:GID]]", help="A folder in the root."),
     click.option("--file", "files", multiple=True, metavar="PATH=SOURCE[:MODE[:UID:GID]]", help="A file in the root."),
     click.option("--symlink", "symlinks", multiple=True, metavar="PATH=TARGET", help="A symlink in the root."),
     click.option("--perm", "perms", multiple=True, metavar="PATH:MODE[:UID:GID]", help="Mode and owner in the root."),
+    click.option("--xattr", "xattrs", multiple=True, metavar="PATH:NAME=HEX", help="An extended attribute."),
     click.option("--jobs", type=int, metavar="N", help="Threads.  [default: the processors this process may use]"),
     click.option("--ledger", metavar="PATH", help="Accepted; this version keeps no ledger."),
     click.option("--no-ledger", is_flag=True, help="Accepted; this version keeps no ledger."),
@@ -106,15 +112,19 @@ _PLAIN = (
     "max_layers",
     "layering",
     "extra_commands",
+    "fake_root_commands",
+    "time_limit",
     "compressor",
     "jobs",
 )
 _LISTS = ("contents", "closure", "store")
-_ENTRIES: tuple[tuple[str, Callable[[str], Dir | File | Symlink | Perm]], ...] = (
+_SWITCHES = ("enable_fakechroot",)
+_ENTRIES: tuple[tuple[str, Callable[[str], Entry]], ...] = (
     ("dirs", Dir.parse),
     ("files", File.parse),
     ("symlinks", Symlink.parse),
     ("perms", Perm.parse),
+    ("xattrs", Xattr.parse),
 )
 
 
@@ -128,6 +138,9 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
         arguments["created"] = _epoch(epoch)
     if flags["no_store_paths"]:
         arguments["include_store_paths"] = False
+    arguments |= {name: True for name in _SWITCHES if flags[name]}
+    if flags["extras"]:
+        arguments["extras"] = [word for words in flags["extras"] for word in words.split(",")]
     config = container_config(arguments.pop("config", {}), flags)
     entries = [parse(text) for name, parse in _ENTRIES for text in flags[name]]
     if entries:

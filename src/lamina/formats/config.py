@@ -97,6 +97,7 @@ _FIELDS: Mapping[str, tuple[str, _Check]] = {
 }
 
 
+KEYS = tuple(_FIELDS)
 _BY_LOWER = {name.lower(): name for name in _FIELDS}
 
 

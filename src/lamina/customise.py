@@ -1,0 +1,53 @@
+"""The image's root: all that is in the customisation layer, made in one order.
+
+Invariant: symlink tree, ready-made contents, extra commands, fakeroot commands, declared entries; each sees what those
+before it made (nixpkgs: dockerTools, ``customisationLayer``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lamina.closure import Closure
+from lamina.image import Store
+from lamina.root import commands, extras
+from lamina.root.commands import Scripts
+from lamina.root.join import Content, join
+from lamina.root.tree import Tree
+from lamina.root.workspace import Workspace
+from lamina.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Customised:
+    """The root's tree and the folder that holds its files, what was odd on the way, and what the scripts printed."""
+
+    tree: Tree
+    workspace: Workspace | None
+    warnings: tuple[str, ...]
+    script_output: str
+
+
+def customise(spec: Spec, contents: Sequence[Content], closure: Closure, store: Store) -> Customised:
+    """The root of ``spec``; ``contents`` are those it names, ``closure`` is theirs.
+
+    Runs the scripts. Raises what any of its parts raises.
+    """
+    tree, clashes = join(contents, store.nodes)
+    present = extras.lay(spec.extras, tree, closure, store)
+    workspace, output = None, ""
+    scripts = Scripts(
+        spec.extra_commands, spec.fake_root_commands, spec.enable_fakechroot, spec.search_path, spec.time_limit
+    )
+    if scripts:
+        ran = commands.run(tree, scripts)
+        tree, workspace, output = ran.tree, ran.workspace, ran.output
+    declare(spec, tree)
+    return Customised(tree, workspace, (*clashes, *present), output)
+
+
+def declare(spec: Spec, tree: Tree) -> None:
+    """Adds the declared entries of ``spec`` to ``tree``."""
+    for entry in spec.tree:
+        entry.apply(tree)
