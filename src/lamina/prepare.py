@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from lamina import layering
+from lamina.building import built
 from lamina.closure import Closure
 from lamina.customise import customise, declare
 from lamina.engine import transfer
@@ -55,7 +56,7 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
 
     Runs the extra commands. Raises what any of its parts raises.
     """
-    contents = [content(store, text) for text in spec.contents]
+    contents = _contents(spec, store)
     name = _name(spec, contents)
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
     made = customise(spec, contents, closure, store)
@@ -75,12 +76,16 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
 
 def plan(spec: Spec, store: Store) -> Planned:
     """The layers of ``spec``, from the graph alone: no store path is opened and no script is run."""
-    contents = [content(store, text) for text in spec.contents]
+    contents = _contents(spec, store)
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
     tree = Tree()
     declare(replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree)
     closure, unknown = _grown(closure, store, _mentions(RootLayer(tree), _is_known(closure, store)))
     return Planned(_layers(spec, closure), (*spec.warnings, *odd, *unknown))
+
+
+def _contents(spec: Spec, store: Store) -> list[Content]:
+    return [content(store, text) for text in built(spec.contents, spec.search_path)]
 
 
 def _layers(spec: Spec, closure: Closure) -> tuple[LayerPlan, ...]:

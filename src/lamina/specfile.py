@@ -12,11 +12,13 @@ Invariant: a table says nothing that the command line could not, in dockerTools'
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from lamina.building import is_to_be_built
 from lamina.errors import FormatError, InvalidName, NotFound
 from lamina.spec import ImageArguments
 
@@ -80,7 +82,7 @@ def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     contents = arguments.get("contents")
     if isinstance(contents, str | list):
         named = [contents] if isinstance(contents, str) else contents
-        arguments["contents"] = [_beside(place, folder) if _is_relative(place) else place for place in named]
+        arguments["contents"] = [_root_beside(place, folder) for place in named]
     if isinstance(arguments.get("from_image"), str):
         arguments["from_image"] = _beside(arguments["from_image"], folder)
     if isinstance(arguments.get("tree"), list):
@@ -88,9 +90,13 @@ def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     return arguments
 
 
-def _is_relative(place: Any) -> bool:
-    """Whether a ROOT is a path from where the file is, such as ``./result``, and no name."""
-    return isinstance(place, str) and "/" in place and not place.startswith("/")
+def _root_beside(root: Any, folder: Path) -> Any:
+    """A ROOT that is a path from where the file is, such as ``./result`` or ``.#app``, from here; others as given."""
+    place, hash_sign, attribute = root.partition("#") if isinstance(root, str) else ("", "", "")
+    is_path = place.startswith(".") if hash_sign else "/" in place or place.endswith(".nix")
+    if not is_path or place.startswith("/"):
+        return root
+    return f"{os.path.abspath(folder / place)}{hash_sign}{attribute}" if is_to_be_built(root) else str(folder / place)
 
 
 def _beside(place: Any, folder: Path) -> Any:
