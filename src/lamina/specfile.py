@@ -17,7 +17,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from lamina import pipelinefile
 from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.layering import STRATEGIES
 from lamina.spec import ImageArguments
 
 # dockerTools' names that are not Python's in camel case.
@@ -29,8 +31,9 @@ _KNOWN = tuple(name for name in ImageArguments.__annotations__ if name != "searc
 def load(place: str) -> dict[str, Any]:
     """The arguments in ``FILE#NAME``; ``#NAME`` may be left out where the file has one table.
 
-    Paths in ``contents``, ``store`` and in the sources of files are relative to the file. Raises `NotFound`,
-    `FormatError` for what is neither TOML nor JSON, `InvalidName` for an argument that is unknown or there twice.
+    Paths in ``contents``, ``store``, ``layering`` and in the sources of files are relative to the file. Raises
+    `NotFound`, `FormatError` for what is neither TOML nor JSON, `InvalidName` for an argument that is unknown or there
+    twice.
     """
     file, _, name = place.partition("#")
     path = Path(file)
@@ -81,6 +84,9 @@ def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     if isinstance(contents, str | list):
         named = [contents] if isinstance(contents, str) else contents
         arguments["contents"] = [_beside(place, folder) if _is_relative(place) else place for place in named]
+    layering = arguments.get("layering")
+    if isinstance(layering, str) and layering not in STRATEGIES and pipelinefile.names_file(layering, folder):
+        arguments["layering"] = _beside(layering, folder)
     if isinstance(arguments.get("tree"), list):
         arguments["tree"] = [_relative_source(entry, folder) for entry in arguments["tree"]]
     return arguments
