@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypedDict
 
+from lamina import pipelinefile
 from lamina.errors import InvalidName, shown
 from lamina.formats import config as container_config
 from lamina.formats.tar import Owner
 from lamina.image import Store
-from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES
+from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
 from lamina.names import parse_moment, parse_repository, parse_tag
 from lamina.root.entries import Dir, Entry, File, Perm, Symlink, Xattr
 from lamina.root.extras import EXTRAS
@@ -48,7 +49,7 @@ class ImageArguments(TypedDict, total=False):
     uname: str
     gname: str
     max_layers: int
-    layering: str
+    layering: str | os.PathLike[str] | Sequence[Any] | Pipeline
     from_image: str | os.PathLike[str] | None
     inherit: str | Sequence[str]
     extra_commands: str
@@ -83,7 +84,7 @@ class Spec:
     mtime: datetime | None = _DEFAULT_MOMENT
     owner: Owner = _DEFAULT_OWNER
     max_layers: int = DEFAULT_MAX_LAYERS
-    layering: str = DEFAULT_STRATEGY
+    layering: str | Pipeline = DEFAULT_STRATEGY
     from_image: str | None = None
     inherit: tuple[str, ...] = ()
     extra_commands: str = ""
@@ -102,7 +103,10 @@ class Spec:
 
     @classmethod
     def parse(cls, arguments: Mapping[str, Any]) -> Spec:
-        """The spec that ``arguments`` are; raises `InvalidName` with the argument's name."""
+        """The spec that ``arguments`` are; raises `InvalidName` with the argument's name.
+
+        Reads the file that ``layering`` names, if it does; raises `NotFound` and `FormatError` for that.
+        """
         unknown = [name for name in arguments if name not in ImageArguments.__annotations__]
         if unknown:
             raise InvalidName(
@@ -178,10 +182,18 @@ def _config(name: str, value: Any) -> Mapping[str, Any]:
     return ordered
 
 
-def _layering(name: str, value: Any) -> str:
-    if not isinstance(value, str) or value not in STRATEGIES:
-        raise _wrong(name, value, f"one of {', '.join(STRATEGIES)}")
-    return value
+def _layering(name: str, value: Any) -> str | Pipeline:
+    if isinstance(value, Pipeline):
+        return value
+    if isinstance(value, list | tuple):
+        return Pipeline.parse(value, name)
+    if isinstance(value, os.PathLike):
+        return pipelinefile.load(_text(name, os.fspath(value)))
+    if isinstance(value, str) and value not in STRATEGIES and pipelinefile.names_file(_text(name, value)):
+        return pipelinefile.load(value)
+    if value not in tuple(STRATEGIES):
+        raise _wrong(name, value, f"one of {', '.join(STRATEGIES)}, a pipeline, or a JSON file that holds one")
+    return str(value)
 
 
 def _path(name: str, value: Any) -> str | None:

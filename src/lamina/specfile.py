@@ -18,8 +18,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from lamina import pipelinefile
 from lamina.building import is_to_be_built
 from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.layering import STRATEGIES
 from lamina.spec import ImageArguments
 
 # dockerTools' names that are not Python's in camel case.
@@ -31,8 +33,9 @@ _KNOWN = tuple(name for name in ImageArguments.__annotations__ if name != "searc
 def load(place: str) -> dict[str, Any]:
     """The arguments in ``FILE#NAME``; ``#NAME`` may be left out where the file has one table.
 
-    Paths in ``contents``, ``store`` and in the sources of files are relative to the file. Raises `NotFound`,
-    `FormatError` for what is neither TOML nor JSON, `InvalidName` for an argument that is unknown or there twice.
+    Paths in ``contents``, ``store``, ``layering`` and in the sources of files are relative to the file. Raises
+    `NotFound`, `FormatError` for what is neither TOML nor JSON, `InvalidName` for an argument that is unknown or there
+    twice.
     """
     file, _, name = place.partition("#")
     path = Path(file)
@@ -85,6 +88,9 @@ def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
         arguments["contents"] = [_root_beside(place, folder) for place in named]
     if isinstance(arguments.get("from_image"), str):
         arguments["from_image"] = _beside(arguments["from_image"], folder)
+    layering = arguments.get("layering")
+    if isinstance(layering, str) and layering not in STRATEGIES and pipelinefile.names_file(layering, folder):
+        arguments["layering"] = _beside(layering, folder)
     if isinstance(arguments.get("tree"), list):
         arguments["tree"] = [_relative_source(entry, folder) for entry in arguments["tree"]]
     return arguments

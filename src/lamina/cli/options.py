@@ -34,7 +34,11 @@ _GRAPH = (
     ),
     click.option("--closure", multiple=True, metavar="PATH", help="Add a path with its closure, linking nothing."),
     click.option("--max-layers", type=int, help=f"The most layers, all counted.  [default: {DEFAULT_MAX_LAYERS}]"),
-    click.option("--layering", metavar="NAME", help=f"{' or '.join(STRATEGIES)}.  [default: {DEFAULT_STRATEGY}]"),
+    click.option(
+        "--layering",
+        metavar="NAME|FILE",
+        help=f"{', '.join(STRATEGIES)}, or a JSON file that holds a layeringPipeline.  [default: {DEFAULT_STRATEGY}]",
+    ),
     click.option("--no-store-paths", is_flag=True, help="Leave the store paths out; the links will dangle."),
 )
 _CONFIG = (
