@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         build_layered_image,
         inspect,
         plan_layered_image,
+        stream_conf,
         stream_layered_image,
     )
     from lamina.errors import (
@@ -41,7 +42,14 @@ if TYPE_CHECKING:
     from lamina.spec import ImageArguments
 
 _HOMES = {
-    "lamina.api": ("Stream", "build_layered_image", "inspect", "plan_layered_image", "stream_layered_image"),
+    "lamina.api": (
+        "Stream",
+        "build_layered_image",
+        "inspect",
+        "plan_layered_image",
+        "stream_conf",
+        "stream_layered_image",
+    ),
     "lamina.errors": (
         "AuthError",
         "Error",
@@ -91,6 +99,7 @@ __all__ = [
     "build_layered_image",
     "inspect",
     "plan_layered_image",
+    "stream_conf",
     "stream_layered_image",
 ]
 

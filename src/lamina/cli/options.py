@@ -33,6 +33,7 @@ _GRAPH = (
         "JSON; repeat it, the first hit wins.  [default: the machine's own]",
     ),
     click.option("--closure", multiple=True, metavar="PATH", help="Add a path with its closure, linking nothing."),
+    click.option("--from-image", metavar="IMAGE", help="The image to build upon: a docker-archive or OCI layout."),
     click.option("--max-layers", type=int, help=f"The most layers, all counted.  [default: {DEFAULT_MAX_LAYERS}]"),
     click.option(
         "--layering",
@@ -64,8 +65,10 @@ _IMAGE = (
     click.option("--uname", help="The owner's name.  [default: root]"),
     click.option("--gname", help="The group's name.  [default: root]"),
     click.option("--extra-commands", metavar="SCRIPT", help="Bash to run in the image's root, by relative paths."),
+    click.option("--inherit", multiple=True, metavar="KEYS", help="What of its config to take over beside Env: Cmd,…"),
     click.option("--fake-root-commands", metavar="SCRIPT", help="Bash to run after that, under fakeroot."),
     click.option("--enable-fakechroot", is_flag=True, help="Run that with the image's root as /, under proot."),
+    click.option("--include-nix-db", is_flag=True, help="A database for a Nix inside, of all the store paths."),
     click.option("--time-limit", type=float, metavar="SECONDS", help="The longest that a script may take."),
     click.option("--with", "extras", multiple=True, metavar="WORDS", help=f"Ready-made contents: {','.join(EXTRAS)}."),
     click.option("--dir", "dirs", multiple=True, metavar="PATH[:MODE[:UID:GID]]", help="A folder in the root."),
@@ -113,6 +116,7 @@ _PLAIN = (
     "gid",
     "uname",
     "gname",
+    "from_image",
     "max_layers",
     "layering",
     "extra_commands",
@@ -122,7 +126,8 @@ _PLAIN = (
     "jobs",
 )
 _LISTS = ("contents", "closure", "store")
-_SWITCHES = ("enable_fakechroot",)
+_SWITCHES = ("enable_fakechroot", "include_nix_db")
+_WORDS = ("inherit", "extras")
 _ENTRIES: tuple[tuple[str, Callable[[str], Entry]], ...] = (
     ("dirs", Dir.parse),
     ("files", File.parse),
@@ -143,14 +148,23 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     if flags["no_store_paths"]:
         arguments["include_store_paths"] = False
     arguments |= {name: True for name in _SWITCHES if flags[name]}
-    if flags["extras"]:
-        arguments["extras"] = [word for words in flags["extras"] for word in words.split(",")]
+    arguments |= {name: [word for text in flags[name] for word in text.split(",")] for name in _WORDS if flags[name]}
     config = container_config(arguments.pop("config", {}), flags)
     entries = [parse(text) for name, parse in _ENTRIES for text in flags[name]]
     if entries:
         declared = Spec.parse({"tree": arguments.get("tree", ())}).tree
         arguments["tree"] = [*declared, *entries]
     return {**arguments, "config": config, "search_path": os.environ.get("PATH", os.defpath)}
+
+
+def described(flags: Mapping[str, Any]) -> str:
+    """The first of ``flags`` that says something of an image, as it was given; empty where there is none."""
+    silent = {"store", "jobs", "ledger", "no_ledger", "progress", "quiet", "as_json", "debug"}
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in flags and parameter.name not in silent and flags[parameter.name] not in (None, False, ()):
+            return "a ROOT" if isinstance(parameter, click.Argument) else parameter.opts[0]
+    return ""
 
 
 def _epoch(text: str) -> str:

@@ -1,0 +1,72 @@
+"""A base image under a new one.
+
+Invariant: of its config only ``Env`` comes along unasked, as with nixpkgs' streamer; its layers come as they are,
+uncompressed, each with the diff ID that it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamina.errors import NotFound
+from lamina.formats.config import inherited, with_base_environment
+from lamina.formats.docker import store_paths_comment
+from lamina.layer import FinishedLayer
+
+if TYPE_CHECKING:
+    from lamina.sources.images import SourceImage, SourceLayer
+    from lamina.sources.rootfs import Rootfs
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base image, or none: then it has no layers and an empty root."""
+
+    image: SourceImage | None = None
+    layers: tuple[FinishedLayer, ...] = field(default=())
+
+    @classmethod
+    def open(cls, path: Path, architecture: str | None = None) -> Base:
+        """The image in the file or layout at ``path``: the first, or of several platforms that of ``architecture``.
+
+        Raises as `open_images` does, and `NotFound` where no image is of that architecture.
+        """
+        from lamina.sources.images import open_images
+
+        image = _chosen(open_images(path), path, architecture)
+        return cls(image, tuple(_layer(layer, number) for number, layer in enumerate(image.layers, 1)))
+
+    @cached_property
+    def root(self) -> Rootfs:
+        """The file system that its layers make. Raises `FormatError`."""
+        from lamina.sources.rootfs import flatten
+
+        return flatten(self.image.layers if self.image else ())
+
+    def overlaid(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
+        """``config`` over the base's: its ``Env`` and those of ``keys`` come along."""
+        if self.image is None:
+            return config
+        found = self.image.config.get("config")
+        base = found if isinstance(found, Mapping) else {}
+        return with_base_environment(inherited(config or {}, base, keys), base)
+
+
+def _chosen(images: tuple[SourceImage, ...], path: Path, architecture: str | None) -> SourceImage:
+    """nixpkgs takes the first; where an index offers several platforms, that would be chance."""
+    platforms = list(dict.fromkeys(image.architecture for image in images))
+    if architecture is None or len(platforms) == 1:
+        return images[0]
+    fitting = [image for image in images if image.architecture == architecture]
+    if not fitting:
+        raise NotFound(f"{path}: got images for {', '.join(platforms)}, expected one for {architecture}")
+    return fitting[0]
+
+
+def _layer(layer: SourceLayer, number: int) -> FinishedLayer:
+    said = f"Adding base layer {number} from {layer.name}"
+    return FinishedLayer(layer.tar, said, store_paths_comment([layer.name]), layer.diff_id, keep=layer.keep)
