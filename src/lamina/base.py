@@ -40,6 +40,40 @@ class Base:
         image = _chosen(open_images(path), path, architecture)
         return cls(image, tuple(_layer(layer, number) for number, layer in enumerate(image.layers, 1)))
 
+    @property
+    def architecture(self) -> str:
+        """What the image says it is for, empty where there is none."""
+        return self.image.architecture if self.image else ""
+
+    def warnings(self, architecture: str) -> tuple[str, ...]:
+        """What is odd about an image of ``architecture`` upon this one."""
+        if self.image is None or self.architecture == architecture:
+            return ()
+        return (f"base image: got architecture {self.architecture}, expected {architecture}, that of the image",)
+
+    @cached_property
+    def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
+        """What its Nix database has, and what was odd about that. Raises `FormatError`."""
+        content = self.root.content(database.PLACE)
+        if content is None:
+            return (), ()
+        with tempfile.NamedTemporaryFile(prefix="lamina-") as file:
+            transfer([content], file.write)
+            file.flush()
+            return database.read(Path(file.name))
+
+    def resolve(self, path: bytes) -> bytes:
+        """Where ``path`` leads in its root, symlinks followed; what is not there stands as it is."""
+        return self.root.resolve(path)
+
+    def folder(self, path: bytes) -> Meta | None:
+        """Mode and owner of the folder that is at ``path`` itself, None where there is none."""
+        return self.root.folder(path)
+
+    def exists(self, path: bytes) -> bool:
+        """Whether there is anything at ``path`` itself."""
+        return self.root.exists(path)
+
     @cached_property
     def root(self) -> Rootfs:
         """The file system that its layers make. Raises `FormatError`."""

@@ -64,6 +64,13 @@ class Tree:
         for gone in [found for found in self._entries if found == path or found.startswith(inside)]:
             del self._entries[gone]
 
+    def without(self, path: bytes) -> Tree:
+        """A copy that lacks ``path`` and all below it."""
+        copy = Tree()
+        copy._entries = dict(self._entries)
+        copy.remove(path)
+        return copy
+
     def change(self, path: bytes, change: Callable[[Meta], Meta]) -> None:
         """Gives what is at ``path`` another `Meta`; raises `InvalidName` for nothing and for a symlink."""
         node = self.node(path)
