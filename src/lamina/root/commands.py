@@ -18,8 +18,8 @@ from typing import IO
 from lamina.errors import FormatError, OutputError, ScriptError
 from lamina.nodes import Directory, Regular, Symlink
 from lamina.root.tree import DIRECTORY_MODE, Meta, Tree
-from lamina.root.workspace import Workspace
 from lamina.walk import scan
+from lamina.workspace import Workspace
 
 SOURCE_DATE_EPOCH = 315532800
 _UMASK = 0o022
