@@ -23,7 +23,8 @@ from lamina.sinks.archive import DockerArchive
 from lamina.sinks.compression import by_ending, by_name
 from lamina.sinks.output import Writable, whole_file, writing_to
 from lamina.sinks.script import write_script
-from lamina.sources.archive import FoundImage, read_archive
+from lamina.sources.image import SourceImage
+from lamina.sources.opening import open_images
 from lamina.spec import ImageArguments, Spec
 from lamina.stores.opening import MACHINE, open_stores
 
@@ -133,9 +134,9 @@ def _store(spec: Spec) -> Store:
     return open_stores(spec.store) if isinstance(spec.store, tuple) else spec.store
 
 
-def inspect(path: str | os.PathLike[str]) -> tuple[FoundImage, ...]:
-    """What an image file holds; every digest is computed from its bytes.
+def inspect(path: str | os.PathLike[str]) -> tuple[SourceImage, ...]:
+    """What an image file or an OCI layout holds; every digest is computed from its bytes.
 
-    Raises `NotFound`, `FormatError` for what is no docker-archive, `IntegrityError` for one that contradicts itself.
+    Raises `NotFound`, `FormatError` for what is no image, `IntegrityError` for one that contradicts itself.
     """
-    return read_archive(Path(path))
+    return open_images(Path(path))

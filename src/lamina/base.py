@@ -6,20 +6,24 @@ uncompressed, each with the diff ID that it had.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lamina.errors import NotFound
 from lamina.formats.config import inherited, with_base_environment
 from lamina.formats.docker import store_paths_comment
+from lamina.formats.headers import EntryKind
 from lamina.layer import FinishedLayer
-
-if TYPE_CHECKING:
-    from lamina.sources.images import SourceImage, SourceLayer
-    from lamina.sources.rootfs import Rootfs
+from lamina.root import database
+from lamina.root.registration import Registration
+from lamina.root.tree import Meta
+from lamina.sources.image import SourceImage, SourceLayer
+from lamina.sources.opening import open_images
+from lamina.sources.rootfs import Rootfs, flatten
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,6 @@ class Base:
 
         Raises as `open_images` does, and `NotFound` where no image is of that architecture.
         """
-        from lamina.sources.images import open_images
-
         image = _chosen(open_images(path), path, architecture)
         return cls(image, tuple(_layer(layer, number) for number, layer in enumerate(image.layers, 1)))
 
@@ -54,11 +56,11 @@ class Base:
     @cached_property
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         """What its Nix database has, and what was odd about that. Raises `FormatError`."""
-        content = self.root.content(database.PLACE)
+        content = self.root.read(database.PLACE)
         if content is None:
             return (), ()
         with tempfile.NamedTemporaryFile(prefix="lamina-") as file:
-            transfer([content], file.write)
+            file.write(content)
             file.flush()
             return database.read(Path(file.name))
 
@@ -68,17 +70,18 @@ class Base:
 
     def folder(self, path: bytes) -> Meta | None:
         """Mode and owner of the folder that is at ``path`` itself, None where there is none."""
-        return self.root.folder(path)
+        entry = self.root.entry(path)
+        if entry is None or entry.kind is not EntryKind.DIRECTORY:
+            return None
+        return Meta(entry.header.mode, entry.header.uid, entry.header.gid)
 
     def exists(self, path: bytes) -> bool:
         """Whether there is anything at ``path`` itself."""
-        return self.root.exists(path)
+        return self.root.entry(path) is not None
 
     @cached_property
     def root(self) -> Rootfs:
         """The file system that its layers make. Raises `FormatError`."""
-        from lamina.sources.rootfs import flatten
-
         return flatten(self.image.layers if self.image else ())
 
     def overlaid(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:

@@ -1,7 +1,7 @@
 """The image's root: all that is in the customisation layer, made in one order.
 
-Invariant: symlink tree, ready-made contents, Nix database, extra commands, fakeroot commands, declared entries; each sees what those
-before it made (nixpkgs: dockerTools, ``customisationLayer``).
+Invariant: symlink tree, ready-made contents, Nix database, extra commands, fakeroot commands, declared entries; each
+sees what those before it made (nixpkgs: dockerTools, ``customisationLayer``).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from lamina.root import commands, extras
 from lamina.root.commands import Scripts
 from lamina.root.join import Content, join
 from lamina.root.tree import Tree
-from lamina.root.workspace import Workspace
 from lamina.spec import Spec
+from lamina.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,28 @@ def head(content: Piece, size: int) -> bytes:
     return bytes(start[:count])
 
 
+@contextlib.contextmanager
+def reading(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
+    """A ``read(offset, size)`` of the bytes of ``extent``, for the block; it gives fewer only where they end.
+
+    Raises as `transfer` does, also while it reads.
+    """
+    with _opened(extent) as file:
+
+        def read(offset: int, size: int) -> bytes:
+            wanted = max(0, min(size, extent.length - offset))
+            try:
+                os.lseek(file, extent.offset + offset, os.SEEK_SET)
+                data = os.read(file, wanted)
+                while len(data) < wanted and (more := os.read(file, wanted - len(data))):
+                    data += more
+            except OSError as error:
+                raise _translated(extent, error) from error
+            return data
+
+        yield read
+
+
 class _Funnel:
     """Collects small pieces into large buffers, and passes each full one to the hash and to ``write``."""
 

@@ -21,7 +21,7 @@ _VERBS = {
     "build": "An image file, written whole or not at all.",
     "script": "An executable script that streams the image when it is run.",
     "plan": "Which store path goes to which layer; builds nothing.",
-    "inspect": "What an image file holds.",
+    "inspect": "What an image file or an OCI layout holds.",
 }
 
 

@@ -10,42 +10,42 @@ from lamina.api import inspect
 from lamina.cli.options import talk_options
 from lamina.cli.output import one_line, say
 from lamina.cli.talk import print_json, readable_size
-from lamina.sources.archive import FoundImage
+from lamina.sources.image import SourceImage
 
 
 @click.command(
     "inspect",
-    short_help="What an image file holds.",
+    short_help="What an image file or an OCI layout holds.",
     epilog="Example: lamina inspect hello.tar.gz --json",
 )
 @click.argument("image")
 @talk_options
 def command(image: str, **flags: Any) -> None:
-    """What the docker-archive IMAGE holds: its ID, names and layers, with the store paths in each.
+    """What IMAGE holds: its ID, names and layers, with the store paths in each.
 
-    Every digest is computed from the bytes; a file that contradicts itself is an error. Takes plain files and those
-    compressed with gzip or zstd.
+    IMAGE is a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd or xz, or an OCI layout
+    as a folder. Every digest is computed from the bytes; a file that contradicts itself is an error.
     """
     found = inspect(image)
     if flags["as_json"]:
-        first, *others = map(_document, found)
+        first, *others = (_document(item, several=len(found) > 1) for item in found)
         print_json({**first, **({"others": others} if others else {})})
         return
     for item in found:
-        platform = f"{item.config.get('os')}/{item.config.get('architecture')}"
         say(one_line(", ".join(item.repo_tags) or "no name"))
-        say(one_line(f"id {item.digest}, {platform}, {len(item.layers)} layers"))
+        say(one_line(f"id {item.digest}, {item.platform or 'no platform'}, {len(item.layers)} layers"))
         for number, layer in enumerate(item.layers, 1):
             say(f"layer {number}: {readable_size(layer.size)}, {layer.diff_id}")
             for path in layer.paths:
                 say(f"  {path}")
 
 
-def _document(image: FoundImage) -> dict[str, Any]:
+def _document(image: SourceImage, *, several: bool) -> dict[str, Any]:
     return {
         "id": str(image.digest),
         "repo_tags": list(image.repo_tags),
         "architecture": image.config.get("architecture"),
+        **({"platform": image.platform} if several else {}),
         "created": image.config.get("created"),
         "config": image.config.get("config"),
         "layers": [

@@ -26,8 +26,8 @@ from lamina.nodes import Directory, Node, Regular, Symlink
 from lamina.root import session
 from lamina.root.guest import Guest
 from lamina.root.tree import Meta, Tree
-from lamina.root.workspace import Workspace
 from lamina.walk import kind, scan
+from lamina.workspace import Workspace
 
 SOURCE_DATE_EPOCH = 315532800
 _UMASK = 0o022

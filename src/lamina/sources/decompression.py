@@ -7,29 +7,45 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import zlib
 from typing import IO, cast
 
 from lamina import codecs
 
+MAGIC_SIZE = 6
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+# RFC 8878, 3.1.2: a frame to be skipped, with which some writers begin; its first byte is 0x50 to 0x5f.
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
+_XZ = b"\xfd7zXZ\0"
 
 
 def broken() -> tuple[type[Exception], ...]:
     """What reading a broken stream raises."""
-    return EOFError, zlib.error, gzip.BadGzipFile, codecs.zstd().ZstdError
+    return EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, codecs.zstd().ZstdError
+
+
+def is_compressed(start: bytes) -> bool:
+    """Whether a stream that begins with these `MAGIC_SIZE` bytes is compressed in a way that is known here."""
+    return start[:2] == _GZIP or start == _XZ or _is_zstd(start)
 
 
 def decompressed(stream: IO[bytes]) -> IO[bytes]:
-    """``stream`` without its compression: gzip, zstd, or none."""
+    """``stream`` without its compression: gzip, zstd, xz, or none; any number of members or frames in a row."""
     reader = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(_Raw(stream))
-    start = reader.peek(len(_ZSTD))[: len(_ZSTD)]
-    if start[: len(_GZIP)] == _GZIP:
+    start = reader.peek(MAGIC_SIZE)[:MAGIC_SIZE]
+    if start[:2] == _GZIP:
         return cast("IO[bytes]", gzip.GzipFile(fileobj=reader, mode="rb"))
-    if start == _ZSTD:
+    if start == _XZ:
+        return lzma.LZMAFile(reader)
+    if _is_zstd(start):
         return cast("IO[bytes]", codecs.zstd().ZstdFile(reader))
     return reader
+
+
+def _is_zstd(start: bytes) -> bool:
+    return start[:4] == _ZSTD or (start[1:4] == _ZSTD_SKIPPABLE and 0x50 <= start[0] <= 0x5F)
 
 
 class _Raw(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""A temporary folder for what a script makes.
+"""A temporary folder for what a script makes, or for what is unpacked.
 
 Invariant: it goes when nothing refers to it any more, at the latest when the process ends, whatever was done in it.
 """

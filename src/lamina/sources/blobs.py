@@ -1,0 +1,216 @@
+"""The documents and layers of an image file, each read once and checked.
+
+Invariant: nothing large is held, and no blob leaves here whose digest was not computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from lamina.engine import Measure, head, measure, reading
+from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError, shown
+from lamina.formats.headers import EntryKind, Read, headers
+from lamina.names import STORE_DIR, Digest, StorePath
+from lamina.nodes import Extent
+from lamina.sources.decompression import MAGIC_SIZE, is_compressed
+from lamina.sources.image import SourceImage, SourceLayer
+from lamina.sources.members import Members
+from lamina.sources.spool import spool
+from lamina.workspace import Workspace
+
+# The longest document that containerd reads.
+_LONGEST_DOCUMENT = 20 << 20
+_MOST_DOCUMENTS = 64 << 20
+_STORE_MEMBER = re.compile(rb"/*(?:\./+)*%s/+([^/]+)" % STORE_DIR[1:].encode())
+_NAMED_BLOB = re.compile(r"(?:.*/)?blobs/sha256/([0-9a-f]{64})")
+_NAMED_CONFIG = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.json)?")
+
+
+class Room:
+    """Where things are unpacked: a temporary folder that is made when the first one is."""
+
+    def __init__(self) -> None:
+        self._workspace: Workspace | None = None
+        self._numbers = count()
+
+    def place(self) -> Path:
+        """The name of a file that is not there yet. Raises `OutputError` where no folder can be made."""
+        try:
+            self._workspace = self._workspace or Workspace()
+        except OSError as error:
+            raise OutputError(f"temporary folder: got {error.strerror}, expected room to unpack") from error
+        return self._workspace.path / str(next(self._numbers))
+
+    @property
+    def keep(self) -> object:
+        """What must live as long as the files."""
+        return self._workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON object or list, and the bytes it was read from."""
+
+    text: bytes
+    value: Any
+
+    @property
+    def digest(self) -> Digest:
+        """Of the bytes."""
+        return Digest(hashlib.sha256(self.text).digest())
+
+
+class Blobs:
+    """What `Members` hold, checked; what is compressed is unpacked into ``room``."""
+
+    def __init__(self, members: Members, room: Room) -> None:
+        self._members = members
+        self._room = room
+        self._contents: dict[Extent, _Content] = {}
+        self._paths: dict[Extent, tuple[StorePath, ...]] = {}
+        self._documents = 0
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a member."""
+        return self._members.find(name) is not None
+
+    def find(self, name: str) -> Extent:
+        """The member; raises `FormatError` where there is none."""
+        found = self._members.find(name)
+        if found is None:
+            raise FormatError(f"got no {name}, expected an image file: a docker-archive or an OCI layout")
+        return found
+
+    def document(self, name: str) -> Document:
+        """The JSON of a member. Raises `FormatError`, also for one that is too long."""
+        extent = self.find(name)
+        self._documents += extent.length
+        if extent.length > _LONGEST_DOCUMENT or self._documents > _MOST_DOCUMENTS:
+            raise FormatError(
+                f"{name}: got {extent.length} bytes, expected a document of at most {_LONGEST_DOCUMENT}, "
+                f"and {_MOST_DOCUMENTS} in all"
+            )
+        text = head(extent, extent.length)
+        try:
+            return Document(text, json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{name}: got {error}, expected JSON, as in an image file") from error
+
+    def image(self, config_name: str, repo_tags: tuple[str, ...], layer_names: list[str]) -> SourceImage:
+        """The image of that config and those layers.
+
+        Raises `FormatError`, and `IntegrityError` where the config, its name, and the layers contradict one another.
+        """
+        config = self.document(config_name)
+        named = _NAMED_CONFIG.fullmatch(config_name)
+        if named and named[1] != config.digest.hex:
+            raise IntegrityError(f"config: got {config.digest}, expected sha256:{named[1]}")
+        rootfs = item(config.value, config_name, "rootfs")
+        blobs = [self.find(name) for name in layer_names]
+        diff_ids = [digest(text) for text in texts(f"{config_name}: diff_ids", item(rootfs, config_name, "diff_ids"))]
+        if len(diff_ids) != len(blobs):
+            raise IntegrityError(f"rootfs: got {len(diff_ids)} diff IDs, expected {len(blobs)}, one for each layer")
+        layers = tuple(map(self._layer, count(1), layer_names, blobs, diff_ids))
+        return SourceImage(config.digest, repo_tags, config.text, config.value, layers)
+
+    def _layer(self, number: int, name: str, blob: Extent, diff_id: Digest) -> SourceLayer:
+        try:
+            content = self._contents[blob] = self._contents.get(blob) or self._content(blob)
+            named = _NAMED_BLOB.fullmatch(name)
+            if named and named[1] != content.blob.digest.hex:
+                raise IntegrityError(f"got {content.blob.digest}, expected the digest in its name")
+            if content.plain.digest != diff_id:
+                raise IntegrityError(f"layer {number}: got {content.plain.digest}, expected {diff_id}")
+            paths = self._paths[blob] = self._paths.get(blob) or _store_paths(content.tar)
+        except (FormatError, IntegrityError) as error:
+            raise type(error)(f"{name}: {error}", hint=error.hint) from error
+        return SourceLayer(
+            name, diff_id, content.blob.digest, content.blob.size, blob, content.tar, paths, self._room.keep
+        )
+
+    def _content(self, blob: Extent) -> _Content:
+        if not is_compressed(head(blob, MAGIC_SIZE)):
+            plain = measure([blob])
+            return _Content(plain, plain, blob)
+        with reading(blob) as read:
+            spooled = spool(_Reader(read), self._room.place())
+        return _Content(spooled.outer, spooled.inner, spooled.content)
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a blob turned out to be: as it lies there, uncompressed, and where it lies uncompressed."""
+
+    blob: Measure
+    plain: Measure
+    tar: Extent
+
+
+class _Reader(io.RawIOBase):
+    """An extent as a stream."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._read(self._place, len(buffer))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
+def _store_paths(tar: Extent) -> tuple[StorePath, ...]:
+    """The store paths that a layer has members of, in its order; raises `FormatError` for names that lead out."""
+    bases: dict[bytes, None] = {}
+    with reading(tar) as read:
+        for header in headers(read, tar.length):
+            for name in (header.name, header.target if header.kind is EntryKind.LINK else b""):
+                if b".." in name and b".." in name.split(b"/"):
+                    raise FormatError(f"got a member {shown(name)}, expected names without '..', which may lead out")
+            found = _STORE_MEMBER.match(header.name)
+            if found:
+                bases[found[1]] = None
+    return tuple(path for path in map(_store_path, bases) if path)
+
+
+def _store_path(base: bytes) -> StorePath | None:
+    try:
+        return StorePath.parse_base(base.decode("utf-8", "surrogateescape"))
+    except InvalidName:
+        return None
+
+
+def item(value: Any, where: str, key: str) -> Any:
+    """``value[key]`` of a JSON object; raises `FormatError`, which names ``where``."""
+    if not isinstance(value, dict) or key not in value:
+        raise FormatError(f"{where}: got {shown(value)}, expected an object with {key}, as in an image file")
+    return value[key]
+
+
+def texts(where: str, value: Any) -> list[str]:
+    """``value`` where it is a list of texts; raises `FormatError`."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise FormatError(f"{where}: got {shown(value)}, expected a list of texts, as in an image file")
+    return value
+
+
+def digest(text: str) -> Digest:
+    """The digest that ``text`` spells as OCI does; raises `FormatError`."""
+    algorithm, _, rest = text.partition(":")
+    try:
+        if algorithm == "sha256":
+            return Digest.from_hex(rest)
+    except InvalidName:
+        pass
+    raise FormatError(f"digest: got {shown(text)}, expected sha256: and 64 hex digits")

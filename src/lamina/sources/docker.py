@@ -1,0 +1,33 @@
+"""The images of a docker-archive, by its ``manifest.json``.
+
+Invariant: the documents decide, never how members are named: so every writer's layout is read the same way.
+
+Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format". docker 20.10 and podman write
+``ID/layer.tar`` (some of them links to others), docker since 25 ``blobs/sha256/HEX``, skopeo ``HEX.tar``, nixpkgs
+``HEX/layer.tar``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina.errors import FormatError, shown
+from lamina.sources.blobs import Blobs, item, texts
+from lamina.sources.image import SourceImage
+
+MANIFEST = "manifest.json"
+
+
+def docker_images(blobs: Blobs) -> tuple[SourceImage, ...]:
+    """The images that ``manifest.json`` lists, in its order. Raises `FormatError`, `IntegrityError`."""
+    entries = blobs.document(MANIFEST).value
+    if not isinstance(entries, list) or not entries:
+        raise FormatError(f"{MANIFEST}: got {shown(entries)}, expected a list of images, as in a docker-archive")
+    return tuple(_image(blobs, entry) for entry in entries)
+
+
+def _image(blobs: Blobs, entry: Any) -> SourceImage:
+    layers = texts(f"{MANIFEST}: Layers", item(entry, MANIFEST, "Layers"))
+    tags = texts(f"{MANIFEST}: RepoTags", entry.get("RepoTags") or [])
+    (config,) = texts(f"{MANIFEST}: Config", [item(entry, MANIFEST, "Config")])
+    return blobs.image(config, tuple(tags), layers)

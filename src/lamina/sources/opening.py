@@ -1,0 +1,80 @@
+"""Image files and folders opened, whoever wrote them.
+
+Invariant: what comes back was checked to the last byte, and a plain archive of plain layers was copied nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from lamina.engine import head
+from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
+from lamina.formats.headers import is_header
+from lamina.sources.blobs import Blobs, Room
+from lamina.sources.decompression import MAGIC_SIZE, is_compressed
+from lamina.sources.docker import MANIFEST, docker_images
+from lamina.sources.image import SourceImage
+from lamina.sources.members import ArchiveMembers, FolderMembers, Members
+from lamina.sources.oci import INDEX, oci_images
+from lamina.sources.spool import extent_of, spool
+
+
+def open_images(path: Path) -> tuple[SourceImage, ...]:
+    """The images at ``path``: a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd or xz,
+    or an OCI layout as a folder. Where there are a ``manifest.json`` and an ``index.json``, the former wins.
+
+    An index may hold images of several platforms, they are all among those that come back. Raises `NotFound` and
+    `Unavailable` where it cannot be read, `FormatError` where it is no image or not whole, `IntegrityError` where it
+    contradicts itself, `OutputError` where there is no room to unpack.
+    """
+    room = Room()
+    try:
+        blobs = Blobs(_members(path, room), room)
+        read: Callable[[Blobs], tuple[SourceImage, ...]] = docker_images
+        if not blobs.has(MANIFEST) and blobs.has(INDEX):
+            read = oci_images
+        return read(blobs)
+    except (FormatError, IntegrityError, Unavailable) as error:
+        raise _named(path, error) from error
+
+
+def _members(path: Path, room: Room) -> Members:
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            return _folder(path)
+        if stat.S_ISREG(mode):
+            plain = extent_of(Path(os.path.realpath(path)))
+            if not is_compressed(head(plain, MAGIC_SIZE)):
+                return ArchiveMembers(plain)
+        with path.open("rb", buffering=0) as file:
+            return ArchiveMembers(spool(file, room.place(), _accept).content)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
+    except ValueError as error:
+        raise NotFound(f"{str(path)!r}: got {error}, expected an image file") from error
+    except OSError as error:
+        raise Unavailable(f"got {error.strerror}, expected a readable image file") from error
+    except FormatError as error:
+        raise FormatError(f"{error}, as in a docker-archive or an OCI layout", hint=error.hint) from error
+
+
+def _folder(path: Path) -> Members:
+    members = FolderMembers(path)
+    if not members.find(INDEX) and not members.find(MANIFEST):
+        raise NotFound(f"{path}: got a folder without {INDEX}, expected an image file or an OCI layout")
+    return members
+
+
+def _accept(start: bytes) -> None:
+    """Refuses what is no tar before more of it is unpacked: a device may go on without end."""
+    if not is_header(start):
+        raise FormatError("got no tar header at byte 0, expected one")
+
+
+def _named(path: Path, error: Error) -> Error:
+    text = str(error)
+    return error if text.startswith(f"{path}: ") else type(error)(f"{path}: {text}", hint=error.hint)

@@ -1,0 +1,122 @@
+"""Image files as other tools write them, in bytes: docker-archives, OCI layouts, and tars for their layers.
+
+Invariant: the same words give the same bytes; nothing here uses lamina.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+OCI = "application/vnd.oci.image."
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def tar(members: Mapping[str, bytes | str | None]) -> bytes:
+    """A tar of files, of symlinks where the content is a text, of folders where it is None."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if content is None:
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+            elif isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+            else:
+                info.size = len(content)
+            archive.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)
+    return out.getvalue()
+
+
+def layer(*names: str) -> bytes:
+    return tar(dict.fromkeys(names, b"x"))
+
+
+def config(layers: Sequence[bytes], **more: Any) -> bytes:
+    """An image's JSON; ``layers`` are uncompressed tars."""
+    rootfs = {"type": "layers", "diff_ids": [sha256(content) for content in layers]}
+    return json.dumps({"os": "linux", "architecture": "amd64", "rootfs": rootfs, **more}).encode()
+
+
+def docker_archive(
+    layers: Mapping[str, bytes],
+    *,
+    config: Any = None,
+    entry: Mapping[str, Any] | None = None,
+    more: Mapping[str, bytes | str] | None = None,
+) -> bytes:
+    """A docker-archive with the layers under these names; ``config`` and ``entry`` put lies into it."""
+    if config is None:
+        diff_ids = [sha256(_unpacked(content)) for content in layers.values()]
+        config = {"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    text = json.dumps(config).encode()
+    name = hashlib.sha256(text).hexdigest() + ".json"
+    manifest = {"Config": name, "RepoTags": ["x:1"], "Layers": list(layers), **(entry or {})}
+    documents: dict[str, bytes | str] = {name: text, "manifest.json": json.dumps([manifest]).encode()}
+    return tar({**layers, **documents, **(more or {})})
+
+
+def _unpacked(content: bytes) -> bytes:
+    return gzip.decompress(content) if content[:3] == b"\x1f\x8b\x08" else content
+
+
+@dataclass
+class Layout:
+    """An OCI layout to be; each method adds blobs and gives their descriptor."""
+
+    members: dict[str, bytes | str | None] = field(
+        default_factory=lambda: {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
+    )
+
+    def blob(self, data: bytes, media_type: str, **more: Any) -> dict[str, Any]:
+        digest = sha256(data)
+        self.members["blobs/sha256/" + digest[7:]] = data
+        return {"mediaType": media_type, "digest": digest, "size": len(data), **more}
+
+    def image(
+        self,
+        layers: Sequence[bytes],
+        *,
+        compress: Callable[[bytes], bytes] = bytes,
+        ending: str = "",
+        config_more: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """An image's manifest; ``more`` goes into its descriptor."""
+        manifest = {
+            "schemaVersion": 2,
+            "config": self.blob(config(layers, **(config_more or {})), f"{OCI}config.v1+json"),
+            "layers": [self.blob(compress(content), f"{OCI}layer.v1.tar{ending}") for content in layers],
+        }
+        return self.manifest(manifest, **more)
+
+    def manifest(self, manifest: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        return self.blob(json.dumps(manifest).encode(), f"{OCI}manifest.v1+json", **more)
+
+    def nested(self, manifests: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+        text = json.dumps({"schemaVersion": 2, "manifests": list(manifests)}).encode()
+        return self.blob(text, f"{OCI}index.v1+json", **more)
+
+    def index(self, *manifests: Mapping[str, Any]) -> None:
+        self.members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": list(manifests)}).encode()
+
+    def tar(self) -> bytes:
+        return tar(self.members)
+
+    def write(self, folder: Path) -> None:
+        for name, content in self.members.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            assert isinstance(content, bytes)
+            (folder / name).write_bytes(content)
+
+
+def platform(architecture: str, system: str = "linux") -> dict[str, str]:
+    return {"os": system, "architecture": architecture}

@@ -1,0 +1,458 @@
+"""Images of every kind are opened alike, and what lies, leads out or swells is refused by name."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import io
+import json
+import lzma
+import os
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.imagefiles import OCI, Layout, config, docker_archive, layer, platform, sha256, tar
+
+from lamina import codecs
+from lamina.engine import head
+from lamina.errors import FormatError, IntegrityError, NotFound
+from lamina.sources.image import SourceImage
+from lamina.sources.opening import open_images
+
+LOWER, UPPER = layer("etc/lower"), layer("etc/upper")
+LAYERS = [LOWER, UPPER]
+TEXT = config(LAYERS)
+NAME = sha256(TEXT)[7:]
+DIFF_IDS = [sha256(content) for content in LAYERS]
+
+
+def zstd(data: bytes) -> bytes:
+    return bytes(codecs.zstd().compress(data))
+
+
+def read(folder: Path, data: bytes) -> tuple[SourceImage, ...]:
+    (folder / "image").write_bytes(data)
+    return open_images(folder / "image")
+
+
+def manifest(names: list[str], config_name: str, **more: Any) -> bytes:
+    return json.dumps([{"Config": config_name, "RepoTags": ["x:1"], "Layers": names, **more}]).encode()
+
+
+def old_docker() -> bytes:
+    """docker save until 24, and podman: a folder for each layer."""
+    names = ["a" * 64, "b" * 64]
+    members: dict[str, bytes | str | None] = {}
+    for name, content in zip(names, LAYERS, strict=True):
+        members |= {f"{name}/": None, f"{name}/VERSION": b"1.0", f"{name}/json": b"{}", f"{name}/layer.tar": content}
+    listed = manifest([f"{name}/layer.tar" for name in names], f"{NAME}.json")
+    return tar({**members, f"{NAME}.json": TEXT, "manifest.json": listed, "repositories": b'{"x": {"1": "bb"}}'})
+
+
+def new_docker() -> bytes:
+    """docker save since 25: an OCI layout that has a manifest.json too."""
+    layout = Layout()
+    layout.index(layout.image(LAYERS, annotations={"io.containerd.image.name": "docker.io/library/other:2"}))
+    names = [f"blobs/sha256/{digest[7:]}" for digest in DIFF_IDS]
+    layout.members["manifest.json"] = manifest(names, f"blobs/sha256/{NAME}")
+    return layout.tar()
+
+
+def skopeo() -> bytes:
+    names = [f"{digest[7:]}.tar" for digest in DIFF_IDS]
+    documents = {f"{NAME}.json": TEXT, "manifest.json": manifest(names, f"{NAME}.json")}
+    return tar({**dict(zip(names, LAYERS, strict=True)), **documents})
+
+
+def nixpkgs() -> bytes:
+    return docker_archive(
+        {f"{digest[7:]}/layer.tar": content for digest, content in zip(DIFF_IDS, LAYERS, strict=True)},
+        config=json.loads(TEXT),
+    )
+
+
+def oci(compress: Callable[[bytes], bytes] = bytes, ending: str = "") -> bytes:
+    layout = Layout()
+    annotations = {"org.opencontainers.image.ref.name": "x:1"}
+    layout.index(layout.image(LAYERS, compress=compress, ending=ending, annotations=annotations))
+    return layout.tar()
+
+
+LAYOUTS: dict[str, Callable[[], bytes]] = {
+    "docker 20": old_docker,
+    "docker 28": new_docker,
+    "skopeo": skopeo,
+    "nixpkgs": nixpkgs,
+    "oci": oci,
+    "oci gzip": lambda: oci(gzip.compress, "+gzip"),
+    "oci zstd": lambda: oci(zstd, "+zstd"),
+}
+OUTER: dict[str, Callable[[bytes], bytes]] = {
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "gzip members": lambda data: gzip.compress(data[:777]) + gzip.compress(data[777:]),
+    "zstd": zstd,
+    "zstd frames": lambda data: zstd(data[:777]) + zstd(data[777:]),
+    "zstd skippable": lambda data: b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + zstd(data),
+    "xz": lzma.compress,
+}
+
+
+# What is opened
+
+
+@pytest.mark.parametrize("outer", OUTER)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_is_the_same_image(tmp_path: Path, layout: str, outer: str) -> None:
+    (found,) = read(tmp_path, OUTER[outer](LAYOUTS[layout]()))
+    assert found.id == sha256(TEXT)
+    assert found.config_json == TEXT
+    assert found.config == json.loads(TEXT)
+    assert found.repo_tags == ("x:1",)
+    assert (found.architecture, found.platform) == ("amd64", "linux/amd64")
+    assert [str(item.diff_id) for item in found.layers] == DIFF_IDS
+    for item, content in zip(found.layers, LAYERS, strict=True):
+        assert head(item.tar, item.tar.length) == content
+        assert sha256(head(item.blob, item.size)) == str(item.digest)
+
+
+def test_a_layout_may_be_a_folder(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.index(layout.image(LAYERS, compress=gzip.compress, ending="+gzip"))
+    layout.write(tmp_path / "layout")
+    (found,) = open_images(tmp_path / "layout")
+    assert [str(item.diff_id) for item in found.layers] == DIFF_IDS
+    assert found.repo_tags == ()
+    assert found.layers[0].name == f"blobs/sha256/{found.layers[0].digest.hex}"
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as out:
+        out.write(gzip.compress(skopeo()))
+    (found,) = open_images(Path(f"/dev/fd/{reading}"))
+    os.close(reading)
+    assert found.id == sha256(TEXT)
+
+
+def test_names_may_begin_with_a_dot(tmp_path: Path) -> None:
+    members = {"./l.tar": LOWER, "./c.json": config([LOWER]), "./manifest.json": manifest(["l.tar"], "./c.json")}
+    assert read(tmp_path, tar(members))[0].layers[0].name == "l.tar"
+
+
+def test_a_layer_may_be_a_hard_link(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in {
+            "a.tar": LOWER,
+            "c.json": config([LOWER]),
+            "manifest.json": manifest(["b.tar"], "c.json"),
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        link = tarfile.TarInfo("b.tar")
+        link.type, link.linkname = tarfile.LNKTYPE, "a.tar"
+        archive.addfile(link)
+    assert str(read(tmp_path, out.getvalue())[0].layers[0].diff_id) == sha256(LOWER)
+
+
+def test_plain_layers_of_a_plain_archive_are_copied_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    (found,) = read(tmp_path, new_docker())
+    assert {item.tar.file for item in found.layers} == {os.fsencode(tmp_path / "image")}
+
+
+def test_what_was_unpacked_goes_with_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms = tmp_path / "rooms"
+    rooms.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(rooms))
+    (found,) = read(tmp_path, gzip.compress(oci(zstd, "+zstd")))
+    kept = found.layers[0]
+    del found
+    gc.collect()
+    assert head(kept.tar, kept.tar.length) == LOWER
+    del kept
+    gc.collect()
+    assert list(rooms.iterdir()) == []
+
+
+def test_what_was_unpacked_goes_where_the_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms = tmp_path / "rooms"
+    rooms.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(rooms))
+    with pytest.raises(FormatError):
+        read(tmp_path, gzip.compress(tar({"x": b"y"})))
+    gc.collect()
+    assert list(rooms.iterdir()) == []
+
+
+# Indexes
+
+
+def test_an_index_gives_every_platform(tmp_path: Path) -> None:
+    layout = Layout()
+    arm = layout.image([LOWER], config_more={"architecture": "arm64", "variant": "v8"}, platform=platform("arm64"))
+    amd = layout.image([UPPER], platform=platform("amd64"))
+    attestation = layout.manifest({"layers": []}, platform=platform("unknown", "unknown"))
+    layout.index(layout.nested([arm, amd, attestation], annotations={"io.containerd.image.name": "h.io/x:1"}))
+    found = read(tmp_path, layout.tar())
+    assert [item.platform for item in found] == ["linux/arm64/v8", "linux/amd64"]
+    assert {item.repo_tags for item in found} == {("h.io/x:1",)}
+
+
+def test_a_platform_that_was_not_saved_is_left_out(tmp_path: Path) -> None:
+    layout = Layout()
+    elsewhere = Layout().image([LOWER], platform=platform("s390x"))
+    layout.index(layout.nested([elsewhere, layout.image([UPPER], platform=platform("amd64"))]))
+    (found,) = read(tmp_path, layout.tar())
+    assert str(found.layers[0].diff_id) == sha256(UPPER)
+    layout.index(elsewhere)
+    with pytest.raises(FormatError, match=r"index\.json: got no blobs/sha256/.*, expected an image's manifest"):
+        read(tmp_path, layout.tar())
+
+
+def test_an_image_of_two_names_is_one_image(tmp_path: Path) -> None:
+    layout = Layout()
+    tags = [{"org.opencontainers.image.ref.name": name} for name in ("x:1", "x:2", "latest")]
+    layout.index(*(layout.image(LAYERS, annotations=tag) for tag in tags))
+    (found,) = read(tmp_path, layout.tar())
+    assert found.repo_tags == ("x:1", "x:2")
+
+
+def test_a_signature_is_no_image(tmp_path: Path) -> None:
+    layout = Layout()
+    artifact = {"config": layout.blob(b"{}", "application/vnd.oci.empty.v1+json"), "layers": []}
+    layout.index(layout.image(LAYERS), layout.manifest(artifact))
+    assert len(read(tmp_path, layout.tar())) == 1
+    layout.index(layout.manifest(artifact))
+    with pytest.raises(FormatError, match=r"which is no image's, expected an image's manifest"):
+        read(tmp_path, layout.tar())
+
+
+def test_indexes_in_indexes_have_an_end(tmp_path: Path) -> None:
+    layout = Layout()
+    descriptor = layout.image(LAYERS)
+    for _ in range(4):
+        descriptor = layout.nested([descriptor])
+    layout.index(descriptor)
+    assert len(read(tmp_path, layout.tar())) == 1
+    layout.index(layout.nested([descriptor]))
+    with pytest.raises(FormatError, match=r"got indexes in indexes, expected at most 4 levels"):
+        read(tmp_path, layout.tar())
+
+
+# What contradicts itself
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [(b"linux", b"minix"), (b'"schemaVersion": 2', b'"schemaVersion": 3'), (b"etc/lower", b"etc/other")],
+    ids=["config", "manifest", "layer"],
+)
+def test_a_blob_that_is_not_what_its_name_says_is_found_out(tmp_path: Path, was: bytes, becomes: bytes) -> None:
+    layout = Layout()
+    layout.index(layout.image([LOWER]))
+    index = layout.members.pop("index.json")
+    for name, data in layout.members.items():
+        assert isinstance(data, bytes)
+        layout.members[name] = data.replace(was, becomes)
+    with pytest.raises(IntegrityError, match=r"got sha256:[0-9a-f]{64}, expected "):
+        read(tmp_path, tar({**layout.members, "index.json": index}))
+
+
+def test_a_compressed_layer_is_held_to_its_own_digest_too(tmp_path: Path) -> None:
+    """The same tar inside, other bytes around it."""
+    layout = Layout()
+    layout.index(layout.image([LOWER], compress=lambda data: gzip.compress(data, mtime=0), ending="+gzip"))
+    (name,) = (name for name, data in layout.members.items() if isinstance(data, bytes) and data[:2] == b"\x1f\x8b")
+    layout.members[name] = gzip.compress(LOWER, mtime=1)
+    with pytest.raises(IntegrityError, match=r"blobs/sha256/.*: got sha256:.*, expected the digest in its name"):
+        read(tmp_path, layout.tar())
+
+
+def test_a_blob_of_another_length_is_found_out(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.index({**layout.image(LAYERS), "size": 5})
+    with pytest.raises(IntegrityError, match=r"blobs/sha256/.*: got \d+ bytes, expected 5$"):
+        read(tmp_path, layout.tar())
+
+
+def test_a_layer_of_a_hybrid_is_held_to_its_name(tmp_path: Path) -> None:
+    name = f"blobs/sha256/{'0' * 64}"
+    members = {name: LOWER, "c.json": config([LOWER]), "manifest.json": manifest([name], "c.json")}
+    with pytest.raises(IntegrityError, match=r"blobs/sha256/0+: got sha256:.*, expected the digest in its name"):
+        read(tmp_path, tar(members))
+
+
+def test_a_file_that_changes_after_it_was_opened_is_refused(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, skopeo())
+    with (tmp_path / "image").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(IntegrityError, match=r"the file changed while it was read"):
+        head(found.layers[0].tar, 1)
+
+
+# What leads out, swells or goes on
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../l.tar", "a/../l.tar", "a/../../l.tar", "", ".", "./"])
+@pytest.mark.parametrize("where", ["Config", "Layers"])
+def test_a_manifest_that_names_what_is_outside_is_refused(tmp_path: Path, name: str, where: str) -> None:
+    members = {"l.tar": LOWER, "../l.tar": LOWER, "/etc/passwd": LOWER, "c.json": config([LOWER])}
+    entry = {"Config": name} if where == "Config" else {"Layers": [name]}
+    members["manifest.json"] = manifest(["l.tar"], "c.json", **entry)
+    with pytest.raises(FormatError, match=r"image: got .*, expected the name of a member, relative and without '\.\.'"):
+        read(tmp_path, tar(members))
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/etc/passwd", "a link that leads out of the archive"),
+        ("../../l.tar", "a link that leads out of the archive"),
+        ("layer.tar", "a link that leads to itself"),
+        ("../b/layer.tar", "a link that leads to itself"),
+        ("../nowhere", "no a/layer.tar"),
+    ],
+)
+def test_a_link_that_leads_out_or_nowhere_is_refused(tmp_path: Path, target: str, expected: str) -> None:
+    members: dict[str, bytes | str | None] = {"a/layer.tar": target, "b/layer.tar": "../a/layer.tar"}
+    members |= {"c.json": config([LOWER]), "manifest.json": manifest(["a/layer.tar"], "c.json")}
+    with pytest.raises(FormatError, match=f"got {expected}, expected"):
+        read(tmp_path, tar(members))
+
+
+def test_a_folder_s_links_stay_in_it(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.index(layout.image([LOWER]))
+    layout.write(tmp_path / "layout")
+    (found,) = open_images(tmp_path / "layout")
+    blob = tmp_path / "layout" / found.layers[0].name
+    blob.rename(tmp_path / "layout/elsewhere")
+    blob.symlink_to("../../elsewhere")
+    assert open_images(tmp_path / "layout")[0].id == found.id
+    (tmp_path / "layout/elsewhere").rename(tmp_path / "outside")
+    blob.unlink()
+    blob.symlink_to(tmp_path / "outside")
+    with pytest.raises(FormatError, match=r"got a link that leads out of the folder, expected one inside"):
+        open_images(tmp_path / "layout")
+    blob.unlink()
+    os.mkfifo(blob)
+    with pytest.raises(FormatError, match=r"got no blobs/sha256/"):
+        open_images(tmp_path / "layout")
+
+
+def test_a_folder_of_other_things_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"got a folder without index\.json, expected an image file or an OCI layout"):
+        open_images(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "nix/store/../../x", "/../x", "a/.."])
+def test_a_layer_whose_names_lead_out_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FormatError, match=r"l\.tar: got a member .*, expected names without '\.\.'"):
+        read(tmp_path, docker_archive({"l.tar": layer(name)}))
+
+
+def test_a_layer_may_hold_absolute_names_and_dots(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, docker_archive({"l.tar": layer("/nix/x", "./a", "...", "..a/b..")}))
+    assert found.layers
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd, lzma.compress], ids=["gzip", "zstd", "xz"])
+def test_a_decompression_bomb_is_not_unpacked(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    big = tar({"zeros": bytes(72 << 20)})
+    (tmp_path / "bomb").write_bytes(compress(big))
+    with pytest.raises(
+        FormatError, match=r"bomb: got \d+ bytes out of \d+ compressed ones, .*: a decompression bomb"
+    ) as caught:
+        open_images(tmp_path / "bomb")
+    assert caught.value.hint.startswith("decompress it first")
+    data = docker_archive({"l.tar": compress(big)}, config=json.loads(config([big])))
+    with pytest.raises(FormatError, match=r"image: l\.tar: got .*: a decompression bomb"):
+        read(tmp_path, data)
+
+
+def test_a_device_without_end_is_refused_at_once() -> None:
+    for device in ("/dev/zero", "/dev/urandom"):
+        with pytest.raises(FormatError, match=r"got no tar header at byte 0, expected one, as in a docker-archive"):
+            open_images(Path(device))
+
+
+_NOT_THERE = r"got a layer that may not be distributed and is not there"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "there", "expected"),
+    [
+        (f"{OCI}layer.v1.tar+lz4", True, r"got a layer of media type .*lz4', expected a tar's"),
+        ("text/plain", True, r"got a layer of media type 'text/plain', expected a tar's"),
+        (
+            f"{OCI}layer.nondistributable.v1.tar+gzip",
+            False,
+            r"got a layer that may not be distributed and is not there",
+        ),
+        (
+            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+            False,
+            r"got a layer that may not be distributed",
+        ),
+        (f"{OCI}layer.v1.tar", False, r"got no blobs/sha256/"),
+    ],
+)
+def test_layers_of_a_kind_that_is_none_are_refused(tmp_path: Path, media_type: str, there: bool, expected: str) -> None:
+    layout = Layout()
+    listed = (layout if there else Layout()).blob(LOWER, media_type)
+    document = layout.blob(config([LOWER]), f"{OCI}config.v1+json")
+    layout.index(layout.manifest({"config": document, "layers": [listed]}))
+    with pytest.raises(FormatError, match=expected):
+        read(tmp_path, layout.tar())
+
+
+def test_a_layer_that_may_not_be_distributed_may_be_there(tmp_path: Path) -> None:
+    layout = Layout()
+    listed = layout.blob(LOWER, f"{OCI}layer.nondistributable.v1.tar")
+    document = layout.blob(config([LOWER]), f"{OCI}config.v1+json")
+    layout.index(layout.manifest({"config": document, "layers": [listed]}))
+    assert str(read(tmp_path, layout.tar())[0].layers[0].diff_id) == sha256(LOWER)
+
+
+INDEXES: list[Any] = [
+    None,
+    [],
+    {},
+    {"manifests": None},
+    {"manifests": []},
+    {"manifests": [5]},
+    {"manifests": [{}]},
+    {"manifests": [{"mediaType": f"{OCI}manifest.v1+json", "digest": 5, "size": 1}]},
+    {"manifests": [{"mediaType": f"{OCI}manifest.v1+json", "digest": "sha512:" + "0" * 128, "size": 1}]},
+    {"manifests": [{"mediaType": f"{OCI}manifest.v1+json", "digest": "sha256:../../x", "size": 1}]},
+    {"manifests": [{"mediaType": f"{OCI}manifest.v1+json", "digest": "sha256:" + "0" * 64, "size": "1"}]},
+    {"manifests": [{"mediaType": "text/html", "digest": "sha256:" + "0" * 64, "size": 1}]},
+    {"manifests": [{"mediaType": f"{OCI}index.v1+json", "digest": "sha256:" + "0" * 64, "size": 1}]},
+]
+
+
+@pytest.mark.parametrize("index", INDEXES, ids=repr)
+def test_an_index_of_another_shape_is_a_format_error(tmp_path: Path, index: Any) -> None:
+    with pytest.raises(FormatError, match=r": got .*, expected"):
+        read(tmp_path, tar({"index.json": json.dumps(index).encode()}))
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"config": 5}, {"config": {}}, {"config": None, "layers": []}])
+def test_an_image_manifest_of_another_shape_is_a_format_error(tmp_path: Path, document: Any) -> None:
+    layout = Layout()
+    layout.index(layout.manifest(document))
+    with pytest.raises(FormatError, match=r": got .*, expected"):
+        read(tmp_path, layout.tar())
+    wrong: list[Any] = [None, 5, [5], [{}]]
+    for layers in wrong:
+        good = layout.blob(config([]), f"{OCI}config.v1+json")
+        layout.index(layout.manifest({"config": good, "layers": layers}))
+        with pytest.raises(FormatError, match=r": got .*, expected"):
+            read(tmp_path, layout.tar())
