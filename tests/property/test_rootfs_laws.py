@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.imagefiles import OneLayer, hard, special, written
 
@@ -94,7 +96,12 @@ def _unpack(top: Path, layers: Layers) -> None:
 
 
 def _hide(place: Path) -> None:
-    if not place.parent.is_dir():
+    try:
+        if not stat.S_ISDIR(place.parent.stat().st_mode):
+            return
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise
         return
     hidden = place.parent.iterdir() if place.name == ".wh..wh..opq" else [place.with_name(place.name[4:])]
     for path in list(hidden):
@@ -177,5 +184,5 @@ def test_where_a_layers_whiteouts_stand_makes_no_difference(
             try:
                 outcomes.append(_seen(_flat(Path(name), [lower, upper])))
             except FormatError:
-                outcomes.append({})
+                assume(False)  # a file below what is only hidden later
     assert outcomes[0] == outcomes[1] == outcomes[2]
