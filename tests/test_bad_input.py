@@ -24,8 +24,11 @@ CONFIGS = [
     "[]",
 ]
 SPECS = [
-    "layering = []",
+    "layering = [[]]",
     "layering = {}",
+    "layeringPipeline = [['popularity_contst']]",
+    "layeringPipeline = [['limit_layers', 0]]",
+    "layeringPipeline = [['reverse']]",
     "store = [1]",
     'extra_commands = "a\\u0000b"',
     "config = { a = 2020-01-01 }",
@@ -115,6 +118,26 @@ def test_a_name_that_fits_several_lists_them(store: FakeStore, tmp_path: Path) -
     assert ran.code == 5
     assert "-hello-2.11, " in ran.error
     assert ran.error.endswith("-hello-2.12.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (None, 5),
+        ("[[", 3),
+        ('[["limit_layers", ' + "9" * 5000 + "]]", 3),
+        ("[" * 100_000, 3),
+        ("{}", 2),
+        ('[["popularity_contst"]]', 2),
+        ('[["reverse"]]', 2),
+        ('[["split_paths", []], ["over", "main", ["flatten"]]]', 2),
+    ],
+)
+def test_a_pipeline_file_that_cannot_be(text: str | None, code: int, store: FakeStore, tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.json"
+    if text is not None:
+        file.write_text(text)
+    _refused(code, tmp_path / "image.tar", "hello", "--store", store.root, "--layering", file)
 
 
 def test_too_few_layers(store: FakeStore, tmp_path: Path) -> None:

@@ -229,6 +229,39 @@ def test_plan_is_what_is_built(store: FakeStore, layering: str) -> None:
     assert all(isinstance(layer["nar_size"], int) and layer["reason"] for layer in planned["layers"])
 
 
+def test_a_pipeline_divides_what_is_planned_built_and_scripted(store: FakeStore) -> None:
+    """Every path that hello needs, by size; and hello with what needs it apart from the rest."""
+    calls = [["subcomponent_in", [str(HELLO)]], ["over", "rest", ["split_every", 2]]]
+    Path("layers.json").write_text(json.dumps(calls))
+    flags = ("hello", "--store", store.root, "--layering", "layers.json")
+    planned = json.loads(run("plan", *flags, "--json").stdout)["layers"]
+    assert [layer["reason"] for layer in planned] == [
+        "main of subcomponent_in",
+        "part 1 of split_every 2, in rest of subcomponent_in",
+        "part 2 of split_every 2, in rest of subcomponent_in",
+    ]
+    assert planned[0]["paths"] == [str(HELLO)]
+    built = json.loads(run("build", *flags, "--json", "-o", "x.tar").stdout)
+    assert [layer["paths"] for layer in built["layers"][:-1]] == [layer["paths"] for layer in planned]
+    Path("lamina.toml").write_text(f"[i]\ncontents = ['hello']\nlayeringPipeline = {json.dumps(calls)}\n")
+    assert run("stream", "--spec", "lamina.toml", "--store", store.root).stdout == Path("x.tar").read_bytes()
+    assert run("script", *flags, "-o", "x.sh").code == 0
+    ran = subprocess.run(["./x.sh"], capture_output=True, check=True)
+    assert ran.stdout == Path("x.tar").read_bytes()
+
+
+def test_a_pipeline_knows_no_most_layers(store: FakeStore) -> None:
+    Path("layers").write_text('[["popularity_contest"]]')
+    ran = run("plan", "hello", "--store", store.root, "--layering", "layers", "--max-layers", "1")
+    assert ran.stdout.decode().splitlines()[-1].startswith("4 layers, 4 store paths, ")
+
+
+def test_a_layering_that_is_none_says_what_there_is(store: FakeStore) -> None:
+    ran = run("plan", "hello", "--store", store.root, "--layering", "best")
+    assert (ran.code, ran.stdout) == (2, b"")
+    assert "got 'best', expected one of auto, popularity, a pipeline, or a JSON file that holds one" in ran.error
+
+
 def test_plan_needs_a_graph_alone(store: FakeStore) -> None:
     write_graph(store, Path("graph.json"))
     expected = run("plan", "hello", "--store", store.root).stdout

@@ -1,20 +1,26 @@
 """What the docs show works, and what they list is all there is."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.example import example_store
+from tests.making import info, path
 
 import lamina
 from lamina import errors
 from lamina.cli import group
+from lamina.closure import Closure
 from lamina.image import Image
+from lamina.layering import Pipeline, plan
+from lamina.layering.pipeline import _OPERATIONS
 from lamina.stores import opening
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
+LAYERING = (REPOSITORY / "docs/layering.md").read_text()
 
 
 def _blocks(language: str) -> list[str]:
@@ -67,6 +73,33 @@ def test_the_docs_list_every_family_of_errors_with_its_exit_code() -> None:
     listed = re.findall(r"^\| (\d+) \| `(\w+)` \|", (REPOSITORY / "docs/errors.md").read_text(), re.MULTILINE)
     families = {kind.__name__: kind.exit_code for kind in errors.Error.__subclasses__()}
     assert {name: int(code) for code, name in listed} == families
+
+
+def _tables(text: str, head: str) -> list[list[list[str]]]:
+    """The tables below ``head``, row by row, cell by cell."""
+    found = re.findall(rf"^\| {head} .*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [[[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()] for table in found]
+
+
+def test_the_docs_list_every_operation_of_a_pipeline() -> None:
+    (operations,) = _tables(LAYERING, "operation")
+    assert sorted(row[0].strip("`") for row in operations) == sorted(_OPERATIONS)
+    for name, arguments, *_ in operations:
+        taken = [argument for argument in arguments.split(", ") if argument and argument != "or one"]
+        assert len(taken) == len(_OPERATIONS[name.strip("`")].takes)
+
+
+def test_the_examples_of_pipelines_give_what_is_said() -> None:
+    (graph,) = _tables(LAYERING, "path")
+    closure = Closure.of(info(row[0].strip("`"), re.findall("`(.+?)`", row[2]), int(row[1])) for row in graph)
+    examples = re.findall(r"```json\n(.*?)```", LAYERING, re.DOTALL)
+    expected = _tables(LAYERING, "layer")
+    assert len(examples) == len(expected) == 2
+    for example, layers in zip(examples, expected, strict=True):
+        calls = json.loads(re.sub(r"/nix/store/…-(\w+)", lambda found: str(path(found[1])), example))
+        planned = plan(closure, strategy=Pipeline.parse(calls))
+        said = [[" ".join(f"`{one.name}`" for one in layer.paths), layer.reason] for layer in planned]
+        assert said == layers
 
 
 def test_the_links_of_the_docs_lead_somewhere() -> None:

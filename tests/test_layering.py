@@ -11,9 +11,9 @@ from tests.making import closure, info, infos, layers, path
 
 from lamina.closure import Closure
 from lamina.errors import InvalidName, PlanError
-from lamina.layering import DEFAULT_MAX_LAYERS, STRATEGIES, LayerPlan, plan
+from lamina.layering import DEFAULT_MAX_LAYERS, STRATEGIES, LayerPlan, Pipeline, plan
 from lamina.layering.auto import auto
-from lamina.layering.popularity import popularities, popularity
+from lamina.layering.popularity import most_popular, popularities, popularity
 
 # dockertools: A(100)→C(50),D(10)  B(80)→C,E(10)  C→F(5), below an ignored base.
 SIZED = closure("base→A,B A→C,D B→C,E C→F", A=100, B=80, C=50, D=10, E=10, F=5)
@@ -165,6 +165,19 @@ def test_the_default_is_auto_in_a_hundred_layers() -> None:
 def test_a_strategy_is_one_of_those_there_are() -> None:
     with pytest.raises(InvalidName, match="layering: got 'cost-free', expected one of auto, popularity"):
         plan(CONTEST, strategy="cost-free")
+
+
+def test_the_most_popular_come_first_with_their_popularity() -> None:
+    found = [(info.path.name, score) for info, score in most_popular(CONTEST)]
+    assert found == [("F", 9), ("E", 5), ("D", 4), ("C", 3), ("B", 2), ("G", 2), ("A", 1)]
+
+
+def test_a_strategy_may_be_a_pipeline_which_keeps_no_budget() -> None:
+    pipeline = Pipeline.parse([["popularity_contest"]])
+    assert layers(plan(CONTEST, max_layers=1, strategy=pipeline)) == ["F", "E", "D", "C", "B", "G", "A"]
+    assert layers(plan(CONTEST, strategy=pipeline, ignored=[path("F")])) == layers(
+        plan(closure("A→B,G B→C,E C→D,E D→ E→"), strategy="popularity")
+    )
 
 
 def test_a_plan_is_a_value() -> None:

@@ -1,5 +1,7 @@
 """The arguments: one table for every way in."""
 
+import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -7,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from lamina.errors import InvalidName
+from lamina.errors import FormatError, InvalidName, NotFound
 from lamina.formats.tar import Owner
+from lamina.layering import Pipeline
 from lamina.names import StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
@@ -164,8 +167,12 @@ def test_a_list_may_be_of_any_kind(name: str) -> None:
         ("layering", "none"),
         ("layering", None),
         ("layering", ["popularity_contest"]),
-        ("layering", [["popularity_contest"], ["limit_layers", 5]]),  # a pipeline of dockerTools
+        ("layering", [["popularity_contest"], ["limit_layers", 0]]),
         ("layering", {}),
+        ("layering", 5),
+        ("layering", b"auto"),
+        ("layering", "./a\0b"),
+        ("layering", "./\ud800"),
         ("extra_commands", ["mkdir tmp"]),
         ("extra_commands", "mkdir \0"),
         ("include_store_paths", 1),
@@ -194,6 +201,51 @@ def test_a_value_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
     assert ": got " in str(caught.value)
     assert ", expected " in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_a_pipeline_may_be_a_list_a_value_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = [["popularity_contest"], ["limit_layers", 5]]
+    pipeline = Pipeline.parse(calls)
+    monkeypatch.chdir(tmp_path)
+    for name in ("pipeline.json", "pipeline", "auto"):
+        Path(name).write_text(json.dumps(calls), encoding="utf-8")
+    places = ["pipeline.json", "pipeline", "./auto", str(tmp_path / "pipeline"), Path("auto")]
+    for value in (calls, (("popularity_contest",), ("limit_layers", 5)), pipeline, *places):
+        assert Spec.parse({"layering": value}).layering == pipeline
+    assert Spec.parse({"layering": "auto"}).layering == "auto"
+
+
+def test_a_name_that_is_neither_a_strategy_nor_a_file_says_both() -> None:
+    with pytest.raises(InvalidName) as caught:
+        Spec.parse({"layering": "popularty"})
+    expected = "expected one of auto, popularity, a pipeline, or a JSON file that holds one"
+    assert str(caught.value) == f"layering: got 'popularty', {expected}"
+
+
+@pytest.mark.parametrize("place", ["none.json", "no/such", ".", "/"])
+def test_a_pipeline_file_that_is_not_there_is_not_found(place: str) -> None:
+    if place == ".":
+        place = "./"
+    with pytest.raises(NotFound, match=rf"^layering {re.escape(place)}: got .*, expected a layering pipeline in JSON$"):
+        Spec.parse({"layering": place})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[", b"[[", b"\xff", b"[" * 100_000, b'[["limit_layers", ' + b"9" * 5000 + b"]]", b" " * (16 << 20) + b"[]"],
+    ids=lambda data: repr(data[:9]),
+)
+def test_a_pipeline_file_that_is_broken_or_huge_follows_no_format(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "pipeline.json").write_bytes(data)
+    with pytest.raises(FormatError, match=r"pipeline\.json: got .*, expected a layering pipeline in JSON$"):
+        Spec.parse({"layering": tmp_path / "pipeline.json"})
+
+
+@pytest.mark.parametrize("text", ["{}", "5", "null", '"auto"', '[["revers"]]', '[["limit_layers", NaN]]'])
+def test_a_pipeline_file_of_something_else_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "pipeline.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidName, match=r"^layering .*pipeline\.json: .*got .*, expected "):
+        Spec.parse({"layering": str(tmp_path / "pipeline.json")})
 
 
 def test_a_number_of_more_digits_than_python_prints_is_refused() -> None:

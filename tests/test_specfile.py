@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.layering import Pipeline
 from lamina.spec import ImageArguments, Spec
 from lamina.specfile import load
 
@@ -104,6 +105,35 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert load(as_json(folder, {"image": {"store": "cache"}}))["store"] == [f"{folder}/cache"]
 
 
+@pytest.mark.parametrize("key", ["layering", "layeringPipeline"])
+def test_a_pipeline_is_a_list_or_a_file_beside_the_spec_file(key: str, tmp_path: Path) -> None:
+    calls = [["split_paths", [{"children_of": "/nix/store/x"}]], ["over", "rest", ["split_every", 5]]]
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    for name in ("layers", "layers.json"):
+        (folder / name).write_text(json.dumps(calls), encoding="utf-8")
+    for value in (calls, "layers.json", "./layers", "layers", str(folder / "layers")):
+        arguments = load(as_json(folder, {"image": {key: value}}))
+        assert Spec.parse(arguments).layering == Pipeline.parse(calls)
+    assert load(as_json(folder, {"image": {key: "missing.json"}})) == {"layering": f"{folder}/missing.json"}
+    for name in ("auto", "best"):
+        assert load(as_json(folder, {"image": {key: name}})) == {"layering": name}
+
+
+def test_a_pipeline_in_toml_is_a_list(tmp_path: Path) -> None:
+    place = toml(
+        tmp_path,
+        """
+        [image]
+        layeringPipeline = [
+          ["split_paths", ["/nix/store/x", { children_of = "/nix/store/y" }]],
+          ["over", "rest", ["pipe", [["popularity_contest"], ["limit_layers", 20]]]],
+        ]
+        """,
+    )
+    assert isinstance(Spec.parse(load(place)).layering, Pipeline)
+
+
 def test_paths_stay_relative_beside_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     as_json(tmp_path, {"image": {"store": ["cache"], "tree": [{"file": "/a=src"}]}})
     monkeypatch.chdir(tmp_path)
@@ -122,7 +152,9 @@ def test_paths_stay_relative_beside_the_working_folder(tmp_path: Path, monkeypat
         {"tree": [{"file": 5}]},
         {"tree": [{"file": "/a"}]},
         {"tree": [{"file": "/a="}]},
-        {"layeringPipeline": [["popularity_contest"]]},
+        {"layeringPipeline": ["popularity_contest"]},
+        {"layeringPipeline": "best"},
+        {"layeringPipeline": "/\ud800"},
         {"uname": "\ud800"},
     ],
     ids=str,

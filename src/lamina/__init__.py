@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         build_layered_image,
         inspect,
         plan_layered_image,
+        stream_conf,
         stream_layered_image,
     )
     from lamina.errors import (
@@ -37,11 +38,18 @@ if TYPE_CHECKING:
     )
     from lamina.image import Draft, Image, Store
     from lamina.layer import Layer
-    from lamina.root.entries import Dir, File, Perm, Symlink
+    from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.spec import ImageArguments
 
 _HOMES = {
-    "lamina.api": ("Stream", "build_layered_image", "inspect", "plan_layered_image", "stream_layered_image"),
+    "lamina.api": (
+        "Stream",
+        "build_layered_image",
+        "inspect",
+        "plan_layered_image",
+        "stream_conf",
+        "stream_layered_image",
+    ),
     "lamina.errors": (
         "AuthError",
         "Error",
@@ -58,7 +66,7 @@ _HOMES = {
     ),
     "lamina.image": ("Draft", "Image", "Store"),
     "lamina.layer": ("Layer",),
-    "lamina.root.entries": ("Dir", "File", "Perm", "Symlink"),
+    "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
     "lamina.spec": ("ImageArguments",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -86,10 +94,12 @@ __all__ = [
     "Stream",
     "Symlink",
     "Unavailable",
+    "Xattr",
     "__version__",
     "build_layered_image",
     "inspect",
     "plan_layered_image",
+    "stream_conf",
     "stream_layered_image",
 ]
 

@@ -7,12 +7,17 @@ it prints nothing.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Unpack
 
+from lamina.conf import draft as conf_draft
+from lamina.conf import read_conf
 from lamina.engine import Write
+from lamina.errors import InvalidName, shown
 from lamina.image import Draft, Image, Progress, Sink, Store
+from lamina.names import Reference
 from lamina.prepare import Planned, folders, plan, prepare
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.compression import by_ending, by_name
@@ -21,7 +26,7 @@ from lamina.sinks.script import write_script
 from lamina.sources.image import SourceImage
 from lamina.sources.opening import open_images
 from lamina.spec import ImageArguments, Spec
-from lamina.stores.opening import open_stores
+from lamina.stores.opening import MACHINE, open_stores
 
 
 class Stream:
@@ -80,6 +85,27 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     spec = Spec.parse(arguments)
     prepared = prepare(spec, _store(spec), datetime.now(UTC))
     return Stream(prepared.draft, prepared.warnings, prepared.script_output, spec)
+
+
+def stream_conf(
+    conf: str | os.PathLike[str],
+    *,
+    repo_tag: str | None = None,
+    store: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    jobs: int | None = None,
+) -> Stream:
+    """The image that nixpkgs' streamer would make of ``conf``, a ``conf.json`` of its own, ready to be streamed.
+
+    ``repo_tag`` is another NAME:TAG for it; ``store`` are folders that hold ``nix/store``, none is the machine's own.
+    Reads no store layer yet. Raises `InvalidName`, `NotFound`, `FormatError`, and what reading a base image raises.
+    """
+    spec = Spec.parse({"store": store, "jobs": jobs})
+    if not isinstance(spec.store, tuple):
+        raise InvalidName(f"store: got {shown(store)}, expected folders")
+    reference = Reference.parse(repo_tag) if repo_tag is not None else None
+    places = tuple(map(Path, spec.store)) or (MACHINE,)
+    draft = conf_draft(read_conf(Path(conf)), reference, places, datetime.now(UTC))
+    return Stream(draft, (), "", spec)
 
 
 def build_layered_image(*, output: str | os.PathLike[str], **arguments: Unpack[ImageArguments]) -> Image:

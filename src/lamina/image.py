@@ -67,7 +67,7 @@ class Draft:
     @property
     def layers(self) -> tuple[LayerSource, ...]:
         """The layers from the lowest up: the base image's, those of store paths, the customisation layer."""
-        mtime = int(self.settings.mtime.timestamp() // 1)
+        mtime = int(self.settings.mtime.timestamp())
         owner = self.settings.owner
         return (*self.base, *(StoreLayer(plan, self.store.nodes, owner, mtime) for plan in self.plans), self.root)
 

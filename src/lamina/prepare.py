@@ -13,8 +13,11 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from lamina import layering
+from lamina import layering, register
+from lamina.base import Base
+from lamina.building import built
 from lamina.closure import Closure
+from lamina.customise import customise, declare
 from lamina.engine import transfer
 from lamina.errors import InvalidName
 from lamina.formats.docker import ImageConfig
@@ -24,10 +27,11 @@ from lamina.lookup import content
 from lamina.mentions import Mentions, mentions
 from lamina.names import StorePath
 from lamina.processor import architecture_of
-from lamina.root import commands
-from lamina.root.entries import Perm
-from lamina.root.join import Content, join
+from lamina.root.database import PLACE
+from lamina.root.entries import Perm, Xattr
+from lamina.root.join import Content
 from lamina.root.layer import RootLayer
+from lamina.root.overlay import laid_over
 from lamina.root.tree import Tree
 from lamina.spec import Spec
 from lamina.stores import opening
@@ -55,41 +59,45 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
 
     Runs the extra commands. Raises what any of its parts raises.
     """
-    contents = [content(store, text) for text in spec.contents]
+    contents = _contents(spec, store)
     name = _name(spec, contents)
+    base = _base(spec)
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
-    tree, clashes = join(contents, store.nodes)
-    output, workspace = "", None
-    if spec.extra_commands:
-        ran = commands.run(tree, spec.extra_commands, spec.search_path)
-        tree, output, workspace = ran.tree, ran.output, ran.workspace
-    root = _with_entries(tree, spec, workspace)
-    closure, unknown = _grown(closure, store, _mentions(root, _is_known(closure, store)))
-    architecture = spec.architecture or architecture_of(_order(closure, contents), store)
-    settings = Settings(
-        name,
-        spec.tag,
-        ImageConfig(architecture, spec.created or now, spec.config),
-        spec.owner,
-        spec.mtime or now,
-    )
-    warnings = (*spec.warnings, *odd, *clashes, *unknown)
-    return Prepared(Draft(_layers(spec, closure), store, root, settings), warnings, output)
+    made = customise(spec, contents, closure, store, base)
+    # What the database mentions is registered, not needed.
+    closure, unknown = _grown(closure, store, _mentions(made.tree.without(PLACE), _is_known(closure, store)))
+    registered = register.complete(made.tree, closure) if spec.include_nix_db else ()
+    tree, hidden = laid_over(made.tree, base, made.joined) if base.image else (made.tree, ())
+    architecture = spec.architecture or architecture_of(_order(closure, contents), store, base.architecture)
+    config = ImageConfig(architecture, spec.created or now, base.overlaid(spec.config, spec.inherit))
+    settings = Settings(name, spec.tag, config, spec.owner, spec.mtime or now)
+    root = RootLayer(tree, made.workspace)
+    warnings = (*spec.warnings, *base.warnings(architecture), *odd, *made.warnings, *unknown, *registered, *hidden)
+    draft = Draft(_layers(spec, closure, base), store, root, settings, base.layers)
+    return Prepared(draft, warnings, made.script_output)
 
 
 def plan(spec: Spec, store: Store) -> Planned:
     """The layers of ``spec``, from the graph alone: no store path is opened and no script is run."""
-    contents = [content(store, text) for text in spec.contents]
+    contents = _contents(spec, store)
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
-    entries = tuple(entry for entry in spec.tree if not isinstance(entry, Perm))
-    declared = _with_entries(Tree(), replace(spec, tree=entries), None)
-    closure, unknown = _grown(closure, store, _mentions(declared, _is_known(closure, store)))
-    return Planned(_layers(spec, closure), (*spec.warnings, *odd, *unknown))
+    tree = Tree()
+    declare(replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree)
+    closure, unknown = _grown(closure, store, _mentions(tree, _is_known(closure, store)))
+    return Planned(_layers(spec, closure, _base(spec)), (*spec.warnings, *odd, *unknown))
 
 
-def _layers(spec: Spec, closure: Closure) -> tuple[LayerPlan, ...]:
+def _contents(spec: Spec, store: Store) -> list[Content]:
+    return [content(store, text) for text in built(spec.contents, spec.search_path)]
+
+
+def _base(spec: Spec) -> Base:
+    return Base.open(Path(spec.from_image), spec.architecture) if spec.from_image else Base()
+
+
+def _layers(spec: Spec, closure: Closure, base: Base) -> tuple[LayerPlan, ...]:
     packed = closure if spec.include_store_paths else Closure.of(())
-    return layering.plan(packed, max_layers=spec.max_layers, strategy=spec.layering)
+    return layering.plan(packed, max_layers=spec.max_layers, strategy=spec.layering, base_layers=len(base.layers))
 
 
 def _name(spec: Spec, contents: Sequence[Content]) -> str:
@@ -132,15 +140,9 @@ def _order(closure: Closure, contents: Sequence[Content]) -> Iterable[StorePath]
     return dict.fromkeys([*(content.path for content in contents), *(info.path for info in closure)])
 
 
-def _with_entries(tree: Tree, spec: Spec, keep: object) -> RootLayer:
-    for entry in spec.tree:
-        entry.apply(tree)
-    return RootLayer(tree, keep)
-
-
-def _mentions(root: RootLayer, is_known: Callable[[str], bool]) -> Mentions:
+def _mentions(tree: Tree, is_known: Callable[[str], bool]) -> Mentions:
     found = Mentions(is_known)
-    transfer(root.pack().pieces, found.feed)
+    transfer(RootLayer(tree).pack().pieces, found.feed)
     found.close()
     return found
 

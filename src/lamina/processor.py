@@ -18,13 +18,15 @@ from lamina.nodes import Node, Regular
 _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
 
 
-def architecture_of(paths: Iterable[StorePath], store: Store) -> str:
-    """The GOARCH of the first program in ``paths``, else this machine's."""
+def architecture_of(paths: Iterable[StorePath], store: Store, otherwise: str = "") -> str:
+    """The GOARCH of the first program in ``paths``, else ``otherwise``, else this machine's."""
     for path in paths:
         for node in store.nodes(path):
             found = _architecture(node)
             if found:
                 return found
+    if otherwise:
+        return otherwise
     machine = platform.machine()
     return _MACHINES.get(machine, machine.lower() or "amd64")
 

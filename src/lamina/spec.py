@@ -13,19 +13,22 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypedDict
 
+from lamina import pipelinefile
 from lamina.errors import InvalidName, shown
 from lamina.formats import config as container_config
 from lamina.formats.tar import Owner
 from lamina.image import Store
-from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES
+from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
 from lamina.names import parse_moment, parse_repository, parse_tag
-from lamina.root.entries import Dir, Entry, File, Perm, Symlink
+from lamina.root.entries import Dir, Entry, File, Perm, Symlink, Xattr
+from lamina.root.extras import EXTRAS
 from lamina.sinks.compression import by_name, thread_count
 
 NOW = "now"
 _DEFAULT_MOMENT = parse_moment("1970-01-01T00:00:01Z")
 _DEFAULT_OWNER = Owner(0, 0, "root", "root")
 _MOST_ID = 2**32 - 2
+_MOST_SECONDS = 1_000_000
 # What no command line and no file name holds. U+DC80 to U+DCFF they do: bytes that are not UTF-8 (PEP 383).
 _NO_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 
@@ -46,9 +49,16 @@ class ImageArguments(TypedDict, total=False):
     uname: str
     gname: str
     max_layers: int
-    layering: str
+    layering: str | os.PathLike[str] | Sequence[Any] | Pipeline
+    from_image: str | os.PathLike[str] | None
+    inherit: str | Sequence[str]
     extra_commands: str
+    fake_root_commands: str
+    enable_fakechroot: bool
+    time_limit: float | None
     include_store_paths: bool
+    include_nix_db: bool
+    extras: str | Sequence[str]
     tree: Sequence[Entry]
     store: str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
     search_path: str
@@ -58,9 +68,10 @@ class ImageArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """An image to be made. ``created`` and ``mtime`` are None for now; ``search_path`` is where scripts look for
-    programs; ``compressor`` None is what the output's name asks for, ``jobs`` None as many threads as there are
-    processors; ``warnings`` is what was odd about the arguments.
+    """An image to be made. ``created`` and ``mtime`` are None for now; ``inherit`` names the keys of the base image's
+    config that are taken over, ``extras`` the ready-made contents; ``time_limit`` is in seconds for each script, None
+    for none; ``search_path`` is where scripts look for programs; ``compressor`` None is what the output's name asks
+    for, ``jobs`` None as many threads as there are processors; ``warnings`` is what was odd about the arguments.
     """
 
     name: str | None = None
@@ -73,9 +84,16 @@ class Spec:
     mtime: datetime | None = _DEFAULT_MOMENT
     owner: Owner = _DEFAULT_OWNER
     max_layers: int = DEFAULT_MAX_LAYERS
-    layering: str = DEFAULT_STRATEGY
+    layering: str | Pipeline = DEFAULT_STRATEGY
+    from_image: str | None = None
+    inherit: tuple[str, ...] = ()
     extra_commands: str = ""
+    fake_root_commands: str = ""
+    enable_fakechroot: bool = False
+    time_limit: float | None = None
     include_store_paths: bool = True
+    include_nix_db: bool = False
+    extras: tuple[str, ...] = ()
     tree: tuple[Entry, ...] = ()
     store: tuple[str, ...] | Store = ()
     search_path: str = os.defpath
@@ -85,7 +103,10 @@ class Spec:
 
     @classmethod
     def parse(cls, arguments: Mapping[str, Any]) -> Spec:
-        """The spec that ``arguments`` are; raises `InvalidName` with the argument's name."""
+        """The spec that ``arguments`` are; raises `InvalidName` with the argument's name.
+
+        Reads the file that ``layering`` names, if it does; raises `NotFound` and `FormatError` for that.
+        """
         unknown = [name for name in arguments if name not in ImageArguments.__annotations__]
         if unknown:
             raise InvalidName(
@@ -161,10 +182,52 @@ def _config(name: str, value: Any) -> Mapping[str, Any]:
     return ordered
 
 
-def _layering(name: str, value: Any) -> str:
-    if not isinstance(value, str) or value not in STRATEGIES:
-        raise _wrong(name, value, f"one of {', '.join(STRATEGIES)}")
-    return value
+def _layering(name: str, value: Any) -> str | Pipeline:
+    if isinstance(value, Pipeline):
+        return value
+    if isinstance(value, list | tuple):
+        return Pipeline.parse(value, name)
+    if isinstance(value, os.PathLike):
+        return pipelinefile.load(_text(name, os.fspath(value)))
+    if isinstance(value, str) and value not in STRATEGIES and pipelinefile.names_file(_text(name, value)):
+        return pipelinefile.load(value)
+    if value not in tuple(STRATEGIES):
+        raise _wrong(name, value, f"one of {', '.join(STRATEGIES)}, a pipeline, or a JSON file that holds one")
+    return str(value)
+
+
+def _path(name: str, value: Any) -> str | None:
+    return None if value is None else _text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def _inherit(name: str, value: Any) -> tuple[str, ...]:
+    keys = _words(name, value)
+    unknown = [key for key in keys if key not in container_config.KEYS]
+    if unknown:
+        raise InvalidName(f"{name}: got {shown(unknown[0])}, expected some of {', '.join(container_config.KEYS)}")
+    return keys
+
+
+def _extras(name: str, value: Any) -> tuple[str, ...]:
+    words = _words(name, value)
+    unknown = [word for word in words if word not in EXTRAS]
+    if unknown:
+        raise InvalidName(f"{name}: got {shown(unknown[0])}, expected some of {', '.join(EXTRAS)}")
+    return words
+
+
+def _words(name: str, value: Any) -> tuple[str, ...]:
+    """A list of words, or a text with commas between them; each once."""
+    texts = value.split(",") if isinstance(value, str) else _texts(name, value)
+    return tuple(dict.fromkeys(_text(name, text).strip() for text in texts))
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _MOST_SECONDS:
+        raise _wrong(name, value, f"a number of seconds, more than 0 and at most {_MOST_SECONDS}")
+    return float(value)
 
 
 def _compressor(name: str, value: Any) -> str | None:
@@ -182,6 +245,7 @@ _ENTRIES: Mapping[str, Callable[[str], Entry]] = {
     "file": File.parse,
     "symlink": Symlink.parse,
     "perm": Perm.parse,
+    "xattr": Xattr.parse,
 }
 
 
@@ -192,13 +256,17 @@ def _tree(name: str, value: Any) -> tuple[Entry, ...]:
 
 
 def _entry(name: str, item: Any) -> Entry:
-    if isinstance(item, Dir | File | Symlink | Perm):
+    if isinstance(item, Dir | File | Symlink | Perm | Xattr):
         return item
     if isinstance(item, Mapping) and len(item) == 1:
         ((kind, text),) = item.items()
         if kind in _ENTRIES:
             return _ENTRIES[kind](_text(f"{name}.{kind}", text))
-    raise _wrong(name, item, "a Dir, File, Symlink or Perm, or {dir = …}, {file = …}, {symlink = …}, {perm = …}")
+    raise _wrong(
+        name,
+        item,
+        "a Dir, File, Symlink, Perm or Xattr, or {dir = …}, {file = …}, {symlink = …}, {perm = …}, {xattr = …}",
+    )
 
 
 def _store(name: str, value: Any) -> tuple[str, ...] | Store:
@@ -227,8 +295,15 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "gname": _text,
     "max_layers": _number,
     "layering": _layering,
+    "from_image": _path,
+    "inherit": _inherit,
     "extra_commands": _text,
+    "fake_root_commands": _text,
+    "enable_fakechroot": _flag,
+    "time_limit": _seconds,
     "include_store_paths": _flag,
+    "include_nix_db": _flag,
+    "extras": _extras,
     "tree": _tree,
     "store": _store,
     "search_path": _text,

@@ -12,16 +12,20 @@ Invariant: a table says nothing that the command line could not, in dockerTools'
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from lamina import pipelinefile
+from lamina.building import is_to_be_built
 from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.layering import STRATEGIES
 from lamina.spec import ImageArguments
 
 # dockerTools' names that are not Python's in camel case.
-_OTHER_NAMES = {"layering_pipeline": "layering"}
+_OTHER_NAMES = {"layering_pipeline": "layering", "include_nix_dB": "include_nix_db"}
 # What a file has no say in: where programs are looked for.
 _KNOWN = tuple(name for name in ImageArguments.__annotations__ if name != "search_path")
 
@@ -29,8 +33,9 @@ _KNOWN = tuple(name for name in ImageArguments.__annotations__ if name != "searc
 def load(place: str) -> dict[str, Any]:
     """The arguments in ``FILE#NAME``; ``#NAME`` may be left out where the file has one table.
 
-    Paths in ``contents``, ``store`` and in the sources of files are relative to the file. Raises `NotFound`,
-    `FormatError` for what is neither TOML nor JSON, `InvalidName` for an argument that is unknown or there twice.
+    Paths in ``contents``, ``store``, ``layering`` and in the sources of files are relative to the file. Raises
+    `NotFound`, `FormatError` for what is neither TOML nor JSON, `InvalidName` for an argument that is unknown or there
+    twice.
     """
     file, _, name = place.partition("#")
     path = Path(file)
@@ -80,15 +85,24 @@ def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     contents = arguments.get("contents")
     if isinstance(contents, str | list):
         named = [contents] if isinstance(contents, str) else contents
-        arguments["contents"] = [_beside(place, folder) if _is_relative(place) else place for place in named]
+        arguments["contents"] = [_root_beside(place, folder) for place in named]
+    if isinstance(arguments.get("from_image"), str):
+        arguments["from_image"] = _beside(arguments["from_image"], folder)
+    layering = arguments.get("layering")
+    if isinstance(layering, str) and layering not in STRATEGIES and pipelinefile.names_file(layering, folder):
+        arguments["layering"] = _beside(layering, folder)
     if isinstance(arguments.get("tree"), list):
         arguments["tree"] = [_relative_source(entry, folder) for entry in arguments["tree"]]
     return arguments
 
 
-def _is_relative(place: Any) -> bool:
-    """Whether a ROOT is a path from where the file is, such as ``./result``, and no name."""
-    return isinstance(place, str) and "/" in place and not place.startswith("/")
+def _root_beside(root: Any, folder: Path) -> Any:
+    """A ROOT that is a path from where the file is, such as ``./result`` or ``.#app``, from here; others as given."""
+    place, hash_sign, attribute = root.partition("#") if isinstance(root, str) else ("", "", "")
+    is_path = place.startswith(".") if hash_sign else "/" in place or place.endswith(".nix")
+    if not is_path or place.startswith("/"):
+        return root
+    return f"{os.path.abspath(folder / place)}{hash_sign}{attribute}" if is_to_be_built(root) else str(folder / place)
 
 
 def _beside(place: Any, folder: Path) -> Any:

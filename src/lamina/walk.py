@@ -85,10 +85,11 @@ def _node(path: bytes, file: bytes, status: os.stat_result) -> Node:
         return Directory(path)
     if stat.S_ISLNK(mode):
         return Symlink(path, os.readlink(file))
-    raise FormatError(f"{os.fsdecode(file)}: got {_kind(mode)}, expected a file, a folder or a symlink")
+    raise FormatError(f"{os.fsdecode(file)}: got {kind(mode)}, expected a file, a folder or a symlink")
 
 
-def _kind(mode: int) -> str:
+def kind(mode: int) -> str:
+    """What a ``mode`` that no tree may hold stands for, in words."""
     kinds = {stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a block device", stat.S_IFCHR: "a character device"}
     return kinds.get(stat.S_IFMT(mode), "a named pipe" if stat.S_ISFIFO(mode) else "a special file")
 

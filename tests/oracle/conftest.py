@@ -133,6 +133,12 @@ def newer_nix(request: pytest.FixtureRequest) -> Nix:
     return closures.nix(tuple(request.param))
 
 
+@pytest.fixture(scope="session", params=[[], *NIX_PREFIXES], ids=lambda prefix: " ".join(prefix) or "nix")
+def every_nix(request: pytest.FixtureRequest) -> Nix:
+    """The Nix of this machine, and each `newer_nix`."""
+    return closures.nix(tuple(request.param))
+
+
 @pytest.fixture(scope="session")
 def small(nix: Nix) -> Sample:
     """Six paths that run in a container by themselves: bin/hello, and bin/serve on 127.0.0.1:$PORT."""

@@ -16,7 +16,8 @@ from lamina import specfile
 from lamina.cli.container import container_config
 from lamina.errors import InvalidName
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES
-from lamina.root.entries import Dir, File, Perm, Symlink
+from lamina.root.entries import Dir, Entry, File, Perm, Symlink, Xattr
+from lamina.root.extras import EXTRAS
 from lamina.spec import Spec
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -32,8 +33,13 @@ _GRAPH = (
         "JSON; repeat it, the first hit wins.  [default: the machine's own]",
     ),
     click.option("--closure", multiple=True, metavar="PATH", help="Add a path with its closure, linking nothing."),
+    click.option("--from-image", metavar="IMAGE", help="The image to build upon: a docker-archive or OCI layout."),
     click.option("--max-layers", type=int, help=f"The most layers, all counted.  [default: {DEFAULT_MAX_LAYERS}]"),
-    click.option("--layering", metavar="NAME", help=f"{' or '.join(STRATEGIES)}.  [default: {DEFAULT_STRATEGY}]"),
+    click.option(
+        "--layering",
+        metavar="NAME|FILE",
+        help=f"{', '.join(STRATEGIES)}, or a JSON file that holds a layeringPipeline.  [default: {DEFAULT_STRATEGY}]",
+    ),
     click.option("--no-store-paths", is_flag=True, help="Leave the store paths out; the links will dangle."),
 )
 _CONFIG = (
@@ -59,10 +65,17 @@ _IMAGE = (
     click.option("--uname", help="The owner's name.  [default: root]"),
     click.option("--gname", help="The group's name.  [default: root]"),
     click.option("--extra-commands", metavar="SCRIPT", help="Bash to run in the image's root, by relative paths."),
+    click.option("--inherit", multiple=True, metavar="KEYS", help="What of its config to take over beside Env: Cmd,…"),
+    click.option("--fake-root-commands", metavar="SCRIPT", help="Bash to run after that, under fakeroot."),
+    click.option("--enable-fakechroot", is_flag=True, help="Run that with the image's root as /, under proot."),
+    click.option("--include-nix-db", is_flag=True, help="A database for a Nix inside, of all the store paths."),
+    click.option("--time-limit", type=float, metavar="SECONDS", help="The longest that a script may take."),
+    click.option("--with", "extras", multiple=True, metavar="WORDS", help=f"Ready-made contents: {','.join(EXTRAS)}."),
     click.option("--dir", "dirs", multiple=True, metavar="PATH[:MODE[:UID:GID]]", help="A folder in the root."),
     click.option("--file", "files", multiple=True, metavar="PATH=SOURCE[:MODE[:UID:GID]]", help="A file in the root."),
     click.option("--symlink", "symlinks", multiple=True, metavar="PATH=TARGET", help="A symlink in the root."),
     click.option("--perm", "perms", multiple=True, metavar="PATH:MODE[:UID:GID]", help="Mode and owner in the root."),
+    click.option("--xattr", "xattrs", multiple=True, metavar="PATH:NAME=HEX", help="An extended attribute."),
     click.option("--jobs", type=int, metavar="N", help="Threads.  [default: the processors this process may use]"),
     click.option("--ledger", metavar="PATH", help="Accepted; this version keeps no ledger."),
     click.option("--no-ledger", is_flag=True, help="Accepted; this version keeps no ledger."),
@@ -103,18 +116,24 @@ _PLAIN = (
     "gid",
     "uname",
     "gname",
+    "from_image",
     "max_layers",
     "layering",
     "extra_commands",
+    "fake_root_commands",
+    "time_limit",
     "compressor",
     "jobs",
 )
 _LISTS = ("contents", "closure", "store")
-_ENTRIES: tuple[tuple[str, Callable[[str], Dir | File | Symlink | Perm]], ...] = (
+_SWITCHES = ("enable_fakechroot", "include_nix_db")
+_WORDS = ("inherit", "extras")
+_ENTRIES: tuple[tuple[str, Callable[[str], Entry]], ...] = (
     ("dirs", Dir.parse),
     ("files", File.parse),
     ("symlinks", Symlink.parse),
     ("perms", Perm.parse),
+    ("xattrs", Xattr.parse),
 )
 
 
@@ -128,12 +147,24 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
         arguments["created"] = _epoch(epoch)
     if flags["no_store_paths"]:
         arguments["include_store_paths"] = False
+    arguments |= {name: True for name in _SWITCHES if flags[name]}
+    arguments |= {name: [word for text in flags[name] for word in text.split(",")] for name in _WORDS if flags[name]}
     config = container_config(arguments.pop("config", {}), flags)
     entries = [parse(text) for name, parse in _ENTRIES for text in flags[name]]
     if entries:
         declared = Spec.parse({"tree": arguments.get("tree", ())}).tree
         arguments["tree"] = [*declared, *entries]
     return {**arguments, "config": config, "search_path": os.environ.get("PATH", os.defpath)}
+
+
+def described(flags: Mapping[str, Any]) -> str:
+    """The first of ``flags`` that says something of an image, as it was given; empty where there is none."""
+    silent = {"store", "jobs", "ledger", "no_ledger", "progress", "quiet", "as_json", "debug"}
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in flags and parameter.name not in silent and flags[parameter.name] not in (None, False, ()):
+            return "a ROOT" if isinstance(parameter, click.Argument) else parameter.opts[0]
+    return ""
 
 
 def _epoch(text: str) -> str:

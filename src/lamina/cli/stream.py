@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from lamina.api import stream_layered_image
-from lamina.cli.options import graph_options, image_arguments
+from lamina.api import Stream, stream_conf, stream_layered_image
+from lamina.cli.options import described, graph_options, image_arguments
 from lamina.cli.output import stdout
 from lamina.cli.talk import image_document, print_json, progress, show_output, warn
+from lamina.errors import InvalidName
 
 
 @click.command(
@@ -17,18 +19,32 @@ from lamina.cli.talk import image_document, print_json, progress, show_output, w
     short_help="The image as a docker-archive on stdout, in one pass.",
     epilog='Example: lamina stream /nix/store/…-hello-2.12.1 --name hello --tag 1 --cmd "/bin/hello -t" | docker load',
 )
+@click.option("--conf", metavar="FILE", help="Stream the image of a conf.json that nixpkgs' dockerTools wrote.")
+@click.option("-t", "--repo_tag", "--repo-tag", metavar="NAME:TAG", help="Another name for it, with --conf.")
 @graph_options
-def command(**flags: Any) -> None:
+def command(conf: str | None, repo_tag: str | None, **flags: Any) -> None:
     """The image of ROOT... and all they need, as an uncompressed docker-archive on stdout, in one pass.
 
-    A ROOT is a store path, a folder inside one, a link to one such as ./result, or a package name that fits one path
-    of the store. With --json the result is on stderr.
+    A ROOT is a store path, a folder inside one, a link to one such as ./result, a package name that fits one path of
+    the store, or, where Nix is installed, what it is to build first: nixpkgs#hello, ./default.nix. With --json the
+    result is on stderr.
     """
     with stdout() as out:
-        stream = stream_layered_image(**image_arguments(flags))
+        stream = _stream(conf, repo_tag, flags)
         show_output(stream.script_output, flags)
         warn(stream.warnings, flags)
         with progress(flags) as watcher:
             image = stream.write_to(out, progress=watcher)
     if flags["as_json"]:
         print_json(image_document(image, stream.warnings), aside=True)
+
+
+def _stream(conf: str | None, repo_tag: str | None, flags: Mapping[str, Any]) -> Stream:
+    if conf is None:
+        if repo_tag is not None:
+            raise InvalidName("repo tag: got -t without --conf, expected --name and --tag")
+        return stream_layered_image(**image_arguments(flags))
+    said = described(flags)
+    if said:
+        raise InvalidName(f"conf: got {said} as well, expected --conf alone, for it says all of the image")
+    return stream_conf(conf, repo_tag=repo_tag, store=flags["store"], jobs=flags["jobs"])

@@ -11,7 +11,7 @@ import difflib
 import json
 import math
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from lamina.errors import InvalidName, shown
@@ -97,6 +97,7 @@ _FIELDS: Mapping[str, tuple[str, _Check]] = {
 }
 
 
+KEYS = tuple(_FIELDS)
 _BY_LOWER = {name.lower(): name for name in _FIELDS}
 
 
@@ -177,3 +178,26 @@ def _split(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError:
         return [text]
+
+
+def with_base_environment(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` with the ``Env`` of ``base`` before its own, each variable once.
+
+    The last value wins and stands where the variable stood first (nixpkgs: dockerTools' streamer).
+    """
+    items = [*(base.get("Env") or ()), *(config.get("Env") or ())]
+    if not items:
+        return dict(config)
+    return {**config, "Env": list({item.partition("=")[0]: item for item in items}.values())}
+
+
+def inherited(config: Mapping[str, Any], base: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """``config`` with those of ``keys`` that ``base`` has; objects, such as ``Labels``, are merged, its own winning."""
+    result = dict(config)
+    for key in keys:
+        own, other = config.get(key), base.get(key)
+        if isinstance(own, Mapping) and isinstance(other, Mapping):
+            result[key] = {name: {**other, **own}[name] for name in sorted({**other, **own})}
+        elif own is None and other is not None:
+            result[key] = other
+    return {key: result[key] for key in sorted(result)} if keys else result

@@ -22,7 +22,7 @@ class ImageConfig:
 
     architecture: str
     created: datetime
-    container: Mapping[str, Any]
+    container: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ POSIX pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -70,12 +70,13 @@ def trailer_size(size: int) -> int:
 
 
 class PaxHeaders:
-    """Headers of members that share owner and date, as ``tarfile`` writes them in PAX format.
+    """Headers of members that share owner, date and extended attributes, as ``tarfile`` writes them in PAX format.
 
-    ``mtime`` is in whole seconds since 1970.
+    ``mtime`` is in whole seconds since 1970. ``xattrs`` become the records that star began with and GNU tar, bsdtar and
+    the engines read: ``SCHILY.xattr.NAME`` (star manual, "Extended attributes").
     """
 
-    def __init__(self, owner: Owner, mtime: int) -> None:
+    def __init__(self, owner: Owner, mtime: int, xattrs: Sequence[tuple[str, bytes]] = ()) -> None:
         numbers = (("uid", owner.uid, 7), ("gid", owner.gid, 7), ("mtime", mtime, 11))
         names = tuple(text.encode("utf-8", "surrogateescape") for text in (owner.uname, owner.gname))
         self._numbers = tuple(_octal(value if _fits(value, digits) else 0, digits) for _, value, digits in numbers)
@@ -86,6 +87,7 @@ class PaxHeaders:
             for key, text in zip(("uname", "gname"), names, strict=True)
             if not text.isascii() or len(text) > 32
         } | {key: b"%d" % value for key, value, digits in numbers if not _fits(value, digits)}
+        self._xattrs = {f"SCHILY.xattr.{name}": value for name, value in xattrs}
 
     def header(self, member: Member) -> bytes:
         """The member's header, behind a PAX header where ustar's fields cannot hold it."""
@@ -95,7 +97,7 @@ class PaxHeaders:
         name, target = (member.name, member.target) if plain else (_ascii(member.name), _ascii(member.target))
         numbers = uid, gid, size, mtime
         block = _block(name, member.mode, numbers, member.kind, target, _PAX_MAGIC, self._names)
-        return block if plain else _pax_header(self._records(member)) + block
+        return block if plain else _pax_header(self._records(member), self._xattrs) + block
 
     def header_size(self, member: Member) -> int:
         """The length of `header`, without making one in the common case."""
@@ -104,6 +106,7 @@ class PaxHeaders:
     def _plain(self, member: Member) -> bool:
         return (
             not self._shared
+            and not self._xattrs
             and len(member.name) <= _NAME
             and len(member.target) <= _NAME
             and _fits(member.size, 11)
@@ -185,8 +188,8 @@ def _ascii(text: bytes) -> bytes:
     return text.decode("utf-8", "surrogateescape").encode("ascii", "replace")
 
 
-def _pax_header(records: Mapping[str, bytes]) -> bytes:
-    body = b"".join(_pax_record(key.encode(), value) for key, value in records.items())
+def _pax_header(records: dict[str, bytes], xattrs: dict[str, bytes]) -> bytes:
+    body = b"".join(_pax_record(key.encode(), value) for key, value in (records | xattrs).items())
     if not all(map(_is_utf8, records.values())):
         body = _pax_record(b"hdrcharset", b"BINARY") + body
     zero = _octal(0, 7)

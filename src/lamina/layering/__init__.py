@@ -1,7 +1,7 @@
 """Layering: which store path goes to which layer.
 
 Invariant: pure, and a plan is a partition of the closure within its budget that depends on the graph alone, never
-on the order in which it was handed in.
+on the order in which it was handed in. A pipeline keeps no budget, and loses the paths that it is told to remove.
 
 The last layer of an image is the customisation layer; a base image brings its own. What is left of ``max_layers``
 is for store paths (nixpkgs: dockerTools, the arithmetic around ``maxLayers``).
@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from lamina.closure import Closure
 from lamina.errors import InvalidName, PlanError
 from lamina.layering.auto import auto
+from lamina.layering.pipeline import Pipeline
 from lamina.layering.plans import LayerPlan
 from lamina.layering.popularity import popularity
 from lamina.names import StorePath
@@ -28,15 +29,19 @@ def plan(
     closure: Closure,
     *,
     max_layers: int = DEFAULT_MAX_LAYERS,
-    strategy: str = DEFAULT_STRATEGY,
+    strategy: str | Pipeline = DEFAULT_STRATEGY,
     base_layers: int = 0,
     ignored: Collection[StorePath] = (),
 ) -> tuple[LayerPlan, ...]:
     """The store layers of an image, first layer first; every path of ``closure`` but the ignored is in one.
 
-    ``ignored`` paths take part in the graph and are left out of the layers. Raises `PlanError` where ``max_layers``
-    leaves no room, `InvalidName` for a strategy that is not known.
+    ``ignored`` paths are left out of the layers, and so are those that a pipeline removes. A pipeline alone decides how
+    many layers there are: ``max_layers`` is for the strategies that have a name, as in dockerTools. Raises `PlanError`
+    where it leaves no room, `InvalidName` for a strategy that is not known and for a pipeline whose operations do not
+    fit one another.
     """
+    if isinstance(strategy, Pipeline):
+        return strategy(closure, max_layers, ignored)
     if strategy not in STRATEGIES:
         raise InvalidName(f"layering: got {strategy!r}, expected one of {', '.join(STRATEGIES)}")
     used = 1 + base_layers
@@ -49,4 +54,4 @@ def plan(
     return STRATEGIES[strategy](closure, max_layers - used, frozenset(ignored))
 
 
-__all__ = ["DEFAULT_MAX_LAYERS", "DEFAULT_STRATEGY", "STRATEGIES", "LayerPlan", "plan"]
+__all__ = ["DEFAULT_MAX_LAYERS", "DEFAULT_STRATEGY", "STRATEGIES", "LayerPlan", "Pipeline", "plan"]

@@ -20,6 +20,7 @@ from lamina.closure import Closure
 from lamina.layering.plans import LayerPlan
 from lamina.layering.reach import Reach, Weights, numbers
 from lamina.names import StorePath
+from lamina.pathinfo import PathInfo
 
 
 def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
@@ -30,17 +31,21 @@ def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) ->
     contest = Closure.of(
         replace(info, references=info.references - frozenset(ignored)) for info in closure if info.path not in ignored
     )
-    scores = popularities(contest)
-    order = sorted(contest, key=lambda info: (-scores[info.path], _name_first(info.path)))
-    alone = [LayerPlan.of((info,), f"popularity {scores[info.path]}") for info in order[: budget - 1]]
-    rest = tuple(order[budget - 1 :])
+    order = most_popular(contest)
+    alone = [LayerPlan.of((info,), f"popularity {score}") for info, score in order[: budget - 1]]
+    rest = order[budget - 1 :]
     if not rest:
         return tuple(alone)
-    highest = scores[rest[0].path]
-    return (
-        *alone,
-        LayerPlan.of(rest, f"popularity {highest}" if len(rest) == 1 else f"the rest, popularity {highest} and less"),
-    )
+    _, highest = rest[0]
+    reason = f"popularity {highest}" if len(rest) == 1 else f"the rest, popularity {highest} and less"
+    return (*alone, LayerPlan.of((info for info, _ in rest), reason))
+
+
+def most_popular(closure: Closure) -> tuple[tuple[PathInfo, int], ...]:
+    """Every path with its popularity, the most popular first, ties by name, then by hash."""
+    scores = popularities(closure)
+    order = sorted(closure, key=lambda info: (-scores[info.path], _name_first(info.path)))
+    return tuple((info, scores[info.path]) for info in order)
 
 
 def popularities(closure: Closure) -> dict[StorePath, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lamina.errors import InvalidName, NotFound, shown
 from lamina.nodes import Directory, Extent, Regular
@@ -19,6 +19,9 @@ _META = re.compile(r":([0-7]{3,4})(?::([0-9]{1,10}):([0-9]{1,10}))?\Z")
 # What looks like a mode or an owner and is none in its place.
 _DIGITS = re.compile(r":[0-9:]+\Z")
 _MODE = re.compile(r":[0-7]{3,4}\Z")
+# xattr(7): a name space, a dot, and a name; '=' would end it in a tar's header.
+_XATTR_NAME = re.compile(r"[a-z]+\.[^=\0\n]{1,248}")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){0,65536}")
 _MOST_MODE = 0o7777
 _MOST_ID = 2**32 - 2
 
@@ -132,10 +135,42 @@ class Perm:
 
     def apply(self, tree: Tree) -> None:
         """Changes mode and owner; raises `InvalidName` where there is nothing, or a symlink."""
-        tree.set_meta(_relative(self.path), Meta(self.mode, self.uid, self.gid))
+        tree.change(_relative(self.path), lambda meta: replace(meta, mode=self.mode, uid=self.uid, gid=self.gid))
 
 
-Entry = Dir | File | Symlink | Perm
+@dataclass(frozen=True, slots=True)
+class Xattr:
+    """An extended attribute, such as ``security.capability``, for a file or folder that is there."""
+
+    path: str
+    name: str
+    value: bytes
+
+    def __post_init__(self) -> None:
+        _check(self.path)
+        if not isinstance(self.name, str) or not _XATTR_NAME.fullmatch(self.name):
+            raise InvalidName(f"xattr {self.path}: got name {shown(self.name)}, expected SPACE.NAME without '='")
+        if not isinstance(self.value, bytes):
+            raise InvalidName(f"xattr {self.path}: got value {shown(self.value)}, expected bytes")
+
+    @classmethod
+    def parse(cls, text: str) -> Xattr:
+        """``PATH:NAME=HEX``; raises `InvalidName`."""
+        path, colon, rest = text.rpartition(":")
+        name, equals, value = rest.partition("=")
+        if not colon or not equals or not _HEX.fullmatch(value):
+            raise InvalidName(f"xattr: got {text!r}, expected PATH:NAME=HEX")
+        return cls(path, name, bytes.fromhex(value))
+
+    def apply(self, tree: Tree) -> None:
+        """Adds the attribute or replaces it; raises `InvalidName` where there is nothing, or a symlink."""
+        tree.change(_relative(self.path), self._added)
+
+    def _added(self, meta: Meta) -> Meta:
+        return replace(meta, xattrs=tuple(sorted({**dict(meta.xattrs), self.name: self.value}.items())))
+
+
+Entry = Dir | File | Symlink | Perm | Xattr
 
 
 def _split_meta(text: str) -> tuple[str, Meta | None]:

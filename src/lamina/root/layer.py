@@ -1,7 +1,8 @@
 """The customisation layer's tar.
 
 Invariant: its bytes are those of ``tar --format=gnu --sort=name --numeric-owner --mtime=@315532800
---hard-dereference -c .`` in a folder that holds the same tree (nixpkgs: dockerTools' customisation layer).
+--hard-dereference -c .`` in a folder that holds the same tree (nixpkgs: dockerTools' customisation layer), but that an
+entry with extended attributes, which nixpkgs loses, has a PAX header of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lamina.engine import Piece
-from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, padded, padding, trailer_size
+from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
 from lamina.layer import Packed
 from lamina.names import Digest, StorePath
 from lamina.nodes import Directory, Node, Regular, Symlink
@@ -19,6 +20,7 @@ from lamina.root.tree import Meta, Tree
 # 1980-01-01, the date that Nix's builders give their files; an image's own dates do not touch this layer.
 MTIME = 315532800
 _HEADERS = GnuHeaders(MTIME)
+_Entry = tuple[Node, Member, Meta]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,10 @@ class RootLayer:
 
     def pack(self) -> Packed:
         """The layer's tar."""
-        members = [(_member(node, meta), Owner(meta.uid, meta.gid), node) for node, meta in self.tree]
-        size = sum(_HEADERS.header_size(member) + padded(member.size) for member, _, _ in members)
+        entries = [(node, _member(node, meta), meta) for node, meta in self.tree]
+        size = sum(_header_size(member, meta) + padded(member.size) for _, member, meta in entries)
         end = bytes(trailer_size(size))
-        return Packed(size + len(end), _pieces(members, end))
+        return Packed(size + len(end), _pieces(entries, end))
 
 
 def _member(node: Node, meta: Meta) -> Member:
@@ -66,9 +68,21 @@ def _member(node: Node, meta: Meta) -> Member:
             return Member(name, Kind.FILE, meta.mode, node.size)
 
 
-def _pieces(members: list[tuple[Member, Owner, Node]], end: bytes) -> Iterator[Piece]:
-    for member, owner, node in members:
-        yield _HEADERS.header(member, owner)
+def _header(member: Member, meta: Meta) -> bytes:
+    """The member's header: GNU's, but where there are extended attributes, which only PAX can hold."""
+    owner = Owner(meta.uid, meta.gid)
+    if meta.xattrs:
+        return PaxHeaders(owner, MTIME, meta.xattrs).header(member)
+    return _HEADERS.header(member, owner)
+
+
+def _header_size(member: Member, meta: Meta) -> int:
+    return len(_header(member, meta)) if meta.xattrs else _HEADERS.header_size(member)
+
+
+def _pieces(entries: list[_Entry], end: bytes) -> Iterator[Piece]:
+    for node, member, meta in entries:
+        yield _header(member, meta)
         if isinstance(node, Regular) and node.size:
             yield node.content
             yield padding(node.size)

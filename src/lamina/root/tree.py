@@ -5,23 +5,25 @@ Invariant: every node's parent is a folder of the tree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lamina.errors import InvalidName
 from lamina.nodes import Directory, Node, Symlink
 
 DIRECTORY_MODE = 0o755
+FILE_MODE = 0o644
 SYMLINK_MODE = 0o777
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """Mode bits and numeric owner."""
+    """Mode bits, numeric owner, extended attributes by ascending name."""
 
     mode: int
     uid: int = 0
     gid: int = 0
+    xattrs: tuple[tuple[str, bytes], ...] = ()
 
 
 class Tree:
@@ -52,13 +54,30 @@ class Tree:
         self._make_parents(node.path)
         self._entries[node.path] = node, meta
 
-    def set_meta(self, path: bytes, meta: Meta) -> None:
-        """Gives what is at ``path`` another mode and owner; raises `InvalidName` for nothing and for a symlink."""
+    def meta(self, path: bytes) -> Meta | None:
+        """Mode, owner and extended attributes of what is at ``path``."""
+        return self._entries[path][1] if path in self._entries else None
+
+    def remove(self, path: bytes) -> None:
+        """Takes what is at ``path`` out, with all below it; nothing where nothing is there."""
+        inside = path + b"/"
+        for gone in [found for found in self._entries if found == path or found.startswith(inside)]:
+            del self._entries[gone]
+
+    def without(self, path: bytes) -> Tree:
+        """A copy that lacks ``path`` and all below it."""
+        copy = Tree()
+        copy._entries = dict(self._entries)
+        copy.remove(path)
+        return copy
+
+    def change(self, path: bytes, change: Callable[[Meta], Meta]) -> None:
+        """Gives what is at ``path`` another `Meta`; raises `InvalidName` for nothing and for a symlink."""
         node = self.node(path)
         if node is None or isinstance(node, Symlink):
             got = "nothing there" if node is None else f"a symlink to {_text(node.target)}"
             raise InvalidName(f"/{_text(path)}: got {got}, expected a file or folder of the image's root")
-        self._entries[path] = node, meta
+        self._entries[path] = node, change(self._entries[path][1])
 
     def _make_parents(self, path: bytes) -> None:
         for end in (place for place, byte in enumerate(path) if byte == ord("/")):

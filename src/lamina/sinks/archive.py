@@ -36,7 +36,7 @@ class DockerArchive:
         whatever the output raises.
         """
         settings = draft.settings
-        archive = _Archive(self._write, int(settings.mtime.timestamp() // 1))
+        archive = _Archive(self._write, int(settings.mtime.timestamp()))
         sources = draft.layers
         self._progress.begin(len(sources), len(draft.base))
         layers = tuple(self._layer(archive, number, source) for number, source in enumerate(sources, 1))

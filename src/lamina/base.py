@@ -1,0 +1,109 @@
+"""A base image under a new one.
+
+Invariant: of its config only ``Env`` comes along unasked, as with nixpkgs' streamer; its layers come as they are,
+uncompressed, each with the diff ID that it had.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lamina.errors import NotFound
+from lamina.formats.config import inherited, with_base_environment
+from lamina.formats.docker import store_paths_comment
+from lamina.formats.headers import EntryKind
+from lamina.layer import FinishedLayer
+from lamina.root import database
+from lamina.root.registration import Registration
+from lamina.root.tree import Meta
+from lamina.sources.image import SourceImage, SourceLayer
+from lamina.sources.opening import open_images
+from lamina.sources.rootfs import Rootfs, flatten
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base image, or none: then it has no layers and an empty root."""
+
+    image: SourceImage | None = None
+    layers: tuple[FinishedLayer, ...] = field(default=())
+
+    @classmethod
+    def open(cls, path: Path, architecture: str | None = None) -> Base:
+        """The image in the file or layout at ``path``: the first, or of several platforms that of ``architecture``.
+
+        Raises as `open_images` does, and `NotFound` where no image is of that architecture.
+        """
+        image = _chosen(open_images(path), path, architecture)
+        return cls(image, tuple(_layer(layer, number) for number, layer in enumerate(image.layers, 1)))
+
+    @property
+    def architecture(self) -> str:
+        """What the image says it is for, empty where there is none."""
+        return self.image.architecture if self.image else ""
+
+    def warnings(self, architecture: str) -> tuple[str, ...]:
+        """What is odd about an image of ``architecture`` upon this one."""
+        if self.image is None or self.architecture == architecture:
+            return ()
+        return (f"base image: got architecture {self.architecture}, expected {architecture}, that of the image",)
+
+    @cached_property
+    def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
+        """What its Nix database has, and what was odd about that. Raises `FormatError`."""
+        content = self.root.read(database.PLACE)
+        if content is None:
+            return (), ()
+        with tempfile.NamedTemporaryFile(prefix="lamina-") as file:
+            file.write(content)
+            file.flush()
+            return database.read(Path(file.name))
+
+    def resolve(self, path: bytes) -> bytes:
+        """Where ``path`` leads in its root, symlinks followed; what is not there stands as it is."""
+        return self.root.resolve(path)
+
+    def folder(self, path: bytes) -> Meta | None:
+        """Mode and owner of the folder that is at ``path`` itself, None where there is none."""
+        entry = self.root.entry(path)
+        if entry is None or entry.kind is not EntryKind.DIRECTORY:
+            return None
+        return Meta(entry.header.mode, entry.header.uid, entry.header.gid)
+
+    def exists(self, path: bytes) -> bool:
+        """Whether there is anything at ``path`` itself."""
+        return self.root.entry(path) is not None
+
+    @cached_property
+    def root(self) -> Rootfs:
+        """The file system that its layers make. Raises `FormatError`."""
+        return flatten(self.image.layers if self.image else ())
+
+    def overlaid(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
+        """``config`` over the base's: its ``Env`` and those of ``keys`` come along."""
+        if self.image is None:
+            return config
+        found = self.image.config.get("config")
+        base = found if isinstance(found, Mapping) else {}
+        return with_base_environment(inherited(config or {}, base, keys), base)
+
+
+def _chosen(images: tuple[SourceImage, ...], path: Path, architecture: str | None) -> SourceImage:
+    """nixpkgs takes the first; where an index offers several platforms, that would be chance."""
+    platforms = list(dict.fromkeys(image.architecture for image in images))
+    if architecture is None or len(platforms) == 1:
+        return images[0]
+    fitting = [image for image in images if image.architecture == architecture]
+    if not fitting:
+        raise NotFound(f"{path}: got images for {', '.join(platforms)}, expected one for {architecture}")
+    return fitting[0]
+
+
+def _layer(layer: SourceLayer, number: int) -> FinishedLayer:
+    said = f"Adding base layer {number} from {layer.name}"
+    return FinishedLayer(layer.tar, said, store_paths_comment([layer.name]), layer.diff_id, keep=layer.keep)

@@ -1,0 +1,74 @@
+"""From nixpkgs' ``conf.json`` to a draft of the same image.
+
+Invariant: the draft becomes the image that nixpkgs' streamer would have written, to the image ID; no database is asked,
+for the plan is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from lamina.base import Base
+from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
+from lamina.formats.conf import Conf
+from lamina.formats.docker import ImageConfig, store_paths_comment
+from lamina.image import Draft, Settings
+from lamina.layer import FinishedLayer
+from lamina.layering import LayerPlan
+from lamina.names import Digest, Reference
+from lamina.nodes import Regular
+from lamina.stores.first_of import FirstOf
+from lamina.stores.folder import Folder
+from lamina.walk import walk
+
+
+def read_conf(path: Path) -> Conf:
+    """The conf in the file at ``path``; raises `NotFound`, `Unavailable`, `FormatError`."""
+    try:
+        return Conf.parse(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
+        raise NotFound(f"{path}: got {getattr(error, 'strerror', error)}, expected a conf.json") from error
+    except OSError as error:
+        raise Unavailable(f"{path}: got {error.strerror}, expected a conf.json that can be read") from error
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
+def draft(conf: Conf, repo_tag: Reference | None, folders: Sequence[Path], now: datetime) -> Draft:
+    """The image of ``conf``, named ``repo_tag`` where that is given.
+
+    What it names is looked for below each of ``folders``, the first first, as `/nix/store/…`; ``now`` is what "now"
+    means. Raises `NotFound`, and what reading the base image raises.
+    """
+    base = Base.open(_located(conf.from_image, folders)) if conf.from_image is not None else Base()
+    config = ImageConfig(conf.architecture, conf.created or now, base.overlaid(conf.config))
+    reference = repo_tag or conf.repo_tag
+    settings = Settings(reference.repository, reference.tag, config, conf.owner, conf.mtime or now)
+    plans = tuple(LayerPlan(paths) for paths in conf.store_layers)
+    number = len(base.layers) + len(plans) + 1
+    root = _customisation_layer(conf.customisation_layer, _located(conf.customisation_layer, folders), number)
+    return Draft(plans, FirstOf([Folder(folder) for folder in folders]), root, settings, base.layers)
+
+
+def _customisation_layer(name: str, folder: Path, number: int) -> FinishedLayer:
+    """``layer.tar`` in ``folder``, with the digest that ``checksum`` beside it promises."""
+    (node,) = walk(os.fsencode(folder / "layer.tar"))
+    if not isinstance(node, Regular) or isinstance(node.content, bytes):
+        raise FormatError(f"{folder}/layer.tar: got no file, expected the customisation layer")
+    try:
+        promised = Digest.from_hex((folder / "checksum").read_text(encoding="ascii").strip())
+    except OSError as error:
+        raise NotFound(f"{folder}/checksum: got {error.strerror}, expected the digest of layer.tar") from error
+    except (InvalidName, ValueError) as error:
+        raise FormatError(f"{folder}/checksum: got {error}, expected 64 hex digits") from error
+    said = f"Creating layer {number} with customisation..."
+    return FinishedLayer(node.content, said, store_paths_comment([name]), promised)
+
+
+def _located(name: str, folders: Sequence[Path]) -> Path:
+    """Where what ``name`` names is: below the first of ``folders`` that has it, or else as it stands."""
+    below = (folder / name.lstrip("/") for folder in folders)
+    return next((place for place in below if place.exists()), Path(name))

@@ -1,0 +1,64 @@
+"""The image's root: all that is in the customisation layer, made in one order.
+
+Invariant: symlink tree, ready-made contents, Nix database, extra commands, fakeroot commands, declared entries; each
+sees what those before it made (nixpkgs: dockerTools, ``customisationLayer``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lamina import register
+from lamina.base import Base
+from lamina.closure import Closure
+from lamina.image import Store
+from lamina.nodes import Node, Symlink
+from lamina.root import commands, extras
+from lamina.root.commands import Scripts
+from lamina.root.join import Content, join
+from lamina.root.tree import Tree
+from lamina.spec import Spec
+from lamina.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Customised:
+    """The root's tree and the folder that holds its files, what was odd on the way, and what the scripts printed.
+
+    ``joined`` are the links of the symlink tree.
+    """
+
+    tree: Tree
+    joined: frozenset[Node]
+    workspace: Workspace | None
+    warnings: tuple[str, ...]
+    script_output: str
+
+
+def customise(spec: Spec, contents: Sequence[Content], closure: Closure, store: Store, base: Base) -> Customised:
+    """The root of ``spec``; ``contents`` are those it names, ``closure`` is theirs.
+
+    Runs the scripts. Raises what any of its parts raises.
+    """
+    tree, warnings = join(contents, store.nodes)
+    joined = frozenset(node for node, _ in tree if isinstance(node, Symlink))
+    warnings += extras.lay(spec.extras, tree, closure, store)
+    if spec.include_nix_db:
+        registered, odd = base.registrations
+        warnings += (*odd, *register.begin(tree, (content.path for content in contents), closure, registered))
+    workspace, output = None, ""
+    scripts = Scripts(
+        spec.extra_commands, spec.fake_root_commands, spec.enable_fakechroot, spec.search_path, spec.time_limit
+    )
+    if scripts or spec.include_nix_db:
+        ran = commands.run(tree, scripts)
+        tree, workspace, output = ran.tree, ran.workspace, ran.output
+    declare(spec, tree)
+    return Customised(tree, joined, workspace, warnings, output)
+
+
+def declare(spec: Spec, tree: Tree) -> None:
+    """Adds the declared entries of ``spec`` to ``tree``."""
+    for entry in spec.tree:
+        entry.apply(tree)

@@ -1,0 +1,79 @@
+"""The Nix database in an image's root, for a Nix that runs in the container.
+
+Invariant: in the end it registers every store path of the image, those of the base image's database and those that a
+script registered, and is the same file that the scripts saw, with the owner and mode that they gave it.
+
+It is written before the scripts run, with what is known then, and completed in place once it is known what the root
+refers to; nixpkgs registers the closure of ``contents`` alone (dockerTools, ``includeNixDB``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from lamina.closure import Closure
+from lamina.errors import OutputError
+from lamina.names import StorePath
+from lamina.nodes import Extent, Regular
+from lamina.root import database
+from lamina.root.database import PLACE
+from lamina.root.registration import Registration, companions, merged
+from lamina.root.tree import FILE_MODE, SYMLINK_MODE, Meta, Tree
+
+_LEFT_BY_SQLITE = (PLACE + b"-wal", PLACE + b"-shm")
+
+
+def begin(tree: Tree, contents: Iterable[StorePath], closure: Closure, base: Iterable[Registration]) -> tuple[str, ...]:
+    """Puts the database into ``tree``, with what ``closure`` and ``base`` have, and gives warnings about ``base``."""
+    registrations, warnings = merged(base, map(Registration.of, closure))
+    content = database.dump(registrations)
+    tree.put(Regular(PLACE, False, len(content), content), Meta(FILE_MODE))
+    for node in companions(contents):
+        tree.put(node, Meta(FILE_MODE if isinstance(node, Regular) else SYMLINK_MODE))
+    return warnings
+
+
+def complete(tree: Tree, closure: Closure) -> tuple[str, ...]:
+    """Adds to the database in ``tree``, which is a file on disk by now, what ``closure`` has more; gives warnings.
+
+    Where a script took the database away, there is none. Raises `FormatError` for what a script made of it.
+    """
+    match tree.node(PLACE):
+        case Regular(content=Extent(file=file)):
+            present, odd = database.read(Path(os.fsdecode(file)))
+        case _:
+            return ()
+    registrations, left_out = merged(present, map(Registration.of, closure))
+    _rewrite(file, database.dump(registrations))
+    _look_again(tree, file)
+    for path in _LEFT_BY_SQLITE:
+        tree.remove(path)
+    return (*odd, *left_out)
+
+
+def _rewrite(file: bytes, content: bytes) -> None:
+    mode = os.stat(file).st_mode
+    try:
+        os.chmod(file, mode | 0o600)
+        with open(file, "r+b") as out:
+            out.write(content)
+            out.truncate()
+        os.chmod(file, mode)
+    except OSError as error:
+        raise OutputError(f"{os.fsdecode(file)}: got {error.strerror}, expected to write the Nix database") from error
+
+
+def _look_again(tree: Tree, file: bytes) -> None:
+    """Takes up ``file`` as it is now, under each of its names in ``tree``."""
+    status = os.stat(file)
+    for node, meta in list(tree):
+        if isinstance(node, Regular) and isinstance(node.content, Extent) and _is(node.content.file, status):
+            extent = Extent(node.content.file, 0, status.st_size, status.st_size, status.st_mtime_ns)
+            tree.put(Regular(node.path, node.executable, status.st_size, extent), meta)
+
+
+def _is(file: bytes, status: os.stat_result) -> bool:
+    found = os.lstat(file)
+    return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)

@@ -1,0 +1,348 @@
+"""The database of a Nix store as a file: made for an image, read from that of a base image.
+
+Invariant: equal registrations give equal bytes, whatever their order and whichever SQLite is at work, and refer to
+nothing that is not among them; what is read is believed in nothing, and costs no more than its size allows.
+
+The tables are those of schema 10, which Nix 2.0 to 2.34 have (read off databases that 2.8, 2.26 and 2.34 made). What
+SQLite leaves to its version, its build or its history is settled: page size, journal mode, encoding, the bytes that are
+in no use, and in the header the counters and the version (SQLite documentation, "Database File Format", 1.3 and 1.6).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from lamina.errors import FormatError, InvalidName, PlanError, Unavailable, shown
+from lamina.names import Digest, StorePath
+from lamina.root.registration import Registration
+
+PLACE = b"nix/var/nix/db/db.sqlite"
+_PAGE_SIZE = 4096
+_MOST = 2**63
+
+
+def dump(registrations: Iterable[Registration]) -> bytes:
+    """A whole ``db.sqlite``, in which ``registrations`` are the valid paths.
+
+    Raises `PlanError` for a path that is there twice, and for a reference to one that is not there.
+    """
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        write(database, registrations)
+        return settled(_serialized(database))
+
+
+# --- writing
+
+
+class Connection(Protocol):
+    """An empty database, of whichever SQLite."""
+
+    def execute(self, statement: str, /) -> object:
+        """Runs one statement."""
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[str | int | None]], /) -> object:
+        """Runs one statement for each row."""
+
+
+# Names, types and constraints are Nix's interface; the text SQLite keeps of them is ours. SchemaMigrations came after
+# 2.8: without it newer ones write to the database before they read it. The trigger is for a path that refers to itself:
+# it could not be deleted otherwise.
+_TABLES = """
+CREATE TABLE ValidPaths (
+  id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE, hash TEXT NOT NULL,
+  registrationTime INTEGER NOT NULL, deriver TEXT, narSize INTEGER, ultimate INTEGER, sigs TEXT, ca TEXT);
+
+CREATE TABLE Refs (
+  referrer INTEGER NOT NULL REFERENCES ValidPaths (id) ON DELETE CASCADE,
+  reference INTEGER NOT NULL REFERENCES ValidPaths (id) ON DELETE RESTRICT,
+  PRIMARY KEY (referrer, reference));
+
+CREATE TABLE DerivationOutputs (
+  drv INTEGER NOT NULL REFERENCES ValidPaths (id) ON DELETE CASCADE, id TEXT NOT NULL, path TEXT NOT NULL,
+  PRIMARY KEY (drv, id));
+
+CREATE TABLE SchemaMigrations (migration TEXT NOT NULL PRIMARY KEY);
+
+CREATE INDEX IndexReferrer ON Refs (referrer);
+
+CREATE INDEX IndexReference ON Refs (reference);
+
+CREATE INDEX IndexDerivationOutputs ON DerivationOutputs (path);
+
+CREATE TRIGGER DeleteSelfRefs BEFORE DELETE ON ValidPaths BEGIN
+  DELETE FROM Refs WHERE referrer = OLD.id AND reference = OLD.id; END;
+"""
+_SETTINGS = (
+    "PRAGMA encoding = 'UTF-8'",
+    f"PRAGMA page_size = {_PAGE_SIZE}",
+    "PRAGMA auto_vacuum = NONE",
+    # Some builds overwrite what they delete with zeros, others leave it.
+    "PRAGMA secure_delete = ON",
+)
+
+
+def write(database: Connection, registrations: Iterable[Registration]) -> None:
+    """Makes the tables and fills them; raises as `dump` does."""
+    registered = sorted(registrations, key=lambda one: one.path)
+    numbers = {one.path: number for number, one in enumerate(registered, 1)}
+    if len(numbers) < len(registered):
+        twice = next(one.path for one, other in pairwise(registered) if one.path == other.path)
+        raise PlanError(f"Nix database: got {twice} twice, expected each path once")
+    for statement in (*_SETTINGS, "BEGIN", *_TABLES.strip().split("\n\n")):
+        database.execute(statement)
+    database.executemany(
+        "INSERT INTO ValidPaths VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, numbers.values(), registered)
+    )
+    database.executemany("INSERT INTO Refs VALUES (?, ?)", _references(registered, numbers))
+    database.executemany(
+        "INSERT INTO DerivationOutputs VALUES (?, ?, ?)",
+        ((numbers[one.path], name, str(path)) for one in registered for name, path in sorted(one.outputs)),
+    )
+    for statement in ("COMMIT", "VACUUM"):
+        database.execute(statement)
+
+
+def _row(number: int, one: Registration) -> tuple[str | int | None, ...]:
+    for value in (one.nar_size, one.registration_time):
+        if not 0 <= value < _MOST:
+            raise PlanError(f"{one.path}: got {value}, expected a number of 63 bits for the Nix database")
+    return (
+        number,
+        str(one.path),
+        str(one.nar_hash),
+        one.registration_time,
+        one.deriver or None,
+        one.nar_size or None,
+        int(one.ultimate) or None,
+        " ".join(sorted(one.signatures)) or None,
+        one.ca or None,
+    )
+
+
+def _references(registered: Iterable[Registration], numbers: dict[StorePath, int]) -> Iterator[tuple[int, int]]:
+    for one in registered:
+        absent = [reference for reference in one.references if reference not in numbers]
+        if absent:
+            raise PlanError(f"{one.path}: got a reference to {min(absent)}, expected the Nix database to have that too")
+        for number in sorted(numbers[reference] for reference in one.references):
+            yield numbers[one.path], number
+
+
+def _serialized(database: sqlite3.Connection) -> bytes:
+    # SQLite before 3.36, and one built without it, cannot.
+    serialize: Callable[[], bytes] | None = getattr(database, "serialize", None)
+    return serialize() if serialize else _through_a_file(database)
+
+
+def _through_a_file(database: sqlite3.Connection) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
+        file = Path(folder, "db.sqlite")
+        with closing(sqlite3.connect(file)) as copy:
+            database.backup(copy)
+        return file.read_bytes()
+
+
+# The header's fields that tell of the file's history, and what they hold instead: the journal mode DELETE, the file
+# change counter, the schema cookie, for which change the page count is valid, and the version of SQLite.
+_SETTLED = {18: b"\x01\x01", 24: b"\0\0\0\1", 40: b"\0\0\0\1", 92: b"\0\0\0\1", 96: (3_040_001).to_bytes(4, "big")}
+_PAGE_COUNT = 28
+# The kinds of b-tree pages and how long their headers are. All other pages begin with the number of a page, so with 0.
+_TREE_HEADERS = {2: 12, 5: 12, 10: 8, 13: 8}
+
+
+def settled(content: bytes) -> bytes:
+    """The database ``content`` with nothing in it that tells which SQLite made it, and how."""
+    pages = bytearray(content)
+    for place, value in {**_SETTLED, _PAGE_COUNT: (len(content) // _PAGE_SIZE).to_bytes(4, "big")}.items():
+        pages[place : place + len(value)] = value
+    for start in range(0, len(pages), _PAGE_SIZE):
+        _clear_unused(memoryview(pages)[start : start + _PAGE_SIZE], 0 if start else 100)
+    return bytes(pages)
+
+
+def _clear_unused(page: memoryview, header: int) -> None:
+    """Overwrites what lies between the cells of a b-tree page: SQLite leaves there what was there before."""
+    if page[header] not in _TREE_HEADERS:
+        return
+    block, cells, start = (int.from_bytes(page[header + at : header + at + 2], "big") for at in (1, 3, 5))
+    used = header + _TREE_HEADERS[page[header]] + 2 * cells
+    page[used:start] = bytes(start - used)
+    while block:
+        following, size = (int.from_bytes(page[block + at : block + at + 2], "big") for at in (0, 2))
+        page[block + 4 : block + size] = bytes(size - 4)
+        block = following
+
+
+# --- reading
+
+_LARGEST = 1 << 28
+# Of one value, and of a row.
+_LONGEST = 1 << 16
+_TICK = 10_000
+_COLUMNS = {
+    "ValidPaths": ("id", "path", "hash", "registrationTime", "deriver", "narSize", "ultimate", "sigs", "ca"),
+    "Refs": ("referrer", "reference"),
+    "DerivationOutputs": ("drv", "id", "path"),
+}
+
+
+def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
+    """What the database ``file`` of a base image says, in ascending order of the path, and what was odd about it.
+
+    A path with a reference to a row that is not there is left out with a warning: what it needs is not known. What
+    refers to it in turn is left to `lamina.root.registration.merged`. Nothing is written, and no other file is looked
+    at: where the header says WAL mode, as in a database that Nix itself closed, what is in the log alone is not seen.
+
+    Raises `FormatError` for anything but a sound database of schema 10, `Unavailable` where the file cannot be read.
+    """
+    try:
+        status = os.stat(file)
+    except OSError as error:
+        raise Unavailable(f"{file}: got {error.strerror}, expected a Nix database") from error
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+        got = f"{status.st_size} bytes" if stat.S_ISREG(status.st_mode) else "no file"
+        raise FormatError(f"{file}: got {got}, expected a file of at most {_LARGEST} bytes")
+    name = quote(os.fsencode(file.absolute()))
+    try:
+        with closing(sqlite3.connect(f"file:{name}?mode=ro&immutable=1", uri=True, isolation_level=None)) as database:
+            return _Reader(database, status.st_size).read()
+    except (sqlite3.Error, UnicodeError, InvalidName, _OddError) as error:  # even messages of SQLite may be no UTF-8
+        got = str(error)
+        got = got if got.isprintable() else shown(got)
+        raise FormatError(f"{file}: got {got}, expected a Nix database of schema 10") from error
+
+
+class _OddError(Exception):
+    """What a sound database does not hold."""
+
+
+class _Reader:
+    """Reads a database that may be made to harm: what it costs is bounded by the size of its file.
+
+    Pages that are used many times over, and views and computed columns, could make a small file a long answer.
+    """
+
+    def __init__(self, database: sqlite3.Connection, size: int) -> None:
+        self._database = database
+        # A value takes a byte at least. SQLite takes a step for eight bytes or more of a sound database (measured).
+        self._bytes = size
+        self._ticks = 10 + size // _TICK
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+        database.set_progress_handler(self._is_too_much, _TICK)
+        for setting in ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON"):
+            database.execute(setting)
+
+    def read(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
+        for table in _COLUMNS:
+            self._check_table(table)
+        rows: dict[int, list[Any]] = {}
+        for number, *row in self._rows("ValidPaths"):
+            if number in rows:
+                raise _OddError(f"number {number} twice")
+            rows[number] = row
+        paths = {number: StorePath.parse(_text(row[0])) for number, row in rows.items()}
+        if len(set(paths.values())) < len(paths):
+            raise _OddError("a path twice")
+        references, lost = self._references(paths)
+        outputs = self._outputs()
+        found = (
+            _registration(paths[number], row[1:], references.get(number, set()), outputs.get(number, {}))
+            for number, row in rows.items()
+            if number not in lost
+        )
+        warnings = (
+            f"Nix database of the base image: left out {paths[number]}, which refers to a path that has no row"
+            for number in lost
+        )
+        return tuple(sorted(found, key=lambda one: one.path)), tuple(sorted(warnings))
+
+    def _references(self, paths: dict[int, StorePath]) -> tuple[dict[int, set[StorePath]], set[int]]:
+        found: dict[int, set[StorePath]] = {}
+        lost = set()
+        for referrer, reference in self._rows("Refs"):
+            if _row_number(reference) in paths:
+                found.setdefault(referrer, set()).add(paths[reference])
+            elif referrer in paths:
+                lost.add(referrer)
+        return found, lost
+
+    def _outputs(self) -> dict[int, dict[str, StorePath]]:
+        found: dict[int, dict[str, StorePath]] = {}
+        for number, name, path in self._rows("DerivationOutputs"):
+            outputs = found.setdefault(number, {})
+            if name in outputs:
+                raise _OddError(f"output {shown(name)} twice")
+            outputs[_text(name)] = StorePath.parse(_text(path))
+        return found
+
+    def _check_table(self, name: str) -> None:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ? AND type = 'table'"
+        roots = self._database.execute(query, (name,)).fetchmany(2)
+        computed = any(hidden for *_, hidden in self._database.execute(f"PRAGMA table_xinfo({name})").fetchmany(100))
+        if len(roots) != 1 or not roots[0][0] or computed:
+            raise _OddError(f"no plain table {name}")
+
+    def _rows(self, table: str) -> Iterator[tuple[Any, ...]]:
+        columns = _COLUMNS[table]
+        # An index, which SQLite may read in place of the table, need not say the same.
+        query = f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED"  # noqa: S608 - words of ours
+        for row in self._database.execute(query):
+            self._bytes -= len(columns) + sum(len(value) for value in row if isinstance(value, str | bytes))
+            if self._bytes < 0:
+                raise _OddError("more rows than its size can hold")
+            _row_number(row[0])
+            yield row
+
+    def _is_too_much(self) -> bool:
+        self._ticks -= 1
+        return self._ticks < 0
+
+
+def _registration(
+    path: StorePath, row: Sequence[object], references: set[StorePath], outputs: dict[str, StorePath]
+) -> Registration:
+    nar_hash, time, deriver, nar_size, ultimate, signatures, ca = row
+    deriver = _text(deriver)
+    return Registration(
+        path=path,
+        nar_hash=Digest.parse(_text(nar_hash)),
+        nar_size=_number(nar_size),
+        references=frozenset(references),
+        deriver=str(StorePath.parse(deriver)) if deriver else "",
+        registration_time=_number(time),
+        ultimate=bool(_number(ultimate)),
+        signatures=frozenset(_text(signatures).split()),
+        ca=_text(ca),
+        outputs=frozenset(outputs.items()),
+    )
+
+
+def _row_number(value: object) -> int:
+    if not isinstance(value, int):
+        raise _OddError(f"{shown(value)} as the number of a row")
+    return value
+
+
+def _text(value: object) -> str:
+    """``value``, nothing for NULL."""
+    text = "" if value is None else value
+    if not isinstance(text, str) or not text.isprintable():
+        raise _OddError(f"{shown(value)} as a text")
+    return text
+
+
+def _number(value: object) -> int:
+    """``value``, 0 for NULL."""
+    number = 0 if value is None else value
+    if not isinstance(number, int) or number < 0:
+        raise _OddError(f"{shown(value)} as a number")
+    return number

@@ -1,0 +1,137 @@
+"""Ready-made contents for those who have no nixpkgs: what dockerTools calls fakeNss, caCertificates, binSh, usrBinEnv.
+
+Invariant: what is made here depends on its name, on the closure and on the store alone; nothing of this machine is
+looked at. What was named for the root itself comes first.
+
+    nss     /etc/passwd, /etc/group and /etc/nsswitch.conf with root and nobody, an empty /var/empty
+    certs   the certificate authorities of Mozilla, as certifi has them, where programs look for them
+    sh      /bin/sh, a link to the shell of the closure, or else of the store
+    env     /usr/bin/env, likewise
+    tmp     /tmp of mode 1777
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from lamina.closure import Closure
+from lamina.errors import NotFound
+from lamina.image import Catalogue, Store
+from lamina.names import StorePath
+from lamina.nodes import Directory, Node, Regular, Symlink
+from lamina.root.tree import DIRECTORY_MODE, FILE_MODE, SYMLINK_MODE, Meta, Tree
+
+_PASSWD = b"root:x:0:0:root user:/var/empty:/bin/sh\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"
+_GROUP = b"root:x:0:\nnobody:x:65534:\n"
+_NSSWITCH = b"hosts: files dns\n"
+_BUNDLES = (b"etc/ssl/certs/ca-bundle.crt", b"etc/ssl/certs/ca-certificates.crt", b"etc/pki/tls/certs/ca-bundle.crt")
+_TMP_MODE = 0o1777
+
+_Item = tuple[Node, Meta]
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """A link to a program: where it is, the packages it may come from and its names there, the first first."""
+
+    link: bytes
+    packages: tuple[str, ...]
+    names: tuple[bytes, ...]
+
+
+_SH = _Program(b"bin/sh", ("bash-interactive", "bash", "dash", "busybox"), (b"bin/sh", b"bin/bash"))
+_ENV = _Program(b"usr/bin/env", ("coreutils", "coreutils-full", "uutils-coreutils-noprefix", "busybox"), (b"bin/env",))
+
+
+def lay(words: Collection[str], tree: Tree, closure: Closure, store: Store) -> tuple[str, ...]:
+    """Adds what ``words`` stand for to ``tree`` and gives warnings about what was there already.
+
+    Raises `NotFound` where no store path, or more than one, is the shell or ``env``.
+    """
+    warnings = []
+    for word in words:
+        for node, meta in EXTRAS[word](closure, store):
+            present = tree.node(node.path)
+            if present is None:
+                tree.put(node, meta)
+            elif not (isinstance(present, Directory) and isinstance(node, Directory)):
+                warnings.append(f"/{os.fsdecode(node.path)}: there already, left out that of {word}")
+    return tuple(warnings)
+
+
+def _nss(closure: Closure, store: Store) -> Iterator[_Item]:
+    yield _file(b"etc/passwd", _PASSWD)
+    yield _file(b"etc/group", _GROUP)
+    yield _file(b"etc/nsswitch.conf", _NSSWITCH)
+    yield Directory(b"var/empty"), Meta(DIRECTORY_MODE)
+
+
+def _certs(closure: Closure, store: Store) -> Iterator[_Item]:
+    import certifi
+
+    first, *others = _BUNDLES
+    yield _file(first, certifi.contents().encode())
+    for place in others:
+        yield _link(place, b"/" + first)
+
+
+def _tmp(closure: Closure, store: Store) -> Iterator[_Item]:
+    yield Directory(b"tmp"), Meta(_TMP_MODE)
+
+
+def _sh(closure: Closure, store: Store) -> Iterator[_Item]:
+    yield _program(_SH, closure, store)
+
+
+def _env(closure: Closure, store: Store) -> Iterator[_Item]:
+    yield _program(_ENV, closure, store)
+
+
+EXTRAS: Mapping[str, Callable[[Closure, Store], Iterator[_Item]]] = {
+    "nss": _nss,
+    "certs": _certs,
+    "sh": _sh,
+    "env": _env,
+    "tmp": _tmp,
+}
+
+
+def _program(program: _Program, closure: Closure, store: Store) -> _Item:
+    link = f"/{program.link.decode()}"
+    inside = [info.path for info in closure]
+    for package in program.packages:
+        for candidates in ([path for path in inside if path.package == package], _found(package, store)):
+            found = [target for path in candidates for target in _targets(path, program, store)]
+            if len(found) > 1:
+                raise NotFound(
+                    f"{link}: got {len(found)} programs for it, expected one: {', '.join(found)}",
+                    hint=f"say which with --symlink {link}=PROGRAM",
+                )
+            if found:
+                return _link(program.link, found[0].encode())
+    raise NotFound(
+        f"{link}: got none of {', '.join(program.packages)} in the store, expected one",
+        hint=f"say which program it is with --symlink {link}=PROGRAM",
+    )
+
+
+def _found(package: str, store: Store) -> tuple[StorePath, ...]:
+    return store.find(package) if isinstance(store, Catalogue) else ()
+
+
+def _targets(path: StorePath, program: _Program, store: Store) -> Iterator[str]:
+    """The program in ``path``, where it has one."""
+    there = {node.path for node in store.nodes(path)}
+    name = next((name for name in program.names if name in there), None)
+    if name:
+        yield f"{path}/{name.decode()}"
+
+
+def _file(path: bytes, content: bytes) -> _Item:
+    return Regular(path, False, len(content), content), Meta(FILE_MODE)
+
+
+def _link(path: bytes, target: bytes) -> _Item:
+    return Symlink(path, target), Meta(SYMLINK_MODE)

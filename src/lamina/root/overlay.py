@@ -1,0 +1,117 @@
+"""A root laid over that of a base image, whose folders stay where they are.
+
+Invariant: no folder of the base goes out of sight. Where the base has a symlink to a folder, as ``/bin`` to
+``usr/bin``, what the root has in a folder of that name comes to lie in the folder it leads to; where the base has a
+folder, it keeps its mode and owner unless the root says something else than what every folder has.
+
+nixpkgs' customisation layer replaces the symlink and so hides the base's programs (nixpkgs #129007, #110696).
+
+Worked example: over a base with ``/bin -> usr/bin``, the root's ``bin/hello -> ../share/hello`` becomes
+``usr/bin/hello -> ../../share/hello``.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Protocol
+
+from lamina.nodes import Directory, Node, Symlink
+from lamina.root.tree import DIRECTORY_MODE, Meta, Tree
+
+
+class Below(Protocol):
+    """The root of a base image; paths are relative to it."""
+
+    def resolve(self, path: bytes) -> bytes:
+        """Where ``path`` leads, symlinks followed inside the root; what is not there stands as it is."""
+
+    def folder(self, path: bytes) -> Meta | None:
+        """Mode and owner of the folder that is at ``path`` itself, None where there is none."""
+
+    def exists(self, path: bytes) -> bool:
+        """Whether there is anything at ``path`` itself."""
+
+
+def laid_over(tree: Tree, below: Below, joined: Collection[Node]) -> tuple[Tree, tuple[str, ...]]:
+    """``tree`` as it is to be laid over ``below``, with warnings about what found no place.
+
+    ``joined`` are the links that came from contents: one that would hide a folder of the base is left out.
+    """
+    overlay = _Overlay(below, frozenset(joined))
+    for node, meta in tree:
+        overlay.add(node, meta)
+    return overlay.tree, tuple(overlay.warnings)
+
+
+class _Overlay:
+    def __init__(self, below: Below, joined: frozenset[Node]) -> None:
+        self.tree = Tree()
+        self.warnings: list[str] = []
+        self._below = below
+        self._joined = joined
+        # By a folder's path in the root that is laid over: where it comes to lie.
+        self._places: dict[bytes, bytes] = {}
+
+    def add(self, node: Node, meta: Meta) -> None:
+        folder, _, name = node.path.rpartition(b"/")
+        place = _join(self._places.get(folder, b""), name) if node.path else b""
+        if isinstance(node, Directory):
+            self._add_folder(node.path, place, meta)
+        elif node in self._joined and self._below.folder(place) is not None:
+            self.warnings.append(f"/{_text(place)}: the base image has a folder there, left out the link of contents")
+        elif self._is_taken(place):
+            if self.tree.node(place) != _moved(node, place):
+                self.warnings.append(f"/{_text(node.path)}: leads to /{_text(place)}, which is taken, left out")
+        else:
+            self.tree.put(_moved(node, place), meta)
+
+    def _add_folder(self, path: bytes, place: bytes, meta: Meta) -> None:
+        real = self._below.resolve(place)
+        found = self._below.folder(real)
+        if real != place and found is None and self._below.exists(real):
+            real = place  # a link to something that is no folder gives way
+        if self._is_taken(real) and not isinstance(self.tree.node(real), Directory):
+            self.warnings.append(f"/{_text(path)}: leads to /{_text(real)}, which is taken, left out all below it")
+        self._places[path] = real
+        if meta == Meta(DIRECTORY_MODE):
+            meta = found or meta
+        if path == real or not self._is_taken(real):
+            self._above(real)
+            self.tree.put(Directory(real), meta)
+
+    def _is_taken(self, place: bytes) -> bool:
+        """Whether there is something, or something else than a folder above it."""
+        parents = (self.tree.node(place[:end]) for end, byte in enumerate(place) if byte == ord("/"))
+        return self.tree.node(place) is not None or any(
+            parent is not None and not isinstance(parent, Directory) for parent in parents
+        )
+
+    def _above(self, path: bytes) -> None:
+        """Makes the folders above ``path`` as the base has them."""
+        for end in (place for place, byte in enumerate(path) if byte == ord("/")):
+            parent = path[:end]
+            if self.tree.node(parent) is None:
+                self.tree.put(Directory(parent), self._below.folder(parent) or Meta(DIRECTORY_MODE))
+
+
+def _moved(node: Node, place: bytes) -> Node:
+    """``node`` at ``place``; a relative link still leads where it led, the long way round where it left its folder."""
+    if node.path == place:
+        return node
+    if not isinstance(node, Symlink) or node.target.startswith(b"/"):
+        return replace(node, path=place)
+    old, new = posixpath.dirname(node.path), posixpath.dirname(place)
+    led = posixpath.normpath(b"/" + old + b"/" + node.target)
+    if led.startswith(b"/" + old + b"/"):
+        return replace(node, path=place)
+    return Symlink(place, posixpath.relpath(led, b"/" + new))
+
+
+def _join(folder: bytes, name: bytes) -> bytes:
+    return folder + b"/" + name if folder else name
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

@@ -1,0 +1,96 @@
+"""ROOTs that are built first: by every Nix, from a file and from a flake."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from tests.oracle.closures import Nix
+from tests.oracle.tools import find
+
+import lamina
+from lamina.building import built
+from lamina.errors import NotFound, Unavailable
+
+_DERIVATION = """derivation {
+  name = "built-app-1";
+  system = SYSTEM;
+  builder = "/bin/sh";
+  args = [ "-c" "/bin/mkdir -p $out/bin; echo hello > $out/bin/app; exit 0" ];
+}"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a default.nix and a flake.nix, both with the attribute app."""
+    machine = os.uname().machine
+    derivation = _DERIVATION.replace("SYSTEM", f'"{machine}-linux"')
+    (tmp_path / "default.nix").write_text(f'{{ app = {derivation}; broken = throw "it\'s broken"; }}\n')
+    (tmp_path / "single.nix").write_text(derivation)
+    flake = f"{{ outputs = _: {{ packages.{machine}-linux.app = {derivation}; }}; }}\n"
+    (tmp_path / "flake.nix").write_text(flake)
+    return tmp_path
+
+
+def on_path(nix: Nix, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A search path on which the commands of ``nix`` are found."""
+    folder.mkdir()
+    for name in ("nix", "nix-build"):
+        command = shlex.join((*nix.prefix, name if nix.prefix else find(name) or name))
+        (folder / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (folder / name).chmod(0o755)
+    for name, value in nix.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def check(nix: Nix, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = on_path(nix, project / "programs", monkeypatch)
+    monkeypatch.chdir(project)
+    roots = ("./single.nix", f"{project}/default.nix#app", f"path:{project}#app")
+    (app,) = set(built(roots, path))
+    assert app.endswith("-built-app-1")
+    planned = lamina.plan_layered_image(contents=["./default.nix#app"], search_path=path)
+    assert [str(found) for layer in planned.layers for found in layer.paths] == [app]
+    with pytest.raises(Unavailable, match=r"default.nix#broken: got exit status \d+ of nix-build") as caught:
+        built(["./default.nix#broken"], path)
+    assert "it's broken" in caught.value.hint
+    with pytest.raises(Unavailable, match="expected a store path"):
+        built([f"path:{project}#nothing"], path)
+
+
+def test_a_root_is_built_from_a_file_and_from_a_flake(nix: Nix, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(nix, project, monkeypatch)
+
+
+def test_by_newer_nix_too(newer_nix: Nix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where it sees the rest of the machine differently, it still sees the store.
+    expression = newer_nix.call("nix-store", "--version").stdout
+    assert "Nix" in expression
+    path = on_path(newer_nix, tmp_path / "programs", monkeypatch)
+    evaluate = ("nix-instantiate", "--eval", "--read-write-mode", "--expr")
+    file = newer_nix.call(*evaluate, _to_store("hello.nix")).stdout.strip().strip('"')
+    (app,) = built([f"{file}#"], path)
+    assert app.endswith("-built-app-1")
+
+
+def _to_store(name: str) -> str:
+    """A Nix expression that puts one into the store and gives its place there."""
+    derivation = _DERIVATION.replace("SYSTEM", "builtins.currentSystem")
+    text = derivation.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
+    return f'builtins.toFile "{name}" "{text}"'
+
+
+def test_without_nix_the_error_says_what_is_missing(tmp_path: Path) -> None:
+    for root in ("nixpkgs#hello", "./default.nix"):
+        with pytest.raises(NotFound, match="expected one to build it") as caught:
+            built([root], str(tmp_path))
+        assert caught.value.exit_code == 5
+        assert caught.value.hint == "install Nix, or name a store path"
+
+
+def test_other_roots_are_left_as_they_are() -> None:
+    roots = ("hello", "/nix/store/x", "./result", "hello-2.12")
+    assert built(roots, "") == roots

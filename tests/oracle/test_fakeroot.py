@@ -1,0 +1,204 @@
+"""Fakeroot commands under real fakeroot and proot: what a script does to owners and modes reaches the layer."""
+
+from __future__ import annotations
+
+import glob
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.making import packed_bytes
+from tests.oracle import tools
+
+from lamina.errors import FormatError, ScriptError
+from lamina.nodes import Symlink
+from lamina.root.commands import Scripts, run
+from lamina.root.layer import RootLayer
+from lamina.root.tree import Meta, Tree
+
+PATH = tools.environment()["PATH"]
+
+
+@pytest.fixture(autouse=True)
+def _tools() -> None:
+    for name in ("fakeroot", "proot", "bash"):
+        tools.require(name)
+
+
+def made(script: str, *, extra: str = "", tree: Tree | None = None, chroot: bool = False) -> dict[str, Meta]:
+    """The mode, owner and attributes of what the scripts leave."""
+    ran = run(tree or Tree(), Scripts(extra, script, chroot, PATH))
+    return {"/" + os.fsdecode(node.path): meta for node, meta in ran.tree}
+
+
+def printed(script: str, *, chroot: bool = False) -> str:
+    return run(Tree(), Scripts("", script, chroot, PATH)).output
+
+
+def test_owners_and_modes_reach_the_layer(tmp_path: Path) -> None:
+    script = "mkdir -p home/alice; chown 1000:100 home/alice; chmod 4711 tool; chown -h 5:6 link; chmod 750 ."
+    ran = run(Tree(), Scripts("echo x > tool; ln -s tool link", script, search_path=PATH))
+    (tmp_path / "layer.tar").write_bytes(packed_bytes(RootLayer(ran.tree, ran.workspace).pack()))
+    with tarfile.open(tmp_path / "layer.tar") as archive:
+        found = {member.name: (member.mode, member.uid, member.gid) for member in archive}
+    assert found == {
+        ".": (0o750, 0, 0),
+        "./home": (0o755, 0, 0),
+        "./home/alice": (0o755, 1000, 100),
+        "./link": (0o777, 5, 6),
+        "./tool": (0o4711, 0, 0),
+    }
+
+
+def test_extra_commands_come_first_and_theirs_belongs_to_root() -> None:
+    """dockertools.md 1.5: extraCommands unprivileged, then fakeRootCommands, both in the tree."""
+    found = made('[ "$(stat -c %u:%g made)" = 0:0 ]; mv made kept; chown 7 kept', extra="touch made")
+    assert found["/kept"] == Meta(0o644, 7, 0)
+
+
+@pytest.mark.parametrize("chroot", [False, True])
+def test_a_file_capability_set_by_a_script_is_kept(chroot: bool) -> None:
+    """nixpkgs #463986: they are lost there."""
+    tools.require("setcap")
+    found = made(f"{'cd /;' if chroot else ''} echo x > ping; setcap cap_net_raw+ep ping", chroot=chroot)
+    ((name, value),) = found["/ping"].xattrs
+    assert name == "security.capability"
+    assert value == bytes.fromhex("0100000200200000000000000000000000000000")
+
+
+def test_with_chroot_the_root_of_the_image_is_the_scripts_root() -> None:
+    tree = Tree()
+    tree.put(Symlink(b"share/doc", b"/nix/store/x"), Meta(0o777))
+    script = """
+    [ "$PWD" = / ]
+    [ -L /share/doc ]
+    mkdir /bin /tmp
+    chmod 1777 /tmp
+    ln -s /nix/store/x /bin/hello
+    echo persistent > /testfile
+    chown 12345:12345 /testfile
+    mkdir -p /nix/var/nix; chown -R 1000:100 /nix/var
+    """
+    found = made(script, tree=tree, chroot=True)
+    assert found == {
+        "/": Meta(0o755),
+        "/bin": Meta(0o755),
+        "/bin/hello": Meta(0o777),
+        "/nix": Meta(0o755),
+        "/nix/var": Meta(0o755, 1000, 100),
+        "/nix/var/nix": Meta(0o755, 1000, 100),
+        "/share": Meta(0o755),
+        "/share/doc": Meta(0o777),
+        "/testfile": Meta(0o644, 12345, 12345),
+        "/tmp": Meta(0o1777),
+    }
+
+
+def test_with_chroot_the_store_is_visible_and_nothing_of_the_machines_is_changed(small: object) -> None:
+    before = sorted(os.listdir("/nix/store"))
+    assert printed("set -- /nix/store/*; echo $#", chroot=True).strip() == str(len(list(glob.iglob("/nix/store/*"))))
+    assert printed("mkdir -p /usr/share /etc; touch /usr/share/x /etc/x; echo done", chroot=True) == "done\n"
+    assert sorted(os.listdir("/nix/store")) == before
+    assert not os.path.lexists("/usr/share/x")
+    assert not os.path.lexists("/etc/x")
+
+
+@pytest.mark.parametrize("chroot", [False, True])
+def test_a_device_is_refused_though_only_fakeroot_sees_it(chroot: bool) -> None:
+    with pytest.raises(FormatError, match=r"/null: got a character device, expected a file, a folder or a symlink"):
+        made("mknod null c 1 3", chroot=chroot)
+
+
+@pytest.mark.parametrize("chroot", [False, True])
+@pytest.mark.parametrize("script", ["false; true", "false | true", "exit 3"])
+def test_a_script_that_fails_anywhere_fails(script: str, chroot: bool) -> None:
+    with pytest.raises(ScriptError, match=r"fakeroot commands: got exit status [13], expected 0"):
+        made(script, chroot=chroot)
+
+
+@pytest.mark.parametrize(("missing", "chroot"), [("fakeroot", False), ("proot", True), ("bash", False)])
+def test_a_program_that_is_not_there_is_named(tmp_path: Path, missing: str, chroot: bool) -> None:
+    for name in {"bash", "fakeroot", "proot"} - {missing}:
+        (tmp_path / name).symlink_to(tools.require(name))
+    with pytest.raises(ScriptError, match=f"fakeroot commands: got no {missing}, expected one on PATH") as caught:
+        run(Tree(), Scripts("", "true", chroot, str(tmp_path)))
+    assert caught.value.hint == f"install {missing}"
+
+
+@pytest.mark.parametrize("chroot", [False, True])
+def test_a_script_that_hangs_is_ended_with_all_that_it_began(tmp_path: Path, chroot: bool) -> None:
+    before = fakeds()
+    script = "(trap '' INT TERM HUP; sleep 300) & sleep 300"
+    with pytest.raises(ScriptError, match=r"fakeroot commands: got no end within 0.5 s, expected one"):
+        run(Tree(), Scripts("", script, chroot, PATH, 0.5))
+    assert tools.until(lambda: fakeds() <= before, 5)
+    assert not running("sleep 300")
+
+
+_KILLED = """
+import os, sys
+from lamina.root.commands import Scripts, run
+from lamina.root.tree import Tree
+run(Tree(), Scripts("", sys.argv[1], sys.argv[2] == "True", os.environ["PATH"]))
+"""
+
+
+@pytest.mark.parametrize("chroot", [False, True])
+def test_nothing_runs_on_when_lamina_is_killed(tmp_path: Path, chroot: bool) -> None:
+    before = fakeds()
+    environment = {**os.environ, "PATH": PATH, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", _KILLED, "sleep 299", str(chroot)], env=environment) as lamina:
+        assert tools.until(lambda: running("sleep 299"), 20)
+        lamina.kill()
+    assert tools.until(lambda: not running("sleep 299") and fakeds() <= before, 5)
+
+
+def fakeds() -> set[int]:
+    """The pids of fakeroot's servers."""
+    return set(pids(lambda command: "faked" in command.partition(" ")[0]))
+
+
+def running(command: str) -> bool:
+    return bool(pids(lambda found: found == command))
+
+
+def pids(fits: Callable[[str], bool]) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if command and fits(command):
+            found.append(int(folder.name))
+    return found
+
+
+def test_the_workspace_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made("mkdir -p a/b; chmod 0 a", chroot=True)
+    assert tools.until(lambda: not list(tmp_path.iterdir()), 5)
+
+
+def test_a_script_sees_the_same_environment_in_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "leaked")
+    for chroot in (False, True):
+        text = printed('echo "$HOME $LC_ALL $TZ $SOURCE_DATE_EPOCH $(id -u) ${SECRET-no}"; umask', chroot=chroot)
+        assert text == "/homeless-shelter C UTC 315532800 0 no\n0022\n"
+        assert printed('echo x > "$TMPDIR/x"; cat "$TMPDIR/x"', chroot=chroot) == "x\n"
+
+
+def test_programs_of_the_store_run_inside(small: object) -> None:
+    busybox = next(Path("/nix/store").glob("*-busybox-static/bin/busybox"), None)
+    assert busybox
+    assert printed(f"{busybox} echo inside", chroot=True) == "inside\n"
+
+
+def test_a_path_that_leads_to_nowhere_is_passed_over(tmp_path: Path) -> None:
+    path = f"/no/such:{tmp_path}:{PATH}"
+    assert run(Tree(), Scripts("", "echo hi", True, path)).output == "hi\n"

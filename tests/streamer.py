@@ -1,0 +1,167 @@
+"""A streamer that works as nixpkgs' does, with nothing of lamina: what it writes is what is meant by "compatible".
+
+Invariant: written from the description of the rules alone (two passes over every layer, `pathlib` to find and sort,
+`tarfile` to pack, a pipe and a thread between), so that it can only agree with lamina where both agree with the rules.
+
+    python tests/streamer.py CONF [FOLDER] > image.tar        FOLDER: what stands for / where the store is looked for
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+
+class Hashing:
+    """Counts and hashes what is written to it."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        self.size += len(data)
+        return len(data)
+
+
+def moment(text: str, now: datetime) -> datetime:
+    return now if text == "now" else datetime.fromisoformat(text)
+
+
+def write_store_layer(paths: Iterable[str], conf: dict[str, Any], mtime: int, folder: Path, out: Any) -> None:
+    """The layer of ``paths``: /nix/ and /nix/store/, then each path and all below it by components."""
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+
+        def owned(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            member.mtime = mtime
+            member.uid, member.gid = int(conf["uid"]), int(conf["gid"])
+            member.uname, member.gname = conf["uname"], conf["gname"]
+            return member
+
+        for name in ("/nix", "/nix/store"):
+            member = owned(tarfile.TarInfo(name))
+            member.type, member.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(member)
+        for path in paths:
+            top = folder / path.lstrip("/")
+            for place in [top] if top.is_symlink() else sorted([top, *top.rglob("*")]):
+                member = owned(archive.gettarinfo(str(place)))
+                member.name = str(Path(path) / place.relative_to(top))
+                if member.islnk():
+                    member.type, member.linkname, member.size = tarfile.REGTYPE, "", place.stat().st_size
+                if member.isreg():
+                    with place.open("rb") as file:
+                        archive.addfile(member, file)
+                else:
+                    archive.addfile(member)
+
+
+def add_layer(archive: tarfile.TarFile, write: Callable[[Any], None], mtime: int) -> str:
+    """Packs a layer twice: to know its digest and size, and to have its bytes; gives the digest."""
+    first = Hashing()
+    write(first)
+    digest = first.hash.hexdigest()
+    member = tarfile.TarInfo(f"{digest}/layer.tar")
+    member.size, member.mtime = first.size, mtime
+    outlet, inlet = os.pipe()
+
+    def pack() -> None:
+        with open(inlet, "wb") as pipe:
+            write(pipe)
+
+    packing = threading.Thread(target=pack)
+    packing.start()
+    with open(outlet, "rb") as pipe:
+        archive.addfile(member, pipe)
+    packing.join()
+    return digest
+
+
+def add_bytes(archive: tarfile.TarFile, name: str, data: bytes, mtime: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime = len(data), mtime
+    archive.addfile(member, io.BytesIO(data))
+
+
+def copy_base(archive: tarfile.TarFile, place: str) -> tuple[list[str], list[str], dict[str, Any]]:
+    """Copies the first image's layers; gives their names, their diff IDs and the image's container config."""
+    with tarfile.open(place) as base:
+
+        def document(name: str) -> Any:
+            file = base.extractfile(name)
+            assert file
+            return json.load(file)
+
+        entry = document("manifest.json")[0]
+        image = document(entry["Config"])
+        for name in entry["Layers"]:
+            member = base.getmember(name)
+            archive.addfile(member, base.extractfile(member) if member.isreg() else None)
+        return entry["Layers"], image["rootfs"]["diff_ids"], image["config"]
+
+
+def with_environment(config: dict[str, Any], base: dict[str, Any] | None) -> dict[str, Any]:
+    """The config with the base's Env before its own, the last value of a variable in the place of its first."""
+    if base is None:
+        return config
+    items = (base.get("Env") or []) + (config.get("Env") or [])
+    if items:
+        config["Env"] = list({item.split("=", 1)[0]: item for item in items}.values())
+    return config
+
+
+def stream(conf: dict[str, Any], out: IO[bytes], folder: Path = Path("/")) -> str:
+    """Writes the image of ``conf`` and gives its ID."""
+    now = datetime.now(UTC)
+    created, stamp = moment(conf["created"], now), moment(conf["mtime"], now)
+    mtime = int(stamp.timestamp())
+    names: list[str] = []
+    digests: list[str] = []
+    comments: list[list[str]] = []
+    base_config: dict[str, Any] | None = None
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        if conf["from_image"] is not None:
+            base_names, diff_ids, base_config = copy_base(archive, str(folder / conf["from_image"].lstrip("/")))
+            names, digests = [*base_names], [diff_id.removeprefix("sha256:") for diff_id in diff_ids]
+            comments = [[name] for name in base_names]
+        for paths in conf["store_layers"]:
+            digest = add_layer(archive, partial(write_store_layer, paths, conf, mtime, folder), mtime)
+            names, digests, comments = [*names, f"{digest}/layer.tar"], [*digests, digest], [*comments, paths]
+        top = folder / conf["customisation_layer"].lstrip("/")
+        digest = (top / "checksum").read_text().strip()
+        member = archive.gettarinfo(str(top / "layer.tar"), f"{digest}/layer.tar")
+        member.mtime = mtime
+        with (top / "layer.tar").open("rb") as file:
+            archive.addfile(member, file)
+        names, digests = [*names, f"{digest}/layer.tar"], [*digests, digest]
+        comments = [*comments, [conf["customisation_layer"]]]
+        image = {
+            "created": created.isoformat(),
+            "architecture": conf["architecture"],
+            "os": "linux",
+            "config": with_environment(conf["config"], base_config),
+            "rootfs": {"diff_ids": [f"sha256:{digest}" for digest in digests], "type": "layers"},
+            "history": [{"created": created.isoformat(), "comment": f"store paths: {comment}"} for comment in comments],
+        }
+        text = json.dumps(image, indent=4).encode()
+        identity = hashlib.sha256(text).hexdigest()
+        add_bytes(archive, f"{identity}.json", text, mtime)
+        manifest = [{"Config": f"{identity}.json", "RepoTags": [conf["repo_tag"]], "Layers": names}]
+        add_bytes(archive, "manifest.json", json.dumps(manifest, indent=4).encode(), mtime)
+    return f"sha256:{identity}"
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[2]) if len(sys.argv) > 2 else Path("/")
+    sys.stderr.write(stream(json.loads(Path(sys.argv[1]).read_text()), sys.stdout.buffer, where) + "\n")

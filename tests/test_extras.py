@@ -1,0 +1,112 @@
+"""Ready-made contents: what each word brings, and that the shell and env come from the closure, else the store."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import certifi
+import pytest
+from tests.fakestore import FakeStore, Program, example
+
+import lamina
+from lamina.closure import Closure
+from lamina.errors import NotFound
+from lamina.nodes import Directory, Regular, Symlink
+from lamina.root.extras import EXTRAS, lay
+from lamina.root.tree import Meta, Tree
+from lamina.stores.local import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    return example(tmp_path / "root")[0]
+
+
+def laid(store: FakeStore, *words: str, tree: Tree | None = None) -> tuple[Tree, tuple[str, ...]]:
+    tree = tree or Tree()
+    return tree, lay(words, tree, Closure.of(()), LocalStore(store.root))
+
+
+def test_nss_gives_root_and_nobody_names_and_an_empty_home(store: FakeStore) -> None:
+    """dockertools.md 1.11, fakeNss."""
+    tree, _ = laid(store, "nss")
+    passwd, group, switch = (tree.node(b"etc/" + name) for name in (b"passwd", b"group", b"nsswitch.conf"))
+    assert isinstance(passwd, Regular)
+    assert passwd.content == (
+        b"root:x:0:0:root user:/var/empty:/bin/sh\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"
+    )
+    assert isinstance(group, Regular)
+    assert group.content == b"root:x:0:\nnobody:x:65534:\n"
+    assert isinstance(switch, Regular)
+    assert switch.content == b"hosts: files dns\n"
+    assert tree.node(b"var/empty") == Directory(b"var/empty")
+
+
+def test_certs_are_where_programs_look_for_them(store: FakeStore) -> None:
+    tree, _ = laid(store, "certs")
+    bundle = tree.node(b"etc/ssl/certs/ca-bundle.crt")
+    assert isinstance(bundle, Regular)
+    assert bundle.content == Path(certifi.where()).read_bytes()
+    for place in (b"etc/ssl/certs/ca-certificates.crt", b"etc/pki/tls/certs/ca-bundle.crt"):
+        assert tree.node(place) == Symlink(place, b"/etc/ssl/certs/ca-bundle.crt")
+
+
+def test_tmp_is_everybodys(store: FakeStore) -> None:
+    assert laid(store, "tmp")[0].meta(b"tmp") == Meta(0o1777)
+
+
+def test_the_shell_and_env_come_from_the_store_by_name(store: FakeStore) -> None:
+    bash = store.add("bash-interactive-5.2", {"bin": {"bash": Program(b"x"), "sh": Program(b"x")}})
+    store.add("bash-interactive-5.2-doc", {"share": {}})
+    coreutils = store.add("coreutils-9.5", {"bin": {"env": Program(b"x")}})
+    tree, _ = laid(store, "sh", "env")
+    assert tree.node(b"bin/sh") == Symlink(b"bin/sh", f"{bash}/bin/sh".encode())
+    assert tree.node(b"usr/bin/env") == Symlink(b"usr/bin/env", f"{coreutils}/bin/env".encode())
+
+
+def test_what_the_closure_has_comes_before_what_the_store_has(store: FakeStore) -> None:
+    mine = store.add("bash-5.1", {"bin": {"bash": Program(b"x")}})
+    store.add("bash-5.2", {"bin": {"bash": Program(b"x")}})
+    made = lamina.stream_layered_image(
+        contents=[str(mine)], extras="sh", store=str(store.root), name="x", architecture="amd64"
+    )
+    tree = made.draft.root.tree  # type: ignore[attr-defined]
+    assert tree.node(b"bin/sh") == Symlink(b"bin/sh", f"{mine}/bin/bash".encode())
+
+
+def test_two_shells_are_named_and_so_is_the_way_out(store: FakeStore) -> None:
+    store.add("bash-5.1", {"bin": {"bash": Program(b"x")}})
+    store.add("bash-5.2", {"bin": {"bash": Program(b"x")}})
+    with pytest.raises(NotFound, match=r"/bin/sh: got 2 programs for it, expected one: .*5\.1.*5\.2") as caught:
+        laid(store, "sh")
+    assert caught.value.hint == "say which with --symlink /bin/sh=PROGRAM"
+    with pytest.raises(NotFound, match=r"/usr/bin/env: got none of coreutils, .* in the store, expected one"):
+        laid(store, "env")
+
+
+def test_what_was_named_for_the_root_comes_first(store: FakeStore) -> None:
+    tree = Tree()
+    tree.put(Symlink(b"etc/passwd", b"/mine"), Meta(0o777))
+    tree.put(Directory(b"var/empty"), Meta(0o700))
+    _, warnings = laid(store, "nss", tree=tree)
+    assert tree.node(b"etc/passwd") == Symlink(b"etc/passwd", b"/mine")
+    assert tree.meta(b"var/empty") == Meta(0o700)
+    assert warnings == ("/etc/passwd: there already, left out that of nss",)
+
+
+def test_scripts_see_what_extras_brought_with_its_modes(store: FakeStore) -> None:
+    script = 'grep -q nobody etc/passwd; [ "$(stat -c %a tmp)" = 1777 ]; echo me:x:1000:100::/:/bin/sh >> etc/passwd'
+    made = lamina.stream_layered_image(
+        contents=["hello"],
+        extras=["nss", "tmp"],
+        extra_commands=script,
+        store=str(store.root),
+        search_path="/usr/bin:/bin",
+    )
+    assert made.draft.root.tree.node(b"etc/passwd").size > 100  # type: ignore[attr-defined]
+
+
+def test_an_unknown_word_names_those_known(store: FakeStore) -> None:
+    with pytest.raises(lamina.InvalidName, match=re.escape(f"expected some of {', '.join(EXTRAS)}")):
+        lamina.stream_layered_image(contents=["hello"], extras="nss,cert", store=str(store.root))

@@ -1,0 +1,86 @@
+"""What an image's Nix database says: our own paths, those of a base image, and what belongs beside it."""
+
+from dataclasses import replace
+
+from tests.making import infos, path
+
+from lamina.nodes import Regular, Symlink
+from lamina.root.registration import REGISTRATION_TIME, Registration, companions, merged
+
+
+def registered(graph: str) -> tuple[Registration, ...]:
+    return tuple(map(Registration.of, infos(graph)))
+
+
+def names(registrations: tuple[Registration, ...]) -> str:
+    return " ".join(one.path.name for one in registrations)
+
+
+def without(registrations: tuple[Registration, ...], *left_out: str) -> tuple[Registration, ...]:
+    return tuple(one for one in registrations if one.path.name not in left_out)
+
+
+def test_a_paths_registration_says_what_a_store_knows_of_it() -> None:
+    (info, _) = infos("A→A,B", A=7)
+    one = Registration.of(info)
+    assert (one.path, one.nar_hash, one.nar_size, one.references) == (
+        info.path,
+        info.nar_hash,
+        7,
+        frozenset({path("A"), path("B")}),
+    )
+    assert one.registration_time == REGISTRATION_TIME
+    assert (one.deriver, one.ultimate, one.signatures, one.ca, one.outputs) == ("", False, frozenset(), "", frozenset())
+
+
+def test_both_are_there_in_ascending_order() -> None:
+    assert names(merged(registered("D→B B→"), registered("C→A"))[0]) == "A B C D"
+
+
+def test_our_own_wins_where_both_have_a_path() -> None:
+    own = registered("A→B")
+    base = tuple(replace(one, nar_size=99) for one in registered("A→C D→A"))
+    both, warnings = merged(base, own)
+    assert {one.path.name: one.nar_size for one in both} == {"A": 1, "B": 1, "C": 99, "D": 99}
+    assert both[0].references == {path("B")}
+    assert not warnings
+
+
+def test_a_base_path_may_refer_to_one_of_ours() -> None:
+    both, warnings = merged(without(registered("A→B"), "B"), registered("B→"))
+    assert (names(both), warnings) == ("A B", ())
+
+
+def test_what_a_base_image_has_not_takes_along_all_that_needs_it() -> None:
+    base = without(registered("A→B B→C C→C D→E E→"), "C")
+    both, warnings = merged(base, registered("X→"))
+    assert names(both) == "D E X"
+    (warning,) = warnings
+    why = f"left out {path('A')}, which refers to {path('B')} and does not find it, and 1 more for like reasons"
+    assert warning == f"Nix database of the base image: {why}"
+
+
+def test_one_path_that_is_left_out_is_named_alone() -> None:
+    _, warnings = merged(without(registered("A→B"), "B"), ())
+    assert warnings == (
+        f"Nix database of the base image: left out {path('A')}, which refers to {path('B')} and does not find it",
+    )
+
+
+def test_base_paths_that_refer_to_one_another_stay() -> None:
+    both, warnings = merged(registered("A→B B→A"), ())
+    assert (names(both), warnings) == ("A B", ())
+
+
+def test_ours_are_never_left_out() -> None:
+    own = without(registered("A→B"), "B")
+    assert merged((), own) == (own, ())
+
+
+def test_beside_the_database_are_its_schema_and_a_link_for_each_content() -> None:
+    schema, *links = companions([path("B"), path("A"), path("B")])
+    assert schema == Regular(b"nix/var/nix/db/schema", executable=False, size=2, content=b"10")
+    assert links == [
+        Symlink(b"nix/var/nix/gcroots/docker/" + found.base.encode(), str(found).encode())
+        for found in (path("A"), path("B"))
+    ]
