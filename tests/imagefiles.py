@@ -1,6 +1,6 @@
 """Image files as other tools write them, in bytes: docker-archives, OCI layouts, and tars for their layers.
 
-Invariant: the same words give the same bytes; nothing here uses lamina.
+Invariant: the same words give the same bytes, and none of them is written by lamina.
 """
 
 import gzip
@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from lamina.nodes import Extent
 
 OCI = "application/vnd.oci.image."
 
@@ -120,3 +122,45 @@ class Layout:
 
 def platform(architecture: str, system: str = "linux") -> dict[str, str]:
     return {"os": system, "architecture": architecture}
+
+
+# --- layers, member by member
+
+Member = tarfile.TarInfo | str | tuple[str, str | bytes]
+
+
+@dataclass
+class OneLayer:
+    """A layer that lies in a file."""
+
+    tar: Extent
+
+
+def special(name: str, kind: bytes, **fields: Any) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type = kind
+    for key, value in fields.items():
+        setattr(made, key, value)
+    return made
+
+
+def hard(name: str, target: str) -> tarfile.TarInfo:
+    return special(name, tarfile.LNKTYPE, linkname=target)
+
+
+def written(members: Sequence[Member]) -> bytes:
+    """A layer: ``"a/"`` is a folder, ``"a"`` a file that holds its own name, a pair is a file or a symlink."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for member in members:
+            match member:
+                case tarfile.TarInfo():
+                    archive.addfile(member)
+                case (name, str(target)):
+                    archive.addfile(special(name, tarfile.SYMTYPE, linkname=target))
+                case str(name) if name.endswith("/"):
+                    archive.addfile(special(name, tarfile.DIRTYPE, mode=0o755))
+                case _:
+                    name, content = member if isinstance(member, tuple) else (member, member.encode())
+                    archive.addfile(special(name, tarfile.REGTYPE, size=len(content)), io.BytesIO(bytes(content)))
+    return out.getvalue()

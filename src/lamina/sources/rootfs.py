@@ -5,8 +5,8 @@ Invariant: nothing in a layer reaches outside the root: '..' and links end at ``
 OCI image-spec, layer.md, "Applying Changesets" and "Whiteouts". Layers are laid over one another from the lowest up:
 
 - a folder over a folder changes what the header says, anything over anything else replaces it with all below it;
-- ``.wh.NAME`` removes what lower layers have at NAME, ``.wh..wh..opq`` all that they have in its folder; the layer's own
-  members stay, wherever in the layer the whiteout stands;
+- ``.wh.NAME`` removes what lower layers have at NAME, ``.wh..wh..opq`` all that they have in its folder; the layer's
+  own members stay, wherever in the layer the whiteout stands;
 - a member whose folder is a symlink lands where the link leads, as in every engine; folders that nobody declared are
   root's, with mode 0755;
 - a hard link is to what its target is called at that moment.
@@ -34,6 +34,8 @@ _OPAQUE = b".wh..wh..opq"
 # Linux's limits: PATH_MAX, and how many links it follows.
 _LONGEST_NAME = 4096
 _MOST_LINKS = 40
+# More than any image has, and what memory can hold.
+_MOST_MEMBERS = 1_000_000
 
 
 class Layer(Protocol):
@@ -48,7 +50,7 @@ class Layer(Protocol):
 class Entry:
     """What is at a path: the header that put it there, never a hard link's, and of which layer, counted from 0.
 
-    Hard links of one another are one and the same value. Folders that no layer declared are of layer -1.
+    Hard links of one another are one and the same value. Folders that no layer declared are of layer -1, all one value.
     """
 
     header: Header
@@ -74,6 +76,7 @@ class Rootfs:
 
     def __init__(self) -> None:
         self._root = _Node(_IMPLIED, -1)
+        self._members = 0
 
     def entry(self, path: bytes) -> Entry | None:
         """What is at ``path``, no link followed; None where nothing is."""
@@ -111,33 +114,46 @@ class Rootfs:
                 prefix = path + b"/" if path else b""
                 waiting += [(prefix + name, node.children[name]) for name in sorted(node.children, reverse=True)]
 
-    def _walk(self, parts: list[bytes], *, follow: bool) -> list[tuple[bytes, _Node | None]]:
-        """The steps from the root; None from where nothing is any more."""
+    def _walk(self, parts: list[bytes], *, follow: bool, make: int | None = None) -> list[tuple[bytes, _Node | None]]:
+        """The steps from the root; None from where nothing is any more.
+
+        With ``make`` folders that are missing are made, as that layer's; but not those that only a link names.
+        """
         steps: list[tuple[bytes, _Node | None]] = []
         waiting = parts[::-1]
-        links = 0
+        links = of_links = 0
         while waiting:
             name = waiting.pop()
+            by_link = of_links > 0
+            of_links -= by_link
             if name == b"..":
                 del steps[-1:]
                 continue
             here = steps[-1][1] if steps else self._root
-            node = here.children.get(name) if here and here.children is not None else None
+            siblings = here.children if here else None
+            node = siblings.get(name) if siblings is not None else None
             if node and node.entry.kind is EntryKind.SYMLINK and (waiting or follow):
+                target = node.entry.header.target
                 links += 1
                 if links > _MOST_LINKS:
                     raise FormatError(f"{shown(b'/'.join(parts))}: got more than {_MOST_LINKS} links, expected no loop")
-                target = node.entry.header.target
                 if target.startswith(b"/"):
                     steps.clear()
-                waiting += _parts(target)[::-1]
-            else:
-                steps.append((name, node))
+                names = _parts(target)
+                of_links += len(names)
+                waiting += names[::-1]
+                continue
+            if not node and siblings is not None and make is not None and not by_link:
+                node = siblings[name] = _Node(_IMPLIED, make)
+            steps.append((name, node))
         return steps
 
     def _apply(self, tar: Extent, layer: int) -> None:
         with reading(tar) as read:
             for header in headers(read, tar.length):
+                self._members += 1
+                if self._members > _MOST_MEMBERS:
+                    raise FormatError(f"got more than {_MOST_MEMBERS} members, expected fewer")
                 self._add(Entry(header, layer, tar))
 
     def _add(self, entry: Entry) -> None:
@@ -172,8 +188,12 @@ class Rootfs:
             return
         if _WHITEOUT + name == _OPAQUE:
             _prune(folder, entry.layer)
-        elif name in folder.children and not _prune(folder.children[name], entry.layer):
-            del folder.children[name]
+        elif name in folder.children:
+            hidden = folder.children[name]
+            if not _prune(hidden, entry.layer):
+                del folder.children[name]
+            elif hidden.layer != entry.layer:
+                hidden.entry, hidden.layer = _IMPLIED, entry.layer
 
     def _put(self, above: list[bytes], name: bytes, entry: Entry) -> None:
         folder = self._folder(above, entry)
@@ -186,25 +206,12 @@ class Rootfs:
 
     def _folder(self, above: list[bytes], entry: Entry) -> dict[bytes, _Node]:
         """What is in the folder that ``above`` leads to; it is made where it is missing."""
-        steps = self._walk(above, follow=True)
-        node = self._root
-        for number, (name, found) in enumerate(steps):
-            if not found:
-                # Behind the last link may be what nobody has made yet, the link itself must lead somewhere.
-                if (
-                    len(steps) - number > len(above)
-                    or [name for name, _ in steps[number:]] != above[number - len(steps) :]
-                ):
-                    break
-                found = _Node(_IMPLIED, entry.layer)  # noqa: PLW2901 - what was missing is there now
-                if node.children is None:
-                    break
-                node.children[name] = found
-            node = found
-        else:
-            if node.children is not None:
-                return node.children
-        raise FormatError(f"{shown(entry.header.name)}: got something else above it, expected a folder")
+        steps = self._walk(above, follow=True, make=entry.layer)
+        node = steps[-1][1] if steps else self._root
+        if not node or node.children is None:
+            got = f"a {node.entry.kind.value}" if node else "a link to nothing"
+            raise FormatError(f"{shown(entry.header.name)}: got {got} above it, expected a folder")
+        return node.children
 
     def _linked(self, entry: Entry) -> Entry:
         target = entry.header.target
