@@ -3,8 +3,15 @@
 import json
 from datetime import UTC, datetime
 
-from lamina.formats.docker import HistoryItem, ImageConfig, image_json, manifest_json, store_paths_comment
-from lamina.names import Digest, Reference
+from lamina.formats.docker import (
+    HistoryItem,
+    ImageConfig,
+    ManifestEntry,
+    image_json,
+    manifest_json,
+    store_paths_comment,
+)
+from lamina.names import Digest
 
 CREATED = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 ONE, TWO = Digest(b"\x01" * 32), Digest(b"\xab" * 32)
@@ -62,7 +69,7 @@ def test_the_config_stays_as_it_is() -> None:
 
 
 def test_the_manifest_is_that_of_the_streamer() -> None:
-    made = manifest_json("ab.json", Reference.parse("registry.example/hello:1.0"), ["1/layer.tar", "2/layer.tar"])
+    made = manifest_json([ManifestEntry("ab.json", ("registry.example/hello:1.0",), ("1/layer.tar", "2/layer.tar"))])
     assert (
         made
         == b"""[
@@ -78,6 +85,15 @@ def test_the_manifest_is_that_of_the_streamer() -> None:
     }
 ]"""
     )
+
+
+def test_the_manifest_of_several_images_lists_them_with_all_their_names_or_none() -> None:
+    """docker save writes null for an image without a name."""
+    made = manifest_json([ManifestEntry("a.json", ("x:1", "x:2"), ()), ManifestEntry("b.json", (), ("1.tar",))])
+    assert json.loads(made) == [
+        {"Config": "a.json", "RepoTags": ["x:1", "x:2"], "Layers": []},
+        {"Config": "b.json", "RepoTags": None, "Layers": ["1.tar"]},
+    ]
 
 
 def test_a_comment_lists_paths_as_python_does() -> None:

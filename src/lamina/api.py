@@ -6,8 +6,9 @@ it prints nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Unpack
@@ -17,6 +18,7 @@ from lamina.conf import read_conf
 from lamina.engine import Write
 from lamina.errors import InvalidName, shown
 from lamina.image import Draft, Image, Progress, Sink, Store
+from lamina.merging import merged, write_merged
 from lamina.names import Reference
 from lamina.prepare import Planned, folders, plan, prepare
 from lamina.sinks.archive import DockerArchive
@@ -140,3 +142,42 @@ def inspect(path: str | os.PathLike[str]) -> tuple[SourceImage, ...]:
     Raises `NotFound`, `FormatError` for what is no image, `IntegrityError` for one that contradicts itself.
     """
     return open_images(Path(path))
+
+
+def merge_images(
+    images: Iterable[str | os.PathLike[str]],
+    *,
+    output: str | os.PathLike[str] | Writable,
+    compressor: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[SourceImage, ...]:
+    """Writes one docker-archive of the images in all these files and layouts (nixpkgs: dockerTools.mergeImages).
+
+    Gives the images, each once with all its names. ``output`` is a file, written whole or not at all, or something with
+    a ``write``; ``compressor`` None is what the file's ending asks for. Raises `InvalidName` where two images
+    share a name, and as `inspect` and `Stream.build` do.
+    """
+    if isinstance(images, (str, os.PathLike)):
+        raise InvalidName(f"images: got {shown(images)}, expected a list of them")
+    found = merged(map(Path, images))
+    with _compressed(output, compressor) as write:
+        write_merged(found, write, progress)
+    return found
+
+
+@contextlib.contextmanager
+def _compressed(output: str | os.PathLike[str] | Writable, compressor: str | None) -> Iterator[Write]:
+    """A way to write ``output``, compressed."""
+    if isinstance(output, (str, os.PathLike)):
+        path = Path(output)
+        make = by_name(compressor or by_ending(path.name))
+        with whole_file(path) as write:
+            compressed = make(write, processors())
+            yield compressed.write
+            compressed.close()
+    else:
+        name = getattr(output, "name", None)
+        write = writing_to(output, name if isinstance(name, str) else "output")
+        compressed = by_name(compressor or "none")(write, processors())
+        yield compressed.write
+        compressed.close()

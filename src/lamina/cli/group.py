@@ -22,6 +22,7 @@ _VERBS = {
     "script": "An executable script that streams the image when it is run.",
     "plan": "Which store path goes to which layer; builds nothing.",
     "inspect": "What an image file or an OCI layout holds.",
+    "merge": "Several images in one archive.",
 }
 
 

@@ -38,6 +38,13 @@ def progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
         yield Lines(sys.stderr)
 
 
+def concluded(summary: str, flags: Mapping[str, Any]) -> None:
+    """The last line of a verb that writes other things than one image: a summary on a terminal, else "Done."."""
+    if not flags["quiet"] and not flags["as_json"]:
+        on_terminal = flags["progress"] == "auto" and sys.stderr.isatty()
+        print(summary if on_terminal else "Done.", file=sys.stderr)
+
+
 def warn(warnings: Iterable[str], flags: Mapping[str, Any]) -> None:
     """Prints warnings, but under ``--quiet``, and under ``--json``, whose document has them."""
     if not flags["quiet"] and not flags["as_json"]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lamina.names import Digest, Reference
+from lamina.names import Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,15 @@ class HistoryItem:
     comment: str
 
 
+@dataclass(frozen=True, slots=True)
+class ManifestEntry:
+    """An image in an archive: the names of the members that hold its config and layers, and its own, if any."""
+
+    config: str
+    repo_tags: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
 def image_json(config: ImageConfig, layers: Sequence[HistoryItem]) -> bytes:
     """The image's JSON; ``layers`` from the lowest up."""
     created = config.created.isoformat()
@@ -47,10 +56,13 @@ def image_json(config: ImageConfig, layers: Sequence[HistoryItem]) -> bytes:
     return json.dumps(document, indent=4).encode()
 
 
-def manifest_json(config_name: str, reference: Reference, layer_names: Sequence[str]) -> bytes:
-    """``manifest.json`` for one image: the names are those of the archive's members."""
-    entry = {"Config": config_name, "RepoTags": [str(reference)], "Layers": list(layer_names)}
-    return json.dumps([entry], indent=4).encode()
+def manifest_json(entries: Sequence[ManifestEntry]) -> bytes:
+    """``manifest.json`` of an archive that holds these images."""
+    listed = [
+        {"Config": entry.config, "RepoTags": list(entry.repo_tags) or None, "Layers": list(entry.layers)}
+        for entry in entries
+    ]
+    return json.dumps(listed, indent=4).encode()
 
 
 def store_paths_comment(paths: Sequence[str]) -> str:

@@ -1,9 +1,9 @@
-"""The docker-archive: an image as one tar stream, written in one pass.
+"""The docker-archive: images as one tar stream, written in one pass.
 
 Invariant: nothing is read twice and nothing is held; a layer's length is known before its first byte, its digest
 when its last is written, so the documents that name digests come at the end.
 
-Layers are members ``1.tar``, ``2.tar``, … from the lowest up; then the image's JSON, named by its digest, and
+Layers are members ``1.tar``, ``2.tar``, … from the lowest up; then each image's JSON, named by its digest, and
 ``manifest.json``. Engines go by ``manifest.json`` and take any member names (Docker image specification v1.2,
 "Combined Image JSON + Filesystem Changeset Format").
 """
@@ -11,11 +11,12 @@ Layers are members ``1.tar``, ``2.tar``, … from the lowest up; then the image'
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from lamina.engine import Write, transfer
 from lamina.errors import IntegrityError
-from lamina.formats.docker import HistoryItem, image_json, manifest_json
+from lamina.formats.docker import HistoryItem, ManifestEntry, image_json, manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
 from lamina.image import Draft, Image, Progress, Silence
 from lamina.layer import Layer, LayerSource
@@ -36,66 +37,86 @@ class DockerArchive:
         whatever the output raises.
         """
         settings = draft.settings
-        archive = _Archive(self._write, int(settings.mtime.timestamp()))
         sources = draft.layers
         self._progress.begin(len(sources), len(draft.base))
-        layers = tuple(self._layer(archive, number, source) for number, source in enumerate(sources, 1))
+        archive = ArchiveWriter(self._write, int(settings.mtime.timestamp() // 1), self._progress)
+        names, layers = [], []
+        for source in sources:
+            name, layer = archive.layer(source)
+            names.append(name)
+            layers.append(layer)
         self._progress.manifests()
         history = [HistoryItem(layer.diff_id, source.comment) for layer, source in zip(layers, sources, strict=True)]
         document = image_json(settings.config, history)
         digest = Digest(hashlib.sha256(document).digest())
         reference = Reference(settings.repository, settings.tag or digest.hex[:TAG_LENGTH])
-        names = [_layer_name(number) for number in range(1, len(layers) + 1)]
-        archive.add(f"{digest.hex}.json", document)
-        archive.add("manifest.json", manifest_json(f"{digest.hex}.json", reference, names))
-        archive.close()
-        image = Image(digest, reference, layers)
+        archive.close([ArchivedImage(document, (str(reference),), tuple(names))])
+        image = Image(digest, reference, tuple(layers))
         self._progress.done(image)
         return image
 
-    def _layer(self, archive: _Archive, number: int, source: LayerSource) -> Layer:
+
+@dataclass(frozen=True, slots=True)
+class ArchivedImage:
+    """An image whose layers are in the archive: its JSON, its names, and those of its layers from the lowest up."""
+
+    config_json: bytes
+    repo_tags: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
+class ArchiveWriter:
+    """A docker-archive of any number of images in the making; its members have the date ``mtime``."""
+
+    def __init__(self, write: Write, mtime: int, progress: Progress) -> None:
+        self._write = write
+        self._progress = progress
+        self._headers = PaxHeaders(Owner(), mtime)
+        self._size = 0
+        self._layers = 0
+
+    def layer(self, source: LayerSource) -> tuple[str, Layer]:
+        """Writes the next layer; the name it got, and what it is.
+
+        Raises `IntegrityError` where it is not what it promised to be.
+        """
+        self._layers += 1
+        number, name = self._layers, f"{self._layers}.tar"
         packed = source.pack()
         self._progress.layer(number, source, packed.size)
-        with_progress = _both(archive.write, self._progress.advance)
-        archive.begin(_layer_name(number), packed.size)
-        measure = transfer(packed.pieces, with_progress)
+        self._begin(name, packed.size)
+        measure = transfer(packed.pieces, _both(self._put, self._progress.advance))
         if measure.size != packed.size:
             raise IntegrityError(f"layer {number}: got {measure.size} bytes, expected {packed.size}")
         if source.promised not in (None, measure.digest):
             raise IntegrityError(f"layer {number}: got {measure.digest}, expected {source.promised}")
-        archive.end(packed.size)
-        return Layer(measure.digest, measure.size, source.paths)
+        self._end(packed.size)
+        return name, Layer(measure.digest, measure.size, source.paths)
 
+    def close(self, images: Iterable[ArchivedImage]) -> None:
+        """Writes the documents of ``images``, whose layers were all written, and the end."""
+        entries = []
+        for image in images:
+            config = f"{hashlib.sha256(image.config_json).hexdigest()}.json"
+            self._add(config, image.config_json)
+            entries.append(ManifestEntry(config, image.repo_tags, image.layers))
+        self._add("manifest.json", manifest_json(entries))
+        self._put(memoryview(bytes(trailer_size(self._size))))
 
-class _Archive:
-    """The outer tar."""
+    def _add(self, name: str, data: bytes) -> None:
+        self._begin(name, len(data))
+        self._put(memoryview(data))
+        self._end(len(data))
 
-    def __init__(self, write: Write, mtime: int) -> None:
-        self._write = write
-        self._headers = PaxHeaders(Owner(), mtime)
-        self._size = 0
+    def _begin(self, name: str, size: int) -> None:
+        self._put(memoryview(self._headers.header(Member(name.encode(), Kind.FILE, 0o644, size))))
 
-    def write(self, data: memoryview) -> None:
+    def _end(self, size: int) -> None:
+        self._put(memoryview(padding(size)))
+
+    def _put(self, data: memoryview) -> None:
         self._write(data)
         self._size += len(data)
-
-    def begin(self, name: str, size: int) -> None:
-        self.write(memoryview(self._headers.header(Member(name.encode(), Kind.FILE, 0o644, size))))
-
-    def end(self, size: int) -> None:
-        self.write(memoryview(padding(size)))
-
-    def add(self, name: str, data: bytes) -> None:
-        self.begin(name, len(data))
-        self.write(memoryview(data))
-        self.end(len(data))
-
-    def close(self) -> None:
-        self.write(memoryview(bytes(trailer_size(self._size))))
-
-
-def _layer_name(number: int) -> str:
-    return f"{number}.tar"
 
 
 def _both(write: Write, advance: Callable[[int], None]) -> Write:

@@ -1,0 +1,59 @@
+"""``lamina merge``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lamina.api import merge_images
+from lamina.cli.options import talk_options
+from lamina.cli.output import say, stdout
+from lamina.cli.talk import concluded, print_json, progress
+from lamina.sinks.compression import COMPRESSORS
+from lamina.sources.image import SourceImage
+
+
+@click.command(
+    "merge",
+    short_help="Several images in one archive.",
+    epilog="Example: lamina merge hello.tar.gz server.tar -o both.tar.gz",
+)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where the archive goes; - is stdout.")
+@click.option("--compressor", type=click.Choice(list(COMPRESSORS)), help="[default: as FILE's ending says, else none]")
+@talk_options
+def command(images: tuple[str, ...], output: str, compressor: str | None, **flags: Any) -> None:
+    """One docker-archive in FILE with the images of every IMAGE, written whole or not at all.
+
+    Every image keeps its ID and its names; what several share is stored once. Two images of one name are an error.
+    Prints FILE; with --json the images. With -o - the result is on stderr.
+    """
+    with progress(flags) as watcher:
+        if output == "-":
+            with stdout() as out:
+                found = merge_images(images, output=out, compressor=compressor, progress=watcher)
+        else:
+            found = merge_images(images, output=output, compressor=compressor, progress=watcher)
+    layers = {layer.diff_id: layer.tar.length for image in found for layer in image.layers}
+    concluded(f"{len(found)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", flags)
+    if flags["as_json"]:
+        print_json({"images": list(map(_document, found))}, aside=output == "-")
+    elif output != "-":
+        say(output)
+
+
+def _document(image: SourceImage) -> dict[str, Any]:
+    return {
+        "id": image.id,
+        "repo_tags": list(image.repo_tags),
+        "layers": [
+            {
+                "diff_id": str(layer.diff_id),
+                "digest": str(layer.diff_id),
+                "size": layer.tar.length,
+                "paths": list(map(str, layer.paths)),
+            }
+            for layer in image.layers
+        ],
+    }

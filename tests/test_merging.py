@@ -1,0 +1,200 @@
+"""Several images in one archive: each as it was, what they share once, and no name for two of them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tests.fakestore import example
+from tests.imagefiles import Layout, config, docker_archive, layer, platform, sha256, tar
+
+import lamina
+from lamina import codecs
+from lamina.cli.group import group
+from lamina.errors import FormatError, InvalidName, NotFound, OutputError
+
+SHARED, ONE, TWO = layer("etc/shared"), layer("etc/one"), layer("etc/two")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    """Three images of which two share a layer: two docker-archives, one of them compressed, and an OCI layout."""
+    (tmp_path / "one.tar").write_bytes(docker_archive({"a.tar": SHARED, "b.tar": ONE}, entry={"RepoTags": ["one:1"]}))
+    two = docker_archive({"1.tar": SHARED, "2.tar": TWO}, entry={"RepoTags": ["two:1", "two:2"]})
+    (tmp_path / "two.tar.gz").write_bytes(gzip.compress(two))
+    layout = Layout()
+    layout.index(layout.image([ONE, TWO], compress=gzip.compress, ending="+gzip"))
+    layout.write(tmp_path / "three")
+    return [tmp_path / "one.tar", tmp_path / "two.tar.gz", tmp_path / "three"]
+
+
+def members(data: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return {item.name: archive.extractfile(item).read() for item in archive}  # type: ignore[union-attr]
+
+
+# What comes out
+
+
+def test_every_image_keeps_its_id_its_names_and_its_json(images: list[Path], tmp_path: Path) -> None:
+    made = lamina.merge_images(images, output=tmp_path / "all.tar")
+    before = [image for path in images for image in lamina.inspect(path)]
+    after = lamina.inspect(tmp_path / "all.tar")
+    assert [image.id for image in made] == [image.id for image in after] == [image.id for image in before]
+    assert [image.config_json for image in after] == [image.config_json for image in before]
+    assert [image.repo_tags for image in after] == [("one:1",), ("two:1", "two:2"), ()]
+    for old, new in zip(before, after, strict=True):
+        assert [item.diff_id for item in new.layers] == [item.diff_id for item in old.layers]
+
+
+def test_a_layer_is_stored_once_and_uncompressed(images: list[Path], tmp_path: Path) -> None:
+    lamina.merge_images(images, output=tmp_path / "all.tar")
+    found = members((tmp_path / "all.tar").read_bytes())
+    assert [found[f"{number}.tar"] for number in (1, 2, 3)] == [SHARED, ONE, TWO]
+    assert len(found) == 3 + 3 + 1
+    assert list(found)[-1] == "manifest.json"
+    assert [entry["Layers"] for entry in json.loads(found["manifest.json"])] == [
+        ["1.tar", "2.tar"],
+        ["1.tar", "3.tar"],
+        ["2.tar", "3.tar"],
+    ]
+
+
+def test_the_same_images_give_the_same_bytes(images: list[Path], tmp_path: Path) -> None:
+    out = io.BytesIO()
+    for place in (tmp_path / "a.tar", tmp_path / "b.tar", out):
+        lamina.merge_images(images, output=place)
+        os.utime(images[0], (5, 5))
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes() == out.getvalue()
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        assert {(item.mtime, item.uid, item.gid, item.uname, item.mode) for item in archive} == {(1, 0, 0, "", 0o644)}
+
+
+def test_the_ending_chooses_the_compressor_and_the_argument_wins(images: list[Path], tmp_path: Path) -> None:
+    lamina.merge_images(images, output=tmp_path / "all.tar")
+    plain = (tmp_path / "all.tar").read_bytes()
+    lamina.merge_images(images, output=tmp_path / "all.tar.gz")
+    assert gzip.decompress((tmp_path / "all.tar.gz").read_bytes()) == plain
+    lamina.merge_images(images, output=tmp_path / "x.tar.gz", compressor="zstd")
+    assert codecs.zstd().decompress((tmp_path / "x.tar.gz").read_bytes()) == plain
+    with pytest.raises(InvalidName, match=r"compressor: got 'xz', expected one of none, gz, zstd"):
+        lamina.merge_images(images, output=tmp_path / "y.tar", compressor="xz")
+
+
+def test_an_image_may_be_in_several_files_under_several_names(tmp_path: Path) -> None:
+    for number in (1, 2):
+        data = docker_archive({f"{number}.tar": ONE}, entry={"RepoTags": [f"x:{number}"]})
+        (tmp_path / f"{number}.tar").write_bytes(data)
+    (made,) = lamina.merge_images([tmp_path / "1.tar", tmp_path / "2.tar", tmp_path / "1.tar"], output=io.BytesIO())
+    assert made.repo_tags == ("x:1", "x:2")
+
+
+def test_what_lamina_writes_is_merged_with_its_store_paths(tmp_path: Path) -> None:
+    store, _ = example(tmp_path / "root")
+    built = [
+        lamina.build_layered_image(
+            name=name, tag="1", contents=[name], store=str(store.root), output=f"{tmp_path}/{name}"
+        )
+        for name in ("hello", "words")
+    ]
+    made = lamina.merge_images([tmp_path / "hello", tmp_path / "words"], output=tmp_path / "all")
+    found = lamina.inspect(tmp_path / "all")
+    assert [image.id for image in found] == [image.id for image in built] == [image.id for image in made]
+    assert [layer.paths for layer in found[0].layers] == [layer.paths for layer in built[0].layers]
+
+
+def test_one_of_the_images_may_be_replaced(images: list[Path]) -> None:
+    lamina.merge_images(images[:2], output=images[0])
+    assert [image.repo_tags for image in lamina.inspect(images[0])] == [("one:1",), ("two:1", "two:2")]
+
+
+# What is refused
+
+
+def test_two_images_of_one_name_are_refused_and_nothing_is_written(images: list[Path], tmp_path: Path) -> None:
+    other = tmp_path / "other.tar"
+    other.write_bytes(docker_archive({"1.tar": TWO}, entry={"RepoTags": ["one:1"]}))
+    with pytest.raises(
+        InvalidName, match=rf"^one:1: got two images, sha256:.* in {images[0]} and .* in {other}, expected"
+    ):
+        lamina.merge_images([*images, other], output=tmp_path / "all.tar")
+    assert not (tmp_path / "all.tar").exists()
+
+
+def test_the_platforms_of_an_index_cannot_share_a_name_in_an_archive(tmp_path: Path) -> None:
+    layout = Layout()
+    arm = layout.image([ONE], config_more={"architecture": "arm64"}, platform=platform("arm64"))
+    both = [arm, layout.image([TWO], platform=platform("amd64"))]
+    layout.index(layout.nested(both, annotations={"org.opencontainers.image.ref.name": "x:1"}))
+    layout.write(tmp_path / "layout")
+    with pytest.raises(InvalidName, match=r"^x:1: got two images"):
+        lamina.merge_images([tmp_path / "layout"], output=io.BytesIO())
+
+
+def test_what_is_no_image_is_refused_and_nothing_is_written(images: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello")
+    for path, kind in ((tmp_path / "text", FormatError), (tmp_path / "missing", NotFound)):
+        with pytest.raises(kind):
+            lamina.merge_images([*images, path], output=tmp_path / "all.tar")
+    assert not (tmp_path / "all.tar").exists()
+    with pytest.raises(InvalidName, match=r"images: got none, expected at least one"):
+        lamina.merge_images([], output=tmp_path / "all.tar")
+    with pytest.raises(InvalidName, match=r"images: got 'one.tar', expected a list of them"):
+        lamina.merge_images("one.tar", output=tmp_path / "all.tar")
+    with pytest.raises(OutputError):
+        lamina.merge_images(images, output=tmp_path / "missing/all.tar")
+
+
+# The command line
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(group, ["merge", *map(str, arguments)], standalone_mode=False, catch_exceptions=False)
+
+
+def test_the_verb_prints_the_file_and_says_what_it_does(images: list[Path], tmp_path: Path) -> None:
+    said = run(*images, "-o", tmp_path / "all.tar")
+    assert said.stdout == f"{tmp_path}/all.tar\n"
+    assert said.stderr.splitlines() == [
+        "Adding layer 1 from a.tar",
+        "Adding layer 2 from b.tar",
+        "Adding layer 3 from 2.tar",
+        "Adding manifests...",
+        "Done.",
+    ]
+    assert run(*images, "-o", tmp_path / "all.tar", "--quiet").stderr == ""
+
+
+def test_the_verb_writes_to_stdout(images: list[Path], tmp_path: Path) -> None:
+    said = run(*images, "-o", "-", "--compressor", "gz", "--json")
+    run(*images, "-o", tmp_path / "all.tar")
+    assert gzip.decompress(said.stdout_bytes) == (tmp_path / "all.tar").read_bytes()
+    document = json.loads(said.stderr)
+    assert document["version"] == 1
+    assert [image["repo_tags"] for image in document["images"]] == [["one:1"], ["two:1", "two:2"], []]
+
+
+def test_the_verb_s_json_is_what_inspect_finds(images: list[Path], tmp_path: Path) -> None:
+    document = json.loads(run(*images[:1], "-o", tmp_path / "all.tar", "--json").stdout)
+    (image,) = lamina.inspect(tmp_path / "all.tar")
+    assert document["images"][0]["id"] == image.id == sha256(image.config_json)
+    assert document["images"][0]["layers"] == [
+        {"diff_id": sha256(content), "digest": sha256(content), "size": len(content), "paths": []}
+        for content in (SHARED, ONE)
+    ]
+
+
+def test_an_image_without_layers_is_merged(tmp_path: Path) -> None:
+    empty = config([])
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": None, "Layers": []}]).encode()
+    (tmp_path / "empty.tar").write_bytes(tar({"c.json": empty, "manifest.json": manifest}))
+    (made,) = lamina.merge_images([tmp_path / "empty.tar"], output=tmp_path / "all.tar")
+    assert made.layers == ()
+    assert lamina.inspect(tmp_path / "all.tar")[0].id == sha256(empty)
