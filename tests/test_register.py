@@ -141,6 +141,7 @@ def test_a_base_whose_database_is_none_is_a_format_error(store: FakeStore, tmp_p
     assert run(*flags).code == 0
     ran = run(*flags, "--include-nix-db")
     assert (ran.code, ran.stdout) == (3, b"")
+    assert ran.stderr.startswith("lamina: base image: /nix/var/nix/db/db.sqlite: got ")
 
 
 def test_the_flag_and_dockertools_word_do_the_same(store: FakeStore, tmp_path: Path) -> None:

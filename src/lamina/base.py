@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lamina.engine import transfer
 from lamina.errors import FormatError, InvalidName, NotFound, shown
 from lamina.formats.config import check_type, inherited, with_base_environment
 from lamina.formats.docker import store_paths_comment
@@ -56,13 +57,17 @@ class Base:
     @cached_property
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         """What its Nix database has, and what was odd about that. Raises `FormatError`."""
-        content = self.root.read(database.PLACE)
-        if content is None:
+        entry = self.root.entry(self.root.resolve(database.PLACE))
+        if entry is None or entry.kind is not EntryKind.FILE:
             return (), ()
         with tempfile.NamedTemporaryFile(prefix="lamina-") as file:
-            file.write(content)
+            transfer([entry.content], file.write)
             file.flush()
-            return database.read(Path(file.name))
+            try:
+                return database.read(Path(file.name))
+            except FormatError as error:
+                text = str(error).removeprefix(f"{file.name}: ")
+                raise FormatError(f"base image: /{database.PLACE.decode()}: {text}", hint=error.hint) from error
 
     def resolve(self, path: bytes) -> bytes:
         """Where ``path`` leads in its root, symlinks followed; what is not there stands as it is."""
