@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lamina.api import (
         Stream,
         build_layered_image,
+        export_image,
         inspect,
         merge_images,
         plan_layered_image,
@@ -46,6 +47,7 @@ _HOMES = {
     "lamina.api": (
         "Stream",
         "build_layered_image",
+        "export_image",
         "inspect",
         "merge_images",
         "plan_layered_image",
@@ -99,6 +101,7 @@ __all__ = [
     "Xattr",
     "__version__",
     "build_layered_image",
+    "export_image",
     "inspect",
     "merge_images",
     "plan_layered_image",

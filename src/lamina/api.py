@@ -17,6 +17,7 @@ from lamina.conf import draft as conf_draft
 from lamina.conf import read_conf
 from lamina.engine import Write
 from lamina.errors import InvalidName, shown
+from lamina.exporting import Root, chosen, write_root
 from lamina.image import Draft, Image, Progress, Sink, Store
 from lamina.merging import merged, write_merged
 from lamina.names import Reference
@@ -162,6 +163,27 @@ def merge_images(
     found = merged(map(Path, images))
     with _compressed(output, compressor) as write:
         write_merged(found, write, progress)
+    return found
+
+
+def export_image(
+    image: str | os.PathLike[str],
+    *,
+    output: str | os.PathLike[str] | Writable,
+    name: str | None = None,
+    compressor: str | None = None,
+    progress: Progress | None = None,
+) -> SourceImage:
+    """Writes the root file system that an image's layers make as a tar (nixpkgs: dockerTools.exportImage).
+
+    Gives the image. ``name`` is its NAME:TAG or ID where the file holds several; ``output`` and ``compressor`` are as
+    in `merge_images`. Raises `NotFound` where there is no such image or several, and as `inspect` and
+    `Stream.build` do.
+    """
+    found = chosen(open_images(Path(image)), name, image)
+    root = Root(found, image)
+    with _compressed(output, compressor) as write:
+        write_root(root, write, progress)
     return found
 
 

@@ -23,6 +23,7 @@ _VERBS = {
     "plan": "Which store path goes to which layer; builds nothing.",
     "inspect": "What an image file or an OCI layout holds.",
     "merge": "Several images in one archive.",
+    "export": "The root file system of an image as a tar.",
 }
 
 

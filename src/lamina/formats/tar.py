@@ -29,8 +29,12 @@ class Kind(bytes, Enum):
     """What a member is: tar's type flag."""
 
     FILE = b"0"
+    LINK = b"1"
     SYMLINK = b"2"
+    CHARACTER = b"3"
+    BLOCK = b"4"
     DIRECTORY = b"5"
+    FIFO = b"6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,17 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member: a folder's name has its slash at the end, only a file has a size, only a symlink a target."""
+    """One member: a folder's name has its slash at the end, only a file has a size, only links have a target.
+
+    ``device`` is what a device file stands for, major and minor number.
+    """
 
     name: bytes
     kind: Kind
     mode: int
     size: int = 0
     target: bytes = b""
+    device: tuple[int, int] | None = None
 
 
 def padding(size: int) -> bytes:
@@ -96,7 +104,7 @@ class PaxHeaders:
         size = _octal(member.size if _fits(member.size, 11) else 0, 11)
         name, target = (member.name, member.target) if plain else (_ascii(member.name), _ascii(member.target))
         numbers = uid, gid, size, mtime
-        block = _block(name, member.mode, numbers, member.kind, target, _PAX_MAGIC, self._names)
+        block = _block(name, member.mode, numbers, member.kind, target, _PAX_MAGIC, self._names, member.device)
         return block if plain else _pax_header(self._records(member), self._xattrs) + block
 
     def header_size(self, member: Member) -> int:
@@ -157,11 +165,13 @@ def _block(
     target: bytes,
     magic: bytes,
     owner: tuple[bytes, bytes],
+    device: tuple[int, int] | None = None,
 ) -> bytes:
     uid, gid, size, mtime = numbers
+    numbers_of_device = b"".join(_gnu_number(number, 7) for number in device or ())
     mode_text = b"%07o\0" % mode
     block = _HEADER.pack(
-        name, mode_text, uid, gid, size, mtime, b"        ", kind, target, magic, owner[0], owner[1], b""
+        name, mode_text, uid, gid, size, mtime, b"        ", kind, target, magic, owner[0], owner[1], numbers_of_device
     )
     return block[: _CHECKSUM.start] + b"%06o\0 " % sum(block) + block[_CHECKSUM.stop :]
 
@@ -189,7 +199,9 @@ def _ascii(text: bytes) -> bytes:
 
 
 def _pax_header(records: dict[str, bytes], xattrs: dict[str, bytes]) -> bytes:
-    body = b"".join(_pax_record(key.encode(), value) for key, value in (records | xattrs).items())
+    body = b"".join(
+        _pax_record(key.encode("utf-8", "surrogateescape"), value) for key, value in (records | xattrs).items()
+    )
     if not all(map(_is_utf8, records.values())):
         body = _pax_record(b"hdrcharset", b"BINARY") + body
     zero = _octal(0, 7)

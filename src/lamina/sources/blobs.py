@@ -177,7 +177,8 @@ def _store_paths(tar: Extent) -> tuple[StorePath, ...]:
         for header in headers(read, tar.length):
             for name in (header.name, header.target if header.kind is EntryKind.LINK else b""):
                 if b".." in name and b".." in name.split(b"/"):
-                    raise FormatError(f"got a member {shown(name)}, expected names without '..', which may lead out")
+                    said = shown(name.decode("utf-8", "backslashreplace"))
+                    raise FormatError(f"got a member {said}, expected names without '..', which may lead out")
             found = _STORE_MEMBER.match(header.name)
             if found:
                 bases[found[1]] = None

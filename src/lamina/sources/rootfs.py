@@ -66,7 +66,7 @@ class Entry:
     def content(self) -> Extent:
         """Where a file's bytes are. Raises `FormatError` for one that is stored with holes, in pieces."""
         if self.header.sparse:
-            raise FormatError(f"{shown(self.header.name)}: got a sparse file, expected one that is stored whole")
+            raise FormatError(f"{_said(self.header.name)}: got a sparse file, expected one that is stored whole")
         tar = self._tar
         return Extent(tar.file, tar.offset + self.header.start, self.header.size, tar.file_size, tar.stamp)
 
@@ -136,7 +136,7 @@ class Rootfs:
                 target = node.entry.header.target
                 links += 1
                 if links > _MOST_LINKS:
-                    raise FormatError(f"{shown(b'/'.join(parts))}: got more than {_MOST_LINKS} links, expected no loop")
+                    raise FormatError(f"{_said(b'/'.join(parts))}: got more than {_MOST_LINKS} links, expected no loop")
                 if target.startswith(b"/"):
                     steps.clear()
                 names = _parts(target)
@@ -159,16 +159,16 @@ class Rootfs:
     def _add(self, entry: Entry) -> None:
         header = entry.header
         if len(header.name) > _LONGEST_NAME:
-            raise FormatError(f"{shown(header.name)}: got a name of {len(header.name)} bytes, expected at most 4096")
+            raise FormatError(f"{_said(header.name)}: got a name of {len(header.name)} bytes, expected at most 4096")
         *above, name = _parts(header.name) or [b""]
         if not name:
             self._declare_root(entry)
         elif b".." in (*above, name):
-            raise FormatError(f"{shown(header.name)}: got a name with '..', expected none")
+            raise FormatError(f"{_said(header.name)}: got a name with '..', expected none")
         elif any(part.startswith(_META) for part in above) or (name.startswith(_META) and name != _OPAQUE):
             return
         elif any(part.startswith(_WHITEOUT) for part in above):
-            raise FormatError(f"{shown(header.name)}: got a folder that is a whiteout, expected none")
+            raise FormatError(f"{_said(header.name)}: got a folder that is a whiteout, expected none")
         elif name.startswith(_WHITEOUT):
             self._hide(above, name[len(_WHITEOUT) :], entry)
         else:
@@ -176,14 +176,14 @@ class Rootfs:
 
     def _declare_root(self, entry: Entry) -> None:
         if entry.kind is not EntryKind.DIRECTORY:
-            raise FormatError(f"{shown(entry.header.name)}: got a {entry.kind.value} for the root, expected a folder")
+            raise FormatError(f"{_said(entry.header.name)}: got a {entry.kind.value} for the root, expected a folder")
         self._root.entry, self._root.layer = entry, entry.layer
 
     def _hide(self, above: list[bytes], name: bytes, entry: Entry) -> None:
         steps = self._walk(above, follow=True)
         folder = steps[-1][1] if steps else self._root
         if name in (b"", b".", b".."):
-            raise FormatError(f"{shown(entry.header.name)}: got a whiteout of {shown(name)}, expected a name")
+            raise FormatError(f"{_said(entry.header.name)}: got a whiteout of {_said(name)}, expected a name")
         if not folder or folder.children is None:
             return
         if _WHITEOUT + name == _OPAQUE:
@@ -210,19 +210,19 @@ class Rootfs:
         node = steps[-1][1] if steps else self._root
         if not node or node.children is None:
             got = f"a {node.entry.kind.value}" if node else "a link to nothing"
-            raise FormatError(f"{shown(entry.header.name)}: got {got} above it, expected a folder")
+            raise FormatError(f"{_said(entry.header.name)}: got {got} above it, expected a folder")
         return node.children
 
     def _linked(self, entry: Entry) -> Entry:
         target = entry.header.target
         parts = _parts(target)
         if b".." in parts:
-            raise FormatError(f"{shown(target)}: got a hard link to a name with '..', expected one in the root")
+            raise FormatError(f"{_said(target)}: got a hard link to a name with '..', expected one in the root")
         steps = self._walk(parts, follow=False)
         node = steps[-1][1] if steps else self._root
         if not node or node.children is not None:
             got = "a folder" if node else "nothing there"
-            raise FormatError(f"{shown(target)}: got {got}, expected what {shown(entry.header.name)} is a hard link to")
+            raise FormatError(f"{_said(target)}: got {got}, expected what {_said(entry.header.name)} is a hard link to")
         return node.entry
 
 
@@ -270,6 +270,10 @@ def _prune(top: _Node, layer: int) -> bool:
             if node.layer != layer and node is not top:
                 node.entry, node.layer = _IMPLIED, layer
     return id(top) in own
+
+
+def _said(name: bytes) -> str:
+    return shown(name.decode("utf-8", "backslashreplace"))
 
 
 def _parts(path: bytes) -> list[bytes]:

@@ -1,0 +1,138 @@
+"""The root file system of an image as a tar.
+
+Invariant: the same image gives the same bytes: entries are in the order of their paths, parents first, and of files
+that are hard links of one another the first is the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from lamina.engine import Piece, Write, transfer
+from lamina.errors import FormatError, NotFound
+from lamina.formats.headers import EntryKind
+from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
+from lamina.image import Progress, Silence
+from lamina.layer import Packed
+from lamina.names import Digest, StorePath
+from lamina.nodes import Extent
+from lamina.sources.image import SourceImage
+from lamina.sources.rootfs import Entry, flatten
+
+_KINDS = {
+    EntryKind.FILE: Kind.FILE,
+    EntryKind.SYMLINK: Kind.SYMLINK,
+    EntryKind.CHARACTER: Kind.CHARACTER,
+    EntryKind.BLOCK: Kind.BLOCK,
+    EntryKind.DIRECTORY: Kind.DIRECTORY,
+    EntryKind.FIFO: Kind.FIFO,
+}
+
+
+def chosen(images: Sequence[SourceImage], name: str | None, where: object) -> SourceImage:
+    """The image that ``name`` is the name or ID of, or the only one. Raises `NotFound`, which lists those there are."""
+    fitting = [image for image in images if name is None or name in (image.id, *image.repo_tags)]
+    if len(fitting) != 1:
+        listed = ", ".join(_title(image, images) for image in images)
+        got = f"no image {name}" if not fitting else f"{len(fitting)} images"
+        raise NotFound(f"{where}: got {got}, expected one of {listed}", hint="name one with --image")
+    return fitting[0]
+
+
+def _title(image: SourceImage, images: Sequence[SourceImage]) -> str:
+    """The image's name, where no other has it, or else its ID."""
+    tags = [tag for tag in image.repo_tags if sum(tag in other.repo_tags for other in images) == 1]
+    return tags[0] if tags else f"{image.id} ({image.platform or 'no platform'})"
+
+
+class Root:
+    """The root of ``image``, which lies in ``where``, as something to pack.
+
+    Raises `FormatError` where its layers make none.
+    """
+
+    paths: tuple[StorePath, ...] = ()
+    comment = ""
+    promised: Digest | None = None
+
+    def __init__(self, image: SourceImage, where: object) -> None:
+        self._image = image
+        try:
+            # To ask for all content now is to refuse what cannot be written before anything is.
+            self._entries = [
+                (path, entry, (entry.content,) if entry.kind is EntryKind.FILE else ())
+                for path, entry in flatten(image.layers)
+                if path or entry.layer >= 0
+            ]
+        except FormatError as error:
+            raise FormatError(f"{where}: {error}", hint=error.hint) from error
+
+    def headline(self, number: int) -> str:
+        """What is said when it is written."""
+        return f"Exporting {', '.join(self._image.repo_tags) or self._image.id}"
+
+    def pack(self) -> Packed:
+        """The tar of it."""
+        members = list(self._members())
+        size = sum(len(header) + sum(padded(piece.length) for piece in content) for header, content in members)
+        end = bytes(trailer_size(size))
+        return Packed(size + len(end), _pieces(members, end))
+
+    def _members(self) -> Iterator[tuple[bytes, Sequence[Extent]]]:
+        first: dict[int, bytes] = {}
+        for path, entry, content in self._entries:
+            earlier = first.setdefault(id(entry), path) if entry.kind is not EntryKind.DIRECTORY else path
+            if earlier != path:
+                yield _header(entry, Member(path, Kind.LINK, entry.header.mode, target=earlier)), ()
+            else:
+                yield _header(entry, _member(path, entry)), content
+
+
+def write_root(root: Root, write: Write, progress: Progress | None = None) -> None:
+    """Writes the tar of ``root``. Raises `IntegrityError` where a file has changed, and whatever ``write`` raises."""
+    watcher = progress or Silence()
+    packed = root.pack()
+    watcher.begin(1, 1)
+    watcher.layer(1, root, packed.size)
+
+    def step(data: memoryview) -> None:
+        write(data)
+        watcher.advance(len(data))
+
+    transfer(packed.pieces, step)
+
+
+def _member(path: bytes, entry: Entry) -> Member:
+    header = entry.header
+    is_device = entry.kind in (EntryKind.CHARACTER, EntryKind.BLOCK)
+    name = (path or b".") + b"/" if entry.kind is EntryKind.DIRECTORY else path
+    device = header.device if is_device else None
+    return Member(name, _KINDS[entry.kind], header.mode, header.size, header.target, device)
+
+
+def _header(entry: Entry, member: Member) -> bytes:
+    header = entry.header
+    owner = Owner(header.uid, header.gid, _text(header.uname), _text(header.gname))
+    if not header.xattrs:
+        return _headers(owner, header.mtime).header(member)
+    xattrs = [(_text(name), value) for name, value in header.xattrs]
+    return PaxHeaders(owner, header.mtime, xattrs).header(member)
+
+
+@lru_cache(maxsize=1024)
+def _headers(owner: Owner, mtime: int) -> PaxHeaders:
+    return PaxHeaders(owner, mtime)
+
+
+def _text(field: bytes) -> str:
+    return field.decode("utf-8", "surrogateescape")
+
+
+def _pieces(members: Sequence[tuple[bytes, Sequence[Extent]]], end: bytes) -> Iterator[Piece]:
+    for header, content in members:
+        yield header
+        for extent in content:
+            yield extent
+            yield padding(extent.length)
+    yield end

@@ -1,0 +1,234 @@
+"""The root of an image as a tar: everything the layers say of it, in one order, and nothing else."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tests.imagefiles import Layout, Member, docker_archive, hard, platform, special, written
+
+import lamina
+from lamina.cli.group import group
+from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound
+
+
+def image(
+    folder: Path, *layers: Sequence[Member], name: str = "image.tar", tags: Sequence[str] | None = ("x:1",)
+) -> Path:
+    contents = {f"{number}.tar": written(members) for number, members in enumerate(layers)}
+    (folder / name).write_bytes(docker_archive(contents, entry={"RepoTags": tags}))
+    return folder / name
+
+
+def exported(place: Path, **arguments: Any) -> list[tarfile.TarInfo]:
+    out = io.BytesIO()
+    lamina.export_image(place, output=out, **arguments)
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
+        return archive.getmembers()
+
+
+def content(place: Path, name: str) -> bytes:
+    out = io.BytesIO()
+    lamina.export_image(place, output=out)
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
+        file = archive.extractfile(name)
+        assert file
+        return file.read()
+
+
+# What comes out
+
+
+def test_what_the_layers_make_comes_out_in_one_order(tmp_path: Path) -> None:
+    place = image(
+        tmp_path,
+        ["z", "etc/", "etc/old", "etc/keep", ("bin", "usr/bin"), "usr/bin/"],
+        ["etc/.wh.old", "bin/tool", ("z", b"new")],
+    )
+    assert [member.name for member in exported(place)] == [
+        "bin",
+        "etc",
+        "etc/keep",
+        "usr",
+        "usr/bin",
+        "usr/bin/tool",
+        "z",
+    ]
+    assert content(place, "z") == b"new"
+    assert content(place, "usr/bin/tool") == b"bin/tool"
+
+
+def test_all_that_a_header_says_is_kept(tmp_path: Path) -> None:
+    owner: dict[str, Any] = {"uid": 1000, "gid": 3_000_000, "uname": "ann", "gname": "é", "mtime": 1_700_000_000}
+    made = [
+        special("./", tarfile.DIRTYPE, mode=0o700, mtime=-5),
+        special("char", tarfile.CHRTYPE, devmajor=1, devminor=300, mode=0o600),
+        special("block", tarfile.BLKTYPE, devmajor=7, devminor=1, mode=0o660),
+        special("fifo", tarfile.FIFOTYPE, mode=0o622),
+        special("dir", tarfile.DIRTYPE, mode=0o1777, **owner),
+        special("file", tarfile.REGTYPE, mode=0o4755, **owner),
+        special("link", tarfile.SYMTYPE, linkname="t" * 150, mode=0o777),
+        special("n" * 200 + "é", tarfile.REGTYPE),
+    ]
+    found = {member.name: member for member in exported(image(tmp_path, made))}
+    assert len(found) == len(made)
+    for member in made:
+        same = found[member.name.rstrip("/")]
+        for field in ("type", "mode", "uid", "gid", "uname", "gname", "mtime", "linkname", "devmajor", "devminor"):
+            assert getattr(same, field) == getattr(member, field), (member.name, field)
+
+
+def test_extended_attributes_are_kept(tmp_path: Path) -> None:
+    records = {
+        "SCHILY.xattr.security.capability": b"\1\0\0\2\0\4\0\0\xff\n=".decode("utf-8", "surrogateescape"),
+        "SCHILY.xattr.user.a": "b",
+    }
+    (member,) = exported(image(tmp_path, [special("ping", tarfile.REGTYPE, pax_headers=records)]))
+    assert {key: value for key, value in member.pax_headers.items() if "xattr" in key} == records
+
+
+def test_hard_links_stay_links_to_the_first_of_them(tmp_path: Path) -> None:
+    place = image(tmp_path, ["m"], [hard("a", "m"), hard("z", "a"), ("s", "m"), hard("t", "s")], [("m", b"other")])
+    found = {member.name: (member.type, member.linkname) for member in exported(place)}
+    assert found == {
+        "a": (tarfile.REGTYPE, ""),
+        "m": (tarfile.REGTYPE, ""),
+        "s": (tarfile.SYMTYPE, "m"),
+        "t": (tarfile.LNKTYPE, "s"),
+        "z": (tarfile.LNKTYPE, "a"),
+    }
+    assert content(place, "z") == b"m"
+
+
+def test_the_same_image_gives_the_same_bytes_however_it_lies(tmp_path: Path) -> None:
+    layers = [written(["a/b", "c"]), written([".wh.c", ("d", b"x" * 5000)])]
+    contents = {f"{number}.tar": layer for number, layer in enumerate(layers)}
+    (tmp_path / "plain.tar").write_bytes(docker_archive(contents))
+    (tmp_path / "packed.tar.gz").write_bytes(gzip.compress(docker_archive(contents)))
+    layout = Layout()
+    layout.index(layout.image(layers, compress=gzip.compress, ending="+gzip"))
+    layout.write(tmp_path / "layout")
+    results = set()
+    for name in ("plain.tar", "packed.tar.gz", "layout"):
+        lamina.export_image(tmp_path / name, output=tmp_path / "root.tar")
+        results.add((tmp_path / "root.tar").read_bytes())
+    assert len(results) == 1
+    assert len(results.pop()) % 10240 == 0
+
+
+def test_the_ending_chooses_the_compressor(tmp_path: Path) -> None:
+    place = image(tmp_path, ["a"])
+    lamina.export_image(place, output=tmp_path / "root.tar")
+    lamina.export_image(place, output=tmp_path / "root.tar.gz")
+    assert gzip.decompress((tmp_path / "root.tar.gz").read_bytes()) == (tmp_path / "root.tar").read_bytes()
+    with pytest.raises(InvalidName, match=r"compressor: got 'lz4'"):
+        lamina.export_image(place, output=tmp_path / "root.tar", compressor="lz4")
+
+
+def test_an_image_without_layers_is_an_empty_tar(tmp_path: Path) -> None:
+    assert exported(image(tmp_path)) == []
+
+
+# Which image
+
+
+def several(folder: Path) -> Path:
+    paths = [
+        image(folder, [name], name=f"{name}.tar", tags=tags)
+        for name, tags in (("one", ["one:1", "one:2"]), ("two", ["h.io/two:1"]), ("bare", None))
+    ]
+    lamina.merge_images(paths, output=folder / "all.tar")
+    return folder / "all.tar"
+
+
+def test_one_of_several_images_is_named_or_all_are_listed(tmp_path: Path) -> None:
+    place = several(tmp_path)
+    *_, bare = lamina.inspect(place)
+    for name, expected in (("one:2", "one"), ("h.io/two:1", "two"), (bare.id, "bare")):
+        assert [member.name for member in exported(place, name=name)] == [expected]
+    listed = rf"expected one of one:1, h\.io/two:1, {bare.id} \(linux\)$"
+    asked: list[tuple[str | None, str]] = [(None, "3 images"), ("two:1", "no image two:1"), ("", "no image ")]
+    for wrong, got in asked:
+        with pytest.raises(NotFound, match=rf"all\.tar: got {got}, {listed}") as caught:
+            exported(place, name=wrong)
+        assert caught.value.hint == "name one with --image"
+
+
+def test_the_platforms_of_an_index_are_told_apart_by_id(tmp_path: Path) -> None:
+    layout = Layout()
+    made = [
+        layout.image([written([name])], config_more={"architecture": name}, platform=platform(name))
+        for name in ("arm64", "amd64")
+    ]
+    layout.index(layout.nested(made, annotations={"org.opencontainers.image.ref.name": "x:1"}))
+    layout.write(tmp_path / "layout")
+    arm, amd = lamina.inspect(tmp_path / "layout")
+    with pytest.raises(
+        NotFound, match=rf"got 2 images, expected one of {arm.id} \(linux/arm64\), {amd.id} \(linux/amd64\)"
+    ):
+        exported(tmp_path / "layout", name="x:1")
+    assert [member.name for member in exported(tmp_path / "layout", name=arm.id)] == ["arm64"]
+
+
+# What is refused
+
+
+def test_layers_that_make_no_root_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    wrong: list[list[list[Member]]] = [
+        [[hard("a", "missing")]],
+        [["f"], ["f/x"]],
+        [[special(".wh..", tarfile.REGTYPE)]],
+    ]
+    for number, layers in enumerate(wrong):
+        place = image(tmp_path, *layers)
+        with pytest.raises(FormatError, match=rf"^{place}: layer \d: .*: got .*, expected"):
+            lamina.export_image(place, output=tmp_path / f"{number}.tar")
+        assert not (tmp_path / f"{number}.tar").exists()
+
+
+def test_a_sparse_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    header = special("x", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+    (tmp_path / "image.tar").write_bytes(docker_archive({"1.tar": header}))
+    with pytest.raises(FormatError, match=r"got a sparse file, expected one that is stored whole"):
+        lamina.export_image(tmp_path / "image.tar", output=tmp_path / "root.tar")
+    assert not (tmp_path / "root.tar").exists()
+
+
+def test_an_image_that_lies_is_refused(tmp_path: Path) -> None:
+    place = image(tmp_path, [("a", b"honest")])
+    place.write_bytes(place.read_bytes().replace(b"honest", b"crooks"))
+    with pytest.raises(IntegrityError):
+        lamina.export_image(place, output=tmp_path / "root.tar")
+
+
+# The command line
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(group, ["export", *map(str, arguments)], standalone_mode=False, catch_exceptions=False)
+
+
+def test_the_verb_prints_the_file_and_says_what_it_does(tmp_path: Path) -> None:
+    place = image(tmp_path, ["a"])
+    said = run(place, "-o", tmp_path / "root.tar")
+    assert (said.stdout, said.stderr) == (f"{tmp_path}/root.tar\n", "Exporting x:1\nDone.\n")
+    said = run(place, "-o", "-", "--quiet")
+    assert said.stdout_bytes == (tmp_path / "root.tar").read_bytes()
+    assert said.stderr == ""
+
+
+def test_the_verb_takes_the_name_of_an_image(tmp_path: Path) -> None:
+    place = several(tmp_path)
+    said = run(place, "-o", tmp_path / "root.tar.gz", "--image", "one:2", "--json", "--compressor", "none")
+    document = json.loads(said.stdout)
+    assert document["repo_tags"] == ["one:1", "one:2"]
+    assert document["id"] == lamina.inspect(place)[0].id
+    with tarfile.open(tmp_path / "root.tar.gz", "r:") as archive:
+        assert archive.getnames() == ["one"]
