@@ -189,7 +189,7 @@ def archive(build: Build) -> None:
 
 def merge(build: Build) -> None:
     """Several images in one file, compressed as the last one is."""
-    from lamina.api import merge_images  # type: ignore[attr-defined]
+    from lamina.api import merge_images
 
     given = build.given
     with tempfile.TemporaryDirectory() as folder:
@@ -207,7 +207,7 @@ def merge(build: Build) -> None:
 
 def export(build: Build) -> None:
     """An image's root as one flattened tar."""
-    from lamina.api import export_image  # type: ignore[attr-defined]
+    from lamina.api import export_image
 
     with tempfile.TemporaryDirectory() as folder:
         image = _readable(Path(build.given["image"]), Path(folder, "image.tar"), build.given["program"])
