@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.example import example_store, write_command
+from tests.imagefiles import docker_archive, sha256, tar
 from tests.oracle.closures import Nix, Sample
 from tests.oracle.engines import Engine
 
@@ -35,9 +36,20 @@ def folder(tmp_path: Path) -> Path:
     example_store(tmp_path / "machine")
     write_command(tmp_path / "bin/lamina", tmp_path / "machine")
     (tmp_path / "motd.txt").write_text("welcome\n")
+    (tmp_path / "debian.tar").write_bytes(_debian())
     (toml,) = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
     (tmp_path / "lamina.toml").write_text(toml)
     return tmp_path
+
+
+def _debian() -> bytes:
+    """An image to build upon: usr-merged, with a config to inherit."""
+    layer = tar({"usr/": None, "usr/bin/": None, "bin": "usr/bin", "etc/": None, "etc/os-release": b"ID=debian\n"})
+    config = {"Cmd": ["/bin/hello"], "User": "1000", "Env": ["PATH=/usr/bin:/bin"]}
+    rootfs = {"type": "layers", "diff_ids": [sha256(layer)]}
+    return docker_archive(
+        {"layer.tar": layer}, config={"os": "linux", "architecture": "amd64", "config": config, "rootfs": rootfs}
+    )
 
 
 def _give_docker(folder: Path, engine: Engine) -> None:
