@@ -102,7 +102,8 @@ def test_what_an_engine_saves_is_opened_and_checked(engine: Engine, small: Sampl
             (found,) = lamina.inspect(_saved(engine, name, tmp_path / form, *options))
             assert [str(layer.diff_id) for layer in found.layers] == said["RootFS"]["Layers"]
             assert found.repo_tags == (name,)
-            if form != "docker-archive":  # which podman makes of its own images by writing their config anew
+            # podman writes the config anew for a docker-archive; containerd's store calls the manifest's digest the ID.
+            if form != "docker-archive" and engine.driver != "overlayfs":
                 assert found.digest.hex == said["Id"].removeprefix("sha256:")
 
 
@@ -183,7 +184,10 @@ def test_merged_images_load_and_run(engine: Engine, small: Sample, tmp_path: Pat
     assert "args: one" in engine.run(names[0]).stdout
     assert engine.run(names[1]).stdout == "two"
     for name, image in zip(names, (one, two), strict=True):
-        assert engine.inspect(name)["Id"].removeprefix("sha256:") == image.digest.hex
+        said = engine.inspect(name)
+        assert said["RootFS"]["Layers"] == [str(layer.diff_id) for layer in image.layers]
+        if engine.driver != "overlayfs":  # containerd's store calls the manifest's digest the ID
+            assert said["Id"].removeprefix("sha256:") == image.digest.hex
         engine.remove(name)
 
 
