@@ -102,6 +102,15 @@ def test_the_examples_of_pipelines_give_what_is_said() -> None:
         assert said == layers
 
 
+def test_each_of_nixpkgs_32_behaviours_has_a_test() -> None:
+    rows = re.findall(r"^\| (\d+) \| .* \| `(\w+)` \|", (REPOSITORY / "docs/dockertools.md").read_text(), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 33))
+    tests = (REPOSITORY / "tests/oracle/test_dockertools.py").read_text()
+    for number, name in rows:
+        assert f"\ndef {name}(" in tests
+        assert f"_{number:>02}_" in name
+
+
 def test_the_links_of_the_docs_lead_somewhere() -> None:
     for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):

@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lamina.errors import NotFound
-from lamina.formats.config import inherited, with_base_environment
+from lamina.engine import transfer
+from lamina.errors import FormatError, InvalidName, NotFound, shown
+from lamina.formats.config import check_type, inherited, with_base_environment
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.headers import EntryKind
 from lamina.layer import FinishedLayer
@@ -56,13 +57,17 @@ class Base:
     @cached_property
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         """What its Nix database has, and what was odd about that. Raises `FormatError`."""
-        content = self.root.read(database.PLACE)
-        if content is None:
+        entry = self.root.entry(self.root.resolve(database.PLACE))
+        if entry is None or entry.kind is not EntryKind.FILE:
             return (), ()
         with tempfile.NamedTemporaryFile(prefix="lamina-") as file:
-            file.write(content)
+            transfer([entry.content], file.write)
             file.flush()
-            return database.read(Path(file.name))
+            try:
+                return database.read(Path(file.name))
+            except FormatError as error:
+                text = str(error).removeprefix(f"{file.name}: ")
+                raise FormatError(f"base image: /{database.PLACE.decode()}: {text}", hint=error.hint) from error
 
     def resolve(self, path: bytes) -> bytes:
         """Where ``path`` leads in its root, symlinks followed; what is not there stands as it is."""
@@ -85,12 +90,26 @@ class Base:
         return flatten(self.image.layers if self.image else ())
 
     def overlaid(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
-        """``config`` over the base's: its ``Env`` and those of ``keys`` come along."""
+        """``config`` over the base's: its ``Env`` and those of ``keys`` come along. Raises `FormatError`."""
         if self.image is None:
             return config
-        found = self.image.config.get("config")
-        base = found if isinstance(found, Mapping) else {}
+        base = self._config(self.image, ("Env", *keys))
         return with_base_environment(inherited(config or {}, base, keys), base)
+
+    @staticmethod
+    def _config(image: SourceImage, keys: Collection[str]) -> Mapping[str, Any]:
+        """Its container config, in which ``keys`` are what they should be."""
+        found = image.config.get("config")
+        if found is None:
+            return {}
+        if not isinstance(found, Mapping):
+            raise FormatError(f"base image: config: got {shown(found)}, expected an object")
+        try:
+            for key in keys:
+                check_type(key, found.get(key))
+        except InvalidName as error:
+            raise FormatError(f"base image: {error}") from error
+        return found
 
 
 def _chosen(images: tuple[SourceImage, ...], path: Path, architecture: str | None) -> SourceImage:

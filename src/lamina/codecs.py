@@ -9,14 +9,29 @@ import sys
 import zlib
 from typing import Any
 
+from lamina.errors import FormatError
+
 
 def zstd() -> Any:
-    """The module ``compression.zstd`` of Python 3.14, for older Pythons its backport."""
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
+    """The module ``compression.zstd`` of Python 3.14, for older Pythons its backport; raises `FormatError` without."""
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ImportError as error:
+        raise FormatError(
+            f"zstd: got {error}, expected a Python that has it", hint="use Python 3.14, or install backports.zstd"
+        ) from error
     return zstd
+
+
+def zstd_errors() -> tuple[type[Exception], ...]:
+    """What the module raises for broken data; nothing where there is no such module."""
+    try:
+        return (zstd().ZstdError,)
+    except FormatError:
+        return ()
 
 
 def deflate() -> Any:

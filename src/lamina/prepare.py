@@ -47,6 +47,16 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Root:
+    """The customisation layer, the closure of all that the image needs, what was odd, and what the scripts printed."""
+
+    layer: RootLayer
+    closure: Closure
+    warnings: tuple[str, ...]
+    script_output: str
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """Which store path goes where, and what was odd on the way to it."""
 
@@ -61,20 +71,29 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
     """
     contents = _contents(spec, store)
     name = _name(spec, contents)
-    base = _base(spec)
+    base = open_base(spec)
+    root = make_root(spec, contents, store, base)
+    architecture = spec.architecture or architecture_of(_order(root.closure, contents), store, base.architecture)
+    config = ImageConfig(architecture, spec.created or now, base.overlaid(spec.config, spec.inherit))
+    settings = Settings(name, spec.tag, config, spec.owner, spec.mtime or now)
+    warnings = (*spec.warnings, *base.warnings(architecture), *root.warnings)
+    draft = Draft(_layers(spec, root.closure, base), store, root.layer, settings, base.layers)
+    return Prepared(draft, warnings, root.script_output)
+
+
+def make_root(spec: Spec, contents: Sequence[Content], store: Store, base: Base) -> Root:
+    """The root of ``spec`` as it is to be laid over ``base``; ``contents`` are those it names.
+
+    Runs the scripts. Raises what any of its parts raises.
+    """
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
     made = customise(spec, contents, closure, store, base)
     # What the database mentions is registered, not needed.
     closure, unknown = _grown(closure, store, _mentions(made.tree.without(PLACE), _is_known(closure, store)))
     registered = register.complete(made.tree, closure) if spec.include_nix_db else ()
     tree, hidden = laid_over(made.tree, base, made.joined) if base.image else (made.tree, ())
-    architecture = spec.architecture or architecture_of(_order(closure, contents), store, base.architecture)
-    config = ImageConfig(architecture, spec.created or now, base.overlaid(spec.config, spec.inherit))
-    settings = Settings(name, spec.tag, config, spec.owner, spec.mtime or now)
-    root = RootLayer(tree, made.workspace)
-    warnings = (*spec.warnings, *base.warnings(architecture), *odd, *made.warnings, *unknown, *registered, *hidden)
-    draft = Draft(_layers(spec, closure, base), store, root, settings, base.layers)
-    return Prepared(draft, warnings, made.script_output)
+    warnings = (*odd, *made.warnings, *unknown, *registered, *hidden)
+    return Root(RootLayer(tree, made.workspace), closure, warnings, made.script_output)
 
 
 def plan(spec: Spec, store: Store) -> Planned:
@@ -84,14 +103,15 @@ def plan(spec: Spec, store: Store) -> Planned:
     tree = Tree()
     declare(replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree)
     closure, unknown = _grown(closure, store, _mentions(tree, _is_known(closure, store)))
-    return Planned(_layers(spec, closure, _base(spec)), (*spec.warnings, *odd, *unknown))
+    return Planned(_layers(spec, closure, open_base(spec)), (*spec.warnings, *odd, *unknown))
 
 
 def _contents(spec: Spec, store: Store) -> list[Content]:
     return [content(store, text) for text in built(spec.contents, spec.search_path)]
 
 
-def _base(spec: Spec) -> Base:
+def open_base(spec: Spec) -> Base:
+    """The base image of ``spec``, or none; raises as `Base.open` does."""
     return Base.open(Path(spec.from_image), spec.architecture) if spec.from_image else Base()
 
 

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 from tests.oracle import closures, engines, tools
+from tests.oracle import expressions as tests_nix
 from tests.oracle.closures import Nix, Sample
 from tests.oracle.engines import Containerd, Engine, Skopeo
+from tests.oracle.expressions import Expressions
 
 DOCKER_HOSTS = os.environ.get("LAMINA_TEST_DOCKER_HOSTS", "").split()
 NIX_PREFIXES = list(filter(None, map(shlex.split, os.environ.get("LAMINA_TEST_NIX", "").splitlines())))
@@ -137,6 +139,13 @@ def newer_nix(request: pytest.FixtureRequest) -> Nix:
 def every_nix(request: pytest.FixtureRequest) -> Nix:
     """The Nix of this machine, and each `newer_nix`."""
     return closures.nix(tuple(request.param))
+
+
+@pytest.fixture(scope="session")
+def expressions(nix: Nix) -> Iterator[Expressions]:
+    """The images of tests/nix, as this checkout's nix/ makes them."""
+    with folder() as here:
+        yield tests_nix.expressions(nix, here)
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ class Bars:
         """Puts the next layer in place of the last."""
         for task in self._bars.task_ids:
             self._bars.remove_task(task)
-        names = ", ".join(path.name for path in source.paths) or "customisation"
+        names = ", ".join(path.name for path in source.paths) or source.headline(number).partition(f" {number} ")[2]
         title = names if len(names) <= _LONGEST_TITLE else names[: _LONGEST_TITLE - 1] + "…"
         self._bars.add_task(escape(f"{number}/{self._layers} {title}"), total=size)
 

@@ -23,7 +23,8 @@ def command(**flags: Any) -> None:
     """Which store path of ROOT... and all they need goes to which layer, how large it is, and why.
 
     Opens no store path and runs no script: the graph is enough, so that --store graph.json plans paths which are not
-    on this machine. The customisation layer, the last, is not among those listed.
+    on this machine. So it does not see what a script or --with would bring along, but it does count the layers of a
+    base image. The customisation layer, the last, is not among those listed.
     """
     planned = plan_layered_image(**image_arguments(flags))
     warn(planned.warnings, flags)

@@ -110,12 +110,8 @@ def check(config: Any) -> tuple[str, ...]:
         raise InvalidName(f"config: got {shown(config)}, expected an object")
     warnings = [_unknown("config", key, _FIELDS) for key in config if key not in _FIELDS]
     for key, value in config.items():
+        check_type(key, value)
         name = _BY_LOWER.get(str(key).lower())
-        expected, fits = _FIELDS[name] if name else ("", lambda _: True)
-        if value is not None and not fits(value):
-            raise InvalidName(
-                f"config.{key}: got {shown(value)}, expected {expected}", hint=_mend(key, value, expected)
-            )
         if name == "Env":
             _check_environment(value or ())
         if name == "Healthcheck":
@@ -123,6 +119,14 @@ def check(config: Any) -> tuple[str, ...]:
                 _unknown("config.Healthcheck", inner, _HEALTH) for inner in value or () if inner not in _HEALTH
             ]
     return tuple(warnings)
+
+
+def check_type(key: str, value: Any) -> None:
+    """Raises `InvalidName` where ``key`` cannot have ``value``; None is as good as nothing."""
+    name = _BY_LOWER.get(str(key).lower())
+    expected, fits = _FIELDS[name] if name else ("", lambda _: True)
+    if value is not None and not fits(value):
+        raise InvalidName(f"config.{key}: got {shown(value)}, expected {expected}", hint=_mend(key, value, expected))
 
 
 def _unknown(where: str, key: object, known: Mapping[str, object]) -> str:

@@ -23,7 +23,7 @@ _XZ = b"\xfd7zXZ\0"
 
 def broken() -> tuple[type[Exception], ...]:
     """What reading a broken stream raises."""
-    return EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, codecs.zstd().ZstdError
+    return EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, *codecs.zstd_errors()
 
 
 def is_compressed(start: bytes) -> bool:

@@ -1,0 +1,152 @@
+# Layered images, as a script that streams one or as a file.
+{ taken, derive }:
+let
+  inherit (derive) binPath describe executable lamina overridable shell text;
+
+  # `conf` as nixpkgs' streamer takes it: streamScript CONF [-t NAME:TAG].
+  streamScript = executable "stream" ''
+    #!${taken.bash}/bin/bash
+    exec ${derive.python} -I -B -c ${derive.quote (derive.start "nix")} stream "$@"
+  '';
+in
+rec {
+  # By the name of a compressor: what it adds to a file's name, and the program of whoever has none in Python.
+  compressors = {
+    none = { extension = ""; program = null; };
+    gz = { extension = ".gz"; program = null; };
+    zstd = { extension = ".zst"; program = "${taken.zstd}/bin/zstd"; };
+  };
+
+  compressorFor = compressor: name: compressors.${compressor} or (throw
+    "in docker image ${name}: compressor must be one of: [${toString (builtins.attrNames compressors)}]");
+
+  streamLayeredImage = overridable (
+    { name
+    , tag ? null
+    , fromImage ? null
+    , contents ? [ ]
+    , config ? { }
+    , architecture ? taken.architecture
+    , created ? "1970-01-01T00:00:01Z"
+    , mtime ? "1970-01-01T00:00:01Z"
+    , uid ? 0
+    , gid ? 0
+    , uname ? "root"
+    , gname ? "root"
+    , maxLayers ? 100
+    , extraCommands ? ""
+    , fakeRootCommands ? ""
+    , enableFakechroot ? false
+    , includeStorePaths ? true
+    , includeNixDB ? false
+    , layeringPipeline ? null
+    , debug ? false
+    , passthru ? { }
+    , meta ? { }
+    }:
+    let
+      baseName = baseNameOf name;
+      imageName = derive.lower name;
+      roots = map (content: "${content}") (derive.flatten contents);
+      baseImage =
+        if fromImage == null then null
+        else if builtins.match ".*\\.zst" "${fromImage}" == null then "${fromImage}"
+        else "${unpacked "${fromImage}"}"; # not every Python has zstd
+      searchPath = taken.searchPath
+        ++ (if fakeRootCommands == "" then [ ] else [ taken.fakeroot ])
+        ++ (if enableFakechroot && fakeRootCommands != "" then [ taken.proot ] else [ ]);
+
+      baseJson = text "${baseName}-base.json" (builtins.toJSON {
+        inherit architecture;
+        config = if config == null then { } else config;
+        os = "linux";
+      });
+
+      # Mentions all that the root may come to mention, so that Nix says what is to be known of it.
+      mentioned = text "${baseName}-mentioned" (builtins.toJSON {
+        inherit baseJson roots extraCommands fakeRootCommands;
+      });
+
+      customisationLayer = lamina "${baseName}-customisation-layer" "customisation-layer" {
+        given = {
+          inherit baseImage baseJson extraCommands fakeRootCommands enableFakechroot includeNixDB;
+          contents = roots;
+          searchPath = binPath searchPath;
+        };
+        graph = [ mentioned ];
+      };
+
+      conf = lamina "${baseName}-conf.json" "conf" {
+        given = {
+          inherit baseImage baseJson created customisationLayer debug gname imageName maxLayers mtime tag uname;
+          inherit (builtins) storeDir;
+          layering =
+            if layeringPipeline == null then "auto"
+            else if builtins.isList layeringPipeline then layeringPipeline
+            else "${layeringPipeline}";
+          uid = toString uid;
+          gid = toString gid;
+        };
+        graph = if includeStorePaths then [ baseJson customisationLayer ] else [ ];
+      };
+
+      mainProgram = "stream-${baseName}";
+
+      # The same program twice: as the file that nixpkgs' function gives, and in a folder for those who look in bin/.
+      folder = shell "${mainProgram}-bin" { inherit mainProgram; content = launcher; passAsFile = [ "content" ]; } ''
+        mkdir -p $out/bin
+        cp "$contentPath" $out/bin/$mainProgram
+        chmod 755 $out/bin/$mainProgram
+      '';
+      launcher = "#!${taken.bash}/bin/bash\nexec ${streamScript} ${conf} \"$@\"\n";
+      file = executable mainProgram "#!${taken.bash}/bin/bash\nexec ${folder}/bin/${mainProgram} \"$@\"\n";
+
+      own = {
+        inherit conf imageName streamScript;
+        imageTag = if tag == null then hashOf conf else tag;
+        isExe = true;
+      };
+      program = describe { inherit mainProgram; } { } folder;
+    in
+    if layeringPipeline == null && !(maxLayers > 1) then
+      throw "the maxLayers argument of dockerTools.streamLayeredImage must be greater than 1 (current value: ${toString maxLayers})"
+    else if enableFakechroot && taken.isDarwin then
+      throw ("dockerTools.streamLayeredImage: enableFakechroot needs proot, which does not run on Darwin; use "
+        + "fakeRootCommands without it, or build for or on Linux (https://github.com/NixOS/nixpkgs/issues/327311)")
+    else
+      # In a string, and to nix-build, it is the file. `nix run` looks for bin/ below `outPath`, lib.getExe below `bin`;
+      # the file refers to that folder, so wherever the one is, the other is.
+      describe ({ inherit mainProgram; } // meta) (passthru // own) file // {
+        bin = program;
+        inherit (folder) outPath;
+        __toString = _: file.outPath;
+      }
+  );
+
+  # The hash in a store path, as nixpkgs gives it to an image that has no tag.
+  hashOf = path: builtins.head (builtins.match "([^-]*)-.*" (baseNameOf "${path}"));
+
+  buildLayeredImage = overridable (
+    { name, compressor ? "gz", meta ? { }, ... }@arguments:
+    let
+      stream = streamLayeredImage (builtins.removeAttrs arguments [ "compressor" "meta" ]);
+      codec = compressorFor compressor name;
+      image = archive "${baseNameOf name}.tar${codec.extension}" stream.conf compressor;
+    in
+    describe meta (builtins.removeAttrs stream.passthru [ "isExe" ] // { inherit stream; inherit (stream) imageTag; }) image
+  );
+
+  unpacked = image: shell "base-image.tar" { inherit image; } ''
+    ${compressors.zstd.program} --quiet --decompress --stdout "$image" > $out
+  '';
+
+  # The image of a conf.json as a file.
+  archive = name: conf: compressor: lamina name "archive" {
+    given = {
+      inherit compressor conf;
+      inherit (compressors.${compressor}) program;
+    };
+  };
+
+  buildLayeredImageWithNixDb = arguments: buildLayeredImage (arguments // { includeNixDB = true; });
+}

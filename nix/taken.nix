@@ -1,0 +1,44 @@
+# All that is taken of `pkgs`. Each is looked at only by what needs it, so a set without `proot` does for images that
+# do not ask for it.
+#
+#   always                 bash  coreutils  python3 (3.11 or newer, its standard library alone)
+#   where it is there      buildPackages (what runs while an image is made; else pkgs itself)
+#                          stdenv.hostPlatform.system (else builtins.currentSystem)
+#                          stdenv.hostPlatform.go.GOARCH, go.GOARCH (else from the system), stdenv.hostPlatform.isDarwin
+#                          stdenv.initialPath (the programs that scripts find; else coreutils and bash)
+#   for what asks for it   fakeroot (fakeRootCommands, nix-shell images)  proot (enableFakechroot)
+#                          zstd (compressor, fromImage, mergeImages, exportImage)  skopeo, cacert (pullImage)
+#                          bashInteractive (binSh, nix-shell images)  coreutils (usrBinEnv)  cacert (caCertificates,
+#                          nix-shell images)  shadow, bash (shadowSetup)  python3.withPackages (the command itself)
+pkgs:
+let
+  building = pkgs.buildPackages or pkgs;
+  platform = packages: packages.stdenv.hostPlatform or { system = builtins.currentSystem; };
+  host = platform pkgs;
+  cpu = builtins.head (builtins.match "([^-]*)-.*" host.system);
+  architectures = {
+    aarch64 = "arm64";
+    armv5tel = "arm";
+    armv6l = "arm";
+    armv7l = "arm";
+    i686 = "386";
+    loongarch64 = "loong64";
+    mips64el = "mips64le";
+    powerpc64 = "ppc64";
+    powerpc64le = "ppc64le";
+    x86_64 = "amd64";
+  };
+in
+{
+  # What runs while an image is made, and when it is streamed. For a cross image that is not what runs in it.
+  inherit (building) python3 bash coreutils fakeroot proot zstd skopeo;
+  inherit (platform building) system;
+  searchPath = building.stdenv.initialPath or [ building.coreutils ] ++ [ building.bash ];
+
+  # What is put into an image.
+  inside = {
+    inherit (pkgs) bash bashInteractive coreutils cacert shadow;
+  };
+  architecture = host.go.GOARCH or pkgs.go.GOARCH or architectures.${cpu} or cpu;
+  isDarwin = host.isDarwin or (builtins.match ".*-darwin" host.system != null);
+}

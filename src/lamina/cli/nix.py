@@ -1,0 +1,275 @@
+"""What the derivations of nix/ run: the builders of a customisation layer, a conf.json, an archive; and the streamer.
+
+Invariant: the standard library is enough, and what comes out depends on the derivation alone, not on the machine.
+
+    python -I -B -c … VERB          in a build, with the derivation's attributes in $NIX_ATTRS_JSON_FILE
+    python -I -B -c … stream CONF [-t NAME:TAG]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lamina import layering
+from lamina.api import processors, stream_conf
+from lamina.cli.ending import ending
+from lamina.cli.lines import Lines
+from lamina.cli.output import one_line, stdout
+from lamina.closure import Closure
+from lamina.engine import Write, transfer
+from lamina.errors import InvalidName, OutputError
+from lamina.formats import graph
+from lamina.lookup import content
+from lamina.names import StorePath
+from lamina.pathinfo import PathInfo
+from lamina.prepare import make_root, open_base
+from lamina.sinks.archive import DockerArchive
+from lamina.sinks.compression import by_name
+from lamina.sinks.output import whole_file, writing_to
+from lamina.spec import NOW, Spec
+from lamina.stores.first_of import FirstOf
+from lamina.stores.folder import Folder
+from lamina.stores.graph import GraphStore
+
+MACHINE = Path("/")
+_MOST_JOBS = 64
+_CHUNK = 1 << 20
+# RFC 1952, section 2.3.1; RFC 8878, section 3.1.1.
+_MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A build: the attributes it was given, its output, the closure of what it may name, and the processors it has."""
+
+    given: Mapping[str, Any]
+    output: Path
+    infos: tuple[PathInfo, ...]
+    file: Path
+    jobs: int
+
+    @classmethod
+    def parse(cls, file: Path, cores: str) -> Build:
+        """What Nix wrote into ``file`` under ``__structuredAttrs``; ``cores`` is its word on processors."""
+        document = json.loads(file.read_bytes())
+        infos = graph.parse(json.dumps(document["graph"])) if "graph" in document else ()
+        jobs = int(cores) if cores.isdigit() and int(cores) else processors()
+        return cls(document["given"], Path(document["outputs"]["out"]), infos, file, min(jobs, _MOST_JOBS))
+
+
+def main() -> None:
+    """Runs one verb; ends the process."""
+    parser = argparse.ArgumentParser(prog="lamina", description="What the derivations of lamina's nix/ run.")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        verbs.add_parser(name, help=verb.__doc__)
+    stream = verbs.add_parser("stream", help="Writes the image of a conf.json to stdout.")
+    stream.add_argument("conf", metavar="CONF", type=Path)
+    stream.add_argument("-t", "--repo_tag", metavar="NAME:TAG", help="another name and tag for the image")
+    arguments = parser.parse_args()
+    sys.exit(ending(lambda: _run(arguments)))
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.verb == "stream":
+        _stream(arguments.conf, arguments.repo_tag)
+    else:
+        VERBS[arguments.verb](_build())
+
+
+def _build() -> Build:
+    # In its sandbox, Nix 2.8 names the file as it is called outside; a builder starts in the folder that holds it.
+    named = [os.environ.get("NIX_ATTRS_JSON_FILE", ""), ".attrs.json"]
+    file = next(filter(os.path.isfile, named), None)
+    if not file:
+        raise InvalidName("NIX_ATTRS_JSON_FILE: got no such file, expected the attributes of a derivation")
+    return Build.parse(Path(file), os.environ.get("NIX_BUILD_CORES", ""))
+
+
+def customisation_layer(build: Build) -> None:
+    """The root's layer.tar and its checksum."""
+    spec = root_spec(build.given)
+    store = FirstOf([GraphStore(build.file), Folder(MACHINE)])
+    root = make_root(spec, [content(store, text) for text in spec.contents], store, open_base(spec))
+    sys.stderr.write(root.script_output)
+    _warn((*spec.warnings, *root.warnings))
+    build.output.mkdir()
+    with whole_file(build.output / "layer.tar") as write:
+        measure = transfer(root.layer.pack().pieces, write)
+    (build.output / "checksum").write_text(f"{measure.digest.hex}\n")
+
+
+def root_spec(given: Mapping[str, Any]) -> Spec:
+    """The part of a spec that the root is made of, from the attributes of dockerTools."""
+    base = json.loads(Path(given["baseJson"]).read_bytes())
+    words = {
+        "config": base["config"],
+        "architecture": base["architecture"],
+        "contents": given["contents"],
+        "extra_commands": given["extraCommands"],
+        "fake_root_commands": given["fakeRootCommands"],
+        "enable_fakechroot": given["enableFakechroot"],
+        "include_nix_db": given["includeNixDB"],
+        "from_image": given["baseImage"],
+        "search_path": given["searchPath"],
+    }
+    return Spec.parse(words)
+
+
+def conf(build: Build) -> None:
+    """nixpkgs' conf.json: which store paths go to which layer, and all that is said of the image."""
+    given = build.given
+    base = json.loads(Path(given["baseJson"]).read_bytes())
+    spec = Spec.parse(
+        {
+            "name": given["imageName"],
+            "tag": given["tag"] or StorePath.parse(str(build.output)).hash,
+            "config": base["config"],
+            "architecture": base["architecture"],
+            "from_image": given["baseImage"],
+            "max_layers": given["maxLayers"],
+            "layering": given["layering"],
+            **{name: given[name] for name in ("created", "mtime", "uid", "gid", "uname", "gname")},
+        }
+    )
+    document = {
+        **{key: base[key] for key in ("architecture", "config", "os")},
+        "store_dir": given["storeDir"],
+        "from_image": given["baseImage"],
+        "store_layers": _store_layers(build, spec),
+        "customisation_layer": given["customisationLayer"],
+        "repo_tag": f"{spec.name}:{spec.tag}",
+        "created": _moment(spec.created),
+        "mtime": _moment(spec.mtime),
+        **{name: given[name] for name in ("uid", "gid", "uname", "gname")},
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    sys.stderr.write(text)
+    build.output.write_text(text, encoding="utf-8")
+
+
+def _store_layers(build: Build, spec: Spec) -> list[list[str]]:
+    given = build.given
+    base = open_base(spec)
+    plans = layering.plan(
+        Closure.of(build.infos),
+        max_layers=spec.max_layers,
+        strategy=spec.layering,
+        base_layers=len(base.layers),
+        ignored=[StorePath.parse(given["baseJson"]), StorePath.parse(given["customisationLayer"])],
+    )
+    if given["debug"]:
+        for number, plan in enumerate(plans, len(base.layers) + 1):
+            _say(f"layer {number}: {plan.reason}, {plan.nar_size} bytes")
+    return [list(map(str, plan.paths)) for plan in plans]
+
+
+def _moment(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else NOW
+
+
+def archive(build: Build) -> None:
+    """The image of a conf.json as a file."""
+    given = build.given
+    stream = stream_conf(given["conf"])
+    with _compressed(build, given["compressor"], given["program"]) as write:
+        DockerArchive(write, Lines(sys.stderr)).write(stream.draft)
+
+
+def merge(build: Build) -> None:
+    """Several images in one file, compressed as the last one is."""
+    from lamina.api import merge_images
+
+    given = build.given
+    with tempfile.TemporaryDirectory() as folder:
+        images = [
+            _readable(Path(image), Path(folder, f"{number}.tar"), given["program"])
+            for number, image in enumerate(given["images"])
+        ]
+        merged = Path(folder, "merged.tar")
+        merge_images(images, output=merged)
+        compressor = _compressor_of(Path(given["images"][-1])) if images else "none"
+        with _compressed(build, compressor, given["program"]) as write, merged.open("rb") as file:
+            while data := file.read(_CHUNK):
+                write(memoryview(data))
+
+
+def export(build: Build) -> None:
+    """An image's root as one flattened tar."""
+    from lamina.api import export_image
+
+    with tempfile.TemporaryDirectory() as folder:
+        image = _readable(Path(build.given["image"]), Path(folder, "image.tar"), build.given["program"])
+        export_image(image, output=build.output)
+
+
+VERBS: Mapping[str, Callable[[Build], None]] = {
+    "customisation-layer": customisation_layer,
+    "conf": conf,
+    "archive": archive,
+    "merge": merge,
+    "export": export,
+}
+
+
+def _stream(file: Path, repo_tag: str | None) -> None:
+    with stdout() as out:
+        stream_conf(file, repo_tag=repo_tag).write_to(out, progress=Lines(sys.stderr))
+
+
+@contextlib.contextmanager
+def _compressed(build: Build, compressor: str, program: str | None) -> Iterator[Write]:
+    """A way to write the build's output."""
+    if compressor == "zstd" and program:
+        with _zstd(program, build) as write:
+            yield write
+        return
+    with whole_file(build.output) as write:
+        compressing = by_name(compressor)(write, build.jobs)
+        yield compressing.write
+        compressing.close()
+
+
+@contextlib.contextmanager
+def _zstd(program: str, build: Build) -> Iterator[Write]:
+    """The program, for not every Python has zstd; what its threads write does not depend on how many there are."""
+    command = [program, "--quiet", f"-T{build.jobs}"]
+    with build.output.open("wb") as file, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file) as process:
+        if process.stdin:
+            yield writing_to(process.stdin, program)
+    if process.returncode:
+        raise OutputError(f"{program}: got exit status {process.returncode}, expected 0")
+
+
+def _readable(image: Path, place: Path, program: str) -> Path:
+    """``image``, or ``place`` with what it holds where that takes zstd to read."""
+    if _compressor_of(image) != "zstd":
+        return image
+    subprocess.run([program, "--quiet", "--decompress", "-o", str(place), str(image)], check=True)
+    return place
+
+
+def _compressor_of(file: Path) -> str:
+    with file.open("rb") as opened:
+        start = opened.read(4)
+    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "none")
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        _say(f"warning: {warning}")
+
+
+def _say(text: str) -> None:
+    print(one_line(f"lamina: {text}"), file=sys.stderr)

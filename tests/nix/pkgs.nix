@@ -1,0 +1,55 @@
+# What lamina's nix/ takes of nixpkgs (nix/taken.nix), from raw derivations and the host's programs.
+#
+# `host` are the programs of host.nix, which a Nix in another root file system is given as finished store paths; `salt`
+# makes every store path another, so that another Nix builds it all itself.
+{ host ? import ./host.nix { }, salt ? "" }:
+let
+  system = builtins.currentSystem;
+  build = name: attrs: script: derivation (attrs // {
+    inherit name system salt;
+    builder = "/bin/bash";
+    PATH = "/usr/bin:/bin";
+    args = [ "-e" "-u" "-c" "umask 022\n${script}\nexit" ];
+  });
+in
+rec {
+  inherit build;
+  inherit (host) busybox;
+
+  # These run on this machine alone.
+  buildPackages = {
+    python3 = {
+      outPath = host.python3;
+      # Enough for `lamina --version`, which needs no package.
+      withPackages = select: builtins.seq (builtins.length (select { certifi = 1; click = 1; rich = 1; })) host.python3;
+    };
+    stdenv.hostPlatform = { inherit system; };
+    bash = "/usr";
+    coreutils = "/usr";
+    fakeroot = "/usr";
+    proot = "/usr";
+    skopeo = "/usr";
+    zstd = "/usr";
+  };
+
+  # These run in containers.
+  stdenv.hostPlatform = { inherit system; };
+  inherit (host) bash;
+  bashInteractive = host.bash;
+  coreutils = host.busybox;
+  shadow = host.busybox;
+  cacert = build "cacert" { } ''
+    mkdir -p $out/etc/ssl/certs
+    echo certificates > $out/etc/ssl/certs/ca-bundle.crt
+  '';
+
+  greeting = build "greeting-1.0" { } ''
+    mkdir -p $out/share
+    echo 'Hello, world!' > $out/share/greeting
+  '';
+  hello = build "hello-2.12.1" { inherit greeting; inherit (host) busybox; } ''
+    mkdir -p $out/bin
+    printf '#!%s\nexec %s %s\n' $busybox/bin/sh $busybox/bin/cat $greeting/share/greeting > $out/bin/hello
+    chmod 755 $out/bin/hello
+  '';
+}

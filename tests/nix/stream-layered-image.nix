@@ -1,0 +1,7 @@
+{ dockerTools, hello }:
+dockerTools.streamLayeredImage {
+  name = "hello";
+  tag = "latest";
+  contents = [ hello ];
+  config.Cmd = [ "/bin/hello" ];
+}

@@ -1,0 +1,367 @@
+"""The 32 behaviours that nixpkgs' own tests of layered images assert, by their number in docs/dockertools.md.
+
+Each is tested against a real engine where it says something of one. What upstream runs in a virtual machine runs here
+on the machine itself: engines are started by the fixtures.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.oracle import tools
+from tests.oracle.closures import Nix, Sample
+from tests.oracle.engines import Engine
+from tests.oracle.images import machine
+from tests.oracle.tools import fetch, loopback_port
+
+import lamina
+from lamina.names import Reference
+
+PATH = tools.environment()["PATH"]
+Load = Callable[..., "Loaded"]
+
+
+class Loaded:
+    """An image that an engine has: what lamina said of it, and its name there."""
+
+    def __init__(self, engine: Engine, image: lamina.Image, file: Path, said: str) -> None:
+        self.engine = engine
+        self.image = image
+        self.file = file
+        self.said = said
+        self.name = named(engine, image.repo_tag)
+
+    def run(self, *arguments: str, options: tuple[str, ...] = (), check: bool = True) -> str:
+        done = self.engine.run(self.name, *arguments, options=options, check=check)
+        return done.stdout
+
+    def fails(self, *arguments: str, options: tuple[str, ...] = ()) -> bool:
+        return self.engine.run(self.name, *arguments, options=options, check=False).returncode != 0
+
+    def document(self) -> Mapping[str, Any]:
+        return self.engine.inspect(self.name)
+
+
+def named(engine: Engine, repo_tag: str) -> str:
+    """What ``engine`` calls an image: podman knows no name without a registry."""
+    first = repo_tag.partition("/")[0]
+    return f"localhost/{repo_tag}" if engine.kind == "podman" and "." not in first and ":" not in first else repo_tag
+
+
+@pytest.fixture
+def load(engine: Engine, small: Sample, tmp_path: Path) -> Iterator[Load]:
+    """Makes an image, of the small closure unless told otherwise, and loads it; it goes in the end."""
+    with ExitStack() as stack:
+
+        def make(ending: str = ".tar", **arguments: Any) -> Loaded:
+            file = tmp_path / f"{uuid.uuid4().hex}{ending}"
+            words = {"name": f"test/{file.name[:8]}", "contents": [small.root], "store": machine(), "search_path": PATH}
+            image = lamina.build_layered_image(output=file, **{**words, **arguments})
+            loaded = Loaded(engine, image, file, engine.load(file))
+            stack.callback(engine.call, "image", "rm", "--force", loaded.name, check=False)
+            return loaded
+
+        yield make
+
+
+@pytest.fixture
+def busybox(small: Sample) -> str:
+    return next(path for path in small.paths if path.endswith("-busybox-static"))
+
+
+@pytest.fixture
+def hello(small: Sample) -> str:
+    """The program itself, in a store path of its own."""
+    return next(path for path in small.paths if path.endswith("-app-1.0")) + "/bin/hello"
+
+
+def exported(engine: Engine, name: str, folder: Path) -> list[str]:
+    """The names in a container's root, as ``docker export`` gives them."""
+    container = engine.call("create", "--pull", "never", "--network", "none", name, "/none").stdout.split()[-1]
+    try:
+        engine.call("export", "--output", folder / "root.tar", container)
+    finally:
+        engine.call("rm", container)
+    with tarfile.open(folder / "root.tar") as archive:
+        return archive.getnames()
+
+
+def layers(loaded: Loaded) -> list[str]:
+    return list(loaded.document()["RootFS"]["Layers"])
+
+
+# 1 to 4: the store in the image, or mounted
+
+
+def test_01_an_image_with_its_store_paths_runs(load: Load) -> None:
+    assert "good morning" in load(config={"Cmd": ["/bin/hello"]}).run()
+
+
+@pytest.mark.parametrize("chroot", [False, True])
+def test_02_without_store_paths_it_loads_and_does_not_run(load: Load, chroot: bool) -> None:
+    fake = {"enable_fakechroot": True, "fake_root_commands": "mkdir /made"} if chroot else {}
+    assert load(config={"Cmd": ["/bin/hello"]}, include_store_paths=False, **fake).fails()
+
+
+@pytest.mark.parametrize("chroot", [False, True])
+def test_03_without_store_paths_none_is_in_it(load: Load, engine: Engine, tmp_path: Path, chroot: bool) -> None:
+    fake = {"enable_fakechroot": True, "fake_root_commands": "mkdir /made"} if chroot else {}
+    loaded = load(include_store_paths=False, **fake)
+    assert not [name for name in exported(engine, loaded.name, tmp_path) if name.lstrip("./").startswith("nix/store/")]
+
+
+@pytest.mark.parametrize("chroot", [False, True])
+def test_04_without_store_paths_it_runs_with_the_store_mounted(load: Load, chroot: bool) -> None:
+    fake = {"enable_fakechroot": True, "fake_root_commands": "mkdir /made"} if chroot else {}
+    loaded = load(config={"Cmd": ["/bin/hello"]}, include_store_paths=False, **fake)
+    assert "good morning" in loaded.run(options=("--volume", "/nix/store:/nix/store:ro"))
+
+
+# 5 to 9: names, compression, permissions, links, servers
+
+
+def test_05_the_tag_that_is_told_is_the_one_that_is_loaded(load: Load, engine: Engine) -> None:
+    loaded = load(tag=None)
+    tag = Reference.parse(loaded.image.repo_tag).tag
+    assert tag == loaded.image.digest.hex[:32]
+    assert loaded.name in [named(engine, name.removeprefix("localhost/")) for name in engine.images()]
+    assert loaded.name.endswith(f":{tag}")
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tar.zst"])
+def test_06_every_compression_that_the_engine_takes_loads(load: Load, engine: Engine, ending: str) -> None:
+    old = engine.version < (4, 4) if engine.kind == "podman" else engine.version < (23,)
+    if (engine.kind, ending) == ("podman", ".tar.gz") and old:
+        pytest.skip("podman before 4.4 takes no gzip")
+    if (engine.kind, ending) == ("docker", ".tar.zst") and old:
+        pytest.skip("docker before 23 takes no zstd")
+    assert "good morning" in load(ending, config={"Cmd": ["/bin/hello"]}).run()
+
+
+def test_07_the_store_may_be_entered_by_everybody(load: Load, busybox: str) -> None:
+    users = "printf 'root:x:0:0::/root:\\nsomebody:x:1000:1000::/:\\n' > etc/passwd"
+    loaded = load(contents=[busybox], extra_commands=f"mkdir -p etc; {users}", config={"User": "somebody"})
+    assert loaded.run("/bin/stat", "-c", "%a", "/nix", "/nix/store").split() == ["755", "755"]
+    assert loaded.run("/bin/id", "-u").strip() == "1000"
+
+
+def test_08_links_in_the_store_stay_what_they_were(load: Load, busybox: str) -> None:
+    assert load(contents=[busybox]).run("/bin/readlink", f"{busybox}/bin/sh").strip() == "busybox"
+
+
+def test_09_a_server_with_folders_that_extra_commands_made_answers(load: Load, engine: Engine, busybox: str) -> None:
+    script = "mkdir -p tmp/nginx_client_body var/log/nginx srv; echo made by a script > srv/index.html"
+    port = loopback_port()
+    command = ["/bin/httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", "/srv"]
+    loaded = load(contents=[busybox], extra_commands=script, config={"Cmd": command})
+    with engine.serving(loaded.name):
+        assert fetch(port, "/index.html") == b"made by a script\n"
+
+
+# 10 to 19: dates, images upon images, layers
+
+
+def test_10_now_is_not_1970(load: Load) -> None:
+    assert not load(created="now").document()["Created"].startswith("1970")
+    assert load().document()["Created"].startswith("1970-01-01T00:00:01")
+
+
+def test_11_extra_commands_are_run_as_they_stand(load: Load, busybox: str) -> None:
+    script = "echo '(( $HOME \"quoted\" `not run` ))' > extraCommands"
+    loaded = load(contents=[busybox], extra_commands=script, config={"Cmd": [f"{busybox}/bin/cat", "/extraCommands"]})
+    assert loaded.run() == '(( $HOME "quoted" `not run` ))\n'
+
+
+def test_12_an_image_on_top_of_a_layered_image_runs(load: Load, engine: Engine, tmp_path: Path) -> None:
+    """Upstream builds it with buildImage, which is not here; an engine's own commit is an image on top as well."""
+    loaded = load(config={"Cmd": ["/bin/hello"]})
+    container = engine.call("create", "--pull", "never", "--network", "none", loaded.name).stdout.split()[-1]
+    name = f"{loaded.name.rpartition(':')[0]}:on-top"
+    try:
+        engine.call("commit", container, name)
+        assert "good morning" in engine.run(name).stdout
+        engine.call("save", "--output", tmp_path / "on-top.tar", name)
+    finally:
+        engine.call("rm", container)
+        engine.call("image", "rm", "--force", name)
+    assert "good morning" in load(from_image=tmp_path / "on-top.tar", config={"Cmd": ["/bin/hello"]}).run()
+
+
+def test_13_a_layered_image_on_a_layered_image_runs(load: Load, busybox: str, hello: str) -> None:
+    below = load(contents=[busybox], extra_commands="mkdir example-output; chmod 777 example-output")
+    config = {"Cmd": ["/bin/sh", "-c", f"{hello} > here; /bin/cat here"], "WorkingDir": "/example-output"}
+    assert "good morning" in load(from_image=below.file, config=config).run()
+
+
+def test_14_images_share_layers(load: Load, busybox: str) -> None:
+    one, two = load(), load(contents=[busybox])
+    assert set(layers(one)) & set(layers(two))
+
+
+def test_15_and_16_env_is_inherited_and_resolved(load: Load, busybox: str) -> None:
+    below = load(contents=[busybox], config={"Env": ["PATH=/bin", "FROM_PARENT=true", "LAST_LAYER=parent"]})
+    config = {"Env": ["FROM_CHILD=true", "LAST_LAYER=child"], "Cmd": ["/bin/env"]}
+    above = load(from_image=below.file, config=config)
+    found = above.run().splitlines()
+    assert {"FROM_PARENT=true", "FROM_CHILD=true", "LAST_LAYER=child"} <= set(found)
+    (stored,) = lamina.inspect(above.file)
+    assert [item for item in stored.config["config"]["Env"] if item.startswith("LAST_LAYER=")] == ["LAST_LAYER=child"]
+
+
+def test_17_an_image_of_two_layers_loads(load: Load) -> None:
+    loaded = load(max_layers=2, config={"Cmd": ["/bin/hello"]})
+    assert len(layers(loaded)) == 2
+    assert "good morning" in loaded.run()
+
+
+def test_18_a_layer_of_many_paths_misses_none(load: Load, busybox: str, small: Sample) -> None:
+    """nixpkgs #78744."""
+    loaded = load(contents=[busybox, small.root], max_layers=2)
+    assert "good morning" in loaded.run("/bin/hello")
+    assert loaded.run("/bin/ls", "/nix/store").split() == sorted(path.rpartition("/")[2] for path in small.paths)
+
+
+def test_19_with_a_base_the_most_layers_are_kept_to(load: Load, busybox: str) -> None:
+    below = load(contents=[busybox], max_layers=2)
+    above = load(from_image=below.file, max_layers=4, config={"Cmd": ["/bin/hello"]})
+    assert len(layers(above)) == 4
+    assert "good morning" in above.run()
+
+
+# 20 to 23: what is added, and what is not
+
+
+def test_20_only_what_is_referred_to_is_added(load: Load, busybox: str, hello: str) -> None:
+    script = (
+        f"{busybox}/bin/cat {hello} > /dev/null; mkdir bin; cp {busybox}/bin/busybox bin/; echo {busybox} > bin/from"
+    )
+    loaded = load(contents=[], extra_commands=script)
+    assert loaded.run("/bin/busybox", "ls", "/nix/store").split() == [busybox.rpartition("/")[2]]
+    assert loaded.fails("/bin/busybox", "test", "-e", hello)
+
+
+def test_21_the_contents_of_store_paths_are_unchanged(load: Load, small: Sample, nix: Nix, tmp_path: Path) -> None:
+    """Upstream asks a Nix inside (see test_nix_inside.py); here each path is hashed as the container has it."""
+    loaded = load()
+    exported(loaded.engine, loaded.name, tmp_path)
+    with tarfile.open(tmp_path / "root.tar") as archive:
+        members = [member for member in archive if member.name.lstrip("./").startswith("nix/store")]
+        archive.extractall(tmp_path / "root", members, filter="tar")
+    for path in small.paths:
+        assert nix.hash(tmp_path / "root" / path.lstrip("/")) == nix.hash(path)
+    subprocess.run(["chmod", "-R", "u+w", tmp_path / "root"], check=True)
+    shutil.rmtree(tmp_path / "root")
+
+
+def test_22_a_store_path_that_is_a_symlink_stays_one(load: Load, small: Sample, busybox: str, nix: Nix) -> None:
+    """nixpkgs #107021."""
+    link = nix.build(Path(__file__).parent / "nix/link.nix", "link")
+    loaded = load(contents=[busybox], closure=[link])
+    assert loaded.run("/bin/readlink", link).strip().startswith("/nix/store/")
+
+
+def test_23_a_registrys_prefix_stays_in_the_name(load: Load) -> None:
+    loaded = load(name="registry-1.docker.io/layered-image", tag="1")
+    assert loaded.name == "registry-1.docker.io/layered-image:1"
+    assert [name for name in loaded.document()["RepoTags"] if name.endswith("layered-image:1")]
+
+
+# 24 to 27: fakeroot
+
+
+def _alice(loaded: Loaded) -> str:
+    return loaded.run("/bin/stat", "-c", "%u %g %a", "/home/alice").strip()
+
+
+def test_24_chown_under_fakeroot_reaches_the_container(load: Load, busybox: str) -> None:
+    script = "mkdir -p home/alice; chown 1000 home/alice"
+    assert _alice(load(contents=[busybox], fake_root_commands=script)) == "1000 0 755"
+
+
+def test_25_merging_keeps_owners(load: Load, busybox: str, engine: Engine, tmp_path: Path) -> None:
+    one = load(contents=[busybox], fake_root_commands="mkdir -p home/alice; chown 1000 home/alice", tag="one")
+    two = load(contents=[busybox], tag="two")
+    for loaded in (one, two):
+        engine.remove(loaded.name)
+    lamina.merge_images([one.file, two.file], output=tmp_path / "merged.tar")
+    engine.load(tmp_path / "merged.tar")
+    assert _alice(one) == "1000 0 755"
+    assert two.run("/bin/echo", "here").strip() == "here"
+
+
+def test_26_what_fakeroot_commands_refer_to_is_in_the_image(load: Load, hello: str) -> None:
+    loaded = load(contents=[], fake_root_commands=f"ln -s {hello} hello", config={"Cmd": ["/hello"]})
+    assert "good morning" in loaded.run()
+
+
+def test_27_fakeroot_commands_may_have_the_images_root_as_theirs(load: Load, hello: str) -> None:
+    script = f"mkdir /bin; ln -s {hello} /bin/hello"
+    loaded = load(contents=[], fake_root_commands=script, enable_fakechroot=True, config={"Cmd": ["/bin/hello"]})
+    assert "good morning" in loaded.run()
+
+
+# 28 to 32: folders, architectures, etc, owners
+
+
+def test_28_a_folder_may_be_contents(load: Load, busybox: str, nix: Nix) -> None:
+    """Upstream's is a bare path that Nix copies to the store; nix/ does that too, see test_nix_expressions.py."""
+    folder = nix.build(Path(__file__).parent / "nix/link.nix", "folder")
+    loaded = load(contents=[busybox, folder])
+    assert loaded.run("/bin/cat", "/hello.txt") == "hello from a folder\n"
+
+
+def test_29_the_architecture_is_told(load: Load) -> None:
+    assert load(architecture="arm64").document()["Architecture"] == "arm64"
+
+
+def test_30_an_activation_script_makes_etc(load: Load, busybox: str) -> None:
+    """Upstream runs NixOS' etc activation; what it does to the root is done here: links into one static folder."""
+    script = """
+    mkdir -p /etc/static
+    echo 'some-config' > /etc/static/some-config-file
+    ln -s /etc/static/some-config-file /etc/some-config-file
+    [ "$(cat /etc/some-config-file)" = some-config ]
+    """
+    config = {"Cmd": [f"{busybox}/bin/cat", "/etc/some-config-file"]}
+    loaded = load(contents=[busybox], fake_root_commands=script, enable_fakechroot=True, config=config)
+    assert loaded.run() == "some-config\n"
+
+
+def test_31_chown_under_proot_reaches_the_container(load: Load, busybox: str) -> None:
+    script = "touch /testfile; chown 12345:12345 /testfile"
+    loaded = load(contents=[busybox], fake_root_commands=script, enable_fakechroot=True)
+    assert loaded.run("/bin/stat", "-c", "%u:%g", "/testfile").strip() == "12345:12345"
+
+
+def test_32_a_store_of_another_owner_loads_and_runs(load: Load, busybox: str) -> None:
+    loaded = load(contents=[busybox], uid=1000, gid=1000, uname="user", gname="user", config={"User": "1000"})
+    assert loaded.run("/bin/stat", "-c", "%u:%g", f"{busybox}/bin/busybox").strip() == "1000:1000"
+
+
+# A file capability, which upstream loses (nixpkgs #463986)
+
+
+def test_a_file_capability_reaches_the_container(load: Load, busybox: str) -> None:
+    tools.require("setcap")
+    # By its name it knows itself for the program of many names.
+    script = f"cp {busybox}/bin/busybox busybox-raw; setcap cap_net_raw+ep busybox-raw"
+    note = lamina.Xattr("/busybox-raw", "user.note", b"\x00\xff")
+    loaded = load(contents=[busybox], fake_root_commands=script, tree=[note])
+    with tarfile.open(loaded.file) as archive:
+        last = archive.extractfile(f"{len(loaded.image.layers)}.tar")
+        assert last
+        with tarfile.open(fileobj=io.BytesIO(last.read())) as layer:
+            headers = layer.getmember("./busybox-raw").pax_headers
+    assert set(headers) == {"SCHILY.xattr.security.capability", "SCHILY.xattr.user.note"}
+    status = ("cat", "/proc/self/status")
+    assert "CapPrm:\t0000000000002000" in loaded.run("/busybox-raw", *status, options=("--user", "1000"))
+    assert "CapPrm:\t0000000000000000" in loaded.run("/bin/busybox", *status, options=("--user", "1000"))

@@ -1,0 +1,183 @@
+"""Images of tests/nix in real engines: scripts, fakeroot, small contents, shells; each is built, loaded and run."""
+
+import json
+import sqlite3
+import tarfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.oracle.engines import Engine, Skopeo
+from tests.oracle.expressions import Expressions, load, stream
+from tests.oracle.tools import ToolError, require
+
+import lamina
+
+GREETING = "Hello, world!\n"
+
+
+@pytest.mark.parametrize("attribute", ["plain", "two", "untagged"])
+def test_an_image_runs(expressions: Expressions, engine: Engine, tmp_path: Path, attribute: str) -> None:
+    assert expressions.ran(f"images.{attribute}", engine, tmp_path) == GREETING
+
+
+def test_zstd_is_around_the_same_archive(expressions: Expressions, tmp_path: Path) -> None:
+    (packed,), (plain,) = (lamina.inspect(expressions.build(f"images.{name}")) for name in ("zstd", "plain"))
+    assert packed.digest == plain.digest
+    assert [layer.diff_id for layer in packed.layers] == [layer.diff_id for layer in plain.layers]
+
+
+def test_scripts_and_contents_reach_the_container(expressions: Expressions, engine: Engine, tmp_path: Path) -> None:
+    require("fakeroot")
+    assert expressions.ran("images.scripted", engine, tmp_path).splitlines() == [
+        "(made by a script's commands)",
+        "other",
+        "a file",
+        "1000:100",
+        GREETING.strip(),
+    ]
+
+
+def test_fakeroot_commands_see_the_root_as_theirs(expressions: Expressions, engine: Engine, tmp_path: Path) -> None:
+    require("fakeroot")
+    require("proot")
+    assert expressions.ran("images.rooted", engine, tmp_path).splitlines() == ["12345:12345", GREETING.strip()]
+
+
+def test_shadow_setup_makes_the_users_files(expressions: Expressions, engine: Engine, tmp_path: Path) -> None:
+    require("proot")
+    said = expressions.ran("images.shadowed", engine, tmp_path)
+    assert [line.split(":")[0] for line in said.splitlines()] == ["root"] * 4
+
+
+def test_an_image_on_another_has_what_both_have(expressions: Expressions, engine: Engine, tmp_path: Path) -> None:
+    assert expressions.ran("images.based", engine, tmp_path).splitlines() == [
+        "base child",
+        "base",
+        "a file",
+        GREETING.strip(),
+    ]
+    (image,) = lamina.inspect(tmp_path / "images.based.tar")
+    assert len(image.layers) == 4
+
+
+def test_a_base_image_may_be_packed_with_zstd(expressions: Expressions, tmp_path: Path) -> None:
+    (base,) = lamina.inspect(expressions.build("images.plain"))
+    (image,) = lamina.inspect(expressions.archive("images.onZstd", tmp_path))
+    assert [layer.diff_id for layer in image.layers][: len(base.layers)] == [layer.diff_id for layer in base.layers]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "layers"),
+    [
+        ("pipelined", [["busybox-static"], ["hello-2.12.1"], ["greeting-1.0"]]),
+        ("pipelinedByFile", [["busybox-static"], ["greeting-1.0", "hello-2.12.1"]]),
+        ("popular", [["busybox-static"], ["greeting-1.0", "hello-2.12.1"]]),
+    ],
+)
+def test_a_pipeline_says_what_goes_where(expressions: Expressions, attribute: str, layers: list[list[str]]) -> None:
+    conf = json.loads(expressions.build(f"images.{attribute}.conf").read_text())
+    assert [sorted(path.split("-", 1)[1] for path in paths) for paths in conf["store_layers"]] == layers
+
+
+def test_the_database_has_all_that_the_image_holds(expressions: Expressions, tmp_path: Path) -> None:
+    conf = json.loads(expressions.build("images.database.conf").read_text())
+    with tarfile.open(Path(conf["customisation_layer"], "layer.tar")) as layer:
+        layer.extract("./nix/var/nix/db/db.sqlite", tmp_path)
+    held = {path for paths in conf["store_layers"] for path in paths}
+    assert {path.split("-", 1)[1] for path in held} >= {"other-1.0", "cacert", "hello-2.12.1"}
+    with sqlite3.connect(tmp_path / "nix/var/nix/db/db.sqlite") as database:
+        assert {path for (path,) in database.execute("SELECT path FROM ValidPaths")} == held
+
+
+def test_without_store_paths_nothing_of_the_store_is_there(expressions: Expressions, tmp_path: Path) -> None:
+    (image,) = lamina.inspect(expressions.archive("images.bare", tmp_path))
+    assert [layer.paths for layer in image.layers] == [()]
+
+
+def test_a_budget_of_two_is_one_layer_of_all_paths(expressions: Expressions, tmp_path: Path) -> None:
+    (image,) = lamina.inspect(expressions.archive("images.two", tmp_path))
+    assert [len(layer.paths) for layer in image.layers] == [3, 0]
+
+
+def test_owner_date_and_architecture_are_as_given(expressions: Expressions, tmp_path: Path) -> None:
+    archive = expressions.archive("images.owned", tmp_path)
+    (image,) = lamina.inspect(archive)
+    assert (image.config["architecture"], image.config["created"]) == ("arm64", "2024-02-03T03:05:06+00:00")
+    with tarfile.open(archive) as outer, tarfile.open(fileobj=outer.extractfile("1.tar")) as layer:
+        owners = {(member.uid, member.gid, member.uname, member.gname, member.mtime) for member in layer}
+    assert owners == {(1000, 100, "user", "users", 1)}
+
+
+def test_now_is_when_the_stream_runs(expressions: Expressions) -> None:
+    script = expressions.build("images.now")
+    before = datetime.now(UTC)
+    archive = stream(script).stdout
+    assert json.loads(expressions.build("images.now.conf").read_text())["created"] == "now"
+    created = archive[archive.index(b'"created": "') + 12 :]
+    assert before <= datetime.fromisoformat(created[: created.index(b'"')].decode()) <= datetime.now(UTC)
+
+
+def test_the_small_contents_are_where_programs_look(expressions: Expressions, engine: Engine, tmp_path: Path) -> None:
+    script = (
+        "cat /etc/passwd /etc/group /etc/nsswitch.conf; cd /var/empty; echo *; "
+        "cat /etc/ssl/certs/ca-bundle.crt /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt"
+    )
+    name = load(engine, expressions.archive("images.small", tmp_path))
+    busybox = expressions.evaluate('"${pkgs.busybox}/bin"')
+    assert engine.run(name, "sh", "-c", f"PATH={busybox}; {script}").stdout.splitlines() == [
+        "root:x:0:0:root user:/var/empty:/bin/sh",
+        "me:x:7:7:me:/:/bin/sh",
+        "nobody:x:65534:65534:nobody:/var/empty:/bin/sh",
+        "root:x:0:",
+        "us:x:7:",
+        "nobody:x:65534:",
+        "hosts: files dns",
+        "*",
+        *["certificates"] * 3,
+    ]
+    engine.remove(name)
+
+
+def test_a_shell_image_has_the_derivations_world(expressions: Expressions, engine: Engine, tmp_path: Path) -> None:
+    require("fakeroot")
+    assert expressions.ran("images.shellRun", engine, tmp_path).splitlines() == [
+        "hooked",
+        GREETING.strip(),
+        "1000",
+        "from a file and built",
+    ]
+
+
+def test_a_shell_image_with_a_command_is_interactive(expressions: Expressions, engine: Engine, tmp_path: Path) -> None:
+    require("fakeroot")
+    assert expressions.build("images.shellCommand").name.endswith("-in-a-shell-env.tar")
+    hooked, flags, home = expressions.ran("images.shellCommand", engine, tmp_path, "--tty").splitlines()
+    assert (hooked, home) == ("hooked", "/build")
+    assert "i" in flags
+
+
+def test_an_image_is_pulled_by_its_digest(
+    expressions: Expressions, registry: str, skopeo: Skopeo, tmp_path: Path
+) -> None:
+    archive = expressions.archive("images.plain", tmp_path)
+    place = f"docker://{registry}/some/image:1"
+    skopeo.copy(f"docker-archive:{archive}", place, "--dest-tls-verify=false")
+    digest = skopeo.inspect(place, "--tls-verify=false")["Digest"]
+
+    def pulled(wanted: str) -> str:
+        arguments = (
+            f'imageName = "{registry}/some/image"; imageDigest = "{digest}"; finalImageName = "localhost/pulled"; '
+            f'finalImageTag = "2"; tlsVerify = false; hash = "{wanted}";'
+        )
+        scope = f"with import {expressions.source}/tests/nix {{ host = {expressions.host}; }};"
+        expression = f"{scope} dockerTools.pullImage {{ {arguments} }}"
+        return expressions.nix.call("nix-build", "--no-out-link", "--expr", expression).stdout.strip()
+
+    with pytest.raises(ToolError, match=r"got: +sha256-") as refused:
+        pulled("sha256-" + "A" * 43 + "=")
+    image = Path(pulled(str(refused.value).split("got:")[1].split()[0]))
+    assert image.name.endswith("docker-image-127.0.0.1-" + registry.rpartition(":")[2] + "-some-image.tar")
+    (found,) = lamina.inspect(image)
+    assert found.repo_tags == ("localhost/pulled:2",)
+    assert [layer.diff_id for layer in found.layers] == [layer.diff_id for layer in lamina.inspect(archive)[0].layers]

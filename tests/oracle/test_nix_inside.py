@@ -1,0 +1,79 @@
+"""A Nix inside a container takes the database that lamina made for its own: each Nix, in an image made upon itself."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.imagefiles import docker_archive, sha256
+from tests.oracle.closures import Nix, Sample
+from tests.oracle.engines import Engine
+from tests.oracle.images import machine
+
+import lamina
+
+# The programs and all that they load, links followed; a Nix in a root of its own is asked there.
+_PACK = """
+set -e
+programs="/usr/bin/nix-store /usr/bin/nix /bin/sh /bin/cat"
+libraries=$(ldd $programs | sed -n 's,.*[[:space:]]\\(/[^ ]*\\) (.*,\\1,p' | sort -u)
+tar -C / --create --dereference --hard-dereference --sort=name $programs $libraries 2>/dev/null
+"""
+_SETTINGS = "NIX_CONFIG=build-users-group =\nsandbox = false\nsubstituters =\nexperimental-features = nix-command"
+
+
+@contextmanager
+def inside(engine: Engine, nix: Nix, sample: Sample, folder: Path) -> Iterator[str]:
+    """An image that has ``nix`` in it and ``sample`` with a database; its name."""
+    packed = subprocess.run([*nix.prefix, "sh", "-c", _PACK], env=nix.environment, capture_output=True, check=True)
+    base = folder / "base.tar"
+    config = {"Env": [_SETTINGS, "PATH=/usr/bin:/bin", "HOME=/root", "USER=root", "NIX_REMOTE=local"]}
+    base.write_bytes(docker_archive({"nix/layer.tar": packed.stdout}, config=_document(packed.stdout, config)))
+    lamina.build_layered_image(
+        output=folder / "image.tar",
+        name="test/nix",
+        tag="inside",
+        from_image=base,
+        contents=[sample.root],
+        store=machine(),
+        include_nix_db=True,
+        extras=["tmp", "nss"],
+    )
+    name = "localhost/test/nix:inside" if engine.kind == "podman" else "test/nix:inside"
+    engine.load(folder / "image.tar")
+    try:
+        yield name
+    finally:
+        engine.remove(name)
+
+
+def _document(layer: bytes, config: object) -> object:
+
+    rootfs = {"type": "layers", "diff_ids": [sha256(layer)]}
+    return {"os": "linux", "architecture": "amd64", "config": config, "rootfs": rootfs}
+
+
+def check(engine: Engine, nix: Nix, sample: Sample, folder: Path) -> None:
+    with inside(engine, nix, sample, folder) as name:
+        said = engine.run(name, "nix-store", "--version").stdout
+        assert ".".join(map(str, nix.version()[:2])) in said
+        paths = engine.run(name, "nix-store", "-qR", sample.root).stdout.split()
+        assert set(paths) == set(sample.paths)
+        references = engine.run(name, "nix-store", "-q", "--references", sample.root).stdout.split()
+        assert set(references) == set(nix.references(sample.root))
+        done = engine.run(name, "nix-store", "--verify", "--check-contents")
+        assert "error" not in done.stderr, done.stderr
+        added = engine.run(name, "sh", "-c", "nix-store --add /etc/passwd && nix-store --verify --check-contents")
+        assert added.stdout.startswith("/nix/store/")
+        broken = f"cat /etc/passwd > {sample.root}/added; nix-store --verify --check-contents"
+        assert engine.run(name, "sh", "-c", broken, check=False).returncode != 0
+
+
+def test_the_machines_nix_inside_a_container(engine: Engine, nix: Nix, small: Sample, tmp_path: Path) -> None:
+    check(engine, nix, small, tmp_path)
+
+
+def test_newer_nix_inside_a_container(own_docker: Engine, newer_nix: Nix, small: Sample, tmp_path: Path) -> None:
+    check(own_docker, newer_nix, small, tmp_path)

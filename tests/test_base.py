@@ -1,0 +1,285 @@
+"""Base images: their layers below, their Env before, their folders where they were, and nothing else unasked."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakestore import FakeStore, call, example, run
+from tests.imagefiles import Layout, docker_archive, platform, sha256, tar
+
+import lamina
+from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, PlanError
+from lamina.layer import FinishedLayer
+
+_ENV = {"Env": ["FROM_PARENT=1", "LAST_LAYER=parent", "PATH=/bin"]}
+_LOWER = tar({"usr/": None, "usr/bin/": None, "usr/bin/sh": b"sh", "bin": "usr/bin", "tmp/": None})
+_UPPER = tar({"etc/": None, "etc/os-release": b"ID=base\n"})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    return example(tmp_path / "root")[0]
+
+
+def base(folder: Path, container: Mapping[str, Any] = _ENV, **more: Any) -> Path:
+    """A docker-archive of two layers, usr-merged."""
+    diff_ids = [sha256(_LOWER), sha256(_UPPER)]
+    rootfs = {"type": "layers", "diff_ids": diff_ids}
+    config = {"os": "linux", "architecture": "amd64", "config": container, "rootfs": rootfs}
+    file = folder / "base.tar"
+    file.write_bytes(docker_archive({"a/layer.tar": _LOWER, "b/layer.tar": _UPPER}, config=config | more))
+    return file
+
+
+def made(store: FakeStore, image: Path, **arguments: Any) -> lamina.Stream:
+    named = {"contents": ["hello"], "store": str(store.root), "architecture": "amd64", **arguments}
+    return lamina.stream_layered_image(from_image=image, **named)
+
+
+def written(stream: lamina.Stream) -> tuple[lamina.Image, dict[str, Any], bytes]:
+    """The image, its JSON, and the tar of its last layer."""
+    out = io.BytesIO()
+    image = stream.write_to(out)
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
+
+        def member(name: str) -> bytes:
+            file = archive.extractfile(name)
+            assert file
+            return file.read()
+
+        (entry,) = json.loads(member("manifest.json"))
+        return image, json.loads(member(entry["Config"])), member(entry["Layers"][-1])
+
+
+def names(layer: bytes) -> dict[str, str]:
+    """By name: the target of a link, else the mode."""
+    with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+        return {member.name: member.linkname or oct(member.mode) for member in archive}
+
+
+# Layers
+
+
+def test_its_layers_come_first_as_they_are(store: FakeStore, tmp_path: Path) -> None:
+    image, document, _ = written(made(store, base(tmp_path)))
+    assert document["rootfs"]["diff_ids"][:2] == [sha256(_LOWER), sha256(_UPPER)]
+    assert [item["comment"] for item in document["history"][:2]] == [
+        "store paths: ['a/layer.tar']",
+        "store paths: ['b/layer.tar']",
+    ]
+    assert len(image.layers) == 2 + 4 + 1
+
+
+def test_they_count_among_the_most_layers(store: FakeStore, tmp_path: Path) -> None:
+    """dockertools.md 1.9: a base of two layers and maxLayers=4 give four layers."""
+    file = base(tmp_path)
+    assert len(written(made(store, file, max_layers=4))[0].layers) == 4
+    with pytest.raises(PlanError, match=r"usedLayers 3 layers to store 'fromImage' and 'extraCommands', but only"):
+        made(store, file, max_layers=3)
+    planned = lamina.plan_layered_image(contents=["hello"], store=str(store.root), from_image=file, max_layers=4)
+    assert len(planned.layers) == 1
+
+
+def test_the_lines_name_them(store: FakeStore, tmp_path: Path) -> None:
+    flags = ("hello", "--store", store.root, "--architecture", "amd64")
+    ran = call("stream", *flags, "--from-image", base(tmp_path))
+    lines = ran.stderr.splitlines()
+    assert lines[:2] == ["Adding base layer 1 from a/layer.tar", "Adding base layer 2 from b/layer.tar"]
+    assert lines[2].startswith("Creating layer 3 from paths: ")
+
+
+LAYOUTS: dict[str, Callable[[], bytes]] = {
+    "gzip outside": lambda: gzip.compress(docker_archive({"1.tar": _LOWER, "2.tar": _UPPER})),
+    "gzip inside": lambda: docker_archive({"1.tar": gzip.compress(_LOWER), "2.tar": gzip.compress(_UPPER)}),
+    "OCI layout": lambda: _oci().tar(),
+    "plain": lambda: docker_archive({"1.tar": _LOWER, "2.tar": _UPPER}),
+}
+
+
+def _oci() -> Layout:
+    layout = Layout()
+    layout.index(layout.image([_LOWER, _UPPER], compress=gzip.compress, ending="+gzip"))
+    return layout
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_however_it_is_packed_the_layers_are_the_same(store: FakeStore, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "base").write_bytes(LAYOUTS[kind]())
+    image, *_ = written(made(store, tmp_path / "base"))
+    assert [str(layer.diff_id) for layer in image.layers[:2]] == [sha256(_LOWER), sha256(_UPPER)]
+    assert [layer.size for layer in image.layers[:2]] == [len(_LOWER), len(_UPPER)]
+
+
+def test_of_several_platforms_that_of_the_image_is_taken(store: FakeStore, tmp_path: Path) -> None:
+    layout = Layout()
+    layout.index(
+        layout.image([_LOWER], config_more={"architecture": "arm64"}, platform=platform("arm64")),
+        layout.image([_UPPER], platform=platform("amd64")),
+    )
+    (tmp_path / "base.tar").write_bytes(layout.tar())
+    image, *_ = written(made(store, tmp_path / "base.tar"))
+    assert str(image.layers[0].diff_id) == sha256(_UPPER)
+    with pytest.raises(NotFound, match="got images for arm64, amd64, expected one for riscv64"):
+        made(store, tmp_path / "base.tar", architecture="riscv64")
+
+
+def test_an_image_upon_an_image_of_ours_has_its_layers(store: FakeStore, tmp_path: Path) -> None:
+    below = lamina.build_layered_image(
+        output=tmp_path / "below.tar.gz", contents=["sh"], store=str(store.root), architecture="amd64", tag="1"
+    )
+    image, document, _ = written(made(store, tmp_path / "below.tar.gz"))
+    assert [layer.diff_id for layer in image.layers[: len(below.layers)]] == [layer.diff_id for layer in below.layers]
+    assert document["history"][0]["comment"] == "store paths: ['1.tar']"
+
+
+def test_a_script_carries_them(store: FakeStore, tmp_path: Path) -> None:
+    stream = made(store, base(tmp_path))
+    stream.script(tmp_path / "script")
+    out = io.BytesIO()
+    stream.write_to(out)
+    (tmp_path / "base.tar").unlink()
+    done = subprocess.run([tmp_path / "script"], check=True, capture_output=True, env={})
+    assert done.stdout == out.getvalue()
+    assert done.stderr.startswith(b"Adding base layer 1 from a/layer.tar\n")
+
+
+# Config
+
+
+def test_only_env_comes_along_each_variable_once(store: FakeStore, tmp_path: Path) -> None:
+    """dockertools.md 1.8: the last value wins but stands where the variable stood first."""
+    container = {**_ENV, "Cmd": ["/bin/sh"], "User": "1000", "Labels": {"a": "1"}, "WorkingDir": "/srv"}
+    config = {"Env": ["FROM_CHILD=1", "LAST_LAYER=child"], "Cmd": ["/bin/hello"]}
+    _, document, _ = written(made(store, base(tmp_path, container), config=config))
+    assert document["config"] == {
+        "Cmd": ["/bin/hello"],
+        "Env": ["FROM_PARENT=1", "LAST_LAYER=child", "PATH=/bin", "FROM_CHILD=1"],
+    }
+
+
+@pytest.mark.parametrize("container", [None, {}, {"Env": None}, {"Env": []}])
+def test_a_base_without_env_adds_none(store: FakeStore, tmp_path: Path, container: Any) -> None:
+    _, document, _ = written(made(store, base(tmp_path, container), config={"Cmd": ["x"]}))
+    assert document["config"] == {"Cmd": ["x"]}
+
+
+def test_what_is_asked_for_is_inherited(store: FakeStore, tmp_path: Path) -> None:
+    """nixpkgs #277644."""
+    container = {
+        **_ENV,
+        "Cmd": ["/bin/sh"],
+        "Entrypoint": ["/init"],
+        "User": "1000",
+        "Labels": {"a": "base", "b": "base"},
+        "WorkingDir": "/srv",
+        "StopSignal": "SIGINT",
+    }
+    flags = ("--store", store.root, "--architecture", "amd64", "--label", "b=own", "--label", "c=own", "--cmd", "mine")
+    inherit = ("--inherit", "Cmd,Entrypoint,User", "--inherit", "Labels,WorkingDir,Volumes")
+    out = tmp_path / "out.tar"
+    ran = run("build", "hello", *flags, *inherit, "--from-image", base(tmp_path, container), "-o", out)
+    assert ran.code == 0, ran.stderr
+    (found,) = lamina.inspect(out)
+    assert found.config["config"] == {
+        "Cmd": ["mine"],
+        "Entrypoint": ["/init"],
+        "Env": _ENV["Env"],
+        "Labels": {"a": "base", "b": "own", "c": "own"},
+        "User": "1000",
+        "WorkingDir": "/srv",
+    }
+
+
+def test_a_key_that_no_config_has_is_refused(store: FakeStore, tmp_path: Path) -> None:
+    with pytest.raises(InvalidName, match=r"inherit: got 'Command', expected some of .*Cmd"):
+        made(store, base(tmp_path), inherit="Command")
+
+
+@pytest.mark.parametrize(
+    "container", [{"Env": 5}, {"Env": [5]}, {"Env": "A=1"}, {"Cmd": "sh"}, {"Labels": ["x"]}, [], "x"]
+)
+def test_a_base_whose_config_is_none_is_a_format_error(store: FakeStore, tmp_path: Path, container: Any) -> None:
+    with pytest.raises(FormatError, match="base image: config"):
+        made(store, base(tmp_path, container), inherit="Cmd,Labels")
+
+
+def test_another_architecture_is_a_warning(store: FakeStore, tmp_path: Path) -> None:
+    stream = made(store, base(tmp_path, architecture="s390x"))
+    assert "base image: got architecture s390x, expected amd64, that of the image" in stream.warnings
+
+
+# The root
+
+
+def test_a_base_whose_bin_is_a_symlink_stays_whole(store: FakeStore, tmp_path: Path) -> None:
+    """nixpkgs #129007 and #110696."""
+    *_, layer = written(made(store, base(tmp_path)))
+    found = names(layer)
+    assert "./bin" not in found
+    assert found["./usr/bin/hello"].endswith("-hello-2.12.1/bin/hello")
+
+
+def test_scripts_see_the_root_as_it_was_named_and_what_they_leave_is_laid_over_too(
+    store: FakeStore, tmp_path: Path
+) -> None:
+    script = "[ -L bin/hello ]; ln -s hello bin/hi; mkdir -p tmp/x"
+    *_, layer = written(made(store, base(tmp_path), extra_commands=script, search_path="/usr/bin:/bin"))
+    found = names(layer)
+    assert found["./usr/bin/hi"] == "hello"
+    assert found["./tmp"] == "0o755"
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/../../b"])
+def test_a_layer_named_outside_the_archive_is_refused(store: FakeStore, tmp_path: Path, name: str) -> None:
+    (tmp_path / "base.tar").write_bytes(docker_archive({name: _LOWER}))
+    ran = run("stream", "hello", "--store", store.root, "--from-image", tmp_path / "base.tar")
+    assert (ran.code, ran.stdout) == (3, b""), ran.stderr
+
+
+def test_a_base_that_lies_is_refused_before_a_byte_is_written(store: FakeStore, tmp_path: Path) -> None:
+    lie = {"os": "linux", "rootfs": {"type": "layers", "diff_ids": [sha256(b"else")]}}
+    (tmp_path / "base.tar").write_bytes(docker_archive({"1.tar": _LOWER}, config=lie))
+    ran = run("stream", "hello", "--store", store.root, "--from-image", tmp_path / "base.tar")
+    assert (ran.code, ran.stdout) == (6, b""), ran.stderr
+    with pytest.raises(IntegrityError):
+        made(store, tmp_path / "base.tar")
+
+
+def test_a_base_that_is_cut_off_or_missing_is_refused(store: FakeStore, tmp_path: Path) -> None:
+    whole = base(tmp_path).read_bytes()
+    for content, code in ((whole[:3000], 3), (b"", 3), (b"x" * 600, 3)):
+        (tmp_path / "base.tar").write_bytes(content)
+        assert run("stream", "hello", "--store", store.root, "--from-image", tmp_path / "base.tar").code == code
+    assert run("stream", "hello", "--store", store.root, "--from-image", tmp_path / "none").code == 5
+
+
+def test_a_base_that_changes_under_our_hands_is_an_integrity_error(store: FakeStore, tmp_path: Path) -> None:
+    file = base(tmp_path)
+    stream = made(store, file)
+    file.write_bytes(file.read_bytes().replace(b"ID=base", b"ID=evil"))
+    with pytest.raises(IntegrityError):
+        stream.write_to(io.BytesIO())
+
+
+def test_a_bomb_is_refused(store: FakeStore, tmp_path: Path) -> None:
+    (tmp_path / "base.tar.gz").write_bytes(gzip.compress(tar({"zeros": bytes(200 << 20)}), 9))
+    with pytest.raises(FormatError, match="expected at most") as caught:
+        made(store, tmp_path / "base.tar.gz")
+    assert caught.value.hint
+
+
+def test_layers_lie_in_the_archive_and_are_copied_nowhere(store: FakeStore, tmp_path: Path) -> None:
+    file = base(tmp_path)
+    layers = made(store, file).draft.base
+    assert all(isinstance(layer, FinishedLayer) and Path(layer.tar.file.decode()) == file for layer in layers)

@@ -1,0 +1,110 @@
+"""What the derivations of nix/ start, without Nix: how it begins, and how it ends where it cannot begin."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lamina
+from lamina.cli.nix import VERBS, Build
+
+SOURCE = Path(lamina.__file__).parent.parent
+# As nix/derive.nix starts it, but for the machine, which is not asked whether it has a store.
+START = f"""import sys; sys.path.insert(0, "{SOURCE}")
+from pathlib import Path
+from lamina.cli import nix
+nix.MACHINE = Path("machine").absolute()
+nix.main()
+"""
+
+HASH = "sha256-bkYphNLgq5on51RlM1cdSO3Pq0EBDX2oM2aL7otOt9s="
+
+
+def root(folder: Path) -> dict[str, Any]:
+    """The attributes of a customisation layer that asks for nothing."""
+    base = folder / "base.json"
+    base.write_text('{"architecture": "amd64", "config": {}, "os": "linux"}')
+    return {
+        "baseImage": None,
+        "baseJson": str(base),
+        "contents": [],
+        "enableFakechroot": False,
+        "extraCommands": "",
+        "fakeRootCommands": "",
+        "includeNixDB": False,
+        "searchPath": os.defpath,
+    }
+
+
+def start(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    # Without site, so that nothing but the standard library is to be had.
+    (folder / "machine/nix/store").mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-I", "-S", "-B", "-c", START, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def attributes(output: Path, **given: Any) -> str:
+    mentioned = {"path": f"/nix/store/{'a' * 32}-mentioned", "narHash": HASH, "narSize": 96, "references": []}
+    return json.dumps({"given": given, "outputs": {"out": str(output)}, "graph": [mentioned]})
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_without_a_derivation_says_so(verb: str, tmp_path: Path) -> None:
+    ended = start(verb, folder=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == ("lamina: NIX_ATTRS_JSON_FILE: got no such file, expected the attributes of a derivation\n")
+
+
+def test_attributes_are_found_where_nix_says_and_where_the_builder_starts(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    given = {**root(tmp_path), "extraCommands": "mkdir -p etc; echo made > etc/file"}
+    named, here = tmp_path / "named.json", tmp_path / "sub/.attrs.json"
+    named.write_text(attributes(tmp_path / "first", **given))
+    here.write_text(attributes(tmp_path / "second", **given))
+    for file in (named, tmp_path / "missing.json"):
+        ended = start("customisation-layer", folder=tmp_path / "sub", NIX_ATTRS_JSON_FILE=str(file))
+        assert (ended.returncode, ended.stderr) == (0, "")
+    for name in ("layer.tar", "checksum"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    assert b"./etc/file" in (tmp_path / "first/layer.tar").read_bytes()
+
+
+def test_a_failing_script_ends_the_build_with_what_it_said(tmp_path: Path) -> None:
+    given = {**root(tmp_path), "extraCommands": "echo on the way; exit 3"}
+    (tmp_path / ".attrs.json").write_text(attributes(tmp_path / "out", **given))
+    ended = start("customisation-layer", folder=tmp_path)
+    assert ended.returncode == 9
+    assert ended.stderr == "on the way\nlamina: extra commands: got exit status 3, expected 0\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"from_image": null, "store_layers": 1}'])
+def test_what_is_no_conf_is_not_streamed(text: str, tmp_path: Path) -> None:
+    conf = tmp_path / "conf.json"
+    conf.write_text(text)
+    ended = start("stream", str(conf), folder=tmp_path)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.startswith(f"lamina: {conf}: conf: got ")
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="every Python has zstd by now")
+def test_a_base_image_that_this_python_cannot_read_is_named_as_such(tmp_path: Path) -> None:
+    base = tmp_path / "image"
+    base.write_bytes(b"\x28\xb5\x2f\xfd and more")
+    (tmp_path / ".attrs.json").write_text(attributes(tmp_path / "out", **root(tmp_path) | {"baseImage": str(base)}))
+    ended = start("customisation-layer", folder=tmp_path)
+    assert ended.returncode == 3
+    assert "zstd: got No module named 'backports', expected a Python that has it" in ended.stderr
+    assert "hint: use Python 3.14, or install backports.zstd" in ended.stderr
+
+
+@pytest.mark.parametrize(("cores", "jobs"), [("3", 3), ("1000", 64)])
+def test_nix_says_how_many_processors_there_are(cores: str, jobs: int, tmp_path: Path) -> None:
+    file = tmp_path / "attributes.json"
+    file.write_text(attributes(tmp_path / "out"))
+    assert Build.parse(file, cores).jobs == jobs
+    assert 1 <= Build.parse(file, "0").jobs <= 64

@@ -1,0 +1,152 @@
+"""The Nix database in the root: whole in the end, and the file that the scripts saw."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakestore import FakeStore, example, run
+from tests.imagefiles import docker_archive
+
+import lamina
+from lamina.errors import FormatError
+from lamina.root import database
+from lamina.root.registration import Registration
+
+PATH = "/usr/bin:/bin"
+PLACE = "./nix/var/nix/db/db.sqlite"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    return example(tmp_path / "root")[0]
+
+
+def root(store: FakeStore, **arguments: Any) -> Mapping[str, tarfile.TarInfo]:
+    """The members of the customisation layer; a file's content is in its ``pax_headers["content"]``."""
+    named = {"contents": ["hello"], "store": str(store.root), "architecture": "amd64", "search_path": PATH, **arguments}
+    made = lamina.stream_layered_image(include_nix_db=True, **named)
+    out = io.BytesIO()
+    made.write_to(out)
+    out.seek(0)
+    found = {}
+    with tarfile.open(fileobj=out) as archive:
+        last = archive.extractfile(f"{len(made.draft.layers)}.tar")
+        assert last
+        with tarfile.open(fileobj=io.BytesIO(last.read())) as layer:
+            for member in layer:
+                file = layer.extractfile(member) if member.isreg() else None
+                member.pax_headers = {"content": (file.read() if file else b"").decode("latin1")}
+                found[member.name] = member
+    return found
+
+
+def content(member: tarfile.TarInfo) -> bytes:
+    return member.pax_headers["content"].encode("latin1")
+
+
+def registered(members: Mapping[str, tarfile.TarInfo], folder: Path) -> dict[str, Registration]:
+    file = folder / "read.sqlite"
+    file.write_bytes(content(members[PLACE]))
+    found, warnings = database.read(file)
+    assert warnings == ()
+    return {one.path.name: one for one in found}
+
+
+def test_the_whole_closure_is_registered_with_what_belongs_beside(store: FakeStore, tmp_path: Path) -> None:
+    members = root(store)
+    found = registered(members, tmp_path)
+    assert set(found) == {"hello-2.12.1", "sh-5", "words-2.1-data", "libgreet-1.0"}
+    assert {one.registration_time for one in found.values()} == {315532800}
+    assert content(members["./nix/var/nix/db/schema"]) == b"10"
+    hello = str(found["hello-2.12.1"].path)
+    assert members[f"./nix/var/nix/gcroots/docker/{hello.rpartition('/')[2]}"].linkname == hello
+    assert members[PLACE].mode == 0o644
+
+
+def test_it_is_the_same_every_time_and_mentions_add_nothing(store: FakeStore) -> None:
+    first, second = root(store), root(store, extra_commands="true")
+    assert content(first[PLACE]) == content(second[PLACE])
+
+
+def test_what_a_script_refers_to_and_what_the_config_names_is_registered_too(store: FakeStore, tmp_path: Path) -> None:
+    """Upstream registers the closure of contents alone."""
+    late = store.add("late-1", {"share": {}})
+    named = store.add("named-1", {"share": {}})
+    script = f"ln -s {late} late; chmod 600 {PLACE}"
+    members = root(store, contents=["sh"], extra_commands=script, config={"Env": [f"X={named}"]})
+    assert set(registered(members, tmp_path)) == {"sh-5", "libgreet-1.0", "late-1", "named-1"}
+    assert members[PLACE].mode == 0o600
+
+
+def test_owner_and_mode_that_a_script_gave_stay_and_it_sees_the_database(store: FakeStore, tmp_path: Path) -> None:
+    late = store.add("late-1", {"share": {}})
+    script = f"""
+    head -c 15 {PLACE} | grep -q 'SQLite format 3'
+    chown -R 1000:100 nix/var
+    chmod 0440 {PLACE}
+    ln {PLACE} copy
+    ln -s {late} late
+    """
+    members = root(store, fake_root_commands=script)
+    member = members[PLACE]
+    assert (member.uid, member.gid, member.mode) == (1000, 100, 0o440)
+    assert "late-1" in registered(members, tmp_path)
+    assert content(members["./copy"]) == content(member)
+
+
+def test_what_a_script_registered_stays(store: FakeStore, tmp_path: Path) -> None:
+    row = f"'/nix/store/{'0' * 32}-mine', 'sha256:{'0' * 64}', 5, 7"
+    insert = f"INSERT INTO ValidPaths (path, hash, registrationTime, narSize) VALUES ({row})"
+    program = "import sqlite3, sys; database = sqlite3.connect(sys.argv[1]); "
+    program += f"database.execute('PRAGMA journal_mode=wal'); database.execute(\\\"{insert}\\\"); database.commit()"
+    members = root(store, extra_commands=f'python3 -c "{program}" {PLACE}')
+    found = registered(members, tmp_path)
+    assert found["mine"].registration_time == 5
+    assert len(found) == 5
+    assert not [name for name in members if name.endswith(("-wal", "-shm"))]
+
+
+def test_a_script_may_take_it_away(store: FakeStore) -> None:
+    assert PLACE not in root(store, extra_commands="rm -r nix")
+
+
+def test_a_script_that_spoils_it_is_told(store: FakeStore) -> None:
+    with pytest.raises(FormatError, match=r"db\.sqlite"):
+        root(store, extra_commands=f"echo spoilt > {PLACE}")
+
+
+def test_the_base_images_database_is_taken_over(store: FakeStore, tmp_path: Path) -> None:
+    base = tmp_path / "base.tar"
+    lamina.build_layered_image(
+        output=base, contents=["words"], store=str(store.root), include_nix_db=True, architecture="amd64", tag="1"
+    )
+    found = registered(root(store, contents=["sh"], from_image=base), tmp_path)
+    assert set(found) == {"words-2.1-data", "sh-5", "libgreet-1.0"}
+
+
+def test_a_base_whose_database_is_none_is_a_format_error(store: FakeStore, tmp_path: Path) -> None:
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        member = tarfile.TarInfo(PLACE)
+        member.size = 6
+        archive.addfile(member, io.BytesIO(b"no sql"))
+    base = tmp_path / "base.tar"
+    base.write_bytes(docker_archive({"1.tar": layer.getvalue()}))
+    flags = ("stream", "hello", "--store", store.root, "--from-image", base)
+    assert run(*flags).code == 0
+    ran = run(*flags, "--include-nix-db")
+    assert (ran.code, ran.stdout) == (3, b"")
+    assert ran.stderr.startswith("lamina: base image: /nix/var/nix/db/db.sqlite: got ")
+
+
+def test_the_flag_and_dockertools_word_do_the_same(store: FakeStore, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.toml"
+    spec.write_text('[x]\ncontents = ["hello"]\nincludeNixDB = true\nstore = "root"\n')
+    ours = run("stream", "hello", "--store", store.root, "--include-nix-db", "--name", "hello")
+    assert ours.code == 0, ours.stderr
+    assert run("stream", "--spec", spec, "--name", "hello").stdout == ours.stdout
