@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from tests.fakestore import VERBS, FakeStore, Link, Program, Ran, call, example, process, run, store_path, write_graph
+from tests.imagefiles import Layout, docker_archive, layer, platform
 
 import lamina
 
@@ -292,6 +293,44 @@ def test_inspect_shows_the_config(store: FakeStore) -> None:
     document = json.loads(run("inspect", "x.tar", "--json").stdout)
     assert document["config"] == {"Cmd": ["a", "b"]}
     assert document["created"] == "2020-01-01T00:00:00+00:00"
+
+
+def test_inspect_tells_the_platforms_of_a_layout(tmp_path: Path) -> None:
+    layout = Layout()
+    made = [
+        layout.image([layer(name)], config_more={"architecture": name}, platform=platform(name))
+        for name in ("arm64", "amd64")
+    ]
+    layout.index(layout.nested(made, annotations={"org.opencontainers.image.ref.name": "x:1"}))
+    layout.write(tmp_path / "layout")
+    document = json.loads(run("inspect", "--json", tmp_path / "layout").stdout)
+    (other,) = document["others"]
+    assert [item["platform"] for item in (document, other)] == ["linux/arm64", "linux/amd64"]
+    assert [item["architecture"] for item in (document, other)] == ["arm64", "amd64"]
+    assert document["repo_tags"] == other["repo_tags"] == ["x:1"]
+    layout.index(made[0])
+    (tmp_path / "image.tar").write_bytes(layout.tar())
+    document = json.loads(run("inspect", "--json", tmp_path / "image.tar").stdout)
+    assert "platform" not in document
+    lines = run("inspect", tmp_path / "image.tar").stdout.decode().splitlines()
+    assert lines[0] == "no name"
+    assert lines[1] == f"id {document['id']}, linux/arm64, 1 layers"
+
+
+@pytest.mark.parametrize(("verb", "more"), [("inspect", ()), ("merge", ("-o", "-")), ("export", ("-o", "-"))])
+def test_images_that_are_none_have_their_exit_codes(tmp_path: Path, verb: str, more: tuple[str, ...]) -> None:
+    honest = docker_archive({"1.tar": layer("honest")})
+    for content, code in (
+        (b"garbage" * 1000, 3),
+        (honest[:2000], 3),
+        (docker_archive({"1.tar": layer("../out")}), 3),
+        (honest.replace(b"honest", b"crooks"), 6),
+    ):
+        (tmp_path / "image.tar").write_bytes(content)
+        ran = run(verb, tmp_path / "image.tar", *more)
+        assert (ran.code, ran.stdout) == (code, b"")
+        assert f"lamina: {tmp_path}/image.tar: " in ran.stderr
+    assert run(verb, tmp_path / "missing", *more).code == 5
 
 
 def test_a_tag_of_control_characters_does_not_reach_the_terminal(tmp_path: Path) -> None:

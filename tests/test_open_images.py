@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import os
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -375,6 +376,13 @@ def test_a_decompression_bomb_is_not_unpacked(tmp_path: Path, compress: Callable
     data = docker_archive({"l.tar": compress(big)}, config=json.loads(config([big])))
     with pytest.raises(FormatError, match=r"image: l\.tar: got .*: a decompression bomb"):
         read(tmp_path, data)
+
+
+def test_a_python_without_xz_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lzma", None)
+    with pytest.raises(FormatError, match=r"image: xz: got .*, expected a Python that has it"):
+        read(tmp_path, lzma.compress(skopeo()))
+    assert read(tmp_path, gzip.compress(skopeo()))
 
 
 def test_a_device_without_end_is_refused_at_once() -> None:

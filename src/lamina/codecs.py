@@ -41,3 +41,22 @@ def deflate() -> Any:
     except ImportError:
         return zlib
     return isal_zlib
+
+
+def xz() -> Any:
+    """The module ``lzma``; raises `FormatError` where Python was built without it."""
+    try:
+        import lzma
+    except ImportError as error:
+        raise FormatError(
+            f"xz: got {error}, expected a Python that has it", hint="decompress it first, or use another Python"
+        ) from error
+    return lzma
+
+
+def xz_errors() -> tuple[type[Exception], ...]:
+    """What the module raises for broken data; nothing where there is no such module."""
+    try:
+        return (xz().LZMAError,)
+    except FormatError:
+        return ()

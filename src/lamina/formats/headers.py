@@ -117,7 +117,7 @@ def headers(read: Read, length: int) -> Iterator[Header]:
             continue
         if flag == b"S":
             start = _behind_sparse_map(read, block, start, length)
-        header = _header(fields, {**shared, **own}, place, start)
+        header = _header(fields, {**shared, **own} if own or shared else {}, place, start)
         if header.start + header.size > length:
             raise FormatError(
                 f"tar at byte {place}: got {length - start} bytes, expected {header.size}: it is cut short"
@@ -164,9 +164,13 @@ def _header(fields: tuple[bytes, ...], records: dict[bytes, bytes], place: int, 
         start,
         link if kind in (EntryKind.LINK, EntryKind.SYMLINK) else b"",
         (_number(major, place), _number(minor, place)) if is_device else (0, 0),
-        tuple(sorted((key[len(_XATTR) :], value) for key, value in records.items() if key.startswith(_XATTR))),
+        _xattrs(records) if records else (),
         flag == b"S" or any(key.startswith(_SPARSE) for key in records),
     )
+
+
+def _xattrs(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(sorted((key[len(_XATTR) :], value) for key, value in records.items() if key.startswith(_XATTR)))
 
 
 def _checksum_fits(block: bytes) -> bool:
@@ -185,6 +189,9 @@ def _number(field: bytes, place: int) -> int:
         value = int.from_bytes(field, "big")
         bits = 8 * len(field)
         return value - (1 << bits) if field[0] & 0x40 else value - (1 << bits - 1)
+    digits = field[:-1]
+    if digits.isdigit() and field[-1] == 0 and b"8" not in digits and b"9" not in digits:
+        return int(digits, 8)  # as nearly all are
     found = _NUMBER.match(field)
     if not found or (found.end() < len(field) and field[found.end() - 1 : found.end()] != b"\0"):
         raise FormatError(f"tar at byte {place}: got {shown(field)}, expected an octal number")

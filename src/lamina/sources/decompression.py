@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import lzma
 import zlib
 from typing import IO, cast
 
@@ -23,7 +22,7 @@ _XZ = b"\xfd7zXZ\0"
 
 def broken() -> tuple[type[Exception], ...]:
     """What reading a broken stream raises."""
-    return EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, *codecs.zstd_errors()
+    return EOFError, zlib.error, gzip.BadGzipFile, *codecs.zstd_errors(), *codecs.xz_errors()
 
 
 def is_compressed(start: bytes) -> bool:
@@ -32,13 +31,16 @@ def is_compressed(start: bytes) -> bool:
 
 
 def decompressed(stream: IO[bytes]) -> IO[bytes]:
-    """``stream`` without its compression: gzip, zstd, xz, or none; any number of members or frames in a row."""
+    """``stream`` without its compression: gzip, zstd, xz, or none; any number of members or frames in a row.
+
+    Raises `FormatError` where this Python has no library for it.
+    """
     reader = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(_Raw(stream))
     start = reader.peek(MAGIC_SIZE)[:MAGIC_SIZE]
     if start[:2] == _GZIP:
         return cast("IO[bytes]", gzip.GzipFile(fileobj=reader, mode="rb"))
     if start == _XZ:
-        return lzma.LZMAFile(reader)
+        return cast("IO[bytes]", codecs.xz().LZMAFile(reader))
     if _is_zstd(start):
         return cast("IO[bytes]", codecs.zstd().ZstdFile(reader))
     return reader
