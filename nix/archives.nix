@@ -14,7 +14,13 @@ in
   # The image's root as one flattened tar. The sizes of nixpkgs' virtual machine mean nothing here.
   exportImage = overridable (
     { fromImage, fromImageName ? null, fromImageTag ? null, diskSize ? 1024, name ? fromImage.name }:
-    lamina name "export" { given = { inherit program; image = "${fromImage}"; }; }
+    lamina name "export" {
+      given = {
+        inherit program;
+        image = "${fromImage}";
+        imageName = if fromImageName == null || fromImageTag == null then null else "${fromImageName}:${fromImageTag}";
+      };
+    }
   );
 
   pullImage = overridable (

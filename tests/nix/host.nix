@@ -21,8 +21,9 @@ let
       shift 2
       ldd $out/libexec/$name "$@" | sed -n 's,.*=> \(/[^ ]*\) .*,\1,p; s,^[[:space:]]*\(/[^ ]*ld-[^ ]*\) .*,\1,p' \
         | sort -u | xargs cp -L -t $out/lib
-      printf '#!%s\nexec %s --argv0 %s --library-path %s %s "$@"\n' $interpreter \
-        $out/lib/ld-* $out/bin/$name $out/lib $out/libexec/$name > $out/bin/$name
+      # fakeroot says where its library is, in the variable that --library-path stands for.
+      printf '#!%s\nexec %s --argv0 %s --library-path %s"''${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" %s "$@"\n' \
+        $interpreter $out/lib/ld-* $out/bin/$name $out/lib $out/libexec/$name > $out/bin/$name
       chmod -R u+w $out
       chmod 755 $out/bin/$name
     }

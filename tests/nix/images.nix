@@ -116,6 +116,16 @@ rec {
   });
   popular = pipelined.override { layeringPipeline = "popularity"; maxLayers = 3; };
 
+  merged = dockerTools.mergeImages [ zstd untagged ];
+  mergedPacked = dockerTools.mergeImages [ base zstd ];
+  exported = dockerTools.exportImage { fromImage = base; name = "root.tar.gz"; };
+  exportedByName = dockerTools.exportImage {
+    fromImage = mergedPacked;
+    fromImageName = "base";
+    fromImageTag = "1";
+    name = "root.tar";
+  };
+
   # For another processor: made here, run there.
   cross = (import ../../nix {
     pkgs = pkgs // { stdenv.hostPlatform = { system = "aarch64-linux"; }; };

@@ -1,5 +1,6 @@
 """Images of tests/nix in real engines: scripts, fakeroot, small contents, shells; each is built, loaded and run."""
 
+import gzip
 import json
 import sqlite3
 import tarfile
@@ -88,6 +89,35 @@ def test_the_database_has_all_that_the_image_holds(expressions: Expressions, tmp
     assert {path.split("-", 1)[1] for path in held} >= {"other-1.0", "cacert", "hello-2.12.1"}
     with sqlite3.connect(tmp_path / "nix/var/nix/db/db.sqlite") as database:
         assert {path for (path,) in database.execute("SELECT path FROM ValidPaths")} == held
+
+
+def test_merged_images_are_packed_as_the_last_and_each_runs(
+    expressions: Expressions, engine: Engine, tmp_path: Path
+) -> None:
+    merged = expressions.build("images.merged")
+    assert gzip.decompress(merged.read_bytes())
+    (tmp_path / "merged.tar").write_bytes(gzip.decompress(merged.read_bytes()))
+    tag = expressions.evaluate("images.untagged.imageTag")
+    engine.load(tmp_path / "merged.tar")
+    for name in ("plain:1", f"untagged:{tag}"):
+        assert engine.run(name).stdout == GREETING
+        engine.remove(name)
+
+
+def test_images_are_merged_and_packed_with_zstd(expressions: Expressions) -> None:
+    merged = expressions.build("images.mergedPacked")
+    assert merged.read_bytes().startswith(b"\x28\xb5\x2f\xfd")
+    assert [image.repo_tags for image in lamina.inspect(merged)] == [("base:1",), ("plain:1",)]
+
+
+def test_an_image_is_exported_as_the_root_that_its_layers_make(expressions: Expressions) -> None:
+    exported = expressions.build("images.exported")
+    assert exported.name.endswith("-root.tar.gz")
+    assert exported.read_bytes() == expressions.build("images.exportedByName").read_bytes()
+    with tarfile.open(exported, "r:") as root:
+        names = {name.removeprefix("./").strip("/") for name in root.getnames()}
+    hello = expressions.evaluate('"${pkgs.hello}"')
+    assert {"below", "bin/hello", f"{hello}/bin/hello".strip("/")} <= names
 
 
 def test_without_store_paths_nothing_of_the_store_is_there(expressions: Expressions, tmp_path: Path) -> None:

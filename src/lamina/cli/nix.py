@@ -22,21 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from lamina import layering
-from lamina.api import processors, stream_conf
+from lamina.api import export_image, merge_images, processors, stream_conf
 from lamina.cli.ending import ending
 from lamina.cli.lines import Lines
 from lamina.cli.output import one_line, stdout
 from lamina.closure import Closure
-from lamina.engine import Write, transfer
-from lamina.errors import InvalidName, OutputError
+from lamina.engine import transfer
+from lamina.errors import FormatError, InvalidName, OutputError
 from lamina.formats import graph
 from lamina.lookup import content
 from lamina.names import StorePath
 from lamina.pathinfo import PathInfo
 from lamina.prepare import make_root, open_base
-from lamina.sinks.archive import DockerArchive
-from lamina.sinks.compression import by_name
-from lamina.sinks.output import whole_file, writing_to
+from lamina.sinks.output import Writable, whole_file
 from lamina.spec import NOW, Spec
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
@@ -44,7 +42,6 @@ from lamina.stores.graph import GraphStore
 
 MACHINE = Path("/")
 _MOST_JOBS = 64
-_CHUNK = 1 << 20
 # RFC 1952, section 2.3.1; RFC 8878, section 3.1.1.
 _MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -181,37 +178,24 @@ def _moment(moment: datetime | None) -> str:
 
 def archive(build: Build) -> None:
     """The image of a conf.json as a file."""
-    given = build.given
-    stream = stream_conf(given["conf"])
-    with _compressed(build, given["compressor"], given["program"]) as write:
-        DockerArchive(write, Lines(sys.stderr)).write(stream.draft)
+    stream = stream_conf(build.given["conf"], jobs=build.jobs)
+    with _output(build, build.given["compressor"]) as (out, compressor):
+        stream.write_to(out, compressor=compressor, progress=Lines(sys.stderr))
 
 
 def merge(build: Build) -> None:
     """Several images in one file, compressed as the last one is."""
-    from lamina.api import merge_images
-
-    given = build.given
-    with tempfile.TemporaryDirectory() as folder:
-        images = [
-            _readable(Path(image), Path(folder, f"{number}.tar"), given["program"])
-            for number, image in enumerate(given["images"])
-        ]
-        merged = Path(folder, "merged.tar")
-        merge_images(images, output=merged)
-        compressor = _compressor_of(Path(given["images"][-1])) if images else "none"
-        with _compressed(build, compressor, given["program"]) as write, merged.open("rb") as file:
-            while data := file.read(_CHUNK):
-                write(memoryview(data))
+    images = [Path(image) for image in build.given["images"]]
+    last = _compressor_of(images[-1]) if images else "none"
+    with tempfile.TemporaryDirectory() as folder, _output(build, last) as (out, compressor):
+        merge_images([_readable(build, image, Path(folder)) for image in images], output=out, compressor=compressor)
 
 
 def export(build: Build) -> None:
     """An image's root as one flattened tar."""
-    from lamina.api import export_image
-
     with tempfile.TemporaryDirectory() as folder:
-        image = _readable(Path(build.given["image"]), Path(folder, "image.tar"), build.given["program"])
-        export_image(image, output=build.output)
+        image = _readable(build, Path(build.given["image"]), Path(folder))
+        export_image(image, name=build.given["imageName"], output=build.output, compressor="none")
 
 
 VERBS: Mapping[str, Callable[[Build], None]] = {
@@ -229,35 +213,30 @@ def _stream(file: Path, repo_tag: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _compressed(build: Build, compressor: str, program: str | None) -> Iterator[Write]:
-    """A way to write the build's output."""
-    if compressor == "zstd" and program:
-        with _zstd(program, build) as write:
-            yield write
-        return
-    with whole_file(build.output) as write:
-        compressing = by_name(compressor)(write, build.jobs)
-        yield compressing.write
-        compressing.close()
-
-
-@contextlib.contextmanager
-def _zstd(program: str, build: Build) -> Iterator[Write]:
-    """The program, for not every Python has zstd; what its threads write does not depend on how many there are."""
-    command = [program, "--quiet", f"-T{build.jobs}"]
-    with build.output.open("wb") as file, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file) as process:
-        if process.stdin:
-            yield writing_to(process.stdin, program)
+def _output(build: Build, compressor: str) -> Iterator[tuple[Writable, str]]:
+    """Where an image is to be written, and the compressor that is left to do."""
+    with build.output.open("wb") as file:
+        if compressor != "zstd":
+            yield file, compressor
+            return
+        # Not every Python has zstd. What the program's threads write does not depend on how many there are.
+        command = [build.given["program"], "--quiet", f"-T{build.jobs}"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file) as process:
+            if process.stdin:
+                yield process.stdin, "none"
     if process.returncode:
-        raise OutputError(f"{program}: got exit status {process.returncode}, expected 0")
+        raise OutputError(f"zstd: got exit status {process.returncode}, expected 0")
 
 
-def _readable(image: Path, place: Path, program: str) -> Path:
-    """``image``, or ``place`` with what it holds where that takes zstd to read."""
+def _readable(build: Build, image: Path, folder: Path) -> Path:
+    """``image``, or a file in ``folder`` with what it holds where that takes zstd to read."""
     if _compressor_of(image) != "zstd":
         return image
-    subprocess.run([program, "--quiet", "--decompress", "-o", str(place), str(image)], check=True)
-    return place
+    unpacked = folder / image.name
+    unpack = [build.given["program"], "--quiet", "--decompress", "-o", str(unpacked), str(image)]
+    if subprocess.run(unpack, check=False).returncode:
+        raise FormatError(f"{image}: got broken zstd, expected an image")
+    return unpacked
 
 
 def _compressor_of(file: Path) -> str:
