@@ -41,7 +41,8 @@ in
       given = builtins.filter (value: value != null) [ hash sha256 outputHash ];
       sum =
         if builtins.length given == 1 then builtins.head given
-        else throw "dockerTools.pullImage: got ${toString (builtins.length given)} of hash, sha256 and outputHash for ${imageName}, expected one";
+        else throw ("dockerTools.pullImage: got ${toString (builtins.length given)} of hash, sha256 and outputHash "
+          + "for ${imageName}, expected one");
       sourceURL = "docker://${imageName}@${imageDigest}";
     in
     describe { } { inherit sourceURL; } (shell name

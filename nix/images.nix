@@ -109,7 +109,8 @@ rec {
       program = describe { inherit mainProgram; } { } folder;
     in
     if layeringPipeline == null && !(maxLayers > 1) then
-      throw "the maxLayers argument of dockerTools.streamLayeredImage must be greater than 1 (current value: ${toString maxLayers})"
+      throw ("the maxLayers argument of dockerTools.streamLayeredImage must be greater than 1 "
+        + "(current value: ${toString maxLayers})")
     else if enableFakechroot && taken.isDarwin then
       throw ("dockerTools.streamLayeredImage: enableFakechroot needs proot, which does not run on Darwin; use "
         + "fakeRootCommands without it, or build for or on Linux (https://github.com/NixOS/nixpkgs/issues/327311)")
@@ -132,8 +133,10 @@ rec {
       stream = streamLayeredImage (builtins.removeAttrs arguments [ "compressor" "meta" ]);
       codec = compressorFor compressor name;
       image = archive "${baseNameOf name}.tar${codec.extension}" stream.conf compressor;
+      # It is not executable, whatever the stream is.
+      passthru = builtins.removeAttrs stream.passthru [ "isExe" ] // { inherit stream; };
     in
-    describe meta (builtins.removeAttrs stream.passthru [ "isExe" ] // { inherit stream; inherit (stream) imageTag; }) image
+    describe meta passthru image
   );
 
   unpacked = image: shell "base-image.tar" { inherit image; } ''

@@ -16,7 +16,9 @@ let
   # What the derivation's builder sees in its environment: attributes, files for those in passAsFile, outputs.
   variables = drv:
     let
-      given = builtins.removeAttrs drv.drvAttrs [ "args" "passAsFile" ];
+      isLeftOut = name: drv.drvAttrs.__ignoreNulls or false && drv.drvAttrs.${name} == null;
+      given = builtins.removeAttrs drv.drvAttrs
+        ([ "args" "passAsFile" "__ignoreNulls" ] ++ builtins.filter isLeftOut (builtins.attrNames drv.drvAttrs));
       isFile = name: builtins.elem name (drv.drvAttrs.passAsFile or [ ]);
       entry = name:
         if isFile name then { name = "${name}Path"; value = "${text "pass-as-file" (variable given.${name})}"; }
@@ -27,7 +29,8 @@ let
     builtins.listToAttrs (map entry (builtins.attrNames given) ++ map output (drv.outputs or [ "out" ]));
 
   commandLine = drv:
-    builtins.concatStringsSep " " (map (word: quote (variable word)) ([ drv.drvAttrs.builder ] ++ drv.drvAttrs.args or [ ]));
+    let words = [ drv.drvAttrs.builder ] ++ drv.drvAttrs.args or [ ];
+    in builtins.concatStringsSep " " (map (word: quote (variable word)) words);
 
   # What bash reads first.
   setup = { shell, searchPath, command }: text "nix-shell-rc" ''

@@ -115,3 +115,19 @@ def test_the_links_of_the_docs_lead_somewhere() -> None:
     for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_docs_of_nix_name_all_that_is_there_and_all_that_is_taken() -> None:
+    page = (REPOSITORY / "docs/nix.md").read_text()
+    given = (REPOSITORY / "nix/default.nix").read_text()
+    taken = (REPOSITORY / "nix/taken.nix").read_text()
+    names = [
+        name
+        for text in (given, taken)
+        for found in re.findall(r"inherit \(.*\) ([^;]*);", text)
+        for name in found.split()
+    ]
+    names += re.findall(r"(?:building|pkgs|packages|host)((?:\.[a-zA-Z]+)+) or", taken)
+    assert len(names) > 30
+    for name in {name.lstrip(".") for name in names} - {"compressors", "system"}:
+        assert re.search(rf"`[^`]*\b{re.escape(name)}\b[^`]*`", page), name

@@ -17,7 +17,13 @@ rec {
   };
   untaggedStream = untagged.stream;
 
-  plain = buildLayeredImage { name = "plain"; tag = "1"; contents = [ hello ]; config.Cmd = [ "/bin/hello" ]; compressor = "none"; };
+  plain = buildLayeredImage {
+    name = "plain";
+    tag = "1";
+    contents = [ hello ];
+    config.Cmd = [ "/bin/hello" ];
+    compressor = "none";
+  };
   zstd = plain.override { compressor = "zstd"; };
   renamed = (plain.override { compressor = "none"; }).stream.override (old: { name = old.name + "d"; });
 
@@ -56,7 +62,13 @@ rec {
     config.Cmd = [ "/bin/hello" ];
   };
 
-  two = streamLayeredImage { name = "two"; tag = "1"; contents = [ hello ]; maxLayers = 2; config.Cmd = [ "/bin/hello" ]; };
+  two = streamLayeredImage {
+    name = "two";
+    tag = "1";
+    contents = [ hello ];
+    maxLayers = 2;
+    config.Cmd = [ "/bin/hello" ];
+  };
   owned = streamLayeredImage {
     name = "owned";
     tag = "1";
@@ -67,6 +79,7 @@ rec {
     gname = "users";
     architecture = "arm64";
     created = "2024-02-03T04:05:06+01:00";
+    mtime = "@86400";
   };
   now = streamLayeredImage { name = "now"; tag = "1"; contents = [ hello ]; created = "now"; };
 
@@ -112,7 +125,8 @@ rec {
     config.Cmd = [ "/bin/hello" ];
   };
   pipelinedByFile = pipelined.override (old: {
-    layeringPipeline = builtins.toFile "pipeline.json" (builtins.toJSON [ [ "popularity_contest" ] [ "limit_layers" 2 ] ]);
+    layeringPipeline =
+      builtins.toFile "pipeline.json" (builtins.toJSON [ [ "popularity_contest" ] [ "limit_layers" 2 ] ]);
   });
   popular = pipelined.override { layeringPipeline = "popularity"; maxLayers = 3; };
 

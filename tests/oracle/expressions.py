@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.oracle.closures import Nix
 from tests.oracle.engines import Engine
+from tests.oracle.tools import ToolError, unusable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # The host's programs are all that the builders of tests/nix see beside their inputs.
@@ -88,9 +89,14 @@ def expressions(nix: Nix, folder: Path) -> Expressions:
     for part in ("nix", "src", "tests/nix"):
         shutil.copytree(REPOSITORY / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "flake.nix", copy)
-    source = nix.call("nix-store", "--add", copy).stdout.strip()
-    file = f"{source}/tests/nix/host.nix"
-    programs = "".join(f"{name} = builtins.storePath {_program(nix, file, name)}; " for name in _PROGRAMS)
+    try:
+        source = nix.call("nix-store", "--add", copy).stdout.strip()
+        file = f"{source}/tests/nix/host.nix"
+        programs = "".join(f"{name} = builtins.storePath {_program(nix, file, name)}; " for name in _PROGRAMS)
+    except ToolError as error:
+        if os.geteuid() == 0:
+            raise
+        unusable("nix", f"its daemon does not build without a sandbox for this user: {error}")
     return Expressions(nix, source, f"{{ {programs}}}")
 
 

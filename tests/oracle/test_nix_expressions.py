@@ -176,7 +176,7 @@ def test_conf_has_the_keys_of_nixpkgs_in_their_order(expressions: Expressions) -
         ("from_image", None),
         ("repo_tag", "owned:1"),
         ("created", "2024-02-03T03:05:06+00:00"),
-        ("mtime", "1970-01-01T00:00:01+00:00"),
+        ("mtime", "1970-01-02T00:00:00+00:00"),
         ("uid", "1000"),
         ("gid", "100"),
         ("uname", "user"),

@@ -136,7 +136,7 @@ def test_owner_date_and_architecture_are_as_given(expressions: Expressions, tmp_
     assert (image.config["architecture"], image.config["created"]) == ("arm64", "2024-02-03T03:05:06+00:00")
     with tarfile.open(archive) as outer, tarfile.open(fileobj=outer.extractfile("1.tar")) as layer:
         owners = {(member.uid, member.gid, member.uname, member.gname, member.mtime) for member in layer}
-    assert owners == {(1000, 100, "user", "users", 1)}
+    assert owners == {(1000, 100, "user", "users", 86400)}
 
 
 def test_now_is_when_the_stream_runs(expressions: Expressions) -> None:

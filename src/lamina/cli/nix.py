@@ -12,12 +12,13 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ def conf(build: Build) -> None:
             "from_image": given["baseImage"],
             "max_layers": given["maxLayers"],
             "layering": given["layering"],
-            **{name: given[name] for name in ("created", "mtime", "uid", "gid", "uname", "gname")},
+            **{name: _date(given[name]) for name in ("created", "mtime")},
+            **{name: given[name] for name in ("uid", "gid", "uname", "gname")},
         }
     )
     document = {
@@ -170,6 +172,13 @@ def _store_layers(build: Build, spec: Spec) -> list[list[str]]:
         for number, plan in enumerate(plans, len(base.layers) + 1):
             _say(f"layer {number}: {plan.reason}, {plan.nar_size} bytes")
     return [list(map(str, plan.paths)) for plan in plans]
+
+
+def _date(text: str) -> str:
+    """``text``, or what it means where it is @SECONDS, as a flake's ``lastModified`` is handed to GNU date."""
+    if re.fullmatch("@[0-9]{1,11}", text):
+        return datetime.fromtimestamp(int(text[1:]), UTC).isoformat()
+    return text
 
 
 def _moment(moment: datetime | None) -> str:
