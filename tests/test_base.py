@@ -283,3 +283,9 @@ def test_layers_lie_in_the_archive_and_are_copied_nowhere(store: FakeStore, tmp_
     file = base(tmp_path)
     layers = made(store, file).draft.base
     assert all(isinstance(layer, FinishedLayer) and Path(layer.tar.file.decode()) == file for layer in layers)
+
+
+def test_a_root_that_cannot_be_is_told_of_the_base_image(store: FakeStore, tmp_path: Path) -> None:
+    (tmp_path / "base.tar").write_bytes(docker_archive({"1.tar": tar({"loop": "loop", "loop/x": b"x"})}))
+    with pytest.raises(FormatError, match=r"base image: layer 1: .*got more than 40 links"):
+        made(store, tmp_path / "base.tar")

@@ -87,7 +87,10 @@ class Base:
     @cached_property
     def root(self) -> Rootfs:
         """The file system that its layers make. Raises `FormatError`."""
-        return flatten(self.image.layers if self.image else ())
+        try:
+            return flatten(self.image.layers if self.image else ())
+        except FormatError as error:
+            raise FormatError(f"base image: {error}", hint=error.hint) from error
 
     def overlaid(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
         """``config`` over the base's: its ``Env`` and those of ``keys`` come along. Raises `FormatError`."""
