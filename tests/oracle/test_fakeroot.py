@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.fakestore import as_nobody, public_folder
 from tests.making import packed_bytes
 from tests.oracle import tools
 
@@ -53,6 +54,23 @@ def test_owners_and_modes_reach_the_layer(tmp_path: Path) -> None:
         "./link": (0o777, 5, 6),
         "./tool": (0o4711, 0, 0),
     }
+
+
+def test_a_session_without_fakeroots_library_is_refused(tmp_path: Path) -> None:
+    """ld.so only warns of a library that it cannot preload, and a user's files would be the user's in the image."""
+    with public_folder() as folder:
+        (folder / "fakeroot").write_text('#!/bin/sh\nshift\nexec "$@"\n')
+        (folder / "fakeroot").chmod(0o755)
+        folder.chmod(0o777)
+
+        def as_user() -> None:
+            tempfile.tempdir = str(folder)
+            sys.executable = tools.require("python3")
+            run(Tree(), Scripts("", "true", search_path=f"{folder}:/usr/bin:/bin"))
+
+        with pytest.raises(ScriptError, match="fakeroot commands: got no answer of their session") as caught:
+            as_nobody(as_user)
+        assert "fakeroot's library is not at work" in caught.value.output
 
 
 def test_extra_commands_come_first_and_theirs_belongs_to_root() -> None:

@@ -130,6 +130,7 @@ class _Runner:
             str(self._root),
             str(result),
             self._scripts.time_limit or 0,
+            bool(fakeroot),
             list(guest.proot) if guest else [],
         )
         try:
@@ -193,7 +194,7 @@ def _listed(what: str, result: Path, limit: float | None, output: str) -> dict[b
     try:
         document = json.loads(result.read_text())
     except (OSError, ValueError) as error:
-        raise ScriptError(f"{what}: got no answer of their session, expected it to start", output=output) from error
+        raise ScriptError(f"{what}: got no answer of their session, expected one", output=output) from error
     status = document["status"]
     if status is None:
         raise ScriptError(

@@ -29,7 +29,7 @@ class Task(NamedTuple):
 
     ``proot``, where not empty, goes before the command; what has to be bound into its root beside that is found here,
     where the session's own library is known. ``environment`` is put over the session's; ``limit`` is in seconds, 0 for
-    none.
+    none; ``fake`` says that all files have to be root's in this session, as under fakeroot.
     """
 
     command: list[str]
@@ -37,6 +37,7 @@ class Task(NamedTuple):
     root: str
     result: str
     limit: float
+    fake: bool
     proot: list[str]
 
 
@@ -52,6 +53,8 @@ class Entry(NamedTuple):
 
 def main(task: Task) -> None:
     """Runs the script and writes the result, a JSON object: ``status`` and ``entries``."""
+    if task.fake and os.lstat(task.root).st_uid != 0:
+        sys.exit("fakeroot's library is not at work in its session")
     status = _run(_command(task), task)
     entries = list(_entries(os.fsencode(task.root))) if status == 0 else []
     with open(task.result, "w", encoding="ascii") as file:
