@@ -47,7 +47,7 @@ def _base_image(folder: Path) -> dict[str, Any]:
 
 
 def _long_names(folder: Path) -> dict[str, Any]:
-    deep: Item = {b"f" * 200: File(b"long"), b"g" * 98: Link(b"t" * 300)}
+    deep: Item = {b"f" * 200: File(b"long"), b"g" * 98: Link((b"t" * 99 + b"/") * 3)}
     for _ in range(4):
         deep = {b"d" * 90: deep, b"n" * 99: File(b"x", True)}
     put(folder, {"long": deep, "edge": {b"e" * length: File(b"e") for length in range(30, 60)}})

@@ -17,7 +17,7 @@ _MOST_LINKS = 40
 
 def content(store: Store, text: str) -> Content:
     """The store path or folder inside one that a ROOT names; raises `NotFound` and `InvalidName`."""
-    if text.startswith(STORE_DIR + "/"):
+    if f"{text}/".startswith(STORE_DIR + "/"):  # the store itself is none, on whichever machine
         return Content.parse(text)
     if "/" not in text:
         return Content(_named(store, text), "")

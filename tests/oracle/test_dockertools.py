@@ -268,9 +268,8 @@ def test_21_the_contents_of_store_paths_are_unchanged(load: Load, small: Sample,
     """Upstream asks a Nix inside (see test_nix_inside.py); here each path is hashed as the container has it."""
     loaded = load()
     exported(loaded.engine, loaded.name, tmp_path)
-    with tarfile.open(tmp_path / "root.tar") as archive:
-        members = [member for member in archive if member.name.lstrip("./").startswith("nix/store")]
-        archive.extractall(tmp_path / "root", members, filter="tar")
+    (tmp_path / "root").mkdir()
+    subprocess.run(["tar", "-C", tmp_path / "root", "-xf", tmp_path / "root.tar", "nix/store"], check=True)
     for path in small.paths:
         assert nix.hash(tmp_path / "root" / path.lstrip("/")) == nix.hash(path)
     subprocess.run(["chmod", "-R", "u+w", tmp_path / "root"], check=True)
