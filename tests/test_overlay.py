@@ -27,6 +27,10 @@ class Base:
         found = FOLDER if not path and path not in self.entries else self.entries.get(path)
         return found if isinstance(found, Meta) else None
 
+    def link(self, path: bytes) -> Symlink | None:
+        target = self.entries.get(path)
+        return Symlink(path, target) if isinstance(target, bytes) else None
+
     def exists(self, path: bytes) -> bool:
         return not path or path in self.entries
 
@@ -149,6 +153,17 @@ def test_a_link_of_contents_does_not_hide_a_folder_of_the_base_but_one_that_was_
     found = laid(hiding, joined=[hiding])
     assert "/tmp" not in found
     assert found["warnings"] == ("/tmp: the base image has a folder there, left out the link of contents",)
+
+
+def test_a_link_of_contents_does_not_take_the_place_of_the_bases_link_to_a_folder() -> None:
+    """Many packages have ``sbin -> bin`` and ``lib64 -> lib``; behind the base's is the loader of every program."""
+    links = [link(b"sbin", b"bin"), link(b"lib", b"lib64")]
+    found = laid(*links, link(b"bin/x"), joined=links)
+    assert "/sbin" not in found
+    assert "/lib" not in found
+    assert len(found["warnings"]) == 2  # type: ignore[arg-type]
+    same = link(b"bin", b"usr/bin")
+    assert laid(same, joined=[same])["/bin"] == "usr/bin"
 
 
 def test_what_comes_to_lie_on_something_else_is_left_out_with_a_warning() -> None:

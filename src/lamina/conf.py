@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from lamina.base import Base
+from lamina.baseimage import Base
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
 from lamina.formats.conf import Conf
 from lamina.formats.docker import ImageConfig, store_paths_comment
@@ -43,7 +43,9 @@ def draft(conf: Conf, repo_tag: Reference | None, folders: Sequence[Path], now: 
     What it names is looked for below each of ``folders``, the first first, as `/nix/store/…`; ``now`` is what "now"
     means. Raises `NotFound`, and what reading the base image raises.
     """
-    base = Base.open(_located(conf.from_image, folders)) if conf.from_image is not None else Base()
+    base = Base()
+    if conf.from_image is not None:
+        base = Base.open(_located(conf.from_image, folders), conf.architecture)
     config = ImageConfig(conf.architecture, conf.created or now, base.overlaid(conf.config))
     reference = repo_tag or conf.repo_tag
     settings = Settings(reference.repository, reference.tag, config, conf.owner, conf.mtime or now)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lamina import register
-from lamina.base import Base
+from lamina.baseimage import Base
 from lamina.closure import Closure
 from lamina.image import Store
 from lamina.nodes import Node, Symlink

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from lamina import layering, register
-from lamina.base import Base
+from lamina.baseimage import Base
 from lamina.building import built
 from lamina.closure import Closure
 from lamina.customise import customise, declare

@@ -70,7 +70,7 @@ def test_a_session_without_fakeroots_library_is_refused(tmp_path: Path) -> None:
 
         with pytest.raises(ScriptError, match="fakeroot commands: got no answer of their session") as caught:
             as_nobody(as_user)
-        assert "fakeroot's library is not at work" in caught.value.output
+        assert "fakeroot's library: got none at work" in caught.value.output
 
 
 def test_extra_commands_come_first_and_theirs_belongs_to_root() -> None:
@@ -156,6 +156,43 @@ def test_a_script_that_hangs_is_ended_with_all_that_it_began(tmp_path: Path, chr
         run(Tree(), Scripts("", script, chroot, PATH, 0.5))
     assert tools.until(lambda: fakeds() <= before, 5)
     assert not running("sleep 300")
+
+
+@pytest.mark.parametrize("chroot", [False, True])
+@pytest.mark.parametrize("leave", ["sleep 298 &", "setsid sleep 298 &", "(setsid sleep 298 &) &"])
+def test_what_a_script_leaves_running_is_ended_wherever_it_hides(leave: str, chroot: bool) -> None:
+    assert printed(f"{leave}\necho done", chroot=chroot) == "done\n"
+    assert not running("sleep 298")
+    assert tools.until(lambda: not fakeds(), 5)
+
+
+def test_a_script_without_fakeroot_hides_nothing_either() -> None:
+    assert run(Tree(), Scripts("setsid sleep 297 &\necho done", search_path=PATH)).output == "done\n"
+    assert not running("sleep 297")
+    with pytest.raises(ScriptError, match="got no end within"):
+        run(Tree(), Scripts("setsid --wait sleep 297", search_path=PATH, time_limit=0.5))
+    assert not running("sleep 297")
+
+
+def test_the_exit_status_is_told_from_within_proot() -> None:
+    for script, status in (("exit 7", 7), ("kill -KILL $$", 137)):
+        with pytest.raises(ScriptError, match=f"fakeroot commands: got exit status {status}, expected 0"):
+            made(script, chroot=True)
+
+
+def test_ids_that_a_user_namespace_has_not_may_be_given(tmp_path: Path) -> None:
+    program = (
+        "import os; from lamina.root.commands import Scripts, run; from lamina.root.tree import Tree; "
+        "ran = run(Tree(), Scripts('', 'touch a; chown 1234:5678 a', search_path=os.environ['PATH'])); "
+        "print(ran.tree.meta(b'a'))"
+    )
+    tools.require("unshare")
+    environment = {**os.environ, "PATH": PATH}
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if "unshare failed" in done.stderr:
+        tools.unusable("unshare", done.stderr)
+    assert "uid=1234, gid=5678" in done.stdout, done.stderr
 
 
 _KILLED = """

@@ -141,9 +141,11 @@ class _Runner:
             printed = (self.workspace.path / "output").open("w+b")
         except OSError as error:
             raise _unwritable(error) from error
+        # Else it tries it for real too, and passes on the refusal that IDs get which a user namespace has not.
+        settings = {"FAKEROOTDONTTRYCHOWN": "1"} if fakeroot else {}
         with printed:
-            program = [sys.executable, "-I", "-S", "-B", session.__file__, str(self._task)]
-            _session([*fakeroot, *program], self._root, self._scripts.search_path, printed)
+            program = [_python(), "-I", "-S", "-B", session.__file__, str(self._task)]
+            _session([*fakeroot, *program], self._root, {"PATH": self._scripts.search_path, **settings}, printed)
             printed.seek(max(0, printed.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
             output = printed.read().decode("utf-8", "replace")
         self.output += output
@@ -158,14 +160,19 @@ class _Runner:
         return os.path.abspath(found)
 
 
-def _session(command: list[str], root: Path, search_path: str, output: IO[bytes]) -> None:
+def _python() -> str:
+    """The Python that runs, also where it was started without saying from where, as Nix does."""
+    return sys.executable or os.path.realpath("/proc/self/exe")
+
+
+def _session(command: list[str], root: Path, settings: dict[str, str], output: IO[bytes]) -> None:
     """Starts the session and waits for it; where that is cut short, the session is told by its stdin, which ends."""
     environment = {
-        "PATH": search_path,
         "HOME": "/homeless-shelter",
         "LC_ALL": "C",
         "TZ": "UTC",
         "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
+        **settings,
     }
     process = subprocess.Popen(
         command,

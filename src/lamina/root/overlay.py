@@ -30,6 +30,9 @@ class Below(Protocol):
     def folder(self, path: bytes) -> Meta | None:
         """Mode and owner of the folder that is at ``path`` itself, None where there is none."""
 
+    def link(self, path: bytes) -> Symlink | None:
+        """The symlink that is at ``path`` itself, None where there is none."""
+
     def exists(self, path: bytes) -> bool:
         """Whether there is anything at ``path`` itself."""
 
@@ -59,13 +62,19 @@ class _Overlay:
         place = _join(self._places.get(folder, b""), name) if node.path else b""
         if isinstance(node, Directory):
             self._add_folder(node.path, place, meta)
-        elif node in self._joined and self._below.folder(place) is not None:
+        elif node in self._joined and self._hides(node, place):
             self.warnings.append(f"/{_text(place)}: the base image has a folder there, left out the link of contents")
         elif self._is_taken(place):
             if self.tree.node(place) != _moved(node, place):
                 self.warnings.append(f"/{_text(node.path)}: leads to /{_text(place)}, which is taken, left out")
         else:
             self.tree.put(_moved(node, place), meta)
+
+    def _hides(self, node: Node, place: bytes) -> bool:
+        """Whether the base has a folder at ``place``, or another link to one."""
+        return self._below.folder(self._below.resolve(place)) is not None and _moved(node, place) != self._below.link(
+            place
+        )
 
     def _add_folder(self, path: bytes, place: bytes, meta: Meta) -> None:
         real = self._below.resolve(place)

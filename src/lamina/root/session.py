@@ -12,16 +12,27 @@ nowhere on disk, and some of them (the extended attributes) in no file that fake
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+_SET_CHILD_SUBREAPER = 36
+_LONGEST_STATUS = 16
+# How often, and seconds between: a process that has been killed may take a moment to go.
+_TRIES = 200
+_PAUSE = 0.01
+# How many seconds proot takes to end at the most.
+_PATIENCE = 10
 
 
 class Task(NamedTuple):
@@ -53,20 +64,60 @@ class Entry(NamedTuple):
 
 def main(task: Task) -> None:
     """Runs the script and writes the result, a JSON object: ``status`` and ``entries``."""
-    if task.fake and os.lstat(task.root).st_uid != 0:
-        sys.exit("fakeroot's library is not at work in its session")
-    status = _run(_command(task), task)
+    if task.fake:
+        _check_fakeroot(task.root)
+    _adopt_orphans()
+    status = _run(task)
     entries = list(_entries(os.fsencode(task.root))) if status == 0 else []
     with open(task.result, "w", encoding="ascii") as file:
         json.dump({"status": status, "entries": entries}, file)
 
 
-def _run(command: list[str], task: Task) -> int | None:
+def _check_fakeroot(root: str) -> None:
+    """Ends the session where fakeroot's library is not at work: of that the loader says no more than a warning."""
+    if os.lstat(root).st_uid != 0:
+        sys.exit("fakeroot's library: got none at work, expected it in the session")
+    names = [os.path.basename(name) for name in os.environ.get("LD_PRELOAD", "").split(":") if name]
+    with contextlib.suppress(FileNotFoundError):
+        loaded = Path("/proc/self/maps").read_bytes()
+        for name in names:
+            if os.fsencode(name) not in loaded:
+                sys.exit(f"{name}: got it left out by the loader, expected it in the session")
+
+
+def _adopt_orphans() -> None:
+    """Makes this process the parent of all whose own has ended (Linux: prctl, PR_SET_CHILD_SUBREAPER)."""
+    with contextlib.suppress(OSError, AttributeError, ImportError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _run(task: Task) -> int | None:
     """The script's exit status, or minus the signal that ended it; None where its time was up."""
-    environment = os.environ | task.environment
-    process = subprocess.Popen(command, cwd=task.root, env=environment, stdin=subprocess.DEVNULL, process_group=0)
+    outlet, inlet = os.pipe()
+    command = _command(task, inlet)
+    process = subprocess.Popen(
+        command,
+        cwd=task.root,
+        env=os.environ | task.environment,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        pass_fds=[inlet] if task.proot else [],
+    )
+    os.close(inlet)
     threading.Thread(target=_watch, args=(process.pid,), daemon=True).start()
     try:
+        if task.proot and not select.select([outlet], [], [], task.limit or None)[0]:
+            return None
+        # proot goes on until the last of its children ends, the script says itself when it does.
+        said = os.read(outlet, _LONGEST_STATUS) if task.proot else b""
+        if said:
+            # Without its children proot ends, and takes with it what it put into the root to show other folders.
+            _end_all(spare=process.pid)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE)
+            return int(said)
         return process.wait(task.limit or None)
     except subprocess.TimeoutExpired:
         return None
@@ -84,19 +135,53 @@ def _watch(group: int) -> None:
 
 
 def _end(group: int) -> None:
+    """Ends the script's group, and whatever left it for one of its own."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
+    _end_all()
 
 
-def _command(task: Task) -> list[str]:
-    """The script's command; under proot, the session's library is loaded inside and not into proot itself."""
+def _end_all(spare: int = 0) -> None:
+    """Ends what is below this process, again and again, for one may have begun another meanwhile."""
+    for _ in range(_TRIES):
+        left = [number for number in _descendants() if number != spare]
+        if not left:
+            return
+        for number in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(number, signal.SIGKILL)
+        time.sleep(_PAUSE)
+
+
+def _descendants() -> list[int]:
+    """The processes below this one that have not ended."""
+    children: dict[int, list[int]] = {}
+    for folder in glob.iglob("/proc/[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError):
+            # The name may hold spaces and brackets: what follows it are the state and the parent.
+            state, parent = Path(folder).read_bytes().rpartition(b")")[2].split()[:2]
+            if state != b"Z":
+                children.setdefault(int(parent), []).append(int(folder.split("/")[2]))
+    found: list[int] = []
+    waiting = [os.getpid()]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _command(task: Task, status: int) -> list[str]:
+    """The script's command; under proot, which tells its exit status to the file ``status``, the session's library is
+    loaded inside and not into proot itself.
+    """
     if not task.proot:
         return task.command
     preload = os.environ.pop("LD_PRELOAD", "")
     folders = os.environ.pop("LD_LIBRARY_PATH", "")
     binds = [f"--bind={folder}:{folder}!" for folder in folders.split(":") if folder and os.path.isdir(folder)]
     bash, *rest = task.command
-    enter = 'export LD_PRELOAD="$1" LD_LIBRARY_PATH="$2"; shift 2; exec "$@"'
+    enter = f'LD_PRELOAD="$1" LD_LIBRARY_PATH="$2" "${{@:3}}" {status}>&-; echo $? >&{status}'
     return [*task.proot, *binds, bash, "-c", enter, bash, preload, folders, bash, *rest]
 
 

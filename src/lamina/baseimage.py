@@ -19,6 +19,7 @@ from lamina.formats.config import check_type, inherited, with_base_environment
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.headers import EntryKind
 from lamina.layer import FinishedLayer
+from lamina.nodes import Symlink
 from lamina.root import database
 from lamina.root.registration import Registration
 from lamina.root.tree import Meta
@@ -79,6 +80,11 @@ class Base:
         if entry is None or entry.kind is not EntryKind.DIRECTORY:
             return None
         return Meta(entry.header.mode, entry.header.uid, entry.header.gid)
+
+    def link(self, path: bytes) -> Symlink | None:
+        """The symlink that is at ``path`` itself, None where there is none."""
+        entry = self.root.entry(path)
+        return Symlink(path, entry.header.target) if entry and entry.kind is EntryKind.SYMLINK else None
 
     def exists(self, path: bytes) -> bool:
         """Whether there is anything at ``path`` itself."""
