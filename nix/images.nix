@@ -78,7 +78,8 @@ rec {
 
       conf = lamina "${baseName}-conf.json" "conf" {
         given = {
-          inherit baseImage baseJson created customisationLayer debug gname imageName maxLayers mtime tag uname;
+          inherit baseImage baseJson created customisationLayer debug gname imageName includeNixDB maxLayers mtime tag;
+          inherit uname;
           inherit (builtins) storeDir;
           layering =
             if layeringPipeline == null then "auto"

@@ -53,16 +53,16 @@ def test_what_the_layers_make_comes_out_in_one_order(tmp_path: Path) -> None:
         ["etc/.wh.old", "bin/tool", ("z", b"new")],
     )
     assert [member.name for member in exported(place)] == [
-        "bin",
-        "etc",
-        "etc/keep",
-        "usr",
-        "usr/bin",
-        "usr/bin/tool",
-        "z",
+        "./bin",
+        "./etc",
+        "./etc/keep",
+        "./usr",
+        "./usr/bin",
+        "./usr/bin/tool",
+        "./z",
     ]
-    assert content(place, "z") == b"new"
-    assert content(place, "usr/bin/tool") == b"bin/tool"
+    assert content(place, "./z") == b"new"
+    assert content(place, "./usr/bin/tool") == b"bin/tool"
 
 
 def test_all_that_a_header_says_is_kept(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_all_that_a_header_says_is_kept(tmp_path: Path) -> None:
         special("link", tarfile.SYMTYPE, linkname="t" * 150, mode=0o777),
         special("n" * 200 + "é", tarfile.REGTYPE),
     ]
-    found = {member.name: member for member in exported(image(tmp_path, made))}
+    found = {member.name.removeprefix("./"): member for member in exported(image(tmp_path, made))}
     assert len(found) == len(made)
     for member in made:
         same = found[member.name.rstrip("/")]
@@ -98,13 +98,13 @@ def test_hard_links_stay_links_to_the_first_of_them(tmp_path: Path) -> None:
     place = image(tmp_path, ["m"], [hard("a", "m"), hard("z", "a"), ("s", "m"), hard("t", "s")], [("m", b"other")])
     found = {member.name: (member.type, member.linkname) for member in exported(place)}
     assert found == {
-        "a": (tarfile.REGTYPE, ""),
-        "m": (tarfile.REGTYPE, ""),
-        "s": (tarfile.SYMTYPE, "m"),
-        "t": (tarfile.LNKTYPE, "s"),
-        "z": (tarfile.LNKTYPE, "a"),
+        "./a": (tarfile.REGTYPE, ""),
+        "./m": (tarfile.REGTYPE, ""),
+        "./s": (tarfile.SYMTYPE, "m"),
+        "./t": (tarfile.LNKTYPE, "./s"),
+        "./z": (tarfile.LNKTYPE, "./a"),
     }
-    assert content(place, "z") == b"m"
+    assert content(place, "./z") == b"m"
 
 
 def test_the_same_image_gives_the_same_bytes_however_it_lies(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_one_of_several_images_is_named_or_all_are_listed(tmp_path: Path) -> Non
     place = several(tmp_path)
     *_, bare = lamina.inspect(place)
     for name, expected in (("one:2", "one"), ("h.io/two:1", "two"), (bare.id, "bare")):
-        assert [member.name for member in exported(place, name=name)] == [expected]
+        assert [member.name for member in exported(place, name=name)] == [f"./{expected}"]
     listed = rf"expected one of one:1, h\.io/two:1, {bare.id} \(linux\)$"
     asked: list[tuple[str | None, str]] = [(None, "3 images"), ("two:1", "no image two:1"), ("", "no image ")]
     for wrong, got in asked:
@@ -174,7 +174,7 @@ def test_the_platforms_of_an_index_are_told_apart_by_id(tmp_path: Path) -> None:
         NotFound, match=rf"got 2 images, expected one of {arm.id} \(linux/arm64\), {amd.id} \(linux/amd64\)"
     ):
         exported(tmp_path / "layout", name="x:1")
-    assert [member.name for member in exported(tmp_path / "layout", name=arm.id)] == ["arm64"]
+    assert [member.name for member in exported(tmp_path / "layout", name=arm.id)] == ["./arm64"]
 
 
 # What is refused
@@ -231,4 +231,4 @@ def test_the_verb_takes_the_name_of_an_image(tmp_path: Path) -> None:
     assert document["repo_tags"] == ["one:1", "one:2"]
     assert document["id"] == lamina.inspect(place)[0].id
     with tarfile.open(tmp_path / "root.tar.gz", "r:") as archive:
-        assert archive.getnames() == ["one"]
+        assert archive.getnames() == ["./one"]

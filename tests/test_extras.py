@@ -75,12 +75,29 @@ def test_what_the_closure_has_comes_before_what_the_store_has(store: FakeStore) 
     assert tree.node(b"bin/sh") == Symlink(b"bin/sh", f"{mine}/bin/bash".encode())
 
 
+def test_a_shell_of_the_closure_comes_before_a_better_one_of_the_store(store: FakeStore) -> None:
+    mine = store.add("busybox-static-1.36", {"bin": {"sh": Program(b"x"), "env": Program(b"x")}})
+    for version in ("5.1", "5.2"):
+        store.add(f"bash-interactive-{version}", {"bin": {"bash": Program(b"x")}})
+    tree = Tree()
+    lay(["sh", "env"], tree, Closure.resolve([mine], LocalStore(store.root).query), LocalStore(store.root))
+    assert tree.node(b"bin/sh") == Symlink(b"bin/sh", f"{mine}/bin/sh".encode())
+    assert tree.node(b"usr/bin/env") == Symlink(b"usr/bin/env", f"{mine}/bin/env".encode())
+
+
+def test_where_the_root_has_a_shell_none_is_looked_for(store: FakeStore) -> None:
+    tree = Tree()
+    tree.put(Symlink(b"bin/sh", b"/mine"), Meta(0o777))
+    assert laid(store, "sh", tree=tree)[1] == ()
+    assert tree.node(b"bin/sh") == Symlink(b"bin/sh", b"/mine")
+
+
 def test_two_shells_are_named_and_so_is_the_way_out(store: FakeStore) -> None:
     store.add("bash-5.1", {"bin": {"bash": Program(b"x")}})
     store.add("bash-5.2", {"bin": {"bash": Program(b"x")}})
     with pytest.raises(NotFound, match=r"/bin/sh: got 2 programs for it, expected one: .*5\.1.*5\.2") as caught:
         laid(store, "sh")
-    assert caught.value.hint == "say which with --symlink /bin/sh=PROGRAM"
+    assert caught.value.hint == "say which it is: --symlink /bin/sh=PROGRAM in place of --with"
     with pytest.raises(NotFound, match=r"/usr/bin/env: got none of coreutils, .* in the store, expected one"):
         laid(store, "env")
 

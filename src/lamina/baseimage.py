@@ -39,7 +39,7 @@ class Base:
     def open(cls, path: Path, architecture: str | None = None) -> Base:
         """The image in the file or layout at ``path``: the first, or of several platforms that of ``architecture``.
 
-        Raises as `open_images` does, and `NotFound` where no image is of that architecture.
+        Raises as `open_images` does, and `NotFound` where of several none is of that architecture.
         """
         image = _chosen(open_images(path), path, architecture)
         return cls(image, tuple(_layer(layer, number) for number, layer in enumerate(image.layers, 1)))
@@ -124,11 +124,14 @@ class Base:
 def _chosen(images: tuple[SourceImage, ...], path: Path, architecture: str | None) -> SourceImage:
     """nixpkgs takes the first; where an index offers several platforms, that would be chance."""
     platforms = list(dict.fromkeys(image.architecture for image in images))
-    if architecture is None or len(platforms) == 1:
+    if len(platforms) == 1:
         return images[0]
     fitting = [image for image in images if image.architecture == architecture]
     if not fitting:
-        raise NotFound(f"{path}: got images for {', '.join(platforms)}, expected one for {architecture}")
+        expected = f"one for {architecture}" if architecture else "to be told which"
+        raise NotFound(
+            f"{path}: got images for {', '.join(platforms)}, expected {expected}", hint="say which with --architecture"
+        )
     return fitting[0]
 
 

@@ -55,9 +55,12 @@ def _paths(root: str, command: list[str]) -> Sequence[str]:
         got = f"exit status {done.returncode} of {os.path.basename(command[0])}"
         raise Unavailable(f"{root}: got {got}, expected a store path", hint=_reason(said))
     try:
-        return _outputs(done.stdout.decode()) if "--json" in command else done.stdout.decode().split()
+        paths = _outputs(done.stdout.decode()) if "--json" in command else done.stdout.decode().split()
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Unavailable(f"{root}: got {shown(done.stdout)}, expected the store paths that Nix built") from error
+    if not paths:
+        raise Unavailable(f"{root}: got nothing built, expected a derivation")
+    return paths
 
 
 def _reason(said: str) -> str:

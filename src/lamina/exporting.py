@@ -84,7 +84,7 @@ class Root:
         for path, entry, content in self._entries:
             earlier = first.setdefault(id(entry), path) if entry.kind is not EntryKind.DIRECTORY else path
             if earlier != path:
-                yield _header(entry, Member(path, Kind.LINK, entry.header.mode, target=earlier)), ()
+                yield _header(entry, Member(b"./" + path, Kind.LINK, entry.header.mode, target=b"./" + earlier)), ()
             else:
                 yield _header(entry, _member(path, entry)), content
 
@@ -106,7 +106,9 @@ def write_root(root: Root, write: Write, progress: Progress | None = None) -> No
 def _member(path: bytes, entry: Entry) -> Member:
     header = entry.header
     is_device = entry.kind in (EntryKind.CHARACTER, EntryKind.BLOCK)
-    name = (path or b".") + b"/" if entry.kind is EntryKind.DIRECTORY else path
+    name = b"./" + path
+    if path and entry.kind is EntryKind.DIRECTORY:
+        name += b"/"
     device = header.device if is_device else None
     return Member(name, _KINDS[entry.kind], header.mode, header.size, header.target, device)
 

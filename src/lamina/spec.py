@@ -197,6 +197,8 @@ def _layering(name: str, value: Any) -> str | Pipeline:
 
 
 def _path(name: str, value: Any) -> str | None:
+    if value == "":
+        raise _wrong(name, value, "the name of a file or folder")
     return None if value is None else _text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 

@@ -150,6 +150,20 @@ rec {
     pkgs = { inherit (pkgs.buildPackages) bash coreutils python3; go.GOARCH = "riscv64"; };
   }).dockerTools.streamLayeredImage { name = "least"; tag = "1"; contents = [ hello ]; extraCommands = "mkdir tmp"; };
 
+  # A Python that is a program and no script, which does not know where it is when Nix starts it.
+  unwrapped = (import ../../nix {
+    pkgs = pkgs // { buildPackages = pkgs.buildPackages // { python3 = "/usr"; }; };
+  }).dockerTools.streamLayeredImage {
+    name = "unwrapped";
+    tag = "1";
+    extraCommands = "mkdir made";
+    fakeRootCommands = "chown 1000:100 made";
+  };
+
+  # A base with a database, and an image that adds nothing but to it.
+  registered = buildLayeredImage { name = "registered"; contents = [ hello ]; includeNixDB = true; compressor = "none"; };
+  onRegistered = streamLayeredImage { name = "on-registered"; fromImage = registered; includeNixDB = true; };
+
   small = streamLayeredImage {
     name = "small";
     tag = "1";

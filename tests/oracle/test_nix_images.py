@@ -91,6 +91,23 @@ def test_the_database_has_all_that_the_image_holds(expressions: Expressions, tmp
         assert {path for (path,) in database.execute("SELECT path FROM ValidPaths")} == held
 
 
+def test_a_python_that_does_not_know_where_it_is_runs_scripts(expressions: Expressions) -> None:
+    conf = json.loads(expressions.build("images.unwrapped.conf").read_text())
+    with tarfile.open(Path(conf["customisation_layer"], "layer.tar")) as layer:
+        made = layer.getmember("./made")
+    assert (made.uid, made.gid) == (1000, 100)
+
+
+def test_what_a_base_has_registered_is_not_packed_again(expressions: Expressions, tmp_path: Path) -> None:
+    conf = json.loads(expressions.build("images.onRegistered.conf").read_text())
+    assert conf["store_layers"] == []
+    with tarfile.open(Path(conf["customisation_layer"], "layer.tar")) as layer:
+        layer.extract("./nix/var/nix/db/db.sqlite", tmp_path)
+    with sqlite3.connect(tmp_path / "nix/var/nix/db/db.sqlite") as database:
+        registered = [path.split("-", 1)[1] for (path,) in database.execute("SELECT path FROM ValidPaths")]
+    assert "hello-2.12.1" in registered
+
+
 def test_merged_images_are_packed_as_the_last_and_each_runs(
     expressions: Expressions, engine: Engine, tmp_path: Path
 ) -> None:

@@ -16,8 +16,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,20 @@ from lamina.cli.ending import ending
 from lamina.cli.lines import Lines
 from lamina.cli.output import one_line, stdout
 from lamina.closure import Closure
-from lamina.engine import transfer
+from lamina.engine import reading, transfer
 from lamina.errors import FormatError, InvalidName, OutputError
 from lamina.formats import graph
+from lamina.formats.conf import Conf
+from lamina.formats.headers import headers
 from lamina.lookup import content
+from lamina.mentions import Mentions
 from lamina.names import StorePath
 from lamina.pathinfo import PathInfo
 from lamina.prepare import make_root, open_base
+from lamina.root.database import PLACE
 from lamina.sinks.output import Writable, whole_file
+from lamina.sources.opening import open_images
+from lamina.sources.spool import extent_of
 from lamina.spec import NOW, Spec
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
@@ -132,7 +138,7 @@ def conf(build: Build) -> None:
     spec = Spec.parse(
         {
             "name": given["imageName"],
-            "tag": given["tag"] or StorePath.parse(str(build.output)).hash,
+            "tag": StorePath.parse(str(build.output)).hash if given["tag"] is None else given["tag"],
             "config": base["config"],
             "architecture": base["architecture"],
             "from_image": given["baseImage"],
@@ -155,6 +161,7 @@ def conf(build: Build) -> None:
     }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     sys.stderr.write(text)
+    Conf.parse(text.encode())  # what the streamer would refuse is refused now
     build.output.write_text(text, encoding="utf-8")
 
 
@@ -162,7 +169,7 @@ def _store_layers(build: Build, spec: Spec) -> list[list[str]]:
     given = build.given
     base = open_base(spec)
     plans = layering.plan(
-        Closure.of(build.infos),
+        _closure(build),
         max_layers=spec.max_layers,
         strategy=spec.layering,
         base_layers=len(base.layers),
@@ -172,6 +179,37 @@ def _store_layers(build: Build, spec: Spec) -> list[list[str]]:
         for number, plan in enumerate(plans, len(base.layers) + 1):
             _say(f"layer {number}: {plan.reason}, {plan.nar_size} bytes")
     return [list(map(str, plan.paths)) for plan in plans]
+
+
+def _closure(build: Build) -> Closure:
+    """All that Nix has found in the config and in the root; but what a Nix database in the root says of a base image's
+    paths makes none of them needed.
+    """
+    if not build.given["includeNixDB"] or not build.infos:
+        return Closure.of(build.infos)
+    infos = {info.path: info for info in build.infos}
+    base, root = (StorePath.parse(build.given[name]) for name in ("baseJson", "customisationLayer"))
+    named = _mentions(Path(str(root)) / "layer.tar", {path.hash for path in infos})
+    wanted = frozenset(path for path in infos[root].references if path.hash in named or path == root)
+    infos[root] = replace(infos[root], references=wanted)
+    return Closure.resolve([base, root], lambda paths: {path: infos[path] for path in paths if path in infos})
+
+
+def _mentions(layer: Path, known: Collection[str]) -> Collection[str]:
+    """Those of the hashes ``known`` that a layer's tar has outside of its Nix database."""
+    tar = extent_of(layer)
+    found = Mentions(lambda digits: digits in known)
+    with reading(tar) as read:
+        held = [
+            (header.start, header.start + header.size)
+            for header in headers(read, tar.length)
+            if header.name.removeprefix(b"./") == PLACE
+        ]
+    start, end = held[-1] if held else (tar.length, tar.length)
+    for offset, length in ((0, start), (end, tar.length - end)):
+        transfer([replace(tar, offset=offset, length=length)], found.feed)
+    found.close()
+    return found.hashes
 
 
 def _date(text: str) -> str:
@@ -204,7 +242,9 @@ def export(build: Build) -> None:
     """An image's root as one flattened tar."""
     with tempfile.TemporaryDirectory() as folder:
         image = _readable(build, Path(build.given["image"]), Path(folder))
-        export_image(image, name=build.given["imageName"], output=build.output, compressor="none")
+        # nixpkgs takes the first where it is told no name.
+        name = build.given["imageName"] or open_images(image)[0].id
+        export_image(image, name=name, output=build.output, compressor="none")
 
 
 VERBS: Mapping[str, Callable[[Build], None]] = {

@@ -111,7 +111,8 @@ class _Runner:
     def tree(self) -> Tree:
         """What the last script left."""
         if self._root.is_symlink() or not self._root.is_dir():
-            raise ScriptError("extra commands: got no folder where they began, expected the root there")
+            what = _FAKE_ROOT if self._scripts.fake_root else _EXTRA
+            raise ScriptError(f"{what}: got no folder where they began, expected the root there")
         tree = Tree()
         for node, mode in scan(os.fsencode(self._root)):
             entry = self._entries.get(node.path)
@@ -219,6 +220,10 @@ def _meta(node: Node, entry: session.Entry) -> Meta:
     if stat.S_IFMT(entry.mode) != kinds[type(node)]:
         name = node.path.decode("utf-8", "backslashreplace")
         raise FormatError(f"/{name}: got {kind(entry.mode)}, expected a file, a folder or a symlink")
+    for attribute in entry.xattrs:
+        if "=" in attribute:
+            name = node.path.decode("utf-8", "backslashreplace")
+            raise FormatError(f"/{name}: got an extended attribute {attribute!r}, expected none with '=' in its name")
     xattrs = tuple((name, bytes.fromhex(value)) for name, value in sorted(entry.xattrs.items()))
     return Meta(stat.S_IMODE(entry.mode), entry.uid, entry.gid, xattrs)
 

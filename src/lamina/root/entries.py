@@ -18,6 +18,7 @@ from lamina.root.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 _META = re.compile(r":([0-7]{3,4})(?::([0-9]{1,10}):([0-9]{1,10}))?\Z")
 # What looks like a mode or an owner and is none in its place.
 _DIGITS = re.compile(r":[0-9:]+\Z")
+_OWNER_NAME = re.compile(r":[0-7]{3,4}:[^/:]*:[^/:]*\Z")
 _MODE = re.compile(r":[0-7]{3,4}\Z")
 # xattr(7): a name space, a dot, and a name; '=' would end it in a tar's header.
 _XATTR_NAME = re.compile(r"[a-z]+\.[^=\0\n]{1,248}")
@@ -176,6 +177,8 @@ Entry = Dir | File | Symlink | Perm | Xattr
 def _split_meta(text: str) -> tuple[str, Meta | None]:
     found = _META.search(text)
     rest = text[: found.start()] if found else text
+    if not found and _OWNER_NAME.search(text):
+        raise InvalidName(f"owner: got {text!r}, expected :MODE:UID:GID at its end, in numbers")
     if (_MODE if found else _DIGITS).search(rest):
         raise InvalidName(f"mode: got {text!r}, expected :MODE or :MODE:UID:GID at its end, MODE in octal")
     if not found:

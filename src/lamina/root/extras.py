@@ -41,8 +41,9 @@ class _Program:
     names: tuple[bytes, ...]
 
 
-_SH = _Program(b"bin/sh", ("bash-interactive", "bash", "dash", "busybox"), (b"bin/sh", b"bin/bash"))
-_ENV = _Program(b"usr/bin/env", ("coreutils", "coreutils-full", "uutils-coreutils-noprefix", "busybox"), (b"bin/env",))
+_BUSYBOX = ("busybox", "busybox-static", "busybox-sandbox-shell")
+_SH = _Program(b"bin/sh", ("bash-interactive", "bash", "dash", *_BUSYBOX), (b"bin/sh", b"bin/bash"))
+_ENV = _Program(b"usr/bin/env", ("coreutils", "coreutils-full", "uutils-coreutils-noprefix", *_BUSYBOX), (b"bin/env",))
 
 
 def lay(words: Collection[str], tree: Tree, closure: Closure, store: Store) -> tuple[str, ...]:
@@ -52,6 +53,9 @@ def lay(words: Collection[str], tree: Tree, closure: Closure, store: Store) -> t
     """
     warnings = []
     for word in words:
+        link = _LINKS.get(word)
+        if link and tree.node(link):
+            continue  # what was named has a program of its own there
         for node, meta in EXTRAS[word](closure, store):
             present = tree.node(node.path)
             if present is None:
@@ -98,23 +102,22 @@ EXTRAS: Mapping[str, Callable[[Closure, Store], Iterator[_Item]]] = {
 }
 
 
+_LINKS = {"sh": _SH.link, "env": _ENV.link}
+
+
 def _program(program: _Program, closure: Closure, store: Store) -> _Item:
     link = f"/{program.link.decode()}"
-    inside = [info.path for info in closure]
-    for package in program.packages:
-        for candidates in ([path for path in inside if path.package == package], _found(package, store)):
-            found = [target for path in candidates for target in _targets(path, program, store)]
-            if len(found) > 1:
-                raise NotFound(
-                    f"{link}: got {len(found)} programs for it, expected one: {', '.join(found)}",
-                    hint=f"say which with --symlink {link}=PROGRAM",
-                )
-            if found:
-                return _link(program.link, found[0].encode())
-    raise NotFound(
-        f"{link}: got none of {', '.join(program.packages)} in the store, expected one",
-        hint=f"say which program it is with --symlink {link}=PROGRAM",
-    )
+    inside = [[info.path for info in closure if info.path.package == package] for package in program.packages]
+    elsewhere = (_found(package, store) for package in program.packages)
+    hint = f"say which it is: --symlink {link}=PROGRAM in place of --with"
+    for candidates in (*inside, *elsewhere):
+        found = [target for path in candidates for target in _targets(path, program, store)]
+        if len(found) > 1:
+            listed = ", ".join(found)
+            raise NotFound(f"{link}: got {len(found)} programs for it, expected one: {listed}", hint=hint)
+        if found:
+            return _link(program.link, found[0].encode())
+    raise NotFound(f"{link}: got none of {', '.join(program.packages)} in the store, expected one", hint=hint)
 
 
 def _found(package: str, store: Store) -> tuple[StorePath, ...]:

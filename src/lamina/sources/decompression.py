@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from typing import IO, cast
 
 from lamina import codecs
+from lamina.errors import FormatError
 
 MAGIC_SIZE = 6
 _GZIP = b"\x1f\x8b"
@@ -18,6 +20,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 # RFC 8878, 3.1.2: a frame to be skipped, with which some writers begin; its first byte is 0x50 to 0x5f.
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 _XZ = b"\xfd7zXZ\0"
+_BZIP2 = re.compile(rb"BZh[1-9]1A")
 
 
 def broken() -> tuple[type[Exception], ...]:
@@ -27,7 +30,7 @@ def broken() -> tuple[type[Exception], ...]:
 
 def is_compressed(start: bytes) -> bool:
     """Whether a stream that begins with these `MAGIC_SIZE` bytes is compressed in a way that is known here."""
-    return start[:2] == _GZIP or start == _XZ or _is_zstd(start)
+    return start[:2] == _GZIP or start == _XZ or _is_zstd(start) or bool(_BZIP2.match(start))
 
 
 def decompressed(stream: IO[bytes]) -> IO[bytes]:
@@ -41,6 +44,8 @@ def decompressed(stream: IO[bytes]) -> IO[bytes]:
         return cast("IO[bytes]", gzip.GzipFile(fileobj=reader, mode="rb"))
     if start == _XZ:
         return cast("IO[bytes]", codecs.xz().LZMAFile(reader))
+    if _BZIP2.match(start):
+        raise FormatError("got bzip2, expected gzip, zstd or xz", hint="decompress it first: bunzip2")
     if _is_zstd(start):
         return cast("IO[bytes]", codecs.zstd().ZstdFile(reader))
     return reader

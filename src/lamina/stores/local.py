@@ -63,6 +63,8 @@ class LocalStore(Folder):
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The valid paths whose name, with or without its version, is ``name``; derivations are left out."""
+        if not name.isascii():  # no store path is named so, and not every text can be asked for
+            return ()
         rows = self._read(lambda database: database.execute(_NAMED, (f"-{name}",)).fetchall())
         paths = sorted(_store_path(text) for (text,) in rows)
         return tuple(path for path in paths if name in (path.name, path.package) and not path.name.endswith(".drv"))
