@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamina.errors import FormatError
 from lamina.nodes import Directory, Node, Regular, Symlink
-from lamina.root.overlay import laid_over
+from lamina.root.overlay import check_whiteouts, laid_over
 from lamina.root.tree import Meta, Tree
 
 FOLDER = Meta(0o755)
@@ -187,6 +188,22 @@ def test_over_a_base_without_links_nothing_moves() -> None:
 @pytest.mark.parametrize("loop", [b"bin", b"../bin", b"/bin"])
 def test_a_link_to_itself_is_no_endless_loop(loop: bytes) -> None:
     laid(link(b"bin/x"), base=Base({b"bin": loop}))
+
+
+@pytest.mark.parametrize("path", [b".wh.etc", b"etc/.wh.passwd", b"etc/.wh..wh..opq"])
+def test_a_whiteout_hides_files_of_a_base_image_and_is_refused_without_one(path: bytes) -> None:
+    made = tree(Regular(path, False, 0, b""))
+    check_whiteouts(made, over_base=True)
+    with pytest.raises(FormatError, match=r"got a name that begins with \.wh\., expected one only to hide files of"):
+        check_whiteouts(made, over_base=False)
+
+
+@pytest.mark.parametrize(
+    "path", [b".wh.nix", b".wh..wh..opq", b"nix/.wh.store", b"nix/.wh..wh..opq", b"nix/store/.wh.x", b".wh.x/y"]
+)
+def test_a_whiteout_does_not_hide_the_store(path: bytes) -> None:
+    with pytest.raises(FormatError, match=r"in a layer it deletes what lies below"):
+        check_whiteouts(tree(Regular(path, False, 0, b"")), over_base=True)
 
 
 NAMES = st.sampled_from([b"bin", b"usr", b"lib", b"a", b"b"])

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import tarfile
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.fakestore import FakeStore, example, run
-from tests.imagefiles import docker_archive
+from tests.imagefiles import docker_archive, tar
 
 import lamina
 from lamina.errors import FormatError
 from lamina.root import database
 from lamina.root.registration import Registration
+from lamina.stores.local import LocalStore
 
 PATH = "/usr/bin:/bin"
 PLACE = "./nix/var/nix/db/db.sqlite"
@@ -111,8 +114,12 @@ def test_what_a_script_registered_stays(store: FakeStore, tmp_path: Path) -> Non
     assert not [name for name in members if name.endswith(("-wal", "-shm"))]
 
 
-def test_a_script_may_take_it_away(store: FakeStore) -> None:
+def test_a_script_may_take_it_away_and_that_is_told(store: FakeStore) -> None:
     assert PLACE not in root(store, extra_commands="rm -r nix")
+    made = lamina.stream_layered_image(
+        contents=["hello"], store=str(store.root), include_nix_db=True, extra_commands="rm -r nix", search_path=PATH
+    )
+    assert "Nix database: a script took it away, the image has none" in made.warnings
 
 
 def test_a_script_that_spoils_it_is_told(store: FakeStore) -> None:
@@ -127,6 +134,28 @@ def test_the_base_images_database_is_taken_over(store: FakeStore, tmp_path: Path
     )
     found = registered(root(store, contents=["sh"], from_image=base), tmp_path)
     assert set(found) == {"words-2.1-data", "sh-5", "libgreet-1.0"}
+
+
+def test_what_lies_in_the_log_of_the_base_images_database_is_taken_over_and_hidden(
+    store: FakeStore, tmp_path: Path
+) -> None:
+    """SQLite would lay the log of the base's database over the new one."""
+    late = store.add("late-1", {"share": {}})
+    folder = tmp_path / "database"
+    folder.mkdir()
+    file = folder / "db.sqlite"
+    file.write_bytes(database.dump([Registration.of(LocalStore(store.root).query([late])[late])]))
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = wal")
+        row = (f"/nix/store/{'0' * 32}-logged", "sha256:" + "0" * 64, 5, 7)
+        connection.execute("INSERT INTO ValidPaths (path, hash, registrationTime, narSize) VALUES (?, ?, ?, ?)", row)
+        files = {f"nix/var/nix/db/{place.name}": place.read_bytes() for place in folder.iterdir()}
+    assert set(files) == {f"nix/var/nix/db/db.sqlite{ending}" for ending in ("", "-wal", "-shm")}
+    (tmp_path / "base.tar").write_bytes(docker_archive({"1.tar": tar(files)}))
+    members = root(store, contents=["sh"], from_image=tmp_path / "base.tar")
+    assert set(registered(members, tmp_path)) == {"sh-5", "libgreet-1.0", "late-1", "logged"}
+    hidden = {name.rpartition("/")[2] for name in members if "/.wh." in name}
+    assert hidden == {".wh.db.sqlite-wal", ".wh.db.sqlite-shm"}
 
 
 def test_a_base_whose_database_is_none_is_a_format_error(store: FakeStore, tmp_path: Path) -> None:

@@ -58,17 +58,26 @@ class Base:
     @cached_property
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         """What its Nix database has, and what was odd about that. Raises `FormatError`."""
-        entry = self.root.entry(self.root.resolve(database.PLACE))
-        if entry is None or entry.kind is not EntryKind.FILE:
-            return (), ()
-        with tempfile.NamedTemporaryFile(prefix="lamina-") as file:
-            transfer([entry.content], file.write)
-            file.flush()
+        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
+            file = Path(folder, "db.sqlite")
+            if not self._copy(database.PLACE, file):
+                return (), ()
             try:
-                return database.read(Path(file.name))
+                if self._copy(database.PLACE + database.LOG, file.with_name(file.name + database.LOG.decode())):
+                    database.settle(file)
+                return database.read(file)
             except FormatError as error:
-                text = str(error).removeprefix(f"{file.name}: ")
+                text = str(error).removeprefix(f"{file}: ")
                 raise FormatError(f"base image: /{database.PLACE.decode()}: {text}", hint=error.hint) from error
+
+    def _copy(self, path: bytes, place: Path) -> bool:
+        """Whether there is a file at ``path``; then it is at ``place`` too."""
+        entry = self.root.entry(self.root.resolve(path))
+        if entry is None or entry.kind is not EntryKind.FILE:
+            return False
+        with place.open("wb") as file:
+            transfer([entry.content], file.write)
+        return True
 
     def resolve(self, path: bytes) -> bytes:
         """Where ``path`` leads in its root, symlinks followed; what is not there stands as it is."""

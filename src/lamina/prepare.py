@@ -31,7 +31,7 @@ from lamina.root.database import PLACE
 from lamina.root.entries import Perm, Xattr
 from lamina.root.join import Content
 from lamina.root.layer import RootLayer
-from lamina.root.overlay import laid_over
+from lamina.root.overlay import check_whiteouts, laid_over
 from lamina.root.tree import Tree
 from lamina.spec import Spec
 from lamina.stores import opening
@@ -88,9 +88,10 @@ def make_root(spec: Spec, contents: Sequence[Content], store: Store, base: Base)
     """
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
     made = customise(spec, contents, closure, store, base)
+    check_whiteouts(made.tree, over_base=base.image is not None)
     # What the database mentions is registered, not needed.
     closure, unknown = _grown(closure, store, _mentions(made.tree.without(PLACE), _is_known(closure, store)))
-    registered = register.complete(made.tree, closure) if spec.include_nix_db else ()
+    registered = register.complete(made.tree, closure, base) if spec.include_nix_db else ()
     tree, hidden = laid_over(made.tree, base, made.joined) if base.image else (made.tree, ())
     warnings = (*odd, *made.warnings, *unknown, *registered, *hidden)
     return Root(RootLayer(tree, made.workspace), closure, warnings, made.script_output)

@@ -13,16 +13,16 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from lamina.baseimage import Base
 from lamina.closure import Closure
 from lamina.errors import OutputError
 from lamina.names import StorePath
 from lamina.nodes import Extent, Regular
 from lamina.root import database
-from lamina.root.database import PLACE
+from lamina.root.database import BESIDE, PLACE
+from lamina.root.overlay import WHITEOUT
 from lamina.root.registration import Registration, companions, merged
 from lamina.root.tree import FILE_MODE, SYMLINK_MODE, Meta, Tree
-
-_LEFT_BY_SQLITE = (PLACE + b"-wal", PLACE + b"-shm")
 
 
 def begin(tree: Tree, contents: Iterable[StorePath], closure: Closure, base: Iterable[Registration]) -> tuple[str, ...]:
@@ -35,10 +35,11 @@ def begin(tree: Tree, contents: Iterable[StorePath], closure: Closure, base: Ite
     return warnings
 
 
-def complete(tree: Tree, closure: Closure) -> tuple[str, ...]:
+def complete(tree: Tree, closure: Closure, base: Base) -> tuple[str, ...]:
     """Adds to the database in ``tree``, which is a file on disk by now, what ``closure`` has more; gives warnings.
 
-    Where a script took the database away, there is none. Raises `FormatError` for what a script made of it.
+    What SQLite has left beside that of ``base`` is hidden, for it would be laid over this one. Where a script took the
+    database away, there is none. Raises `FormatError` for what a script made of it.
     """
     match tree.node(PLACE):
         case Regular(content=Extent(file=file)):
@@ -48,8 +49,11 @@ def complete(tree: Tree, closure: Closure) -> tuple[str, ...]:
     registrations, left_out = merged(present, map(Registration.of, closure))
     _rewrite(file, database.dump(registrations))
     _look_again(tree, file)
-    for path in _LEFT_BY_SQLITE:
-        tree.remove(path)
+    for ending in BESIDE:
+        tree.remove(PLACE + ending)
+        if base.exists(PLACE + ending):
+            folder, _, name = PLACE.rpartition(b"/")
+            tree.put(Regular(folder + b"/" + WHITEOUT + name + ending, False, 0, b""), Meta(FILE_MODE))
     return (*odd, *left_out)
 
 

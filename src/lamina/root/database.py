@@ -26,6 +26,9 @@ from lamina.names import Digest, StorePath
 from lamina.root.registration import Registration
 
 PLACE = b"nix/var/nix/db/db.sqlite"
+# What SQLite puts beside a database that is in use, and what it would lay over one that it finds there.
+LOG = b"-wal"
+BESIDE = (LOG, b"-shm", b"-journal")
 _PAGE_SIZE = 4096
 _MOST = 2**63
 
@@ -193,6 +196,18 @@ _COLUMNS = {
     "Refs": ("referrer", "reference"),
     "DerivationOutputs": ("drv", "id", "path"),
 }
+
+
+def settle(file: Path) -> None:
+    """Takes into the database at ``file``, which is ours to write to, what is in the log beside it.
+
+    Raises `FormatError` for what is none.
+    """
+    try:
+        with closing(sqlite3.connect(file, isolation_level=None)) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as error:
+        raise FormatError(f"{file}: got {error}, expected a database and its log") from error
 
 
 def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:

@@ -17,8 +17,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Protocol
 
+from lamina.errors import FormatError
 from lamina.nodes import Directory, Node, Symlink
 from lamina.root.tree import DIRECTORY_MODE, Meta, Tree
+
+WHITEOUT = b".wh."
+_OPAQUE = b".wh..wh..opq"
 
 
 class Below(Protocol):
@@ -46,6 +50,24 @@ def laid_over(tree: Tree, below: Below, joined: Collection[Node]) -> tuple[Tree,
     for node, meta in tree:
         overlay.add(node, meta)
     return overlay.tree, tuple(overlay.warnings)
+
+
+def check_whiteouts(tree: Tree, *, over_base: bool) -> None:
+    """Raises `FormatError` for a name that would delete something else than a base image's files.
+
+    OCI image-spec, layer.md, "Whiteouts": in a layer ``.wh.NAME`` takes NAME out of all layers below.
+    """
+    for node, _ in tree:
+        above, _, name = node.path.rpartition(b"/")
+        if WHITEOUT not in node.path:
+            continue
+        hides = above if name == _OPAQUE else _join(above, name.removeprefix(WHITEOUT))
+        is_one = name.startswith(WHITEOUT) and b"/" + WHITEOUT not in b"/" + above
+        if not is_one or not over_base or hides in (b"", b"nix") or f"{_text(hides)}/".startswith("nix/store/"):
+            raise FormatError(
+                f"/{_text(node.path)}: got a name that begins with .wh., expected one only to hide files of a base "
+                "image: in a layer it deletes what lies below"
+            )
 
 
 class _Overlay:
