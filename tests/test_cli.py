@@ -676,3 +676,10 @@ def test_a_store_path_that_is_a_link_is_packed_as_one(store: FakeStore) -> None:
     Path("current").symlink_to(str(link))
     archive = run("stream", "./current", "--store", store.root).stdout
     assert root_of(archive)["./bin/hello"].linkname == f"{link}/bin/hello"
+
+
+def test_a_name_that_is_not_utf8_is_no_path_of_the_store(tmp_path: Path) -> None:
+    store, _ = example(tmp_path / "root")
+    ran = run("plan", "a\udcff", "--store", store.root)
+    assert ran.code == 5
+    assert "got no valid path of that name" in ran.stderr

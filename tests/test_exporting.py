@@ -232,3 +232,15 @@ def test_the_verb_takes_the_name_of_an_image(tmp_path: Path) -> None:
     assert document["id"] == lamina.inspect(place)[0].id
     with tarfile.open(tmp_path / "root.tar.gz", "r:") as archive:
         assert archive.getnames() == ["./one"]
+
+
+def test_an_image_is_not_overwritten_by_what_is_made_of_it(tmp_path: Path) -> None:
+    place = image(tmp_path, ["a"])
+    before = place.read_bytes()
+    (tmp_path / "link").symlink_to(place)
+    for output in (place, tmp_path / "link"):
+        with pytest.raises(lamina.InvalidName, match="which is read for it, expected another file"):
+            lamina.export_image(place, output=output)
+        with pytest.raises(lamina.InvalidName, match="which is read for it, expected another file"):
+            lamina.merge_images([place], output=output)
+    assert place.read_bytes() == before

@@ -59,6 +59,9 @@ def check(nix: Nix, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "it's broken" in caught.value.hint
     with pytest.raises(Unavailable, match="expected a store path"):
         built([f"path:{project}#nothing"], path)
+    (project / "empty.nix").write_text("{ }")
+    with pytest.raises(Unavailable, match=r"empty\.nix: got nothing built, expected a derivation"):
+        built([f"{project}/empty.nix"], path)
 
 
 def test_a_root_is_built_from_a_file_and_from_a_flake(nix: Nix, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -124,6 +125,17 @@ def test_with_chroot_the_store_is_visible_and_nothing_of_the_machines_is_changed
     assert sorted(os.listdir("/nix/store")) == before
     assert not os.path.lexists("/usr/share/x")
     assert not os.path.lexists("/etc/x")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root could change them")
+@pytest.mark.parametrize("place", ["/nix/store/added", "/lib/x86_64-linux-gnu/added", "/lib64/added", "/proc/added"])
+def test_with_chroot_what_is_shown_of_the_machine_cannot_be_written_to(place: str) -> None:
+    if not os.path.isdir(os.path.dirname(place)):
+        pytest.skip(f"no {os.path.dirname(place)} here")
+    with pytest.raises(ScriptError) as caught:
+        made(f"touch {place}", chroot=True)
+    assert re.search("Read-only file system|No such file|not permitted", caught.value.output)
+    assert not os.path.lexists(place)
 
 
 @pytest.mark.parametrize("chroot", [False, True])

@@ -133,6 +133,7 @@ class _Runner:
             self._scripts.time_limit or 0,
             bool(fakeroot),
             list(guest.proot) if guest else [],
+            list(guest.shown) if guest else [],
         )
         try:
             # A file, for no argument may be as long as a script.

@@ -22,9 +22,12 @@ _LOADERS = ("/lib/ld-*", "/usr/lib/ld-*")
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """``proot`` is the command line up to the program; ``search_path`` and ``scratch`` are as the script sees them."""
+    """``proot`` is the command line up to the program; ``search_path`` and ``scratch`` are as the script sees them;
+    ``shown`` are the folders of this machine that it sees.
+    """
 
     proot: tuple[str, ...]
+    shown: tuple[str, ...]
     search_path: str
     scratch: str
 
@@ -36,9 +39,11 @@ class Guest:
         foreign = [(place, seen) for place, seen in zip(places, inside, strict=True) if place != seen]
         shown = [(place, place) for place in _SHOWN if os.path.isdir(place)]
         libraries = [(place, place) for place in _libraries()] if foreign else []
-        binds = [*shown, *libraries, *foreign, (scratch, f"{_OWN}/scratch")]
+        theirs = [*shown, *libraries, *foreign]
+        binds = [*theirs, (scratch, f"{_OWN}/scratch")]
         flags = [f"--rootfs={root}", "--pwd=/", *(f"--bind={place}:{seen}!" for place, seen in binds)]
-        return cls((proot, *flags), os.pathsep.join(inside), f"{_OWN}/scratch")
+        folders = dict.fromkeys(place for place, _ in theirs)
+        return cls((proot, *flags), tuple(folders), os.pathsep.join(inside), f"{_OWN}/scratch")
 
     def program(self, name: str, search_path: str) -> str:
         """Where the guest sees the first program ``name`` of ``search_path``, which was given to `of`."""

@@ -27,6 +27,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _SET_CHILD_SUBREAPER = 36
+# sched.h, CLONE_NEWNS; sys/mount.h, MS_REC | MS_PRIVATE, MS_BIND | MS_REC, MS_REMOUNT | MS_BIND | MS_RDONLY.
+_NEW_MOUNTS = 0x20000
+_PRIVATE = 0x4000 | 0x40000
+_BIND = 0x1000 | 0x4000
+_READ_ONLY = 0x20 | 0x1000 | 0x1
 _LONGEST_STATUS = 16
 # How often, and seconds between: a process that has been killed may take a moment to go.
 _TRIES = 200
@@ -39,8 +44,9 @@ class Task(NamedTuple):
     """What is to be done: ``command`` runs in ``root``, then that is listed, and the result is in ``result``.
 
     ``proot``, where not empty, goes before the command; what has to be bound into its root beside that is found here,
-    where the session's own library is known. ``environment`` is put over the session's; ``limit`` is in seconds, 0 for
-    none; ``fake`` says that all files have to be root's in this session, as under fakeroot.
+    where the session's own library is known; ``shown`` are the folders of this machine that it shows. ``environment``
+    is put over the session's; ``limit`` is in seconds, 0 for none; ``fake`` says that all files have to be root's in
+    this session, as under fakeroot.
     """
 
     command: list[str]
@@ -50,6 +56,7 @@ class Task(NamedTuple):
     limit: float
     fake: bool
     proot: list[str]
+    shown: list[str]
 
 
 class Entry(NamedTuple):
@@ -67,6 +74,7 @@ def main(task: Task) -> None:
     if task.fake:
         _check_fakeroot(task.root)
     _adopt_orphans()
+    _protect(task.shown)
     status = _run(task)
     entries = list(_entries(os.fsencode(task.root))) if status == 0 else []
     with open(task.result, "w", encoding="ascii") as file:
@@ -91,6 +99,22 @@ def _adopt_orphans() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _protect(folders: list[str]) -> None:
+    """Makes ``folders`` read-only for this process and what it begins, where that is allowed.
+
+    Whoever has the right to mount may else change the machine where a script means the image's root.
+    """
+    with contextlib.suppress(OSError, AttributeError, ImportError):
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        if not folders or libc.unshare(_NEW_MOUNTS) or libc.mount(b"none", b"/", None, _PRIVATE, None):
+            return
+        for folder in map(os.fsencode, folders):
+            libc.mount(folder, folder, None, _BIND, None)
+            libc.mount(None, folder, None, _READ_ONLY, None)
 
 
 def _run(task: Task) -> int | None:
