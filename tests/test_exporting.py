@@ -239,8 +239,6 @@ def test_an_image_is_not_overwritten_by_what_is_made_of_it(tmp_path: Path) -> No
     before = place.read_bytes()
     (tmp_path / "link").symlink_to(place)
     for output in (place, tmp_path / "link"):
-        with pytest.raises(lamina.InvalidName, match="which is read for it, expected another file"):
+        with pytest.raises(lamina.InvalidName, match="the image itself, expected another file"):
             lamina.export_image(place, output=output)
-        with pytest.raises(lamina.InvalidName, match="which is read for it, expected another file"):
-            lamina.merge_images([place], output=output)
     assert place.read_bytes() == before

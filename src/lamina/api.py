@@ -61,8 +61,6 @@ class Stream:
         ``compressor`` None is the image's own, or else what the ending asks for. Raises as `write_to` does.
         """
         path = Path(output)
-        if self._spec.from_image:
-            _refuse_as_output(path, [Path(self._spec.from_image)])
         with whole_file(path) as write:
             return self._write(write, compressor or self._spec.compressor or by_ending(path.name), progress)
 
@@ -162,9 +160,7 @@ def merge_images(
     """
     if isinstance(images, (str, os.PathLike)):
         raise InvalidName(f"images: got {shown(images)}, expected a list of them")
-    places = list(map(Path, images))
-    _refuse_as_output(output, places)
-    found = merged(places)
+    found = merged(map(Path, images))
     with _compressed(output, compressor) as write:
         write_merged(found, write, progress)
     return found
@@ -184,7 +180,7 @@ def export_image(
     in `merge_images`. Raises `NotFound` where there is no such image or several, and as `inspect` and
     `Stream.build` do.
     """
-    _refuse_as_output(output, [Path(image)])
+    _refuse_as_output(output, Path(image))
     found = chosen(open_images(Path(image)), name, image)
     root = Root(found, image)
     with _compressed(output, compressor) as write:
@@ -192,12 +188,11 @@ def export_image(
     return found
 
 
-def _refuse_as_output(output: object, inputs: Iterable[Path]) -> None:
-    """Raises `InvalidName` where the result would take the place of what it is made of."""
-    for place in inputs:
-        with contextlib.suppress(OSError, ValueError):
-            if isinstance(output, (str, os.PathLike)) and os.path.samefile(output, place):
-                raise InvalidName(f"output: got {place}, which is read for it, expected another file")
+def _refuse_as_output(output: object, image: Path) -> None:
+    """Raises `InvalidName` where a root would take the place of the image that it is made of."""
+    with contextlib.suppress(OSError, ValueError):
+        if isinstance(output, (str, os.PathLike)) and os.path.samefile(output, image):
+            raise InvalidName(f"output: got {image}, the image itself, expected another file")
 
 
 @contextlib.contextmanager
