@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -239,6 +240,27 @@ def test_what_the_output_raises_comes_through_and_nothing_stays_open(file: Path)
             transfer([extent(file)], write)
     assert len(os.listdir("/dev/fd")) == len(open_before)
     assert threading.active_count() == threads_before
+
+
+def test_an_output_that_is_full_is_not_taken_for_a_file_that_cannot_be_read(file: Path) -> None:
+    def full(_: memoryview) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        transfer([extent(file)], full)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_buffers_are_used_again_and_never_by_two(file: Path) -> None:
+    inside: list[Measure] = []
+
+    def nested(_: memoryview) -> None:
+        inside.append(measure([extent(file)]))
+
+    expected = sha256(file.read_bytes())
+    for _ in range(3):
+        assert transfer([extent(file)], nested) == expected
+    assert set(inside) == {expected}
 
 
 def test_what_the_pieces_raise_comes_through(file: Path) -> None:

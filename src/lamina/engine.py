@@ -15,8 +15,9 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
 
 from lamina.errors import IntegrityError, Unavailable
 from lamina.names import Digest
@@ -25,8 +26,10 @@ from lamina.nodes import Extent
 Piece = bytes | Extent
 Write = Callable[[memoryview], object]
 
-BUFFER_SIZE = 1 << 20
-_BUFFERS = 3
+BUFFER_SIZE = 1 << 19
+_BUFFERS = 8
+# Sets of buffers that nobody uses: memory that was never touched costs more than what goes through it.
+_IDLE: list[list[memoryview]] = []
 # Not blocking, for a file may have become a pipe that nobody writes to.
 _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
 # What opening a file says when it was replaced by something else since the walk.
@@ -47,14 +50,16 @@ def transfer(pieces: Iterable[Piece], write: Write) -> Measure:
     ``write`` is given whole buffers, which it must not keep. Raises `IntegrityError` for a file that changed since
     its extent was made, `Unavailable` for one that cannot be read, and whatever ``write`` raises.
     """
-    with ThreadPoolExecutor(1, "lamina-hash") as hasher:
-        funnel = _Funnel(write, hasher)
+    funnel = _Funnel(write)
+    try:
         for piece in pieces:
             if isinstance(piece, bytes):
                 funnel.put(piece)
             else:
                 _read(piece, funnel)
         return funnel.close()
+    finally:
+        funnel.stop()
 
 
 def measure(pieces: Iterable[Piece]) -> Measure:
@@ -95,72 +100,104 @@ def reading(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
 
 
 class _Funnel:
-    """Collects small pieces into large buffers, and passes each full one to the hash and to ``write``."""
+    """Collects small pieces into large buffers, and passes each full one to the hash and to ``write``.
 
-    def __init__(self, write: Write, hasher: ThreadPoolExecutor) -> None:
+    The hash has a thread of its own, and a queue of full buffers before it; behind it they are free again.
+    """
+
+    def __init__(self, write: Write) -> None:
         self._write = write
-        self._hasher = hasher
         self._hash = hashlib.sha256()
         self._size = 0
-        self._buffers = [memoryview(bytearray(BUFFER_SIZE)) for _ in range(_BUFFERS)]
-        self._hashed: list[Future[None] | None] = [None] * _BUFFERS
-        self._current = 0
-        self._filled = 0
+        self._full: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._free: SimpleQueue[memoryview] = SimpleQueue()
+        self._ring = _IDLE.pop() if _IDLE else [memoryview(bytearray(BUFFER_SIZE)) for _ in range(_BUFFERS)]
+        for buffer in self._ring:
+            self._free.put(buffer)
+        self.buffer = self._free.get()
+        self.filled = 0
+        self._hasher = Thread(target=self._run, name="lamina-hash", daemon=True)
+        self._hasher.start()
 
     def put(self, data: bytes) -> None:
+        end = self.filled + len(data)
+        if end < BUFFER_SIZE:
+            self.buffer[self.filled : end] = data
+            self.filled = end
+            return
         view = memoryview(data)
         while view:
-            free = self.free()
-            part = view[: len(free)]
-            free[: len(part)] = part
-            self.filled(len(part))
+            part = view[: BUFFER_SIZE - self.filled]
+            self.buffer[self.filled : self.filled + len(part)] = part
+            self.advance(len(part))
             view = view[len(part) :]
 
-    def free(self) -> memoryview:
-        """Where the next bytes go; never empty."""
-        return self._buffers[self._current][self._filled :]
-
-    def filled(self, size: int) -> None:
-        """So many bytes of `free` are in use now."""
-        self._filled += size
-        if self._filled == BUFFER_SIZE:
+    def advance(self, size: int) -> None:
+        """So many more bytes of the buffer are in use now."""
+        self.filled += size
+        if self.filled == BUFFER_SIZE:
             self._flush()
 
     def close(self) -> Measure:
-        self._flush()
-        for future in self._hashed:
-            if future:
-                future.result()
+        """What went through."""
+        if self.filled:
+            self._flush()
+        self.stop()
         return Measure(Digest(self._hash.digest()), self._size)
 
+    def stop(self) -> None:
+        """Ends the thread, once what it has been given is hashed, and leaves the buffers to the next."""
+        if self._ring:
+            self._full.put(None)
+            self._hasher.join()
+            _IDLE.append(self._ring)
+            self._ring = []
+
     def _flush(self) -> None:
-        data = self._buffers[self._current][: self._filled]
+        data = self.buffer[: self.filled]
         self._size += len(data)
-        self._hashed[self._current] = self._hasher.submit(self._hash.update, data)
-        if data:
-            self._write(data)
-        self._current = (self._current + 1) % _BUFFERS
-        self._filled = 0
-        future = self._hashed[self._current]
-        if future:
-            future.result()
+        self._full.put(data)
+        self._write(data)
+        self.buffer = self._free.get()
+        self.filled = 0
+
+    def _run(self) -> None:
+        while (data := self._full.get()) is not None:
+            self._hash.update(data)
+            self._free.put(_whole(data))
+
+
+def _whole(part: memoryview) -> memoryview:
+    """The buffer of which ``part`` is the beginning."""
+    return memoryview(part.obj)
 
 
 def _read(extent: Extent, funnel: _Funnel) -> None:
-    with _opened(extent) as file:
+    try:
+        file = os.open(extent.file, _FLAGS)
+    except OSError as error:
+        raise _translated(extent, error) from error
+    try:
         before = os.fstat(file)
+        _unchanged(extent, before)
+        if extent.offset:
+            os.lseek(file, extent.offset, os.SEEK_SET)
         left = extent.length
         while left:
-            count = _read_some(extent, file, funnel.free()[:left])
+            filled = funnel.filled
+            count = _read_some(extent, file, funnel.buffer[filled : filled + left])
             if not count:
                 raise _changed(extent, f"{extent.length - left} bytes", f"{extent.length}")
-            funnel.filled(count)
+            funnel.advance(count)
             left -= count
         after = os.fstat(file)
-        _unchanged(extent, after)
         # A store that is being optimised changes how many links a file has, and with it the time of its last change.
-        if before.st_ctime_ns != after.st_ctime_ns and before.st_nlink == after.st_nlink:
-            raise _changed(extent, "a change", "none")
+        if before.st_ctime_ns != after.st_ctime_ns:
+            _unchanged(extent, after)
+            if before.st_nlink == after.st_nlink:
+                raise _changed(extent, "a change", "none")
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from lamina.errors import InvalidName
 from lamina.sinks.output import Writable, failed
 
+# What Linux lets any user have (pipe(7), /proc/sys/fs/pipe-max-size).
+_PIPE_SIZE = 1 << 20
+
 
 class _Stdout:
     """Stdout's bytes, under the name that an error shows."""
@@ -31,8 +34,17 @@ def stdout() -> Iterator[Writable]:
             "stdout: got a terminal, expected a pipe or a file",
             hint="end the command with '| docker load', or with '> image.tar'",
         )
+    _widen()
     yield _Stdout()
     flush()
+
+
+def _widen() -> None:
+    """Gives the pipe that stdout may be as much room as anybody may have: its two ends then wait less."""
+    with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
+        import fcntl
+
+        fcntl.fcntl(sys.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
 
 
 def say(text: str) -> None:

@@ -14,11 +14,11 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 BLOCK = 512
 RECORD = 10240
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s183s")
-_CHECKSUM = slice(148, 156)
 _PAX_MAGIC = b"ustar\x0000"
 _GNU_MAGIC = b"ustar  \0"
 _NAME = 100
@@ -108,8 +108,10 @@ class PaxHeaders:
         return block if plain else _pax_header(self._records(member), self._xattrs) + block
 
     def header_size(self, member: Member) -> int:
-        """The length of `header`, without making one in the common case."""
-        return BLOCK if self._plain(member) else len(self.header(member))
+        """The length of `header`, without making one."""
+        if self._plain(member):
+            return BLOCK
+        return 2 * BLOCK + padded(_body_size(self._records(member), self._xattrs))
 
     def _plain(self, member: Member) -> bool:
         return (
@@ -124,13 +126,15 @@ class PaxHeaders:
 
     def _records(self, member: Member) -> dict[str, bytes]:
         """What ustar's fields cannot hold, in the order in which tarfile looks at its fields."""
-        own = {
-            key: text
-            for key, text in (("path", member.name), ("linkpath", member.target))
-            if not text.isascii() or len(text) > _NAME
-        }
+        own = {}
+        if len(member.name) > _NAME or not member.name.isascii():
+            own["path"] = member.name
+        if len(member.target) > _NAME or not member.target.isascii():
+            own["linkpath"] = member.target
         if not _fits(member.size, 11):
             own["size"] = b"%d" % member.size
+        if not self._shared:
+            return own
         records = own | self._shared
         return {key: records[key] for key in _RECORD_ORDER if key in records}
 
@@ -170,10 +174,17 @@ def _block(
     uid, gid, size, mtime = numbers
     numbers_of_device = b"".join(_gnu_number(number, 7) for number in device or ())
     mode_text = b"%07o\0" % mode
-    block = _HEADER.pack(
-        name, mode_text, uid, gid, size, mtime, b"        ", kind, target, magic, owner[0], owner[1], numbers_of_device
-    )
-    return block[: _CHECKSUM.start] + b"%06o\0 " % sum(block) + block[_CHECKSUM.stop :]
+    # The fields of a ustar header that are the same for most members of an archive are added up once.
+    constant = _sum((mode_text, uid, gid, mtime, kind, magic, owner[0][:32], owner[1][:32], numbers_of_device))
+    checksum = constant + sum(name[:_NAME]) + sum(size) + sum(target[:_NAME])
+    fields = (name, mode_text, uid, gid, size, mtime, b"%06o\0 " % checksum, kind, target, magic)
+    return _HEADER.pack(*fields, owner[0], owner[1], numbers_of_device)
+
+
+@lru_cache(4096)
+def _sum(fields: tuple[bytes, ...]) -> int:
+    """The sum of the fields' bytes, and of the spaces that stand in the checksum's place while it is made."""
+    return sum(map(sum, fields)) + 8 * ord(" ")
 
 
 def _fits(number: int, digits: int) -> bool:
@@ -204,21 +215,39 @@ def _pax_header(records: dict[str, bytes], xattrs: dict[str, bytes]) -> bytes:
     )
     if not all(map(_is_utf8, records.values())):
         body = _pax_record(b"hdrcharset", b"BINARY") + body
+    return _pax_block(len(body)) + body + padding(len(body))
+
+
+@lru_cache(1024)
+def _pax_block(size: int) -> bytes:
+    """The header of a PAX header of ``size`` bytes."""
     zero = _octal(0, 7)
-    numbers = (zero, zero, _octal(len(body), 11), _octal(0, 11))
-    block = _block(b"././@PaxHeader", 0, numbers, b"x", b"", _PAX_MAGIC, (b"", b""))
-    return block + body + padding(len(body))
+    numbers = (zero, zero, _octal(size, 11), _octal(0, 11))
+    return _block(b"././@PaxHeader", 0, numbers, b"x", b"", _PAX_MAGIC, (b"", b""))
+
+
+def _body_size(records: dict[str, bytes], xattrs: dict[str, bytes]) -> int:
+    """The length of a PAX header's records."""
+    charset = 0 if all(map(_is_utf8, records.values())) else _record_size(10, 6)
+    return charset + sum(
+        _record_size(len(key.encode("utf-8", "surrogateescape")), len(value))
+        for key, value in (records | xattrs).items()
+    )
 
 
 def _pax_record(key: bytes, value: bytes) -> bytes:
     """``LENGTH KEY=VALUE``, where LENGTH counts its own digits too."""
-    rest = len(key) + len(value) + 3
-    length = rest + len(str(rest))
-    length = rest + len(str(length))
-    return b"%d %s=%s\n" % (length, key, value)
+    return b"%d %s=%s\n" % (_record_size(len(key), len(value)), key, value)
+
+
+def _record_size(key: int, value: int) -> int:
+    rest = key + value + 3
+    return rest + len(str(rest + len(str(rest))))
 
 
 def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
     try:
         text.decode()
     except UnicodeDecodeError:
