@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -683,3 +684,40 @@ def test_a_name_that_is_not_utf8_is_no_path_of_the_store(tmp_path: Path) -> None
     ran = run("plan", "a\udcff", "--store", store.root)
     assert ran.code == 5
     assert "got no valid path of that name" in ran.stderr
+
+
+def test_the_words_of_the_help_are_those_that_there_are() -> None:
+    from lamina import layering
+    from lamina.cli import options
+    from lamina.root.extras import EXTRAS
+    from lamina.sinks.compression import COMPRESSORS
+
+    assert tuple(COMPRESSORS) == options.COMPRESSORS
+    assert tuple(layering.STRATEGIES) == options.STRATEGIES
+    assert tuple(EXTRAS) == options.EXTRAS
+    assert (options.DEFAULT_MAX_LAYERS, options.DEFAULT_STRATEGY) == (
+        layering.DEFAULT_MAX_LAYERS,
+        layering.DEFAULT_STRATEGY,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "others"),
+    [
+        (["--version"], {"typing", "click", "lamina.errors", "lamina.cli.ending"}),
+        (["stream", "--help"], {"lamina.api", "lamina.engine", "lamina.spec", "sqlite3", "rich", "lamina.layering"}),
+    ],
+)
+def test_nothing_is_imported_before_it_is_used(arguments: list[str], others: set[str]) -> None:
+    """What is not imported takes no time."""
+    program = "import sys; from lamina.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
+    program += "sys.stderr.write('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        check=True,
+    )
+    assert done.stdout
+    assert not others & set(done.stderr.split())

@@ -9,11 +9,12 @@ Invariant: everything public is a name of this module, and a name costs nothing 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as typing has it, which takes longer to import than all of this
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from lamina.api import (
         Stream,
         build_layered_image,

@@ -43,6 +43,11 @@ class Error(Exception):
         self.hint = hint
 
 
+def failed(name: str, error: OSError) -> OutputError:
+    """The error for a ``name`` that could not be written."""
+    return OutputError(f"{name}: got {error.strerror or error}, expected to write the result there")
+
+
 class InvalidName(Error):
     """A name, date, config or argument that cannot be."""
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import click
 
-from lamina.api import stream_layered_image
-from lamina.cli.options import graph_options, image_arguments
+import lamina
+from lamina.cli.options import COMPRESSORS, graph_options, image_arguments
 from lamina.cli.output import say, stdout
 from lamina.cli.talk import image_document, print_json, progress, show_output, warn
 from lamina.errors import InvalidName
-from lamina.sinks.compression import COMPRESSORS
 
 
 @click.command(
@@ -20,7 +19,7 @@ from lamina.sinks.compression import COMPRESSORS
     epilog="Example: lamina build /nix/store/…-hello-2.12.1 --cmd /bin/hello -o hello.tar.gz",
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the image goes; - is stdout.")
-@click.option("--compressor", type=click.Choice(list(COMPRESSORS)), help="[default: as FILE's ending says, else none]")
+@click.option("--compressor", type=click.Choice(COMPRESSORS), help="[default: as FILE's ending says, else none]")
 @graph_options
 def command(output: str, **flags: Any) -> None:
     """The image of ROOT... and all they need in FILE, a docker-archive, written whole or not at all.
@@ -31,7 +30,7 @@ def command(output: str, **flags: Any) -> None:
     if output.endswith("/"):
         raise InvalidName(f"output: got {output}, expected the name of a file")
     arguments = image_arguments(flags)
-    stream = stream_layered_image(**arguments)
+    stream = lamina.stream_layered_image(**arguments)
     show_output(stream.script_output, flags)
     warn(stream.warnings, flags)
     with progress(flags) as watcher:

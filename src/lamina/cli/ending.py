@@ -11,14 +11,12 @@ import io
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import TextIO
 
 from lamina.cli.output import flush, one_line
-from lamina.errors import Error, OutputError, ScriptError
-from lamina.sinks.output import failed
+from lamina.errors import Error, OutputError, ScriptError, failed
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141
@@ -67,7 +65,7 @@ def _open_streams() -> None:
 
 def _reported(error: Error, *, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
+        _trace()
     if isinstance(error, ScriptError) and error.output:
         _print(error.output.rstrip("\n"))
     _say(str(error))
@@ -78,10 +76,16 @@ def _reported(error: Error, *, debug: bool) -> int:
 
 def _bug(error: Exception, *, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
+        _trace()
     _say(f"a bug in lamina: got {type(error).__name__}: {error}, expected no such thing")
     _print("hint: --debug shows where it happened; please report it")
     return BUG
+
+
+def _trace() -> None:
+    import traceback
+
+    traceback.print_exc()
 
 
 def _say(text: str) -> None:

@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from lamina.api import export_image
-from lamina.cli.options import talk_options
+import lamina
+from lamina.cli.options import COMPRESSORS, talk_options
 from lamina.cli.output import say, stdout
 from lamina.cli.talk import concluded, print_json, progress
-from lamina.sinks.compression import COMPRESSORS
 
 
 @click.command(
@@ -21,7 +20,7 @@ from lamina.sinks.compression import COMPRESSORS
 @click.argument("image")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the tar goes; - is stdout.")
 @click.option("--image", "name", metavar="NAME:TAG", help="Which one, by name or ID, where IMAGE holds several.")
-@click.option("--compressor", type=click.Choice(list(COMPRESSORS)), help="[default: as FILE's ending says, else none]")
+@click.option("--compressor", type=click.Choice(COMPRESSORS), help="[default: as FILE's ending says, else none]")
 @talk_options
 def command(image: str, output: str, name: str | None, compressor: str | None, **flags: Any) -> None:
     """The root file system that the layers of IMAGE make, as a tar in FILE, written whole or not at all.
@@ -32,9 +31,9 @@ def command(image: str, output: str, name: str | None, compressor: str | None, *
     with progress(flags) as watcher:
         if output == "-":
             with stdout() as out:
-                found = export_image(image, output=out, name=name, compressor=compressor, progress=watcher)
+                found = lamina.export_image(image, output=out, name=name, compressor=compressor, progress=watcher)
         else:
-            found = export_image(image, output=output, name=name, compressor=compressor, progress=watcher)
+            found = lamina.export_image(image, output=output, name=name, compressor=compressor, progress=watcher)
     concluded(f"{', '.join(found.repo_tags) or 'no name'}: {len(found.layers)} layers, {found.id}", flags)
     if flags["as_json"]:
         document = {"id": found.id, "repo_tags": list(found.repo_tags), "platform": found.platform}

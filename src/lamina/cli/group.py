@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 import lamina
-from lamina.sinks.output import failed
+from lamina.errors import failed
 
 # Verb to what ``lamina --help`` says of it; each is the command of the module of its name.
 _VERBS = {

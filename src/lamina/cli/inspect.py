@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lamina.api import inspect
+import lamina
 from lamina.cli.options import talk_options
 from lamina.cli.output import one_line, say
 from lamina.cli.talk import print_json, readable_size
-from lamina.sources.image import SourceImage
+
+if TYPE_CHECKING:
+    from lamina.sources.image import SourceImage
 
 
 @click.command(
@@ -26,7 +28,7 @@ def command(image: str, **flags: Any) -> None:
     IMAGE is a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd or xz, or an OCI layout
     as a folder. Every digest is computed from the bytes; a file that contradicts itself is an error.
     """
-    found = inspect(image)
+    found = lamina.inspect(image)
     if flags["as_json"]:
         first, *others = (_document(item, several=len(found) > 1) for item in found)
         print_json({**first, **({"others": others} if others else {})})

@@ -5,10 +5,11 @@ Invariant: the lines do not depend on how fast anything goes.
 
 from __future__ import annotations
 
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from lamina.image import Image
-from lamina.layer import LayerSource
+if TYPE_CHECKING:
+    from lamina.image import Image
+    from lamina.layer import LayerSource
 
 
 class Lines:

@@ -6,11 +6,10 @@ Invariant: no verb is imported but the one that runs, and none for ``--version``
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import lamina
-from lamina.cli.ending import ending
 
+TYPE_CHECKING = False  # as typing has it, which takes longer to import than it takes to say the version
 if TYPE_CHECKING:
     import click
 
@@ -18,12 +17,21 @@ if TYPE_CHECKING:
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     arguments = sys.argv[1:]
-    work = _version if arguments == ["--version"] else lambda: _run(arguments)
-    sys.exit(ending(work, debug="--debug" in arguments))
+    if arguments == ["--version"] and _version():
+        sys.exit(0)
+    from lamina.cli.ending import ending
+
+    sys.exit(ending(lambda: _run(arguments), debug="--debug" in arguments))
 
 
-def _version() -> None:
-    print(f"lamina {lamina.__version__}")
+def _version() -> bool:
+    """Whether the version could be printed; why not is then found out on the way of all verbs."""
+    try:
+        sys.stdout.write(f"lamina {lamina.__version__}\n")
+        sys.stdout.flush()
+    except (OSError, AttributeError, ValueError):
+        return False
+    return True
 
 
 def _run(arguments: list[str]) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lamina.api import merge_images
-from lamina.cli.options import talk_options
+import lamina
+from lamina.cli.options import COMPRESSORS, talk_options
 from lamina.cli.output import say, stdout
 from lamina.cli.talk import concluded, print_json, progress
-from lamina.sinks.compression import COMPRESSORS
-from lamina.sources.image import SourceImage
+
+if TYPE_CHECKING:
+    from lamina.sources.image import SourceImage
 
 
 @click.command(
@@ -21,7 +22,7 @@ from lamina.sources.image import SourceImage
 )
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the archive goes; - is stdout.")
-@click.option("--compressor", type=click.Choice(list(COMPRESSORS)), help="[default: as FILE's ending says, else none]")
+@click.option("--compressor", type=click.Choice(COMPRESSORS), help="[default: as FILE's ending says, else none]")
 @talk_options
 def command(images: tuple[str, ...], output: str, compressor: str | None, **flags: Any) -> None:
     """One docker-archive in FILE with the images of every IMAGE, written whole or not at all.
@@ -32,9 +33,9 @@ def command(images: tuple[str, ...], output: str, compressor: str | None, **flag
     with progress(flags) as watcher:
         if output == "-":
             with stdout() as out:
-                found = merge_images(images, output=out, compressor=compressor, progress=watcher)
+                found = lamina.merge_images(images, output=out, compressor=compressor, progress=watcher)
         else:
-            found = merge_images(images, output=output, compressor=compressor, progress=watcher)
+            found = lamina.merge_images(images, output=output, compressor=compressor, progress=watcher)
     layers = {layer.diff_id: layer.tar.length for image in found for layer in image.layers}
     concluded(f"{len(found)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", flags)
     if flags["as_json"]:

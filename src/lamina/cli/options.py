@@ -12,13 +12,15 @@ from typing import Any, TypeVar
 
 import click
 
-from lamina import specfile
-from lamina.cli.container import container_config
+import lamina
 from lamina.errors import InvalidName
-from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES
-from lamina.root.entries import Dir, Entry, File, Perm, Symlink, Xattr
-from lamina.root.extras import EXTRAS
-from lamina.spec import Spec
+
+# What the help says of what other modules have, for it must not import them: a test holds it to theirs.
+COMPRESSORS = ("none", "gz", "zstd")
+STRATEGIES = ("auto", "popularity")
+EXTRAS = ("nss", "certs", "sh", "env", "tmp")
+DEFAULT_MAX_LAYERS = 100
+DEFAULT_STRATEGY = "auto"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -128,17 +130,16 @@ _PLAIN = (
 _LISTS = ("contents", "closure", "store")
 _SWITCHES = ("enable_fakechroot", "include_nix_db")
 _WORDS = ("inherit", "extras")
-_ENTRIES: tuple[tuple[str, Callable[[str], Entry]], ...] = (
-    ("dirs", Dir.parse),
-    ("files", File.parse),
-    ("symlinks", Symlink.parse),
-    ("perms", Perm.parse),
-    ("xattrs", Xattr.parse),
-)
+# Flags to the names of the entries, as the package has them.
+_ENTRIES = (("dirs", "Dir"), ("files", "File"), ("symlinks", "Symlink"), ("perms", "Perm"), ("xattrs", "Xattr"))
 
 
 def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `lamina.stream_layered_image`; raises `InvalidName`, `NotFound`, `FormatError`."""
+    from lamina import specfile
+    from lamina.cli.container import container_config
+    from lamina.spec import Spec
+
     arguments: dict[str, Any] = specfile.load(flags["spec"]) if flags["spec"] else {}
     arguments |= {name: flags[name] for name in _PLAIN if flags.get(name) is not None}
     arguments |= {name: list(flags[name]) for name in _LISTS if flags[name]}
@@ -150,7 +151,7 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     arguments |= {name: True for name in _SWITCHES if flags[name]}
     arguments |= {name: [word for text in flags[name] for word in text.split(",")] for name in _WORDS if flags[name]}
     config = container_config(arguments.pop("config", {}), flags)
-    entries = [parse(text) for name, parse in _ENTRIES for text in flags[name]]
+    entries = [getattr(lamina, kind).parse(text) for name, kind in _ENTRIES for text in flags[name]]
     if entries:
         declared = Spec.parse({"tree": arguments.get("tree", ())}).tree
         arguments["tree"] = [*declared, *entries]

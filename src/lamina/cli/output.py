@@ -9,9 +9,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from lamina.errors import InvalidName
-from lamina.sinks.output import Writable, failed
+from lamina.errors import InvalidName, failed
+
+if TYPE_CHECKING:
+    from lamina.sinks.output import Writable
 
 # What Linux lets any user have (pipe(7), /proc/sys/fs/pipe-max-size).
 _PIPE_SIZE = 1 << 20

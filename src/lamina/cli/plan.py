@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lamina.api import plan_layered_image
+import lamina
 from lamina.cli.options import graph_options, image_arguments
 from lamina.cli.output import say
 from lamina.cli.talk import print_json, readable_size, warn
-from lamina.layering import LayerPlan
+
+if TYPE_CHECKING:
+    from lamina.layering import LayerPlan
 
 
 @click.command(
@@ -26,7 +28,7 @@ def command(**flags: Any) -> None:
     on this machine. So it does not see what a script or --with would bring along, but it does count the layers of a
     base image. The customisation layer, the last, is not among those listed.
     """
-    planned = plan_layered_image(**image_arguments(flags))
+    planned = lamina.plan_layered_image(**image_arguments(flags))
     warn(planned.warnings, flags)
     if flags["as_json"]:
         print_json({"layers": [_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)})

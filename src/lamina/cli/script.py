@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lamina.api import stream_layered_image
+import lamina
 from lamina.cli.options import graph_options, image_arguments
 from lamina.cli.output import say
 from lamina.cli.talk import print_json, show_output, warn
@@ -28,7 +28,7 @@ def command(output: str, **flags: Any) -> None:
     """
     if output == "-" or output.endswith("/"):
         raise InvalidName(f"output: got {output}, expected the name of a file")
-    stream = stream_layered_image(**image_arguments(flags))
+    stream = lamina.stream_layered_image(**image_arguments(flags))
     show_output(stream.script_output, flags)
     warn(stream.warnings, flags)
     stream.script(output)

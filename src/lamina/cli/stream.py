@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lamina.api import Stream, stream_conf, stream_layered_image
+import lamina
 from lamina.cli.options import described, graph_options, image_arguments
 from lamina.cli.output import stdout
 from lamina.cli.talk import image_document, print_json, progress, show_output, warn
@@ -39,12 +39,12 @@ def command(conf: str | None, repo_tag: str | None, **flags: Any) -> None:
         print_json(image_document(image, stream.warnings), aside=True)
 
 
-def _stream(conf: str | None, repo_tag: str | None, flags: Mapping[str, Any]) -> Stream:
+def _stream(conf: str | None, repo_tag: str | None, flags: Mapping[str, Any]) -> lamina.Stream:
     if conf is None:
         if repo_tag is not None:
             raise InvalidName("repo tag: got -t without --conf, expected --name and --tag")
-        return stream_layered_image(**image_arguments(flags))
+        return lamina.stream_layered_image(**image_arguments(flags))
     said = described(flags)
     if said:
         raise InvalidName(f"conf: got {said} as well, expected --conf alone, for it says all of the image")
-    return stream_conf(conf, repo_tag=repo_tag, store=flags["store"], jobs=flags["jobs"])
+    return lamina.stream_conf(conf, repo_tag=repo_tag, store=flags["store"], jobs=flags["jobs"])

@@ -9,11 +9,13 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina.cli.lines import Lines
 from lamina.cli.output import one_line, say
-from lamina.image import Image, Progress, Silence
+
+if TYPE_CHECKING:
+    from lamina.image import Image, Progress
 
 JSON_VERSION = 1
 
@@ -25,6 +27,8 @@ def progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
     The terminal is as it was when the block ends, however it ends.
     """
     if flags["quiet"] or flags["as_json"]:
+        from lamina.image import Silence
+
         yield Silence()
     elif flags["progress"] == "auto" and sys.stderr.isatty():
         from lamina.cli.bars import Bars

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.engine import Write
-from lamina.errors import InvalidName, OutputError
+from lamina.errors import InvalidName, failed
 
 
 class Writable(Protocol):
@@ -36,11 +36,6 @@ def writing_to(out: Writable, name: str) -> Write:
             raise failed(name, error) from error
 
     return write
-
-
-def failed(name: str, error: OSError) -> OutputError:
-    """The error for a ``name`` that could not be written."""
-    return OutputError(f"{name}: got {error.strerror or error}, expected to write the result there")
 
 
 @contextlib.contextmanager
