@@ -20,6 +20,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="lamina-"))
+        self.path.chmod(stat.S_IRWXU)  # whatever the umask has left of that
         self.close = weakref.finalize(self, _remove, self.path)
 
 

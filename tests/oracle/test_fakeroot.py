@@ -59,25 +59,21 @@ def test_owners_and_modes_reach_the_layer(tmp_path: Path) -> None:
     }
 
 
-def test_a_session_without_fakeroots_library_is_refused(tmp_path: Path) -> None:
+def test_a_session_without_fakeroots_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """ld.so only warns of a library that it cannot preload, and a user's files would be the user's in the image."""
     python = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")  # the checkout's may be out of a user's reach
     if not python:
         tools.unusable("python3", "no python3 in /usr/bin")
     with public_folder() as folder:
+        folder.chmod(0o777)
         shutil.copy(session.__file__, folder / "session.py")
         (folder / "fakeroot").write_text('#!/bin/sh\nshift\nexec "$@"\n')
         (folder / "fakeroot").chmod(0o755)
-        folder.chmod(0o777)
-
-        def as_user() -> None:
-            tempfile.tempdir = str(folder)
-            sys.executable = python
-            session.__file__ = str(folder / "session.py")
-            run(Tree(), Scripts("", "true", search_path=f"{folder}:/usr/bin:/bin"))
-
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        monkeypatch.setattr(sys, "executable", python)
+        monkeypatch.setattr(session, "__file__", str(folder / "session.py"))
         with pytest.raises(ScriptError, match="fakeroot commands: got no answer of their session") as caught:
-            as_nobody(as_user)
+            as_nobody(lambda: run(Tree(), Scripts("", "true", search_path=f"{folder}:/usr/bin:/bin")))
         assert "fakeroot's library: got none at work" in caught.value.output
 
 

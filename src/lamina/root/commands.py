@@ -92,6 +92,7 @@ class _Runner:
             self._root, self._scratch, self._task = folder / "root", folder / "tmp", folder / "task"
             _write(tree, self._root)
             self._scratch.mkdir()
+            self._scratch.chmod(0o755)
         except OSError as error:
             raise _unwritable(error) from error
 
@@ -137,8 +138,8 @@ class _Runner:
         )
         try:
             # A file, for no argument may be as long as a script.
-            file.write_bytes(script.encode("utf-8", "surrogateescape"))
-            self._task.write_text(json.dumps(task._asdict()))
+            _put(file, script.encode("utf-8", "surrogateescape"))
+            _put(self._task, json.dumps(task._asdict()).encode())
             result.unlink(missing_ok=True)
             printed = (self.workspace.path / "output").open("w+b")
         except OSError as error:
@@ -244,6 +245,13 @@ def _write(tree: Tree, root: Path) -> None:
                 os.chmod(target, meta.mode)
             case Regular():
                 raise FormatError(f"{os.fsdecode(node.path)}: got a file, expected links and folders alone")
+
+
+def _put(file: Path, content: bytes) -> None:
+    """A file that we may read, whatever the umask."""
+    file.touch()
+    file.chmod(0o600)
+    file.write_bytes(content)
 
 
 def _unwritable(error: OSError) -> OutputError:
