@@ -173,15 +173,8 @@ def _whole(part: memoryview) -> memoryview:
 
 
 def _read(extent: Extent, funnel: _Funnel) -> None:
+    file, before = _open(extent)
     try:
-        file = os.open(extent.file, _FLAGS)
-    except OSError as error:
-        raise _translated(extent, error) from error
-    try:
-        before = os.fstat(file)
-        _unchanged(extent, before)
-        if extent.offset:
-            os.lseek(file, extent.offset, os.SEEK_SET)
         left = extent.length
         while left:
             filled = funnel.filled
@@ -202,18 +195,28 @@ def _read(extent: Extent, funnel: _Funnel) -> None:
 
 @contextlib.contextmanager
 def _opened(extent: Extent) -> Iterator[int]:
+    file, _ = _open(extent)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _open(extent: Extent) -> tuple[int, os.stat_result]:
     """The file of ``extent``, as it was when it was walked, at the extent's start."""
     try:
         file = os.open(extent.file, _FLAGS)
     except OSError as error:
         raise _translated(extent, error) from error
     try:
-        _unchanged(extent, os.fstat(file))
+        status = os.fstat(file)
+        _unchanged(extent, status)
         if extent.offset:
             os.lseek(file, extent.offset, os.SEEK_SET)
-        yield file
-    finally:
+    except BaseException:
         os.close(file)
+        raise
+    return file, status
 
 
 def _read_some(extent: Extent, file: int, view: memoryview) -> int:

@@ -17,6 +17,7 @@ from lamina.image import Progress, Silence
 from lamina.layer import Packed
 from lamina.names import Digest, StorePath
 from lamina.nodes import Extent
+from lamina.sinks.archive import watched
 from lamina.sources.image import SourceImage
 from lamina.sources.rootfs import Entry, flatten
 
@@ -95,12 +96,7 @@ def write_root(root: Root, write: Write, progress: Progress | None = None) -> No
     packed = root.pack()
     watcher.begin(1, 1)
     watcher.layer(1, root, packed.size)
-
-    def step(data: memoryview) -> None:
-        write(data)
-        watcher.advance(len(data))
-
-    transfer(packed.pieces, step)
+    transfer(packed.pieces, watched(write, watcher))
 
 
 def _member(path: bytes, entry: Entry) -> Member:

@@ -53,6 +53,11 @@ class Settings:
     owner: Owner
     mtime: datetime
 
+    @property
+    def stamp(self) -> int:
+        """``mtime`` as a tar has it, in whole seconds since 1970."""
+        return int(self.mtime.timestamp())
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -67,8 +72,7 @@ class Draft:
     @property
     def layers(self) -> tuple[LayerSource, ...]:
         """The layers from the lowest up: the base image's, those of store paths, the customisation layer."""
-        mtime = int(self.settings.mtime.timestamp())
-        owner = self.settings.owner
+        owner, mtime = self.settings.owner, self.settings.stamp
         return (*self.base, *(StoreLayer(plan, self.store.nodes, owner, mtime) for plan in self.plans), self.root)
 
 

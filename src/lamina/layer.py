@@ -16,13 +16,13 @@ from typing import Protocol
 from lamina.engine import Piece
 from lamina.errors import FormatError
 from lamina.formats.docker import store_paths_comment
-from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
+from lamina.formats.tar import WHITEOUT, Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
 from lamina.layering.plans import LayerPlan
 from lamina.names import STORE_DIR, Digest, StorePath
 from lamina.nodes import Content, Directory, Extent, Node, Regular, Symlink
 
-# OCI image-spec, layer.md, "Whiteouts": no layer can hold such a file.
-_WHITEOUT = b"/.wh."
+# No layer can hold such a file.
+_WHITEOUT = b"/" + WHITEOUT
 
 Nodes = Callable[[StorePath], Iterable[Node]]
 

@@ -24,6 +24,15 @@ class Extent:
     file_size: int
     stamp: int
 
+    @classmethod
+    def whole(cls, file: bytes, size: int, stamp: int) -> Extent:
+        """All of a file of ``size`` bytes."""
+        return cls(file, 0, size, size, stamp)
+
+    def part(self, offset: int, length: int) -> Extent:
+        """So many bytes of it, from ``offset`` bytes behind its beginning on."""
+        return Extent(self.file, self.offset + offset, length, self.file_size, self.stamp)
+
 
 Content = bytes | Extent
 

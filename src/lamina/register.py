@@ -16,11 +16,11 @@ from pathlib import Path
 from lamina.baseimage import Base
 from lamina.closure import Closure
 from lamina.errors import OutputError
+from lamina.formats.tar import WHITEOUT
 from lamina.names import StorePath
 from lamina.nodes import Extent, Regular
 from lamina.root import database
 from lamina.root.database import BESIDE, PLACE
-from lamina.root.overlay import WHITEOUT
 from lamina.root.registration import Registration, companions, merged
 from lamina.root.tree import FILE_MODE, SYMLINK_MODE, Meta, Tree
 
@@ -74,7 +74,7 @@ def _look_again(tree: Tree, file: bytes) -> None:
     status = os.stat(file)
     for node, meta in list(tree):
         if isinstance(node, Regular) and isinstance(node.content, Extent) and _is(node.content.file, status):
-            extent = Extent(node.content.file, 0, status.st_size, status.st_size, status.st_mtime_ns)
+            extent = Extent.whole(node.content.file, status.st_size, status.st_mtime_ns)
             tree.put(Regular(node.path, node.executable, status.st_size, extent), meta)
 
 

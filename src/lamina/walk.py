@@ -80,7 +80,7 @@ def _node(path: bytes, file: bytes, status: os.stat_result) -> Node:
     if stat.S_ISREG(mode):
         executable = bool(mode & stat.S_IXUSR)
         size = status.st_size
-        return Regular(path, executable, size, Extent(file, 0, size, size, status.st_mtime_ns))
+        return Regular(path, executable, size, Extent.whole(file, size, status.st_mtime_ns))
     if stat.S_ISDIR(mode):
         return Directory(path)
     if stat.S_ISLNK(mode):

@@ -207,7 +207,7 @@ def _mentions(layer: Path, known: Collection[str]) -> Collection[str]:
         ]
     start, end = held[-1] if held else (tar.length, tar.length)
     for offset, length in ((0, start), (end, tar.length - end)):
-        transfer([replace(tar, offset=offset, length=length)], found.feed)
+        transfer([tar.part(offset, length)], found.feed)
     found.close()
     return found.hashes
 

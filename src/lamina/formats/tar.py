@@ -17,6 +17,9 @@ from enum import Enum
 from functools import lru_cache
 
 BLOCK = 512
+# OCI image-spec, layer.md, "Whiteouts": names that take others out of the layers below.
+WHITEOUT = b".wh."
+OPAQUE = b".wh..wh..opq"
 RECORD = 10240
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s183s")
 _PAX_MAGIC = b"ustar\x0000"

@@ -84,7 +84,7 @@ class File:
         executable = bool(status.st_mode & stat.S_IXUSR)
         mode = self.mode if self.mode is not None else 0o755 if executable else 0o644
         source = os.fsencode(os.path.realpath(self.source))
-        extent = Extent(source, 0, status.st_size, status.st_size, status.st_mtime_ns)
+        extent = Extent.whole(source, status.st_size, status.st_mtime_ns)
         node = Regular(_relative(self.path), bool(mode & stat.S_IXUSR), status.st_size, extent)
         tree.put(node, Meta(mode, self.uid, self.gid))
 

@@ -18,11 +18,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from lamina.errors import FormatError
+from lamina.formats.tar import OPAQUE, WHITEOUT
 from lamina.nodes import Directory, Node, Symlink
-from lamina.root.tree import DIRECTORY_MODE, Meta, Tree
-
-WHITEOUT = b".wh."
-_OPAQUE = b".wh..wh..opq"
+from lamina.root.tree import DIRECTORY_MODE, Meta, Tree, above
 
 
 class Below(Protocol):
@@ -58,11 +56,11 @@ def check_whiteouts(tree: Tree, *, over_base: bool) -> None:
     OCI image-spec, layer.md, "Whiteouts": in a layer ``.wh.NAME`` takes NAME out of all layers below.
     """
     for node, _ in tree:
-        above, _, name = node.path.rpartition(b"/")
+        folder, _, name = node.path.rpartition(b"/")
         if WHITEOUT not in node.path:
             continue
-        hides = above if name == _OPAQUE else _join(above, name.removeprefix(WHITEOUT))
-        is_one = name.startswith(WHITEOUT) and b"/" + WHITEOUT not in b"/" + above
+        hides = folder if name == OPAQUE else _join(folder, name.removeprefix(WHITEOUT))
+        is_one = name.startswith(WHITEOUT) and b"/" + WHITEOUT not in b"/" + folder
         if not is_one or not over_base or hides in (b"", b"nix") or f"{_text(hides)}/".startswith("nix/store/"):
             raise FormatError(
                 f"/{_text(node.path)}: got a name that begins with .wh., expected one only to hide files of a base "
@@ -114,15 +112,14 @@ class _Overlay:
 
     def _is_taken(self, place: bytes) -> bool:
         """Whether there is something, or something else than a folder above it."""
-        parents = (self.tree.node(place[:end]) for end, byte in enumerate(place) if byte == ord("/"))
+        parents = map(self.tree.node, above(place))
         return self.tree.node(place) is not None or any(
             parent is not None and not isinstance(parent, Directory) for parent in parents
         )
 
     def _above(self, path: bytes) -> None:
         """Makes the folders above ``path`` as the base has them."""
-        for end in (place for place, byte in enumerate(path) if byte == ord("/")):
-            parent = path[:end]
+        for parent in above(path):
             if self.tree.node(parent) is None:
                 self.tree.put(Directory(parent), self._below.folder(parent) or Meta(DIRECTORY_MODE))
 

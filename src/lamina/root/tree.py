@@ -80,13 +80,17 @@ class Tree:
         self._entries[path] = node, change(self._entries[path][1])
 
     def _make_parents(self, path: bytes) -> None:
-        for end in (place for place, byte in enumerate(path) if byte == ord("/")):
-            parent = path[:end]
+        for parent in above(path):
             present = self.node(parent)
             if present is None:
                 self._entries[parent] = Directory(parent), Meta(DIRECTORY_MODE)
             elif not isinstance(present, Directory):
                 raise InvalidName(f"/{_text(path)}: got {_kind(present)} at /{_text(parent)}, expected a folder")
+
+
+def above(path: bytes) -> Iterator[bytes]:
+    """The folders above ``path``, the uppermost first, without the root."""
+    return (path[:end] for end, byte in enumerate(path) if byte == ord("/"))
 
 
 def _kind(node: Node) -> str:

@@ -11,7 +11,7 @@ Layers are members ``1.tar``, ``2.tar``, … from the lowest up; then each image
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lamina.engine import Write, transfer
@@ -39,7 +39,7 @@ class DockerArchive:
         settings = draft.settings
         sources = draft.layers
         self._progress.begin(len(sources), len(draft.base))
-        archive = ArchiveWriter(self._write, int(settings.mtime.timestamp() // 1), self._progress)
+        archive = ArchiveWriter(self._write, settings.stamp, self._progress)
         names, layers = [], []
         for source in sources:
             name, layer = archive.layer(source)
@@ -85,7 +85,7 @@ class ArchiveWriter:
         packed = source.pack()
         self._progress.layer(number, source, packed.size)
         self._begin(name, packed.size)
-        measure = transfer(packed.pieces, _both(self._put, self._progress.advance))
+        measure = transfer(packed.pieces, watched(self._put, self._progress))
         if measure.size != packed.size:
             raise IntegrityError(f"layer {number}: got {measure.size} bytes, expected {packed.size}")
         if source.promised not in (None, measure.digest):
@@ -119,9 +119,11 @@ class ArchiveWriter:
         self._size += len(data)
 
 
-def _both(write: Write, advance: Callable[[int], None]) -> Write:
+def watched(write: Write, progress: Progress) -> Write:
+    """``write`` that tells ``progress`` how far it is."""
+
     def step(data: memoryview) -> None:
         write(data)
-        advance(len(data))
+        progress.advance(len(data))
 
     return step

@@ -64,7 +64,7 @@ def _table(tar: Extent) -> tuple[Mapping[str, Extent], Mapping[str | None, str |
             target = header.target.decode("utf-8", "surrogateescape")
             match header.kind:
                 case EntryKind.FILE if not header.sparse:
-                    files[name] = Extent(tar.file, tar.offset + header.start, header.size, tar.file_size, tar.stamp)
+                    files[name] = tar.part(header.start, header.size)
                 case EntryKind.SYMLINK:
                     links[name] = _joined(name.rpartition("/")[0], target)
                 case EntryKind.LINK:

@@ -25,12 +25,11 @@ from typing import Protocol
 from lamina.engine import head, reading
 from lamina.errors import FormatError, shown
 from lamina.formats.headers import EntryKind, Header, headers
+from lamina.formats.tar import OPAQUE, WHITEOUT
 from lamina.nodes import Extent
 
-_WHITEOUT = b".wh."
 # What AUFS kept for itself; only this one means something to others.
 _META = b".wh..wh."
-_OPAQUE = b".wh..wh..opq"
 # Linux's limits: PATH_MAX, and how many links it follows.
 _LONGEST_NAME = 4096
 _MOST_LINKS = 40
@@ -67,8 +66,7 @@ class Entry:
         """Where a file's bytes are. Raises `FormatError` for one that is stored with holes, in pieces."""
         if self.header.sparse:
             raise FormatError(f"{_said(self.header.name)}: got a sparse file, expected one that is stored whole")
-        tar = self._tar
-        return Extent(tar.file, tar.offset + self.header.start, self.header.size, tar.file_size, tar.stamp)
+        return self._tar.part(self.header.start, self.header.size)
 
 
 class Rootfs:
@@ -165,12 +163,12 @@ class Rootfs:
             self._declare_root(entry)
         elif b".." in (*above, name):
             raise FormatError(f"{_said(header.name)}: got a name with '..', expected none")
-        elif any(part.startswith(_META) for part in above) or (name.startswith(_META) and name != _OPAQUE):
+        elif any(part.startswith(_META) for part in above) or (name.startswith(_META) and name != OPAQUE):
             return
-        elif any(part.startswith(_WHITEOUT) for part in above):
+        elif any(part.startswith(WHITEOUT) for part in above):
             raise FormatError(f"{_said(header.name)}: got a folder that is a whiteout, expected none")
-        elif name.startswith(_WHITEOUT):
-            self._hide(above, name[len(_WHITEOUT) :], entry)
+        elif name.startswith(WHITEOUT):
+            self._hide(above, name[len(WHITEOUT) :], entry)
         else:
             self._put(above, name, entry)
 
@@ -186,7 +184,7 @@ class Rootfs:
             raise FormatError(f"{_said(entry.header.name)}: got a whiteout of {_said(name)}, expected a name")
         if not folder or folder.children is None:
             return
-        if _WHITEOUT + name == _OPAQUE:
+        if WHITEOUT + name == OPAQUE:
             _prune(folder, entry.layer)
         elif name in folder.children:
             hidden = folder.children[name]

@@ -78,7 +78,7 @@ def spool(source: Source, file: Path, accept: Callable[[bytes], object] = len) -
 def extent_of(file: Path) -> Extent:
     """All of ``file`` as it is now. Raises `OSError`."""
     status = os.stat(file)
-    return Extent(os.fsencode(file), 0, status.st_size, status.st_size, status.st_mtime_ns)
+    return Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns)
 
 
 def _read(reader: IO[bytes]) -> bytes:
