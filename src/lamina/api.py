@@ -50,8 +50,7 @@ class Stream:
         ``compressor`` is ``none``, ``gz`` or ``zstd``. Raises `IntegrityError` where a file changes meanwhile,
         `OutputError` where ``out`` does not take it.
         """
-        name = getattr(out, "name", None)
-        return self._write(writing_to(out, name if isinstance(name, str) else "output"), compressor, progress)
+        return self._write(out, compressor, progress)
 
     def build(
         self, output: str | os.PathLike[str], *, compressor: str | None = None, progress: Progress | None = None
@@ -60,16 +59,12 @@ class Stream:
 
         ``compressor`` None is the image's own, or else what the ending asks for. Raises as `write_to` does.
         """
-        path = Path(output)
-        with whole_file(path) as write:
-            return self._write(write, compressor or self._spec.compressor or by_ending(path.name), progress)
+        return self._write(Path(output), compressor or self._spec.compressor, progress)
 
-    def _write(self, write: Write, compressor: str, progress: Progress | None) -> Image:
-        compressed = by_name(compressor)(write, self._spec.jobs or processors())
-        sink: Sink = DockerArchive(compressed.write, progress)
-        image = sink.write(self.draft)
-        compressed.close()
-        return image
+    def _write(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> Image:
+        with _compressed(output, compressor, self._spec.jobs) as write:
+            sink: Sink = DockerArchive(write, progress)
+            return sink.write(self.draft)
 
     def script(self, output: str | os.PathLike[str]) -> None:
         """Writes an executable file that streams the image, wherever this Python and the store paths are.
@@ -196,18 +191,19 @@ def _refuse_as_output(output: object, image: Path) -> None:
 
 
 @contextlib.contextmanager
-def _compressed(output: str | os.PathLike[str] | Writable, compressor: str | None) -> Iterator[Write]:
-    """A way to write ``output``, compressed."""
-    if isinstance(output, (str, os.PathLike)):
-        path = Path(output)
-        make = by_name(compressor or by_ending(path.name))
-        with whole_file(path) as write:
-            compressed = make(write, processors())
-            yield compressed.write
-            compressed.close()
-    else:
-        name = getattr(output, "name", None)
-        write = writing_to(output, name if isinstance(name, str) else "output")
-        compressed = by_name(compressor or "none")(write, processors())
+def _compressed(
+    output: str | os.PathLike[str] | Writable, compressor: str | None, jobs: int | None = None
+) -> Iterator[Write]:
+    """A way to write ``output``, compressed; None is what a file's ending asks for, and nothing for anything else."""
+    with contextlib.ExitStack() as stack:
+        if isinstance(output, (str, os.PathLike)):
+            path = Path(output)
+            make = by_name(compressor or by_ending(path.name))
+            write = stack.enter_context(whole_file(path))
+        else:
+            name = getattr(output, "name", None)
+            make = by_name(compressor or "none")
+            write = writing_to(output, name if isinstance(name, str) else "output")
+        compressed = make(write, jobs or processors())
         yield compressed.write
         compressed.close()

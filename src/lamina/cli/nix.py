@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from lamina import layering
-from lamina.api import export_image, merge_images, processors, stream_conf
+from lamina.api import merge_images, processors, stream_conf
 from lamina.cli.ending import ending
 from lamina.cli.lines import Lines
 from lamina.cli.output import one_line, stdout
 from lamina.closure import Closure
 from lamina.engine import reading, transfer
 from lamina.errors import FormatError, InvalidName, OutputError
+from lamina.exporting import Root, chosen, write_root
 from lamina.formats import graph
 from lamina.formats.conf import Conf
 from lamina.formats.headers import headers
@@ -39,7 +40,9 @@ from lamina.names import StorePath
 from lamina.pathinfo import PathInfo
 from lamina.prepare import make_root, open_base
 from lamina.root.database import PLACE
+from lamina.sinks.compression import COMPRESSORS
 from lamina.sinks.output import Writable, whole_file
+from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.opening import open_images
 from lamina.sources.spool import extent_of
 from lamina.spec import NOW, Spec
@@ -49,8 +52,6 @@ from lamina.stores.graph import GraphStore
 
 MACHINE = Path("/")
 _MOST_JOBS = 64
-# RFC 1952, section 2.3.1; RFC 8878, section 3.1.1.
-_MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +243,11 @@ def export(build: Build) -> None:
     """An image's root as one flattened tar."""
     with tempfile.TemporaryDirectory() as folder:
         image = _readable(build, Path(build.given["image"]), Path(folder))
+        images, name = open_images(image), build.given["imageName"]
         # nixpkgs takes the first where it is told no name.
-        name = build.given["imageName"] or open_images(image)[0].id
-        export_image(image, name=name, output=build.output, compressor="none")
+        root = Root(chosen(images, name, image) if name else images[0], image)
+        with whole_file(build.output) as write:
+            write_root(root, write)
 
 
 VERBS: Mapping[str, Callable[[Build], None]] = {
@@ -289,9 +292,10 @@ def _readable(build: Build, image: Path, folder: Path) -> Path:
 
 
 def _compressor_of(file: Path) -> str:
+    """The compressor that makes what ``file`` is, where there is one for it."""
     with file.open("rb") as opened:
-        start = opened.read(4)
-    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "none")
+        name = compression(opened.read(MAGIC_SIZE))
+    return name if name in COMPRESSORS else "none"
 
 
 def _warn(warnings: Iterable[str]) -> None:

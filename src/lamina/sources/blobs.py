@@ -19,7 +19,7 @@ from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError,
 from lamina.formats.headers import EntryKind, Read, headers
 from lamina.names import STORE_DIR, Digest, StorePath
 from lamina.nodes import Extent
-from lamina.sources.decompression import MAGIC_SIZE, is_compressed
+from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.image import SourceImage, SourceLayer
 from lamina.sources.members import Members
 from lamina.sources.spool import spool
@@ -136,7 +136,7 @@ class Blobs:
         )
 
     def _content(self, blob: Extent) -> _Content:
-        if not is_compressed(head(blob, MAGIC_SIZE)):
+        if compression(head(blob, MAGIC_SIZE)) == "none":
             plain = measure([blob])
             return _Content(plain, plain, blob)
         with reading(blob) as read:

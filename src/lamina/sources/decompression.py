@@ -28,9 +28,15 @@ def broken() -> tuple[type[Exception], ...]:
     return EOFError, zlib.error, gzip.BadGzipFile, *codecs.zstd_errors(), *codecs.xz_errors()
 
 
-def is_compressed(start: bytes) -> bool:
-    """Whether a stream that begins with these `MAGIC_SIZE` bytes is compressed in a way that is known here."""
-    return start[:2] == _GZIP or start == _XZ or _is_zstd(start) or bool(_BZIP2.match(start))
+def compression(start: bytes) -> str:
+    """How a stream that begins with these `MAGIC_SIZE` bytes is compressed: gz, zstd, xz, bzip2, or none."""
+    if start[:2] == _GZIP:
+        return "gz"
+    if start == _XZ:
+        return "xz"
+    if start[:4] == _ZSTD or (start[1:4] == _ZSTD_SKIPPABLE and 0x50 <= start[0] <= 0x5F):
+        return "zstd"
+    return "bzip2" if _BZIP2.match(start) else "none"
 
 
 def decompressed(stream: IO[bytes]) -> IO[bytes]:
@@ -39,20 +45,16 @@ def decompressed(stream: IO[bytes]) -> IO[bytes]:
     Raises `FormatError` where this Python has no library for it.
     """
     reader = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(_Raw(stream))
-    start = reader.peek(MAGIC_SIZE)[:MAGIC_SIZE]
-    if start[:2] == _GZIP:
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=reader, mode="rb"))
-    if start == _XZ:
-        return cast("IO[bytes]", codecs.xz().LZMAFile(reader))
-    if _BZIP2.match(start):
-        raise FormatError("got bzip2, expected gzip, zstd or xz", hint="decompress it first: bunzip2")
-    if _is_zstd(start):
-        return cast("IO[bytes]", codecs.zstd().ZstdFile(reader))
+    match compression(reader.peek(MAGIC_SIZE)[:MAGIC_SIZE]):
+        case "gz":
+            return cast("IO[bytes]", gzip.GzipFile(fileobj=reader, mode="rb"))
+        case "xz":
+            return cast("IO[bytes]", codecs.xz().LZMAFile(reader))
+        case "zstd":
+            return cast("IO[bytes]", codecs.zstd().ZstdFile(reader))
+        case "bzip2":
+            raise FormatError("got bzip2, expected gzip, zstd or xz", hint="decompress it first: bunzip2")
     return reader
-
-
-def _is_zstd(start: bytes) -> bool:
-    return start[:4] == _ZSTD or (start[1:4] == _ZSTD_SKIPPABLE and 0x50 <= start[0] <= 0x5F)
 
 
 class _Raw(io.RawIOBase):

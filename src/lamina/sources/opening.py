@@ -14,7 +14,7 @@ from lamina.engine import head
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats.headers import is_header
 from lamina.sources.blobs import Blobs, Room
-from lamina.sources.decompression import MAGIC_SIZE, is_compressed
+from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.docker import MANIFEST, docker_images
 from lamina.sources.image import SourceImage
 from lamina.sources.members import ArchiveMembers, FolderMembers, Members
@@ -48,7 +48,7 @@ def _members(path: Path, room: Room) -> Members:
             return _folder(path)
         if stat.S_ISREG(mode):
             plain = extent_of(Path(os.path.realpath(path)))
-            if not is_compressed(head(plain, MAGIC_SIZE)):
+            if compression(head(plain, MAGIC_SIZE)) == "none":
                 return ArchiveMembers(plain)
         with path.open("rb", buffering=0) as file:
             return ArchiveMembers(spool(file, room.place(), _accept).content)

@@ -67,4 +67,8 @@ in rec {
     ln -s $app/bin/hello $app/bin/serve $out/bin/
     ln -s $site $out/share/site
   '';
+
+  # For themselves: a store path that is a symlink, and the folder of one file that it leads to.
+  link = build "link" { inherit folder; } "ln -s $folder $out";
+  folder = build "folder" { } "mkdir $out; echo 'hello from a folder' > $out/hello.txt";
 }
