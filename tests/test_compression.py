@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import gzip
+import hashlib
 import io
+import json
 import os
+import platform
 import random
 import shutil
 import subprocess
@@ -14,16 +17,20 @@ import threading
 import tracemalloc
 import zlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
 from lamina import codecs
+from lamina.compression import COMPRESSORS, Gzip, LayerCompression, by_ending, by_name, thread_count
 from lamina.errors import InvalidName
-from lamina.sinks.compression import COMPRESSORS, by_ending, by_name, thread_count
 from lamina.sources.decompression import broken, decompressed
 
 CODECS = ["gz", "zstd"]
+# isal's two levels, a level of zlib's, and two of zstd's, whose threads get portions of 2 and of 8 MiB.
+LAYER_CODECS = ["gzip:1", "gzip:2", "gzip:3", "zstd:1", "zstd:3"]
 BLOCK = 1 << 20
+GOLDEN: dict[str, str] = json.loads((Path(__file__).parent / "golden/compression.json").read_text())["digests"]
 
 
 @functools.cache
@@ -47,6 +54,19 @@ def decompress(name: str, data: bytes) -> bytes:
     return bytes({"gz": gzip.decompress, "zstd": codecs.zstd().decompress}[name](data))
 
 
+def layer(text: str, portions: Iterable[bytes], jobs: int = 1) -> bytes:
+    out = io.BytesIO()
+    compressor = LayerCompression.parse(text).compressor(out.write, jobs)
+    for portion in portions:
+        compressor.write(memoryview(portion))
+    compressor.close()
+    return out.getvalue()
+
+
+def unpacked(text: str, data: bytes) -> bytes:
+    return decompress("gz" if text.startswith("gzip") else "zstd", data)
+
+
 def cut(data: bytes, size: int) -> Iterator[bytes]:
     for start in range(0, len(data), size):
         yield data[start : start + size]
@@ -62,20 +82,51 @@ def test_what_goes_in_comes_out(name: str, size: int) -> None:
     assert decompress(name, compress(name, [data], 2)) == data
 
 
-@pytest.mark.parametrize("name", CODECS)
-def test_the_bytes_depend_neither_on_the_portions_nor_on_the_threads(name: str) -> None:
-    # More than the library gives one of its threads.
-    data = b"".join(sample(BLOCK)[number * 999 :] for number in range(12 if name == "zstd" else 5))
-    portionings = [
-        [data],
-        list(cut(data, BLOCK)),
-        list(cut(data, 10_240)),
-        list(cut(data, 999_983)),
-        [b"", data[:1], b"", data[1 : 3 * BLOCK], data[3 * BLOCK :], b""],
-    ]
-    results = {compress(name, portions, jobs) for portions in portionings for jobs in (1, 2, 4)}
+def portionings(data: bytes) -> Iterator[list[bytes]]:
+    source = random.Random(2)
+    yield [data]
+    yield [b"", data[:1], b"", data[1 : 3 * BLOCK], data[3 * BLOCK :], b""]
+    yield list(cut(data, 251))
+    yield list(cut(data, BLOCK))
+    yield list(cut(data, 999_983))
+    places = sorted(source.choices(range(len(data)), k=100))
+    yield [data[begin:end] for begin, end in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+@pytest.mark.parametrize("text", LAYER_CODECS)
+def test_the_bytes_depend_neither_on_the_portions_nor_on_the_threads(text: str) -> None:
+    # More than the library gives one of its threads; what repeats, what does not, and nothing at all.
+    parts = [sample(BLOCK), random.Random(3).randbytes(BLOCK // 2), bytes(BLOCK // 2), sample(BLOCK)[999:]]
+    data = b"".join(parts * (3 if text.startswith("zstd") else 1))
+    results = {layer(text, portions, jobs) for portions in portionings(data) for jobs in (1, 2, 4)}
     assert len(results) == 1
-    assert decompress(name, results.pop()) == data
+    assert unpacked(text, results.pop()) == data
+
+
+@pytest.mark.parametrize("text", LAYER_CODECS)
+def test_nothing_is_compressed_alike_however_it_comes(text: str) -> None:
+    results = {layer(text, portions, jobs) for portions in ([], [b""], [b"", b""]) for jobs in (1, 2)}
+    assert len(results) == 1
+    assert unpacked(text, results.pop()) == b""
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_an_archive_is_compressed_as_a_layer_is_at_the_usual_level(name: str) -> None:
+    data = sample(2 * BLOCK)
+    assert compress(name, [data], 2) == layer({"gz": "gzip"}.get(name, name), [data])
+
+
+def recorded_input() -> bytes:
+    """What the recorded digests are of: 9.5 MiB from one hash, with the same bytes in every Python."""
+    words = [b"%x " % (number**3) for number in range(256)]
+    return b"".join(map(words.__getitem__, hashlib.shake_128(b"lamina").digest(1_550_000)))
+
+
+@pytest.mark.parametrize("text", LAYER_CODECS)
+def test_an_identity_gives_the_bytes_that_it_gave(text: str) -> None:
+    # What is recorded is of the libraries in requirements/; others have other identities.
+    expected = GOLDEN.get(LayerCompression.parse(text).identity)
+    assert expected in (None, hashlib.sha256(layer(text, [recorded_input()], 2)).hexdigest())
 
 
 @pytest.mark.parametrize("name", CODECS)
@@ -134,8 +185,9 @@ def test_gzip_is_one_member_whose_bytes_stand_alone() -> None:
 def test_without_isal_gzip_is_made_by_zlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "isal", None)
     data = sample(2 * BLOCK + 5)
-    assert codecs.deflate() is zlib
+    assert codecs.deflate(2) is zlib
     assert decompress("gz", compress("gz", cut(data, 77_777), 2)) == data
+    assert LayerCompression.parse("gzip:2").identity.startswith(f"gzip:2 1MiB zlib {zlib.ZLIB_RUNTIME_VERSION} ")
 
 
 def test_no_compression_passes_on_what_it_is_given() -> None:
@@ -162,25 +214,79 @@ def test_what_the_output_raises_comes_through(name: str) -> None:
         fill()
 
 
-def test_memory_does_not_grow_with_what_is_compressed() -> None:
-    def packed(count: int) -> int:
-        compressor = by_name("gz")(len, 2)
-        tracemalloc.start()
-        for _ in range(count):
-            compressor.write(memoryview(portion))
-        compressor.close()
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return peak
+def test_an_output_that_fails_leaves_no_thread_and_nothing_hangs() -> None:
+    before = threading.active_count()
+    fails = False
 
+    def write(data: memoryview) -> None:
+        if fails:
+            raise OSError(28, "No space left on device")
+
+    compressor = Gzip(write, 4)
+    for portion in cut(sample(3 * BLOCK), BLOCK):
+        compressor.write(memoryview(portion))
+    fails = True
+    with pytest.raises(OSError, match="No space left on device"):
+        compressor.close()
+    assert threading.active_count() == before
+    # Who closes it all the same is told again.
+    compressor.write(memoryview(sample(BLOCK)))
+    with pytest.raises(OSError, match="No space left on device"):
+        compressor.close()
+    assert threading.active_count() == before
+
+
+def test_an_output_that_takes_not_even_a_header() -> None:
+    def write(data: memoryview) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        Gzip(write, 2)
+
+
+def test_what_the_library_raises_comes_through() -> None:
+    before = threading.active_count()
+    compressor = Gzip(len, 2, level=77)
+    with pytest.raises(ValueError, match="nvalid"):
+        compressor.write(memoryview(sample(6 * BLOCK)))
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 4])
+def test_memory_is_a_few_blocks_for_each_thread(jobs: int) -> None:
     portion = sample(BLOCK)
-    assert packed(40) < packed(10) + 2 * BLOCK
+    compressor = Gzip(len, jobs)
+    tracemalloc.start()
+    for _ in range(40):
+        compressor.write(memoryview(portion))
+    compressor.close()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Two blocks a thread that wait or are compressed, and what is made of them, which has room for as much again.
+    assert peak < (4 * jobs + 2) * BLOCK
 
 
 def test_no_thread_is_left_behind() -> None:
     before = threading.active_count()
     compress("gz", [sample(2 * BLOCK)], 4)
     assert threading.active_count() == before
+
+
+def test_a_compressor_that_is_forgotten_takes_its_threads_along() -> None:
+    before = set(threading.enumerate())
+    compressor = Gzip(len, 2)
+    compressor.write(memoryview(sample(3 * BLOCK)))
+    threads = set(threading.enumerate()) - before
+    assert len(threads) == 2
+    del compressor
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_what_fits_in_a_block_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Thread, "start", None)
+    assert decompress("gz", compress("gz", cut(sample(BLOCK - 1), 1000), 4)) == sample(BLOCK - 1)
 
 
 # Which one
@@ -215,6 +321,110 @@ def test_an_unknown_compressor_is_invalid(name: str) -> None:
 def test_a_number_of_threads_is_a_number(jobs: int) -> None:
     with pytest.raises(InvalidName, match=r"jobs: got .*, expected a number from 1 to 256"):
         thread_count(jobs)
+
+
+# How layers are compressed
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "suffix"),
+    [
+        ("none", "none", ""),
+        ("gzip", "gzip:2", "+gzip"),
+        ("gzip:1", "gzip:1", "+gzip"),
+        ("gzip:9", "gzip:9", "+gzip"),
+        ("zstd", "zstd:3", "+zstd"),
+        ("zstd:19", "zstd:19", "+zstd"),
+    ],
+)
+def test_a_layer_compression_is_a_codec_and_a_level(text: str, shown: str, suffix: str) -> None:
+    compression = LayerCompression.parse(text)
+    assert str(compression) == shown
+    assert compression.media_suffix == suffix
+    assert compression.is_none == (text == "none")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "gz", "xz", "GZIP", "none:", "none:0", "none:1", ":", ":3", None, 2, ["gzip"]),
+        *("gzip:", "gzip:0", "gzip:10", "gzip:02", "gzip: 2", "gzip:2 ", "gzip:+2", "gzip:\u0662", "gzip:2:2"),
+        *("zstd:", "zstd:0", "zstd:20", "zstd:-1", "zstd:3\n"),
+    ],
+)
+def test_any_other_layer_compression_is_invalid(text: str) -> None:
+    with pytest.raises(InvalidName, match=r"layer compression: got .*, expected none, gzip\[:1-9\] or zstd\[:1-19\]$"):
+        LayerCompression.parse(text)
+
+
+def test_no_compression_of_layers_passes_on_what_it_is_given() -> None:
+    assert layer("none", [b"a", b"", b"bc"]) == b"abc"
+    assert LayerCompression.parse("none").identity == "none"
+
+
+@pytest.mark.parametrize("text", LAYER_CODECS)
+@pytest.mark.parametrize("size", [0, 5, 2 * BLOCK + 12345])
+def test_the_usual_tools_read_a_layer_of_every_level(text: str, size: int) -> None:
+    tool = "gunzip" if text.startswith("gzip") else "zstd"
+    if not shutil.which(tool):
+        pytest.skip(f"{tool} is not installed")
+    data = sample(size)
+    done = subprocess.run([tool, "-dc"], input=layer(text, [data], 2), check=True, capture_output=True)
+    assert (done.stdout, done.stderr) == (data, b"")
+
+
+def test_identities_differ_by_codec_and_level() -> None:
+    texts = ["none", *(f"gzip:{level}" for level in range(1, 10)), *(f"zstd:{level}" for level in range(1, 20))]
+    assert len({LayerCompression.parse(text).identity for text in texts}) == len(texts)
+
+
+def test_an_identity_names_the_library_and_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    zstd = codecs.zstd()
+    assert LayerCompression.parse("zstd").identity == f"zstd:3 libzstd {zstd.zstd_version}"
+    monkeypatch.setattr(zstd, "zstd_version", "1.99")
+    assert LayerCompression.parse("zstd").identity == "zstd:3 libzstd 1.99"
+    monkeypatch.setattr(zlib, "ZLIB_RUNTIME_VERSION", "1.3.1.zlib-ng")
+    assert LayerCompression.parse("gzip:6").identity.startswith(f"gzip:6 1MiB zlib 1.3.1.zlib-ng {sys.platform} ")
+
+
+def test_an_identity_of_isal_names_both_versions_and_the_class_of_the_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    isal = pytest.importorskip("isal")
+    cpuinfo = Path("/proc/cpuinfo")
+    processor = codecs.processor_class(platform.machine(), cpuinfo.read_text() if cpuinfo.exists() else None)
+    expected = f"gzip:2 1MiB isal {isal.__version__} isa-l {isal.ISAL_VERSION} {processor}"
+    assert LayerCompression.parse("gzip").identity == expected
+    monkeypatch.setattr(isal, "__version__", "1.99")
+    assert LayerCompression.parse("gzip").identity != expected
+    assert "isal" not in LayerCompression.parse("gzip:3").identity
+
+
+@pytest.mark.parametrize(
+    ("machine", "cpuinfo", "expected"),
+    [
+        ("x86_64", "processor\t: 0\nflags\t\t: fpu sse4_1 sse4_2 avx\n", "x86-64 sse4.2"),
+        ("AMD64", "flags : sse4_2", "x86-64 sse4.2"),
+        ("x86_64", "processor\t: 0\nflags\t\t: fpu sse4_1 sse4_2x\nbugs\t: sse4_2\n", "x86-64 no-sse4.2"),
+        ("x86_64", "processor\t: 0\n", "x86-64 sse-unknown"),
+        ("x86_64", "", "x86-64 sse-unknown"),
+        ("AMD64", None, "x86-64 sse-unknown"),
+        ("aarch64", "Features\t: fp asimd crc32\n", "aarch64"),
+        ("i686", "flags : sse4_2", "i686"),
+        ("", None, "unknown"),
+    ],
+)
+def test_a_class_of_processors_is_what_isals_bytes_depend_on(machine: str, cpuinfo: str | None, expected: str) -> None:
+    assert codecs.processor_class(machine, cpuinfo) == expected
+
+
+def test_no_codec_is_imported_before_it_is_used() -> None:
+    code = (
+        "import sys, lamina.compression as c\n"
+        "for text in ('none', 'gzip', 'gzip:6', 'zstd'): c.LayerCompression.parse(text)\n"
+        "print([m for m in sys.modules if m.split('.')[0] in {'isal', 'backports', 'compression', 'lzma', 'platform'}])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 # Reading

@@ -1,0 +1,63 @@
+"""Laws of compression."""
+
+import io
+import zlib
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lamina.compression import LayerCompression
+from lamina.errors import InvalidName
+
+COMPRESSIONS = st.one_of(
+    st.just(LayerCompression("none", 0)),
+    st.builds(LayerCompression, st.just("gzip"), st.integers(1, 9)),
+    st.builds(LayerCompression, st.just("zstd"), st.integers(1, 19)),
+)
+ALMOST = st.one_of(
+    st.text(),
+    st.text("gzipstdnoe:0123456789 ", max_size=8),
+    st.builds("{}:{}".format, st.sampled_from(["none", "gzip", "zstd"]), st.one_of(st.integers(-5, 30), st.text())),
+)
+DATA = b"".join(b"%d " % (number * number) for number in range(500_000))
+
+
+@given(COMPRESSIONS)
+@settings(deadline=None)
+def test_a_layer_compression_comes_back(compression: LayerCompression) -> None:
+    assert LayerCompression.parse(str(compression)) == compression
+
+
+@given(ALMOST)
+@settings(deadline=None, max_examples=300)
+def test_any_text_is_a_layer_compression_or_invalid(text: str) -> None:
+    try:
+        found = LayerCompression.parse(text)
+    except InvalidName:
+        return
+    assert str(found) == text or text == found.codec
+
+
+@given(st.lists(st.integers(0, len(DATA)), max_size=20), st.integers(1, 4))
+@settings(deadline=None, max_examples=20)
+def test_gzip_is_one_member_that_does_not_depend_on_where_it_was_cut(places: list[int], jobs: int) -> None:
+    """RFC 1952, 2.2: a member is a header, one deflate stream, a CRC-32 and a length."""
+    out = io.BytesIO()
+    compressor = LayerCompression("gzip", 2).compressor(out.write, jobs)
+    for begin, end in pairwise([0, *sorted(places), len(DATA)]):
+        compressor.write(memoryview(DATA)[begin:end])
+    compressor.close()
+    assert out.getvalue() == whole()
+    reader = zlib.decompressobj(31)
+    assert reader.decompress(out.getvalue()) == DATA
+    assert reader.eof
+    assert not reader.unused_data
+
+
+def whole() -> bytes:
+    out = io.BytesIO()
+    compressor = LayerCompression("gzip", 2).compressor(out.write, 1)
+    compressor.write(memoryview(DATA))
+    compressor.close()
+    return out.getvalue()
