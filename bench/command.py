@@ -1,73 +1,134 @@
 """The command behind bench/run.
 
-Invariant: only ratios of one run are to be judged; what it makes on disk, it removes.
+Invariant: only ratios of one run are to be judged; what it makes on disk, it removes; what was measured before
+something failed is still printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench.measuring import Comparison, Failed, compare
-from bench.report import document, table
-from bench.trees import Tree, large_files, small_files
+from bench import rows
+from bench.measuring import Failed
+from bench.report import document, shown, table
+from bench.results import LeftOut, Result
+from bench.targets import CLOSURE, HUGE_IMAGE, HUGE_LAYER, LARGE, SMALL
+from bench.trees import large_files, many_entries, one_file_in_many_paths, small_files
+from bench.works import LAMINA, Planned, Work
 
-LAMINA = Path(sys.executable).with_name("lamina")
+import lamina
 
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Something to stream: what lamina is told, and the folder in which /nix/store lies."""
-
-    name: str
-    arguments: tuple[str, ...]
-    folder: str = ""
+_WORDS = (*rows.STEPS, "start")
+_KINDS = (CLOSURE, SMALL, LARGE)
+_LINKS = 20
 
 
 def main() -> None:
     """Measures what the arguments ask for and prints it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = _parser().parse_args()
+    found: list[Result | LeftOut] = []
     try:
-        if not LAMINA.exists():
+        if not Path(LAMINA).exists():
             raise Failed(f"{LAMINA}: got no such command, expected the checkout's: run script/demo first")
-        with _works(arguments) as works:
-            results = {work.name: _compared(work, arguments.pairs) for work in works}
-        print(table(results))
-        if arguments.json:
-            arguments.json.write_text(json.dumps(document(results), indent=2) + "\n")
-    except (Failed, OSError) as error:
+        try:
+            with tempfile.TemporaryDirectory(prefix="lamina-bench-") as folder:
+                for result in _measured(arguments, Path(folder)):
+                    found.append(result)
+                    said = result.why if isinstance(result, LeftOut) else shown(result)
+                    _say(f"{result.row.work}: {result.row.what}: {said}")
+        finally:
+            _write(arguments, found)
+    except (Failed, lamina.Error, OSError) as error:
         sys.exit(f"bench/run: {error}")
+
+
+def _write(arguments: argparse.Namespace, found: Sequence[Result | LeftOut]) -> None:
+    if found:
+        print(table(found))
+        if arguments.json:
+            arguments.json.write_text(json.dumps(document(found), indent=2) + "\n")
+
+
+def _say(text: str) -> None:
+    print(f"bench/run: {text}", file=sys.stderr, flush=True)
+
+
+def _measured(arguments: argparse.Namespace, folder: Path) -> Iterator[Result | LeftOut]:
+    # As it is where lamina is installed: else every run that may not write it, makes it.
+    for place in lamina.__path__:
+        compileall.compile_dir(place, quiet=2)
+    settings = rows.Settings(
+        arguments.pairs, arguments.slow_pairs or arguments.pairs, arguments.sample, arguments.leaf_size, arguments.seed
+    )
+    steps = [step for word, step in rows.STEPS.items() if word in arguments.only]
+    for work in _works(arguments, folder) if steps else ():
+        planned = Planned.of(work)
+        _say(f"{work.name}: measuring {len(planned.paths)} store paths, {planned.size / 1e6:.1f} MB")
+        for step in [rows.memory] if work.huge else steps:
+            with tempfile.TemporaryDirectory(prefix=f"{step.__name__}-", dir=folder) as scratch:
+                yield from step(rows.Bench(planned, Path(scratch), settings))
+    if "start" in arguments.only:
+        yield from rows.start(settings)
+
+
+def _works(arguments: argparse.Namespace, folder: Path) -> Iterator[Work]:
+    seed = arguments.seed
+    if arguments.roots and CLOSURE in arguments.on:
+        yield Work.given(arguments.roots)
+    if SMALL in arguments.on:
+        _say("making small files")
+        tree = small_files(folder / "small", seed, arguments.files, arguments.file_size)
+        yield Work.of_tree(SMALL, "small files", tree)
+    if LARGE in arguments.on:
+        _say("making large files")
+        tree = large_files(folder / "large", seed, arguments.large_files, arguments.large_size)
+        yield Work.of_tree(LARGE, "large files", tree)
+    if arguments.huge and "memory" in arguments.only:
+        _say("making a huge image")
+        tree = one_file_in_many_paths(folder / "image", seed, _LINKS, -(-arguments.huge_size // _LINKS))
+        yield Work.of_tree(HUGE_IMAGE, HUGE_IMAGE, tree)
+        _say("making a huge layer")
+        yield Work.of_tree(HUGE_LAYER, HUGE_LAYER, many_entries(folder / "layer", seed, arguments.huge_entries))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench/run",
-        description="How long `lamina stream ROOT… | cat` takes, every layer hashed, divided by how long "
-        "`tar -cPf - PATHS… | cat` takes for the same store paths: the median of the ratios of alternating pairs, "
-        "after one run of each that does not count. Seconds are for orientation, and peak MB is lamina's.",
+        description="What lamina takes, divided by what others take for the same store paths: the median of the "
+        "ratios of alternating pairs, after one run of each side that does not count. docs/performance.md says what "
+        "each line means. Seconds are for orientation.",
     )
-    parser.add_argument("roots", nargs="*", metavar="ROOT", help="what to stream; default: two trees made for it")
-    parser.add_argument("--pairs", type=_positive, default=7, metavar="N", help="how many [%(default)s]")
+    parser.add_argument("roots", nargs="*", metavar="ROOT", help="a closure to measure, beside trees made for it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
-    trees = parser.add_argument_group("the trees, where there is no ROOT")
-    trees.add_argument("--seed", type=int, default=1, metavar="N", help="what they are made from [%(default)s]")
-    trees.add_argument("--files", type=_positive, default=10_000, metavar="N", help="small files [%(default)s]")
-    trees.add_argument("--full", action="store_const", dest="files", const=50_000, help="50,000 small files, 0.7 GB")
+    for option, known in (("--only", _WORDS), ("--on", _KINDS)):
+        parser.add_argument(
+            option, type=_words(known), default=known, metavar="WORDS", help=f"some of {','.join(known)} [all]"
+        )
+    for option, default, what in (("--pairs", 7, "how many"), ("--slow-pairs", None, "with two passes and with pigz")):
+        shown_default = default or "as --pairs"
+        parser.add_argument(option, type=_positive, default=default, metavar="N", help=f"{what} [{shown_default}]")
+    parser.add_argument("--huge", action="store_true", help="also the peak for an image and for a layer that are huge")
+    sizes = parser.add_argument_group("sizes, in bytes, and numbers")
     for option, default, what in (
-        ("--file-size", 14_000, "bytes of a small file, on average"),
+        ("--seed", 1, "what all that is made is made from"),
+        ("--files", 50_000, "small files"),
+        ("--file-size", 14_000, "of a small file, on average"),
         ("--large-files", 4, "large files"),
-        ("--large-size", 100_000_000, "bytes of a large file"),
+        ("--large-size", 100_000_000, "of a large file"),
+        ("--sample", 512 << 20, "of the tar that is compressed alone, at most"),
+        ("--leaf-size", 16_000_000, "of the leaf that changes before a repeated build"),
+        ("--huge-size", 20_000_000_000, "of the huge image, which takes a twentieth of it on disk"),
+        ("--huge-entries", 500_000, "in the huge layer"),
     ):
-        trees.add_argument(option, type=_positive, default=default, metavar="N", help=f"{what} [%(default)s]")
+        sizes.add_argument(option, type=_positive, default=default, metavar="N", help=f"{what} [{default}]")
     return parser
 
 
@@ -77,39 +138,15 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-@contextmanager
-def _works(arguments: argparse.Namespace) -> Iterator[tuple[Work, ...]]:
-    if arguments.roots:
-        yield (Work(Path(arguments.roots[0]).name, ("--", *arguments.roots)),)
-        return
-    with tempfile.TemporaryDirectory(prefix="lamina-bench-") as folder:
-        print("bench/run: making trees", file=sys.stderr)
-        seed, here = arguments.seed, Path(folder)
-        yield (
-            _tree_work("small files", small_files(here / "small", seed, arguments.files, arguments.file_size)),
-            _tree_work("large files", large_files(here / "large", seed, arguments.large_files, arguments.large_size)),
-        )
+def _words(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        words = tuple(text.split(","))
+        strange = [word for word in words if word not in known]
+        if strange:
+            raise argparse.ArgumentTypeError(f"got {strange[0]!r}, expected some of {','.join(known)}")
+        return words
 
-
-def _tree_work(name: str, tree: Tree) -> Work:
-    places = ("--store", str(tree.graph), "--store", str(tree.folder))
-    return Work(name, (*places, str(tree.root)), str(tree.folder))
-
-
-def _compared(work: Work, pairs: int) -> Comparison:
-    print(f"bench/run: measuring {work.name}", file=sys.stderr)
-    ours = (str(LAMINA), "stream", "--quiet", "--name", "bench", *work.arguments)
-    return compare(ours, ("tar", "-cPf", "-", "--", *_store_paths(work)), pairs)
-
-
-def _store_paths(work: Work) -> Iterator[str]:
-    planned = subprocess.run(
-        (LAMINA, "plan", "--json", "--quiet", "--name", "bench", *work.arguments), stdout=subprocess.PIPE, check=False
-    )
-    if planned.returncode:
-        raise Failed(f"lamina plan: got exit code {planned.returncode}, expected 0")
-    for layer in json.loads(planned.stdout)["layers"]:
-        yield from (work.folder + path for path in layer["paths"])
+    return parse
 
 
 if __name__ == "__main__":

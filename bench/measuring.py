@@ -7,39 +7,59 @@ of different pairs are never divided.
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 
 Command = Sequence[str]
+NOTHING = Path(os.devnull)
+# Seconds that a program is given to end in when the benchmark does.
+_PATIENCE = 10
+# What bench/run says to its own Python is not meant for the programs that are measured.
+ENVIRONMENT: Mapping[str, str] = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 class Failed(Exception):
     """A command ended badly; the message says which and how."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a command: how long it took, and the most memory it had, in bytes."""
+def unprepared() -> None:
+    """Nothing has to be done before a run."""
 
-    seconds: float
-    peak: int
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One way to do the work: commands, each piped into the next, between the files ``source`` and ``output``.
+
+    ``prepare`` goes before each run and takes no part in its time. A run is ``times`` runs, one after another, where
+    one is too short to be measured; its time is that of one. ``variables`` are added to the environment.
+    """
+
+    commands: tuple[Command, ...]
+    source: Path = NOTHING
+    output: Path = NOTHING
+    prepare: Callable[[], None] = unprepared
+    times: int = 1
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A run of ours and, right after it, one of theirs."""
+    """The seconds of a run of ours and of the run of theirs right after it."""
 
-    ours: Run
-    theirs: Run
+    ours: float
+    theirs: float
 
     @property
     def ratio(self) -> float:
-        """Ours ÷ theirs, in seconds."""
-        return self.ours.seconds / self.theirs.seconds
+        """Ours ÷ theirs."""
+        return self.ours / self.theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,36 +82,76 @@ class Comparison:
     @property
     def seconds(self) -> tuple[float, float]:
         """The median of ours and of theirs, for orientation."""
-        return median(pair.ours.seconds for pair in self.pairs), median(pair.theirs.seconds for pair in self.pairs)
-
-    @property
-    def peak(self) -> int:
-        """The most memory that any run of ours had, in bytes."""
-        return max(pair.ours.peak for pair in self.pairs)
+        return median(pair.ours for pair in self.pairs), median(pair.theirs for pair in self.pairs)
 
 
-def piped_to_cat(command: Command) -> Run:
-    """Runs ``command | cat > /dev/null``; raises `Failed`.
+@contextmanager
+def started(side: Side) -> Iterator[tuple[subprocess.Popen[bytes], ...]]:
+    """The processes of ``side``, the first in a session of its own; at the end they have ended well, or `Failed`."""
+    processes: list[subprocess.Popen[bytes]] = []
+    with ExitStack() as stack:
+        source = stack.enter_context(side.source.open("rb"))
+        output = stack.enter_context(side.output.open("wb"))
+        try:
+            for number, command in enumerate(side.commands):
+                inlet = processes[-1].stdout if processes else source
+                outlet = subprocess.PIPE if number < len(side.commands) - 1 else output
+                environment = {**ENVIRONMENT, **dict(side.variables)}
+                processes.append(
+                    subprocess.Popen(command, stdin=inlet, stdout=outlet, env=environment, start_new_session=not number)
+                )
+                if number and inlet:
+                    inlet.close()
+            yield tuple(processes)
+            for process in processes:
+                process.wait()
+        except BaseException:
+            _end(processes)
+            raise
+    # The last is asked first: where it failed, those before it found a closed pipe.
+    for command, process in zip(reversed(side.commands), reversed(processes), strict=True):
+        if process.returncode:
+            raise Failed(f"{Path(command[0]).name}: got exit code {process.returncode}, expected 0")
 
-    The pipe is not decoration: GNU tar reads no file when its output is /dev/null itself.
-    """
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for number, process in enumerate(processes):
+        if process.stdout:
+            process.stdout.close()
+        if process.poll() is None:
+            os.kill(process.pid if number else -process.pid, signal.SIGTERM)
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def seconds(side: Side) -> float:
+    """How long a run of ``side`` takes; raises `Failed`."""
+    side.prepare()
     start = time.perf_counter()
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
-        with subprocess.Popen(("cat",), stdin=process.stdout, stdout=subprocess.DEVNULL) as cat:
-            if process.stdout:
-                process.stdout.close()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - start
-    if process.returncode or cat.returncode:
-        raise Failed(f"{command[0]}: got exit code {process.returncode or cat.returncode}, expected 0")
-    return Run(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    for _ in range(side.times):
+        with started(side):
+            pass
+    return (time.perf_counter() - start) / side.times
 
 
-def compare(
-    ours: Command, theirs: Command, pairs: int, measured: Callable[[Command], Run] = piped_to_cat
-) -> Comparison:
+def compare(ours: Side, theirs: Side, pairs: int, measured: Callable[[Side], float] = seconds) -> Comparison:
     """``pairs`` pairs, after one run of each that does not count. Raises what ``measured`` raises."""
-    for command in (ours, theirs):
-        measured(command)
+    for side in (ours, theirs):
+        measured(side)
     return Comparison(tuple(Pair(measured(ours), measured(theirs)) for _ in range(pairs)))
+
+
+def missing(side: Side) -> str:
+    """Why ``side`` cannot run, for want of a program; empty where it can."""
+    lacking = [command[0] for command in side.commands if not shutil.which(command[0])]
+    return f"got no {lacking[0]} on PATH" if lacking else ""
+
+
+def output_size(side: Side, scratch: Path) -> int:
+    """How many bytes a run of ``side`` writes, counted on the way; raises `Failed`."""
+    counted = replace(side, commands=(*side.commands, ("wc", "-c")), output=scratch)
+    seconds(counted)
+    return int(scratch.read_text())

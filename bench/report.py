@@ -1,52 +1,109 @@
 """What was measured, for people and for programs.
 
-Invariant: both say the same.
+Invariant: both say the same, and nothing is left out without a word.
 """
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.measuring import Comparison
+from bench.results import MEGABYTE, LeftOut, Peak, Result, Sizes, Timed, met
 
 import lamina
-from lamina.api import processors
+from lamina.capacity import processors
 
-_COLUMNS = ("work", "ours s", "tar s", "ratio", "min–max", "peak MB")
+_COLUMNS = ("work", "what", "ours", "theirs", "result", "min–max", "at most", "met")
+_TEXTS = 2
+_MET = {None: "", True: "yes", False: "no"}
 
 
-def table(results: dict[str, Comparison]) -> str:
-    """The results in columns, a line each."""
-    rows = [_COLUMNS, *(_row(name, comparison) for name, comparison in results.items())]
+def table(found: Iterable[Result | LeftOut]) -> str:
+    """The results in columns, a line each, as Markdown has it; then what was left out, and where it was measured."""
+    found = tuple(found)
+    rows = [_COLUMNS, *(_cells(result) for result in found if not isinstance(result, LeftOut))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join((row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:]))) for row in rows)
+    rule = ["-" * width if number < _TEXTS else "-" * (width - 1) + ":" for number, width in enumerate(widths)]
+    head, *body = (_line(row, widths) for row in rows)
+    left_out = [f"left out: {one.row.work}: {one.row.what}: {one.why}" for one in found if isinstance(one, LeftOut)]
+    return "\n".join((head, f"| {' | '.join(rule)} |", *body, "", *left_out, _where()))
 
 
-def _row(name: str, comparison: Comparison) -> tuple[str, ...]:
-    low, high = comparison.span
-    seconds = (f"{value:.2f}" for value in comparison.seconds)
-    return name, *seconds, f"{comparison.ratio:.2f}", f"{low:.2f}–{high:.2f}", f"{comparison.peak / 1e6:.1f}"
+def shown(result: Result) -> str:
+    """The value as the table has it."""
+    return _megabytes(result.peak) if isinstance(result, Peak) else f"{result.value:.3f}"
 
 
-def document(results: dict[str, Comparison]) -> dict[str, Any]:
+def document(found: Iterable[Result | LeftOut]) -> dict[str, Any]:
     """The results and where they come from, for ``--json``."""
+    found = tuple(found)
     return {
         "version": lamina.__version__,
         "python": platform.python_version(),
         "processors": processors(),
-        "results": [
-            {
-                "work": name,
-                "pairs": len(comparison.pairs),
-                "ours_seconds": comparison.seconds[0],
-                "tar_seconds": comparison.seconds[1],
-                "ratio": comparison.ratio,
-                "ratio_min": comparison.span[0],
-                "ratio_max": comparison.span[1],
-                "ratios": [pair.ratio for pair in comparison.pairs],
-                "peak_bytes": comparison.peak,
-            }
-            for name, comparison in results.items()
+        "machine": f"{platform.system()} {platform.machine()}",
+        "results": [_item(result) for result in found if not isinstance(result, LeftOut)],
+        "left_out": [
+            {"work": one.row.work, "what": one.row.what, "why": one.why} for one in found if isinstance(one, LeftOut)
         ],
     }
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    texts = map(str.ljust, cells[:_TEXTS], widths)
+    numbers = map(str.rjust, cells[_TEXTS:], widths[_TEXTS:])
+    return f"| {' | '.join((*texts, *numbers))} |"
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    row = result.row
+    what = (f"{row.what} ({row.note})" if row.note else row.what).replace("|", "\\|")
+    target = "" if row.target is None else f"{row.target:g} MB" if isinstance(result, Peak) else f"{row.target:g}"
+    return row.work, what, *_sides(result), shown(result), _span(result), target, _MET[met(result)]
+
+
+def _sides(result: Result) -> tuple[str, str]:
+    match result:
+        case Timed():
+            ours, theirs = result.comparison.seconds
+            return f"{ours:.3f} s", f"{theirs:.3f} s"
+        case Sizes():
+            return _megabytes(result.ours), _megabytes(result.theirs)
+        case Peak():
+            return "", ""
+
+
+def _span(result: Result) -> str:
+    return "–".join(f"{ratio:.3f}" for ratio in result.comparison.span) if isinstance(result, Timed) else ""
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / MEGABYTE:.1f} MB"
+
+
+def _where() -> str:
+    machine = f"{platform.system()} {platform.machine()}"
+    return f"lamina {lamina.__version__}, Python {platform.python_version()}, {processors()} processors, {machine}"
+
+
+def _item(result: Result) -> dict[str, Any]:
+    row = result.row
+    said = {"work": row.work, "what": row.what, "note": row.note, "target": row.target, "met": met(result)}
+    match result:
+        case Timed(comparison=comparison):
+            low, high = comparison.span
+            ours, theirs = comparison.seconds
+            return said | {
+                "ratio": comparison.ratio,
+                "ratio_min": low,
+                "ratio_max": high,
+                "pairs": len(comparison.pairs),
+                "ratios": [pair.ratio for pair in comparison.pairs],
+                "ours_seconds": ours,
+                "theirs_seconds": theirs,
+            }
+        case Sizes():
+            return said | {"ratio": result.value, "ours_bytes": result.ours, "theirs_bytes": result.theirs}
+        case Peak():
+            return said | {"peak_bytes": result.peak}

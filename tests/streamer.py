@@ -3,95 +3,25 @@
 Invariant: written from the description of the rules alone (two passes over every layer, `pathlib` to find and sort,
 `tarfile` to pack, a pipe and a thread between), so that it can only agree with lamina where both agree with the rules.
 
-    python tests/streamer.py CONF [FOLDER] > image.tar        FOLDER: what stands for / where the store is looked for
+    python -m tests.streamer CONF [FOLDER] > image.tar        FOLDER: what stands for / where the store is looked for
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
 import sys
 import tarfile
-import threading
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-
-class Hashing:
-    """Counts and hashes what is written to it."""
-
-    def __init__(self) -> None:
-        self.hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        self.hash.update(data)
-        self.size += len(data)
-        return len(data)
+from bench.baseline import add_bytes, add_layer, write_store_layer
 
 
 def moment(text: str, now: datetime) -> datetime:
     return now if text == "now" else datetime.fromisoformat(text)
-
-
-def write_store_layer(paths: Iterable[str], conf: dict[str, Any], mtime: int, folder: Path, out: Any) -> None:
-    """The layer of ``paths``: /nix/ and /nix/store/, then each path and all below it by components."""
-    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-
-        def owned(member: tarfile.TarInfo) -> tarfile.TarInfo:
-            member.mtime = mtime
-            member.uid, member.gid = int(conf["uid"]), int(conf["gid"])
-            member.uname, member.gname = conf["uname"], conf["gname"]
-            return member
-
-        for name in ("/nix", "/nix/store"):
-            member = owned(tarfile.TarInfo(name))
-            member.type, member.mode = tarfile.DIRTYPE, 0o755
-            archive.addfile(member)
-        for path in paths:
-            top = folder / path.lstrip("/")
-            for place in [top] if top.is_symlink() else sorted([top, *top.rglob("*")]):
-                member = owned(archive.gettarinfo(str(place)))
-                member.name = str(Path(path) / place.relative_to(top))
-                if member.islnk():
-                    member.type, member.linkname, member.size = tarfile.REGTYPE, "", place.stat().st_size
-                if member.isreg():
-                    with place.open("rb") as file:
-                        archive.addfile(member, file)
-                else:
-                    archive.addfile(member)
-
-
-def add_layer(archive: tarfile.TarFile, write: Callable[[Any], None], mtime: int) -> str:
-    """Packs a layer twice: to know its digest and size, and to have its bytes; gives the digest."""
-    first = Hashing()
-    write(first)
-    digest = first.hash.hexdigest()
-    member = tarfile.TarInfo(f"{digest}/layer.tar")
-    member.size, member.mtime = first.size, mtime
-    outlet, inlet = os.pipe()
-
-    def pack() -> None:
-        with open(inlet, "wb") as pipe:
-            write(pipe)
-
-    packing = threading.Thread(target=pack)
-    packing.start()
-    with open(outlet, "rb") as pipe:
-        archive.addfile(member, pipe)
-    packing.join()
-    return digest
-
-
-def add_bytes(archive: tarfile.TarFile, name: str, data: bytes, mtime: int) -> None:
-    member = tarfile.TarInfo(name)
-    member.size, member.mtime = len(data), mtime
-    archive.addfile(member, io.BytesIO(data))
 
 
 def copy_base(archive: tarfile.TarFile, place: str) -> tuple[list[str], list[str], dict[str, Any]]:

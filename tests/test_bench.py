@@ -1,26 +1,39 @@
 """The benchmark itself: the same trees each time, sound arithmetic, and one small run of all of it."""
 
+from __future__ import annotations
+
+import gzip
+import io
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from bench.measuring import Command, Comparison, Failed, Pair, Run, compare, piped_to_cat
+from bench import baseline, command, measuring, rows
+from bench.measuring import Comparison, Failed, Pair, Side, compare, output_size, seconds, started
+from bench.memory import measurable, peak
+from bench.repeat import Layout, change
 from bench.report import document, table
-from bench.trees import Tree, large_files, small_files
+from bench.results import LeftOut, Peak, Result, Row, Sizes, Timed, met
+from bench.targets import CLOSURE, HUGE_IMAGE, HUGE_LAYER, LARGE, SMALL, START, TARGETS
+from bench.trees import Tree, large_files, many_entries, one_file_in_many_paths, small_files
+from bench.works import Planned, Work
 
+import lamina
+from lamina import codecs
 from lamina.engine import measure
 from lamina.formats import graph, nar
 from lamina.walk import walk
 
 CHECKOUT = Path(__file__).parent.parent
-
-
-def pair(ours: float, theirs: float, peak: int = 0) -> Pair:
-    return Pair(Run(ours, peak), Run(theirs, 0))
+ORIENTATION = {"cold stream ÷ tar | sha256sum", "plan ÷ python -c pass"}
 
 
 def content(tree: Tree) -> tuple[bytes, list[str]]:
@@ -59,63 +72,273 @@ def test_the_root_refers_to_every_other_path(tmp_path: Path) -> None:
     assert infos[tree.root].references == infos.keys() - {tree.root}
 
 
+def test_one_file_in_many_paths_lies_on_disk_once(tmp_path: Path) -> None:
+    tree = one_file_in_many_paths(tmp_path / "image", 1, 5, 3000)
+    content(tree)
+    files = [file.stat() for file in tree.folder.rglob("data")]
+    assert [file.st_size for file in files] == [3000] * 5
+    assert len({file.st_ino for file in files}) == 1
+
+
+def test_a_layer_of_many_entries_has_them(tmp_path: Path) -> None:
+    tree = many_entries(tmp_path / "layer", 1, 1200)
+    content(tree)
+    (path,) = (tree.folder / "nix/store").glob("*-many")
+    assert len(list(path.rglob("*"))) == 1200
+
+
 def test_the_ratio_is_the_median_of_the_pairs_ratios() -> None:
-    comparison = Comparison((pair(2, 1), pair(30, 10), pair(4, 4)))
+    comparison = Comparison((Pair(2, 1), Pair(30, 10), Pair(4, 4)))
     assert comparison.ratio == 2
     assert comparison.span == (1, 3)
     assert comparison.seconds == (4, 4), "whose quotient is another"
 
 
-def test_the_peak_is_the_largest_of_ours() -> None:
-    assert Comparison((pair(1, 1, 5), pair(1, 1, 9), pair(1, 1, 7))).peak == 9
-
-
 def test_pairs_alternate_after_one_run_of_each_that_does_not_count() -> None:
     ran: list[str] = []
-    seconds: Iterator[int] = iter(range(1, 100))
+    taken: Iterator[int] = iter(range(1, 100))
 
-    def measured(command: Command) -> Run:
-        ran.append(command[0])
-        return Run(next(seconds), 0)
+    def measured(side: Side) -> float:
+        ran.append(side.commands[0][0])
+        return next(taken)
 
-    comparison = compare(["ours"], ["theirs"], 2, measured)
+    comparison = compare(Side((["ours"],)), Side((["theirs"],)), 2, measured)
     assert ran == ["ours", "theirs"] * 3
-    assert comparison.pairs == (pair(3, 4), pair(5, 6))
+    assert comparison.pairs == (Pair(3, 4), Pair(5, 6))
 
 
-def test_a_run_takes_its_time_and_memory() -> None:
-    run = piped_to_cat((sys.executable, "-c", "import time; time.sleep(0.1); print('x' * 10**6); bytes(b'x' * 10**8)"))
-    assert run.seconds > 0.1
-    assert 10**8 < run.peak < 10**9
+def test_a_run_takes_its_time() -> None:
+    assert seconds(Side(((sys.executable, "-c", "import time; time.sleep(0.1)"),))) > 0.1
+
+
+def test_what_prepares_a_run_takes_no_part_in_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    times = iter((100, 130))
+
+    def clock() -> float:
+        happened.append("clock")
+        return next(times)
+
+    monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=clock))
+    append = (sys.executable, "-c", f"open({str(tmp_path / 'runs')!r}, 'a').write('x')")
+    taken = seconds(Side((append,), prepare=lambda: happened.append("prepared"), times=3))
+    assert happened == ["prepared", "clock", "clock"]
+    assert (tmp_path / "runs").read_text() == "xxx"
+    assert taken == 10, "of the three runs, one after another, that of one"
+
+
+def test_the_commands_of_a_side_are_piped_one_into_the_next(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("words")
+    double = (sys.executable, "-c", "import sys; print(sys.stdin.read() * 2, end='')")
+    side = Side((double, double), source=tmp_path / "in", output=tmp_path / "out")
+    seconds(side)
+    assert (tmp_path / "out").read_text() == "words" * 4
+    assert output_size(side, tmp_path / "count") == 20
 
 
 def test_a_command_that_fails_is_no_measurement() -> None:
     with pytest.raises(Failed, match=r"got exit code 3, expected 0$"):
-        piped_to_cat((sys.executable, "-c", "raise SystemExit(3)"))
+        seconds(Side(((sys.executable, "-c", "raise SystemExit(3)"), ("cat",))))
+    with pytest.raises(Failed, match=r"got exit code 4, expected 0$"):
+        seconds(Side((("cat", "/dev/zero"), (sys.executable, "-c", "raise SystemExit(4)"))))
+    with pytest.raises(FileNotFoundError):
+        seconds(Side((("cat", "/dev/zero"), ("no-such-command",))))
 
 
-def test_the_table_is_aligned() -> None:
-    lines = table({"small files": Comparison((pair(3, 2, 2_000_000),)), "x": Comparison((pair(30, 1),))}).splitlines()
-    assert lines == [
-        "work         ours s  tar s  ratio      min–max  peak MB",
-        "small files    3.00   2.00   1.50    1.50–1.50      2.0",
-        "x             30.00   1.00  30.00  30.00–30.00      0.0",
-    ]
+def test_what_was_started_ends_with_the_benchmark() -> None:
+    with pytest.raises(KeyboardInterrupt), started(Side((("cat", "/dev/zero"), ("cat",)))) as processes:
+        raise KeyboardInterrupt
+    assert processes[0].returncode in {-signal.SIGTERM, -signal.SIGPIPE}
+    assert processes[1].returncode is not None
+
+
+@pytest.mark.skipif(not measurable(), reason="needs /proc/PID/smaps_rollup")
+def test_the_peak_is_of_all_processes_together_and_a_shared_page_counts_once() -> None:
+    code = "import os, time; shared = b'x' * 50_000_000; os.fork(); own = b'y' * 50_000_000; time.sleep(0.5)"
+    assert 150_000_000 < peak(Side(((sys.executable, "-c", code),))) < 190_000_000
+
+
+def timed(what: str, kind: str, *pairs: Pair) -> Timed:
+    return Timed(Row.of(kind, "hello", what), Comparison(pairs))
+
+
+def test_a_result_says_whether_it_kept_to_its_target() -> None:
+    what = "cold stream ÷ tar | cat"
+    assert met(timed(what, CLOSURE, Pair(12, 10))) is True
+    assert met(timed(what, CLOSURE, Pair(13, 10))) is False
+    assert met(timed(what, SMALL, Pair(13, 10))) is True
+    assert met(timed(what, LARGE, Pair(13, 10))) is None
+    assert met(Peak(Row.of(CLOSURE, "hello", "peak memory, cold stream"), 150_000_000)) is True
+    assert met(Peak(Row.of(CLOSURE, "hello", "peak memory, cold stream"), 150_000_001)) is False
+
+
+FOUND: tuple[Result | LeftOut, ...] = (
+    timed("cold stream ÷ tar | cat", CLOSURE, Pair(3, 2), Pair(8, 2), Pair(2, 2)),
+    timed("no such line", CLOSURE, Pair(3, 1)),
+    LeftOut(Row.of(CLOSURE, "hello", "gzip stage ÷ pigz -nTR"), "got no pigz on PATH"),
+    Sizes(Row.of(CLOSURE, "hello", "gzip stage ÷ pigz -nTR, size"), 1_200_000, 1_000_000),
+    Peak(Row.of(CLOSURE, "hello", "peak memory, build DIR/", "a note"), 99_900_000),
+)
+
+
+TABLE = """
+| work  | what                             |    ours |  theirs |  result |     min–max | at most | met |
+| ----- | -------------------------------- | ------: | ------: | ------: | ----------: | ------: | --: |
+| hello | cold stream ÷ tar \\| cat         | 3.000 s | 2.000 s |   1.500 | 1.000–4.000 |     1.2 |  no |
+| hello | no such line                     | 3.000 s | 1.000 s |   3.000 | 3.000–3.000 |         |     |
+| hello | gzip stage ÷ pigz -nTR, size     |  1.2 MB |  1.0 MB |   1.200 |             |    1.13 |  no |
+| hello | peak memory, build DIR/ (a note) |         |         | 99.9 MB |             |  150 MB | yes |
+
+left out: hello: gzip stage ÷ pigz -nTR: got no pigz on PATH
+"""
+
+
+def test_the_table_is_aligned_and_says_what_was_left_out() -> None:
+    *lines, last = table(FOUND).splitlines()
+    assert lines == TABLE.splitlines()[1:]
+    assert last.startswith(f"lamina {lamina.__version__}, Python ")
 
 
 def test_the_document_says_what_the_table_says() -> None:
-    (result,) = document({"x": Comparison((pair(3, 2, 7), pair(8, 2, 5)))})["results"]
-    assert result == {
-        "work": "x",
-        "pairs": 2,
-        "ours_seconds": 5.5,
-        "tar_seconds": 2,
-        "ratio": 2.75,
-        "ratio_min": 1.5,
+    said = document(FOUND)
+    assert said["results"][0] == {
+        "work": "hello",
+        "what": "cold stream ÷ tar | cat",
+        "note": "",
+        "target": 1.2,
+        "met": False,
+        "ratio": 1.5,
+        "ratio_min": 1,
         "ratio_max": 4,
-        "ratios": [1.5, 4],
-        "peak_bytes": 7,
+        "pairs": 3,
+        "ratios": [1.5, 4, 1],
+        "ours_seconds": 3,
+        "theirs_seconds": 2,
     }
+    _, orientation, sizes, most = said["results"]
+    assert (orientation["ratio"], orientation["target"], orientation["met"]) == (3, None, None)
+    assert (sizes["ratio"], sizes["ours_bytes"], sizes["theirs_bytes"]) == (1.2, 1_200_000, 1_000_000)
+    assert (most["note"], most["peak_bytes"], most["target"], most["met"]) == ("a note", 99_900_000, 150, True)
+    assert said["left_out"] == [{"work": "hello", "what": "gzip stage ÷ pigz -nTR", "why": "got no pigz on PATH"}]
+
+
+@contextmanager
+def as_in_a_store(tree: Tree) -> Iterator[None]:
+    """Its files with the modes that Nix gives them."""
+    files = [file for file in (tree.folder / "nix/store").rglob("*") if not file.is_symlink()]
+    folders = [file for file in files if file.is_dir()]
+    for file in files:
+        file.chmod(0o555 if file.stat().st_mode & 0o100 else 0o444)
+    yield
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def test_the_baseline_makes_the_layers_that_lamina_makes(tmp_path: Path) -> None:
+    tree = small_files(tmp_path, 1, 300, 100)
+    planned = Planned.of(Work.of_tree(SMALL, "small files", tree))
+    with as_in_a_store(tree):
+        theirs = baseline.stream(planned.document, io.BytesIO(), tree.folder)
+    assert len(theirs) == len(planned.layers) == 3
+    ours = lamina.stream_layered_image(name="bench", contents=[str(tree.root)], store=[tree.graph, tree.folder])
+    image = ours.write_to(io.BytesIO())
+    assert [str(layer.diff_id) for layer in image.layers[:-1]] == [f"sha256:{digest}" for digest in theirs]
+
+
+def test_the_baselines_image_holds_what_it_says(tmp_path: Path) -> None:
+    tree = small_files(tmp_path, 1, 300, 100)
+    planned = Planned.of(Work.of_tree(SMALL, "small files", tree))
+    with (tmp_path / "image.tar").open("wb") as out:
+        digests = baseline.stream(planned.document, out, tree.folder)
+    (image,) = lamina.inspect(tmp_path / "image.tar")
+    assert [str(layer.diff_id) for layer in image.layers] == [f"sha256:{digest}" for digest in digests]
+
+
+def test_only_the_root_and_a_leaf_change_before_a_repeated_build(tmp_path: Path) -> None:
+    planned = Planned.of(Work.of_tree(SMALL, "small files", small_files(tmp_path / "tree", 1, 600, 100)))
+    changed = change(planned, tmp_path / "change", 1, 3000)
+    before, after = (set(graph.parse(Path(work.stores[0]).read_bytes())) for work in (changed.before, changed.after))
+    assert sorted(info.path.name for info in before - after) == ["application-1.0", "leaf"]
+    assert sorted(info.path.name for info in after - before) == ["application-1.0", "leaf"]
+    paths = [set(Planned.of(work).paths) for work in (changed.before, changed.after)]
+    assert paths[0] & paths[1] == set(planned.paths)
+    assert changed.changed == sum(info.nar_size for info in after - before)
+    for work in (changed.before, changed.after):
+        leaf, root = sorted(
+            (Path(work.stores[1]) / "nix/store").iterdir(), key=lambda path: path.name[33:], reverse=True
+        )
+        assert (leaf / "data").stat().st_size == 3000
+        (info,) = (info for info in before | after if info.path.base == root.name)
+        assert leaf.name in {path.base for path in info.references}
+
+
+def test_a_layout_is_put_back_to_how_it_was(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "layout")
+    layout.clear()
+    blobs = layout.image / "blobs/sha256"
+    blobs.mkdir(parents=True)
+    ledger, index = layout.folder / "ledger/ledger.sqlite", layout.image / "index.json"
+    for file in (ledger, index, blobs / "first"):
+        file.write_text("before")
+    restore = layout.restorer(tmp_path / "copies")
+    for file in (ledger, index, blobs / "second", layout.folder / "ledger/ledger.sqlite-wal"):
+        file.write_text("after")
+    restore()
+    files = {file.name: file.read_text() for file in layout.folder.rglob("*") if file.is_file()}
+    assert files == dict.fromkeys(("ledger.sqlite", "index.json", "first"), "before")
+    (blobs / "first").unlink()
+    with pytest.raises(Failed, match="got 0 of its blobs, expected all 1"):
+        restore()
+
+
+@pytest.mark.parametrize("codec", ["gz", "zstd"])
+def test_the_stage_alone_compresses_all_that_it_is_given(codec: str) -> None:
+    sample = bytes(range(256)) * 10_000
+    stage = (sys.executable, "-P", str(CHECKOUT / "bench/stage.py"), codec, "2")
+    made = subprocess.run(stage, input=sample, stdout=subprocess.PIPE, check=True).stdout
+    assert len(made) < len(sample) / 10
+    assert (gzip.decompress if codec == "gz" else codecs.zstd().decompress)(made) == sample
+
+
+def test_a_peer_that_is_not_installed_is_left_out_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = Planned(Work(CLOSURE, "hello", ("/nix/store/hello",)), {"layers": []})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = list(rows.gzip(rows.Bench(planned, tmp_path, rows.Settings(1, 1, 1, 1, 1))))
+    assert {(one.row.what, one.why) for one in found if isinstance(one, LeftOut)} == {
+        (f"gzip stage ÷ pigz -nTR{what}", "got no pigz on PATH") for what in ("", ", size")
+    } | {("build .tar.gz ÷ tar | pigz -nTR", "got no pigz on PATH")}
+    assert len(found) == 3
+
+
+def test_the_name_of_a_given_closure_is_that_of_its_first_root_without_the_hash() -> None:
+    assert Work.given([f"/nix/store/{'0' * 32}-hello-2.12", "other"]).name == "hello-2.12"
+    assert Work.given(["./result"]).name == "result"
+
+
+def test_what_was_measured_before_something_failed_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(bench: rows.Bench) -> Iterator[Result | LeftOut]:
+        yield FOUND[0]
+        raise Failed("no more")
+
+    sizes = ("--files", "1", "--file-size", "1", "--json", str(tmp_path / "result.json"))
+    monkeypatch.setattr(sys, "argv", ["bench/run", "--on", "small", "--only", "cold", *sizes])
+    monkeypatch.setattr(rows, "STEPS", {"cold": fail})
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit, match=r"^bench/run: no more$"):
+        command.main()
+    assert "| hello | cold stream" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "result.json").read_text())["results"]) == 1
+
+
+def test_the_docs_explain_every_line_and_say_its_target() -> None:
+    page = (CHECKOUT / "docs/performance.md").read_text().replace("\\|", "|")
+    lines = dict(re.findall(r"^\| `(.+?)` \| (.*?) ?\| ", page, re.MULTILINE))
+    assert lines.keys() == TARGETS.keys() | ORIENTATION
+    for what, target in lines.items():
+        numbers = [float(number) for number in re.findall(r"[0-9.]+", target)]
+        assert numbers == list(TARGETS.get(what, {}).values()), what
 
 
 def run(folder: Path, *arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
@@ -125,19 +348,37 @@ def run(folder: Path, *arguments: str, python: str = sys.executable) -> subproce
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_one_pair_on_tiny_trees_gives_a_table_and_json_and_leaves_nothing(tmp_path: Path) -> None:
-    sizes = ("--files", "40", "--file-size", "100", "--large-files", "2", "--large-size", "5000")
-    ended = run(tmp_path, "--pairs", "1", "--json", "result.json", *sizes)
+def test_one_pair_on_a_tiny_tree_gives_every_line_as_a_table_and_json_and_leaves_nothing(tmp_path: Path) -> None:
+    sizes = ("--files", "40", "--file-size", "100", "--leaf-size", "1000", "--sample", "5000")
+    ended = run(tmp_path, "--pairs", "1", "--json", "result.json", "--on", "small", *sizes)
     assert ended.returncode == 0, ended.stderr
-    assert [line.split("  ")[0] for line in ended.stdout.splitlines()] == ["work", "small files", "large files"]
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert result.keys() == {"version", "python", "processors", "results"}
-    assert [(each["work"], each["pairs"], len(each["ratios"])) for each in result["results"]] == [
-        ("small files", 1, 1),
-        ("large files", 1, 1),
-    ]
-    assert all(each["ratio"] > 0 and each["peak_bytes"] > 1_000_000 for each in result["results"])
+    said = json.loads((tmp_path / "result.json").read_text())
+    assert said.keys() == {"version", "python", "processors", "machine", "results", "left_out"}
+    lines = [line.replace("\\|", "|") for line in ended.stdout.splitlines() if line.startswith("| ")][2:]
+    assert len(lines) == len(said["results"])
+    for line, each in zip(lines, said["results"], strict=True):
+        assert line.startswith(f"| {each['work']} ")
+        assert f"| {each['what']} " in line
+        assert (f" {each['peak_bytes'] / 1e6:.1f} MB " if "peak_bytes" in each else f" {each['ratio']:.3f} ") in line
+    assert all(each.get("ratio", 1) > 0 and each.get("peak_bytes", 10**7) > 1_000_000 for each in said["results"])
+    whats = {each["what"] for each in (*said["results"], *said["left_out"])}
+    assert whats == TARGETS.keys() | ORIENTATION
+    assert {each["work"] for each in said["results"]} == {"small files", START}
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_the_large_files_are_measured_too_and_the_huge_ones_where_asked(tmp_path: Path) -> None:
+    sizes = ("--large-files", "1", "--large-size", "5000", "--huge-size", "100", "--huge-entries", "9")
+    ended = run(tmp_path, "--on", "large", "--only", "memory", "--huge", *sizes)
+    assert ended.returncode == 0, ended.stderr
+    for work in ("large files", HUGE_IMAGE, HUGE_LAYER):
+        assert f"{work}: peak memory, cold stream: " in ended.stderr
+
+
+def test_a_line_that_is_not_known_ends_the_run_with_those_that_are(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--only", "cold,hot")
+    assert ended.returncode == 2
+    assert "got 'hot', expected some of cold,baseline,warm,repeat,gzip,zstd,memory,plan,start" in ended.stderr
 
 
 def test_a_root_that_does_not_exist_ends_the_run_with_a_message(tmp_path: Path) -> None:

@@ -1,0 +1,198 @@
+"""The lines of the table: what is compared with what.
+
+Invariant: both sides of a line pack the same store paths from a warm page cache, and write to the same kind of place.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.measuring import ENVIRONMENT, Command, Failed, Side, compare, missing, output_size, seconds
+from bench.memory import measurable, peak
+from bench.repeat import Layout, change
+from bench.results import MEGABYTE, LeftOut, Peak, Result, Row, Sizes, Timed
+from bench.targets import START
+from bench.trees import CHUNK
+from bench.works import LAMINA, Planned
+
+from lamina.capacity import processors
+
+_HERE = Path(__file__).parent
+_CAT = ("cat",)
+_PASS = (sys.executable, "-c", "pass")
+# Runs of a program that ends at once are too short to be measured one by one.
+_TIMES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How thoroughly: ``slow_pairs`` are for comparisons whose other side takes many times as long as ours."""
+
+    pairs: int
+    slow_pairs: int
+    sample_size: int
+    leaf_size: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A work, and a folder for what its lines write."""
+
+    planned: Planned
+    folder: Path
+    settings: Settings
+
+    def row(self, what: str, note: str = "") -> Row:
+        """The line ``what`` of this work."""
+        return Row.of(self.planned.work.kind, self.planned.work.name, what, note)
+
+    def lamina(self, verb: str, *options: str) -> Command:
+        """The command that does ``verb`` with this work."""
+        return self.planned.work.lamina(verb, *options)
+
+    def streamed(self, *options: str) -> Side:
+        """``lamina stream | cat``. The pipe is not decoration: GNU tar reads no file when it writes to /dev/null."""
+        return Side((self.lamina("stream", *options), _CAT))
+
+    def built(self, ending: str) -> Side:
+        """``lamina build`` to a new file."""
+        file = self.folder / f"ours{ending}"
+        return Side((self.lamina("build", "--no-ledger", "-o", str(file)),), prepare=_removed(file))
+
+
+Found = Iterator[Result | LeftOut]
+
+
+def _timed(row: Row, ours: Side, theirs: Side, pairs: int) -> Timed | LeftOut:
+    lacking = missing(theirs)
+    if lacking:
+        return LeftOut(row, lacking)
+    return Timed(row, compare(ours, theirs, pairs))
+
+
+def cold(bench: Bench) -> Found:
+    """A stream that knows nothing and hashes every layer, beside tar."""
+    for peer in (_CAT, ("sha256sum",)):
+        theirs = Side((bench.planned.tar(), peer))
+        row = bench.row(f"cold stream ÷ tar | {peer[0]}")
+        yield _timed(row, bench.streamed("--no-ledger"), theirs, bench.settings.pairs)
+
+
+def baseline(bench: Bench) -> Found:
+    """The same beside nixpkgs' way."""
+    plan = bench.folder / "plan.json"
+    plan.write_text(json.dumps(bench.planned.document))
+    twice = (sys.executable, "-P", str(_HERE / "baseline.py"), str(plan), bench.planned.work.folder or "/")
+    row = bench.row("cold stream ÷ two passes")
+    yield _timed(row, bench.streamed("--no-ledger"), Side((twice, _CAT)), bench.settings.slow_pairs)
+
+
+def warm(bench: Bench) -> Found:
+    """A stream of layers that the ledger has: the run that does not count has filled it."""
+    ours = bench.streamed("--ledger", str(bench.folder / "warm.sqlite"))
+    theirs = Side((bench.planned.tar(), _CAT))
+    yield _timed(bench.row("warm stream ÷ tar | cat"), ours, theirs, bench.settings.pairs)
+
+
+def repeat(bench: Bench) -> Found:
+    """A build into the layout that holds the image before a change, beside one into an empty folder."""
+    changed = change(bench.planned, bench.folder / "change", bench.settings.seed, bench.settings.leaf_size)
+    kept, fresh = Layout(bench.folder / "kept"), Layout(bench.folder / "fresh")
+    seconds(Side((kept.build(changed.before),), prepare=kept.clear))
+    restore = kept.restorer(bench.folder / "copies")
+
+    def prepare() -> None:
+        fresh.clear()
+        restore()
+
+    ours = Side((kept.build(changed.after),), prepare=prepare)
+    theirs = Side((fresh.build(changed.after),), prepare=fresh.clear)
+    row = bench.row("repeat build ÷ cold build", f"{changed.changed / MEGABYTE:.1f} MB of layers changed")
+    yield _timed(row, ours, theirs, bench.settings.pairs)
+    if not fresh.manifests() <= kept.manifests():
+        raise Failed(f"{row.what}: got another image, expected the same")
+
+
+def gzip(bench: Bench) -> Found:
+    """gzip, the stage alone and a whole image, beside what nixpkgs uses."""
+    return _compression(bench, ("gzip", "gz", ".tar.gz"), ("pigz", "-nTR"), bench.settings.slow_pairs)
+
+
+def zstd(bench: Bench) -> Found:
+    """The same with zstd."""
+    return _compression(bench, ("zstd", "zstd", ".tar.zst"), ("zstd", "-T0"), bench.settings.pairs)
+
+
+def _compression(bench: Bench, names: tuple[str, str, str], peer: Command, pairs: int) -> Found:
+    name, codec, ending = names
+    shown = " ".join(peer)
+    stage, sizes = bench.row(f"{name} stage ÷ {shown}"), bench.row(f"{name} stage ÷ {shown}, size")
+    whole = bench.row(f"build {ending} ÷ tar | {shown}")
+    sample = bench.folder / "sample.tar"
+    ours = Side(((sys.executable, "-P", str(_HERE / "stage.py"), codec, str(processors())),), source=sample)
+    theirs = Side((peer,), source=sample)
+    lacking = missing(theirs)
+    if lacking:
+        yield from (LeftOut(row, lacking) for row in (stage, sizes, whole))
+        return
+    _write_sample(bench.planned.tar(), bench.settings.sample_size, sample)
+    yield _timed(stage, ours, theirs, pairs)
+    yield Sizes(sizes, *(output_size(side, bench.folder / "count") for side in (ours, theirs)))
+    file = bench.folder / f"theirs{ending}"
+    theirs = Side((bench.planned.tar(), peer), output=file, prepare=_removed(file))
+    yield _timed(whole, bench.built(ending), theirs, pairs)
+
+
+def _write_sample(tar: Command, size: int, file: Path) -> None:
+    with subprocess.Popen(tar, stdout=subprocess.PIPE, env=ENVIRONMENT) as process, file.open("wb") as out:
+        if process.stdout:
+            while size and (data := process.stdout.read(min(size, CHUNK))):
+                size -= out.write(data)
+            process.stdout.close()
+    if process.returncode not in {0, -signal.SIGPIPE}:
+        raise Failed(f"{tar[0]}: got exit code {process.returncode}, expected 0")
+
+
+def memory(bench: Bench) -> Found:
+    """What all of our processes take together."""
+    layout = Layout(bench.folder / "measured")
+    sides = {"cold stream": bench.streamed("--no-ledger")}
+    if not bench.planned.work.huge:
+        sides["build DIR/"] = Side((layout.build(bench.planned.work),), prepare=layout.clear)
+        sides |= {f"build {ending}": bench.built(ending) for ending in (".tar.gz", ".tar.zst")}
+    for what, side in sides.items():
+        row = bench.row(f"peak memory, {what}")
+        yield Peak(row, peak(side)) if measurable() else LeftOut(row, "got no /proc/PID/smaps_rollup")
+
+
+def plan(bench: Bench) -> Found:
+    """How long it takes to say what goes where."""
+    ours = Side((bench.lamina("plan", "--json"),))
+    yield _timed(bench.row("plan ÷ python -c pass"), ours, Side((_PASS,), times=_TIMES), bench.settings.pairs)
+
+
+def start(settings: Settings) -> Found:
+    """How long it takes to begin, with bytecode that is there and stays as it is."""
+    variables = (("PYTHONDONTWRITEBYTECODE", "1"),)
+    theirs = Side((_PASS,), times=_TIMES, variables=variables)
+    for words in (("--version",), ("stream", "--help")):
+        ours = Side(((LAMINA, *words),), times=_TIMES, variables=variables)
+        row = Row.of(START, START, f"lamina {' '.join(words)} ÷ python -c pass")
+        yield _timed(row, ours, theirs, settings.pairs)
+
+
+def _removed(file: Path) -> Callable[[], None]:
+    return partial(file.unlink, missing_ok=True)
+
+
+STEPS: Mapping[str, Callable[[Bench], Found]] = {
+    step.__name__: step for step in (cold, baseline, warm, repeat, gzip, zstd, memory, plan)
+}

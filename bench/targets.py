@@ -1,0 +1,31 @@
+"""The most that a line of the table may come to, by the kind of what is measured.
+
+Invariant: a line that is not here is for orientation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CLOSURE, SMALL, LARGE, START = "closure", "small", "large", "start"
+HUGE_IMAGE, HUGE_LAYER = "huge image", "huge layer"
+
+# Ratios; of a peak, megabytes.
+TARGETS: Mapping[str, Mapping[str, float]] = {
+    "cold stream ÷ tar | cat": {CLOSURE: 1.2, SMALL: 1.6},
+    "cold stream ÷ two passes": {CLOSURE: 0.13},
+    "warm stream ÷ tar | cat": {CLOSURE: 0.9},
+    "repeat build ÷ cold build": {CLOSURE: 0.08},
+    "gzip stage ÷ pigz -nTR": {CLOSURE: 0.10},
+    "gzip stage ÷ pigz -nTR, size": {CLOSURE: 1.13},
+    "build .tar.gz ÷ tar | pigz -nTR": {CLOSURE: 0.15},
+    "zstd stage ÷ zstd -T0": {CLOSURE: 1.1},
+    "zstd stage ÷ zstd -T0, size": {CLOSURE: 1.05},
+    "build .tar.zst ÷ tar | zstd -T0": {CLOSURE: 1.25},
+    "peak memory, cold stream": {CLOSURE: 150, HUGE_IMAGE: 160, HUGE_LAYER: 250},
+    "peak memory, build DIR/": {CLOSURE: 150},
+    "peak memory, build .tar.gz": {CLOSURE: 150},
+    "peak memory, build .tar.zst": {CLOSURE: 150},
+    "lamina --version ÷ python -c pass": {START: 2.0},
+    "lamina stream --help ÷ python -c pass": {START: 8},
+}
