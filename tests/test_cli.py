@@ -690,7 +690,7 @@ def test_the_words_of_the_help_are_those_that_there_are() -> None:
     from lamina import layering
     from lamina.cli import options
     from lamina.root.extras import EXTRAS
-    from lamina.sinks.compression import COMPRESSORS
+    from lamina.compression import COMPRESSORS
 
     assert tuple(COMPRESSORS) == options.COMPRESSORS
     assert tuple(layering.STRATEGIES) == options.STRATEGIES

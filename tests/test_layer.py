@@ -15,7 +15,8 @@ from tests.making import File, Item, Link, MemoryStore, nodes, packed_bytes, pat
 from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.tar import Owner
-from lamina.layer import Packed, StoreLayer, tar_order
+from lamina.layer import StoreLayer, tar_order
+from lamina.packed import Packed
 from lamina.layering import LayerPlan
 from lamina.names import StorePath
 from lamina.nodes import Directory, Extent, Node, Regular, Symlink

@@ -12,7 +12,7 @@ from tests.making import File, Item, Link, nodes, packed_bytes, write
 
 from lamina.errors import FormatError
 from lamina.formats import nar
-from lamina.layer import Packed
+from lamina.packed import Packed
 from lamina.nodes import Directory, Extent, Node, Regular, Symlink, below
 from lamina.walk import walk
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.imagefiles import Member, OneLayer, hard, special, written
 
-from lamina.engine import head
+from lamina.extents import head
 from lamina.errors import FormatError
 from lamina.formats.headers import EntryKind
 from lamina.sources import rootfs

@@ -9,40 +9,52 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Unpack
 
+from lamina.capacity import processors
+from lamina.compression import Plain, by_ending, by_name
 from lamina.conf import draft as conf_draft
 from lamina.conf import read_conf
 from lamina.engine import Write
 from lamina.errors import InvalidName, shown
 from lamina.exporting import Root, chosen, write_root
 from lamina.image import Draft, Image, Progress, Sink, Store
+from lamina.ledger import Ledger, Oblivion
 from lamina.merging import merged, write_merged
 from lamina.names import Reference
+from lamina.outlet import Outlet
 from lamina.prepare import Planned, folders, plan, prepare
 from lamina.sinks.archive import DockerArchive
-from lamina.sinks.compression import by_ending, by_name
+from lamina.sinks.layout import OciLayout, is_layout
 from lamina.sinks.output import Writable, whole_file, writing_to
 from lamina.sinks.script import write_script
 from lamina.sources.image import SourceImage
 from lamina.sources.opening import open_images
 from lamina.spec import ImageArguments, Spec
+from lamina.standing import Workshop
 from lamina.stores.opening import MACHINE, open_stores
+from lamina.stores.remembering import remembering
 
 
 class Stream:
     """An image that is ready to be written, any number of times.
 
-    ``warnings`` is what was odd on the way, ``script_output`` what the extra commands printed.
+    ``warnings`` is what was odd on the way, writing included; ``script_output`` what the extra commands printed.
     """
 
     def __init__(self, draft: Draft, warnings: tuple[str, ...], script_output: str, spec: Spec) -> None:
         self.draft = draft
-        self.warnings = warnings
+        self._warnings = list(warnings)
         self.script_output = script_output
         self._spec = spec
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was odd by now."""
+        return tuple(self._warnings)
 
     def write_to(self, out: Writable, *, compressor: str = "none", progress: Progress | None = None) -> Image:
         """Streams the image to ``out`` as a docker-archive, in one pass.
@@ -50,21 +62,41 @@ class Stream:
         ``compressor`` is ``none``, ``gz`` or ``zstd``. Raises `IntegrityError` where a file changes meanwhile,
         `OutputError` where ``out`` does not take it.
         """
-        return self._write(out, compressor, progress)
+        return self._write_archive(out, compressor, progress)
 
     def build(
         self, output: str | os.PathLike[str], *, compressor: str | None = None, progress: Progress | None = None
     ) -> Image:
-        """Writes the image to the file ``output``, whole or not at all.
+        """Writes the image to the file ``output``, whole or not at all, or into an OCI layout.
 
+        It is a layout where ``output`` ends in ``/`` or is a folder: then only blobs that are not there are written.
         ``compressor`` None is the image's own, or else what the ending asks for. Raises as `write_to` does.
         """
-        return self._write(Path(output), compressor or self._spec.compressor, progress)
+        if not is_layout(output):
+            return self._write_archive(Path(output), compressor or self._spec.compressor, progress)
+        if (compressor or self._spec.compressor) not in (None, "none"):
+            raise InvalidName(
+                f"compressor: got {compressor or self._spec.compressor}, expected none for an OCI layout, a folder",
+                hint="--layer-compression is for its layers",
+            )
+        with self._workshop() as shop:
+            return self._written(OciLayout(Path(output), self._spec.layer_compression, progress, shop))
 
-    def _write(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> Image:
-        with _compressed(output, compressor, self._spec.jobs) as write:
-            sink: Sink = DockerArchive(write, progress)
-            return sink.write(self.draft)
+    def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> Image:
+        spec = self._spec
+        with self._workshop() as shop, _compressed(output, compressor, spec.jobs) as write:
+            # Who compresses, or takes it in Python, is slower than a thread that hashes.
+            hashing = shop if isinstance(write, Outlet) else replace(shop, jobs=1)
+            return self._written(DockerArchive(write, progress, hashing, spec.layer_compression))
+
+    def _written(self, sink: Sink) -> Image:
+        return sink.write(self.draft)
+
+    @contextlib.contextmanager
+    def _workshop(self) -> Iterator[Workshop]:
+        spec = self._spec
+        with _ledger(spec, self._warnings) as ledger:
+            yield Workshop(ledger, spec.jobs or processors(), spec.verify)
 
     def script(self, output: str | os.PathLike[str]) -> None:
         """Writes an executable file that streams the image, wherever this Python and the store paths are.
@@ -81,8 +113,12 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     `PlanError`, `ScriptError`.
     """
     spec = Spec.parse(arguments)
-    prepared = prepare(spec, _store(spec), datetime.now(UTC))
-    return Stream(prepared.draft, prepared.warnings, prepared.script_output, spec)
+    store = _store(spec)
+    warnings: list[str] = []
+    with _ledger(spec, warnings) as ledger:
+        prepared = prepare(spec, remembering(store, ledger), datetime.now(UTC))
+    draft = replace(prepared.draft, store=store)
+    return Stream(draft, (*warnings, *prepared.warnings), prepared.script_output, spec)
 
 
 def stream_conf(
@@ -122,10 +158,16 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> Planned:
     return plan(spec, _store(spec))
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+@contextlib.contextmanager
+def _ledger(spec: Spec, warnings: list[str]) -> Iterator[Ledger]:
+    """The ledger of ``spec`` for the block; what is odd about it is added to ``warnings``, once."""
+
+    def warn(text: str) -> None:
+        if text not in warnings:
+            warnings.append(text)
+
+    with Ledger.open(Path(spec.ledger), warn) if spec.ledger else Oblivion() as ledger:
+        yield ledger
 
 
 def _store(spec: Spec) -> Store:
@@ -157,7 +199,7 @@ def merge_images(
         raise InvalidName(f"images: got {shown(images)}, expected a list of them")
     found = merged(map(Path, images))
     with _compressed(output, compressor) as write:
-        write_merged(found, write, progress)
+        write_merged(found, write, progress, Workshop(jobs=processors()))
     return found
 
 
@@ -204,6 +246,9 @@ def _compressed(
             name = getattr(output, "name", None)
             make = by_name(compressor or "none")
             write = writing_to(output, name if isinstance(name, str) else "output")
+        if make is Plain:
+            yield write  # an outlet takes more than a compressor does
+            return
         compressed = make(write, jobs or processors())
         yield compressed.write
         compressed.close()

@@ -1,39 +1,57 @@
 """The hot loop: pieces in, bytes out, and their digest.
 
 Invariant: what leaves is what was promised: an extent whose file is not as it was when it was walked ends in
-`IntegrityError`, and no byte that was written goes unhashed.
+`IntegrityError`. Memory is a few buffers, whatever goes through.
 
-Reading, writing and hashing overlap: a buffer is hashed by a thread of its own while it is written and the next one
-is filled. Memory is a few buffers, whatever goes through.
+`transfer` hashes what it writes, in a thread of its own; `copy` hashes nothing, for who calls it knows the digest or
+has another process find it out, and leaves large files to the kernel where it can; `measure` writes nothing. The
+design record on speed says which is taken when.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
+from typing import Protocol
 
-from lamina.errors import IntegrityError, Unavailable
+from lamina.extents import Doubt, check_still, cut_short, open_extent, read_small, read_some
 from lamina.names import Digest
 from lamina.nodes import Extent
+from lamina.outlet import Outlet
 
 Piece = bytes | Extent
 Write = Callable[[memoryview], object]
+Step = Callable[[int], object]
 
 BUFFER_SIZE = 1 << 19
+# Up to here a file is read with what stands before and behind it, above it passes by itself.
+_SMALL = 1 << 16
+# What stays in a processor's cache while it is read and hashed.
+_AT_ONCE = 1 << 17
+_MOST_HELD = 1 << 18
+# POSIX lets a system take as few as 16; Linux, macOS and the BSDs take 1024 (limits.h, IOV_MAX).
+_MOST_PARTS = 1000
 _BUFFERS = 8
 # Sets of buffers that nobody uses: memory that was never touched costs more than what goes through it.
 _IDLE: list[list[memoryview]] = []
-# Not blocking, for a file may have become a pipe that nobody writes to.
-_FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
-# What opening a file says when it was replaced by something else since the walk.
-_REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}
+_SPARE: list[memoryview] = []
+
+
+class Taker(Protocol):
+    """What `copy` hands bytes to; `taker` makes one."""
+
+    def __call__(self, data: memoryview, /) -> object:
+        """Takes all of ``data``, which it must not keep."""
+
+    def gather(self, parts: Sequence[bytes], /) -> object:
+        """Takes all of ``parts``, at most a thousand of them."""
+
+    def send(self, file: int, size: int, /) -> int:
+        """Takes up to ``size`` bytes of ``file`` from where it stands: how many; 0 at its end, -1 for "read them"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,40 +81,125 @@ def transfer(pieces: Iterable[Piece], write: Write) -> Measure:
 
 
 def measure(pieces: Iterable[Piece]) -> Measure:
-    """What ``pieces`` are, written nowhere."""
-    return transfer(pieces, len)
+    """What ``pieces`` are, written nowhere. Raises as `transfer` does."""
+    tally = Tally()
+    copy(pieces, tally)
+    return tally.measure
 
 
-def head(content: Piece, size: int) -> bytes:
-    """The first ``size`` bytes of ``content``, fewer where it has fewer. Raises as `transfer` does."""
-    if isinstance(content, bytes):
-        return content[:size]
-    start = bytearray(min(size, content.length))
-    with _opened(content) as file:
-        count = _read_some(content, file, memoryview(start))
-    return bytes(start[:count])
+def copy(pieces: Iterable[Piece], out: Taker, step: Step | None = None, doubt: Doubt | None = None) -> int:
+    """Hands ``pieces`` to ``out`` in order, hashes nothing, and says how many bytes they were.
 
-
-@contextlib.contextmanager
-def reading(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
-    """A ``read(offset, size)`` of the bytes of ``extent``, for the block; it gives fewer only where they end.
-
-    Raises as `transfer` does, also while it reads.
+    ``step`` is told of each portion; ``doubt`` of an extent whose file has another modification time than it says,
+    which without it is an error. Raises as `transfer` does.
     """
-    with _opened(extent) as file:
+    step = step or _unheard
+    parts: list[bytes] = []
+    held = size = 0
+    # Small pieces are handed on many at once, large files by themselves.
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            data = piece
+        elif piece.length <= _SMALL:
+            data = read_small(piece, doubt)
+        else:
+            if parts:
+                out.gather(parts)
+                step(held)
+                size += held
+                parts, held = [], 0
+            _pass_by(piece, out, step, doubt)
+            size += piece.length
+            continue
+        parts.append(data)
+        held += len(data)
+        if held >= _MOST_HELD or len(parts) >= _MOST_PARTS:
+            out.gather(parts)
+            step(held)
+            size += held
+            parts, held = [], 0
+    if parts:
+        out.gather(parts)
+        step(held)
+    return size + held
 
-        def read(offset: int, size: int) -> bytes:
-            wanted = max(0, min(size, extent.length - offset))
-            try:
-                os.lseek(file, extent.offset + offset, os.SEEK_SET)
-                data = os.read(file, wanted)
-                while len(data) < wanted and (more := os.read(file, wanted - len(data))):
-                    data += more
-            except OSError as error:
-                raise _translated(extent, error) from error
-            return data
 
-        yield read
+def _pass_by(extent: Extent, out: Taker, step: Step, doubt: Doubt | None) -> None:
+    file, before = open_extent(extent, doubt)
+    try:
+        left = extent.length
+        while left and (count := out.send(file, left)) >= 0:
+            if not count:
+                raise cut_short(extent, left)
+            step(count)
+            left -= count
+        if left:
+            _read_through(extent, file, left, out, step)
+        check_still(extent, file, before)
+    finally:
+        os.close(file)
+
+
+def _read_through(extent: Extent, file: int, left: int, out: Taker, step: Step) -> None:
+    buffer = _SPARE.pop() if _SPARE else memoryview(bytearray(_AT_ONCE))
+    try:
+        while left:
+            count = read_some(extent, file, buffer[:left])
+            if not count:
+                raise cut_short(extent, left)
+            out(buffer[:count])
+            step(count)
+            left -= count
+    finally:
+        _SPARE.append(buffer)
+
+
+class Through:
+    """A `Write` as a `Taker`."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+
+    def __call__(self, data: memoryview) -> None:
+        """Passes ``data`` on."""
+        self._write(data)
+
+    def gather(self, parts: Sequence[bytes]) -> None:
+        """Passes them on as one."""
+        self(memoryview(b"".join(parts)))
+
+    def send(self, file: int, size: int) -> int:
+        """Nothing: they have to be read."""
+        return -1
+
+
+def taker(write: Write) -> Taker:
+    """What `copy` hands bytes to so that they reach ``write``: itself where it is an `Outlet`."""
+    return write if isinstance(write, Outlet) else Through(write)
+
+
+class Tally(Through):
+    """Hashes and counts what it passes on to ``write``, if there is one."""
+
+    def __init__(self, write: Write = len) -> None:
+        super().__init__(write)
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __call__(self, data: memoryview) -> None:
+        """Takes ``data`` into account and passes it on."""
+        self._hash.update(data)
+        self._size += len(data)
+        self._write(data)
+
+    @property
+    def measure(self) -> Measure:
+        """What has gone through by now."""
+        return Measure(Digest(self._hash.digest()), self._size)
+
+
+def _unheard(_: object) -> None:
+    """Nothing."""
 
 
 class _Funnel:
@@ -173,88 +276,16 @@ def _whole(part: memoryview) -> memoryview:
 
 
 def _read(extent: Extent, funnel: _Funnel) -> None:
-    file, before = _open(extent)
+    file, before = open_extent(extent)
     try:
         left = extent.length
         while left:
             filled = funnel.filled
-            count = _read_some(extent, file, funnel.buffer[filled : filled + left])
+            count = read_some(extent, file, funnel.buffer[filled : filled + left])
             if not count:
-                raise _changed(extent, f"{extent.length - left} bytes", f"{extent.length}")
+                raise cut_short(extent, left)
             funnel.advance(count)
             left -= count
-        after = os.fstat(file)
-        # A store that is being optimised changes how many links a file has, and with it the time of its last change.
-        if before.st_ctime_ns != after.st_ctime_ns:
-            _unchanged(extent, after)
-            if before.st_nlink == after.st_nlink:
-                raise _changed(extent, "a change", "none")
+        check_still(extent, file, before)
     finally:
         os.close(file)
-
-
-@contextlib.contextmanager
-def _opened(extent: Extent) -> Iterator[int]:
-    file, _ = _open(extent)
-    try:
-        yield file
-    finally:
-        os.close(file)
-
-
-def _open(extent: Extent) -> tuple[int, os.stat_result]:
-    """The file of ``extent``, as it was when it was walked, at the extent's start."""
-    try:
-        file = os.open(extent.file, _FLAGS)
-    except OSError as error:
-        raise _translated(extent, error) from error
-    try:
-        status = os.fstat(file)
-        _unchanged(extent, status)
-        if extent.offset:
-            os.lseek(file, extent.offset, os.SEEK_SET)
-    except BaseException:
-        os.close(file)
-        raise
-    return file, status
-
-
-def _read_some(extent: Extent, file: int, view: memoryview) -> int:
-    try:
-        return _read_into(file, view)
-    except OSError as error:
-        raise _translated(extent, error) from error
-
-
-if hasattr(os, "readv"):
-
-    def _read_into(file: int, view: memoryview) -> int:
-        return os.readv(file, [view])
-
-else:
-
-    def _read_into(file: int, view: memoryview) -> int:
-        data = os.read(file, len(view))
-        view[: len(data)] = data
-        return len(data)
-
-
-def _unchanged(extent: Extent, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise _changed(extent, "no longer a file", "the file that was walked")
-    if status.st_size != extent.file_size:
-        raise _changed(extent, f"{status.st_size} bytes", f"{extent.file_size}")
-    if status.st_mtime_ns != extent.stamp:
-        raise _changed(extent, "another modification time", "the one it had when it was walked")
-
-
-def _changed(extent: Extent, got: str, expected: str) -> IntegrityError:
-    name = os.fsdecode(extent.file)
-    return IntegrityError(f"{name}: got {got}, expected {expected}: the file changed while it was read")
-
-
-def _translated(extent: Extent, error: OSError) -> IntegrityError | Unavailable:
-    name = os.fsdecode(extent.file)
-    if error.errno in _REPLACED:
-        return IntegrityError(f"{name}: got {error.strerror}, expected the file that was walked")
-    return Unavailable(f"{name}: got {error.strerror}, expected a readable file")

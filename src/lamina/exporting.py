@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from lamina.engine import Piece, Write, transfer
+from lamina.engine import Piece, Write, copy, taker
 from lamina.errors import FormatError, NotFound
 from lamina.formats.headers import EntryKind
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
 from lamina.image import Progress, Silence
-from lamina.layer import Packed
 from lamina.names import Digest, StorePath
 from lamina.nodes import Extent
-from lamina.sinks.archive import watched
+from lamina.packed import Packed
 from lamina.sources.image import SourceImage
 from lamina.sources.rootfs import Entry, flatten
 
@@ -96,7 +95,7 @@ def write_root(root: Root, write: Write, progress: Progress | None = None) -> No
     packed = root.pack()
     watcher.begin(1, 1)
     watcher.layer(1, root, packed.size)
-    transfer(packed.pieces, watched(write, watcher))
+    copy(packed.pieces, taker(write), watcher.advance)
 
 
 def _member(path: bytes, entry: Entry) -> Member:

@@ -30,6 +30,14 @@ class Store(Protocol):
 
 
 @runtime_checkable
+class Located(Protocol):
+    """What a store can tell whose paths lie on this machine as files."""
+
+    def top(self, path: StorePath) -> bytes | None:
+        """Where ``path`` lies, None where that is not as files. Raises `NotFound`."""
+
+
+@runtime_checkable
 class Catalogue(Protocol):
     """What a store on this machine can tell beyond what a `Store` must."""
 
@@ -73,7 +81,8 @@ class Draft:
     def layers(self) -> tuple[LayerSource, ...]:
         """The layers from the lowest up: the base image's, those of store paths, the customisation layer."""
         owner, mtime = self.settings.owner, self.settings.stamp
-        return (*self.base, *(StoreLayer(plan, self.store.nodes, owner, mtime) for plan in self.plans), self.root)
+        nodes, top = self.store.nodes, self.store.top if isinstance(self.store, Located) else None
+        return (*self.base, *(StoreLayer(plan, nodes, owner, mtime, top) for plan in self.plans), self.root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The three states of a layer: planned, packed, named.
 
-Invariant: a `Packed` layer is exactly as long as it says, and it says so before a file is opened.
+Invariant: a source packs to the same bytes, and so to the same layer, any number of times.
 
     LayerPlan            LayerSource            Layer
     which paths     →    + nodes: can be     →  + digest: a named blob
@@ -13,26 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lamina.engine import Piece
-from lamina.errors import FormatError
 from lamina.formats.docker import store_paths_comment
-from lamina.formats.tar import WHITEOUT, Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
+from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK
+from lamina.formats.tar import Owner, PaxHeaders, padded
 from lamina.layering.plans import LayerPlan
+from lamina.ledger import Recipe
 from lamina.names import STORE_DIR, Digest, StorePath
-from lamina.nodes import Content, Directory, Extent, Node, Regular, Symlink
-
-# No layer can hold such a file.
-_WHITEOUT = b"/" + WHITEOUT
+from lamina.nodes import Directory, Extent, Node, Regular, Symlink
+from lamina.packed import WHITEOUT_INSIDE, Packed, PackedMember, components, folders_above, pack_members, whiteout_error
 
 Nodes = Callable[[StorePath], Iterable[Node]]
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A layer's tar: its length in bytes, and its pieces, which can be taken once."""
-
-    size: int
-    pieces: Iterator[Piece]
+Top = Callable[[StorePath], bytes | None]
+"""Where a store path lies on this machine as files; None where it does not."""
 
 
 class LayerSource(Protocol):
@@ -68,12 +60,16 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class StoreLayer:
-    """Store paths as nixpkgs' streamer packs them; ``mtime`` in whole seconds since 1970."""
+    """Store paths as nixpkgs' streamer packs them; ``mtime`` in whole seconds since 1970.
+
+    ``nodes`` is what they are made of, and ``top``, where that can be said, in which files.
+    """
 
     plan: LayerPlan
     nodes: Nodes
     owner: Owner
     mtime: int
+    top: Top | None = None
 
     @property
     def comment(self) -> str:
@@ -90,6 +86,14 @@ class StoreLayer:
         """None: it is what the store has."""
         return None
 
+    @property
+    def recipe(self) -> Recipe | None:
+        """What the layer is made from, None where no store has said a hash of its paths."""
+        if not self.plan.nars:
+            return None
+        contents = ((path, *nar) for path, nar in zip(self.paths, self.plan.nars, strict=True))
+        return Recipe(self.owner, self.mtime, tuple(contents))
+
     def headline(self, number: int) -> str:
         """What is said when it is written as layer ``number``."""
         return f"Creating layer {number} from paths: {list(map(str, self.paths))}"
@@ -101,22 +105,18 @@ class StoreLayer:
         """
         headers = PaxHeaders(self.owner, self.mtime)
         members = list(self._members())
-        size = sum(headers.header_size(member) + padded(member.size) for member, _ in members)
-        end = bytes(trailer_size(size))
-        return Packed(size + len(end), _pieces(headers, members, end))
+        size = len(folders_above(headers))
+        for kind, name, length, target, _ in members:
+            size += headers.stamp_size(name if kind else name + b"/", length, target) + padded(length)
+        return pack_members(headers, members, size)
 
-    def _members(self) -> Iterator[tuple[Member, Content]]:
-        for folder in (b"/nix/", b"/nix/store/"):
-            yield Member(folder, Kind.DIRECTORY, 0o755), b""
+    def _members(self) -> Iterator[PackedMember]:
         for path in self.paths:
             top = f"{STORE_DIR}/{path.base}".encode()
             for node in tar_order(self.nodes(path)):
                 name = top + b"/" + node.path if node.path else top
-                if _WHITEOUT in name:
-                    raise FormatError(
-                        f"{name.decode('utf-8', 'backslashreplace')}: got a name that begins with .wh., "
-                        "expected none: in a layer it would delete a file instead of adding one"
-                    )
+                if WHITEOUT_INSIDE in name:
+                    raise whiteout_error(name)
                 yield _member(name, node)
 
 
@@ -152,7 +152,7 @@ def tar_order(nodes: Iterable[Node]) -> Sequence[Node]:
     walked = nodes if isinstance(nodes, Sequence) else tuple(nodes)
     if all(_is_utf8(node.path) for node in walked):
         return walked
-    return sorted(walked, key=lambda node: node.path.decode("utf-8", "surrogateescape").split("/"))
+    return sorted(walked, key=lambda node: components(node.path))
 
 
 def _is_utf8(path: bytes) -> bool:
@@ -165,20 +165,11 @@ def _is_utf8(path: bytes) -> bool:
     return True
 
 
-def _member(name: bytes, node: Node) -> tuple[Member, Content]:
+def _member(name: bytes, node: Node) -> PackedMember:
     match node:
         case Regular():
-            return Member(name, Kind.FILE, 0o555 if node.executable else 0o444, node.size), node.content
+            return PROGRAM if node.executable else FILE, name, node.size, b"", node.content
         case Symlink():
-            return Member(name, Kind.SYMLINK, 0o777, target=node.target), b""
+            return SYMLINK, name, 0, node.target, b""
         case Directory():
-            return Member(name + b"/", Kind.DIRECTORY, 0o555), b""
-
-
-def _pieces(headers: PaxHeaders, members: list[tuple[Member, Content]], end: bytes) -> Iterator[Piece]:
-    for member, content in members:
-        yield headers.header(member)
-        if member.size:
-            yield content
-            yield padding(member.size)
-    yield end
+            return FOLDER, name, 0, b"", b""

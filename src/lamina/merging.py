@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from lamina.engine import Write
@@ -14,9 +15,11 @@ from lamina.errors import InvalidName
 from lamina.image import Progress, Silence
 from lamina.layer import FinishedLayer
 from lamina.names import Digest
+from lamina.packing import Packing
 from lamina.sinks.archive import ArchivedImage, ArchiveWriter
 from lamina.sources.image import SourceImage, SourceLayer
 from lamina.sources.opening import open_images
+from lamina.standing import Workshop
 
 # The date of the outer members, 1970-01-01T00:00:01Z as wherever nobody says another.
 _MTIME = 1
@@ -46,7 +49,9 @@ def merged(paths: Iterable[Path]) -> tuple[SourceImage, ...]:
     return tuple(found.values())
 
 
-def write_merged(images: Iterable[SourceImage], write: Write, progress: Progress | None = None) -> None:
+def write_merged(
+    images: Iterable[SourceImage], write: Write, progress: Progress | None = None, shop: Workshop | None = None
+) -> None:
     """Writes one docker-archive of ``images``, every layer once and uncompressed, in one pass.
 
     Raises `IntegrityError` where a file has changed since it was opened, and whatever ``write`` raises.
@@ -59,13 +64,17 @@ def write_merged(images: Iterable[SourceImage], write: Write, progress: Progress
     watcher = progress or Silence()
     watcher.begin(len(layers), len(layers))
     archive = ArchiveWriter(write, _MTIME, watcher)
-    names: dict[Digest, str] = {}
-    for number, layer in enumerate(layers.values(), 1):
-        said = f"Adding layer {number} from {layer.name}"
-        source = FinishedLayer(layer.tar, said, layer.name, layer.diff_id, layer.paths, layer.keep)
-        names[layer.diff_id], _ = archive.layer(source)
+    sources = tuple(map(_source, count(1), layers.values()))
+    with Packing(sources, shop or Workshop()) as packing:
+        names = dict(zip(layers, map(archive.layer, packing), strict=True))
+        packing.layers()
     watcher.manifests()
     archive.close(
         ArchivedImage(image.config_json, image.repo_tags, tuple(names[layer.diff_id] for layer in image.layers))
         for image in images
     )
+
+
+def _source(number: int, layer: SourceLayer) -> FinishedLayer:
+    said = f"Adding layer {number} from {layer.name}"
+    return FinishedLayer(layer.tar, said, layer.name, layer.diff_id, layer.paths, layer.keep)

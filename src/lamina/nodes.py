@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """A range of a file, as it was when somebody looked.
+class Extent(NamedTuple):
+    """A range of a file, as it was when somebody looked; a tuple, for it is made once for every file of an image.
 
     ``stamp`` is the file's mtime in nanoseconds at that time; a reader that sees another one, or another
     size of the file, must refuse the bytes.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 
-from lamina.engine import head
+from lamina.extents import head
 from lamina.formats import elf
 from lamina.image import Store
 from lamina.names import StorePath

@@ -14,6 +14,7 @@ from datetime import date, datetime
 from typing import Any, TypedDict
 
 from lamina import pipelinefile
+from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression, by_name, thread_count
 from lamina.errors import InvalidName, shown
 from lamina.formats import config as container_config
 from lamina.formats.tar import Owner
@@ -22,7 +23,6 @@ from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pi
 from lamina.names import parse_moment, parse_repository, parse_tag
 from lamina.root.entries import Dir, Entry, File, Perm, Symlink, Xattr
 from lamina.root.extras import EXTRAS
-from lamina.sinks.compression import by_name, thread_count
 
 NOW = "now"
 _DEFAULT_MOMENT = parse_moment("1970-01-01T00:00:01Z")
@@ -63,7 +63,10 @@ class ImageArguments(TypedDict, total=False):
     store: str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
     search_path: str
     compressor: str | None
+    layer_compression: str
     jobs: int | None
+    ledger: str | os.PathLike[str] | None
+    verify: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Spec:
     """An image to be made. ``created`` and ``mtime`` are None for now; ``inherit`` names the keys of the base image's
     config that are taken over, ``extras`` the ready-made contents; ``time_limit`` is in seconds for each script, None
     for none; ``search_path`` is where scripts look for programs; ``compressor`` None is what the output's name asks
-    for, ``jobs`` None as many threads as there are processors; ``warnings`` is what was odd about the arguments.
+    for, ``jobs`` None as many processors as there are; ``ledger`` None is to remember nothing; with ``verify`` what it
+    has is found out anew and compared; ``warnings`` is what was odd about the arguments.
     """
 
     name: str | None = None
@@ -98,7 +102,10 @@ class Spec:
     store: tuple[str, ...] | Store = ()
     search_path: str = os.defpath
     compressor: str | None = None
+    layer_compression: LayerCompression = NO_LAYER_COMPRESSION
     jobs: int | None = None
+    ledger: str | None = None
+    verify: bool = False
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -238,6 +245,10 @@ def _compressor(name: str, value: Any) -> str | None:
     return None if value is None else _text(name, value)
 
 
+def _layer_compression(name: str, value: Any) -> LayerCompression:
+    return value if isinstance(value, LayerCompression) else LayerCompression.parse(_text(name, value))
+
+
 def _jobs(name: str, value: Any) -> int | None:
     return None if value is None else thread_count(value)
 
@@ -310,5 +321,8 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "store": _store,
     "search_path": _text,
     "compressor": _compressor,
+    "layer_compression": _layer_compression,
     "jobs": _jobs,
+    "ledger": _path,
+    "verify": _flag,
 }

@@ -1,4 +1,4 @@
-"""A tree on disk as a stream of nodes.
+"""A tree on disk as a stream of nodes, or as a listing.
 
 Invariant: no file is opened, only folders; what comes is in NAR order and holds nothing that a Nix archive could
 not: a socket, a device or a pipe raises `FormatError`.
@@ -15,12 +15,16 @@ import sys
 from collections.abc import Iterator
 
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
+from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Lister, Listing
 from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 
 _CASE_HACK = re.compile(rb"~nix~case~hack~[0-9]+\Z")
+_DARWIN = sys.platform == "darwin"
+# Path in the tree, where it is on disk, what it is, and what a symlink holds.
+_Found = tuple[bytes, bytes, os.stat_result, bytes]
 
 
-def walk(top: bytes, *, case_hack: bool = sys.platform == "darwin") -> Iterator[Node]:
+def walk(top: bytes, *, case_hack: bool = _DARWIN) -> Iterator[Node]:
     """The nodes of the store path at ``top``.
 
     ``case_hack`` takes the ending ``~nix~case~hack~N`` off names, which Nix appends where the file system folds case
@@ -32,31 +36,60 @@ def walk(top: bytes, *, case_hack: bool = sys.platform == "darwin") -> Iterator[
 
 def scan(top: bytes, *, case_hack: bool = False) -> Iterator[tuple[Node, int]]:
     """Like `walk`, each node with the mode bits that it has on disk."""
+    found = _scan(top, _status(top), case_hack)
+    return ((_node(*item), stat.S_IMODE(item[2].st_mode)) for item in found)
+
+
+def list_tree(top: bytes, *, case_hack: bool = _DARWIN) -> Listing | None:
+    """The nodes that `walk` gives as a listing, whose files lie at ``top`` and their paths.
+
+    None where that cannot be said, for a name on disk has the ending that ``case_hack`` takes off. Raises as `walk`
+    does.
+    """
+    lister = Lister()
+    add, is_file = lister.add, stat.S_ISREG
+    for path, file, status, target in _scan(top, _status(top), case_hack):
+        mode = status.st_mode
+        if is_file(mode):
+            add(PROGRAM if mode & stat.S_IXUSR else FILE, path, status.st_size, status.st_mtime_ns, b"")
+        elif target:
+            add(SYMLINK, path, 0, 0, target)
+        else:
+            add(FOLDER, path, 0, 0, b"")
+        if case_hack and path and not file.endswith(b"/" + path):
+            return None
+    return lister.listing()
+
+
+def _status(top: bytes) -> os.stat_result:
     try:
-        status = os.lstat(top)
+        return os.lstat(top)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"{os.fsdecode(top)}: got nothing there, expected a store path") from error
+        raise missing(top) from error
     except OSError as error:
         raise _unreadable(top, error) from error
-    return _scan(top, status, case_hack)
 
 
-def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[tuple[Node, int]]:
-    node = _node(b"", top, status)
-    yield node, stat.S_IMODE(status.st_mode)
-    if not isinstance(node, Directory):
+def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[_Found]:
+    yield b"", top, status, _target(top, status)
+    if not stat.S_ISDIR(status.st_mode):
         return
+    is_file, is_folder = stat.S_ISREG, stat.S_ISDIR
     folders = [_entries(top, b"", case_hack)]
     while folders:
         for path, entry in folders[-1]:
+            file = entry.path
             try:
                 status = entry.stat(follow_symlinks=False)
-                node = _node(path, entry.path, status)
+                if is_file(status.st_mode):
+                    yield path, file, status, b""
+                    continue
+                target = _target(file, status)
             except OSError as error:
-                raise _unreadable(entry.path, error) from error
-            yield node, stat.S_IMODE(status.st_mode)
-            if isinstance(node, Directory):
-                folders.append(_entries(entry.path, path, case_hack))
+                raise _unreadable(file, error) from error
+            yield path, file, status, target
+            if is_folder(status.st_mode):
+                folders.append(_entries(file, path, case_hack))
                 break
         else:
             folders.pop()
@@ -68,24 +101,34 @@ def _entries(folder: bytes, path: bytes, case_hack: bool) -> Iterator[tuple[byte
             entries = sorted(((_name(entry.name, case_hack), entry) for entry in found), key=_first)
     except OSError as error:
         raise _unreadable(folder, error) from error
-    for (name, _), (following, _) in itertools.pairwise(entries):
+    for (name, _), (following, _) in itertools.pairwise(entries) if case_hack else ():
         if name == following:
             raise FormatError(f"{os.fsdecode(folder)}: got two entries for {os.fsdecode(name)!r}, expected one")
     prefix = path + b"/" if path else b""
     return iter([(prefix + name, entry) for name, entry in entries])
 
 
-def _node(path: bytes, file: bytes, status: os.stat_result) -> Node:
+def _target(file: bytes, status: os.stat_result) -> bytes:
+    """What a symlink holds; nothing for a file or folder. Raises `FormatError` for anything else."""
+    mode = status.st_mode
+    if stat.S_ISLNK(mode):
+        return os.readlink(file)
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return b""
+    raise FormatError(f"{os.fsdecode(file)}: got {kind(mode)}, expected a file, a folder or a symlink")
+
+
+def _node(path: bytes, file: bytes, status: os.stat_result, target: bytes) -> Node:
     mode = status.st_mode
     if stat.S_ISREG(mode):
-        executable = bool(mode & stat.S_IXUSR)
         size = status.st_size
-        return Regular(path, executable, size, Extent.whole(file, size, status.st_mtime_ns))
-    if stat.S_ISDIR(mode):
-        return Directory(path)
-    if stat.S_ISLNK(mode):
-        return Symlink(path, os.readlink(file))
-    raise FormatError(f"{os.fsdecode(file)}: got {kind(mode)}, expected a file, a folder or a symlink")
+        return Regular(path, bool(mode & stat.S_IXUSR), size, Extent.whole(file, size, status.st_mtime_ns))
+    return Directory(path) if stat.S_ISDIR(mode) else Symlink(path, target)
+
+
+def missing(top: bytes) -> NotFound:
+    """The error for a store path that is not at ``top``."""
+    return NotFound(f"{os.fsdecode(top)}: got nothing there, expected a store path")
 
 
 def kind(mode: int) -> str:

@@ -15,7 +15,8 @@ from tests.test_layer import streamed
 
 from lamina.formats import nar
 from lamina.formats.tar import Owner
-from lamina.layer import Packed, StoreLayer, tar_order
+from lamina.layer import StoreLayer, tar_order
+from lamina.packed import Packed
 from lamina.layering import LayerPlan
 from lamina.nodes import Directory, Node
 from lamina.walk import walk

@@ -6,7 +6,7 @@ from tests.making import Item, nodes, packed_bytes, trees
 
 from lamina.errors import FormatError
 from lamina.formats import nar
-from lamina.layer import Packed
+from lamina.packed import Packed
 
 
 def dumped(item: Item) -> bytes:

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.imagefiles import OneLayer, hard, special, written
 
-from lamina.engine import head
+from lamina.extents import head
 from lamina.errors import FormatError
 from lamina.formats.headers import EntryKind
 from lamina.sources.rootfs import Rootfs, flatten

@@ -10,7 +10,6 @@ import lamina
 from lamina.cli.options import COMPRESSORS, graph_options, image_arguments
 from lamina.cli.output import say, stdout
 from lamina.cli.talk import image_document, print_json, progress, show_output, warn
-from lamina.errors import InvalidName
 
 
 @click.command(
@@ -24,21 +23,21 @@ from lamina.errors import InvalidName
 def command(output: str, **flags: Any) -> None:
     """The image of ROOT... and all they need in FILE, a docker-archive, written whole or not at all.
 
-    FILE's ending chooses the compressor: .gz and .tgz, .zst, none for any other. Prints FILE; with --json the image's
-    ID, name and layers. With -o - the result is on stderr.
+    FILE's ending chooses the compressor: .gz and .tgz, .zst, none for any other. Where it ends in / or is a folder, it
+    is an OCI layout: only blobs that are not there are written, and the image of that name is replaced last. Prints
+    FILE; with --json the image's ID, name and layers. With -o - the result is on stderr.
     """
-    if output.endswith("/"):
-        raise InvalidName(f"output: got {output}, expected the name of a file")
     arguments = image_arguments(flags)
     stream = lamina.stream_layered_image(**arguments)
     show_output(stream.script_output, flags)
-    warn(stream.warnings, flags)
+    told = warn(stream.warnings, flags)
     with progress(flags) as watcher:
         if output == "-":
             with stdout() as out:
                 image = stream.write_to(out, compressor=arguments.get("compressor") or "none", progress=watcher)
         else:
             image = stream.build(output, progress=watcher)
+    warn(stream.warnings[told:], flags)
     if flags["as_json"]:
         print_json(image_document(image, stream.warnings), aside=output == "-")
     elif output != "-":

@@ -23,14 +23,17 @@ from pathlib import Path
 from typing import Any
 
 from lamina import layering
-from lamina.api import merge_images, processors, stream_conf
+from lamina.api import merge_images, stream_conf
+from lamina.capacity import processors
 from lamina.cli.ending import ending
 from lamina.cli.lines import Lines
 from lamina.cli.output import one_line, stdout
 from lamina.closure import Closure
-from lamina.engine import reading, transfer
+from lamina.compression import COMPRESSORS
+from lamina.engine import transfer
 from lamina.errors import FormatError, InvalidName, OutputError
 from lamina.exporting import Root, chosen, write_root
+from lamina.extents import reading
 from lamina.formats import graph
 from lamina.formats.conf import Conf
 from lamina.formats.headers import headers
@@ -40,7 +43,6 @@ from lamina.names import StorePath
 from lamina.pathinfo import PathInfo
 from lamina.prepare import make_root, open_base
 from lamina.root.database import PLACE
-from lamina.sinks.compression import COMPRESSORS
 from lamina.sinks.output import Writable, whole_file
 from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.opening import open_images

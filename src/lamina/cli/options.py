@@ -78,9 +78,15 @@ _IMAGE = (
     click.option("--symlink", "symlinks", multiple=True, metavar="PATH=TARGET", help="A symlink in the root."),
     click.option("--perm", "perms", multiple=True, metavar="PATH:MODE[:UID:GID]", help="Mode and owner in the root."),
     click.option("--xattr", "xattrs", multiple=True, metavar="PATH:NAME=HEX", help="An extended attribute."),
-    click.option("--jobs", type=int, metavar="N", help="Threads.  [default: the processors this process may use]"),
-    click.option("--ledger", metavar="PATH", help="Accepted; this version keeps no ledger."),
-    click.option("--no-ledger", is_flag=True, help="Accepted; this version keeps no ledger."),
+    click.option(
+        "--layer-compression",
+        metavar="WORD",
+        help="How each layer is compressed: none, gzip[:LEVEL] or zstd[:LEVEL].  [default: none]",
+    ),
+    click.option("--jobs", type=int, metavar="N", help="Processors.  [default: those this process may use]"),
+    click.option("--ledger", metavar="PATH", help="What earlier runs have learnt.  [default: in the cache folder]"),
+    click.option("--no-ledger", is_flag=True, help="Use nothing of earlier runs, and leave nothing for later ones."),
+    click.option("--verify", is_flag=True, help="Find out anew what the ledger knows, and compare."),
 )
 _TALK = (
     click.option(
@@ -125,10 +131,11 @@ _PLAIN = (
     "fake_root_commands",
     "time_limit",
     "compressor",
+    "layer_compression",
     "jobs",
 )
 _LISTS = ("contents", "closure", "store")
-_SWITCHES = ("enable_fakechroot", "include_nix_db")
+_SWITCHES = ("enable_fakechroot", "include_nix_db", "verify")
 _WORDS = ("inherit", "extras")
 # Flags to the names of the entries, as the package has them.
 _ENTRIES = (("dirs", "Dir"), ("files", "File"), ("symlinks", "Symlink"), ("perms", "Perm"), ("xattrs", "Xattr"))
@@ -146,6 +153,11 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch and "created" not in arguments:
         arguments["created"] = _epoch(epoch)
+    ledger = ledger_place(flags)
+    if ledger:
+        arguments["ledger"] = ledger
+    elif flags["no_ledger"]:
+        arguments.pop("ledger", None)
     if flags["no_store_paths"]:
         arguments["include_store_paths"] = False
     arguments |= {name: True for name in _SWITCHES if flags[name]}
@@ -158,9 +170,20 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {**arguments, "config": config, "search_path": os.environ.get("PATH", os.defpath)}
 
 
+def ledger_place(flags: Mapping[str, Any]) -> str | None:
+    """Where the ledger is; None for none."""
+    if flags["no_ledger"]:
+        return None
+    if flags["ledger"] is not None:
+        return str(flags["ledger"])
+    from platformdirs import user_cache_path
+
+    return str(user_cache_path("lamina", appauthor=False) / "ledger.sqlite")
+
+
 def described(flags: Mapping[str, Any]) -> str:
     """The first of ``flags`` that says something of an image, as it was given; empty where there is none."""
-    silent = {"store", "jobs", "ledger", "no_ledger", "progress", "quiet", "as_json", "debug"}
+    silent = {"store", "jobs", "ledger", "no_ledger", "verify", "progress", "quiet", "as_json", "debug"}
     context = click.get_current_context()
     for parameter in context.command.params:
         if parameter.name in flags and parameter.name not in silent and flags[parameter.name] not in (None, False, ()):

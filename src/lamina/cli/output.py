@@ -6,6 +6,7 @@ Invariant: an image never lands on a terminal, and what cannot be written is an 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
 _PIPE_SIZE = 1 << 20
 
 
-class _Stdout:
-    """Stdout's bytes, under the name that an error shows."""
-
-    name = "stdout"
-
-    def write(self, data: memoryview, /) -> int:
-        return sys.stdout.buffer.write(data)
-
-
 @contextlib.contextmanager
 def stdout() -> Iterator[Writable]:
     """Stdout to write to, flushed at the end; raises `InvalidName` for a terminal, `OutputError`."""
@@ -37,9 +29,20 @@ def stdout() -> Iterator[Writable]:
             "stdout: got a terminal, expected a pipe or a file",
             hint="end the command with '| docker load', or with '> image.tar'",
         )
-    _widen()
-    yield _Stdout()
     flush()
+    _widen()
+    yield _descriptor()
+    flush()
+
+
+def _descriptor() -> Writable:
+    """Stdout without a buffer, where it is a file of the system's, under the name that an error shows."""
+    try:
+        file = io.FileIO(sys.stdout.fileno(), "wb", closefd=False)
+    except OSError:
+        return sys.stdout.buffer
+    file.name = "stdout"
+    return file
 
 
 def _widen() -> None:

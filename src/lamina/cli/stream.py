@@ -32,9 +32,10 @@ def command(conf: str | None, repo_tag: str | None, **flags: Any) -> None:
     with stdout() as out:
         stream = _stream(conf, repo_tag, flags)
         show_output(stream.script_output, flags)
-        warn(stream.warnings, flags)
+        told = warn(stream.warnings, flags)
         with progress(flags) as watcher:
             image = stream.write_to(out, progress=watcher)
+        warn(stream.warnings[told:], flags)
     if flags["as_json"]:
         print_json(image_document(image, stream.warnings), aside=True)
 

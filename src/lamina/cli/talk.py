@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.lines import Lines
@@ -49,11 +49,12 @@ def concluded(summary: str, flags: Mapping[str, Any]) -> None:
         print(summary if on_terminal else "Done.", file=sys.stderr)
 
 
-def warn(warnings: Iterable[str], flags: Mapping[str, Any]) -> None:
-    """Prints warnings, but under ``--quiet``, and under ``--json``, whose document has them."""
+def warn(warnings: Collection[str], flags: Mapping[str, Any]) -> int:
+    """Prints warnings, but under ``--quiet``, and under ``--json``, whose document has them; says how many they are."""
     if not flags["quiet"] and not flags["as_json"]:
         for warning in warnings:
             print(one_line(f"lamina: warning: {warning}"), file=sys.stderr)
+    return len(warnings)
 
 
 def show_output(text: str, flags: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lamina.names import StorePath
+from lamina.names import Digest, StorePath
 from lamina.pathinfo import PathInfo
 
 
@@ -16,16 +16,22 @@ from lamina.pathinfo import PathInfo
 class LayerPlan:
     """One store layer before anything is read: its paths in packing order.
 
-    ``reason`` is a person's answer to "why these?"; ``nar_size`` is the sum of their NARs in bytes, close to what the
-    layer will take, and 0 where nobody asked a store.
+    ``reason`` is a person's answer to "why these?"; ``nars`` are hash and size in bytes of each path's NAR, in their
+    order, and none where nobody asked a store.
     """
 
     paths: tuple[StorePath, ...]
     reason: str = ""
-    nar_size: int = 0
+    nars: tuple[tuple[Digest, int], ...] = ()
 
     @classmethod
     def of(cls, infos: Iterable[PathInfo], reason: str) -> LayerPlan:
         """The layer of ``infos``, in their order."""
         taken = tuple(infos)
-        return cls(tuple(info.path for info in taken), reason, sum(info.nar_size for info in taken))
+        nars = tuple((info.nar_hash, info.nar_size) for info in taken)
+        return cls(tuple(info.path for info in taken), reason, nars)
+
+    @property
+    def nar_size(self) -> int:
+        """The sum of the NARs in bytes, close to what the layer will take; 0 where nobody asked a store."""
+        return sum(size for _, size in self.nars)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from lamina.engine import Piece
 from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
-from lamina.layer import Packed
 from lamina.names import Digest, StorePath
 from lamina.nodes import Directory, Node, Regular, Symlink
+from lamina.packed import Packed
 from lamina.root.tree import Meta, Tree
 
 # 1980-01-01, the date that Nix's builders give their files; an image's own dates do not touch this layer.

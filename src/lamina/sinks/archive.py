@@ -10,17 +10,23 @@ Layers are members ``1.tar``, ``2.tar``, … from the lowest up; then each image
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lamina.engine import Write, transfer
-from lamina.errors import IntegrityError
+from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression
+from lamina.engine import Write, copy, taker
+from lamina.filing import Filing
 from lamina.formats.docker import HistoryItem, ManifestEntry, image_json, manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
 from lamina.image import Draft, Image, Progress, Silence
 from lamina.layer import Layer, LayerSource
 from lamina.names import Digest, Reference
+from lamina.nodes import Extent
+from lamina.packing import Outgoing, Packing
+from lamina.sinks.shelf import TemporaryShelf
+from lamina.standing import Workshop
 
 TAG_LENGTH = 32
 
@@ -28,9 +34,17 @@ TAG_LENGTH = 32
 class DockerArchive:
     """Writes drafts as docker-archives to ``write``, which must take every byte it is given or raise."""
 
-    def __init__(self, write: Write, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        write: Write,
+        progress: Progress | None = None,
+        shop: Workshop | None = None,
+        compression: LayerCompression = NO_LAYER_COMPRESSION,
+    ) -> None:
         self._write = write
         self._progress = progress or Silence()
+        self._shop = shop or Workshop()
+        self._compression = compression
 
     def write(self, draft: Draft) -> Image:
         """Writes one archive and says what the image is. Raises what the store raises, `IntegrityError` and
@@ -40,20 +54,36 @@ class DockerArchive:
         sources = draft.layers
         self._progress.begin(len(sources), len(draft.base))
         archive = ArchiveWriter(self._write, settings.stamp, self._progress)
-        names, layers = [], []
-        for source in sources:
-            name, layer = archive.layer(source)
-            names.append(name)
-            layers.append(layer)
+        if self._compression.is_none:
+            with Packing(sources, self._shop) as packing:
+                names = [archive.layer(outgoing) for outgoing in packing]
+                layers = packing.layers()
+        else:
+            names, layers = self._write_compressed(sources, archive)
         self._progress.manifests()
         history = [HistoryItem(layer.diff_id, source.comment) for layer, source in zip(layers, sources, strict=True)]
         document = image_json(settings.config, history)
         digest = Digest(hashlib.sha256(document).digest())
         reference = Reference(settings.repository, settings.tag or digest.hex[:TAG_LENGTH])
         archive.close([ArchivedImage(document, (str(reference),), tuple(names))])
-        image = Image(digest, reference, tuple(layers))
+        image = Image(digest, reference, layers)
         self._progress.done(image)
         return image
+
+    def _write_compressed(
+        self, sources: Sequence[LayerSource], archive: ArchiveWriter
+    ) -> tuple[list[str], tuple[Layer, ...]]:
+        """Layers whose length is known only when they are compressed: each waits in a temporary file for its turn."""
+        names, layers = [], []
+        with (
+            contextlib.closing(TemporaryShelf()) as shelf,
+            Filing(sources, self._shop, self._compression, shelf) as filing,
+        ):
+            for filed in filing:
+                names.append(archive.blob(filed.source, shelf.extent(filed.blob)))
+                layers.append(filed.layer)
+                shelf.remove(filed.blob)
+        return names, tuple(layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +105,23 @@ class ArchiveWriter:
         self._size = 0
         self._layers = 0
 
-    def layer(self, source: LayerSource) -> tuple[str, Layer]:
-        """Writes the next layer; the name it got, and what it is.
+    def layer(self, layer: Outgoing) -> str:
+        """Writes the next layer; the name it got. Raises `IntegrityError`, and whatever the output raises."""
+        return self._member(layer.source, layer.size, lambda: layer.write(self._write, self._progress.advance))
 
-        Raises `IntegrityError` where it is not what it promised to be.
-        """
+    def blob(self, source: LayerSource, blob: Extent) -> str:
+        """Writes the next layer, which lies compressed in ``blob``; as `layer`."""
+        return self._member(source, blob.length, lambda: copy((blob,), taker(self._write), self._progress.advance))
+
+    def _member(self, source: LayerSource, size: int, write: Callable[[], object]) -> str:
         self._layers += 1
-        number, name = self._layers, f"{self._layers}.tar"
-        packed = source.pack()
-        self._progress.layer(number, source, packed.size)
-        self._begin(name, packed.size)
-        measure = transfer(packed.pieces, watched(self._put, self._progress))
-        if measure.size != packed.size:
-            raise IntegrityError(f"layer {number}: got {measure.size} bytes, expected {packed.size}")
-        if source.promised not in (None, measure.digest):
-            raise IntegrityError(f"layer {number}: got {measure.digest}, expected {source.promised}")
-        self._end(packed.size)
-        return name, Layer(measure.digest, measure.size, source.paths)
+        name = f"{self._layers}.tar"
+        self._progress.layer(self._layers, source, size)
+        self._begin(name, size)
+        write()
+        self._size += size
+        self._end(size)
+        return name
 
     def close(self, images: Iterable[ArchivedImage]) -> None:
         """Writes the documents of ``images``, whose layers were all written, and the end."""
@@ -117,13 +147,3 @@ class ArchiveWriter:
     def _put(self, data: memoryview) -> None:
         self._write(data)
         self._size += len(data)
-
-
-def watched(write: Write, progress: Progress) -> Write:
-    """``write`` that tells ``progress`` how far it is."""
-
-    def step(data: memoryview) -> None:
-        write(data)
-        progress.advance(len(data))
-
-    return step

@@ -6,6 +6,7 @@ Invariant: under the final name there is the old file or the whole new one, neve
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import stat
@@ -15,6 +16,7 @@ from typing import Protocol
 
 from lamina.engine import Write
 from lamina.errors import InvalidName, failed
+from lamina.outlet import Outlet
 
 
 class Writable(Protocol):
@@ -25,8 +27,27 @@ class Writable(Protocol):
 
 
 def writing_to(out: Writable, name: str) -> Write:
-    """``out.write`` that takes all it is given, or raises `OutputError`, which names ``name``."""
+    """A way to write to ``out`` that takes all it is given, or raises `OutputError`, which names ``name``.
 
+    What is a file of the system's and nothing around it is written to by its descriptor, from where it stands.
+    """
+    file = _file_in(out)
+    if file is None:
+        return _whole(out, name)
+    try:
+        if isinstance(out, io.BufferedWriter):
+            out.flush()
+    except OSError as error:
+        raise failed(name, error) from error
+    return Outlet(file.fileno(), name)
+
+
+def _file_in(out: Writable) -> io.FileIO | None:
+    raw = out.raw if isinstance(out, io.BufferedWriter) else out
+    return raw if isinstance(raw, io.FileIO) else None
+
+
+def _whole(out: Writable, name: str) -> Write:
     def write(data: memoryview) -> None:
         try:
             while data:
@@ -46,14 +67,14 @@ def whole_file(path: Path, mode: int = 0o666) -> Iterator[Write]:
     """
     name = str(path)
     if not _is_new_or_regular(path):
-        with _opened(path, os.O_WRONLY, 0, name) as file:
-            yield writing_to(file, name)
+        with _opened(path, os.O_WRONLY, 0, name) as write:
+            yield write
         return
     target = Path(os.path.realpath(path))
     part = target.with_name(f".lamina.{secrets.token_hex(8)}.part")
     try:
-        with _opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode, name) as file:
-            yield writing_to(file, name)
+        with _opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode, name) as write:
+            yield write
         try:
             os.replace(part, target)
         except OSError as error:
@@ -80,7 +101,7 @@ def _is_new_or_regular(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, flags: int, mode: int, name: str) -> Iterator[Writable]:
+def _opened(path: Path, flags: int, mode: int, name: str) -> Iterator[Write]:
     try:
         number = os.open(path, flags, mode)
     except OSError as error:
@@ -88,7 +109,7 @@ def _opened(path: Path, flags: int, mode: int, name: str) -> Iterator[Writable]:
     try:
         if os.isatty(number):
             raise InvalidName(f"{name}: got a terminal, expected a pipe or a file")
-        yield os.fdopen(number, "wb", buffering=0, closefd=False)
+        yield Outlet(number, name)
     except BaseException:
         os.close(number)
         raise

@@ -14,8 +14,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from lamina.engine import Measure, head, measure, reading
+from lamina.engine import Measure, measure
 from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError, shown
+from lamina.extents import head, reading
 from lamina.formats.headers import EntryKind, Read, headers
 from lamina.names import STORE_DIR, Digest, StorePath
 from lamina.nodes import Extent

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from lamina.engine import reading
 from lamina.errors import FormatError, shown
+from lamina.extents import reading
 from lamina.formats.headers import EntryKind, headers
 from lamina.nodes import Extent
 from lamina.sources.spool import extent_of

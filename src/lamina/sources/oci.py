@@ -12,30 +12,37 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lamina.errors import FormatError, IntegrityError, InvalidName, shown
+from lamina.formats.oci import (
+    CONFIG_TYPE,
+    FULL_NAME,
+    INDEX,
+    INDEX_TYPE,
+    LAYER_TYPE,
+    MANIFEST_TYPE,
+    REF_NAME,
+    blob_name,
+    familiar_name,
+)
 from lamina.names import Digest, Reference
 from lamina.sources.blobs import Blobs, digest, item, texts
 from lamina.sources.image import SourceImage
 
-INDEX = "index.json"
 _MOST_NESTED = 4
 _MOST_MANIFESTS = 1000
 
 _OCI, _DOCKER = "application/vnd.oci.image.", "application/vnd.docker."
-_INDEXES = {f"{_OCI}index.v1+json", f"{_DOCKER}distribution.manifest.list.v2+json"}
-_MANIFESTS = {f"{_OCI}manifest.v1+json", f"{_DOCKER}distribution.manifest.v2+json"}
-_CONFIGS = {f"{_OCI}config.v1+json", f"{_DOCKER}container.image.v1+json"}
+_INDEXES = {INDEX_TYPE, f"{_DOCKER}distribution.manifest.list.v2+json"}
+_MANIFESTS = {MANIFEST_TYPE, f"{_DOCKER}distribution.manifest.v2+json"}
+_CONFIGS = {CONFIG_TYPE, f"{_DOCKER}container.image.v1+json"}
 _ABSENT = {
     *(f"{_OCI}layer.nondistributable.v1.tar{ending}" for ending in ("", "+gzip", "+zstd")),
     *(f"{_DOCKER}image.rootfs.foreign.diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
 }
 _LAYERS = {
-    *(f"{_OCI}layer.v1.tar{ending}" for ending in ("", "+gzip", "+zstd")),
+    *(f"{LAYER_TYPE}{ending}" for ending in ("", "+gzip", "+zstd")),
     *(f"{_DOCKER}image.rootfs.diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
     *_ABSENT,
 }
-# What containerd and docker write, and what the image-spec's annotations.md has.
-_FULL_NAME = "io.containerd.image.name"
-_REF_NAME = "org.opencontainers.image.ref.name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class _Descriptor:
 
     @property
     def blob(self) -> str:
-        return f"blobs/sha256/{self.digest.hex}"
+        return blob_name(self.digest)
 
 
 def oci_images(blobs: Blobs) -> tuple[SourceImage, ...]:
@@ -157,12 +164,12 @@ def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _tags(annotations: Mapping[str, Any]) -> tuple[str, ...]:
-    """The image's name: containerd's full one, or else OCI's, which may be a tag alone and then is none."""
-    for key in (_FULL_NAME, _REF_NAME):
+    """The image's name as docker shows it: containerd's full one, or else OCI's; that may be a tag alone, then none."""
+    for key in (FULL_NAME, REF_NAME):
         text = annotations.get(key)
         if isinstance(text, str):
             try:
-                return (str(Reference.parse(text)),)
+                return (str(familiar_name(Reference.parse(text))),)
             except InvalidName:
                 continue
     return ()

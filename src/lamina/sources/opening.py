@@ -10,15 +10,16 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from lamina.engine import head
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
+from lamina.extents import head
 from lamina.formats.headers import is_header
+from lamina.formats.oci import INDEX
 from lamina.sources.blobs import Blobs, Room
 from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.docker import MANIFEST, docker_images
 from lamina.sources.image import SourceImage
 from lamina.sources.members import ArchiveMembers, FolderMembers, Members
-from lamina.sources.oci import INDEX, oci_images
+from lamina.sources.oci import oci_images
 from lamina.sources.spool import extent_of, spool
 
 

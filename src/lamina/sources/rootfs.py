@@ -22,8 +22,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from lamina.engine import head, reading
 from lamina.errors import FormatError, shown
+from lamina.extents import head, reading
 from lamina.formats.headers import EntryKind, Header, headers
 from lamina.formats.tar import OPAQUE, WHITEOUT
 from lamina.nodes import Extent

@@ -6,13 +6,16 @@ that has them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from lamina.errors import NotFound
-from lamina.image import Catalogue, Store
+from lamina.image import Catalogue, Located, Store
 from lamina.names import StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
+
+_T = TypeVar("_T")
 
 
 class FirstOf:
@@ -35,10 +38,17 @@ class FirstOf:
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """The contents of ``path``; raises the `NotFound` of the last store where none has them."""
+        return self._first(path, lambda store: store.nodes(path))
+
+    def top(self, path: StorePath) -> bytes | None:
+        """Where the contents of ``path`` lie, None where that is not as files; raises `NotFound` as `nodes` does."""
+        return self._first(path, lambda store: _top(store, path))
+
+    def _first(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
         missing = NotFound(f"{path}: got no store, expected one to have its contents")
         for store in self._stores[self._vouched.get(path, 0) :]:
             try:
-                return store.nodes(path)
+                return ask(store)
             except NotFound as error:
                 missing = error
         raise missing
@@ -60,3 +70,10 @@ class FirstOf:
         """The paths that begin with one of ``hashes``, from every store."""
         known = (store.with_hashes(hashes) for store in self._stores if isinstance(store, Catalogue))
         return tuple(dict.fromkeys(path for paths in known for path in paths))
+
+
+def _top(store: Store, path: StorePath) -> bytes | None:
+    if isinstance(store, Located):
+        return store.top(path)
+    store.nodes(path)  # raises where it has none
+    return None

@@ -13,7 +13,7 @@ from lamina.errors import Unavailable
 from lamina.names import STORE_DIR, StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
-from lamina.walk import walk
+from lamina.walk import missing, walk
 
 
 class Folder:
@@ -32,3 +32,10 @@ class Folder:
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """What is on disk at ``path``; raises `NotFound` where there is nothing."""
         return walk(os.path.join(self._store, path.base.encode()))
+
+    def top(self, path: StorePath) -> bytes:
+        """Where ``path`` is on disk; raises `NotFound` where there is nothing."""
+        top = os.path.join(self._store, path.base.encode())
+        if not os.path.lexists(top):
+            raise missing(top)
+        return top

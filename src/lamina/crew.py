@@ -1,0 +1,139 @@
+"""Processes that work for this one, side by side.
+
+Invariant: none outlives its crew, and a task that a process was lost over is done here instead, so that how many
+there are, and whether any can be, shows in nothing but the time that it takes.
+
+Processes and not threads: what is done for each file is Python, and Python's threads do that one at a time. Each is
+this Python again, with the modules of `lamina.tasks`; a fork would copy whatever threads and locks there are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from queue import PriorityQueue
+from threading import Thread
+from types import TracebackType
+from typing import IO, Any, Self, TypeVar
+
+from lamina import tasks
+from lamina.tasks import Answer, Task
+
+_START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.tasks import main; main()"
+_FIRST, _LAST = (-1, 0), (sys.maxsize, 0)
+
+
+Ask = Callable[[Task], Answer]
+"""Has a task done and waits for it."""
+
+_T = TypeVar("_T")
+
+
+class Crew:
+    """As many as ``size`` processes, begun when there is something to do for them; ends them with the block."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._waiting: PriorityQueue[tuple[tuple[int, int], int, Callable[[Ask], Any] | None, Future[Any]]]
+        self._waiting = PriorityQueue()
+        self._count = itertools.count()
+        self._members: list[_Member] = []
+        self._threads: list[Thread] = []
+
+    def submit(self, work: Callable[[Ask], _T], urgency: tuple[int, int]) -> Future[_T]:
+        """What ``work`` gives or raises, which is called in a thread and may ask one of the processes.
+
+        Of the works that wait, the one of least ``urgency`` is next, then the oldest.
+        """
+        future: Future[_T] = Future()
+        self._waiting.put((urgency, next(self._count), work, future))
+        if len(self._threads) < self._size:
+            member = _Member()
+            self._members.append(member)
+            self._threads.append(Thread(target=self._serve, args=(member,), name="lamina-crew", daemon=True))
+            self._threads[-1].start()
+        return future
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for _ in self._threads:
+            self._waiting.put((_LAST if kind is None else _FIRST, next(self._count), None, Future()))
+        if kind is not None:
+            for member in self._members:
+                member.kill()
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self, member: _Member) -> None:
+        with contextlib.closing(member):
+            while True:
+                *_, work, future = self._waiting.get()
+                if work is None:
+                    return
+                try:
+                    result = work(member.ask)
+                except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+                    del result
+                del work, future
+
+
+class _Member:
+    """One process, begun with the first task."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_lost = not sys.executable or getattr(sys, "frozen", False)
+        self._is_over = False
+
+    def ask(self, task: Task) -> Answer:
+        if not self._is_lost:
+            try:
+                requests, replies = self._streams()
+                tasks.send(requests, task)
+                reply = tasks.receive(replies)
+            except (OSError, EOFError, ValueError):
+                self._is_lost = True
+            else:
+                return tasks.answered(reply)
+        if self._is_over:
+            raise InterruptedError
+        return tasks.run(task)
+
+    def kill(self) -> None:
+        self._is_over = True
+        if self._process:
+            self._process.kill()
+
+    def close(self) -> None:
+        if self._process:
+            with contextlib.suppress(OSError):
+                self._process.communicate()
+
+    def _streams(self) -> tuple[IO[bytes], IO[bytes]]:
+        process = self._process or self._begun()
+        if process.stdin is None or process.stdout is None:
+            raise EOFError
+        return process.stdin, process.stdout
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        command = (sys.executable, "-I", "-S", "-c", _START, *_path())
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return self._process
+
+
+def _path() -> Iterable[str]:
+    """Where this process finds modules, with the folder that lamina itself is in first: some have it elsewhere."""
+    own = os.path.dirname(os.path.dirname(os.path.abspath(tasks.__file__)))
+    return dict.fromkeys((own, *(os.path.abspath(place) for place in sys.path)))

@@ -1,0 +1,169 @@
+"""Files read as extents: the edge at which a file is opened.
+
+Invariant: bytes come from the file that was walked: one whose kind, size or modification time is another when it is
+opened, or that changes while it is read, ends in `IntegrityError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from lamina.errors import IntegrityError, Unavailable
+from lamina.nodes import Content, Extent
+
+Doubt = Callable[[Extent], object]
+"""Is told of an extent whose file has another modification time than it says; without it that is an error."""
+
+# Not blocking, for a file may have become a pipe that nobody writes to.
+_FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
+# What opening a file says when it was replaced by something else since the walk.
+_REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}
+
+
+def head(content: Content, size: int) -> bytes:
+    """The first ``size`` bytes of ``content``, fewer where it has fewer. Raises `IntegrityError`
+    for a file that changed since the extent was made, `Unavailable` for one that cannot be read.
+    """
+    if isinstance(content, bytes):
+        return content[:size]
+    start = bytearray(min(size, content.length))
+    with _opened(content) as file:
+        count = read_some(content, file, memoryview(start))
+    return bytes(start[:count])
+
+
+@contextlib.contextmanager
+def reading(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
+    """A ``read(offset, size)`` of the bytes of ``extent``, for the block; it gives fewer only where they end.
+
+    Raises as `head` does, also while it reads.
+    """
+    with _opened(extent) as file:
+
+        def read(offset: int, size: int) -> bytes:
+            wanted = max(0, min(size, extent.length - offset))
+            try:
+                os.lseek(file, extent.offset + offset, os.SEEK_SET)
+                data = os.read(file, wanted)
+                while len(data) < wanted and (more := os.read(file, wanted - len(data))):
+                    data += more
+            except OSError as error:
+                raise _translated(extent, error) from error
+            return data
+
+        yield read
+
+
+def read_small(extent: Extent, doubt: Doubt | None) -> bytes:
+    """All of an extent, read at once: one look at the file suffices then. Raises as `head` does."""
+    try:
+        file = os.open(extent.file, _FLAGS)
+    except OSError as error:
+        raise _translated(extent, error) from error
+    try:
+        if extent.offset:
+            os.lseek(file, extent.offset, os.SEEK_SET)
+        data = os.read(file, extent.length)
+        status = os.fstat(file)
+    except OSError as error:
+        raise _translated(extent, error) from error
+    finally:
+        os.close(file)
+    if status.st_mtime_ns != extent.stamp or status.st_size != extent.file_size or not stat.S_ISREG(status.st_mode):
+        _unchanged(extent, status, doubt)
+    if len(data) != extent.length:
+        raise cut_short(extent, extent.length - len(data))
+    return data
+
+
+def check_still(extent: Extent, file: int, before: os.stat_result) -> None:
+    """Raises `IntegrityError` where the file has changed since ``before``."""
+    after = os.fstat(file)
+    # A store that is being optimised changes how many links a file has, and with it the time of its last change.
+    if before.st_ctime_ns != after.st_ctime_ns:
+        _unchanged(extent, after, None if before.st_mtime_ns == extent.stamp else _no_doubt)
+        if before.st_nlink == after.st_nlink or before.st_mtime_ns != after.st_mtime_ns:
+            raise _changed(extent, "a change", "none")
+
+
+@contextlib.contextmanager
+def _opened(extent: Extent) -> Iterator[int]:
+    file, _ = open_extent(extent)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def open_extent(extent: Extent, doubt: Doubt | None = None) -> tuple[int, os.stat_result]:
+    """The file of ``extent``, open at the extent's start, and what it was like then. Raises as `head` does."""
+    try:
+        file = os.open(extent.file, _FLAGS)
+    except OSError as error:
+        raise _translated(extent, error) from error
+    try:
+        status = os.fstat(file)
+        _unchanged(extent, status, doubt)
+        if extent.offset:
+            os.lseek(file, extent.offset, os.SEEK_SET)
+    except BaseException:
+        os.close(file)
+        raise
+    return file, status
+
+
+def read_some(extent: Extent, file: int, view: memoryview) -> int:
+    """How many bytes of ``file`` were read into ``view``; 0 at its end. Raises `Unavailable`."""
+    try:
+        return _read_into(file, view)
+    except OSError as error:
+        raise _translated(extent, error) from error
+
+
+if hasattr(os, "readv"):
+
+    def _read_into(file: int, view: memoryview) -> int:
+        return os.readv(file, [view])
+
+else:
+
+    def _read_into(file: int, view: memoryview) -> int:
+        data = os.read(file, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+def _no_doubt(_: Extent) -> None:
+    """Nothing: it was told before."""
+
+
+def _unchanged(extent: Extent, status: os.stat_result, doubt: Doubt | None) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _changed(extent, "no longer a file", "the file that was walked")
+    if status.st_size != extent.file_size:
+        raise _changed(extent, f"{status.st_size} bytes", f"{extent.file_size}")
+    if status.st_mtime_ns != extent.stamp:
+        if doubt is None:
+            raise _changed(extent, "another modification time", "the one it had when it was walked")
+        doubt(extent)
+
+
+def cut_short(extent: Extent, left: int) -> IntegrityError:
+    """The error for an extent whose file ends ``left`` bytes too early."""
+    return _changed(extent, f"{extent.length - left} bytes", f"{extent.length}")
+
+
+def _changed(extent: Extent, got: str, expected: str) -> IntegrityError:
+    name = os.fsdecode(extent.file)
+    return IntegrityError(f"{name}: got {got}, expected {expected}: the file changed while it was read")
+
+
+def _translated(extent: Extent, error: OSError) -> IntegrityError | Unavailable:
+    name = os.fsdecode(extent.file)
+    if error.errno in _REPLACED:
+        return IntegrityError(f"{name}: got {error.strerror}, expected the file that was walked")
+    return Unavailable(f"{name}: got {error.strerror}, expected a readable file")

@@ -1,0 +1,156 @@
+"""Layers as blobs: each written to a file of its own, unless it is there already.
+
+Invariant: what a blob is does not depend on what the ledger knew or on how many processes worked, and one that is
+there already was written whole.
+
+There is no order to keep, so the layers of a large image are written side by side, each by a process that lists,
+hashes and compresses it on the way: everything is read once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from lamina import tasks
+from lamina.compression import LayerCompression
+from lamina.crew import Ask, Crew
+from lamina.engine import Measure
+from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
+from lamina.ledger import Ledger
+from lamina.standing import Standing, Workshop
+from lamina.survey import Survey, surveyed
+from lamina.tasks import Content
+from lamina.walk import list_tree
+
+_Found = tuple[Measure, Measure]
+"""What a layer is, and what its blob is."""
+
+
+class Shelf(Protocol):
+    """Where blobs are kept."""
+
+    def holds(self, blob: Measure) -> bool:
+        """Whether the blob is there."""
+
+    def begin(self) -> Path:
+        """A new empty file, to become a blob. Raises `OutputError`."""
+
+    def end(self, part: Path, blob: Measure) -> None:
+        """What was begun is ``blob`` now. Raises `OutputError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A layer, the blob that it lies in, and where it comes from."""
+
+    layer: Layer
+    blob: Measure
+    source: LayerSource
+
+
+class Filing:
+    """The layers of an image from the lowest up, each on ``shelf`` when it comes; a context manager."""
+
+    def __init__(
+        self, sources: Sequence[LayerSource], shop: Workshop, compression: LayerCompression, shelf: Shelf
+    ) -> None:
+        self._shop = shop
+        self._compression = compression
+        self._shelf = shelf
+        works = [
+            _Work(Standing(number, source, shop), shop.ledger, self._known) for number, source in enumerate(sources, 1)
+        ]
+        missing = [work for work in works if not work.found]
+        helping = shop.crew_size(sum(work.standing.weight for work in missing))
+        self._crew = Crew(helping) if helping else None
+        self._threads = max(1, shop.jobs // max(1, len(missing)))
+        self._works = works
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._crew:
+            self._crew.__exit__(kind, error, trace)
+
+    def __iter__(self) -> Iterator[Filed]:
+        """The layers. Raises what packing them raises, `OutputError`, and `IntegrityError` as `Standing.settled`."""
+        if self._crew:
+            for work in self._works:
+                if not work.found:
+                    self._begin(work, self._crew)
+        for work in self._works:
+            plain, blob = work.found or self._written(work)
+            layer = work.standing.settled(plain)
+            if work.survey:
+                work.survey.learn()
+            if blob != plain:
+                self._shop.ledger.learn_compressed(plain.digest, self._compression.identity, blob)
+            yield Filed(layer, blob, work.standing.source)
+
+    def _known(self, standing: Standing) -> _Found | None:
+        """What the layer is and what its blob, where that is there already."""
+        plain = standing.known
+        if plain is None:
+            return None
+        blob = plain
+        if not self._compression.is_none:
+            compressed = self._shop.ledger.compressed(plain.digest, self._compression.identity)
+            if compressed is None:
+                return None
+            blob = compressed
+        return (plain, blob) if self._shelf.holds(blob) else None
+
+    def _begin(self, work: _Work, crew: Crew) -> None:
+        """Has ``work`` done by the crew, where it can be: the largest first, so that none is left alone at the end."""
+        source, urgency = work.standing.source, (0, -work.standing.weight)
+        if isinstance(source, FinishedLayer):
+            work.part = self._shelf.begin()
+            work.coming = crew.submit(partial(self._write_there, work.part, source.tar), urgency)
+        elif work.survey:
+            work.part = self._shelf.begin()
+            work.coming = crew.submit(partial(self._list_there, work.part, work.survey), urgency)
+
+    def _list_there(self, part: Path, survey: Survey, ask: Ask) -> _Found | None:
+        listed = survey.complete(tasks.listings_in(ask(tasks.listing_task(survey.missing))))
+        return self._write_there(part, listed, ask) if listed else None
+
+    def _write_there(self, part: Path, content: Content, ask: Ask) -> _Found:
+        task = tasks.blob_task(content, os.fsencode(part), self._compression, self._threads)
+        plain, blob = tasks.measures_in(ask(task))
+        return plain, blob
+
+    def _written(self, work: _Work) -> _Found:
+        part = work.part or self._shelf.begin()
+        found = (work.coming and work.coming.result()) or self._write_here(work, part)
+        self._shelf.end(part, found[1])
+        return found
+
+    def _write_here(self, work: _Work, part: Path) -> _Found:
+        survey = work.survey
+        listed = survey.complete(map(list_tree, survey.missing)) if survey and not work.coming else None
+        packed = listed.pack() if listed else work.standing.source.pack()
+        return tasks.write_file(packed, os.fsencode(part), self._compression, self._shop.jobs)
+
+
+class _Work:
+    """One layer on its way; ``found`` is what it is where its blob is there already."""
+
+    def __init__(self, standing: Standing, ledger: Ledger, known: Callable[[Standing], _Found | None]) -> None:
+        self.standing = standing
+        self.found = known(standing)
+        self.part: Path | None = None
+        self.coming: Future[_Found | None] | None = None
+        source = standing.source
+        self.survey: Survey | None = None
+        if isinstance(source, StoreLayer) and not self.found:
+            self.survey = surveyed(source, ledger, anew=True)

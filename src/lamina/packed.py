@@ -1,0 +1,137 @@
+"""The tar of store paths: what is packed, in which order, under which headers.
+
+Invariant: a `Packed` layer is exactly as long as it says, and it says so before a file is opened.
+
+It is what nixpkgs' streamer makes: ``/nix/`` and ``/nix/store/``, then each path and all below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from lamina.engine import Piece
+from lamina.errors import FormatError
+from lamina.formats.listing import Entry, Listing
+from lamina.formats.tar import BLOCK, WHITEOUT, Kind, Member, Owner, PaxHeaders, padding, trailer_size
+from lamina.nodes import Content, Extent
+
+# No layer can hold such a file.
+WHITEOUT_INSIDE = b"/" + WHITEOUT
+# By kind, as a listing counts them: what a member is, and its mode (nixpkgs: the store's files as Nix leaves them).
+_KINDS = ((Kind.DIRECTORY, 0o555), (Kind.SYMLINK, 0o777), (Kind.FILE, 0o444), (Kind.FILE, 0o555))
+_MOST_HEADERS = 1 << 15
+_PADDING = tuple(padding(size) for size in range(BLOCK))
+
+PackedMember = tuple[int, bytes, int, bytes, Content]
+"""Kind, name, size, target and content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A layer's tar: its length in bytes, and its pieces, which can be taken once."""
+
+    size: int
+    pieces: Iterator[Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPath:
+    """A store path of that ``name``, whose files lie at ``top`` and their paths in ``listing``."""
+
+    name: bytes
+    top: bytes
+    listing: Listing
+
+
+@dataclass(frozen=True, slots=True)
+class ListedLayer:
+    """Store paths of which all is known but the bytes; ``mtime`` in whole seconds since 1970."""
+
+    parts: tuple[ListedPath, ...]
+    owner: Owner
+    mtime: int
+
+    @property
+    def weight(self) -> int:
+        """How much memory it takes, in bytes."""
+        return sum(part.listing.weight for part in self.parts)
+
+    def pack(self) -> Packed:
+        """The tar. Raises `FormatError` for a name that means something else in a layer."""
+        headers = PaxHeaders(self.owner, self.mtime)
+        size = len(folders_above(headers))
+        for part in self.parts:
+            _check_names(part)
+            name = part.name
+            inside = name + b"/"
+            for kind, path, length, _, target in part.listing:
+                full = inside + path if path else name
+                full = full if kind else full + b"/"
+                size += headers.stamp_size(full, length, target) + length + -length % BLOCK
+        return pack_members(headers, self._members(), size)
+
+    def _members(self) -> Iterator[PackedMember]:
+        for part in self.parts:
+            name = part.name
+            inside, above = name + b"/", part.top + b"/"
+            for kind, path, size, stamp, target in _in_tar_order(part.listing):
+                full = inside + path if path else name
+                if size:
+                    file = above + path if path else part.top
+                    yield kind, full, size, target, Extent(file, 0, size, size, stamp)
+                else:
+                    yield kind, full, 0, target, b""
+
+
+def _in_tar_order(listing: Listing) -> Iterable[Entry]:
+    return listing if listing.is_utf8 else sorted(listing, key=lambda entry: components(entry[1]))
+
+
+def components(path: bytes) -> list[str]:
+    """What a layer's members are sorted by, as Python sorts paths: bytes that are not UTF-8 stand as surrogates."""
+    return path.decode("utf-8", "surrogateescape").split("/")
+
+
+def _check_names(part: ListedPath) -> None:
+    if part.listing.any_name(WHITEOUT):
+        for _, path, *_ in part.listing:
+            name = part.name + b"/" + path
+            if WHITEOUT_INSIDE in name:
+                raise whiteout_error(name)
+
+
+def whiteout_error(name: bytes) -> FormatError:
+    """The error for a member of that name."""
+    return FormatError(
+        f"{name.decode('utf-8', 'backslashreplace')}: got a name that begins with .wh., "
+        "expected none: in a layer it would delete a file instead of adding one"
+    )
+
+
+def folders_above(headers: PaxHeaders) -> bytes:
+    """The folders that every store path lies in."""
+    return b"".join(headers.header(Member(folder, Kind.DIRECTORY, 0o755)) for folder in (b"/nix/", b"/nix/store/"))
+
+
+def pack_members(headers: PaxHeaders, members: Iterable[PackedMember], size: int) -> Packed:
+    """The tar of ``members``, which with the folders they lie in take ``size`` bytes."""
+    end = bytes(trailer_size(size))
+    return Packed(size + len(end), _pieces(headers, members, end))
+
+
+def _pieces(headers: PaxHeaders, members: Iterable[PackedMember], end: bytes) -> Iterator[Piece]:
+    stamps = [headers.stamp(kind, mode) for kind, mode in _KINDS]
+    before = folders_above(headers)
+    for kind, name, size, target, content in members:
+        header = stamps[kind](name if kind else name + b"/", size, target)
+        if size:
+            yield before + header
+            yield content
+            before = _PADDING[size % BLOCK]
+        else:
+            before += header
+            if len(before) >= _MOST_HEADERS:
+                yield before
+                before = b""
+    yield before + end

@@ -1,0 +1,201 @@
+"""Layers on their way out, in order: listed ahead, hashed beside, and written once.
+
+Invariant: what a layer turns out to be does not depend on what the ledger knew, on how many processes worked, or on
+which of them was done first; a layer is written as it was listed, or the run ends in `IntegrityError`.
+
+A layer that the ledger knows is written and not hashed. Of the others, a large image's are hashed by other processes
+while this one writes, a small image's by a thread. How far the others are ahead is bounded, in bytes of layers, so that
+a file is hashed and written while it is still in memory, and in bytes of listings, which are what memory is needed for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from lamina import tasks
+from lamina.crew import Ask, Crew
+from lamina.engine import Measure, Step, Taker, Write, copy, measure, taker, transfer
+from lamina.errors import IntegrityError
+from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
+from lamina.ledger import Ledger
+from lamina.nodes import Extent
+from lamina.packed import ListedLayer, Packed
+from lamina.standing import Standing, Workshop
+from lamina.survey import Survey, surveyed
+from lamina.walk import list_tree
+
+# Listing comes first, for it is waited for; of what is to be hashed the largest, so that none is left alone at the end.
+_LISTING, _HASHING = 0, 1
+_AHEAD = 1 << 30
+_MOST_LISTED = 32 << 20
+
+
+class Packing:
+    """The layers of an image from the lowest up, each to be written once, in that order; a context manager."""
+
+    def __init__(self, sources: Sequence[LayerSource], shop: Workshop) -> None:
+        standings = [Standing(number, source, shop) for number, source in enumerate(sources, 1)]
+        self._works = [_Work(standing, shop.ledger) for standing in standings]
+        helping = shop.crew_size(sum(standing.weight for standing in standings if standing.known is None))
+        self._crew = Crew(helping) if helping else None
+        self._begun = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._crew:
+            self._crew.__exit__(kind, error, trace)
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        """The layers; raises what listing them raises."""
+        for number, work in enumerate(self._works):
+            self._begin(number)
+            yield Outgoing(work, work.pack())
+
+    def layers(self) -> tuple[Layer, ...]:
+        """What they were, once all are written.
+
+        Raises `IntegrityError` where one is not what it promised to be, or, with ``verify``, what the ledger has.
+        """
+        return tuple(work.settled() for work in self._works)
+
+    def _begin(self, current: int) -> None:
+        """Begins with the ``current`` layer and with those that come soon, as far as there is anybody to do it."""
+        ahead = listed = 0
+        for number in range(current, len(self._works)):
+            work = self._works[number]
+            if number >= self._begun:
+                if number > current and (not self._crew or ahead > _AHEAD or listed > _MOST_LISTED):
+                    return
+                work.begin(self._crew)
+                self._begun = number + 1
+            ahead += work.standing.weight
+            listed += work.listed_weight
+
+
+class Outgoing:
+    """A layer that is about to be written: its ``source``, and its ``size`` in bytes."""
+
+    def __init__(self, work: _Work, packed: Packed) -> None:
+        self.source = work.standing.source
+        self.size = packed.size
+        self._work = work
+        self._packed = packed
+
+    def write(self, out: Write, step: Step) -> None:
+        """Writes it, telling ``step`` of each portion. Raises `IntegrityError` and whatever ``out`` raises."""
+        self._work.write(self._packed, out, step)
+
+
+class _Work:
+    """One layer on its way."""
+
+    def __init__(self, standing: Standing, ledger: Ledger) -> None:
+        self.standing = standing
+        self._ledger = ledger
+        self._survey: Survey | None = None
+        self._listing: Future[ListedLayer | None] | None = None
+        self._hashing: Future[Measure] | None = None
+        self._found: Measure | None = None
+
+    @property
+    def listed_weight(self) -> int:
+        """How much memory its listing takes, in bytes."""
+        listed = self._listing.result() if self._listing and self._listing.done() else None
+        return listed.weight if listed else 0
+
+    def begin(self, crew: Crew | None) -> None:
+        """Has it listed and, where it must be and can be, hashed by ``crew``."""
+        standing, source = self.standing, self.standing.source
+        if isinstance(source, FinishedLayer) and crew:
+            self._hashing = crew.submit(partial(_measured, source.tar), (_HASHING, -standing.weight))
+        if not isinstance(source, StoreLayer):
+            return
+        survey = surveyed(source, self._ledger, anew=standing.known is None)
+        if survey and survey.missing and standing.known:
+            # Without a date to compare with, nothing would tell that a file was touched since.
+            survey, standing.known = surveyed(source, self._ledger, anew=True), None
+        if survey and standing.known is None and crew:
+            self._listing = crew.submit(partial(self._listed, survey, crew), (_LISTING, standing.number))
+        elif survey:
+            self._listing = Future()
+            self._listing.set_result(survey.complete(map(list_tree, survey.missing)))
+        self._survey = survey
+
+    def _listed(self, survey: Survey, crew: Crew, ask: Ask) -> ListedLayer | None:
+        """The listing, whose layer is hashed from here on."""
+        listed = survey.complete(tasks.listings_in(ask(tasks.listing_task(survey.missing))))
+        if listed:
+            self._hashing = crew.submit(partial(_measured, listed), (_HASHING, -self.standing.weight))
+        return listed
+
+    def pack(self) -> Packed:
+        """The layer; raises what listing it has raised."""
+        listed = self._listing.result() if self._listing else None
+        self._listing = None
+        return listed.pack() if listed else self.standing.source.pack()
+
+    def write(self, packed: Packed, out: Write, step: Step) -> None:
+        """Writes what `pack` gave."""
+        if self.standing.known:
+            count = self._write_known(self.standing.known, packed, taker(out), step)
+        elif self._hashing:
+            count = copy(packed.pieces, taker(out), step)
+        else:
+            self._found = transfer(packed.pieces, watched(out, step))
+            count = self._found.size
+        if count != packed.size:
+            raise IntegrityError(f"layer {self.standing.number}: got {count} bytes, expected {packed.size}")
+
+    def _write_known(self, known: Measure, packed: Packed, out: Taker, step: Step) -> int:
+        """A file with another date than the ledger remembers makes the layer one that is not known after all."""
+        touched: set[Extent] = set()
+
+        def doubt(extent: Extent) -> None:
+            if not touched:
+                touched.add(extent)
+
+        try:
+            count = copy(packed.pieces, out, step, doubt if self._survey else None)
+        except IntegrityError as error:
+            if not self._survey:
+                raise
+            self._survey.forget()
+            hint = "run it again: what was known of the store path is forgotten"
+            raise IntegrityError(str(error), hint=hint) from error
+        self._found = measure(self.standing.source.pack().pieces) if touched else known
+        if self._survey and self._found != known:
+            self._survey.forget()
+        return count if self._found.size == packed.size else self._found.size
+
+    def settled(self) -> Layer:
+        """What it was; the ledger learns it."""
+        found = self._found or (self._hashing.result() if self._hashing else None)
+        if found is None:
+            raise ValueError(f"layer {self.standing.number}: got it not written yet, expected it to be")
+        layer = self.standing.settled(found)
+        if self._survey:
+            self._survey.learn()
+        return layer
+
+
+def watched(write: Write, step: Step) -> Write:
+    """``write`` that tells ``step`` how far it is."""
+
+    def watching(data: memoryview) -> None:
+        write(data)
+        step(len(data))
+
+    return watching
+
+
+def _measured(content: tasks.Content, ask: Ask) -> Measure:
+    (found,) = tasks.measures_in(ask(tasks.measure_task(content)))
+    return found

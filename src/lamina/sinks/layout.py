@@ -1,0 +1,231 @@
+"""The OCI layout as a folder: images whose blobs are files under their digests.
+
+Invariant: under a blob's name there is the whole blob; the index is replaced when all that it names is there, so that
+a reader, and a run that is cut off, see the old image or the new one. Blobs that are there already are not written
+again, and none is taken away.
+
+OCI image-spec 1.1, "Image Layout".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from lamina.compression import LayerCompression
+from lamina.engine import Measure, measure
+from lamina.errors import Error, FormatError, InvalidName, OutputError, failed
+from lamina.extents import head
+from lamina.filing import Filed, Filing
+from lamina.formats.docker import HistoryItem, image_json
+from lamina.formats.oci import (
+    CONFIG_TYPE,
+    INDEX,
+    LAYER_TYPE,
+    LAYOUT,
+    LAYOUT_JSON,
+    MANIFEST_TYPE,
+    Descriptor,
+    blob_name,
+    index_json,
+    manifest_json,
+)
+from lamina.image import Draft, Image, Progress, Silence
+from lamina.names import Digest, Reference
+from lamina.nodes import Extent
+from lamina.sinks.archive import TAG_LENGTH
+from lamina.sinks.output import whole_file
+from lamina.standing import Workshop
+
+_PART = ".lamina."
+_LONGEST_INDEX = 20 << 20
+_STALE = 24 * 60 * 60
+
+
+def is_layout(output: str | os.PathLike[str]) -> bool:
+    """Whether an image that goes to ``output`` becomes a layout: it ends in ``/``, or is a folder."""
+    text = os.fspath(output)
+    return text.endswith(("/", os.sep)) or os.path.isdir(text)
+
+
+class OciLayout:
+    """Writes drafts into the layout in ``folder``, which is made where it is not there."""
+
+    def __init__(
+        self,
+        folder: Path,
+        compression: LayerCompression,
+        progress: Progress | None = None,
+        shop: Workshop | None = None,
+    ) -> None:
+        self._folder = folder
+        self._compression = compression
+        self._progress = progress or Silence()
+        self._shop = shop or Workshop()
+
+    def write(self, draft: Draft) -> Image:
+        """Adds one image and says what it is.
+
+        Raises what the store raises, `IntegrityError`, `InvalidName` for a folder that is something else,
+        `FormatError` for an index that is none, `OutputError`.
+        """
+        settings = draft.settings
+        with _opened(self._folder, verify=self._shop.verify) as folder:
+            self._progress.begin(len(draft.layers), len(draft.base))
+            with Filing(draft.layers, self._shop, self._compression, folder) as filing:
+                filed = [self._told(number, item) for number, item in enumerate(filing, 1)]
+            self._progress.manifests()
+            history = [HistoryItem(item.layer.diff_id, item.source.comment) for item in filed]
+            document = image_json(settings.config, history)
+            config = Descriptor(CONFIG_TYPE, folder.add(document), len(document))
+            reference = Reference(settings.repository, settings.tag or config.digest.hex[:TAG_LENGTH])
+            folder.name(reference, self._manifest(folder, config, filed), settings.config.architecture)
+        image = Image(config.digest, reference, tuple(item.layer for item in filed))
+        self._progress.done(image)
+        return image
+
+    def _told(self, number: int, item: Filed) -> Filed:
+        self._progress.layer(number, item.source, item.layer.size)
+        self._progress.advance(item.layer.size)
+        return item
+
+    def _manifest(self, folder: _Folder, config: Descriptor, filed: list[Filed]) -> Descriptor:
+        media_type = LAYER_TYPE + self._compression.media_suffix
+        layers = [Descriptor(media_type, item.blob.digest, item.blob.size) for item in filed]
+        document = manifest_json(config, layers)
+        return Descriptor(MANIFEST_TYPE, folder.add(document), len(document))
+
+
+@contextlib.contextmanager
+def _opened(path: Path, *, verify: bool) -> Iterator[_Folder]:
+    """The layout at ``path`` for the block; what was begun in it and not ended is taken away again."""
+    try:
+        if path.exists() and not (path / LAYOUT).exists() and any(not _is_ours(name) for name in os.listdir(path)):
+            raise InvalidName(
+                f"{path}: got a folder with other things in it, expected an OCI layout or an empty folder",
+                hint="name a new folder, or a file inside it",
+            )
+        os.makedirs(path / "blobs" / "sha256", exist_ok=True)
+    except NotADirectoryError as error:
+        raise InvalidName(f"{path}: got a file, expected a folder") from error
+    except FileExistsError as error:
+        raise InvalidName(f"{path}: got a file, expected a folder") from error
+    except OSError as error:
+        raise failed(str(path), error) from error
+    if not (path / LAYOUT).exists():
+        with whole_file(path / LAYOUT) as write:
+            write(memoryview(LAYOUT_JSON))
+    _sweep(path)
+    folder = _Folder(path, verify=verify)
+    try:
+        yield folder
+    finally:
+        folder.clear()
+
+
+def _sweep(path: Path) -> None:
+    """Takes away what runs that were killed have left: parts that nobody has written to for a day."""
+    with contextlib.suppress(OSError):
+        now = os.stat(path / "blobs").st_mtime
+        for part in path.glob(f"{_PART}*.part"):
+            if part.stat().st_mtime < max(now, path.stat().st_mtime) - _STALE:
+                part.unlink()
+
+
+def _is_ours(name: str) -> bool:
+    return name == "blobs" or name.startswith(_PART)
+
+
+class _Folder:
+    """Blobs in files: a `Shelf`. With ``verify`` a blob that is there is one whose bytes are what its name says."""
+
+    def __init__(self, path: Path, *, verify: bool) -> None:
+        self._path = path
+        self._verify = verify
+        self._parts: set[Path] = set()
+
+    def holds(self, blob: Measure) -> bool:
+        """Whether the blob is there."""
+        file = self._path / blob_name(blob.digest)
+        try:
+            status = os.stat(file)
+        except OSError:
+            return False
+        if status.st_size != blob.size:
+            return False
+        if not self._verify:
+            return True
+        with contextlib.suppress(Error):
+            return measure([Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns)]) == blob
+        return False
+
+    def begin(self) -> Path:
+        """A new empty file in the layout. Raises `OutputError`."""
+        part = self._path / f"{_PART}{secrets.token_hex(8)}.part"
+        try:
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        except OSError as error:
+            raise failed(str(part), error) from error
+        self._parts.add(part)
+        return part
+
+    def end(self, part: Path, blob: Measure) -> None:
+        """Gives what was begun its name. Raises `OutputError`."""
+        try:
+            os.replace(part, self._path / blob_name(blob.digest))
+        except OSError as error:
+            raise failed(str(self._path), error) from error
+        self._parts.discard(part)
+
+    def add(self, document: bytes) -> Digest:
+        """The blob of a document, there now."""
+        blob = Measure(Digest(hashlib.sha256(document).digest()), len(document))
+        if not self.holds(blob):
+            with whole_file(self._path / blob_name(blob.digest)) as write:
+                write(memoryview(document))
+        return blob.digest
+
+    def name(self, reference: Reference, manifest: Descriptor, architecture: str) -> None:
+        """Makes ``manifest`` the image of that name. Raises `FormatError`, `OutputError`."""
+        index = self._path / INDEX
+        with _alone(self._path / LAYOUT):
+            try:
+                document = index_json(_content(index), manifest, reference, architecture)
+            except FormatError as error:
+                raise FormatError(f"{self._path}: {error}", hint=error.hint) from error
+            with whole_file(index) as write:
+                write(memoryview(document))
+
+    def clear(self) -> None:
+        """Takes away what was begun and not ended."""
+        for part in self._parts:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        status = os.stat(file)
+        return head(Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns), _LONGEST_INDEX)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutputError(f"{file}: got {error.strerror}, expected to read it") from error
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Keeps other runs from replacing the index meanwhile, on systems that have such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with file.open("rb") as locked:
+        with contextlib.suppress(OSError):
+            fcntl.flock(locked, fcntl.LOCK_EX)
+        yield

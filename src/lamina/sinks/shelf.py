@@ -1,0 +1,57 @@
+"""Blobs on their way into an archive, in temporary files.
+
+Invariant: nothing of it is left when it is over; a blob is there from `end` on until it is taken away.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from pathlib import Path
+
+from lamina.engine import Measure
+from lamina.errors import OutputError, failed
+from lamina.nodes import Extent
+from lamina.workspace import Workspace
+
+
+class TemporaryShelf:
+    """A `Shelf` in a temporary folder. Raises `OutputError` where none can be made."""
+
+    def __init__(self) -> None:
+        try:
+            self._workspace = Workspace()
+        except OSError as error:
+            raise OutputError(f"temporary folder: got {error.strerror}, expected room for compressed layers") from error
+        self._numbers = count()
+        self._files: dict[Measure, Path] = {}
+
+    def holds(self, blob: Measure) -> bool:
+        """Whether the blob is there: never before it is written."""
+        return False
+
+    def begin(self) -> Path:
+        """A new empty file. Raises `OutputError`."""
+        part = self._workspace.path / str(next(self._numbers))
+        try:
+            part.touch(mode=0o600)
+        except OSError as error:
+            raise failed(str(part), error) from error
+        return part
+
+    def end(self, part: Path, blob: Measure) -> None:
+        """What was begun is ``blob`` now."""
+        self._files[blob] = part
+
+    def extent(self, blob: Measure) -> Extent:
+        """Where the blob lies."""
+        file = self._files[blob]
+        return Extent.whole(os.fsencode(file), blob.size, file.stat().st_mtime_ns)
+
+    def remove(self, blob: Measure) -> None:
+        """Takes the blob away, for it was read."""
+        self._files.pop(blob).unlink()
+
+    def close(self) -> None:
+        """Takes all away."""
+        self._workspace.close()

@@ -1,0 +1,54 @@
+"""A store on this machine whose trees are known from before.
+
+Invariant: what is remembered is of the same place and the same NAR hash; everything else the store itself is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+from lamina.formats.listing import Listing
+from lamina.image import Catalogue, Located, Store
+from lamina.ledger import Ledger
+from lamina.names import Digest, StorePath
+from lamina.nodes import Node
+from lamina.pathinfo import PathInfo
+
+
+class _Machine(Store, Located, Catalogue, Protocol):
+    """A store on this machine."""
+
+
+def remembering(store: Store, ledger: Ledger) -> Store:
+    """``store`` that walks no tree which ``ledger`` remembers; ``store`` itself where it is not on this machine."""
+    if isinstance(store, Located) and isinstance(store, Catalogue):
+        return Remembering(store, ledger)
+    return store
+
+
+class Remembering:
+    """``store``, as far as ``ledger`` does not know better."""
+
+    def __init__(self, store: _Machine, ledger: Ledger) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._hashes: dict[StorePath, Digest] = {}
+        self.top = store.top
+        self.find = store.find
+        self.hashes = store.hashes
+        self.with_hashes = store.with_hashes
+
+    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
+        """What the store knows of ``paths``."""
+        found = self._store.query(paths)
+        self._hashes |= {path: info.nar_hash for path, info in found.items()}
+        return found
+
+    def nodes(self, path: StorePath) -> Iterable[Node]:
+        """What ``path`` is made of; raises as the store does."""
+        top, nar_hash = self._store.top(path), self._hashes.get(path)
+        if top is None or nar_hash is None:
+            return self._store.nodes(path)
+        remembered = self._ledger.listings([(top, nar_hash)]).get((top, nar_hash))
+        return Listing.parse(remembered).nodes(top) if remembered is not None else self._store.nodes(path)

@@ -1,0 +1,72 @@
+"""Which files a layer of store paths is made of: what the ledger remembers, and what is left to be listed.
+
+Invariant: what is remembered is of the same place and the same NAR hash; what is listed anew is learnt once the layer
+is settled, by who opened the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lamina.formats.listing import Listing
+from lamina.layer import StoreLayer
+from lamina.ledger import Ledger
+from lamina.names import Digest
+from lamina.packed import ListedLayer, ListedPath
+
+
+class Survey:
+    """Of ``layer``, whose store paths lie at ``tops``; with ``anew`` nothing is remembered."""
+
+    def __init__(self, layer: StoreLayer, tops: Iterable[bytes], ledger: Ledger, *, anew: bool) -> None:
+        self._layer = layer
+        self._tops = tuple(tops)
+        self._hashes: tuple[Digest, ...] = tuple(nar_hash for nar_hash, _ in layer.plan.nars)
+        self._ledger = ledger
+        remembered = {} if anew else ledger.listings(list(zip(self._tops, self._hashes, strict=False)))
+        self._known = {top: Listing.parse(data) for (top, _), data in remembered.items()}
+        self._new: dict[bytes, Listing] = {}
+
+    @property
+    def missing(self) -> list[bytes]:
+        """Where the store paths lie that have to be listed."""
+        return [top for top in self._tops if top not in self._known]
+
+    @property
+    def remembers(self) -> bool:
+        """Whether any of it comes from the ledger."""
+        return bool(self._known)
+
+    def complete(self, listings: Iterable[Listing | None]) -> ListedLayer | None:
+        """The layer, given the listings of what was `missing`; None where one of them is."""
+        found = dict(zip(self.missing, listings, strict=True))
+        self._new = {top: listing for top, listing in found.items() if listing is not None}
+        known = self._known | self._new
+        if len(known) < len(set(self._tops)):
+            return None
+        parts = (
+            ListedPath(str(path).encode(), top, known[top])
+            for path, top in zip(self._layer.paths, self._tops, strict=True)
+        )
+        return ListedLayer(tuple(parts), self._layer.owner, self._layer.mtime)
+
+    def learn(self) -> None:
+        """Has the ledger remember what was listed anew."""
+        for top, nar_hash in zip(self._tops, self._hashes, strict=False):
+            if top in self._new:
+                self._ledger.learn_listing(top, nar_hash, self._new[top].dump())
+        self._new = {}
+
+    def forget(self) -> None:
+        """Has the ledger forget what it remembered: the files are others."""
+        for top, nar_hash in zip(self._tops, self._hashes, strict=False):
+            self._ledger.forget_listing(top, nar_hash)
+
+
+def surveyed(layer: StoreLayer, ledger: Ledger, *, anew: bool) -> Survey | None:
+    """The survey of ``layer``, None where it does not lie on this machine as files. Raises `NotFound`."""
+    if layer.top is None:
+        return None
+    tops = [layer.top(path) for path in layer.paths]
+    found = [top for top in tops if top is not None]
+    return Survey(layer, found, ledger, anew=anew) if len(found) == len(tops) else None
