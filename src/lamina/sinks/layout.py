@@ -174,9 +174,12 @@ class _Folder:
         return part
 
     def end(self, part: Path, blob: Measure) -> None:
-        """Gives what was begun its name. Raises `OutputError`."""
+        """Gives what was begun its name, or takes it away where the blob is there. Raises `OutputError`."""
         try:
-            os.replace(part, self._path / blob_name(blob.digest))
+            if self.holds(blob):
+                part.unlink()
+            else:
+                os.replace(part, self._path / blob_name(blob.digest))
         except OSError as error:
             raise failed(str(self._path), error) from error
         self._parts.discard(part)

@@ -47,6 +47,8 @@ class Remembering:
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """What ``path`` is made of; raises as the store does."""
+        if path not in self._hashes:
+            self.query((path,))
         top, nar_hash = self._store.top(path), self._hashes.get(path)
         if top is None or nar_hash is None:
             return self._store.nodes(path)

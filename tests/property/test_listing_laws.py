@@ -1,0 +1,86 @@
+"""Laws of listings, and of layers that are packed from them."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.making import Item, packed_bytes, path, trees, write
+
+from lamina.errors import FormatError
+from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry, Lister, Listing
+from lamina.formats.tar import Owner
+from lamina.layer import StoreLayer
+from lamina.layering import LayerPlan
+from lamina.packed import ListedLayer, ListedPath
+from lamina.walk import list_tree, walk
+
+OWNER = Owner(7, 8, "root", "é")
+names = st.binary(min_size=1, max_size=30).filter(lambda name: b"\0" not in name)
+sizes = st.integers(0, 2**63 - 1)
+stamps = st.integers(-(2**63), 2**63 - 1)
+entries: st.SearchStrategy[Entry] = st.one_of(
+    st.tuples(st.just(FOLDER), names, st.just(0), st.just(0), st.just(b"")),
+    st.tuples(st.just(SYMLINK), names, st.just(0), st.just(0), names),
+    st.tuples(st.sampled_from((FILE, PROGRAM)), names, sizes, stamps, st.just(b"")),
+)
+
+
+def listing_of(found: list[Entry]) -> Listing:
+    lister = Lister()
+    for entry in found:
+        lister.add(*entry)
+    return lister.listing()
+
+
+@given(st.lists(entries, max_size=50))
+def test_what_goes_into_a_listing_comes_out(found: list[Entry]) -> None:
+    """``Listing.parse(listing.dump()) == listing``, and it iterates over what was added."""
+    listing = listing_of(found)
+    assert list(listing) == found
+    assert Listing.parse(listing.dump()) == listing
+
+
+@given(st.lists(entries, min_size=1, max_size=9), st.data())
+def test_bytes_that_are_no_listing_end_in_a_format_error(found: list[Entry], data: st.DataObject) -> None:
+    """Whatever was cut or changed: `FormatError`, or a listing that is one all through."""
+    raw = bytearray(listing_of(found).dump())
+    if data.draw(st.booleans()):
+        raw = raw[: data.draw(st.integers(0, len(raw) - 1))]
+    else:
+        raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        parsed = Listing.parse(bytes(raw))
+    except FormatError:
+        return
+    assert Listing.parse(parsed.dump()) == parsed
+    assert all(len(entry) == 5 for entry in parsed)
+
+
+@pytest.mark.parametrize("count", [4095, 4096, 4097, 10_000])
+def test_a_listing_of_many_entries_is_in_chunks(count: int) -> None:
+    found: list[Entry] = [(FILE, b"%06d" % number, number, -number, b"") for number in range(count)]
+    listing = listing_of(found)
+    assert list(listing) == found
+    assert Listing.parse(listing.dump()) == listing
+    assert len(listing.chunks) == -(-count // 4096)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
+@given(trees())
+@settings(deadline=None, max_examples=100)
+def test_a_layer_from_a_listing_is_the_layer_from_nodes(tree: Item) -> None:
+    """What comes from the same nodes has the same digest, in whatever form they come."""
+    with tempfile.TemporaryDirectory() as folder:
+        top = os.fsencode(Path(folder, path("A").base))
+        write(tree, top)
+        listing = list_tree(top)
+        assert listing is not None
+        assert list(listing.nodes(top)) == list(walk(top))
+        from_nodes = StoreLayer(LayerPlan((path("A"),)), lambda _: walk(top), OWNER, 5).pack()
+        from_listing = ListedLayer((ListedPath(str(path("A")).encode(), top, listing),), OWNER, 5).pack()
+        assert from_listing.size == from_nodes.size
+        assert packed_bytes(from_listing) == packed_bytes(from_nodes)

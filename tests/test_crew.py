@@ -1,0 +1,128 @@
+"""Processes that work side by side: what they answer, what happens to them, and that none is left."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamina import tasks
+from lamina.crew import Ask, Crew
+from lamina.engine import measure
+from lamina.errors import IntegrityError, NotFound
+from lamina.nodes import Extent
+from lamina.walk import list_tree
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    top = tmp_path / "tree"
+    (top / "folder").mkdir(parents=True)
+    (top / "folder" / "file").write_bytes(b"x" * 100_000)
+    (top / "link").symlink_to("folder/file")
+    return top
+
+
+def listed(top: Path) -> Callable[[Ask], Any]:
+    return lambda ask: tasks.listings_in(ask(tasks.listing_task([os.fsencode(top)])))
+
+
+def alive(crew: Crew) -> list[int]:
+    """The processes of ``crew`` that run."""
+    found = (member._process for member in crew._members)
+    return [process.pid for process in found if process and process.poll() is None]
+
+
+def test_a_crew_answers_as_this_process_would(tree: Path) -> None:
+    file = tree / "folder" / "file"
+    extent = Extent.whole(os.fsencode(file), file.stat().st_size, file.stat().st_mtime_ns)
+    with Crew(2) as crew:
+        listing = crew.submit(listed(tree), (0, 0))
+        found = crew.submit(lambda ask: tasks.measures_in(ask(tasks.measure_task(extent))), (0, 0))
+        assert listing.result() == [list_tree(os.fsencode(tree))]
+        assert found.result() == (measure([extent]),)
+    assert alive(crew) == []
+
+
+def test_what_is_urgent_comes_first_and_then_what_waits_longest() -> None:
+    done: list[int] = []
+    gate = threading.Event()
+    with Crew(1) as crew:
+        crew.submit(lambda ask: gate.wait(), (0, 0))
+        for number, urgency in enumerate([(1, 5), (1, -9), (0, 3), (1, 5), (0, 3)]):
+            crew.submit(lambda ask, number=number: done.append(number), urgency)  # type: ignore[misc]
+        gate.set()
+    assert done == [2, 4, 1, 0, 3], "and all of it before the crew ends"
+
+
+def test_an_error_of_a_member_is_the_error_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x")
+    with Crew(1) as crew:
+        missing = crew.submit(listed(tmp_path / "nothing"), (0, 0))
+        changed = Extent.whole(os.fsencode(file), 1, 12345)
+        touched = crew.submit(lambda ask: ask(tasks.measure_task(changed)), (0, 0))
+        with pytest.raises(NotFound, match="got nothing there, expected a store path"):
+            missing.result()
+        with pytest.raises(IntegrityError, match="got another modification time"):
+            touched.result()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_what_a_member_was_lost_over_is_done_here(tree: Path) -> None:
+    with Crew(1) as crew:
+        assert crew.submit(listed(tree), (0, 0)).result()
+        for pid in alive(crew):
+            os.kill(pid, signal.SIGKILL)
+        assert crew.submit(listed(tree), (0, 0)).result() == [list_tree(os.fsencode(tree))]
+
+
+def test_where_no_process_can_be_had_all_is_done_here(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for executable in ("", str(tree / "python")):
+        monkeypatch.setattr(sys, "executable", executable)
+        with Crew(2) as crew:
+            assert crew.submit(listed(tree), (0, 0)).result() == [list_tree(os.fsencode(tree))]
+
+
+def test_nobody_waits_for_a_crew_whose_work_is_not_wanted_any_more(tmp_path: Path) -> None:
+    """What is under way is a pipe that nobody writes to: only an end of the process ends it."""
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(1 << 40)
+    extent = Extent.whole(os.fsencode(large), 1 << 40, large.stat().st_mtime_ns)
+    begun: list[Future[Any]] = []
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt), Crew(2) as crew:  # noqa: PT012
+        begun += [crew.submit(lambda ask: ask(tasks.measure_task(extent)), (0, 0)) for _ in range(2)]
+        while len(alive(crew)) < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    assert alive(crew) == []
+    assert threading.active_count() == threads
+    assert all(future.exception() for future in begun)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_a_member_ends_with_who_began_it(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\nfrom lamina import tasks\nfrom lamina.crew import Crew\n"
+        "crew = Crew(1)\n"
+        "crew.submit(lambda ask: ask(tasks.listing_task([os.fsencode(sys.argv[1])])), (0, 0)).result()\n"
+        "print(crew._members[0]._process.pid, flush=True)\ntime.sleep(100)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        member = int(running.stdout.readline())
+        running.kill()
+    for _ in range(500):
+        if not Path(f"/proc/{member}").exists() or "Z" in Path(f"/proc/{member}/stat").read_text().split()[2]:
+            return
+        time.sleep(0.01)
+    pytest.fail("it goes on")

@@ -1,0 +1,351 @@
+"""The OCI layout as a folder: blobs by digest, the index last, what is there left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakestore import MODULE, FakeStore, example, run
+
+import lamina
+from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression
+from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError
+from lamina.formats.oci import familiar_name, full_name
+from lamina.image import Draft, Image
+from lamina.ledger import Ledger, Oblivion
+from lamina.names import Reference
+from lamina.sinks.layout import OciLayout
+from lamina.standing import Workshop
+
+COMPRESSIONS = ["none", "gzip", "zstd", "gzip:1", "gzip:9", "zstd:1"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    store, _ = example(tmp_path / "root")
+    store.add("large-1", {"data": b"0123456789abcdef" * 20_000})
+    return store
+
+
+def draft(store: FakeStore, **arguments: Any) -> Draft:
+    words = {"name": "x", "tag": "1", "contents": ["hello", "large"], "architecture": "amd64"} | arguments
+    return lamina.stream_layered_image(store=str(store.root), **words).draft
+
+
+def written(
+    made: Draft, folder: Path, shop: Workshop | None = None, compression: LayerCompression = NO_LAYER_COMPRESSION
+) -> Image:
+    return OciLayout(folder, compression, None, shop).write(made)
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Ledger]:
+    def warn(text: str) -> None:
+        pytest.fail(text)
+
+    with Ledger.open(file, warn) as ledger:
+        yield ledger
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def entries(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "index.json").read_text())["manifests"]
+    return found
+
+
+@pytest.mark.parametrize("words", COMPRESSIONS)
+@pytest.mark.parametrize("alone", [0, 1 << 40])
+def test_every_blob_is_what_its_name_says_and_the_image_is_the_archives(
+    store: FakeStore, tmp_path: Path, words: str, alone: int
+) -> None:
+    made = draft(store)
+    folder, archive = tmp_path / "layout", tmp_path / "x.tar"
+    image = written(made, folder, Workshop(Oblivion(), 2, alone=alone), LayerCompression.parse(words))
+    found = files(folder)
+    assert found.pop("oci-layout") == b'{"imageLayoutVersion": "1.0.0"}'
+    found.pop("index.json")
+    for name, content in found.items():
+        assert name == f"blobs/sha256/{hashlib.sha256(content).hexdigest()}"
+    (layout,) = lamina.inspect(folder)
+    with archive.open("wb") as file:
+        lamina.stream_layered_image(
+            store=str(store.root), name="x", tag="1", contents=["hello", "large"], architecture="amd64"
+        ).write_to(file)
+    (expected,) = lamina.inspect(archive)
+    assert layout.digest == expected.digest == image.digest
+    assert layout.repo_tags == expected.repo_tags == (image.repo_tag,)
+    assert [layer.diff_id for layer in layout.layers] == [layer.diff_id for layer in expected.layers]
+    assert [layer.paths for layer in layout.layers] == [layer.paths for layer in expected.layers]
+    manifest = json.loads(found[f"blobs/sha256/{entries(folder)[0]['digest'][7:]}"])
+    suffix = {"n": "", "g": "+gzip", "z": "+zstd"}[words[0]]
+    assert {layer["mediaType"] for layer in manifest["layers"]} == {f"application/vnd.oci.image.layer.v1.tar{suffix}"}
+
+
+@pytest.mark.parametrize("words", COMPRESSIONS)
+def test_the_bytes_depend_neither_on_the_ledger_nor_on_who_helped(store: FakeStore, tmp_path: Path, words: str) -> None:
+    made, compression = draft(store), LayerCompression.parse(words)
+    layouts = []
+    with opened(tmp_path / "ledger") as ledger:
+        for number, shop in enumerate(
+            [
+                Workshop(),
+                Workshop(Oblivion(), 3, alone=0),
+                Workshop(ledger),
+                Workshop(ledger),
+                Workshop(ledger, 2, alone=0),
+            ]
+        ):
+            written(made, tmp_path / str(number), shop, compression)
+            layouts.append(files(tmp_path / str(number)))
+    assert all(layout == layouts[0] for layout in layouts)
+
+
+@pytest.mark.parametrize("words", ["none", "gzip"])
+def test_a_repeat_writes_only_what_changed(store: FakeStore, tmp_path: Path, words: str) -> None:
+    folder, compression = tmp_path / "layout", LayerCompression.parse(words)
+    with opened(tmp_path / "ledger") as ledger:
+        written(draft(store), folder, Workshop(ledger), compression)
+    before = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in folder.rglob("blobs/*/*")}
+    store.add("extra-1", b"extra")
+    for file in before:
+        file.chmod(0o444)
+    with opened(tmp_path / "ledger") as ledger:
+        image = written(draft(store, closure=["extra"]), folder, Workshop(ledger), compression)
+    after = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in folder.rglob("blobs/*/*")}
+    assert before.items() <= after.items(), "what was there is as it was"
+    assert len(after) - len(before) == 3, "a layer, the config, the manifest"
+    (found,) = lamina.inspect(folder)
+    assert found.digest == image.digest
+
+
+_WATCHED = """
+import os, sys
+import lamina
+
+folder, root, ledger = sys.argv[1:]
+read = []
+
+def watch(event, arguments):
+    if event in ("open", "os.scandir") and isinstance(arguments[0], (str, bytes)):
+        name = os.fsdecode(arguments[0])
+        if name.startswith((root + "/nix/store", folder + "/blobs")):
+            read.append(name)
+
+sys.addaudithook(watch)
+lamina.build_layered_image(
+    name="x", contents=["hello", "large"], architecture="amd64", store=root, ledger=ledger, output=folder + "/"
+)
+print(len(read))
+"""
+
+
+def test_a_repeat_of_the_same_reads_nothing_of_the_store(store: FakeStore, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _WATCHED, str(tmp_path / "layout"), str(store.root), str(tmp_path / "ledger")]
+    read = [int(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(2)]
+    assert read[0] > 0
+    assert read[1] == 0
+
+
+def test_an_image_of_the_same_name_takes_the_others_place_and_no_other(store: FakeStore, tmp_path: Path) -> None:
+    folder = tmp_path / "layout"
+    first = written(draft(store), folder)
+    other = written(draft(store, name="other"), folder)
+    second = written(draft(store, config={"Cmd": ["x"]}), folder)
+    assert first.digest != second.digest
+    found = {image.repo_tags: image.digest for image in lamina.inspect(folder)}
+    assert found == {("x:1",): second.digest, ("other:1",): other.digest}
+    assert (folder / "blobs" / "sha256" / first.digest.hex).exists(), "other blobs stay"
+
+
+def test_entries_that_others_wrote_stay_as_they_are(store: FakeStore, tmp_path: Path) -> None:
+    folder = tmp_path / "layout"
+    written(draft(store), folder)
+    index = json.loads((folder / "index.json").read_text())
+    theirs = {"mediaType": "application/x", "digest": "sha256:" + "0" * 64, "size": 3, "annotations": None}
+    index |= {"manifests": [theirs, *index["manifests"]], "annotations": {"kept": "yes"}}
+    (folder / "index.json").write_text(json.dumps(index))
+    written(draft(store), folder)
+    after = json.loads((folder / "index.json").read_text())
+    assert after["annotations"] == {"kept": "yes"}
+    assert after["manifests"][0] == theirs
+    assert len(after["manifests"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("hello:1", "docker.io/library/hello:1"),
+        ("me/hello:1", "docker.io/me/hello:1"),
+        ("localhost/hello:1", "localhost/hello:1"),
+        ("registry.example/a/b:1", "registry.example/a/b:1"),
+        ("host:5000/a:1", "host:5000/a:1"),
+    ],
+)
+def test_a_name_has_the_registry_that_docker_takes_where_none_is_said(name: str, full: str) -> None:
+    """distribution/reference, "Normalization"."""
+    assert full_name(Reference.parse(name)) == full
+    assert familiar_name(Reference.parse(full)) == Reference.parse(name)
+
+
+def test_a_folder_that_is_something_else_is_left_alone(store: FakeStore, tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("dear")
+    with pytest.raises(InvalidName, match="got a folder with other things in it, expected an OCI layout or an empty"):
+        written(draft(store), folder)
+    assert files(folder) == {"letter.txt": b"dear"}
+    with pytest.raises(InvalidName, match="got a file, expected a folder"):
+        written(draft(store), folder / "letter.txt")
+
+
+@pytest.mark.parametrize("index", [b"", b"{}", b"[]", b'{"manifests": 3}', b"\xff"])
+def test_an_index_that_is_none_is_an_error_and_stays(store: FakeStore, tmp_path: Path, index: bytes) -> None:
+    folder = tmp_path / "layout"
+    written(draft(store), folder)
+    (folder / "index.json").write_bytes(index)
+    with pytest.raises(FormatError, match=r"layout: index\.json: got .*, expected"):
+        written(draft(store), folder)
+    assert (folder / "index.json").read_bytes() == index
+
+
+def test_verify_finds_a_blob_that_was_damaged_and_writes_it_anew(store: FakeStore, tmp_path: Path) -> None:
+    folder = tmp_path / "layout"
+    with opened(tmp_path / "ledger") as ledger:
+        written(draft(store), folder, Workshop(ledger))
+        before = files(folder)
+        largest = max(folder.rglob("blobs/*/*"), key=lambda file: file.stat().st_size)
+        largest.chmod(0o644)
+        largest.write_bytes(bytes(largest.stat().st_size))
+        written(draft(store), folder, Workshop(ledger))
+        assert files(folder) != before, "without it, a blob of that name and size is taken for it"
+        written(draft(store), folder, Workshop(ledger, verify=True))
+    assert files(folder) == before
+
+
+def test_a_file_that_changes_meanwhile_leaves_the_old_image(store: FakeStore, tmp_path: Path) -> None:
+    folder = tmp_path / "layout"
+    written(draft(store), folder)
+    before = files(folder)
+    made = draft(store, config={"Cmd": ["new"]})
+    file = store.place(next(path for path in store.numbers if path.name == "large-1")) / "data"
+    extent = made.store.nodes
+
+    class Changing:
+        query = made.store.query
+
+        def nodes(self, path: Any) -> Any:
+            found = tuple(extent(path))
+            if path.name == "large-1":
+                file.chmod(0o644)
+                file.write_bytes(b"other")
+            return found
+
+    changing = Draft(made.plans, Changing(), made.root, made.settings)
+    with pytest.raises(IntegrityError, match="the file changed while it was read"):
+        written(changing, folder)
+    after = files(folder)
+    assert before.items() <= after.items()
+    assert not [name for name in after if ".part" in name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_a_run_that_is_killed_leaves_the_old_image_whole(store: FakeStore, tmp_path: Path) -> None:
+    folder = tmp_path / "layout"
+    store.add("slow-1", {"data": b"x" * (80 << 20)})
+    arguments = f"build --quiet --no-ledger --store {store.root} --name x --tag 1 --jobs 2".split()
+    assert run(*arguments, "hello", "-o", f"{folder}/").code == 0
+    (before,) = lamina.inspect(folder)
+    for delay in (0.05, 0.15, 0.25, 0.35, 0.45):
+        with subprocess.Popen([*MODULE, *arguments, "slow", "-o", f"{folder}/"]) as running:
+            time.sleep(delay)  # not for the result to come: to be killed at different moments
+            running.kill()
+        found = lamina.inspect(folder)
+        assert len(found) == 1
+        assert found[0].repo_tags == before.repo_tags
+    assert run(*arguments, "slow", "-o", f"{folder}/").code == 0
+    (after,) = lamina.inspect(folder)
+    assert after.digest != before.digest
+
+
+def test_parts_that_nobody_writes_to_any_more_are_taken_away(store: FakeStore, tmp_path: Path) -> None:
+    folder = tmp_path / "layout"
+    written(draft(store), folder)
+    old, new = folder / ".lamina.0123.part", folder / ".lamina.4567.part"
+    for part in (old, new):
+        part.write_bytes(b"part")
+    os.utime(old, (1, 1))
+    written(draft(store), folder)
+    assert not old.exists()
+    assert new.exists(), "somebody may be writing it"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists() or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_an_error(store: FakeStore, tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o555)
+    with pytest.raises(OutputError, match="closed: got Permission denied"):
+        written(draft(store), folder)
+
+
+# The verb
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_name_that_ends_in_a_slash_or_a_folder_is_a_layout(store: FakeStore, tmp_path: Path, exists: bool) -> None:
+    folder = tmp_path / "layout"
+    if exists:
+        folder.mkdir()
+    output = str(folder) if exists else f"{folder}/"
+    ran = run(
+        "build", "hello", "--store", store.root, "-o", output, "--layer-compression", "gzip", "--progress", "plain"
+    )
+    assert ran.code == 0, ran.stderr
+    assert ran.stdout.decode() == f"{output}\n"
+    assert ran.stderr.splitlines()[0] == "No 'fromImage' provided"
+    assert ran.stderr.splitlines()[-2:] == ["Adding manifests...", "Done."]
+    assert len(lamina.inspect(folder)) == 1
+
+
+def test_a_compressor_is_not_for_a_folder(store: FakeStore, tmp_path: Path) -> None:
+    ran = run("build", "hello", "--store", store.root, "-o", f"{tmp_path}/layout/", "--compressor", "gz")
+    assert ran.code == 2
+    assert "got gz, expected none for an OCI layout" in ran.stderr
+    assert "--layer-compression" in ran.stderr
+    assert not (tmp_path / "layout").exists()
+
+
+@pytest.mark.parametrize("words", ["gzip", "zstd:1"])
+@pytest.mark.parametrize("verb", ["stream", "build"])
+def test_layers_are_compressed_inside_an_archive_too(store: FakeStore, tmp_path: Path, words: str, verb: str) -> None:
+    file = tmp_path / "x.tar"
+    common = ("hello", "large", "--store", store.root, "--name", "x", "--tag", "1")
+    plain = run("stream", *common).stdout
+    if verb == "stream":
+        file.write_bytes(run("stream", *common, "--layer-compression", words).stdout)
+    else:
+        assert run("build", *common, "--layer-compression", words, "-o", file).code == 0
+    assert file.stat().st_size < len(plain) / 4
+    (found,) = lamina.inspect(file)
+    (tmp_path / "plain.tar").write_bytes(plain)
+    (expected,) = lamina.inspect(tmp_path / "plain.tar")
+    assert (found.digest, found.repo_tags) == (expected.digest, expected.repo_tags)
+    assert all(layer.digest != layer.diff_id for layer in found.layers)
+
+
+@pytest.mark.parametrize("words", ["", "gz", "gzip:0", "gzip:10", "zstd:20", "zstd:x", "none:1", "xz"])
+def test_a_layer_compression_that_there_is_not_is_refused(store: FakeStore, words: str) -> None:
+    ran = run("stream", "hello", "--store", store.root, "--layer-compression", words)
+    assert ran.code == 2
+    assert ran.stderr.startswith("lamina: layer compression: got ")

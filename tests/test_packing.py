@@ -1,0 +1,299 @@
+"""Layers on their way out: the same bytes, whoever hashed them and whatever the ledger knew."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from tests.fakestore import FakeStore, Link, Program, example
+
+import lamina
+from lamina.errors import IntegrityError, NotFound
+from lamina.image import Draft, Image
+from lamina.layer import FinishedLayer
+from lamina.ledger import Ledger, Oblivion
+from lamina.names import Digest
+from lamina.nodes import Extent
+from lamina.outlet import Outlet
+from lamina.sinks.archive import DockerArchive
+from lamina.standing import Workshop
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    store, _ = example(tmp_path / "root")
+    store.add("large-1", {"data": b"0123456789abcdef" * 20_000, "link": Link("data"), "run": Program(b"#!" * 40_000)})
+    return store
+
+
+def draft(store: FakeStore, *roots: str, **arguments: Any) -> Draft:
+    made = lamina.stream_layered_image(
+        name="x", contents=roots or ("hello", "large"), store=str(store.root), architecture="amd64", **arguments
+    )
+    return made.draft
+
+
+def written(made: Draft, shop: Workshop | None = None) -> tuple[bytes, Image]:
+    out = io.BytesIO()
+    image = DockerArchive(out.write, None, shop).write(made)
+    return out.getvalue(), image
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Ledger]:
+    def warn(text: str) -> None:
+        pytest.fail(text)
+
+    with Ledger.open(file, warn) as ledger:
+        yield ledger
+
+
+def through_pipe(made: Draft, shop: Workshop) -> tuple[bytes, Image]:
+    """As `written`, to a descriptor, which the kernel sends files to."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        assert cat.stdin
+        assert cat.stdout
+        taken = bytearray()
+
+        def read() -> None:
+            assert cat.stdout
+            taken.extend(cat.stdout.read())
+
+        reader = Thread(target=read)
+        reader.start()
+        image = DockerArchive(Outlet(cat.stdin.fileno(), "pipe"), None, shop).write(made)
+        cat.stdin.close()
+        reader.join()
+    return bytes(taken), image
+
+
+@pytest.mark.parametrize("jobs", [2, 4])
+@pytest.mark.parametrize("write", [written, through_pipe])
+def test_a_crew_makes_the_image_that_one_process_makes(
+    store: FakeStore, jobs: int, write: Callable[[Draft, Workshop], tuple[bytes, Image]]
+) -> None:
+    made = draft(store)
+    assert write(made, Workshop(Oblivion(), jobs, alone=0)) == written(made)
+
+
+@pytest.mark.parametrize("alone", [0, 1 << 40])
+@pytest.mark.parametrize("write", [written, through_pipe])
+def test_a_ledger_that_knows_all_gives_the_image_that_it_learnt(
+    store: FakeStore, tmp_path: Path, alone: int, write: Callable[[Draft, Workshop], tuple[bytes, Image]]
+) -> None:
+    made = draft(store)
+    expected = written(made)
+    for _ in range(3):
+        with opened(tmp_path / "ledger") as ledger:
+            assert write(made, Workshop(ledger, 2, alone=alone)) == expected
+
+
+_WARM = """
+import os, sys
+import lamina
+
+root, ledger, output = sys.argv[1:]
+looked = []
+
+def watch(event, arguments):
+    if event in ("os.scandir", "os.listdir") and os.fsdecode(arguments[0]).startswith(root):
+        looked.append(os.fsdecode(arguments[0]))
+
+sys.addaudithook(watch)
+made = lamina.stream_layered_image(name="x", contents=["hello", "large"], store=root, ledger=ledger, extras=["sh"])
+image = made.write_to(open(output, "wb"))
+print(image.id, len(looked))
+"""
+
+
+def test_a_warm_run_walks_nothing(store: FakeStore, tmp_path: Path) -> None:
+    store.add("bash-5", {"bin": {"bash": Program(b"#!/no\n")}})
+    said = []
+    for number in range(2):
+        command = [
+            sys.executable,
+            "-c",
+            _WARM,
+            *map(str, (store.root, tmp_path / "ledger", tmp_path / f"{number}.tar")),
+        ]
+        said.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    (first, looked), (second, looked_again) = said
+    assert first == second
+    assert int(looked) > 0
+    assert looked_again == "0"
+    assert (tmp_path / "0.tar").read_bytes() == (tmp_path / "1.tar").read_bytes()
+
+
+def test_the_same_path_with_other_bytes_and_another_nar_hash_is_not_taken_for_the_old_one(
+    store: FakeStore, tmp_path: Path
+) -> None:
+    """A path that was rebuilt: not even its sizes or dates need to differ."""
+    with opened(tmp_path / "ledger") as ledger:
+        before = written(draft(store), Workshop(ledger))
+    path = next(path for path in store.numbers if path.name == "large-1")
+    file = store.place(path) / "data"
+    rewritten(file)
+    with store.writing() as database:
+        database.execute("DELETE FROM ValidPaths WHERE path = ?", (str(path),))
+    store.register(path)
+    with opened(tmp_path / "ledger") as ledger:
+        after = written(draft(store), Workshop(ledger))
+    assert after == written(draft(store))
+    assert after != before
+
+
+def rewritten(file: Path, *, touched: bool = False) -> None:
+    """Other bytes, as many, and, where that is not ``touched``, with the date of those before."""
+    status = file.stat()
+    file.chmod(0o644)
+    file.write_bytes(bytes(status.st_size))
+    os.utime(file, ns=(0, status.st_mtime_ns + touched))
+
+
+def place_of(store: FakeStore, name: str) -> Path:
+    return store.place(next(path for path in store.numbers if path.name == name))
+
+
+def test_files_with_other_dates_and_the_same_bytes_give_the_same_image(store: FakeStore, tmp_path: Path) -> None:
+    """A copy of a store has other dates than the store."""
+    made = draft(store)
+    with opened(tmp_path / "ledger") as ledger:
+        expected = written(made, Workshop(ledger))
+    for name in ("data", "run"):
+        os.utime(place_of(store, "large-1") / name, ns=(0, 987_654_321))
+    for _ in range(2):
+        with opened(tmp_path / "ledger") as ledger:
+            assert written(made, Workshop(ledger)) == expected
+
+
+@pytest.mark.parametrize("write", [written, through_pipe])
+def test_files_with_other_dates_and_other_bytes_are_hashed_as_they_are(
+    store: FakeStore, tmp_path: Path, write: Callable[[Draft, Workshop], tuple[bytes, Image]]
+) -> None:
+    """Where the store says nothing of it, the date does: the digest is that of what was written."""
+    made = draft(store)
+    with opened(tmp_path / "ledger") as ledger:
+        before = written(made, Workshop(ledger))
+    rewritten(place_of(store, "large-1") / "data", touched=True)
+    expected = written(made)
+    assert expected != before
+    for _ in range(2):
+        with opened(tmp_path / "ledger") as ledger:
+            assert write(made, Workshop(ledger)) == expected
+
+
+@pytest.mark.parametrize("change", ["shrunk", "gone", "folder"])
+def test_a_file_of_another_size_ends_the_run_and_the_next_one_is_right(
+    store: FakeStore, tmp_path: Path, change: str
+) -> None:
+    made = draft(store)
+    with opened(tmp_path / "ledger") as ledger:
+        written(made, Workshop(ledger))
+    file = place_of(store, "large-1") / "data"
+    file.parent.chmod(0o755)
+    file.unlink()
+    if change == "shrunk":
+        file.write_bytes(b"small")
+    elif change == "folder":
+        file.mkdir()
+    with (
+        opened(tmp_path / "ledger") as ledger,
+        pytest.raises(IntegrityError, match=rf"^{file}: got .*, expected") as caught,
+    ):
+        written(made, Workshop(ledger))
+    assert caught.value.hint.startswith("run it again")
+    with opened(tmp_path / "ledger") as ledger:
+        assert written(made, Workshop(ledger)) == written(made)
+
+
+def test_a_change_of_owner_or_date_is_another_layer(store: FakeStore, tmp_path: Path) -> None:
+    with opened(tmp_path / "ledger") as ledger:
+        written(draft(store), Workshop(ledger))
+        for arguments in ({"uid": 1000}, {"gname": "x"}, {"mtime": "2020-01-01"}):
+            made = draft(store, **arguments)
+            assert written(made, Workshop(ledger)) == written(made)
+
+
+def test_verify_finds_bytes_that_changed_under_an_old_date(store: FakeStore, tmp_path: Path) -> None:
+    made = draft(store)
+    with opened(tmp_path / "ledger") as ledger:
+        written(made, Workshop(ledger))
+        assert written(made, Workshop(ledger, verify=True)) == written(made)
+    rewritten(place_of(store, "large-1") / "data")
+    with opened(tmp_path / "ledger") as ledger:
+        with pytest.raises(
+            IntegrityError, match=r"^layer [0-9]+: got sha256:.*, expected sha256:.*, as the ledger has"
+        ):
+            written(made, Workshop(ledger, verify=True))
+        assert written(made, Workshop(ledger, verify=True)) == written(made), "it has forgotten what was wrong"
+
+
+def test_a_store_without_files_is_remembered_by_its_hashes(store: FakeStore, tmp_path: Path) -> None:
+    made = draft(store)
+    inner = made.store
+
+    class Elsewhere:
+        def query(self, paths: Any) -> Any:
+            return inner.query(paths)
+
+        def nodes(self, path: Any) -> Any:
+            return inner.nodes(path)
+
+    other = replace(made, store=Elsewhere())
+    for _ in range(2):
+        with opened(tmp_path / "ledger") as ledger:
+            assert written(other, Workshop(ledger, 2, alone=0)) == written(made)
+
+
+@pytest.mark.parametrize("alone", [0, 1 << 40])
+def test_a_finished_layer_is_what_it_promised_or_an_error(store: FakeStore, tmp_path: Path, alone: int) -> None:
+    made = draft(store)
+    _, image = written(made)
+    tar = tmp_path / "layer.tar"
+    tar.write_bytes(b"\0" * 10240 * 20)
+    extent = Extent.whole(os.fsencode(tar), tar.stat().st_size, tar.stat().st_mtime_ns)
+    (found,) = written(replace(made, plans=(), root=FinishedLayer(extent, "said", "")))[1].layers
+    for promised in (found.diff_id, image.digest):
+        base = FinishedLayer(extent, "Adding base layer 1", "", promised)
+        shop = Workshop(Oblivion(), 2, alone=alone)
+        if promised == found.diff_id:
+            assert written(replace(made, base=(base,)), shop) == written(replace(made, base=(base,)))
+        else:
+            with pytest.raises(IntegrityError, match=rf"^layer 1: got {found.diff_id}, expected {image.digest}$"):
+                written(replace(made, base=(base,)), shop)
+
+
+@pytest.mark.parametrize("alone", [0, 1 << 40])
+def test_a_store_path_that_goes_before_its_layer_comes_is_named(store: FakeStore, alone: int) -> None:
+    made = draft(store)
+    top = place_of(store, "large-1")
+    top.rename(top.with_name("moved"))
+    with pytest.raises(NotFound, match=f"{top.name}: got nothing there"):
+        written(made, Workshop(Oblivion(), 2, alone=alone))
+
+
+def test_an_output_that_fails_ends_the_crew(store: FakeStore) -> None:
+    def full(data: memoryview) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        DockerArchive(full, None, Workshop(Oblivion(), 2, alone=0)).write(draft(store))
+
+
+def test_digests_are_no_secret_of_the_order_in_which_they_are_found(store: FakeStore) -> None:
+    """Equal layer keys give equal bytes, whichever process is done first."""
+    for number in range(20):
+        store.add(f"many-{number}", {"file": bytes([number]) * (number * 9000)})
+    made = draft(store, "hello", *(f"many-{number}" for number in range(20)), max_layers=9)
+    images = {written(made, Workshop(Oblivion(), jobs, alone=0))[1].digest for jobs in (1, 2, 3)}
+    assert images == {written(made)[1].digest}
+    assert all(isinstance(digest, Digest) for digest in images)
