@@ -20,12 +20,13 @@ from pathlib import Path
 
 import pytest
 
-from lamina import ledger
+from lamina import ledger, ledgerfile
 from lamina.engine import Measure
 from lamina.errors import FormatError
 from lamina.formats.tar import Owner
-from lamina.ledger import Ledger, Oblivion, Recipe
+from lamina.ledger import Ledger, Oblivion
 from lamina.names import Digest, StorePath, nix32_dump
+from lamina.recipe import Recipe
 
 CODECS = "gzip 6 zlib 1.3.1", "zstd 3 1.5.7"
 BESIDE = ("-wal", "-shm", "-journal")
@@ -281,7 +282,7 @@ def test_a_layer_may_be_forgotten_while_all_are_gone_through(file: Path) -> None
 
 def test_layers_of_other_tar_rules_are_passed_over(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learn(file, [Fact("old")])
-    monkeypatch.setattr(ledger, "TAR_RULES", 2)
+    monkeypatch.setattr("lamina.recipe.TAR_RULES", 2)
     learn(file, [Fact("new")])
     with opened(file) as found:
         assert found.layer(Fact("old").recipe) is None
@@ -361,7 +362,7 @@ def test_a_closed_ledger_knows_nothing(file: Path) -> None:
 def test_whoever_needs_no_ledger_does_not_wait_for_sqlite() -> None:
     code = (
         "import sys, lamina.ledger; lamina.ledger.Oblivion().close(); "
-        "print(sorted({'sqlite3', 'fcntl'} & set(sys.modules)))"
+        "print(sorted({'sqlite3', 'fcntl', 'lamina.ledgerfile'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -667,6 +668,7 @@ def test_a_folder_that_cannot_be_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_python_without_sqlite_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sqlite3", None)
+    monkeypatch.delitem(sys.modules, "lamina.ledgerfile")
     with opened(file, warnings=1) as found:
         Fact("one").learn(found)
         assert check(found, [Fact("one")]) == 0
@@ -896,7 +898,7 @@ def test_a_ledger_that_cannot_be_read_is_a_warning(reachable: Path) -> None:
 
 
 def test_somebody_who_writes_for_too_long_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "_PATIENCE", 0.05)
+    monkeypatch.setattr(ledgerfile, "_PATIENCE", 0.05)
     learn(file, facts(12))
     with closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
@@ -912,7 +914,7 @@ def test_somebody_who_writes_for_too_long_is_a_warning(file: Path, monkeypatch: 
 
 
 def test_somebody_who_locks_the_folder_for_too_long_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "_PATIENCE", 0.05)
+    monkeypatch.setattr(ledgerfile, "_PATIENCE", 0.05)
     learn(file, facts(1))
     holder = os.open(file.parent, os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)

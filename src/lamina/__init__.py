@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         plan_layered_image,
         stream_conf,
         stream_layered_image,
+        verify_ledger,
     )
     from lamina.errors import (
         AuthError,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from lamina.layer import Layer
     from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.spec import ImageArguments
+    from lamina.verifying import DamagedLayer, Verified
 
 _HOMES = {
     "lamina.api": (
@@ -54,6 +56,7 @@ _HOMES = {
         "plan_layered_image",
         "stream_conf",
         "stream_layered_image",
+        "verify_ledger",
     ),
     "lamina.errors": (
         "AuthError",
@@ -73,11 +76,13 @@ _HOMES = {
     "lamina.layer": ("Layer",),
     "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
     "lamina.spec": ("ImageArguments",),
+    "lamina.verifying": ("DamagedLayer", "Verified"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AuthError",
+    "DamagedLayer",
     "Dir",
     "Draft",
     "Error",
@@ -99,6 +104,7 @@ __all__ = [
     "Stream",
     "Symlink",
     "Unavailable",
+    "Verified",
     "Xattr",
     "__version__",
     "build_layered_image",
@@ -108,6 +114,7 @@ __all__ = [
     "plan_layered_image",
     "stream_conf",
     "stream_layered_image",
+    "verify_ledger",
 ]
 
 

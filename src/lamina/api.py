@@ -37,6 +37,7 @@ from lamina.spec import ImageArguments, Spec
 from lamina.standing import Workshop
 from lamina.stores.opening import MACHINE, open_stores
 from lamina.stores.remembering import remembering
+from lamina.verifying import Verified, verify
 
 
 class Stream:
@@ -156,6 +157,39 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> Planned:
     """
     spec = Spec.parse(arguments)
     return plan(spec, _store(spec))
+
+
+def verify_ledger(
+    *,
+    ledger: str | os.PathLike[str],
+    store: str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]] = (),
+    progress: Progress | None = None,
+) -> Verified:
+    """Hashes every layer in the file ``ledger`` anew whose store paths are in ``store``, and each of these paths; what
+    turns out to be wrong is forgotten there.
+
+    Gives what became of it; a file that is not there is not made. ``store`` is as in `stream_layered_image`. Raises
+    `InvalidName`, `Unavailable`, `FormatError` for a broken graph.
+    """
+    spec = Spec.parse({"ledger": ledger, "store": store})
+    if spec.ledger is None:
+        raise InvalidName("ledger: got None, expected the name of a file")
+    if _is_missing(spec.ledger):
+        return Verified(exists=False)
+    warnings: list[str] = []
+    with _ledger(spec, warnings) as found:
+        verified = verify(found, _store(spec), progress)
+    return replace(verified, warnings=tuple(warnings))
+
+
+def _is_missing(file: str) -> bool:
+    try:
+        os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):  # which opening it tells of
+        return False
+    return False
 
 
 @contextlib.contextmanager

@@ -17,10 +17,10 @@ from lamina.formats.docker import store_paths_comment
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK
 from lamina.formats.tar import Owner, PaxHeaders, padded
 from lamina.layering.plans import LayerPlan
-from lamina.ledger import Recipe
 from lamina.names import STORE_DIR, Digest, StorePath
 from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.packed import WHITEOUT_INSIDE, Packed, PackedMember, components, folders_above, pack_members, whiteout_error
+from lamina.recipe import Recipe
 
 Nodes = Callable[[StorePath], Iterable[Node]]
 Top = Callable[[StorePath], bytes | None]

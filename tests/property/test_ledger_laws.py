@@ -11,8 +11,9 @@ from tests.property.test_tar_laws import OWNERS
 
 from lamina.engine import Measure
 from lamina.errors import FormatError
-from lamina.ledger import Ledger, Recipe
+from lamina.ledger import Ledger
 from lamina.names import NIX32, Digest, StorePath
+from lamina.recipe import Recipe
 
 LAW = settings(deadline=None, max_examples=200)
 FILES = settings(deadline=None, max_examples=40)

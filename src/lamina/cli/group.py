@@ -24,6 +24,7 @@ _VERBS = {
     "inspect": "What an image file or an OCI layout holds.",
     "merge": "Several images in one archive.",
     "export": "The root file system of an image as a tar.",
+    "store": "The ledger rechecked: lamina store verify.",
 }
 
 

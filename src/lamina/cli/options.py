@@ -172,10 +172,13 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 def ledger_place(flags: Mapping[str, Any]) -> str | None:
     """Where the ledger is; None for none."""
-    if flags["no_ledger"]:
-        return None
-    if flags["ledger"] is not None:
-        return str(flags["ledger"])
+    return None if flags["no_ledger"] else ledger_file(flags["ledger"])
+
+
+def ledger_file(given: str | None) -> str:
+    """The ledger's file: the one that was given, else the one in the cache folder."""
+    if given is not None:
+        return given
     from platformdirs import user_cache_path
 
     return str(user_cache_path("lamina", appauthor=False) / "ledger.sqlite")

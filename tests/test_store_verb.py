@@ -1,0 +1,145 @@
+"""``lamina store verify`` as its users see it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.fakestore import FakeStore, call, example, run, store_path
+
+DATA = store_path("words-2.1-data")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    monkeypatch.chdir(tmp_path)
+    store, _ = example(tmp_path / "root")
+    ran = run("stream", "hello", "--store", store.root, "--ledger", "ledger")
+    assert ran.code == 0, ran.stderr
+    return store
+
+
+def spoil(store: FakeStore) -> None:
+    """Another byte in a file of the same length and date."""
+    file = store.place(DATA) / "share/hello.txt"
+    date = file.stat().st_mtime_ns
+    file.chmod(0o644)
+    file.write_bytes(b"jello\n")
+    os.utime(file, ns=(date, date))
+
+
+def test_a_clean_ledger_is_said_to_be_so(store: FakeStore) -> None:
+    ran = call("store", "verify", "--store", store.root, "--ledger", "ledger")
+    assert (ran.code, ran.stdout) == (0, b"4 layers: 4 as they were, 0 damaged, 0 not here\n")
+    lines = ran.stderr.splitlines()
+    assert len(lines) == 4
+    for number, line in enumerate(lines, 1):
+        assert re.fullmatch(rf"Checking layer {number} of paths: \['/nix/store/\S+'\]", line)
+
+
+def test_what_is_damaged_is_named_and_forgotten(store: FakeStore) -> None:
+    spoil(store)
+    flags = ("--store", store.root, "--ledger", "ledger")
+    ran = run("store", "verify", *flags)
+    line, summary = ran.stdout.decode().splitlines()
+    assert ran.code == 6
+    assert summary == "4 layers: 3 as they were, 1 damaged, 0 not here"
+    digest = r"sha256:[0-9a-f]{64}"
+    assert re.fullmatch(rf"layer {digest} of {DATA}: {DATA}: got NAR hash {digest}, expected {digest}", line)
+    assert ran.error == line
+    assert ran.stderr.splitlines()[-1].startswith("hint: what the ledger had of it is forgotten; ")
+    again = run("store", "verify", *flags)
+    assert (again.code, again.stdout) == (0, b"3 layers: 3 as they were, 0 damaged, 0 not here\n")
+    assert run("stream", "hello", *flags).stdout == run("stream", "hello", *flags[:2], "--no-ledger").stdout
+
+
+def test_layers_that_are_not_here_are_counted(store: FakeStore) -> None:
+    shutil.rmtree(store.place(DATA))
+    ran = run("store", "verify", "--store", store.root, "--ledger", "ledger", "--quiet")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout == b"4 layers: 3 as they were, 0 damaged, 1 not here\n"
+
+
+def test_the_ledger_in_the_cache_folder_is_the_default(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path("cache").absolute()))
+    place = Path("cache/lamina/ledger.sqlite").absolute()
+    for _ in range(2):
+        ran = run("store", "verify", "--store", store.root)
+        assert (ran.code, ran.stdout.decode(), ran.stderr) == (0, f"no ledger at {place}\n", "")
+    assert not Path("cache").exists()
+    run("stream", "hello", "--store", store.root)
+    ran = run("store", "verify", "--store", store.root, "--quiet")
+    assert ran.stdout == b"4 layers: 4 as they were, 0 damaged, 0 not here\n"
+
+
+def test_a_damaged_file_is_a_warning(store: FakeStore) -> None:
+    Path("ledger").write_bytes(b"garbage" * 1000)
+    ran = run("store", "verify", "--store", store.root, "--ledger", "ledger")
+    assert (ran.code, ran.stdout) == (0, b"0 layers: 0 as they were, 0 damaged, 0 not here\n")
+    assert ran.stderr.startswith("lamina: warning: ")
+    assert Path("ledger.damaged").exists()
+
+
+def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
+    flags = ("--store", store.root, "--ledger", "ledger", "--json")
+    assert json.loads(run("store", "verify", *flags).stdout) == {
+        "version": 1,
+        "ledger": "ledger",
+        "exists": True,
+        "layers": 4,
+        "intact": 4,
+        "absent": 0,
+        "damaged": [],
+        "warnings": [],
+    }
+    spoil(store)
+    ran = run("store", "verify", *flags)
+    document = json.loads(ran.stdout)
+    (damaged,) = document["damaged"]
+    assert (ran.code, document["layers"], document["intact"], document["absent"]) == (6, 4, 3, 0)
+    assert (set(damaged), damaged["paths"]) == ({"diff_id", "paths", "reason"}, [str(DATA)])
+    assert ran.error == f"layer {damaged['diff_id']} of {DATA}: {damaged['reason']}"
+    document = json.loads(run("store", "verify", *flags, "--ledger", "none").stdout)
+    assert (document["exists"], document["layers"], Path("none").exists()) == (False, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "got"),
+    [
+        ([], "no command"),
+        (["gc"], "command 'gc'"),
+        (["verify", "x"], "unexpected extra argument (x)"),
+        (["verify", "--ledger", ""], "''"),
+    ],
+)
+def test_what_is_no_command_is_an_error(arguments: list[str], got: str) -> None:
+    ran = run("store", *arguments)
+    assert ran.code == 2
+    assert got in ran.error
+
+
+def test_the_machines_store_is_the_default(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamina.stores.opening.MACHINE", store.root)
+    assert run("store", "verify", "--ledger", "ledger").stdout.startswith(b"4 layers: 4 ")
+
+
+def test_the_help_shows_an_example() -> None:
+    for arguments in (["store"], ["store", "verify"]):
+        ran = run(*arguments, "--help")
+        assert (ran.code, ran.stderr) == (0, "")
+        assert "Example: lamina store verify" in ran.stdout.decode()
+    from lamina.cli.store import command
+
+    for verb in command.commands.values():
+        assert all(getattr(parameter, "help", "") for parameter in verb.params)
+
+
+def test_the_suite_has_a_cache_folder_of_its_own() -> None:
+    from platformdirs import user_cache_path
+
+    assert user_cache_path("lamina", appauthor=False).parent == Path(os.environ["XDG_CACHE_HOME"])
+    assert "lamina-test-cache-" in os.environ["XDG_CACHE_HOME"]

@@ -1,0 +1,453 @@
+"""The ledger rechecked: what is wrong is found and forgotten, and nothing else is."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import shutil
+import sqlite3
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakestore import FakeStore, example, put, store_path, write_graph
+from tests.making import MemoryStore
+
+import lamina
+from lamina.engine import Measure
+from lamina.errors import InvalidName, NotFound, Unavailable
+from lamina.formats.listing import Listing
+from lamina.image import Silence
+from lamina.layer import LayerSource
+from lamina.ledger import Ledger
+from lamina.names import Digest, StorePath
+from lamina.nodes import Node
+from lamina.stores.local import LocalStore
+from lamina.verifying import Verified
+from lamina.walk import list_tree
+
+DATA, HELLO = store_path("words-2.1-data"), store_path("hello-2.12.1")
+TEXT = "share/hello.txt"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    return example(tmp_path / "root")[0]
+
+
+@pytest.fixture
+def file(store: FakeStore, tmp_path: Path) -> Path:
+    """A ledger that knows an image of four layers, a store path in each."""
+    file = tmp_path / "cache" / "ledger"
+    image(store, file)
+    return file
+
+
+def image(store: FakeStore, file: Path | None, **arguments: Any) -> lamina.Image:
+    """The image of hello, which is what its bytes are."""
+    out = io.BytesIO()
+    made = written(store, file, out, **arguments)
+    out.seek(0)
+    with tarfile.open(fileobj=out) as archive:
+        for number, layer in enumerate(made.layers, 1):
+            data = archive.extractfile(f"{number}.tar")
+            assert data
+            assert hashlib.sha256(data.read()).digest() == layer.diff_id.raw
+    return made
+
+
+def written(store: FakeStore, file: Path | None, out: io.BytesIO, **arguments: Any) -> lamina.Image:
+    stream = lamina.stream_layered_image(contents=["hello"], store=store.root, ledger=file, **arguments)
+    return stream.write_to(out)
+
+
+def verify(store: FakeStore, file: Path, **arguments: Any) -> Verified:
+    """What becomes of the ledger; nothing about it is odd."""
+    verified = lamina.verify_ledger(ledger=file, store=store.root, **arguments)
+    assert (verified.warnings, verified.exists) == ((), True)
+    return verified
+
+
+@contextlib.contextmanager
+def opened(file: Path) -> Iterator[Ledger]:
+    warnings: list[str] = []
+    with Ledger.open(file, warnings.append) as found:
+        yield found
+    assert warnings == []
+
+
+def known(file: Path) -> set[StorePath]:
+    """The paths in the layers that the ledger knows."""
+    with opened(file) as found:
+        return {path for recipe, _ in found.entries() for path in recipe.paths}
+
+
+def place(store: FakeStore, path: StorePath) -> tuple[bytes, Digest]:
+    """Where ``path`` lies, and the NAR hash that the database has of it."""
+    return os.fsencode(store.place(path)), LocalStore(store.root).query([path])[path].nar_hash
+
+
+def listed(store: FakeStore, file: Path) -> set[StorePath]:
+    """The paths of which the ledger knows the files."""
+    with opened(file) as found:
+        return {path for path in store.numbers if found.listings([place(store, path)])}
+
+
+def inside(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {entry.name: (entry.stat().st_mtime_ns, entry.read_bytes()) for entry in folder.iterdir()}
+
+
+@contextlib.contextmanager
+def unnoticed(*places: Path) -> Iterator[None]:
+    """Whatever happens in the block, what is at ``places`` has its date afterwards."""
+    before = [(item, item.lstat().st_mtime_ns) for item in places]
+    yield
+    for item, date in before:
+        os.utime(item, ns=(date, date), follow_symlinks=False)
+
+
+def overwrite(file: Path, data: bytes) -> None:
+    """Other bytes of the same length and date."""
+    assert len(data) == file.stat().st_size
+    with unnoticed(file):
+        file.chmod(0o644)
+        file.write_bytes(data)
+        file.chmod(0o444)
+
+
+class Watcher(Silence):
+    """Who was told how the work goes; ``before`` is called before each layer."""
+
+    def __init__(self, before: Callable[[LayerSource], object] = str) -> None:
+        self.counts: list[tuple[int, int]] = []
+        self.headlines: list[str] = []
+        self.announced: list[int] = []
+        self.done: Any = 0
+        self._before = before
+
+    def begin(self, layers: int, base: int) -> None:
+        self.counts.append((layers, base))
+
+    def layer(self, number: int, source: LayerSource, size: int) -> None:
+        self.headlines.append(source.headline(number))
+        self.announced.append(size)
+        self._before(source)
+
+    def advance(self, size: int) -> None:
+        self.done += size
+
+
+# What is right
+
+
+def test_a_clean_ledger_is_as_it_was_and_is_not_written(store: FakeStore, file: Path) -> None:
+    before = inside(file.parent)
+    verified = verify(store, file)
+    assert verified == Verified(intact=4)
+    assert verified.layers == 4
+    assert inside(file.parent) == before
+
+
+def test_layers_of_any_owner_and_date_are_packed_as_they_were(store: FakeStore, file: Path) -> None:
+    image(store, file, uid=7, gname="users")
+    image(store, file, mtime="2020-01-01")
+    image(store, file, max_layers=2)
+    assert verify(store, file) == Verified(intact=13)
+
+
+def test_each_layer_is_read_once_and_each_path_once(store: FakeStore, file: Path) -> None:
+    image(store, file, max_layers=2)
+    watcher = Watcher()
+    assert verify(store, file, progress=watcher) == Verified(intact=5)
+    with opened(file) as found:
+        tars = sum(measure.size for _, measure in found.entries())
+    nars = sum(info.nar_size for info in LocalStore(store.root).query(store.numbers).values())
+    assert watcher.done == sum(watcher.announced) == tars + nars
+    assert watcher.counts == [(5, 5)]
+    assert len(watcher.headlines) == 5
+    for number, line in enumerate(watcher.headlines, 1):
+        assert line.startswith(f"Checking layer {number} of paths: ['/nix/store/")
+
+
+def test_a_store_that_has_no_files_is_asked_for_what_its_paths_are_made_of(store: FakeStore, file: Path) -> None:
+    local = LocalStore(store.root)
+
+    class Elsewhere(MemoryStore):
+        def nodes(self, path: StorePath) -> Sequence[Node]:
+            return tuple(local.nodes(path))
+
+    memory = Elsewhere(local.query(store.numbers).values())
+    assert lamina.verify_ledger(ledger=file, store=memory) == Verified(intact=4)
+    overwrite(store.place(DATA) / TEXT, b"jello\n")
+    verified = lamina.verify_ledger(ledger=file, store=memory)
+    assert [layer.paths for layer in verified.damaged] == [(DATA,)]
+
+
+def test_a_graph_says_what_is_valid_too(store: FakeStore, file: Path, tmp_path: Path) -> None:
+    graph = write_graph(store, tmp_path / "graph.json")
+    store.database.unlink()
+    store.schema.unlink()
+    shutil.rmtree(store.place(HELLO))
+    verified = lamina.verify_ledger(ledger=file, store=[graph, store.root])
+    assert verified == Verified(intact=3, absent=1)
+
+
+# What is damaged
+
+
+def test_a_file_that_was_changed_and_given_its_old_date_is_found(store: FakeStore, file: Path) -> None:
+    before = image(store, None)
+    overwrite(store.place(DATA) / TEXT, b"jello\n")
+    assert written(store, file, io.BytesIO()) == before, "which is why there is something to recheck"
+    (layer,) = verify(store, file).damaged
+    nar_hash = place(store, DATA)[1]
+    assert layer.paths == (DATA,)
+    assert layer.diff_id in {layer.diff_id for layer in before.layers}
+    assert layer.reason.startswith(f"{DATA}: got NAR hash sha256:")
+    assert layer.reason.endswith(f", expected {nar_hash}")
+    assert known(file) == listed(store, file) == set(store.numbers) - {DATA}
+
+
+def test_what_is_forgotten_is_found_out_anew(store: FakeStore, file: Path) -> None:
+    overwrite(store.place(DATA) / TEXT, b"jello\n")
+    assert len(verify(store, file).damaged) == 1
+    assert verify(store, file) == Verified(intact=3)
+    assert image(store, file) == image(store, None)
+    assert len(verify(store, file).damaged) == 1, "the path itself is still damaged"
+    overwrite(store.place(DATA) / TEXT, b"hello\n")
+    image(store, file)
+    assert verify(store, file) == Verified(intact=4)
+
+
+def test_every_layer_with_a_damaged_path_is_forgotten(store: FakeStore, file: Path) -> None:
+    image(store, file, uid=7)
+    image(store, file, max_layers=2)
+    overwrite(store.place(DATA) / TEXT, b"jello\n")
+    verified = verify(store, file)
+    assert [verified.intact, len(verified.damaged), verified.absent] == [6, 3, 0]
+    assert len({layer.reason for layer in verified.damaged}) == 1
+    assert all(DATA in layer.paths for layer in verified.damaged)
+
+
+def _link_elsewhere(store: FakeStore) -> None:
+    link = store.place(HELLO) / "share"
+    target = os.readlink(link)
+    with unnoticed(link, link.parent):
+        link.unlink()
+        link.symlink_to(target[:-1] + "x")
+
+
+def _add(store: FakeStore) -> None:
+    with unnoticed(store.place(HELLO)):
+        put(store.place(HELLO) / "new", b"")
+
+
+def _take(store: FakeStore) -> None:
+    with unnoticed(store.place(HELLO)):
+        (store.place(HELLO) / "share").unlink()
+
+
+def _make_a_pipe(store: FakeStore) -> None:
+    os.mkfifo(store.place(HELLO) / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_link_elsewhere, "got NAR hash"),
+        (lambda store: (store.place(HELLO) / "bin/hello").chmod(0o444), "got NAR hash"),
+        (_add, "got NAR hash"),
+        (_take, "got NAR hash"),
+        (_make_a_pipe, "got a named pipe"),
+    ],
+)
+def test_whatever_was_changed_is_found(
+    store: FakeStore, file: Path, change: Callable[[FakeStore], object], reason: str
+) -> None:
+    change(store)
+    (layer,) = verify(store, file).damaged
+    assert layer.paths == (HELLO,)
+    assert reason in layer.reason
+    assert known(file) == listed(store, file) == set(store.numbers) - {HELLO}
+
+
+def test_a_file_that_changes_while_it_is_read_is_found(store: FakeStore, file: Path) -> None:
+    target = store.place(DATA) / TEXT
+
+    class Meddler(Watcher):
+        def advance(self, size: int) -> None:
+            if str(DATA) in self.headlines[-1]:
+                target.chmod(0o644)
+                target.write_bytes(b"something longer\n")
+
+    (layer,) = verify(store, file, progress=Meddler()).damaged
+    assert layer.paths == (DATA,)
+    assert layer.reason.endswith(f"{TEXT}: got 17 bytes, expected 6: the file changed while it was read")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (lambda found: Measure(Digest(bytes(32)), found.size), r"tar: got sha256:\w+, expected sha256:0{64}"),
+        (lambda found: Measure(found.digest, 512), r"tar: got \d+ bytes, expected 512"),
+    ],
+)
+def test_a_layer_that_the_ledger_has_wrong_is_found(
+    store: FakeStore, file: Path, wrong: Callable[[Measure], Measure], reason: str
+) -> None:
+    with opened(file) as found:
+        recipe, measure = next(iter(found.entries()))
+        found.learn_layer(recipe, wrong(measure))
+    (layer,) = verify(store, file).damaged
+    assert (layer.diff_id, layer.paths) == (wrong(measure).digest, recipe.paths)
+    assert re.fullmatch(reason, layer.reason)
+    assert verify(store, file) == Verified(intact=3)
+
+
+# Listings
+
+
+def test_a_listing_that_is_wrong_is_found(store: FakeStore, file: Path) -> None:
+    where = place(store, DATA)
+    for wrong in (Listing(()).dump(), b"garbage", _listing(store, HELLO)):
+        with opened(file) as found:
+            found.learn_listing(*where, wrong)
+        (layer,) = verify(store, file).damaged
+        assert layer.paths == (DATA,)
+        assert known(file) == listed(store, file) == set(store.numbers) - {DATA}
+        image(store, file)
+    assert verify(store, file) == Verified(intact=4)
+
+
+def _listing(store: FakeStore, path: StorePath) -> bytes:
+    found = list_tree(os.fsencode(store.place(path)))
+    assert found
+    return found.dump()
+
+
+def test_a_file_with_another_date_is_no_damage_and_its_date_is_learnt(store: FakeStore, file: Path) -> None:
+    os.utime(store.place(DATA) / TEXT, ns=(1, 1))
+    assert verify(store, file) == Verified(intact=4)
+    with opened(file) as found:
+        where = place(store, DATA)
+        assert found.listings([where]) == {where: _listing(store, DATA)}
+    before = inside(file.parent)
+    assert verify(store, file) == Verified(intact=4)
+    assert inside(file.parent) == before
+
+
+# What is not here
+
+
+def test_a_path_that_is_gone_is_counted_and_its_layers_are_kept(store: FakeStore, file: Path) -> None:
+    image(store, file, max_layers=2)
+    shutil.rmtree(store.place(DATA))
+    assert verify(store, file) == Verified(intact=3, absent=2)
+    assert known(file) == set(store.numbers)
+
+
+def test_a_path_that_is_not_valid_any_more_is_gone(store: FakeStore, file: Path) -> None:
+    with store.writing() as database:
+        database.execute("DELETE FROM ValidPaths WHERE path = ?", (str(DATA),))
+    overwrite(store.place(DATA) / TEXT, b"jello\n")
+    assert verify(store, file) == Verified(intact=3, absent=1)
+    assert known(file) == set(store.numbers)
+
+
+def test_a_path_that_was_built_anew_with_other_bytes_is_another(store: FakeStore, file: Path) -> None:
+    shutil.rmtree(store.place(DATA))
+    with store.writing() as database:
+        database.execute("DELETE FROM ValidPaths WHERE path = ?", (str(DATA),))
+    put(store.place(DATA), {"share": {"hello.txt": b"HELLO\n", "empty": b""}})
+    store.register(DATA)
+    assert verify(store, file) == Verified(intact=3, absent=1)
+    with store.writing() as database:
+        database.execute("INSERT INTO Refs VALUES (?, ?)", (store.numbers[HELLO], store.numbers[DATA]))
+    image(store, file)
+    assert verify(store, file) == Verified(intact=4, absent=1)
+
+
+def test_a_path_that_goes_while_it_is_checked_is_gone(store: FakeStore, file: Path) -> None:
+    def collect(source: LayerSource) -> None:
+        if source.paths == (DATA,):
+            shutil.rmtree(store.place(DATA))
+
+    assert verify(store, file, progress=Watcher(collect)) == Verified(intact=3, absent=1)
+    assert known(file) == set(store.numbers)
+
+
+def test_contents_that_no_store_has_are_gone(store: FakeStore, file: Path) -> None:
+    local = LocalStore(store.root)
+
+    class Empty(MemoryStore):
+        def nodes(self, path: StorePath) -> Any:
+            raise NotFound(str(path))
+
+    found = lamina.verify_ledger(ledger=file, store=Empty(local.query(store.numbers).values()))
+    assert found == Verified(absent=4)
+
+
+def test_a_store_that_cannot_be_asked_is_an_error(store: FakeStore, file: Path) -> None:
+    store.database.write_bytes(b"garbage" * 1000)
+    with pytest.raises(Unavailable):
+        verify(store, file)
+    with opened(file) as found:
+        assert len(list(found.entries())) == 4
+
+
+# The ledger's file
+
+
+def test_a_ledger_that_is_not_there_is_not_made(store: FakeStore, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("none", "deep/none", "file/none", "link"):
+        verified = lamina.verify_ledger(ledger=tmp_path / name, store=store.root)
+        assert verified == Verified(exists=False)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "link", "root"]
+
+
+def test_an_empty_ledger_has_no_layers(store: FakeStore, tmp_path: Path) -> None:
+    with opened(tmp_path / "ledger"):
+        pass
+    (tmp_path / "empty").touch()
+    for name in ("ledger", "empty"):
+        assert verify(store, tmp_path / name) == Verified()
+
+
+def test_a_damaged_file_is_set_aside_with_a_warning(store: FakeStore, file: Path) -> None:
+    file.write_bytes(b"garbage" * 1000)
+    verified = lamina.verify_ledger(ledger=file, store=store.root)
+    assert replace(verified, warnings=()) == Verified()
+    assert len(verified.warnings) == 1
+    assert "expected a whole ledger: set aside as " in verified.warnings[0]
+    assert Path(f"{file}.damaged").exists()
+
+
+def test_a_damaged_row_is_found_too(store: FakeStore, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as other, other:
+        other.execute("UPDATE layers SET size = 7 WHERE rowid = 2")
+    verified = lamina.verify_ledger(ledger=file, store=store.root)
+    assert replace(verified, warnings=()) == Verified()
+    assert "a row that is not as it was written" in verified.warnings[0]
+
+
+def test_what_is_no_ledger_is_left_as_it_is(store: FakeStore, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    verified = lamina.verify_ledger(ledger=tmp_path / "folder", store=store.root)
+    assert replace(verified, warnings=()) == Verified()
+    assert len(verified.warnings) == 1
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+@pytest.mark.parametrize("ledger", [None, "", "a\0b", 7])
+def test_a_ledger_has_a_name(ledger: Any, store: FakeStore) -> None:
+    with pytest.raises(InvalidName, match="ledger: got "):
+        lamina.verify_ledger(ledger=ledger, store=store.root)
