@@ -12,32 +12,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from lamina.capacity import processors
 from lamina.compression import Plain, by_ending, by_name
-from lamina.conf import draft as conf_draft
-from lamina.conf import read_conf
 from lamina.engine import Write
 from lamina.errors import InvalidName, shown
-from lamina.exporting import Root, chosen, write_root
 from lamina.image import Draft, Image, Progress, Sink, Store
 from lamina.ledger import Ledger, Oblivion
-from lamina.merging import merged, write_merged
 from lamina.names import Reference
 from lamina.outlet import Outlet
 from lamina.prepare import Planned, folders, plan, prepare
 from lamina.sinks.archive import DockerArchive
-from lamina.sinks.layout import OciLayout, is_layout
-from lamina.sinks.output import Writable, whole_file, writing_to
-from lamina.sinks.script import write_script
-from lamina.sources.image import SourceImage
-from lamina.sources.opening import open_images
+from lamina.sinks.output import Writable, is_layout, whole_file, writing_to
 from lamina.spec import ImageArguments, Spec
 from lamina.standing import Workshop
 from lamina.stores.opening import MACHINE, open_stores
 from lamina.stores.remembering import remembering
-from lamina.verifying import Verified, verify
+
+if TYPE_CHECKING:
+    from lamina.sources.image import SourceImage
+    from lamina.verifying import Verified
 
 
 class Stream:
@@ -80,6 +75,8 @@ class Stream:
                 f"compressor: got {compressor or self._spec.compressor}, expected none for an OCI layout, a folder",
                 hint="--layer-compression is for its layers",
             )
+        from lamina.sinks.layout import OciLayout
+
         with self._workshop() as shop:
             return self._written(OciLayout(Path(output), self._spec.layer_compression, progress, shop))
 
@@ -104,6 +101,8 @@ class Stream:
 
         Raises `InvalidName` for a store that is no folder on this machine, `OutputError`.
         """
+        from lamina.sinks.script import write_script
+
         write_script(self.draft, folders(self._spec), Path(output))
 
 
@@ -134,13 +133,14 @@ def stream_conf(
     ``repo_tag`` is another NAME:TAG for it; ``store`` are folders that hold ``nix/store``, none is the machine's own.
     Reads no store layer yet. Raises `InvalidName`, `NotFound`, `FormatError`, and what reading a base image raises.
     """
+    from lamina.conf import draft, read_conf
+
     spec = Spec.parse({"store": store, "jobs": jobs})
     if not isinstance(spec.store, tuple):
         raise InvalidName(f"store: got {shown(store)}, expected folders")
     reference = Reference.parse(repo_tag) if repo_tag is not None else None
     places = tuple(map(Path, spec.store)) or (MACHINE,)
-    draft = conf_draft(read_conf(Path(conf)), reference, places, datetime.now(UTC))
-    return Stream(draft, (), "", spec)
+    return Stream(draft(read_conf(Path(conf)), reference, places, datetime.now(UTC)), (), "", spec)
 
 
 def build_layered_image(*, output: str | os.PathLike[str], **arguments: Unpack[ImageArguments]) -> Image:
@@ -174,6 +174,8 @@ def verify_ledger(
     spec = Spec.parse({"ledger": ledger, "store": store})
     if spec.ledger is None:
         raise InvalidName("ledger: got None, expected the name of a file")
+    from lamina.verifying import Verified, verify
+
     if _is_missing(spec.ledger):
         return Verified(exists=False)
     warnings: list[str] = []
@@ -213,6 +215,8 @@ def inspect(path: str | os.PathLike[str]) -> tuple[SourceImage, ...]:
 
     Raises `NotFound`, `FormatError` for what is no image, `IntegrityError` for one that contradicts itself.
     """
+    from lamina.sources.opening import open_images
+
     return open_images(Path(path))
 
 
@@ -229,6 +233,8 @@ def merge_images(
     a ``write``; ``compressor`` None is what the file's ending asks for. Raises `InvalidName` where two images
     share a name, and as `inspect` and `Stream.build` do.
     """
+    from lamina.merging import merged, write_merged
+
     if isinstance(images, (str, os.PathLike)):
         raise InvalidName(f"images: got {shown(images)}, expected a list of them")
     found = merged(map(Path, images))
@@ -251,6 +257,9 @@ def export_image(
     in `merge_images`. Raises `NotFound` where there is no such image or several, and as `inspect` and
     `Stream.build` do.
     """
+    from lamina.exporting import Root, chosen, write_root
+    from lamina.sources.opening import open_images
+
     _refuse_as_output(output, Path(image))
     found = chosen(open_images(Path(image)), name, image)
     root = Root(found, image)

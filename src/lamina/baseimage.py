@@ -6,12 +6,11 @@ uncompressed, each with the diff ID that it had.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina.engine import transfer
 from lamina.errors import FormatError, InvalidName, NotFound, shown
@@ -20,12 +19,12 @@ from lamina.formats.docker import store_paths_comment
 from lamina.formats.headers import EntryKind
 from lamina.layer import FinishedLayer
 from lamina.nodes import Symlink
-from lamina.root import database
 from lamina.root.registration import Registration
 from lamina.root.tree import Meta
-from lamina.sources.image import SourceImage, SourceLayer
-from lamina.sources.opening import open_images
-from lamina.sources.rootfs import Rootfs, flatten
+
+if TYPE_CHECKING:  # what reads images is imported where there is one
+    from lamina.sources.image import SourceImage, SourceLayer
+    from lamina.sources.rootfs import Rootfs
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,8 @@ class Base:
 
         Raises as `open_images` does, and `NotFound` where of several none is of that architecture.
         """
+        from lamina.sources.opening import open_images
+
         image = _chosen(open_images(path), path, architecture)
         return cls(image, tuple(_layer(layer, number) for number, layer in enumerate(image.layers, 1)))
 
@@ -58,6 +59,10 @@ class Base:
     @cached_property
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         """What its Nix database has, and what was odd about that. Raises `FormatError`."""
+        import tempfile
+
+        from lamina.root import database
+
         with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
             file = Path(folder, "db.sqlite")
             if not self._copy(database.PLACE, file):
@@ -102,6 +107,8 @@ class Base:
     @cached_property
     def root(self) -> Rootfs:
         """The file system that its layers make. Raises `FormatError`."""
+        from lamina.sources.rootfs import flatten
+
         try:
             return flatten(self.image.layers if self.image else ())
         except FormatError as error:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lamina import register
 from lamina.baseimage import Base
 from lamina.closure import Closure
 from lamina.image import Store
 from lamina.nodes import Node, Symlink
-from lamina.root import commands, extras
-from lamina.root.commands import Scripts
+from lamina.root import extras
 from lamina.root.join import Content, join
 from lamina.root.tree import Tree
 from lamina.spec import Spec
-from lamina.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lamina.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,21 @@ def customise(spec: Spec, contents: Sequence[Content], closure: Closure, store: 
         registered, odd = base.registrations
         warnings += (*odd, *register.begin(tree, (content.path for content in contents), closure, registered))
     workspace, output = None, ""
-    scripts = Scripts(
-        spec.extra_commands, spec.fake_root_commands, spec.enable_fakechroot, spec.search_path, spec.time_limit
-    )
-    if scripts or spec.include_nix_db:
-        ran = commands.run(tree, scripts)
-        tree, workspace, output = ran.tree, ran.workspace, ran.output
+    if spec.extra_commands or spec.fake_root_commands or spec.include_nix_db:
+        tree, workspace, output = _scripted(spec, tree)
     declare(spec, tree)
     return Customised(tree, joined, workspace, warnings, output)
+
+
+def _scripted(spec: Spec, tree: Tree) -> tuple[Tree, Workspace | None, str]:
+    """What the scripts made of ``tree``, the folder in which it lies, and what they printed."""
+    from lamina.root import commands
+
+    scripts = commands.Scripts(
+        spec.extra_commands, spec.fake_root_commands, spec.enable_fakechroot, spec.search_path, spec.time_limit
+    )
+    ran = commands.run(tree, scripts)
+    return ran.tree, ran.workspace, ran.output
 
 
 def declare(spec: Spec, tree: Tree) -> None:

@@ -46,12 +46,6 @@ _LONGEST_INDEX = 20 << 20
 _STALE = 24 * 60 * 60
 
 
-def is_layout(output: str | os.PathLike[str]) -> bool:
-    """Whether an image that goes to ``output`` becomes a layout: it ends in ``/``, or is a folder."""
-    text = os.fspath(output)
-    return text.endswith(("/", os.sep)) or os.path.isdir(text)
-
-
 class OciLayout:
     """Writes drafts into the layout in ``folder``, which is made where it is not there."""
 

@@ -59,6 +59,12 @@ def _whole(out: Writable, name: str) -> Write:
     return write
 
 
+def is_layout(output: str | os.PathLike[str]) -> bool:
+    """Whether an image that goes to ``output`` becomes a layout: it ends in ``/``, or is a folder."""
+    text = os.fspath(output)
+    return text.endswith(("/", os.sep)) or os.path.isdir(text)
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, mode: int = 0o666) -> Iterator[Write]:
     """A way to write ``path``, which appears when the block ends well. A pipe or device is written as it stands.
