@@ -97,6 +97,30 @@ def test_a_ledger_that_knows_all_gives_the_image_that_it_learnt(
             assert write(made, Workshop(ledger, 2, alone=alone)) == expected
 
 
+_OPENED = """
+import os, sys
+import lamina
+
+root, ledger, name = sys.argv[1:]
+opened = []
+sys.addaudithook(lambda event, arguments: opened.append(arguments[0]) if event == "open" else None)
+with open(os.devnull, "wb") as out:
+    lamina.stream_layered_image(name="x", contents=["hello", "large"], store=root, ledger=ledger).write_to(out)
+print(sum(os.fsdecode(file) == name for file in opened if isinstance(file, (str, bytes))))
+"""
+
+
+def test_another_date_costs_one_more_look_and_no_more(store: FakeStore, tmp_path: Path) -> None:
+    file = place_of(store, "large-1") / "data"
+    command = [sys.executable, "-c", _OPENED, str(store.root), str(tmp_path / "ledger"), str(file)]
+    opened = []
+    for date in (None, None, 5, None, None):
+        if date:
+            os.utime(file, ns=(0, date))
+        opened.append(int(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+    assert opened == [1, 1, 2, 1, 1]
+
+
 _WARM = """
 import os, sys
 import lamina

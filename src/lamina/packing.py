@@ -170,10 +170,15 @@ class _Work:
             self._survey.forget()
             hint = "run it again: what was known of the store path is forgotten"
             raise IntegrityError(str(error), hint=hint) from error
-        self._found = measure(self.standing.source.pack().pieces) if touched else known
-        if self._survey and self._found != known:
-            self._survey.forget()
+        self._found = self._measured_anew() if touched else known
         return count if self._found.size == packed.size else self._found.size
+
+    def _measured_anew(self) -> Measure:
+        """What the layer is, listed again, so that the next run has the dates that its files have now."""
+        source = self.standing.source
+        self._survey = surveyed(source, self._ledger, anew=True) if isinstance(source, StoreLayer) else None
+        listed = self._survey.complete(map(list_tree, self._survey.missing)) if self._survey else None
+        return measure(listed.pack().pieces if listed else source.pack().pieces)
 
     def settled(self) -> Layer:
         """What it was; the ledger learns it."""
