@@ -10,6 +10,7 @@ import pty
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Sequence
@@ -75,6 +76,20 @@ def test_a_script_gives_the_bytes_of_the_stream(store: FakeStore, tmp_path: Path
     done = start(tmp_path / "script")
     assert done.returncode == 0, done.stderr
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(streamed(made)).digest()
+
+
+def test_other_processes_help_a_script_with_a_large_image(store: FakeStore, tmp_path: Path) -> None:
+    """Of the paths in a script nobody has said a size; a dozen may well be large."""
+    for number in range(12):
+        store.add(f"part-{number}", {"data": bytes([number]) * 100_000})
+    made = stream(store, contents=["hello", *(f"part-{number}" for number in range(12))])
+    made.script(tmp_path / "script")
+    ran = start(tmp_path / "script")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == streamed(made)
+    helper = [sys.executable, "-I", "-S", "-c", "import sys; sys.path[:] = sys.argv[1:]; import lamina.tasks"]
+    modules = [str(tmp_path / "script"), *sys.path]
+    subprocess.run([*helper, *modules], check=True)
 
 
 def test_a_script_says_what_nixpkgs_streamer_says(store: FakeStore, tmp_path: Path) -> None:

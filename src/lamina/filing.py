@@ -29,6 +29,8 @@ from lamina.survey import Survey, surveyed
 from lamina.tasks import Content
 from lamina.walk import list_tree
 
+# More would wait for the disk.
+_MOST_WRITING, _MOST_COMPRESSING = 4, 32
 _Found = tuple[Measure, Measure]
 """What a layer is, and what its blob is."""
 
@@ -68,7 +70,8 @@ class Filing:
             _Work(Standing(number, source, shop), shop.ledger, self._known) for number, source in enumerate(sources, 1)
         ]
         missing = [work for work in works if not work.found]
-        helping = shop.crew_size(sum(work.standing.weight for work in missing))
+        most = _MOST_WRITING if compression.is_none else _MOST_COMPRESSING
+        helping = shop.crew_size(sum(work.standing.weight for work in missing), most)
         self._crew = Crew(helping) if helping else None
         self._threads = max(1, shop.jobs // max(1, len(missing)))
         self._works = works

@@ -30,6 +30,8 @@ from lamina.walk import list_tree
 
 # Listing comes first, for it is waited for; of what is to be hashed the largest, so that none is left alone at the end.
 _LISTING, _HASHING = 0, 1
+# More would wait for the writer.
+_MOST_HASHING = 4
 _AHEAD = 1 << 30
 _MOST_LISTED = 32 << 20
 
@@ -40,7 +42,8 @@ class Packing:
     def __init__(self, sources: Sequence[LayerSource], shop: Workshop) -> None:
         standings = [Standing(number, source, shop) for number, source in enumerate(sources, 1)]
         self._works = [_Work(standing, shop.ledger) for standing in standings]
-        helping = shop.crew_size(sum(standing.weight for standing in standings if standing.known is None))
+        unknown = sum(standing.weight for standing in standings if standing.known is None)
+        helping = shop.crew_size(unknown, _MOST_HASHING)
         self._crew = Crew(helping) if helping else None
         self._begun = 0
 

@@ -31,9 +31,9 @@ class Workshop:
     verify: bool = False
     alone: int = ALONE
 
-    def crew_size(self, work: int) -> int:
-        """How many other processes are to help with ``work`` bytes; 0 for none."""
-        return self.jobs if self.jobs > 1 and work >= self.alone else 0
+    def crew_size(self, work: int, most: int) -> int:
+        """How many other processes are to help with ``work`` bytes, at ``most`` so many; 0 for none."""
+        return min(self.jobs, most) if self.jobs > 1 and work >= self.alone else 0
 
 
 class Standing:

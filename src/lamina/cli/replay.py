@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lamina.capacity import processors
 from lamina.cli.ending import ending
 from lamina.cli.lines import Lines
 from lamina.cli.output import stdout
@@ -30,6 +31,7 @@ from lamina.nodes import Extent
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import writing_to
 from lamina.sinks.script import DRAFT, layer_name
+from lamina.standing import Workshop
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 
@@ -53,7 +55,7 @@ def _stream(script: Path, repo_tag: str | None) -> None:
             settings = replace(draft.settings, repository=reference.repository, tag=reference.tag)
             draft = replace(draft, settings=settings)
         with stdout() as out:
-            DockerArchive(writing_to(out, "stdout"), Lines(sys.stderr)).write(draft)
+            DockerArchive(writing_to(out, "stdout"), Lines(sys.stderr), Workshop(jobs=processors())).write(draft)
 
 
 def read_draft(archive: zipfile.ZipFile) -> Draft:
