@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import MODULE, FakeStore, example, run
+from tests.fakestore import MODULE, FakeStore, as_nobody, example, public_folder, run
 
 import lamina
 from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression
@@ -291,12 +291,12 @@ def test_parts_that_nobody_writes_to_any_more_are_taken_away(store: FakeStore, t
     assert new.exists(), "somebody may be writing it"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists() or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_an_error(store: FakeStore, tmp_path: Path) -> None:
-    folder = tmp_path / "closed"
-    folder.mkdir(mode=0o555)
-    with pytest.raises(OutputError, match="closed: got Permission denied"):
-        written(draft(store), folder)
+def test_a_folder_that_may_not_be_written_is_an_error() -> None:
+    with public_folder() as folder:
+        made = draft(example(folder / "root")[0], contents=["hello"])
+        (folder / "closed").mkdir(mode=0o555)
+        with pytest.raises(OutputError, match="closed: got Permission denied"):
+            as_nobody(lambda: written(made, folder / "closed"))
 
 
 # The verb

@@ -79,4 +79,6 @@ class Outlet:
 
     def _wait(self) -> None:
         """Until a pipe that does not block takes more."""
-        select.select((), (self._number,), ())
+        poll = select.poll()
+        poll.register(self._number, select.POLLOUT)
+        poll.poll()
