@@ -14,7 +14,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from queue import PriorityQueue
 from threading import Thread
@@ -35,10 +35,14 @@ _T = TypeVar("_T")
 
 
 class Crew:
-    """As many as ``size`` processes, begun when there is something to do for them; ends them with the block."""
+    """As many as ``size`` processes, begun when there is something to do for them; ends them with the block.
 
-    def __init__(self, size: int) -> None:
+    They have the open files ``shared`` under the numbers that those have here.
+    """
+
+    def __init__(self, size: int, shared: Collection[int] = ()) -> None:
         self._size = size
+        self._shared = tuple(shared)
         self._waiting: PriorityQueue[tuple[tuple[int, int], int, Callable[[Ask], Any] | None, Future[Any]]]
         self._waiting = PriorityQueue()
         self._count = itertools.count()
@@ -53,7 +57,7 @@ class Crew:
         future: Future[_T] = Future()
         self._waiting.put((urgency, next(self._count), work, future))
         if len(self._threads) < self._size:
-            member = _Member()
+            member = _Member(self._shared)
             self._members.append(member)
             self._threads.append(Thread(target=self._serve, args=(member,), name="lamina-crew", daemon=True))
             self._threads[-1].start()
@@ -92,7 +96,8 @@ class Crew:
 class _Member:
     """One process, begun with the first task."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Collection[int]) -> None:
+        self._shared = shared
         self._process: subprocess.Popen[bytes] | None = None
         self._is_lost = not sys.executable or getattr(sys, "frozen", False)
         self._is_over = False
@@ -129,7 +134,7 @@ class _Member:
 
     def _begun(self) -> subprocess.Popen[bytes]:
         command = (sys.executable, "-I", "-S", "-c", _START, *_path())
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self._shared)
         return self._process
 
 

@@ -3,22 +3,21 @@
 Invariant: what leaves is what was promised: an extent whose file is not as it was when it was walked ends in
 `IntegrityError`. Memory is a few buffers, whatever goes through.
 
-`transfer` hashes what it writes, in a thread of its own; `copy` hashes nothing, for who calls it knows the digest or
-has another process find it out, and leaves large files to the kernel where it can; `measure` writes nothing. The
-design record on speed says which is taken when.
+`fill` is the loop: pieces into buffers. `transfer` hashes what it writes, in a thread of its own. `copy` hashes
+nothing, for who calls it knows the digest or has another process find it out; large files it leaves to the kernel.
+`measure` writes nothing. The design record on speed says which is taken when.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
-from typing import Protocol
 
-from lamina.extents import Doubt, check_still, cut_short, open_extent, read_small, read_some
+from lamina.extents import Doubt, check_still, cut_short, open_extent, read_small, read_small_into, read_some
 from lamina.names import Digest
 from lamina.nodes import Extent
 from lamina.outlet import Outlet
@@ -26,6 +25,8 @@ from lamina.outlet import Outlet
 Piece = bytes | Extent
 Write = Callable[[memoryview], object]
 Step = Callable[[int], object]
+Full = Callable[[memoryview], memoryview]
+"""Takes a buffer that is full, or the part of the last that is in use, and gives the next."""
 
 BUFFER_SIZE = 1 << 19
 # Up to here a file is read with what stands before and behind it, above it passes by itself.
@@ -38,20 +39,6 @@ _MOST_PARTS = 1000
 _BUFFERS = 8
 # Sets of buffers that nobody uses: memory that was never touched costs more than what goes through it.
 _IDLE: list[list[memoryview]] = []
-_SPARE: list[memoryview] = []
-
-
-class Taker(Protocol):
-    """What `copy` hands bytes to; `taker` makes one."""
-
-    def __call__(self, data: memoryview, /) -> object:
-        """Takes all of ``data``, which it must not keep."""
-
-    def gather(self, parts: Sequence[bytes], /) -> object:
-        """Takes all of ``parts``, at most a thousand of them."""
-
-    def send(self, file: int, size: int, /) -> int:
-        """Takes up to ``size`` bytes of ``file`` from where it stands: how many; 0 at its end, -1 for "read them"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +49,144 @@ class Measure:
     size: int
 
 
+def fill(pieces: Iterable[Piece], buffer: memoryview, full: Full, doubt: Doubt | None = None) -> int:
+    """Lays ``pieces`` down in ``buffer``, one behind the other, and says how many bytes they were.
+
+    Each buffer that is full goes to ``full``, which gives the next, and at last the part of one that is in use.
+    ``doubt`` is told of an extent whose file has another modification time than it says, which without it is an error.
+    Raises `IntegrityError` for a file that changed since its extent was made, `Unavailable` for one that cannot be
+    read.
+    """
+    size = filled = 0
+    room = len(buffer)
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            length = len(piece)
+            end = filled + length
+            if end <= room:
+                buffer[filled:end] = piece
+                filled = end
+            else:
+                buffer, filled = _split(piece, buffer, filled, full)
+        else:
+            length = piece.length
+            end = filled + length
+            if length <= _SMALL and end <= room:
+                read_small_into(piece, buffer[filled:end], doubt)
+                filled = end
+            else:
+                buffer, filled = _read(piece, buffer, filled, full, doubt)
+        size += length
+        if filled == len(buffer):
+            buffer, filled = full(buffer), 0
+        room = len(buffer)
+    if filled:
+        full(buffer[:filled])
+    return size
+
+
 def transfer(pieces: Iterable[Piece], write: Write) -> Measure:
     """Writes ``pieces`` in order and says what they were.
 
-    ``write`` is given whole buffers, which it must not keep. Raises `IntegrityError` for a file that changed since
-    its extent was made, `Unavailable` for one that cannot be read, and whatever ``write`` raises.
+    ``write`` is given whole buffers, which it must not keep. Raises as `fill` does, and whatever ``write`` raises.
     """
-    funnel = _Funnel(write)
+    hashing = _Hashing(write)
     try:
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                funnel.put(piece)
-            else:
-                _read(piece, funnel)
-        return funnel.close()
+        size = fill(pieces, hashing.buffer(), hashing.full)
+        return Measure(hashing.digest(), size)
     finally:
-        funnel.stop()
+        hashing.stop()
 
 
-def measure(pieces: Iterable[Piece]) -> Measure:
-    """What ``pieces`` are, written nowhere. Raises as `transfer` does."""
-    tally = Tally()
-    copy(pieces, tally)
-    return tally.measure
+def measure(pieces: Iterable[Piece], buffer: memoryview | None = None) -> Measure:
+    """What ``pieces`` are, written nowhere, or laid down in ``buffer``, which has room for all. Raises as `fill`."""
+    digest = hashlib.sha256()
+    window = memoryview(bytearray(_AT_ONCE)) if buffer is None else buffer[:_AT_ONCE]
+    begun = 0
+
+    def full(view: memoryview) -> memoryview:
+        nonlocal begun
+        digest.update(view)
+        begun += len(view)
+        return window if buffer is None else buffer[begun : begun + _AT_ONCE]
+
+    size = fill(pieces, window, full)
+    return Measure(Digest(digest.digest()), size)
 
 
-def copy(pieces: Iterable[Piece], out: Taker, step: Step | None = None, doubt: Doubt | None = None) -> int:
-    """Hands ``pieces`` to ``out`` in order, hashes nothing, and says how many bytes they were.
+def copy(pieces: Iterable[Piece], out: Write, step: Step | None = None, doubt: Doubt | None = None) -> int:
+    """Writes ``pieces`` in order, hashes nothing, and says how many bytes they were; ``step`` is told of each portion.
 
-    ``step`` is told of each portion; ``doubt`` of an extent whose file has another modification time than it says,
-    which without it is an error. Raises as `transfer` does.
+    What goes to an `Outlet` is left to the kernel as far as it can be. Raises as `fill` does, and whatever ``out``
+    raises.
     """
     step = step or _unheard
+    if isinstance(out, Outlet):
+        return _hand(pieces, out, step, doubt)
+    buffer = memoryview(bytearray(_AT_ONCE))
+
+    def full(view: memoryview) -> memoryview:
+        out(view)
+        step(len(view))
+        return buffer
+
+    return fill(pieces, buffer, full, doubt)
+
+
+class Tally:
+    """A `Write` that hashes and counts what it passes on."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __call__(self, data: memoryview) -> None:
+        """Takes ``data`` into account and passes it on."""
+        self._hash.update(data)
+        self._size += len(data)
+        self._write(data)
+
+    @property
+    def measure(self) -> Measure:
+        """What has gone through by now."""
+        return Measure(Digest(self._hash.digest()), self._size)
+
+
+def _split(data: bytes, buffer: memoryview, filled: int, full: Full) -> tuple[memoryview, int]:
+    view = memoryview(data)
+    while view:
+        part = view[: len(buffer) - filled]
+        buffer[filled : filled + len(part)] = part
+        buffer, filled = _advanced(buffer, filled, len(part), full)
+        view = view[len(part) :]
+    return buffer, filled
+
+
+def _read(extent: Extent, buffer: memoryview, filled: int, full: Full, doubt: Doubt | None) -> tuple[memoryview, int]:
+    file, before = open_extent(extent, doubt)
+    try:
+        left = extent.length
+        while left:
+            count = read_some(extent, file, buffer[filled : filled + left])
+            if not count:
+                raise cut_short(extent, left)
+            buffer, filled = _advanced(buffer, filled, count, full)
+            left -= count
+        check_still(extent, file, before)
+    finally:
+        os.close(file)
+    return buffer, filled
+
+
+def _advanced(buffer: memoryview, filled: int, count: int, full: Full) -> tuple[memoryview, int]:
+    """So many more bytes of the buffer are in use now."""
+    if filled + count < len(buffer):
+        return buffer, filled + count
+    return full(buffer), 0
+
+
+def _hand(pieces: Iterable[Piece], out: Outlet, step: Step, doubt: Doubt | None) -> int:
     parts: list[bytes] = []
     held = size = 0
     # Small pieces are handed on many at once, large files by themselves.
@@ -124,7 +217,7 @@ def copy(pieces: Iterable[Piece], out: Taker, step: Step | None = None, doubt: D
     return size + held
 
 
-def _pass_by(extent: Extent, out: Taker, step: Step, doubt: Doubt | None) -> None:
+def _pass_by(extent: Extent, out: Outlet, step: Step, doubt: Doubt | None) -> None:
     file, before = open_extent(extent, doubt)
     try:
         left = extent.length
@@ -133,16 +226,7 @@ def _pass_by(extent: Extent, out: Taker, step: Step, doubt: Doubt | None) -> Non
                 raise cut_short(extent, left)
             step(count)
             left -= count
-        if left:
-            _read_through(extent, file, left, out, step)
-        check_still(extent, file, before)
-    finally:
-        os.close(file)
-
-
-def _read_through(extent: Extent, file: int, left: int, out: Taker, step: Step) -> None:
-    buffer = _SPARE.pop() if _SPARE else memoryview(bytearray(_AT_ONCE))
-    try:
+        buffer = memoryview(bytearray(_AT_ONCE if left else 0))
         while left:
             count = read_some(extent, file, buffer[:left])
             if not count:
@@ -150,60 +234,17 @@ def _read_through(extent: Extent, file: int, left: int, out: Taker, step: Step) 
             out(buffer[:count])
             step(count)
             left -= count
+        check_still(extent, file, before)
     finally:
-        _SPARE.append(buffer)
-
-
-class Through:
-    """A `Write` as a `Taker`."""
-
-    def __init__(self, write: Write) -> None:
-        self._write = write
-
-    def __call__(self, data: memoryview) -> None:
-        """Passes ``data`` on."""
-        self._write(data)
-
-    def gather(self, parts: Sequence[bytes]) -> None:
-        """Passes them on as one."""
-        self(memoryview(b"".join(parts)))
-
-    def send(self, file: int, size: int) -> int:
-        """Nothing: they have to be read."""
-        return -1
-
-
-def taker(write: Write) -> Taker:
-    """What `copy` hands bytes to so that they reach ``write``: itself where it is an `Outlet`."""
-    return write if isinstance(write, Outlet) else Through(write)
-
-
-class Tally(Through):
-    """Hashes and counts what it passes on to ``write``, if there is one."""
-
-    def __init__(self, write: Write = len) -> None:
-        super().__init__(write)
-        self._hash = hashlib.sha256()
-        self._size = 0
-
-    def __call__(self, data: memoryview) -> None:
-        """Takes ``data`` into account and passes it on."""
-        self._hash.update(data)
-        self._size += len(data)
-        self._write(data)
-
-    @property
-    def measure(self) -> Measure:
-        """What has gone through by now."""
-        return Measure(Digest(self._hash.digest()), self._size)
+        os.close(file)
 
 
 def _unheard(_: object) -> None:
     """Nothing."""
 
 
-class _Funnel:
-    """Collects small pieces into large buffers, and passes each full one to the hash and to ``write``.
+class _Hashing:
+    """Passes each full buffer to the hash and to ``write``.
 
     The hash has a thread of its own, and a queue of full buffers before it; behind it they are free again.
     """
@@ -211,42 +252,28 @@ class _Funnel:
     def __init__(self, write: Write) -> None:
         self._write = write
         self._hash = hashlib.sha256()
-        self._size = 0
         self._full: SimpleQueue[memoryview | None] = SimpleQueue()
         self._free: SimpleQueue[memoryview] = SimpleQueue()
         self._ring = _IDLE.pop() if _IDLE else [memoryview(bytearray(BUFFER_SIZE)) for _ in range(_BUFFERS)]
         for buffer in self._ring:
             self._free.put(buffer)
-        self.buffer = self._free.get()
-        self.filled = 0
         self._hasher = Thread(target=self._run, name="lamina-hash", daemon=True)
         self._hasher.start()
 
-    def put(self, data: bytes) -> None:
-        end = self.filled + len(data)
-        if end < BUFFER_SIZE:
-            self.buffer[self.filled : end] = data
-            self.filled = end
-            return
-        view = memoryview(data)
-        while view:
-            part = view[: BUFFER_SIZE - self.filled]
-            self.buffer[self.filled : self.filled + len(part)] = part
-            self.advance(len(part))
-            view = view[len(part) :]
+    def buffer(self) -> memoryview:
+        """A buffer that is free."""
+        return self._free.get()
 
-    def advance(self, size: int) -> None:
-        """So many more bytes of the buffer are in use now."""
-        self.filled += size
-        if self.filled == BUFFER_SIZE:
-            self._flush()
+    def full(self, data: memoryview) -> memoryview:
+        """Takes what is in a buffer; gives another."""
+        self._full.put(data)
+        self._write(data)
+        return self.buffer()
 
-    def close(self) -> Measure:
-        """What went through."""
-        if self.filled:
-            self._flush()
+    def digest(self) -> Digest:
+        """Of all that was taken."""
         self.stop()
-        return Measure(Digest(self._hash.digest()), self._size)
+        return Digest(self._hash.digest())
 
     def stop(self) -> None:
         """Ends the thread, once what it has been given is hashed, and leaves the buffers to the next."""
@@ -255,14 +282,6 @@ class _Funnel:
             self._hasher.join()
             _IDLE.append(self._ring)
             self._ring = []
-
-    def _flush(self) -> None:
-        data = self.buffer[: self.filled]
-        self._size += len(data)
-        self._full.put(data)
-        self._write(data)
-        self.buffer = self._free.get()
-        self.filled = 0
 
     def _run(self) -> None:
         while (data := self._full.get()) is not None:
@@ -273,19 +292,3 @@ class _Funnel:
 def _whole(part: memoryview) -> memoryview:
     """The buffer of which ``part`` is the beginning."""
     return memoryview(part.obj)
-
-
-def _read(extent: Extent, funnel: _Funnel) -> None:
-    file, before = open_extent(extent)
-    try:
-        left = extent.length
-        while left:
-            filled = funnel.filled
-            count = read_some(extent, file, funnel.buffer[filled : filled + left])
-            if not count:
-                raise cut_short(extent, left)
-            funnel.advance(count)
-            left -= count
-        check_still(extent, file, before)
-    finally:
-        os.close(file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from lamina.engine import Piece, Write, copy, taker
+from lamina.engine import Piece, Write, copy
 from lamina.errors import FormatError, NotFound
 from lamina.formats.headers import EntryKind
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
@@ -95,7 +95,7 @@ def write_root(root: Root, write: Write, progress: Progress | None = None) -> No
     packed = root.pack()
     watcher.begin(1, 1)
     watcher.layer(1, root, packed.size)
-    copy(packed.pieces, taker(write), watcher.advance)
+    copy(packed.pieces, write, watcher.advance)
 
 
 def _member(path: bytes, entry: Entry) -> Member:

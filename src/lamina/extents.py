@@ -60,24 +60,47 @@ def reading(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
 
 def read_small(extent: Extent, doubt: Doubt | None) -> bytes:
     """All of an extent, read at once: one look at the file suffices then. Raises as `head` does."""
+    file = _started(extent)
     try:
-        file = os.open(extent.file, _FLAGS)
-    except OSError as error:
-        raise _translated(extent, error) from error
-    try:
-        if extent.offset:
-            os.lseek(file, extent.offset, os.SEEK_SET)
         data = os.read(file, extent.length)
         status = os.fstat(file)
     except OSError as error:
         raise _translated(extent, error) from error
     finally:
         os.close(file)
+    _check_read(extent, len(data), status, doubt)
+    return data
+
+
+def read_small_into(extent: Extent, view: memoryview, doubt: Doubt | None) -> None:
+    """Likewise, into ``view``, which is as long."""
+    file = _started(extent)
+    try:
+        count = _read_into(file, view)
+        status = os.fstat(file)
+    except OSError as error:
+        raise _translated(extent, error) from error
+    finally:
+        os.close(file)
+    _check_read(extent, count, status, doubt)
+
+
+def _started(extent: Extent) -> int:
+    """The file, open at the extent's start."""
+    try:
+        file = os.open(extent.file, _FLAGS)
+        if extent.offset:
+            os.lseek(file, extent.offset, os.SEEK_SET)
+    except OSError as error:
+        raise _translated(extent, error) from error
+    return file
+
+
+def _check_read(extent: Extent, count: int, status: os.stat_result, doubt: Doubt | None) -> None:
     if status.st_mtime_ns != extent.stamp or status.st_size != extent.file_size or not stat.S_ISREG(status.st_mode):
         _unchanged(extent, status, doubt)
-    if len(data) != extent.length:
-        raise cut_short(extent, extent.length - len(data))
-    return data
+    if count != extent.length:
+        raise cut_short(extent, extent.length - count)
 
 
 def check_still(extent: Extent, file: int, before: os.stat_result) -> None:

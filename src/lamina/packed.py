@@ -59,6 +59,14 @@ class ListedLayer:
 
     def pack(self) -> Packed:
         """The tar. Raises `FormatError` for a name that means something else in a layer."""
+        return self.pack_of(self.size())
+
+    def pack_of(self, size: int) -> Packed:
+        """The tar, where its `size` was found out before."""
+        return pack_members(PaxHeaders(self.owner, self.mtime), self._members(), size)
+
+    def size(self) -> int:
+        """How many bytes its members take. Raises as `pack` does."""
         headers = PaxHeaders(self.owner, self.mtime)
         size = len(folders_above(headers))
         for part in self.parts:
@@ -69,7 +77,7 @@ class ListedLayer:
                 full = inside + path if path else name
                 full = full if kind else full + b"/"
                 size += headers.stamp_size(full, length, target) + length + -length % BLOCK
-        return pack_members(headers, self._members(), size)
+        return size
 
     def _members(self) -> Iterator[PackedMember]:
         for part in self.parts:

@@ -18,12 +18,13 @@ from typing import Self
 
 from lamina import tasks
 from lamina.crew import Ask, Crew
-from lamina.engine import Measure, Step, Taker, Write, copy, measure, taker, transfer
+from lamina.engine import Measure, Step, Write, copy, measure, transfer
 from lamina.errors import IntegrityError
 from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.ledger import Ledger
 from lamina.nodes import Extent
 from lamina.packed import ListedLayer, Packed
+from lamina.spool import Place, Spool
 from lamina.standing import Standing, Workshop
 from lamina.survey import Survey, surveyed
 from lamina.walk import list_tree
@@ -32,6 +33,8 @@ from lamina.walk import list_tree
 _LISTING, _HASHING = 0, 1
 # More would wait for the writer.
 _MOST_HASHING = 4
+# Small layers are laid down by who hashes them, so that their files are opened once.
+_MOST_SPOOLED, _SPOOL, _PORTION = 12 << 20, 48 << 20, 1 << 20
 _AHEAD = 1 << 30
 _MOST_LISTED = 32 << 20
 
@@ -44,7 +47,8 @@ class Packing:
         self._works = [_Work(standing, shop.ledger) for standing in standings]
         unknown = sum(standing.weight for standing in standings if standing.known is None)
         helping = shop.crew_size(unknown, _MOST_HASHING)
-        self._crew = Crew(helping) if helping else None
+        self._spool = _opened_spool() if helping else None
+        self._crew = Crew(helping, (self._spool.number,) if self._spool else ()) if helping else None
         self._begun = 0
 
     def __enter__(self) -> Self:
@@ -55,6 +59,8 @@ class Packing:
     ) -> None:
         if self._crew:
             self._crew.__exit__(kind, error, trace)
+        if self._spool:
+            self._spool.close()
 
     def __iter__(self) -> Iterator[Outgoing]:
         """The layers; raises what listing them raises."""
@@ -77,7 +83,7 @@ class Packing:
             if number >= self._begun:
                 if number > current and (not self._crew or ahead > _AHEAD or listed > _MOST_LISTED):
                     return
-                work.begin(self._crew)
+                work.begin(self._crew, self._spool)
                 self._begun = number + 1
             ahead += work.standing.weight
             listed += work.listed_weight
@@ -107,6 +113,7 @@ class _Work:
         self._listing: Future[ListedLayer | None] | None = None
         self._hashing: Future[Measure] | None = None
         self._found: Measure | None = None
+        self._spooled: tuple[Spool, Place] | None = None
 
     @property
     def listed_weight(self) -> int:
@@ -114,8 +121,8 @@ class _Work:
         listed = self._listing.result() if self._listing and self._listing.done() else None
         return listed.weight if listed else 0
 
-    def begin(self, crew: Crew | None) -> None:
-        """Has it listed and, where it must be and can be, hashed by ``crew``."""
+    def begin(self, crew: Crew | None, spool: Spool | None) -> None:
+        """Has it listed, hashed by ``crew`` where that must be and can be, and laid in ``spool`` where it is small."""
         standing, source = self.standing, self.standing.source
         if isinstance(source, FinishedLayer) and crew:
             self._hashing = crew.submit(partial(_measured, source.tar), (_HASHING, -standing.weight))
@@ -126,38 +133,59 @@ class _Work:
             # Without a date to compare with, nothing would tell that a file was touched since.
             survey, standing.known = surveyed(source, self._ledger, anew=True), None
         if survey and standing.known is None and crew:
-            self._listing = crew.submit(partial(self._listed, survey, crew), (_LISTING, standing.number))
+            self._listing = crew.submit(partial(self._listed, survey, crew, spool), (_LISTING, standing.number))
         elif survey:
             self._listing = Future()
             self._listing.set_result(survey.complete(map(list_tree, survey.missing)))
         self._survey = survey
 
-    def _listed(self, survey: Survey, crew: Crew, ask: Ask) -> ListedLayer | None:
-        """The listing, whose layer is hashed from here on."""
+    def _listed(self, survey: Survey, crew: Crew, spool: Spool | None, ask: Ask) -> ListedLayer | None:
+        """The listing, whose layer is hashed from here on, or was, for it lies in ``spool``."""
         listed = survey.complete(tasks.listings_in(ask(tasks.listing_task(survey.missing))))
-        if listed:
-            self._hashing = crew.submit(partial(_measured, listed), (_HASHING, -self.standing.weight))
+        if listed is None:
+            return None
+        if spool and self.standing.weight <= _MOST_SPOOLED:
+            size = listed.size()
+            place = spool.take(listed.pack_of(size).size)
+            if place:
+                (self._found,) = tasks.measures_in(ask(tasks.spool_task(listed, size, place)))
+                self._spooled = spool, place
+                return None
+        self._hashing = crew.submit(partial(_measured, listed), (_HASHING, -self.standing.weight))
         return listed
 
     def pack(self) -> Packed:
         """The layer; raises what listing it has raised."""
         listed = self._listing.result() if self._listing else None
         self._listing = None
+        if self._spooled:
+            return Packed(self._spooled[1].size, iter(()))
         return listed.pack() if listed else self.standing.source.pack()
 
     def write(self, packed: Packed, out: Write, step: Step) -> None:
         """Writes what `pack` gave."""
-        if self.standing.known:
-            count = self._write_known(self.standing.known, packed, taker(out), step)
+        if self._spooled:
+            count = self._write_spooled(*self._spooled, out, step)
+        elif self.standing.known:
+            count = self._write_known(self.standing.known, packed, out, step)
         elif self._hashing:
-            count = copy(packed.pieces, taker(out), step)
+            count = copy(packed.pieces, out, step)
         else:
             self._found = transfer(packed.pieces, watched(out, step))
             count = self._found.size
         if count != packed.size:
             raise IntegrityError(f"layer {self.standing.number}: got {count} bytes, expected {packed.size}")
 
-    def _write_known(self, known: Measure, packed: Packed, out: Taker, step: Step) -> int:
+    def _write_spooled(self, spool: Spool, place: Place, out: Write, step: Step) -> int:
+        with spool.view(place) as view:
+            for start in range(0, place.size, _PORTION):
+                with view[start : start + _PORTION] as portion:
+                    out(portion)
+                    step(len(portion))
+        spool.give(place)
+        return place.size
+
+    def _write_known(self, known: Measure, packed: Packed, out: Write, step: Step) -> int:
         """A file with another date than the ledger remembers makes the layer one that is not known after all."""
         touched: set[Extent] = set()
 
@@ -192,6 +220,14 @@ class _Work:
         if self._survey:
             self._survey.learn()
         return layer
+
+
+def _opened_spool() -> Spool | None:
+    """None where the system has no such memory."""
+    try:
+        return Spool(_SPOOL)
+    except OSError:
+        return None
 
 
 def watched(write: Write, step: Step) -> Write:

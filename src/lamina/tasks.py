@@ -20,6 +20,7 @@ from lamina.names import Digest
 from lamina.nodes import Extent
 from lamina.outlet import Outlet
 from lamina.packed import ListedLayer, ListedPath, Packed
+from lamina.spool import Place, laid_open
 from lamina.walk import list_tree
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ def listings_in(answer: Answer) -> list[Listing | None]:
 def measure_task(content: Content) -> Task:
     """Hashes a layer; `measures_in` reads the answer."""
     return ("measure", _dumped(content))
+
+
+def spool_task(content: ListedLayer, size: int, place: Place) -> Task:
+    """Lays a layer whose members take ``size`` bytes down at ``place``, which is as large as its tar; `measures_in`
+    reads the answer.
+    """
+    return ("spool", _dumped(content), size, place.number, place.offset)
 
 
 def blob_task(content: Content, file: bytes, compression: LayerCompression, jobs: int) -> Task:
@@ -99,6 +107,11 @@ def _measure(content: tuple[Any, ...]) -> Answer:
     return [_sent(measure(_packed(content).pieces))]
 
 
+def _spool(content: tuple[Any, ...], size: int, number: int, offset: int) -> Answer:
+    packed = _listed(content).pack_of(size)
+    return [_sent(measure(packed.pieces, laid_open(number)[offset : offset + packed.size]))]
+
+
 def _blob(content: tuple[Any, ...], file: bytes, compression: str, jobs: int) -> Answer:
     from lamina.compression import LayerCompression
 
@@ -106,7 +119,7 @@ def _blob(content: tuple[Any, ...], file: bytes, compression: str, jobs: int) ->
     return list(map(_sent, found))
 
 
-_TASKS: Mapping[str, Callable[..., Answer]] = {"list": _list, "measure": _measure, "blob": _blob}
+_TASKS: Mapping[str, Callable[..., Answer]] = {"list": _list, "measure": _measure, "spool": _spool, "blob": _blob}
 
 
 def _sent(found: Measure) -> tuple[bytes, int]:
@@ -125,9 +138,13 @@ def _packed(content: tuple[Any, ...]) -> Packed:
     if len(content) == 1:
         extent = Extent(*content[0])
         return Packed(extent.length, iter((extent,)))
+    return _listed(content).pack()
+
+
+def _listed(content: tuple[Any, ...]) -> ListedLayer:
     parts, owner, mtime = content
     listed = (ListedPath(name, top, Listing(chunks)) for name, top, chunks in parts)
-    return ListedLayer(tuple(listed), Owner(*owner), mtime).pack()
+    return ListedLayer(tuple(listed), Owner(*owner), mtime)
 
 
 def send(stream: IO[bytes], value: tuple[Any, ...]) -> None:

@@ -165,7 +165,7 @@ class _Check:
         return "" if found.size == known.size else f"tar: got {found.size} bytes, expected {known.size}"
 
     def _measure(self, pieces: Iterable[Piece]) -> Measure:
-        tally = Tally()
+        tally = Tally(len)
         copy(pieces, tally, self._watcher.advance)
         return tally.measure
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import operator
 import os
 import re
 import stat
@@ -18,6 +19,7 @@ from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Lister, Listing
 from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 
+_disk_name = operator.attrgetter("name")
 _CASE_HACK = re.compile(rb"~nix~case~hack~[0-9]+\Z")
 _DARWIN = sys.platform == "darwin"
 # Path in the tree, where it is on disk, what it is, and what a symlink holds.
@@ -98,14 +100,17 @@ def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[_Foun
 def _entries(folder: bytes, path: bytes, case_hack: bool) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
     try:
         with os.scandir(folder) as found:
-            entries = sorted(((_name(entry.name, case_hack), entry) for entry in found), key=_first)
+            entries = sorted(found, key=_disk_name)
     except OSError as error:
         raise _unreadable(folder, error) from error
-    for (name, _), (following, _) in itertools.pairwise(entries) if case_hack else ():
+    prefix = path + b"/" if path else b""
+    if not case_hack:
+        return iter([(prefix + entry.name, entry) for entry in entries])
+    named = sorted(((_CASE_HACK.sub(b"", entry.name), entry) for entry in entries), key=_first)
+    for (name, _), (following, _) in itertools.pairwise(named):
         if name == following:
             raise FormatError(f"{os.fsdecode(folder)}: got two entries for {os.fsdecode(name)!r}, expected one")
-    prefix = path + b"/" if path else b""
-    return iter([(prefix + name, entry) for name, entry in entries])
+    return iter([(prefix + name, entry) for name, entry in named])
 
 
 def _target(file: bytes, status: os.stat_result) -> bytes:
@@ -135,10 +140,6 @@ def kind(mode: int) -> str:
     """What a ``mode`` that no tree may hold stands for, in words."""
     kinds = {stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a block device", stat.S_IFCHR: "a character device"}
     return kinds.get(stat.S_IFMT(mode), "a named pipe" if stat.S_ISFIFO(mode) else "a special file")
-
-
-def _name(name: bytes, case_hack: bool) -> bytes:
-    return _CASE_HACK.sub(b"", name) if case_hack else name
 
 
 def _first(item: tuple[bytes, object]) -> bytes:

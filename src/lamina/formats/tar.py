@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache, partial
+from zlib import adler32
 
 BLOCK = 512
 # OCI image-spec, layer.md, "Whiteouts": names that take others out of the layers below.
@@ -161,23 +162,32 @@ class PaxHeaders:
         return {key: records[key] for key in _RECORD_ORDER if key in records}
 
 
+@lru_cache(1024)
+def _around_path(length: int) -> tuple[bytes, bytes]:
+    """What stands before and behind a name of that length in a PAX header that holds nothing else."""
+    size = _record_size(4, length)
+    return _pax_block(size) + b"%d path=" % size, b"\n" + padding(size)
+
+
 def _stamp(headers: PaxHeaders, kind: Kind, mode: int) -> Stamp:
     """What all members share stands ready, its bytes added up; a name that ustar has no room for costs a PAX header."""
     ready = headers.header(Member(b"", kind, mode))
     before, after, end = ready[100:124], ready[136:148], ready[257:]
-    sizeless = sum(ready) - sum(ready[124:136]) - sum(ready[148:156]) + 8 * ord(" ")
+    sizeless = sum(ready) - sum(ready[124:136]) - sum(ready[148:156]) + 8 * ord(" ") - 1
     pack = _STAMP.pack
 
     def stamp(name: bytes, size: int, target: bytes) -> bytes:
-        first = b""
-        if len(name) > _NAME or not name.isascii() or len(target) > _NAME or not target.isascii() or size >> 33:
+        length = len(name)
+        if length > _NAME or not name.isascii() or len(target) > _NAME or not target.isascii() or size >> 33:
             if target or size >> 33 or not name.isascii():
                 return headers.header(Member(name, kind, mode, size, target))
-            record = b"%d path=%s\n" % (_record_size(4, len(name)), name)
-            first = b"".join((_pax_block(len(record)), record, padding(len(record))))
-            name = name[:_NAME]
+            start, rest = _around_path(length)
+            first, name = start + name + rest, name[:_NAME]
+        else:
+            first = b""
         digits = b"%011o\0" % size
-        checksum = b"%06o\0 " % (sizeless + sum(name) + sum(digits) + sum(target))
+        # Adler-32 begins with the sum of the bytes and 1, as long as that is below 65521 (RFC 1950, 8.2).
+        checksum = b"%06o\0 " % (sizeless + (adler32(name + digits + target) & 0xFFFF))
         return first + pack(name, before, digits, after, checksum, kind, target, end)
 
     return stamp

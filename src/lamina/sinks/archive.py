@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression
-from lamina.engine import Write, copy, taker
+from lamina.engine import Write, copy
 from lamina.filing import Filing
 from lamina.formats.docker import HistoryItem, ManifestEntry, image_json, manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
@@ -111,7 +111,7 @@ class ArchiveWriter:
 
     def blob(self, source: LayerSource, blob: Extent) -> str:
         """Writes the next layer, which lies compressed in ``blob``; as `layer`."""
-        return self._member(source, blob.length, lambda: copy((blob,), taker(self._write), self._progress.advance))
+        return self._member(source, blob.length, lambda: copy((blob,), self._write, self._progress.advance))
 
     def _member(self, source: LayerSource, size: int, write: Callable[[], object]) -> str:
         self._layers += 1
