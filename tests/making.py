@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from lamina.closure import Closure
 from lamina.engine import transfer
-from lamina.packed import Packed
 from lamina.layering import LayerPlan
 from lamina.names import NIX32, Digest, StorePath, nix32_dump
 from lamina.nodes import Directory, Node, Regular, Symlink
+from lamina.packed import Packed
 from lamina.pathinfo import PathInfo
 
 # --- graphs

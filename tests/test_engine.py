@@ -17,8 +17,8 @@ import pytest
 from tests.fakestore import as_nobody, public_folder
 
 from lamina.engine import BUFFER_SIZE, Measure, Piece, measure, transfer
-from lamina.extents import head
 from lamina.errors import IntegrityError, Unavailable
+from lamina.extents import head
 from lamina.names import Digest
 from lamina.nodes import Extent
 

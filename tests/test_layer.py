@@ -16,10 +16,10 @@ from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.tar import Owner
 from lamina.layer import StoreLayer, tar_order
-from lamina.packed import Packed
 from lamina.layering import LayerPlan
 from lamina.names import StorePath
 from lamina.nodes import Directory, Extent, Node, Regular, Symlink
+from lamina.packed import Packed
 from lamina.walk import walk
 
 ROOT = Owner(0, 0, "root", "root")

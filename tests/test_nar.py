@@ -12,8 +12,8 @@ from tests.making import File, Item, Link, nodes, packed_bytes, write
 
 from lamina.errors import FormatError
 from lamina.formats import nar
-from lamina.packed import Packed
 from lamina.nodes import Directory, Extent, Node, Regular, Symlink, below
+from lamina.packed import Packed
 from lamina.walk import walk
 
 

@@ -19,8 +19,8 @@ import pytest
 from tests.imagefiles import OCI, Layout, config, docker_archive, layer, platform, sha256, tar
 
 from lamina import codecs
-from lamina.extents import head
 from lamina.errors import FormatError, IntegrityError, NotFound
+from lamina.extents import head
 from lamina.sources.image import SourceImage
 from lamina.sources.opening import open_images
 

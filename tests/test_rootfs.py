@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from tests.imagefiles import Member, OneLayer, hard, special, written
 
-from lamina.extents import head
 from lamina.errors import FormatError
+from lamina.extents import head
 from lamina.formats.headers import EntryKind
 from lamina.sources import rootfs
 from lamina.sources.rootfs import Rootfs, flatten

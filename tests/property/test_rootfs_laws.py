@@ -15,8 +15,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.imagefiles import OneLayer, hard, special, written
 
-from lamina.extents import head
 from lamina.errors import FormatError
+from lamina.extents import head
 from lamina.formats.headers import EntryKind
 from lamina.sources.rootfs import Rootfs, flatten
 from lamina.sources.spool import extent_of
