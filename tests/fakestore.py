@@ -32,6 +32,7 @@ from lamina.cli import build, inspect, plan, script, stream
 from lamina.cli.main import main
 from lamina.engine import measure
 from lamina.formats import nar
+from lamina.ledger import Ledger
 from lamina.names import StorePath, nix32_dump
 from lamina.walk import walk
 
@@ -238,6 +239,17 @@ def write_graph(store: FakeStore, file: Path) -> Path:
     """The whole store as a closure graph in ``file``."""
     file.write_text(json.dumps(graph_of(store)))
     return file
+
+
+@contextmanager
+def ledger_at(file: Path) -> Iterator[Ledger]:
+    """The ledger in ``file`` for the block, which nothing may be odd about."""
+
+    def warn(text: str) -> None:
+        pytest.fail(text)
+
+    with Ledger.open(file, warn) as ledger:
+        yield ledger
 
 
 @contextmanager

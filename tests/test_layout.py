@@ -8,20 +8,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import MODULE, FakeStore, as_nobody, example, public_folder, run
+from tests.fakestore import MODULE, FakeStore, as_nobody, example, ledger_at, public_folder, run
 
 import lamina
 from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError
 from lamina.formats.oci import familiar_name, full_name
 from lamina.image import Draft, Image
-from lamina.ledger import Ledger, Oblivion
+from lamina.ledger import Oblivion
 from lamina.names import Reference
 from lamina.sinks.layout import OciLayout
 from lamina.standing import Workshop
@@ -45,15 +43,6 @@ def written(
     made: Draft, folder: Path, shop: Workshop | None = None, compression: LayerCompression = NO_LAYER_COMPRESSION
 ) -> Image:
     return OciLayout(folder, compression, None, shop).write(made)
-
-
-@contextmanager
-def opened(file: Path) -> Iterator[Ledger]:
-    def warn(text: str) -> None:
-        pytest.fail(text)
-
-    with Ledger.open(file, warn) as ledger:
-        yield ledger
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -97,7 +86,7 @@ def test_every_blob_is_what_its_name_says_and_the_image_is_the_archives(
 def test_the_bytes_depend_neither_on_the_ledger_nor_on_who_helped(store: FakeStore, tmp_path: Path, words: str) -> None:
     made, compression = draft(store), LayerCompression.parse(words)
     layouts = []
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         for number, shop in enumerate(
             [
                 Workshop(),
@@ -115,13 +104,13 @@ def test_the_bytes_depend_neither_on_the_ledger_nor_on_who_helped(store: FakeSto
 @pytest.mark.parametrize("words", ["none", "gzip"])
 def test_a_repeat_writes_only_what_changed(store: FakeStore, tmp_path: Path, words: str) -> None:
     folder, compression = tmp_path / "layout", LayerCompression.parse(words)
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         written(draft(store), folder, Workshop(ledger), compression)
     before = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in folder.rglob("blobs/*/*")}
     store.add("extra-1", b"extra")
     for file in before:
         file.chmod(0o444)
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         image = written(draft(store, closure=["extra"]), folder, Workshop(ledger), compression)
     after = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in folder.rglob("blobs/*/*")}
     assert before.items() <= after.items(), "what was there is as it was"
@@ -222,7 +211,7 @@ def test_an_index_that_is_none_is_an_error_and_stays(store: FakeStore, tmp_path:
 
 def test_verify_finds_a_blob_that_was_damaged_and_writes_it_anew(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         written(draft(store), folder, Workshop(ledger))
         before = files(folder)
         largest = max(folder.rglob("blobs/*/*"), key=lambda file: file.stat().st_size)

@@ -6,21 +6,20 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
-from tests.fakestore import FakeStore, Link, Program, example
+from tests.fakestore import FakeStore, Link, Program, example, ledger_at
 
 import lamina
 from lamina.errors import IntegrityError, NotFound
 from lamina.image import Draft, Image
 from lamina.layer import FinishedLayer
-from lamina.ledger import Ledger, Oblivion
+from lamina.ledger import Oblivion
 from lamina.names import Digest
 from lamina.nodes import Extent
 from lamina.outlet import Outlet
@@ -46,15 +45,6 @@ def written(made: Draft, shop: Workshop | None = None) -> tuple[bytes, Image]:
     out = io.BytesIO()
     image = DockerArchive(out.write, None, shop).write(made)
     return out.getvalue(), image
-
-
-@contextmanager
-def opened(file: Path) -> Iterator[Ledger]:
-    def warn(text: str) -> None:
-        pytest.fail(text)
-
-    with Ledger.open(file, warn) as ledger:
-        yield ledger
 
 
 def through_pipe(made: Draft, shop: Workshop) -> tuple[bytes, Image]:
@@ -93,7 +83,7 @@ def test_a_ledger_that_knows_all_gives_the_image_that_it_learnt(
     made = draft(store)
     expected = written(made)
     for _ in range(3):
-        with opened(tmp_path / "ledger") as ledger:
+        with ledger_at(tmp_path / "ledger") as ledger:
             assert write(made, Workshop(ledger, 2, alone=alone)) == expected
 
 
@@ -161,7 +151,7 @@ def test_the_same_path_with_other_bytes_and_another_nar_hash_is_not_taken_for_th
     store: FakeStore, tmp_path: Path
 ) -> None:
     """A path that was rebuilt: not even its sizes or dates need to differ."""
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         before = written(draft(store), Workshop(ledger))
     path = next(path for path in store.numbers if path.name == "large-1")
     file = store.place(path) / "data"
@@ -169,7 +159,7 @@ def test_the_same_path_with_other_bytes_and_another_nar_hash_is_not_taken_for_th
     with store.writing() as database:
         database.execute("DELETE FROM ValidPaths WHERE path = ?", (str(path),))
     store.register(path)
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         after = written(draft(store), Workshop(ledger))
     assert after == written(draft(store))
     assert after != before
@@ -190,12 +180,12 @@ def place_of(store: FakeStore, name: str) -> Path:
 def test_files_with_other_dates_and_the_same_bytes_give_the_same_image(store: FakeStore, tmp_path: Path) -> None:
     """A copy of a store has other dates than the store."""
     made = draft(store)
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         expected = written(made, Workshop(ledger))
     for name in ("data", "run"):
         os.utime(place_of(store, "large-1") / name, ns=(0, 987_654_321))
     for _ in range(2):
-        with opened(tmp_path / "ledger") as ledger:
+        with ledger_at(tmp_path / "ledger") as ledger:
             assert written(made, Workshop(ledger)) == expected
 
 
@@ -205,13 +195,13 @@ def test_files_with_other_dates_and_other_bytes_are_hashed_as_they_are(
 ) -> None:
     """Where the store says nothing of it, the date does: the digest is that of what was written."""
     made = draft(store)
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         before = written(made, Workshop(ledger))
     rewritten(place_of(store, "large-1") / "data", touched=True)
     expected = written(made)
     assert expected != before
     for _ in range(2):
-        with opened(tmp_path / "ledger") as ledger:
+        with ledger_at(tmp_path / "ledger") as ledger:
             assert write(made, Workshop(ledger)) == expected
 
 
@@ -220,7 +210,7 @@ def test_a_file_of_another_size_ends_the_run_and_the_next_one_is_right(
     store: FakeStore, tmp_path: Path, change: str
 ) -> None:
     made = draft(store)
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         written(made, Workshop(ledger))
     file = place_of(store, "large-1") / "data"
     file.parent.chmod(0o755)
@@ -230,17 +220,17 @@ def test_a_file_of_another_size_ends_the_run_and_the_next_one_is_right(
     elif change == "folder":
         file.mkdir()
     with (
-        opened(tmp_path / "ledger") as ledger,
+        ledger_at(tmp_path / "ledger") as ledger,
         pytest.raises(IntegrityError, match=rf"^{file}: got .*, expected") as caught,
     ):
         written(made, Workshop(ledger))
     assert caught.value.hint.startswith("run it again")
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         assert written(made, Workshop(ledger)) == written(made)
 
 
 def test_a_change_of_owner_or_date_is_another_layer(store: FakeStore, tmp_path: Path) -> None:
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         written(draft(store), Workshop(ledger))
         for arguments in ({"uid": 1000}, {"gname": "x"}, {"mtime": "2020-01-01"}):
             made = draft(store, **arguments)
@@ -249,11 +239,11 @@ def test_a_change_of_owner_or_date_is_another_layer(store: FakeStore, tmp_path: 
 
 def test_verify_finds_bytes_that_changed_under_an_old_date(store: FakeStore, tmp_path: Path) -> None:
     made = draft(store)
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         written(made, Workshop(ledger))
         assert written(made, Workshop(ledger, verify=True)) == written(made)
     rewritten(place_of(store, "large-1") / "data")
-    with opened(tmp_path / "ledger") as ledger:
+    with ledger_at(tmp_path / "ledger") as ledger:
         with pytest.raises(
             IntegrityError, match=r"^layer [0-9]+: got sha256:.*, expected sha256:.*, as the ledger has"
         ):
@@ -274,7 +264,7 @@ def test_a_store_without_files_is_remembered_by_its_hashes(store: FakeStore, tmp
 
     other = replace(made, store=Elsewhere())
     for _ in range(2):
-        with opened(tmp_path / "ledger") as ledger:
+        with ledger_at(tmp_path / "ledger") as ledger:
             assert written(other, Workshop(ledger, 2, alone=0)) == written(made)
 
 

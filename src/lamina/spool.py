@@ -6,6 +6,7 @@ with.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from dataclasses import dataclass
@@ -57,15 +58,19 @@ class Spool:
 
     def close(self) -> None:
         """Lets go of all of it."""
-        self._memory.close()
+        with contextlib.suppress(BufferError):  # then somebody looks at it yet, and the memory goes with the view
+            self._memory.close()
         os.close(self.number)
 
 
-_OPEN: dict[int, memoryview] = {}
+_open: dict[tuple[int, int], memoryview] = {}
 
 
 def laid_open(number: int) -> memoryview:
-    """The spool of another process whose descriptor is ``number``, for as long as this process lives."""
-    if number not in _OPEN:
-        _OPEN[number] = memoryview(mmap.mmap(number, os.fstat(number).st_size))
-    return _OPEN[number]
+    """The spool whose descriptor is ``number``, until another is asked for."""
+    status = os.fstat(number)
+    spool = status.st_dev, status.st_ino  # a number is used again, and the same one asked for many times
+    if spool not in _open:
+        _open.clear()
+        _open[spool] = memoryview(mmap.mmap(number, status.st_size))
+    return _open[spool]
