@@ -146,7 +146,8 @@ class _Work:
             return None
         if spool and self.standing.weight <= _MOST_SPOOLED:
             size = listed.size()
-            place = spool.take(listed.pack_of(size).size)
+            whole = listed.pack_of(size).size
+            place = spool.take(whole) if whole <= _MOST_SPOOLED else None
             if place:
                 (self._found,) = tasks.measures_in(ask(tasks.spool_task(listed, size, place)))
                 self._spooled = spool, place
@@ -175,6 +176,8 @@ class _Work:
             count = self._found.size
         if count != packed.size:
             raise IntegrityError(f"layer {self.standing.number}: got {count} bytes, expected {packed.size}")
+        if self._survey:
+            self._survey.learn()
 
     def _write_spooled(self, spool: Spool, place: Place, out: Write, step: Step) -> int:
         with spool.view(place) as view:
@@ -216,10 +219,7 @@ class _Work:
         found = self._found or (self._hashing.result() if self._hashing else None)
         if found is None:
             raise ValueError(f"layer {self.standing.number}: got it not written yet, expected it to be")
-        layer = self.standing.settled(found)
-        if self._survey:
-            self._survey.learn()
-        return layer
+        return self.standing.settled(found)
 
 
 def _opened_spool() -> Spool | None:
