@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--large-files", 4, "large files"),
         ("--large-size", 100_000_000, "of a large file"),
         ("--sample", 512 << 20, "of the tar that is compressed alone, at most"),
-        ("--leaf-size", 16_000_000, "of the leaf that changes before a repeated build"),
+        ("--leaf-size", 500_000, "of the leaf that changes before a repeated build"),
         ("--huge-size", 20_000_000_000, "of the huge image, which takes a twentieth of it on disk"),
         ("--huge-entries", 500_000, "in the huge layer"),
     ):

@@ -502,6 +502,12 @@ def test_declared_entries_are_made_last(store: FakeStore) -> None:
     }
 
 
+def test_a_ledger_without_a_name_is_refused(store: FakeStore) -> None:
+    ran = run("stream", "hello", "--store", store.root, "--ledger", "")
+    assert ran.code == 2
+    assert ran.stderr.startswith("lamina: ledger: got '', expected")
+
+
 def test_what_belongs_to_later_versions_is_accepted(store: FakeStore) -> None:
     assert stream(store, "--ledger", "ledger.db", "--no-ledger") == stream(store)
     assert not Path("ledger.db").exists()

@@ -209,6 +209,25 @@ def test_an_index_that_is_none_is_an_error_and_stays(store: FakeStore, tmp_path:
     assert (folder / "index.json").read_bytes() == index
 
 
+@pytest.mark.parametrize("mark", ["garbage", "[]", "{}", None])
+def test_a_mark_that_is_none_is_an_error(store: FakeStore, tmp_path: Path, mark: str | None) -> None:
+    folder = tmp_path / "layout"
+    folder.mkdir()
+    if mark is None:
+        (folder / "oci-layout").mkdir()
+    else:
+        (folder / "oci-layout").write_text(mark)
+    with pytest.raises(FormatError, match=r"oci-layout: got .*, expected"):
+        written(draft(store), folder)
+
+
+def test_an_index_that_is_a_folder_is_an_error(store: FakeStore, tmp_path: Path) -> None:
+    (tmp_path / "layout" / "index.json").mkdir(parents=True)
+    (tmp_path / "layout" / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    with pytest.raises(FormatError, match=r"index\.json: got no file, expected"):
+        written(draft(store), tmp_path / "layout")
+
+
 def test_verify_finds_a_blob_that_was_damaged_and_writes_it_anew(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
     with ledger_at(tmp_path / "ledger") as ledger:

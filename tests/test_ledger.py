@@ -636,6 +636,16 @@ def test_a_ledger_of_an_older_lamina_makes_place(file: Path, whole: bytes) -> No
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
 
 
+@pytest.mark.parametrize("name", ["passwd", "notes.txt", "Makefile"])
+def test_a_text_that_was_never_a_ledger_is_left_as_it_is(tmp_path: Path, name: str) -> None:
+    """Whoever mistypes a name must not lose what is there."""
+    file = tmp_path / name
+    file.write_text("root:x:0:0\n" * 50)
+    before = inside(tmp_path)
+    assert known(file, [Fact("one")], warnings=1) == 0
+    assert inside(tmp_path) == before
+
+
 def test_another_programs_database_is_left_as_it_is(file: Path) -> None:
     with closing(sqlite3.connect(file)) as other:
         other.execute("CREATE TABLE places (url TEXT)")

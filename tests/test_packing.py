@@ -75,6 +75,14 @@ def test_a_crew_makes_the_image_that_one_process_makes(
     assert write(made, Workshop(Oblivion(), jobs, alone=0)) == written(made)
 
 
+def test_images_are_right_where_no_process_can_be_had(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the others would have laid down is laid down here, image after image."""
+    monkeypatch.setattr(sys, "executable", "")
+    for roots in (("hello", "large"), ("large",), ("hello",)):
+        made = draft(store, *roots)
+        assert written(made, Workshop(Oblivion(), 2, alone=0)) == written(made)
+
+
 @pytest.mark.parametrize("alone", [0, 1 << 40])
 @pytest.mark.parametrize("write", [written, through_pipe])
 def test_a_ledger_that_knows_all_gives_the_image_that_it_learnt(

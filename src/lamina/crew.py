@@ -135,6 +135,8 @@ class _Member:
     def _begun(self) -> subprocess.Popen[bytes]:
         command = (sys.executable, "-I", "-S", "-c", _START, *_path())
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self._shared)
+        if self._is_over:  # it was, while this one began
+            self._process.kill()
         return self._process
 
 

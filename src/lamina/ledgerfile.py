@@ -30,6 +30,10 @@ from lamina.ledgertables import APPLICATION, SCHEMA, TABLES, DamagedError, Older
 _PATIENCE = 2.0
 _TICK = 0.01
 
+# What a database begins with, and where it says whose it is (SQLite documentation, "Database File Format", 1.3).
+_MAGIC, _APPLICATION_AT = b"SQLite format 3\0", 68
+_DATABASES = {".sqlite", ".sqlite3", ".db"}
+
 _T = TypeVar("_T")
 
 
@@ -99,6 +103,11 @@ class LedgerFile:
         path = self._path
         damaged = self._is_damage(error)
         self.close()
+        if damaged and not _looks_like_one(path):
+            self._warn(
+                f"{path}: got something else, expected a ledger, or no file: it is left as it is: going on without"
+            )
+            return
         if self._renewed or not (damaged or isinstance(error, OlderError)):
             refused = isinstance(error, RefusedError)
             got = str(error) if refused else f"{_said(error)}, expected a ledger that can be used"
@@ -328,3 +337,16 @@ def _names_aside(path: Path) -> Iterator[Path]:
 
 def _said(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def _looks_like_one(path: Path) -> bool:
+    """Whether a damaged file may be taken for a ledger: by its name, or by what is left of a database's header."""
+    place = Path(os.path.realpath(path))
+    if "ledger" in place.name or place.suffix in _DATABASES:
+        return True
+    try:
+        with place.open("rb") as file:
+            head = file.read(_APPLICATION_AT + 4)
+    except OSError:
+        return False
+    return head.startswith(_MAGIC) or head[_APPLICATION_AT:] == APPLICATION.to_bytes(4, "big")

@@ -154,7 +154,7 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     if epoch and "created" not in arguments:
         arguments["created"] = _epoch(epoch)
     ledger = ledger_place(flags)
-    if ledger:
+    if ledger is not None:
         arguments["ledger"] = ledger
     elif flags["no_ledger"]:
         arguments.pop("ledger", None)

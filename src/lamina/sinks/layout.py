@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from lamina.compression import LayerCompression
 from lamina.engine import Measure, measure
-from lamina.errors import Error, FormatError, InvalidName, OutputError, failed
+from lamina.errors import Error, FormatError, InvalidName, OutputError, failed, shown
 from lamina.extents import head
 from lamina.filing import Filed, Filing
 from lamina.formats.docker import HistoryItem, image_json
@@ -110,24 +112,27 @@ def _opened(path: Path, *, verify: bool) -> Iterator[_Folder]:
         raise InvalidName(f"{path}: got a file, expected a folder") from error
     except OSError as error:
         raise failed(str(path), error) from error
-    if not (path / LAYOUT).exists():
-        with whole_file(path / LAYOUT) as write:
-            write(memoryview(LAYOUT_JSON))
-    _sweep(path)
+    _mark(path)
     folder = _Folder(path, verify=verify)
     try:
+        folder.sweep()
         yield folder
     finally:
         folder.clear()
 
 
-def _sweep(path: Path) -> None:
-    """Takes away what runs that were killed have left: parts that nobody has written to for a day."""
-    with contextlib.suppress(OSError):
-        now = os.stat(path / "blobs").st_mtime
-        for part in path.glob(f"{_PART}*.part"):
-            if part.stat().st_mtime < max(now, path.stat().st_mtime) - _STALE:
-                part.unlink()
+def _mark(path: Path) -> None:
+    """Writes what marks a folder as a layout; raises `FormatError` where something else stands there."""
+    mark = path / LAYOUT
+    if not mark.exists():
+        with whole_file(mark) as write:
+            write(memoryview(LAYOUT_JSON))
+    try:
+        found = json.loads(_content(mark) or b"")
+    except ValueError as error:
+        raise FormatError(f"{mark}: got {error}, expected JSON, as in an OCI layout") from error
+    if not isinstance(found, dict) or not isinstance(found.get("imageLayoutVersion"), str):
+        raise FormatError(f"{mark}: got {shown(found)}, expected an object with imageLayoutVersion")
 
 
 def _is_ours(name: str) -> bool:
@@ -197,16 +202,29 @@ class _Folder:
             with whole_file(index) as write:
                 write(memoryview(document))
 
+    def sweep(self) -> None:
+        """Takes away what runs that were killed have left: parts that nobody has written to for a day."""
+        newest = self.begin()
+        with contextlib.suppress(OSError):
+            now = newest.stat().st_mtime
+            for part in self._path.glob(f"{_PART}*.part"):
+                if part.stat().st_mtime < now - _STALE:
+                    part.unlink()
+        self.clear()
+
     def clear(self) -> None:
         """Takes away what was begun and not ended."""
         for part in self._parts:
             with contextlib.suppress(OSError):
                 part.unlink()
+        self._parts.clear()
 
 
 def _content(file: Path) -> bytes | None:
     try:
         status = os.stat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise FormatError(f"{file}: got no file, expected one, as in an OCI layout")
         return head(Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns), _LONGEST_INDEX)
     except FileNotFoundError:
         return None
@@ -222,7 +240,8 @@ def _alone(file: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
-    with file.open("rb") as locked:
-        with contextlib.suppress(OSError):
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # where there are no locks, as on some network file systems
+            locked = stack.enter_context(file.open("rb"))
             fcntl.flock(locked, fcntl.LOCK_EX)
         yield
