@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import Iterable, Sequence
 
 from lamina.errors import NotFound, Unavailable, shown
@@ -40,6 +38,8 @@ def _built(root: str, search_path: str) -> Iterable[str]:
         command = ["nix-build", "--no-out-link", *chosen, os.path.abspath(place)]
     else:
         command = ["nix", *_FLAKES, "build", "--no-link", "--json", "--", root]
+    import shutil
+
     program = shutil.which(command[0], path=search_path)
     if not program:
         raise NotFound(
@@ -49,6 +49,8 @@ def _built(root: str, search_path: str) -> Iterable[str]:
 
 
 def _paths(root: str, command: list[str]) -> Sequence[str]:
+    import subprocess
+
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     said = done.stderr.decode("utf-8", "replace").strip()
     if done.returncode:

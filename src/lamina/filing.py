@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from lamina import tasks
 from lamina.compression import LayerCompression
-from lamina.crew import Ask, Crew
 from lamina.engine import Measure
 from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.ledger import Ledger
@@ -28,6 +26,11 @@ from lamina.standing import Standing, Workshop
 from lamina.survey import Survey, surveyed
 from lamina.tasks import Content
 from lamina.walk import list_tree
+
+if TYPE_CHECKING:  # a small image does without other processes
+    from concurrent.futures import Future
+
+    from lamina.crew import Ask, Crew
 
 # More would wait for the disk.
 _MOST_WRITING, _MOST_COMPRESSING = 4, 32
@@ -72,7 +75,7 @@ class Filing:
         missing = [work for work in works if not work.found]
         most = _MOST_WRITING if compression.is_none else _MOST_COMPRESSING
         helping = shop.crew_size(sum(work.standing.weight for work in missing), most)
-        self._crew = Crew(helping) if helping else None
+        self._crew = _begun_crew(helping) if helping else None
         self._threads = max(1, shop.jobs // max(1, len(missing)))
         self._works = works
 
@@ -143,6 +146,12 @@ class Filing:
         listed = survey.complete(map(list_tree, survey.missing)) if survey and not work.coming else None
         packed = listed.pack() if listed else work.standing.source.pack()
         return tasks.write_file(packed, os.fsencode(part), self._compression, self._shop.jobs)
+
+
+def _begun_crew(size: int) -> Crew:
+    from lamina.crew import Crew
+
+    return Crew(size)
 
 
 class _Work:

@@ -11,13 +11,11 @@ a file is hashed and written while it is still in memory, and in bytes of listin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from lamina import tasks
-from lamina.crew import Ask, Crew
 from lamina.engine import Measure, Step, Write, copy, measure, transfer
 from lamina.errors import IntegrityError
 from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
@@ -28,6 +26,11 @@ from lamina.spool import Place, Spool
 from lamina.standing import Standing, Workshop
 from lamina.survey import Survey, surveyed
 from lamina.walk import list_tree
+
+if TYPE_CHECKING:  # a small image does without other processes
+    from concurrent.futures import Future
+
+    from lamina.crew import Ask, Crew
 
 # Listing comes first, for it is waited for; of what is to be hashed the largest, so that none is left alone at the end.
 _LISTING, _HASHING = 0, 1
@@ -48,7 +51,7 @@ class Packing:
         unknown = sum(standing.weight for standing in standings if standing.known is None)
         helping = shop.crew_size(unknown, _MOST_HASHING)
         self._spool = _opened_spool() if helping else None
-        self._crew = Crew(helping, (self._spool.number,) if self._spool else ()) if helping else None
+        self._crew = _begun_crew(helping, self._spool) if helping else None
         self._begun = 0
 
     def __enter__(self) -> Self:
@@ -111,6 +114,7 @@ class _Work:
         self._ledger = ledger
         self._survey: Survey | None = None
         self._listing: Future[ListedLayer | None] | None = None
+        self._ready: ListedLayer | None = None
         self._hashing: Future[Measure] | None = None
         self._found: Measure | None = None
         self._spooled: tuple[Spool, Place] | None = None
@@ -135,8 +139,7 @@ class _Work:
         if survey and standing.known is None and crew:
             self._listing = crew.submit(partial(self._listed, survey, crew, spool), (_LISTING, standing.number))
         elif survey:
-            self._listing = Future()
-            self._listing.set_result(survey.complete(map(list_tree, survey.missing)))
+            self._ready = survey.complete(map(list_tree, survey.missing))
         self._survey = survey
 
     def _listed(self, survey: Survey, crew: Crew, spool: Spool | None, ask: Ask) -> ListedLayer | None:
@@ -157,8 +160,8 @@ class _Work:
 
     def pack(self) -> Packed:
         """The layer; raises what listing it has raised."""
-        listed = self._listing.result() if self._listing else None
-        self._listing = None
+        listed = self._listing.result() if self._listing else self._ready
+        self._listing = self._ready = None
         if self._spooled:
             return Packed(self._spooled[1].size, iter(()))
         return listed.pack() if listed else self.standing.source.pack()
@@ -220,6 +223,12 @@ class _Work:
         if found is None:
             raise ValueError(f"layer {self.standing.number}: got it not written yet, expected it to be")
         return self.standing.settled(found)
+
+
+def _begun_crew(size: int, spool: Spool | None) -> Crew:
+    from lamina.crew import Crew
+
+    return Crew(size, (spool.number,) if spool else ())
 
 
 def _opened_spool() -> Spool | None:

@@ -5,7 +5,6 @@ Invariant: programs decide; the machine is asked only where there is none.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable
 
 from lamina.extents import head
@@ -27,6 +26,8 @@ def architecture_of(paths: Iterable[StorePath], store: Store, otherwise: str = "
                 return found
     if otherwise:
         return otherwise
+    import platform
+
     machine = platform.machine()
     return _MACHINES.get(machine, machine.lower() or "amd64")
 

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
-import subprocess
-import tempfile
 import weakref
 from pathlib import Path
 
@@ -19,6 +16,8 @@ class Workspace:
     """The folder at ``path``, there for as long as this is. Raises `OSError` where none can be made."""
 
     def __init__(self) -> None:
+        import tempfile
+
         self.path = Path(tempfile.mkdtemp(prefix="lamina-"))
         self.path.chmod(stat.S_IRWXU)  # whatever the umask has left of that
         self.close = weakref.finalize(self, _remove, self.path)
@@ -26,10 +25,14 @@ class Workspace:
 
 def _remove(folder: Path) -> None:
     """Removes ``folder``, also what a script has taken the permissions from, and folders of any depth."""
+    import shutil
+
     try:
         _make_writable(folder)
         shutil.rmtree(folder, ignore_errors=True)
     except RecursionError:
+        import subprocess
+
         remove = ["/bin/rm", "-rf", "--", str(folder)]
         subprocess.run(remove, check=False, stderr=subprocess.DEVNULL)
 

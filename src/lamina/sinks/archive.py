@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.engine import Write, copy
-from lamina.filing import Filing
 from lamina.formats.docker import HistoryItem, ManifestEntry, image_json, manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
 from lamina.image import Draft, Image, Progress, Silence
@@ -25,7 +24,6 @@ from lamina.layer import Layer, LayerSource
 from lamina.names import Digest, Reference
 from lamina.nodes import Extent
 from lamina.packing import Outgoing, Packing
-from lamina.sinks.shelf import TemporaryShelf
 from lamina.standing import Workshop
 
 TAG_LENGTH = 32
@@ -74,6 +72,9 @@ class DockerArchive:
         self, sources: Sequence[LayerSource], archive: ArchiveWriter
     ) -> tuple[list[str], tuple[Layer, ...]]:
         """Layers whose length is known only when they are compressed: each waits in a temporary file for its turn."""
+        from lamina.filing import Filing
+        from lamina.sinks.shelf import TemporaryShelf
+
         names, layers = [], []
         with (
             contextlib.closing(TemporaryShelf()) as shelf,
