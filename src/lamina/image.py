@@ -5,18 +5,21 @@ Invariant: a `Draft` can be written any number of times, each time to the same `
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from lamina.formats.docker import ImageConfig
+from lamina.formats.docker import HistoryItem, ImageConfig, image_json
 from lamina.formats.tar import Owner
 from lamina.layer import Layer, LayerSource, StoreLayer
 from lamina.layering.plans import LayerPlan
 from lamina.names import Digest, Reference, StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
+
+_TAG_LENGTH = 32
 
 
 class Store(Protocol):
@@ -65,6 +68,12 @@ class Settings:
     def stamp(self) -> int:
         """``mtime`` as a tar has it, in whole seconds since 1970."""
         return int(self.mtime.timestamp())
+
+    def described(self, history: Sequence[HistoryItem]) -> tuple[bytes, Digest, Reference]:
+        """The image's JSON, its digest and its name, given its layers from the lowest up."""
+        document = image_json(self.config, history)
+        digest = Digest(hashlib.sha256(document).digest())
+        return document, digest, Reference(self.repository, self.tag or digest.hex[:_TAG_LENGTH])
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,6 @@ class Survey:
         """Where the store paths lie that have to be listed."""
         return [top for top in self._tops if top not in self._known]
 
-    @property
-    def remembers(self) -> bool:
-        """Whether any of it comes from the ledger."""
-        return bool(self._known)
-
     def complete(self, listings: Iterable[Listing | None]) -> ListedLayer | None:
         """The layer, given the listings of what was `missing`; None where one of them is."""
         found = dict(zip(self.missing, listings, strict=True))

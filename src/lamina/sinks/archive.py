@@ -17,16 +17,13 @@ from dataclasses import dataclass
 
 from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.engine import Write, copy
-from lamina.formats.docker import HistoryItem, ManifestEntry, image_json, manifest_json
+from lamina.formats.docker import HistoryItem, ManifestEntry, manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
 from lamina.image import Draft, Image, Progress, Silence
 from lamina.layer import Layer, LayerSource
-from lamina.names import Digest, Reference
 from lamina.nodes import Extent
 from lamina.packing import Outgoing, Packing
 from lamina.standing import Workshop
-
-TAG_LENGTH = 32
 
 
 class DockerArchive:
@@ -60,9 +57,7 @@ class DockerArchive:
             names, layers = self._write_compressed(sources, archive)
         self._progress.manifests()
         history = [HistoryItem(layer.diff_id, source.comment) for layer, source in zip(layers, sources, strict=True)]
-        document = image_json(settings.config, history)
-        digest = Digest(hashlib.sha256(document).digest())
-        reference = Reference(settings.repository, settings.tag or digest.hex[:TAG_LENGTH])
+        document, digest, reference = settings.described(history)
         archive.close([ArchivedImage(document, (str(reference),), tuple(names))])
         image = Image(digest, reference, layers)
         self._progress.done(image)

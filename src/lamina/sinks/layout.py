@@ -23,7 +23,7 @@ from lamina.engine import Measure, measure
 from lamina.errors import Error, FormatError, InvalidName, OutputError, failed, shown
 from lamina.extents import head
 from lamina.filing import Filed, Filing
-from lamina.formats.docker import HistoryItem, image_json
+from lamina.formats.docker import HistoryItem
 from lamina.formats.oci import (
     CONFIG_TYPE,
     INDEX,
@@ -39,7 +39,6 @@ from lamina.formats.oci import (
 from lamina.image import Draft, Image, Progress, Silence
 from lamina.names import Digest, Reference
 from lamina.nodes import Extent
-from lamina.sinks.archive import TAG_LENGTH
 from lamina.sinks.output import whole_file
 from lamina.standing import Workshop
 
@@ -76,9 +75,8 @@ class OciLayout:
                 filed = [self._told(number, item) for number, item in enumerate(filing, 1)]
             self._progress.manifests()
             history = [HistoryItem(item.layer.diff_id, item.source.comment) for item in filed]
-            document = image_json(settings.config, history)
+            document, _, reference = settings.described(history)
             config = Descriptor(CONFIG_TYPE, folder.add(document), len(document))
-            reference = Reference(settings.repository, settings.tag or config.digest.hex[:TAG_LENGTH])
             folder.name(reference, self._manifest(folder, config, filed), settings.config.architecture)
         image = Image(config.digest, reference, tuple(item.layer for item in filed))
         self._progress.done(image)
