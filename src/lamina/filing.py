@@ -22,10 +22,10 @@ from lamina.compression import LayerCompression
 from lamina.engine import Measure
 from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.ledger import Ledger
+from lamina.places import list_place
 from lamina.standing import Standing, Workshop
 from lamina.survey import Survey, surveyed
 from lamina.tasks import Content
-from lamina.walk import list_tree
 
 if TYPE_CHECKING:  # a small image does without other processes
     from concurrent.futures import Future
@@ -143,7 +143,7 @@ class Filing:
 
     def _write_here(self, work: _Work, part: Path) -> _Found:
         survey = work.survey
-        listed = survey.complete(map(list_tree, survey.missing)) if survey and not work.coming else None
+        listed = survey.complete(map(list_place, survey.missing)) if survey and not work.coming else None
         packed = listed.pack() if listed else work.standing.source.pack()
         return tasks.write_file(packed, os.fsencode(part), self._compression, self._shop.jobs)
 

@@ -18,6 +18,7 @@ from lamina.layering.plans import LayerPlan
 from lamina.names import Digest, Reference, StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
+from lamina.places import Place
 
 _TAG_LENGTH = 32
 
@@ -34,10 +35,10 @@ class Store(Protocol):
 
 @runtime_checkable
 class Located(Protocol):
-    """What a store can tell whose paths lie on this machine as files."""
+    """What a store can tell whose paths lie on this machine."""
 
-    def top(self, path: StorePath) -> bytes | None:
-        """Where ``path`` lies, None where that is not as files. Raises `NotFound`."""
+    def place(self, path: StorePath) -> Place | None:
+        """Where ``path`` lies, None where that is neither as files nor as a NAR. Raises `NotFound`."""
 
 
 @runtime_checkable
@@ -90,8 +91,8 @@ class Draft:
     def layers(self) -> tuple[LayerSource, ...]:
         """The layers from the lowest up: the base image's, those of store paths, the customisation layer."""
         owner, mtime = self.settings.owner, self.settings.stamp
-        nodes, top = self.store.nodes, self.store.top if isinstance(self.store, Located) else None
-        return (*self.base, *(StoreLayer(plan, nodes, owner, mtime, top) for plan in self.plans), self.root)
+        nodes, place = self.store.nodes, self.store.place if isinstance(self.store, Located) else None
+        return (*self.base, *(StoreLayer(plan, nodes, owner, mtime, place) for plan in self.plans), self.root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,12 @@ from lamina.layering.plans import LayerPlan
 from lamina.names import STORE_DIR, Digest, StorePath
 from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.packed import WHITEOUT_INSIDE, Packed, PackedMember, components, folders_above, pack_members, whiteout_error
+from lamina.places import Place
 from lamina.recipe import Recipe
 
 Nodes = Callable[[StorePath], Iterable[Node]]
-Top = Callable[[StorePath], bytes | None]
-"""Where a store path lies on this machine as files; None where it does not."""
+Places = Callable[[StorePath], Place | None]
+"""Where a store path lies on this machine; None where it does not."""
 
 
 class LayerSource(Protocol):
@@ -62,14 +63,14 @@ class Layer:
 class StoreLayer:
     """Store paths as nixpkgs' streamer packs them; ``mtime`` in whole seconds since 1970.
 
-    ``nodes`` is what they are made of, and ``top``, where that can be said, in which files.
+    ``nodes`` is what they are made of, and ``place``, where that can be said, where they lie.
     """
 
     plan: LayerPlan
     nodes: Nodes
     owner: Owner
     mtime: int
-    top: Top | None = None
+    place: Places | None = None
 
     @property
     def comment(self) -> str:

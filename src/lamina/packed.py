@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from lamina import places
 from lamina.engine import Piece
 from lamina.errors import FormatError
-from lamina.formats.listing import Entry, Listing
+from lamina.formats.listing import Listing
 from lamina.formats.tar import BLOCK, WHITEOUT, Kind, Member, Owner, PaxHeaders, padding, trailer_size
-from lamina.nodes import Content, Extent
+from lamina.nodes import Content
+from lamina.places import Place, PlacedEntry
 
 # No layer can hold such a file.
 WHITEOUT_INSIDE = b"/" + WHITEOUT
@@ -37,10 +39,10 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class ListedPath:
-    """A store path of that ``name``, whose files lie at ``top`` and their paths in ``listing``."""
+    """A store path of that ``name`` that lies at ``place``, and what is in it."""
 
     name: bytes
-    top: bytes
+    place: Place
     listing: Listing
 
 
@@ -82,18 +84,14 @@ class ListedLayer:
     def _members(self) -> Iterator[PackedMember]:
         for part in self.parts:
             name = part.name
-            inside, above = name + b"/", part.top + b"/"
-            for kind, path, size, stamp, target in _in_tar_order(part.listing):
-                full = inside + path if path else name
-                if size:
-                    file = above + path if path else part.top
-                    yield kind, full, size, target, Extent(file, 0, size, size, stamp)
-                else:
-                    yield kind, full, 0, target, b""
+            inside = name + b"/"
+            for kind, path, size, target, content in _in_tar_order(part):
+                yield kind, inside + path if path else name, size, target, content
 
 
-def _in_tar_order(listing: Listing) -> Iterable[Entry]:
-    return listing if listing.is_utf8 else sorted(listing, key=lambda entry: components(entry[1]))
+def _in_tar_order(part: ListedPath) -> Iterable[PlacedEntry]:
+    entries = places.entries(part.listing, part.place)
+    return entries if part.listing.is_utf8 else sorted(entries, key=lambda entry: components(entry[1]))
 
 
 def components(path: bytes) -> list[str]:

@@ -22,10 +22,10 @@ from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.ledger import Ledger
 from lamina.nodes import Extent
 from lamina.packed import ListedLayer, Packed
+from lamina.places import list_place
 from lamina.spool import Place, Spool
 from lamina.standing import Standing, Workshop
 from lamina.survey import Survey, surveyed
-from lamina.walk import list_tree
 
 if TYPE_CHECKING:  # a small image does without other processes
     from concurrent.futures import Future
@@ -139,7 +139,7 @@ class _Work:
         if survey and standing.known is None and crew:
             self._listing = crew.submit(partial(self._listed, survey, crew, spool), (_LISTING, standing.number))
         elif survey:
-            self._ready = survey.complete(map(list_tree, survey.missing))
+            self._ready = survey.complete(map(list_place, survey.missing))
         self._survey = survey
 
     def _listed(self, survey: Survey, crew: Crew, spool: Spool | None, ask: Ask) -> ListedLayer | None:
@@ -214,7 +214,7 @@ class _Work:
         """What the layer is, listed again, so that the next run has the dates that its files have now."""
         source = self.standing.source
         self._survey = surveyed(source, self._ledger, anew=True) if isinstance(source, StoreLayer) else None
-        listed = self._survey.complete(map(list_tree, self._survey.missing)) if self._survey else None
+        listed = self._survey.complete(map(list_place, self._survey.missing)) if self._survey else None
         return measure(listed.pack().pieces if listed else source.pack().pieces)
 
     def settled(self) -> Layer:

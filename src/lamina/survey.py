@@ -13,14 +13,16 @@ from lamina.layer import StoreLayer
 from lamina.ledger import Ledger
 from lamina.names import Digest
 from lamina.packed import ListedLayer, ListedPath
+from lamina.places import Place, name
 
 
 class Survey:
-    """Of ``layer``, whose store paths lie at ``tops``; with ``anew`` nothing is remembered."""
+    """Of ``layer``, whose store paths lie at ``places``; with ``anew`` nothing is remembered."""
 
-    def __init__(self, layer: StoreLayer, tops: Iterable[bytes], ledger: Ledger, *, anew: bool) -> None:
+    def __init__(self, layer: StoreLayer, places: Iterable[Place], ledger: Ledger, *, anew: bool) -> None:
         self._layer = layer
-        self._tops = tuple(tops)
+        self._places = tuple(places)
+        self._tops = tuple(map(name, self._places))
         self._hashes: tuple[Digest, ...] = tuple(nar_hash for nar_hash, _ in layer.plan.nars)
         self._ledger = ledger
         remembered = {} if anew else ledger.listings(list(zip(self._tops, self._hashes, strict=False)))
@@ -28,20 +30,20 @@ class Survey:
         self._new: dict[bytes, Listing] = {}
 
     @property
-    def missing(self) -> list[bytes]:
+    def missing(self) -> list[Place]:
         """Where the store paths lie that have to be listed."""
-        return [top for top in self._tops if top not in self._known]
+        return [place for place, top in zip(self._places, self._tops, strict=True) if top not in self._known]
 
     def complete(self, listings: Iterable[Listing | None]) -> ListedLayer | None:
         """The layer, given the listings of what was `missing`; None where one of them is."""
-        found = dict(zip(self.missing, listings, strict=True))
+        found = dict(zip(map(name, self.missing), listings, strict=True))
         self._new = {top: listing for top, listing in found.items() if listing is not None}
         known = self._known | self._new
         if len(known) < len(set(self._tops)):
             return None
         parts = (
-            ListedPath(str(path).encode(), top, known[top])
-            for path, top in zip(self._layer.paths, self._tops, strict=True)
+            ListedPath(str(path).encode(), place, known[top])
+            for path, place, top in zip(self._layer.paths, self._places, self._tops, strict=True)
         )
         return ListedLayer(tuple(parts), self._layer.owner, self._layer.mtime)
 
@@ -59,9 +61,9 @@ class Survey:
 
 
 def surveyed(layer: StoreLayer, ledger: Ledger, *, anew: bool) -> Survey | None:
-    """The survey of ``layer``, None where it does not lie on this machine as files. Raises `NotFound`."""
-    if layer.top is None:
+    """The survey of ``layer``, None where it does not lie on this machine. Raises `NotFound`."""
+    if layer.place is None:
         return None
-    tops = [layer.top(path) for path in layer.paths]
-    found = [top for top in tops if top is not None]
-    return Survey(layer, found, ledger, anew=anew) if len(found) == len(tops) else None
+    places = [layer.place(path) for path in layer.paths]
+    found = [place for place in places if place is not None]
+    return Survey(layer, found, ledger, anew=anew) if len(found) == len(places) else None

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from lamina import errors
+from lamina import errors, spool
 from lamina.engine import Measure, Tally, Write, copy, measure
 from lamina.errors import Error, failed
 from lamina.formats.listing import Listing
@@ -20,8 +20,7 @@ from lamina.names import Digest
 from lamina.nodes import Extent
 from lamina.outlet import Outlet
 from lamina.packed import ListedLayer, ListedPath, Packed
-from lamina.spool import Place, laid_open
-from lamina.walk import list_tree
+from lamina.places import Place, list_place
 
 if TYPE_CHECKING:
     from lamina.compression import LayerCompression  # most members never compress anything
@@ -34,13 +33,13 @@ Content = ListedLayer | Extent
 _LENGTH = 8
 
 
-def listing_task(tops: list[bytes]) -> Task:
-    """Lists the trees at ``tops``; `listings_in` reads the answer."""
-    return ("list", tops)
+def listing_task(places: list[Place]) -> Task:
+    """Lists the store paths at ``places``; `listings_in` reads the answer."""
+    return ("list", [_sent_place(place) for place in places])
 
 
 def listings_in(answer: Answer) -> list[Listing | None]:
-    """The listing of each tree, None where it has none (see `list_tree`)."""
+    """The listing of each store path, None where it has none (see `list_place`)."""
     return [None if chunks is None else Listing(chunks) for chunks in answer]
 
 
@@ -49,7 +48,7 @@ def measure_task(content: Content) -> Task:
     return ("measure", _dumped(content))
 
 
-def spool_task(content: ListedLayer, size: int, place: Place) -> Task:
+def spool_task(content: ListedLayer, size: int, place: spool.Place) -> Task:
     """Lays a layer whose members take ``size`` bytes down at ``place``, which is as large as its tar; `measures_in`
     reads the answer.
     """
@@ -98,8 +97,8 @@ def write_file(packed: Packed, file: bytes, compression: LayerCompression, jobs:
         os.close(number)
 
 
-def _list(tops: list[bytes]) -> Answer:
-    found = map(list_tree, tops)
+def _list(places: list[Any]) -> Answer:
+    found = [list_place(_place(sent)) for sent in places]
     return [listing and listing.chunks for listing in found]
 
 
@@ -109,7 +108,7 @@ def _measure(content: tuple[Any, ...]) -> Answer:
 
 def _spool(content: tuple[Any, ...], size: int, number: int, offset: int) -> Answer:
     packed = _listed(content).pack_of(size)
-    return [_sent(measure(packed.pieces, laid_open(number)[offset : offset + packed.size]))]
+    return [_sent(measure(packed.pieces, spool.laid_open(number)[offset : offset + packed.size]))]
 
 
 def _blob(content: tuple[Any, ...], file: bytes, compression: str, jobs: int) -> Answer:
@@ -126,11 +125,19 @@ def _sent(found: Measure) -> tuple[bytes, int]:
     return found.digest.raw, found.size
 
 
+def _sent_place(place: Place) -> Any:
+    return tuple(place) if isinstance(place, Extent) else place
+
+
+def _place(sent: Any) -> Place:
+    return Extent(*sent) if isinstance(sent, tuple) else sent
+
+
 def _dumped(content: Content) -> tuple[Any, ...]:
     if isinstance(content, Extent):
         return (tuple(content),)
     owner = content.owner
-    parts = [(part.name, part.top, part.listing.chunks) for part in content.parts]
+    parts = [(part.name, _sent_place(part.place), part.listing.chunks) for part in content.parts]
     return parts, (owner.uid, owner.gid, owner.uname, owner.gname), content.mtime
 
 
@@ -143,7 +150,7 @@ def _packed(content: tuple[Any, ...]) -> Packed:
 
 def _listed(content: tuple[Any, ...]) -> ListedLayer:
     parts, owner, mtime = content
-    listed = (ListedPath(name, top, Listing(chunks)) for name, top, chunks in parts)
+    listed = (ListedPath(name, _place(place), Listing(chunks)) for name, place, chunks in parts)
     return ListedLayer(tuple(listed), Owner(*owner), mtime)
 
 

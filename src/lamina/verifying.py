@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from lamina import places
 from lamina.engine import Measure, Piece, Tally, copy
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats import nar
@@ -22,9 +23,9 @@ from lamina.ledger import Ledger
 from lamina.names import Digest, StorePath
 from lamina.nodes import Node
 from lamina.packed import ListedLayer
+from lamina.places import Place, list_place
 from lamina.recipe import Recipe
 from lamina.survey import surveyed
-from lamina.walk import list_tree
 
 # What is wrong with store paths that cannot be packed.
 _FAULTS = (FormatError, IntegrityError, NotFound, Unavailable)
@@ -85,7 +86,7 @@ class _Check:
     def __init__(self, ledger: Ledger, store: Store, watcher: Progress) -> None:
         self._ledger = ledger
         self._store = store
-        self._top = store.top if isinstance(store, Located) else None
+        self._place_of = store.place if isinstance(store, Located) else None
         self._watcher = watcher
         self._faults: dict[tuple[StorePath, Digest], str] = {}
 
@@ -121,18 +122,18 @@ class _Check:
             return False
         return True
 
-    def _place(self, path: StorePath) -> bytes | None:
-        return self._top(path) if self._top else None
+    def _place(self, path: StorePath) -> Place | None:
+        return self._place_of(path) if self._place_of else None
 
     def _fault(self, number: int, recipe: Recipe, known: Measure) -> str:
         nars = tuple((nar_hash, nar_size) for _, nar_hash, nar_size in recipe.contents)
         plan = LayerPlan(recipe.paths, "", nars)
-        layer = _CheckedLayer(plan, self._store.nodes, recipe.owner, recipe.mtime, self._top)
+        layer = _CheckedLayer(plan, self._store.nodes, recipe.owner, recipe.mtime, self._place_of)
         unread = (size for path, nar_hash, size in recipe.contents if (path, nar_hash) not in self._faults)
         self._watcher.layer(number, layer, known.size + sum(unread))
         try:
             survey = surveyed(layer, self._ledger, anew=True)
-            listed = survey.complete(map(list_tree, survey.missing)) if survey else None
+            listed = survey.complete(map(list_place, survey.missing)) if survey else None
             return (
                 self._fault_of_paths(recipe, listed)
                 or self._fault_of_layer(listed or layer, known)
@@ -145,7 +146,7 @@ class _Check:
         for number, (path, nar_hash, _) in enumerate(recipe.contents):
             if (path, nar_hash) not in self._faults:
                 part = listed.parts[number] if listed else None
-                nodes = part.listing.nodes(part.top) if part else self._store.nodes(path)
+                nodes = places.nodes(part.listing, part.place) if part else self._store.nodes(path)
                 self._faults[path, nar_hash] = self._fault_of_path(path, nar_hash, nodes)
             if fault := self._faults[path, nar_hash]:
                 return fault
@@ -172,7 +173,7 @@ class _Check:
     def _fault_of_listings(self, recipe: Recipe, listed: ListedLayer | None) -> str:
         """What is wrong with the listings that the ledger has; where only dates are, it learns those that there are."""
         parts = zip(recipe.contents, listed.parts, strict=True) if listed else ()
-        found = {(part.top, nar_hash): (path, part.listing) for (path, nar_hash, _), part in parts}
+        found = {(places.name(part.place), nar_hash): (path, part.listing) for (path, nar_hash, _), part in parts}
         for place, data in self._ledger.listings(found).items():
             path, listing = found[place]
             if not _is_alike(Listing.parse(data), listing):
@@ -186,7 +187,7 @@ class _Check:
         for path, nar_hash, _ in recipe.contents:
             with contextlib.suppress(NotFound):
                 if place := self._place(path):
-                    self._ledger.forget_listing(place, nar_hash)
+                    self._ledger.forget_listing(places.name(place), nar_hash)
 
 
 class _CheckedLayer(StoreLayer):

@@ -3,19 +3,23 @@
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.making import Item, packed_bytes, path, trees, write
+from tests.making import Item, nodes, packed_bytes, path, trees, write
 
+from lamina import narfile, places
 from lamina.errors import FormatError
+from lamina.formats import nar
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry, Lister, Listing
 from lamina.formats.tar import Owner
 from lamina.layer import StoreLayer
 from lamina.layering import LayerPlan
-from lamina.packed import ListedLayer, ListedPath
+from lamina.packed import ListedLayer, ListedPath, Packed
 from lamina.walk import list_tree, walk
 
 OWNER = Owner(7, 8, "root", "é")
@@ -79,8 +83,32 @@ def test_a_layer_from_a_listing_is_the_layer_from_nodes(tree: Item) -> None:
         write(tree, top)
         listing = list_tree(top)
         assert listing is not None
-        assert list(listing.nodes(top)) == list(walk(top))
+        assert list(places.nodes(listing, top)) == list(walk(top))
         from_nodes = StoreLayer(LayerPlan((path("A"),)), lambda _: walk(top), OWNER, 5).pack()
-        from_listing = ListedLayer((ListedPath(str(path("A")).encode(), top, listing),), OWNER, 5).pack()
-        assert from_listing.size == from_nodes.size
-        assert packed_bytes(from_listing) == packed_bytes(from_nodes)
+        assert_packs_alike(listed_layer(top), from_nodes)
+
+
+@given(trees())
+@settings(deadline=None, max_examples=100)
+def test_a_layer_from_a_nar_is_the_layer_from_the_disk(tree: Item) -> None:
+    """The house: a folder on disk and a NAR are the same thing, and give the same layer."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "x.nar")
+        file.write_bytes(b"".join(cast("Iterable[bytes]", nar.dump(nodes(tree)))))
+        archive = narfile.archive(os.fsencode(file))
+        listing = narfile.list_nar(archive)
+        assert list(places.nodes(listing, archive)) == list(narfile.nodes(archive))
+        from_nodes = StoreLayer(LayerPlan((path("A"),)), lambda _: nodes(tree), OWNER, 5).pack()
+        assert_packs_alike(listed_layer(archive), from_nodes)
+
+
+def listed_layer(place: places.Place) -> ListedLayer:
+    listing = places.list_place(place)
+    assert listing is not None
+    return ListedLayer((ListedPath(str(path("A")).encode(), place, listing),), OWNER, 5)
+
+
+def assert_packs_alike(listed: ListedLayer, other: Packed) -> None:
+    packed = listed.pack()
+    assert packed.size == other.size
+    assert packed_bytes(packed) == packed_bytes(other)

@@ -6,6 +6,9 @@ from tests.making import Item, nodes, packed_bytes, trees
 
 from lamina.errors import FormatError
 from lamina.formats import nar
+from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry
+from lamina.formats.narscan import UnknownError, scan
+from lamina.nodes import Directory, Node, Regular, Symlink
 from lamina.packed import Packed
 
 
@@ -18,8 +21,28 @@ def reread(data: bytes) -> bytes | None:
     try:
         found = tuple(nar.parse_bytes(data))
     except FormatError:
+        assert scanned(data) is None
         return None
+    assert scanned(data) == [entry(node) for node in found]
     return packed_bytes(Packed(0, iter(nar.dump(found))))
+
+
+def scanned(data: bytes) -> list[Entry] | None:
+    """What the other of the two parsers says of ``data``; None where it knows of no archive."""
+    try:
+        return list(scan(data, 7))
+    except UnknownError:
+        return None
+
+
+def entry(node: Node) -> Entry:
+    match node:
+        case Regular(path, executable, size):
+            return PROGRAM if executable else FILE, path, size, 7, b""
+        case Symlink(path, target):
+            return SYMLINK, path, 0, 0, target
+        case Directory(path):
+            return FOLDER, path, 0, 0, b""
 
 
 @given(trees())

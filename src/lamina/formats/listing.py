@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lamina.errors import FormatError
-from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 
 FOLDER, SYMLINK, FILE, PROGRAM = range(4)
 Entry = tuple[int, bytes, int, int, bytes]
@@ -26,6 +25,25 @@ Entry = tuple[int, bytes, int, int, bytes]
 _AT_ONCE = 4096
 _HEAD = struct.Struct("<3I")
 _LENGTH = struct.Struct("<I")
+
+
+def _string_size(length: int) -> int:
+    """How many bytes a string of ``length`` takes in a NAR."""
+    return 8 + length + -length % 8
+
+
+def _tokens_size(*tokens: str) -> int:
+    return sum(_string_size(len(token)) for token in tokens)
+
+
+# What stands in a NAR before a name and around a node (formats/nar.py); a file's size is in 8 bytes before its content.
+_HEADED = _tokens_size("nix-archive-1")
+_ENTERED = _tokens_size("entry", "(", "name", "node")
+_OPENED = _tokens_size("(", "type", "directory")
+_LINKED = _tokens_size("(", "type", "symlink", "target")
+_FILED = _tokens_size("(", "type", "regular", "contents") + 8
+_PROGRAMMED = _FILED + _tokens_size("executable", "")
+_CLOSED = _tokens_size(")", ")")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +56,29 @@ class Listing:
         for chunk in self.chunks:
             yield from _entries(chunk)
 
-    def nodes(self, top: bytes) -> Iterator[Node]:
-        """The nodes of the store path, whose files lie at ``top`` and their paths."""
-        for kind, path, size, stamp, target in self:
+    def archived(self) -> Iterator[tuple[Entry, int]]:
+        """The entries, each with the offset in the path's NAR at which its content begins, 0 where it has none.
+
+        A NAR says nothing but what the entries say, so they say where everything in it is (formats/nar.py).
+        """
+        place, depth = _HEADED, 0
+        for entry in self:
+            kind, path, size, _, target = entry
+            if path:
+                level = path.count(b"/") + 1
+                place += _CLOSED * (depth - level) + _ENTERED + _string_size(len(path) - path.rfind(b"/") - 1)
+                depth = level
             if kind == FOLDER:
-                yield Directory(path)
+                depth += 1
+                place += _OPENED
+                yield entry, 0
             elif kind == SYMLINK:
-                yield Symlink(path, target)
+                place += _LINKED + _string_size(len(target)) + (_CLOSED if path else _CLOSED // 2)
+                yield entry, 0
             else:
-                file = top + b"/" + path if path else top
-                yield Regular(path, kind == PROGRAM, size, Extent.whole(file, size, stamp))
+                place += _FILED if kind == FILE else _PROGRAMMED
+                yield entry, place
+                place += size + -size % 8 + (_CLOSED if path else _CLOSED // 2)
 
     @property
     def weight(self) -> int:

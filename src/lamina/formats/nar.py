@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from typing import Protocol
 
 from lamina.errors import FormatError
 from lamina.nodes import Content, Directory, Extent, Node, Regular, Symlink
@@ -34,30 +34,43 @@ def dump(nodes: Iterable[Node]) -> Iterator[bytes | Extent]:
         while folders and not _inside(node.path, folders[-1]):
             text += _close(folders)
         if node.path:
-            text += _tokens(b"entry", b"(", b"name", node.path.rpartition(b"/")[2], b"node")
-        text += _tokens(b"(", b"type")
+            text += tokens(b"entry", b"(", b"name", node.path.rpartition(b"/")[2], b"node")
+        text += tokens(b"(", b"type")
         match node:
             case Directory():
                 text += _string(b"directory")
                 folders.append(node.path)
                 continue
             case Symlink():
-                text += _tokens(b"symlink", b"target", node.target)
+                text += tokens(b"symlink", b"target", node.target)
             case Regular():
                 text += _string(b"regular")
                 if node.executable:
-                    text += _tokens(b"executable", b"")
+                    text += tokens(b"executable", b"")
                 text += _string(b"contents") + node.size.to_bytes(8, "little")
                 yield bytes(text)
                 yield node.content
                 text = bytearray(_PADDING[node.size % 8])
-        text += _string(b")") if not node.path else _tokens(b")", b")")
+        text += _string(b")") if not node.path else tokens(b")", b")")
     while folders:
         text += _close(folders)
     yield bytes(text)
 
 
-def parse(stream: BinaryIO, content: Callable[[int, int], Content]) -> Iterator[Node]:
+class Stream(Protocol):
+    """Bytes to go through, forwards."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next ``size`` bytes, fewer only at the end."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Goes ``offset`` bytes on, or to the end, as `io` has it; gives the place."""
+
+    def tell(self) -> int:
+        """The place."""
+
+
+def parse(stream: Stream, content: Callable[[int, int], Content]) -> Iterator[Node]:
     """The nodes of the archive in the seekable ``stream``; ``content(offset, size)`` says where a file's bytes are.
 
     Raises `FormatError` with the place. Nothing is held but the folders that are open.
@@ -71,7 +84,7 @@ def parse_bytes(data: bytes) -> Iterator[Node]:
 
 
 class _Parser:
-    def __init__(self, stream: BinaryIO, content: Callable[[int, int], Content]) -> None:
+    def __init__(self, stream: Stream, content: Callable[[int, int], Content]) -> None:
         self._stream = stream
         self._content = content
         self._place = 0
@@ -189,10 +202,11 @@ def _inside(path: bytes, folder: bytes) -> bool:
 
 
 def _close(folders: list[bytes]) -> bytes:
-    return _tokens(b")", b")") if folders.pop() else _string(b")")
+    return tokens(b")", b")") if folders.pop() else _string(b")")
 
 
-def _tokens(*texts: bytes) -> bytes:
+def tokens(*texts: bytes) -> bytes:
+    """``texts`` as an archive spells them."""
     return b"".join(map(_string, texts))
 
 

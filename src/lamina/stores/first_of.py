@@ -14,6 +14,7 @@ from lamina.image import Catalogue, Located, Store
 from lamina.names import StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
+from lamina.places import Place
 
 _T = TypeVar("_T")
 
@@ -40,9 +41,9 @@ class FirstOf:
         """The contents of ``path``; raises the `NotFound` of the last store where none has them."""
         return self._first(path, lambda store: store.nodes(path))
 
-    def top(self, path: StorePath) -> bytes | None:
-        """Where the contents of ``path`` lie, None where that is not as files; raises `NotFound` as `nodes` does."""
-        return self._first(path, lambda store: _top(store, path))
+    def place(self, path: StorePath) -> Place | None:
+        """Where the contents of ``path`` lie, None where no store can say; raises `NotFound` as `nodes` does."""
+        return self._first(path, lambda store: _place(store, path))
 
     def _first(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
         missing = NotFound(f"{path}: got no store, expected one to have its contents")
@@ -72,8 +73,8 @@ class FirstOf:
         return tuple(dict.fromkeys(path for paths in known for path in paths))
 
 
-def _top(store: Store, path: StorePath) -> bytes | None:
+def _place(store: Store, path: StorePath) -> Place | None:
     if isinstance(store, Located):
-        return store.top(path)
+        return store.place(path)
     store.nodes(path)  # raises where it has none
     return None

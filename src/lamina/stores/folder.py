@@ -33,7 +33,7 @@ class Folder:
         """What is on disk at ``path``; raises `NotFound` where there is nothing."""
         return walk(os.path.join(self._store, path.base.encode()))
 
-    def top(self, path: StorePath) -> bytes:
+    def place(self, path: StorePath) -> bytes:
         """Where ``path`` is on disk; raises `NotFound` where there is nothing."""
         top = os.path.join(self._store, path.base.encode())
         if not os.path.lexists(top):

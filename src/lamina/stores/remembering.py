@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
+from lamina import places
 from lamina.formats.listing import Listing
 from lamina.image import Catalogue, Located, Store
 from lamina.ledger import Ledger
@@ -34,7 +35,7 @@ class Remembering:
         self._store = store
         self._ledger = ledger
         self._hashes: dict[StorePath, Digest] = {}
-        self.top = store.top
+        self.place = store.place
         self.find = store.find
         self.hashes = store.hashes
         self.with_hashes = store.with_hashes
@@ -49,8 +50,11 @@ class Remembering:
         """What ``path`` is made of; raises as the store does."""
         if path not in self._hashes:
             self.query((path,))
-        top, nar_hash = self._store.top(path), self._hashes.get(path)
-        if top is None or nar_hash is None:
+        place, nar_hash = self._store.place(path), self._hashes.get(path)
+        if place is None or nar_hash is None:
             return self._store.nodes(path)
-        remembered = self._ledger.listings([(top, nar_hash)]).get((top, nar_hash))
-        return Listing.parse(remembered).nodes(top) if remembered is not None else self._store.nodes(path)
+        key = places.name(place), nar_hash
+        remembered = self._ledger.listings([key]).get(key)
+        if remembered is None:
+            return self._store.nodes(path)
+        return places.nodes(Listing.parse(remembered), place)
