@@ -1,6 +1,7 @@
 """The narinfo: those of the example cache, their signatures, and what is none."""
 
 import base64
+import dataclasses
 import hashlib
 import re
 from pathlib import Path
@@ -24,6 +25,7 @@ NarHash: sha256:094qif9n4cq4fdg459qzbhg1c6wywawwaaivx0k0x8xhbyx4vwic
 NarSize: 206104
 References: 2g13aaaa0000000000000000000000ab-hello-2.10 0s9qbbbb000000000000000000000000-glibc-2.33-59
 Deriver: 1111aaaa0000000000000000000000ab-hello-2.10.drv
+System: x86_64-linux
 Sig: cache-1:AAAA
 Sig: other-1:BBBB
 CA: fixed:r:sha256:094qif9n4cq4fdg459qzbhg1c6wywawwaaivx0k0x8xhbyx4vwic
@@ -122,6 +124,35 @@ def test_all_fields() -> None:
     assert found.info.references == {StorePath.parse(HELLO), StorePath.parse(GLIBC)}
     assert found.url == "nar/1cbfg6.nar.xz?x=y"
     assert found.signatures == ("cache-1:AAAA", "other-1:BBBB")
+    assert found.file_hash == found.info.nar_hash
+    assert found.file_size == 41232
+    assert found.deriver == "1111aaaa0000000000000000000000ab-hello-2.10.drv"
+    assert found.address == f"fixed:r:{found.info.nar_hash.nix32}"
+    assert found.others == (("System", "x86_64-linux"),)
+
+
+def test_the_least_that_a_narinfo_can_be() -> None:
+    text = "".join(re.findall("(?:StorePath|URL|NarHash|NarSize): .*\n", NARINFO))
+    found = narinfo.parse(text)
+    assert (found.compression, found.signatures, found.deriver, found.address) == ("bzip2", (), "", "")
+    assert (found.file_hash, found.file_size, found.others) == (None, None, ())
+    assert not found.info.references
+    assert narinfo.parse(found.dump()) == found
+
+
+@pytest.mark.parametrize("file", NARINFOS, ids=lambda file: file.name)
+def test_the_example_comes_back_as_nix_wrote_it(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert narinfo.parse(text).dump() == text
+
+
+def test_fields_are_dumped_in_order() -> None:
+    found = narinfo.parse("".join(sorted(NARINFO.splitlines(keepends=True))))
+    in_order = NARINFO.replace(
+        "References: 2g13aaaa0000000000000000000000ab-hello-2.10 0s9qbbbb000000000000000000000000-glibc-2.33-59",
+        "References: 0s9qbbbb000000000000000000000000-glibc-2.33-59 2g13aaaa0000000000000000000000ab-hello-2.10",
+    )
+    assert found.dump() == in_order
 
 
 def test_the_fingerprint_has_full_paths_in_order() -> None:
@@ -159,8 +190,26 @@ def test_references_may_be_empty() -> None:
     assert not narinfo.parse(NARINFO.replace("References: 2g13", "References:\nX: 2g13")).info.references
 
 
-def test_unknown_keys_are_passed_over() -> None:
-    assert narinfo.parse(NARINFO + "Weather: fine: very\nNothing:\n") == narinfo.parse(NARINFO)
+def test_unknown_keys_are_kept_in_order() -> None:
+    found = narinfo.parse(NARINFO + "Weather: fine:\tvery\nNothing:\nA: ü\n")
+    more = (("Weather", "fine:\tvery"), ("Nothing", ""), ("A", "ü"))
+    known = narinfo.parse(NARINFO)
+    assert found == dataclasses.replace(known, others=known.others + more)
+    assert narinfo.parse(found.dump()) == found
+
+
+def test_an_unknown_deriver_is_none() -> None:
+    assert narinfo.parse(with_value("Deriver", "unknown-deriver")).deriver == ""
+
+
+def test_a_file_size_of_0_is_none() -> None:
+    """Nix's 0 is a size that nobody knows."""
+    assert narinfo.parse(with_value("FileSize", "0")).file_size is None
+
+
+@pytest.mark.parametrize("url", ["nar/x.nar", "x", "nar/x?y=z:/&a=..", "nar/x y", "a..b/...", "./x", "nar/ü", "a/b:c"])
+def test_a_url_stays_in_its_cache(url: str) -> None:
+    assert narinfo.parse(with_value("URL", url)).url == url
 
 
 # --- garbage
@@ -173,9 +222,9 @@ def test_what_must_be_there(key: str) -> None:
             narinfo.parse(text)
 
 
-@pytest.mark.parametrize("key", ["StorePath", "NarHash", "References", "NarSize", "URL", "CA"])
+@pytest.mark.parametrize("key", ["StorePath", "NarHash", "References", "NarSize", "URL", "CA", "Deriver", "System"])
 def test_a_key_comes_once(key: str) -> None:
-    with pytest.raises(FormatError, match=f"line 13: got a second {key}"):
+    with pytest.raises(FormatError, match=f"line 14: got a second {key}"):
         narinfo.parse(NARINFO + f"{key}: x\n")
 
 
@@ -197,6 +246,32 @@ def test_a_key_comes_once(key: str) -> None:
         ("NarSize", "0x10"),
         ("NarSize", str(1 << 63)),
         ("NarSize", "9" * 5000),  # more digits than Python reads
+        ("FileSize", ""),
+        ("FileSize", "-1"),
+        ("FileSize", "many"),
+        ("FileHash", ""),
+        ("FileHash", "sha256:x"),
+        ("Deriver", ""),
+        ("Deriver", HELLO),
+        ("Deriver", "hello.drv"),
+        ("URL", "/etc/passwd"),
+        ("URL", "//elsewhere/nar/x"),
+        ("URL", "http://elsewhere/nar/x"),
+        ("URL", "file:x"),
+        ("URL", "C:x"),
+        ("URL", "s3+x.y-z:x"),
+        ("URL", ".."),
+        ("URL", "../x"),
+        ("URL", "nar/../../x"),
+        ("URL", "nar/x?/../y"),
+        ("URL", "nar\\..\\x"),
+        ("URL", "nar/\0"),
+        ("URL", "nar/\tx"),
+        ("URL", "nar/\x7f"),
+        ("URL", "nar/\udcff"),
+        ("URL", "nar/x\r"),
+        ("Compression", "xz\r"),
+        ("Sig", "a:b\0"),
         ("References", HELLO),
         ("References", "glibc"),
         ("References", "../../etc/passwd"),
@@ -207,7 +282,20 @@ def test_a_value_is_refused(key: str, value: str) -> None:
         narinfo.parse(with_value(key, value))
 
 
-@pytest.mark.parametrize("line", ["", " ", "x", ": x", ":", "StorePath", "StorePath /nix", "<html>"])
+@pytest.mark.parametrize("line", ["", " ", "x", ": x", ":", "StorePath", "StorePath /nix", "<html>", "X:y", "X:\tz"])
 def test_a_line_that_is_no_field_is_refused(line: str) -> None:
-    with pytest.raises(FormatError, match=r"^narinfo line 13: got .*, expected KEY: VALUE$"):
+    with pytest.raises(FormatError, match=r"^narinfo line 14: got .*, expected KEY: VALUE$"):
         narinfo.parse(NARINFO + line + "\n")
+
+
+def test_every_line_ends_in_a_line_feed() -> None:
+    """Without it Nix calls the file corrupt, and a CR it takes for a part of the value."""
+    with pytest.raises(FormatError, match=r"^narinfo line 13: got 'CA: .* and the end, expected a line end first$"):
+        narinfo.parse(NARINFO[:-1])
+    with pytest.raises(FormatError, match=r"^narinfo line 1: got .*, expected no control characters, and LF ends$"):
+        narinfo.parse(NARINFO.replace("\n", "\r\n"))
+
+
+def test_other_characters_end_no_line() -> None:
+    found = narinfo.parse(NARINFO + "Weather: fine\u2028Sig: x:y\x85\n")
+    assert found.others[-1] == ("Weather", "fine\u2028Sig: x:y\x85")

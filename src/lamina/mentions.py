@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from lamina.formats.references import runs, windows
 from lamina.names import HASH_LENGTH, NIX32, STORE_DIR, StorePath
 
 _PREFIX = f"{STORE_DIR}/".encode()
 _SPELT_OUT = re.compile(re.escape(_PREFIX) + rb"([%b]{32}-[0-9a-zA-Z+\-._?=]{1,211})" % NIX32.encode())
-_DIGITS = re.compile(rb"[%b]{32,}" % NIX32.encode())
 _LONGEST = len(_PREFIX) + HASH_LENGTH + 1 + 211
 
 
@@ -49,10 +49,8 @@ class Mentions:
         for found in _SPELT_OUT.finditer(text):
             if found.start() < settled:
                 self.paths.add(StorePath.parse_base(found[1].decode()))
-        for found in _DIGITS.finditer(text):
-            digits = found[0].decode()
-            windows = (digits[start : start + HASH_LENGTH] for start in range(len(digits) - HASH_LENGTH + 1))
-            self.hashes.update(filter(self._is_known, windows))
+        for run in runs(text):
+            self.hashes.update(filter(self._is_known, map(bytes.decode, windows(run))))
 
 
 def mentions(data: bytes) -> Mentions:

@@ -1,11 +1,15 @@
 """Laws of the narinfo."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.test_narinfo import NARINFO
 
 from lamina.errors import FormatError
 from lamina.formats import narinfo
+from lamina.formats.narinfo import NarInfo
+from lamina.names import NIX32, Digest, StorePath
+from lamina.pathinfo import PathInfo
 
 LINES = NARINFO.splitlines()
 
@@ -15,6 +19,7 @@ def parses(text: str) -> bool:
         found = narinfo.parse(text)
     except FormatError:
         return False
+    assert narinfo.parse(found.dump()) == found
     return found.fingerprint.startswith("1;/nix/store/")
 
 
@@ -34,7 +39,7 @@ def test_a_changed_character_is_refused_or_read(place: int, character: str) -> N
 @given(st.permutations(LINES))
 @settings(deadline=None, max_examples=50)
 def test_the_order_of_lines_means_nothing(lines: list[str]) -> None:
-    found, first = narinfo.parse("\n".join(lines)), narinfo.parse(NARINFO)
+    found, first = narinfo.parse("".join(f"{line}\n" for line in lines)), narinfo.parse(NARINFO)
     assert (found.info, found.url, found.compression) == (first.info, first.url, first.compression)
     assert sorted(found.signatures) == sorted(first.signatures)
 
@@ -42,4 +47,50 @@ def test_the_order_of_lines_means_nothing(lines: list[str]) -> None:
 @given(st.sampled_from(LINES).map(lambda line: line.partition(": ")[0]), st.text())
 @settings(deadline=None, max_examples=300)
 def test_any_value_is_refused_or_read(key: str, value: str) -> None:
-    parses("\n".join(f"{key}: {value}" if line.startswith(key + ": ") else line for line in LINES))
+    lines = (f"{key}: {value}" if line.startswith(key + ": ") else line for line in LINES)
+    parses("".join(f"{line}\n" for line in lines))
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20)
+BASES = st.builds(
+    "{}-{}".format, st.text(NIX32, min_size=32, max_size=32), st.text("abcXYZ019+-._?=", min_size=1, max_size=20)
+)
+PATHS = BASES.map(StorePath.parse_base)
+DIGESTS = st.binary(min_size=32, max_size=32).map(Digest)
+SIZES = st.integers(1, (1 << 63) - 1)
+INFOS = st.builds(PathInfo, PATHS, DIGESTS, SIZES, st.frozensets(PATHS, max_size=5))
+# No name that means something already.
+OTHERS = st.dictionaries(WORDS.filter(bool).map(lambda word: "X-" + word.replace(":", "")), WORDS, max_size=4)
+NARINFOS = st.builds(
+    NarInfo,
+    INFOS,
+    st.lists(st.text("abc.-?= ü", min_size=1).filter(lambda part: part != ".."), min_size=1, max_size=3).map("/".join),
+    st.sampled_from(["none", "xz", "bzip2", "zstd"]),
+    st.lists(WORDS, max_size=3).map(tuple),
+    st.none() | DIGESTS,
+    st.none() | SIZES,
+    st.just("") | BASES,
+    WORDS,
+    OTHERS.map(lambda others: tuple(others.items())),
+)
+
+
+@given(NARINFOS)
+@settings(deadline=None, max_examples=200)
+def test_a_narinfo_comes_back(found: NarInfo) -> None:
+    """``parse(found.dump()) == found``."""
+    assert narinfo.parse(found.dump()) == found
+
+
+@given(NARINFOS)
+@settings(deadline=None, max_examples=50)
+def test_what_is_signed_is_all_that_matters_of_a_path(found: NarInfo) -> None:
+    """The fingerprint is made of path, NAR hash and size, and references, and of nothing else."""
+    assert NarInfo(found.info, "x", "none", ()).fingerprint == found.fingerprint
+
+
+@pytest.mark.parametrize("unit", ["\n", ":", "a: b\n", "Sig: a:b\n", "x" * 10, " ", "References: ", "\r"])
+def test_a_long_text_takes_no_longer_than_its_length(unit: str) -> None:
+    """Garbage is refused in linear time: a quadratic one would take hours."""
+    parses(NARINFO + unit * (1_000_000 // len(unit)))
+    parses(NARINFO.replace("Sig: ", "Sig: " + unit.replace("\n", "") * 500_000))

@@ -23,6 +23,8 @@ MAGIC = b"nix-archive-1"
 MAX_DEPTH = 1024
 # Longest name or symlink target that is read; no file system takes a longer one.
 MAX_TOKEN = 65536
+# Bytes passed on at a time.
+_PIECE = 1 << 16
 _PADDING = (b"", bytes(7), bytes(6), bytes(5), bytes(4), bytes(3), bytes(2), bytes(1))
 
 
@@ -75,7 +77,10 @@ def parse(stream: Stream, content: Callable[[int, int], Content]) -> Iterator[No
 
     Raises `FormatError` with the place. Nothing is held but the folders that are open.
     """
-    return _Parser(stream, content).nodes()
+    start = stream.tell()
+    size = stream.seek(0, io.SEEK_END) - start
+    stream.seek(start)
+    return _Parser(stream, content, size).whole()
 
 
 def parse_bytes(data: bytes) -> Iterator[Node]:
@@ -83,14 +88,68 @@ def parse_bytes(data: bytes) -> Iterator[Node]:
     return parse(io.BytesIO(data), lambda offset, size: data[offset : offset + size])
 
 
+def copy(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> int:
+    """Passes on the archive that comes next in a stream, and reads nothing behind it; gives its size.
+
+    ``read(size)`` gives up to so many bytes, none at the end. Raises `FormatError` with the place, and then part of
+    the archive may have been passed on.
+    """
+    passing = _Passing(read, write)
+    # How long it is, nobody knows before its end.
+    for _ in _Parser(passing, lambda *_: b"", 1 << 64).nodes():
+        pass
+    passing.flush()
+    return passing.tell()
+
+
+class _Passing:
+    """A stream for the parser, of what can only be read on: all that it goes over is passed on."""
+
+    def __init__(self, read: Callable[[int], bytes], write: Callable[[bytes], object]) -> None:
+        self._source = read
+        self._write = write
+        self._held = bytearray()
+        self._place = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._source(size)
+        while len(data) < size and (more := self._source(size - len(data))):
+            data += more
+        self._pass(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Goes on, as far as there is something."""
+        while offset and (data := self._source(min(offset, _PIECE))):
+            offset -= len(data)
+            self._pass(data)
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def flush(self) -> None:
+        self._write(bytes(self._held))
+        self._held.clear()
+
+    def _pass(self, data: bytes) -> None:
+        self._place += len(data)
+        self._held += data
+        if len(self._held) >= _PIECE:
+            self.flush()
+
+
 class _Parser:
-    def __init__(self, stream: Stream, content: Callable[[int, int], Content]) -> None:
+    def __init__(self, stream: Stream, content: Callable[[int, int], Content], size: int) -> None:
         self._stream = stream
         self._content = content
         self._place = 0
-        start = stream.tell()
-        self._size = stream.seek(0, io.SEEK_END) - start
-        stream.seek(start)
+        self._size = size
+
+    def whole(self) -> Iterator[Node]:
+        yield from self.nodes()
+        if self._stream.read(1):
+            raise self._error("more bytes", "the end")
 
     def nodes(self) -> Iterator[Node]:
         self._expect(MAGIC)
@@ -98,8 +157,6 @@ class _Parser:
         yield node
         if isinstance(node, Directory):
             yield from self._below(node)
-        if self._stream.read(1):
-            raise self._error("more bytes", "the end")
 
     def _below(self, root: Directory) -> Iterator[Node]:
         folders = [(root.path, b"")]

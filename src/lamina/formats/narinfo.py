@@ -1,9 +1,11 @@
 """The narinfo: what a binary cache says of one store path.
 
-Invariant: what `parse` gives names one store path, a NAR hash and size, and signatures that can be checked against
-`NarInfo.fingerprint`; anything else raised `FormatError`.
+Invariant: ``parse(found.dump()) == found``; what `parse` gives names one store path, a NAR hash and size, a URL that
+stays inside its cache, and signatures that can be checked against `NarInfo.fingerprint`; anything else raised
+`FormatError`.
 
-One ``Key: value`` a line; keys unknown here are passed over (Nix source, libstore, nar-info).
+One ``Key: value`` a line, and every line ends in LF, the last one too: without it Nix calls the file corrupt, and a
+CR it takes for a part of the value (Nix source, libstore, nar-info). Keys unknown here are kept as they are.
 """
 
 from __future__ import annotations
@@ -11,21 +13,36 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lamina.errors import FormatError, InvalidName
+from lamina.errors import FormatError, InvalidName, shown
 from lamina.names import Digest, StorePath
 from lamina.pathinfo import PathInfo
 
 _REQUIRED = ("StorePath", "URL", "NarHash", "NarSize")
+_KNOWN = frozenset((*_REQUIRED, "Compression", "FileHash", "FileSize", "References", "Deriver", "Sig", "CA"))
+_NO_DERIVER = "unknown-deriver"
+# What has no place in a line of text; surrogates stand for bytes that are not UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*:")
+_TOO_LARGE = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
 class NarInfo:
-    """One narinfo. ``url`` is relative to the cache; ``compression`` is Nix's word for it."""
+    """One narinfo.
+
+    ``url`` is relative to the cache; ``compression`` is Nix's word for it; ``deriver`` is a base name, and empty where
+    there is none; ``address`` is the CA field as it stands; ``others`` are the fields unknown here, in order.
+    """
 
     info: PathInfo
     url: str
     compression: str
     signatures: tuple[str, ...]
+    file_hash: Digest | None = None
+    file_size: int | None = None
+    deriver: str = ""
+    address: str = ""
+    others: tuple[tuple[str, str], ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -34,35 +51,94 @@ class NarInfo:
         references = ",".join(map(str, sorted(info.references)))
         return f"1;{info.path};{info.nar_hash.nix32};{info.nar_size};{references}"
 
+    def dump(self) -> str:
+        """The text of it, fields in Nix's order, those unknown here before the signatures."""
+        return "".join(f"{key}: {value}\n" for key, value in self._fields())
+
+    def _fields(self) -> list[tuple[str, str]]:
+        info = self.info
+        fields = [("StorePath", str(info.path)), ("URL", self.url), ("Compression", self.compression)]
+        if self.file_hash is not None:
+            fields.append(("FileHash", self.file_hash.nix32))
+        if self.file_size is not None:
+            fields.append(("FileSize", str(self.file_size)))
+        fields += [("NarHash", info.nar_hash.nix32), ("NarSize", str(info.nar_size))]
+        fields.append(("References", " ".join(path.base for path in sorted(info.references))))
+        if self.deriver:
+            fields.append(("Deriver", self.deriver))
+        fields += self.others
+        fields += [("Sig", signature) for signature in self.signatures]
+        if self.address:
+            fields.append(("CA", self.address))
+        return fields
+
 
 def parse(text: str) -> NarInfo:
     """The narinfo that ``text`` is; raises `FormatError` with the line."""
-    fields: dict[str, str] = {}
-    signatures: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        key, colon, value = line.partition(": ")
-        if not colon:
-            key, colon = line.removesuffix(":"), line[-1:]
-        if colon not in (": ", ":") or not key:
-            raise FormatError(f"narinfo line {number}: got {line[:80]!r}, expected KEY: VALUE")
-        if key == "Sig":
-            signatures.append(value)
-        elif key in fields:
-            raise FormatError(f"narinfo line {number}: got a second {key}, expected one")
-        else:
-            fields[key] = value
+    fields, signatures = _split(text)
     for key in _REQUIRED:
         if not fields.get(key):
             raise FormatError(f"narinfo: got no {key}, expected one")
     try:
-        return NarInfo(_info(fields), fields["URL"], fields.get("Compression") or "bzip2", tuple(signatures))
+        return NarInfo(
+            _info(fields),
+            _url(fields["URL"]),
+            fields.get("Compression") or "bzip2",
+            tuple(signatures),
+            Digest.parse(fields["FileHash"]) if "FileHash" in fields else None,
+            # Nix's 0 is a size that nobody knows.
+            _size("FileSize", fields.get("FileSize", "0")) or None,
+            _deriver(fields.get("Deriver", _NO_DERIVER)),
+            fields.get("CA", ""),
+            tuple((key, value) for key, value in fields.items() if key not in _KNOWN),
+        )
     except InvalidName as error:
         raise FormatError(f"narinfo: {error}") from error
 
 
+def _split(text: str) -> tuple[dict[str, str], list[str]]:
+    """The fields in order, and the signatures."""
+    fields: dict[str, str] = {}
+    signatures: list[str] = []
+    *lines, rest = text.split("\n")
+    for number, line in enumerate(lines, 1):
+        key, colon, value = line.partition(":")
+        if not key or not colon or value[:1] not in ("", " "):
+            raise FormatError(f"narinfo line {number}: got {line[:80]!r}, expected KEY: VALUE")
+        if _UNPRINTABLE.search(line):
+            raise FormatError(f"narinfo line {number}: got {line[:80]!r}, expected no control characters, and LF ends")
+        value = value[1:]
+        if key == "Sig":
+            signatures.append(value)
+        elif key in fields:
+            raise FormatError(f"narinfo line {number}: got a second {key[:40]}, expected one")
+        else:
+            fields[key] = value
+    if rest:
+        raise FormatError(f"narinfo line {len(lines) + 1}: got {rest[:80]!r} and the end, expected a line end first")
+    return fields, signatures
+
+
 def _info(fields: dict[str, str]) -> PathInfo:
-    size = fields["NarSize"]
-    if not re.fullmatch("[0-9]{1,19}", size) or not 0 < int(size) < 1 << 63:
-        raise FormatError(f"narinfo: got NarSize {size[:40]!r}, expected a positive number")
-    references = frozenset(map(StorePath.parse_base, fields.get("References", "").split()))
-    return PathInfo(StorePath.parse(fields["StorePath"]), Digest.parse(fields["NarHash"]), int(size), references)
+    size = _size("NarSize", fields["NarSize"])
+    if size == 0:
+        raise FormatError("narinfo: got NarSize 0, expected a positive number")
+    references = frozenset(StorePath.parse_base(base) for base in fields.get("References", "").split(" ") if base)
+    return PathInfo(StorePath.parse(fields["StorePath"]), Digest.parse(fields["NarHash"]), size, references)
+
+
+def _size(key: str, text: str) -> int:
+    if not re.fullmatch("[0-9]{1,19}", text) or int(text) >= _TOO_LARGE:
+        raise FormatError(f"narinfo: got {key} {shown(text)}, expected a number of bytes")
+    return int(text)
+
+
+def _url(text: str) -> str:
+    """A path below the cache, perhaps with a query: nothing that leaves it, on any system."""
+    if text.startswith("/") or "\\" in text or "\t" in text or _SCHEME.match(text) or ".." in text.split("/"):
+        raise FormatError(f"narinfo: got URL {shown(text)}, expected a relative path without '..'")
+    return text
+
+
+def _deriver(base: str) -> str:
+    return "" if base == _NO_DERIVER else StorePath.parse_base(base).base
