@@ -1,9 +1,11 @@
-"""Options of the whole suite, and a cache folder of its own."""
+"""Options of the whole suite, and cache and data folders of its own."""
 
 import os
 import tempfile
 
 import pytest
+
+_FOLDERS = ("XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -11,11 +13,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No test touches the user's cache, nor does a process that one starts; each of xdist's workers has its own."""
+    """No test touches the user's folders, nor does a process that one starts; each of xdist's workers has its own."""
     worker = getattr(config, "workerinput", None)
     if worker:
-        os.environ["XDG_CACHE_HOME"] = os.path.join(os.environ["XDG_CACHE_HOME"], worker["workerid"])
+        for name in _FOLDERS:
+            os.environ[name] = os.path.join(os.environ[name], worker["workerid"])
         return
-    cache = tempfile.TemporaryDirectory(prefix="lamina-test-cache-", ignore_cleanup_errors=True)
-    os.environ["XDG_CACHE_HOME"] = cache.name
-    config.add_cleanup(cache.cleanup)
+    for name in _FOLDERS:
+        folder = tempfile.TemporaryDirectory(prefix=f"lamina-test-{name[4:8].lower()}-", ignore_cleanup_errors=True)
+        os.environ[name] = folder.name
+        config.add_cleanup(folder.cleanup)

@@ -27,11 +27,12 @@ from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import Writable, is_layout, whole_file, writing_to
 from lamina.spec import ImageArguments, Spec
 from lamina.standing import Workshop
-from lamina.stores.opening import MACHINE, open_stores
+from lamina.stores.opening import MACHINE, Access, open_stores
 from lamina.stores.remembering import remembering
 
 if TYPE_CHECKING:
     from lamina.sources.image import SourceImage
+    from lamina.stores.trust import Trust
     from lamina.verifying import Verified
 
 
@@ -113,8 +114,8 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     `PlanError`, `ScriptError`.
     """
     spec = Spec.parse(arguments)
-    store = _store(spec)
     warnings: list[str] = []
+    store = _store(spec, warnings)
     with _ledger(spec, warnings) as ledger:
         prepared = prepare(spec, remembering(store, ledger), datetime.now(UTC))
     draft = replace(prepared.draft, store=store)
@@ -156,7 +157,9 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> Planned:
     `stream_layered_image` does.
     """
     spec = Spec.parse(arguments)
-    return plan(spec, _store(spec))
+    warnings: list[str] = []
+    planned = plan(spec, _store(spec, warnings))
+    return replace(planned, warnings=(*warnings, *planned.warnings))
 
 
 def verify_ledger(
@@ -180,7 +183,7 @@ def verify_ledger(
         return Verified(exists=False)
     warnings: list[str] = []
     with _ledger(spec, warnings) as found:
-        verified = verify(found, _store(spec), progress)
+        verified = verify(found, _store(spec, warnings), progress)
     return replace(verified, warnings=tuple(warnings))
 
 
@@ -206,8 +209,27 @@ def _ledger(spec: Spec, warnings: list[str]) -> Iterator[Ledger]:
         yield ledger
 
 
-def _store(spec: Spec) -> Store:
-    return open_stores(spec.store) if isinstance(spec.store, tuple) else spec.store
+def _store(spec: Spec, warnings: list[str]) -> Store:
+    return open_stores(spec.store, access(spec, warnings)) if isinstance(spec.store, tuple) else spec.store
+
+
+def access(spec: Spec, warnings: list[str]) -> Access:
+    """How the stores of ``spec`` that are not this machine's are used; what is odd is added to ``warnings``."""
+
+    def trust() -> Trust:
+        from lamina.stores.trust import Trust
+
+        return Trust((*Trust().keys, *spec.trusted_keys), anybody=not spec.verify_signatures)
+
+    return Access(
+        embedded=Path(spec.embedded_store) if spec.embedded_store else None,
+        trust=trust,
+        channel=spec.channel,
+        lists=Path(spec.channel_lists) if spec.channel_lists else None,
+        offline=spec.offline,
+        now=datetime.now(UTC).timestamp(),
+        warn=warnings.append,
+    )
 
 
 def inspect(path: str | os.PathLike[str]) -> tuple[SourceImage, ...]:

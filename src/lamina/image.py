@@ -42,6 +42,17 @@ class Located(Protocol):
 
 
 @runtime_checkable
+class Arriving(Protocol):
+    """What a store can do whose paths have to come from elsewhere first."""
+
+    def expect(self, paths: Iterable[StorePath]) -> None:
+        """Has those of ``paths`` come that are not here, in that order, while the caller does something else."""
+
+    def is_here(self, path: StorePath) -> bool:
+        """Whether nobody would wait for ``path``."""
+
+
+@runtime_checkable
 class Catalogue(Protocol):
     """What a store on this machine can tell beyond what a `Store` must."""
 
@@ -91,8 +102,15 @@ class Draft:
     def layers(self) -> tuple[LayerSource, ...]:
         """The layers from the lowest up: the base image's, those of store paths, the customisation layer."""
         owner, mtime = self.settings.owner, self.settings.stamp
-        nodes, place = self.store.nodes, self.store.place if isinstance(self.store, Located) else None
-        return (*self.base, *(StoreLayer(plan, nodes, owner, mtime, place) for plan in self.plans), self.root)
+        store = self.store
+        place = store.place if isinstance(store, Located) else None
+        here = store.is_here if isinstance(store, Arriving) else _always
+        layers = (StoreLayer(plan, store.nodes, owner, mtime, place, here) for plan in self.plans)
+        return (*self.base, *layers, self.root)
+
+
+def _always(path: StorePath) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ class Layer:
 class StoreLayer:
     """Store paths as nixpkgs' streamer packs them; ``mtime`` in whole seconds since 1970.
 
-    ``nodes`` is what they are made of, and ``place``, where that can be said, where they lie.
+    ``nodes`` is what they are made of, and ``place``, where that can be said, where they lie; ``here`` is whether it
+    can be said without waiting.
     """
 
     plan: LayerPlan
@@ -71,6 +72,7 @@ class StoreLayer:
     owner: Owner
     mtime: int
     place: Places | None = None
+    here: Callable[[StorePath], bool] = lambda _: True
 
     @property
     def comment(self) -> str:
@@ -94,6 +96,11 @@ class StoreLayer:
             return None
         contents = ((path, *nar) for path, nar in zip(self.paths, self.plan.nars, strict=True))
         return Recipe(self.owner, self.mtime, tuple(contents))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether nobody would wait for any of its paths."""
+        return all(map(self.here, self.paths))
 
     def headline(self, number: int) -> str:
         """What is said when it is written as layer ``number``."""

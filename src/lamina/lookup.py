@@ -13,6 +13,7 @@ from lamina.names import STORE_DIR, StorePath
 from lamina.root.join import Content
 
 _MOST_LINKS = 40
+_MOST_LISTED = 20
 
 
 def content(store: Store, text: str) -> Content:
@@ -31,9 +32,11 @@ def _named(store: Store, name: str) -> StorePath:
     if not found:
         hint = f"./{name} is a file here; a path needs a slash" if name and os.path.lexists(name) else ""
         raise NotFound(f"{name!r}: got no valid path of that name in the store, expected one", hint=hint)
+    listed = ", ".join(map(str, found[:_MOST_LISTED]))
+    if len(found) > _MOST_LISTED:
+        listed += f", and {len(found) - _MOST_LISTED} more"
     raise NotFound(
-        f"{name!r}: got {len(found)} paths of that name, expected one: {', '.join(map(str, found))}",
-        hint="name one of them by its path",
+        f"{name!r}: got {len(found)} paths of that name, expected one: {listed}", hint="name one of them by its path"
     )
 
 

@@ -157,15 +157,20 @@ class StorePath:
 
     @property
     def package(self) -> str:
-        """The name without its version: all before the first dash that something else than a letter follows.
-
-        Nix manual, builtins.parseDrvName.
-        """
-        found = re.search("-[^a-zA-Z]", self.name)
-        return self.name[: found.start()] if found else self.name
+        """The name without its version."""
+        return package_of(self.name)
 
     def __str__(self) -> str:
         return f"{STORE_DIR}/{self.base}"
+
+
+def package_of(name: str) -> str:
+    """``name`` without its version: all before the first dash that something else than a letter follows.
+
+    Nix manual, builtins.parseDrvName.
+    """
+    found = re.search("-[^a-zA-Z]", name)
+    return name[: found.start()] if found else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,8 @@ class Packing:
         for number in range(current, len(self._works)):
             work = self._works[number]
             if number >= self._begun:
-                if number > current and (not self._crew or ahead > _AHEAD or listed > _MOST_LISTED):
+                wanted = self._crew and ahead <= _AHEAD and listed <= _MOST_LISTED and work.is_here
+                if number > current and not wanted:
                     return
                 work.begin(self._crew, self._spool)
                 self._begun = number + 1
@@ -118,6 +119,12 @@ class _Work:
         self._hashing: Future[Measure] | None = None
         self._found: Measure | None = None
         self._spooled: tuple[Spool, Place] | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether nobody would wait for its store paths."""
+        source = self.standing.source
+        return not isinstance(source, StoreLayer) or source.is_here
 
     @property
     def listed_weight(self) -> int:

@@ -21,7 +21,7 @@ from lamina.customise import customise, declare
 from lamina.engine import transfer
 from lamina.errors import InvalidName
 from lamina.formats.docker import ImageConfig
-from lamina.image import Catalogue, Draft, Settings, Store
+from lamina.image import Arriving, Catalogue, Draft, Settings, Store
 from lamina.layering import LayerPlan
 from lamina.lookup import content
 from lamina.mentions import Mentions, mentions
@@ -73,11 +73,13 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
     name = _name(spec, contents)
     base = open_base(spec)
     root = make_root(spec, contents, store, base)
+    plans = _layers(spec, root.closure, base)
+    _expect(store, (path for plan in plans for path in plan.paths))
     architecture = spec.architecture or architecture_of(_order(root.closure, contents), store, base.architecture)
     config = ImageConfig(architecture, spec.created or now, base.overlaid(spec.config, spec.inherit))
     settings = Settings(name, spec.tag, config, spec.owner, spec.mtime or now)
     warnings = (*spec.warnings, *base.warnings(architecture), *root.warnings)
-    draft = Draft(_layers(spec, root.closure, base), store, root.layer, settings, base.layers)
+    draft = Draft(plans, store, root.layer, settings, base.layers)
     return Prepared(draft, warnings, root.script_output)
 
 
@@ -87,6 +89,7 @@ def make_root(spec: Spec, contents: Sequence[Content], store: Store, base: Base)
     Runs the scripts. Raises what any of its parts raises.
     """
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
+    _expect(store, (content.path for content in contents))
     made = customise(spec, contents, closure, store, base)
     check_whiteouts(made.tree, over_base=base.image is not None)
     # What the database mentions is registered, not needed.
@@ -105,6 +108,12 @@ def plan(spec: Spec, store: Store) -> Planned:
     declare(replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree)
     closure, unknown = _grown(closure, store, _mentions(tree, _is_known(closure, store)))
     return Planned(_layers(spec, closure, open_base(spec)), (*spec.warnings, *odd, *unknown))
+
+
+def _expect(store: Store, paths: Iterable[StorePath]) -> None:
+    """Has ``paths`` come, in that order, where they are not here yet."""
+    if isinstance(store, Arriving):
+        store.expect(paths)
 
 
 def _contents(spec: Spec, store: Store) -> list[Content]:

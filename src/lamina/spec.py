@@ -17,6 +17,7 @@ from lamina import pipelinefile
 from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression, by_name, thread_count
 from lamina.errors import InvalidName, shown
 from lamina.formats import config as container_config
+from lamina.formats.keys import PublicKey
 from lamina.formats.tar import Owner
 from lamina.image import Store
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
@@ -67,6 +68,12 @@ class ImageArguments(TypedDict, total=False):
     jobs: int | None
     ledger: str | os.PathLike[str] | None
     verify: bool
+    trusted_keys: str | Sequence[str]
+    verify_signatures: bool
+    channel: str | None
+    offline: bool
+    embedded_store: str | os.PathLike[str] | None
+    channel_lists: str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,10 @@ class Spec:
     config that are taken over, ``extras`` the ready-made contents; ``time_limit`` is in seconds for each script, None
     for none; ``search_path`` is where scripts look for programs; ``compressor`` None is what the output's name asks
     for, ``jobs`` None as many processors as there are; ``ledger`` None is to remember nothing; with ``verify`` what it
-    has is found out anew and compared; ``warnings`` is what was odd about the arguments.
+    has is found out anew and compared; ``trusted_keys`` are those of binary caches, beside that of cache.nixos.org;
+    ``channel`` is where names are looked up; ``offline`` is to ask nobody over the network; ``embedded_store`` is the
+    folder that keeps what binary caches gave, None for as long as it is needed; ``channel_lists`` likewise for the
+    lists of channels; ``warnings`` is what was odd about the arguments.
     """
 
     name: str | None = None
@@ -106,6 +116,12 @@ class Spec:
     jobs: int | None = None
     ledger: str | None = None
     verify: bool = False
+    trusted_keys: tuple[PublicKey, ...] = ()
+    verify_signatures: bool = True
+    channel: str | None = None
+    offline: bool = False
+    embedded_store: str | None = None
+    channel_lists: str | None = None
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -289,6 +305,10 @@ def _store(name: str, value: Any) -> tuple[str, ...] | Store:
     return _texts(name, value)
 
 
+def _keys(name: str, value: Any) -> tuple[PublicKey, ...]:
+    return tuple(map(PublicKey.parse, _texts(name, value)))
+
+
 def _wrong(name: str, value: Any, expected: str) -> InvalidName:
     return InvalidName(f"{name}: got {shown(value)}, expected {expected}")
 
@@ -325,4 +345,10 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "jobs": _jobs,
     "ledger": _path,
     "verify": _flag,
+    "trusted_keys": _keys,
+    "verify_signatures": _flag,
+    "channel": _optional_text,
+    "offline": _flag,
+    "embedded_store": _path,
+    "channel_lists": _path,
 }

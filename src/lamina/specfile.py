@@ -88,6 +88,8 @@ def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
         arguments["contents"] = [_root_beside(place, folder) for place in named]
     if isinstance(arguments.get("from_image"), str):
         arguments["from_image"] = _beside(arguments["from_image"], folder)
+    if isinstance(arguments.get("embedded_store"), str):
+        arguments["embedded_store"] = _beside(arguments["embedded_store"], folder)
     layering = arguments.get("layering")
     if isinstance(layering, str) and layering not in STRATEGIES and pipelinefile.names_file(layering, folder):
         arguments["layering"] = _beside(layering, folder)

@@ -24,6 +24,24 @@ DEFAULT_STRATEGY = "auto"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+CACHE = (
+    click.option(
+        "--trusted-key",
+        "trusted_keys",
+        multiple=True,
+        metavar="NAME:BASE64",
+        help="A key that signs what binary caches have, beside that of cache.nixos.org.",
+    ),
+    click.option(
+        "--no-verify-signatures", is_flag=True, help="Take what a binary cache has, whoever signed it or not."
+    ),
+    click.option(
+        "--channel",
+        metavar="NAME|URL|FILE",
+        help="Where names are looked up: a channel such as nixos-25.11, or a list of store paths.",
+    ),
+    click.option("--offline", is_flag=True, help="Ask nobody over the network."),
+)
 _GRAPH = (
     click.argument("contents", metavar="[ROOT]...", nargs=-1),
     click.option("--spec", metavar="FILE[#NAME]", help="Take arguments from a table of a TOML or JSON file."),
@@ -31,9 +49,10 @@ _GRAPH = (
         "--store",
         multiple=True,
         metavar="WHERE",
-        help="A folder that holds nix/store, or a closure graph in "
-        "JSON; repeat it, the first hit wins.  [default: the machine's own]",
+        help="A folder that holds nix/store, a closure graph in JSON, a binary cache (file://, https://, s3://) or an "
+        "embedded store; repeat it, the first hit wins.  [default: the machine's own, then the embedded one]",
     ),
+    *CACHE,
     click.option("--closure", multiple=True, metavar="PATH", help="Add a path with its closure, linking nothing."),
     click.option("--from-image", metavar="IMAGE", help="The image to build upon: a docker-archive or OCI layout."),
     click.option("--max-layers", type=int, help=f"The most layers, all counted.  [default: {DEFAULT_MAX_LAYERS}]"),
@@ -133,9 +152,10 @@ _PLAIN = (
     "compressor",
     "layer_compression",
     "jobs",
+    "channel",
 )
-_LISTS = ("contents", "closure", "store")
-_SWITCHES = ("enable_fakechroot", "include_nix_db", "verify")
+_LISTS = ("contents", "closure", "store", "trusted_keys")
+_SWITCHES = ("enable_fakechroot", "include_nix_db", "verify", "offline")
 _WORDS = ("inherit", "extras")
 # Flags to the names of the entries, as the package has them.
 _ENTRIES = (("dirs", "Dir"), ("files", "File"), ("symlinks", "Symlink"), ("perms", "Perm"), ("xattrs", "Xattr"))
@@ -158,6 +178,10 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
         arguments["ledger"] = ledger
     elif flags["no_ledger"]:
         arguments.pop("ledger", None)
+    if flags["no_verify_signatures"]:
+        arguments["verify_signatures"] = False
+    arguments.setdefault("embedded_store", embedded_store())
+    arguments.setdefault("channel_lists", channel_lists())
     if flags["no_store_paths"]:
         arguments["include_store_paths"] = False
     arguments |= {name: True for name in _SWITCHES if flags[name]}
@@ -182,6 +206,20 @@ def ledger_file(given: str | None) -> str:
     from platformdirs import user_cache_path
 
     return str(user_cache_path("lamina", appauthor=False) / "ledger.sqlite")
+
+
+def embedded_store() -> str:
+    """The folder of the embedded store, in the user's data folder."""
+    from platformdirs import user_data_path
+
+    return str(user_data_path("lamina", appauthor=False) / "store")
+
+
+def channel_lists() -> str:
+    """The folder of the lists of channels, in the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return str(user_cache_path("lamina", appauthor=False) / "channels")
 
 
 def described(flags: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +25,6 @@ _BEFORE = len(_PREFIX) + HASH_LENGTH
 _PATH = rb"%s[%s]{%d}-[0-9a-zA-Z+\-._?=]{1,211}" % (re.escape(_PREFIX), NIX32.encode(), HASH_LENGTH)
 # Possessive, so that as many lines as there are take no stack and no way back.
 _LINES = re.compile(rb"(?>(?:%s|[ \t]*)\n)*+" % _PATH)
-_HASHES = re.compile(rb"%s([%s]{%d})" % (re.escape(_PREFIX), NIX32.encode(), HASH_LENGTH))
 _JSON = re.compile(rb"\s*\{")
 _EXPECTED = f"one {STORE_DIR}/HASH-NAME per line, or an object of names and such paths in JSON"
 
@@ -43,18 +42,6 @@ class Catalogue:
             return (self.named[name],)
         part = common(name)
         return fitting(self._beginning(part.encode()), name) if part and part.isascii() else ()
-
-    def hashes(self) -> Collection[str]:
-        """The hashes of all paths."""
-        return {digits.decode() for digits in _HASHES.findall(self.text)}
-
-    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The paths that begin with one of ``hashes``, ascending."""
-        wanted = frozenset(hashes)
-        if not wanted:
-            return ()
-        found = (match for match in _HASHES.finditer(self.text) if match[1].decode() in wanted)
-        return tuple(sorted({self._path_at(match.start()) for match in found}))
 
     def _beginning(self, part: bytes) -> Iterator[StorePath]:
         """The paths whose names begin with ``part``."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from lamina.errors import NotFound
-from lamina.image import Catalogue, Located, Store
+from lamina.image import Arriving, Catalogue, Located, Store
 from lamina.names import StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
@@ -53,6 +53,17 @@ class FirstOf:
             except NotFound as error:
                 missing = error
         raise missing
+
+    def expect(self, paths: Iterable[StorePath]) -> None:
+        """Has ``paths`` come from wherever they are, in that order."""
+        wanted = tuple(paths)
+        for store in self._stores:
+            if isinstance(store, Arriving):
+                store.expect(wanted)
+
+    def is_here(self, path: StorePath) -> bool:
+        """Whether nobody would wait for ``path``."""
+        return all(store.is_here(path) for store in self._stores if isinstance(store, Arriving))
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The paths of that name in the first store that has any."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from lamina.choosing import fitting
 from lamina.errors import FormatError, NotFound, Unavailable
 from lamina.formats import graph
 from lamina.names import StorePath
@@ -37,9 +38,8 @@ class GraphStore:
         raise NotFound(f"{path}: got a closure graph, {self._file}, expected a store that has the contents")
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The paths whose name, with or without its version, is ``name``; derivations are left out."""
-        paths = (path for path in self._infos if not path.name.endswith(".drv"))
-        return tuple(sorted(path for path in paths if name in (path.name, path.package)))
+        """The paths that ``name`` may mean, as `lamina.choosing` says."""
+        return fitting(self._infos, name)
 
     def hashes(self) -> Collection[str]:
         """The hashes of all paths."""

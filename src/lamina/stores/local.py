@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
+from lamina.choosing import common, fitting
 from lamina.errors import InvalidName, Unavailable, shown
 from lamina.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
 from lamina.pathinfo import PathInfo
@@ -62,12 +63,11 @@ class LocalStore(Folder):
         return self._read(lambda database: _infos(database, wanted)) if wanted else {}
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The valid paths whose name, with or without its version, is ``name``; derivations are left out."""
+        """The valid paths that ``name`` may mean, as `lamina.choosing` says."""
         if not name.isascii():  # no store path is named so, and not every text can be asked for
             return ()
-        rows = self._read(lambda database: database.execute(_NAMED, (f"-{name}",)).fetchall())
-        paths = sorted(_store_path(text) for (text,) in rows)
-        return tuple(path for path in paths if name in (path.name, path.package) and not path.name.endswith(".drv"))
+        rows = self._read(lambda database: database.execute(_NAMED, (f"-{common(name)}",)).fetchall())
+        return fitting((_store_path(text) for (text,) in rows), name)
 
     def hashes(self) -> Collection[str]:
         """The hashes of all valid paths."""

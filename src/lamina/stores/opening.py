@@ -1,15 +1,18 @@
 """From what a user writes after ``--store`` to a store.
 
-Invariant: opening looks at what is named and nowhere else.
+Invariant: opening looks at what is named and nowhere else, and asks nobody over the network; asking the store does.
 """
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lamina.errors import InvalidName, Unavailable
+from lamina.errors import Unavailable
 from lamina.image import Store
 from lamina.names import STORE_DIR
 from lamina.stores.first_of import FirstOf
@@ -17,23 +20,45 @@ from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore
 from lamina.stores.local import DATABASE, LocalStore
 
+if TYPE_CHECKING:  # most stores are on this machine
+    from lamina.stores.embedded import EmbeddedStore
+    from lamina.stores.fetching import Fetching
+    from lamina.stores.trust import Trust
+
 MACHINE = Path("/")
+CACHE_INFO = "nix-cache-info"
+DEFAULT_CACHE = "https://cache.nixos.org"
 
 
-def open_stores(places: Sequence[str]) -> Store:
-    """The stores at ``places``, the first asked first; none is the machine's own.
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How stores beyond this machine's are used.
 
-    Raises `InvalidName` for what is neither a folder nor a closure graph, `Unavailable` where it cannot be read,
-    `FormatError` for a broken graph.
+    ``embedded`` is the folder that keeps what comes from binary caches, None for a temporary one; ``channel`` is where
+    names are looked up first; ``lists`` keeps the lists of channels; ``offline`` is to ask nobody over the network.
+    ``now`` is in seconds since 1970; ``warn`` is told what is odd.
     """
-    if not places:
-        return _machine()
-    stores: list[Store] = []
-    for place in places:
-        stores.append(_open(place, after_graph=any(isinstance(store, GraphStore) for store in stores)))
-    if any(isinstance(store, GraphStore) for store in stores) and machine_has_store():
-        stores.append(Folder(MACHINE))
-    return FirstOf(stores)
+
+    embedded: Path | None = None
+    trust: Callable[[], Trust] | None = None
+    channel: str | None = None
+    lists: Path | None = None
+    offline: bool = False
+    now: float = 0
+    warn: Callable[[str], object] = field(default=len)
+
+
+def open_stores(places: Sequence[str], access: Access | None = None) -> Store:
+    """The stores at ``places``, the first asked first; none is the machine's own and then the embedded one.
+
+    Raises `InvalidName` for what is no store, `Unavailable` where it cannot be read, `FormatError` for a broken graph.
+    """
+    opening = _Opening(places, access or Access())
+    stores = opening.named() if places else opening.default()
+    channel = opening.channel()
+    if len(stores) == 1 and not channel and not places:
+        return stores[0]
+    return FirstOf([*channel, *stores])
 
 
 def machine_has_store() -> bool:
@@ -41,33 +66,115 @@ def machine_has_store() -> bool:
     return _mode(MACHINE / STORE_DIR[1:]) is not None
 
 
-def _machine() -> Store:
-    if _mode(MACHINE / DATABASE) is None:
+def is_remote(place: str) -> bool:
+    """Whether ``place`` is a URL, and so a binary cache."""
+    return "://" in place
+
+
+def is_cache_folder(place: str) -> bool:
+    """Whether ``place`` is a folder that is a binary cache, such as an embedded store."""
+    return not is_remote(place) and _mode(Path(place) / CACHE_INFO) is not None
+
+
+class _Opening:
+    def __init__(self, places: Sequence[str], access: Access) -> None:
+        self._places = places
+        self._access = access
+
+    def named(self) -> list[Store]:
+        stores: list[Store] = []
+        for place in self._places:
+            stores.append(self._open(place, after_graph=any(isinstance(store, GraphStore) for store in stores)))
+        if any(isinstance(store, GraphStore) for store in stores) and machine_has_store():
+            stores.append(Folder(MACHINE))
+        return stores
+
+    def default(self) -> list[Store]:
+        access = self._access
+        stores: list[Store] = []
+        if _mode(MACHINE / DATABASE) is not None:
+            stores.append(LocalStore(MACHINE))
+        if access.embedded and is_cache_folder(str(access.embedded)):
+            stores.append(self._cache_folder(access.embedded))
+        if access.channel:
+            stores.append(self._substituting(DEFAULT_CACHE))
+        if not stores:
+            raise Unavailable(
+                "store: got none on this machine, expected a Nix store at / or an embedded one",
+                hint=f"name one with --store: a binary cache such as {DEFAULT_CACHE}, a folder that holds nix/store, "
+                "or a closure graph in JSON",
+            )
+        return stores
+
+    def channel(self) -> list[Store]:
+        access = self._access
+        if not access.channel:
+            return []
+        from lamina.stores.channel import open_channel
+        from lamina.transports.opening import open_transport
+
+        channel = open_channel(access.channel, open_transport, access.lists, offline=access.offline, now=access.now)
+        for warning in channel.warnings:
+            access.warn(warning)
+        return [channel]
+
+    def _open(self, place: str, *, after_graph: bool) -> Store:
+        if is_remote(place):
+            return self._substituting(place)
+        path = Path(place)
+        mode = _mode(path)
+        if mode is None:
+            raise Unavailable(
+                f"store {place}: got nothing there, expected a folder, a closure graph in JSON or the URL of a cache"
+            )
+        if not stat.S_ISDIR(mode):
+            return GraphStore(path)
+        if is_cache_folder(place):
+            return self._cache_folder(path)
+        folder = Folder(path)
+        if _mode(path / DATABASE) is not None:
+            return LocalStore(path)
+        if after_graph:
+            return folder
         raise Unavailable(
-            "store: got none on this machine, expected a Nix store at /",
-            hint="name one with --store: a folder that holds nix/store, or a closure graph in JSON",
+            f"store {place}: got no {DATABASE} in it, expected a Nix database",
+            hint="name a closure graph before it, which says what refers to what: --store graph.json --store FOLDER",
         )
-    return LocalStore(MACHINE)
 
+    def _cache_folder(self, folder: Path) -> EmbeddedStore:
+        if folder == self._spool:
+            return self._fetching.store
+        from lamina.stores.embedded import EmbeddedStore
 
-def _open(place: str, *, after_graph: bool) -> Store:
-    path = Path(place)
-    if "://" in place:
-        raise InvalidName(f"store: got {place.partition('://')[0]}://, expected a folder or a closure graph in JSON")
-    mode = _mode(path)
-    if mode is None:
-        raise Unavailable(f"store {place}: got nothing there, expected a folder or a closure graph in JSON")
-    if not stat.S_ISDIR(mode):
-        return GraphStore(path)
-    folder = Folder(path)
-    if _mode(path / DATABASE) is not None:
-        return LocalStore(path)
-    if after_graph:
-        return folder
-    raise Unavailable(
-        f"store {place}: got no {DATABASE} in it, expected a Nix database",
-        hint="name a closure graph before it, which says what refers to what: --store graph.json --store FOLDER",
-    )
+        return EmbeddedStore(folder)
+
+    def _substituting(self, url: str) -> Store:
+        from lamina.stores.cache import BinaryCache
+        from lamina.stores.substituting import Substituting
+        from lamina.stores.trust import Trust
+        from lamina.transports.opening import open_transport
+
+        trust = self._access.trust() if self._access.trust else Trust()
+        is_local = url.startswith("file://")
+        transport = None if self._access.offline and not is_local else open_transport(url)
+        return Substituting(self._fetching, BinaryCache(transport, trust) if transport else None, trust)
+
+    @cached_property
+    def _spool(self) -> Path | None:
+        """Where fetched paths are kept: the first cache folder that is named, else the embedded store."""
+        named = next((Path(place) for place in self._places if is_cache_folder(place)), None)
+        return named or self._access.embedded
+
+    @cached_property
+    def _fetching(self) -> Fetching:
+        from lamina.stores.embedded import EmbeddedStore
+        from lamina.stores.fetching import Fetching
+        from lamina.workspace import Workspace
+
+        if self._spool:
+            return Fetching(EmbeddedStore.made(self._spool))
+        workspace = Workspace()
+        return Fetching(EmbeddedStore.made(workspace.path / "store"), keep=workspace)
 
 
 def _mode(path: Path) -> int | None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from lamina import places
 from lamina.formats.listing import Listing
-from lamina.image import Catalogue, Located, Store
+from lamina.image import Arriving, Catalogue, Located, Store
 from lamina.ledger import Ledger
 from lamina.names import Digest, StorePath
 from lamina.nodes import Node
@@ -36,6 +36,7 @@ class Remembering:
         self._ledger = ledger
         self._hashes: dict[StorePath, Digest] = {}
         self.place = store.place
+        self._arriving = store if isinstance(store, Arriving) else None
         self.find = store.find
         self.hashes = store.hashes
         self.with_hashes = store.with_hashes
@@ -45,6 +46,15 @@ class Remembering:
         found = self._store.query(paths)
         self._hashes |= {path: info.nar_hash for path, info in found.items()}
         return found
+
+    def expect(self, paths: Iterable[StorePath]) -> None:
+        """Has ``paths`` come, where the store has to have them come."""
+        if self._arriving:
+            self._arriving.expect(paths)
+
+    def is_here(self, path: StorePath) -> bool:
+        """Whether nobody would wait for ``path``."""
+        return not self._arriving or self._arriving.is_here(path)
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """What ``path`` is made of; raises as the store does."""

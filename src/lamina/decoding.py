@@ -1,0 +1,286 @@
+"""The compressions of NARs undone, piece by piece.
+
+Invariant: no piece that comes out is larger than `PIECE`, whatever comes in; what is not whole, or goes on with
+something else, raises `FormatError`.
+
+A compressed file is any number of streams in a row: members of gzip (RFC 1952, 2.2), frames of zstd (RFC 8878, 3.1;
+Nix 2.35 cuts them at 16 MiB) and of lz4, streams of xz with padding between them (.xz file format, 2) and of bzip2.
+Brotli's (RFC 7932) is one.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+from lamina import codecs
+from lamina.errors import FormatError, shown
+
+PIECE = 1 << 18
+# What a stream is given first. A library copies what it was given behind the end of a stream, so that a piece with
+# thousands of tiny ones would be copied as often; doubling it keeps all copies within twice the input.
+_FIRST_PORTION = 1 << 9
+_MARKS = {
+    "xz": re.compile(rb"\xfd7zXZ\0"),
+    "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
+    "gzip": re.compile(rb"\x1f\x8b"),
+    "bzip2": re.compile(rb"BZh[1-9][1\x17]"),
+    "lz4": re.compile(rb"\x04\x22\x4d\x18"),
+}
+# 8 MiB is what the format asks every decoder to take, 128 MiB what the zstd program and Nix take without being told
+# otherwise, and what its level 22 makes; a frame may ask for 2 GiB.
+_ZSTD_WINDOW_LOG = 27
+# Level 9 needs 65 MiB; a stream may ask for 4 GiB.
+_XZ_MEMORY = 256 << 20
+_GZIP_ONLY = 31
+
+
+def decoded(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
+    """What ``pieces`` are without their ``compression``, one of Nix's words: none, xz, bzip2, gzip, zstd, br or lz4.
+
+    Pieces come as soon as they are known and hold at most `PIECE` bytes; how many come is for the caller to bound, and
+    so is how much goes in, for a stream may be long and hold nothing. Raises `FormatError`: at once for other words
+    and where there is no library, later where ``pieces`` are no such stream, end within one or go on behind it; its
+    place is where the broken stream begins. No bytes at all are a stream only of none. What ``pieces`` raise goes
+    through.
+    """
+    if compression == "none":
+        return _cut(pieces)
+    if compression not in _FORMATS:
+        known = ", ".join(("none", *_FORMATS))
+        raise FormatError(f"compression: got {shown(compression)}, expected one of {known}")
+    return _all_of(pieces, _Streams(compression, _FORMATS[compression]()))
+
+
+def recognised(start: bytes) -> str:
+    """The word for how a file that begins with ``start`` is compressed, none where that is told by nothing in it.
+
+    Six bytes are enough. Brotli's streams begin with anything.
+    """
+    return next((word for word, mark in _MARKS.items() if mark.match(start)), "none")
+
+
+def _all_of(pieces: Iterable[bytes], streams: _Streams) -> Iterator[bytes]:
+    for piece in pieces:
+        yield from streams.take(piece)
+    streams.end()
+
+
+def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        if 0 < len(piece) <= PIECE:
+            yield piece
+            continue
+        with memoryview(piece) as whole:
+            for start in range(0, len(whole), PIECE):
+                yield bytes(whole[start : start + PIECE])
+
+
+class _Decoder(Protocol):
+    """One stream; the libraries' classes are such by themselves, or nearly."""
+
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes: ...
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    decoder: Callable[[], _Decoder]
+    errors: tuple[type[Exception], ...]
+    padding: int = 0
+    """Between streams and behind them there may be zeros, as many as a multiple of this; 0 for none."""
+    is_single: bool = False
+
+
+class _Streams:
+    """All streams of one input, one after the other."""
+
+    def __init__(self, name: str, form: _Format) -> None:
+        self._name = name
+        self._format = form
+        self._decoder: _Decoder | None = None
+        self._portion = _FIRST_PORTION
+        self._count = 0
+        self._place = 0
+        self._start = 0
+
+    def take(self, piece: bytes) -> Iterator[bytes]:
+        """What is known once ``piece`` has come."""
+        rest = memoryview(piece)
+        while rest:
+            if self._decoder is None:
+                rest = self._without_padding(rest)
+                if not rest:
+                    return
+            decoder = self._decoder or self._begun()
+            portion, rest = rest[: self._portion], rest[self._portion :]
+            yield from self._output(decoder, portion)
+            self._place += len(portion)
+            self._portion = min(2 * self._portion, PIECE)
+            if decoder.eof:
+                unused = len(decoder.unused_data or b"")
+                self._place -= unused
+                rest = memoryview(piece)[len(piece) - len(rest) - unused :]
+                self._decoder = None
+
+    def end(self) -> None:
+        """Raises `FormatError` where more should have come."""
+        if self._decoder is not None or not self._count:
+            raise FormatError(f"{self._name} at byte {self._start}: got the end at byte {self._place}, expected more")
+        self._check_padding()
+
+    def _without_padding(self, data: memoryview) -> memoryview:
+        if not self._format.padding or not self._count or data[0]:
+            return data
+        zeros = len(data) - len(bytes(data).lstrip(b"\0"))
+        self._place += zeros
+        return data[zeros:]
+
+    def _check_padding(self) -> None:
+        # All that a stream of such a format and its padding take is a multiple of it.
+        if self._format.padding and self._place % self._format.padding:
+            raise self._error(f"padding to byte {self._place}", f"a multiple of {self._format.padding} zeros")
+
+    def _begun(self) -> _Decoder:
+        self._check_padding()
+        self._start = self._place
+        if self._count and self._format.is_single:
+            raise self._error("more bytes", "the end")
+        self._decoder = self._format.decoder()
+        self._portion = _FIRST_PORTION
+        self._count += 1
+        return self._decoder
+
+    def _output(self, decoder: _Decoder, data: memoryview | bytes) -> Iterator[bytes]:
+        while True:
+            try:
+                out = decoder.decompress(data, PIECE)
+            except self._format.errors as error:
+                raise self._error(str(error) or type(error).__name__, "a whole stream") from error
+            yield from _cut((out,))
+            # Nothing for nothing: whatever it says, it needs input.
+            if decoder.eof or decoder.needs_input or not (data or out):
+                return
+            data = b""
+
+    def _error(self, got: str, expected: str) -> FormatError:
+        return FormatError(f"{self._name} at byte {self._start}: got {got}, expected {expected}")
+
+
+def _xz() -> _Format:
+    lzma = codecs.xz()
+
+    def decoder() -> _Decoder:
+        found: _Decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        return found
+
+    return _Format(decoder, (lzma.LZMAError, EOFError), padding=4)
+
+
+def _bzip2() -> _Format:
+    return _Format(_library("bz2").BZ2Decompressor, (OSError, ValueError, EOFError))
+
+
+def _gzip() -> _Format:
+    return _Format(_Inflation, (zlib.error,))
+
+
+def _zstd() -> _Format:
+    zstd = codecs.zstd()
+    options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+
+    def decoder() -> _Decoder:
+        found: _Decoder = zstd.ZstdDecompressor(options=options)
+        return found
+
+    return _Format(decoder, (zstd.ZstdError, EOFError))
+
+
+def _brotli() -> _Format:
+    brotli = _library("brotli")
+    return _Format(lambda: _Brotli(brotli.Decompressor()), (brotli.error,), is_single=True)
+
+
+def _lz4() -> _Format:
+    return _Format(_library("lz4.frame").LZ4FrameDecompressor, (RuntimeError, EOFError))
+
+
+_FORMATS: dict[str, Callable[[], _Format]] = {
+    "xz": _xz,
+    "bzip2": _bzip2,
+    "gzip": _gzip,
+    "zstd": _zstd,
+    "br": _brotli,
+    "lz4": _lz4,
+}
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise FormatError(
+            f"{name}: got {error}, expected a Python that has it", hint=f"install {name.partition('.')[0]}"
+        ) from error
+
+
+class _Inflation:
+    """zlib's decompressor as the others are."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(_GZIP_ONLY)
+        self._is_full = False
+
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
+        tail = self._inner.unconsumed_tail
+        out = self._inner.decompress(tail + data if tail else data, max_length)
+        self._is_full = len(out) == max_length
+        return out
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._is_full and not self._inner.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+
+class _Brotli:
+    """Brotli's decompressor as the others are. It may give more than it was asked for."""
+
+    unused_data = b""  # it raises an error of its own
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._is_drained = False
+
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
+        out: bytes = self._inner.process(data, output_buffer_limit=max_length)
+        self._is_drained = not out
+        return out
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._inner.is_finished())
+
+    @property
+    def needs_input(self) -> bool:
+        # It also accepts more while it has output left, and never says so.
+        return self._is_drained and bool(self._inner.can_accept_more_data())

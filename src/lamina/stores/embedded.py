@@ -1,0 +1,211 @@
+"""The store that lamina keeps by itself: a folder that is a binary cache, its NARs uncompressed.
+
+Invariant: what a narinfo in the folder vouches for is whole: a NAR is there before its narinfo, both come by renaming,
+and neither is ever changed. So real Nix can copy from it, and any web server can serve it.
+
+    nix-cache-info     HASH.narinfo     nar/NARHASH.nar     .lamina/ (locks, and NARs on their way in)
+
+Nothing is unpacked: a store path is ranges of one file, and no name, mode or link of it is one on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from lamina import narfile
+from lamina.choosing import fitting
+from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable, failed
+from lamina.formats import narinfo
+from lamina.formats.cacheinfo import NAME as CACHE_INFO
+from lamina.formats.cacheinfo import CacheInfo
+from lamina.formats.narinfo import NarInfo
+from lamina.names import HASH_LENGTH, Digest, StorePath, nix32_dump
+from lamina.nodes import Extent, Node
+from lamina.pathinfo import PathInfo
+from lamina.stores.arrival import Arrival, stored
+from lamina.stores.locks import Locks
+
+_ENDING = ".narinfo"
+_PRIVATE = ".lamina"
+# More than any narinfo that is one: a thousand references take 60 KB.
+MOST_NARINFO = 1 << 22
+_INFO = CacheInfo(want_mass_query=True, priority=30)
+REPAIR = "lamina store verify --repair mends what a binary cache has"
+
+
+class EmbeddedStore:
+    """The store in ``folder``. Raises `Unavailable` where that is none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._infos: dict[StorePath, NarInfo] = {}
+        self.locks = Locks(folder / _PRIVATE)
+        self._check()
+
+    @classmethod
+    def made(cls, folder: Path) -> EmbeddedStore:
+        """The store in ``folder``, an empty one where that is empty or not there.
+
+        Raises `Unavailable` for a folder of something else, `OutputError` where none can be made.
+        """
+        if not is_store(folder):
+            if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+                raise Unavailable(
+                    f"store {folder}: got something else, expected an empty folder or a store of lamina's"
+                )
+            stored(folder / CACHE_INFO, _INFO.dump().encode())
+        return cls(folder)
+
+    def _check(self) -> None:
+        try:
+            info = CacheInfo.parse((self.folder / CACHE_INFO).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            got = getattr(error, "strerror", None) or error
+            raise Unavailable(
+                f"store {self.folder}: got {got} for {CACHE_INFO}, expected a store of lamina's"
+            ) from error
+        if info.store_dir != CacheInfo().store_dir:
+            raise Unavailable(f"store {self.folder}: got one of {info.store_dir}, expected {CacheInfo().store_dir}")
+
+    # --- what is there
+
+    def narinfo(self, path: StorePath) -> NarInfo | None:
+        """What is known of ``path``, None where it is not valid here. Raises `FormatError`, `Unavailable`."""
+        if path not in self._infos:
+            found = self._read(path.hash)
+            if found is None or found.info.path != path:
+                return None
+            self._infos[path] = found
+        return self._infos[path]
+
+    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
+        """Those of ``paths`` that are valid."""
+        found = ((path, self.narinfo(path)) for path in paths)
+        return {path: known.info for path, known in found if known}
+
+    def place(self, path: StorePath) -> Extent:
+        """The NAR of ``path``. Raises `NotFound`; `IntegrityError` where it is not there any more, or not as long."""
+        known = self.narinfo(path)
+        if known is None:
+            raise NotFound(f"{path}: got no such valid path in {self.folder}, expected one")
+        return self.archive(known)
+
+    def fetched(self, known: NarInfo) -> Extent:
+        """The NAR of ``known``, which came in and may not be valid yet. Raises as `place` does."""
+        return self.archive(_own(known))
+
+    def archive(self, known: NarInfo) -> Extent:
+        """The NAR that ``known`` says is there. Raises as `place` does."""
+        if known.compression != "none":
+            raise Unavailable(
+                f"{self.folder / known.url}: got a NAR in {known.compression}, expected it uncompressed",
+                hint=f"name the cache by its URL: --store file://{self.folder.absolute()}",
+            )
+        self.locks.use()
+        try:
+            extent = narfile.archive(os.fsencode(self.folder / known.url))
+        except IntegrityError as error:
+            raise IntegrityError(f"{known.info.path}: {error}", hint=REPAIR) from error
+        if extent.length != known.info.nar_size:
+            raise IntegrityError(
+                f"{self.folder / known.url}: got {extent.length} bytes, expected {known.info.nar_size}", hint=REPAIR
+            )
+        return extent
+
+    def nodes(self, path: StorePath) -> Iterable[Node]:
+        """What ``path`` is made of. Raises as `place` does."""
+        return narfile.nodes(self.place(path))
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        """The valid paths that ``name`` may mean (`choosing.fitting`)."""
+        return fitting((known.info.path for known in self.narinfos()), name)
+
+    def hashes(self) -> Collection[str]:
+        """The hashes of all valid paths."""
+        try:
+            with os.scandir(self.folder) as entries:
+                names = [entry.name for entry in entries]
+        except OSError as error:
+            raise self._unavailable(self.folder, error) from error
+        return {name[:HASH_LENGTH] for name in names if name[HASH_LENGTH:] == _ENDING}
+
+    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
+        """The valid paths that begin with one of ``hashes``."""
+        return tuple(sorted(found.info.path for digits in hashes if (found := self._read(digits))))
+
+    def narinfos(self) -> list[NarInfo]:
+        """All that is valid, ascending. Raises `FormatError` for a narinfo that is none."""
+        found = (self._read(digits) for digits in sorted(self.hashes()))
+        return sorted((known for known in found if known), key=lambda known: known.info.path)
+
+    def _read(self, digits: str) -> NarInfo | None:
+        file = self.folder / f"{digits}{_ENDING}"
+        try:
+            with file.open("rb") as opened:
+                data = opened.read(MOST_NARINFO)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unavailable(file, error) from error
+        try:
+            return narinfo.parse(data.decode())
+        except (FormatError, UnicodeDecodeError) as error:
+            raise FormatError(f"{file}: {error}", hint=REPAIR) from error
+
+    # --- what comes in
+
+    def arrival(self) -> Arrival:
+        """A NAR that is to come in; a context manager. Raises `OutputError`."""
+        self.locks.use()
+        return Arrival(self.folder, self.folder / _PRIVATE / "arriving")
+
+    def holds(self, nar_hash: Digest, nar_size: int) -> bool:
+        """Whether there is such a NAR, of a valid path or of one that was about to become valid."""
+        try:
+            return (self.folder / nar_name(nar_hash)).stat().st_size == nar_size
+        except OSError:
+            return False
+
+    def publish(self, known: NarInfo) -> NarInfo:
+        """Makes its path valid, whose NAR is there; gives what is known of it from now on. Raises `OutputError`."""
+        own = _own(known)
+        stored(self.folder / f"{known.info.path.hash}{_ENDING}", own.dump().encode())
+        self._infos[known.info.path] = own
+        return own
+
+    def remove(self, paths: Iterable[StorePath]) -> None:
+        """Makes ``paths`` invalid; their NARs stay. Raises `OutputError`."""
+        for path in paths:
+            self._infos.pop(path, None)
+            self.discard(f"{path.hash}{_ENDING}")
+
+    def discard(self, name: str) -> None:
+        """Removes a file of the store, if it is there. Raises `OutputError`."""
+        try:
+            (self.folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise failed(str(self.folder / name), error) from error
+
+    def _unavailable(self, file: Path, error: OSError) -> Unavailable:
+        return Unavailable(f"{file}: got {error.strerror}, expected to read the store")
+
+
+def is_store(folder: Path) -> bool:
+    """Whether ``folder`` is a binary cache."""
+    return (folder / CACHE_INFO).is_file()
+
+
+def _own(known: NarInfo) -> NarInfo:
+    """``known`` as it is in a store of lamina's."""
+    info = known.info
+    return replace(
+        known, url=nar_name(info.nar_hash), compression="none", file_hash=info.nar_hash, file_size=info.nar_size
+    )
+
+
+def nar_name(nar_hash: Digest) -> str:
+    """Where the NAR with that hash is, below a store's folder."""
+    return f"nar/{nix32_dump(nar_hash.raw)}.nar"

@@ -1,0 +1,83 @@
+"""Who may do what to a store at the same time.
+
+Invariant: nothing is taken from a store while somebody uses it, and no path is fetched by two at once; a lock goes with
+the process that held it, however that ended. A store that may not be written to is used without locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from lamina.errors import Unavailable, failed
+from lamina.names import StorePath
+
+if TYPE_CHECKING:
+    from filelock import ReadWriteLock
+
+
+class Locks:
+    """The locks of a store, which are files in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._using: ReadWriteLock | None = None
+        self._mutex = Lock()
+        self._is_used = False
+
+    def use(self) -> None:
+        """Keeps others from removing anything for as long as this process lives."""
+        with self._mutex:
+            if self._is_used:
+                return
+            self._is_used = True
+            with contextlib.suppress(OSError):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._using = self._whole()
+                self._using.acquire_read()
+
+    @contextlib.contextmanager
+    def alone(self, patience: float = 0) -> Iterator[None]:
+        """Nobody else uses the store within the block.
+
+        Raises `Unavailable` where somebody does for more than ``patience`` seconds, `OutputError`.
+        """
+        from filelock import Timeout
+
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise failed(str(self._folder), error) from error
+        whole = self._whole()
+        try:
+            whole.acquire_write(timeout=patience)
+        except Timeout as error:
+            raise Unavailable(
+                f"store {self._folder.parent}: got it in use by another process, expected nobody to use it",
+                hint="try again once that is done",
+            ) from error
+        try:
+            yield
+        finally:
+            whole.release()
+
+    @contextlib.contextmanager
+    def fetching(self, path: StorePath) -> Iterator[None]:
+        """Nobody else fetches ``path`` within the block; waits for who does."""
+        from filelock import FileLock
+
+        folder = self._folder / "fetching"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise failed(str(folder), error) from error
+        with FileLock(folder / f"{path.hash}.lock", is_singleton=False):
+            yield
+
+    def _whole(self) -> ReadWriteLock:
+        from filelock import ReadWriteLock
+
+        return ReadWriteLock(self._folder / "store.lock", is_singleton=False)

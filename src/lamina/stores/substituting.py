@@ -1,0 +1,82 @@
+"""A binary cache by way of the embedded store: what was fetched once is fetched no more.
+
+Invariant: of what the embedded store has, only that counts which the cache's keys vouch for too; everything else comes
+from the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from lamina import narfile
+from lamina.formats.narinfo import NarInfo
+from lamina.names import StorePath
+from lamina.nodes import Extent, Node
+from lamina.pathinfo import PathInfo
+from lamina.stores.cache import BinaryCache
+from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.fetching import Fetching
+from lamina.stores.trust import Trust
+
+
+class Substituting:
+    """``cache``, whose NARs ``fetching`` brings into its store; None is asked for nothing, for there is no network."""
+
+    def __init__(self, fetching: Fetching, cache: BinaryCache | None, trust: Trust) -> None:
+        self._fetching = fetching
+        self._cache = cache
+        self._trust = trust
+
+    @property
+    def _store(self) -> EmbeddedStore:
+        return self._fetching.store
+
+    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
+        """What is known of ``paths``, from the cache what the embedded store has not. Raises as both do."""
+        here = {path: known for path in paths if (known := self._here(path))}
+        found = {path: known.info for path, known in here.items()}
+        missing = [path for path in paths if path not in here]
+        if missing and self._cache:
+            for path, known in self._cache.narinfos(missing).items():
+                self._fetching.announce(known, self._cache)
+                found[path] = known.info
+        return found
+
+    def _here(self, path: StorePath) -> NarInfo | None:
+        announced = self._fetching.known(path)
+        if announced:
+            return announced
+        known = self._store.narinfo(path)
+        return known if known and self._trust.accepts(known) else None
+
+    def expect(self, paths: Iterable[StorePath]) -> None:
+        """Begins to fetch ``paths``, as far as they come from a cache and are not here, in that order."""
+        self._fetching.begin(paths)
+
+    def is_here(self, path: StorePath) -> bool:
+        """Whether `place` would answer without waiting."""
+        return self._fetching.is_here(path)
+
+    def place(self, path: StorePath) -> Extent:
+        """The NAR of ``path``, once it is here. Raises `NotFound`, and what fetching it raises."""
+        announced = self._fetching.known(path)
+        if announced is None:
+            return self._store.place(path)
+        self._fetching.wait(path)
+        return self._store.fetched(announced)
+
+    def nodes(self, path: StorePath) -> Iterable[Node]:
+        """What ``path`` is made of. Raises as `place` does."""
+        return narfile.nodes(self.place(path))
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        """The paths in the embedded store that ``name`` may mean."""
+        return tuple(path for path in self._store.find(name) if self._here(path))
+
+    def hashes(self) -> Collection[str]:
+        """The hashes of the paths in the embedded store."""
+        return self._store.hashes()
+
+    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
+        """The paths in the embedded store that begin with one of ``hashes``."""
+        return tuple(path for path in self._store.with_hashes(hashes) if self._here(path))

@@ -1,0 +1,136 @@
+"""URLs: those of a cache, of the files in it, and what of them may be shown.
+
+Invariant: `shown_url` gives neither user, password, query nor fragment, whatever it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from lamina.errors import FormatError, InvalidName, shown
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_WEB = re.compile("https?://", re.IGNORECASE)
+# What Nix reads from a cache's URL for itself (Nix manual, "Store Types"); a server is not told.
+SETTINGS = frozenset(
+    {
+        "compression",
+        "compression-level",
+        "index-debug-info",
+        "local-nar-cache",
+        "log-compression",
+        "ls-compression",
+        "narinfo-compression",
+        "parallel-compression",
+        "path-info-cache-size",
+        "priority",
+        "secret-key",
+        "secret-keys",
+        "store",
+        "system-features",
+        "trusted",
+        "want-mass-query",
+        "write-nar-listing",
+    }
+)
+
+
+def shown_url(url: str) -> str:
+    """``url`` as a message shows it."""
+    scheme, separator, rest = re.split("[?#]", url, maxsplit=1)[0].partition("://")
+    if not separator:
+        return scheme
+    authority, slash, path = rest.partition("/")
+    text = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    return text if text.isprintable() else shown(text)
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of ``url``; raises `InvalidName` where it is none, and for a fragment, which no cache has."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidName(f"cache {shown_url(url)}: got {error}, expected a URL") from None
+    if not url.isprintable() or " " in url:
+        raise InvalidName(f"cache {shown_url(url)}: got a space or control character, expected a URL")
+    if "#" in url:
+        raise InvalidName(f"cache {shown_url(url)}: got a # in it, expected a URL without")
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whom credentials are for: scheme, host and port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Origin:
+        """That of an http or https ``url``; raises `ValueError` where it has none."""
+        parts = urlsplit(url)
+        scheme = parts.scheme.lower()
+        if scheme not in _DEFAULT_PORTS or not parts.hostname:
+            raise ValueError(f"{shown_url(url)} is not on the web")
+        return cls(scheme, parts.hostname.lower(), parts.port or _DEFAULT_PORTS[scheme])
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUrl:
+    """Where a cache is on the web."""
+
+    where: str
+    """Without credentials, query and trailing slash."""
+    origin: Origin
+    query: str = field(repr=False)
+    """What goes with every request."""
+    credentials: tuple[str, str] | None = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> CacheUrl:
+        """Raises `InvalidName` for what is no http or https URL with a host."""
+        parts = split_url(url)
+        try:
+            origin = Origin.of(url)
+        except ValueError:
+            raise InvalidName(f"cache {shown_url(url)}: got no host, expected http://HOST or https://HOST") from None
+        user, password = parts.username, parts.password
+        credentials = None if user is None else (unquote(user), unquote(password or ""))
+        items = [item for item in parts.query.split("&") if item and item.partition("=")[0] not in SETTINGS]
+        return cls(shown_url(url).rstrip("/"), origin, "&".join(items), credentials)
+
+    def at(self, name: str) -> str:
+        """The URL of the file ``name``, which is a URL's text relative to the cache, or all of a URL.
+
+        Raises `FormatError` for one that would give up encryption (Nix source, HttpBinaryCacheStore::makeRequest).
+        """
+        text = name.partition("#")[0]
+        if _WEB.match(text):
+            if self.origin.scheme == "https" and not text.lower().startswith("https:"):
+                raise FormatError(f"{self.where}: got the URL {shown_url(text)} for a file, expected https:// too")
+            return without_credentials(text)
+        path, _, query = text.partition("?")
+        queries = "&".join(part for part in (query, self.query) if part)
+        return f"{self.where}/{path}?{queries}" if queries else f"{self.where}/{path}"
+
+    def shown(self, name: str) -> str:
+        """The file ``name`` as messages have it."""
+        return shown_url(name if _WEB.match(name) else f"{self.where}/{name}")
+
+
+def below(where: str, name: str) -> str:
+    """``name`` of a file below ``where``, as it is; raises `FormatError` where it leads elsewhere or is no text."""
+    if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise FormatError(f"{where}: got the name {shown(name)} for a file, expected one below it")
+    return name
+
+
+def without_credentials(url: str) -> str:
+    """``url`` without user and password."""
+    scheme, separator, rest = url.partition("://")
+    end = min((place for place in map(rest.find, "/?#") if place >= 0), default=len(rest))
+    return f"{scheme}{separator}{rest[:end].rpartition('@')[2]}{rest[end:]}"

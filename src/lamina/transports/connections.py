@@ -1,0 +1,228 @@
+"""HTTP connections that are kept, one request at a time on each.
+
+Invariant: an answer's bytes come at a pace or not at all, headers and framing included, and whatever the library
+raises leaves as `PassingError` or `Unavailable`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, exceptions
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from lamina.errors import Unavailable
+from lamina.transports.addresses import Origin
+from lamina.transports.patience import Pace, PassingError, Patience, TooSlowError
+from lamina.transports.surroundings import Proxy, proxy_for, tls_context
+
+CONNECTIONS = 32
+# What a server may say around a piece of content: status lines, headers, the framing of chunks, trailers.
+_MOST_AROUND = 1 << 20
+_BUFFER = 1 << 16
+_TRUST = "NIX_SSL_CERT_FILE or SSL_CERT_FILE names a file of other certificate authorities"
+_NETRC = "NETRC or ~/.netrc holds user and password for a host, and so may the URL: https://USER:PASSWORD@HOST"
+
+
+class Connections:
+    """Connections to any host, directly or through a proxy; safe for many threads."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._timeout = Timeout(connect=patience.connect, read=patience.read)
+        self._pools = _pools(patience)
+        self._managers: dict[tuple[str, Proxy | None], PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], subject: str) -> BaseHTTPResponse:
+        """The answer, of which status and headers have come, and which the caller closes.
+
+        Errors name ``subject``. Raises `PassingError`, `Unavailable`, `InvalidName` for a proxy of another kind.
+        """
+        manager = self._manager(url, subject)
+        with translated(subject, self._patience):
+            return manager.urlopen(
+                method,
+                url,
+                redirect=False,
+                headers=headers,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=self._timeout,
+            )
+
+    def close(self) -> None:
+        """Closes what is idle."""
+        with self._lock:
+            for manager in self._managers.values():
+                manager.clear()
+
+    def _manager(self, url: str, subject: str) -> PoolManager:
+        try:
+            origin = Origin.of(url)
+        except ValueError as error:
+            raise Unavailable(f"{subject}: got {error}, expected http:// or https://") from None
+        proxy = proxy_for(origin)
+        key = origin.scheme, proxy
+        with self._lock:
+            if key not in self._managers:
+                self._managers[key] = self._made(origin.scheme, proxy)
+            return self._managers[key]
+
+    def _made(self, scheme: str, proxy: Proxy | None) -> PoolManager:
+        is_encrypted = scheme == "https" or (proxy is not None and proxy.url.startswith("https:"))
+        options: dict[str, Any] = {"maxsize": CONNECTIONS}
+        if is_encrypted:
+            options["ssl_context"] = tls_context()
+        if proxy is None:
+            manager = PoolManager(**options)
+        else:
+            headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else None
+            context = options.get("ssl_context")
+            manager = ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+@contextlib.contextmanager
+def translated(subject: str, patience: Patience) -> Iterator[None]:
+    """Within the block, what the library raises becomes `PassingError` or `Unavailable`."""
+    try:
+        yield
+    except (exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+        _fail(subject, error, patience)
+
+
+def refused(subject: str, status: int) -> Unavailable:
+    """The error for an answer that asks for other credentials."""
+    who = "the proxy" if status == 407 else "the server"
+    return Unavailable(f"{subject}: got HTTP {status} from {who}, expected to be let in", hint=_NETRC)
+
+
+def _fail(subject: str, error: Exception, patience: Patience) -> NoReturn:
+    inner = _innermost(error)
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        got = f"a certificate that is not trusted ({inner.verify_message})"
+        raise Unavailable(f"{subject}: got {got}, expected one that is", hint=_TRUST) from error
+    if isinstance(inner, socket.gaierror) and inner.errno == socket.EAI_NONAME:
+        raise Unavailable(f"{subject}: got no address for its host, expected one") from error
+    tunnel = re.match(r"Tunnel connection failed: (\d+)", str(inner)) if type(inner) is OSError else None
+    if tunnel is not None:
+        status = int(tunnel[1])
+        if status == 407:
+            raise refused(subject, status) from error
+        if status < 500:
+            raise Unavailable(f"{subject}: got HTTP {status} from the proxy, expected a way through it") from error
+        raise PassingError(f"HTTP {status} from the proxy") from error
+    passing = _PASSING if isinstance(error, exceptions.HTTPError) else (http.client.HTTPException, OSError)
+    if isinstance(error, passing):
+        raise PassingError(_said(error, inner, patience)) from error
+    raise Unavailable(f"{subject}: got {type(error).__name__}, expected an answer in HTTP") from error
+
+
+_PASSING = (
+    exceptions.ProtocolError,
+    exceptions.TimeoutError,
+    exceptions.NewConnectionError,
+    exceptions.SSLError,
+    exceptions.ProxyError,
+)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What began it: the library wraps errors in its own, as arguments or causes."""
+    for _ in range(10):
+        found = error.__cause__ or next((part for part in error.args if isinstance(part, BaseException)), None)
+        if found is None or found is error:
+            break
+        error = found
+    return error
+
+
+def _said(error: Exception, inner: BaseException, patience: Patience) -> str:
+    match inner:
+        case TooSlowError():
+            said = str(inner)
+        case TimeoutError() | exceptions.TimeoutError():
+            is_late = isinstance(error, exceptions.ReadTimeoutError)
+            said = f"nothing for {patience.read:g} seconds" if is_late else f"no connection in {patience.connect:g} s"
+        case http.client.RemoteDisconnected():
+            said = "the connection closed without an answer"
+        case http.client.IncompleteRead() | exceptions.IncompleteRead() | ssl.SSLEOFError():
+            said = "the end of the connection within the answer"
+        case ssl.SSLError():
+            said = f"TLS that failed ({inner.reason or type(inner).__name__})"
+        case OSError():
+            said = inner.strerror or type(inner).__name__
+        case _:
+            said = f"no HTTP ({type(inner).__name__})"
+    return said
+
+
+class _Paced(io.RawIOBase):
+    """What comes from a socket, timed and bounded."""
+
+    def __init__(self, raw: io.RawIOBase, patience: Patience) -> None:
+        super().__init__()
+        self._raw = raw
+        self._clock = patience.clock
+        self._pace = Pace(patience)
+        self.left = _MOST_AROUND
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        start = self._clock()
+        size = self._raw.readinto(buffer)
+        if size:
+            self._pace.came(size, self._clock() - start)
+            self.left -= size
+            if self.left < 0:
+                raise http.client.HTTPException("more headers or trailers than anybody needs")
+        return size
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _pools(patience: Patience) -> dict[str, Any]:
+    """The library's classes, with answers whose bytes are timed."""
+
+    class Answer(http.client.HTTPResponse):
+        def __init__(self, sock: Any, *args: Any, **keywords: Any) -> None:
+            super().__init__(sock, *args, **keywords)
+            self._paced = _Paced(self.fp.detach(), patience)
+            self.fp = io.BufferedReader(self._paced, _BUFFER)
+
+        def read1(self, size: int = -1, /) -> bytes:
+            self._paced.left = size + _MOST_AROUND
+            return super().read1(size)
+
+    class Plain(HTTPConnection):
+        response_class = Answer
+
+    class Encrypted(HTTPSConnection):
+        response_class = Answer
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class EncryptedPool(HTTPSConnectionPool):
+        ConnectionCls = Encrypted
+
+    return {"http": PlainPool, "https": EncryptedPool}

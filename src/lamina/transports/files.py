@@ -1,0 +1,139 @@
+"""A binary cache in a folder.
+
+Invariant: no name leads out of the folder; under a name there is the old file or the whole new one, never a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from lamina.errors import FormatError, InvalidName, NotFound, Unavailable, failed, shown
+from lamina.transports.addresses import below, shown_url, split_url
+
+PIECE = 1 << 18
+_COPIED = 1 << 20
+# A pipe must not be waited for.
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+class FileTransport:
+    """Files below ``file:///FOLDER``; raises `InvalidName` for another URL. The folder need not be there yet."""
+
+    def __init__(self, url: str) -> None:
+        parts = split_url(url)
+        path = os.fsdecode(unquote_to_bytes(parts.path))
+        if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/"):
+            raise InvalidName(f"cache {shown_url(url)}: got no folder, expected file:///FOLDER")
+        if "\0" in path:
+            raise InvalidName(f"cache {shown_url(url)}: got a NUL in it, expected file:///FOLDER")
+        self._folder = "/" + path.strip("/")
+        self.where = shown_url(url).rstrip("/") if path.strip("/") else "file:///"
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """The whole file, None where it is absent; raises `FormatError` above ``limit`` bytes, `Unavailable`."""
+        try:
+            return b"".join(self.stream(name, limit))
+        except NotFound:
+            return None
+
+    def stream(self, name: str, limit: int) -> Iterator[bytes]:
+        """The file in pieces of at most `PIECE` bytes.
+
+        Raises `NotFound` where it is absent, `FormatError` as soon as there are more than ``limit`` bytes, or for a
+        name that leads out of the folder, `Unavailable`.
+        """
+        path = self._path(name)
+        size = 0
+        try:
+            number = os.open(path, _READING)
+            with open(number, "rb", buffering=0) as file:
+                self._check(os.fstat(number), path)
+                while piece := file.read(PIECE):
+                    size += len(piece)
+                    if size > limit:
+                        raise FormatError(f"{path}: got more than {limit} bytes, expected at most that many")
+                    yield piece
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFound(f"{path}: got nothing there, expected the file") from error
+        except OSError as error:
+            raise _unavailable(path, error) from error
+
+    def size(self, name: str) -> int | None:
+        """How many bytes the file has, None where it is absent; raises `Unavailable`."""
+        path = self._path(name)
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unavailable(path, error) from error
+        self._check(status, path)
+        return status.st_size
+
+    def write(self, name: str, data: bytes) -> None:
+        """Makes ``name`` a file of ``data``; raises `OutputError`."""
+        self._put(self._path(name), (data,))
+
+    def upload(self, name: str, file: Path) -> None:
+        """Makes ``name`` a copy of ``file``; raises `Unavailable` where that cannot be read, `OutputError`."""
+        path = self._path(name)
+        try:
+            source = file.open("rb", buffering=0)
+        except OSError as error:
+            raise _unavailable(str(file), error) from error
+        with source:
+            self._put(path, _pieces(source, str(file)))
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _path(self, name: str) -> str:
+        try:
+            os.fsencode(below(self.where, name))
+        except UnicodeEncodeError as error:
+            raise FormatError(f"{self.where}: got the name {shown(name)} for a file, expected UTF-8") from error
+        return f"{self._folder.rstrip('/')}/{name}"
+
+    def _check(self, status: os.stat_result, path: str) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise Unavailable(f"{path}: got no file but something else, expected a file")
+
+    def _put(self, path: str, pieces: Iterable[bytes]) -> None:
+        folder = os.path.dirname(path)
+        part = f"{folder}/.lamina.{secrets.token_hex(8)}.part"
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with open(os.open(part, _WRITING, 0o666), "wb", buffering=0) as file:
+                for piece in pieces:
+                    left = memoryview(piece)
+                    while left:
+                        left = left[file.write(left) :]
+            os.replace(part, path)
+        except OSError as error:
+            raise failed(self._folder, error) from error
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+
+
+def _pieces(file: io.FileIO, name: str) -> Iterator[bytes]:
+    while True:
+        try:
+            piece = file.read(_COPIED)
+        except OSError as error:
+            raise _unavailable(name, error) from error
+        if not piece:
+            return
+        yield piece
+
+
+def _unavailable(path: str, error: OSError) -> Unavailable:
+    return Unavailable(f"{path}: got {error.strerror or error}, expected to read it")

@@ -1,0 +1,98 @@
+"""How long to wait for a server, and how often to ask again.
+
+Invariant: no wait is without an end: neither for a connection, nor for a byte, nor for one more try.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lamina.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """All times are in seconds. ``sleep``, ``clock`` and ``chance``, from 0 to 1, are for tests to replace."""
+
+    connect: float = 15.0
+    """For a connection and its handshake."""
+    read: float = 60.0
+    """For the next byte, whichever it is."""
+    window: float = 120.0
+    """For the next ``least`` bytes."""
+    least: int = 1 << 15
+    attempts: int = 5
+    """Tries in a row that bring less than ``least`` bytes each."""
+    pause: float = 0.25
+    """Before the second try; it doubles with each, up to ``longest``."""
+    longest: float = 30.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+
+    def before(self, attempt: int, asked: float = 0.0) -> float:
+        """How long to pause before ``attempt``, the second being 2, where the server asked for ``asked`` seconds.
+
+        Up to half of the pause is left to chance, for else all who were refused would come again at once.
+        """
+        pause = min(self.pause * 2.0 ** min(attempt - 2, 60), self.longest)
+        return max(pause * (1 - self.chance() / 2), min(asked, self.longest))
+
+
+PATIENT = Patience()
+
+
+class PassingError(Exception):
+    """What went wrong but may go well the next time; the text is what was got, as a message has it."""
+
+    def __init__(self, got: str, asked: float = 0.0) -> None:
+        super().__init__(got)
+        self.asked = asked
+
+
+class Tries:
+    """Counts the failures of one undertaking, which ``subject`` is the name of."""
+
+    def __init__(self, patience: Patience, subject: str) -> None:
+        self._patience = patience
+        self._subject = subject
+        self._count = 0
+
+    def failed(self, error: PassingError, size: int = 0) -> None:
+        """Pauses until it is time for the next try; raises `Unavailable` where there is none.
+
+        ``size`` is how many bytes the try brought: where that was worth it, the count begins anew.
+        """
+        if size >= self._patience.least:
+            self._count = 0
+        self._count += 1
+        if self._count >= self._patience.attempts:
+            times = f" {self._count} times in a row" if self._count > 1 else ""
+            raise Unavailable(f"{self._subject}: got {error}{times}, expected the whole file") from error.__cause__
+        self._patience.sleep(self._patience.before(self._count + 1, error.asked))
+
+
+class TooSlowError(TimeoutError):
+    """Bytes came, but not enough of them."""
+
+
+class Pace:
+    """Whether the bytes of one answer come fast enough. Only time spent on waiting for them counts."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._size = 0
+        self._waited = 0.0
+
+    def came(self, size: int, seconds: float) -> None:
+        """Takes note of ``size`` bytes that were waited ``seconds`` for; raises `TooSlowError`."""
+        self._size += size
+        self._waited += seconds
+        if self._size >= self._patience.least:
+            self._size, self._waited = 0, 0.0
+        elif self._waited >= self._patience.window:
+            window, least = self._patience.window, self._patience.least
+            raise TooSlowError(f"{self._size} bytes in {window:g} seconds, which are less than {least}")

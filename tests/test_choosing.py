@@ -1,0 +1,128 @@
+"""Which paths a name means."""
+
+import pytest
+from tests.fakestore import store_path
+
+from lamina import lookup
+from lamina.choosing import OUTPUTS, common, fitting, has_output
+from lamina.errors import NotFound
+from lamina.names import NIX32, StorePath
+
+NAMES = [
+    "glibc-2.40",
+    "glibc-2.40-bin",
+    "glibc-2.40-dev",
+    "glibc-2.40.drv",
+    "glibc-2.40-dev.drv",
+    "glibc-locales-2.40",
+    "hello-2.12.1",
+    "words-2.1-data",
+    "openssl-3.0.13-bin",
+    "openssl-3.0.13-dev",
+    "source",
+    "source-dev",
+    "tool-0-unstable-2024-05-01",
+    "tool-0-unstable-2024-05-01-dev",
+]
+PATHS = [store_path(name) for name in NAMES]
+
+
+def names(name: str, paths: list[StorePath] = PATHS) -> list[str]:
+    return [path.name for path in sorted(fitting(paths, name), key=lambda path: path.name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("hello", ["hello-2.12.1"]),
+        ("hello-2.12.1", ["hello-2.12.1"]),
+        ("hello^out", ["hello-2.12.1"]),
+        ("hello-2.12.1^out", ["hello-2.12.1"]),
+        ("glibc", ["glibc-2.40"]),
+        ("glibc^out", ["glibc-2.40"]),
+        ("glibc^dev", ["glibc-2.40-dev"]),
+        ("glibc-2.40", ["glibc-2.40"]),
+        ("glibc-2.40^bin", ["glibc-2.40-bin"]),
+        ("glibc-2.40-bin", ["glibc-2.40-bin"]),
+        ("glibc-2.40-bin^out", ["glibc-2.40-bin"]),
+        ("words", ["words-2.1-data"]),
+        ("words^data", ["words-2.1-data"]),
+        ("openssl", ["openssl-3.0.13-bin", "openssl-3.0.13-dev"]),
+        ("source", ["source"]),
+        ("source^dev", ["source-dev"]),
+        ("tool", ["tool-0-unstable-2024-05-01"]),
+        ("tool^dev", ["tool-0-unstable-2024-05-01-dev"]),
+        ("tool-0-unstable-2024-05-01^dev", ["tool-0-unstable-2024-05-01-dev"]),
+    ],
+)
+def test_a_name_means(name: str, expected: list[str]) -> None:
+    assert names(name) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "^", "^dev", "^out", "hello^", "hello^^out", "hello^dev^out", "hello^ou", "hell", "hell^out"),
+        *("openssl^out", "hello-2.12^out", "hello-2^1", "glibc-2.40.drv", "glibc-2.40^dev.drv", "glibc-^dev", "GLIBC"),
+        *("glibc-2.40^40", "glibc^2.40", "dev", "-", "é", "hello^é", "\ud800"),
+    ],
+)
+def test_a_name_means_nothing(name: str) -> None:
+    assert names(name) == []
+
+
+def test_every_version_is_meant_by_a_name_without_one() -> None:
+    paths = [store_path(name) for name in ("a-1", "a-2", "a-2-dev", "a-3-dev")]
+    assert names("a", paths) == ["a-1", "a-2"]
+    assert names("a^dev", paths) == ["a-2-dev", "a-3-dev"]
+
+
+def test_paths_of_one_name_are_all_meant() -> None:
+    paths = [store_path("a-1", number) for number in range(3)]
+    assert fitting(paths, "a") == fitting(paths, "a-1") == fitting(paths, "a^out") == tuple(sorted(paths))
+
+
+@pytest.mark.parametrize("output", sorted(OUTPUTS))
+def test_a_known_output_is_passed_over_for_the_main_one(output: str) -> None:
+    main, other = store_path("a-1"), store_path(f"a-1-{output}")
+    assert fitting([other, main], "a") == (main,)
+    assert fitting([other, main], f"a^{output}") == fitting([other], "a") == (other,)
+    assert has_output(other)
+    assert not has_output(main)
+
+
+def test_an_output_s_name_without_a_version_is_a_package_s() -> None:
+    assert not has_output(store_path("source-dev"))
+    assert not has_output(store_path("dev"))
+
+
+def test_what_is_in_common_is_what_stands_before_the_mark() -> None:
+    assert [common(name) for name in ("hello", "hello-2.12.1^dev", "^dev")] == ["hello", "hello-2.12.1", ""]
+
+
+class Many:
+    """A store with as many paths of one name as there are digits."""
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        return fitting((StorePath(f"{digit * 32}-a-1") for digit in NIX32), name)
+
+    def query(self, paths: object) -> dict[StorePath, object]:
+        return {}
+
+    def nodes(self, path: object) -> tuple[()]:
+        return ()
+
+    def hashes(self) -> tuple[()]:
+        return ()
+
+    def with_hashes(self, hashes: object) -> tuple[()]:
+        return ()
+
+
+def test_of_many_candidates_twenty_are_listed() -> None:
+    with pytest.raises(NotFound) as caught:
+        lookup.content(Many(), "a")  # type: ignore[arg-type]
+    said = str(caught.value)
+    assert said.startswith("'a': got 32 paths of that name, expected one: /nix/store/000")
+    assert said.endswith("-a-1, and 12 more")
+    assert said.count("/nix/store/") == 20

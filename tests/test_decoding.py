@@ -1,0 +1,290 @@
+"""NARs without their compression: bounded pieces, many streams in a row, and what is none."""
+
+import bz2
+import gzip
+import lzma
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import brotli
+import lz4.frame
+import pytest
+
+from lamina import codecs
+from lamina.decoding import PIECE, decoded, recognised
+from lamina.errors import FormatError, Unavailable
+
+zstd = codecs.zstd()
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "none": bytes,
+    "xz": lambda data: lzma.compress(data, preset=0),
+    "bzip2": bz2.compress,
+    "gzip": lambda data: gzip.compress(data, 1),
+    "zstd": zstd.compress,
+    "br": lambda data: brotli.compress(data, quality=1),
+    "lz4": lambda data: lz4.frame.compress(data, content_checksum=True),
+}
+WORDS = list(COMPRESS)
+COMPRESSED = [word for word in WORDS if word != "none"]
+IN_A_ROW = [word for word in COMPRESSED if word != "br"]
+DATA = b"".join(b"%d " % (number * number) for number in range(150_000))
+SKIPPABLE = b"\x53\x2a\x4d\x18\x05\x00\x00\x00later"
+
+
+def decode(data: bytes, word: str, portion: int = PIECE) -> bytes:
+    return b"".join(decoded((data[start : start + portion] for start in range(0, len(data), portion)), word))
+
+
+def refused(data: bytes, word: str) -> str:
+    with pytest.raises(FormatError) as caught:
+        decode(data, word)
+    said = str(caught.value)
+    assert said.isprintable()
+    return said
+
+
+# --- what comes out
+
+
+@pytest.mark.parametrize("portion", [1000, PIECE, 1 << 30])
+@pytest.mark.parametrize("word", WORDS)
+def test_what_was_compressed_comes_back_in_bounded_pieces(word: str, portion: int) -> None:
+    data = COMPRESS[word](DATA)
+    pieces = list(decoded((data[start : start + portion] for start in range(0, len(data), portion)), word))
+    assert b"".join(pieces) == DATA
+    assert 0 < min(map(len, pieces)) <= max(map(len, pieces)) <= PIECE
+    assert {type(piece) for piece in pieces} == {bytes}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_nothing_compressed_is_nothing_again(word: str) -> None:
+    assert decode(COMPRESS[word](b""), word) == b""
+
+
+@pytest.mark.parametrize("word", IN_A_ROW)
+def test_streams_in_a_row_are_one(word: str) -> None:
+    compress = COMPRESS[word]
+    data = compress(b"one, ") + compress(b"") + compress(DATA[:9000]) + compress(b"last")
+    for portion in (1, 7, PIECE):
+        assert decode(data, word, portion) == b"one, " + DATA[:9000] + b"last"
+
+
+@pytest.mark.parametrize("word", ["zstd", "lz4"])
+def test_frames_to_be_skipped_are(word: str) -> None:
+    """RFC 8878, 3.1.2, and lz4's frame format: "Skippable frames"."""
+    frame = COMPRESS[word](DATA)
+    for data in (SKIPPABLE + frame, frame + SKIPPABLE, SKIPPABLE * 2 + frame + SKIPPABLE * 3 + frame):
+        assert decode(data, word) == DATA * data.count(frame)
+    assert decode(SKIPPABLE, word) == b""
+    refused(SKIPPABLE + frame + SKIPPABLE[:-1], word)
+
+
+def test_xz_may_be_padded_by_fours() -> None:
+    """The .xz file format, 2.2: stream padding is zeros, as many as a multiple of four."""
+    one = COMPRESS["xz"](DATA[:9000])
+    for portion in (1, 1000, PIECE):
+        assert decode(one + bytes(4) + one + bytes(40_000), "xz", portion) == DATA[:9000] * 2
+    assert decode(one + bytes(400_000) + one, "xz") == DATA[:9000] * 2
+    for data in (one + bytes(3), one + bytes(6) + one, bytes(4) + one, one + bytes(4) + b"x"):
+        refused(data, "xz")
+
+
+def test_other_formats_are_not_padded() -> None:
+    for word in COMPRESSED:
+        if word != "xz":
+            refused(COMPRESS[word](DATA) + bytes(4), word)
+
+
+@pytest.mark.parametrize("word", COMPRESSED)
+def test_what_is_known_comes_before_more_is_asked_for(word: str) -> None:
+    data = COMPRESS[word](random.Random(5).randbytes(3 << 20))
+    asked = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal asked
+        for start in range(0, len(data), 1 << 16):
+            asked += 1
+            yield data[start : start + (1 << 16)]
+
+    next(decoded(pieces(), word))
+    assert asked < 24, "bzip2 knows nothing before 900 kB are there"
+
+
+@pytest.mark.parametrize("word", COMPRESSED)
+def test_a_bomb_costs_a_piece_at_a_time(word: str) -> None:
+    size = 100 << 20
+    bomb = COMPRESS[word](bytes(size))
+    tracemalloc.start()
+    total = 0
+    for piece in decoded([bomb], word):
+        assert len(piece) <= PIECE
+        total += len(piece)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert total == size
+    assert most < 8 << 20
+
+
+@pytest.mark.parametrize("word", IN_A_ROW)
+def test_a_hundred_thousand_tiny_streams_take_linear_time(word: str) -> None:
+    one = COMPRESS[word](b"tiny")
+
+    def seconds(count: int, portion: int) -> float:
+        start = time.process_time()
+        assert decode(one * count, word, portion) == b"tiny" * count
+        return time.process_time() - start
+
+    few = seconds(5_000, PIECE)
+    # Twenty times as many; were each copied as often as there are others behind it, it would be four hundred times.
+    assert seconds(100_000, 1 << 30) < 100 * few + 1
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("content", [b"", b"/nix/store/x"])
+def test_all_but_brotli_is_recognised_by_its_first_bytes(word: str, content: bytes) -> None:
+    assert recognised(COMPRESS[word](content)[:6]) == ("none" if word == "br" else word)
+    assert recognised((SKIPPABLE + COMPRESS["zstd"](content))[:6]) == "zstd"
+
+
+@pytest.mark.parametrize("start", [b"", b"\x1f", b"BZh", b"BZh9x", b"{", b"/nix/s"])
+def test_other_bytes_are_recognised_as_nothing(start: bytes) -> None:
+    assert recognised(start) == "none"
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize("word", COMPRESSED)
+def test_no_bytes_are_no_stream(word: str) -> None:
+    assert refused(b"", word) == f"{word} at byte 0: got the end at byte 0, expected more"
+    with pytest.raises(FormatError):
+        list(decoded([b"", b""], word))
+
+
+def test_no_bytes_are_all_there_is_of_none() -> None:
+    assert list(decoded([b"", b""], "none")) == []
+
+
+@pytest.mark.parametrize("word", COMPRESSED)
+def test_a_truncated_stream_says_where_it_ends(word: str) -> None:
+    data = COMPRESS[word](DATA)
+    for size in (1, 3, 10, len(data) // 2, len(data) - 1):
+        assert f"got the end at byte {size}, expected more" in refused(data[:size], word)
+
+
+@pytest.mark.parametrize("word", IN_A_ROW)
+def test_what_is_broken_behind_another_says_where_it_begins(word: str) -> None:
+    one = COMPRESS[word](DATA)
+    broken = bytearray(one)
+    broken[len(one) // 2] ^= 0xFF
+    assert refused(one + bytes(broken), word).startswith(f"{word} at byte {len(one)}: got ")
+    assert refused(one + one[:-1], word).startswith(f"{word} at byte {len(one)}: got the end at byte ")
+
+
+@pytest.mark.parametrize("tail", [b"x", b"trailing garbage " * 10, b"\x1f\x8b"])
+@pytest.mark.parametrize("word", COMPRESSED)
+def test_garbage_behind_a_stream_is_refused(word: str, tail: bytes) -> None:
+    one = COMPRESS[word](DATA)
+    refused(one + tail, word)
+    with pytest.raises(FormatError):
+        list(decoded([one, tail], word))
+
+
+def test_brotli_is_one_stream() -> None:
+    one = COMPRESS["br"](DATA)
+    with pytest.raises(FormatError, match=r"^br at byte .*: got more bytes, expected the end$"):
+        list(decoded([one, one], "br"))
+    refused(one + one, "br")
+
+
+@pytest.mark.parametrize("word", ["lzip", "lzma", "compress", "grzip", "lrzip", "", "XZ", "gz", "\x1b[2J"])
+def test_another_word_is_refused_at_once_and_the_known_ones_are_named(word: str) -> None:
+    with pytest.raises(FormatError, match=r"expected one of none, xz, bzip2, gzip, zstd, br, lz4$") as caught:
+        decoded([], word)
+    assert str(caught.value).isprintable()
+
+
+def test_a_zstd_window_is_bounded() -> None:
+    """RFC 8878, 3.1.1.1.2: a frame names the memory it needs; 2 GiB are for those who ask for them."""
+    header = zstd.ZstdCompressor(
+        options={zstd.CompressionParameter.window_log: 28, zstd.CompressionParameter.content_size_flag: 0}
+    )
+    frame = header.compress(DATA) + header.flush()
+    assert "memory" in refused(frame, "zstd")
+    at_most = zstd.ZstdCompressor(
+        options={zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
+    )
+    assert decode(at_most.compress(DATA) + at_most.flush(), "zstd") == DATA
+
+
+def test_an_xz_dictionary_is_bounded() -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 20}]
+    data = bytearray(lzma.compress(DATA, filters=filters))
+    # The .xz file format, 3.1 and 5.3.1: the dictionary's size is a byte of the block header, behind which is a CRC.
+    place = data.index(b"\x21\x01", 12) + 2
+    size = (data[12] + 1) * 4
+    data[place] = 38  # 2 GiB
+    data[12 + size - 4 : 12 + size] = codecs.crc32()(data[12 : 12 + size - 4]).to_bytes(4, "little")
+    assert "emory" in refused(bytes(data), "xz")
+    data[place] = 28  # 64 MiB, as of level 9
+    data[12 + size - 4 : 12 + size] = codecs.crc32()(data[12 : 12 + size - 4]).to_bytes(4, "little")
+    assert decode(bytes(data), "xz") == DATA
+
+
+def test_lzma_that_is_no_xz_is_refused() -> None:
+    refused(lzma.compress(DATA, format=lzma.FORMAT_ALONE), "xz")
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("error", [OSError("broken"), EOFError("gone"), RuntimeError("odd"), Unavailable("no network")])
+def test_what_the_pieces_raise_goes_through(word: str, error: Exception) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield COMPRESS[word](DATA)[:100]
+        raise error
+
+    with pytest.raises(type(error), match=re.escape(str(error))):
+        list(decoded(pieces(), word))
+
+
+@pytest.mark.parametrize("word", ["br", "lz4", "bzip2", "xz"])
+def test_a_library_that_is_not_there_is_named(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = {"br": "brotli", "lz4": "lz4.frame", "bzip2": "bz2", "xz": "lzma"}[word]
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(FormatError, match="expected a Python that has it"):
+        decoded([], word)
+
+
+def test_no_library_is_imported_before_it_is_needed() -> None:
+    code = (
+        "import sys; from lamina.decoding import decoded; list(decoded([b'x'], 'none'))\n"
+        "print(sorted({'brotli', 'lz4', 'lz4.frame', 'backports.zstd', 'lzma', 'bz2', 'isal'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# --- other programs
+
+
+@pytest.mark.parametrize(
+    ("program", "word"), [("xz", "xz"), ("zstd", "zstd"), ("bzip2", "bzip2"), ("gzip", "gzip"), ("lz4", "lz4")]
+)
+def test_what_the_program_made_comes_back(program: str, word: str) -> None:
+    found = shutil.which(program)
+    if not found:
+        pytest.skip(f"{program} is not installed")
+
+    def made(*options: str) -> bytes:
+        return subprocess.run([found, "-c", *options], input=DATA, capture_output=True, check=True).stdout
+
+    several = made("-1") + made("-9")
+    assert decode(several, word) == DATA + DATA
+    back = subprocess.run([found, "-dc"], input=COMPRESS[word](DATA) * 2, capture_output=True, check=True).stdout
+    assert back == DATA + DATA
+    if program == "zstd":
+        assert decode(made("--ultra", "-20", "--long=27"), word) == DATA
