@@ -9,8 +9,9 @@ Invariant: everything public is a name of this module, and a name costs nothing 
 
 from __future__ import annotations
 
+from lamina.version import __version__
+
 TYPE_CHECKING = False  # as typing has it, which takes longer to import than all of this
-__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from typing import Any
@@ -40,10 +41,12 @@ if TYPE_CHECKING:
         StoreError,
         Unavailable,
     )
+    from lamina.formats.narinfo import NarInfo
     from lamina.image import Draft, Image, Store
     from lamina.layer import Layer
     from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.spec import ImageArguments
+    from lamina.storing import Fetched, StoredPath, add_path, describe_paths, fetch_paths, list_paths
     from lamina.verifying import DamagedLayer, Verified
 
 _HOMES = {
@@ -72,10 +75,12 @@ _HOMES = {
         "StoreError",
         "Unavailable",
     ),
+    "lamina.formats.narinfo": ("NarInfo",),
     "lamina.image": ("Draft", "Image", "Store"),
     "lamina.layer": ("Layer",),
     "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
     "lamina.spec": ("ImageArguments",),
+    "lamina.storing": ("Fetched", "StoredPath", "add_path", "describe_paths", "fetch_paths", "list_paths"),
     "lamina.verifying": ("DamagedLayer", "Verified"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -86,6 +91,7 @@ __all__ = [
     "Dir",
     "Draft",
     "Error",
+    "Fetched",
     "File",
     "FormatError",
     "Image",
@@ -93,6 +99,7 @@ __all__ = [
     "IntegrityError",
     "InvalidName",
     "Layer",
+    "NarInfo",
     "NotFound",
     "OutputError",
     "Perm",
@@ -101,15 +108,20 @@ __all__ = [
     "ScriptError",
     "Store",
     "StoreError",
+    "StoredPath",
     "Stream",
     "Symlink",
     "Unavailable",
     "Verified",
     "Xattr",
     "__version__",
+    "add_path",
     "build_layered_image",
+    "describe_paths",
     "export_image",
+    "fetch_paths",
     "inspect",
+    "list_paths",
     "merge_images",
     "plan_layered_image",
     "stream_conf",

@@ -106,13 +106,19 @@ class CacheUrl:
     def at(self, name: str) -> str:
         """The URL of the file ``name``, which is a URL's text relative to the cache, or all of a URL.
 
-        Raises `FormatError` for one that would give up encryption (Nix source, HttpBinaryCacheStore::makeRequest).
+        Raises `FormatError` for no URL, and for one that would give up encryption (Nix source,
+        HttpBinaryCacheStore::makeRequest).
         """
         text = name.partition("#")[0]
         if _WEB.match(text):
             if self.origin.scheme == "https" and not text.lower().startswith("https:"):
                 raise FormatError(f"{self.where}: got the URL {shown_url(text)} for a file, expected https:// too")
-            return without_credentials(text)
+            text = without_credentials(text)
+            try:
+                Origin.of(text)
+            except ValueError:
+                raise FormatError(f"{self.where}: got {shown_url(text)} for a file, expected a URL") from None
+            return text
         path, _, query = text.partition("?")
         queries = "&".join(part for part in (query, self.query) if part)
         return f"{self.where}/{path}?{queries}" if queries else f"{self.where}/{path}"

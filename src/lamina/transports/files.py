@@ -53,9 +53,8 @@ class FileTransport:
         path = self._path(name)
         size = 0
         try:
-            number = os.open(path, _READING)
-            with open(number, "rb", buffering=0) as file:
-                self._check(os.fstat(number), path)
+            with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READING)) as file:
+                self._check(os.fstat(file.fileno()), path)
                 while piece := file.read(PIECE):
                     size += len(piece)
                     if size > limit:

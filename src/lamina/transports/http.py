@@ -12,13 +12,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from lamina import __version__
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.transports.addresses import CacheUrl, Origin
 from lamina.transports.answers import NOT_ALLOWED, REDIRECTS, Answer, Request
 from lamina.transports.connections import Connections
 from lamina.transports.patience import PATIENT, PassingError, Patience, Tries
 from lamina.transports.surroundings import basic, credentials_for
+from lamina.version import __version__
 
 _MOST_REDIRECTS = 10
 _STRONG = re.compile('"[!#-~]*"')
@@ -57,7 +57,7 @@ class HttpTransport:
                 tries.failed(error)
 
     def stream(self, name: str, limit: int) -> Iterator[bytes]:
-        """The file in pieces of at most 256 KiB bytes. Where the connection is cut, it goes on from there.
+        """The file in pieces of at most 256 KiB. Where the connection is cut, it goes on from there.
 
         Raises `NotFound` where it is absent, `FormatError` as soon as there are more than ``limit`` bytes, or for a
         broken coding, `IntegrityError` where the file changed meanwhile, `Unavailable`.

@@ -77,7 +77,7 @@ def _scheme(url: str, expected: str) -> str:
     scheme = scheme.lower()
     if separator and scheme in ("file", "http", "https", "s3"):
         return scheme
-    if url in _OF_NIX or (separator and scheme in _OF_NIX):
+    if url.partition("?")[0] in _OF_NIX or (separator and scheme in _OF_NIX):
         raise InvalidName(f"cache {shown(shown_url(url))}: got a store of Nix, expected a binary cache: {expected}")
     hint = f"a folder is named file://{url}" if url.startswith("/") else ""
     raise InvalidName(f"cache {shown(shown_url(url))}: got no known scheme, expected {expected}", hint=hint)

@@ -61,7 +61,7 @@ class Identity:
 def identity(profile: str) -> Identity:
     """Who we are by ``profile``, or by whatever is there where that is ``""``.
 
-    Raises `InvalidName` for a profile that is not there, `Unavailable` for one without keys or a file that is broken.
+    Raises `InvalidName` for a profile that is not there, `Unavailable` for keys that are not whole or a broken file.
     """
     environ = os.environ
     named = profile or environ.get("AWS_PROFILE") or ""
@@ -71,6 +71,8 @@ def identity(profile: str) -> Identity:
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or found.get("region", "")
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or found.get("endpoint_url", "")
     own = _keys({name.lower(): value for name, value in environ.items()})
+    if own is None and (environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_SECRET_ACCESS_KEY")):
+        raise Unavailable("environment: got one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, expected both or none")
     if own is not None and not profile:
         return Identity(own, region=region, endpoint=endpoint)
     keys = _keys(found)

@@ -22,12 +22,12 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from lamina import __version__
 from lamina.errors import Error, FormatError, InvalidName, NotFound, OutputError, Unavailable, shown
 from lamina.transports.addresses import SETTINGS, Origin, below, shown_url, split_url, without_credentials
 from lamina.transports.patience import PATIENT, Pace, Patience, TooSlowError
 from lamina.transports.profiles import Identity, identity
 from lamina.transports.surroundings import bundle_named
+from lamina.version import __version__
 
 PIECE = 1 << 18
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -131,7 +131,14 @@ class S3Transport:
         self._patience = patience
         who = identity(self._url.profile)
         self._endpoint = self._url.endpoint or (_endpoint(who.endpoint, f"cache {self.where}") if who.endpoint else "")
-        self._store = _store(self._url, self._endpoint, who, patience)
+        try:
+            self._store = _store(self._url, self._endpoint, who, patience)
+        except (BaseError, ValueError):
+            # What it says may have what stands in the environment.
+            raise InvalidName(
+                f"cache {self.where}: got settings that cannot be, expected those of S3",
+                hint="look at the variables that begin with AWS_, and at the file that SSL_CERT_FILE names",
+            ) from None
 
     def read(self, name: str, limit: int) -> bytes | None:
         """The whole object, None where it is absent; raises `FormatError` above ``limit`` bytes, `Unavailable`."""

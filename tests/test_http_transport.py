@@ -1,0 +1,1208 @@
+"""The web as a cache is read through it: servers of all tempers, on loopback."""
+
+import base64
+import gzip
+import http.server
+import ipaddress
+import itertools
+import random
+import re
+import socket
+import socketserver
+import ssl
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+import brotli
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lamina import __version__, codecs
+from lamina.errors import Error, FormatError, IntegrityError, InvalidName, NotFound, Unavailable
+from lamina.transports.answers import PIECE
+from lamina.transports.http import HttpTransport
+from lamina.transports.patience import Patience
+
+SECRET = "hunter2%2F"
+SECRETS = ("hunter2", base64.b64encode(b"user:hunter2/").decode(), "tOkEn")
+CONTENT = bytes(range(256)) * 40
+ETAG = '"one"'
+DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
+# --- the servers
+
+
+@dataclass(frozen=True)
+class Seen:
+    method: str
+    path: str
+    headers: dict[str, str]
+    port: int
+
+
+class Asked(http.server.BaseHTTPRequestHandler):
+    """One request; what is done about it is up to the script of the server."""
+
+    protocol_version = "HTTP/1.1"
+    server: "Web"
+
+    def do_GET(self) -> None:
+        port = self.client_address[1]
+        seen = Seen(self.command, self.path, {key.lower(): value for key, value in self.headers.items()}, port)
+        self.server.seen.append(seen)
+        self.server.script(self, len(self.server.seen))
+
+    do_HEAD = do_CONNECT = do_GET  # noqa: N815 - the names are the library's
+
+    def answer(self, status: int = 200, content: bytes = b"", length: int | None = None, **headers: str) -> None:
+        """Announces ``length`` bytes and sends ``content``; a connection on which less was sent is closed."""
+        self.send_response(status)
+        length = len(content) if length is None else length
+        self.send_header("Content-Length", str(length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+            self.close_connection = self.close_connection or length != len(content)
+
+    def range_start(self) -> int:
+        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        return int(found[1]) if found else 0
+
+    def part(self, content: bytes, start: int, stop: int | None = None, total: int | None = None) -> None:
+        """A 206 of ``content`` from ``start`` on, cut at ``stop``."""
+        total = len(content) if total is None else total
+        said = f"bytes {start}-{len(content) - 1}/{total}"
+        self.answer(206, content[start:stop], len(content) - start, Content_Range=said, ETag=ETAG)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+Script = Callable[[Asked, int], None]
+
+
+class Web(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(("127.0.0.1", 0), Asked)
+        self.script = script
+        self.seen: list[Seen] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def connections(self) -> int:
+        return len({seen.port for seen in self.seen})
+
+    def handle_error(self, *arguments: object) -> None:
+        pass  # the client hung up, as some tests want it to
+
+
+@contextmanager
+def served(script: Script, server: type[Web] = Web) -> Iterator[Web]:
+    with server(script) as web:
+        thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield web
+        finally:
+            web.shutdown()
+            thread.join()
+
+
+@contextmanager
+def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The URL of a server that reads a request and then does whatever ``talk`` does."""
+
+    class Talker(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1 << 16)
+            with suppress(OSError):  # the client may hang up
+                talk(self.request)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Talker) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def wait(connection: socket.socket) -> None:
+    """Until the client hangs up."""
+    connection.recv(1)
+
+
+def always(status: int = 200, content: bytes = CONTENT, **headers: str) -> Script:
+    return lambda asked, number: asked.answer(status, content, None, **headers)
+
+
+def in_turn(*steps: Callable[[Asked], None]) -> Script:
+    """One step for each request; the last for all that come after."""
+    return lambda asked, number: steps[min(number, len(steps)) - 1](asked)
+
+
+# --- the client
+
+
+@dataclass
+class Pauses:
+    """A patience that takes no time, and how long it would have waited."""
+
+    slept: list[float] = field(default_factory=list)
+
+    def patience(self, **changes: Any) -> Patience:
+        defaults: dict[str, Any] = {"connect": 2.0, "read": 2.0, "window": 5.0, "least": 1 << 20, "attempts": 3}
+        defaults |= {"pause": 1.0, "longest": 30.0, "sleep": self.slept.append, "chance": lambda: 0.0}
+        return Patience(**(defaults | changes))
+
+
+@contextmanager
+def transport(url: str, **changes: Any) -> Iterator[HttpTransport]:
+    with closing(HttpTransport(url, Pauses().patience(**changes))) as opened:
+        yield opened
+
+
+def read(url: str, name: str = "x", limit: int = 1 << 20, **changes: Any) -> bytes | None:
+    with transport(url, **changes) as opened:
+        return opened.read(name, limit)
+
+
+def streamed(url: str, name: str = "x", limit: int = 1 << 20, **changes: Any) -> bytes:
+    with transport(url, **changes) as opened:
+        return b"".join(opened.stream(name, limit))
+
+
+def refusal(kind: type[Error], work: Callable[..., object], *arguments: Any, **keywords: Any) -> Error:
+    """The error that ``work`` ends in; neither it nor what it came from says a secret."""
+    with pytest.raises(kind) as caught:
+        work(*arguments, **keywords)
+    error: BaseException | None = caught.value
+    said = caught.value.hint
+    while error is not None:
+        said += f"{error} {error!r}"
+        error = error.__cause__
+    for secret in SECRETS:
+        assert secret not in said
+    return caught.value
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Nothing of the machine's own settings."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("NETRC", "NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+# --- files that are there, and files that are not
+
+
+def test_a_small_file_is_read_whole() -> None:
+    with served(always()) as web:
+        assert read(web.url) == CONTENT
+        assert read(web.url, limit=len(CONTENT)) == CONTENT
+        assert streamed(web.url, limit=len(CONTENT)) == CONTENT
+
+
+def test_an_empty_file_is_there() -> None:
+    with served(always(content=b"")) as web, transport(web.url) as opened:
+        assert opened.read("x", 0) == b""
+        assert list(opened.stream("x", 0)) == []
+        assert opened.size("x") == 0
+        assert web.connections == 1
+
+
+@pytest.mark.parametrize(("status", "headers"), [(404, {}), (410, {}), (403, {"x_amz_request_id": "4442587FB7D0A2F9"})])
+def test_a_file_may_be_absent(status: int, headers: dict[str, str]) -> None:
+    with served(always(status, b"no", **headers)) as web, transport(web.url) as opened:
+        assert opened.read("x", 10) is None
+        assert opened.size("x") is None
+        error = refusal(NotFound, list, opened.stream("nar/x", 10))
+    assert str(error) == f"{web.url}/nar/x: got HTTP {status}, expected the file"
+
+
+@pytest.mark.parametrize("verb", [read, streamed])
+def test_a_file_above_its_limit_is_refused(verb: Callable[..., object]) -> None:
+    with served(always()) as web:
+        refusal(FormatError, verb, web.url, limit=len(CONTENT) - 1)
+
+
+@pytest.mark.parametrize("verb", [read, streamed])
+@pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "Connection: close"])
+def test_a_file_that_never_ends_is_cut_at_its_limit(verb: Callable[..., object], framing: str) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n".encode())
+        while True:
+            connection.sendall(b"1000\r\n" + bytes(0x1000) + b"\r\n")
+
+    with raw_server(talk) as url:
+        error = refusal(FormatError, verb, url, limit=1 << 18)
+    assert "expected at most" in str(error)
+
+
+def test_what_is_announced_above_the_limit_is_not_waited_for() -> None:
+    def script(asked: Asked, number: int) -> None:
+        asked.answer(content=b"x", length=1 << 40)
+
+    with served(script) as web:
+        error = refusal(FormatError, streamed, web.url, limit=1 << 20)
+    assert f"got {1 << 40} bytes" in str(error)
+
+
+def test_pieces_are_bounded_and_in_order() -> None:
+    content = CONTENT * 300
+    with served(always(content=content)) as web, transport(web.url) as opened:
+        pieces = list(opened.stream("x", len(content)))
+    assert b"".join(pieces) == content
+    assert len(pieces) >= len(content) // PIECE
+    assert max(map(len, pieces)) <= PIECE
+
+
+def test_chunks_are_put_together() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n"
+        )
+
+    with raw_server(talk) as url:
+        assert read(url) == b"hello!"
+        assert streamed(url) == b"hello!"
+
+
+def test_bytes_behind_the_announced_ones_are_of_nobody() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\nevil")
+
+    with raw_server(talk) as url, transport(url) as opened:
+        assert [opened.read("x", 100), opened.read("y", 100)] == [b"hello", b"hello"]
+
+
+def test_a_size_is_told_without_the_file() -> None:
+    with served(always()) as web, transport(web.url) as opened:
+        assert opened.size("x") == len(CONTENT)
+    assert [seen.method for seen in web.seen] == ["HEAD"]
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_a_server_that_knows_no_head_is_asked_for_the_file(status: int) -> None:
+    script = in_turn(lambda asked: asked.answer(status), lambda asked: asked.answer(content=CONTENT))
+    with served(script) as web, transport(web.url) as opened:
+        assert opened.size("x") == len(CONTENT)
+    assert [seen.method for seen in web.seen] == ["HEAD", "GET"]
+
+
+def test_a_size_that_nobody_says_is_an_error() -> None:
+    with raw_server(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")) as url, transport(url) as opened:
+        refusal(Unavailable, opened.size, "x")
+
+
+def test_a_request_says_who_asks() -> None:
+    with served(always()) as web:
+        read(web.url)
+        streamed(web.url)
+    assert [seen.headers["user-agent"] for seen in web.seen] == [f"lamina/{__version__}"] * 2
+    assert [seen.headers["accept-encoding"] for seen in web.seen] == ["zstd, br, gzip", "identity"]
+
+
+# --- codings
+
+
+def _encoded(coding: str, data: bytes) -> bytes:
+    if coding == "br":
+        return bytes(brotli.compress(data, quality=3))
+    return bytes(codecs.zstd().compress(data)) if coding == "zstd" else gzip.compress(data)
+
+
+@pytest.mark.parametrize("verb", [read, streamed])
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "br", "zstd", "GZIP"])
+def test_content_is_decoded(verb: Callable[..., object], coding: str) -> None:
+    with served(always(content=_encoded(coding, CONTENT), Content_Encoding=coding)) as web:
+        assert verb(web.url) == CONTENT
+
+
+def test_codings_are_undone_from_the_last_one() -> None:
+    content = _encoded("zstd", _encoded("br", CONTENT))
+    with served(always(content=content, Content_Encoding="br, zstd")) as web:
+        assert read(web.url) == CONTENT
+
+
+@pytest.mark.parametrize("coding", ["", "identity"])
+def test_no_coding_is_none(coding: str) -> None:
+    with served(always(Content_Encoding=coding)) as web:
+        assert read(web.url) == CONTENT
+
+
+@pytest.mark.parametrize("coding", ["deflate", "lzma", "gzip, gzip, gzip"])
+def test_other_codings_are_refused(coding: str) -> None:
+    with served(always(Content_Encoding=coding)) as web:
+        error = refusal(Unavailable, read, web.url)
+    assert f"got Content-Encoding '{coding}'" in str(error)
+
+
+@pytest.mark.parametrize("verb", [read, streamed])
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_a_small_answer_may_not_become_a_large_one(verb: Callable[..., object], coding: str) -> None:
+    with served(always(content=_encoded(coding, bytes(8 << 20)), Content_Encoding=coding)) as web:
+        refusal(FormatError, verb, web.url, limit=1 << 16)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_a_broken_coding_names_the_file(coding: str) -> None:
+    with served(always(content=b"\xff" + _encoded(coding, CONTENT), Content_Encoding=coding)) as web:
+        error = refusal(FormatError, read, web.url)
+    assert str(error).startswith(f"{web.url}/x: ")
+    assert len(web.seen) == 1
+
+
+@pytest.mark.parametrize("verb", [read, streamed])
+def test_content_in_a_coding_that_was_cut_is_asked_for_from_the_start(verb: Callable[..., object]) -> None:
+    plain = random.Random(1).randbytes(1 << 20)
+    data = gzip.compress(plain)
+    script = in_turn(
+        lambda asked: asked.answer(200, data[: len(data) // 2], len(data), Content_Encoding="gzip", ETag=ETAG),
+        lambda asked: asked.answer(200, data, Content_Encoding="gzip", ETag=ETAG),
+    )
+    with served(script) as web:
+        assert verb(web.url, limit=len(plain)) == plain
+    assert "range" not in web.seen[1].headers
+
+
+# --- what passes
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_a_status_that_passes_is_waited_for(status: int) -> None:
+    pauses = Pauses()
+    script = in_turn(*[lambda asked: asked.answer(status, b"busy")] * 2, lambda asked: asked.answer(content=CONTENT))
+    with served(script) as web, closing(HttpTransport(web.url, pauses.patience())) as opened:
+        assert opened.read("x", 1 << 20) == CONTENT
+    assert pauses.slept == [1, 2]
+    assert web.connections == 1
+
+
+@pytest.mark.parametrize("verb", [read, streamed, lambda url: HttpTransport(url, Pauses().patience()).size("x")])
+def test_what_does_not_pass_ends(verb: Callable[[str], object]) -> None:
+    with served(always(503, b"")) as web:
+        error = refusal(Unavailable, verb, web.url)
+    assert str(error) == f"{web.url}/x: got HTTP 503 3 times in a row, expected the whole file"
+    assert len(web.seen) == 3
+
+
+@pytest.mark.parametrize("status", [201, 204, 206, 300, 304, 400, 416, 451, 501, 505, 511])
+def test_another_status_is_an_error_at_once(status: int) -> None:
+    with served(always(status, b"")) as web:
+        error = refusal(Unavailable, read, web.url)
+    assert str(error) == f"{web.url}/x: got HTTP {status}, expected the file"
+    assert len(web.seen) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_a_server_that_lets_nobody_in_is_an_error_with_a_hint(status: int) -> None:
+    with served(always(status, b"")) as web:
+        error = refusal(Unavailable, read, web.url.replace("//", f"//user:{SECRET}@"))
+    assert f"got HTTP {status} from the " in str(error)
+    assert "netrc" in error.hint
+    assert len(web.seen) == 1
+
+
+_LATER = datetime(2026, 10, 21, 7, 28, tzinfo=UTC) + timedelta(seconds=7)
+
+
+@pytest.mark.parametrize(
+    ("said", "slept"),
+    [
+        ("7", 7),
+        ("0", 1),
+        ("3600", 30),
+        ("999999999999", 1),
+        ("-5", 1),
+        ("soon", 1),
+        (_LATER.strftime("%a, %d %b %Y %H:%M:%S GMT"), 7),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 1),
+    ],
+)
+def test_a_server_may_say_how_long_to_wait(said: str, slept: float) -> None:
+    def busy(asked: Asked) -> None:
+        asked.send_response_only(429)
+        for name, value in (("Content-Length", "0"), ("Retry-After", said), ("Date", DATE)):
+            asked.send_header(name, value)
+        asked.end_headers()
+
+    pauses = Pauses()
+    with (
+        served(in_turn(busy, lambda asked: asked.answer())) as web,
+        closing(HttpTransport(web.url, pauses.patience())) as opened,
+    ):
+        assert opened.read("x", 10) == b""
+    assert pauses.slept == [slept]
+
+
+def test_a_connection_that_is_refused_is_tried_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    pauses = Pauses()
+    error = refusal(Unavailable, HttpTransport(f"http://127.0.0.1:{port}", pauses.patience()).read, "x", 1)
+    assert str(error).endswith("got Connection refused 3 times in a row, expected the whole file")
+    assert pauses.slept == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("said", "got"),
+    [
+        (b"", "the connection closed without an answer"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP (BadStatusLine)"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", "the end of the connection within the answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "the end of the connection within the answer"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+            "the end of the connection within the answer",
+        ),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "the end of the connection within"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "the end of the connection within"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1000 + b"\r\n", "no HTTP (HTTPException)"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000, "no HTTP (LineTooLong)"),
+    ],
+)
+def test_an_answer_that_is_none_is_tried_again(said: bytes, got: str) -> None:
+    count = itertools.count()
+
+    def talk(connection: socket.socket) -> None:
+        next(count)
+        connection.sendall(said)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1 << 16):
+            pass
+
+    with raw_server(talk) as url:
+        error = refusal(Unavailable, read, url)
+        assert got in str(error)
+        assert next(count) == 3
+        refusal(Unavailable, streamed, url)
+
+
+def test_a_server_that_says_nothing_is_not_waited_for() -> None:
+    with raw_server(wait) as url:
+        error = refusal(Unavailable, read, url, read=0.02, attempts=2)
+    assert "got nothing for 0.02 seconds 2 times in a row" in str(error)
+
+
+def test_a_server_that_stops_within_a_file_is_not_waited_for() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
+        wait(connection)
+
+    with raw_server(talk) as url:
+        error = refusal(Unavailable, streamed, url, read=0.02, attempts=1)
+    assert "got nothing for 0.02 seconds, expected" in str(error)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+        b"HTTP/1.1 200 OK\r\nA: ",
+        b"HT",
+    ],
+)
+def test_a_server_that_trickles_is_not_waited_for(begun: bytes) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(begun)
+        for _ in range(2000):
+            connection.sendall(b"a")
+            threading.Event().wait(0.002)
+
+    with raw_server(talk) as url:
+        for verb in (read, streamed):
+            error = refusal(Unavailable, verb, url, window=0.03, attempts=1)
+            assert "in 0.03 seconds, which are less than" in str(error)
+
+
+def test_a_slow_reader_is_no_slow_server() -> None:
+    times = itertools.count(0, 0.001)
+    content = CONTENT * 100
+    with (
+        served(always(content=content)) as web,
+        transport(web.url, clock=lambda: next(times), window=1.0, least=1 << 30) as opened,
+    ):
+        pieces = opened.stream("x", len(content))
+        got = next(pieces)
+        times = itertools.count(1000, 0.001)  # as if it had been long
+        assert got + b"".join(pieces) == content
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n" * 1000),
+    ],
+)
+def test_headers_that_never_end_are_cut(begun: bytes, more: bytes) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(begun)
+        while True:
+            connection.sendall(more)
+
+    with raw_server(talk) as url:
+        refusal(Unavailable, read, url, attempts=1)
+
+
+# --- cuts within a file
+
+
+def cut_once(validators: dict[str, str], then: Callable[[Asked], None], at: int = 1000) -> Script:
+    return in_turn(lambda asked: asked.answer(200, CONTENT[:at], len(CONTENT), **validators), then)
+
+
+@pytest.mark.parametrize(
+    ("validators", "sent"),
+    [
+        ({"ETag": ETAG}, ETAG),
+        ({"ETag": ETAG, "Last_Modified": DATE}, ETAG),
+        ({"Last_Modified": DATE}, DATE),
+        ({"ETag": 'W/"one"', "Last_Modified": DATE}, DATE),
+    ],
+)
+def test_a_cut_file_goes_on_from_there(validators: dict[str, str], sent: str) -> None:
+    with served(cut_once(validators, lambda asked: asked.part(CONTENT, asked.range_start()))) as web:
+        assert streamed(web.url) == CONTENT
+    assert web.seen[1].headers["range"] == "bytes=1000-"
+    assert web.seen[1].headers["if-range"] == sent
+
+
+@pytest.mark.parametrize("validators", [{}, {"ETag": 'W/"one"'}, {"ETag": "one"}, {"ETag": '"one'}])
+def test_without_a_strong_validator_all_of_it_is_asked_for_again(validators: dict[str, str]) -> None:
+    with served(cut_once(validators, lambda asked: asked.answer(content=CONTENT))) as web:
+        assert streamed(web.url) == CONTENT
+    assert "range" not in web.seen[1].headers
+
+
+def test_a_server_that_knows_no_ranges_begins_anew() -> None:
+    with served(cut_once({"ETag": ETAG}, lambda asked: asked.answer(content=CONTENT, ETag=ETAG))) as web:
+        assert streamed(web.url) == CONTENT
+
+
+def test_a_file_whose_length_changed_meanwhile_is_another() -> None:
+    with served(cut_once({"ETag": ETAG}, lambda asked: asked.answer(content=CONTENT + b"!"))) as web:
+        error = refusal(IntegrityError, streamed, web.url)
+    assert f"got {len(CONTENT) + 1} bytes, expected {len(CONTENT)} as before: it changed meanwhile" in str(error)
+
+
+def test_a_file_that_became_shorter_than_what_came_is_another() -> None:
+    def shorter(asked: Asked) -> None:
+        asked.send_response(200)
+        asked.send_header("Connection", "close")
+        asked.end_headers()
+        asked.wfile.write(CONTENT[:999])
+
+    with served(cut_once({}, shorter)) as web:
+        error = refusal(IntegrityError, streamed, web.url)
+    assert "got 999 bytes, expected the 1000 of before" in str(error)
+
+
+def test_a_range_of_a_file_of_another_length_is_another() -> None:
+    with served(cut_once({"ETag": ETAG}, lambda asked: asked.part(CONTENT, 1000, total=len(CONTENT) + 1))) as web:
+        refusal(IntegrityError, streamed, web.url)
+
+
+@pytest.mark.parametrize("said", ["bytes 999-10239/10240", "bytes */10240", "1000-10239", "", "bytes 0-10239/10240"])
+def test_a_range_that_was_not_asked_for_is_not_taken(said: str) -> None:
+    wrong = b"?" * 100
+    script = in_turn(
+        lambda asked: asked.answer(200, CONTENT[:1000], len(CONTENT), ETag=ETAG),
+        lambda asked: asked.answer(206, wrong, Content_Range=said),
+        lambda asked: asked.answer(200, CONTENT, ETag=ETAG),
+    )
+    with served(script) as web:
+        assert streamed(web.url) == CONTENT
+    assert [seen.headers.get("range") for seen in web.seen] == [None, "bytes=1000-", None]
+
+
+def test_less_of_a_range_than_was_asked_for_is_gone_on_from() -> None:
+    script = in_turn(
+        lambda asked: asked.answer(200, CONTENT[:1000], len(CONTENT), ETag=ETAG),
+        lambda asked: asked.answer(206, CONTENT[1000:1500], Content_Range="bytes 1000-1499/10240", ETag=ETAG),
+        lambda asked: asked.part(CONTENT, asked.range_start()),
+    )
+    with served(script) as web:
+        assert streamed(web.url) == CONTENT
+    assert [seen.headers.get("range") for seen in web.seen] == [None, "bytes=1000-", "bytes=1500-"]
+
+
+@pytest.mark.parametrize(("total", "is_whole"), [(1000, True), (999, False), (0, False)])
+def test_a_file_cut_at_its_very_end_is_whole(total: int, is_whole: bool) -> None:
+    def cut(asked: Asked) -> None:
+        asked.send_response(200)
+        asked.send_header("Transfer-Encoding", "chunked")
+        asked.send_header("ETag", ETAG)
+        asked.end_headers()
+        asked.wfile.write(b"3e8\r\n" + CONTENT[:1000] + b"\r\n")
+        asked.close_connection = True
+
+    with served(in_turn(cut, lambda asked: asked.answer(416, b"", Content_Range=f"bytes */{total}"))) as web:
+        if is_whole:
+            assert streamed(web.url) == CONTENT[:1000]
+        else:
+            refusal(IntegrityError, streamed, web.url)
+
+
+def test_cuts_are_counted_only_where_they_bring_next_to_nothing() -> None:
+    def step(asked: Asked, number: int) -> None:
+        start = asked.range_start()
+        if start:
+            asked.part(CONTENT, start, start + 1000)
+        else:
+            asked.answer(200, CONTENT[:1000], len(CONTENT), ETag=ETAG)
+
+    with served(step) as web:
+        assert streamed(web.url, least=1000) == CONTENT
+        assert len(web.seen) > 10
+        error = refusal(Unavailable, streamed, web.url, least=1001)
+    assert "3 times in a row" in str(error)
+
+
+def test_a_file_that_went_away_meanwhile_is_not_found() -> None:
+    with served(cut_once({"ETag": ETAG}, lambda asked: asked.answer(404))) as web:
+        refusal(NotFound, streamed, web.url)
+
+
+def test_a_small_file_that_was_cut_is_read_anew() -> None:
+    with served(cut_once({"ETag": ETAG}, lambda asked: asked.answer(content=CONTENT))) as web:
+        assert read(web.url) == CONTENT
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_whatever_is_cut_the_file_comes_once_and_in_order(data: st.DataObject) -> None:
+    """RFC 9110, 14.2: a client "can request the remainder"; what it joins is what a single answer would have been."""
+    content = data.draw(st.binary(max_size=3000))
+    cuts = data.draw(st.lists(st.integers(0, 3000), max_size=6))
+    has_ranges = data.draw(st.booleans())
+    headers = data.draw(st.sampled_from([{}, {"ETag": ETAG}, {"Last_Modified": DATE}, {"ETag": 'W/"x"'}]))
+
+    def script(asked: Asked, number: int) -> None:
+        start = asked.range_start() if has_ranges else 0
+        stop = cuts[number - 1] if number <= len(cuts) else len(content)
+        if start and start < len(content):
+            asked.part(content, start, max(start, stop))
+        elif start:
+            asked.answer(416, Content_Range=f"bytes */{len(content)}")
+        else:
+            asked.answer(200, content[:stop], len(content), **headers)
+
+    with served(script) as web:
+        assert streamed(web.url, attempts=len(cuts) + 1) == content
+
+
+# --- redirects
+
+
+def test_a_redirect_is_followed_and_the_connection_kept() -> None:
+    def script(asked: Asked, number: int) -> None:
+        if asked.path == "/cache/x":
+            asked.answer(302, b"go on", Location="../elsewhere/y?z=%2F")
+        else:
+            asked.answer(content=asked.path.encode())
+
+    with served(script) as web, transport(f"{web.url}/cache/") as opened:
+        assert opened.read("x", 100) == b"/elsewhere/y?z=%2F"
+        assert b"".join(opened.stream("x", 100)) == b"/elsewhere/y?z=%2F"
+        assert web.connections == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_in_a_circle_end(status: int) -> None:
+    with served(always(status, b"", Location="/x")) as web:
+        error = refusal(Unavailable, read, web.url)
+    assert str(error) == f"{web.url}/x: got more than 10 redirects, expected the file"
+    assert len(web.seen) == 11
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/", "http://[", "gopher:x"])
+def test_a_redirect_off_the_web_is_refused(location: str) -> None:
+    with served(always(302, b"", Location=location)) as web:
+        error = refusal(Unavailable, read, web.url)
+    assert "got a redirect to" in str(error)
+    assert "expected http:// or https://" in str(error)
+
+
+def test_a_redirect_to_nowhere_is_refused() -> None:
+    with served(always(302, b"")) as web:
+        assert "a redirect to nowhere" in str(refusal(Unavailable, read, web.url))
+
+
+def test_what_a_redirect_says_is_drained_only_so_far() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /y\r\n\r\n")
+        while True:
+            connection.sendall(bytes(1 << 16))
+
+    with raw_server(talk) as url:
+        refusal(Unavailable, read, url)
+
+
+def test_credentials_stay_with_their_host() -> None:
+    with served(always()) as other, served(always(302, b"", Location=f"{other.url}/y?tOkEn=1")) as web:
+        url = web.url.replace("//", f"//user:{SECRET}@")
+        assert read(url) == CONTENT
+        assert streamed(url) == CONTENT
+        assert read(url, f"{other.url}/z") == CONTENT
+    assert [seen.headers.get("authorization") for seen in web.seen] == ["Basic " + SECRETS[1]] * 2
+    assert [seen.headers.get("authorization") for seen in other.seen] == [None] * 3
+
+
+def test_credentials_come_along_on_their_own_host() -> None:
+    script = in_turn(lambda asked: asked.answer(307, Location="/y"), lambda asked: asked.answer(content=CONTENT))
+    with served(script) as web:
+        assert read(web.url.replace("//", f"//user:{SECRET}@")) == CONTENT
+    assert {seen.headers["authorization"] for seen in web.seen} == {"Basic " + SECRETS[1]}
+
+
+def test_credentials_in_a_redirect_are_nobodys() -> None:
+    with served(always()) as other:
+        location = other.url.replace("//", "//user:hunter2@")
+        with served(always(302, b"", Location=location)) as web:
+            assert read(web.url) == CONTENT
+    assert "authorization" not in other.seen[0].headers
+
+
+# --- names and URLs
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "asked"),
+    [
+        ("", "nix-cache-info", "/nix-cache-info"),
+        ("/", "nar/x.nar.xz", "/nar/x.nar.xz"),
+        ("/cache", "nar/x.nar.xz", "/cache/nar/x.nar.xz"),
+        ("/cache//", "nar/x.nar.xz", "/cache/nar/x.nar.xz"),
+        ("/a%2Fb/%20", "x", "/a%2Fb/%20/x"),
+        ("", "nar/a%20b%2Fc.nar?hash=1%2B1&x=a+b", "/nar/a%20b%2Fc.nar?hash=1%2B1&x=a+b"),
+        ("", "nar/a b/ü.nar", "/nar/a%20b/%C3%BC.nar"),
+        ("", "nar/a\r\nX: y", "/nar/a%0D%0AX:%20y"),
+        ("", "nar/x#y", "/nar/x"),
+        ("/c?tOkEn=a/b", "x", "/c/x?tOkEn=a/b"),
+        ("/c?tOkEn=a&priority=30&trusted=1", "x?y=z", "/c/x?y=z&tOkEn=a"),
+        ("/c/?compression=zstd", "x", "/c/x"),
+    ],
+)
+def test_a_name_is_asked_for_as_it_stands(base: str, name: str, asked: str) -> None:
+    with served(always()) as web:
+        assert read(web.url + base, name) == CONTENT
+    assert web.seen[0].path == asked
+
+
+def test_a_name_may_be_all_of_a_url() -> None:
+    with served(always()) as other, served(always()) as web:
+        assert read(f"{web.url}/c?tOkEn=1", f"{other.url}/nar/x?y=z") == CONTENT
+    assert [seen.path for seen in other.seen] == ["/nar/x?y=z"]
+    assert web.seen == []
+
+
+@pytest.mark.parametrize("name", ["http://", "http://[", "https:///x", "http://user:hunter2@host:99999/x"])
+def test_a_name_that_begins_like_a_url_has_to_be_one(name: str) -> None:
+    with served(always()) as web:
+        refusal(FormatError, read, web.url.replace("//", f"//user:{SECRET}@"), name)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=20))
+def test_any_name_is_a_file_or_an_error_of_ours(name: str) -> None:
+    with served(always()) as web:
+        try:
+            assert read(f"{web.url}/c", name) == CONTENT
+        except Error:
+            assert web.seen == []
+
+
+def test_nobody_is_shown_credentials() -> None:
+    with served(always(500, b"")) as web:
+        url = web.url.replace("//", f"//user:{SECRET}@") + "/c/?tOkEn=1"
+        assert HttpTransport(url).where == f"{web.url}/c"
+        error = refusal(Unavailable, read, url, "nar/x?tOkEn=2")
+        assert str(error).startswith(f"{web.url}/c/nar/x: got HTTP 500")
+        error = refusal(Unavailable, read, url, web.url.replace("//", f"//user:{SECRET}@") + "/y?tOkEn=1")
+    assert str(error).startswith(f"{web.url}/y: got HTTP 500")
+    refusal(FormatError, read, "https://127.0.0.1:1", f"http://user:{SECRET}@127.0.0.1:1/x?tOkEn=1")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http:///x",
+        f"http://user:{SECRET}@/x?tOkEn=1",
+        f"http://user:{SECRET}@host:99999/x",
+        f"http://user:{SECRET}@[/x",
+        f"http://user:{SECRET}@host/x#y",
+        f"http://user:{SECRET}@host/a b",
+        f"http://user:{SECRET}@host/a\nb?tOkEn=1",
+        "ftp://host",
+    ],
+)
+def test_a_url_that_cannot_be_is_refused(url: str) -> None:
+    refusal(InvalidName, HttpTransport, url)
+
+
+def test_a_host_without_an_address_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(*arguments: object, **keywords: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    error = refusal(Unavailable, read, "http://cache.invalid")
+    assert str(error) == "http://cache.invalid/x: got no address for its host, expected one"
+
+
+# --- connections
+
+
+def test_connections_are_kept() -> None:
+    steps = [
+        lambda asked: asked.answer(content=CONTENT),
+        lambda asked: asked.answer(404, b"nothing here"),
+        lambda asked: asked.answer(503, b"busy"),
+        lambda asked: asked.answer(content=CONTENT),
+        lambda asked: asked.answer(content=gzip.compress(CONTENT), Content_Encoding="gzip"),
+        lambda asked: asked.answer(content=b""),
+    ]
+    with served(in_turn(*steps)) as web, transport(web.url) as opened:
+        assert opened.read("x", 1 << 20) == CONTENT
+        assert opened.read("x", 1 << 20) is None
+        assert opened.read("x", 1 << 20) == CONTENT
+        assert opened.read("x", 1 << 20) == CONTENT
+        assert opened.size("x") == 0
+        assert list(opened.stream("x", 1)) == []
+        assert len(web.seen) == 7
+        assert web.connections == 1
+
+
+def test_a_stream_that_is_left_takes_its_connection_along() -> None:
+    content = CONTENT * 2000
+    with served(always(content=content)) as web, transport(web.url) as opened:
+        pieces = opened.stream("x", len(content))
+        assert content.startswith(next(pieces))
+        cast("Generator[bytes]", pieces).close()
+        assert opened.read("x", len(content)) == content
+        assert web.connections == 2
+
+
+def test_many_threads_read_at_once() -> None:
+    barrier = threading.Barrier(32)
+
+    def script(asked: Asked, number: int) -> None:
+        barrier.wait(10)  # no answer before all have asked
+        asked.answer(content=asked.path.encode())
+
+    with served(script) as web, transport(web.url) as opened, ThreadPoolExecutor(32) as pool:
+        for _ in range(3):
+            names = [f"x{number}" for number in range(32)]
+            assert list(pool.map(lambda name: opened.read(name, 10), names)) == [f"/{name}".encode() for name in names]
+        assert web.connections == 32
+
+
+# --- who we are
+
+
+def netrc(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def test_credentials_come_from_netrc(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc(home / ".netrc", "machine 127.0.0.1 login user password hunter2/\n")
+    with served(always()) as web:
+        assert read(web.url) == CONTENT
+        netrc(home / "other", "machine 127.0.0.1 login other password hunter2/\n")
+        monkeypatch.setenv("NETRC", str(home / "other"))
+        assert read(web.url) == CONTENT
+        assert read(web.url.replace("//", f"//user:{SECRET}@")) == CONTENT
+        monkeypatch.setenv("NETRC", str(home / "none"))
+        assert read(web.url.replace("//", f"//user:{SECRET}@")) == CONTENT
+    other = base64.b64encode(b"other:hunter2/").decode()
+    sent = [seen.headers["authorization"] for seen in web.seen]
+    assert sent == [f"Basic {who}" for who in (SECRETS[1], other, SECRETS[1], SECRETS[1])]
+
+
+def test_netrc_is_for_the_hosts_it_names(home: Path) -> None:
+    netrc(home / ".netrc", "machine elsewhere.example login user password hunter2/\n")
+    with served(always()) as web:
+        assert read(web.url) == CONTENT
+    assert "authorization" not in web.seen[0].headers
+
+
+@pytest.mark.parametrize("content", [b"machine 127.0.0.1\nlogin user pasword hunter2\n", b"hunter2\n", b"\xffhunter2"])
+def test_a_broken_netrc_is_named_and_not_shown(home: Path, content: bytes) -> None:
+    (home / ".netrc").write_bytes(content)
+    error = refusal(Unavailable, HttpTransport, "http://127.0.0.1:1")
+    assert str(error).startswith(f"{home}/.netrc")
+
+
+def test_a_netrc_that_is_named_has_to_be_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETRC", str(home / "none"))
+    error = refusal(Unavailable, HttpTransport, "http://127.0.0.1:1")
+    assert str(error) == f"{home}/none: got nothing there, expected a netrc"
+
+
+# --- proxies
+
+
+def tunnel(asked: Asked, host: str, port: int) -> None:
+    """What a proxy does when it is asked to connect to somewhere."""
+    with socket.create_connection((host, port)) as far:
+        asked.send_response(200)
+        asked.end_headers()
+        asked.wfile.flush()
+
+        def pump(source: socket.socket, target: socket.socket) -> None:
+            try:
+                while data := source.recv(1 << 16):
+                    target.sendall(data)
+                target.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+        back = threading.Thread(target=pump, args=(far, asked.connection))
+        back.start()
+        pump(asked.connection, far)
+        back.join()
+    asked.close_connection = True
+
+
+def test_a_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(always()) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("//", f"//user:{SECRET}@"))
+        assert read("http://cache.example/c", "x?y=z") == CONTENT
+    assert proxy.seen[0].path == "http://cache.example/c/x?y=z"
+    assert proxy.seen[0].headers["proxy-authorization"] == "Basic " + SECRETS[1]
+    assert proxy.seen[0].headers["host"] == "cache.example"
+
+
+def test_a_proxy_may_be_for_all_and_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(always()) as proxy:
+        monkeypatch.setenv("all_proxy", proxy.url.removeprefix("http://"))
+        assert read("http://cache.example") == CONTENT
+    assert "proxy-authorization" not in proxy.seen[0].headers
+
+
+@pytest.mark.parametrize("hosts", ["127.0.0.1", "*", "other.example,127.0.0.1"])
+def test_hosts_may_be_asked_without_the_proxy(monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
+    with served(always(500)) as proxy, served(always()) as web:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", hosts)
+        assert read(web.url) == CONTENT
+    assert proxy.seen == []
+
+
+def test_a_proxy_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in (f"socks5h://user:{SECRET}@127.0.0.1:1080", f"http://user:{SECRET}@:99999", "http://"):
+        monkeypatch.setenv("http_proxy", url)
+        error = refusal(InvalidName, read, "http://cache.example")
+        assert "got no HTTP proxy" in str(error)
+        assert "http_proxy" in error.hint
+
+
+def test_a_proxy_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://user:{SECRET}@127.0.0.1:{port}")
+    for scheme in ("http", "https"):
+        error = refusal(Unavailable, read, f"{scheme}://cache.example")
+        assert "got Connection refused 3 times in a row" in str(error)
+
+
+@pytest.mark.parametrize(("status", "count"), [(407, 1), (403, 1), (503, 3)])
+def test_a_proxy_may_refuse_a_tunnel(monkeypatch: pytest.MonkeyPatch, status: int, count: int) -> None:
+    with served(always(status, b"")) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url.replace("//", f"//user:{SECRET}@"))
+        error = refusal(Unavailable, read, "https://cache.example")
+    assert f"got HTTP {status} from the proxy" in str(error)
+    assert [seen.method for seen in proxy.seen] == ["CONNECT"] * count
+    assert proxy.seen[0].headers["proxy-authorization"] == "Basic " + SECRETS[1]
+
+
+# --- TLS
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority, and a server that has a certificate of it for 127.0.0.1."""
+
+    bundle: Path
+    server: type[Web]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    folder = tmp_path_factory.mktemp("tls")
+    now = datetime.now(UTC)
+
+    def certificate(
+        name: str, public: ec.EllipticCurvePublicKey, issuer: str, signer: ec.EllipticCurvePrivateKey
+    ) -> bytes:
+        is_root = name == issuer
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        )
+        if is_root:
+            usage = dict.fromkeys(
+                ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+                False,
+            )
+            builder = builder.add_extension(
+                x509.KeyUsage(**usage, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False),
+                critical=True,
+            )
+        else:
+            names = x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")), x509.DNSName("cache.example")]
+            )
+            builder = builder.add_extension(names, critical=False)
+        return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    root, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    (folder / "ca.pem").write_bytes(certificate("root", root.public_key(), "root", root))
+    (folder / "server.pem").write_bytes(certificate("server", own.public_key(), "root", root))
+    (folder / "key.pem").write_bytes(
+        own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "key.pem")
+
+    class Secure(Web):
+        def get_request(self) -> tuple[Any, Any]:
+            connection, address = super().get_request()
+            wrapped = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            return wrapped, address
+
+        @property
+        def url(self) -> str:
+            return f"https://127.0.0.1:{self.server_port}"
+
+    return Authority(folder / "ca.pem", Secure)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        ["NIX_SSL_CERT_FILE", "SSL_CERT_FILE"],
+        ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"],
+        ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"],
+        ["CURL_CA_BUNDLE"],
+    ],
+)
+def test_the_environment_names_authorities(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, variables: list[str]
+) -> None:
+    first, *others = variables
+    monkeypatch.setenv(first, str(authority.bundle))
+    for name in others:
+        monkeypatch.setenv(name, "/none")
+    with served(always(), authority.server) as web, transport(web.url) as opened:
+        assert opened.read("x", 1 << 20) == CONTENT
+        assert b"".join(opened.stream("x", 1 << 20)) == CONTENT
+        assert web.connections == 1
+
+
+def test_a_certificate_of_nobody_known_is_refused_at_once(authority: Authority) -> None:
+    with served(always(), authority.server) as web:
+        error = refusal(Unavailable, read, web.url)
+    assert "got a certificate that is not trusted" in str(error)
+    assert "NIX_SSL_CERT_FILE" in error.hint
+    assert web.seen == []
+
+
+def test_a_certificate_for_another_host_is_refused(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
+    with served(always(), authority.server) as web:
+        error = refusal(Unavailable, read, web.url.replace("127.0.0.1", "localhost"))
+    assert "got a certificate that is not trusted" in str(error)
+
+
+def test_authorities_that_are_named_have_to_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    error = refusal(Unavailable, read, "https://127.0.0.1:1")
+    assert error.hint == "SSL_CERT_FILE names it"
+    (tmp_path / "none").write_text("nothing")
+    error = refusal(Unavailable, read, "https://127.0.0.1:1")
+    assert "expected certificates in PEM" in str(error)
+
+
+def test_encryption_is_not_given_up_on_the_way(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
+    with served(always()) as other, served(always(302, b"", Location=f"{other.url}/?tOkEn=1"), authority.server) as web:
+        error = refusal(Unavailable, read, web.url)
+    assert "expected one that stays with https://" in str(error)
+    assert other.seen == []
+
+
+def test_a_redirect_may_lead_to_encryption(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
+    with served(always(), authority.server) as secure, served(always(302, b"", Location=secure.url)) as web:
+        assert read(web.url.replace("//", f"//user:{SECRET}@")) == CONTENT
+    assert "authorization" not in secure.seen[0].headers
+
+
+def test_a_server_without_tls_is_an_error() -> None:
+    with served(always()) as web:
+        error = refusal(Unavailable, read, web.url.replace("http:", "https:"))
+    assert "TLS" in str(error)
+
+
+def test_encryption_goes_through_a_proxy(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
+    with ExitStack() as stack:
+        web = stack.enter_context(served(always(), authority.server))
+        proxy = stack.enter_context(served(lambda asked, number: tunnel(asked, "127.0.0.1", web.server_port)))
+        monkeypatch.setenv("https_proxy", proxy.url.replace("//", f"//user:{SECRET}@"))
+        assert read("https://cache.example/c") == CONTENT
+    assert [seen.path for seen in proxy.seen] == ["cache.example:443"]
+    assert proxy.seen[0].headers["proxy-authorization"] == "Basic " + SECRETS[1]
+    assert [seen.path for seen in web.seen] == ["/c/x"]
+    assert "proxy-authorization" not in web.seen[0].headers
+
+
+def test_a_proxy_may_be_spoken_to_in_private(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
+    with served(always(), authority.server) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("//", f"//{quote('user')}:{SECRET}@"))
+        assert read("http://cache.example/c") == CONTENT
+    assert proxy.seen[0].path == "http://cache.example/c/x"

@@ -1,0 +1,372 @@
+"""How a cache is opened, and the one in a folder."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamina.errors import FormatError, InvalidName, NotFound, OutputError, Unavailable
+from lamina.transports.addresses import CacheUrl, Origin, shown_url, without_credentials
+from lamina.transports.files import PIECE, FileTransport
+from lamina.transports.opening import open_transport, open_writable
+from lamina.transports.patience import Pace, PassingError, Patience, TooSlowError, Tries
+
+CONTENT = bytes(range(256)) * 3000
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FileTransport:
+    return FileTransport(f"file://{tmp_path}/cache")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+# --- opening
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("file:///srv/cache", "file:///srv/cache"),
+        ("file:///srv/cache/", "file:///srv/cache"),
+        ("file:///srv/cache?compression=zstd", "file:///srv/cache"),
+        ("http://user:hunter2@host:8080/cache/", "http://host:8080/cache"),
+        ("HTTPS://host", "HTTPS://host"),
+        ("https://host//?priority=30", "https://host"),
+        ("s3://bucket/", "s3://bucket"),
+        ("s3://bucket/a/b/?region=eu-west-1", "s3://bucket/a/b"),
+    ],
+)
+def test_a_cache_is_opened_by_its_url(url: str, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    opened = open_transport(url)
+    assert opened.where == where
+    opened.close()
+
+
+@pytest.mark.parametrize("url", ["file:///srv/cache", "s3://bucket"])
+def test_some_caches_are_written(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_writable(url).where == url
+
+
+def test_a_cache_on_the_web_is_only_read() -> None:
+    with pytest.raises(InvalidName, match=r"^cache https://host/x: got https://, which is only read, expected file://"):
+        open_writable("https://user:hunter2@host/x?token=hunter2")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ssh://host", "ssh-ng://user:hunter2@host", "daemon", "auto", "local", "local?root=/x", "unix:///x", "dummy://"],
+)
+def test_stores_of_nix_are_no_caches(url: str) -> None:
+    with pytest.raises(
+        InvalidName, match="got a store of Nix, expected a binary cache: file:///FOLDER, http://"
+    ) as caught:
+        open_transport(url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "cache", "ftp://host", "cache.nixos.org", "://", "gs://bucket", "httpx://host"])
+def test_another_scheme_is_refused(url: str) -> None:
+    with pytest.raises(
+        InvalidName, match="got no known scheme, expected file:///FOLDER, http://HOST, https://HOST or s3"
+    ):
+        open_transport(url)
+
+
+def test_a_folder_is_named_by_a_url() -> None:
+    with pytest.raises(InvalidName) as caught:
+        open_transport("/srv/cache")
+    assert caught.value.hint == "a folder is named file:///srv/cache"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file://host/srv",
+        "file:srv",
+        "file://",
+        "file:///srv#x",
+        "file:///a b",
+        "file:///a\nb",
+        "file:///a%00b",
+        "file://[",
+    ],
+)
+def test_a_url_of_no_folder_is_refused(url: str) -> None:
+    with pytest.raises(InvalidName, match=r"^cache "):
+        open_transport(url)
+
+
+@given(st.text(), st.text(), st.text())
+def test_what_is_shown_of_a_url_has_no_secrets(user: str, path: str, query: str) -> None:
+    """RFC 3986, 3.2.1: "Applications should not render as clear text any data after the first colon"."""
+    user = user.translate({ord(character): None for character in "/?#"})
+    said = shown_url(f"https://{user}sEcReT@host/{path}?{query}sEcReT#sEcReT")
+    assert "sEcReT" not in said.replace(path, "")
+    assert said.isprintable()
+
+
+@given(st.sampled_from(["", "http://", "https://", "HTTPS://"]), st.text())
+def test_any_name_leads_to_the_web_or_nowhere(start: str, rest: str) -> None:
+    """Nix source, HttpBinaryCacheStore::makeRequest: a name may be all of a URL."""
+    cache = CacheUrl.parse("https://user:hunter2@host/cache")
+    try:
+        url = cache.at(start + rest)
+    except FormatError:
+        assert start
+    else:
+        assert Origin.of(url).scheme == "https"
+        assert start or url.startswith("https://host/cache/")
+
+
+@pytest.mark.parametrize(
+    ("url", "without"),
+    [
+        ("http://a:b@host/x@y?z@", "http://host/x@y?z@"),
+        ("http://a@b@host", "http://host"),
+        ("http://host?a@b", "http://host?a@b"),
+        ("http://host/a@b", "http://host/a@b"),
+        ("http://host#a@b", "http://host#a@b"),
+    ],
+)
+def test_credentials_are_taken_out_of_a_url(url: str, without: str) -> None:
+    assert without_credentials(url) == without
+
+
+# --- patience
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    patience = Patience(pause=1, longest=10, chance=lambda: 0.0)
+    assert [patience.before(attempt) for attempt in range(2, 8)] == [1, 2, 4, 8, 10, 10]
+    assert patience.before(10_000) == 10
+
+
+def test_half_of_a_pause_is_left_to_chance() -> None:
+    assert Patience(pause=8, chance=lambda: 1.0).before(2) == 4
+    assert Patience(pause=8, chance=lambda: 0.5).before(2) == 6
+    assert 4 <= Patience(pause=8).before(2) <= 8
+
+
+def test_who_is_asked_to_wait_waits_up_to_the_longest_pause() -> None:
+    patience = Patience(pause=1, longest=10, chance=lambda: 0.0)
+    assert [patience.before(2, asked) for asked in (0.5, 5, 50)] == [1, 5, 10]
+
+
+def test_the_last_try_is_not_waited_for() -> None:
+    slept: list[float] = []
+    tries = Tries(Patience(attempts=1, sleep=slept.append), "x")
+    with pytest.raises(Unavailable, match=r"^x: got a cut, expected the whole file$"):
+        tries.failed(PassingError("a cut"))
+    assert slept == []
+
+
+def test_bytes_have_to_come_at_a_pace() -> None:
+    pace = Pace(Patience(window=10, least=100))
+    for _ in range(50):
+        pace.came(50, 4)
+        pace.came(50, 4)
+    pace.came(99, 9)
+    with pytest.raises(TooSlowError, match=r"^99 bytes in 10 seconds, which are less than 100$"):
+        pace.came(0, 1)
+
+
+# --- files
+
+
+def test_a_file_is_read_as_it_was_written(cache: FileTransport, folder: Path) -> None:
+    cache.write("nar/a.nar", CONTENT)
+    assert cache.read("nar/a.nar", len(CONTENT)) == CONTENT
+    assert b"".join(cache.stream("nar/a.nar", len(CONTENT))) == CONTENT
+    assert max(map(len, cache.stream("nar/a.nar", len(CONTENT)))) == PIECE
+    assert cache.size("nar/a.nar") == len(CONTENT)
+    assert everything(folder) == ["nar/a.nar"]
+
+
+def test_a_file_is_uploaded_whole(cache: FileTransport, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(CONTENT * 3)
+    cache.upload("nar/a.nar", tmp_path / "source")
+    assert (folder / "nar/a.nar").read_bytes() == CONTENT * 3
+    assert everything(folder) == ["nar/a.nar"]
+
+
+def test_a_file_is_replaced_at_once(cache: FileTransport, folder: Path) -> None:
+    cache.write("a", CONTENT)
+    pieces = cache.stream("a", len(CONTENT))
+    begun = next(pieces)
+    cache.write("a", b"new")
+    assert begun + b"".join(pieces) == CONTENT
+    assert cache.read("a", 3) == b"new"
+    assert everything(folder) == ["a"]
+
+
+def test_an_empty_file_is_there(cache: FileTransport) -> None:
+    cache.write("a", b"")
+    assert cache.read("a", 0) == b""
+    assert list(cache.stream("a", 0)) == []
+    assert cache.size("a") == 0
+
+
+@pytest.mark.parametrize("name", ["none", "none/none", "a/none"])
+def test_a_file_may_be_absent(cache: FileTransport, name: str) -> None:
+    assert cache.read(name, 1) is None  # the folder is not there either
+    cache.write("a", b"")
+    assert cache.read(name, 1) is None
+    assert cache.size(name) is None
+    with pytest.raises(NotFound, match="got nothing there, expected the file"):
+        next(cache.stream(name, 1))
+
+
+def test_a_file_above_its_limit_is_refused(cache: FileTransport) -> None:
+    cache.write("a", CONTENT)
+    with pytest.raises(FormatError, match=f"got more than {PIECE} bytes"):
+        cache.read("a", PIECE)
+    pieces = cache.stream("a", PIECE)
+    assert len(next(pieces)) == PIECE
+    with pytest.raises(FormatError):
+        next(pieces)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "/", "/etc/passwd", "../x", "a/../b", "a/..", "./a", "a//b", "a/", "a\0b", "\ud800"]
+)
+def test_a_name_that_leads_elsewhere_is_refused(cache: FileTransport, folder: Path, name: str) -> None:
+    (folder.parent / "x").write_bytes(b"")
+    for work in (
+        lambda: cache.read(name, 1),
+        lambda: cache.size(name),
+        lambda: next(cache.stream(name, 1)),
+        lambda: cache.write(name, b""),
+        lambda: cache.upload(name, folder.parent / "x"),
+    ):
+        with pytest.raises(FormatError, match="got the name"):
+            work()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["a?b=c", "a%20b", "a b", "ü", "a:b", "...", "a\\b", "-", "\udcff"])
+def test_another_name_is_the_file_of_that_name(cache: FileTransport, folder: Path, name: str) -> None:
+    cache.write(name, CONTENT)
+    assert cache.read(name, len(CONTENT)) == CONTENT
+    assert os.listdir(folder) == [name]
+
+
+@pytest.mark.parametrize(("text", "name"), [("a%20b", "a b"), ("%C3%BC", "ü"), ("a+b", "a+b"), ("a%252F", "a%2F")])
+def test_the_folder_is_read_from_a_url(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "x").write_bytes(b"x")
+    for start in ("file://", "file://localhost"):
+        for end in ("", "/", "//", "?priority=1"):
+            assert FileTransport(f"{start}{tmp_path}/{text}{end}").read("x", 1) == b"x"
+
+
+def test_what_is_no_file_is_not_read(cache: FileTransport, folder: Path) -> None:
+    (folder / "folder").mkdir(parents=True)
+    os.mkfifo(folder / "pipe")
+    for name in ("folder", "pipe"):
+        for work in (lambda name=name: cache.read(name, 1), lambda name=name: cache.size(name)):
+            with pytest.raises(Unavailable, match=r"got (no file but something else|Is a directory), expected"):
+                work()
+
+
+def test_what_the_system_refuses_is_unavailable(cache: FileTransport, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "loop").symlink_to("loop")
+    for work in (lambda: cache.read("loop", 1), lambda: cache.size("loop")):
+        with pytest.raises(
+            Unavailable, match=r"cache/loop: got Too many levels of symbolic links, expected to read it"
+        ):
+            work()
+
+
+def test_an_upload_of_nothing_is_unavailable(cache: FileTransport, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="source: got No such file or directory"):
+        cache.upload("a", tmp_path / "source")
+    with pytest.raises(Unavailable, match="Is a directory"):
+        cache.upload("a", tmp_path)
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_an_output_error(cache: FileTransport, folder: Path) -> None:
+    folder.write_bytes(b"")
+    with pytest.raises(OutputError, match=f"^{folder}: got .*, expected to write the result there"):
+        cache.write("a", b"")
+
+
+def test_a_file_in_the_place_of_a_folder_is_an_output_error(cache: FileTransport, folder: Path) -> None:
+    (folder / "a").mkdir(parents=True)
+    with pytest.raises(OutputError, match="got Is a directory"):
+        cache.write("a", b"")
+    assert everything(folder) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_leaves_nothing_behind(
+    cache: FileTransport, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.write("a", b"old")
+    (tmp_path / "source").write_bytes(CONTENT)
+    opened = os.open
+
+    def full(path: str, flags: int, mode: int = 0o777) -> int:
+        """Makes the file, but writes to a device on which there is no room."""
+        number = opened(path, flags, mode)
+        if flags & os.O_CREAT:
+            os.dup2(device, number)
+        return number
+
+    device = opened("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(os, "open", full)
+    said = f"^{folder}: got {os.strerror(errno.ENOSPC)}"
+    with pytest.raises(OutputError, match=said):
+        cache.write("a", b"new")
+    with pytest.raises(OutputError, match=said):
+        cache.upload("a", tmp_path / "source")
+    os.close(device)
+    assert everything(folder) == ["a"]
+    assert (folder / "a").read_bytes() == b"old"
+
+
+def test_an_interrupt_leaves_nothing_behind(cache: FileTransport, folder: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache._put(f"{folder}/a", pieces())
+    assert everything(folder) == []
+
+
+def test_modes_are_those_of_the_umask(cache: FileTransport, folder: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        cache.write("nar/a", b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((folder / "nar/a").stat().st_mode) == 0o640
+    assert stat.S_IMODE((folder / "nar").stat().st_mode) == 0o750
+
+
+def test_many_threads_write_at_once(cache: FileTransport, folder: Path) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda number: cache.write(f"{number % 4}/a", bytes([number]) * 1000), range(64)))
+    assert everything(folder) == [f"{number}/a" for number in range(4)]
+    for number in range(4):
+        content = cache.read(f"{number}/a", 1000)
+        assert content is not None
+        assert content == content[:1] * 1000
