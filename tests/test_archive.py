@@ -196,9 +196,9 @@ def opened(store: FakeStore, where: Path, **extra: str) -> Counter[str]:
 
 def test_every_file_is_opened_once_and_an_empty_one_never(store: FakeStore) -> None:
     counted = opened(store, store.root / "nix/store", architecture="amd64")
-    files = {f"/{base}" for base in counted}
-    assert set(counted.values()) == {1}
-    assert {name.rpartition("/")[2] for name in files} == {"hello", "sh", "libgreet.so", "hello.txt"}
+    times = {name.rpartition("/")[2]: count for name, count in counted.items()}
+    # A program that was named is looked at before, for it may be for another architecture.
+    assert times == {"hello": 2, "sh": 1, "libgreet.so": 1, "hello.txt": 1}
 
 
 def test_to_see_the_architecture_costs_one_look_into_one_program(store: FakeStore) -> None:

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from lamina.access import store_of
 from lamina.capacity import processors
 from lamina.compression import Plain, by_ending, by_name
 from lamina.engine import Write
 from lamina.errors import InvalidName, shown
-from lamina.image import Draft, Image, Progress, Sink, Store
+from lamina.image import Arriving, Draft, Image, Located, Progress, Sink, Store
 from lamina.ledger import Ledger, Oblivion
 from lamina.names import Reference
 from lamina.outlet import Outlet
@@ -27,12 +28,11 @@ from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import Writable, is_layout, whole_file, writing_to
 from lamina.spec import ImageArguments, Spec
 from lamina.standing import Workshop
-from lamina.stores.opening import MACHINE, Access, open_stores
+from lamina.stores.opening import MACHINE
 from lamina.stores.remembering import remembering
 
 if TYPE_CHECKING:
     from lamina.sources.image import SourceImage
-    from lamina.stores.trust import Trust
     from lamina.verifying import Verified
 
 
@@ -104,7 +104,17 @@ class Stream:
         """
         from lamina.sinks.script import write_script
 
+        self._have_come()
         write_script(self.draft, folders(self._spec), Path(output))
+
+    def _have_come(self) -> None:
+        """Waits for the store paths that have to come from elsewhere."""
+        store = self.draft.store
+        if isinstance(store, Arriving) and isinstance(store, Located):
+            paths = [path for plan in self.draft.plans for path in plan.paths]
+            store.expect(paths)
+            for path in paths:
+                store.place(path)
 
 
 def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
@@ -115,7 +125,7 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     """
     spec = Spec.parse(arguments)
     warnings: list[str] = []
-    store = _store(spec, warnings)
+    store = store_of(spec, warnings)
     with _ledger(spec, warnings) as ledger:
         prepared = prepare(spec, remembering(store, ledger), datetime.now(UTC))
     draft = replace(prepared.draft, store=store)
@@ -158,7 +168,7 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> Planned:
     """
     spec = Spec.parse(arguments)
     warnings: list[str] = []
-    planned = plan(spec, _store(spec, warnings))
+    planned = plan(spec, store_of(spec, warnings))
     return replace(planned, warnings=(*warnings, *planned.warnings))
 
 
@@ -183,7 +193,7 @@ def verify_ledger(
         return Verified(exists=False)
     warnings: list[str] = []
     with _ledger(spec, warnings) as found:
-        verified = verify(found, _store(spec, warnings), progress)
+        verified = verify(found, store_of(spec, warnings), progress)
     return replace(verified, warnings=tuple(warnings))
 
 
@@ -207,29 +217,6 @@ def _ledger(spec: Spec, warnings: list[str]) -> Iterator[Ledger]:
 
     with Ledger.open(Path(spec.ledger), warn) if spec.ledger else Oblivion() as ledger:
         yield ledger
-
-
-def _store(spec: Spec, warnings: list[str]) -> Store:
-    return open_stores(spec.store, access(spec, warnings)) if isinstance(spec.store, tuple) else spec.store
-
-
-def access(spec: Spec, warnings: list[str]) -> Access:
-    """How the stores of ``spec`` that are not this machine's are used; what is odd is added to ``warnings``."""
-
-    def trust() -> Trust:
-        from lamina.stores.trust import Trust
-
-        return Trust((*Trust().keys, *spec.trusted_keys), anybody=not spec.verify_signatures)
-
-    return Access(
-        embedded=Path(spec.embedded_store) if spec.embedded_store else None,
-        trust=trust,
-        channel=spec.channel,
-        lists=Path(spec.channel_lists) if spec.channel_lists else None,
-        offline=spec.offline,
-        now=datetime.now(UTC).timestamp(),
-        warn=warnings.append,
-    )
 
 
 def inspect(path: str | os.PathLike[str]) -> tuple[SourceImage, ...]:

@@ -69,9 +69,7 @@ class Filing:
         self._shop = shop
         self._compression = compression
         self._shelf = shelf
-        works = [
-            _Work(Standing(number, source, shop), shop.ledger, self._known) for number, source in enumerate(sources, 1)
-        ]
+        works = [_Work(Standing(number, source, shop), self._known) for number, source in enumerate(sources, 1)]
         missing = [work for work in works if not work.found]
         most = _MOST_WRITING if compression.is_none else _MOST_COMPRESSING
         helping = shop.crew_size(sum(work.standing.weight for work in missing), most)
@@ -117,16 +115,23 @@ class Filing:
         return (plain, blob) if self._shelf.holds(blob) else None
 
     def _begin(self, work: _Work, crew: Crew) -> None:
-        """Has ``work`` done by the crew, where it can be: the largest first, so that none is left alone at the end."""
-        source, urgency = work.standing.source, (0, -work.standing.weight)
+        """Has ``work`` done by the crew, where it can be: the largest first, so that none is left alone at the end, but
+        those whose paths are still on their way as they come.
+        """
+        source = work.standing.source
         if isinstance(source, FinishedLayer):
             work.part = self._shelf.begin()
-            work.coming = crew.submit(partial(self._write_there, work.part, source.tar), urgency)
-        elif work.survey:
+            task = partial(self._write_there, work.part, source.tar)
+            work.coming = crew.submit(task, (0, -work.standing.weight))
+        elif isinstance(source, StoreLayer) and source.place:
             work.part = self._shelf.begin()
-            work.coming = crew.submit(partial(self._list_there, work.part, work.survey), urgency)
+            urgency = (0, -work.standing.weight) if source.is_here else (1, work.standing.number)
+            work.coming = crew.submit(partial(self._list_there, work.part, work), urgency)
 
-    def _list_there(self, part: Path, survey: Survey, ask: Ask) -> _Found | None:
+    def _list_there(self, part: Path, work: _Work, ask: Ask) -> _Found | None:
+        survey = work.surveyed(self._shop.ledger)
+        if survey is None:
+            return None
         listed = survey.complete(tasks.listings_in(ask(tasks.listing_task(survey.missing))))
         return self._write_there(part, listed, ask) if listed else None
 
@@ -142,8 +147,8 @@ class Filing:
         return found
 
     def _write_here(self, work: _Work, part: Path) -> _Found:
-        survey = work.survey
-        listed = survey.complete(map(list_place, survey.missing)) if survey and not work.coming else None
+        survey = work.surveyed(self._shop.ledger) if not work.coming else None
+        listed = survey.complete(map(list_place, survey.missing)) if survey else None
         packed = listed.pack() if listed else work.standing.source.pack()
         return tasks.write_file(packed, os.fsencode(part), self._compression, self._shop.jobs)
 
@@ -157,12 +162,15 @@ def _begun_crew(size: int) -> Crew:
 class _Work:
     """One layer on its way; ``found`` is what it is where its blob is there already."""
 
-    def __init__(self, standing: Standing, ledger: Ledger, known: Callable[[Standing], _Found | None]) -> None:
+    def __init__(self, standing: Standing, known: Callable[[Standing], _Found | None]) -> None:
         self.standing = standing
         self.found = known(standing)
         self.part: Path | None = None
         self.coming: Future[_Found | None] | None = None
-        source = standing.source
         self.survey: Survey | None = None
-        if isinstance(source, StoreLayer) and not self.found:
-            self.survey = surveyed(source, ledger, anew=True)
+
+    def surveyed(self, ledger: Ledger) -> Survey | None:
+        """Its `survey` from now on, which asks the ledger for nothing; None where there is none."""
+        source = self.standing.source
+        self.survey = surveyed(source, ledger, anew=True) if isinstance(source, StoreLayer) else None
+        return self.survey

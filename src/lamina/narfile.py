@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from collections import deque
 from collections.abc import Iterator
 
 from lamina.errors import FormatError, IntegrityError, Unavailable
@@ -34,6 +35,14 @@ def nodes(place: Extent) -> Iterator[Node]:
             yield from nar.parse(data, place.part)
         except FormatError as error:
             raise FormatError(f"{name}: {error}") from error
+
+
+def check(place: Extent) -> None:
+    """Nothing, if there is a NAR at ``place``. Raises as `nodes` does."""
+    with _mapped(place) as data, contextlib.suppress(UnknownError):
+        deque(scan(data, place.stamp), 0)
+        return
+    deque(nodes(place), 0)
 
 
 def list_nar(place: Extent) -> Listing:

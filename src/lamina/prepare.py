@@ -26,7 +26,7 @@ from lamina.layering import LayerPlan
 from lamina.lookup import content
 from lamina.mentions import Mentions, mentions
 from lamina.names import StorePath
-from lamina.processor import architecture_of
+from lamina.processor import architecture_of, program_architecture
 from lamina.root.database import PLACE
 from lamina.root.entries import Perm, Xattr
 from lamina.root.join import Content
@@ -76,9 +76,10 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
     plans = _layers(spec, root.closure, base)
     _expect(store, (path for plan in plans for path in plan.paths))
     architecture = spec.architecture or architecture_of(_order(root.closure, contents), store, base.architecture)
+    foreign = _foreign(spec, [content.path for content in contents], store)
     config = ImageConfig(architecture, spec.created or now, base.overlaid(spec.config, spec.inherit))
     settings = Settings(name, spec.tag, config, spec.owner, spec.mtime or now)
-    warnings = (*spec.warnings, *base.warnings(architecture), *root.warnings)
+    warnings = (*spec.warnings, *foreign, *base.warnings(architecture), *root.warnings)
     draft = Draft(plans, store, root.layer, settings, base.layers)
     return Prepared(draft, warnings, root.script_output)
 
@@ -165,6 +166,15 @@ def _grown(closure: Closure, store: Store, found: Mentions) -> tuple[Closure, tu
     return Closure.resolve(sorted({*(info.path for info in closure), *added}), store.query), warnings
 
 
+def _foreign(spec: Spec, paths: Iterable[StorePath], store: Store) -> tuple[str, ...]:
+    """What is odd about an architecture that was named, for it is not that of the programs in ``paths``."""
+    found = program_architecture(paths, store) if spec.architecture else None
+    # A variant such as arm64/v8 is none of the header's.
+    if not found or found == str(spec.architecture).partition("/")[0]:
+        return ()
+    return (f"architecture: got {spec.architecture}, expected {found}, that of the first program",)
+
+
 def _order(closure: Closure, contents: Sequence[Content]) -> Iterable[StorePath]:
     """Every path once, those that were named first."""
     return dict.fromkeys([*(content.path for content in contents), *(info.path for info in closure)])
@@ -188,8 +198,17 @@ def folders(spec: Spec) -> tuple[Path, ...]:
     """The folders in which the store paths of ``spec`` lie, for a script; raises `InvalidName` for other stores."""
     if not isinstance(spec.store, tuple):
         raise InvalidName(f"script: got a store of type {type(spec.store).__name__}, expected folders on this machine")
-    named = [Path(place) for place in spec.store if Path(place).is_dir()]
+    here = [place for place in spec.store if not opening.is_remote(place)]
+    named = [Path(place) for place in here if Path(place).is_dir()]
     # Behind a graph, and where nothing is named, is the machine's own.
-    if not spec.store or (len(named) < len(spec.store) and opening.machine_has_store()):
+    if not spec.store or (len(named) < len(here) and opening.machine_has_store()):
         named.append(opening.MACHINE)
+    if len(here) < len(spec.store) or spec.channel or not spec.store:
+        if spec.embedded_store:
+            named.append(Path(spec.embedded_store))
+        elif len(here) < len(spec.store) and not any(map(opening.is_cache_folder, here)):
+            raise InvalidName(
+                "script: got a binary cache and no embedded store, expected a folder in which store paths stay",
+                hint="name one as embedded_store",
+            )
     return tuple(dict.fromkeys(named))

@@ -19,17 +19,19 @@ _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "i686": "3
 
 def architecture_of(paths: Iterable[StorePath], store: Store, otherwise: str = "") -> str:
     """The GOARCH of the first program in ``paths``, else ``otherwise``, else this machine's."""
-    for path in paths:
-        for node in store.nodes(path):
-            found = _architecture(node)
-            if found:
-                return found
-    if otherwise:
-        return otherwise
+    found = program_architecture(paths, store) or otherwise
+    if found:
+        return found
     import platform
 
     machine = platform.machine()
     return _MACHINES.get(machine, machine.lower() or "amd64")
+
+
+def program_architecture(paths: Iterable[StorePath], store: Store) -> str | None:
+    """The GOARCH of the first program in ``paths``, None where there is none."""
+    nodes = (node for path in paths for node in store.nodes(path))
+    return next((found for node in nodes if (found := _architecture(node))), None)
 
 
 def _architecture(node: Node) -> str | None:

@@ -23,7 +23,7 @@ from lamina.cli.output import stdout
 from lamina.errors import Error, FormatError
 from lamina.formats.docker import ImageConfig
 from lamina.formats.tar import Owner
-from lamina.image import Draft, Settings, Store
+from lamina.image import Draft, Settings
 from lamina.layer import FinishedLayer
 from lamina.layering.plans import LayerPlan
 from lamina.names import Digest, Reference, StorePath
@@ -33,7 +33,7 @@ from lamina.sinks.output import writing_to
 from lamina.sinks.script import DRAFT, layer_name
 from lamina.standing import Workshop
 from lamina.stores.first_of import FirstOf
-from lamina.stores.folder import Folder
+from lamina.stores.folder import contents
 
 # PKWARE's APPNOTE, 4.3.7, "Local file header".
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -70,7 +70,7 @@ def read_draft(archive: zipfile.ZipFile) -> Draft:
 
 
 def _draft(document: dict[str, Any], archive: zipfile.ZipFile) -> Draft:
-    folders: list[Store] = [Folder(Path(folder)) for folder in document["folders"]]
+    folders = [contents(Path(folder)) for folder in document["folders"]]
     plans = tuple(LayerPlan(tuple(map(StorePath.parse, paths))) for paths in document["layers"])
     *base, root = (
         _finished(archive, number, item) for number, item in enumerate([*document["base"], document["root"]])

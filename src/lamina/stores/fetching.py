@@ -164,7 +164,7 @@ def check_arrival(known: NarInfo, arrival: Arrival, where: str, evidence: Eviden
     if evidence and not evidence.holds():
         raise IntegrityError(f"{info.path} in {where}: got other content, expected that of {known.address}")
     try:
-        narfile.list_nar(narfile.archive(str(arrival.path).encode()))
+        narfile.check(narfile.archive(str(arrival.path).encode()))
     except FormatError as error:
         raise FormatError(f"{info.path} in {where}: {str(error).partition(': ')[2]}") from error
 

@@ -10,10 +10,23 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from lamina.errors import Unavailable
+from lamina.image import Store
 from lamina.names import STORE_DIR, StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
 from lamina.walk import missing, walk
+
+
+def contents(folder: Path) -> Store:
+    """The store whose contents are in ``folder``: files below ``nix/store``, or the NARs of a binary cache.
+
+    Raises `Unavailable`.
+    """
+    if not (folder / "nix-cache-info").is_file():
+        return Folder(folder)
+    from lamina.stores.embedded import EmbeddedStore
+
+    return EmbeddedStore(folder)
 
 
 class Folder:

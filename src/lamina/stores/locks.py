@@ -34,7 +34,8 @@ class Locks:
             if self._is_used:
                 return
             self._is_used = True
-            with contextlib.suppress(OSError):
+            # A stream script may run where there is no library for it.
+            with contextlib.suppress(OSError, ImportError):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._using = self._whole()
                 self._using.acquire_read()

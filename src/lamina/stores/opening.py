@@ -35,7 +35,8 @@ class Access:
     """How stores beyond this machine's are used.
 
     ``embedded`` is the folder that keeps what comes from binary caches, None for a temporary one; ``channel`` is where
-    names are looked up first; ``lists`` keeps the lists of channels; ``offline`` is to ask nobody over the network.
+    names are looked up first; ``lists`` keeps the lists of channels; ``offline`` is to ask nobody over the network;
+    ``fetching`` brings paths into ``embedded`` already, so that no other has to be opened.
     ``now`` is in seconds since 1970; ``warn`` is told what is odd.
     """
 
@@ -44,6 +45,7 @@ class Access:
     channel: str | None = None
     lists: Path | None = None
     offline: bool = False
+    fetching: Fetching | None = None
     now: float = 0
     warn: Callable[[str], object] = field(default=len)
 
@@ -162,6 +164,8 @@ class _Opening:
     @cached_property
     def _spool(self) -> Path | None:
         """Where fetched paths are kept: the first cache folder that is named, else the embedded store."""
+        if self._access.fetching:
+            return self._access.embedded
         named = next((Path(place) for place in self._places if is_cache_folder(place)), None)
         return named or self._access.embedded
 
@@ -171,6 +175,8 @@ class _Opening:
         from lamina.stores.fetching import Fetching
         from lamina.workspace import Workspace
 
+        if self._access.fetching:
+            return self._access.fetching
         if self._spool:
             return Fetching(EmbeddedStore.made(self._spool))
         workspace = Workspace()
