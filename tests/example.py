@@ -1,6 +1,6 @@
 """The example of the repository as a store on disk, with a database.
 
-Invariant: everything in it came out of examples/cache.
+Invariant: everything in it came out of examples/cache, through lamina's own store for that.
 """
 
 import json
@@ -9,11 +9,20 @@ import platform
 import sys
 from pathlib import Path
 
-from examples.unpack_cache import EXAMPLES, closure, unpack
 from tests.fakestore import FakeStore
 
+from lamina.closure import Closure
+from lamina.extents import reading
+from lamina.formats.keys import PublicKey
+from lamina.image import Store
 from lamina.names import StorePath
+from lamina.nodes import Directory, Extent, Node, Regular, Symlink
+from lamina.stores.opening import Access, open_stores
+from lamina.stores.trust import Trust
 
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+CACHE = f"file://{EXAMPLES / 'cache'}"
+KEY = (EXAMPLES / "public-key").read_text().strip()
 SYSTEM = "aarch64-linux" if platform.machine() in ("arm64", "aarch64") else "x86_64-linux"
 
 _COMMAND = """\
@@ -35,20 +44,34 @@ def hello(system: str = SYSTEM) -> StorePath:
 def example_store(root: Path, system: str = SYSTEM) -> FakeStore:
     """The closure of `hello`, below ``root``."""
     store = FakeStore(root)
-    found = {item.info.path: item for item in closure(hello(system))}
-    for item in found.values():
-        unpack(item, root / "nix/store")
-        store.register(item.info.path)
+    cache = open_stores([CACHE], Access(trust=lambda: Trust((PublicKey.parse(KEY),))))
+    closure = Closure.resolve([hello(system)], cache.query)
+    for info in closure:
+        unpack(cache, info.path, store.place(info.path))
+        store.register(info.path)
     with store.writing() as database:
-        database.executemany(
-            "INSERT INTO Refs VALUES (?, ?)",
-            [
-                (store.numbers[path], store.numbers[reference])
-                for path, item in found.items()
-                for reference in item.info.references
-            ],
-        )
+        references = [(info.path, reference) for info in closure for reference in info.references]
+        numbers = [(store.numbers[path], store.numbers[reference]) for path, reference in references]
+        database.executemany("INSERT INTO Refs VALUES (?, ?)", numbers)
     return store
+
+
+def unpack(store: Store, path: StorePath, place: Path) -> None:
+    """Writes ``path`` at ``place``, as Nix would."""
+    for node in store.nodes(path):
+        _write(node, os.path.join(os.fsencode(place), node.path) if node.path else os.fsencode(place))
+
+
+def _write(node: Node, place: bytes) -> None:
+    match node:
+        case Directory():
+            os.mkdir(place)
+        case Symlink():
+            os.symlink(node.target, place)
+        case Regular(content=Extent() as content):
+            with reading(content) as read:
+                Path(os.fsdecode(place)).write_bytes(read(0, content.length))
+            os.chmod(place, 0o555 if node.executable else 0o444)
 
 
 def write_command(file: Path, root: Path) -> None:

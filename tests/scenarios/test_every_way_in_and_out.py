@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.example import example_store, hello
+from tests.example import CACHE, KEY, example_store, hello
 from tests.fakestore import FakeStore, write_graph
 
 import lamina
-from lamina.image import Image, Store
+from lamina.image import Image
 from lamina.names import StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
@@ -51,19 +51,34 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> FakeStore:
     return example_store(tmp_path_factory.mktemp("store") / "root")
 
 
-def _by_database(disk: FakeStore, folder: Path) -> list[str]:
-    return [str(disk.root)]
+def _by_database(disk: FakeStore, folder: Path) -> dict[str, Any]:
+    return {"store": [str(disk.root)]}
 
 
-def _by_graph(disk: FakeStore, folder: Path) -> list[str]:
-    return [str(write_graph(disk, folder / "graph.json")), str(disk.root)]
+def _by_graph(disk: FakeStore, folder: Path) -> dict[str, Any]:
+    return {"store": [str(write_graph(disk, folder / "graph.json")), str(disk.root)]}
 
 
-def _by_memory(disk: FakeStore, folder: Path) -> Store:
-    return Memory(LocalStore(disk.root), list(disk.numbers))
+def _by_memory(disk: FakeStore, folder: Path) -> dict[str, Any]:
+    return {"store": Memory(LocalStore(disk.root), list(disk.numbers))}
 
 
-STORES: list[Callable[[FakeStore, Path], Any]] = [_by_database, _by_graph, _by_memory]
+def _by_cache(disk: FakeStore, folder: Path) -> dict[str, Any]:
+    return {"store": CACHE, "trusted_keys": [KEY], "embedded_store": folder / "embedded"}
+
+
+def _by_embedded(disk: FakeStore, folder: Path) -> dict[str, Any]:
+    lamina.stream_layered_image(contents=[str(hello())], **_by_cache(disk, folder)).write_to(io.BytesIO())
+    return {"store": folder / "embedded"}
+
+
+STORES: list[Callable[[FakeStore, Path], dict[str, Any]]] = [
+    _by_database,
+    _by_graph,
+    _by_memory,
+    _by_cache,
+    _by_embedded,
+]
 
 
 def _as_stream(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
@@ -96,11 +111,11 @@ SINKS = [_as_stream, _as_file, _as_zstd, _as_script]
 def test_one_image_whatever_the_way(scenario: str, disk: FakeStore, tmp_path: Path) -> None:
     archives, ids = set(), set()
     for place in STORES:
-        store = place(disk, tmp_path)
+        arguments = place(disk, tmp_path)
         for sink in SINKS:
             if sink is _as_script and place is _by_memory:
                 continue
-            stream = lamina.stream_layered_image(**SCENARIOS[scenario], store=store)
+            stream = lamina.stream_layered_image(**SCENARIOS[scenario], **arguments)
             archive, image = sink(stream, tmp_path)
             archives.add(archive)
             ids |= {image.id} if image else set()
@@ -109,3 +124,19 @@ def test_one_image_whatever_the_way(scenario: str, disk: FakeStore, tmp_path: Pa
     (tmp_path / "found.tar").write_bytes(archives.pop())
     (found,) = lamina.inspect(tmp_path / "found.tar")
     assert {str(found.digest)} == ids
+
+
+def test_an_image_for_another_machine_comes_from_the_cache_alone(tmp_path: Path) -> None:
+    images = {
+        system: lamina.build_layered_image(
+            contents=[str(hello(f"{system}-linux"))],
+            store=CACHE,
+            trusted_keys=KEY,
+            embedded_store=tmp_path / "store",
+            output=tmp_path / f"{system}.tar",
+        )
+        for system in ("x86_64", "aarch64")
+    }
+    found = {system: lamina.inspect(tmp_path / f"{system}.tar")[0] for system in images}
+    assert {system: image.architecture for system, image in found.items()} == {"x86_64": "amd64", "aarch64": "arm64"}
+    assert images["x86_64"].layers[:4] == images["aarch64"].layers[:4]

@@ -8,14 +8,14 @@ The protocol: Nix source, libstore, binary-cache-store; ``nix-cache-info``, ``HA
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
-from threading import Lock
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Protocol
 
 from lamina.decoding import decoded
-from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
+from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable, shown
 from lamina.formats import narinfo
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.formats.cacheinfo import CacheInfo
@@ -47,10 +47,12 @@ class Transport(Protocol):
 
 
 class BinaryCache:
-    """The cache that ``transport`` reaches, as far as ``trust`` believes it; any number of threads may ask it."""
+    """The cache that is reached by what ``opened`` gives, as far as ``trust`` believes it; any number of threads may
+    ask it. It is opened when it is first asked.
+    """
 
-    def __init__(self, transport: Transport, trust: Trust) -> None:
-        self._transport = transport
+    def __init__(self, opened: Callable[[], Transport], trust: Trust) -> None:
+        self._opened = opened
         self._trust = trust
         self._lock = Lock()
         self._is_checked = False
@@ -68,8 +70,29 @@ class BinaryCache:
         if not paths:
             return {}
         self._check()
-        found = [self._narinfo(*paths)] if len(paths) == 1 else self._threads.map(self._narinfo, paths)
+        found = [self._narinfo(*paths)] if len(paths) == 1 else self._all(paths)
         return {known.info.path: known for known in found if known}
+
+    def _all(self, paths: Collection[StorePath]) -> Iterator[NarInfo | None]:
+        """What is known of each path, in any order; raises the first error, and then waits for no other answer."""
+        left, answers = list(paths), SimpleQueue[NarInfo | BaseException | None]()
+
+        def ask() -> None:
+            try:
+                while path := _popped(left):
+                    answers.put(self._narinfo(path))
+            except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
+                left.clear()
+                answers.put(error)
+
+        for _ in range(min(CONNECTIONS, len(paths))):
+            # Nor does the end of the process wait for a server that says nothing.
+            Thread(target=ask, name="lamina-narinfo", daemon=True).start()
+        for _ in paths:
+            answer = answers.get()
+            if isinstance(answer, BaseException):
+                raise answer
+            yield answer
 
     def nar(self, known: NarInfo) -> Iterator[bytes]:
         """The NAR of ``known``, without its compression, in pieces of at most 256 KiB.
@@ -77,7 +100,10 @@ class BinaryCache:
         Raises `NotFound` where it is gone, `FormatError`, `Unavailable`; the caller stops at the size it expects.
         """
         size = known.info.nar_size
-        most = known.file_size or size + size // _SLACK + _OVERHEAD
+        most = size + size // _SLACK + _OVERHEAD
+        if known.file_size:
+            # Nobody signs it.
+            most = min(most, known.file_size)
         try:
             yield from decoded(self._transport.stream(known.url, most), known.compression)
         except (FormatError, NotFound) as error:
@@ -91,16 +117,16 @@ class BinaryCache:
             if data is None:
                 raise Unavailable(f"{self.where}: got no {CACHE_INFO} there, expected a binary cache")
             try:
-                info = CacheInfo.parse(data.decode())
-            except (FormatError, UnicodeDecodeError) as error:
+                info = CacheInfo.parse(_text(data))
+            except FormatError as error:
                 raise FormatError(f"{self.where}: {error}") from error
             if info.store_dir != STORE_DIR:
                 raise Unavailable(f"{self.where}: got a cache of {info.store_dir}, expected one of {STORE_DIR}")
             self._is_checked = True
 
     @cached_property
-    def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(CONNECTIONS, "lamina-narinfo")
+    def _transport(self) -> Transport:
+        return self._opened()
 
     def _narinfo(self, path: StorePath) -> NarInfo | None:
         name = f"{path.hash}.narinfo"
@@ -108,10 +134,24 @@ class BinaryCache:
         if data is None:
             return None
         try:
-            known = narinfo.parse(data.decode())
-        except (FormatError, UnicodeDecodeError) as error:
+            known = narinfo.parse(_text(data))
+        except FormatError as error:
             raise FormatError(f"{name} in {self.where}: {error}") from error
         if known.info.path != path:
             raise IntegrityError(f"{name} in {self.where}: got the narinfo of {known.info.path}, expected {path}")
         self._trust.check(known, self.where)
         return known
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"text: got {shown(data[error.start : error.end])}, expected UTF-8") from error
+
+
+def _popped(paths: list[StorePath]) -> StorePath | None:
+    try:
+        return paths.pop()
+    except IndexError:  # another thread was there first
+        return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,12 +154,12 @@ class _Opening:
         from lamina.stores.cache import BinaryCache
         from lamina.stores.substituting import Substituting
         from lamina.stores.trust import Trust
-        from lamina.transports.opening import open_transport
+        from lamina.transports.opening import checked_url, open_transport
 
         trust = self._access.trust() if self._access.trust else Trust()
-        is_local = url.startswith("file://")
-        transport = None if self._access.offline and not is_local else open_transport(url)
-        return Substituting(self._fetching, BinaryCache(transport, trust) if transport else None, trust)
+        is_asked = not self._access.offline or url.startswith("file://")
+        cache = BinaryCache(partial(open_transport, checked_url(url)), trust) if is_asked else None
+        return Substituting(self._fetching, cache, trust)
 
     @cached_property
     def _spool(self) -> Path | None:

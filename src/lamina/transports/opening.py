@@ -49,6 +49,12 @@ class WritableTransport(Transport, Protocol):
         """Makes ``name`` a copy of ``file``, whole or not at all; raises `OutputError`."""
 
 
+def checked_url(url: str) -> str:
+    """``url``, if its kind of cache can be read; raises `InvalidName`."""
+    _scheme(url, _READABLE)
+    return url
+
+
 def open_transport(url: str, patience: Patience = PATIENT) -> Transport:
     """What reads the cache at ``url``; raises `InvalidName`."""
     if _scheme(url, _READABLE) in ("http", "https"):

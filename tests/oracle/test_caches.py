@@ -1,0 +1,67 @@
+"""Images straight from caches that real Nix wrote, where there is no Nix, no Docker and no network."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.oracle.closures import Nix, Sample
+from tests.oracle.tools import require, with_private_mounts
+
+import lamina
+
+# In a network of its own: serves the folder on loopback, runs lamina on it, twice, the second time without the server.
+_ALONE = """\
+import fcntl, functools, http.server, os, socket, struct, subprocess, sys, threading
+
+cache, key, root, data, *outputs = sys.argv[1:]
+with socket.socket() as any_socket:  # netdevice(7): SIOCSIFFLAGS, with IFF_UP and IFF_RUNNING
+    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x41))
+assert not os.path.exists("/nix/store") and not os.path.exists("/run/docker.sock")
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=cache)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+thread = threading.Thread(target=server.serve_forever)
+thread.start()
+where = f"http://127.0.0.1:{server.server_port}"
+command = [sys.executable, "-m", "lamina.cli.main", "stream", "--store", where, "--trusted-key", key, root]
+command += ["--name", "x", "--tag", "1", "--quiet"]
+# No PATH: whatever this machine has is not to be found.
+for output in outputs:
+    with open(output, "wb") as file:
+        subprocess.run(command, stdout=file, check=True, env={"XDG_DATA_HOME": data, "XDG_CACHE_HOME": data})
+    server.shutdown()
+    thread.join()
+    server.server_close()
+"""
+
+
+def written_cache(nix: Nix, root: str, folder: Path, compression: str) -> tuple[Path, str]:
+    """A signed cache of the closure of ``root``, and the key that checks it."""
+    secret, public, cache = folder / "secret", folder / "public", folder / "cache"
+    nix.call("nix-store", "--generate-binary-cache-key", "lamina-test-1", secret, public)
+    where = f"file://{cache}?compression={compression}&secret-key={secret}"
+    nix.call("nix", "copy", "--to", where, root)
+    return cache, public.read_text().strip()
+
+
+@pytest.mark.parametrize("compression", ["xz", "zstd", "none", "bzip2"])
+def test_a_cache_that_nix_wrote_gives_the_image_of_its_store(
+    compression: str, every_nix: Nix, small: Sample, tmp_path: Path
+) -> None:
+    _compare(*written_cache(every_nix, small.root, tmp_path, compression), small.root, tmp_path)
+
+
+def test_every_closure_from_a_cache_is_that_from_the_store(nix: Nix, sample: Sample, tmp_path: Path) -> None:
+    _compare(*written_cache(nix, sample.root, tmp_path, "zstd"), sample.root, tmp_path)
+
+
+def _compare(cache: Path, key: str, root: str, folder: Path) -> None:
+    script = (sys.executable, "-c", _ALONE, cache, key, root, folder / "data", folder / "a.tar", folder / "b.tar")
+    alone = (require("unshare"), "--net", *with_private_mounts(script, hide=("/nix", "/run")))
+    subprocess.run(list(map(str, alone)), check=True, env={"PATH": os.defpath}, timeout=300)
+    here = lamina.build_layered_image(contents=[root], name="x", tag="1", store="/", output=folder / "here.tar")
+    for name in ("a.tar", "b.tar"):
+        (found,) = lamina.inspect(folder / name)
+        assert str(found.digest) == here.id
+        assert (folder / name).read_bytes() == (folder / "here.tar").read_bytes()
