@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench.cache import Kept, served
 from bench.measuring import ENVIRONMENT, Command, Failed, Side, compare, missing, output_size, seconds
 from bench.memory import measurable, peak
 from bench.repeat import Layout, change
@@ -161,6 +162,22 @@ def _write_sample(tar: Command, size: int, file: Path) -> None:
         raise Failed(f"{tar[0]}: got exit code {process.returncode}, expected 0")
 
 
+def cache(bench: Bench) -> Found:
+    """A closure from a binary cache, fetched and streamed, beside decompressing alone."""
+    lacking = missing(Side((("zstd",),)))
+    work, peer = bench.planned.work, "zstd -dc of all its NARs, two at a time"
+    rows = [bench.row(f"{what} from a cache ÷ {peer}") for what in ("fetch", "cold stream", "repeated stream")]
+    if lacking:
+        yield from (LeftOut(row, lacking) for row in rows)
+        return
+    with served(bench.planned, bench.folder / "cached") as found:
+        kept, theirs = Kept(bench.folder / "kept-data"), Side((found.decompress(),))
+        fetch = (LAMINA, "store", "fetch", "--quiet", *found.store(), "--", *work.roots)
+        stream = work.lamina("stream", "--no-ledger", *found.store())
+        for row, ours in zip(rows, (kept.side(fetch), kept.side(stream), kept.filled(stream)), strict=True):
+            yield _timed(row, ours, theirs, bench.settings.pairs)
+
+
 def memory(bench: Bench) -> Found:
     """What all of our processes take together."""
     layout = Layout(bench.folder / "measured")
@@ -194,5 +211,5 @@ def _removed(file: Path) -> Callable[[], None]:
 
 
 STEPS: Mapping[str, Callable[[Bench], Found]] = {
-    step.__name__: step for step in (cold, baseline, warm, repeat, gzip, zstd, memory, plan)
+    step.__name__: step for step in (cold, baseline, warm, repeat, gzip, zstd, cache, memory, plan)
 }

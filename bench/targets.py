@@ -22,6 +22,8 @@ TARGETS: Mapping[str, Mapping[str, float]] = {
     "zstd stage ÷ zstd -T0": {CLOSURE: 1.1},
     "zstd stage ÷ zstd -T0, size": {CLOSURE: 1.05},
     "build .tar.zst ÷ tar | zstd -T0": {CLOSURE: 1.25},
+    "fetch from a cache ÷ zstd -dc of all its NARs, two at a time": {CLOSURE: 1.3},
+    "cold stream from a cache ÷ zstd -dc of all its NARs, two at a time": {CLOSURE: 1.3},
     "peak memory, cold stream": {CLOSURE: 150, HUGE_IMAGE: 160, HUGE_LAYER: 250},
     "peak memory, build DIR/": {CLOSURE: 150},
     "peak memory, build .tar.gz": {CLOSURE: 150},

@@ -20,6 +20,8 @@ def pytest_configure(config: pytest.Config) -> None:
             os.environ[name] = os.path.join(os.environ[name], worker["workerid"])
         return
     for name in _FOLDERS:
-        folder = tempfile.TemporaryDirectory(prefix=f"lamina-test-{name[4:8].lower()}-", ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(
+            prefix=f"lamina-test-{name.split('_')[1].lower()}-", ignore_cleanup_errors=True
+        )
         os.environ[name] = folder.name
         config.add_cleanup(folder.cleanup)

@@ -222,6 +222,16 @@ def test_a_content_may_hold_its_own_hash() -> None:
     assert not is_true(found, info_of(path, own, GLIBC), own)  # it does not say that it refers to itself
 
 
+def test_an_address_without_the_places_is_one_too() -> None:
+    """Nix 2.17 to 2.34 made such."""
+    data = nar_of({b"bin": Link(b"/nix/store/" + OLD + b"-x/bin"), b"a": File(OLD * 2)})
+    found = Address("fixed:r", "sha256", hashlib.sha256(data.replace(OLD, bytes(32))).digest())
+    path = found.path("x", (), itself=True)
+    own = data.replace(OLD, path.hash.encode())
+    assert is_true(found, info_of(path, own, path), own)
+    assert not is_true(found, info_of(path, data, path), data)
+
+
 def test_the_places_are_hashed_too() -> None:
     """So zeros that were there already are none that were put there."""
     text = b"a" + OLD + b"b"

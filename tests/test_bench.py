@@ -33,7 +33,11 @@ from lamina.formats import graph, nar
 from lamina.walk import walk
 
 CHECKOUT = Path(__file__).parent.parent
-ORIENTATION = {"cold stream ÷ tar | sha256sum", "plan ÷ python -c pass"}
+ORIENTATION = {
+    "cold stream ÷ tar | sha256sum",
+    "plan ÷ python -c pass",
+    "repeated stream from a cache ÷ zstd -dc of all its NARs, two at a time",
+}
 
 
 def content(tree: Tree) -> tuple[bytes, list[str]]:
@@ -378,7 +382,7 @@ def test_the_large_files_are_measured_too_and_the_huge_ones_where_asked(tmp_path
 def test_a_line_that_is_not_known_ends_the_run_with_those_that_are(tmp_path: Path) -> None:
     ended = run(tmp_path, "--only", "cold,hot")
     assert ended.returncode == 2
-    assert "got 'hot', expected some of cold,baseline,warm,repeat,gzip,zstd,memory,plan,start" in ended.stderr
+    assert "got 'hot', expected some of cold,baseline,warm,repeat,gzip,zstd,cache,memory,plan,start" in ended.stderr
 
 
 def test_a_root_that_does_not_exist_ends_the_run_with_a_message(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from tests.fakestore import as_nobody, public_folder
 
-from lamina.engine import BUFFER_SIZE, Measure, Piece, measure, transfer
+from lamina.engine import BUFFER_SIZE, Measure, Piece, copy, measure, transfer
 from lamina.errors import IntegrityError, Unavailable
 from lamina.extents import head
 from lamina.names import Digest
@@ -198,6 +198,56 @@ def test_a_change_outside_the_range_counts_too(file: Path) -> None:
     _grow(file)
     with pytest.raises(IntegrityError, match="the file changed while it was read"):
         measure([piece])
+
+
+def _parts(file: Path, count: int) -> Iterator[Piece]:
+    """The first bytes of ``file`` and the last, in turns."""
+    size = file.stat().st_size
+    for number in range(count):
+        yield extent(file, number, 10)
+        yield b"between"
+        yield extent(file, size - 100_000 - number, 90_000)
+
+
+def test_the_parts_of_a_file_are_read_by_one_that_stays_open(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = file.with_name("other")
+    other.write_bytes(b"x" * 300_000)
+    content = file.read_bytes()
+    opened: list[bytes] = []
+    system = os.open
+
+    def counting(name: bytes, flags: int) -> int:
+        opened.append(name)
+        return system(name, flags)
+
+    monkeypatch.setattr(os, "open", counting)
+    pieces = [*_parts(file, 20), *_parts(other, 3), *_parts(file, 1)]
+    out = transferred(*pieces)
+    assert opened == [os.fsencode(name) for name in (file, other, file)]
+    expected = [piece if isinstance(piece, bytes) else _range(content, piece) for piece in pieces[:60]]
+    assert out.startswith(b"".join(expected))
+
+
+def _range(content: bytes, piece: Extent) -> bytes:
+    return content[piece.offset : piece.offset + piece.length]
+
+
+@pytest.mark.parametrize("change", [_touch, _rewrite, _shrink, _grow])
+def test_a_file_that_changes_between_two_of_its_parts_is_refused(file: Path, change: Callable[[Path], None]) -> None:
+    os.utime(file, ns=(0, 1_000_000_000))
+
+    def pieces() -> Iterator[Piece]:
+        parts = list(_parts(file, 3))
+        yield from parts[:4]
+        change(file)
+        yield from parts[4:]
+
+    for work in (lambda: transfer(pieces(), len), lambda: measure(pieces()), lambda: copy(pieces(), len)):
+        os.utime(file, ns=(0, 1_000_000_000))
+        content = file.read_bytes()
+        with pytest.raises(IntegrityError, match=rf"^{file}: got .*the file changed while it was read"):
+            work()
+        file.write_bytes(content)
 
 
 def test_another_name_for_the_file_is_no_change(file: Path) -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import keyword
 import os
 import re
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 from tests.fakestore import FakeStore, call, example, run, store_path
 
+from lamina.cli.store import command
+
 DATA = store_path("words-2.1-data")
+COMMANDS = command.list_commands(click.Context(command))
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     store, _ = example(tmp_path / "root")
     ran = run("stream", "hello", "--store", store.root, "--ledger", "ledger")
     assert ran.code == 0, ran.stderr
@@ -95,6 +102,7 @@ def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
         "absent": 0,
         "damaged": [],
         "warnings": [],
+        "store": None,
     }
     spoil(store)
     ran = run("store", "verify", *flags)
@@ -111,7 +119,7 @@ def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
     ("arguments", "got"),
     [
         ([], "no command"),
-        (["gc"], "command 'gc'"),
+        (["sweep"], "command 'sweep'"),
         (["verify", "x"], "unexpected extra argument (x)"),
         (["verify", "--ledger", ""], "''"),
     ],
@@ -131,11 +139,18 @@ def test_the_help_shows_an_example() -> None:
     for arguments in (["store"], ["store", "verify"]):
         ran = run(*arguments, "--help")
         assert (ran.code, ran.stderr) == (0, "")
-        assert "Example: lamina store verify" in ran.stdout.decode()
-    from lamina.cli.store import command
+        assert "Example: lamina store " in ran.stdout.decode()
 
-    for verb in command.commands.values():
-        assert all(getattr(parameter, "help", "") for parameter in verb.params)
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_its_options_are_for(name: str) -> None:
+    module = importlib.import_module(f"lamina.cli.store.{name}{'_' * keyword.iskeyword(name)}")
+    found = module.command
+    for each in found.commands.values() if isinstance(found, click.Group) else [found]:
+        assert all(option.help for option in each.params if isinstance(option, click.Option))
+        example = each.epilog or ""
+        assert example.startswith("Example: ")
+        assert f"lamina store {name}" in example
 
 
 def test_the_suite_has_a_cache_folder_of_its_own() -> None:

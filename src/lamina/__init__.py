@@ -41,11 +41,26 @@ if TYPE_CHECKING:
         StoreError,
         Unavailable,
     )
+    from lamina.formats.keys import PublicKey
     from lamina.formats.narinfo import NarInfo
     from lamina.image import Draft, Image, Store
     from lamina.layer import Layer
     from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.spec import ImageArguments
+    from lamina.storekeeping import (
+        collect_garbage,
+        export_paths,
+        generate_key,
+        import_paths,
+        public_key,
+        push_paths,
+        sign_paths,
+        verify_store,
+    )
+    from lamina.stores.checking import CheckedStore, DamagedPath
+    from lamina.stores.collecting import Garbage
+    from lamina.stores.exchange import Imported
+    from lamina.stores.publishing import Pushed
     from lamina.storing import Fetched, StoredPath, add_path, describe_paths, fetch_paths, list_paths
     from lamina.verifying import DamagedLayer, Verified
 
@@ -75,11 +90,26 @@ _HOMES = {
         "StoreError",
         "Unavailable",
     ),
+    "lamina.formats.keys": ("PublicKey",),
     "lamina.formats.narinfo": ("NarInfo",),
     "lamina.image": ("Draft", "Image", "Store"),
     "lamina.layer": ("Layer",),
     "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
     "lamina.spec": ("ImageArguments",),
+    "lamina.storekeeping": (
+        "collect_garbage",
+        "export_paths",
+        "generate_key",
+        "import_paths",
+        "public_key",
+        "push_paths",
+        "sign_paths",
+        "verify_store",
+    ),
+    "lamina.stores.checking": ("CheckedStore", "DamagedPath"),
+    "lamina.stores.collecting": ("Garbage",),
+    "lamina.stores.exchange": ("Imported",),
+    "lamina.stores.publishing": ("Pushed",),
     "lamina.storing": ("Fetched", "StoredPath", "add_path", "describe_paths", "fetch_paths", "list_paths"),
     "lamina.verifying": ("DamagedLayer", "Verified"),
 }
@@ -87,15 +117,19 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AuthError",
+    "CheckedStore",
     "DamagedLayer",
+    "DamagedPath",
     "Dir",
     "Draft",
     "Error",
     "Fetched",
     "File",
     "FormatError",
+    "Garbage",
     "Image",
     "ImageArguments",
+    "Imported",
     "IntegrityError",
     "InvalidName",
     "Layer",
@@ -104,6 +138,8 @@ __all__ = [
     "OutputError",
     "Perm",
     "PlanError",
+    "PublicKey",
+    "Pushed",
     "RegistryError",
     "ScriptError",
     "Store",
@@ -117,16 +153,24 @@ __all__ = [
     "__version__",
     "add_path",
     "build_layered_image",
+    "collect_garbage",
     "describe_paths",
     "export_image",
+    "export_paths",
     "fetch_paths",
+    "generate_key",
+    "import_paths",
     "inspect",
     "list_paths",
     "merge_images",
     "plan_layered_image",
+    "public_key",
+    "push_paths",
+    "sign_paths",
     "stream_conf",
     "stream_layered_image",
     "verify_ledger",
+    "verify_store",
 ]
 
 

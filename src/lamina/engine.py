@@ -11,13 +11,12 @@ nothing, for who calls it knows the digest or has another process find it out; l
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 
-from lamina.extents import Doubt, check_still, cut_short, open_extent, read_small, read_small_into, read_some
+from lamina.extents import Doubt, Files, cut_short, read_some
 from lamina.names import Digest
 from lamina.nodes import Extent
 from lamina.outlet import Outlet
@@ -59,27 +58,28 @@ def fill(pieces: Iterable[Piece], buffer: memoryview, full: Full, doubt: Doubt |
     """
     size = filled = 0
     room = len(buffer)
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            length = len(piece)
-            end = filled + length
-            if end <= room:
-                buffer[filled:end] = piece
-                filled = end
+    with Files(doubt) as files:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                length = len(piece)
+                end = filled + length
+                if end <= room:
+                    buffer[filled:end] = piece
+                    filled = end
+                else:
+                    buffer, filled = _split(piece, buffer, filled, full)
             else:
-                buffer, filled = _split(piece, buffer, filled, full)
-        else:
-            length = piece.length
-            end = filled + length
-            if length <= _SMALL and end <= room:
-                read_small_into(piece, buffer[filled:end], doubt)
-                filled = end
-            else:
-                buffer, filled = _read(piece, buffer, filled, full, doubt)
-        size += length
-        if filled == len(buffer):
-            buffer, filled = full(buffer), 0
-        room = len(buffer)
+                length = piece.length
+                end = filled + length
+                if length <= _SMALL and end <= room:
+                    files.small_into(piece, buffer[filled:end])
+                    filled = end
+                else:
+                    buffer, filled = _read(piece, buffer, filled, full, files)
+            size += length
+            if filled == len(buffer):
+                buffer, filled = full(buffer), 0
+            room = len(buffer)
     if filled:
         full(buffer[:filled])
     return size
@@ -163,9 +163,8 @@ def _split(data: bytes, buffer: memoryview, filled: int, full: Full) -> tuple[me
     return buffer, filled
 
 
-def _read(extent: Extent, buffer: memoryview, filled: int, full: Full, doubt: Doubt | None) -> tuple[memoryview, int]:
-    file, before = open_extent(extent, doubt)
-    try:
+def _read(extent: Extent, buffer: memoryview, filled: int, full: Full, files: Files) -> tuple[memoryview, int]:
+    with files.large(extent) as file:
         left = extent.length
         while left:
             count = read_some(extent, file, buffer[filled : filled + left])
@@ -173,9 +172,6 @@ def _read(extent: Extent, buffer: memoryview, filled: int, full: Full, doubt: Do
                 raise cut_short(extent, left)
             buffer, filled = _advanced(buffer, filled, count, full)
             left -= count
-        check_still(extent, file, before)
-    finally:
-        os.close(file)
     return buffer, filled
 
 
@@ -190,36 +186,36 @@ def _hand(pieces: Iterable[Piece], out: Outlet, step: Step, doubt: Doubt | None)
     parts: list[bytes] = []
     held = size = 0
     # Small pieces are handed on many at once, large files by themselves.
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            data = piece
-        elif piece.length <= _SMALL:
-            data = read_small(piece, doubt)
-        else:
-            if parts:
+    with Files(doubt) as files:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                data = piece
+            elif piece.length <= _SMALL:
+                data = files.small(piece)
+            else:
+                if parts:
+                    out.gather(parts)
+                    step(held)
+                    size += held
+                    parts, held = [], 0
+                _pass_by(piece, out, step, files)
+                size += piece.length
+                continue
+            parts.append(data)
+            held += len(data)
+            if held >= _MOST_HELD or len(parts) >= _MOST_PARTS:
                 out.gather(parts)
                 step(held)
                 size += held
                 parts, held = [], 0
-            _pass_by(piece, out, step, doubt)
-            size += piece.length
-            continue
-        parts.append(data)
-        held += len(data)
-        if held >= _MOST_HELD or len(parts) >= _MOST_PARTS:
-            out.gather(parts)
-            step(held)
-            size += held
-            parts, held = [], 0
     if parts:
         out.gather(parts)
         step(held)
     return size + held
 
 
-def _pass_by(extent: Extent, out: Outlet, step: Step, doubt: Doubt | None) -> None:
-    file, before = open_extent(extent, doubt)
-    try:
+def _pass_by(extent: Extent, out: Outlet, step: Step, files: Files) -> None:
+    with files.large(extent) as file:
         left = extent.length
         while left and (count := out.send(file, left)) >= 0:
             if not count:
@@ -234,9 +230,6 @@ def _pass_by(extent: Extent, out: Outlet, step: Step, doubt: Doubt | None) -> No
             out(buffer[:count])
             step(count)
             left -= count
-        check_still(extent, file, before)
-    finally:
-        os.close(file)
 
 
 def _unheard(_: object) -> None:

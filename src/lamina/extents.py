@@ -11,6 +11,8 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
 
 from lamina.errors import IntegrityError, Unavailable
 from lamina.nodes import Content, Extent
@@ -103,7 +105,7 @@ def _check_read(extent: Extent, count: int, status: os.stat_result, doubt: Doubt
         raise cut_short(extent, extent.length - count)
 
 
-def check_still(extent: Extent, file: int, before: os.stat_result) -> None:
+def _check_still(extent: Extent, file: int, before: os.stat_result) -> None:
     """Raises `IntegrityError` where the file has changed since ``before``."""
     after = os.fstat(file)
     # A store that is being optimised changes how many links a file has, and with it the time of its last change.
@@ -111,6 +113,82 @@ def check_still(extent: Extent, file: int, before: os.stat_result) -> None:
         _unchanged(extent, after, None if before.st_mtime_ns == extent.stamp else _no_doubt)
         if before.st_nlink == after.st_nlink or before.st_mtime_ns != after.st_mtime_ns:
             raise _changed(extent, "a change", "none")
+
+
+class Files:
+    """Extents read one after the other: of one that is only part of its file, such as of a NAR, the file stays open as
+    long as the next is part of it too. A context manager, at whose end what was read is known to have been still.
+    """
+
+    def __init__(self, doubt: Doubt | None = None) -> None:
+        self._doubt = doubt
+        self._extent: Extent | None = None
+        self._file = -1
+        self._before: os.stat_result | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave(check=kind is None)
+
+    def small(self, extent: Extent) -> bytes:
+        """All of an extent. Raises as `head` does."""
+        if extent.length == extent.file_size:
+            return read_small(extent, self._doubt)
+        file = self._part(extent)
+        try:
+            data = os.read(file, extent.length)
+        except OSError as error:
+            raise _translated(extent, error) from error
+        if len(data) != extent.length:
+            raise cut_short(extent, extent.length - len(data))
+        return data
+
+    def small_into(self, extent: Extent, view: memoryview) -> None:
+        """Likewise, into ``view``, which is as long."""
+        if extent.length == extent.file_size:
+            read_small_into(extent, view, self._doubt)
+            return
+        count = read_some(extent, self._part(extent), view)
+        if count != extent.length:
+            raise cut_short(extent, extent.length - count)
+
+    @contextlib.contextmanager
+    def large(self, extent: Extent) -> Iterator[int]:
+        """The file, open at the extent's start, for the block. Raises as `head` does, also at its end."""
+        if extent.length != extent.file_size:
+            yield self._part(extent)
+            return
+        file, before = open_extent(extent, self._doubt)
+        try:
+            yield file
+            _check_still(extent, file, before)
+        finally:
+            os.close(file)
+
+    def _part(self, extent: Extent) -> int:
+        last = self._extent
+        if last is None or last.file != extent.file or last.stamp != extent.stamp or last.file_size != extent.file_size:
+            self._leave(check=True)
+            self._file, self._before = open_extent(extent, self._doubt)
+            self._extent = extent
+        else:
+            os.lseek(self._file, extent.offset, os.SEEK_SET)
+        return self._file
+
+    def _leave(self, *, check: bool) -> None:
+        extent, file, before = self._extent, self._file, self._before
+        if extent is None or before is None:
+            return
+        self._extent = None
+        try:
+            if check:
+                _check_still(extent, file, before)
+        finally:
+            os.close(file)
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ def load(place: str) -> dict[str, Any]:
     """
     file, _, name = place.partition("#")
     path = Path(file)
-    tables = _tables(path)
+    tables = images(path)
     if not name and len(tables) == 1:
         (name,) = tables
     if name not in tables:
@@ -56,7 +56,8 @@ def load(place: str) -> dict[str, Any]:
     return _relative(arguments, path.parent)
 
 
-def _tables(path: Path) -> dict[str, Any]:
+def images(path: Path) -> dict[str, Any]:
+    """The tables of a spec file by their names, unchecked. Raises `NotFound`, `FormatError`."""
     try:
         text = path.read_text(encoding="utf-8")
         tables = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)

@@ -7,7 +7,9 @@ Nix builds into the machine's own store, without a sandbox, substituters or a gr
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from typing import Any
 from tests.oracle.tools import ToolError, environment, require, run, unusable
 
 _STORE = Path("/nix/store")
+# Where a Nix that lives in a root of its own may still see a folder of ours: below the store that it shares.
+_FOLDERS = (tempfile.gettempdir(), "/nix/var/nix")
 _EXPRESSIONS = Path(__file__).parent / "nix"
 _SETTINGS = """\
 build-users-group =
@@ -104,3 +108,20 @@ def sample(nix: Nix, name: str, attribute: str) -> Sample:
             raise
         unusable("nix", f"its daemon does not build without a sandbox for this user: {error}")
     return Sample(root, nix.requisites(root))
+
+
+@contextmanager
+def seen_folder(nix: Nix) -> Iterator[Path]:
+    """An empty folder that ``nix`` sees at the same place."""
+    for base in _FOLDERS:
+        with suppress(OSError):
+            made = Path(tempfile.mkdtemp(prefix="lamina-", dir=base))
+            try:
+                if nix.call("test", "-d", made, check=False).returncode == 0:
+                    yield made
+                    return
+            finally:
+                # Of the store's folders, not even their owner may remove anything.
+                subprocess.run(["chmod", "-R", "u+w", made], check=True)
+                subprocess.run(["rm", "-rf", "--", made], check=True)
+    unusable("nix", f"{' '.join(nix.prefix)} sees none of our folders")

@@ -4,14 +4,13 @@ import itertools
 import os
 import sqlite3
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Nix, Sample
+from tests.oracle.closures import Nix, Sample, seen_folder
 from tests.oracle.images import machine
 from tests.oracle.tools import unusable
 
@@ -20,9 +19,6 @@ from lamina.names import StorePath
 from lamina.nodes import Symlink
 from lamina.root import database
 from lamina.root.registration import Registration, companions
-
-# Where a Nix that lives in a root of its own may still see a folder of ours: below the store that it shares.
-_FOLDERS = (tempfile.gettempdir(), "/nix/var/nix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +48,9 @@ class Root:
 
 
 @contextmanager
-def _folder(nix: Nix) -> Iterator[Path]:
-    """An empty folder that ``nix`` sees at the same place."""
-    for base in _FOLDERS:
-        with suppress(OSError):
-            made = Path(tempfile.mkdtemp(prefix="lamina-", dir=base))
-            try:
-                if nix.call("test", "-d", made, check=False).returncode == 0:
-                    yield made
-                    return
-            finally:
-                # Of the store's folders, not even their owner may remove anything.
-                subprocess.run(["chmod", "-R", "u+w", made], check=True)
-                subprocess.run(["rm", "-rf", "--", made], check=True)
-    unusable("nix", f"{' '.join(nix.prefix)} sees none of our folders")
-
-
-@contextmanager
 def _root(nix: Nix, sample: Sample) -> Iterator[Root]:
     """A copy of the closure with a database that we made, and what belongs beside it."""
-    with _folder(nix) as place:
+    with seen_folder(nix) as place:
         root = Root(place, nix)
         root.inside("/nix/store").mkdir(parents=True)
         root.database.parent.mkdir(parents=True)
@@ -101,7 +80,7 @@ def root(every_nix: Nix, small: Sample) -> Iterator[Root]:
 @pytest.fixture
 def empty(every_nix: Nix) -> Iterator[Root]:
     """A store as Nix itself makes it."""
-    with _folder(every_nix) as place:
+    with seen_folder(every_nix) as place:
         made = Root(place, every_nix)
         made.call("--init")
         yield made
@@ -234,7 +213,7 @@ def test_what_nix_loads_into_its_own_we_read(empty: Root, nix: Nix, small: Sampl
 
 
 def test_the_machines_own_is_read(nix: Nix, small: Sample, tmp_path: Path) -> None:
-    with _folder(nix) as place:
+    with seen_folder(nix) as place:
         own = machine().root / os.fsdecode(database.PLACE)
         try:
             with (

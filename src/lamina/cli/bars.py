@@ -6,6 +6,7 @@ Invariant: nothing of it outlives the run but the summary.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import TextIO
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from lamina.image import Image
 from lamina.layer import LayerSource
+from lamina.pathinfo import PathInfo
 
 _LONGEST_TITLE = 44
 
@@ -23,15 +25,7 @@ class Bars:
 
     def __init__(self, out: TextIO) -> None:
         self._console = Console(file=out)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
+        self._bars = _bars(self._console)
         self._layers = 0
         self._began = time.monotonic()
 
@@ -69,3 +63,36 @@ class Bars:
             highlight=False,
             soft_wrap=True,
         )
+
+
+class ArrivalBar:
+    """One bar on ``out``, a terminal, for store paths that come."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._bars = _bars(Console(file=out))
+
+    def begin(self, wanted: Collection[PathInfo], paths: int) -> None:
+        """Starts drawing."""
+        if wanted:
+            self._bars.start()
+            self._bars.add_task(f"{len(wanted)} store paths", total=sum(info.nar_size for info in wanted))
+
+    def came(self, info: PathInfo) -> None:
+        """Moves the bar."""
+        self._bars.advance(self._bars.task_ids[-1], info.nar_size)
+
+    def stop(self) -> None:
+        """Takes the line off the terminal."""
+        self._bars.stop()
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )

@@ -6,13 +6,13 @@ Invariant: listing them imports none but what their first line needs, running on
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
 import lamina
+from lamina.cli.lazy import LazyGroup
 from lamina.errors import failed
 
 # Verb to what ``lamina --help`` says of it; each is the command of the module of its name.
@@ -24,11 +24,11 @@ _VERBS = {
     "inspect": "What an image file or an OCI layout holds.",
     "merge": "Several images in one archive.",
     "export": "The root file system of an image as a tar.",
-    "store": "The ledger rechecked: lamina store verify.",
+    "store": "The store that lamina keeps: fetch, add, ls, info, verify, gc …",
 }
 
 
-class _Verbs(click.Group):
+class _Verbs(LazyGroup):
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         with _pipe_watched():
             return super().make_context(*arguments, **options)
@@ -36,32 +36,6 @@ class _Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         with _pipe_watched():
             return super().invoke(ctx)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args:
-            ctx.fail(f"got no verb, expected one of {', '.join(_VERBS)}")
-        return super().parse_args(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _VERBS:
-            return None
-        module = importlib.import_module(f"lamina.cli.{cmd_name}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(_VERBS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _VERBS:
-            ctx.fail(f"got verb {args[0]!r}, expected one of {', '.join(_VERBS)}")
-        return super().resolve_command(ctx, args)
 
 
 @contextlib.contextmanager
@@ -75,6 +49,9 @@ def _pipe_watched() -> Iterator[None]:
 
 @click.group(
     cls=_Verbs,
+    package="lamina.cli",
+    noun="verb",
+    lines=_VERBS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: lamina stream /nix/store/…-hello-2.12.1 | docker load",
 )

@@ -127,6 +127,22 @@ def graph_options(command: _Command) -> _Command:
     return _with((*_GRAPH, *_CONFIG, *_IMAGE, *_TALK), command)
 
 
+def cache_options(command: _Command) -> _Command:
+    """The options that say whom binary caches are believed, and where names are looked up."""
+    return _with(CACHE, command)
+
+
+def cache_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """What `cache_options` say, as `lamina.fetch_paths` takes it."""
+    return {
+        "trusted_keys": flags["trusted_keys"],
+        "verify_signatures": not flags["no_verify_signatures"],
+        "channel": flags["channel"],
+        "channel_lists": channel_lists(),
+        "offline": flags["offline"],
+    }
+
+
 def _with(options: tuple[Callable[[_Command], _Command], ...], command: _Command) -> _Command:
     for option in reversed(options):
         command = option(command)

@@ -23,6 +23,8 @@ MAGIC = b"nix-archive-1"
 MAX_DEPTH = 1024
 # Longest name or symlink target that is read; no file system takes a longer one.
 MAX_TOKEN = 65536
+# Longest path below the store path, for every entry costs what its path costs; systems take 4096 bytes at most.
+MAX_PATH = 16384
 # Bytes passed on at a time.
 _PIECE = 1 << 16
 _PADDING = (b"", bytes(7), bytes(6), bytes(5), bytes(4), bytes(3), bytes(2), bytes(1))
@@ -172,6 +174,8 @@ class _Parser:
             name = self._name(last)
             folders[-1] = folder, name
             self._expect(b"node")
+            if len(folder) + 1 + len(name) > MAX_PATH:
+                raise self._error(f"a path of more than {MAX_PATH} bytes", "a shorter one")
             node = self._node(folder + b"/" + name if folder else name)
             yield node
             if isinstance(node, Directory):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry
-from lamina.formats.nar import MAGIC, MAX_DEPTH, tokens
+from lamina.formats.nar import MAGIC, MAX_DEPTH, MAX_PATH, tokens
 
 _START = tokens(MAGIC)
 _ENTRY = tokens(b"entry", b"(", b"name")
@@ -81,6 +81,8 @@ class _Scan:
             self._at += len(_ENTRY)
             name = self._string()
             if name <= last or name in (b".", b"..") or b"/" in name or b"\0" in name:
+                raise UnknownError
+            if len(folder) + len(name) >= MAX_PATH:
                 raise UnknownError
             last = name
             self._expect(_NODE)

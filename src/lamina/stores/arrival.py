@@ -19,19 +19,22 @@ from lamina.engine import Measure
 from lamina.errors import OutputError
 from lamina.names import Digest
 
+# Below a store's folder: what is nobody else's business.
+PRIVATE = ".lamina"
 _DAY = 86400
 _SWEPT: set[Path] = set()
 
 
 class Arrival:
-    """A NAR that is written to a file of its own in ``waiting``, hashed on the way; nothing is left of it behind the
-    block but what was kept. Raises `OutputError`.
+    """A file that is to be in the store at ``folder``, hashed on the way; nothing is left of it behind the block but
+    what was kept. Raises `OutputError`.
     """
 
-    def __init__(self, folder: Path, waiting: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._hash = hashlib.sha256()
         self._size = 0
+        waiting = folder / PRIVATE / "arriving"
         with _room(folder):
             waiting.mkdir(parents=True, exist_ok=True)
             _sweep(waiting)
@@ -44,9 +47,9 @@ class Arrival:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            self._close()
+        self.drop()
 
     def write(self, data: bytes | memoryview) -> None:
         """The next bytes. Raises `OutputError`."""
@@ -57,6 +60,11 @@ class Arrival:
             while view:
                 view = view[os.write(self._file, view) :]
 
+    def drop(self) -> None:
+        """Removes it, where it was not kept, whoever is still at it."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
     @property
     def measure(self) -> Measure:
         """What came by now."""
@@ -64,9 +72,10 @@ class Arrival:
 
     def keep(self, name: str) -> None:
         """What came is now the file ``name`` of the store. Raises `OutputError`."""
-        self._close()
         place = self._folder / name
         with _room(self._folder):
+            # Some systems say only now that the disk is full.
+            self._close()
             place.parent.mkdir(exist_ok=True)
             os.chmod(self.path, 0o444)
             os.replace(self.path, place)
@@ -74,24 +83,14 @@ class Arrival:
     def _close(self) -> None:
         if self._file >= 0:
             number, self._file = self._file, -1
-            with contextlib.suppress(OSError):
-                os.close(number)
+            os.close(number)
 
 
-def stored(file: Path, data: bytes) -> None:
-    """Writes a small ``file`` of a store, whole or not at all, making its folder. Raises `OutputError`."""
-    with _room(file.parent):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(dir=file.parent, prefix=".new-")
-        try:
-            with os.fdopen(number, "wb") as opened:
-                opened.write(data)
-            os.chmod(name, 0o444)
-            os.replace(name, file)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
+def stored(folder: Path, name: str, data: bytes) -> None:
+    """Makes ``data`` the file ``name`` of the store at ``folder``, making that too. Raises `OutputError`."""
+    with Arrival(folder) as arrival:
+        arrival.write(data)
+        arrival.keep(name)
 
 
 @contextlib.contextmanager

@@ -23,8 +23,8 @@ from lamina.formats.narinfo import NarInfo
 from lamina.names import STORE_DIR, StorePath
 from lamina.stores.trust import Trust
 
-# Servers see them as one client's; more gain nothing, for a level of a closure seldom has more paths.
-CONNECTIONS = 64
+# As many as the transport keeps open; Nix asks with 25 at once (nix.conf, http-connections).
+CONNECTIONS = 32
 # More than any narinfo that is one: a thousand references take 60 KB.
 MOST_NARINFO = 1 << 22
 _MOST_CACHE_INFO = 1 << 16

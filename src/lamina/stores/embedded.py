@@ -11,7 +11,7 @@ Nothing is unpacked: a store path is ranges of one file, and no name, mode or li
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,13 +25,13 @@ from lamina.formats.narinfo import NarInfo
 from lamina.names import HASH_LENGTH, Digest, StorePath, nix32_dump
 from lamina.nodes import Extent, Node
 from lamina.pathinfo import PathInfo
-from lamina.stores.arrival import Arrival, stored
+from lamina.stores.arrival import PRIVATE, Arrival, stored
 from lamina.stores.locks import Locks
 
 _ENDING = ".narinfo"
-_PRIVATE = ".lamina"
 # More than any narinfo that is one: a thousand references take 60 KB.
 MOST_NARINFO = 1 << 22
+_PIECE = 1 << 18
 _INFO = CacheInfo(want_mass_query=True, priority=30)
 REPAIR = "lamina store verify --repair mends what a binary cache has"
 
@@ -42,7 +42,7 @@ class EmbeddedStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._infos: dict[StorePath, NarInfo] = {}
-        self.locks = Locks(folder / _PRIVATE)
+        self.locks = Locks(folder / PRIVATE)
         self._check()
 
     @classmethod
@@ -52,11 +52,11 @@ class EmbeddedStore:
         Raises `Unavailable` for a folder of something else, `OutputError` where none can be made.
         """
         if not is_store(folder):
-            if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+            if not _may_become_store(folder):
                 raise Unavailable(
                     f"store {folder}: got something else, expected an empty folder or a store of lamina's"
                 )
-            stored(folder / CACHE_INFO, _INFO.dump().encode())
+            stored(folder, CACHE_INFO, _INFO.dump().encode())
         return cls(folder)
 
     def _check(self) -> None:
@@ -115,6 +115,16 @@ class EmbeddedStore:
             )
         return extent
 
+    def nar(self, known: NarInfo) -> Iterator[bytes]:
+        """The pieces of the NAR that ``known`` has, which is there. Raises `Unavailable`."""
+        file = self.folder / nar_name(known.info.nar_hash)
+        try:
+            with file.open("rb", buffering=0) as opened:
+                while piece := opened.read(_PIECE):
+                    yield piece
+        except OSError as error:
+            raise self._unavailable(file, error) from error
+
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """What ``path`` is made of. Raises as `place` does."""
         return narfile.nodes(self.place(path))
@@ -160,7 +170,7 @@ class EmbeddedStore:
     def arrival(self) -> Arrival:
         """A NAR that is to come in; a context manager. Raises `OutputError`."""
         self.locks.use()
-        return Arrival(self.folder, self.folder / _PRIVATE / "arriving")
+        return Arrival(self.folder)
 
     def holds(self, nar_hash: Digest, nar_size: int) -> bool:
         """Whether there is such a NAR, of a valid path or of one that was about to become valid."""
@@ -172,7 +182,7 @@ class EmbeddedStore:
     def publish(self, known: NarInfo) -> NarInfo:
         """Makes its path valid, whose NAR is there; gives what is known of it from now on. Raises `OutputError`."""
         own = _own(known)
-        stored(self.folder / f"{known.info.path.hash}{_ENDING}", own.dump().encode())
+        stored(self.folder, f"{known.info.path.hash}{_ENDING}", own.dump().encode())
         self._infos[known.info.path] = own
         return own
 
@@ -196,6 +206,17 @@ class EmbeddedStore:
 def is_store(folder: Path) -> bool:
     """Whether ``folder`` is a binary cache."""
     return (folder / CACHE_INFO).is_file()
+
+
+def _may_become_store(folder: Path) -> bool:
+    """Whether there is nothing in ``folder`` but what a store has whose maker was killed, or is at it just now."""
+    try:
+        names = set(os.listdir(folder))
+    except FileNotFoundError:
+        return not os.path.lexists(folder)
+    except OSError:
+        return False
+    return names <= {PRIVATE} or CACHE_INFO in names
 
 
 def _own(known: NarInfo) -> NarInfo:

@@ -10,17 +10,19 @@ Python's lock alone; as many are on their way at once as there are processors, a
 from __future__ import annotations
 
 import atexit
+import os
+import time
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import Future
 from itertools import count
-from queue import PriorityQueue
-from threading import Lock, Thread
+from queue import Empty, PriorityQueue
+from threading import Lock, Thread, current_thread
 from typing import Protocol
 
 from lamina import narfile
 from lamina.capacity import processors
-from lamina.errors import FormatError, IntegrityError
+from lamina.errors import FormatError, IntegrityError, InvalidName
 from lamina.formats.address import Address, Evidence
 from lamina.formats.narinfo import NarInfo
 from lamina.names import StorePath
@@ -28,7 +30,8 @@ from lamina.stores.arrival import Arrival
 from lamina.stores.embedded import EmbeddedStore, nar_name
 
 _MORE_THREADS = 2
-_FIRST = -(1 << 62)
+# In seconds: what a thread needs that is at work on a piece.
+_LAST_WAIT = 0.5
 
 
 class Source(Protocol):
@@ -50,12 +53,13 @@ class Fetching:
         self._keep = keep
         self._most = threads or processors() + _MORE_THREADS
         self._lock = Lock()
-        self._waiting: PriorityQueue[tuple[int, StorePath | None]] = PriorityQueue()
+        self._waiting: PriorityQueue[tuple[int, StorePath]] = PriorityQueue()
         self._order = count(1)
         self._sources: dict[StorePath, tuple[NarInfo, Source]] = {}
         self._coming: dict[StorePath, Future[None]] = {}
         self._begun: set[StorePath] = set()
         self._threads: list[Thread] = []
+        self._arrivals: list[Arrival] = []
         self._is_over = False
         self._publication = _Publication(store)
         atexit.register(_end, weakref.ref(self))
@@ -98,43 +102,65 @@ class Fetching:
     def end(self) -> None:
         """Stops; what is not whole yet is dropped."""
         self._is_over = True
-        for _ in self._threads:
-            self._waiting.put((_FIRST + next(self._order), None))
-        for thread in self._threads:
-            thread.join(1)
+        until = time.monotonic() + _LAST_WAIT
+        for thread in tuple(self._threads):
+            thread.join(max(until - time.monotonic(), 0))
+        # Whoever still waits for a server will not come to it.
+        for arrival in tuple(self._arrivals):
+            arrival.drop()
 
     def _more_threads(self) -> None:
         if len(self._threads) < self._most:
-            thread = Thread(target=self._serve, name="lamina-fetch", daemon=True)
+            thread = Thread(target=_serve, args=(weakref.ref(self),), name="lamina-fetch", daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _serve(self) -> None:
-        while True:
-            _, path = self._waiting.get()
-            if path is None or self._is_over:
-                return
-            with self._lock:
-                if path in self._begun:
-                    continue
-                self._begun.add(path)
-            coming = self._coming[path]
+    def serve(self) -> bool:
+        """Fetches what comes next; False where that is nothing, and this thread is done."""
+        with self._lock:
             try:
-                self._fetch(*self._sources[path])
-            except BaseException as error:  # noqa: BLE001 - it is raised where the path is waited for
-                coming.set_exception(error)
-            else:
-                coming.set_result(None)
+                _, path = self._waiting.get_nowait()
+            except Empty:
+                self._threads.remove(current_thread())
+                return False
+            if self._is_over:
+                return False
+            if path in self._begun:
+                return True
+            self._begun.add(path)
+        coming = self._coming[path]
+        try:
+            self._fetch(*self._sources[path])
+        except BaseException as error:  # noqa: BLE001 - it is raised where the path is waited for
+            coming.set_exception(error)
+        else:
+            coming.set_result(None)
+        return True
 
     def _fetch(self, known: NarInfo, source: Source) -> None:
-        info = known.info
-        if not self.store.holds(info.nar_hash, info.nar_size):
-            with self.store.locks.fetching(info.path):
+        self.store.locks.use()  # before a NAR is found to be here
+        if not self._holds(known, source):
+            with self.store.locks.fetching(known.info.path):
                 # Another process may have fetched it while this one waited.
-                if not self.store.holds(info.nar_hash, info.nar_size):
+                if not self._holds(known, source):
                     with self.store.arrival() as arrival:
-                        self._receive(known, source, arrival)
+                        self._arrivals.append(arrival)
+                        try:
+                            self._receive(known, source, arrival)
+                        finally:
+                            self._arrivals.remove(arrival)
         self._publication.arrived(known)
+
+    def _holds(self, known: NarInfo, source: Source) -> bool:
+        """Whether its NAR is here. If it came for another path, nobody has held it to the address of this one yet."""
+        if not self.store.holds(known.info.nar_hash, known.info.nar_size):
+            return False
+        evidence = _evidence(known)
+        if evidence:
+            for piece in self.store.nar(known):
+                evidence.feed(piece)
+            _check_evidence(known, source.where, evidence)
+        return True
 
     def _receive(self, known: NarInfo, source: Source, arrival: Arrival) -> None:
         evidence = _evidence(known)
@@ -161,19 +187,27 @@ def check_arrival(known: NarInfo, arrival: Arrival, where: str, evidence: Eviden
         raise IntegrityError(f"{info.path} in {where}: got a NAR of {found.size} bytes, expected {info.nar_size}")
     if found.digest != info.nar_hash:
         raise IntegrityError(f"{info.path} in {where}: got a NAR with hash {found.digest}, expected {info.nar_hash}")
-    if evidence and not evidence.holds():
-        raise IntegrityError(f"{info.path} in {where}: got other content, expected that of {known.address}")
+    if evidence:
+        _check_evidence(known, where, evidence)
     try:
-        narfile.check(narfile.archive(str(arrival.path).encode()))
+        narfile.check(narfile.archive(os.fsencode(arrival.path)))
     except FormatError as error:
-        raise FormatError(f"{info.path} in {where}: {str(error).partition(': ')[2]}") from error
+        raise FormatError(f"{info.path} in {where}: {str(error).removeprefix(f'{arrival.path}: ')}") from error
+
+
+def _check_evidence(known: NarInfo, where: str, evidence: Evidence) -> None:
+    if not evidence.holds():
+        raise IntegrityError(f"{known.info.path} in {where}: got other content, expected that of {known.address}")
 
 
 def _evidence(known: NarInfo) -> Evidence | None:
-    """What a content address wants to see, None where the NAR hash says it."""
-    if not known.address:
+    """What a content address wants to see, None where the NAR hash says it, or where it is of a kind that is unknown
+    here: then a signature has vouched for the path.
+    """
+    try:
+        address = Address.parse(known.address)
+    except InvalidName:
         return None
-    address = Address.parse(known.address)
     return None if address.hashes_nar(known.info) else Evidence(address, known.info)
 
 
@@ -214,6 +248,15 @@ class _Publication:
 
     def _is_valid(self, path: StorePath) -> bool:
         return path not in self._announced and self._store.narinfo(path) is not None
+
+
+def _serve(reference: weakref.ref[Fetching]) -> None:
+    """Fetches for as long as there is something to fetch, and somebody who wants it."""
+    while True:
+        fetching = reference()
+        if fetching is None or not fetching.serve():
+            return
+        del fetching
 
 
 def _end(fetching: weakref.ref[Fetching]) -> None:

@@ -7,9 +7,10 @@ that has them.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from lamina.errors import NotFound
+from lamina.formats.narinfo import NarInfo
 from lamina.image import Arriving, Catalogue, Located, Store
 from lamina.names import StorePath
 from lamina.nodes import Node
@@ -17,6 +18,14 @@ from lamina.pathinfo import PathInfo
 from lamina.places import Place
 
 _T = TypeVar("_T")
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A store that knows of a path what a binary cache says."""
+
+    def narinfo(self, path: StorePath) -> NarInfo | None:
+        """All that is known of ``path``; None where it is not valid."""
 
 
 class FirstOf:
@@ -53,6 +62,11 @@ class FirstOf:
             except NotFound as error:
                 missing = error
         raise missing
+
+    def narinfo(self, path: StorePath) -> NarInfo | None:
+        """What the store that vouched for ``path`` would say of it as a binary cache, None where it says no more."""
+        store = self._stores[self._vouched.get(path, 0)]
+        return store.narinfo(path) if isinstance(store, Described) else None
 
     def expect(self, paths: Iterable[StorePath]) -> None:
         """Has ``paths`` come from wherever they are, in that order."""

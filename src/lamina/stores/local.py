@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from lamina.choosing import common, fitting
 from lamina.errors import InvalidName, Unavailable, shown
+from lamina.formats.narinfo import NarInfo
 from lamina.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
 from lamina.pathinfo import PathInfo
 from lamina.stores.folder import Folder
@@ -61,6 +62,16 @@ class LocalStore(Folder):
         """Those of ``paths`` that are valid."""
         wanted = [str(path) for path in paths]
         return self._read(lambda database: _infos(database, wanted)) if wanted else {}
+
+    def narinfo(self, path: StorePath) -> NarInfo | None:
+        """All that the database has of ``path``, as a binary cache would say it; None where it is not valid."""
+        info = self.query([path]).get(path)
+        row = self._read(lambda database: database.execute(_DETAILS, (str(path),)).fetchone())
+        if info is None or row is None:
+            return None
+        deriver, signatures, address = ("" if value is None else str(value) for value in row)
+        deriver = _store_path(deriver).base if deriver else ""
+        return NarInfo(info, "", "none", tuple(signatures.split()), deriver=deriver, address=address)
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The valid paths that ``name`` may mean, as `lamina.choosing` says."""
@@ -170,6 +181,7 @@ class _ChangedError(Exception):
 
 
 _INFOS = "SELECT id, path, hash, narSize FROM ValidPaths WHERE path IN ({})"
+_DETAILS = "SELECT deriver, sigs, ca FROM ValidPaths WHERE path = ?"
 _REFERENCES = "SELECT Refs.referrer, path FROM Refs JOIN ValidPaths ON id = reference WHERE referrer IN ({})"
 _NAMED = "SELECT path FROM ValidPaths WHERE instr(path, ?) > 0"
 _HASHED = "SELECT path FROM ValidPaths WHERE path >= ? AND path < ?"

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from lamina.errors import Unavailable, failed
+from lamina.errors import OutputError, Unavailable
 from lamina.names import StorePath
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Locks:
                 return
             self._is_used = True
             # A stream script may run where there is no library for it.
-            with contextlib.suppress(OSError, ImportError):
+            with contextlib.suppress(OutputError, ImportError), self._written():
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._using = self._whole()
                 self._using.acquire_read()
@@ -49,12 +49,10 @@ class Locks:
         from filelock import Timeout
 
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise failed(str(self._folder), error) from error
-        whole = self._whole()
-        try:
-            whole.acquire_write(timeout=patience)
+            with self._written():
+                self._folder.mkdir(parents=True, exist_ok=True)
+                whole = self._whole()
+                whole.acquire_write(timeout=patience)
         except Timeout as error:
             raise Unavailable(
                 f"store {self._folder.parent}: got it in use by another process, expected nobody to use it",
@@ -67,16 +65,33 @@ class Locks:
 
     @contextlib.contextmanager
     def fetching(self, path: StorePath) -> Iterator[None]:
-        """Nobody else fetches ``path`` within the block; waits for who does."""
+        """Nobody else fetches ``path`` within the block; waits for who does. Raises `OutputError`."""
         from filelock import FileLock
 
         folder = self._folder / "fetching"
-        try:
+        with self._written():
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise failed(str(folder), error) from error
-        with FileLock(folder / f"{path.hash}.lock", is_singleton=False):
+            lock = FileLock(folder / f"{path.hash}.lock", is_singleton=False)
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        """Translates what the libraries raise where a disk is full, may not be written to, or knows no locks."""
+        import sqlite3
+
+        from filelock import Timeout
+
+        try:
+            yield
+        except Timeout:
+            raise
+        except (OSError, ValueError, NotImplementedError, sqlite3.Error) as error:
+            got = getattr(error, "strerror", None) or error
+            raise OutputError(f"store {self._folder.parent}: got {got} for a lock, expected to write there") from error
 
     def _whole(self) -> ReadWriteLock:
         from filelock import ReadWriteLock

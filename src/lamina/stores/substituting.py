@@ -7,8 +7,10 @@ from the cache.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
 
 from lamina import narfile
+from lamina.errors import IntegrityError
 from lamina.formats.narinfo import NarInfo
 from lamina.names import StorePath
 from lamina.nodes import Extent, Node
@@ -26,6 +28,7 @@ class Substituting:
         self._fetching = fetching
         self._cache = cache
         self._trust = trust
+        self._graph: dict[StorePath, frozenset[StorePath]] = {}
 
     @property
     def _store(self) -> EmbeddedStore:
@@ -40,7 +43,24 @@ class Substituting:
             for path, known in self._cache.narinfos(missing).items():
                 self._fetching.announce(known, self._cache)
                 found[path] = known.info
+        self._graph |= dict.fromkeys(paths, frozenset()) | {path: info.references for path, info in found.items()}
+        if missing and self._cache:
+            self._check_graph(found, self._cache.where)
         return found
+
+    def _check_graph(self, found: Iterable[StorePath], where: str) -> None:
+        """Raises `IntegrityError` for a circle, once all that ``found`` refer to was asked for.
+
+        Nix makes no such paths, so it is the cache that cannot be believed, and no plan that cannot be.
+        """
+        graph = self._graph
+        if all(reference in graph for path in found for reference in graph[path]):
+            try:
+                TopologicalSorter({path: references - {path} for path, references in graph.items()}).prepare()
+            except CycleError as error:
+                raise IntegrityError(
+                    f"{error.args[1][0]} in {where}: got a cycle of references, expected none"
+                ) from error
 
     def _here(self, path: StorePath) -> NarInfo | None:
         announced = self._fetching.known(path)
@@ -48,6 +68,10 @@ class Substituting:
             return announced
         known = self._store.narinfo(path)
         return known if known and self._trust.accepts(known) else None
+
+    def narinfo(self, path: StorePath) -> NarInfo | None:
+        """All that is known of ``path``, by the one that `query` answered from; None where it was not asked for it."""
+        return self._here(path)
 
     def expect(self, paths: Iterable[StorePath]) -> None:
         """Begins to fetch ``paths``, as far as they come from a cache and are not here, in that order."""

@@ -1,0 +1,58 @@
+"""``lamina store add``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+import lamina
+from lamina.cli.options import talk_options
+from lamina.cli.output import say
+from lamina.cli.store.described import document
+from lamina.cli.store.places import divided
+from lamina.cli.talk import print_json
+from lamina.errors import InvalidName
+
+
+@click.command(
+    "add",
+    short_help="Make store paths of files and folders of your own.",
+    epilog="Example: lamina store add ./site --name site-1.0",
+)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--name", metavar="NAME", help="What to call the store path.  [default: as PATH is called]")
+@click.option(
+    "--store",
+    multiple=True,
+    metavar="WHERE",
+    help="The store to add to: a folder that is one of lamina's, or empty, or not there.  [default: in the data "
+    "folder]  A folder that holds nix/store has more paths to look for; those that are found are copied too.",
+)
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    metavar="ROOT",
+    help="A path of that store that PATH needs, though nothing in it says so; repeat it.",
+)
+@talk_options
+def command(paths: tuple[str, ...], name: str | None, store: tuple[str, ...], **flags: Any) -> None:
+    """Make a store path of each PATH, a file or folder of your own, and print it.
+
+    It is called by its content: the same name, content and references give the same path, which without references is
+    that of nix-store --add. It refers to every path of the store whose hash is found in it. A PATH that is itself
+    called HASH-NAME is taken for a store path, and its own hash in it becomes the new one.
+    """
+    if name is not None and len(paths) > 1:
+        raise InvalidName(f"name: got one for {len(paths)} paths, expected --name with one PATH")
+    folder, others = divided(store)
+    added = []
+    for path in paths:
+        added.append(
+            lamina.add_path(path, embedded_store=folder, name=name, references=flags["references"], store=others)
+        )
+        if not flags["as_json"]:
+            say(str(added[-1].info.path))
+    if flags["as_json"]:
+        print_json({"store": folder, "paths": list(map(document, added))})

@@ -1,0 +1,89 @@
+"""``lamina store fetch``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import lamina
+from lamina.cli.options import cache_arguments, cache_options, talk_options
+from lamina.cli.output import say
+from lamina.cli.store.described import counted, document, total
+from lamina.cli.store.places import divided
+from lamina.cli.talk import concluded, print_json, readable_size, warn
+
+if TYPE_CHECKING:
+    from lamina.pathinfo import PathInfo
+    from lamina.storing import Arrivals
+
+
+@click.command(
+    "fetch",
+    short_help="Fetch store paths and all they need from binary caches.",
+    epilog="Example: lamina store fetch hello --channel nixos-25.11",
+)
+@click.argument("roots", metavar="ROOT...", nargs=-1, required=True)
+@click.option(
+    "--store",
+    multiple=True,
+    metavar="WHERE",
+    help="Where they come from: a binary cache (file://, https://, s3://) or a folder that holds nix/store; repeat it, "
+    "the first hit wins.  [default: https://cache.nixos.org]  A folder that is a store of lamina's, or empty, or not "
+    "there, is where they go.  [default: in the data folder]",
+)
+@cache_options
+@click.option("--jobs", type=int, metavar="N", help="How many come at a time.  [default: two more than processors]")
+@talk_options
+def command(roots: tuple[str, ...], store: tuple[str, ...], jobs: int | None, **flags: Any) -> None:
+    """Fetch ROOT... and all they need into the store that lamina keeps.
+
+    A ROOT is a store path, or a name that --channel, that store or a --store can tell. Prints the store paths, one a
+    line, references first. What is there already is not fetched again; every other NAR is checked before it counts.
+    """
+    folder, sources = divided(store)
+    with _progress(flags) as watcher:
+        fetched = lamina.fetch_paths(
+            roots, embedded_store=folder, store=sources, jobs=jobs, progress=watcher, **cache_arguments(flags)
+        )
+    warn(fetched.warnings, flags)
+    if flags["as_json"]:
+        paths = [{**document(known), "fetched": known.info.path in fetched.new} for known in fetched.paths]
+        print_json({"store": folder, "paths": paths, "warnings": list(fetched.warnings)})
+        return
+    for known in fetched.paths:
+        say(str(known.info.path))
+    new = total(known for known in fetched.paths if known.info.path in fetched.new)
+    concluded(f"{folder}: {counted(len(fetched.paths))}, fetched {new}", flags)
+
+
+class _Line:
+    """Says once what is to come."""
+
+    def begin(self, wanted: Collection[PathInfo], paths: int) -> None:
+        size = readable_size(sum(info.nar_size for info in wanted))
+        if wanted:
+            print(f"Fetching {len(wanted)} of {counted(paths)}, {size}", file=sys.stderr, flush=True)
+
+    def came(self, info: PathInfo) -> None:
+        """Nothing."""
+
+
+@contextlib.contextmanager
+def _progress(flags: Mapping[str, Any]) -> Iterator[Arrivals | None]:
+    """A bar on a terminal, a line elsewhere or where asked for, nothing under ``--quiet`` and ``--json``."""
+    if flags["quiet"] or flags["as_json"]:
+        yield None
+    elif flags["progress"] == "auto" and sys.stderr.isatty():
+        from lamina.cli.bars import ArrivalBar
+
+        bar = ArrivalBar(sys.stderr)
+        try:
+            yield bar
+        finally:
+            bar.stop()
+    else:
+        yield _Line()

@@ -1,0 +1,61 @@
+"""``lamina store gc``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import lamina
+from lamina.cli.options import embedded_store, talk_options
+from lamina.cli.output import one_line, say
+from lamina.cli.store.described import counted
+from lamina.cli.talk import print_json, readable_size
+
+if TYPE_CHECKING:
+    from lamina.stores.collecting import Garbage
+
+
+@click.command(
+    "gc",
+    short_help="Remove what no root reaches.",
+    epilog="Example: lamina store gc lamina.toml hello.tar.gz --dry-run",
+)
+@click.argument("roots", metavar="[ROOT]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Remove all there is: no ROOT is kept.")
+@click.option("--dry-run", is_flag=True, help="Only list what would go.")
+@click.option("--store", metavar="FOLDER", help="The store to clean up.  [default: in the data folder]")
+@talk_options
+def command(roots: tuple[str, ...], store: str | None, *, everything: bool, dry_run: bool, **flags: Any) -> None:
+    """Remove from the store what no ROOT reaches, and what killed processes left there.
+
+    A ROOT is a store path, a name, an image file, an OCI layout, or a spec file: lamina.toml, or lamina.toml#NAME for
+    one table of it. Of images and spec files that is kept which is in the store; one that keeps nothing is an error.
+    Prints what goes, one a line, with the bytes that are free then, and a summary. While another process uses the
+    store nothing is removed.
+    """
+    folder = store if store is not None else embedded_store()
+    found = lamina.collect_garbage(roots, embedded_store=folder, everything=everything, dry_run=dry_run)
+    if flags["as_json"]:
+        print_json({"store": folder, "dry_run": dry_run, **_document(found)})
+        return
+    for path, size in found.paths:
+        say(f"{size:>12} {path}")
+    for name, size in found.files:
+        say(one_line(f"{size:>12} {name}"))
+    say(_summary(found, dry_run=dry_run))
+
+
+def _summary(found: Garbage, *, dry_run: bool) -> str:
+    others = f" and {len(found.files)} other files" if found.files else ""
+    what = f"{counted(len(found.paths))}{others}, {found.size} bytes ({readable_size(found.size)})"
+    return f"{what} {'would be' if dry_run else ''} removed, {counted(found.kept)} kept".replace("  ", " ")
+
+
+def _document(found: Garbage) -> dict[str, Any]:
+    return {
+        "paths": [{"path": str(path), "size": size} for path, size in found.paths],
+        "files": [{"name": name, "size": size} for name, size in found.files],
+        "size": found.size,
+        "kept": found.kept,
+    }

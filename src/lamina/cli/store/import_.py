@@ -1,0 +1,53 @@
+"""``lamina store import``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import lamina
+from lamina.cli.options import embedded_store, talk_options
+from lamina.cli.output import say
+from lamina.cli.store.described import counted
+from lamina.cli.talk import concluded, print_json
+from lamina.errors import InvalidName
+
+if TYPE_CHECKING:
+    from lamina.stores.exchange import Imported
+
+
+@click.command(
+    "import",
+    short_help="Take in what nix-store --export, or lamina store export, wrote.",
+    epilog="Example: nix-store --export $(nix-store --query --requisites ./result) | lamina store import",
+)
+@click.argument("file", metavar="[FILE]", default="-")
+@click.option(
+    "--store",
+    metavar="FOLDER",
+    help="Where it goes: a store of lamina's, or a folder that is empty or not there.  [default: in the data folder]",
+)
+@talk_options
+def command(file: str, store: str | None, **flags: Any) -> None:
+    """Take in the store paths of an export, from FILE or from stdin, and print each once it is valid.
+
+    Each is hashed on its way in, and all it refers to must be in the store or come before it. No signature is in an
+    export: what it says is believed. Where it breaks, what came whole before that stays.
+    """
+    folder = store if store is not None else embedded_store()
+    if file == "-" and sys.stdin.isatty():
+        raise InvalidName("stdin: got a terminal, expected an export", hint="lamina store import FILE reads a file")
+
+    def tell(imported: Imported) -> None:
+        if not flags["as_json"]:
+            say(str(imported.info.path))
+
+    done = lamina.import_paths(sys.stdin.buffer if file == "-" else file, embedded_store=folder, tell=tell)
+    new = sum(imported.is_new for imported in done)
+    if flags["as_json"]:
+        paths = [{"path": str(found.info.path), "narSize": found.info.nar_size, "new": found.is_new} for found in done]
+        print_json({"store": folder, "paths": paths})
+    else:
+        concluded(f"{folder}: {counted(len(done))}, {new} of them new", flags)

@@ -1,0 +1,63 @@
+"""``lamina store info``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import lamina
+from lamina.cli.options import embedded_store, talk_options
+from lamina.cli.output import one_line, say
+from lamina.cli.store.described import document
+from lamina.cli.talk import print_json, readable_size
+from lamina.names import STORE_DIR
+
+if TYPE_CHECKING:
+    from lamina.storing import StoredPath
+
+
+@click.command(
+    "info",
+    short_help="What is known of a store path.",
+    epilog="Example: lamina store info hello",
+)
+@click.argument("roots", metavar="ROOT...", nargs=-1, required=True)
+@click.option("--store", metavar="FOLDER", help="The store to look into.  [default: in the data folder]")
+@talk_options
+def command(roots: tuple[str, ...], store: str | None, **flags: Any) -> None:
+    """What the store knows of each ROOT, a store path or a name that fits one.
+
+    With --json it is named as nix path-info --json names it.
+    """
+    folder = store if store is not None else embedded_store()
+    found = lamina.describe_paths(roots, embedded_store=folder)
+    if flags["as_json"]:
+        print_json({"store": folder, "paths": list(map(_document, found))})
+        return
+    for number, path in enumerate(found):
+        if number:
+            say("")
+        for line in _lines(path):
+            say(one_line(line))
+
+
+def _lines(path: StoredPath) -> Iterator[str]:
+    known, info = path.known, path.known.info
+    yield str(info.path)
+    yield f"  nar: {readable_size(info.nar_size)}, {info.nar_hash.sri}"
+    yield f"  closure: {readable_size(path.closure_size)}"
+    yield f"  file: {path.file}"
+    if known.deriver:
+        yield f"  deriver: {STORE_DIR}/{known.deriver}"
+    if known.address:
+        yield f"  content address: {known.address}"
+    for signature in known.signatures:
+        yield f"  signature: {signature}"
+    for reference in sorted(info.references):
+        yield f"  reference: {reference}"
+
+
+def _document(path: StoredPath) -> dict[str, Any]:
+    return {**document(path.known), "closureSize": path.closure_size, "file": str(path.file)}

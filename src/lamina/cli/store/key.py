@@ -1,0 +1,61 @@
+"""``lamina store key``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+import lamina
+from lamina.cli.options import talk_options
+from lamina.cli.output import say
+from lamina.cli.talk import print_json
+
+
+class _Group(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            ctx.fail(f"got no command, expected one of {', '.join(self.commands)}")
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    "key",
+    cls=_Group,
+    short_help="Make a key to sign with, or show its public half.",
+    epilog="Example: lamina store key generate cache.example.org-1 -o cache.key",
+)
+def command() -> None:
+    """Keys that sign store paths: Ed25519, in the files that Nix has for them, too."""
+
+
+@command.command(
+    "generate",
+    short_help="Make a key.",
+    epilog="Example: lamina store key generate cache.example.org-1 -o cache.key",
+)
+@click.argument("name")
+@click.option("-o", "--output", required=True, metavar="FILE", help="A new file for the secret key.")
+@talk_options
+def generate(name: str, output: str, **flags: Any) -> None:
+    """Make a key called NAME: the secret one goes to FILE, which only you can read, the public one to stdout.
+
+    The public key is what --trusted-key, and trusted-public-keys in nix.conf, take. NAME stands in each signature; by
+    custom it is a host's with a number. A FILE that is there is not written over.
+    """
+    _show(lamina.generate_key(name, output), flags)
+
+
+@command.command("public", short_help="Show a key's public half.", epilog="Example: lamina store key public cache.key")
+@click.argument("file")
+@talk_options
+def public(file: str, **flags: Any) -> None:
+    """Print the public half of the secret key in FILE."""
+    _show(lamina.public_key(file), flags)
+
+
+def _show(key: lamina.PublicKey, flags: dict[str, Any]) -> None:
+    if flags["as_json"]:
+        print_json({"name": key.name, "public_key": str(key)})
+    else:
+        say(str(key))

@@ -1,0 +1,43 @@
+"""``lamina store ls``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+import lamina
+from lamina.cli.options import talk_options
+from lamina.cli.output import say
+from lamina.cli.store.described import document, total
+from lamina.cli.store.places import present
+from lamina.cli.talk import print_json, readable_size
+from lamina.errors import NotFound
+
+
+@click.command(
+    "ls",
+    short_help="Which store paths are there.",
+    epilog="Example: lamina store ls --size",
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--store", metavar="FOLDER", help="The store to look into.  [default: in the data folder]")
+@click.option("--size", is_flag=True, help="Print how large each one is, and at the end all of them.")
+@talk_options
+def command(names: tuple[str, ...], store: str | None, *, size: bool, **flags: Any) -> None:
+    """The store paths that are valid in the store, one a line; with NAME... those that are called so.
+
+    A NAME is hello, hello-2.12.1, hello^dev, or a store path.
+    """
+    folder = present(store)
+    if folder is None and names:
+        raise NotFound(f"{names[0]}: got no store yet, expected one", hint="lamina store fetch and add make one")
+    found = lamina.list_paths(names, embedded_store=folder) if folder is not None else ()
+    if flags["as_json"]:
+        print_json({"store": folder, "paths": list(map(document, found))})
+        return
+    for known in found:
+        say(f"{readable_size(known.info.nar_size):>11}  {known.info.path}" if size else str(known.info.path))
+    if size and not flags["quiet"]:
+        print(total(found), file=sys.stderr)

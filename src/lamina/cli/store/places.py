@@ -1,0 +1,41 @@
+"""Which of the places after ``--store`` is the store that a command works in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from lamina.cli.options import embedded_store
+from lamina.errors import InvalidName
+from lamina.stores.opening import is_cache_folder, is_remote
+
+
+def divided(places: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """The folder to work in, by default that in the user's data folder, and the other places, in their order.
+
+    It is the one that is a store of lamina's, or empty, or not there. Raises `InvalidName` for two.
+    """
+    folders = [place for place in places if _is_own(place)]
+    if len(folders) > 1:
+        raise InvalidName(
+            f"store: got {folders[0]} and {folders[1]}, expected one folder to work in",
+            hint=f"to read from the other, name it as a binary cache: --store file://{os.path.abspath(folders[1])}",
+        )
+    return folders[0] if folders else embedded_store(), tuple(place for place in places if place not in folders)
+
+
+def present(place: str | None) -> str | None:
+    """The folder to look into; None where none was named and there is none yet, which is as good as an empty one."""
+    folder = place if place is not None else embedded_store()
+    return folder if place is not None or os.path.lexists(folder) else None
+
+
+def _is_own(place: str) -> bool:
+    if is_remote(place) or not place:
+        return False
+    if not os.path.lexists(place) or is_cache_folder(place):
+        return True
+    try:
+        return not os.listdir(place)
+    except OSError:  # a file, or one that opening it tells of
+        return False

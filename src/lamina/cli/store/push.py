@@ -1,0 +1,85 @@
+"""``lamina store push``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import lamina
+from lamina.cli.options import cache_arguments, cache_options, talk_options
+from lamina.cli.output import say
+from lamina.cli.store.described import counted
+from lamina.cli.store.places import divided
+from lamina.cli.talk import print_json, readable_size
+
+if TYPE_CHECKING:
+    from lamina.names import StorePath
+
+
+@click.command(
+    "push",
+    short_help="Copy store paths to another binary cache.",
+    epilog="Example: lamina store push hello --to s3://cache --key cache.key",
+)
+@click.argument("roots", metavar="[ROOT]...", nargs=-1)
+@click.option("--to", required=True, metavar="URL", help="The cache: file:///FOLDER or s3://BUCKET/PREFIX.")
+@click.option("--all", "everything", is_flag=True, help="All that is in the store, in place of ROOT...")
+@click.option(
+    "--compression",
+    default="zstd",
+    metavar="WORD[:LEVEL]",
+    help="How NARs are compressed: none, zstd, xz, gzip or bzip2.  [default: zstd]",
+)
+@click.option("--key", "keys", multiple=True, metavar="FILE", help="A secret key to sign with; repeat it.")
+@click.option("--no-listings", is_flag=True, help="Write no listing of what is in each NAR.")
+@click.option("--jobs", type=int, metavar="N", help="How many NARs go at a time.  [default: one for each processor]")
+@click.option(
+    "--store",
+    multiple=True,
+    metavar="WHERE",
+    help="Where ROOT is: as lamina stream has it; repeat it, the first hit wins.  [default: the store in the data "
+    "folder]",
+)
+@cache_options
+@talk_options
+def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: Any) -> None:
+    """Copy ROOT... and all they need to a binary cache, a folder or a bucket, for lamina and for Nix to fetch from.
+
+    What is there is not sent again, but signed where it lacks the signature of --key. A NAR goes before what vouches
+    for it, and a path after all it refers to, so that what is there can be used at any moment. Signatures that a path
+    has are kept. Prints how much was sent; each path as it goes is on stderr.
+    """
+    folder, others = divided(store)
+    quiet = flags["quiet"] or flags["as_json"]
+
+    def tell(path: StorePath) -> None:
+        if not quiet:
+            print(f"Sent {path}", file=sys.stderr, flush=True)
+
+    done = lamina.push_paths(
+        roots,
+        to=to,
+        embedded_store=folder,
+        store=others,
+        everything=flags["everything"],
+        compression=flags["compression"],
+        key_files=flags["keys"],
+        listings=not flags["no_listings"],
+        jobs=flags["jobs"],
+        tell=tell,
+        **cache_arguments(flags),
+    )
+    if flags["as_json"]:
+        print_json(
+            {
+                "sent": list(map(str, done.sent)),
+                "signed": list(map(str, done.signed)),
+                "present": done.present,
+                "size": done.size,
+            }
+        )
+        return
+    anew = f", {len(done.signed)} signed anew" if done.signed else ""
+    say(f"{counted(len(done.sent))} sent ({readable_size(done.size)}){anew}, {done.present} there already")

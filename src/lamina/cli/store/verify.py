@@ -1,0 +1,149 @@
+"""``lamina store verify``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import lamina
+from lamina.cli.options import CACHE, ledger_file, talk_options
+from lamina.cli.output import one_line, say
+from lamina.cli.store.described import counted
+from lamina.cli.store.places import divided
+from lamina.cli.talk import print_json, progress, readable_size, warn
+from lamina.errors import IntegrityError
+from lamina.stores import opening
+from lamina.stores.local import DATABASE
+
+if TYPE_CHECKING:
+    from lamina.stores.checking import CheckedStore
+    from lamina.verifying import DamagedLayer, Verified
+
+
+@click.command(
+    "verify",
+    short_help="Hash everything anew, and compare: the store's paths, and what the ledger knows.",
+    epilog="Example: lamina store verify --repair --store https://cache.nixos.org",
+)
+@click.option("--ledger", metavar="PATH", help="The ledger to recheck.  [default: in the cache folder]")
+@click.option(
+    "--store",
+    multiple=True,
+    metavar="WHERE",
+    help="The store to check, a folder of lamina's; the ledger's layers are looked for in it, and in any folder that "
+    "holds nix/store; repeat it, the first hit wins.  [default: the one in the data folder, and the machine's own]  A "
+    "binary cache is where --repair fetches from.",
+)
+@click.option("--repair", is_flag=True, help="Fetch what is damaged from the binary caches among --store.")
+@CACHE[0]
+@CACHE[1]
+@click.option("--offline", is_flag=True, help="Ask nobody over the network.")
+@talk_options
+def command(ledger: str | None, store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
+    """Hash anew every path in the store that lamina keeps, then every layer in the ledger whose store paths are there.
+
+    A path is damaged if its NAR is not what its narinfo says, that is none, or something that it refers to is not
+    there; --repair fetches it anew, and what no cache has stays as it is. What the ledger has wrong is named and
+    forgotten, so that the next image finds it out anew; layers whose paths are gone are counted and kept. Where
+    anything is damaged the exit code is 6. A damaged path of Nix's store is mended by nix-store --repair-path.
+    """
+    folder, others = divided(store)
+    checked = None
+    if opening.is_cache_folder(folder) or folder in store:
+        checked = lamina.verify_store(
+            embedded_store=folder,
+            repair=repair,
+            store=others,
+            trusted_keys=flags["trusted_keys"],
+            verify_signatures=not flags["no_verify_signatures"],
+            offline=flags["offline"],
+        )
+        warn(checked.warnings, flags)
+        _show_store(checked, flags)
+    elif all(map(opening.is_remote, store)) and not flags["quiet"] and not flags["as_json"]:
+        print(one_line(f"No store of lamina's at {folder}"), file=sys.stderr)
+    place = ledger_file(ledger)
+    with progress(flags) as watcher:
+        verified = lamina.verify_ledger(ledger=place, store=_places(store, folder), progress=watcher)
+    warn(verified.warnings, flags)
+    if flags["as_json"]:
+        print_json({"ledger": place, **_document(verified), "store": _store_document(checked, folder)})
+    else:
+        for layer in verified.damaged:
+            say(one_line(_described(layer)))
+        say(one_line(_summary(verified) if verified.exists else f"no ledger at {place}"))
+    if checked and checked.damaged:
+        hint = "" if repair else "lamina store verify --repair --store URL fetches it anew from a binary cache"
+        raise IntegrityError(one_line(checked.damaged[0].reason), hint=hint)
+    if verified.damaged:
+        raise IntegrityError(
+            _described(verified.damaged[0]),
+            hint="what the ledger had of it is forgotten; nix-store --repair-path mends a damaged store path",
+        )
+
+
+def _places(store: tuple[str, ...], folder: str) -> tuple[str, ...]:
+    """Where the ledger's layers are looked for: no binary cache, for all of them would be fetched."""
+    named = tuple(place for place in store if not opening.is_remote(place))
+    if named or not opening.is_cache_folder(folder):
+        return named
+    machine = str(opening.MACHINE)
+    return (machine, folder) if os.path.exists(os.path.join(machine, DATABASE)) else (folder,)
+
+
+def _show_store(checked: CheckedStore, flags: dict[str, Any]) -> None:
+    if flags["as_json"]:
+        return
+    for damage in checked.mended:
+        say(one_line(f"mended: {damage.reason}"))
+    for damage in checked.damaged:
+        say(one_line(damage.reason))
+    mended = f"{len(checked.mended)} mended, " if checked.mended else ""
+    say(
+        f"{counted(checked.paths)}, {readable_size(checked.size)}: {checked.intact} intact, {mended}"
+        f"{len(checked.damaged)} damaged; {checked.orphans} NARs of no path, {checked.leftovers} files left behind"
+    )
+
+
+def _store_document(checked: CheckedStore | None, folder: str) -> dict[str, Any] | None:
+    if not checked:
+        return None
+    return {
+        "folder": folder,
+        "paths": checked.paths,
+        "size": checked.size,
+        "intact": checked.intact,
+        "damaged": [{"hash": damage.hash, "reason": damage.reason} for damage in checked.damaged],
+        "mended": [{"hash": damage.hash, "reason": damage.reason} for damage in checked.mended],
+        "orphans": checked.orphans,
+        "leftovers": checked.leftovers,
+        "warnings": list(checked.warnings),
+    }
+
+
+def _described(layer: DamagedLayer) -> str:
+    return f"layer {layer.diff_id} of {', '.join(map(str, layer.paths))}: {layer.reason}"
+
+
+def _summary(verified: Verified) -> str:
+    return (
+        f"{verified.layers} layers: {verified.intact} as they were, {len(verified.damaged)} damaged, "
+        f"{verified.absent} not here"
+    )
+
+
+def _document(verified: Verified) -> dict[str, Any]:
+    return {
+        "exists": verified.exists,
+        "layers": verified.layers,
+        "intact": verified.intact,
+        "absent": verified.absent,
+        "damaged": [
+            {"diff_id": str(layer.diff_id), "paths": list(map(str, layer.paths)), "reason": layer.reason}
+            for layer in verified.damaged
+        ],
+        "warnings": list(verified.warnings),
+    }

@@ -1,0 +1,87 @@
+"""What a ROOT keeps when the embedded store is collected.
+
+Invariant: a ROOT that keeps nothing is an error, whatever kind it is of; a file keeps what it mentions as far as that
+is in the store, for an image may be made from several.
+
+A ROOT is, in this order: a store path, a package name that the store knows, a link into the store, a spec file (TOML
+or JSON, with ``#NAME`` or without), an image file or an OCI layout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lamina import specfile
+from lamina.errors import Error, InvalidName, NotFound
+from lamina.lookup import content
+from lamina.mentions import mentions
+from lamina.names import STORE_DIR, StorePath
+from lamina.sources.opening import open_images
+from lamina.stores.embedded import EmbeddedStore
+
+_SPECS = (".toml", ".json")
+
+
+def kept(store: EmbeddedStore, roots: Iterable[str]) -> tuple[StorePath, ...]:
+    """The paths that ``roots`` name, ascending.
+
+    Raises `NotFound` for a ROOT of which nothing is in ``store``, `InvalidName`, and what reading the files raises.
+    """
+    found: set[StorePath] = set()
+    for root in roots:
+        found.update(_kept(store, root))
+    return tuple(sorted(found))
+
+
+def _kept(store: EmbeddedStore, root: str) -> set[StorePath]:
+    if f"{root}/".startswith(f"{STORE_DIR}/"):
+        return {content(store, root).path}
+    file = Path(root.partition("#")[0])
+    if file.suffix in _SPECS and file.is_file():
+        return _some(store, root, _in_spec(store, root))
+    if not os.path.exists(root) or ("/" not in root and store.find(root)) or _leads_into_store(root):
+        return {content(store, root).path}
+    return _some(store, root, {path for image in open_images(file) for layer in image.layers for path in layer.paths})
+
+
+def _leads_into_store(root: str) -> bool:
+    return os.path.realpath(root).startswith(f"{STORE_DIR}/")
+
+
+def _some(store: EmbeddedStore, root: str, paths: set[StorePath]) -> set[StorePath]:
+    here = set(store.query(paths))
+    if not here:
+        raise NotFound(f"{root}: got {len(paths)} store paths, none of them in {store.folder}, expected some")
+    return here
+
+
+def _in_spec(store: EmbeddedStore, root: str) -> set[StorePath]:
+    file, hash_sign, name = root.partition("#")
+    names = [name] if hash_sign else list(specfile.images(Path(file)))
+    return {path for name in names for path in _in_table(store, specfile.load(f"{file}#{name}"))}
+
+
+def _in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Iterator[StorePath]:
+    """What a table's contents and closure mean here, and the store paths that are spelt out anywhere in it."""
+    yield from mentions(json.dumps(arguments, default=str).encode()).paths
+    for key in ("contents", "closure"):
+        value = arguments.get(key, ())
+        for root in [value] if isinstance(value, str) else value:
+            if not isinstance(root, str):
+                raise InvalidName(f"{key}: got {type(root).__name__}, expected texts")
+            if "/" not in root:
+                # Which of several the next image is made from is decided then; until then all are needed.
+                yield from store.find(root)
+            elif not root.startswith(STORE_DIR):
+                yield from _linked(store, root)
+
+
+def _linked(store: EmbeddedStore, root: str) -> Iterator[StorePath]:
+    try:
+        yield content(store, root).path
+    except Error:  # what is not there, or not in the store, keeps nothing
+        return

@@ -1,0 +1,208 @@
+"""The embedded store hashed anew.
+
+Invariant: what is counted as intact is: its narinfo says nothing but the truth of its NAR, and what it refers to is
+valid. Signatures are not asked for, for whoever took a path in has asked, or was told not to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from lamina import narfile
+from lamina.capacity import processors
+from lamina.engine import Tally, copy
+from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable
+from lamina.formats import narinfo
+from lamina.formats.address import Address, Evidence
+from lamina.formats.narinfo import NarInfo
+from lamina.names import StorePath
+from lamina.nodes import Extent
+from lamina.stores.embedded import MOST_NARINFO, EmbeddedStore
+from lamina.stores.leftovers import leftovers, orphans
+from lamina.stores.supply import check
+
+_ENDING = ".narinfo"
+_FAULTS = (FormatError, IntegrityError, InvalidName, NotFound, Unavailable)
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedPath:
+    """What is wrong in a store, as ``SUBJECT: got X, expected Y``, and the 32 digits in front of the path that was to
+    be there.
+    """
+
+    hash: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedStore:
+    """What became of checking a store: so many paths are ``intact``, others ``damaged``, or were until they were
+    ``mended``; so many NARs belong to no path, and so many files were left behind by processes that were killed.
+    ``size`` is that of the NARs in bytes; ``warnings`` is what caches had to say while something was mended.
+    """
+
+    intact: int
+    damaged: tuple[DamagedPath, ...]
+    orphans: int
+    leftovers: int
+    size: int
+    mended: tuple[DamagedPath, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> int:
+        """How many paths there are, or should be."""
+        return self.intact + len({damage.hash for damage in (*self.damaged, *self.mended)})
+
+
+def check_store(store: EmbeddedStore, threads: int = 0) -> CheckedStore:
+    """Hashes every path in ``store``, on ``threads`` threads, 0 for as many as there are processors.
+
+    Raises `Unavailable` for a store that cannot be read.
+    """
+    store.locks.use()
+    known, damaged = _narinfos(store)
+    valid = {found.info.path for found in known}
+    pool = ThreadPoolExecutor(threads or processors(), "lamina-check")
+    try:
+        faults = list(pool.map(lambda found: _fault(store, found), known))
+    finally:  # who interrupts it does not wait for the rest
+        pool.shutdown(cancel_futures=True)
+    damaged += [DamagedPath(found.info.path.hash, fault) for found, fault in zip(known, faults, strict=True) if fault]
+    bad = {damage.hash for damage in damaged}
+    missing = {
+        reference.hash: DamagedPath(reference.hash, _no_reference(reference, found))
+        for found in known
+        for reference in sorted(found.info.references)
+        if reference not in valid and reference.hash not in bad and not _is_valid(store, reference)
+    }
+    damaged += missing.values()
+    return CheckedStore(
+        intact=sum(found.info.path.hash not in bad for found in known),
+        damaged=tuple(damaged),
+        # Whose narinfo cannot be read may have a NAR that looks like nobody's.
+        orphans=len(orphans(store.folder, known)),
+        leftovers=len(leftovers(store.folder, known)),
+        size=sum(found.info.nar_size for found in known),
+    )
+
+
+def check_paths(store: EmbeddedStore, hashes: Collection[str]) -> dict[str, str]:
+    """What is wrong with the paths that begin with ``hashes``; nothing of those that are well."""
+    faults = {}
+    for digits in hashes:
+        try:
+            found = read_narinfo(store, digits)
+        except _FAULTS as error:
+            faults[digits] = str(error)
+            continue
+        fault = _fault(store, found) or _missing(store, found)
+        if fault:
+            faults[digits] = fault
+    return faults
+
+
+def read_narinfo(store: EmbeddedStore, digits: str) -> NarInfo:
+    """The narinfo of the path that begins with ``digits``.
+
+    Raises `NotFound`, `FormatError`, `IntegrityError` for one of another path, `Unavailable`.
+    """
+    file = store.folder / f"{digits}{_ENDING}"
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MOST_NARINFO)
+    except FileNotFoundError as error:
+        raise NotFound(f"{file}: got nothing there, expected a narinfo") from error
+    except OSError as error:
+        raise Unavailable(f"{file}: got {error.strerror}, expected to read it") from error
+    try:
+        found = narinfo.parse(data.decode())
+    except FormatError as error:
+        raise FormatError(f"{file}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{file}: got {error}, expected UTF-8") from error
+    if found.info.path.hash != digits:
+        raise IntegrityError(f"{file}: got the narinfo of {found.info.path}, expected one of {digits}")
+    return found
+
+
+def _narinfos(store: EmbeddedStore) -> tuple[list[NarInfo], list[DamagedPath]]:
+    """All narinfos that are such, ascending, and what is wrong with the others."""
+    known: list[NarInfo] = []
+    damaged: list[DamagedPath] = []
+    for digits in sorted(store.hashes()):
+        try:
+            known.append(read_narinfo(store, digits))
+        except NotFound:  # it went meanwhile
+            continue
+        except _FAULTS as error:
+            damaged.append(DamagedPath(digits, str(error)))
+    return known, damaged
+
+
+def _fault(store: EmbeddedStore, found: NarInfo) -> str:
+    """What is wrong with a path, whatever it refers to; nothing where nothing is."""
+    try:
+        place = store.archive(found)
+        check_nar(found, place)
+    except _FAULTS as error:
+        text = str(error)
+        return text if text.startswith(f"{found.info.path}: ") else f"{found.info.path}: {text}"
+    return ""
+
+
+def check_nar(found: NarInfo, place: Extent) -> None:
+    """Reads the NAR at ``place`` and holds it to ``found``: size, hash, form and, where there is one, content address.
+
+    Raises `IntegrityError`, `FormatError`, `InvalidName` for an address that is none, `Unavailable`.
+    """
+    evidence = _evidence(found)
+    tally = Tally(evidence.feed if evidence else len)
+    copy((place,), tally)
+    check(found.info, tally.measure)
+    if evidence and not evidence.holds():
+        raise IntegrityError(f"{found.info.path}: got other content, expected that of {found.address}")
+    narfile.check(place)
+
+
+def _evidence(found: NarInfo) -> Evidence | None:
+    """What has to see the content for its address, None where there is none, or the NAR hash says the same."""
+    if not found.address:
+        return None
+    address = Address.parse(found.address)
+    if not address.names(found.info):
+        raise IntegrityError(f"{found.info.path}: got the address {found.address}, expected that of the path")
+    return None if address.hashes_nar(found.info) else Evidence(address, found.info)
+
+
+def _missing(store: EmbeddedStore, found: NarInfo) -> str:
+    for reference in sorted(found.info.references):
+        if not _is_valid(store, reference):
+            return _no_reference(reference, found)
+    return ""
+
+
+def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
+    try:
+        return store.narinfo(path) is not None
+    except _FAULTS:  # what is wrong with it is told by itself
+        return True
+
+
+def _no_reference(path: StorePath, found: NarInfo) -> str:
+    return f"{path}: got no such valid path, expected it as a reference of {found.info.path}"
+
+
+def named(known: Iterable[NarInfo]) -> Iterator[StorePath]:
+    """Every path that ``known`` are of or refer to."""
+    for found in known:
+        yield found.info.path
+        yield from found.info.references
+
+
+def readable_narinfos(store: EmbeddedStore) -> list[NarInfo]:
+    """All narinfos that are such, ascending; those that are none are left out."""
+    return _narinfos(store)[0]

@@ -1,0 +1,73 @@
+"""A store on this machine whose paths are to be copied into the embedded store, as if it were a binary cache.
+
+Invariant: its word is taken for what a path's NAR is, and what is read of the path is held to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from lamina.extents import reading
+from lamina.formats import nar
+from lamina.formats.narinfo import NarInfo
+from lamina.image import Catalogue, Store
+from lamina.names import StorePath
+from lamina.nodes import Extent, Node
+from lamina.pathinfo import PathInfo
+from lamina.stores.fetching import Fetching
+from lamina.stores.first_of import Described
+
+_PIECE = 1 << 18
+
+
+class Copying:
+    """``store``, of which ``fetching`` is told whatever it asked for and nobody else announced to it."""
+
+    where = "the store that has it"
+
+    def __init__(self, fetching: Fetching, store: Store) -> None:
+        self._fetching = fetching
+        self._store = store
+        self._catalogue = store if isinstance(store, Catalogue) else None
+
+    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
+        """What the store knows of ``paths``; raises as it does."""
+        found = self._store.query(paths)
+        for path, info in found.items():
+            if self._fetching.known(path) is None and self._fetching.store.narinfo(path) is None:
+                self._fetching.announce(self._narinfo(info), self)
+        return found
+
+    def _narinfo(self, info: PathInfo) -> NarInfo:
+        known = self._store.narinfo(info.path) if isinstance(self._store, Described) else None
+        return known or NarInfo(info, "", "none", ())
+
+    def nar(self, known: NarInfo) -> Iterator[bytes]:
+        """The NAR of a path, written anew from what it is made of. Raises as the store does, and `IntegrityError`."""
+        for piece in nar.dump(self._store.nodes(known.info.path)):
+            if isinstance(piece, Extent):
+                yield from _pieces(piece)
+            else:
+                yield piece
+
+    def nodes(self, path: StorePath) -> Iterator[Node]:
+        """What ``path`` is made of there."""
+        yield from self._store.nodes(path)
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        """The paths that ``name`` may mean."""
+        return self._catalogue.find(name) if self._catalogue else ()
+
+    def hashes(self) -> Collection[str]:
+        """The hashes of all its paths."""
+        return self._catalogue.hashes() if self._catalogue else ()
+
+    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
+        """The paths that begin with one of ``hashes``."""
+        return self._catalogue.with_hashes(hashes) if self._catalogue else ()
+
+
+def _pieces(extent: Extent) -> Iterator[bytes]:
+    with reading(extent) as read:
+        for offset in range(0, extent.length, _PIECE):
+            yield read(offset, min(_PIECE, extent.length - offset))

@@ -1,0 +1,100 @@
+"""Store paths out of a store and into the embedded one, as ``nix-store --export`` writes them.
+
+Invariant: what comes in is valid once its NAR was hashed to its end and all that it refers to was valid before; a
+stream that breaks leaves the paths that came whole, and nothing else. What the stream says of references is the word
+of who made it: nothing in it is signed.
+
+The format: `lamina.formats.export`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from lamina.closure import Closure
+from lamina.engine import Write
+from lamina.errors import NotFound
+from lamina.formats import export
+from lamina.formats.address import Address
+from lamina.formats.export import END, NEXT, Exported
+from lamina.formats.narinfo import NarInfo
+from lamina.pathinfo import PathInfo
+from lamina.stores.arrival import Arrival
+from lamina.stores.embedded import EmbeddedStore, nar_name
+from lamina.stores.supply import Supply
+
+
+def write_export(supply: Supply, closure: Closure, write: Write) -> None:
+    """Writes all of ``closure``, references first, to ``write``.
+
+    Raises `IntegrityError` for a path that is not what it is said to be; the export ends before it is one then.
+    """
+    for info in closure.bottom_up:
+        write(memoryview(NEXT))
+        supply.copy(info, write)
+        deriver = supply.known(info).deriver
+        write(memoryview(Exported(info.path, info.references, deriver).dump()))
+    write(memoryview(END))
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A path that came in. ``is_new`` says whether it was not valid before; such as was valid stays as it was."""
+
+    info: PathInfo
+    is_new: bool
+
+
+def read_export(store: EmbeddedStore, read: Callable[[int], bytes]) -> Iterator[Imported]:
+    """Takes in what comes, path by path, each valid when it is given; ``read(size)`` gives up to so many bytes.
+
+    Reads nothing behind the end of the export. Raises `FormatError`, `NotFound` for a path that refers to what is
+    neither in the store nor came before it, `OutputError`.
+    """
+    landing = _Landing()
+    paths = export.parse(read, landing.write)
+    while True:
+        with store.arrival() as arrival:
+            landing.arrival = arrival
+            found = next(paths, None)
+            if found is None:
+                return
+            imported = _take(store, found, arrival)
+        yield imported
+
+
+class _Landing:
+    """Where the NAR that comes next goes."""
+
+    arrival: Arrival
+
+    def write(self, data: bytes) -> None:
+        self.arrival.write(data)
+
+
+def _take(store: EmbeddedStore, found: Exported, arrival: Arrival) -> Imported:
+    measure = arrival.measure
+    info = PathInfo(found.path, measure.digest, measure.size, found.references)
+    _check_references(store, info)
+    there = store.narinfo(found.path)
+    if there and there.info.nar_hash != info.nar_hash:
+        return Imported(there.info, is_new=False)
+    # Also over one that is there: its content may be damaged, this one's is not.
+    arrival.keep(nar_name(info.nar_hash))
+    if there:
+        return Imported(there.info, is_new=False)
+    address = Address.nar(info.nar_hash)
+    # No export tells of content addresses; this kind is told by the path.
+    is_addressed = found.path not in found.references and address.names(info)
+    store.publish(NarInfo(info, "", "none", (), deriver=found.deriver, address=str(address) if is_addressed else ""))
+    return Imported(info, is_new=True)
+
+
+def _check_references(store: EmbeddedStore, info: PathInfo) -> None:
+    for reference in sorted(info.references - {info.path}):
+        if store.narinfo(reference) is None:
+            raise NotFound(
+                f"export of {info.path}: got a reference to {reference}, expected that in the store or before it",
+                hint="export whole closures: nix-store --export $(nix-store --query --requisites PATH)",
+            )

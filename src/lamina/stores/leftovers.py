@@ -1,0 +1,63 @@
+"""Files in the folder of an embedded store that are no part of it.
+
+Invariant: what is named here no narinfo vouches for and no reader looks at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from lamina.errors import Unavailable
+from lamina.formats.narinfo import NarInfo
+from lamina.names import HASH_LENGTH
+from lamina.stores.arrival import PRIVATE
+
+NARS = "nar"
+# What those are called that are pushed to it, before they get their names.
+_UNFINISHED = ".lamina."
+_ARRIVING, _LOCKS = f"{PRIVATE}/arriving", f"{PRIVATE}/fetching"
+_LISTING = ".ls"
+
+
+def orphans(folder: Path, known: Collection[NarInfo]) -> list[str]:
+    """The NARs that none of ``known`` names, relative to ``folder``, ascending. Raises `Unavailable`."""
+    used = {found.url for found in known}
+    names = (f"{NARS}/{name}" for name in _names(folder / NARS) if not name.startswith(_UNFINISHED))
+    return sorted(name for name in names if name not in used)
+
+
+def leftovers(folder: Path, known: Collection[NarInfo]) -> list[str]:
+    """What processes left that were killed, and listings of paths that are not valid; likewise."""
+    hashes = {found.info.path.hash for found in known}
+    found = [name for name in _names(folder) if name.startswith(_UNFINISHED)]
+    found += [f"{NARS}/{name}" for name in _names(folder / NARS) if name.startswith(_UNFINISHED)]
+    found += [f"{_ARRIVING}/{name}" for name in _names(folder / _ARRIVING)]
+    found += [name for name in _names(folder) if name[HASH_LENGTH:] == _LISTING and name[:HASH_LENGTH] not in hashes]
+    return sorted(found)
+
+
+def old_locks(folder: Path) -> list[str]:
+    """The lock files of paths that were fetched; likewise."""
+    return sorted(f"{_LOCKS}/{name}" for name in _names(folder / _LOCKS))
+
+
+def size_of(folder: Path, name: str) -> int:
+    """How many bytes a file has, 0 where it is not there."""
+    try:
+        return (folder / name).stat(follow_symlinks=False).st_size
+    except OSError:
+        return 0
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """The files in ``folder``, none where that is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return iter(())
+    except OSError as error:
+        raise Unavailable(f"{folder}: got {error.strerror}, expected to read the store") from error
+    return iter(names)

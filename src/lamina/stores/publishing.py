@@ -1,0 +1,257 @@
+"""A closure copied to another binary cache.
+
+Invariant: at any moment what a narinfo there vouches for is there: a NAR before its narinfo, a path after all that it
+refers to. What is there already is not sent again, and no byte is vouched for that was not hashed on its way.
+
+Several NARs are read, compressed and sent at a time; the narinfos, small files that wait for nothing but the network,
+have threads of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+
+from lamina.closure import Closure
+from lamina.engine import Measure, Tally, measure
+from lamina.errors import FormatError, Unavailable, failed
+from lamina.formats import narinfo, narlisting
+from lamina.formats.cacheinfo import NAME as CACHE_INFO
+from lamina.formats.cacheinfo import CacheInfo
+from lamina.formats.keys import SecretKey
+from lamina.formats.narinfo import NarInfo
+from lamina.names import STORE_DIR, Digest, StorePath, nix32_dump
+from lamina.nodes import Extent
+from lamina.pathinfo import PathInfo
+from lamina.stores.cache import MOST_NARINFO
+from lamina.stores.compressing import NarCompression
+from lamina.stores.supply import Supply, check
+from lamina.transports.opening import WritableTransport
+from lamina.workspace import Workspace
+
+_MOST_CACHE_INFO = 1 << 16
+# Who only waits for the network; more gain little, for a closure is deep and its levels are written one by one.
+_WAITING = 32
+# Above it the library's own threads share in compressing a single NAR.
+_LARGE = 32 << 20
+_MOST_SHARING = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a closure is to be copied: compressed how, signed with which keys, by how many ``jobs`` at a time, and
+    whether with listings of what is in the NARs. ``tell`` is told of each path that is there from then on.
+    """
+
+    compression: NarCompression
+    keys: Sequence[SecretKey] = ()
+    jobs: int = 1
+    listings: bool = True
+    tell: Callable[[StorePath], object] = str
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of it: the paths that were sent, references first; those that were there and were signed anew; how
+    many were there as they are; and how many bytes of NARs were sent, as they were compressed.
+    """
+
+    sent: tuple[StorePath, ...]
+    signed: tuple[StorePath, ...]
+    present: int
+    size: int
+
+
+def push(supply: Supply, closure: Closure, cache: WritableTransport, terms: Terms) -> Pushed:
+    """Copies ``closure`` to ``cache``.
+
+    Raises `IntegrityError` for a path that is not what it is said to be, `Unavailable` for a cache of another store
+    folder or one that cannot be read, `OutputError` where it cannot be written.
+    """
+    _check_cache(cache)
+    with _threads(terms.jobs, "lamina-push") as workers, _threads(_WAITING, "lamina-narinfo") as waiters:
+        infos = closure.bottom_up
+        there = dict(zip(infos, waiters.map(lambda info: _present(cache, info), infos), strict=True))
+        run = _Run(supply, closure, cache, terms)
+        try:
+            return run.push({info.path: found for info, found in there.items() if found}, workers, waiters)
+        except BaseException:
+            run.stopping.set()
+            raise
+
+
+@contextlib.contextmanager
+def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(count, name)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def signed(found: NarInfo, keys: Iterable[SecretKey]) -> NarInfo:
+    """``found`` with a signature of each key, in place of another under the key's name."""
+    for key in keys:
+        others = [text for text in found.signatures if text.partition(":")[0] != key.name]
+        found = replace(found, signatures=(*others, key.sign(found.fingerprint)))
+    return found
+
+
+def _check_cache(cache: WritableTransport) -> None:
+    data = cache.read(CACHE_INFO, _MOST_CACHE_INFO)
+    if data is None:
+        cache.write(CACHE_INFO, CacheInfo(want_mass_query=True).dump().encode())
+        return
+    try:
+        info = CacheInfo.parse(data.decode())
+    except (FormatError, UnicodeDecodeError) as error:
+        raise FormatError(f"{cache.where}: {error}") from error
+    if info.store_dir != STORE_DIR:
+        raise Unavailable(f"{cache.where}: got a cache of {info.store_dir}, expected one of {STORE_DIR}")
+
+
+def _present(cache: WritableTransport, info: PathInfo) -> NarInfo | None:
+    """What the cache says of a path, None where that is not what ``info`` says."""
+    data = cache.read(f"{info.path.hash}.narinfo", MOST_NARINFO)
+    if data is None:
+        return None
+    try:
+        found = narinfo.parse(data.decode())
+    except (FormatError, UnicodeDecodeError):
+        return None
+    return found if found.info == info else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A NAR as it lies in the cache."""
+
+    url: str
+    compression: str
+    file: Measure
+    is_new: bool
+
+
+class _StoppedError(Exception):
+    """Something else failed; nobody waits for this any more."""
+
+
+class _Run:
+    def __init__(self, supply: Supply, closure: Closure, cache: WritableTransport, terms: Terms) -> None:
+        self._supply = supply
+        self._closure = closure
+        self._cache = cache
+        self._terms = terms
+        self._room = _room()
+        self.stopping = Event()
+
+    def push(
+        self, present: dict[StorePath, NarInfo], workers: ThreadPoolExecutor, waiters: ThreadPoolExecutor
+    ) -> Pushed:
+        signed_anew = self._sign(present, waiters)
+        missing = [info for info in self._closure.bottom_up if info.path not in present]
+        awaited = {info.path: {*info.references} - {info.path} - present.keys() for info in missing}
+        nars: dict[StorePath, _Sent] = {}
+        running: dict[Future[_Sent | None], PathInfo] = {workers.submit(self._send, info): info for info in missing}
+        done: list[StorePath] = []
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            ready: list[PathInfo] = []
+            for future in finished:
+                info = running.pop(future)
+                sent = future.result()
+                if sent:
+                    nars[info.path] = sent
+                    ready.append(info)
+                else:
+                    done.append(info.path)
+                    self._terms.tell(info.path)
+                    for user in self._closure.users[info.path]:
+                        if user in awaited:
+                            awaited[user].discard(info.path)
+                            ready.append(self._closure.by_path[user])
+            for info in dict.fromkeys(ready):
+                if info.path in nars and not awaited[info.path]:
+                    running[waiters.submit(self._vouch, info, nars[info.path])] = info
+        size = sum(sent.file.size for sent in nars.values() if sent.is_new)
+        return Pushed(tuple(done), signed_anew, len(present) - len(signed_anew), size)
+
+    def _sign(self, present: dict[StorePath, NarInfo], waiters: ThreadPoolExecutor) -> tuple[StorePath, ...]:
+        anew = {path: signed(found, self._terms.keys) for path, found in present.items()}
+        changed = [found for path, found in anew.items() if {*found.signatures} != {*present[path].signatures}]
+        list(waiters.map(self._write, changed))
+        return tuple(found.info.path for found in changed)
+
+    def _write(self, known: NarInfo) -> None:
+        self._cache.write(f"{known.info.path.hash}.narinfo", known.dump().encode())
+
+    def _vouch(self, info: PathInfo, sent: _Sent) -> None:
+        """Writes the narinfo, and before it the listing."""
+        if self._terms.listings:
+            listing = self._supply.listing(info.path)
+            document = narlisting.dump(listing) if listing else None
+            if document:
+                self._cache.write(f"{info.path.hash}.ls", document)
+        known = replace(
+            self._supply.known(info),
+            url=sent.url,
+            compression=sent.compression,
+            file_hash=sent.file.digest,
+            file_size=sent.file.size,
+        )
+        self._write(signed(known, self._terms.keys))
+
+    def _send(self, info: PathInfo) -> _Sent:
+        """Sends the NAR of a path; of one that the store has as the cache will have it, from where it lies."""
+        place = self._supply.place(info.path)
+        if self._terms.compression.word == "none" and isinstance(place, Extent) and place.length == place.file_size:
+            check(info, measure((place,)))
+            return self._upload(Path(os.fsdecode(place.file)), Measure(info.nar_hash, info.nar_size))
+        file = self._room.path / info.path.hash
+        try:
+            return self._upload(file, self._compress(info, file))
+        finally:
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+    def _compress(self, info: PathInfo, file: Path) -> Measure:
+        try:
+            with file.open("wb", buffering=1 << 18) as opened:
+                tally = Tally(opened.write)
+                threads = min(self._terms.jobs, _MOST_SHARING) if info.nar_size > _LARGE else 1
+                compressor = self._terms.compression.compressor(tally, threads)
+
+                def write(data: memoryview) -> None:
+                    if self.stopping.is_set():
+                        raise _StoppedError
+                    compressor.write(data)
+
+                self._supply.copy(info, write)
+                compressor.close()
+        except OSError as error:
+            raise failed(str(self._room.path), error) from error
+        return tally.measure
+
+    def _upload(self, file: Path, found: Measure) -> _Sent:
+        name = f"nar/{_file_name(found.digest)}{self._terms.compression.ending}"
+        # Another path may have the same NAR, and one that was sent before somebody stopped is there too.
+        is_new = self._cache.size(name) != found.size
+        if is_new:
+            self._cache.upload(name, file)
+        return _Sent(name, self._terms.compression.word, found, is_new)
+
+
+def _file_name(digest: Digest) -> str:
+    return f"{nix32_dump(digest.raw)}.nar"
+
+
+def _room() -> Workspace:
+    try:
+        return Workspace()
+    except OSError as error:
+        raise failed("a temporary folder", error) from error

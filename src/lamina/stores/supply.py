@@ -1,0 +1,73 @@
+"""Store paths to be handed on, to another cache or as an export, with all that is known of them.
+
+Invariant: what is said of a path is said of the bytes that are given for it; whoever passes them on holds them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from lamina.closure import Closure
+from lamina.engine import Measure, Piece, Tally, copy
+from lamina.errors import IntegrityError
+from lamina.formats import nar
+from lamina.formats.listing import Listing
+from lamina.formats.narinfo import NarInfo
+from lamina.image import Arriving, Located, Store
+from lamina.names import StorePath
+from lamina.nodes import Extent
+from lamina.pathinfo import PathInfo
+from lamina.places import Place, list_place
+from lamina.stores.embedded import REPAIR
+from lamina.stores.first_of import Described
+
+
+class Supply:
+    """The paths of ``store``."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def closure(self, roots: Iterable[StorePath]) -> Closure:
+        """All that ``roots`` need, on its way here where it has to come from elsewhere first. Raises `StoreError`."""
+        closure = Closure.resolve(roots, self._store.query)
+        if isinstance(self._store, Arriving):
+            self._store.expect(info.path for info in closure.bottom_up)
+        return closure
+
+    def known(self, info: PathInfo) -> NarInfo:
+        """What there is to say of a path: who signed it, its deriver, its content address. Where its NAR lies means
+        nothing here.
+        """
+        found = self._store.narinfo(info.path) if isinstance(self._store, Described) else None
+        return found if found and found.info == info else NarInfo(info, "", "none", ())
+
+    def place(self, path: StorePath) -> Place | None:
+        """Where the path lies, None where nobody knows. Raises `StoreError`."""
+        return self._store.place(path) if isinstance(self._store, Located) else None
+
+    def listing(self, path: StorePath) -> Listing | None:
+        """What is in the path, None where that cannot be said."""
+        place = self.place(path)
+        return list_place(place) if place is not None else None
+
+    def copy(self, info: PathInfo, write: Callable[[memoryview], object]) -> None:
+        """Writes the NAR of a path.
+
+        Raises `IntegrityError` where it turns out, at the end, not to be the one that ``info`` is of.
+        """
+        tally = Tally(write)
+        copy(self._pieces(info.path), tally)
+        check(info, tally.measure)
+
+    def _pieces(self, path: StorePath) -> Iterable[Piece]:
+        place = self.place(path)
+        return (place,) if isinstance(place, Extent) else nar.dump(self._store.nodes(path))
+
+
+def check(info: PathInfo, found: Measure) -> None:
+    """Raises `IntegrityError` where ``found`` is not the NAR of ``info``."""
+    if found.digest != info.nar_hash:
+        raise IntegrityError(f"{info.path}: got NAR hash {found.digest}, expected {info.nar_hash}", hint=REPAIR)
+    if found.size != info.nar_size:
+        raise IntegrityError(f"{info.path}: got a NAR of {found.size} bytes, expected {info.nar_size}", hint=REPAIR)

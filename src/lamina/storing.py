@@ -1,0 +1,206 @@
+"""The public verbs of the store that lamina keeps: what comes in, and what is there.
+
+Invariant: nothing is valid in that store but what it says it is, all that it refers to included; the errors are
+`lamina.Error`s, and nothing is printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from lamina.access import access
+from lamina.closure import Closure
+from lamina.errors import InvalidName, NotFound
+from lamina.formats.narinfo import NarInfo
+from lamina.image import Store
+from lamina.lookup import content
+from lamina.names import StorePath
+from lamina.pathinfo import PathInfo
+from lamina.spec import Spec
+from lamina.stores.adding import Content, Named, add
+from lamina.stores.copying import Copying
+from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.fetching import Fetching
+from lamina.stores.opening import DEFAULT_CACHE, open_stores
+
+_Places = str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
+
+
+class Arrivals(Protocol):
+    """Who is told how fetching goes."""
+
+    def begin(self, wanted: Collection[PathInfo], paths: int) -> None:
+        """Of so many ``paths``, those that are ``wanted`` are about to come."""
+
+    def came(self, info: PathInfo) -> None:
+        """One of them is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A closure that is in the store now: its ``paths``, references first, which of them were fetched (``new``), and
+    what was odd.
+    """
+
+    paths: tuple[NarInfo, ...]
+    new: frozenset[StorePath]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPath:
+    """What is known of a path in the store, how many bytes the NARs of its closure have, and the file of its own."""
+
+    known: NarInfo
+    closure_size: int
+    file: Path
+
+
+def fetch_paths(
+    roots: Iterable[str],
+    *,
+    embedded_store: str | os.PathLike[str],
+    store: _Places = (),
+    trusted_keys: str | Sequence[str] = (),
+    verify_signatures: bool = True,
+    channel: str | None = None,
+    channel_lists: str | os.PathLike[str] | None = None,
+    offline: bool = False,
+    jobs: int | None = None,
+    progress: Arrivals | None = None,
+) -> Fetched:
+    """Fetches ``roots`` and all that they need into the folder ``embedded_store``, which is made where there is none.
+
+    They come from ``store``, none is cache.nixos.org; the other arguments are as in `stream_layered_image`. Raises
+    `InvalidName`, `NotFound`, `Unavailable`, `IntegrityError`, `FormatError`, `PlanError` for a cycle, `OutputError`;
+    what came whole until then stays.
+    """
+    spec = Spec.parse(
+        {
+            "contents": roots,
+            "store": store,
+            "trusted_keys": trusted_keys,
+            "verify_signatures": verify_signatures,
+            "channel": channel,
+            "channel_lists": channel_lists,
+            "offline": offline,
+            "jobs": jobs,
+        }
+    )
+    return _fetch(spec, EmbeddedStore.made(_folder(embedded_store)), progress)
+
+
+def add_path(
+    source: str | os.PathLike[str],
+    *,
+    embedded_store: str | os.PathLike[str],
+    name: str | None = None,
+    references: str | Sequence[str] = (),
+    store: _Places = (),
+) -> NarInfo:
+    """Makes a store path of the file or folder ``source``, called ``name``, else as it is called itself; gives what is
+    known of it.
+
+    It refers to ``references`` and to every path in ``embedded_store``, and in ``store``, whose hash is found in it;
+    those that are in ``store`` alone are copied first. Raises `InvalidName`, `NotFound`, `FormatError` for what no
+    store path can hold, `Unavailable`, `IntegrityError` where it changes meanwhile, `OutputError`.
+    """
+    spec = Spec.parse({"store": store, "contents": references})
+    named = Named.parse(source, name)
+    target = EmbeddedStore.made(_folder(embedded_store))
+    target.locks.use()
+    others = _opened(spec, Fetching(target), []) if spec.store else None
+    found = Content.read(named, {*target.hashes(), *(others.hashes() if others else ())})
+    paths = {content(target, text).path for text in spec.contents}
+    paths |= set(target.with_hashes(found.hashes))
+    missing = found.hashes - {path.hash for path in paths}
+    if others and missing:
+        wanted = others.with_hashes(missing)
+        _fetch(replace(spec, contents=tuple(map(str, wanted))), target, None)
+        paths |= set(wanted)
+    for path in paths - target.query(paths).keys():
+        raise NotFound(f"{path}: got no such valid path in {target.folder}, expected it as a reference")
+    return add(target, found, paths)
+
+
+def list_paths(names: str | Iterable[str] = (), *, embedded_store: str | os.PathLike[str]) -> tuple[NarInfo, ...]:
+    """What is valid in the folder ``embedded_store``, ascending; with ``names`` what these may mean.
+
+    Raises `NotFound` for a name that fits nothing, `Unavailable` where there is no store, `FormatError` for a damaged
+    one.
+    """
+    target = EmbeddedStore(_folder(embedded_store))
+    wanted = Spec.parse({"contents": names}).contents
+    if not wanted:
+        return tuple(target.narinfos())
+    found = {path for text in wanted for path in _fitting(target, text)}
+    return tuple(filter(None, map(target.narinfo, sorted(found))))
+
+
+def describe_paths(roots: str | Iterable[str], *, embedded_store: str | os.PathLike[str]) -> tuple[StoredPath, ...]:
+    """What is known of each of ``roots`` in the folder ``embedded_store``, in that order.
+
+    Raises as `list_paths`, and `NotFound` for a name that fits several.
+    """
+    target = EmbeddedStore(_folder(embedded_store))
+    return tuple(_described(target, content(target, text).path) for text in Spec.parse({"contents": roots}).contents)
+
+
+def _fetch(spec: Spec, target: EmbeddedStore, progress: Arrivals | None) -> Fetched:
+    warnings: list[str] = []
+    fetching = Fetching(target, spec.jobs or 0)
+    try:
+        store = _opened(spec, fetching, warnings)
+        roots = dict.fromkeys(content(store, text).path for text in spec.contents)
+        closure = Closure.resolve(roots, store.query)
+        wanted = sorted(
+            (info for info in closure if fetching.known(info.path)), key=lambda info: info.nar_size, reverse=True
+        )
+        if progress:
+            progress.begin(wanted, len(closure))
+        fetching.begin(info.path for info in wanted)
+        for info in wanted:
+            fetching.wait(info.path)
+            if progress:
+                progress.came(info)
+    finally:
+        fetching.end()
+    paths = [info.path for info in closure.bottom_up]
+    for path in paths:
+        target.place(path)
+    known = tuple(filter(None, map(target.narinfo, paths)))
+    return Fetched(known, frozenset(info.path for info in wanted), tuple(warnings))
+
+
+def _opened(spec: Spec, fetching: Fetching, warnings: list[str]) -> Copying:
+    """The stores that ``spec`` names, all of whose paths go by way of ``fetching``."""
+    if not isinstance(spec.store, tuple):
+        return Copying(fetching, spec.store)
+    how = replace(access(spec, warnings), embedded=fetching.store.folder, fetching=fetching)
+    return Copying(fetching, open_stores(spec.store or (DEFAULT_CACHE,), how))
+
+
+def _fitting(target: EmbeddedStore, text: str) -> Collection[StorePath]:
+    found = target.find(text) if "/" not in text else target.query([content(target, text).path]).keys()
+    if not found:
+        raise NotFound(f"{text}: got no such valid path in {target.folder}, expected one")
+    return found
+
+
+def _described(target: EmbeddedStore, path: StorePath) -> StoredPath:
+    known = target.narinfo(path)
+    if known is None:
+        raise NotFound(f"{path}: got no such valid path in {target.folder}, expected one")
+    closure = Closure.resolve([path], target.query)
+    return StoredPath(known, sum(info.nar_size for info in closure), target.folder / known.url)
+
+
+def _folder(value: str | os.PathLike[str]) -> Path:
+    folder = Spec.parse({"embedded_store": value}).embedded_store
+    if folder is None:
+        raise InvalidName("embedded_store: got None, expected the name of a folder")
+    return Path(folder)

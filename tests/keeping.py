@@ -1,0 +1,76 @@
+"""Stores of the example to be kept, signed, exported and pushed, and lamina killed in the middle of that."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from tests.embedding import CLOSURE, EXAMPLES, KEY, ROOT
+
+import lamina
+from lamina.decoding import decoded
+from lamina.formats import narinfo
+from lamina.formats.narinfo import NarInfo
+from lamina.names import Digest, StorePath
+from lamina.stores.embedded import EmbeddedStore
+
+HELLO = StorePath.parse(ROOT)
+# Where a process of lamina's does something that others can see, it is killed, once it has done so as often as it may.
+_KILLED = """\
+import os, signal, sys
+left = int(sys.argv.pop(1))
+def counted(function):
+    def call(*arguments, **options):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return call
+os.replace, os.unlink = counted(os.replace), counted(os.unlink)
+from lamina.cli.main import main
+main()
+"""
+
+
+def filled(folder: Path) -> EmbeddedStore:
+    """An embedded store that has the example."""
+    lamina.fetch_paths([ROOT], embedded_store=folder, store=f"file://{EXAMPLES}/cache", trusted_keys=KEY)
+    return EmbeddedStore(folder)
+
+
+def paths_of(folder: Path) -> dict[str, NarInfo]:
+    """What is in a store by package name; every path of the example has another."""
+    return {known.info.path.package: known for known in EmbeddedStore(folder).narinfos()}
+
+
+def killed_after(steps: int, *arguments: str | Path, stdin: Path | None = None) -> bool:
+    """Runs lamina and kills it before it puts in place, or removes, one file more than ``steps``; whether it came to
+    that.
+    """
+    command = [sys.executable, "-c", _KILLED, str(steps), *map(str, arguments)]
+    with open(stdin or os.devnull, "rb") as source:
+        done = subprocess.run(command, stdin=source, capture_output=True, timeout=60, check=False)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+    return done.returncode != 0
+
+
+def check_cache(folder: Path) -> dict[StorePath, NarInfo]:
+    """What is in any binary cache, once it is found to be whole, and nothing in it of a file that is not."""
+    infos = {file.name: narinfo.parse(file.read_text()) for file in folder.glob("*.narinfo")}
+    found = {known.info.path: known for known in infos.values()}
+    for name, known in infos.items():
+        file = (folder / known.url).read_bytes()
+        data = b"".join(decoded([file], known.compression))
+        assert name == f"{known.info.path.hash}.narinfo"
+        assert (Digest(sha256(data).digest()), len(data)) == (known.info.nar_hash, known.info.nar_size)
+        assert (Digest(sha256(file).digest()), len(file)) == (known.file_hash, known.file_size)
+        assert known.info.references <= found.keys()
+    return found
+
+
+__all__ = ["CLOSURE", "HELLO", "KEY", "ROOT", "check_cache", "filled", "killed_after", "paths_of"]

@@ -1,0 +1,91 @@
+"""Laws of content addresses, of rewriting, and of scanning for references."""
+
+import hashlib
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lamina.errors import InvalidName
+from lamina.formats.address import Address, ModuloHash, Rewriter
+from lamina.formats.references import References
+from lamina.names import NIX32, StorePath
+
+HASHES = st.sampled_from(["0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", "0" * 32, "00000000000000000000000000000001"])
+SCRAPS = HASHES.map(str.encode) | st.sampled_from([b"0", b"0c4a", b"0" * 31, b"-"]) | st.binary(max_size=40)
+TEXTS = st.lists(SCRAPS, max_size=10).map(b"".join)
+BASES = st.builds("{}-{}".format, st.text(NIX32, min_size=32, max_size=32), st.text("abc019+-._?=", min_size=1))
+PATHS = st.frozensets(BASES.map(StorePath.parse_base), max_size=4)
+ADDRESSES = st.sampled_from(
+    [
+        ("text", "sha256", 32),
+        *[(method, *kind) for method in ("fixed", "fixed:r") for kind in (("md5", 16), ("sha1", 20), ("sha512", 64))],
+        ("fixed", "sha256", 32),
+        ("fixed:r", "sha256", 32),
+    ]
+).flatmap(lambda kind: st.binary(min_size=kind[2], max_size=kind[2]).map(lambda raw: Address(kind[0], kind[1], raw)))
+
+
+@given(ADDRESSES)
+@settings(deadline=None, max_examples=100)
+def test_an_address_comes_back(found: Address) -> None:
+    """``parse(str(x)) == x``."""
+    assert Address.parse(str(found)) == found
+
+
+@given(st.text() | st.builds("fixed:{}:{}".format, st.sampled_from(["sha256", "r:sha1", "md5"]), st.text(NIX32)))
+@settings(deadline=None, max_examples=200)
+def test_garbage_is_no_name(text: str) -> None:
+    try:
+        found = Address.parse(text)
+    except InvalidName:
+        return
+    assert Address.parse(str(found)) == found
+
+
+@given(st.binary(min_size=32, max_size=32), PATHS, st.booleans())
+@settings(deadline=None, max_examples=100)
+def test_a_path_is_of_its_references_in_any_order(raw: bytes, paths: frozenset[StorePath], itself: bool) -> None:
+    found = Address("fixed:r", "sha256", raw)
+    path = found.path("x", sorted(paths), itself)
+    assert path == found.path("x", sorted(paths, reverse=True), itself)
+    assert path != found.path("x", paths, not itself)
+
+
+def portions(text: bytes, data: st.DataObject) -> list[bytes]:
+    borders = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    return [text[start:end] for start, end in zip([0, *borders], [*borders, len(text)], strict=True)]
+
+
+@given(TEXTS, HASHES, HASHES, st.data())
+@settings(deadline=None, max_examples=300)
+def test_rewriting_is_replacing(text: bytes, old: str, new: str, data: st.DataObject) -> None:
+    """One text for another, from left to right, also across the border of two portions."""
+    rewriter = Rewriter(old.encode(), new.encode())
+    done = b"".join((*map(rewriter.feed, portions(text, data)), rewriter.close()))
+    assert done == text.replace(old.encode(), new.encode())
+    parts = text.split(old.encode())
+    assert list(rewriter.places) == [sum(map(len, parts[:end])) + 32 * (end - 1) for end in range(1, len(parts))]
+
+
+@given(TEXTS, HASHES, st.data())
+@settings(deadline=None, max_examples=200)
+def test_a_hash_modulo_a_text_is_of_zeros_and_places(text: bytes, digits: str, data: st.DataObject) -> None:
+    """Zero bytes in place of the text, then ``|PLACE`` for each (Nix source, HashModuloSink)."""
+    modulo = ModuloHash(digits)
+    for piece in portions(text, data):
+        modulo.feed(piece)
+    whole, places, zeros = text, b"", bytes(32)
+    while (place := whole.find(digits.encode())) >= 0:
+        whole = whole[:place] + zeros + whole[place + 32 :]
+        places += b"|%d" % place
+    assert modulo.digest() == hashlib.sha256(whole + places).digest()
+
+
+@given(TEXTS, st.sets(HASHES | st.text(NIX32, min_size=32, max_size=32), max_size=200), st.data())
+@settings(deadline=None, max_examples=200)
+def test_references_are_what_stands_there(text: bytes, hashes: set[str], data: st.DataObject) -> None:
+    """A hash is found exactly where its 32 digits stand next to each other."""
+    scanner = References(hashes)
+    for piece in portions(text, data):
+        scanner.feed(piece)
+    assert scanner.found == {digits for digits in hashes if digits.encode() in text}

@@ -1,0 +1,46 @@
+"""Laws of nix-store's export."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.making import Item, trees
+from tests.test_export import DATA, exported, nar_of, parsed
+
+from lamina.errors import FormatError
+from lamina.formats.export import Exported
+from lamina.names import NIX32, StorePath
+
+BASES = st.builds("{}-{}".format, st.text(NIX32, min_size=32, max_size=32), st.text("abc019+-._?=", min_size=1))
+PATHS = BASES.map(StorePath.parse_base)
+ENTRIES = st.tuples(trees(), st.builds(Exported, PATHS, st.frozensets(PATHS, max_size=4), st.just("") | BASES))
+
+
+@given(st.lists(ENTRIES, max_size=3), st.integers(1, 100), st.binary(max_size=9))
+@settings(deadline=None, max_examples=100)
+def test_what_was_exported_comes_back(entries: list[tuple[Item, Exported]], portion: int, behind: bytes) -> None:
+    """`parse` gives the paths whose dumps were put in a row, and reads nothing behind the last one."""
+    paths = [(nar_of(item), found) for item, found in entries]
+    assert parsed(exported(*paths) + behind, portion) == (paths, behind)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=200)
+def test_a_changed_byte_is_refused_or_read(data: st.DataObject) -> None:
+    changed = bytearray(DATA)
+    # The long file in it is all the same.
+    place = data.draw(st.integers(0, 600) | st.integers(len(DATA) - 900, len(DATA) - 1))
+    changed[place] = data.draw(st.integers(0, 255))
+    try:
+        parsed(bytes(changed))
+    except FormatError:
+        return
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None, max_examples=100)
+def test_garbage_raises_format_error_and_nothing_else(data: bytes) -> None:
+    for text in (data, DATA[:8] + data, DATA[: 8 + len(nar_of({}))] + data):
+        try:
+            paths, _ = parsed(text)
+        except FormatError:
+            continue
+        assert not paths

@@ -1,0 +1,252 @@
+"""A binary cache: how it is asked, and what comes of its NARs, whatever they are compressed with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from tests import making
+from tests.cachemaking import (
+    COMPRESSORS,
+    KEY,
+    Cache,
+    CacheServer,
+    Machine,
+    absent,
+    check_whole,
+    endless,
+    example,
+    nar_of,
+    served,
+    zstd_frames,
+)
+from tests.fakestore import MODULE
+
+from lamina.closure import Closure
+from lamina.errors import FormatError, NotFound
+from lamina.names import StorePath
+from lamina.stores import cache as caches
+from lamina.stores.cache import BinaryCache
+from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.fetching import Fetching
+from lamina.stores.substituting import Substituting
+from lamina.stores.trust import Trust
+from lamina.transports.opening import open_transport
+
+TRUST = Trust((KEY.public,))
+TREE: making.Item = {b"x": making.File(b"x" * 1000)}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    (tmp_path / "machine").mkdir()
+    return Machine(tmp_path / "machine")
+
+
+def opened(server: CacheServer) -> BinaryCache:
+    return BinaryCache(lambda: open_transport(server.url), TRUST)
+
+
+def substituting(server: CacheServer, folder: Path) -> Substituting:
+    return Substituting(Fetching(EmbeddedStore.made(folder)), opened(server), TRUST)
+
+
+# --- how it is asked
+
+WIDE = 282
+
+
+@pytest.fixture
+def wide(cache: Cache) -> list[set[StorePath]]:
+    """A closure of 300 paths, by its levels."""
+    leaves = [cache.add(f"leaf-{number}", {}, compression="none") for number in range(WIDE)]
+    middles = [cache.add(f"middle-{number}", {}, leaves[number::17], compression="none") for number in range(17)]
+    return [{cache.add("root-1", {}, [*middles, leaves[0]])}, {*middles, leaves[0]}, set(leaves[1:])]
+
+
+def test_a_level_is_asked_for_at_once_and_each_path_once(
+    wide: list[set[StorePath]], cache: Cache, tmp_path: Path
+) -> None:
+    with served(cache.folder, latency=0.02) as server:
+        found = Closure.resolve(wide[0], substituting(server, tmp_path / "store").query)
+        asked = server.asked
+    assert {info.path for info in found} == set.union(*wide)
+    assert asked[0] == "nix-cache-info"
+    assert len(asked) == 1 + 300
+    # Three rounds, for no name of one comes before all of the one above; and each overlaps with itself.
+    start = 1
+    for level in wide:
+        assert set(asked[start : start + len(level)]) == {f"{path.hash}.narinfo" for path in level}
+        start += len(level)
+    assert caches.CONNECTIONS / 2 <= server.most_at_once <= caches.CONNECTIONS
+    # Connections are kept, and used again by the next level.
+    assert len(server.ports) <= caches.CONNECTIONS
+
+
+def test_no_more_are_asked_at_once_than_there_are_connections(cache: Cache) -> None:
+    paths = [cache.add(f"x-{number}", {}, compression="none") for number in range(100)]
+    with served(cache.folder, latency=0.01) as server:
+        assert set(opened(server).narinfos(paths)) == set(paths)
+        assert server.most_at_once <= caches.CONNECTIONS
+
+
+def test_a_path_that_it_has_not_is_left_out(cache: Cache) -> None:
+    path = cache.add("x-1", TREE)
+    with served(cache.folder) as server:
+        asked = opened(server)
+        assert asked.narinfos([]) == {}
+        assert server.asked == []
+        assert set(asked.narinfos([path])) == {path}
+        assert asked.narinfos([making.path("nothing")]) == {}
+        assert set(asked.narinfos([making.path("nothing"), path, making.path("void")])) == {path}
+
+
+def test_it_says_what_it_is_once(cache: Cache) -> None:
+    paths = [cache.add(f"x-{number}", {}) for number in range(20)]
+    with served(cache.folder, latency=0.01) as server:
+        asked = opened(server)
+        threads = [threading.Thread(target=asked.narinfos, args=([path],)) for path in paths]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.asked.count("nix-cache-info") == 1
+        assert len(server.asked) == 21
+
+
+def test_threads_that_ask_are_gone_when_all_is_said(cache: Cache) -> None:
+    paths = [cache.add(f"x-{number}", {}) for number in range(20)]
+    with served(cache.folder) as server:
+        opened(server).narinfos(paths)
+    for thread in threading.enumerate():
+        if thread.name == "lamina-narinfo":
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+# --- NARs
+
+
+def nar_from(cache: Cache, path: StorePath) -> bytes:
+    with served(cache.folder) as server:
+        asked = opened(server)
+        known = asked.narinfos([path])[path]
+        pieces = list(asked.nar(known))
+    assert max(map(len, pieces)) <= 1 << 18
+    return b"".join(pieces)
+
+
+@pytest.mark.parametrize("compression", COMPRESSORS)
+def test_a_nar_comes_without_its_compression(compression: str, cache: Cache) -> None:
+    tree: making.Item = {b"big": making.File(os.urandom(300_000)), b"zeros": making.File(bytes(1_000_000))}
+    path = cache.add("x-1", tree, compression=compression)
+    assert nar_from(cache, path) == nar_of(tree)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_zstd_may_come_in_any_number_of_frames(size: int, cache: Cache) -> None:
+    path = cache.add("x-1", TREE, compression="zstd", file=zstd_frames(nar_of(TREE), size))
+    # What nobody signs is not needed: Nix 2.35 cuts at 16 MiB, not at a byte.
+    cache.change(path, file_size=None if size > 7 else 60_000, file_hash=None)
+    assert nar_from(cache, path) == nar_of(TREE)
+
+
+def test_a_narinfo_may_say_next_to_nothing_of_the_file(cache: Cache) -> None:
+    path = cache.add("x-1", TREE, compression="bzip2", said={"file_hash": None, "file_size": None})
+    narinfo = cache.narinfo_of(path)
+    narinfo.write_text(narinfo.read_text().replace("Compression: bzip2\n", ""))
+    assert nar_from(cache, path) == nar_of(TREE)
+
+
+def test_no_more_is_read_than_the_narinfo_says(cache: Cache) -> None:
+    path = cache.add("x-1", TREE, compression="none")
+    with served(cache.folder, {"nar/.*": endless()}) as server:
+        asked = opened(server)
+        known = asked.narinfos([path])[path]
+        with pytest.raises(FormatError, match=rf"^{path} in {server.url}: .* expected at most {known.file_size}"):
+            list(asked.nar(known))
+
+
+def test_a_nar_that_is_gone_says_which(cache: Cache) -> None:
+    path = cache.add("x-1", TREE)
+    with served(cache.folder, {"nar/.*": absent}) as server:
+        asked = opened(server)
+        known = asked.narinfos([path])[path]
+        with pytest.raises(NotFound, match=f"^{path} in {server.url}: "):
+            list(asked.nar(known))
+
+
+# --- images
+
+
+@pytest.fixture
+def disk_image(tmp_path: Path) -> str:
+    """The ID of the image of the example on disk."""
+    cache = Cache(tmp_path / "model")
+    root = example(cache)
+    (tmp_path / "disk-machine").mkdir()
+    machine = Machine(tmp_path / "disk-machine")
+    ran = machine.build(str(cache.on_disk(tmp_path / "disk").root), root, key=None)
+    assert ran.code == 0, ran.stderr
+    return machine.image_id()
+
+
+@pytest.mark.parametrize("compression", COMPRESSORS)
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_the_image_is_the_one_from_disk(
+    scheme: str, compression: str, machine: Machine, disk_image: str, tmp_path: Path
+) -> None:
+    cache = Cache(tmp_path / "cache", compression=compression)
+    root = example(cache)
+    with served(cache.folder) as server:
+        ran = machine.build(server.url if scheme == "http" else cache.url, root)
+    assert ran.code == 0, ran.stderr
+    assert machine.image_id() == disk_image
+    assert len(check_whole(machine.store)) == 4
+
+
+def test_a_second_run_asks_nobody(cache: Cache, machine: Machine, disk_image: str) -> None:
+    root = example(cache)
+    with served(cache.folder) as server:
+        assert machine.build(server.url, root).code == 0
+        count = len(server.asked)
+        machine.image.unlink()
+        assert machine.build(server.url, root).code == 0
+        assert len(server.asked) == count
+        machine.image.unlink()
+    # Nor is anybody there any more.
+    assert machine.build(server.url, root).code == 0
+    assert machine.image_id() == disk_image
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
+def test_a_second_run_needs_no_network(cache: Cache, machine: Machine) -> None:
+    root = example(cache)
+    with served(cache.folder) as server:
+        assert machine.build(server.url, root).code == 0
+    machine.image.unlink()
+    if subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("a network namespace is not allowed here")
+    command = ["unshare", "-n", *MODULE, *map(str, machine.arguments(server.url, root))]
+    assert subprocess.run(command, env=machine.environment, check=False, stderr=subprocess.DEVNULL).returncode == 0
+    assert machine.image.exists()
+
+
+def test_of_two_caches_the_first_that_has_a_path_is_taken(cache: Cache, machine: Machine, tmp_path: Path) -> None:
+    second = Cache(tmp_path / "second")
+    lib = second.add("lib-1", TREE)
+    second.trees.clear()
+    root = cache.add("root-1", {b"y": making.File(b"y")}, [lib])
+    with served(cache.folder) as one, served(second.folder) as two:
+        ran = machine.build(one.url, root, flags=["--store", two.url])
+        assert ran.code == 0, ran.stderr
+        assert [name for name in two.asked if name.startswith("nar/")] == [second.narinfos[lib].url]
+    assert check_whole(machine.store) == {lib, root}

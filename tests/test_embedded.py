@@ -1,0 +1,349 @@
+"""The embedded store: a binary cache in a folder, of which nothing gets into an image but what is in its NARs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests import making
+from tests.cachemaking import Cache, Machine, check_whole, example, listing, nar_of
+from tests.fakestore import as_nobody, public_folder, run
+
+from lamina.errors import FormatError, NotFound, Unavailable
+from lamina.formats import narinfo
+from lamina.formats.cacheinfo import CacheInfo
+from lamina.names import StorePath
+from lamina.stores.embedded import EmbeddedStore, is_store, nar_name
+
+TREE: making.Item = {b"x": making.File(b"x" * 1000)}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    (tmp_path / "machine").mkdir()
+    return Machine(tmp_path / "machine")
+
+
+@pytest.fixture
+def filled(cache: Cache, machine: Machine) -> tuple[StorePath, EmbeddedStore]:
+    """A store with the example in it, and the example's root."""
+    root = example(cache)
+    ran = machine.build(cache.url, root)
+    assert ran.code == 0, ran.stderr
+    machine.image.rename(machine.folder / "fetched.tar")
+    return root, EmbeddedStore(machine.store)
+
+
+Filled = tuple[StorePath, EmbeddedStore]
+
+
+# --- what it is
+
+
+def test_it_is_a_binary_cache_with_its_nars_uncompressed(filled: Filled, cache: Cache, machine: Machine) -> None:
+    info = CacheInfo.parse((machine.store / "nix-cache-info").read_text())
+    assert info == CacheInfo("/nix/store", want_mass_query=True, priority=30)
+    assert check_whole(machine.store) == set(cache.trees)
+    for path, tree in cache.trees.items():
+        found = narinfo.parse((machine.store / f"{path.hash}.narinfo").read_text())
+        was = cache.narinfos[path]
+        assert (found.info, found.signatures, found.compression) == (was.info, was.signatures, "none")
+        assert (found.url, found.file_size) == (nar_name(was.info.nar_hash), was.info.nar_size)
+        assert (machine.store / found.url).read_bytes() == nar_of(tree)
+
+
+def test_another_machine_can_fetch_from_it(filled: Filled, machine: Machine, tmp_path: Path) -> None:
+    root, _ = filled
+    other = Machine(tmp_path / "other")
+    other.folder.mkdir()
+    ran = other.build(f"file://{machine.store}", root)
+    assert ran.code == 0, ran.stderr
+    assert other.image.read_bytes() == (machine.folder / "fetched.tar").read_bytes()
+    assert listing(other.store) == listing(machine.store)
+
+
+def test_it_answers_as_a_store_does(filled: Filled, cache: Cache) -> None:
+    root, store = filled
+    missing = making.path("nothing")
+    assert set(store.query([*cache.trees, missing])) == set(cache.trees)
+    assert store.find("hello") == (root,)
+    assert store.find("nothing") == ()
+    assert store.hashes() == {path.hash for path in cache.trees}
+    assert store.with_hashes([root.hash, missing.hash]) == (root,)
+    assert [known.info.path for known in store.narinfos()] == sorted(cache.trees)
+    assert [node.path for node in store.nodes(root)] == [b"", b"bin", b"bin/hello", b"share"]
+    assert store.query([StorePath(root.base + "x")]) == {}
+    with pytest.raises(NotFound, match=f"^{missing}: got no such valid path in {store.folder}, expected one$"):
+        store.place(missing)
+
+
+def test_a_path_that_was_removed_is_none(filled: Filled, cache: Cache) -> None:
+    root, store = filled
+    store.remove([root, making.path("nothing")])
+    assert store.query([root]) == {}
+    assert EmbeddedStore(store.folder).hashes() == store.hashes() == {path.hash for path in cache.trees} - {root.hash}
+
+
+# --- what is wrong in it
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    assert not is_store(tmp_path)
+    with pytest.raises(Unavailable, match="got No such file or directory for nix-cache-info"):
+        EmbeddedStore(tmp_path)
+    (tmp_path / "nix-cache-info").write_text("StoreDir: /gnu/store\n")
+    with pytest.raises(Unavailable, match="got one of /gnu/store, expected /nix/store"):
+        EmbeddedStore(tmp_path)
+    (tmp_path / "nix-cache-info").write_bytes(b"\xff")
+    with pytest.raises(Unavailable, match="for nix-cache-info, expected a store of lamina's"):
+        EmbeddedStore(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"noise", b"StorePath: \xff\n", b"StorePath: /nix/store/x\n"])
+def test_a_narinfo_that_is_none_is_named(content: bytes, filled: Filled) -> None:
+    root, store = filled
+    file = store.folder / f"{root.hash}.narinfo"
+    file.chmod(0o644)
+    file.write_bytes(content)
+    again = EmbeddedStore(store.folder)
+    with pytest.raises(FormatError, match=f"^{file}: ") as caught:
+        again.query([root])
+    assert "--repair" in caught.value.hint
+    with pytest.raises(FormatError):
+        again.find("hello")
+
+
+@pytest.mark.parametrize("change", ["gone", "shorter", "longer", "a folder"])
+def test_a_nar_that_is_not_as_it_was_is_no_part_of_an_image(
+    change: str, filled: Filled, cache: Cache, machine: Machine
+) -> None:
+    root, store = filled
+    file = store.folder / nar_name(cache.narinfos[root].info.nar_hash)
+    file.chmod(0o644)
+    match change:
+        case "gone":
+            file.unlink()
+        case "shorter":
+            os.truncate(file, 100)
+        case "longer":
+            os.truncate(file, 100_000)
+        case _:
+            file.unlink()
+            file.mkdir()
+    ran = machine.build(str(store.folder), root, key=None)
+    assert ran.code in (5, 6), ran.stderr
+    assert str(file) in ran.stderr
+    assert not machine.image.exists()
+
+
+def test_a_nar_that_went_away_is_fetched_again(filled: Filled, cache: Cache, machine: Machine) -> None:
+    """By whoever takes the path for new; the narinfo in place says no more than it did."""
+    root, store = filled
+    store.remove([root])
+    (store.folder / nar_name(cache.narinfos[root].info.nar_hash)).unlink()
+    assert machine.build(cache.url, root).code == 0
+    assert check_whole(store.folder) == set(cache.trees)
+
+
+def test_a_cache_that_is_compressed_is_to_be_named_by_its_url(cache: Cache, machine: Machine) -> None:
+    root = example(cache)
+    ran = machine.build(str(cache.folder), root, key=None)
+    assert ran.code == 5, ran.stderr
+    assert f"hint: name the cache by its URL: --store file://{cache.folder}" in ran.stderr
+
+
+# --- who may do what
+
+
+def test_a_store_that_one_may_only_read_is_read(cache: Cache) -> None:
+    root = example(cache)
+    with public_folder() as folder:
+        machine = Machine(folder)
+        ran = machine.build(cache.url, root)
+        assert ran.code == 0, ran.stderr
+        wanted = machine.image.read_bytes()
+        before = listing(machine.store)
+        # Whoever comes has what a build needs already imported; and a folder of his own.
+        his = folder / "his"
+        his.mkdir()
+        his.chmod(0o777)
+        for place in (machine.store, *machine.store.parents[:2], *machine.store.rglob("*")):
+            place.chmod(0o555 if place.is_dir() else 0o444)
+        arguments = ("build", "-o", his / "image.tar", "--no-ledger", "--store", machine.store, str(root))
+        ran = as_nobody(lambda: run(*arguments))
+        assert ran.code == 0, ran.stderr
+        assert (his / "image.tar").read_bytes() == wanted
+        assert listing(machine.store) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user who may not write")
+def test_a_store_that_one_may_only_read_takes_nothing_in(cache: Cache) -> None:
+    root = example(cache)
+    with public_folder() as folder:
+        shutil.copytree(cache.folder, folder / "cache")
+        top = cache.add("top-1", TREE, [root])
+        machine = Machine(folder / "machine")
+        machine.folder.mkdir()
+        assert machine.build(f"file://{folder}/cache", root).code == 0
+        shutil.copytree(cache.folder, folder / "cache", dirs_exist_ok=True)
+        machine.image.unlink()
+        his = Machine(folder / "machine")
+        before = listing(machine.store)
+        ran = as_nobody(lambda: his.build(f"file://{folder}/cache", top))
+        assert ran.code == 10, ran.stderr
+        assert re.search(rf"store {machine.store}: got Permission denied.*, expected to write there", ran.stderr)
+        assert listing(machine.store) == before
+
+
+# --- what of this machine's file system may get into an image
+
+ODD: Mapping[bytes, making.Item] = {
+    b"README": making.File(b"upper"),
+    b"Readme": making.File(b"mixed", executable=True),
+    b"readme": making.Link(b"README"),
+    b"Dir": {b"a": making.File(b"1"), b"A": making.File(b"2")},
+    b"dir": {b"a": making.File(b"3")},
+    b"name~nix~case~hack~1": making.File(b"hack"),
+    b"Name~nix~case~hack~2": {b"x~nix~case~hack~1": making.Link(b"y")},
+    b"CON": making.File(b"con"),
+    b"con.txt": making.File(b"con"),
+    b"AUX": {b"NUL": making.File(b"nul"), b"COM1.": making.File(b"com")},
+    b"trailing.": making.File(b"dot"),
+    b"trailing ": making.File(b"space"),
+    b"a:b": making.File(b"stream"),
+    b'a*b?<>|"': making.File(b"wild"),
+    b"back\\slash": making.File(b"back"),
+    b"\xff\xfe": making.File(b"bytes"),
+    "é".encode(): making.File(b"composed"),
+    "e\u0301".encode(): making.File(b"decomposed"),
+    b"new\nline": making.File(b"line"),
+    b".lamina": {b"arriving": making.File(b"not this one")},
+    b"up": making.Link(b"../../../etc/passwd"),
+    b"n" * 255: making.File(b"long"),
+    b"n" * 300: making.File(b"longer than any system takes"),
+}
+
+
+@pytest.fixture
+def odd(cache: Cache) -> StorePath:
+    return cache.add("odd-1", {name: item for name, item in ODD.items() if len(name) < 256})
+
+
+_listening: list[list[str]] = []
+
+
+def _note(event: str, arguments: tuple[object, ...]) -> None:
+    """What this process asks of the file system, while somebody wants to know."""
+    if _listening and event in _EVENTS:
+        names = [os.fsdecode(name) for name in arguments[:2] if isinstance(name, str | bytes)]
+        _listening[0].extend(f"{event} {name}" for name in names)
+
+
+# A hook cannot be taken away, so there is one.
+sys.addaudithook(_note)
+_EVENTS = {"open", "os.mkdir", "os.rename", "os.link", "os.symlink", "os.chmod", "os.utime", "os.truncate"}
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """The names that are given to the file system within the block."""
+    found: list[str] = []
+    _listening.append(found)
+    try:
+        yield found
+    finally:
+        _listening.clear()
+
+
+def test_no_name_of_a_tree_is_ever_one_on_this_machine(odd: StorePath, cache: Cache, machine: Machine) -> None:
+    with noted() as found:
+        ran = machine.build(cache.url, odd)
+    assert ran.code == 0, ran.stderr
+    inside = [name for name in found if str(machine.store) in name]
+    assert len(inside) > 5
+    assert not [name for name in found if name.startswith(("os.symlink", "os.link"))]
+    # The store's own names are small letters, digits, dots and dashes: no two are one anywhere, and none is special.
+    for name in inside:
+        rest = name.partition(str(machine.store))[2]
+        assert re.fullmatch(r"(/[a-z0-9._-]+)*", rest), name
+        assert not re.search(r"(?i)/(con|prn|aux|nul|com\d|lpt\d)(\.|/|$)|[. ](/|$)", rest), name
+
+
+def test_names_are_as_different_where_case_does_not_matter(odd: StorePath, cache: Cache, machine: Machine) -> None:
+    assert machine.build(cache.url, odd, example(cache)).code == 0
+    names = [str(place.relative_to(machine.store)) for place in machine.store.rglob("*")]
+    assert len({name.casefold() for name in names}) == len(names)
+    assert not [place for place in machine.store.rglob("*") if place.is_symlink()]
+
+
+def test_the_image_of_odd_names_is_the_one_from_disk(
+    odd: StorePath, cache: Cache, machine: Machine, tmp_path: Path
+) -> None:
+    assert machine.build(cache.url, odd).code == 0
+    fetched = machine.image.read_bytes()
+    machine.image.unlink()
+    ran = machine.build(str(cache.on_disk(tmp_path / "disk").root), odd, key=None)
+    assert ran.code == 0, ran.stderr
+    assert machine.image.read_bytes() == fetched
+
+
+def test_names_that_no_disk_takes_get_into_an_image(cache: Cache, machine: Machine) -> None:
+    path = cache.add("odd-1", ODD)
+    assert machine.build(cache.url, path).code == 0
+    assert b"n" * 300 in machine.image.read_bytes()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o777])
+def test_no_permission_of_the_store_gets_into_an_image(mode: int, filled: Filled, machine: Machine) -> None:
+    root, store = filled
+    for place in store.folder.rglob("*"):
+        place.chmod(mode | stat.S_IXUSR if place.is_dir() else mode)
+        os.utime(place, (mode, mode))
+    ran = machine.build(str(store.folder), root, key=None)
+    assert ran.code == 0, ran.stderr
+    assert machine.image.read_bytes() == (machine.folder / "fetched.tar").read_bytes()
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+def test_no_umask_gets_into_a_store(mask: int, cache: Cache, machine: Machine) -> None:
+    root = example(cache)
+    before = os.umask(mask)
+    try:
+        ran = machine.build(cache.url, root)
+    finally:
+        os.umask(before)
+    assert ran.code == 0, ran.stderr
+    files = [place for place in machine.store.rglob("*") if place.is_file() and ".lamina" not in place.parts]
+    assert {stat.S_IMODE(place.stat().st_mode) for place in files} == {0o444}
+
+
+def test_a_folder_of_any_name_will_do(cache: Cache, tmp_path: Path) -> None:
+    root = example(cache)
+    for name in ("a: b", "späce é", os.fsdecode(b"\xff\xfe"), "100%"):
+        machine = Machine(tmp_path / name)
+        machine.folder.mkdir()
+        ran = machine.build(cache.url, root)
+        assert ran.code == 0, ran.stderr
+        assert len(check_whole(machine.store)) == 4
+
+
+def test_errors_in_a_folder_of_any_name_are_told(cache: Cache, tmp_path: Path) -> None:
+    path = cache.add("bad-1", {}, archive=b"no archive at all")
+    for name in ("a: b", os.fsdecode(b"\xff\xfe")):
+        machine = Machine(tmp_path / name)
+        machine.folder.mkdir()
+        ran = machine.build(cache.url, path)
+        assert ran.code == 3, ran.stderr
+        assert re.search(rf"lamina: {path} in {cache.url}: NAR at byte \d+: got", ran.stderr)

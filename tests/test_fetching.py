@@ -1,0 +1,364 @@
+"""Store paths on their way: by two processes at once, by one that is killed, and onto a disk that is full."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import weakref
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests import making
+from tests.cachemaking import (
+    KEY,
+    Asked,
+    Cache,
+    CacheServer,
+    Machine,
+    Script,
+    absent,
+    check_whole,
+    example,
+    leftovers,
+    listing,
+    served,
+)
+from tests.fakestore import MODULE, in_mount_namespace
+
+from lamina.errors import NotFound, OutputError
+from lamina.names import StorePath
+from lamina.stores.cache import BinaryCache
+from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.fetching import Fetching
+from lamina.stores.substituting import Substituting
+from lamina.stores.trust import Trust
+from lamina.transports.opening import open_transport
+
+TRUST = Trust((KEY.public,))
+TREE: making.Item = {b"x": making.File(b"x" * 1000)}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", compression="none")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    (tmp_path / "machine").mkdir()
+    return Machine(tmp_path / "machine")
+
+
+def chain(cache: Cache, count: int, size: int = 1000) -> list[StorePath]:
+    """So many paths of that size, each of which refers to two before it."""
+    paths: list[StorePath] = []
+    for number in range(count):
+        content = random.Random(number).randbytes(size)
+        paths.append(cache.add(f"link-{number}", {b"x": making.File(content)}, paths[-2:]))
+    return paths
+
+
+def substituting(server: CacheServer, folder: Path, threads: int = 0) -> Substituting:
+    cache = BinaryCache(lambda: open_transport(server.url), TRUST)
+    return Substituting(Fetching(EmbeddedStore.made(folder), threads), cache, TRUST)
+
+
+def nars(server: CacheServer) -> list[str]:
+    return [name for name in server.asked if name.startswith("nar/")]
+
+
+# --- several at once
+
+
+def test_two_processes_fetch_each_nar_once(cache: Cache, machine: Machine) -> None:
+    root = chain(cache, 12, 50_000)[-1]
+    others = [Machine(machine.folder / name) for name in ("one", "two", "three")]
+    with served(cache.folder, latency=0.02) as server:
+        running = []
+        for other in others:
+            other.folder.mkdir()
+            command = [*MODULE, *map(str, other.arguments(server.url, root))]
+            # Each has an image of her own, and all of them one store.
+            running.append(subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE))
+        for one in running:
+            _, stderr = one.communicate(timeout=60)
+            assert one.returncode == 0, stderr.decode()
+        assert set(Counter(nars(server)).values()) == {1}
+        assert len(nars(server)) == 12
+    assert len(check_whole(machine.store)) == 12
+    assert not leftovers(machine.store)
+    assert len({other.image.read_bytes() for other in others}) == 1
+
+
+def test_nars_of_the_same_content_are_one_file(cache: Cache, machine: Machine) -> None:
+    paths = [cache.add(f"twin-{number}", TREE) for number in range(5)]
+    with served(cache.folder) as server:
+        ran = machine.build(server.url, paths[0], flags=[f"--closure={path}" for path in paths[1:]])
+        assert ran.code == 0, ran.stderr
+    assert check_whole(machine.store) == set(paths)
+    assert len(os.listdir(machine.store / "nar")) == 1
+
+
+def test_a_path_is_valid_when_all_that_it_needs_is(cache: Cache, tmp_path: Path) -> None:
+    paths = chain(cache, 10)
+    gate = threading.Event()
+
+    def late(asked: Asked) -> None:
+        gate.wait(10)
+        asked.answer(200, (cache.folder / asked.path.lstrip("/")).read_bytes())
+
+    scripts: dict[str, Script] = {cache.narinfos[paths[0]].url: late}
+    store = tmp_path / "store"
+    with served(cache.folder, scripts) as server:
+        found = substituting(server, store, threads=3)
+        assert set(found.query(paths)) == set(paths)
+        found.expect(paths)
+        for path in paths[1:]:
+            # They are here, but nobody else may take them for valid.
+            assert found.place(path).length == cache.narinfos[path].info.nar_size
+        assert check_whole(store) == set()
+        gate.set()
+        found.place(paths[0])
+    assert check_whole(store) == set(paths)
+
+
+def test_who_waits_is_served_first(cache: Cache, tmp_path: Path) -> None:
+    paths = chain(cache, 20)
+    with served(cache.folder, latency=0.01) as server:
+        found = substituting(server, tmp_path / "store", threads=1)
+        found.query(paths)
+        found.expect(paths)
+        found.place(paths[-1])
+        assert nars(server).index(cache.narinfos[paths[-1]].url) <= 2
+        assert not found.is_here(paths[-2])
+        for path in paths:
+            found.place(path)
+            assert found.is_here(path)
+
+
+def test_what_failed_is_raised_for_whoever_waits_for_it_and_for_nobody_else(cache: Cache, tmp_path: Path) -> None:
+    good, bad = cache.add("good-1", TREE), cache.add("bad-1", {b"y": making.File(b"y")})
+    with served(cache.folder, {cache.narinfos[bad].url: absent}) as server:
+        found = substituting(server, tmp_path / "store")
+        found.query([good, bad])
+        found.expect([bad, good])
+        found.place(good)
+        for _ in range(2):
+            with pytest.raises(NotFound, match=f"{bad} in {server.url}"):
+                found.place(bad)
+    assert check_whole(tmp_path / "store") == {good}
+
+
+def test_a_fetcher_that_nobody_wants_any_more_goes_with_its_threads(cache: Cache, tmp_path: Path) -> None:
+    paths = chain(cache, 5)
+    before = set(threading.enumerate())
+    with served(cache.folder) as server:
+        found = substituting(server, tmp_path / "store")
+        found.query(paths)
+        found.expect(paths)
+        found.place(paths[0])
+        gone = weakref.ref(found._fetching)
+        del found
+        until = time.monotonic() + 10
+        while gone() is not None and time.monotonic() < until:
+            gc.collect()
+            time.sleep(0.01)
+        assert gone() is None
+    fetching = [thread for thread in set(threading.enumerate()) - before if thread.name == "lamina-fetch"]
+    for thread in fetching:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+# --- a process that is killed
+
+
+def test_a_process_that_is_killed_at_any_moment_leaves_the_store_whole(cache: Cache, machine: Machine) -> None:
+    source = random.Random(5)
+    paths = chain(cache, 10, 100_000)
+    everything = set(paths)
+    command = [*MODULE, *map(str, machine.arguments("URL", paths[-1]))]
+    grown = 0
+    with served(cache.folder, latency=0.002) as server:
+        command[command.index("URL")] = server.url
+        for number in range(30):
+            if machine.store.exists() and check_whole(machine.store) == everything:
+                shutil.rmtree(machine.store)
+            asked = len(server.asked)
+            # From before the first request to behind the last.
+            wanted, delay = source.randrange(0, 23), source.random() * 0.02
+            with subprocess.Popen(command, env=machine.environment, stderr=subprocess.DEVNULL) as running:
+                until = time.monotonic() + 20
+                while len(server.asked) - asked < wanted and running.poll() is None and time.monotonic() < until:
+                    time.sleep(0.001)
+                time.sleep(delay if wanted else delay * 15)
+                running.kill()
+                assert running.wait() in (0, -signal.SIGKILL)
+            valid = check_whole(machine.store) if machine.store.exists() else set()
+            grown += 0 < len(valid) < len(everything)
+            if number % 6 == 5:
+                assert machine.build(server.url, paths[-1]).code == 0
+                assert check_whole(machine.store) == everything
+    # Else no moment was one that mattered.
+    assert grown >= 3
+
+
+def test_a_process_that_is_killed_before_there_is_a_store_leaves_a_folder_for_the_next(
+    cache: Cache, machine: Machine
+) -> None:
+    root = example(cache)
+    (machine.store / ".lamina/arriving").mkdir(parents=True)
+    (machine.store / ".lamina/arriving/tmpabcdefgh").write_bytes(b"StoreDir: /ni")
+    assert machine.build(cache.url, root).code == 0
+    assert len(check_whole(machine.store)) == 4
+
+
+def test_what_lies_on_the_way_in_is_swept_when_it_is_a_day_old(cache: Cache, machine: Machine) -> None:
+    root = example(cache)
+    waiting = machine.store / ".lamina/arriving"
+    waiting.mkdir(parents=True)
+    old, new = waiting / "old", waiting / "new"
+    for file, age in ((old, 90_000), (new, 80_000)):
+        file.write_bytes(b"x")
+        os.utime(file, (time.time() - age,) * 2)
+    assert machine.build(cache.url, root).code == 0
+    assert leftovers(machine.store) == ["new"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_nothing_behind(number: int, cache: Cache, machine: Machine) -> None:
+    paths = chain(cache, 4, 3_000_000)
+    gate = threading.Event()
+
+    def half(asked: Asked) -> None:
+        content = (cache.folder / asked.path.lstrip("/")).read_bytes()
+        asked.begin(length=len(content))
+        asked.wfile.write(content[:1_000_000])
+        asked.wfile.flush()
+        gate.wait(5)
+
+    with served(cache.folder, {cache.narinfos[paths[0]].url: half}) as server:
+        command = [*MODULE, *map(str, machine.arguments(server.url, paths[-1]))]
+        with subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE) as running:
+            while len(nars(server)) < 4:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            running.send_signal(number)
+            assert running.wait(10) in (130, 143)
+            assert running.stderr is not None
+            assert b"Traceback" not in running.stderr.read()
+        gate.set()
+    assert not machine.image.exists()
+    assert check_whole(machine.store) == set()
+    assert not leftovers(machine.store)
+
+
+# --- a disk that is full
+
+_FULL = """
+mount -t tmpfs -o size=2m tmpfs "$1"
+cp -a "$2"/. "$1"
+shift 2
+code=0
+XDG_DATA_HOME=$MOUNT "$@" || code=$?
+cp -a "$MOUNT"/. "$AFTER"
+exit "$code"
+"""
+
+
+def test_a_full_disk_names_the_folder_and_loses_nothing(
+    cache: Cache, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert machine.build(cache.url, example(cache)).code == 0
+    machine.image.unlink()
+    before = listing(machine.store)
+    root = chain(cache, 6, 700_000)[-1]
+    mounted, after = tmp_path / "mounted", tmp_path / "after"
+    mounted.mkdir()
+    after.mkdir()
+    for name, value in {**machine.environment, "MOUNT": str(mounted), "AFTER": str(after)}.items():
+        monkeypatch.setenv(name, value)
+    command = [*MODULE, *machine.arguments(cache.url, root)]
+    ran = in_mount_namespace(_FULL, [mounted, machine.store.parent.parent, *command])
+    stderr = ran.stderr.decode()
+    assert ran.returncode == 10, stderr
+    folder = mounted / "lamina/store"
+    assert f"lamina: store {folder}: got No space left on device, expected to write there\n" in stderr
+    assert not machine.image.exists()
+    store = after / "lamina/store"
+    now = listing(store)
+    # What was whole before the disk was full may stay; nothing is lost, and nothing is half.
+    assert {name: now.get(name) for name in before} == before
+    check_whole(store)
+    assert not leftovers(store)
+
+
+def _at_most(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("size", [0, 50, 100_000])
+def test_a_file_that_may_grow_no_more_is_an_error_and_nothing_else(size: int, cache: Cache, machine: Machine) -> None:
+    root = cache.add("big-1", {b"x": making.File(bytes(1_000_000))})
+    ran = machine.call(cache.url, root, preexec_fn=lambda: _at_most(size))
+    assert ran.code == 10, ran.stderr
+    assert re.search(rf"store {machine.store}.*: got File too large, expected to write there", ran.stderr)
+    assert not machine.image.exists()
+    if machine.store.exists():
+        assert check_whole(machine.store) == set()
+        assert not leftovers(machine.store)
+    assert machine.build(cache.url, root).code == 0
+    assert check_whole(machine.store) == {root}
+
+
+# --- a store that cannot be
+
+
+def test_a_folder_of_something_else_is_left_alone(cache: Cache, machine: Machine) -> None:
+    root = example(cache)
+    machine.store.mkdir(parents=True)
+    (machine.store / "diary.txt").write_text("dear diary")
+    ran = machine.build(cache.url, root)
+    assert ran.code == 5
+    assert f"store {machine.store}: got something else, expected an empty folder or a store of lamina's" in ran.stderr
+    assert listing(machine.store) == {"diary.txt": b"dear diary"}
+
+
+def test_a_file_where_the_store_was_to_be_is_left_alone(cache: Cache, machine: Machine) -> None:
+    root = example(cache)
+    machine.store.parent.mkdir(parents=True)
+    machine.store.write_text("x")
+    ran = machine.build(cache.url, root)
+    assert ran.code == 5, ran.stderr
+    assert machine.store.read_text() == "x"
+
+
+def test_a_store_that_another_makes_just_now_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "store"
+    EmbeddedStore.made(store)
+    asked = iter([False])
+    monkeypatch.setattr("lamina.stores.embedded.is_store", lambda folder: next(asked, True))
+    assert EmbeddedStore.made(store).narinfos() == []
+
+
+def test_a_lock_that_cannot_be_had_is_an_error_of_ours(tmp_path: Path) -> None:
+    store = EmbeddedStore.made(tmp_path / "store")
+    (tmp_path / "store/.lamina/fetching").write_text("no folder")
+    with (
+        pytest.raises(OutputError, match=r"got File exists for a lock, expected to write there"),
+        store.locks.fetching(making.path("x")),
+    ):
+        pass
+    (tmp_path / "store/.lamina/store.lock").write_bytes(b"no database" * 500)
+    with pytest.raises(OutputError, match="for a lock, expected to write there"), store.locks.alone():
+        pass
+    store.locks.use()

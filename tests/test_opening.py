@@ -1,0 +1,176 @@
+"""Stores as they are named: what is asked first, what is asked at all, and where what comes is kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.example import CACHE, EXAMPLES, KEY, hello
+from tests.fakestore import FakeStore, store_path
+
+from lamina.closure import Closure
+from lamina.errors import IntegrityError, InvalidName, NotFound, Unavailable
+from lamina.formats.keys import PublicKey
+from lamina.image import Arriving, Catalogue, Located, Store
+from lamina.nodes import Extent
+from lamina.stores import opening
+from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.local import LocalStore
+from lamina.stores.opening import Access, open_stores
+from lamina.stores.trust import Trust
+
+DEAD = "http://127.0.0.1:1"
+
+
+def trusting() -> Trust:
+    return Trust((PublicKey.parse(KEY),))
+
+
+def access(folder: Path | None, **more: object) -> Access:
+    return Access(**{"embedded": folder, "trust": trusting} | more)  # type: ignore[arg-type]
+
+
+def closure(store: Store) -> list[str]:
+    return [info.path.name for info in Closure.resolve([hello()], store.query)]
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """An embedded store with the closure of the example."""
+    store = open_stores([CACHE], access(tmp_path / "store"))
+    found = Closure.resolve([hello()], store.query)
+    assert isinstance(store, Arriving)
+    assert isinstance(store, Located)
+    store.expect(info.path for info in found)
+    for info in found:
+        store.place(info.path)
+    return tmp_path / "store"
+
+
+def test_what_a_cache_gave_is_kept_in_the_embedded_store(filled: Path) -> None:
+    kept = EmbeddedStore(filled)
+    assert len(closure(kept)) == 6
+    place = kept.place(hello())
+    assert Path(place.file.decode()).parent == filled / "nar"
+
+
+def test_without_a_folder_for_it_what_comes_is_kept_as_long_as_it_is_used(tmp_path: Path) -> None:
+    store = open_stores([CACHE], access(None))
+    assert len(closure(store)) == 6
+    assert isinstance(store, Located)
+    place = store.place(hello())
+    assert isinstance(place, Extent)
+    file = Path(place.file.decode())
+    assert file.exists()
+    assert tmp_path not in file.parents
+
+
+def test_what_is_kept_is_not_asked_for_again(filled: Path) -> None:
+    store = open_stores([DEAD], access(filled))
+    assert len(closure(store)) == 6
+    assert store.nodes(hello())
+
+
+def test_offline_asks_nobody_over_the_network_but_a_cache_on_disk(filled: Path, tmp_path: Path) -> None:
+    assert len(closure(open_stores([DEAD], access(filled, offline=True)))) == 6
+    with pytest.raises(NotFound, match=hello().base):
+        closure(open_stores([DEAD], access(tmp_path / "other", offline=True)))
+    assert len(closure(open_stores([CACHE], access(tmp_path / "other", offline=True)))) == 6
+
+
+def test_what_is_kept_is_believed_no_more_than_the_cache(tmp_path: Path) -> None:
+    taken = Access(embedded=tmp_path / "store", trust=lambda: Trust((), anybody=True))
+    store = open_stores([CACHE], taken)
+    assert len(closure(store)) == 6
+    with pytest.raises(IntegrityError, match=r"got no signature but of .*, expected one of cache\.nixos\.org-1"):
+        closure(open_stores([CACHE], Access(embedded=tmp_path / "store")))
+
+
+def test_a_folder_that_is_a_cache_vouches_for_itself_and_keeps_what_others_send(filled: Path, tmp_path: Path) -> None:
+    store = open_stores([str(filled)], Access(embedded=tmp_path / "unused"))
+    assert len(closure(store)) == 6
+    other = EmbeddedStore.made(tmp_path / "other")
+    both = open_stores([str(other.folder), CACHE], access(tmp_path / "unused"))
+    assert len(closure(both)) == 6
+    assert both.nodes(hello())
+    assert list((tmp_path / "other" / "nar").iterdir())
+    assert not (tmp_path / "unused").exists()
+
+
+def test_the_machines_own_store_is_asked_before_the_embedded_one(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = FakeStore(tmp_path / "machine")
+    own = machine.add("hello-9", {"bin": {}})
+    monkeypatch.setattr(opening, "MACHINE", machine.root)
+    store = open_stores([], access(filled))
+    assert isinstance(store, Catalogue)
+    assert store.find("hello") == (own,)
+    assert store.find("greeting")
+    assert isinstance(open_stores([], access(tmp_path / "none")), LocalStore)
+
+
+def test_without_nix_the_embedded_store_is_all_there_is(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "MACHINE", tmp_path / "nothing")
+    assert len(closure(open_stores([], access(filled)))) == 6
+    with pytest.raises(Unavailable, match="got none on this machine, expected a Nix store at / or an embedded one"):
+        open_stores([], access(tmp_path / "none"))
+
+
+def test_a_channel_names_paths_before_any_store_does(filled: Path, tmp_path: Path) -> None:
+    names = tmp_path / "store-paths"
+    names.write_text(f"{store_path('hello-7')}\n{hello()}\n{store_path('other-1')}\n")
+    store = open_stores([str(filled)], access(None, channel=str(names)))
+    assert isinstance(store, Catalogue)
+    assert store.find("hello-1.0") == (hello(),)
+    assert len(store.find("hello")) == 2
+    # It names them, and vouches for none.
+    assert store_path("other-1").hash not in store.hashes()
+    assert store.query([store_path("other-1")]) == {}
+
+
+def test_a_catalogue_file_names_paths_too(filled: Path, tmp_path: Path) -> None:
+    names = tmp_path / "catalogue.json"
+    names.write_text(json.dumps({"greeter": str(hello())}))
+    store = open_stores([str(filled)], access(None, channel=f"file://{names}"))
+    assert isinstance(store, Catalogue)
+    assert store.find("greeter") == (hello(),)
+
+
+def test_a_channel_without_a_store_means_the_cache_of_nixos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "MACHINE", tmp_path / "nothing")
+    monkeypatch.setattr(opening, "DEFAULT_CACHE", CACHE)
+    names = tmp_path / "store-paths"
+    names.write_text(f"{hello()}\n")
+    store = open_stores([], access(tmp_path / "store", channel=str(names)))
+    assert isinstance(store, Catalogue)
+    assert store.find("hello") == (hello(),)
+    assert len(closure(store)) == 6
+
+
+def test_what_is_no_cache_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="got no nix-cache-info there, expected a binary cache"):
+        closure(open_stores([f"file://{tmp_path}"], access(tmp_path / "store")))
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1/nix-cache-info: got Connection refused"):
+        closure(open_stores([DEAD], access(tmp_path / "store2")))
+    with pytest.raises(InvalidName, match="ssh-ng://x"):
+        open_stores(["ssh-ng://x"], access(tmp_path / "store"))
+
+
+def test_a_store_where_nothing_can_be_kept_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="file/store: got something else"):
+        open_stores([CACHE], access(tmp_path / "file" / "store"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("")
+    with pytest.raises(Unavailable, match="got something else, expected an empty folder or a store of lamina's"):
+        open_stores([CACHE], access(tmp_path / "full"))
+
+
+def test_a_cache_folder_of_compressed_nars_says_how_to_name_it(tmp_path: Path) -> None:
+    store = open_stores([str(EXAMPLES / "cache")], access(tmp_path / "store"))
+    assert len(closure(store)) == 6
+    with pytest.raises(Unavailable, match="got a NAR in xz, expected it uncompressed") as caught:
+        store.nodes(hello())
+    assert "--store file://" in caught.value.hint

@@ -1,0 +1,271 @@
+"""``lamina store add`` as its users see it, and what happens to what changes meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.embedding import check
+from tests.fakestore import FakeStore, Program, Ran, example, put, run
+
+import lamina
+from lamina import errors
+from lamina.formats.address import claims
+from lamina.names import StorePath
+from lamina.stores import adding
+from lamina.stores.adding import Content, Named
+from lamina.stores.embedded import EmbeddedStore
+
+# What nix-store --add said.
+NOTE = "/nix/store/9j4qzr7490yaf5id1rvgl69jgsjl8vbl-note.txt"
+SITE = "/nix/store/wi7dhlfkxaczwkqvzahpl6pc2amw21lj-site"
+OWN = "0" * 31 + "1"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def add(*arguments: str | Path) -> Ran:
+    return run("store", "add", *arguments, "--store", "store")
+
+
+def path_of(ran: Ran) -> StorePath:
+    assert ran.code == 0, ran.stderr
+    return StorePath.parse(ran.stdout.decode().strip())
+
+
+def content_of(path: StorePath) -> bytes:
+    """What the file is that a path consists of."""
+    extent = EmbeddedStore(Path("store")).place(path)
+    data = Path(os.fsdecode(extent.file)).read_bytes()
+    return data[96 : 96 + int.from_bytes(data[88:96], "little")]
+
+
+def make_site(place: Path) -> Path:
+    place.mkdir()
+    (place / "inner").mkdir()
+    (place / "empty").mkdir()
+    (place / "run").write_text("#!/bin/sh\n")
+    (place / "run").chmod(0o755)
+    (place / "link").symlink_to("run")
+    return place
+
+
+def test_a_file_and_a_folder_are_called_as_nix_calls_them(folder: Path) -> None:
+    Path("note.txt").write_text("hello\n")
+    ran = add("note.txt", make_site(folder / "site"))
+    assert (ran.code, ran.stdout.decode().splitlines(), ran.stderr) == (0, [NOTE, SITE], "")
+    assert check(folder / "store") == {NOTE, SITE}
+    for known in lamina.list_paths(embedded_store="store"):
+        assert claims(known)
+        assert (known.signatures, known.info.references) == ((), frozenset())
+
+
+def test_owner_date_and_the_other_modes_do_not_count(folder: Path) -> None:
+    site = make_site(folder / "site")
+    (site / "run").chmod(0o711)
+    (site / "inner").chmod(0o700)
+    os.utime(site / "run", (1, 1))
+    assert str(path_of(add(site))) == SITE
+    (site / "run").chmod(0o677)
+    assert str(path_of(add(site))) != SITE
+
+
+def test_adding_it_again_changes_nothing(folder: Path) -> None:
+    Path("note.txt").write_text("hello\n")
+
+    def state() -> dict[Path, int]:
+        return {file: file.stat().st_ino for file in Path("store").rglob("*") if ".lamina" not in file.parts}
+
+    first, before = add("note.txt"), state()
+    assert add("note.txt").stdout == first.stdout
+    assert state() == before
+
+
+def test_a_link_is_added_as_a_link(folder: Path) -> None:
+    Path("note.txt").write_text("hello\n")
+    Path("link").symlink_to("note.txt")
+    path = path_of(add("link"))
+    (node,) = EmbeddedStore(Path("store")).nodes(path)
+    assert getattr(node, "target", None) == b"note.txt"
+
+
+@pytest.mark.parametrize("name", ["two words", "ümlaut", "n" * 212, "new\nline"])
+def test_what_no_store_path_is_called_needs_a_name(name: str, folder: Path) -> None:
+    Path(name).write_text("x")
+    ran = add(name)
+    assert (ran.code, ran.stdout) == (2, b"")
+    assert ran.error.startswith("name: got ")
+    assert "--name" in ran.stderr.splitlines()[-1]
+    assert not Path("store").exists()
+    assert path_of(add(name, "--name", "good-1.0")).name == "good-1.0"
+
+
+def test_a_name_that_is_no_text_needs_another(folder: Path) -> None:
+    with open(b"\xff", "wb"):
+        pass
+    with pytest.raises(errors.InvalidName, match="name: got"):
+        lamina.add_path(os.fsdecode(b"\xff"), embedded_store="store")
+    assert lamina.add_path(os.fsdecode(b"\xff"), embedded_store="store", name="empty").info.path.name == "empty"
+
+
+def test_one_name_is_for_one_path(folder: Path) -> None:
+    for name in "ab":
+        Path(name).write_text(name)
+    ran = add("a", "b", "--name", "c")
+    assert (ran.code, Path("store").exists()) == (2, False)
+
+
+@pytest.mark.parametrize("text", ["nothing", "", "no/such"])
+def test_what_is_not_there_is_not_added(text: str, folder: Path) -> None:
+    ran = add(text)
+    assert (ran.code, Path("store").exists()) == (5, False)
+    assert "got nothing there" in ran.error
+
+
+def test_a_socket_is_not_added(folder: Path) -> None:
+    os.mkdir("site")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("site/socket")
+        ran = add("site")
+    assert (ran.code, ran.stdout) == (3, b"")
+    assert "got a socket" in ran.error
+    assert check(folder / "store") == set()
+
+
+def test_what_it_mentions_is_a_reference(folder: Path) -> None:
+    Path("note.txt").write_text("hello\n")
+    make_site(folder / "site")
+    add("note.txt", "site")
+    Path("page").write_text(f"see {NOTE}, not /nix/store/{OWN}-other\n")
+    ran = add("page", "--json")
+    (page,) = json.loads(ran.stdout)["paths"]
+    assert page["references"] == [NOTE]
+    assert page["ca"].startswith("fixed:r:sha256:")
+    assert claims(*lamina.list_paths("page", embedded_store="store"))
+    check(folder / "store")
+    apart = run("store", "add", "page", "--store", "other")
+    assert apart.stdout.decode().strip() != page["path"]
+
+
+def test_a_reference_can_be_named(folder: Path) -> None:
+    for name in ("note.txt", "page"):
+        Path(name).write_text("hello\n")
+    add("note.txt")
+    plain = path_of(add("page"))
+    told = path_of(add("page", "--reference", "note.txt"))
+    assert told != plain
+    (known,) = (known for known in lamina.list_paths(embedded_store="store") if known.info.path == told)
+    assert list(map(str, known.info.references)) == [NOTE]
+    assert add("page", "--reference", f"/nix/store/{OWN}-other").code == 5
+
+
+def test_a_store_path_gets_its_own_hash_anew(folder: Path) -> None:
+    """As nix store make-content-addressed does; what comes out is called what it is called."""
+    Path("note.txt").write_text("hello\n")
+    add("note.txt")
+    old = f"/nix/store/{OWN}-tool-1.0"
+    source = Path(f"{OWN}-tool-1.0")
+    source.write_text(f"{old} {NOTE} {old}")
+    new = path_of(add(source))
+    assert new.name == "tool-1.0"
+    assert content_of(new).decode() == f"{new} {NOTE} {new}"
+    (known,) = lamina.list_paths("tool", embedded_store="store")
+    assert set(map(str, known.info.references)) == {NOTE, str(new)}
+    assert claims(known)
+    again = Path(new.base)
+    again.write_bytes(content_of(new))
+    assert path_of(add(again)) == new
+    assert path_of(add(source)) == new
+    check(folder / "store")
+
+
+def test_a_store_path_that_does_not_mention_itself_is_like_any_other(folder: Path) -> None:
+    Path(f"{OWN}-note.txt").write_text("hello\n")
+    assert str(path_of(add(f"{OWN}-note.txt"))) == NOTE
+    assert path_of(add(f"{OWN}-note.txt", "--name", "other")).name == "other"
+
+
+@pytest.fixture
+def machine(folder: Path) -> tuple[FakeStore, StorePath]:
+    return example(folder / "machine")
+
+
+def test_what_a_nix_store_has_and_it_mentions_is_copied(machine: tuple[FakeStore, StorePath], folder: Path) -> None:
+    store, hello = machine
+    Path("page").write_text(f"run {hello}/bin/hello\n")
+    page = path_of(add("page", "--store", store.root))
+    (known,) = lamina.list_paths("page", embedded_store="store")
+    assert known.info.references == {hello}
+    assert check(folder / "store") == {str(page), *map(str, store.numbers)}
+    assert lamina.describe_paths("page", embedded_store="store")[0].closure_size > known.info.nar_size
+
+
+def read_and(folder: Path, change: str) -> Content:
+    put("tree", {"a": b"1", "b": Program(b"2")})
+    found = Content.read(Named.parse("tree", None), ())
+    os.chmod("tree", 0o755)
+    match change:
+        case "content":
+            os.chmod("tree/a", 0o644)
+            Path("tree/a").write_bytes(b"3")
+        case "mode":
+            os.chmod("tree/a", 0o555)
+        case "more":
+            Path("tree/c").touch()
+        case "less":
+            Path("tree/a").unlink()
+        case "gone":
+            os.rename("tree", "elsewhere")
+    return found
+
+
+@pytest.mark.parametrize("change", ["content", "mode", "more", "less", "gone"])
+def test_what_changes_between_two_readings_is_not_added(change: str, folder: Path) -> None:
+    store = EmbeddedStore.made(folder / "store")
+    with pytest.raises(errors.IntegrityError, match=r"tree: got .* a moment ago"):
+        adding.add(store, read_and(folder, change), ())
+    assert check(folder / "store") == set()
+    assert not list((folder / "store/nar").glob("*"))
+    assert not list((folder / "store/.lamina/arriving").iterdir())
+
+
+def test_what_does_not_change_is_added(folder: Path) -> None:
+    known = adding.add(EmbeddedStore.made(folder / "store"), read_and(folder, "nothing"), ())
+    assert check(folder / "store") == {str(known.info.path)}
+
+
+@pytest.fixture
+def deep(folder: Path) -> Iterator[str]:
+    """More folders in each other than a NAR may have, and than Python could remove by itself."""
+    os.mkdir("deep")
+    os.chdir("deep")
+    for _ in range(1030):
+        os.mkdir("d")
+        os.chdir("d")
+    os.chdir(folder)
+    yield "deep"
+    subprocess.run(["rm", "-rf", "deep"], check=True)
+
+
+def test_more_folders_in_each_other_than_a_nar_may_have_are_an_error(deep: str, folder: Path) -> None:
+    ran = add(deep)
+    assert ran.code == 3
+    assert "more than 1024 nested folders" in ran.error
+    assert check(folder / "store") == set()
+
+
+def test_it_makes_an_image(folder: Path) -> None:
+    make_site(folder / "site")
+    add("site", "--name", "site-1.0")
+    ran = run("plan", "site", "--store", "store", "--json")
+    assert (ran.code, len(json.loads(ran.stdout)["layers"])) == (0, 1)
+    assert run("stream", "site", "--store", "store", "--no-ledger").code == 0

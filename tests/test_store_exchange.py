@@ -1,0 +1,294 @@
+"""``lamina store export`` and ``import``: what goes out comes in, and what breaks leaves what came whole."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tests import making
+from tests.cachemaking import SELF, Cache, check_whole, leftovers, nar_of
+from tests.embedding import CLOSURE
+from tests.fakestore import FakeStore, Item, Link, Program, Ran, call, example, in_mount_namespace, run
+from tests.keeping import HELLO, ROOT, filled, killed_after, paths_of
+
+import lamina
+from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
+from lamina.formats import export
+from lamina.formats.address import NAR
+from lamina.formats.export import END, NEXT, Exported
+from lamina.names import StorePath
+from lamina.stores.embedded import EmbeddedStore, nar_name
+from lamina.stores.local import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    filled(tmp_path / "store")
+    return tmp_path / "store"
+
+
+def exported(store: Path, *arguments: str | Path) -> bytes:
+    ran = run("store", "export", "--store", store, "--quiet", *arguments)
+    assert ran.code == 0, ran.stderr
+    return ran.stdout
+
+
+def taken(data: bytes, store: Path) -> Ran:
+    file = store.parent / "export"
+    file.write_bytes(data)
+    return run("store", "import", file, "--store", store)
+
+
+def parsed(data: bytes) -> list[Exported]:
+    stream = io.BytesIO(data)
+    found = list(export.parse(stream.read, len))
+    assert not stream.read()
+    return found
+
+
+def exports(*paths: tuple[making.Item, Exported]) -> bytes:
+    return b"".join(NEXT + nar_of(item) + found.dump() for item, found in paths) + END
+
+
+A, B, C = map(making.path, "ABC")
+
+
+def test_a_closure_goes_out_and_comes_in(store: Path, tmp_path: Path) -> None:
+    data = exported(store, "hello")
+    paths = parsed(data)
+    assert (len(paths), paths[-1].path) == (CLOSURE, HELLO)
+    seen: set[StorePath] = set()
+    for found in paths:
+        assert found.references - {found.path} <= seen
+        seen.add(found.path)
+    ran = taken(data, tmp_path / "other")
+    assert (ran.code, ran.stdout.decode().split()) == (0, [str(found.path) for found in paths])
+    assert ran.stderr == "Done.\n"
+    assert len(check_whole(tmp_path / "other")) == CLOSURE
+    before, after = paths_of(store), paths_of(tmp_path / "other")
+    assert {known.info for known in after.values()} == {known.info for known in before.values()}
+    assert {known.deriver for known in after.values()} == {known.deriver for known in before.values()}
+    assert exported(tmp_path / "other", "--all") == exported(store, "--all")
+
+
+def test_it_goes_through_a_pipe_in_one_pass(store: Path, tmp_path: Path) -> None:
+    file = tmp_path / "export"
+    with file.open("wb") as out:
+        assert call("store", "export", ROOT, "--store", store, stdout=out).code == 0
+    assert file.read_bytes() == exported(store, ROOT)
+    with file.open("rb") as source:
+        ran = call("store", "import", "--store", tmp_path / "other", "--json", stdin=source)
+    document = json.loads(ran.stdout)
+    assert (ran.code, len(document["paths"]), document["store"]) == (0, CLOSURE, str(tmp_path / "other"))
+    assert all(found["new"] and found["narSize"] for found in document["paths"])
+
+
+def test_a_file_is_written_whole_or_not_at_all(store: Path, tmp_path: Path) -> None:
+    ran = run("store", "export", "licence", "-o", "x.export", "--store", store, "--json")
+    assert (ran.code, json.loads(ran.stdout)["paths"]) == (0, [str(paths_of(store)["licence"].info.path)])
+    assert Path("x.export").read_bytes() == exported(store, "licence")
+    known = paths_of(store)["licence"]
+    (store / known.url).chmod(0o644)
+    data = (store / known.url).read_bytes()
+    (store / known.url).write_bytes(data[:-20] + b"?" + data[-19:])
+    ran = run("store", "export", "hello", "-o", "y.export", "--store", store)
+    assert (ran.code, ran.error.partition(": ")[0]) == (6, str(known.info.path))
+    assert not Path("y.export").exists()
+
+
+def test_a_store_of_nix_can_be_exported_from(tmp_path: Path) -> None:
+    disk, hello = example(tmp_path / "root")
+    ran = run("store", "export", str(hello), "--store", disk.root, "--quiet")
+    assert ran.code == 0, ran.stderr
+    assert taken(ran.stdout, tmp_path / "other").code == 0
+    assert run("store", "verify", "--store", tmp_path / "other").code == 0
+    assert hello in check_whole(tmp_path / "other")
+
+
+def test_a_cache_can_be_exported_from(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    path = cache.add("b", {b"x": making.File(b"1")}, [cache.add("a", {})])
+    flags = ("--store", cache.url, "--store", tmp_path / "store", "--no-verify-signatures")
+    ran = run("store", "export", str(path), *flags)
+    assert ran.code == 0, ran.stderr
+    assert [found.path.name for found in parsed(ran.stdout)] == ["a", "b"]
+
+
+def test_what_is_exported_must_be_named_once(store: Path) -> None:
+    for arguments in ([], ["hello", "--all"], ["--all", "--store", "file:///nowhere"]):
+        assert run("store", "export", *arguments, "--store", store).code == 2
+    assert run("store", "export", "nosuch", "--store", store).code == 5
+
+
+def test_what_is_there_stays_as_it_is(store: Path) -> None:
+    before = {file: file.stat().st_ino for file in store.glob("*.narinfo")}
+    ran = run("store", "import", "--store", store, "--json", _written(exported(store, "--all"), store))
+    assert [found["new"] for found in json.loads(ran.stdout)["paths"]] == [False] * CLOSURE
+    assert {file: file.stat().st_ino for file in store.glob("*.narinfo")} == before
+    other = exports(({b"other": making.File(b"!")}, Exported(HELLO, frozenset())))
+    assert taken(other, store).code == 0
+    assert paths_of(store)["hello"].info.references
+    check_whole(store)
+    assert not leftovers(store)
+
+
+def _written(data: bytes, store: Path) -> Path:
+    file = store.parent / "some.export"
+    file.write_bytes(data)
+    return file
+
+
+def test_what_is_damaged_is_mended_by_the_same_content(store: Path) -> None:
+    data = exported(store, "licence")
+    file = store / paths_of(store)["licence"].url
+    file.chmod(0o644)
+    file.write_bytes(b"x" * file.stat().st_size)
+    assert taken(data, store).code == 0
+    check_whole(store)
+
+
+def test_a_reference_that_is_nowhere_is_refused(tmp_path: Path) -> None:
+    data = exports(({}, Exported(A, frozenset())), ({}, Exported(B, frozenset({A, B, C}))))
+    ran = taken(data, tmp_path / "store")
+    assert (ran.code, ran.stdout) == (5, f"{A}\n".encode())
+    assert ran.error == f"export of {B}: got a reference to {C}, expected that in the store or before it"
+    assert check_whole(tmp_path / "store") == {A}
+
+
+def test_a_later_import_may_refer_to_an_earlier_one(tmp_path: Path) -> None:
+    assert taken(exports(({}, Exported(A, frozenset()))), tmp_path / "store").code == 0
+    assert taken(exports(({}, Exported(B, frozenset({A, B})))), tmp_path / "store").code == 0
+    assert check_whole(tmp_path / "store") == {A, B}
+
+
+WHOLE = exports(
+    ({}, Exported(A, frozenset())),
+    ({b"x": making.File(b"x" * 5000)}, Exported(B, frozenset({A}))),
+    (making.Link(b"y"), Exported(C, frozenset({B}))),
+)
+
+
+@pytest.mark.parametrize("size", [0, 7, 8, 100, 250, 300, 1000, len(WHOLE) - 100, len(WHOLE) - 8, len(WHOLE) - 1])
+def test_a_stream_that_ends_early_leaves_what_came_whole(tmp_path: Path, size: int) -> None:
+    ran = taken(WHOLE[:size], tmp_path / "store")
+    assert ran.code == 3
+    valid = check_whole(tmp_path / "store")
+    assert ran.stdout.decode() == "".join(f"{path}\n" for path in sorted(valid))
+    assert valid in (set(), {A}, {A, B}, {A, B, C})
+    assert len(list((tmp_path / "store").glob("nar/*"))) == len(valid)
+    assert not leftovers(tmp_path / "store")
+
+
+@pytest.mark.parametrize("place", range(0, 700, 24))
+def test_a_spoilt_stream_never_spoils_the_store(tmp_path: Path, place: int) -> None:
+    data = bytearray(WHOLE)
+    data[place] ^= 0x41
+    ran = taken(bytes(data), tmp_path / "store")
+    assert ran.code in (0, 3, 5)
+    check_whole(tmp_path / "store")
+    assert run("store", "verify", "--store", tmp_path / "store").code == 0
+    assert not leftovers(tmp_path / "store")
+
+
+def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> None:
+    file = _written(exported(store, "hello"), store)
+    steps, was_killed, most = 0, True, set()
+    while was_killed:
+        folder = tmp_path / f"into-{steps}"
+        was_killed = killed_after(steps, "store", "import", "--store", folder, stdin=file)
+        most.add(len(check_whole(folder)) if (folder / "nix-cache-info").exists() else 0)
+        if folder.exists():
+            assert run("store", "import", file, "--store", folder).code == 0
+            assert len(check_whole(folder)) == CLOSURE
+        steps += 5
+    assert {0, CLOSURE} < most
+
+
+def test_a_path_that_is_its_content_keeps_its_address(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", key=None)
+    low = cache.add("low-1", {b"a": making.File(b"a")}, method=NAR)
+    itself = cache.add("self-1", {b"me": making.File(SELF)}, method=NAR, itself=True)
+    lamina.fetch_paths([str(low), str(itself)], embedded_store=tmp_path / "store", store=cache.url)
+    assert taken(exported(tmp_path / "store", "--all"), tmp_path / "other").code == 0
+    assert paths_of(tmp_path / "other")["low"].address == paths_of(tmp_path / "store")["low"].address != ""
+    assert not paths_of(tmp_path / "other")["self"].address  # which would have to be told
+
+
+def test_nothing_goes_to_a_terminal_or_comes_from_one(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(io.BytesIO()))
+    ran = run("store", "import", "--store", store)
+    assert (ran.code, ran.error) == (2, "stdin: got a terminal, expected an export")
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        lamina.import_paths(tmp_path / "none", embedded_store=tmp_path / "store")
+    with pytest.raises(Unavailable):
+        lamina.import_paths(tmp_path, embedded_store=tmp_path / "store")
+    with pytest.raises(FormatError):
+        lamina.import_paths(io.BytesIO(b"x" * 100), embedded_store=tmp_path / "store")
+    with pytest.raises(InvalidName):
+        lamina.import_paths(io.BytesIO(), embedded_store="")
+
+
+def test_python_has_it_too(store: Path, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    paths = lamina.export_paths("hello", output=out, embedded_store=store)
+    out.seek(0)
+    told: list[StorePath] = []
+    done = lamina.import_paths(
+        out, embedded_store=tmp_path / "other", tell=lambda imported: told.append(imported.info.path)
+    )
+    assert tuple(told) == paths == tuple(found.info.path for found in done)
+    assert all(found.is_new for found in done)
+
+
+def test_an_export_stops_before_what_is_not_what_it_should_be(store: Path) -> None:
+    known = paths_of(store)["licence"]
+    data = nar_of({b"no": making.File(b"x" * (known.info.nar_size - len(nar_of({b"no": making.File(b"")}))))})
+    (store / nar_name(known.info.nar_hash)).chmod(0o644)
+    (store / nar_name(known.info.nar_hash)).write_bytes(data[: known.info.nar_size])
+    out = io.BytesIO()
+    with pytest.raises(lamina.IntegrityError):
+        lamina.export_paths("licence", output=out, embedded_store=store)
+    with pytest.raises(FormatError):
+        parsed(out.getvalue())
+
+
+def test_contents_of_any_kind_go_out_and_come_in(tmp_path: Path) -> None:
+    disk = FakeStore(tmp_path / "root")
+    items: list[Item] = [b"a file", Program(b"#!"), Link("x"), {}, {"a": {"b": b"", "c": Link("d")}}]
+    paths = {disk.add(f"item-{number}", item) for number, item in enumerate(items)}
+    out = io.BytesIO()
+    lamina.export_paths(map(str, paths), output=out, embedded_store=tmp_path / "x", store=disk.root)
+    out.seek(0)
+    lamina.import_paths(out, embedded_store=tmp_path / "y")
+    assert check_whole(tmp_path / "y") == paths
+    assert EmbeddedStore(tmp_path / "y").query(paths) == LocalStore(disk.root).query(paths)
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Path) -> None:
+    file = _written(exported(store, "hello"), store)
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    script = (
+        'mount -t tmpfs -o size=48k none "$1"\n'
+        'code=0; "$3" -m lamina.cli.main store import "$2" --store "$1/store" || code=$?; test $code = 10\n'
+        '"$3" -m lamina.cli.main store verify --store "$1/store" --ledger /none\n'
+        'mount -o remount,size=1m "$1"\n'
+        '"$3" -m lamina.cli.main store import "$2" --store "$1/store"\n'
+    )
+    done = in_mount_namespace(script, (folder, file, sys.executable))
+    assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
+    lines = done.stdout.decode().splitlines()
+    assert f"lamina: store {folder}/store: got No space left on device" in done.stderr.decode()
+    assert any(" 0 damaged; " in line for line in lines)
+    assert lines[-CLOSURE:] == [str(found.path) for found in parsed(file.read_bytes())]

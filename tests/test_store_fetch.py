@@ -1,0 +1,211 @@
+"""``lamina store fetch`` as its users see it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.embedding import CLOSURE, EXAMPLES, KEY, ROOT, check
+from tests.fakestore import FakeStore, Ran, example, run
+
+import lamina
+from lamina.formats import narinfo
+from lamina.names import StorePath
+from lamina.stores.embedded import EmbeddedStore
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of its own for each test."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A signed binary cache that a test may spoil."""
+    return Path(shutil.copytree(EXAMPLES / "cache", tmp_path / "cache"))
+
+
+def fetch(*arguments: str | Path, store: str | Path) -> Ran:
+    return run("store", "fetch", *arguments, "--store", store)
+
+
+def url(cache: Path) -> str:
+    return f"file://{cache}"
+
+
+def narinfo_of(cache: Path, name: str) -> Path:
+    (file,) = (file for file in cache.glob("*.narinfo") if narinfo.parse(file.read_text()).info.path.name == name)
+    return file
+
+
+def test_a_closure_comes_from_a_cache(cache: Path, tmp_path: Path) -> None:
+    ran = fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store")
+    lines = ran.stdout.decode().splitlines()
+    assert (ran.code, len(lines), lines[-1]) == (0, CLOSURE, ROOT)
+    assert check(tmp_path / "store") == set(lines)
+    assert ran.stderr.splitlines() == ["Fetching 6 of 6 paths, 14.5 KiB", "Done."]
+    told = narinfo.parse((cache / f"{StorePath.parse(ROOT).hash}.narinfo").read_text())
+    kept = EmbeddedStore(tmp_path / "store").narinfo(told.info.path)
+    assert kept
+    assert (kept.info, kept.signatures, kept.deriver) == (told.info, told.signatures, told.deriver)
+
+
+def test_what_comes_makes_the_same_image(cache: Path, tmp_path: Path) -> None:
+    flags = ("--trusted-key", KEY, "--no-ledger", "--quiet")
+    fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store")
+    direct = run("stream", ROOT, "--store", url(cache), *flags)
+    fetched = run("stream", "hello", "--store", tmp_path / "store", *flags)
+    assert (fetched.code, direct.code) == (0, 0), fetched.stderr + direct.stderr
+    assert fetched.stdout == direct.stdout
+
+
+def test_what_is_there_is_not_fetched_again(cache: Path, tmp_path: Path) -> None:
+    flags = ("--store", url(cache), "--trusted-key", KEY)
+    first = fetch(ROOT, *flags, store=tmp_path / "store")
+    shutil.rmtree(cache / "nar")
+    again = fetch("hello", *flags, store=tmp_path / "store")
+    assert (again.code, again.stdout, again.stderr) == (0, first.stdout, "Done.\n")
+
+
+def test_offline_nobody_is_asked(cache: Path, tmp_path: Path) -> None:
+    nobody = ("--store", "http://127.0.0.1:9", "--trusted-key", KEY, "--offline")
+    assert fetch(ROOT, *nobody, store=tmp_path / "store").code == 5
+    first = fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store")
+    ran = fetch(ROOT, *nobody, store=tmp_path / "store")
+    assert (ran.code, ran.stdout) == (0, first.stdout), ran.stderr
+
+
+def test_a_cache_that_nobody_vouches_for_is_refused(cache: Path, tmp_path: Path) -> None:
+    ran = fetch(ROOT, "--store", url(cache), store=tmp_path / "store")
+    assert (ran.code, ran.stdout) == (6, b"")
+    assert ran.error.startswith(f"{ROOT} in {url(cache)}: got no signature but of lamina-example-1, expected one of ")
+    assert check(tmp_path / "store") == set()
+    ran = fetch(ROOT, "--store", url(cache), "--no-verify-signatures", store=tmp_path / "store")
+    assert ran.code == 0
+    assert len(check(tmp_path / "store")) == CLOSURE
+
+
+def test_a_damaged_nar_leaves_a_whole_store(cache: Path, tmp_path: Path) -> None:
+    nar = cache / narinfo.parse(narinfo_of(cache, "languages-1.0").read_text()).url
+    data = bytearray(nar.read_bytes())
+    data[len(data) // 2] ^= 1
+    nar.write_bytes(data)
+    ran = fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store")
+    assert ran.code in (3, 6)
+    assert "-languages-1.0 in file://" in ran.error
+    valid = check(tmp_path / "store")
+    assert ROOT not in valid
+    assert not list((tmp_path / "store/.lamina/arriving").iterdir())
+    shutil.copytree(EXAMPLES / "cache", cache, dirs_exist_ok=True)
+    assert fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store").code == 0
+    assert len(check(tmp_path / "store")) == CLOSURE
+
+
+def test_a_path_that_a_cache_has_not_is_named(cache: Path, tmp_path: Path) -> None:
+    narinfo_of(cache, "languages-1.0").unlink()
+    ran = fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store")
+    assert (ran.code, ran.stdout) == (5, b"")
+    assert "-languages-1.0: got no such valid path in the store, expected it as a reference of " in ran.error
+    assert check(tmp_path / "store") == set()
+
+
+def test_the_second_cache_has_what_the_first_has_not(cache: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(cache, tmp_path / "other"))
+    narinfo_of(cache, "languages-1.0").unlink()
+    flags = ("--store", url(cache), "--store", url(other), "--trusted-key", KEY)
+    assert fetch(ROOT, *flags, store=tmp_path / "store").code == 0
+    assert len(check(tmp_path / "store")) == CLOSURE
+
+
+def test_the_store_in_the_data_folder_is_the_default(cache: Path, data: Path) -> None:
+    ran = run("store", "fetch", ROOT, "--store", url(cache), "--trusted-key", KEY, "--quiet")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert len(check(data / "lamina/store")) == CLOSURE
+
+
+def test_the_machines_own_store_is_no_source_until_it_is_named(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, hello = example(tmp_path / "machine")
+    monkeypatch.setattr("lamina.stores.opening.MACHINE", machine.root)
+    flags = ("--store", url(cache), "--trusted-key", KEY)
+    assert fetch(str(hello), *flags, store=tmp_path / "store").code == 5
+    assert fetch(str(hello), *flags, "--store", machine.root, store=tmp_path / "store").code == 0
+    assert str(hello) in check(tmp_path / "store")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> FakeStore:
+    return example(tmp_path / "machine")[0]
+
+
+def test_a_nix_store_on_this_machine_is_copied(machine: FakeStore, tmp_path: Path) -> None:
+    ran = fetch("hello", "--store", machine.root, store=tmp_path / "store")
+    assert (ran.code, len(ran.stdout.splitlines())) == (0, 4)
+    assert check(tmp_path / "store") == set(ran.stdout.decode().splitlines())
+    flags = ("--no-ledger", "--quiet")
+    image = run("stream", "hello", "--store", tmp_path / "store", *flags)
+    assert image.code == 0
+    assert image.stdout == run("stream", "hello", "--store", machine.root, *flags).stdout
+
+
+def test_what_a_nix_store_knows_of_a_path_is_copied_too(machine: FakeStore, tmp_path: Path) -> None:
+    deriver = f"/nix/store/{'a' * 32}-words.drv"
+    with machine.writing() as database:
+        database.execute(
+            "UPDATE ValidPaths SET deriver = ?, sigs = 'a:YQ== b:Yg==' WHERE path LIKE '%words%'", (deriver,)
+        )
+    fetch("words", "--store", machine.root, store=tmp_path / "store")
+    (found,) = lamina.list_paths(embedded_store=tmp_path / "store")
+    assert (found.signatures, found.deriver) == (("a:YQ==", "b:Yg=="), deriver.rpartition("/")[2])
+
+
+def test_a_nix_store_that_is_damaged_is_not_believed(machine: FakeStore, tmp_path: Path) -> None:
+    words = next(path for path in machine.numbers if path.name.startswith("words"))
+    file = machine.place(words) / "share/hello.txt"
+    file.chmod(0o644)
+    file.write_bytes(b"jello\n")
+    ran = fetch("hello", "--store", machine.root, store=tmp_path / "store")
+    assert ran.code == 6
+    assert f"{words} in the store that has it: got a NAR with hash " in ran.error
+    assert not {str(words), ROOT} & check(tmp_path / "store")
+
+
+def test_the_result_is_readable_for_machines(cache: Path, tmp_path: Path) -> None:
+    flags = ("--store", url(cache), "--trusted-key", KEY, "--json")
+    ran = fetch(ROOT, *flags, store=tmp_path / "store")
+    document = json.loads(ran.stdout)
+    assert (document["version"], document["store"], document["warnings"]) == (1, str(tmp_path / "store"), [])
+    assert [path["fetched"] for path in document["paths"]] == [True] * CLOSURE
+    last = document["paths"][-1]
+    assert (last["path"], last["narSize"], last["narHash"][:7]) == (ROOT, 3480, "sha256-")
+    again = json.loads(fetch(ROOT, *flags, store=tmp_path / "store").stdout)
+    assert [path["fetched"] for path in again["paths"]] == [False] * CLOSURE
+    assert again["paths"][-1] == {**last, "fetched": False}
+
+
+def test_two_folders_to_fetch_into_are_refused(tmp_path: Path) -> None:
+    ran = fetch(ROOT, "--store", tmp_path / "one", store=tmp_path / "two")
+    assert (ran.code, ran.stdout) == (2, b"")
+    assert ran.stderr.splitlines()[-1].endswith(f"--store file://{tmp_path / 'two'}")
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_folder_of_something_else_is_no_store(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/letter").write_text("dear")
+    ran = fetch(ROOT, "--store", url(cache), store=tmp_path / "mine")
+    assert ran.code == 5
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["letter"]
+
+
+def test_python_fetches_too(cache: Path, tmp_path: Path) -> None:
+    fetched = lamina.fetch_paths([ROOT], embedded_store=tmp_path / "store", store=url(cache), trusted_keys=KEY)
+    assert [str(known.info.path) for known in fetched.paths][-1] == ROOT
+    assert fetched.new == {known.info.path for known in fetched.paths}
+    with pytest.raises(lamina.InvalidName, match="embedded_store"):
+        lamina.fetch_paths([ROOT], embedded_store="", store=url(cache))

@@ -1,0 +1,246 @@
+"""``lamina store gc``: what is kept, what goes, in which order, and what stops it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from tests.cachemaking import check_whole
+from tests.embedding import CLOSURE, EXAMPLES
+from tests.fakestore import Ran, call, run
+from tests.keeping import HELLO, ROOT, filled, killed_after, paths_of
+from tests.making import graphs, path
+
+import lamina
+from lamina.errors import InvalidName, NotFound, Unavailable
+from lamina.formats.narinfo import NarInfo
+from lamina.names import Digest, StorePath
+from lamina.pathinfo import PathInfo
+from lamina.stores.collecting import referrers_first
+from lamina.stores.embedded import EmbeddedStore
+
+NO_HASH = Digest(bytes(32))
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    filled(tmp_path / "store")
+    return tmp_path / "store"
+
+
+def gc(store: Path, *arguments: str | Path) -> Ran:
+    return run("store", "gc", *arguments, "--store", store)
+
+
+def names(store: Path) -> set[str]:
+    return {found.name for found in check_whole(store)}
+
+
+def size(store: Path) -> int:
+    return sum(file.stat().st_size for file in store.rglob("*") if file.is_file() and ".lamina" not in file.parts)
+
+
+def test_what_a_root_reaches_is_kept(store: Path) -> None:
+    before = size(store)
+    ran = gc(store, "greeting")
+    *lines, summary = ran.stdout.decode().splitlines()
+    assert (ran.code, ran.stderr) == (0, "")
+    assert names(store) == {"greeting-1.0", "phrases-1.0", "languages-1.0", "licence-1.0"}
+    assert [line.split()[1] for line in lines] == [ROOT, str(path_named(lines, "manual-1.0"))]
+    freed = sum(int(line.split()[0]) for line in lines)
+    assert freed == before - size(store)
+    assert summary.startswith(f"2 paths, {freed} bytes (")
+    assert summary.endswith(") removed, 4 paths kept")
+
+
+def path_named(lines: list[str], name: str) -> str:
+    (found,) = [line.split()[1] for line in lines if line.endswith(f"-{name}")]
+    return found
+
+
+def test_what_goes_may_be_listed_first(store: Path) -> None:
+    before = {file: file.read_bytes() for file in store.rglob("*") if file.is_file()}
+    dry = gc(store, "greeting", "--dry-run")
+    assert {file: file.read_bytes() for file in store.rglob("*") if file.is_file()} == before
+    wet = gc(store, "greeting")
+    assert dry.stdout.replace(b" would be removed", b" removed") == wet.stdout
+
+
+def test_all_goes_where_that_is_asked_for(store: Path) -> None:
+    ran = gc(store, "--all", "--json")
+    document = json.loads(ran.stdout)
+    assert (ran.code, len(document["paths"]), document["kept"], document["dry_run"]) == (0, CLOSURE, 0, False)
+    assert document["size"] == sum(found["size"] for found in document["paths"])
+    assert document["paths"][0]["path"] == ROOT
+    assert sorted(file.name for file in store.rglob("*") if file.is_file()) == ["nix-cache-info", "store.lock"]
+    assert run("store", "verify", "--store", store).stdout.startswith(b"0 paths, 0 B: 0 intact, 0 damaged;")
+
+
+def test_no_root_is_an_error(store: Path) -> None:
+    ran = gc(store)
+    assert (ran.code, ran.error) == (2, "roots: got none, expected some")
+    assert "--all" in ran.stderr.splitlines()[-1]
+    assert gc(store, "hello", "--all").code == 2
+    assert len(names(store)) == CLOSURE
+
+
+@pytest.mark.parametrize("root", ["nosuch", str(path("A")), "./nothing.tar", "/etc/passwd"])
+def test_a_root_that_is_not_there_is_an_error_and_nothing_goes(store: Path, root: str) -> None:
+    ran = gc(store, "licence", root)
+    assert ran.code in (3, 5)
+    assert len(names(store)) == CLOSURE
+
+
+def test_an_image_keeps_what_is_in_its_layers(store: Path) -> None:
+    run("build", "greeting", "--store", store, "-o", "greeting.tar", "--no-ledger")
+    run("build", "manual", "--store", store, "-o", "manual/", "--no-ledger")
+    assert gc(store, "greeting.tar", "--dry-run").stdout.endswith(b"4 paths kept\n")
+    assert gc(store, "manual/", "greeting.tar").code == 0
+    assert "hello-1.0" not in names(store)
+    assert len(names(store)) == CLOSURE - 1
+
+
+def test_an_image_of_other_stores_keeps_nothing_and_is_an_error(store: Path) -> None:
+    run("build", "greeting", "--store", store, "-o", "greeting.tar", "--no-ledger")
+    gc(store, "licence")
+    ran = gc(store, "greeting.tar")
+    assert ran.code == 0  # the licence is in it
+    gc(store, "--all")
+    ran = gc(store, "greeting.tar")
+    assert (ran.code, ran.error) == (5, f"greeting.tar: got 4 store paths, none of them in {store}, expected some")
+
+
+def test_a_spec_file_keeps_what_its_tables_mention(store: Path) -> None:
+    phrases = paths_of(store)["phrases"].info.path
+    Path("lamina.toml").write_text(
+        f'[one]\ncontents = ["languages"]\n[two]\nname = "x"\nconfig.Cmd = ["{phrases}/bin/x"]\n'
+        '[three]\nclosure = ["manual", "nosuch"]\n'
+    )
+    assert gc(store, "lamina.toml#one", "--dry-run").stdout.endswith(b"2 paths kept\n")
+    assert gc(store, "lamina.toml#two", "--dry-run").stdout.endswith(b"3 paths kept\n")
+    assert gc(store, "lamina.toml").code == 0
+    assert names(store) == {"languages-1.0", "licence-1.0", "phrases-1.0", "manual-1.0"}
+    assert gc(store, "lamina.toml#four").code == 2
+    Path("empty.json").write_text('{"none": {"contents": ["nosuch"]}}')
+    assert gc(store, "empty.json").code == 5
+
+
+def test_a_link_into_the_store_keeps_what_it_leads_to(store: Path) -> None:
+    Path("result").symlink_to(str(paths_of(store)["licence"].info.path))
+    assert gc(store, "./result").code == 0
+    assert names(store) == {"licence-1.0"}
+
+
+def test_nars_of_nobody_and_what_was_left_behind_go_too(store: Path) -> None:
+    (store / "nar/0000.nar").write_bytes(b"x" * 10)
+    (store / "nar/.lamina.77.part").write_bytes(b"x" * 20)
+    (store / f"{path('A').hash}.ls").write_bytes(b"{}")
+    (store / ".lamina/arriving/tmpx").write_bytes(b"x" * 30)
+    (store / "README").write_text("mine")
+    verified = run("store", "verify", "--store", store)
+    assert verified.stdout.splitlines()[0].endswith(b"; 1 NARs of no path, 3 files left behind")
+    ran = gc(store, "hello", "--json")
+    document = json.loads(ran.stdout)
+    assert document["paths"] == []
+    assert {found["name"]: found["size"] for found in document["files"]} == {
+        "nar/0000.nar": 10,
+        "nar/.lamina.77.part": 20,
+        f"{path('A').hash}.ls": 2,
+        ".lamina/arriving/tmpx": 30,
+    }
+    assert (document["size"], document["kept"]) == (62, CLOSURE)
+    assert not list((store / ".lamina/fetching").iterdir())
+    assert not list((store / ".lamina/arriving").iterdir())
+    assert (store / "README").exists()
+    assert len(names(store)) == CLOSURE
+
+
+def test_a_nar_that_two_paths_share_goes_with_the_last(store: Path) -> None:
+    known = paths_of(store)["licence"]
+    info = PathInfo(path("twin-1"), known.info.nar_hash, known.info.nar_size, frozenset())
+    EmbeddedStore(store).publish(NarInfo(info, "", "none", ()))
+    assert gc(store, "licence").code == 0
+    assert names(store) == {"licence-1.0"}
+    EmbeddedStore(store).publish(NarInfo(info, "", "none", ()))
+    ran = gc(store, "--all", "--json")
+    assert [found["size"] > known.info.nar_size for found in json.loads(ran.stdout)["paths"]].count(True) == 1
+    assert not list((store / "nar").iterdir())
+
+
+def test_a_narinfo_that_is_none_is_no_path_but_keeps_what_needs_it(store: Path) -> None:
+    broken = store / f"{paths_of(store)['licence'].info.path.hash}.narinfo"
+    broken.chmod(0o644)
+    broken.write_bytes(b"garbage")
+    ran = gc(store, str(HELLO))
+    assert (ran.code, ran.error.partition(": ")[0]) == (3, str(broken))
+    assert len(list(store.glob("*.narinfo"))) == CLOSURE
+    assert gc(store, "--all").code == 0
+    assert not list(store.glob("*.narinfo"))
+
+
+def test_a_place_outside_the_folder_of_nars_is_not_removed(store: Path) -> None:
+    info = PathInfo(path("A"), paths_of(store)["licence"].info.nar_hash, 1, frozenset())
+    (store / f"{path('A').hash}.narinfo").write_text(NarInfo(info, "nix-cache-info", "none", ()).dump())
+    assert gc(store, "--all").code == 0
+    assert (store / "nix-cache-info").exists()
+
+
+def test_nothing_goes_while_somebody_uses_the_store(store: Path) -> None:
+    user = EmbeddedStore(store)
+    user.place(HELLO)
+    ran = call("store", "gc", "--all", "--store", store)
+    assert (ran.code, ran.error) == (
+        5,
+        f"store {store}: got it in use by another process, expected nobody to use it",
+    )
+    assert len(names(store)) == CLOSURE
+
+
+def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> None:
+    steps, was_killed = 0, True
+    while was_killed:
+        folder = tmp_path / f"copy-{steps}"
+        shutil.copytree(store, folder)
+        was_killed = killed_after(steps, "store", "gc", "licence", "--store", folder)
+        left = check_whole(folder)
+        assert paths_of(store)["licence"].info.path in left
+        ran = run("store", "verify", "--store", folder)
+        assert (ran.code, b" 0 damaged;" in ran.stdout) == (0, True)
+        assert gc(folder, "licence").code == 0
+        assert names(folder) == {"licence-1.0"}
+        assert len(list((folder / "nar").iterdir())) == 1
+        steps += 4
+    assert steps > CLOSURE
+
+
+def test_python_has_it_too(store: Path) -> None:
+    with pytest.raises(InvalidName):
+        lamina.collect_garbage(embedded_store=store)
+    with pytest.raises(NotFound):
+        lamina.collect_garbage("nosuch", embedded_store=store)
+    with pytest.raises(Unavailable):
+        lamina.collect_garbage(everything=True, embedded_store=EXAMPLES)
+    found = lamina.collect_garbage("licence", embedded_store=store, dry_run=True)
+    assert (len(found.paths), found.kept) == (CLOSURE - 1, 1)
+    assert found == lamina.collect_garbage("licence", embedded_store=store)
+
+
+@given(graphs())
+def test_users_go_before_what_they_use(infos: tuple[PathInfo, ...]) -> None:
+    order = [known.info for known in referrers_first([NarInfo(info, "x", "none", ()) for info in infos])]
+    assert sorted(order, key=lambda info: info.path) == sorted(infos, key=lambda info: info.path)
+    gone: set[StorePath] = set()
+    for info in order:
+        assert not info.references & gone
+        gone.add(info.path)
+
+
+def test_a_cycle_goes_as_well() -> None:
+    first = PathInfo(path("A"), NO_HASH, 1, frozenset({path("B")}))
+    second = PathInfo(path("B"), NO_HASH, 1, frozenset({path("A")}))
+    known = [NarInfo(info, "x", "none", ()) for info in (first, second)]
+    assert len(referrers_first(known)) == 2

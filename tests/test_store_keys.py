@@ -1,0 +1,184 @@
+"""``lamina store key`` and ``sign``: keys stay secret, and what they sign is believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.cachemaking import check_whole
+from tests.embedding import CLOSURE, KEY
+from tests.fakestore import as_nobody, run
+from tests.keeping import ROOT, filled, paths_of
+
+import lamina
+from lamina.errors import InvalidName, NotFound, OutputError, Unavailable
+from lamina.formats.keys import PublicKey, SecretKey, signer
+from lamina.keyfile import read_key, write_key
+from lamina.stores.embedded import EmbeddedStore
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path
+
+
+def test_a_key_is_its_owners_alone(here: Path) -> None:
+    old = os.umask(0)
+    try:
+        ran = run("store", "key", "generate", "test-1", "-o", "key")
+    finally:
+        os.umask(old)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert Path("key").stat().st_mode & 0o777 == 0o600
+    secret = SecretKey.parse(Path("key").read_text())
+    assert ran.stdout.decode() == f"{secret.public}\n"
+    again = run("store", "key", "public", "key", "--json")
+    assert json.loads(again.stdout) == {"version": 1, "name": "test-1", "public_key": str(secret.public)}
+
+
+def test_a_key_is_never_written_over(here: Path) -> None:
+    run("store", "key", "generate", "test-1", "-o", "key")
+    before = Path("key").read_bytes()
+    ran = run("store", "key", "generate", "test-2", "-o", "key")
+    assert (ran.code, Path("key").read_bytes()) == (10, before)
+    assert ran.error == "key: got a file there already, expected none: keys are not written over"
+    Path("link").symlink_to("nowhere")
+    assert run("store", "key", "generate", "test-2", "-o", "link").code == 10
+    assert not Path("nowhere").exists()
+    assert run("store", "key", "generate", "test-2", "-o", "no/such/folder").code == 10
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "a\n"])
+def test_a_name_that_cannot_be_is_refused_before_a_file_is_made(here: Path, name: str) -> None:
+    assert run("store", "key", "generate", name, "-o", "key").code == 2
+    assert not Path("key").exists()
+
+
+def test_a_full_disk_leaves_no_half_a_key(here: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("/dev/full is not here")
+    with pytest.raises(OutputError):
+        write_key(SecretKey.generate("a"), Path("/dev/full"))
+
+
+def test_no_error_shows_a_secret(here: Path) -> None:
+    secret = str(SecretKey.generate("test-1"))
+    word = secret.partition(":")[2][:20]
+    for content in (secret + "A", secret[:-4], secret.replace(":", "?"), f"{secret}\n{secret}", secret[:50]):
+        Path("key").write_text(content)
+        for arguments in (
+            ["key", "public", "key"],
+            ["sign", "--key", "key", "--all"],
+            ["key", "public", "key", "--debug"],
+        ):
+            ran = run("store", *arguments)
+            assert ran.code == 2, ran.stderr
+            assert word not in ran.stderr + ran.stdout.decode()
+    Path("key").write_bytes(secret.encode() + b"\xff")
+    ran = run("store", "key", "public", "key", "--debug")
+    assert (ran.code, word in ran.stderr) == (2, False)
+
+
+def test_a_key_with_a_line_end_is_one(here: Path) -> None:
+    key = SecretKey.generate("test-1")
+    Path("key").write_text(f"{key}\n")
+    assert read_key(Path("key")) == key
+
+
+def test_a_key_that_cannot_be_read_is_an_error(here: Path) -> None:
+    with pytest.raises(NotFound):
+        read_key(Path("none"))
+    with pytest.raises(NotFound):
+        lamina.public_key("\0")
+    with pytest.raises(Unavailable):
+        read_key(here)
+    assert run("store", "sign", "--key", "none", "--all").code == 5
+
+
+def test_what_is_signed_is_believed(here: Path) -> None:
+    store = here / "store"
+    filled(store)
+    run("store", "key", "generate", "mine-1", "-o", "key")
+    public = lamina.public_key("key")
+    ran = run("store", "sign", "--key", "key", "greeting", "--store", store)
+    (path,) = ran.stdout.decode().split()
+    assert path.endswith("-greeting-1.0")
+    for package, known in paths_of(store).items():
+        names = [text.partition(":")[0] for text in known.signatures]
+        assert names == ["lamina-example-1", *(["mine-1"] if package == "greeting" else [])]
+        assert signer(known.fingerprint, known.signatures, [PublicKey.parse(KEY)])
+    ran = run("store", "sign", "--key", "key", "greeting", "-r", "--store", store)
+    assert len(ran.stdout.split()) == 4
+    ran = run("store", "sign", "--key", "key", "--all", "--store", store, "--json")
+    assert len(json.loads(ran.stdout)["paths"]) == CLOSURE
+    for known in paths_of(store).values():
+        assert len(known.signatures) == 2
+        assert signer(known.fingerprint, known.signatures, [public]) == "mine-1"
+    check_whole(store)
+    ran = run("stream", ROOT, "--store", f"file://{store}", "--trusted-key", str(public), "--no-ledger", "--quiet")
+    assert ran.code == 0, ran.stderr
+
+
+def test_a_signature_under_the_same_name_is_replaced(here: Path) -> None:
+    store = here / "store"
+    filled(store)
+    for number in (1, 2):
+        lamina.generate_key("mine-1", f"key{number}")
+        (known,) = lamina.sign_paths("licence", key_file=f"key{number}", embedded_store=store)
+    assert len(known.signatures) == 2
+    assert not signer(known.fingerprint, known.signatures, [lamina.public_key("key1")])
+    assert signer(known.fingerprint, known.signatures, [lamina.public_key("key2")])
+    again = lamina.sign_paths("licence", key_file="key2", embedded_store=store)
+    assert again == (known,)
+
+
+def test_what_to_sign_must_be_said_and_there(here: Path) -> None:
+    store = here / "store"
+    filled(store)
+    lamina.generate_key("mine-1", "key")
+    for arguments, code in (([], 2), (["hello", "--all"], 2), (["nosuch"], 5), ([ROOT.replace("hello", "hullo")], 5)):
+        assert run("store", "sign", "--key", "key", *arguments, "--store", store).code == code
+    with pytest.raises(InvalidName):
+        lamina.sign_paths(key_file="key", embedded_store=store)
+
+
+def test_a_path_without_its_nar_is_not_signed(here: Path) -> None:
+    store = here / "store"
+    filled(store)
+    lamina.generate_key("mine-1", "key")
+    known = paths_of(store)["licence"]
+    narinfo = store / f"{known.info.path.hash}.narinfo"
+    narinfo.chmod(0o644)
+    narinfo.write_text(replace(known, compression="xz", url=f"{known.url}.xz").dump())
+    before = narinfo.read_bytes()
+    assert run("store", "sign", "--key", "key", "licence", "--store", store).code == 5
+    assert narinfo.read_bytes() == before
+
+
+def test_a_store_that_cannot_be_written_is_an_error(here: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become nobody")
+    store = here / "store"
+    filled(store)
+    lamina.generate_key("mine-1", "key")
+    key = read_key(Path("key"))
+    known = EmbeddedStore(store).narinfos()[0]
+    assert key.sign(known.fingerprint)
+
+    def attempt() -> str:
+        try:
+            EmbeddedStore(store).publish(known)
+        except OutputError as error:
+            return str(error)
+        return ""
+
+    here.chmod(0o755)
+    for parent in here.parents[:2]:
+        parent.chmod(0o755)
+    assert re.match("store .*: got Permission denied, expected to write there", as_nobody(attempt))

@@ -1,0 +1,123 @@
+"""``lamina store ls`` and ``lamina store info`` as their users see them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.embedding import CLOSURE, EXAMPLES, KEY, ROOT
+from tests.fakestore import run
+
+import lamina
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    fetched = lamina.fetch_paths(
+        [ROOT], embedded_store=tmp_path / "store", store=f"file://{EXAMPLES / 'cache'}", trusted_keys=KEY
+    )
+    assert len(fetched.paths) == CLOSURE
+    return tmp_path / "store"
+
+
+def test_all_paths_are_listed_in_order(store: Path) -> None:
+    ran = run("store", "ls", "--store", store)
+    lines = ran.stdout.decode().splitlines()
+    assert (ran.code, ran.stderr, len(lines)) == (0, "", CLOSURE)
+    assert lines == sorted(lines)
+    assert ROOT in lines
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["hello"], ["hello-1.0"]),
+        (["hello-1.0", "hello", ROOT], ["hello-1.0"]),
+        (["manual", "hello"], ["hello-1.0", "manual-1.0"]),
+    ],
+)
+def test_names_choose(store: Path, names: list[str], found: list[str]) -> None:
+    ran = run("store", "ls", *names, "--store", store)
+    assert sorted(line.partition("-")[2] for line in ran.stdout.decode().splitlines()) == found
+
+
+@pytest.mark.parametrize("name", ["nothing", "/nix/store/77a3p2cb156qs7yxv45624ajmygrg616-greeting-1.0"])
+def test_what_is_not_there_is_an_error(store: Path, name: str) -> None:
+    for verb in ("ls", "info"):
+        ran = run("store", verb, name, "--store", store)
+        assert (ran.code, ran.stdout) == (5, b"")
+        assert name in ran.error
+
+
+def test_sizes_are_shown(store: Path) -> None:
+    ran = run("store", "ls", "--size", "--store", store)
+    assert (
+        ran.stdout.decode().splitlines()[0] == "    1.9 KiB  /nix/store/77a3p2cb156qs7yxv45624ajmygrg615-greeting-1.0"
+    )
+    assert ran.stderr == "6 paths, 14.5 KiB\n"
+    assert run("store", "ls", "--size", "--store", store, "--quiet").stderr == ""
+
+
+def test_a_list_is_readable_for_machines(store: Path) -> None:
+    document = json.loads(run("store", "ls", "--store", store, "--json").stdout)
+    assert (document["version"], document["store"], len(document["paths"])) == (1, str(store), CLOSURE)
+    keys = {"path", "narHash", "narSize", "references", "deriver", "signatures", "ca", "url"}
+    assert all(set(path) == keys for path in document["paths"])
+
+
+def test_what_is_known_of_a_path_is_shown(store: Path) -> None:
+    ran = run("store", "info", "hello", "greeting", "--store", store)
+    first, second = ran.stdout.decode().split("\n\n")
+    lines = first.splitlines()
+    assert (ran.code, ran.stderr, lines[0]) == (0, "", ROOT)
+    assert "  nar: 3.4 KiB, sha256-h3AzGluuLICk9ZNs0e0GJSc5FSy+b+/ehhvrarzz8S0=" in lines
+    assert "  closure: 14.5 KiB" in lines
+    assert "  deriver: /nix/store/swn5fjzq2vkj2f5xn3gijddn7xn6s7zz-hello-1.0.drv" in lines
+    assert sum(line.startswith("  signature: lamina-example-1:") for line in lines) == 1
+    assert sum(line.startswith("  reference: /nix/store/") for line in lines) == 3
+    (file,) = (line.removeprefix("  file: ") for line in lines if line.startswith("  file: "))
+    assert Path(file).stat().st_size == 3480
+    assert second.startswith("/nix/store/77a3p2cb156qs7yxv45624ajmygrg615-greeting-1.0\n")
+
+
+def test_what_is_known_is_readable_for_machines(store: Path) -> None:
+    document = json.loads(run("store", "info", ROOT, "--store", store, "--json").stdout)
+    (path,) = document["paths"]
+    assert (path["path"], path["narSize"], path["ca"]) == (ROOT, 3480, None)
+    assert path["closureSize"] == 14800
+    assert path["deriver"] == "/nix/store/swn5fjzq2vkj2f5xn3gijddn7xn6s7zz-hello-1.0.drv"
+    assert path["file"] == str(store / path["url"])
+
+
+def test_a_store_that_was_never_filled_is_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    ran = run("store", "ls")
+    assert (ran.code, ran.stdout, ran.stderr) == (0, b"", "")
+    assert json.loads(run("store", "ls", "--json").stdout)["paths"] == []
+    assert run("store", "ls", "hello").code == 5
+    assert run("store", "info", "hello").code == 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_was_named_has_to_be_one(tmp_path: Path) -> None:
+    for verb in (("ls",), ("info", "hello")):
+        assert run("store", *verb, "--store", tmp_path).code == 5
+        assert run("store", *verb, "--store", tmp_path / "none").code == 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_narinfo_is_named(store: Path) -> None:
+    file = next(store.glob("*.narinfo"))
+    file.chmod(0o644)
+    file.write_text("StorePath")
+    ran = run("store", "ls", "--store", store)
+    assert ran.code == 3
+    assert ran.error.startswith(f"{file}: narinfo line 1: ")
+
+
+def test_a_cache_that_nix_wrote_can_be_listed(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "cache", tmp_path / "cache")
+    ran = run("store", "ls", "hello", "--store", tmp_path / "cache")
+    assert (ran.code, len(ran.stdout.splitlines())) == (0, 2)

@@ -1,0 +1,487 @@
+"""``lamina store push``: to a folder and to a bucket, once, in an order in which it can be used at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given
+from moto.server import ThreadedMotoServer
+from tests.cachemaking import Cache, check_whole
+from tests.embedding import CLOSURE, KEY
+from tests.fakestore import Ran, example, in_mount_namespace, process, run
+from tests.keeping import HELLO, ROOT, check_cache, filled, killed_after, paths_of
+from tests.making import File, nodes, trees
+from tests.making import path as path_of
+
+import lamina
+from lamina.closure import Closure
+from lamina.codecs import zstd
+from lamina.decoding import decoded
+from lamina.errors import IntegrityError, InvalidName, OutputError, Unavailable
+from lamina.formats import nar, narinfo, narlisting
+from lamina.formats.cacheinfo import CacheInfo
+from lamina.formats.keys import SecretKey, signer
+from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Lister
+from lamina.names import StorePath
+from lamina.nodes import Directory, Regular, Symlink
+from lamina.stores.compressing import NarCompression
+from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.publishing import Terms, push
+from lamina.stores.supply import Supply
+from lamina.transports.files import FileTransport
+from lamina.transports.opening import open_writable
+
+WORDS = ("none", "zstd", "xz", "gzip", "bzip2")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    filled(tmp_path / "store")
+    lamina.generate_key("mine-1", "key")
+    return tmp_path / "store"
+
+
+def pushed(store: Path, *arguments: str | Path, to: str = "") -> Ran:
+    return run("store", "push", "--store", store, "--to", to or f"file://{store.parent}/cache", *arguments)
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {str(file): (file.stat().st_ino, file.read_bytes()) for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_closure_is_a_cache_then(store: Path, tmp_path: Path, word: str) -> None:
+    ran = pushed(store, "hello", "--compression", word)
+    assert ran.code == 0, ran.stderr
+    found = check_cache(tmp_path / "cache")
+    assert ran.stdout.decode().startswith(f"{CLOSURE} paths sent (")
+    assert ran.stdout.decode().endswith(", 0 there already\n")
+    order = [StorePath.parse(line.removeprefix("Sent ")) for line in ran.stderr.splitlines()]
+    assert (len(order), order[-1]) == (CLOSURE, HELLO)
+    for number, path in enumerate(order):
+        assert found[path].info.references - {path} <= set(order[:number])
+    for known in paths_of(store).values():
+        sent = found[known.info.path]
+        assert sent.compression == word
+        assert (
+            replace(sent, url=known.url, compression="none", file_hash=known.file_hash, file_size=known.file_size)
+            == known
+        )
+    assert CacheInfo.parse((tmp_path / "cache/nix-cache-info").read_text()) == CacheInfo(want_mass_query=True)
+    flags = ("--store", f"file://{tmp_path}/cache", "--trusted-key", KEY, "--store", tmp_path / "other")
+    assert run("store", "fetch", ROOT, *flags).code == 0
+    assert check_whole(tmp_path / "other") == set(found)
+
+
+def test_nar_files_are_called_by_their_hashes(store: Path, tmp_path: Path) -> None:
+    for word, ending in (("none", ".nar"), ("zstd", ".nar.zst"), ("xz", ".nar.xz"), ("bzip2", ".nar.bz2")):
+        pushed(store, "licence", "--compression", word, to=f"file://{tmp_path}/{word}")
+        ((_, known),) = check_cache(tmp_path / word).items()
+        assert known.file_hash
+        assert known.url == f"nar/{known.file_hash.nix32.partition(':')[2]}{ending}"
+
+
+def test_what_is_there_is_not_sent_again(store: Path, tmp_path: Path) -> None:
+    assert pushed(store, "greeting").code == 0
+    before = files(tmp_path / "cache")
+    ran = pushed(store, "greeting", "--compression", "xz")
+    assert (ran.code, ran.stdout) == (0, b"0 paths sent (0 B), 4 there already\n")
+    assert files(tmp_path / "cache") == before
+    ran = pushed(store, "--all", "--json")
+    document = json.loads(ran.stdout)
+    assert (len(document["sent"]), document["present"], document["signed"]) == (CLOSURE - 4, 4, [])
+    assert before.items() <= files(tmp_path / "cache").items()
+    check_cache(tmp_path / "cache")
+
+
+def test_what_is_there_but_another_is_sent(store: Path, tmp_path: Path) -> None:
+    pushed(store, "licence")
+    known = next(iter(check_cache(tmp_path / "cache").values()))
+    file = tmp_path / "cache" / f"{known.info.path.hash}.narinfo"
+    for text in (b"garbage", b"\xff", replace(known, info=replace(known.info, nar_size=1)).dump().encode()):
+        file.write_bytes(text)
+        assert pushed(store, "licence").stdout == b"1 path sent (0 B), 0 there already\n"
+        assert narinfo.parse(file.read_text()) == known
+
+
+def test_it_is_signed_on_its_way_and_what_is_there_is_signed_too(store: Path, tmp_path: Path) -> None:
+    pushed(store, "greeting")
+    ran = pushed(store, "hello", "--key", "key", "--json")
+    document = json.loads(ran.stdout)
+    assert (len(document["sent"]), len(document["signed"]), document["present"]) == (2, 4, 0)
+    public = lamina.public_key("key")
+    for known in check_cache(tmp_path / "cache").values():
+        assert len(known.signatures) == 2
+        assert signer(known.fingerprint, known.signatures, [public]) == "mine-1"
+    ran = pushed(store, "hello", "--key", "key")
+    assert ran.stdout == b"0 paths sent (0 B), 6 there already\n"
+    lamina.generate_key("mine-2", "key2")
+    ran = pushed(store, "hello", "--key", "key", "--key", "key2")
+    assert ran.stdout == b"0 paths sent (0 B), 6 signed anew, 0 there already\n"
+    assert all(len(known.signatures) == 3 for known in check_cache(tmp_path / "cache").values())
+    assert not any("mine" in text for known in paths_of(store).values() for text in known.signatures)
+
+
+def test_a_store_of_nix_can_be_pushed_from(tmp_path: Path) -> None:
+    disk, hello = example(tmp_path / "root")
+    ran = run("store", "push", str(hello), "--store", disk.root, "--to", f"file://{tmp_path}/cache", "--quiet")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert len(check_cache(tmp_path / "cache")) == 4
+
+
+def test_a_cache_can_be_pushed_from_and_its_signatures_stay(store: Path, tmp_path: Path) -> None:
+    flags = ("--store", f"file://{store}", "--trusted-key", KEY, "--store", tmp_path / "spool", "--quiet")
+    ran = run("store", "push", ROOT, *flags, "--to", f"file://{tmp_path}/cache")
+    assert ran.code == 0, ran.stderr
+    found = check_cache(tmp_path / "cache")
+    assert len(found) == CLOSURE
+    assert all(known.signatures == paths_of(store)[known.info.path.package].signatures for known in found.values())
+
+
+def test_a_path_that_is_not_what_it_is_said_to_be_is_not_vouched_for(store: Path, tmp_path: Path) -> None:
+    for word in ("none", "zstd"):
+        known = paths_of(store)["phrases"]
+        file = store / known.url
+        file.chmod(0o644)
+        data = file.read_bytes()
+        file.write_bytes(data.replace(b"Hello", b"Hallo"))
+        ran = pushed(store, "hello", "--compression", word, to=f"file://{tmp_path}/{word}")
+        assert (ran.code, ran.error.startswith(f"{known.info.path}: got NAR hash ")) == (6, True)
+        assert known.info.path not in check_cache(tmp_path / word)
+        file.write_bytes(data)
+        assert pushed(store, "hello", "--compression", word, to=f"file://{tmp_path}/{word}").code == 0
+        assert len(check_cache(tmp_path / word)) == CLOSURE
+
+
+def test_a_cache_of_another_store_folder_is_refused(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/nix-cache-info").write_text("StoreDir: /gnu/store\n")
+    ran = pushed(store, "hello")
+    assert (ran.code, ran.error) == (
+        5,
+        f"file://{tmp_path}/cache: got a cache of /gnu/store, expected one of /nix/store",
+    )
+    (tmp_path / "cache/nix-cache-info").write_text("nonsense\n")
+    assert pushed(store, "hello").code == 3
+    assert os.listdir(tmp_path / "cache") == ["nix-cache-info"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 2),
+        (["hello", "--all"], 2),
+        (["nosuch"], 5),
+        (["hello", "--compression", "lzip"], 2),
+        (["hello", "--compression", "zstd:99"], 2),
+        (["hello", "--compression", "none:1"], 2),
+        (["hello", "--jobs", "0"], 2),
+        (["hello", "--key", "none"], 5),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    store: Path, tmp_path: Path, arguments: list[str], code: int
+) -> None:
+    assert pushed(store, *arguments).code == code
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("url", ["https://example.org", "ftp://x", "/tmp/x", "s3://", "daemon"])
+def test_a_place_that_cannot_be_written_to_is_refused(store: Path, url: str) -> None:
+    assert pushed(store, "hello", to=url).code == 2
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    assert pushed(store, "hello").code in (5, 10)
+
+
+def test_killed_at_any_moment_it_leaves_a_cache(store: Path, tmp_path: Path) -> None:
+    steps, was_killed, most = 0, True, set()
+    while was_killed:
+        folder = tmp_path / f"cache-{steps}"
+        to = f"file://{folder}"
+        was_killed = killed_after(steps, "store", "push", "hello", "--store", store, "--to", to, "--jobs", "2")
+        most.add(len(check_cache(folder)))
+        assert pushed(store, "hello", to=to).code == 0
+        assert len(check_cache(folder)) == CLOSURE
+        steps += 7
+    assert {0, CLOSURE} < most
+
+
+class Watched(FileTransport):
+    """Says in which order files come, and fails where it is told to."""
+
+    def __init__(self, url: str, failing: str = "") -> None:
+        super().__init__(url)
+        self.seen: list[str] = []
+        self._failing = failing
+
+    def write(self, name: str, data: bytes) -> None:
+        self._look(name)
+        super().write(name, data)
+
+    def upload(self, name: str, file: Path) -> None:
+        self._look(name)
+        super().upload(name, file)
+
+    def _look(self, name: str) -> None:
+        if self._failing and self._failing in name:
+            raise OutputError(f"{name}: got no room, expected some")
+        self.seen.append(name)
+
+
+def terms(**options: Any) -> Terms:
+    return Terms(NarCompression.parse("zstd"), **options)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_nars_come_before_narinfos_and_references_before_users(store: Path, tmp_path: Path, jobs: int) -> None:
+    supply = Supply(EmbeddedStore(store))
+    closure = supply.closure([HELLO])
+    cache = Watched(f"file://{tmp_path}/cache")
+    push(supply, closure, cache, terms(jobs=jobs))
+    found = check_cache(tmp_path / "cache")
+    place = {name: number for number, name in enumerate(cache.seen)}
+    assert cache.seen[0] == "nix-cache-info"
+    for path, known in found.items():
+        own = place[f"{path.hash}.narinfo"]
+        assert place[known.url] < own
+        assert place[f"{path.hash}.ls"] < own
+        assert all(place[f"{other.hash}.narinfo"] < own for other in known.info.references - {path})
+
+
+@pytest.mark.parametrize("failing", ["narinfo", "nar/", HELLO.hash, "nix-cache-info", ".ls"])
+def test_a_cache_that_fails_ends_it_and_is_whole(store: Path, tmp_path: Path, failing: str) -> None:
+    supply = Supply(EmbeddedStore(store))
+    with pytest.raises(OutputError, match="got no room, expected some"):
+        push(supply, supply.closure([HELLO]), Watched(f"file://{tmp_path}/cache", failing), terms(jobs=2))
+    assert HELLO not in check_cache(tmp_path / "cache")
+
+
+def test_an_empty_closure_is_an_empty_cache(tmp_path: Path) -> None:
+    EmbeddedStore.made(tmp_path / "store")
+    done = lamina.push_paths(everything=True, to=f"file://{tmp_path}/cache", embedded_store=tmp_path / "store")
+    assert (done.sent, done.present, done.size) == ((), 0, 0)
+    assert os.listdir(tmp_path / "cache") == ["nix-cache-info"]
+    push(Supply(EmbeddedStore(tmp_path / "store")), Closure(()), FileTransport(f"file://{tmp_path}/cache"), terms())
+
+
+def test_two_paths_of_one_nar_share_a_file(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "source")
+    paths = [str(cache.add(name, {b"same": File(b"content")})) for name in ("a", "b")]
+    lamina.fetch_paths(paths, embedded_store=tmp_path / "store", store=cache.url, verify_signatures=False)
+    lamina.push_paths(paths, to=f"file://{tmp_path}/cache", embedded_store=tmp_path / "store", jobs=1)
+    assert len(check_cache(tmp_path / "cache")) == 2
+    assert len(list((tmp_path / "cache/nar").iterdir())) == 1
+
+
+def test_errors_are_of_lamina(store: Path) -> None:
+    with pytest.raises(InvalidName):
+        lamina.push_paths("hello", to="nowhere", embedded_store=store)
+    with pytest.raises(Unavailable):
+        lamina.push_paths("hello", to="file:///x", embedded_store=store.parent / "none")
+    shutil.rmtree(store / "nar")
+    with pytest.raises(IntegrityError):
+        lamina.push_paths("hello", to=f"file://{store.parent}/cache", embedded_store=store)
+
+
+# --- compressions and listings
+
+
+@pytest.mark.parametrize("text", ["none", "zstd:1", "zstd:19", "xz:0", "gzip:9", "bzip2:1", "gzip"])
+def test_a_compression_is_undone_under_its_word(text: str) -> None:
+    data = b"some text " * 5000
+    found = NarCompression.parse(text)
+    made = bytearray()
+    compressor = found.compressor(made.extend, 2)
+    for start in range(0, len(data), 7000):
+        compressor.write(memoryview(data)[start : start + 7000])
+    compressor.close()
+    assert b"".join(decoded([bytes(made)], found.word)) == data
+    assert str(NarCompression.parse(str(found))) == str(found)
+    if found.word == "zstd":
+        assert zstd().decompress(bytes(made)) == data
+
+
+def _document(tree: Any) -> Any:
+    """The listing of a tree, from its NAR, by the book."""
+    data = b""
+    root: dict[str, Any] = {}
+    for piece in nar.dump(nodes(tree)):
+        assert isinstance(piece, bytes)
+        data += piece
+    for node in nar.parse_bytes(data):
+        match node:
+            case Directory():
+                found: dict[str, Any] = {"type": "directory", "entries": {}}
+            case Symlink(_, target):
+                found = {"type": "symlink", "target": target.decode()}
+            case Regular(_, executable, size, content):
+                assert isinstance(content, bytes)
+                found = {"type": "regular", "size": size, "narOffset": -1, "content": content}
+                if executable:
+                    found["executable"] = True
+        if not node.path:
+            root = found
+            continue
+        *folders, name = node.path.split(b"/")
+        inside = root
+        for folder in folders:
+            inside = inside["entries"][folder.decode()]
+        inside["entries"][name.decode()] = found
+    return data, root
+
+
+def _listed(tree: Any) -> bytes | None:
+    lister = Lister()
+    for node in nodes(tree):
+        match node:
+            case Directory(path):
+                lister.add(FOLDER, path, 0, 0, b"")
+            case Symlink(path, target):
+                lister.add(SYMLINK, path, 0, 0, target)
+            case Regular(path, executable, size):
+                lister.add(PROGRAM if executable else FILE, path, size, 0, b"")
+    return narlisting.dump(lister.listing())
+
+
+@given(trees())
+def test_a_listing_says_what_is_in_a_nar_and_where(tree: Any) -> None:
+    made = _listed(tree)
+    try:
+        data, expected = _document(tree)
+    except UnicodeDecodeError:
+        assert made is None
+        return
+    assert made is not None
+    document = json.loads(made)
+    assert (document.pop("version"), set(document)) == (1, {"root"})
+    _compare(document["root"], expected, data)
+
+
+def _compare(found: Any, expected: Any, data: bytes) -> None:
+    assert found["type"] == expected["type"]
+    if found["type"] == "directory":
+        assert list(found["entries"]) == list(expected["entries"])
+        for name, inner in found["entries"].items():
+            _compare(inner, expected["entries"][name], data)
+    elif found["type"] == "symlink":
+        assert found == expected
+    else:
+        offset = found.pop("narOffset")
+        assert data[offset : offset + found["size"]] == expected.pop("content")
+        expected.pop("narOffset")
+        assert found == expected
+
+
+def test_a_listing_may_be_deep() -> None:
+    lister = Lister()
+    for depth in range(1001):
+        lister.add(FOLDER, b"/".join([b"d"] * depth), 0, 0, b"")
+    made = narlisting.dump(lister.listing())
+    assert made
+    assert made.count(b'"directory"') == 1001
+    assert made.count(b"{") == made.count(b"}")
+
+
+def test_listings_are_written_unless_that_is_refused(store: Path, tmp_path: Path) -> None:
+    pushed(store, "greeting")
+    pushed(store, "greeting", "--no-listings", to=f"file://{tmp_path}/bare")
+    assert len(list((tmp_path / "cache").glob("*.ls"))) == 4
+    assert not list((tmp_path / "bare").glob("*.ls"))
+    phrases = paths_of(store)["phrases"]
+    document = json.loads((tmp_path / f"cache/{phrases.info.path.hash}.ls").read_bytes())
+    data = (store / phrases.url).read_bytes()
+    file = next(node for node in nar.parse_bytes(data) if isinstance(node, Regular))
+    entry = document["root"]
+    for name in file.path.split(b"/"):
+        entry = entry["entries"][name.decode()]
+    assert data[entry["narOffset"] :][: entry["size"]] == file.content
+
+
+# --- a bucket
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2secret")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
+    client.create_bucket(Bucket="cache")
+    yield f"s3://cache/some/where?endpoint={host}:{port}&scheme=http&region=us-east-1"
+    server.stop()
+
+
+def test_a_bucket_is_a_cache_then(store: Path, tmp_path: Path, bucket: str) -> None:
+    ran = pushed(store, "hello", "--key", "key", "--quiet", to=bucket)
+    assert (ran.code, ran.stderr) == (0, "")
+    flags = ("--store", bucket, "--trusted-key", str(lamina.public_key("key")), "--store", tmp_path / "other")
+    ran = run("store", "fetch", ROOT, *flags)
+    assert ran.code == 0, ran.stderr
+    assert len(check_whole(tmp_path / "other")) == CLOSURE
+    assert pushed(store, "hello", "--key", "key", to=bucket).stdout == b"0 paths sent (0 B), 6 there already\n"
+    with closing(open_writable(bucket)) as cache:
+        assert cache.read(f"{HELLO.hash}.ls", 1 << 20)
+        assert not cache.read(f"{path_of('A').hash}.narinfo", 1 << 20)
+
+
+def test_no_error_of_a_bucket_shows_credentials(store: Path, bucket: str) -> None:
+    ran = pushed(store, "hello", to=bucket.replace("cache", "missing"))
+    assert ran.code in (5, 10)
+    assert "hunter2" not in ran.stderr
+    assert "AKIDEXAMPLE" not in ran.stderr
+
+
+def test_a_secret_key_is_in_no_file_of_a_cache(store: Path, tmp_path: Path) -> None:
+    pushed(store, "hello", "--key", "key")
+    secret = SecretKey.parse(Path("key").read_text())
+    for _, data in files(tmp_path / "cache").values():
+        assert str(secret).partition(":")[2].encode() not in data
+        assert secret.seed not in data
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    script = (
+        'mount -t tmpfs -o size=40k none "$1"\n'
+        'push() { "$3" -m lamina.cli.main store push hello --store "$2" --to "file://$1/cache" --jobs 1; }\n'
+        'code=0; push "$@" || code=$?; test $code = 10\n'
+        'cp -r "$1/cache" "$1.full"; mount -o remount,size=1m "$1"\n'
+        'push "$@"; cp -r "$1/cache" "$1.whole"\n'
+    )
+    done = in_mount_namespace(script, (folder, store, sys.executable))
+    assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
+    assert f"lamina: {folder}/cache: got No space left on device" in done.stderr.decode()
+    assert len(check_cache(tmp_path / "disk.full")) < CLOSURE
+    assert len(check_cache(tmp_path / "disk.whole")) == CLOSURE
+
+
+def test_interrupted_it_ends_and_leaves_a_cache(store: Path, tmp_path: Path) -> None:
+    with process("store", "push", "hello", "--store", store, "--to", f"file://{tmp_path}/cache") as running:
+        assert running.stderr
+        running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=30)
+    assert running.returncode in (0, 130)
+    check_cache(tmp_path / "cache")

@@ -1,0 +1,366 @@
+"""``lamina store verify`` of the embedded store: damage of every kind is found, and mended from a cache."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tests import making
+from tests.cachemaking import KEY as CACHE_KEY
+from tests.cachemaking import METHODS, SELF, Cache, check_whole, nar_of
+from tests.embedding import CLOSURE, EXAMPLES, KEY
+from tests.fakestore import Ran, run
+from tests.keeping import ROOT, filled, paths_of
+
+import lamina
+from lamina.errors import InvalidName, Unavailable
+from lamina.formats import narinfo
+from lamina.formats.address import NAR
+from lamina.formats.narinfo import NarInfo
+from lamina.names import Digest
+from lamina.pathinfo import PathInfo
+from lamina.stores.embedded import EmbeddedStore, nar_name
+
+CACHE = f"file://{EXAMPLES}/cache"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    filled(tmp_path / "store")
+    return tmp_path / "store"
+
+
+def verify(store: Path, *arguments: str | Path) -> Ran:
+    return run("store", "verify", "--store", store, "--ledger", store.parent / "ledger", *arguments)
+
+
+def mend(store: Path, *arguments: str | Path) -> Ran:
+    return verify(store, "--repair", "--store", CACHE, "--trusted-key", KEY, *arguments)
+
+
+class Spoiled:
+    """The files of one path in a store, to be written over."""
+
+    def __init__(self, store: Path, package: str = "phrases") -> None:
+        self.known = paths_of(store)[package]
+        self.path = self.known.info.path
+        self.nar = store / self.known.url
+        self.narinfo = store / f"{self.path.hash}.narinfo"
+        for file in (self.nar, self.narinfo):
+            file.chmod(0o644)
+
+    def write(self, known: NarInfo) -> None:
+        self.narinfo.write_text(known.dump())
+
+
+def a_byte(found: Spoiled) -> str:
+    data = bytearray(found.nar.read_bytes())
+    place = data.index(b"Hello")
+    data[place] ^= 1
+    found.nar.write_bytes(data)
+    return f"{found.path}: got NAR hash sha256:"
+
+
+def truncated(found: Spoiled) -> str:
+    found.nar.write_bytes(found.nar.read_bytes()[:-8])
+    return f"{found.path}: {found.nar}: got {found.known.info.nar_size - 8} bytes, expected "
+
+
+def empty(found: Spoiled) -> str:
+    found.nar.write_bytes(b"")
+    return f"{found.path}: {found.nar}: got 0 bytes, expected "
+
+
+def gone(found: Spoiled) -> str:
+    found.nar.unlink()
+    return f"{found.path}: {found.nar}: got nothing there, expected a NAR"
+
+
+def a_folder(found: Spoiled) -> str:
+    found.nar.unlink()
+    found.nar.mkdir()
+    return f"{found.path}: "
+
+
+def no_nar(found: Spoiled) -> str:
+    data = b"not an archive".ljust(found.known.info.nar_size, b".")
+    found.nar.write_bytes(data)
+    nar_hash = Digest(sha256(data).digest())
+    found.write(replace(found.known, info=replace(found.known.info, nar_hash=nar_hash)))
+    return f"{found.path}: {found.nar}: NAR at byte 8: got "
+
+
+def no_narinfo(found: Spoiled) -> str:
+    found.narinfo.unlink()
+    return f"{found.path}: got no such valid path, expected it as a reference of "
+
+
+def an_empty_narinfo(found: Spoiled) -> str:
+    found.narinfo.write_bytes(b"")
+    return f"{found.narinfo}: narinfo: got no StorePath, expected one"
+
+
+def no_text(found: Spoiled) -> str:
+    found.narinfo.write_bytes(b"\xff\xfe")
+    return f"{found.narinfo}: got 'utf-8' codec"
+
+
+def another_path(found: Spoiled) -> str:
+    found.write(replace(found.known, info=replace(found.known.info, path=making.path("A"))))
+    return f"{found.narinfo}: got the narinfo of {making.path('A')}, expected one of {found.path.hash}"
+
+
+def another_hash(found: Spoiled) -> str:
+    found.write(replace(found.known, info=replace(found.known.info, nar_hash=Digest(bytes(32)))))
+    return f"{found.path}: got NAR hash sha256:"
+
+
+def another_size(found: Spoiled) -> str:
+    found.write(replace(found.known, info=replace(found.known.info, nar_size=8)))
+    return f"{found.path}: {found.nar}: got {found.known.info.nar_size} bytes, expected 8"
+
+
+def a_compression(found: Spoiled) -> str:
+    found.write(replace(found.known, compression="xz"))
+    return f"{found.path}: {found.nar}: got a NAR in xz, expected it uncompressed"
+
+
+def no_address(found: Spoiled) -> str:
+    found.write(replace(found.known, address="fixed:r:sha256:nonsense"))
+    return f"{found.path}: nix32 'nonsense': got "
+
+
+def a_wrong_address(found: Spoiled) -> str:
+    address = f"fixed:r:{found.known.info.nar_hash.nix32}"
+    found.write(replace(found.known, address=address))
+    return f"{found.path}: got the address {address}, expected that of the path"
+
+
+DAMAGES = [
+    a_byte,
+    truncated,
+    empty,
+    gone,
+    no_nar,
+    no_narinfo,
+    an_empty_narinfo,
+    no_text,
+    another_path,
+    another_hash,
+    another_size,
+    a_compression,
+    no_address,
+    a_wrong_address,
+]
+
+
+def test_a_store_that_is_well_is_said_to_be_so(store: Path) -> None:
+    ran = verify(store)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout.decode() == (
+        "6 paths, 14.5 KiB: 6 intact, 0 damaged; 0 NARs of no path, 0 files left behind\n"
+        f"no ledger at {store.parent}/ledger\n"
+    )
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_damage_is_named_and_mended_from_a_cache(store: Path, damage: Callable[[Spoiled], str]) -> None:
+    found = Spoiled(store)
+    start = damage(found)
+    ran = verify(store)
+    lines = ran.stdout.decode().splitlines()
+    assert (ran.code, len(lines)) == (6, 3), ran.stdout
+    assert lines[0].startswith(start)
+    assert lines[1].startswith(f"{CLOSURE} paths, ")
+    assert f": {CLOSURE - 1} intact, 1 damaged; " in lines[1]
+    assert ran.error == lines[0]
+    assert ran.stderr.splitlines()[-1].startswith("hint: lamina store verify --repair ")
+    ran = mend(store)
+    lines = ran.stdout.decode().splitlines()
+    assert (ran.code, ran.stderr) == (0, ""), ran.stdout
+    assert lines[0].startswith(f"mended: {start}")
+    assert f": {CLOSURE - 1} intact, 1 mended, 0 damaged; " in lines[1]
+    assert verify(store).code == 0
+    assert len(check_whole(store)) == CLOSURE
+    assert replace(paths_of(store)["phrases"], others=()) == replace(found.known, others=())
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_what_no_cache_has_stays_as_it_is(store: Path, tmp_path: Path, damage: Callable[[Spoiled], str]) -> None:
+    damage(Spoiled(store))
+    before = {file: file.read_bytes() for file in store.rglob("*") if file.is_file() and ".lamina" not in file.parts}
+    empty = Cache(tmp_path / "empty")
+    ran = verify(store, "--repair", "--store", empty.url, "--no-verify-signatures")
+    assert (ran.code, b", 1 damaged; " in ran.stdout) == (6, True)
+    after = {file: file.read_bytes() for file in store.rglob("*") if file.is_file() and ".lamina" not in file.parts}
+    assert after == before
+
+
+def test_all_at_once_is_mended_from_the_first_cache_that_has_it(store: Path, tmp_path: Path) -> None:
+    for file in (*store.glob("*.narinfo"), *store.glob("nar/*")):
+        file.chmod(0o644)
+        file.write_bytes(b"x" * file.stat().st_size)
+    first = Path(shutil.copytree(EXAMPLES / "cache", tmp_path / "first"))
+    for file in list(first.glob("*.narinfo"))[:3]:
+        file.unlink()
+    ran = verify(
+        store, "--repair", "--store", f"file://{first}", "--store", CACHE, "--trusted-key", KEY, "--offline", "--quiet"
+    )
+    assert ran.code == 0, ran.stdout + ran.stderr.encode()
+    assert len(ran.stdout.splitlines()) == CLOSURE + 2
+    assert len(check_whole(store)) == CLOSURE
+
+
+def test_a_cache_that_is_not_believed_mends_nothing(store: Path) -> None:
+    found = Spoiled(store)
+    a_byte(found)
+    spoilt = found.nar.read_bytes()
+    ran = verify(store, "--repair", "--store", CACHE)
+    assert ran.code == 6
+    assert (
+        f"lamina: warning: {found.path} in {CACHE}: got no signature but of lamina-example-1, expected " in ran.stderr
+    )
+    assert found.nar.read_bytes() == spoilt
+
+
+def test_a_cache_that_is_damaged_too_mends_nothing(store: Path, tmp_path: Path) -> None:
+    found = Spoiled(store)
+    a_byte(found)
+    spoilt = found.nar.read_bytes()
+    cache = Path(shutil.copytree(EXAMPLES / "cache", tmp_path / "cache"))
+    told = narinfo.parse((cache / f"{found.path.hash}.narinfo").read_text())
+    (cache / told.url).write_bytes(b"x")
+    ran = verify(store, "--repair", "--store", f"file://{cache}", "--trusted-key", KEY)
+    assert ran.code == 6
+    assert f"lamina: warning: mending {found.path}: {found.path} in file://{cache}: xz at byte 0: got " in ran.stderr
+    assert found.nar.read_bytes() == spoilt
+
+
+def test_repair_wants_a_cache(store: Path) -> None:
+    for arguments in ((), ("--store", "https://127.0.0.1:9", "--offline"), ("--store", f"file://{store}", "--x")):
+        ran = verify(store, "--repair", *arguments)
+        assert ran.code == 2
+    assert verify(store, "--repair").error.startswith("repair: got no binary cache, expected one ")
+
+
+def test_another_folder_that_is_a_cache_mends_by_its_url(store: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(store, other)
+    a_byte(Spoiled(store))
+    assert verify(store, "--repair", "--store", f"file://{other}", "--trusted-key", KEY).code == 0
+    assert lamina.verify_store(embedded_store=store, repair=True, store=[other], trusted_keys=KEY).intact == CLOSURE
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_content_address_is_held_to_the_content(tmp_path: Path, method: str) -> None:
+    cache = Cache(tmp_path / "cache", key=None)
+    itself = method == NAR
+    item: making.Item = {b"a": making.File(b"me: " + SELF)} if itself else making.File(b"some text\n")
+    path = cache.add("addressed-1", item, method=method, itself=itself)
+    store = tmp_path / "store"
+    lamina.fetch_paths([str(path)], embedded_store=store, store=cache.url)
+    assert verify(store).code == 0
+    data = (
+        (store / EmbeddedStore(store).narinfos()[0].url)
+        .read_bytes()
+        .replace(b"me: ", b"Me: ")
+        .replace(b"some", b"Some")
+    )
+    known = EmbeddedStore(store).narinfos()[0]
+    digest = Digest(sha256(data).digest())
+    (store / nar_name(digest)).write_bytes(data)
+    EmbeddedStore(store).publish(replace(known, info=replace(known.info, nar_hash=digest)))
+    ran = verify(store)
+    assert (ran.code, ran.error) == (6, f"{path}: got other content, expected that of {known.address}")
+    assert verify(store, "--repair", "--store", cache.url).code == 0
+    assert EmbeddedStore(store).narinfos()[0].info == known.info
+
+
+def test_signatures_are_not_asked_for(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", key=None)
+    path = cache.add("a", {})
+    lamina.fetch_paths([str(path)], embedded_store=tmp_path / "store", store=cache.url, verify_signatures=False)
+    assert verify(tmp_path / "store").code == 0
+
+
+def test_a_reference_that_is_missing_comes_with_all_it_needs(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    low = cache.add("low", {})
+    middle = cache.add("middle", {}, [low])
+    top = cache.add("top", {}, [middle])
+    store = EmbeddedStore.made(tmp_path / "store")
+    data = nar_of({})
+    with store.arrival() as arrival:
+        arrival.write(data)
+        arrival.keep(nar_name(arrival.measure.digest))
+        info = PathInfo(top, arrival.measure.digest, len(data), frozenset({middle}))
+    store.publish(NarInfo(info, "", "none", ()))
+    ran = verify(store.folder)
+    assert (ran.code, ran.error) == (6, f"{middle}: got no such valid path, expected it as a reference of {top}")
+    flags = ("--repair", "--store", cache.url, "--trusted-key", str(CACHE_KEY.public))
+    assert verify(store.folder, *flags).code == 0
+    assert check_whole(store.folder) == {low, middle, top}
+
+
+def test_the_ledgers_layers_are_looked_for_in_the_store(store: Path) -> None:
+    assert run("stream", "hello", "--store", store, "--ledger", store.parent / "ledger").code == 0
+    ran = verify(store)
+    assert ran.stdout.splitlines()[1].startswith(b"6 layers: 6 as they were, 0 damaged, 0 not here"), ran.stdout
+    a_byte(Spoiled(store))
+    ran = verify(store)
+    assert (ran.code, len(ran.stdout.splitlines())) == (6, 4)
+    assert ran.stdout.splitlines()[2].startswith(b"layer sha256:")
+
+
+def test_the_store_in_the_data_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    folder = tmp_path / "lamina/store"
+    monkeypatch.setattr("lamina.stores.opening.MACHINE", tmp_path)
+    ran = run("store", "verify", "--ledger", tmp_path / "ledger")
+    assert (ran.code, ran.stderr) == (0, f"No store of lamina's at {folder}\n")
+    filled(folder)
+    assert run("stream", "hello", "--ledger", tmp_path / "ledger").code == 0
+    ran = run("store", "verify", "--ledger", tmp_path / "ledger")
+    first, second = ran.stdout.decode().splitlines()
+    assert (ran.code, first[:9], second[:10]) == (0, "6 paths, ", "6 layers: ")
+
+
+def test_a_store_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> None:
+    assert verify(tmp_path / "nothing").code == 5
+    with pytest.raises(Unavailable):
+        lamina.verify_store(embedded_store=tmp_path)
+    with pytest.raises(InvalidName):
+        lamina.verify_store(embedded_store="")
+
+
+def test_the_result_is_readable_for_machines(store: Path) -> None:
+    found = Spoiled(store)
+    start = a_byte(found)
+    document = json.loads(verify(store, "--json").stdout)["store"]
+    (damaged,) = document.pop("damaged")
+    assert (damaged["hash"], damaged["reason"][: len(start)]) == (found.path.hash, start)
+    assert document == {
+        "folder": str(store),
+        "paths": CLOSURE,
+        "size": sum(known.info.nar_size for known in paths_of(store).values()),
+        "intact": CLOSURE - 1,
+        "mended": [],
+        "orphans": 0,
+        "leftovers": 0,
+        "warnings": [],
+    }
+    document = json.loads(mend(store, "--json").stdout)["store"]
+    assert (document["mended"], document["damaged"]) == ([damaged], [])
+
+
+def test_a_mended_store_makes_the_image_that_it_made_before(store: Path) -> None:
+    flags = ("--store", store, "--no-ledger", "--quiet")
+    before = run("stream", ROOT, *flags).stdout
+    a_byte(Spoiled(store))
+    mend(store)
+    assert run("stream", ROOT, *flags).stdout == before

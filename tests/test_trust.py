@@ -1,0 +1,246 @@
+"""Whom a narinfo is believed: keys, signatures, content addresses, and whoever is to check nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests import making
+from tests.cachemaking import KEY, METHODS, OTHER, SELF, Cache, Machine, check_whole, example, listing, nar_of, served
+
+from lamina.errors import IntegrityError
+from lamina.formats.address import NAR
+from lamina.formats.keys import CACHE_NIXOS_ORG, SecretKey
+from lamina.formats.narinfo import NarInfo
+from lamina.names import Digest, StorePath
+from lamina.stores.trust import Trust
+
+TREE: making.Item = {b"x": making.File(b"x")}
+# Under the name of a key that is trusted, and another key.
+FORGER = SecretKey(KEY.name, OTHER.seed)
+TRUST = Trust((KEY.public,))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    (tmp_path / "machine").mkdir()
+    return Machine(tmp_path / "machine")
+
+
+def signed(cache: Cache, *keys: SecretKey) -> NarInfo:
+    path = cache.add("x-1", TREE)
+    cache.sign(path, *keys)
+    return cache.narinfos[path]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [[KEY], [OTHER, KEY], [KEY, OTHER], [FORGER, KEY], [KEY, KEY]],
+    ids=["one", "last", "first", "twins", "twice"],
+)
+def test_one_good_signature_among_any_is_enough(keys: list[SecretKey], cache: Cache) -> None:
+    TRUST.check(signed(cache, *keys), "here")
+
+
+@pytest.mark.parametrize("keys", [[KEY], [OTHER]])
+def test_any_of_several_keys_will_do(keys: list[SecretKey], cache: Cache) -> None:
+    Trust((CACHE_NIXOS_ORG, KEY.public, OTHER.public)).check(signed(cache, *keys), "here")
+
+
+def test_a_key_that_came_anew_under_the_same_name_is_trusted_beside_the_old_one(cache: Cache) -> None:
+    trust = Trust((KEY.public, FORGER.public))
+    trust.check(signed(cache, KEY), "here")
+    trust.check(signed(cache, FORGER), "here")
+
+
+BASE64 = KEY.sign("another text").partition(":")[2]
+MALFORMED = [
+    "",
+    ":",
+    "x",
+    KEY.name,
+    f"{KEY.name}:",
+    f"{KEY.name}:AAAA",
+    f"{KEY.name}:{BASE64[:-2]}",
+    f"{KEY.name}:{BASE64}A",
+    f"{KEY.name}:!{BASE64[1:]}",
+    f":{BASE64}",
+    BASE64,
+    f"{KEY.name}:{KEY.name}:{BASE64}",
+    f"{KEY.name}:é",
+]
+
+
+@pytest.mark.parametrize("signature", MALFORMED)
+def test_a_malformed_signature_is_none(signature: str, cache: Cache) -> None:
+    known = signed(cache)
+    assert not TRUST.accepts(replace(known, signatures=(signature,)))
+    # Nor does it stand in the way of a good one.
+    good = KEY.sign(known.fingerprint)
+    assert TRUST.accepts(replace(known, signatures=(signature, good)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ([], "got no signature, expected one of cache.test-1"),
+        ([OTHER], "got no signature but of other.test-1, expected one of cache.test-1"),
+        ([OTHER, OTHER], "got no signature but of other.test-1, expected one of cache.test-1"),
+        ([FORGER], "got a signature of cache.test-1 that does not match, expected one of cache.test-1"),
+        ([OTHER, FORGER], "got a signature of cache.test-1, other.test-1 that does not match, expected one of"),
+    ],
+)
+def test_what_is_refused_says_why_and_what_helps(keys: list[SecretKey], words: str, cache: Cache) -> None:
+    known = signed(cache, *keys)
+    with pytest.raises(IntegrityError, match=re.escape(f"{known.info.path} in here: {words}")) as caught:
+        TRUST.check(known, "here")
+    assert "--trusted-key" in caught.value.hint
+    assert "--no-verify-signatures" in caught.value.hint
+
+
+Change = Callable[[NarInfo], NarInfo]
+CHANGES: dict[str, Change] = {
+    "another hash": lambda known: replace(known, info=replace(known.info, nar_hash=Digest(bytes(32)))),
+    "another size": lambda known: replace(known, info=replace(known.info, nar_size=known.info.nar_size + 8)),
+    "another name": lambda known: replace(known, info=replace(known.info, path=StorePath(known.info.path.base + "x"))),
+    "a reference more": lambda known: replace(
+        known, info=replace(known.info, references=frozenset([making.path("y")]))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_signature_is_of_all_that_matters(name: str, cache: Cache) -> None:
+    known = signed(cache, KEY)
+    assert TRUST.accepts(known)
+    assert not TRUST.accepts(CHANGES[name](known))
+
+
+def test_a_signature_is_of_no_more_than_that(cache: Cache) -> None:
+    """Who compresses it anew, or says where it is from, need not sign it anew."""
+    known = signed(cache, KEY)
+    assert TRUST.accepts(
+        replace(known, url="nar/y", compression="zstd", file_hash=None, file_size=None, deriver="x.drv")
+    )
+
+
+def test_nobody_trusts_nothing_but_what_names_its_own_content(cache: Cache) -> None:
+    assert not Trust(()).accepts(signed(cache, KEY))
+    assert Trust((), anybody=True).accepts(signed(cache))
+
+
+def test_who_says_nothing_trusts_the_cache_of_nixos(cache: Cache) -> None:
+    assert Trust().keys == (CACHE_NIXOS_ORG,)
+    assert not Trust().accepts(signed(cache, KEY))
+
+
+# --- through the command
+
+
+def addressed(cache: Cache, method: str, *, itself: bool = False, file: bytes | None = None) -> StorePath:
+    """An unsigned content-addressed path with a reference where it can have one."""
+    cache.key = None
+    if method == NAR:
+        tree: making.Item = {b"me": making.Link(b"/nix/store/" + SELF + b"-mine-1") if itself else making.File(b"me")}
+        return cache.add("mine-1", tree, method=NAR, itself=itself, file=file)
+    return cache.add("mine-1", making.File(b"text" * 50), method=method, file=file)
+
+
+@pytest.mark.parametrize(("method", "itself"), [(method, False) for method in METHODS] + [(NAR, True)])
+def test_what_names_its_own_content_needs_no_signature(
+    method: str, itself: bool, cache: Cache, machine: Machine
+) -> None:
+    path = addressed(cache, method, itself=itself)
+    ran = machine.build(cache.url, example(cache), key=None, flags=["--closure", str(path), "--no-verify-signatures"])
+    assert ran.code == 0, ran.stderr
+    assert path in check_whole(machine.store)
+    top = cache.add("top-1", TREE)
+    cache.sign(top, KEY)
+    assert machine.build(cache.url, top, flags=["--closure", str(path)]).code == 0
+
+
+@pytest.mark.parametrize(("method", "itself"), [(method, False) for method in METHODS] + [(NAR, True)])
+def test_nor_does_another_content_help_where_it_is_not_true(
+    method: str, itself: bool, cache: Cache, machine: Machine
+) -> None:
+    top = cache.add("top-1", TREE)
+    path = addressed(cache, method, itself=itself)
+    item = cache.trees[path]
+    other: making.Item = making.File(b"evil" * 50) if isinstance(item, making.File) else {b"me": making.File(b"evil")}
+    evil = nar_of(other)
+    info = replace(cache.narinfos[path].info, nar_hash=Digest.from_hex(_sha256(evil)), nar_size=len(evil))
+    (cache.folder / "nar/evil.nar").write_bytes(evil)
+    cache.change(path, info=info, url="nar/evil.nar", compression="none", file_hash=None, file_size=None)
+    for flags in ([], ["--no-verify-signatures"]):
+        ran = machine.build(cache.url, top, flags=["--closure", str(path), *flags])
+        assert ran.code == 6, ran.stderr
+        assert re.search(rf"{path} in .*got (other content|no signature), expected", ran.stderr)
+        assert not machine.image.exists()
+        assert path not in check_whole(machine.store)
+        assert not [name for name in listing(machine.store) if _sha256(evil) in _hexes(machine.store)]
+
+
+def _sha256(data: bytes) -> str:
+    from hashlib import sha256
+
+    return sha256(data).hexdigest()
+
+
+def _hexes(store: Path) -> set[str]:
+    return {_sha256(content) for content in listing(store).values()}
+
+
+@pytest.mark.parametrize("keys", [[], [OTHER], [FORGER]], ids=["none", "other", "forged"])
+def test_nothing_of_what_is_not_believed_is_fetched(keys: list[SecretKey], cache: Cache, machine: Machine) -> None:
+    path = cache.add("bad-1", TREE)
+    cache.sign(path, *keys)
+    with served(cache.folder) as server:
+        ran = machine.build(server.url, path)
+        assert ran.code == 6, ran.stderr
+        assert not [name for name in server.asked if name.startswith("nar/")]
+    assert set(listing(machine.store)) <= {"nix-cache-info"}
+    assert not machine.image.exists()
+
+
+def test_no_signature_is_asked_for_where_that_is_said_out_loud(cache: Cache, machine: Machine) -> None:
+    path = cache.add("bad-1", TREE)
+    cache.sign(path)
+    ran = machine.build(cache.url, path, flags=["--no-verify-signatures"])
+    assert ran.code == 0, ran.stderr
+    # And that was for this once.
+    assert path in check_whole(machine.store)
+    machine.image.unlink()
+    ran = machine.build(cache.url, path)
+    assert ran.code == 6
+    assert "got no signature" in ran.stderr
+    assert not machine.image.exists()
+
+
+def test_what_came_unsigned_makes_way_for_what_is_signed(cache: Cache, machine: Machine, tmp_path: Path) -> None:
+    path = cache.add("x-1", {b"x": making.File(b"evil")})
+    cache.sign(path)
+    assert machine.build(cache.url, path, flags=["--no-verify-signatures"]).code == 0
+    evil = machine.image_id()
+    honest = Cache(tmp_path / "honest")
+    assert honest.add("x-1", {b"x": making.File(b"good")}) == path
+    assert machine.build(honest.url, path).code == 0
+    good = machine.image_id()
+    assert good != evil
+    assert check_whole(machine.store) == {path}
+    disk = honest.on_disk(tmp_path / "disk")
+    assert machine.build(str(disk.root), path, key=None).code == 0
+    assert machine.image_id() == good
+
+
+def test_a_key_that_is_not_named_any_more_is_not_believed_any_more(cache: Cache, machine: Machine) -> None:
+    path = cache.add("x-1", TREE)
+    assert machine.build(cache.url, path).code == 0
+    assert machine.build(cache.url, path, key=OTHER).code == 6
