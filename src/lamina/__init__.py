@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from lamina.image import Draft, Image, Store
     from lamina.layer import Layer
     from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
-    from lamina.spec import ImageArguments
+    from lamina.spec import ImageArguments, StoreArguments
     from lamina.storekeeping import (
         collect_garbage,
         export_paths,
@@ -95,7 +95,7 @@ _HOMES = {
     "lamina.image": ("Draft", "Image", "Store"),
     "lamina.layer": ("Layer",),
     "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
-    "lamina.spec": ("ImageArguments",),
+    "lamina.spec": ("ImageArguments", "StoreArguments"),
     "lamina.storekeeping": (
         "collect_garbage",
         "export_paths",
@@ -143,6 +143,7 @@ __all__ = [
     "RegistryError",
     "ScriptError",
     "Store",
+    "StoreArguments",
     "StoreError",
     "StoredPath",
     "Stream",

@@ -34,7 +34,18 @@ _MOST_SECONDS = 1_000_000
 _NO_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 
 
-class ImageArguments(TypedDict, total=False):
+class StoreArguments(TypedDict, total=False):
+    """Where store paths come from, and who is believed: the same arguments for whatever takes any."""
+
+    store: str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
+    trusted_keys: str | Sequence[str]
+    verify_signatures: bool
+    channel: str | None
+    channel_lists: str | os.PathLike[str] | None
+    offline: bool
+
+
+class ImageArguments(StoreArguments, total=False):
     """The arguments of `lamina.stream_layered_image`, under their Python names."""
 
     name: str | None
@@ -61,19 +72,13 @@ class ImageArguments(TypedDict, total=False):
     include_nix_db: bool
     extras: str | Sequence[str]
     tree: Sequence[Entry]
-    store: str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
     search_path: str
     compressor: str | None
     layer_compression: str
     jobs: int | None
     ledger: str | os.PathLike[str] | None
     verify: bool
-    trusted_keys: str | Sequence[str]
-    verify_signatures: bool
-    channel: str | None
-    offline: bool
     embedded_store: str | os.PathLike[str] | None
-    channel_lists: str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, slots=True)

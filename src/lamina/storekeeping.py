@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from lamina.access import access, store_of
 from lamina.capacity import processors
@@ -26,7 +26,7 @@ from lamina.keyfile import read_key, write_key
 from lamina.lookup import content
 from lamina.names import StorePath
 from lamina.sinks.output import Writable, whole_file, writing_to
-from lamina.spec import Spec
+from lamina.spec import Spec, StoreArguments
 from lamina.stores.cache import BinaryCache
 from lamina.stores.checking import CheckedStore, check_store
 from lamina.stores.collecting import Garbage, collect, garbage
@@ -41,7 +41,6 @@ from lamina.stores.trust import Trust
 from lamina.transports.opening import checked_url, open_transport, open_writable
 
 _Place = str | os.PathLike[str]
-_Places = _Place | Store | Sequence[_Place]
 _NO_ROOT = "roots: got none, expected some"
 
 
@@ -56,25 +55,14 @@ def verify_store(
     *,
     embedded_store: _Place,
     repair: bool = False,
-    store: _Place | Sequence[_Place] = (),
-    trusted_keys: str | Sequence[str] = (),
-    verify_signatures: bool = True,
-    offline: bool = False,
+    **where: Unpack[StoreArguments],
 ) -> CheckedStore:
     """Hashes every path in the folder ``embedded_store`` anew, and with ``repair`` fetches what is damaged from the
-    binary caches that ``store`` names; all that no cache has stays as it is.
+    binary caches that ``where`` names (`StoreArguments`); all that no cache has stays as it is.
 
     Raises `InvalidName`, `Unavailable` where there is no store, `OutputError`.
     """
-    spec = Spec.parse(
-        {
-            "embedded_store": embedded_store,
-            "store": store,
-            "trusted_keys": trusted_keys,
-            "verify_signatures": verify_signatures,
-            "offline": offline,
-        }
-    )
+    spec = Spec.parse({"embedded_store": embedded_store, **where})
     target = _embedded(spec)
     urls = _caches(spec, target) if repair else ()
     checked = check_store(target)
@@ -131,32 +119,16 @@ def export_paths(
     output: _Place | Writable,
     embedded_store: _Place,
     everything: bool = False,
-    store: _Places = (),
-    trusted_keys: str | Sequence[str] = (),
-    verify_signatures: bool = True,
-    channel: str | None = None,
-    channel_lists: _Place | None = None,
-    offline: bool = False,
+    **where: Unpack[StoreArguments],
 ) -> tuple[StorePath, ...]:
     """Writes the closure of ``roots`` as ``nix-store --export`` does, and gives its paths in that order, references
     first.
 
-    It comes from the folder ``embedded_store``, or from ``store`` and the other arguments as in `stream_layered_image`.
+    It comes from the folder ``embedded_store``, or from where ``where`` says (`StoreArguments`).
     ``output`` is a file, written whole or not at all, or something with a ``write``. Raises `InvalidName`,
     `StoreError`, `IntegrityError`, `OutputError`.
     """
-    spec = Spec.parse(
-        {
-            "contents": roots,
-            "embedded_store": embedded_store,
-            "store": store,
-            "trusted_keys": trusted_keys,
-            "verify_signatures": verify_signatures,
-            "channel": channel,
-            "channel_lists": channel_lists,
-            "offline": offline,
-        }
-    )
+    spec = Spec.parse({"contents": roots, "embedded_store": embedded_store, **where})
     supply, closure = _supply(spec, everything=everything)
     if isinstance(output, (str, os.PathLike)):
         with whole_file(Path(output)) as write:
@@ -211,39 +183,22 @@ def push_paths(
     to: str,
     embedded_store: _Place,
     everything: bool = False,
-    store: _Places = (),
-    trusted_keys: str | Sequence[str] = (),
-    verify_signatures: bool = True,
-    channel: str | None = None,
-    channel_lists: _Place | None = None,
-    offline: bool = False,
     compression: str = "zstd",
     key_files: _Place | Sequence[_Place] = (),
     listings: bool = True,
     jobs: int | None = None,
     tell: Callable[[StorePath], object] = str,
+    **where: Unpack[StoreArguments],
 ) -> Pushed:
     """Copies the closure of ``roots`` to the binary cache at ``to``, ``file:///FOLDER`` or ``s3://BUCKET``, signed with
     the secret keys in ``key_files``; what is there already is not sent again.
 
-    It comes from the folder ``embedded_store``, or from ``store`` and the other arguments as in `stream_layered_image`.
+    It comes from the folder ``embedded_store``, or from where ``where`` says (`StoreArguments`).
     ``compression`` is none, zstd, xz, gzip or bzip2, with ``:LEVEL`` or without; ``listings`` is to write what is in
     each NAR beside it; ``tell`` is told of each path once it is there. Raises `InvalidName`, `StoreError`,
     `IntegrityError`, `OutputError`; at any moment what is there is a cache.
     """
-    spec = Spec.parse(
-        {
-            "contents": roots,
-            "embedded_store": embedded_store,
-            "store": store,
-            "trusted_keys": trusted_keys,
-            "verify_signatures": verify_signatures,
-            "channel": channel,
-            "channel_lists": channel_lists,
-            "offline": offline,
-            "jobs": jobs,
-        }
-    )
+    spec = Spec.parse({"contents": roots, "embedded_store": embedded_store, "jobs": jobs, **where})
     files = [key_files] if isinstance(key_files, (str, os.PathLike)) else key_files
     terms = Terms(
         NarCompression.parse(compression),

@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from lamina.access import access
 from lamina.closure import Closure
@@ -20,7 +20,7 @@ from lamina.image import Store
 from lamina.lookup import content
 from lamina.names import StorePath
 from lamina.pathinfo import PathInfo
-from lamina.spec import Spec
+from lamina.spec import Spec, StoreArguments
 from lamina.stores.adding import Content, Named, add
 from lamina.stores.copying import Copying
 from lamina.stores.embedded import EmbeddedStore
@@ -64,33 +64,17 @@ def fetch_paths(
     roots: Iterable[str],
     *,
     embedded_store: str | os.PathLike[str],
-    store: _Places = (),
-    trusted_keys: str | Sequence[str] = (),
-    verify_signatures: bool = True,
-    channel: str | None = None,
-    channel_lists: str | os.PathLike[str] | None = None,
-    offline: bool = False,
     jobs: int | None = None,
     progress: Arrivals | None = None,
+    **where: Unpack[StoreArguments],
 ) -> Fetched:
     """Fetches ``roots`` and all that they need into the folder ``embedded_store``, which is made where there is none.
 
-    They come from ``store``, none is cache.nixos.org; the other arguments are as in `stream_layered_image`. Raises
-    `InvalidName`, `NotFound`, `Unavailable`, `IntegrityError`, `FormatError`, `PlanError` for a cycle, `OutputError`;
-    what came whole until then stays.
+    They come from where ``where`` says (`StoreArguments`), as in `stream_layered_image`; no store is cache.nixos.org.
+    Raises `InvalidName`, `NotFound`, `Unavailable`, `IntegrityError`, `FormatError`, `PlanError` for a cycle,
+    `OutputError`; what came whole until then stays.
     """
-    spec = Spec.parse(
-        {
-            "contents": roots,
-            "store": store,
-            "trusted_keys": trusted_keys,
-            "verify_signatures": verify_signatures,
-            "channel": channel,
-            "channel_lists": channel_lists,
-            "offline": offline,
-            "jobs": jobs,
-        }
-    )
+    spec = Spec.parse({"contents": roots, "jobs": jobs, **where})
     return _fetch(spec, EmbeddedStore.made(_folder(embedded_store)), progress)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,13 @@ class Arrival:
             self._close()
         self.drop()
 
+    def announce(self, size: int) -> None:
+        """So many bytes are to come. Raises `OutputError` where there is no room for them."""
+        with _room(self._folder):
+            free = shutil.disk_usage(self.path.parent).free
+        if size > free:
+            raise OutputError(f"store {self._folder}: got room for {free} bytes, expected it for {size}")
+
     def write(self, data: bytes | memoryview) -> None:
         """The next bytes. Raises `OutputError`."""
         self._hash.update(data)
@@ -77,7 +85,8 @@ class Arrival:
             # Some systems say only now that the disk is full.
             self._close()
             place.parent.mkdir(exist_ok=True)
-            os.chmod(self.path, 0o444)
+            if os.name == "posix":  # elsewhere it could never be removed again
+                os.chmod(self.path, 0o444)
             os.replace(self.path, place)
 
     def _close(self) -> None:

@@ -24,10 +24,12 @@ from lamina.names import STORE_DIR, StorePath
 from lamina.stores.trust import Trust
 
 # As many as the transport keeps open; Nix asks with 25 at once (nix.conf, http-connections).
-CONNECTIONS = 32
+CONNECTIONS = 64
 # More than any narinfo that is one: a thousand references take 60 KB.
 MOST_NARINFO = 1 << 22
 _MOST_CACHE_INFO = 1 << 16
+# Several times as many as the largest closures have; one that a hostile cache makes up has no end.
+_MOST_PATHS = 1 << 18
 # What a compression may add to what cannot be compressed, and its headers.
 _SLACK, _OVERHEAD = 16, 1 << 16
 
@@ -56,6 +58,7 @@ class BinaryCache:
         self._trust = trust
         self._lock = Lock()
         self._is_checked = False
+        self._count = 0
 
     @property
     def where(self) -> str:
@@ -70,6 +73,9 @@ class BinaryCache:
         if not paths:
             return {}
         self._check()
+        self._count += len(paths)
+        if self._count > _MOST_PATHS:
+            raise FormatError(f"{self.where}: got a closure of more than {_MOST_PATHS} paths, expected an end of it")
         found = [self._narinfo(*paths)] if len(paths) == 1 else self._all(paths)
         return {known.info.path: known for known in found if known}
 

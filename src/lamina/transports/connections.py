@@ -25,7 +25,7 @@ from lamina.transports.addresses import Origin
 from lamina.transports.patience import Pace, PassingError, Patience, TooSlowError
 from lamina.transports.surroundings import Proxy, proxy_for, tls_context
 
-CONNECTIONS = 32
+CONNECTIONS = 64
 # What a server may say around a piece of content: status lines, headers, the framing of chunks, trailers.
 _MOST_AROUND = 1 << 20
 _BUFFER = 1 << 16

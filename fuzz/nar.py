@@ -1,0 +1,80 @@
+"""Any bytes as a NAR.
+
+Invariant: `nar.parse` gives nodes whose `nar.dump` is those bytes again, or raises `FormatError` and nothing else.
+`nar.copy` passes on just the bytes that it takes. `narscan.scan` gives the entries of those nodes or says that it does
+not know, for what is no NAR always; and their listing says where in the bytes each content is.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from lamina.errors import FormatError
+from lamina.formats import nar
+from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry, Lister
+from lamina.formats.narscan import UnknownError, scan
+from lamina.nodes import Directory, Node, Regular, Symlink
+
+
+def check(data: bytes) -> None:
+    """Raises where ``data`` shows that the invariant does not hold."""
+    nodes, entries = _nodes(data), _entries(data)
+    if nodes is None:
+        if entries is not None:
+            raise AssertionError("the scanner took what the parser refused")
+        _copied(data)
+        return
+    written = b"".join(piece for piece in nar.dump(nodes) if isinstance(piece, bytes))
+    if written != data:
+        raise AssertionError("another archive came out than went in")
+    if _copied(data) != data or _copied(data + b"more") != data:
+        raise AssertionError("the archive was not passed on as it is")
+    if entries is not None:
+        _compare(data, nodes, entries)
+
+
+def _nodes(data: bytes) -> Sequence[Node] | None:
+    try:
+        return tuple(nar.parse_bytes(data))
+    except FormatError:
+        return None
+
+
+def _entries(data: bytes) -> Sequence[Entry] | None:
+    try:
+        return tuple(scan(data, 0))
+    except UnknownError:
+        return None
+
+
+def _copied(data: bytes) -> bytes | None:
+    out = io.BytesIO()
+    try:
+        size = nar.copy(io.BytesIO(data).read, out.write)
+    except FormatError:
+        return None
+    if out.getvalue() != data[:size]:
+        raise AssertionError("other bytes were passed on than were read")
+    return out.getvalue()
+
+
+def _compare(data: bytes, nodes: Sequence[Node], entries: Sequence[Entry]) -> None:
+    if list(map(_entry, nodes)) != list(entries):
+        raise AssertionError("the scanner saw something else than the parser")
+    lister = Lister()
+    for entry in entries:
+        lister.add(*entry)
+    for node, ((_, _, size, _, _), offset) in zip(nodes, lister.listing().archived(), strict=True):
+        if isinstance(node, Regular) and data[offset : offset + size] != node.content:
+            raise AssertionError("a content lies elsewhere than the listing says")
+
+
+def _entry(node: Node) -> Entry:
+    match node:
+        case Regular(path, executable, size):
+            return PROGRAM if executable else FILE, path, size, 0, b""
+        case Symlink(path, target):
+            return SYMLINK, path, 0, 0, target
+        case Directory(path):
+            return FOLDER, path, 0, 0, b""

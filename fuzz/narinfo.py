@@ -1,0 +1,28 @@
+"""Any bytes as a narinfo.
+
+Invariant: `narinfo.parse` gives what ``parse(found.dump())`` gives again, or raises `FormatError` and nothing else; its
+URL stays within the cache; who signed it, and whether it names its own content, can be told without an error.
+"""
+
+from __future__ import annotations
+
+from lamina.errors import FormatError
+from lamina.formats import narinfo
+from lamina.formats.address import claims
+from lamina.formats.keys import CACHE_NIXOS_ORG, signer
+
+
+def check(data: bytes) -> None:
+    """Raises where ``data`` shows that the invariant does not hold."""
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        found = narinfo.parse(text)
+    except FormatError:
+        return
+    if narinfo.parse(found.dump()) != found:
+        raise AssertionError("another narinfo came out than went in")
+    if found.url.startswith("/") or ".." in found.url.split("/"):
+        raise AssertionError("the URL leads out of the cache")
+    if signer(found.fingerprint, found.signatures, [CACHE_NIXOS_ORG]) not in (None, CACHE_NIXOS_ORG.name):
+        raise AssertionError("somebody signed it whom nobody asked for")
+    claims(found)

@@ -1,0 +1,88 @@
+"""What the fuzzer begins with: files of the examples and of the tests, and the words of each format.
+
+Invariant: every seed of a format is one of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lamina.decoding import decoded
+from lamina.formats import narinfo
+from lamina.formats.nar import tokens
+
+_ROOT = Path(__file__).resolve().parent.parent
+_CACHE, _GOLDEN = _ROOT / "examples/cache", _ROOT / "tests/golden"
+_MOST = 1 << 16
+_NAR_WORDS = (
+    b"nix-archive-1",
+    b"(",
+    b")",
+    b"type",
+    b"regular",
+    b"directory",
+    b"symlink",
+    b"executable",
+    b"contents",
+    b"target",
+    b"entry",
+    b"name",
+    b"node",
+    b"",
+    b"a",
+    b"b",
+    b".",
+    b"..",
+    b"a/b",
+)
+_NARINFO_WORDS = (
+    *(b"StorePath: /nix/store/", b"URL: ", b"Compression: ", b"FileHash: sha256:", b"FileSize: ", b"NarHash: sha256:"),
+    *(
+        b"NarSize: ",
+        b"References: ",
+        b"Deriver: ",
+        b"Sig: ",
+        b"CA: fixed:r:sha256:",
+        b"CA: text:sha256:",
+        b"\n",
+        b"../",
+    ),
+    *(b"unknown-deriver", b"77a3p2cb156qs7yxv45624ajmygrg615-greeting-1.0"),
+)
+_GRAPH_WORDS = (
+    *(
+        b'"path":',
+        b'"narHash":',
+        b'"narSize":',
+        b'"references":',
+        b'"info":',
+        b'"storeDir":',
+        b'"version":',
+        b"[",
+        b"]",
+    ),
+    *(b"{", b"}", b'"sha256-', b'"sha256:', b'"/nix/store/', b"\\ud800", b"1e400", b"NaN", b"-1"),
+)
+
+
+def seeds(name: str) -> Iterator[bytes]:
+    """Those of a format."""
+    match name:
+        case "nar":
+            for file in sorted(_CACHE.glob("*.narinfo")):
+                found = narinfo.parse(file.read_text())
+                if found.info.nar_size <= _MOST:
+                    yield b"".join(decoded([(_CACHE / found.url).read_bytes()], found.compression))
+        case "narinfo":
+            for file in sorted(_CACHE.glob("*.narinfo")):
+                yield file.read_bytes()
+        case "graph":
+            for file in sorted(_GOLDEN.glob("graph-*.json")):
+                yield file.read_bytes()
+
+
+def words(name: str) -> str:
+    """Those of a format, as libFuzzer reads dictionaries."""
+    found = {"nar": map(tokens, _NAR_WORDS), "narinfo": _NARINFO_WORDS, "graph": _GRAPH_WORDS}[name]
+    return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in found)

@@ -1,0 +1,440 @@
+"""Binary caches to test with, and servers for them: true ones, and such as have one thing spoiled.
+
+Invariant: what is in a cache is what Nix would have written, until a test says otherwise; a server counts all that it
+is asked, and misbehaves only where its scripts say so.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import http.server
+import lzma
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import brotli
+import lz4.frame
+from tests import making
+from tests.fakestore import FakeStore, Ran, call, run
+
+from lamina import codecs
+from lamina.engine import measure
+from lamina.formats import nar, narinfo
+from lamina.formats.address import FLAT, NAR, TEXT, Address, ModuloHash
+from lamina.formats.cacheinfo import CacheInfo
+from lamina.formats.keys import SecretKey
+from lamina.formats.narinfo import NarInfo
+from lamina.names import Digest, StorePath, nix32_dump
+from lamina.pathinfo import PathInfo
+
+CACHE_INFO = "nix-cache-info"
+KEY = SecretKey("cache.test-1", sha256(b"cache.test-1").digest())
+OTHER = SecretKey("other.test-1", sha256(b"other.test-1").digest())
+# Stands in a tree for the hash of the path that the tree will be.
+SELF = b"0123456789abcdfghijklmnpqrsvwxyz"
+
+
+def _zstd(data: bytes) -> bytes:
+    return bytes(codecs.zstd().compress(data))
+
+
+def zstd_frames(data: bytes, size: int = 100) -> bytes:
+    """``data`` in zstd frames of ``size`` bytes each, as Nix 2.35 cuts them at 16 MiB."""
+    return b"".join(_zstd(data[start : start + size]) for start in range(0, len(data), size))
+
+
+COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
+    "none": bytes,
+    "xz": lzma.compress,
+    "zstd": _zstd,
+    "bzip2": bz2.compress,
+    "gzip": gzip.compress,
+    "br": brotli.compress,
+    "lz4": lz4.frame.compress,
+}
+
+
+def nar_of(item: making.Item) -> bytes:
+    """The NAR of a tree of no extents."""
+    return b"".join(piece for piece in nar.dump(making.nodes(item)) if isinstance(piece, bytes))
+
+
+@dataclass
+class Cache:
+    """A binary cache in ``folder``, made when this is; ``key`` signs, None leaves it unsigned."""
+
+    folder: Path
+    key: SecretKey | None = KEY
+    compression: str = "xz"
+    trees: dict[StorePath, making.Item] = field(default_factory=dict)
+    narinfos: dict[StorePath, NarInfo] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        (self.folder / "nar").mkdir(parents=True)
+        (self.folder / CACHE_INFO).write_text(CacheInfo(want_mass_query=True, priority=40).dump())
+
+    @property
+    def url(self) -> str:
+        return f"file://{self.folder}"
+
+    def add(
+        self,
+        name: str,
+        item: making.Item,
+        references: Iterable[StorePath] = (),
+        *,
+        itself: bool = False,
+        method: str = "",
+        compression: str = "",
+        archive: bytes | None = None,
+        file: bytes | None = None,
+        believed: Mapping[str, Any] | None = None,
+        said: Mapping[str, Any] | None = None,
+        text: Callable[[str], str] = str,
+    ) -> StorePath:
+        """Adds a path; with ``method`` it is content-addressed so. What may be spoiled, in the order in which it is
+        made: the NAR (``archive``), its ``file``, what is signed of it (``believed``, fields of PathInfo), the
+        narinfo (``said``, fields of it), and its ``text``.
+        """
+        data = nar_of(item) if archive is None else archive
+        path, address = making.path(name), ""
+        if method:
+            path, data, address = _addressed(name, item, data, frozenset(references), method, itself=itself)
+        found = frozenset((*references, path)) if itself else frozenset(references)
+        info = replace(PathInfo(path, Digest(sha256(data).digest()), len(data), found), **(believed or {}))
+        word = compression or self.compression
+        content = COMPRESSORS[word](data) if file is None else file
+        place = f"nar/{nix32_dump(sha256(content + path.hash.encode()).digest())}.nar"
+        (self.folder / place).write_bytes(content)
+        known = NarInfo(info, place, word, (), Digest(sha256(content).digest()), len(content), address=address)
+        if self.key:
+            known = replace(known, signatures=(self.key.sign(known.fingerprint),))
+        known = replace(known, **(said or {}))
+        self.narinfo_of(path).write_text(text(known.dump()), newline="")
+        self.trees[path], self.narinfos[path] = item, known
+        return path
+
+    def narinfo_of(self, path: StorePath) -> Path:
+        return self.folder / f"{path.hash}.narinfo"
+
+    def change(self, path: StorePath, **fields: Any) -> None:
+        """Writes the narinfo of ``path`` with other ``fields``."""
+        self.narinfos[path] = replace(self.narinfos[path], **fields)
+        self.narinfo_of(path).write_text(self.narinfos[path].dump())
+
+    def sign(self, path: StorePath, *keys: SecretKey) -> None:
+        """Has ``path`` signed by ``keys`` and by nobody else."""
+        fingerprint = self.narinfos[path].fingerprint
+        self.change(path, signatures=tuple(key.sign(fingerprint) for key in keys))
+
+    def on_disk(self, root: Path) -> FakeStore:
+        """The same paths in a store on disk below ``root``."""
+        store = FakeStore(root)
+        waiting = dict(self.trees)
+        while waiting:
+            for path in [path for path in waiting if not self.references(path) & waiting.keys()]:
+                making.write(waiting.pop(path), os.fsencode(store.place(path)))
+                store.register(path, self.references(path))
+                if path in self.narinfos[path].info.references:
+                    with store.writing() as database:
+                        database.execute("INSERT INTO Refs VALUES (?, ?)", [store.numbers[path]] * 2)
+        return store
+
+    def references(self, path: StorePath) -> frozenset[StorePath]:
+        """What ``path`` refers to, but itself."""
+        return self.narinfos[path].info.references - {path}
+
+
+def _addressed(
+    name: str, item: making.Item, data: bytes, references: Collection[StorePath], method: str, *, itself: bool
+) -> tuple[StorePath, bytes, str]:
+    """The path, the NAR and the address of a content-addressed tree, in which `SELF` stands for its own hash."""
+    if method == NAR:
+        modulo = ModuloHash(SELF.decode())
+        modulo.feed(data)
+        raw = modulo.digest() if itself else sha256(data).digest()
+    else:
+        assert isinstance(item, making.File)
+        raw = sha256(item.content).digest()
+    address = Address(method, "sha256", raw)
+    path = address.path(name, references, itself)
+    return path, data.replace(SELF, path.hash.encode()), str(address)
+
+
+METHODS = (NAR, FLAT, TEXT)
+
+
+def example(cache: Cache) -> StorePath:
+    """Four paths, and the one that needs the others."""
+    lib = cache.add("libgreet-1.0", {b"lib": {b"libgreet.so": making.File(b"\x7fELF" + b"lib" * 1000)}}, itself=True)
+    data = cache.add("words-2.1", {b"share": {b"hello.txt": making.File(b"hello\n"), b"empty": making.File()}})
+    shell = cache.add("sh-5", {b"bin": {b"sh": making.File(b"#!/no\n", executable=True)}}, [lib])
+    script = f"#!{shell}/bin/sh\ncat {data}/share\n".encode()
+    tree: making.Item = {
+        b"bin": {b"hello": making.File(script, executable=True)},
+        b"share": making.Link(f"{data}/share".encode()),
+    }
+    return cache.add("hello-2.12.1", tree, [shell, data])
+
+
+# --- whole stores
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    """All files of a store but what is in ``.lamina``, with their contents."""
+    found = {}
+    for place in sorted(folder.rglob("*")) if folder.exists() else ():
+        name = place.relative_to(folder)
+        if place.is_file() and name.parts[0] != ".lamina":
+            found[str(name)] = place.read_bytes()
+    return found
+
+
+def leftovers(folder: Path) -> list[str]:
+    """What lies in a store and is neither in place nor a lock."""
+    waiting = folder / ".lamina" / "arriving"
+    found = [name for name in os.listdir(folder) if name.startswith(".") and name != ".lamina"]
+    return found + (os.listdir(waiting) if waiting.exists() else [])
+
+
+def check_whole(folder: Path) -> set[StorePath]:
+    """Looks at a store as another program would: each narinfo has its NAR, and all that it refers to; gives them."""
+    infos = [narinfo.parse(file.read_text()) for file in folder.glob("*.narinfo")]
+    valid = {known.info.path for known in infos}
+    for known in infos:
+        data = (folder / known.url).read_bytes()
+        assert known.compression == "none"
+        assert (len(data), Digest(sha256(data).digest())) == (known.info.nar_size, known.info.nar_hash)
+        assert measure([data]).digest == known.file_hash
+        assert known.info.references <= valid
+    return valid
+
+
+# --- servers
+
+
+class Asked(http.server.BaseHTTPRequestHandler):
+    """One request."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # status, headers and content in one packet
+    server: CacheServer
+
+    def do_GET(self) -> None:
+        server, name = self.server, self.path.lstrip("/")
+        with server.counting(name, self.client_address[1]):
+            if server.latency:
+                time.sleep(server.latency)
+            script = next((script for pattern, script in server.scripts.items() if re.fullmatch(pattern, name)), None)
+            if script:
+                script(self)
+                return
+            try:
+                content = (server.folder / name).read_bytes()
+            except OSError:
+                self.answer(404)
+            else:
+                self.answer(200, content)
+
+    def answer(self, status: int, content: bytes = b"", **headers: str) -> None:
+        """A whole answer."""
+        self.send_response(status)
+        for header, value in headers.items():
+            self.send_header(header.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def begin(self, status: int = 200, length: int | None = None) -> None:
+        """The head of an answer, whose content ends with the connection."""
+        self.send_response(status)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.flush()
+        self.close_connection = True
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+Script = Callable[[Asked], None]
+
+
+class CacheServer(http.server.ThreadingHTTPServer):
+    """Serves ``folder`` after ``latency`` seconds; ``scripts`` say by patterns of names who answers instead."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def __init__(self, folder: Path, scripts: Mapping[str, Script] | None = None, latency: float = 0) -> None:
+        super().__init__(("127.0.0.1", 0), Asked)
+        self.folder = folder
+        self.scripts = dict(scripts or {})
+        self.latency = latency
+        self.asked: list[str] = []
+        self.ports: set[int] = set()
+        self.most_at_once = 0
+        self.is_closing = threading.Event()
+        self._now = 0
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @contextmanager
+    def counting(self, name: str, port: int) -> Iterator[None]:
+        with self._lock:
+            self.asked.append(name)
+            self.ports.add(port)
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._now -= 1
+
+    def handle_error(self, *arguments: object) -> None:
+        pass  # the client hung up
+
+
+@contextmanager
+def served(folder: Path, scripts: Mapping[str, Script] | None = None, latency: float = 0) -> Iterator[CacheServer]:
+    with CacheServer(folder, scripts, latency) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.is_closing.set()
+            server.shutdown()
+            thread.join()
+
+
+def endless(start: bytes = b"", piece: bytes = b"\0" * 65536) -> Script:
+    """An answer without an end."""
+
+    def script(asked: Asked) -> None:
+        asked.begin()
+        with suppress(OSError):
+            asked.wfile.write(start)
+            while not asked.server.is_closing.is_set():
+                asked.wfile.write(piece)
+
+    return script
+
+
+def trickle(length: int = 1 << 20, every: float = 0.02) -> Script:
+    """A byte at a time."""
+
+    def script(asked: Asked) -> None:
+        asked.begin(length=length)
+        with suppress(OSError):
+            while not asked.server.is_closing.wait(every):
+                asked.wfile.write(b"x")
+                asked.wfile.flush()
+
+    return script
+
+
+def silent(asked: Asked) -> None:
+    """Says nothing for as long as it can."""
+    asked.close_connection = True
+    asked.server.is_closing.wait(30)
+
+
+def cut(content: bytes, length: int) -> Script:
+    """Announces ``length`` bytes and sends fewer, whatever it is asked."""
+
+    def script(asked: Asked) -> None:
+        asked.begin(length=length)
+        asked.wfile.write(content)
+
+    return script
+
+
+def absent(asked: Asked) -> None:
+    """There is no such file."""
+    asked.answer(404)
+
+
+# --- runs
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where one user of lamina has her things; none of it is there before."""
+
+    folder: Path
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "data/lamina/store"
+
+    @property
+    def image(self) -> Path:
+        return self.folder / "image.tar"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of her processes."""
+        return {
+            **os.environ,
+            "XDG_DATA_HOME": str(self.folder / "data"),
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "HOME": str(self.folder),
+        }
+
+    def arguments(self, where: str, *roots: object, key: SecretKey | None = KEY) -> list[str | Path]:
+        """Those of a build of ``roots`` from the cache at ``where``."""
+        trusted = ("--trusted-key", str(key.public)) if key else ()
+        return ["build", "-o", self.image, "--no-ledger", "--store", where, *trusted, *map(str, roots)]
+
+    def build(self, where: str, *roots: object, key: SecretKey | None = KEY, flags: Sequence[str] = ()) -> Ran:
+        """In this process, which is fast."""
+        with _variables(self.environment):
+            return run(*self.arguments(where, *roots, key=key), *flags)
+
+    def call(self, where: str, *roots: object, **options: Any) -> Ran:
+        """In another."""
+        return call(*self.arguments(where, *roots), env=self.environment, **options)
+
+    def image_id(self) -> str:
+        return image_id(self.image)
+
+
+def image_id(archive: Path) -> str:
+    """The name of the image's JSON in a docker-archive."""
+    with _variables({}):
+        ran = run("inspect", archive, "--json")
+    assert ran.code == 0, ran.stderr
+    found = re.search(rb'"(?:id|Id)": "(sha256:[0-9a-f]{64})"', ran.stdout)
+    assert found, ran.stdout[:200]
+    return found[1].decode()
+
+
+@contextmanager
+def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

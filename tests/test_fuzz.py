@@ -1,0 +1,61 @@
+"""The targets of the fuzzer: each holds for its seeds and for what is near to them, and can fail."""
+
+from __future__ import annotations
+
+import random
+from types import ModuleType
+
+import pytest
+from fuzz import graph as fuzz_graph
+from fuzz import nar as fuzz_nar
+from fuzz import narinfo as fuzz_narinfo
+from fuzz import seeds
+
+from lamina.formats import graph, nar, narinfo
+
+TARGETS: dict[str, ModuleType] = {"nar": fuzz_nar, "narinfo": fuzz_narinfo, "graph": fuzz_graph}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_there_are_seeds_and_each_is_taken(name: str) -> None:
+    found = list(seeds.seeds(name))
+    assert len(found) >= 5
+    for seed in found:
+        TARGETS[name].check(seed)
+        match name:
+            case "nar":
+                assert tuple(nar.parse_bytes(seed))
+            case "narinfo":
+                assert narinfo.parse(seed.decode())
+            case _:
+                assert graph.parse(seed)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_is_near_to_a_seed_is_taken_or_refused(name: str) -> None:
+    source = random.Random(name)
+    found = [seed for seed in seeds.seeds(name) if len(seed) < 20_000]
+    for _ in range(300):
+        data = bytearray(source.choice(found))
+        for _ in range(source.randint(1, 3)):
+            place = source.randrange(len(data))
+            data[place : place + source.randint(0, 2)] = source.randbytes(source.randint(0, 2))
+        TARGETS[name].check(bytes(data))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_words_are_a_dictionary(name: str) -> None:
+    lines = seeds.words(name).splitlines()
+    assert len(lines) > 10
+    assert all(line.startswith('"') and line.endswith('"') for line in lines)
+
+
+def test_a_target_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzz_nar, "scan", lambda data, stamp: iter(()))
+    with pytest.raises(AssertionError, match="the scanner took what the parser refused"):
+        fuzz_nar.check(b"")
+    with pytest.raises(AssertionError, match="the scanner saw something else than the parser"):
+        fuzz_nar.check(next(seeds.seeds("nar")))
+    monkeypatch.setattr(fuzz_narinfo, "signer", lambda *_: "somebody")
+    with pytest.raises(AssertionError, match="somebody signed it"):
+        fuzz_narinfo.check(next(seeds.seeds("narinfo")))
