@@ -89,7 +89,7 @@ def test_every_argument_has_its_place() -> None:
 def test_an_unknown_argument_lists_the_known_ones() -> None:
     with pytest.raises(InvalidName) as caught:
         Spec.parse({"contents": [], "maxLayers": 5})
-    assert str(caught.value).startswith("argument: got 'maxLayers', expected one of name, tag, contents, ")
+    assert str(caught.value).startswith("argument: got 'maxLayers', expected one of store, ")
     assert all(name in str(caught.value) for name in ImageArguments.__annotations__)
 
 
