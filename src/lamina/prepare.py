@@ -204,7 +204,7 @@ def folders(spec: Spec) -> tuple[Path, ...]:
     if not spec.store or (len(named) < len(here) and opening.machine_has_store()):
         named.append(opening.MACHINE)
     if len(here) < len(spec.store) or spec.channel or not spec.store:
-        if spec.embedded_store:
+        if spec.embedded_store and opening.is_cache_folder(spec.embedded_store):
             named.append(Path(spec.embedded_store))
         elif len(here) < len(spec.store) and not any(map(opening.is_cache_folder, here)):
             raise InvalidName(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,13 +50,6 @@ class Arrival:
         with contextlib.suppress(OSError):
             self._close()
         self.drop()
-
-    def announce(self, size: int) -> None:
-        """So many bytes are to come. Raises `OutputError` where there is no room for them."""
-        with _room(self._folder):
-            free = shutil.disk_usage(self.path.parent).free
-        if size > free:
-            raise OutputError(f"store {self._folder}: got room for {free} bytes, expected it for {size}")
 
     def write(self, data: bytes | memoryview) -> None:
         """The next bytes. Raises `OutputError`."""

@@ -165,7 +165,6 @@ class Fetching:
     def _receive(self, known: NarInfo, source: Source, arrival: Arrival) -> None:
         evidence = _evidence(known)
         size, most = 0, known.info.nar_size
-        arrival.announce(most)
         for piece in source.nar(known):
             size += len(piece)
             if size > most:
