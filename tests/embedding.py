@@ -16,6 +16,8 @@ CLOSURE = 6
 
 def check(folder: Path) -> set[str]:
     """The valid paths of a store, once each one's NAR is what is said and all that it refers to is valid."""
+    if not folder.exists():  # nothing came, so it was not made
+        return set()
     store = EmbeddedStore(folder)
     found = {known.info.path: known for known in store.narinfos()}
     for path, known in found.items():

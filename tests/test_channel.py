@@ -411,3 +411,8 @@ def test_a_list_comes_over_http_and_is_kept(tmp_path: Path, cache: Path) -> None
     old = opened(f"{host}/channel", opener, cache, NOW + 3 * DAY)
     assert old.find("hello") == (HELLO,)
     assert old.warnings[0].startswith(f"list of {host}/channel is 3 days old, and got no newer one: ")
+
+
+def test_a_folder_and_lines_of_windows_will_do(tmp_path: Path) -> None:
+    (tmp_path / LIST).write_bytes(lzma.compress(f"{HELLO}\r\n{OTHERS[0]}\r\n".encode()))
+    assert opened(str(tmp_path)).find("hello") == (HELLO,)

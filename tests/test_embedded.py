@@ -101,7 +101,7 @@ def test_a_path_that_was_removed_is_none(filled: Filled, cache: Cache) -> None:
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     assert not is_store(tmp_path)
-    with pytest.raises(Unavailable, match="got No such file or directory for nix-cache-info"):
+    with pytest.raises(Unavailable, match="got none there, expected a store of lamina's"):
         EmbeddedStore(tmp_path)
     (tmp_path / "nix-cache-info").write_text("StoreDir: /gnu/store\n")
     with pytest.raises(Unavailable, match="got one of /gnu/store, expected /nix/store"):
@@ -121,8 +121,10 @@ def test_a_narinfo_that_is_none_is_named(content: bytes, filled: Filled) -> None
     with pytest.raises(FormatError, match=f"^{file}: ") as caught:
         again.query([root])
     assert "--repair" in caught.value.hint
+    # It has no name, and is in the way of no other.
+    assert root not in again.find("hello")
     with pytest.raises(FormatError):
-        again.find("hello")
+        again.narinfos()
 
 
 @pytest.mark.parametrize("change", ["gone", "shorter", "longer", "a folder"])

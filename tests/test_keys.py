@@ -150,3 +150,13 @@ def test_each_byte_of_a_signature_matters(place: int) -> None:
     raw = bytearray(base64.b64decode(KEY.sign(TEXT).partition(":")[2]))
     raw[place] ^= 1
     assert signer(TEXT, [spelt("key-1", bytes(raw))], [KEY.public]) is None
+
+
+@pytest.mark.parametrize("cut", [1, 8, 20, 40])
+def test_a_secret_key_that_is_cut_is_not_shown_either(cut: int) -> None:
+    secret = str(SecretKey.generate("mine-1"))
+    for text in (secret[:-cut], secret + "A" * cut):
+        with pytest.raises(InvalidName) as caught:
+            PublicKey.parse(text)
+        assert secret[7:20] not in str(caught.value)
+        assert "mine-1" in str(caught.value)

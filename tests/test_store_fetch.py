@@ -209,3 +209,74 @@ def test_python_fetches_too(cache: Path, tmp_path: Path) -> None:
     assert fetched.new == {known.info.path for known in fetched.paths}
     with pytest.raises(lamina.InvalidName, match="embedded_store"):
         lamina.fetch_paths([ROOT], embedded_store="", store=url(cache))
+
+
+def test_a_nar_that_nothing_vouches_for_is_not_believed(cache: Path, tmp_path: Path) -> None:
+    flags = ("--store", url(cache), "--trusted-key", KEY)
+    fetch(ROOT, *flags, store=tmp_path / "store")
+    known = next(known for known in EmbeddedStore(tmp_path / "store").narinfos() if not known.info.references)
+    file = tmp_path / "store" / known.url
+    file.chmod(0o644)
+    spoilt = bytearray(file.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    file.write_bytes(spoilt)
+    (tmp_path / "store" / f"{known.info.path.hash}.narinfo").unlink()
+    assert fetch(ROOT, *flags, store=tmp_path / "store").code == 0
+    assert len(check(tmp_path / "store")) == CLOSURE
+
+
+def test_what_was_there_did_not_come(cache: Path, tmp_path: Path) -> None:
+    """Also where it is no longer valid, or came by another process."""
+    flags = ("--store", url(cache), "--trusted-key", KEY, "--json")
+    first = json.loads(fetch(ROOT, *flags, store=tmp_path / "store").stdout)
+    assert all(path["fetched"] for path in first["paths"])
+    (tmp_path / "store" / f"{StorePath.parse(ROOT).hash}.narinfo").unlink()
+    second = json.loads(fetch(ROOT, *flags, store=tmp_path / "store").stdout)
+    assert not any(path["fetched"] for path in second["paths"])
+    assert len(check(tmp_path / "store")) == CLOSURE
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_store_is_not_made_for_nothing(was_there: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    if was_there:
+        folder.mkdir()
+    ran = fetch(ROOT, "--store", url(tmp_path / "nothing"), store=folder)
+    assert ran.code == 5
+    assert folder.exists() is was_there
+    assert not was_there or not list(folder.iterdir())
+
+
+def test_a_damaged_narinfo_is_in_nobodys_way_but_its_own(cache: Path, tmp_path: Path) -> None:
+    flags = ("--store", url(cache), "--trusted-key", KEY)
+    fetch(ROOT, *flags, store=tmp_path / "store")
+    file = tmp_path / "store" / f"{StorePath.parse(ROOT).hash}.narinfo"
+    file.chmod(0o644)
+    file.write_text("junk")
+    assert run("store", "info", "phrases", "--store", tmp_path / "store").code == 0
+    spoilt = run("store", "info", ROOT, "--store", tmp_path / "store")
+    assert (spoilt.code, "--repair --store URL" in spoilt.stderr) == (3, True)
+    assert fetch(ROOT, *flags, store=tmp_path / "store").code == 0
+    assert len(check(tmp_path / "store")) == CLOSURE
+
+
+def test_an_image_of_nars_that_came_again_is_the_same(cache: Path, tmp_path: Path) -> None:
+    """The ledger remembers when the files were written that it listed; others of the same hash take their place."""
+    flags = (ROOT, "--store", url(cache), "--trusted-key", KEY, "--ledger", tmp_path / "ledger", "--quiet")
+    first = run("stream", *flags)
+    shutil.rmtree(tmp_path / "data")
+    for file in cache.glob("nar/*"):
+        file.touch()
+    again = [run("stream", *flags) for _ in range(2)]
+    assert [(ran.code, ran.stderr) for ran in (first, *again)] == [(0, "")] * 3
+    assert {ran.stdout for ran in again} == {first.stdout}
+    assert run("stream", *flags, "--architecture", "arm64").code == 0
+
+
+def test_a_store_that_is_not_there_says_what_makes_one(tmp_path: Path) -> None:
+    for command in (("info", "hello"), ("gc", "hello"), ("export", "hello", "-o", "x")):
+        ran = run("store", *command)
+        assert ran.code == 5
+        assert (
+            "got none there, expected a store of lamina's\nhint: lamina store fetch, add and import make" in ran.stderr
+        )

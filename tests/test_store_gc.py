@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -195,7 +196,7 @@ def test_nothing_goes_while_somebody_uses_the_store(store: Path) -> None:
     ran = call("store", "gc", "--all", "--store", store)
     assert (ran.code, ran.error) == (
         5,
-        f"store {store}: got it in use by another process, expected nobody to use it",
+        f"store {store}: got it in use, expected nobody to use it",
     )
     assert len(names(store)) == CLOSURE
 
@@ -244,3 +245,9 @@ def test_a_cycle_goes_as_well() -> None:
     second = PathInfo(path("B"), NO_HASH, 1, frozenset({path("A")}))
     known = [NarInfo(info, "x", "none", ()) for info in (first, second)]
     assert len(referrers_first(known)) == 2
+
+
+def test_a_pipe_is_no_root_and_is_not_waited_for(store: Path) -> None:
+    os.mkfifo("pipe")
+    ran = run("store", "gc", "./pipe", "--store", store)
+    assert (ran.code, "got neither a file nor a folder" in ran.stderr) == (2, True)

@@ -182,3 +182,9 @@ def test_a_store_that_cannot_be_written_is_an_error(here: Path) -> None:
     for parent in here.parents[:3]:  # one more where several run at once
         parent.chmod(0o755)
     assert re.match("store .*: got Permission denied, expected to write there", as_nobody(attempt))
+
+
+def test_a_secret_key_does_not_go_to_stdout(here: Path) -> None:
+    ran = run("store", "key", "generate", "mine-1", "-o", "-")
+    assert (ran.code, ran.stdout) == (2, b"")
+    assert not Path("-").exists()

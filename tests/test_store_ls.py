@@ -121,3 +121,8 @@ def test_a_cache_that_nix_wrote_can_be_listed(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "cache", tmp_path / "cache")
     ran = run("store", "ls", "hello", "--store", tmp_path / "cache")
     assert (ran.code, len(ran.stdout.splitlines())) == (0, 2)
+
+
+def test_a_url_is_no_folder() -> None:
+    ran = run("store", "ls", "--store", "https://cache.example")
+    assert (ran.code, "got https://cache.example, expected the folder of a store" in ran.stderr) == (2, True)

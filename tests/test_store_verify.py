@@ -107,7 +107,7 @@ def an_empty_narinfo(found: Spoiled) -> str:
 
 def no_text(found: Spoiled) -> str:
     found.narinfo.write_bytes(b"\xff\xfe")
-    return f"{found.narinfo}: got 'utf-8' codec"
+    return f"{found.narinfo}: narinfo: got b'\\xff', expected UTF-8"
 
 
 def another_path(found: Spoiled) -> str:
@@ -364,3 +364,8 @@ def test_a_mended_store_makes_the_image_that_it_made_before(store: Path) -> None
     a_byte(Spoiled(store))
     mend(store)
     assert run("stream", ROOT, *flags).stdout == before
+
+
+def test_a_cache_is_for_repairing() -> None:
+    ran = run("store", "verify", "--store", "https://cache.example")
+    assert (ran.code, "without --repair" in ran.stderr) == (2, True)

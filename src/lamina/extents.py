@@ -26,14 +26,16 @@ _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NO
 _REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}
 
 
-def head(content: Content, size: int) -> bytes:
-    """The first ``size`` bytes of ``content``, fewer where it has fewer. Raises `IntegrityError`
-    for a file that changed since the extent was made, `Unavailable` for one that cannot be read.
+def head(content: Content, size: int, doubt: Doubt | None = None) -> bytes:
+    """The first ``size`` bytes of ``content``, fewer where it has fewer.
+
+    Raises `IntegrityError` for a file that changed since the extent was made, without ``doubt`` also for one of another
+    date, `Unavailable` for one that cannot be read.
     """
     if isinstance(content, bytes):
         return content[:size]
     start = bytearray(min(size, content.length))
-    with _opened(content) as file:
+    with _opened(content, doubt) as file:
         count = read_some(content, file, memoryview(start))
     return bytes(start[:count])
 
@@ -192,8 +194,8 @@ class Files:
 
 
 @contextlib.contextmanager
-def _opened(extent: Extent) -> Iterator[int]:
-    file, _ = open_extent(extent)
+def _opened(extent: Extent, doubt: Doubt | None = None) -> Iterator[int]:
+    file, _ = open_extent(extent, doubt)
     try:
         yield file
     finally:

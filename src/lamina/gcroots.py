@@ -45,6 +45,8 @@ def _kept(store: EmbeddedStore, root: str) -> set[StorePath]:
         return _some(store, root, _in_spec(store, root))
     if not os.path.exists(root) or ("/" not in root and store.find(root)) or _leads_into_store(root):
         return {content(store, root).path}
+    if not file.is_file() and not file.is_dir():
+        raise InvalidName(f"{root}: got neither a file nor a folder, expected an image, a spec or a store path")
     return _some(store, root, {path for image in open_images(file) for layer in image.layers for path in layer.paths})
 
 

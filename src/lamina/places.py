@@ -45,11 +45,20 @@ def entries(listing: Listing, place: Place) -> Iterator[PlacedEntry]:
 
 
 def nodes(listing: Listing, place: Place) -> Iterator[Node]:
-    """The nodes of the store path that lies at ``place``."""
+    """The nodes of the store path that lies at ``place``.
+
+    A NAR may be a newer file than the one that was listed: it is called by its hash, so it says the same.
+    """
     for kind, path, size, target, content in entries(listing, place):
         if kind == FOLDER:
             yield Directory(path)
         elif kind == SYMLINK:
             yield Symlink(path, target)
         else:
-            yield Regular(path, kind == PROGRAM, size, content)
+            yield Regular(path, kind == PROGRAM, size, _as_now(content, place))
+
+
+def _as_now(content: Content, place: Place) -> Content:
+    if isinstance(content, Extent) and isinstance(place, Extent):
+        return content._replace(stamp=place.stamp)
+    return content

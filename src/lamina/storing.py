@@ -75,7 +75,8 @@ def fetch_paths(
     `OutputError`; what came whole until then stays.
     """
     spec = Spec.parse({"contents": roots, "jobs": jobs, **where})
-    return _fetch(spec, EmbeddedStore.made(_folder(embedded_store)), progress)
+    with EmbeddedStore.filled(_folder(embedded_store)) as target:
+        return _fetch(spec, target, progress)
 
 
 def add_path(
@@ -157,7 +158,7 @@ def _fetch(spec: Spec, target: EmbeddedStore, progress: Arrivals | None) -> Fetc
     for path in paths:
         target.place(path)
     known = tuple(filter(None, map(target.narinfo, paths)))
-    return Fetched(known, frozenset(info.path for info in wanted), tuple(warnings))
+    return Fetched(known, frozenset(fetching.received), tuple(warnings))
 
 
 def _opened(spec: Spec, fetching: Fetching, warnings: list[str]) -> Copying:

@@ -61,6 +61,7 @@ def parse(data: bytes) -> Catalogue:
     """What a list says, plain or in JSON; raises `FormatError`, which names the first line that is no path."""
     if _JSON.match(data):
         return _from_json(data)
+    data = data.replace(b"\r\n", b"\n")
     text = data if not data or data.endswith(b"\n") else data + b"\n"
     found = _LINES.match(text)
     end = found.end() if found else 0

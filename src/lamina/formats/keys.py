@@ -37,7 +37,7 @@ class PublicKey:
         if name is None or raw is None or len(raw) != _SEED:
             # Somebody may have taken the secret key for it.
             secret = raw is not None and len(raw) == _SIGNATURE
-            got = "a secret key" if secret else shown(text)
+            got = "a secret key" if secret else f"something else under the name {shown(text.partition(':')[0])}"
             raise InvalidName(f"public key: got {got}, expected NAME:BASE64 of {_SEED} bytes")
         return cls(name, raw)
 

@@ -17,6 +17,8 @@ from lamina.errors import FormatError, InvalidName, shown
 from lamina.names import Digest, StorePath
 from lamina.pathinfo import PathInfo
 
+# More than any narinfo that is one has: a thousand references take 60 KB.
+MOST = 1 << 22
 _REQUIRED = ("StorePath", "URL", "NarHash", "NarSize")
 _KNOWN = frozenset((*_REQUIRED, "Compression", "FileHash", "FileSize", "References", "Deriver", "Sig", "CA"))
 _NO_DERIVER = "unknown-deriver"
@@ -71,6 +73,16 @@ class NarInfo:
         if self.address:
             fields.append(("CA", self.address))
         return fields
+
+
+def parse_bytes(data: bytes) -> NarInfo:
+    """The narinfo that ``data`` is; raises `FormatError`, also for more than `MOST` bytes."""
+    if len(data) > MOST:
+        raise FormatError(f"narinfo: got more than {MOST} bytes, expected at most as many")
+    try:
+        return parse(data.decode())
+    except UnicodeDecodeError as error:
+        raise FormatError(f"narinfo: got {shown(data[error.start : error.end])}, expected UTF-8") from error
 
 
 def parse(text: str) -> NarInfo:

@@ -25,8 +25,6 @@ from lamina.stores.trust import Trust
 
 # As many as the transport keeps open; Nix asks with 25 at once (nix.conf, http-connections).
 CONNECTIONS = 64
-# More than any narinfo that is one: a thousand references take 60 KB.
-MOST_NARINFO = 1 << 22
 _MOST_CACHE_INFO = 1 << 16
 # Several times as many as the largest closures have; one that a hostile cache makes up has no end.
 _MOST_PATHS = 1 << 18
@@ -136,11 +134,11 @@ class BinaryCache:
 
     def _narinfo(self, path: StorePath) -> NarInfo | None:
         name = f"{path.hash}.narinfo"
-        data = self._transport.read(name, MOST_NARINFO)
+        data = self._transport.read(name, narinfo.MOST)
         if data is None:
             return None
         try:
-            known = narinfo.parse(_text(data))
+            known = narinfo.parse_bytes(data)
         except FormatError as error:
             raise FormatError(f"{name} in {self.where}: {error}") from error
         if known.info.path != path:

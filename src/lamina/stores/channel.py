@@ -90,7 +90,7 @@ class Channel:
 
 
 def open_channel(where: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
-    """The list at ``where``: a channel's name, the URL of a list or of a folder with one, or a file.
+    """The list at ``where``: a channel's name, the URL of a list or of a folder with one, such a folder, or a file.
 
     How a list is compressed is told by its bytes. One from the network is kept below ``cache``, where there is one;
     where it is older than a day at ``now``, in seconds since 1970, and there is no newer one to be had, or none may be
@@ -101,7 +101,8 @@ def open_channel(where: str, opener: Opener, cache: Path | None, *, offline: boo
         return _at(where, "", opener, cache, offline=offline, now=now)
     if _CHANNEL.fullmatch(where):
         return _at(f"{CHANNELS}/{where}/{LIST}", where, opener, cache, offline=offline, now=now)
-    return Channel(where, _parsed(_file(where), where))
+    folder = os.path.isdir(where)
+    return Channel(where, _parsed(_file(os.path.join(where, LIST) if folder else where), where))
 
 
 def _at(url: str, name: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:

@@ -19,7 +19,7 @@ from lamina.formats.address import Address, Evidence
 from lamina.formats.narinfo import NarInfo
 from lamina.names import StorePath
 from lamina.nodes import Extent
-from lamina.stores.embedded import MOST_NARINFO, EmbeddedStore
+from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.leftovers import leftovers, orphans
 from lamina.stores.supply import check
 
@@ -113,17 +113,15 @@ def read_narinfo(store: EmbeddedStore, digits: str) -> NarInfo:
     file = store.folder / f"{digits}{_ENDING}"
     try:
         with file.open("rb") as opened:
-            data = opened.read(MOST_NARINFO)
+            data = opened.read(narinfo.MOST + 1)
     except FileNotFoundError as error:
         raise NotFound(f"{file}: got nothing there, expected a narinfo") from error
     except OSError as error:
         raise Unavailable(f"{file}: got {error.strerror}, expected to read it") from error
     try:
-        found = narinfo.parse(data.decode())
+        found = narinfo.parse_bytes(data)
     except FormatError as error:
         raise FormatError(f"{file}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{file}: got {error}, expected UTF-8") from error
     if found.info.path.hash != digits:
         raise IntegrityError(f"{file}: got the narinfo of {found.info.path}, expected one of {digits}")
     return found

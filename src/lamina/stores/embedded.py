@@ -10,10 +10,13 @@ Nothing is unpacked: a store path is ranges of one file, and no name, mode or li
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 from lamina import narfile
 from lamina.choosing import fitting
@@ -29,11 +32,10 @@ from lamina.stores.arrival import PRIVATE, Arrival, stored
 from lamina.stores.locks import Locks
 
 _ENDING = ".narinfo"
-# More than any narinfo that is one: a thousand references take 60 KB.
-MOST_NARINFO = 1 << 22
+_NARS = "nar"
 _PIECE = 1 << 18
 _INFO = CacheInfo(want_mass_query=True, priority=30)
-REPAIR = "lamina store verify --repair mends what a binary cache has"
+REPAIR = "lamina store verify --repair --store URL mends what a binary cache has"
 
 
 class EmbeddedStore:
@@ -46,7 +48,7 @@ class EmbeddedStore:
         self._check()
 
     @classmethod
-    def made(cls, folder: Path) -> EmbeddedStore:
+    def made(cls, folder: Path) -> Self:
         """The store in ``folder``, an empty one where that is empty or not there.
 
         Raises `Unavailable` for a folder of something else, `OutputError` where none can be made.
@@ -59,9 +61,35 @@ class EmbeddedStore:
             stored(folder, CACHE_INFO, _INFO.dump().encode())
         return cls(folder)
 
+    @classmethod
+    @contextlib.contextmanager
+    def filled(cls, folder: Path) -> Iterator[Self]:
+        """`made` for the block; what was made for it is gone again if the block fails before anything came."""
+        was_there, was_store = os.path.lexists(folder), is_store(folder)
+        store = cls.made(folder)
+        try:
+            yield store
+        except BaseException:
+            if not was_store and not (folder / _NARS).exists():
+                store.unmake(keep_folder=was_there)
+            raise
+
+    def unmake(self, *, keep_folder: bool) -> None:
+        """Removes a store to which nothing has come yet."""
+        with contextlib.suppress(OSError):
+            (self.folder / CACHE_INFO).unlink()
+            shutil.rmtree(self.folder / PRIVATE)
+            if not keep_folder:
+                self.folder.rmdir()
+
     def _check(self) -> None:
         try:
             info = CacheInfo.parse((self.folder / CACHE_INFO).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise Unavailable(
+                f"store {self.folder}: got none there, expected a store of lamina's",
+                hint="lamina store fetch, add and import make one",
+            ) from error
         except (OSError, UnicodeDecodeError) as error:
             got = getattr(error, "strerror", None) or error
             raise Unavailable(
@@ -130,8 +158,13 @@ class EmbeddedStore:
         return narfile.nodes(self.place(path))
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The valid paths that ``name`` may mean (`choosing.fitting`)."""
-        return fitting((known.info.path for known in self.narinfos()), name)
+        """The valid paths that ``name`` may mean (`choosing.fitting`); a damaged narinfo has no name."""
+        paths = []
+        for digits in self.hashes():
+            with contextlib.suppress(FormatError):
+                if found := self._read(digits):
+                    paths.append(found.info.path)
+        return fitting(paths, name)
 
     def hashes(self) -> Collection[str]:
         """The hashes of all valid paths."""
@@ -155,14 +188,14 @@ class EmbeddedStore:
         file = self.folder / f"{digits}{_ENDING}"
         try:
             with file.open("rb") as opened:
-                data = opened.read(MOST_NARINFO)
+                data = opened.read(narinfo.MOST + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unavailable(file, error) from error
         try:
-            return narinfo.parse(data.decode())
-        except (FormatError, UnicodeDecodeError) as error:
+            return narinfo.parse_bytes(data)
+        except FormatError as error:
             raise FormatError(f"{file}: {error}", hint=REPAIR) from error
 
     # --- what comes in
@@ -229,4 +262,4 @@ def _own(known: NarInfo) -> NarInfo:
 
 def nar_name(nar_hash: Digest) -> str:
     """Where the NAR with that hash is, below a store's folder."""
-    return f"nar/{nix32_dump(nar_hash.raw)}.nar"
+    return f"{_NARS}/{nix32_dump(nar_hash.raw)}.nar"

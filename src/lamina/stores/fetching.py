@@ -10,6 +10,7 @@ Python's lock alone; as many are on their way at once as there are processors, a
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import time
 import weakref
@@ -46,7 +47,10 @@ class Source(Protocol):
 
 
 class Fetching:
-    """Fetches into ``store``, in the order in which it was asked to; ``keep`` is what must live as long as that."""
+    """Fetches into ``store``, in the order in which it was asked to; ``keep`` is what must live as long as that.
+
+    ``received`` are the paths whose NARs came, none of them by another process.
+    """
 
     def __init__(self, store: EmbeddedStore, threads: int = 0, *, keep: object = None) -> None:
         self.store = store
@@ -58,6 +62,7 @@ class Fetching:
         self._sources: dict[StorePath, tuple[NarInfo, Source]] = {}
         self._coming: dict[StorePath, Future[None]] = {}
         self._begun: set[StorePath] = set()
+        self.received: set[StorePath] = set()
         self._threads: list[Thread] = []
         self._arrivals: list[Arrival] = []
         self._is_over = False
@@ -86,7 +91,10 @@ class Fetching:
         return coming.done() if coming else path not in self._sources
 
     def wait(self, path: StorePath) -> None:
-        """Until ``path`` is in the store. Raises what fetching it raised."""
+        """Until the NAR of ``path`` is in the store; the path is valid once all that it refers to is.
+
+        Raises what fetching it raised.
+        """
         self.begin((path,))
         coming = self._coming.get(path)
         if coming:
@@ -152,13 +160,20 @@ class Fetching:
         self._publication.arrived(known)
 
     def _holds(self, known: NarInfo, source: Source) -> bool:
-        """Whether its NAR is here. If it came for another path, nobody has held it to the address of this one yet."""
+        """Whether its NAR is here, as one may be that nothing vouches for yet: it is held to all that is known of it.
+
+        Raises `IntegrityError` where it is not what the path's content address says.
+        """
         if not self.store.holds(known.info.nar_hash, known.info.nar_size):
             return False
-        evidence = _evidence(known)
-        if evidence:
-            for piece in self.store.nar(known):
+        evidence, found = _evidence(known), hashlib.sha256()
+        for piece in self.store.nar(known):
+            found.update(piece)
+            if evidence:
                 evidence.feed(piece)
+        if found.digest() != known.info.nar_hash.raw:
+            return False
+        if evidence:
             _check_evidence(known, source.where, evidence)
         return True
 
@@ -178,6 +193,7 @@ class Fetching:
                 raise InterruptedError
         check_arrival(known, arrival, source.where, evidence)
         arrival.keep(nar_name(known.info.nar_hash))
+        self.received.add(known.info.path)
 
 
 def check_arrival(known: NarInfo, arrival: Arrival, where: str, evidence: Evidence | None) -> None:

@@ -18,6 +18,9 @@ from lamina.names import StorePath
 if TYPE_CHECKING:
     from filelock import ReadWriteLock
 
+# Collecting is removing files, and takes seconds.
+_LONGEST = 60
+
 
 class Locks:
     """The locks of a store, which are files in ``folder``."""
@@ -29,7 +32,10 @@ class Locks:
         self._is_used = False
 
     def use(self) -> None:
-        """Keeps others from removing anything for as long as this process lives."""
+        """Keeps others from removing anything for as long as this is there, at the longest until the process ends.
+
+        Raises `Unavailable` where somebody removes things for more than a minute.
+        """
         with self._mutex:
             if self._is_used:
                 return
@@ -38,7 +44,18 @@ class Locks:
             with contextlib.suppress(OutputError, ImportError), self._written():
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._using = self._whole()
-                self._using.acquire_read()
+                self._take(self._using)
+
+    def _take(self, whole: ReadWriteLock) -> None:
+        from filelock import Timeout
+
+        try:
+            whole.acquire_read(timeout=_LONGEST)
+        except Timeout as error:
+            raise Unavailable(
+                f"store {self._folder.parent}: got it being collected, expected that to end within {_LONGEST} seconds",
+                hint="try again once lamina store gc is done",
+            ) from error
 
     @contextlib.contextmanager
     def alone(self, patience: float = 0) -> Iterator[None]:
@@ -55,7 +72,7 @@ class Locks:
                 whole.acquire_write(timeout=patience)
         except Timeout as error:
             raise Unavailable(
-                f"store {self._folder.parent}: got it in use by another process, expected nobody to use it",
+                f"store {self._folder.parent}: got it in use, expected nobody to use it",
                 hint="try again once that is done",
             ) from error
         try:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.errors import Error
+from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
 from lamina.names import NIX32, STORE_DIR, Digest, StorePath
 from lamina.stores.cache import BinaryCache
 from lamina.stores.checking import DamagedPath, check_paths, named, readable_narinfos
-from lamina.stores.embedded import MOST_NARINFO, EmbeddedStore
+from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.fetching import Fetching
 
 _PATH = re.compile(rf"{STORE_DIR}/([{NIX32}]{{32}}-[0-9a-zA-Z+\-._?=]{{1,211}})".encode())
@@ -125,10 +126,10 @@ def _texts(store: EmbeddedStore, digits: str, readers: Sequence[Callable[[], Rea
     """What may tell the name: what is left of the narinfo, and those of the caches."""
     name = f"{digits}.narinfo"
     with contextlib.suppress(OSError):
-        yield (store.folder / name).read_bytes()[:MOST_NARINFO]
+        yield (store.folder / name).read_bytes()[: narinfo.MOST]
     for reader in readers:
         try:
-            yield reader().read(name, MOST_NARINFO) or b""
+            yield reader().read(name, narinfo.MOST) or b""
         except Error:
             continue
 

@@ -28,7 +28,6 @@ from lamina.formats.narinfo import NarInfo
 from lamina.names import STORE_DIR, Digest, StorePath, nix32_dump
 from lamina.nodes import Extent
 from lamina.pathinfo import PathInfo
-from lamina.stores.cache import MOST_NARINFO
 from lamina.stores.compressing import NarCompression
 from lamina.stores.supply import Supply, check
 from lamina.transports.opening import WritableTransport
@@ -117,7 +116,7 @@ def _check_cache(cache: WritableTransport) -> None:
 
 def _present(cache: WritableTransport, info: PathInfo) -> NarInfo | None:
     """What the cache says of a path, None where that is not what ``info`` says."""
-    data = cache.read(f"{info.path.hash}.narinfo", MOST_NARINFO)
+    data = cache.read(f"{info.path.hash}.narinfo", narinfo.MOST)
     if data is None:
         return None
     try:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from lamina import narfile
-from lamina.errors import IntegrityError
+from lamina.errors import FormatError, IntegrityError
 from lamina.formats.narinfo import NarInfo
 from lamina.names import StorePath
 from lamina.nodes import Extent, Node
@@ -66,7 +66,12 @@ class Substituting:
         announced = self._fetching.known(path)
         if announced:
             return announced
-        known = self._store.narinfo(path)
+        try:
+            known = self._store.narinfo(path)
+        except FormatError:
+            if self._cache is None:
+                raise
+            return None  # which the cache's takes the place of
         return known if known and self._trust.accepts(known) else None
 
     def narinfo(self, path: StorePath) -> NarInfo | None:

@@ -124,6 +124,8 @@ def _fail(subject: str, error: Exception, patience: Patience) -> NoReturn:
         if status < 500:
             raise Unavailable(f"{subject}: got HTTP {status} from the proxy, expected a way through it") from error
         raise PassingError(f"HTTP {status} from the proxy") from error
+    if isinstance(inner, TooSlowError):  # and would be the next time
+        raise Unavailable(f"{subject}: got {inner}, expected a faster server") from error
     passing = _PASSING if isinstance(error, exceptions.HTTPError) else (http.client.HTTPException, OSError)
     if isinstance(error, passing):
         raise PassingError(_said(error, inner, patience)) from error
@@ -151,8 +153,6 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _said(error: Exception, inner: BaseException, patience: Patience) -> str:
     match inner:
-        case TooSlowError():
-            said = str(inner)
         case TimeoutError() | exceptions.TimeoutError():
             is_late = isinstance(error, exceptions.ReadTimeoutError)
             said = f"nothing for {patience.read:g} seconds" if is_late else f"no connection in {patience.connect:g} s"

@@ -17,11 +17,11 @@ from lamina.errors import Unavailable
 class Patience:
     """All times are in seconds. ``sleep``, ``clock`` and ``chance``, from 0 to 1, are for tests to replace."""
 
-    connect: float = 15.0
+    connect: float = 10.0
     """For a connection and its handshake."""
-    read: float = 60.0
+    read: float = 30.0
     """For the next byte, whichever it is."""
-    window: float = 120.0
+    window: float = 60.0
     """For the next ``least`` bytes."""
     least: int = 1 << 15
     attempts: int = 5

@@ -10,6 +10,7 @@ import lamina
 from lamina.cli.options import talk_options
 from lamina.cli.output import say
 from lamina.cli.talk import print_json
+from lamina.errors import InvalidName
 
 
 class _Group(click.Group):
@@ -43,6 +44,8 @@ def generate(name: str, output: str, **flags: Any) -> None:
     The public key is what --trusted-key, and trusted-public-keys in nix.conf, take. NAME stands in each signature; by
     custom it is a host's with a number. A FILE that is there is not written over.
     """
+    if output == "-":
+        raise InvalidName("output: got -, expected a file, for stdout is for the public key")
     _show(lamina.generate_key(name, output), flags)
 
 

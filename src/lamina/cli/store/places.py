@@ -25,7 +25,12 @@ def divided(places: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def present(place: str | None) -> str | None:
-    """The folder to look into; None where none was named and there is none yet, which is as good as an empty one."""
+    """The folder to look into; None where none was named and there is none yet, which is as good as an empty one.
+
+    Raises `InvalidName` for a URL.
+    """
+    if place is not None and is_remote(place):
+        raise InvalidName(f"store: got {place}, expected the folder of a store of lamina's")
     folder = place if place is not None else embedded_store()
     return folder if place is not None or os.path.lexists(folder) else None
 

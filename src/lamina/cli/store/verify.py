@@ -14,7 +14,7 @@ from lamina.cli.output import one_line, say
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import divided
 from lamina.cli.talk import print_json, progress, readable_size, warn
-from lamina.errors import IntegrityError
+from lamina.errors import IntegrityError, InvalidName
 from lamina.stores import opening
 from lamina.stores.local import DATABASE
 
@@ -51,6 +51,12 @@ def command(ledger: str | None, store: tuple[str, ...], *, repair: bool, **flags
     anything is damaged the exit code is 6. A damaged path of Nix's store is mended by nix-store --repair-path.
     """
     folder, others = divided(store)
+    caches = [place for place in others if opening.is_remote(place)]
+    if caches and not repair:
+        raise InvalidName(
+            f"store: got {caches[0]} without --repair, expected folders to verify",
+            hint="a binary cache is where --repair fetches what is damaged from",
+        )
     checked = None
     if opening.is_cache_folder(folder) or folder in store:
         checked = lamina.verify_store(
