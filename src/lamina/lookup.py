@@ -30,7 +30,8 @@ def _named(store: Store, name: str) -> StorePath:
     if len(found) == 1:
         return found[0]
     if not found:
-        hint = f"./{name} is a file here; a path needs a slash" if name and os.path.lexists(name) else ""
+        is_file = name and os.path.lexists(name)
+        hint = f"./{name} is a file here; a path needs a slash" if is_file else "--channel has names of more paths"
         raise NotFound(f"{name!r}: got no valid path of that name in the store, expected one", hint=hint)
     listed = ", ".join(map(str, found[:_MOST_LISTED]))
     if len(found) > _MOST_LISTED:

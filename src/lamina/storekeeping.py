@@ -17,7 +17,7 @@ from typing import Protocol, Unpack
 from lamina.access import access, store_of
 from lamina.capacity import processors
 from lamina.closure import Closure
-from lamina.errors import InvalidName, NotFound, Unavailable
+from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.gcroots import kept
@@ -171,9 +171,12 @@ def _imported(
             raise Unavailable(f"{name}: got {error.strerror or error}, expected to read an export") from error
 
     done = []
-    for imported in read_export(target, read):
-        tell(imported)
-        done.append(imported)
+    try:
+        for imported in read_export(target, read):
+            tell(imported)
+            done.append(imported)
+    except FormatError as error:
+        raise FormatError(f"{name}: {error}", hint=error.hint) from error
     return tuple(done)
 
 

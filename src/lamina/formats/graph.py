@@ -25,8 +25,10 @@ def parse(text: str | bytes) -> tuple[PathInfo, ...]:
     try:
         document = json.loads(text)
         infos = tuple(dict.fromkeys(_info(path, item) for path, item in _items(document)))
-    except (InvalidName, ValueError) as error:
+    except InvalidName as error:
         raise FormatError(f"closure graph: {error}") from error
+    except ValueError as error:
+        raise FormatError(f"closure graph: got no JSON ({error}), expected {_EXPECTED}") from error
     except RecursionError as error:
         raise FormatError(f"closure graph: got JSON nested too deep, expected {_EXPECTED}") from error
     if len({info.path for info in infos}) != len(infos):

@@ -10,7 +10,6 @@ have threads of their own.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from pathlib import Path
 from threading import Event
 
 from lamina.closure import Closure
-from lamina.engine import Measure, Tally, measure
+from lamina.engine import Measure, Tally
 from lamina.errors import FormatError, Unavailable, failed
 from lamina.formats import narinfo, narlisting
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
@@ -26,10 +25,9 @@ from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.names import STORE_DIR, Digest, StorePath, nix32_dump
-from lamina.nodes import Extent
 from lamina.pathinfo import PathInfo
 from lamina.stores.compressing import NarCompression
-from lamina.stores.supply import Supply, check
+from lamina.stores.supply import Supply
 from lamina.transports.opening import WritableTransport
 from lamina.workspace import Workspace
 
@@ -206,11 +204,7 @@ class _Run:
         self._write(signed(known, self._terms.keys))
 
     def _send(self, info: PathInfo) -> _Sent:
-        """Sends the NAR of a path; of one that the store has as the cache will have it, from where it lies."""
-        place = self._supply.place(info.path)
-        if self._terms.compression.word == "none" and isinstance(place, Extent) and place.length == place.file_size:
-            check(info, measure((place,)))
-            return self._upload(Path(os.fsdecode(place.file)), Measure(info.nar_hash, info.nar_size))
+        """Sends the NAR of a path, from a file of its own: what was hashed is what is sent."""
         file = self._room.path / info.path.hash
         try:
             return self._upload(file, self._compress(info, file))

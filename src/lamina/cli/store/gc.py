@@ -47,7 +47,8 @@ def command(roots: tuple[str, ...], store: str | None, *, everything: bool, dry_
 
 
 def _summary(found: Garbage, *, dry_run: bool) -> str:
-    others = f" and {len(found.files)} other files" if found.files else ""
+    count = len(found.files)
+    others = f" and {count} other {'file' if count == 1 else 'files'}" if count else ""
     what = f"{counted(len(found.paths))}{others}, {found.size} bytes ({readable_size(found.size)})"
     return f"{what} {'would be' if dry_run else ''} removed, {counted(found.kept)} kept".replace("  ", " ")
 
