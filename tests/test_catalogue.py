@@ -74,7 +74,7 @@ def test_blank_lines_and_the_last_line_break_mean_nothing(data: bytes) -> None:
             b"\0",
             b"/" * 5000,
         ),
-        *(bytes(str(PATHS[0]), "ascii") + tail for tail in (b"/bin", b" ", b"\r", b" " + LIST[:60], b"!", b"x" * 220)),
+        *(bytes(str(PATHS[0]), "ascii") + tail for tail in (b"/bin", b" ", b"\rx", b" " + LIST[:60], b"!", b"x" * 220)),
         *(head + bytes(str(PATHS[0]), "ascii") for head in (b" ", b"#", b"/", b"file://", b"/nix/store/")),
         bytes(str(PATHS[0]), "ascii").replace(b"/nix", b"/gnu"),
         b"/nix/store/" + b"e" * 32 + b"-hello",

@@ -173,7 +173,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def test_a_newer_nix_copies_from_a_bucket(
+def test_a_newer_nix_copies_from_a_bucket_if_it_knows_of_any(
     newer_nix: Nix, embedded: Path, small: Sample, key: Path, tmp_path: Path, bucket: str
 ) -> None:
     ran = run("store", "push", small.root, "--store", embedded, "--to", bucket, "--key", key, "--quiet")
@@ -183,6 +183,6 @@ def test_a_newer_nix_copies_from_a_bucket(
     try:
         newer_nix.call(*copy)
     except ToolError as error:
-        if "know how to open" in str(error):
-            pytest.skip("this Nix was built without S3")
-        raise
+        # Debian builds some of its versions without S3.
+        if newer_nix.version() >= (2, 30) or "know how to open" not in str(error):
+            raise
