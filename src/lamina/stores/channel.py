@@ -29,6 +29,7 @@ from lamina.pathinfo import PathInfo
 CHANNELS = "https://channels.nixos.org"
 LIST = "store-paths.xz"
 DAY = 24 * 3600
+_MINUTE = 60
 _HOUR = 3600
 # Lists of nixos-unstable have 4 MiB, and 15 MiB of text in them.
 _MOST_BYTES = 64 << 20
@@ -93,8 +94,8 @@ def open_channel(where: str, opener: Opener, cache: Path | None, *, offline: boo
     """The list at ``where``: a channel's name, the URL of a list or of a folder with one, such a folder, or a file.
 
     How a list is compressed is told by its bytes. One from the network is kept below ``cache``, where there is one;
-    where it is older than a day at ``now``, in seconds since 1970, and there is no newer one to be had, or none may be
-    asked for, it does with a warning. Raises `InvalidName` for a URL that cannot be, `NotFound` where there is no
+    it will do for a day from ``now``, in seconds since 1970, and longer where there is no newer one to be had, or none may
+    be asked for; whenever it does, a warning says its age. Raises `InvalidName` for a URL that cannot be, `NotFound` where there is no
     list, `Unavailable`, and `FormatError` for what is none.
     """
     if "://" in where:
@@ -198,8 +199,8 @@ class _Kept:
     def channel(self, name: str, reason: str) -> Channel:
         """It as a channel; ``reason`` is why there is no newer one, empty where nobody was asked."""
         because = f", and got no newer one: {reason}" if reason else ""
-        warnings = () if self.is_fresh else (f"list of {name} is {spoken(self.age)} old{because}",)
-        return Channel(name, self.paths, age=self.age, warnings=warnings)
+        warning = f"list of {name} is {spoken(self.age)} old{because}"
+        return Channel(name, self.paths, age=self.age, warnings=(warning,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,5 +235,8 @@ class _Keep:
 
 
 def spoken(seconds: float) -> str:
-    """A time of a day or more in whole hours, of two or more in whole days."""
-    return f"{int(seconds // DAY)} days" if seconds >= 2 * DAY else f"{int(seconds // _HOUR)} hours"
+    """A time in whole minutes, of two hours or more in whole hours, of two days or more in whole days."""
+    for unit, name in ((DAY, "days"), (_HOUR, "hours")):
+        if seconds >= 2 * unit:
+            return f"{int(seconds // unit)} {name}"
+    return f"{int(seconds // _MINUTE)} minutes"
