@@ -93,10 +93,10 @@ class Channel:
 def open_channel(where: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
     """The list at ``where``: a channel's name, the URL of a list or of a folder with one, such a folder, or a file.
 
-    How a list is compressed is told by its bytes. One from the network is kept below ``cache``, where there is one;
-    it will do for a day from ``now``, in seconds since 1970, and longer where there is no newer one to be had, or none may
-    be asked for; whenever it does, a warning says its age. Raises `InvalidName` for a URL that cannot be, `NotFound` where there is no
-    list, `Unavailable`, and `FormatError` for what is none.
+    How a list is compressed is told by its bytes. One from the network is kept below ``cache``, where there is one; it
+    will do for a day from ``now``, in seconds since 1970, and longer where there is no newer one to be had, or none may
+    be asked for; whenever it does, a warning says its age. Raises `InvalidName` for a URL that cannot be, `NotFound`
+    where there is no list, `Unavailable`, and `FormatError` for what is none.
     """
     if "://" in where:
         return _at(where, "", opener, cache, offline=offline, now=now)
