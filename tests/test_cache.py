@@ -28,13 +28,13 @@ from tests.fakestore import MODULE
 from lamina.closure import Closure
 from lamina.errors import FormatError, NotFound
 from lamina.names import StorePath
-from lamina.stores import cache as caches
 from lamina.stores.cache import BinaryCache
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.fetching import Fetching
 from lamina.stores.substituting import Substituting
 from lamina.stores.trust import Trust
 from lamina.transports.opening import open_transport
+from lamina.transports.patience import CONNECTIONS
 
 TRUST = Trust((KEY.public,))
 TREE: making.Item = {b"x": making.File(b"x" * 1000)}
@@ -86,16 +86,16 @@ def test_a_level_is_asked_for_at_once_and_each_path_once(
     for level in wide:
         assert set(asked[start : start + len(level)]) == {f"{path.hash}.narinfo" for path in level}
         start += len(level)
-    assert 10 <= server.most_at_once <= caches.CONNECTIONS
+    assert 10 <= server.most_at_once <= CONNECTIONS
     # Connections are kept, and used again by the next level.
-    assert len(server.ports) <= caches.CONNECTIONS
+    assert len(server.ports) <= CONNECTIONS
 
 
 def test_no_more_are_asked_at_once_than_there_are_connections(cache: Cache) -> None:
     paths = [cache.add(f"x-{number}", {}, compression="none") for number in range(100)]
     with served(cache.folder, latency=0.01) as server:
         assert set(opened(server).narinfos(paths)) == set(paths)
-        assert server.most_at_once <= caches.CONNECTIONS
+        assert server.most_at_once <= CONNECTIONS
 
 
 def test_a_path_that_it_has_not_is_left_out(cache: Cache) -> None:

@@ -22,9 +22,8 @@ from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.narinfo import NarInfo
 from lamina.names import STORE_DIR, StorePath
 from lamina.stores.trust import Trust
+from lamina.transports.patience import CONNECTIONS
 
-# As many as the transport keeps open; Nix asks with 25 at once (nix.conf, http-connections).
-CONNECTIONS = 64
 _MOST_CACHE_INFO = 1 << 16
 # Several times as many as the largest closures have; one that a hostile cache makes up has no end.
 _MOST_PATHS = 1 << 18

@@ -14,7 +14,6 @@ from lamina import narfile
 from lamina.capacity import processors
 from lamina.engine import Tally, copy
 from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable
-from lamina.formats import narinfo
 from lamina.formats.address import Address, Evidence
 from lamina.formats.narinfo import NarInfo
 from lamina.names import StorePath
@@ -111,17 +110,9 @@ def read_narinfo(store: EmbeddedStore, digits: str) -> NarInfo:
     Raises `NotFound`, `FormatError`, `IntegrityError` for one of another path, `Unavailable`.
     """
     file = store.folder / f"{digits}{_ENDING}"
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(narinfo.MOST + 1)
-    except FileNotFoundError as error:
-        raise NotFound(f"{file}: got nothing there, expected a narinfo") from error
-    except OSError as error:
-        raise Unavailable(f"{file}: got {error.strerror}, expected to read it") from error
-    try:
-        found = narinfo.parse_bytes(data)
-    except FormatError as error:
-        raise FormatError(f"{file}: {error}") from error
+    found = store.read(digits)
+    if found is None:
+        raise NotFound(f"{file}: got nothing there, expected a narinfo")
     if found.info.path.hash != digits:
         raise IntegrityError(f"{file}: got the narinfo of {found.info.path}, expected one of {digits}")
     return found

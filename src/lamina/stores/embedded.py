@@ -103,7 +103,7 @@ class EmbeddedStore:
     def narinfo(self, path: StorePath) -> NarInfo | None:
         """What is known of ``path``, None where it is not valid here. Raises `FormatError`, `Unavailable`."""
         if path not in self._infos:
-            found = self._read(path.hash)
+            found = self.read(path.hash)
             if found is None or found.info.path != path:
                 return None
             self._infos[path] = found
@@ -162,7 +162,7 @@ class EmbeddedStore:
         paths = []
         for digits in self.hashes():
             with contextlib.suppress(FormatError):
-                if found := self._read(digits):
+                if found := self.read(digits):
                     paths.append(found.info.path)
         return fitting(paths, name)
 
@@ -177,14 +177,18 @@ class EmbeddedStore:
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """The valid paths that begin with one of ``hashes``."""
-        return tuple(sorted(found.info.path for digits in hashes if (found := self._read(digits))))
+        return tuple(sorted(found.info.path for digits in hashes if (found := self.read(digits))))
 
     def narinfos(self) -> list[NarInfo]:
         """All that is valid, ascending. Raises `FormatError` for a narinfo that is none."""
-        found = (self._read(digits) for digits in sorted(self.hashes()))
+        found = (self.read(digits) for digits in sorted(self.hashes()))
         return sorted((known for known in found if known), key=lambda known: known.info.path)
 
-    def _read(self, digits: str) -> NarInfo | None:
+    def read(self, digits: str) -> NarInfo | None:
+        """The narinfo in the place of the path that begins with ``digits``, as it lies there now; None for none.
+
+        Raises `FormatError` for what is none, `Unavailable`.
+        """
         file = self.folder / f"{digits}{_ENDING}"
         try:
             with file.open("rb") as opened:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from lamina.errors import Unavailable
+from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.image import Store
 from lamina.names import STORE_DIR, StorePath
 from lamina.nodes import Node
@@ -22,7 +23,7 @@ def contents(folder: Path) -> Store:
 
     Raises `Unavailable`.
     """
-    if not (folder / "nix-cache-info").is_file():
+    if not (folder / CACHE_INFO).is_file():
         return Folder(folder)
     from lamina.stores.embedded import EmbeddedStore
 

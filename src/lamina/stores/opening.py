@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.errors import Unavailable
+from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.image import Store
 from lamina.names import STORE_DIR
 from lamina.stores.first_of import FirstOf
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # most stores are on this machine
     from lamina.stores.trust import Trust
 
 MACHINE = Path("/")
-CACHE_INFO = "nix-cache-info"
 DEFAULT_CACHE = "https://cache.nixos.org"
 
 

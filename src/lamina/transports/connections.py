@@ -22,10 +22,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from lamina.errors import Unavailable
 from lamina.transports.addresses import Origin
-from lamina.transports.patience import Pace, PassingError, Patience, TooSlowError
+from lamina.transports.patience import CONNECTIONS, Pace, PassingError, Patience, TooSlowError
 from lamina.transports.surroundings import Proxy, proxy_for, tls_context
 
-CONNECTIONS = 64
 # What a server may say around a piece of content: status lines, headers, the framing of chunks, trailers.
 _MOST_AROUND = 1 << 20
 _BUFFER = 1 << 16

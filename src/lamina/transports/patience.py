@@ -1,4 +1,4 @@
-"""How long to wait for a server, and how often to ask again.
+"""How long to wait for a server, how often to ask again, and over how many connections.
 
 Invariant: no wait is without an end: neither for a connection, nor for a byte, nor for one more try.
 """
@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lamina.errors import Unavailable
+
+# How many a server is asked over at once; Nix has 25 (nix.conf, http-connections).
+CONNECTIONS = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import lamina
 from lamina.cli.options import cache_arguments, cache_options, talk_options
 from lamina.cli.output import stdout
 from lamina.cli.store.described import counted
-from lamina.cli.store.places import divided
+from lamina.cli.store.places import divided, source_option
 from lamina.cli.talk import concluded, print_json
 
 
@@ -22,13 +22,7 @@ from lamina.cli.talk import concluded, print_json
 @click.argument("roots", metavar="[ROOT]...", nargs=-1)
 @click.option("-o", "--output", metavar="FILE", default="-", help="Where it goes, whole or not at all; - is stdout.")
 @click.option("--all", "everything", is_flag=True, help="All that is in the store, in place of ROOT...")
-@click.option(
-    "--store",
-    multiple=True,
-    metavar="WHERE",
-    help="Where ROOT is: as lamina stream has it; repeat it, the first hit wins.  [default: the store in the data "
-    "folder]",
-)
+@source_option
 @cache_options
 @talk_options
 def command(roots: tuple[str, ...], output: str, store: tuple[str, ...], *, everything: bool, **flags: Any) -> None:

@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+import click
+
 from lamina.cli.options import embedded_store
 from lamina.errors import InvalidName
 from lamina.stores.opening import is_cache_folder, is_remote
+
+source_option = click.option(
+    "--store",
+    multiple=True,
+    metavar="WHERE",
+    help="Where ROOT is: as lamina stream has it; repeat it, the first hit wins.  [default: the store in the data "
+    "folder]",
+)
 
 
 def divided(places: Sequence[str]) -> tuple[str, tuple[str, ...]]:

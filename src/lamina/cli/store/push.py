@@ -11,7 +11,7 @@ import lamina
 from lamina.cli.options import cache_arguments, cache_options, talk_options
 from lamina.cli.output import say
 from lamina.cli.store.described import counted
-from lamina.cli.store.places import divided
+from lamina.cli.store.places import divided, source_option
 from lamina.cli.talk import print_json, readable_size
 
 if TYPE_CHECKING:
@@ -35,13 +35,7 @@ if TYPE_CHECKING:
 @click.option("--key", "keys", multiple=True, metavar="FILE", help="A secret key to sign with; repeat it.")
 @click.option("--no-listings", is_flag=True, help="Write no listing of what is in each NAR.")
 @click.option("--jobs", type=int, metavar="N", help="How many NARs go at a time.  [default: one for each processor]")
-@click.option(
-    "--store",
-    multiple=True,
-    metavar="WHERE",
-    help="Where ROOT is: as lamina stream has it; repeat it, the first hit wins.  [default: the store in the data "
-    "folder]",
-)
+@source_option
 @cache_options
 @talk_options
 def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: Any) -> None:
