@@ -59,12 +59,11 @@ class Base:
     @cached_property
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         """What its Nix database has, and what was odd about that. Raises `FormatError`."""
-        import tempfile
-
         from lamina.root import database
+        from lamina.workspace import Workspace
 
-        with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
-            file = Path(folder, "db.sqlite")
+        with Workspace() as workspace:
+            file = workspace.path / "db.sqlite"
             if not self._copy(database.PLACE, file):
                 return (), ()
             try:

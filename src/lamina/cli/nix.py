@@ -15,7 +15,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -51,6 +50,7 @@ from lamina.spec import NOW, Spec
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore
+from lamina.workspace import Workspace
 
 MACHINE = Path("/")
 _MOST_JOBS = 64
@@ -237,14 +237,14 @@ def merge(build: Build) -> None:
     """Several images in one file, compressed as the last one is."""
     images = [Path(image) for image in build.given["images"]]
     last = _compressor_of(images[-1]) if images else "none"
-    with tempfile.TemporaryDirectory() as folder, _output(build, last) as (out, compressor):
-        merge_images([_readable(build, image, Path(folder)) for image in images], output=out, compressor=compressor)
+    with Workspace() as workspace, _output(build, last) as (out, compressor):
+        merge_images([_readable(build, image, workspace.path) for image in images], output=out, compressor=compressor)
 
 
 def export(build: Build) -> None:
     """An image's root as one flattened tar."""
-    with tempfile.TemporaryDirectory() as folder:
-        image = _readable(build, Path(build.given["image"]), Path(folder))
+    with Workspace() as workspace:
+        image = _readable(build, Path(build.given["image"]), workspace.path)
         images, name = open_images(image), build.given["imageName"]
         # nixpkgs takes the first where it is told no name.
         root = Root(chosen(images, name, image) if name else images[0], image)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import pairwise
@@ -24,6 +23,7 @@ from urllib.parse import quote
 from lamina.errors import FormatError, InvalidName, PlanError, Unavailable, shown
 from lamina.names import Digest, StorePath
 from lamina.root.registration import Registration
+from lamina.workspace import Workspace
 
 PLACE = b"nix/var/nix/db/db.sqlite"
 # What SQLite puts beside a database that is in use, and what it would lay over one that it finds there.
@@ -147,8 +147,8 @@ def _serialized(database: sqlite3.Connection) -> bytes:
 
 
 def _through_a_file(database: sqlite3.Connection) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
-        file = Path(folder, "db.sqlite")
+    with Workspace() as workspace:
+        file = workspace.path / "db.sqlite"
         with closing(sqlite3.connect(file)) as copy:
             database.backup(copy)
         return file.read_bytes()

@@ -13,9 +13,9 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import stat
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from lamina.compression import LayerCompression
@@ -41,10 +41,10 @@ from lamina.names import Digest, Reference
 from lamina.nodes import Extent
 from lamina.sinks.output import whole_file
 from lamina.standing import Workshop
+from lamina.temporary import is_part
+from lamina.workspace import Workspace
 
-_PART = ".lamina."
 _LONGEST_INDEX = 20 << 20
-_STALE = 24 * 60 * 60
 
 
 class OciLayout:
@@ -96,7 +96,7 @@ class OciLayout:
 
 @contextlib.contextmanager
 def _opened(path: Path, *, verify: bool) -> Iterator[_Folder]:
-    """The layout at ``path`` for the block; what was begun in it and not ended is taken away again."""
+    """Open the layout at ``path`` for the block; what was begun in it and not ended is removed again."""
     try:
         if path.exists() and not (path / LAYOUT).exists() and any(not _is_ours(name) for name in os.listdir(path)):
             raise InvalidName(
@@ -111,12 +111,12 @@ def _opened(path: Path, *, verify: bool) -> Iterator[_Folder]:
     except OSError as error:
         raise failed(str(path), error) from error
     _mark(path)
-    folder = _Folder(path, verify=verify)
     try:
-        folder.sweep()
-        yield folder
-    finally:
-        folder.clear()
+        workspace = Workspace(beside=path)
+    except OSError as error:
+        raise failed(str(path), error) from error
+    with workspace:
+        yield _Folder(path, workspace.path, verify=verify)
 
 
 def _mark(path: Path) -> None:
@@ -134,16 +134,20 @@ def _mark(path: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name == "blobs" or name.startswith(_PART)
+    return name == "blobs" or is_part(name)
 
 
 class _Folder:
-    """Blobs in files: a `Shelf`. With ``verify`` a blob that is there is one whose bytes are what its name says."""
+    """Blobs in files: a `Shelf`. They are written in ``workspace``, a folder of the same file system.
 
-    def __init__(self, path: Path, *, verify: bool) -> None:
+    With ``verify`` a blob is only taken for present where its bytes are what its name says.
+    """
+
+    def __init__(self, path: Path, workspace: Path, *, verify: bool) -> None:
         self._path = path
+        self._workspace = workspace
         self._verify = verify
-        self._parts: set[Path] = set()
+        self._numbers = count()
 
     def holds(self, blob: Measure) -> bool:
         """Whether the blob is there."""
@@ -161,13 +165,12 @@ class _Folder:
         return False
 
     def begin(self) -> Path:
-        """A new empty file in the layout. Raises `OutputError`."""
-        part = self._path / f"{_PART}{secrets.token_hex(8)}.part"
+        """Make a new empty file in the layout. Raises `OutputError`."""
+        part = self._workspace / str(next(self._numbers))
         try:
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         except OSError as error:
             raise failed(str(part), error) from error
-        self._parts.add(part)
         return part
 
     def end(self, part: Path, blob: Measure) -> None:
@@ -179,7 +182,6 @@ class _Folder:
                 os.replace(part, self._path / blob_name(blob.digest))
         except OSError as error:
             raise failed(str(self._path), error) from error
-        self._parts.discard(part)
 
     def add(self, document: bytes) -> Digest:
         """The blob of a document, there now."""
@@ -199,23 +201,6 @@ class _Folder:
                 raise FormatError(f"{self._path}: {error}", hint=error.hint) from error
             with whole_file(index) as write:
                 write(memoryview(document))
-
-    def sweep(self) -> None:
-        """Takes away what runs that were killed have left: parts that nobody has written to for a day."""
-        newest = self.begin()
-        with contextlib.suppress(OSError):
-            now = newest.stat().st_mtime
-            for part in self._path.glob(f"{_PART}*.part"):
-                if part.stat().st_mtime < now - _STALE:
-                    part.unlink()
-        self.clear()
-
-    def clear(self) -> None:
-        """Takes away what was begun and not ended."""
-        for part in self._parts:
-            with contextlib.suppress(OSError):
-                part.unlink()
-        self._parts.clear()
 
 
 def _content(file: Path) -> bytes | None:

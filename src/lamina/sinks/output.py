@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Protocol
 from lamina.engine import Write
 from lamina.errors import InvalidName, failed
 from lamina.outlet import Outlet
+from lamina.temporary import PartFile
 
 
 class Writable(Protocol):
@@ -67,28 +67,27 @@ def is_layout(output: str | os.PathLike[str]) -> bool:
 
 @contextlib.contextmanager
 def whole_file(path: Path, mode: int = 0o666) -> Iterator[Write]:
-    """A way to write ``path``, which appears when the block ends well. A pipe or device is written as it stands.
+    """Write the file ``path``, which appears when the block ends well. A pipe or device is written as it stands.
 
-    ``mode`` is what the umask leaves of it. Raises `InvalidName` for a folder or a terminal, `OutputError`.
+    The umask is taken from ``mode``. What a killed process left in the same folder is removed. Raises `InvalidName` for
+    a folder or a terminal, `OutputError`.
     """
     name = str(path)
     if not _is_new_or_regular(path):
-        with _opened(path, os.O_WRONLY, 0, name) as write:
+        with _opened(path, name) as write:
             yield write
         return
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".lamina.{secrets.token_hex(8)}.part")
     try:
-        with _opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode, name) as write:
-            yield write
+        part = PartFile(target.parent, mode)
+    except OSError as error:
+        raise failed(name, error) from error
+    with part:
+        yield Outlet(part.number, name)
         try:
-            os.replace(part, target)
+            part.keep(target)
         except OSError as error:
             raise failed(name, error) from error
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
 
 
 def _is_new_or_regular(path: Path) -> bool:
@@ -107,9 +106,9 @@ def _is_new_or_regular(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, flags: int, mode: int, name: str) -> Iterator[Write]:
+def _opened(path: Path, name: str) -> Iterator[Write]:
     try:
-        number = os.open(path, flags, mode)
+        number = os.open(path, os.O_WRONLY)
     except OSError as error:
         raise failed(name, error) from error
     try:

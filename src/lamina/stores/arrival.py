@@ -1,7 +1,7 @@
 """Files on their way into a store: whole or not at all.
 
-Invariant: what is in place was written to its end; what a killed process leaves lies beside it, and is swept away by
-another once it is a day old. A disk that is full ends in `OutputError` that names the folder.
+Invariant: what is in place was written to its end; what a killed process leaves lies beside it, and the next process
+removes it. A disk that is full ends in `OutputError` that names the folder.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +17,10 @@ from typing import Self
 from lamina.engine import Measure
 from lamina.errors import OutputError
 from lamina.names import Digest
+from lamina.temporary import PartFile
 
 # Below a store's folder: what is nobody else's business.
 PRIVATE = ".lamina"
-_DAY = 86400
-_SWEPT: set[Path] = set()
 
 
 class Arrival:
@@ -37,9 +35,8 @@ class Arrival:
         waiting = folder / PRIVATE / "arriving"
         with _room(folder):
             waiting.mkdir(parents=True, exist_ok=True)
-            _sweep(waiting)
-            self._file, name = tempfile.mkstemp(dir=waiting)
-        self.path = Path(name)
+            self._part = PartFile(waiting, 0o600, all_ours=True)
+        self.path = self._part.path
 
     def __enter__(self) -> Self:
         return self
@@ -47,9 +44,7 @@ class Arrival:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):
-            self._close()
-        self.drop()
+        self._part.discard()
 
     def write(self, data: bytes | memoryview) -> None:
         """The next bytes. Raises `OutputError`."""
@@ -58,7 +53,7 @@ class Arrival:
         view = memoryview(data)
         with _room(self._folder):
             while view:
-                view = view[os.write(self._file, view) :]
+                view = view[os.write(self._part.number, view) :]
 
     def drop(self) -> None:
         """Removes it, where it was not kept, whoever is still at it."""
@@ -74,17 +69,9 @@ class Arrival:
         """What came is now the file ``name`` of the store. Raises `OutputError`."""
         place = self._folder / name
         with _room(self._folder):
-            # Some systems say only now that the disk is full.
-            self._close()
             place.parent.mkdir(exist_ok=True)
-            if os.name == "posix":  # elsewhere it could never be removed again
-                os.chmod(self.path, 0o444)
-            os.replace(self.path, place)
-
-    def _close(self) -> None:
-        if self._file >= 0:
-            number, self._file = self._file, -1
-            os.close(number)
+            # Elsewhere a file of that mode could never be removed again.
+            self._part.keep(place, 0o444 if os.name == "posix" else None)
 
 
 def stored(folder: Path, name: str, data: bytes) -> None:
@@ -100,16 +87,3 @@ def _room(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"store {folder}: got {error.strerror or error}, expected to write there") from error
-
-
-def _sweep(waiting: Path) -> None:
-    """Removes what processes left that were killed, by the clock of the disk; once for each folder."""
-    if waiting in _SWEPT:
-        return
-    _SWEPT.add(waiting)
-    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=waiting) as now, os.scandir(waiting) as entries:
-        before = os.fstat(now.fileno()).st_mtime - _DAY
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                if entry.stat(follow_symlinks=False).st_mtime < before:
-                    os.unlink(entry.path)

@@ -12,9 +12,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +24,7 @@ from lamina.formats import catalogue
 from lamina.names import StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
+from lamina.temporary import PartFile
 
 CHANNELS = "https://channels.nixos.org"
 LIST = "store-paths.xz"
@@ -221,15 +221,13 @@ class _Keep:
 
     def store(self, data: bytes, name: str, now: float) -> tuple[str, ...]:
         """Keeps ``data`` as what was fetched ``now``; gives a warning where it cannot."""
-        part = self.file.with_name(f".lamina.{secrets.token_hex(8)}.part")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data)
-            os.utime(part, (now, now))
-            os.replace(part, self.file)
+            with PartFile(self.file.parent) as part:
+                part.path.write_bytes(data)
+                os.utime(part.path, (now, now))
+                part.keep(self.file)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             return (f"list of {name} could not be kept in {self.file.parent}: {error.strerror or error}",)
         return ()
 

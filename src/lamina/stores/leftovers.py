@@ -13,10 +13,9 @@ from lamina.errors import Unavailable
 from lamina.formats.narinfo import NarInfo
 from lamina.names import HASH_LENGTH
 from lamina.stores.arrival import PRIVATE
+from lamina.temporary import is_in_use, is_part
 
 NARS = "nar"
-# What those are called that are pushed to it, before they get their names.
-_UNFINISHED = ".lamina."
 _ARRIVING, _LOCKS = f"{PRIVATE}/arriving", f"{PRIVATE}/fetching"
 _LISTING = ".ls"
 
@@ -24,16 +23,18 @@ _LISTING = ".ls"
 def orphans(folder: Path, known: Collection[NarInfo]) -> list[str]:
     """The NARs that none of ``known`` names, relative to ``folder``, ascending. Raises `Unavailable`."""
     used = {found.url for found in known}
-    names = (f"{NARS}/{name}" for name in _names(folder / NARS) if not name.startswith(_UNFINISHED))
+    names = (f"{NARS}/{name}" for name in _names(folder / NARS) if not is_part(name))
     return sorted(name for name in names if name not in used)
 
 
 def leftovers(folder: Path, known: Collection[NarInfo]) -> list[str]:
-    """What processes left that were killed, and listings of paths that are not valid; likewise."""
+    """The files that killed processes left, and the listings of paths that are not valid; likewise."""
     hashes = {found.info.path.hash for found in known}
-    found = [name for name in _names(folder) if name.startswith(_UNFINISHED)]
-    found += [f"{NARS}/{name}" for name in _names(folder / NARS) if name.startswith(_UNFINISHED)]
+    found = [name for name in _names(folder) if is_part(name)]
+    found += [f"{NARS}/{name}" for name in _names(folder / NARS) if is_part(name)]
     found += [f"{_ARRIVING}/{name}" for name in _names(folder / _ARRIVING)]
+    # The folder may also be pushed to as a binary cache, by a process that knows nothing of the store's locks.
+    found = [name for name in found if not is_in_use(folder / name)]
     found += [name for name in _names(folder) if name[HASH_LENGTH:] == _LISTING and name[:HASH_LENGTH] not in hashes]
     return sorted(found)
 

@@ -5,23 +5,21 @@ Invariant: no name leads out of the folder; under a name there is the old file o
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable, failed, shown
+from lamina.temporary import PartFile
 from lamina.transports.addresses import below, shown_url, split_url
 
 PIECE = 1 << 18
 _COPIED = 1 << 20
 # A pipe must not be waited for.
 _READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class FileTransport:
@@ -107,20 +105,16 @@ class FileTransport:
 
     def _put(self, path: str, pieces: Iterable[bytes]) -> None:
         folder = os.path.dirname(path)
-        part = f"{folder}/.lamina.{secrets.token_hex(8)}.part"
         try:
             os.makedirs(folder, exist_ok=True)
-            with open(os.open(part, _WRITING, 0o666), "wb", buffering=0) as file:
+            with PartFile(Path(folder)) as part:
                 for piece in pieces:
                     left = memoryview(piece)
                     while left:
-                        left = left[file.write(left) :]
-            os.replace(part, path)
+                        left = left[os.write(part.number, left) :]
+                part.keep(Path(path))
         except OSError as error:
             raise failed(self._folder, error) from error
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(part)
 
 
 def _pieces(file: io.FileIO, name: str) -> Iterator[bytes]:

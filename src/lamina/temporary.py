@@ -1,0 +1,271 @@
+"""Temporary files and folders: locked while they are in use, and swept where a killed process left them.
+
+Invariant: a file or folder under a temporary name is locked (``flock``) from before its first use until it has another
+name or is gone. So what nobody holds a lock on was left by a process that was killed, and the next process that works
+in the same folder removes it.
+
+A name says which running kernel it was made under. Only there does the lock decide alone. Elsewhere, on a network file
+system that another machine uses too, after a restart, or where there are no locks, what was left must also be a day
+old by the clock of the disk. Nothing is removed that belongs to another user or is not named as `_NAME` says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Callable
+from functools import cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from lamina.cleanup import Cleanup, create
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+# How a part of a file is called beside the file, and a folder in TMPDIR.
+PART_PREFIX, FOLDER_PREFIX = ".lamina.", "lamina-"
+_PART_SUFFIX = ".part"
+_NAME = re.compile(r"(?:\.lamina\.([0-9a-f]{1,32})\.part|lamina-([0-9a-f]{16}))")
+_DAY = 24 * 60 * 60
+# More names than that are not looked at: TMPDIR and binary caches may hold millions.
+_MOST_NAMES = 20_000
+_PAUSE = 60
+_BOOT = "/proc/sys/kernel/random/boot_id"
+_TAG_LENGTH = 8
+
+_CLOSED_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOSED_ON_EXEC | getattr(os, "O_BINARY", 0)
+_FOUND = _CLOSED_ON_EXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+# When a folder was swept last, by the clock of its disk, in seconds.
+_swept: dict[tuple[int, int], float] = {}
+
+
+class PartFile:
+    """A new file in ``folder``, locked, that becomes another file or is removed; a context manager.
+
+    ``path`` is where it lies, ``number`` its descriptor, open for writing. ``mode`` is cut by the umask. Other
+    processes' leftovers in ``folder`` are swept, and with ``all_ours`` every old file there is taken for one.
+    Raises `OSError`.
+    """
+
+    def __init__(self, folder: Path, mode: int = 0o666, *, all_ours: bool = False) -> None:
+        self.path, (self.number, self._cleanup) = _created(
+            folder, PART_PREFIX, _PART_SUFFIX, lambda path: create(partial(_new_file, path, mode), path.unlink)
+        )
+        self._is_open = True
+        _sweep(folder, PART_PREFIX, os.fstat(self.number).st_mtime, all_ours=all_ours)
+
+    def keep(self, target: Path, mode: int | None = None) -> None:
+        """Rename it to ``target``, with the permissions ``mode``, in place of what is there. Raises `OSError`."""
+        # Some file systems say only when a file is closed that the disk is full. The lock lasts until the last
+        # descriptor is closed.
+        spare = os.dup(self.number)
+        try:
+            self._close()
+            if mode is not None:
+                os.chmod(self.path, mode)
+            os.replace(self.path, target)
+            self._cleanup.cancel()
+        finally:
+            os.close(spare)
+
+    def discard(self) -> None:
+        """Remove it, unless it was kept."""
+        with contextlib.suppress(OSError):
+            self._cleanup.run()
+        with contextlib.suppress(OSError):
+            self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            os.close(self.number)
+
+
+def new_folder(
+    parent: Path, remove: Callable[[Path], object], *, holds_parts: bool = False
+) -> tuple[Path, int, Cleanup]:
+    """Make a folder of the user's alone; return it, the descriptor that holds its lock, and its removal by ``remove``.
+
+    The descriptor is -1 where folders cannot be opened. With ``holds_parts`` its files will be moved to ``parent``, and
+    it is named as a `PartFile` is. Leftovers in ``parent`` are swept. Raises `OSError`.
+    """
+    prefix, suffix = (PART_PREFIX, _PART_SUFFIX) if holds_parts else (FOLDER_PREFIX, "")
+    path, (number, cleanup) = _created(
+        parent, prefix, suffix, lambda path: create(partial(_new_folder, path), partial(remove, path))
+    )
+    _sweep(parent, prefix, os.stat(path).st_mtime, pause=0 if holds_parts else _PAUSE, remove=remove)
+    return path, number, cleanup
+
+
+def is_part(name: str) -> bool:
+    """Whether ``name`` is one of a temporary file or folder beside the files that it becomes."""
+    return name.startswith(PART_PREFIX)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a process holds the lock of what lies at ``path``. False where nobody can tell."""
+    try:
+        number = os.open(path, os.O_RDONLY | _FOUND)
+    except OSError:
+        return False
+    try:
+        return _lock(number) is False
+    finally:
+        os.close(number)
+
+
+class _TakenError(Exception):
+    """Another process has taken the new file for a leftover, in the moment before it was locked."""
+
+
+def _created(
+    folder: Path, prefix: str, suffix: str, make: Callable[[Path], tuple[int, Cleanup]]
+) -> tuple[Path, tuple[int, Cleanup]]:
+    while True:
+        path = folder / f"{prefix}{_tag()}{os.urandom(4).hex()}{suffix}"
+        with contextlib.suppress(FileExistsError, _TakenError):
+            return path, make(path)
+
+
+def _new_file(path: Path, mode: int) -> int:
+    return _held(os.open(path, _NEW_FILE, mode), path)
+
+
+def _new_folder(path: Path) -> int:
+    os.mkdir(path, stat.S_IRWXU)
+    os.chmod(path, stat.S_IRWXU)  # the umask may have taken some of that away
+    if fcntl is None:
+        return -1
+    try:
+        number = os.open(path, os.O_RDONLY | _FOUND)
+    except FileNotFoundError as error:
+        raise _TakenError from error
+    return _held(number, path)
+
+
+def _held(number: int, path: Path) -> int:
+    try:
+        if _lock(number) is False or not _is_at(path, os.fstat(number)):
+            raise _TakenError
+    except BaseException:
+        os.close(number)
+        raise
+    return number
+
+
+def _lock(number: int) -> bool | None:
+    """Lock the open file for this process: whether that was possible, None where there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_at(path: Path, status: os.stat_result) -> bool:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)
+
+
+@cache
+def _tag() -> str:
+    """What all processes under this running kernel have in common, in containers too."""
+    import hashlib
+
+    try:
+        with open(_BOOT, "rb") as file:
+            name = file.read()
+    except OSError:
+        name = os.fsencode(getattr(os, "uname", lambda: ("", "this machine"))()[1])
+    return hashlib.sha256(name).hexdigest()[:_TAG_LENGTH]
+
+
+def _sweep(
+    folder: Path,
+    prefix: str,
+    now: float,
+    *,
+    pause: float = _PAUSE,
+    all_ours: bool = False,
+    remove: Callable[[Path], object] | None = None,
+) -> None:
+    """Remove what killed processes left in ``folder``, unless that was done less than ``pause`` seconds ago."""
+    with contextlib.suppress(OSError):
+        status = os.stat(folder)
+        place = status.st_dev, status.st_ino
+        if now - _swept.get(place, now - pause) < pause:
+            return
+        _swept[place] = now
+        with os.scandir(folder) as entries:
+            names = [
+                entry.name
+                for entry in islice(entries, _MOST_NAMES)
+                if all_ours or (entry.name.startswith(prefix) and _NAME.fullmatch(entry.name))
+            ]
+        for name in names:
+            with contextlib.suppress(OSError):
+                _remove_leftover(folder / name, now, remove or _remove_tree)
+
+
+def _remove_leftover(path: Path, now: float, remove: Callable[[Path], object]) -> None:
+    status = os.lstat(path)
+    is_folder = stat.S_ISDIR(status.st_mode)
+    if not (is_folder or stat.S_ISREG(status.st_mode)) or status.st_uid != _user():
+        return
+    is_old = status.st_mtime < now - _DAY
+    # Over NFS a lock for one process alone takes a file that is open for writing.
+    access = os.O_RDONLY if is_folder or not status.st_mode & stat.S_IWUSR else os.O_RDWR
+    try:
+        number = os.open(path, access | _FOUND)
+    except PermissionError:
+        if not is_old:
+            return
+        number = -1
+    try:
+        lock = _lock(number) if number >= 0 else None
+        if lock is False or not (is_old or (lock and _is_from_here(path.name))) or not _is_at(path, status):
+            return
+        if is_folder:
+            remove(path)
+        else:
+            path.unlink()
+    finally:
+        if number >= 0:
+            os.close(number)
+
+
+def _is_from_here(name: str) -> bool:
+    match = _NAME.fullmatch(name)
+    digits = (match[1] or match[2]) if match else ""
+    return len(digits) == 2 * _TAG_LENGTH and digits.startswith(_tag())
+
+
+def _user() -> int:
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def _remove_tree(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,233 @@
+"""Temporary files and folders: what a killed process left is swept, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from lamina import temporary
+from lamina.sinks.output import whole_file
+from lamina.stores.arrival import Arrival
+from lamina.temporary import PartFile, is_in_use
+from lamina.transports.files import FileTransport
+from lamina.workspace import Workspace
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
+
+# Makes a temporary file or folder, says that it is there, and waits to be killed.
+_HOLDING = """
+import sys
+from pathlib import Path
+from lamina.sinks.output import whole_file
+from lamina.stores.arrival import Arrival
+from lamina.temporary import PartFile
+from lamina.workspace import Workspace
+kind, folder = sys.argv[1], Path(sys.argv[2])
+
+def hold():
+    print(".", flush=True)
+    sys.stdin.read()
+
+match kind:
+    case "file":
+        with whole_file(folder / "result") as write:
+            write(memoryview(bytes(1000)))
+            hold()
+    case "store":
+        with Arrival(folder) as arrival:
+            arrival.write(bytes(1000))
+            hold()
+    case "cache":
+        with PartFile(folder):
+            hold()
+    case "layout" | "tmp":
+        workspace = Workspace(beside=folder if kind == "layout" else None)
+        (workspace.path / "deep" / "er").mkdir(parents=True)
+        (workspace.path / "deep" / "er" / "file").write_bytes(b"x")
+        (workspace.path / "deep").chmod(0)
+        hold()
+"""
+
+
+@contextmanager
+def holder(kind: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has something temporary in ``folder``; it is killed at the end at the latest."""
+    command = [sys.executable, "-c", _HOLDING, kind, str(folder)]
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def _write_file(folder: Path) -> None:
+    with whole_file(folder / "other") as write:
+        write(memoryview(b"x"))
+    (folder / "other").unlink()
+
+
+def _receive(folder: Path) -> None:
+    with Arrival(folder):
+        pass
+
+
+def _push(folder: Path) -> None:
+    with closing(FileTransport(f"file://{folder}")) as cache:
+        cache.write("other", b"x")
+    (folder / "other").unlink()
+
+
+def _lay_out(folder: Path) -> None:
+    Workspace(beside=folder).close()
+
+
+def _unpack(folder: Path) -> None:
+    Workspace().close()
+
+
+KINDS: dict[str, Callable[[Path], None]] = {
+    "file": _write_file,
+    "store": _receive,
+    "cache": _push,
+    "layout": _lay_out,
+    "tmp": _unpack,
+}
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test is a process that has swept nothing yet."""
+    import tempfile
+
+    monkeypatch.setattr(temporary, "_swept", {})
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def found(kind: str, folder: Path) -> list[Path]:
+    place = folder / ".lamina" / "arriving" if kind == "store" else folder
+    return sorted(place.iterdir())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_killed_process_left_is_removed_by_the_next_one(kind: str, tmp_path: Path) -> None:
+    with holder(kind, tmp_path):
+        pass
+    assert len(found(kind, tmp_path)) == 1
+    KINDS[kind](tmp_path)
+    assert found(kind, tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_running_process_has_is_left_alone_however_old_it_is(kind: str, tmp_path: Path) -> None:
+    with holder(kind, tmp_path):
+        (part,) = found(kind, tmp_path)
+        os.utime(part, (1, 1))
+        KINDS[kind](tmp_path)
+        assert found(kind, tmp_path) == [part]
+        assert is_in_use(part)
+    assert not is_in_use(part)
+
+
+@pytest.mark.parametrize("name", ["lamina-0123456789abcdef", ".lamina.0123456789abcdef.part"])
+def test_what_was_left_under_another_kernel_is_removed_once_it_is_a_day_old(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir(mode=0o700)
+    kinds = ("tmp",) if name.startswith("lamina-") else ("file", "layout", "cache")
+    for kind in kinds:
+        KINDS[kind](tmp_path)
+    assert (tmp_path / name).exists()
+    os.utime(tmp_path / name, (1, 1))
+    temporary._swept.clear()
+    KINDS[kinds[0]](tmp_path)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("lamina-projects", "lamina-0123", "lamina-0123456789abcdeg", "lamina-0123456789abcdef.tar"),
+        *(".lamina.x.part", ".lamina.0123.part.old", ".lamina.part", "0123.part", ".lamina"),
+    ],
+)
+def test_what_is_called_otherwise_is_left_alone(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    os.utime(tmp_path / name, (1, 1))
+    for kind in ("file", "cache", "layout", "tmp"):
+        KINDS[kind](tmp_path)
+    assert (tmp_path / name).exists()
+
+
+def test_a_link_or_a_pipe_of_such_a_name_is_left_alone(tmp_path: Path) -> None:
+    folder, precious = tmp_path / "folder", tmp_path / "precious"
+    folder.mkdir()
+    precious.mkdir()
+    (precious / "file").write_bytes(b"x")
+    tag = temporary._tag()
+    (folder / f".lamina.{tag}00000001.part").symlink_to(precious)
+    (folder / f".lamina.{tag}00000002.part").symlink_to(precious / "file")
+    os.mkfifo(folder / f".lamina.{tag}00000003.part")
+    _write_file(folder)
+    assert len(list(folder.iterdir())) == 3
+    assert (precious / "file").read_bytes() == b"x"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to give files away")
+def test_what_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    part = tmp_path / f".lamina.{temporary._tag()}00000001.part"
+    part.touch()
+    os.utime(part, (1, 1))
+    os.chown(part, 12345, 12345)
+    _write_file(tmp_path)
+    assert part.exists()
+
+
+def test_a_leftover_that_nobody_may_write_to_is_removed(tmp_path: Path) -> None:
+    part = tmp_path / f".lamina.{temporary._tag()}00000001.part"
+    part.touch(mode=0o444)
+    _write_file(tmp_path)
+    assert not part.exists()
+
+
+def test_without_locks_the_age_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems have none."""
+    monkeypatch.setattr(temporary, "fcntl", None)
+    names = [f".lamina.{temporary._tag()}0000000{number}.part" for number in (1, 2)]
+    for name in names:
+        (tmp_path / name).touch()
+    os.utime(tmp_path / names[0], (1, 1))
+    _write_file(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == names[1:]
+
+
+def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path] = []
+    lock = temporary._lock
+
+    def late(number: int) -> bool | None:
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()
+        return lock(number)
+
+    monkeypatch.setattr(temporary, "_lock", late)
+    with PartFile(tmp_path) as part:
+        assert part.path != taken[0]
+        assert part.path.exists()
+
+
+def test_a_huge_folder_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(temporary, "_MOST_NAMES", 10)
+    for number in range(100):
+        (tmp_path / f".lamina.{temporary._tag()}{number:08x}.part").touch()
+    _write_file(tmp_path)
+    assert 90 <= len(list(tmp_path.iterdir())) < 100
