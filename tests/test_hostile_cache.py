@@ -444,13 +444,13 @@ def test_a_narinfo_of_five_megabytes(world: World) -> None:
 def test_a_narinfo_of_another_path(name: str, world: World) -> None:
     root, other = world.cache.add("bad-1", TREE), world.cache.add(name, {b"y": making.File(b"y")})
     os.replace(world.cache.narinfo_of(other), world.cache.narinfo_of(root))
-    refused(world, INTEGRITY, rf"got the narinfo of {other}, expected {root}", root)
+    refused(world, INTEGRITY, rf"got the narinfo of {other}, expected one of {root.hash}", root)
 
 
 def test_a_narinfo_of_the_same_hash_under_another_name(world: World) -> None:
     root = world.cache.add("bad-1", TREE)
     other = StorePath(root.base.replace("bad-1", "good-1"))
-    refused(world, INTEGRITY, rf"got the narinfo of {root}, expected {other}", other)
+    refused(world, STORE, rf"{other}: got no such valid path in the store, expected it as a root", other)
 
 
 @pytest.mark.parametrize("address", ["x", "fixed:r:sha256:x", "fixed:git:sha1:" + "0" * 40, "text:sha1:" + "0" * 32])

@@ -22,6 +22,7 @@ from lamina.mentions import mentions
 from lamina.names import STORE_DIR, StorePath
 from lamina.sources.opening import open_images
 from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.mentioned import resolve_mentions
 
 _SPECS = (".toml", ".json")
 
@@ -68,8 +69,11 @@ def _in_spec(store: EmbeddedStore, root: str) -> set[StorePath]:
 
 
 def _in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Iterator[StorePath]:
-    """What a table's contents and closure mean here, and the store paths that are spelt out anywhere in it."""
-    yield from mentions(json.dumps(arguments, default=str).encode()).paths
+    """What a table's contents and closure mean here, and the store paths that it mentions, as for an image of it."""
+    found = mentions(json.dumps(arguments, default=str).encode())
+    yield from found.paths
+    yield from resolve_mentions(store, found.paths).values()
+    yield from store.with_hashes(found.hashes & frozenset(store.hashes()))
     for key in ("contents", "closure"):
         value = arguments.get(key, ())
         for root in [value] if isinstance(value, str) else value:

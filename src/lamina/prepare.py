@@ -35,6 +35,7 @@ from lamina.root.overlay import check_whiteouts, laid_over
 from lamina.root.tree import Tree
 from lamina.spec import Spec
 from lamina.stores import opening
+from lamina.stores.mentioned import resolve_mentions
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +152,14 @@ def _grown(closure: Closure, store: Store, found: Mentions) -> tuple[Closure, tu
     """``closure`` and what ``found`` adds to it, with a warning for each path that no store knows."""
     known = {info.path.hash for info in closure}
     asked = [path for path in found.paths if path.hash not in known]
-    valid = store.query(asked)
-    bare = found.hashes - known - {path.hash for path in valid}
+    valid = resolve_mentions(store, asked)
+    bare = found.hashes - known - {path.hash for path in asked}
     by_hash = store.with_hashes(bare) if bare and isinstance(store, Catalogue) else ()
-    added = {*valid, *by_hash}
-    explained = {path.hash for path in added}
+    added = {*valid.values(), *by_hash}
     warnings = tuple(
         f"{path}: mentioned by the config or the root, but not valid in the store; left out"
         for path in sorted(asked)
-        if path.hash not in explained
+        if path not in valid
     )
     if not added:
         return closure, warnings

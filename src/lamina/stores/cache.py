@@ -63,35 +63,45 @@ class BinaryCache:
         return self._transport.where
 
     def narinfos(self, paths: Collection[StorePath]) -> Mapping[StorePath, NarInfo]:
-        """What the cache says of ``paths``, asked for all at once; those that it has not are left out.
+        """Ask the cache for ``paths``, all at once; those that it does not have are left out.
+
+        A path under another name than the cache has it is one of those, as for Nix (libstore, queryPathInfo). Raises
+        as `with_hashes` does.
+        """
+        wanted = dict.fromkeys(paths)
+        found = self.with_hashes(dict.fromkeys(path.hash for path in wanted))
+        return {known.info.path: known for known in found if known.info.path in wanted}
+
+    def with_hashes(self, hashes: Collection[str]) -> Collection[NarInfo]:
+        """Ask the cache for the paths that begin with one of ``hashes``, all at once.
 
         Raises `IntegrityError` for a path that is not believed, `FormatError`, `Unavailable`.
         """
-        if not paths:
-            return {}
+        if not hashes:
+            return ()
         self._check()
-        self._count += len(paths)
+        self._count += len(hashes)
         if self._count > _MOST_PATHS:
             raise FormatError(f"{self.where}: got a closure of more than {_MOST_PATHS} paths, expected an end of it")
-        found = [self._narinfo(*paths)] if len(paths) == 1 else self._all(paths)
-        return {known.info.path: known for known in found if known}
+        found = [self._narinfo(*hashes)] if len(hashes) == 1 else self._all(hashes)
+        return [known for known in found if known]
 
-    def _all(self, paths: Collection[StorePath]) -> Iterator[NarInfo | None]:
+    def _all(self, hashes: Collection[str]) -> Iterator[NarInfo | None]:
         """What is known of each path, in any order; raises the first error, and then waits for no other answer."""
-        left, answers = list(paths), SimpleQueue[NarInfo | BaseException | None]()
+        left, answers = list(hashes), SimpleQueue[NarInfo | BaseException | None]()
 
         def ask() -> None:
             try:
-                while path := _popped(left):
-                    answers.put(self._narinfo(path))
+                while digits := _popped(left):
+                    answers.put(self._narinfo(digits))
             except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
                 left.clear()
                 answers.put(error)
 
-        for _ in range(min(CONNECTIONS, len(paths))):
+        for _ in range(min(CONNECTIONS, len(hashes))):
             # Nor does the end of the process wait for a server that says nothing.
             Thread(target=ask, name="lamina-narinfo", daemon=True).start()
-        for _ in paths:
+        for _ in hashes:
             answer = answers.get()
             if isinstance(answer, BaseException):
                 raise answer
@@ -131,8 +141,8 @@ class BinaryCache:
     def _transport(self) -> Transport:
         return self._opened()
 
-    def _narinfo(self, path: StorePath) -> NarInfo | None:
-        name = f"{path.hash}.narinfo"
+    def _narinfo(self, digits: str) -> NarInfo | None:
+        name = f"{digits}.narinfo"
         data = self._transport.read(name, narinfo.MOST)
         if data is None:
             return None
@@ -140,8 +150,10 @@ class BinaryCache:
             known = narinfo.parse_bytes(data)
         except FormatError as error:
             raise FormatError(f"{name} in {self.where}: {error}") from error
-        if known.info.path != path:
-            raise IntegrityError(f"{name} in {self.where}: got the narinfo of {known.info.path}, expected {path}")
+        if known.info.path.hash != digits:
+            raise IntegrityError(
+                f"{name} in {self.where}: got the narinfo of {known.info.path}, expected one of {digits}"
+            )
         self._trust.check(known, self.where)
         return known
 
@@ -153,8 +165,8 @@ def _text(data: bytes) -> str:
         raise FormatError(f"text: got {shown(data[error.start : error.end])}, expected UTF-8") from error
 
 
-def _popped(paths: list[StorePath]) -> StorePath | None:
+def _popped(hashes: list[str]) -> str | None:
     try:
-        return paths.pop()
+        return hashes.pop()
     except IndexError:  # another thread was there first
         return None

@@ -159,11 +159,10 @@ class EmbeddedStore:
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The valid paths that ``name`` may mean (`choosing.fitting`); a damaged narinfo has no name."""
-        paths = []
+        paths: list[StorePath] = []
         for digits in self.hashes():
             with contextlib.suppress(FormatError):
-                if found := self.read(digits):
-                    paths.append(found.info.path)
+                paths += self.with_hashes([digits])
         return fitting(paths, name)
 
     def hashes(self) -> Collection[str]:
@@ -176,8 +175,10 @@ class EmbeddedStore:
         return {name[:HASH_LENGTH] for name in names if name[HASH_LENGTH:] == _ENDING}
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The valid paths that begin with one of ``hashes``."""
-        return tuple(sorted(found.info.path for digits in hashes if (found := self.read(digits))))
+        """The valid paths that begin with one of ``hashes``. Raises as `read` does."""
+        found = ((digits, self.read(digits)) for digits in hashes)
+        # The narinfo of another path makes none valid; `lamina store verify` tells of it.
+        return tuple(sorted(known.info.path for digits, known in found if known and known.info.path.hash == digits))
 
     def narinfos(self) -> list[NarInfo]:
         """All that is valid, ascending. Raises `FormatError` for a narinfo that is none."""

@@ -16,6 +16,7 @@ from lamina.names import StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
 from lamina.places import Place
+from lamina.stores.mentioned import resolve_mentions
 
 _T = TypeVar("_T")
 
@@ -44,6 +45,13 @@ class FirstOf:
                 answer = store.query(missing)
                 found |= answer
                 self._vouched |= dict.fromkeys(answer, number)
+        return found
+
+    def resolve_mentions(self, spelt: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
+        """Find the valid path that each of ``spelt`` means, in the first store that knows it."""
+        found: dict[StorePath, StorePath] = {}
+        for store in self._stores:
+            found |= resolve_mentions(store, [path for path in spelt if path not in found])
         return found
 
     def nodes(self, path: StorePath) -> Iterable[Node]:

@@ -15,6 +15,7 @@ from lamina.ledger import Ledger
 from lamina.names import Digest, StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
+from lamina.stores.mentioned import resolve_mentions
 
 
 class _Machine(Store, Located, Catalogue, Protocol):
@@ -46,6 +47,10 @@ class Remembering:
         found = self._store.query(paths)
         self._hashes |= {path: info.nar_hash for path, info in found.items()}
         return found
+
+    def resolve_mentions(self, spelt: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
+        """Find the valid path that each of ``spelt`` means."""
+        return resolve_mentions(self._store, spelt)
 
     def expect(self, paths: Iterable[StorePath]) -> None:
         """Has ``paths`` come, where the store has to have them come."""

@@ -18,6 +18,7 @@ from lamina.pathinfo import PathInfo
 from lamina.stores.cache import BinaryCache
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.fetching import Fetching
+from lamina.stores.mentioned import by_hash
 from lamina.stores.trust import Trust
 
 
@@ -74,6 +75,16 @@ class Substituting:
             return None  # which the cache's takes the place of
         return known if known and self._trust.accepts(known) else None
 
+    def resolve_mentions(self, spelt: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
+        """Find the valid path that each of ``spelt`` means, in the cache where the embedded store lacks it."""
+        hashes = {path.hash for path in spelt}
+        valid = list(self.with_hashes(hashes))
+        if self._cache:
+            for known in self._cache.with_hashes(hashes - {path.hash for path in valid}):
+                self._fetching.announce(known, self._cache)
+                valid.append(known.info.path)
+        return by_hash(spelt, valid)
+
     def narinfo(self, path: StorePath) -> NarInfo | None:
         """All that is known of ``path``, by the one that `query` answered from; None where it was not asked for it."""
         return self._here(path)
@@ -108,4 +119,12 @@ class Substituting:
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """The paths in the embedded store that begin with one of ``hashes``."""
-        return tuple(path for path in self._store.with_hashes(hashes) if self._here(path))
+        return tuple(path for digits in sorted(hashes) for path in self._with_hash(digits) if self._here(path))
+
+    def _with_hash(self, digits: str) -> Collection[StorePath]:
+        try:
+            return self._store.with_hashes((digits,))
+        except FormatError:
+            if self._cache is None:
+                raise
+            return ()  # the cache's narinfo takes the place of the damaged one

@@ -1,0 +1,52 @@
+"""Laws of mentions in stores."""
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests import making
+
+from lamina.mentions import mentions
+from lamina.names import NIX32, StorePath
+from lamina.stores.mentioned import resolve_mentions
+
+NAMES = ["app-1.0", "lib_a+b?-2", "agent-1.0.jar", "x" * 211, "a", "=", "lib", "lib.so.1=2"]
+PATHS = [making.path(name) for name in NAMES]
+# Every character of a name, what else is in configs, and what looks like a store path.
+TEXTS = st.one_of(
+    st.text(st.sampled_from("abz019+-._?=/:,;'\"\\ \n%$é\0"), max_size=40),
+    st.text(st.sampled_from(NIX32 + "-"), max_size=80),
+    st.sampled_from(["/nix/store/", "/nix/store", "nix/store/", f"/nix/store/{PATHS[0].hash}", "=" * 300]),
+)
+
+
+class ByHash(making.MemoryStore):
+    """A store that looks up hashes."""
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        return ()
+
+    def hashes(self) -> frozenset[str]:
+        return frozenset(path.hash for path in PATHS)
+
+    def with_hashes(self, hashes: object) -> tuple[StorePath, ...]:
+        assert isinstance(hashes, set)
+        return tuple(path for path in PATHS if path.hash in hashes)
+
+
+def stores() -> list[making.MemoryStore]:
+    infos = [making.info(name) for name in NAMES]
+    return [making.MemoryStore(infos), ByHash(infos)]
+
+
+@given(st.lists(st.tuples(TEXTS, st.sampled_from(PATHS)), max_size=5), TEXTS)
+@example([("-javaagent:", PATHS[2])], "=9404:/config.yaml")
+@example([("", PATHS[0]), ("", PATHS[1]), ("=", PATHS[2])], "")
+@settings(deadline=None, max_examples=200)
+def test_every_path_that_stands_in_a_text_is_found(parts: list[tuple[str, StorePath]], end: str) -> None:
+    """Whatever text is around a path, and however many there are in a row."""
+    text = "".join(f"{before}{path}" for before, path in parts) + end
+    for store in stores():
+        spelt = mentions(text.encode()).paths
+        found = resolve_mentions(store, spelt)
+        assert {path for _, path in parts} <= set(found.values()) <= set(PATHS)
+        assert set(found) <= spelt
+        assert all(path.hash == valid.hash for path, valid in found.items())
