@@ -1,13 +1,10 @@
 # The command itself, for those who have a Python with packages.
 { taken, derive }:
 let
-  needed = packages: builtins.filter (package: package != null) [
-    packages.certifi
-    packages.click
-    packages.rich
-    (packages.isal or null)
-    (packages.backports-zstd or null)
-  ];
+  needed = import ./packages.nix {
+    inherit (taken) system;
+    pythonVersion = taken.python3.pythonVersion or "3.13";
+  };
   python = "${taken.python3.withPackages needed}/bin/python3";
 in
 derive.describe { mainProgram = "lamina"; } { } (derive.shell "lamina"

@@ -9,7 +9,8 @@
 #   for what asks for it   fakeroot (fakeRootCommands, nix-shell images)  proot (enableFakechroot)
 #                          zstd (compressor, fromImage, mergeImages, exportImage)  skopeo, cacert (pullImage)
 #                          bashInteractive (binSh, nix-shell images)  coreutils (usrBinEnv)  cacert (caCertificates,
-#                          nix-shell images)  shadow, bash (shadowSetup)  python3.withPackages (the command itself)
+#                          nix-shell images)  shadow, bash (shadowSetup)
+#                          python3.withPackages, python3.pythonVersion (the command itself, with packages.nix)
 pkgs:
 let
   building = pkgs.buildPackages or pkgs;

@@ -20,8 +20,21 @@ rec {
   buildPackages = {
     python3 = {
       outPath = host.python3;
-      # Enough for `lamina --version`, which needs no package.
-      withPackages = select: builtins.seq (builtins.length (select { certifi = 1; click = 1; rich = 1; })) host.python3;
+      inherit (host) pythonVersion;
+      # A virtual environment over the Python of host.nix: it sees the packages that were selected and no others.
+      withPackages = select: build "python3-with-packages"
+        {
+          inherit (host) python3 pythonVersion;
+          packages = select (builtins.mapAttrs (name: _: "${host.packages}/${name}") (builtins.readDir host.packages));
+        } ''
+        mkdir -p $out/bin $out/lib/python$pythonVersion/site-packages
+        for package in $packages; do
+          ln -sf $package/* $out/lib/python$pythonVersion/site-packages
+        done
+        echo "home = $python3/bin" > $out/pyvenv.cfg
+        sed "s,--argv0 $python3/bin/,--argv0 $out/bin/," $python3/bin/python3 > $out/bin/python3
+        chmod 755 $out/bin/python3
+      '';
     };
     stdenv.hostPlatform = { inherit system; };
     bash = "/usr";

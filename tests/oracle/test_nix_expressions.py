@@ -14,8 +14,6 @@ from tests.oracle.engines import Engine
 from tests.oracle.expressions import SANDBOX, Expressions, load, stream
 from tests.oracle.tools import ToolError, require
 
-import lamina
-
 GREETING = "Hello, world!\n"
 # nixpkgs' lib.getExe of a derivation.
 GET_EXE = 'drv: let out = drv.bin or drv.out or drv; in "${out}/bin/${drv.meta.mainProgram}"'
@@ -252,11 +250,6 @@ def test_the_least_that_is_taken_of_pkgs_is_enough(expressions: Expressions) -> 
     conf = json.loads(expressions.build("images.least.conf").read_text())
     assert conf["architecture"] == "riscv64"
     assert stream(expressions.build("images.least")).stdout
-
-
-def test_the_command_is_there_for_who_has_a_python_with_packages(expressions: Expressions) -> None:
-    program = expressions.build("lamina") / "bin/lamina"
-    assert stream(program, "--version").stdout.decode() == f"lamina {lamina.__version__}\n"
 
 
 _OVERLAY = """

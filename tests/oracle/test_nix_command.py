@@ -1,0 +1,91 @@
+"""`lamina` of nix/lamina.nix: its Python has the packages that pyproject.toml names, and the command makes images."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.cachemaking import CACHE_INFO, KEY, Cache, example, served
+from tests.oracle.expressions import Expressions
+from tests.oracle.packages import PYTHON, dependencies, with_packages
+
+import lamina
+
+# Prints what cannot be imported, of all that is in the package.
+IMPORT_ALL = """
+import importlib, pkgutil, lamina
+for module in pkgutil.walk_packages(lamina.__path__, "lamina."):
+    importlib.import_module(module.name)
+"""
+
+
+@pytest.fixture(scope="module")
+def command(expressions: Expressions, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command, built by Nix."""
+    return with_packages(expressions, tmp_path_factory.mktemp("python")).build("lamina") / "bin/lamina"
+
+
+def call(command: Path, home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Runs the command in an environment of its own."""
+    environment = {"HOME": str(home), "PATH": os.defpath}
+    return subprocess.run([command, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def python_of(command: Path) -> Path:
+    """The interpreter that the command starts."""
+    return Path(command.read_text().split("exec ", 1)[1].split()[0])
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("version", ["3.11", "3.13", "3.14"])
+def test_the_command_asks_for_the_dependencies_of_pyproject(
+    expressions: Expressions, machine: str, version: str
+) -> None:
+    everything = sorted({*dependencies(), "isal", "backports-zstd"})
+    packages = " ".join(f'"{name}" = "{name}";' for name in everything)
+    arguments = f'{{ system = "{machine}-linux"; pythonVersion = "{version}"; }} {{ {packages} }}'
+    asked = expressions.evaluate(f"import {expressions.source}/nix/packages.nix {arguments}")
+    assert sorted(asked) == dependencies(platform_machine=machine, python_version=version)
+
+
+def test_its_python_has_what_is_imported_and_nothing_else(command: Path) -> None:
+    python = python_of(command)
+    assert PYTHON in str(next((python.parents[1] / "lib").iterdir()))
+    source = Path(lamina.__file__).parents[1]
+    start = f"import sys; sys.path.insert(0, {str(source)!r}); sys.dont_write_bytecode = True\n"
+    assert subprocess.run([python, "-I", "-c", start + IMPORT_ALL], capture_output=True, check=True).stderr == b""
+    assert subprocess.run([python, "-I", "-c", "import pytest"], capture_output=True, check=False).returncode == 1
+
+
+def test_the_command_says_its_version(command: Path, tmp_path: Path) -> None:
+    assert call(command, tmp_path, "--version").stdout == f"lamina {lamina.__version__}\n"
+
+
+def test_the_command_builds_images_of_the_nix_store(command: Path, expressions: Expressions, tmp_path: Path) -> None:
+    hello = expressions.build("pkgs.hello")
+    ids = set()
+    for name in ("image.tar.gz", "image.tar.zst", "layout/"):
+        ran = call(command, tmp_path, "build", hello, "-o", f"{tmp_path}/{name}", "--with", "certs,nss", "--json")
+        assert ran.returncode == 0, ran.stderr
+        ids.add(json.loads(ran.stdout)["id"])
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize("compression", ["br", "lz4"])
+def test_the_command_builds_images_from_binary_caches(command: Path, tmp_path: Path, compression: str) -> None:
+    cache = Cache(tmp_path / "cache", compression=compression)
+    hello = example(cache)
+    with served(cache.folder) as server:
+        arguments = (str(hello), "--store", server.url, "--trusted-key", str(KEY.public))
+        ran = call(command, tmp_path, "build", *arguments, "-o", tmp_path / "image.tar")
+        assert ran.returncode == 0, ran.stderr
+        assert CACHE_INFO in server.asked
+    assert call(command, tmp_path, "store", "ls").stdout.count("/nix/store/") == len(cache.trees)
+
+
+def test_the_command_reaches_s3(command: Path, tmp_path: Path) -> None:
+    where = "s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1"
+    ran = call(command, tmp_path, "store", "fetch", "/nix/store/" + "0" * 32 + "-x", "--store", where, "--json")
+    assert ran.returncode == 5, ran.stderr
+    assert "Error" not in ran.stderr
