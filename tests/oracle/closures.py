@@ -71,6 +71,16 @@ class Nix:
         """`nix path-info --json` as it is: its shape differs from version to version."""
         return json.loads(self.call("nix", "path-info", "--json", *options, *paths).stdout)
 
+    def path_infos(self, *paths: str, options: tuple[str, ...] = ("--recursive",)) -> list[dict[str, Any]]:
+        """`path_info_json` as Nix 2.8 has it, whatever the version: objects with their `path`, without what is null.
+
+        Since 2.19 the document is an object by path, in which everything that can be known has a key.
+        """
+        document = self.path_info_json(*paths, options=options)
+        if isinstance(document, dict):
+            document = [{"path": path, **info} for path, info in document.items()]
+        return [{key: value for key, value in info.items() if value is not None} for info in document]
+
     def verify(self, *paths: str) -> None:
         """ToolError unless the store has every path as it was registered."""
         self.call("nix-store", "--verify-path", *paths)

@@ -24,7 +24,7 @@ def _info(found: Any) -> PathInfo:
 
 def _check(nix: Nix, path: str) -> tuple[Address, PathInfo]:
     """The address and the info of a path in Nix's store, once its name and its content are what that says."""
-    (found,) = nix.path_info_json(path, options=("--derivation",) if path.endswith(".drv") else ())
+    (found,) = nix.path_infos(path, options=("--derivation",) if path.endswith(".drv") else ())
     address, info, data = Address.parse(found["ca"]), _info(found), nix.dump(path)
     assert str(address) == found["ca"]
     assert address.names(info)
@@ -86,7 +86,7 @@ def test_a_closure_is_rewritten_to_what_nix_makes_of_it(nix: Nix, small: Sample)
     itself = 0
     ours: dict[StorePath, StorePath] = {}
     for old in small.paths:
-        (found,) = nix.path_info_json(old, options=())
+        (found,) = nix.path_infos(old, options=())
         info, data = _info(found), nix.dump(old)
         others = info.references - {info.path}
         for other in others:

@@ -69,7 +69,7 @@ def test_what_is_added_is_called_as_nix_store_calls_it(nix: Nix, make: Callable[
     added = lamina.add_path(place, embedded_store=tmp_path / "store")
     path = nix.call("nix-store", "--add", place).stdout.strip()
     assert str(added.info.path) == path
-    (known,) = nix.path_info_json(path, options=())
+    (known,) = nix.path_infos(path, options=())
     assert (known["ca"], known["narSize"]) == (added.address, added.info.nar_size)
     assert check(tmp_path / "store") == {path}
 
@@ -87,7 +87,7 @@ def test_a_content_addressed_closure_is_called_what_it_is(nix: Nix, sample: Samp
     rewrites = _addressed(nix, sample)
     for old in sample.paths:
         added = lamina.add_path(rewrites[old], embedded_store=tmp_path / "store")
-        (known,) = nix.path_info_json(rewrites[old], options=())
+        (known,) = nix.path_infos(rewrites[old], options=())
         assert str(added.info.path) == rewrites[old]
         assert {str(path) for path in added.info.references} == set(known["references"])
         assert (added.address, added.info.nar_size) == (known["ca"], known["narSize"])
@@ -187,7 +187,7 @@ def test_what_a_signed_cache_gave_is_still_signed(every_nix: Nix, nix: Nix, smal
 
 def test_what_nix_knows_of_a_path_it_is_told_again(nix: Nix, sample: Sample, tmp_path: Path) -> None:
     lamina.fetch_paths([sample.root], embedded_store=tmp_path / "store", store="/")
-    told = {found["path"]: found for found in nix.path_info_json(sample.root)}
+    told = {found["path"]: found for found in nix.path_infos(sample.root)}
     for path in lamina.describe_paths(list(sample.paths), embedded_store=tmp_path / "store"):
         found = told[str(path.known.info.path)]
         assert path.known.info.nar_hash.sri == found["narHash"]

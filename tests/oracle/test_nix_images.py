@@ -4,6 +4,8 @@ import gzip
 import json
 import sqlite3
 import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -81,13 +83,22 @@ def test_a_pipeline_says_what_goes_where(expressions: Expressions, attribute: st
     assert [sorted(path.split("-", 1)[1] for path in paths) for paths in conf["store_layers"]] == layers
 
 
+@contextmanager
+def database_of(conf: Mapping[str, str], folder: Path) -> Iterator[sqlite3.Connection]:
+    """The Nix database in the customisation layer of ``conf``."""
+    with tarfile.open(Path(conf["customisation_layer"], "layer.tar")) as layer:
+        file = layer.extractfile("./nix/var/nix/db/db.sqlite")
+        assert file
+        (folder / "db.sqlite").write_bytes(file.read())
+    with closing(sqlite3.connect(folder / "db.sqlite")) as database:
+        yield database
+
+
 def test_the_database_has_all_that_the_image_holds(expressions: Expressions, tmp_path: Path) -> None:
     conf = json.loads(expressions.build("images.database.conf").read_text())
-    with tarfile.open(Path(conf["customisation_layer"], "layer.tar")) as layer:
-        layer.extract("./nix/var/nix/db/db.sqlite", tmp_path)
     held = {path for paths in conf["store_layers"] for path in paths}
     assert {path.split("-", 1)[1] for path in held} >= {"other-1.0", "cacert", "hello-2.12.1"}
-    with sqlite3.connect(tmp_path / "nix/var/nix/db/db.sqlite") as database:
+    with database_of(conf, tmp_path) as database:
         assert {path for (path,) in database.execute("SELECT path FROM ValidPaths")} == held
 
 
@@ -101,9 +112,7 @@ def test_a_python_that_does_not_know_where_it_is_runs_scripts(expressions: Expre
 def test_what_a_base_has_registered_is_not_packed_again(expressions: Expressions, tmp_path: Path) -> None:
     conf = json.loads(expressions.build("images.onRegistered.conf").read_text())
     assert conf["store_layers"] == []
-    with tarfile.open(Path(conf["customisation_layer"], "layer.tar")) as layer:
-        layer.extract("./nix/var/nix/db/db.sqlite", tmp_path)
-    with sqlite3.connect(tmp_path / "nix/var/nix/db/db.sqlite") as database:
+    with database_of(conf, tmp_path) as database:
         registered = [path.split("-", 1)[1] for (path,) in database.execute("SELECT path FROM ValidPaths")]
     assert "hello-2.12.1" in registered
 
