@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from tests.fakestore import as_nobody, in_mount_namespace, public_folder
 
 from lamina.errors import InvalidName, OutputError
+from lamina.messages import cut
 from lamina.sinks.output import whole_file, writing_to
 
 
@@ -117,7 +119,8 @@ def test_a_file_may_have_any_name_that_fits(folder: Path, name: str) -> None:
 def test_a_name_that_cannot_be_written_is_an_output_error_that_names_it(folder: Path, name: str) -> None:
     (folder / "file").touch()
     (folder / "loop").symlink_to("loop")
-    with pytest.raises(OutputError, match=rf"^{folder / name}: got .*, expected to write the result there"):
+    shown = re.escape(cut(str(folder / name)))
+    with pytest.raises(OutputError, match=rf"^{shown}: got .*, expected to write the result there"):
         save(folder / name, b"x")
     assert sorted(os.listdir(folder)) == ["file", "loop"]
 

@@ -177,7 +177,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'lamina' has no attribute {name!r}")
+        raise AttributeError(f"module 'lamina' has no attribute '{name}'")
     import importlib
 
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -21,26 +21,25 @@ A message reads ``subject: got X, expected Y``. A hint names the flag or command
 
 from __future__ import annotations
 
-_LONGEST_VALUE = 60
+from lamina.messages import clean, short_repr
 
 
 def shown(value: object) -> str:
-    """``value`` as a message shows it: its repr, cut where that is long."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of too many digits, lists in too many lists
-        text = f"a {type(value).__name__} too long to print"
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+    """Return ``value`` as a message shows it: its repr without secrets, cut where it is long."""
+    return short_repr(value)
 
 
 class Error(Exception):
-    """The root of the tree. ``str(error)`` is one line; ``error.hint`` is another, or empty."""
+    """The root of the tree. ``str(error)`` is one line; ``error.hint`` is another, or empty.
+
+    Neither holds a secret, and neither repeats a long value whole: `lamina.messages.clean` sees to both.
+    """
 
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(clean(message))
+        self.hint = clean(hint)
 
 
 def failed(name: str, error: OSError) -> OutputError:

@@ -9,7 +9,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from lamina.errors import InvalidName, NotFound, OutputError, Unavailable, failed
+from lamina.errors import InvalidName, NotFound, OutputError, Unavailable, failed, shown
 from lamina.formats.keys import SecretKey
 
 _MOST = 4096
@@ -42,7 +42,7 @@ def write_key(key: SecretKey, file: Path) -> None:
     except OSError as error:
         raise failed(str(file), error) from error
     except ValueError as error:
-        raise InvalidName(f"key file: got {str(file)!r}, expected the name of a file") from error
+        raise InvalidName(f"key file: got {shown(str(file))}, expected the name of a file") from error
     try:
         with os.fdopen(number, "wb") as opened:
             opened.write(str(key).encode())

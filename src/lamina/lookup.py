@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from lamina.errors import InvalidName, NotFound
+from lamina.errors import InvalidName, NotFound, shown
 from lamina.image import Catalogue, Store
 from lamina.names import STORE_DIR, StorePath
 from lamina.root.join import Content
@@ -32,12 +32,13 @@ def _named(store: Store, name: str) -> StorePath:
     if not found:
         is_file = name and os.path.lexists(name)
         hint = f"./{name} is a file here; a path needs a slash" if is_file else "--channel has names of more paths"
-        raise NotFound(f"{name!r}: got no valid path of that name in the store, expected one", hint=hint)
+        raise NotFound(f"{shown(name)}: got no valid path of that name in the store, expected one", hint=hint)
     listed = ", ".join(map(str, found[:_MOST_LISTED]))
     if len(found) > _MOST_LISTED:
         listed += f", and {len(found) - _MOST_LISTED} more"
     raise NotFound(
-        f"{name!r}: got {len(found)} paths of that name, expected one: {listed}", hint="name one of them by its path"
+        f"{shown(name)}: got {len(found)} paths of that name, expected one: {listed}",
+        hint="name one of them by its path",
     )
 
 

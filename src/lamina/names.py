@@ -44,10 +44,10 @@ def nix32_parse(text: str, size: int) -> bytes:
     number = 0
     for character in text:
         if character not in _NIX32_VALUE:
-            raise InvalidName(f"nix32 {text!r}: got {character!r}, expected one of {NIX32}")
+            raise InvalidName(f"nix32 {shown(text)}: got {shown(character)}, expected one of {NIX32}")
         number = number << 5 | _NIX32_VALUE[character]
     if number >> size * 8:
-        raise InvalidName(f"nix32 {text!r}: got more than {size * 8} bits, expected the spelling of {size} bytes")
+        raise InvalidName(f"nix32 {shown(text)}: got more than {size * 8} bits, expected the spelling of {size} bytes")
     return number.to_bytes(size, "little")
 
 
@@ -65,7 +65,7 @@ class Digest:
         """
         algorithm, separator, rest = text[:6], text[6:7], text[7:]
         if algorithm != "sha256" or separator not in (":", "-"):
-            raise InvalidName(f"digest: got {text!r}, expected sha256:HEX, sha256:NIX32 or sha256-BASE64")
+            raise InvalidName(f"digest: got {shown(text)}, expected sha256:HEX, sha256:NIX32 or sha256-BASE64")
         if separator == "-":
             return cls(_base64_parse(text, rest))
         if len(rest) == 64:
@@ -76,7 +76,7 @@ class Digest:
     def from_hex(cls, text: str) -> Digest:
         """The digest that 64 lower-case hex digits spell; raises `InvalidName`."""
         if not re.fullmatch("[0-9a-f]{64}", text):
-            raise InvalidName(f"digest: got {text!r}, expected 64 lower-case hex digits")
+            raise InvalidName(f"digest: got {shown(text)}, expected 64 lower-case hex digits")
         return cls(bytes.fromhex(text))
 
     @property
@@ -102,9 +102,9 @@ def _base64_parse(text: str, rest: str) -> bytes:
     try:
         raw = base64.b64decode(rest, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidName(f"digest: got {text!r}, expected base 64 after 'sha256-'") from error
+        raise InvalidName(f"digest: got {shown(text)}, expected base 64 after 'sha256-'") from error
     if len(raw) != 32 or base64.b64encode(raw).decode() != rest:
-        raise InvalidName(f"digest: got {text!r}, expected the base 64 of 32 bytes")
+        raise InvalidName(f"digest: got {shown(text)}, expected the base 64 of 32 bytes")
     return raw
 
 
@@ -119,7 +119,7 @@ class StorePath:
         """The store path ``text`` is; raises `InvalidName` for anything inside or outside one."""
         folder, _, base = text.rpartition("/")
         if folder != STORE_DIR:
-            raise InvalidName(f"store path: got {text!r}, expected {STORE_DIR}/HASH-NAME")
+            raise InvalidName(f"store path: got {shown(text)}, expected {STORE_DIR}/HASH-NAME")
         return cls.parse_base(base)
 
     @classmethod
@@ -127,7 +127,7 @@ class StorePath:
         """The store path whose last component is ``base``; raises `InvalidName`."""
         digits, dash, name = base[:HASH_LENGTH], base[HASH_LENGTH : HASH_LENGTH + 1], base[HASH_LENGTH + 1 :]
         if not _STORE_HASH.fullmatch(digits) or dash != "-" or not _STORE_NAME.fullmatch(name):
-            raise InvalidName(f"store path: got {base!r}, expected HASH-NAME with a hash of 32 nix32 digits")
+            raise InvalidName(f"store path: got {shown(base)}, expected HASH-NAME with a hash of 32 nix32 digits")
         return cls(base)
 
     @classmethod
@@ -138,11 +138,11 @@ class StorePath:
         """
         prefix = STORE_DIR + "/"
         if not text.startswith(prefix):
-            raise InvalidName(f"store path: got {text!r}, expected it below {STORE_DIR}")
+            raise InvalidName(f"store path: got {shown(text)}, expected it below {STORE_DIR}")
         base, *inside = text[len(prefix) :].split("/")
         parts = [part for part in inside if part]
         if "." in parts or ".." in parts:
-            raise InvalidName(f"store path: got {text!r}, expected no '.' or '..' in it")
+            raise InvalidName(f"store path: got {shown(text)}, expected no '.' or '..' in it")
         return cls.parse_base(base), "/".join(parts)
 
     @property
@@ -185,7 +185,7 @@ class Reference:
         """``NAME:TAG``; raises `InvalidName` where either is missing or cannot be."""
         repository, colon, tag = text.rpartition(":")
         if not colon or "/" in tag:
-            raise InvalidName(f"image name: got {text!r}, expected NAME:TAG")
+            raise InvalidName(f"image name: got {shown(text)}, expected NAME:TAG")
         return cls(parse_repository(repository), parse_tag(tag))
 
     def __str__(self) -> str:
@@ -198,7 +198,8 @@ def parse_repository(text: str) -> str:
     # Some letters outside ASCII have lower cases in it.
     if not text.isascii() or not _REPOSITORY.fullmatch(lowered) or len(lowered) > 255:
         raise InvalidName(
-            f"image name: got {text!r}, expected [HOST[:PORT]/]PATH of letters, digits and single . _ - between them",
+            f"image name: got {shown(text)}, expected [HOST[:PORT]/]PATH of letters, digits and single . _ - between "
+            "them",
             hint="give one with --name",
         )
     return lowered
@@ -208,7 +209,7 @@ def parse_tag(text: str) -> str:
     """A tag as it stands; raises `InvalidName`."""
     if not _TAG.fullmatch(text):
         raise InvalidName(
-            f"tag: got {text!r}, expected up to 128 letters, digits, '_', '.', '-', the first no '.' or '-'"
+            f"tag: got {shown(text)}, expected up to 128 letters, digits, '_', '.', '-', the first no '.' or '-'"
         )
     return text
 
@@ -222,5 +223,7 @@ def parse_moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text.strip())
         moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidName(f"date: got {text!r}, expected ISO-8601 such as 2026-01-31T12:00:00Z, or 'now'") from error
+        raise InvalidName(
+            f"date: got {shown(text)}, expected ISO-8601 such as 2026-01-31T12:00:00Z, or 'now'"
+        ) from error
     return moment.replace(microsecond=0)

@@ -138,7 +138,7 @@ class Spec:
         unknown = [name for name in arguments if name not in ImageArguments.__annotations__]
         if unknown:
             raise InvalidName(
-                f"argument: got {unknown[0]!r}, expected one of {', '.join(ImageArguments.__annotations__)}"
+                f"argument: got {shown(unknown[0])}, expected one of {', '.join(ImageArguments.__annotations__)}"
             )
         given: dict[str, Any] = {name: _PARSERS[name](name, value) for name, value in arguments.items()}
         owner = Owner(

@@ -20,7 +20,7 @@ from typing import Any
 
 from lamina import pipelinefile
 from lamina.building import is_to_be_built
-from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.errors import FormatError, InvalidName, NotFound, shown
 from lamina.layering import STRATEGIES
 from lamina.spec import ImageArguments
 
@@ -43,7 +43,7 @@ def load(place: str) -> dict[str, Any]:
     if not name and len(tables) == 1:
         (name,) = tables
     if name not in tables:
-        raise InvalidName(f"{path}: got image {name!r}, expected one of {', '.join(tables) or 'none'}")
+        raise InvalidName(f"{path}: got image {shown(name)}, expected one of {', '.join(tables) or 'none'}")
     table = tables[name]
     if not isinstance(table, dict):
         raise FormatError(f"{path}: {name}: got {type(table).__name__}, expected a table of arguments")
@@ -51,7 +51,7 @@ def load(place: str) -> dict[str, Any]:
     for key, value in table.items():
         argument = _argument(path, key)
         if argument in arguments:
-            raise InvalidName(f"{path}: got argument {key!r} after another spelling of it, expected one")
+            raise InvalidName(f"{path}: got argument {shown(key)} after another spelling of it, expected one")
         arguments[argument] = value
     return _relative(arguments, path.parent)
 
@@ -74,7 +74,7 @@ def _argument(path: Path, key: str) -> str:
     name = re.sub("(?<=[a-z])([A-Z])", lambda found: "_" + found[1].lower(), key)
     name = _OTHER_NAMES.get(name, name)
     if name not in _KNOWN:
-        raise InvalidName(f"{path}: got argument {key!r}, expected one of {', '.join(_KNOWN)}")
+        raise InvalidName(f"{path}: got argument {shown(key)}, expected one of {', '.join(_KNOWN)}")
     return name
 
 

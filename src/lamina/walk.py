@@ -15,7 +15,7 @@ import stat
 import sys
 from collections.abc import Iterator
 
-from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
+from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable, shown
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Lister, Listing
 from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 
@@ -109,7 +109,7 @@ def _entries(folder: bytes, path: bytes, case_hack: bool) -> Iterator[tuple[byte
     named = sorted(((_CASE_HACK.sub(b"", entry.name), entry) for entry in entries), key=_first)
     for (name, _), (following, _) in itertools.pairwise(named):
         if name == following:
-            raise FormatError(f"{os.fsdecode(folder)}: got two entries for {os.fsdecode(name)!r}, expected one")
+            raise FormatError(f"{os.fsdecode(folder)}: got two entries for {shown(os.fsdecode(name))}, expected one")
     return iter([(prefix + name, entry) for name, entry in named])
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from lamina.cli.output import one_line
 from lamina.image import Image
 from lamina.layer import LayerSource
 from lamina.pathinfo import PathInfo
@@ -39,6 +40,7 @@ class Bars:
         for task in self._bars.task_ids:
             self._bars.remove_task(task)
         names = ", ".join(path.name for path in source.paths) or source.headline(number).partition(f" {number} ")[2]
+        names = one_line(names)
         title = names if len(names) <= _LONGEST_TITLE else names[: _LONGEST_TITLE - 1] + "…"
         self._bars.add_task(escape(f"{number}/{self._layers} {title}"), total=size)
 
@@ -58,11 +60,8 @@ class Bars:
         self.stop()
         seconds = time.monotonic() - self._began
         size = sum(layer.size for layer in image.layers)
-        self._console.print(
-            escape(f"{image.repo_tag}: {len(image.layers)} layers, {size / 1e6:.1f} MB in {seconds:.1f} s, {image.id}"),
-            highlight=False,
-            soft_wrap=True,
-        )
+        made = f"{len(image.layers)} layers, {size / 1e6:.1f} MB in {seconds:.1f} s, {image.id}"
+        self._console.print(escape(f"{one_line(image.repo_tag)}: {made}"), highlight=False, soft_wrap=True)
 
 
 class ArrivalBar:

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from lamina.cli.output import flush, one_line
 from lamina.errors import Error, OutputError, ScriptError, failed
+from lamina.messages import clean
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141
@@ -65,7 +66,7 @@ def _open_streams() -> None:
 
 def _reported(error: Error, *, debug: bool) -> int:
     if debug:
-        _trace()
+        _trace(error)
     if isinstance(error, ScriptError) and error.output:
         _print(error.output.rstrip("\n"))
     _say(str(error))
@@ -76,16 +77,17 @@ def _reported(error: Error, *, debug: bool) -> int:
 
 def _bug(error: Exception, *, debug: bool) -> int:
     if debug:
-        _trace()
-    _say(f"a bug in lamina: got {type(error).__name__}: {error}, expected no such thing")
+        _trace(error)
+    _say(clean(f"a bug in lamina: got {type(error).__name__}: {error}, expected no such thing"))
     _print("hint: --debug shows where it happened; please report it")
     return BUG
 
 
-def _trace() -> None:
-    import traceback
+def _trace(error: Exception) -> None:
+    from lamina.cli.tracing import lines
 
-    traceback.print_exc()
+    for line in lines(error):
+        _print(one_line(line))
 
 
 def _say(text: str) -> None:

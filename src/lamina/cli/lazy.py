@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from lamina.errors import shown
+
 
 class LazyGroup(click.Group):
     """The commands in ``package``, each the ``command`` of the module of its name.
@@ -51,5 +53,5 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, but with an error of lamina's own."""
         if args and args[0] not in self._lines:
-            ctx.fail(f"got {self._noun} {args[0]!r}, expected one of {', '.join(self._lines)}")
+            ctx.fail(f"got {self._noun} {shown(args[0])}, expected one of {', '.join(self._lines)}")
         return super().resolve_command(ctx, args)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
+from lamina.cli.output import one_line
+
 if TYPE_CHECKING:
     from lamina.image import Image
     from lamina.layer import LayerSource
@@ -39,4 +41,4 @@ class Lines:
         self._say("Done.")
 
     def _say(self, line: str) -> None:
-        print(line, file=self._out, flush=True)
+        print(one_line(line), file=self._out, flush=True)

@@ -50,21 +50,30 @@ def _run(arguments: list[str]) -> None:
 
 def _usage(error: click.ClickException) -> str:
     """What click says in sentences of its own as ``SUBJECT: got X, expected Y``."""
+    import re
+
     import click
+
+    from lamina.messages import clean_value, cut
 
     text = error.format_message().rstrip(".")
     match error:
         case click.MissingParameter():
             return f"{_parameter(error)}: got none, expected one"
         case click.BadParameter():
-            value, _, expected = error.message.rstrip(".").partition(" is not ")
-            return f"{_parameter(error)}: got {value}, expected {expected or 'another value'}"
+            value, _, expected = error.message.rstrip(".").rpartition(" is not ")
+            got = cut(clean_value(value)) if value else "another"
+            return f"{_parameter(error)}: got {got}, expected {expected}"
         case click.NoSuchOption():
             close = " or ".join(sorted(error.possibilities or ()))
-            return f"usage: got option {error.option_name}, expected {close or 'one of those that there are'}"
+            option = cut(clean_value(error.option_name))
+            return f"usage: got option {option}, expected {close or 'one of those that there are'}"
         case click.BadOptionUsage():
             got, expected = ("no value", "one") if text.endswith("requires an argument") else ("a value", "none")
             return f"{error.option_name}: got {got}, expected {expected}"
+    extra = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", text, re.DOTALL)
+    if extra:
+        return f"usage: got unexpected extra argument ({cut(clean_value(extra[1]))}), expected no such thing"
     return f"usage: {text[:1].lower()}{text[1:]}{'' if ', expected ' in text else ', expected no such thing'}"
 
 

@@ -26,7 +26,7 @@ from lamina.api import merge_images, stream_conf
 from lamina.capacity import processors
 from lamina.cli.ending import ending
 from lamina.cli.lines import Lines
-from lamina.cli.output import one_line, stdout
+from lamina.cli.output import stdout, tell
 from lamina.closure import Closure
 from lamina.compression import COMPRESSORS
 from lamina.engine import transfer
@@ -306,4 +306,4 @@ def _warn(warnings: Iterable[str]) -> None:
 
 
 def _say(text: str) -> None:
-    print(one_line(f"lamina: {text}"), file=sys.stderr)
+    tell(f"lamina: {text}")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 import lamina
-from lamina.errors import InvalidName
+from lamina.errors import InvalidName, shown
 
 # What the help says of what other modules have, for it must not import them: a test holds it to theirs.
 COMPRESSORS = ("none", "gz", "zstd")
@@ -252,4 +252,4 @@ def _epoch(text: str) -> str:
     try:
         return datetime.fromtimestamp(int(text), UTC).isoformat()
     except (ValueError, OverflowError, OSError) as error:
-        raise InvalidName(f"SOURCE_DATE_EPOCH: got {text!r}, expected seconds since 1970") from error
+        raise InvalidName(f"SOURCE_DATE_EPOCH: got {shown(text)}, expected seconds since 1970") from error

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lamina.errors import InvalidName, failed
+from lamina.messages import clean
 
 if TYPE_CHECKING:
     from lamina.sinks.output import Writable
@@ -54,7 +55,12 @@ def _widen() -> None:
 
 
 def say(text: str) -> None:
-    """Prints a line of a result; a name of a file comes out as the bytes that it is. Raises `OutputError`."""
+    """Print a line of a result. Raises `OutputError`.
+
+    A name of a file comes out as the bytes that it is, but on a terminal, which would obey control characters.
+    """
+    if sys.stdout.isatty():
+        text = "\n".join(map(one_line, text.split("\n")))
     try:
         data = os.fsencode(text)
     except UnicodeEncodeError:
@@ -73,8 +79,15 @@ def flush() -> None:
         raise failed("stdout", error) from error
 
 
+def tell(text: str) -> None:
+    """Print a line on stderr: escaped, without secrets, and with long values shortened."""
+    print(one_line(clean(text)), file=sys.stderr, flush=True)
+
+
 def one_line(text: str) -> str:
-    """``text`` as it may stand on a terminal: without line ends and other control characters."""
+    """Return ``text`` as it may stand on a terminal: without line ends and other control characters."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() or character == " " else ascii(character)[1:-1] for character in text
     )

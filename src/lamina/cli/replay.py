@@ -20,7 +20,7 @@ from lamina.capacity import processors
 from lamina.cli.ending import ending
 from lamina.cli.lines import Lines
 from lamina.cli.output import stdout
-from lamina.errors import Error, FormatError
+from lamina.errors import Error, FormatError, shown
 from lamina.formats.docker import ImageConfig
 from lamina.formats.tar import Owner
 from lamina.image import Draft, Settings
@@ -66,7 +66,7 @@ def read_draft(archive: zipfile.ZipFile) -> Draft:
     except (KeyError, ValueError, TypeError, Error) as error:
         if isinstance(error, Error) and not isinstance(error, FormatError):
             raise
-        raise FormatError(f"{archive.filename}: got {error!r}, expected a stream script of lamina") from error
+        raise FormatError(f"{archive.filename}: got {shown(error)}, expected a stream script of lamina") from error
 
 
 def _draft(document: dict[str, Any], archive: zipfile.ZipFile) -> Draft:

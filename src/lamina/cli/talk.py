@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.lines import Lines
-from lamina.cli.output import one_line, say
+from lamina.cli.output import say, tell
 
 if TYPE_CHECKING:
     from lamina.image import Image, Progress
@@ -46,14 +46,14 @@ def concluded(summary: str, flags: Mapping[str, Any]) -> None:
     """The last line of a verb that writes other things than one image: a summary on a terminal, else "Done."."""
     if not flags["quiet"] and not flags["as_json"]:
         on_terminal = flags["progress"] == "auto" and sys.stderr.isatty()
-        print(summary if on_terminal else "Done.", file=sys.stderr)
+        tell(summary if on_terminal else "Done.")
 
 
 def warn(warnings: Collection[str], flags: Mapping[str, Any]) -> int:
     """Prints warnings, but under ``--quiet``, and under ``--json``, whose document has them; says how many they are."""
     if not flags["quiet"] and not flags["as_json"]:
         for warning in warnings:
-            print(one_line(f"lamina: warning: {warning}"), file=sys.stderr)
+            tell(f"lamina: warning: {warning}")
     return len(warnings)
 
 

@@ -132,14 +132,14 @@ def check_type(key: str, value: Any) -> None:
 def _unknown(where: str, key: object, known: Mapping[str, object]) -> str:
     close = difflib.get_close_matches(str(key), known, 1, 0.6)
     meant = f"; did you mean {close[0]}?" if close else ""
-    return f"{where}: got key {key!r}, expected one of the image specification{meant}"
+    return f"{where}: got key {shown(key)}, expected one of the image specification{meant}"
 
 
 def _check_environment(items: Sequence[str]) -> None:
     for item in items:
         name, equals, _ = item.partition("=")
         if not name or not equals:
-            raise InvalidName(f"config.Env: got {item!r}, expected NAME=VALUE")
+            raise InvalidName(f"config.Env: got {shown(item)}, expected NAME=VALUE")
 
 
 def ordered(value: Any, depth: int = 0) -> Any:

@@ -67,4 +67,4 @@ def manifest_json(entries: Sequence[ManifestEntry]) -> bytes:
 
 def store_paths_comment(paths: Sequence[str]) -> str:
     """The history comment of a layer of store paths: the list as Python writes one."""
-    return f"store paths: {list(paths)!r}"
+    return f"store paths: {list(paths)}"

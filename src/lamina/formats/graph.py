@@ -40,7 +40,7 @@ def _items(document: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(document, dict) and isinstance(document.get("info"), dict):
         folder = document.get("storeDir", STORE_DIR)
         if folder != STORE_DIR:
-            raise FormatError(f"closure graph: got store {folder!r}, expected {STORE_DIR}")
+            raise FormatError(f"closure graph: got store {shown(folder)}, expected {STORE_DIR}")
         yield from document["info"].items()
     elif isinstance(document, dict) and any(_is_graph(value) for value in document.values()):
         for value in document.values():

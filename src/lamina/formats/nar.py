@@ -15,7 +15,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from lamina.errors import FormatError
+from lamina.errors import FormatError, shown
 from lamina.nodes import Content, Directory, Extent, Node, Regular, Symlink
 
 MAGIC = b"nix-archive-1"
@@ -197,7 +197,7 @@ class _Parser:
                 self._expect(b"target")
                 node = Symlink(path, self._string())
                 if not node.target or b"\0" in node.target:
-                    raise self._error(f"symlink target {node.target!r}", "a text without NUL")
+                    raise self._error(f"symlink target {shown(node.target)}", "a text without NUL")
             case _:
                 executable = self._token(b"executable", b"contents") == b"executable"
                 if executable:
@@ -220,9 +220,9 @@ class _Parser:
     def _name(self, last: bytes) -> bytes:
         name = self._string()
         if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
-            raise self._error(f"entry name {name!r}", "one component of a path")
+            raise self._error(f"entry name {shown(name)}", "one component of a path")
         if name <= last:
-            raise self._error(f"entry {name!r} after {last!r}", "names in ascending order")
+            raise self._error(f"entry {shown(name)} after {shown(last)}", "names in ascending order")
         return name
 
     def _expect(self, token: bytes) -> None:

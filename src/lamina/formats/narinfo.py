@@ -116,9 +116,9 @@ def _split(text: str) -> tuple[dict[str, str], list[str]]:
     for number, line in enumerate(lines, 1):
         key, colon, value = line.partition(":")
         if not key or not colon or value[:1] not in ("", " "):
-            raise FormatError(f"narinfo line {number}: got {line[:80]!r}, expected KEY: VALUE")
+            raise FormatError(f"narinfo line {number}: got {shown(line)}, expected KEY: VALUE")
         if _UNPRINTABLE.search(line):
-            raise FormatError(f"narinfo line {number}: got {line[:80]!r}, expected no control characters, and LF ends")
+            raise FormatError(f"narinfo line {number}: got {shown(line)}, expected no control characters, and LF ends")
         value = value[1:]
         if key == "Sig":
             signatures.append(value)
@@ -127,7 +127,7 @@ def _split(text: str) -> tuple[dict[str, str], list[str]]:
         else:
             fields[key] = value
     if rest:
-        raise FormatError(f"narinfo line {len(lines) + 1}: got {rest[:80]!r} and the end, expected a line end first")
+        raise FormatError(f"narinfo line {len(lines) + 1}: got {shown(rest)} and the end, expected a line end first")
     return fields, signatures
 
 

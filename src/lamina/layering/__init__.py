@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from lamina.closure import Closure
-from lamina.errors import InvalidName, PlanError
+from lamina.errors import InvalidName, PlanError, shown
 from lamina.layering.auto import auto
 from lamina.layering.pipeline import Pipeline
 from lamina.layering.plans import LayerPlan
@@ -43,7 +43,7 @@ def plan(
     if isinstance(strategy, Pipeline):
         return strategy(closure, max_layers, ignored)
     if strategy not in STRATEGIES:
-        raise InvalidName(f"layering: got {strategy!r}, expected one of {', '.join(STRATEGIES)}")
+        raise InvalidName(f"layering: got {shown(strategy)}, expected one of {', '.join(STRATEGIES)}")
     used = 1 + base_layers
     if not used < max_layers:
         raise PlanError(

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from lamina.errors import FormatError, OutputError, ScriptError
+from lamina.errors import FormatError, OutputError, ScriptError, shown
 from lamina.nodes import Directory, Node, Regular, Symlink
 from lamina.root import session
 from lamina.root.guest import Guest
@@ -225,7 +225,9 @@ def _meta(node: Node, entry: session.Entry) -> Meta:
     for attribute in entry.xattrs:
         if "=" in attribute:
             name = node.path.decode("utf-8", "backslashreplace")
-            raise FormatError(f"/{name}: got an extended attribute {attribute!r}, expected none with '=' in its name")
+            raise FormatError(
+                f"/{name}: got an extended attribute {shown(attribute)}, expected none with '=' in its name"
+            )
     xattrs = tuple((name, bytes.fromhex(value)) for name, value in sorted(entry.xattrs.items()))
     return Meta(stat.S_IMODE(entry.mode), entry.uid, entry.gid, xattrs)
 

@@ -69,7 +69,7 @@ class File:
         path, equals, rest = text.partition("=")
         source, meta = _split_meta(rest)
         if not equals or not source:
-            raise InvalidName(f"file: got {text!r}, expected PATH=SOURCE[:MODE[:UID:GID]]")
+            raise InvalidName(f"file: got {shown(text)}, expected PATH=SOURCE[:MODE[:UID:GID]]")
         return cls(path, source, *((meta.mode, meta.uid, meta.gid) if meta else ()))
 
     def apply(self, tree: Tree) -> None:
@@ -106,7 +106,7 @@ class Symlink:
         """``PATH=TARGET``; raises `InvalidName`."""
         path, equals, target = text.partition("=")
         if not equals or not target:
-            raise InvalidName(f"symlink: got {text!r}, expected PATH=TARGET")
+            raise InvalidName(f"symlink: got {shown(text)}, expected PATH=TARGET")
         return cls(path, target)
 
     def apply(self, tree: Tree) -> None:
@@ -131,7 +131,7 @@ class Perm:
         """``PATH:MODE[:UID:GID]``; raises `InvalidName`."""
         path, meta = _split_meta(text)
         if meta is None:
-            raise InvalidName(f"perm: got {text!r}, expected PATH:MODE[:UID:GID]")
+            raise InvalidName(f"perm: got {shown(text)}, expected PATH:MODE[:UID:GID]")
         return cls(path, meta.mode, meta.uid, meta.gid)
 
     def apply(self, tree: Tree) -> None:
@@ -160,7 +160,7 @@ class Xattr:
         path, colon, rest = text.rpartition(":")
         name, equals, value = rest.partition("=")
         if not colon or not equals or not _HEX.fullmatch(value):
-            raise InvalidName(f"xattr: got {text!r}, expected PATH:NAME=HEX")
+            raise InvalidName(f"xattr: got {shown(text)}, expected PATH:NAME=HEX")
         return cls(path, name, bytes.fromhex(value))
 
     def apply(self, tree: Tree) -> None:
@@ -178,9 +178,9 @@ def _split_meta(text: str) -> tuple[str, Meta | None]:
     found = _META.search(text)
     rest = text[: found.start()] if found else text
     if not found and _OWNER_NAME.search(text):
-        raise InvalidName(f"owner: got {text!r}, expected :MODE:UID:GID at its end, in numbers")
+        raise InvalidName(f"owner: got {shown(text)}, expected :MODE:UID:GID at its end, in numbers")
     if (_MODE if found else _DIGITS).search(rest):
-        raise InvalidName(f"mode: got {text!r}, expected :MODE or :MODE:UID:GID at its end, MODE in octal")
+        raise InvalidName(f"mode: got {shown(text)}, expected :MODE or :MODE:UID:GID at its end, MODE in octal")
     if not found:
         return rest, None
     mode, uid, gid = found.groups(default="0")
@@ -206,5 +206,5 @@ def _relative(path: str) -> bytes:
     """``path`` below the root: without slashes at its ends, and without anything that leaves it."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not path.startswith("/") or ".." in parts or "\0" in path:
-        raise InvalidName(f"path in the image: got {path!r}, expected an absolute one without '..'")
+        raise InvalidName(f"path in the image: got {shown(path)}, expected an absolute one without '..'")
     return os.fsencode("/".join(parts))

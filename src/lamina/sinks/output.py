@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.engine import Write
-from lamina.errors import InvalidName, failed
+from lamina.errors import InvalidName, failed, shown
 from lamina.outlet import Outlet
 from lamina.temporary import PartFile
 
@@ -97,7 +97,7 @@ def _is_new_or_regular(path: Path) -> bool:
     except FileNotFoundError:
         return True
     except ValueError as error:
-        raise InvalidName(f"output: got {str(path)!r}, expected the name of a file") from error
+        raise InvalidName(f"output: got {shown(str(path))}, expected the name of a file") from error
     except OSError as error:
         raise failed(str(path), error) from error
     if stat.S_ISDIR(mode):

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
+from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, shown
 from lamina.extents import head
 from lamina.formats.headers import is_header
 from lamina.formats.oci import INDEX
@@ -56,7 +56,7 @@ def _members(path: Path, room: Room) -> Members:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
     except ValueError as error:
-        raise NotFound(f"{str(path)!r}: got {error}, expected an image file") from error
+        raise NotFound(f"{shown(str(path))}: got {error}, expected an image file") from error
     except OSError as error:
         raise Unavailable(f"got {error.strerror}, expected a readable image file") from error
     except FormatError as error:

@@ -56,7 +56,7 @@ class LocalStore(Folder):
             got = (error.strerror if isinstance(error, OSError) else None) or error
             raise Unavailable(f"{schema}: got {got}, expected the schema number of a Nix database") from error
         if found != SCHEMA:
-            raise Unavailable(f"{schema}: got schema {found[:20]!r}, expected {SCHEMA}")
+            raise Unavailable(f"{schema}: got schema {shown(found[:20])}, expected {SCHEMA}")
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Those of ``paths`` that are valid."""

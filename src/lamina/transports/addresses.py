@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from lamina.errors import FormatError, InvalidName, shown
+from lamina.messages import clean_url
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WEB = re.compile("https?://", re.IGNORECASE)
@@ -38,27 +39,36 @@ SETTINGS = frozenset(
 
 
 def shown_url(url: str) -> str:
-    """``url`` as a message shows it."""
-    scheme, separator, rest = re.split("[?#]", url, maxsplit=1)[0].partition("://")
-    if not separator:
-        return scheme
-    authority, slash, path = rest.partition("/")
-    text = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    """Return ``url``, valid or not, as a message shows it."""
+    text = clean_url(url)
     return text if text.isprintable() else shown(text)
 
 
 def split_url(url: str) -> SplitResult:
-    """The parts of ``url``; raises `InvalidName` where it is none, and for a fragment, which no cache has."""
+    """Return the parts of ``url``.
+
+    Raises:
+        InvalidName: ``url`` cannot be parsed, or has a fragment, which no cache has.
+
+    """
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
-        raise InvalidName(f"cache {shown_url(url)}: got {error}, expected a URL") from None
+    except ValueError:  # its message repeats a part of the URL, which may be one of the password
+        raise InvalidName(
+            f"cache {shown_url(url)}: got no valid host and port, expected a URL", hint=_escaping(url)
+        ) from None
     if not url.isprintable() or " " in url:
         raise InvalidName(f"cache {shown_url(url)}: got a space or control character, expected a URL")
     if "#" in url:
-        raise InvalidName(f"cache {shown_url(url)}: got a # in it, expected a URL without")
+        raise InvalidName(
+            f"cache {shown_url(url)}: got a # in it, expected a URL without a fragment", hint=_escaping(url)
+        )
     return parts
+
+
+def _escaping(url: str) -> str:
+    return "in a user or password, write / as %2F, ? as %3F, # as %23 and @ as %40" if "@" in url else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,10 @@ class CacheUrl:
     """Where a cache is on the web."""
 
     where: str
-    """Without credentials, query and trailing slash."""
+    """As messages have it, without credentials and query."""
     origin: Origin
+    base: str = field(repr=False)
+    """What the names of files are appended to: without credentials, query and trailing slash."""
     query: str = field(repr=False)
     """What goes with every request."""
     credentials: tuple[str, str] | None = field(repr=False)
@@ -97,11 +109,14 @@ class CacheUrl:
         try:
             origin = Origin.of(url)
         except ValueError:
-            raise InvalidName(f"cache {shown_url(url)}: got no host, expected http://HOST or https://HOST") from None
+            raise InvalidName(
+                f"cache {shown_url(url)}: got no host, expected http://HOST or https://HOST", hint=_escaping(url)
+            ) from None
         user, password = parts.username, parts.password
         credentials = None if user is None else (unquote(user), unquote(password or ""))
         items = [item for item in parts.query.split("&") if item and item.partition("=")[0] not in SETTINGS]
-        return cls(shown_url(url).rstrip("/"), origin, "&".join(items), credentials)
+        base = without_credentials(url).partition("?")[0].rstrip("/")
+        return cls(shown_url(url).rstrip("/"), origin, base, "&".join(items), credentials)
 
     def at(self, name: str) -> str:
         """The URL of the file ``name``, which is a URL's text relative to the cache, or all of a URL.
@@ -121,7 +136,7 @@ class CacheUrl:
             return text
         path, _, query = text.partition("?")
         queries = "&".join(part for part in (query, self.query) if part)
-        return f"{self.where}/{path}?{queries}" if queries else f"{self.where}/{path}"
+        return f"{self.base}/{path}?{queries}" if queries else f"{self.base}/{path}"
 
     def shown(self, name: str) -> str:
         """The file ``name`` as messages have it."""

@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 from urllib3 import BaseHTTPResponse
 
 from lamina.decoding import decoded
-from lamina.errors import FormatError, Unavailable
+from lamina.errors import FormatError, Unavailable, shown
 from lamina.transports.addresses import Origin, shown_url, without_credentials
 from lamina.transports.connections import refused, translated
 from lamina.transports.patience import PassingError, Patience
@@ -130,7 +130,7 @@ class Answer:
             return pieces
         unknown = [name for name in codings if name not in _CODINGS]
         if unknown or len(codings) > _MOST_CODINGS:
-            got = f"Content-Encoding {', '.join(reversed(codings))[:60]!r}"
+            got = f"Content-Encoding {shown(', '.join(reversed(codings))[:60])}"
             raise Unavailable(f"{self._request.subject}: got {got}, expected one of {', '.join(_CODINGS)}")
         for name in codings:
             pieces = decoded(pieces, _CODINGS[name])

@@ -11,7 +11,7 @@ import click
 
 import lamina
 from lamina.cli.options import cache_arguments, cache_options, talk_options
-from lamina.cli.output import say
+from lamina.cli.output import say, tell
 from lamina.cli.store.described import counted, document, total
 from lamina.cli.store.places import divided
 from lamina.cli.talk import concluded, print_json, readable_size, warn
@@ -66,7 +66,7 @@ class _Line:
     def begin(self, wanted: Collection[PathInfo], paths: int) -> None:
         size = readable_size(sum(info.nar_size for info in wanted))
         if wanted:
-            print(f"Fetching {len(wanted)} of {counted(paths)}, {size}", file=sys.stderr, flush=True)
+            tell(f"Fetching {len(wanted)} of {counted(paths)}, {size}")
 
     def came(self, info: PathInfo) -> None:
         """Nothing."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 import lamina
 from lamina.cli.options import talk_options
-from lamina.cli.output import say
+from lamina.cli.output import say, tell
 from lamina.cli.store.described import document, total
 from lamina.cli.store.places import present
 from lamina.cli.talk import print_json, readable_size
@@ -40,4 +39,4 @@ def command(names: tuple[str, ...], store: str | None, *, size: bool, **flags: A
     for known in found:
         say(f"{readable_size(known.info.nar_size):>11}  {known.info.path}" if size else str(known.info.path))
     if size and not flags["quiet"]:
-        print(total(found), file=sys.stderr)
+        tell(total(found))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import lamina
 from lamina.cli.options import cache_arguments, cache_options, talk_options
-from lamina.cli.output import say
+from lamina.cli.output import say, tell
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import divided, source_option
 from lamina.cli.talk import print_json, readable_size
@@ -48,9 +47,9 @@ def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: An
     folder, others = divided(store)
     quiet = flags["quiet"] or flags["as_json"]
 
-    def tell(path: StorePath) -> None:
+    def sent(path: StorePath) -> None:
         if not quiet:
-            print(f"Sent {path}", file=sys.stderr, flush=True)
+            tell(f"Sent {path}")
 
     done = lamina.push_paths(
         roots,
@@ -62,7 +61,7 @@ def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: An
         key_files=flags["keys"],
         listings=not flags["no_listings"],
         jobs=flags["jobs"],
-        tell=tell,
+        tell=sent,
         **cache_arguments(flags),
     )
     if flags["as_json"]:

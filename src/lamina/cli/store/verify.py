@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import lamina
 from lamina.cli.options import CACHE, ledger_file, talk_options
-from lamina.cli.output import one_line, say
+from lamina.cli.output import one_line, say, tell
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import divided
 from lamina.cli.talk import print_json, progress, readable_size, warn
@@ -70,7 +69,7 @@ def command(ledger: str | None, store: tuple[str, ...], *, repair: bool, **flags
         warn(checked.warnings, flags)
         _show_store(checked, flags)
     elif all(map(opening.is_remote, store)) and not flags["quiet"] and not flags["as_json"]:
-        print(one_line(f"No store of lamina's at {folder}"), file=sys.stderr)
+        tell(f"No store of lamina's at {folder}")
     place = ledger_file(ledger)
     with progress(flags) as watcher:
         verified = lamina.verify_ledger(ledger=place, store=_places(store, folder), progress=watcher)

@@ -1,0 +1,158 @@
+"""What a message may show of a value: none of the secrets in it, and only a part of a long one.
+
+`lamina.errors.Error` passes every message through `clean`, and `lamina.errors.shown` passes every value through
+`clean_value`, so a caller that interpolates a value of the user's cannot print a password by mistake.
+
+What counts as a secret: user and password before an ``@``, whether the URL around them is valid or not; the query and
+fragment of a URL, which hold access keys; and the base 64 of a signing key.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from reprlib import Repr
+
+LONGEST_VALUE = 200
+_LONGEST_TEXT = 160
+_LONGEST_REPR = 60
+_LONGEST_SUBJECT = 240
+_LONGEST_MESSAGE = 1000
+# Longer texts are cut before the patterns see them, because some patterns take quadratic time.
+_LONGEST_SEARCHED = 8192
+_HIDDEN = "***"
+_GOT = ": got "
+
+_SCHEME = r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]{2,}+:/+"
+# ``scheme://user:pass word@host``. Digits after the colon are a port, unless an ``@`` follows them.
+_SPACED_PASSWORD = rf"({_SCHEME})[^\s/?#@:]*:(?!\d{{1,5}}(?:[^\d@]|$))(?:(?!: got |, expected )[\s\S])*@(?!sha\d)"
+_SHORTEST_KEY = 60
+# ``NAME:BASE64`` of a signing key; the hex digits of a digest are not one.
+_NAMED_KEY = r":(?![0-9a-f]+(?![A-Za-z0-9+/]))[A-Za-z0-9+/]{60,}={0,2}"
+# The same without its name; what follows a '-' is the digest in ``sha512-BASE64``.
+_KEY = r"(?<![A-Za-z0-9+/-])[A-Za-z0-9+/]{86}=="
+
+
+def cut(text: str, longest: int = LONGEST_VALUE) -> str:
+    """Shorten ``text`` to ``longest`` characters; its beginning and its end stay."""
+    if len(text) <= longest:
+        return text
+    tail = longest // 4
+    return f"{text[: longest - tail - 1]}…{text[-tail:]}"
+
+
+def clean(message: str) -> str:
+    """Return ``message`` without secrets, and with long values shortened.
+
+    Args:
+        message: a finished sentence, with values of the user's in it.
+
+    """
+    text = _without_secrets(message)
+    subject, got, rest = text.partition(_GOT)
+    return cut(cut(_with_short_words(subject), _LONGEST_SUBJECT) + got + _with_short_words(rest), _LONGEST_MESSAGE)
+
+
+def clean_value(value: str) -> str:
+    """Return ``value`` without secrets; it is one value, so that white space in a password does not end it."""
+    value = _searchable(value)
+    if ":" in value.rpartition("@")[0]:
+        value = _bare(value)
+    return _without_secrets(value)
+
+
+def clean_url(url: str) -> str:
+    """Return ``url``, valid or not, without user, password, query and fragment."""
+    url = _searchable(url)
+    if _pattern(_SCHEME).search(url) or ":" in url[: max(_last_at(url), 0)]:
+        url = _bare(url)
+    return _pattern("[?#]").split(url, 1)[0]
+
+
+class _Repr(Repr):
+    """``repr`` of which each part is bounded, so that a large value takes no longer than a small one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 30
+        self.maxother = self.maxlong = _LONGEST_REPR
+
+    def repr_str(self, x: str, level: int) -> str:
+        return repr(clean_value(x)[: _LONGEST_TEXT + 1])
+
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        return repr(x[: _LONGEST_TEXT + 1])
+
+
+def short_repr(value: object) -> str:
+    """Return the ``repr`` of ``value`` without secrets, cut at 160 characters for a text, at 60 for another value."""
+    try:
+        text = _Repr().repr(value)
+    except (ValueError, RecursionError):  # for an integer of too many digits, or lists nested too deep
+        text = f"a {type(value).__name__} too long to print"
+    text = _without_secrets(text)
+    longest = _LONGEST_TEXT if isinstance(value, (str, bytes)) else _LONGEST_REPR
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def _searchable(text: str) -> str:
+    """Return a prefix of ``text`` that can be searched; what stands before an ``@`` is gone where it is too long."""
+    if len(text) <= _LONGEST_SEARCHED:
+        return text
+    before, at, after = text.rpartition("@")
+    return (f"{_HIDDEN}@{after}" if at and ":" in before else text)[:_LONGEST_SEARCHED]
+
+
+def _bare(value: str) -> str:
+    """Return ``value``, a URL or ``USER:PASSWORD@HOST``, without what stands before its last ``@``."""
+    place = _last_at(value)
+    if place < 0:
+        return value
+    scheme = _pattern(_SCHEME).search(value, 0, place)
+    prefix = scheme[0] if scheme else ""
+    if prefix.startswith("file:///") and ":" not in value[len(prefix) : place]:
+        return value  # a file of that name; this kind of URL has no user
+    if _pattern("[?#]").search(value, scheme.end() if scheme else 0, place):
+        # Either the password has a '?', or the query has an '@': nobody can tell which part is secret.
+        return f"{prefix}{_HIDDEN}"
+    return f"{prefix or _HIDDEN + '@'}{value[place + 1 :]}"
+
+
+def _last_at(text: str) -> int:
+    """Return where the last ``@`` stands that does not begin a digest, as in ``NAME@sha256:…``; -1 for none."""
+    found = _pattern(r".*@(?!sha\d+[:-])", re.DOTALL).match(text)
+    return found.end() - 1 if found else -1
+
+
+def _with_short_words(text: str) -> str:
+    if len(text) <= LONGEST_VALUE:
+        return text
+    return _pattern(rf"\S{{{LONGEST_VALUE + 1},}}").sub(lambda found: cut(found[0]), text)
+
+
+def _without_secrets(text: str) -> str:
+    text = _searchable(text)
+    if "@" in text:
+        text = _pattern(_SPACED_PASSWORD).sub(r"\1", text)
+    if "@" in text or "?" in text or "#" in text:
+        text = _pattern(r"\S+").sub(_clean_word, text)
+    if len(text) < _SHORTEST_KEY:
+        return text
+    text = _pattern(_NAMED_KEY).sub(f":{_HIDDEN}", text)
+    return _pattern(_KEY).sub(_HIDDEN, text)
+
+
+def _clean_word(found: re.Match[str]) -> str:
+    """Clean what stands between white space if it is a URL, or a text such as ``USER:PASSWORD@HOST``."""
+    word = found[0]
+    if not _pattern(_SCHEME).search(word) and ":" not in word[: max(_last_at(word), 0)]:
+        return word
+    opened = word.lstrip("'\"([{")
+    value = opened.rstrip(":;,.)]}'\"")
+    return word[: len(word) - len(opened)] + clean_url(value) + opened[len(value) :]
+
+
+@cache
+def _pattern(text: str, flags: int = 0) -> re.Pattern[str]:
+    """Compile when the first message is made: most runs make none."""
+    return re.compile(text, flags)

@@ -1,0 +1,143 @@
+"""What a message shows of a value: no secret, and only a part of what is long."""
+
+from __future__ import annotations
+
+import ast
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lamina
+from lamina.errors import Error, InvalidName, shown
+from lamina.messages import clean, clean_url, clean_value, cut
+
+WORD = "hUnTeR2"
+KEY = b64encode(bytes(range(64))).decode()
+SOURCES = Path(lamina.__file__).parent
+URLS = [
+    (f"https://user:{WORD}@host/x", "https://host/x"),
+    (f"https://user:{WORD}/{WORD}@host/x", "https://host/x"),
+    (f"https://user:{WORD}@{WORD}@host/x", "https://host/x"),
+    (f"https://user:{WORD}?{WORD}@host/x", "https://***"),
+    (f"https://user:{WORD}#{WORD}@host/x", "https://***"),
+    (f"https://user:{WORD} {WORD}@host/x", "https://host/x"),
+    (f"https://user:{WORD}\n@host/x", "https://host/x"),
+    (f"https://{WORD}@host", "https://host"),
+    (f"http:/user:{WORD}@host", "http:/host"),
+    (f"user:{WORD}@host", "***@host"),
+    (f"user:{WORD}/{WORD}@host/x", "***@host/x"),
+    (f"s3://bucket?access-key-id={WORD}&secret={WORD}", "s3://bucket"),
+    (f"https://host/x?token={WORD}#{WORD}", "https://host/x"),
+]
+HARMLESS = [
+    "https://cache.nixos.org/nar/abc.nar.xz",
+    "file:///srv/a@b",
+    "/srv/a@b/c?d=e",
+    "registry.example:5000/app:1@sha256:abc",
+    "sha512:" + "0a" * 64,
+    f"sha512-{KEY}",
+    "/nix/store/gnr1b6ldmxcna6c600q3db6spk015139-a-1.0?x=y",
+]
+
+
+@pytest.mark.parametrize(("url", "expected"), URLS)
+def test_a_url_is_shown_without_secrets(url: str, expected: str) -> None:
+    assert clean_url(url) == expected
+    assert WORD not in clean_value(url)
+    assert WORD not in shown([url, {"a": url}])
+
+
+@pytest.mark.parametrize("url", [url for url, _ in URLS])
+@pytest.mark.parametrize(
+    "message", ["{}: got nothing there, expected a store", "x: got '{}' and {}, expected none", "{}"]
+)
+def test_an_error_has_no_secret_wherever_a_url_stands_in_it(url: str, message: str) -> None:
+    error = Error(message.replace("{}", url), hint=f"write {url}")
+    assert WORD not in str(error)
+    assert WORD not in error.hint
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_holds_no_secret_is_shown_as_it_is(text: str) -> None:
+    assert clean_url(text).startswith(text.partition("?")[0])
+    assert clean(f"{text}: got '{text}', expected ({text})") == f"{text}: got '{text}', expected ({text})"
+
+
+@pytest.mark.parametrize("text", [f"key-1:{KEY}", KEY, f"key-1:{KEY[:-4]}", f"'key-1:{KEY}'"])
+def test_a_signing_key_is_not_shown(text: str) -> None:
+    assert KEY[:20] not in clean(f"key {text}: got nothing, expected one")
+    assert KEY[:20] not in shown(text)
+
+
+@given(st.text(), st.text(), st.sampled_from(["https://", "http:/", "s3://", "ssh+x://", ""]))
+def test_what_stands_before_an_at_sign_is_never_shown(before: str, after: str, scheme: str) -> None:
+    """RFC 3986, 3.2.1: "Applications should not render as clear text any data after the first colon"."""
+    value = f"{scheme}user:{before}{WORD}@{after}"
+    assert WORD not in clean_url(value)
+    assert WORD not in clean_value(value)
+    assert WORD not in shown(value)
+
+
+@given(st.text(max_size=20), st.integers(0, 400_000), st.text(max_size=20))
+def test_a_message_repeats_only_a_part_of_a_long_value(start: str, length: int, end: str) -> None:
+    value = start + "x" * length + end
+    for message in (f"{value}: got nothing, expected it", f"a: got {value}, expected less", f"a: got {shown(value)}"):
+        text = str(Error(message, hint=value))
+        assert len(text) <= 1000
+        assert text.count("x") < 270
+    assert len(shown(value)) <= 160
+
+
+@given(st.recursive(st.none() | st.booleans() | st.text() | st.binary(), st.lists))
+def test_a_short_value_is_shown_as_python_writes_it(value: object) -> None:
+    text = repr(value)
+    if len(text) <= 60 and "@" not in text and "?" not in text and "#" not in text and "{" not in text:
+        assert shown(value) == text
+
+
+@pytest.mark.parametrize("value", ["x" * 50_000_000, ["y" * 50_000_000] * 9, b"z" * 50_000_000, [[]] * 5_000_000])
+def test_a_large_value_is_cut_before_it_is_written_out(value: object) -> None:
+    assert len(shown(value)) <= 160
+
+
+def test_what_cannot_be_written_out_is_named_by_its_type() -> None:
+    assert shown(10**5000) == "a int too long to print"
+    assert shown("short") == "'short'"
+
+
+@given(st.text(), st.integers(4, 50))
+def test_cutting_keeps_both_ends(text: str, longest: int) -> None:
+    short = cut(text, longest)
+    assert len(short) <= longest
+    assert short == text or (text.startswith(short.partition("…")[0]) and len(text) > longest)
+
+
+def test_messages_that_are_made_of_messages_stay_whole() -> None:
+    inner = InvalidName("digest: got 'x', expected sha256:HEX")
+    assert str(Error(f"file.json: {inner}")) == "file.json: digest: got 'x', expected sha256:HEX"
+
+
+# --- in the source
+
+
+def _f_strings(tree: ast.AST) -> list[ast.FormattedValue]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FormattedValue)]
+
+
+@pytest.mark.parametrize("file", sorted(SOURCES.rglob("*.py")), ids=lambda file: str(file.relative_to(SOURCES)))
+def test_no_message_writes_out_a_repr_by_itself(file: Path) -> None:
+    """`shown` writes a value out without secrets and cut; ``!r`` in an f-string does neither."""
+    found = [node.lineno for node in _f_strings(ast.parse(file.read_text("utf-8"))) if node.conversion == ord("r")]
+    assert not found, f"use lamina.errors.shown in lines {found}"
+
+
+@pytest.mark.parametrize("file", sorted((SOURCES / "cli").rglob("*.py")), ids=lambda file: file.stem)
+def test_only_one_module_prints(file: Path) -> None:
+    """`lamina.cli.output` escapes what it prints. Beside it only scripts' own output and JSON are printed."""
+    allowed = {"output.py": 1, "lines.py": 1, "ending.py": 1, "talk.py": 2}
+    calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    prints = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
+    assert len(prints) == allowed.get(file.name, 0), prints
