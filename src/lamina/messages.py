@@ -23,14 +23,21 @@ _LONGEST_SEARCHED = 8192
 _HIDDEN = "***"
 _GOT = ": got "
 
-_SCHEME = r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]{2,}+:/+"
-# ``scheme://user:pass word@host``. Digits after the colon are a port, unless an ``@`` follows them.
-_SPACED_PASSWORD = rf"({_SCHEME})[^\s/?#@:]*:(?!\d{{1,5}}(?:[^\d@]|$))(?:(?!: got |, expected )[\s\S])*@(?!sha\d)"
-_SHORTEST_KEY = 60
-# ``NAME:BASE64`` of a signing key; the hex digits of a digest are not one.
-_NAMED_KEY = r":(?![0-9a-f]+(?![A-Za-z0-9+/]))[A-Za-z0-9+/]{60,}={0,2}"
-# The same without its name; what follows a '-' is the digest in ``sha512-BASE64``.
-_KEY = r"(?<![A-Za-z0-9+/-])[A-Za-z0-9+/]{86}=="
+# The slashes may be missing where the scheme is a well-known one.
+_SCHEME = r"(?<![A-Za-z0-9+.-])(?:(?:https?|s3|file|ssh|ftp):/*|[A-Za-z0-9+.-]{2,}+:/+)"
+# ``user:pass word@host`` with or without a scheme. Digits after the colon are a port, unless an ``@`` follows them; a
+# password goes on up to the last ``@`` of this part of the message.
+_SPACED_PASSWORD = (
+    rf"(?:({_SCHEME})|(?<![^\s'\"(\[{{=]))(?!sha\d)[^\s/?#@:'\"]*+:(?![\s/]|\d{{1,5}}(?:[^\d@]|$))"
+    r"(?:(?!: got |, expected )[\s\S])*@(?!sha\d)"
+)
+# A URL that ends, or was cut, before the ``@``: what follows the user is not a port.
+_CUT_PASSWORD = rf"({_SCHEME}[^\s/?#@:]*):(?!\d{{1,5}}(?:[/?#]|$))[^\s/?#@]"
+_SHORTEST_KEY = 40
+# The base 64 of a key; what follows ``sha512-`` is a digest.
+_KEY = rf"(?<!sha256-)(?<!sha512-)(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST_KEY},}}+={{0,2}}"
+# What tells it from the path of a file: no slash in so many characters, with capitals, small letters and digits.
+_RANDOM = r"(?=[^/]*[A-Z])(?=[^/]*[a-z])(?=[^/]*[0-9])[^/]{20,}"
 
 
 def cut(text: str, longest: int = LONGEST_VALUE) -> str:
@@ -66,7 +73,14 @@ def clean_url(url: str) -> str:
     url = _searchable(url)
     if _pattern(_SCHEME).search(url) or ":" in url[: max(_last_at(url), 0)]:
         url = _bare(url)
+    if cut_off := _pattern(_CUT_PASSWORD).search(url):
+        return f"{cut_off[1]}:{_HIDDEN}"
     return _pattern("[?#]").split(url, 1)[0]
+
+
+def holds_secret(text: str) -> bool:
+    """Tell whether ``text`` looks like a URL with a password or key in it, or like a signing key."""
+    return clean_value(text) != text
 
 
 class _Repr(Repr):
@@ -133,13 +147,15 @@ def _with_short_words(text: str) -> str:
 def _without_secrets(text: str) -> str:
     text = _searchable(text)
     if "@" in text:
-        text = _pattern(_SPACED_PASSWORD).sub(r"\1", text)
-    if "@" in text or "?" in text or "#" in text:
+        text = _pattern(_SPACED_PASSWORD).sub(lambda found: found[1] or f"{_HIDDEN}@", text)
+    if "@" in text or _pattern(_SCHEME).search(text):
         text = _pattern(r"\S+").sub(_clean_word, text)
-    if len(text) < _SHORTEST_KEY:
-        return text
-    text = _pattern(_NAMED_KEY).sub(f":{_HIDDEN}", text)
-    return _pattern(_KEY).sub(_HIDDEN, text)
+    return _pattern(_KEY).sub(_hidden_key, text) if len(text) >= _SHORTEST_KEY else text
+
+
+def _hidden_key(found: re.Match[str]) -> str:
+    """Hide what may be a key, and leave a long path as it is."""
+    return _HIDDEN if any(map(_pattern(_RANDOM).match, found[0].split("/"))) else found[0]
 
 
 def _clean_word(found: re.Match[str]) -> str:

@@ -74,6 +74,7 @@ def _usage(error: click.ClickException) -> str:
     extra = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", text, re.DOTALL)
     if extra:
         return f"usage: got unexpected extra argument ({cut(clean_value(extra[1]))}), expected no such thing"
+    text = re.sub("'.*'", lambda found: cut(clean_value(found[0])), text, flags=re.DOTALL)
     return f"usage: {text[:1].lower()}{text[1:]}{'' if ', expected ' in text else ', expected no such thing'}"
 
 

@@ -14,6 +14,7 @@ import click
 
 import lamina
 from lamina.errors import InvalidName, shown
+from lamina.messages import holds_secret
 
 # What the help says of what other modules have, for it must not import them: a test holds it to theirs.
 COMPRESSORS = ("none", "gz", "zstd")
@@ -218,6 +219,8 @@ def ledger_place(flags: Mapping[str, Any]) -> str | None:
 def ledger_file(given: str | None) -> str:
     """The ledger's file: the one that was given, else the one in the cache folder."""
     if given is not None:
+        if not os.path.lexists(given) and holds_secret(given):
+            raise InvalidName(f"ledger: got {shown(given)}, expected the name of a file")
         return given
     from platformdirs import user_cache_path
 

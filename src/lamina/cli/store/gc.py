@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import embedded_store, talk_options
+from lamina.cli.options import talk_options
 from lamina.cli.output import one_line, say
 from lamina.cli.store.described import counted
+from lamina.cli.store.places import work_folder
 from lamina.cli.talk import print_json, readable_size
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def command(roots: tuple[str, ...], store: str | None, *, everything: bool, dry_
     Prints what goes, one a line, with the bytes that are free then, and a summary. While another process uses the
     store nothing is removed.
     """
-    folder = store if store is not None else embedded_store()
+    folder = work_folder(store)
     found = lamina.collect_garbage(roots, embedded_store=folder, everything=everything, dry_run=dry_run)
     if flags["as_json"]:
         print_json({"store": folder, "dry_run": dry_run, **_document(found)})

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import embedded_store, talk_options
+from lamina.cli.options import talk_options
 from lamina.cli.output import say
 from lamina.cli.store.described import counted
+from lamina.cli.store.places import work_folder
 from lamina.cli.talk import concluded, print_json
 from lamina.errors import InvalidName
 
@@ -36,7 +37,7 @@ def command(file: str, store: str | None, **flags: Any) -> None:
     Each is hashed on its way in, and all it refers to must be in the store or come before it. No signature is in an
     export: what it says is believed. Where it breaks, what came whole before that stays.
     """
-    folder = store if store is not None else embedded_store()
+    folder = work_folder(store)
     if file == "-" and sys.stdin.isatty():
         raise InvalidName("stdin: got a terminal, expected an export", hint="lamina store import FILE reads a file")
 

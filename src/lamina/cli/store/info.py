@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import embedded_store, talk_options
+from lamina.cli.options import talk_options
 from lamina.cli.output import one_line, say
 from lamina.cli.store.described import document
+from lamina.cli.store.places import work_folder
 from lamina.cli.talk import print_json, readable_size
 from lamina.names import STORE_DIR
 
@@ -31,7 +32,7 @@ def command(roots: tuple[str, ...], store: str | None, **flags: Any) -> None:
 
     With --json it is named as nix path-info --json names it.
     """
-    folder = store if store is not None else embedded_store()
+    folder = work_folder(store)
     found = lamina.describe_paths(roots, embedded_store=folder)
     if flags["as_json"]:
         print_json({"store": folder, "paths": list(map(_document, found))})

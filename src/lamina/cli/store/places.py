@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import click
 
 from lamina.cli.options import embedded_store
-from lamina.errors import InvalidName
+from lamina.errors import InvalidName, shown
+from lamina.messages import holds_secret
 from lamina.stores.opening import is_cache_folder, is_remote
 
 source_option = click.option(
@@ -28,7 +29,7 @@ def divided(places: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     folders = [place for place in places if _is_own(place)]
     if len(folders) > 1:
         raise InvalidName(
-            f"store: got {folders[0]} and {folders[1]}, expected one folder to work in",
+            f"store: got {shown(folders[0])} and {shown(folders[1])}, expected one folder to work in",
             hint=f"to read from the other, name it as a binary cache: --store file://{os.path.abspath(folders[1])}",
         )
     return folders[0] if folders else embedded_store(), tuple(place for place in places if place not in folders)
@@ -40,14 +41,28 @@ def present(place: str | None) -> str | None:
     Raises `InvalidName` for a URL.
     """
     if place is not None and is_remote(place):
-        raise InvalidName(f"store: got {place}, expected the folder of a store of lamina's")
-    folder = place if place is not None else embedded_store()
+        raise InvalidName(f"store: got {shown(place)}, expected the folder of a store of lamina's")
+    folder = work_folder(place)
     return folder if place is not None or os.path.lexists(folder) else None
+
+
+def work_folder(place: str | None) -> str:
+    """Return the folder after ``--store``, by default that in the user's data folder.
+
+    Raises `InvalidName` for a URL without its scheme, or a key, which would become the name of a new folder.
+    """
+    if place is not None and not os.path.lexists(place) and holds_secret(place):
+        raise InvalidName(
+            f"store: got {shown(place)}, expected a folder, or the URL of a binary cache",
+            hint="a URL begins with its scheme: https://, s3:// or file://",
+        )
+    return place if place is not None else embedded_store()
 
 
 def _is_own(place: str) -> bool:
     if is_remote(place) or not place:
         return False
+    work_folder(place)
     if not os.path.lexists(place) or is_cache_folder(place):
         return True
     try:

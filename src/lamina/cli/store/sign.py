@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import embedded_store, talk_options
+from lamina.cli.options import talk_options
 from lamina.cli.output import say
 from lamina.cli.store.described import document
+from lamina.cli.store.places import work_folder
 from lamina.cli.talk import print_json
 
 
@@ -31,7 +32,7 @@ def command(
 
     Whoever trusts the public key can then take them from the store's folder, and from wherever they are pushed to.
     """
-    folder = store if store is not None else embedded_store()
+    folder = work_folder(store)
     done = lamina.sign_paths(roots, key_file=key, embedded_store=folder, everything=everything, recursive=recursive)
     if flags["as_json"]:
         print_json({"store": folder, "paths": list(map(document, done))})

@@ -1,0 +1,231 @@
+"""A secret in any place of the command line, the environment or a user's file is in nothing that lamina says."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import click
+import pytest
+from tests.fakestore import Ran, example, run
+
+from lamina.cli.group import group
+
+WORD = "hUnTeR2"
+KEY = b64encode(bytes(reversed(range(64)))).decode()
+# Each is what somebody may write where a place, a URL or a key belongs.
+SECRETS = (
+    f"https://user:{WORD}/{WORD}@cache.invalid/x",
+    f"https://user:{WORD}?{WORD}@cache.invalid",
+    f"https://user:{WORD}#{WORD}@cache.invalid",
+    f"https://user:{WORD} {WORD}@cache.invalid",
+    f"https://user:{WORD}\n@cache.invalid",
+    f"https://user:{WORD}@[::",
+    f"https://user:{WORD}@cache.invalid:99999/x",
+    f"https://user:{WORD}\u2100@cache.invalid/",
+    f"http:/user:{WORD}@cache.invalid",
+    f"https:user:{WORD}@cache.invalid",
+    f"user:{WORD}@cache.invalid",
+    f"user:{WORD}/{WORD}@cache.invalid/x",
+    f"user:{WORD} {WORD}@cache.invalid",
+    f"ssh://user:{WORD}@cache.invalid",
+    f"ftp://{WORD}@cache.invalid/x",
+    f"s3://Bad_Bucket?access-key-id={WORD}&secret-access-key={WORD}",
+    f"s3://bucket?secret-access-key={WORD}",
+    f"s3:/bucket?secret-access-key={WORD}",
+    f"s3:bucket?secret-access-key={WORD}",
+    f"file://user:{WORD}@host/srv",
+    f"file:/srv?secret={WORD}",
+    f"key-1:{KEY}",
+    f"key-1:{KEY[:-5]}",
+    f"key-1: {KEY}",
+    KEY,
+    KEY[:44],
+    f"{KEY}:key-1",
+)
+# Scripts are run, not printed; what they print is theirs. These name files that are made, and are printed as they are.
+_NOT_PRINTED = {"extra_commands", "fake_root_commands"}
+_RESULTS = {"output"}
+
+
+def leaf_commands(command: click.Command, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that runs, with the words that call it."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner
+            yield from leaf_commands(inner, *names, name)
+    else:
+        yield names, command
+
+
+def places() -> Iterator[tuple[tuple[str, ...], str, click.Parameter]]:
+    """Every option and argument that takes a value, as words before it."""
+    for names, command in leaf_commands(group):
+        for parameter in command.params:
+            if parameter.name in _NOT_PRINTED or getattr(parameter, "is_flag", False):
+                continue
+            yield names, parameter.opts[-1] if isinstance(parameter, click.Option) else "", parameter
+
+
+PLACES = list(places())
+IDS = [" ".join((*names, option or parameter.name or "")) for names, option, parameter in PLACES]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with nothing of the user's, a store, and the files that some verbs need."""
+    example(tmp_path / "root")
+    for variable in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    for variable in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(variable)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path
+
+
+def said(ran: Ran) -> str:
+    """All that was said; the bytes of an image are no text."""
+    return ran.stderr + (ran.stdout.decode("utf-8", "replace") if len(ran.stdout) < 1 << 16 else "")
+
+
+def check(ran: Ran, secret: str, *, result: bool = False) -> None:
+    text = ran.stderr if result else said(ran)
+    assert ran.code in (0, 2, 3, 4, 5, 6, 9, 10), text
+    assert WORD not in text, text
+    assert KEY[:16] not in text, text
+    assert "lamina: a bug" not in text, text
+
+
+def arguments(names: tuple[str, ...], option: str, secret: str, folder: Path) -> list[str]:
+    """A call that has ``secret`` in one place, and is otherwise as good as it gets."""
+    words = [*names, *([f"{option}={secret}"] if option.startswith("--") else [option, secret] if option else [secret])]
+    if names[0] in ("stream", "build", "script", "plan") and option != "--store":
+        words += ["--store", str(folder / "root")]
+    if names[0] in ("stream", "build", "script", "plan") and option:
+        words += ["hello"]
+    if names[0] in ("build", "script", "merge", "export") and option != "--output":
+        words += ["-o", "out.tar"]
+    if names[-1] == "push" and option != "--to":
+        words += ["--to", f"file://{folder}/cache"]
+    if names == ("store", "sign") and option != "--key":
+        words += ["--key", str(folder / "none")]
+    if names == ("store", "key", "generate") and option != "--output":
+        words += ["-o", "key"]
+    needed = {"merge": "none.tar", "export": "none.tar", "inspect": "none.tar", "fetch": "hello", "info": "hello"}
+    if option and names[-1] in needed:
+        words += [needed[names[-1]]]
+    if option and names == ("store", "add"):
+        words += [str(folder / "root")]
+    if option and names in (("store", "key", "generate"), ("store", "key", "public"), ("store", "import")):
+        words += ["name"]
+    offline = ("stream", "build", "script", "plan", "fetch", "push", "verify")
+    return [*words, *(["--offline"] if names[-1] in offline or names == ("store", "export") else [])]
+
+
+@pytest.mark.parametrize(("names", "option", "parameter"), PLACES, ids=IDS)
+def test_no_place_of_the_command_line_prints_a_secret(
+    names: tuple[str, ...], option: str, parameter: click.Parameter, here: Path
+) -> None:
+    """Every option and argument of every verb; which secrets each is tried with is drawn, ``LAMINA_ALL`` tries all."""
+    draw = Random(" ".join((*names, option)))
+    chosen = SECRETS if os.environ.get("LAMINA_ALL") else draw.sample(SECRETS, 4)
+    for number, secret in enumerate(chosen):
+        more = [(), ("--json",), ("--debug",), ("--json", "--debug")][number % 4]
+        ran = run(*arguments(names, option, secret, here), *more)
+        check(ran, secret, result=parameter.name in _RESULTS or names[0] == "stream")
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_usage_error_prints_a_secret(secret: str, here: Path) -> None:
+    for words in (
+        [secret],
+        [f"--{secret}"],
+        [f"-{secret}"],
+        ["store", secret],
+        ["store", "key", secret],
+        ["store", "gc", "--dry-run", f"--{secret}"],
+        ["store", "key", "public", "a", secret],
+        ["inspect", "a", "b", secret],
+        ["plan", "--uid", secret],
+        ["plan", "--time-limit", secret],
+        ["plan", "--progress", secret],
+        ["plan", f"--json={secret}"],
+        ["export", "a", "-o", "b", "--compressor", secret],
+    ):
+        ran = run(*words)
+        assert ran.code == 2
+        check(ran, secret)
+        check(run(*words, "--debug"), secret)
+
+
+VARIABLES = [
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy", "NETRC", "SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "AWS_PROFILE",
+    "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY", "SOURCE_DATE_EPOCH", "XDG_CACHE_HOME", "XDG_DATA_HOME", "TMPDIR",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_no_variable_of_the_environment_is_printed(variable: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = Random(variable)
+    for secret in SECRETS if os.environ.get("LAMINA_ALL") else draw.sample(SECRETS, 6):
+        monkeypatch.setenv(variable, secret)
+        for words in (
+            ["plan", "hello", "--store", f"{here}/root"],
+            ["store", "fetch", "hello", "--channel", f"file://{here}/none", "--store", f"{here}/root"],
+            *([["store", "push", "x", "--to", "s3://Bad"]] if variable.startswith("AWS") else []),
+        ):
+            check(run(*words, "--debug"), secret)
+
+
+TABLES: dict[str, str] = {
+    "spec.toml": "[a]\n{key} = [{value}]\n",
+    "spec.json": '{{"a": {{"{key}": [{value}]}}}}',
+}
+ARGUMENTS = [
+    "contents", "closure", "store", "trusted_keys", "channel", "from_image", "layering", "name", "tag", "ledger",
+    "embedded_store", "channel_lists", "architecture", "created", "mtime", "uid", "uname", "compressor", "extras",
+    "inherit", "tree", "jobs", "config", "layer_compression", "nosuch", "time_limit", "verify", "max_layers",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "key"), list(itertools.product(TABLES, ARGUMENTS)))
+def test_no_argument_in_a_spec_file_is_printed(file: str, key: str, here: Path) -> None:
+    import json
+
+    for number, secret in enumerate(Random(file + key).sample(SECRETS, 6)):
+        text = TABLES[file].format(key=key, value=json.dumps(secret))
+        Path(file).write_text(text if number % 2 else text.replace("[" + json.dumps(secret) + "]", json.dumps(secret)))
+        check(run("plan", "--spec", f"{file}#a", "--offline", "--debug"), secret)
+
+
+BROKEN: list[tuple[str, list[Any]]] = [
+    ("config.json", ["plan", "hello", "--config", "config.json"]),
+    ("pipeline.json", ["plan", "hello", "--layering", "pipeline.json"]),
+    ("graph.json", ["plan", "hello", "--store", "graph.json"]),
+    ("conf.json", ["stream", "--conf", "conf.json"]),
+    ("spec.toml", ["plan", "--spec", "spec.toml"]),
+    ("list", ["plan", "hello", "--channel", "list"]),
+    ("image.tar", ["inspect", "image.tar"]),
+    ("export", ["store", "import", "export"]),
+    ("cache.key", ["store", "key", "public", "cache.key"]),
+    ("cache.key", ["store", "sign", "--all", "--key", "cache.key"]),
+]
+
+
+@pytest.mark.parametrize(("file", "words"), BROKEN)
+@pytest.mark.parametrize(
+    "form", ["{}", '"{}"', '["{}"]', '{{"{}": 1}}', '{{"path": "{}"}}', "{}\n{}", "[default]\n{}\n"]
+)
+def test_no_line_of_a_broken_file_is_printed(file: str, words: list[str], form: str, here: Path) -> None:
+    for secret in Random(file + form).sample(SECRETS, 6):
+        Path(file).write_text(form.replace("{}", secret).replace("{{", "{").replace("}}", "}"))
+        check(run(*words, "--debug"), secret)
