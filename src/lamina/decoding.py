@@ -1,11 +1,12 @@
-"""The compressions of NARs undone, piece by piece.
+"""Decoders of NARs, image files and layers: compressed pieces in, decompressed pieces out.
 
-Invariant: no piece that comes out is larger than `PIECE`, whatever comes in; what is not whole, or goes on with
-something else, raises `FormatError`.
+Invariant: no piece that comes out is larger than `PIECE`, whatever comes in. Input that is cut short, or goes on with
+anything but another stream or padding, raises `FormatError`.
 
 A compressed file is any number of streams in a row: members of gzip (RFC 1952, 2.2), frames of zstd (RFC 8878, 3.1;
 Nix 2.35 cuts them at 16 MiB) and of lz4, streams of xz with padding between them (.xz file format, 2) and of bzip2.
-Brotli's (RFC 7932) is one.
+Brotli's (RFC 7932) is one. Zeros behind a stream are padding in every format but Brotli's: tapes and tools that write
+whole blocks leave them there.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ _MARKS = {
     "bzip2": re.compile(rb"BZh[1-9][1\x17]"),
     "lz4": re.compile(rb"\x04\x22\x4d\x18"),
 }
+# Starting a decoder costs microseconds, so millions of tiny streams would cost more than their bytes. No tool writes so
+# many: bgzip's are up to 64 KiB long, those of parallel compressors longer.
+_SHORT_STREAM = 1 << 9
+_MOST_SHORT_STREAMS = 1 << 17
 # 8 MiB is what the format asks every decoder to take, 128 MiB what the zstd program and Nix take without being told
 # otherwise, and what its level 22 makes; a frame may ask for 2 GiB.
 _ZSTD_WINDOW_LOG = 27
@@ -99,9 +104,10 @@ class _Decoder(Protocol):
 class _Format:
     decoder: Callable[[], _Decoder]
     errors: tuple[type[Exception], ...]
-    padding: int = 0
-    """Between streams and behind them there may be zeros, as many as a multiple of this; 0 for none."""
+    padding: int = 1
+    """Zeros between two streams are padding if there are as many as a multiple of this."""
     is_single: bool = False
+    """The format has one stream per file, and no padding."""
 
 
 class _Streams:
@@ -113,6 +119,7 @@ class _Streams:
         self._decoder: _Decoder | None = None
         self._portion = _FIRST_PORTION
         self._count = 0
+        self._short = 0
         self._place = 0
         self._start = 0
 
@@ -133,24 +140,32 @@ class _Streams:
                 unused = len(decoder.unused_data or b"")
                 self._place -= unused
                 rest = memoryview(piece)[len(piece) - len(rest) - unused :]
-                self._decoder = None
+                self._ended()
 
     def end(self) -> None:
-        """Raises `FormatError` where more should have come."""
+        """Raise `FormatError` if more should have come."""
         if self._decoder is not None or not self._count:
             raise FormatError(f"{self._name} at byte {self._start}: got the end at byte {self._place}, expected more")
-        self._check_padding()
+
+    def _ended(self) -> None:
+        self._decoder = None
+        self._short += self._place - self._start < _SHORT_STREAM
+        if self._short > _MOST_SHORT_STREAMS:
+            raise FormatError(
+                f"{self._name} to byte {self._place}: got more than {_MOST_SHORT_STREAMS} streams shorter than "
+                f"{_SHORT_STREAM} bytes, expected fewer and longer ones"
+            )
 
     def _without_padding(self, data: memoryview) -> memoryview:
-        if not self._format.padding or not self._count or data[0]:
+        if self._format.is_single or not self._count or data[0]:
             return data
         zeros = len(data) - len(bytes(data).lstrip(b"\0"))
         self._place += zeros
         return data[zeros:]
 
     def _check_padding(self) -> None:
-        # All that a stream of such a format and its padding take is a multiple of it.
-        if self._format.padding and self._place % self._format.padding:
+        # A stream and the padding behind it are as long as a multiple of this, so a stream starts at one.
+        if self._place % self._format.padding:
             raise self._error(f"padding to byte {self._place}", f"a multiple of {self._format.padding} zeros")
 
     def _begun(self) -> _Decoder:

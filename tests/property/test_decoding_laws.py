@@ -36,7 +36,8 @@ def ends(word: str) -> frozenset[int]:
     compress = COMPRESS[word]
     first, last = len(compress(SMALL[:1000])), len(compress(SMALL[1000:]))
     behind = len(data) - last
-    return frozenset({first, first + 4 * (word == "xz"), behind - len(compress(b"")), behind, len(data)})
+    padding = range(first, first + 9) if word == "xz" else [first]
+    return frozenset({*padding, behind - len(compress(b"")), behind, len(data)})
 
 
 def outcome(pieces: list[bytes], word: str) -> bytes | None:
