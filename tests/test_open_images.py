@@ -11,6 +11,7 @@ import os
 import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.imagefiles import OCI, Layout, config, docker_archive, layer, platfor
 from lamina import codecs
 from lamina.errors import FormatError, IntegrityError, NotFound
 from lamina.extents import head
+from lamina.sources import unpacking
 from lamina.sources.image import SourceImage
 from lamina.sources.opening import open_images
 
@@ -365,17 +367,66 @@ def test_a_layer_may_hold_absolute_names_and_dots(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, zstd, lzma.compress], ids=["gzip", "zstd", "xz"])
-def test_a_decompression_bomb_is_not_unpacked(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
-    big = tar({"zeros": bytes(72 << 20)})
+def test_a_decompression_bomb_is_not_unpacked(
+    tmp_path: Path, compress: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "DEFAULT_UNPACKED_SIZE", 2 << 20)
+    big = tar({"zeros": bytes(5 << 20)})
     (tmp_path / "bomb").write_bytes(compress(big))
     with pytest.raises(
-        FormatError, match=r"bomb: got \d+ bytes out of \d+ compressed ones, .*: a decompression bomb"
+        FormatError, match=r"bomb: got more than \d+ bytes when decompressed, .*: a decompression bomb"
     ) as caught:
         open_images(tmp_path / "bomb")
-    assert caught.value.hint.startswith("decompress it first")
-    data = docker_archive({"l.tar": compress(big)}, config=json.loads(config([big])))
-    with pytest.raises(FormatError, match=r"image: l\.tar: got .*: a decompression bomb"):
+    assert "--max-unpacked-size" in caught.value.hint
+    layers = docker_archive({"l.tar": compress(big)}, config=json.loads(config([big])))
+    # Small inside, large once more: what was unpacked once is no length of the file that was given.
+    for data in (layers, compress(layers)):
+        with pytest.raises(FormatError, match=r"image: l\.tar: got .*: a decompression bomb"):
+            read(tmp_path, data)
+
+
+def test_all_layers_together_have_one_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacking, "DEFAULT_UNPACKED_SIZE", 5 << 20)
+    large = {f"{number}.tar": tar({f"{number}": bytes(1 << 20)}) for number in range(5)}
+    data = docker_archive(
+        {name: zstd(content) for name, content in large.items()}, config=json.loads(config(list(large.values())))
+    )
+    with pytest.raises(FormatError, match=r"image: 4\.tar: got more than"):
         read(tmp_path, data)
+
+
+def test_an_image_that_compresses_well_is_no_bomb(tmp_path: Path) -> None:
+    """100 MiB of zeros are 100 MiB of a good image, and holes where they are unpacked."""
+    big = tar({"zeros": bytes(100 << 20)})
+    (found,) = read(tmp_path, zstd(docker_archive({"l.tar": zstd(big)}, config=json.loads(config([big])))))
+    assert found.layers[0].tar.length == len(big)
+    assert os.stat(found.layers[0].tar.file).st_blocks * 512 < 1 << 20
+
+
+def test_a_limit_that_is_named_is_the_limit(tmp_path: Path) -> None:
+    data = zstd(skopeo())
+    (tmp_path / "image").write_bytes(data)
+    size = len(skopeo())
+    assert open_images(tmp_path / "image", size)
+    with pytest.raises(FormatError, match=rf"got more than {size - 1} bytes when decompressed"):
+        open_images(tmp_path / "image", size - 1)
+
+
+@pytest.mark.parametrize("outer", ["gzip", "zstd", "xz"])
+def test_zeros_behind_a_compressed_image_are_padding(tmp_path: Path, outer: str) -> None:
+    (found,) = read(tmp_path, OUTER[outer](skopeo()) + bytes(10_240))
+    assert found.id == sha256(TEXT)
+
+
+def test_a_stream_that_asks_for_gigabytes_of_memory_is_refused(tmp_path: Path) -> None:
+    """The dictionary of an xz stream may be 4 GiB large, however short the stream is."""
+    packed = bytearray(lzma.compress(skopeo()))
+    # The block's header: its size in words, flags, the filter LZMA2 with one byte of properties, padding, CRC.
+    assert packed[12:16] == b"\x02\0\x21\x01"
+    packed[16] = 40
+    packed[20:24] = zlib.crc32(packed[12:20]).to_bytes(4, "little")
+    with pytest.raises(FormatError, match=r"image: xz at byte 0: got Memory usage limit exceeded"):
+        read(tmp_path, bytes(packed))
 
 
 def test_a_python_without_xz_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

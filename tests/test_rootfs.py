@@ -16,7 +16,7 @@ from lamina.extents import head
 from lamina.formats.headers import EntryKind
 from lamina.sources import rootfs
 from lamina.sources.rootfs import Rootfs, flatten
-from lamina.sources.spool import extent_of
+from lamina.sources.unpacking import extent_of
 
 
 @pytest.fixture

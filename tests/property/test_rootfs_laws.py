@@ -19,7 +19,7 @@ from lamina.errors import FormatError
 from lamina.extents import head
 from lamina.formats.headers import EntryKind
 from lamina.sources.rootfs import Rootfs, flatten
-from lamina.sources.spool import extent_of
+from lamina.sources.unpacking import extent_of
 
 Layers = Sequence[Sequence[tarfile.TarInfo]]
 

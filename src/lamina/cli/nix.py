@@ -45,7 +45,7 @@ from lamina.root.database import PLACE
 from lamina.sinks.output import Writable, whole_file
 from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.opening import open_images
-from lamina.sources.spool import extent_of
+from lamina.sources.unpacking import extent_of
 from lamina.spec import NOW, Spec
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder

@@ -6,16 +6,14 @@ Invariant: nothing large is held, and no blob leaves here whose digest was not c
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from lamina.engine import Measure, measure
-from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError, shown
+from lamina.errors import FormatError, IntegrityError, InvalidName, shown
 from lamina.extents import head, reading
 from lamina.formats.headers import EntryKind, Read, headers
 from lamina.names import STORE_DIR, Digest, StorePath
@@ -23,8 +21,7 @@ from lamina.nodes import Extent
 from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.image import SourceImage, SourceLayer
 from lamina.sources.members import Members
-from lamina.sources.spool import spool
-from lamina.workspace import Workspace
+from lamina.sources.unpacking import Unpacker
 
 # The longest document that containerd reads.
 _LONGEST_DOCUMENT = 20 << 20
@@ -32,27 +29,6 @@ _MOST_DOCUMENTS = 64 << 20
 _STORE_MEMBER = re.compile(rb"/*(?:\./+)*%s/+([^/]+)" % STORE_DIR[1:].encode())
 _NAMED_BLOB = re.compile(r"(?:.*/)?blobs/sha256/([0-9a-f]{64})")
 _NAMED_CONFIG = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.json)?")
-
-
-class Room:
-    """Where things are unpacked: a temporary folder that is made when the first one is."""
-
-    def __init__(self) -> None:
-        self._workspace: Workspace | None = None
-        self._numbers = count()
-
-    def place(self) -> Path:
-        """The name of a file that is not there yet. Raises `OutputError` where no folder can be made."""
-        try:
-            self._workspace = self._workspace or Workspace()
-        except OSError as error:
-            raise OutputError(f"temporary folder: got {error.strerror}, expected room to unpack") from error
-        return self._workspace.path / str(next(self._numbers))
-
-    @property
-    def keep(self) -> object:
-        """What must live as long as the files."""
-        return self._workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +45,11 @@ class Document:
 
 
 class Blobs:
-    """What `Members` hold, checked; what is compressed is unpacked into ``room``."""
+    """What `Members` hold, checked; what is compressed is unpacked by ``unpacker``."""
 
-    def __init__(self, members: Members, room: Room) -> None:
+    def __init__(self, members: Members, unpacker: Unpacker) -> None:
         self._members = members
-        self._room = room
+        self._unpacker = unpacker
         self._contents: dict[Extent, _Content] = {}
         self._paths: dict[Extent, tuple[StorePath, ...]] = {}
         self._documents = 0
@@ -133,7 +109,7 @@ class Blobs:
         except (FormatError, IntegrityError) as error:
             raise type(error)(f"{name}: {error}", hint=error.hint) from error
         return SourceLayer(
-            name, diff_id, content.blob.digest, content.blob.size, blob, content.tar, paths, self._room.keep
+            name, diff_id, content.blob.digest, content.blob.size, blob, content.tar, paths, self._unpacker.keep
         )
 
     def _content(self, blob: Extent) -> _Content:
@@ -141,8 +117,8 @@ class Blobs:
             plain = measure([blob])
             return _Content(plain, plain, blob)
         with reading(blob) as read:
-            spooled = spool(_Reader(read), self._room.place())
-        return _Content(spooled.outer, spooled.inner, spooled.content)
+            unpacked = self._unpacker.unpack(_Blob(blob, read))
+        return _Content(unpacked.outer, unpacked.inner, unpacked.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +130,16 @@ class _Content:
     tar: Extent
 
 
-class _Reader(io.RawIOBase):
-    """An extent as a stream."""
+class _Blob:
+    """An extent as a stream; ``file`` is where it lies."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, blob: Extent, read: Read) -> None:
+        self.file = blob.file
         self._read = read
         self._place = 0
 
-    def readable(self) -> bool:
-        return True
-
     def readinto(self, buffer: Any, /) -> int:
+        """Fill the beginning of ``buffer``, and return how much of it."""
         data = self._read(self._place, len(buffer))
         buffer[: len(data)] = data
         self._place += len(data)

@@ -1,17 +1,15 @@
-"""Streams that may be compressed.
+"""Image files and layers that may be compressed.
 
-Invariant: what a stream is is told by its first bytes, never by a name.
+Invariant: the first bytes of a stream decide how it is compressed, never a name.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
-import zlib
-from typing import IO, cast
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
-from lamina import codecs
+from lamina.decoding import decoded
 from lamina.errors import FormatError
 
 MAGIC_SIZE = 6
@@ -21,15 +19,11 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 _XZ = b"\xfd7zXZ\0"
 _BZIP2 = re.compile(rb"BZh[1-9]1A")
-
-
-def broken() -> tuple[type[Exception], ...]:
-    """What reading a broken stream raises."""
-    return EOFError, zlib.error, gzip.BadGzipFile, *codecs.zstd_errors(), *codecs.xz_errors()
+_DECODERS = {"gz": "gzip", "zstd": "zstd", "xz": "xz", "none": "none"}
 
 
 def compression(start: bytes) -> str:
-    """How a stream that begins with these `MAGIC_SIZE` bytes is compressed: gz, zstd, xz, bzip2, or none."""
+    """Return how a stream that begins with these `MAGIC_SIZE` bytes is compressed: gz, zstd, xz, bzip2, or none."""
     if start[:2] == _GZIP:
         return "gz"
     if start == _XZ:
@@ -39,34 +33,19 @@ def compression(start: bytes) -> str:
     return "bzip2" if _BZIP2.match(start) else "none"
 
 
-def decompressed(stream: IO[bytes]) -> IO[bytes]:
-    """``stream`` without its compression: gzip, zstd, xz, or none; any number of members or frames in a row.
+def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompress ``pieces``: gzip, zstd, xz, or none; any number of members or frames in a row, padded with zeros.
 
-    Raises `FormatError` where this Python has no library for it.
+    The result comes in pieces of at most `lamina.decoding.PIECE` bytes. Raises `FormatError` for a stream that is
+    broken, cut short, or compressed in another way, and for one that needs a library that this Python lacks.
     """
-    reader = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(_Raw(stream))
-    match compression(reader.peek(MAGIC_SIZE)[:MAGIC_SIZE]):
-        case "gz":
-            return cast("IO[bytes]", gzip.GzipFile(fileobj=reader, mode="rb"))
-        case "xz":
-            return cast("IO[bytes]", codecs.xz().LZMAFile(reader))
-        case "zstd":
-            return cast("IO[bytes]", codecs.zstd().ZstdFile(reader))
-        case "bzip2":
-            raise FormatError("got bzip2, expected gzip, zstd or xz", hint="decompress it first: bunzip2")
-    return reader
-
-
-class _Raw(io.RawIOBase):
-    """Any readable as one that `io.BufferedReader` takes."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+    rest = iter(pieces)
+    start = b""
+    for piece in rest:
+        start += piece
+        if len(start) >= MAGIC_SIZE:
+            break
+    found = compression(start[:MAGIC_SIZE])
+    if found not in _DECODERS:
+        raise FormatError(f"got {found}, expected gzip, zstd or xz", hint="decompress it first: bunzip2")
+    return decoded(chain([start], rest), _DECODERS[found])

@@ -15,7 +15,7 @@ from lamina.errors import FormatError, shown
 from lamina.extents import reading
 from lamina.formats.headers import EntryKind, headers
 from lamina.nodes import Extent
-from lamina.sources.spool import extent_of
+from lamina.sources.unpacking import extent_of
 
 # More than any image has: an archive that goes on without end must not be held.
 _MOST_MEMBERS = 20_000

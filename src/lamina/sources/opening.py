@@ -14,16 +14,16 @@ from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavaila
 from lamina.extents import head
 from lamina.formats.headers import is_header
 from lamina.formats.oci import INDEX
-from lamina.sources.blobs import Blobs, Room
+from lamina.sources.blobs import Blobs
 from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.docker import MANIFEST, docker_images
 from lamina.sources.image import SourceImage
 from lamina.sources.members import ArchiveMembers, FolderMembers, Members
 from lamina.sources.oci import oci_images
-from lamina.sources.spool import extent_of, spool
+from lamina.sources.unpacking import Unpacker, extent_of
 
 
-def open_images(path: Path) -> tuple[SourceImage, ...]:
+def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImage, ...]:
     """The images at ``path``: a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd or xz,
     or an OCI layout as a folder. Where there are a ``manifest.json`` and an ``index.json``, the former wins.
 
@@ -31,9 +31,9 @@ def open_images(path: Path) -> tuple[SourceImage, ...]:
     `Unavailable` where it cannot be read, `FormatError` where it is no image or not whole, `IntegrityError` where it
     contradicts itself, `OutputError` where there is no room to unpack.
     """
-    room = Room()
+    unpacker = Unpacker(max_unpacked)
     try:
-        blobs = Blobs(_members(path, room), room)
+        blobs = Blobs(_members(path, unpacker), unpacker)
         read: Callable[[Blobs], tuple[SourceImage, ...]] = docker_images
         if not blobs.has(MANIFEST) and blobs.has(INDEX):
             read = oci_images
@@ -42,7 +42,7 @@ def open_images(path: Path) -> tuple[SourceImage, ...]:
         raise _named(path, error) from error
 
 
-def _members(path: Path, room: Room) -> Members:
+def _members(path: Path, unpacker: Unpacker) -> Members:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -52,7 +52,7 @@ def _members(path: Path, room: Room) -> Members:
             if compression(head(plain, MAGIC_SIZE)) == "none":
                 return ArchiveMembers(plain)
         with path.open("rb", buffering=0) as file:
-            return ArchiveMembers(spool(file, room.place(), _accept).content)
+            return ArchiveMembers(unpacker.unpack(file, _accept).content)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
     except ValueError as error:
