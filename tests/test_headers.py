@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.errors import FormatError
+from lamina.formats import headers as headers_module
 from lamina.formats.headers import EntryKind, Header, headers, is_header
 
 KINDS = {
@@ -227,6 +228,40 @@ def test_long_records_and_long_chains_of_them_have_an_end() -> None:
     with pytest.raises(FormatError):
         read(written(info("x", tarfile.XHDTYPE, size=len(digits)), end=b"")[:512] + digits + written(info("y")))
     assert [found.name for found in read(chain + written(info("y")))] == [b"y"]
+
+
+def test_records_for_all_members_are_few() -> None:
+    """Each member would look at them again, or copy them: kilobytes became terabytes."""
+    shared = tarfile.TarInfo.create_pax_global_header
+    with pytest.raises(FormatError, match=r"bytes of records for all members, expected at most 4096"):
+        read(shared({"uname": "x" * 5000}) + written(info("a")))
+    with pytest.raises(FormatError, match=r"bytes of records for all members, expected at most 4096"):
+        read(shared({"uname": "x" * 3000}) + shared({"gname": "x" * 3000}) + written(info("a")))
+    (found,) = read(shared({"comment": "c" * 50_000, "SCHILY.xattr.user.a": "b" * 50_000}) + written(info("a")))
+    assert found.xattrs == ()
+
+
+def test_records_of_one_member_are_bounded_together() -> None:
+    chain = b"".join(
+        written(info("x", tarfile.XHDTYPE, size=60_000), end=b"")[:512] + _record(f"SCHILY.xattr.{number}", 60_000)
+        for number in range(20)
+    )
+    with pytest.raises(FormatError, match=r"got \d+ bytes of records, expected at most 1048576"):
+        read(chain + written(info("y")))
+
+
+def _record(key: str, size: int) -> bytes:
+    """A PAX record of ``size`` bytes in all, padded to whole blocks."""
+    start = f"{size} {key}=".encode()
+    return (start + b"x" * (size - len(start) - 1) + b"\n").ljust(-(-size // 512) * 512, b"\0")
+
+
+def test_records_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers_module, "_MOST_RECORDS", 5)
+    one = written(info("x", pax_headers={"a": "b", "c": "d"}), end=b"")
+    assert len(read(one * 2)) == 2
+    with pytest.raises(FormatError, match=r"got more than 5 records, expected fewer"):
+        read(one * 3)
 
 
 def test_headers_spoilt_anywhere_raise_nothing_but_format_errors() -> None:

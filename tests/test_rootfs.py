@@ -305,3 +305,15 @@ def test_more_members_than_any_image_has_are_refused(made: Any, monkeypatch: pyt
     assert len(list(made(["a", "b"], ["c"]))) == 4
     with pytest.raises(FormatError, match=r"layer 2: got more than 3 members, expected fewer"):
         made(["a", "b"], ["a", "b"])
+    # Folders that a name alone implies take memory too, two thousand of them a name.
+    with pytest.raises(FormatError, match=r"layer 1: got more than 3 members, expected fewer"):
+        made(["a/b/c/d"])
+
+
+def test_a_name_of_many_links_and_a_whiteout_of_many_names_have_an_end(
+    made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rootfs, "_MOST_STEPS", 200)
+    for members in (["d/", ("l", "d/../" * 20 + "d"), *["l/x"] * 20], [*map(str, range(30)), *[".wh..wh..opq"] * 9]):
+        with pytest.raises(FormatError, match=r"got names and whiteouts that take more than 200 steps"):
+            made(members)

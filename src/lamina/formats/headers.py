@@ -1,7 +1,7 @@
-"""Tar headers read, whoever wrote them: ustar, PAX, GNU and the tar of Unix 7.
+"""Tar headers of any writer: ustar, PAX, GNU and the tar of Unix 7.
 
-Invariant: bytes that are no tar end in `FormatError` and in nothing else, in time that grows with their length alone;
-no content is read, and what a header claims to be longer than the archive is refused.
+Invariant: bytes that are no tar raise `FormatError` and nothing else, in time and memory that grow with their length
+alone; no content is read, and a member that claims to be longer than the archive is refused.
 
 Fields and offsets: POSIX pax, "ustar Interchange Format" and "pax Header Block"; GNU tar manual, "Basic Tar Format".
 Extended attributes are the PAX records ``SCHILY.xattr.NAME``.
@@ -25,6 +25,11 @@ _BLANK = b" " * 8
 _ZEROS = bytes(BLOCK)
 # More than all extended attributes that Linux lets a file have.
 _LONGEST_RECORDS = 1 << 20
+# Records for all members that follow are looked at again for each of them. `git archive` writes a comment; extended
+# attributes for all members would be copied for each, and engines ignore them.
+_LONGEST_SHARED = 1 << 12
+# Eight for each of a million members.
+_MOST_RECORDS = 1 << 23
 _LONGEST_LENGTH = 20
 _NUMBER = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
 _DECIMAL = re.compile(rb"(-?)([0-9]{1,19})(?:\.([0-9]*))?")
@@ -32,6 +37,7 @@ _DECIMAL = re.compile(rb"(-?)([0-9]{1,19})(?:\.([0-9]*))?")
 _LONG = {b"L": b"path", b"K": b"linkpath"}
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
+_USED = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"uname", b"gname", b"mtime"))
 
 
 class EntryKind(Enum):
@@ -94,8 +100,7 @@ def headers(read: Read, length: int) -> Iterator[Header]:
 
     Ends at a block of zeros or where the bytes do. Raises `FormatError`.
     """
-    shared: dict[bytes, bytes] = {}
-    own: dict[bytes, bytes] = {}
+    records = _Records()
     place = 0
     while place < length:
         block = read(place, BLOCK)
@@ -108,25 +113,60 @@ def headers(read: Read, length: int) -> Iterator[Header]:
         start = place + BLOCK
         if flag in (b"x", b"X", b"g", b"L", b"K"):
             size = _number(fields[4], place)
-            body = _body(read, start, size, length)
-            if flag in _LONG:
-                own[_LONG[flag]] = _text(body)
-            else:
-                (shared if flag == b"g" else own).update(_records(body, place))
+            records.add(flag, _body(read, start, size, length), place)
             place = start + padded(size)
             continue
         if flag == b"S":
             start = _behind_sparse_map(read, block, start, length)
-        header = _header(fields, {**shared, **own} if own or shared else {}, place, start)
+        header = _header(fields, records.take(), place, start)
         if header.start + header.size > length:
             raise FormatError(
                 f"tar at byte {place}: got {length - start} bytes, expected {header.size}: it is cut short"
             )
         yield header
         place = start + padded(header.size)
-        own = {}
-    if own:
+    if records.take(shared=False):
         raise FormatError(f"tar at byte {place}: got the end, expected the member that records describe")
+
+
+class _Records:
+    """PAX records, and what GNU writes in their place: those of the next member, and those for all that follow."""
+
+    def __init__(self) -> None:
+        self._shared: dict[bytes, bytes] = {}
+        self._own: dict[bytes, bytes] = {}
+        self._own_size = 0
+        self._count = 0
+
+    def add(self, flag: bytes, body: bytes, place: int) -> None:
+        """Add what a header of type ``flag`` holds. Raises `FormatError` for records that no archive has."""
+        found = {_LONG[flag]: _text(body)} if flag in _LONG else _records(body, place)
+        self._count += len(found)
+        if self._count > _MOST_RECORDS:
+            raise FormatError(f"tar at byte {place}: got more than {_MOST_RECORDS} records, expected fewer")
+        if flag == b"g":
+            self._share(found, place)
+        else:
+            self._own_size += len(body)
+            _check_length(self._own_size, place)
+            self._own.update(found)
+
+    def _share(self, found: dict[bytes, bytes], place: int) -> None:
+        """Keep those that mean something for all members."""
+        kept = {key: value for key, value in found.items() if key in _USED or key.startswith(_SPARSE)}
+        self._shared.update(kept)
+        size = sum(len(key) + len(value) for key, value in self._shared.items())
+        if size > _LONGEST_SHARED:
+            raise FormatError(
+                f"tar at byte {place}: got {size} bytes of records for all members, expected at most {_LONGEST_SHARED}"
+            )
+
+    def take(self, *, shared: bool = True) -> dict[bytes, bytes]:
+        """Return the records of the next member, and with ``shared`` those for all; the former are gone then."""
+        own = self._own
+        if own:
+            self._own, self._own_size = {}, 0
+        return {**self._shared, **own} if shared and self._shared else own
 
 
 def _header(fields: tuple[bytes, ...], records: dict[bytes, bytes], place: int, start: int) -> Header:
@@ -211,12 +251,16 @@ def _decimal(records: dict[bytes, bytes], key: bytes, field: bytes, place: int) 
 
 
 def _body(read: Read, start: int, size: int, length: int) -> bytes:
-    if not 0 <= size <= _LONGEST_RECORDS:
-        raise FormatError(f"tar at byte {start}: got {size} bytes of records, expected at most {_LONGEST_RECORDS}")
+    _check_length(size, start)
     body = read(start, size)
     if len(body) < size or start + size > length:
         raise FormatError(f"tar at byte {start}: got {len(body)} bytes, expected {size}: it is cut short")
     return body
+
+
+def _check_length(size: int, place: int) -> None:
+    if not 0 <= size <= _LONGEST_RECORDS:
+        raise FormatError(f"tar at byte {place}: got {size} bytes of records, expected at most {_LONGEST_RECORDS}")
 
 
 def _records(body: bytes, place: int) -> dict[bytes, bytes]:

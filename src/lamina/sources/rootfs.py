@@ -33,8 +33,11 @@ _META = b".wh..wh."
 # Linux's limits: PATH_MAX, and how many links it follows.
 _LONGEST_NAME = 4096
 _MOST_LINKS = 40
-# More than any image has, and what memory can hold.
+# More members, and folders that only their names imply, than any image has, and what memory can hold.
 _MOST_MEMBERS = 1_000_000
+# Steps along paths, and entries looked at for a whiteout: a few seconds. An image of a million members that lie 20
+# folders deep takes 20 million.
+_MOST_STEPS = 40_000_000
 
 
 class Layer(Protocol):
@@ -75,6 +78,7 @@ class Rootfs:
     def __init__(self) -> None:
         self._root = _Node(_IMPLIED, -1)
         self._members = 0
+        self._steps = 0
 
     def entry(self, path: bytes) -> Entry | None:
         """What is at ``path``, no link followed; None where nothing is."""
@@ -121,6 +125,7 @@ class Rootfs:
         waiting = parts[::-1]
         links = of_links = 0
         while waiting:
+            self._step(1)
             name = waiting.pop()
             by_link = of_links > 0
             of_links -= by_link
@@ -142,6 +147,7 @@ class Rootfs:
                 waiting += names[::-1]
                 continue
             if not node and siblings is not None and make is not None and not by_link:
+                self._count()
                 node = siblings[name] = _Node(_IMPLIED, make)
             steps.append((name, node))
         return steps
@@ -149,10 +155,18 @@ class Rootfs:
     def _apply(self, tar: Extent, layer: int) -> None:
         with reading(tar) as read:
             for header in headers(read, tar.length):
-                self._members += 1
-                if self._members > _MOST_MEMBERS:
-                    raise FormatError(f"got more than {_MOST_MEMBERS} members, expected fewer")
+                self._count()
                 self._add(Entry(header, layer, tar))
+
+    def _count(self) -> None:
+        self._members += 1
+        if self._members > _MOST_MEMBERS:
+            raise FormatError(f"got more than {_MOST_MEMBERS} members, expected fewer")
+
+    def _step(self, count: int) -> None:
+        self._steps += count
+        if self._steps > _MOST_STEPS:
+            raise FormatError(f"got names and whiteouts that take more than {_MOST_STEPS} steps, expected fewer")
 
     def _add(self, entry: Entry) -> None:
         header = entry.header
@@ -185,13 +199,34 @@ class Rootfs:
         if not folder or folder.children is None:
             return
         if WHITEOUT + name == OPAQUE:
-            _prune(folder, entry.layer)
+            self._prune(folder, entry.layer)
         elif name in folder.children:
             hidden = folder.children[name]
-            if not _prune(hidden, entry.layer):
+            if not self._prune(hidden, entry.layer):
                 del folder.children[name]
             elif hidden.layer != entry.layer:
                 hidden.entry, hidden.layer = _IMPLIED, entry.layer
+
+    def _prune(self, top: _Node, layer: int) -> bool:
+        """Take from below ``top`` what is of layers under ``layer``; return whether anything of ``layer`` is left.
+
+        A folder of theirs that this layer has put something into stays, as one that nobody declared.
+        """
+        order = [top]
+        for node in order:
+            order += (node.children or {}).values()
+        self._step(len(order))
+        own = set()
+        for node in reversed(order):
+            children = node.children
+            if children is not None:
+                for name in [name for name, child in children.items() if id(child) not in own]:
+                    del children[name]
+            if node.layer == layer or children:
+                own.add(id(node))
+                if node.layer != layer and node is not top:
+                    node.entry, node.layer = _IMPLIED, layer
+        return id(top) in own
 
     def _put(self, above: list[bytes], name: bytes, entry: Entry) -> None:
         folder = self._folder(above, entry)
@@ -247,27 +282,6 @@ class _Node:
         self.entry = entry
         self.layer = layer
         self.children: dict[bytes, _Node] | None = {} if entry.kind is EntryKind.DIRECTORY else None
-
-
-def _prune(top: _Node, layer: int) -> bool:
-    """Takes from below ``top`` what is of layers under ``layer``; says whether anything of ``layer`` itself is left.
-
-    A folder of theirs that this layer has put something into stays, as one that nobody declared.
-    """
-    order = [top]
-    for node in order:
-        order += (node.children or {}).values()
-    own = set()
-    for node in reversed(order):
-        children = node.children
-        if children is not None:
-            for name in [name for name, child in children.items() if id(child) not in own]:
-                del children[name]
-        if node.layer == layer or children:
-            own.add(id(node))
-            if node.layer != layer and node is not top:
-                node.entry, node.layer = _IMPLIED, layer
-    return id(top) in own
 
 
 def _said(name: bytes) -> str:
