@@ -17,7 +17,7 @@ from tests.fakestore import MODULE, FakeStore, as_nobody, example, ledger_at, pu
 import lamina
 from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError
-from lamina.formats.oci import familiar_name, full_name
+from lamina.formats.image_names import familiar_name, full_name
 from lamina.image import Draft, Image
 from lamina.ledger import Oblivion
 from lamina.names import Reference

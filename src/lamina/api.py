@@ -79,7 +79,8 @@ class Stream:
         from lamina.sinks.layout import OciLayout
 
         with self._workshop() as shop:
-            return self._written(OciLayout(Path(output), self._spec.layer_compression, progress, shop))
+            layout = OciLayout(Path(output), self._spec.layer_compression, progress, shop, self._warnings.append)
+            return self._written(layout)
 
     def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> Image:
         spec = self._spec

@@ -1,35 +1,43 @@
-"""Which processor an image is for.
+"""The processor that an image is for.
 
-Invariant: programs decide; the machine is asked only where there is none.
+Invariant: programs decide; the machine is asked only if there is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lamina.errors import InvalidName, shown
 from lamina.extents import head
 from lamina.formats import elf
+from lamina.formats.platform import Platform
 from lamina.image import Store
 from lamina.names import StorePath
 from lamina.nodes import Node, Regular
 
-# What the machine calls its processor, to Go's GOARCH.
-_MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}
-
 
 def architecture_of(paths: Iterable[StorePath], store: Store, otherwise: str = "") -> str:
-    """The GOARCH of the first program in ``paths``, else ``otherwise``, else this machine's."""
+    """Return the GOARCH of the first program in ``paths``, else ``otherwise``, else this machine's.
+
+    Raises `InvalidName` for a machine that no image is for.
+    """
     found = program_architecture(paths, store) or otherwise
     if found:
         return found
     import platform
 
     machine = platform.machine()
-    return _MACHINES.get(machine, machine.lower() or "amd64")
+    try:
+        return Platform.parse(machine).architecture
+    except InvalidName as error:
+        raise InvalidName(
+            f"architecture: got {shown(machine)}, that of this machine, expected one that images have",
+            hint="say which with --architecture",
+        ) from error
 
 
 def program_architecture(paths: Iterable[StorePath], store: Store) -> str | None:
-    """The GOARCH of the first program in ``paths``, None where there is none."""
+    """Return the GOARCH of the first program in ``paths``, None if there is none."""
     nodes = (node for path in paths for node in store.nodes(path))
     return next((found for node in nodes if (found := _architecture(node))), None)
 

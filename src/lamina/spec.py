@@ -18,6 +18,7 @@ from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression, by_name, 
 from lamina.errors import InvalidName, shown
 from lamina.formats import config as container_config
 from lamina.formats.keys import PublicKey
+from lamina.formats.platform import LINUX, Platform
 from lamina.formats.tar import Owner
 from lamina.image import Store
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
@@ -169,6 +170,16 @@ def _name(name: str, value: Any) -> str | None:
 
 def _tag(name: str, value: Any) -> str | None:
     return None if value is None else parse_tag(_text(name, value))
+
+
+def _architecture(name: str, value: Any) -> str | None:
+    """The architecture as images carry it, whatever the word for it."""
+    if value is None:
+        return None
+    found = Platform.parse(_text(name, value), name)
+    if found.os != LINUX:
+        raise _wrong(name, value, "an architecture for Linux, which is what images are made for")
+    return found.name
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
@@ -324,7 +335,7 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "contents": _texts,
     "closure": _texts,
     "config": _config,
-    "architecture": _optional_text,
+    "architecture": _architecture,
     "created": _moment,
     "mtime": _moment,
     "uid": _id,

@@ -152,7 +152,8 @@ def conf(build: Build) -> None:
         }
     )
     document = {
-        **{key: base[key] for key in ("architecture", "config", "os")},
+        "architecture": spec.architecture,
+        **{key: base[key] for key in ("config", "os")},
         "store_dir": given["storeDir"],
         "from_image": given["baseImage"],
         "store_layers": _store_layers(build, spec),

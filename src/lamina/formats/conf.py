@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lamina.errors import FormatError, InvalidName, shown
+from lamina.formats.platform import Platform
 from lamina.formats.tar import Owner
 from lamina.names import STORE_DIR, Reference, StorePath
 
@@ -65,6 +66,10 @@ def _text(value: Any) -> str:
     return value
 
 
+def _architecture(value: Any) -> str:
+    return Platform.parse(_text(value)).name
+
+
 def _optional_text(value: Any) -> str | None:
     return None if value is None else _text(value)
 
@@ -98,7 +103,7 @@ def _id(value: Any) -> int:
 _ISO = "an ISO-8601 date or 'now'"
 _NUMBER = "a number that is not negative, or its digits"
 _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-    "architecture": ("a text", _text),
+    "architecture": ("an architecture such as amd64 or arm64", _architecture),
     "config": ("an object", _object),
     "store_dir": ("a text", _text),
     "from_image": ("a path or null", _optional_text),

@@ -18,7 +18,10 @@ from lamina.names import Digest
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """What an image says of itself, layers apart; ``container`` is the part that a container runtime reads."""
+    """What an image says of itself, layers apart; ``container`` is the part that a container runtime reads.
+
+    ``architecture`` is a GOARCH, with ``/VARIANT`` behind it if one is said.
+    """
 
     architecture: str
     created: datetime
@@ -45,9 +48,11 @@ class ManifestEntry:
 def image_json(config: ImageConfig, layers: Sequence[HistoryItem]) -> bytes:
     """The image's JSON; ``layers`` from the lowest up."""
     created = config.created.isoformat()
+    architecture, _, variant = config.architecture.partition("/")
     document = {
         "created": created,
-        "architecture": config.architecture,
+        "architecture": architecture,
+        **({"variant": variant} if variant else {}),
         "os": "linux",
         "config": config.container,
         "rootfs": {"diff_ids": [str(layer.diff_id) for layer in layers], "type": "layers"},

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.errors import FormatError, shown
+from lamina.errors import FormatError, InvalidName, shown
+from lamina.formats.image_names import canonical, familiar_name, full_name
+from lamina.formats.platform import LINUX, Platform
 from lamina.names import Digest, Reference
 
 INDEX = "index.json"
@@ -26,7 +28,6 @@ CONFIG_TYPE = f"{_IMAGE}config.v1+json"
 LAYER_TYPE = f"{_IMAGE}layer.v1.tar"
 FULL_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
-_HUB, _OFFICIAL = "docker.io", "library"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,35 +59,33 @@ def manifest_json(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
     return json.dumps(document, indent=2).encode()
 
 
-def index_json(before: bytes | None, manifest: Descriptor, reference: Reference, architecture: str) -> bytes:
-    """The index ``before``, or a new one, in which ``reference`` is the image of ``manifest``.
+@dataclass(frozen=True, slots=True)
+class NamedIndex:
+    """An index as JSON; ``moved`` are the images whose tag now means the new one: skopeo finds them by NAME:TAG."""
 
-    Raises `FormatError` where what there is is no index.
+    document: bytes
+    moved: tuple[str, ...]
+
+
+def index_json(before: bytes | None, manifest: Descriptor, reference: Reference, architecture: str) -> NamedIndex:
+    """Return the index ``before``, or a new one, in which ``reference`` is the image of ``manifest``.
+
+    skopeo and podman select by the annotation ``org.opencontainers.image.ref.name`` alone, and take the first entry
+    that has it. So a tag is that of the image written last; another image of the same tag is named NAME:TAG there.
+    ``architecture`` may have a variant. Raises `FormatError` if ``before`` is no index.
     """
     index = _index(before)
-    names = {FULL_NAME: full_name(reference), REF_NAME: reference.tag}
+    platform = Platform.parse(architecture)
+    variant = {"variant": platform.variant} if platform.variant else {}
     entry = manifest.dump() | {
-        "platform": {"architecture": architecture, "os": "linux"},
-        "annotations": names,
+        "platform": {"architecture": platform.architecture, "os": LINUX, **variant},
+        "annotations": {FULL_NAME: full_name(reference), REF_NAME: reference.tag},
     }
-    others = [item for item in index["manifests"] if not _is_named(item, names)]
-    return json.dumps({**index, "manifests": [*others, entry]}, indent=2).encode()
-
-
-def full_name(reference: Reference) -> str:
-    """The name with the registry that docker and containerd take where none is said: ``docker.io/library/NAME:TAG``."""
-    host, slash, _ = reference.repository.partition("/")
-    if not slash:
-        return f"{_HUB}/{_OFFICIAL}/{reference}"
-    return str(reference) if "." in host or ":" in host or host == "localhost" else f"{_HUB}/{reference}"
-
-
-def familiar_name(reference: Reference) -> Reference:
-    """The reference whose `full_name` this is, as docker shows it."""
-    repository = reference.repository.removeprefix(f"{_HUB}/")
-    if repository != reference.repository:
-        repository = repository.removeprefix(f"{_OFFICIAL}/")
-    return Reference(repository, reference.tag)
+    others = [item for item in index["manifests"] or () if not _is_named(item, reference)]
+    moved = [_without_tag(item, reference.tag) for item in others]
+    kept = [new or item for new, item in zip(moved, others, strict=True)]
+    document = json.dumps({**index, "manifests": [*kept, entry]}, indent=2).encode()
+    return NamedIndex(document, tuple(item["annotations"][REF_NAME] for item in moved if item))
 
 
 def _index(before: bytes | None) -> dict[str, Any]:
@@ -96,14 +95,34 @@ def _index(before: bytes | None) -> dict[str, Any]:
         index = json.loads(before)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{INDEX}: got {error}, expected JSON, as in an OCI layout") from error
-    if not isinstance(index, dict) or not isinstance(index.get("manifests"), list):
+    if not isinstance(index, dict) or not isinstance(index.get("manifests", 0), list | None):
         raise FormatError(f"{INDEX}: got {shown(index)}, expected an object with manifests, as in an OCI layout")
     return index
 
 
-def _is_named(item: object, names: Mapping[str, str]) -> bool:
-    annotations = item.get("annotations") if isinstance(item, dict) else None
-    if not isinstance(annotations, dict):
-        return False
+def _is_named(item: object, reference: Reference) -> bool:
+    annotations = _annotations(item)
+    full, name = annotations.get(FULL_NAME), annotations.get(REF_NAME)
+    if full is not None:
+        return isinstance(full, str) and canonical(full) == full_name(reference)
+    return isinstance(name, str) and (
+        name == reference.tag or (":" in name and canonical(name) == full_name(reference))
+    )
+
+
+def _without_tag(item: object, tag: str) -> dict[str, Any] | None:
+    """The entry under its NAME:TAG if it has the bare ``tag``, else None."""
+    annotations = _annotations(item)
     full = annotations.get(FULL_NAME)
-    return bool(full == names[FULL_NAME] if full is not None else annotations.get(REF_NAME) == names[REF_NAME])
+    if not isinstance(item, dict) or annotations.get(REF_NAME) != tag or not isinstance(full, str):
+        return None
+    try:
+        name = str(familiar_name(Reference.parse(full)))
+    except InvalidName:
+        name = full
+    return {**item, "annotations": {**annotations, REF_NAME: name}}
+
+
+def _annotations(item: object) -> Mapping[str, Any]:
+    annotations = item.get("annotations") if isinstance(item, dict) else None
+    return annotations if isinstance(annotations, dict) else {}

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -56,11 +56,13 @@ class OciLayout:
         compression: LayerCompression,
         progress: Progress | None = None,
         shop: Workshop | None = None,
+        warn: Callable[[str], object] = len,
     ) -> None:
         self._folder = folder
         self._compression = compression
         self._progress = progress or Silence()
         self._shop = shop or Workshop()
+        self._warn = warn
 
     def write(self, draft: Draft) -> Image:
         """Adds one image and says what it is.
@@ -77,7 +79,12 @@ class OciLayout:
             history = [HistoryItem(item.layer.diff_id, item.source.comment) for item in filed]
             document, _, reference = settings.described(history)
             config = Descriptor(CONFIG_TYPE, folder.add(document), len(document))
-            folder.name(reference, self._manifest(folder, config, filed), settings.config.architecture)
+            moved = folder.name(reference, self._manifest(folder, config, filed), settings.config.architecture)
+        for name in moved:
+            self._warn(
+                f"{self._folder}: the tag {reference.tag} now names {reference}; skopeo and podman find {name} as "
+                f"oci:{self._folder}:{name}"
+            )
         image = Image(config.digest, reference, tuple(item.layer for item in filed))
         self._progress.done(image)
         return image
@@ -191,16 +198,20 @@ class _Folder:
                 write(memoryview(document))
         return blob.digest
 
-    def name(self, reference: Reference, manifest: Descriptor, architecture: str) -> None:
-        """Makes ``manifest`` the image of that name. Raises `FormatError`, `OutputError`."""
+    def name(self, reference: Reference, manifest: Descriptor, architecture: str) -> tuple[str, ...]:
+        """Make ``manifest`` the image of that name, and return those that lose the bare tag by that.
+
+        Raises `FormatError`, `OutputError`.
+        """
         index = self._path / INDEX
         with _alone(self._path / LAYOUT):
             try:
-                document = index_json(_content(index), manifest, reference, architecture)
+                named = index_json(_content(index), manifest, reference, architecture)
             except FormatError as error:
                 raise FormatError(f"{self._path}: {error}", hint=error.hint) from error
             with whole_file(index) as write:
-                write(memoryview(document))
+                write(memoryview(named.document))
+        return named.moved
 
 
 def _content(file: Path) -> bytes | None:

@@ -1,6 +1,7 @@
 """The documents and layers of an image file, each read once and checked.
 
-Invariant: nothing large is held, and no blob leaves here whose digest was not computed.
+Invariant: nothing large is held, and no blob leaves here whose digest was not computed. What an image may hold is
+bounded by numbers that no honest image reaches, so that a small file cannot take much memory or time.
 """
 
 from __future__ import annotations
@@ -16,16 +17,23 @@ from lamina.engine import Measure, measure
 from lamina.errors import FormatError, IntegrityError, InvalidName, shown
 from lamina.extents import head, reading
 from lamina.formats.headers import EntryKind, Read, headers
+from lamina.formats.platform import Platform
 from lamina.names import STORE_DIR, Digest, StorePath
 from lamina.nodes import Extent
 from lamina.sources.decompression import MAGIC_SIZE, compression
-from lamina.sources.image import SourceImage, SourceLayer
+from lamina.sources.image import NO_PLATFORM, SourceImage, SourceLayer
 from lamina.sources.members import Members
 from lamina.sources.unpacking import Unpacker
 
 # The longest document that containerd reads.
 _LONGEST_DOCUMENT = 20 << 20
 _MOST_DOCUMENTS = 64 << 20
+_MOST_VALUES = 1_000_000
+# Engines run images of 127 to 250 layers.
+_MOST_LAYERS = 1000
+_MOST_LAYERS_IN_ALL = 20_000
+# The closure of a whole system has some thousand.
+_MOST_STORE_PATHS = 200_000
 _STORE_MEMBER = re.compile(rb"/*(?:\./+)*%s/+([^/]+)" % STORE_DIR[1:].encode())
 _NAMED_BLOB = re.compile(r"(?:.*/)?blobs/sha256/([0-9a-f]{64})")
 _NAMED_CONFIG = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.json)?")
@@ -53,6 +61,8 @@ class Blobs:
         self._contents: dict[Extent, _Content] = {}
         self._paths: dict[Extent, tuple[StorePath, ...]] = {}
         self._documents = 0
+        self._values = 0
+        self._layers = 0
 
     def has(self, name: str) -> bool:
         """Whether there is such a member."""
@@ -66,7 +76,7 @@ class Blobs:
         return found
 
     def document(self, name: str) -> Document:
-        """The JSON of a member. Raises `FormatError`, also for one that is too long."""
+        """Return the JSON of a member. Raises `FormatError`, also for one that is too long or holds too much."""
         extent = self.find(name)
         self._documents += extent.length
         if extent.length > _LONGEST_DOCUMENT or self._documents > _MOST_DOCUMENTS:
@@ -75,16 +85,33 @@ class Blobs:
                 f"and {_MOST_DOCUMENTS} in all"
             )
         text = head(extent, extent.length)
+        # Each value takes some 70 bytes, though it may be written in two.
+        self._values += sum(map(text.count, (b",", b"[", b"{")))
+        if self._values > _MOST_VALUES:
+            raise FormatError(f"{name}: got {self._values} values, expected at most {_MOST_VALUES} in all documents")
         try:
             return Document(text, json.loads(text))
         except (ValueError, RecursionError) as error:
             raise FormatError(f"{name}: got {error}, expected JSON, as in an image file") from error
 
-    def image(self, config_name: str, repo_tags: tuple[str, ...], layer_names: list[str]) -> SourceImage:
-        """The image of that config and those layers.
+    def image(
+        self,
+        config_name: str,
+        layer_names: list[str],
+        *,
+        repo_tags: tuple[str, ...] = (),
+        offered: Platform = NO_PLATFORM,
+    ) -> SourceImage:
+        """Return the image of that config and those layers; ``offered`` is the platform that its index says.
 
         Raises `FormatError`, and `IntegrityError` where the config, its name, and the layers contradict one another.
         """
+        self._layers += len(layer_names)
+        if len(layer_names) > _MOST_LAYERS or self._layers > _MOST_LAYERS_IN_ALL:
+            raise FormatError(
+                f"{config_name}: got {len(layer_names)} layers, expected at most {_MOST_LAYERS}, and "
+                f"{_MOST_LAYERS_IN_ALL} in all images"
+            )
         config = self.document(config_name)
         named = _NAMED_CONFIG.fullmatch(config_name)
         if named and named[1] != config.digest.hex:
@@ -95,7 +122,7 @@ class Blobs:
         if len(diff_ids) != len(blobs):
             raise IntegrityError(f"rootfs: got {len(diff_ids)} diff IDs, expected {len(blobs)}, one for each layer")
         layers = tuple(map(self._layer, count(1), layer_names, blobs, diff_ids))
-        return SourceImage(config.digest, repo_tags, config.text, config.value, layers)
+        return SourceImage(config.digest, repo_tags, config.text, config.value, layers, offered=offered)
 
     def _layer(self, number: int, name: str, blob: Extent, diff_id: Digest) -> SourceLayer:
         try:
@@ -156,8 +183,10 @@ def _store_paths(tar: Extent) -> tuple[StorePath, ...]:
                     said = shown(name.decode("utf-8", "backslashreplace"))
                     raise FormatError(f"got a member {said}, expected names without '..', which may lead out")
             found = _STORE_MEMBER.match(header.name)
-            if found:
+            if found and found[1] not in bases:
                 bases[found[1]] = None
+                if len(bases) > _MOST_STORE_PATHS:
+                    raise FormatError(f"got more than {_MOST_STORE_PATHS} names in {STORE_DIR}, expected fewer")
     return tuple(path for path in map(_store_path, bases) if path)
 
 
@@ -175,11 +204,20 @@ def item(value: Any, where: str, key: str) -> Any:
     return value[key]
 
 
-def texts(where: str, value: Any) -> list[str]:
-    """``value`` where it is a list of texts; raises `FormatError`."""
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise FormatError(f"{where}: got {shown(value)}, expected a list of texts, as in an image file")
+def items(where: str, value: Any) -> list[Any]:
+    """Return ``value`` if it is a list, an empty one for null, as Go writes it. Raises `FormatError`."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise FormatError(f"{where}: got {shown(value)}, expected a list, as in an image file")
     return value
+
+
+def texts(where: str, value: Any) -> list[str]:
+    """Return ``value`` if it is a list of texts, an empty one for null. Raises `FormatError`."""
+    if not all(isinstance(text, str) for text in items(where, value)):
+        raise FormatError(f"{where}: got {shown(value)}, expected a list of texts, as in an image file")
+    return value or []
 
 
 def digest(text: str) -> Digest:

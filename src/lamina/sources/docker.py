@@ -1,10 +1,10 @@
 """The images of a docker-archive, by its ``manifest.json``.
 
-Invariant: the documents decide, never how members are named: so every writer's layout is read the same way.
+Invariant: the documents decide, never how members are named, so that every writer's layout is read the same way.
 
 Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format". docker 20.10 and podman write
 ``ID/layer.tar`` (some of them links to others), docker since 25 ``blobs/sha256/HEX``, skopeo ``HEX.tar``, nixpkgs
-``HEX/layer.tar``.
+``HEX/layer.tar``, buildpacks ``/HEX.tar``. Go writes an empty list as ``null``.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from lamina.sources.blobs import Blobs, item, texts
 from lamina.sources.image import SourceImage
 
 MANIFEST = "manifest.json"
+_MOST_IMAGES = 1000
 
 
 def docker_images(blobs: Blobs) -> tuple[SourceImage, ...]:
-    """The images that ``manifest.json`` lists, in its order. Raises `FormatError`, `IntegrityError`."""
+    """Return the images that ``manifest.json`` lists, in its order. Raises `FormatError`, `IntegrityError`."""
     entries = blobs.document(MANIFEST).value
-    if not isinstance(entries, list) or not entries:
+    if entries is not None and not isinstance(entries, list):
         raise FormatError(f"{MANIFEST}: got {shown(entries)}, expected a list of images, as in a docker-archive")
-    return tuple(_image(blobs, entry) for entry in entries)
+    if entries and len(entries) > _MOST_IMAGES:
+        raise FormatError(f"{MANIFEST}: got {len(entries)} images, expected at most {_MOST_IMAGES}")
+    return tuple(_image(blobs, entry) for entry in entries or ())
 
 
 def _image(blobs: Blobs, entry: Any) -> SourceImage:
     layers = texts(f"{MANIFEST}: Layers", item(entry, MANIFEST, "Layers"))
-    tags = texts(f"{MANIFEST}: RepoTags", entry.get("RepoTags") or [])
+    tags = texts(f"{MANIFEST}: RepoTags", entry.get("RepoTags"))
     (config,) = texts(f"{MANIFEST}: Config", [item(entry, MANIFEST, "Config")])
-    return blobs.image(config, tuple(tags), layers)
+    return blobs.image(config, layers, repo_tags=tuple(dict.fromkeys(tags)))

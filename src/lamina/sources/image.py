@@ -1,6 +1,6 @@
 """Images that were made elsewhere, as they are read.
 
-Invariant: there is none whose bytes were not checked: config, blobs and the tars in them are what their digests say.
+Invariant: every byte of an image was checked: config, blobs and the tars in them are what their digests say.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lamina.formats.platform import Platform
 from lamina.names import Digest, StorePath
 from lamina.nodes import Extent
+
+NO_PLATFORM = Platform("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,19 @@ class SourceLayer:
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """An image: its ID, its names, its config as bytes and as what they say, its layers from the lowest up."""
+    """An image: its ID, its names, its config as bytes and as what they say, its layers from the lowest up.
+
+    ``tags`` are the names that are no NAME:TAG, as a layout may have them: a bare tag, or any other text.
+    ``offered`` is the platform by which an index offers the image.
+    """
 
     digest: Digest
     repo_tags: tuple[str, ...]
     config_json: bytes = field(repr=False)
     config: Mapping[str, Any] = field(repr=False, compare=False)
     layers: tuple[SourceLayer, ...]
+    tags: tuple[str, ...] = ()
+    offered: Platform = NO_PLATFORM
 
     @property
     def id(self) -> str:
@@ -47,16 +56,23 @@ class SourceImage:
         return str(self.digest)
 
     @property
+    def runs_on(self) -> Platform:
+        """The platform that the config says, and where it says nothing, the index."""
+        said, offered = Platform.described(self.config), self.offered
+        if not said.architecture:
+            return Platform(said.os or offered.os, offered.architecture, offered.variant)
+        same = said.architecture == offered.architecture
+        return Platform(said.os or offered.os, said.architecture, said.variant or (offered.variant if same else ""))
+
+    @property
     def architecture(self) -> str:
-        """The processor it is for, in Go's words; empty where it does not say."""
-        return _text(self.config.get("architecture"))
+        """The processor it is for, in Go's words; empty where nothing says it."""
+        return self.runs_on.architecture
 
     @property
     def platform(self) -> str:
-        """OS/ARCHITECTURE, and /VARIANT where it says one."""
-        parts = (_text(self.config.get(key)) for key in ("os", "architecture", "variant"))
-        return "/".join(filter(None, parts))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+        """OS/ARCHITECTURE, and /VARIANT where one is said."""
+        said, found = self.config.get("variant"), self.runs_on
+        if isinstance(said, str) and not found.variant:  # such as arm64's v8, which goes without saying
+            return "/".join(filter(None, (str(found), said)))
+        return str(found)

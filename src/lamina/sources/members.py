@@ -68,7 +68,7 @@ def _table(tar: Extent) -> tuple[Mapping[str, Extent], Mapping[str | None, str |
                 case EntryKind.SYMLINK:
                     links[name] = _joined(name.rpartition("/")[0], target)
                 case EntryKind.LINK:
-                    links[name] = _joined("", target)
+                    links[name] = _joined("", target.lstrip("/"))
     return files, links
 
 
@@ -92,12 +92,13 @@ class FolderMembers:
 def _asked(name: str) -> str:
     found = _clean(name)
     if not found:
-        raise FormatError(f"got {shown(name)}, expected the name of a member, relative and without '..'")
+        raise FormatError(f"got {shown(name)}, expected the name of a member, without '..'")
     return found
 
 
 def _clean(name: str) -> str | None:
-    return None if ".." in name.split("/") else _joined("", name)
+    """``name`` without '.' and the leading slash that buildpacks write; None for one with '..'."""
+    return None if ".." in name.split("/") else _joined("", name.lstrip("/"))
 
 
 def _joined(folder: str, name: str) -> str | None:

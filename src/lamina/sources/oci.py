@@ -1,17 +1,23 @@
 """The images of an OCI layout, by its ``index.json``.
 
-Invariant: every blob is as long as its descriptor says and has the digest that it says.
+Invariant: every blob of an image is as long as its descriptor says and has the digest that it says.
 
-OCI image-spec, "Image Layout", "Image Index", "Image Manifest". Docker's own media types are taken too.
+A layout holds more than images: signatures (cosign, DSSE), attestations of BuildKit and in-toto, software bills of
+materials, Helm charts and any other artifact, some of them as image manifests with an image's config. A manifest is an
+image's if its config is one and its layers are tars; all else is passed over.
+
+OCI image-spec, "Image Layout", "Image Index", "Image Manifest". Docker's own media types are taken too. Go writes an
+empty list as ``null``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lamina.errors import FormatError, IntegrityError, InvalidName, shown
+from lamina.formats.image_names import familiar_name
 from lamina.formats.oci import (
     CONFIG_TYPE,
     FULL_NAME,
@@ -21,28 +27,32 @@ from lamina.formats.oci import (
     MANIFEST_TYPE,
     REF_NAME,
     blob_name,
-    familiar_name,
 )
+from lamina.formats.platform import Platform
 from lamina.names import Digest, Reference
-from lamina.sources.blobs import Blobs, digest, item, texts
+from lamina.sources.blobs import Blobs, digest, item, items, texts
 from lamina.sources.image import SourceImage
 
 _MOST_NESTED = 4
 _MOST_MANIFESTS = 1000
+_MOST_DESCRIPTORS = 20_000
+_MOST_SHOWN = 3
 
 _OCI, _DOCKER = "application/vnd.oci.image.", "application/vnd.docker."
 _INDEXES = {INDEX_TYPE, f"{_DOCKER}distribution.manifest.list.v2+json"}
 _MANIFESTS = {MANIFEST_TYPE, f"{_DOCKER}distribution.manifest.v2+json"}
 _CONFIGS = {CONFIG_TYPE, f"{_DOCKER}container.image.v1+json"}
+_DOCKER_LAYER = f"{_DOCKER}image.rootfs."
 _ABSENT = {
     *(f"{_OCI}layer.nondistributable.v1.tar{ending}" for ending in ("", "+gzip", "+zstd")),
-    *(f"{_DOCKER}image.rootfs.foreign.diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
+    *(f"{_DOCKER_LAYER}foreign.diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
 }
 _LAYERS = {
     *(f"{LAYER_TYPE}{ending}" for ending in ("", "+gzip", "+zstd")),
-    *(f"{_DOCKER}image.rootfs.diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
+    *(f"{_DOCKER_LAYER}diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
     *_ABSENT,
 }
+_NO_PLATFORM = Platform("unknown", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,87 +60,136 @@ class _Descriptor:
     media_type: str
     digest: Digest
     size: int
-    tags: tuple[str, ...]
-    is_attestation: bool
 
     @property
     def blob(self) -> str:
         return blob_name(self.digest)
 
 
-def oci_images(blobs: Blobs) -> tuple[SourceImage, ...]:
-    """The images that the index leads to, in its order, each once with all its names; attestations are left out.
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A manifest that an index offers: under which names, and for which platform."""
 
-    A manifest of another platform may be missing, as where an engine saved what it had. Raises `FormatError`,
-    `IntegrityError`.
-    """
-    found: dict[Digest, SourceImage] = {}
-    skipped: list[str] = []
-    for manifest in _manifests(blobs, blobs.document(INDEX).value, INDEX, 0):
-        tags = manifest.tags
-        known = found.get(manifest.digest)
-        if known:
-            tags = tuple(dict.fromkeys((*known.repo_tags, *tags)))
-            found[manifest.digest] = replace(known, repo_tags=tags)
-        elif len(found) + len(skipped) >= _MOST_MANIFESTS:
-            raise FormatError(f"{INDEX}: got more than {_MOST_MANIFESTS} manifests, expected fewer")
-        elif not blobs.has(manifest.blob):
-            skipped.append(f"no {manifest.blob}")
-        else:
-            image = _image(blobs, manifest)
-            if image:
-                found[manifest.digest] = image
+    descriptor: _Descriptor
+    repo_tags: tuple[str, ...]
+    tags: tuple[str, ...]
+    platform: Platform
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The way through an index and those that it holds: what was passed over and why, and what was seen."""
+
+    blobs: Blobs
+    passed: list[str] = field(default_factory=list)
+    seen: set[tuple[Digest, tuple[str, ...]]] = field(default_factory=set)
+    count: int = 0
+
+    def offers(self, index: Any, where: str, depth: int = 0) -> Iterator[_Offer]:
+        """The manifests that may be images, in their order. Raises `FormatError`, `IntegrityError`."""
+        for value in items(f"{where}: manifests", item(index, where, "manifests")):
+            self.count += 1
+            if self.count > _MOST_DESCRIPTORS:
+                raise FormatError(f"{where}: got more than {_MOST_DESCRIPTORS} manifests, expected fewer")
+            media_type = item(value, f"{where}: manifests", "mediaType")
+            if not isinstance(media_type, str) or media_type not in _MANIFESTS | _INDEXES:
+                self.passed.append(f"media type {shown(media_type)}")
+                continue
+            if _is_attestation(value):
+                self.passed.append("an attestation")
+            elif media_type in _MANIFESTS:
+                yield _offer(value, f"{where}: manifests")
             else:
-                skipped.append(f"{manifest.blob}, which is no image's")
-    if not found:
-        raise FormatError(f"{INDEX}: got {', '.join(skipped[:3]) or 'no manifest'}, expected an image's manifest")
-    return tuple(found.values())
+                yield from self._nested(_offer(value, f"{where}: manifests"), where, depth)
 
-
-def _manifests(blobs: Blobs, index: Any, where: str, depth: int) -> Iterator[_Descriptor]:
-    manifests = item(index, where, "manifests")
-    if not isinstance(manifests, list):
-        raise FormatError(f"{where}: manifests: got {shown(manifests)}, expected a list of descriptors")
-    for value in manifests:
-        descriptor = _descriptor(value, f"{where}: manifests")
-        if descriptor.is_attestation:
-            continue
-        if descriptor.media_type in _MANIFESTS:
-            yield descriptor
-        elif descriptor.media_type not in _INDEXES:
-            raise FormatError(
-                f"{where}: got media type {shown(descriptor.media_type)}, expected an image's manifest or an index"
-            )
-        elif depth >= _MOST_NESTED:
+    def _nested(self, offer: _Offer, where: str, depth: int) -> Iterator[_Offer]:
+        names = (*offer.repo_tags, *offer.tags)
+        if depth >= _MOST_NESTED:
             raise FormatError(f"{where}: got indexes in indexes, expected at most {_MOST_NESTED} levels")
-        elif blobs.has(descriptor.blob):
-            nested = _document(blobs, descriptor)
-            for manifest in _manifests(blobs, nested, descriptor.blob, depth + 1):
-                yield replace(manifest, tags=manifest.tags or descriptor.tags)
+        if (offer.descriptor.digest, names) in self.seen:
+            return
+        self.seen.add((offer.descriptor.digest, names))
+        if not self.blobs.has(offer.descriptor.blob):
+            self.passed.append(f"no {offer.descriptor.blob}")
+            return
+        for found in self.offers(_document(self.blobs, offer.descriptor), offer.descriptor.blob, depth + 1):
+            is_named = found.repo_tags or found.tags
+            yield found if is_named else replace(found, repo_tags=offer.repo_tags, tags=offer.tags)
 
 
-def _image(blobs: Blobs, descriptor: _Descriptor) -> SourceImage | None:
-    """The image of a manifest, None where the manifest is that of something else, a signature for instance."""
-    manifest = _document(blobs, descriptor)
-    config = _descriptor(item(manifest, descriptor.blob, "config"), f"{descriptor.blob}: config")
-    if config.media_type not in _CONFIGS:
+def oci_images(blobs: Blobs, *, may_be_none: bool = False) -> tuple[SourceImage, ...]:
+    """Return the images that the index leads to, in its order, each once with all its names.
+
+    A manifest of another platform may be missing, as where an engine saved what it had. Raises `FormatError`, also if
+    there is no image and ``may_be_none`` is false, and `IntegrityError`.
+    """
+    walk = _Walk(blobs)
+    found: dict[Digest, SourceImage | None] = {}
+    repo_tags: dict[Digest, dict[str, None]] = {}
+    tags: dict[Digest, dict[str, None]] = {}
+    for offer in walk.offers(blobs.document(INDEX).value, INDEX):
+        key = offer.descriptor.digest
+        if key not in found:
+            if len(found) >= _MOST_MANIFESTS:
+                raise FormatError(f"{INDEX}: got more than {_MOST_MANIFESTS} manifests, expected fewer")
+            found[key] = _image(walk, offer)
+        repo_tags.setdefault(key, {}).update(dict.fromkeys(offer.repo_tags))
+        tags.setdefault(key, {}).update(dict.fromkeys(offer.tags))
+    images = tuple(
+        replace(image, repo_tags=tuple(repo_tags[key]), tags=tuple(tags[key])) for key, image in found.items() if image
+    )
+    if not images and not may_be_none:
+        got = "; ".join(walk.passed[:_MOST_SHOWN]) or "no manifest"
+        raise FormatError(f"{INDEX}: got {got}, expected an image's manifest")
+    return images
+
+
+def _image(walk: _Walk, offer: _Offer) -> SourceImage | None:
+    """The image of a manifest; None if the manifest is missing or something else's, a signature's for instance."""
+    blobs, descriptor = walk.blobs, offer.descriptor
+    if not blobs.has(descriptor.blob):
+        walk.passed.append(f"no {descriptor.blob}")
         return None
-    listed = item(manifest, descriptor.blob, "layers")
-    if not isinstance(listed, list):
-        raise FormatError(f"{descriptor.blob}: layers: got {shown(listed)}, expected a list of descriptors")
+    manifest = _document(blobs, descriptor)
+    if not isinstance(manifest, dict):
+        raise FormatError(f"{descriptor.blob}: got {shown(manifest)}, expected an object with config and layers")
+    other = _other_kind(manifest, descriptor.blob)
+    if other:
+        walk.passed.append(f"{descriptor.blob}, which is no image's but has {other}")
+        return None
+    config = _descriptor(manifest["config"], f"{descriptor.blob}: config")
+    listed = items(f"{descriptor.blob}: layers", manifest.get("layers"))
     layers = [_descriptor(value, f"{descriptor.blob}: layers") for value in listed]
     for layer in layers:
-        if layer.media_type not in _LAYERS:
-            raise FormatError(
-                f"{descriptor.blob}: got a layer of media type {shown(layer.media_type)}, expected a tar's"
-            )
-        if layer.media_type in _ABSENT and not blobs.has(layer.blob):
-            raise FormatError(
-                f"{layer.blob}: got a layer that may not be distributed and is not there, expected its bytes"
-            )
-        _check_size(blobs, layer)
+        _check_layer(blobs, layer, descriptor.blob)
     _check_size(blobs, config)
-    return blobs.image(config.blob, descriptor.tags, [layer.blob for layer in layers])
+    return blobs.image(config.blob, [layer.blob for layer in layers], offered=offer.platform)
+
+
+def _other_kind(manifest: Mapping[str, Any], where: str) -> str:
+    """What shows that a manifest is not an image's; empty if it is one."""
+    if manifest.get("config") is None:
+        return "no config"
+    config_type = item(manifest["config"], f"{where}: config", "mediaType")
+    if config_type not in _CONFIGS:
+        return f"a config of media type {shown(config_type)}"
+    listed = items(f"{where}: layers", manifest.get("layers"))
+    types = [item(value, f"{where}: layers", "mediaType") for value in listed]
+    others = [kind for kind in types if not _is_layer_type(kind)]
+    return f"a layer of media type {shown(others[0])}" if others else ""
+
+
+def _is_layer_type(kind: Any) -> bool:
+    """Whether an image's layer may be of that kind, in a compression that is known here or not."""
+    return isinstance(kind, str) and (kind in _LAYERS or kind.startswith((LAYER_TYPE, _DOCKER_LAYER)))
+
+
+def _check_layer(blobs: Blobs, layer: _Descriptor, where: str) -> None:
+    if layer.media_type not in _LAYERS:
+        raise FormatError(f"{where}: got a layer of media type {shown(layer.media_type)}, expected a tar's")
+    if layer.media_type in _ABSENT and not blobs.has(layer.blob):
+        raise FormatError(f"{layer.blob}: got a layer that may not be distributed and is not there, expected its bytes")
+    _check_size(blobs, layer)
 
 
 def _document(blobs: Blobs, descriptor: _Descriptor) -> Any:
@@ -152,10 +211,18 @@ def _descriptor(value: Any, where: str) -> _Descriptor:
     size = item(value, where, "size")
     if not isinstance(size, int) or isinstance(size, bool):
         raise FormatError(f"{where}: got size {shown(size)}, expected a number of bytes")
-    annotations, platform = _object(value, "annotations"), _object(value, "platform")
-    unknown = (platform.get("os"), platform.get("architecture")) == ("unknown", "unknown")
-    is_attestation = unknown or annotations.get("vnd.docker.reference.type") == "attestation-manifest"
-    return _Descriptor(media_type, digest(text), size, _tags(annotations), is_attestation)
+    return _Descriptor(media_type, digest(text), size)
+
+
+def _offer(value: Mapping[str, Any], where: str) -> _Offer:
+    repo_tags, tags = _names(_object(value, "annotations"))
+    return _Offer(_descriptor(value, where), repo_tags, tags, Platform.described(_object(value, "platform")))
+
+
+def _is_attestation(value: Mapping[str, Any]) -> bool:
+    if Platform.described(_object(value, "platform")) == _NO_PLATFORM:
+        return True
+    return _object(value, "annotations").get("vnd.docker.reference.type") == "attestation-manifest"
 
 
 def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -163,13 +230,19 @@ def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _tags(annotations: Mapping[str, Any]) -> tuple[str, ...]:
-    """The image's name as docker shows it: containerd's full one, or else OCI's; that may be a tag alone, then none."""
-    for key in (FULL_NAME, REF_NAME):
-        text = annotations.get(key)
-        if isinstance(text, str):
-            try:
-                return (str(familiar_name(Reference.parse(text))),)
-            except InvalidName:
-                continue
-    return ()
+def _names(annotations: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The image's names: as docker shows them, and those that are no NAME:TAG.
+
+    containerd's annotation has the full name; OCI's may have it too, or a tag alone, or any other text.
+    """
+    full, name = annotations.get(FULL_NAME), annotations.get(REF_NAME)
+    parsed = (_familiar(full) if isinstance(full, str) else "") or (_familiar(name) if isinstance(name, str) else "")
+    is_bare = isinstance(name, str) and name and not _familiar(name)
+    return (parsed,) if parsed else (), (str(name),) if is_bare else ()
+
+
+def _familiar(text: str) -> str:
+    try:
+        return str(familiar_name(Reference.parse(text)))
+    except InvalidName:
+        return ""

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, shown
 from lamina.extents import head
 from lamina.formats.headers import is_header
+from lamina.formats.image_names import distinct
 from lamina.formats.oci import INDEX
+from lamina.names import Digest
 from lamina.sources.blobs import Blobs
 from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.docker import MANIFEST, docker_images
@@ -24,22 +26,38 @@ from lamina.sources.unpacking import Unpacker, extent_of
 
 
 def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImage, ...]:
-    """The images at ``path``: a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd or xz,
-    or an OCI layout as a folder. Where there are a ``manifest.json`` and an ``index.json``, the former wins.
+    """Return the images at ``path``: a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd
+    or xz, or an OCI layout as a folder.
 
-    An index may hold images of several platforms, they are all among those that come back. Raises `NotFound` and
-    `Unavailable` where it cannot be read, `FormatError` where it is no image or not whole, `IntegrityError` where it
-    contradicts itself, `OutputError` where there is no room to unpack.
+    An index may hold images of several platforms: all of them come back. Of a file that has a ``manifest.json`` and an
+    ``index.json``, as docker and containerd write it, the images of the former come first; the latter may have other
+    platforms and more names. All that is unpacked takes at most ``max_unpacked`` bytes; None is the default.
+
+    Raises `NotFound` and `Unavailable` if it cannot be read, `FormatError` if it is no image or not whole,
+    `IntegrityError` if it contradicts itself, `OutputError` if there is no room to unpack.
     """
     unpacker = Unpacker(max_unpacked)
     try:
         blobs = Blobs(_members(path, unpacker), unpacker)
-        read: Callable[[Blobs], tuple[SourceImage, ...]] = docker_images
-        if not blobs.has(MANIFEST) and blobs.has(INDEX):
-            read = oci_images
-        return read(blobs)
+        return _images(blobs)
     except (FormatError, IntegrityError, Unavailable) as error:
         raise _named(path, error) from error
+
+
+def _images(blobs: Blobs) -> tuple[SourceImage, ...]:
+    """Those of ``manifest.json`` first, each once, with all its names and the platform that the index says."""
+    has_index = blobs.has(INDEX)
+    listed = docker_images(blobs) if blobs.has(MANIFEST) or not has_index else ()
+    indexed = oci_images(blobs, may_be_none=bool(listed)) if has_index else ()
+    found: dict[Digest, SourceImage] = {}
+    for image in (*listed, *indexed):
+        known = found.setdefault(image.digest, image)
+        repo_tags = distinct((*known.repo_tags, *image.repo_tags))
+        tags = tuple(dict.fromkeys((*known.tags, *image.tags)))
+        found[image.digest] = replace(known, repo_tags=repo_tags, tags=tags, offered=image.offered)
+    if not found:
+        raise FormatError(f"{MANIFEST}: got no images, expected at least one, as in a docker-archive")
+    return tuple(found.values())
 
 
 def _members(path: Path, unpacker: Unpacker) -> Members:

@@ -1,0 +1,60 @@
+"""Names of images: several spellings of one name.
+
+Engines take ``app:1``, ``library/app:1``, ``docker.io/library/app:1`` and ``index.docker.io/app:1`` for one name
+(distribution/reference, "Normalization"), and so does everything here that compares names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lamina.errors import InvalidName
+from lamina.names import Reference
+
+_HUB, _OFFICIAL = "docker.io", "library"
+_OLD_HUB = "index.docker.io"
+_LATEST = "latest"
+
+
+def full_name(reference: Reference) -> str:
+    """Return the name with the registry that docker and containerd add: ``docker.io/library/NAME:TAG``."""
+    host, slash, rest = reference.repository.partition("/")
+    if not slash or not ("." in host or ":" in host or host == "localhost"):
+        host, rest = _HUB, reference.repository
+    if host in (_HUB, _OLD_HUB):
+        host = _HUB
+        rest = rest if "/" in rest else f"{_OFFICIAL}/{rest}"
+    return f"{host}/{rest}:{reference.tag}"
+
+
+def familiar_name(reference: Reference) -> Reference:
+    """Return the shortest reference with the same `full_name`, as docker shows it."""
+    repository, _, tag = full_name(reference).rpartition(":")
+    inside = repository.removeprefix(f"{_HUB}/")
+    if inside != repository:
+        repository = inside.removeprefix(f"{_OFFICIAL}/") if inside.count("/") == 1 else inside
+    return Reference(repository, tag)
+
+
+def canonical(name: str) -> str:
+    """Return the one spelling that every spelling of ``name`` has in common; what is no image's name stands as it is.
+
+    A name without a tag has the tag ``latest``.
+
+        >>> canonical("library/app")
+        'docker.io/library/app:latest'
+    """
+    for spelling in (name, f"{name}:{_LATEST}"):
+        try:
+            return full_name(Reference.parse(spelling))
+        except InvalidName:
+            continue
+    return name
+
+
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Return each name once, in the spelling that comes first."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(canonical(name), name)
+    return tuple(found.values())

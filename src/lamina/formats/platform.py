@@ -1,0 +1,140 @@
+"""Platforms of images: operating system, processor architecture, and its variant.
+
+Invariant: a `Platform` that was parsed has an architecture that images may carry: a GOARCH (OCI image-spec, config.md,
+"architecture").
+
+Nix, ``uname -m`` and Debian have words of their own for the same processors, which are translated as containerd does
+(containerd: platforms, "database.go").
+
+    >>> str(Platform.parse("aarch64"))
+    'linux/arm64'
+    >>> str(Platform.parse("linux/arm/7"))
+    'linux/arm/v7'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lamina.errors import InvalidName, shown
+
+LINUX = "linux"
+ARCHITECTURES = (
+    *("386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle"),
+    *("ppc64", "ppc64le", "riscv64", "s390x", "wasm"),
+)
+# Words of Nix, of `uname -m` and of Debian: architecture, and variant where the word names one.
+_WORDS = {
+    "x86_64": ("amd64", ""),
+    "x86-64": ("amd64", ""),
+    "aarch64": ("arm64", ""),
+    **dict.fromkeys(("i386", "i486", "i586", "i686"), ("386", "")),
+    "armv5tel": ("arm", "v5"),
+    "armv6l": ("arm", "v6"),
+    "armel": ("arm", "v6"),
+    "armv7a": ("arm", "v7"),
+    "armv7l": ("arm", "v7"),
+    "armhf": ("arm", "v7"),
+    "loongarch64": ("loong64", ""),
+    "mipsel": ("mipsle", ""),
+    "mips64el": ("mips64le", ""),
+    "powerpc64": ("ppc64", ""),
+    "powerpc64le": ("ppc64le", ""),
+    "wasm32": ("wasm", ""),
+}
+# What an architecture means without a variant, and the variants that there are.
+_USUAL = {"arm": "v7", "arm64": "v8", "amd64": "v1"}
+_VARIANTS = {
+    "arm": re.compile("v[5-8]"),
+    "arm64": re.compile(r"v[89](\.[0-9])?"),
+    "amd64": re.compile("v[1-4]"),
+}
+_OTHER_VARIANT = re.compile("[a-z0-9][a-z0-9._-]{0,31}")
+_NIX_SYSTEM = re.compile("([a-z0-9_]+)-([a-z]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A platform; empty fields are not known. The usual variant of arm64 and amd64 is empty, as everywhere."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, text: str, subject: str = "platform") -> Platform:
+        """Parse ``[OS/]ARCHITECTURE[/VARIANT]``, or a system of Nix such as ``aarch64-linux``.
+
+        The operating system is linux if none is said. Raises `InvalidName`, which begins with ``subject``, for an
+        architecture or variant that no image has.
+        """
+        words = text.strip().lower()
+        system = _NIX_SYSTEM.fullmatch(words)
+        parts = [system[2], system[1]] if system and words not in _WORDS else words.split("/")
+        if len(parts) < 3 and _architecture(parts[0]):
+            parts = [LINUX, *parts]
+        found = cls.of(*parts) if len(parts) in (2, 3) and all(parts) else cls("", "")
+        if found.architecture not in ARCHITECTURES or not _is_variant(found.variant, found.architecture):
+            raise InvalidName(
+                f"{subject}: got {shown(text)}, expected an architecture such as amd64, arm64 or arm/v7",
+                hint=f"there are {', '.join(ARCHITECTURES)}",
+            )
+        return found
+
+    @classmethod
+    def of(cls, system: str, architecture: str, variant: str = "") -> Platform:
+        """Return the platform of these words, translated where that is possible and unchecked otherwise."""
+        translated, implied = _WORDS.get(architecture.lower(), (architecture, ""))
+        number = variant.lower()
+        named = (f"v{number}" if number[:1].isdigit() and translated in _USUAL else number) or implied
+        is_usual = translated != "arm" and named == _USUAL.get(translated)
+        return cls(system, translated, "" if is_usual else named)
+
+    @classmethod
+    def described(cls, document: Mapping[str, Any]) -> Platform:
+        """Return what an image's config, or the ``platform`` of a descriptor, says; nothing is checked."""
+        system, architecture, variant = (document.get(key) for key in ("os", "architecture", "variant"))
+        return cls.of(*(value if isinstance(value, str) else "" for value in (system, architecture, variant)))
+
+    @property
+    def name(self) -> str:
+        """ARCHITECTURE[/VARIANT], as ``--architecture`` takes it."""
+        return "/".join(filter(None, (self.architecture, self.variant)))
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.os, self.name)))
+
+    def fitness(self, asked: Platform) -> tuple[int, ...] | None:
+        """Return how well this platform runs where ``asked`` is asked for, the smallest the best, None for not at all.
+
+        Of a processor's variants the highest that ``asked`` has is the best, as in containerd (platforms, "Only");
+        where no variant is asked for, a higher one than the usual comes last. What is not known fits worse than all
+        that is.
+        """
+        if not self.architecture:
+            return (2,)
+        if self.architecture != asked.architecture or (self.os and self.os != asked.os):
+            return None
+        own, most = (_number(platform.variant or _USUAL.get(platform.architecture, "")) for platform in (self, asked))
+        if own is None or most is None:
+            return (0,) if self.variant == asked.variant else (1, 0) if not asked.variant else None
+        if own <= most:
+            return 0, most - own
+        return None if asked.variant else (1, own)
+
+
+def _is_variant(variant: str, architecture: str) -> bool:
+    return not variant or bool(_VARIANTS.get(architecture, _OTHER_VARIANT).fullmatch(variant))
+
+
+def _architecture(word: str) -> bool:
+    return word in ARCHITECTURES or word in _WORDS
+
+
+def _number(variant: str) -> int | None:
+    """Ten times the number of a variant such as v8.1, None for another kind of variant."""
+    found = re.fullmatch(r"v([0-9])(?:\.([0-9]))?", variant)
+    return 10 * int(found[1]) + int(found[2] or 0) if found else None
