@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import FakeStore, call, example, run
+from tests.fakestore import FakeStore, Program, call, example, run
 from tests.imagefiles import Layout, docker_archive, platform, sha256, tar
 
 import lamina
@@ -127,8 +127,65 @@ def test_of_several_platforms_that_of_the_image_is_taken(store: FakeStore, tmp_p
     (tmp_path / "base.tar").write_bytes(layout.tar())
     image, *_ = written(made(store, tmp_path / "base.tar"))
     assert str(image.layers[0].diff_id) == sha256(_UPPER)
-    with pytest.raises(NotFound, match="got images for arm64, amd64, expected one for riscv64"):
+    with pytest.raises(PlanError, match="got images for linux/arm64, linux/amd64, expected one for linux/riscv64"):
         made(store, tmp_path / "base.tar", architecture="riscv64")
+    image, *_ = written(made(store, tmp_path / "base.tar", architecture="aarch64"))
+    assert str(image.layers[0].diff_id) == sha256(_LOWER)
+
+
+def test_of_several_platforms_that_of_the_first_program_is_taken(store: FakeStore, tmp_path: Path) -> None:
+    layout = Layout()
+    layout.index(
+        *(
+            layout.image([content], config_more={"architecture": word}, platform=platform(word))
+            for word, content in (("riscv64", _LOWER), ("arm64", _UPPER))
+        )
+    )
+    (tmp_path / "base.tar").write_bytes(layout.tar())
+    program = Program(b"\x7fELF\2\1\1".ljust(16, b"\0") + b"\2\0" + (183).to_bytes(2, "little") + bytes(100))
+    store.add("arm-1", {"bin": {"x": program}})
+    image, *_ = written(made(store, tmp_path / "base.tar", contents=["arm"], architecture=None))
+    assert str(image.layers[0].diff_id) == sha256(_UPPER)
+    for contents in (["words"], []):
+        with pytest.raises(PlanError, match=r"got images for linux/riscv64, linux/arm64, expected to be told which"):
+            made(store, tmp_path / "base.tar", contents=contents, name="x", architecture=None)
+
+
+def three(folder: Path) -> Path:
+    """An archive of three images, two of one repository; its name has a # as well."""
+    layout = Layout()
+    names = ("a:1", "a:2", "bare")
+    layout.index(
+        *(layout.image([tar({name: b"x"})], annotations={"org.opencontainers.image.ref.name": name}) for name in names)
+    )
+    (folder / "base#3.tar").write_bytes(layout.tar())
+    return folder / "base#3.tar"
+
+
+@pytest.mark.parametrize("name", ["a:2", "library/a:2", "docker.io/library/a:2", "index.docker.io/library/a:2"])
+def test_one_of_several_images_is_named(store: FakeStore, tmp_path: Path, name: str) -> None:
+    file = three(tmp_path)
+    image, *_ = written(made(store, Path(f"{file}#{name}")))
+    assert str(image.layers[0].diff_id) == sha256(tar({"a:2": b"x"}))
+
+
+def test_a_bare_tag_and_an_id_are_names_too(store: FakeStore, tmp_path: Path) -> None:
+    file = three(tmp_path)
+    *_, bare = lamina.inspect(file)
+    for name in ("bare", bare.id, bare.digest.hex):
+        stream = made(store, Path(f"{file}#{name}"))
+        assert str(written(stream)[0].layers[0].diff_id) == sha256(tar({"bare": b"x"}))
+        assert not any("took the first" in warning for warning in stream.warnings)
+    with pytest.raises(NotFound, match=r"base#3\.tar: got no image a:3, expected one of a:1, a:2, bare") as caught:
+        made(store, Path(f"{file}#a:3"))
+    assert "base#3.tar#NAME:TAG" in caught.value.hint
+
+
+def test_the_first_of_several_images_is_taken_and_said(store: FakeStore, tmp_path: Path) -> None:
+    stream = made(store, three(tmp_path))
+    assert str(written(stream)[0].layers[0].diff_id) == sha256(tar({"a:1": b"x"}))
+    (said,) = (warning for warning in stream.warnings if "took the first" in warning)
+    assert "got a:1, a:2, bare" in said
 
 
 def test_an_image_upon_an_image_of_ours_has_its_layers(store: FakeStore, tmp_path: Path) -> None:
@@ -211,9 +268,38 @@ def test_a_base_whose_config_is_none_is_a_format_error(store: FakeStore, tmp_pat
         made(store, base(tmp_path, container), inherit="Cmd,Labels")
 
 
-def test_another_architecture_is_a_warning(store: FakeStore, tmp_path: Path) -> None:
-    stream = made(store, base(tmp_path, architecture="s390x"))
-    assert "base image: got architecture s390x, expected amd64, that of the image" in stream.warnings
+@pytest.mark.parametrize(
+    ("asked", "there"),
+    [
+        ("amd64", {"architecture": "s390x"}),
+        ("amd64", {"architecture": "amd64", "os": "windows"}),
+        ("arm/v6", {"architecture": "arm", "variant": "v7"}),
+        ("amd64", {"architecture": "aarch64"}),
+    ],
+)
+def test_layers_for_another_platform_are_refused(
+    store: FakeStore, tmp_path: Path, asked: str, there: dict[str, Any]
+) -> None:
+    with pytest.raises(PlanError, match=rf"got images for .*, expected one for linux/{asked}") as caught:
+        made(store, base(tmp_path, **there), architecture=asked)
+    assert caught.value.hint == "say which with --architecture"
+
+
+def test_layers_for_another_processor_than_the_programs_are_refused(store: FakeStore, tmp_path: Path) -> None:
+    program = Program(b"\x7fELF\2\1\1".ljust(16, b"\0") + b"\2\0" + (183).to_bytes(2, "little") + bytes(100))
+    store.add("arm-1", {"bin": {"x": program}})
+    with pytest.raises(PlanError, match=r"got layers for linux/amd64, expected layers for linux/arm64"):
+        made(store, base(tmp_path), contents=["arm"], architecture=None)
+
+
+@pytest.mark.parametrize("there", [{"architecture": "x86_64"}, {"architecture": "amd64", "os": ""}])
+def test_another_word_for_the_same_platform_is_none(store: FakeStore, tmp_path: Path, there: dict[str, Any]) -> None:
+    assert not any("base image" in warning for warning in made(store, base(tmp_path, **there)).warnings)
+
+
+def test_a_base_that_does_not_say_what_it_is_for_is_a_warning(store: FakeStore, tmp_path: Path) -> None:
+    stream = made(store, base(tmp_path, architecture=""))
+    assert "base image: got no architecture, expected amd64" in stream.warnings
 
 
 # The root
@@ -240,7 +326,7 @@ def test_scripts_see_the_root_as_it_was_named_and_what_they_leave_is_laid_over_t
 # Bad input
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/../../b"])
+@pytest.mark.parametrize("name", ["../evil", "/../etc/passwd", "a/../../b"])
 def test_a_layer_named_outside_the_archive_is_refused(store: FakeStore, tmp_path: Path, name: str) -> None:
     (tmp_path / "base.tar").write_bytes(docker_archive({name: _LOWER}))
     ran = run("stream", "hello", "--store", store.root, "--from-image", tmp_path / "base.tar")
@@ -273,10 +359,15 @@ def test_a_base_that_changes_under_our_hands_is_an_integrity_error(store: FakeSt
 
 
 def test_a_bomb_is_refused(store: FakeStore, tmp_path: Path) -> None:
-    (tmp_path / "base.tar.gz").write_bytes(gzip.compress(tar({"zeros": bytes(200 << 20)}), 9))
-    with pytest.raises(FormatError, match="expected at most") as caught:
-        made(store, tmp_path / "base.tar.gz")
-    assert caught.value.hint
+    file = tmp_path / "base.tar.gz"
+    file.write_bytes(gzip.compress(base(tmp_path).read_bytes() + bytes(20 << 20), 9))
+    with pytest.raises(FormatError, match="expected at most 1048576: a decompression bomb") as caught:
+        made(store, file, max_unpacked_size="1M")
+    assert "--max-unpacked-size" in caught.value.hint
+    assert made(store, file, max_unpacked_size="32MiB")
+    for flags, code in ((("--max-unpacked-size", "1M"), 3), (("--max-unpacked-size", "1G"), 0), ((), 0)):
+        arguments = ("hello", "--store", store.root, "--architecture", "amd64", "--from-image", file)
+        assert run("stream", *arguments, *flags).code == code
 
 
 def test_layers_lie_in_the_archive_and_are_copied_nowhere(store: FakeStore, tmp_path: Path) -> None:

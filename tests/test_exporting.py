@@ -16,7 +16,7 @@ from tests.imagefiles import Layout, Member, docker_archive, hard, platform, spe
 
 import lamina
 from lamina.cli.group import group
-from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound
+from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, PlanError
 
 
 def image(
@@ -175,6 +175,51 @@ def test_the_platforms_of_an_index_are_told_apart_by_id(tmp_path: Path) -> None:
     ):
         exported(tmp_path / "layout", name="x:1")
     assert [member.name for member in exported(tmp_path / "layout", name=arm.id)] == ["./arm64"]
+
+
+def test_the_platform_asked_for_is_exported(tmp_path: Path) -> None:
+    layout = Layout()
+    made = [
+        layout.image([written([name.replace("/", "-")])], config_more={"architecture": "arm", "variant": name})
+        for name in ("v6", "v7")
+    ]
+    layout.index(layout.nested(made, annotations={"org.opencontainers.image.ref.name": "x:1"}))
+    layout.write(tmp_path / "layout")
+    for asked, expected in (("arm", "v7"), ("armv6l", "v6"), ("linux/arm/v8", "v7")):
+        assert [member.name for member in exported(tmp_path / "layout", platform=asked)] == [f"./{expected}"]
+        assert [image.platform for image in lamina.inspect(tmp_path / "layout", platform=asked)] == [
+            f"linux/arm/{expected}"
+        ]
+    for ask in (
+        lambda: exported(tmp_path / "layout", platform="arm/v5"),
+        lambda: lamina.inspect(tmp_path / "layout", platform="s390x"),
+    ):
+        with pytest.raises(PlanError, match=r"layout: got images for linux/arm/v6, linux/arm/v7, expected one for"):
+            ask()
+    flags = ["export", f"{tmp_path}/layout#library/x:1", "-o", str(tmp_path / "root.tar"), "--platform", "arm/v6"]
+    assert CliRunner().invoke(group, flags, standalone_mode=False, catch_exceptions=False).exit_code == 0
+    flags = ["inspect", f"{tmp_path}/layout", "--platform", "arm/v6", "--max-unpacked-size", "10KiB", "--json"]
+    said = CliRunner().invoke(group, flags, standalone_mode=False, catch_exceptions=False)
+    assert json.loads(said.stdout)["id"] == lamina.inspect(tmp_path / "layout")[0].id
+
+
+def test_a_bare_tag_in_a_layout_is_a_name(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.index(
+        *(
+            layout.image([written([name])], annotations={"org.opencontainers.image.ref.name": name})
+            for name in ("a", "b", "1.0")
+        )
+    )
+    layout.write(tmp_path / "layout")
+    for name in ("b", "1.0"):
+        assert [member.name for member in exported(tmp_path / "layout", name=name)] == [f"./{name}"]
+        assert [member.name for member in exported(Path(f"{tmp_path}/layout#{name}"))] == [f"./{name}"]
+    with pytest.raises(NotFound, match=r"layout: got 3 images, expected one of a, b, 1\.0"):
+        exported(tmp_path / "layout")
+    said = CliRunner().invoke(group, ["inspect", f"{tmp_path}/layout#b", "--json"], standalone_mode=False)
+    document = json.loads(said.stdout)
+    assert (document["repo_tags"], document["tags"]) == ([], ["b"])
 
 
 # What is refused

@@ -159,6 +159,61 @@ def test_an_image_of_the_same_name_takes_the_others_place_and_no_other(store: Fa
     assert (folder / "blobs" / "sha256" / first.digest.hex).exists(), "other blobs stay"
 
 
+def test_a_tag_is_that_of_the_image_written_last(store: FakeStore, tmp_path: Path) -> None:
+    """skopeo and podman go by this annotation alone, and take the first entry that has it."""
+    folder = tmp_path / "layout"
+
+    def refs() -> dict[str, str]:
+        entries = json.loads((folder / "index.json").read_text())["manifests"]
+        keys = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+        return {entry["annotations"][keys[0]]: entry["annotations"][keys[1]] for entry in entries}
+
+    arguments: dict[str, Any] = {"contents": ["hello"], "store": str(store.root), "architecture": "amd64"}
+    first = lamina.stream_layered_image(name="a", tag="1", **arguments)
+    first.build(f"{folder}/")
+    assert refs() == {"docker.io/library/a:1": "1"}
+    other = lamina.stream_layered_image(name="h.io/b", tag="1", **arguments)
+    other.build(f"{folder}/")
+    assert refs() == {"docker.io/library/a:1": "a:1", "h.io/b:1": "1"}
+    (said,) = (warning for warning in other.warnings if "skopeo" in warning)
+    assert said == f"{folder}: the tag 1 now names h.io/b:1; skopeo and podman find a:1 as oci:{folder}:a:1"
+    first.build(f"{folder}/")
+    assert refs() == {"h.io/b:1": "h.io/b:1", "docker.io/library/a:1": "1"}
+    lamina.build_layered_image(name="a", tag="2", output=f"{folder}/", **arguments)
+    assert refs()["docker.io/library/a:1"] == "1"
+    assert len(lamina.inspect(folder)) == 1, "the same image under three names"
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        {"io.containerd.image.name": "x:1"},
+        {"io.containerd.image.name": "docker.io/x:1"},
+        {"io.containerd.image.name": "index.docker.io/library/x:1", "org.opencontainers.image.ref.name": "else"},
+        {"org.opencontainers.image.ref.name": "x:1"},
+        {"org.opencontainers.image.ref.name": "docker.io/library/x:1"},
+        {"org.opencontainers.image.ref.name": "1"},
+    ],
+)
+def test_every_spelling_of_a_name_is_replaced(store: FakeStore, tmp_path: Path, annotations: dict[str, str]) -> None:
+    folder = tmp_path / "layout"
+    written(draft(store, name="other", tag="2"), folder)
+    index = json.loads((folder / "index.json").read_text())
+    index["manifests"][0]["annotations"] = annotations
+    (folder / "index.json").write_text(json.dumps(index))
+    written(draft(store), folder)
+    (entry,) = json.loads((folder / "index.json").read_text())["manifests"]
+    assert entry["annotations"]["io.containerd.image.name"] == "docker.io/library/x:1"
+
+
+def test_an_index_of_null_is_empty(store: FakeStore, tmp_path: Path) -> None:
+    folder = tmp_path / "layout"
+    written(draft(store), folder)
+    (folder / "index.json").write_text('{"schemaVersion": 2, "manifests": null}')
+    written(draft(store), folder)
+    assert len(json.loads((folder / "index.json").read_text())["manifests"]) == 1
+
+
 def test_entries_that_others_wrote_stay_as_they_are(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
     written(draft(store), folder)
@@ -181,6 +236,7 @@ def test_entries_that_others_wrote_stay_as_they_are(store: FakeStore, tmp_path: 
         ("localhost/hello:1", "localhost/hello:1"),
         ("registry.example/a/b:1", "registry.example/a/b:1"),
         ("host:5000/a:1", "host:5000/a:1"),
+        ("library/hello/x:1", "docker.io/library/hello/x:1"),
     ],
 )
 def test_a_name_has_the_registry_that_docker_takes_where_none_is_said(name: str, full: str) -> None:

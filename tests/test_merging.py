@@ -18,7 +18,7 @@ from tests.imagefiles import Layout, config, docker_archive, layer, platform, sh
 import lamina
 from lamina import codecs
 from lamina.cli.group import group
-from lamina.errors import FormatError, InvalidName, NotFound, OutputError
+from lamina.errors import FormatError, InvalidName, NotFound, OutputError, PlanError
 
 SHARED, ONE, TWO = layer("etc/shared"), layer("etc/one"), layer("etc/two")
 
@@ -136,6 +136,63 @@ def test_the_platforms_of_an_index_cannot_share_a_name_in_an_archive(tmp_path: P
     layout.write(tmp_path / "layout")
     with pytest.raises(InvalidName, match=r"^x:1: got two images"):
         lamina.merge_images([tmp_path / "layout"], output=io.BytesIO())
+
+
+@pytest.mark.parametrize("name", ["app:1", "library/app:1", "docker.io/library/app:1", "index.docker.io/app:1"])
+@pytest.mark.parametrize("other", ["app:1", "docker.io/app:1", "docker.io/library/app:1"])
+def test_every_spelling_of_a_name_is_one_name(tmp_path: Path, name: str, other: str) -> None:
+    """distribution/reference, "Normalization": loading the second would take the name from the first."""
+    one, two = tmp_path / "one.tar", tmp_path / "two.tar"
+    one.write_bytes(docker_archive({"1.tar": ONE}, entry={"RepoTags": [name]}))
+    two.write_bytes(docker_archive({"1.tar": TWO}, entry={"RepoTags": [other]}))
+    with pytest.raises(InvalidName, match=rf"^{other}: got two images, "):
+        lamina.merge_images([one, two], output=tmp_path / "all.tar")
+    two.write_bytes(docker_archive({"2.tar": ONE}, entry={"RepoTags": [other]}))
+    (made,) = lamina.merge_images([one, two], output=tmp_path / "all.tar")
+    assert made.repo_tags == (name,)
+
+
+def test_other_names_of_one_ending_are_other_names(tmp_path: Path) -> None:
+    names = ["app:1", "app:2", "me/app:1", "localhost/app:1", "registry.example/library/app:1", "docker.io/me/app:2"]
+    for number, name in enumerate(names):
+        data = docker_archive({"1.tar": layer(name)}, entry={"RepoTags": [name]})
+        (tmp_path / f"{number}.tar").write_bytes(data)
+    made = lamina.merge_images([tmp_path / f"{number}.tar" for number in range(6)], output=tmp_path / "all.tar")
+    assert [image.repo_tags for image in made] == [(name,) for name in names]
+
+
+def test_one_platform_or_one_image_of_several_is_merged(tmp_path: Path) -> None:
+    layout = Layout()
+    both = [
+        layout.image([content], config_more={"architecture": word}, platform=platform(word))
+        for word, content in (("amd64", ONE), ("arm64", TWO))
+    ]
+    layout.index(layout.nested(both, annotations={"org.opencontainers.image.ref.name": "x:1"}))
+    layout.write(tmp_path / "layout")
+    out = tmp_path / "all.tar"
+    with pytest.raises(InvalidName, match=r"^x:1: got two images") as caught:
+        lamina.merge_images([tmp_path / "layout"], output=out)
+    assert "--platform" in caught.value.hint
+    (made,) = lamina.merge_images([tmp_path / "layout"], output=out, platform="aarch64")
+    assert made.platform == "linux/arm64"
+    assert run(tmp_path / "layout", "-o", out, "--platform", "linux/amd64", "--json").exit_code == 0
+    assert [image.platform for image in lamina.inspect(out)] == ["linux/amd64"]
+    (made,) = lamina.merge_images([f"{tmp_path}/layout#{made.id}"], output=out)
+    assert made.platform == "linux/arm64"
+    with pytest.raises(PlanError, match=r"layout: got images for linux/amd64, linux/arm64, expected one for linux/386"):
+        lamina.merge_images([tmp_path / "layout"], output=out, platform="386")
+    with pytest.raises(NotFound, match=r"layout: got no image y:1, expected one of sha256:.* \(linux/amd64\)"):
+        lamina.merge_images([f"{tmp_path}/layout#y:1"], output=out)
+
+
+def test_bare_tags_of_layouts_are_no_names_in_an_archive(tmp_path: Path) -> None:
+    for number, content in enumerate((ONE, TWO)):
+        layout = Layout()
+        layout.index(layout.image([content], annotations={"org.opencontainers.image.ref.name": "latest"}))
+        layout.write(tmp_path / str(number))
+    made = lamina.merge_images([tmp_path / "0", tmp_path / "1"], output=tmp_path / "all.tar")
+    assert [(image.repo_tags, image.tags) for image in made] == [((), ("latest",))] * 2
+    assert [image.repo_tags for image in lamina.inspect(tmp_path / "all.tar")] == [(), ()]
 
 
 def test_what_is_no_image_is_refused_and_nothing_is_written(images: list[Path], tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from lamina.capacity import processors
 from lamina.compression import Plain, by_ending, by_name
 from lamina.engine import Write
 from lamina.errors import InvalidName, shown
+from lamina.formats.platform import Platform
 from lamina.image import Arriving, Draft, Image, Located, Progress, Sink, Store
 from lamina.ledger import Ledger, Oblivion
-from lamina.names import Reference
+from lamina.names import Reference, parse_size
 from lamina.outlet import Outlet
 from lamina.prepare import Planned, folders, plan, prepare
 from lamina.sinks.archive import DockerArchive
@@ -34,6 +35,9 @@ from lamina.stores.remembering import remembering
 if TYPE_CHECKING:
     from lamina.sources.image import SourceImage
     from lamina.verifying import Verified
+
+_NAME_ONE = "name one with --image"
+_SAY_PLATFORM = "say which with --platform"
 
 
 class Stream:
@@ -152,7 +156,8 @@ def stream_conf(
         raise InvalidName(f"store: got {shown(store)}, expected folders")
     reference = Reference.parse(repo_tag) if repo_tag is not None else None
     places = tuple(map(Path, spec.store)) or (MACHINE,)
-    return Stream(draft(read_conf(Path(conf)), reference, places, datetime.now(UTC)), (), "", spec)
+    made, warnings = draft(read_conf(Path(conf)), reference, places, datetime.now(UTC))
+    return Stream(made, warnings, "", spec)
 
 
 def build_layered_image(*, output: str | os.PathLike[str], **arguments: Unpack[ImageArguments]) -> Image:
@@ -220,34 +225,49 @@ def _ledger(spec: Spec, warnings: list[str]) -> Iterator[Ledger]:
         yield ledger
 
 
-def inspect(path: str | os.PathLike[str]) -> tuple[SourceImage, ...]:
-    """What an image file or an OCI layout holds; every digest is computed from its bytes.
+def inspect(
+    path: str | os.PathLike[str], *, platform: str | None = None, max_unpacked_size: int | str | None = None
+) -> tuple[SourceImage, ...]:
+    """Return what an image file or an OCI layout holds; every digest is computed from its bytes.
 
-    Raises `NotFound`, `FormatError` for what is no image, `IntegrityError` for one that contradicts itself.
+    ``path`` is the file or folder, or ``FILE#NAME`` for the images of that name alone. ``platform``, such as
+    ``linux/arm64``, is the one of which images are returned; None for all. ``max_unpacked_size`` is the number of
+    bytes, or a text such as ``4GiB``, that the image may unpack to; None is 2 GiB, or for a larger file a hundred times
+    its length. Raises `NotFound`, `FormatError` for what is no image, `IntegrityError` for one that contradicts itself,
+    and `PlanError` if no image is for ``platform``.
     """
+    from lamina.sources import selection
     from lamina.sources.opening import open_images
 
-    return open_images(Path(path))
+    file, name = selection.split_name(path)
+    found = open_images(file, _unpacked(max_unpacked_size))
+    if name is not None:
+        found = selection.named(found, name, file, f"name one as {file}#NAME:TAG")
+    return selection.fitting(found, Platform.parse(platform), file, _SAY_PLATFORM) if platform else found
 
 
 def merge_images(
     images: Iterable[str | os.PathLike[str]],
     *,
     output: str | os.PathLike[str] | Writable,
+    platform: str | None = None,
+    max_unpacked_size: int | str | None = None,
     compressor: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[SourceImage, ...]:
-    """Writes one docker-archive of the images in all these files and layouts (nixpkgs: dockerTools.mergeImages).
+    """Write one docker-archive of the images in all these files and layouts (nixpkgs: dockerTools.mergeImages).
 
-    Gives the images, each once with all its names. ``output`` is a file, written whole or not at all, or something with
-    a ``write``; ``compressor`` None is what the file's ending asks for. Raises `InvalidName` where two images
-    share a name, and as `inspect` and `Stream.build` do.
+    Returns the images, each once with all its names. ``images`` may be ``FILE#NAME``; ``platform`` is the one of which
+    images are taken, None for all. ``output`` is a file, written whole or not at all, or something with a ``write``;
+    ``compressor`` None is what the file's ending asks for; ``max_unpacked_size`` is as in `inspect`, for each of the
+    files. Raises `InvalidName` if two images share a name, and as `inspect` and `Stream.build` do.
     """
     from lamina.merging import merged, write_merged
 
     if isinstance(images, (str, os.PathLike)):
         raise InvalidName(f"images: got {shown(images)}, expected a list of them")
-    found = merged(map(Path, images))
+    chosen = Platform.parse(platform) if platform else None
+    found = merged(images, chosen, _unpacked(max_unpacked_size))
     with _compressed(output, compressor) as write:
         write_merged(found, write, progress, Workshop(jobs=processors()))
     return found
@@ -258,24 +278,39 @@ def export_image(
     *,
     output: str | os.PathLike[str] | Writable,
     name: str | None = None,
+    platform: str | None = None,
+    max_unpacked_size: int | str | None = None,
     compressor: str | None = None,
     progress: Progress | None = None,
 ) -> SourceImage:
-    """Writes the root file system that an image's layers make as a tar (nixpkgs: dockerTools.exportImage).
+    """Write the root file system that an image's layers make as a tar (nixpkgs: dockerTools.exportImage).
 
-    Gives the image. ``name`` is its NAME:TAG or ID where the file holds several; ``output`` and ``compressor`` are as
-    in `merge_images`. Raises `NotFound` where there is no such image or several, and as `inspect` and
-    `Stream.build` do.
+    Returns the image. ``image`` may be ``FILE#NAME``, which is short for ``name``: its NAME:TAG, bare tag or ID if the
+    file holds several; ``platform`` chooses among those of one name. ``output``, ``compressor`` and
+    ``max_unpacked_size`` are as in `merge_images`. Raises `NotFound` if there is no such image or several, and as
+    `inspect` and `Stream.build` do.
     """
-    from lamina.exporting import Root, chosen, write_root
+    from lamina.exporting import Root, write_root
+    from lamina.sources import selection
     from lamina.sources.opening import open_images
 
-    _refuse_as_output(output, Path(image))
-    found = chosen(open_images(Path(image)), name, image)
-    root = Root(found, image)
+    file, named = selection.split_name(image)
+    wanted = name if name is not None else named
+    _refuse_as_output(output, file)
+    images = open_images(file, _unpacked(max_unpacked_size))
+    if wanted is not None:
+        images = selection.named(images, wanted, file, _NAME_ONE)
+    if platform:
+        images = selection.fitting(images, Platform.parse(platform), file, _SAY_PLATFORM)
+    found = selection.only(images, file, _NAME_ONE if platform or wanted is None else _SAY_PLATFORM)
+    root = Root(found, file)
     with _compressed(output, compressor) as write:
         write_root(root, write, progress)
     return found
+
+
+def _unpacked(size: int | str | None) -> int | None:
+    return None if size is None else parse_size("max_unpacked_size", size)
 
 
 def _refuse_as_output(output: object, image: Path) -> None:

@@ -1,22 +1,24 @@
 """A base image under a new one.
 
 Invariant: of its config only ``Env`` comes along unasked, as with nixpkgs' streamer; its layers come as they are,
-uncompressed, each with the diff ID that it had.
+uncompressed, each with the diff ID that it had. Layers for another processor than the image's are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.engine import transfer
-from lamina.errors import FormatError, InvalidName, NotFound, shown
+from lamina.errors import FormatError, InvalidName, PlanError, shown
 from lamina.formats.config import check_type, inherited, with_base_environment
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.headers import EntryKind
+from lamina.formats.platform import Platform
 from lamina.layer import FinishedLayer
 from lamina.nodes import Symlink
 from lamina.root.registration import Registration
@@ -26,35 +28,77 @@ if TYPE_CHECKING:  # what reads images is imported where there is one
     from lamina.sources.image import SourceImage, SourceLayer
     from lamina.sources.rootfs import Rootfs
 
+_SAY_WHICH = "say which with --architecture"
+
 
 @dataclass(frozen=True)
 class Base:
-    """The base image, or none: then it has no layers and an empty root."""
+    """The base image, or none: then it has no layers and an empty root.
+
+    ``notes`` says how it was chosen, if that is odd.
+    """
 
     image: SourceImage | None = None
     layers: tuple[FinishedLayer, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     @classmethod
-    def open(cls, path: Path, architecture: str | None = None) -> Base:
-        """The image in the file or layout at ``path``: the first, or of several platforms that of ``architecture``.
+    def open(
+        cls,
+        place: str | os.PathLike[str],
+        architecture: str | None = None,
+        *,
+        usual: Callable[[], str | None] = lambda: None,
+        max_unpacked: int | None = None,
+        is_strict: bool = True,
+    ) -> Base:
+        """Open the image in the file or layout ``FILE`` or ``FILE#NAME``.
 
-        Raises as `open_images` does, and `NotFound` where of several none is of that architecture.
+        Without a name it is the first, as in nixpkgs, and of several platforms the one for ``architecture``, or, if
+        that is None, for what ``usual`` returns. Raises as `open_images` does, `NotFound` for a name that no image
+        has, and `PlanError` if no image is for that architecture; but where ``is_strict`` is false and there is no
+        choice, that is a note.
         """
+        from lamina.sources import selection
         from lamina.sources.opening import open_images
 
-        image = _chosen(open_images(path), path, architecture)
-        return cls(image, tuple(_layer(layer, number) for number, layer in enumerate(image.layers, 1)))
+        path, name = selection.split_name(place)
+        images = open_images(path, max_unpacked)
+        hint = f"name one as {path}#NAME:TAG"
+        found = selection.named(images, name, path, hint) if name is not None else images
+        several = len({image.runs_on for image in found}) > 1
+        asked = architecture or (usual() if several else None)
+        notes: tuple[str, ...] = ()
+        if asked and not several and not is_strict:
+            notes = _other_platform(found[0], asked)
+        elif asked:
+            found = selection.fitting(found, Platform.parse(asked), path, _SAY_WHICH)
+        elif several:
+            got = selection.platforms(found)
+            raise PlanError(f"{path}: got images for {got}, expected to be told which", hint=_SAY_WHICH)
+        chosen = found[0]
+        if found[1:]:
+            notes = (*notes, f"base image: {path}: got {selection.listed(found)}, took the first; {hint}")
+        layers = tuple(_layer(layer, number) for number, layer in enumerate(chosen.layers, 1))
+        return cls(chosen, layers, notes)
 
     @property
     def architecture(self) -> str:
-        """What the image says it is for, empty where there is none."""
+        """What the image is for; empty if it does not say, or if there is none."""
         return self.image.architecture if self.image else ""
 
     def warnings(self, architecture: str) -> tuple[str, ...]:
-        """What is odd about an image of ``architecture`` upon this one."""
-        if self.image is None or self.architecture == architecture:
+        """Return what is odd about an image for ``architecture`` upon this one.
+
+        Raises `PlanError` if the base image is for another one: its programs would not run.
+        """
+        if self.image is None:
             return ()
-        return (f"base image: got architecture {self.architecture}, expected {architecture}, that of the image",)
+        other = _other_platform(self.image, architecture)
+        if other:
+            raise PlanError(other[0], hint=f"take another base image, or {_SAY_WHICH}")
+        unknown = () if self.architecture else (f"base image: got no architecture, expected {architecture}",)
+        return (*self.notes, *unknown)
 
     @cached_property
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
@@ -136,18 +180,11 @@ class Base:
         return found
 
 
-def _chosen(images: tuple[SourceImage, ...], path: Path, architecture: str | None) -> SourceImage:
-    """nixpkgs takes the first; where an index offers several platforms, that would be chance."""
-    platforms = list(dict.fromkeys(image.architecture for image in images))
-    if len(platforms) == 1:
-        return images[0]
-    fitting = [image for image in images if image.architecture == architecture]
-    if not fitting:
-        expected = f"one for {architecture}" if architecture else "to be told which"
-        raise NotFound(
-            f"{path}: got images for {', '.join(platforms)}, expected {expected}", hint="say which with --architecture"
-        )
-    return fitting[0]
+def _other_platform(image: SourceImage, architecture: str) -> tuple[str, ...]:
+    asked = Platform.parse(architecture)
+    if image.runs_on.fitness(asked) is not None:
+        return ()
+    return (f"base image: got layers for {image.platform}, expected layers for {asked}, that of the image",)
 
 
 def _layer(layer: SourceLayer, number: int) -> FinishedLayer:

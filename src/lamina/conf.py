@@ -37,22 +37,26 @@ def read_conf(path: Path) -> Conf:
         raise FormatError(f"{path}: {error}") from error
 
 
-def draft(conf: Conf, repo_tag: Reference | None, folders: Sequence[Path], now: datetime) -> Draft:
-    """The image of ``conf``, named ``repo_tag`` where that is given.
+def draft(
+    conf: Conf, repo_tag: Reference | None, folders: Sequence[Path], now: datetime
+) -> tuple[Draft, tuple[str, ...]]:
+    """Return the image of ``conf``, named ``repo_tag`` if that is given, and warnings.
 
     What it names is looked for below each of ``folders``, the first first, as `/nix/store/…`; ``now`` is what "now"
-    means. Raises `NotFound`, and what reading the base image raises.
+    means. nixpkgs' streamer takes a base image for any processor, so that is a warning. Raises `NotFound`, and what
+    reading the base image raises.
     """
     base = Base()
     if conf.from_image is not None:
-        base = Base.open(_located(conf.from_image, folders), conf.architecture)
+        base = Base.open(_located(conf.from_image, folders), conf.architecture, is_strict=False)
     config = ImageConfig(conf.architecture, conf.created or now, base.overlaid(conf.config))
     reference = repo_tag or conf.repo_tag
     settings = Settings(reference.repository, reference.tag, config, conf.owner, conf.mtime or now)
     plans = tuple(LayerPlan(paths) for paths in conf.store_layers)
     number = len(base.layers) + len(plans) + 1
     root = _customisation_layer(conf.customisation_layer, _located(conf.customisation_layer, folders), number)
-    return Draft(plans, FirstOf([Folder(folder) for folder in folders]), root, settings, base.layers)
+    store = FirstOf([Folder(folder) for folder in folders])
+    return Draft(plans, store, root, settings, base.layers), base.notes
 
 
 def _customisation_layer(name: str, folder: Path, number: int) -> FinishedLayer:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from lamina.engine import Piece, Write, copy
-from lamina.errors import FormatError, NotFound
+from lamina.errors import FormatError
 from lamina.formats.headers import EntryKind
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
 from lamina.image import Progress, Silence
@@ -28,22 +28,6 @@ _KINDS = {
     EntryKind.DIRECTORY: Kind.DIRECTORY,
     EntryKind.FIFO: Kind.FIFO,
 }
-
-
-def chosen(images: Sequence[SourceImage], name: str | None, where: object) -> SourceImage:
-    """The image that ``name`` is the name or ID of, or the only one. Raises `NotFound`, which lists those there are."""
-    fitting = [image for image in images if name is None or name in (image.id, *image.repo_tags)]
-    if len(fitting) != 1:
-        listed = ", ".join(_title(image, images) for image in images)
-        got = f"no image {name}" if not fitting else f"{len(fitting)} images"
-        raise NotFound(f"{where}: got {got}, expected one of {listed}", hint="name one with --image")
-    return fitting[0]
-
-
-def _title(image: SourceImage, images: Sequence[SourceImage]) -> str:
-    """The image's name, where no other has it, or else its ID."""
-    tags = [tag for tag in image.repo_tags if sum(tag in other.repo_tags for other in images) == 1]
-    return tags[0] if tags else f"{image.id} ({image.platform or 'no platform'})"
 
 
 class Root:

@@ -1,10 +1,11 @@
 """Several image files made one docker-archive.
 
-Invariant: an image comes out with the ID it had: its JSON is written as it was read, and no layer is packed anew.
+Invariant: an image comes out with the ID it had: its JSON is written as it was read, and no layer is packed again.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
@@ -12,11 +13,14 @@ from pathlib import Path
 
 from lamina.engine import Write
 from lamina.errors import InvalidName
+from lamina.formats.image_names import canonical, distinct
+from lamina.formats.platform import Platform
 from lamina.image import Progress, Silence
 from lamina.layer import FinishedLayer
 from lamina.names import Digest
 from lamina.packing import Packing
 from lamina.sinks.archive import ArchivedImage, ArchiveWriter
+from lamina.sources import selection
 from lamina.sources.image import SourceImage, SourceLayer
 from lamina.sources.opening import open_images
 from lamina.standing import Workshop
@@ -25,28 +29,45 @@ from lamina.standing import Workshop
 _MTIME = 1
 
 
-def merged(paths: Iterable[Path]) -> tuple[SourceImage, ...]:
-    """The images of all ``paths`` in their order, each once with all the names that it has anywhere.
+def merged(
+    places: Iterable[str | os.PathLike[str]], platform: Platform | None = None, max_unpacked: int | None = None
+) -> tuple[SourceImage, ...]:
+    """Return the images of all ``places`` in their order, each once with all the names that it has anywhere.
 
-    Raises as `open_images` does, and `InvalidName` where two images share a name, or where there is no path.
+    A place is a file or layout, or ``FILE#NAME`` for one of its images. With ``platform`` the images for it are taken,
+    and no others. Raises as `open_images` does, `NotFound` and `PlanError` for a name or platform that no image has,
+    and `InvalidName` if two images share a name, or if there is no place.
     """
     found: dict[Digest, SourceImage] = {}
-    named: dict[str, tuple[Digest, Path]] = {}
-    for path in paths:
-        for image in open_images(path):
+    owners: dict[str, tuple[Digest, Path]] = {}
+    for place in places:
+        path, name = selection.split_name(place)
+        images = open_images(path, max_unpacked)
+        if name is not None:
+            images = selection.named(images, name, path, f"name one as {path}#NAME:TAG")
+        if platform:
+            images = selection.fitting(images, platform, path, "say which with --platform")
+        for image in images:
             for tag in image.repo_tags:
-                other, where = named.setdefault(tag, (image.digest, path))
-                if other != image.digest:
-                    raise InvalidName(
-                        f"{tag}: got two images, {other} in {where} and {image.digest} in {path}, expected one",
-                        hint="an archive holds one image under a name, so give one of them another",
-                    )
+                _own(owners, tag, image, path)
             known = found.setdefault(image.digest, image)
-            tags = tuple(dict.fromkeys((*known.repo_tags, *image.repo_tags)))
-            found[image.digest] = replace(known, repo_tags=tags)
+            found[image.digest] = replace(known, repo_tags=distinct((*known.repo_tags, *image.repo_tags)))
     if not found:
         raise InvalidName("images: got none, expected at least one")
     return tuple(found.values())
+
+
+def _own(owners: dict[str, tuple[Digest, Path]], tag: str, image: SourceImage, path: Path) -> None:
+    """Note that ``tag`` is a name of ``image``. Raises `InvalidName` if it is another one's, in any spelling."""
+    other, where = owners.setdefault(canonical(tag), (image.digest, path))
+    if other == image.digest:
+        return
+    hint = "an archive holds one image under a name, so give one of them another"
+    if where == path:
+        hint = "an archive has no place for several platforms of one image: choose one with --platform"
+    raise InvalidName(
+        f"{tag}: got two images, {other} in {where} and {image.digest} in {path}, expected one", hint=hint
+    )
 
 
 def write_merged(

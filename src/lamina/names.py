@@ -27,6 +27,8 @@ _STORE_HASH = re.compile(f"[{NIX32}]{{{HASH_LENGTH}}}")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])(?::[0-9]+)?"
 _REPOSITORY = re.compile(rf"(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*")
+_SIZE = re.compile("([0-9]{1,18}(?:\\.[0-9]{1,6})?) ?([kmgt]?)(i?b|)", re.IGNORECASE)
+_MOST_BYTES = 1 << 60
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -227,3 +229,20 @@ def parse_moment(text: str) -> datetime:
             f"date: got {shown(text)}, expected ISO-8601 such as 2026-01-31T12:00:00Z, or 'now'"
         ) from error
     return moment.replace(microsecond=0)
+
+
+def parse_size(name: str, value: object) -> int:
+    """Return the number of bytes that ``value`` says: a number, or a text such as 500M, 4GiB or 1.5TB.
+
+    K, M, G and T count in 1024, with iB behind them or not; KB, MB, GB and TB count in 1000. Raises `InvalidName`,
+    which begins with ``name``.
+    """
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_BYTES:
+        return value
+    if found:
+        base = 1000 if found[3].lower() == "b" and found[2] else 1024
+        size = int(float(found[1]) * base ** "_kmgt".index(found[2].lower() or "_"))
+        if size <= _MOST_BYTES:
+            return size
+    raise InvalidName(f"{name}: got {shown(value)}, expected a number of bytes, or a size such as 500M or 4GiB")

@@ -72,7 +72,7 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
     """
     contents = _contents(spec, store)
     name = _name(spec, contents)
-    base = open_base(spec)
+    base = open_base(spec, lambda: program_architecture((content.path for content in contents), store))
     root = make_root(spec, contents, store, base)
     plans = _layers(spec, root.closure, base)
     _expect(store, (path for plan in plans for path in plan.paths))
@@ -122,9 +122,11 @@ def _contents(spec: Spec, store: Store) -> list[Content]:
     return [content(store, text) for text in built(spec.contents, spec.search_path)]
 
 
-def open_base(spec: Spec) -> Base:
-    """The base image of ``spec``, or none; raises as `Base.open` does."""
-    return Base.open(Path(spec.from_image), spec.architecture) if spec.from_image else Base()
+def open_base(spec: Spec, usual: Callable[[], str | None] = lambda: None) -> Base:
+    """Open the base image of ``spec``, or none; ``usual`` is as in `Base.open`, which says what is raised."""
+    if not spec.from_image:
+        return Base()
+    return Base.open(spec.from_image, spec.architecture, usual=usual, max_unpacked=spec.max_unpacked_size)
 
 
 def _layers(spec: Spec, closure: Closure, base: Base) -> tuple[LayerPlan, ...]:

@@ -22,7 +22,7 @@ from lamina.formats.platform import LINUX, Platform
 from lamina.formats.tar import Owner
 from lamina.image import Store
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
-from lamina.names import parse_moment, parse_repository, parse_tag
+from lamina.names import parse_moment, parse_repository, parse_size, parse_tag
 from lamina.root.entries import Dir, Entry, File, Perm, Symlink, Xattr
 from lamina.root.extras import EXTRAS
 
@@ -64,6 +64,7 @@ class ImageArguments(StoreArguments, total=False):
     max_layers: int
     layering: str | os.PathLike[str] | Sequence[Any] | Pipeline
     from_image: str | os.PathLike[str] | None
+    max_unpacked_size: int | str | None
     inherit: str | Sequence[str]
     extra_commands: str
     fake_root_commands: str
@@ -84,8 +85,9 @@ class ImageArguments(StoreArguments, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """An image to be made. ``created`` and ``mtime`` are None for now; ``inherit`` names the keys of the base image's
-    config that are taken over, ``extras`` the ready-made contents; ``time_limit`` is in seconds for each script, None
+    """An image to be made. ``created`` and ``mtime`` are None for now; ``max_unpacked_size`` is how many bytes a base
+    image may unpack to, None for the default; ``inherit`` names the keys of the base image's config that are
+    taken over, ``extras`` the ready-made contents; ``time_limit`` is in seconds for each script, None
     for none; ``search_path`` is where scripts look for programs; ``compressor`` None is what the output's name asks
     for, ``jobs`` None as many processors as there are; ``ledger`` None is to remember nothing; with ``verify`` what it
     has is found out anew and compared; ``trusted_keys`` are those of binary caches, beside that of cache.nixos.org;
@@ -106,6 +108,7 @@ class Spec:
     max_layers: int = DEFAULT_MAX_LAYERS
     layering: str | Pipeline = DEFAULT_STRATEGY
     from_image: str | None = None
+    max_unpacked_size: int | None = None
     inherit: tuple[str, ...] = ()
     extra_commands: str = ""
     fake_root_commands: str = ""
@@ -263,6 +266,10 @@ def _words(name: str, value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_text(name, text).strip() for text in texts))
 
 
+def _size(name: str, value: Any) -> int | None:
+    return None if value is None else parse_size(name, value)
+
+
 def _seconds(name: str, value: Any) -> float | None:
     if value is None:
         return None
@@ -345,6 +352,7 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "max_layers": _number,
     "layering": _layering,
     "from_image": _path,
+    "max_unpacked_size": _size,
     "inherit": _inherit,
     "extra_commands": _text,
     "fake_root_commands": _text,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import COMPRESSORS, talk_options
+from lamina.cli.options import COMPRESSORS, reading_arguments, reading_options, talk_options
 from lamina.cli.output import say, stdout
 from lamina.cli.talk import concluded, print_json, progress
 
@@ -17,10 +17,11 @@ from lamina.cli.talk import concluded, print_json, progress
     short_help="The root file system of an image as a tar.",
     epilog="Example: lamina export hello.tar.gz -o root.tar",
 )
-@click.argument("image")
+@click.argument("image", metavar="IMAGE[#NAME]")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the tar goes; - is stdout.")
-@click.option("--image", "name", metavar="NAME:TAG", help="Which one, by name or ID, where IMAGE holds several.")
+@click.option("--image", "name", metavar="NAME:TAG", help="Which one, by name, tag or ID, if IMAGE holds several.")
 @click.option("--compressor", type=click.Choice(COMPRESSORS), help="[default: as FILE's ending says, else none]")
+@reading_options
 @talk_options
 def command(image: str, output: str, name: str | None, compressor: str | None, **flags: Any) -> None:
     """The root file system that the layers of IMAGE make, as a tar in FILE, written whole or not at all.
@@ -28,12 +29,13 @@ def command(image: str, output: str, name: str | None, compressor: str | None, *
     Modes, owners, dates, extended attributes, hard links and devices are kept; nothing runs and nothing is unpacked.
     Prints FILE; with --json the image. With -o - the result is on stderr.
     """
+    arguments = {"name": name, "compressor": compressor, **reading_arguments(flags)}
     with progress(flags) as watcher:
         if output == "-":
             with stdout() as out:
-                found = lamina.export_image(image, output=out, name=name, compressor=compressor, progress=watcher)
+                found = lamina.export_image(image, output=out, progress=watcher, **arguments)
         else:
-            found = lamina.export_image(image, output=output, name=name, compressor=compressor, progress=watcher)
+            found = lamina.export_image(image, output=output, progress=watcher, **arguments)
     concluded(f"{', '.join(found.repo_tags) or 'no name'}: {len(found.layers)} layers, {found.id}", flags)
     if flags["as_json"]:
         document = {"id": found.id, "repo_tags": list(found.repo_tags), "platform": found.platform}

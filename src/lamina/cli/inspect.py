@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import talk_options
+from lamina.cli.options import reading_arguments, reading_options, talk_options
 from lamina.cli.output import one_line, say
 from lamina.cli.talk import print_json, readable_size
 
@@ -20,21 +20,23 @@ if TYPE_CHECKING:
     short_help="What an image file or an OCI layout holds.",
     epilog="Example: lamina inspect hello.tar.gz --json",
 )
-@click.argument("image")
+@click.argument("image", metavar="IMAGE[#NAME]")
+@reading_options
 @talk_options
 def command(image: str, **flags: Any) -> None:
     """What IMAGE holds: its ID, names and layers, with the store paths in each.
 
     IMAGE is a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd or xz, or an OCI layout
-    as a folder. Every digest is computed from the bytes; a file that contradicts itself is an error.
+    as a folder; NAME chooses one of several images in it. Every digest is computed from the bytes; a file that
+    contradicts itself is an error.
     """
-    found = lamina.inspect(image)
+    found = lamina.inspect(image, **reading_arguments(flags))
     if flags["as_json"]:
         first, *others = (_document(item, several=len(found) > 1) for item in found)
         print_json({**first, **({"others": others} if others else {})})
         return
     for item in found:
-        say(one_line(", ".join(item.repo_tags) or "no name"))
+        say(one_line(", ".join((*item.repo_tags, *item.tags)) or "no name"))
         say(one_line(f"id {item.digest}, {item.platform or 'no platform'}, {len(item.layers)} layers"))
         for number, layer in enumerate(item.layers, 1):
             say(f"layer {number}: {readable_size(layer.size)}, {layer.diff_id}")
@@ -46,6 +48,7 @@ def _document(image: SourceImage, *, several: bool) -> dict[str, Any]:
     return {
         "id": str(image.digest),
         "repo_tags": list(image.repo_tags),
+        **({"tags": list(image.tags)} if image.tags else {}),
         "architecture": image.config.get("architecture"),
         **({"platform": image.platform} if several else {}),
         "created": image.config.get("created"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import COMPRESSORS, talk_options
+from lamina.cli.options import COMPRESSORS, reading_arguments, reading_options, talk_options
 from lamina.cli.output import say, stdout
 from lamina.cli.talk import concluded, print_json, progress
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     short_help="Several images in one archive.",
     epilog="Example: lamina merge hello.tar.gz server.tar -o both.tar.gz",
 )
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("images", metavar="IMAGE[#NAME]...", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the archive goes; - is stdout.")
 @click.option("--compressor", type=click.Choice(COMPRESSORS), help="[default: as FILE's ending says, else none]")
+@reading_options
 @talk_options
 def command(images: tuple[str, ...], output: str, compressor: str | None, **flags: Any) -> None:
     """One docker-archive in FILE with the images of every IMAGE, written whole or not at all.
@@ -30,12 +31,13 @@ def command(images: tuple[str, ...], output: str, compressor: str | None, **flag
     Every image keeps its ID and its names; what several share is stored once. Two images of one name are an error.
     Prints FILE; with --json the images. With -o - the result is on stderr.
     """
+    arguments = {"compressor": compressor, **reading_arguments(flags)}
     with progress(flags) as watcher:
         if output == "-":
             with stdout() as out:
-                found = lamina.merge_images(images, output=out, compressor=compressor, progress=watcher)
+                found = lamina.merge_images(images, output=out, progress=watcher, **arguments)
         else:
-            found = lamina.merge_images(images, output=output, compressor=compressor, progress=watcher)
+            found = lamina.merge_images(images, output=output, progress=watcher, **arguments)
     layers = {layer.diff_id: layer.tar.length for image in found for layer in image.layers}
     concluded(f"{len(found)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", flags)
     if flags["as_json"]:

@@ -31,7 +31,7 @@ from lamina.closure import Closure
 from lamina.compression import COMPRESSORS
 from lamina.engine import transfer
 from lamina.errors import FormatError, InvalidName, OutputError
-from lamina.exporting import Root, chosen, write_root
+from lamina.exporting import Root, write_root
 from lamina.extents import reading
 from lamina.formats import graph
 from lamina.formats.conf import Conf
@@ -43,6 +43,7 @@ from lamina.pathinfo import PathInfo
 from lamina.prepare import make_root, open_base
 from lamina.root.database import PLACE
 from lamina.sinks.output import Writable, whole_file
+from lamina.sources import selection
 from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.opening import open_images
 from lamina.sources.unpacking import extent_of
@@ -248,7 +249,8 @@ def export(build: Build) -> None:
         image = _readable(build, Path(build.given["image"]), workspace.path)
         images, name = open_images(image), build.given["imageName"]
         # nixpkgs takes the first where it is told no name.
-        root = Root(chosen(images, name, image) if name else images[0], image)
+        found = selection.named(images, name, image, "name one as imageName")[0] if name else images[0]
+        root = Root(found, image)
         with whole_file(build.output) as write:
             write_root(root, write)
 
@@ -264,7 +266,9 @@ VERBS: Mapping[str, Callable[[Build], None]] = {
 
 def _stream(file: Path, repo_tag: str | None) -> None:
     with stdout() as out:
-        stream_conf(file, repo_tag=repo_tag).write_to(out, progress=Lines(sys.stderr))
+        stream = stream_conf(file, repo_tag=repo_tag)
+        _warn(stream.warnings)
+        stream.write_to(out, progress=Lines(sys.stderr))
 
 
 @contextlib.contextmanager

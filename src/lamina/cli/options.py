@@ -43,6 +43,14 @@ CACHE = (
     ),
     click.option("--offline", is_flag=True, help="Ask nobody over the network."),
 )
+MAX_UNPACKED = click.option(
+    "--max-unpacked-size",
+    metavar="SIZE",
+    help="How much an image may unpack to: bytes, or 500M, 4GiB …  [default: 2GiB, or 100 times a larger file]",
+)
+PLATFORM = click.option(
+    "--platform", metavar="[OS/]ARCH[/VARIANT]", help="Take images for this platform alone: linux/arm64, arm/v7 …"
+)
 _GRAPH = (
     click.argument("contents", metavar="[ROOT]...", nargs=-1),
     click.option("--spec", metavar="FILE[#NAME]", help="Take arguments from a table of a TOML or JSON file."),
@@ -55,7 +63,12 @@ _GRAPH = (
     ),
     *CACHE,
     click.option("--closure", multiple=True, metavar="PATH", help="Add a path with its closure, linking nothing."),
-    click.option("--from-image", metavar="IMAGE", help="The image to build upon: a docker-archive or OCI layout."),
+    click.option(
+        "--from-image",
+        metavar="FILE[#NAME]",
+        help="The image to build upon: a docker-archive or OCI layout; NAME chooses one of several in it.",
+    ),
+    MAX_UNPACKED,
     click.option("--max-layers", type=int, help=f"The most layers, all counted.  [default: {DEFAULT_MAX_LAYERS}]"),
     click.option(
         "--layering",
@@ -79,7 +92,11 @@ _CONFIG = (
 _IMAGE = (
     click.option("--name", help="The image's name.  [default: the first ROOT's package name]"),
     click.option("--tag", help="The image's tag.  [default: from the image ID]"),
-    click.option("--architecture", metavar="GOARCH", help="amd64, arm64 …  [default: the first program's]"),
+    click.option(
+        "--architecture",
+        metavar="ARCH[/VARIANT]",
+        help="amd64, arm64, arm/v7, or aarch64 …  [default: the first program's]",
+    ),
     click.option("--created", metavar="DATE", help="ISO-8601 or now; SOURCE_DATE_EPOCH is the default where set."),
     click.option("--mtime", metavar="DATE", help="The date of the files in store layers, ISO-8601 or now."),
     click.option("--uid", type=int, help="The owner of the files in store layers.  [default: 0]"),
@@ -128,6 +145,16 @@ def graph_options(command: _Command) -> _Command:
     return _with((*_GRAPH, *_CONFIG, *_IMAGE, *_TALK), command)
 
 
+def reading_options(command: _Command) -> _Command:
+    """The options that choose among images that are there already, and bound what reading them takes."""
+    return _with((PLATFORM, MAX_UNPACKED), command)
+
+
+def reading_arguments(flags: dict[str, Any]) -> dict[str, Any]:
+    """Take what `reading_options` say out of ``flags``, as `lamina.inspect` takes it."""
+    return {name: flags.pop(name) for name in ("platform", "max_unpacked_size")}
+
+
 def cache_options(command: _Command) -> _Command:
     """The options that say whom binary caches are believed, and where names are looked up."""
     return _with(CACHE, command)
@@ -161,6 +188,7 @@ _PLAIN = (
     "uname",
     "gname",
     "from_image",
+    "max_unpacked_size",
     "max_layers",
     "layering",
     "extra_commands",

@@ -1,0 +1,91 @@
+"""One image of several: by name, ID or platform.
+
+Invariant: an image of another platform than the one asked for is never given, and a name that several images have is
+an error that lists them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lamina.errors import NotFound, PlanError
+from lamina.formats.image_names import canonical
+from lamina.formats.platform import Platform
+from lamina.sources.image import SourceImage
+
+_MOST_LISTED = 10
+
+
+def split_name(place: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """Split ``FILE#NAME``; the name is None if there is none. A file may have ``#`` in its own name."""
+    text = os.fspath(place)
+    file, mark, name = text.rpartition("#")
+    if not mark or os.path.exists(text):
+        return Path(text), None
+    return Path(file), name
+
+
+def named(images: Sequence[SourceImage], name: str, where: object, hint: str) -> tuple[SourceImage, ...]:
+    """Return the images that ``name`` is a name, the ID or the bare tag of, in any spelling.
+
+    Raises `NotFound`, which lists those there are, if there is none.
+    """
+    wanted = canonical(name)
+    found = tuple(
+        image
+        for image in images
+        if name in (image.id, image.digest.hex, *image.tags) or wanted in map(canonical, image.repo_tags)
+    )
+    if not found:
+        raise NotFound(f"{where}: got no image {name}, expected one of {listed(images)}", hint=hint)
+    return found
+
+
+def fitting(images: Iterable[SourceImage], platform: Platform, where: object, hint: str) -> tuple[SourceImage, ...]:
+    """Return the images for ``platform``; of those that share a name the one that fits best.
+
+    Raises `PlanError`, which lists the platforms there are, if there is none.
+    """
+    offered = tuple(images)
+    best: dict[object, tuple[tuple[int, ...], SourceImage]] = {}
+    for image in offered:
+        fitness = image.runs_on.fitness(platform)
+        key = (*map(canonical, image.repo_tags), *image.tags) or image.digest
+        if fitness is not None and (key not in best or fitness < best[key][0]):
+            best[key] = fitness, image
+    if not best:
+        raise PlanError(f"{where}: got images for {platforms(offered)}, expected one for {platform}", hint=hint)
+    return tuple(image for _, image in best.values())
+
+
+def only(images: Sequence[SourceImage], where: object, hint: str) -> SourceImage:
+    """Return the only image. Raises `NotFound`, which lists those there are, if there are several."""
+    if len(images) != 1:
+        raise NotFound(f"{where}: got {len(images)} images, expected one of {listed(images)}", hint=hint)
+    return images[0]
+
+
+def platforms(images: Iterable[SourceImage]) -> str:
+    """Return the platforms of ``images``, each once, with commas between them."""
+    return _joined(list(dict.fromkeys(image.platform or "no platform" for image in images)))
+
+
+def listed(images: Sequence[SourceImage]) -> str:
+    """Return how each of ``images`` can be named, with commas between them: by a name of its own, or else its ID."""
+    return _joined([_title(image, images) for image in images])
+
+
+def _title(image: SourceImage, images: Sequence[SourceImage]) -> str:
+    names = [
+        name
+        for name in (*image.repo_tags, *image.tags)
+        if sum(name in (*other.repo_tags, *other.tags) for other in images) == 1
+    ]
+    return names[0] if names else f"{image.id} ({image.platform or 'no platform'})"
+
+
+def _joined(titles: Sequence[str]) -> str:
+    more = f" and {len(titles) - _MOST_LISTED} more" if len(titles) > _MOST_LISTED else ""
+    return ", ".join(titles[:_MOST_LISTED]) + more
