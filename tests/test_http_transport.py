@@ -241,7 +241,9 @@ def test_an_empty_file_is_there() -> None:
         assert web.connections == 1
 
 
-@pytest.mark.parametrize(("status", "headers"), [(404, {}), (410, {}), (403, {"x_amz_request_id": "4442587FB7D0A2F9"})])
+@pytest.mark.parametrize(
+    ("status", "headers"), [(404, {}), (410, {}), (403, {}), (403, {"x_amz_request_id": "4442587FB7D0A2F9"})]
+)
 def test_a_file_may_be_absent(status: int, headers: dict[str, str]) -> None:
     with served(always(status, b"no", **headers)) as web, transport(web.url) as opened:
         assert opened.read("x", 10) is None
@@ -427,7 +429,7 @@ def test_another_status_is_an_error_at_once(status: int) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 407])
 def test_a_server_that_lets_nobody_in_is_an_error_with_a_hint(status: int) -> None:
-    with served(always(status, b"")) as web:
+    with served(always(status, b"", WWW_Authenticate='Basic realm="cache"')) as web:
         error = refusal(Unavailable, read, web.url.replace("//", f"//user:{SECRET}@"))
     assert f"got HTTP {status} from the " in str(error)
     assert "netrc" in error.hint

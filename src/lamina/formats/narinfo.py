@@ -1,8 +1,8 @@
 """The narinfo: what a binary cache says of one store path.
 
-Invariant: ``parse(found.dump()) == found``; what `parse` gives names one store path, a NAR hash and size, a URL that
-stays inside its cache, and signatures that can be checked against `NarInfo.fingerprint`; anything else raised
-`FormatError`.
+Invariant: ``parse(found.dump()) == found``; what `parse` gives names one store path, a NAR hash and size, a URL without
+``..``, and signatures that can be checked against `NarInfo.fingerprint`; anything else raised `FormatError`. Of the
+fields, those in the fingerprint are signed; ``FileHash``, ``FileSize`` and ``CA`` are not.
 
 One ``Key: value`` a line, and every line ends in LF, the last one too: without it Nix calls the file corrupt, and a
 CR it takes for a part of the value (Nix source, libstore, nar-info). Keys unknown here are kept as they are.
@@ -25,6 +25,7 @@ _NO_DERIVER = "unknown-deriver"
 # What has no place in a line of text; surrogates stand for bytes that are not UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*:")
+_WEB = re.compile("https?://[^/]", re.IGNORECASE)
 _TOO_LARGE = 1 << 63
 
 
@@ -32,7 +33,8 @@ _TOO_LARGE = 1 << 63
 class NarInfo:
     """One narinfo.
 
-    ``url`` is relative to the cache; ``compression`` is Nix's word for it; ``deriver`` is a base name, and empty where
+    ``url`` is relative to the cache, with or without a slash in front, or an absolute one of http or https;
+    ``compression`` is Nix's word for it; ``deriver`` is a base name, and empty where
     there is none; ``address`` is the CA field as it stands; ``others`` are the fields unknown here, in order.
     """
 
@@ -45,6 +47,11 @@ class NarInfo:
     deriver: str = ""
     address: str = ""
     others: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """The URL as a name in a cache that is a folder or a bucket, where a leading slash means nothing."""
+        return self.url.lstrip("/")
 
     @property
     def fingerprint(self) -> str:
@@ -97,9 +104,7 @@ def parse(text: str) -> NarInfo:
             _url(fields["URL"]),
             fields.get("Compression") or "bzip2",
             tuple(signatures),
-            Digest.parse(fields["FileHash"]) if "FileHash" in fields else None,
-            # Nix's 0 is a size that nobody knows.
-            _size("FileSize", fields.get("FileSize", "0")) or None,
+            *_file(fields.get("FileHash", ""), fields.get("FileSize", "")),
             _deriver(fields.get("Deriver", _NO_DERIVER)),
             fields.get("CA", ""),
             tuple((key, value) for key, value in fields.items() if key not in _KNOWN),
@@ -139,6 +144,19 @@ def _info(fields: dict[str, str]) -> PathInfo:
     return PathInfo(StorePath.parse(fields["StorePath"]), Digest.parse(fields["NarHash"]), size, references)
 
 
+def _file(file_hash: str, file_size: str) -> tuple[Digest | None, int | None]:
+    """What is said of the compressed file. Nobody signs it, so what cannot be read is left out; so is Nix's size 0."""
+    try:
+        digest = Digest.parse(file_hash)
+    except InvalidName:
+        digest = None
+    try:
+        size = _size("FileSize", file_size)
+    except FormatError:
+        size = 0
+    return digest, size or None
+
+
 def _size(key: str, text: str) -> int:
     if not re.fullmatch("[0-9]{1,19}", text) or int(text) >= _TOO_LARGE:
         raise FormatError(f"narinfo: got {key} {shown(text)}, expected a number of bytes")
@@ -146,9 +164,13 @@ def _size(key: str, text: str) -> int:
 
 
 def _url(text: str) -> str:
-    """A path below the cache, perhaps with a query: nothing that leaves it, on any system."""
-    if text.startswith("/") or "\\" in text or "\t" in text or _SCHEME.match(text) or ".." in text.split("/"):
-        raise FormatError(f"narinfo: got URL {shown(text)}, expected a relative path without '..'")
+    """A path in the cache, perhaps with a query, or a whole URL of http or https; never one of a file.
+
+    Whether an absolute URL has the scheme of its cache is for whoever knows the cache to check.
+    """
+    is_other = (_SCHEME.match(text) and not _WEB.match(text)) or text.startswith("//")
+    if is_other or "\\" in text or "\t" in text or ".." in text.split("/") or text == "/":
+        raise FormatError(f"narinfo: got URL {shown(text)}, expected a path without '..', http:// or https://")
     return text
 
 

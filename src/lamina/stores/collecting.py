@@ -66,7 +66,7 @@ class _Plan:
         self._kept = {info.path for info in Closure.resolve(roots, store.query)}
         self._known = readable_narinfos(store)
         self._going = referrers_first([found for found in self._known if found.info.path not in self._kept])
-        self._uses = Counter(found.url for found in self._known)
+        self._uses = Counter(found.file_name for found in self._known)
 
     def garbage(self) -> Garbage:
         folder = self._store.folder
@@ -89,11 +89,12 @@ class _Plan:
         """Each path that goes, with its files in the order in which they go."""
         uses = Counter(self._uses)
         for found in self._going:
-            uses[found.url] -= 1
+            nar = found.file_name
+            uses[nar] -= 1
             names = [f"{found.info.path.hash}{_ENDING}", f"{found.info.path.hash}{_LISTING}"]
             # Whatever else stands there as the place of a NAR is none of ours to remove.
-            is_last = not uses[found.url] and found.url.startswith(f"{NARS}/")
-            yield found, [*names, found.url] if is_last else names
+            is_last = not uses[nar] and nar.startswith(f"{NARS}/")
+            yield found, [*names, nar] if is_last else names
 
 
 def referrers_first(known: Collection[NarInfo]) -> list[NarInfo]:

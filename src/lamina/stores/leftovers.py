@@ -22,7 +22,7 @@ _LISTING = ".ls"
 
 def orphans(folder: Path, known: Collection[NarInfo]) -> list[str]:
     """The NARs that none of ``known`` names, relative to ``folder``, ascending. Raises `Unavailable`."""
-    used = {found.url for found in known}
+    used = {found.file_name for found in known}
     names = (f"{NARS}/{name}" for name in _names(folder / NARS) if not is_part(name))
     return sorted(name for name in names if name not in used)
 

@@ -121,26 +121,41 @@ class CacheUrl:
     def at(self, name: str) -> str:
         """The URL of the file ``name``, which is a URL's text relative to the cache, or all of a URL.
 
-        Raises `FormatError` for no URL, and for one that would give up encryption (Nix source,
-        HttpBinaryCacheStore::makeRequest).
+        A slash in front is that of the server (RFC 3986; Nix 2.34), and `below_cache` has the other reading.
+        Raises `FormatError` for no URL, and for one of another scheme than the cache's.
         """
         text = name.partition("#")[0]
         if _WEB.match(text):
-            if self.origin.scheme == "https" and not text.lower().startswith("https:"):
-                raise FormatError(f"{self.where}: got the URL {shown_url(text)} for a file, expected https:// too")
-            text = without_credentials(text)
-            try:
-                Origin.of(text)
-            except ValueError:
-                raise FormatError(f"{self.where}: got {shown_url(text)} for a file, expected a URL") from None
-            return text
+            return self._absolute(text)
+        where = self.base
+        if text.startswith("/"):
+            scheme, _, rest = where.partition("://")
+            where = f"{scheme}://{rest.partition('/')[0]}"
+        return self._with_query(where, text.removeprefix("/"))
+
+    def below_cache(self, name: str) -> str:
+        """The URL of a file whose ``name`` has a slash in front that means nothing (Nix up to 2.26)."""
+        return self._with_query(self.base, name.partition("#")[0].removeprefix("/"))
+
+    def _absolute(self, text: str) -> str:
+        text = without_credentials(text)
+        try:
+            origin = Origin.of(text)
+        except ValueError:
+            raise FormatError(f"{self.where}: got {shown_url(text)} for a file, expected a URL") from None
+        if origin.scheme != self.origin.scheme:
+            expected = f"{self.origin.scheme}://, as the cache has it"
+            raise FormatError(f"{self.where}: got the URL {shown_url(text)} for a file, expected {expected}")
+        return text
+
+    def _with_query(self, where: str, text: str) -> str:
         path, _, query = text.partition("?")
         queries = "&".join(part for part in (query, self.query) if part)
-        return f"{self.base}/{path}?{queries}" if queries else f"{self.base}/{path}"
+        return f"{where}/{path}?{queries}" if queries else f"{where}/{path}"
 
     def shown(self, name: str) -> str:
         """The file ``name`` as messages have it."""
-        return shown_url(name if _WEB.match(name) else f"{self.where}/{name}")
+        return shown_url(name if _WEB.match(name) else f"{self.where}/{name.removeprefix('/')}")
 
 
 def below(where: str, name: str) -> str:

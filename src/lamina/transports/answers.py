@@ -63,9 +63,10 @@ class Answer:
     def is_absent(self) -> bool:
         """Whether the server says that there is no such file.
 
-        A bucket that may not be listed says 403 (Nix source, HttpBinaryCacheStore::fileExists).
+        A bucket that may not be listed says 403, and so do servers in front of one (Nix source,
+        HttpBinaryCacheStore::fileExists). A server that wants credentials says so (RFC 9110, 11.6.1).
         """
-        return self.status in _ABSENT or (self.status == 403 and bool(self.header("x-amz-request-id")))
+        return self.status in _ABSENT or (self.status == 403 and not self.header("WWW-Authenticate"))
 
     @property
     def codings(self) -> list[str]:

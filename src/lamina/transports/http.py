@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.transports.addresses import CacheUrl, Origin
@@ -59,10 +60,23 @@ class HttpTransport:
     def stream(self, name: str, limit: int) -> Iterator[bytes]:
         """The file in pieces of at most 256 KiB. Where the connection is cut, it goes on from there.
 
-        Raises `NotFound` where it is absent, `FormatError` as soon as there are more than ``limit`` bytes, or for a
-        broken coding, `IntegrityError` where the file changed meanwhile, `Unavailable`.
+        A ``name`` with a slash in front is looked for below the server's root and then below the cache, because Nix
+        has read it both ways. Raises `NotFound` where it is absent, `FormatError` as soon as there are more than
+        ``limit`` bytes, or for a broken coding, `IntegrityError` where the file changed meanwhile, `Unavailable`.
         """
-        download = _Download(self._request("GET", name, {"Accept-Encoding": "identity"}))
+        request = self._request("GET", name, {"Accept-Encoding": "identity"})
+        other = self._url.below_cache(name)
+        if name.startswith("/") and other != request.url:
+            try:
+                yield from self._stream(request, limit)
+            except NotFound:
+                request = replace(request, url=other)
+            else:
+                return
+        yield from self._stream(request, limit)
+
+    def _stream(self, request: Request, limit: int) -> Iterator[bytes]:
+        download = _Download(request)
         tries = Tries(self._patience, download.request.subject)
         while True:
             before = download.given
