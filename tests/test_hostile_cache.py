@@ -227,9 +227,20 @@ def test_a_hash_that_is_not_true(world: World) -> None:
     refused(world, INTEGRITY, "got a NAR with hash sha256:", root)
 
 
-def test_a_file_longer_than_its_narinfo_says(world: World) -> None:
-    root = world.cache.add("bad-1", TREE, said={"file_size": 100})
-    refused(world, FORMAT, r"got \d+ bytes, expected at most 100", root)
+@pytest.mark.parametrize("said", [{"file_size": 100}, {"file_size": 1 << 40}, {"file_hash": Digest(bytes(32))}])
+@pytest.mark.parametrize("compression", ["none", "xz"])
+def test_what_is_said_of_the_file_is_signed_by_nobody(said: dict[str, Any], compression: str, world: World) -> None:
+    """Pull-through caches hand out a NAR uncompressed and leave size and hash of the compressed one."""
+    root = world.cache.add("good-1", TREE, said=said, compression=compression)
+    with served(world.cache.folder) as server:
+        ran = world.machine.build(server.url, root)
+    assert ran.code == 0, ran.stderr
+    assert root in check_whole(world.machine.store)
+
+
+def test_a_file_longer_than_a_nar_of_that_size_can_be(world: World) -> None:
+    root = spoiled(world, NAR + bytes(1 << 20))
+    refused(world, FORMAT, r"got \d+ bytes, expected at most \d+", root)
 
 
 def bomb(compression: str, size: int) -> bytes:
@@ -414,7 +425,8 @@ TEXTS: Mapping[str, Callable[[str], str]] = {
     "a hash of MD5": line("NarHash", "md5:" + "0" * 32),
     "a hash that is short": line("NarHash", "sha256:" + "0" * 51),
     "a URL above": line("URL", "../../etc/passwd"),
-    "an absolute URL": line("URL", "/etc/passwd"),
+    "a URL of another scheme": line("URL", "s3://bucket/nar/x"),
+    "a URL of another host without a scheme": line("URL", "//elsewhere/nar/x"),
     "a URL elsewhere": line("URL", "file:///etc/passwd"),
     "a reference above": line("References", "../../etc/passwd"),
     "a reference that is none": line("References", "0" * 32),

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         ScriptError,
         StoreError,
         Unavailable,
+        Unreachable,
     )
     from lamina.formats.keys import PublicKey
     from lamina.formats.narinfo import NarInfo
@@ -89,6 +90,8 @@ _HOMES = {
         "ScriptError",
         "StoreError",
         "Unavailable",
+        "Unreachable",
+        "Unreachable",
     ),
     "lamina.formats.keys": ("PublicKey",),
     "lamina.formats.narinfo": ("NarInfo",),
@@ -149,6 +152,7 @@ __all__ = [
     "Stream",
     "Symlink",
     "Unavailable",
+    "Unreachable",
     "Verified",
     "Xattr",
     "__version__",

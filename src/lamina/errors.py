@@ -9,6 +9,7 @@ Error:
     ├── StoreError       5   a store has not what is asked, or could not be asked
     │   ├── NotFound     5   no such path, or a name that fits none or several
     │   └── Unavailable  5   the store itself could not be read
+    │       └── Unreachable  5   its server does not answer
     ├── IntegrityError   6   a hash, size or signature that does not match; a file that changed under us
     ├── RegistryError    7   a registry failed
     ├── AuthError        8   a registry refused the credentials
@@ -77,6 +78,10 @@ class NotFound(StoreError):
 
 class Unavailable(StoreError):
     """The store itself could not be read."""
+
+
+class Unreachable(Unavailable):
+    """The server of a store does not answer, so that asking it for anything else is in vain too."""
 
 
 class IntegrityError(Error):

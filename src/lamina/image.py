@@ -53,6 +53,17 @@ class Arriving(Protocol):
 
 
 @runtime_checkable
+class Settling(Protocol):
+    """What a store can do that has several to take a path from."""
+
+    def settle(self, infos: Iterable[PathInfo]) -> bool:
+        """Have the contents of ``infos`` here wherever another store might have to give them.
+
+        Tell whether something else is known of one of these paths now, so that `Store.query` has new answers.
+        """
+
+
+@runtime_checkable
 class Catalogue(Protocol):
     """What a store on this machine can tell beyond what a `Store` must."""
 

@@ -33,6 +33,7 @@ from lamina.root.join import Content
 from lamina.root.layer import RootLayer
 from lamina.root.overlay import check_whiteouts, laid_over
 from lamina.root.tree import Tree
+from lamina.settling import settled_closure
 from lamina.spec import Spec
 from lamina.stores import opening
 from lamina.stores.mentioned import resolve_mentions
@@ -90,12 +91,14 @@ def make_root(spec: Spec, contents: Sequence[Content], store: Store, base: Base)
 
     Runs the scripts. Raises what any of its parts raises.
     """
-    closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
+    is_packed = spec.include_store_paths
+    closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()), is_packed=is_packed)
     _expect(store, (content.path for content in contents))
     made = customise(spec, contents, closure, store, base)
     check_whiteouts(made.tree, over_base=base.image is not None)
     # What the database mentions is registered, not needed.
-    closure, unknown = _grown(closure, store, _mentions(made.tree.without(PLACE), _is_known(closure, store)))
+    found = _mentions(made.tree.without(PLACE), _is_known(closure, store))
+    closure, unknown = _grown(closure, store, found, is_packed=is_packed)
     registered = register.complete(made.tree, closure, base) if spec.include_nix_db else ()
     tree, hidden = laid_over(made.tree, base, made.joined) if base.image else (made.tree, ())
     warnings = (*odd, *made.warnings, *unknown, *registered, *hidden)
@@ -105,10 +108,10 @@ def make_root(spec: Spec, contents: Sequence[Content], store: Store, base: Base)
 def plan(spec: Spec, store: Store) -> Planned:
     """The layers of ``spec``, from the graph alone: no store path is opened and no script is run."""
     contents = _contents(spec, store)
-    closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()))
+    closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()), is_packed=False)
     tree = Tree()
     declare(replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree)
-    closure, unknown = _grown(closure, store, _mentions(tree, _is_known(closure, store)))
+    closure, unknown = _grown(closure, store, _mentions(tree, _is_known(closure, store)), is_packed=False)
     return Planned(_layers(spec, closure, open_base(spec)), (*spec.warnings, *odd, *unknown))
 
 
@@ -144,13 +147,21 @@ def _name(spec: Spec, contents: Sequence[Content]) -> str:
     return Spec.parse({"name": contents[0].path.package}).name or ""
 
 
-def _closure(spec: Spec, contents: Iterable[Content], store: Store, found: Mentions) -> tuple[Closure, tuple[str, ...]]:
+def _closure(
+    spec: Spec, contents: Iterable[Content], store: Store, found: Mentions, *, is_packed: bool
+) -> tuple[Closure, tuple[str, ...]]:
     """The closure of all that is named and of what the config mentions, with warnings."""
     roots = {content.path for content in contents} | {content(store, text).path for text in spec.closure}
-    return _grown(Closure.resolve(sorted(roots), store.query), store, found)
+    return _grown(_resolved(roots, store, is_packed=is_packed), store, found, is_packed=is_packed)
 
 
-def _grown(closure: Closure, store: Store, found: Mentions) -> tuple[Closure, tuple[str, ...]]:
+def _resolved(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:
+    """The closure of ``roots``; where it ``is_packed``, each path from a store that has its contents."""
+    ordered = sorted(roots)
+    return settled_closure(ordered, store) if is_packed else Closure.resolve(ordered, store.query)
+
+
+def _grown(closure: Closure, store: Store, found: Mentions, *, is_packed: bool) -> tuple[Closure, tuple[str, ...]]:
     """``closure`` and what ``found`` adds to it, with a warning for each path that no store knows."""
     known = {info.path.hash for info in closure}
     asked = [path for path in found.paths if path.hash not in known]
@@ -165,7 +176,7 @@ def _grown(closure: Closure, store: Store, found: Mentions) -> tuple[Closure, tu
     )
     if not added:
         return closure, warnings
-    return Closure.resolve(sorted({*(info.path for info in closure), *added}), store.query), warnings
+    return _resolved({*(info.path for info in closure), *added}, store, is_packed=is_packed), warnings
 
 
 def _foreign(spec: Spec, paths: Iterable[StorePath], store: Store) -> tuple[str, ...]:

@@ -69,9 +69,9 @@ def verify_store(
     if not repair or not checked.damaged:
         return checked
     transports = [cache(partial(open_transport, url)) for url in urls]
-    trust = access(spec, []).trust or Trust
-    caches = [BinaryCache(opened, trust()) for opened in transports]
-    mended = mend(target.folder, checked.damaged, caches, transports)
+    trust = (access(spec, []).trust or Trust)()
+    caches = [BinaryCache(opened, trust) for opened in transports]
+    mended = mend(target.folder, checked.damaged, caches, transports, trust)
     return replace(checked, damaged=mended.left, mended=mended.gone, warnings=mended.warnings)
 
 

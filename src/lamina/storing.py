@@ -14,7 +14,7 @@ from typing import Protocol, Unpack
 
 from lamina.access import access
 from lamina.closure import Closure
-from lamina.errors import InvalidName, NotFound
+from lamina.errors import Error, InvalidName, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.image import Store
 from lamina.lookup import content
@@ -24,6 +24,7 @@ from lamina.spec import Spec, StoreArguments
 from lamina.stores.adding import Content, Named, add
 from lamina.stores.copying import Copying
 from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.failures import FAULTS
 from lamina.stores.fetching import Fetching
 from lamina.stores.opening import DEFAULT_CACHE, open_stores
 
@@ -141,17 +142,7 @@ def _fetch(spec: Spec, target: EmbeddedStore, progress: Arrivals | None) -> Fetc
     try:
         store = _opened(spec, fetching, warnings)
         roots = dict.fromkeys(content(store, text).path for text in spec.contents)
-        closure = Closure.resolve(roots, store.query)
-        wanted = sorted(
-            (info for info in closure if fetching.known(info.path)), key=lambda info: info.nar_size, reverse=True
-        )
-        if progress:
-            progress.begin(wanted, len(closure))
-        fetching.begin(info.path for info in wanted)
-        for info in wanted:
-            fetching.wait(info.path)
-            if progress:
-                progress.came(info)
+        closure = _brought(roots, store, fetching, progress)
     finally:
         fetching.end()
     paths = [info.path for info in closure.bottom_up]
@@ -159,6 +150,35 @@ def _fetch(spec: Spec, target: EmbeddedStore, progress: Arrivals | None) -> Fetc
         target.place(path)
     known = tuple(filter(None, map(target.narinfo, paths)))
     return Fetched(known, frozenset(fetching.received), tuple(warnings))
+
+
+def _brought(roots: Collection[StorePath], store: Copying, fetching: Fetching, progress: Arrivals | None) -> Closure:
+    """The closure of ``roots``, all of it in the store; what one source gives wrong comes from the next."""
+    arrived: set[StorePath] = set()
+    told = progress
+    while True:
+        closure = Closure.resolve(roots, store.query)
+        wanted = [info for info in closure if fetching.is_announced(info.path) and info.path not in arrived]
+        wanted.sort(key=lambda info: info.nar_size, reverse=True)
+        if told:
+            told.begin(wanted, len(closure))
+            told = None
+        fetching.begin(info.path for info in wanted)
+        faults: dict[StorePath, Error] = {}
+        for info in wanted:
+            try:
+                fetching.wait(info.path)
+            except FAULTS as error:
+                faults[info.path] = error
+                if not store.can_move_on(info.path):
+                    break
+                continue
+            arrived.add(info.path)
+            if progress:
+                progress.came(info)
+        if not faults:
+            return closure
+        store.move_on(faults)
 
 
 def _opened(spec: Spec, fetching: Fetching, warnings: list[str]) -> Copying:
@@ -181,7 +201,7 @@ def _described(target: EmbeddedStore, path: StorePath) -> StoredPath:
     if known is None:
         raise NotFound(f"{path}: got no such valid path in {target.folder}, expected one")
     closure = Closure.resolve([path], target.query)
-    return StoredPath(known, sum(info.nar_size for info in closure), target.folder / known.url)
+    return StoredPath(known, sum(info.nar_size for info in closure), target.file(known))
 
 
 def _folder(value: str | os.PathLike[str]) -> Path:

@@ -105,7 +105,7 @@ def add(store: EmbeddedStore, content: Content, references: Collection[StorePath
             itself = (path,) if content.itself else ()
             info = PathInfo(path, found.digest, found.size, frozenset((*references, *itself)))
             known = NarInfo(info, nar_name(found.digest), "none", (), address=str(address))
-            check_arrival(known, arrival, str(content.named.source), None)
+            check_arrival(known, arrival, str(content.named.source))
             arrival.keep(known.url)
         return store.publish(known)
 

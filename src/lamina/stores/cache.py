@@ -1,26 +1,26 @@
 """A binary cache: what it says of store paths, and their NARs.
 
-Invariant: a narinfo that comes out is of the path that was asked for and is believed; what comes of a NAR is bytes that
-nobody has checked yet, `Fetching` does.
+What comes of a NAR is bytes that nobody has checked yet; `Fetching` checks them.
 
 The protocol: Nix source, libstore, binary-cache-store; ``nix-cache-info``, ``HASH.narinfo``, and whatever URL that has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Protocol
 
 from lamina.decoding import decoded
-from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable, shown
+from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, Unreachable, shown
 from lamina.formats import narinfo
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.narinfo import NarInfo
 from lamina.names import STORE_DIR, StorePath
+from lamina.stores.failures import FAULTS
 from lamina.stores.trust import Trust
 from lamina.transports.patience import CONNECTIONS
 
@@ -29,6 +29,9 @@ _MOST_CACHE_INFO = 1 << 16
 _MOST_PATHS = 1 << 18
 # What a compression may add to what cannot be compressed, and its headers.
 _SLACK, _OVERHEAD = 16, 1 << 16
+
+Answer = NarInfo | Error | None
+"""What a cache says of a path: its narinfo, why that cannot be had or believed, or that it does not have the path."""
 
 
 class Transport(Protocol):
@@ -46,8 +49,10 @@ class Transport(Protocol):
 
 
 class BinaryCache:
-    """The cache that is reached by what ``opened`` gives, as far as ``trust`` believes it; any number of threads may
-    ask it. It is opened when it is first asked.
+    """The cache that is reached by what ``opened`` gives, as far as ``trust`` believes it.
+
+    Any number of threads may ask it. It is opened when it is first asked. Once it turns out to be no binary cache, or
+    its server does not answer, it is not asked again.
     """
 
     def __init__(self, opened: Callable[[], Transport], trust: Trust) -> None:
@@ -55,6 +60,7 @@ class BinaryCache:
         self._trust = trust
         self._lock = Lock()
         self._is_checked = False
+        self._fault: Error | None = None
         self._count = 0
 
     @property
@@ -62,38 +68,46 @@ class BinaryCache:
         """Its URL, without credentials."""
         return self._transport.where
 
-    def narinfos(self, paths: Collection[StorePath]) -> Mapping[StorePath, NarInfo]:
-        """Ask the cache for ``paths``, all at once; those that it does not have are left out.
+    def answers(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, Answer]]:
+        """Ask for ``paths``, all at once, and give what the cache says of each, in any order.
 
-        A path under another name than the cache has it is one of those, as for Nix (libstore, queryPathInfo). Raises
-        as `with_hashes` does.
+        The cache lacks a path that it has under another name, as for Nix (libstore, queryPathInfo). Raises as
+        `by_hash` does.
         """
-        wanted = dict.fromkeys(paths)
-        found = self.with_hashes(dict.fromkeys(path.hash for path in wanted))
-        return {known.info.path: known for known in found if known.info.path in wanted}
+        by_hash: dict[str, list[StorePath]] = {}
+        for path in paths:
+            by_hash.setdefault(path.hash, []).append(path)
+        for digits, answer in self.by_hash(by_hash):
+            for path in by_hash[digits]:
+                yield path, None if isinstance(answer, NarInfo) and answer.info.path != path else answer
 
-    def with_hashes(self, hashes: Collection[str]) -> Collection[NarInfo]:
-        """Ask the cache for the paths that begin with one of ``hashes``, all at once.
+    def by_hash(self, hashes: Collection[str]) -> Iterator[tuple[str, Answer]]:
+        """Ask for the paths that begin with ``hashes``, all at once, and give what the cache says of each.
 
-        Raises `IntegrityError` for a path that is not believed, `FormatError`, `Unavailable`.
+        Raises `FormatError` for a closure that has no end.
         """
         if not hashes:
-            return ()
-        self._check()
+            return
+        fault = self._checked()
+        if fault:
+            yield from dict.fromkeys(hashes, fault).items()
+            return
         self._count += len(hashes)
         if self._count > _MOST_PATHS:
             raise FormatError(f"{self.where}: got a closure of more than {_MOST_PATHS} paths, expected an end of it")
-        found = [self._narinfo(*hashes)] if len(hashes) == 1 else self._all(hashes)
-        return [known for known in found if known]
+        if len(hashes) == 1:
+            yield from ((digits, self._answer(digits)) for digits in hashes)
+        else:
+            yield from self._all(tuple(hashes))
 
-    def _all(self, hashes: Collection[str]) -> Iterator[NarInfo | None]:
-        """What is known of each path, in any order; raises the first error, and then waits for no other answer."""
-        left, answers = list(hashes), SimpleQueue[NarInfo | BaseException | None]()
+    def _all(self, hashes: Sequence[str]) -> Iterator[tuple[str, Answer]]:
+        """Give the answer for each hash as it comes; whoever stops listening waits for no other."""
+        left, answers = list(hashes), SimpleQueue[tuple[str, Answer] | BaseException]()
 
         def ask() -> None:
             try:
                 while digits := _popped(left):
-                    answers.put(self._narinfo(digits))
+                    answers.put((digits, self._answer(digits)))
             except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
                 left.clear()
                 answers.put(error)
@@ -101,45 +115,77 @@ class BinaryCache:
         for _ in range(min(CONNECTIONS, len(hashes))):
             # Nor does the end of the process wait for a server that says nothing.
             Thread(target=ask, name="lamina-narinfo", daemon=True).start()
-        for _ in hashes:
-            answer = answers.get()
-            if isinstance(answer, BaseException):
-                raise answer
-            yield answer
+        try:
+            for _ in hashes:
+                answer = answers.get()
+                if isinstance(answer, BaseException):
+                    raise answer
+                yield answer
+        finally:
+            left.clear()
+
+    def vouches(self, known: NarInfo) -> bool:
+        """Tell whether the NAR hash of ``known`` counts whatever content address it has."""
+        return self._trust.vouches(known)
 
     def nar(self, known: NarInfo) -> Iterator[bytes]:
-        """The NAR of ``known``, without its compression, in pieces of at most 256 KiB.
+        """Give the NAR of ``known``, without its compression, in pieces of at most 256 KiB.
 
+        The size of the compressed file that ``known`` has is signed by nobody, so it bounds nothing.
         Raises `NotFound` where it is gone, `FormatError`, `Unavailable`; the caller stops at the size it expects.
         """
+        if self._fault:
+            raise self._fault
         size = known.info.nar_size
-        most = size + size // _SLACK + _OVERHEAD
-        if known.file_size:
-            # Nobody signs it.
-            most = min(most, known.file_size)
+        # A server has a root of its own, which a leading slash may mean; a folder or a bucket has none.
+        name = known.url if self.where.startswith(("http://", "https://")) else known.file_name
         try:
-            yield from decoded(self._transport.stream(known.url, most), known.compression)
+            yield from decoded(self._transport.stream(name, size + size // _SLACK + _OVERHEAD), known.compression)
         except (FormatError, NotFound) as error:
             raise type(error)(f"{known.info.path} in {self.where}: {error}", hint=error.hint) from error
+        except Unreachable as error:
+            self._fault = error
+            raise
+
+    def _checked(self) -> Error | None:
+        """Why nothing can be asked of the cache, None where it can."""
+        with self._lock:
+            if not self._is_checked and not self._fault:
+                try:
+                    self._check()
+                except FAULTS as error:
+                    self._fault = error
+                self._is_checked = True
+            return self._fault
 
     def _check(self) -> None:
-        with self._lock:
-            if self._is_checked:
-                return
-            data = self._transport.read(CACHE_INFO, _MOST_CACHE_INFO)
-            if data is None:
-                raise Unavailable(f"{self.where}: got no {CACHE_INFO} there, expected a binary cache")
-            try:
-                info = CacheInfo.parse(_text(data))
-            except FormatError as error:
-                raise FormatError(f"{self.where}: {error}") from error
-            if info.store_dir != STORE_DIR:
-                raise Unavailable(f"{self.where}: got a cache of {info.store_dir}, expected one of {STORE_DIR}")
-            self._is_checked = True
+        data = self._transport.read(CACHE_INFO, _MOST_CACHE_INFO)
+        if data is None:
+            raise Unavailable(
+                f"{self.where}: got no {CACHE_INFO} there, expected a binary cache",
+                hint="a server may also hide it from those who have no credentials, which ~/.netrc or the URL can hold",
+            )
+        try:
+            info = CacheInfo.parse(_text(data))
+        except FormatError as error:
+            raise FormatError(f"{self.where}: {error}") from error
+        if info.store_dir != STORE_DIR:
+            raise Unavailable(f"{self.where}: got a cache of {info.store_dir}, expected one of {STORE_DIR}")
 
     @cached_property
     def _transport(self) -> Transport:
         return self._opened()
+
+    def _answer(self, digits: str) -> Answer:
+        if self._fault:
+            return self._fault
+        try:
+            return self._narinfo(digits)
+        except Unreachable as error:
+            self._fault = error
+            return error
+        except FAULTS as error:
+            return error
 
     def _narinfo(self, digits: str) -> NarInfo | None:
         name = f"{digits}.narinfo"

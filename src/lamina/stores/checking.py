@@ -14,7 +14,7 @@ from lamina import narfile
 from lamina.capacity import processors
 from lamina.engine import Tally, copy
 from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable
-from lamina.formats.address import Address, Evidence
+from lamina.formats.address import Address, Evidence, claims
 from lamina.formats.narinfo import NarInfo
 from lamina.names import StorePath
 from lamina.nodes import Extent
@@ -144,9 +144,10 @@ def _fault(store: EmbeddedStore, found: NarInfo) -> str:
 
 
 def check_nar(found: NarInfo, place: Extent) -> None:
-    """Reads the NAR at ``place`` and holds it to ``found``: size, hash, form and, where there is one, content address.
+    """Read the NAR at ``place`` and compare size, hash and form with ``found``, and the content address where nothing
+    else vouches for the path.
 
-    Raises `IntegrityError`, `FormatError`, `InvalidName` for an address that is none, `Unavailable`.
+    Raises `IntegrityError`, `FormatError`, `Unavailable`.
     """
     evidence = _evidence(found)
     tally = Tally(evidence.feed if evidence else len)
@@ -158,12 +159,14 @@ def check_nar(found: NarInfo, place: Extent) -> None:
 
 
 def _evidence(found: NarInfo) -> Evidence | None:
-    """What has to see the content for its address, None where there is none, or the NAR hash says the same."""
-    if not found.address:
+    """What has to see the content for its address, None where the address says nothing that has to be true.
+
+    It is signed by nobody: one that does not make the path is no address of it, and where the narinfo has a signature,
+    that vouches for the path.
+    """
+    if found.signatures or not claims(found):
         return None
     address = Address.parse(found.address)
-    if not address.names(found.info):
-        raise IntegrityError(f"{found.info.path}: got the address {found.address}, expected that of the path")
     return None if address.hashes_nar(found.info) else Evidence(address, found.info)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from lamina.errors import Error, FormatError
 from lamina.extents import reading
 from lamina.formats import nar
 from lamina.formats.narinfo import NarInfo
@@ -15,7 +16,7 @@ from lamina.names import StorePath
 from lamina.nodes import Extent, Node
 from lamina.pathinfo import PathInfo
 from lamina.stores.fetching import Fetching
-from lamina.stores.first_of import Described
+from lamina.stores.first_of import Described, FirstOf
 
 _PIECE = 1 << 18
 
@@ -34,9 +35,32 @@ class Copying:
         """What the store knows of ``paths``; raises as it does."""
         found = self._store.query(paths)
         for path, info in found.items():
-            if self._fetching.known(path) is None and self._fetching.store.narinfo(path) is None:
+            if not self._fetching.is_announced(path) and not self._is_valid(path):
                 self._fetching.announce(self._narinfo(info), self)
         return found
+
+    def _is_valid(self, path: StorePath) -> bool:
+        """Whether ``path`` need not be copied; one that is damaged has to be."""
+        try:
+            known = self._fetching.store.narinfo(path)
+        except FormatError:
+            return False
+        return known is not None and self._fetching.store.has_nar(known)
+
+    def can_move_on(self, path: StorePath) -> bool:
+        """Tell whether another store may have ``path``, which could not be fetched."""
+        return isinstance(self._store, FirstOf) and self._store.can_move_on(path)
+
+    def move_on(self, faults: Mapping[StorePath, Error]) -> None:
+        """Take the paths of ``faults``, which could not be fetched, from the next stores; raises what they all said."""
+        if isinstance(self._store, FirstOf):
+            self._store.move_on(faults)
+        else:
+            raise faults[min(faults)]
+
+    def vouches(self, known: NarInfo) -> bool:
+        """Tell that the NAR hash is believed: a store on this machine is."""
+        return True
 
     def _narinfo(self, info: PathInfo) -> NarInfo:
         known = self._store.narinfo(info.path) if isinstance(self._store, Described) else None

@@ -20,7 +20,7 @@ from typing import Self
 
 from lamina import narfile
 from lamina.choosing import fitting
-from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable, failed
+from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, failed
 from lamina.formats import narinfo
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.formats.cacheinfo import CacheInfo
@@ -30,6 +30,7 @@ from lamina.nodes import Extent, Node
 from lamina.pathinfo import PathInfo
 from lamina.stores.arrival import PRIVATE, Arrival, stored
 from lamina.stores.locks import Locks
+from lamina.transports.addresses import below
 
 _ENDING = ".narinfo"
 _NARS = "nar"
@@ -109,6 +110,16 @@ class EmbeddedStore:
             self._infos[path] = found
         return self._infos[path]
 
+    def answers(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathInfo | Error | None]]:
+        """Give what is known of each of ``paths``, or what is wrong with its narinfo."""
+        for path in paths:
+            try:
+                known = self.narinfo(path)
+            except (FormatError, Unavailable) as error:
+                yield path, error
+            else:
+                yield path, known.info if known else None
+
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Those of ``paths`` that are valid."""
         found = ((path, self.narinfo(path)) for path in paths)
@@ -133,15 +144,25 @@ class EmbeddedStore:
                 hint=f"name the cache by its URL: --store file://{self.folder.absolute()}",
             )
         self.locks.use()
+        file = self.file(known)
         try:
-            extent = narfile.archive(os.fsencode(self.folder / known.url))
+            extent = narfile.archive(os.fsencode(file))
         except IntegrityError as error:
             raise IntegrityError(f"{known.info.path}: {error}", hint=REPAIR) from error
         if extent.length != known.info.nar_size:
-            raise IntegrityError(
-                f"{self.folder / known.url}: got {extent.length} bytes, expected {known.info.nar_size}", hint=REPAIR
-            )
+            raise IntegrityError(f"{file}: got {extent.length} bytes, expected {known.info.nar_size}", hint=REPAIR)
         return extent
+
+    def has_nar(self, known: NarInfo) -> bool:
+        """Tell whether there is a file as long as the NAR of ``known`` where `archive` would read it."""
+        try:
+            return known.compression == "none" and self.file(known).stat().st_size == known.info.nar_size
+        except (OSError, FormatError):
+            return False
+
+    def file(self, known: NarInfo) -> Path:
+        """Give the file that ``known`` names as its NAR. Raises `FormatError` for a URL that leads elsewhere."""
+        return self.folder / below(str(self.folder), known.file_name)
 
     def nar(self, known: NarInfo) -> Iterator[bytes]:
         """The pieces of the NAR that ``known`` has, which is there. Raises `Unavailable`."""
@@ -167,6 +188,7 @@ class EmbeddedStore:
 
     def hashes(self) -> Collection[str]:
         """The hashes of all valid paths."""
+        self.locks.use()
         try:
             with os.scandir(self.folder) as entries:
                 names = [entry.name for entry in entries]
@@ -190,6 +212,7 @@ class EmbeddedStore:
 
         Raises `FormatError` for what is none, `Unavailable`.
         """
+        self.locks.use()  # from the first look on, or what was found could be collected before it is read
         file = self.folder / f"{digits}{_ENDING}"
         try:
             with file.open("rb") as opened:

@@ -1,7 +1,8 @@
 """Store paths on their way from binary caches into the embedded store.
 
-Invariant: a NAR is in the store once its hash, its size, its form and, where it has one, its content address were what
-the narinfo says, never before; a path becomes valid after all that it refers to. What fails leaves the store as it was.
+Invariant: a NAR is in the store once its hash, its size and its form were what the narinfo says, never before, and its
+content address too where no signature vouches for it; a path becomes valid after all that it refers to. What fails
+leaves the store as it was, and may be fetched from another source.
 
 Downloading, decompressing, hashing and writing a NAR is one thread's work from piece to piece, for all of them leave
 Python's lock alone; as many are on their way at once as there are processors, and two more, for the network.
@@ -16,6 +17,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import count
 from queue import Empty, PriorityQueue
 from threading import Lock, Thread, current_thread
@@ -23,8 +25,8 @@ from typing import Protocol
 
 from lamina import narfile
 from lamina.capacity import processors
-from lamina.errors import FormatError, IntegrityError, InvalidName
-from lamina.formats.address import Address, Evidence
+from lamina.errors import FormatError, IntegrityError
+from lamina.formats.address import Address, Evidence, claims
 from lamina.formats.narinfo import NarInfo
 from lamina.names import StorePath
 from lamina.stores.arrival import Arrival
@@ -44,6 +46,9 @@ class Source(Protocol):
 
     def nar(self, known: NarInfo) -> Iterable[bytes]:
         """The NAR that ``known`` describes. Raises `StoreError`, `FormatError`."""
+
+    def vouches(self, known: NarInfo) -> bool:
+        """Tell whether the NAR hash of ``known`` counts whatever content address it has."""
 
 
 class Fetching:
@@ -70,11 +75,26 @@ class Fetching:
         atexit.register(_end, weakref.ref(self))
 
     def announce(self, known: NarInfo, source: Source) -> None:
-        """``known`` can be fetched from ``source``; nothing is fetched yet."""
+        """Note that ``known`` can be fetched from ``source``; nothing is fetched yet.
+
+        It takes the place of what was announced of the path before only if that could not be fetched.
+        """
+        path = known.info.path
         with self._lock:
-            if known.info.path not in self._sources:
-                self._sources[known.info.path] = known, source
+            if path not in self._sources or self._has_failed(path):
+                self._sources[path] = known, source
+                self._coming.pop(path, None)
+                self._begun.discard(path)
                 self._publication.announce(known)
+
+    def is_announced(self, path: StorePath) -> bool:
+        """Tell whether ``path`` can be fetched, as far as anybody knows by now."""
+        with self._lock:
+            return path in self._sources and not self._has_failed(path)
+
+    def _has_failed(self, path: StorePath) -> bool:
+        coming = self._coming.get(path)
+        return coming is not None and coming.done() and coming.exception() is not None
 
     def begin(self, paths: Iterable[StorePath]) -> None:
         """Begins to fetch those of ``paths`` that were announced, in that order, before all that was not begun yet."""
@@ -133,12 +153,14 @@ class Fetching:
                 return False
             if self._is_over:
                 return False
-            if path in self._begun:
+            coming = self._coming.get(path)
+            # It may have been asked for twice, or is to come from another source once that is waited for.
+            if coming is None or path in self._begun:
                 return True
             self._begun.add(path)
-        coming = self._coming[path]
+            known, source = self._sources[path]
         try:
-            self._fetch(*self._sources[path])
+            self._fetch(known, source)
         except BaseException as error:  # noqa: BLE001 - it is raised where the path is waited for
             coming.set_exception(error)
         else:
@@ -147,38 +169,40 @@ class Fetching:
 
     def _fetch(self, known: NarInfo, source: Source) -> None:
         self.store.locks.use()  # before a NAR is found to be here
-        if not self._holds(known, source):
+        evidence = _Evidence(known, source)
+        if not self._holds(known, evidence):
             with self.store.locks.fetching(known.info.path):
                 # Another process may have fetched it while this one waited.
-                if not self._holds(known, source):
+                evidence = _Evidence(known, source)
+                if not self._holds(known, evidence):
+                    evidence = _Evidence(known, source)
                     with self.store.arrival() as arrival:
                         self._arrivals.append(arrival)
                         try:
-                            self._receive(known, source, arrival)
+                            self._receive(known, source, arrival, evidence)
                         finally:
                             self._arrivals.remove(arrival)
-        self._publication.arrived(known)
+        proven = evidence.proven()
+        self._sources[known.info.path] = proven, source
+        self._publication.arrived(proven)
 
-    def _holds(self, known: NarInfo, source: Source) -> bool:
+    def _holds(self, known: NarInfo, evidence: _Evidence) -> bool:
         """Whether its NAR is here, as one may be that nothing vouches for yet: it is held to all that is known of it.
 
-        Raises `IntegrityError` where it is not what the path's content address says.
+        Raises `IntegrityError` where it is not what the path's content address says, and nothing else vouches for it.
         """
         if not self.store.holds(known.info.nar_hash, known.info.nar_size):
             return False
-        evidence, found = _evidence(known), hashlib.sha256()
+        found = hashlib.sha256()
         for piece in self.store.nar(known):
             found.update(piece)
-            if evidence:
-                evidence.feed(piece)
+            evidence.feed(piece)
         if found.digest() != known.info.nar_hash.raw:
             return False
-        if evidence:
-            _check_evidence(known, source.where, evidence)
+        evidence.check()
         return True
 
-    def _receive(self, known: NarInfo, source: Source, arrival: Arrival) -> None:
-        evidence = _evidence(known)
+    def _receive(self, known: NarInfo, source: Source, arrival: Arrival, evidence: _Evidence) -> None:
         size, most = 0, known.info.nar_size
         for piece in source.nar(known):
             size += len(piece)
@@ -187,44 +211,63 @@ class Fetching:
                     f"{known.info.path} in {source.where}: got a NAR of more bytes, expected {most}: it was not read on"
                 )
             arrival.write(piece)
-            if evidence:
-                evidence.feed(piece)
+            evidence.feed(piece)
             if self._is_over:
                 raise InterruptedError
-        check_arrival(known, arrival, source.where, evidence)
+        check_arrival(known, arrival, source.where)
+        evidence.check()
         arrival.keep(nar_name(known.info.nar_hash))
         self.received.add(known.info.path)
 
 
-def check_arrival(known: NarInfo, arrival: Arrival, where: str, evidence: Evidence | None) -> None:
+def check_arrival(known: NarInfo, arrival: Arrival, where: str) -> None:
     """Holds what arrived to what ``known`` says of it. Raises `IntegrityError`, `FormatError` for what is no NAR."""
     info, found = known.info, arrival.measure
     if found.size != info.nar_size:
         raise IntegrityError(f"{info.path} in {where}: got a NAR of {found.size} bytes, expected {info.nar_size}")
     if found.digest != info.nar_hash:
         raise IntegrityError(f"{info.path} in {where}: got a NAR with hash {found.digest}, expected {info.nar_hash}")
-    if evidence:
-        _check_evidence(known, where, evidence)
     try:
         narfile.check(narfile.archive(os.fsencode(arrival.path)))
     except FormatError as error:
         raise FormatError(f"{info.path} in {where}: {str(error).removeprefix(f'{arrival.path}: ')}") from error
 
 
-def _check_evidence(known: NarInfo, where: str, evidence: Evidence) -> None:
-    if not evidence.holds():
-        raise IntegrityError(f"{known.info.path} in {where}: got other content, expected that of {known.address}")
+class _Evidence:
+    """Whether the content address that a narinfo has is true; `feed` is given the NAR.
 
-
-def _evidence(known: NarInfo) -> Evidence | None:
-    """What a content address wants to see, None where the NAR hash says it, or where it is of a kind that is unknown
-    here: then a signature has vouched for the path.
+    The address is signed by nobody. One that does not make the path, or is false although a signature vouches for the
+    NAR hash, is left out and refuses nothing. Where nothing but the address vouches for the path, it has to be true.
     """
-    try:
-        address = Address.parse(known.address)
-    except InvalidName:
-        return None
-    return None if address.hashes_nar(known.info) else Evidence(address, known.info)
+
+    def __init__(self, known: NarInfo, source: Source) -> None:
+        self._known = known
+        self._source = source
+        self._evidence: Evidence | None = None
+        self._is_true = False
+        if claims(known):
+            address = Address.parse(known.address)
+            self._is_true = address.hashes_nar(known.info)
+            self._evidence = None if self._is_true else Evidence(address, known.info)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the NAR."""
+        if self._evidence:
+            self._evidence.feed(data)
+
+    def check(self) -> None:
+        """Compare, once all bytes are in. Raises `IntegrityError` for a false address that alone vouches for a path."""
+        if not self._evidence:
+            return
+        self._is_true = self._evidence.holds()
+        self._evidence = None
+        if not self._is_true and not self._source.vouches(self._known):
+            info, address = self._known.info, self._known.address
+            raise IntegrityError(f"{info.path} in {self._source.where}: got other content, expected that of {address}")
+
+    def proven(self) -> NarInfo:
+        """Give the narinfo, without its address unless that is true."""
+        return self._known if self._is_true else replace(self._known, address="")
 
 
 class _Publication:

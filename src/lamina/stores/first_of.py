@@ -1,24 +1,32 @@
-"""Several stores as one: the first that has a path answers for it.
+"""Several stores as one: the first that gives a path is the one it comes from.
 
-Invariant: a path's contents come from the store that vouched for it, or, where that was a graph, from the next one
-that has them.
+Whatever goes wrong with one store for one path, the next store is asked for that path, as Nix does. What is known of a
+path and its contents come from the same store, except where that is a closure graph, which has no contents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, runtime_checkable
 
-from lamina.errors import NotFound
+from lamina.errors import Error, IntegrityError, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.image import Arriving, Catalogue, Located, Store
 from lamina.names import StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
 from lamina.places import Place
+from lamina.stores.failures import FAULTS, Failure, failure_of
+from lamina.stores.graph import GraphStore
 from lamina.stores.mentioned import resolve_mentions
 
 _T = TypeVar("_T")
+# More failures of one store at a time are counted instead of listed.
+_MOST_TOLD = 3
+
+Answer = PathInfo | Error | None
+"""What a store says of a path: what it knows, why it cannot be believed or asked, or that it does not have it."""
 
 
 @runtime_checkable
@@ -26,69 +34,155 @@ class Described(Protocol):
     """A store that knows of a path what a binary cache says."""
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
-        """All that is known of ``path``; None where it is not valid."""
+        """Give all that is known of ``path``; None where it is not valid."""
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """A store that can fail for one path and still give others."""
+
+    def answers(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, Answer]]:
+        """Ask for ``paths`` at once, and give each answer as it comes, in any order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A path that a store knows: what it says, its number, and the number of the store that has the contents."""
+
+    info: PathInfo
+    store: int
+    holder: int
 
 
 class FirstOf:
-    """``stores`` in the order in which they are asked."""
+    """``stores`` in the order in which they are asked; ``names`` are what messages call them.
 
-    def __init__(self, stores: Sequence[Store]) -> None:
+    ``warn`` is told whenever a store fails for a path and the next one is asked.
+    """
+
+    def __init__(self, stores: Sequence[Store], names: Sequence[str] = (), warn: Callable[[str], object] = len) -> None:
         self._stores = tuple(stores)
-        self._vouched: dict[StorePath, int] = {}
+        self._names = tuple(names) or tuple(f"store {number}" for number in range(1, len(stores) + 1))
+        self._warn = warn
+        self._told: set[str] = set()
+        self._found: dict[StorePath, _Found] = {}
+        self._failures: dict[StorePath, dict[int, Failure]] = {}
+
+    # --- what is known
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """What the first store that has it knows of each path."""
-        found: dict[StorePath, PathInfo] = {}
-        for number, store in enumerate(self._stores):
-            missing = [path for path in paths if path not in found]
-            if missing:
-                answer = store.query(missing)
-                found |= answer
-                self._vouched |= dict.fromkeys(answer, number)
-        return found
+        """Give what the first store that can be believed knows of each path.
+
+        Raises what the stores said of a path that none of them has, if at least one of them failed (`failure_of`).
+        """
+        self._look_up([path for path in paths if path not in self._found])
+        for path in paths:
+            if path not in self._found and path in self._failures:
+                raise self._failure(path)
+        return {path: self._found[path].info for path in paths if path in self._found}
 
     def resolve_mentions(self, spelt: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
-        """Find the valid path that each of ``spelt`` means, in the first store that knows it."""
+        """Find the valid path that each of ``spelt`` means, in the first store that knows it.
+
+        Raises as `query` does, so that what an image holds does not depend on whether a server answers.
+        """
         found: dict[StorePath, StorePath] = {}
-        for store in self._stores:
-            found |= resolve_mentions(store, [path for path in spelt if path not in found])
+        for number in range(len(self._stores)):
+            found |= self._mentions(number, [path for path in spelt if path not in found])
+        for path in spelt:
+            if path not in found and path in self._failures:
+                raise self._failure(path)
         return found
 
-    def nodes(self, path: StorePath) -> Iterable[Node]:
-        """The contents of ``path``; raises the `NotFound` of the last store where none has them."""
-        return self._first(path, lambda store: store.nodes(path))
-
-    def place(self, path: StorePath) -> Place | None:
-        """Where the contents of ``path`` lie, None where no store can say; raises `NotFound` as `nodes` does."""
-        return self._first(path, lambda store: _place(store, path))
-
-    def _first(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
-        missing = NotFound(f"{path}: got no store, expected one to have its contents")
-        for store in self._stores[self._vouched.get(path, 0) :]:
-            try:
-                return ask(store)
-            except NotFound as error:
-                missing = error
-        raise missing
+    def _mentions(self, number: int, spelt: Sequence[StorePath]) -> Mapping[StorePath, StorePath]:
+        try:
+            return resolve_mentions(self._stores[number], spelt)
+        except FAULTS as error:
+            if len(spelt) == 1:
+                self._note(number, {spelt[0]: error})
+                return {}
+        found = (self._mentions(number, [path]) for path in spelt)
+        return {path: meant for some in found for path, meant in some.items()}
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
-        """What the store that vouched for ``path`` would say of it as a binary cache, None where it says no more."""
-        store = self._stores[self._vouched.get(path, 0)]
+        """Give what the store that knows ``path`` would say of it as a binary cache, None where it says no more."""
+        found = self._found.get(path)
+        store = self._stores[found.holder if found else 0]
         return store.narinfo(path) if isinstance(store, Described) else None
 
+    # --- contents
+
+    def nodes(self, path: StorePath) -> Iterable[Node]:
+        """Give the contents of ``path``; raises what the stores said where none has them."""
+        return self._contents(path, lambda store: store.nodes(path))
+
+    def place(self, path: StorePath) -> Place | None:
+        """Give where the contents of ``path`` lie, None where no store can say; raises as `nodes` does."""
+        return self._contents(path, lambda store: _place(store, path))
+
     def expect(self, paths: Iterable[StorePath]) -> None:
-        """Has ``paths`` come from wherever they are, in that order."""
+        """Begin to download ``paths``, in that order, as far as they are not here."""
         wanted = tuple(paths)
         for store in self._stores:
             if isinstance(store, Arriving):
                 store.expect(wanted)
 
     def is_here(self, path: StorePath) -> bool:
-        """Whether nobody would wait for ``path``."""
+        """Tell whether `place` would answer without waiting for a download."""
         return all(store.is_here(path) for store in self._stores if isinstance(store, Arriving))
 
+    def settle(self, infos: Iterable[PathInfo]) -> bool:
+        """Have the contents of ``infos`` here wherever a later store might have to give a path instead.
+
+        Tell whether another store gave a path and knows something else of it, such as another NAR hash or other
+        references; then `query` has new answers. Paths of the last store are not waited for.
+        Raises as `query` does.
+        """
+        changed, failed = self.gather([info.path for info in infos])
+        for path in sorted(failed):
+            if path in self._failures:  # else a graph's path is nowhere, which matters once it is read
+                raise failed[path]
+        return changed
+
+    def gather(self, paths: Sequence[StorePath], *, wait_for_all: bool = False) -> tuple[bool, dict[StorePath, Error]]:
+        """Do what `settle` does, with ``wait_for_all`` for paths of the last store too.
+
+        Give, beside what `settle` tells, the errors of the paths that no store gives.
+        """
+        failed = self._locate([path for path in paths if self._is_graphs(path)])
+        changed, last = False, len(self._stores) - 1
+        pending = [path for path in paths if path not in failed and (wait_for_all or self._found[path].holder < last)]
+        while pending:
+            self.expect(pending)
+            faults: dict[StorePath, Error] = {}
+            for path in pending:
+                try:
+                    _place(self._stores[self._found[path].holder], path)
+                except FAULTS as error:
+                    faults[path] = error
+            has_changed, gone = self._move_on(faults)
+            changed |= has_changed
+            failed |= gone
+            pending = [path for path in faults if path not in gone]
+        return changed, failed
+
+    def can_move_on(self, path: StorePath) -> bool:
+        """Tell whether there is a store after the one that ``path`` comes from."""
+        return path in self._found and self._found[path].holder < len(self._stores) - 1
+
+    def move_on(self, faults: Mapping[StorePath, Error]) -> None:
+        """Take the paths of ``faults`` from the next stores, for what came of them was wrong.
+
+        Raises as `query` does.
+        """
+        _, failed = self._move_on(faults)
+        for path in sorted(failed):
+            raise failed[path]
+
+    # --- names
+
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The paths of that name in the first store that has any."""
+        """Give the paths of that name in the first store that has any."""
         for store in self._stores:
             found = store.find(name) if isinstance(store, Catalogue) else ()
             if found:
@@ -96,14 +190,166 @@ class FirstOf:
         return ()
 
     def hashes(self) -> Collection[str]:
-        """The hashes of all paths that are known by name."""
+        """Give the hashes of all paths that are known by name."""
         known = (store.hashes() for store in self._stores if isinstance(store, Catalogue))
         return frozenset().union(*known)
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The paths that begin with one of ``hashes``, from every store."""
+        """Give the paths that begin with one of ``hashes``, from every store."""
         known = (store.with_hashes(hashes) for store in self._stores if isinstance(store, Catalogue))
         return tuple(dict.fromkeys(path for paths in known for path in paths))
+
+    # --- one store after the other
+
+    def _look_up(self, paths: Collection[StorePath]) -> None:
+        """Ask for ``paths`` until a store knows them."""
+        for number in range(len(self._stores)):
+            missing = [path for path in paths if path not in self._found and not self._has_failed(path, number)]
+            # Where no store is left for a path, nobody needs the answers for the others.
+            is_last = number == len(self._stores) - 1
+            for path, info in self._ask(number, missing, stop_early=is_last).items():
+                self._found[path] = _Found(info, number, number)
+
+    def _ask(self, number: int, paths: Sequence[StorePath], *, stop_early: bool = False) -> dict[StorePath, PathInfo]:
+        """Give what one store knows of ``paths``, and note where it failed; with ``stop_early`` raise that at once."""
+        found: dict[StorePath, PathInfo] = {}
+        faults: dict[StorePath, Error] = {}
+        stopped: StorePath | None = None
+        try:
+            for path, answer in _answers(self._stores[number], paths) if paths else ():
+                if isinstance(answer, PathInfo):
+                    found[path] = answer
+                elif answer is not None:
+                    faults[path] = answer
+                    if stop_early:
+                        stopped = path
+                        break
+        except FAULTS as error:
+            found, faults = {}, dict.fromkeys(paths, error)
+        self._note(number, faults)
+        if stopped:
+            raise self._failure(stopped)
+        return found
+
+    def _move_on(self, faults: Mapping[StorePath, Error]) -> tuple[bool, dict[StorePath, Error]]:
+        """Take the paths of ``faults`` from the next stores; as `gather`."""
+        by_store: dict[int, dict[StorePath, Error]] = {}
+        before = {path: self._found[path] for path in faults}
+        for path, error in faults.items():
+            by_store.setdefault(before[path].holder, {})[path] = error
+        for number, some in sorted(by_store.items()):
+            self._note(number, some, has_contents=True)
+        failed = self._locate(list(faults))
+        return any(self._found[path].info != found.info for path, found in before.items() if path not in failed), failed
+
+    def _locate(self, paths: Collection[StorePath]) -> dict[StorePath, Error]:
+        """Find the next store that has the contents of ``paths``; give the errors of those that none has."""
+        waiting = dict.fromkeys(paths)
+        for number in range(len(self._stores)):
+            asked = [
+                path for path in waiting if number > self._found[path].holder and not self._has_failed(path, number)
+            ]
+            if not asked:
+                continue
+            answers = self._ask(number, asked)
+            for path in asked:
+                found = self._with_contents(number, self._found[path], answers.get(path))
+                if found:
+                    self._found[path] = found
+                    if not isinstance(self._stores[number], GraphStore):
+                        del waiting[path]
+        return {path: self._failure(path) for path in waiting}
+
+    def _with_contents(self, number: int, found: _Found, info: PathInfo | None) -> _Found | None:
+        """``found`` with the contents of another store, which knows ``info``; None where it does not have them."""
+        store, path = self._stores[number], found.info.path
+        if info and not self._is_graphs(path):
+            return _Found(info, number, number)
+        if info and isinstance(store, Answering):
+            if (info.nar_hash, info.nar_size) == (found.info.nar_hash, found.info.nar_size):
+                return replace(found, holder=number)
+            got = f"got NAR hash {info.nar_hash}, expected {found.info.nar_hash} as the closure graph has it"
+            self._note(number, {path: IntegrityError(f"{path} in {self._names[number]}: {got}")})
+            return None
+        try:
+            _place(store, path)
+        except FAULTS as error:
+            if not isinstance(error, NotFound):
+                self._note(number, {path: error}, has_contents=True)
+            return None
+        return replace(found, holder=number)
+
+    def _is_graphs(self, path: StorePath) -> bool:
+        """Whether a closure graph vouches for ``path``, so that its contents are elsewhere."""
+        return isinstance(self._stores[self._found[path].store], GraphStore)
+
+    def _contents(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
+        """What ``ask`` gives of the first store that has the contents of ``path``, as `query` described them."""
+        if path not in self._found:
+            return self._of_any(path, ask)
+        if self._is_graphs(path) and self._found[path].holder == self._found[path].store:
+            for error in self._locate([path]).values():
+                raise error
+        while True:
+            found = self._found[path]
+            try:
+                return ask(self._stores[found.holder])
+            except FAULTS as error:
+                _, failed = self._move_on({path: error})
+                if failed:
+                    raise failed[path] from error
+                if self._found[path].info != found.info:
+                    # The image was planned by what is known of the path, so nothing else can take its place now.
+                    self._found[path] = found
+                    raise
+
+    def _of_any(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
+        """What ``ask`` gives of the first store that has a path of which no store was asked before."""
+        missing = NotFound(f"{path}: got no store, expected one to have its contents")
+        for store in self._stores:
+            try:
+                return ask(store)
+            except NotFound as error:
+                missing = error
+        raise missing
+
+    # --- failures
+
+    def _has_failed(self, path: StorePath, number: int) -> bool:
+        return number in self._failures.get(path, ())
+
+    def _note(self, number: int, faults: Mapping[StorePath, Error], *, has_contents: bool = False) -> None:
+        """Remember that a store failed for some paths, and warn where another store is asked next."""
+        for path, error in faults.items():
+            failures = self._failures.setdefault(path, {})
+            failures[number] = Failure(self._names[number], error, has_contents)
+        if number < len(self._stores) - 1:
+            self._tell(number, dict.fromkeys(str(faults[path]) for path in sorted(faults)))
+
+    def _tell(self, number: int, texts: Iterable[str]) -> None:
+        """Warn of what a store said, each text once."""
+        new = [text for text in texts if text not in self._told]
+        self._told.update(new)
+        for text in new[:_MOST_TOLD]:
+            self._warn(f"{text}; the next store is asked")
+        if len(new) > _MOST_TOLD:
+            self._warn(f"{self._names[number]}: {len(new) - _MOST_TOLD} more paths failed; the next store is asked")
+
+    def _failure(self, path: StorePath) -> Error:
+        failures = self._failures.get(path, {})
+        said = [
+            failures.get(number) or Failure(name, None)
+            for number, name in enumerate(self._names)
+            if number in failures or isinstance(self._stores[number], Answering)
+        ]
+        return failure_of(path, said) if said else NotFound(f"{path}: got no store, expected one to have its contents")
+
+
+def _answers(store: Store, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, Answer]]:
+    if isinstance(store, Answering):
+        yield from store.answers(paths)
+    else:
+        yield from store.query(paths).items()
 
 
 def _place(store: Store, path: StorePath) -> Place | None:

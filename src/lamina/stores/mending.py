@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,10 +16,15 @@ from lamina.errors import Error
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
 from lamina.names import NIX32, STORE_DIR, Digest, StorePath
+from lamina.pathinfo import PathInfo
 from lamina.stores.cache import BinaryCache
 from lamina.stores.checking import DamagedPath, check_paths, named, readable_narinfos
 from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.failures import FAULTS
 from lamina.stores.fetching import Fetching
+from lamina.stores.first_of import FirstOf
+from lamina.stores.substituting import Substituting
+from lamina.stores.trust import Trust
 
 _PATH = re.compile(rf"{STORE_DIR}/([{NIX32}]{{32}}-[0-9a-zA-Z+\-._?=]{{1,211}})".encode())
 
@@ -41,7 +46,18 @@ class Reader(Protocol):
 
 
 class _Renewed(EmbeddedStore):
-    """The store as it is fetched into: a NAR that lies there is not taken for one that need not come."""
+    """The store as it is fetched into: nothing that is damaged is taken for valid, and no NAR for one that is here."""
+
+    def __init__(self, folder: Path, damaged: Collection[str]) -> None:
+        super().__init__(folder)
+        self._damaged = set(damaged)
+
+    def narinfo(self, path: StorePath) -> NarInfo | None:
+        return None if path.hash in self._damaged else super().narinfo(path)
+
+    def publish(self, known: NarInfo) -> NarInfo:
+        self._damaged.discard(known.info.path.hash)
+        return super().publish(known)
 
     def holds(self, nar_hash: Digest, nar_size: int) -> bool:
         return False
@@ -51,63 +67,65 @@ def mend(
     folder: Path,
     damaged: Sequence[DamagedPath],
     caches: Sequence[BinaryCache],
-    readers: Sequence[Callable[[], Reader]] = (),
+    readers: Sequence[Callable[[], Reader]],
+    trust: Trust,
 ) -> Mended:
-    """Fetches all that is ``damaged`` in the store at ``folder`` from the first of ``caches`` that has it, with what it
-    refers to and is not there.
+    """Fetches all that is ``damaged`` in the store at ``folder`` from the first of ``caches`` that gives it whole, with
+    what it refers to and is not there; ``trust`` says whether what is there counts.
 
     What ``readers`` give is asked what a path is called of which only the hash is left. Raises nothing but
     `Unavailable` for the store itself, and `OutputError`.
     """
-    work = _Work(_Renewed(folder), caches)
-    paths = _names(work.store, {damage.hash for damage in damaged}, readers)
-    work.fetch(paths.values())
-    faults = check_paths(EmbeddedStore(folder), {damage.hash for damage in damaged})
+    hashes = {damage.hash for damage in damaged}
+    store = _Renewed(folder, hashes)
+    warnings: list[str] = []
+    paths = _names(store, hashes, readers)
+    fetching = Fetching(store)
+    sources = FirstOf(
+        [Substituting(fetching, cache, trust) for cache in caches], [cache.where for cache in caches], warnings.append
+    )
+    try:
+        warnings += _fetch(sources, store, set(paths.values()))
+    finally:
+        fetching.end()
+    faults = check_paths(EmbeddedStore(folder), hashes)
     gone = tuple(damage for damage in damaged if damage.hash not in faults)
     left = tuple(damage for damage in damaged if damage.hash in faults)
-    return Mended(gone, left, tuple(work.warnings))
+    return Mended(gone, left, tuple(warnings))
 
 
-class _Work:
-    def __init__(self, store: EmbeddedStore, caches: Sequence[BinaryCache]) -> None:
-        self.store = store
-        self.warnings: list[str] = []
-        self._caches = caches
-        self._fetching = Fetching(store)
-
-    def fetch(self, paths: Iterable[StorePath]) -> None:
-        wanted = sorted(paths)
-        announced: dict[StorePath, NarInfo] = {}
+def _fetch(sources: FirstOf, store: EmbeddedStore, paths: Collection[StorePath]) -> list[str]:
+    """Fetch ``paths`` and what they refer to, as far as any cache gives it; say what could not be had."""
+    errors: dict[StorePath, Error] = {}
+    while True:
+        infos: list[PathInfo] = []
+        wanted, seen = set(paths), set[StorePath]()
         while wanted:
-            found = {path: known for path in wanted if (known := self._announced(path))}
-            announced |= found
-            references = {path for known in found.values() for path in known.info.references}
-            wanted = sorted(path for path in references - announced.keys() if not self._is_valid(path))
-        self._fetching.begin(announced)
-        for path in announced:
-            try:
-                self._fetching.wait(path)
-            except Error as error:
-                self.warnings.append(f"mending {path}: {error}")
-        self._fetching.end()
+            seen |= wanted
+            found = [info for path in sorted(wanted) if (info := _asked(sources, path, errors))]
+            infos += found
+            wanted = {path for info in found for path in info.references if not _is_valid(store, path)} - seen
+        changed, failed = sources.gather([info.path for info in infos if info.path not in errors], wait_for_all=True)
+        errors |= failed
+        if not changed:
+            return [str(errors[path]) for path in sorted(errors)]
 
-    def _announced(self, path: StorePath) -> NarInfo | None:
-        for cache in self._caches:
-            try:
-                known = cache.narinfos((path,)).get(path)
-            except Error as error:
-                self.warnings.append(str(error))
-                continue
-            if known:
-                self._fetching.announce(known, cache)
-                return known
+
+def _asked(sources: FirstOf, path: StorePath, errors: dict[StorePath, Error]) -> PathInfo | None:
+    if path in errors:
+        return None
+    try:
+        return sources.query((path,)).get(path)
+    except FAULTS as error:
+        errors[path] = error
         return None
 
-    def _is_valid(self, path: StorePath) -> bool:
-        try:
-            return self.store.narinfo(path) is not None
-        except Error:  # it is damaged, and one of those that are fetched, or no cache has it
-            return True
+
+def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
+    try:
+        return store.narinfo(path) is not None
+    except Error:  # it is damaged, and one of those that are fetched, or no cache has it
+        return True
 
 
 def _names(store: EmbeddedStore, hashes: set[str], readers: Sequence[Callable[[], Reader]]) -> dict[str, StorePath]:

@@ -20,6 +20,7 @@ from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore
 from lamina.stores.local import DATABASE, LocalStore
+from lamina.transports.addresses import shown_url
 
 if TYPE_CHECKING:  # most stores are on this machine
     from lamina.stores.embedded import EmbeddedStore
@@ -59,8 +60,9 @@ def open_stores(places: Sequence[str], access: Access | None = None) -> Store:
     stores = opening.named() if places else opening.default()
     channel = opening.channel()
     if len(stores) == 1 and not channel and not places:
-        return stores[0]
-    return FirstOf([*channel, *stores])
+        return stores[0][1]
+    names, several = zip(*channel, *stores, strict=True)
+    return FirstOf(several, names, opening.warn)
 
 
 def machine_has_store() -> bool:
@@ -78,28 +80,39 @@ def is_cache_folder(place: str) -> bool:
     return not is_remote(place) and _mode(Path(place) / CACHE_INFO) is not None
 
 
+_Named = tuple[str, Store]
+"""A store, and what messages call it."""
+
+
 class _Opening:
     def __init__(self, places: Sequence[str], access: Access) -> None:
         self._places = places
         self._access = access
 
-    def named(self) -> list[Store]:
-        stores: list[Store] = []
+    @property
+    def warn(self) -> Callable[[str], object]:
+        return self._access.warn
+
+    def named(self) -> list[_Named]:
+        stores: list[_Named] = []
+        has_graph = False
         for place in self._places:
-            stores.append(self._open(place, after_graph=any(isinstance(store, GraphStore) for store in stores)))
-        if any(isinstance(store, GraphStore) for store in stores) and machine_has_store():
-            stores.append(Folder(MACHINE))
+            store = self._open(place, after_graph=has_graph)
+            has_graph = has_graph or isinstance(store, GraphStore)
+            stores.append((shown_url(place) if is_remote(place) else place, store))
+        if has_graph and machine_has_store():
+            stores.append((str(MACHINE), Folder(MACHINE)))
         return stores
 
-    def default(self) -> list[Store]:
+    def default(self) -> list[_Named]:
         access = self._access
-        stores: list[Store] = []
+        stores: list[_Named] = []
         if _mode(MACHINE / DATABASE) is not None:
-            stores.append(LocalStore(MACHINE))
+            stores.append((str(MACHINE), LocalStore(MACHINE)))
         if access.embedded and is_cache_folder(str(access.embedded)):
-            stores.append(self._cache_folder(access.embedded))
+            stores.append((str(access.embedded), self._cache_folder(access.embedded)))
         if access.channel:
-            stores.append(self._substituting(DEFAULT_CACHE))
+            stores.append((DEFAULT_CACHE, self._substituting(DEFAULT_CACHE)))
         if not stores:
             raise Unavailable(
                 "store: got none on this machine, expected a Nix store at / or an embedded one",
@@ -108,7 +121,7 @@ class _Opening:
             )
         return stores
 
-    def channel(self) -> list[Store]:
+    def channel(self) -> list[_Named]:
         access = self._access
         if not access.channel:
             return []
@@ -118,7 +131,7 @@ class _Opening:
         channel = open_channel(access.channel, open_transport, access.lists, offline=access.offline, now=access.now)
         for warning in channel.warnings:
             access.warn(warning)
-        return [channel]
+        return [(f"channel {shown_url(access.channel)}", channel)]
 
     def _open(self, place: str, *, after_graph: bool) -> Store:
         if is_remote(place):

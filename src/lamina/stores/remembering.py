@@ -10,7 +10,7 @@ from typing import Protocol
 
 from lamina import places
 from lamina.formats.listing import Listing
-from lamina.image import Arriving, Catalogue, Located, Store
+from lamina.image import Arriving, Catalogue, Located, Settling, Store
 from lamina.ledger import Ledger
 from lamina.names import Digest, StorePath
 from lamina.nodes import Node
@@ -51,6 +51,10 @@ class Remembering:
     def resolve_mentions(self, spelt: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
         """Find the valid path that each of ``spelt`` means."""
         return resolve_mentions(self._store, spelt)
+
+    def settle(self, infos: Iterable[PathInfo]) -> bool:
+        """Do what `Settling.settle` says, where the store can."""
+        return isinstance(self._store, Settling) and self._store.settle(infos)
 
     def expect(self, paths: Iterable[StorePath]) -> None:
         """Has ``paths`` come, where the store has to have them come."""

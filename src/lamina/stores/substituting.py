@@ -1,22 +1,22 @@
 """A binary cache by way of the embedded store: what was fetched once is fetched no more.
 
-Invariant: of what the embedded store has, only that counts which the cache's keys vouch for too; everything else comes
-from the cache.
+Of what the embedded store has, only that counts which the cache's keys vouch for too and whose NAR is there; everything
+else comes from the cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from lamina import narfile
-from lamina.errors import FormatError, IntegrityError
+from lamina.errors import Error, FormatError, IntegrityError
 from lamina.formats.narinfo import NarInfo
 from lamina.names import StorePath
 from lamina.nodes import Extent, Node
 from lamina.pathinfo import PathInfo
 from lamina.stores.cache import BinaryCache
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded import REPAIR, EmbeddedStore
 from lamina.stores.fetching import Fetching
 from lamina.stores.mentioned import by_hash
 from lamina.stores.trust import Trust
@@ -30,24 +30,58 @@ class Substituting:
         self._cache = cache
         self._trust = trust
         self._graph: dict[StorePath, frozenset[StorePath]] = {}
+        self._announced: dict[StorePath, NarInfo] = {}
 
     @property
     def _store(self) -> EmbeddedStore:
         return self._fetching.store
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """What is known of ``paths``, from the cache what the embedded store has not. Raises as both do."""
-        here = {path: known for path in paths if (known := self._here(path))}
-        found = {path: known.info for path, known in here.items()}
-        missing = [path for path in paths if path not in here]
-        if missing and self._cache:
-            for path, known in self._cache.narinfos(missing).items():
-                self._fetching.announce(known, self._cache)
-                found[path] = known.info
-        self._graph |= dict.fromkeys(paths, frozenset()) | {path: info.references for path, info in found.items()}
-        if missing and self._cache:
-            self._check_graph(found, self._cache.where)
+        """Give what is known of ``paths``. Raises what `answers` gives as an error."""
+        found: dict[StorePath, PathInfo] = {}
+        for path, answer in self.answers(paths):
+            if isinstance(answer, Error):
+                raise answer
+            if answer:
+                found[path] = answer
         return found
+
+    def answers(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathInfo | Error | None]]:
+        """Give what is known of ``paths``: first what the embedded store has, then what the cache says of the others.
+
+        Raises `IntegrityError` for a cycle of references.
+        """
+        missing, faults = [], dict[StorePath, Error]()
+        for path in paths:
+            self._graph[path] = frozenset()
+            try:
+                known = self._here(path)
+            except (FormatError, IntegrityError) as error:
+                known, faults[path] = None, error
+            if known:
+                self._graph[path] = known.info.references
+                yield path, known.info
+            else:
+                missing.append(path)
+        if self._cache is None:
+            yield from ((path, faults.get(path)) for path in missing)
+            return
+        asked: list[StorePath] = []
+        for path, answer in self._cache.answers(missing):
+            if isinstance(answer, NarInfo):
+                self._announce(answer, self._cache)
+                asked.append(path)
+                yield path, answer.info
+            else:
+                # What is damaged here is worth telling only where the cache could not make up for it.
+                yield path, answer or faults.get(path)
+        if asked:
+            self._check_graph(asked, self._cache.where)
+
+    def _announce(self, known: NarInfo, cache: BinaryCache) -> None:
+        self._fetching.announce(known, cache)
+        self._announced[known.info.path] = known
+        self._graph[known.info.path] = known.info.references
 
     def _check_graph(self, found: Iterable[StorePath], where: str) -> None:
         """Raises `IntegrityError` for a circle, once all that ``found`` refer to was asked for.
@@ -64,30 +98,39 @@ class Substituting:
                 ) from error
 
     def _here(self, path: StorePath) -> NarInfo | None:
-        announced = self._fetching.known(path)
+        """What the cache said of ``path`` before, or the embedded store says of a path whose NAR it has.
+
+        Raises `FormatError`, `IntegrityError` for a path that is damaged there.
+        """
+        announced = self._announced.get(path)
         if announced:
             return announced
-        try:
-            known = self._store.narinfo(path)
-        except FormatError:
-            if self._cache is None:
-                raise
-            return None  # which the cache's takes the place of
-        return known if known and self._trust.accepts(known) else None
+        known = self._store.narinfo(path)
+        if known is None or not self._trust.accepts(known):
+            return None
+        if not self._store.has_nar(known):
+            raise IntegrityError(f"{path}: got no whole NAR in {self._store.folder}, expected one", hint=REPAIR)
+        return known
 
     def resolve_mentions(self, spelt: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
-        """Find the valid path that each of ``spelt`` means, in the cache where the embedded store lacks it."""
+        """Find the valid path that each of ``spelt`` means, in the cache where the embedded store lacks it.
+
+        Raises what the cache says of a path that it has and that is not believed, or why it cannot be asked.
+        """
         hashes = {path.hash for path in spelt}
         valid = list(self.with_hashes(hashes))
         if self._cache:
-            for known in self._cache.with_hashes(hashes - {path.hash for path in valid}):
-                self._fetching.announce(known, self._cache)
-                valid.append(known.info.path)
+            for _, answer in self._cache.by_hash(hashes - {path.hash for path in valid}):
+                if isinstance(answer, Error):
+                    raise answer
+                if answer:
+                    self._announce(answer, self._cache)
+                    valid.append(answer.info.path)
         return by_hash(spelt, valid)
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
-        """All that is known of ``path``, by the one that `query` answered from; None where it was not asked for it."""
-        return self._here(path)
+        """Give all that is known of ``path``, from where `answers` had it; None where it is not known."""
+        return self._fetching.known(path) if path in self._announced else self._known_here(path)
 
     def expect(self, paths: Iterable[StorePath]) -> None:
         """Begins to fetch ``paths``, as far as they come from a cache and are not here, in that order."""
@@ -99,7 +142,7 @@ class Substituting:
 
     def place(self, path: StorePath) -> Extent:
         """The NAR of ``path``, once it is here. Raises `NotFound`, and what fetching it raises."""
-        announced = self._fetching.known(path)
+        announced = self._announced.get(path)
         if announced is None:
             return self._store.place(path)
         self._fetching.wait(path)
@@ -111,7 +154,7 @@ class Substituting:
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The paths in the embedded store that ``name`` may mean."""
-        return tuple(path for path in self._store.find(name) if self._here(path))
+        return tuple(path for path in self._store.find(name) if self._known_here(path))
 
     def hashes(self) -> Collection[str]:
         """The hashes of the paths in the embedded store."""
@@ -119,7 +162,7 @@ class Substituting:
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """The paths in the embedded store that begin with one of ``hashes``."""
-        return tuple(path for digits in sorted(hashes) for path in self._with_hash(digits) if self._here(path))
+        return tuple(path for digits in sorted(hashes) for path in self._with_hash(digits) if self._known_here(path))
 
     def _with_hash(self, digits: str) -> Collection[StorePath]:
         try:
@@ -128,3 +171,11 @@ class Substituting:
             if self._cache is None:
                 raise
             return ()  # the cache's narinfo takes the place of the damaged one
+
+    def _known_here(self, path: StorePath) -> NarInfo | None:
+        """What the embedded store says of a path, whether its NAR is there or not; None for a damaged narinfo."""
+        try:
+            known = self._store.narinfo(path)
+        except FormatError:
+            return None
+        return known if known and self._trust.accepts(known) else None

@@ -18,6 +18,7 @@ from lamina.names import StorePath
 from lamina.nodes import Extent
 from lamina.pathinfo import PathInfo
 from lamina.places import Place, list_place
+from lamina.settling import settled_closure
 from lamina.stores.embedded import REPAIR
 from lamina.stores.first_of import Described
 
@@ -30,7 +31,7 @@ class Supply:
 
     def closure(self, roots: Iterable[StorePath]) -> Closure:
         """All that ``roots`` need, on its way here where it has to come from elsewhere first. Raises `StoreError`."""
-        closure = Closure.resolve(roots, self._store.query)
+        closure = settled_closure(roots, self._store)
         if isinstance(self._store, Arriving):
             self._store.expect(info.path for info in closure.bottom_up)
         return closure

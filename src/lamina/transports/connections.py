@@ -20,7 +20,7 @@ from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, except
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from lamina.errors import Unavailable
+from lamina.errors import Unavailable, Unreachable
 from lamina.transports.addresses import Origin
 from lamina.transports.patience import CONNECTIONS, Pace, PassingError, Patience, TooSlowError
 from lamina.transports.surroundings import Proxy, proxy_for, tls_context
@@ -112,22 +112,22 @@ def _fail(subject: str, error: Exception, patience: Patience) -> NoReturn:
     inner = _innermost(error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         got = f"a certificate that is not trusted ({inner.verify_message})"
-        raise Unavailable(f"{subject}: got {got}, expected one that is", hint=_TRUST) from error
+        raise Unreachable(f"{subject}: got {got}, expected one that is", hint=_TRUST) from error
     if isinstance(inner, socket.gaierror) and inner.errno == socket.EAI_NONAME:
-        raise Unavailable(f"{subject}: got no address for its host, expected one") from error
+        raise Unreachable(f"{subject}: got no address for its host, expected one") from error
     tunnel = re.match(r"Tunnel connection failed: (\d+)", str(inner)) if type(inner) is OSError else None
     if tunnel is not None:
         status = int(tunnel[1])
         if status == 407:
             raise refused(subject, status) from error
         if status < 500:
-            raise Unavailable(f"{subject}: got HTTP {status} from the proxy, expected a way through it") from error
-        raise PassingError(f"HTTP {status} from the proxy") from error
+            raise Unreachable(f"{subject}: got HTTP {status} from the proxy, expected a way through it") from error
+        raise PassingError(f"HTTP {status} from the proxy", is_silent=True) from error
     if isinstance(inner, TooSlowError):  # and would be the next time
-        raise Unavailable(f"{subject}: got {inner}, expected a faster server") from error
+        raise Unreachable(f"{subject}: got {inner}, expected a faster server") from error
     passing = _PASSING if isinstance(error, exceptions.HTTPError) else (http.client.HTTPException, OSError)
     if isinstance(error, passing):
-        raise PassingError(_said(error, inner, patience)) from error
+        raise PassingError(_said(error, inner, patience), is_silent=isinstance(error, _SILENCE)) from error
     raise Unavailable(f"{subject}: got {type(error).__name__}, expected an answer in HTTP") from error
 
 
@@ -137,6 +137,13 @@ _PASSING = (
     exceptions.NewConnectionError,
     exceptions.SSLError,
     exceptions.ProxyError,
+)
+_SILENCE = (
+    exceptions.TimeoutError,
+    exceptions.NewConnectionError,
+    exceptions.SSLError,
+    exceptions.ProxyError,
+    TimeoutError,
 )
 
 

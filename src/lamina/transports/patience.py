@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lamina.errors import Unavailable
+from lamina.errors import Unavailable, Unreachable
 
 # How many a server is asked over at once; Nix has 25 (nix.conf, http-connections).
 CONNECTIONS = 64
@@ -49,11 +49,15 @@ PATIENT = Patience()
 
 
 class PassingError(Exception):
-    """What went wrong but may go well the next time; the text is what was got, as a message has it."""
+    """What went wrong but may go well the next time; the text is what was got, as a message has it.
 
-    def __init__(self, got: str, asked: float = 0.0) -> None:
+    ``asked`` is how many seconds the server asks to wait; ``is_silent`` says that it did not answer at all.
+    """
+
+    def __init__(self, got: str, asked: float = 0.0, *, is_silent: bool = False) -> None:
         super().__init__(got)
         self.asked = asked
+        self.is_silent = is_silent
 
 
 class Tries:
@@ -65,7 +69,8 @@ class Tries:
         self._count = 0
 
     def failed(self, error: PassingError, size: int = 0) -> None:
-        """Pauses until it is time for the next try; raises `Unavailable` where there is none.
+        """Pauses until it is time for the next try; raises `Unavailable` where there is none,
+        `Unreachable` where the server did not answer at all.
 
         ``size`` is how many bytes the try brought: where that was worth it, the count begins anew.
         """
@@ -74,7 +79,8 @@ class Tries:
         self._count += 1
         if self._count >= self._patience.attempts:
             times = f" {self._count} times in a row" if self._count > 1 else ""
-            raise Unavailable(f"{self._subject}: got {error}{times}, expected the whole file") from error.__cause__
+            kind = Unreachable if error.is_silent else Unavailable
+            raise kind(f"{self._subject}: got {error}{times}, expected the whole file") from error.__cause__
         self._patience.sleep(self._patience.before(self._count + 1, error.asked))
 
 

@@ -1,0 +1,49 @@
+"""Why no store gives a store path: one error that names what each of them said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lamina.errors import Error, FormatError, IntegrityError, NotFound, StoreError
+from lamina.names import StorePath
+
+FAULTS = (StoreError, FormatError, IntegrityError)
+"""The errors of one store that another store may make up for. A wrong argument or a full disk is not among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a store said of one path.
+
+    ``store`` is its name in messages; ``error`` is None where it does not have the path; ``has_contents`` says that it
+    had the path, and that what it gave as its contents was refused.
+    """
+
+    store: str
+    error: Error | None
+    has_contents: bool = False
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the store had the path and a hash, a size or a signature did not match."""
+        return isinstance(self.error, IntegrityError) or (self.has_contents and isinstance(self.error, FormatError))
+
+    def __str__(self) -> str:
+        return str(self.error) if self.error else f"{self.store}: no such path"
+
+
+def failure_of(path: StorePath, failures: Sequence[Failure]) -> Error:
+    """Give the error for a ``path`` that no store gives, by what each store said.
+
+    The only failure is that error itself. Several become an `IntegrityError` if one of them is a refusal, else a
+    `NotFound`.
+    """
+    errors = [failure.error for failure in failures if failure.error]
+    if len(failures) == 1 and errors:
+        return errors[0]
+    refusals = [failure.error for failure in failures if failure.error and failure.is_refusal]
+    hint = next((error.hint for error in (*refusals, *errors) if error.hint), "")
+    said = "; ".join(map(str, failures))
+    kind = IntegrityError if refusals else NotFound
+    return kind(f"{path}: got it from none of {len(failures)} stores, expected one that has it: {said}", hint=hint)
