@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,39 @@ def test_nothing_goes_while_somebody_uses_the_store(store: Path) -> None:
         f"store {store}: got it in use, expected nobody to use it",
     )
     assert len(names(store)) == CLOSURE
+
+
+LOOKS: dict[str, Callable[[EmbeddedStore], object]] = {
+    "by path": lambda opened: opened.query([HELLO]),
+    "by path, as one store of several": lambda opened: list(opened.answers([HELLO])),
+    "by name": lambda opened: opened.find("hello"),
+    "by hash": lambda opened: opened.with_hashes([HELLO.hash]),
+    "at all hashes": lambda opened: opened.hashes(),
+    "at all paths": lambda opened: opened.narinfos(),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_nothing_goes_once_somebody_looked_at_a_narinfo(look: str, store: Path) -> None:
+    opened = EmbeddedStore(store)
+    assert LOOKS[look](opened)
+    with pytest.raises(Unavailable, match="got it in use"):
+        lamina.collect_garbage(everything=True, embedded_store=store)
+    del opened
+    assert lamina.collect_garbage(everything=True, embedded_store=store).kept == 0
+
+
+@pytest.mark.parametrize("is_cache", [False, True])
+def test_nothing_goes_while_an_image_is_planned_that_was_not_written_yet(is_cache: bool, store: Path) -> None:
+    where = f"file://{EXAMPLES}/cache" if is_cache else store
+    ready = lamina.stream_layered_image(
+        contents=[ROOT], store=where, embedded_store=store, verify_signatures=False, ledger=None
+    )
+    ran = call("store", "gc", "--all", "--store", store)
+    assert (ran.code, "got it in use" in ran.stderr) == (5, True)
+    ready.build(store.parent / "image.tar")
+    del ready
+    assert gc(store, "--all").code == 0
 
 
 def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ class Locks:
     def use(self) -> None:
         """Keeps others from removing anything for as long as this is there, at the longest until the process ends.
 
-        Raises `Unavailable` where somebody removes things for more than a minute.
+        Nothing happens within `alone`, which keeps them out already. Raises `Unavailable` where somebody removes
+        things for more than a minute.
         """
         with self._mutex:
             if self._is_used:
@@ -76,8 +77,11 @@ class Locks:
                 hint="try again once that is done",
             ) from error
         try:
+            with self._mutex:
+                was_used, self._is_used = self._is_used, True
             yield
         finally:
+            self._is_used = was_used
             whole.release()
 
     @contextlib.contextmanager
