@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
 from lamina import tasks
+from lamina.cleanup import Cleanup
 from lamina.tasks import Answer, Task
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.tasks import main; main()"
@@ -48,6 +49,7 @@ class Crew:
         self._count = itertools.count()
         self._members: list[_Member] = []
         self._threads: list[Thread] = []
+        self._killing = Cleanup(self._kill)
 
     def submit(self, work: Callable[[Ask], _T], urgency: tuple[int, int]) -> Future[_T]:
         """What ``work`` gives or raises, which is called in a thread and may ask one of the processes.
@@ -59,8 +61,9 @@ class Crew:
         if len(self._threads) < self._size:
             member = _Member(self._shared)
             self._members.append(member)
-            self._threads.append(Thread(target=self._serve, args=(member,), name="lamina-crew", daemon=True))
-            self._threads[-1].start()
+            thread = Thread(target=self._serve, args=(member,), name="lamina-crew", daemon=True)
+            thread.start()
+            self._threads.append(thread)
         return future
 
     def __enter__(self) -> Self:
@@ -69,13 +72,18 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for _ in self._threads:
+        # As many as there may be: an interrupt may have come between the start of a thread and its mention here.
+        for _ in range(self._size):
             self._waiting.put((_LAST if kind is None else _FIRST, next(self._count), None, Future()))
         if kind is not None:
-            for member in self._members:
-                member.kill()
+            self._kill()
         for thread in self._threads:
             thread.join()
+        self._killing.cancel()
+
+    def _kill(self) -> None:
+        for member in self._members:
+            member.kill()
 
     def _serve(self, member: _Member) -> None:
         with contextlib.closing(member):
@@ -134,7 +142,15 @@ class _Member:
 
     def _begun(self) -> subprocess.Popen[bytes]:
         command = (sys.executable, "-I", "-S", "-c", _START, *_path())
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self._shared)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what goes wrong there is done again here, and then said
+            pass_fds=self._shared,
+            # A terminal sends its signals to this process alone, which ends the others.
+            process_group=0 if os.name == "posix" else None,
+        )
         if self._is_over:  # it was, while this one began
             self._process.kill()
         return self._process

@@ -192,6 +192,8 @@ def main() -> None:
             send(replies, _reply(receive(requests)))
     except (EOFError, BrokenPipeError):
         os._exit(0)
+    except Exception:  # noqa: BLE001 - whatever it is, it is raised again where the task is done instead
+        os._exit(1)
 
 
 def _reply(task: Task) -> tuple[Any, ...]:

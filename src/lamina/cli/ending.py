@@ -1,6 +1,7 @@
 """How a run ends: an exit code for everything that can happen.
 
-Invariant: nothing but lamina's own bugs shows a traceback, and a signal leaves no part of a file behind.
+Invariant: nothing but lamina's own bugs shows a traceback, and neither an error nor a signal leaves a part of a file
+behind. What cannot be written to stderr changes no exit code.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ import contextlib
 import errno
 import io
 import os
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from lamina.cli.output import flush, one_line
+from lamina.cli.signals import Interrupted, Signals
 from lamina.errors import Error, OutputError, ScriptError, failed
 from lamina.messages import clean
 
@@ -25,18 +25,29 @@ BUG = 1
 
 
 def ending(work: Callable[[], object], *, debug: bool = False) -> int:
-    """Runs ``work`` and says with which code the process is to end; errors are printed on stderr."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # not every system has both
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _end)
-    code = _run(work, debug=debug)
+    """Run ``work`` and return the code that the process is to end with; errors are printed on stderr.
+
+    Where a signal has ended the work, the process ends here.
+    """
+    signals = Signals()
+    code = BUG
+    try:
+        try:
+            signals.listen()
+            code = _run(work, signals, debug=debug)
+        finally:
+            signals.close()
+    except Interrupted:  # else it came while an error was reported
+        signals.close()
+    if signals.received:
+        signals.end()
     for stream in (sys.stdout, sys.stderr):
         _settle(stream)
+    signals.restore()
     return code
 
 
-def _run(work: Callable[[], object], *, debug: bool) -> int:
+def _run(work: Callable[[], object], signals: Signals, *, debug: bool) -> int:
     try:
         _open_streams()
         work()
@@ -45,6 +56,8 @@ def _run(work: Callable[[], object], *, debug: bool) -> int:
         _say("interrupted")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place that catches everything
+        if signals.received:  # the error is a consequence of that
+            return signals.exit_code
         if isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError):
             return CLOSED_PIPE
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -54,14 +67,39 @@ def _run(work: Callable[[], object], *, debug: bool) -> int:
 
 
 def _open_streams() -> None:
-    """Sees to it that there are stdout and stderr, and that no text fails them."""
+    """Make sure that there are stdout and stderr, that no text fails them, and that stderr fails nothing."""
     if sys.stderr is None:
         # Else what is said would go to stdout, and the next file to be opened would be taken for stderr.
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the run
+    elif sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr = _forgiving(sys.stderr)
     if sys.stdout is None:
         raise OutputError("stdout: got it closed, expected to write the result there")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+class _Forgiving(io.FileIO):
+    """A file that drops what cannot be written to it, as when the disk is full or nobody reads the pipe any more."""
+
+    def write(self, data: Any, /) -> int:
+        """Write ``data``, or drop it."""
+        size = memoryview(data).nbytes
+        try:
+            written: int | None = super().write(data)
+        except OSError:
+            return size
+        return size if written is None else written
+
+
+def _forgiving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    try:
+        raw = _Forgiving(stream.fileno(), "wb", closefd=False)
+    except (OSError, ValueError):  # no file of the system's, or one that may only be read
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), stream.encoding, errors="backslashreplace", line_buffering=True, write_through=True
+    )
 
 
 def _reported(error: Error, *, debug: bool) -> int:
@@ -107,8 +145,3 @@ def _settle(stream: TextIO | None) -> None:
         stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(128 + number)

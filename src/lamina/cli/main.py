@@ -89,4 +89,6 @@ def _help(error: click.ClickException) -> str:
 
 
 if __name__ == "__main__":
+    import lamina.cli.start
+
     main()

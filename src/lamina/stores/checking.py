@@ -68,8 +68,8 @@ def check_store(store: EmbeddedStore, threads: int = 0) -> CheckedStore:
     pool = ThreadPoolExecutor(threads or processors(), "lamina-check")
     try:
         faults = list(pool.map(lambda found: _fault(store, found), known))
-    finally:  # who interrupts it does not wait for the rest
-        pool.shutdown(cancel_futures=True)
+    finally:  # an interrupt does not wait for the rest
+        pool.shutdown(wait=False, cancel_futures=True)
     damaged += [DamagedPath(found.info.path.hash, fault) for found, fault in zip(known, faults, strict=True) if fault]
     bad = {damage.hash for damage in damaged}
     missing = {

@@ -55,7 +55,7 @@ class EmbeddedStore:
         Raises `Unavailable` for a folder of something else, `OutputError` where none can be made.
         """
         if not is_store(folder):
-            if not _may_become_store(folder):
+            if not may_become_store(folder):
                 raise Unavailable(
                     f"store {folder}: got something else, expected an empty folder or a store of lamina's"
                 )
@@ -269,7 +269,7 @@ def is_store(folder: Path) -> bool:
     return (folder / CACHE_INFO).is_file()
 
 
-def _may_become_store(folder: Path) -> bool:
+def may_become_store(folder: Path) -> bool:
     """Whether there is nothing in ``folder`` but what a store has whose maker was killed, or is at it just now."""
     try:
         names = set(os.listdir(folder))

@@ -87,8 +87,13 @@ def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
     pool = ThreadPoolExecutor(count, name)
     try:
         yield pool
-    finally:
+    except Exception:
         pool.shutdown(cancel_futures=True)
+        raise
+    except BaseException:  # an interrupt does not wait for a server that says nothing
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def signed(found: NarInfo, keys: Iterable[SecretKey]) -> NarInfo:

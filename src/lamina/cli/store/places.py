@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -65,7 +66,6 @@ def _is_own(place: str) -> bool:
     work_folder(place)
     if not os.path.lexists(place) or is_cache_folder(place):
         return True
-    try:
-        return not os.listdir(place)
-    except OSError:  # a file, or one that opening it tells of
-        return False
+    from lamina.stores.embedded import may_become_store
+
+    return may_become_store(Path(place))

@@ -1,0 +1,161 @@
+"""lamina ended by a signal at a moment that can be chosen: just before a certain line of Python is run.
+
+A run is a forked child of one process that has imported everything, which is what makes hundreds of them take seconds.
+The lines of the main thread are counted in lamina and in the modules that it leaves cleaning up to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+_SERVER = r"""
+import contextlib, importlib, json, os, signal, sys, traceback
+import lamina
+COUNTED = (os.path.dirname(lamina.__file__), *(
+    os.path.join(os.path.dirname(os.__file__), name)
+    for name in ("contextlib", "threading", "weakref", "subprocess", "shutil", "tempfile", "concurrent", "queue")
+))
+
+def counted(at, number):
+    left = at
+    files = {}
+    def lines(frame, event, argument):
+        nonlocal left
+        if event == "line":
+            left -= 1
+            if left == 0:
+                if number == signal.SIGKILL:
+                    os.kill(os.getpid(), number)
+                signal.raise_signal(number)
+        return lines
+    def calls(frame, event, argument):
+        name = frame.f_code.co_filename
+        if name not in files:
+            files[name] = name.startswith(COUNTED) and "interrupting" not in name
+        return lines if files[name] else None
+    return calls, lambda: at - left
+
+def child(task):
+    os.chdir(task["folder"])
+    os.environ.update(task["environment"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(os.path.join(task["folder"], name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+    sys.argv = ["lamina", *task["arguments"]]
+    import lamina.cli.start
+    lamina.cli.start.is_program = True
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lamina.cli.start.end_at_once)
+    if task["crew"]:
+        from lamina.standing import Workshop
+        Workshop.crew_size = lambda self, work, most: 2
+    calls, count = counted(task["at"], task["signal"])
+    sys.settrace(calls)
+    try:
+        lamina.cli.start.main()
+    except SystemExit as error:
+        sys.settrace(None)
+        print(json.dumps([count(), sorted(sys.modules)]), file=open(os.path.join(task["folder"], "count"), "w"))
+        import atexit
+        atexit._run_exitfuncs()
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(error.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(99)
+
+for line in sys.stdin:
+    task = json.loads(line)
+    for name in task["modules"]:
+        if name != "__main__":
+            with contextlib.suppress(ImportError):  # a module within one that is written in C
+                importlib.import_module(name)
+    number = os.fork()
+    if not number:
+        try:
+            child(task)
+        finally:
+            os._exit(98)
+    _, status = os.waitpid(number, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+"""
+_NEVER = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: its exit code, or minus the signal, and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Interrupter:
+    """Runs lamina in ``folder``, where it also prints to; ``environment`` is added to that of this process."""
+
+    def __init__(self, requests: IO[str], replies: IO[str], folder: Path) -> None:
+        self._requests, self._replies = requests, replies
+        self._folder = folder
+        self._modules: list[str] = []
+
+    def run(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        number: int = 0,
+        at: int = _NEVER,
+        crew: bool = False,
+        environment: Mapping[str, str] = {},
+    ) -> Ended:
+        """Run lamina; before line ``at`` is run, it gets the signal ``number``."""
+        task = {
+            "arguments": list(map(str, arguments)),
+            "folder": str(self._folder),
+            "environment": dict(environment),
+            "modules": self._modules,
+            "at": at,
+            "signal": int(number),
+            "crew": crew,
+        }
+        self._requests.write(json.dumps(task) + "\n")
+        self._requests.flush()
+        code = int(self._replies.readline())
+        return Ended(code, *((self._folder / name).read_text() for name in ("stdout", "stderr")))
+
+    def lines(self, arguments: Sequence[str | Path], *, crew: bool = False, environment: Mapping[str, str] = {}) -> int:
+        """Run lamina to its end, and return how many lines that took; the modules it needs are imported from now on."""
+        ended = self.run(arguments, crew=crew, environment=environment)
+        assert ended.code == 0, ended.stderr
+        count, self._modules = json.loads((self._folder / "count").read_text())
+        return int(count)
+
+
+@contextmanager
+def interrupter(folder: Path) -> Iterator[Interrupter]:
+    """One whose runs end with the block."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    ) as server:
+        assert server.stdin
+        assert server.stdout
+        try:
+            yield Interrupter(server.stdin, server.stdout, folder)
+        finally:
+            server.stdin.close()
+            server.kill()

@@ -1,0 +1,126 @@
+"""A run that a signal ends at any moment: the right exit code, silence or one line, and nothing left."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.embedding import EXAMPLES, KEY, ROOT, check
+from tests.fakestore import FakeStore, Program
+from tests.interrupting import Ended, interrupter
+from tests.keeping import check_cache, filled
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+# For each run and each signal. LAMINA_TEST_MOMENTS=45 makes 405 for each signal, and takes three times as long.
+MOMENTS = int(os.environ.get("LAMINA_TEST_MOMENTS", "15"))
+
+
+@dataclass(frozen=True)
+class World:
+    """What the runs have: stores to read from, and a folder for all that they write."""
+
+    folder: Path
+    store: Path
+    embedded: Path
+
+    @property
+    def result(self) -> Path:
+        return self.folder / "result"
+
+    def reset(self) -> None:
+        """Make all as it was before the first run."""
+        shutil.rmtree(self.result, ignore_errors=True)
+        self.result.mkdir()
+        shutil.copytree(self.embedded, self.result / "store")
+
+    def left(self) -> list[str]:
+        """The temporary files and folders that there are."""
+        found = [*(self.folder / "tmp").iterdir(), *self.result.rglob(".lamina.*")]
+        found += (self.result / "store" / ".lamina" / "arriving").glob("*")
+        found += (self.result / "new" / ".lamina" / "arriving").glob("*")
+        return sorted(map(str, found))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("signals")
+    (folder / "tmp").mkdir()
+    (folder / "run").mkdir()
+    (folder / "add").mkdir()
+    (folder / "add" / "file").write_bytes(b"x" * 100_000)
+    store = FakeStore(folder / "root")
+    library = store.add("library-1", {"lib": {"file": b"x" * 200_000}})
+    store.add("hello-2", {"bin": {"hello": Program(b"#! " + str(library).encode())}}, references=[library])
+    filled(folder / "embedded")
+    yield World(folder, folder / "root", folder / "embedded")
+    shutil.rmtree(folder / "embedded", ignore_errors=True)
+
+
+def image(world: World, *arguments: str) -> list[str]:
+    return ["build", "hello", "--store", str(world.store), "--ledger", str(world.folder / "cache"), *arguments]
+
+
+RUNS: dict[str, Callable[[World], list[str]]] = {
+    "tar": lambda world: image(world, "-o", f"{world.result}/image.tar"),
+    "tar.gz": lambda world: image(world, "-o", f"{world.result}/image.tar.gz"),
+    "crew": lambda world: image(world, "-o", f"{world.result}/image.tar", "--no-ledger", "--jobs", "2"),
+    "layout": lambda world: image(world, "-o", f"{world.result}/layout/", "--layer-compression", "gzip"),
+    "compressed layers": lambda world: image(world, "-o", f"{world.result}/image.tar", "--layer-compression", "zstd"),
+    "fetch": lambda world: [
+        *("store", "fetch", ROOT, "--store", f"file://{EXAMPLES}/cache", "--trusted-key", KEY),
+        *("--store", f"{world.result}/new"),
+    ],
+    "add": lambda world: ["store", "add", f"{world.folder}/add", "--store", f"{world.result}/store"],
+    "gc": lambda world: ["store", "gc", "--all", "--store", f"{world.result}/store"],
+    "push": lambda world: [
+        *("store", "push", "hello", "--store", f"{world.result}/store", "--to", f"file://{world.result}/pushed"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_signal_at_any_moment_ends_a_run_and_leaves_nothing(name: str, world: World) -> None:
+    arguments, crew = [*RUNS[name](world), "--quiet"], name in {"crew", "layout"}
+    environment = {"TMPDIR": str(world.folder / "tmp"), "XDG_CACHE_HOME": str(world.folder / "home")}
+    chosen = random.Random(name)
+    faults: list[str] = []
+    with interrupter(world.folder / "run") as lamina:
+        world.reset()
+        count = lamina.lines(arguments, crew=crew, environment=environment)
+        world.reset()
+        count = lamina.lines(arguments, crew=crew, environment=environment)
+        for number, code in CODES.items():
+            for at in sorted(chosen.sample(range(1, count), min(MOMENTS, count - 1))):
+                world.reset()
+                ended = lamina.run(arguments, number=number, at=at, crew=crew, environment=environment)
+                fault = _fault(name, world, number, code, ended)
+                if not fault and (world.result / "new").exists() and not (world.result / "new/nix-cache-info").exists():
+                    again = lamina.run(arguments, crew=crew, environment=environment)
+                    fault = again.stderr if again.code else ""
+                if fault:
+                    faults.append(f"{number.name} at {at} of {count}: {fault}")
+    assert not faults, "\n".join([f"{len(faults)} faults", *faults[:10]])
+
+
+def _fault(name: str, world: World, number: signal.Signals, code: int, ended: Ended) -> str:
+    said = "lamina: interrupted\n" if number == signal.SIGINT else ""
+    # Of the lines that are counted the last are run when all is done.
+    expected = {(code, said), (0, "")}
+    if (ended.code, ended.stderr) not in expected:
+        return f"{ended.code}: {ended.stderr}"
+    if world.left():
+        return f"left {world.left()}"
+    check(world.result / "store")
+    if (world.result / "new" / "nix-cache-info").exists():
+        check(world.result / "new")
+    if name == "push" and (world.result / "pushed").exists():
+        check_cache(world.result / "pushed")
+    return ""
