@@ -35,6 +35,9 @@ rec {
     chmod 755 $out
   '';
 
+  # The sandbox of Nix's build confines scripts, so lamina makes none of its own inside it.
+  sandbox = false;
+
   # What lamina's verb makes of `given`; a `graph` there is says what is to be known of the closure of these paths.
   lamina = name: verb: { given, graph ? [ ] }: derivation ({
     inherit name given;

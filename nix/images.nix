@@ -1,7 +1,7 @@
 # Layered images, as a script that streams one or as a file.
 { taken, derive }:
 let
-  inherit (derive) binPath describe executable lamina overridable shell text;
+  inherit (derive) binPath describe executable lamina overridable sandbox shell text;
 
   # `conf` as nixpkgs' streamer takes it: streamScript CONF [-t NAME:TAG].
   streamScript = executable "stream" ''
@@ -69,7 +69,7 @@ rec {
 
       customisationLayer = lamina "${baseName}-customisation-layer" "customisation-layer" {
         given = {
-          inherit baseImage baseJson extraCommands fakeRootCommands enableFakechroot includeNixDB;
+          inherit baseImage baseJson extraCommands fakeRootCommands enableFakechroot includeNixDB sandbox;
           contents = roots;
           searchPath = binPath searchPath;
         };

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.fakestore import as_nobody, public_folder
 from tests.making import packed_bytes
+from tests.processes import running, wait_until
 
 from lamina.errors import FormatError, InvalidName, OutputError, ScriptError
 from lamina.nodes import Directory, Regular, Symlink
@@ -234,19 +235,10 @@ def test_a_successful_script_says_what_it_printed() -> None:
     assert printed("echo hi; echo there >&2") == "hi\nthere\n"
 
 
-def test_what_a_script_leaves_running_is_ended(tmp_path: Path) -> None:
-    began = time.monotonic()
-    alive = tmp_path / "alive"
-    ran = run(
-        Tree(),
-        Scripts(f"(trap '' HUP TERM; while :; do echo > {alive}; sleep 0.02; done) & echo > x", search_path=PATH),
-    )
-    assert time.monotonic() - began < 5
+def test_what_a_script_leaves_running_is_ended() -> None:
+    ran = run(Tree(), Scripts("(trap '' HUP TERM; sleep 296; sleep 296) & echo > x", search_path=PATH))
     assert ran.tree.node(b"x")
-    # Whoever is left would make it again.
-    alive.unlink(missing_ok=True)
-    time.sleep(0.2)
-    assert not alive.exists()
+    assert not running("sleep 296")
 
 
 def test_a_process_that_holds_the_output_is_not_waited_for() -> None:
@@ -301,31 +293,21 @@ sys.exit(ending(lambda: run(Tree(), Scripts(sys.argv[1], search_path=os.environ[
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_script_is_ended_with_all_that_it_started_and_its_workspace_goes(
-    workspaces: Path, tmp_path: Path, number: signal.Signals, code: int
+    workspaces: Path, number: signal.Signals, code: int
 ) -> None:
-    begun, alive = tmp_path / "begun", tmp_path / "alive"
-    script = f"(trap '' INT TERM; while :; do echo > {alive}; sleep 0.02; done) & echo > {begun}; sleep 60"
+    script = "(trap '' INT TERM; sleep 295; sleep 295) & echo > begun; sleep 295"
     environment = {**os.environ, "TMPDIR": str(workspaces)}
     with subprocess.Popen(
         [sys.executable, "-c", _INTERRUPTED, script], env=environment, stderr=subprocess.PIPE
-    ) as running:
-        _wait(begun.exists)
+    ) as lamina:
+        wait_until(lambda: any(workspaces.glob("*/build/root/begun")))
         assert len(list(workspaces.iterdir())) == 1
-        running.send_signal(number)
-        _, stderr = running.communicate(timeout=10)
-    assert running.returncode == code
+        lamina.send_signal(number)
+        _, stderr = lamina.communicate(timeout=20)
+    assert lamina.returncode == code
     assert b"Traceback" not in stderr
     assert list(workspaces.iterdir()) == []
-    alive.unlink(missing_ok=True)
-    time.sleep(0.2)
-    assert not alive.exists()
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    assert not running("sleep 295")
 
 
 def test_a_temporary_folder_that_cannot_be_written_is_an_output_error(

@@ -10,6 +10,8 @@ import pytest
 from lamina.root import guest
 from lamina.root.guest import Guest
 
+SYSTEM = ("/dev", "/proc")
+
 
 def binds(made: Guest) -> dict[str, str]:
     """By its place inside: what is bound there."""
@@ -29,9 +31,9 @@ def test_a_path_that_leads_into_the_store_needs_nothing_of_the_machine(
     profile = tmp_path / "profile"
     profile.symlink_to(store / "bash/bin")
     path = f"{profile}:{store}/coreutils/bin"
-    made = Guest.of("/proot", "/root", path, "/scratch")
+    made = Guest.of("/proot", "/root", path, "/scratch", SYSTEM)
     assert made.search_path == f"{store}/bash/bin:{store}/coreutils/bin"
-    assert set(binds(made)) - {"/dev", "/proc", "/sys", "/nix/store"} == {"/.lamina/scratch"}
+    assert set(binds(made)) - {"/dev", "/proc", "/nix/store"} == {"/.lamina/scratch"}
     assert made.program("bash", path) == f"{store}/bash/bin/bash"
 
 
@@ -41,7 +43,7 @@ def test_programs_of_the_machine_are_shown_at_places_of_their_own_with_their_lib
     (tmp_path / "two/bash").write_text("")
     (tmp_path / "two/bash").chmod(0o755)
     path = f"{tmp_path}/one:/no/such:{tmp_path}/two"
-    made = Guest.of("/proot", "/root", path, "/scratch")
+    made = Guest.of("/proot", "/root", path, "/scratch", SYSTEM)
     assert made.search_path == "/.lamina/path0:/.lamina/path1"
     assert binds(made)["/.lamina/path1"] == os.path.realpath(tmp_path / "two")
     assert made.program("bash", path) == "/.lamina/path1/bash"

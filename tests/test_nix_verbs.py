@@ -36,6 +36,7 @@ def root(folder: Path) -> dict[str, Any]:
         "extraCommands": "",
         "fakeRootCommands": "",
         "includeNixDB": False,
+        "sandbox": False,
         "searchPath": os.defpath,
     }
 

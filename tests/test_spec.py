@@ -60,6 +60,7 @@ def test_every_argument_has_its_place() -> None:
             "layering": "popularity",
             "extra_commands": "mkdir tmp",
             "include_store_paths": False,
+            "sandbox": False,
             "tree": [Dir("/tmp", 0o1777), {"file": "/a=b:0600:1:2"}, {"symlink": "/c=d"}, {"perm": "/a:0644"}],
             "store": store,
             "search_path": "/bin",
@@ -79,6 +80,7 @@ def test_every_argument_has_its_place() -> None:
         layering="popularity",
         extra_commands="mkdir tmp",
         include_store_paths=False,
+        sandbox=False,
         tree=(Dir("/tmp", 0o1777), File("/a", "b", 0o600, 1, 2), Symlink("/c", "d"), Perm("/a", 0o644)),
         store=store,
         search_path="/bin",
@@ -192,6 +194,8 @@ def test_a_list_may_be_of_any_kind(name: str) -> None:
         ("store", 5),
         ("store", [5]),
         ("search_path", None),
+        ("sandbox", "no"),
+        ("sandbox", None),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:

@@ -88,7 +88,17 @@ def test_an_unknown_argument_lists_the_known_ones(key: str, tmp_path: Path) -> N
     with pytest.raises(InvalidName) as caught:
         load(as_json(tmp_path, {"image": {key: 1}}))
     assert f"got argument {key!r}, expected one of " in str(caught.value)
-    assert all(name in str(caught.value) for name in ImageArguments.__annotations__ if name != "search_path")
+    assert all(
+        name in str(caught.value) for name in ImageArguments.__annotations__ if name not in ("search_path", "sandbox")
+    )
+
+
+@pytest.mark.parametrize("key", ["sandbox", "noSandbox", "no_sandbox"])
+@pytest.mark.parametrize("value", [True, False])
+def test_a_file_does_not_say_whether_scripts_are_confined(key: str, value: bool, tmp_path: Path) -> None:
+    with pytest.raises(InvalidName, match=f"got argument '{key}', expected no spec file to say") as caught:
+        load(as_json(tmp_path, {"image": {key: value}}))
+    assert "--no-sandbox" in caught.value.hint
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from lamina.root.tree import Tree
 from lamina.spec import Spec
 
 if TYPE_CHECKING:
+    from lamina.root.commands import Ran
     from lamina.workspace import Workspace
 
 
@@ -51,20 +52,26 @@ def customise(spec: Spec, contents: Sequence[Content], closure: Closure, store: 
         warnings += (*odd, *register.begin(tree, (content.path for content in contents), closure, registered))
     workspace, output = None, ""
     if spec.extra_commands or spec.fake_root_commands or spec.include_nix_db:
-        tree, workspace, output = _scripted(spec, tree)
+        ran = _run_scripts(spec, tree)
+        tree, workspace, output = ran.tree, ran.workspace, ran.output
+        warnings += ran.warnings
     declare(spec, tree)
     return Customised(tree, joined, workspace, warnings, output)
 
 
-def _scripted(spec: Spec, tree: Tree) -> tuple[Tree, Workspace | None, str]:
-    """What the scripts made of ``tree``, the folder in which it lies, and what they printed."""
+def _run_scripts(spec: Spec, tree: Tree) -> Ran:
+    """Run the scripts of ``spec`` over ``tree``."""
     from lamina.root import commands
 
     scripts = commands.Scripts(
-        spec.extra_commands, spec.fake_root_commands, spec.enable_fakechroot, spec.search_path, spec.time_limit
+        spec.extra_commands,
+        spec.fake_root_commands,
+        spec.enable_fakechroot,
+        spec.search_path,
+        spec.time_limit,
+        spec.sandbox,
     )
-    ran = commands.run(tree, scripts)
-    return ran.tree, ran.workspace, ran.output
+    return commands.run(tree, scripts)
 
 
 def declare(spec: Spec, tree: Tree) -> None:

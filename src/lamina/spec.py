@@ -70,6 +70,7 @@ class ImageArguments(StoreArguments, total=False):
     fake_root_commands: str
     enable_fakechroot: bool
     time_limit: float | None
+    sandbox: bool
     include_store_paths: bool
     include_nix_db: bool
     extras: str | Sequence[str]
@@ -86,14 +87,14 @@ class ImageArguments(StoreArguments, total=False):
 @dataclass(frozen=True, slots=True)
 class Spec:
     """An image to be made. ``created`` and ``mtime`` are None for now; ``max_unpacked_size`` is how many bytes a base
-    image may unpack to, None for the default; ``inherit`` names the keys of the base image's config that are
-    taken over, ``extras`` the ready-made contents; ``time_limit`` is in seconds for each script, None
-    for none; ``search_path`` is where scripts look for programs; ``compressor`` None is what the output's name asks
-    for, ``jobs`` None as many processors as there are; ``ledger`` None is to remember nothing; with ``verify`` what it
-    has is found out anew and compared; ``trusted_keys`` are those of binary caches, beside that of cache.nixos.org;
-    ``channel`` is where names are looked up; ``offline`` is to ask nobody over the network; ``embedded_store`` is the
-    folder that keeps what binary caches gave, None for as long as it is needed; ``channel_lists`` likewise for the
-    lists of channels; ``warnings`` is what was odd about the arguments.
+    image may unpack to, None for the default; ``inherit`` names the keys of the base image's config that are taken
+    over, ``extras`` the ready-made contents; ``time_limit`` is in seconds for each script, None for none; ``sandbox``
+    says whether scripts are confined; ``search_path`` is where scripts look for programs; ``compressor`` None is what
+    the output's name asks for, ``jobs`` None as many processors as there are; ``ledger`` None is to remember nothing;
+    with ``verify`` what it has is found out anew and compared; ``trusted_keys`` are those of binary caches, beside that
+    of cache.nixos.org; ``channel`` is where names are looked up; ``offline`` is to ask nobody over the network;
+    ``embedded_store`` is the folder that keeps what binary caches gave, None for as long as it is needed;
+    ``channel_lists`` likewise for the lists of channels; ``warnings`` is what was odd about the arguments.
     """
 
     name: str | None = None
@@ -114,6 +115,7 @@ class Spec:
     fake_root_commands: str = ""
     enable_fakechroot: bool = False
     time_limit: float | None = None
+    sandbox: bool = True
     include_store_paths: bool = True
     include_nix_db: bool = False
     extras: tuple[str, ...] = ()
@@ -358,6 +360,7 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "fake_root_commands": _text,
     "enable_fakechroot": _flag,
     "time_limit": _seconds,
+    "sandbox": _flag,
     "include_store_paths": _flag,
     "include_nix_db": _flag,
     "extras": _extras,

@@ -26,8 +26,8 @@ from lamina.spec import ImageArguments
 
 # dockerTools' names that are not Python's in camel case.
 _OTHER_NAMES = {"layering_pipeline": "layering", "include_nix_dB": "include_nix_db"}
-# What a file has no say in: where programs are looked for.
-_KNOWN = tuple(name for name in ImageArguments.__annotations__ if name != "search_path")
+# A file may come from somebody else, so it says neither where programs are looked for nor that scripts run unconfined.
+_KNOWN = tuple(name for name in ImageArguments.__annotations__ if name not in ("search_path", "sandbox"))
 
 
 def load(place: str) -> dict[str, Any]:
@@ -73,6 +73,11 @@ def images(path: Path) -> dict[str, Any]:
 def _argument(path: Path, key: str) -> str:
     name = re.sub("(?<=[a-z])([A-Z])", lambda found: "_" + found[1].lower(), key)
     name = _OTHER_NAMES.get(name, name)
+    if name in ("sandbox", "no_sandbox"):
+        raise InvalidName(
+            f"{path}: got argument {key!r}, expected no spec file to say whether scripts are confined",
+            hint="--no-sandbox on the command line says that it is wanted",
+        )
     if name not in _KNOWN:
         raise InvalidName(f"{path}: got argument {shown(key)}, expected one of {', '.join(_KNOWN)}")
     return name

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.fakestore import as_nobody, public_folder
 from tests.making import packed_bytes
 from tests.oracle import tools
+from tests.processes import pids, running
 
 from lamina.errors import FormatError, ScriptError
 from lamina.nodes import Symlink
@@ -59,21 +59,23 @@ def test_owners_and_modes_reach_the_layer(tmp_path: Path) -> None:
     }
 
 
-def test_a_session_without_fakeroots_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("confined", [True, False])
+def test_a_session_without_fakeroots_library_is_refused(monkeypatch: pytest.MonkeyPatch, confined: bool) -> None:
     """ld.so only warns of a library that it cannot preload, and a user's files would be the user's in the image."""
     python = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")  # the checkout's may be out of a user's reach
     if not python:
         tools.unusable("python3", "no python3 in /usr/bin")
     with public_folder() as folder:
         folder.chmod(0o777)
-        shutil.copy(session.__file__, folder / "session.py")
+        shutil.copytree(Path(session.__file__).parent, folder / "session")
         (folder / "fakeroot").write_text('#!/bin/sh\nshift\nexec "$@"\n')
         (folder / "fakeroot").chmod(0o755)
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
         monkeypatch.setattr(sys, "executable", python)
-        monkeypatch.setattr(session, "__file__", str(folder / "session.py"))
+        monkeypatch.setattr(session, "__file__", str(folder / "session/__init__.py"))
+        scripts = Scripts("", "true", search_path=f"{folder}:/usr/bin:/bin", confined=confined)
         with pytest.raises(ScriptError, match="fakeroot commands: got no answer of their session") as caught:
-            as_nobody(lambda: run(Tree(), Scripts("", "true", search_path=f"{folder}:/usr/bin:/bin")))
+            as_nobody(lambda: run(Tree(), scripts))
         assert "fakeroot's library: got none at work" in caught.value.output
 
 
@@ -131,12 +133,17 @@ def test_with_chroot_the_store_is_visible_and_nothing_of_the_machines_is_changed
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root could change them")
-@pytest.mark.parametrize("place", ["/nix/store/added", "/lib/x86_64-linux-gnu/added", "/lib64/added", "/proc/added"])
-def test_with_chroot_what_is_shown_of_the_machine_cannot_be_written_to(place: str) -> None:
+@pytest.mark.parametrize("confined", [True, False])
+@pytest.mark.parametrize(
+    "place",
+    ["/nix/store/added", "/lib/x86_64-linux-gnu/added", "/lib64/added", "/proc/added", "/sys/fs/cgroup/added"],
+)
+def test_with_chroot_what_is_shown_of_the_machine_cannot_be_written_to(place: str, confined: bool) -> None:
+    """Without a sandbox too, and where something is mounted below it, as /sys/fs/cgroup is."""
     if not os.path.isdir(os.path.dirname(place)):
         pytest.skip(f"no {os.path.dirname(place)} here")
     with pytest.raises(ScriptError) as caught:
-        made(f"touch {place}", chroot=True)
+        run(Tree(), Scripts("", f"touch {place}", True, PATH, confined=confined))
     assert re.search("Read-only file system|No such file|not permitted", caught.value.output)
     assert not os.path.lexists(place)
 
@@ -231,22 +238,6 @@ def test_nothing_runs_on_when_lamina_is_killed(tmp_path: Path, chroot: bool) -> 
 def fakeds() -> set[int]:
     """The pids of fakeroot's servers."""
     return set(pids(lambda command: "faked" in command.partition(" ")[0]))
-
-
-def running(command: str) -> bool:
-    return bool(pids(lambda found: found == command))
-
-
-def pids(fits: Callable[[str], bool]) -> list[int]:
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
-        except OSError:
-            continue
-        if command and fits(command):
-            found.append(int(folder.name))
-    return found
 
 
 def test_the_workspace_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,7 @@ def root_spec(given: Mapping[str, Any]) -> Spec:
         "include_nix_db": given["includeNixDB"],
         "from_image": given["baseImage"],
         "search_path": given["searchPath"],
+        "sandbox": given["sandbox"],
     }
     return Spec.parse(words)
 

@@ -109,6 +109,11 @@ _IMAGE = (
     click.option("--enable-fakechroot", is_flag=True, help="Run that with the image's root as /, under proot."),
     click.option("--include-nix-db", is_flag=True, help="A database for a Nix inside, of all the store paths."),
     click.option("--time-limit", type=float, metavar="SECONDS", help="The longest that a script may take."),
+    click.option(
+        "--no-sandbox",
+        is_flag=True,
+        help="Run scripts with all that you may do yourself.  [default: in a sandbox, or not at all]",
+    ),
     click.option("--with", "extras", multiple=True, metavar="WORDS", help=f"Ready-made contents: {','.join(EXTRAS)}."),
     click.option("--dir", "dirs", multiple=True, metavar="PATH[:MODE[:UID:GID]]", help="A folder in the root."),
     click.option("--file", "files", multiple=True, metavar="PATH=SOURCE[:MODE[:UID:GID]]", help="A file in the root."),
@@ -229,6 +234,8 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     arguments.setdefault("channel_lists", channel_lists())
     if flags["no_store_paths"]:
         arguments["include_store_paths"] = False
+    if flags["no_sandbox"]:
+        arguments["sandbox"] = False
     arguments |= {name: True for name in _SWITCHES if flags[name]}
     arguments |= {name: [word for text in flags[name] for word in text.split(",")] for name in _WORDS if flags[name]}
     config = container_config(arguments.pop("config", {}), flags)

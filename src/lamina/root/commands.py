@@ -1,9 +1,9 @@
-"""Extra commands and fakeroot commands: bash scripts run over the root, in a folder of its own.
+"""Extra commands and fakeroot commands: bash scripts run over the root, in a sandbox.
 
-Invariant: a script starts from the same tree, environment and umask every time, and all that it leaves is in the tree
-that comes back, with the owners, modes and extended attributes that it gave within its own session.
+A script starts from the same tree, environment and umask every time, and all that it leaves is in the tree that comes
+back, with the owners, modes and extended attributes that it gave within its own session.
 
-In this order (nixpkgs: dockerTools): extra commands as whoever runs lamina, all of it owned by root afterwards; then
+In this order (nixpkgs: dockerTools): extra commands as an ordinary user, all of it owned by root afterwards; then
 fakeroot commands in a fakeroot session, where ``chown`` and the like work; with ``chroot`` they see the root as ``/``.
 """
 
@@ -13,36 +13,36 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import stat
-import subprocess
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from lamina.errors import FormatError, OutputError, ScriptError, shown
 from lamina.nodes import Directory, Node, Regular, Symlink
-from lamina.root import session
+from lamina.root import limits, programs, running, sandbox
 from lamina.root.guest import Guest
+from lamina.root.running import End
+from lamina.root.session.script import Entry, Task
 from lamina.root.tree import Meta, Tree
 from lamina.walk import kind, scan
 from lamina.workspace import Workspace
 
 SOURCE_DATE_EPOCH = 315532800
-_UMASK = 0o022
 _OUTPUT_LIMIT = 1 << 16
 _EXTRA = "extra commands"
 _FAKE_ROOT = "fakeroot commands"
-# How long a fakeroot session takes to end once it is told to.
-_PATIENCE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Scripts:
     """What is to be run: ``extra``, then ``fake_root``, the latter with the root as ``/`` where ``chroot`` says so.
 
-    ``search_path`` is where programs are looked for; ``time_limit`` is in seconds for each, None for none.
+    Attributes:
+        search_path: Where programs are looked for.
+        time_limit: Seconds that each may take, None for any time.
+        confined: Whether they run in a sandbox.
     """
 
     extra: str = ""
@@ -50,6 +50,7 @@ class Scripts:
     chroot: bool = False
     search_path: str = os.defpath
     time_limit: float | None = None
+    confined: bool = True
 
     def __bool__(self) -> bool:
         return bool(self.extra or self.fake_root)
@@ -57,26 +58,31 @@ class Scripts:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """The tree that the scripts left, what they printed, and the folder that holds the tree's files."""
+    """The tree that the scripts left, what they printed, the folder that holds the tree's files, and warnings."""
 
     tree: Tree
     output: str
     workspace: Workspace
+    warnings: tuple[str, ...]
 
 
 def run(tree: Tree, scripts: Scripts) -> Ran:
-    """Runs the scripts with bash (errexit, pipefail) in a folder that holds ``tree``; what they leave running is ended.
+    """Run the scripts with bash (errexit, pipefail) in a folder that holds ``tree``; end what they leave running.
 
     The tree that comes back refers to files in the workspace, which is removed when nothing refers to it any more.
-    Raises `ScriptError` where a script fails, takes too long, or needs a program that is not on the search path,
-    `FormatError` for a socket, device or pipe it left, `OutputError` where the folder cannot be written.
+
+    Raises:
+        ScriptError: A script fails, takes too long, needs a program that is not on the search path, or there is no
+            sandbox to run it in.
+        FormatError: A script left a socket, device or pipe.
+        OutputError: The temporary folder cannot be written, or this process may not open enough files.
     """
     runner = _Runner(scripts, tree)
     if scripts.extra:
-        runner.extra()
+        runner.run(_EXTRA, scripts.extra, fake=False)
     if scripts.fake_root:
-        runner.fake_root()
-    return Ran(runner.tree(), runner.output, runner.workspace)
+        runner.run(_FAKE_ROOT, scripts.fake_root, fake=True)
+    return Ran(runner.tree(), runner.output, runner.workspace, runner.warnings())
 
 
 class _Runner:
@@ -84,77 +90,71 @@ class _Runner:
 
     def __init__(self, scripts: Scripts, tree: Tree) -> None:
         self._scripts = scripts
-        self._entries: dict[bytes, session.Entry] = {}
+        self._entries: dict[bytes, Entry] = {}
         self.output = ""
+        self._confined: sandbox.Sandbox | None = None
+        if scripts:
+            limits.check_descriptors()
         try:
             self.workspace = Workspace()
-            folder = self.workspace.path
-            self._root, self._scratch, self._task = folder / "root", folder / "tmp", folder / "task"
-            _write(tree, self._root)
-            self._scratch.mkdir()
-            self._scratch.chmod(0o755)
+            self._folders = sandbox.Folders(self.workspace.path)
+            self._folders.make()
+            _write(tree, self._folders.root)
         except OSError as error:
             raise _unwritable(error) from error
 
-    def extra(self) -> None:
-        """Runs the extra commands; all that there is belongs to root afterwards."""
-        self._run(_EXTRA, self._scripts.extra, [], None)
-        self._entries = {path: entry._replace(uid=0, gid=0) for path, entry in self._entries.items()}
-
-    def fake_root(self) -> None:
-        """Runs the fakeroot commands."""
-        guest = None
-        if self._scripts.chroot:
-            proot = self._program("proot", _FAKE_ROOT)
-            guest = Guest.of(proot, str(self._root), self._scripts.search_path, str(self._scratch))
-        self._run(_FAKE_ROOT, self._scripts.fake_root, [self._program("fakeroot", _FAKE_ROOT), "--"], guest)
-
     def tree(self) -> Tree:
-        """What the last script left."""
-        if self._root.is_symlink() or not self._root.is_dir():
+        """Return what the last script left."""
+        root = self._folders.root
+        if root.is_symlink() or not root.is_dir():
             what = _FAKE_ROOT if self._scripts.fake_root else _EXTRA
             raise ScriptError(f"{what}: got no folder where they began, expected the root there")
         tree = Tree()
-        for node, mode in scan(os.fsencode(self._root)):
+        for node, mode in scan(os.fsencode(root)):
             entry = self._entries.get(node.path)
             tree.put(node, _meta(node, entry) if entry else Meta(mode))
         return tree
 
-    def _run(self, what: str, script: str, fakeroot: list[str], guest: Guest | None) -> None:
-        bash = self._program("bash", what)
-        result, file = self.workspace.path / "result", self._scratch / "script"
-        scratch, search_path = str(self._scratch), self._scripts.search_path
-        if guest:
-            bash, scratch, search_path = guest.program("bash", search_path), guest.scratch, guest.search_path
-        task = session.Task(
-            [bash, "-e", "-o", "pipefail", f"{scratch}/script"],
-            {"PATH": search_path, "TMPDIR": scratch},
-            str(self._root),
-            str(result),
-            self._scripts.time_limit or 0,
-            bool(fakeroot),
-            list(guest.proot) if guest else [],
-            list(guest.shown) if guest else [],
-        )
-        try:
-            # A file, for no argument may be as long as a script.
-            _put(file, script.encode("utf-8", "surrogateescape"))
-            _put(self._task, json.dumps(task._asdict()).encode())
-            result.unlink(missing_ok=True)
-            printed = (self.workspace.path / "output").open("w+b")
-        except OSError as error:
-            raise _unwritable(error) from error
-        # Else it tries it for real too, and passes on the refusal that IDs get which a user namespace has not.
-        settings = {"FAKEROOTDONTTRYCHOWN": "1"} if fakeroot else {}
-        with printed:
-            program = [_python(), "-I", "-S", "-B", session.__file__, str(self._task)]
-            _session([*fakeroot, *program], self._root, {"PATH": self._scripts.search_path, **settings}, printed)
-            printed.seek(max(0, printed.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
-            output = printed.read().decode("utf-8", "replace")
+    def run(self, what: str, script: str, *, fake: bool) -> None:
+        """Run ``script`` and remember what it left, which belongs to root unless the session is a fakeroot one."""
+        answer, output = self._answer(what, script, fake)
         self.output += output
-        self._entries = _listed(what, result, self._scripts.time_limit, output)
+        entries = self._listed(what, answer, output)
+        self._entries = entries if fake else {path: entry._replace(uid=0, gid=0) for path, entry in entries.items()}
         with contextlib.suppress(OSError):  # the script may have done what it liked with it
-            file.unlink()
+            (self._folders.scratch / "script").unlink()
+
+    def _answer(self, what: str, script: str, fake: bool) -> tuple[running.Answer, str]:
+        """Run the session of ``script``; return its answer and the end of what it printed."""
+        bash = self._program("bash", what)
+        fakeroot = [self._program("fakeroot", what), "--"] if fake else []
+        proot = self._program("proot", what) if fake and self._scripts.chroot else ""
+        search_path, confined = self._scripts.search_path, self._sandbox(what)
+        places = confined.places(self._folders)
+        guest = Guest.of(proot, places.root, search_path, places.scratch, places.system) if proot else None
+        if proot and not confined.has_writable_tmp:
+            _check_proot(what, proot)
+        if guest and not self._scripts.confined:
+            confined = sandbox.Unconfined(guest.shown)
+        try:
+            reader, writer = running.pipe()
+        except OSError as error:
+            raise limits.failure(what, error.errno) or _unwritable(error) from error
+        try:
+            self._put(confined.owner, script, _task(bash, places, guest, search_path, writer.fileno(), fake=fake))
+            command = [*fakeroot, *programs.start("script", places.session, f"{places.session}/task")]
+            command = confined.command(self._folders, search_path, command, as_root=fake)
+            environment = self._environment(places, fake=fake, chroot=bool(proot))
+            session = running.Session(command, writer, environment)
+            with (self.workspace.path / "output").open("w+b") as printed:
+                answer = running.run(session, reader, printed, self._scripts.time_limit)
+                printed.seek(max(0, printed.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
+                return answer, printed.read().decode("utf-8", "replace")
+        except OSError as error:
+            raise limits.failure(what, error.errno) or _unwritable(error) from error
+        finally:
+            reader.close()
+            writer.close()
 
     def _program(self, name: str, what: str) -> str:
         found = shutil.which(name, path=self._scripts.search_path)
@@ -162,61 +162,94 @@ class _Runner:
             raise ScriptError(f"{what}: got no {name}, expected one on PATH", hint=f"install {name}")
         return os.path.abspath(found)
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return what has to be said of the sandbox."""
+        return (self._confined.warning,) if self._confined and self._confined.warning else ()
 
-def _python() -> str:
-    """The Python that runs, also where it was started without saying from where, as Nix does."""
-    return sys.executable or os.path.realpath("/proc/self/exe")
+    def _sandbox(self, what: str) -> sandbox.Sandbox:
+        """Return the sandbox, which is looked for once."""
+        if not self._confined:
+            wanted = self._scripts.confined
+            found = sandbox.find(what, self._folders, self._scripts.search_path) if wanted else sandbox.Unconfined()
+            self._confined = found
+        return self._confined
+
+    def _put(self, owner: int | None, script: str, task: Task) -> None:
+        """Write the script and the task where the session finds them. Raises `OSError`."""
+        # A file, because no argument may be as long as a script.
+        _put_file(self._folders.scratch / "script", script.encode("utf-8", "surrogateescape"), owner)
+        _put_file(self._folders.session / "task", json.dumps(task._asdict()).encode(), owner)
+
+    def _environment(self, places: sandbox.Places, *, fake: bool, chroot: bool) -> Mapping[str, str]:
+        return {
+            "HOME": "/homeless-shelter",
+            "LC_ALL": "C",
+            "PATH": self._scripts.search_path,
+            "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
+            "TZ": "UTC",
+            # Else fakeroot tries it for real too, and passes on the refusal of IDs that a user namespace does not have.
+            **({"FAKEROOTDONTTRYCHOWN": "1"} if fake else {}),
+            **({"PROOT_TMP_DIR": places.proot} if chroot else {}),
+        }
+
+    def _listed(self, what: str, answer: running.Answer, output: str) -> dict[bytes, Entry]:
+        """Return the entries that the session found; raise `ScriptError` where the script did not end well."""
+        if answer.end is End.LATE:
+            limit, hint = self._scripts.time_limit or 0, "--time-limit says how long"
+            raise ScriptError(f"{what}: got no end within {limit:g} s, expected one", hint=hint, output=output)
+        if answer.end is End.STUCK:
+            raise ScriptError(f"{what}: got a session that was stopped, expected it to go on", output=output)
+        document = _parsed(answer.text)
+        status = document.get("status")
+        if not isinstance(status, int):
+            raise self._unanswered(what, document, output)
+        if status:
+            how = f"exit status {status}" if status > 0 else f"signal {-status}"
+            hint = limits.advice(self.workspace.path)
+            raise ScriptError(f"{what}: got {how}, expected 0", hint=hint, output=output)
+        return {bytes.fromhex(path): Entry(path, *rest) for path, *rest in document["entries"]}
+
+    def _unanswered(self, what: str, document: dict[str, Any], output: str) -> OutputError | ScriptError:
+        """Return the error for a session that ended early: what this machine did not give it, where that is known."""
+        number = document.get("errno")
+        lacking = limits.failure(what, number) or limits.failure(what, limits.shortage(self.workspace.path))
+        reason = document.get("error", "no answer of their session")
+        return lacking or ScriptError(f"{what}: got {reason}, expected one", output=output)
 
 
-def _session(command: list[str], root: Path, settings: dict[str, str], output: IO[bytes]) -> None:
-    """Starts the session and waits for it; where that is cut short, the session is told by its stdin, which ends."""
-    environment = {
-        "HOME": "/homeless-shelter",
-        "LC_ALL": "C",
-        "TZ": "UTC",
-        "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
-        **settings,
-    }
-    process = subprocess.Popen(
-        command,
-        cwd=root,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        umask=_UMASK,
-        process_group=0,
+def _task(bash: str, places: sandbox.Places, guest: Guest | None, search_path: str, writer: int, *, fake: bool) -> Task:
+    scratch, path = places.scratch, search_path
+    if guest:
+        bash, scratch, path = guest.program("bash", search_path), guest.scratch, guest.search_path
+    return Task(
+        [bash, "-e", "-o", "pipefail", f"{scratch}/script"],
+        {"PATH": path, "TMPDIR": scratch},
+        places.root,
+        writer,
+        fake,
+        list(guest.proot) if guest else [],
     )
-    try:
-        process.wait()
-    finally:
-        if process.stdin:
-            process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_PATIENCE)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
-def _listed(what: str, result: Path, limit: float | None, output: str) -> dict[bytes, session.Entry]:
-    """The entries that the session found; raises `ScriptError` where the script did not end well."""
-    try:
-        document = json.loads(result.read_text())
-    except (OSError, ValueError) as error:
-        raise ScriptError(f"{what}: got no answer of their session, expected one", output=output) from error
-    status = document["status"]
-    if status is None:
+def _check_proot(what: str, proot: str) -> None:
+    """Raise `ScriptError` for a proot that needs ``/tmp``, which this sandbox does not let it write to."""
+    if b"PROOT_TMP_DIR" not in Path(proot).read_bytes():
+        hint = "install bubblewrap, or a newer proot; --no-sandbox runs the scripts unconfined"
         raise ScriptError(
-            f"{what}: got no end within {limit:g} s, expected one", hint="--time-limit says how long", output=output
+            f"{what}: got a proot that works in /tmp alone, expected one to run under Landlock", hint=hint
         )
-    if status:
-        how = f"exit status {status}" if status > 0 else f"signal {-status}"
-        raise ScriptError(f"{what}: got {how}, expected 0", output=output)
-    return {bytes.fromhex(path): session.Entry(path, *rest) for path, *rest in document["entries"]}
 
 
-def _meta(node: Node, entry: session.Entry) -> Meta:
+def _parsed(text: bytes) -> dict[str, Any]:
+    """Return the session's answer; empty where it gave none."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _meta(node: Node, entry: Entry) -> Meta:
     """What the session saw; raises `FormatError` where that is a device that only it can see as one."""
     kinds = {Directory: stat.S_IFDIR, Regular: stat.S_IFREG, Symlink: stat.S_IFLNK}
     if stat.S_IFMT(entry.mode) != kinds[type(node)]:
@@ -249,13 +282,18 @@ def _write(tree: Tree, root: Path) -> None:
                 raise FormatError(f"{os.fsdecode(node.path)}: got a file, expected links and folders alone")
 
 
-def _put(file: Path, content: bytes) -> None:
-    """A file that we may read, whatever the umask."""
+def _put_file(file: Path, content: bytes, owner: int | None) -> None:
+    """Write a file that only ``owner`` can read, this user where it is None, whatever the umask."""
+    file.unlink(missing_ok=True)
     file.touch()
     file.chmod(0o600)
     file.write_bytes(content)
+    if owner is not None:
+        os.chown(file, owner, owner)
 
 
 def _unwritable(error: OSError) -> OutputError:
     place = error.filename or "temporary folder"
-    return OutputError(f"{place}: got {error.strerror}, expected to write the root there")
+    return OutputError(
+        f"{place}: got {error.strerror}, expected to write the root there", hint=limits.hint(error.errno)
+    )

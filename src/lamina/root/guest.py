@@ -15,7 +15,6 @@ from lamina.names import STORE_DIR
 
 # Folders that the script needs and no image has.
 _OWN = "/.lamina"
-_SHOWN = ("/dev", "/proc", "/sys", STORE_DIR)
 _LIBRARIES = ("/lib64", "/usr/lib64", "/lib/*-linux-*", "/usr/lib/*-linux-*")
 _LOADERS = ("/lib/ld-*", "/usr/lib/ld-*")
 
@@ -32,12 +31,12 @@ class Guest:
     scratch: str
 
     @classmethod
-    def of(cls, proot: str, root: str, search_path: str, scratch: str) -> Guest:
-        """The guest at ``root`` for a script that uses the programs of ``search_path``."""
+    def of(cls, proot: str, root: str, search_path: str, scratch: str, system: Sequence[str]) -> Guest:
+        """Return the guest at ``root`` for a script that uses the programs of ``search_path`` and sees ``system``."""
         places = [os.path.realpath(place) for place in search_path.split(os.pathsep) if os.path.isdir(place)]
         inside = [_inside(place, number) for number, place in enumerate(places)]
         foreign = [(place, seen) for place, seen in zip(places, inside, strict=True) if place != seen]
-        shown = [(place, place) for place in _SHOWN if os.path.isdir(place)]
+        shown = [(place, place) for place in system if os.path.isdir(place)]
         libraries = [(place, place) for place in _libraries()] if foreign else []
         theirs = [*shown, *libraries, *foreign]
         binds = [*theirs, (scratch, f"{_OWN}/scratch")]

@@ -1,0 +1,66 @@
+"""Shortages of this machine that end a session: room in the temporary folder, open files, memory, processes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from lamina.errors import OutputError
+
+# lamina and each program of a session keep some fifteen files open.
+_FEWEST_DESCRIPTORS = 32
+# More than what a file system keeps for small files.
+_ROOM = 1 << 16
+_HINTS = {
+    errno.ENOSPC: "name another folder with TMPDIR",
+    errno.EDQUOT: "name another folder with TMPDIR",
+    errno.EMFILE: "allow more open files with ulimit -n",
+    errno.ENFILE: "allow more open files with sysctl fs.file-max",
+    errno.ENOMEM: "allow more memory",
+    errno.EAGAIN: "allow more processes with ulimit -u, or in the container's settings",
+}
+
+
+def check_descriptors() -> None:
+    """Raise `OutputError` where this process may not open as many files as a session needs."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if 0 <= limit < _FEWEST_DESCRIPTORS:
+            expected = f"at least {_FEWEST_DESCRIPTORS} to run scripts"
+            hint = _HINTS[errno.EMFILE]
+            raise OutputError(f"open files: got a limit of {limit}, expected {expected}", hint=hint)
+
+
+def hint(number: int | None) -> str:
+    """Return what helps against the shortage that error ``number`` is; empty where it is none."""
+    return _HINTS.get(number or 0, "")
+
+
+def failure(what: str, number: object) -> OutputError | None:
+    """Return the error for the script ``what`` that error ``number`` ended; None where that is no shortage."""
+    if not isinstance(number, int) or number not in _HINTS:
+        return None
+    return OutputError(f"{what}: got {os.strerror(number)}, expected room to run them", hint=_HINTS[number])
+
+
+def shortage(folder: Path) -> int | None:
+    """Return the error number that writing to ``folder`` gives, None where there is room."""
+    place = folder / "room"
+    try:
+        place.write_bytes(bytes(_ROOM))
+    except OSError as error:
+        return error.errno
+    finally:
+        with contextlib.suppress(OSError):
+            place.unlink()
+    return None
+
+
+def advice(folder: Path) -> str:
+    """Return a hint where the temporary folder is full, for a script that failed for reasons of its own."""
+    full = shortage(folder) in (errno.ENOSPC, errno.EDQUOT)
+    return f"{folder.parent} is full: {_HINTS[errno.ENOSPC]}" if full else ""

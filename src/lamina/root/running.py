@@ -1,0 +1,153 @@
+"""Start a session, wait for its answer, and end it when its time is up or when it can never end by itself.
+
+The clock runs here, outside of the sandbox, so that no script can stop it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import math
+import os
+import select
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO
+
+from lamina.root.session import processes
+
+_UMASK = 0o022
+# How long a session gets to end by itself, for fakeroot's server has to end with it.
+_PATIENCE = 10
+# Seconds between two looks at the session's processes.
+_INTERVAL = 0.5
+# The same without a descriptor that says when a process ends, which Linux alone has.
+_SHORT_INTERVAL = 0.02
+# A tree of ten million files; a script that writes to the session's descriptor gets no further.
+_LONGEST_ANSWER = 1 << 31
+_PIECE = 1 << 16
+
+
+class End(enum.Enum):
+    """How a session ended: by itself, because its time was up, or because it had been stopped."""
+
+    ITSELF = enum.auto()
+    LATE = enum.auto()
+    STUCK = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a session answered, empty where it did not, and how it ended."""
+
+    text: bytes
+    end: End
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session's start: its command, the file that takes its answer, and its environment."""
+
+    command: list[str]
+    answer: IO[bytes]
+    environment: Mapping[str, str]
+
+
+def pipe() -> tuple[IO[bytes], IO[bytes]]:
+    """Return the two ends of a pipe for an answer, the one to read from first. Raises `OSError`."""
+    reader, writer = os.pipe()
+    return open(reader, "rb", buffering=0), open(writer, "wb", buffering=0)
+
+
+def run(session: Session, reader: IO[bytes], output: IO[bytes], limit: float | None) -> Answer:
+    """Run ``session``, print to ``output``, and read the answer from ``reader``; ``limit`` is in seconds.
+
+    Nothing of the session is left when this returns or raises. Raises `OSError` where it cannot be started.
+    """
+    process = subprocess.Popen(
+        session.command,
+        cwd="/",
+        env=dict(session.environment),
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        umask=_UMASK,
+        pass_fds=[session.answer.fileno()],
+        # Without a terminal of its own a script cannot type into the user's.
+        start_new_session=True,
+    )
+    try:
+        session.answer.close()
+        return _wait(process, reader.fileno(), limit)
+    finally:
+        _end(process)
+
+
+def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) -> Answer:
+    """Collect the answer until the session ends, its time is up, or it turns out to be stuck."""
+    deadline = time.monotonic() + limit if limit else math.inf
+    text = bytearray()
+    os.set_blocking(reader, False)
+    was_stuck = False
+    with _end_of(process) as ended:
+        poll = select.poll()
+        for descriptor in (reader, *ended):
+            poll.register(descriptor, select.POLLIN)
+        interval = _INTERVAL if ended else _SHORT_INTERVAL
+        while process.poll() is None:
+            left = deadline - time.monotonic()
+            if left <= 0 or len(text) > _LONGEST_ANSWER:
+                return Answer(b"", End.LATE)
+            ready = poll.poll(math.ceil(min(interval, left) * 1000))
+            if not _read(reader, text) and reader in dict(ready):
+                poll.unregister(reader)
+            if not ready:
+                # Twice in a row, so that a process which another one is about to continue does not count.
+                is_stuck = processes.is_stuck(process.pid)
+                if is_stuck and was_stuck:
+                    return Answer(b"", End.STUCK)
+                was_stuck = is_stuck
+    _read(reader, text)
+    return Answer(bytes(text), End.ITSELF)
+
+
+def _read(reader: int, text: bytearray) -> bool:
+    """Read what there is; return False where nothing will come any more."""
+    try:
+        while piece := os.read(reader, _PIECE):
+            text += piece
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _end_of(process: subprocess.Popen[bytes]) -> Iterator[tuple[int, ...]]:
+    """Give a descriptor that can be read when the process has ended, where the system has such descriptors."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        yield ()
+        return
+    try:
+        yield (descriptor,)
+    finally:
+        os.close(descriptor)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the session: by the end of its stdin where it still listens, else by force."""
+    if process.stdin:
+        process.stdin.close()
+    deadline = time.monotonic() + _PATIENCE
+    while process.poll() is None and time.monotonic() < deadline and not processes.is_stuck(process.pid):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_INTERVAL)
+    if process.poll() is None:
+        processes.ask_fakeroot_to_end(process.pid)
+        # The first process of a sandbox is below this one; when it has gone, so have all others.
+        processes.end_below(process.pid)
+        process.kill()
+    process.wait()

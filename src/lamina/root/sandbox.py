@@ -1,0 +1,346 @@
+"""What confines a script: which sandboxes there are, which of them works here, and what it shows.
+
+A script sees the image's root, a private ``/tmp``, the programs of this machine read-only, and nothing else of it: no
+home folders, no other processes, no network. In this order the first that works is taken: bubblewrap, namespaces of
+our own, Landlock. docs/scripts.md is the contract; docs/design/0012-sandbox.md has the reasons.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lamina.errors import ScriptError
+from lamina.names import STORE_DIR
+from lamina.root import programs, visible
+from lamina.root.session.supervisor import LANDLOCK, NAMESPACES, NONE, Policy
+from lamina.root.visible import Bind
+
+# An ID between those of users and those of services that no distribution gives to anybody, so that it owns nothing; it
+# is small enough to exist in the user namespaces of container engines.
+NOBODYS_ID = 65530
+# What ordinary users are in Nix's own build sandbox (Nix manual, "sandbox"): programs such as tar act upon IDs only
+# where they are root's.
+_USER, _GROUP = 1000, 100
+# Below /proc: root outside may write there whatever its capabilities are inside.
+_COVERED = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
+_PROBE_SECONDS = 20
+_ADVICE = "install bubblewrap, or run the scripts with --no-sandbox where they can be trusted"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a session has what it works with, as the script sees it."""
+
+    root: str
+    scratch: str
+    proot: str
+    session: str
+    system: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The folders of a workspace; ``build`` holds the root."""
+
+    workspace: Path
+
+    @property
+    def build(self) -> Path:
+        """The folder that holds the image's root."""
+        return self.workspace / "build"
+
+    @property
+    def root(self) -> Path:
+        """The image's root."""
+        return self.build / "root"
+
+    @property
+    def scratch(self) -> Path:
+        """The script's temporary folder."""
+        return self.workspace / "tmp"
+
+    @property
+    def proot(self) -> Path:
+        """Where proot keeps what it needs to show folders."""
+        return self.workspace / "proot"
+
+    @property
+    def session(self) -> Path:
+        """The session's programs and its task."""
+        return self.workspace / "session"
+
+    @property
+    def etc(self) -> Path:
+        """The files that a sandbox shows in ``/etc``."""
+        return self.workspace / "etc"
+
+    @property
+    def mounts(self) -> Path:
+        """An empty folder that a new root is mounted on."""
+        return self.workspace / "mounts"
+
+    def make(self) -> None:
+        """Make all but the root. Raises `OSError`."""
+        for folder in (self.build, self.scratch, self.proot, self.etc, self.mounts):
+            folder.mkdir()
+            folder.chmod(0o755)
+        visible.write_etc(self.etc)
+        programs.install(self.session)
+
+    def give(self, owner: int) -> None:
+        """Give the session's folders to ``owner``, another user than this process. Raises `OSError`.
+
+        This is done before the first script alone, because it would take the setuid bits off what a script made.
+        """
+        self.workspace.chmod(stat.S_IRWXU | stat.S_IXGRP | stat.S_IXOTH)
+        for top in (self.build, self.scratch, self.proot, self.session):
+            for parent, inner, files in os.walk(top):
+                for name in ("", *inner, *files):
+                    os.chown(os.path.join(parent, name), owner, owner, follow_symlinks=False)
+
+
+class Sandbox(Protocol):
+    """A way to run a session."""
+
+    @property
+    def warning(self) -> str:
+        """What it does not confine, empty for nothing that has to be said."""
+
+    @property
+    def owner(self) -> int | None:
+        """The ID that the workspace must belong to, None to leave it."""
+
+    @property
+    def has_writable_tmp(self) -> bool:
+        """Whether programs may write to ``/tmp``."""
+
+    def places(self, folders: Folders) -> Places:
+        """Where the session has its folders."""
+
+    def command(self, folders: Folders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
+        """Return the command line that runs ``command`` for a script that looks for programs on ``search_path``.
+
+        ``as_root`` maps the builder to root where the sandbox maps users, as a fakeroot session needs it.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Bubblewrap:
+    """Namespaces made by bubblewrap, the program at ``program``."""
+
+    program: str
+    more: tuple[str, ...] = ("--disable-userns",)
+    warning = ""
+    owner = None
+    has_writable_tmp = True
+
+    def places(self, folders: Folders) -> Places:
+        """Where the session has its folders."""
+        return _INSIDE
+
+    def command(self, folders: Folders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
+        """Return the command line that runs ``command`` under bubblewrap."""
+        uid, gid = _ids(as_root)
+        flags = [
+            *("--unshare-user", "--uid", str(uid), "--gid", str(gid)),
+            *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+            *("--hostname", "localhost", "--die-with-parent", "--cap-drop", "ALL", *self.more),
+            *("--dev", "/dev", "--proc", "/proc"),
+        ]
+        for place in _COVERED:
+            flags += ["--ro-bind-try", place, place]
+        for place, target in visible.links():
+            flags += ["--symlink", target, place]
+        for bind in _inside(folders, search_path):
+            flags += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.place]
+        return [self.program, *flags, "--remount-ro", "/", "--chdir", _INSIDE.root, "--", *command]
+
+
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """Namespaces made by lamina itself."""
+
+    warning = ""
+    owner = None
+    has_writable_tmp = True
+
+    def places(self, folders: Folders) -> Places:
+        """Where the session has its folders."""
+        return _INSIDE
+
+    def command(self, folders: Folders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
+        """Return the command line that runs ``command`` in namespaces."""
+        uid, gid = _ids(as_root)
+        binds = [(bind.source, bind.place, bind.writable) for bind in _inside(folders, search_path)]
+        policy = Policy(
+            *(NAMESPACES, _INSIDE.root, uid, gid, -1, str(folders.mounts)),
+            *(binds, list(visible.links()), list(_COVERED), []),
+        )
+        return _supervised(folders, policy, command)
+
+
+@dataclass(frozen=True, slots=True)
+class Landlock:
+    """Landlock, for machines that allow no namespaces.
+
+    Root becomes an ordinary user for it, because Landlock leaves modes and owners alone.
+    """
+
+    is_root: bool
+    warning = (
+        "scripts: confined by Landlock alone: they see other processes, and can change modes, owners and dates of your "
+        "own files"
+    )
+    has_writable_tmp = False
+
+    @property
+    def owner(self) -> int | None:
+        """The ID that the workspace must belong to, None to leave it."""
+        return NOBODYS_ID if self.is_root else None
+
+    def places(self, folders: Folders) -> Places:
+        """Where the session has its folders."""
+        return _outside(folders, ("/dev", "/proc", STORE_DIR))
+
+    def command(self, folders: Folders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
+        """Return the command line that runs ``command`` under Landlock."""
+        uid, gid = _ids(as_root) if as_root else (-1, -1)
+        own = [(folders.build, True), (folders.scratch, True), (folders.proot, True), (folders.session, False)]
+        binds = [(str(place), str(place), writable) for place, writable in own]
+        binds += [(bind.source, bind.place, False) for bind in visible.binds(search_path)]
+        binds += [(place, place, False) for place in ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf")]
+        policy = Policy(LANDLOCK, str(folders.root), uid, gid, NOBODYS_ID, "", binds, [], [], [])
+        return _supervised(folders, policy, command)
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfined:
+    """No sandbox; ``read_only`` are folders that are still kept from a script that means the image's by them."""
+
+    read_only: tuple[str, ...] = ()
+    warning = ""
+    owner = None
+    has_writable_tmp = True
+
+    def places(self, folders: Folders) -> Places:
+        """Where the session has its folders."""
+        return _outside(folders, ("/dev", "/proc", "/sys", STORE_DIR))
+
+    def command(self, folders: Folders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
+        """Return the command line that runs ``command`` unconfined; what it leaves running is ended all the same."""
+        uid, gid = _ids(as_root) if as_root else (-1, -1)
+        policy = Policy(NONE, str(folders.root), uid, gid, -1, "", [], [], [], list(self.read_only))
+        return _supervised(folders, policy, command)
+
+
+_INSIDE = Places("/build/root", "/tmp", "/.lamina/proot", "/.lamina/session", ("/dev", "/proc", STORE_DIR))  # noqa: S108 - inside
+
+
+def find(what: str, folders: Folders, search_path: str) -> Sandbox:
+    """Return the first sandbox that works here, for the script ``what`` in ``folders``.
+
+    Raises `ScriptError` with what was found of each where none does.
+    """
+    refused = []
+    for name, make in CANDIDATES.items():
+        found = make(search_path)
+        if isinstance(found, str):
+            refused.append(f"{name}: {found}")
+            continue
+        problem = _problem(found, folders, search_path)
+        if not problem:
+            return found
+        refused.append(f"{name}: {problem}")
+    raise ScriptError(f"{what}: got no sandbox ({'; '.join(refused)}), expected one to run them in", hint=_ADVICE)
+
+
+def _bubblewrap(search_path: str) -> Sandbox | str:
+    program = shutil.which("bwrap", path=search_path)
+    if not program:
+        return "not installed"
+    return Bubblewrap(os.path.abspath(program), _disable_user_namespaces(program))
+
+
+@functools.cache
+def _disable_user_namespaces(program: str) -> tuple[str, ...]:
+    """Return the flag that refuses nested user namespaces, where this bubblewrap knows it (0.8)."""
+    asked = [program, "--help"]
+    done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return ("--disable-userns",) if "--disable-userns" in done.stdout else ()
+
+
+def _namespaces(search_path: str) -> Sandbox | str:
+    return Namespaces() if sys.platform == "linux" else "not on this system"
+
+
+def _landlock(search_path: str) -> Sandbox | str:
+    from lamina.root.session import landlock
+
+    found = landlock.version() if sys.platform == "linux" else 0
+    if found < landlock.OLDEST_VERSION:
+        return f"the kernel has version {found}" if found else "not in this kernel"
+    return Landlock(os.geteuid() == 0)
+
+
+CANDIDATES: dict[str, Callable[[str], Sandbox | str]] = {
+    "bubblewrap": _bubblewrap,
+    "namespaces": _namespaces,
+    "Landlock": _landlock,
+}
+
+
+def _problem(sandbox: Sandbox, folders: Folders, search_path: str) -> str:
+    """Say why ``sandbox`` does not work here, or nothing where it runs a program."""
+    probe = sandbox.command(folders, search_path, [programs.python(), "-I", "-S", "-B", "-c", ""], as_root=True)
+    try:
+        if sandbox.owner is not None:
+            folders.give(sandbox.owner)
+        done = subprocess.run(
+            probe,
+            env={},
+            cwd=folders.build,
+            stdin=subprocess.PIPE,
+            capture_output=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else f"exit status {done.returncode}"
+
+
+def _ids(as_root: bool) -> tuple[int, int]:
+    return (0, 0) if as_root else (_USER, _GROUP)
+
+
+def _inside(folders: Folders, search_path: str) -> list[Bind]:
+    """Return what a root of its own shows, parents before what lies in them."""
+    own = [
+        Bind(str(folders.build), "/build", writable=True),
+        Bind(str(folders.scratch), _INSIDE.scratch, writable=True),
+        Bind(str(folders.proot), _INSIDE.proot, writable=True),
+        Bind(str(folders.session), _INSIDE.session),
+        *(Bind(str(file), f"/etc/{file.name}") for file in sorted(folders.etc.iterdir())),
+    ]
+    return sorted([*own, *visible.binds(search_path)], key=lambda bind: bind.place)
+
+
+def _outside(folders: Folders, system: tuple[str, ...]) -> Places:
+    return Places(str(folders.root), str(folders.scratch), str(folders.proot), str(folders.session), system)
+
+
+def _supervised(folders: Folders, policy: Policy, command: list[str]) -> list[str]:
+    return programs.start("supervisor", str(folders.session), json.dumps(policy._asdict()), *command)

@@ -1,0 +1,128 @@
+"""System calls of Linux that Python's standard library does not have, through the C library."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+# linux/capability.h: the version with two words of 32 bits, and more capabilities than any kernel has.
+_CAPABILITY_VERSION = 0x20080522
+_CAPABILITIES = 64
+# linux/sched.h
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+# linux/mount.h
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x2, 0x4, 0x8
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_MNT_DETACH = 2
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 0x1, 0x2, 0x4
+# These numbers are the same on all architectures but Alpha.
+_SYS_MOUNT_SETATTR = 442
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+
+
+def library() -> ctypes.CDLL:
+    """Return the C library, with ``errno`` kept for `check`."""
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def check(result: int, what: str) -> int:
+    """Return ``result``; raise `OSError` that names ``what`` where it says that the call failed."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+    return result
+
+
+def prctl(option: int, *values: int) -> int:
+    """Make the system call prctl; raise `OSError` where it fails."""
+    arguments = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
+    return check(library().prctl(option, *arguments), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of every process below it whose own parent has ended."""
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent ends."""
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def refuse_tracing() -> None:
+    """Keep processes of the same user out of this process's memory and descriptors."""
+    prctl(_PR_SET_DUMPABLE, 0)
+
+
+def gain_no_privileges() -> None:
+    """Keep setuid programs and file capabilities from giving this process and its children any right."""
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def empty_bounding_set() -> None:
+    """Keep every program that this process starts from gaining a capability."""
+    for number in range(_CAPABILITIES):
+        if library().prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0):
+            break  # the kernel has no more of them, or this process has no right to
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, for good."""
+    empty_bounding_set()
+    prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    none = (ctypes.c_uint32 * 6)()
+    check(library().capset(header, none), "capset")
+
+
+def unshare(flags: int) -> None:
+    """Make the system call unshare; raise `OSError` where it fails."""
+    check(library().unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """Make the system call mount; raise `OSError` where it fails."""
+    words = (os.fsencode(word) if word else None for word in (source, target, kind))
+    check(library().mount(*words, ctypes.c_ulong(flags), os.fsencode(options) or None), f"mount {target}")
+
+
+def restrict_mount(target: str, *, writable: bool = False, recursive: bool = True) -> None:
+    """Take setuid programs and devices from the mount at ``target`` and all mounts below it, and writing as well."""
+    flags = _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV | (0 if writable else _MOUNT_ATTR_RDONLY)
+    _set_attributes(target, flags, recursive=recursive)
+
+
+def make_read_only(target: str) -> None:
+    """Make the mount at ``target`` and all mounts below it read-only; devices stay usable."""
+    _set_attributes(target, _MOUNT_ATTR_RDONLY, recursive=True)
+
+
+def _set_attributes(target: str, flags: int, *, recursive: bool) -> None:
+    attributes = (ctypes.c_uint64 * 4)(flags, 0, 0, 0)
+    place = ctypes.c_char_p(os.fsencode(target))
+    how = ctypes.c_uint(_AT_RECURSIVE if recursive else 0)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    result = library().syscall(
+        ctypes.c_long(_SYS_MOUNT_SETATTR), ctypes.c_int(_AT_FDCWD), place, how, ctypes.byref(attributes), size
+    )
+    check(result, f"mount_setattr {target}")
+
+
+def pivot_root(root: str) -> None:
+    """Make the mount at ``root`` this mount namespace's ``/`` and take the former one away."""
+    os.chdir(root)
+    # The former root lands on top of the new one and is unmounted from there (pivot_root(2), "pivot_root(".", ".")").
+    check(library().pivot_root(b".", b"."), "pivot_root")
+    check(library().umount2(b".", _MNT_DETACH), "umount2")
+    os.chdir("/")

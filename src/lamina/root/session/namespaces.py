@@ -1,0 +1,166 @@
+"""Confine a session by namespaces of its own: users, mounts, processes, network, IPC and host name.
+
+This does what bubblewrap does, for machines that do not have it: a root of its own that shows only what the policy
+names, no capabilities, and a first process whose end is the end of all others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from lamina.root.session import linux
+
+if TYPE_CHECKING:
+    from lamina.root.session.supervisor import Policy
+
+_ALL = (
+    linux.CLONE_NEWUSER
+    | linux.CLONE_NEWNS
+    | linux.CLONE_NEWPID
+    | linux.CLONE_NEWNET
+    | linux.CLONE_NEWIPC
+    | linux.CLONE_NEWUTS
+    | linux.CLONE_NEWCGROUP
+)
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_DEVICE_LINKS = (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"))
+_FAILED = 125
+# linux/sockios.h, linux/if.h
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
+
+
+def map_builder(uid: int, gid: int) -> None:
+    """Move this process into a user namespace where the builder's IDs are ``uid`` and ``gid``, without capabilities.
+
+    Raises `OSError` where that is not allowed.
+    """
+    _enter(linux.CLONE_NEWUSER, uid, gid)
+    linux.drop_capabilities()
+
+
+def run(policy: Policy, command: list[str]) -> int:
+    """Return the exit status of ``command``, run as ``policy`` says; raise `OSError` where this system refuses."""
+    linux.die_with_parent()
+    _enter(_ALL, policy.uid, policy.gid)
+    first = os.fork()
+    if not first:
+        _first_process(policy, command)
+    _, status = os.waitpid(first, 0)
+    return exit_status(status)
+
+
+def _enter(flags: int, uid: int, gid: int) -> None:
+    outside = (os.geteuid(), os.getegid())
+    linux.unshare(flags)
+    # Without this an ordinary user may not map a group (user_namespaces(7)).
+    Path("/proc/self/setgroups").write_text("deny", "ascii")
+    Path("/proc/self/uid_map").write_text(f"{uid} {outside[0]} 1", "ascii")
+    Path("/proc/self/gid_map").write_text(f"{gid} {outside[1]} 1", "ascii")
+
+
+def exit_status(status: int) -> int:
+    """Return what a shell makes of the status that waitpid(2) gave."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _first_process(policy: Policy, command: list[str]) -> NoReturn:
+    """Be the first process of the new process namespace: the kernel kills all others when this one ends."""
+    status = _FAILED
+    try:
+        linux.die_with_parent()
+        _make_root(policy)
+        _start_loopback()
+        socket.sethostname("localhost")
+        # A script cannot take this back: that needs a capability in this user namespace.
+        Path("/proc/sys/user/max_user_namespaces").write_text("0", "ascii")
+        _cover(policy.covered)
+        linux.restrict_mount("/", recursive=False)
+        linux.drop_capabilities()
+        linux.gain_no_privileges()
+        child = os.fork()
+        if not child:
+            os.chdir(policy.start)
+            os.execv(command[0], command)  # noqa: S606 - a shell would change the words
+        linux.refuse_tracing()
+        status = _wait_for(child)
+    except OSError as error:
+        os.write(2, f"namespaces: got {error}, expected to confine the session\n".encode("utf-8", "replace"))
+    finally:
+        os._exit(status)
+
+
+def _wait_for(child: int) -> int:
+    """Return the exit status of ``child``; collect the orphans that end before it."""
+    while True:
+        number, status = os.wait()
+        if number == child:
+            return exit_status(status)
+
+
+def _make_root(policy: Policy) -> None:
+    """Make the new root of what ``policy`` shows, and change to it."""
+    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount("tmpfs", policy.folder, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
+    os.umask(0o022)
+    _make_devices(policy.folder + "/dev")
+    os.mkdir(policy.folder + "/proc")
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    linux.mount("proc", policy.folder + "/proc", "proc", flags)
+    for place, target in policy.links:
+        _link(target, policy.folder + place)
+    for source, place, writable in policy.binds:
+        _bind(source, policy.folder + place, writable)
+    linux.pivot_root(policy.folder)
+
+
+def _bind(source: str, place: str, writable: bool) -> None:
+    if stat.S_ISDIR(os.stat(source).st_mode):
+        os.makedirs(place, exist_ok=True)
+    else:
+        _put_file(place)
+    linux.mount(source, place, flags=linux.MS_BIND | linux.MS_REC)
+    linux.restrict_mount(place, writable=writable)
+
+
+def _link(target: str, place: str) -> None:
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    os.symlink(target, place)
+
+
+def _put_file(place: str) -> None:
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(place, os.O_CREAT | os.O_EXCL, 0o644))
+
+
+def _make_devices(folder: str) -> None:
+    os.mkdir(folder)
+    linux.mount("tmpfs", folder, "tmpfs", linux.MS_NOSUID, "mode=755")
+    os.mkdir(folder + "/shm", 0o1777)
+    for name in _DEVICES:
+        _put_file(f"{folder}/{name}")
+        linux.mount(f"/dev/{name}", f"{folder}/{name}", flags=linux.MS_BIND)
+    for name, target in _DEVICE_LINKS:
+        os.symlink(target, f"{folder}/{name}")
+
+
+def _cover(places: list[str]) -> None:
+    """Show ``places`` below /proc read-only: root outside may write there whatever its capabilities are inside."""
+    for place in places:
+        if os.path.exists(place):
+            linux.mount(place, place, flags=linux.MS_BIND | linux.MS_REC)
+            linux.restrict_mount(place)
+
+
+def _start_loopback() -> None:
+    """Start the loopback interface, over which one build of fakeroot talks to its server."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))

@@ -1,0 +1,244 @@
+"""Run one script and list what it left, from inside the fakeroot session that it was started in.
+
+Inside a fakeroot session the listing shows the owners, modes and extended attributes that the script gave, which are
+nowhere on disk, and some of them (the extended attributes) in no file that fakeroot can save.
+
+All that the script began ends with it, and also when nobody holds the other end of stdin any more. `supervisor`, or
+the sandbox's process namespace, ends what this program cannot, for a script may kill it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lamina.root.session import linux, processes
+
+_LONGEST_STATUS = 16
+# How many seconds proot takes to end at the most.
+_PATIENCE = 3
+
+
+class Task(NamedTuple):
+    """What is to be done.
+
+    Attributes:
+        command: The script's command line; it runs in ``root``, which is listed afterwards.
+        environment: Variables that are put over the session's own.
+        root: The folder of the image's root.
+        answer: The descriptor that takes the result.
+        fake: Whether every file must appear as root's in this session, as under fakeroot.
+        proot: proot's command line, which goes before the command; empty for none. What has to be bound into its root
+            for fakeroot's library is found here, where its place is known.
+    """
+
+    command: list[str]
+    environment: dict[str, str]
+    root: str
+    answer: int
+    fake: bool
+    proot: list[str]
+
+
+class Entry(NamedTuple):
+    """What a script left: its path, mode with the kind in it, owner, extended attributes; texts are in hex."""
+
+    path: str
+    mode: int
+    uid: int
+    gid: int
+    xattrs: dict[str, str]
+
+
+def main(file: str) -> None:
+    """Do the task in ``file`` and write the result, a JSON object: ``status`` and ``entries``, or an ``error``."""
+    task = _task(Path(file).read_text(encoding="ascii"))
+    try:
+        result = _result(task)
+    except (OSError, MemoryError, RuntimeError) as error:  # threads that cannot be started are a RuntimeError
+        number = error.errno if isinstance(error, OSError) else None
+        result = {"error": str(error) or type(error).__name__, "errno": number}
+    with open(task.answer, "w", encoding="ascii") as stream:
+        json.dump(result, stream)
+
+
+def _result(task: Task) -> dict[str, Any]:
+    if task.fake:
+        _check_fakeroot(task.root)
+    with contextlib.suppress(OSError, AttributeError):  # Linux alone
+        linux.adopt_orphans()
+    status = _run(task)
+    builder = _builder() if task.fake else None
+    entries = list(_entries(os.fsencode(task.root), builder)) if status == 0 else []
+    return {"status": status, "entries": entries}
+
+
+def _check_fakeroot(root: str) -> None:
+    """End the session where fakeroot's library is not at work: of that the loader says no more than a warning."""
+    if not _can_give_away(root):
+        sys.exit("fakeroot's library: got none at work, expected it in the session")
+    names = [os.path.basename(name) for name in os.environ.get("LD_PRELOAD", "").split(":") if name]
+    with contextlib.suppress(FileNotFoundError):
+        loaded = Path("/proc/self/maps").read_bytes()
+        for name in names:
+            if os.fsencode(name) not in loaded:
+                sys.exit(f"{name}: got it left out by the loader, expected it in the session")
+
+
+def _can_give_away(root: str) -> bool:
+    """Tell whether files can be given to others, as under fakeroot; leave ``root`` to root."""
+    try:
+        os.chown(root, 1, 1)
+        status = os.lstat(root)
+        os.chown(root, 0, 0)
+    except OSError:
+        return False
+    return (status.st_uid, status.st_gid) == (1, 1)
+
+
+def _run(task: Task) -> int:
+    """Return the script's exit status, or minus the signal that ended it."""
+    outlet, inlet = os.pipe()
+    command = _command(task, inlet)
+    process = subprocess.Popen(
+        command,
+        cwd=task.root,
+        env=os.environ | task.environment,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        pass_fds=[inlet] if task.proot else [],
+    )
+    os.close(inlet)
+    threading.Thread(target=_watch, args=(process, bool(task.proot)), daemon=True).start()
+    try:
+        # proot goes on until the last of its children ends, so the script itself says when it does.
+        said = b""
+        if task.proot:
+            select.select([outlet], [], [])
+            said = os.read(outlet, _LONGEST_STATUS)
+        if said:
+            _end_gently(process)
+            return int(said)
+        return process.wait()
+    finally:
+        _end(process.pid)
+        process.wait()
+
+
+def _watch(process: subprocess.Popen[bytes], has_proot: bool) -> None:
+    """End the script when stdin does, because nobody waits for it any more."""
+    while os.read(0, 1):
+        pass
+    if has_proot:
+        _end_gently(process)
+    _end(process.pid)
+    os._exit(1)
+
+
+def _end_gently(proot: subprocess.Popen[bytes]) -> None:
+    """End what proot began: without its children it ends too, and removes what it made to show other folders."""
+    processes.end_below(os.getpid(), spare=proot.pid)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        proot.wait(_PATIENCE)
+
+
+def _end(group: int) -> None:
+    """End the script's group, and whatever left it for one of its own."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+    processes.end_below(os.getpid())
+
+
+def _command(task: Task, status: int) -> list[str]:
+    """Return the script's command.
+
+    Under proot it tells its exit status to the descriptor ``status``, and the session's library is loaded inside, not
+    into proot itself.
+    """
+    if not task.proot:
+        return task.command
+    preload = os.environ.pop("LD_PRELOAD", "")
+    folders = os.environ.pop("LD_LIBRARY_PATH", "")
+    binds = [f"--bind={folder}:{folder}!" for folder in folders.split(":") if folder and os.path.isdir(folder)]
+    bash, *rest = task.command
+    enter = f'LD_PRELOAD="$1" LD_LIBRARY_PATH="$2" "${{@:3}}" {status}>&-; echo $? >&{status}'
+    return [*task.proot, *binds, bash, "-c", enter, bash, preload, folders, bash, *rest]
+
+
+def _entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[Entry]:
+    """List what is below ``top``; ``builder`` owns what fakeroot mistakes for the builder's, see `_owner`."""
+    waiting = [b""]
+    while waiting:
+        path = waiting.pop()
+        place = os.path.join(top, path) if path else top
+        # What cannot be read is found out where the files are taken up.
+        with contextlib.suppress(OSError):
+            status = os.lstat(place)
+            attributes = _attributes(place)
+            uid, gid = _owner(status, bool(attributes), builder)
+            shown = {name: value for name, value in attributes.items() if _is_of_the_image(name)}
+            yield Entry(path.hex(), status.st_mode, uid, gid, shown)
+            if stat.S_ISDIR(status.st_mode):
+                waiting += [os.path.join(path, name) for name in _names(place, status.st_mode)]
+
+
+def _builder() -> tuple[int, int] | None:
+    """Return the user and group ID that this process really has, of which fakeroot says that they are root's."""
+    with contextlib.suppress(OSError, KeyError):
+        lines = Path("/proc/self/status").read_text("utf-8", "replace").splitlines()
+        fields = {name: values.split() for name, _, values in (line.partition(":") for line in lines)}
+        return int(fields["Uid"][0]), int(fields["Gid"][0])
+    return None
+
+
+def _owner(status: os.stat_result, has_attributes: bool, builder: tuple[int, int] | None) -> tuple[int, int]:
+    """Return a file's owner and group in the image.
+
+    fakeroot shows a file that it knows nothing of as root's. When an extended attribute is set, as by ``setcap``, it
+    begins to know the file, and records the owner that the file really has. That owner is the builder's, unless the
+    session runs in a user namespace that maps the builder to root, and must not reach the image.
+    """
+    found = (status.st_uid, status.st_gid)
+    return (0, 0) if has_attributes and found == builder else found
+
+
+def _names(folder: bytes, mode: int) -> list[bytes]:
+    """Return the names in ``folder``, also where the script took the permission to read it."""
+    try:
+        return os.listdir(folder)
+    except PermissionError:
+        os.chmod(folder, stat.S_IRWXU)
+        try:
+            return os.listdir(folder)
+        finally:
+            os.chmod(folder, stat.S_IMODE(mode))
+
+
+def _attributes(place: bytes) -> dict[str, str]:
+    if not hasattr(os, "listxattr"):
+        return {}
+    try:
+        names = os.listxattr(place, follow_symlinks=False)
+        return {name: os.getxattr(place, name, follow_symlinks=False).hex() for name in names}
+    except OSError:  # the file system has none
+        return {}
+
+
+def _is_of_the_image(name: str) -> bool:
+    """Tell whether an attribute belongs to the file, and not to this machine as labels and access lists do."""
+    return name == "security.capability" or name.startswith("user.")
+
+
+def _task(text: str) -> Task:
+    fields: dict[str, Any] = json.loads(text)
+    return Task(**fields)

@@ -1,0 +1,132 @@
+"""Confine a session by the kernel's own means, and end all that it began when it ends or when nobody waits for it.
+
+This is the first process of every session that bubblewrap does not run. It stays outside of what confines the script,
+so a script that kills or stops its session cannot keep it from ending the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+from lamina.root.session import landlock, linux, namespaces, processes
+
+# What a policy's kind can be.
+NAMESPACES, LANDLOCK, NONE = "namespaces", "landlock", "none"
+# How many seconds a session gets to end by itself when nobody waits for it.
+_PATIENCE = 5
+_FAILED = 125
+
+
+class Policy(NamedTuple):
+    """What a session may see and change; the fields that a kind does not use are empty.
+
+    Attributes:
+        kind: What confines the session.
+        start: The folder to start in.
+        uid: The user ID that the builder has in a user namespace; -1 for none.
+        gid: The group ID likewise.
+        becomes: The user and group ID that root gives itself up for under Landlock.
+        folder: An empty folder on which namespaces put their root.
+        binds: What is to be seen: its place outside, its place inside, and whether it may be written to.
+        links: Symlinks in the new root: their place and their target.
+        covered: Places below /proc that are shown read-only.
+        read_only: Folders that are made read-only where there is no sandbox, as far as this process may mount.
+    """
+
+    kind: str
+    start: str
+    uid: int
+    gid: int
+    becomes: int
+    folder: str
+    binds: list[tuple[str, str, bool]]
+    links: list[tuple[str, str]]
+    covered: list[str]
+    read_only: list[str]
+
+
+def main(policy_text: str, *command: str) -> None:
+    """Run ``command`` under the policy that ``policy_text`` is, and end with its exit status."""
+    fields: dict[str, Any] = json.loads(policy_text)
+    policy = Policy(**fields)
+    try:
+        status = _run(policy, list(command))
+    except OSError as error:
+        sys.exit(f"{policy.kind}: got {error}, expected to confine the session")
+    sys.exit(status)
+
+
+def _run(policy: Policy, command: list[str]) -> int:
+    if policy.kind == NAMESPACES:
+        return namespaces.run(policy, command)
+    is_root = os.geteuid() == 0
+    if policy.kind == NONE:
+        _protect(policy.read_only)
+    if policy.uid >= 0 and not is_root:
+        # The builder's files are root's in there, so fakeroot cannot take the builder for an owner.
+        with contextlib.suppress(OSError, AttributeError):
+            namespaces.map_builder(policy.uid, policy.gid)
+    if policy.kind == LANDLOCK:
+        return _supervised(command, lambda: landlock.restrict(policy, is_root=is_root))
+    return _supervised(command, lambda: None)
+
+
+def _protect(folders: list[str]) -> None:
+    """Make ``folders``, and what is mounted below them, read-only for this process and what it begins, where allowed.
+
+    Whoever has the right to mount may otherwise change the machine where a script means the image's root.
+    """
+    if not folders:
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        linux.unshare(linux.CLONE_NEWNS)
+        linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+        for folder in folders:
+            linux.mount(folder, folder, flags=linux.MS_BIND | linux.MS_REC)
+            linux.make_read_only(folder)
+
+
+def _supervised(command: list[str], restrict: Callable[[], None]) -> int:
+    """Return the command's exit status; what it began is ended with it, and when stdin ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        linux.adopt_orphans()
+    child = os.fork()
+    if not child:
+        _become(command, restrict)
+    with contextlib.suppress(OSError, AttributeError):
+        linux.refuse_tracing()
+    threading.Thread(target=_watch, daemon=True).start()
+    _, status = os.waitpid(child, 0)
+    _end()
+    return namespaces.exit_status(status)
+
+
+def _become(command: list[str], restrict: Callable[[], None]) -> NoReturn:
+    """Turn this process into ``command``, after ``restrict``."""
+    try:
+        restrict()
+        os.execv(command[0], command)  # noqa: S606 - a shell would change the words
+    except OSError as error:
+        os.write(2, f"{error}\n".encode("utf-8", "replace"))
+    os._exit(_FAILED)
+
+
+def _watch() -> None:
+    """End everything a while after stdin ends, for the session ends by itself then unless the script stopped it."""
+    while os.read(0, 1):
+        pass
+    time.sleep(_PATIENCE)
+    _end()
+    os._exit(_FAILED)
+
+
+def _end() -> None:
+    processes.ask_fakeroot_to_end(os.getpid())
+    processes.end_below(os.getpid())

@@ -1,0 +1,404 @@
+"""Scripts in every sandbox, trying to get out: each attack aims at a scratch folder, process or port of the test."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from tests.fakestore import as_nobody, public_folder
+from tests.making import packed_bytes
+from tests.processes import running, wait_until
+
+from lamina.errors import ScriptError
+from lamina.nodes import Directory, Regular
+from lamina.root import sandbox, session
+from lamina.root.commands import Scripts, run
+from lamina.root.layer import RootLayer
+from lamina.root.session import landlock
+from lamina.root.tree import Meta, Tree
+
+PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+KINDS = ("bubblewrap", "namespaces", "Landlock")
+# Those with processes, mounts and a root of their own.
+ISOLATED = ("bubblewrap", "namespaces")
+# cap_net_raw+ep, as the kernel keeps it (linux/capability.h, struct vfs_cap_data).
+CAPABILITY = ("security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has these sandboxes")
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Runs scripts as root or as an ordinary user, in one kind of sandbox."""
+
+    kind: str
+    is_nobody: bool
+
+    def output(self, script: str, *, fake: bool = False, chroot: bool = False) -> str:
+        """What the script prints; it goes on after errors."""
+        text = f"set +e\n{script}\ntrue"
+        scripts = Scripts("" if fake else text, text if fake else "", chroot, PATH)
+        return self.call(lambda: run(Tree(), scripts).output)
+
+    def digest(self, extra: str, fake: str) -> str:
+        """The digest of the layer that the scripts leave."""
+
+        def layer() -> str:
+            ran = run(Tree(), Scripts(extra, fake, False, PATH, confined=self.kind != "none"))
+            return sha256(packed_bytes(RootLayer(ran.tree, ran.workspace).pack())).hexdigest()
+
+        return self.call(layer)
+
+    def failure(self, scripts: Scripts) -> ScriptError:
+        """The error that the scripts end in."""
+
+        def failing() -> ScriptError:
+            try:
+                run(Tree(), scripts)
+            except ScriptError as error:
+                found = ScriptError(str(error), hint=error.hint, output=error.output)
+            gc.collect()  # the error's frames held the workspace
+            return found
+
+        return self.call(failing)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """What ``function`` gives, called as this builder."""
+        return as_nobody(function) if self.is_nobody else function()
+
+
+@pytest.fixture
+def builder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Builder]:
+    """A builder of the kind and user that the test asks for, whose temporary folder everybody can reach."""
+    kind, user = request.param
+    if user == "nobody" and os.geteuid() != 0:
+        pytest.skip("only root can become nobody")
+    if kind == "bubblewrap" and not shutil.which("bwrap", path=PATH):
+        pytest.skip("bwrap is not installed")
+    if kind == "Landlock" and landlock.version() < landlock.OLDEST_VERSION:
+        pytest.skip("this kernel has no Landlock")
+    if kind != "none":
+        monkeypatch.setattr(sandbox, "CANDIDATES", {kind: sandbox.CANDIDATES[kind]})
+    with public_folder() as folder:
+        # The checkout and its Python may be out of another user's reach.
+        shutil.copytree(Path(session.__file__).parent, folder / "session", ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "tmp").mkdir()
+        (folder / "tmp").chmod(0o1777)
+        monkeypatch.setattr(session, "__file__", str(folder / "session/__init__.py"))
+        monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+        if python := shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin"):
+            monkeypatch.setattr(sys, "executable", python)
+        yield Builder(kind, user == "nobody")
+        assert not list((folder / "tmp").iterdir()), "the workspace stayed"
+
+
+def builders(*kinds: str, users: tuple[str, ...] = ("root", "nobody")) -> pytest.MarkDecorator:
+    pairs = [(kind, user) for kind in kinds for user in users]
+    return pytest.mark.parametrize("builder", pairs, indirect=True, ids="-".join)
+
+
+@pytest.fixture
+def victim() -> Iterator[Path]:
+    """A folder that every user may change, with a file in it: scripts must do neither."""
+    with public_folder() as folder:
+        place = folder / "victim"
+        place.mkdir()
+        place.chmod(0o777)
+        (place / "file").write_text("kept")
+        (place / "file").chmod(0o666)
+        yield place
+        assert [file.name for file in place.iterdir()] == ["file"]
+        assert (place / "file").read_text() == "kept"
+
+
+@builders(*KINDS)
+def test_nothing_outside_can_be_written_to(builder: Builder, victim: Path) -> None:
+    builder.output(f"""
+    echo x > {victim}/added; echo x >> {victim}/file; : > {victim}/file; truncate -s 0 {victim}/file
+    rm -f {victim}/file; mv {victim}/file .; ln {victim}/file here; mkdir {victim}/made; cp -r . {victim}/copy
+    ln -s {victim} link; echo x > link/added; echo x > ./../../../../../../..{victim}/added
+    exec 7<> {victim}/file && echo x >&7
+    """)
+
+
+@builders(*KINDS)
+def test_mounts_cannot_be_changed(builder: Builder, victim: Path) -> None:
+    tries = f"""
+    for flags in remount,rw remount,bind,rw; do
+      for place in / /usr /etc/passwd /proc /proc/sys /tmp; do mount -o $flags $place; mount -o $flags none $place; done
+    done
+    mkdir -p mnt; mount -t tmpfs none mnt && echo mounted; mount --bind /usr mnt && echo mounted
+    umount /usr && echo unmounted; umount -l / && echo unmounted; umount /proc/sys && echo unmounted
+    touch /usr/added && echo written; touch /bin/added && echo written
+    unshare -Urm sh -c 'mount -o remount,bind,rw /usr; mount -o remount,rw /; touch /usr/added; echo > {victim}/added'
+    unshare -m true && echo namespace
+    """
+    # fakeroot pretends that some calls succeed, which change nothing; so this is an ordinary user's try.
+    said = builder.output(tries).splitlines()
+    assert not {"mounted", "unmounted", "written", "namespace"} & set(said)
+
+
+@builders(*ISOLATED)
+def test_no_further_user_namespaces_can_be_made(builder: Builder) -> None:
+    assert "inside" not in builder.output("unshare -U echo inside; unshare -Ur echo inside").splitlines()
+
+
+@builders(*KINDS)
+def test_nothing_outside_is_reached_by_way_of_proc(builder: Builder, victim: Path) -> None:
+    with subprocess.Popen(["sleep", "294"], cwd=victim, user=65534 if builder.is_nobody else None) as outside:
+        said = builder.output(f"""
+        for process in /proc/[0-9]* /proc/{outside.pid} /proc/self /proc/$PPID; do
+          for file in $process/cwd/added $process/root{victim}/added $process/cwd/file $process/root{victim}/file; do
+            echo x > $file
+            cat $file
+          done 2>/dev/null
+          echo x > $process/mem && echo written
+        done
+        cat /proc/{outside.pid}/environ | tr '\\0' '\\n' | grep '^PATH='
+        kill -STOP {outside.pid} && echo killed; kill -KILL {outside.pid} && echo killed
+        """)
+        assert outside.poll() is None
+        outside.kill()
+    assert not {"written", "killed", "kept"} & set(said.split())
+    assert "PATH=" not in said
+
+
+@builders(*KINDS)
+def test_settings_of_the_kernel_cannot_be_written_to(builder: Builder) -> None:
+    # Opened without writing anything, so that nothing changes where this fails.
+    said = builder.output("""
+    for file in $(find /proc/sys/kernel /proc/sys/vm /proc/sys/fs -type f) /proc/sysrq-trigger /etc/passwd; do
+      (exec 7>> $file) 2>/dev/null && echo writable $file
+    done
+    """)
+    assert "writable" not in said
+
+
+@builders(*KINDS)
+def test_a_script_has_no_capabilities_and_gains_none(builder: Builder) -> None:
+    said = builder.output("grep -E '^(Cap...|NoNewPrivs):' /proc/self/status", fake=True)
+    values = {name: int(value, 16) for name, value in (line.split(":") for line in said.splitlines())}
+    assert values.pop("NoNewPrivs") == 1
+    assert set(values.values()) == {0}
+
+
+@builders(*KINDS)
+def test_devices_cannot_be_made_and_a_new_root_leads_nowhere(builder: Builder, victim: Path) -> None:
+    said = builder.output(f"""
+    mknod disk b 8 0 && echo made; mknod memory c 1 1 && echo made
+    chroot / echo entered; chroot / sh -c 'echo x > {victim}/added'
+    """)
+    assert not {"made", "entered"} & set(said.split())
+
+
+@builders(*KINDS)
+def test_there_is_no_network(builder: Builder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        listener.setblocking(False)
+        said = builder.output(f"exec 7<> /dev/tcp/127.0.0.1/{port} && echo connected")
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert "connected" not in said.split()
+
+
+@builders(*KINDS)
+def test_a_socket_of_another_program_cannot_be_reached(builder: Builder, victim: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as named, socket.socket(socket.AF_UNIX) as abstract:
+        named.bind(str(victim / "socket"))
+        abstract.bind(f"\0lamina-test-{os.getpid()}")
+        (victim / "socket").chmod(0o777)
+        for listener in (named, abstract):
+            listener.listen()
+            listener.setblocking(False)
+        names = [str(victim / "socket"), f"\\0lamina-test-{os.getpid()}"]
+        tries = "; ".join(
+            f"python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"{name}\")'" for name in names
+        )
+        builder.output(tries)
+        for listener in (named, abstract):
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+    (victim / "socket").unlink()
+
+
+@builders(*KINDS)
+def test_what_belongs_to_people_and_services_is_not_there(builder: Builder, victim: Path) -> None:
+    said = builder.output(f"cat {victim}/file; cat /etc/shadow; ls -d /home/* /run/* /var/lib/* /sys/*; ls {victim}")
+    assert "kept" not in said
+    assert not [line for line in said.splitlines() if line.startswith(("/home", "/run", "/var/lib", "/sys"))]
+
+
+@builders(*ISOLATED)
+def test_temporary_folders_and_shared_memory_are_private(builder: Builder) -> None:
+    name = f"lamina-test-{os.getpid()}"
+    places = [Path(folder) / name for folder in ("/tmp", "/dev/shm", "/var/tmp")]
+    said = builder.output(
+        f"echo x > /tmp/{name} && cat /tmp/{name}; echo x > /dev/shm/{name}; echo x > /var/tmp/{name}"
+    )
+    assert said.startswith("x\n")
+    assert not any(place.exists() for place in places)
+
+
+@builders(*ISOLATED)
+def test_a_script_sees_the_same_places_whoever_builds(builder: Builder) -> None:
+    said = builder.output('echo "$PWD $TMPDIR $(id -u):$(id -g) $(hostname) $(stat -c %u:%g .)"; ls -A "$TMPDIR"')
+    assert said == "/build/root /tmp 1000:100 localhost 1000:100\nscript\n"
+
+
+@builders(*ISOLATED)
+def test_only_processes_of_the_session_are_seen(builder: Builder) -> None:
+    with subprocess.Popen(["sleep", "293"]) as outside:
+        said = builder.output("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+        outside.kill()
+    assert "sleep 293" not in said
+
+
+ENDS = {
+    "kill": "kill -KILL $PPID; sleep 292",
+    "kill-leaving-others": "setsid sleep 292 & (setsid setsid sleep 292 &) & kill -KILL $PPID; sleep 292",
+    "stop": "kill -STOP $PPID; sleep 292",
+    "stop-itself": "kill -STOP $$; sleep 292",
+}
+# These would reach other processes of the user where the sandbox has no processes of its own.
+ENDS_OF_ALL = {
+    "stop-all": "(setsid sleep 292 &) & kill -STOP 1; kill -KILL 1; kill -STOP -1; sleep 292",
+    "kill-all": "kill -KILL -1; sleep 292",
+}
+
+
+@builders(*KINDS, users=("root",))
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("fake", [False, True])
+def test_a_session_that_a_script_kills_or_stops_ends_with_all_that_it_began(
+    builder: Builder, end: str, fake: bool
+) -> None:
+    script = ENDS[end]
+    error = builder.failure(Scripts("" if fake else script, script if fake else "", search_path=PATH, time_limit=60))
+    assert "got no end within" not in str(error)
+    wait_until(lambda: not running("sleep 292"))
+
+
+@builders(*ISOLATED)
+@pytest.mark.parametrize("end", ENDS_OF_ALL)
+def test_a_session_in_which_a_script_kills_or_stops_everything_ends(builder: Builder, end: str) -> None:
+    error = builder.failure(Scripts("", ENDS_OF_ALL[end], search_path=PATH, time_limit=60))
+    assert "got no end within" not in str(error)
+    wait_until(lambda: not running("sleep 292"))
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_same_holds_without_a_sandbox(end: str) -> None:
+    with pytest.raises(ScriptError) as caught:
+        run(Tree(), Scripts("", ENDS[end].replace("292", "289"), False, PATH, 60, confined=False))
+    assert "got no end within" not in str(caught.value)
+    wait_until(lambda: not running("sleep 289"))
+
+
+@builders(*KINDS)
+def test_a_stopped_session_ends_within_its_time_limit(builder: Builder) -> None:
+    builder.failure(Scripts("kill -STOP $PPID; sleep 291", search_path=PATH, time_limit=0.5))
+    wait_until(lambda: not running("sleep 291"))
+
+
+@builders(*ISOLATED)
+def test_with_chroot_what_is_shown_of_the_machine_cannot_be_written_to(builder: Builder) -> None:
+    """Submounts too: /dev/shm, /dev/pts and what lies below /proc are mounts of their own."""
+    tools_of("fakeroot", "proot")
+    said = builder.output(
+        """
+        for place in /dev /proc /proc/sys /lib64 /usr/lib64 /nix/store /.lamina/path*; do
+          if [ -d "$place" ] && (: > "$place/added") 2>/dev/null; then echo "written $place"; fi
+        done
+        (: >> /proc/sys/kernel/core_pattern) 2>/dev/null && echo writable
+        """,
+        fake=True,
+        chroot=True,
+    )
+    assert set(said.split()) <= {"written", "/dev"}, "only the private /dev may take files"
+
+
+EXTRA = "echo x > made; mkdir closed; echo x > closed/inner; chmod 4711 made; chmod 700 ."
+# Every way to set an extended attribute makes fakeroot remember the file's owner, not setcap's alone.
+FAKE = """
+cp /bin/true program; setcap cap_net_raw+ep program
+cp /bin/true given; chown 12:34 given; setcap cap_net_raw+ep given
+/usr/bin/python3 -c 'import os; [os.setxattr(name, "user.a", b"b") for name in ("made", "closed")]'
+chown 65534:100 closed/inner; chown 1234:1234 .; chmod 0 closed
+"""
+
+
+@builders(*KINDS, "none")
+def test_the_layer_is_the_same_whoever_builds(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools_of("fakeroot", "setcap", "/usr/bin/python3")
+    members: dict[bytes, Meta] = {
+        b"": Meta(0o700, 1234, 1234),
+        b"closed": Meta(0o000, 0, 0, (("user.a", b"b"),)),
+        b"closed/inner": Meta(0o644, 65534, 100),
+        b"given": Meta(0o755, 12, 34, (CAPABILITY,)),
+        b"made": Meta(0o4711, 0, 0, (("user.a", b"b"),)),
+        b"program": Meta(0o755, 0, 0, (CAPABILITY,)),
+    }
+    content = {b"closed/inner": b"x\n", b"made": b"x\n"}
+    expected = Tree()
+    for path, meta in members.items():
+        data = content.get(path, Path("/bin/true").read_bytes())
+        is_folder = path in (b"", b"closed")
+        expected.put(Directory(path) if is_folder else Regular(path, True, len(data), data), meta)
+    assert builder.digest(EXTRA, FAKE) == sha256(packed_bytes(RootLayer(expected).pack())).hexdigest()
+
+
+def test_without_a_sandbox_the_run_is_refused_and_the_error_says_what_was_tried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def missing(path: str) -> str:
+        return "not here"
+
+    monkeypatch.setattr(sandbox, "CANDIDATES", dict.fromkeys(("one", "two"), missing))
+    with pytest.raises(ScriptError, match=r"got no sandbox \(one: not here; two: not here\), expected one") as caught:
+        run(Tree(), Scripts("echo x > made", search_path=PATH))
+    assert "--no-sandbox" in caught.value.hint
+    assert run(Tree(), Scripts("echo x > made", search_path=PATH, confined=False)).tree.node(b"made")
+
+
+def test_a_sandbox_that_does_not_work_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sandbox, "CANDIDATES", {"bubblewrap": sandbox.CANDIDATES["bubblewrap"]})
+    with pytest.raises(ScriptError, match=r"\(bubblewrap: bwrap: No permissions to create new namespace\)"):
+        run(Tree(), Scripts("true", search_path=f"{tmp_path}:{PATH}"))
+
+
+@builders("Landlock", users=("root",))
+def test_a_proot_that_needs_tmp_is_refused_under_landlock(builder: Builder) -> None:
+    tools_of("fakeroot", "proot")
+    if b"PROOT_TMP_DIR" in Path(shutil.which("proot", path=PATH) or "").read_bytes():
+        pytest.skip("this proot does not need /tmp")
+    error = builder.failure(Scripts("", "true", True, PATH))
+    assert "got a proot that works in /tmp alone" in str(error)
+
+
+@builders("Landlock", users=("root",))
+def test_what_landlock_leaves_open_is_said(builder: Builder) -> None:
+    assert "modes, owners" in run(Tree(), Scripts("true", search_path=PATH)).warnings[0]
+
+
+def tools_of(*names: str) -> None:
+    for name in names:
+        if not shutil.which(name, path=PATH):
+            pytest.skip(f"{name} is not installed")
