@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import FakeStore, Link, Program, example, store_path, write_graph
+from tests.fakestore import FakeStore, Link, Program, call, example, store_path, write_graph
 
 import lamina
 from lamina.errors import Error, InvalidName, NotFound, OutputError, PlanError, ScriptError
@@ -405,8 +405,64 @@ def test_a_failing_script_is_a_script_error_with_its_output(store: FakeStore) ->
 
 def test_an_image_without_a_root_needs_a_name(store: FakeStore) -> None:
     with pytest.raises(InvalidName, match="name: got none, expected one") as caught:
-        stream(store, contents=[])
+        stream(store, contents=[], tree=[lamina.Dir("/x")])
     assert caught.value.hint == "give one with --name"
+
+
+@pytest.mark.parametrize("arguments", [{}, {"name": "x"}, {"name": "x", "config": {"Env": ["A=1"]}, "max_layers": 9}])
+def test_an_image_of_nothing_asks_for_a_root(store: FakeStore, tmp_path: Path, arguments: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"store": str(store.root), **arguments}
+    for verb in (
+        lamina.stream_layered_image,
+        lamina.plan_layered_image,
+        lambda **given: lamina.build_layered_image(output=tmp_path / "x.tar", **given),
+    ):
+        with pytest.raises(InvalidName, match=r"^ROOT: got none, expected a store path or a package name") as caught:
+            verb(**given)
+        assert "hello" in caught.value.hint
+    assert not (tmp_path / "x.tar").exists()
+
+
+def test_a_config_or_anything_else_may_stand_for_a_root(store: FakeStore) -> None:
+    (hello,) = store_paths(store, "hello-2.12.1")
+    for arguments in (
+        {"config": {"Cmd": [f"{hello}/bin/hello"]}},
+        {"closure": ["hello"]},
+        {"tree": [lamina.Dir("/x")]},
+        {"extras": ["tmp"]},
+        {"extra_commands": "touch x"},
+    ):
+        given: dict[str, Any] = {"name": "x", "store": str(store.root), **arguments}
+        assert lamina.stream_layered_image(**given)
+        lamina.plan_layered_image(**given)
+
+
+def store_paths(store: FakeStore, name: str) -> list[str]:
+    return [str(path) for path in store.numbers if path.name == name]
+
+
+@pytest.mark.parametrize("name", ["x.tar.xz", "x.tar.bz2", "x.zip", "x.TAR.LZ4"])
+def test_an_ending_that_is_not_written_is_refused_before_a_script_runs(
+    store: FakeStore, tmp_path: Path, name: str
+) -> None:
+    mark = tmp_path / "ran"
+    arguments: dict[str, Any] = {"contents": ["hello"], "store": str(store.root), "extra_commands": f"touch {mark}"}
+    with pytest.raises(InvalidName, match=r"^output: got "):
+        lamina.build_layered_image(output=tmp_path / name, **arguments)
+    with pytest.raises(InvalidName, match=r"^output: got "):
+        lamina.merge_images([tmp_path / "missing"], output=tmp_path / name)
+    with pytest.raises(InvalidName, match=r"^output: got "):
+        lamina.export_image(tmp_path / "missing", output=tmp_path / name)
+    flags = ("hello", "--store", store.root, "--extra-commands", f"touch {mark}", "-o", tmp_path / name)
+    assert call("build", *flags).code == 2
+    assert not mark.exists()
+    assert not (tmp_path / name).exists()
+    (tmp_path / name).mkdir()
+    assert lamina.build_layered_image(output=tmp_path / name, contents=["hello"], store=str(store.root))
+    plain = lamina.build_layered_image(
+        output=tmp_path / f"y{name}", contents=["hello"], store=str(store.root), compressor="none"
+    )
+    assert lamina.inspect(tmp_path / f"y{name}")[0].id == plain.id
 
 
 def test_a_package_whose_name_no_image_has_needs_another(store: FakeStore) -> None:

@@ -252,6 +252,47 @@ def test_a_pipeline_divides_what_is_planned_built_and_scripted(store: FakeStore)
     assert ran.stdout == Path("x.tar").read_bytes()
 
 
+def test_a_link_in_a_pipeline_is_the_store_path_it_leads_to(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the pipeline comes in; beside a file a link is relative to that file."""
+    (words,) = (str(path) for path in store.numbers if path.name == "words-2.1-data")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "result").symlink_to("again")
+    (folder / "again").symlink_to(f"{words}/share")
+    pipeline = [["split_paths", ["./result"]]]
+    (folder / "pipeline.json").write_text(json.dumps(pipeline))
+    (folder / "spec.toml").write_text(f'[x]\ncontents = ["hello"]\nlayering = {json.dumps(pipeline)}\n')
+    flags = ("--store", store.root, "--json")
+
+    def planned(*more: Any) -> tuple[list[list[str]], list[str]]:
+        document = json.loads(run("plan", *flags, *more).stdout)
+        return [layer["paths"] for layer in document["layers"]], document["warnings"]
+
+    for place, more in (
+        (tmp_path, ("hello", "--layering", folder / "pipeline.json")),
+        (tmp_path, ("--spec", folder / "spec.toml")),
+        (folder, ("hello", "--layering", "./pipeline.json")),
+        (folder, ("hello", "--layering", "pipeline.json")),
+        (folder, ("--spec", "spec.toml")),
+    ):
+        monkeypatch.chdir(place)
+        layers, warnings = planned(*more)
+        assert [words] in layers, more
+        assert warnings == []
+    monkeypatch.chdir(folder)
+    made = lamina.plan_layered_image(contents=["hello"], store=str(store.root), layering=pipeline)
+    assert [words] in [list(map(str, layer.paths)) for layer in made.layers]
+    (folder / "result").unlink()
+    (folder / "result").symlink_to(tmp_path)
+    layers, (warning,) = planned("hello", "--layering", "pipeline.json")
+    assert len(layers) == 1
+    assert "[0] split_paths: got './result', which is not among the paths there" in warning
+    built = run("build", "hello", "--store", store.root, "--layering", "pipeline.json", "-o", tmp_path / "x.tar")
+    assert "split_paths: got './result'" in built.stderr
+
+
 def test_a_pipeline_knows_no_most_layers(store: FakeStore) -> None:
     Path("layers").write_text('[["popularity_contest"]]')
     ran = run("plan", "hello", "--store", store.root, "--layering", "layers", "--max-layers", "1")

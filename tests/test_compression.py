@@ -303,12 +303,28 @@ def test_what_fits_in_a_block_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -
         ("gz", "none"),
         (".gz", "gz"),
         ("x.gz.tar", "none"),
-        ("x.GZ", "none"),
+        ("x.GZ", "gz"),
+        ("x.tar.zstd", "zstd"),
+        ("x.xz.tar", "none"),
+        ("xz", "none"),
         ("-", "none"),
     ],
 )
 def test_the_ending_of_a_file_asks_for_a_compressor(file: str, name: str) -> None:
     assert by_ending(file) == name
+
+
+FOREIGN = "x.tar.xz x.txz x.tar.bz2 x.tbz2 x.tar.lz4 x.tar.lz x.tar.lzma x.tar.br x.tar.Z x.zip x.7z X.TAR.XZ .xz x.sif"
+
+
+@pytest.mark.parametrize("file", FOREIGN.split())
+def test_an_ending_that_is_not_written_is_invalid(file: str) -> None:
+    """The file would be something else than its name says."""
+    with pytest.raises(
+        InvalidName, match=r"^output: got '.*', a name that ends in \.\w+, expected \.tar, or one of"
+    ) as it:
+        by_ending(file)
+    assert "--compressor" in it.value.hint
 
 
 @pytest.mark.parametrize("name", ["", "gzip", "xz", "GZ", None, 5, ["gz"], {"gz": 1}])

@@ -52,6 +52,50 @@ def refused(calls: list[Any], found: Closure = SPLIT) -> InvalidName:
     return caught.value
 
 
+# --- paths that are not there
+
+
+@pytest.mark.parametrize(
+    ("calls", "said"),
+    [
+        ([["remove_paths", "Z"]], ["layering: [0] remove_paths"]),
+        ([["subcomponent_out", ["P", "Z"]]], ["layering: [0] subcomponent_out"]),
+        ([["split_paths", [{"children_of": "Z"}]]], ["layering: [0] split_paths"]),
+        ([["subcomponent_in", ["Z"]], ["over", "main", ["remove_paths", ["Z"]]]], ["[0] sub", "[2] remove_paths"]),
+        ([["popularity_contest"], ["map", ["remove_paths", ["A"]]]], []),
+        ([["popularity_contest"], ["map", ["pipe", [["remove_paths", ["Z"]]]]]], ["[1] pipe"]),
+        ([["split_paths", ["A"]], ["over", "rest", ["remove_paths", ["A"]]]], ["[2] remove_paths"]),
+        ([["subcomponent_out", ["P", "Q"]], ["over", "main", ["remove_paths", "A"]]], []),
+    ],
+)
+def test_an_operation_that_matches_nothing_is_a_warning(calls: list[Any], said: list[str]) -> None:
+    warnings: list[str] = []
+    plan(SPLIT, strategy=Pipeline.parse(paths(calls)), warn=warnings.append)
+    assert len(warnings) == len(said), warnings
+    for warning, part in zip(warnings, said, strict=True):
+        assert part in warning
+        assert "which is not among the paths there, so it changes nothing" in warning
+
+
+def test_many_paths_that_are_not_there_are_not_all_listed() -> None:
+    warnings: list[str] = []
+    pipeline = Pipeline.parse([["remove_paths", [f"/nix/store/{number}" for number in range(9)]]])
+    plan(SPLIT, strategy=pipeline, warn=warnings.append)
+    (warning,) = warnings
+    assert "got '/nix/store/0', '/nix/store/1', '/nix/store/2' and 6 more, which is not among the paths" in warning
+
+
+def test_paths_are_changed_however_deep_they_are() -> None:
+    calls = [
+        ["remove_paths", "b"],
+        ["split_paths", ["a", {"children_of": ["c"]}]],
+        ["over", "main", ["pipe", [["subcomponent_in", ["d"]], ["map", ["remove_paths", ["e"]]]]]],
+    ]
+    changed = Pipeline.parse(calls).with_paths(str.upper)
+    assert changed == Pipeline.parse(calls), "its text stays"
+    assert frozenset().union(*(inner.paths for call in changed.calls for inner in call.nested)) == set("ABCDE")
+
+
 # --- the whole
 
 

@@ -165,6 +165,7 @@ def build_layered_image(*, output: str | os.PathLike[str], **arguments: Unpack[I
 
     Raises as the two it is made of, `stream_layered_image` and `Stream.build`.
     """
+    check_ending(output, arguments.get("compressor"))
     return stream_layered_image(**arguments).build(output)
 
 
@@ -266,6 +267,7 @@ def merge_images(
 
     if isinstance(images, (str, os.PathLike)):
         raise InvalidName(f"images: got {shown(images)}, expected a list of them")
+    check_ending(output, compressor)
     chosen = Platform.parse(platform) if platform else None
     found = merged(images, chosen, _unpacked(max_unpacked_size))
     with _compressed(output, compressor) as write:
@@ -294,6 +296,7 @@ def export_image(
     from lamina.sources import selection
     from lamina.sources.opening import open_images
 
+    check_ending(output, compressor)
     file, named = selection.split_name(image)
     wanted = name if name is not None else named
     _refuse_as_output(output, file)
@@ -307,6 +310,15 @@ def export_image(
     with _compressed(output, compressor) as write:
         write_root(root, write, progress)
     return found
+
+
+def check_ending(output: object, compressor: str | None) -> None:
+    """Raise `InvalidName` for a file whose ending asks for a compression that there is not.
+
+    That is known before a script runs or an image is read.
+    """
+    if compressor is None and isinstance(output, (str, os.PathLike)) and not is_layout(output):
+        by_ending(os.path.basename(os.fspath(output)))
 
 
 def _unpacked(size: int | str | None) -> int | None:

@@ -225,7 +225,12 @@ class Zstd:
 
 
 COMPRESSORS: Mapping[str, Callable[[Write, int], Compressor]] = {"none": Plain, "gz": Gzip, "zstd": Zstd}
-_ENDINGS = {".gz": "gz", ".tgz": "gz", ".zst": "zstd"}
+_ENDINGS = {".gz": "gz", ".tgz": "gz", ".gzip": "gz", ".zst": "zstd", ".zstd": "zstd", ".tzst": "zstd"}
+# Compressions and archives that are not written here: an image under such a name would be something else than it says.
+_FOREIGN_ENDINGS = (
+    *(".xz", ".txz", ".lzma", ".tlz", ".bz2", ".bzip2", ".tbz", ".tbz2", ".tb2", ".lz4", ".lz", ".lzo", ".tzo", ".br"),
+    *(".z", ".taz", ".lrz", ".rz", ".sz", ".zip", ".7z", ".rar", ".sif", ".squashfs", ".sqfs", ".cpio", ".iso"),
+)
 
 
 def by_name(name: str) -> Callable[[Write, int], Compressor]:
@@ -243,8 +248,18 @@ def thread_count(jobs: int) -> int:
 
 
 def by_ending(file: str) -> str:
-    """The name of the compressor that a file's ending asks for."""
-    return next((name for ending, name in _ENDINGS.items() if file.endswith(ending)), "none")
+    """Return the name of the compressor that a file's ending asks for, in any case; ``none`` if it asks for none.
+
+    Raises `InvalidName` for the ending of a compression or archive that lamina does not write.
+    """
+    lowered = file.lower()
+    if lowered.endswith(_FOREIGN_ENDINGS):
+        ending = "." + lowered.rpartition(".")[2]
+        raise InvalidName(
+            f"output: got {shown(file)}, a name that ends in {ending}, expected .tar, or one of {', '.join(_ENDINGS)}",
+            hint="write to stdout with -o - and let another program do the rest, or say what it is with --compressor",
+        )
+    return next((name for ending, name in _ENDINGS.items() if lowered.endswith(ending)), "none")
 
 
 _LEVELS: Mapping[str, range] = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 20)}

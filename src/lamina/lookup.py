@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 
-from lamina.errors import InvalidName, NotFound, shown
+from lamina.errors import NotFound, shown
 from lamina.image import Catalogue, Store
 from lamina.names import STORE_DIR, StorePath
 from lamina.root.join import Content
+from lamina.store_links import led_into_store
 
-_MOST_LINKS = 40
 _MOST_LISTED = 20
 
 
@@ -22,7 +22,7 @@ def content(store: Store, text: str) -> Content:
         return Content.parse(text)
     if "/" not in text:
         return Content(_named(store, text), "")
-    return Content.parse(_led_into_store(text))
+    return Content.parse(led_into_store(text))
 
 
 def _named(store: Store, name: str) -> StorePath:
@@ -40,22 +40,3 @@ def _named(store: Store, name: str) -> StorePath:
         f"{shown(name)}: got {len(found)} paths of that name, expected one: {listed}",
         hint="name one of them by its path",
     )
-
-
-def _led_into_store(text: str) -> str:
-    """Where a path outside the store leads, such as the ``./result`` of a build: one link at a time, so that a store
-    path which is itself a link stays one.
-    """
-    path = os.path.abspath(text)
-    for _ in range(_MOST_LINKS):
-        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        if path.startswith(STORE_DIR + "/"):
-            return path
-        if not os.path.islink(path):
-            break
-        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
-        if path.startswith(STORE_DIR + "/"):
-            return path
-    if not os.path.lexists(path):
-        raise NotFound(f"{text}: got nothing there, expected a store path or a link to one")
-    raise InvalidName(f"{text}: got a path outside {STORE_DIR}, expected one in it")

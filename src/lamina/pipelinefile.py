@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 
-from lamina.errors import FormatError, NotFound
+from lamina.errors import Error, FormatError, NotFound
 from lamina.layering import STRATEGIES, Pipeline
+from lamina.names import STORE_DIR, StorePath
+from lamina.store_links import led_into_store
 
 # A pipeline that names every path of a closure of ten thousand takes one.
 _MOST_BYTES = 16 << 20
@@ -40,4 +43,22 @@ def load(file: str) -> Pipeline:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{subject}: got {error}, expected a layering pipeline in JSON") from error
-    return Pipeline.parse(value, subject)
+    return linked(Pipeline.parse(value, subject), os.path.dirname(file))
+
+
+def linked(pipeline: Pipeline, folder: str | os.PathLike[str] = "") -> Pipeline:
+    """Return ``pipeline`` with the store paths that links such as ``./result`` lead to; others stay as they are.
+
+    A link is looked for in ``folder``.
+    """
+    return pipeline.with_paths(partial(_store_path, os.fspath(folder)))
+
+
+def _store_path(folder: str, text: str) -> str:
+    if "/" not in text or text.startswith(f"{STORE_DIR}/"):
+        return text
+    try:
+        path, _ = StorePath.split(led_into_store(os.path.join(folder, text)))
+    except (Error, ValueError):  # the plan says that it has no such path
+        return text
+    return str(path)

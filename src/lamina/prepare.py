@@ -71,17 +71,19 @@ def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
 
     Runs the extra commands. Raises what any of its parts raises.
     """
+    _check_not_empty(spec)
     contents = _contents(spec, store)
     name = _name(spec, contents)
     base = open_base(spec, lambda: program_architecture((content.path for content in contents), store))
     root = make_root(spec, contents, store, base)
-    plans = _layers(spec, root.closure, base)
+    unmatched: list[str] = []
+    plans = _layers(spec, root.closure, base, unmatched)
     _expect(store, (path for plan in plans for path in plan.paths))
     architecture = spec.architecture or architecture_of(_order(root.closure, contents), store, base.architecture)
     foreign = _foreign(spec, [content.path for content in contents], store)
     config = ImageConfig(architecture, spec.created or now, base.overlaid(spec.config, spec.inherit))
     settings = Settings(name, spec.tag, config, spec.owner, spec.mtime or now)
-    warnings = (*spec.warnings, *foreign, *base.warnings(architecture), *root.warnings)
+    warnings = (*spec.warnings, *foreign, *base.warnings(architecture), *root.warnings, *unmatched)
     draft = Draft(plans, store, root.layer, settings, base.layers)
     return Prepared(draft, warnings, root.script_output)
 
@@ -107,12 +109,15 @@ def make_root(spec: Spec, contents: Sequence[Content], store: Store, base: Base)
 
 def plan(spec: Spec, store: Store) -> Planned:
     """The layers of ``spec``, from the graph alone: no store path is opened and no script is run."""
+    _check_not_empty(spec)
     contents = _contents(spec, store)
     closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()), is_packed=False)
     tree = Tree()
     declare(replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree)
     closure, unknown = _grown(closure, store, _mentions(tree, _is_known(closure, store)), is_packed=False)
-    return Planned(_layers(spec, closure, open_base(spec)), (*spec.warnings, *odd, *unknown))
+    unmatched: list[str] = []
+    layers = _layers(spec, closure, open_base(spec), unmatched)
+    return Planned(layers, (*spec.warnings, *odd, *unknown, *unmatched))
 
 
 def _expect(store: Store, paths: Iterable[StorePath]) -> None:
@@ -132,9 +137,28 @@ def open_base(spec: Spec, usual: Callable[[], str | None] = lambda: None) -> Bas
     return Base.open(spec.from_image, spec.architecture, usual=usual, max_unpacked=spec.max_unpacked_size)
 
 
-def _layers(spec: Spec, closure: Closure, base: Base) -> tuple[LayerPlan, ...]:
+def _layers(spec: Spec, closure: Closure, base: Base, warnings: list[str]) -> tuple[LayerPlan, ...]:
     packed = closure if spec.include_store_paths else Closure.of(())
-    return layering.plan(packed, max_layers=spec.max_layers, strategy=spec.layering, base_layers=len(base.layers))
+    return layering.plan(
+        packed,
+        max_layers=spec.max_layers,
+        strategy=spec.layering,
+        base_layers=len(base.layers),
+        warn=warnings.append,
+    )
+
+
+def _check_not_empty(spec: Spec) -> None:
+    """Raise `InvalidName` for an image that nothing at all is named for."""
+    scripts = spec.extra_commands or spec.fake_root_commands
+    if spec.contents or spec.closure or spec.from_image or spec.tree or spec.extras or scripts or spec.include_nix_db:
+        return
+    found = mentions(json.dumps(spec.config).encode())
+    if not found.paths and not found.hashes:
+        raise InvalidName(
+            "ROOT: got none, expected a store path or a package name, or a config that names a store path",
+            hint="name what the image is to hold, such as hello or /nix/store/…-hello-2.12.1",
+        )
 
 
 def _name(spec: Spec, contents: Sequence[Content]) -> str:

@@ -230,7 +230,7 @@ def _layering(name: str, value: Any) -> str | Pipeline:
     if isinstance(value, Pipeline):
         return value
     if isinstance(value, list | tuple):
-        return Pipeline.parse(value, name)
+        return pipelinefile.linked(Pipeline.parse(value, name))
     if isinstance(value, os.PathLike):
         return pipelinefile.load(_text(name, os.fspath(value)))
     if isinstance(value, str) and value not in STRATEGIES and pipelinefile.names_file(_text(name, value)):

@@ -99,6 +99,8 @@ def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     layering = arguments.get("layering")
     if isinstance(layering, str) and layering not in STRATEGIES and pipelinefile.names_file(layering, folder):
         arguments["layering"] = _beside(layering, folder)
+    elif isinstance(layering, list):
+        arguments["layering"] = _links_beside(layering, folder)
     if isinstance(arguments.get("tree"), list):
         arguments["tree"] = [_relative_source(entry, folder) for entry in arguments["tree"]]
     return arguments
@@ -115,6 +117,18 @@ def _root_beside(root: Any, folder: Path) -> Any:
 
 def _beside(place: Any, folder: Path) -> Any:
     return str(folder / place) if isinstance(place, str) and "://" not in place else place
+
+
+def _links_beside(pipeline: Any, folder: Path) -> Any:
+    """A pipeline whose links such as ``./result`` are relative to the file, from here."""
+    match pipeline:
+        case str() if "/" in pipeline and not pipeline.startswith("/"):
+            return os.path.abspath(folder / pipeline)
+        case list():
+            return [_links_beside(item, folder) for item in pipeline]
+        case dict():
+            return {key: _links_beside(item, folder) for key, item in pipeline.items()}
+    return pipeline
 
 
 def _relative_source(entry: Any, folder: Path) -> Any:

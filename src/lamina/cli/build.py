@@ -23,11 +23,15 @@ from lamina.cli.talk import image_document, print_json, progress, show_output, w
 def command(output: str, **flags: Any) -> None:
     """The image of ROOT... and all they need in FILE, a docker-archive, written whole or not at all.
 
-    FILE's ending chooses the compressor: .gz and .tgz, .zst, none for any other. Where it ends in / or is a folder, it
+    FILE's ending chooses the compressor: .gz and .tgz, .zst, none for .tar and the like; .xz and others that are not
+    written are errors. Where it ends in / or is a folder, it
     is an OCI layout: only blobs that are not there are written, and the image of that name is replaced last. Prints
     FILE; with --json the image's ID, name and layers. With -o - the result is on stderr.
     """
+    from lamina.api import check_ending
+
     arguments = image_arguments(flags)
+    check_ending(output, arguments.get("compressor"))
     stream = lamina.stream_layered_image(**arguments)
     show_output(stream.script_output, flags)
     told = warn(stream.warnings, flags)

@@ -179,6 +179,7 @@ def _store_layers(build: Build, spec: Spec) -> list[list[str]]:
         max_layers=spec.max_layers,
         strategy=spec.layering,
         base_layers=len(base.layers),
+        warn=lambda text: _warn([text]),
         ignored=[StorePath.parse(given["baseJson"]), StorePath.parse(given["customisationLayer"])],
     )
     if given["debug"]:

@@ -32,16 +32,17 @@ def plan(
     strategy: str | Pipeline = DEFAULT_STRATEGY,
     base_layers: int = 0,
     ignored: Collection[StorePath] = (),
+    warn: Callable[[str], object] = len,
 ) -> tuple[LayerPlan, ...]:
     """The store layers of an image, first layer first; every path of ``closure`` but the ignored is in one.
 
     ``ignored`` paths are left out of the layers, and so are those that a pipeline removes. A pipeline alone decides how
-    many layers there are: ``max_layers`` is for the strategies that have a name, as in dockerTools. Raises `PlanError`
-    where it leaves no room, `InvalidName` for a strategy that is not known and for a pipeline whose operations do not
-    fit one another.
+    many layers there are: ``max_layers`` is for the strategies that have a name, as in dockerTools. ``warn`` is told of
+    paths that a pipeline names and does not find. Raises `PlanError` where it leaves no room, `InvalidName` for a
+    strategy that is not known and for a pipeline whose operations do not fit one another.
     """
     if isinstance(strategy, Pipeline):
-        return strategy(closure, max_layers, ignored)
+        return strategy(closure, max_layers, ignored, warn)
     if strategy not in STRATEGIES:
         raise InvalidName(f"layering: got {shown(strategy)}, expected one of {', '.join(STRATEGIES)}")
     used = 1 + base_layers

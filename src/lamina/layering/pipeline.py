@@ -16,9 +16,8 @@ only B needs, what others need too, all the rest.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lamina.closure import Closure
@@ -32,6 +31,7 @@ from lamina.pathinfo import PathInfo
 
 _DEEPEST = 32
 _MOST = 2**31 - 1
+_MOST_NAMED = 3
 _EXAMPLE = '[["popularity_contest"], ["limit_layers", 100]]'
 
 
@@ -42,11 +42,67 @@ class Call:
     place: str
     operation: str
     arguments: tuple[Any, ...]
+    found: dict[str, set[str]] | None = field(default=None, compare=False, repr=False)
+    """Where it is noted, by place, which of the paths that calls name they have found."""
 
     def __call__(self, value: Value) -> Value:
         """What the operation makes of ``value``; raises `InvalidName` where it cannot take that."""
+        if self.found is not None and isinstance(value, Graph):
+            infos = value.closure.infos
+            here = {str(infos[vertex].path) for vertex in value.find(self.paths)}
+            self.found.setdefault(self.place, set()).update(here)
         changed: Value = _OPERATIONS[self.operation].run(self.place, value, *self.arguments)
         return changed
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """All that the operation itself names as store paths."""
+        named: frozenset[str] = frozenset()
+        for argument in self.arguments:
+            match argument:
+                case Marks():
+                    named |= argument.paths | argument.parents
+                case frozenset():
+                    named |= argument
+        return named
+
+    @property
+    def nested(self) -> Iterator[Call]:
+        """The call itself, and those in its arguments however deep."""
+        yield self
+        for argument in self.arguments:
+            for call in argument.calls if isinstance(argument, Pipe) else [argument]:
+                if isinstance(call, Call):
+                    yield from call.nested
+
+    def changed(self, path: Callable[[str], str], found: dict[str, set[str]] | None = None) -> Call:
+        """Return the call with ``path`` applied to every store path that it names, however deep."""
+        arguments = tuple(_changed(argument, path, found) for argument in self.arguments)
+        return replace(self, arguments=arguments, found=found)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    """A pipeline as an argument."""
+
+    calls: tuple[Call, ...]
+
+    def __call__(self, value: Value) -> Value:
+        """What the calls make of ``value``, one after the other."""
+        return _run(self.calls, value)
+
+
+def _changed(argument: Any, path: Callable[[str], str], found: dict[str, set[str]] | None) -> Any:
+    match argument:
+        case Marks():
+            return Marks(frozenset(map(path, argument.paths)), frozenset(map(path, argument.parents)))
+        case frozenset():
+            return frozenset(map(path, argument))
+        case Call():
+            return argument.changed(path, found)
+        case Pipe():
+            return Pipe(tuple(call.changed(path, found) for call in argument.calls))
+    return argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +124,31 @@ class Pipeline:
     def __str__(self) -> str:
         return self.text
 
-    def __call__(self, closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
+    def with_paths(self, path: Callable[[str], str]) -> Pipeline:
+        """Return the same pipeline with ``path`` applied to every store path that it names."""
+        return replace(self, calls=tuple(call.changed(path) for call in self.calls))
+
+    def __call__(
+        self,
+        closure: Closure,
+        budget: int,
+        ignored: Collection[StorePath],
+        warn: Callable[[str], object] = len,
+    ) -> tuple[LayerPlan, ...]:
         """The layers; ignored paths leave the graph before, as nixpkgs' exclude list does, and no budget is kept.
 
-        Raises `InvalidName` where an operation is given what it cannot take.
+        ``warn`` is told of paths that an operation names and does not find. Raises `InvalidName` where an operation is
+        given what it cannot take.
         """
-        graphs = operations.graphs_in(_run(self.calls, Graph.of(closure, frozenset(ignored))))
+        found: dict[str, set[str]] = {}
+        calls = tuple(call.changed(str, found) for call in self.calls)
+        graphs = tuple(operations.graphs_in(_run(calls, Graph.of(closure, frozenset(ignored)))))
+        for call in (inner for outer in calls for inner in outer.nested):
+            missed = sorted(call.paths - found.get(call.place, set()))
+            if missed:
+                more = f" and {len(missed) - _MOST_NAMED} more" if len(missed) > _MOST_NAMED else ""
+                listed = ", ".join(map(shown, missed[:_MOST_NAMED]))
+                warn(f"{call.place}: got {listed}{more}, which is not among the paths there, so it changes nothing")
         return tuple(_layer(graph.infos, graph.reason) for graph in graphs if len(graph))
 
 
@@ -122,8 +197,8 @@ def _meant(name: str) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _pipe(place: str, value: object, depth: int) -> Callable[[Value], Value]:
-    return partial(_run, _calls(place, value, depth))
+def _pipe(place: str, value: object, depth: int) -> Pipe:
+    return Pipe(_calls(place, value, depth))
 
 
 def _count(place: str, value: object, depth: int) -> int:

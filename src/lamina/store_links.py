@@ -1,0 +1,31 @@
+"""Links into the Nix store, such as the ``./result`` of a build."""
+
+from __future__ import annotations
+
+import os
+
+from lamina.errors import InvalidName, NotFound
+from lamina.names import STORE_DIR
+
+_MOST_LINKS = 40
+
+
+def led_into_store(text: str) -> str:
+    """Return where a path outside the store leads, one link at a time, so that a store path which is itself a link
+    stays one.
+
+    Raises `NotFound` if nothing is there, and `InvalidName` if it leads elsewhere.
+    """
+    path = os.path.abspath(text)
+    for _ in range(_MOST_LINKS):
+        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        if path.startswith(STORE_DIR + "/"):
+            return path
+        if not os.path.islink(path):
+            break
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+        if path.startswith(STORE_DIR + "/"):
+            return path
+    if not os.path.lexists(path):
+        raise NotFound(f"{text}: got nothing there, expected a store path or a link to one")
+    raise InvalidName(f"{text}: got a path outside {STORE_DIR}, expected one in it")
