@@ -323,6 +323,62 @@ def test_scripts_see_the_root_as_it_was_named_and_what_they_leave_is_laid_over_t
     assert found["./tmp"] == "0o755"
 
 
+# Ready-made contents
+
+
+def accounts(folder: Path, members: Mapping[str, bytes | str | None]) -> Path:
+    layer = tar({"etc/": None, **members})
+    (folder / "base.tar").write_bytes(
+        docker_archive(
+            {"l.tar": layer}, config={"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": [sha256(layer)]}}
+        )
+    )
+    return folder / "base.tar"
+
+
+def contents_of(layer: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+        return {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}  # type: ignore[union-attr]
+
+
+def test_users_and_groups_are_merged_into_those_of_the_base(store: FakeStore, tmp_path: Path) -> None:
+    passwd = b"root:x:0:0:root:/root:/bin/bash\nwww:x:33:33::/var/www:/bin/false"
+    group = b"root:x:0:\nnobody:x:99:\n"
+    place = accounts(tmp_path, {"etc/passwd": passwd, "etc/group": group, "etc/nsswitch.conf": b"hosts: dns\n"})
+    stream = made(store, place, extras="nss")
+    found = contents_of(written(stream)[2])
+    assert found == {"./etc/passwd": passwd + b"\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"}
+    assert [warning for warning in stream.warnings if "base image has it" in warning] == [
+        "/etc/passwd: the base image has it, merged nobody of nss into it",
+        "/etc/group: the base image has it, with all that nss brings, left as it is",
+        "/etc/nsswitch.conf: the base image has it, left out that of nss",
+    ]
+
+
+def test_merged_accounts_keep_their_owner_and_lie_where_a_link_leads(store: FakeStore, tmp_path: Path) -> None:
+    link: dict[str, bytes | str | None] = {"etc/group": "../usr/group", "usr/": None, "usr/group": b"wheel:x:1:\n"}
+    stream = made(store, accounts(tmp_path, link), extras="nss")
+    layer = written(stream)[2]
+    assert contents_of(layer)["./usr/group"] == b"wheel:x:1:\nroot:x:0:\nnobody:x:65534:\n"
+    assert "./etc/group" not in names(layer)
+    assert contents_of(layer)["./etc/passwd"].startswith(b"root:x:0:0:root user")
+    assert any("/etc/group: the base image has it, merged root and nobody of nss" in item for item in stream.warnings)
+
+
+def test_accounts_of_the_root_come_before_those_of_the_base(store: FakeStore, tmp_path: Path) -> None:
+    store.add("own-1", {"etc": {"passwd": b"own:x:0:0::/:/bin/sh\n"}})
+    stream = made(store, accounts(tmp_path, {"etc/passwd": b"base:x:1:1::/:/bin/sh\n"}), contents="own", extras="nss")
+    assert "./etc/passwd" not in contents_of(written(stream)[2]), "a link to the store path"
+    assert any("/etc/passwd: there already, left out that of nss" in warning for warning in stream.warnings)
+
+
+def test_accounts_that_no_system_has_are_refused(store: FakeStore, tmp_path: Path) -> None:
+    place = accounts(tmp_path, {"etc/group": b"x" * (1 << 20) + b"\n"})
+    with pytest.raises(FormatError, match=r"^base image: /etc/group: got 1048577 bytes, expected at most 1048576"):
+        made(store, place, extras="nss")
+    assert made(store, place, extras="tmp")
+
+
 # Bad input
 
 

@@ -21,6 +21,7 @@ from lamina.formats.headers import EntryKind
 from lamina.formats.platform import Platform
 from lamina.layer import FinishedLayer
 from lamina.nodes import Symlink
+from lamina.root.accounts import BaseFile
 from lamina.root.registration import Registration
 from lamina.root.tree import Meta
 
@@ -126,6 +127,23 @@ class Base:
         with place.open("wb") as file:
             transfer([entry.content], file.write)
         return True
+
+    def file(self, path: bytes, longest: int) -> BaseFile | None:
+        """Return the file that ``path`` leads to, None if there is none.
+
+        Raises `FormatError` for one that is longer than ``longest`` bytes.
+        """
+        if self.image is None:
+            return None
+        real = self.root.resolve(path)
+        entry = self.root.entry(real)
+        if entry is None or entry.kind is not EntryKind.FILE:
+            return None
+        if entry.header.size > longest:
+            name = os.fsdecode(path)
+            raise FormatError(f"base image: /{name}: got {entry.header.size} bytes, expected at most {longest}")
+        content = self.root.read(real) or b""
+        return BaseFile(real, content, Meta(entry.header.mode, entry.header.uid, entry.header.gid))
 
     def resolve(self, path: bytes) -> bytes:
         """Where ``path`` leads in its root, symlinks followed; what is not there stands as it is."""

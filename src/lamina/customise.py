@@ -46,7 +46,7 @@ def customise(spec: Spec, contents: Sequence[Content], closure: Closure, store: 
     """
     tree, warnings = join(contents, store.nodes)
     joined = frozenset(node for node, _ in tree if isinstance(node, Symlink))
-    warnings += extras.lay(spec.extras, tree, closure, store)
+    warnings += extras.lay(spec.extras, tree, closure, store, base.file)
     if spec.include_nix_db:
         registered, odd = base.registrations
         warnings += (*odd, *register.begin(tree, (content.path for content in contents), closure, registered))

@@ -1,9 +1,10 @@
 """Ready-made contents for those who have no nixpkgs: what dockerTools calls fakeNss, caCertificates, binSh, usrBinEnv.
 
-Invariant: what is made here depends on its name, on the closure and on the store alone; nothing of this machine is
-looked at. What was named for the root itself comes first.
+Invariant: what is made here depends on its name, on the closure, the store and the base image alone; nothing of this
+machine is looked at. What was named for the root itself comes first.
 
-    nss     /etc/passwd, /etc/group and /etc/nsswitch.conf with root and nobody, an empty /var/empty
+    nss     /etc/passwd, /etc/group and /etc/nsswitch.conf with root and nobody, an empty /var/empty; a base image's
+            users and groups stay, and what they lack is added to them
     certs   the certificate authorities of Mozilla, as certifi has them, where programs look for them
     sh      /bin/sh, a link to the shell of the closure, or else of the store
     env     /usr/bin/env, likewise
@@ -21,10 +22,12 @@ from lamina.errors import NotFound
 from lamina.image import Catalogue, Store
 from lamina.names import StorePath
 from lamina.nodes import Directory, Node, Regular, Symlink
+from lamina.root.accounts import LONGEST, BaseFile, FindFile, merged, no_file
 from lamina.root.tree import DIRECTORY_MODE, FILE_MODE, SYMLINK_MODE, Meta, Tree
 
 _PASSWD = b"root:x:0:0:root user:/var/empty:/bin/sh\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"
 _GROUP = b"root:x:0:\nnobody:x:65534:\n"
+_ACCOUNTS = {b"etc/passwd": _PASSWD, b"etc/group": _GROUP}
 _NSSWITCH = b"hosts: files dns\n"
 _BUNDLES = (b"etc/ssl/certs/ca-bundle.crt", b"etc/ssl/certs/ca-certificates.crt", b"etc/pki/tls/certs/ca-bundle.crt")
 _TMP_MODE = 0o1777
@@ -46,23 +49,41 @@ _SH = _Program(b"bin/sh", ("bash-interactive", "bash", "dash", *_BUSYBOX), (b"bi
 _ENV = _Program(b"usr/bin/env", ("coreutils", "coreutils-full", "uutils-coreutils-noprefix", *_BUSYBOX), (b"bin/env",))
 
 
-def lay(words: Collection[str], tree: Tree, closure: Closure, store: Store) -> tuple[str, ...]:
-    """Adds what ``words`` stand for to ``tree`` and gives warnings about what was there already.
+def lay(
+    words: Collection[str], tree: Tree, closure: Closure, store: Store, find: FindFile = no_file
+) -> tuple[str, ...]:
+    """Add what ``words`` stand for to ``tree`` and return warnings about what was there already.
 
-    Raises `NotFound` where no store path, or more than one, is the shell or ``env``.
+    ``find`` finds files of the base image. Raises `NotFound` where no store path, or more than one, is the shell or
+    ``env``.
     """
-    warnings = []
+    warnings: list[str] = []
     for word in words:
         link = _LINKS.get(word)
         if link and tree.node(link):
             continue  # what was named has a program of its own there
         for node, meta in EXTRAS[word](closure, store):
             present = tree.node(node.path)
-            if present is None:
+            below = find(node.path, LONGEST) if word == "nss" and isinstance(node, Regular) else None
+            if present is None and below:
+                warnings.append(_merge(below, node, tree))
+            elif present is None:
                 tree.put(node, meta)
             elif not (isinstance(present, Directory) and isinstance(node, Directory)):
                 warnings.append(f"/{os.fsdecode(node.path)}: there already, left out that of {word}")
     return tuple(warnings)
+
+
+def _merge(below: BaseFile, node: Node, tree: Tree) -> str:
+    """Add to ``tree`` what the base image's file lacks of ``node``, and return what was done."""
+    said = f"/{os.fsdecode(node.path)}: the base image has it"
+    if node.path not in _ACCOUNTS:
+        return f"{said}, left out that of nss"
+    content, added = merged(below.content, _ACCOUNTS[node.path])
+    if not added:
+        return f"{said}, with all that nss brings, left as it is"
+    tree.put(Regular(below.path, False, len(content), content), below.meta)
+    return f"{said}, merged {' and '.join(added)} of nss into it"
 
 
 def _nss(closure: Closure, store: Store) -> Iterator[_Item]:
