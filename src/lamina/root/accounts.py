@@ -25,7 +25,7 @@ class BaseFile:
 
 
 FindFile: TypeAlias = Callable[[bytes, int], BaseFile | None]
-"""Finds the file of a base image that a path leads to, None if there is none; refuses one longer than that many bytes."""
+"""Finds the file of a base image that a path leads to, None if there is none; refuses one longer than so many bytes."""
 
 
 def no_file(path: bytes, longest: int) -> BaseFile | None:
