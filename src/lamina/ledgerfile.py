@@ -15,16 +15,18 @@ import contextlib
 import errno
 import itertools
 import os
-import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, TypeVar
 
 from lamina.ledgertables import APPLICATION, SCHEMA, TABLES, DamagedError, OlderError, RefusedError, judge, tables
+from lamina.sqlite import DatabaseError, connect, translated
+
+if TYPE_CHECKING:
+    import sqlite3
 
 # How long another process may be waited for, in seconds.
 _PATIENCE = 2.0
@@ -53,9 +55,10 @@ class LedgerFile:
         """Opens it, begins it where it is not there; one that is damaged or older makes place for a new one."""
         try:
             self._path = Path(os.path.realpath(self._path))
-            self._open()
+            with translated():
+                self._open()
             self.keeps = True
-        except (OSError, sqlite3.Error, DamagedError, OlderError, RefusedError) as error:
+        except (OSError, DatabaseError, DamagedError, OlderError, RefusedError) as error:
             self.recover(error)
 
     def close(self) -> None:
@@ -70,8 +73,9 @@ class LedgerFile:
         if not self._database:
             return None
         try:
-            return work(self._database)
-        except (sqlite3.Error, DamagedError) as error:
+            with translated():
+                return work(self._database)
+        except (DatabaseError, DamagedError) as error:
             self.recover(error)
             return None
 
@@ -85,9 +89,9 @@ class LedgerFile:
         while self._database and self.keeps:
             try:
                 _use_log(self._database)
-                with _transaction(self._database, "IMMEDIATE"):
+                with translated(), _transaction(self._database, "IMMEDIATE"):
                     work(self._database)
-            except sqlite3.Error as error:
+            except DatabaseError as error:
                 if self._is_damage(error):
                     self.recover(error)
                     continue
@@ -127,12 +131,11 @@ class LedgerFile:
         """Whether it is the file that is to blame, and not what is around it."""
         if self._unchanging:  # who knows what others write meanwhile
             return False
-        if not isinstance(error, sqlite3.Error):
+        if not isinstance(error, DatabaseError):
             return isinstance(error, DamagedError)
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-        if code == sqlite3.SQLITE_READONLY:  # also said of a file whose header asks for a newer SQLite to write to it
+        if error.is_read_only:  # also said of a file whose header asks for a newer SQLite to write to it
             return all(os.access(place, os.W_OK) for place in (self._path, self._path.parent))
-        return code & 0xFF not in _surroundings()
+        return error.is_damage
 
     def _take_away(self, *, keep: bool) -> Path | None:
         """Where the file that was opened lies now; None where it was another's, who has done this already."""
@@ -189,50 +192,55 @@ class LedgerFile:
     def _connect(self) -> None:
         self._identity = self._seen()
         self._unchanging = ""
-        # What is not ours is not even locked, nor is the log beside it taken into it.
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connected(_UNCHANGING)) as database:
+        # Inspect the file read-only first, so that another program's database is never locked or checkpointed.
+        with (
+            contextlib.suppress(DatabaseError),
+            contextlib.closing(self._connected(_UNCHANGING)) as database,
+            translated(),
+        ):
             if self._is_begun():
                 judge(database)
         try:
             self._database = self._checked("mode=rw")
-        except sqlite3.Error as error:
+        except DatabaseError as error:
             if not self._is_readable(error):
                 raise
             # SQLite cannot have its files beside it, for want of a permission or of room, so nobody else can write.
             self._unchanging = str(error)
             try:
                 self._database = self._checked(_UNCHANGING)
-            except sqlite3.Error:
+            except DatabaseError:
                 raise error from None
 
-    def _is_readable(self, error: sqlite3.Error) -> bool:
+    def _is_readable(self, error: DatabaseError) -> bool:
         """Whether all that there is lies in the file itself, and it was not the file that is to blame for ``error``."""
         log = _files(self._path)[1]
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         at_rest = not os.path.exists(log) or not os.path.getsize(log)
-        return at_rest and code in _surroundings() - {sqlite3.SQLITE_BUSY}
+        return at_rest and not error.is_damage and not error.is_busy
 
     def _checked(self, options: str) -> sqlite3.Connection:
         database = self._connected(options)
         try:
-            # A crash of the machine may cost what was learnt last, and no more (SQLite documentation, "synchronous").
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.execute("PRAGMA cell_size_check = ON")
-            if not tables(database):
-                _create(database)
-            judge(database)
-            if tables(database) != sorted(TABLES):
-                raise DamagedError("other tables than a ledger's")
+            with translated():
+                self._prepare(database)
         except BaseException:
             database.close()
             raise
         return database
 
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        """Make the tables where there are none, and check that the database is a ledger of ours."""
+        # A crash of the machine may cost what was learnt last, and no more (SQLite documentation, "synchronous").
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA cell_size_check = ON")
+        if not tables(database):
+            _create(database)
+        judge(database)
+        if tables(database) != sorted(TABLES):
+            raise DamagedError("other tables than a ledger's")
+
     def _connected(self, options: str) -> sqlite3.Connection:
-        name = quote(os.fsencode(self._path.absolute()))
-        database = sqlite3.connect(
-            f"file:{name}?{options}", uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
-        )
+        database = connect(self._path, options, timeout=_PATIENCE, for_one_thread=False)
         database.text_factory = bytes  # what is no UTF-8 any more is compared all the same
         return database
 
@@ -253,7 +261,7 @@ def _create(database: sqlite3.Connection) -> None:
 
 def _use_log(database: sqlite3.Connection) -> None:
     """Has SQLite write ahead to a log, with which nobody who reads waits; where that cannot be it does without."""
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(DatabaseError), translated():
         database.execute("PRAGMA journal_mode = WAL").fetchall()
 
 
@@ -264,27 +272,9 @@ def _transaction(database: sqlite3.Connection, kind: str) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        with contextlib.suppress(sqlite3.Error):  # after some errors it has ended already
+        with contextlib.suppress(DatabaseError), translated():  # after some errors it has ended already
             database.execute("ROLLBACK")
         raise
-
-
-def _surroundings() -> set[int]:
-    """What SQLite says when it is not the file that is to blame."""
-    return {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_NOLFS,
-        sqlite3.SQLITE_AUTH,
-    }
 
 
 @contextlib.contextmanager

@@ -11,19 +11,21 @@ in no use, and in the header the counters and the version (SQLite documentation,
 from __future__ import annotations
 
 import os
-import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
-from itertools import pairwise
+from functools import partial
+from itertools import pairwise, repeat
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lamina.errors import FormatError, InvalidName, PlanError, Unavailable, shown
 from lamina.names import Digest, StorePath
 from lamina.root.registration import Registration
+from lamina.sqlite import LIMIT_LENGTH, DatabaseError, in_memory, opened
 from lamina.workspace import Workspace
+
+if TYPE_CHECKING:
+    import sqlite3
 
 PLACE = b"nix/var/nix/db/db.sqlite"
 # What SQLite puts beside a database that is in use, and what it would lay over one that it finds there.
@@ -38,7 +40,7 @@ def dump(registrations: Iterable[Registration]) -> bytes:
 
     Raises `PlanError` for a path that is there twice, and for a reference to one that is not there.
     """
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+    with in_memory() as database:
         write(database, registrations)
         return settled(_serialized(database))
 
@@ -149,7 +151,7 @@ def _serialized(database: sqlite3.Connection) -> bytes:
 def _through_a_file(database: sqlite3.Connection) -> bytes:
     with Workspace() as workspace:
         file = workspace.path / "db.sqlite"
-        with closing(sqlite3.connect(file)) as copy:
+        with opened(file, "mode=rwc") as copy:
             database.backup(copy)
         return file.read_bytes()
 
@@ -204,9 +206,9 @@ def settle(file: Path) -> None:
     Raises `FormatError` for what is none.
     """
     try:
-        with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        with opened(file, "mode=rw") as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except sqlite3.Error as error:
+    except DatabaseError as error:
         raise FormatError(f"{file}: got {error}, expected a database and its log") from error
 
 
@@ -226,11 +228,10 @@ def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
     if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
         got = f"{status.st_size} bytes" if stat.S_ISREG(status.st_mode) else "no file"
         raise FormatError(f"{file}: got {got}, expected a file of at most {_LARGEST} bytes")
-    name = quote(os.fsencode(file.absolute()))
     try:
-        with closing(sqlite3.connect(f"file:{name}?mode=ro&immutable=1", uri=True, isolation_level=None)) as database:
+        with opened(file, "mode=ro&immutable=1") as database:
             return _Reader(database, status.st_size).read()
-    except (sqlite3.Error, UnicodeError, InvalidName, _OddError) as error:  # even messages of SQLite may be no UTF-8
+    except (DatabaseError, UnicodeError, InvalidName, _OddError) as error:
         got = str(error)
         got = got if got.isprintable() else shown(got)
         raise FormatError(f"{file}: got {got}, expected a Nix database of schema 10") from error
@@ -250,9 +251,11 @@ class _Reader:
         self._database = database
         # A value takes a byte at least. SQLite takes a step for eight bytes or more of a sound database (measured).
         self._bytes = size
-        self._ticks = 10 + size // _TICK
-        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-        database.set_progress_handler(self._is_too_much, _TICK)
+        ticks = 10 + size // _TICK
+        # In C, for a signal that came within a function of ours would be lost: SQLite drops what that raises.
+        is_too_much = partial(next, repeat(0, ticks), 1)
+        database.set_progress_handler(is_too_much, _TICK)
+        database.setlimit(LIMIT_LENGTH, _LONGEST)
         for setting in ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON"):
             database.execute(setting)
 
@@ -316,10 +319,6 @@ class _Reader:
                 raise _OddError("more rows than its size can hold")
             _row_number(row[0])
             yield row
-
-    def _is_too_much(self) -> bool:
-        self._ticks -= 1
-        return self._ticks < 0
 
 
 def _registration(

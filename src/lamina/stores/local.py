@@ -13,20 +13,20 @@ Databases").
 from __future__ import annotations
 
 import contextlib
-import os
-import sqlite3
 from collections.abc import Callable, Collection, Mapping
-from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from lamina.choosing import common, fitting
 from lamina.errors import InvalidName, Unavailable, shown
 from lamina.formats.narinfo import NarInfo
 from lamina.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
 from lamina.pathinfo import PathInfo
+from lamina.sqlite import DatabaseError, opened
 from lamina.stores.folder import Folder
+
+if TYPE_CHECKING:
+    import sqlite3
 
 DATABASE = "nix/var/nix/db/db.sqlite"
 SCHEMA = "10"
@@ -34,7 +34,6 @@ _LOG = "db.sqlite-wal"
 _SHARED_MEMORY = "db.sqlite-shm"
 # Where the header of a database says that it is in WAL mode (SQLite documentation, "Database File Format", 1.3.3).
 _WAL_FORMAT = 18
-_REFUSED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 _TRIES = 5
 _TIMEOUT = 10
 # SQLite takes 999 parameters at least (SQLITE_MAX_VARIABLE_NUMBER before 3.32).
@@ -106,9 +105,8 @@ class LocalStore(Folder):
                 continue
             try:
                 return self._read_shared(work)
-            except sqlite3.Error as error:
-                # Python's own errors, such as a text that is no UTF-8, have no code.
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _REFUSED:
+            except DatabaseError as error:
+                if not error.is_unopened:
                     raise self._unavailable(error) from error
             with contextlib.suppress(_ChangedError):
                 return self._read_unchanging(work)
@@ -125,7 +123,7 @@ class LocalStore(Folder):
             raise self._unavailable(error) from error
 
     def _read_shared(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        with closing(self._connect("mode=ro")) as database:
+        with opened(self._database, "mode=ro", timeout=_TIMEOUT) as database:
             database.execute("BEGIN")
             return work(database)
 
@@ -139,19 +137,15 @@ class LocalStore(Folder):
                 hint=f"read the store as a user who may write {log.parent}, or once nothing writes to it",
             )
         try:
-            with closing(self._connect("mode=ro&immutable=1")) as database:
+            with opened(self._database, "mode=ro&immutable=1", timeout=_TIMEOUT) as database:
                 result = work(database)
-        except sqlite3.Error as error:
+        except DatabaseError as error:
             if self._stamp() == before:
                 raise self._unavailable(error) from error
             raise _ChangedError from error
         if self._stamp() != before:
             raise _ChangedError
         return result
-
-    def _connect(self, options: str) -> sqlite3.Connection:
-        name = quote(os.fsencode(self._database.absolute()))
-        return sqlite3.connect(f"file:{name}?{options}", uri=True, timeout=_TIMEOUT, isolation_level=None)
 
     def _stamp(self) -> _Stamp:
         log = self._database.with_name(_LOG)
