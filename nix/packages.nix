@@ -11,7 +11,6 @@ in
   packages.cryptography
   packages.filelock
   packages.lz4
-  packages.obstore
   packages.platformdirs
   packages.rich
   packages.urllib3

@@ -1,24 +1,31 @@
 """A cache in a bucket: a real server of S3's protocol, and one that is scripted, on loopback."""
 
 import http.server
+import json
 import os
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
+from tests.fakestore import run
 
 from lamina import __version__
 from lamina.errors import Error, FormatError, InvalidName, NotFound, OutputError, Unavailable
-from lamina.transports import profiles
+from lamina.transports import opening, profiles
+from lamina.transports.buckets import BucketUrl
+from lamina.transports.machinekeys import MachineKeys
 from lamina.transports.patience import Patience
 from lamina.transports.s3 import S3Transport
+from lamina.transports.signing import signed_headers
 
 ID, SECRET, TOKEN = "AKIDEXAMPLE", "hunter2secret", "hunter2token"
 CONTENT = random.Random(1).randbytes(3 << 20)
@@ -148,7 +155,7 @@ def test_an_object_may_be_absent(moto: str, keys: None) -> None:
     assert bucket.read("none", 1) is None
     assert bucket.size("none") is None
     error = refusal(NotFound, lambda: next(bucket.stream("none", 1)))
-    assert str(error) == "s3://cache/prefix/none: got NoSuchKey, expected the object"
+    assert str(error) == "s3://cache/prefix/none: got HTTP 404, expected the file"
 
 
 def test_an_object_above_its_limit_is_refused(moto: str, keys: None) -> None:
@@ -156,7 +163,7 @@ def test_an_object_above_its_limit_is_refused(moto: str, keys: None) -> None:
     bucket.write("large", b"12345")
     for work in (lambda: bucket.read("large", 4), lambda: next(bucket.stream("large", 4))):
         error = refusal(FormatError, work)
-        assert str(error) == "s3://cache/prefix/large: got 5 bytes, expected at most 4"
+        assert re.fullmatch(r"s3://cache/prefix/large: got .*bytes, expected at most (4|that many)", str(error))
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a//b", "/a", "a/", "a\0"])
@@ -212,7 +219,7 @@ def test_an_upload_of_nothing_is_unavailable(moto: str, keys: None, tmp_path: Pa
 class Bucket(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, script: Callable[["Asked", int], None]) -> None:
+    def __init__(self, script: Callable[["Asked", int], object]) -> None:
         super().__init__(("127.0.0.1", 0), Asked)
         self.script = script
         self.seen: list[tuple[str, str, dict[str, str]]] = []
@@ -249,7 +256,7 @@ class Asked(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def scripted(script: Callable[[Asked, int], None]) -> Iterator[Bucket]:
+def scripted(script: Callable[[Asked, int], object]) -> Iterator[Bucket]:
     with Bucket(script) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -309,7 +316,7 @@ def test_a_server_that_is_busy_is_asked_again(keys: None) -> None:
         assert len(server.seen) == 2
         server.script = lambda asked, _: asked.answer(503, said("SlowDown"))
         error = refusal(Unavailable, lambda: at(server).read("x", 1))
-    assert str(error) == "s3://cache/prefix/x: got HTTP 503 (SlowDown), expected the object"
+    assert str(error) == "s3://cache/prefix/x: got HTTP 503 (SlowDown) 2 times in a row, expected the whole file"
     assert len(server.seen) == 4
 
 
@@ -322,7 +329,7 @@ def test_a_bucket_elsewhere_is_an_error_with_a_hint(keys: None) -> None:
 
 def test_nobody_there_is_an_error(keys: None) -> None:
     error = refusal(Unavailable, lambda: cache("127.0.0.1:1").read("x", 1))
-    assert str(error) == "s3://cache/prefix/x: got no connection to http://127.0.0.1:1, expected the object"
+    assert str(error) == "s3://cache/prefix/x: got Connection refused 2 times in a row, expected the whole file"
     refusal(OutputError, lambda: cache("127.0.0.1:1").write("x", b""))
 
 
@@ -378,7 +385,236 @@ def test_a_server_that_says_nothing_is_not_waited_for(keys: None) -> None:
     assert "nothing for 0.02 seconds" in str(error)
 
 
+# --- where secrets go
+
+SECRET_HEADERS = {"authorization", "x-amz-security-token"}
+
+
+@pytest.fixture
+def token(keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
+@pytest.mark.parametrize("verb", ["read", "size", "write", "upload"])
+def test_a_redirect_is_not_followed(token: None, tmp_path: Path, verb: str, status: int) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with scripted(lambda asked, _: asked.answer(200, b"x")) as other:
+        location = f"http://localhost:{other.server_port}/{TOKEN}"
+        with scripted(lambda asked, _: asked.answer(status, Location=location)) as server:
+            bucket = at(server)
+            work: dict[str, Callable[[], object]] = {
+                "read": lambda: bucket.read("x", 1),
+                "size": lambda: bucket.size("x"),
+                "write": lambda: bucket.write("x", b"x"),
+                "upload": lambda: bucket.upload("x", tmp_path / "file"),
+            }
+            with pytest.raises((Unavailable, OutputError), match=r"expected (the object|to write it)"):
+                work[verb]()
+            assert {*server.seen[0][2]} > SECRET_HEADERS
+        assert other.seen == []
+
+
+def test_a_region_that_the_server_names_is_in_the_hint(keys: None) -> None:
+    with scripted(lambda asked, _: asked.answer(301, x_amz_bucket_region="eu-west-3")) as server:
+        assert "region=eu-west-3" in refusal(Unavailable, lambda: at(server).read("x", 1)).hint
+
+
+def test_a_traceback_says_no_secret(token: None, home: Path) -> None:
+    """What `--debug` prints of it: every error that it came from, with all that is said there."""
+    scripts: list[Callable[[Asked, int], object]] = [
+        lambda asked, _: asked.answer(403, said("InvalidAccessKeyId") + f"{TOKEN}{SECRET}".encode()),
+        lambda asked, _: asked.answer(500, f"{TOKEN}".encode(), X_Echo=TOKEN),
+        lambda asked, _: asked.answer(302, Location=f"http://{ID}:{SECRET}@localhost:1/?t={TOKEN}"),
+        lambda asked, _: asked.wfile.write(f"HTTP/1.1 {TOKEN}\r\n\r\n".encode()),
+        lambda asked, _: asked.wfile.write(f"{TOKEN}\r\n\r\n".encode()),
+        lambda asked, _: asked.answer(200, b"x", 100),
+    ]
+    for script in scripts:
+        with scripted(script) as server:
+            url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
+            root = "/nix/store/" + "0" * 32 + "-x"
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(opening.open_transport, "__defaults__", (IMPATIENT,))
+                ran = run("store", "fetch", root, "--store", url, "--debug", "--store", home / "store")
+        assert ran.code != 0
+        assert "Traceback" in ran.stderr
+        assert "hunter2" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("query", "signature"),
+    [
+        ("lifecycle=", "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+        ("max-keys=2&prefix=J", "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
+    ],
+)
+def test_signatures_are_those_of_amazons_examples(query: str, signature: str) -> None:
+    """S3 API reference, "Signature Calculations for the Authorization Header: Examples"."""
+    example = profiles.Keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "")
+    url = f"https://examplebucket.s3.amazonaws.com/?{query}"
+    made = signed_headers("GET", url, b"", example, "us-east-1", datetime(2013, 5, 24, tzinfo=UTC))
+    assert made["Authorization"].endswith(f"Signature={signature}")
+
+
+# --- what is large
+
+
+class Parts:
+    """A server that takes parts, and fails where ``fails`` says so."""
+
+    def __init__(self, fails: Callable[[Asked], tuple[int, bytes] | None]) -> None:
+        self.fails = fails
+        self.asked: list[str] = []
+
+    def __call__(self, asked: Asked, number: int) -> None:
+        query = asked.path.partition("?")[2].partition("=")[0]
+        self.asked.append(f"{asked.command} {query}")
+        failure = self.fails(asked)
+        if failure:
+            asked.answer(*failure)
+        elif asked.command == "POST" and query == "uploads":
+            asked.answer(200, b"<X><UploadId>a/b+c</UploadId></X>")
+        else:
+            asked.answer(200, b"<Y/>")
+
+
+@pytest.mark.parametrize(
+    ("which", "failure", "last"),
+    [
+        ("PUT partNumber", (403, said("AccessDenied")), "DELETE uploadId"),
+        ("POST uploadId", (200, said("InternalError")), "DELETE uploadId"),
+        ("POST uploadId", (500, b""), "DELETE uploadId"),
+        ("POST uploads", (200, b"<X></X>"), "POST uploads"),
+        ("POST uploads", (403, b""), "POST uploads"),
+    ],
+)
+def test_an_upload_that_fails_leaves_no_parts(
+    keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str, failure: tuple[int, bytes], last: str
+) -> None:
+    monkeypatch.setattr("lamina.transports.s3._PART", 1000)
+    (tmp_path / "nar").write_bytes(bytes(3500))
+    parts = Parts(lambda asked: failure if parts.asked[-1] == which else None)
+    with scripted(parts) as server:
+        refusal(OutputError, lambda: at(server).upload("x", tmp_path / "nar"))
+    assert parts.asked[-1] == last
+
+
+def test_a_part_is_sent_again(keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamina.transports.s3._PART", 1000)
+    (tmp_path / "nar").write_bytes(bytes(3500))
+    parts = Parts(lambda asked: (503, said("SlowDown")) if parts.asked.count(parts.asked[-1]) == 1 else None)
+    with scripted(parts) as server:
+        at(server).upload("x", tmp_path / "nar")
+    assert parts.asked.count("PUT partNumber") == 5
+    assert parts.asked[-1] == "POST uploadId"
+
+
+def test_an_answer_without_an_etag_that_is_cut_is_asked_for_again(keys: None) -> None:
+    def script(asked: Asked, number: int) -> None:
+        if number == 1:
+            asked.answer(200, CONTENT[: 1 << 20], len(CONTENT), ETag="", Last_Modified="")
+        else:
+            asked.answer(200, CONTENT, ETag="", Last_Modified="")
+
+    with scripted(script) as server:
+        assert b"".join(at(server).stream("x", len(CONTENT))) == CONTENT
+        assert at(server).read("x", len(CONTENT)) == CONTENT
+
+
 # --- who we are
+
+
+def keys_document(until: str) -> bytes:
+    return json.dumps({"AccessKeyId": "M", "SecretAccessKey": SECRET, "Token": TOKEN, "Expiration": until}).encode()
+
+
+def machine(home: Path, address: str) -> dict[str, dict[str, str]]:
+    """The environments in which a machine gives keys."""
+    (home / "token").write_text(TOKEN)
+    return {
+        "container": {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{address}/c",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": TOKEN,
+        },
+        "container with a file": {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{address}/c",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(home / "token"),
+        },
+        "instance": {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{address}"},
+        "web identity": {
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(home / "token"),
+            "AWS_ENDPOINT_URL_STS": f"http://{address}",
+            "AWS_ROLE_ARN": "arn:aws:iam::1:role/x",
+        },
+    }
+
+
+def give_keys(until: str) -> Callable[[Asked, int], None]:
+    """A machine's services, and a bucket."""
+
+    def script(asked: Asked, number: int) -> None:
+        headers = asked.server.seen[number - 1][2]
+        if asked.path == "/c" and headers.get("authorization") == TOKEN:
+            asked.answer(200, keys_document(until))
+        elif asked.path == "/latest/api/token" and asked.command == "PUT":
+            asked.answer(200, b"session")
+        elif asked.path.endswith("/security-credentials/") and headers.get("x-aws-ec2-metadata-token") == "session":
+            asked.answer(200, b"role")
+        elif asked.path.endswith("/security-credentials/role"):
+            asked.answer(200, keys_document(until))
+        elif asked.command == "POST":
+            pairs = {"AccessKeyId": "M", "SecretAccessKey": SECRET, "SessionToken": TOKEN, "Expiration": until}
+            asked.answer(200, "".join(f"<{name}>{value}</{name}>" for name, value in pairs.items()).encode())
+        else:
+            asked.answer(404)
+
+    return script
+
+
+@pytest.mark.parametrize("name", ["container", "container with a file", "instance", "web identity"])
+def test_a_machine_gives_keys(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (home / "sys_vendor").write_text("Amazon EC2\n")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    for until, times in (("2999-01-01T00:00:00Z", 1), ("2001-01-01T00:00:00Z", 2), ("soon", 1)):
+        with scripted(give_keys(until)) as server:
+            for variable, value in machine(home, f"127.0.0.1:{server.server_port}")[name].items():
+                monkeypatch.setenv(variable, value)
+            source = MachineKeys("us-east-1", IMPATIENT)
+            assert source.keys() == source.keys() == profiles.Keys("M", SECRET, TOKEN)
+            assert len(server.seen) == (3 if name == "instance" else 1) * times
+
+
+@pytest.mark.parametrize("name", ["container", "instance", "web identity"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, b""),
+        (200, b"{}"),
+        (200, b"[]"),
+        (200, TOKEN.encode()),
+        (200, b'{"AccessKeyId": 1, "SecretAccessKey": [], "Token": {}}'),
+        (200, b"[" * 10_000),
+        (200, b"x" * 100_000),
+        (302, b""),
+        (403, TOKEN.encode()),
+        (500, b""),
+    ],
+)
+def test_a_machine_that_gives_none_is_an_error(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, answer: tuple[int, bytes]
+) -> None:
+    with scripted(lambda asked, _: asked.answer(*answer)) as server:
+        for variable, value in machine(home, f"127.0.0.1:{server.server_port}")[name].items():
+            monkeypatch.setenv(variable, value)
+        error = refusal(Unavailable, MachineKeys("us-east-1", IMPATIENT).keys)
+    assert str(error).startswith("AWS credentials of this machine: got ")
+
+
+def test_a_containers_keys_come_from_no_other_machine_without_encryption(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://cache.example/c")
+    refusal(Unavailable, MachineKeys("us-east-1", IMPATIENT).keys)
 
 
 def who(server: Bucket, more: str = "") -> tuple[str, str]:
@@ -470,11 +706,11 @@ def test_half_a_key_is_an_error(keys: None, monkeypatch: pytest.MonkeyPatch, nam
     refusal(Unavailable, lambda: cache("127.0.0.1:1"))
 
 
-def test_settings_that_cannot_be_are_an_error(keys: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_authorities_that_cannot_be_read_are_an_error(keys: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "bundle").write_text("-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n")
     monkeypatch.setenv("SSL_CERT_FILE", str(home / "bundle"))
-    error = refusal(InvalidName, lambda: cache("127.0.0.1:1"))
-    assert str(error) == "cache s3://cache/prefix: got settings that cannot be, expected those of S3"
+    error = refusal(Unavailable, lambda: S3Transport("s3://cache?endpoint=127.0.0.1:1", IMPATIENT).read("x", 1))
+    assert "expected certificates in PEM" in str(error)
 
 
 def test_keys_are_not_shown() -> None:
@@ -493,11 +729,21 @@ def test_an_endpoint_is_asked_by_path(keys: None, style: str) -> None:
     assert server.seen[0][1] == "/cache/prefix/x"
 
 
-def test_an_endpoint_may_be_asked_by_host(keys: None) -> None:
-    with scripted(lambda asked, _: asked.answer(404)) as server:
-        url = f"s3://cache/prefix?endpoint=localhost:{server.server_port}&scheme=http&addressing-style=virtual"
-        bucket = S3Transport(url, IMPATIENT)
-        assert bucket._store.config["endpoint"] == f"http://cache.localhost:{server.server_port}"
+ROOTS = {
+    "s3://cache": "https://cache.s3.us-east-1.amazonaws.com",
+    "s3://cache?region=cn-north-1": "https://cache.s3.cn-north-1.amazonaws.com.cn",
+    "s3://cache.example.org?region=eu-west-1": "https://s3.eu-west-1.amazonaws.com/cache.example.org",
+    "s3://cache?scheme=http&region=eu-west-1": "http://s3.eu-west-1.amazonaws.com/cache",
+    "s3://cache?endpoint=host:1": "https://host:1/cache",
+    "s3://cache?endpoint=host:1&addressing-style=virtual": "https://cache.host:1",
+    "s3://cache?addressing-style=path": "https://s3.us-east-1.amazonaws.com/cache",
+}
+
+
+@pytest.mark.parametrize("url", ROOTS)
+def test_a_bucket_is_asked_by_host_or_by_path(url: str) -> None:
+    parsed = BucketUrl.parse(url)
+    assert parsed.root(parsed.endpoint, parsed.region or "us-east-1") == ROOTS[url]
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
@@ -513,13 +759,6 @@ def test_an_endpoint_may_be_a_url(keys: None, endpoint: str) -> None:
     with scripted(lambda asked, _: asked.answer(404)) as server:
         S3Transport(f"s3://cache?endpoint={endpoint.format(server.server_port)}", IMPATIENT).read("x", 1)
     assert server.seen[0][1] == "/cache/x"
-
-
-def test_amazons_own_buckets_are_asked_by_host_where_that_can_be(keys: None) -> None:
-    for url, is_by_host in (("s3://cache", "true"), ("s3://cache.example.org", "false")):
-        assert str(S3Transport(url)._store.config["virtual_hosted_style_request"]) == is_by_host
-    plain = S3Transport("s3://cache?scheme=http&region=eu-west-1")
-    assert plain._store.config["endpoint"] == "http://s3.eu-west-1.amazonaws.com"
 
 
 @pytest.mark.parametrize(

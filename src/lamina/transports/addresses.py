@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from lamina.errors import FormatError, InvalidName, shown
 from lamina.messages import clean_url
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _WEB = re.compile("https?://", re.IGNORECASE)
 # What Nix reads from a cache's URL for itself (Nix manual, "Store Types"); a server is not told.
 SETTINGS = frozenset(
@@ -84,9 +84,9 @@ class Origin:
         """That of an http or https ``url``; raises `ValueError` where it has none."""
         parts = urlsplit(url)
         scheme = parts.scheme.lower()
-        if scheme not in _DEFAULT_PORTS or not parts.hostname:
+        if scheme not in DEFAULT_PORTS or not parts.hostname:
             raise ValueError(f"{shown_url(url)} is not on the web")
-        return cls(scheme, parts.hostname.lower(), parts.port or _DEFAULT_PORTS[scheme])
+        return cls(scheme, parts.hostname.lower(), parts.port or DEFAULT_PORTS[scheme])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import contextlib
 import email.utils
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
 from urllib3 import BaseHTTPResponse
@@ -43,6 +43,7 @@ class Request:
     headers: dict[str, str]
     subject: str
     """What messages call it."""
+    body: bytes = field(default=b"", repr=False)
 
 
 class Answer:
@@ -67,6 +68,16 @@ class Answer:
         HttpBinaryCacheStore::fileExists). A server that wants credentials says so (RFC 9110, 11.6.1).
         """
         return self.status in _ABSENT or (self.status == 403 and not self.header("WWW-Authenticate"))
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the status says that it may go well the next time."""
+        return self.status in _PASSING or (self.status >= 500 and self.status not in _UNCHANGING)
+
+    @property
+    def subject(self) -> str:
+        """What messages call it."""
+        return self._request.subject
 
     @property
     def codings(self) -> list[str]:
@@ -96,8 +107,8 @@ class Answer:
             return
         if status in NOT_ALLOWED and self._request.method == "HEAD":
             return
-        if status in _PASSING or (status >= 500 and status not in _UNCHANGING):
-            asked = self._asked()
+        if self.is_passing:
+            asked = self.asked_pause
             self.drain()
             raise PassingError(f"HTTP {status}", asked)
         if status in (401, 403, 407):
@@ -179,7 +190,8 @@ class Answer:
         except FormatError as error:
             raise FormatError(f"{self._request.subject}: {error}", hint=error.hint) from error
 
-    def _asked(self) -> float:
+    @property
+    def asked_pause(self) -> float:
         """How many seconds the server asks to wait (RFC 9110, 10.2.3); its own clock counts, where it says a date."""
         text = self.header("Retry-After")
         if re.fullmatch("[0-9]{1,9}", text):

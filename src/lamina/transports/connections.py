@@ -28,21 +28,29 @@ from lamina.transports.surroundings import Proxy, proxy_for, tls_context
 # What a server may say around a piece of content: status lines, headers, the framing of chunks, trailers.
 _MOST_AROUND = 1 << 20
 _BUFFER = 1 << 16
+# They say how long their content is, even if that is nothing.
+_WITH_BODY = {"PUT", "POST"}
 _TRUST = "NIX_SSL_CERT_FILE or SSL_CERT_FILE names a file of other certificate authorities"
 _NETRC = "NETRC or ~/.netrc holds user and password for a host, and so may the URL: https://USER:PASSWORD@HOST"
 
 
 class Connections:
-    """Connections to any host, directly or through a proxy; safe for many threads."""
+    """Connections to any host, directly or through a proxy; safe for many threads.
 
-    def __init__(self, patience: Patience) -> None:
+    ``is_direct`` is for hosts that no proxy is asked for.
+    """
+
+    def __init__(self, patience: Patience, *, is_direct: bool = False) -> None:
         self._patience = patience
+        self._is_direct = is_direct
         self._timeout = Timeout(connect=patience.connect, read=patience.read)
         self._pools = _pools(patience)
         self._managers: dict[tuple[str, Proxy | None], PoolManager] = {}
         self._lock = threading.Lock()
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], subject: str) -> BaseHTTPResponse:
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], subject: str, body: bytes = b""
+    ) -> BaseHTTPResponse:
         """The answer, of which status and headers have come, and which the caller closes.
 
         Errors name ``subject``. Raises `PassingError`, `Unavailable`, `InvalidName` for a proxy of another kind.
@@ -53,6 +61,7 @@ class Connections:
                 method,
                 url,
                 redirect=False,
+                body=body or (b"" if method in _WITH_BODY else None),
                 headers=headers,
                 retries=False,
                 preload_content=False,
@@ -71,7 +80,7 @@ class Connections:
             origin = Origin.of(url)
         except ValueError as error:
             raise Unavailable(f"{subject}: got {error}, expected http:// or https://") from None
-        proxy = proxy_for(origin)
+        proxy = None if self._is_direct else proxy_for(origin)
         key = origin.scheme, proxy
         with self._lock:
             if key not in self._managers:

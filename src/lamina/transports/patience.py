@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lamina.errors import Unavailable, Unreachable
+from lamina.errors import Error, Unavailable, Unreachable
 
 # How many a server is asked over at once; Nix has 25 (nix.conf, http-connections).
 CONNECTIONS = 64
@@ -61,11 +61,19 @@ class PassingError(Exception):
 
 
 class Tries:
-    """Counts the failures of one undertaking, which ``subject`` is the name of."""
+    """Counts the failures of one undertaking, which ``subject`` is the name of, and raises errors of ``kind``."""
 
-    def __init__(self, patience: Patience, subject: str) -> None:
+    def __init__(
+        self,
+        patience: Patience,
+        subject: str,
+        expected: str = "the whole file",
+        kind: type[Error] = Unavailable,
+    ) -> None:
         self._patience = patience
         self._subject = subject
+        self._expected = expected
+        self._kind = kind
         self._count = 0
 
     def failed(self, error: PassingError, size: int = 0) -> None:
@@ -79,8 +87,8 @@ class Tries:
         self._count += 1
         if self._count >= self._patience.attempts:
             times = f" {self._count} times in a row" if self._count > 1 else ""
-            kind = Unreachable if error.is_silent else Unavailable
-            raise kind(f"{self._subject}: got {error}{times}, expected the whole file") from error.__cause__
+            kind = Unreachable if error.is_silent and self._kind is Unavailable else self._kind
+            raise kind(f"{self._subject}: got {error}{times}, expected {self._expected}") from error.__cause__
         self._patience.sleep(self._patience.before(self._count + 1, error.asked))
 
 

@@ -1,24 +1,19 @@
 """Who we are to S3: keys in the environment, in a profile, or from the machine.
 
-Invariant: keys leave for the library alone; no message has them, nor what stands around them in a file.
+Invariant: keys are for signing requests alone; no message has them, nor what stands around them in a file.
 """
 
 from __future__ import annotations
 
 import configparser
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lamina.errors import InvalidName, Unavailable, shown
 
-if TYPE_CHECKING:
-    from obstore.store import S3Credential
-
 _MACHINE = Path("/sys/class/dmi/id/sys_vendor")
-# By these the library gets keys from elsewhere (AWS SDKs reference, "Container credential provider", "Assume role").
+# These say where a machine's keys are (AWS SDKs reference, "Container credential provider", "Assume role").
 _ELSEWHERE = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -38,24 +33,12 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Keys, or None where the library finds its own; ``is_nobody`` where there are none at all."""
+    """Keys, or None where the machine gives some; ``is_nobody`` where there are none at all."""
 
     keys: Keys | None = None
     is_nobody: bool = False
     region: str = ""
     endpoint: str = ""
-
-    def provider(self) -> Callable[[], S3Credential] | None:
-        """The keys as the library asks for them."""
-        keys = self.keys
-        if keys is None:
-            return None
-        return lambda: {
-            "access_key_id": keys.id,
-            "secret_access_key": keys.secret,
-            "token": keys.token or None,
-            "expires_at": None,
-        }
 
 
 def identity(profile: str) -> Identity:

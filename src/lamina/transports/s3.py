@@ -1,10 +1,7 @@
 """A binary cache in a bucket of S3, or of what speaks like it.
 
-Invariant: nothing the library says is shown as it is, for it says more than anybody should read; under a name there is
-the old object or the whole new one.
-
-The URL is Nix's: ``s3://BUCKET/PREFIX?endpoint=…&region=…&scheme=http&profile=…`` (Nix manual, "S3
-Binary Cache Store").
+Invariant: a request goes to the bucket's own server and nowhere else, because its headers hold secrets; under a name
+there is the old object or the whole new one.
 """
 
 from __future__ import annotations
@@ -12,43 +9,34 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
-from urllib.parse import parse_qsl, unquote
+from xml.sax.saxutils import escape
 
-import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import S3Store
-
-from lamina.errors import Error, FormatError, InvalidName, NotFound, OutputError, Unavailable, shown
-from lamina.transports.addresses import SETTINGS, Origin, below, shown_url, split_url, without_credentials
-from lamina.transports.patience import PATIENT, Pace, Patience, TooSlowError
-from lamina.transports.profiles import Identity, identity
-from lamina.transports.surroundings import bundle_named
+from lamina.errors import Error, FormatError, OutputError, Unavailable
+from lamina.transports.addresses import shown_url
+from lamina.transports.answers import NOT_ALLOWED, REDIRECTS, Answer, Request
+from lamina.transports.buckets import DEFAULT_REGION, BucketUrl, checked_endpoint
+from lamina.transports.connections import Connections
+from lamina.transports.downloads import Downloads
+from lamina.transports.machinekeys import MachineKeys
+from lamina.transports.patience import PATIENT, PassingError, Patience, Tries
+from lamina.transports.profiles import identity
+from lamina.transports.signing import signed_headers
 from lamina.version import __version__
 
-PIECE = 1 << 18
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-_KNOWN = ("endpoint", "region", "scheme", "profile", "addressing-style")
-_STYLES = ("auto", "path", "virtual")
 # S3 takes ten thousand parts, and none but the last smaller than 5 MiB (S3 user guide, "Multipart upload limits").
 _PART = 8 << 20
 _MOST_PARTS = 9000
 _AT_ONCE = 4
-# A request's credentials should not be older.
-_LONGEST_RETRY = 300.0
-# The library has a bound for all of an answer, which fits no file that is large.
-_FOR_ALL = timedelta(days=7)
-_DEFAULT_REGION = "us-east-1"
-_CREDENTIALS = (
-    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY hold credentials, or a profile with keys: s3://BUCKET?profile=NAME"
-)
-_REGION = "s3://BUCKET?region=REGION says where the bucket is"
+_MOST_SAID = 1 << 16
+_CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY hold keys; profile=NAME in the URL's query names a profile"
 # Said of a key that is absent too, to those who may not list the bucket (Nix source, S3BinaryCacheStore).
 _HIDDEN = {"", "AccessDenied"}
 _REFUSED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_PASSING = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
+_READING, _WRITING = "the object", "to write it"
 _TYPES = {
     ".narinfo": "text/x-nix-narinfo",
     ".ls": "application/json",
@@ -56,66 +44,6 @@ _TYPES = {
 }
 _TYPE_OF_NARS = "application/x-nix-nar"
 _TYPE = "application/octet-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class BucketUrl:
-    """Where a cache is in a bucket. ``endpoint`` is ``""`` for Amazon's own."""
-
-    bucket: str
-    prefix: str
-    endpoint: str
-    region: str
-    profile: str
-    style: str
-
-    @classmethod
-    def parse(cls, url: str) -> BucketUrl:
-        """Raises `InvalidName`."""
-        parts = split_url(url)
-        name = f"cache {shown_url(url)}"
-        if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc):
-            raise InvalidName(f"{name}: got no bucket, expected s3://BUCKET/PREFIX")
-        prefix = unquote(parts.path).strip("/")
-        if prefix:
-            try:
-                below(name, prefix)
-            except FormatError as error:
-                raise InvalidName(str(error)) from None
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        for key in options:
-            if key not in _KNOWN and key not in SETTINGS:
-                raise InvalidName(f"{name}: got the setting {shown(key)}, expected one of {', '.join(_KNOWN)}")
-        scheme, style = options.get("scheme", "https"), options.get("addressing-style", "auto")
-        if scheme not in ("http", "https"):
-            raise InvalidName(f"{name}: got the scheme {shown(scheme)}, expected http or https")
-        if style not in _STYLES:
-            raise InvalidName(f"{name}: got the addressing style {shown(style)}, expected {', '.join(_STYLES)}")
-        region = options.get("region", "")
-        endpoint = options.get("endpoint", "")
-        if not endpoint and scheme == "http":
-            endpoint = f"s3.{region or _DEFAULT_REGION}.amazonaws.com"
-        if endpoint:
-            endpoint = _endpoint(endpoint if "://" in endpoint else f"{scheme}://{endpoint}", name)
-        return cls(parts.netloc, prefix, endpoint, region, options.get("profile", ""), style)
-
-    @property
-    def where(self) -> str:
-        """As messages have it."""
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
-
-
-def _endpoint(url: str, name: str) -> str:
-    url = url.rstrip("/")
-    try:
-        Origin.of(url)
-    except ValueError:
-        raise InvalidName(
-            f"{name}: got the endpoint {shown_url(url)}, expected HOST:PORT or http://HOST:PORT"
-        ) from None
-    if without_credentials(url) != url or shown_url(url) != url:
-        raise InvalidName(f"{name}: got the endpoint {shown_url(url)} with more to it, expected http://HOST:PORT")
-    return url
 
 
 class S3Transport:
@@ -130,178 +58,206 @@ class S3Transport:
         self.where = self._url.where
         self._patience = patience
         who = identity(self._url.profile)
-        self._endpoint = self._url.endpoint or (_endpoint(who.endpoint, f"cache {self.where}") if who.endpoint else "")
-        try:
-            self._store = _store(self._url, self._endpoint, who, patience)
-        except (BaseError, ValueError):
-            # What it says may have what stands in the environment.
-            raise InvalidName(
-                f"cache {self.where}: got settings that cannot be, expected those of S3",
-                hint="look at the variables that begin with AWS_, and at the file that SSL_CERT_FILE names",
-            ) from None
+        endpoint = self._url.endpoint
+        if not endpoint and who.endpoint:
+            endpoint = checked_endpoint(who.endpoint, f"cache {self.where}")
+        self._region = self._url.region or who.region or DEFAULT_REGION
+        self._root = self._url.root(endpoint, self._region)
+        self._own_keys = who.keys
+        is_elsewhere = who.keys is None and not who.is_nobody
+        self._machine = MachineKeys(self._region, patience) if is_elsewhere else None
+        self._connections = Connections(patience)
+        self._downloads = Downloads(self._answer, patience)
 
     def read(self, name: str, limit: int) -> bytes | None:
         """The whole object, None where it is absent; raises `FormatError` above ``limit`` bytes, `Unavailable`."""
-        try:
-            return b"".join(self.stream(name, limit))
-        except NotFound:
-            return None
+        return self._downloads.read(self._request("GET", name), limit)
 
     def stream(self, name: str, limit: int) -> Iterator[bytes]:
         """The object in pieces. Where the connection is cut, it goes on from there.
 
         Raises `NotFound` where it is absent, `FormatError` as soon as there are more than ``limit`` bytes,
-        `Unavailable`.
+        `IntegrityError` where it changed meanwhile, `Unavailable`.
         """
-        subject = f"{self.where}/{name}"
-        with self._reading(subject):
-            answer = obstore.get(self._store, self._key(name))
-            size = answer.meta["size"]
-            if size > limit:
-                raise FormatError(f"{subject}: got {size} bytes, expected at most {limit}")
-            pieces = iter(answer.stream(min_chunk_size=1))
-        pace = Pace(self._patience)
-        given = 0
-        while True:
-            start = self._patience.clock()
-            with self._reading(subject):
-                piece = bytes(next(pieces, b""))
-                pace.came(len(piece), self._patience.clock() - start)
-            if not piece:
-                break
-            given += len(piece)
-            if given > limit:
-                raise FormatError(f"{subject}: got more than {limit} bytes, expected at most that many")
-            yield piece
-        if given != size:
-            raise Unavailable(f"{subject}: got {given} bytes, expected {size}")
+        yield from self._downloads.stream(self._request("GET", name), limit)
 
     def size(self, name: str) -> int | None:
         """How many bytes the object has, None where it is absent; raises `Unavailable`."""
-        try:
-            with self._reading(f"{self.where}/{name}"):
-                return int(obstore.head(self._store, self._key(name))["size"])
-        except NotFound:
-            return None
+        return self._downloads.size(self._request("HEAD", name))
 
     def write(self, name: str, data: bytes) -> None:
         """Makes ``name`` an object of ``data``; raises `OutputError`."""
-        with self._writing(name):
-            obstore.put(self._store, self._key(name), data, attributes=_attributes(name), use_multipart=False)
+        self._put(self._request("PUT", name, {"Content-Type": _type(name)}, data))
 
     def upload(self, name: str, file: Path) -> None:
         """Makes ``name`` a copy of ``file``; raises `Unavailable` where that cannot be read, `OutputError`."""
-        try:
-            with file.open("rb") as opened:
-                size = opened.seek(0, 2)
-        except OSError as error:
-            raise Unavailable(f"{file}: got {error.strerror or error}, expected to read it") from error
-        part = max(_PART, size // _MOST_PARTS)
-        with self._writing(name):
-            obstore.put(
-                self._store,
-                self._key(name),
-                file,
-                attributes=_attributes(name),
-                chunk_size=part,
-                max_concurrency=_AT_ONCE,
-            )
+        part = _size_of_parts(file)
+        pieces = _pieces(file, part)
+        first = next(pieces, b"")
+        second = next(pieces, b"") if len(first) == part else b""
+        if second:
+            self._upload_parts(name, _chained(first, second, pieces))
+        else:
+            self.write(name, first)
 
     def close(self) -> None:
-        """The library closes its connections when nobody has them any more."""
+        """Closes all connections."""
+        self._connections.close()
 
-    def _key(self, name: str) -> str:
-        key = below(self.where, name)
-        return f"{self._url.prefix}/{key}" if self._url.prefix else key
+    # --- requests
 
-    @contextlib.contextmanager
-    def _reading(self, subject: str) -> Iterator[None]:
-        try:
-            yield
-        except TooSlowError as error:
-            raise Unavailable(f"{subject}: got {error}, expected the whole object") from error
-        except (BaseError, FileNotFoundError, ValueError) as error:
-            self._fail(subject, error)
+    def _request(self, method: str, name: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Request:
+        headers = {"Accept-Encoding": "identity", **(headers or {})}
+        return Request(method, f"{self._root}/{self._url.key(name)}", headers, f"{self.where}/{name}", body)
 
-    def _fail(self, subject: str, error: Exception) -> NoReturn:
-        code = _code(error)
-        is_hidden = isinstance(error, PermissionDeniedError) and code in _HIDDEN
-        if code != "NoSuchBucket" and (is_hidden or isinstance(error, FileNotFoundError)):
-            raise NotFound(f"{subject}: got {code or 'nothing'}, expected the object") from error
-        raise self._translated(Unavailable, subject, error, "the object") from error
+    def _sent(self, request: Request) -> Answer:
+        keys = self._machine.keys() if self._machine else self._own_keys
+        signed = signed_headers(request.method, request.url, request.body, keys, self._region)
+        headers = request.headers | {"User-Agent": f"lamina/{__version__}"} | signed
+        sent = self._connections.send(request.method, request.url, headers, request.subject, request.body)
+        return Answer(sent, request, self._patience)
 
     @contextlib.contextmanager
-    def _writing(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except (BaseError, OSError, ValueError) as error:
-            raise self._translated(OutputError, f"{self.where}/{name}", error, "to write it") from error
+    def _answer(self, request: Request) -> Iterator[Answer]:
+        """The answer to a request that reads."""
+        with contextlib.closing(self._sent(request)) as answer:
+            is_ranged = answer.status in (206, 416) and "Range" in request.headers
+            is_unknown = answer.status in NOT_ALLOWED and request.method == "HEAD"
+            if answer.status != 200 and not is_ranged and not is_unknown:
+                code = _code(answer)
+                is_hidden = answer.status == 403 and code in _HIDDEN
+                if not is_hidden and (answer.status != 404 or code == "NoSuchBucket"):
+                    raise self._refusal(answer, code, Unavailable, _READING)
+            yield answer
+            answer.drain()
 
-    def _translated(self, kind: type[Error], subject: str, error: Exception, expected: str) -> Error:
-        """The error of ``kind`` for one of the library's, of which only numbers and S3's own codes are shown."""
-        if isinstance(error, ValueError):
-            return FormatError(f"{self.where}: got the name {shown(subject)} for an object, expected another")
-        text, code = str(error), _code(error)
-        status = re.search(r"status code: (\d{3})", text)
-        hint = ""
+    def _put(self, request: Request) -> tuple[str, bytes]:
+        """Send a request that writes, until it succeeds; give the ETag and what the server said.
+
+        Raises `OutputError`.
+        """
+        tries = Tries(self._patience, request.subject, _WRITING, OutputError)
+        while True:
+            try:
+                with contextlib.closing(self._sent(request)) as answer:
+                    said = _said(answer)
+                    code = _code_in(said)
+                    if not 200 <= answer.status < 300 or code:
+                        raise self._refusal(answer, code, OutputError, _WRITING)
+                    return answer.header("ETag"), said
+            except PassingError as error:
+                tries.failed(error)
+            except Unavailable as error:
+                raise OutputError(str(error), hint=error.hint) from None
+
+    def _refusal(self, answer: Answer, code: str, kind: type[Error], expected: str) -> Error | PassingError:
+        """The error for an answer, of which only the status and S3's own code are shown."""
+        status, subject = answer.status, answer.subject
+        got = f"HTTP {status} ({code})" if code else f"HTTP {status}"
         if code == "NoSuchBucket":
-            got = "no such bucket"
-        elif status is not None:
-            got = f"HTTP {status[1]} ({code})" if code else f"HTTP {status[1]}"
-            if isinstance(error, PermissionDeniedError | UnauthenticatedError) or code in _REFUSED:
-                hint = _CREDENTIALS
-        elif "redirect without LOCATION" in text:
-            got, hint = "a redirect to another region", _REGION
-        elif re.search(r"kind: (Timeout|Interrupted)\b", text):
-            got = f"no whole answer, with nothing for {self._patience.read:g} seconds or a cut"
-        elif re.search(r"kind: Connect\b", text):
-            got = f"no connection to {self._endpoint or 'Amazon'}"
-        else:
-            got = "an answer that was cut or is not S3's"
-        return kind(f"{subject}: got {got}, expected {expected}", hint=hint)
+            return kind(f"{subject}: got no such bucket, expected {expected}")
+        if status in REDIRECTS:
+            region = answer.header("x-amz-bucket-region")
+            named = region if re.fullmatch("[a-z0-9-]{1,32}", region) else "REGION"
+            location = answer.header("Location")
+            got = f"a redirect to {shown_url(location)}" if location else "a redirect to another region"
+            return kind(
+                f"{subject}: got {got}, expected {expected}",
+                hint=f"the URL says where the bucket is: region={named} in its query",
+            )
+        if answer.is_passing or code in _PASSING:
+            return PassingError(got, answer.asked_pause)
+        is_refused = status in (401, 403) or code in _REFUSED
+        return kind(f"{subject}: got {got}, expected {expected}", hint=_CREDENTIALS if is_refused else "")
+
+    # --- large objects
+
+    def _upload_parts(self, name: str, pieces: Iterator[bytes]) -> None:
+        """Send a large object in parts (S3 user guide, "Uploading and copying objects using multipart upload")."""
+        whole = self._request("POST", name, {"Content-Type": _type(name)})
+        _, said = self._put(replace(whole, url=f"{whole.url}?uploads="))
+        found = re.search(rb"<UploadId>([^<]{1,2000})</UploadId>", said)
+        if not found:
+            raise OutputError(f"{whole.subject}: got no UploadId, expected to write it")
+        query = f"uploadId={_quoted(found[1].decode('utf-8', 'replace'))}"
+        try:
+            etags = self._send_parts(replace(whole, method="PUT", headers={}), query, pieces)
+            parts = "".join(
+                f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>"
+                for number, etag in enumerate(etags, 1)
+            )
+            body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+            self._put(replace(whole, url=f"{whole.url}?{query}", headers={"Content-Type": "text/xml"}, body=body))
+        except BaseException:
+            with contextlib.suppress(Error, PassingError):  # what was sent would be paid for until somebody looks
+                self._sent(replace(whole, method="DELETE", url=f"{whole.url}?{query}", headers={})).close()
+            raise
+
+    def _send_parts(self, part: Request, query: str, pieces: Iterator[bytes]) -> list[str]:
+        """Send parts, several at a time, and give their ETags in order."""
+        etags: list[str] = []
+        with ThreadPoolExecutor(_AT_ONCE, "lamina-s3") as pool:
+            waiting = []
+            for number, piece in enumerate(pieces, 1):
+                request = replace(part, url=f"{part.url}?partNumber={number}&{query}", body=piece)
+                waiting.append(pool.submit(self._put, request))
+                if len(waiting) >= _AT_ONCE:
+                    etags.append(waiting.pop(0).result()[0])
+            etags += [future.result()[0] for future in waiting]
+        return etags
 
 
-def _code(error: Exception) -> str:
-    found = re.search(r"<Code>(\w{1,40})</Code>", str(error))
-    return found[1] if found else ""
+def _size_of_parts(file: Path) -> int:
+    try:
+        return max(_PART, file.stat().st_size // _MOST_PARTS)
+    except OSError as error:
+        raise Unavailable(f"{file}: got {error.strerror or error}, expected to read it") from error
 
 
-def _attributes(name: str) -> dict[str, str]:
+def _pieces(file: Path, size: int) -> Iterator[bytes]:
+    try:
+        with file.open("rb") as opened:
+            while piece := opened.read(size):
+                yield piece
+    except OSError as error:
+        raise Unavailable(f"{file}: got {error.strerror or error}, expected to read it") from error
+
+
+def _chained(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield second
+    yield from rest
+
+
+def _quoted(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="-_.~")
+
+
+def _said(answer: Answer) -> bytes:
+    """The content of an answer that is a document, as far as it is needed."""
+    said = bytearray()
+    for piece in answer.content():
+        said += piece
+        if len(said) > _MOST_SAID:
+            break
+    return bytes(said)
+
+
+def _code(answer: Answer) -> str:
+    """S3's own code in an error's document, or nothing."""
+    try:
+        return _code_in(_said(answer))
+    except (PassingError, FormatError, Unavailable):
+        return ""
+
+
+def _code_in(said: bytes) -> str:
+    found = re.search(rb"<Error>.{0,200}?<Code>(\w{1,40})</Code>", said, re.DOTALL)
+    return found[1].decode() if found else ""
+
+
+def _type(name: str) -> str:
     fallback = _TYPE_OF_NARS if name.startswith("nar/") else _TYPE
-    return {"Content-Type": next((kind for end, kind in _TYPES.items() if name.endswith(end)), fallback)}
-
-
-def _store(url: BucketUrl, endpoint: str, who: Identity, patience: Patience) -> S3Store:
-    options: dict[str, object] = {"region": url.region or who.region or _DEFAULT_REGION}
-    is_virtual = url.style == "virtual" or (url.style == "auto" and not endpoint and "." not in url.bucket)
-    options["virtual_hosted_style_request"] = is_virtual
-    if endpoint:
-        scheme, _, host = endpoint.partition("://")
-        options["endpoint"] = f"{scheme}://{url.bucket}.{host}" if is_virtual else endpoint
-    if who.is_nobody:
-        options["skip_signature"] = True
-    client: dict[str, object] = {
-        "allow_http": endpoint.startswith("http:"),
-        "connect_timeout": timedelta(seconds=patience.connect),
-        "read_timeout": timedelta(seconds=patience.read),
-        "timeout": _FOR_ALL,
-        "user_agent": f"lamina/{__version__}",
-    }
-    bundle = bundle_named()
-    if bundle is not None and bundle.is_file():
-        client["root_certificate"] = bundle.read_bytes()
-    return S3Store(
-        url.bucket,
-        config=options,  # type: ignore[arg-type]
-        client_options=client,  # type: ignore[arg-type]
-        retry_config={
-            "max_retries": patience.attempts - 1,
-            "backoff": {
-                "init_backoff": timedelta(seconds=patience.pause),
-                "max_backoff": timedelta(seconds=max(patience.longest, patience.pause)),
-                "base": 2,
-            },
-            "retry_timeout": timedelta(seconds=_LONGEST_RETRY),
-        },
-        credential_provider=who.provider(),
-    )
+    return next((kind for end, kind in _TYPES.items() if name.endswith(end)), fallback)
