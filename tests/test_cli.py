@@ -768,3 +768,13 @@ def test_nothing_is_imported_before_it_is_used(arguments: list[str], others: set
     )
     assert done.stdout
     assert not others & set(done.stderr.split())
+
+
+def test_scripts_are_confined_unless_the_command_line_says_otherwise(store: FakeStore, tmp_path: Path) -> None:
+    flags = ("--no-ledger", "--quiet", "--extra-commands", "pwd; exit 3", "-o", tmp_path / "image.tar")
+    confined = run("build", "hello", "--store", store.root, *flags)
+    assert confined.code == 9
+    assert confined.stderr.startswith("/build/root\n")
+    unconfined = run("build", "hello", "--store", store.root, "--no-sandbox", *flags)
+    assert unconfined.code == 9
+    assert unconfined.stderr.startswith(f"{tempfile.gettempdir()}/lamina-")

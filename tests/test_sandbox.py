@@ -362,6 +362,85 @@ def test_the_layer_is_the_same_whoever_builds(builder: Builder, monkeypatch: pyt
     assert builder.digest(EXTRA, FAKE) == sha256(packed_bytes(RootLayer(expected).pack())).hexdigest()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@builders(*ISOLATED, users=("root",))
+def test_a_folder_of_path_that_its_owner_keeps_closed_is_left_out(builder: Builder, tmp_path: Path) -> None:
+    """As under sudo, with a PATH that leads into the home folder of an ordinary user."""
+    closed = tmp_path / "home"
+    (closed / "bin").mkdir(parents=True)
+    closed.chmod(0o700)
+    os.chown(closed, 12345, 12345)
+    assert run(Tree(), Scripts("echo done", search_path=f"{closed}/bin:{PATH}")).output == "done\n"
+
+
+# A script can find the descriptor that takes the session's answer, and end the session before it answers.
+FORGE = """
+for file in /proc/$PPID/fd/*; do
+  case $(readlink "$file") in pipe:*) (echo '{answer}' > "$file") 2>/dev/null & esac
+done
+wait; kill -KILL $PPID; sleep 286
+"""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "[1]",
+        '{"status": 0}',
+        '{"status": 0, "entries": {"a": 1}}',
+        '{"status": 0, "entries": [["", 1, 2, 3]]}',
+        '{"status": 0, "entries": [["zz", 16877, 2, 3, {}]]}',
+        '{"status": 0, "entries": [["", 16877, -2, 3, {}]]}',
+        '{"status": 0, "entries": [["", 16877, 99999999999, 3, {}]]}',
+        '{"status": 0, "entries": [["", 16877, 2, 3, {"user.a": "zz"}]]}',
+        '{"status": 0, "entries": [["", 16877, 2, 3, {"user.a": 5}]]}',
+        '{"status": 0, "entries": [["", 16877, 2, 3, []]]}',
+        '{"error": 5}',
+        '{"error": "x", "errno": "28"}',
+    ],
+)
+def test_an_answer_that_a_script_forges_is_a_script_error(answer: str) -> None:
+    with pytest.raises(ScriptError) as caught:
+        run(Tree(), Scripts(FORGE.replace("{answer}", answer), search_path=PATH, confined=False))
+    assert caught.value.exit_code == 9
+
+
+_KILLED = """
+import sys
+from lamina.root import sandbox
+from lamina.root.commands import Scripts, run
+from lamina.root.tree import Tree
+kind, script, path = sys.argv[1:]
+sandbox.CANDIDATES = {kind: sandbox.CANDIDATES[kind]} if kind != "none" else {}
+run(Tree(), Scripts("", script, False, path, None, kind != "none"))
+"""
+
+
+@builders(*KINDS, "none", users=("root",))
+def test_nothing_goes_on_when_lamina_is_killed(builder: Builder) -> None:
+    tools_of("fakeroot")
+    folder = tempfile.gettempdir()
+    # As the fixture has it: a Python that another user can start too.
+    places = os.pathsep.join(place for place in sys.path if place)
+    environment = {**os.environ, "TMPDIR": folder, "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", _KILLED, builder.kind, "(setsid sleep 285 &) & sleep 285", PATH]
+    with subprocess.Popen(command, env=environment) as lamina:
+        wait_until(lambda: running("sleep 285"))
+        lamina.kill()
+    wait_until(lambda: not running("sleep 285"))
+    for left in Path(folder).iterdir():  # the next run removes it
+        shutil.rmtree(left)
+
+
+def test_proot_leaves_nothing_behind_when_its_script_takes_too_long() -> None:
+    tools_of("fakeroot", "proot")
+    before = set(Path("/tmp").glob("proot-*"))
+    with pytest.raises(ScriptError, match="got no end within"):
+        run(Tree(), Scripts("", "sleep 284", True, PATH, 1, confined=False))
+    assert not [place for place in Path("/tmp").glob("proot-*") if place not in before]
+    wait_until(lambda: not running("sleep 284"))
+
+
 def test_without_a_sandbox_the_run_is_refused_and_the_error_says_what_was_tried(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

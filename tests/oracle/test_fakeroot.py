@@ -16,7 +16,7 @@ import pytest
 from tests.fakestore import as_nobody, public_folder
 from tests.making import packed_bytes
 from tests.oracle import tools
-from tests.processes import pids, running
+from tests.processes import pids, running, wait_until
 
 from lamina.errors import FormatError, ScriptError
 from lamina.nodes import Symlink
@@ -177,23 +177,23 @@ def test_a_script_that_hangs_is_ended_with_all_that_it_began(tmp_path: Path, chr
     with pytest.raises(ScriptError, match=r"fakeroot commands: got no end within 0.5 s, expected one"):
         run(Tree(), Scripts("", script, chroot, PATH, 0.5))
     assert tools.until(lambda: fakeds() <= before, 5)
-    assert not running("sleep 300")
+    wait_until(lambda: not running("sleep 300"))
 
 
 @pytest.mark.parametrize("chroot", [False, True])
 @pytest.mark.parametrize("leave", ["sleep 298 &", "setsid sleep 298 &", "(setsid sleep 298 &) &"])
 def test_what_a_script_leaves_running_is_ended_wherever_it_hides(leave: str, chroot: bool) -> None:
     assert printed(f"{leave}\necho done", chroot=chroot) == "done\n"
-    assert not running("sleep 298")
+    wait_until(lambda: not running("sleep 298"))
     assert tools.until(lambda: not fakeds(), 5)
 
 
 def test_a_script_without_fakeroot_hides_nothing_either() -> None:
     assert run(Tree(), Scripts("setsid sleep 297 &\necho done", search_path=PATH)).output == "done\n"
-    assert not running("sleep 297")
+    wait_until(lambda: not running("sleep 297"))
     with pytest.raises(ScriptError, match="got no end within"):
         run(Tree(), Scripts("setsid --wait sleep 297", search_path=PATH, time_limit=0.5))
-    assert not running("sleep 297")
+    wait_until(lambda: not running("sleep 297"))
 
 
 def test_the_exit_status_is_told_from_within_proot() -> None:

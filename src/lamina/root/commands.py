@@ -33,6 +33,8 @@ SOURCE_DATE_EPOCH = 315532800
 _OUTPUT_LIMIT = 1 << 16
 _EXTRA = "extra commands"
 _FAKE_ROOT = "fakeroot commands"
+# Modes, users and groups are numbers of 32 bits.
+_NO_NUMBER = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,20 +202,21 @@ class _Runner:
         if answer.end is End.STUCK:
             raise ScriptError(f"{what}: got a session that was stopped, expected it to go on", output=output)
         document = _parsed(answer.text)
-        status = document.get("status")
-        if not isinstance(status, int):
+        status, entries = document.get("status"), _entries(document.get("entries"))
+        if not isinstance(status, int) or entries is None:
             raise self._unanswered(what, document, output)
         if status:
             how = f"exit status {status}" if status > 0 else f"signal {-status}"
             hint = limits.advice(self.workspace.path)
             raise ScriptError(f"{what}: got {how}, expected 0", hint=hint, output=output)
-        return {bytes.fromhex(path): Entry(path, *rest) for path, *rest in document["entries"]}
+        return entries
 
     def _unanswered(self, what: str, document: dict[str, Any], output: str) -> OutputError | ScriptError:
         """Return the error for a session that ended early: what this machine did not give it, where that is known."""
         number = document.get("errno")
         lacking = limits.failure(what, number) or limits.failure(what, limits.shortage(self.workspace.path))
-        reason = document.get("error", "no answer of their session")
+        error = document.get("error")
+        reason = shown(error) if isinstance(error, str) else "no answer of their session"
         return lacking or ScriptError(f"{what}: got {reason}, expected one", output=output)
 
 
@@ -247,6 +250,24 @@ def _parsed(text: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _entries(listed: object) -> dict[bytes, Entry] | None:
+    """Return the entries that a session listed by their paths; None where they are none, as a script can forge them."""
+    try:
+        entries = [Entry(*item) for item in listed] if isinstance(listed, list) else None
+        if entries is None or not all(map(_is_sound, entries)):
+            return None
+        return {bytes.fromhex(entry.path): entry for entry in entries}
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+def _is_sound(entry: Entry) -> bool:
+    numbers = (entry.mode, entry.uid, entry.gid)
+    for value in entry.xattrs.values():
+        bytes.fromhex(value)
+    return all(type(number) is int and 0 <= number < _NO_NUMBER for number in numbers)
 
 
 def _meta(node: Node, entry: Entry) -> Meta:

@@ -25,8 +25,8 @@ _PATIENCE = 10
 _INTERVAL = 0.5
 # The same without a descriptor that says when a process ends, which Linux alone has.
 _SHORT_INTERVAL = 0.02
-# A tree of ten million files; a script that writes to the session's descriptor gets no further.
-_LONGEST_ANSWER = 1 << 31
+# A tree of some five million files; a script that writes to the session's descriptor gets no further.
+_LONGEST_ANSWER = 1 << 30
 _PIECE = 1 << 16
 
 
@@ -98,8 +98,10 @@ def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) ->
         interval = _INTERVAL if ended else _SHORT_INTERVAL
         while process.poll() is None:
             left = deadline - time.monotonic()
-            if left <= 0 or len(text) > _LONGEST_ANSWER:
+            if left <= 0:
                 return Answer(b"", End.LATE)
+            if len(text) > _LONGEST_ANSWER:
+                return Answer(b"", End.ITSELF)
             ready = poll.poll(math.ceil(min(interval, left) * 1000))
             if not _read(reader, text) and reader in dict(ready):
                 poll.unregister(reader)

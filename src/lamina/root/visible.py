@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def binds(search_path: str) -> list[Bind]:
     for place in (*_SYSTEM, STORE_DIR, *_ETC):
         if os.path.exists(place) and not os.path.islink(place):
             found[place] = Bind(place, place)
-    for place in (*programs.python_folders(), *_path_folders(search_path)):
+    for place in filter(_is_reachable, (*programs.python_folders(), *_path_folders(search_path))):
         for name in (os.path.realpath(place), place):
             if not _is_shown(name, found):
                 found[name] = Bind(os.path.realpath(place), name)
@@ -80,6 +81,14 @@ def _path_folders(search_path: str) -> Iterator[str]:
         is_home = any(os.path.dirname(name) == "/home" for name in names)
         if place.startswith("/") and os.path.isdir(place) and not names & _NEVER and not is_home:
             yield place
+
+
+def _is_reachable(place: str) -> bool:
+    """Tell whether root without capabilities comes as far as ``place``: not where a user keeps a folder closed."""
+    if os.geteuid() != 0:
+        return True
+    above = (parent.stat() for parent in Path(place).resolve().parents)
+    return all(status.st_uid == 0 or status.st_mode & stat.S_IXOTH for status in above)
 
 
 def _is_shown(place: str, found: dict[str, Bind]) -> bool:

@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from lamina.root.session import linux, processes
 _LONGEST_STATUS = 16
 # How many seconds proot takes to end at the most.
 _PATIENCE = 3
+_PAUSE = 0.1
 
 
 class Task(NamedTuple):
@@ -147,9 +149,12 @@ def _watch(process: subprocess.Popen[bytes], has_proot: bool) -> None:
 
 def _end_gently(proot: subprocess.Popen[bytes]) -> None:
     """End what proot began: without its children it ends too, and removes what it made to show other folders."""
-    processes.end_below(os.getpid(), spare=proot.pid)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        proot.wait(_PATIENCE)
+    deadline = time.monotonic() + _PATIENCE
+    while proot.poll() is None and time.monotonic() < deadline:
+        # Again and again, because a proot that is still starting has its first child to come.
+        processes.end_below(os.getpid(), spare=proot.pid)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            proot.wait(_PAUSE)
 
 
 def _end(group: int) -> None:
