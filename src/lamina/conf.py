@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 from lamina.baseimage import Base
-from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
+from lamina.documents import read_document
+from lamina.errors import FormatError, InvalidName
 from lamina.formats.conf import Conf
 from lamina.formats.docker import ImageConfig, store_paths_comment
 from lamina.image import Draft, Settings
@@ -24,15 +25,15 @@ from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 from lamina.walk import walk
 
+# A conf.json names every store path of the image.
+_MOST_BYTES = 64 << 20
+
 
 def read_conf(path: Path) -> Conf:
-    """The conf in the file at ``path``; raises `NotFound`, `Unavailable`, `FormatError`."""
+    """Return the conf in the file at ``path``; raises `NotFound`, `Unavailable`, `FormatError`."""
+    data = read_document(path, str(path), "a conf.json", limit=_MOST_BYTES)
     try:
-        return Conf.parse(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
-        raise NotFound(f"{path}: got {getattr(error, 'strerror', error)}, expected a conf.json") from error
-    except OSError as error:
-        raise Unavailable(f"{path}: got {error.strerror}, expected a conf.json that can be read") from error
+        return Conf.parse(data)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
 
@@ -65,9 +66,8 @@ def _customisation_layer(name: str, folder: Path, number: int) -> FinishedLayer:
     if not isinstance(node, Regular) or isinstance(node.content, bytes):
         raise FormatError(f"{folder}/layer.tar: got no file, expected the customisation layer")
     try:
-        promised = Digest.from_hex((folder / "checksum").read_text(encoding="ascii").strip())
-    except OSError as error:
-        raise NotFound(f"{folder}/checksum: got {error.strerror}, expected the digest of layer.tar") from error
+        checksum = read_document(folder / "checksum", f"{folder}/checksum", "the digest of layer.tar", limit=4096)
+        promised = Digest.from_hex(checksum.decode("ascii").strip())
     except (InvalidName, ValueError) as error:
         raise FormatError(f"{folder}/checksum: got {error}, expected 64 hex digits") from error
     said = f"Creating layer {number} with customisation..."

@@ -22,12 +22,29 @@ A message reads ``subject: got X, expected Y``. A hint names the flag or command
 
 from __future__ import annotations
 
-from lamina.messages import clean, short_repr
+import itertools
+from collections.abc import Collection
+
+from lamina.messages import LONGEST_VALUE, clean, clean_value, cut, short_repr
+
+_MOST_LISTED = 20
+_LONGEST_LISTED = 80
 
 
 def shown(value: object) -> str:
     """Return ``value`` as a message shows it: its repr without secrets, cut where it is long."""
     return short_repr(value)
+
+
+def listed(values: Collection[object], none: str = "none") -> str:
+    """Return the names that a user can choose from, as a message lists them: the first few and how many more."""
+    names: list[str] = []
+    for value in itertools.islice(values, _MOST_LISTED):
+        names.append(cut(clean_value(str(value)), _LONGEST_LISTED))
+        if sum(map(len, names)) > LONGEST_VALUE:
+            break
+    more = f" and {len(values) - len(names)} more" if len(values) > len(names) else ""
+    return ", ".join(names) + more if names else none
 
 
 class Error(Exception):

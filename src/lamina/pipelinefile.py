@@ -5,17 +5,17 @@ Invariant: what a file holds is no less checked than what is given by hand, and 
 
 from __future__ import annotations
 
-import json
 import os
 from functools import partial
 
-from lamina.errors import Error, FormatError, NotFound
+from lamina.documents import read_document
+from lamina.errors import Error
+from lamina.formats.documents import parse_json
 from lamina.layering import STRATEGIES, Pipeline
 from lamina.names import STORE_DIR, StorePath
 from lamina.store_links import led_into_store
 
-# A pipeline that names every path of a closure of ten thousand takes one.
-_MOST_BYTES = 16 << 20
+_EXPECTED = "a layering pipeline in JSON"
 
 
 def names_file(text: str, folder: str | os.PathLike[str] = "") -> bool:
@@ -26,24 +26,12 @@ def names_file(text: str, folder: str | os.PathLike[str] = "") -> bool:
 def load(file: str) -> Pipeline:
     """The pipeline in ``file``.
 
-    Raises `NotFound`, `FormatError` for what is no JSON or too long, `InvalidName` for JSON that is no pipeline.
+    Raises `StoreError`, `FormatError` for what is no JSON or too long, `InvalidName` for JSON that is no pipeline.
     """
     subject = f"layering {file}"
-    try:
-        with open(file, "rb") as opened:
-            data = opened.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise NotFound(
-            f"{subject}: got {error.strerror}, expected a layering pipeline in JSON",
-            hint=f"what needs no file is {' or '.join(STRATEGIES)}",
-        ) from error
-    if len(data) > _MOST_BYTES:
-        raise FormatError(f"{subject}: got more than {_MOST_BYTES} bytes, expected a layering pipeline in JSON")
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{subject}: got {error}, expected a layering pipeline in JSON") from error
-    return linked(Pipeline.parse(value, subject), os.path.dirname(file))
+    data = read_document(file, subject, _EXPECTED, hint=f"what needs no file is {' or '.join(STRATEGIES)}")
+    pipeline = Pipeline.parse(parse_json(data, subject, _EXPECTED), subject)
+    return linked(pipeline, os.path.dirname(file))
 
 
 def linked(pipeline: Pipeline, folder: str | os.PathLike[str] = "") -> Pipeline:

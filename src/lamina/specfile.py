@@ -11,21 +11,23 @@ Invariant: a table says nothing that the command line could not, in dockerTools'
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from lamina import pipelinefile
 from lamina.building import is_to_be_built
-from lamina.errors import FormatError, InvalidName, NotFound, shown
+from lamina.documents import MOST_BYTES, read_document
+from lamina.errors import FormatError, InvalidName, listed, shown
+from lamina.formats.documents import parse_json, parse_toml
 from lamina.layering import STRATEGIES
 from lamina.spec import ImageArguments
 
 # dockerTools' names that are not Python's in camel case.
 _OTHER_NAMES = {"layering_pipeline": "layering", "include_nix_dB": "include_nix_db"}
+# Python parses a megabyte of TOML in about a second, and JSON at a hundred times that rate.
+_MOST_TOML = 1 << 20
 # A file may come from somebody else, so it says neither where programs are looked for nor that scripts run unconfined.
 _KNOWN = tuple(name for name in ImageArguments.__annotations__ if name not in ("search_path", "sandbox"))
 
@@ -43,7 +45,7 @@ def load(place: str) -> dict[str, Any]:
     if not name and len(tables) == 1:
         (name,) = tables
     if name not in tables:
-        raise InvalidName(f"{path}: got image {shown(name)}, expected one of {', '.join(tables) or 'none'}")
+        raise InvalidName(f"{path}: got image {shown(name)}, expected one of {listed(tables)}")
     table = tables[name]
     if not isinstance(table, dict):
         raise FormatError(f"{path}: {name}: got {type(table).__name__}, expected a table of arguments")
@@ -57,14 +59,11 @@ def load(place: str) -> dict[str, Any]:
 
 
 def images(path: Path) -> dict[str, Any]:
-    """The tables of a spec file by their names, unchecked. Raises `NotFound`, `FormatError`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        tables = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise NotFound(f"{path}: got {error.strerror}, expected a spec file") from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: got {error}, expected TOML, or JSON in a .json file") from error
+    """Return the tables of a spec file by their names, unchecked. Raises `StoreError`, `FormatError`."""
+    is_json = path.suffix == ".json"
+    data = read_document(path, str(path), "a spec file", limit=MOST_BYTES if is_json else _MOST_TOML)
+    parse = parse_json if is_json else parse_toml
+    tables: Any = parse(data, str(path), "TOML, or JSON in a .json file")
     if not isinstance(tables, dict):
         raise FormatError(f"{path}: got {type(tables).__name__}, expected one table for each image")
     return tables

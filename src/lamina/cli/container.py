@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from lamina.errors import FormatError, InvalidName, NotFound, shown
+from lamina.documents import read_document
+from lamina.errors import InvalidName, shown
 from lamina.formats import config
+from lamina.formats.documents import parse_json
 
 _PORT_DIGITS = 5
 
@@ -20,7 +21,7 @@ _PORT_DIGITS = 5
 def container_config(given: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
     """``given``, over it the file of ``--config``, over that the flags.
 
-    Raises `InvalidName`, `NotFound`, `FormatError`.
+    Raises `InvalidName`, `StoreError`, `FormatError`.
     """
     container = _checked(given)
     if flags["config"]:
@@ -51,14 +52,8 @@ def _checked(value: Any) -> dict[str, Any]:
 
 
 def _file(name: str) -> dict[str, Any]:
-    try:
-        return _checked(json.loads(Path(name).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise NotFound(f"config {name}: got {error.strerror}, expected a file in JSON") from error
-    except InvalidName:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"config {name}: got {error}, expected JSON") from error
+    subject = f"config {name}"
+    return _checked(parse_json(read_document(name, subject, "a file in JSON", limit=config.MOST_BYTES), subject))
 
 
 def _words(flag: str, text: str) -> Any:

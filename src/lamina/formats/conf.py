@@ -6,13 +6,13 @@ config is taken verbatim, in its order, for the image ID depends on it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from lamina.errors import FormatError, InvalidName, shown
+from lamina.formats.documents import parse_json
 from lamina.formats.platform import Platform
 from lamina.formats.tar import Owner
 from lamina.names import STORE_DIR, Reference, StorePath
@@ -38,10 +38,7 @@ class Conf:
     @classmethod
     def parse(cls, text: bytes) -> Conf:
         """The conf that ``text`` is; raises `FormatError` (nixpkgs: dockerTools, ``conf.json``)."""
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"conf: got {error}, expected JSON") from error
+        document = parse_json(text, "conf")
         if not isinstance(document, dict):
             raise FormatError(f"conf: got {shown(document)}, expected an object")
         fields = {name: _field(document, name, *rule) for name, rule in _FIELDS.items()}

@@ -11,13 +11,20 @@ import difflib
 import json
 import math
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from lamina.errors import InvalidName, shown
+from lamina.messages import LONGEST_VALUE
 
 _Check = Callable[[Any], bool]
 _DEEPEST = 64
+MOST_BYTES = 1 << 20
+"""The longest config. Linux starts no command of as many bytes."""
+_MOST_WARNINGS = 10
+# Python writes out integers of at most 4,300 digits.
+_LARGEST = 10**4300
+_LONGEST_KEY = 64
 # Engines read numbers into 64 bits, one of them for the sign.
 _NUMBERS = 1 << 63
 
@@ -108,16 +115,15 @@ def check(config: Any) -> tuple[str, ...]:
     """
     if not isinstance(config, dict):
         raise InvalidName(f"config: got {shown(config)}, expected an object")
-    warnings = [_unknown("config", key, _FIELDS) for key in config if key not in _FIELDS]
+    _check_size(config)
+    warnings = _unknown("config", config, _FIELDS)
     for key, value in config.items():
         check_type(key, value)
         name = _BY_LOWER.get(str(key).lower())
         if name == "Env":
             _check_environment(value or ())
         if name == "Healthcheck":
-            warnings += [
-                _unknown("config.Healthcheck", inner, _HEALTH) for inner in value or () if inner not in _HEALTH
-            ]
+            warnings += _unknown("config.Healthcheck", value or {}, _HEALTH)
     return tuple(warnings)
 
 
@@ -129,10 +135,29 @@ def check_type(key: str, value: Any) -> None:
         raise InvalidName(f"config.{key}: got {shown(value)}, expected {expected}", hint=_mend(key, value, expected))
 
 
-def _unknown(where: str, key: object, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(str(key), known, 1, 0.6)
-    meant = f"; did you mean {close[0]}?" if close else ""
-    return f"{where}: got key {shown(key)}, expected one of the image specification{meant}"
+def _check_size(config: Mapping[str, Any]) -> None:
+    try:
+        size = len(json.dumps(config, default=str))
+    except ValueError:  # a number of too many digits, which the check of its key refuses, or `ordered`
+        return
+    if size > MOST_BYTES:
+        raise InvalidName(f"config: got {size} characters, expected at most {MOST_BYTES}")
+
+
+def _unknown(where: str, keys: Iterable[object], known: Mapping[str, object]) -> list[str]:
+    """Return a warning about each of ``keys`` that is not ``known``; after some of them, one for the others."""
+    unknown = [key for key in keys if key not in known]
+    warnings = [
+        f"{where}: got key {shown(key)}, expected one of the image specification{_meant(str(key), known)}"
+        for key in unknown[:_MOST_WARNINGS]
+    ]
+    more = len(unknown) - len(warnings)
+    return [*warnings, f"{where}: got {more} more keys that are not in the image specification"] if more else warnings
+
+
+def _meant(key: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(key[:_LONGEST_KEY], known, 1, 0.6)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _check_environment(items: Sequence[str]) -> None:
@@ -155,6 +180,8 @@ def ordered(value: Any, depth: int = 0) -> Any:
         return [ordered(item, depth + 1) for item in value]
     if isinstance(value, str) and not _is_unicode(value):
         raise InvalidName(f"config: got {shown(value)}, expected text in Unicode")
+    if isinstance(value, int) and not -_LARGEST < value < _LARGEST:
+        raise InvalidName(f"config: got {shown(value)}, expected a number that Python writes out")
     if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise InvalidName(f"config: got {shown(value)}, expected what JSON can hold")
@@ -170,7 +197,7 @@ def _is_unicode(text: str) -> bool:
 
 def _mend(key: str, value: Any, expected: str) -> str:
     """What to write instead, in JSON."""
-    if _text(value) and expected == _TEXTS[0]:
+    if _text(value) and expected == _TEXTS[0] and len(value) <= LONGEST_VALUE:
         return f"write {key} as a list: {json.dumps(_split(value))}"
     if isinstance(value, list) and expected == _SET[0]:
         return f"write {key} as an object: {json.dumps({str(item): {} for item in value[:3]})}"

@@ -9,11 +9,11 @@ The shapes: ``exportReferencesGraph`` under ``__structuredAttrs`` (a list, or th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from lamina.errors import FormatError, InvalidName, shown
+from lamina.formats.documents import parse_json
 from lamina.names import STORE_DIR, Digest, StorePath
 from lamina.pathinfo import PathInfo
 
@@ -23,14 +23,10 @@ _EXPECTED = "exportReferencesGraph under __structuredAttrs, or nix path-info --j
 def parse(text: str | bytes) -> tuple[PathInfo, ...]:
     """The infos in the order of the document, each once; raises `FormatError`."""
     try:
-        document = json.loads(text)
+        document = parse_json(text, "closure graph", _EXPECTED)
         infos = tuple(dict.fromkeys(_info(path, item) for path, item in _items(document)))
     except InvalidName as error:
         raise FormatError(f"closure graph: {error}") from error
-    except ValueError as error:
-        raise FormatError(f"closure graph: got no JSON ({error}), expected {_EXPECTED}") from error
-    except RecursionError as error:
-        raise FormatError(f"closure graph: got JSON nested too deep, expected {_EXPECTED}") from error
     if len({info.path for info in infos}) != len(infos):
         raise FormatError("closure graph: got a path twice, expected the same of it each time")
     return infos

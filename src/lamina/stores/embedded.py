@@ -20,6 +20,7 @@ from typing import Self
 
 from lamina import narfile
 from lamina.choosing import fitting
+from lamina.documents import check_file
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, failed
 from lamina.formats import narinfo
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
@@ -35,6 +36,7 @@ from lamina.transports.addresses import below
 _ENDING = ".narinfo"
 _NARS = "nar"
 _PIECE = 1 << 18
+_LONGEST_INFO = 1 << 16
 _INFO = CacheInfo(want_mass_query=True, priority=30)
 REPAIR = "lamina store verify --repair --store URL mends what a binary cache has"
 
@@ -85,6 +87,9 @@ class EmbeddedStore:
 
     def _check(self) -> None:
         try:
+            check_file(
+                self.folder / CACHE_INFO, f"{self.folder}/{CACHE_INFO}", "a store of lamina's", limit=_LONGEST_INFO
+            )
             info = CacheInfo.parse((self.folder / CACHE_INFO).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise Unavailable(

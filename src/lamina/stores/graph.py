@@ -9,11 +9,15 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from lamina.choosing import fitting
-from lamina.errors import FormatError, NotFound, Unavailable
+from lamina.documents import read_document
+from lamina.errors import FormatError, NotFound
 from lamina.formats import graph
 from lamina.names import StorePath
 from lamina.nodes import Node
 from lamina.pathinfo import PathInfo
+
+# A hundred thousand paths take less than half of it.
+_MOST_BYTES = 256 << 20
 
 
 class GraphStore:
@@ -21,10 +25,9 @@ class GraphStore:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        data = read_document(file, str(file), "a closure graph", limit=_MOST_BYTES)
         try:
-            infos = graph.parse(file.read_bytes())
-        except OSError as error:
-            raise Unavailable(f"{file}: got {error.strerror}, expected a closure graph") from error
+            infos = graph.parse(data)
         except FormatError as error:
             raise FormatError(f"{file}: {error}") from error
         self._infos = {info.path: info for info in infos}

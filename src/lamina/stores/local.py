@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from lamina.choosing import common, fitting
+from lamina.documents import check_file
 from lamina.errors import InvalidName, Unavailable, shown
 from lamina.formats.narinfo import NarInfo
 from lamina.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
@@ -35,6 +36,7 @@ _SHARED_MEMORY = "db.sqlite-shm"
 # Where the header of a database says that it is in WAL mode (SQLite documentation, "Database File Format", 1.3.3).
 _WAL_FORMAT = 18
 _TRIES = 5
+_LONGEST_SCHEMA = 1 << 10
 _TIMEOUT = 10
 # SQLite takes 999 parameters at least (SQLITE_MAX_VARIABLE_NUMBER before 3.32).
 _AT_ONCE = 900
@@ -50,6 +52,7 @@ class LocalStore(Folder):
         self._database = root / DATABASE
         schema = self._database.with_name("schema")
         try:
+            check_file(schema, str(schema), "the schema number of a Nix database", limit=_LONGEST_SCHEMA)
             found = schema.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             got = (error.strerror if isinstance(error, OSError) else None) or error

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lamina.documents import check_file
 from lamina.errors import InvalidName, Unavailable, shown
 
 _MACHINE = Path("/sys/class/dmi/id/sys_vendor")
@@ -85,6 +86,7 @@ def _profile(name: str) -> dict[str, str]:
 def _section(path: Path, name: str) -> dict[str, str]:
     parser = configparser.RawConfigParser(strict=False, default_section="")
     try:
+        check_file(path, str(path), "profiles of AWS")
         parser.read_string(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}

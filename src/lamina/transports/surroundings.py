@@ -6,6 +6,7 @@ Invariant: what is named there and cannot be read or used is an error that names
 from __future__ import annotations
 
 import base64
+import contextlib
 import netrc
 import os
 import ssl
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from lamina.documents import check_file
 from lamina.errors import InvalidName, Unavailable
 from lamina.transports.addresses import Origin, shown_url, without_credentials
 
@@ -62,6 +64,8 @@ def bundle_named() -> Path | None:
         value = os.environ.get(variable)
         if value:
             path = Path(value)
+            with contextlib.suppress(OSError, ValueError):
+                check_file(path, str(path), "certificate authorities")
             if not os.access(path, os.R_OK):
                 raise Unavailable(
                     f"{path}: got no file that can be read, expected certificate authorities",
@@ -104,6 +108,7 @@ def credentials_for(host: str) -> tuple[str, str] | None:
     named = os.environ.get("NETRC")
     path = named or os.path.expanduser("~/.netrc")
     try:
+        check_file(path, path, "a netrc")
         found = netrc.netrc(path).authenticators(host)
     except FileNotFoundError as error:
         if named:

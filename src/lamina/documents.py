@@ -1,0 +1,71 @@
+"""A user's documents: specs, configs, graphs and the like, read whole and within a bound.
+
+Invariant: a file that never ends, such as a device or a pipe, is an error once it exceeds the bound.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from lamina.errors import FormatError, NotFound, Unavailable
+
+MOST_BYTES = 16 << 20
+"""The bound on most documents. What registries and engines accept is shorter."""
+
+
+def read_document(
+    file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MOST_BYTES, hint: str = ""
+) -> bytes:
+    """Return the bytes of ``file``.
+
+    Args:
+        file: a regular file, or a pipe such as ``<(command)``.
+        subject: what an error is about, usually the name of the file.
+        expected: what the error says was expected there.
+        limit: the most bytes.
+        hint: what the error for a missing file suggests.
+
+    Raises:
+        NotFound: there is no such file.
+        Unavailable: the file cannot be read.
+        FormatError: the file is longer than ``limit``.
+
+    """
+    try:
+        with Path(file).open("rb", buffering=0) as opened:
+            data = _read(opened.fileno(), limit + 1)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise NotFound(f"{subject}: got {error.strerror}, expected {expected}", hint=hint) from error
+    except OSError as error:
+        raise Unavailable(f"{subject}: got {error.strerror}, expected {expected}", hint=hint) from error
+    except ValueError as error:
+        raise NotFound(f"{subject}: got a NUL in its name, expected {expected}", hint=hint) from error
+    if len(data) > limit:
+        raise FormatError(f"{subject}: got more than {limit} bytes, expected {expected}")
+    return data
+
+
+def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MOST_BYTES) -> None:
+    """Check that a library, which reads ``file`` whole, comes to its end.
+
+    Raises:
+        OSError: the file is not there, or cannot be looked at.
+        Unavailable: it is neither a regular file of at most ``limit`` bytes nor a folder.
+
+    """
+    status = os.stat(file)
+    if stat.S_ISREG(status.st_mode) and status.st_size > limit:
+        raise Unavailable(f"{subject}: got more than {limit} bytes, expected {expected}")
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise Unavailable(f"{subject}: got a device or pipe, expected {expected}")
+
+
+def _read(number: int, most: int) -> bytes:
+    """Return at most ``most`` bytes; a pipe gives them in pieces."""
+    pieces = []
+    while most and (piece := os.read(number, min(most, 1 << 20))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
