@@ -77,4 +77,4 @@ def _customisation_layer(name: str, folder: Path, number: int) -> FinishedLayer:
 def _located(name: str, folders: Sequence[Path]) -> Path:
     """Where what ``name`` names is: below the first of ``folders`` that has it, or else as it stands."""
     below = (folder / name.lstrip("/") for folder in folders)
-    return next((place for place in below if place.exists()), Path(name))
+    return next((place for place in below if os.path.exists(place)), Path(name))

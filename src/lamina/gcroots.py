@@ -42,11 +42,11 @@ def _kept(store: EmbeddedStore, root: str) -> set[StorePath]:
     if f"{root}/".startswith(f"{STORE_DIR}/"):
         return {content(store, root).path}
     file = Path(root.partition("#")[0])
-    if file.suffix in _SPECS and file.is_file():
+    if file.suffix in _SPECS and os.path.isfile(file):
         return _some(store, root, _in_spec(store, root))
     if not os.path.exists(root) or ("/" not in root and store.find(root)) or _leads_into_store(root):
         return {content(store, root).path}
-    if not file.is_file() and not file.is_dir():
+    if not os.path.isfile(file) and not os.path.isdir(file):
         raise InvalidName(f"{root}: got neither a file nor a folder, expected an image, a spec or a store path")
     return _some(store, root, {path for image in open_images(file) for layer in image.layers for path in layer.paths})
 

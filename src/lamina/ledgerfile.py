@@ -153,7 +153,7 @@ class LedgerFile:
 
     def _open(self) -> None:
         folder = self._path.parent
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             _make_folder(folder)
         with _locked(folder, alone=False):
             if self._is_begun():
@@ -308,10 +308,10 @@ def _is_locked(lock: Callable[[], None]) -> bool:
 
 def _make_folder(folder: Path) -> None:
     """All of it that is missing is the user's alone (XDG Base Directory Specification, "Referencing")."""
-    missing = itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents))
+    missing = itertools.takewhile(lambda place: not os.path.exists(place), (folder, *folder.parents))
     for place in reversed(list(missing)):
         place.mkdir(mode=stat.S_IRWXU, exist_ok=True)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 

@@ -7,6 +7,7 @@ of the image is written.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -236,7 +237,7 @@ def folders(spec: Spec) -> tuple[Path, ...]:
     if not isinstance(spec.store, tuple):
         raise InvalidName(f"script: got a store of type {type(spec.store).__name__}, expected folders on this machine")
     here = [place for place in spec.store if not opening.is_remote(place)]
-    named = [Path(place) for place in here if Path(place).is_dir()]
+    named = [Path(place) for place in here if os.path.isdir(place)]
     # Behind a graph, and where nothing is named, is the machine's own.
     if not spec.store or (len(named) < len(here) and opening.machine_has_store()):
         named.append(opening.MACHINE)

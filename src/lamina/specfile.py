@@ -74,7 +74,7 @@ def _argument(path: Path, key: str) -> str:
     name = _OTHER_NAMES.get(name, name)
     if name in ("sandbox", "no_sandbox"):
         raise InvalidName(
-            f"{path}: got argument {key!r}, expected no spec file to say whether scripts are confined",
+            f"{path}: got argument {shown(key)}, expected no spec file to say whether scripts are confined",
             hint="--no-sandbox on the command line says that it is wanted",
         )
     if name not in _KNOWN:

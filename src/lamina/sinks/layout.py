@@ -105,7 +105,11 @@ class OciLayout:
 def _opened(path: Path, *, verify: bool) -> Iterator[_Folder]:
     """Open the layout at ``path`` for the block; what was begun in it and not ended is removed again."""
     try:
-        if path.exists() and not (path / LAYOUT).exists() and any(not _is_ours(name) for name in os.listdir(path)):
+        if (
+            os.path.exists(path)
+            and not os.path.exists(path / LAYOUT)
+            and any(not _is_ours(name) for name in os.listdir(path))
+        ):
             raise InvalidName(
                 f"{path}: got a folder with other things in it, expected an OCI layout or an empty folder",
                 hint="name a new folder, or a file inside it",
@@ -129,7 +133,7 @@ def _opened(path: Path, *, verify: bool) -> Iterator[_Folder]:
 def _mark(path: Path) -> None:
     """Writes what marks a folder as a layout; raises `FormatError` where something else stands there."""
     mark = path / LAYOUT
-    if not mark.exists():
+    if not os.path.exists(mark):
         with whole_file(mark) as write:
             write(memoryview(LAYOUT_JSON))
     try:

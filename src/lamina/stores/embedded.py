@@ -73,7 +73,7 @@ class EmbeddedStore:
         try:
             yield store
         except BaseException:
-            if not was_store and not (folder / _NARS).exists():
+            if not was_store and not os.path.exists(folder / _NARS):
                 store.unmake(keep_folder=was_there)
             raise
 
@@ -271,7 +271,7 @@ class EmbeddedStore:
 
 def is_store(folder: Path) -> bool:
     """Whether ``folder`` is a binary cache."""
-    return (folder / CACHE_INFO).is_file()
+    return os.path.isfile(folder / CACHE_INFO)
 
 
 def may_become_store(folder: Path) -> bool:

@@ -23,7 +23,7 @@ def contents(folder: Path) -> Store:
 
     Raises `Unavailable`.
     """
-    if not (folder / CACHE_INFO).is_file():
+    if not os.path.isfile(folder / CACHE_INFO):
         return Folder(folder)
     from lamina.stores.embedded import EmbeddedStore
 

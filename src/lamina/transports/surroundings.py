@@ -83,7 +83,7 @@ def tls_context() -> ssl.SSLContext:
     path = bundle_named()
     if path is not None:
         try:
-            if path.is_dir():
+            if os.path.isdir(path):
                 return ssl.create_default_context(capath=str(path))
             return ssl.create_default_context(cafile=str(path))
         except OSError as error:  # such as ssl.SSLError

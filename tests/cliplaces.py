@@ -1,0 +1,64 @@
+"""Every place of the command line that takes a value: each option and argument of each verb, found by asking click."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from lamina.cli.group import group
+
+# Scripts are run, not printed; what they print is theirs.
+_NOT_PRINTED = {"extra_commands", "fake_root_commands"}
+
+
+def leaf_commands(command: click.Command, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that runs, with the words that call it."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner
+            yield from leaf_commands(inner, *names, name)
+    else:
+        yield names, command
+
+
+def places() -> Iterator[tuple[tuple[str, ...], str, click.Parameter]]:
+    """Every option and argument that takes a value, as words before it."""
+    for names, command in leaf_commands(group):
+        for parameter in command.params:
+            if parameter.name in _NOT_PRINTED or getattr(parameter, "is_flag", False):
+                continue
+            yield names, parameter.opts[-1] if isinstance(parameter, click.Option) else "", parameter
+
+
+PLACES = list(places())
+IDS = [" ".join((*names, option or parameter.name or "")) for names, option, parameter in PLACES]
+
+
+def arguments(names: tuple[str, ...], option: str, secret: str, folder: Path) -> list[str]:
+    """A call that has ``secret`` in one place, and is otherwise as good as it gets."""
+    words = [*names, *([f"{option}={secret}"] if option.startswith("--") else [option, secret] if option else [secret])]
+    if names[0] in ("stream", "build", "script", "plan") and option != "--store":
+        words += ["--store", str(folder / "root")]
+    if names[0] in ("stream", "build", "script", "plan") and option:
+        words += ["hello"]
+    if names[0] in ("build", "script", "merge", "export") and option != "--output":
+        words += ["-o", "out.tar"]
+    if names[-1] == "push" and option != "--to":
+        words += ["--to", f"file://{folder}/cache"]
+    if names == ("store", "sign") and option != "--key":
+        words += ["--key", str(folder / "none")]
+    if names == ("store", "key", "generate") and option != "--output":
+        words += ["-o", "key"]
+    needed = {"merge": "none.tar", "export": "none.tar", "inspect": "none.tar", "fetch": "hello", "info": "hello"}
+    if option and names[-1] in needed:
+        words += [needed[names[-1]]]
+    if option and names == ("store", "add"):
+        words += [str(folder / "root")]
+    if option and names in (("store", "key", "generate"), ("store", "key", "public"), ("store", "import")):
+        words += ["name"]
+    offline = ("stream", "build", "script", "plan", "fetch", "push", "verify")
+    return [*words, *(["--offline"] if names[-1] in offline or names == ("store", "export") else [])]

@@ -1,0 +1,46 @@
+"""A message repeats a part of a long value, wherever the value was given."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+
+import click
+import pytest
+from tests.cliplaces import IDS, PLACES, arguments
+from tests.fakestore import example, run
+
+LONG = {
+    "a long word": "q" * 100_000,
+    "many words": "q " * 50_000,
+    "a long path": "/q" * 1_500,
+    "a long name": "q" * 300,
+    "a long URL": "https://" + "q" * 50_000 + "/q",
+    "many values": "q," * 50_000,
+    "a list": "[" + ", ".join(["'q'"] * 10_000) + "]",
+    "a setting": "a=" + "q" * 50_000,
+}
+_MOST = 600
+
+
+@pytest.mark.parametrize(("names", "option", "parameter"), PLACES, ids=IDS)
+def test_no_place_of_the_command_line_repeats_a_long_value(
+    names: tuple[str, ...],
+    option: str,
+    parameter: click.Parameter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    example(tmp_path / "root")
+    for variable in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    draw = Random(" ".join((*names, option)))
+    for number, kind in enumerate(LONG if os.environ.get("LAMINA_ALL") else draw.sample(sorted(LONG), 3)):
+        value = LONG[kind]
+        ran = run(*arguments(names, option, value, tmp_path), *(["--debug"] if number % 2 else []))
+        assert ran.code in (0, 2, 3, 4, 5, 6, 10), (kind, ran.stderr[:2000])
+        assert ran.stderr.count("q") < _MOST, (kind, ran.stderr[:2000])
+        assert max(map(len, ran.stderr.splitlines() or [""])) < 1100, kind
