@@ -704,7 +704,10 @@ def test_an_index_of_another_shape_is_a_format_error(tmp_path: Path, index: Any)
         read(tmp_path, tar({"index.json": json.dumps(index).encode()}))
 
 
-@pytest.mark.parametrize("document", [None, [], {}, {"config": 5}, {"config": {}}, {"config": None, "layers": []}])
+@pytest.mark.parametrize(
+    "document",
+    [None, [], {}, {"config": 5}, {"config": {}}, {"config": None, "layers": []}, {"config": {"mediaType": {}}}],
+)
 def test_an_image_manifest_of_another_shape_is_a_format_error(tmp_path: Path, document: Any) -> None:
     layout = Layout()
     layout.index(layout.manifest(document))

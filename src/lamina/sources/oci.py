@@ -171,7 +171,7 @@ def _other_kind(manifest: Mapping[str, Any], where: str) -> str:
     if manifest.get("config") is None:
         return "no config"
     config_type = item(manifest["config"], f"{where}: config", "mediaType")
-    if config_type not in _CONFIGS:
+    if not isinstance(config_type, str) or config_type not in _CONFIGS:
         return f"a config of media type {shown(config_type)}"
     listed = items(f"{where}: layers", manifest.get("layers"))
     types = [item(value, f"{where}: layers", "mediaType") for value in listed]

@@ -1,0 +1,188 @@
+"""Image files that mean no good: every format, changed in one or several places, with the digests put right again.
+
+Invariant: the same seed gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import random
+import tarfile
+from collections.abc import Callable
+from typing import Any
+
+from tests.imagefiles import OCI, Layout, Member, config, docker_archive, hard, platform, sha256, special, tar, written
+
+from lamina import codecs
+
+_NAMES = (
+    *("a", "a/b", "a/b/c", "etc/", "bin", "usr/bin/", ".wh.a", "a/.wh.b", ".wh..wh..opq", "a/.wh..wh..opq", ".wh."),
+    *(".wh..", ".wh...", ".wh..wh.plnk", "a/.wh.b/c", "../a", "a/../b", "/etc/x", "//x", "./", ".", "...", "a//b"),
+    *("x" * 300, "d/" * 400, "d/" * 2500, "é", "a\nb", "\x1b[2J", "nix/store/" + "0" * 32 + "-x", "nix/store/../x"),
+)
+_TYPES = (b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"S", b"g", b"x", b"L", b"K", b"V", b"M", b"\0", b"Z")
+_VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 0, 1, 2**63, 10**40, 1.5, "", "x", "../x", "/etc/passwd", "sha256:", "sha256:" + "0" * 64),
+    *("sha512:" + "0" * 128, "x" * 5000, "\ud800", "\x1b]0;x\a", [], {}, [[]], [None], {"": None}, ["x"] * 2000),
+    *({"mediaType": f"{OCI}index.v1+json"}, {"mediaType": 5}, f"{OCI}manifest.v1+json", f"{OCI}layer.v1.tar+gzip"),
+)
+
+
+def image(source: random.Random) -> bytes:
+    """One hostile image file."""
+    data = source.choice((_docker, _layout, _hybrid, _old_docker))(source)
+    for _ in range(source.choice((0, 0, 1, 1, 2))):
+        data = source.choice(_WRAPPERS)(data)
+    if source.random() < 0.1:
+        data = _spoilt(source, data)
+    return data
+
+
+def _layers(source: random.Random) -> list[bytes]:
+    return [_layer(source) for _ in range(source.randint(0, 3))]
+
+
+def _layer(source: random.Random) -> bytes:
+    members: list[Member] = [_member(source) for _ in range(source.randint(0, 8))]
+    data = written(members)
+    return _spoilt(source, data) if source.random() < 0.05 else data
+
+
+def _member(source: random.Random) -> Member:
+    names = _NAMES if source.random() < 0.15 else _NAMES[:11]
+    name, other = source.choice(names), source.choice(names)
+    match source.randrange(6):
+        case 0:
+            return hard(name, other)
+        case 1:
+            return name, other
+        case 2:
+            return name, source.randbytes(source.randrange(600))
+        case 3:
+            records = {f"SCHILY.xattr.user.{number}": "x" * 50 for number in range(source.randrange(40))}
+            return special(
+                name, tarfile.REGTYPE, pax_headers={**records, source.choice(("path", "size", "mtime")): other}
+            )
+        case 4:
+            return special(name, source.choice(_TYPES), linkname=other, mode=source.randrange(1 << 16))
+        case _:
+            return name.rstrip("/") + "/"
+
+
+def _changed(source: random.Random, value: Any) -> Any:
+    """``value`` with one of the values in it replaced, removed or repeated."""
+    if source.random() < 0.25 or not isinstance(value, dict | list) or not value:
+        return source.choice(_VALUES)
+    key = source.choice(list(value) if isinstance(value, dict) else range(len(value)))
+    copy = value.copy()
+    if source.random() < 0.1:
+        del copy[key]
+    elif isinstance(copy, list) and source.random() < 0.2:
+        copy += [copy[key]] * source.choice((1, 30, 3000))
+    else:
+        copy[key] = _changed(source, copy[key])
+    return copy
+
+
+def _maybe(source: random.Random, value: Any, chance: float = 0.08) -> Any:
+    return _changed(source, value) if source.random() < chance else value
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode("utf-8", "surrogatepass")
+
+
+def _docker(source: random.Random) -> bytes:
+    layers = {f"{number}.tar": content for number, content in enumerate(_layers(source))}
+    document = _maybe(source, json.loads(config(list(layers.values()))))
+    entry = _maybe(source, {"RepoTags": ["x:1"], "Layers": list(layers)}, 0.15)
+    pressed = {name: source.choice(_WRAPPERS)(data) if source.random() < 0.3 else data for name, data in layers.items()}
+    return docker_archive(pressed, config=document, entry=entry if isinstance(entry, dict) else {"Layers": entry})
+
+
+def _old_docker(source: random.Random) -> bytes:
+    """Layers in folders, some of them links to others, as old docker and podman write them."""
+    layers = _layers(source)
+    members: dict[str, bytes | str | None] = {f"{number}/layer.tar": data for number, data in enumerate(layers)}
+    for name in list(members):
+        if source.random() < 0.3:
+            members[name] = source.choice(("../0/layer.tar", "layer.tar", "/etc/passwd", "../../x", "../1/layer.tar"))
+    text = _json(_maybe(source, json.loads(config(layers))))
+    entry = {"Config": "c.json", "RepoTags": None, "Layers": [f"{number}/layer.tar" for number in range(len(layers))]}
+    return tar(
+        {**members, "c.json": text, "manifest.json": _json(_maybe(source, [entry, entry][: source.randint(1, 2)]))}
+    )
+
+
+def _filled(source: random.Random) -> Layout:
+    """A layout of some images, signatures and indexes, each of whose documents may be changed."""
+    layout = Layout()
+    entries: list[Any] = []
+    for _ in range(source.randint(0, 4)):
+        entries.append(_entry(source, layout))
+        if source.random() < 0.2:
+            nested = _json({"schemaVersion": 2, "manifests": _maybe(source, entries)})
+            entries = [layout.blob(nested, f"{OCI}index.v1+json")] * source.choice((1, 1, 40))
+    layout.members["index.json"] = _json(_maybe(source, {"schemaVersion": 2, "manifests": entries}))
+    return layout
+
+
+def _entry(source: random.Random, layout: Layout) -> Any:
+    layers = _layers(source)
+    kinds = [f"{OCI}layer.v1.tar" if source.random() < 0.97 else source.choice(_VALUES) for _ in layers]
+    document = _maybe(source, json.loads(config(layers)))
+    manifest = {
+        "schemaVersion": 2,
+        "config": layout.blob(_json(document), f"{OCI}config.v1+json"),
+        "layers": [layout.blob(content, kind) for content, kind in zip(layers, kinds, strict=True)],
+    }
+    names = {"org.opencontainers.image.ref.name": source.choice(("1", "x:1", "", "x y", "docker.io/library/x:1"))}
+    more = {"annotations": names, "platform": platform(source.choice(("amd64", "unknown", "aarch64", "")))}
+    return _maybe(source, layout.blob(_json(_maybe(source, manifest)), f"{OCI}manifest.v1+json", **more))
+
+
+def _layout(source: random.Random) -> bytes:
+    return _filled(source).tar()
+
+
+def _hybrid(source: random.Random) -> bytes:
+    """An index, and a manifest.json beside it, as docker and containerd write it."""
+    layout = _filled(source)
+    content = written(["a"])
+    own = config([content])
+    names = [f"blobs/sha256/{sha256(data)[7:]}" for data in (own, content)]
+    layout.members |= dict(zip(names, (own, content), strict=True))
+    entry = {"Config": names[0], "RepoTags": ["x:1"], "Layers": names[1:]}
+    layout.members["manifest.json"] = _json(_maybe(source, [entry]))
+    return layout.tar()
+
+
+def _spoilt(source: random.Random, data: bytes) -> bytes:
+    """``data`` cut off, or with some of its bytes changed, repeated or taken out."""
+    spoilt = bytearray(data)
+    for _ in range(source.choice((1, 1, 3, 20))):
+        place, length = source.randrange(len(spoilt) + 1), source.choice((1, 2, 8, 512))
+        match source.randrange(5):
+            case 0:
+                spoilt[place : place + length] = source.randbytes(length)
+            case 1:
+                spoilt[place:place] = spoilt[place : place + 512 * length]
+            case 2:
+                del spoilt[place : place + length]
+            case 3:
+                spoilt[place : place + length] = bytes(length)
+            case _:
+                del spoilt[max(place, 1) * 2 :]
+    return bytes(spoilt)
+
+
+_WRAPPERS: tuple[Callable[[bytes], bytes], ...] = (
+    lambda data: gzip.compress(data, 1, mtime=0),
+    lambda data: bytes(codecs.zstd().compress(data)),
+    lambda data: lzma.compress(data, preset=0),
+    lambda data: gzip.compress(data, 1, mtime=0) + bytes(512),
+    lambda data: b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + bytes(codecs.zstd().compress(data)),
+    lambda data: bytes(codecs.zstd().compress(data)) + bytes(codecs.zstd().compress(bytes(4 << 20))),
+)
