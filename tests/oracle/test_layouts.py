@@ -43,6 +43,25 @@ def test_skopeo_copies_a_layout_with_every_digest_checked(
     assert [layer["digest"] for layer in layers] == [str(layer.diff_id) for layer in image.layers]
 
 
+def test_a_tag_of_two_images_is_that_of_the_one_written_last(skopeo: Skopeo, small: Sample, tmp_path: Path) -> None:
+    """The same with skopeo 1.9, 1.18 and 1.22: the annotation of the tag alone decides."""
+    images = {
+        name: layout(tmp_path / "layout", small, "none", name=name, config={"Env": [f"NAME={name}"]})
+        for name in ("test/one", "localhost/two", "test/three")
+    }
+
+    def found(reference: str) -> str:
+        manifest = json.loads(skopeo.call("inspect", "--raw", f"oci:{tmp_path}/layout:{reference}").stdout)
+        return str(manifest["config"]["digest"])
+
+    assert found("1") == images["test/three"].id
+    assert found("test/one:1") == images["test/one"].id
+    assert found("localhost/two:1") == images["localhost/two"].id
+    layout(tmp_path / "layout", small, "none", name="test/one", config={"Env": ["NAME=test/one"]})
+    assert found("1") == images["test/one"].id
+    assert found("test/three:1") == images["test/three"].id
+
+
 @pytest.mark.parametrize("words", WORDS)
 def test_podman_runs_a_layout(podman: Engine, small: Sample, tmp_path: Path, words: str) -> None:
     layout(tmp_path / "layout", small, words, config={"Cmd": ["/bin/hello", "from a layout"]})
