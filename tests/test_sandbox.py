@@ -301,10 +301,20 @@ def test_a_session_in_which_a_script_kills_or_stops_everything_ends(builder: Bui
     wait_until(lambda: not running("sleep 292"))
 
 
-@pytest.mark.parametrize("end", ENDS)
-def test_the_same_holds_without_a_sandbox(end: str) -> None:
+# What supervises the session is within reach of a script without a sandbox.
+ENDS_OF_SUPERVISORS = {
+    "kill-supervisor": "read -r _ _ _ up _ < /proc/$PPID/stat; kill -KILL $up; sleep 292",
+    "kill-supervisor-and-session": "read -r _ _ _ up _ < /proc/$PPID/stat; kill -KILL $up $PPID; sleep 292",
+    "stop-supervisor": "read -r _ _ _ up _ < /proc/$PPID/stat; kill -STOP $up; kill -KILL $PPID; sleep 292",
+}
+
+
+@pytest.mark.parametrize("script", [*ENDS.values(), *ENDS_OF_SUPERVISORS.values()])
+@pytest.mark.parametrize("fake", [False, True])
+def test_the_same_holds_without_a_sandbox(script: str, fake: bool) -> None:
+    script = script.replace("292", "289")
     with pytest.raises(ScriptError) as caught:
-        run(Tree(), Scripts("", ENDS[end].replace("292", "289"), False, PATH, 60, confined=False))
+        run(Tree(), Scripts("" if fake else script, script if fake else "", False, PATH, 60, confined=False))
     assert "got no end within" not in str(caught.value)
     wait_until(lambda: not running("sleep 289"))
 

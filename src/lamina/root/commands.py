@@ -24,7 +24,7 @@ from lamina.nodes import Directory, Node, Regular, Symlink
 from lamina.root import limits, programs, running, sandbox
 from lamina.root.guest import Guest
 from lamina.root.running import End
-from lamina.root.session.script import Entry, Task
+from lamina.root.session.documents import Entry, Task
 from lamina.root.tree import Meta, Tree
 from lamina.walk import kind, scan
 from lamina.workspace import Workspace

@@ -23,7 +23,7 @@ _UMASK = 0o022
 _PATIENCE = 10
 # Seconds between two looks at the session's processes.
 _INTERVAL = 0.5
-# The same without a descriptor that says when a process ends, which Linux alone has.
+# The same while a session is being ended, and where no descriptor says when a process ends, as Linux alone has it.
 _SHORT_INTERVAL = 0.02
 # A tree of some five million files; a script that writes to the session's descriptor gets no further.
 _LONGEST_ANSWER = 1 << 30
@@ -96,7 +96,7 @@ def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) ->
         for descriptor in (reader, *ended):
             poll.register(descriptor, select.POLLIN)
         interval = _INTERVAL if ended else _SHORT_INTERVAL
-        while process.poll() is None:
+        while not _has_ended(process):
             left = deadline - time.monotonic()
             if left <= 0:
                 return Answer(b"", End.LATE)
@@ -139,17 +139,28 @@ def _end_of(process: subprocess.Popen[bytes]) -> Iterator[tuple[int, ...]]:
         os.close(descriptor)
 
 
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether the process has ended, without collecting it: until then its number is no other process's."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return process.poll() is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # SIGCHLD is ignored in this process, so the kernel collects it
+        return True
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the session: by the end of its stdin where it still listens, else by force."""
     if process.stdin:
         process.stdin.close()
     deadline = time.monotonic() + _PATIENCE
-    while process.poll() is None and time.monotonic() < deadline and not processes.is_stuck(process.pid):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_INTERVAL)
-    if process.poll() is None:
+    while not _has_ended(process) and time.monotonic() < deadline and not processes.is_stuck(process.pid):
+        time.sleep(_SHORT_INTERVAL)
+    if not _has_ended(process):
         processes.ask_fakeroot_to_end(process.pid)
         # The first process of a sandbox is below this one; when it has gone, so have all others.
         processes.end_below(process.pid)
         process.kill()
+    # A script can kill the session's first process, so that others are below this one no longer.
+    processes.end_session(process.pid)
     process.wait()

@@ -22,7 +22,7 @@ from typing import Protocol
 from lamina.errors import ScriptError
 from lamina.names import STORE_DIR
 from lamina.root import programs, visible
-from lamina.root.session.supervisor import LANDLOCK, NAMESPACES, NONE, Policy
+from lamina.root.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
 from lamina.root.visible import Bind
 
 # An ID between those of users and those of services that no distribution gives to anybody, so that it owns nothing; it

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lamina.root.session import linux, seccomp
 
 if TYPE_CHECKING:
-    from lamina.root.session.supervisor import Policy
+    from lamina.root.session.documents import Policy
 
 # These numbers are the same on all architectures but Alpha.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446

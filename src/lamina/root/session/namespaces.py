@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from lamina.root.session import linux
 
 if TYPE_CHECKING:
-    from lamina.root.session.supervisor import Policy
+    from lamina.root.session.documents import Policy
 
 _ALL = (
     linux.CLONE_NEWUSER

@@ -7,7 +7,7 @@ import glob
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,13 +19,14 @@ _FAKEROOT_SERVER = "faked"
 
 
 class Process(NamedTuple):
-    """A process: its number, name, state as a letter (proc(5)), parent and process group."""
+    """A process: its number, name, state as a letter (proc(5)), parent, process group and session."""
 
     number: int
     name: str
     state: str
     parent: int
     group: int
+    session: int
 
     @property
     def is_stopped(self) -> bool:
@@ -49,8 +50,17 @@ def below(top: int) -> list[Process]:
 
 def end_below(top: int, spare: int = 0) -> None:
     """Kill what is below ``top``, again and again, for one may have begun another meanwhile; leave ``spare`` alone."""
+    _end_all(lambda: [process.number for process in below(top) if process.number != spare])
+
+
+def end_session(number: int) -> None:
+    """Kill what is left of the session (setsid(2)) that process ``number`` began, whose parents may have ended."""
+    _end_all(lambda: [process.number for process in _all() if process.session == number])
+
+
+def _end_all(find: Callable[[], list[int]]) -> None:
     for _ in range(_TRIES):
-        left = [process.number for process in below(top) if process.number != spare]
+        left = find()
         if not left:
             return
         for number in left:
@@ -95,5 +105,5 @@ def _parsed(text: str) -> Process:
     # The name may hold spaces and brackets: the last bracket ends it (proc(5)).
     head, _, rest = text.rpartition(")")
     number, _, name = head.partition(" (")
-    state, parent, group = rest.split()[:3]
-    return Process(int(number), name, state, int(parent), int(group))
+    state, parent, group, session = rest.split()[:4]
+    return Process(int(number), name, state, int(parent), int(group), int(session))

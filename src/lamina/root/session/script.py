@@ -21,45 +21,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lamina.root.session import linux, processes
+from lamina.root.session.documents import Entry, Task
 
 _LONGEST_STATUS = 16
 # How many seconds proot takes to end at the most.
 _PATIENCE = 3
 _PAUSE = 0.1
-
-
-class Task(NamedTuple):
-    """What is to be done.
-
-    Attributes:
-        command: The script's command line; it runs in ``root``, which is listed afterwards.
-        environment: Variables that are put over the session's own.
-        root: The folder of the image's root.
-        answer: The descriptor that takes the result.
-        fake: Whether every file must appear as root's in this session, as under fakeroot.
-        proot: proot's command line, which goes before the command; empty for none. What has to be bound into its root
-            for fakeroot's library is found here, where its place is known.
-    """
-
-    command: list[str]
-    environment: dict[str, str]
-    root: str
-    answer: int
-    fake: bool
-    proot: list[str]
-
-
-class Entry(NamedTuple):
-    """What a script left: its path, mode with the kind in it, owner, extended attributes; texts are in hex."""
-
-    path: str
-    mode: int
-    uid: int
-    gid: int
-    xattrs: dict[str, str]
 
 
 def main(file: str) -> None:

@@ -13,43 +13,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from lamina.root.session import landlock, linux, namespaces, processes
+from lamina.root.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
 
-# What a policy's kind can be.
-NAMESPACES, LANDLOCK, NONE = "namespaces", "landlock", "none"
 # How many seconds a session gets to end by itself when nobody waits for it.
 _PATIENCE = 5
 _FAILED = 125
-
-
-class Policy(NamedTuple):
-    """What a session may see and change; the fields that a kind does not use are empty.
-
-    Attributes:
-        kind: What confines the session.
-        start: The folder to start in.
-        uid: The user ID that the builder has in a user namespace; -1 for none.
-        gid: The group ID likewise.
-        becomes: The user and group ID that root gives itself up for under Landlock.
-        folder: An empty folder on which namespaces put their root.
-        binds: What is to be seen: its place outside, its place inside, and whether it may be written to.
-        links: Symlinks in the new root: their place and their target.
-        covered: Places below /proc that are shown read-only.
-        read_only: Folders that are made read-only where there is no sandbox, as far as this process may mount.
-    """
-
-    kind: str
-    start: str
-    uid: int
-    gid: int
-    becomes: int
-    folder: str
-    binds: list[tuple[str, str, bool]]
-    links: list[tuple[str, str]]
-    covered: list[str]
-    read_only: list[str]
 
 
 def main(policy_text: str, *command: str) -> None:
