@@ -278,6 +278,19 @@ OTHERS: dict[str, Callable[[Layout], dict[str, Any]]] = {
         "digest": "sha512:00",
         "size": 1,
     },
+    "an artifact of tars, as an image's manifest": lambda layout: layout.manifest(
+        {
+            "artifactType": "application/vnd.example",
+            "config": layout.blob(config([LOWER]), f"{OCI}config.v1+json"),
+            "layers": [layout.blob(LOWER, f"{OCI}layer.v1.tar")],
+        }
+    ),
+    "files of ORAS, with an image's types": lambda layout: layout.manifest(
+        {
+            "config": layout.blob(b"{}", f"{OCI}config.v1+json"),
+            "layers": [layout.blob(b"any file", f"{OCI}layer.v1.tar")],
+        }
+    ),
     "a manifest without a config": lambda layout: layout.manifest({"layers": []}),
     "an index of nothing": lambda layout: layout.blob(b'{"manifests": null}', f"{OCI}index.v1+json"),
     "an index of signatures": lambda layout: layout.nested([artifact_as_image(layout, SIMPLE_SIGNING)]),

@@ -4,7 +4,7 @@ Invariant: every blob of an image is as long as its descriptor says and has the 
 
 A layout holds more than images: signatures (cosign, DSSE), attestations of BuildKit and in-toto, software bills of
 materials, Helm charts and any other artifact, some of them as image manifests with an image's config. A manifest is an
-image's if its config is one and its layers are tars; all else is passed over.
+image's if it has no artifact type, its config is an image's, and its layers are tars; all else is passed over.
 
 OCI image-spec, "Image Layout", "Image Index", "Image Manifest". Docker's own media types are taken too. Go writes an
 empty list as ``null``.
@@ -158,16 +158,21 @@ def _image(walk: _Walk, offer: _Offer) -> SourceImage | None:
         walk.passed.append(f"{descriptor.blob}, which is no image's but has {other}")
         return None
     config = _descriptor(manifest["config"], f"{descriptor.blob}: config")
+    document = _document(blobs, config)
+    if not isinstance(document, dict) or "rootfs" not in document:
+        walk.passed.append(f"{descriptor.blob}, which is no image's: got config {shown(document)}, without rootfs")
+        return None
     listed = items(f"{descriptor.blob}: layers", manifest.get("layers"))
     layers = [_descriptor(value, f"{descriptor.blob}: layers") for value in listed]
     for layer in layers:
         _check_layer(blobs, layer, descriptor.blob)
-    _check_size(blobs, config)
     return blobs.image(config.blob, [layer.blob for layer in layers], offered=offer.platform)
 
 
 def _other_kind(manifest: Mapping[str, Any], where: str) -> str:
     """What shows that a manifest is not an image's; empty if it is one."""
+    if manifest.get("artifactType") not in (None, "", *_CONFIGS):
+        return f"the artifact type {shown(manifest['artifactType'])}"
     if manifest.get("config") is None:
         return "no config"
     config_type = item(manifest["config"], f"{where}: config", "mediaType")
