@@ -5,8 +5,12 @@ Invariant: every seed of a format is one of it.
 
 from __future__ import annotations
 
+import gzip
+import lzma
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.imagefiles import Layout, docker_archive, hard, platform, written
 
 from lamina.decoding import decoded
 from lamina.formats import narinfo
@@ -50,6 +54,20 @@ _NARINFO_WORDS = (
     ),
     *(b"unknown-deriver", b"77a3p2cb156qs7yxv45624ajmygrg615-greeting-1.0"),
 )
+_IMAGE_WORDS = (
+    *(
+        b"manifest.json",
+        b"index.json",
+        b"blobs/sha256/",
+        b"ustar\x0000",
+        b"ustar  \0",
+        b".wh.",
+        b".wh..wh..opq",
+        b"../",
+    ),
+    *(b'"Config":', b'"Layers":', b'"RepoTags":', b'"manifests":', b'"mediaType":', b'"digest":', b'"sha256:', b"null"),
+    *(b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"SCHILY.xattr.", b"GNU.sparse."),
+)
 _GRAPH_WORDS = (
     *(
         b'"path":',
@@ -80,9 +98,25 @@ def seeds(name: str) -> Iterator[bytes]:
         case "graph":
             for file in sorted(_GOLDEN.glob("graph-*.json")):
                 yield file.read_bytes()
+        case "image":
+            yield from _images()
+
+
+def _images() -> Iterator[bytes]:
+    """A docker-archive, a layout, and both compressed."""
+    layers = [written(["etc/", "etc/a", ("bin", "usr/bin"), hard("b", "etc/a")]), written(["etc/.wh.a", "bin/x"])]
+    archive = docker_archive({f"{number}.tar": layer for number, layer in enumerate(layers)})
+    layout = Layout()
+    names = {"org.opencontainers.image.ref.name": "x:1"}
+    layout.index(layout.nested([layout.image(layers, annotations=names, platform=platform("amd64"))]))
+    for data in (archive, layout.tar()):
+        yield data
+        yield gzip.compress(data, mtime=0)
+        yield lzma.compress(data)
 
 
 def words(name: str) -> str:
     """Those of a format, as libFuzzer reads dictionaries."""
-    found = {"nar": map(tokens, _NAR_WORDS), "narinfo": _NARINFO_WORDS, "graph": _GRAPH_WORDS}[name]
+    by_name = {"nar": map(tokens, _NAR_WORDS), "narinfo": _NARINFO_WORDS, "graph": _GRAPH_WORDS, "image": _IMAGE_WORDS}
+    found = by_name[name]
     return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in found)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from fuzz import graph as fuzz_graph
+from fuzz import image as fuzz_image
 from fuzz import nar as fuzz_nar
 from fuzz import narinfo as fuzz_narinfo
 from fuzz import seeds
 
 from lamina.formats import graph, nar, narinfo
 
-TARGETS: dict[str, ModuleType] = {"nar": fuzz_nar, "narinfo": fuzz_narinfo, "graph": fuzz_graph}
+TARGETS: dict[str, ModuleType] = {"nar": fuzz_nar, "narinfo": fuzz_narinfo, "graph": fuzz_graph, "image": fuzz_image}
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_there_are_seeds_and_each_is_taken(name: str) -> None:
+def test_there_are_seeds_and_each_is_taken(name: str, tmp_path: Path) -> None:
     found = list(seeds.seeds(name))
     assert len(found) >= 5
     for seed in found:
@@ -27,8 +29,11 @@ def test_there_are_seeds_and_each_is_taken(name: str) -> None:
                 assert tuple(nar.parse_bytes(seed))
             case "narinfo":
                 assert narinfo.parse(seed.decode())
-            case _:
+            case "graph":
                 assert graph.parse(seed)
+            case _:
+                (tmp_path / "image").write_bytes(seed)
+                assert fuzz_image.outcome(tmp_path / "image") == "1 images"
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -56,6 +61,9 @@ def test_a_target_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
         fuzz_nar.check(b"")
     with pytest.raises(AssertionError, match="the scanner saw something else than the parser"):
         fuzz_nar.check(next(seeds.seeds("nar")))
+    monkeypatch.setattr(fuzz_image, "open_images", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fuzz_image.check(b"")
     monkeypatch.setattr(fuzz_narinfo, "signer", lambda *_: "somebody")
     with pytest.raises(AssertionError, match="somebody signed it"):
         fuzz_narinfo.check(next(seeds.seeds("narinfo")))
