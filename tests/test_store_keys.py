@@ -39,7 +39,8 @@ def test_a_key_is_its_owners_alone(here: Path) -> None:
     secret = SecretKey.parse(Path("key").read_text())
     assert ran.stdout.decode() == f"{secret.public}\n"
     again = run("store", "key", "public", "key", "--json")
-    assert json.loads(again.stdout) == {"version": 1, "name": "test-1", "public_key": str(secret.public)}
+    expected = {"version": 1, "name": "test-1", "public_key": str(secret.public), "warnings": []}
+    assert json.loads(again.stdout) == expected
 
 
 def test_a_key_is_never_written_over(here: Path) -> None:

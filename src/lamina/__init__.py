@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from lamina.formats.narinfo import NarInfo
     from lamina.image import Draft, Image, Store
     from lamina.layer import Layer
+    from lamina.results import ListResult
     from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.spec import ImageArguments, StoreArguments
     from lamina.storekeeping import (
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from lamina.stores.collecting import Garbage
     from lamina.stores.exchange import Imported
     from lamina.stores.publishing import Pushed
-    from lamina.storing import Fetched, StoredPath, add_path, describe_paths, fetch_paths, list_paths
+    from lamina.storing import AddedPath, Fetched, StoredPath, add_path, describe_paths, fetch_paths, list_paths
     from lamina.verifying import DamagedLayer, Verified
 
 _HOMES = {
@@ -97,6 +98,7 @@ _HOMES = {
     "lamina.formats.narinfo": ("NarInfo",),
     "lamina.image": ("Draft", "Image", "Store"),
     "lamina.layer": ("Layer",),
+    "lamina.results": ("ListResult",),
     "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
     "lamina.spec": ("ImageArguments", "StoreArguments"),
     "lamina.storekeeping": (
@@ -113,12 +115,13 @@ _HOMES = {
     "lamina.stores.collecting": ("Garbage",),
     "lamina.stores.exchange": ("Imported",),
     "lamina.stores.publishing": ("Pushed",),
-    "lamina.storing": ("Fetched", "StoredPath", "add_path", "describe_paths", "fetch_paths", "list_paths"),
+    "lamina.storing": ("AddedPath", "Fetched", "StoredPath", "add_path", "describe_paths", "fetch_paths", "list_paths"),
     "lamina.verifying": ("DamagedLayer", "Verified"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AddedPath",
     "AuthError",
     "CheckedStore",
     "DamagedLayer",
@@ -136,6 +139,7 @@ __all__ = [
     "IntegrityError",
     "InvalidName",
     "Layer",
+    "ListResult",
     "NarInfo",
     "NotFound",
     "OutputError",

@@ -25,6 +25,7 @@ from lamina.ledger import Ledger, Oblivion
 from lamina.names import Reference, parse_size
 from lamina.outlet import Outlet
 from lamina.prepare import Planned, folders, plan, prepare
+from lamina.results import ListResult
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import Writable, is_layout, whole_file, writing_to
 from lamina.spec import ImageArguments, Spec
@@ -228,7 +229,7 @@ def _ledger(spec: Spec, warnings: list[str]) -> Iterator[Ledger]:
 
 def inspect(
     path: str | os.PathLike[str], *, platform: str | None = None, max_unpacked_size: int | str | None = None
-) -> tuple[SourceImage, ...]:
+) -> ListResult[SourceImage]:
     """Return what an image file or an OCI layout holds; every digest is computed from its bytes.
 
     ``path`` is the file or folder, or ``FILE#NAME`` for the images of that name alone. ``platform``, such as
@@ -244,7 +245,9 @@ def inspect(
     found = open_images(file, _unpacked(max_unpacked_size))
     if name is not None:
         found = selection.named(found, name, file, f"name one as {file}#NAME:TAG")
-    return selection.fitting(found, Platform.parse(platform), file, _SAY_PLATFORM) if platform else found
+    if platform:
+        found = selection.fitting(found, Platform.parse(platform), file, _SAY_PLATFORM)
+    return ListResult(found)
 
 
 def merge_images(
@@ -255,7 +258,7 @@ def merge_images(
     max_unpacked_size: int | str | None = None,
     compressor: str | None = None,
     progress: Progress | None = None,
-) -> tuple[SourceImage, ...]:
+) -> ListResult[SourceImage]:
     """Write one docker-archive of the images in all these files and layouts (nixpkgs: dockerTools.mergeImages).
 
     Returns the images, each once with all its names. ``images`` may be ``FILE#NAME``; ``platform`` is the one of which
@@ -272,7 +275,7 @@ def merge_images(
     found = merged(images, chosen, _unpacked(max_unpacked_size))
     with _compressed(output, compressor) as write:
         write_merged(found, write, progress, Workshop(jobs=processors()))
-    return found
+    return ListResult(found)
 
 
 def export_image(

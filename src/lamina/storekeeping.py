@@ -25,6 +25,7 @@ from lamina.image import Store
 from lamina.keyfile import read_key, write_key
 from lamina.lookup import content
 from lamina.names import StorePath
+from lamina.results import ListResult
 from lamina.sinks.output import Writable, whole_file, writing_to
 from lamina.spec import Spec, StoreArguments
 from lamina.stores.cache import BinaryCache
@@ -120,31 +121,32 @@ def export_paths(
     embedded_store: _Place,
     everything: bool = False,
     **where: Unpack[StoreArguments],
-) -> tuple[StorePath, ...]:
-    """Writes the closure of ``roots`` as ``nix-store --export`` does, and gives its paths in that order, references
-    first.
+) -> ListResult[StorePath]:
+    """Write the closure of ``roots`` as ``nix-store --export`` does, and return its paths in that order, references
+    first, with the warnings about where they come from.
 
     It comes from the folder ``embedded_store``, or from where ``where`` says (`StoreArguments`).
     ``output`` is a file, written whole or not at all, or something with a ``write``. Raises `InvalidName`,
     `StoreError`, `IntegrityError`, `OutputError`.
     """
     spec = Spec.parse({"contents": roots, "embedded_store": embedded_store, **where})
-    supply, closure = _supply(spec, everything=everything)
+    warnings: list[str] = []
+    supply, closure = _supply(spec, warnings, everything=everything)
     if isinstance(output, (str, os.PathLike)):
         with whole_file(Path(output)) as write:
             write_export(supply, closure, write)
     else:
         write_export(supply, closure, writing_to(output, str(getattr(output, "name", "output"))))
-    return tuple(info.path for info in closure.bottom_up)
+    return ListResult((info.path for info in closure.bottom_up), warnings)
 
 
 def import_paths(
     source: _Place | Readable, *, embedded_store: _Place, tell: Callable[[Imported], object] = str
-) -> tuple[Imported, ...]:
-    """Takes in what ``nix-store --export`` wrote, from a file or from something with a ``read``, in one pass, into the
+) -> ListResult[Imported]:
+    """Take in what ``nix-store --export`` wrote, from a file or from something with a ``read``, in one pass, into the
     folder ``embedded_store``, which is made where there is none.
 
-    Gives what came in, in order, and tells ``tell`` of each path once it is valid. What the stream says of references
+    Return what came in, in order, and call ``tell`` with each path once it is valid. What the stream says of references
     is believed: no signature is in it. Raises `FormatError`, `NotFound` for a reference to what is nowhere,
     `Unavailable` for a file that cannot be read, `OutputError`; what came whole until then stays.
     """
@@ -163,7 +165,7 @@ def import_paths(
 
 def _imported(
     target: EmbeddedStore, source: Readable, name: str, tell: Callable[[Imported], object]
-) -> tuple[Imported, ...]:
+) -> ListResult[Imported]:
     def read(size: int) -> bytes:
         try:
             return source.read(size)
@@ -177,7 +179,7 @@ def _imported(
             done.append(imported)
     except FormatError as error:
         raise FormatError(f"{name}: {error}", hint=error.hint) from error
-    return tuple(done)
+    return ListResult(done)
 
 
 def push_paths(
@@ -211,8 +213,9 @@ def push_paths(
         tell,
     )
     with closing(open_writable(to)) as target:
-        supply, closure = _supply(spec, everything=everything)
-        return push(supply, closure, target, terms)
+        warnings: list[str] = []
+        supply, closure = _supply(spec, warnings, everything=everything)
+        return replace(push(supply, closure, target, terms), warnings=tuple(warnings))
 
 
 def sign_paths(
@@ -222,11 +225,11 @@ def sign_paths(
     embedded_store: _Place,
     everything: bool = False,
     recursive: bool = False,
-) -> tuple[NarInfo, ...]:
-    """Signs ``roots``, with ``recursive`` all that they need too, in the folder ``embedded_store``, with the secret key
+) -> ListResult[NarInfo]:
+    """Sign ``roots``, with ``recursive`` all that they need too, in the folder ``embedded_store``, with the secret key
     in ``key_file``; a signature that is there under the key's name is replaced.
 
-    Gives what is known of these paths now, ascending. Raises `InvalidName`, `StoreError`, `OutputError`.
+    Return what is known of these paths now, ascending. Raises `InvalidName`, `StoreError`, `OutputError`.
     """
     spec = Spec.parse({"embedded_store": embedded_store, "contents": roots})
     _check_roots(spec, everything=everything)
@@ -236,7 +239,7 @@ def sign_paths(
     paths = _roots(target, target, spec, everything=everything)
     if recursive:
         paths = [info.path for info in Closure.resolve(paths, target.query)]
-    return tuple(_signed(target, path, key) for path in sorted(set(paths)))
+    return ListResult(_signed(target, path, key) for path in sorted(set(paths)))
 
 
 def _signed(target: EmbeddedStore, path: StorePath, key: SecretKey) -> NarInfo:
@@ -263,11 +266,11 @@ def public_key(file: _Place) -> PublicKey:
     return read_key(Path(file)).public
 
 
-def _supply(spec: Spec, *, everything: bool) -> tuple[Supply, Closure]:
+def _supply(spec: Spec, warnings: list[str], *, everything: bool) -> tuple[Supply, Closure]:
     _check_roots(spec, everything=everything)
     if everything and spec.store:
         raise InvalidName("store: got places to read from, expected none together with everything")
-    store: Store = store_of(spec, []) if spec.store or spec.channel else _embedded(spec)
+    store: Store = store_of(spec, warnings) if spec.store or spec.channel else _embedded(spec)
     supply = Supply(store)
     target = _embedded(spec) if everything else None
     return supply, supply.closure(_roots(store, target, spec, everything=everything))

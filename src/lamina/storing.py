@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol, Unpack
 
@@ -53,6 +53,19 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class AddedPath(NarInfo):
+    """What is known of a path that was added, and what was odd on the way."""
+
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, known: NarInfo, warnings: Iterable[str]) -> AddedPath:
+        """The path ``known`` with ``warnings``."""
+        values = {field.name: getattr(known, field.name) for field in fields(known)}
+        return cls(**values, warnings=tuple(warnings))
+
+
+@dataclass(frozen=True, slots=True)
 class StoredPath:
     """What is known of a path in the store, how many bytes the NARs of its closure have, and the file of its own."""
 
@@ -87,7 +100,7 @@ def add_path(
     name: str | None = None,
     references: str | Sequence[str] = (),
     store: _Places = (),
-) -> NarInfo:
+) -> AddedPath:
     """Makes a store path of the file or folder ``source``, called ``name``, else as it is called itself; gives what is
     known of it.
 
@@ -99,18 +112,19 @@ def add_path(
     named = Named.parse(source, name)
     target = EmbeddedStore.made(_folder(embedded_store))
     target.locks.use()
-    others = _opened(spec, Fetching(target), []) if spec.store else None
+    warnings: list[str] = []
+    others = _opened(spec, Fetching(target), warnings) if spec.store else None
     found = Content.read(named, {*target.hashes(), *(others.hashes() if others else ())})
     paths = {content(target, text).path for text in spec.contents}
     paths |= set(target.with_hashes(found.hashes))
     missing = found.hashes - {path.hash for path in paths}
     if others and missing:
         wanted = others.with_hashes(missing)
-        _fetch(replace(spec, contents=tuple(map(str, wanted))), target, None)
+        warnings += _fetch(replace(spec, contents=tuple(map(str, wanted))), target, None).warnings
         paths |= set(wanted)
     for path in paths - target.query(paths).keys():
         raise NotFound(f"{path}: got no such valid path in {target.folder}, expected it as a reference")
-    return add(target, found, paths)
+    return AddedPath.of(add(target, found, paths), dict.fromkeys(warnings))
 
 
 def list_paths(names: str | Iterable[str] = (), *, embedded_store: str | os.PathLike[str]) -> tuple[NarInfo, ...]:

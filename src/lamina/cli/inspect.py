@@ -9,7 +9,7 @@ import click
 import lamina
 from lamina.cli.options import reading_arguments, reading_options, talk_options
 from lamina.cli.output import one_line, say
-from lamina.cli.talk import print_json, readable_size
+from lamina.cli.talk import print_json, readable_size, warn
 
 if TYPE_CHECKING:
     from lamina.sources.image import SourceImage
@@ -31,9 +31,10 @@ def command(image: str, **flags: Any) -> None:
     contradicts itself is an error.
     """
     found = lamina.inspect(image, **reading_arguments(flags))
+    warn(found.warnings, flags)
     if flags["as_json"]:
         first, *others = (_document(item, several=len(found) > 1) for item in found)
-        print_json({**first, **({"others": others} if others else {})})
+        print_json({**first, **({"others": others} if others else {}), "warnings": found.warnings})
         return
     for item in found:
         say(one_line(", ".join((*item.repo_tags, *item.tags)) or "no name"))

@@ -9,7 +9,7 @@ import click
 import lamina
 from lamina.cli.options import COMPRESSORS, reading_arguments, reading_options, talk_options
 from lamina.cli.output import say, stdout
-from lamina.cli.talk import concluded, print_json, progress
+from lamina.cli.talk import concluded, print_json, progress, warn
 
 if TYPE_CHECKING:
     from lamina.sources.image import SourceImage
@@ -38,10 +38,11 @@ def command(images: tuple[str, ...], output: str, compressor: str | None, **flag
                 found = lamina.merge_images(images, output=out, progress=watcher, **arguments)
         else:
             found = lamina.merge_images(images, output=output, progress=watcher, **arguments)
+    warn(found.warnings, flags)
     layers = {layer.diff_id: layer.tar.length for image in found for layer in image.layers}
     concluded(f"{len(found)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", flags)
     if flags["as_json"]:
-        print_json({"images": list(map(_document, found))}, aside=output == "-")
+        print_json({"images": list(map(_document, found)), "warnings": found.warnings}, aside=output == "-")
     elif output != "-":
         say(output)
 

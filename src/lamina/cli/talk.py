@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.cli.lines import Lines
 from lamina.cli.output import say, tell
+from lamina.messages import clean
 
 if TYPE_CHECKING:
     from lamina.image import Image, Progress
@@ -64,8 +65,12 @@ def show_output(text: str, flags: Mapping[str, Any]) -> None:
 
 
 def print_json(document: Mapping[str, Any], *, aside: bool = False) -> None:
-    """Prints a result with its version in front; ``aside`` is to stderr, where stdout has the image."""
-    text = json.dumps({"version": JSON_VERSION, **document}, indent=2)
+    """Print a result with its version in front; ``aside`` is to stderr, where stdout has the image.
+
+    Every document has the warnings, cleaned as those that are printed.
+    """
+    warnings = [clean(text) for text in document.get("warnings", ())]
+    text = json.dumps({"version": JSON_VERSION, **document, "warnings": warnings}, indent=2)
     if aside:
         print(text, file=sys.stderr)
     else:

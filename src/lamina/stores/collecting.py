@@ -24,12 +24,13 @@ _LISTING = ".ls"
 @dataclass(frozen=True, slots=True)
 class Garbage:
     """What goes: store paths with the bytes that are free without each, in the order in which they go; other files,
-    likewise; and how many paths stay.
+    likewise; how many paths stay; and what was odd about the roots.
     """
 
     paths: tuple[tuple[StorePath, int], ...]
     files: tuple[tuple[str, int], ...]
     kept: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

@@ -54,14 +54,18 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What became of it: the paths that were sent, references first; those that were there and were signed anew; how
-    many were there as they are; and how many bytes of NARs were sent, as they were compressed.
+    """What became of a push.
+
+    ``sent`` are the paths that were sent, references first; ``signed`` those that were there and were signed again;
+    ``present`` is how many were there as they are; ``size`` is how many bytes of NARs were sent, as they were
+    compressed; ``warnings`` is what was odd about where the paths come from.
     """
 
     sent: tuple[StorePath, ...]
     signed: tuple[StorePath, ...]
     present: int
     size: int
+    warnings: tuple[str, ...] = ()
 
 
 def push(supply: Supply, closure: Closure, cache: WritableTransport, terms: Terms) -> Pushed:

@@ -11,7 +11,7 @@ from lamina.cli.options import talk_options
 from lamina.cli.output import say
 from lamina.cli.store.described import document
 from lamina.cli.store.places import divided
-from lamina.cli.talk import print_json
+from lamina.cli.talk import print_json, warn
 from lamina.errors import InvalidName
 
 
@@ -52,7 +52,9 @@ def command(paths: tuple[str, ...], name: str | None, store: tuple[str, ...], **
         added.append(
             lamina.add_path(path, embedded_store=folder, name=name, references=flags["references"], store=others)
         )
+        warn(added[-1].warnings, flags)
         if not flags["as_json"]:
             say(str(added[-1].info.path))
     if flags["as_json"]:
-        print_json({"store": folder, "paths": list(map(document, added))})
+        warnings = [warning for path in added for warning in path.warnings]
+        print_json({"store": folder, "paths": list(map(document, added)), "warnings": warnings})

@@ -11,7 +11,7 @@ from lamina.cli.options import cache_arguments, cache_options, talk_options
 from lamina.cli.output import stdout
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import divided, source_option
-from lamina.cli.talk import concluded, print_json
+from lamina.cli.talk import concluded, print_json, warn
 
 
 @click.command(
@@ -38,6 +38,7 @@ def command(roots: tuple[str, ...], output: str, store: tuple[str, ...], *, ever
             paths = lamina.export_paths(roots, output=out, **arguments)
     else:
         paths = lamina.export_paths(roots, output=output, **arguments)
+    warn(paths.warnings, flags)
     concluded(f"exported {counted(len(paths))}", flags)
     if flags["as_json"]:
-        print_json({"paths": list(map(str, paths))}, aside=output == "-")
+        print_json({"paths": list(map(str, paths)), "warnings": paths.warnings}, aside=output == "-")

@@ -11,7 +11,7 @@ from lamina.cli.options import talk_options
 from lamina.cli.output import one_line, say
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import work_folder
-from lamina.cli.talk import print_json, readable_size
+from lamina.cli.talk import print_json, readable_size, warn
 
 if TYPE_CHECKING:
     from lamina.stores.collecting import Garbage
@@ -37,6 +37,7 @@ def command(roots: tuple[str, ...], store: str | None, *, everything: bool, dry_
     """
     folder = work_folder(store)
     found = lamina.collect_garbage(roots, embedded_store=folder, everything=everything, dry_run=dry_run)
+    warn(found.warnings, flags)
     if flags["as_json"]:
         print_json({"store": folder, "dry_run": dry_run, **_document(found)})
         return
@@ -60,4 +61,5 @@ def _document(found: Garbage) -> dict[str, Any]:
         "files": [{"name": name, "size": size} for name, size in found.files],
         "size": found.size,
         "kept": found.kept,
+        "warnings": found.warnings,
     }

@@ -12,7 +12,7 @@ from lamina.cli.options import talk_options
 from lamina.cli.output import say
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import work_folder
-from lamina.cli.talk import concluded, print_json
+from lamina.cli.talk import concluded, print_json, warn
 from lamina.errors import InvalidName
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def command(file: str, store: str | None, **flags: Any) -> None:
             say(str(imported.info.path))
 
     done = lamina.import_paths(sys.stdin.buffer if file == "-" else file, embedded_store=folder, tell=tell)
+    warn(done.warnings, flags)
     new = sum(imported.is_new for imported in done)
     if flags["as_json"]:
         paths = [{"path": str(found.info.path), "narSize": found.info.nar_size, "new": found.is_new} for found in done]
-        print_json({"store": folder, "paths": paths})
+        print_json({"store": folder, "paths": paths, "warnings": done.warnings})
     else:
         concluded(f"{folder}: {counted(len(done))}, {new} of them new", flags)

@@ -11,7 +11,7 @@ from lamina.cli.options import cache_arguments, cache_options, talk_options
 from lamina.cli.output import say, tell
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import divided, source_option
-from lamina.cli.talk import print_json, readable_size
+from lamina.cli.talk import print_json, readable_size, warn
 
 if TYPE_CHECKING:
     from lamina.names import StorePath
@@ -64,6 +64,7 @@ def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: An
         tell=sent,
         **cache_arguments(flags),
     )
+    warn(done.warnings, flags)
     if flags["as_json"]:
         print_json(
             {
@@ -71,6 +72,7 @@ def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: An
                 "signed": list(map(str, done.signed)),
                 "present": done.present,
                 "size": done.size,
+                "warnings": done.warnings,
             }
         )
         return

@@ -11,7 +11,7 @@ from lamina.cli.options import talk_options
 from lamina.cli.output import say
 from lamina.cli.store.described import document
 from lamina.cli.store.places import work_folder
-from lamina.cli.talk import print_json
+from lamina.cli.talk import print_json, warn
 
 
 @click.command(
@@ -34,8 +34,9 @@ def command(
     """
     folder = work_folder(store)
     done = lamina.sign_paths(roots, key_file=key, embedded_store=folder, everything=everything, recursive=recursive)
+    warn(done.warnings, flags)
     if flags["as_json"]:
-        print_json({"store": folder, "paths": list(map(document, done))})
+        print_json({"store": folder, "paths": list(map(document, done)), "warnings": done.warnings})
         return
     for known in done:
         say(str(known.info.path))
