@@ -203,3 +203,15 @@ def test_nothing_is_a_traceback_in_a_process_of_its_own(store: FakeStore, tmp_pa
     ran = call("build", "hello", "--store", tmp_path / "nowhere", "-o", tmp_path / "image.tar")
     assert ran.code == 5
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("flag", [("--env", "A=é"), ("--label", "ä=é"), ("--cmd", "/bin/é"), ("--workdir", "/é")])
+def test_a_flag_is_utf_8_in_every_locale(flag: tuple[str, str], store: FakeStore, tmp_path: Path) -> None:
+    """Python reads the command line as ASCII under LC_ALL=C where its UTF-8 mode is off (PEP 538, PEP 540)."""
+    ids = []
+    for locale in ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C.UTF-8"}):
+        output = tmp_path / "image.tar"
+        ran = call("build", "hello", "--store", store.root, "-o", output, *flag, env={**os.environ, **locale})
+        assert ran.code == 0, ran.stderr
+        ids.append(lamina.inspect(output)[0].id)
+    assert ids[0] == ids[1]

@@ -6,6 +6,7 @@ Invariant: what a flag is put over has been checked, so a flag can only add to i
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,17 @@ from lamina.formats import config
 from lamina.formats.documents import parse_json
 
 _PORT_DIGITS = 5
+_FLAGS = (
+    "cmd",
+    "entrypoint",
+    "user",
+    "workdir",
+    "stop_signal",
+    "env",
+    "label",
+    "expose",
+    "volume",
+)
 
 
 def container_config(given: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,9 +35,11 @@ def container_config(given: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises `InvalidName`, `StoreError`, `FormatError`.
     """
+    file = flags["config"]
+    flags = {name: _as_utf8(flags[name]) for name in _FLAGS}
     container = _checked(given)
-    if flags["config"]:
-        container |= _file(flags["config"])
+    if file:
+        container |= _file(file)
     for flag, key in (("cmd", "Cmd"), ("entrypoint", "Entrypoint")):
         if flags[flag] is not None:
             container[key] = _words(flag, flags[flag])
@@ -41,6 +55,19 @@ def container_config(given: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
     }
     container |= {key: {**(container.get(key) or {}), **value} for key, value in added.items() if value}
     return container
+
+
+def _as_utf8(value: Any) -> Any:
+    """Return the value of a flag with its bytes read as UTF-8, as an image's config has them.
+
+    Under ``LC_ALL=C`` Python may read the command line as ASCII, and keeps other bytes as lone surrogates (PEP 383).
+    """
+    if isinstance(value, tuple):
+        return tuple(map(_as_utf8, value))
+    try:
+        return os.fsencode(value).decode() if isinstance(value, str) else value
+    except UnicodeError:
+        return value
 
 
 def _checked(value: Any) -> dict[str, Any]:

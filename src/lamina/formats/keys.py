@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lamina.errors import InvalidName, shown
+from lamina.messages import holds_secret
 
 _SEED = 32
 _SIGNATURE = 64
@@ -79,7 +80,7 @@ class SecretKey:
         """A new key; raises `InvalidName` where no key can have this name."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or holds_secret(name):
             raise InvalidName(f"key name: got {shown(name)}, expected a text without ':' and white space")
         return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
 

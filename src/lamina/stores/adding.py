@@ -58,11 +58,11 @@ class Named:
 def _checked(name: str) -> str:
     try:
         return StorePath.parse_base(f"{_ANY_HASH}-{name}").name
-    except InvalidName as error:
+    except InvalidName:
         raise InvalidName(
             f"name: got {shown(name)}, expected up to 211 letters, digits and + - . _ ? =",
             hint="--name NAME is another one",
-        ) from error
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
