@@ -4,7 +4,11 @@ import os
 import tempfile
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# How long it takes to think of an example says more about the machine than about the code.
+settings.register_profile("lamina", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lamina")
 _FOLDERS = ("XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 

@@ -94,6 +94,14 @@ class Sample:
     paths: tuple[str, ...]
 
 
+def names_itself_otherwise(nix: Nix) -> bool:
+    """Whether this Nix gives a content-addressed path that mentions itself another name than all others do.
+
+    From 2.17 until 2.35 it leaves out of what it hashes where the path's own hash stood.
+    """
+    return (2, 17) <= nix.version() < (2, 35)
+
+
 def nix(prefix: tuple[str, ...] = ()) -> Nix:
     """The Nix of this machine, ready to build; with a prefix another one, on the same store."""
     if not prefix:

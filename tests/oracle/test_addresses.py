@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.oracle.closures import Nix, Sample
+from tests.oracle.closures import Nix, Sample, names_itself_otherwise
 
 from lamina.formats import export, nar
 from lamina.formats.address import Address, Evidence, ModuloHash, Rewriter
@@ -93,7 +93,8 @@ def test_a_closure_is_rewritten_to_what_nix_makes_of_it(nix: Nix, small: Sample)
             data = _rewritten(data, other, ours[other])
         modulo = ModuloHash(info.path.hash)
         modulo.feed(data)
-        address = Address("fixed:r", "sha256", modulo.digest())
+        right, by_mistake = modulo.digests()
+        address = Address("fixed:r", "sha256", by_mistake if names_itself_otherwise(nix) else right)
         new = address.path(info.path.name, {ours[other] for other in others}, info.path in info.references)
         assert str(new) == rewrites[old]
         assert _rewritten(data, info.path, new) == nix.dump(str(new))
