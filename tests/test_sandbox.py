@@ -216,6 +216,28 @@ def test_there_is_no_network(builder: Builder) -> None:
     assert "connected" not in said.split()
 
 
+# AF_VSOCK leads out of a virtual machine, AF_ALG into the kernel's ciphers; no namespace confines them.
+FAMILIES = """
+/usr/bin/python3 - <<'END'
+import socket
+for family in range(46):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
+        try:
+            socket.socket(family, kind).close()
+            print(family)
+        except OSError:
+            pass
+END
+"""
+
+
+@builders(*KINDS)
+def test_no_socket_leads_past_the_network_namespace(builder: Builder) -> None:
+    tools_of("/usr/bin/python3")
+    allowed = set() if builder.kind == "Landlock" else {"1", "2", "10", "16"}
+    assert set(builder.output(FAMILIES, fake=False).split()) <= allowed
+
+
 @builders(*KINDS)
 def test_a_socket_of_another_program_cannot_be_reached(builder: Builder, victim: Path) -> None:
     with socket.socket(socket.AF_UNIX) as named, socket.socket(socket.AF_UNIX) as abstract:

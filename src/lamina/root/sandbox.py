@@ -22,6 +22,7 @@ from typing import Protocol
 from lamina.errors import ScriptError
 from lamina.names import STORE_DIR
 from lamina.root import programs, visible
+from lamina.root.session import seccomp
 from lamina.root.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
 from lamina.root.visible import Bind
 
@@ -34,6 +35,8 @@ _USER, _GROUP = 1000, 100
 # Below /proc: root outside may write there whatever its capabilities are inside.
 _COVERED = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
 _PROBE_SECONDS = 20
+# bubblewrap takes a filter as an open file; bash finds a descriptor that is free.
+_WITH_FILTER = 'exec {filter}< "$0" && exec "$1" --seccomp "$filter" "${@:2}"'
 _ADVICE = "install bubblewrap, or run the scripts with --no-sandbox where they can be trusted"
 
 
@@ -85,6 +88,11 @@ class Folders:
         return self.workspace / "etc"
 
     @property
+    def filter(self) -> Path:
+        """The system calls that bubblewrap lets through, a file where this machine's are known."""
+        return self.workspace / "filter"
+
+    @property
     def mounts(self) -> Path:
         """An empty folder that a new root is mounted on."""
         return self.workspace / "mounts"
@@ -95,6 +103,8 @@ class Folders:
             folder.mkdir()
             folder.chmod(0o755)
         visible.write_etc(self.etc)
+        if sys.platform == "linux" and os.uname().machine in seccomp.MACHINES:
+            self.filter.write_bytes(seccomp.program(os.uname().machine, seccomp.CONFINED_FAMILIES))
         programs.install(self.session)
 
     def give(self, owner: int) -> None:
@@ -136,10 +146,11 @@ class Sandbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap:
-    """Namespaces made by bubblewrap, the program at ``program``."""
+    """Namespaces made by bubblewrap, the program at ``program``; ``shell`` starts it, ``more`` are further flags."""
 
     program: str
-    more: tuple[str, ...] = ("--disable-userns",)
+    shell: str
+    more: tuple[str, ...]
     warning = ""
     owner = None
     has_writable_tmp = True
@@ -163,7 +174,10 @@ class Bubblewrap:
             flags += ["--symlink", target, place]
         for bind in _inside(folders, search_path):
             flags += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.place]
-        return [self.program, *flags, "--remount-ro", "/", "--chdir", _INSIDE.root, "--", *command]
+        flags += ["--remount-ro", "/", "--chdir", _INSIDE.root]
+        if not folders.filter.exists():
+            return [self.program, *flags, "--", *command]
+        return [self.shell, "-c", _WITH_FILTER, str(folders.filter), self.program, *flags, "--", *command]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +282,8 @@ def _bubblewrap(search_path: str) -> Sandbox | str:
     program = shutil.which("bwrap", path=search_path)
     if not program:
         return "not installed"
-    return Bubblewrap(os.path.abspath(program), _disable_user_namespaces(program))
+    shell = shutil.which("bash", path=search_path) or "bash"
+    return Bubblewrap(os.path.abspath(program), os.path.abspath(shell), _disable_user_namespaces(program))
 
 
 @functools.cache

@@ -52,6 +52,10 @@ def restrict(policy: Policy, *, is_root: bool) -> None:
     found = version()
     if found < OLDEST_VERSION:
         raise OSError(f"Landlock: got version {found}, expected {OLDEST_VERSION} or later")
+    machine = os.uname().machine
+    if machine not in seccomp.MACHINES:
+        raise OSError(f"seccomp: got architecture {machine}, expected one of {', '.join(seccomp.MACHINES)}")
+    filtering = seccomp.program(machine, ())
     if is_root:
         linux.empty_bounding_set()  # afterwards the right to is gone
         os.setgroups([])
@@ -71,7 +75,7 @@ def restrict(policy: Policy, *, is_root: bool) -> None:
         _allow(ruleset, place, _READ)
     _call(_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
-    seccomp.refuse_sockets()
+    linux.set_filter(filtering)
 
 
 def _file_rights(found: int) -> int:

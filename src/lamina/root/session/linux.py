@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import struct
 
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_SET_SECCOMP = 22
+_SECCOMP_MODE_FILTER = 2
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -75,6 +78,14 @@ def empty_bounding_set() -> None:
     for number in range(_CAPABILITIES):
         if library().prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0):
             break  # the kernel has no more of them, or this process has no right to
+
+
+def set_filter(program: bytes) -> None:
+    """Filter this process's system calls, and those of all that it begins, by a seccomp ``program``, for good."""
+    steps = ctypes.create_string_buffer(program, len(program))
+    head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(steps))
+    buffer = ctypes.create_string_buffer(head, len(head))
+    prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(buffer))
 
 
 def drop_capabilities() -> None:

@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from lamina.root.session import linux
+from lamina.root.session import linux, seccomp
 
 if TYPE_CHECKING:
     from lamina.root.session.documents import Policy
@@ -85,6 +85,8 @@ def _first_process(policy: Policy, command: list[str]) -> NoReturn:
         linux.restrict_mount("/", recursive=False)
         linux.drop_capabilities()
         linux.gain_no_privileges()
+        if os.uname().machine in seccomp.MACHINES:
+            linux.set_filter(seccomp.program(os.uname().machine, seccomp.CONFINED_FAMILIES))
         child = os.fork()
         if not child:
             os.chdir(policy.start)

@@ -1,46 +1,72 @@
-"""Refuse sockets to a process and all that it begins, by a seccomp filter.
+"""A seccomp filter that leaves a session no sockets but those that its sandbox confines.
 
-Landlock knows TCP at the most, and no sockets with a path, such as those of a container engine.
+A network namespace holds the Internet's sockets, but not those that lead from a virtual machine to its host (AF_VSOCK).
+Landlock knows TCP at the most, and no sockets with a path, such as those of a container engine. Keys of the kernel's
+keyrings belong to a user, not to a namespace.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import os
 import struct
+from collections.abc import Collection
+from typing import NamedTuple
 
-from lamina.root.session import linux
-
-_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
-# linux/audit.h and the numbers of socket(2) there; io_uring, which can open sockets too, has one number everywhere.
-_ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198), "riscv64": (0xC00000F3, 198)}
-_IO_URING_SETUP = 425
-# x86_64's second table of system calls begins here.
-_X32 = 0x40000000
+# linux/socket.h: UNIX, INET, INET6 and NETLINK, which a network namespace confines.
+CONFINED_FAMILIES = (1, 2, 10, 16)
 # linux/bpf_common.h: load a word of the call's data; jump where it equals, or is at least, a value; return a value.
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER, _ARCHITECTURE = 0, 4
+# linux/seccomp.h, struct seccomp_data: the call's number, the architecture, the first argument's lower half.
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EACCES
+# x86_64's second table of system calls begins here.
+_X32 = 0x40000000
+# io_uring can open sockets too; its number is the same everywhere.
+_IO_URING_SETUP = 425
 
 
-def refuse_sockets() -> None:
-    """Refuse sockets from now on, for good; raise `OSError` on an architecture whose numbers are not known here."""
-    machine = os.uname().machine
-    if machine not in _ARCHITECTURES:
-        raise OSError(f"seccomp: got architecture {machine}, expected one of {', '.join(_ARCHITECTURES)}")
-    architecture, socket = _ARCHITECTURES[machine]
-    steps = [
-        (_LOAD, 0, 0, _ARCHITECTURE),
-        (_JUMP_EQUAL, 0, 5, architecture),  # a call of another architecture is refused
-        (_LOAD, 0, 0, _NUMBER),
-        (_JUMP_AT_LEAST, 3, 0, _X32),
-        (_JUMP_EQUAL, 2, 0, socket),
-        (_JUMP_EQUAL, 1, 0, _IO_URING_SETUP),
-        (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _REFUSE),
-    ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
-    program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
-    buffer = ctypes.create_string_buffer(program)
-    linux.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(buffer))
+class _Table(NamedTuple):
+    """One table of system calls: linux/audit.h's name of it, its socket, and what is refused beside that."""
+
+    architecture: int
+    socket: int
+    refused: tuple[int, ...]
+
+
+# By machine, its own table and that of the 32-bit programs it runs. Refused are add_key, request_key, keyctl, and the
+# old socketcall, whose arguments no filter can see.
+_TABLES = {
+    "x86_64": (_Table(0xC000003E, 41, (248, 249, 250)), _Table(0x40000003, 359, (286, 287, 288, 102))),
+    "aarch64": (_Table(0xC00000B7, 198, (217, 218, 219)), _Table(0x40000028, 281, (309, 310, 311, 102))),
+    "riscv64": (_Table(0xC00000F3, 198, (217, 218, 219)),),
+}
+MACHINES = tuple(_TABLES)
+
+
+def program(machine: str, families: Collection[int]) -> bytes:
+    """Return the filter for ``machine`` that allows sockets of ``families`` alone, as seccomp(2) takes it.
+
+    Raises `KeyError` for a machine that is not one of `MACHINES`. Calls of tables that are not known are refused.
+    """
+    parts = [_of_table(table, families) for table in _TABLES[machine]]
+    steps = [_step(_LOAD, _ARCHITECTURE)]
+    for table, part in zip(_TABLES[machine], parts, strict=True):
+        steps += [_step(_JUMP_EQUAL, table.architecture, otherwise=len(part)), *part]
+    return b"".join([*steps, _step(_RETURN, _REFUSE)])
+
+
+def _of_table(table: _Table, families: Collection[int]) -> list[bytes]:
+    refused = (*table.refused, _IO_URING_SETUP)
+    # Each check is followed by what it leads to, so that no distance has to be counted.
+    steps = [_step(_LOAD, _NUMBER), _step(_JUMP_AT_LEAST, _X32, otherwise=1), _step(_RETURN, _REFUSE)]
+    for number in refused:
+        steps += [_step(_JUMP_EQUAL, number, otherwise=1), _step(_RETURN, _REFUSE)]
+    steps += [_step(_JUMP_EQUAL, table.socket, then=1), _step(_RETURN, _ALLOW), _step(_LOAD, _FIRST_ARGUMENT)]
+    for family in families:
+        steps += [_step(_JUMP_EQUAL, family, otherwise=1), _step(_RETURN, _ALLOW)]
+    return [*steps, _step(_RETURN, _REFUSE)]
+
+
+def _step(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
+    """Return an instruction; ``then`` and ``otherwise`` are how many follow that a jump skips."""
+    return struct.pack("=HBBI", code, then, otherwise, value)
