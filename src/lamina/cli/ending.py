@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from lamina.cli.output import flush, one_line
+from lamina.cli.resources import shortage
 from lamina.cli.signals import Interrupted, Signals
 from lamina.errors import Error, OutputError, ScriptError, failed
 from lamina.messages import clean
@@ -55,13 +56,16 @@ def _run(work: Callable[[], object], signals: Signals, *, debug: bool) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the one place that catches everything
+    except (Interrupted, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - the one place that catches everything; panics of Rust are no Exception
         if signals.received:  # the error is a consequence of that
             return signals.exit_code
         if isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError):
             return CLOSED_PIPE
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             error = failed("output", error)
+        error = shortage(error) or error
         return _reported(error, debug=debug) if isinstance(error, Error) else _bug(error, debug=debug)
     return 0
 
@@ -113,7 +117,7 @@ def _reported(error: Error, *, debug: bool) -> int:
     return error.exit_code
 
 
-def _bug(error: Exception, *, debug: bool) -> int:
+def _bug(error: BaseException, *, debug: bool) -> int:
     if debug:
         _trace(error)
     _say(clean(f"a bug in lamina: got {type(error).__name__}: {error}, expected no such thing"))
@@ -121,7 +125,7 @@ def _bug(error: Exception, *, debug: bool) -> int:
     return BUG
 
 
-def _trace(error: Exception) -> None:
+def _trace(error: BaseException) -> None:
     from lamina.cli.tracing import lines
 
     for line in lines(error):

@@ -68,7 +68,7 @@ class Fetching:
         self._coming: dict[StorePath, Future[None]] = {}
         self._begun: set[StorePath] = set()
         self.received: set[StorePath] = set()
-        self._threads: list[Thread] = []
+        self._threads: set[Thread] = set()
         self._arrivals: list[Arrival] = []
         self._is_over = False
         self._publication = _Publication(store)
@@ -140,8 +140,13 @@ class Fetching:
     def _more_threads(self) -> None:
         if len(self._threads) < self._most:
             thread = Thread(target=_serve, args=(weakref.ref(self),), name="lamina-fetch", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # there may be no more
+                if not self._threads:
+                    raise
+            else:
+                self._threads.add(thread)
 
     def serve(self) -> bool:
         """Fetches what comes next; False where that is nothing, and this thread is done."""
@@ -149,7 +154,7 @@ class Fetching:
             try:
                 _, path = self._waiting.get_nowait()
             except Empty:
-                self._threads.remove(current_thread())
+                self._threads.discard(current_thread())
                 return False
             if self._is_over:
                 return False
