@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import itertools
 import os
+import threading
 from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,6 +15,8 @@ from typing import Any
 import click
 import pytest
 from tests.cliplaces import IDS, PLACES, arguments
+from tests.embedding import EXAMPLES, ROOT
+from tests.embedding import KEY as PUBLIC
 from tests.fakestore import Ran, example, run
 
 WORD = "hUnTeR2"
@@ -176,3 +181,56 @@ def test_no_line_of_a_broken_file_is_printed(file: str, words: list[str], form: 
     for secret in Random(file + form).sample(SECRETS, 6):
         Path(file).write_text(form.replace("{}", secret).replace("{{", "{").replace("}}", "}"))
         check(run(*words, "--debug"), secret)
+
+
+# --- files
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """The example cache, for those who know the password."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments, directory=str(EXAMPLES / "cache"))
+
+    def do_GET(self) -> None:
+        expected = "Basic " + b64encode(f"user:{WORD}".encode()).decode()
+        if self.headers.get("Authorization") != expected or f"token={WORD}" not in self.path:
+            self.send_error(403)
+            return
+        self.path = self.path.partition("?")[0]
+        super().do_GET()
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def cache() -> Iterator[str]:
+    """The URL of a cache, with secrets that it takes."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://user:{WORD}@127.0.0.1:{server.server_port}?token={WORD}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_no_file_that_is_written_holds_a_secret(cache: str, here: Path) -> None:
+    """The store, the layer cache, the lists of channels, the image and the script."""
+    where = ["--store", cache, "--trusted-key", PUBLIC]
+    for words in (
+        ["build", ROOT, *where, "-o", "image.tar", "--ledger", "ledger"],
+        ["script", ROOT, *where, "-o", "script", "--ledger", "ledger"],
+        ["store", "fetch", ROOT, *where, "--store", "store"],
+        ["store", "push", ROOT, *where, "--to", f"file://{here}/to"],
+        ["plan", "hello", *where, "--channel", cache],
+    ):
+        for more in ([], ["--json"], ["--debug"]):
+            ran = run(*words, *more)
+            assert ran.code == 0 or words[0] == "plan", ran.stderr
+            assert WORD not in ran.stderr + ran.stdout.decode("utf-8", "replace")
+    files = [file for file in here.rglob("*") if file.is_file() and not file.is_symlink()]
+    assert len(files) > 20
+    assert not [file for file in files if WORD.encode() in file.read_bytes() or WORD in str(file)]

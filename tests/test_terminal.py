@@ -1,0 +1,74 @@
+"""What an image calls its names and layers reaches a terminal only escaped: results, lines, bars and errors."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests import imagefiles
+
+HOSTILE = "\x1b]0;pwned\x07\x1b[31mred\r\x9b2J\u202e\n"
+# What the progress bars themselves write: colours, moving and hiding the cursor, clearing a line.
+_BARS = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def on_terminal(*words: str | Path) -> bytes:
+    """Everything that a verb writes where stdout and stderr are a terminal."""
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "lamina.cli.main", *map(str, words)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=follower, stderr=follower, env=environment):
+        os.close(follower)
+        written = b""
+        while True:
+            try:
+                data = os.read(leader, 1 << 16)
+            except OSError:
+                break
+            if not data:
+                break
+            written += data
+    os.close(leader)
+    return written
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A docker-archive whose tag and layer have names that a terminal would obey."""
+    content = imagefiles.layer("a")
+    entry = {"RepoTags": [f"{HOSTILE}:1"]}
+    (tmp_path / "image.tar").write_bytes(imagefiles.docker_archive({f"{HOSTILE}.tar": content}, entry=entry))
+    return tmp_path / "image.tar"
+
+
+@pytest.mark.parametrize("progress", ["auto", "plain"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["inspect", "IMAGE"],
+        ["merge", "IMAGE", "-o", "out.tar"],
+        ["export", "IMAGE", "-o", "out.tar"],
+        ["export", "IMAGE", "-o", "out.tar", "--image", HOSTILE],
+        ["build", "--name", "x", "--dir", "/a", "--from-image", "IMAGE", "-o", "out.tar"],
+        ["store", "gc", "--dry-run", "--store", "none", "IMAGE"],
+        ["inspect", f"./{HOSTILE}"],
+        ["build", "--name", "x", "--dir", "/a", "-o", f"{HOSTILE.strip()}.tar"],
+        ["plan", "--config", HOSTILE],
+    ],
+)
+def test_a_terminal_gets_names_escaped(
+    words: list[str], progress: str, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [str(image) if word == "IMAGE" else word for word in words]
+    written = on_terminal(*words, "--progress", progress)
+    assert written
+    left = _BARS.sub(b"", written.replace(HOSTILE.encode(), b"HOSTILE"))
+    assert b"HOSTILE" not in left
+    for bad in ("\x1b]", "\x1b[31mred", "\x07", "\x9b", "\u202e"):
+        assert bad.encode() not in written, written
