@@ -309,3 +309,14 @@ def test_whatever_a_key_file_says_it_is_taken_or_refused(verb: list[str], here: 
     for _ in range(COUNT):
         Path("x.key").write_bytes(damaged(good, draw))
         refused(run(*verb, "x.key"), 0, 2, 5)
+
+
+@pytest.mark.parametrize("name", ["oci-layout", "index.json"])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"a": ' + "9" * 100_000 + "}", "", "\0"])
+def test_a_layout_whose_documents_cannot_be_is_refused(name: str, text: str, here: FakeStore) -> None:
+    os.makedirs("layout/blobs/sha256")
+    Path("layout/oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    Path("layout/index.json").write_text('{"schemaVersion": 2, "manifests": []}')
+    Path("layout", name).write_text(text)
+    refused(run("build", "hello", "--store", str(here.root), "-o", "layout/"), 2, 3)
+    refused(run("inspect", "layout"), 3)

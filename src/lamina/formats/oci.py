@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamina.errors import FormatError, InvalidName, shown
+from lamina.formats.documents import parse_json
 from lamina.formats.image_names import canonical, familiar_name, full_name
 from lamina.formats.platform import LINUX, Platform
 from lamina.names import Digest, Reference
@@ -91,10 +92,7 @@ def index_json(before: bytes | None, manifest: Descriptor, reference: Reference,
 def _index(before: bytes | None) -> dict[str, Any]:
     if before is None:
         return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
-    try:
-        index = json.loads(before)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{INDEX}: got {error}, expected JSON, as in an OCI layout") from error
+    index = parse_json(before, INDEX, "JSON, as in an OCI layout")
     if not isinstance(index, dict) or not isinstance(index.get("manifests", 0), list | None):
         raise FormatError(f"{INDEX}: got {shown(index)}, expected an object with manifests, as in an OCI layout")
     return index

@@ -247,7 +247,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
     """Return the session's answer; empty where it gave none."""
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

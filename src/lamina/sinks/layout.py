@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from lamina.errors import Error, FormatError, InvalidName, OutputError, failed, 
 from lamina.extents import head
 from lamina.filing import Filed, Filing
 from lamina.formats.docker import HistoryItem
+from lamina.formats.documents import parse_json
 from lamina.formats.oci import (
     CONFIG_TYPE,
     INDEX,
@@ -136,10 +136,7 @@ def _mark(path: Path) -> None:
     if not os.path.exists(mark):
         with whole_file(mark) as write:
             write(memoryview(LAYOUT_JSON))
-    try:
-        found = json.loads(_content(mark) or b"")
-    except ValueError as error:
-        raise FormatError(f"{mark}: got {error}, expected JSON, as in an OCI layout") from error
+    found = parse_json(_content(mark) or b"", str(mark), "JSON, as in an OCI layout")
     if not isinstance(found, dict) or not isinstance(found.get("imageLayoutVersion"), str):
         raise FormatError(f"{mark}: got {shown(found)}, expected an object with imageLayoutVersion")
 

@@ -7,7 +7,6 @@ bounded by numbers that no honest image reaches, so that a small file cannot tak
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from itertools import count
@@ -16,6 +15,7 @@ from typing import Any
 from lamina.engine import Measure, measure
 from lamina.errors import FormatError, IntegrityError, InvalidName, shown
 from lamina.extents import head, reading
+from lamina.formats.documents import parse_json
 from lamina.formats.headers import EntryKind, Read, headers
 from lamina.formats.platform import Platform
 from lamina.names import STORE_DIR, Digest, StorePath
@@ -89,10 +89,7 @@ class Blobs:
         self._values += sum(map(text.count, (b",", b"[", b"{")))
         if self._values > _MOST_VALUES:
             raise FormatError(f"{name}: got {self._values} values, expected at most {_MOST_VALUES} in all documents")
-        try:
-            return Document(text, json.loads(text))
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"{name}: got {error}, expected JSON, as in an image file") from error
+        return Document(text, parse_json(text, name, "JSON, as in an image file"))
 
     def image(
         self,
