@@ -1,0 +1,74 @@
+"""The processes below one: found, judged and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.processes import running, wait_until
+
+from lamina.root.session import processes
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc here")
+
+
+@pytest.fixture
+def session() -> Iterator[subprocess.Popen[bytes]]:
+    """A session as a script's: a first process, and one in a group of its own that waits for another."""
+    script = "set -m; (sleep 282; true) & exec 2>/dev/null; wait; sleep 281"
+    with subprocess.Popen(["bash", "-c", script], start_new_session=True) as first:
+        wait_until(lambda: running("sleep 282"))
+        yield first
+        processes.end_below(first.pid)
+        first.kill()
+
+
+def stop(process: processes.Process) -> None:
+    os.kill(process.number, signal.SIGSTOP)
+    wait_until(
+        lambda: any(found.is_stopped for found in processes.below(os.getpid()) if found.number == process.number)
+    )
+
+
+def test_a_session_that_waits_is_not_stuck(session: subprocess.Popen[bytes]) -> None:
+    assert [found.name for found in processes.below(session.pid)] == ["bash", "sleep"]
+    assert not processes.is_stuck(session.pid)
+
+
+def test_it_is_stuck_when_its_first_process_is_stopped(session: subprocess.Popen[bytes]) -> None:
+    session.send_signal(signal.SIGSTOP)
+    wait_until(lambda: processes.is_stuck(session.pid))
+
+
+def test_it_is_stuck_when_no_process_of_the_script_can_continue_another(session: subprocess.Popen[bytes]) -> None:
+    shell, sleep = processes.below(session.pid)
+    stop(sleep)
+    assert not processes.is_stuck(session.pid)
+    stop(shell)
+    assert processes.is_stuck(session.pid)
+
+
+def test_all_below_are_ended_but_one(session: subprocess.Popen[bytes]) -> None:
+    shell, _ = processes.below(session.pid)
+    processes.end_below(session.pid, spare=shell.number)
+    assert not running("sleep 282")
+    assert session.poll() is None
+
+
+def test_what_is_left_of_a_session_is_found_when_its_first_process_has_gone() -> None:
+    script = "(sleep 280 & sleep 280) & sleep 280 & kill -KILL $$"
+    with subprocess.Popen(["bash", "-c", script], start_new_session=True) as first:
+        first.wait()
+        processes.end_session(first.pid)
+    assert not running("sleep 280")
+
+
+@pytest.mark.parametrize("name", ["a b", "a) S 1 2 3 (b", ")", ""])
+def test_a_name_may_hold_anything(name: str) -> None:
+    found = processes._parsed(f"12 ({name}) T 3 4 5 6 7\n")
+    assert found == processes.Process(12, name, "T", 3, 4, 5)
+    assert found.is_stopped
