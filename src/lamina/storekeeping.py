@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Protocol, Unpack
 
@@ -69,10 +69,9 @@ def verify_store(
     checked = check_store(target)
     if not repair or not checked.damaged:
         return checked
-    transports = [cache(partial(open_transport, url)) for url in urls]
     trust = (access(spec, []).trust or Trust)()
-    caches = [BinaryCache(opened, trust) for opened in transports]
-    mended = mend(target.folder, checked.damaged, caches, transports, trust)
+    caches = [BinaryCache(partial(open_transport, url), trust) for url in urls]
+    mended = mend(target.folder, checked.damaged, caches, trust)
     return replace(checked, damaged=mended.left, mended=mended.gone, warnings=mended.warnings)
 
 

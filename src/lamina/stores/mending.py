@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from lamina.errors import Error
 from lamina.formats import narinfo
@@ -38,13 +37,6 @@ class Mended:
     warnings: tuple[str, ...]
 
 
-class Reader(Protocol):
-    """How a small file of a cache is read."""
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """The file, None where there is none."""
-
-
 class _Renewed(EmbeddedStore):
     """The store as it is fetched into: nothing that is damaged is taken for valid, and no NAR for one that is here."""
 
@@ -67,19 +59,18 @@ def mend(
     folder: Path,
     damaged: Sequence[DamagedPath],
     caches: Sequence[BinaryCache],
-    readers: Sequence[Callable[[], Reader]],
     trust: Trust,
 ) -> Mended:
     """Fetches all that is ``damaged`` in the store at ``folder`` from the first of ``caches`` that gives it whole, with
     what it refers to and is not there; ``trust`` says whether what is there counts.
 
-    What ``readers`` give is asked what a path is called of which only the hash is left. Raises nothing but
-    `Unavailable` for the store itself, and `OutputError`.
+    They are also asked what a path is called of which only the hash is left. Raises nothing but `Unavailable` for the
+    store itself, and `OutputError`.
     """
     hashes = {damage.hash for damage in damaged}
     store = _Renewed(folder, hashes)
     warnings: list[str] = []
-    paths = _names(store, hashes, readers)
+    paths = _names(store, hashes, caches)
     fetching = Fetching(store)
     sources = FirstOf(
         [Substituting(fetching, cache, trust) for cache in caches], [cache.where for cache in caches], warnings.append
@@ -128,28 +119,20 @@ def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
         return True
 
 
-def _names(store: EmbeddedStore, hashes: set[str], readers: Sequence[Callable[[], Reader]]) -> dict[str, StorePath]:
+def _names(store: EmbeddedStore, hashes: set[str], caches: Sequence[BinaryCache]) -> dict[str, StorePath]:
     """What the paths are called that begin with ``hashes``, as far as anything tells."""
     found = {path.hash: path for path in named(readable_narinfos(store)) if path.hash in hashes}
     for digits in hashes - found.keys():
-        for text in _texts(store, digits, readers):
-            path = _path_in(text, digits)
-            if path:
+        with contextlib.suppress(OSError):
+            # What is left of the narinfo.
+            left = (store.folder / f"{digits}.narinfo").read_bytes()[: narinfo.MOST]
+            if path := _path_in(left, digits):
                 found[digits] = path
-                break
+    for cache in caches:
+        for digits, answer in cache.by_hash(hashes - found.keys()):
+            if isinstance(answer, NarInfo):
+                found[digits] = answer.info.path
     return found
-
-
-def _texts(store: EmbeddedStore, digits: str, readers: Sequence[Callable[[], Reader]]) -> Iterable[bytes]:
-    """What may tell the name: what is left of the narinfo, and those of the caches."""
-    name = f"{digits}.narinfo"
-    with contextlib.suppress(OSError):
-        yield (store.folder / name).read_bytes()[: narinfo.MOST]
-    for reader in readers:
-        try:
-            yield reader().read(name, narinfo.MOST) or b""
-        except Error:
-            continue
 
 
 def _path_in(text: bytes, digits: str) -> StorePath | None:
