@@ -13,6 +13,7 @@ from tests import making
 from tests.cachemaking import (
     COMPRESSORS,
     KEY,
+    Asked,
     Cache,
     CacheServer,
     Machine,
@@ -24,7 +25,7 @@ from tests.cachemaking import (
     served,
     zstd_frames,
 )
-from tests.fakestore import MODULE
+from tests.fakestore import MODULE, run
 
 from lamina.closure import Closure
 from lamina.errors import Error, FormatError, NotFound
@@ -264,3 +265,57 @@ def test_of_two_caches_the_first_that_has_a_path_is_taken(cache: Cache, machine:
         assert ran.code == 0, ran.stderr
         assert [name for name in two.asked if name.startswith("nar/")] == [second.narinfos[lib].url]
     assert check_whole(machine.store) == {lib, root}
+
+
+# --- where a NAR is
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_a_nars_url_may_have_a_slash_in_front(scheme: str, cache: Cache, machine: Machine) -> None:
+    path = cache.add("x-1", TREE)
+    cache.change(path, url=f"/{cache.narinfos[path].url}")
+    with served(cache.folder) as server:
+        ran = machine.build(server.url if scheme == "http" else cache.url, path)
+    assert ran.code == 0, ran.stderr
+
+
+def test_a_nars_url_may_be_of_another_host_which_gets_no_password(cache: Cache, machine: Machine) -> None:
+    path, seen = cache.add("x-1", TREE), list[str | None]()
+
+    def look(asked: Asked) -> None:
+        seen.append(asked.headers["Authorization"])
+        asked.answer(200, (cache.folder / asked.path.lstrip("/")).read_bytes())
+
+    with served(cache.folder, {".*": look}) as other, served(cache.folder, {".*": look}) as server:
+        cache.change(path, url=f"{other.url}/{cache.narinfos[path].url}")
+        ran = machine.build(server.url.replace("//", "//user:hunter2@"), path)
+        assert ran.code == 0, ran.stderr
+        assert [name for name in other.asked if name.startswith("nar/")] == other.asked
+    assert [bool(header) for header in seen] == [True, True, False]
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "https://127.0.0.1:1/x", "s3://bucket/x", "//127.0.0.1:1/x"])
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_a_nars_url_has_the_scheme_of_its_cache(scheme: str, url: str, cache: Cache, machine: Machine) -> None:
+    path = cache.add("x-1", TREE)
+    cache.change(path, url=url)
+    with served(cache.folder) as server:
+        ran = machine.build(server.url if scheme == "http" else cache.url, path)
+    assert ran.code == 3, ran.stderr
+
+
+@pytest.mark.parametrize("url", ["/{}", "http://127.0.0.1:1/{}", "/etc/passwd", "https:///etc/passwd"])
+def test_a_folder_that_is_a_cache_has_its_nars_below_it(url: str, tmp_path: Path, machine: Machine) -> None:
+    cache = Cache(tmp_path / "plain", compression="none")
+    path = cache.add("x-1", TREE)
+    cache.change(path, url=url.format(cache.narinfos[path].url))
+    ran = machine.build(str(cache.folder), path)
+    assert ran.code == (0 if url == "/{}" else 3 if ":" in url else 6), ran.stderr
+
+
+def test_a_nar_is_somebodys_whether_its_url_has_a_slash_in_front_or_not(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "plain", compression="none")
+    path = cache.add("x-1", TREE)
+    cache.change(path, url=f"/{cache.narinfos[path].url}")
+    assert run("store", "gc", str(path), "--store", cache.folder).code == 0
+    assert len(list((cache.folder / "nar").iterdir())) == 1

@@ -783,6 +783,29 @@ def test_credentials_stay_with_their_host() -> None:
     assert [seen.headers.get("authorization") for seen in other.seen] == [None] * 3
 
 
+@pytest.mark.parametrize("name", ["https://127.0.0.1:1/x", "HTTPS://127.0.0.1:1/x", "http://[", "http:///x"])
+def test_a_url_of_another_scheme_or_of_no_host_is_no_file_of_a_cache(name: str) -> None:
+    with served(always()) as web:
+        refusal(FormatError, streamed, web.url.replace("//", f"//user:{SECRET}@"), name)
+    assert web.seen == []
+
+
+def test_a_slash_in_front_is_the_servers_and_then_the_caches() -> None:
+    """Nix 2.34 reads it the first way, Nix 2.8 to 2.26 the second; both were tried."""
+
+    def only(path: str) -> Script:
+        return lambda asked, _: asked.answer(200 if asked.path == path else 404, CONTENT)
+
+    for path, count in (("/nar/x?token=hunter2", 1), ("/prefix/nar/x?token=hunter2", 2)):
+        with served(only(path)) as web:
+            url = web.url.replace("//", f"//user:{SECRET}@")
+            assert streamed(f"{url}/prefix?token=hunter2", "/nar/x") == CONTENT
+            assert [seen.headers["authorization"] for seen in web.seen] == ["Basic " + SECRETS[1]] * count
+    with served(always(404)) as web:
+        refusal(NotFound, streamed, web.url, "/nar/x")
+        assert len(web.seen) == 1
+
+
 def test_credentials_come_along_on_their_own_host() -> None:
     script = in_turn(lambda asked: asked.answer(307, Location="/y"), lambda asked: asked.answer(content=CONTENT))
     with served(script) as web:
