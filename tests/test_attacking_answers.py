@@ -6,6 +6,7 @@ honest store in any case.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import random
@@ -198,12 +199,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cache, StorePath]:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK,))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
+    yield
+    # Threads that nobody listens to any more have connections open until their last answer; they are none of the next
+    # test's.
+    for thread in threading.enumerate():
+        if thread.name.startswith("lamina-"):
+            thread.join(5)
+    gc.collect()
 
 
 def fetch(root: StorePath, folder: Path, *stores: str) -> Error | None:
@@ -235,6 +243,8 @@ def url_of(kind: str, port: int) -> str:
     return f"http://127.0.0.1:{port}" if kind == "http" else f"s3://bucket?endpoint=127.0.0.1:{port}&scheme=http"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("kind", ["http", "s3"])
 @pytest.mark.parametrize("seed", range(ATTACKS))
 def test_an_attack_ends_in_the_honest_store_or_a_named_error(

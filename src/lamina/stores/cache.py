@@ -7,7 +7,7 @@ The protocol: Nix source, libstore, binary-cache-store; ``nix-cache-info``, ``HA
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from functools import cached_property
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -128,7 +128,7 @@ class BinaryCache:
         """Tell whether the NAR hash of ``known`` counts whatever content address it has."""
         return self._trust.vouches(known)
 
-    def nar(self, known: NarInfo) -> Iterator[bytes]:
+    def nar(self, known: NarInfo) -> Generator[bytes]:
         """Give the NAR of ``known``, without its compression, in pieces of at most 256 KiB.
 
         The size of the compressed file that ``known`` has is signed by nobody, so it bounds nothing.

@@ -5,7 +5,7 @@ Invariant: its word is taken for what a path's NAR is, and what is read of the p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 
 from lamina.errors import Error, FormatError
 from lamina.extents import reading
@@ -66,7 +66,7 @@ class Copying:
         known = self._store.narinfo(info.path) if isinstance(self._store, Described) else None
         return known or NarInfo(info, "", "none", ())
 
-    def nar(self, known: NarInfo) -> Iterator[bytes]:
+    def nar(self, known: NarInfo) -> Generator[bytes]:
         """The NAR of a path, written anew from what it is made of. Raises as the store does, and `IntegrityError`."""
         for piece in nar.dump(self._store.nodes(known.info.path)):
             if isinstance(piece, Extent):

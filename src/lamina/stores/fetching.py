@@ -15,8 +15,9 @@ import hashlib
 import os
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from queue import Empty, PriorityQueue
@@ -44,7 +45,7 @@ class Source(Protocol):
     def where(self) -> str:
         """What it is called in messages."""
 
-    def nar(self, known: NarInfo) -> Iterable[bytes]:
+    def nar(self, known: NarInfo) -> Generator[bytes]:
         """The NAR that ``known`` describes. Raises `StoreError`, `FormatError`."""
 
     def vouches(self, known: NarInfo) -> bool:
@@ -209,16 +210,16 @@ class Fetching:
 
     def _receive(self, known: NarInfo, source: Source, arrival: Arrival, evidence: _Evidence) -> None:
         size, most = 0, known.info.nar_size
-        for piece in source.nar(known):
-            size += len(piece)
-            if size > most:
-                raise IntegrityError(
-                    f"{known.info.path} in {source.where}: got a NAR of more bytes, expected {most}: it was not read on"
-                )
-            arrival.write(piece)
-            evidence.feed(piece)
-            if self._is_over:
-                raise InterruptedError
+        with closing(source.nar(known)) as pieces:  # or its connection would stay open for as long as the error
+            for piece in pieces:
+                size += len(piece)
+                if size > most:
+                    got = f"got a NAR of more bytes, expected {most}: it was not read on"
+                    raise IntegrityError(f"{known.info.path} in {source.where}: {got}")
+                arrival.write(piece)
+                evidence.feed(piece)
+                if self._is_over:
+                    raise InterruptedError
         check_arrival(known, arrival, source.where)
         evidence.check()
         arrival.keep(nar_name(known.info.nar_hash))
