@@ -225,6 +225,18 @@ def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again(
         assert part.path.exists()
 
 
+def test_a_file_that_always_looks_taken_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system whose files have another number each time they are asked for it."""
+    numbers = iter(range(1, 1_000_000))
+
+    def status(path: Path) -> os.stat_result:
+        return os.stat_result((0o100644, next(numbers), 0, 1, 0, 0, 0, 0, 0, 0))
+
+    monkeypatch.setattr(os, "lstat", status)
+    with pytest.raises(BlockingIOError):
+        PartFile(tmp_path)
+
+
 def test_a_huge_folder_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary, "_MOST_NAMES", 10)
     for number in range(100):

@@ -321,17 +321,9 @@ def test_a_full_disk_leaves_nothing_behind(
 ) -> None:
     cache.write("a", b"old")
     (tmp_path / "source").write_bytes(CONTENT)
-    opened = os.open
-
-    def full(path: str, flags: int, mode: int = 0o777) -> int:
-        """Makes the file, but writes to a device on which there is no room."""
-        number = opened(path, flags, mode)
-        if flags & os.O_CREAT:
-            os.dup2(device, number)
-        return number
-
-    device = opened("/dev/full", os.O_WRONLY)
-    monkeypatch.setattr(os, "open", full)
+    device, written = os.open("/dev/full", os.O_WRONLY), os.write
+    # Whatever is written goes to a device on which there is no room.
+    monkeypatch.setattr(os, "write", lambda number, data: written(device, data))
     said = f"^{folder}: got {os.strerror(errno.ENOSPC)}"
     with pytest.raises(OutputError, match=said):
         cache.write("a", b"new")

@@ -12,6 +12,7 @@ old by the clock of the disk. Nothing is removed that belongs to another user or
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -38,6 +39,8 @@ _MOST_NAMES = 20_000
 _PAUSE = 60
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _TAG_LENGTH = 8
+# A new name is taken by another process, or a new file swept by one, at most a few times in a row.
+_TRIES = 100
 
 _CLOSED_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOSED_ON_EXEC | getattr(os, "O_BINARY", 0)
@@ -135,10 +138,12 @@ class _TakenError(Exception):
 def _created(
     folder: Path, prefix: str, suffix: str, make: Callable[[Path], tuple[int, Cleanup]]
 ) -> tuple[Path, tuple[int, Cleanup]]:
-    while True:
+    for _ in range(_TRIES):
         path = folder / f"{prefix}{_tag()}{os.urandom(4).hex()}{suffix}"
         with contextlib.suppress(FileExistsError, _TakenError):
             return path, make(path)
+    # On a file system whose files have another number each time they are asked for it, all of them look taken.
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(folder))
 
 
 def _new_file(path: Path, mode: int) -> int:
