@@ -22,7 +22,7 @@ from tests.imagefiles import OCI, Layout, config, docker_archive, layer, platfor
 from lamina import codecs
 from lamina.errors import FormatError, IntegrityError, NotFound
 from lamina.extents import head
-from lamina.sources import unpacking
+from lamina.sources import blobs, unpacking
 from lamina.sources.image import SourceImage
 from lamina.sources.opening import open_images
 
@@ -438,6 +438,17 @@ def test_documents_of_many_values_are_refused(tmp_path: Path) -> None:
             FormatError, match=r"manifest\.json: got \d+ values, expected at most 1000000 in all documents"
         ):
             read(tmp_path, gzip.compress(tar({"manifest.json": text})))
+
+
+def test_more_members_than_any_image_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs, "_MOST_MEMBERS", 5)
+    assert read(tmp_path, docker_archive({"1.tar": layer(*"abc"), "2.tar": layer(*"de")}))
+    with pytest.raises(FormatError, match=r"2\.tar: got more than 5 members in all layers, expected fewer"):
+        read(tmp_path, docker_archive({"1.tar": layer(*"abc"), "2.tar": layer(*"def")}))
+    monkeypatch.setattr(blobs, "_MOST_STORE_PATHS", 2)
+    assert read(tmp_path, docker_archive({"1.tar": layer(*(f"nix/store/{n}/x" for n in (1, 1, 2)))}))
+    with pytest.raises(FormatError, match=r"1\.tar: got more than 2 names in /nix/store, expected fewer"):
+        read(tmp_path, docker_archive({"1.tar": layer(*(f"nix/store/{n}/x" for n in (1, 2, 3)))}))
 
 
 def test_more_layers_than_any_image_has_are_refused(tmp_path: Path) -> None:

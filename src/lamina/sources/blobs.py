@@ -32,6 +32,8 @@ _MOST_VALUES = 1_000_000
 # Engines run images of 127 to 250 layers.
 _MOST_LAYERS = 1000
 _MOST_LAYERS_IN_ALL = 20_000
+# Some ten seconds to look at; an image of a whole distribution has some hundred thousand.
+_MOST_MEMBERS = 2_000_000
 # The closure of a whole system has some thousand.
 _MOST_STORE_PATHS = 200_000
 _STORE_MEMBER = re.compile(rb"/*(?:\./+)*%s/+([^/]+)" % STORE_DIR[1:].encode())
@@ -63,6 +65,7 @@ class Blobs:
         self._documents = 0
         self._values = 0
         self._layers = 0
+        self._members_seen = 0
 
     def has(self, name: str) -> bool:
         """Whether there is such a member."""
@@ -129,7 +132,7 @@ class Blobs:
                 raise IntegrityError(f"got {content.blob.digest}, expected the digest in its name")
             if content.plain.digest != diff_id:
                 raise IntegrityError(f"layer {number}: got {content.plain.digest}, expected {diff_id}")
-            paths = self._paths[blob] = self._paths.get(blob) or _store_paths(content.tar)
+            paths = self._paths[blob] = self._paths.get(blob) or self._store_paths(content.tar)
         except (FormatError, IntegrityError) as error:
             raise type(error)(f"{name}: {error}", hint=error.hint) from error
         return SourceLayer(
@@ -143,6 +146,27 @@ class Blobs:
         with reading(blob) as read:
             unpacked = self._unpacker.unpack(_Blob(blob, read))
         return _Content(unpacked.outer, unpacked.inner, unpacked.content)
+
+    def _store_paths(self, tar: Extent) -> tuple[StorePath, ...]:
+        """The store paths that a layer has members of, in its order.
+
+        Raises `FormatError` for names that lead out, and for more members than any image has.
+        """
+        bases: dict[bytes, None] = {}
+        with reading(tar) as read:
+            for header in headers(read, tar.length):
+                self._members_seen += 1
+                if self._members_seen > _MOST_MEMBERS:
+                    raise FormatError(f"got more than {_MOST_MEMBERS} members in all layers, expected fewer")
+                _check_name(header.name)
+                if header.kind is EntryKind.LINK:
+                    _check_name(header.target)
+                found = _STORE_MEMBER.match(header.name)
+                if found and found[1] not in bases:
+                    bases[found[1]] = None
+                    if len(bases) > _MOST_STORE_PATHS:
+                        raise FormatError(f"got more than {_MOST_STORE_PATHS} names in {STORE_DIR}, expected fewer")
+        return tuple(path for path in map(_store_path, bases) if path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,21 +194,10 @@ class _Blob:
         return len(data)
 
 
-def _store_paths(tar: Extent) -> tuple[StorePath, ...]:
-    """The store paths that a layer has members of, in its order; raises `FormatError` for names that lead out."""
-    bases: dict[bytes, None] = {}
-    with reading(tar) as read:
-        for header in headers(read, tar.length):
-            for name in (header.name, header.target if header.kind is EntryKind.LINK else b""):
-                if b".." in name and b".." in name.split(b"/"):
-                    said = shown(name.decode("utf-8", "backslashreplace"))
-                    raise FormatError(f"got a member {said}, expected names without '..', which may lead out")
-            found = _STORE_MEMBER.match(header.name)
-            if found and found[1] not in bases:
-                bases[found[1]] = None
-                if len(bases) > _MOST_STORE_PATHS:
-                    raise FormatError(f"got more than {_MOST_STORE_PATHS} names in {STORE_DIR}, expected fewer")
-    return tuple(path for path in map(_store_path, bases) if path)
+def _check_name(name: bytes) -> None:
+    if b".." in name and b".." in name.split(b"/"):
+        said = shown(name.decode("utf-8", "backslashreplace"))
+        raise FormatError(f"got a member {said}, expected names without '..', which may lead out")
 
 
 def _store_path(base: bytes) -> StorePath | None:
