@@ -72,6 +72,35 @@ def test_a_signing_key_is_not_shown(text: str) -> None:
     assert KEY[:20] not in shown(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"PASSWORD={WORD}",
+        f"DB_PASSWD={WORD}",
+        f"aws_secret_access_key = {WORD}",
+        f"api-key='{WORD}'",
+        f"A=b GITHUB_TOKEN={WORD} C=d",
+        f'{{"token": "{WORD}"}}',
+    ],
+)
+def test_the_value_of_a_setting_that_is_called_a_secret_is_not_shown(text: str) -> None:
+    assert WORD not in clean(f"config.Env: got {text}, expected a list")
+    assert WORD not in shown(text)
+    assert WORD not in shown([text])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "secret key: got something else, expected NAME:BASE64 of 64 bytes",
+        "/srv/token: got nothing there, expected a file",
+        "environment: got one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, expected both or none",
+    ],
+)
+def test_a_message_about_secrets_stays_whole(message: str) -> None:
+    assert clean(message) == message
+
+
 @given(st.text(), st.text(), st.sampled_from(["https://", "http:/", "s3://", "ssh+x://", ""]))
 def test_what_stands_before_an_at_sign_is_never_shown(before: str, after: str, scheme: str) -> None:
     """RFC 3986, 3.2.1: "Applications should not render as clear text any data after the first colon"."""

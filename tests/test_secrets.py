@@ -19,6 +19,11 @@ from tests.embedding import EXAMPLES, ROOT
 from tests.embedding import KEY as PUBLIC
 from tests.fakestore import Ran, example, run
 
+from lamina.cli.tracing import lines
+from lamina.errors import InvalidName
+from lamina.transports.addresses import Origin
+from lamina.transports.surroundings import proxy_for
+
 WORD = "hUnTeR2"
 KEY = b64encode(bytes(reversed(range(64)))).decode()
 # Each is what somebody may write where a place, a URL or a key belongs.
@@ -181,6 +186,20 @@ def test_no_line_of_a_broken_file_is_printed(file: str, words: list[str], form: 
     for secret in Random(file + form).sample(SECRETS, 6):
         Path(file).write_text(form.replace("{}", secret).replace("{{", "{").replace("}}", "}"))
         check(run(*words, "--debug"), secret)
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+def test_a_proxy_with_a_secret_is_used_or_refused_without_it(
+    variable: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for secret in SECRETS[:21]:  # the others are keys, and as good as the name of a host
+        monkeypatch.setenv(variable, secret)
+        try:
+            proxy = proxy_for(Origin.of("http://host"))
+        except InvalidName as error:
+            assert WORD not in f"{error} {error.hint} {' '.join(lines(error))}"
+        else:
+            assert WORD not in repr(proxy)
 
 
 # --- files

@@ -4,7 +4,8 @@
 `clean_value`, so a caller that interpolates a value of the user's cannot print a password by mistake.
 
 What counts as a secret: user and password before an ``@``, whether the URL around them is valid or not; the query and
-fragment of a URL, which hold access keys; and the base 64 of a signing key.
+fragment of a URL, which hold access keys; the value of a setting that is called a password, secret, token or key; and
+the base 64 of a signing key.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _LONGEST_REPR = 60
 _LONGEST_SUBJECT = 240
 _LONGEST_MESSAGE = 1000
 # Longer texts are cut before the patterns see them, because some patterns take quadratic time.
-_LONGEST_SEARCHED = 8192
+_LONGEST_SEARCHED = 4096
 _HIDDEN = "***"
 _GOT = ": got "
 
@@ -33,6 +34,11 @@ _SPACED_PASSWORD = (
 )
 # A URL that ends, or was cut, before the ``@``: what follows the user is not a port.
 _CUT_PASSWORD = rf"({_SCHEME}[^\s/?#@:]*):(?!\d{{1,5}}(?:[/?#]|$))[^\s/?#@]"
+# ``PASSWORD=word``, ``aws_secret_access_key = word`` and ``"token": "word"``, as in variables and settings.
+_SETTING = (
+    r"(?i)(?<![\w.-])([\w.-]*(?:passw|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key)[\w.-]*+"
+    r"(?:['\"]?\s*=\s*|['\"]\s*:\s*)['\"]?)[^\s'\",]+"
+)
 _SHORTEST_KEY = 40
 # The base 64 of a key; what follows ``sha512-`` is a digest.
 _KEY = rf"(?<!sha256-)(?<!sha512-)(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST_KEY},}}+={{0,2}}"
@@ -150,6 +156,8 @@ def _without_secrets(text: str) -> str:
         text = _pattern(_SPACED_PASSWORD).sub(lambda found: found[1] or f"{_HIDDEN}@", text)
     if "@" in text or _pattern(_SCHEME).search(text):
         text = _pattern(r"\S+").sub(_clean_word, text)
+    if "=" in text or ":" in text:
+        text = _pattern(_SETTING).sub(rf"\1{_HIDDEN}", text)
     return _pattern(_KEY).sub(_hidden_key, text) if len(text) >= _SHORTEST_KEY else text
 
 

@@ -49,7 +49,9 @@ def proxy_for(origin: Origin) -> Proxy | None:
         _ = parts.port
     except ValueError:
         parts = None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+    # What a password that is not escaped leaves behind the host: ``http:/user:password@host`` has the host "http".
+    has_more = parts is not None and ("@" in parts.path or parts.query or parts.fragment)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or has_more:
         raise InvalidName(
             f"proxy {shown_url(url)}: got no HTTP proxy, expected http://HOST:PORT",
             hint=f"{origin.scheme}_proxy or all_proxy says so; no_proxy names hosts to be asked without",
