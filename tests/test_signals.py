@@ -1,4 +1,7 @@
-"""A run that a signal ends at any moment: the right exit code, silence or one line, and nothing left."""
+"""A run that a signal ends at any moment: the right exit code, silence or one line, and nothing left.
+
+What ``kill -9`` leaves is gone after the next run.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 # For each run and each signal. LAMINA_TEST_MOMENTS=45 makes 405 for each signal, and takes three times as long.
 MOMENTS = int(os.environ.get("LAMINA_TEST_MOMENTS", "15"))
+# Of `kill -9`, for each run. LAMINA_TEST_KILLS is another number.
+KILLS = int(os.environ.get("LAMINA_TEST_KILLS", "5"))
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ RUNS: dict[str, Callable[[World], list[str]]] = {
     "tar": lambda world: image(world, "-o", f"{world.result}/image.tar"),
     "tar.gz": lambda world: image(world, "-o", f"{world.result}/image.tar.gz"),
     "crew": lambda world: image(world, "-o", f"{world.result}/image.tar", "--no-ledger", "--jobs", "2"),
+    "tar.zst": lambda world: image(world, "-o", f"{world.result}/image.tar.zst"),
     "layout": lambda world: image(world, "-o", f"{world.result}/layout/", "--layer-compression", "gzip"),
     "compressed layers": lambda world: image(world, "-o", f"{world.result}/image.tar", "--layer-compression", "zstd"),
     "fetch": lambda world: [
@@ -124,3 +130,22 @@ def _fault(name: str, world: World, number: signal.Signals, code: int, ended: En
     if name == "push" and (world.result / "pushed").exists():
         check_cache(world.result / "pushed")
     return ""
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_that_is_killed_is_repeated_with_nothing_left_of_it(name: str, world: World) -> None:
+    arguments, crew = [*RUNS[name](world), "--quiet"], name in {"crew", "layout"}
+    environment = {"TMPDIR": str(world.folder / "tmp"), "XDG_CACHE_HOME": str(world.folder / "home")}
+    chosen = random.Random(name)
+    with interrupter(world.folder / "run") as lamina:
+        for _ in range(2):  # the second knows which modules there are to import beforehand
+            world.reset()
+            count = lamina.lines(arguments, crew=crew, environment=environment)
+        for at in sorted(chosen.sample(range(1, count), min(KILLS, count - 1))):
+            world.reset()
+            killed = lamina.run(arguments, number=signal.SIGKILL, at=at, crew=crew, environment=environment)
+            assert killed.code in {-signal.SIGKILL, 0}
+            again = lamina.run(arguments, crew=crew, environment=environment)
+            assert (again.code, again.stderr) == (0, ""), f"after kill -9 at {at} of {count}"
+            assert world.left() == [], f"after kill -9 at {at} of {count}"
+            check(world.result / "store")
