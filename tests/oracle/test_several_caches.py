@@ -1,0 +1,69 @@
+"""Nix goes on to the next substituter for one path, and lamina to the next store; both end with the same paths."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.cachemaking import KEY, Cache, Machine, check_whole, example
+from tests.oracle.closures import Nix
+from tests.test_several_caches import (
+    World,
+    a_url_elsewhere,
+    another_size,
+    damaged,
+    empty,
+    no_cache_info,
+    no_nar,
+    no_narinfo,
+    rebuilt,
+    signed_by_another,
+    truncated,
+    unknown_compression,
+    unsigned,
+    wrongly_signed,
+)
+
+import lamina
+
+# Not among them: a narinfo that is none, where Nix 2.8 gives up.
+FAULTS: list[Callable[[World], object]] = [
+    a_url_elsewhere,
+    another_size,
+    damaged,
+    empty,
+    no_cache_info,
+    no_nar,
+    no_narinfo,
+    rebuilt,
+    signed_by_another,
+    truncated,
+    unknown_compression,
+    unsigned,
+    wrongly_signed,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_nix_and_lamina_take_the_same_paths(nix: Nix, fault: Callable[[World], object], tmp_path: Path) -> None:
+    first, second = Cache(tmp_path / "first"), Cache(tmp_path / "second")
+    (tmp_path / "machine").mkdir()
+    world = World(first, second, Machine(tmp_path / "machine"), example(first))
+    example(second)
+    fault(world)
+    own = replace(nix, environment={**nix.environment, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "c")})
+    # The order is that of the priorities.
+    caches = f"{first.url}?priority=1 {second.url}?priority=2"
+    trusted = ("--option", "substituters", caches, "--option", "trusted-public-keys", str(KEY.public))
+    own.call("nix-store", "--store", tmp_path / "root", "--realise", str(world.root), *trusted)
+    there = set(os.listdir(tmp_path / "root/nix/store")) - {".links"}
+    lamina.fetch_paths(
+        [str(world.root)],
+        embedded_store=tmp_path / "store",
+        store=[first.url, second.url],
+        trusted_keys=str(KEY.public),
+    )
+    assert {path.base for path in check_whole(tmp_path / "store")} == there
