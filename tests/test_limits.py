@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
-from tests.fakestore import in_mount_namespace
+from tests.fakestore import in_child, in_mount_namespace, public_folder
 
 from lamina.errors import OutputError
-from lamina.root import limits
+from lamina.root import limits, session
+from lamina.root.commands import Scripts, run
+from lamina.root.session import landlock
+from lamina.root.tree import Tree
 
 PROGRAM = """
 import os, sys
 from lamina.cli.ending import ending
 from lamina.root.commands import Scripts, run
+from lamina.root.session import landlock
 from lamina.root.tree import Tree
 sys.exit(ending(lambda: run(Tree(), Scripts(sys.argv[1], search_path=os.environ["PATH"]))))
 """
@@ -61,6 +68,29 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path, size: str, script: str
     if code:
         assert "No space left on device" in said or f"{folder} is full" in said
         assert "TMPDIR" in said
+
+
+@pytest.mark.parametrize("most", [3, 4, 6, 8, 12])
+@pytest.mark.parametrize("fake", [False, True])
+def test_few_processes_are_a_named_error(most: int, fake: bool) -> None:
+    if os.geteuid() != 0 or not Path("/usr/bin/python3").exists():
+        pytest.skip("only root can become a user that has no processes")
+    landlock.version()  # what it imports may be out of that user's reach
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+        with contextlib.suppress(OutputError):
+            run(Tree(), Scripts("" if fake else "true", "chown 1 ." if fake else "", search_path=os.environ["PATH"]))
+            assert most > 4, "nothing was too few"
+
+    with public_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        folder.chmod(0o777)
+        shutil.copytree(Path(session.__file__).parent, folder / "session")
+        patch.setattr(session, "__file__", str(folder / "session/__init__.py"))
+        patch.setattr(sys, "executable", "/usr/bin/python3")
+        patch.setattr(tempfile, "tempdir", str(folder))
+        user = 20_000 + 2 * most + fake  # another test's processes must not count
+        in_child(limited, lambda: os.setresuid(user, user, user))
 
 
 @pytest.mark.parametrize("number", [None, 2, "28"])

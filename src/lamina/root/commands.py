@@ -214,7 +214,8 @@ class _Runner:
     def _unanswered(self, what: str, document: dict[str, Any], output: str) -> OutputError | ScriptError:
         """Return the error for a session that ended early: what this machine did not give it, where that is known."""
         number = document.get("errno")
-        lacking = limits.failure(what, number) or limits.failure(what, limits.shortage(self.workspace.path))
+        found = (number, limits.shortage(self.workspace.path), limits.named_in(f"{document.get('error')}\n{output}"))
+        lacking = next(filter(None, (limits.failure(what, each) for each in found)), None)
         error = document.get("error")
         reason = shown(error) if isinstance(error, str) else "no answer of their session"
         return lacking or ScriptError(f"{what}: got {reason}, expected one", output=output)

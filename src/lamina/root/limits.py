@@ -23,6 +23,18 @@ _HINTS = {
 }
 
 
+# What programs that are not ours say of it.
+_WORDS = {
+    "resource temporarily unavailable": errno.EAGAIN,
+    "cannot fork": errno.EAGAIN,
+    "can't start new thread": errno.EAGAIN,
+    "cannot allocate memory": errno.ENOMEM,
+    "too many open files": errno.EMFILE,
+    "no space left on device": errno.ENOSPC,
+    "disk quota exceeded": errno.EDQUOT,
+}
+
+
 def check_descriptors() -> None:
     """Raise `OutputError` where this process may not open as many files as a session needs."""
     with contextlib.suppress(ImportError):
@@ -45,6 +57,12 @@ def failure(what: str, number: object) -> OutputError | None:
     if not isinstance(number, int) or number not in _HINTS:
         return None
     return OutputError(f"{what}: got {os.strerror(number)}, expected room to run them", hint=_HINTS[number])
+
+
+def named_in(text: str) -> int | None:
+    """Return the number of the shortage that a program's messages name, None where they name none."""
+    words = text.lower()
+    return next((number for phrase, number in _WORDS.items() if phrase in words), None)
 
 
 def shortage(folder: Path) -> int | None:

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from lamina.errors import ScriptError
 from lamina.names import STORE_DIR
-from lamina.root import programs, visible
+from lamina.root import limits, programs, visible
 from lamina.root.session import seccomp
 from lamina.root.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
 from lamina.root.visible import Bind
@@ -263,11 +263,14 @@ _INSIDE = Places("/build/root", "/tmp", "/.lamina/proot", "/.lamina/session", ("
 def find(what: str, folders: Folders, search_path: str) -> Sandbox:
     """Return the first sandbox that works here, for the script ``what`` in ``folders``.
 
-    Raises `ScriptError` with what was found of each where none does.
+    Raises `ScriptError` with what was found of each where none does, `OutputError` where that is a shortage.
     """
     refused = []
     for name, make in CANDIDATES.items():
-        found = make(search_path)
+        try:
+            found = make(search_path)
+        except OSError as error:
+            found = str(error)
         if isinstance(found, str):
             refused.append(f"{name}: {found}")
             continue
@@ -275,6 +278,8 @@ def find(what: str, folders: Folders, search_path: str) -> Sandbox:
         if not problem:
             return found
         refused.append(f"{name}: {problem}")
+    if lacking := limits.failure(what, limits.named_in("\n".join(refused))):
+        raise lacking
     raise ScriptError(f"{what}: got no sandbox ({'; '.join(refused)}), expected one to run them in", hint=_ADVICE)
 
 
