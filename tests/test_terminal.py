@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests import imagefiles
+from tests.fakestore import run
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31mred\r\x9b2J\u202e\n"
 # What the progress bars themselves write: colours, moving and hiding the cursor, clearing a line.
@@ -72,3 +73,16 @@ def test_a_terminal_gets_names_escaped(
     assert b"HOSTILE" not in left
     for bad in ("\x1b]", "\x1b[31mred", "\x07", "\x9b", "\u202e"):
         assert bad.encode() not in written, written
+
+
+@pytest.mark.parametrize("words", [["merge", "IMAGE", "-o", "out"], ["export", "IMAGE", "-o", "out"]])
+def test_a_line_of_progress_repeats_a_part_of_a_long_name(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [f"{'q' * 100}/{number}:1" for number in range(100)]
+    archive = imagefiles.docker_archive({"q" * 50_000: imagefiles.layer("a")}, entry={"RepoTags": names})
+    Path("image.tar").write_bytes(archive)
+    ran = run(*["image.tar" if word == "IMAGE" else word for word in words])
+    assert ran.code == 0, ran.stderr
+    assert max(map(len, ran.stderr.splitlines())) < 600

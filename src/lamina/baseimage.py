@@ -20,6 +20,7 @@ from lamina.formats.docker import store_paths_comment
 from lamina.formats.headers import EntryKind
 from lamina.formats.platform import Platform
 from lamina.layer import FinishedLayer
+from lamina.messages import cut
 from lamina.nodes import Symlink
 from lamina.root.accounts import BaseFile
 from lamina.root.registration import Registration
@@ -206,5 +207,5 @@ def _other_platform(image: SourceImage, architecture: str) -> tuple[str, ...]:
 
 
 def _layer(layer: SourceLayer, number: int) -> FinishedLayer:
-    said = f"Adding base layer {number} from {layer.name}"
+    said = f"Adding base layer {number} from {cut(layer.name)}"
     return FinishedLayer(layer.tar, said, store_paths_comment([layer.name]), layer.diff_id, keep=layer.keep)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from lamina.engine import Piece, Write, copy
-from lamina.errors import FormatError
+from lamina.errors import FormatError, listed
 from lamina.formats.headers import EntryKind
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
 from lamina.image import Progress, Silence
@@ -54,7 +54,7 @@ class Root:
 
     def headline(self, number: int) -> str:
         """What is said when it is written."""
-        return f"Exporting {', '.join(self._image.repo_tags) or self._image.id}"
+        return f"Exporting {listed(self._image.repo_tags, self._image.id)}"
 
     def pack(self) -> Packed:
         """The tar of it."""

@@ -17,6 +17,7 @@ from lamina.formats.image_names import canonical, distinct
 from lamina.formats.platform import Platform
 from lamina.image import Progress, Silence
 from lamina.layer import FinishedLayer
+from lamina.messages import cut
 from lamina.names import Digest
 from lamina.packing import Packing
 from lamina.sinks.archive import ArchivedImage, ArchiveWriter
@@ -97,5 +98,5 @@ def write_merged(
 
 
 def _source(number: int, layer: SourceLayer) -> FinishedLayer:
-    said = f"Adding layer {number} from {layer.name}"
+    said = f"Adding layer {number} from {cut(layer.name)}"
     return FinishedLayer(layer.tar, said, layer.name, layer.diff_id, layer.paths, layer.keep)

@@ -10,6 +10,7 @@ import lamina
 from lamina.cli.options import COMPRESSORS, reading_arguments, reading_options, talk_options
 from lamina.cli.output import say, stdout
 from lamina.cli.talk import concluded, print_json, progress
+from lamina.errors import listed
 
 
 @click.command(
@@ -36,7 +37,7 @@ def command(image: str, output: str, name: str | None, compressor: str | None, *
                 found = lamina.export_image(image, output=out, progress=watcher, **arguments)
         else:
             found = lamina.export_image(image, output=output, progress=watcher, **arguments)
-    concluded(f"{', '.join(found.repo_tags) or 'no name'}: {len(found.layers)} layers, {found.id}", flags)
+    concluded(f"{listed(found.repo_tags, 'no name')}: {len(found.layers)} layers, {found.id}", flags)
     if flags["as_json"]:
         document = {"id": found.id, "repo_tags": list(found.repo_tags), "platform": found.platform}
         print_json(document, aside=output == "-")
