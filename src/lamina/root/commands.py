@@ -100,7 +100,9 @@ class _Runner:
         try:
             self.workspace = Workspace()
             self._folders = sandbox.Folders(self.workspace.path)
-            self._folders.make()
+            self._folders.build.mkdir()
+            if scripts:
+                self._folders.make()
             _write(tree, self._folders.root)
         except OSError as error:
             raise _unwritable(error) from error

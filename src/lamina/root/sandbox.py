@@ -98,8 +98,9 @@ class Folders:
         return self.workspace / "mounts"
 
     def make(self) -> None:
-        """Make all but the root. Raises `OSError`."""
-        for folder in (self.build, self.scratch, self.proot, self.etc, self.mounts):
+        """Make all that a session needs beside the root's folder. Raises `OSError`."""
+        self.build.chmod(0o755)
+        for folder in (self.scratch, self.proot, self.etc, self.mounts):
             folder.mkdir()
             folder.chmod(0o755)
         visible.write_etc(self.etc)
