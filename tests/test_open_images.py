@@ -428,6 +428,16 @@ def test_an_image_of_many_names_takes_time_that_grows_with_them(tmp_path: Path) 
     assert len(read(tmp_path, layout.tar())[0].repo_tags) == 15_000
 
 
+def test_names_that_no_image_has_take_no_time(tmp_path: Path) -> None:
+    """A name of 18 MB took seconds, for it was looked at as one; so did hundreds of thousands of names."""
+    members: dict[str, bytes | str | None] = {"l.tar": LOWER, "c.json": config([LOWER])}
+    long = manifest(["l.tar"], "c.json", RepoTags=["x" * 18_000_000])
+    assert len(read(tmp_path, tar({**members, "manifest.json": long}))[0].repo_tags[0]) == 18_000_000
+    many = manifest(["l.tar"], "c.json", RepoTags=[f"x:{number}" for number in range(10_001)])
+    with pytest.raises(FormatError, match=r"manifest\.json: got 10001 names of an image, expected at most 10000"):
+        read(tmp_path, tar({**members, "manifest.json": many}))
+
+
 def test_documents_of_many_values_are_refused(tmp_path: Path) -> None:
     for text in (
         b"[" + b"[]," * 1_000_000 + b"[]]",
@@ -438,6 +448,15 @@ def test_documents_of_many_values_are_refused(tmp_path: Path) -> None:
             FormatError, match=r"manifest\.json: got \d+ values, expected at most 1000000 in all documents"
         ):
             read(tmp_path, gzip.compress(tar({"manifest.json": text})))
+
+
+def test_a_layer_that_an_image_has_many_times_is_looked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blobs, "_MOST_MEMBERS", 1)
+    names = ["l.tar"] * 1000
+    documents = {"c.json": config([LOWER] * 1000), "manifest.json": manifest(names, "c.json")}
+    assert len(read(tmp_path, tar({"l.tar": LOWER, **documents}))[0].layers) == 1000
 
 
 def test_more_members_than_any_image_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from lamina.names import Reference
 _HUB, _OFFICIAL = "docker.io", "library"
 _OLD_HUB = "index.docker.io"
 _LATEST = "latest"
+# A repository of 255 characters, a registry and a tag of 128.
+_LONGEST = 1024
 
 
 def full_name(reference: Reference) -> str:
@@ -44,7 +46,7 @@ def canonical(name: str) -> str:
         >>> canonical("library/app")
         'docker.io/library/app:latest'
     """
-    for spelling in (name, f"{name}:{_LATEST}"):
+    for spelling in (name, f"{name}:{_LATEST}") if len(name) <= _LONGEST else ():
         try:
             return full_name(Reference.parse(spelling))
         except InvalidName:

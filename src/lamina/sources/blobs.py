@@ -132,7 +132,9 @@ class Blobs:
                 raise IntegrityError(f"got {content.blob.digest}, expected the digest in its name")
             if content.plain.digest != diff_id:
                 raise IntegrityError(f"layer {number}: got {content.plain.digest}, expected {diff_id}")
-            paths = self._paths[blob] = self._paths.get(blob) or self._store_paths(content.tar)
+            if blob not in self._paths:
+                self._paths[blob] = self._store_paths(content.tar)
+            paths = self._paths[blob]
         except (FormatError, IntegrityError) as error:
             raise type(error)(f"{name}: {error}", hint=error.hint) from error
         return SourceLayer(

@@ -17,6 +17,7 @@ from lamina.sources.image import SourceImage
 
 MANIFEST = "manifest.json"
 _MOST_IMAGES = 1000
+_MOST_NAMES = 10_000
 
 
 def docker_images(blobs: Blobs) -> tuple[SourceImage, ...]:
@@ -32,5 +33,7 @@ def docker_images(blobs: Blobs) -> tuple[SourceImage, ...]:
 def _image(blobs: Blobs, entry: Any) -> SourceImage:
     layers = texts(f"{MANIFEST}: Layers", item(entry, MANIFEST, "Layers"))
     tags = texts(f"{MANIFEST}: RepoTags", entry.get("RepoTags"))
+    if len(tags) > _MOST_NAMES:
+        raise FormatError(f"{MANIFEST}: got {len(tags)} names of an image, expected at most {_MOST_NAMES}")
     (config,) = texts(f"{MANIFEST}: Config", [item(entry, MANIFEST, "Config")])
     return blobs.image(config, layers, repo_tags=tuple(dict.fromkeys(tags)))
