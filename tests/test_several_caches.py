@@ -533,3 +533,45 @@ def test_warnings_are_in_order_and_few(world: World) -> None:
         told == sorted(told, key=lambda line: [path.name in line for path in world.first.narinfos], reverse=True)
         or told
     )
+
+
+@pytest.mark.parametrize("fault", [unsigned, damaged, no_nar, broken_narinfo], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("verb", ["push", "export"])
+def test_what_is_handed_on_comes_from_the_next_cache(fault: Callable[[World], None], verb: str, world: World) -> None:
+    fault(world)
+    target = world.machine.folder / "target"
+    to = ("--to", f"file://{target}") if verb == "push" else ("-o", target)
+    ran = run("store", verb, str(world.root), *to, *flags(world.first.url, world.second.url))
+    assert ran.code == 0, ran.stderr
+    if verb == "push":
+        assert len(list(target.glob("*.narinfo"))) == PATHS
+
+
+@pytest.mark.parametrize("how", ["gone", "short", "narinfo"])
+def test_a_cache_makes_up_for_a_damaged_folder_that_is_a_cache(how: str, world: World) -> None:
+    assert fetch(world, world.first.url, world.first.url).code == 0
+    store = EmbeddedStore(world.machine.store)
+    known = store.narinfo(world.words)
+    assert known
+    file = store.file(known) if how != "narinfo" else world.machine.store / f"{world.words.hash}.narinfo"
+    file.chmod(0o644)
+    if how == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(b"x")
+    for verb in (build, stream):
+        ran = verb(world, str(world.machine.store), world.second.url)
+        assert ran.code == 0, ran.stderr
+    assert len(check_whole(world.machine.store)) == PATHS
+
+
+@pytest.mark.parametrize(("second", "code"), [(True, 0), (False, STORE)])
+def test_a_name_is_found_where_a_store_could_be_asked(second: bool, code: int, world: World, tmp_path: Path) -> None:
+    machine = world.second.on_disk(tmp_path / "disk")
+    (machine.root / "nix/var/nix/db/db.sqlite").write_bytes(b"junk")
+    other = Cache(tmp_path / "plain", compression="none")
+    example(other)
+    stores = [str(machine.root), *([str(other.folder)] if second else [])]
+    ran = run("stream", "hello", *(part for store in stores for part in ("--store", store)), "--no-ledger")
+    assert ran.code == code, ran.stderr
+    assert "db.sqlite: got " in ran.stderr

@@ -59,7 +59,8 @@ _GRAPH = (
         multiple=True,
         metavar="WHERE",
         help="A folder that holds nix/store, a closure graph in JSON, a binary cache (file://, https://, s3://) or an "
-        "embedded store; repeat it, the first hit wins.  [default: the machine's own, then the embedded one]",
+        "embedded store; repeat it, the first that gives a path wins.  [default: the machine's own, then the embedded "
+        "one]",
     ),
     *CACHE,
     click.option("--closure", multiple=True, metavar="PATH", help="Add a path with its closure, linking nothing."),

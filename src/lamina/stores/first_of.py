@@ -182,11 +182,22 @@ class FirstOf:
     # --- names
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """Give the paths of that name in the first store that has any."""
-        for store in self._stores:
-            found = store.find(name) if isinstance(store, Catalogue) else ()
+        """Give the paths of that name in the first store that has any.
+
+        Raises the error of the first store that could not be asked, if no other has any.
+        """
+        failed: list[Error] = []
+        for number, store in enumerate(self._stores):
+            try:
+                found = store.find(name) if isinstance(store, Catalogue) else ()
+            except FAULTS as error:
+                failed.append(error)
+                self._tell(number, [str(error)])
+                continue
             if found:
                 return found
+        if failed:
+            raise failed[0]
         return ()
 
     def hashes(self) -> Collection[str]:

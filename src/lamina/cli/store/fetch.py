@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="WHERE",
     help="Where they come from: a binary cache (file://, https://, s3://) or a folder that holds nix/store; repeat it, "
-    "the first hit wins.  [default: https://cache.nixos.org]  A folder that is a store of lamina's, or empty, or not "
-    "there, is where they go.  [default: in the data folder]",
+    "the first that gives a path wins.  [default: https://cache.nixos.org]  A folder that is a store of lamina's, or "
+    "empty, or not there, is where they go.  [default: in the data folder]",
 )
 @cache_options
 @click.option("--jobs", type=int, metavar="N", help="How many come at a time.  [default: two more than processors]")

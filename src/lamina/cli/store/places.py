@@ -17,8 +17,8 @@ source_option = click.option(
     "--store",
     multiple=True,
     metavar="WHERE",
-    help="Where ROOT is: as lamina stream has it; repeat it, the first hit wins.  [default: the store in the data "
-    "folder]",
+    help="Where ROOT is: as lamina stream has it; repeat it, the first that gives a path wins.  [default: the store in "
+    "the data folder]",
 )
 
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="WHERE",
     help="The store to check, a folder of lamina's; the ledger's layers are looked for in it, and in any folder that "
-    "holds nix/store; repeat it, the first hit wins.  [default: the one in the data folder, and the machine's own]  A "
-    "binary cache is where --repair fetches from.",
+    "holds nix/store; repeat it, the first wins.  [default: the one in the data folder, and the machine's "
+    "own]  A binary cache is where --repair fetches from.",
 )
 @click.option("--repair", is_flag=True, help="Fetch what is damaged from the binary caches among --store.")
 @CACHE[0]
