@@ -82,8 +82,9 @@ class Signals:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):
-        os.write(2, text.encode())
+    # Not through the stream: the signal may have come while something was written to it.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.write(sys.stderr.fileno(), text.encode())
 
 
 @atexit.register
