@@ -142,8 +142,7 @@ def _created(
         path = folder / f"{prefix}{_tag()}{os.urandom(4).hex()}{suffix}"
         with contextlib.suppress(FileExistsError, _TakenError):
             return path, make(path)
-    # On a file system whose files have another number each time they are asked for it, all of them look taken.
-    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(folder))
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
 
 
 def _new_file(path: Path, mode: int) -> int:
@@ -164,7 +163,8 @@ def _new_folder(path: Path) -> int:
 
 def _held(number: int, path: Path) -> int:
     try:
-        if _lock(number) is False or not _is_at(path, os.fstat(number)):
+        # Its name is enough: some file systems give a file another number each time they are asked for it.
+        if _lock(number) is False or not os.path.lexists(path):
             raise _TakenError
     except BaseException:
         os.close(number)
