@@ -16,7 +16,7 @@ import brotli
 import lz4.frame
 import pytest
 
-from lamina import codecs
+from lamina import codecs, decoding
 from lamina.decoding import PIECE, decoded, recognised
 from lamina.errors import FormatError, Unavailable
 
@@ -114,10 +114,15 @@ def test_brotli_has_no_padding() -> None:
 
 
 @pytest.mark.parametrize("word", IN_A_ROW)
-def test_tiny_streams_have_an_end(word: str) -> None:
+def test_tiny_streams_have_an_end(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them costs a decoder of its own: 16 MB of empty zstd frames took 17 seconds."""
-    said = refused(COMPRESS[word](b"") * 140_000, word)
-    assert "got more than 131072 streams shorter than 512 bytes" in said
+    monkeypatch.setattr(decoding, "_MOST_EMPTY_STREAMS", 100)
+    monkeypatch.setattr(decoding, "_MOST_SHORT_STREAMS", 200)
+    empty, tiny = COMPRESS[word](b""), COMPRESS[word](b"x")
+    assert decode(empty * 100 + tiny, word) == b"x"
+    assert "got more than 100 streams that hold nothing, expected fewer" in refused(empty * 101, word)
+    assert decode(tiny * 200, word) == b"x" * 200
+    assert "got more than 200 streams shorter than 512 bytes" in refused(tiny * 201, word)
 
 
 @pytest.mark.parametrize("word", COMPRESSED)

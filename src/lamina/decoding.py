@@ -36,6 +36,8 @@ _MARKS = {
 # many: bgzip's are up to 64 KiB long, those of parallel compressors longer.
 _SHORT_STREAM = 1 << 9
 _MOST_SHORT_STREAMS = 1 << 17
+# Streams that hold nothing, such as zstd's skippable frames: pzstd writes one for each of its frames.
+_MOST_EMPTY_STREAMS = 1 << 15
 # 8 MiB is what the format asks every decoder to take, 128 MiB what the zstd program and Nix take without being told
 # otherwise, and what its level 22 makes; a frame may ask for 2 GiB.
 _ZSTD_WINDOW_LOG = 27
@@ -120,6 +122,8 @@ class _Streams:
         self._portion = _FIRST_PORTION
         self._count = 0
         self._short = 0
+        self._empty = 0
+        self._is_empty = True
         self._place = 0
         self._start = 0
 
@@ -149,7 +153,13 @@ class _Streams:
 
     def _ended(self) -> None:
         self._decoder = None
+        self._empty += self._is_empty
         self._short += self._place - self._start < _SHORT_STREAM
+        if self._empty > _MOST_EMPTY_STREAMS:
+            raise FormatError(
+                f"{self._name} to byte {self._place}: got more than {_MOST_EMPTY_STREAMS} streams that hold nothing, "
+                "expected fewer"
+            )
         if self._short > _MOST_SHORT_STREAMS:
             raise FormatError(
                 f"{self._name} to byte {self._place}: got more than {_MOST_SHORT_STREAMS} streams shorter than "
@@ -175,6 +185,7 @@ class _Streams:
             raise self._error("more bytes", "the end")
         self._decoder = self._format.decoder()
         self._portion = _FIRST_PORTION
+        self._is_empty = True
         self._count += 1
         return self._decoder
 
@@ -184,6 +195,7 @@ class _Streams:
                 out = decoder.decompress(data, PIECE)
             except self._format.errors as error:
                 raise self._error(str(error) or type(error).__name__, "a whole stream") from error
+            self._is_empty = self._is_empty and not out
             yield from _cut((out,))
             # Nothing for nothing: whatever it says, it needs input.
             if decoder.eof or decoder.needs_input or not (data or out):
