@@ -320,3 +320,17 @@ def test_a_layout_whose_documents_cannot_be_is_refused(name: str, text: str, her
     Path("layout", name).write_text(text)
     refused(run("build", "hello", "--store", str(here.root), "-o", "layout/"), 2, 3)
     refused(run("inspect", "layout"), 3)
+
+
+@pytest.mark.parametrize("value", [[["flatten"]] * 20_000, [["pipe", [["flatten"]] * 200]] * 200])
+def test_a_pipeline_has_a_bound(value: list[Any], here: FakeStore) -> None:
+    Path("x.json").write_text(json.dumps(value))
+    ran = run("plan", "hello", "--store", str(here.root), "--layering", "./x.json")
+    refused(ran, 2)
+    assert "got more than 10000 lists, expected fewer calls" in ran.stderr
+
+
+def test_a_pipeline_that_names_many_paths_is_taken(here: FakeStore) -> None:
+    paths = [f"/nix/store/{number:032d}-x" for number in range(20_000)]
+    Path("x.json").write_text(json.dumps([["split_paths", paths], ["flatten"]]))
+    refused(run("plan", "hello", "--store", str(here.root), "--layering", "./x.json"), 0)

@@ -16,7 +16,7 @@ only B needs, what others need too, all the rest.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +30,8 @@ from lamina.names import StorePath
 from lamina.pathinfo import PathInfo
 
 _DEEPEST = 32
+# A pipeline of more calls takes longer to run than the image does.
+_MOST_LISTS = 10_000
 _MOST = 2**31 - 1
 _MOST_NAMED = 3
 _EXAMPLE = '[["popularity_contest"], ["limit_layers", 100]]'
@@ -118,6 +120,7 @@ class Pipeline:
 
         Raises `InvalidName` with the place of what is wrong, behind ``subject``.
         """
+        _check_size(value, subject)
         calls = _calls(f"{subject}: ", value, 0)
         return cls(json.dumps(value), calls)
 
@@ -163,6 +166,21 @@ def _run(calls: tuple[Call, ...], value: Value) -> Value:
 
 
 # --- from JSON: each of these takes a place, a value, and how deep it lies
+
+
+def _check_size(value: object, subject: str) -> None:
+    """Raise `InvalidName` for a pipeline of too many lists, which is what its calls are."""
+    level, count = [value] if _is_nested(value) else [], 0
+    for _ in range(2 * _DEEPEST):  # what is nested deeper is refused as such
+        inner = [item.values() if isinstance(item, Mapping) else item for item in level]
+        level = [part for parts in inner if isinstance(parts, Iterable) for part in parts if _is_nested(part)]
+        count += len(level)
+        if count > _MOST_LISTS:
+            raise InvalidName(f"{subject}: got more than {_MOST_LISTS} lists, expected fewer calls")
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, (list, tuple, Mapping))
 
 
 def _calls(place: str, value: object, depth: int) -> tuple[Call, ...]:
