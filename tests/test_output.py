@@ -154,6 +154,7 @@ def test_a_folder_that_may_not_be_entered_is_an_output_error(open_folder: Path) 
     (open_folder / "closed").mkdir(mode=0)
     with pytest.raises(OutputError, match=r"closed/file: got Permission denied, expected to write the result"):
         as_nobody(lambda: save(open_folder / "closed/file", b"x"))
+    (open_folder / "closed").chmod(0o755)  # else an ordinary user could not remove it
 
 
 def test_a_file_of_somebody_else_in_a_folder_of_ours_is_replaced(open_folder: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_script_says_what_nixpkgs_streamer_says(store: FakeStore, tmp_path: Pa
 
 def test_commands_are_not_run_again_and_their_workspace_is_not_needed(store: FakeStore, tmp_path: Path) -> None:
     count = tmp_path / "count"
-    made = stream(store, extra_commands=f"echo x >> {count}; echo made > made")
+    made = stream(store, extra_commands=f"echo x >> {count}; echo made > made", sandbox=False)
     made.script(tmp_path / "script")
     expected = streamed(made)
     del made

@@ -18,17 +18,16 @@ _START = "import sys; sys.path.insert(0, sys.argv[1]); from lamina.root.session.
 def install(folder: Path) -> None:
     """Put the programs into ``folder``, which everybody may read."""
     package = folder / "lamina/root/session"
-    package.mkdir(parents=True)
+    for made in (folder, package.parent.parent, package.parent, package):
+        made.mkdir()
+        made.chmod(0o755)  # at once, since the umask may have taken all of that away
     for inner in (package.parent.parent, package.parent):
         (inner / "__init__.py").touch()
     for source in Path(session.__file__).parent.glob("*.py"):
         shutil.copyfile(source, package / source.name)
-    for parent, folders, files in os.walk(folder):
-        for name in folders:
-            Path(parent, name).chmod(0o755)
+    for parent, _, files in os.walk(folder):
         for name in files:
             Path(parent, name).chmod(0o644)
-    folder.chmod(0o755)
 
 
 def start(program: str, folder: str, *arguments: str) -> list[str]:

@@ -106,6 +106,7 @@ class Folders:
         visible.write_etc(self.etc)
         if sys.platform == "linux" and os.uname().machine in seccomp.MACHINES:
             self.filter.write_bytes(seccomp.program(os.uname().machine, seccomp.CONFINED_FAMILIES))
+            self.filter.chmod(0o644)
         programs.install(self.session)
 
     def give(self, owner: int) -> None:
