@@ -5,6 +5,7 @@ let
   optional = isNeeded: package: if isNeeded then [ package ] else [ ];
 in
 [
+  packages.botocore
   packages.brotli
   packages.certifi
   packages.click

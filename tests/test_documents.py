@@ -17,7 +17,8 @@ from lamina.documents import check_file, read_document
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable, listed
 from lamina.formats.config import MOST_BYTES, check
 from lamina.formats.documents import parse_json, parse_toml
-from lamina.transports.profiles import identity
+from lamina.transports.aws import AwsSession
+from lamina.transports.patience import PATIENT
 from lamina.transports.surroundings import bundle_named, credentials_for, tls_context
 
 # ``LAMINA_ALL`` tries as many documents of each kind as it says.
@@ -119,7 +120,7 @@ def test_no_variable_names_a_file_without_end(variable: str, monkeypatch: pytest
         "SSL_CERT_FILE": [bundle_named, tls_context],
         "NETRC": [lambda: credentials_for("host")],
     }
-    for read in readers.get(variable, [lambda: identity("")]):
+    for read in readers.get(variable, [lambda: AwsSession("", "", PATIENT)]):
         with pytest.raises(Unavailable, match=rf"^{ENDLESS}: got a device or pipe, expected "):
             read()
 

@@ -17,13 +17,11 @@ from xml.sax.saxutils import escape
 from lamina.errors import Error, FormatError, OutputError, Unavailable
 from lamina.transports.addresses import shown_url
 from lamina.transports.answers import NOT_ALLOWED, REDIRECTS, Answer, Request
-from lamina.transports.buckets import DEFAULT_REGION, BucketUrl, checked_endpoint
+from lamina.transports.aws import AwsSession
+from lamina.transports.buckets import BucketUrl, checked_endpoint
 from lamina.transports.connections import Connections
 from lamina.transports.downloads import Downloads
-from lamina.transports.machinekeys import MachineKeys
 from lamina.transports.patience import PATIENT, PassingError, Patience, Tries
-from lamina.transports.profiles import identity
-from lamina.transports.signing import signed_headers
 from lamina.version import __version__
 
 # S3 takes ten thousand parts, and none but the last smaller than 5 MiB (S3 user guide, "Multipart upload limits").
@@ -57,15 +55,11 @@ class S3Transport:
         self._url = BucketUrl.parse(url)
         self.where = self._url.where
         self._patience = patience
-        who = identity(self._url.profile)
+        self._aws = AwsSession(self._url.profile, self._url.region, patience)
         endpoint = self._url.endpoint
-        if not endpoint and who.endpoint:
-            endpoint = checked_endpoint(who.endpoint, f"cache {self.where}")
-        self._region = self._url.region or who.region or DEFAULT_REGION
-        self._root = self._url.root(endpoint, self._region)
-        self._own_keys = who.keys
-        is_elsewhere = who.keys is None and not who.is_nobody
-        self._machine = MachineKeys(self._region, patience) if is_elsewhere else None
+        if not endpoint and self._aws.endpoint:
+            endpoint = checked_endpoint(self._aws.endpoint, f"cache {self.where}")
+        self._root = self._url.root(endpoint, self._aws.region)
         self._connections = Connections(patience)
         self._downloads = Downloads(self._answer, patience)
 
@@ -111,9 +105,8 @@ class S3Transport:
         return Request(method, f"{self._root}/{self._url.key(name)}", headers, f"{self.where}/{name}", body)
 
     def _sent(self, request: Request) -> Answer:
-        keys = self._machine.keys() if self._machine else self._own_keys
-        signed = signed_headers(request.method, request.url, request.body, keys, self._region)
-        headers = request.headers | {"User-Agent": f"lamina/{__version__}"} | signed
+        headers = self._aws.sign(request.method, request.url, request.headers, request.body)
+        headers["User-Agent"] = f"lamina/{__version__}"
         sent = self._connections.send(request.method, request.url, headers, request.subject, request.body)
         return Answer(sent, request, self._patience)
 

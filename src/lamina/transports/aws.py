@@ -1,0 +1,236 @@
+"""Settings and credentials for S3, and signatures made with them, all by botocore.
+
+botocore looks where AWS's own tools look: the environment, profiles (keys, SSO, `aws login`, a process, an assumed
+role), a web identity token, a container's endpoint and the metadata service of an instance. It asks again before
+credentials expire. Requests are sent by `lamina.transports.connections`; botocore only signs them.
+
+What botocore says of an error may repeat a line of a file or the answer of a server, so its messages are never shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.exceptions import ConfigParseError, ProfileNotFound
+from botocore.httpsession import URLLib3Session
+from botocore.session import Session
+
+from lamina.documents import check_file
+from lamina.errors import Error, InvalidName, Unavailable, shown
+from lamina.transports.addresses import DEFAULT_PORTS, Origin
+from lamina.transports.buckets import DEFAULT_REGION
+from lamina.transports.patience import Patience
+from lamina.transports.surroundings import bundle_named
+
+_SUBJECT = "AWS credentials"
+_HINT = (
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile=NAME in the URL's query, name others; "
+    "AWS_EC2_METADATA_DISABLED=true asks no instance"
+)
+_PROFILE_HINT = (
+    "aws configure export-credentials --profile {name} shows whether the profile works; "
+    "aws sso login --profile {name} begins a new session"
+)
+_HALF = "environment: got one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, expected both or none"
+# Files that tell a machine of Amazon's from others, and how they begin there (EC2 user guide, "Identify EC2
+# instances").
+_MACHINE = {"/sys/class/dmi/id/sys_vendor": "amazon ec2", "/sys/hypervisor/uuid": "ec2"}
+_EXPECTED = "profiles of AWS"
+_INSTANCE = "iam-role"
+# Gateways rewrite these on the way, which would break a signature that covers them.
+_UNSIGNED = {"accept-encoding"}
+
+
+class AwsSession:
+    """What AWS's environment variables and files say to whoever opens one cache; safe for many threads.
+
+    Nobody is asked for credentials before the first request is signed.
+
+    Args:
+        profile: the profile that the cache's URL names, or ``""``.
+        region: the region that the cache's URL names, or ``""``.
+        patience: bounds how long AWS's own services are waited for.
+
+    Raises:
+        InvalidName: the profile does not exist.
+        Unavailable: a file of AWS's cannot be read, or the environment holds half a key.
+
+    """
+
+    def __init__(self, profile: str, region: str, patience: Patience) -> None:
+        # At lower levels it logs credentials, tokens and answers, which a program that logs everything must not keep.
+        logging.getLogger("botocore").setLevel(logging.CRITICAL + 1)
+        self._patience = patience
+        self._lock = Lock()
+        self._is_resolved = False
+        self._found: Any = None
+        self._profile = profile
+        self._session = Session(profile=profile or None)
+        self._profile = profile or self._setting("profile")
+        if not self._profile:
+            # An empty variable names none; only the store of settings can be told so.
+            self._session.get_component("config_store").set_config_variable("profile", None)
+        self._check()
+        self.region = region or os.environ.get("AWS_REGION") or self._setting("region") or DEFAULT_REGION
+        """The region of the URL, else of the environment, else of the profile, else S3's default."""
+        self.endpoint = self._asked(self._configured_endpoint)
+        """The URL that the environment or the profile names for S3, or ``""``."""
+
+    def sign(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+        """Return the headers to send: ``headers``, the host, and a signature if there are credentials.
+
+        Args:
+            method: the request's method.
+            url: the URL to send, percent-encoded.
+            headers: those of the request without ``Host``.
+            body: all that is sent as content.
+
+        Raises:
+            Unavailable: credentials could not be had, or are not such as a header can hold.
+
+        """
+        sent = {**headers, "Host": _host(url)}
+        found = self._credentials()
+        if found is None:
+            return sent
+        signed = {name: value for name, value in sent.items() if name.lower() not in _UNSIGNED}
+        request = AWSRequest(method, url, signed, body)
+        self._asked(lambda: S3SigV4Auth(found, "s3", self.region).add_auth(request))
+        sent |= dict(request.headers.items())
+        if not all(value.isascii() and value.isprintable() for value in sent.values()):
+            raise Unavailable(f"{_SUBJECT}: got a character that no header can hold, expected keys", hint=_HINT)
+        return sent
+
+    def _credentials(self) -> Any:
+        """Return credentials that are valid now, or None if there are none anywhere."""
+        with self._lock:
+            if not self._is_resolved:
+                self._found = self._asked(self._resolved)
+                self._is_resolved = True
+        return None if self._found is None else self._asked(self._found.get_frozen_credentials)
+
+    def _resolved(self) -> Any:
+        session = self._session
+        session.set_config_variable("region", self.region)  # services that give credentials have regions too
+        patience = self._patience
+        session.set_default_client_config(
+            Config(
+                connect_timeout=patience.connect,
+                read_timeout=patience.read,
+                retries={"total_max_attempts": patience.attempts},
+            )
+        )
+        bundle = bundle_named()
+        if bundle is not None and not self._setting("ca_bundle"):
+            session.set_config_variable("ca_bundle", str(bundle))
+        chain = session.get_component("credential_provider")
+        if not _is_machine_of_amazon() and not self._setting("ec2_metadata_service_endpoint"):
+            chain.remove(_INSTANCE)  # Elsewhere nothing answers, and every run would wait for it.
+        else:
+            # A proxy is no way to a service of this machine and must see no credentials. botocore has no setting.
+            fetcher = chain.get_provider(_INSTANCE)._role_fetcher  # noqa: SLF001 - see above
+            fetcher._session = URLLib3Session(timeout=session.get_config_variable("metadata_service_timeout"))  # noqa: SLF001
+        found = session.get_credentials()
+        if found is None and self._profile:
+            raise self._unusable("a profile without any")
+        return found
+
+    # --- settings
+
+    def _check(self) -> None:
+        """Refuse what botocore passes over: files that cannot be read, half a key; and a profile that is not there."""
+        for setting in ("config_file", "credentials_file"):
+            if not self._setting(setting):
+                continue
+            path = self._path(setting)
+            try:
+                check_file(path, str(path), _EXPECTED)
+                path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise Unavailable(f"{path}: got {error.strerror}, expected {_EXPECTED}") from None
+        self._asked(self._session.get_scoped_config)
+        if bool(os.environ.get("AWS_ACCESS_KEY_ID")) != bool(os.environ.get("AWS_SECRET_ACCESS_KEY")):
+            raise Unavailable(_HALF)
+
+    def _setting(self, name: str) -> str:
+        return str(self._asked(lambda: self._session.get_config_variable(name)) or "")
+
+    def _path(self, setting: str) -> Path:
+        return Path(os.path.expanduser(os.path.expandvars(self._setting(setting))))
+
+    def _configured_endpoint(self) -> str:
+        """Return the endpoint of S3 (AWS SDKs and tools reference, "Service-specific endpoints")."""
+        if self._session.get_config_variable("ignore_configured_endpoint_urls"):
+            return ""
+        profile = self._session.get_scoped_config()
+        services = self._session.full_config.get("services", {}).get(profile.get("services"), {})
+        own = services.get("s3")
+        places = (
+            os.environ.get("AWS_ENDPOINT_URL_S3"),
+            os.environ.get("AWS_ENDPOINT_URL"),
+            own.get("endpoint_url") if isinstance(own, dict) else None,
+            profile.get("endpoint_url"),
+        )
+        return next((str(place) for place in places if place), "")
+
+    # --- errors
+
+    def _asked(self, work: Callable[[], Any]) -> Any:
+        """Return what ``work`` returns, and translate all that botocore raises; the one place that does.
+
+        Raises:
+            InvalidName: the profile does not exist.
+            Unavailable: botocore raised anything else.
+
+        """
+        try:
+            return work()
+        except (Error, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - botocore raises errors of a dozen libraries, and documents none
+            failure = self._translated(error)
+        # Raised out here, it is no part of botocore's error, whose text may hold secrets.
+        raise failure
+
+    def _translated(self, error: Exception) -> Error:
+        fields = getattr(error, "kwargs", {})
+        if isinstance(error, ProfileNotFound):
+            path = self._path("credentials_file")
+            return InvalidName(f"profile {shown(self._profile)}: got none of that name, expected one in {path}")
+        if isinstance(error, ConfigParseError):
+            return Unavailable(f"{fields.get('path', _SUBJECT)}: got a line that is no setting, expected {_EXPECTED}")
+        provider = fields.get("provider")
+        place = f" from {provider}" if isinstance(provider, str) else ""
+        return self._unusable(f"{type(error).__name__}{place}")
+
+    def _unusable(self, got: str) -> Unavailable:
+        subject = f"{_SUBJECT} of the profile {shown(self._profile)}" if self._profile else _SUBJECT
+        hint = _PROFILE_HINT.format(name=self._profile) if self._profile else _HINT
+        return Unavailable(f"{subject}: got {got}, expected keys", hint=hint)
+
+
+def _host(url: str) -> str:
+    """Return the value of ``Host`` for ``url``, without a port that is the scheme's own (RFC 9112, 3.2)."""
+    origin = Origin.of(url)
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return host if origin.port == DEFAULT_PORTS[origin.scheme] else f"{host}:{origin.port}"
+
+
+def _is_machine_of_amazon() -> bool:
+    """Tell whether this machine may have a service that gives credentials to whatever runs on it."""
+    for path, start in _MACHINE.items():
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if Path(path).read_text().lower().startswith(start):
+                return True
+    return False

@@ -1,0 +1,131 @@
+"""A scripted server of S3's protocol on loopback, a transport that asks it, and a check of the signatures it gets."""
+
+import hashlib
+import hmac
+import http.server
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lamina.errors import Error
+from lamina.transports import aws
+from lamina.transports.patience import Patience
+from lamina.transports.s3 import S3Transport
+
+ID, SECRET, TOKEN = "AKIDEXAMPLE", "hunter2secret", "hunter2token"
+IMPATIENT = Patience(connect=1, read=1, window=5, attempts=2, pause=0.001, longest=0.002)
+
+
+def without_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Hide the machine's own settings, and the service that gives credentials to what runs on it."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for name in ("NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(aws, "_MACHINE", {str(home / "sys_vendor"): "amazon ec2"})
+
+
+def cache(address: str, place: str = "cache/prefix", more: str = "", patience: Patience = IMPATIENT) -> S3Transport:
+    return S3Transport(f"s3://{place}?endpoint={address}&scheme=http{more}", patience)
+
+
+def refusal(kind: type[Error], work: Callable[[], object]) -> Error:
+    """The error that ``work`` ends in; neither it nor what it came from says a secret."""
+    with pytest.raises(kind) as caught:
+        work()
+    error: BaseException | None = caught.value
+    said = caught.value.hint
+    while error is not None:
+        said += f"{error} {error!r}"
+        error = error.__cause__ or error.__context__
+    assert "hunter2" not in said
+    return caught.value
+
+
+class Bucket(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, script: Callable[["Asked", int], object]) -> None:
+        super().__init__(("127.0.0.1", 0), Asked)
+        self.script = script
+        self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.bodies: list[bytes] = []
+
+    def handle_error(self, *arguments: object) -> None:
+        pass  # the client hung up
+
+
+class Asked(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Bucket
+
+    def do_GET(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.bodies.append(self.rfile.read(int(headers.get("content-length", "0"))))
+        self.server.seen.append((self.command, self.path, headers))
+        self.server.script(self, len(self.server.seen))
+
+    do_PUT = do_HEAD = do_POST = do_DELETE = do_GET  # noqa: N815 - the names are the library's
+
+    def answer(self, status: int, content: bytes = b"", length: int | None = None, **headers: str) -> None:
+        self.send_response(status)
+        length = len(content) if length is None else length
+        said = {"Content-Length": str(length), "ETag": '"one"', "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
+        for name, value in (said | headers).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+            self.close_connection = length != len(content)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@contextmanager
+def scripted(script: Callable[[Asked, int], object]) -> Iterator[Bucket]:
+    with Bucket(script) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def at(server: Bucket, more: str = "", patience: Patience = IMPATIENT) -> S3Transport:
+    return cache(f"127.0.0.1:{server.server_port}", more=more, patience=patience)
+
+
+def said(code: str) -> bytes:
+    return f"<Error><Code>{code}</Code><Message>hunter3</Message></Error>".encode()
+
+
+def check_signature(request: tuple[str, str, dict[str, str]], body: bytes, secret: str = SECRET) -> None:
+    """Check a request as S3 does (S3 API reference, "Authenticating Requests: AWS Signature Version 4")."""
+    method, target, headers = request
+    path, _, query = target.partition("?")
+    scheme, _, fields = headers["authorization"].partition(" ")
+    assert scheme == "AWS4-HMAC-SHA256"
+    given = dict(field.split("=", 1) for field in fields.split(", "))
+    _, day, region, service, ending = given["Credential"].split("/")
+    names = given["SignedHeaders"].split(";")
+    assert {"host", "x-amz-content-sha256", "x-amz-date"} <= set(names)
+    assert "x-amz-security-token" not in headers or "x-amz-security-token" in names
+    digest = hashlib.sha256(body).hexdigest()
+    assert headers["x-amz-content-sha256"] == digest
+    said = [f"{name}:{' '.join(headers[name].split())}" for name in names]
+    asked = "\n".join((method, path, "&".join(sorted(query.split("&"))), *said, "", ";".join(names), digest))
+    scope = f"{day}/{region}/{service}/{ending}"
+    text = "\n".join((scheme, headers["x-amz-date"], scope, hashlib.sha256(asked.encode()).hexdigest()))
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, service, ending):
+        key = hmac.digest(key, part.encode(), "sha256")
+    assert given["Signature"] == hmac.digest(key, text.encode(), "sha256").hex()
