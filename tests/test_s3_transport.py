@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import boto3  # type: ignore[import-untyped]
 import pytest
@@ -377,6 +378,17 @@ def test_requests_are_signed_as_they_are_sent(token: None, tmp_path: Path, name:
         assert [method for method, *_ in server.seen] == ["GET", "HEAD", "PUT", "PUT", "PUT"]
         for request, body in zip(server.seen, server.bodies, strict=True):
             check_signature(request, body)
+
+
+def test_any_name_in_any_folder_is_signed_as_it_is_sent(token: None) -> None:
+    draw = random.Random(2)
+    with scripted(lambda asked, _: asked.answer(404)) as server:
+        for _ in range(60):
+            name, folder = ("".join(draw.choices("aZ0 %+&=?#~*'()!,:;@$[]|\\^`\"<>{}üß漢😀-_.", k=9)) for _ in range(2))
+            port = f"127.0.0.1:{server.server_port}"
+            assert cache(port, f"cache/a{quote(folder, safe='')}", "&region=eu-west-3").read(f"a{name}", 1) is None
+            assert unquote(server.seen[-1][1]) == f"/cache/a{folder}/a{name}"
+            check_signature(server.seen[-1], b"")
 
 
 def test_the_rest_of_an_object_and_its_parts_are_signed_too(
