@@ -519,6 +519,17 @@ def test_authorities_that_the_environment_names_are_those_of_services_too(
     assert session._session.get_config_variable("ca_bundle") == str(home / "bundle")
 
 
+def test_a_bucket_that_hides_all_from_nobody_says_where_credentials_may_be(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening.open_transport, "__defaults__", (IMPATIENT,))
+    with scripted(lambda asked, _: asked.answer(403)) as server:
+        url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
+        ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--store", home / "store")
+    assert ran.code == 5
+    assert "AWS_ACCESS_KEY_ID or profile=NAME" in ran.stderr
+
+
 def test_botocore_is_imported_for_s3_alone() -> None:
     code = (
         "import sys, lamina.api, lamina.cli.main, lamina.transports.opening as opening\n"

@@ -163,7 +163,8 @@ class BinaryCache:
         if data is None:
             raise Unavailable(
                 f"{self.where}: got no {CACHE_INFO} there, expected a binary cache",
-                hint="a server may also hide it from those who have no credentials, which ~/.netrc or the URL can hold",
+                hint="a server may also hide it from requests without credentials: ~/.netrc or the URL holds those for "
+                "HTTP, AWS_ACCESS_KEY_ID or profile=NAME in the URL's query names those for S3",
             )
         try:
             info = CacheInfo.parse(_text(data))
