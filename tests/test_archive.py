@@ -154,7 +154,7 @@ def test_the_default_tag_is_the_beginning_of_the_id(store: FakeStore) -> None:
 
 
 def test_an_image_may_have_no_store_path_at_all(store: FakeStore) -> None:
-    archive, image = written(draft(store))
+    archive, image = written(draft(store, tree=[lamina.Dir("/tmp")]))
     assert len(image.layers) == 1
     assert next(iter(members(archive))) == "1.tar"
 

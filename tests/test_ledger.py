@@ -678,7 +678,8 @@ def test_a_folder_that_cannot_be_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_python_without_sqlite_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sqlite3", None)
-    monkeypatch.delitem(sys.modules, "lamina.ledgerfile")
+    for module in ("lamina.ledgerfile", "lamina.sqlite"):
+        monkeypatch.delitem(sys.modules, module)
     with opened(file, warnings=1) as found:
         Fact("one").learn(found)
         assert check(found, [Fact("one")]) == 0

@@ -18,7 +18,7 @@ LONGEST_VALUE = 200
 _LONGEST_TEXT = 160
 _LONGEST_REPR = 60
 _LONGEST_SUBJECT = 240
-_LONGEST_MESSAGE = 1000
+_LONGEST_MESSAGE = 1500
 # Longer texts are cut before the patterns see them, because some patterns take quadratic time.
 _LONGEST_SEARCHED = 4096
 _HIDDEN = "***"
