@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -253,3 +254,39 @@ def test_a_huge_folder_is_not_looked_through(tmp_path: Path, monkeypatch: pytest
         (tmp_path / f".lamina.{temporary._tag()}{number:08x}.part").touch()
     _write_file(tmp_path)
     assert 90 <= len(list(tmp_path.iterdir())) < 100
+
+
+# Where a folder is made
+
+_REFUSING = """
+import os, sys
+from pathlib import Path
+from lamina.workspace import Workspace
+def refuse(event, arguments):
+    if event == "open" and os.fsdecode(arguments[0]).startswith(sys.argv[1]):
+        raise SystemExit(f"opened {arguments[0]}")
+sys.addaudithook(refuse)
+try:
+    print(Workspace().path)
+except SystemExit as opened:
+    print(Path(str(opened).removeprefix("opened ")).name.startswith("lamina-"))
+"""
+
+
+def test_no_file_is_written_to_try_a_folder_for_temporary_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _REFUSING, str(tmp_path)]
+    said = subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, check=True)
+    assert said.stdout == b"True\n"
+
+
+def test_a_temporary_folder_may_be_named_relative_to_where_the_process_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", ".")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with Workspace() as workspace:
+        assert workspace.path.parent == tmp_path
+    monkeypatch.setattr(tempfile, "tempdir", ".")
+    with Workspace() as workspace:
+        assert workspace.path.parent == tmp_path

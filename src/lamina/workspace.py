@@ -18,6 +18,7 @@ from lamina.temporary import new_folder
 
 # Whoever is ended with the process may still be writing.
 _TRIES = 5
+_VARIABLES, _USUAL = ("TMPDIR", "TEMP", "TMP"), ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - as tempfile has them
 
 
 class Workspace:
@@ -28,9 +29,7 @@ class Workspace:
 
     def __init__(self, beside: Path | None = None) -> None:
         if beside is None:
-            import tempfile
-
-            self.path, number, cleanup = new_folder(Path(tempfile.gettempdir()), _remove)
+            self.path, number, cleanup = new_folder(_temporary_folder(), _remove)
         else:
             self.path, number, cleanup = new_folder(beside, _remove, holds_parts=True)
         self.close = weakref.finalize(self, _end, cleanup, number)
@@ -41,6 +40,21 @@ class Workspace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _temporary_folder() -> Path:
+    """Return the folder that ``tempfile.gettempdir`` returns, without the file that it writes to try a folder.
+
+    A process that is killed at that moment would leave the file behind. A full folder is taken as well, so that the
+    error names the one that the user chose.
+    """
+    import tempfile
+
+    if os.name == "posix" and tempfile.tempdir is None:
+        for folder in (*map(os.environ.get, _VARIABLES), *_USUAL):
+            if folder and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+                return Path(os.path.abspath(folder))
+    return Path(os.path.abspath(tempfile.gettempdir()))
 
 
 def _end(cleanup: Cleanup, lock: int) -> None:
