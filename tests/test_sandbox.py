@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -493,6 +494,59 @@ def test_a_sandbox_that_does_not_work_is_passed_over(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sandbox, "CANDIDATES", {"bubblewrap": sandbox.CANDIDATES["bubblewrap"]})
     with pytest.raises(ScriptError, match=r"\(bubblewrap: bwrap: No permissions to create new namespace\)"):
         run(Tree(), Scripts("true", search_path=f"{tmp_path}:{PATH}"))
+
+
+HANGING = """#!/bin/sh
+if [ "$1" = --help ] && [ {hangs} != help ]; then exit; fi
+setsid sleep {seconds} &
+trap '' TERM
+sleep {seconds}
+sleep {seconds}
+"""
+
+
+@pytest.mark.parametrize(("hangs", "seconds"), [("help", 278), ("probe", 279)])
+def test_a_bubblewrap_that_does_not_answer_is_passed_over_and_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hangs: str, seconds: int
+) -> None:
+    hanging(tmp_path / "bwrap", hangs, seconds)
+    monkeypatch.setattr(sandbox, "_PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(sandbox, "CANDIDATES", {"bubblewrap": sandbox.CANDIDATES["bubblewrap"]})
+    with pytest.raises(ScriptError, match=r"\(bubblewrap: no end within 0\.5 s\)"):
+        run(Tree(), Scripts("true", search_path=f"{tmp_path}:{PATH}"))
+    assert not running(f"sleep {seconds}")
+
+
+_PROBED = """
+import sys
+from lamina.cli.ending import ending
+from lamina.root.commands import Scripts, run
+from lamina.root.tree import Tree
+sys.exit(ending(lambda: run(Tree(), Scripts("true", search_path=sys.argv[1]))))
+"""
+
+
+@pytest.mark.parametrize(("hangs", "seconds"), [("help", 276), ("probe", 277)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_nothing_of_a_probe_goes_on_when_lamina_is_interrupted(
+    tmp_path: Path, hangs: str, seconds: int, number: signal.Signals, code: int
+) -> None:
+    hanging(tmp_path / "bwrap", hangs, seconds)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", _PROBED, f"{tmp_path}:{PATH}"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as lamina:
+        wait_until(lambda: running(f"sleep {seconds}"))
+        lamina.send_signal(number)
+        lamina.communicate(timeout=20)
+    assert lamina.returncode == code
+    assert not running(f"sleep {seconds}")
+    assert [place.name for place in tmp_path.iterdir()] == ["bwrap"]
+
+
+def hanging(program: Path, hangs: str, seconds: int) -> None:
+    """Write a bubblewrap that does not end: when it is asked for its ``help``, or when it is tried, the ``probe``."""
+    program.write_text(HANGING.format(hangs=hangs, seconds=seconds))
+    program.chmod(0o755)
 
 
 @builders("Landlock", users=("root",))

@@ -1,4 +1,4 @@
-"""Start a session, wait for its answer, and end it when its time is up or when it can never end by itself.
+"""Start a session or a short program, wait for its answer, and end it when its time is up or when it is stuck.
 
 The clock runs here, outside of the sandbox, so that no script can stop it.
 """
@@ -14,12 +14,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from lamina.root.session import processes
 
 _UMASK = 0o022
-# How long a session gets to end by itself, for fakeroot's server has to end with it.
+# How many seconds a session gets to end by itself, for fakeroot's server has to end with it.
 _PATIENCE = 10
 # Seconds between two looks at the session's processes.
 _INTERVAL = 0.5
@@ -55,6 +56,14 @@ class Session:
     environment: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """The exit status of a short program and what it printed, stderr included."""
+
+    status: int
+    text: str
+
+
 def pipe() -> tuple[IO[bytes], IO[bytes]]:
     """Return the two ends of a pipe for an answer, the one to read from first. Raises `OSError`."""
     reader, writer = os.pipe()
@@ -83,6 +92,33 @@ def run(session: Session, reader: IO[bytes], output: IO[bytes], limit: float | N
         return _wait(process, reader.fileno(), limit)
     finally:
         _end(process)
+
+
+def ask(command: list[str], folder: Path, limit: float) -> Printed:
+    """Run a short program in ``folder`` without an environment, and return what it printed.
+
+    Nothing of it is left when this returns or raises. Raises `OSError` where it cannot be started, and `TimeoutError`
+    where it does not end within ``limit`` seconds.
+    """
+    reader, writer = pipe()
+    with reader, writer:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={},
+            stdin=subprocess.PIPE,
+            stdout=writer,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            writer.close()
+            answer = _wait(process, reader.fileno(), limit)
+        finally:
+            _end(process, patience=0)
+    if answer.end is not End.ITSELF:
+        raise TimeoutError(f"no end within {limit:g} s" if answer.end is End.LATE else "a process that was stopped")
+    return Printed(process.returncode, answer.text.decode("utf-8", "replace"))
 
 
 def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) -> Answer:
@@ -149,11 +185,11 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
         return True
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the session: by the end of its stdin where it still listens, else by force."""
+def _end(process: subprocess.Popen[bytes], patience: float = _PATIENCE) -> None:
+    """End the session: by the end of its stdin where it still listens, else by force after ``patience`` seconds."""
     if process.stdin:
         process.stdin.close()
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while not _has_ended(process) and time.monotonic() < deadline and not processes.is_stuck(process.pid):
         time.sleep(_SHORT_INTERVAL)
     if not _has_ended(process):

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import Protocol
 
 from lamina.errors import ScriptError
 from lamina.names import STORE_DIR
-from lamina.root import limits, programs, visible
+from lamina.root import limits, programs, running, visible
 from lamina.root.session import seccomp
 from lamina.root.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
 from lamina.root.visible import Bind
@@ -290,15 +289,18 @@ def _bubblewrap(search_path: str) -> Sandbox | str:
     if not program:
         return "not installed"
     shell = shutil.which("bash", path=search_path) or "bash"
-    return Bubblewrap(os.path.abspath(program), os.path.abspath(shell), _disable_user_namespaces(program))
+    more = _disable_user_namespaces(os.path.abspath(program))
+    return Bubblewrap(os.path.abspath(program), os.path.abspath(shell), more)
 
 
 @functools.cache
 def _disable_user_namespaces(program: str) -> tuple[str, ...]:
-    """Return the flag that refuses nested user namespaces, where this bubblewrap knows it (0.8)."""
-    asked = [program, "--help"]
-    done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    return ("--disable-userns",) if "--disable-userns" in done.stdout else ()
+    """Return the flag that refuses nested user namespaces, where this bubblewrap knows it (0.8).
+
+    Raises `OSError` where the program cannot be run or does not end.
+    """
+    asked = running.ask([program, "--help"], Path("/"), _PROBE_SECONDS)
+    return ("--disable-userns",) if "--disable-userns" in asked.text else ()
 
 
 def _namespaces(search_path: str) -> Sandbox | str:
@@ -327,21 +329,13 @@ def _problem(sandbox: Sandbox, folders: Folders, search_path: str) -> str:
     try:
         if sandbox.owner is not None:
             folders.give(sandbox.owner)
-        done = subprocess.run(
-            probe,
-            env={},
-            cwd=folders.build,
-            stdin=subprocess.PIPE,
-            capture_output=True,
-            timeout=_PROBE_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = running.ask(probe, folders.build, _PROBE_SECONDS)
+    except OSError as error:
         return str(error)
-    if done.returncode == 0:
+    if done.status == 0:
         return ""
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else f"exit status {done.returncode}"
+    lines = done.text.strip().splitlines()
+    return lines[-1] if lines else f"exit status {done.status}"
 
 
 def _ids(as_root: bool) -> tuple[int, int]:
