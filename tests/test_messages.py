@@ -120,6 +120,13 @@ def test_a_message_repeats_only_a_part_of_a_long_value(start: str, length: int, 
     assert len(shown(value)) <= 160
 
 
+@pytest.mark.parametrize("length", [10, 300, 5000, 100_000])
+def test_a_subject_of_any_length_does_not_hide_what_is_wrong(length: int) -> None:
+    assert str(Error(f"/{'d' * length}: got a file, expected a folder")).endswith("d: got a file, expected a folder")
+    long = f"https://u:{'p' * length}@h/x"
+    assert str(Error(f"{long}: got nothing, expected {long}")).count("p") < 20
+
+
 @given(st.recursive(st.none() | st.booleans() | st.text() | st.binary(), st.lists))
 def test_a_short_value_is_shown_as_python_writes_it(value: object) -> None:
     text = repr(value)

@@ -61,8 +61,7 @@ def clean(message: str) -> str:
         message: a finished sentence, with values of the user's in it.
 
     """
-    text = _without_secrets(message)
-    subject, got, rest = text.partition(_GOT)
+    subject, got, rest = _without_secrets_in_message(message).partition(_GOT)
     return cut(cut(_with_short_words(subject), _LONGEST_SUBJECT) + got + _with_short_words(rest), _LONGEST_MESSAGE)
 
 
@@ -159,6 +158,14 @@ def _without_secrets(text: str) -> str:
     if "=" in text or ":" in text:
         text = _pattern(_SETTING).sub(rf"\1{_HIDDEN}", text)
     return _pattern(_KEY).sub(_hidden_key, text) if len(text) >= _SHORTEST_KEY else text
+
+
+def _without_secrets_in_message(message: str) -> str:
+    """Return ``message`` without secrets; a subject that is too long to be searched does not hide what follows it."""
+    subject, got, rest = message.partition(_GOT)
+    if len(subject) <= _LONGEST_SEARCHED or "@" in rest:
+        return _without_secrets(message)
+    return _without_secrets(subject) + got + _without_secrets(rest)
 
 
 def _hidden_key(found: re.Match[str]) -> str:

@@ -79,6 +79,11 @@ class Downloads:
                 rest = piece[skipped:] if skipped else piece
                 skipped -= len(piece) - len(rest)
                 if rest:
+                    # What is still within the limit is given first: the reader then says the same of a file that is
+                    # too long, however much of it arrives at a time.
+                    room = limit - download.given
+                    if len(rest) > room > 0:
+                        yield rest[:room]
                     download.take(rest, limit)
                     yield rest
             download.end(skipped)

@@ -54,8 +54,11 @@ class FileTransport:
             with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READING)) as file:
                 self._check(os.fstat(file.fileno()), path)
                 while piece := file.read(PIECE):
+                    room = limit - size
                     size += len(piece)
                     if size > limit:
+                        if room:
+                            yield piece[:room]  # as a download does, whose pieces may be smaller
                         raise FormatError(f"{path}: got more than {limit} bytes, expected at most that many")
                     yield piece
         except (FileNotFoundError, NotADirectoryError) as error:
