@@ -44,6 +44,19 @@ def shown_url(url: str) -> str:
     return text if text.isprintable() else shown(text)
 
 
+def split_or_none(url: str) -> SplitResult | None:
+    """Return the parts of ``url``, or None if its host or port is invalid.
+
+    This is the only caller of `urlsplit`, whose errors repeat a part of the URL that may belong to a password.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
 def split_url(url: str) -> SplitResult:
     """Return the parts of ``url``.
 
@@ -51,13 +64,9 @@ def split_url(url: str) -> SplitResult:
         InvalidName: ``url`` cannot be parsed, or has a fragment, which no cache has.
 
     """
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:  # its message repeats a part of the URL, which may be one of the password
-        raise InvalidName(
-            f"cache {shown_url(url)}: got no valid host and port, expected a URL", hint=_escaping(url)
-        ) from None
+    parts = split_or_none(url)
+    if parts is None:
+        raise InvalidName(f"cache {shown_url(url)}: got no valid host and port, expected a URL", hint=_escaping(url))
     if not url.isprintable() or " " in url:
         raise InvalidName(f"cache {shown_url(url)}: got a space or control character, expected a URL")
     if "#" in url:
@@ -81,12 +90,16 @@ class Origin:
 
     @classmethod
     def of(cls, url: str) -> Origin:
-        """That of an http or https ``url``; raises `ValueError` where it has none."""
-        parts = urlsplit(url)
-        scheme = parts.scheme.lower()
-        if scheme not in DEFAULT_PORTS or not parts.hostname:
-            raise ValueError(f"{shown_url(url)} is not on the web")
-        return cls(scheme, parts.hostname.lower(), parts.port or DEFAULT_PORTS[scheme])
+        """Return the origin of an http or https ``url``.
+
+        Raises:
+            InvalidName: ``url`` has another scheme, no host, or no valid port.
+
+        """
+        parts = split_or_none(url)
+        if parts is None or parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+            raise InvalidName(f"URL {shown_url(url)}: got no host and port of HTTP, expected http:// or https://")
+        return cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +121,7 @@ class CacheUrl:
         parts = split_url(url)
         try:
             origin = Origin.of(url)
-        except ValueError:
+        except InvalidName:
             raise InvalidName(
                 f"cache {shown_url(url)}: got no host, expected http://HOST or https://HOST", hint=_escaping(url)
             ) from None
@@ -141,7 +154,7 @@ class CacheUrl:
         text = without_credentials(text)
         try:
             origin = Origin.of(text)
-        except ValueError:
+        except InvalidName:
             raise FormatError(f"{self.where}: got {shown_url(text)} for a file, expected a URL") from None
         if origin.scheme != self.origin.scheme:
             expected = f"{self.origin.scheme}://, as the cache has it"

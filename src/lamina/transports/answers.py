@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 from urllib3 import BaseHTTPResponse
 
 from lamina.decoding import decoded
-from lamina.errors import FormatError, Unavailable, shown
+from lamina.errors import FormatError, InvalidName, Unavailable, shown
 from lamina.transports.addresses import Origin, shown_url, without_credentials
 from lamina.transports.connections import refused, translated
 from lamina.transports.patience import PassingError, Patience
@@ -123,7 +123,7 @@ class Answer:
         try:
             target = without_credentials(urljoin(url, location))
             origin = Origin.of(target)
-        except ValueError:
+        except (InvalidName, ValueError):  # the latter from urljoin, whose text may repeat a part of a password
             target, origin = "", None
         if not location or origin is None:
             got = f"a redirect to {shown_url(location)}" if location else "a redirect to nowhere"

@@ -86,10 +86,10 @@ def checked_endpoint(url: str, name: str) -> str:
     url = url.rstrip("/")
     try:
         Origin.of(url)
-    except ValueError:
+    except InvalidName:
         raise InvalidName(
-            f"{name}: got the endpoint {shown_url(url)}, expected HOST:PORT or http://HOST:PORT"
+            f"{name}: got the endpoint {shown_url(url)}, expected HOST:8080 or http://HOST:8080"
         ) from None
     if without_credentials(url) != url or shown_url(url) != url:
-        raise InvalidName(f"{name}: got the endpoint {shown_url(url)} with more to it, expected http://HOST:PORT")
+        raise InvalidName(f"{name}: got the endpoint {shown_url(url)} with more to it, expected http://HOST:8080")
     return url

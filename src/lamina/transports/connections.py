@@ -20,10 +20,10 @@ from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, except
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from lamina.errors import Unavailable, Unreachable
-from lamina.transports.addresses import Origin
+from lamina.errors import InvalidName, Unavailable, Unreachable
+from lamina.transports.addresses import Origin, shown_url
 from lamina.transports.patience import CONNECTIONS, Pace, PassingError, Patience, TooSlowError
-from lamina.transports.surroundings import Proxy, proxy_for, tls_context
+from lamina.transports.surroundings import Proxy, not_a_proxy, proxy_for, tls_context
 
 # What a server may say around a piece of content: status lines, headers, the framing of chunks, trailers.
 _MOST_AROUND = 1 << 20
@@ -78,8 +78,8 @@ class Connections:
     def _manager(self, url: str, subject: str) -> PoolManager:
         try:
             origin = Origin.of(url)
-        except ValueError as error:
-            raise Unavailable(f"{subject}: got {error}, expected http:// or https://") from None
+        except InvalidName:
+            raise Unavailable(f"{subject}: got {shown_url(url)}, expected http:// or https://") from None
         proxy = None if self._is_direct else proxy_for(origin)
         key = origin.scheme, proxy
         with self._lock:
@@ -97,7 +97,10 @@ class Connections:
         else:
             headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else None
             context = options.get("ssl_context")
-            manager = ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
+            try:
+                manager = ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
+            except exceptions.LocationParseError:  # its text repeats the URL
+                raise not_a_proxy(proxy.url, scheme) from None
         manager.pool_classes_by_scheme = self._pools
         return manager
 

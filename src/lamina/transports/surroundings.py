@@ -13,11 +13,11 @@ import ssl
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from lamina.documents import check_file
 from lamina.errors import InvalidName, Unavailable
-from lamina.transports.addresses import Origin, shown_url, without_credentials
+from lamina.transports.addresses import Origin, shown_url, split_or_none, without_credentials
 
 # Nix's own first, then what curl, Python and OpenSSL go by.
 _BUNDLES = ("NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -44,20 +44,21 @@ def proxy_for(origin: Origin) -> Proxy | None:
         return None
     if "://" not in url:
         url = f"http://{url}"
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        parts = None
+    parts = split_or_none(url)
     # What a password that is not escaped leaves behind the host: ``http:/user:password@host`` has the host "http".
     has_more = parts is not None and ("@" in parts.path or parts.query or parts.fragment)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or has_more:
-        raise InvalidName(
-            f"proxy {shown_url(url)}: got no HTTP proxy, expected http://HOST:PORT",
-            hint=f"{origin.scheme}_proxy or all_proxy says so; no_proxy names hosts to be asked without",
-        )
+        raise not_a_proxy(url, origin.scheme)
     given = basic(unquote(parts.username), unquote(parts.password or "")) if parts.username is not None else ""
     return Proxy(without_credentials(url), given)
+
+
+def not_a_proxy(url: str, scheme: str) -> InvalidName:
+    """Return the error for a proxy ``url`` that cannot be used for requests of ``scheme``."""
+    return InvalidName(
+        f"proxy {shown_url(url)}: got no HTTP proxy, expected http://HOST:8080",
+        hint=f"{scheme}_proxy or all_proxy names it; no_proxy names hosts to connect to directly",
+    )
 
 
 def bundle_named() -> Path | None:

@@ -1,0 +1,67 @@
+"""URLs that no parser takes: each is refused by name, wherever it stands, and no part of a password is repeated."""
+
+import pytest
+
+from lamina.errors import FormatError, InvalidName, Unavailable
+from lamina.transports.addresses import CacheUrl, Origin
+from lamina.transports.buckets import BucketUrl, checked_endpoint
+from lamina.transports.connections import Connections
+from lamina.transports.patience import Patience
+
+WORD = "hUnt3rZQ"
+URLS = [
+    f"http://user:{WORD}/x@host/",
+    f"http://user:{WORD}",
+    f"http://user:{WORD}?@host",
+    f"http://user:{WORD}@[::1",
+    f"http://user:{WORD}@host:99999",
+    f"http://user:{WORD}@host:+8",
+    f"http://user:{WORD}@host:٣",
+    f"http://user:{WORD}@[x]/",
+    f"http://user:{WORD}@[v1.x/",
+    f"http://user:{WORD}@℀/",
+    "http://[::1%]:80",
+    "http://",
+    "http://:80",
+]
+# The standard library takes these, and the library for HTTP does not.
+ODD_HOSTS = ["http://%zz/", "http://[fe80::1]x:80"]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_an_origin_is_refused_without_a_secret(url: str) -> None:
+    with pytest.raises(InvalidName) as refused:
+        Origin.of(url)
+    assert WORD not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", [*URLS, *ODD_HOSTS])
+def test_a_request_is_refused_without_a_secret(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(Unavailable) as refused:
+        Connections(Patience(connect=1, read=1)).send("GET", url, {}, "file")
+    assert WORD not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", [*URLS, *ODD_HOSTS])
+def test_a_proxy_is_refused_without_a_secret(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(InvalidName) as refused:
+        Connections(Patience(connect=1, read=1)).send("GET", "http://host", {}, "file")
+    assert WORD not in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_cache_an_endpoint_and_a_file_are_refused_without_a_secret(url: str) -> None:
+    for refuse in (
+        lambda: CacheUrl.parse(url),
+        lambda: checked_endpoint(url, "cache s3://bucket"),
+        lambda: BucketUrl.parse(f"s3://bucket?endpoint={url}"),
+    ):
+        with pytest.raises(InvalidName) as refused:
+            refuse()
+        assert WORD not in str(refused.value)
+    with pytest.raises(FormatError) as misnamed:
+        CacheUrl.parse("http://cache").at(url.replace("http://", "http://[", 1))
+    assert WORD not in str(misnamed.value)
