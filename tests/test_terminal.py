@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,17 @@ def test_a_terminal_gets_names_escaped(
     assert b"HOSTILE" not in left
     for bad in ("\x1b]", "\x1b[31mred", "\x07", "\x9b", "\u202e"):
         assert bad.encode() not in written, written
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_terminal_gets_what_a_script_prints_escaped(status: int, tmp_path: Path) -> None:
+    script = f"printf '\\e[31mred\\e]0;title\\a\\tone\\ntwo\\n'; exit {status}"
+    words = ["build", "--name", "x", "--no-sandbox", "--extra-commands", script, "-o", f"{tmp_path}/out.tar"]
+    written = on_terminal(*words)
+    assert rb"\x1b[31mred\x1b]0;title\x07" in written
+    assert b"one\r\ntwo\r\n" in written
+    assert b"\x1b]0" not in written
 
 
 @pytest.mark.parametrize("words", [["merge", "IMAGE", "-o", "out"], ["export", "IMAGE", "-o", "out"]])

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from lamina.cli.output import flush, one_line
+from lamina.cli.output import flush, one_line, tell_output
 from lamina.cli.resources import shortage
 from lamina.cli.signals import Interrupted, Signals
 from lamina.errors import Error, OutputError, ScriptError, failed
@@ -110,7 +110,8 @@ def _reported(error: Error, *, debug: bool) -> int:
     if debug:
         _trace(error)
     if isinstance(error, ScriptError) and error.output:
-        _print(error.output.rstrip("\n"))
+        with contextlib.suppress(OSError):
+            tell_output(error.output)
     _say(str(error))
     if error.hint:
         _print(one_line(f"hint: {error.hint}"))

@@ -60,7 +60,7 @@ def say(text: str) -> None:
     A name of a file comes out as the bytes that it is, but on a terminal, which would obey control characters.
     """
     if sys.stdout.isatty():
-        text = "\n".join(map(one_line, text.split("\n")))
+        text = escaped(text)
     try:
         data = os.fsencode(text)
     except UnicodeEncodeError:
@@ -82,6 +82,17 @@ def flush() -> None:
 def tell(text: str) -> None:
     """Print a line on stderr: escaped, without secrets, and with long values shortened."""
     print(one_line(clean(text)), file=sys.stderr, flush=True)
+
+
+def tell_output(text: str) -> None:
+    """Print on stderr what a script has printed, escaped where a terminal would obey it."""
+    text = text.rstrip("\n")
+    print(escaped(text.expandtabs()) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+
+
+def escaped(text: str) -> str:
+    """Return the lines of ``text`` without control characters."""
+    return "\n".join(map(one_line, text.split("\n")))
 
 
 def one_line(text: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.lines import Lines
-from lamina.cli.output import say, tell
+from lamina.cli.output import say, tell, tell_output
 from lamina.messages import clean
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def warn(warnings: Collection[str], flags: Mapping[str, Any]) -> int:
 
 
 def show_output(text: str, flags: Mapping[str, Any]) -> None:
-    """Prints what a script printed, but under ``--quiet`` and ``--json``."""
+    """Print what a script has printed, but not under ``--quiet`` and ``--json``."""
     if text and not flags["quiet"] and not flags["as_json"]:
-        print(text.rstrip("\n"), file=sys.stderr)
+        tell_output(text)
 
 
 def print_json(document: Mapping[str, Any], *, aside: bool = False) -> None:
