@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from lamina.root.deferral import deferred_signals
 from lamina.root.session import processes
 
 _UMASK = 0o022
@@ -75,23 +76,10 @@ def run(session: Session, reader: IO[bytes], output: IO[bytes], limit: float | N
 
     Nothing of the session is left when this returns or raises. Raises `OSError` where it cannot be started.
     """
-    process = subprocess.Popen(
-        session.command,
-        cwd="/",
-        env=dict(session.environment),
-        stdin=subprocess.PIPE,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        umask=_UMASK,
-        pass_fds=[session.answer.fileno()],
-        # Without a terminal of its own a script cannot type into the user's.
-        start_new_session=True,
-    )
-    try:
+    kept = [session.answer.fileno()]
+    with _started(session.command, "/", session.environment, output, kept, _PATIENCE) as process:
         session.answer.close()
         return _wait(process, reader.fileno(), limit)
-    finally:
-        _end(process)
 
 
 def ask(command: list[str], folder: Path, limit: float) -> Printed:
@@ -101,24 +89,46 @@ def ask(command: list[str], folder: Path, limit: float) -> Printed:
     where it does not end within ``limit`` seconds.
     """
     reader, writer = pipe()
-    with reader, writer:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={},
-            stdin=subprocess.PIPE,
-            stdout=writer,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            writer.close()
-            answer = _wait(process, reader.fileno(), limit)
-        finally:
-            _end(process, patience=0)
+    with reader, writer, _started(command, folder, {}, writer, [], 0) as process:
+        writer.close()
+        answer = _wait(process, reader.fileno(), limit)
     if answer.end is not End.ITSELF:
         raise TimeoutError(f"no end within {limit:g} s" if answer.end is End.LATE else "a process that was stopped")
     return Printed(process.returncode, answer.text.decode("utf-8", "replace"))
+
+
+@contextlib.contextmanager
+def _started(
+    command: list[str],
+    folder: str | Path,
+    environment: Mapping[str, str],
+    output: IO[bytes],
+    kept: list[int],
+    patience: float,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ``command`` in a session of its own that is ended with the block, by force after ``patience`` seconds.
+
+    The descriptors ``kept`` are the only ones that the command has besides its stdin and ``output``.
+    """
+    process = None
+    try:
+        with deferred_signals():
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                umask=_UMASK,
+                pass_fds=kept,
+                # Without a terminal of its own a script cannot type into the user's.
+                start_new_session=True,
+            )
+        yield process
+    finally:
+        if process:
+            _end(process, patience)
 
 
 def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) -> Answer:
@@ -185,7 +195,7 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
         return True
 
 
-def _end(process: subprocess.Popen[bytes], patience: float = _PATIENCE) -> None:
+def _end(process: subprocess.Popen[bytes], patience: float) -> None:
     """End the session: by the end of its stdin where it still listens, else by force after ``patience`` seconds."""
     if process.stdin:
         process.stdin.close()
