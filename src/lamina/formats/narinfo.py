@@ -1,8 +1,11 @@
 """The narinfo: what a binary cache says of one store path.
 
 Invariant: ``parse(found.dump()) == found``; what `parse` gives names one store path, a NAR hash and size, a URL without
-``..``, and signatures that can be checked against `NarInfo.fingerprint`; anything else raised `FormatError`. Of the
-fields, those in the fingerprint are signed; ``FileHash``, ``FileSize`` and ``CA`` are not.
+``..``, and signatures that can be checked against `NarInfo.fingerprint`; anything else raised `FormatError`.
+
+The fields in the fingerprint are signed. All others are not, so anyone between the signer and here can change them: an
+invalid value of one is left out and never refuses a path, and of several values the last counts, as in Nix. Only a
+``URL`` is needed to fetch the NAR, so one that leads out of the cache is refused.
 
 One ``Key: value`` a line, and every line ends in LF, the last one too: without it Nix calls the file corrupt, and a
 CR it takes for a part of the value (Nix source, libstore, nar-info). Keys unknown here are kept as they are.
@@ -20,8 +23,10 @@ from lamina.pathinfo import PathInfo
 # More than any narinfo that is one has: a thousand references take 60 KB.
 MOST = 1 << 22
 _REQUIRED = ("StorePath", "URL", "NarHash", "NarSize")
+_SIGNED = frozenset(("StorePath", "NarHash", "NarSize", "References"))
+# Signed or not, an invalid value of these refuses the path: without them the NAR cannot be fetched and unpacked.
+_NEEDED = _SIGNED | {"URL", "Compression"}
 _KNOWN = frozenset((*_REQUIRED, "Compression", "FileHash", "FileSize", "References", "Deriver", "Sig", "CA"))
-_NO_DERIVER = "unknown-deriver"
 # What has no place in a line of text; surrogates stand for bytes that are not UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*:")
@@ -87,9 +92,13 @@ def parse_bytes(data: bytes) -> NarInfo:
     if len(data) > MOST:
         raise FormatError(f"narinfo: got more than {MOST} bytes, expected at most as many")
     try:
-        return parse(data.decode())
+        text = data.decode()
     except UnicodeDecodeError as error:
-        raise FormatError(f"narinfo: got {shown(data[error.start : error.end])}, expected UTF-8") from error
+        try:  # Other bytes in a field that is not signed are left out with it.
+            return parse(data.decode("utf-8", "surrogateescape"))
+        except FormatError:
+            raise FormatError(f"narinfo: got {shown(data[error.start : error.end])}, expected UTF-8") from error
+    return parse(text)
 
 
 def parse(text: str) -> NarInfo:
@@ -105,7 +114,7 @@ def parse(text: str) -> NarInfo:
             fields.get("Compression") or "bzip2",
             tuple(signatures),
             *_file(fields.get("FileHash", ""), fields.get("FileSize", "")),
-            _deriver(fields.get("Deriver", _NO_DERIVER)),
+            _deriver(fields.get("Deriver", "")),
             fields.get("CA", ""),
             tuple((key, value) for key, value in fields.items() if key not in _KNOWN),
         )
@@ -123,11 +132,13 @@ def _split(text: str) -> tuple[dict[str, str], list[str]]:
         if not key or not colon or value[:1] not in ("", " "):
             raise FormatError(f"narinfo line {number}: got {shown(line)}, expected KEY: VALUE")
         if _UNPRINTABLE.search(line):
+            if key not in _NEEDED:
+                continue
             raise FormatError(f"narinfo line {number}: got {shown(line)}, expected no control characters, and LF ends")
         value = value[1:]
         if key == "Sig":
             signatures.append(value)
-        elif key in fields:
+        elif key in fields and key in _SIGNED:
             raise FormatError(f"narinfo line {number}: got a second {key[:40]}, expected one")
         else:
             fields[key] = value
@@ -175,4 +186,8 @@ def _url(text: str) -> str:
 
 
 def _deriver(base: str) -> str:
-    return "" if base == _NO_DERIVER else StorePath.parse_base(base).base
+    """Return the base name of the derivation, or an empty text if there is none or it is invalid."""
+    try:
+        return StorePath.parse_base(base).base
+    except InvalidName:
+        return ""

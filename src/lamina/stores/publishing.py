@@ -127,8 +127,8 @@ def _present(cache: WritableTransport, info: PathInfo) -> NarInfo | None:
     if data is None:
         return None
     try:
-        found = narinfo.parse(data.decode())
-    except (FormatError, UnicodeDecodeError):
+        found = narinfo.parse_bytes(data)
+    except FormatError:
         return None
     return found if found.info == info else None
 
