@@ -395,6 +395,59 @@ def test_the_layer_is_the_same_whoever_builds(builder: Builder, monkeypatch: pyt
     assert builder.digest(EXTRA, FAKE) == sha256(packed_bytes(RootLayer(expected).pack())).hexdigest()
 
 
+# Permissions that are taken from folders and files, an attribute that is below and on them, and modes in between.
+CLOSED = """
+mkdir -p a/b/c d/e f/g h/i j
+for place in . a a/b a/b/c d d/e f f/g h h/i j; do echo "$place" > $place/file; done
+setfattr -n user.a -v b a/b/file 2>/dev/null || true
+echo run > j/run; chmod 0100 j/run
+chmod 0 a/b/file d/file a/b/c; chmod 0300 a/b; chmod 0 a; chmod 0400 d/e; chmod 0600 d; chmod 0200 f/g; chmod 2000 f
+chmod 4100 h/i; chmod 1700 h; chmod 0 j file
+"""
+
+
+@builders(*KINDS, "none")
+@pytest.mark.parametrize("closed", ["", "chmod 0 ."])
+def test_permissions_that_a_script_takes_are_in_the_layer_and_change_no_more(
+    builder: Builder, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    tools_of("fakeroot")
+    here = [builder.digest(CLOSED + closed, ""), builder.digest("", CLOSED + closed)]
+    if not closed:  # an ordinary user's second script would have to open it
+        here.append(builder.digest(CLOSED, "chown 7:8 j"))
+    monkeypatch.setattr(sandbox, "CANDIDATES", {})
+    reference = Builder("none", is_nobody=False)
+    there = [reference.digest(CLOSED + closed, ""), reference.digest("", CLOSED + closed)]
+    if not closed:
+        there.append(reference.digest(CLOSED, "chown 7:8 j"))
+    assert here == there
+    assert here[0] == here[1]
+
+
+@builders(*KINDS, "none")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "chmod 0 ..",
+        "chmod 0 .. $TMPDIR",
+        "chmod 0 /build ../../session ../../proot ../.. 2>/dev/null || true",
+        "rm $TMPDIR/script; mkdir -p $TMPDIR/script/x; chmod 0 $TMPDIR/script",
+    ],
+)
+def test_permissions_taken_from_the_sessions_folders_are_no_bug(builder: Builder, script: str) -> None:
+    tools_of("fakeroot")
+    made = "echo x > made; chown 3 made 2>/dev/null || true;"
+    assert builder.digest(made + script, "") == builder.digest(made, "")
+    assert builder.digest(made + script, made + script) == builder.digest(made, made)
+
+
+@builders(*KINDS, "none")
+def test_permissions_taken_by_a_script_that_fails_are_no_bug(builder: Builder) -> None:
+    confined = builder.kind != "none"
+    error = builder.failure(Scripts("chmod 0 $TMPDIR ..; exit 3", search_path=PATH, confined=confined))
+    assert "got exit status 3" in str(error)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 @builders(*ISOLATED, users=("root",))
 def test_a_folder_of_path_that_its_owner_keeps_closed_is_left_out(builder: Builder, tmp_path: Path) -> None:

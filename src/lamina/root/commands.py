@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lamina.errors import FormatError, OutputError, ScriptError, shown
+from lamina.errors import FormatError, IntegrityError, OutputError, ScriptError, StoreError, shown
 from lamina.nodes import Directory, Node, Regular, Symlink
-from lamina.root import limits, programs, running, sandbox
+from lamina.root import limits, permissions, programs, running, sandbox
 from lamina.root.guest import Guest
 from lamina.root.running import End
 from lamina.root.session.documents import Entry, Task
@@ -109,14 +109,19 @@ class _Runner:
 
     def tree(self) -> Tree:
         """Return what the last script left."""
+        what = _FAKE_ROOT if self._scripts.fake_root else _EXTRA
         root = self._folders.root
-        if root.is_symlink() or not root.is_dir():
-            what = _FAKE_ROOT if self._scripts.fake_root else _EXTRA
+        if not _is_folder(root):
             raise ScriptError(f"{what}: got no folder where they began, expected the root there")
+        if self._scripts and os.geteuid() != 0:
+            permissions.make_readable(os.fsencode(root))
         tree = Tree()
-        for node, mode in scan(os.fsencode(root)):
-            entry = self._entries.get(node.path)
-            tree.put(node, _meta(node, entry) if entry else Meta(mode))
+        try:
+            for node, mode in scan(os.fsencode(root)):
+                entry = self._entries.get(node.path)
+                tree.put(node, _meta(node, entry) if entry else Meta(mode))
+        except (StoreError, IntegrityError) as error:  # `scan` is made for store paths
+            raise ScriptError(f"{what}: left {error}") from error
         return tree
 
     def run(self, what: str, script: str, *, fake: bool) -> None:
@@ -144,6 +149,7 @@ class _Runner:
             reader, writer = running.pipe()
         except OSError as error:
             raise limits.failure(what, error.errno) or _unwritable(error) from error
+        modes = permissions.modes(self._folders.opened)
         try:
             self._put(confined.owner, script, _task(bash, places, guest, search_path, writer.fileno(), fake=fake))
             command = [*fakeroot, *programs.start("script", places.session, f"{places.session}/task")]
@@ -157,6 +163,7 @@ class _Runner:
         except OSError as error:
             raise limits.failure(what, error.errno) or _unwritable(error) from error
         finally:
+            permissions.restore(modes)
             reader.close()
             writer.close()
 
@@ -306,8 +313,17 @@ def _write(tree: Tree, root: Path) -> None:
                 raise FormatError(f"{os.fsdecode(node.path)}: got a file, expected links and folders alone")
 
 
+def _is_folder(place: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISDIR(place.lstat().st_mode)
+    return False
+
+
 def _put_file(file: Path, content: bytes, owner: int | None) -> None:
     """Write a file that only ``owner`` can read, this user where it is None, whatever the umask."""
+    if _is_folder(file):  # as an earlier script may have left it
+        permissions.make_readable(os.fsencode(file))
+        shutil.rmtree(file)
     file.unlink(missing_ok=True)
     file.touch()
     file.chmod(0o600)

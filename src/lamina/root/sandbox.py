@@ -96,6 +96,11 @@ class Folders:
         """An empty folder that a new root is mounted on."""
         return self.workspace / "mounts"
 
+    @property
+    def opened(self) -> tuple[Path, ...]:
+        """The folders that lamina must get into again after a script, those at the top first."""
+        return (self.workspace, self.build, self.scratch, self.proot, self.session)
+
     def make(self) -> None:
         """Make all that a session needs beside the root's folder. Raises `OSError`."""
         self.build.chmod(0o755)

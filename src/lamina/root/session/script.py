@@ -151,20 +151,42 @@ def _command(task: Task, status: int) -> list[str]:
 
 
 def _entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[Entry]:
-    """List what is below ``top``; ``builder`` owns what fakeroot mistakes for the builder's, see `_owner`."""
-    waiting = [b""]
+    """List what is below ``top``; ``builder`` owns what fakeroot mistakes for the builder's, see `_owner`.
+
+    Where the script took the permission to read something, it is given for a moment: to a folder until all below it
+    is listed.
+    """
+    waiting: list[tuple[bytes, int | None]] = [(b"", None)]
     while waiting:
-        path = waiting.pop()
+        path, closed = waiting.pop()
         place = os.path.join(top, path) if path else top
         # What cannot be read is found out where the files are taken up.
         with contextlib.suppress(OSError):
+            if closed is not None:
+                os.chmod(place, closed)
+                continue
             status = os.lstat(place)
+            mode = stat.S_IMODE(status.st_mode)
+            is_open = _open(place, status.st_mode)
             attributes = _attributes(place)
             uid, gid = _owner(status, bool(attributes), builder)
             shown = {name: value for name, value in attributes.items() if _is_of_the_image(name)}
             yield Entry(path.hex(), status.st_mode, uid, gid, shown)
+            if not is_open:
+                waiting.append((path, mode))
             if stat.S_ISDIR(status.st_mode):
-                waiting += [os.path.join(path, name) for name in _names(place, status.st_mode)]
+                waiting += [(os.path.join(path, name), None) for name in os.listdir(place)]
+
+
+def _open(place: bytes, mode: int) -> bool:
+    """Let this process read what is at ``place``; return whether it could before."""
+    needed = stat.S_IRWXU if stat.S_ISDIR(mode) else stat.S_IRUSR if stat.S_ISREG(mode) else 0
+    if mode & needed == needed:
+        return True
+    with contextlib.suppress(OSError):
+        os.chmod(place, stat.S_IMODE(mode) | needed)
+        return False
+    return True
 
 
 def _builder() -> tuple[int, int] | None:
@@ -185,18 +207,6 @@ def _owner(status: os.stat_result, has_attributes: bool, builder: tuple[int, int
     """
     found = (status.st_uid, status.st_gid)
     return (0, 0) if has_attributes and found == builder else found
-
-
-def _names(folder: bytes, mode: int) -> list[bytes]:
-    """Return the names in ``folder``, also where the script took the permission to read it."""
-    try:
-        return os.listdir(folder)
-    except PermissionError:
-        os.chmod(folder, stat.S_IRWXU)
-        try:
-            return os.listdir(folder)
-        finally:
-            os.chmod(folder, stat.S_IMODE(mode))
 
 
 def _attributes(place: bytes) -> dict[str, str]:
