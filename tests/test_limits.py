@@ -70,6 +70,20 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path, size: str, script: str
         assert "TMPDIR" in said
 
 
+@pytest.mark.parametrize("size", ["12k", "16k", "24k", "32k", "48k", "64k"])
+def test_the_folder_that_is_full_is_the_one_that_is_named(tmp_path: Path, size: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = f'mount -t tmpfs -o size={size} none "$1" && export TMPDIR="$1" && shift && exec "$@"'
+    ended = in_mount_namespace(mounted, [folder, sys.executable, "-c", PROGRAM, "true"])
+    said = ended.stderr.decode()
+    assert ended.returncode == 10
+    assert said.startswith(f"lamina: {folder}/"), said
+    assert str(Path(session.__file__).parent) not in said
+
+
 @pytest.mark.parametrize("most", [3, 4, 6, 8, 12])
 @pytest.mark.parametrize("fake", [False, True])
 def test_few_processes_are_a_named_error(most: int, fake: bool) -> None:

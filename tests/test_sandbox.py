@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import signal
 import socket
@@ -481,6 +482,14 @@ wait; kill -KILL $PPID; sleep 286
         '{"status": 0, "entries": [["", 16877, 2, 3, {"user.a": "zz"}]]}',
         '{"status": 0, "entries": [["", 16877, 2, 3, {"user.a": 5}]]}',
         '{"status": 0, "entries": [["", 16877, 2, 3, []]]}',
+        '{"status": 0, "entries": [["", 16877, 2, 3, {"user.\\ud800": ""}]]}',
+        '{"status": 0, "entries": [["", 16877, 2, 3, {"user.a\\u0000b": ""}]]}',
+        '{"status": 0, "entries": [["", 16877, 2, 3, {"": "00"}]]}',
+        '{"status": 0, "entries": [["", true, 2, 3, {}]]}',
+        '{"status": false, "entries": [["", 16877, 2, 3, {}]]}',
+        '{"status": 0.0, "entries": [["", 16877, 2, 3, {}]]}',
+        '{"status": 4294967296, "entries": []}',
+        '{"error": ' + "[" * 900 + "]" * 900 + "}",
         '{"error": 5}',
         '{"error": "x", "errno": "28"}',
     ],
@@ -489,6 +498,7 @@ def test_an_answer_that_a_script_forges_is_a_script_error(answer: str) -> None:
     with pytest.raises(ScriptError) as caught:
         run(Tree(), Scripts(FORGE.replace("{answer}", answer), search_path=PATH, confined=False))
     assert caught.value.exit_code == 9
+    assert re.search("got (no answer of their session|'x'), expected one", str(caught.value))
 
 
 _KILLED = """

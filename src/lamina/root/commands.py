@@ -99,13 +99,16 @@ class _Runner:
             limits.check_descriptors()
         try:
             self.workspace = Workspace()
+        except OSError as error:
+            raise _unwritable(error, None) from error
+        try:
             self._folders = sandbox.Folders(self.workspace.path)
             self._folders.build.mkdir()
             if scripts:
                 self._folders.make()
             _write(tree, self._folders.root)
         except OSError as error:
-            raise _unwritable(error) from error
+            raise _unwritable(error, self.workspace.path) from error
 
     def tree(self) -> Tree:
         """Return what the last script left."""
@@ -148,7 +151,7 @@ class _Runner:
         try:
             reader, writer = running.pipe()
         except OSError as error:
-            raise limits.failure(what, error.errno) or _unwritable(error) from error
+            raise limits.failure(what, error.errno) or _unwritable(error, self.workspace.path) from error
         modes = permissions.modes(self._folders.opened)
         try:
             self._put(confined.owner, script, _task(bash, places, guest, search_path, writer.fileno(), fake=fake))
@@ -161,7 +164,7 @@ class _Runner:
                 printed.seek(max(0, printed.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
                 return answer, printed.read().decode("utf-8", "replace")
         except OSError as error:
-            raise limits.failure(what, error.errno) or _unwritable(error) from error
+            raise limits.failure(what, error.errno) or _unwritable(error, self.workspace.path) from error
         finally:
             permissions.restore(modes)
             reader.close()
@@ -212,7 +215,7 @@ class _Runner:
             raise ScriptError(f"{what}: got a session that was stopped, expected it to go on", output=output)
         document = _parsed(answer.text)
         status, entries = document.get("status"), _entries(document.get("entries"))
-        if not isinstance(status, int) or entries is None:
+        if type(status) is not int or abs(status) >= _NO_NUMBER or entries is None:
             raise self._unanswered(what, document, output)
         if status:
             how = f"exit status {status}" if status > 0 else f"signal {-status}"
@@ -222,11 +225,15 @@ class _Runner:
 
     def _unanswered(self, what: str, document: dict[str, Any], output: str) -> OutputError | ScriptError:
         """Return the error for a session that ended early: what this machine did not give it, where that is known."""
-        number = document.get("errno")
-        found = (number, limits.shortage(self.workspace.path), limits.named_in(f"{document.get('error')}\n{output}"))
-        lacking = next(filter(None, (limits.failure(what, each) for each in found)), None)
         error = document.get("error")
-        reason = shown(error) if isinstance(error, str) else "no answer of their session"
+        said = error if isinstance(error, str) else ""  # a script can forge it
+        found = (
+            document.get("errno"),
+            limits.shortage(self.workspace.path),
+            limits.named_in(f"{said}\n{output}"),
+        )
+        lacking = next(filter(None, (limits.failure(what, each) for each in found)), None)
+        reason = shown(said) if said else "no answer of their session"
         return lacking or ScriptError(f"{what}: got {reason}, expected one", output=output)
 
 
@@ -275,7 +282,10 @@ def _entries(listed: object) -> dict[bytes, Entry] | None:
 
 def _is_sound(entry: Entry) -> bool:
     numbers = (entry.mode, entry.uid, entry.gid)
-    for value in entry.xattrs.values():
+    for name, value in entry.xattrs.items():
+        # A file system gives names of bytes, which travel as surrogates where they are no UTF-8.
+        if not name or b"\0" in name.encode("utf-8", "surrogateescape"):
+            return False
         bytes.fromhex(value)
     return all(type(number) is int and 0 <= number < _NO_NUMBER for number in numbers)
 
@@ -332,8 +342,12 @@ def _put_file(file: Path, content: bytes, owner: int | None) -> None:
         os.chown(file, owner, owner)
 
 
-def _unwritable(error: OSError) -> OutputError:
-    place = error.filename or "temporary folder"
+def _unwritable(error: OSError, workspace: Path | None) -> OutputError:
+    """Return the error for what could not be written to ``workspace``, None where there is none yet.
+
+    The first name in an error of two files is that of a file which was copied, not of the one to be written.
+    """
+    place = (not error.filename2 and error.filename) or workspace or "temporary folder"
     return OutputError(
         f"{place}: got {error.strerror}, expected to write the root there", hint=limits.hint(error.errno)
     )
