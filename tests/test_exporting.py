@@ -154,7 +154,7 @@ def test_one_of_several_images_is_named_or_all_are_listed(tmp_path: Path) -> Non
     for name, expected in (("one:2", "one"), ("h.io/two:1", "two"), (bare.id, "bare")):
         assert [member.name for member in exported(place, name=name)] == [f"./{expected}"]
     listed = rf"expected one of one:1, h\.io/two:1, {bare.id} \(linux\)$"
-    asked: list[tuple[str | None, str]] = [(None, "3 images"), ("two:1", "no image two:1"), ("", "no image ")]
+    asked: list[tuple[str | None, str]] = [(None, "3 images"), ("two:1", "no image two:1"), ("", "an empty name")]
     for wrong, got in asked:
         with pytest.raises(NotFound, match=rf"all\.tar: got {got}, {listed}") as caught:
             exported(place, name=wrong)
@@ -171,7 +171,7 @@ def test_the_platforms_of_an_index_are_told_apart_by_id(tmp_path: Path) -> None:
     layout.write(tmp_path / "layout")
     arm, amd = lamina.inspect(tmp_path / "layout")
     with pytest.raises(
-        NotFound, match=rf"got 2 images, expected one of {arm.id} \(linux/arm64\), {amd.id} \(linux/amd64\)"
+        NotFound, match=rf"got 2 images, expected one of {arm.id} \(x:1, linux/arm64\), {amd.id} \(x:1, linux/amd64\)"
     ):
         exported(tmp_path / "layout", name="x:1")
     assert [member.name for member in exported(tmp_path / "layout", name=arm.id)] == ["./arm64"]

@@ -19,6 +19,8 @@ import lamina
 from lamina import codecs
 from lamina.cli.group import group
 from lamina.errors import FormatError, InvalidName, NotFound, OutputError, PlanError
+from lamina.formats.platform import Platform
+from lamina.merging import merged
 
 SHARED, ONE, TWO = layer("etc/shared"), layer("etc/one"), layer("etc/two")
 
@@ -181,8 +183,25 @@ def test_one_platform_or_one_image_of_several_is_merged(tmp_path: Path) -> None:
     assert made.platform == "linux/arm64"
     with pytest.raises(PlanError, match=r"layout: got images for linux/amd64, linux/arm64, expected one for linux/386"):
         lamina.merge_images([tmp_path / "layout"], output=out, platform="386")
-    with pytest.raises(NotFound, match=r"layout: got no image y:1, expected one of sha256:.* \(linux/amd64\)"):
+    with pytest.raises(NotFound, match=r"layout: got no image y:1, expected one of sha256:.* \(.*linux/amd64\)"):
         lamina.merge_images([f"{tmp_path}/layout#y:1"], output=out)
+
+
+def test_a_name_that_several_platforms_share_is_listed_with_their_ids(tmp_path: Path) -> None:
+    layout = Layout()
+    made = [
+        layout.image([], config_more={"architecture": name}, platform=platform(name)) for name in ("arm64", "amd64")
+    ]
+    layout.index(layout.nested(made, annotations={"org.opencontainers.image.ref.name": "app:1"}))
+    layout.write(tmp_path)
+    both = r"sha256:\w+ \(app:1, linux/arm64\), sha256:\w+ \(app:1, linux/amd64\)$"
+    for name, got in (("zzz", "no image zzz"), ("", "an empty name")):
+        with pytest.raises(NotFound, match=rf"got {got}, expected one of {both}") as caught:
+            merged([f"{tmp_path}#{name}"])
+        assert "#NAME:TAG" in caught.value.hint
+    with pytest.raises(PlanError) as misfit:
+        merged([f"{tmp_path}#app:1"], Platform.parse("s390x"))
+    assert misfit.value.hint == "name one of these platforms with --platform, or take another image"
 
 
 def test_bare_tags_of_layouts_are_no_names_in_an_archive(tmp_path: Path) -> None:

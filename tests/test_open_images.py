@@ -22,6 +22,7 @@ from tests.imagefiles import OCI, Layout, config, docker_archive, layer, platfor
 from lamina import codecs
 from lamina.errors import FormatError, IntegrityError, NotFound
 from lamina.extents import head
+from lamina.formats import image_names
 from lamina.sources import blobs, unpacking
 from lamina.sources.image import SourceImage
 from lamina.sources.opening import open_images
@@ -278,6 +279,25 @@ OTHERS: dict[str, Callable[[Layout], dict[str, Any]]] = {
         "digest": "sha512:00",
         "size": 1,
     },
+    "an image by a digest of another algorithm": lambda layout: {
+        "mediaType": f"{OCI}manifest.v1+json",
+        "digest": "sha512:" + "0" * 128,
+        "size": 1,
+    },
+    "an index by a digest of another algorithm": lambda layout: {
+        "mediaType": f"{OCI}index.v1+json",
+        "digest": "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8",
+        "size": 1,
+    },
+    "an image whose config has a digest of another algorithm": lambda layout: layout.manifest(
+        {"config": {"mediaType": f"{OCI}config.v1+json", "digest": "blake3:00", "size": 1}, "layers": []}
+    ),
+    "an image with a layer that has a digest of another algorithm": lambda layout: layout.manifest(
+        {
+            "config": layout.blob(config([LOWER]), f"{OCI}config.v1+json"),
+            "layers": [{"mediaType": f"{OCI}layer.v1.tar", "digest": "sha512:" + "0" * 128, "size": 1}],
+        }
+    ),
     "an artifact of tars, as an image's manifest": lambda layout: layout.manifest(
         {
             "artifactType": "application/vnd.example",
@@ -318,6 +338,37 @@ def test_what_is_no_image_is_passed_over(tmp_path: Path, kind: str, is_first: bo
         read(tmp_path, layout.tar())
 
 
+@pytest.mark.parametrize("layers", [{}, {"Layers": None}, {"Layers": []}])
+@pytest.mark.parametrize("diff_ids", [{}, {"diff_ids": None}, {"diff_ids": []}])
+def test_what_is_left_out_is_empty(tmp_path: Path, diff_ids: dict[str, Any], layers: dict[str, Any]) -> None:
+    """Docker leaves an empty list out of a config."""
+    empty = json.dumps({"rootfs": {"type": "layers", **diff_ids}}).encode()
+    archive = {"c.json": empty, "manifest.json": json.dumps([{"Config": "c.json", **layers}]).encode()}
+    (found,) = read(tmp_path, tar(archive))
+    assert (found.id, found.layers, found.repo_tags) == (sha256(empty), (), ())
+    layout = Layout()
+    more = {name.lower(): value for name, value in layers.items()}
+    layout.index(layout.manifest({"config": layout.blob(empty, f"{OCI}config.v1+json"), **more}))
+    (found,) = read(tmp_path, layout.tar())
+    assert (found.id, found.layers) == (sha256(empty), ())
+
+
+@pytest.mark.parametrize("rootfs", [None, [], "x", 1])
+def test_a_root_file_system_that_is_no_object_is_refused(tmp_path: Path, rootfs: Any) -> None:
+    archive = {"c.json": json.dumps({"rootfs": rootfs}).encode(), "manifest.json": b'[{"Config": "c.json"}]'}
+    with pytest.raises(FormatError, match=r"c\.json: rootfs: got .*, expected an object with diff_ids"):
+        read(tmp_path, tar(archive))
+
+
+def test_layers_that_only_one_document_leaves_out_are_refused(tmp_path: Path) -> None:
+    members = {"l.tar": LOWER, "c.json": config([LOWER]), "manifest.json": b'[{"Config": "c.json"}]'}
+    with pytest.raises(IntegrityError, match=r"got 1 diff IDs, expected 0"):
+        read(tmp_path, tar(members))
+    members |= {"c.json": b'{"rootfs": {}}', "manifest.json": manifest(["l.tar"], "c.json")}
+    with pytest.raises(IntegrityError, match=r"got 0 diff IDs, expected 1"):
+        read(tmp_path, tar(members))
+
+
 def test_what_is_null_is_empty(tmp_path: Path) -> None:
     """Go writes an empty list as null."""
     layout = Layout()
@@ -326,7 +377,7 @@ def test_what_is_null_is_empty(tmp_path: Path) -> None:
     layout.index(layout.manifest({"config": document, "layers": None}, annotations=None, platform=None))
     (found,) = read(tmp_path, layout.tar())
     assert (found.layers, found.repo_tags, found.tags) == ((), (), ())
-    entry = {"Config": "c.json", "RepoTags": None, "Layers": None}
+    entry: dict[str, Any] = {"Config": "c.json", "RepoTags": None, "Layers": None}
     archive = {"c.json": empty, "manifest.json": json.dumps([entry]).encode()}
     for more in ({}, {"index.json": b'{"schemaVersion": 2, "manifests": null}'}):
         (found,) = read(tmp_path, tar({**archive, **more}))
@@ -436,6 +487,36 @@ def test_names_that_no_image_has_take_no_time(tmp_path: Path) -> None:
     many = manifest(["l.tar"], "c.json", RepoTags=[f"x:{number}" for number in range(10_001)])
     with pytest.raises(FormatError, match=r"manifest\.json: got 10001 names of an image, expected at most 10000"):
         read(tmp_path, tar({**members, "manifest.json": many}))
+
+
+def entries_of_one_config(count: int, names: int) -> bytes:
+    entries = [
+        {"Config": "c.json", "RepoTags": [f"x:{number}-{name}" for name in range(names)], "Layers": []}
+        for number in range(count)
+    ]
+    return tar({"c.json": config([]), "manifest.json": json.dumps(entries).encode()})
+
+
+def test_many_entries_of_one_config_take_time_that_grows_with_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each name is looked at a fixed number of times, however many entries of the manifest have the same config."""
+    looked_at: list[str] = []
+    real = image_names.canonical
+
+    def counting(name: str) -> str:
+        looked_at.append(name)
+        return real(name)
+
+    monkeypatch.setattr(image_names, "canonical", counting)
+    (found,) = read(tmp_path, entries_of_one_config(200, 100))
+    assert len(found.repo_tags) == 20_000
+    assert len(looked_at) == 20_000
+
+
+def test_more_names_than_any_archive_has_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"manifest\.json: got more than 100000 names in all, expected fewer"):
+        read(tmp_path, entries_of_one_config(101, 1000))
 
 
 def test_documents_of_many_values_are_refused(tmp_path: Path) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from lamina.engine import Write
 from lamina.errors import InvalidName
-from lamina.formats.image_names import canonical, distinct
+from lamina.formats.image_names import canonical
 from lamina.formats.platform import Platform
 from lamina.image import Progress, Silence
 from lamina.layer import FinishedLayer
@@ -22,7 +21,7 @@ from lamina.names import Digest
 from lamina.packing import Packing
 from lamina.sinks.archive import ArchivedImage, ArchiveWriter
 from lamina.sources import selection
-from lamina.sources.image import SourceImage, SourceLayer
+from lamina.sources.image import SourceImage, SourceLayer, once
 from lamina.sources.opening import open_images
 from lamina.standing import Workshop
 
@@ -39,7 +38,7 @@ def merged(
     and no others. Raises as `open_images` does, `NotFound` and `PlanError` for a name or platform that no image has,
     and `InvalidName` if two images share a name, or if there is no place.
     """
-    found: dict[Digest, SourceImage] = {}
+    found: list[SourceImage] = []
     owners: dict[str, tuple[Digest, Path]] = {}
     for place in places:
         path, name = selection.split_name(place)
@@ -47,15 +46,14 @@ def merged(
         if name is not None:
             images = selection.named(images, name, path, f"name one as {path}#NAME:TAG")
         if platform:
-            images = selection.fitting(images, platform, path, "say which with --platform")
+            images = selection.fitting(images, platform, path, selection.NAME_A_PLATFORM)
         for image in images:
             for tag in image.repo_tags:
                 _own(owners, tag, image, path)
-            known = found.setdefault(image.digest, image)
-            found[image.digest] = replace(known, repo_tags=distinct((*known.repo_tags, *image.repo_tags)))
+        found += images
     if not found:
         raise InvalidName("images: got none, expected at least one")
-    return tuple(found.values())
+    return once(found)
 
 
 def _own(owners: dict[str, tuple[Digest, Path]], tag: str, image: SourceImage, path: Path) -> None:

@@ -6,7 +6,7 @@ Engines take ``app:1``, ``library/app:1``, ``docker.io/library/app:1`` and ``ind
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from lamina.errors import InvalidName
 from lamina.names import Reference
@@ -54,9 +54,16 @@ def canonical(name: str) -> str:
     return name
 
 
-def distinct(names: Iterable[str]) -> tuple[str, ...]:
-    """Return each name once, in the spelling that comes first."""
-    found: dict[str, str] = {}
-    for name in names:
-        found.setdefault(canonical(name), name)
-    return tuple(found.values())
+class DistinctNames:
+    """Names in the order in which they were added, each once, in the spelling that came first."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str] = {}
+
+    def add(self, names: Iterable[str]) -> None:
+        """Add ``names``; the time it takes does not depend on how many there are already."""
+        for name in names:
+            self._found.setdefault(canonical(name), name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found.values())

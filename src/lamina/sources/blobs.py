@@ -118,7 +118,9 @@ class Blobs:
             raise IntegrityError(f"config: got {config.digest}, expected sha256:{named[1]}")
         rootfs = item(config.value, config_name, "rootfs")
         blobs = [self.find(name) for name in layer_names]
-        diff_ids = [digest(text) for text in texts(f"{config_name}: diff_ids", item(rootfs, config_name, "diff_ids"))]
+        if not isinstance(rootfs, dict):
+            raise FormatError(f"{config_name}: rootfs: got {shown(rootfs)}, expected an object with diff_ids")
+        diff_ids = [digest(text) for text in texts(f"{config_name}: diff_ids", rootfs.get("diff_ids"))]
         if len(diff_ids) != len(blobs):
             raise IntegrityError(f"rootfs: got {len(diff_ids)} diff IDs, expected {len(blobs)}, one for each layer")
         layers = tuple(map(self._layer, count(1), layer_names, blobs, diff_ids))

@@ -4,7 +4,7 @@ Invariant: the documents decide, never how members are named, so that every writ
 
 Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format". docker 20.10 and podman write
 ``ID/layer.tar`` (some of them links to others), docker since 25 ``blobs/sha256/HEX``, skopeo ``HEX.tar``, nixpkgs
-``HEX/layer.tar``, buildpacks ``/HEX.tar``. Go writes an empty list as ``null``.
+``HEX/layer.tar``, buildpacks ``/HEX.tar``. Go writes an empty list as ``null``, or leaves it out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lamina.sources.image import SourceImage
 MANIFEST = "manifest.json"
 _MOST_IMAGES = 1000
 _MOST_NAMES = 10_000
+_MOST_NAMES_IN_ALL = 100_000
 
 
 def docker_images(blobs: Blobs) -> tuple[SourceImage, ...]:
@@ -27,13 +28,21 @@ def docker_images(blobs: Blobs) -> tuple[SourceImage, ...]:
         raise FormatError(f"{MANIFEST}: got {shown(entries)}, expected a list of images, as in a docker-archive")
     if entries and len(entries) > _MOST_IMAGES:
         raise FormatError(f"{MANIFEST}: got {len(entries)} images, expected at most {_MOST_IMAGES}")
-    return tuple(_image(blobs, entry) for entry in entries or ())
+    images: list[SourceImage] = []
+    names = 0
+    for entry in entries or ():
+        images.append(_image(blobs, entry))
+        names += len(images[-1].repo_tags)
+        if names > _MOST_NAMES_IN_ALL:
+            raise FormatError(f"{MANIFEST}: got more than {_MOST_NAMES_IN_ALL} names in all, expected fewer")
+    return tuple(images)
 
 
 def _image(blobs: Blobs, entry: Any) -> SourceImage:
-    layers = texts(f"{MANIFEST}: Layers", item(entry, MANIFEST, "Layers"))
+    config_name = item(entry, MANIFEST, "Config")
+    layers = texts(f"{MANIFEST}: Layers", entry.get("Layers"))
     tags = texts(f"{MANIFEST}: RepoTags", entry.get("RepoTags"))
     if len(tags) > _MOST_NAMES:
         raise FormatError(f"{MANIFEST}: got {len(tags)} names of an image, expected at most {_MOST_NAMES}")
-    (config,) = texts(f"{MANIFEST}: Config", [item(entry, MANIFEST, "Config")])
+    (config,) = texts(f"{MANIFEST}: Config", [config_name])
     return blobs.image(config, layers, repo_tags=tuple(dict.fromkeys(tags)))

@@ -5,10 +5,11 @@ Invariant: every byte of an image was checked: config, blobs and the tars in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lamina.formats.image_names import DistinctNames
 from lamina.formats.platform import Platform
 from lamina.names import Digest, StorePath
 from lamina.nodes import Extent
@@ -76,3 +77,26 @@ class SourceImage:
         if isinstance(said, str) and not found.variant:  # such as arm64's v8, which goes without saying
             return "/".join(filter(None, (str(found), said)))
         return str(found)
+
+
+def once(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:
+    """Return each of ``images`` once, in the order in which they come first, with all its names.
+
+    The names of an image are collected before the image is made, so that many images of one digest, each with many
+    names, take time that grows with the number of names. The platform is the last that an index offers.
+    """
+    found: dict[Digest, SourceImage] = {}
+    repo_tags: dict[Digest, DistinctNames] = {}
+    tags: dict[Digest, dict[str, None]] = {}
+    offered: dict[Digest, Platform] = {}
+    for image in images:
+        key = image.digest
+        found.setdefault(key, image)
+        repo_tags.setdefault(key, DistinctNames()).add(image.repo_tags)
+        tags.setdefault(key, {}).update(dict.fromkeys(image.tags))
+        if key not in offered or image.offered != NO_PLATFORM:
+            offered[key] = image.offered
+    return tuple(
+        replace(image, repo_tags=tuple(repo_tags[key]), tags=tuple(tags[key]), offered=offered[key])
+        for key, image in found.items()
+    )

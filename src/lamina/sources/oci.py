@@ -12,6 +12,7 @@ empty list as ``null``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -52,6 +53,9 @@ _LAYERS = {
     *(f"{_DOCKER_LAYER}diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
     *_ABSENT,
 }
+# OCI image-spec, "Digests".
+_OTHER_DIGEST = re.compile(r"(?!sha256:)([a-z0-9]+(?:[+._-][a-z0-9]+)*):[A-Za-z0-9=_-]+")
+_LONGEST_DIGEST = 256
 _NO_PLATFORM = Platform("unknown", "unknown")
 
 
@@ -97,6 +101,8 @@ class _Walk:
                 continue
             if _is_attestation(value):
                 self.passed.append("an attestation")
+            elif other := _other_algorithm(value):
+                self.passed.append(f"a digest of {other}")
             elif media_type in _MANIFESTS:
                 yield _offer(value, f"{where}: manifests")
             else:
@@ -181,7 +187,17 @@ def _other_kind(manifest: Mapping[str, Any], where: str) -> str:
     listed = items(f"{where}: layers", manifest.get("layers"))
     types = [item(value, f"{where}: layers", "mediaType") for value in listed]
     others = [kind for kind in types if not _is_layer_type(kind)]
-    return f"a layer of media type {shown(others[0])}" if others else ""
+    if others:
+        return f"a layer of media type {shown(others[0])}"
+    algorithm = next(filter(None, map(_other_algorithm, (manifest["config"], *listed))), "")
+    return f"a digest of {algorithm}" if algorithm else ""
+
+
+def _other_algorithm(descriptor: Any) -> str:
+    """Return the algorithm of a valid digest that lamina cannot check; empty for SHA-256 and for an invalid digest."""
+    text = descriptor.get("digest") if isinstance(descriptor, dict) else None
+    found = _OTHER_DIGEST.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST_DIGEST else None
+    return found[1] if found else ""
 
 
 def _is_layer_type(kind: Any) -> bool:

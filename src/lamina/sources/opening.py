@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, shown
 from lamina.extents import head
 from lamina.formats.headers import is_header
-from lamina.formats.image_names import distinct
 from lamina.formats.oci import INDEX
-from lamina.names import Digest
 from lamina.sources.blobs import Blobs
 from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.docker import MANIFEST, docker_images
-from lamina.sources.image import SourceImage
+from lamina.sources.image import SourceImage, once
 from lamina.sources.members import ArchiveMembers, FolderMembers, Members
 from lamina.sources.oci import oci_images
 from lamina.sources.unpacking import Unpacker, extent_of
@@ -49,15 +46,10 @@ def _images(blobs: Blobs) -> tuple[SourceImage, ...]:
     has_index = blobs.has(INDEX)
     listed = docker_images(blobs) if blobs.has(MANIFEST) or not has_index else ()
     indexed = oci_images(blobs, may_be_none=bool(listed)) if has_index else ()
-    found: dict[Digest, SourceImage] = {}
-    for image in (*listed, *indexed):
-        known = found.setdefault(image.digest, image)
-        repo_tags = distinct((*known.repo_tags, *image.repo_tags))
-        tags = tuple(dict.fromkeys((*known.tags, *image.tags)))
-        found[image.digest] = replace(known, repo_tags=repo_tags, tags=tags, offered=image.offered)
+    found = once((*listed, *indexed))
     if not found:
         raise FormatError(f"{MANIFEST}: got no images, expected at least one, as in a docker-archive")
-    return tuple(found.values())
+    return found
 
 
 def _members(path: Path, unpacker: Unpacker) -> Members:

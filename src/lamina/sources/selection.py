@@ -7,7 +7,8 @@ an error that lists them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lamina.errors import NotFound, PlanError
@@ -15,6 +16,7 @@ from lamina.formats.image_names import canonical
 from lamina.formats.platform import Platform
 from lamina.sources.image import SourceImage
 
+NAME_A_PLATFORM = "name one of these platforms with --platform, or take another image"
 _MOST_LISTED = 10
 
 
@@ -39,7 +41,8 @@ def named(images: Sequence[SourceImage], name: str, where: object, hint: str) ->
         if name in (image.id, image.digest.hex, *image.tags) or wanted in map(canonical, image.repo_tags)
     )
     if not found:
-        raise NotFound(f"{where}: got no image {name}, expected one of {listed(images)}", hint=hint)
+        got = f"no image {name}" if name else "an empty name"
+        raise NotFound(f"{where}: got {got}, expected one of {listed(images)}", hint=hint)
     return found
 
 
@@ -73,17 +76,19 @@ def platforms(images: Iterable[SourceImage]) -> str:
 
 
 def listed(images: Sequence[SourceImage]) -> str:
-    """Return how each of ``images`` can be named, with commas between them: by a name of its own, or else its ID."""
-    return _joined([_title(image, images) for image in images])
+    """Return how each of ``images`` can be named, with commas between them.
+
+    An image without a name of its own is listed by its ID, with the name that it shares and its platform behind it.
+    """
+    uses = Counter(name for image in images for name in {*image.repo_tags, *image.tags})
+    return _joined([_title(image, uses) for image in images])
 
 
-def _title(image: SourceImage, images: Sequence[SourceImage]) -> str:
-    names = [
-        name
-        for name in (*image.repo_tags, *image.tags)
-        if sum(name in (*other.repo_tags, *other.tags) for other in images) == 1
-    ]
-    return names[0] if names else f"{image.id} ({image.platform or 'no platform'})"
+def _title(image: SourceImage, uses: Mapping[str, int]) -> str:
+    names = (*image.repo_tags, *image.tags)
+    own = next((name for name in names if uses[name] == 1), "")
+    details = ", ".join((*names[:1], image.platform or "no platform"))
+    return own or f"{image.id} ({details})"
 
 
 def _joined(titles: Sequence[str]) -> str:
