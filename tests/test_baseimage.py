@@ -282,7 +282,9 @@ def test_layers_for_another_platform_are_refused(
 ) -> None:
     with pytest.raises(PlanError, match=rf"got images for .*, expected one for linux/{asked}") as caught:
         made(store, base(tmp_path, **there), architecture=asked)
-    assert caught.value.hint == "say which with --architecture"
+    assert caught.value.hint == (
+        "take a base image for that architecture, or name another architecture with --architecture"
+    )
 
 
 def test_layers_for_another_processor_than_the_programs_are_refused(store: FakeStore, tmp_path: Path) -> None:

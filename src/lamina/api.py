@@ -246,7 +246,7 @@ def inspect(
     if name is not None:
         found = selection.named(found, name, file, f"name one as {file}#NAME:TAG")
     if platform:
-        found = selection.fitting(found, Platform.parse(platform), file, _SAY_PLATFORM)
+        found = selection.fitting(found, Platform.parse(platform), file, selection.NAME_A_PLATFORM)
     return ListResult(found)
 
 
@@ -307,7 +307,7 @@ def export_image(
     if wanted is not None:
         images = selection.named(images, wanted, file, _NAME_ONE)
     if platform:
-        images = selection.fitting(images, Platform.parse(platform), file, _SAY_PLATFORM)
+        images = selection.fitting(images, Platform.parse(platform), file, selection.NAME_A_PLATFORM)
     found = selection.only(images, file, _NAME_ONE if platform or wanted is None else _SAY_PLATFORM)
     root = Root(found, file)
     with _compressed(output, compressor) as write:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what reads images is imported where there is one
     from lamina.sources.rootfs import Rootfs
 
 _SAY_WHICH = "say which with --architecture"
+_NAME_ANOTHER = "take a base image for that architecture, or name another architecture with --architecture"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Base:
         if asked and not several and not is_strict:
             notes = _other_platform(found[0], asked)
         elif asked:
-            found = selection.fitting(found, Platform.parse(asked), path, _SAY_WHICH)
+            found = selection.fitting(found, Platform.parse(asked), path, _NAME_ANOTHER)
         elif several:
             got = selection.platforms(found)
             raise PlanError(f"{path}: got images for {got}, expected to be told which", hint=_SAY_WHICH)
@@ -98,7 +99,7 @@ class Base:
             return ()
         other = _other_platform(self.image, architecture)
         if other:
-            raise PlanError(other[0], hint=f"take another base image, or {_SAY_WHICH}")
+            raise PlanError(other[0], hint=_NAME_ANOTHER)
         unknown = () if self.architecture else (f"base image: got no architecture, expected {architecture}",)
         return (*self.notes, *unknown)
 
