@@ -24,7 +24,7 @@ from tests.processes import running, wait_until
 
 from lamina.errors import ScriptError
 from lamina.nodes import Directory, Regular
-from lamina.root import sandbox, session
+from lamina.root import sandbox, session, visible
 from lamina.root.commands import Scripts, run
 from lamina.root.layer import RootLayer
 from lamina.root.session import landlock
@@ -537,6 +537,16 @@ def test_proot_leaves_nothing_behind_when_its_script_takes_too_long() -> None:
     wait_until(lambda: not running("sleep 284"))
 
 
+@builders(*KINDS)
+@pytest.mark.parametrize(
+    "folder", ["/proc/1/root/root", "/proc/1/cwd", "/proc/self/fd", "/dev/shm", "/sys/kernel", "//dev/fd"]
+)
+def test_folders_of_the_kernel_on_path_are_left_out(builder: Builder, folder: str) -> None:
+    scripts = Scripts("echo x > made", "", False, f"{PATH}:{folder}")
+    assert builder.call(lambda: run(Tree(), scripts).tree.node(b"made")) is not None
+    assert folder not in {bind.place for bind in visible.binds(f"{PATH}:{folder}")}
+
+
 def test_without_a_sandbox_the_run_is_refused_and_the_error_says_what_was_tried(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -620,6 +630,25 @@ def test_a_proot_that_needs_tmp_is_refused_under_landlock(builder: Builder) -> N
         pytest.skip("this proot does not need /tmp")
     error = builder.failure(Scripts("", "true", True, PATH))
     assert "got a proot that works in /tmp alone" in str(error)
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "PATH"])
+def test_a_folder_that_proot_cannot_show_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    tools_of("fakeroot", "proot")
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    search_path = PATH
+    if variable == "TMPDIR":
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    else:
+        search_path = f"{PATH}:{tmp_path}/link"
+    with pytest.raises(ScriptError, match=r"a:b.*expected one without ':' for proot") as caught:
+        run(Tree(), Scripts("", "true", True, search_path, confined=False))
+    assert variable in caught.value.hint
+    assert run(Tree(), Scripts("true", "true", False, search_path, confined=False))
 
 
 @builders("Landlock", users=("root",))

@@ -146,6 +146,8 @@ class _Runner:
         guest = Guest.of(proot, places.root, search_path, places.scratch, places.system) if proot else None
         if proot and not confined.has_writable_tmp:
             _check_proot(what, proot)
+        if guest:
+            _check_binds(what, places.scratch, guest.shown)
         if guest and not self._scripts.confined:
             confined = sandbox.Unconfined(guest.shown)
         try:
@@ -249,6 +251,16 @@ def _task(bash: str, places: sandbox.Places, guest: Guest | None, search_path: s
         fake,
         list(guest.proot) if guest else [],
     )
+
+
+def _check_binds(what: str, scratch: str, shown_folders: tuple[str, ...]) -> None:
+    """Raise `ScriptError` where proot would take a part of a folder's name for a place in its root.
+
+    proot splits the value of --bind at its first colon, and knows no way to quote one.
+    """
+    for place, hint in ((scratch, "TMPDIR names another"), *((place, "PATH leads to it") for place in shown_folders)):
+        if ":" in place:
+            raise ScriptError(f"{what}: got the folder {shown(place)}, expected one without ':' for proot", hint=hint)
 
 
 def _check_proot(what: str, proot: str) -> None:

@@ -28,6 +28,8 @@ _ETC = (
 )
 # No entry of PATH shows these as a whole.
 _NEVER = frozenset(("/", "/boot", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/srv", "/sys", "/tmp", "/var"))  # noqa: S108
+# Neither does it show anything below these: the kernel's, which the sandbox has of its own or not at all.
+_KERNEL = frozenset(("dev", "proc", "sys"))
 # Users and groups as in Nix's own build sandbox, the same on every machine.
 _USERS = {
     "passwd": "root:x:0:0:root:/homeless-shelter:/bin/sh\n"
@@ -77,17 +79,27 @@ def binds(search_path: str) -> list[Bind]:
 def _path_folders(search_path: str) -> Iterator[str]:
     for entry in search_path.split(os.pathsep):
         place = os.path.normpath(entry) if entry else ""
-        names = {place, os.path.realpath(place)}
-        is_home = any(os.path.dirname(name) == "/home" for name in names)
-        if place.startswith("/") and os.path.isdir(place) and not names & _NEVER and not is_home:
+        if (
+            place.startswith("/")
+            and os.path.isdir(place)
+            and not any(map(_is_private, {place, os.path.realpath(place)}))
+        ):
             yield place
+
+
+def _is_private(place: str) -> bool:
+    """Tell whether the folder ``place`` is never shown, also where PATH names it."""
+    return place in _NEVER or os.path.dirname(place) == "/home" or place.lstrip("/").partition("/")[0] in _KERNEL
 
 
 def _is_reachable(place: str) -> bool:
     """Tell whether root without capabilities comes as far as ``place``: not where a user keeps a folder closed."""
     if os.geteuid() != 0:
         return True
-    above = (parent.stat() for parent in Path(place).resolve().parents)
+    try:
+        above = [parent.stat() for parent in Path(place).resolve().parents]
+    except (OSError, RuntimeError):  # the latter for symlinks that lead to themselves
+        return False
     return all(status.st_uid == 0 or status.st_mode & stat.S_IXOTH for status in above)
 
 
