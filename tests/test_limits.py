@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.fakestore import in_child, in_mount_namespace, public_folder
 
-from lamina.errors import OutputError
+from lamina.errors import OutputError, ScriptError
 from lamina.root import limits, session
 from lamina.root.commands import Scripts, run
 from lamina.root.session import landlock
@@ -105,6 +105,30 @@ def test_few_processes_are_a_named_error(most: int, fake: bool) -> None:
         patch.setattr(tempfile, "tempdir", str(folder))
         user = 20_000 + 2 * most + fake  # another test's processes must not count
         in_child(limited, lambda: os.setresuid(user, user, user))
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("bash: fork: retry: Resource temporarily unavailable", "ulimit -u"),
+        ("sh: 1: Cannot fork", "ulimit -u"),
+        ("RuntimeError: can't start new thread", "ulimit -u"),
+        ("xz: Cannot allocate memory", "more memory"),
+        ("sed: couldn't open file: Too many open files", "ulimit -n"),
+    ],
+)
+def test_a_script_that_fails_for_a_shortage_gets_a_hint(said: str, advice: str) -> None:
+    script = f'echo "{said}" >&2; exit 254'
+    with pytest.raises(ScriptError, match="got exit status 254") as caught:
+        run(Tree(), Scripts(script, search_path=os.environ["PATH"]))
+    assert advice in caught.value.hint
+
+
+@pytest.mark.parametrize("said", ["no such file", "cp: error writing 'x': No space left on device"])
+def test_a_script_that_fails_for_another_reason_gets_none(said: str) -> None:
+    with pytest.raises(ScriptError) as caught:
+        run(Tree(), Scripts(f'echo "{said}"; exit 1', search_path=os.environ["PATH"]))
+    assert caught.value.hint == ""
 
 
 @pytest.mark.parametrize("number", [None, 2, "28"])

@@ -10,6 +10,7 @@ import errno
 from collections.abc import Iterator
 
 from lamina.errors import Error, OutputError
+from lamina.shortages import named_in
 
 _MEMORY = OutputError(
     "memory: got too little, expected more",
@@ -28,20 +29,6 @@ _NUMBERS = {
     errno.EAGAIN: _THREADS,  # what fork says
     errno.EMFILE: _FILES,
     errno.ENFILE: _FILES,
-}
-# Python's threads and libraries that are not written in Python say it in words alone.
-_WORDS = {
-    "cannot allocate memory": _MEMORY,
-    "failed to map segment": _MEMORY,
-    "not enough memory": _MEMORY,
-    "out of memory": _MEMORY,
-    "insufficient memory": _MEMORY,
-    "allocation error": _MEMORY,
-    "can't start new thread": _THREADS,
-    "can't spawn worker thread": _THREADS,
-    "failed to spawn thread": _THREADS,
-    "resource temporarily unavailable": _THREADS,
-    "too many open files": _FILES,
 }
 _LONGEST = 1000
 
@@ -69,5 +56,4 @@ def _scarce(error: BaseException) -> OutputError | None:
             return _NUMBERS.get(error.errno or 0)
         case Error():  # its words are ours, and the error that it was raised from is looked at too
             return None
-    words = str(error)[:_LONGEST].lower()
-    return next((found for text, found in _WORDS.items() if text in words), None)
+    return _NUMBERS.get(named_in(str(error)[:_LONGEST]) or 0)

@@ -26,6 +26,7 @@ from lamina.root.guest import Guest
 from lamina.root.running import End
 from lamina.root.session.documents import Entry, Task
 from lamina.root.tree import Meta, Tree
+from lamina.shortages import named_in
 from lamina.walk import kind, scan
 from lamina.workspace import Workspace
 
@@ -221,7 +222,7 @@ class _Runner:
             raise self._unanswered(what, document, output)
         if status:
             how = f"exit status {status}" if status > 0 else f"signal {-status}"
-            hint = limits.advice(self.workspace.path)
+            hint = limits.advice(self.workspace.path, output)
             raise ScriptError(f"{what}: got {how}, expected 0", hint=hint, output=output)
         return entries
 
@@ -232,7 +233,7 @@ class _Runner:
         found = (
             document.get("errno"),
             limits.shortage(self.workspace.path),
-            limits.named_in(f"{said}\n{output}"),
+            named_in(f"{said}\n{output}"),
         )
         lacking = next(filter(None, (limits.failure(what, each) for each in found)), None)
         reason = shown(said) if said else "no answer of their session"

@@ -8,11 +8,13 @@ import os
 from pathlib import Path
 
 from lamina.errors import OutputError
+from lamina.shortages import named_in
 
 # lamina and each program of a session keep some fifteen files open.
 _FEWEST_DESCRIPTORS = 32
 # More than what a file system keeps for small files.
 _ROOM = 1 << 16
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _HINTS = {
     errno.ENOSPC: "name another folder with TMPDIR",
     errno.EDQUOT: "name another folder with TMPDIR",
@@ -20,18 +22,6 @@ _HINTS = {
     errno.ENFILE: "allow more open files with sysctl fs.file-max",
     errno.ENOMEM: "allow more memory",
     errno.EAGAIN: "allow more processes with ulimit -u, or in the container's settings",
-}
-
-
-# What programs that are not ours say of it.
-_WORDS = {
-    "resource temporarily unavailable": errno.EAGAIN,
-    "cannot fork": errno.EAGAIN,
-    "can't start new thread": errno.EAGAIN,
-    "cannot allocate memory": errno.ENOMEM,
-    "too many open files": errno.EMFILE,
-    "no space left on device": errno.ENOSPC,
-    "disk quota exceeded": errno.EDQUOT,
 }
 
 
@@ -59,12 +49,6 @@ def failure(what: str, number: object) -> OutputError | None:
     return OutputError(f"{what}: got {os.strerror(number)}, expected room to run them", hint=_HINTS[number])
 
 
-def named_in(text: str) -> int | None:
-    """Return the number of the shortage that a program's messages name, None where they name none."""
-    words = text.lower()
-    return next((number for phrase, number in _WORDS.items() if phrase in words), None)
-
-
 def shortage(folder: Path) -> int | None:
     """Return the error number that writing to ``folder`` gives, None where there is room."""
     place = folder / "room"
@@ -78,7 +62,11 @@ def shortage(folder: Path) -> int | None:
     return None
 
 
-def advice(folder: Path) -> str:
-    """Return a hint where the temporary folder is full, for a script that failed for reasons of its own."""
-    full = shortage(folder) in (errno.ENOSPC, errno.EDQUOT)
-    return f"{folder.parent} is full: {_HINTS[errno.ENOSPC]}" if full else ""
+def advice(folder: Path, output: str) -> str:
+    """Return a hint for a script that failed: that the temporary ``folder`` is full, or what its ``output`` names."""
+    if shortage(folder) in _FULL:
+        return f"{folder.parent} is full: {_HINTS[errno.ENOSPC]}"
+    number = named_in(output)
+    if number is None or number in _FULL:  # another folder is full, about which nothing is known
+        return ""
+    return f"the output names a shortage, {os.strerror(number)}: {_HINTS[number]}"

@@ -24,6 +24,7 @@ from lamina.root import limits, programs, running, visible
 from lamina.root.session import seccomp
 from lamina.root.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
 from lamina.root.visible import Bind
+from lamina.shortages import named_in
 
 # An ID between those of users and those of services that no distribution gives to anybody, so that it owns nothing; it
 # is small enough to exist in the user namespaces of container engines.
@@ -284,7 +285,7 @@ def find(what: str, folders: Folders, search_path: str) -> Sandbox:
         if not problem:
             return found
         refused.append(f"{name}: {problem}")
-    if lacking := limits.failure(what, limits.named_in("\n".join(refused))):
+    if lacking := limits.failure(what, named_in("\n".join(refused))):
         raise lacking
     raise ScriptError(f"{what}: got no sandbox ({'; '.join(refused)}), expected one to run them in", hint=_ADVICE)
 

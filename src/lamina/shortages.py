@@ -1,0 +1,29 @@
+"""The messages in which programs and libraries say that this machine has too little of something."""
+
+from __future__ import annotations
+
+import errno
+
+# Python's threads, and programs and libraries that are not written in Python, say it in words alone.
+_WORDS = {
+    "resource temporarily unavailable": errno.EAGAIN,
+    "cannot fork": errno.EAGAIN,
+    "can't start new thread": errno.EAGAIN,
+    "can't spawn worker thread": errno.EAGAIN,
+    "failed to spawn thread": errno.EAGAIN,
+    "cannot allocate memory": errno.ENOMEM,
+    "failed to map segment": errno.ENOMEM,
+    "not enough memory": errno.ENOMEM,
+    "out of memory": errno.ENOMEM,
+    "insufficient memory": errno.ENOMEM,
+    "allocation error": errno.ENOMEM,
+    "too many open files": errno.EMFILE,
+    "no space left on device": errno.ENOSPC,
+    "disk quota exceeded": errno.EDQUOT,
+}
+
+
+def named_in(text: str) -> int | None:
+    """Return the error number of the shortage that a message names, None where it names none."""
+    words = text.lower()
+    return next((number for phrase, number in _WORDS.items() if phrase in words), None)
