@@ -42,6 +42,9 @@ _SETTING = (
 _SHORTEST_KEY = 40
 # The base 64 of a key; what follows ``sha512-`` is a digest.
 _KEY = rf"(?<!sha256-)(?<!sha512-)(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST_KEY},}}+={{0,2}}"
+# The base 64 of 32 and of 64 bytes without padding: of a public key of Ed25519, and of a secret one.
+_KEY_LENGTHS = (43, 86)
+_MIXED = r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])"
 # What tells it from the path of a file: no slash in so many characters, with capitals, small letters and digits.
 _RANDOM = r"(?=[^/]*[A-Z])(?=[^/]*[a-z])(?=[^/]*[0-9])[^/]{20,}"
 
@@ -170,7 +173,21 @@ def _without_secrets_in_message(message: str) -> str:
 
 def _hidden_key(found: re.Match[str]) -> str:
     """Hide what may be a key, and leave a long path as it is."""
-    return _HIDDEN if any(map(_pattern(_RANDOM).match, found[0].split("/"))) else found[0]
+    is_key = _is_whole_key(found) or any(map(_pattern(_RANDOM).match, found[0].split("/")))
+    return _HIDDEN if is_key else found[0]
+
+
+def _is_whole_key(found: re.Match[str]) -> bool:
+    """Tell whether a match ends in the base 64 of 32 or 64 bytes, with padding or behind a name and a colon.
+
+    A key may have a slash anywhere, so this asks for no part without one.
+    """
+    digits, start, end = found[0].rstrip("="), found.start(), found.end()
+    if len(digits) < min(_KEY_LENGTHS) or not _pattern(_MIXED).match(digits[-min(_KEY_LENGTHS) :]):
+        return False
+    if len(found[0]) > len(digits):
+        return not found.string[end : end + 1].isalnum()  # else it is a path before an equals sign and a value
+    return len(digits) in _KEY_LENGTHS and found.string[max(start - 1, 0) : start] == ":"
 
 
 def _clean_word(found: re.Match[str]) -> str:

@@ -31,7 +31,7 @@ _BUFFER = 1 << 16
 # They say how long their content is, even if that is nothing.
 _WITH_BODY = {"PUT", "POST"}
 _TRUST = "NIX_SSL_CERT_FILE or SSL_CERT_FILE names a file of other certificate authorities"
-_NETRC = "NETRC or ~/.netrc holds user and password for a host, and so may the URL: https://USER:PASSWORD@HOST"
+_NETRC = "NETRC or ~/.netrc holds user and password for a host, and so may the URL in front of its host"
 
 
 class Connections:
