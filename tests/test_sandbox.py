@@ -656,6 +656,12 @@ def test_what_landlock_leaves_open_is_said(builder: Builder) -> None:
     assert "modes, owners" in run(Tree(), Scripts("true", search_path=PATH)).warnings[0]
 
 
+@builders("Landlock")
+@pytest.mark.parametrize("script", ["exit 3", 'rm -r "$PWD"', "kill -STOP $PPID"])
+def test_what_landlock_leaves_open_is_said_where_a_script_fails_too(builder: Builder, script: str) -> None:
+    assert "confined by Landlock alone" in builder.failure(Scripts(script, search_path=PATH)).hint
+
+
 def tools_of(*names: str) -> None:
     for name in names:
         if not shutil.which(name, path=PATH):

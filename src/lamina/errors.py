@@ -59,6 +59,10 @@ class Error(Exception):
         super().__init__(clean(message))
         self.hint = clean(hint)
 
+    def add_hint(self, hint: str) -> None:
+        """Put ``hint`` behind the hint that there is."""
+        self.hint = "; ".join(filter(None, (self.hint, clean(hint))))
+
 
 def failed(name: str, error: OSError) -> OutputError:
     """The error for a ``name`` that could not be written."""

@@ -76,16 +76,21 @@ def run(tree: Tree, scripts: Scripts) -> Ran:
 
     Raises:
         ScriptError: A script fails, takes too long, needs a program that is not on the search path, or there is no
-            sandbox to run it in.
+            sandbox to run it in. The hint has the warnings about the sandbox.
         FormatError: A script left a socket, device or pipe.
         OutputError: The temporary folder cannot be written, or this process may not open enough files.
     """
     runner = _Runner(scripts, tree)
-    if scripts.extra:
-        runner.run(_EXTRA, scripts.extra, fake=False)
-    if scripts.fake_root:
-        runner.run(_FAKE_ROOT, scripts.fake_root, fake=True)
-    return Ran(runner.tree(), runner.output, runner.workspace, runner.warnings())
+    try:
+        if scripts.extra:
+            runner.run(_EXTRA, scripts.extra, fake=False)
+        if scripts.fake_root:
+            runner.run(_FAKE_ROOT, scripts.fake_root, fake=True)
+        return Ran(runner.tree(), runner.output, runner.workspace, runner.warnings())
+    except ScriptError as error:
+        for warning in runner.warnings():  # what it says may be why the script failed
+            error.add_hint(warning)
+        raise
 
 
 class _Runner:
