@@ -18,6 +18,7 @@ from tests.fakestore import as_nobody, public_folder
 from tests.making import packed_bytes
 from tests.processes import running, wait_until
 
+from lamina import workspace
 from lamina.errors import FormatError, InvalidName, OutputError, ScriptError
 from lamina.nodes import Directory, Regular, Symlink
 from lamina.root.commands import Ran, Scripts, run
@@ -322,6 +323,9 @@ def test_a_temporary_folder_that_cannot_be_written_is_an_output_error(
 
 def test_no_temporary_folder_at_all_is_an_output_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(workspace, "_USUAL", ())
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null", "/no/such"])
     with pytest.raises(OutputError, match=r"got No usable temporary directory found.*, expected") as caught:
         run(Tree(), Scripts("true", search_path=PATH))
