@@ -270,10 +270,11 @@ def test_of_two_caches_the_first_that_has_a_path_is_taken(cache: Cache, machine:
 # --- where a NAR is
 
 
+@pytest.mark.parametrize("start", ["/", "./", "././", "/./"])
 @pytest.mark.parametrize("scheme", ["http", "file"])
-def test_a_nars_url_may_have_a_slash_in_front(scheme: str, cache: Cache, machine: Machine) -> None:
+def test_a_nars_url_may_have_a_slash_or_dots_in_front(scheme: str, start: str, cache: Cache, machine: Machine) -> None:
     path = cache.add("x-1", TREE)
-    cache.change(path, url=f"/{cache.narinfos[path].url}")
+    cache.change(path, url=f"{start}{cache.narinfos[path].url}")
     with served(cache.folder) as server:
         ran = machine.build(server.url if scheme == "http" else cache.url, path)
     assert ran.code == 0, ran.stderr
@@ -313,9 +314,10 @@ def test_a_folder_that_is_a_cache_has_its_nars_below_it(url: str, tmp_path: Path
     assert ran.code == (0 if url == "/{}" else 3 if ":" in url else 6), ran.stderr
 
 
-def test_a_nar_is_somebodys_whether_its_url_has_a_slash_in_front_or_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["/", "./"])
+def test_a_nar_belongs_to_its_path_however_its_url_begins(tmp_path: Path, start: str) -> None:
     cache = Cache(tmp_path / "plain", compression="none")
     path = cache.add("x-1", TREE)
-    cache.change(path, url=f"/{cache.narinfos[path].url}")
+    cache.change(path, url=f"{start}{cache.narinfos[path].url}")
     assert run("store", "gc", str(path), "--store", cache.folder).code == 0
     assert len(list((cache.folder / "nar").iterdir())) == 1

@@ -212,6 +212,23 @@ def test_a_url_stays_in_its_cache(url: str) -> None:
     assert narinfo.parse(with_value("URL", url)).url == url
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("./nar/x", "nar/x"),
+        ("nar/./x", "nar/x"),
+        ("././nar//x", "nar/x"),
+        ("/./nar/x", "nar/x"),
+        ("/nar/x", "nar/x"),
+        ("nar/x/", "nar/x/"),
+        ("nar/.", "nar/."),
+        ("nar/.x", "nar/.x"),
+    ],
+)
+def test_dots_in_a_url_mean_nothing_in_a_folder(url: str, name: str) -> None:
+    assert narinfo.parse(with_value("URL", url)).file_name == name
+
+
 SIGNED = ("StorePath", "NarHash", "NarSize", "References")
 UNSIGNED = ("FileHash", "FileSize", "Deriver", "CA", "Sig", "System", "Weather")
 

@@ -55,8 +55,15 @@ class NarInfo:
 
     @property
     def file_name(self) -> str:
-        """The URL as a name in a cache that is a folder or a bucket, where a leading slash means nothing."""
-        return self.url.lstrip("/")
+        """Return the URL as the name of a file in a cache that is a folder or a bucket.
+
+        Empty parts and ``.`` in front of the file's own name mean nothing, as on the web (RFC 3986, 5.2.4). A URL of
+        another server stays as it is, and is no name of a file.
+        """
+        if _WEB.match(self.url):
+            return self.url
+        *folders, file = self.url.split("/")
+        return "/".join((*(folder for folder in folders if folder not in ("", ".")), file))
 
     @property
     def fingerprint(self) -> str:
