@@ -742,6 +742,13 @@ def test_zeros_behind_a_compressed_image_are_padding(tmp_path: Path, outer: str)
     assert found.id == sha256(TEXT)
 
 
+@pytest.mark.parametrize("zeros", [1, 2, 3, 6])
+def test_zeros_behind_an_xz_stream_are_as_many_as_a_multiple_of_four(tmp_path: Path, zeros: int) -> None:
+    """The .xz file format, 2.2."""
+    with pytest.raises(FormatError, match=r"expected a multiple of 4 zeros"):
+        read(tmp_path, lzma.compress(skopeo()) + bytes(zeros))
+
+
 def test_a_stream_that_asks_for_gigabytes_of_memory_is_refused(tmp_path: Path) -> None:
     """The dictionary of an xz stream may be 4 GiB large, however short the stream is."""
     packed = bytearray(lzma.compress(skopeo()))

@@ -107,7 +107,7 @@ class _Format:
     decoder: Callable[[], _Decoder]
     errors: tuple[type[Exception], ...]
     padding: int = 1
-    """Zeros between two streams are padding if there are as many as a multiple of this."""
+    """Zeros behind a stream are padding if there are as many as a multiple of this."""
     is_single: bool = False
     """The format has one stream per file, and no padding."""
 
@@ -147,9 +147,10 @@ class _Streams:
                 self._ended()
 
     def end(self) -> None:
-        """Raise `FormatError` if more should have come."""
+        """Raise `FormatError` if more should have come, or if there are too few zeros at the end."""
         if self._decoder is not None or not self._count:
             raise FormatError(f"{self._name} at byte {self._start}: got the end at byte {self._place}, expected more")
+        self._check_padding()
 
     def _ended(self) -> None:
         self._decoder = None
@@ -174,7 +175,7 @@ class _Streams:
         return data[zeros:]
 
     def _check_padding(self) -> None:
-        # A stream and the padding behind it are as long as a multiple of this, so a stream starts at one.
+        # A stream is as long as a multiple of this, so the padding is if the place is (.xz file format, 2.2).
         if self._place % self._format.padding:
             raise self._error(f"padding to byte {self._place}", f"a multiple of {self._format.padding} zeros")
 
