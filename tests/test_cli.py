@@ -293,6 +293,25 @@ def test_a_link_in_a_pipeline_is_the_store_path_it_leads_to(
     assert "split_paths: got './result'" in built.stderr
 
 
+@pytest.mark.parametrize("inside", ["/", "/share", "//share/words/", "/not/there"])
+def test_a_path_inside_a_store_path_in_a_pipeline_is_that_store_path(store: FakeStore, inside: str) -> None:
+    (words,) = (str(path) for path in store.numbers if path.name == "words-2.1-data")
+    for operation in ("split_paths", "subcomponent_in", "subcomponent_out"):
+        made, expected = (
+            lamina.plan_layered_image(contents=["hello"], store=str(store.root), layering=[[operation, [path]]])
+            for path in (f"{words}{inside}", words)
+        )
+        assert made.warnings == ()
+        assert [layer.paths for layer in made.layers] == [layer.paths for layer in expected.layers]
+
+
+def test_a_path_in_a_pipeline_that_leads_out_of_a_store_path_stays_as_it_is(store: FakeStore) -> None:
+    (words,) = (str(path) for path in store.numbers if path.name == "words-2.1-data")
+    pipeline = [["split_paths", [f"{words}/../x"]]]
+    (warning,) = lamina.plan_layered_image(contents=["hello"], store=str(store.root), layering=pipeline).warnings
+    assert "/../x', which is not among the paths there" in warning
+
+
 def test_a_pipeline_knows_no_most_layers(store: FakeStore) -> None:
     Path("layers").write_text('[["popularity_contest"]]')
     ran = run("plan", "hello", "--store", store.root, "--layering", "layers", "--max-layers", "1")

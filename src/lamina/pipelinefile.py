@@ -35,18 +35,20 @@ def load(file: str) -> Pipeline:
 
 
 def linked(pipeline: Pipeline, folder: str | os.PathLike[str] = "") -> Pipeline:
-    """Return ``pipeline`` with the store paths that links such as ``./result`` lead to; others stay as they are.
+    """Return ``pipeline`` with the store paths that its paths mean.
 
-    A link is looked for in ``folder``.
+    A path inside a store path means that store path, and a link such as ``./result`` the one that it leads to. A link
+    is looked for in ``folder``. Other texts stay as they are.
     """
     return pipeline.with_paths(partial(_store_path, os.fspath(folder)))
 
 
 def _store_path(folder: str, text: str) -> str:
-    if "/" not in text or text.startswith(f"{STORE_DIR}/"):
+    if "/" not in text:
         return text
+    is_link = not text.startswith(f"{STORE_DIR}/")
     try:
-        path, _ = StorePath.split(led_into_store(os.path.join(folder, text)))
+        path, _ = StorePath.split(led_into_store(os.path.join(folder, text)) if is_link else text)
     except (Error, ValueError):  # the plan says that it has no such path
         return text
     return str(path)
