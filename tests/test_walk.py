@@ -141,7 +141,7 @@ def test_a_thousand_folders_deep_is_no_harm(deep: Path) -> None:
 def test_deeper_than_a_path_can_be_is_an_error(deep: Path) -> None:
     level = "d" * 200
     subprocess.run(["sh", "-ec", f"for i in $(seq 25); do mkdir {level}; cd -P {level}; done"], cwd=deep, check=True)
-    with pytest.raises(Unavailable, match=r"d: got File name too long, expected to read it"):
+    with pytest.raises(Unavailable, match=r"[d/]: got File name too long, expected to read it"):
         names(os.fsencode(deep))
 
 

@@ -81,7 +81,7 @@ class Downloads:
                 if rest:
                     # What is still within the limit is given first: the reader then says the same of a file that is
                     # too long, however much of it arrives at a time.
-                    room = limit - download.given
+                    room = download.room(limit)
                     if len(rest) > room > 0:
                         yield rest[:room]
                     download.take(rest, limit)
@@ -129,6 +129,10 @@ class _Download:
         elif None not in (length, self._length) and length != self._length:
             raise self._changed(f"{length} bytes", f"{self._length} as before")
         return self.given
+
+    def room(self, limit: int) -> int:
+        """Return how many more bytes ``limit`` allows; 0 for a file whose length is known to be too much."""
+        return 0 if (self._length or 0) > limit else limit - self.given
 
     def take(self, piece: bytes, limit: int) -> None:
         """Takes note of ``piece``; raises `FormatError` where it is too much."""
