@@ -22,8 +22,8 @@ from tests.keeping import check_cache, filled
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-# For each run and each signal. LAMINA_TEST_MOMENTS=45 makes 405 for each signal, and takes three times as long.
-MOMENTS = int(os.environ.get("LAMINA_TEST_MOMENTS", "15"))
+# For each run and each signal, so 400 for each signal. LAMINA_TEST_MOMENTS is another number.
+MOMENTS = int(os.environ.get("LAMINA_TEST_MOMENTS", "40"))
 # Of `kill -9`, for each run. LAMINA_TEST_KILLS is another number.
 KILLS = int(os.environ.get("LAMINA_TEST_KILLS", "5"))
 
