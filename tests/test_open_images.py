@@ -364,7 +364,7 @@ def test_layers_that_only_one_document_leaves_out_are_refused(tmp_path: Path) ->
     members = {"l.tar": LOWER, "c.json": config([LOWER]), "manifest.json": b'[{"Config": "c.json"}]'}
     with pytest.raises(IntegrityError, match=r"got 1 diff IDs, expected 0"):
         read(tmp_path, tar(members))
-    members |= {"c.json": b'{"rootfs": {}}', "manifest.json": manifest(["l.tar"], "c.json")}
+    members |= {"c.json": b'{"rootfs": {"type": "layers"}}', "manifest.json": manifest(["l.tar"], "c.json")}
     with pytest.raises(IntegrityError, match=r"got 0 diff IDs, expected 1"):
         read(tmp_path, tar(members))
 

@@ -118,7 +118,8 @@ class Blobs:
             raise IntegrityError(f"config: got {config.digest}, expected sha256:{named[1]}")
         rootfs = item(config.value, config_name, "rootfs")
         blobs = [self.find(name) for name in layer_names]
-        if not isinstance(rootfs, dict):
+        # docker leaves out an empty list of diff_ids, but never the type (OCI image spec, config.md, "rootfs").
+        if not isinstance(rootfs, dict) or (rootfs.get("diff_ids") is None and rootfs.get("type") != "layers"):
             raise FormatError(f"{config_name}: rootfs: got {shown(rootfs)}, expected an object with diff_ids")
         diff_ids = [digest(text) for text in texts(f"{config_name}: diff_ids", rootfs.get("diff_ids"))]
         if len(diff_ids) != len(blobs):
