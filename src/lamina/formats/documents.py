@@ -5,8 +5,10 @@ Invariant: whatever the bytes are, the result is the document or a `FormatError`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from lamina.errors import FormatError
@@ -29,28 +31,29 @@ def parse_json(text: str | bytes, subject: str, expected: str = "JSON") -> Any:
         FormatError: ``text`` is not JSON, is nested too deep, or has a number of too many digits.
 
     """
-    try:
+    with _errors_translated(subject, expected):
         return json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FormatError(f"{subject}: got {error}, expected {expected}") from error
-    except RecursionError as error:
-        raise FormatError(f"{subject}: got values nested too deep, expected {expected}") from error
-    except ValueError as error:
-        raise FormatError(f"{subject}: got a number of too many digits, expected {expected}") from error
 
 
 def parse_toml(data: bytes, subject: str, expected: str = "TOML") -> dict[str, Any]:
     """Return the table that ``data`` is. The arguments and errors are those of `parse_json`."""
     import tomllib
 
-    try:
+    with _errors_translated(subject, expected):
         text = data.decode()
         if re.search(_LONG_KEY, text):
             raise FormatError(f"{subject}: got a key of more than {_MOST_KEY_PARTS} parts, expected {expected}")
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FormatError(f"{subject}: got {error}, expected {expected}") from error
+
+
+@contextlib.contextmanager
+def _errors_translated(subject: str, expected: str) -> Iterator[None]:
+    """Translate what decoding and both parsers raise."""
+    try:
+        yield
     except RecursionError as error:
         raise FormatError(f"{subject}: got values nested too deep, expected {expected}") from error
     except ValueError as error:
-        raise FormatError(f"{subject}: got a number of too many digits, expected {expected}") from error
+        # The parsers' own errors are kinds of ValueError; a plain one comes of converting a number.
+        got = "a number of too many digits" if type(error) is ValueError else error
+        raise FormatError(f"{subject}: got {got}, expected {expected}") from error
