@@ -8,16 +8,15 @@ from __future__ import annotations
 import gzip
 import lzma
 from collections.abc import Iterator
-from pathlib import Path
 
 from tests.imagefiles import Layout, docker_archive, hard, platform, written
+from tests.support.paths import EXAMPLES, GOLDEN
 
 from lamina.decoding import decoded
 from lamina.formats import narinfo
 from lamina.formats.nar import tokens
 
-_ROOT = Path(__file__).resolve().parent.parent
-_CACHE, _GOLDEN = _ROOT / "examples/cache", _ROOT / "tests/golden"
+_CACHE = EXAMPLES / "cache"
 _MOST = 1 << 16
 _NAR_WORDS = (
     b"nix-archive-1",
@@ -96,7 +95,7 @@ def seeds(name: str) -> Iterator[bytes]:
             for file in sorted(_CACHE.glob("*.narinfo")):
                 yield file.read_bytes()
         case "graph":
-            for file in sorted(_GOLDEN.glob("graph-*.json")):
+            for file in sorted(GOLDEN.glob("graph-*.json")):
                 yield file.read_bytes()
         case "image":
             yield from _images()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.support.paths import EXAMPLES
+
 from lamina.engine import measure
 from lamina.stores.embedded import EmbeddedStore, nar_name
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 KEY = (EXAMPLES / "public-key").read_text().strip()
 ROOT = json.loads((EXAMPLES / "roots.json").read_text())["x86_64-linux"]
 CLOSURE = 6

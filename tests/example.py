@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.fakestore import FakeStore
+from tests.support.paths import EXAMPLES
 
 from lamina.closure import Closure
 from lamina.extents import reading
@@ -20,7 +21,6 @@ from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.stores.opening import Access, open_stores
 from lamina.stores.trust import Trust
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CACHE = f"file://{EXAMPLES / 'cache'}"
 KEY = (EXAMPLES / "public-key").read_text().strip()
 SYSTEM = "aarch64-linux" if platform.machine() in ("arm64", "aarch64") else "x86_64-linux"

@@ -9,7 +9,8 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from tests.embedding import CLOSURE, EXAMPLES, KEY, ROOT
+from tests.embedding import CLOSURE, KEY, ROOT
+from tests.support.paths import EXAMPLES
 
 import lamina
 from lamina.decoding import decoded

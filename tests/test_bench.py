@@ -25,6 +25,7 @@ from bench.results import LeftOut, Peak, Result, Row, Sizes, Timed, met
 from bench.targets import CLOSURE, HUGE_IMAGE, HUGE_LAYER, LARGE, SMALL, START, TARGETS
 from bench.trees import Tree, large_files, many_entries, one_file_in_many_paths, small_files
 from bench.works import Planned, Work
+from tests.support.paths import REPOSITORY
 
 import lamina
 from lamina import codecs
@@ -32,7 +33,6 @@ from lamina.engine import measure
 from lamina.formats import graph, nar
 from lamina.walk import walk
 
-CHECKOUT = Path(__file__).parent.parent
 ORIENTATION = {
     "cold stream ÷ tar | sha256sum",
     "plan ÷ python -c pass",
@@ -298,7 +298,7 @@ def test_a_layout_is_put_back_to_how_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["gz", "zstd"])
 def test_the_stage_alone_compresses_all_that_it_is_given(codec: str) -> None:
     sample = bytes(range(256)) * 10_000
-    stage = (sys.executable, "-P", str(CHECKOUT / "bench/stage.py"), codec, "2")
+    stage = (sys.executable, "-P", str(REPOSITORY / "bench/stage.py"), codec, "2")
     made = subprocess.run(stage, input=sample, stdout=subprocess.PIPE, check=True).stdout
     assert len(made) < len(sample) / 10
     assert (gzip.decompress if codec == "gz" else codecs.zstd().decompress)(made) == sample
@@ -337,7 +337,7 @@ def test_what_was_measured_before_something_failed_is_printed(
 
 
 def test_the_docs_explain_every_line_and_say_its_target() -> None:
-    page = (CHECKOUT / "docs/performance.md").read_text().replace("\\|", "|")
+    page = (REPOSITORY / "docs/performance.md").read_text().replace("\\|", "|")
     lines = dict(re.findall(r"^\| `(.+?)` \| (.*?) ?\| ", page, re.MULTILINE))
     assert lines.keys() == TARGETS.keys() | ORIENTATION
     for what, target in lines.items():
@@ -348,7 +348,7 @@ def test_the_docs_explain_every_line_and_say_its_target() -> None:
 def run(folder: Path, *arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     """bench/run from another folder, its temporary files below that."""
     environment = os.environ | {"LAMINA_PYTHON": python, "TMPDIR": str(folder)}
-    command = (str(CHECKOUT / "bench" / "run"), *arguments)
+    command = (str(REPOSITORY / "bench" / "run"), *arguments)
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -1,13 +1,12 @@
 """nix-cache-info: what it says, what it leaves out, and what is none."""
 
-from pathlib import Path
-
 import pytest
+from tests.support.paths import EXAMPLES
 
 from lamina.errors import FormatError
 from lamina.formats.cacheinfo import NAME, CacheInfo
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "cache" / NAME
+EXAMPLE = EXAMPLES / "cache" / NAME
 
 
 def test_the_example_is_of_our_store() -> None:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.paths import GOLDEN
 
 from lamina import codecs
 from lamina.compression import COMPRESSORS, Gzip, LayerCompression, by_ending, by_name, thread_count
@@ -30,7 +31,7 @@ CODECS = ["gz", "zstd"]
 # isal's two levels, a level of zlib's, and two of zstd's, whose threads get portions of 2 and of 8 MiB.
 LAYER_CODECS = ["gzip:1", "gzip:2", "gzip:3", "zstd:1", "zstd:3"]
 BLOCK = 1 << 20
-GOLDEN: dict[str, str] = json.loads((Path(__file__).parent / "golden/compression.json").read_text())["digests"]
+RECORDED: dict[str, str] = json.loads((GOLDEN / "compression.json").read_text())["digests"]
 
 
 @functools.cache
@@ -125,7 +126,7 @@ def recorded_input() -> bytes:
 @pytest.mark.parametrize("text", LAYER_CODECS)
 def test_an_identity_gives_the_bytes_that_it_gave(text: str) -> None:
     # What is recorded is of the libraries in requirements/; others have other identities.
-    expected = GOLDEN.get(LayerCompression.parse(text).identity)
+    expected = RECORDED.get(LayerCompression.parse(text).identity)
     assert expected in (None, hashlib.sha256(layer(text, [recorded_input()], 2)).hexdigest())
 
 

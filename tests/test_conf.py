@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from tests import confs, streamer
 from tests.fakestore import call, run
 from tests.making import path
+from tests.support.paths import GOLDEN
 
 import lamina
 from lamina.errors import FormatError
 from lamina.formats.conf import Conf
 
-RECORDED: dict[str, str] = json.loads((Path(__file__).parent / "golden/conf-ids.json").read_text())["ids"]
+RECORDED: dict[str, str] = json.loads((GOLDEN / "conf-ids.json").read_text())["ids"]
 CASES = [
     pytest.param(name, marks=pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8"))
     if name == "non-ASCII names"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.example import example_store
 from tests.making import info, path
+from tests.support.paths import REPOSITORY
 
 import lamina
 from lamina import errors
@@ -18,7 +19,6 @@ from lamina.layering import Pipeline, plan
 from lamina.layering.pipeline import _OPERATIONS
 from lamina.stores import opening
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
 LAYERING = (REPOSITORY / "docs/layering.md").read_text()
 

@@ -1,10 +1,10 @@
 """Closure graphs: every shape Nix has used, and what is none."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.paths import GOLDEN
 
 from lamina.closure import Closure
 from lamina.errors import FormatError
@@ -12,7 +12,6 @@ from lamina.formats import graph
 from lamina.names import Digest, StorePath
 from lamina.pathinfo import PathInfo
 
-GOLDEN = Path(__file__).parent / "golden"
 SHAPES = ("nix-2.8", "nix-2.26", "nix-2.34-format-1", "nix-2.34-format-2", "exported", "attrs")
 HASH = "sha256-bkYphNLgq5on51RlM1cdSO3Pq0EBDX2oM2aL7otOt9s="
 A, B = (f"/nix/store/{digit * 32}-{digit}" for digit in "ab")

@@ -11,6 +11,7 @@ from pathlib import Path
 from fuzz.image import check, outcome
 from tests import hostileimages
 from tests.imagefiles import docker_archive, layer
+from tests.support.paths import REPOSITORY
 
 COUNT = 1400
 # What a Python with all of lamina takes in addresses is some 300 MB.
@@ -25,9 +26,7 @@ def test_hostile_images_end_in_an_image_or_an_error() -> None:
         "from tests.test_hostile_images import attack\n"
         f"attack({COUNT})\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent
-    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert ran.returncode == 0, ran.stderr[-3000:]
     found = dict(line.rsplit(" ", 1) for line in ran.stdout.splitlines())
     assert sum(map(int, found.values())) == COUNT

@@ -4,12 +4,12 @@ import base64
 from pathlib import Path
 
 import pytest
+from tests.support.paths import EXAMPLES
 
 from lamina.errors import InvalidName
 from lamina.formats import narinfo
 from lamina.formats.keys import CACHE_NIXOS_ORG, PublicKey, SecretKey, signer
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 NARINFOS = sorted((EXAMPLES / "cache").glob("*.narinfo"))
 
 # RFC 8032, section 7.1, test 1: of the empty message.

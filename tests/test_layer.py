@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.making import File, Item, Link, MemoryStore, nodes, packed_bytes, path, write
+from tests.support.paths import GOLDEN
 
 from lamina.errors import FormatError
 from lamina.formats import nar
@@ -23,7 +24,7 @@ from lamina.packed import Packed
 from lamina.walk import walk
 
 ROOT = Owner(0, 0, "root", "root")
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "layers.json").read_text(encoding="utf-8"))
+RECORDED = json.loads((GOLDEN / "layers.json").read_text(encoding="utf-8"))
 
 TREES: dict[str, Item] = {
     "empty-folder": {},
@@ -168,7 +169,7 @@ def test_golden_digests(name: str) -> None:
     """Equal values pack to equal bytes, on every machine and in every version (recorded by tarfile and nix-store)."""
     made = layer(name)
     archive = packed_bytes(Packed(0, iter(nar.dump(nodes(TREES[name])))))
-    assert GOLDEN[name] == {
+    assert RECORDED[name] == {
         "layer": hashlib.sha256(made).hexdigest(),
         "size": len(made),
         "nar": hashlib.sha256(archive).hexdigest(),
@@ -177,7 +178,7 @@ def test_golden_digests(name: str) -> None:
 
 def test_golden_digest_of_all_trees_with_another_owner() -> None:
     made = layer(*TREES, owner=Owner(1000, 2_097_152, "user", "üsers"), mtime=1_700_000_000)
-    assert GOLDEN["all, owned by a user"] == {"layer": hashlib.sha256(made).hexdigest(), "size": len(made)}
+    assert RECORDED["all, owned by a user"] == {"layer": hashlib.sha256(made).hexdigest(), "size": len(made)}
 
 
 # --- sizes

@@ -4,10 +4,10 @@ import os
 import random
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from tests.making import closure, info, infos, layers, path
+from tests.support.paths import REPOSITORY
 
 from lamina.closure import Closure
 from lamina.errors import InvalidName, PlanError
@@ -224,7 +224,7 @@ def test_a_hash_seed_means_nothing() -> None:
             check=True,
             capture_output=True,
             text=True,
-            cwd=Path(__file__).parent.parent,
+            cwd=REPOSITORY,
             env=os.environ | {"PYTHONHASHSEED": seed},
         ).stdout.strip()
         for seed in ("0", "1")

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from tests.support.paths import REPOSITORY, SOURCES
 
 from lamina import ledger, ledgerfile
 from lamina.engine import Measure
@@ -700,8 +701,7 @@ def warn(text): print("warned", text, flush=True)
 
 def python(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
     """A process that runs ``code``, and goes on when it has read a line."""
-    root = Path(__file__).parent.parent
-    environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'src'}"}
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{SOURCES}"}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM + code, *map(str, arguments)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,

@@ -10,14 +10,13 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.paths import PACKAGE
 
-import lamina
 from lamina.errors import Error, InvalidName, shown
 from lamina.messages import clean, clean_url, clean_value, cut
 
 WORD = "hUnTeR2"
 KEY = b64encode(bytes(range(64))).decode()
-SOURCES = Path(lamina.__file__).parent
 URLS = [
     (f"https://user:{WORD}@host/x", "https://host/x"),
     (f"https://user:{WORD}/{WORD}@host/x", "https://host/x"),
@@ -224,7 +223,7 @@ def _fixed_texts(tree: ast.AST) -> list[tuple[int, str]]:
     return found
 
 
-@pytest.mark.parametrize("file", sorted(SOURCES.rglob("*.py")), ids=lambda file: str(file.relative_to(SOURCES)))
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_sentence_of_lamina_s_own_is_taken_for_a_secret(file: Path) -> None:
     """``http://HOST:PORT`` looks like a user and a password that was cut off, so messages say a number for a port."""
     if file.name == "messages.py":  # its patterns look like what they find
@@ -238,14 +237,14 @@ def _f_strings(tree: ast.AST) -> list[ast.FormattedValue]:
     return [node for node in ast.walk(tree) if isinstance(node, ast.FormattedValue)]
 
 
-@pytest.mark.parametrize("file", sorted(SOURCES.rglob("*.py")), ids=lambda file: str(file.relative_to(SOURCES)))
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_message_writes_out_a_repr_by_itself(file: Path) -> None:
     """`shown` writes a value out without secrets and cut; ``!r`` in an f-string does neither."""
     found = [node.lineno for node in _f_strings(ast.parse(file.read_text("utf-8"))) if node.conversion == ord("r")]
     assert not found, f"use lamina.errors.shown in lines {found}"
 
 
-@pytest.mark.parametrize("file", sorted((SOURCES / "cli").rglob("*.py")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted((PACKAGE / "cli").rglob("*.py")), ids=lambda file: file.stem)
 def test_only_one_module_prints(file: Path) -> None:
     """`lamina.cli.output` escapes what it prints. Beside it only scripts' own output and JSON are printed."""
     allowed = {"output.py": 2, "lines.py": 1, "ending.py": 1, "talk.py": 1}

@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.support.paths import EXAMPLES
 
 from lamina.errors import FormatError
 from lamina.formats import narinfo
 from lamina.names import Digest, StorePath
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 NARINFOS = sorted((EXAMPLES / "cache").glob("*.narinfo"))
 
 NARINFO = """\

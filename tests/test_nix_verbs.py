@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.paths import SOURCES
 
-import lamina
 from lamina.cli.nix import VERBS, Build
 
-SOURCE = Path(lamina.__file__).parent.parent
 # As nix/derive.nix starts it, but for the machine, which is not asked whether it has a store.
-START = f"""import sys; sys.path.insert(0, "{SOURCE}")
+START = f"""import sys; sys.path.insert(0, "{SOURCES}")
 from pathlib import Path
 from lamina.cli import nix
 nix.MACHINE = Path("machine").absolute()

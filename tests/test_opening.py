@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.example import CACHE, EXAMPLES, KEY, hello
+from tests.example import CACHE, KEY, hello
 from tests.fakestore import FakeStore, store_path
+from tests.support.paths import EXAMPLES
 
 from lamina.closure import Closure
 from lamina.errors import IntegrityError, InvalidName, NotFound, Unavailable

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.example import example_store, hello
+from tests.support.paths import SOURCES
 
-import lamina
-
-SOURCES = Path(lamina.__file__).parent.parent
 _VERSION = "import sys; print(*sys.version_info[:2])"
 _IMAGE = """
 import sys, lamina

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.embedding import EXAMPLES, KEY, ROOT
+from tests.embedding import KEY, ROOT
 from tests.fakestore import FakeStore, Program, Ran
+from tests.support.paths import EXAMPLES
 
 from lamina.cli.resources import shortage
 from lamina.errors import FormatError, OutputError, Unavailable

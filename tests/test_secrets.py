@@ -15,9 +15,10 @@ from typing import Any
 import click
 import pytest
 from tests.cliplaces import IDS, PLACES, arguments
-from tests.embedding import EXAMPLES, ROOT
 from tests.embedding import KEY as PUBLIC
+from tests.embedding import ROOT
 from tests.fakestore import Ran, example, run
+from tests.support.paths import EXAMPLES
 
 from lamina.cli.tracing import lines
 from lamina.errors import InvalidName

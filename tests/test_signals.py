@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.embedding import EXAMPLES, KEY, ROOT, check
+from tests.embedding import KEY, ROOT, check
 from tests.fakestore import FakeStore, Program
 from tests.interrupting import Ended, interrupter
 from tests.keeping import check_cache, filled
+from tests.support.paths import EXAMPLES
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tests.fakestore import FakeStore, run
 from tests.making import infos
+from tests.support.paths import PACKAGE
 
-import lamina
 from lamina.errors import Error, FormatError, Unavailable
 from lamina.ledger import Ledger
 from lamina.root import database
@@ -192,7 +192,7 @@ def test_one_exception_comes_of_a_database(tmp_path: Path) -> None:
 
 
 def test_no_other_module_opens_a_database() -> None:
-    for file in Path(lamina.__file__).parent.rglob("*.py"):
+    for file in PACKAGE.rglob("*.py"):
         if file.name == "sqlite.py":
             continue
         for node in ast.walk(ast.parse(file.read_text())):

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.embedding import CLOSURE, EXAMPLES, KEY, ROOT, check
+from tests.embedding import CLOSURE, KEY, ROOT, check
 from tests.fakestore import FakeStore, Ran, example, run
+from tests.support.paths import EXAMPLES
 
 import lamina
 from lamina.formats import narinfo

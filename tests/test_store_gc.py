@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from tests.cachemaking import check_whole
-from tests.embedding import CLOSURE, EXAMPLES
+from tests.embedding import CLOSURE
 from tests.fakestore import Ran, call, run
 from tests.keeping import HELLO, ROOT, filled, killed_after, paths_of
 from tests.making import graphs, path
+from tests.support.paths import EXAMPLES
 
 import lamina
 from lamina.errors import InvalidName, NotFound, Unavailable

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.embedding import CLOSURE, EXAMPLES, KEY, ROOT
+from tests.embedding import CLOSURE, KEY, ROOT
 from tests.fakestore import run
+from tests.support.paths import EXAMPLES
 
 import lamina
 

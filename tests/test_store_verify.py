@@ -13,9 +13,10 @@ import pytest
 from tests import making
 from tests.cachemaking import KEY as CACHE_KEY
 from tests.cachemaking import METHODS, SELF, Cache, check_whole, nar_of
-from tests.embedding import CLOSURE, EXAMPLES, KEY
+from tests.embedding import CLOSURE, KEY
 from tests.fakestore import Ran, run
 from tests.keeping import ROOT, filled, paths_of
+from tests.support.paths import EXAMPLES
 
 import lamina
 from lamina.errors import InvalidName, Unavailable

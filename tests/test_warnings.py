@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.embedding import EXAMPLES, KEY
+from tests.embedding import KEY
 from tests.fakestore import run
 from tests.keeping import ROOT, filled
+from tests.support.paths import EXAMPLES
 
 import lamina
 from lamina.results import ListResult

@@ -19,7 +19,7 @@ from tests.oracle.tools import ToolError, environment, require, run, unusable
 _STORE = Path("/nix/store")
 # Where a Nix that lives in a root of its own may still see a folder of ours: below the store that it shares.
 _FOLDERS = (tempfile.gettempdir(), "/nix/var/nix")
-_EXPRESSIONS = Path(__file__).parent / "nix"
+EXPRESSIONS = Path(__file__).parent / "nix"
 _SETTINGS = """\
 build-users-group =
 builders =
@@ -120,7 +120,7 @@ def nix(prefix: tuple[str, ...] = ()) -> Nix:
 def sample(nix: Nix, name: str, attribute: str) -> Sample:
     """The closure of an attribute of nix/NAME.nix."""
     try:
-        root = nix.build(_EXPRESSIONS / f"{name}.nix", attribute)
+        root = nix.build(EXPRESSIONS / f"{name}.nix", attribute)
     except ToolError as error:
         if os.geteuid() == 0:
             raise

@@ -14,8 +14,8 @@ from typing import Any
 from tests.oracle.closures import Nix
 from tests.oracle.engines import Engine
 from tests.oracle.tools import ToolError, unusable
+from tests.support.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 # The host's programs are all that the builders of tests/nix see beside their inputs.
 _SEEN = [place for place in ("/bin", "/usr", "/lib", "/lib64", "/etc/alternatives") if os.path.exists(place)]
 SANDBOX = ("--option", "sandbox", "true", "--option", "sandbox-paths", " ".join(_SEEN))

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from tests.oracle import tools
-from tests.oracle.closures import Nix, Sample
+from tests.oracle.closures import EXPRESSIONS, Nix, Sample
 from tests.oracle.engines import Engine
 from tests.oracle.images import machine
 from tests.oracle.tools import ToolError, fetch, loopback_port
@@ -278,7 +278,7 @@ def test_21_the_contents_of_store_paths_are_unchanged(load: Load, small: Sample,
 
 def test_22_a_store_path_that_is_a_symlink_stays_one(load: Load, small: Sample, busybox: str, nix: Nix) -> None:
     """nixpkgs #107021."""
-    link = nix.build(Path(__file__).parent / "nix/small.nix", "link")
+    link = nix.build(EXPRESSIONS / "small.nix", "link")
     loaded = load(contents=[busybox], closure=[link])
     assert loaded.run("/bin/readlink", link).strip().startswith("/nix/store/")
 
@@ -328,7 +328,7 @@ def test_27_fakeroot_commands_may_have_the_images_root_as_theirs(load: Load, hel
 
 def test_28_a_folder_may_be_contents(load: Load, busybox: str, nix: Nix) -> None:
     """Upstream's is a bare path that Nix copies to the store; nix/ does that too, see test_nix_expressions.py."""
-    folder = nix.build(Path(__file__).parent / "nix/small.nix", "folder")
+    folder = nix.build(EXPRESSIONS / "small.nix", "folder")
     loaded = load(contents=[busybox, folder])
     assert loaded.run("/bin/cat", "/hello.txt") == "hello from a folder\n"
 

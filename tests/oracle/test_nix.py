@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Nix, Sample
+from tests.oracle.closures import EXPRESSIONS, Nix, Sample
 from tests.oracle.images import machine
 from tests.oracle.tools import require
 
@@ -135,7 +135,7 @@ def _assert_graph(nix: Nix, options: tuple[str, ...], sample: Sample, folder: Pa
 
 
 def test_export_references_graph_is_read(nix: Nix, small: Sample) -> None:
-    expression = Path(__file__).with_name("nix") / "graph.nix"
+    expression = EXPRESSIONS / "graph.nix"
     built = nix.call("nix-build", "--no-out-link", "--argstr", "root", small.root, expression).stdout.strip()
     document = Path(built).read_bytes()
     assert Closure.of(graph.parse(document)) == _closure(small)

@@ -9,6 +9,7 @@ import pytest
 from tests.cachemaking import CACHE_INFO, KEY, Cache, example, served
 from tests.oracle.expressions import Expressions
 from tests.oracle.packages import PYTHON, dependencies, with_packages
+from tests.support.paths import SOURCES
 
 import lamina
 
@@ -52,7 +53,7 @@ def test_the_command_asks_for_the_dependencies_of_pyproject(
 def test_its_python_has_what_is_imported_and_nothing_else(command: Path) -> None:
     python = python_of(command)
     assert PYTHON in str(next((python.parents[1] / "lib").iterdir()))
-    source = Path(lamina.__file__).parents[1]
+    source = SOURCES
     start = f"import sys; sys.path.insert(0, {str(source)!r}); sys.dont_write_bytecode = True\n"
     assert subprocess.run([python, "-I", "-c", start + IMPORT_ALL], capture_output=True, check=True).stderr == b""
     assert subprocess.run([python, "-I", "-c", "import pytest"], capture_output=True, check=False).returncode == 1

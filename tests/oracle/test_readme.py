@@ -12,8 +12,7 @@ from tests.example import example_store, write_command
 from tests.imagefiles import docker_archive, sha256, tar
 from tests.oracle.closures import Nix, Sample
 from tests.oracle.engines import Engine
-
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
+from tests.support.paths import REPOSITORY
 
 
 def _shell(page: str) -> list[str]:
