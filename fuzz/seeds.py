@@ -9,7 +9,7 @@ import gzip
 import lzma
 from collections.abc import Iterator
 
-from tests.imagefiles import Layout, docker_archive, hard, platform, written
+from tests.support.image_files import Layout, docker_archive, hard, platform, written
 from tests.support.paths import EXAMPLES, GOLDEN
 
 from lamina.decoding import decoded

@@ -4,7 +4,7 @@ import hashlib
 import os
 
 import pytest
-from tests.making import File, Item, Link, nodes, packed_bytes
+from tests.support.factories import File, Item, Link, nodes, packed_bytes
 
 from lamina.errors import FormatError, InvalidName
 from lamina.formats import address, nar, narinfo

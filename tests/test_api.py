@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import FakeStore, Link, Program, call, example, store_path, write_graph
+from tests.support.fake_nix_store import FakeStore, Link, Program, call, example, store_path, write_graph
 
 import lamina
 from lamina.errors import Error, InvalidName, NotFound, OutputError, PlanError, ScriptError

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import MODULE, FakeStore, Program, example
+from tests.support.fake_nix_store import MODULE, FakeStore, Program, example
 
 import lamina
 from lamina.engine import Write

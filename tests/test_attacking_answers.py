@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.cachemaking import KEY, Cache, check_whole, example, leftovers
+from tests.support.binary_cache import KEY, Cache, check_whole, example, leftovers
 
 import lamina
 from lamina.errors import Error

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from botocore.credentials import SSOProvider
 from botocore.utils import ContainerMetadataFetcher
-from tests.buckets import (
+from tests.support.fake_nix_store import run
+from tests.support.s3_server import (
     ID,
     IMPATIENT,
     SECRET,
@@ -30,7 +31,6 @@ from tests.buckets import (
     scripted,
     without_settings,
 )
-from tests.fakestore import run
 
 from lamina import __version__
 from lamina.errors import InvalidName, OutputError, Unavailable

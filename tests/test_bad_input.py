@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.fakestore import FakeStore, Program, call, example, run
+from tests.support.fake_nix_store import FakeStore, Program, call, example, run
 
 import lamina
 from lamina.stores.local import LocalStore

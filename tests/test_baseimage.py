@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import FakeStore, Program, call, example, run
-from tests.imagefiles import Layout, docker_archive, platform, sha256, tar
+from tests.support.fake_nix_store import FakeStore, Program, call, example, run
+from tests.support.image_files import Layout, docker_archive, platform, sha256, tar
 
 import lamina
 from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, PlanError

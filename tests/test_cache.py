@@ -9,8 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-from tests import making
-from tests.cachemaking import (
+from tests.support import factories
+from tests.support.binary_cache import (
     COMPRESSORS,
     KEY,
     Asked,
@@ -25,7 +25,7 @@ from tests.cachemaking import (
     served,
     zstd_frames,
 )
-from tests.fakestore import MODULE, run
+from tests.support.fake_nix_store import MODULE, run
 
 from lamina.closure import Closure
 from lamina.errors import Error, FormatError, NotFound
@@ -40,7 +40,7 @@ from lamina.transports.opening import open_transport
 from lamina.transports.patience import CONNECTIONS
 
 TRUST = Trust((KEY.public,))
-TREE: making.Item = {b"x": making.File(b"x" * 1000)}
+TREE: factories.Item = {b"x": factories.File(b"x" * 1000)}
 
 
 @pytest.fixture
@@ -119,8 +119,8 @@ def test_a_path_that_it_has_not_is_left_out(cache: Cache) -> None:
         assert narinfos(asked, []) == {}
         assert server.asked == []
         assert set(narinfos(asked, [path])) == {path}
-        assert narinfos(asked, [making.path("nothing")]) == {}
-        assert set(narinfos(asked, [making.path("nothing"), path, making.path("void")])) == {path}
+        assert narinfos(asked, [factories.path("nothing")]) == {}
+        assert set(narinfos(asked, [factories.path("nothing"), path, factories.path("void")])) == {path}
 
 
 def test_it_says_what_it_is_once(cache: Cache) -> None:
@@ -160,7 +160,7 @@ def nar_from(cache: Cache, path: StorePath) -> bytes:
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
 def test_a_nar_comes_without_its_compression(compression: str, cache: Cache) -> None:
-    tree: making.Item = {b"big": making.File(os.urandom(300_000)), b"zeros": making.File(bytes(1_000_000))}
+    tree: factories.Item = {b"big": factories.File(os.urandom(300_000)), b"zeros": factories.File(bytes(1_000_000))}
     path = cache.add("x-1", tree, compression=compression)
     assert nar_from(cache, path) == nar_of(tree)
 
@@ -259,7 +259,7 @@ def test_of_two_caches_the_first_that_has_a_path_is_taken(cache: Cache, machine:
     second = Cache(tmp_path / "second")
     lib = second.add("lib-1", TREE)
     second.trees.clear()
-    root = cache.add("root-1", {b"y": making.File(b"y")}, [lib])
+    root = cache.add("root-1", {b"y": factories.File(b"y")}, [lib])
     with served(cache.folder) as one, served(second.folder) as two:
         ran = machine.build(one.url, root, flags=["--store", two.url])
         assert ran.code == 0, ran.stderr

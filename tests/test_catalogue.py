@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import store_path
+from tests.support.fake_nix_store import store_path
 
 from lamina.errors import FormatError
 from lamina.formats import catalogue

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import lz4.frame
 import pytest
-from tests.fakestore import store_path
+from tests.support.fake_nix_store import store_path
 
 from lamina import codecs
 from lamina.errors import Error, FormatError, InvalidName, NotFound, Unavailable

@@ -1,7 +1,7 @@
 """Which paths a name means."""
 
 import pytest
-from tests.fakestore import store_path
+from tests.support.fake_nix_store import store_path
 
 from lamina import lookup
 from lamina.choosing import OUTPUTS, common, fitting, has_output

@@ -16,8 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import VERBS, FakeStore, Link, Program, Ran, call, example, process, run, store_path, write_graph
-from tests.imagefiles import Layout, docker_archive, layer, platform
+from tests.support.fake_nix_store import (
+    VERBS,
+    FakeStore,
+    Link,
+    Program,
+    Ran,
+    call,
+    example,
+    process,
+    run,
+    store_path,
+    write_graph,
+)
+from tests.support.image_files import Layout, docker_archive, layer, platform
 
 import lamina
 

@@ -1,7 +1,7 @@
 """The graph: what roots reach, how it is asked for, and what is no closure."""
 
 import pytest
-from tests.making import MemoryStore, closure, info, infos, path
+from tests.support.factories import MemoryStore, closure, info, infos, path
 
 from lamina.closure import Closure
 from lamina.errors import NotFound, PlanError

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.fakestore import as_nobody, public_folder
-from tests.making import packed_bytes
-from tests.processes import running, wait_until
+from tests.support.factories import packed_bytes
+from tests.support.fake_nix_store import as_nobody, public_folder
+from tests.support.processes import running, wait_until
 
 from lamina import workspace
 from lamina.errors import FormatError, InvalidName, OutputError, ScriptError

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests import confs, streamer
-from tests.fakestore import call, run
-from tests.making import path
+from tests.support import nixpkgs_confs, nixpkgs_streamer
+from tests.support.factories import path
+from tests.support.fake_nix_store import call, run
 from tests.support.paths import GOLDEN
 
 import lamina
@@ -28,7 +28,7 @@ CASES = [
     pytest.param(name, marks=pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8"))
     if name == "non-ASCII names"
     else name
-    for name in confs.CASES
+    for name in nixpkgs_confs.CASES
 ]
 
 
@@ -51,22 +51,22 @@ def streamed(folder: Path, **changes: Any) -> tuple[lamina.Image, bytes]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_image_is_the_one_that_was_recorded(name: str, tmp_path: Path) -> None:
-    confs.write_case(name, tmp_path)
+    nixpkgs_confs.write_case(name, tmp_path)
     assert streamed(tmp_path)[0].id == RECORDED[name]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_image_json_is_the_streamers_to_the_byte(name: str, tmp_path: Path) -> None:
-    file = confs.write_case(name, tmp_path)
+    file = nixpkgs_confs.write_case(name, tmp_path)
     theirs = io.BytesIO()
-    identity = streamer.stream(json.loads(file.read_text()), theirs, tmp_path)
+    identity = nixpkgs_streamer.stream(json.loads(file.read_text()), theirs, tmp_path)
     image, ours = streamed(tmp_path)
     assert image_json(ours) == image_json(theirs.getvalue())
     assert image.id == identity == RECORDED[name]
 
 
 def test_the_command_line_gives_the_same_and_another_name_where_asked(tmp_path: Path) -> None:
-    file = confs.write_case("base image", tmp_path)
+    file = nixpkgs_confs.write_case("base image", tmp_path)
     ran = call("stream", "--conf", file, "--store", tmp_path)
     assert ran.code == 0, ran.stderr
     assert ran.stdout == streamed(tmp_path)[1]
@@ -98,7 +98,7 @@ def manifest(archive: Path) -> bytes:
 
 
 def test_now_is_one_instant_for_both_dates(tmp_path: Path) -> None:
-    file = confs.write_case("uid 1000", tmp_path)
+    file = nixpkgs_confs.write_case("uid 1000", tmp_path)
     file.write_text(json.dumps({**json.loads(file.read_text()), "created": "now", "mtime": "now"}))
     _, archive = streamed(tmp_path)
     created = json.loads(image_json(archive))["created"]
@@ -110,7 +110,7 @@ def test_now_is_one_instant_for_both_dates(tmp_path: Path) -> None:
 
 
 def test_no_database_is_asked(tmp_path: Path) -> None:
-    confs.write_case("long names", tmp_path)
+    nixpkgs_confs.write_case("long names", tmp_path)
     assert not (tmp_path / "nix/var").exists()
     streamed(tmp_path)
 
@@ -119,7 +119,7 @@ def test_no_database_is_asked(tmp_path: Path) -> None:
 
 
 def spoilt(folder: Path, **changes: Any) -> Path:
-    file = confs.write_case("uid 1000", folder)
+    file = nixpkgs_confs.write_case("uid 1000", folder)
     document = {key: value for key, value in {**json.loads(file.read_text()), **changes}.items() if value != "gone"}
     file.write_text(json.dumps(document))
     return file
@@ -183,7 +183,7 @@ def test_what_the_conf_names_and_is_not_there_is_a_store_error(tmp_path: Path) -
 
 
 def test_a_customisation_layer_that_is_not_the_promised_one_is_an_integrity_error(tmp_path: Path) -> None:
-    file = confs.write_case("uid 1000", tmp_path)
+    file = nixpkgs_confs.write_case("uid 1000", tmp_path)
     layer = tmp_path / str(path("customisation-layer")).lstrip("/")
     with (layer / "layer.tar").open("r+b") as tar:
         tar.write(b"x")
@@ -198,12 +198,12 @@ def test_a_customisation_layer_that_is_not_the_promised_one_is_an_integrity_erro
 
 @pytest.mark.parametrize("flags", [["hello"], ["--cmd", "x"], ["--max-layers", "5"], ["--with", "tmp"], ["--uid", "5"]])
 def test_a_conf_has_said_it_all(tmp_path: Path, flags: list[str]) -> None:
-    ran = run("stream", "--conf", confs.write_case("uid 1000", tmp_path), "--store", tmp_path, *flags)
+    ran = run("stream", "--conf", nixpkgs_confs.write_case("uid 1000", tmp_path), "--store", tmp_path, *flags)
     assert ran.code == 2
     assert "expected --conf alone" in ran.stderr
 
 
 def test_another_name_must_be_one(tmp_path: Path) -> None:
-    file = confs.write_case("uid 1000", tmp_path)
+    file = nixpkgs_confs.write_case("uid 1000", tmp_path)
     for name in ("", "x", "x:", ":1", "X y:1"):
         assert run("stream", "--conf", file, "--store", tmp_path, "-t", name).code == 2

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.making import infos, path
 from tests.oracle.tools import unusable
+from tests.support.factories import infos, path
 
 from lamina.errors import FormatError, PlanError, Unavailable
 from lamina.names import Digest, StorePath

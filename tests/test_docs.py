@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.example import example_store
-from tests.making import info, path
+from tests.support.example_store import example_store
+from tests.support.factories import info, path
 from tests.support.paths import REPOSITORY
 
 import lamina

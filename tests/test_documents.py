@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.fakestore import FakeStore, Ran, example, graph_of, run
+from tests.support.fake_nix_store import FakeStore, Ran, example, graph_of, run
 
 from lamina.documents import check_file, read_document
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable, listed

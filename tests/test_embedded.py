@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests import making
-from tests.cachemaking import Cache, Machine, check_whole, example, listing, nar_of
-from tests.fakestore import as_nobody, public_folder, run
+from tests.support import factories
+from tests.support.binary_cache import Cache, Machine, check_whole, example, listing, nar_of
+from tests.support.fake_nix_store import as_nobody, public_folder, run
 
 from lamina.errors import FormatError, NotFound, Unavailable
 from lamina.formats import narinfo
@@ -22,7 +22,7 @@ from lamina.formats.cacheinfo import CacheInfo
 from lamina.names import StorePath
 from lamina.stores.embedded import EmbeddedStore, is_store, nar_name
 
-TREE: making.Item = {b"x": making.File(b"x" * 1000)}
+TREE: factories.Item = {b"x": factories.File(b"x" * 1000)}
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_another_machine_can_fetch_from_it(filled: Filled, machine: Machine, tmp
 
 def test_it_answers_as_a_store_does(filled: Filled, cache: Cache) -> None:
     root, store = filled
-    missing = making.path("nothing")
+    missing = factories.path("nothing")
     assert set(store.query([*cache.trees, missing])) == set(cache.trees)
     assert store.find("hello") == (root,)
     assert store.find("nothing") == ()
@@ -91,7 +91,7 @@ def test_it_answers_as_a_store_does(filled: Filled, cache: Cache) -> None:
 
 def test_a_path_that_was_removed_is_none(filled: Filled, cache: Cache) -> None:
     root, store = filled
-    store.remove([root, making.path("nothing")])
+    store.remove([root, factories.path("nothing")])
     assert store.query([root]) == {}
     assert EmbeddedStore(store.folder).hashes() == store.hashes() == {path.hash for path in cache.trees} - {root.hash}
 
@@ -214,30 +214,30 @@ def test_a_store_that_one_may_only_read_takes_nothing_in(cache: Cache) -> None:
 
 # --- what of this machine's file system may get into an image
 
-ODD: Mapping[bytes, making.Item] = {
-    b"README": making.File(b"upper"),
-    b"Readme": making.File(b"mixed", executable=True),
-    b"readme": making.Link(b"README"),
-    b"Dir": {b"a": making.File(b"1"), b"A": making.File(b"2")},
-    b"dir": {b"a": making.File(b"3")},
-    b"name~nix~case~hack~1": making.File(b"hack"),
-    b"Name~nix~case~hack~2": {b"x~nix~case~hack~1": making.Link(b"y")},
-    b"CON": making.File(b"con"),
-    b"con.txt": making.File(b"con"),
-    b"AUX": {b"NUL": making.File(b"nul"), b"COM1.": making.File(b"com")},
-    b"trailing.": making.File(b"dot"),
-    b"trailing ": making.File(b"space"),
-    b"a:b": making.File(b"stream"),
-    b'a*b?<>|"': making.File(b"wild"),
-    b"back\\slash": making.File(b"back"),
-    b"\xff\xfe": making.File(b"bytes"),
-    "é".encode(): making.File(b"composed"),
-    "e\u0301".encode(): making.File(b"decomposed"),
-    b"new\nline": making.File(b"line"),
-    b".lamina": {b"arriving": making.File(b"not this one")},
-    b"up": making.Link(b"../../../etc/passwd"),
-    b"n" * 255: making.File(b"long"),
-    b"n" * 300: making.File(b"longer than any system takes"),
+ODD: Mapping[bytes, factories.Item] = {
+    b"README": factories.File(b"upper"),
+    b"Readme": factories.File(b"mixed", executable=True),
+    b"readme": factories.Link(b"README"),
+    b"Dir": {b"a": factories.File(b"1"), b"A": factories.File(b"2")},
+    b"dir": {b"a": factories.File(b"3")},
+    b"name~nix~case~hack~1": factories.File(b"hack"),
+    b"Name~nix~case~hack~2": {b"x~nix~case~hack~1": factories.Link(b"y")},
+    b"CON": factories.File(b"con"),
+    b"con.txt": factories.File(b"con"),
+    b"AUX": {b"NUL": factories.File(b"nul"), b"COM1.": factories.File(b"com")},
+    b"trailing.": factories.File(b"dot"),
+    b"trailing ": factories.File(b"space"),
+    b"a:b": factories.File(b"stream"),
+    b'a*b?<>|"': factories.File(b"wild"),
+    b"back\\slash": factories.File(b"back"),
+    b"\xff\xfe": factories.File(b"bytes"),
+    "é".encode(): factories.File(b"composed"),
+    "e\u0301".encode(): factories.File(b"decomposed"),
+    b"new\nline": factories.File(b"line"),
+    b".lamina": {b"arriving": factories.File(b"not this one")},
+    b"up": factories.Link(b"../../../etc/passwd"),
+    b"n" * 255: factories.File(b"long"),
+    b"n" * 300: factories.File(b"longer than any system takes"),
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.fakestore import FakeStore, call, example
+from tests.support.fake_nix_store import FakeStore, call, example
 
 # --- signals before there is anything to end
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.fakestore import as_nobody, public_folder
+from tests.support.fake_nix_store import as_nobody, public_folder
 
 from lamina.engine import BUFFER_SIZE, Measure, Piece, copy, measure, transfer
 from lamina.errors import IntegrityError, Unavailable

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Iterable
 
 import pytest
-from tests.making import File, Item, Link, nodes, packed_bytes
+from tests.support.factories import File, Item, Link, nodes, packed_bytes
 
 from lamina.errors import FormatError
 from lamina.formats import export, nar

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.imagefiles import Layout, Member, docker_archive, hard, platform, special, written
+from tests.support.image_files import Layout, Member, docker_archive, hard, platform, special, written
 
 import lamina
 from lamina.cli.group import group

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import certifi
 import pytest
-from tests.fakestore import FakeStore, Program, example
+from tests.support.fake_nix_store import FakeStore, Program, example
 
 import lamina
 from lamina.closure import Closure

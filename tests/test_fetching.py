@@ -17,8 +17,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests import making
-from tests.cachemaking import (
+from tests.support import factories
+from tests.support.binary_cache import (
     KEY,
     Asked,
     Cache,
@@ -32,7 +32,7 @@ from tests.cachemaking import (
     listing,
     served,
 )
-from tests.fakestore import MODULE, in_mount_namespace
+from tests.support.fake_nix_store import MODULE, in_mount_namespace
 
 from lamina.errors import NotFound, OutputError
 from lamina.names import StorePath
@@ -44,7 +44,7 @@ from lamina.stores.trust import Trust
 from lamina.transports.opening import open_transport
 
 TRUST = Trust((KEY.public,))
-TREE: making.Item = {b"x": making.File(b"x" * 1000)}
+TREE: factories.Item = {b"x": factories.File(b"x" * 1000)}
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def chain(cache: Cache, count: int, size: int = 1000) -> list[StorePath]:
     paths: list[StorePath] = []
     for number in range(count):
         content = random.Random(number).randbytes(size)
-        paths.append(cache.add(f"link-{number}", {b"x": making.File(content)}, paths[-2:]))
+        paths.append(cache.add(f"link-{number}", {b"x": factories.File(content)}, paths[-2:]))
     return paths
 
 
@@ -146,7 +146,7 @@ def test_who_waits_is_served_first(cache: Cache, tmp_path: Path) -> None:
 
 
 def test_what_failed_is_raised_for_whoever_waits_for_it_and_for_nobody_else(cache: Cache, tmp_path: Path) -> None:
-    good, bad = cache.add("good-1", TREE), cache.add("bad-1", {b"y": making.File(b"y")})
+    good, bad = cache.add("good-1", TREE), cache.add("bad-1", {b"y": factories.File(b"y")})
     with served(cache.folder, {cache.narinfos[bad].url: absent}) as server:
         found = substituting(server, tmp_path / "store")
         found.query([good, bad])
@@ -308,7 +308,7 @@ def _at_most(size: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 50, 100_000])
 def test_a_file_that_may_grow_no_more_is_an_error_and_nothing_else(size: int, cache: Cache, machine: Machine) -> None:
-    root = cache.add("big-1", {b"x": making.File(bytes(1_000_000))})
+    root = cache.add("big-1", {b"x": factories.File(bytes(1_000_000))})
     ran = machine.call(cache.url, root, preexec_fn=lambda: _at_most(size))
     assert ran.code == 10, ran.stderr
     assert re.search(rf"store {machine.store}.*: got File too large, expected to write there", ran.stderr)
@@ -355,7 +355,7 @@ def test_a_lock_that_cannot_be_had_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "store/.lamina/fetching").write_text("no folder")
     with (
         pytest.raises(OutputError, match=r"got File exists for a lock, expected to write there"),
-        store.locks.fetching(making.path("x")),
+        store.locks.fetching(factories.path("x")),
     ):
         pass
     (tmp_path / "store/.lamina/store.lock").write_bytes(b"no database" * 500)

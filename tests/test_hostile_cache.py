@@ -17,8 +17,8 @@ from typing import Any
 
 import brotli
 import pytest
-from tests import making
-from tests.cachemaking import (
+from tests.support import factories
+from tests.support.binary_cache import (
     CACHE_INFO,
     COMPRESSORS,
     KEY,
@@ -40,7 +40,7 @@ from tests.cachemaking import (
     silent,
     trickle,
 )
-from tests.fakestore import MODULE
+from tests.support.fake_nix_store import MODULE
 
 from lamina.formats import nar
 from lamina.formats.address import NAR as RECURSIVE
@@ -52,7 +52,7 @@ from lamina.transports.patience import PATIENT, Patience
 QUICK = Patience(connect=2, read=0.3, window=0.6, attempts=2, pause=0.01, longest=0.05)
 MESSAGE = r"lamina: [^\n]+: got [^\n]+, expected [^\n]+\n(hint: [^\n]+\n)?"
 FORMAT, STORE, INTEGRITY = 3, 5, 6
-TREE: making.Item = {b"bin": {b"x": making.File(b"#!/no\n" * 100, executable=True)}}
+TREE: factories.Item = {b"bin": {b"x": factories.File(b"#!/no\n" * 100, executable=True)}}
 
 
 @dataclass
@@ -454,7 +454,7 @@ def test_a_narinfo_of_five_megabytes(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["other-1", "bad-2"])
 def test_a_narinfo_of_another_path(name: str, world: World) -> None:
-    root, other = world.cache.add("bad-1", TREE), world.cache.add(name, {b"y": making.File(b"y")})
+    root, other = world.cache.add("bad-1", TREE), world.cache.add(name, {b"y": factories.File(b"y")})
     os.replace(world.cache.narinfo_of(other), world.cache.narinfo_of(root))
     refused(world, INTEGRITY, rf"got the narinfo of {other}, expected one of {root.hash}", root)
 
@@ -482,16 +482,16 @@ def test_a_content_address_of_no_kind_that_is_known_is_worth_nothing(address: st
 def test_references_in_a_circle(length: int, world: World) -> None:
     names = [f"ring-{number}" for number in range(length)]
     paths = [
-        world.cache.add(name, TREE, [making.path(names[(number + 1) % length])]) for number, name in enumerate(names)
+        world.cache.add(name, TREE, [factories.path(names[(number + 1) % length])]) for number, name in enumerate(names)
     ]
     root = world.cache.add("root-1", TREE, [paths[0], *paths[1:]])
     refused(world, INTEGRITY, "got a cycle of references, expected none", root)
 
 
 def test_a_reference_to_nothing(world: World) -> None:
-    inner = world.cache.add("inner-1", TREE, [making.path("nothing-1")])
+    inner = world.cache.add("inner-1", TREE, [factories.path("nothing-1")])
     root = world.cache.add("root-1", TREE, [inner])
-    missing = making.path("nothing-1")
+    missing = factories.path("nothing-1")
     refused(
         world, STORE, f"{missing}: got no such valid path in the store, expected it as a reference of {inner}", root
     )
@@ -499,16 +499,16 @@ def test_a_reference_to_nothing(world: World) -> None:
 
 def test_a_thousand_references_to_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening.open_transport, "__defaults__", (PATIENT,))  # they share this process with the server
-    root = world.cache.add("root-1", TREE, [making.path(f"nothing-{number}") for number in range(1_000)])
+    root = world.cache.add("root-1", TREE, [factories.path(f"nothing-{number}") for number in range(1_000)])
     refused(world, STORE, "got no such valid path in the store, expected it as a reference of", root)
 
 
 def test_a_nar_that_is_missing_in_the_middle_of_a_closure(world: World) -> None:
     """What was whole stays, so that the next run need not fetch it; what is missing and all above it never came."""
     root = example(world.cache)
-    leaf = world.cache.add("leaf-1", {b"l": making.File(b"leaf")})
-    middle = world.cache.add("middle-1", {b"m": making.File(b"middle")}, [leaf])
-    top = world.cache.add("top-1", {b"t": making.File(b"top")}, [middle, root])
+    leaf = world.cache.add("leaf-1", {b"l": factories.File(b"leaf")})
+    middle = world.cache.add("middle-1", {b"m": factories.File(b"middle")}, [leaf])
+    top = world.cache.add("top-1", {b"t": factories.File(b"top")}, [middle, root])
     before = check_whole(world.machine.store)
     world.scripts[world.cache.narinfos[middle].url] = absent
     with served(world.cache.folder, world.scripts) as server:
@@ -526,7 +526,7 @@ def test_a_nar_that_is_missing_in_the_middle_of_a_closure(world: World) -> None:
 
 
 def test_a_stream_that_fails_is_no_image(world: World) -> None:
-    good = world.cache.add("good-1", {b"g": making.File(b"g" * 100_000)})
+    good = world.cache.add("good-1", {b"g": factories.File(b"g" * 100_000)})
     bad = world.cache.add("bad-1", TREE, [good], file=b"noise")
     with served(world.cache.folder) as server:
         arguments = world.machine.arguments(server.url, bad)[3:]
@@ -572,13 +572,13 @@ def test_a_signal_ends_the_wait(stuck: tuple[CacheServer, StorePath], world: Wor
 
 def test_a_nar_that_is_here_is_held_to_the_address_of_every_path_that_names_it(world: World) -> None:
     """Its hash says what it is, and not that it is what this path is to be."""
-    evil: making.Item = {b"evil": making.File(b"evil")}
+    evil: factories.Item = {b"evil": factories.File(b"evil")}
     here = world.cache.add("evil-1", evil)
     assert world.machine.build(world.cache.url, here).code == 0
     world.machine.image.unlink()
     known = world.cache.narinfos[here].info
     world.cache.key = None
     believed = {"nar_hash": known.nar_hash, "nar_size": known.nar_size}
-    good: making.Item = {b"good": making.Link(SELF)}
+    good: factories.Item = {b"good": factories.Link(SELF)}
     root = world.cache.add("good-1", good, method=RECURSIVE, itself=True, file=nar_of(evil), believed=believed)
     refused(world, INTEGRITY, "got other content, expected that of fixed:r:sha256:", root)

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from fuzz.image import check, outcome
-from tests import hostileimages
-from tests.imagefiles import docker_archive, layer
+from tests.support import hostile_images
+from tests.support.image_files import docker_archive, layer
 from tests.support.paths import REPOSITORY
 
 COUNT = 1400
@@ -38,7 +38,7 @@ def attack(count: int, first: int = 0) -> None:
     """Try ``count`` images, and print how each ended, with the number of those that ended so."""
     ends: collections.Counter[str] = collections.Counter()
     for number in range(first, first + count):
-        data = hostileimages.image(random.Random(number))
+        data = hostile_images.image(random.Random(number))
         try:
             ends[_outcome(data)] += 1
         except BaseException:
@@ -58,7 +58,7 @@ def _outcome(data: bytes) -> str:
 
 
 def test_the_same_seed_gives_the_same_image() -> None:
-    assert hostileimages.image(random.Random(7)) == hostileimages.image(random.Random(7))
+    assert hostile_images.image(random.Random(7)) == hostile_images.image(random.Random(7))
 
 
 def test_a_good_image_is_taken(tmp_path: Path) -> None:

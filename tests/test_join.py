@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.fakestore import Item, Link, Program, put, store_path
+from tests.support.fake_nix_store import Item, Link, Program, put, store_path
 
 from lamina.errors import InvalidName, NotFound
 from lamina.names import STORE_DIR, StorePath

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
-from tests.making import File, Item, Link, MemoryStore, nodes, packed_bytes, path, write
+from tests.support.factories import File, Item, Link, MemoryStore, nodes, packed_bytes, path, write
 from tests.support.paths import GOLDEN
 
 from lamina.errors import FormatError

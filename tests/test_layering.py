@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.making import closure, info, infos, layers, path
+from tests.support.factories import closure, info, infos, layers, path
 from tests.support.paths import REPOSITORY
 
 from lamina.closure import Closure
@@ -215,7 +215,8 @@ def test_ten_thousand_paths_with_sixty_thousand_references_are_planned(strategy:
 def test_a_hash_seed_means_nothing() -> None:
     """A plan depends on the graph alone; nixpkgs' order of equal sizes hangs on PYTHONHASHSEED."""
     code = (
-        "from tests.making import layers; from tests.test_layering import many; from lamina.layering import plan\n"
+        "from tests.support.factories import layers; from tests.test_layering import many\n"
+        "from lamina.layering import plan\n"
         "print([layers(plan(many(200, 900), max_layers=30, strategy=name)) for name in ('auto', 'popularity')])"
     )
     said = {

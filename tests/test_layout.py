@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import MODULE, FakeStore, as_nobody, example, ledger_at, public_folder, run
+from tests.support.fake_nix_store import MODULE, FakeStore, as_nobody, example, ledger_at, public_folder, run
 
 import lamina
 from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.fakestore import in_child, in_mount_namespace, public_folder
+from tests.support.fake_nix_store import in_child, in_mount_namespace, public_folder
 
 from lamina.errors import OutputError, ScriptError
 from lamina.root import limits, session

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from tests.fakestore import (
+from tests.support.fake_nix_store import (
     MODULE,
     FakeStore,
     Link,

@@ -8,8 +8,8 @@ from random import Random
 
 import click
 import pytest
-from tests.cliplaces import IDS, PLACES, arguments
-from tests.fakestore import example, run
+from tests.support.cli_parameters import IDS, PLACES, arguments
+from tests.support.fake_nix_store import example, run
 
 LONG = {
     "a long word": "q" * 100_000,

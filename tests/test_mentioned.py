@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import making
-from tests.cachemaking import KEY, OTHER, Cache, absent, served
-from tests.fakestore import FakeStore, run, write_graph
+from tests.support import factories
+from tests.support.binary_cache import KEY, OTHER, Cache, absent, served
+from tests.support.fake_nix_store import FakeStore, run, write_graph
 
 import lamina
 from lamina.errors import FormatError, IntegrityError
@@ -24,8 +24,8 @@ from lamina.stores.mentioned import resolve_mentions
 from lamina.stores.opening import Access, open_stores
 from lamina.stores.trust import Trust
 
-APP, LIB, AGENT = making.path("app-1.0"), making.path("lib_a+b?-2"), making.path("agent-1.0.jar")
-GONE = making.path("gone-1")
+APP, LIB, AGENT = factories.path("app-1.0"), factories.path("lib_a+b?-2"), factories.path("agent-1.0.jar")
+GONE = factories.path("gone-1")
 BEHIND = [
     "",
     "=9404",
@@ -77,9 +77,9 @@ class Memory:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world")
     cache = Cache(folder / "cache")
-    cache.add("app-1.0", {b"file": making.File(b"app\n")})
-    cache.add("lib_a+b?-2", {b"file": making.File(b"lib\n")})
-    cache.add("agent-1.0.jar", making.File(b"agent\n"))
+    cache.add("app-1.0", {b"file": factories.File(b"app\n")})
+    cache.add("lib_a+b?-2", {b"file": factories.File(b"lib\n")})
+    cache.add("agent-1.0.jar", factories.File(b"agent\n"))
     return World(cache, cache.on_disk(folder / "disk"), folder)
 
 
@@ -211,8 +211,8 @@ def test_a_cache_that_knows_nothing_of_a_mention_is_asked_no_more(world: World, 
 def test_a_mention_that_a_cache_has_and_nobody_signed_is_refused(tmp_path: Path) -> None:
     """Left out, it would be missing in the container."""
     cache = Cache(tmp_path / "cache")
-    cache.add("app-1.0", {b"file": making.File(b"app\n")})
-    cache.sign(cache.add("agent-1.0.jar", making.File(b"agent\n")), OTHER)
+    cache.add("app-1.0", {b"file": factories.File(b"app\n")})
+    cache.sign(cache.add("agent-1.0.jar", factories.File(b"agent\n")), OTHER)
     with pytest.raises(IntegrityError, match=str(AGENT)):
         planned([cache.url], tmp_path, f"{AGENT}=1")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.fakestore import example
-from tests.imagefiles import Layout, config, docker_archive, layer, platform, sha256, tar
+from tests.support.fake_nix_store import example
+from tests.support.image_files import Layout, config, docker_archive, layer, platform, sha256, tar
 
 import lamina
 from lamina import codecs

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.making import File, Item, Link, nodes, packed_bytes, write
+from tests.support.factories import File, Item, Link, nodes, packed_bytes, write
 
 from lamina.errors import FormatError
 from lamina.formats import nar

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.imagefiles import OCI, Layout, config, docker_archive, layer, platform, sha256, tar
+from tests.support.image_files import OCI, Layout, config, docker_archive, layer, platform, sha256, tar
 
 from lamina import codecs
 from lamina.errors import FormatError, IntegrityError, NotFound

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.example import CACHE, KEY, hello
-from tests.fakestore import FakeStore, store_path
+from tests.support.example_store import CACHE, KEY, hello
+from tests.support.fake_nix_store import FakeStore, store_path
 from tests.support.paths import EXAMPLES
 
 from lamina.closure import Closure

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import as_nobody, in_mount_namespace, public_folder
+from tests.support.fake_nix_store import as_nobody, in_mount_namespace, public_folder
 
 from lamina.errors import InvalidName, OutputError
 from lamina.messages import cut

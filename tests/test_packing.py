@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from tests.fakestore import FakeStore, Link, Program, example, ledger_at
+from tests.support.fake_nix_store import FakeStore, Link, Program, example, ledger_at
 
 import lamina
 from lamina.errors import IntegrityError, NotFound

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.making import closure, info, layers, path
+from tests.support.factories import closure, info, layers, path
 from tests.test_layering import many
 
 from lamina.closure import Closure

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.example import example_store, hello
+from tests.support.example_store import example_store, hello
 from tests.support.paths import SOURCES
 
 _VERSION = "import sys; print(*sys.version_info[:2])"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import as_nobody, example, public_folder
-from tests.imagefiles import docker_archive, layer, tar
+from tests.support.fake_nix_store import as_nobody, example, public_folder
+from tests.support.image_files import docker_archive, layer, tar
 
 import lamina
 from lamina import codecs

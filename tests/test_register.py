@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import FakeStore, example, run
-from tests.imagefiles import docker_archive, tar
+from tests.support.fake_nix_store import FakeStore, example, run
+from tests.support.image_files import docker_archive, tar
 
 import lamina
 from lamina.errors import FormatError

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.making import infos, path
+from tests.support.factories import infos, path
 
 from lamina.nodes import Regular, Symlink
 from lamina.root.registration import REGISTRATION_TIME, Registration, companions, merged

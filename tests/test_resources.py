@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.embedding import KEY, ROOT
-from tests.fakestore import FakeStore, Program, Ran
+from tests.support.embedded_store import KEY, ROOT
+from tests.support.fake_nix_store import FakeStore, Program, Ran
 from tests.support.paths import EXAMPLES
 
 from lamina.cli.resources import shortage

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.fakestore import Link, Program, put
-from tests.making import Item as RandomItem
-from tests.making import folders, packed_bytes, write
+from tests.support.factories import Item as RandomItem
+from tests.support.factories import folders, packed_bytes, write
+from tests.support.fake_nix_store import Link, Program, put
 
 from lamina.errors import InvalidName
 from lamina.nodes import Directory, Regular, Symlink

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.imagefiles import Member, OneLayer, hard, special, written
+from tests.support.image_files import Member, OneLayer, hard, special, written
 
 from lamina.errors import FormatError
 from lamina.extents import head

@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote
 import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
-from tests.buckets import (
+from tests.support.fake_nix_store import run
+from tests.support.s3_server import (
     ID,
     IMPATIENT,
     SECRET,
@@ -26,7 +27,6 @@ from tests.buckets import (
     scripted,
     without_settings,
 )
-from tests.fakestore import run
 
 from lamina.errors import FormatError, InvalidName, NotFound, OutputError, Unavailable
 from lamina.transports import opening

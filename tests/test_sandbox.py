@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from tests.fakestore import as_nobody, public_folder
-from tests.making import packed_bytes
-from tests.processes import running, wait_until
+from tests.support.factories import packed_bytes
+from tests.support.fake_nix_store import as_nobody, public_folder
+from tests.support.processes import running, wait_until
 
 from lamina.errors import ScriptError
 from lamina.nodes import Directory, Regular

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import FakeStore, call, example, run, write_graph
+from tests.support.fake_nix_store import FakeStore, call, example, run, write_graph
 
 import lamina
 from lamina.errors import InvalidName, OutputError

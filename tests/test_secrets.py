@@ -14,10 +14,10 @@ from typing import Any
 
 import click
 import pytest
-from tests.cliplaces import IDS, PLACES, arguments
-from tests.embedding import KEY as PUBLIC
-from tests.embedding import ROOT
-from tests.fakestore import Ran, example, run
+from tests.support.cli_parameters import IDS, PLACES, arguments
+from tests.support.embedded_store import KEY as PUBLIC
+from tests.support.embedded_store import ROOT
+from tests.support.fake_nix_store import Ran, example, run
 from tests.support.paths import EXAMPLES
 
 from lamina.cli.tracing import lines

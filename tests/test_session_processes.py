@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.processes import running, wait_until
+from tests.support.processes import running, wait_until
 
 from lamina.root.session import processes
 

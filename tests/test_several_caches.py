@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests import making
-from tests.cachemaking import (
+from tests.support import factories
+from tests.support.binary_cache import (
     CACHE_INFO,
     KEY,
     OTHER,
@@ -26,7 +26,7 @@ from tests.cachemaking import (
     served,
     silent,
 )
-from tests.fakestore import Ran, run
+from tests.support.fake_nix_store import Ran, run
 
 import lamina
 from lamina.names import StorePath
@@ -393,10 +393,10 @@ def test_one_path_that_fails_is_no_reason_to_leave_a_cache(world: World) -> None
 
 def rebuilt(world: World) -> StorePath:
     """The second cache has another build of a path, which needs another path; the first lost its NAR."""
-    extra = world.second.add("extra-1", {b"extra": making.File(b"extra")})
+    extra = world.second.add("extra-1", {b"extra": factories.File(b"extra")})
     info = world.second.narinfos[world.words].info
     other = Cache(world.machine.folder / "other-cache")
-    other.add("words-2.1", {b"share": {b"hello.txt": making.File(f"hi {extra}\n".encode())}}, [extra])
+    other.add("words-2.1", {b"share": {b"hello.txt": factories.File(f"hi {extra}\n".encode())}}, [extra])
     known = other.narinfos[info.path]
     (world.second.folder / known.url).write_bytes((other.folder / known.url).read_bytes())
     world.second.change(info.path, **{name: getattr(known, name) for name in ("info", "url", "signatures")})
@@ -515,7 +515,7 @@ def test_offline_a_folder_is_asked_and_a_server_is_not(world: World) -> None:
 
 @pytest.mark.parametrize(("third", "code"), [("", 0), (NOWHERE, STORE)])
 def test_a_mention_that_nobody_has_is_left_out_if_all_could_be_asked(third: str, code: int, world: World) -> None:
-    nothing = making.path("nothing")
+    nothing = factories.path("nothing")
     arguments = ["--store", world.first.url, "--env", f"X={nothing}/x", *(["--store", third] if third else [])]
     ran = world.machine.build(world.second.url, world.root, flags=arguments)
     assert ran.code == code, ran.stderr

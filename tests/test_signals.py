@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.embedding import KEY, ROOT, check
-from tests.fakestore import FakeStore, Program
-from tests.interrupting import Ended, interrupter
-from tests.keeping import check_cache, filled
+from tests.support.embedded_store import KEY, ROOT, check, check_cache, filled
+from tests.support.fake_nix_store import FakeStore, Program
 from tests.support.paths import EXAMPLES
+from tests.support.signal_injection import Ended, interrupter
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.fakestore import FakeStore, run
-from tests.making import infos
+from tests.support.factories import infos
+from tests.support.fake_nix_store import FakeStore, run
 from tests.support.paths import PACKAGE
 
 from lamina.errors import Error, FormatError, Unavailable

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.embedding import check
-from tests.fakestore import FakeStore, Program, Ran, example, put, run
+from tests.support.embedded_store import check
+from tests.support.fake_nix_store import FakeStore, Program, Ran, example, put, run
 
 import lamina
 from lamina import errors

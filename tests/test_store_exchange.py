@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests import making
-from tests.cachemaking import SELF, Cache, check_whole, leftovers, nar_of
-from tests.embedding import CLOSURE
-from tests.fakestore import FakeStore, Item, Link, Program, Ran, call, example, in_mount_namespace, run
-from tests.keeping import HELLO, ROOT, filled, killed_after, paths_of
+from tests.support import factories
+from tests.support.binary_cache import SELF, Cache, check_whole, leftovers, nar_of
+from tests.support.embedded_store import CLOSURE, HELLO, ROOT, filled, killed_after, paths_of
+from tests.support.fake_nix_store import FakeStore, Item, Link, Program, Ran, call, example, in_mount_namespace, run
 
 import lamina
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
@@ -50,11 +49,11 @@ def parsed(data: bytes) -> list[Exported]:
     return found
 
 
-def exports(*paths: tuple[making.Item, Exported]) -> bytes:
+def exports(*paths: tuple[factories.Item, Exported]) -> bytes:
     return b"".join(NEXT + nar_of(item) + found.dump() for item, found in paths) + END
 
 
-A, B, C = map(making.path, "ABC")
+A, B, C = map(factories.path, "ABC")
 
 
 def test_a_closure_goes_out_and_comes_in(store: Path, tmp_path: Path) -> None:
@@ -111,7 +110,7 @@ def test_a_store_of_nix_can_be_exported_from(tmp_path: Path) -> None:
 
 def test_a_cache_can_be_exported_from(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
-    path = cache.add("b", {b"x": making.File(b"1")}, [cache.add("a", {})])
+    path = cache.add("b", {b"x": factories.File(b"1")}, [cache.add("a", {})])
     flags = ("--store", cache.url, "--store", tmp_path / "store", "--no-verify-signatures")
     ran = run("store", "export", str(path), *flags)
     assert ran.code == 0, ran.stderr
@@ -129,7 +128,7 @@ def test_what_is_there_stays_as_it_is(store: Path) -> None:
     ran = run("store", "import", "--store", store, "--json", _written(exported(store, "--all"), store))
     assert [found["new"] for found in json.loads(ran.stdout)["paths"]] == [False] * CLOSURE
     assert {file: file.stat().st_ino for file in store.glob("*.narinfo")} == before
-    other = exports(({b"other": making.File(b"!")}, Exported(HELLO, frozenset())))
+    other = exports(({b"other": factories.File(b"!")}, Exported(HELLO, frozenset())))
     assert taken(other, store).code == 0
     assert paths_of(store)["hello"].info.references
     check_whole(store)
@@ -167,8 +166,8 @@ def test_a_later_import_may_refer_to_an_earlier_one(tmp_path: Path) -> None:
 
 WHOLE = exports(
     ({}, Exported(A, frozenset())),
-    ({b"x": making.File(b"x" * 5000)}, Exported(B, frozenset({A}))),
-    (making.Link(b"y"), Exported(C, frozenset({B}))),
+    ({b"x": factories.File(b"x" * 5000)}, Exported(B, frozenset({A}))),
+    (factories.Link(b"y"), Exported(C, frozenset({B}))),
 )
 
 
@@ -210,8 +209,8 @@ def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> 
 
 def test_a_path_that_is_its_content_keeps_its_address(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", key=None)
-    low = cache.add("low-1", {b"a": making.File(b"a")}, method=NAR)
-    itself = cache.add("self-1", {b"me": making.File(SELF)}, method=NAR, itself=True)
+    low = cache.add("low-1", {b"a": factories.File(b"a")}, method=NAR)
+    itself = cache.add("self-1", {b"me": factories.File(SELF)}, method=NAR, itself=True)
     lamina.fetch_paths([str(low), str(itself)], embedded_store=tmp_path / "store", store=cache.url)
     assert taken(exported(tmp_path / "store", "--all"), tmp_path / "other").code == 0
     assert paths_of(tmp_path / "other")["low"].address == paths_of(tmp_path / "store")["low"].address != ""
@@ -253,7 +252,7 @@ def test_python_has_it_too(store: Path, tmp_path: Path) -> None:
 
 def test_an_export_stops_before_what_is_not_what_it_should_be(store: Path) -> None:
     known = paths_of(store)["licence"]
-    data = nar_of({b"no": making.File(b"x" * (known.info.nar_size - len(nar_of({b"no": making.File(b"")}))))})
+    data = nar_of({b"no": factories.File(b"x" * (known.info.nar_size - len(nar_of({b"no": factories.File(b"")}))))})
     (store / nar_name(known.info.nar_hash)).chmod(0o644)
     (store / nar_name(known.info.nar_hash)).write_bytes(data[: known.info.nar_size])
     out = io.BytesIO()

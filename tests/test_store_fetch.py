@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.embedding import CLOSURE, KEY, ROOT, check
-from tests.fakestore import FakeStore, Ran, example, run
+from tests.support.embedded_store import CLOSURE, KEY, ROOT, check
+from tests.support.fake_nix_store import FakeStore, Ran, example, run
 from tests.support.paths import EXAMPLES
 
 import lamina

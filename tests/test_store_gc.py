@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from tests.cachemaking import check_whole
-from tests.embedding import CLOSURE
-from tests.fakestore import Ran, call, run
-from tests.keeping import HELLO, ROOT, filled, killed_after, paths_of
-from tests.making import graphs, path
+from tests.support.binary_cache import check_whole
+from tests.support.embedded_store import CLOSURE, HELLO, ROOT, filled, killed_after, paths_of
+from tests.support.factories import graphs, path
+from tests.support.fake_nix_store import Ran, call, run
 from tests.support.paths import EXAMPLES
 
 import lamina

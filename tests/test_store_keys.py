@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.cachemaking import check_whole
-from tests.embedding import CLOSURE, KEY
-from tests.fakestore import as_nobody, run
-from tests.keeping import ROOT, filled, paths_of
+from tests.support.binary_cache import check_whole
+from tests.support.embedded_store import CLOSURE, KEY, ROOT, filled, paths_of
+from tests.support.fake_nix_store import as_nobody, run
 
 import lamina
 from lamina.errors import InvalidName, NotFound, OutputError, Unavailable

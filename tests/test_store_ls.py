@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.embedding import CLOSURE, KEY, ROOT
-from tests.fakestore import run
+from tests.support.embedded_store import CLOSURE, KEY, ROOT
+from tests.support.fake_nix_store import run
 from tests.support.paths import EXAMPLES
 
 import lamina

@@ -17,12 +17,11 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
 from moto.server import ThreadedMotoServer
-from tests.cachemaking import Cache, check_whole
-from tests.embedding import CLOSURE, KEY
-from tests.fakestore import Ran, example, in_mount_namespace, process, run
-from tests.keeping import HELLO, ROOT, check_cache, filled, killed_after, paths_of
-from tests.making import File, nodes, trees
-from tests.making import path as path_of
+from tests.support.binary_cache import Cache, check_whole
+from tests.support.embedded_store import CLOSURE, HELLO, KEY, ROOT, check_cache, filled, killed_after, paths_of
+from tests.support.factories import File, nodes, trees
+from tests.support.factories import path as path_of
+from tests.support.fake_nix_store import Ran, example, in_mount_namespace, process, run
 
 import lamina
 from lamina.closure import Closure

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.fakestore import FakeStore, call, example, run, store_path
+from tests.support.fake_nix_store import FakeStore, call, example, run, store_path
 
 from lamina.cli.store import command
 

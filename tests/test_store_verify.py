@@ -10,12 +10,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests import making
-from tests.cachemaking import KEY as CACHE_KEY
-from tests.cachemaking import METHODS, SELF, Cache, check_whole, nar_of
-from tests.embedding import CLOSURE, KEY
-from tests.fakestore import Ran, run
-from tests.keeping import ROOT, filled, paths_of
+from tests.support import factories
+from tests.support.binary_cache import KEY as CACHE_KEY
+from tests.support.binary_cache import METHODS, SELF, Cache, check_whole, nar_of
+from tests.support.embedded_store import CLOSURE, KEY, ROOT, filled, paths_of
+from tests.support.fake_nix_store import Ran, run
 from tests.support.paths import EXAMPLES
 
 import lamina
@@ -112,8 +111,8 @@ def no_text(found: Spoiled) -> str:
 
 
 def another_path(found: Spoiled) -> str:
-    found.write(replace(found.known, info=replace(found.known.info, path=making.path("A"))))
-    return f"{found.narinfo}: got the narinfo of {making.path('A')}, expected one of {found.path.hash}"
+    found.write(replace(found.known, info=replace(found.known.info, path=factories.path("A"))))
+    return f"{found.narinfo}: got the narinfo of {factories.path('A')}, expected one of {found.path.hash}"
 
 
 def another_hash(found: Spoiled) -> str:
@@ -248,7 +247,7 @@ def test_another_folder_that_is_a_cache_mends_by_its_url(store: Path, tmp_path: 
 def test_a_content_address_is_held_to_the_content(tmp_path: Path, method: str) -> None:
     cache = Cache(tmp_path / "cache", key=None)
     itself = method == NAR
-    item: making.Item = {b"a": making.File(b"me: " + SELF)} if itself else making.File(b"some text\n")
+    item: factories.Item = {b"a": factories.File(b"me: " + SELF)} if itself else factories.File(b"some text\n")
     path = cache.add("addressed-1", item, method=method, itself=itself)
     store = tmp_path / "store"
     lamina.fetch_paths([str(path)], embedded_store=store, store=cache.url)
@@ -280,8 +279,8 @@ def test_an_address_that_does_not_make_the_path_says_nothing_of_it(store: Path, 
 
 def test_a_false_address_says_nothing_of_a_path_that_is_signed(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", key=None)
-    path = cache.add("addressed-1", making.File(b"some text\n"), method=TEXT)
-    cache.add("other-1", making.File(b"other text\n"))
+    path = cache.add("addressed-1", factories.File(b"some text\n"), method=TEXT)
+    cache.add("other-1", factories.File(b"other text\n"))
     other = next(known for known in cache.narinfos.values() if known.info.path != path)
     info = replace(other.info, path=path)
     cache.change(path, info=info, url=other.url, file_hash=None, file_size=None)

@@ -8,7 +8,17 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.fakestore import FakeStore, Link, Program, as_nobody, example, public_folder, put, store_path, write_graph
+from tests.support.fake_nix_store import (
+    FakeStore,
+    Link,
+    Program,
+    as_nobody,
+    example,
+    public_folder,
+    put,
+    store_path,
+    write_graph,
+)
 
 from lamina.closure import Closure
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable

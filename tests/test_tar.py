@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.making import File, Item, Link, write
+from tests.support.factories import File, Item, Link, write
 
 from lamina.formats.tar import (
     BLOCK,

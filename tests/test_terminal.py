@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests import imagefiles
-from tests.fakestore import run
+from tests.support import image_files
+from tests.support.fake_nix_store import run
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31mred\r\x9b2J\u202e\n"
 # What the progress bars themselves write: colours, moving and hiding the cursor, clearing a line.
@@ -42,9 +42,9 @@ def on_terminal(*words: str | Path) -> bytes:
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """A docker-archive whose tag and layer have names that a terminal would obey."""
-    content = imagefiles.layer("a")
+    content = image_files.layer("a")
     entry = {"RepoTags": [f"{HOSTILE}:1"]}
-    (tmp_path / "image.tar").write_bytes(imagefiles.docker_archive({f"{HOSTILE}.tar": content}, entry=entry))
+    (tmp_path / "image.tar").write_bytes(image_files.docker_archive({f"{HOSTILE}.tar": content}, entry=entry))
     return tmp_path / "image.tar"
 
 
@@ -93,7 +93,7 @@ def test_a_line_of_progress_repeats_a_part_of_a_long_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names = [f"{'q' * 100}/{number}:1" for number in range(100)]
-    archive = imagefiles.docker_archive({"q" * 50_000: imagefiles.layer("a")}, entry={"RepoTags": names})
+    archive = image_files.docker_archive({"q" * 50_000: image_files.layer("a")}, entry={"RepoTags": names})
     Path("image.tar").write_bytes(archive)
     ran = run(*["image.tar" if word == "IMAGE" else word for word in words])
     assert ran.code == 0, ran.stderr

@@ -8,8 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests import making
-from tests.cachemaking import KEY, METHODS, OTHER, SELF, Cache, Machine, check_whole, example, listing, nar_of, served
+from tests.support import factories
+from tests.support.binary_cache import (
+    KEY,
+    METHODS,
+    OTHER,
+    SELF,
+    Cache,
+    Machine,
+    check_whole,
+    example,
+    listing,
+    nar_of,
+    served,
+)
 
 from lamina.errors import IntegrityError
 from lamina.formats.address import NAR
@@ -18,7 +30,7 @@ from lamina.formats.narinfo import NarInfo
 from lamina.names import Digest, StorePath
 from lamina.stores.trust import Trust
 
-TREE: making.Item = {b"x": making.File(b"x")}
+TREE: factories.Item = {b"x": factories.File(b"x")}
 # Under the name of a key that is trusted, and another key.
 FORGER = SecretKey(KEY.name, OTHER.seed)
 TRUST = Trust((KEY.public,))
@@ -112,7 +124,7 @@ CHANGES: dict[str, Change] = {
     "another size": lambda known: replace(known, info=replace(known.info, nar_size=known.info.nar_size + 8)),
     "another name": lambda known: replace(known, info=replace(known.info, path=StorePath(known.info.path.base + "x"))),
     "a reference more": lambda known: replace(
-        known, info=replace(known.info, references=frozenset([making.path("y")]))
+        known, info=replace(known.info, references=frozenset([factories.path("y")]))
     ),
 }
 
@@ -149,9 +161,11 @@ def addressed(cache: Cache, method: str, *, itself: bool = False, file: bytes | 
     """An unsigned content-addressed path with a reference where it can have one."""
     cache.key = None
     if method == NAR:
-        tree: making.Item = {b"me": making.Link(b"/nix/store/" + SELF + b"-mine-1") if itself else making.File(b"me")}
+        tree: factories.Item = {
+            b"me": factories.Link(b"/nix/store/" + SELF + b"-mine-1") if itself else factories.File(b"me")
+        }
         return cache.add("mine-1", tree, method=NAR, itself=itself, file=file)
-    return cache.add("mine-1", making.File(b"text" * 50), method=method, file=file)
+    return cache.add("mine-1", factories.File(b"text" * 50), method=method, file=file)
 
 
 @pytest.mark.parametrize(("method", "itself"), [(method, False) for method in METHODS] + [(NAR, True)])
@@ -174,7 +188,9 @@ def test_nor_does_another_content_help_where_it_is_not_true(
     top = cache.add("top-1", TREE)
     path = addressed(cache, method, itself=itself)
     item = cache.trees[path]
-    other: making.Item = making.File(b"evil" * 50) if isinstance(item, making.File) else {b"me": making.File(b"evil")}
+    other: factories.Item = (
+        factories.File(b"evil" * 50) if isinstance(item, factories.File) else {b"me": factories.File(b"evil")}
+    )
     evil = nar_of(other)
     info = replace(cache.narinfos[path].info, nar_hash=Digest.from_hex(_sha256(evil)), nar_size=len(evil))
     (cache.folder / "nar/evil.nar").write_bytes(evil)
@@ -225,12 +241,12 @@ def test_no_signature_is_asked_for_where_that_is_said_out_loud(cache: Cache, mac
 
 
 def test_what_came_unsigned_makes_way_for_what_is_signed(cache: Cache, machine: Machine, tmp_path: Path) -> None:
-    path = cache.add("x-1", {b"x": making.File(b"evil")})
+    path = cache.add("x-1", {b"x": factories.File(b"evil")})
     cache.sign(path)
     assert machine.build(cache.url, path, flags=["--no-verify-signatures"]).code == 0
     evil = machine.image_id()
     honest = Cache(tmp_path / "honest")
-    assert honest.add("x-1", {b"x": making.File(b"good")}) == path
+    assert honest.add("x-1", {b"x": factories.File(b"good")}) == path
     assert machine.build(honest.url, path).code == 0
     good = machine.image_id()
     assert good != evil

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakestore import FakeStore, example, put, store_path, write_graph
-from tests.making import MemoryStore
+from tests.support.factories import MemoryStore
+from tests.support.fake_nix_store import FakeStore, example, put, store_path, write_graph
 
 import lamina
 from lamina.engine import Measure

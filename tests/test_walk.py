@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.fakestore import Item, Link, Program, as_nobody, public_folder, put
+from tests.support.fake_nix_store import Item, Link, Program, as_nobody, public_folder, put
 
 from lamina.engine import measure
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable

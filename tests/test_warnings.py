@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.embedding import KEY
-from tests.fakestore import run
-from tests.keeping import ROOT, filled
+from tests.support.embedded_store import KEY, ROOT, filled
+from tests.support.fake_nix_store import run
 from tests.support.paths import EXAMPLES
 
 import lamina

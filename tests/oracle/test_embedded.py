@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.embedding import check
 from tests.oracle.closures import Nix, Sample, names_itself_otherwise, seen_folder
 from tests.oracle.tools import ToolError
+from tests.support.embedded_store import check
 
 import lamina
 from lamina.formats.address import Rewriter

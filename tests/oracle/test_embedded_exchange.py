@@ -12,10 +12,10 @@ from pathlib import Path
 import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
-from tests.fakestore import run
-from tests.keeping import check_cache
 from tests.oracle.closures import Nix, Sample
 from tests.oracle.tools import ToolError
+from tests.support.embedded_store import check_cache
+from tests.support.fake_nix_store import run
 
 import lamina
 from lamina.formats import export

@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.fakestore import as_nobody, public_folder
-from tests.making import packed_bytes
 from tests.oracle import tools
-from tests.processes import pids, running, wait_until
+from tests.support.factories import packed_bytes
+from tests.support.fake_nix_store import as_nobody, public_folder
+from tests.support.processes import pids, running, wait_until
 
 from lamina.errors import FormatError, ScriptError
 from lamina.nodes import Symlink

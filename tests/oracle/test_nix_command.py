@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.cachemaking import CACHE_INFO, KEY, Cache, example, served
 from tests.oracle.expressions import Expressions
 from tests.oracle.packages import PYTHON, dependencies, with_packages
+from tests.support.binary_cache import CACHE_INFO, KEY, Cache, example, served
 from tests.support.paths import SOURCES
 
 import lamina

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.imagefiles import docker_archive, sha256
 from tests.oracle.closures import Nix, Sample
 from tests.oracle.engines import Engine
 from tests.oracle.images import machine
+from tests.support.image_files import docker_archive, sha256
 
 import lamina
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.example import example_store, write_command
-from tests.imagefiles import docker_archive, sha256, tar
 from tests.oracle.closures import Nix, Sample
 from tests.oracle.engines import Engine
+from tests.support.example_store import example_store, write_command
+from tests.support.image_files import docker_archive, sha256, tar
 from tests.support.paths import REPOSITORY
 
 

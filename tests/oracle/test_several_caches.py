@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.cachemaking import KEY, Cache, Machine, check_whole, example
 from tests.oracle.closures import Nix
+from tests.support.binary_cache import KEY, Cache, Machine, check_whole, example
 from tests.test_several_caches import (
     World,
     a_url_elsewhere,

@@ -4,7 +4,7 @@ import graphlib
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.making import MemoryStore, graphs, info
+from tests.support.factories import MemoryStore, graphs, info
 
 from lamina.closure import Closure
 from lamina.errors import PlanError

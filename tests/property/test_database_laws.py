@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.making import graphs, path
+from tests.support.factories import graphs, path
 
 from lamina.errors import FormatError
 from lamina.root import database

@@ -2,7 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.making import Item, trees
+from tests.support.factories import Item, trees
 from tests.test_export import DATA, exported, nar_of, parsed
 
 from lamina.errors import FormatError

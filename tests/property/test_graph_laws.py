@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.making import graphs
+from tests.support.factories import graphs
 from tests.test_graph import A, item, shape
 
 from lamina.errors import FormatError

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.making import Item, entry_names, folders, nodes, packed_bytes, path, trees, write
+from tests.support.factories import Item, entry_names, folders, nodes, packed_bytes, path, trees, write
 from tests.test_layer import streamed
 
 from lamina.formats import nar

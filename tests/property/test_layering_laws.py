@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.making import graphs
+from tests.support.factories import graphs
 
 from lamina.closure import Closure
 from lamina.layering import STRATEGIES, plan

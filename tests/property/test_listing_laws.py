@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.making import Item, nodes, packed_bytes, path, trees, write
+from tests.support.factories import Item, nodes, packed_bytes, path, trees, write
 
 from lamina import narfile, places
 from lamina.errors import FormatError

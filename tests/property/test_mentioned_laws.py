@@ -2,14 +2,14 @@
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests import making
+from tests.support import factories
 
 from lamina.mentions import mentions
 from lamina.names import NIX32, StorePath
 from lamina.stores.mentioned import resolve_mentions
 
 NAMES = ["app-1.0", "lib_a+b?-2", "agent-1.0.jar", "x" * 211, "a", "=", "lib", "lib.so.1=2"]
-PATHS = [making.path(name) for name in NAMES]
+PATHS = [factories.path(name) for name in NAMES]
 # Every character of a name, what else is in configs, and what looks like a store path.
 TEXTS = st.one_of(
     st.text(st.sampled_from("abz019+-._?=/:,;'\"\\ \n%$é\0"), max_size=40),
@@ -18,7 +18,7 @@ TEXTS = st.one_of(
 )
 
 
-class ByHash(making.MemoryStore):
+class ByHash(factories.MemoryStore):
     """A store that looks up hashes."""
 
     def find(self, name: str) -> tuple[StorePath, ...]:
@@ -32,9 +32,9 @@ class ByHash(making.MemoryStore):
         return tuple(path for path in PATHS if path.hash in hashes)
 
 
-def stores() -> list[making.MemoryStore]:
-    infos = [making.info(name) for name in NAMES]
-    return [making.MemoryStore(infos), ByHash(infos)]
+def stores() -> list[factories.MemoryStore]:
+    infos = [factories.info(name) for name in NAMES]
+    return [factories.MemoryStore(infos), ByHash(infos)]
 
 
 @given(st.lists(st.tuples(TEXTS, st.sampled_from(PATHS)), max_size=5), TEXTS)

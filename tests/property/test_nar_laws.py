@@ -2,7 +2,7 @@
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.making import Item, nodes, packed_bytes, trees
+from tests.support.factories import Item, nodes, packed_bytes, trees
 
 from lamina.errors import FormatError
 from lamina.formats import nar

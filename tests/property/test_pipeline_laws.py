@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.making import graphs, path
+from tests.support.factories import graphs, path
 
 from lamina.closure import Closure
 from lamina.errors import InvalidName

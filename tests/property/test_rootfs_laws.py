@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.imagefiles import OneLayer, hard, special, written
+from tests.support.image_files import OneLayer, hard, special, written
 
 from lamina.errors import FormatError
 from lamina.extents import head

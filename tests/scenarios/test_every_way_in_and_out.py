@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.example import CACHE, KEY, example_store, hello
-from tests.fakestore import FakeStore, write_graph
+from tests.support.example_store import CACHE, KEY, example_store, hello
+from tests.support.fake_nix_store import FakeStore, write_graph
 
 import lamina
 from lamina.image import Image

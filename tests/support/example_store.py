@@ -9,7 +9,7 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.fakestore import FakeStore
+from tests.support.fake_nix_store import FakeStore
 from tests.support.paths import EXAMPLES
 
 from lamina.closure import Closure

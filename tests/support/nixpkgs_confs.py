@@ -2,7 +2,9 @@
 
 Invariant: nothing depends on the machine, so that an image ID that was recorded once holds for good.
 
-    python -m tests.confs       prints the IDs that tests/streamer.py gives, as tests/golden/conf-ids.json has them
+    python -m tests.support.nixpkgs_confs
+
+prints the IDs that tests/support/nixpkgs_streamer.py gives, as tests/golden/conf-ids.json has them.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests import streamer
-from tests.making import File, Item, Link, path, write
+from tests.support import nixpkgs_streamer
+from tests.support.factories import File, Item, Link, path, write
 
 _HELLO: Item = {
     b"bin": {b"hello": File(b"#!/bin/sh\necho hello\n", True), b"hi": Link(b"hello")},
@@ -40,7 +42,7 @@ def _base_image(folder: Path) -> dict[str, Any]:
     below = _plain(folder)
     below["config"]["Env"] = ["FROM_PARENT=1", "LAST_LAYER=parent"]
     with (folder / "base.tar").open("wb") as out:
-        streamer.stream(below, out, folder)
+        nixpkgs_streamer.stream(below, out, folder)
     put(folder, {"other": {b"share": {b"x": File(b"x" * 511), b"y": File(b"y" * 512)}}})
     config = {"Env": ["FROM_CHILD=1", "LAST_LAYER=child"], "WorkingDir": "/"}
     return conf(folder, [["other"]], config=config, from_image="/base.tar", architecture="arm64")
@@ -150,7 +152,7 @@ def write_case(name: str, folder: Path) -> Path:
 def _identity(name: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         text = write_case(name, Path(folder)).read_text()
-        return streamer.stream(json.loads(text), io.BytesIO(), Path(folder))
+        return nixpkgs_streamer.stream(json.loads(text), io.BytesIO(), Path(folder))
 
 
 if __name__ == "__main__":

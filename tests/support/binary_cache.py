@@ -23,8 +23,8 @@ from typing import Any
 
 import brotli
 import lz4.frame
-from tests import making
-from tests.fakestore import FakeStore, Ran, call, run
+from tests.support import factories
+from tests.support.fake_nix_store import FakeStore, Ran, call, run
 
 from lamina import codecs
 from lamina.engine import measure
@@ -63,9 +63,9 @@ COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
 }
 
 
-def nar_of(item: making.Item) -> bytes:
+def nar_of(item: factories.Item) -> bytes:
     """The NAR of a tree of no extents."""
-    return b"".join(piece for piece in nar.dump(making.nodes(item)) if isinstance(piece, bytes))
+    return b"".join(piece for piece in nar.dump(factories.nodes(item)) if isinstance(piece, bytes))
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Cache:
     folder: Path
     key: SecretKey | None = KEY
     compression: str = "xz"
-    trees: dict[StorePath, making.Item] = field(default_factory=dict)
+    trees: dict[StorePath, factories.Item] = field(default_factory=dict)
     narinfos: dict[StorePath, NarInfo] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ class Cache:
     def add(
         self,
         name: str,
-        item: making.Item,
+        item: factories.Item,
         references: Iterable[StorePath] = (),
         *,
         itself: bool = False,
@@ -106,7 +106,7 @@ class Cache:
         narinfo (``said``, fields of it), and its ``text``.
         """
         data = nar_of(item) if archive is None else archive
-        path, address = making.path(name), ""
+        path, address = factories.path(name), ""
         if method:
             path, data, address = _addressed(name, item, data, frozenset(references), method, itself=itself)
         found = frozenset((*references, path)) if itself else frozenset(references)
@@ -142,7 +142,7 @@ class Cache:
         waiting = dict(self.trees)
         while waiting:
             for path in [path for path in waiting if not self.references(path) & waiting.keys()]:
-                making.write(waiting.pop(path), os.fsencode(store.place(path)))
+                factories.write(waiting.pop(path), os.fsencode(store.place(path)))
                 store.register(path, self.references(path))
                 if path in self.narinfos[path].info.references:
                     with store.writing() as database:
@@ -155,7 +155,7 @@ class Cache:
 
 
 def _addressed(
-    name: str, item: making.Item, data: bytes, references: Collection[StorePath], method: str, *, itself: bool
+    name: str, item: factories.Item, data: bytes, references: Collection[StorePath], method: str, *, itself: bool
 ) -> tuple[StorePath, bytes, str]:
     """The path, the NAR and the address of a content-addressed tree, in which `SELF` stands for its own hash."""
     if method == NAR:
@@ -163,7 +163,7 @@ def _addressed(
         modulo.feed(data)
         raw = modulo.digest() if itself else sha256(data).digest()
     else:
-        assert isinstance(item, making.File)
+        assert isinstance(item, factories.File)
         raw = sha256(item.content).digest()
     address = Address(method, "sha256", raw)
     path = address.path(name, references, itself)
@@ -175,13 +175,13 @@ METHODS = (NAR, FLAT, TEXT)
 
 def example(cache: Cache) -> StorePath:
     """Four paths, and the one that needs the others."""
-    lib = cache.add("libgreet-1.0", {b"lib": {b"libgreet.so": making.File(b"\x7fELF" + b"lib" * 1000)}}, itself=True)
-    data = cache.add("words-2.1", {b"share": {b"hello.txt": making.File(b"hello\n"), b"empty": making.File()}})
-    shell = cache.add("sh-5", {b"bin": {b"sh": making.File(b"#!/no\n", executable=True)}}, [lib])
+    lib = cache.add("libgreet-1.0", {b"lib": {b"libgreet.so": factories.File(b"\x7fELF" + b"lib" * 1000)}}, itself=True)
+    data = cache.add("words-2.1", {b"share": {b"hello.txt": factories.File(b"hello\n"), b"empty": factories.File()}})
+    shell = cache.add("sh-5", {b"bin": {b"sh": factories.File(b"#!/no\n", executable=True)}}, [lib])
     script = f"#!{shell}/bin/sh\ncat {data}/share\n".encode()
-    tree: making.Item = {
-        b"bin": {b"hello": making.File(script, executable=True)},
-        b"share": making.Link(f"{data}/share".encode()),
+    tree: factories.Item = {
+        b"bin": {b"hello": factories.File(script, executable=True)},
+        b"share": factories.Link(f"{data}/share".encode()),
     }
     return cache.add("hello-2.12.1", tree, [shell, data])
 

@@ -13,7 +13,19 @@ import tarfile
 from collections.abc import Callable
 from typing import Any
 
-from tests.imagefiles import OCI, Layout, Member, config, docker_archive, hard, platform, sha256, special, tar, written
+from tests.support.image_files import (
+    OCI,
+    Layout,
+    Member,
+    config,
+    docker_archive,
+    hard,
+    platform,
+    sha256,
+    special,
+    tar,
+    written,
+)
 
 from lamina import codecs
 

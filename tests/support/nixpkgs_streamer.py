@@ -3,7 +3,9 @@
 Invariant: written from the description of the rules alone (two passes over every layer, `pathlib` to find and sort,
 `tarfile` to pack, a pipe and a thread between), so that it can only agree with lamina where both agree with the rules.
 
-    python -m tests.streamer CONF [FOLDER] > image.tar        FOLDER: what stands for / where the store is looked for
+    python -m tests.support.nixpkgs_streamer CONF [FOLDER] > image.tar
+
+FOLDER stands for / where the store is looked for.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Stores of the example to be kept, signed, exported and pushed, and lamina killed in the middle of that."""
+"""Embedded stores that hold the example: fill, check and list them, and kill lamina while it works on one."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,17 +10,20 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from tests.embedding import CLOSURE, KEY, ROOT
 from tests.support.paths import EXAMPLES
 
 import lamina
 from lamina.decoding import decoded
+from lamina.engine import measure
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
 from lamina.names import Digest, StorePath
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded import EmbeddedStore, nar_name
 
+KEY = (EXAMPLES / "public-key").read_text().strip()
+ROOT = json.loads((EXAMPLES / "roots.json").read_text())["x86_64-linux"]
 HELLO = StorePath.parse(ROOT)
+CLOSURE = 6
 # Where a process of lamina's does something that others can see, it is killed, once it has done so as often as it may.
 _KILLED = """\
 import os, signal, sys
@@ -36,6 +40,24 @@ os.replace, os.unlink = counted(os.replace), counted(os.unlink)
 from lamina.cli.main import main
 main()
 """
+
+
+def check(folder: Path) -> set[str]:
+    """The valid paths of a store, once each one's NAR is what is said and all that it refers to is valid."""
+    if not folder.exists():  # nothing came, so it was not made
+        return set()
+    store = EmbeddedStore(folder)
+    found = {known.info.path: known for known in store.narinfos()}
+    for path, known in found.items():
+        place = store.place(path)
+        assert measure([place]).digest == known.info.nar_hash
+        assert (known.url, known.compression, known.file_size) == (
+            nar_name(known.info.nar_hash),
+            "none",
+            place.length,
+        )
+        assert known.info.references <= found.keys()
+    return set(map(str, found))
 
 
 def filled(folder: Path) -> EmbeddedStore:
@@ -72,6 +94,3 @@ def check_cache(folder: Path) -> dict[StorePath, NarInfo]:
         assert (Digest(sha256(file).digest()), len(file)) == (known.file_hash, known.file_size)
         assert known.info.references <= found.keys()
     return found
-
-
-__all__ = ["CLOSURE", "HELLO", "KEY", "ROOT", "check_cache", "filled", "killed_after", "paths_of"]
