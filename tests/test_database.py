@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.oracle.tools import unusable
+from tests.integration.tools import unusable
 from tests.support.factories import infos, path
 
 from lamina.errors import FormatError, PlanError, Unavailable

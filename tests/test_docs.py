@@ -105,7 +105,7 @@ def test_the_examples_of_pipelines_give_what_is_said() -> None:
 def test_each_of_nixpkgs_32_behaviours_has_a_test() -> None:
     rows = re.findall(r"^\| (\d+) \| .* \| `(\w+)` \|", (REPOSITORY / "docs/dockertools.md").read_text(), re.MULTILINE)
     assert [int(number) for number, _ in rows] == list(range(1, 33))
-    tests = (REPOSITORY / "tests/oracle/test_dockertools.py").read_text()
+    tests = (REPOSITORY / "tests/integration/test_dockertools.py").read_text()
     for number, name in rows:
         assert f"\ndef {name}(" in tests
         assert f"_{number:>02}_" in name

@@ -7,7 +7,7 @@ let
     system = builtins.currentSystem;
     builder = "/bin/bash";
     PATH = "/usr/bin:/bin";
-    # The shell itself has to be the last to end: see tests/oracle/nix/small.nix.
+    # The shell itself has to be the last to end: see tests/integration/nix/small.nix.
     args = [ "-e" "-u" "-o" "pipefail" "-c" "umask 022\n${script}\nexit" ];
   });
 

@@ -1,4 +1,4 @@
-# Images for tests/oracle/test_nix_expressions.py.
+# Images for tests/integration/test_nix_expressions.py.
 { dockerTools, pkgs }:
 let
   inherit (pkgs) hello busybox;

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.oracle.closures import Sample
+from tests.integration.closures import Sample
 
 import lamina
 from lamina.stores.local import LocalStore

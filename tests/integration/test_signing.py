@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Nix, Sample
-from tests.oracle.tools import ToolError
+from tests.integration.closures import Nix, Sample
+from tests.integration.tools import ToolError
 
 from lamina.formats import narinfo
 from lamina.formats.cacheinfo import CacheInfo

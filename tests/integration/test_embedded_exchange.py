@@ -12,8 +12,8 @@ from pathlib import Path
 import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
-from tests.oracle.closures import Nix, Sample
-from tests.oracle.tools import ToolError
+from tests.integration.closures import Nix, Sample
+from tests.integration.tools import ToolError
 from tests.support.embedded_store import check_cache
 from tests.support.fake_nix_store import run
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.oracle.engines import Engine, Skopeo
-from tests.oracle.expressions import Expressions, load, stream
-from tests.oracle.tools import ToolError, require
+from tests.integration.engines import Engine, Skopeo
+from tests.integration.expressions import Expressions, load, stream
+from tests.integration.tools import ToolError, require
 
 import lamina
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Nix
+from tests.integration.closures import Nix
 from tests.support.binary_cache import KEY, Cache, Machine, check_whole, example
 from tests.test_several_caches import (
     World,

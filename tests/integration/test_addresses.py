@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.oracle.closures import Nix, Sample, names_itself_otherwise
+from tests.integration.closures import Nix, Sample, names_itself_otherwise
 
 from lamina.formats import export, nar
 from lamina.formats.address import Address, Evidence, ModuloHash, Rewriter

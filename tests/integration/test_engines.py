@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Sample
-from tests.oracle.engines import Containerd, Engine, Skopeo
-from tests.oracle.images import image_file, machine
-from tests.oracle.tools import ToolError, fetch, loopback_port
+from tests.integration.closures import Sample
+from tests.integration.engines import Containerd, Engine, Skopeo
+from tests.integration.images import image_file, machine
+from tests.integration.tools import ToolError, fetch, loopback_port
 
 import lamina
 

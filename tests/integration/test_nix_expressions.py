@@ -8,11 +8,11 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from tests.oracle import expressions as tests_nix
-from tests.oracle.closures import Nix
-from tests.oracle.engines import Engine
-from tests.oracle.expressions import SANDBOX, Expressions, load, stream
-from tests.oracle.tools import ToolError, require
+from tests.integration import expressions as tests_nix
+from tests.integration.closures import Nix
+from tests.integration.engines import Engine
+from tests.integration.expressions import SANDBOX, Expressions, load, stream
+from tests.integration.tools import ToolError, require
 
 GREETING = "Hello, world!\n"
 # nixpkgs' lib.getExe of a derivation.

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Nix, Sample
-from tests.oracle.engines import Engine
+from tests.integration.closures import Nix, Sample
+from tests.integration.engines import Engine
 from tests.support.example_store import example_store, write_command
 from tests.support.image_files import docker_archive, sha256, tar
 from tests.support.paths import REPOSITORY

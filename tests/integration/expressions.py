@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.oracle.closures import Nix
-from tests.oracle.engines import Engine
-from tests.oracle.tools import ToolError, unusable
+from tests.integration.closures import Nix
+from tests.integration.engines import Engine
+from tests.integration.tools import ToolError, unusable
 from tests.support.paths import REPOSITORY
 
 # The host's programs are all that the builders of tests/nix see beside their inputs.

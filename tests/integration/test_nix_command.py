@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.oracle.expressions import Expressions
-from tests.oracle.packages import PYTHON, dependencies, with_packages
+from tests.integration.expressions import Expressions
+from tests.integration.packages import PYTHON, dependencies, with_packages
 from tests.support.binary_cache import CACHE_INFO, KEY, Cache, example, served
 from tests.support.paths import SOURCES
 

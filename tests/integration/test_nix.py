@@ -6,9 +6,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import EXPRESSIONS, Nix, Sample
-from tests.oracle.images import machine
-from tests.oracle.tools import require
+from tests.integration.closures import EXPRESSIONS, Nix, Sample
+from tests.integration.images import machine
+from tests.integration.tools import require
 
 from lamina import layering
 from lamina.closure import Closure

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from tests.oracle.tools import (
+from tests.integration.tools import (
     ToolError,
     environment,
     find,

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.oracle import tools
-from tests.oracle.closures import EXPRESSIONS, Nix, Sample
-from tests.oracle.engines import Engine
-from tests.oracle.images import machine
-from tests.oracle.tools import ToolError, fetch, loopback_port
+from tests.integration import tools
+from tests.integration.closures import EXPRESSIONS, Nix, Sample
+from tests.integration.engines import Engine
+from tests.integration.images import machine
+from tests.integration.tools import ToolError, fetch, loopback_port
 
 import lamina
 from lamina.names import Reference

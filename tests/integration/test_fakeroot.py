@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from tests.oracle import tools
+from tests.integration import tools
 from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import as_nobody, public_folder
 from tests.support.processes import pids, running, wait_until

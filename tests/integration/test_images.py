@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Sample
-from tests.oracle.engines import Engine, Skopeo
-from tests.oracle.images import image_file
+from tests.integration.closures import Sample
+from tests.integration.engines import Engine, Skopeo
+from tests.integration.images import image_file
 
 import lamina
 

@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Nix
-from tests.oracle.tools import find
+from tests.integration.closures import Nix
+from tests.integration.tools import find
 
 import lamina
 from lamina.building import built

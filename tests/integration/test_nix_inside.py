@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.oracle.closures import Nix, Sample
-from tests.oracle.engines import Engine
-from tests.oracle.images import machine
+from tests.integration.closures import Nix, Sample
+from tests.integration.engines import Engine
+from tests.integration.images import machine
 from tests.support.image_files import docker_archive, sha256
 
 import lamina

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Nix, Sample, names_itself_otherwise, seen_folder
-from tests.oracle.tools import ToolError
+from tests.integration.closures import Nix, Sample, names_itself_otherwise, seen_folder
+from tests.integration.tools import ToolError
 from tests.support.embedded_store import check
 
 import lamina

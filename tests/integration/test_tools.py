@@ -10,10 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.oracle import tools
-from tests.oracle.closures import Nix, Sample
-from tests.oracle.engines import Containerd, Engine, Skopeo, attached_docker
-from tests.oracle.tools import fetch, loopback_port
+from tests.integration import tools
+from tests.integration.closures import Nix, Sample
+from tests.integration.engines import Containerd, Engine, Skopeo, attached_docker
+from tests.integration.tools import fetch, loopback_port
 
 Archive = Callable[[Sample, str], Path]
 

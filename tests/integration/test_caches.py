@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Nix, Sample
-from tests.oracle.tools import require, with_private_mounts
+from tests.integration.closures import Nix, Sample
+from tests.integration.tools import require, with_private_mounts
 
 import lamina
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.oracle.expressions import Expressions
+from tests.integration.expressions import Expressions
 from tests.support.paths import REPOSITORY
 
 PYTHON = ".".join(platform.python_version_tuple()[:2])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.oracle.tools import ToolError, environment, require, run, unusable
+from tests.integration.tools import ToolError, environment, require, run, unusable
 
 _STORE = Path("/nix/store")
 # Where a Nix that lives in a root of its own may still see a folder of ours: below the store that it shares.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.oracle.closures import Nix, Sample, seen_folder
-from tests.oracle.images import machine
-from tests.oracle.tools import unusable
+from tests.integration.closures import Nix, Sample, seen_folder
+from tests.integration.images import machine
+from tests.integration.tools import unusable
 
 from lamina.closure import Closure
 from lamina.names import StorePath

@@ -1,5 +1,7 @@
 """Fixtures for the outside tools: each starts once, when a test first asks for it, and ends with the run.
 
+Every test of this folder has the marker `integration`.
+
 Read from the environment, all optional:
   LAMINA_REQUIRE_TOOLS=1    as --require-tools: a missing tool is a failure
   LAMINA_TEST_DOCKER_HOSTS  DOCKER_HOST values of dockerds that already run, for `docker` and `engine` too
@@ -16,11 +18,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.oracle import closures, engines, tools
-from tests.oracle import expressions as tests_nix
-from tests.oracle.closures import Nix, Sample
-from tests.oracle.engines import Containerd, Engine, Skopeo
-from tests.oracle.expressions import Expressions
+from tests.integration import closures, engines, tools
+from tests.integration import expressions as tests_nix
+from tests.integration.closures import Nix, Sample
+from tests.integration.engines import Containerd, Engine, Skopeo
+from tests.integration.expressions import Expressions
 
 DOCKER_HOSTS = os.environ.get("LAMINA_TEST_DOCKER_HOSTS", "").split()
 NIX_PREFIXES = list(filter(None, map(shlex.split, os.environ.get("LAMINA_TEST_NIX", "").splitlines())))
@@ -35,6 +37,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--require-tools", default=False):
         os.environ[tools.REQUIRE] = "1"  # workers of pytest-xdist inherit it
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at -m
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    for item in items:  # of the whole run, whatever folder they are in
+        if item.path.is_relative_to(folder):
+            item.add_marker("integration")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
