@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.closures import Nix
-from tests.support.binary_cache import KEY, Cache, Machine, check_whole, example
-from tests.test_several_caches import (
+from tests.scenarios.test_several_caches import (
     World,
     a_url_elsewhere,
     another_size,
@@ -26,6 +25,7 @@ from tests.test_several_caches import (
     unsigned,
     wrongly_signed,
 )
+from tests.support.binary_cache import KEY, Cache, Machine, check_whole, example
 
 import lamina
 

@@ -4,8 +4,8 @@ import json
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.property.test_choosing_laws import ASKED, PATHS
-from tests.test_catalogue import LIST
+from tests.property.test_name_match_laws import ASKED, PATHS
+from tests.unit.formats.test_catalogue import LIST
 
 from lamina.choosing import fitting
 from lamina.errors import FormatError

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.property.test_choosing_laws import ASKED, PATHS
+from tests.property.test_name_match_laws import ASKED, PATHS
 
 from lamina.choosing import fitting
 from lamina.errors import Error

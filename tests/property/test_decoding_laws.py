@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.test_decoding import COMPRESS, COMPRESSED, DATA, IN_A_ROW, SKIPPABLE, WORDS
+from tests.unit.compression.test_decoders import COMPRESS, COMPRESSED, DATA, IN_A_ROW, SKIPPABLE, WORDS
 
 from lamina.decoding import PIECE, decoded
 from lamina.errors import FormatError

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.factories import Item, trees
-from tests.test_export import DATA, exported, nar_of, parsed
+from tests.unit.formats.test_export import DATA, exported, nar_of, parsed
 
 from lamina.errors import FormatError
 from lamina.formats.export import Exported

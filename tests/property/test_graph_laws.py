@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.factories import graphs
-from tests.test_graph import A, item, shape
+from tests.unit.formats.test_graph import A, item, shape
 
 from lamina.errors import FormatError
 from lamina.formats import graph

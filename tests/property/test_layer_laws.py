@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.factories import Item, entry_names, folders, nodes, packed_bytes, path, trees, write
-from tests.test_layer import streamed
+from tests.unit.layers.test_layer import streamed
 
 from lamina.formats import nar
 from lamina.formats.tar import Owner

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.test_narinfo import NARINFO
+from tests.unit.formats.test_narinfo import NARINFO
 
 from lamina.errors import FormatError
 from lamina.formats import narinfo

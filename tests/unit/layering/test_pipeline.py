@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.factories import closure, info, layers, path
-from tests.test_layering import many
+from tests.unit.layering.test_plans import many
 
 from lamina.closure import Closure
 from lamina.errors import InvalidName

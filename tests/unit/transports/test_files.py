@@ -1,4 +1,4 @@
-"""How a cache is opened, and the one in a folder."""
+"""A binary cache in a folder."""
 
 import errno
 import os
@@ -8,14 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lamina.errors import FormatError, InvalidName, NotFound, OutputError, Unavailable
-from lamina.transports.addresses import CacheUrl, Origin, shown_url, without_credentials
+from lamina.errors import FormatError, NotFound, OutputError, Unavailable
 from lamina.transports.files import PIECE, FileTransport
-from lamina.transports.opening import open_transport, open_writable
-from lamina.transports.patience import Pace, PassingError, Patience, TooSlowError, Tries
 
 CONTENT = bytes(range(256)) * 3000
 
@@ -32,161 +27,6 @@ def folder(tmp_path: Path) -> Path:
 
 def everything(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
-
-
-# --- opening
-
-
-@pytest.mark.parametrize(
-    ("url", "where"),
-    [
-        ("file:///srv/cache", "file:///srv/cache"),
-        ("file:///srv/cache/", "file:///srv/cache"),
-        ("file:///srv/cache?compression=zstd", "file:///srv/cache"),
-        ("http://user:hunter2@host:8080/cache/", "http://host:8080/cache"),
-        ("HTTPS://host", "HTTPS://host"),
-        ("https://host//?priority=30", "https://host"),
-        ("s3://bucket/", "s3://bucket"),
-        ("s3://bucket/a/b/?region=eu-west-1", "s3://bucket/a/b"),
-    ],
-)
-def test_a_cache_is_opened_by_its_url(url: str, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    opened = open_transport(url)
-    assert opened.where == where
-    opened.close()
-
-
-@pytest.mark.parametrize("url", ["file:///srv/cache", "s3://bucket"])
-def test_some_caches_are_written(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert open_writable(url).where == url
-
-
-def test_a_cache_on_the_web_is_only_read() -> None:
-    with pytest.raises(InvalidName, match=r"^cache https://host/x: got https://, which is only read, expected file://"):
-        open_writable("https://user:hunter2@host/x?token=hunter2")
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["ssh://host", "ssh-ng://user:hunter2@host", "daemon", "auto", "local", "local?root=/x", "unix:///x", "dummy://"],
-)
-def test_stores_of_nix_are_no_caches(url: str) -> None:
-    with pytest.raises(
-        InvalidName, match="got a store of Nix, expected a binary cache: file:///FOLDER, http://"
-    ) as caught:
-        open_transport(url)
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize("url", ["", "cache", "ftp://host", "cache.nixos.org", "://", "gs://bucket", "httpx://host"])
-def test_another_scheme_is_refused(url: str) -> None:
-    with pytest.raises(
-        InvalidName, match="got no known scheme, expected file:///FOLDER, http://HOST, https://HOST or s3"
-    ):
-        open_transport(url)
-
-
-def test_a_folder_is_named_by_a_url() -> None:
-    with pytest.raises(InvalidName) as caught:
-        open_transport("/srv/cache")
-    assert caught.value.hint == "a folder is named file:///srv/cache"
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "file://host/srv",
-        "file:srv",
-        "file://",
-        "file:///srv#x",
-        "file:///a b",
-        "file:///a\nb",
-        "file:///a%00b",
-        "file://[",
-    ],
-)
-def test_a_url_of_no_folder_is_refused(url: str) -> None:
-    with pytest.raises(InvalidName, match=r"^cache "):
-        open_transport(url)
-
-
-@given(st.text(), st.text(), st.text())
-def test_what_is_shown_of_a_url_has_no_secrets(user: str, path: str, query: str) -> None:
-    """RFC 3986, 3.2.1: "Applications should not render as clear text any data after the first colon"."""
-    user = user.translate({ord(character): None for character in "/?#"})
-    said = shown_url(f"https://{user}sEcReT@host/{path}?{query}sEcReT#sEcReT")
-    assert "sEcReT" not in said.replace(path, "")
-    assert said.isprintable()
-
-
-@given(st.sampled_from(["", "http://", "https://", "HTTPS://"]), st.text())
-def test_any_name_leads_to_the_web_or_nowhere(start: str, rest: str) -> None:
-    """Nix source, HttpBinaryCacheStore::makeRequest: a name may be all of a URL."""
-    cache = CacheUrl.parse("https://user:hunter2@host/cache")
-    try:
-        url = cache.at(start + rest)
-    except FormatError:
-        assert start
-    else:
-        assert Origin.of(url).scheme == "https"
-        assert start or url.startswith("https://host/" if rest.startswith("/") else "https://host/cache/")
-
-
-@pytest.mark.parametrize(
-    ("url", "without"),
-    [
-        ("http://a:b@host/x@y?z@", "http://host/x@y?z@"),
-        ("http://a@b@host", "http://host"),
-        ("http://host?a@b", "http://host?a@b"),
-        ("http://host/a@b", "http://host/a@b"),
-        ("http://host#a@b", "http://host#a@b"),
-    ],
-)
-def test_credentials_are_taken_out_of_a_url(url: str, without: str) -> None:
-    assert without_credentials(url) == without
-
-
-# --- patience
-
-
-def test_pauses_double_up_to_the_longest() -> None:
-    patience = Patience(pause=1, longest=10, chance=lambda: 0.0)
-    assert [patience.before(attempt) for attempt in range(2, 8)] == [1, 2, 4, 8, 10, 10]
-    assert patience.before(10_000) == 10
-
-
-def test_half_of_a_pause_is_left_to_chance() -> None:
-    assert Patience(pause=8, chance=lambda: 1.0).before(2) == 4
-    assert Patience(pause=8, chance=lambda: 0.5).before(2) == 6
-    assert 4 <= Patience(pause=8).before(2) <= 8
-
-
-def test_who_is_asked_to_wait_waits_up_to_the_longest_pause() -> None:
-    patience = Patience(pause=1, longest=10, chance=lambda: 0.0)
-    assert [patience.before(2, asked) for asked in (0.5, 5, 50)] == [1, 5, 10]
-
-
-def test_the_last_try_is_not_waited_for() -> None:
-    slept: list[float] = []
-    tries = Tries(Patience(attempts=1, sleep=slept.append), "x")
-    with pytest.raises(Unavailable, match=r"^x: got a cut, expected the whole file$"):
-        tries.failed(PassingError("a cut"))
-    assert slept == []
-
-
-def test_bytes_have_to_come_at_a_pace() -> None:
-    pace = Pace(Patience(window=10, least=100))
-    for _ in range(50):
-        pace.came(50, 4)
-        pace.came(50, 4)
-    pace.came(99, 9)
-    with pytest.raises(TooSlowError, match=r"^99 bytes in 10 seconds, which are less than 100$"):
-        pace.came(0, 1)
-
-
-# --- files
 
 
 def test_a_file_is_read_as_it_was_written(cache: FileTransport, folder: Path) -> None:

@@ -215,7 +215,7 @@ def test_ten_thousand_paths_with_sixty_thousand_references_are_planned(strategy:
 def test_a_hash_seed_means_nothing() -> None:
     """A plan depends on the graph alone; nixpkgs' order of equal sizes hangs on PYTHONHASHSEED."""
     code = (
-        "from tests.support.factories import layers; from tests.test_layering import many\n"
+        "from tests.support.factories import layers; from tests.unit.layering.test_plans import many\n"
         "from lamina.layering import plan\n"
         "print([layers(plan(many(200, 900), max_layers=30, strategy=name)) for name in ('auto', 'popularity')])"
     )

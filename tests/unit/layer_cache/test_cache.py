@@ -694,7 +694,7 @@ import os, resource, sys
 from pathlib import Path
 from lamina.ledger import Ledger
 from lamina import ledger
-from tests.test_ledger import Fact, facts, check
+from tests.unit.layer_cache.test_cache import Fact, facts, check
 def warn(text): print("warned", text, flush=True)
 """
 

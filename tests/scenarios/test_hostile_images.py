@@ -23,7 +23,7 @@ def test_hostile_images_end_in_an_image_or_an_error() -> None:
     code = (
         "import resource, sys\n"
         f"resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))\n"
-        "from tests.test_hostile_images import attack\n"
+        "from tests.scenarios.test_hostile_images import attack\n"
         f"attack({COUNT})\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY)

@@ -1,23 +1,151 @@
-"""Stores as they are named: what is asked first, what is asked at all, and where what comes is kept."""
+"""Stores as they are named: what kind each is, what is asked first and at all, and where what comes is kept."""
+
+from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
 from tests.support.example_store import CACHE, KEY, hello
-from tests.support.fake_nix_store import FakeStore, store_path
+from tests.support.fake_nix_store import (
+    FakeStore,
+    as_nobody,
+    example,
+    public_folder,
+    store_path,
+    write_graph,
+)
 from tests.support.paths import EXAMPLES
 
 from lamina.closure import Closure
 from lamina.errors import IntegrityError, InvalidName, NotFound, Unavailable
 from lamina.formats.keys import PublicKey
 from lamina.image import Arriving, Catalogue, Located, Store
-from lamina.nodes import Extent
+from lamina.names import StorePath
+from lamina.nodes import Directory, Extent, Regular
 from lamina.stores import opening
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.local import LocalStore
 from lamina.stores.opening import Access, open_stores
 from lamina.stores.trust import Trust
+
+# What stands after --store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    return example(tmp_path / "root")[0]
+
+
+@pytest.fixture
+def graph(store: FakeStore, tmp_path: Path) -> Path:
+    return write_graph(store, tmp_path / "graph.json")
+
+
+HELLO = store_path("hello-2.12.1")
+
+
+def names(store: Store, *paths: StorePath) -> set[str]:
+    return {path.name for path in store.query(paths)}
+
+
+def test_a_folder_that_holds_nix_store_is_a_store(store: FakeStore) -> None:
+    opened = open_stores([str(store.root)])
+    assert names(opened, HELLO) == {"hello-2.12.1"}
+    assert next(iter(opened.nodes(HELLO))) == Directory(b"")
+
+
+def test_a_graph_answers_what_refers_to_what(graph: Path) -> None:
+    closure = Closure.resolve([HELLO], open_stores([str(graph)]).query)
+    assert len(closure) == 4
+
+
+def test_a_graph_may_come_through_a_pipe(graph: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(graph.read_bytes(),))
+    writer.start()
+    try:
+        assert names(open_stores([str(pipe)]), HELLO) == {"hello-2.12.1"}
+    finally:
+        writer.join()
+
+
+def test_the_contents_of_a_graphs_paths_come_from_the_store_behind_it(store: FakeStore, graph: Path) -> None:
+    opened = open_stores([str(graph), str(store.root)])
+    (program,) = (node for node in opened.nodes(HELLO) if isinstance(node, Regular))
+    assert program.executable
+
+
+def test_a_folder_behind_a_graph_needs_no_database(store: FakeStore, graph: Path) -> None:
+    store.database.unlink()
+    opened = open_stores([str(graph), str(store.root)])
+    assert names(opened, HELLO) == {"hello-2.12.1"}
+    assert next(iter(opened.nodes(HELLO))) == Directory(b"")
+
+
+def test_a_folder_before_a_graph_needs_its_database(store: FakeStore, graph: Path) -> None:
+    store.database.unlink()
+    with pytest.raises(Unavailable, match=r"got no nix/var/nix/db/db.sqlite in it, expected a Nix database") as caught:
+        open_stores([str(store.root), str(graph)])
+    assert "--store graph.json --store FOLDER" in caught.value.hint
+
+
+def test_contents_that_nobody_has_are_an_error(graph: Path) -> None:
+    with pytest.raises(NotFound, match=rf"{HELLO}"):
+        open_stores([str(graph)]).nodes(HELLO)
+
+
+@pytest.mark.parametrize("place", ["://", "ssh-ng://x", "ftp://x/y"])
+def test_a_store_of_another_kind_is_a_usage_error(place: str) -> None:
+    with pytest.raises(InvalidName, match=r"cache .*: got .*, expected .*https://HOST or s3://BUCKET"):
+        open_stores([place])
+
+
+@pytest.mark.parametrize("place", ["missing", "file/below", "n" * 300, "nul\0"])
+def test_a_store_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(Unavailable, match=r": got .*, expected"):
+        open_stores([place])
+
+
+def test_an_empty_folder_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="got no nix/store in it, expected a folder that holds one"):
+        open_stores([str(tmp_path)])
+
+
+def test_a_machine_without_a_store_is_an_error_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "MACHINE", tmp_path)
+    with pytest.raises(Unavailable, match="got none on this machine") as caught:
+        open_stores([])
+    assert "--store" in caught.value.hint
+
+
+def test_the_machines_own_store_is_what_is_meant_where_none_is_named(
+    store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "MACHINE", store.root)
+    assert names(open_stores([]), HELLO) == {"hello-2.12.1"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to make what an ordinary user may not see")
+def test_a_place_that_may_not_be_looked_at_is_an_error() -> None:
+    with public_folder() as folder:
+        hidden = folder / "hidden"
+        example(hidden / "root")
+        hidden.chmod(0o700)
+        with pytest.raises(Unavailable, match="got Permission denied, expected"):
+            as_nobody(lambda: open_stores([str(hidden / "root")]) and None)
+        hidden.chmod(0o755)
+        (hidden / "root/nix/var").chmod(0o700)
+        with pytest.raises(Unavailable, match="got Permission denied, expected"):
+            as_nobody(lambda: open_stores([str(hidden / "root")]) and None)
+
+
+# Caches, the embedded store and catalogues
 
 DEAD = "http://127.0.0.1:1"
 

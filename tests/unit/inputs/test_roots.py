@@ -1,0 +1,49 @@
+"""What a ROOT means: of several candidates, those that a message lists."""
+
+import pytest
+
+from lamina import lookup
+from lamina.choosing import fitting
+from lamina.errors import NotFound
+from lamina.names import NIX32, StorePath
+
+
+class Many:
+    """A store with as many paths of one name as there are digits."""
+
+    version = "1"
+
+    def find(self, name: str) -> tuple[StorePath, ...]:
+        return fitting((StorePath(f"{digit * 32}-a-{self.version}") for digit in NIX32), name)
+
+    def query(self, paths: object) -> dict[StorePath, object]:
+        return {}
+
+    def nodes(self, path: object) -> tuple[()]:
+        return ()
+
+    def hashes(self) -> tuple[()]:
+        return ()
+
+    def with_hashes(self, hashes: object) -> tuple[()]:
+        return ()
+
+
+def test_of_many_candidates_twenty_are_listed() -> None:
+    with pytest.raises(NotFound) as caught:
+        lookup.content(Many(), "a")  # type: ignore[arg-type]
+    said = str(caught.value)
+    assert said.startswith("'a': got 32 paths of that name, expected one: /nix/store/000")
+    assert said.endswith("-a-1, and 12 more")
+    assert said.count("/nix/store/") == 20
+
+
+def test_candidates_of_long_names_are_listed_whole_and_the_others_counted() -> None:
+    many = Many()
+    many.version = "1" * 140
+    with pytest.raises(NotFound) as caught:
+        lookup.content(many, "a")  # type: ignore[arg-type]
+    listed, _, more = str(caught.value).partition("expected one: ")[2].rpartition(", and ")
+    texts = listed.split(", ")
+    assert {len(text) for text in texts} == {len(str(many.find("a")[0]))}
+    assert more == f"{32 - len(texts)} more"

@@ -1,0 +1,91 @@
+"""Several stores as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.fake_nix_store import (
+    FakeStore,
+    Link,
+    Program,
+    example,
+    put,
+    store_path,
+    write_graph,
+)
+
+from lamina.errors import NotFound
+from lamina.image import Store
+from lamina.names import StorePath
+from lamina.nodes import Regular
+from lamina.stores.first_of import FirstOf
+from lamina.stores.folder import Folder
+from lamina.stores.graph import GraphStore
+from lamina.stores.local import LocalStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FakeStore:
+    return example(tmp_path / "root")[0]
+
+
+@pytest.fixture
+def graph(store: FakeStore, tmp_path: Path) -> Path:
+    return write_graph(store, tmp_path / "graph.json")
+
+
+HELLO = store_path("hello-2.12.1")
+SHELL = store_path("sh-5")
+
+
+def names(store: Store, *paths: StorePath) -> set[str]:
+    return {path.name for path in store.query(paths)}
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> FakeStore:
+    """A store where one of the paths has other contents, and one is new."""
+    other = FakeStore(tmp_path / "other")
+    other.add("sh-5", {"bin": {"sh": Program(b"another shell"), "more": Link("sh")}})
+    other.add("extra-1", b"extra")
+    return other
+
+
+def test_the_first_store_that_has_a_path_answers_for_it(store: FakeStore, other: FakeStore) -> None:
+    both = FirstOf([LocalStore(store.root), LocalStore(other.root)])
+    reverse = FirstOf([LocalStore(other.root), LocalStore(store.root)])
+    assert both.query([SHELL])[SHELL] == LocalStore(store.root).query([SHELL])[SHELL]
+    assert reverse.query([SHELL])[SHELL] == LocalStore(other.root).query([SHELL])[SHELL]
+    assert names(both, HELLO, SHELL, store_path("extra-1")) == {"hello-2.12.1", "sh-5", "extra-1"}
+
+
+def test_contents_come_from_the_store_that_vouched_for_the_path(store: FakeStore, other: FakeStore) -> None:
+    extra = store_path("extra-1")
+    put(store.place(extra), b"not valid here")
+    both = FirstOf([LocalStore(store.root), LocalStore(other.root)])
+    assert both.query([extra])
+    (node,) = both.nodes(extra)
+    assert isinstance(node, Regular)
+    assert node.size == len(b"extra")
+
+
+def test_the_first_store_that_has_the_name_decides_what_it_means(store: FakeStore, other: FakeStore) -> None:
+    newer = other.add("hello-3", b"")
+    assert FirstOf([LocalStore(store.root), LocalStore(other.root)]).find("hello") == (HELLO,)
+    assert FirstOf([LocalStore(other.root), LocalStore(store.root)]).find("hello") == (newer,)
+    assert FirstOf([LocalStore(other.root), LocalStore(store.root)]).find("words") == (store_path("words-2.1-data"),)
+    assert FirstOf([]).find("hello") == ()
+
+
+def test_hashes_are_looked_up_in_every_store(store: FakeStore, other: FakeStore, graph: Path) -> None:
+    every = FirstOf([GraphStore(graph), LocalStore(store.root), Folder(store.root), LocalStore(other.root)])
+    wanted = {HELLO.hash, SHELL.hash, store_path("extra-1").hash}
+    assert sorted(every.with_hashes(wanted)) == sorted([HELLO, SHELL, store_path("extra-1")])
+
+
+def test_no_store_has_the_contents_of_a_path_that_none_knows(store: FakeStore) -> None:
+    with pytest.raises(NotFound, match=rf"^{store.root}/nix/store/.*-other: got nothing there, expected a store path"):
+        FirstOf([LocalStore(store.root)]).nodes(store_path("other"))
+    with pytest.raises(NotFound, match="got no store, expected one to have its contents"):
+        FirstOf([]).nodes(store_path("other"))

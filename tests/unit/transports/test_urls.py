@@ -1,0 +1,52 @@
+"""URLs: what of them is shown, where the names in them lead, and credentials taken out."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamina.errors import FormatError
+from lamina.transports.addresses import CacheUrl, Origin, shown_url, without_credentials
+from lamina.transports.files import FileTransport
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FileTransport:
+    return FileTransport(f"file://{tmp_path}/cache")
+
+
+@given(st.text(), st.text(), st.text())
+def test_what_is_shown_of_a_url_has_no_secrets(user: str, path: str, query: str) -> None:
+    """RFC 3986, 3.2.1: "Applications should not render as clear text any data after the first colon"."""
+    user = user.translate({ord(character): None for character in "/?#"})
+    said = shown_url(f"https://{user}sEcReT@host/{path}?{query}sEcReT#sEcReT")
+    assert "sEcReT" not in said.replace(path, "")
+    assert said.isprintable()
+
+
+@given(st.sampled_from(["", "http://", "https://", "HTTPS://"]), st.text())
+def test_any_name_leads_to_the_web_or_nowhere(start: str, rest: str) -> None:
+    """Nix source, HttpBinaryCacheStore::makeRequest: a name may be all of a URL."""
+    cache = CacheUrl.parse("https://user:hunter2@host/cache")
+    try:
+        url = cache.at(start + rest)
+    except FormatError:
+        assert start
+    else:
+        assert Origin.of(url).scheme == "https"
+        assert start or url.startswith("https://host/" if rest.startswith("/") else "https://host/cache/")
+
+
+@pytest.mark.parametrize(
+    ("url", "without"),
+    [
+        ("http://a:b@host/x@y?z@", "http://host/x@y?z@"),
+        ("http://a@b@host", "http://host"),
+        ("http://host?a@b", "http://host?a@b"),
+        ("http://host/a@b", "http://host/a@b"),
+        ("http://host#a@b", "http://host#a@b"),
+    ],
+)
+def test_credentials_are_taken_out_of_a_url(url: str, without: str) -> None:
+    assert without_credentials(url) == without
