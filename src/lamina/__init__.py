@@ -16,7 +16,7 @@ TYPE_CHECKING = False  # as typing has it, which takes longer to import than all
 if TYPE_CHECKING:
     from typing import Any
 
-    from lamina.api import (
+    from lamina.api.images import (
         Stream,
         build_layered_image,
         export_image,
@@ -26,6 +26,19 @@ if TYPE_CHECKING:
         stream_conf,
         stream_layered_image,
         verify_ledger,
+    )
+    from lamina.api.layer_cache import DamagedLayer, Verified
+    from lamina.api.results import ListResult
+    from lamina.api.store import AddedPath, Fetched, StoredPath, add_path, describe_paths, fetch_paths, list_paths
+    from lamina.api.store_admin import (
+        collect_garbage,
+        export_paths,
+        generate_key,
+        import_paths,
+        public_key,
+        push_paths,
+        sign_paths,
+        verify_store,
     )
     from lamina.errors import (
         AuthError,
@@ -46,28 +59,15 @@ if TYPE_CHECKING:
     from lamina.formats.narinfo import NarInfo
     from lamina.image import Draft, Image, Store
     from lamina.layer import Layer
-    from lamina.results import ListResult
     from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.spec import ImageArguments, StoreArguments
-    from lamina.storekeeping import (
-        collect_garbage,
-        export_paths,
-        generate_key,
-        import_paths,
-        public_key,
-        push_paths,
-        sign_paths,
-        verify_store,
-    )
     from lamina.stores.checking import CheckedStore, DamagedPath
     from lamina.stores.collecting import Garbage
     from lamina.stores.exchange import Imported
     from lamina.stores.publishing import Pushed
-    from lamina.storing import AddedPath, Fetched, StoredPath, add_path, describe_paths, fetch_paths, list_paths
-    from lamina.verifying import DamagedLayer, Verified
 
 _HOMES = {
-    "lamina.api": (
+    "lamina.api.images": (
         "Stream",
         "build_layered_image",
         "export_image",
@@ -98,10 +98,10 @@ _HOMES = {
     "lamina.formats.narinfo": ("NarInfo",),
     "lamina.image": ("Draft", "Image", "Store"),
     "lamina.layer": ("Layer",),
-    "lamina.results": ("ListResult",),
+    "lamina.api.results": ("ListResult",),
     "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
     "lamina.spec": ("ImageArguments", "StoreArguments"),
-    "lamina.storekeeping": (
+    "lamina.api.store_admin": (
         "collect_garbage",
         "export_paths",
         "generate_key",
@@ -115,8 +115,16 @@ _HOMES = {
     "lamina.stores.collecting": ("Garbage",),
     "lamina.stores.exchange": ("Imported",),
     "lamina.stores.publishing": ("Pushed",),
-    "lamina.storing": ("AddedPath", "Fetched", "StoredPath", "add_path", "describe_paths", "fetch_paths", "list_paths"),
-    "lamina.verifying": ("DamagedLayer", "Verified"),
+    "lamina.api.store": (
+        "AddedPath",
+        "Fetched",
+        "StoredPath",
+        "add_path",
+        "describe_paths",
+        "fetch_paths",
+        "list_paths",
+    ),
+    "lamina.api.layer_cache": ("DamagedLayer", "Verified"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -783,7 +783,10 @@ def test_the_words_of_the_help_are_those_that_there_are() -> None:
     ("arguments", "others"),
     [
         (["--version"], {"typing", "click", "lamina.errors", "lamina.cli.ending"}),
-        (["stream", "--help"], {"lamina.api", "lamina.engine", "lamina.spec", "sqlite3", "rich", "lamina.layering"}),
+        (
+            ["stream", "--help"],
+            {"lamina.api.images", "lamina.engine", "lamina.spec", "sqlite3", "rich", "lamina.layering"},
+        ),
     ],
 )
 def test_nothing_is_imported_before_it_is_used(arguments: list[str], others: set[str]) -> None:

@@ -12,7 +12,7 @@ from tests.support.fake_nix_store import run
 from tests.support.paths import EXAMPLES
 
 import lamina
-from lamina.results import ListResult
+from lamina.api.results import ListResult
 from lamina.spec import StoreArguments
 
 WARNING = "the next store is asked"

@@ -28,7 +28,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from lamina import api
+from lamina.api import images
 from lamina.cli import build, inspect, plan, script, stream
 from lamina.cli.main import main
 from lamina.engine import measure
@@ -40,7 +40,7 @@ from lamina.walk import walk
 T = TypeVar("T")
 NOBODY = 65534
 # A forked process cannot import them any more (see `as_nobody`), nor what they do.
-LIBRARY = api
+LIBRARY = images
 VERBS = {"stream": stream, "build": build, "script": script, "plan": plan, "inspect": inspect}
 MODULE = (sys.executable, "-m", "lamina.cli.main")
 

@@ -28,7 +28,7 @@ def command(output: str, **flags: Any) -> None:
     is an OCI layout: only blobs that are not there are written, and the image of that name is replaced last. Prints
     FILE; with --json the image's ID, name and layers. With -o - the result is on stderr.
     """
-    from lamina.api import check_ending
+    from lamina.api.images import check_ending
 
     arguments = image_arguments(flags)
     check_ending(output, arguments.get("compressor"))

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina import layering
-from lamina.api import merge_images, stream_conf
+from lamina.api.images import merge_images, stream_conf
 from lamina.capacity import processors
 from lamina.cli.ending import ending
 from lamina.cli.lines import Lines

@@ -21,6 +21,7 @@ from tests.support.factories import MemoryStore
 from tests.support.fake_nix_store import FakeStore, example, put, store_path, write_graph
 
 import lamina
+from lamina.api.layer_cache import Verified
 from lamina.engine import Measure
 from lamina.errors import InvalidName, NotFound, Unavailable
 from lamina.formats.listing import Listing
@@ -30,7 +31,6 @@ from lamina.ledger import Ledger
 from lamina.names import Digest, StorePath
 from lamina.nodes import Node
 from lamina.stores.local import LocalStore
-from lamina.verifying import Verified
 from lamina.walk import list_tree
 
 DATA, HELLO = store_path("words-2.1-data"), store_path("hello-2.12.1")

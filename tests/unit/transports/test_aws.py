@@ -532,7 +532,7 @@ def test_a_bucket_that_hides_all_from_nobody_says_where_credentials_may_be(
 
 def test_botocore_is_imported_for_s3_alone() -> None:
     code = (
-        "import sys, lamina.api, lamina.cli.main, lamina.transports.opening as opening\n"
+        "import sys, lamina.api.images, lamina.cli.main, lamina.transports.opening as opening\n"
         "opening.open_transport('https://cache.example').close()\n"
         "opening.open_transport('file:///nowhere').close()\n"
         "sys.exit('botocore' in sys.modules)"

@@ -17,8 +17,8 @@ from lamina.cli.store.places import divided
 from lamina.cli.talk import concluded, print_json, readable_size, warn
 
 if TYPE_CHECKING:
+    from lamina.api.store import Arrivals
     from lamina.pathinfo import PathInfo
-    from lamina.storing import Arrivals
 
 
 @click.command(

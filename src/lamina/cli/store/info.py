@@ -16,7 +16,7 @@ from lamina.cli.talk import print_json, readable_size
 from lamina.names import STORE_DIR
 
 if TYPE_CHECKING:
-    from lamina.storing import StoredPath
+    from lamina.api.store import StoredPath
 
 
 @click.command(

@@ -18,8 +18,8 @@ from lamina.stores import opening
 from lamina.stores.local import DATABASE
 
 if TYPE_CHECKING:
+    from lamina.api.layer_cache import DamagedLayer, Verified
     from lamina.stores.checking import CheckedStore
-    from lamina.verifying import DamagedLayer, Verified
 
 
 @click.command(

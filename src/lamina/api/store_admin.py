@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Protocol, Unpack
 
 from lamina.access import access, store_of
+from lamina.api.gc_roots import kept
+from lamina.api.results import ListResult
 from lamina.capacity import processors
 from lamina.closure import Closure
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
-from lamina.gcroots import kept
 from lamina.image import Store
 from lamina.keyfile import read_key, write_key
 from lamina.lookup import content
 from lamina.names import StorePath
-from lamina.results import ListResult
 from lamina.sinks.output import Writable, whole_file, writing_to
 from lamina.spec import Spec, StoreArguments
 from lamina.stores.cache import BinaryCache

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from lamina.access import store_of
+from lamina.api.results import ListResult
 from lamina.capacity import processors
 from lamina.compression import Plain, by_ending, by_name
 from lamina.engine import Write
@@ -25,7 +26,6 @@ from lamina.ledger import Ledger, Oblivion
 from lamina.names import Reference, parse_size
 from lamina.outlet import Outlet
 from lamina.prepare import Planned, folders, plan, prepare
-from lamina.results import ListResult
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import Writable, is_layout, whole_file, writing_to
 from lamina.spec import ImageArguments, Spec
@@ -34,8 +34,8 @@ from lamina.stores.opening import MACHINE
 from lamina.stores.remembering import remembering
 
 if TYPE_CHECKING:
+    from lamina.api.layer_cache import Verified
     from lamina.sources.image import SourceImage
-    from lamina.verifying import Verified
 
 _NAME_ONE = "name one with --image"
 _SAY_PLATFORM = "say which with --platform"
@@ -195,7 +195,7 @@ def verify_ledger(
     spec = Spec.parse({"ledger": ledger, "store": store})
     if spec.ledger is None:
         raise InvalidName("ledger: got None, expected the name of a file")
-    from lamina.verifying import Verified, verify
+    from lamina.api.layer_cache import Verified, verify
 
     if _is_missing(spec.ledger):
         return Verified(exists=False)
