@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from lamina.access import store_of
 from lamina.api.results import ListResult
+from lamina.builder.prepare import Planned, folders, plan, prepare
 from lamina.capacity import processors
 from lamina.compression import Plain, by_ending, by_name
 from lamina.engine import Write
@@ -25,7 +26,6 @@ from lamina.image import Arriving, Draft, Image, Located, Progress, Sink, Store
 from lamina.ledger import Ledger, Oblivion
 from lamina.names import Reference, parse_size
 from lamina.outlet import Outlet
-from lamina.prepare import Planned, folders, plan, prepare
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import Writable, is_layout, whole_file, writing_to
 from lamina.spec import ImageArguments, Spec
@@ -150,7 +150,7 @@ def stream_conf(
     ``repo_tag`` is another NAME:TAG for it; ``store`` are folders that hold ``nix/store``, none is the machine's own.
     Reads no store layer yet. Raises `InvalidName`, `NotFound`, `FormatError`, and what reading a base image raises.
     """
-    from lamina.conf import draft, read_conf
+    from lamina.builder.nixpkgs_conf import draft, read_conf
 
     spec = Spec.parse({"store": store, "jobs": jobs})
     if not isinstance(spec.store, tuple):

@@ -23,6 +23,7 @@ from typing import Any
 
 from lamina import layering
 from lamina.api.images import merge_images, stream_conf
+from lamina.builder.prepare import make_root, open_base
 from lamina.capacity import processors
 from lamina.cli.ending import ending
 from lamina.cli.lines import Lines
@@ -40,7 +41,6 @@ from lamina.lookup import content
 from lamina.mentions import Mentions
 from lamina.names import StorePath
 from lamina.pathinfo import PathInfo
-from lamina.prepare import make_root, open_base
 from lamina.root.database import PLACE
 from lamina.sinks.output import Writable, whole_file
 from lamina.sources import selection

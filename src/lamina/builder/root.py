@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lamina import register
-from lamina.baseimage import Base
+from lamina.builder import nix_database
+from lamina.builder.base_image import Base
 from lamina.closure import Closure
 from lamina.image import Store
 from lamina.nodes import Node, Symlink
@@ -49,7 +49,7 @@ def customise(spec: Spec, contents: Sequence[Content], closure: Closure, store: 
     warnings += extras.lay(spec.extras, tree, closure, store, base.file)
     if spec.include_nix_db:
         registered, odd = base.registrations
-        warnings += (*odd, *register.begin(tree, (content.path for content in contents), closure, registered))
+        warnings += (*odd, *nix_database.begin(tree, (content.path for content in contents), closure, registered))
     workspace, output = None, ""
     if spec.extra_commands or spec.fake_root_commands or spec.include_nix_db:
         ran = _run_scripts(spec, tree)

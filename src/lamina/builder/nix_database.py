@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from lamina.baseimage import Base
+from lamina.builder.base_image import Base
 from lamina.closure import Closure
 from lamina.errors import OutputError
 from lamina.formats.tar import WHITEOUT

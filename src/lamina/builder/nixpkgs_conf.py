@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from lamina.baseimage import Base
+from lamina.builder.base_image import Base
 from lamina.documents import read_document
 from lamina.errors import FormatError, InvalidName
 from lamina.formats.conf import Conf

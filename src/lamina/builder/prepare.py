@@ -14,11 +14,13 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from lamina import layering, register
-from lamina.baseimage import Base
+from lamina import layering
+from lamina.builder import nix_database
+from lamina.builder.architecture import architecture_of, program_architecture
+from lamina.builder.base_image import Base
+from lamina.builder.root import customise, declare
 from lamina.building import built
 from lamina.closure import Closure
-from lamina.customise import customise, declare
 from lamina.engine import transfer
 from lamina.errors import InvalidName
 from lamina.formats.docker import ImageConfig
@@ -27,7 +29,6 @@ from lamina.layering import LayerPlan
 from lamina.lookup import content
 from lamina.mentions import Mentions, mentions
 from lamina.names import StorePath
-from lamina.processor import architecture_of, program_architecture
 from lamina.root.database import PLACE
 from lamina.root.entries import Perm, Xattr
 from lamina.root.join import Content
@@ -102,7 +103,7 @@ def make_root(spec: Spec, contents: Sequence[Content], store: Store, base: Base)
     # What the database mentions is registered, not needed.
     found = _mentions(made.tree.without(PLACE), _is_known(closure, store))
     closure, unknown = _grown(closure, store, found, is_packed=is_packed)
-    registered = register.complete(made.tree, closure, base) if spec.include_nix_db else ()
+    registered = nix_database.complete(made.tree, closure, base) if spec.include_nix_db else ()
     tree, hidden = laid_over(made.tree, base, made.joined) if base.image else (made.tree, ())
     warnings = (*odd, *made.warnings, *unknown, *registered, *hidden)
     return Root(RootLayer(tree, made.workspace), closure, warnings, made.script_output)
