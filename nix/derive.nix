@@ -43,7 +43,7 @@ rec {
     inherit name given;
     inherit (taken) system;
     builder = python;
-    args = [ "-I" "-B" "-c" (start "nix") verb ];
+    args = [ "-I" "-B" "-c" (start "nix_builder") verb ];
     __structuredAttrs = true;
     preferLocalBuild = true;
   } // (if graph == [ ] then { } else { exportReferencesGraph.graph = graph; }));

@@ -9,7 +9,7 @@ import click
 import lamina
 from lamina.cli.options import COMPRESSORS, reading_arguments, reading_options, talk_options
 from lamina.cli.output import say, stdout
-from lamina.cli.talk import concluded, print_json, progress
+from lamina.cli.reporting import concluded, print_json, progress
 from lamina.errors import listed
 
 

@@ -9,7 +9,7 @@ import click
 import lamina
 from lamina.cli.options import reading_arguments, reading_options, talk_options
 from lamina.cli.output import one_line, say
-from lamina.cli.talk import print_json, readable_size, warn
+from lamina.cli.reporting import print_json, readable_size, warn
 
 if TYPE_CHECKING:
     from lamina.sources.image import SourceImage

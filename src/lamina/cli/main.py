@@ -19,7 +19,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     if arguments == ["--version"] and _version():
         sys.exit(0)
-    from lamina.cli.ending import ending
+    from lamina.cli.exits import ending
 
     sys.exit(ending(lambda: _run(arguments), debug="--debug" in arguments))
 

@@ -9,7 +9,7 @@ import click
 import lamina
 from lamina.cli.options import graph_options, image_arguments
 from lamina.cli.output import say
-from lamina.cli.talk import print_json, readable_size, warn
+from lamina.cli.reporting import print_json, readable_size, warn
 
 if TYPE_CHECKING:
     from lamina.layering import LayerPlan

@@ -2,7 +2,7 @@
 
 Invariant: importing this module changes what a signal does to the process, but not where lamina is in use already.
 
-Until `lamina.cli.ending` takes over nothing exists that would have to be undone, so a signal ends the process at once.
+Until `lamina.cli.exits` takes over nothing exists that would have to be undone, so a signal ends the process at once.
 Python's own handler of SIGINT would print a traceback.
 """
 
@@ -23,7 +23,7 @@ def end_at_once(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-is_program = "lamina.cli.ending" not in sys.modules
+is_program = "lamina.cli.exits" not in sys.modules
 for _name in ("SIGINT", "SIGTERM", "SIGHUP") if is_program else ():
     _number = getattr(_signal, _name, None)  # not every system has all of them
     if _number is not None and _signal.getsignal(_number) in {_signal.SIG_DFL, _signal.default_int_handler}:

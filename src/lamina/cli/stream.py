@@ -10,7 +10,7 @@ import click
 import lamina
 from lamina.cli.options import described, graph_options, image_arguments
 from lamina.cli.output import stdout
-from lamina.cli.talk import image_document, print_json, progress, show_output, warn
+from lamina.cli.reporting import image_document, print_json, progress, show_output, warn
 from lamina.errors import InvalidName
 
 

@@ -28,7 +28,7 @@ from lamina.layer import LayerSource
 from lamina.sinks.output import whole_file
 
 DRAFT = "draft.json"
-_MAIN = "import lamina.cli.start\nfrom lamina.cli.replay import main\n\nmain()\n"
+_MAIN = "import lamina.cli.start\nfrom lamina.cli.run_script import main\n\nmain()\n"
 # Zip knows no older date.
 _DATE = (1980, 1, 1, 0, 0, 0)
 

@@ -55,7 +55,7 @@ def test_a_signal_that_is_ignored_stays_ignored(number: signal.Signals, tmp_path
         "number = int(sys.argv.pop(1))\n"
         "signal.signal(number, signal.SIG_IGN)\n"
         "import lamina.cli.start\n"
-        "from lamina.cli.ending import ending\n"
+        "from lamina.cli.exits import ending\n"
         "ending(lambda: signal.raise_signal(number))\n"
         "print('done')\n"
     )
@@ -65,7 +65,7 @@ def test_a_signal_that_is_ignored_stays_ignored(number: signal.Signals, tmp_path
 
 _TWICE = """
 import os, signal, sys, time
-from lamina.cli.ending import ending
+from lamina.cli.exits import ending
 from lamina.workspace import Workspace
 
 def work():
@@ -89,7 +89,7 @@ def test_a_second_signal_ends_a_run_that_is_still_ending(tmp_path: Path) -> None
 
 _LOST = """
 import signal, sys
-from lamina.cli.ending import ending
+from lamina.cli.exits import ending
 
 class Finalized:
     def __del__(self):

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from tests.support.paths import SOURCES
 
-from lamina.cli.nix import VERBS, Build
+from lamina.cli.nix_builder import VERBS, Build
 
 # As nix/derive.nix starts it, but for the machine, which is not asked whether it has a store.
 START = f"""import sys; sys.path.insert(0, "{SOURCES}")
 from pathlib import Path
-from lamina.cli import nix
+from lamina.cli import nix_builder as nix
 nix.MACHINE = Path("machine").absolute()
 nix.main()
 """

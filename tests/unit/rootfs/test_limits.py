@@ -22,7 +22,7 @@ from lamina.root.tree import Tree
 
 PROGRAM = """
 import os, sys
-from lamina.cli.ending import ending
+from lamina.cli.exits import ending
 from lamina.root.commands import Scripts, run
 from lamina.root.session import landlock
 from lamina.root.tree import Tree

@@ -592,7 +592,7 @@ def test_a_bubblewrap_that_does_not_answer_is_passed_over_and_ended(
 
 _PROBED = """
 import sys
-from lamina.cli.ending import ending
+from lamina.cli.exits import ending
 from lamina.root.commands import Scripts, run
 from lamina.root.tree import Tree
 sys.exit(ending(lambda: run(Tree(), Scripts("true", search_path=sys.argv[1]))))

@@ -285,7 +285,7 @@ def test_links_out_of_the_workspace_are_not_followed_when_it_goes(workspaces: Pa
 
 _INTERRUPTED = """
 import os, sys
-from lamina.cli.ending import ending
+from lamina.cli.exits import ending
 from lamina.root.commands import Scripts, run
 from lamina.root.tree import Tree
 sys.exit(ending(lambda: run(Tree(), Scripts(sys.argv[1], search_path=os.environ["PATH"]))))

@@ -295,7 +295,7 @@ _ENDLESS = """
 import sys
 from pathlib import Path
 from typing import Any
-from lamina.cli.ending import ending
+from lamina.cli.exits import ending
 from lamina.sinks.output import whole_file
 
 def work():

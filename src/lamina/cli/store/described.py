@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from lamina.cli.talk import readable_size
+from lamina.cli.reporting import readable_size
 from lamina.names import STORE_DIR
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import click
 import lamina
 from lamina.cli.options import cache_arguments, cache_options, talk_options
 from lamina.cli.output import stdout
+from lamina.cli.reporting import concluded, print_json, warn
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import divided, source_option
-from lamina.cli.talk import concluded, print_json, warn
 
 
 @click.command(

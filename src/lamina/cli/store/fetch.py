@@ -12,9 +12,9 @@ import click
 import lamina
 from lamina.cli.options import cache_arguments, cache_options, talk_options
 from lamina.cli.output import say, tell
+from lamina.cli.reporting import concluded, print_json, readable_size, warn
 from lamina.cli.store.described import counted, document, total
 from lamina.cli.store.places import divided
-from lamina.cli.talk import concluded, print_json, readable_size, warn
 
 if TYPE_CHECKING:
     from lamina.api.store import Arrivals
@@ -78,7 +78,7 @@ def _progress(flags: Mapping[str, Any]) -> Iterator[Arrivals | None]:
     if flags["quiet"] or flags["as_json"]:
         yield None
     elif flags["progress"] == "auto" and sys.stderr.isatty():
-        from lamina.cli.bars import ArrivalBar
+        from lamina.cli.progress_bars import ArrivalBar
 
         bar = ArrivalBar(sys.stderr)
         try:

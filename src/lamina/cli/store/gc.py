@@ -9,9 +9,9 @@ import click
 import lamina
 from lamina.cli.options import talk_options
 from lamina.cli.output import one_line, say
+from lamina.cli.reporting import print_json, readable_size, warn
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import work_folder
-from lamina.cli.talk import print_json, readable_size, warn
 
 if TYPE_CHECKING:
     from lamina.stores.collecting import Garbage

@@ -10,9 +10,9 @@ import click
 import lamina
 from lamina.cli.options import talk_options
 from lamina.cli.output import say
+from lamina.cli.reporting import concluded, print_json, warn
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import work_folder
-from lamina.cli.talk import concluded, print_json, warn
 from lamina.errors import InvalidName
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import click
 import lamina
 from lamina.cli.options import talk_options
 from lamina.cli.output import one_line, say
+from lamina.cli.reporting import print_json, readable_size
 from lamina.cli.store.described import document
 from lamina.cli.store.places import work_folder
-from lamina.cli.talk import print_json, readable_size
 from lamina.names import STORE_DIR
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 import lamina
 from lamina.cli.options import talk_options
 from lamina.cli.output import say
-from lamina.cli.talk import print_json
+from lamina.cli.reporting import print_json
 from lamina.errors import InvalidName
 
 

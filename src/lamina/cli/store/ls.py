@@ -9,9 +9,9 @@ import click
 import lamina
 from lamina.cli.options import talk_options
 from lamina.cli.output import say, tell
+from lamina.cli.reporting import print_json, readable_size
 from lamina.cli.store.described import document, total
 from lamina.cli.store.places import present
-from lamina.cli.talk import print_json, readable_size
 from lamina.errors import NotFound
 
 

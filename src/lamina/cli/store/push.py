@@ -9,9 +9,9 @@ import click
 import lamina
 from lamina.cli.options import cache_arguments, cache_options, talk_options
 from lamina.cli.output import say, tell
+from lamina.cli.reporting import print_json, readable_size, warn
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import divided, source_option
-from lamina.cli.talk import print_json, readable_size, warn
 
 if TYPE_CHECKING:
     from lamina.names import StorePath

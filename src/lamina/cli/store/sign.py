@@ -9,9 +9,9 @@ import click
 import lamina
 from lamina.cli.options import talk_options
 from lamina.cli.output import say
+from lamina.cli.reporting import print_json, warn
 from lamina.cli.store.described import document
 from lamina.cli.store.places import work_folder
-from lamina.cli.talk import print_json, warn
 
 
 @click.command(

@@ -10,9 +10,9 @@ import click
 import lamina
 from lamina.cli.options import CACHE, ledger_file, talk_options
 from lamina.cli.output import one_line, say, tell
+from lamina.cli.reporting import print_json, progress, readable_size, warn
 from lamina.cli.store.described import counted
 from lamina.cli.store.places import divided
-from lamina.cli.talk import print_json, progress, readable_size, warn
 from lamina.errors import IntegrityError, InvalidName
 from lamina.stores import opening
 from lamina.stores.local import DATABASE

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from lamina.capacity import processors
-from lamina.cli.ending import ending
-from lamina.cli.lines import Lines
+from lamina.cli.exits import ending
 from lamina.cli.output import stdout
+from lamina.cli.progress_lines import Lines
 from lamina.errors import Error, FormatError, shown
 from lamina.formats.docker import ImageConfig
 from lamina.formats.tar import Owner

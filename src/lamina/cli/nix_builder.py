@@ -25,9 +25,9 @@ from lamina import layering
 from lamina.api.images import merge_images, stream_conf
 from lamina.builder.prepare import make_root, open_base
 from lamina.capacity import processors
-from lamina.cli.ending import ending
-from lamina.cli.lines import Lines
+from lamina.cli.exits import ending
 from lamina.cli.output import stdout, tell
+from lamina.cli.progress_lines import Lines
 from lamina.closure import Closure
 from lamina.compression import COMPRESSORS
 from lamina.engine import transfer

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lamina.cli.lines import Lines
 from lamina.cli.output import say, tell, tell_output
+from lamina.cli.progress_lines import Lines
 from lamina.messages import clean
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
 
         yield Silence()
     elif flags["progress"] == "auto" and sys.stderr.isatty():
-        from lamina.cli.bars import Bars
+        from lamina.cli.progress_bars import Bars
 
         bars = Bars(sys.stderr)
         try:
