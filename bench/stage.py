@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lamina.compression import by_name
+from lamina.compression.compressors import by_name
 
 _PORTION = 1 << 20
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from tests.support.image_files import Layout, docker_archive, hard, platform, written
 from tests.support.paths import EXAMPLES, GOLDEN
 
-from lamina.decoding import decoded
+from lamina.compression.decoders import decoded
 from lamina.formats import narinfo
 from lamina.formats.nar import tokens
 

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from lamina import tasks
-from lamina.compression import LayerCompression
+from lamina.compression.compressors import LayerCompression
 from lamina.engine import Measure
 from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.ledger import Ledger

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Any, TypedDict
 
 from lamina import pipelinefile
-from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression, by_name, thread_count
+from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression, by_name, thread_count
 from lamina.errors import InvalidName, shown
 from lamina.formats import config as container_config
 from lamina.formats.keys import PublicKey

@@ -23,7 +23,7 @@ from lamina.packed import ListedLayer, ListedPath, Packed
 from lamina.places import Place, list_place
 
 if TYPE_CHECKING:
-    from lamina.compression import LayerCompression  # most members never compress anything
+    from lamina.compression.compressors import LayerCompression  # most members never compress anything
 
 Task = tuple[Any, ...]
 Answer = Any
@@ -112,7 +112,7 @@ def _spool(content: tuple[Any, ...], size: int, number: int, offset: int) -> Ans
 
 
 def _blob(content: tuple[Any, ...], file: bytes, compression: str, jobs: int) -> Answer:
-    from lamina.compression import LayerCompression
+    from lamina.compression.compressors import LayerCompression
 
     found = write_file(_packed(content), file, LayerCompression.parse(compression), jobs)
     return list(map(_sent, found))

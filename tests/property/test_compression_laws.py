@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamina.compression import LayerCompression
+from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidName
 
 COMPRESSIONS = st.one_of(

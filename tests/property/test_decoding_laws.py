@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.compression.test_decoders import COMPRESS, COMPRESSED, DATA, IN_A_ROW, SKIPPABLE, WORDS
 
-from lamina.decoding import PIECE, decoded
+from lamina.compression.decoders import PIECE, decoded
 from lamina.errors import FormatError
 
 SMALL = DATA[:3000]

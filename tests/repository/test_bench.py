@@ -28,7 +28,7 @@ from bench.works import Planned, Work
 from tests.support.paths import REPOSITORY
 
 import lamina
-from lamina import codecs
+from lamina.compression import libraries
 from lamina.engine import measure
 from lamina.formats import graph, nar
 from lamina.walk import walk
@@ -301,7 +301,7 @@ def test_the_stage_alone_compresses_all_that_it_is_given(codec: str) -> None:
     stage = (sys.executable, "-P", str(REPOSITORY / "bench/stage.py"), codec, "2")
     made = subprocess.run(stage, input=sample, stdout=subprocess.PIPE, check=True).stdout
     assert len(made) < len(sample) / 10
-    assert (gzip.decompress if codec == "gz" else codecs.zstd().decompress)(made) == sample
+    assert (gzip.decompress if codec == "gz" else libraries.zstd().decompress)(made) == sample
 
 
 def test_a_peer_that_is_not_installed_is_left_out_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -767,7 +767,7 @@ def test_a_name_that_is_not_utf8_is_no_path_of_the_store(tmp_path: Path) -> None
 def test_the_words_of_the_help_are_those_that_there_are() -> None:
     from lamina import layering
     from lamina.cli import options
-    from lamina.compression import COMPRESSORS
+    from lamina.compression.compressors import COMPRESSORS
     from lamina.root.extras import EXTRAS
 
     assert tuple(COMPRESSORS) == options.COMPRESSORS

@@ -94,7 +94,7 @@ def _as_file(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
 
 def _as_zstd(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
     image = stream.build(folder / "image.tar.zst")
-    from lamina.codecs import zstd
+    from lamina.compression.libraries import zstd
 
     return zstd().decompress((folder / "image.tar.zst").read_bytes()), image
 

@@ -26,7 +26,7 @@ import lz4.frame
 from tests.support import factories
 from tests.support.fake_nix_store import FakeStore, Ran, call, run
 
-from lamina import codecs
+from lamina.compression import libraries
 from lamina.engine import measure
 from lamina.formats import nar, narinfo
 from lamina.formats.address import FLAT, NAR, TEXT, Address, ModuloHash
@@ -44,7 +44,7 @@ SELF = b"0123456789abcdfghijklmnpqrsvwxyz"
 
 
 def _zstd(data: bytes) -> bytes:
-    return bytes(codecs.zstd().compress(data))
+    return bytes(libraries.zstd().compress(data))
 
 
 def zstd_frames(data: bytes, size: int = 100) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.paths import EXAMPLES
 
 import lamina
-from lamina.decoding import decoded
+from lamina.compression.decoders import decoded
 from lamina.engine import measure
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo

@@ -27,7 +27,7 @@ from tests.support.image_files import (
     written,
 )
 
-from lamina import codecs
+from lamina.compression import libraries
 
 _NAMES = (
     *("a", "a/b", "a/b/c", "etc/", "bin", "usr/bin/", ".wh.a", "a/.wh.b", ".wh..wh..opq", "a/.wh..wh..opq", ".wh."),
@@ -192,9 +192,9 @@ def _spoilt(source: random.Random, data: bytes) -> bytes:
 
 _WRAPPERS: tuple[Callable[[bytes], bytes], ...] = (
     lambda data: gzip.compress(data, 1, mtime=0),
-    lambda data: bytes(codecs.zstd().compress(data)),
+    lambda data: bytes(libraries.zstd().compress(data)),
     lambda data: lzma.compress(data, preset=0),
     lambda data: gzip.compress(data, 1, mtime=0) + bytes(512),
-    lambda data: b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + bytes(codecs.zstd().compress(data)),
-    lambda data: bytes(codecs.zstd().compress(data)) + bytes(codecs.zstd().compress(bytes(4 << 20))),
+    lambda data: b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + bytes(libraries.zstd().compress(data)),
+    lambda data: bytes(libraries.zstd().compress(data)) + bytes(libraries.zstd().compress(bytes(4 << 20))),
 )

@@ -18,7 +18,7 @@ from lamina.access import store_of
 from lamina.api.results import ListResult
 from lamina.builder.prepare import Planned, folders, plan, prepare
 from lamina.capacity import processors
-from lamina.compression import Plain, by_ending, by_name
+from lamina.compression.compressors import Plain, by_ending, by_name
 from lamina.engine import Write
 from lamina.errors import InvalidName, shown
 from lamina.formats.platform import Platform

@@ -19,6 +19,7 @@ from lamina.api.gc_roots import kept
 from lamina.api.results import ListResult
 from lamina.capacity import processors
 from lamina.closure import Closure
+from lamina.compression.nar import NarCompression
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
@@ -31,7 +32,6 @@ from lamina.spec import Spec, StoreArguments
 from lamina.stores.cache import BinaryCache
 from lamina.stores.checking import CheckedStore, check_store
 from lamina.stores.collecting import Garbage, collect, garbage
-from lamina.stores.compressing import NarCompression
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.exchange import Imported, read_export, write_export
 from lamina.stores.mending import mend

@@ -29,7 +29,8 @@ from lamina.cli.exits import ending
 from lamina.cli.output import stdout, tell
 from lamina.cli.progress_lines import Lines
 from lamina.closure import Closure
-from lamina.compression import COMPRESSORS
+from lamina.compression.compressors import COMPRESSORS
+from lamina.compression.streams import MAGIC_SIZE, compression
 from lamina.engine import transfer
 from lamina.errors import FormatError, InvalidName, OutputError
 from lamina.exporting import Root, write_root
@@ -44,7 +45,6 @@ from lamina.pathinfo import PathInfo
 from lamina.root.database import PLACE
 from lamina.sinks.output import Writable, whole_file
 from lamina.sources import selection
-from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.opening import open_images
 from lamina.sources.unpacking import extent_of
 from lamina.spec import NOW, Spec

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression
+from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.engine import Write, copy
 from lamina.formats.docker import HistoryItem, ManifestEntry, manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size

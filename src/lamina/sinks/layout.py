@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
-from lamina.compression import LayerCompression
+from lamina.compression.compressors import LayerCompression
 from lamina.engine import Measure, measure
 from lamina.errors import Error, FormatError, InvalidName, OutputError, failed, shown
 from lamina.extents import head

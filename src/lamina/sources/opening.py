@@ -9,12 +9,12 @@ import os
 import stat
 from pathlib import Path
 
+from lamina.compression.streams import MAGIC_SIZE, compression
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, shown
 from lamina.extents import head
 from lamina.formats.headers import is_header
 from lamina.formats.oci import INDEX
 from lamina.sources.blobs import Blobs
-from lamina.sources.decompression import MAGIC_SIZE, compression
 from lamina.sources.docker import MANIFEST, docker_images
 from lamina.sources.image import SourceImage, once
 from lamina.sources.members import ArchiveMembers, FolderMembers, Members

@@ -19,11 +19,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
+from lamina.compression.streams import decompressed
 from lamina.engine import Measure
 from lamina.errors import FormatError, OutputError, Unavailable
 from lamina.names import Digest
 from lamina.nodes import Extent
-from lamina.sources.decompression import decompressed
 from lamina.workspace import Workspace
 
 DEFAULT_UNPACKED_SIZE = 2 << 30

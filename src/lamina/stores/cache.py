@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Protocol
 
-from lamina.decoding import decoded
+from lamina.compression.decoders import decoded
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, Unreachable, shown
 from lamina.formats import narinfo
 from lamina.formats.cacheinfo import NAME as CACHE_INFO

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lamina.decoding import decoded, recognised
+from lamina.compression.decoders import decoded, recognised
 from lamina.errors import Error, FormatError, NotFound, Unavailable, shown
 from lamina.formats import catalogue
 from lamina.names import StorePath

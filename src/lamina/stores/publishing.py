@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event
 
 from lamina.closure import Closure
+from lamina.compression.nar import NarCompression
 from lamina.engine import Measure, Tally
 from lamina.errors import FormatError, Unavailable, failed
 from lamina.formats import narinfo, narlisting
@@ -26,7 +27,6 @@ from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.names import STORE_DIR, Digest, StorePath, nix32_dump
 from lamina.pathinfo import PathInfo
-from lamina.stores.compressing import NarCompression
 from lamina.stores.supply import Supply
 from lamina.transports.opening import WritableTransport
 from lamina.workspace import Workspace

@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 
 from urllib3 import BaseHTTPResponse
 
-from lamina.decoding import decoded
+from lamina.compression.decoders import decoded
 from lamina.errors import FormatError, InvalidName, Unavailable, shown
 from lamina.transports.addresses import Origin, shown_url, without_credentials
 from lamina.transports.connections import refused, translated

@@ -22,10 +22,10 @@ from pathlib import Path
 import pytest
 from tests.support.paths import GOLDEN
 
-from lamina import codecs
-from lamina.compression import COMPRESSORS, Gzip, LayerCompression, by_ending, by_name, thread_count
+from lamina.compression import libraries
+from lamina.compression.compressors import COMPRESSORS, Gzip, LayerCompression, by_ending, by_name, thread_count
+from lamina.compression.streams import decompressed
 from lamina.errors import FormatError, InvalidName
-from lamina.sources.decompression import decompressed
 
 CODECS = ["gz", "zstd"]
 # isal's two levels, a level of zlib's, and two of zstd's, whose threads get portions of 2 and of 8 MiB.
@@ -52,7 +52,7 @@ def compress(name: str, portions: Iterable[bytes], jobs: int = 1) -> bytes:
 
 
 def decompress(name: str, data: bytes) -> bytes:
-    return bytes({"gz": gzip.decompress, "zstd": codecs.zstd().decompress}[name](data))
+    return bytes({"gz": gzip.decompress, "zstd": libraries.zstd().decompress}[name](data))
 
 
 def layer(text: str, portions: Iterable[bytes], jobs: int = 1) -> bytes:
@@ -186,7 +186,7 @@ def test_gzip_is_one_member_whose_bytes_stand_alone() -> None:
 def test_without_isal_gzip_is_made_by_zlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "isal", None)
     data = sample(2 * BLOCK + 5)
-    assert codecs.deflate(2) is zlib
+    assert libraries.deflate(2) is zlib
     assert decompress("gz", compress("gz", cut(data, 77_777), 2)) == data
     assert LayerCompression.parse("gzip:2").identity.startswith(f"gzip:2 1MiB zlib {zlib.ZLIB_RUNTIME_VERSION} ")
 
@@ -396,7 +396,7 @@ def test_identities_differ_by_codec_and_level() -> None:
 
 
 def test_an_identity_names_the_library_and_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    zstd = codecs.zstd()
+    zstd = libraries.zstd()
     assert LayerCompression.parse("zstd").identity == f"zstd:3 libzstd {zstd.zstd_version}"
     monkeypatch.setattr(zstd, "zstd_version", "1.99")
     assert LayerCompression.parse("zstd").identity == "zstd:3 libzstd 1.99"
@@ -409,7 +409,7 @@ def test_an_identity_of_isal_names_both_versions_and_the_class_of_the_processor(
 ) -> None:
     isal = pytest.importorskip("isal")
     cpuinfo = Path("/proc/cpuinfo")
-    processor = codecs.processor_class(platform.machine(), cpuinfo.read_text() if cpuinfo.exists() else None)
+    processor = libraries.processor_class(platform.machine(), cpuinfo.read_text() if cpuinfo.exists() else None)
     expected = f"gzip:2 1MiB isal {isal.__version__} isa-l {isal.ISAL_VERSION} {processor}"
     assert LayerCompression.parse("gzip").identity == expected
     monkeypatch.setattr(isal, "__version__", "1.99")
@@ -432,12 +432,12 @@ def test_an_identity_of_isal_names_both_versions_and_the_class_of_the_processor(
     ],
 )
 def test_a_class_of_processors_is_what_isals_bytes_depend_on(machine: str, cpuinfo: str | None, expected: str) -> None:
-    assert codecs.processor_class(machine, cpuinfo) == expected
+    assert libraries.processor_class(machine, cpuinfo) == expected
 
 
 def test_no_codec_is_imported_before_it_is_used() -> None:
     code = (
-        "import sys, lamina.compression as c\n"
+        "import sys, lamina.compression.compressors as c\n"
         "for text in ('none', 'gzip', 'gzip:6', 'zstd'): c.LayerCompression.parse(text)\n"
         "print([m for m in sys.modules if m.split('.')[0] in {'isal', 'backports', 'compression', 'lzma', 'platform'}])"
     )

@@ -16,11 +16,11 @@ import brotli
 import lz4.frame
 import pytest
 
-from lamina import codecs, decoding
-from lamina.decoding import PIECE, decoded, recognised
+from lamina.compression import decoders, libraries
+from lamina.compression.decoders import PIECE, decoded, recognised
 from lamina.errors import FormatError, Unavailable
 
-zstd = codecs.zstd()
+zstd = libraries.zstd()
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "none": bytes,
     "xz": lambda data: lzma.compress(data, preset=0),
@@ -119,8 +119,8 @@ def test_brotli_has_no_padding() -> None:
 @pytest.mark.parametrize("word", IN_A_ROW)
 def test_tiny_streams_have_an_end(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them costs a decoder of its own: 16 MB of empty zstd frames took 17 seconds."""
-    monkeypatch.setattr(decoding, "_MOST_EMPTY_STREAMS", 100)
-    monkeypatch.setattr(decoding, "_MOST_SHORT_STREAMS", 200)
+    monkeypatch.setattr(decoders, "_MOST_EMPTY_STREAMS", 100)
+    monkeypatch.setattr(decoders, "_MOST_SHORT_STREAMS", 200)
     empty, tiny = COMPRESS[word](b""), COMPRESS[word](b"x")
     assert decode(empty * 100 + tiny, word) == b"x"
     assert "got more than 100 streams that hold nothing, expected fewer" in refused(empty * 101, word)
@@ -257,10 +257,10 @@ def test_an_xz_dictionary_is_bounded() -> None:
     place = data.index(b"\x21\x01", 12) + 2
     size = (data[12] + 1) * 4
     data[place] = 38  # 2 GiB
-    data[12 + size - 4 : 12 + size] = codecs.crc32()(data[12 : 12 + size - 4]).to_bytes(4, "little")
+    data[12 + size - 4 : 12 + size] = libraries.crc32()(data[12 : 12 + size - 4]).to_bytes(4, "little")
     assert "emory" in refused(bytes(data), "xz")
     data[place] = 28  # 64 MiB, as of level 9
-    data[12 + size - 4 : 12 + size] = codecs.crc32()(data[12 : 12 + size - 4]).to_bytes(4, "little")
+    data[12 + size - 4 : 12 + size] = libraries.crc32()(data[12 : 12 + size - 4]).to_bytes(4, "little")
     assert decode(bytes(data), "xz") == DATA
 
 
@@ -289,7 +289,7 @@ def test_a_library_that_is_not_there_is_named(word: str, monkeypatch: pytest.Mon
 
 def test_no_library_is_imported_before_it_is_needed() -> None:
     code = (
-        "import sys; from lamina.decoding import decoded; list(decoded([b'x'], 'none'))\n"
+        "import sys; from lamina.compression.decoders import decoded; list(decoded([b'x'], 'none'))\n"
         "print(sorted({'brotli', 'lz4', 'lz4.frame', 'backports.zstd', 'lzma', 'bz2', 'isal'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -16,8 +16,8 @@ from tests.support.fake_nix_store import example
 from tests.support.image_files import Layout, config, docker_archive, layer, platform, sha256, tar
 
 import lamina
-from lamina import codecs
 from lamina.cli.group import group
+from lamina.compression import libraries
 from lamina.errors import FormatError, InvalidName, NotFound, OutputError, PlanError
 from lamina.formats.platform import Platform
 from lamina.merging import merged
@@ -85,7 +85,7 @@ def test_the_ending_chooses_the_compressor_and_the_argument_wins(images: list[Pa
     lamina.merge_images(images, output=tmp_path / "all.tar.gz")
     assert gzip.decompress((tmp_path / "all.tar.gz").read_bytes()) == plain
     lamina.merge_images(images, output=tmp_path / "x.tar.gz", compressor="zstd")
-    assert codecs.zstd().decompress((tmp_path / "x.tar.gz").read_bytes()) == plain
+    assert libraries.zstd().decompress((tmp_path / "x.tar.gz").read_bytes()) == plain
     with pytest.raises(InvalidName, match=r"compressor: got 'xz', expected one of none, gz, zstd"):
         lamina.merge_images(images, output=tmp_path / "y.tar", compressor="xz")
 

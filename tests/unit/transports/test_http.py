@@ -29,7 +29,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamina import __version__, codecs
+from lamina import __version__
+from lamina.compression import libraries
 from lamina.errors import Error, FormatError, IntegrityError, InvalidName, NotFound, Unavailable
 from lamina.transports.answers import PIECE
 from lamina.transports.http import HttpTransport
@@ -341,7 +342,7 @@ def test_a_request_says_who_asks() -> None:
 def _encoded(coding: str, data: bytes) -> bytes:
     if coding == "br":
         return bytes(brotli.compress(data, quality=3))
-    return bytes(codecs.zstd().compress(data)) if coding == "zstd" else gzip.compress(data)
+    return bytes(libraries.zstd().compress(data)) if coding == "zstd" else gzip.compress(data)
 
 
 @pytest.mark.parametrize("verb", [read, streamed])

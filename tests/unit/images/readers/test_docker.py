@@ -18,7 +18,7 @@ from tests.support.fake_nix_store import as_nobody, example, public_folder
 from tests.support.image_files import docker_archive, layer, tar
 
 import lamina
-from lamina import codecs
+from lamina.compression import libraries
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
 from lamina.image import Image
 from lamina.sources.image import SourceImage
@@ -46,7 +46,7 @@ def read(folder: Path, data: bytes) -> tuple[SourceImage, ...]:
 # What is found
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress, codecs.zstd().compress], ids=["none", "gzip", "zstd"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, libraries.zstd().compress], ids=["none", "gzip", "zstd"])
 def test_what_was_written_is_found(whole: tuple[bytes, Image], tmp_path: Path, compress: Any) -> None:
     data, written = whole
     (found,) = read(tmp_path, compress(data))
@@ -292,7 +292,7 @@ def test_a_file_cut_anywhere_is_a_format_error(whole: tuple[bytes, Image], tmp_p
             read(tmp_path, data[:length])
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, codecs.zstd().compress], ids=["gzip", "zstd"])
+@pytest.mark.parametrize("compress", [gzip.compress, libraries.zstd().compress], ids=["gzip", "zstd"])
 def test_a_compressed_file_cut_anywhere_is_a_format_error(
     whole: tuple[bytes, Image], tmp_path: Path, compress: Any
 ) -> None:
@@ -306,7 +306,7 @@ def test_a_file_spoilt_anywhere_raises_nothing_but_errors_of_ours(whole: tuple[b
     """The rule: garbage raises `FormatError` or `IntegrityError` and nothing else; what is left alone is found."""
     data, _ = whole
     source = random.Random(4)
-    for packed in (data, gzip.compress(data, mtime=0), codecs.zstd().compress(data)):
+    for packed in (data, gzip.compress(data, mtime=0), libraries.zstd().compress(data)):
         for _ in range(150):
             spoilt = bytearray(packed)
             for _ in range(source.choice([1, 1, 5])):

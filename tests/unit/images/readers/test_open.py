@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from tests.support.image_files import OCI, Layout, config, docker_archive, layer, platform, sha256, tar
 
-from lamina import codecs
+from lamina.compression import libraries
 from lamina.errors import FormatError, IntegrityError, NotFound
 from lamina.extents import head
 from lamina.formats import image_names
@@ -35,7 +35,7 @@ DIFF_IDS = [sha256(content) for content in LAYERS]
 
 
 def zstd(data: bytes) -> bytes:
-    return bytes(codecs.zstd().compress(data))
+    return bytes(libraries.zstd().compress(data))
 
 
 def read(folder: Path, data: bytes) -> tuple[SourceImage, ...]:

@@ -15,7 +15,7 @@ import pytest
 from tests.support.fake_nix_store import MODULE, FakeStore, as_nobody, example, ledger_at, public_folder, run
 
 import lamina
-from lamina.compression import NO_LAYER_COMPRESSION, LayerCompression
+from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError
 from lamina.formats.image_names import familiar_name, full_name
 from lamina.image import Draft, Image

@@ -25,8 +25,9 @@ from tests.support.fake_nix_store import Ran, example, in_mount_namespace, proce
 
 import lamina
 from lamina.closure import Closure
-from lamina.codecs import zstd
-from lamina.decoding import decoded
+from lamina.compression.decoders import decoded
+from lamina.compression.libraries import zstd
+from lamina.compression.nar import NarCompression
 from lamina.errors import IntegrityError, InvalidName, OutputError, Unavailable
 from lamina.formats import nar, narinfo, narlisting
 from lamina.formats.cacheinfo import CacheInfo
@@ -34,7 +35,6 @@ from lamina.formats.keys import SecretKey, signer
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Lister
 from lamina.names import StorePath
 from lamina.nodes import Directory, Regular, Symlink
-from lamina.stores.compressing import NarCompression
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.publishing import Terms, push
 from lamina.stores.supply import Supply

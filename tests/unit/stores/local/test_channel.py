@@ -18,7 +18,7 @@ import lz4.frame
 import pytest
 from tests.support.fake_nix_store import store_path
 
-from lamina import codecs
+from lamina.compression import libraries
 from lamina.errors import Error, FormatError, InvalidName, NotFound, Unavailable
 from lamina.image import Catalogue, Store
 from lamina.stores.channel import CHANNELS, DAY, LIST, Channel, Opener, Reader, open_channel, spoken
@@ -181,7 +181,7 @@ def test_a_list_at_the_root_has_a_folder(tmp_path: Path) -> None:
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "xz": lambda data: lzma.compress(data, preset=0),
-    "zstd": codecs.zstd().compress,
+    "zstd": libraries.zstd().compress,
     "gz": gzip.compress,
     "bz2": bz2.compress,
     "lz4": lz4.frame.compress,

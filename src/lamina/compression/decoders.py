@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
-from lamina import codecs
+from lamina.compression import libraries
 from lamina.errors import FormatError, shown
 
 PIECE = 1 << 18
@@ -208,7 +208,7 @@ class _Streams:
 
 
 def _xz() -> _Format:
-    lzma = codecs.xz()
+    lzma = libraries.xz()
 
     def decoder() -> _Decoder:
         found: _Decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
@@ -226,7 +226,7 @@ def _gzip() -> _Format:
 
 
 def _zstd() -> _Format:
-    zstd = codecs.zstd()
+    zstd = libraries.zstd()
     options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
 
     def decoder() -> _Decoder:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from lamina.decoding import decoded
+from lamina.compression.decoders import decoded
 from lamina.errors import FormatError
 
 MAGIC_SIZE = 6
@@ -36,8 +36,8 @@ def compression(start: bytes) -> str:
 def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress ``pieces``: gzip, zstd, xz, or none; any number of members or frames in a row, padded with zeros.
 
-    The result comes in pieces of at most `lamina.decoding.PIECE` bytes. Raises `FormatError` for a stream that is
-    broken, cut short, or compressed in another way, and for one that needs a library that this Python lacks.
+    Each piece of the result has at most `lamina.compression.decoders.PIECE` bytes. Raises `FormatError` for a stream
+    that is broken, cut short, or compressed in another way, and for one that needs a library that this Python lacks.
     """
     rest = iter(pieces)
     start = b""

@@ -1,6 +1,6 @@
 """The compressions in which NARs go to a binary cache.
 
-Invariant: what comes out `lamina.decoding` undoes under the same word, and so does every Nix that knows the word.
+Every stream can be decoded by `lamina.compression.decoders` and by each Nix that knows the compression's name.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lamina import codecs
-from lamina.compression import GZIP_LEVEL, ZSTD_LEVEL, Compressor, Gzip, Plain, Zstd
+from lamina.compression import libraries
+from lamina.compression.compressors import GZIP_LEVEL, ZSTD_LEVEL, Compressor, Gzip, Plain, Zstd
 from lamina.engine import Write
 from lamina.errors import FormatError, InvalidName, shown
 
@@ -83,7 +83,7 @@ class _Simple:
 
 
 def _xz(write: Write, threads: int, level: int) -> Compressor:
-    lzma: Any = codecs.xz()
+    lzma: Any = libraries.xz()
     return _Simple(write, lzma.LZMACompressor(lzma.FORMAT_XZ, preset=level))
 
 

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol
 
-from lamina import codecs
+from lamina.compression import libraries
 from lamina.engine import Write
 from lamina.errors import InvalidName, shown
 
@@ -72,7 +72,7 @@ class Gzip:
         self._jobs = jobs
         self._write = write
         self._deflate = _Deflate(level)
-        self._crc32 = codecs.crc32()
+        self._crc32 = libraries.crc32()
         self._checksum = 0
         self._size = 0
         self._waiting: deque[_Block] = deque()
@@ -186,7 +186,7 @@ class _Deflate:
 
     def __call__(self, window: memoryview, block: memoryview) -> tuple[bytes, ...]:
         options = {"zdict": window} if window else {}
-        compressor = codecs.deflate(self.level).compressobj(self.level, zlib.DEFLATED, _RAW_DEFLATE, **options)
+        compressor = libraries.deflate(self.level).compressobj(self.level, zlib.DEFLATED, _RAW_DEFLATE, **options)
         return compressor.compress(block), compressor.flush(zlib.Z_SYNC_FLUSH)
 
 
@@ -200,7 +200,7 @@ class Zstd:
     """One zstd frame, made by ``jobs`` threads of the library."""
 
     def __init__(self, write: Write, jobs: int, level: int = ZSTD_LEVEL) -> None:
-        zstd = codecs.zstd()
+        zstd = libraries.zstd()
         parameter = zstd.CompressionParameter
         options: dict[int, int] = {
             parameter.compression_level: level,
@@ -307,9 +307,9 @@ class LayerCompression:
         """
         match self.codec:
             case "gzip":
-                return f"{self} 1MiB {codecs.deflate_name(self.level)}"
+                return f"{self} 1MiB {libraries.deflate_name(self.level)}"
             case "zstd":
-                return f"{self} {codecs.zstd_name()}"
+                return f"{self} {libraries.zstd_name()}"
         return str(self)
 
     def compressor(self, write: Write, jobs: int) -> Compressor:
