@@ -17,8 +17,8 @@ from bench.measuring import Command, Failed
 from bench.trees import PROGRAM, path_info, store_path, write_graph, write_random
 from bench.works import Planned, Work
 
-from lamina.names import STORE_DIR, StorePath
-from lamina.pathinfo import PathInfo
+from lamina.core.names import STORE_DIR, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.stores.opening import open_stores
 
 

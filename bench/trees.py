@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from lamina.core.names import STORE_DIR, StorePath, nix32_dump
+from lamina.core.pathinfo import PathInfo
 from lamina.engine import measure
 from lamina.formats import nar
-from lamina.names import STORE_DIR, StorePath, nix32_dump
-from lamina.pathinfo import PathInfo
 from lamina.walk import walk
 
 CHUNK = 1 << 20

@@ -19,8 +19,8 @@ from bench.measuring import ENVIRONMENT, Command, Failed
 from bench.targets import CLOSURE, HUGE_IMAGE, HUGE_LAYER
 from bench.trees import Tree
 
+from lamina.core.names import StorePath
 from lamina.errors import InvalidName
-from lamina.names import StorePath
 
 LAMINA = str(Path(sys.executable).with_name("lamina"))
 

@@ -11,10 +11,10 @@ import contextlib
 import json
 from collections.abc import Iterable
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, NotFound, PlanError
 from lamina.formats import graph
-from lamina.pathinfo import PathInfo
 
 
 def check(data: bytes) -> None:

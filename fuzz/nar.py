@@ -10,11 +10,11 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry, Lister
 from lamina.formats.narscan import UnknownError, scan
-from lamina.nodes import Directory, Node, Regular, Symlink
 
 
 def check(data: bytes) -> None:

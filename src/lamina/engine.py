@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 
+from lamina.core.names import Digest
+from lamina.core.nodes import Extent
 from lamina.extents import Doubt, Files, cut_short, read_some
-from lamina.names import Digest
-from lamina.nodes import Extent
 from lamina.outlet import Outlet
 
 Piece = bytes | Extent

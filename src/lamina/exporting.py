@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from lamina.core.names import Digest, StorePath
+from lamina.core.nodes import Extent
 from lamina.engine import Piece, Write, copy
 from lamina.errors import FormatError, listed
 from lamina.formats.headers import EntryKind
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
 from lamina.image import Progress, Silence
-from lamina.names import Digest, StorePath
-from lamina.nodes import Extent
 from lamina.packed import Packed
 from lamina.sources.image import SourceImage
 from lamina.sources.rootfs import Entry, flatten

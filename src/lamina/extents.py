@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
+from lamina.core.nodes import Content, Extent
 from lamina.errors import IntegrityError, Unavailable
-from lamina.nodes import Content, Extent
 
 Doubt = Callable[[Extent], object]
 """Is told of an extent whose file has another modification time than it says; without it that is an error."""

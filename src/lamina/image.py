@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from lamina.core.names import Digest, Reference, StorePath
+from lamina.core.nodes import Node
+from lamina.core.pathinfo import PathInfo
 from lamina.formats.docker import HistoryItem, ImageConfig, image_json
 from lamina.formats.tar import Owner
 from lamina.layer import Layer, LayerSource, StoreLayer
 from lamina.layering.plans import LayerPlan
-from lamina.names import Digest, Reference, StorePath
-from lamina.nodes import Node
-from lamina.pathinfo import PathInfo
 from lamina.places import Place
 
 _TAG_LENGTH = 32

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lamina.core.names import STORE_DIR, Digest, StorePath
+from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK
 from lamina.formats.tar import Owner, PaxHeaders, padded
 from lamina.layering.plans import LayerPlan
-from lamina.names import STORE_DIR, Digest, StorePath
-from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.packed import WHITEOUT_INSIDE, Packed, PackedMember, components, folders_above, pack_members, whiteout_error
 from lamina.places import Place
 from lamina.recipe import Recipe

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
+from lamina.core.names import Digest
 from lamina.engine import Measure
 from lamina.errors import FormatError
 from lamina.ledgertables import (
@@ -28,7 +29,6 @@ from lamina.ledgertables import (
     proven,
     seal,
 )
-from lamina.names import Digest
 from lamina.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from lamina.core.names import STORE_DIR, Content, StorePath
 from lamina.errors import NotFound, shown
 from lamina.image import Catalogue, Store
-from lamina.names import STORE_DIR, StorePath
-from lamina.root.join import Content
 from lamina.store_links import led_into_store
 
 _MOST_LISTED = 20

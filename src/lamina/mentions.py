@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from lamina.core.names import HASH_LENGTH, NIX32, STORE_DIR, StorePath
 from lamina.formats.references import runs, windows
-from lamina.names import HASH_LENGTH, NIX32, STORE_DIR, StorePath
 
 _PREFIX = f"{STORE_DIR}/".encode()
 _SPELT_OUT = re.compile(re.escape(_PREFIX) + rb"([%b]{32}-[0-9a-zA-Z+\-._?=]{1,211})" % NIX32.encode())

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
+from lamina.core.names import Digest
 from lamina.engine import Write
 from lamina.errors import InvalidName
 from lamina.formats.image_names import canonical
@@ -17,7 +18,6 @@ from lamina.formats.platform import Platform
 from lamina.image import Progress, Silence
 from lamina.layer import FinishedLayer
 from lamina.messages import cut
-from lamina.names import Digest
 from lamina.packing import Packing
 from lamina.sinks.archive import ArchivedImage, ArchiveWriter
 from lamina.sources import selection

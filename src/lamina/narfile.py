@@ -11,11 +11,11 @@ import os
 from collections import deque
 from collections.abc import Iterator
 
+from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.errors import FormatError, IntegrityError, Unavailable
 from lamina.formats import nar
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry, Lister, Listing
 from lamina.formats.narscan import UnknownError, scan
-from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 
 _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_CLOEXEC"))
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lamina import places
+from lamina.core.nodes import Content
 from lamina.engine import Piece
 from lamina.errors import FormatError
 from lamina.formats.listing import Listing
 from lamina.formats.tar import BLOCK, WHITEOUT, Kind, Member, Owner, PaxHeaders, padding, trailer_size
-from lamina.nodes import Content
 from lamina.places import Place, PlacedEntry
 
 # No layer can hold such a file.

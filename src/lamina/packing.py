@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lamina import tasks
+from lamina.core.nodes import Extent
 from lamina.engine import Measure, Step, Write, copy, measure, transfer
 from lamina.errors import IntegrityError
 from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.ledger import Ledger
-from lamina.nodes import Extent
 from lamina.packed import ListedLayer, Packed
 from lamina.places import list_place
 from lamina.spool import Place, Spool

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from lamina.core.names import STORE_DIR, StorePath
 from lamina.documents import read_document
 from lamina.errors import Error
 from lamina.formats.documents import parse_json
 from lamina.layering import STRATEGIES, Pipeline
-from lamina.names import STORE_DIR, StorePath
 from lamina.store_links import led_into_store
 
 _EXPECTED = "a layering pipeline in JSON"

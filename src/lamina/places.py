@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lamina.core.nodes import Content, Directory, Extent, Node, Regular, Symlink
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Listing
 from lamina.narfile import list_nar
-from lamina.nodes import Content, Directory, Extent, Node, Regular, Symlink
 from lamina.walk import list_tree
 
 Place = bytes | Extent

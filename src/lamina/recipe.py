@@ -9,9 +9,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError, InvalidName, shown
 from lamina.formats.tar import Owner
-from lamina.names import Digest, StorePath
 
 TAR_RULES = 1
 """The version of the tar rules, raised when the same nodes would give other bytes."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
 from lamina.image import Settling, Store
-from lamina.names import StorePath
 
 
 def settled_closure(roots: Iterable[StorePath], store: Store) -> Closure:

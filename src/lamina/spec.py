@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 
 from lamina import pipelinefile
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression, by_name, thread_count
+from lamina.core.names import parse_moment, parse_repository, parse_size, parse_tag
 from lamina.errors import InvalidName, shown
 from lamina.formats import config as container_config
 from lamina.formats.keys import PublicKey
@@ -22,7 +23,6 @@ from lamina.formats.platform import LINUX, Platform
 from lamina.formats.tar import Owner
 from lamina.image import Store
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
-from lamina.names import parse_moment, parse_repository, parse_size, parse_tag
 from lamina.root.entries import Dir, Entry, File, Perm, Symlink, Xattr
 from lamina.root.extras import EXTRAS
 

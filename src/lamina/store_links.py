@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from lamina.core.names import STORE_DIR
 from lamina.errors import InvalidName, NotFound
-from lamina.names import STORE_DIR
 
 _MOST_LINKS = 40
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lamina.core.names import Digest
 from lamina.formats.listing import Listing
 from lamina.layer import StoreLayer
 from lamina.ledger import Ledger
-from lamina.names import Digest
 from lamina.packed import ListedLayer, ListedPath
 from lamina.places import Place, name
 

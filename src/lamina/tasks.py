@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 from lamina import errors, spool
+from lamina.core.names import Digest
+from lamina.core.nodes import Extent
 from lamina.engine import Measure, Tally, Write, copy, measure
 from lamina.errors import Error, failed
 from lamina.formats.listing import Listing
 from lamina.formats.tar import Owner
-from lamina.names import Digest
-from lamina.nodes import Extent
 from lamina.outlet import Outlet
 from lamina.packed import ListedLayer, ListedPath, Packed
 from lamina.places import Place, list_place

@@ -15,9 +15,9 @@ import stat
 import sys
 from collections.abc import Iterator
 
+from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable, shown
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Lister, Listing
-from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 
 _disk_name = operator.attrgetter("name")
 _CASE_HACK = re.compile(rb"~nix~case~hack~[0-9]+\Z")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tests.integration.closures import Nix, Sample, names_itself_otherwise
 
+from lamina.core.names import Digest, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.formats import export, nar
 from lamina.formats.address import Address, Evidence, ModuloHash, Rewriter
 from lamina.formats.references import references
-from lamina.names import Digest, StorePath
-from lamina.pathinfo import PathInfo
 from lamina.walk import walk
 
 

@@ -14,9 +14,9 @@ from tests.integration.closures import Nix, Sample, seen_folder
 from tests.integration.images import machine
 from tests.integration.tools import unusable
 
-from lamina.closure import Closure
-from lamina.names import StorePath
-from lamina.nodes import Symlink
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.nodes import Symlink
 from lamina.root import database
 from lamina.root.registration import Registration, companions
 

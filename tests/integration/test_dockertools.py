@@ -24,7 +24,7 @@ from tests.integration.images import machine
 from tests.integration.tools import ToolError, fetch, loopback_port
 
 import lamina
-from lamina.names import Reference
+from lamina.core.names import Reference
 
 PATH = tools.environment()["PATH"]
 Load = Callable[..., "Loaded"]

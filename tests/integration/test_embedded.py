@@ -13,8 +13,8 @@ from tests.integration.tools import ToolError
 from tests.support.embedded_store import check
 
 import lamina
+from lamina.core.names import StorePath
 from lamina.formats.address import Rewriter
-from lamina.names import StorePath
 
 
 def _file(place: Path) -> None:

@@ -17,8 +17,8 @@ from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import as_nobody, public_folder
 from tests.support.processes import pids, running, wait_until
 
+from lamina.core.nodes import Symlink
 from lamina.errors import FormatError, ScriptError
-from lamina.nodes import Symlink
 from lamina.root import session
 from lamina.root.commands import Scripts, run
 from lamina.root.layer import RootLayer

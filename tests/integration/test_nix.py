@@ -11,14 +11,14 @@ from tests.integration.images import machine
 from tests.integration.tools import require
 
 from lamina import layering
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import Digest, StorePath
+from lamina.core.nodes import Directory, Regular
 from lamina.engine import measure, transfer
 from lamina.formats import graph, nar
 from lamina.formats.tar import Owner
 from lamina.layer import StoreLayer, tar_order
 from lamina.layering import LayerPlan
-from lamina.names import Digest, StorePath
-from lamina.nodes import Directory, Regular
 from lamina.stores.graph import GraphStore
 
 

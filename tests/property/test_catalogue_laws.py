@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from tests.property.test_name_match_laws import ASKED, PATHS
 from tests.unit.formats.test_catalogue import LIST
 
-from lamina.choosing import fitting
+from lamina.core.name_match import fitting
+from lamina.core.names import StorePath
 from lamina.errors import FormatError
 from lamina.formats import catalogue
-from lamina.names import StorePath
 
 
 @given(PATHS, ASKED)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.property.test_name_match_laws import ASKED, PATHS
 
-from lamina.choosing import fitting
+from lamina.core.name_match import fitting
+from lamina.core.names import StorePath
 from lamina.errors import Error
-from lamina.names import StorePath
 from lamina.stores.channel import DAY, Reader, open_channel
 from lamina.transports.opening import open_transport
 

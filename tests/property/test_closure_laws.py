@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.factories import MemoryStore, graphs, info
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import PlanError
-from lamina.pathinfo import PathInfo
 
 LAW = settings(deadline=None, max_examples=80)
 

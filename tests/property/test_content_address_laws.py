@@ -5,10 +5,10 @@ import hashlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lamina.core.names import NIX32, StorePath
 from lamina.errors import InvalidName
 from lamina.formats.address import Address, ModuloHash, Rewriter
 from lamina.formats.references import References
-from lamina.names import NIX32, StorePath
 
 HASHES = st.sampled_from(["0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", "0" * 32, "00000000000000000000000000000001"])
 SCRAPS = HASHES.map(str.encode) | st.sampled_from([b"0", b"0c4a", b"0" * 31, b"-"]) | st.binary(max_size=40)

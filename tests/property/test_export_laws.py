@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from tests.support.factories import Item, trees
 from tests.unit.formats.test_export import DATA, exported, nar_of, parsed
 
+from lamina.core.names import NIX32, StorePath
 from lamina.errors import FormatError
 from lamina.formats.export import Exported
-from lamina.names import NIX32, StorePath
 
 BASES = st.builds("{}-{}".format, st.text(NIX32, min_size=32, max_size=32), st.text("abc019+-._?=", min_size=1))
 PATHS = BASES.map(StorePath.parse_base)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from tests.support.factories import graphs
 from tests.unit.formats.test_graph import A, item, shape
 
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError
 from lamina.formats import graph
-from lamina.pathinfo import PathInfo
 
 KEYS = st.one_of(
     st.text(max_size=5),

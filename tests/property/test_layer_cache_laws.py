@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.property.test_tar_laws import OWNERS
 
+from lamina.core.names import NIX32, Digest, StorePath
 from lamina.engine import Measure
 from lamina.errors import FormatError
 from lamina.ledger import Ledger
-from lamina.names import NIX32, Digest, StorePath
 from lamina.recipe import Recipe
 
 LAW = settings(deadline=None, max_examples=200)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.support.factories import Item, entry_names, folders, nodes, packed_bytes, path, trees, write
 from tests.unit.layers.test_layer import streamed
 
+from lamina.core.nodes import Directory, Node
 from lamina.formats import nar
 from lamina.formats.tar import Owner
 from lamina.layer import StoreLayer, tar_order
 from lamina.layering import LayerPlan
-from lamina.nodes import Directory, Node
 from lamina.packed import Packed
 from lamina.walk import walk
 

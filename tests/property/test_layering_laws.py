@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.factories import graphs
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.layering import STRATEGIES, plan
 from lamina.layering.auto import auto
 from lamina.layering.popularity import popularities, popularity
 from lamina.layering.reach import Reach, Weights, members, numbers
-from lamina.names import StorePath
-from lamina.pathinfo import PathInfo
 
 LAW = settings(deadline=None, max_examples=80)
 Children = Mapping[StorePath, Collection[StorePath]]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.choosing import OUTPUTS, common, fitting, has_output
-from lamina.names import NIX32, StorePath
+from lamina.core.name_match import OUTPUTS, common, fitting, has_output
+from lamina.core.names import NIX32, StorePath
 
 PACKAGES = st.sampled_from(["a", "b", "a-b", "glibc", "glibc-locales"])
 VERSIONS = st.sampled_from(["", "-1", "-1.0", "-2.40", "-unstable-2024-01-01", "-dev-3"])

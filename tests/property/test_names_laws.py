@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamina.errors import InvalidName
-from lamina.names import (
+from lamina.core.names import (
     NIX32,
     Digest,
     Reference,
@@ -20,6 +19,7 @@ from lamina.names import (
     parse_repository,
     parse_tag,
 )
+from lamina.errors import InvalidName
 
 LAW = settings(deadline=None, max_examples=200)
 

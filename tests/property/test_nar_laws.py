@@ -4,11 +4,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.factories import Item, nodes, packed_bytes, trees
 
+from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry
 from lamina.formats.narscan import UnknownError, scan
-from lamina.nodes import Directory, Node, Regular, Symlink
 from lamina.packed import Packed
 
 

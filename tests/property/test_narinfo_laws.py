@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.formats.test_narinfo import NARINFO
 
+from lamina.core.names import NIX32, Digest, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
-from lamina.names import NIX32, Digest, StorePath
-from lamina.pathinfo import PathInfo
 
 LINES = NARINFO.splitlines()
 

@@ -8,12 +8,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.support.factories import graphs, path
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import InvalidName
 from lamina.layering import LayerPlan, Pipeline, plan
 from lamina.layering.pipeline import _OPERATIONS
-from lamina.names import StorePath
-from lamina.pathinfo import PathInfo
 
 LAW = settings(deadline=None, max_examples=200)
 PATHS = st.lists(st.sampled_from([str(path(letter)) for letter in "ABCDEFGHIJKLM"]), max_size=3)

@@ -13,7 +13,7 @@ from tests.support.paths import REPOSITORY
 import lamina
 from lamina import errors
 from lamina.cli import group
-from lamina.closure import Closure
+from lamina.core.closure import Closure
 from lamina.image import Image
 from lamina.layering import Pipeline, plan
 from lamina.layering.pipeline import _OPERATIONS

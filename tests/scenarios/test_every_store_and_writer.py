@@ -11,10 +11,10 @@ from tests.support.example_store import CACHE, KEY, example_store, hello
 from tests.support.fake_nix_store import FakeStore, write_graph
 
 import lamina
+from lamina.core.names import StorePath
+from lamina.core.nodes import Node
+from lamina.core.pathinfo import PathInfo
 from lamina.image import Image
-from lamina.names import StorePath
-from lamina.nodes import Node
-from lamina.pathinfo import PathInfo
 from lamina.stores.local import LocalStore
 
 SCENARIOS: Mapping[str, dict[str, Any]] = {

@@ -42,9 +42,9 @@ from tests.support.binary_cache import (
 )
 from tests.support.fake_nix_store import MODULE
 
+from lamina.core.names import Digest, StorePath
 from lamina.formats import nar
 from lamina.formats.address import NAR as RECURSIVE
-from lamina.names import Digest, StorePath
 from lamina.transports import opening
 from lamina.transports.patience import PATIENT, Patience
 

@@ -20,8 +20,8 @@ import pytest
 from tests.support.binary_cache import KEY, Cache, check_whole, example, leftovers
 
 import lamina
+from lamina.core.names import StorePath
 from lamina.errors import Error
-from lamina.names import StorePath
 from lamina.transports import opening
 from lamina.transports.patience import Patience
 

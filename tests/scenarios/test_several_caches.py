@@ -29,7 +29,7 @@ from tests.support.binary_cache import (
 from tests.support.fake_nix_store import Ran, run
 
 import lamina
-from lamina.names import StorePath
+from lamina.core.names import StorePath
 from lamina.stores.embedded import EmbeddedStore
 from lamina.transports import opening
 from lamina.transports.patience import Patience

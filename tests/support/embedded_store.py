@@ -14,10 +14,10 @@ from tests.support.paths import EXAMPLES
 
 import lamina
 from lamina.compression.decoders import decoded
+from lamina.core.names import Digest, StorePath
 from lamina.engine import measure
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
-from lamina.names import Digest, StorePath
 from lamina.stores.embedded import EmbeddedStore, nar_name
 
 KEY = (EXAMPLES / "public-key").read_text().strip()

@@ -12,12 +12,12 @@ from pathlib import Path
 from tests.support.fake_nix_store import FakeStore
 from tests.support.paths import EXAMPLES
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.extents import reading
 from lamina.formats.keys import PublicKey
 from lamina.image import Store
-from lamina.names import StorePath
-from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.stores.opening import Access, open_stores
 from lamina.stores.trust import Trust
 

@@ -13,13 +13,13 @@ from typing import cast
 
 from hypothesis import strategies as st
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import NIX32, Digest, StorePath, nix32_dump
+from lamina.core.nodes import Directory, Node, Regular, Symlink
+from lamina.core.pathinfo import PathInfo
 from lamina.engine import transfer
 from lamina.layering import LayerPlan
-from lamina.names import NIX32, Digest, StorePath, nix32_dump
-from lamina.nodes import Directory, Node, Regular, Symlink
 from lamina.packed import Packed
-from lamina.pathinfo import PathInfo
 
 # --- graphs
 

@@ -31,10 +31,10 @@ import pytest
 from lamina.api import images
 from lamina.cli import build, inspect, plan, script, stream
 from lamina.cli.main import main
+from lamina.core.names import StorePath, nix32_dump
 from lamina.engine import measure
 from lamina.formats import nar
 from lamina.ledger import Ledger
-from lamina.names import StorePath, nix32_dump
 from lamina.walk import walk
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lamina.nodes import Extent
+from lamina.core.nodes import Extent
 
 OCI = "application/vnd.oci.image."
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from lamina import specfile
+from lamina.core.names import STORE_DIR, StorePath
 from lamina.errors import Error, InvalidName, NotFound
 from lamina.lookup import content
 from lamina.mentions import mentions
-from lamina.names import STORE_DIR, StorePath
 from lamina.sources.opening import open_images
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.mentioned import resolve_mentions

@@ -19,12 +19,12 @@ from lamina.api.results import ListResult
 from lamina.builder.prepare import Planned, folders, plan, prepare
 from lamina.capacity import processors
 from lamina.compression.compressors import Plain, by_ending, by_name
+from lamina.core.names import Reference, parse_size
 from lamina.engine import Write
 from lamina.errors import InvalidName, shown
 from lamina.formats.platform import Platform
 from lamina.image import Arriving, Draft, Image, Located, Progress, Sink, Store
 from lamina.ledger import Ledger, Oblivion
-from lamina.names import Reference, parse_size
 from lamina.outlet import Outlet
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import Writable, is_layout, whole_file, writing_to

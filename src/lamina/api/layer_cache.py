@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from lamina import places
+from lamina.core.names import Digest, StorePath
+from lamina.core.nodes import Node
 from lamina.engine import Measure, Piece, Tally, copy
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats import nar
@@ -20,8 +22,6 @@ from lamina.image import Located, Progress, Silence, Store
 from lamina.layer import StoreLayer
 from lamina.layering.plans import LayerPlan
 from lamina.ledger import Ledger
-from lamina.names import Digest, StorePath
-from lamina.nodes import Node
 from lamina.packed import ListedLayer
 from lamina.places import Place, list_place
 from lamina.recipe import Recipe

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Protocol, Unpack
 
 from lamina.access import access
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, InvalidName, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.image import Store
 from lamina.lookup import content
-from lamina.names import StorePath
-from lamina.pathinfo import PathInfo
 from lamina.spec import Spec, StoreArguments
 from lamina.stores.adding import Content, Named, add
 from lamina.stores.copying import Copying

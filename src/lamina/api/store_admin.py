@@ -18,15 +18,15 @@ from lamina.access import access, store_of
 from lamina.api.gc_roots import kept
 from lamina.api.results import ListResult
 from lamina.capacity import processors
-from lamina.closure import Closure
 from lamina.compression.nar import NarCompression
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.image import Store
 from lamina.keyfile import read_key, write_key
 from lamina.lookup import content
-from lamina.names import StorePath
 from lamina.sinks.output import Writable, whole_file, writing_to
 from lamina.spec import Spec, StoreArguments
 from lamina.stores.cache import BinaryCache

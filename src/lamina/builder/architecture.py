@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lamina.core.names import StorePath
+from lamina.core.nodes import Node, Regular
 from lamina.errors import InvalidName, shown
 from lamina.extents import head
 from lamina.formats import elf
 from lamina.formats.platform import Platform
 from lamina.image import Store
-from lamina.names import StorePath
-from lamina.nodes import Node, Regular
 
 
 def architecture_of(paths: Iterable[StorePath], store: Store, otherwise: str = "") -> str:

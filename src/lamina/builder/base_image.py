@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamina.core.nodes import Symlink
 from lamina.engine import transfer
 from lamina.errors import FormatError, InvalidName, PlanError, shown
 from lamina.formats.config import check_type, inherited, with_base_environment
@@ -21,7 +22,6 @@ from lamina.formats.headers import EntryKind
 from lamina.formats.platform import Platform
 from lamina.layer import FinishedLayer
 from lamina.messages import cut
-from lamina.nodes import Symlink
 from lamina.root.accounts import BaseFile
 from lamina.root.registration import Registration
 from lamina.root.tree import Meta

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lamina.builder.base_image import Base
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.nodes import Extent, Regular
 from lamina.errors import OutputError
 from lamina.formats.tar import WHITEOUT
-from lamina.names import StorePath
-from lamina.nodes import Extent, Regular
 from lamina.root import database
 from lamina.root.database import BESIDE, PLACE
 from lamina.root.registration import Registration, companions, merged

@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 from lamina.builder.base_image import Base
+from lamina.core.names import Digest, Reference
+from lamina.core.nodes import Regular
 from lamina.documents import read_document
 from lamina.errors import FormatError, InvalidName
 from lamina.formats.conf import Conf
@@ -19,8 +21,6 @@ from lamina.formats.docker import ImageConfig, store_paths_comment
 from lamina.image import Draft, Settings
 from lamina.layer import FinishedLayer
 from lamina.layering import LayerPlan
-from lamina.names import Digest, Reference
-from lamina.nodes import Regular
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 from lamina.walk import walk

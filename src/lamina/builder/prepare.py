@@ -20,7 +20,8 @@ from lamina.builder.architecture import architecture_of, program_architecture
 from lamina.builder.base_image import Base
 from lamina.builder.root import customise, declare
 from lamina.building import built
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import Content, StorePath
 from lamina.engine import transfer
 from lamina.errors import InvalidName
 from lamina.formats.docker import ImageConfig
@@ -28,10 +29,8 @@ from lamina.image import Arriving, Catalogue, Draft, Settings, Store
 from lamina.layering import LayerPlan
 from lamina.lookup import content
 from lamina.mentions import Mentions, mentions
-from lamina.names import StorePath
 from lamina.root.database import PLACE
 from lamina.root.entries import Perm, Xattr
-from lamina.root.join import Content
 from lamina.root.layer import RootLayer
 from lamina.root.overlay import check_whiteouts, laid_over
 from lamina.root.tree import Tree

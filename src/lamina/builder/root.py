@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from lamina.builder import nix_database
 from lamina.builder.base_image import Base
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import Content
+from lamina.core.nodes import Node, Symlink
 from lamina.image import Store
-from lamina.nodes import Node, Symlink
 from lamina.root import extras
-from lamina.root.join import Content, join
+from lamina.root.join import join
 from lamina.root.tree import Tree
 from lamina.spec import Spec
 

@@ -28,9 +28,11 @@ from lamina.capacity import processors
 from lamina.cli.exits import ending
 from lamina.cli.output import stdout, tell
 from lamina.cli.progress_lines import Lines
-from lamina.closure import Closure
 from lamina.compression.compressors import COMPRESSORS
 from lamina.compression.streams import MAGIC_SIZE, compression
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.engine import transfer
 from lamina.errors import FormatError, InvalidName, OutputError
 from lamina.exporting import Root, write_root
@@ -40,8 +42,6 @@ from lamina.formats.conf import Conf
 from lamina.formats.headers import headers
 from lamina.lookup import content
 from lamina.mentions import Mentions
-from lamina.names import StorePath
-from lamina.pathinfo import PathInfo
 from lamina.root.database import PLACE
 from lamina.sinks.output import Writable, whole_file
 from lamina.sources import selection

@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from lamina.cli.output import one_line
+from lamina.core.pathinfo import PathInfo
 from lamina.image import Image
 from lamina.layer import LayerSource
-from lamina.pathinfo import PathInfo
 
 _LONGEST_TITLE = 44
 

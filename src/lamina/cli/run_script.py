@@ -20,14 +20,14 @@ from lamina.capacity import processors
 from lamina.cli.exits import ending
 from lamina.cli.output import stdout
 from lamina.cli.progress_lines import Lines
+from lamina.core.names import Digest, Reference, StorePath
+from lamina.core.nodes import Extent
 from lamina.errors import Error, FormatError, shown
 from lamina.formats.docker import ImageConfig
 from lamina.formats.tar import Owner
 from lamina.image import Draft, Settings
 from lamina.layer import FinishedLayer
 from lamina.layering.plans import LayerPlan
-from lamina.names import Digest, Reference, StorePath
-from lamina.nodes import Extent
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import writing_to
 from lamina.sinks.script import DRAFT, layer_name

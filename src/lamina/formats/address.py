@@ -16,11 +16,11 @@ from array import array
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from lamina.core.names import HASH_LENGTH, STORE_DIR, Digest, StorePath, nix32_dump, nix32_parse
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InvalidName, shown
 from lamina.formats import nar
 from lamina.formats.narinfo import NarInfo
-from lamina.names import HASH_LENGTH, STORE_DIR, Digest, StorePath, nix32_dump, nix32_parse
-from lamina.pathinfo import PathInfo
 
 TEXT, FLAT, NAR = "text", "fixed", "fixed:r"
 _SIZES = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from lamina.core.names import STORE_DIR
 from lamina.errors import FormatError, shown
-from lamina.names import STORE_DIR
 
 # The name that it has in a cache.
 NAME = "nix-cache-info"

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from lamina.choosing import common, fitting
+from lamina.core.name_match import common, fitting
+from lamina.core.names import HASH_LENGTH, NIX32, STORE_DIR, StorePath
 from lamina.errors import FormatError, InvalidName, shown
-from lamina.names import HASH_LENGTH, NIX32, STORE_DIR, StorePath
 
 _PREFIX = f"{STORE_DIR}/".encode()
 # Before the dash of a path.
@@ -37,7 +37,7 @@ class Catalogue:
     named: Mapping[str, StorePath] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The path that is listed under ``name``, else those that it may mean, as `lamina.choosing` says."""
+        """The path that is listed under ``name``, else those that it may mean, as `lamina.core.name_match` says."""
         if name in self.named:
             return (self.named[name],)
         part = common(name)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from lamina.core.names import STORE_DIR, Reference, StorePath
 from lamina.errors import FormatError, InvalidName, shown
 from lamina.formats.documents import parse_json
 from lamina.formats.platform import Platform
 from lamina.formats.tar import Owner
-from lamina.names import STORE_DIR, Reference, StorePath
 
 _NOW = "now"
 _MOST_ID = 1 << 53

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lamina.names import Digest
+from lamina.core.names import Digest
 
 
 @dataclass(frozen=True, slots=True)

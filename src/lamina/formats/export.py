@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from lamina.core.names import StorePath
 from lamina.errors import FormatError, InvalidName, shown
 from lamina.formats import nar
-from lamina.names import StorePath
 
 _MAGIC = 0x4558494E
 # Longer than any path, or signature as Nix 1 wrote them; more references than any path has.

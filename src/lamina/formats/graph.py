@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from lamina.core.names import STORE_DIR, Digest, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InvalidName, shown
 from lamina.formats.documents import parse_json
-from lamina.names import STORE_DIR, Digest, StorePath
-from lamina.pathinfo import PathInfo
 
 _EXPECTED = "exportReferencesGraph under __structuredAttrs, or nix path-info --json -r"
 

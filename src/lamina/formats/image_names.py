@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from lamina.core.names import Reference
 from lamina.errors import InvalidName
-from lamina.names import Reference
 
 _HUB, _OFFICIAL = "docker.io", "library"
 _OLD_HUB = "index.docker.io"

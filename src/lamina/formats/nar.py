@@ -15,8 +15,8 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from lamina.core.nodes import Content, Directory, Extent, Node, Regular, Symlink
 from lamina.errors import FormatError, shown
-from lamina.nodes import Content, Directory, Extent, Node, Regular, Symlink
 
 MAGIC = b"nix-archive-1"
 # Nix stops at 64 levels; real trees stay far below either.

@@ -16,9 +16,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from lamina.core.names import Digest, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InvalidName, shown
-from lamina.names import Digest, StorePath
-from lamina.pathinfo import PathInfo
 
 # More than any narinfo that is one has: a thousand references take 60 KB.
 MOST = 1 << 22

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lamina.core.names import Digest, Reference
 from lamina.errors import FormatError, InvalidName, shown
 from lamina.formats.documents import parse_json
 from lamina.formats.image_names import canonical, familiar_name, full_name
 from lamina.formats.platform import LINUX, Platform
-from lamina.names import Digest, Reference
 
 INDEX = "index.json"
 LAYOUT = "oci-layout"

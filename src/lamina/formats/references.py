@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lamina.names import HASH_LENGTH, NIX32
+from lamina.core.names import HASH_LENGTH, NIX32
 
 # A digit becomes 1 and all else 0: to map everything and then look for 32 ones is done in C, at ten times the speed
 # of a regular expression for 32 digits.

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
 from lamina.errors import InvalidName, PlanError, shown
 from lamina.layering.auto import auto
 from lamina.layering.pipeline import Pipeline
 from lamina.layering.plans import LayerPlan
 from lamina.layering.popularity import popularity
-from lamina.names import StorePath
 
 Strategy = Callable[[Closure, int, Collection[StorePath]], tuple[LayerPlan, ...]]
 STRATEGIES: Mapping[str, Strategy] = {"auto": auto, "popularity": popularity}

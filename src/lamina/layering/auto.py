@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
 from lamina.layering.plans import LayerPlan
 from lamina.layering.reach import Reach, Weights, members, numbers
-from lamina.names import StorePath
 
 Groups = dict[int, int]
 """Sets of primaries, as masks, to the mask of the paths that have that set."""

@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.layering.reach import numbers
-from lamina.names import StorePath
-from lamina.pathinfo import PathInfo
 
 Edges = Mapping[int, frozenset[int]]
 _NONE: frozenset[int] = frozenset()

@@ -20,14 +20,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import InvalidName, shown
 from lamina.layering import operations
 from lamina.layering.graph import Graph
 from lamina.layering.operations import Marks, Value
 from lamina.layering.plans import LayerPlan
-from lamina.names import StorePath
-from lamina.pathinfo import PathInfo
 
 _DEEPEST = 32
 # A pipeline of more calls takes longer to run than the image does.

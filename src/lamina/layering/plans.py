@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lamina.names import Digest, StorePath
-from lamina.pathinfo import PathInfo
+from lamina.core.names import Digest, StorePath
+from lamina.core.pathinfo import PathInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.layering.plans import LayerPlan
 from lamina.layering.reach import Reach, Weights, numbers
-from lamina.names import StorePath
-from lamina.pathinfo import PathInfo
 
 
 def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lamina.closure import Closure
-from lamina.names import StorePath
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
 
 
 @dataclass(frozen=True, slots=True)

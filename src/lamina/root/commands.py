@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError, IntegrityError, OutputError, ScriptError, StoreError, shown
-from lamina.nodes import Directory, Node, Regular, Symlink
 from lamina.root import limits, permissions, programs, running, sandbox
 from lamina.root.guest import Guest
 from lamina.root.running import End

@@ -18,8 +18,8 @@ from itertools import pairwise, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError, InvalidName, PlanError, Unavailable, shown
-from lamina.names import Digest, StorePath
 from lamina.root.registration import Registration
 from lamina.sqlite import LIMIT_LENGTH, DatabaseError, in_memory, opened
 from lamina.workspace import Workspace

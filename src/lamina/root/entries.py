@@ -10,9 +10,9 @@ import re
 import stat
 from dataclasses import dataclass, replace
 
+from lamina.core.nodes import Directory, Extent, Regular
+from lamina.core.nodes import Symlink as SymlinkNode
 from lamina.errors import InvalidName, NotFound, shown
-from lamina.nodes import Directory, Extent, Regular
-from lamina.nodes import Symlink as SymlinkNode
 from lamina.root.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 
 _META = re.compile(r":([0-7]{3,4})(?::([0-9]{1,10}):([0-9]{1,10}))?\Z")

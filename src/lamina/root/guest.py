@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lamina.names import STORE_DIR
+from lamina.core.names import STORE_DIR
 
 # Folders that the script needs and no image has.
 _OWN = "/.lamina"

@@ -9,32 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from lamina.core.names import STORE_DIR, Content, StorePath
+from lamina.core.nodes import Directory, Node, Regular, Symlink, below
 from lamina.errors import InvalidName, NotFound
-from lamina.names import STORE_DIR, StorePath
-from lamina.nodes import Directory, Node, Regular, Symlink, below
 from lamina.root.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 
 # Folders of version control systems that lndir leaves out.
 _LEFT_OUT = {b"BitKeeper", b"RCS", b"SCCS", b"CVS", b"CVS.adm", b".svn"}
 _MOST_LINKS = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """Something named for the root: a store path, or a folder inside one."""
-
-    path: StorePath
-    inside: str
-
-    @classmethod
-    def parse(cls, text: str) -> Content:
-        """``/nix/store/HASH-NAME[/INSIDE]``; raises `InvalidName`."""
-        return cls(*StorePath.split(text))
-
-    def __str__(self) -> str:
-        return f"{self.path}/{self.inside}" if self.inside else str(self.path)
 
 
 def join(contents: Sequence[Content], nodes: Callable[[StorePath], Iterable[Node]]) -> tuple[Tree, tuple[str, ...]]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lamina.core.names import Digest, StorePath
+from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.engine import Piece
 from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
-from lamina.names import Digest, StorePath
-from lamina.nodes import Directory, Node, Regular, Symlink
 from lamina.packed import Packed
 from lamina.root.tree import Meta, Tree
 

@@ -17,9 +17,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Protocol
 
+from lamina.core.nodes import Directory, Node, Symlink
 from lamina.errors import FormatError
 from lamina.formats.tar import OPAQUE, WHITEOUT
-from lamina.nodes import Directory, Node, Symlink
 from lamina.root.tree import DIRECTORY_MODE, Meta, Tree, above
 
 

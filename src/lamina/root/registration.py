@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lamina.names import Digest, StorePath
-from lamina.nodes import Regular, Symlink
-from lamina.pathinfo import PathInfo
+from lamina.core.names import Digest, StorePath
+from lamina.core.nodes import Regular, Symlink
+from lamina.core.pathinfo import PathInfo
 
 SCHEMA = b"10"
 """What Nix writes to the file ``schema`` beside the database, without a line's end."""

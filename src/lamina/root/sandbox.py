@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lamina.core.names import STORE_DIR
 from lamina.errors import ScriptError
-from lamina.names import STORE_DIR
 from lamina.root import limits, programs, running, visible
 from lamina.root.session import seccomp
 from lamina.root.session.documents import LANDLOCK, NAMESPACES, NONE, Policy

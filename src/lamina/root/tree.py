@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from lamina.core.nodes import Directory, Node, Symlink
 from lamina.errors import InvalidName
-from lamina.nodes import Directory, Node, Symlink
 
 DIRECTORY_MODE = 0o755
 FILE_MODE = 0o644

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.names import STORE_DIR
+from lamina.core.names import STORE_DIR
 from lamina.root import programs
 
 # Folders of programs and libraries (Filesystem Hierarchy Standard).

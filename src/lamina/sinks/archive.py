@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
+from lamina.core.nodes import Extent
 from lamina.engine import Write, copy
 from lamina.formats.docker import HistoryItem, ManifestEntry, manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
 from lamina.image import Draft, Image, Progress, Silence
 from lamina.layer import Layer, LayerSource
-from lamina.nodes import Extent
 from lamina.packing import Outgoing, Packing
 from lamina.standing import Workshop
 

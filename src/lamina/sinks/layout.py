@@ -18,6 +18,8 @@ from itertools import count
 from pathlib import Path
 
 from lamina.compression.compressors import LayerCompression
+from lamina.core.names import Digest, Reference
+from lamina.core.nodes import Extent
 from lamina.engine import Measure, measure
 from lamina.errors import Error, FormatError, InvalidName, OutputError, failed, shown
 from lamina.extents import head
@@ -37,8 +39,6 @@ from lamina.formats.oci import (
     manifest_json,
 )
 from lamina.image import Draft, Image, Progress, Silence
-from lamina.names import Digest, Reference
-from lamina.nodes import Extent
 from lamina.sinks.output import whole_file
 from lamina.standing import Workshop
 from lamina.temporary import is_part

@@ -9,9 +9,9 @@ import os
 from itertools import count
 from pathlib import Path
 
+from lamina.core.nodes import Extent
 from lamina.engine import Measure
 from lamina.errors import OutputError, failed
-from lamina.nodes import Extent
 from lamina.workspace import Workspace
 
 

@@ -13,14 +13,14 @@ from itertools import count
 from typing import Any
 
 from lamina.compression.streams import MAGIC_SIZE, compression
+from lamina.core.names import STORE_DIR, Digest, StorePath
+from lamina.core.nodes import Extent
 from lamina.engine import Measure, measure
 from lamina.errors import FormatError, IntegrityError, InvalidName, shown
 from lamina.extents import head, reading
 from lamina.formats.documents import parse_json
 from lamina.formats.headers import EntryKind, Read, headers
 from lamina.formats.platform import Platform
-from lamina.names import STORE_DIR, Digest, StorePath
-from lamina.nodes import Extent
 from lamina.sources.image import NO_PLATFORM, SourceImage, SourceLayer
 from lamina.sources.members import Members
 from lamina.sources.unpacking import Unpacker

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lamina.core.names import Digest, StorePath
+from lamina.core.nodes import Extent
 from lamina.formats.image_names import DistinctNames
 from lamina.formats.platform import Platform
-from lamina.names import Digest, StorePath
-from lamina.nodes import Extent
 
 NO_PLATFORM = Platform("", "")
 

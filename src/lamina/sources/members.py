@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from lamina.core.nodes import Extent
 from lamina.errors import FormatError, shown
 from lamina.extents import reading
 from lamina.formats.headers import EntryKind, headers
-from lamina.nodes import Extent
 from lamina.sources.unpacking import extent_of
 
 # More than any image has: an archive that goes on without end must not be held.

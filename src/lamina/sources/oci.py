@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lamina.core.names import Digest, Reference
 from lamina.errors import FormatError, IntegrityError, InvalidName, shown
 from lamina.formats.image_names import familiar_name
 from lamina.formats.oci import (
@@ -30,7 +31,6 @@ from lamina.formats.oci import (
     blob_name,
 )
 from lamina.formats.platform import Platform
-from lamina.names import Digest, Reference
 from lamina.sources.blobs import Blobs, digest, item, items, texts
 from lamina.sources.image import SourceImage
 

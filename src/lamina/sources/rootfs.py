@@ -22,11 +22,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from lamina.core.nodes import Extent
 from lamina.errors import FormatError, shown
 from lamina.extents import head, reading
 from lamina.formats.headers import EntryKind, Header, headers
 from lamina.formats.tar import OPAQUE, WHITEOUT
-from lamina.nodes import Extent
 
 # What AUFS kept for itself; only this one means something to others.
 _META = b".wh..wh."

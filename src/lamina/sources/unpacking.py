@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lamina.compression.streams import decompressed
+from lamina.core.names import Digest
+from lamina.core.nodes import Extent
 from lamina.engine import Measure
 from lamina.errors import FormatError, OutputError, Unavailable
-from lamina.names import Digest
-from lamina.nodes import Extent
 from lamina.workspace import Workspace
 
 DEFAULT_UNPACKED_SIZE = 2 << 30

@@ -15,14 +15,14 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.names import HASH_LENGTH, Digest, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.engine import copy
 from lamina.errors import IntegrityError, InvalidName, NotFound, shown
 from lamina.formats import nar
 from lamina.formats.address import Address, ModuloHash, Rewriter
 from lamina.formats.narinfo import NarInfo
 from lamina.formats.references import References
-from lamina.names import HASH_LENGTH, Digest, StorePath
-from lamina.pathinfo import PathInfo
 from lamina.stores.arrival import Arrival
 from lamina.stores.embedded import EmbeddedStore, nar_name
 from lamina.stores.fetching import check_arrival

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lamina.core.names import Digest
 from lamina.engine import Measure
 from lamina.errors import OutputError
-from lamina.names import Digest
 from lamina.temporary import PartFile
 
 # Below a store's folder: what is nobody else's business.

@@ -14,12 +14,12 @@ from threading import Lock, Thread
 from typing import Protocol
 
 from lamina.compression.decoders import decoded
+from lamina.core.names import STORE_DIR, StorePath
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, Unreachable, shown
 from lamina.formats import narinfo
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.narinfo import NarInfo
-from lamina.names import STORE_DIR, StorePath
 from lamina.stores.failures import FAULTS
 from lamina.stores.trust import Trust
 from lamina.transports.patience import CONNECTIONS

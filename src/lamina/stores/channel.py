@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.compression.decoders import decoded, recognised
+from lamina.core.names import StorePath
+from lamina.core.nodes import Node
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError, NotFound, Unavailable, shown
 from lamina.formats import catalogue
-from lamina.names import StorePath
-from lamina.nodes import Node
-from lamina.pathinfo import PathInfo
 from lamina.temporary import PartFile
 
 CHANNELS = "https://channels.nixos.org"
@@ -78,7 +78,7 @@ class Channel:
         raise NotFound(f"{path}: got a list of names, {self.name}, expected a store that has the contents")
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The paths that ``name`` may mean, as `lamina.choosing` says."""
+        """The paths that ``name`` may mean, as `lamina.core.name_match` says."""
         return self._paths.find(name)
 
     def hashes(self) -> Collection[str]:

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
 from lamina.formats.narinfo import NarInfo
-from lamina.names import StorePath
 from lamina.stores.checking import readable_narinfos
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.leftovers import NARS, leftovers, old_locks, orphans, size_of

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Mapping
 
+from lamina.core.names import StorePath
+from lamina.core.nodes import Extent, Node
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError
 from lamina.extents import reading
 from lamina.formats import nar
 from lamina.formats.narinfo import NarInfo
 from lamina.image import Catalogue, Store
-from lamina.names import StorePath
-from lamina.nodes import Extent, Node
-from lamina.pathinfo import PathInfo
 from lamina.stores.fetching import Fetching
 from lamina.stores.first_of import Described, FirstOf
 

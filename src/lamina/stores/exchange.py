@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.pathinfo import PathInfo
 from lamina.engine import Write
 from lamina.errors import NotFound
 from lamina.formats import export
 from lamina.formats.address import Address
 from lamina.formats.export import END, NEXT, Exported
 from lamina.formats.narinfo import NarInfo
-from lamina.pathinfo import PathInfo
 from lamina.stores.arrival import Arrival
 from lamina.stores.embedded import EmbeddedStore, nar_name
 from lamina.stores.supply import Supply

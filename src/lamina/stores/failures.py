@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lamina.core.names import StorePath
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, StoreError
-from lamina.names import StorePath
 
 FAULTS = (StoreError, FormatError, IntegrityError)
 """The errors of one store that another store may make up for. A wrong argument or a full disk is not among them."""

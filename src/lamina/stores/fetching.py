@@ -26,10 +26,10 @@ from typing import Protocol
 
 from lamina import narfile
 from lamina.capacity import processors
+from lamina.core.names import StorePath
 from lamina.errors import FormatError, IntegrityError
 from lamina.formats.address import Address, Evidence, claims
 from lamina.formats.narinfo import NarInfo
-from lamina.names import StorePath
 from lamina.stores.arrival import Arrival
 from lamina.stores.embedded import EmbeddedStore, nar_name
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, runtime_checkable
 
+from lamina.core.names import StorePath
+from lamina.core.nodes import Node
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, IntegrityError, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.image import Arriving, Catalogue, Located, Store
-from lamina.names import StorePath
-from lamina.nodes import Node
-from lamina.pathinfo import PathInfo
 from lamina.places import Place
 from lamina.stores.failures import FAULTS, Failure, failure_of
 from lamina.stores.graph import GraphStore

@@ -9,12 +9,12 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from lamina.core.names import STORE_DIR, StorePath
+from lamina.core.nodes import Node
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import Unavailable
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.image import Store
-from lamina.names import STORE_DIR, StorePath
-from lamina.nodes import Node
-from lamina.pathinfo import PathInfo
 from lamina.walk import missing, walk
 
 

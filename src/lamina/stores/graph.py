@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from lamina.choosing import fitting
+from lamina.core.name_match import fitting
+from lamina.core.names import StorePath
+from lamina.core.nodes import Node
+from lamina.core.pathinfo import PathInfo
 from lamina.documents import read_document
 from lamina.errors import FormatError, NotFound
 from lamina.formats import graph
-from lamina.names import StorePath
-from lamina.nodes import Node
-from lamina.pathinfo import PathInfo
 
 # A hundred thousand paths take less than half of it.
 _MOST_BYTES = 256 << 20
@@ -41,7 +41,7 @@ class GraphStore:
         raise NotFound(f"{path}: got a closure graph, {self._file}, expected a store that has the contents")
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The paths that ``name`` may mean, as `lamina.choosing` says."""
+        """The paths that ``name`` may mean, as `lamina.core.name_match` says."""
         return fitting(self._infos, name)
 
     def hashes(self) -> Collection[str]:

@@ -9,9 +9,9 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from lamina.core.names import HASH_LENGTH
 from lamina.errors import Unavailable
 from lamina.formats.narinfo import NarInfo
-from lamina.names import HASH_LENGTH
 from lamina.stores.arrival import PRIVATE
 from lamina.temporary import is_in_use, is_part
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from lamina.choosing import common, fitting
+from lamina.core.name_match import common, fitting
+from lamina.core.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.documents import check_file
 from lamina.errors import InvalidName, Unavailable, shown
 from lamina.formats.narinfo import NarInfo
-from lamina.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
-from lamina.pathinfo import PathInfo
 from lamina.sqlite import DatabaseError, opened
 from lamina.stores.folder import Folder
 
@@ -76,7 +76,7 @@ class LocalStore(Folder):
         return NarInfo(info, "", "none", tuple(signatures.split()), deriver=deriver, address=address)
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The valid paths that ``name`` may mean, as `lamina.choosing` says."""
+        """The valid paths that ``name`` may mean, as `lamina.core.name_match` says."""
         if not name.isascii():  # no store path is named so, and not every text can be asked for
             return ()
         rows = self._read(lambda database: database.execute(_NAMED, (f"-{common(name)}",)).fetchall())

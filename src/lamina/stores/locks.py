@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from lamina.core.names import StorePath
 from lamina.errors import OutputError, Unavailable
-from lamina.names import StorePath
 
 if TYPE_CHECKING:
     from filelock import ReadWriteLock

@@ -11,11 +11,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.core.names import NIX32, STORE_DIR, Digest, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
-from lamina.names import NIX32, STORE_DIR, Digest, StorePath
-from lamina.pathinfo import PathInfo
 from lamina.stores.cache import BinaryCache
 from lamina.stores.checking import DamagedPath, check_paths, named, readable_narinfos
 from lamina.stores.embedded import EmbeddedStore

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
+from lamina.core.names import StorePath
 from lamina.image import Catalogue, Store
-from lamina.names import StorePath
 
 
 @runtime_checkable

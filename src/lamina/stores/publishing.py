@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from lamina.closure import Closure
 from lamina.compression.nar import NarCompression
+from lamina.core.closure import Closure
+from lamina.core.names import STORE_DIR, Digest, StorePath, nix32_dump
+from lamina.core.pathinfo import PathInfo
 from lamina.engine import Measure, Tally
 from lamina.errors import FormatError, Unavailable, failed
 from lamina.formats import narinfo, narlisting
@@ -25,8 +27,6 @@ from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
-from lamina.names import STORE_DIR, Digest, StorePath, nix32_dump
-from lamina.pathinfo import PathInfo
 from lamina.stores.supply import Supply
 from lamina.transports.opening import WritableTransport
 from lamina.workspace import Workspace

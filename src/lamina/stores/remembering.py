@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from lamina import places
+from lamina.core.names import Digest, StorePath
+from lamina.core.nodes import Node
+from lamina.core.pathinfo import PathInfo
 from lamina.formats.listing import Listing
 from lamina.image import Arriving, Catalogue, Located, Settling, Store
 from lamina.ledger import Ledger
-from lamina.names import Digest, StorePath
-from lamina.nodes import Node
-from lamina.pathinfo import PathInfo
 from lamina.stores.mentioned import resolve_mentions
 
 

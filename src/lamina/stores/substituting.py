@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from lamina import narfile
+from lamina.core.names import StorePath
+from lamina.core.nodes import Extent, Node
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError, IntegrityError
 from lamina.formats.narinfo import NarInfo
-from lamina.names import StorePath
-from lamina.nodes import Extent, Node
-from lamina.pathinfo import PathInfo
 from lamina.stores.cache import BinaryCache
 from lamina.stores.embedded import REPAIR, EmbeddedStore
 from lamina.stores.fetching import Fetching

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.nodes import Extent
+from lamina.core.pathinfo import PathInfo
 from lamina.engine import Measure, Piece, Tally, copy
 from lamina.errors import IntegrityError
 from lamina.formats import nar
 from lamina.formats.listing import Listing
 from lamina.formats.narinfo import NarInfo
 from lamina.image import Arriving, Located, Store
-from lamina.names import StorePath
-from lamina.nodes import Extent
-from lamina.pathinfo import PathInfo
 from lamina.places import Place, list_place
 from lamina.settling import settled_closure
 from lamina.stores.embedded import REPAIR

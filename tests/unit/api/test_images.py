@@ -21,10 +21,10 @@ import pytest
 from tests.support.fake_nix_store import FakeStore, Link, Program, call, example, store_path, write_graph
 
 import lamina
+from lamina.core.names import StorePath
+from lamina.core.nodes import Node
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, InvalidName, NotFound, OutputError, PlanError, ScriptError
-from lamina.names import StorePath
-from lamina.nodes import Node
-from lamina.pathinfo import PathInfo
 from lamina.stores.local import LocalStore
 
 HELLO = store_path("hello-2.12.1")

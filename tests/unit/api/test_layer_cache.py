@@ -22,14 +22,14 @@ from tests.support.fake_nix_store import FakeStore, example, put, store_path, wr
 
 import lamina
 from lamina.api.layer_cache import Verified
+from lamina.core.names import Digest, StorePath
+from lamina.core.nodes import Node
 from lamina.engine import Measure
 from lamina.errors import InvalidName, NotFound, Unavailable
 from lamina.formats.listing import Listing
 from lamina.image import Silence
 from lamina.layer import LayerSource
 from lamina.ledger import Ledger
-from lamina.names import Digest, StorePath
-from lamina.nodes import Node
 from lamina.stores.local import LocalStore
 from lamina.walk import list_tree
 

@@ -3,7 +3,7 @@
 import pytest
 from tests.support.factories import MemoryStore, closure, info, infos, path
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
 from lamina.errors import NotFound, PlanError
 
 DIAMOND = "A→B,C B→D C→D,C D→E"

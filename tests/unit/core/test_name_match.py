@@ -3,8 +3,8 @@
 import pytest
 from tests.support.fake_nix_store import store_path
 
-from lamina.choosing import OUTPUTS, common, fitting, has_output
-from lamina.names import StorePath
+from lamina.core.name_match import OUTPUTS, common, fitting, has_output
+from lamina.core.names import StorePath
 
 NAMES = [
     "glibc-2.40",

@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lamina.errors import InvalidName
-from lamina.names import (
+from lamina.core.names import (
     NIX32,
     Digest,
     Reference,
@@ -16,6 +15,7 @@ from lamina.names import (
     parse_repository,
     parse_tag,
 )
+from lamina.errors import InvalidName
 
 HASH = "0c4a744h9ia7v9mig6h7vvwaf2lfcfsl"
 HELLO = f"/nix/store/{HASH}-hello-2.10"

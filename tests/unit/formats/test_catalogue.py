@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.support.fake_nix_store import store_path
 
+from lamina.core.names import NIX32, StorePath
 from lamina.errors import FormatError
 from lamina.formats import catalogue
-from lamina.names import NIX32, StorePath
 
 NAMES = ["glibc-2.40", "glibc-2.40-dev", "glibc-locales-2.40", "hello-2.12.1", "hello-2.12.1.drv", "nix-hello-1"]
 PATHS = [store_path(name) for name in NAMES]

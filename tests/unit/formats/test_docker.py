@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 
+from lamina.core.names import Digest
 from lamina.formats.docker import (
     HistoryItem,
     ImageConfig,
@@ -11,7 +12,6 @@ from lamina.formats.docker import (
     manifest_json,
     store_paths_comment,
 )
-from lamina.names import Digest
 
 CREATED = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 ONE, TWO = Digest(b"\x01" * 32), Digest(b"\xab" * 32)

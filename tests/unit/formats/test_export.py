@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 import pytest
 from tests.support.factories import File, Item, Link, nodes, packed_bytes
 
+from lamina.core.names import StorePath
 from lamina.errors import FormatError
 from lamina.formats import export, nar
 from lamina.formats.export import END, NEXT, Exported
-from lamina.names import StorePath
 from lamina.packed import Packed
 
 HELLO = StorePath.parse_base("2g13aaaa0000000000000000000000ab-hello-2.10")

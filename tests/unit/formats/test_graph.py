@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from tests.support.paths import GOLDEN
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import Digest, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError
 from lamina.formats import graph
-from lamina.names import Digest, StorePath
-from lamina.pathinfo import PathInfo
 
 SHAPES = ("nix-2.8", "nix-2.26", "nix-2.34-format-1", "nix-2.34-format-2", "exported", "attrs")
 HASH = "sha256-bkYphNLgq5on51RlM1cdSO3Pq0EBDX2oM2aL7otOt9s="

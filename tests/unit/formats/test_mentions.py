@@ -2,8 +2,8 @@
 
 import pytest
 
+from lamina.core.names import StorePath
 from lamina.mentions import Mentions, mentions
-from lamina.names import StorePath
 
 HASH = "0c4a744h9ia7v9mig6h7vvwaf2lfcfsl"
 OTHER = "1hc42b37ja6apgn550a10ikj6vb9db1n"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.support.factories import File, Item, Link, nodes, packed_bytes, write
 
+from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink, below
 from lamina.errors import FormatError
 from lamina.formats import nar
-from lamina.nodes import Directory, Extent, Node, Regular, Symlink, below
 from lamina.packed import Packed
 from lamina.walk import walk
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.support.paths import EXAMPLES
 
+from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError
 from lamina.formats import narinfo
-from lamina.names import Digest, StorePath
 
 NARINFOS = sorted((EXAMPLES / "cache").glob("*.narinfo"))
 

@@ -3,9 +3,9 @@
 import pytest
 
 from lamina import lookup
-from lamina.choosing import fitting
+from lamina.core.name_match import fitting
+from lamina.core.names import NIX32, StorePath
 from lamina.errors import NotFound
-from lamina.names import NIX32, StorePath
 
 
 class Many:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from lamina.core.names import StorePath
+from lamina.core.nodes import Node
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InvalidName, NotFound
 from lamina.formats.tar import Owner
 from lamina.layering import Pipeline
-from lamina.names import StorePath
-from lamina.nodes import Node
-from lamina.pathinfo import PathInfo
 from lamina.root.entries import Dir, File, Perm, Symlink
 from lamina.spec import ImageArguments, Spec
 

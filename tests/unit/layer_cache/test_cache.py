@@ -22,11 +22,11 @@ import pytest
 from tests.support.paths import REPOSITORY, SOURCES
 
 from lamina import ledger, ledgerfile
+from lamina.core.names import Digest, StorePath, nix32_dump
 from lamina.engine import Measure
 from lamina.errors import FormatError
 from lamina.formats.tar import Owner
 from lamina.ledger import Ledger, Oblivion
-from lamina.names import Digest, StorePath, nix32_dump
 from lamina.recipe import Recipe
 
 CODECS = "gzip 6 zlib 1.3.1", "zstd 3 1.5.7"

@@ -8,7 +8,7 @@ import pytest
 from tests.support.factories import closure, info, layers, path
 from tests.unit.layering.test_plans import many
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
 from lamina.errors import InvalidName
 from lamina.layering import LayerPlan, Pipeline, plan
 from lamina.layering.graph import Graph, merged

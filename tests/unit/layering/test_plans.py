@@ -9,7 +9,7 @@ import pytest
 from tests.support.factories import closure, info, infos, layers, path
 from tests.support.paths import REPOSITORY
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
 from lamina.errors import InvalidName, PlanError
 from lamina.layering import DEFAULT_MAX_LAYERS, STRATEGIES, LayerPlan, Pipeline, plan
 from lamina.layering.auto import auto

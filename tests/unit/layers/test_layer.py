@@ -13,13 +13,13 @@ import pytest
 from tests.support.factories import File, Item, Link, MemoryStore, nodes, packed_bytes, path, write
 from tests.support.paths import GOLDEN
 
+from lamina.core.names import StorePath
+from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.tar import Owner
 from lamina.layer import StoreLayer, tar_order
 from lamina.layering import LayerPlan
-from lamina.names import StorePath
-from lamina.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.packed import Packed
 from lamina.walk import walk
 

@@ -16,12 +16,12 @@ import pytest
 from tests.support.fake_nix_store import FakeStore, Link, Program, example, ledger_at
 
 import lamina
+from lamina.core.names import Digest
+from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
 from lamina.image import Draft, Image
 from lamina.layer import FinishedLayer
 from lamina.ledger import Oblivion
-from lamina.names import Digest
-from lamina.nodes import Extent
 from lamina.outlet import Outlet
 from lamina.sinks.archive import DockerArchive
 from lamina.standing import Workshop

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from lamina import tasks
+from lamina.core.nodes import Extent
 from lamina.crew import Ask, Crew
 from lamina.engine import measure
 from lamina.errors import IntegrityError, NotFound
-from lamina.nodes import Extent
 from lamina.walk import list_tree
 
 

@@ -13,8 +13,8 @@ import pytest
 from tests.integration.tools import unusable
 from tests.support.factories import infos, path
 
+from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError, PlanError, Unavailable
-from lamina.names import Digest, StorePath
 from lamina.root import database
 from lamina.root.registration import SCHEMA, Registration
 from lamina.stores import local

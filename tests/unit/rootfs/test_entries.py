@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from lamina.core.nodes import Directory, Regular
+from lamina.core.nodes import Symlink as SymlinkNode
 from lamina.errors import InvalidName, NotFound
-from lamina.nodes import Directory, Regular
-from lamina.nodes import Symlink as SymlinkNode
 from lamina.root.entries import Dir, Entry, File, Perm, Symlink
 from lamina.root.tree import Meta, Tree
 

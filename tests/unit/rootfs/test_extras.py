@@ -10,9 +10,9 @@ import pytest
 from tests.support.fake_nix_store import FakeStore, Program, example
 
 import lamina
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import NotFound
-from lamina.nodes import Directory, Regular, Symlink
 from lamina.root.extras import EXTRAS, lay
 from lamina.root.tree import Meta, Tree
 from lamina.stores.local import LocalStore

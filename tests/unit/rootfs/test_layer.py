@@ -17,8 +17,8 @@ from tests.support.factories import Item as RandomItem
 from tests.support.factories import folders, packed_bytes, write
 from tests.support.fake_nix_store import Link, Program, put
 
+from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import InvalidName
-from lamina.nodes import Directory, Regular, Symlink
 from lamina.root.entries import Dir, File, Perm
 from lamina.root.layer import RootLayer
 from lamina.root.tree import Meta, Tree

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError
-from lamina.nodes import Directory, Node, Regular, Symlink
 from lamina.root.overlay import check_whiteouts, laid_over
 from lamina.root.tree import Meta, Tree
 

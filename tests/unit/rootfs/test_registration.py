@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tests.support.factories import infos, path
 
-from lamina.nodes import Regular, Symlink
+from lamina.core.nodes import Regular, Symlink
 from lamina.root.registration import REGISTRATION_TIME, Registration, companions, merged
 
 

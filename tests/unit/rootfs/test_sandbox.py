@@ -22,8 +22,8 @@ from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import as_nobody, public_folder
 from tests.support.processes import running, wait_until
 
+from lamina.core.nodes import Directory, Regular
 from lamina.errors import ScriptError
-from lamina.nodes import Directory, Regular
 from lamina.root import sandbox, session, visible
 from lamina.root.commands import Scripts, run
 from lamina.root.layer import RootLayer

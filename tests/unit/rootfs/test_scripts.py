@@ -19,8 +19,8 @@ from tests.support.fake_nix_store import as_nobody, public_folder
 from tests.support.processes import running, wait_until
 
 from lamina import workspace
+from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import FormatError, InvalidName, OutputError, ScriptError
-from lamina.nodes import Directory, Regular, Symlink
 from lamina.root.commands import Ran, Scripts, run
 from lamina.root.layer import RootLayer
 from lamina.root.tree import Meta, Tree

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tests.support.fake_nix_store import Item, Link, Program, put, store_path
 
+from lamina.core.names import STORE_DIR, Content, StorePath
+from lamina.core.nodes import Directory, Symlink
 from lamina.errors import InvalidName, NotFound
-from lamina.names import STORE_DIR, StorePath
-from lamina.nodes import Directory, Symlink
-from lamina.root.join import Content, join
+from lamina.root.join import join
 from lamina.root.tree import Meta
 from lamina.stores.folder import Folder
 

@@ -13,10 +13,10 @@ from tests.support.binary_cache import KEY, OTHER, Cache, absent, served
 from tests.support.fake_nix_store import FakeStore, run, write_graph
 
 import lamina
+from lamina.core.names import StorePath
+from lamina.core.nodes import Node
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, IntegrityError
-from lamina.names import StorePath
-from lamina.nodes import Node
-from lamina.pathinfo import PathInfo
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.first_of import FirstOf
 from lamina.stores.local import LocalStore

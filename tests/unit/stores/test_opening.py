@@ -19,12 +19,12 @@ from tests.support.fake_nix_store import (
 )
 from tests.support.paths import EXAMPLES
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.nodes import Directory, Extent, Regular
 from lamina.errors import IntegrityError, InvalidName, NotFound, Unavailable
 from lamina.formats.keys import PublicKey
 from lamina.image import Arriving, Catalogue, Located, Store
-from lamina.names import StorePath
-from lamina.nodes import Directory, Extent, Regular
 from lamina.stores import opening
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.local import LocalStore

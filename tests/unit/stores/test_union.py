@@ -15,10 +15,10 @@ from tests.support.fake_nix_store import (
     write_graph,
 )
 
+from lamina.core.names import StorePath
+from lamina.core.nodes import Regular
 from lamina.errors import NotFound
 from lamina.image import Store
-from lamina.names import StorePath
-from lamina.nodes import Regular
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore

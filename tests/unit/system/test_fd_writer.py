@@ -8,9 +8,9 @@ from threading import Thread
 
 import pytest
 
+from lamina.core.nodes import Extent
 from lamina.engine import copy
 from lamina.errors import OutputError
-from lamina.nodes import Extent
 from lamina.outlet import Outlet
 
 CONTENT = bytes(range(256)) * 4096

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from tests.support.fake_nix_store import as_nobody, public_folder
 
+from lamina.core.names import Digest
+from lamina.core.nodes import Extent
 from lamina.engine import BUFFER_SIZE, Measure, Piece, copy, measure, transfer
 from lamina.errors import IntegrityError, Unavailable
 from lamina.extents import head
-from lamina.names import Digest
-from lamina.nodes import Extent
 
 MIDDLE = BUFFER_SIZE // 2
 
@@ -328,7 +328,7 @@ def test_what_the_pieces_raise_comes_through(file: Path) -> None:
 _READ = """
 import os, resource, sys
 from lamina.engine import measure
-from lamina.nodes import Extent
+from lamina.core.nodes import Extent
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

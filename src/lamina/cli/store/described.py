@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.reporting import readable_size
-from lamina.names import STORE_DIR
+from lamina.core.names import STORE_DIR
 
 if TYPE_CHECKING:
     from lamina.formats.narinfo import NarInfo

@@ -18,7 +18,7 @@ from lamina.cli.store.places import divided
 
 if TYPE_CHECKING:
     from lamina.api.store import Arrivals
-    from lamina.pathinfo import PathInfo
+    from lamina.core.pathinfo import PathInfo
 
 
 @click.command(

@@ -13,7 +13,7 @@ from lamina.cli.output import one_line, say
 from lamina.cli.reporting import print_json, readable_size
 from lamina.cli.store.described import document
 from lamina.cli.store.places import work_folder
-from lamina.names import STORE_DIR
+from lamina.core.names import STORE_DIR
 
 if TYPE_CHECKING:
     from lamina.api.store import StoredPath

@@ -14,7 +14,7 @@ from lamina.cli.store.described import counted
 from lamina.cli.store.places import divided, source_option
 
 if TYPE_CHECKING:
-    from lamina.names import StorePath
+    from lamina.core.names import StorePath
 
 
 @click.command(

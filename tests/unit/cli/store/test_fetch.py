@@ -12,8 +12,8 @@ from tests.support.fake_nix_store import FakeStore, Ran, example, run
 from tests.support.paths import EXAMPLES
 
 import lamina
+from lamina.core.names import StorePath
 from lamina.formats import narinfo
-from lamina.names import StorePath
 from lamina.stores.embedded import EmbeddedStore
 
 

@@ -16,11 +16,11 @@ from tests.support.fake_nix_store import MODULE, FakeStore, as_nobody, example, 
 
 import lamina
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
+from lamina.core.names import Reference
 from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError
 from lamina.formats.image_names import familiar_name, full_name
 from lamina.image import Draft, Image
 from lamina.ledger import Oblivion
-from lamina.names import Reference
 from lamina.sinks.layout import OciLayout
 from lamina.standing import Workshop
 

@@ -27,10 +27,10 @@ from tests.support.binary_cache import (
 )
 from tests.support.fake_nix_store import MODULE, run
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
 from lamina.errors import Error, FormatError, NotFound
 from lamina.formats.narinfo import NarInfo
-from lamina.names import StorePath
 from lamina.stores.cache import BinaryCache
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.fetching import Fetching

@@ -34,8 +34,8 @@ from tests.support.binary_cache import (
 )
 from tests.support.fake_nix_store import MODULE, in_mount_namespace
 
+from lamina.core.names import StorePath
 from lamina.errors import NotFound, OutputError
-from lamina.names import StorePath
 from lamina.stores.cache import BinaryCache
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.fetching import Fetching

@@ -24,17 +24,17 @@ from tests.support.factories import path as path_of
 from tests.support.fake_nix_store import Ran, example, in_mount_namespace, process, run
 
 import lamina
-from lamina.closure import Closure
 from lamina.compression.decoders import decoded
 from lamina.compression.libraries import zstd
 from lamina.compression.nar import NarCompression
+from lamina.core.closure import Closure
+from lamina.core.names import StorePath
+from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import IntegrityError, InvalidName, OutputError, Unavailable
 from lamina.formats import nar, narinfo, narlisting
 from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.keys import SecretKey, signer
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Lister
-from lamina.names import StorePath
-from lamina.nodes import Directory, Regular, Symlink
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.publishing import Terms, push
 from lamina.stores.supply import Supply

@@ -23,11 +23,11 @@ from tests.support.binary_cache import (
     served,
 )
 
+from lamina.core.names import Digest, StorePath
 from lamina.errors import IntegrityError
 from lamina.formats.address import NAR
 from lamina.formats.keys import CACHE_NIXOS_ORG, SecretKey
 from lamina.formats.narinfo import NarInfo
-from lamina.names import Digest, StorePath
 from lamina.stores.trust import Trust
 
 TREE: factories.Item = {b"x": factories.File(b"x")}

@@ -15,8 +15,8 @@ from tests.support.fake_nix_store import FakeStore, Program, Ran, example, put, 
 
 import lamina
 from lamina import errors
+from lamina.core.names import StorePath
 from lamina.formats.address import claims
-from lamina.names import StorePath
 from lamina.stores import adding
 from lamina.stores.adding import Content, Named
 from lamina.stores.embedded import EmbeddedStore

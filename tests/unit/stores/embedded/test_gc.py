@@ -17,10 +17,10 @@ from tests.support.fake_nix_store import Ran, call, run
 from tests.support.paths import EXAMPLES
 
 import lamina
+from lamina.core.names import Digest, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import InvalidName, NotFound, Unavailable
 from lamina.formats.narinfo import NarInfo
-from lamina.names import Digest, StorePath
-from lamina.pathinfo import PathInfo
 from lamina.stores.collecting import referrers_first
 from lamina.stores.embedded import EmbeddedStore
 

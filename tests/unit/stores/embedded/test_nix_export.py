@@ -14,11 +14,11 @@ from tests.support.embedded_store import CLOSURE, HELLO, ROOT, filled, killed_af
 from tests.support.fake_nix_store import FakeStore, Item, Link, Program, Ran, call, example, in_mount_namespace, run
 
 import lamina
+from lamina.core.names import StorePath
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
 from lamina.formats import export
 from lamina.formats.address import NAR
 from lamina.formats.export import END, NEXT, Exported
-from lamina.names import StorePath
 from lamina.stores.embedded import EmbeddedStore, nar_name
 from lamina.stores.local import LocalStore
 

@@ -16,10 +16,10 @@ from tests.support import factories
 from tests.support.binary_cache import Cache, Machine, check_whole, example, listing, nar_of
 from tests.support.fake_nix_store import as_nobody, public_folder, run
 
+from lamina.core.names import StorePath
 from lamina.errors import FormatError, NotFound, Unavailable
 from lamina.formats import narinfo
 from lamina.formats.cacheinfo import CacheInfo
-from lamina.names import StorePath
 from lamina.stores.embedded import EmbeddedStore, is_store, nar_name
 
 TREE: factories.Item = {b"x": factories.File(b"x" * 1000)}

@@ -18,12 +18,12 @@ from tests.support.fake_nix_store import Ran, run
 from tests.support.paths import EXAMPLES
 
 import lamina
+from lamina.core.names import Digest
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import InvalidName, Unavailable
 from lamina.formats import narinfo
 from lamina.formats.address import NAR, TEXT
 from lamina.formats.narinfo import NarInfo
-from lamina.names import Digest
-from lamina.pathinfo import PathInfo
 from lamina.stores.embedded import EmbeddedStore, nar_name
 
 CACHE = f"file://{EXAMPLES}/cache"

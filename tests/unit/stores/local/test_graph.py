@@ -13,7 +13,7 @@ from tests.support.fake_nix_store import (
     write_graph,
 )
 
-from lamina.closure import Closure
+from lamina.core.closure import Closure
 from lamina.errors import FormatError, NotFound
 from lamina.stores.graph import GraphStore
 from lamina.stores.opening import open_stores

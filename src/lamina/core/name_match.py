@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lamina.names import StorePath, package_of
+from lamina.core.names import StorePath, package_of
 
 OUTPUT_MARK = "^"
 _MAIN_OUTPUT = "out"

@@ -246,3 +246,19 @@ def parse_size(name: str, value: object) -> int:
         if size <= _MOST_BYTES:
             return size
     raise InvalidName(f"{name}: got {shown(value)}, expected a number of bytes, or a size such as 500M or 4GiB")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Something named for the root: a store path, or a folder inside one."""
+
+    path: StorePath
+    inside: str
+
+    @classmethod
+    def parse(cls, text: str) -> Content:
+        """``/nix/store/HASH-NAME[/INSIDE]``; raises `InvalidName`."""
+        return cls(*StorePath.split(text))
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.inside}" if self.inside else str(self.path)

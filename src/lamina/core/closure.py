@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from lamina.core.names import StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import NotFound, PlanError
-from lamina.names import StorePath
-from lamina.pathinfo import PathInfo
 
 Query = Callable[[Collection[StorePath]], Mapping[StorePath, PathInfo]]
 """Asks a store for many paths at once; those it has not are left out of the answer."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lamina.names import Digest, StorePath
+from lamina.core.names import Digest, StorePath
 
 
 @dataclass(frozen=True, slots=True)
