@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lamina.core.names import NIX32, StorePath
 from lamina.errors import InvalidName
-from lamina.mentions import Mentions, mentions
+from lamina.formats.mentions import Mentions, mentions
 
 HASHES = st.sampled_from(["0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", "1hc42b37ja6apgn550a10ikj6vb9db1n", "0" * 32])
 SCRAPS = st.one_of(

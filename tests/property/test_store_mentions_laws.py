@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tests.support import factories
 
 from lamina.core.names import NIX32, StorePath
-from lamina.mentions import mentions
+from lamina.formats.mentions import mentions
 from lamina.stores.mentioned import resolve_mentions
 
 NAMES = ["app-1.0", "lib_a+b?-2", "agent-1.0.jar", "x" * 211, "a", "=", "lib", "lib.so.1=2"]

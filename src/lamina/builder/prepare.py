@@ -25,10 +25,10 @@ from lamina.core.names import Content, StorePath
 from lamina.engine import transfer
 from lamina.errors import InvalidName
 from lamina.formats.docker import ImageConfig
+from lamina.formats.mentions import Mentions, mentions
 from lamina.image import Arriving, Catalogue, Draft, Settings, Store
 from lamina.layering import LayerPlan
 from lamina.lookup import content
-from lamina.mentions import Mentions, mentions
 from lamina.root.database import PLACE
 from lamina.root.entries import Perm, Xattr
 from lamina.root.layer import RootLayer

@@ -40,8 +40,8 @@ from lamina.extents import reading
 from lamina.formats import graph
 from lamina.formats.conf import Conf
 from lamina.formats.headers import headers
+from lamina.formats.mentions import Mentions
 from lamina.lookup import content
-from lamina.mentions import Mentions
 from lamina.root.database import PLACE
 from lamina.sinks.output import Writable, whole_file
 from lamina.sources import selection

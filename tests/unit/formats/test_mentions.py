@@ -3,7 +3,7 @@
 import pytest
 
 from lamina.core.names import StorePath
-from lamina.mentions import Mentions, mentions
+from lamina.formats.mentions import Mentions, mentions
 
 HASH = "0c4a744h9ia7v9mig6h7vvwaf2lfcfsl"
 OTHER = "1hc42b37ja6apgn550a10ikj6vb9db1n"
