@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 from lamina.errors import Error
-from lamina.exporting import Root, write_root
-from lamina.image import Silence
-from lamina.merging import merged, write_merged
+from lamina.images.export import Root, write_root
+from lamina.images.merge import merged, write_merged
+from lamina.images.progress import Silence
 from lamina.sources.image import SourceImage
 from lamina.sources.opening import open_images
 

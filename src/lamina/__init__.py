@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     )
     from lamina.formats.keys import PublicKey
     from lamina.formats.narinfo import NarInfo
-    from lamina.image import Draft, Image, Store
+    from lamina.images.image import Draft, Image, Store
     from lamina.layer import Layer
     from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.spec import ImageArguments, StoreArguments
@@ -96,7 +96,7 @@ _HOMES = {
     ),
     "lamina.formats.keys": ("PublicKey",),
     "lamina.formats.narinfo": ("NarInfo",),
-    "lamina.image": ("Draft", "Image", "Store"),
+    "lamina.images.image": ("Draft", "Image", "Store"),
     "lamina.layer": ("Layer",),
     "lamina.api.results": ("ListResult",),
     "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),

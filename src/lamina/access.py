@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.image import Store
+from lamina.images.image import Store
 from lamina.spec import Spec
 from lamina.stores.opening import Access, open_stores
 

@@ -14,7 +14,7 @@ import lamina
 from lamina import errors
 from lamina.cli import group
 from lamina.core.closure import Closure
-from lamina.image import Image
+from lamina.images.image import Image
 from lamina.layering import Pipeline, plan
 from lamina.layering.pipeline import _OPERATIONS
 from lamina.stores import opening

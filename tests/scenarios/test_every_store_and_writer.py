@@ -14,7 +14,7 @@ import lamina
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
-from lamina.image import Image
+from lamina.images.image import Image
 from lamina.stores.local import LocalStore
 
 SCENARIOS: Mapping[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.extents import reading
 from lamina.formats.keys import PublicKey
-from lamina.image import Store
+from lamina.images.image import Store
 from lamina.stores.opening import Access, open_stores
 from lamina.stores.trust import Trust
 

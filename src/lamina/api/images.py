@@ -23,7 +23,8 @@ from lamina.core.names import Reference, parse_size
 from lamina.engine import Write
 from lamina.errors import InvalidName, shown
 from lamina.formats.platform import Platform
-from lamina.image import Arriving, Draft, Image, Located, Progress, Sink, Store
+from lamina.images.image import Arriving, Draft, Image, Located, Sink, Store
+from lamina.images.progress import Progress
 from lamina.ledger import Ledger, Oblivion
 from lamina.outlet import Outlet
 from lamina.sinks.archive import DockerArchive
@@ -266,7 +267,7 @@ def merge_images(
     ``compressor`` None is what the file's ending asks for; ``max_unpacked_size`` is as in `inspect`, for each of the
     files. Raises `InvalidName` if two images share a name, and as `inspect` and `Stream.build` do.
     """
-    from lamina.merging import merged, write_merged
+    from lamina.images.merge import merged, write_merged
 
     if isinstance(images, (str, os.PathLike)):
         raise InvalidName(f"images: got {shown(images)}, expected a list of them")
@@ -295,7 +296,7 @@ def export_image(
     ``max_unpacked_size`` are as in `merge_images`. Raises `NotFound` if there is no such image or several, and as
     `inspect` and `Stream.build` do.
     """
-    from lamina.exporting import Root, write_root
+    from lamina.images.export import Root, write_root
     from lamina.sources import selection
     from lamina.sources.opening import open_images
 

@@ -18,7 +18,8 @@ from lamina.engine import Measure, Piece, Tally, copy
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats import nar
 from lamina.formats.listing import Listing
-from lamina.image import Located, Progress, Silence, Store
+from lamina.images.image import Located, Store
+from lamina.images.progress import Progress, Silence
 from lamina.layer import StoreLayer
 from lamina.layering.plans import LayerPlan
 from lamina.ledger import Ledger

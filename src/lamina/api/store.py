@@ -18,7 +18,7 @@ from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, InvalidName, NotFound
 from lamina.formats.narinfo import NarInfo
-from lamina.image import Store
+from lamina.images.image import Store
 from lamina.lookup import content
 from lamina.spec import Spec, StoreArguments
 from lamina.stores.adding import Content, Named, add

@@ -24,7 +24,7 @@ from lamina.core.names import StorePath
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
-from lamina.image import Store
+from lamina.images.image import Store
 from lamina.keyfile import read_key, write_key
 from lamina.lookup import content
 from lamina.sinks.output import Writable, whole_file, writing_to

@@ -13,7 +13,7 @@ from lamina.errors import InvalidName, shown
 from lamina.extents import head
 from lamina.formats import elf
 from lamina.formats.platform import Platform
-from lamina.image import Store
+from lamina.images.image import Store
 
 
 def architecture_of(paths: Iterable[StorePath], store: Store, otherwise: str = "") -> str:

@@ -18,7 +18,7 @@ from lamina.documents import read_document
 from lamina.errors import FormatError, InvalidName
 from lamina.formats.conf import Conf
 from lamina.formats.docker import ImageConfig, store_paths_comment
-from lamina.image import Draft, Settings
+from lamina.images.image import Draft, Settings
 from lamina.layer import FinishedLayer
 from lamina.layering import LayerPlan
 from lamina.stores.first_of import FirstOf

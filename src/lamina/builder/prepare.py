@@ -26,7 +26,7 @@ from lamina.engine import transfer
 from lamina.errors import InvalidName
 from lamina.formats.docker import ImageConfig
 from lamina.formats.mentions import Mentions, mentions
-from lamina.image import Arriving, Catalogue, Draft, Settings, Store
+from lamina.images.image import Arriving, Catalogue, Draft, Settings, Store
 from lamina.layering import LayerPlan
 from lamina.lookup import content
 from lamina.root.database import PLACE

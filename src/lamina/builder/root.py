@@ -15,7 +15,7 @@ from lamina.builder.base_image import Base
 from lamina.core.closure import Closure
 from lamina.core.names import Content
 from lamina.core.nodes import Node, Symlink
-from lamina.image import Store
+from lamina.images.image import Store
 from lamina.root import extras
 from lamina.root.join import join
 from lamina.root.tree import Tree

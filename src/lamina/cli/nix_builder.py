@@ -35,12 +35,12 @@ from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.engine import transfer
 from lamina.errors import FormatError, InvalidName, OutputError
-from lamina.exporting import Root, write_root
 from lamina.extents import reading
 from lamina.formats import graph
 from lamina.formats.conf import Conf
 from lamina.formats.headers import headers
 from lamina.formats.mentions import Mentions
+from lamina.images.export import Root, write_root
 from lamina.lookup import content
 from lamina.root.database import PLACE
 from lamina.sinks.output import Writable, whole_file

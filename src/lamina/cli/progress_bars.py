@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from lamina.cli.output import one_line
 from lamina.core.pathinfo import PathInfo
-from lamina.image import Image
+from lamina.images.image import Image
 from lamina.layer import LayerSource
 
 _LONGEST_TITLE = 44

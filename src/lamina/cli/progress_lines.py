@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from lamina.cli.output import one_line
 
 if TYPE_CHECKING:
-    from lamina.image import Image
+    from lamina.images.image import Image
     from lamina.layer import LayerSource
 
 

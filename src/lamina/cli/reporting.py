@@ -16,7 +16,8 @@ from lamina.cli.progress_lines import Lines
 from lamina.messages import clean
 
 if TYPE_CHECKING:
-    from lamina.image import Image, Progress
+    from lamina.images.image import Image
+    from lamina.images.progress import Progress
 
 JSON_VERSION = 1
 
@@ -28,7 +29,7 @@ def progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
     The terminal is as it was when the block ends, however it ends.
     """
     if flags["quiet"] or flags["as_json"]:
-        from lamina.image import Silence
+        from lamina.images.progress import Silence
 
         yield Silence()
     elif flags["progress"] == "auto" and sys.stderr.isatty():

@@ -25,7 +25,7 @@ from lamina.core.nodes import Extent
 from lamina.errors import Error, FormatError, shown
 from lamina.formats.docker import ImageConfig
 from lamina.formats.tar import Owner
-from lamina.image import Draft, Settings
+from lamina.images.image import Draft, Settings
 from lamina.layer import FinishedLayer
 from lamina.layering.plans import LayerPlan
 from lamina.sinks.archive import DockerArchive

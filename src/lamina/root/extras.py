@@ -21,7 +21,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import NotFound
-from lamina.image import Catalogue, Store
+from lamina.images.image import Catalogue, Store
 from lamina.root.accounts import LONGEST, BaseFile, FindFile, merged, no_file
 from lamina.root.tree import DIRECTORY_MODE, FILE_MODE, SYMLINK_MODE, Meta, Tree
 

@@ -20,7 +20,8 @@ from lamina.core.nodes import Extent
 from lamina.engine import Write, copy
 from lamina.formats.docker import HistoryItem, ManifestEntry, manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
-from lamina.image import Draft, Image, Progress, Silence
+from lamina.images.image import Draft, Image
+from lamina.images.progress import Progress, Silence
 from lamina.layer import Layer, LayerSource
 from lamina.packing import Outgoing, Packing
 from lamina.standing import Workshop

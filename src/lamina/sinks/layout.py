@@ -38,7 +38,8 @@ from lamina.formats.oci import (
     index_json,
     manifest_json,
 )
-from lamina.image import Draft, Image, Progress, Silence
+from lamina.images.image import Draft, Image
+from lamina.images.progress import Progress, Silence
 from lamina.sinks.output import whole_file
 from lamina.standing import Workshop
 from lamina.temporary import is_part

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.engine import Write, transfer
-from lamina.image import Draft
+from lamina.images.image import Draft
 from lamina.layer import LayerSource
 from lamina.sinks.output import whole_file
 

@@ -14,7 +14,7 @@ from lamina.errors import Error, FormatError
 from lamina.extents import reading
 from lamina.formats import nar
 from lamina.formats.narinfo import NarInfo
-from lamina.image import Catalogue, Store
+from lamina.images.image import Catalogue, Store
 from lamina.stores.fetching import Fetching
 from lamina.stores.first_of import Described, FirstOf
 

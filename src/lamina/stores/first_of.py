@@ -15,7 +15,7 @@ from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, IntegrityError, NotFound
 from lamina.formats.narinfo import NarInfo
-from lamina.image import Arriving, Catalogue, Located, Store
+from lamina.images.image import Arriving, Catalogue, Located, Store
 from lamina.places import Place
 from lamina.stores.failures import FAULTS, Failure, failure_of
 from lamina.stores.graph import GraphStore

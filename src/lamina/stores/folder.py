@@ -14,7 +14,7 @@ from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Unavailable
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
-from lamina.image import Store
+from lamina.images.image import Store
 from lamina.walk import missing, walk
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from lamina.core.names import STORE_DIR
 from lamina.errors import Unavailable
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
-from lamina.image import Store
+from lamina.images.image import Store
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore

@@ -13,7 +13,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.formats.listing import Listing
-from lamina.image import Arriving, Catalogue, Located, Settling, Store
+from lamina.images.image import Arriving, Catalogue, Located, Settling, Store
 from lamina.ledger import Ledger
 from lamina.stores.mentioned import resolve_mentions
 

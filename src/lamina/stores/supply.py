@@ -16,7 +16,7 @@ from lamina.errors import IntegrityError
 from lamina.formats import nar
 from lamina.formats.listing import Listing
 from lamina.formats.narinfo import NarInfo
-from lamina.image import Arriving, Located, Store
+from lamina.images.image import Arriving, Located, Store
 from lamina.places import Place, list_place
 from lamina.settling import settled_closure
 from lamina.stores.embedded import REPAIR

@@ -27,7 +27,7 @@ from lamina.core.nodes import Node
 from lamina.engine import Measure
 from lamina.errors import InvalidName, NotFound, Unavailable
 from lamina.formats.listing import Listing
-from lamina.image import Silence
+from lamina.images.progress import Silence
 from lamina.layer import LayerSource
 from lamina.ledger import Ledger
 from lamina.stores.local import LocalStore

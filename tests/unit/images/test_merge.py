@@ -20,7 +20,7 @@ from lamina.cli.group import group
 from lamina.compression import libraries
 from lamina.errors import FormatError, InvalidName, NotFound, OutputError, PlanError
 from lamina.formats.platform import Platform
-from lamina.merging import merged
+from lamina.images.merge import merged
 
 SHARED, ONE, TWO = layer("etc/shared"), layer("etc/one"), layer("etc/two")
 

@@ -19,7 +19,7 @@ import lamina
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
-from lamina.image import Draft, Image
+from lamina.images.image import Draft, Image
 from lamina.layer import FinishedLayer
 from lamina.ledger import Oblivion
 from lamina.outlet import Outlet

@@ -18,7 +18,7 @@ from tests.support.fake_nix_store import (
 from lamina.core.names import StorePath
 from lamina.core.nodes import Regular
 from lamina.errors import NotFound
-from lamina.image import Store
+from lamina.images.image import Store
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore

@@ -20,7 +20,7 @@ from tests.support.image_files import docker_archive, layer, tar
 import lamina
 from lamina.compression import libraries
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
-from lamina.image import Image
+from lamina.images.image import Image
 from lamina.sources.image import SourceImage
 from lamina.sources.opening import open_images
 

@@ -20,7 +20,7 @@ from tests.support.fake_nix_store import MODULE, FakeStore, Program, example
 import lamina
 from lamina.engine import Write
 from lamina.errors import IntegrityError, NotFound
-from lamina.image import Draft, Image
+from lamina.images.image import Draft, Image
 from lamina.layer import LayerSource
 from lamina.sinks.archive import DockerArchive
 

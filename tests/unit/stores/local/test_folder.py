@@ -12,7 +12,7 @@ from tests.support.fake_nix_store import (
 )
 
 from lamina.errors import NotFound
-from lamina.image import Catalogue
+from lamina.images.image import Catalogue
 from lamina.stores.folder import Folder
 
 

@@ -15,7 +15,7 @@ from lamina.engine import Piece, Write, copy
 from lamina.errors import FormatError, listed
 from lamina.formats.headers import EntryKind
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
-from lamina.image import Progress, Silence
+from lamina.images.progress import Progress, Silence
 from lamina.packed import Packed
 from lamina.sources.image import SourceImage
 from lamina.sources.rootfs import Entry, flatten

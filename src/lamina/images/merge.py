@@ -15,7 +15,7 @@ from lamina.engine import Write
 from lamina.errors import InvalidName
 from lamina.formats.image_names import canonical
 from lamina.formats.platform import Platform
-from lamina.image import Progress, Silence
+from lamina.images.progress import Progress, Silence
 from lamina.layer import FinishedLayer
 from lamina.messages import cut
 from lamina.packing import Packing
