@@ -14,8 +14,8 @@ from lamina.errors import Error
 from lamina.images.export import Root, write_root
 from lamina.images.merge import merged, write_merged
 from lamina.images.progress import Silence
-from lamina.sources.image import SourceImage
-from lamina.sources.opening import open_images
+from lamina.images.readers.model import SourceImage
+from lamina.images.readers.open import open_images
 
 _MOST_UNPACKED = 64 << 20
 

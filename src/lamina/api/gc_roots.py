@@ -19,8 +19,8 @@ from lamina import specfile
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.errors import Error, InvalidName, NotFound
 from lamina.formats.mentions import mentions
+from lamina.images.readers.open import open_images
 from lamina.lookup import content
-from lamina.sources.opening import open_images
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.mentioned import resolve_mentions
 

@@ -36,7 +36,7 @@ from lamina.stores.remembering import remembering
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import Verified
-    from lamina.sources.image import SourceImage
+    from lamina.images.readers.model import SourceImage
 
 _NAME_ONE = "name one with --image"
 _SAY_PLATFORM = "say which with --platform"
@@ -239,15 +239,15 @@ def inspect(
     its length. Raises `NotFound`, `FormatError` for what is no image, `IntegrityError` for one that contradicts itself,
     and `PlanError` if no image is for ``platform``.
     """
-    from lamina.sources import selection
-    from lamina.sources.opening import open_images
+    from lamina.images.readers import select
+    from lamina.images.readers.open import open_images
 
-    file, name = selection.split_name(path)
+    file, name = select.split_name(path)
     found = open_images(file, _unpacked(max_unpacked_size))
     if name is not None:
-        found = selection.named(found, name, file, f"name one as {file}#NAME:TAG")
+        found = select.named(found, name, file, f"name one as {file}#NAME:TAG")
     if platform:
-        found = selection.fitting(found, Platform.parse(platform), file, selection.NAME_A_PLATFORM)
+        found = select.fitting(found, Platform.parse(platform), file, select.NAME_A_PLATFORM)
     return ListResult(found)
 
 
@@ -297,19 +297,19 @@ def export_image(
     `inspect` and `Stream.build` do.
     """
     from lamina.images.export import Root, write_root
-    from lamina.sources import selection
-    from lamina.sources.opening import open_images
+    from lamina.images.readers import select
+    from lamina.images.readers.open import open_images
 
     check_ending(output, compressor)
-    file, named = selection.split_name(image)
+    file, named = select.split_name(image)
     wanted = name if name is not None else named
     _refuse_as_output(output, file)
     images = open_images(file, _unpacked(max_unpacked_size))
     if wanted is not None:
-        images = selection.named(images, wanted, file, _NAME_ONE)
+        images = select.named(images, wanted, file, _NAME_ONE)
     if platform:
-        images = selection.fitting(images, Platform.parse(platform), file, selection.NAME_A_PLATFORM)
-    found = selection.only(images, file, _NAME_ONE if platform or wanted is None else _SAY_PLATFORM)
+        images = select.fitting(images, Platform.parse(platform), file, select.NAME_A_PLATFORM)
+    found = select.only(images, file, _NAME_ONE if platform or wanted is None else _SAY_PLATFORM)
     root = Root(found, file)
     with _compressed(output, compressor) as write:
         write_root(root, write, progress)

@@ -27,8 +27,8 @@ from lamina.root.registration import Registration
 from lamina.root.tree import Meta
 
 if TYPE_CHECKING:  # what reads images is imported where there is one
-    from lamina.sources.image import SourceImage, SourceLayer
-    from lamina.sources.rootfs import Rootfs
+    from lamina.images.readers.flatten import Rootfs
+    from lamina.images.readers.model import SourceImage, SourceLayer
 
 _SAY_WHICH = "say which with --architecture"
 _NAME_ANOTHER = "take a base image for that architecture, or name another architecture with --architecture"
@@ -62,26 +62,26 @@ class Base:
         has, and `PlanError` if no image is for that architecture; but where ``is_strict`` is false and there is no
         choice, that is a note.
         """
-        from lamina.sources import selection
-        from lamina.sources.opening import open_images
+        from lamina.images.readers import select
+        from lamina.images.readers.open import open_images
 
-        path, name = selection.split_name(place)
+        path, name = select.split_name(place)
         images = open_images(path, max_unpacked)
         hint = f"name one as {path}#NAME:TAG"
-        found = selection.named(images, name, path, hint) if name is not None else images
+        found = select.named(images, name, path, hint) if name is not None else images
         several = len({image.runs_on for image in found}) > 1
         asked = architecture or (usual() if several else None)
         notes: tuple[str, ...] = ()
         if asked and not several and not is_strict:
             notes = _other_platform(found[0], asked)
         elif asked:
-            found = selection.fitting(found, Platform.parse(asked), path, _NAME_ANOTHER)
+            found = select.fitting(found, Platform.parse(asked), path, _NAME_ANOTHER)
         elif several:
-            got = selection.platforms(found)
+            got = select.platforms(found)
             raise PlanError(f"{path}: got images for {got}, expected to be told which", hint=_SAY_WHICH)
         chosen = found[0]
         if found[1:]:
-            notes = (*notes, f"base image: {path}: got {selection.listed(found)}, took the first; {hint}")
+            notes = (*notes, f"base image: {path}: got {select.listed(found)}, took the first; {hint}")
         layers = tuple(_layer(layer, number) for number, layer in enumerate(chosen.layers, 1))
         return cls(chosen, layers, notes)
 
@@ -170,7 +170,7 @@ class Base:
     @cached_property
     def root(self) -> Rootfs:
         """The file system that its layers make. Raises `FormatError`."""
-        from lamina.sources.rootfs import flatten
+        from lamina.images.readers.flatten import flatten
 
         try:
             return flatten(self.image.layers if self.image else ())

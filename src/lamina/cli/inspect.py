@@ -12,7 +12,7 @@ from lamina.cli.output import one_line, say
 from lamina.cli.reporting import print_json, readable_size, warn
 
 if TYPE_CHECKING:
-    from lamina.sources.image import SourceImage
+    from lamina.images.readers.model import SourceImage
 
 
 @click.command(

@@ -12,7 +12,7 @@ from lamina.cli.output import say, stdout
 from lamina.cli.reporting import concluded, print_json, progress, warn
 
 if TYPE_CHECKING:
-    from lamina.sources.image import SourceImage
+    from lamina.images.readers.model import SourceImage
 
 
 @click.command(

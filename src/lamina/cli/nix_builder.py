@@ -41,12 +41,12 @@ from lamina.formats.conf import Conf
 from lamina.formats.headers import headers
 from lamina.formats.mentions import Mentions
 from lamina.images.export import Root, write_root
+from lamina.images.readers import select
+from lamina.images.readers.open import open_images
+from lamina.images.readers.unpack import extent_of
 from lamina.lookup import content
 from lamina.root.database import PLACE
 from lamina.sinks.output import Writable, whole_file
-from lamina.sources import selection
-from lamina.sources.opening import open_images
-from lamina.sources.unpacking import extent_of
 from lamina.spec import NOW, Spec
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
@@ -251,7 +251,7 @@ def export(build: Build) -> None:
         image = _readable(build, Path(build.given["image"]), workspace.path)
         images, name = open_images(image), build.given["imageName"]
         # nixpkgs takes the first where it is told no name.
-        found = selection.named(images, name, image, "name one as imageName")[0] if name else images[0]
+        found = select.named(images, name, image, "name one as imageName")[0] if name else images[0]
         root = Root(found, image)
         with whole_file(build.output) as write:
             write_root(root, write)

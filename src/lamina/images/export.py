@@ -16,9 +16,9 @@ from lamina.errors import FormatError, listed
 from lamina.formats.headers import EntryKind
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
 from lamina.images.progress import Progress, Silence
+from lamina.images.readers.flatten import Entry, flatten
+from lamina.images.readers.model import SourceImage
 from lamina.packed import Packed
-from lamina.sources.image import SourceImage
-from lamina.sources.rootfs import Entry, flatten
 
 _KINDS = {
     EntryKind.FILE: Kind.FILE,

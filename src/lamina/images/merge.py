@@ -16,13 +16,13 @@ from lamina.errors import InvalidName
 from lamina.formats.image_names import canonical
 from lamina.formats.platform import Platform
 from lamina.images.progress import Progress, Silence
+from lamina.images.readers import select
+from lamina.images.readers.model import SourceImage, SourceLayer, once
+from lamina.images.readers.open import open_images
 from lamina.layer import FinishedLayer
 from lamina.messages import cut
 from lamina.packing import Packing
 from lamina.sinks.archive import ArchivedImage, ArchiveWriter
-from lamina.sources import selection
-from lamina.sources.image import SourceImage, SourceLayer, once
-from lamina.sources.opening import open_images
 from lamina.standing import Workshop
 
 # The date of the outer members, 1970-01-01T00:00:01Z as wherever nobody says another.
@@ -41,12 +41,12 @@ def merged(
     found: list[SourceImage] = []
     owners: dict[str, tuple[Digest, Path]] = {}
     for place in places:
-        path, name = selection.split_name(place)
+        path, name = select.split_name(place)
         images = open_images(path, max_unpacked)
         if name is not None:
-            images = selection.named(images, name, path, f"name one as {path}#NAME:TAG")
+            images = select.named(images, name, path, f"name one as {path}#NAME:TAG")
         if platform:
-            images = selection.fitting(images, platform, path, selection.NAME_A_PLATFORM)
+            images = select.fitting(images, platform, path, select.NAME_A_PLATFORM)
         for image in images:
             for tag in image.repo_tags:
                 _own(owners, tag, image, path)

@@ -21,8 +21,8 @@ import lamina
 from lamina.compression import libraries
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
 from lamina.images.image import Image
-from lamina.sources.image import SourceImage
-from lamina.sources.opening import open_images
+from lamina.images.readers.model import SourceImage
+from lamina.images.readers.open import open_images
 
 LAYER_PATH = "nix/store/00000000000000000000000000000000-x"
 

@@ -14,9 +14,9 @@ from tests.support.image_files import Member, OneLayer, hard, special, written
 from lamina.errors import FormatError
 from lamina.extents import head
 from lamina.formats.headers import EntryKind
-from lamina.sources import rootfs
-from lamina.sources.rootfs import Rootfs, flatten
-from lamina.sources.unpacking import extent_of
+from lamina.images.readers import flatten as rootfs
+from lamina.images.readers.flatten import Rootfs, flatten
+from lamina.images.readers.unpack import extent_of
 
 
 @pytest.fixture

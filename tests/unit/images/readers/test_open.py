@@ -23,9 +23,9 @@ from lamina.compression import libraries
 from lamina.errors import FormatError, IntegrityError, NotFound
 from lamina.extents import head
 from lamina.formats import image_names
-from lamina.sources import blobs, unpacking
-from lamina.sources.image import SourceImage
-from lamina.sources.opening import open_images
+from lamina.images.readers import blobs, unpack
+from lamina.images.readers.model import SourceImage
+from lamina.images.readers.open import open_images
 
 LOWER, UPPER = layer("etc/lower"), layer("etc/upper")
 LAYERS = [LOWER, UPPER]
@@ -694,7 +694,7 @@ def test_a_layer_may_hold_absolute_names_and_dots(tmp_path: Path) -> None:
 def test_a_decompression_bomb_is_not_unpacked(
     tmp_path: Path, compress: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unpacking, "DEFAULT_UNPACKED_SIZE", 2 << 20)
+    monkeypatch.setattr(unpack, "DEFAULT_UNPACKED_SIZE", 2 << 20)
     big = tar({"zeros": bytes(5 << 20)})
     (tmp_path / "bomb").write_bytes(compress(big))
     with pytest.raises(
@@ -710,7 +710,7 @@ def test_a_decompression_bomb_is_not_unpacked(
 
 
 def test_all_layers_together_have_one_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "DEFAULT_UNPACKED_SIZE", 5 << 20)
+    monkeypatch.setattr(unpack, "DEFAULT_UNPACKED_SIZE", 5 << 20)
     large = {f"{number}.tar": tar({f"{number}": bytes(1 << 20)}) for number in range(5)}
     data = docker_archive(
         {name: zstd(content) for name, content in large.items()}, config=json.loads(config(list(large.values())))

@@ -21,9 +21,9 @@ from lamina.extents import head, reading
 from lamina.formats.documents import parse_json
 from lamina.formats.headers import EntryKind, Read, headers
 from lamina.formats.platform import Platform
-from lamina.sources.image import NO_PLATFORM, SourceImage, SourceLayer
-from lamina.sources.members import Members
-from lamina.sources.unpacking import Unpacker
+from lamina.images.readers.members import Members
+from lamina.images.readers.model import NO_PLATFORM, SourceImage, SourceLayer
+from lamina.images.readers.unpack import Unpacker
 
 # The longest document that containerd reads.
 _LONGEST_DOCUMENT = 20 << 20

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from lamina.errors import FormatError, shown
-from lamina.sources.blobs import Blobs, item, texts
-from lamina.sources.image import SourceImage
+from lamina.images.readers.blobs import Blobs, item, texts
+from lamina.images.readers.model import SourceImage
 
 MANIFEST = "manifest.json"
 _MOST_IMAGES = 1000

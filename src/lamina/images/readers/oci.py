@@ -31,8 +31,8 @@ from lamina.formats.oci import (
     blob_name,
 )
 from lamina.formats.platform import Platform
-from lamina.sources.blobs import Blobs, digest, item, items, texts
-from lamina.sources.image import SourceImage
+from lamina.images.readers.blobs import Blobs, digest, item, items, texts
+from lamina.images.readers.model import SourceImage
 
 _MOST_NESTED = 4
 _MOST_MANIFESTS = 1000

@@ -14,7 +14,7 @@ from pathlib import Path
 from lamina.errors import NotFound, PlanError
 from lamina.formats.image_names import canonical
 from lamina.formats.platform import Platform
-from lamina.sources.image import SourceImage
+from lamina.images.readers.model import SourceImage
 
 NAME_A_PLATFORM = "name one of these platforms with --platform, or take another image"
 _MOST_LISTED = 10

@@ -11,7 +11,7 @@ OCI image-spec, layer.md, "Applying Changesets" and "Whiteouts". Layers are laid
   root's, with mode 0755;
 - a hard link is to what its target is called at that moment.
 
-    >>> from lamina.sources.rootfs import Rootfs
+    >>> from lamina.images.readers.flatten import Rootfs
     >>> Rootfs().resolve(b"bin/../../etc/./passwd")
     b'etc/passwd'
 """

@@ -14,12 +14,12 @@ from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavaila
 from lamina.extents import head
 from lamina.formats.headers import is_header
 from lamina.formats.oci import INDEX
-from lamina.sources.blobs import Blobs
-from lamina.sources.docker import MANIFEST, docker_images
-from lamina.sources.image import SourceImage, once
-from lamina.sources.members import ArchiveMembers, FolderMembers, Members
-from lamina.sources.oci import oci_images
-from lamina.sources.unpacking import Unpacker, extent_of
+from lamina.images.readers.blobs import Blobs
+from lamina.images.readers.docker import MANIFEST, docker_images
+from lamina.images.readers.members import ArchiveMembers, FolderMembers, Members
+from lamina.images.readers.model import SourceImage, once
+from lamina.images.readers.oci import oci_images
+from lamina.images.readers.unpack import Unpacker, extent_of
 
 
 def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImage, ...]:
