@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from lamina.formats.keys import PublicKey
     from lamina.formats.narinfo import NarInfo
     from lamina.images.image import Draft, Image, Store
+    from lamina.inputs.spec import ImageArguments, StoreArguments
     from lamina.layer import Layer
     from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
-    from lamina.spec import ImageArguments, StoreArguments
     from lamina.stores.checking import CheckedStore, DamagedPath
     from lamina.stores.collecting import Garbage
     from lamina.stores.exchange import Imported
@@ -100,7 +100,7 @@ _HOMES = {
     "lamina.layer": ("Layer",),
     "lamina.api.results": ("ListResult",),
     "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
-    "lamina.spec": ("ImageArguments", "StoreArguments"),
+    "lamina.inputs.spec": ("ImageArguments", "StoreArguments"),
     "lamina.api.store_admin": (
         "collect_garbage",
         "export_paths",

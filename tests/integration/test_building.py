@@ -11,8 +11,8 @@ from tests.integration.closures import Nix
 from tests.integration.tools import find
 
 import lamina
-from lamina.building import built
 from lamina.errors import NotFound, Unavailable
+from lamina.inputs.nix_build import built
 
 _DERIVATION = """derivation {
   name = "built-app-1";

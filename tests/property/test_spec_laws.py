@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lamina.errors import FormatError, InvalidName, NotFound
 from lamina.formats.config import _FIELDS
 from lamina.formats.tar import Kind, Member, PaxHeaders
-from lamina.spec import ImageArguments, Spec
-from lamina.specfile import load
+from lamina.inputs.spec import ImageArguments, Spec
+from lamina.inputs.specfile import load
 
 VALUES = st.recursive(
     st.one_of(

@@ -58,7 +58,7 @@ def test_the_main_job_of_the_readme_runs(machine: Path) -> None:
 def test_the_toml_of_the_readme_is_a_spec(machine: Path) -> None:
     (block,) = _blocks("toml")
     Path("lamina.toml").write_text(block)
-    from lamina.specfile import load
+    from lamina.inputs.specfile import load
 
     stream = lamina.stream_layered_image(**load("lamina.toml#hello"))
     assert stream.draft.settings.repository == "hello"

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lamina import specfile
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.errors import Error, InvalidName, NotFound
 from lamina.formats.mentions import mentions
 from lamina.images.readers.open import open_images
-from lamina.lookup import content
+from lamina.inputs import specfile
+from lamina.inputs.roots import content
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.mentioned import resolve_mentions
 

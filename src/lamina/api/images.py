@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from lamina.access import store_of
 from lamina.api.results import ListResult
 from lamina.builder.prepare import Planned, folders, plan, prepare
 from lamina.capacity import processors
@@ -25,11 +24,12 @@ from lamina.errors import InvalidName, shown
 from lamina.formats.platform import Platform
 from lamina.images.image import Arriving, Draft, Image, Located, Sink, Store
 from lamina.images.progress import Progress
+from lamina.inputs.spec import ImageArguments, Spec
+from lamina.inputs.stores import store_of
 from lamina.ledger import Ledger, Oblivion
 from lamina.outlet import Outlet
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import Writable, is_layout, whole_file, writing_to
-from lamina.spec import ImageArguments, Spec
 from lamina.standing import Workshop
 from lamina.stores.opening import MACHINE
 from lamina.stores.remembering import remembering

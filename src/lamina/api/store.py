@@ -12,15 +12,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol, Unpack
 
-from lamina.access import access
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, InvalidName, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.images.image import Store
-from lamina.lookup import content
-from lamina.spec import Spec, StoreArguments
+from lamina.inputs.roots import content
+from lamina.inputs.spec import Spec, StoreArguments
+from lamina.inputs.stores import access
 from lamina.stores.adding import Content, Named, add
 from lamina.stores.copying import Copying
 from lamina.stores.embedded import EmbeddedStore

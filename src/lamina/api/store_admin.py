@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, Unpack
 
-from lamina.access import access, store_of
 from lamina.api.gc_roots import kept
 from lamina.api.results import ListResult
 from lamina.capacity import processors
@@ -25,10 +24,11 @@ from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.images.image import Store
+from lamina.inputs.roots import content
+from lamina.inputs.spec import Spec, StoreArguments
+from lamina.inputs.stores import access, store_of
 from lamina.keyfile import read_key, write_key
-from lamina.lookup import content
 from lamina.sinks.output import Writable, whole_file, writing_to
-from lamina.spec import Spec, StoreArguments
 from lamina.stores.cache import BinaryCache
 from lamina.stores.checking import CheckedStore, check_store
 from lamina.stores.collecting import Garbage, collect, garbage

@@ -19,7 +19,6 @@ from lamina.builder import nix_database
 from lamina.builder.architecture import architecture_of, program_architecture
 from lamina.builder.base_image import Base
 from lamina.builder.root import customise, declare
-from lamina.building import built
 from lamina.core.closure import Closure
 from lamina.core.names import Content, StorePath
 from lamina.engine import transfer
@@ -27,15 +26,16 @@ from lamina.errors import InvalidName
 from lamina.formats.docker import ImageConfig
 from lamina.formats.mentions import Mentions, mentions
 from lamina.images.image import Arriving, Catalogue, Draft, Settings, Store
+from lamina.inputs.nix_build import built
+from lamina.inputs.roots import content
+from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan
-from lamina.lookup import content
 from lamina.root.database import PLACE
 from lamina.root.entries import Perm, Xattr
 from lamina.root.layer import RootLayer
 from lamina.root.overlay import check_whiteouts, laid_over
 from lamina.root.tree import Tree
 from lamina.settling import settled_closure
-from lamina.spec import Spec
 from lamina.stores import opening
 from lamina.stores.mentioned import resolve_mentions
 

@@ -16,10 +16,10 @@ from lamina.core.closure import Closure
 from lamina.core.names import Content
 from lamina.core.nodes import Node, Symlink
 from lamina.images.image import Store
+from lamina.inputs.spec import Spec
 from lamina.root import extras
 from lamina.root.join import join
 from lamina.root.tree import Tree
-from lamina.spec import Spec
 
 if TYPE_CHECKING:
     from lamina.root.commands import Ran

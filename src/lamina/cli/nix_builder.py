@@ -44,10 +44,10 @@ from lamina.images.export import Root, write_root
 from lamina.images.readers import select
 from lamina.images.readers.open import open_images
 from lamina.images.readers.unpack import extent_of
-from lamina.lookup import content
+from lamina.inputs.roots import content
+from lamina.inputs.spec import NOW, Spec
 from lamina.root.database import PLACE
 from lamina.sinks.output import Writable, whole_file
-from lamina.spec import NOW, Spec
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore

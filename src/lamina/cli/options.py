@@ -214,9 +214,9 @@ _ENTRIES = (("dirs", "Dir"), ("files", "File"), ("symlinks", "Symlink"), ("perms
 
 def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `lamina.stream_layered_image`; raises `InvalidName`, `NotFound`, `FormatError`."""
-    from lamina import specfile
     from lamina.cli.container import container_config
-    from lamina.spec import Spec
+    from lamina.inputs import specfile
+    from lamina.inputs.spec import Spec
 
     arguments: dict[str, Any] = specfile.load(flags["spec"]) if flags["spec"] else {}
     arguments |= {name: flags[name] for name in _PLAIN if flags.get(name) is not None}

@@ -14,9 +14,9 @@ from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InvalidName, NotFound
 from lamina.formats.tar import Owner
+from lamina.inputs.spec import ImageArguments, Spec
 from lamina.layering import Pipeline
 from lamina.root.entries import Dir, File, Perm, Symlink
-from lamina.spec import ImageArguments, Spec
 
 FIRST_SECOND = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 

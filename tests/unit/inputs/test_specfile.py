@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.inputs.spec import ImageArguments, Spec
+from lamina.inputs.specfile import load
 from lamina.layering import Pipeline
-from lamina.spec import ImageArguments, Spec
-from lamina.specfile import load
 
 
 def toml(folder: Path, text: str) -> str:

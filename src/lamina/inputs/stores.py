@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.images.image import Store
-from lamina.spec import Spec
+from lamina.inputs.spec import Spec
 from lamina.stores.opening import Access, open_stores
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypedDict
 
-from lamina import pipelinefile
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression, by_name, thread_count
 from lamina.core.names import parse_moment, parse_repository, parse_size, parse_tag
 from lamina.errors import InvalidName, shown
@@ -22,6 +21,7 @@ from lamina.formats.keys import PublicKey
 from lamina.formats.platform import LINUX, Platform
 from lamina.formats.tar import Owner
 from lamina.images.image import Store
+from lamina.inputs import pipelinefile
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
 from lamina.root.entries import Dir, Entry, File, Perm, Symlink, Xattr
 from lamina.root.extras import EXTRAS
