@@ -21,7 +21,7 @@ from lamina import tasks
 from lamina.compression.compressors import LayerCompression
 from lamina.engine import Measure
 from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
-from lamina.ledger import Ledger
+from lamina.layer_cache.cache import Ledger
 from lamina.places import list_place
 from lamina.standing import Standing, Workshop
 from lamina.survey import Survey, surveyed

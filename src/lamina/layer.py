@@ -18,10 +18,10 @@ from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK
 from lamina.formats.tar import Owner, PaxHeaders, padded
+from lamina.layer_cache.key import Recipe
 from lamina.layering.plans import LayerPlan
 from lamina.packed import WHITEOUT_INSIDE, Packed, PackedMember, components, folders_above, pack_members, whiteout_error
 from lamina.places import Place
-from lamina.recipe import Recipe
 
 Nodes = Callable[[StorePath], Iterable[Node]]
 Places = Callable[[StorePath], Place | None]

@@ -20,7 +20,7 @@ from lamina.core.nodes import Extent
 from lamina.engine import Measure, Step, Write, copy, measure, transfer
 from lamina.errors import IntegrityError
 from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
-from lamina.ledger import Ledger
+from lamina.layer_cache.cache import Ledger
 from lamina.packed import ListedLayer, Packed
 from lamina.places import list_place
 from lamina.spool import Place, Spool

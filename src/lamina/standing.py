@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from lamina.engine import Measure
 from lamina.errors import IntegrityError
 from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
-from lamina.ledger import Ledger, Oblivion
-from lamina.recipe import Recipe
+from lamina.layer_cache.cache import Ledger, Oblivion
+from lamina.layer_cache.key import Recipe
 
 # Below this a crew takes longer to come than to be done without.
 ALONE = 64 << 20

@@ -12,8 +12,8 @@ from tests.property.test_tar_laws import OWNERS
 from lamina.core.names import NIX32, Digest, StorePath
 from lamina.engine import Measure
 from lamina.errors import FormatError
-from lamina.ledger import Ledger
-from lamina.recipe import Recipe
+from lamina.layer_cache.cache import Ledger
+from lamina.layer_cache.key import Recipe
 
 LAW = settings(deadline=None, max_examples=200)
 FILES = settings(deadline=None, max_examples=40)

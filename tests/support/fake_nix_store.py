@@ -34,7 +34,7 @@ from lamina.cli.main import main
 from lamina.core.names import StorePath, nix32_dump
 from lamina.engine import measure
 from lamina.formats import nar
-from lamina.ledger import Ledger
+from lamina.layer_cache.cache import Ledger
 from lamina.walk import walk
 
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from lamina.images.image import Arriving, Draft, Image, Located, Sink, Store
 from lamina.images.progress import Progress
 from lamina.inputs.spec import ImageArguments, Spec
 from lamina.inputs.stores import store_of
-from lamina.ledger import Ledger, Oblivion
+from lamina.layer_cache.cache import Ledger, Oblivion
 from lamina.outlet import Outlet
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import Writable, is_layout, whole_file, writing_to

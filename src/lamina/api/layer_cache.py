@@ -21,11 +21,11 @@ from lamina.formats.listing import Listing
 from lamina.images.image import Located, Store
 from lamina.images.progress import Progress, Silence
 from lamina.layer import StoreLayer
+from lamina.layer_cache.cache import Ledger
+from lamina.layer_cache.key import Recipe
 from lamina.layering.plans import LayerPlan
-from lamina.ledger import Ledger
 from lamina.packed import ListedLayer
 from lamina.places import Place, list_place
-from lamina.recipe import Recipe
 from lamina.survey import surveyed
 
 # What is wrong with store paths that cannot be packed.

@@ -14,7 +14,7 @@ from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.formats.listing import Listing
 from lamina.images.image import Arriving, Catalogue, Located, Settling, Store
-from lamina.ledger import Ledger
+from lamina.layer_cache.cache import Ledger
 from lamina.stores.mentioned import resolve_mentions
 
 

@@ -29,7 +29,7 @@ from lamina.errors import InvalidName, NotFound, Unavailable
 from lamina.formats.listing import Listing
 from lamina.images.progress import Silence
 from lamina.layer import LayerSource
-from lamina.ledger import Ledger
+from lamina.layer_cache.cache import Ledger
 from lamina.stores.local import LocalStore
 from lamina.walk import list_tree
 

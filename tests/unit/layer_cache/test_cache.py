@@ -21,13 +21,13 @@ from pathlib import Path
 import pytest
 from tests.support.paths import REPOSITORY, SOURCES
 
-from lamina import ledger, ledgerfile
 from lamina.core.names import Digest, StorePath, nix32_dump
 from lamina.engine import Measure
 from lamina.errors import FormatError
 from lamina.formats.tar import Owner
-from lamina.ledger import Ledger, Oblivion
-from lamina.recipe import Recipe
+from lamina.layer_cache import cache, database
+from lamina.layer_cache.cache import Ledger, Oblivion
+from lamina.layer_cache.key import Recipe
 
 CODECS = "gzip 6 zlib 1.3.1", "zstd 3 1.5.7"
 BESIDE = ("-wal", "-shm", "-journal")
@@ -283,7 +283,7 @@ def test_a_layer_may_be_forgotten_while_all_are_gone_through(file: Path) -> None
 
 def test_layers_of_other_tar_rules_are_passed_over(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learn(file, [Fact("old")])
-    monkeypatch.setattr("lamina.recipe.TAR_RULES", 2)
+    monkeypatch.setattr("lamina.layer_cache.key.TAR_RULES", 2)
     learn(file, [Fact("new")])
     with opened(file) as found:
         assert found.layer(Fact("old").recipe) is None
@@ -298,13 +298,13 @@ def test_what_was_learnt_before_a_failure_is_kept(file: Path) -> None:
 
 
 def test_much_is_written_before_the_end(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "_MOST_ROWS", 30)
+    monkeypatch.setattr(cache, "_MOST_ROWS", 30)
     rows, large = facts(30), facts(3, "large")
     with opened(file) as found:
         for fact in rows:
             fact.learn(found)
         assert known(file, rows) > 80
-        monkeypatch.setattr(ledger, "_MOST_BYTES", 100)
+        monkeypatch.setattr(cache, "_MOST_BYTES", 100)
         for fact in large:
             found.learn_listing(*fact.place, fact.listing)
         assert known(file, large) == 3
@@ -321,7 +321,7 @@ def test_many_listings_are_read_at_once(file: Path) -> None:
 
 
 def test_threads_share_a_ledger(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "_MOST_ROWS", 10)
+    monkeypatch.setattr(cache, "_MOST_ROWS", 10)
     truth = facts(60)
     answers: list[bool] = []
     with opened(file) as found:
@@ -362,8 +362,8 @@ def test_a_closed_ledger_knows_nothing(file: Path) -> None:
 
 def test_whoever_needs_no_ledger_does_not_wait_for_sqlite() -> None:
     code = (
-        "import sys, lamina.ledger; lamina.ledger.Oblivion().close(); "
-        "print(sorted({'sqlite3', 'fcntl', 'lamina.ledgerfile'} & set(sys.modules)))"
+        "import sys, lamina.layer_cache.cache; lamina.layer_cache.cache.Oblivion().close(); "
+        "print(sorted({'sqlite3', 'fcntl', 'lamina.layer_cache.database'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -679,7 +679,7 @@ def test_a_folder_that_cannot_be_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_python_without_sqlite_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sqlite3", None)
-    for module in ("lamina.ledgerfile", "lamina.sqlite"):
+    for module in ("lamina.layer_cache.database", "lamina.sqlite"):
         monkeypatch.delitem(sys.modules, module)
     with opened(file, warnings=1) as found:
         Fact("one").learn(found)
@@ -692,8 +692,8 @@ def test_a_python_without_sqlite_is_a_warning(file: Path, monkeypatch: pytest.Mo
 PROGRAM = """
 import os, resource, sys
 from pathlib import Path
-from lamina.ledger import Ledger
-from lamina import ledger
+from lamina.layer_cache.cache import Ledger
+from lamina.layer_cache import cache as ledger
 from tests.unit.layer_cache.test_cache import Fact, facts, check
 def warn(text): print("warned", text, flush=True)
 """
@@ -909,7 +909,7 @@ def test_a_ledger_that_cannot_be_read_is_a_warning(reachable: Path) -> None:
 
 
 def test_somebody_who_writes_for_too_long_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgerfile, "_PATIENCE", 0.05)
+    monkeypatch.setattr(database, "_PATIENCE", 0.05)
     learn(file, facts(12))
     with closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
@@ -925,7 +925,7 @@ def test_somebody_who_writes_for_too_long_is_a_warning(file: Path, monkeypatch: 
 
 
 def test_somebody_who_locks_the_folder_for_too_long_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgerfile, "_PATIENCE", 0.05)
+    monkeypatch.setattr(database, "_PATIENCE", 0.05)
     learn(file, facts(1))
     holder = os.open(file.parent, os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)

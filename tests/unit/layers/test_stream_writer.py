@@ -21,7 +21,7 @@ from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
 from lamina.layer import FinishedLayer
-from lamina.ledger import Oblivion
+from lamina.layer_cache.cache import Oblivion
 from lamina.outlet import Outlet
 from lamina.sinks.archive import DockerArchive
 from lamina.standing import Workshop

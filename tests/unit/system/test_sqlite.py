@@ -16,7 +16,7 @@ from tests.support.fake_nix_store import FakeStore, run
 from tests.support.paths import PACKAGE
 
 from lamina.errors import Error, FormatError, Unavailable
-from lamina.ledger import Ledger
+from lamina.layer_cache.cache import Ledger
 from lamina.root import database
 from lamina.root.registration import Registration
 from lamina.sqlite import DatabaseError, opened, translated

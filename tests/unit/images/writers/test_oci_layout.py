@@ -20,7 +20,7 @@ from lamina.core.names import Reference
 from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError
 from lamina.formats.image_names import familiar_name, full_name
 from lamina.images.image import Draft, Image
-from lamina.ledger import Oblivion
+from lamina.layer_cache.cache import Oblivion
 from lamina.sinks.layout import OciLayout
 from lamina.standing import Workshop
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 from lamina.core.names import Digest
 from lamina.engine import Measure
 from lamina.errors import FormatError
-from lamina.ledgertables import (
+from lamina.layer_cache.key import Recipe
+from lamina.layer_cache.schema import (
     COMPRESSED,
     FORGET,
     LAYER,
@@ -29,7 +30,6 @@ from lamina.ledgertables import (
     proven,
     seal,
 )
-from lamina.recipe import Recipe
 
 if TYPE_CHECKING:
     # Every verb imports this module, few open a ledger.
@@ -91,7 +91,7 @@ class Ledger:
         ledger knows nothing and keeps nothing.
         """
         try:
-            from lamina.ledgerfile import LedgerFile
+            from lamina.layer_cache.database import LedgerFile
         except ImportError as error:  # Python can be built without
             warn(f"{file}: got {error}, expected a Python that has SQLite: going on without")
             return Oblivion()

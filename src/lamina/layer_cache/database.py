@@ -22,7 +22,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lamina.ledgertables import APPLICATION, SCHEMA, TABLES, DamagedError, OlderError, RefusedError, judge, tables
+from lamina.layer_cache.schema import (
+    APPLICATION,
+    SCHEMA,
+    TABLES,
+    DamagedError,
+    OlderError,
+    RefusedError,
+    judge,
+    tables,
+)
 from lamina.sqlite import DatabaseError, connect, translated
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What earlier runs learnt about layers, kept in a SQLite file."""
