@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from lamina.formats.narinfo import NarInfo
     from lamina.images.image import Draft, Image, Store
     from lamina.inputs.spec import ImageArguments, StoreArguments
-    from lamina.layer import Layer
+    from lamina.layers.layer import Layer
     from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.stores.checking import CheckedStore, DamagedPath
     from lamina.stores.collecting import Garbage
@@ -97,7 +97,7 @@ _HOMES = {
     "lamina.formats.keys": ("PublicKey",),
     "lamina.formats.narinfo": ("NarInfo",),
     "lamina.images.image": ("Draft", "Image", "Store"),
-    "lamina.layer": ("Layer",),
+    "lamina.layers.layer": ("Layer",),
     "lamina.api.results": ("ListResult",),
     "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
     "lamina.inputs.spec": ("ImageArguments", "StoreArguments"),

@@ -17,8 +17,8 @@ from lamina.core.nodes import Directory, Regular
 from lamina.engine import measure, transfer
 from lamina.formats import graph, nar
 from lamina.formats.tar import Owner
-from lamina.layer import StoreLayer, tar_order
 from lamina.layering import LayerPlan
+from lamina.layers.layer import StoreLayer, tar_order
 from lamina.stores.graph import GraphStore
 
 

@@ -16,9 +16,9 @@ from tests.unit.layers.test_layer import streamed
 from lamina.core.nodes import Directory, Node
 from lamina.formats import nar
 from lamina.formats.tar import Owner
-from lamina.layer import StoreLayer, tar_order
 from lamina.layering import LayerPlan
-from lamina.packed import Packed
+from lamina.layers.layer import StoreLayer, tar_order
+from lamina.layers.packed import Packed
 from lamina.walk import walk
 
 OWNERS = st.builds(Owner, st.sampled_from([0, 1000, 1 << 21]), st.integers(0, 9), st.sampled_from(["", "ü"]))

@@ -17,9 +17,9 @@ from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry, Lister, Listing
 from lamina.formats.tar import Owner
-from lamina.layer import StoreLayer
 from lamina.layering import LayerPlan
-from lamina.packed import ListedLayer, ListedPath, Packed
+from lamina.layers.layer import StoreLayer
+from lamina.layers.packed import ListedLayer, ListedPath, Packed
 from lamina.walk import list_tree, walk
 
 OWNER = Owner(7, 8, "root", "é")

@@ -9,7 +9,7 @@ from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry
 from lamina.formats.narscan import UnknownError, scan
-from lamina.packed import Packed
+from lamina.layers.packed import Packed
 
 
 def dumped(item: Item) -> bytes:

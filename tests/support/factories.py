@@ -19,7 +19,7 @@ from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.core.pathinfo import PathInfo
 from lamina.engine import transfer
 from lamina.layering import LayerPlan
-from lamina.packed import Packed
+from lamina.layers.packed import Packed
 
 # --- graphs
 

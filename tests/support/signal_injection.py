@@ -57,7 +57,7 @@ def child(task):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lamina.cli.start.end_at_once)
     if task["crew"]:
-        from lamina.standing import Workshop
+        from lamina.layers.context import Workshop
         Workshop.crew_size = lambda self, work, most: 2
     calls, count = counted(task["at"], task["signal"])
     sys.settrace(calls)

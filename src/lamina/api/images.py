@@ -27,10 +27,10 @@ from lamina.images.progress import Progress
 from lamina.inputs.spec import ImageArguments, Spec
 from lamina.inputs.stores import store_of
 from lamina.layer_cache.cache import Ledger, Oblivion
+from lamina.layers.context import Workshop
 from lamina.outlet import Outlet
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import Writable, is_layout, whole_file, writing_to
-from lamina.standing import Workshop
 from lamina.stores.opening import MACHINE
 from lamina.stores.remembering import remembering
 

@@ -20,13 +20,13 @@ from lamina.formats import nar
 from lamina.formats.listing import Listing
 from lamina.images.image import Located, Store
 from lamina.images.progress import Progress, Silence
-from lamina.layer import StoreLayer
 from lamina.layer_cache.cache import Ledger
 from lamina.layer_cache.key import Recipe
 from lamina.layering.plans import LayerPlan
-from lamina.packed import ListedLayer
+from lamina.layers.layer import StoreLayer
+from lamina.layers.listings import surveyed
+from lamina.layers.packed import ListedLayer
 from lamina.places import Place, list_place
-from lamina.survey import surveyed
 
 # What is wrong with store paths that cannot be packed.
 _FAULTS = (FormatError, IntegrityError, NotFound, Unavailable)

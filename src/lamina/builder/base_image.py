@@ -20,7 +20,7 @@ from lamina.formats.config import check_type, inherited, with_base_environment
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.headers import EntryKind
 from lamina.formats.platform import Platform
-from lamina.layer import FinishedLayer
+from lamina.layers.layer import FinishedLayer
 from lamina.messages import cut
 from lamina.root.accounts import BaseFile
 from lamina.root.registration import Registration

@@ -19,8 +19,8 @@ from lamina.errors import FormatError, InvalidName
 from lamina.formats.conf import Conf
 from lamina.formats.docker import ImageConfig, store_paths_comment
 from lamina.images.image import Draft, Settings
-from lamina.layer import FinishedLayer
 from lamina.layering import LayerPlan
+from lamina.layers.layer import FinishedLayer
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 from lamina.walk import walk

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from lamina.cli.output import one_line
 from lamina.core.pathinfo import PathInfo
 from lamina.images.image import Image
-from lamina.layer import LayerSource
+from lamina.layers.layer import LayerSource
 
 _LONGEST_TITLE = 44
 

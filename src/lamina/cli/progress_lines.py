@@ -11,7 +11,7 @@ from lamina.cli.output import one_line
 
 if TYPE_CHECKING:
     from lamina.images.image import Image
-    from lamina.layer import LayerSource
+    from lamina.layers.layer import LayerSource
 
 
 class Lines:

@@ -26,12 +26,12 @@ from lamina.errors import Error, FormatError, shown
 from lamina.formats.docker import ImageConfig
 from lamina.formats.tar import Owner
 from lamina.images.image import Draft, Settings
-from lamina.layer import FinishedLayer
 from lamina.layering.plans import LayerPlan
+from lamina.layers.context import Workshop
+from lamina.layers.layer import FinishedLayer
 from lamina.sinks.archive import DockerArchive
 from lamina.sinks.output import writing_to
 from lamina.sinks.script import DRAFT, layer_name
-from lamina.standing import Workshop
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import contents
 

@@ -18,7 +18,7 @@ from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding,
 from lamina.images.progress import Progress, Silence
 from lamina.images.readers.flatten import Entry, flatten
 from lamina.images.readers.model import SourceImage
-from lamina.packed import Packed
+from lamina.layers.packed import Packed
 
 _KINDS = {
     EntryKind.FILE: Kind.FILE,

@@ -16,8 +16,8 @@ from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.formats.docker import HistoryItem, ImageConfig, image_json
 from lamina.formats.tar import Owner
-from lamina.layer import Layer, LayerSource, StoreLayer
 from lamina.layering.plans import LayerPlan
+from lamina.layers.layer import Layer, LayerSource, StoreLayer
 from lamina.places import Place
 
 _TAG_LENGTH = 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from lamina.images.image import Image
-from lamina.layer import LayerSource
+from lamina.layers.layer import LayerSource
 
 
 class Progress(Protocol):

@@ -22,9 +22,9 @@ from lamina.formats.docker import HistoryItem, ManifestEntry, manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
 from lamina.images.image import Draft, Image
 from lamina.images.progress import Progress, Silence
-from lamina.layer import Layer, LayerSource
-from lamina.packing import Outgoing, Packing
-from lamina.standing import Workshop
+from lamina.layers.context import Workshop
+from lamina.layers.layer import Layer, LayerSource
+from lamina.layers.stream_writer import Outgoing, Packing
 
 
 class DockerArchive:
@@ -68,8 +68,8 @@ class DockerArchive:
         self, sources: Sequence[LayerSource], archive: ArchiveWriter
     ) -> tuple[list[str], tuple[Layer, ...]]:
         """Layers whose length is known only when they are compressed: each waits in a temporary file for its turn."""
-        from lamina.filing import Filing
-        from lamina.sinks.shelf import TemporaryShelf
+        from lamina.layers.blob_writer import Filing
+        from lamina.layers.temporary_blobs import TemporaryShelf
 
         names, layers = [], []
         with (

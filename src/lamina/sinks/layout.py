@@ -23,7 +23,6 @@ from lamina.core.nodes import Extent
 from lamina.engine import Measure, measure
 from lamina.errors import Error, FormatError, InvalidName, OutputError, failed, shown
 from lamina.extents import head
-from lamina.filing import Filed, Filing
 from lamina.formats.docker import HistoryItem
 from lamina.formats.documents import parse_json
 from lamina.formats.oci import (
@@ -40,8 +39,9 @@ from lamina.formats.oci import (
 )
 from lamina.images.image import Draft, Image
 from lamina.images.progress import Progress, Silence
+from lamina.layers.blob_writer import Filed, Filing
+from lamina.layers.context import Workshop
 from lamina.sinks.output import whole_file
-from lamina.standing import Workshop
 from lamina.temporary import is_part
 from lamina.workspace import Workspace
 

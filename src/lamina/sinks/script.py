@@ -24,7 +24,7 @@ from typing import Any
 
 from lamina.engine import Write, transfer
 from lamina.images.image import Draft
-from lamina.layer import LayerSource
+from lamina.layers.layer import LayerSource
 from lamina.sinks.output import whole_file
 
 DRAFT = "draft.json"

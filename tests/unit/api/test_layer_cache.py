@@ -28,8 +28,8 @@ from lamina.engine import Measure
 from lamina.errors import InvalidName, NotFound, Unavailable
 from lamina.formats.listing import Listing
 from lamina.images.progress import Silence
-from lamina.layer import LayerSource
 from lamina.layer_cache.cache import Ledger
+from lamina.layers.layer import LayerSource
 from lamina.stores.local import LocalStore
 from lamina.walk import list_tree
 

@@ -17,7 +17,7 @@ from tests.support.image_files import Layout, docker_archive, platform, sha256, 
 
 import lamina
 from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, PlanError
-from lamina.layer import FinishedLayer
+from lamina.layers.layer import FinishedLayer
 
 _ENV = {"Env": ["FROM_PARENT=1", "LAST_LAYER=parent", "PATH=/bin"]}
 _LOWER = tar({"usr/": None, "usr/bin/": None, "usr/bin/sh": b"sh", "bin": "usr/bin", "tmp/": None})

@@ -11,7 +11,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InvalidName
 from lamina.formats import address, nar, narinfo
 from lamina.formats.address import Address, Evidence, ModuloHash, Rewriter, claims
-from lamina.packed import Packed
+from lamina.layers.packed import Packed
 
 HI = b"hi\n"
 OLD, NEW = b"0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", b"1hc42b37ja6apgn550a10ikj6vb9db1n"

@@ -10,7 +10,7 @@ from lamina.core.names import StorePath
 from lamina.errors import FormatError
 from lamina.formats import export, nar
 from lamina.formats.export import END, NEXT, Exported
-from lamina.packed import Packed
+from lamina.layers.packed import Packed
 
 HELLO = StorePath.parse_base("2g13aaaa0000000000000000000000ab-hello-2.10")
 GLIBC = StorePath.parse_base("0s9qbbbb000000000000000000000000-glibc-2.33-59")

@@ -13,7 +13,7 @@ from tests.support.factories import File, Item, Link, nodes, packed_bytes, write
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink, below
 from lamina.errors import FormatError
 from lamina.formats import nar
-from lamina.packed import Packed
+from lamina.layers.packed import Packed
 from lamina.walk import walk
 
 

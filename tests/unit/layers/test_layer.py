@@ -18,9 +18,9 @@ from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.tar import Owner
-from lamina.layer import StoreLayer, tar_order
 from lamina.layering import LayerPlan
-from lamina.packed import Packed
+from lamina.layers.layer import StoreLayer, tar_order
+from lamina.layers.packed import Packed
 from lamina.walk import walk
 
 ROOT = Owner(0, 0, "root", "root")

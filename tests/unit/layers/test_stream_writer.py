@@ -20,11 +20,11 @@ from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
-from lamina.layer import FinishedLayer
 from lamina.layer_cache.cache import Oblivion
+from lamina.layers.context import Workshop
+from lamina.layers.layer import FinishedLayer
 from lamina.outlet import Outlet
 from lamina.sinks.archive import DockerArchive
-from lamina.standing import Workshop
 
 
 @pytest.fixture

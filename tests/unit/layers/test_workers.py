@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from lamina import tasks
 from lamina.core.nodes import Extent
-from lamina.crew import Ask, Crew
 from lamina.engine import measure
 from lamina.errors import IntegrityError, NotFound
+from lamina.layers import worker_tasks
+from lamina.layers.workers import Ask, Crew
 from lamina.walk import list_tree
 
 
@@ -31,7 +31,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def listed(top: Path) -> Callable[[Ask], Any]:
-    return lambda ask: tasks.listings_in(ask(tasks.listing_task([os.fsencode(top)])))
+    return lambda ask: worker_tasks.listings_in(ask(worker_tasks.listing_task([os.fsencode(top)])))
 
 
 def alive(crew: Crew) -> list[int]:
@@ -45,7 +45,7 @@ def test_a_crew_answers_as_this_process_would(tree: Path) -> None:
     extent = Extent.whole(os.fsencode(file), file.stat().st_size, file.stat().st_mtime_ns)
     with Crew(2) as crew:
         listing = crew.submit(listed(tree), (0, 0))
-        found = crew.submit(lambda ask: tasks.measures_in(ask(tasks.measure_task(extent))), (0, 0))
+        found = crew.submit(lambda ask: worker_tasks.measures_in(ask(worker_tasks.measure_task(extent))), (0, 0))
         assert listing.result() == [list_tree(os.fsencode(tree))]
         assert found.result() == (measure([extent]),)
     assert alive(crew) == []
@@ -68,7 +68,7 @@ def test_an_error_of_a_member_is_the_error_it_was(tmp_path: Path) -> None:
     with Crew(1) as crew:
         missing = crew.submit(listed(tmp_path / "nothing"), (0, 0))
         changed = Extent.whole(os.fsencode(file), 1, 12345)
-        touched = crew.submit(lambda ask: ask(tasks.measure_task(changed)), (0, 0))
+        touched = crew.submit(lambda ask: ask(worker_tasks.measure_task(changed)), (0, 0))
         with pytest.raises(NotFound, match="got nothing there, expected a store path"):
             missing.result()
         with pytest.raises(IntegrityError, match="got another modification time"):
@@ -100,7 +100,7 @@ def test_nobody_waits_for_a_crew_whose_work_is_not_wanted_any_more(tmp_path: Pat
     begun: list[Future[Any]] = []
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt), Crew(2) as crew:  # noqa: PT012
-        begun += [crew.submit(lambda ask: ask(tasks.measure_task(extent)), (0, 0)) for _ in range(2)]
+        begun += [crew.submit(lambda ask: ask(worker_tasks.measure_task(extent)), (0, 0)) for _ in range(2)]
         while len(alive(crew)) < 2:
             time.sleep(0.01)
         raise KeyboardInterrupt
@@ -112,7 +112,7 @@ def test_nobody_waits_for_a_crew_whose_work_is_not_wanted_any_more(tmp_path: Pat
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_a_member_ends_with_who_began_it(tmp_path: Path) -> None:
     code = (
-        "import os, sys, time\nfrom lamina import tasks\nfrom lamina.crew import Crew\n"
+        "import os, sys, time\nfrom lamina import tasks\nfrom lamina.layers.workers import Crew\n"
         "crew = Crew(1)\n"
         "crew.submit(lambda ask: ask(tasks.listing_task([os.fsencode(sys.argv[1])])), (0, 0)).result()\n"
         "print(crew._members[0]._process.pid, flush=True)\ntime.sleep(100)\n"

@@ -21,7 +21,7 @@ import lamina
 from lamina.engine import Write
 from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
-from lamina.layer import LayerSource
+from lamina.layers.layer import LayerSource
 from lamina.sinks.archive import DockerArchive
 
 

@@ -87,7 +87,13 @@ def test_other_processes_help_a_script_with_a_large_image(store: FakeStore, tmp_
     ran = start(tmp_path / "script")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == streamed(made)
-    helper = [sys.executable, "-I", "-S", "-c", "import sys; sys.path[:] = sys.argv[1:]; import lamina.tasks"]
+    helper = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        "import sys; sys.path[:] = sys.argv[1:]; import lamina.layers.worker_tasks",
+    ]
     modules = [str(tmp_path / "script"), *sys.path]
     subprocess.run([*helper, *modules], check=True)
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from lamina.core.names import Digest
 from lamina.formats.listing import Listing
-from lamina.layer import StoreLayer
 from lamina.layer_cache.cache import Ledger
-from lamina.packed import ListedLayer, ListedPath
+from lamina.layers.layer import StoreLayer
+from lamina.layers.packed import ListedLayer, ListedPath
 from lamina.places import Place, name
 
 

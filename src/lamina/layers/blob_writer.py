@@ -17,20 +17,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from lamina import tasks
 from lamina.compression.compressors import LayerCompression
 from lamina.engine import Measure
-from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.layer_cache.cache import Ledger
+from lamina.layers import worker_tasks
+from lamina.layers.context import Standing, Workshop
+from lamina.layers.layer import FinishedLayer, Layer, LayerSource, StoreLayer
+from lamina.layers.listings import Survey, surveyed
+from lamina.layers.worker_tasks import Content
 from lamina.places import list_place
-from lamina.standing import Standing, Workshop
-from lamina.survey import Survey, surveyed
-from lamina.tasks import Content
 
 if TYPE_CHECKING:  # a small image does without other processes
     from concurrent.futures import Future
 
-    from lamina.crew import Ask, Crew
+    from lamina.layers.workers import Ask, Crew
 
 # More would wait for the disk.
 _MOST_WRITING, _MOST_COMPRESSING = 4, 32
@@ -132,12 +132,12 @@ class Filing:
         survey = work.surveyed(self._shop.ledger)
         if survey is None:
             return None
-        listed = survey.complete(tasks.listings_in(ask(tasks.listing_task(survey.missing))))
+        listed = survey.complete(worker_tasks.listings_in(ask(worker_tasks.listing_task(survey.missing))))
         return self._write_there(part, listed, ask) if listed else None
 
     def _write_there(self, part: Path, content: Content, ask: Ask) -> _Found:
-        task = tasks.blob_task(content, os.fsencode(part), self._compression, self._threads)
-        plain, blob = tasks.measures_in(ask(task))
+        task = worker_tasks.blob_task(content, os.fsencode(part), self._compression, self._threads)
+        plain, blob = worker_tasks.measures_in(ask(task))
         return plain, blob
 
     def _written(self, work: _Work) -> _Found:
@@ -150,11 +150,11 @@ class Filing:
         survey = work.surveyed(self._shop.ledger) if not work.coming else None
         listed = survey.complete(map(list_place, survey.missing)) if survey else None
         packed = listed.pack() if listed else work.standing.source.pack()
-        return tasks.write_file(packed, os.fsencode(part), self._compression, self._shop.jobs)
+        return worker_tasks.write_file(packed, os.fsencode(part), self._compression, self._shop.jobs)
 
 
 def _begun_crew(size: int) -> Crew:
-    from lamina.crew import Crew
+    from lamina.layers.workers import Crew
 
     return Crew(size)
 

@@ -4,7 +4,7 @@ Invariant: none outlives its crew, and a task that a process was lost over is do
 there are, and whether any can be, shows in nothing but the time that it takes.
 
 Processes and not threads: what is done for each file is Python, and Python's threads do that one at a time. Each is
-this Python again, with the modules of `lamina.tasks`; a fork would copy whatever threads and locks there are.
+this Python again, with the modules of `lamina.layers.worker_tasks`; a fork would copy the threads' locks as well.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from threading import Thread
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
-from lamina import tasks
 from lamina.cleanup import Cleanup
-from lamina.tasks import Answer, Task
+from lamina.layers import worker_tasks
+from lamina.layers.worker_tasks import Answer, Task
 
-_START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.tasks import main; main()"
+_START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.layers.worker_tasks import main; main()"
 _FIRST, _LAST = (-1, 0), (sys.maxsize, 0)
 
 
@@ -114,15 +114,15 @@ class _Member:
         if not self._is_lost:
             try:
                 requests, replies = self._streams()
-                tasks.send(requests, task)
-                reply = tasks.receive(replies)
+                worker_tasks.send(requests, task)
+                reply = worker_tasks.receive(replies)
             except (OSError, EOFError, ValueError):
                 self._is_lost = True
             else:
-                return tasks.answered(reply)
+                return worker_tasks.answered(reply)
         if self._is_over:
             raise InterruptedError
-        return tasks.run(task)
+        return worker_tasks.run(task)
 
     def kill(self) -> None:
         self._is_over = True
@@ -158,5 +158,6 @@ class _Member:
 
 def _path() -> Iterable[str]:
     """Where this process finds modules, with the folder that lamina itself is in first: some have it elsewhere."""
-    own = os.path.dirname(os.path.dirname(os.path.abspath(tasks.__file__)))
+    package = os.path.dirname(os.path.dirname(os.path.abspath(worker_tasks.__file__)))
+    own = os.path.dirname(package)
     return dict.fromkeys((own, *(os.path.abspath(place) for place in sys.path)))

@@ -15,22 +15,22 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from lamina import tasks
 from lamina.core.nodes import Extent
 from lamina.engine import Measure, Step, Write, copy, measure, transfer
 from lamina.errors import IntegrityError
-from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.layer_cache.cache import Ledger
-from lamina.packed import ListedLayer, Packed
+from lamina.layers import worker_tasks
+from lamina.layers.context import Standing, Workshop
+from lamina.layers.layer import FinishedLayer, Layer, LayerSource, StoreLayer
+from lamina.layers.listings import Survey, surveyed
+from lamina.layers.packed import ListedLayer, Packed
 from lamina.places import list_place
 from lamina.spool import Place, Spool
-from lamina.standing import Standing, Workshop
-from lamina.survey import Survey, surveyed
 
 if TYPE_CHECKING:  # a small image does without other processes
     from concurrent.futures import Future
 
-    from lamina.crew import Ask, Crew
+    from lamina.layers.workers import Ask, Crew
 
 # Listing comes first, for it is waited for; of what is to be hashed the largest, so that none is left alone at the end.
 _LISTING, _HASHING = 0, 1
@@ -151,7 +151,7 @@ class _Work:
 
     def _listed(self, survey: Survey, crew: Crew, spool: Spool | None, ask: Ask) -> ListedLayer | None:
         """The listing, whose layer is hashed from here on, or was, for it lies in ``spool``."""
-        listed = survey.complete(tasks.listings_in(ask(tasks.listing_task(survey.missing))))
+        listed = survey.complete(worker_tasks.listings_in(ask(worker_tasks.listing_task(survey.missing))))
         if listed is None:
             return None
         if spool and self.standing.weight <= _MOST_SPOOLED:
@@ -159,7 +159,7 @@ class _Work:
             whole = listed.pack_of(size).size
             place = spool.take(whole) if whole <= _MOST_SPOOLED else None
             if place:
-                (self._found,) = tasks.measures_in(ask(tasks.spool_task(listed, size, place)))
+                (self._found,) = worker_tasks.measures_in(ask(worker_tasks.spool_task(listed, size, place)))
                 self._spooled = spool, place
                 return None
         self._hashing = crew.submit(partial(_measured, listed), (_HASHING, -self.standing.weight))
@@ -233,7 +233,7 @@ class _Work:
 
 
 def _begun_crew(size: int, spool: Spool | None) -> Crew:
-    from lamina.crew import Crew
+    from lamina.layers.workers import Crew
 
     return Crew(size, (spool.number,) if spool else ())
 
@@ -256,6 +256,6 @@ def watched(write: Write, step: Step) -> Write:
     return watching
 
 
-def _measured(content: tasks.Content, ask: Ask) -> Measure:
-    (found,) = tasks.measures_in(ask(tasks.measure_task(content)))
+def _measured(content: worker_tasks.Content, ask: Ask) -> Measure:
+    (found,) = worker_tasks.measures_in(ask(worker_tasks.measure_task(content)))
     return found

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from lamina.engine import Measure
 from lamina.errors import IntegrityError
-from lamina.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.layer_cache.cache import Ledger, Oblivion
 from lamina.layer_cache.key import Recipe
+from lamina.layers.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 
 # Below this a crew takes longer to come than to be done without.
 ALONE = 64 << 20

@@ -18,8 +18,8 @@ from lamina.engine import Measure, Tally, Write, copy, measure
 from lamina.errors import Error, failed
 from lamina.formats.listing import Listing
 from lamina.formats.tar import Owner
+from lamina.layers.packed import ListedLayer, ListedPath, Packed
 from lamina.outlet import Outlet
-from lamina.packed import ListedLayer, ListedPath, Packed
 from lamina.places import Place, list_place
 
 if TYPE_CHECKING:
@@ -204,4 +204,4 @@ def _reply(task: Task) -> tuple[Any, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit("lamina.tasks: got started by hand, expected to be a member of a crew")
+    sys.exit("lamina.layers.worker_tasks: got started by hand, expected to be a member of a crew")

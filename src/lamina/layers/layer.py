@@ -20,7 +20,15 @@ from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK
 from lamina.formats.tar import Owner, PaxHeaders, padded
 from lamina.layer_cache.key import Recipe
 from lamina.layering.plans import LayerPlan
-from lamina.packed import WHITEOUT_INSIDE, Packed, PackedMember, components, folders_above, pack_members, whiteout_error
+from lamina.layers.packed import (
+    WHITEOUT_INSIDE,
+    Packed,
+    PackedMember,
+    components,
+    folders_above,
+    pack_members,
+    whiteout_error,
+)
 from lamina.places import Place
 
 Nodes = Callable[[StorePath], Iterable[Node]]

@@ -1,0 +1,1 @@
+"""Packing layers: their tar streams, blobs and digests, and the worker processes that help."""
