@@ -12,7 +12,7 @@ from typing import Any
 from bench.results import MEGABYTE, LeftOut, Peak, Result, Sizes, Timed, met
 
 import lamina
-from lamina.capacity import processors
+from lamina.system.cpus import processors
 
 _COLUMNS = ("work", "what", "ours", "theirs", "result", "min–max", "at most", "met")
 _TEXTS = 2

@@ -23,7 +23,7 @@ from bench.targets import START
 from bench.trees import CHUNK
 from bench.works import LAMINA, Planned
 
-from lamina.capacity import processors
+from lamina.system.cpus import processors
 
 _HERE = Path(__file__).parent
 _CAT = ("cat",)

@@ -17,9 +17,9 @@ from random import Random
 
 from lamina.core.names import STORE_DIR, StorePath, nix32_dump
 from lamina.core.pathinfo import PathInfo
-from lamina.engine import measure
 from lamina.formats import nar
-from lamina.walk import walk
+from lamina.system.transfer import measure
+from lamina.system.walk import walk
 
 CHUNK = 1 << 20
 _FILES_PER_PATH = 250

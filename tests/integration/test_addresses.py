@@ -14,7 +14,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.formats import export, nar
 from lamina.formats.address import Address, Evidence, ModuloHash, Rewriter
 from lamina.formats.references import references
-from lamina.walk import walk
+from lamina.system.walk import walk
 
 
 def _info(found: Any) -> PathInfo:

@@ -14,12 +14,12 @@ from lamina import layering
 from lamina.core.closure import Closure
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Directory, Regular
-from lamina.engine import measure, transfer
 from lamina.formats import graph, nar
 from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
 from lamina.layers.layer import StoreLayer, tar_order
 from lamina.stores.graph import GraphStore
+from lamina.system.transfer import measure, transfer
 
 
 def _closure(sample: Sample) -> Closure:

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from tests.support.image_files import OneLayer, hard, special, written
 
 from lamina.errors import FormatError
-from lamina.extents import head
 from lamina.formats.headers import EntryKind
 from lamina.images.readers.flatten import Rootfs, flatten
 from lamina.images.readers.unpack import extent_of
+from lamina.system.extents import head
 
 Layers = Sequence[Sequence[tarfile.TarInfo]]
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tests.property.test_tar_laws import OWNERS
 
 from lamina.core.names import NIX32, Digest, StorePath
-from lamina.engine import Measure
 from lamina.errors import FormatError
 from lamina.layer_cache.cache import Ledger
 from lamina.layer_cache.key import Recipe
+from lamina.system.transfer import Measure
 
 LAW = settings(deadline=None, max_examples=200)
 FILES = settings(deadline=None, max_examples=40)

@@ -19,7 +19,7 @@ from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
 from lamina.layers.layer import StoreLayer, tar_order
 from lamina.layers.packed import Packed
-from lamina.walk import walk
+from lamina.system.walk import walk
 
 OWNERS = st.builds(Owner, st.sampled_from([0, 1000, 1 << 21]), st.integers(0, 9), st.sampled_from(["", "ü"]))
 MOMENTS = st.sampled_from([-1, 0, 1, 1_700_000_000])

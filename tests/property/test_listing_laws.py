@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.factories import Item, nodes, packed_bytes, path, trees, write
 
-from lamina import narfile, places
 from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry, Lister, Listing
@@ -20,7 +19,8 @@ from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
 from lamina.layers.layer import StoreLayer
 from lamina.layers.packed import ListedLayer, ListedPath, Packed
-from lamina.walk import list_tree, walk
+from lamina.system import locations, narfile
+from lamina.system.walk import list_tree, walk
 
 OWNER = Owner(7, 8, "root", "é")
 names = st.binary(min_size=1, max_size=30).filter(lambda name: b"\0" not in name)
@@ -83,7 +83,7 @@ def test_a_layer_from_a_listing_is_the_layer_from_nodes(tree: Item) -> None:
         write(tree, top)
         listing = list_tree(top)
         assert listing is not None
-        assert list(places.nodes(listing, top)) == list(walk(top))
+        assert list(locations.nodes(listing, top)) == list(walk(top))
         from_nodes = StoreLayer(LayerPlan((path("A"),)), lambda _: walk(top), OWNER, 5).pack()
         assert_packs_alike(listed_layer(top), from_nodes)
 
@@ -97,13 +97,13 @@ def test_a_layer_from_a_nar_is_the_layer_from_the_disk(tree: Item) -> None:
         file.write_bytes(b"".join(cast("Iterable[bytes]", nar.dump(nodes(tree)))))
         archive = narfile.archive(os.fsencode(file))
         listing = narfile.list_nar(archive)
-        assert list(places.nodes(listing, archive)) == list(narfile.nodes(archive))
+        assert list(locations.nodes(listing, archive)) == list(narfile.nodes(archive))
         from_nodes = StoreLayer(LayerPlan((path("A"),)), lambda _: nodes(tree), OWNER, 5).pack()
         assert_packs_alike(listed_layer(archive), from_nodes)
 
 
-def listed_layer(place: places.Place) -> ListedLayer:
-    listing = places.list_place(place)
+def listed_layer(place: locations.Place) -> ListedLayer:
+    listing = locations.list_place(place)
     assert listing is not None
     return ListedLayer((ListedPath(str(path("A")).encode(), place, listing),), OWNER, 5)
 

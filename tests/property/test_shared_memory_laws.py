@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.spool import Place, Spool, laid_open
+from lamina.system.shared_memory import Place, Spool, laid_open
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memory without a name")
 SIZE = 1000

@@ -29,9 +29,9 @@ from tests.support.paths import REPOSITORY
 
 import lamina
 from lamina.compression import libraries
-from lamina.engine import measure
 from lamina.formats import graph, nar
-from lamina.walk import walk
+from lamina.system.transfer import measure
+from lamina.system.walk import walk
 
 ORIENTATION = {
     "cold stream ÷ tar | sha256sum",

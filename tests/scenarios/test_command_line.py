@@ -785,7 +785,7 @@ def test_the_words_of_the_help_are_those_that_there_are() -> None:
         (["--version"], {"typing", "click", "lamina.errors", "lamina.cli.exits"}),
         (
             ["stream", "--help"],
-            {"lamina.api.images", "lamina.engine", "lamina.inputs.spec", "sqlite3", "rich", "lamina.layering"},
+            {"lamina.api.images", "lamina.system.transfer", "lamina.inputs.spec", "sqlite3", "rich", "lamina.layering"},
         ),
     ],
 )

@@ -29,12 +29,12 @@ from tests.support.fake_nix_store import FakeStore, Ran, call, run
 from lamina.compression import libraries
 from lamina.core.names import Digest, StorePath, nix32_dump
 from lamina.core.pathinfo import PathInfo
-from lamina.engine import measure
 from lamina.formats import nar, narinfo
 from lamina.formats.address import FLAT, NAR, TEXT, Address, ModuloHash
 from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
+from lamina.system.transfer import measure
 
 CACHE_INFO = "nix-cache-info"
 KEY = SecretKey("cache.test-1", sha256(b"cache.test-1").digest())

@@ -15,10 +15,10 @@ from tests.support.paths import EXAMPLES
 import lamina
 from lamina.compression.decoders import decoded
 from lamina.core.names import Digest, StorePath
-from lamina.engine import measure
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded import EmbeddedStore, nar_name
+from lamina.system.transfer import measure
 
 KEY = (EXAMPLES / "public-key").read_text().strip()
 ROOT = json.loads((EXAMPLES / "roots.json").read_text())["x86_64-linux"]

@@ -15,11 +15,11 @@ from tests.support.paths import EXAMPLES
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
-from lamina.extents import reading
 from lamina.formats.keys import PublicKey
 from lamina.images.image import Store
 from lamina.stores.opening import Access, open_stores
 from lamina.stores.trust import Trust
+from lamina.system.extents import reading
 
 CACHE = f"file://{EXAMPLES / 'cache'}"
 KEY = (EXAMPLES / "public-key").read_text().strip()

@@ -17,9 +17,9 @@ from lamina.core.closure import Closure
 from lamina.core.names import NIX32, Digest, StorePath, nix32_dump
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.core.pathinfo import PathInfo
-from lamina.engine import transfer
 from lamina.layering import LayerPlan
 from lamina.layers.packed import Packed
+from lamina.system.transfer import transfer
 
 # --- graphs
 

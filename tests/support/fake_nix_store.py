@@ -32,10 +32,10 @@ from lamina.api import images
 from lamina.cli import build, inspect, plan, script, stream
 from lamina.cli.main import main
 from lamina.core.names import StorePath, nix32_dump
-from lamina.engine import measure
 from lamina.formats import nar
 from lamina.layer_cache.cache import Ledger
-from lamina.walk import walk
+from lamina.system.transfer import measure
+from lamina.system.walk import walk
 
 T = TypeVar("T")
 NOBODY = 65534

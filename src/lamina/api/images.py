@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from lamina.api.results import ListResult
 from lamina.builder.prepare import Planned, folders, plan, prepare
-from lamina.capacity import processors
 from lamina.compression.compressors import Plain, by_ending, by_name
 from lamina.core.names import Reference, parse_size
-from lamina.engine import Write
 from lamina.errors import InvalidName, shown
 from lamina.formats.platform import Platform
 from lamina.images.image import Arriving, Draft, Image, Located, Sink, Store
@@ -28,11 +26,13 @@ from lamina.inputs.spec import ImageArguments, Spec
 from lamina.inputs.stores import store_of
 from lamina.layer_cache.cache import Ledger, Oblivion
 from lamina.layers.context import Workshop
-from lamina.outlet import Outlet
 from lamina.sinks.archive import DockerArchive
-from lamina.sinks.output import Writable, is_layout, whole_file, writing_to
 from lamina.stores.opening import MACHINE
 from lamina.stores.remembering import remembering
+from lamina.system.cpus import processors
+from lamina.system.fd_writer import Outlet
+from lamina.system.output import Writable, is_layout, whole_file, writing_to
+from lamina.system.transfer import Write
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import Verified

@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from lamina import places
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
-from lamina.engine import Measure, Piece, Tally, copy
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats import nar
 from lamina.formats.listing import Listing
@@ -26,7 +24,9 @@ from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import StoreLayer
 from lamina.layers.listings import surveyed
 from lamina.layers.packed import ListedLayer
-from lamina.places import Place, list_place
+from lamina.system import locations
+from lamina.system.locations import Place, list_place
+from lamina.system.transfer import Measure, Piece, Tally, copy
 
 # What is wrong with store paths that cannot be packed.
 _FAULTS = (FormatError, IntegrityError, NotFound, Unavailable)
@@ -147,7 +147,7 @@ class _Check:
         for number, (path, nar_hash, _) in enumerate(recipe.contents):
             if (path, nar_hash) not in self._faults:
                 part = listed.parts[number] if listed else None
-                nodes = places.nodes(part.listing, part.place) if part else self._store.nodes(path)
+                nodes = locations.nodes(part.listing, part.place) if part else self._store.nodes(path)
                 self._faults[path, nar_hash] = self._fault_of_path(path, nar_hash, nodes)
             if fault := self._faults[path, nar_hash]:
                 return fault
@@ -174,7 +174,7 @@ class _Check:
     def _fault_of_listings(self, recipe: Recipe, listed: ListedLayer | None) -> str:
         """What is wrong with the listings that the ledger has; where only dates are, it learns those that there are."""
         parts = zip(recipe.contents, listed.parts, strict=True) if listed else ()
-        found = {(places.name(part.place), nar_hash): (path, part.listing) for (path, nar_hash, _), part in parts}
+        found = {(locations.name(part.place), nar_hash): (path, part.listing) for (path, nar_hash, _), part in parts}
         for place, data in self._ledger.listings(found).items():
             path, listing = found[place]
             if not _is_alike(Listing.parse(data), listing):
@@ -188,7 +188,7 @@ class _Check:
         for path, nar_hash, _ in recipe.contents:
             with contextlib.suppress(NotFound):
                 if place := self._place(path):
-                    self._ledger.forget_listing(places.name(place), nar_hash)
+                    self._ledger.forget_listing(locations.name(place), nar_hash)
 
 
 class _CheckedLayer(StoreLayer):

@@ -16,7 +16,6 @@ from typing import Protocol, Unpack
 
 from lamina.api.gc_roots import kept
 from lamina.api.results import ListResult
-from lamina.capacity import processors
 from lamina.compression.nar import NarCompression
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
@@ -27,8 +26,6 @@ from lamina.images.image import Store
 from lamina.inputs.roots import content
 from lamina.inputs.spec import Spec, StoreArguments
 from lamina.inputs.stores import access, store_of
-from lamina.keyfile import read_key, write_key
-from lamina.sinks.output import Writable, whole_file, writing_to
 from lamina.stores.cache import BinaryCache
 from lamina.stores.checking import CheckedStore, check_store
 from lamina.stores.collecting import Garbage, collect, garbage
@@ -39,6 +36,9 @@ from lamina.stores.opening import is_cache_folder, is_remote
 from lamina.stores.publishing import Pushed, Terms, push, signed
 from lamina.stores.supply import Supply
 from lamina.stores.trust import Trust
+from lamina.system.cpus import processors
+from lamina.system.keyfile import read_key, write_key
+from lamina.system.output import Writable, whole_file, writing_to
 from lamina.transports.opening import checked_url, open_transport, open_writable
 
 _Place = str | os.PathLike[str]

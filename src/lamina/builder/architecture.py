@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node, Regular
 from lamina.errors import InvalidName, shown
-from lamina.extents import head
 from lamina.formats import elf
 from lamina.formats.platform import Platform
 from lamina.images.image import Store
+from lamina.system.extents import head
 
 
 def architecture_of(paths: Iterable[StorePath], store: Store, otherwise: str = "") -> str:

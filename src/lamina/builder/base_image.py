@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.core.nodes import Symlink
-from lamina.engine import transfer
 from lamina.errors import FormatError, InvalidName, PlanError, shown
 from lamina.formats.config import check_type, inherited, with_base_environment
 from lamina.formats.docker import store_paths_comment
@@ -25,6 +24,7 @@ from lamina.messages import cut
 from lamina.root.accounts import BaseFile
 from lamina.root.registration import Registration
 from lamina.root.tree import Meta
+from lamina.system.transfer import transfer
 
 if TYPE_CHECKING:  # what reads images is imported where there is one
     from lamina.images.readers.flatten import Rootfs
@@ -107,7 +107,7 @@ class Base:
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         """What its Nix database has, and what was odd about that. Raises `FormatError`."""
         from lamina.root import database
-        from lamina.workspace import Workspace
+        from lamina.system.tempdir import Workspace
 
         with Workspace() as workspace:
             file = workspace.path / "db.sqlite"

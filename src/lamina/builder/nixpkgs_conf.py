@@ -14,7 +14,6 @@ from pathlib import Path
 from lamina.builder.base_image import Base
 from lamina.core.names import Digest, Reference
 from lamina.core.nodes import Regular
-from lamina.documents import read_document
 from lamina.errors import FormatError, InvalidName
 from lamina.formats.conf import Conf
 from lamina.formats.docker import ImageConfig, store_paths_comment
@@ -23,7 +22,8 @@ from lamina.layering import LayerPlan
 from lamina.layers.layer import FinishedLayer
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
-from lamina.walk import walk
+from lamina.system.documents import read_document
+from lamina.system.walk import walk
 
 # A conf.json names every store path of the image.
 _MOST_BYTES = 64 << 20

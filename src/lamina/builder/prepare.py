@@ -21,7 +21,6 @@ from lamina.builder.base_image import Base
 from lamina.builder.root import customise, declare
 from lamina.core.closure import Closure
 from lamina.core.names import Content, StorePath
-from lamina.engine import transfer
 from lamina.errors import InvalidName
 from lamina.formats.docker import ImageConfig
 from lamina.formats.mentions import Mentions, mentions
@@ -38,6 +37,7 @@ from lamina.root.tree import Tree
 from lamina.settling import settled_closure
 from lamina.stores import opening
 from lamina.stores.mentioned import resolve_mentions
+from lamina.system.transfer import transfer
 
 
 @dataclass(frozen=True, slots=True)

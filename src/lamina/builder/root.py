@@ -23,7 +23,7 @@ from lamina.root.tree import Tree
 
 if TYPE_CHECKING:
     from lamina.root.commands import Ran
-    from lamina.workspace import Workspace
+    from lamina.system.tempdir import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from lamina.documents import read_document
 from lamina.errors import InvalidName, shown
 from lamina.formats import config
 from lamina.formats.documents import parse_json
+from lamina.system.documents import read_document
 
 _PORT_DIGITS = 5
 _FLAGS = (

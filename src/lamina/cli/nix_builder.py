@@ -24,7 +24,6 @@ from typing import Any
 from lamina import layering
 from lamina.api.images import merge_images, stream_conf
 from lamina.builder.prepare import make_root, open_base
-from lamina.capacity import processors
 from lamina.cli.exits import ending
 from lamina.cli.output import stdout, tell
 from lamina.cli.progress_lines import Lines
@@ -33,9 +32,7 @@ from lamina.compression.streams import MAGIC_SIZE, compression
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.engine import transfer
 from lamina.errors import FormatError, InvalidName, OutputError
-from lamina.extents import reading
 from lamina.formats import graph
 from lamina.formats.conf import Conf
 from lamina.formats.headers import headers
@@ -47,11 +44,14 @@ from lamina.images.readers.unpack import extent_of
 from lamina.inputs.roots import content
 from lamina.inputs.spec import NOW, Spec
 from lamina.root.database import PLACE
-from lamina.sinks.output import Writable, whole_file
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore
-from lamina.workspace import Workspace
+from lamina.system.cpus import processors
+from lamina.system.extents import reading
+from lamina.system.output import Writable, whole_file
+from lamina.system.tempdir import Workspace
+from lamina.system.transfer import transfer
 
 MACHINE = Path("/")
 _MOST_JOBS = 64

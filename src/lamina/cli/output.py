@@ -16,7 +16,7 @@ from lamina.errors import InvalidName, failed
 from lamina.messages import clean
 
 if TYPE_CHECKING:
-    from lamina.sinks.output import Writable
+    from lamina.system.output import Writable
 
 # What Linux lets any user have (pipe(7), /proc/sys/fs/pipe-max-size).
 _PIPE_SIZE = 1 << 20

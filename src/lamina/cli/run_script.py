@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lamina.capacity import processors
 from lamina.cli.exits import ending
 from lamina.cli.output import stdout
 from lamina.cli.progress_lines import Lines
@@ -30,10 +29,11 @@ from lamina.layering.plans import LayerPlan
 from lamina.layers.context import Workshop
 from lamina.layers.layer import FinishedLayer
 from lamina.sinks.archive import DockerArchive
-from lamina.sinks.output import writing_to
 from lamina.sinks.script import DRAFT, layer_name
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import contents
+from lamina.system.cpus import processors
+from lamina.system.output import writing_to
 
 # PKWARE's APPNOTE, 4.3.7, "Local file header".
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")

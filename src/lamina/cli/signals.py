@@ -2,7 +2,7 @@
 
 Invariant: the first signal raises `Interrupted`, once, so that what the run began is undone in order. Where that
 does not end the run, because the exception was lost in a finalizer or because somebody signals again, what
-`lamina.cleanup` knows of is undone and the process ends at once. In both cases the exit code is that of the signal.
+`lamina.system.cleanup` knows of is undone and the process ends at once. The exit code is that of the signal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from lamina import cleanup
+from lamina.system import cleanup
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 

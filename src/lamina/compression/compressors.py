@@ -20,8 +20,8 @@ from threading import Thread
 from typing import Protocol
 
 from lamina.compression import libraries
-from lamina.engine import Write
 from lamina.errors import InvalidName, shown
+from lamina.system.transfer import Write
 
 GZIP_LEVEL = 2
 ZSTD_LEVEL = 3

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from lamina.compression import libraries
 from lamina.compression.compressors import GZIP_LEVEL, ZSTD_LEVEL, Compressor, Gzip, Plain, Zstd
-from lamina.engine import Write
 from lamina.errors import FormatError, InvalidName, shown
+from lamina.system.transfer import Write
 
 _WORDS = "none, zstd[:1-19], xz[:0-9], gzip[:1-9] or bzip2[:1-9]"
 _LEVELS: Mapping[str, range] = {

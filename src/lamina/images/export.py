@@ -11,7 +11,6 @@ from functools import lru_cache
 
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent
-from lamina.engine import Piece, Write, copy
 from lamina.errors import FormatError, listed
 from lamina.formats.headers import EntryKind
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
@@ -19,6 +18,7 @@ from lamina.images.progress import Progress, Silence
 from lamina.images.readers.flatten import Entry, flatten
 from lamina.images.readers.model import SourceImage
 from lamina.layers.packed import Packed
+from lamina.system.transfer import Piece, Write, copy
 
 _KINDS = {
     EntryKind.FILE: Kind.FILE,

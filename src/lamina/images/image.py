@@ -18,7 +18,7 @@ from lamina.formats.docker import HistoryItem, ImageConfig, image_json
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import Layer, LayerSource, StoreLayer
-from lamina.places import Place
+from lamina.system.locations import Place
 
 _TAG_LENGTH = 32
 

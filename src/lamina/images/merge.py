@@ -11,7 +11,6 @@ from itertools import count
 from pathlib import Path
 
 from lamina.core.names import Digest
-from lamina.engine import Write
 from lamina.errors import InvalidName
 from lamina.formats.image_names import canonical
 from lamina.formats.platform import Platform
@@ -24,6 +23,7 @@ from lamina.layers.layer import FinishedLayer
 from lamina.layers.stream_writer import Packing
 from lamina.messages import cut
 from lamina.sinks.archive import ArchivedImage, ArchiveWriter
+from lamina.system.transfer import Write
 
 # The date of the outer members, 1970-01-01T00:00:01Z as wherever nobody says another.
 _MTIME = 1

@@ -9,11 +9,11 @@ import os
 from functools import partial
 
 from lamina.core.names import STORE_DIR, StorePath
-from lamina.documents import read_document
 from lamina.errors import Error
 from lamina.formats.documents import parse_json
 from lamina.layering import STRATEGIES, Pipeline
-from lamina.store_links import led_into_store
+from lamina.system.documents import read_document
+from lamina.system.store_links import led_into_store
 
 _EXPECTED = "a layering pipeline in JSON"
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from lamina.core.names import STORE_DIR, Content, StorePath
 from lamina.errors import NotFound, shown
 from lamina.images.image import Catalogue, Store
-from lamina.store_links import led_into_store
+from lamina.system.store_links import led_into_store
 
 _MOST_LISTED = 20
 _MOST_CHARACTERS = 1000

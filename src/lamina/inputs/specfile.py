@@ -16,13 +16,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lamina.documents import MOST_BYTES, read_document
 from lamina.errors import FormatError, InvalidName, listed, shown
 from lamina.formats.documents import parse_json, parse_toml
 from lamina.inputs import pipelinefile
 from lamina.inputs.nix_build import is_to_be_built
 from lamina.inputs.spec import ImageArguments
 from lamina.layering import STRATEGIES
+from lamina.system.documents import MOST_BYTES, read_document
 
 # dockerTools' names that are not Python's in camel case.
 _OTHER_NAMES = {"layering_pipeline": "layering", "include_nix_dB": "include_nix_db"}

@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from lamina.core.names import Digest
-from lamina.engine import Measure
 from lamina.errors import FormatError
 from lamina.layer_cache.key import Recipe
 from lamina.layer_cache.schema import (
@@ -30,6 +29,7 @@ from lamina.layer_cache.schema import (
     proven,
     seal,
 )
+from lamina.system.transfer import Measure
 
 if TYPE_CHECKING:
     # Every verb imports this module, few open a ledger.

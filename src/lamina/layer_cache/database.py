@@ -32,7 +32,7 @@ from lamina.layer_cache.schema import (
     judge,
     tables,
 )
-from lamina.sqlite import DatabaseError, connect, translated
+from lamina.system.sqlite import DatabaseError, connect, translated
 
 if TYPE_CHECKING:
     import sqlite3

@@ -18,14 +18,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from lamina.compression.compressors import LayerCompression
-from lamina.engine import Measure
 from lamina.layer_cache.cache import Ledger
 from lamina.layers import worker_tasks
 from lamina.layers.context import Standing, Workshop
 from lamina.layers.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.layers.listings import Survey, surveyed
 from lamina.layers.worker_tasks import Content
-from lamina.places import list_place
+from lamina.system.locations import list_place
+from lamina.system.transfer import Measure
 
 if TYPE_CHECKING:  # a small image does without other processes
     from concurrent.futures import Future

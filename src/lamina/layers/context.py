@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lamina.engine import Measure
 from lamina.errors import IntegrityError
 from lamina.layer_cache.cache import Ledger, Oblivion
 from lamina.layer_cache.key import Recipe
 from lamina.layers.layer import FinishedLayer, Layer, LayerSource, StoreLayer
+from lamina.system.transfer import Measure
 
 # Below this a crew takes longer to come than to be done without.
 ALONE = 64 << 20

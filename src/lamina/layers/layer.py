@@ -29,7 +29,7 @@ from lamina.layers.packed import (
     pack_members,
     whiteout_error,
 )
-from lamina.places import Place
+from lamina.system.locations import Place
 
 Nodes = Callable[[StorePath], Iterable[Node]]
 Places = Callable[[StorePath], Place | None]

@@ -13,7 +13,7 @@ from lamina.formats.listing import Listing
 from lamina.layer_cache.cache import Ledger
 from lamina.layers.layer import StoreLayer
 from lamina.layers.packed import ListedLayer, ListedPath
-from lamina.places import Place, name
+from lamina.system.locations import Place, name
 
 
 class Survey:

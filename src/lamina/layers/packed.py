@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from lamina import places
 from lamina.core.nodes import Content
-from lamina.engine import Piece
 from lamina.errors import FormatError
 from lamina.formats.listing import Listing
 from lamina.formats.tar import BLOCK, WHITEOUT, Kind, Member, Owner, PaxHeaders, padding, trailer_size
-from lamina.places import Place, PlacedEntry
+from lamina.system import locations
+from lamina.system.locations import Place, PlacedEntry
+from lamina.system.transfer import Piece
 
 # No layer can hold such a file.
 WHITEOUT_INSIDE = b"/" + WHITEOUT
@@ -90,7 +90,7 @@ class ListedLayer:
 
 
 def _in_tar_order(part: ListedPath) -> Iterable[PlacedEntry]:
-    entries = places.entries(part.listing, part.place)
+    entries = locations.entries(part.listing, part.place)
     return entries if part.listing.is_utf8 else sorted(entries, key=lambda entry: components(entry[1]))
 
 

@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lamina.core.nodes import Extent
-from lamina.engine import Measure, Step, Write, copy, measure, transfer
 from lamina.errors import IntegrityError
 from lamina.layer_cache.cache import Ledger
 from lamina.layers import worker_tasks
@@ -24,8 +23,9 @@ from lamina.layers.context import Standing, Workshop
 from lamina.layers.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.layers.listings import Survey, surveyed
 from lamina.layers.packed import ListedLayer, Packed
-from lamina.places import list_place
-from lamina.spool import Place, Spool
+from lamina.system.locations import list_place
+from lamina.system.shared_memory import Place, Spool
+from lamina.system.transfer import Measure, Step, Write, copy, measure, transfer
 
 if TYPE_CHECKING:  # a small image does without other processes
     from concurrent.futures import Future

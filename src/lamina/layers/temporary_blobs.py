@@ -10,9 +10,9 @@ from itertools import count
 from pathlib import Path
 
 from lamina.core.nodes import Extent
-from lamina.engine import Measure
 from lamina.errors import OutputError, failed
-from lamina.workspace import Workspace
+from lamina.system.tempdir import Workspace
+from lamina.system.transfer import Measure
 
 
 class TemporaryShelf:

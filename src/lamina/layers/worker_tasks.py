@@ -11,16 +11,17 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from lamina import errors, spool
+from lamina import errors
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
-from lamina.engine import Measure, Tally, Write, copy, measure
 from lamina.errors import Error, failed
 from lamina.formats.listing import Listing
 from lamina.formats.tar import Owner
 from lamina.layers.packed import ListedLayer, ListedPath, Packed
-from lamina.outlet import Outlet
-from lamina.places import Place, list_place
+from lamina.system import shared_memory
+from lamina.system.fd_writer import Outlet
+from lamina.system.locations import Place, list_place
+from lamina.system.transfer import Measure, Tally, Write, copy, measure
 
 if TYPE_CHECKING:
     from lamina.compression.compressors import LayerCompression  # most members never compress anything
@@ -48,7 +49,7 @@ def measure_task(content: Content) -> Task:
     return ("measure", _dumped(content))
 
 
-def spool_task(content: ListedLayer, size: int, place: spool.Place) -> Task:
+def spool_task(content: ListedLayer, size: int, place: shared_memory.Place) -> Task:
     """Lays a layer whose members take ``size`` bytes down at ``place``, which is as large as its tar; `measures_in`
     reads the answer.
     """
@@ -108,7 +109,7 @@ def _measure(content: tuple[Any, ...]) -> Answer:
 
 def _spool(content: tuple[Any, ...], size: int, number: int, offset: int) -> Answer:
     packed = _listed(content).pack_of(size)
-    return [_sent(measure(packed.pieces, spool.laid_open(number)[offset : offset + packed.size]))]
+    return [_sent(measure(packed.pieces, shared_memory.laid_open(number)[offset : offset + packed.size]))]
 
 
 def _blob(content: tuple[Any, ...], file: bytes, compression: str, jobs: int) -> Answer:

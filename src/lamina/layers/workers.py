@@ -21,9 +21,9 @@ from threading import Thread
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
-from lamina.cleanup import Cleanup
 from lamina.layers import worker_tasks
 from lamina.layers.worker_tasks import Answer, Task
+from lamina.system.cleanup import Cleanup
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.layers.worker_tasks import main; main()"
 _FIRST, _LAST = (-1, 0), (sys.maxsize, 0)

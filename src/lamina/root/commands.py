@@ -27,8 +27,8 @@ from lamina.root.running import End
 from lamina.root.session.documents import Entry, Task
 from lamina.root.tree import Meta, Tree
 from lamina.shortages import named_in
-from lamina.walk import kind, scan
-from lamina.workspace import Workspace
+from lamina.system.tempdir import Workspace
+from lamina.system.walk import kind, scan
 
 SOURCE_DATE_EPOCH = 315532800
 _OUTPUT_LIMIT = 1 << 16

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError, InvalidName, PlanError, Unavailable, shown
 from lamina.root.registration import Registration
-from lamina.sqlite import LIMIT_LENGTH, DatabaseError, in_memory, opened
-from lamina.workspace import Workspace
+from lamina.system.sqlite import LIMIT_LENGTH, DatabaseError, in_memory, opened
+from lamina.system.tempdir import Workspace
 
 if TYPE_CHECKING:
     import sqlite3

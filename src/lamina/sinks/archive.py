@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.core.nodes import Extent
-from lamina.engine import Write, copy
 from lamina.formats.docker import HistoryItem, ManifestEntry, manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
 from lamina.images.image import Draft, Image
@@ -25,6 +24,7 @@ from lamina.images.progress import Progress, Silence
 from lamina.layers.context import Workshop
 from lamina.layers.layer import Layer, LayerSource
 from lamina.layers.stream_writer import Outgoing, Packing
+from lamina.system.transfer import Write, copy
 
 
 class DockerArchive:

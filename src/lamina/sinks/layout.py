@@ -20,9 +20,7 @@ from pathlib import Path
 from lamina.compression.compressors import LayerCompression
 from lamina.core.names import Digest, Reference
 from lamina.core.nodes import Extent
-from lamina.engine import Measure, measure
 from lamina.errors import Error, FormatError, InvalidName, OutputError, failed, shown
-from lamina.extents import head
 from lamina.formats.docker import HistoryItem
 from lamina.formats.documents import parse_json
 from lamina.formats.oci import (
@@ -41,9 +39,11 @@ from lamina.images.image import Draft, Image
 from lamina.images.progress import Progress, Silence
 from lamina.layers.blob_writer import Filed, Filing
 from lamina.layers.context import Workshop
-from lamina.sinks.output import whole_file
-from lamina.temporary import is_part
-from lamina.workspace import Workspace
+from lamina.system.extents import head
+from lamina.system.output import whole_file
+from lamina.system.tempdir import Workspace
+from lamina.system.temporary import is_part
+from lamina.system.transfer import Measure, measure
 
 _LONGEST_INDEX = 20 << 20
 

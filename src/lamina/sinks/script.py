@@ -22,10 +22,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from lamina.engine import Write, transfer
 from lamina.images.image import Draft
 from lamina.layers.layer import LayerSource
-from lamina.sinks.output import whole_file
+from lamina.system.output import whole_file
+from lamina.system.transfer import Write, transfer
 
 DRAFT = "draft.json"
 _MAIN = "import lamina.cli.start\nfrom lamina.cli.run_script import main\n\nmain()\n"

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from lamina.core.names import HASH_LENGTH, Digest, StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.engine import copy
 from lamina.errors import IntegrityError, InvalidName, NotFound, shown
 from lamina.formats import nar
 from lamina.formats.address import Address, ModuloHash, Rewriter
@@ -26,7 +25,8 @@ from lamina.formats.references import References
 from lamina.stores.arrival import Arrival
 from lamina.stores.embedded import EmbeddedStore, nar_name
 from lamina.stores.fetching import check_arrival
-from lamina.walk import walk
+from lamina.system.transfer import copy
+from lamina.system.walk import walk
 
 _ANY_HASH = "0" * HASH_LENGTH
 

@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Self
 
 from lamina.core.names import Digest
-from lamina.engine import Measure
 from lamina.errors import OutputError
-from lamina.temporary import PartFile
+from lamina.system.temporary import PartFile
+from lamina.system.transfer import Measure
 
 # Below a store's folder: what is nobody else's business.
 PRIVATE = ".lamina"

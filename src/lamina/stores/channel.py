@@ -24,7 +24,7 @@ from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError, NotFound, Unavailable, shown
 from lamina.formats import catalogue
-from lamina.temporary import PartFile
+from lamina.system.temporary import PartFile
 
 CHANNELS = "https://channels.nixos.org"
 LIST = "store-paths.xz"

@@ -10,17 +10,17 @@ from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from lamina import narfile
-from lamina.capacity import processors
 from lamina.core.names import StorePath
 from lamina.core.nodes import Extent
-from lamina.engine import Tally, copy
 from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable
 from lamina.formats.address import Address, Evidence, claims
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.leftovers import leftovers, orphans
 from lamina.stores.supply import check
+from lamina.system import narfile
+from lamina.system.cpus import processors
+from lamina.system.transfer import Tally, copy
 
 _ENDING = ".narinfo"
 _FAULTS = (FormatError, IntegrityError, InvalidName, NotFound, Unavailable)

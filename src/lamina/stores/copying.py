@@ -11,12 +11,12 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Extent, Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError
-from lamina.extents import reading
 from lamina.formats import nar
 from lamina.formats.narinfo import NarInfo
 from lamina.images.image import Catalogue, Store
 from lamina.stores.fetching import Fetching
 from lamina.stores.first_of import Described, FirstOf
+from lamina.system.extents import reading
 
 _PIECE = 1 << 18
 

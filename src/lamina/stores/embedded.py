@@ -18,12 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from lamina import narfile
 from lamina.core.name_match import fitting
 from lamina.core.names import HASH_LENGTH, Digest, StorePath, nix32_dump
 from lamina.core.nodes import Extent, Node
 from lamina.core.pathinfo import PathInfo
-from lamina.documents import check_file
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, failed
 from lamina.formats import narinfo
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
@@ -31,6 +29,8 @@ from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.arrival import PRIVATE, Arrival, stored
 from lamina.stores.locks import Locks
+from lamina.system import narfile
+from lamina.system.documents import check_file
 from lamina.transports.addresses import below
 
 _ENDING = ".narinfo"

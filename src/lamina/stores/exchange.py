@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from lamina.core.closure import Closure
 from lamina.core.pathinfo import PathInfo
-from lamina.engine import Write
 from lamina.errors import NotFound
 from lamina.formats import export
 from lamina.formats.address import Address
@@ -23,6 +22,7 @@ from lamina.formats.narinfo import NarInfo
 from lamina.stores.arrival import Arrival
 from lamina.stores.embedded import EmbeddedStore, nar_name
 from lamina.stores.supply import Supply
+from lamina.system.transfer import Write
 
 
 def write_export(supply: Supply, closure: Closure, write: Write) -> None:

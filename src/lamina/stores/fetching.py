@@ -24,14 +24,14 @@ from queue import Empty, PriorityQueue
 from threading import Lock, Thread, current_thread
 from typing import Protocol
 
-from lamina import narfile
-from lamina.capacity import processors
 from lamina.core.names import StorePath
 from lamina.errors import FormatError, IntegrityError
 from lamina.formats.address import Address, Evidence, claims
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.arrival import Arrival
 from lamina.stores.embedded import EmbeddedStore, nar_name
+from lamina.system import narfile
+from lamina.system.cpus import processors
 
 _MORE_THREADS = 2
 # In seconds: what a thread needs that is at work on a piece.

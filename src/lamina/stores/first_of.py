@@ -16,10 +16,10 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, IntegrityError, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.images.image import Arriving, Catalogue, Located, Store
-from lamina.places import Place
 from lamina.stores.failures import FAULTS, Failure, failure_of
 from lamina.stores.graph import GraphStore
 from lamina.stores.mentioned import resolve_mentions
+from lamina.system.locations import Place
 
 _T = TypeVar("_T")
 # More failures of one store at a time are counted instead of listed.

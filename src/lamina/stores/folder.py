@@ -15,7 +15,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Unavailable
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.images.image import Store
-from lamina.walk import missing, walk
+from lamina.system.walk import missing, walk
 
 
 def contents(folder: Path) -> Store:

@@ -12,9 +12,9 @@ from lamina.core.name_match import fitting
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
-from lamina.documents import read_document
 from lamina.errors import FormatError, NotFound
 from lamina.formats import graph
+from lamina.system.documents import read_document
 
 # A hundred thousand paths take less than half of it.
 _MOST_BYTES = 256 << 20

@@ -13,7 +13,7 @@ from lamina.core.names import HASH_LENGTH
 from lamina.errors import Unavailable
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.arrival import PRIVATE
-from lamina.temporary import is_in_use, is_part
+from lamina.system.temporary import is_in_use, is_part
 
 NARS = "nar"
 _ARRIVING, _LOCKS = f"{PRIVATE}/arriving", f"{PRIVATE}/fetching"

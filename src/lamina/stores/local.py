@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from lamina.core.name_match import common, fitting
 from lamina.core.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.documents import check_file
 from lamina.errors import InvalidName, Unavailable, shown
 from lamina.formats.narinfo import NarInfo
-from lamina.sqlite import DatabaseError, opened
 from lamina.stores.folder import Folder
+from lamina.system.documents import check_file
+from lamina.system.sqlite import DatabaseError, opened
 
 if TYPE_CHECKING:
     import sqlite3

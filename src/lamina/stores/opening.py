@@ -186,7 +186,7 @@ class _Opening:
     def _fetching(self) -> Fetching:
         from lamina.stores.embedded import EmbeddedStore
         from lamina.stores.fetching import Fetching
-        from lamina.workspace import Workspace
+        from lamina.system.tempdir import Workspace
 
         if self._access.fetching:
             return self._access.fetching

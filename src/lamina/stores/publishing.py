@@ -20,7 +20,6 @@ from lamina.compression.nar import NarCompression
 from lamina.core.closure import Closure
 from lamina.core.names import STORE_DIR, Digest, StorePath, nix32_dump
 from lamina.core.pathinfo import PathInfo
-from lamina.engine import Measure, Tally
 from lamina.errors import FormatError, Unavailable, failed
 from lamina.formats import narinfo, narlisting
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
@@ -28,8 +27,9 @@ from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.supply import Supply
+from lamina.system.tempdir import Workspace
+from lamina.system.transfer import Measure, Tally
 from lamina.transports.opening import WritableTransport
-from lamina.workspace import Workspace
 
 _MOST_CACHE_INFO = 1 << 16
 # Who only waits for the network; more gain little, for a closure is deep and its levels are written one by one.

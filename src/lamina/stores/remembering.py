@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
-from lamina import places
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
@@ -16,6 +15,7 @@ from lamina.formats.listing import Listing
 from lamina.images.image import Arriving, Catalogue, Located, Settling, Store
 from lamina.layer_cache.cache import Ledger
 from lamina.stores.mentioned import resolve_mentions
+from lamina.system import locations
 
 
 class _Machine(Store, Located, Catalogue, Protocol):
@@ -72,8 +72,8 @@ class Remembering:
         place, nar_hash = self._store.place(path), self._hashes.get(path)
         if place is None or nar_hash is None:
             return self._store.nodes(path)
-        key = places.name(place), nar_hash
+        key = locations.name(place), nar_hash
         remembered = self._ledger.listings([key]).get(key)
         if remembered is None:
             return self._store.nodes(path)
-        return places.nodes(Listing.parse(remembered), place)
+        return locations.nodes(Listing.parse(remembered), place)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
-from lamina import narfile
 from lamina.core.names import StorePath
 from lamina.core.nodes import Extent, Node
 from lamina.core.pathinfo import PathInfo
@@ -20,6 +19,7 @@ from lamina.stores.embedded import REPAIR, EmbeddedStore
 from lamina.stores.fetching import Fetching
 from lamina.stores.mentioned import by_hash
 from lamina.stores.trust import Trust
+from lamina.system import narfile
 
 
 class Substituting:

@@ -11,16 +11,16 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Extent
 from lamina.core.pathinfo import PathInfo
-from lamina.engine import Measure, Piece, Tally, copy
 from lamina.errors import IntegrityError
 from lamina.formats import nar
 from lamina.formats.listing import Listing
 from lamina.formats.narinfo import NarInfo
 from lamina.images.image import Arriving, Located, Store
-from lamina.places import Place, list_place
 from lamina.settling import settled_closure
 from lamina.stores.embedded import REPAIR
 from lamina.stores.first_of import Described
+from lamina.system.locations import Place, list_place
+from lamina.system.transfer import Measure, Piece, Tally, copy
 
 
 class Supply:

@@ -24,8 +24,8 @@ from botocore.exceptions import ConfigParseError, ProfileNotFound
 from botocore.httpsession import URLLib3Session
 from botocore.session import Session
 
-from lamina.documents import check_file
 from lamina.errors import Error, InvalidName, Unavailable, shown
+from lamina.system.documents import check_file
 from lamina.transports.addresses import DEFAULT_PORTS, Origin
 from lamina.transports.buckets import DEFAULT_REGION
 from lamina.transports.patience import Patience

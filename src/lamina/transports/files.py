@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable, failed, shown
-from lamina.temporary import PartFile
+from lamina.system.temporary import PartFile
 from lamina.transports.addresses import below, shown_url, split_url
 
 PIECE = 1 << 18

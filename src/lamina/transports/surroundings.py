@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from lamina.documents import check_file
 from lamina.errors import InvalidName, Unavailable
+from lamina.system.documents import check_file
 from lamina.transports.addresses import Origin, shown_url, split_or_none, without_credentials
 
 # Nix's own first, then what curl, Python and OpenSSL go by.

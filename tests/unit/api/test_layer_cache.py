@@ -24,14 +24,14 @@ import lamina
 from lamina.api.layer_cache import Verified
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
-from lamina.engine import Measure
 from lamina.errors import InvalidName, NotFound, Unavailable
 from lamina.formats.listing import Listing
 from lamina.images.progress import Silence
 from lamina.layer_cache.cache import Ledger
 from lamina.layers.layer import LayerSource
 from lamina.stores.local import LocalStore
-from lamina.walk import list_tree
+from lamina.system.transfer import Measure
+from lamina.system.walk import list_tree
 
 DATA, HELLO = store_path("words-2.1-data"), store_path("hello-2.12.1")
 TEXT = "share/hello.txt"

@@ -66,7 +66,7 @@ def test_a_signal_that_is_ignored_stays_ignored(number: signal.Signals, tmp_path
 _TWICE = """
 import os, signal, sys, time
 from lamina.cli.exits import ending
-from lamina.workspace import Workspace
+from lamina.system.tempdir import Workspace
 
 def work():
     workspace = Workspace()

@@ -14,7 +14,7 @@ from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink, below
 from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.layers.packed import Packed
-from lamina.walk import walk
+from lamina.system.walk import walk
 
 
 def string(text: bytes) -> bytes:

@@ -22,12 +22,12 @@ import pytest
 from tests.support.paths import REPOSITORY, SOURCES
 
 from lamina.core.names import Digest, StorePath, nix32_dump
-from lamina.engine import Measure
 from lamina.errors import FormatError
 from lamina.formats.tar import Owner
 from lamina.layer_cache import cache, database
 from lamina.layer_cache.cache import Ledger, Oblivion
 from lamina.layer_cache.key import Recipe
+from lamina.system.transfer import Measure
 
 CODECS = "gzip 6 zlib 1.3.1", "zstd 3 1.5.7"
 BESIDE = ("-wal", "-shm", "-journal")
@@ -679,7 +679,7 @@ def test_a_folder_that_cannot_be_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_python_without_sqlite_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sqlite3", None)
-    for module in ("lamina.layer_cache.database", "lamina.sqlite"):
+    for module in ("lamina.layer_cache.database", "lamina.system.sqlite"):
         monkeypatch.delitem(sys.modules, module)
     with opened(file, warnings=1) as found:
         Fact("one").learn(found)

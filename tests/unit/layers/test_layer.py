@@ -21,7 +21,7 @@ from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
 from lamina.layers.layer import StoreLayer, tar_order
 from lamina.layers.packed import Packed
-from lamina.walk import walk
+from lamina.system.walk import walk
 
 ROOT = Owner(0, 0, "root", "root")
 RECORDED = json.loads((GOLDEN / "layers.json").read_text(encoding="utf-8"))

@@ -23,8 +23,8 @@ from lamina.images.image import Draft, Image
 from lamina.layer_cache.cache import Oblivion
 from lamina.layers.context import Workshop
 from lamina.layers.layer import FinishedLayer
-from lamina.outlet import Outlet
 from lamina.sinks.archive import DockerArchive
+from lamina.system.fd_writer import Outlet
 
 
 @pytest.fixture

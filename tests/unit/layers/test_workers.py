@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from lamina.core.nodes import Extent
-from lamina.engine import measure
 from lamina.errors import IntegrityError, NotFound
 from lamina.layers import worker_tasks
 from lamina.layers.workers import Ask, Crew
-from lamina.walk import list_tree
+from lamina.system.transfer import measure
+from lamina.system.walk import list_tree
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from lamina.errors import InvalidName
 from lamina.root.entries import Dir, File, Perm
 from lamina.root.layer import RootLayer
 from lamina.root.tree import Meta, Tree
-from lamina.walk import scan
+from lamina.system.walk import scan
 
 _TAR = ("--format=gnu", "--sort=name", "--numeric-owner", "--mtime=@315532800", "--hard-dereference", "-c", ".")
 

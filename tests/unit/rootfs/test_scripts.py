@@ -18,12 +18,12 @@ from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import as_nobody, public_folder
 from tests.support.processes import running, wait_until
 
-from lamina import workspace
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import FormatError, InvalidName, OutputError, ScriptError
 from lamina.root.commands import Ran, Scripts, run
 from lamina.root.layer import RootLayer
 from lamina.root.tree import Meta, Tree
+from lamina.system import tempdir
 
 PATH = os.environ.get("PATH", os.defpath)
 
@@ -323,7 +323,7 @@ def test_a_temporary_folder_that_cannot_be_written_is_an_output_error(
 
 def test_no_temporary_folder_at_all_is_an_output_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(workspace, "_USUAL", ())
+    monkeypatch.setattr(tempdir, "_USUAL", ())
     for name in ("TMPDIR", "TEMP", "TMP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null", "/no/such"])

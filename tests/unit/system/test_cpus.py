@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina import capacity
-from lamina.capacity import processors
+from lamina.system import cpus
+from lamina.system.cpus import processors
 
 
 @pytest.fixture(autouse=True)
@@ -138,4 +138,4 @@ def test_a_system_without_any_of_it_has_the_processors_it_says(tmp_path: Path, m
 
 def test_this_machine_has_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert 1 <= capacity.processors() <= (os.cpu_count() or 1)
+    assert 1 <= cpus.processors() <= (os.cpu_count() or 1)

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from tests.support.fake_nix_store import FakeStore, Ran, example, graph_of, run
 
-from lamina.documents import check_file, read_document
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable, listed
 from lamina.formats.config import MOST_BYTES, check
 from lamina.formats.documents import parse_json, parse_toml
+from lamina.system.documents import check_file, read_document
 from lamina.transports.aws import AwsSession
 from lamina.transports.patience import PATIENT
 from lamina.transports.surroundings import bundle_named, credentials_for, tls_context

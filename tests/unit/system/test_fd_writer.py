@@ -9,9 +9,9 @@ from threading import Thread
 import pytest
 
 from lamina.core.nodes import Extent
-from lamina.engine import copy
 from lamina.errors import OutputError
-from lamina.outlet import Outlet
+from lamina.system.fd_writer import Outlet
+from lamina.system.transfer import copy
 
 CONTENT = bytes(range(256)) * 4096
 

@@ -19,7 +19,7 @@ from tests.support.fake_nix_store import as_nobody, in_mount_namespace, public_f
 
 from lamina.errors import InvalidName, OutputError
 from lamina.messages import cut
-from lamina.sinks.output import whole_file, writing_to
+from lamina.system.output import whole_file, writing_to
 
 
 def save(path: Path, data: bytes, mode: int = 0o666, error: BaseException | None = None) -> None:
@@ -178,7 +178,7 @@ import sys
 from pathlib import Path
 from typing import Any
 from lamina.errors import OutputError
-from lamina.sinks.output import whole_file
+from lamina.system.output import whole_file
 try:
     with whole_file(Path(sys.argv[1])) as write:
         for _ in range(64):
@@ -296,7 +296,7 @@ import sys
 from pathlib import Path
 from typing import Any
 from lamina.cli.exits import ending
-from lamina.sinks.output import whole_file
+from lamina.system.output import whole_file
 
 def work():
     with whole_file(Path(sys.argv[1])) as write:

@@ -19,8 +19,8 @@ from lamina.errors import Error, FormatError, Unavailable
 from lamina.layer_cache.cache import Ledger
 from lamina.root import database
 from lamina.root.registration import Registration
-from lamina.sqlite import DatabaseError, opened, translated
 from lamina.stores.local import DATABASE, LocalStore
+from lamina.system.sqlite import DatabaseError, opened, translated
 
 # Of each kind of damage. LAMINA_TEST_SEEDS is another number.
 SEEDS = range(int(os.environ.get("LAMINA_TEST_SEEDS", "50")))

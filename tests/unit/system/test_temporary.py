@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lamina import temporary
-from lamina.sinks.output import whole_file
 from lamina.stores.arrival import Arrival
-from lamina.temporary import PartFile, is_in_use
+from lamina.system import temporary
+from lamina.system.output import whole_file
+from lamina.system.tempdir import Workspace
+from lamina.system.temporary import PartFile, is_in_use
 from lamina.transports.files import FileTransport
-from lamina.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
 
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
 _HOLDING = """
 import sys
 from pathlib import Path
-from lamina.sinks.output import whole_file
+from lamina.system.output import whole_file
 from lamina.stores.arrival import Arrival
-from lamina.temporary import PartFile
-from lamina.workspace import Workspace
+from lamina.system.temporary import PartFile
+from lamina.system.tempdir import Workspace
 kind, folder = sys.argv[1], Path(sys.argv[2])
 
 def hold():
@@ -261,7 +261,7 @@ def test_a_huge_folder_is_not_looked_through(tmp_path: Path, monkeypatch: pytest
 _REFUSING = """
 import os, sys
 from pathlib import Path
-from lamina.workspace import Workspace
+from lamina.system.tempdir import Workspace
 def refuse(event, arguments):
     if event == "open" and os.fsdecode(arguments[0]).startswith(sys.argv[1]):
         raise SystemExit(f"opened {arguments[0]}")

@@ -18,9 +18,9 @@ from tests.support.fake_nix_store import as_nobody, public_folder
 
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
-from lamina.engine import BUFFER_SIZE, Measure, Piece, copy, measure, transfer
 from lamina.errors import IntegrityError, Unavailable
-from lamina.extents import head
+from lamina.system.extents import head
+from lamina.system.transfer import BUFFER_SIZE, Measure, Piece, copy, measure, transfer
 
 MIDDLE = BUFFER_SIZE // 2
 
@@ -327,7 +327,7 @@ def test_what_the_pieces_raise_comes_through(file: Path) -> None:
 
 _READ = """
 import os, resource, sys
-from lamina.engine import measure
+from lamina.system.transfer import measure
 from lamina.core.nodes import Extent
 
 def peak():

@@ -13,10 +13,10 @@ import pytest
 from tests.support.fake_nix_store import Item, Link, Program, as_nobody, public_folder, put
 
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
-from lamina.engine import measure
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats import nar
-from lamina.walk import scan, walk
+from lamina.system.transfer import measure
+from lamina.system.walk import scan, walk
 
 
 @pytest.fixture

@@ -15,15 +15,15 @@ from typing import Any
 from lamina.compression.streams import MAGIC_SIZE, compression
 from lamina.core.names import STORE_DIR, Digest, StorePath
 from lamina.core.nodes import Extent
-from lamina.engine import Measure, measure
 from lamina.errors import FormatError, IntegrityError, InvalidName, shown
-from lamina.extents import head, reading
 from lamina.formats.documents import parse_json
 from lamina.formats.headers import EntryKind, Read, headers
 from lamina.formats.platform import Platform
 from lamina.images.readers.members import Members
 from lamina.images.readers.model import NO_PLATFORM, SourceImage, SourceLayer
 from lamina.images.readers.unpack import Unpacker
+from lamina.system.extents import head, reading
+from lamina.system.transfer import Measure, measure
 
 # The longest document that containerd reads.
 _LONGEST_DOCUMENT = 20 << 20

@@ -24,9 +24,9 @@ from typing import Protocol
 
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, shown
-from lamina.extents import head, reading
 from lamina.formats.headers import EntryKind, Header, headers
 from lamina.formats.tar import OPAQUE, WHITEOUT
+from lamina.system.extents import head, reading
 
 # What AUFS kept for itself; only this one means something to others.
 _META = b".wh..wh."

@@ -13,9 +13,9 @@ from typing import Protocol
 
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, shown
-from lamina.extents import reading
 from lamina.formats.headers import EntryKind, headers
 from lamina.images.readers.unpack import extent_of
+from lamina.system.extents import reading
 
 # More than any image has: an archive that goes on without end must not be held.
 _MOST_MEMBERS = 20_000

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from lamina.compression.streams import MAGIC_SIZE, compression
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, shown
-from lamina.extents import head
 from lamina.formats.headers import is_header
 from lamina.formats.oci import INDEX
 from lamina.images.readers.blobs import Blobs
@@ -20,6 +19,7 @@ from lamina.images.readers.members import ArchiveMembers, FolderMembers, Members
 from lamina.images.readers.model import SourceImage, once
 from lamina.images.readers.oci import oci_images
 from lamina.images.readers.unpack import Unpacker, extent_of
+from lamina.system.extents import head
 
 
 def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImage, ...]:

@@ -22,9 +22,9 @@ from typing import Any, Protocol
 from lamina.compression.streams import decompressed
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
-from lamina.engine import Measure
 from lamina.errors import FormatError, OutputError, Unavailable
-from lamina.workspace import Workspace
+from lamina.system.tempdir import Workspace
+from lamina.system.transfer import Measure
 
 DEFAULT_UNPACKED_SIZE = 2 << 30
 _RATIO = 100

@@ -16,8 +16,8 @@ from tests.support.fake_nix_store import as_nobody, run
 import lamina
 from lamina.errors import InvalidName, NotFound, OutputError, Unavailable
 from lamina.formats.keys import PublicKey, SecretKey, signer
-from lamina.keyfile import read_key, write_key
 from lamina.stores.embedded import EmbeddedStore
+from lamina.system.keyfile import read_key, write_key
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import pytest
 from tests.support.image_files import Member, OneLayer, hard, special, written
 
 from lamina.errors import FormatError
-from lamina.extents import head
 from lamina.formats.headers import EntryKind
 from lamina.images.readers import flatten as rootfs
 from lamina.images.readers.flatten import Rootfs, flatten
 from lamina.images.readers.unpack import extent_of
+from lamina.system.extents import head
 
 
 @pytest.fixture

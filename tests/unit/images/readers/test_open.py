@@ -21,11 +21,11 @@ from tests.support.image_files import OCI, Layout, config, docker_archive, layer
 
 from lamina.compression import libraries
 from lamina.errors import FormatError, IntegrityError, NotFound
-from lamina.extents import head
 from lamina.formats import image_names
 from lamina.images.readers import blobs, unpack
 from lamina.images.readers.model import SourceImage
 from lamina.images.readers.open import open_images
+from lamina.system.extents import head
 
 LOWER, UPPER = layer("etc/lower"), layer("etc/upper")
 LAYERS = [LOWER, UPPER]

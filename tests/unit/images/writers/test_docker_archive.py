@@ -18,11 +18,11 @@ import pytest
 from tests.support.fake_nix_store import MODULE, FakeStore, Program, example
 
 import lamina
-from lamina.engine import Write
 from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
 from lamina.layers.layer import LayerSource
 from lamina.sinks.archive import DockerArchive
+from lamina.system.transfer import Write
 
 
 @pytest.fixture

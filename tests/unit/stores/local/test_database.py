@@ -30,10 +30,10 @@ from tests.support.fake_nix_store import (
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Directory
-from lamina.engine import measure
 from lamina.errors import NotFound, StoreError, Unavailable
 from lamina.formats import nar
 from lamina.stores.local import LocalStore
+from lamina.system.transfer import measure
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a writer that may what the reader may not")
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from lamina.engine import Write
 from lamina.errors import InvalidName, failed, shown
-from lamina.outlet import Outlet
-from lamina.temporary import PartFile
+from lamina.system.fd_writer import Outlet
+from lamina.system.temporary import PartFile
+from lamina.system.transfer import Write
 
 
 class Writable(Protocol):

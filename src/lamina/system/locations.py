@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from lamina.core.nodes import Content, Directory, Extent, Node, Regular, Symlink
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Listing
-from lamina.narfile import list_nar
-from lamina.walk import list_tree
+from lamina.system.narfile import list_nar
+from lamina.system.walk import list_tree
 
 Place = bytes | Extent
 """The file or folder that a store path is, or the extent that is its NAR."""

@@ -13,8 +13,8 @@ import weakref
 from pathlib import Path
 from typing import Self
 
-from lamina.cleanup import Cleanup
-from lamina.temporary import new_folder
+from lamina.system.cleanup import Cleanup
+from lamina.system.temporary import new_folder
 
 # Whoever is ended with the process may still be writing.
 _TRIES = 5
@@ -33,7 +33,7 @@ class Workspace:
         else:
             self.path, number, cleanup = new_folder(beside, _remove, holds_parts=True)
         self.close = weakref.finalize(self, _end, cleanup, number)
-        self.close.atexit = False  # `lamina.cleanup` does that, and where a signal ends the process too
+        self.close.atexit = False  # `lamina.system.cleanup` does that, and where a signal ends the process too
 
     def __enter__(self) -> Self:
         return self

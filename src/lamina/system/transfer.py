@@ -18,8 +18,8 @@ from threading import Thread
 
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
-from lamina.extents import Doubt, Files, cut_short, read_some
-from lamina.outlet import Outlet
+from lamina.system.extents import Doubt, Files, cut_short, read_some
+from lamina.system.fd_writer import Outlet
 
 Piece = bytes | Extent
 Write = Callable[[memoryview], object]

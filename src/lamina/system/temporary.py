@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from lamina.cleanup import Cleanup, create
+from lamina.system.cleanup import Cleanup, create
 
 try:
     import fcntl

@@ -1,0 +1,1 @@
+"""Files, directory walks, file descriptors, memory and processors of this machine."""
