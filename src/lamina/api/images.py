@@ -22,11 +22,11 @@ from lamina.errors import InvalidName, shown
 from lamina.formats.platform import Platform
 from lamina.images.image import Arriving, Draft, Image, Located, Sink, Store
 from lamina.images.progress import Progress
+from lamina.images.writers.docker_archive import DockerArchive
 from lamina.inputs.spec import ImageArguments, Spec
 from lamina.inputs.stores import store_of
 from lamina.layer_cache.cache import Ledger, Oblivion
 from lamina.layers.context import Workshop
-from lamina.sinks.archive import DockerArchive
 from lamina.stores.opening import MACHINE
 from lamina.stores.remembering import remembering
 from lamina.system.cpus import processors
@@ -82,7 +82,7 @@ class Stream:
                 f"compressor: got {compressor or self._spec.compressor}, expected none for an OCI layout, a folder",
                 hint="--layer-compression is for its layers",
             )
-        from lamina.sinks.layout import OciLayout
+        from lamina.images.writers.oci_layout import OciLayout
 
         with self._workshop() as shop:
             layout = OciLayout(Path(output), self._spec.layer_compression, progress, shop, self._warnings.append)
@@ -109,7 +109,7 @@ class Stream:
 
         Raises `InvalidName` for a store that is no folder on this machine, `OutputError`.
         """
-        from lamina.sinks.script import write_script
+        from lamina.images.writers.stream_script import write_script
 
         self._have_come()
         write_script(self.draft, folders(self._spec), Path(output))

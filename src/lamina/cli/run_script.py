@@ -25,11 +25,11 @@ from lamina.errors import Error, FormatError, shown
 from lamina.formats.docker import ImageConfig
 from lamina.formats.tar import Owner
 from lamina.images.image import Draft, Settings
+from lamina.images.writers.docker_archive import DockerArchive
+from lamina.images.writers.stream_script import DRAFT, layer_name
 from lamina.layering.plans import LayerPlan
 from lamina.layers.context import Workshop
 from lamina.layers.layer import FinishedLayer
-from lamina.sinks.archive import DockerArchive
-from lamina.sinks.script import DRAFT, layer_name
 from lamina.stores.first_of import FirstOf
 from lamina.stores.folder import contents
 from lamina.system.cpus import processors

@@ -18,11 +18,11 @@ from lamina.images.progress import Progress, Silence
 from lamina.images.readers import select
 from lamina.images.readers.model import SourceImage, SourceLayer, once
 from lamina.images.readers.open import open_images
+from lamina.images.writers.docker_archive import ArchivedImage, ArchiveWriter
 from lamina.layers.context import Workshop
 from lamina.layers.layer import FinishedLayer
 from lamina.layers.stream_writer import Packing
 from lamina.messages import cut
-from lamina.sinks.archive import ArchivedImage, ArchiveWriter
 from lamina.system.transfer import Write
 
 # The date of the outer members, 1970-01-01T00:00:01Z as wherever nobody says another.

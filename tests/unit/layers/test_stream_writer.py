@@ -20,10 +20,10 @@ from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
+from lamina.images.writers.docker_archive import DockerArchive
 from lamina.layer_cache.cache import Oblivion
 from lamina.layers.context import Workshop
 from lamina.layers.layer import FinishedLayer
-from lamina.sinks.archive import DockerArchive
 from lamina.system.fd_writer import Outlet
 
 

@@ -20,8 +20,8 @@ from tests.support.fake_nix_store import MODULE, FakeStore, Program, example
 import lamina
 from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
+from lamina.images.writers.docker_archive import DockerArchive
 from lamina.layers.layer import LayerSource
-from lamina.sinks.archive import DockerArchive
 from lamina.system.transfer import Write
 
 

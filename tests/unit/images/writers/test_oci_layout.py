@@ -20,9 +20,9 @@ from lamina.core.names import Reference
 from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError
 from lamina.formats.image_names import familiar_name, full_name
 from lamina.images.image import Draft, Image
+from lamina.images.writers.oci_layout import OciLayout
 from lamina.layer_cache.cache import Oblivion
 from lamina.layers.context import Workshop
-from lamina.sinks.layout import OciLayout
 
 COMPRESSIONS = ["none", "gzip", "zstd", "gzip:1", "gzip:9", "zstd:1"]
 
