@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from lamina.images.image import Draft, Image, Store
     from lamina.inputs.spec import ImageArguments, StoreArguments
     from lamina.layers.layer import Layer
-    from lamina.root.entries import Dir, File, Perm, Symlink, Xattr
+    from lamina.rootfs.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.stores.checking import CheckedStore, DamagedPath
     from lamina.stores.collecting import Garbage
     from lamina.stores.exchange import Imported
@@ -99,7 +99,7 @@ _HOMES = {
     "lamina.images.image": ("Draft", "Image", "Store"),
     "lamina.layers.layer": ("Layer",),
     "lamina.api.results": ("ListResult",),
-    "lamina.root.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
+    "lamina.rootfs.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
     "lamina.inputs.spec": ("ImageArguments", "StoreArguments"),
     "lamina.api.store_admin": (
         "collect_garbage",

@@ -17,8 +17,8 @@ from tests.integration.tools import unusable
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Symlink
-from lamina.root import database
-from lamina.root.registration import Registration, companions
+from lamina.rootfs import database
+from lamina.rootfs.registration import Registration, companions
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from tests.support.processes import pids, running, wait_until
 
 from lamina.core.nodes import Symlink
 from lamina.errors import FormatError, ScriptError
-from lamina.root import session
-from lamina.root.commands import Scripts, run
-from lamina.root.layer import RootLayer
-from lamina.root.tree import Meta, Tree
+from lamina.rootfs import session
+from lamina.rootfs.layer import RootLayer
+from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.tree import Meta, Tree
 
 PATH = tools.environment()["PATH"]
 
@@ -205,7 +205,7 @@ def test_the_exit_status_is_told_from_within_proot() -> None:
 
 def test_ids_that_a_user_namespace_has_not_may_be_given(tmp_path: Path) -> None:
     program = (
-        "import os; from lamina.root.commands import Scripts, run; from lamina.root.tree import Tree; "
+        "import os; from lamina.rootfs.scripts import Scripts, run; from lamina.rootfs.tree import Tree; "
         "ran = run(Tree(), Scripts('', 'touch a; chown 1234:5678 a', search_path=os.environ['PATH'])); "
         "print(ran.tree.meta(b'a'))"
     )
@@ -220,8 +220,8 @@ def test_ids_that_a_user_namespace_has_not_may_be_given(tmp_path: Path) -> None:
 
 _KILLED = """
 import os, sys
-from lamina.root.commands import Scripts, run
-from lamina.root.tree import Tree
+from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.tree import Tree
 run(Tree(), Scripts("", sys.argv[1], sys.argv[2] == "True", os.environ["PATH"]))
 """
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.support.factories import graphs, path
 
 from lamina.errors import FormatError
-from lamina.root import database
-from lamina.root.registration import Registration, merged
+from lamina.rootfs import database
+from lamina.rootfs.registration import Registration, merged
 
 TEXTS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=80)
 PATHS = st.sampled_from("ABCDEFGH").map(path)

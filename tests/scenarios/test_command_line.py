@@ -768,7 +768,7 @@ def test_the_words_of_the_help_are_those_that_there_are() -> None:
     from lamina import layering
     from lamina.cli import options
     from lamina.compression.compressors import COMPRESSORS
-    from lamina.root.extras import EXTRAS
+    from lamina.rootfs.extras import EXTRAS
 
     assert tuple(COMPRESSORS) == options.COMPRESSORS
     assert tuple(layering.STRATEGIES) == options.STRATEGIES

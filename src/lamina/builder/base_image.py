@@ -21,9 +21,9 @@ from lamina.formats.headers import EntryKind
 from lamina.formats.platform import Platform
 from lamina.layers.layer import FinishedLayer
 from lamina.messages import cut
-from lamina.root.accounts import BaseFile
-from lamina.root.registration import Registration
-from lamina.root.tree import Meta
+from lamina.rootfs.accounts import BaseFile
+from lamina.rootfs.registration import Registration
+from lamina.rootfs.tree import Meta
 from lamina.system.transfer import transfer
 
 if TYPE_CHECKING:  # what reads images is imported where there is one
@@ -106,7 +106,7 @@ class Base:
     @cached_property
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         """What its Nix database has, and what was odd about that. Raises `FormatError`."""
-        from lamina.root import database
+        from lamina.rootfs import database
         from lamina.system.tempdir import Workspace
 
         with Workspace() as workspace:

@@ -19,10 +19,10 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Extent, Regular
 from lamina.errors import OutputError
 from lamina.formats.tar import WHITEOUT
-from lamina.root import database
-from lamina.root.database import BESIDE, PLACE
-from lamina.root.registration import Registration, companions, merged
-from lamina.root.tree import FILE_MODE, SYMLINK_MODE, Meta, Tree
+from lamina.rootfs import database
+from lamina.rootfs.database import BESIDE, PLACE
+from lamina.rootfs.registration import Registration, companions, merged
+from lamina.rootfs.tree import FILE_MODE, SYMLINK_MODE, Meta, Tree
 
 
 def begin(tree: Tree, contents: Iterable[StorePath], closure: Closure, base: Iterable[Registration]) -> tuple[str, ...]:

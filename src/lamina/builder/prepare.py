@@ -29,11 +29,11 @@ from lamina.inputs.nix_build import built
 from lamina.inputs.roots import content
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan
-from lamina.root.database import PLACE
-from lamina.root.entries import Perm, Xattr
-from lamina.root.layer import RootLayer
-from lamina.root.overlay import check_whiteouts, laid_over
-from lamina.root.tree import Tree
+from lamina.rootfs.database import PLACE
+from lamina.rootfs.entries import Perm, Xattr
+from lamina.rootfs.layer import RootLayer
+from lamina.rootfs.overlay import check_whiteouts, laid_over
+from lamina.rootfs.tree import Tree
 from lamina.settling import settled_closure
 from lamina.stores import opening
 from lamina.stores.mentioned import resolve_mentions

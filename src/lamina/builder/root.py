@@ -17,12 +17,12 @@ from lamina.core.names import Content
 from lamina.core.nodes import Node, Symlink
 from lamina.images.image import Store
 from lamina.inputs.spec import Spec
-from lamina.root import extras
-from lamina.root.join import join
-from lamina.root.tree import Tree
+from lamina.rootfs import extras
+from lamina.rootfs.symlink_tree import join
+from lamina.rootfs.tree import Tree
 
 if TYPE_CHECKING:
-    from lamina.root.commands import Ran
+    from lamina.rootfs.scripts import Ran
     from lamina.system.tempdir import Workspace
 
 
@@ -62,7 +62,7 @@ def customise(spec: Spec, contents: Sequence[Content], closure: Closure, store: 
 
 def _run_scripts(spec: Spec, tree: Tree) -> Ran:
     """Run the scripts of ``spec`` over ``tree``."""
-    from lamina.root import commands
+    from lamina.rootfs import scripts as commands
 
     scripts = commands.Scripts(
         spec.extra_commands,

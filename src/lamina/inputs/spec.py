@@ -23,8 +23,8 @@ from lamina.formats.tar import Owner
 from lamina.images.image import Store
 from lamina.inputs import pipelinefile
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
-from lamina.root.entries import Dir, Entry, File, Perm, Symlink, Xattr
-from lamina.root.extras import EXTRAS
+from lamina.rootfs.entries import Dir, Entry, File, Perm, Symlink, Xattr
+from lamina.rootfs.extras import EXTRAS
 
 NOW = "now"
 _DEFAULT_MOMENT = parse_moment("1970-01-01T00:00:01Z")

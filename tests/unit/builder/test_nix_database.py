@@ -16,8 +16,8 @@ from tests.support.image_files import docker_archive, tar
 
 import lamina
 from lamina.errors import FormatError
-from lamina.root import database
-from lamina.root.registration import Registration
+from lamina.rootfs import database
+from lamina.rootfs.registration import Registration
 from lamina.stores.local import LocalStore
 
 PATH = "/usr/bin:/bin"

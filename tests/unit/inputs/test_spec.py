@@ -16,7 +16,7 @@ from lamina.errors import FormatError, InvalidName, NotFound
 from lamina.formats.tar import Owner
 from lamina.inputs.spec import ImageArguments, Spec
 from lamina.layering import Pipeline
-from lamina.root.entries import Dir, File, Perm, Symlink
+from lamina.rootfs.entries import Dir, File, Perm, Symlink
 
 FIRST_SECOND = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 

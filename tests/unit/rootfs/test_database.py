@@ -15,8 +15,8 @@ from tests.support.factories import infos, path
 
 from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError, PlanError, Unavailable
-from lamina.root import database
-from lamina.root.registration import SCHEMA, Registration
+from lamina.rootfs import database
+from lamina.rootfs.registration import SCHEMA, Registration
 from lamina.stores import local
 from lamina.stores.local import LocalStore
 

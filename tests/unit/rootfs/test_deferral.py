@@ -7,7 +7,7 @@ from types import FrameType
 
 import pytest
 
-from lamina.root.deferral import deferred_signals
+from lamina.rootfs.deferral import deferred_signals
 
 
 class Arrived(Exception):

@@ -12,8 +12,8 @@ import pytest
 from lamina.core.nodes import Directory, Regular
 from lamina.core.nodes import Symlink as SymlinkNode
 from lamina.errors import InvalidName, NotFound
-from lamina.root.entries import Dir, Entry, File, Perm, Symlink
-from lamina.root.tree import Meta, Tree
+from lamina.rootfs.entries import Dir, Entry, File, Perm, Symlink
+from lamina.rootfs.tree import Meta, Tree
 
 
 @pytest.fixture

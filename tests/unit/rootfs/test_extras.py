@@ -13,8 +13,8 @@ import lamina
 from lamina.core.closure import Closure
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import NotFound
-from lamina.root.extras import EXTRAS, lay
-from lamina.root.tree import Meta, Tree
+from lamina.rootfs.extras import EXTRAS, lay
+from lamina.rootfs.tree import Meta, Tree
 from lamina.stores.local import LocalStore
 
 

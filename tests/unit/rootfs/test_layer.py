@@ -19,9 +19,9 @@ from tests.support.fake_nix_store import Link, Program, put
 
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import InvalidName
-from lamina.root.entries import Dir, File, Perm
-from lamina.root.layer import RootLayer
-from lamina.root.tree import Meta, Tree
+from lamina.rootfs.entries import Dir, File, Perm
+from lamina.rootfs.layer import RootLayer
+from lamina.rootfs.tree import Meta, Tree
 from lamina.system.walk import scan
 
 _TAR = ("--format=gnu", "--sort=name", "--numeric-owner", "--mtime=@315532800", "--hard-dereference", "-c", ".")

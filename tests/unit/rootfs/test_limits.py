@@ -15,17 +15,17 @@ import pytest
 from tests.support.fake_nix_store import in_child, in_mount_namespace, public_folder
 
 from lamina.errors import OutputError, ScriptError
-from lamina.root import limits, session
-from lamina.root.commands import Scripts, run
-from lamina.root.session import landlock
-from lamina.root.tree import Tree
+from lamina.rootfs import limits, session
+from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.session import landlock
+from lamina.rootfs.tree import Tree
 
 PROGRAM = """
 import os, sys
 from lamina.cli.exits import ending
-from lamina.root.commands import Scripts, run
-from lamina.root.session import landlock
-from lamina.root.tree import Tree
+from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.session import landlock
+from lamina.rootfs.tree import Tree
 sys.exit(ending(lambda: run(Tree(), Scripts(sys.argv[1], search_path=os.environ["PATH"]))))
 """
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError
-from lamina.root.overlay import check_whiteouts, laid_over
-from lamina.root.tree import Meta, Tree
+from lamina.rootfs.overlay import check_whiteouts, laid_over
+from lamina.rootfs.tree import Meta, Tree
 
 FOLDER = Meta(0o755)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lamina.root import guest
-from lamina.root.guest import Guest
+from lamina.rootfs import proot
+from lamina.rootfs.proot import Guest
 
 SYSTEM = ("/dev", "/proc")
 
@@ -27,7 +27,7 @@ def test_a_path_that_leads_into_the_store_needs_nothing_of_the_machine(
         (store / name / "bin").mkdir(parents=True)
         (store / name / "bin" / name).write_text("")
         (store / name / "bin" / name).chmod(0o755)
-    monkeypatch.setattr(guest, "STORE_DIR", str(store))
+    monkeypatch.setattr(proot, "STORE_DIR", str(store))
     profile = tmp_path / "profile"
     profile.symlink_to(store / "bash/bin")
     path = f"{profile}:{store}/coreutils/bin"

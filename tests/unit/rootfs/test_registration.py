@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.support.factories import infos, path
 
 from lamina.core.nodes import Regular, Symlink
-from lamina.root.registration import REGISTRATION_TIME, Registration, companions, merged
+from lamina.rootfs.registration import REGISTRATION_TIME, Registration, companions, merged
 
 
 def registered(graph: str) -> tuple[Registration, ...]:

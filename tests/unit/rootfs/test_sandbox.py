@@ -24,11 +24,11 @@ from tests.support.processes import running, wait_until
 
 from lamina.core.nodes import Directory, Regular
 from lamina.errors import ScriptError
-from lamina.root import sandbox, session, visible
-from lamina.root.commands import Scripts, run
-from lamina.root.layer import RootLayer
-from lamina.root.session import landlock
-from lamina.root.tree import Meta, Tree
+from lamina.rootfs import sandbox, session, visible
+from lamina.rootfs.layer import RootLayer
+from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.session import landlock
+from lamina.rootfs.tree import Meta, Tree
 
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 KINDS = ("bubblewrap", "namespaces", "Landlock")
@@ -503,9 +503,9 @@ def test_an_answer_that_a_script_forges_is_a_script_error(answer: str) -> None:
 
 _KILLED = """
 import sys
-from lamina.root import sandbox
-from lamina.root.commands import Scripts, run
-from lamina.root.tree import Tree
+from lamina.rootfs import sandbox
+from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.tree import Tree
 kind, script, path = sys.argv[1:]
 sandbox.CANDIDATES = {kind: sandbox.CANDIDATES[kind]} if kind != "none" else {}
 run(Tree(), Scripts("", script, False, path, None, kind != "none"))
@@ -593,8 +593,8 @@ def test_a_bubblewrap_that_does_not_answer_is_passed_over_and_ended(
 _PROBED = """
 import sys
 from lamina.cli.exits import ending
-from lamina.root.commands import Scripts, run
-from lamina.root.tree import Tree
+from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.tree import Tree
 sys.exit(ending(lambda: run(Tree(), Scripts("true", search_path=sys.argv[1]))))
 """
 

@@ -20,9 +20,9 @@ from tests.support.processes import running, wait_until
 
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import FormatError, InvalidName, OutputError, ScriptError
-from lamina.root.commands import Ran, Scripts, run
-from lamina.root.layer import RootLayer
-from lamina.root.tree import Meta, Tree
+from lamina.rootfs.layer import RootLayer
+from lamina.rootfs.scripts import Ran, Scripts, run
+from lamina.rootfs.tree import Meta, Tree
 from lamina.system import tempdir
 
 PATH = os.environ.get("PATH", os.defpath)
@@ -286,8 +286,8 @@ def test_links_out_of_the_workspace_are_not_followed_when_it_goes(workspaces: Pa
 _INTERRUPTED = """
 import os, sys
 from lamina.cli.exits import ending
-from lamina.root.commands import Scripts, run
-from lamina.root.tree import Tree
+from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.tree import Tree
 sys.exit(ending(lambda: run(Tree(), Scripts(sys.argv[1], search_path=os.environ["PATH"]))))
 """
 

@@ -11,8 +11,8 @@ from tests.support.fake_nix_store import Item, Link, Program, put, store_path
 from lamina.core.names import STORE_DIR, Content, StorePath
 from lamina.core.nodes import Directory, Symlink
 from lamina.errors import InvalidName, NotFound
-from lamina.root.join import join
-from lamina.root.tree import Meta
+from lamina.rootfs.symlink_tree import join
+from lamina.rootfs.tree import Meta
 from lamina.stores.folder import Folder
 
 

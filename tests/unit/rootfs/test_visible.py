@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.root import visible
+from lamina.rootfs import visible
 
 
 def places(search_path: str) -> set[str]:

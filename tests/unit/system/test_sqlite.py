@@ -17,8 +17,8 @@ from tests.support.paths import PACKAGE
 
 from lamina.errors import Error, FormatError, Unavailable
 from lamina.layer_cache.cache import Ledger
-from lamina.root import database
-from lamina.root.registration import Registration
+from lamina.rootfs import database
+from lamina.rootfs.registration import Registration
 from lamina.stores.local import DATABASE, LocalStore
 from lamina.system.sqlite import DatabaseError, opened, translated
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.processes import running, wait_until
 
-from lamina.root.session import processes
+from lamina.rootfs.session import processes
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc here")
 

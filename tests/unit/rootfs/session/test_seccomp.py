@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from lamina.root.session import seccomp
+from lamina.rootfs.session import seccomp
 
 X86_64, I386, AARCH64, ARM, RISCV64 = 0xC000003E, 0x40000003, 0xC00000B7, 0x40000028, 0xC00000F3
 ALLOW = 0x7FFF0000

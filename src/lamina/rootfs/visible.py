@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.core.names import STORE_DIR
-from lamina.root import programs
+from lamina.rootfs import programs
 
 # Folders of programs and libraries (Filesystem Hierarchy Standard).
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from lamina.core.names import STORE_DIR, Content, StorePath
 from lamina.core.nodes import Directory, Node, Regular, Symlink, below
 from lamina.errors import InvalidName, NotFound
-from lamina.root.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
+from lamina.rootfs.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 
 # Folders of version control systems that lndir leaves out.
 _LEFT_OUT = {b"BitKeeper", b"RCS", b"SCCS", b"CVS", b"CVS.adm", b".svn"}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from lamina.core.nodes import Directory, Extent, Regular
 from lamina.core.nodes import Symlink as SymlinkNode
 from lamina.errors import InvalidName, NotFound, shown
-from lamina.root.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
+from lamina.rootfs.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 
 _META = re.compile(r":([0-7]{3,4})(?::([0-9]{1,10}):([0-9]{1,10}))?\Z")
 # What looks like a mode or an owner and is none in its place.

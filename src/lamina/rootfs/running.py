@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from lamina.root.deferral import deferred_signals
-from lamina.root.session import processes
+from lamina.rootfs.deferral import deferred_signals
+from lamina.rootfs.session import processes
 
 _UMASK = 0o022
 # How many seconds a session gets to end by itself, for fakeroot's server has to end with it.

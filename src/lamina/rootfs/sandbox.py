@@ -20,10 +20,10 @@ from typing import Protocol
 
 from lamina.core.names import STORE_DIR
 from lamina.errors import ScriptError
-from lamina.root import limits, programs, running, visible
-from lamina.root.session import seccomp
-from lamina.root.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
-from lamina.root.visible import Bind
+from lamina.rootfs import limits, programs, running, visible
+from lamina.rootfs.session import seccomp
+from lamina.rootfs.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
+from lamina.rootfs.visible import Bind
 from lamina.shortages import named_in
 
 # An ID between those of users and those of services that no distribution gives to anybody, so that it owns nothing; it
@@ -314,7 +314,7 @@ def _namespaces(search_path: str) -> Sandbox | str:
 
 
 def _landlock(search_path: str) -> Sandbox | str:
-    from lamina.root.session import landlock
+    from lamina.rootfs.session import landlock
 
     found = landlock.version() if sys.platform == "linux" else 0
     if found < landlock.OLDEST_VERSION:

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from lamina.root.session import landlock, linux, namespaces, processes
-from lamina.root.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
+from lamina.rootfs.session import landlock, linux, namespaces, processes
+from lamina.rootfs.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
 
 # How many seconds a session gets to end by itself when nobody waits for it.
 _PATIENCE = 5

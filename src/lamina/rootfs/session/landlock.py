@@ -11,10 +11,10 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from lamina.root.session import linux, seccomp
+from lamina.rootfs.session import linux, seccomp
 
 if TYPE_CHECKING:
-    from lamina.root.session.documents import Policy
+    from lamina.rootfs.session.documents import Policy
 
 # These numbers are the same on all architectures but Alpha.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446

@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lamina.root.session import linux, processes
-from lamina.root.session.documents import Entry, Task
+from lamina.rootfs.session import linux, processes
+from lamina.rootfs.session.documents import Entry, Task
 
 _LONGEST_STATUS = 16
 # How many seconds proot takes to end at the most.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError, InvalidName, PlanError, Unavailable, shown
-from lamina.root.registration import Registration
+from lamina.rootfs.registration import Registration
 from lamina.system.sqlite import LIMIT_LENGTH, DatabaseError, in_memory, opened
 from lamina.system.tempdir import Workspace
 
@@ -216,7 +216,7 @@ def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
     """What the database ``file`` of a base image says, in ascending order of the path, and what was odd about it.
 
     A path with a reference to a row that is not there is left out with a warning: what it needs is not known. What
-    refers to it in turn is left to `lamina.root.registration.merged`. Nothing is written, and no other file is looked
+    refers to it in turn is left to `lamina.rootfs.registration.merged`. Nothing is written, and no other file is looked
     at: where the header says WAL mode, as in a database that Nix itself closed, what is in the log alone is not seen.
 
     Raises `FormatError` for anything but a sound database of schema 10, `Unavailable` where the file cannot be read.

@@ -10,14 +10,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from lamina.root import session
+from lamina.rootfs import session
 
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from lamina.root.session.{0} import main; main(*sys.argv[2:])"
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from lamina.rootfs.session.{0} import main; main(*sys.argv[2:])"
 
 
 def install(folder: Path) -> None:
     """Put the programs into ``folder``, which everybody may read."""
-    package = folder / "lamina/root/session"
+    package = folder / "lamina/rootfs/session"
     for made in (folder, package.parent.parent, package.parent, package):
         made.mkdir()
         made.chmod(0o755)  # at once, since the umask may have taken all of that away

@@ -20,7 +20,7 @@ from typing import Protocol
 from lamina.core.nodes import Directory, Node, Symlink
 from lamina.errors import FormatError
 from lamina.formats.tar import OPAQUE, WHITEOUT
-from lamina.root.tree import DIRECTORY_MODE, Meta, Tree, above
+from lamina.rootfs.tree import DIRECTORY_MODE, Meta, Tree, above
 
 
 class Below(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from lamina.root.tree import Meta
+from lamina.rootfs.tree import Meta
 
 # More than any system of thousands of users has.
 LONGEST = 1 << 20

@@ -15,10 +15,10 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from lamina.root.session import linux, seccomp
+from lamina.rootfs.session import linux, seccomp
 
 if TYPE_CHECKING:
-    from lamina.root.session.documents import Policy
+    from lamina.rootfs.session.documents import Policy
 
 _ALL = (
     linux.CLONE_NEWUSER

@@ -14,7 +14,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
 from lamina.layers.packed import Packed
-from lamina.root.tree import Meta, Tree
+from lamina.rootfs.tree import Meta, Tree
 from lamina.system.transfer import Piece
 
 # 1980-01-01, the date that Nix's builders give their files; an image's own dates do not touch this layer.
