@@ -57,13 +57,14 @@ if TYPE_CHECKING:
     )
     from lamina.formats.keys import PublicKey
     from lamina.formats.narinfo import NarInfo
-    from lamina.images.image import Draft, Image, Store
+    from lamina.images.image import Draft, Image
     from lamina.inputs.spec import ImageArguments, StoreArguments
     from lamina.layers.layer import Layer
     from lamina.rootfs.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.stores.checking import CheckedStore, DamagedPath
     from lamina.stores.collecting import Garbage
     from lamina.stores.exchange import Imported
+    from lamina.stores.protocols import Store
     from lamina.stores.publishing import Pushed
 
 _HOMES = {

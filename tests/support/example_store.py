@@ -16,8 +16,8 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.formats.keys import PublicKey
-from lamina.images.image import Store
 from lamina.stores.opening import Access, open_stores
+from lamina.stores.protocols import Store
 from lamina.stores.trust import Trust
 from lamina.system.extents import reading
 

@@ -20,15 +20,16 @@ from lamina.compression.compressors import Plain, by_ending, by_name
 from lamina.core.names import Reference, parse_size
 from lamina.errors import InvalidName, shown
 from lamina.formats.platform import Platform
-from lamina.images.image import Arriving, Draft, Image, Located, Sink, Store
+from lamina.images.image import Draft, Image, Sink
 from lamina.images.progress import Progress
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.inputs.spec import ImageArguments, Spec
 from lamina.inputs.stores import store_of
 from lamina.layer_cache.cache import Ledger, Oblivion
 from lamina.layers.context import Workshop
+from lamina.stores.cached import remembering
 from lamina.stores.opening import MACHINE
-from lamina.stores.remembering import remembering
+from lamina.stores.protocols import Arriving, Located, Store
 from lamina.system.cpus import processors
 from lamina.system.fd_writer import Outlet
 from lamina.system.output import Writable, is_layout, whole_file, writing_to

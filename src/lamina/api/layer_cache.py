@@ -16,7 +16,6 @@ from lamina.core.nodes import Node
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats import nar
 from lamina.formats.listing import Listing
-from lamina.images.image import Located, Store
 from lamina.images.progress import Progress, Silence
 from lamina.layer_cache.cache import Ledger
 from lamina.layer_cache.key import Recipe
@@ -24,6 +23,7 @@ from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import StoreLayer
 from lamina.layers.listings import surveyed
 from lamina.layers.packed import ListedLayer
+from lamina.stores.protocols import Located, Store
 from lamina.system import locations
 from lamina.system.locations import Place, list_place
 from lamina.system.transfer import Measure, Piece, Tally, copy

@@ -17,7 +17,6 @@ from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, InvalidName, NotFound
 from lamina.formats.narinfo import NarInfo
-from lamina.images.image import Store
 from lamina.inputs.roots import content
 from lamina.inputs.spec import Spec, StoreArguments
 from lamina.inputs.stores import access
@@ -27,6 +26,7 @@ from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.failures import FAULTS
 from lamina.stores.fetching import Fetching
 from lamina.stores.opening import DEFAULT_CACHE, open_stores
+from lamina.stores.protocols import Store
 
 _Places = str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
 

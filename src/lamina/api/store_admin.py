@@ -22,19 +22,19 @@ from lamina.core.names import StorePath
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
-from lamina.images.image import Store
 from lamina.inputs.roots import content
 from lamina.inputs.spec import Spec, StoreArguments
 from lamina.inputs.stores import access, store_of
 from lamina.stores.cache import BinaryCache
 from lamina.stores.checking import CheckedStore, check_store
+from lamina.stores.closure_source import Supply
 from lamina.stores.collecting import Garbage, collect, garbage
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.exchange import Imported, read_export, write_export
 from lamina.stores.mending import mend
 from lamina.stores.opening import is_cache_folder, is_remote
+from lamina.stores.protocols import Store
 from lamina.stores.publishing import Pushed, Terms, push, signed
-from lamina.stores.supply import Supply
 from lamina.stores.trust import Trust
 from lamina.system.cpus import processors
 from lamina.system.keyfile import read_key, write_key

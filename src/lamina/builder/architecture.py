@@ -12,7 +12,7 @@ from lamina.core.nodes import Node, Regular
 from lamina.errors import InvalidName, shown
 from lamina.formats import elf
 from lamina.formats.platform import Platform
-from lamina.images.image import Store
+from lamina.stores.protocols import Store
 from lamina.system.extents import head
 
 

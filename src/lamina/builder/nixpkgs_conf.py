@@ -20,7 +20,7 @@ from lamina.formats.docker import ImageConfig, store_paths_comment
 from lamina.images.image import Draft, Settings
 from lamina.layering import LayerPlan
 from lamina.layers.layer import FinishedLayer
-from lamina.stores.first_of import FirstOf
+from lamina.stores.chained import FirstOf
 from lamina.stores.folder import Folder
 from lamina.system.documents import read_document
 from lamina.system.walk import walk

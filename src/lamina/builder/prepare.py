@@ -24,7 +24,7 @@ from lamina.core.names import Content, StorePath
 from lamina.errors import InvalidName
 from lamina.formats.docker import ImageConfig
 from lamina.formats.mentions import Mentions, mentions
-from lamina.images.image import Arriving, Catalogue, Draft, Settings, Store
+from lamina.images.image import Draft, Settings
 from lamina.inputs.nix_build import built
 from lamina.inputs.roots import content
 from lamina.inputs.spec import Spec
@@ -34,9 +34,10 @@ from lamina.rootfs.entries import Perm, Xattr
 from lamina.rootfs.layer import RootLayer
 from lamina.rootfs.overlay import check_whiteouts, laid_over
 from lamina.rootfs.tree import Tree
-from lamina.settling import settled_closure
 from lamina.stores import opening
 from lamina.stores.mentioned import resolve_mentions
+from lamina.stores.protocols import Arriving, Catalogue, Store
+from lamina.stores.resolve import settled_closure
 from lamina.system.transfer import transfer
 
 

@@ -15,11 +15,11 @@ from lamina.builder.base_image import Base
 from lamina.core.closure import Closure
 from lamina.core.names import Content
 from lamina.core.nodes import Node, Symlink
-from lamina.images.image import Store
 from lamina.inputs.spec import Spec
 from lamina.rootfs import extras
 from lamina.rootfs.symlink_tree import join
 from lamina.rootfs.tree import Tree
+from lamina.stores.protocols import Store
 
 if TYPE_CHECKING:
     from lamina.rootfs.scripts import Ran

@@ -44,7 +44,7 @@ from lamina.images.readers.unpack import extent_of
 from lamina.inputs.roots import content
 from lamina.inputs.spec import NOW, Spec
 from lamina.rootfs.database import PLACE
-from lamina.stores.first_of import FirstOf
+from lamina.stores.chained import FirstOf
 from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore
 from lamina.system.cpus import processors

@@ -30,8 +30,8 @@ from lamina.images.writers.stream_script import DRAFT, layer_name
 from lamina.layering.plans import LayerPlan
 from lamina.layers.context import Workshop
 from lamina.layers.layer import FinishedLayer
-from lamina.stores.first_of import FirstOf
-from lamina.stores.folder import contents
+from lamina.stores.chained import FirstOf
+from lamina.stores.opening import contents
 from lamina.system.cpus import processors
 from lamina.system.output import writing_to
 

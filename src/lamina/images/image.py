@@ -6,75 +6,19 @@ Invariant: a `Draft` can be written any number of times, each time to the same `
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from lamina.core.names import Digest, Reference, StorePath
-from lamina.core.nodes import Node
-from lamina.core.pathinfo import PathInfo
 from lamina.formats.docker import HistoryItem, ImageConfig, image_json
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import Layer, LayerSource, StoreLayer
-from lamina.system.locations import Place
+from lamina.stores.protocols import Arriving, Located, Store
 
 _TAG_LENGTH = 32
-
-
-class Store(Protocol):
-    """Where store paths come from."""
-
-    def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """What is known of ``paths``; those that are not valid here are left out. Raises `StoreError`."""
-
-    def nodes(self, path: StorePath) -> Iterable[Node]:
-        """What ``path`` is made of, in NAR order. Raises `NotFound` before it gives a node, and `StoreError`."""
-
-
-@runtime_checkable
-class Located(Protocol):
-    """What a store can tell whose paths lie on this machine."""
-
-    def place(self, path: StorePath) -> Place | None:
-        """Where ``path`` lies, None where that is neither as files nor as a NAR. Raises `NotFound`."""
-
-
-@runtime_checkable
-class Arriving(Protocol):
-    """What a store can do whose paths have to come from elsewhere first."""
-
-    def expect(self, paths: Iterable[StorePath]) -> None:
-        """Has those of ``paths`` come that are not here, in that order, while the caller does something else."""
-
-    def is_here(self, path: StorePath) -> bool:
-        """Whether nobody would wait for ``path``."""
-
-
-@runtime_checkable
-class Settling(Protocol):
-    """What a store can do that has several to take a path from."""
-
-    def settle(self, infos: Iterable[PathInfo]) -> bool:
-        """Have the contents of ``infos`` here wherever another store might have to give them.
-
-        Tell whether something else is known of one of these paths now, so that `Store.query` has new answers.
-        """
-
-
-@runtime_checkable
-class Catalogue(Protocol):
-    """What a store on this machine can tell beyond what a `Store` must."""
-
-    def find(self, name: str) -> tuple[StorePath, ...]:
-        """The paths that ``name`` may mean, ascending."""
-
-    def hashes(self) -> Collection[str]:
-        """The hashes of all valid paths."""
-
-    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The paths that begin with one of ``hashes``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from lamina.core.names import STORE_DIR, Content, StorePath
 from lamina.errors import NotFound, shown
-from lamina.images.image import Catalogue, Store
+from lamina.stores.protocols import Catalogue, Store
 from lamina.system.store_links import led_into_store
 
 _MOST_LISTED = 20

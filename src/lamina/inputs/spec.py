@@ -20,11 +20,11 @@ from lamina.formats import config as container_config
 from lamina.formats.keys import PublicKey
 from lamina.formats.platform import LINUX, Platform
 from lamina.formats.tar import Owner
-from lamina.images.image import Store
 from lamina.inputs import pipelinefile
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
 from lamina.rootfs.entries import Dir, Entry, File, Perm, Symlink, Xattr
 from lamina.rootfs.extras import EXTRAS
+from lamina.stores.protocols import Store
 
 NOW = "now"
 _DEFAULT_MOMENT = parse_moment("1970-01-01T00:00:01Z")

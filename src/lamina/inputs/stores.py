@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.images.image import Store
 from lamina.inputs.spec import Spec
 from lamina.stores.opening import Access, open_stores
+from lamina.stores.protocols import Store
 
 if TYPE_CHECKING:
     from lamina.stores.trust import Trust

@@ -21,9 +21,9 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import NotFound
-from lamina.images.image import Catalogue, Store
 from lamina.rootfs.accounts import LONGEST, BaseFile, FindFile, merged, no_file
 from lamina.rootfs.tree import DIRECTORY_MODE, FILE_MODE, SYMLINK_MODE, Meta, Tree
+from lamina.stores.protocols import Catalogue, Store
 
 _PASSWD = b"root:x:0:0:root user:/var/empty:/bin/sh\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"
 _GROUP = b"root:x:0:\nnobody:x:65534:\n"

@@ -11,16 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lamina.core.names import StorePath
-from lamina.core.nodes import Extent
 from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable
-from lamina.formats.address import Address, Evidence, claims
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.integrity import check_nar
 from lamina.stores.leftovers import leftovers, orphans
-from lamina.stores.supply import check
-from lamina.system import narfile
 from lamina.system.cpus import processors
-from lamina.system.transfer import Tally, copy
 
 _ENDING = ".narinfo"
 _FAULTS = (FormatError, IntegrityError, InvalidName, NotFound, Unavailable)
@@ -141,33 +137,6 @@ def _fault(store: EmbeddedStore, found: NarInfo) -> str:
         text = str(error)
         return text if text.startswith(f"{found.info.path}: ") else f"{found.info.path}: {text}"
     return ""
-
-
-def check_nar(found: NarInfo, place: Extent) -> None:
-    """Read the NAR at ``place`` and compare size, hash and form with ``found``, and the content address where nothing
-    else vouches for the path.
-
-    Raises `IntegrityError`, `FormatError`, `Unavailable`.
-    """
-    evidence = _evidence(found)
-    tally = Tally(evidence.feed if evidence else len)
-    copy((place,), tally)
-    check(found.info, tally.measure)
-    if evidence and not evidence.holds():
-        raise IntegrityError(f"{found.info.path}: got other content, expected that of {found.address}")
-    narfile.check(place)
-
-
-def _evidence(found: NarInfo) -> Evidence | None:
-    """What has to see the content for its address, None where the address says nothing that has to be true.
-
-    It is signed by nobody: one that does not make the path is no address of it, and where the narinfo has a signature,
-    that vouches for the path.
-    """
-    if found.signatures or not claims(found):
-        return None
-    address = Address.parse(found.address)
-    return None if address.hashes_nar(found.info) else Evidence(address, found.info)
 
 
 def _missing(store: EmbeddedStore, found: NarInfo) -> str:

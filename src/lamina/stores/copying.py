@@ -13,9 +13,9 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError
 from lamina.formats import nar
 from lamina.formats.narinfo import NarInfo
-from lamina.images.image import Catalogue, Store
+from lamina.stores.chained import FirstOf
 from lamina.stores.fetching import Fetching
-from lamina.stores.first_of import Described, FirstOf
+from lamina.stores.protocols import Catalogue, Described, Store
 from lamina.system.extents import reading
 
 _PIECE = 1 << 18

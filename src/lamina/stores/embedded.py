@@ -27,7 +27,8 @@ from lamina.formats import narinfo
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.arrival import PRIVATE, Arrival, stored
+from lamina.stores.incoming import PRIVATE, Arrival, stored
+from lamina.stores.integrity import REPAIR
 from lamina.stores.locks import Locks
 from lamina.system import narfile
 from lamina.system.documents import check_file
@@ -38,7 +39,6 @@ _NARS = "nar"
 _PIECE = 1 << 18
 _LONGEST_INFO = 1 << 16
 _INFO = CacheInfo(want_mass_query=True, priority=30)
-REPAIR = "lamina store verify --repair --store URL mends what a binary cache has"
 
 
 class EmbeddedStore:

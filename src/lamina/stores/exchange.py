@@ -19,9 +19,9 @@ from lamina.formats import export
 from lamina.formats.address import Address
 from lamina.formats.export import END, NEXT, Exported
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.arrival import Arrival
+from lamina.stores.closure_source import Supply
 from lamina.stores.embedded import EmbeddedStore, nar_name
-from lamina.stores.supply import Supply
+from lamina.stores.incoming import Arrival
 from lamina.system.transfer import Write
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import os
 import time
 import weakref
 from collections.abc import Generator, Iterable
@@ -25,12 +24,12 @@ from threading import Lock, Thread, current_thread
 from typing import Protocol
 
 from lamina.core.names import StorePath
-from lamina.errors import FormatError, IntegrityError
+from lamina.errors import IntegrityError
 from lamina.formats.address import Address, Evidence, claims
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.arrival import Arrival
 from lamina.stores.embedded import EmbeddedStore, nar_name
-from lamina.system import narfile
+from lamina.stores.incoming import Arrival
+from lamina.stores.integrity import check_arrival
 from lamina.system.cpus import processors
 
 _MORE_THREADS = 2
@@ -224,19 +223,6 @@ class Fetching:
         evidence.check()
         arrival.keep(nar_name(known.info.nar_hash))
         self.received.add(known.info.path)
-
-
-def check_arrival(known: NarInfo, arrival: Arrival, where: str) -> None:
-    """Holds what arrived to what ``known`` says of it. Raises `IntegrityError`, `FormatError` for what is no NAR."""
-    info, found = known.info, arrival.measure
-    if found.size != info.nar_size:
-        raise IntegrityError(f"{info.path} in {where}: got a NAR of {found.size} bytes, expected {info.nar_size}")
-    if found.digest != info.nar_hash:
-        raise IntegrityError(f"{info.path} in {where}: got a NAR with hash {found.digest}, expected {info.nar_hash}")
-    try:
-        narfile.check(narfile.archive(os.fsencode(arrival.path)))
-    except FormatError as error:
-        raise FormatError(f"{info.path} in {where}: {str(error).removeprefix(f'{arrival.path}: ')}") from error
 
 
 class _Evidence:

@@ -13,21 +13,7 @@ from lamina.core.names import STORE_DIR, StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Unavailable
-from lamina.formats.cacheinfo import NAME as CACHE_INFO
-from lamina.images.image import Store
 from lamina.system.walk import missing, walk
-
-
-def contents(folder: Path) -> Store:
-    """The store whose contents are in ``folder``: files below ``nix/store``, or the NARs of a binary cache.
-
-    Raises `Unavailable`.
-    """
-    if not os.path.isfile(folder / CACHE_INFO):
-        return Folder(folder)
-    from lamina.stores.embedded import EmbeddedStore
-
-    return EmbeddedStore(folder)
 
 
 class Folder:

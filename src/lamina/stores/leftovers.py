@@ -12,7 +12,7 @@ from pathlib import Path
 from lamina.core.names import HASH_LENGTH
 from lamina.errors import Unavailable
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.arrival import PRIVATE
+from lamina.stores.incoming import PRIVATE
 from lamina.system.temporary import is_in_use, is_part
 
 NARS = "nar"

@@ -17,11 +17,11 @@ from lamina.errors import Error
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.cache import BinaryCache
+from lamina.stores.chained import FirstOf
 from lamina.stores.checking import DamagedPath, check_paths, named, readable_narinfos
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.failures import FAULTS
 from lamina.stores.fetching import Fetching
-from lamina.stores.first_of import FirstOf
 from lamina.stores.substituting import Substituting
 from lamina.stores.trust import Trust
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 from lamina.core.names import StorePath
-from lamina.images.image import Catalogue, Store
+from lamina.stores.protocols import Catalogue, Store
 
 
 @runtime_checkable

@@ -5,6 +5,7 @@ Invariant: opening looks at what is named and nowhere else, and asks nobody over
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING
 from lamina.core.names import STORE_DIR
 from lamina.errors import Unavailable
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
-from lamina.images.image import Store
-from lamina.stores.first_of import FirstOf
+from lamina.stores.chained import FirstOf
 from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore
 from lamina.stores.local import DATABASE, LocalStore
+from lamina.stores.protocols import Store
 from lamina.transports.addresses import shown_url
 
 if TYPE_CHECKING:  # most stores are on this machine
@@ -204,3 +205,15 @@ def _mode(path: Path) -> int | None:
         return None
     except OSError as error:
         raise Unavailable(f"{path}: got {error.strerror}, expected to look at it") from error
+
+
+def contents(folder: Path) -> Store:
+    """The store whose contents are in ``folder``: files below ``nix/store``, or the NARs of a binary cache.
+
+    Raises `Unavailable`.
+    """
+    if not os.path.isfile(folder / CACHE_INFO):
+        return Folder(folder)
+    from lamina.stores.embedded import EmbeddedStore
+
+    return EmbeddedStore(folder)

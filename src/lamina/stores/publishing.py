@@ -26,7 +26,7 @@ from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.supply import Supply
+from lamina.stores.closure_source import Supply
 from lamina.system.tempdir import Workspace
 from lamina.system.transfer import Measure, Tally
 from lamina.transports.opening import WritableTransport

@@ -15,8 +15,9 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError, IntegrityError
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.cache import BinaryCache
-from lamina.stores.embedded import REPAIR, EmbeddedStore
+from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.fetching import Fetching
+from lamina.stores.integrity import REPAIR
 from lamina.stores.mentioned import by_hash
 from lamina.stores.trust import Trust
 from lamina.system import narfile

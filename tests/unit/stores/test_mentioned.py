@@ -17,8 +17,8 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, IntegrityError
+from lamina.stores.chained import FirstOf
 from lamina.stores.embedded import EmbeddedStore
-from lamina.stores.first_of import FirstOf
 from lamina.stores.local import LocalStore
 from lamina.stores.mentioned import resolve_mentions
 from lamina.stores.opening import Access, open_stores

@@ -24,11 +24,11 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Extent, Regular
 from lamina.errors import IntegrityError, InvalidName, NotFound, Unavailable
 from lamina.formats.keys import PublicKey
-from lamina.images.image import Arriving, Catalogue, Located, Store
 from lamina.stores import opening
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.local import LocalStore
 from lamina.stores.opening import Access, open_stores
+from lamina.stores.protocols import Arriving, Catalogue, Located, Store
 from lamina.stores.trust import Trust
 
 # What stands after --store

@@ -18,11 +18,11 @@ from tests.support.fake_nix_store import (
 from lamina.core.names import StorePath
 from lamina.core.nodes import Regular
 from lamina.errors import NotFound
-from lamina.images.image import Store
-from lamina.stores.first_of import FirstOf
+from lamina.stores.chained import FirstOf
 from lamina.stores.folder import Folder
 from lamina.stores.graph import GraphStore
 from lamina.stores.local import LocalStore
+from lamina.stores.protocols import Store
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.stores.arrival import Arrival
+from lamina.stores.incoming import Arrival
 from lamina.system import temporary
 from lamina.system.output import whole_file
 from lamina.system.tempdir import Workspace
@@ -26,7 +26,7 @@ _HOLDING = """
 import sys
 from pathlib import Path
 from lamina.system.output import whole_file
-from lamina.stores.arrival import Arrival
+from lamina.stores.incoming import Arrival
 from lamina.system.temporary import PartFile
 from lamina.system.tempdir import Workspace
 kind, folder = sys.argv[1], Path(sys.argv[2])

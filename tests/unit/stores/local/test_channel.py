@@ -20,8 +20,8 @@ from tests.support.fake_nix_store import store_path
 
 from lamina.compression import libraries
 from lamina.errors import Error, FormatError, InvalidName, NotFound, Unavailable
-from lamina.images.image import Catalogue, Store
 from lamina.stores.channel import CHANNELS, DAY, LIST, Channel, Opener, Reader, open_channel, spoken
+from lamina.stores.protocols import Catalogue, Store
 from lamina.transports.opening import open_transport
 from lamina.transports.patience import Patience
 

@@ -12,8 +12,8 @@ from tests.support.fake_nix_store import (
 )
 
 from lamina.errors import NotFound
-from lamina.images.image import Catalogue
 from lamina.stores.folder import Folder
+from lamina.stores.protocols import Catalogue
 
 
 @pytest.fixture

@@ -11,16 +11,14 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Extent
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import IntegrityError
 from lamina.formats import nar
 from lamina.formats.listing import Listing
 from lamina.formats.narinfo import NarInfo
-from lamina.images.image import Arriving, Located, Store
-from lamina.settling import settled_closure
-from lamina.stores.embedded import REPAIR
-from lamina.stores.first_of import Described
+from lamina.stores.integrity import check
+from lamina.stores.protocols import Arriving, Described, Located, Store
+from lamina.stores.resolve import settled_closure
 from lamina.system.locations import Place, list_place
-from lamina.system.transfer import Measure, Piece, Tally, copy
+from lamina.system.transfer import Piece, Tally, copy
 
 
 class Supply:
@@ -64,11 +62,3 @@ class Supply:
     def _pieces(self, path: StorePath) -> Iterable[Piece]:
         place = self.place(path)
         return (place,) if isinstance(place, Extent) else nar.dump(self._store.nodes(path))
-
-
-def check(info: PathInfo, found: Measure) -> None:
-    """Raises `IntegrityError` where ``found`` is not the NAR of ``info``."""
-    if found.digest != info.nar_hash:
-        raise IntegrityError(f"{info.path}: got NAR hash {found.digest}, expected {info.nar_hash}", hint=REPAIR)
-    if found.size != info.nar_size:
-        raise IntegrityError(f"{info.path}: got a NAR of {found.size} bytes, expected {info.nar_size}", hint=REPAIR)

@@ -12,9 +12,9 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.formats.listing import Listing
-from lamina.images.image import Arriving, Catalogue, Located, Settling, Store
 from lamina.layer_cache.cache import Ledger
 from lamina.stores.mentioned import resolve_mentions
+from lamina.stores.protocols import Arriving, Catalogue, Located, Settling, Store
 from lamina.system import locations
 
 

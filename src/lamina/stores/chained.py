@@ -8,41 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, IntegrityError, NotFound
 from lamina.formats.narinfo import NarInfo
-from lamina.images.image import Arriving, Catalogue, Located, Store
 from lamina.stores.failures import FAULTS, Failure, failure_of
 from lamina.stores.graph import GraphStore
 from lamina.stores.mentioned import resolve_mentions
+from lamina.stores.protocols import Answer, Answering, Arriving, Catalogue, Described, Located, Store
 from lamina.system.locations import Place
 
 _T = TypeVar("_T")
 # More failures of one store at a time are counted instead of listed.
 _MOST_TOLD = 3
 
-Answer = PathInfo | Error | None
 """What a store says of a path: what it knows, why it cannot be believed or asked, or that it does not have it."""
-
-
-@runtime_checkable
-class Described(Protocol):
-    """A store that knows of a path what a binary cache says."""
-
-    def narinfo(self, path: StorePath) -> NarInfo | None:
-        """Give all that is known of ``path``; None where it is not valid."""
-
-
-@runtime_checkable
-class Answering(Protocol):
-    """A store that can fail for one path and still give others."""
-
-    def answers(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, Answer]]:
-        """Ask for ``paths`` at once, and give each answer as it comes, in any order."""
 
 
 @dataclass(frozen=True, slots=True)

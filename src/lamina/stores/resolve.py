@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
-from lamina.images.image import Settling, Store
+from lamina.stores.protocols import Settling, Store
 
 
 def settled_closure(roots: Iterable[StorePath], store: Store) -> Closure:
