@@ -61,11 +61,11 @@ if TYPE_CHECKING:
     from lamina.inputs.spec import ImageArguments, StoreArguments
     from lamina.layers.layer import Layer
     from lamina.rootfs.entries import Dir, File, Perm, Symlink, Xattr
+    from lamina.stores.binary_cache.push import Pushed
     from lamina.stores.checking import CheckedStore, DamagedPath
     from lamina.stores.collecting import Garbage
     from lamina.stores.exchange import Imported
     from lamina.stores.protocols import Store
-    from lamina.stores.publishing import Pushed
 
 _HOMES = {
     "lamina.api.images": (
@@ -115,7 +115,7 @@ _HOMES = {
     "lamina.stores.checking": ("CheckedStore", "DamagedPath"),
     "lamina.stores.collecting": ("Garbage",),
     "lamina.stores.exchange": ("Imported",),
-    "lamina.stores.publishing": ("Pushed",),
+    "lamina.stores.binary_cache.push": ("Pushed",),
     "lamina.api.store": (
         "AddedPath",
         "Fetched",

@@ -16,9 +16,9 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.formats.keys import PublicKey
+from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.opening import Access, open_stores
 from lamina.stores.protocols import Store
-from lamina.stores.trust import Trust
 from lamina.system.extents import reading
 
 CACHE = f"file://{EXAMPLES / 'cache'}"

@@ -25,17 +25,17 @@ from lamina.formats.narinfo import NarInfo
 from lamina.inputs.roots import content
 from lamina.inputs.spec import Spec, StoreArguments
 from lamina.inputs.stores import access, store_of
-from lamina.stores.cache import BinaryCache
+from lamina.stores.binary_cache.cache import BinaryCache
+from lamina.stores.binary_cache.push import Pushed, Terms, push, signed
+from lamina.stores.binary_cache.repair import mend
+from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.checking import CheckedStore, check_store
 from lamina.stores.closure_source import Supply
 from lamina.stores.collecting import Garbage, collect, garbage
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.exchange import Imported, read_export, write_export
-from lamina.stores.mending import mend
 from lamina.stores.opening import is_cache_folder, is_remote
 from lamina.stores.protocols import Store
-from lamina.stores.publishing import Pushed, Terms, push, signed
-from lamina.stores.trust import Trust
 from lamina.system.cpus import processors
 from lamina.system.keyfile import read_key, write_key
 from lamina.system.output import Writable, whole_file, writing_to

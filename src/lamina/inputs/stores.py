@@ -14,7 +14,7 @@ from lamina.stores.opening import Access, open_stores
 from lamina.stores.protocols import Store
 
 if TYPE_CHECKING:
-    from lamina.stores.trust import Trust
+    from lamina.stores.binary_cache.trust import Trust
 
 
 def store_of(spec: Spec, warnings: list[str]) -> Store:
@@ -26,7 +26,7 @@ def access(spec: Spec, warnings: list[str]) -> Access:
     """How the stores of ``spec`` that are not this machine's are used; what is odd is added to ``warnings``."""
 
     def trust() -> Trust:
-        from lamina.stores.trust import Trust
+        from lamina.stores.binary_cache.trust import Trust
 
         return Trust((*Trust().keys, *spec.trusted_keys), anybody=not spec.verify_signatures)
 

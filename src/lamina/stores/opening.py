@@ -24,9 +24,9 @@ from lamina.stores.protocols import Store
 from lamina.transports.addresses import shown_url
 
 if TYPE_CHECKING:  # most stores are on this machine
+    from lamina.stores.binary_cache.fetch import Fetching
+    from lamina.stores.binary_cache.trust import Trust
     from lamina.stores.embedded import EmbeddedStore
-    from lamina.stores.fetching import Fetching
-    from lamina.stores.trust import Trust
 
 MACHINE = Path("/")
 DEFAULT_CACHE = "https://cache.nixos.org"
@@ -165,9 +165,9 @@ class _Opening:
         return EmbeddedStore(folder)
 
     def _substituting(self, url: str) -> Store:
-        from lamina.stores.cache import BinaryCache
-        from lamina.stores.substituting import Substituting
-        from lamina.stores.trust import Trust
+        from lamina.stores.binary_cache.cache import BinaryCache
+        from lamina.stores.binary_cache.substituter import Substituting
+        from lamina.stores.binary_cache.trust import Trust
         from lamina.transports.opening import checked_url, open_transport
 
         trust = self._access.trust() if self._access.trust else Trust()
@@ -185,8 +185,8 @@ class _Opening:
 
     @cached_property
     def _fetching(self) -> Fetching:
+        from lamina.stores.binary_cache.fetch import Fetching
         from lamina.stores.embedded import EmbeddedStore
-        from lamina.stores.fetching import Fetching
         from lamina.system.tempdir import Workspace
 
         if self._access.fetching:

@@ -17,12 +17,12 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, IntegrityError
+from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.chained import FirstOf
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.local import LocalStore
 from lamina.stores.mentioned import resolve_mentions
 from lamina.stores.opening import Access, open_stores
-from lamina.stores.trust import Trust
 
 APP, LIB, AGENT = factories.path("app-1.0"), factories.path("lib_a+b?-2"), factories.path("agent-1.0.jar")
 GONE = factories.path("gone-1")

@@ -31,11 +31,11 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.errors import Error, FormatError, NotFound
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.cache import BinaryCache
+from lamina.stores.binary_cache.cache import BinaryCache
+from lamina.stores.binary_cache.fetch import Fetching
+from lamina.stores.binary_cache.substituter import Substituting
+from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.embedded import EmbeddedStore
-from lamina.stores.fetching import Fetching
-from lamina.stores.substituting import Substituting
-from lamina.stores.trust import Trust
 from lamina.transports.opening import open_transport
 from lamina.transports.patience import CONNECTIONS
 

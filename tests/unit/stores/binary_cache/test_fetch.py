@@ -36,11 +36,11 @@ from tests.support.fake_nix_store import MODULE, in_mount_namespace
 
 from lamina.core.names import StorePath
 from lamina.errors import NotFound, OutputError
-from lamina.stores.cache import BinaryCache
+from lamina.stores.binary_cache.cache import BinaryCache
+from lamina.stores.binary_cache.fetch import Fetching
+from lamina.stores.binary_cache.substituter import Substituting
+from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.embedded import EmbeddedStore
-from lamina.stores.fetching import Fetching
-from lamina.stores.substituting import Substituting
-from lamina.stores.trust import Trust
 from lamina.transports.opening import open_transport
 
 TRUST = Trust((KEY.public,))

@@ -28,7 +28,7 @@ from lamina.errors import IntegrityError
 from lamina.formats.address import NAR
 from lamina.formats.keys import CACHE_NIXOS_ORG, SecretKey
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.trust import Trust
+from lamina.stores.binary_cache.trust import Trust
 
 TREE: factories.Item = {b"x": factories.File(b"x")}
 # Under the name of a key that is trusted, and another key.

@@ -14,12 +14,12 @@ from lamina.core.nodes import Extent, Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError, IntegrityError
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.cache import BinaryCache
+from lamina.stores.binary_cache.cache import BinaryCache
+from lamina.stores.binary_cache.fetch import Fetching
+from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.embedded import EmbeddedStore
-from lamina.stores.fetching import Fetching
 from lamina.stores.integrity import REPAIR
 from lamina.stores.mentioned import by_hash
-from lamina.stores.trust import Trust
 from lamina.system import narfile
 
 

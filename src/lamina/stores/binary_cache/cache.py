@@ -20,8 +20,8 @@ from lamina.formats import narinfo
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.narinfo import NarInfo
+from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.failures import FAULTS
-from lamina.stores.trust import Trust
 from lamina.transports.patience import CONNECTIONS
 
 _MOST_CACHE_INFO = 1 << 16

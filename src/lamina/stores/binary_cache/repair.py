@@ -16,14 +16,14 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.cache import BinaryCache
+from lamina.stores.binary_cache.cache import BinaryCache
+from lamina.stores.binary_cache.fetch import Fetching
+from lamina.stores.binary_cache.substituter import Substituting
+from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.chained import FirstOf
 from lamina.stores.checking import DamagedPath, check_paths, named, readable_narinfos
 from lamina.stores.embedded import EmbeddedStore
 from lamina.stores.failures import FAULTS
-from lamina.stores.fetching import Fetching
-from lamina.stores.substituting import Substituting
-from lamina.stores.trust import Trust
 
 _PATH = re.compile(rf"{STORE_DIR}/([{NIX32}]{{32}}-[0-9a-zA-Z+\-._?=]{{1,211}})".encode())
 

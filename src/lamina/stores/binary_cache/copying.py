@@ -13,8 +13,8 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError
 from lamina.formats import nar
 from lamina.formats.narinfo import NarInfo
+from lamina.stores.binary_cache.fetch import Fetching
 from lamina.stores.chained import FirstOf
-from lamina.stores.fetching import Fetching
 from lamina.stores.protocols import Catalogue, Described, Store
 from lamina.system.extents import reading
 

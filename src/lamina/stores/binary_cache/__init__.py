@@ -1,0 +1,1 @@
+"""Binary caches as stores: fetching, verifying, pushing and repairing store paths."""
