@@ -62,9 +62,9 @@ if TYPE_CHECKING:
     from lamina.layers.layer import Layer
     from lamina.rootfs.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.stores.binary_cache.push import Pushed
-    from lamina.stores.checking import CheckedStore, DamagedPath
-    from lamina.stores.collecting import Garbage
-    from lamina.stores.exchange import Imported
+    from lamina.stores.embedded.gc import Garbage
+    from lamina.stores.embedded.nix_export import Imported
+    from lamina.stores.embedded.verify import CheckedStore, DamagedPath
     from lamina.stores.protocols import Store
 
 _HOMES = {
@@ -112,9 +112,9 @@ _HOMES = {
         "sign_paths",
         "verify_store",
     ),
-    "lamina.stores.checking": ("CheckedStore", "DamagedPath"),
-    "lamina.stores.collecting": ("Garbage",),
-    "lamina.stores.exchange": ("Imported",),
+    "lamina.stores.embedded.verify": ("CheckedStore", "DamagedPath"),
+    "lamina.stores.embedded.gc": ("Garbage",),
+    "lamina.stores.embedded.nix_export": ("Imported",),
     "lamina.stores.binary_cache.push": ("Pushed",),
     "lamina.api.store": (
         "AddedPath",

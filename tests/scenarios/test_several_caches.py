@@ -30,7 +30,7 @@ from tests.support.fake_nix_store import Ran, run
 
 import lamina
 from lamina.core.names import StorePath
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
 from lamina.transports import opening
 from lamina.transports.patience import Patience
 

@@ -17,7 +17,7 @@ from lamina.compression.decoders import decoded
 from lamina.core.names import Digest, StorePath
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.embedded import EmbeddedStore, nar_name
+from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.system.transfer import measure
 
 KEY = (EXAMPLES / "public-key").read_text().strip()

@@ -21,7 +21,7 @@ from lamina.formats.mentions import mentions
 from lamina.images.readers.open import open_images
 from lamina.inputs import specfile
 from lamina.inputs.roots import content
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.mentioned import resolve_mentions
 
 _SPECS = (".toml", ".json")

@@ -20,10 +20,10 @@ from lamina.formats.narinfo import NarInfo
 from lamina.inputs.roots import content
 from lamina.inputs.spec import Spec, StoreArguments
 from lamina.inputs.stores import access
-from lamina.stores.adding import Content, Named, add
 from lamina.stores.binary_cache.copying import Copying
 from lamina.stores.binary_cache.fetch import Fetching
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.add import Content, Named, add
+from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.failures import FAULTS
 from lamina.stores.opening import DEFAULT_CACHE, open_stores
 from lamina.stores.protocols import Store

@@ -29,11 +29,11 @@ from lamina.stores.binary_cache.cache import BinaryCache
 from lamina.stores.binary_cache.push import Pushed, Terms, push, signed
 from lamina.stores.binary_cache.repair import mend
 from lamina.stores.binary_cache.trust import Trust
-from lamina.stores.checking import CheckedStore, check_store
 from lamina.stores.closure_source import Supply
-from lamina.stores.collecting import Garbage, collect, garbage
-from lamina.stores.embedded import EmbeddedStore
-from lamina.stores.exchange import Imported, read_export, write_export
+from lamina.stores.embedded.gc import Garbage, collect, garbage
+from lamina.stores.embedded.nix_export import Imported, read_export, write_export
+from lamina.stores.embedded.store import EmbeddedStore
+from lamina.stores.embedded.verify import CheckedStore, check_store
 from lamina.stores.opening import is_cache_folder, is_remote
 from lamina.stores.protocols import Store
 from lamina.system.cpus import processors

@@ -26,7 +26,7 @@ from lamina.transports.addresses import shown_url
 if TYPE_CHECKING:  # most stores are on this machine
     from lamina.stores.binary_cache.fetch import Fetching
     from lamina.stores.binary_cache.trust import Trust
-    from lamina.stores.embedded import EmbeddedStore
+    from lamina.stores.embedded.store import EmbeddedStore
 
 MACHINE = Path("/")
 DEFAULT_CACHE = "https://cache.nixos.org"
@@ -160,7 +160,7 @@ class _Opening:
     def _cache_folder(self, folder: Path) -> EmbeddedStore:
         if folder == self._spool:
             return self._fetching.store
-        from lamina.stores.embedded import EmbeddedStore
+        from lamina.stores.embedded.store import EmbeddedStore
 
         return EmbeddedStore(folder)
 
@@ -186,7 +186,7 @@ class _Opening:
     @cached_property
     def _fetching(self) -> Fetching:
         from lamina.stores.binary_cache.fetch import Fetching
-        from lamina.stores.embedded import EmbeddedStore
+        from lamina.stores.embedded.store import EmbeddedStore
         from lamina.system.tempdir import Workspace
 
         if self._access.fetching:
@@ -214,6 +214,6 @@ def contents(folder: Path) -> Store:
     """
     if not os.path.isfile(folder / CACHE_INFO):
         return Folder(folder)
-    from lamina.stores.embedded import EmbeddedStore
+    from lamina.stores.embedded.store import EmbeddedStore
 
     return EmbeddedStore(folder)

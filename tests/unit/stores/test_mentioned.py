@@ -19,7 +19,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, IntegrityError
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.chained import FirstOf
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.local import LocalStore
 from lamina.stores.mentioned import resolve_mentions
 from lamina.stores.opening import Access, open_stores

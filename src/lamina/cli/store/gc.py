@@ -14,7 +14,7 @@ from lamina.cli.store.described import counted
 from lamina.cli.store.places import work_folder
 
 if TYPE_CHECKING:
-    from lamina.stores.collecting import Garbage
+    from lamina.stores.embedded.gc import Garbage
 
 
 @click.command(

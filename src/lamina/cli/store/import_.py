@@ -16,7 +16,7 @@ from lamina.cli.store.places import work_folder
 from lamina.errors import InvalidName
 
 if TYPE_CHECKING:
-    from lamina.stores.exchange import Imported
+    from lamina.stores.embedded.nix_export import Imported
 
 
 @click.command(

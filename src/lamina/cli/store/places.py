@@ -66,6 +66,6 @@ def _is_own(place: str) -> bool:
     work_folder(place)
     if not os.path.lexists(place) or is_cache_folder(place):
         return True
-    from lamina.stores.embedded import may_become_store
+    from lamina.stores.embedded.store import may_become_store
 
     return may_become_store(Path(place))

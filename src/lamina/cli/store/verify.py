@@ -19,7 +19,7 @@ from lamina.stores.local import DATABASE
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import DamagedLayer, Verified
-    from lamina.stores.checking import CheckedStore
+    from lamina.stores.embedded.verify import CheckedStore
 
 
 @click.command(

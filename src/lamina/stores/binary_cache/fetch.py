@@ -27,7 +27,7 @@ from lamina.core.names import StorePath
 from lamina.errors import IntegrityError
 from lamina.formats.address import Address, Evidence, claims
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.embedded import EmbeddedStore, nar_name
+from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import Arrival
 from lamina.stores.integrity import check_arrival
 from lamina.system.cpus import processors

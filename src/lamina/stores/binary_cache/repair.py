@@ -21,8 +21,8 @@ from lamina.stores.binary_cache.fetch import Fetching
 from lamina.stores.binary_cache.substituter import Substituting
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.chained import FirstOf
-from lamina.stores.checking import DamagedPath, check_paths, named, readable_narinfos
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
+from lamina.stores.embedded.verify import DamagedPath, check_paths, named, readable_narinfos
 from lamina.stores.failures import FAULTS
 
 _PATH = re.compile(rf"{STORE_DIR}/([{NIX32}]{{32}}-[0-9a-zA-Z+\-._?=]{{1,211}})".encode())

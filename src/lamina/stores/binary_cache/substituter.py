@@ -17,7 +17,7 @@ from lamina.formats.narinfo import NarInfo
 from lamina.stores.binary_cache.cache import BinaryCache
 from lamina.stores.binary_cache.fetch import Fetching
 from lamina.stores.binary_cache.trust import Trust
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.integrity import REPAIR
 from lamina.stores.mentioned import by_hash
 from lamina.system import narfile

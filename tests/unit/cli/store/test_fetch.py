@@ -14,7 +14,7 @@ from tests.support.paths import EXAMPLES
 import lamina
 from lamina.core.names import StorePath
 from lamina.formats import narinfo
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from tests.support.fake_nix_store import as_nobody, run
 import lamina
 from lamina.errors import InvalidName, NotFound, OutputError, Unavailable
 from lamina.formats.keys import PublicKey, SecretKey, signer
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
 from lamina.system.keyfile import read_key, write_key
 
 

@@ -35,7 +35,7 @@ from lamina.stores.binary_cache.cache import BinaryCache
 from lamina.stores.binary_cache.fetch import Fetching
 from lamina.stores.binary_cache.substituter import Substituting
 from lamina.stores.binary_cache.trust import Trust
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
 from lamina.transports.opening import open_transport
 from lamina.transports.patience import CONNECTIONS
 

@@ -40,7 +40,7 @@ from lamina.stores.binary_cache.cache import BinaryCache
 from lamina.stores.binary_cache.fetch import Fetching
 from lamina.stores.binary_cache.substituter import Substituting
 from lamina.stores.binary_cache.trust import Trust
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
 from lamina.transports.opening import open_transport
 
 TRUST = Trust((KEY.public,))
@@ -346,7 +346,7 @@ def test_a_store_that_another_makes_just_now_is_one(tmp_path: Path, monkeypatch:
     store = tmp_path / "store"
     EmbeddedStore.made(store)
     asked = iter([False])
-    monkeypatch.setattr("lamina.stores.embedded.is_store", lambda folder: next(asked, True))
+    monkeypatch.setattr("lamina.stores.embedded.store.is_store", lambda folder: next(asked, True))
     assert EmbeddedStore.made(store).narinfos() == []
 
 

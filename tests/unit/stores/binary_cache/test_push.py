@@ -37,7 +37,7 @@ from lamina.formats.keys import SecretKey, signer
 from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Lister
 from lamina.stores.binary_cache.push import Terms, push
 from lamina.stores.closure_source import Supply
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
 from lamina.transports.files import FileTransport
 from lamina.transports.opening import open_writable
 

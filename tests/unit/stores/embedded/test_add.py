@@ -17,9 +17,9 @@ import lamina
 from lamina import errors
 from lamina.core.names import StorePath
 from lamina.formats.address import claims
-from lamina.stores import adding
-from lamina.stores.adding import Content, Named
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded import add as adding
+from lamina.stores.embedded.add import Content, Named
+from lamina.stores.embedded.store import EmbeddedStore
 
 # What nix-store --add said.
 NOTE = "/nix/store/9j4qzr7490yaf5id1rvgl69jgsjl8vbl-note.txt"

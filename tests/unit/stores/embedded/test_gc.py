@@ -21,8 +21,8 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import InvalidName, NotFound, Unavailable
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.collecting import referrers_first
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.gc import referrers_first
+from lamina.stores.embedded.store import EmbeddedStore
 
 NO_HASH = Digest(bytes(32))
 

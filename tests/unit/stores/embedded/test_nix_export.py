@@ -19,7 +19,7 @@ from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
 from lamina.formats import export
 from lamina.formats.address import NAR
 from lamina.formats.export import END, NEXT, Exported
-from lamina.stores.embedded import EmbeddedStore, nar_name
+from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.local import LocalStore
 
 

@@ -20,7 +20,7 @@ from lamina.core.names import StorePath
 from lamina.errors import FormatError, NotFound, Unavailable
 from lamina.formats import narinfo
 from lamina.formats.cacheinfo import CacheInfo
-from lamina.stores.embedded import EmbeddedStore, is_store, nar_name
+from lamina.stores.embedded.store import EmbeddedStore, is_store, nar_name
 
 TREE: factories.Item = {b"x": factories.File(b"x" * 1000)}
 

@@ -24,7 +24,7 @@ from lamina.errors import InvalidName, Unavailable
 from lamina.formats import narinfo
 from lamina.formats.address import NAR, TEXT
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.embedded import EmbeddedStore, nar_name
+from lamina.stores.embedded.store import EmbeddedStore, nar_name
 
 CACHE = f"file://{EXAMPLES}/cache"
 

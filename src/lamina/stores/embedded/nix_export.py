@@ -20,7 +20,7 @@ from lamina.formats.address import Address
 from lamina.formats.export import END, NEXT, Exported
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.closure_source import Supply
-from lamina.stores.embedded import EmbeddedStore, nar_name
+from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import Arrival
 from lamina.system.transfer import Write
 

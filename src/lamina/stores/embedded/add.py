@@ -22,7 +22,7 @@ from lamina.formats import nar
 from lamina.formats.address import Address, ModuloHash, Rewriter
 from lamina.formats.narinfo import NarInfo
 from lamina.formats.references import References
-from lamina.stores.embedded import EmbeddedStore, nar_name
+from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import Arrival
 from lamina.stores.integrity import check_arrival
 from lamina.system.transfer import copy

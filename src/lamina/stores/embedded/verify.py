@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from lamina.core.names import StorePath
 from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.embedded import EmbeddedStore
+from lamina.stores.embedded.store import EmbeddedStore
+from lamina.stores.embedded.stray_files import leftovers, orphans
 from lamina.stores.integrity import check_nar
-from lamina.stores.leftovers import leftovers, orphans
 from lamina.system.cpus import processors
 
 _ENDING = ".narinfo"

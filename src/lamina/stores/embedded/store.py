@@ -27,9 +27,9 @@ from lamina.formats import narinfo
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.narinfo import NarInfo
+from lamina.stores.embedded.locks import Locks
 from lamina.stores.incoming import PRIVATE, Arrival, stored
 from lamina.stores.integrity import REPAIR
-from lamina.stores.locks import Locks
 from lamina.system import narfile
 from lamina.system.documents import check_file
 from lamina.transports.addresses import below

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.checking import readable_narinfos
-from lamina.stores.embedded import EmbeddedStore
-from lamina.stores.leftovers import NARS, leftovers, old_locks, orphans, size_of
+from lamina.stores.embedded.store import EmbeddedStore
+from lamina.stores.embedded.stray_files import NARS, leftovers, old_locks, orphans, size_of
+from lamina.stores.embedded.verify import readable_narinfos
 
 _ENDING = ".narinfo"
 _LISTING = ".ls"
