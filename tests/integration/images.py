@@ -6,7 +6,7 @@ from typing import Any
 from tests.integration.closures import Sample
 
 import lamina
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 
 
 def machine() -> LocalStore:

@@ -18,7 +18,7 @@ from lamina.formats import graph, nar
 from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
 from lamina.layers.layer import StoreLayer, tar_order
-from lamina.stores.graph import GraphStore
+from lamina.stores.local.graph import GraphStore
 from lamina.system.transfer import measure, transfer
 
 

@@ -13,7 +13,7 @@ from tests.property.test_name_match_laws import ASKED, PATHS
 from lamina.core.name_match import fitting
 from lamina.core.names import StorePath
 from lamina.errors import Error
-from lamina.stores.channel import DAY, Reader, open_channel
+from lamina.stores.local.channel import DAY, Reader, open_channel
 from lamina.transports.opening import open_transport
 
 NAMED = st.one_of(

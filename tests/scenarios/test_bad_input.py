@@ -8,7 +8,7 @@ import pytest
 from tests.support.fake_nix_store import FakeStore, Program, call, example, run
 
 import lamina
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 
 CONFIGS = [
     '{"Env": 5}',

@@ -15,7 +15,7 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.images.image import Image
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 
 SCENARIOS: Mapping[str, dict[str, Any]] = {
     "a program": {"contents": [str(hello())], "config": {"Cmd": ["/bin/hello"]}},

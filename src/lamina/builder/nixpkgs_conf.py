@@ -21,7 +21,7 @@ from lamina.images.image import Draft, Settings
 from lamina.layering import LayerPlan
 from lamina.layers.layer import FinishedLayer
 from lamina.stores.chained import FirstOf
-from lamina.stores.folder import Folder
+from lamina.stores.local.folder import Folder
 from lamina.system.documents import read_document
 from lamina.system.walk import walk
 

@@ -45,8 +45,8 @@ from lamina.inputs.roots import content
 from lamina.inputs.spec import NOW, Spec
 from lamina.rootfs.database import PLACE
 from lamina.stores.chained import FirstOf
-from lamina.stores.folder import Folder
-from lamina.stores.graph import GraphStore
+from lamina.stores.local.folder import Folder
+from lamina.stores.local.graph import GraphStore
 from lamina.system.cpus import processors
 from lamina.system.extents import reading
 from lamina.system.output import Writable, whole_file

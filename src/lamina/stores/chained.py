@@ -16,7 +16,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, IntegrityError, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.failures import FAULTS, Failure, failure_of
-from lamina.stores.graph import GraphStore
+from lamina.stores.local.graph import GraphStore
 from lamina.stores.mentioned import resolve_mentions
 from lamina.stores.protocols import Answer, Answering, Arriving, Catalogue, Described, Located, Store
 from lamina.system.locations import Place

@@ -17,9 +17,9 @@ from lamina.core.names import STORE_DIR
 from lamina.errors import Unavailable
 from lamina.formats.cacheinfo import NAME as CACHE_INFO
 from lamina.stores.chained import FirstOf
-from lamina.stores.folder import Folder
-from lamina.stores.graph import GraphStore
-from lamina.stores.local import DATABASE, LocalStore
+from lamina.stores.local.database import DATABASE, LocalStore
+from lamina.stores.local.folder import Folder
+from lamina.stores.local.graph import GraphStore
 from lamina.stores.protocols import Store
 from lamina.transports.addresses import shown_url
 
@@ -126,7 +126,7 @@ class _Opening:
         access = self._access
         if not access.channel:
             return []
-        from lamina.stores.channel import open_channel
+        from lamina.stores.local.channel import open_channel
         from lamina.transports.opening import open_transport
 
         channel = open_channel(access.channel, open_transport, access.lists, offline=access.offline, now=access.now)

@@ -25,7 +25,7 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, InvalidName, NotFound, OutputError, PlanError, ScriptError
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 
 HELLO = store_path("hello-2.12.1")
 

@@ -29,7 +29,7 @@ from lamina.formats.listing import Listing
 from lamina.images.progress import Silence
 from lamina.layer_cache.cache import Ledger
 from lamina.layers.layer import LayerSource
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 from lamina.system.transfer import Measure
 from lamina.system.walk import list_tree
 

@@ -18,7 +18,7 @@ import lamina
 from lamina.errors import FormatError
 from lamina.rootfs import database
 from lamina.rootfs.registration import Registration
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 
 PATH = "/usr/bin:/bin"
 PLACE = "./nix/var/nix/db/db.sqlite"

@@ -17,8 +17,8 @@ from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError, PlanError, Unavailable
 from lamina.rootfs import database
 from lamina.rootfs.registration import SCHEMA, Registration
-from lamina.stores import local
-from lamina.stores.local import LocalStore
+from lamina.stores.local import database as local
+from lamina.stores.local.database import LocalStore
 
 TABLES = {"ValidPaths", "Refs", "DerivationOutputs", "SchemaMigrations"}
 WAL = b"\2\2"

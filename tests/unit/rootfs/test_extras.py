@@ -15,7 +15,7 @@ from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import NotFound
 from lamina.rootfs.extras import EXTRAS, lay
 from lamina.rootfs.tree import Meta, Tree
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from lamina.core.nodes import Directory, Symlink
 from lamina.errors import InvalidName, NotFound
 from lamina.rootfs.symlink_tree import join
 from lamina.rootfs.tree import Meta
-from lamina.stores.folder import Folder
+from lamina.stores.local.folder import Folder
 
 
 class Inputs:

@@ -20,7 +20,7 @@ from lamina.errors import FormatError, IntegrityError
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.chained import FirstOf
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 from lamina.stores.mentioned import resolve_mentions
 from lamina.stores.opening import Access, open_stores
 

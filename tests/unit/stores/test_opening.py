@@ -27,7 +27,7 @@ from lamina.formats.keys import PublicKey
 from lamina.stores import opening
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 from lamina.stores.opening import Access, open_stores
 from lamina.stores.protocols import Arriving, Catalogue, Located, Store
 

@@ -19,9 +19,9 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Regular
 from lamina.errors import NotFound
 from lamina.stores.chained import FirstOf
-from lamina.stores.folder import Folder
-from lamina.stores.graph import GraphStore
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
+from lamina.stores.local.folder import Folder
+from lamina.stores.local.graph import GraphStore
 from lamina.stores.protocols import Store
 
 

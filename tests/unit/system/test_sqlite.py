@@ -19,7 +19,7 @@ from lamina.errors import Error, FormatError, Unavailable
 from lamina.layer_cache.cache import Ledger
 from lamina.rootfs import database
 from lamina.rootfs.registration import Registration
-from lamina.stores.local import DATABASE, LocalStore
+from lamina.stores.local.database import DATABASE, LocalStore
 from lamina.system.sqlite import DatabaseError, opened, translated
 
 # Of each kind of damage. LAMINA_TEST_SEEDS is another number.

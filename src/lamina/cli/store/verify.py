@@ -15,7 +15,7 @@ from lamina.cli.store.described import counted
 from lamina.cli.store.places import divided
 from lamina.errors import IntegrityError, InvalidName
 from lamina.stores import opening
-from lamina.stores.local import DATABASE
+from lamina.stores.local.database import DATABASE
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import DamagedLayer, Verified

@@ -23,7 +23,7 @@ from tests.support.fake_nix_store import FakeStore, call, example, run, write_gr
 import lamina
 from lamina.errors import InvalidName, OutputError
 from lamina.stores import opening
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 
 
 @pytest.fixture

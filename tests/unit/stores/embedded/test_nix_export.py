@@ -20,7 +20,7 @@ from lamina.formats import export
 from lamina.formats.address import NAR
 from lamina.formats.export import END, NEXT, Exported
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 
 
 @pytest.fixture

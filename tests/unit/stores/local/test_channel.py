@@ -20,7 +20,7 @@ from tests.support.fake_nix_store import store_path
 
 from lamina.compression import libraries
 from lamina.errors import Error, FormatError, InvalidName, NotFound, Unavailable
-from lamina.stores.channel import CHANNELS, DAY, LIST, Channel, Opener, Reader, open_channel, spoken
+from lamina.stores.local.channel import CHANNELS, DAY, LIST, Channel, Opener, Reader, open_channel, spoken
 from lamina.stores.protocols import Catalogue, Store
 from lamina.transports.opening import open_transport
 from lamina.transports.patience import Patience
@@ -350,10 +350,10 @@ def test_what_is_no_list_is_named(tmp_path: Path, network: Network, data: bytes)
 
 def test_a_list_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / LIST).write_bytes(XZ)
-    monkeypatch.setattr("lamina.stores.channel._MOST_TEXT", len(TEXT) - 1)
+    monkeypatch.setattr("lamina.stores.local.channel._MOST_TEXT", len(TEXT) - 1)
     with pytest.raises(FormatError, match="bytes of text"):
         opened(str(tmp_path / LIST))
-    monkeypatch.setattr("lamina.stores.channel._MOST_BYTES", len(XZ) - 1)
+    monkeypatch.setattr("lamina.stores.local.channel._MOST_BYTES", len(XZ) - 1)
     for where in (str(tmp_path / LIST), f"file://{tmp_path}"):
         with pytest.raises(FormatError, match=f"{len(XZ) - 1} bytes"):
             opened(where, open_transport)

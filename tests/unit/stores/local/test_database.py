@@ -32,7 +32,7 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Directory
 from lamina.errors import NotFound, StoreError, Unavailable
 from lamina.formats import nar
-from lamina.stores.local import LocalStore
+from lamina.stores.local.database import LocalStore
 from lamina.system.transfer import measure
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a writer that may what the reader may not")

@@ -12,7 +12,7 @@ from tests.support.fake_nix_store import (
 )
 
 from lamina.errors import NotFound
-from lamina.stores.folder import Folder
+from lamina.stores.local.folder import Folder
 from lamina.stores.protocols import Catalogue
 
 

@@ -15,7 +15,7 @@ from tests.support.fake_nix_store import (
 
 from lamina.core.closure import Closure
 from lamina.errors import FormatError, NotFound
-from lamina.stores.graph import GraphStore
+from lamina.stores.local.graph import GraphStore
 from lamina.stores.opening import open_stores
 
 

@@ -22,7 +22,7 @@ from lamina.core.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import InvalidName, Unavailable, shown
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.folder import Folder
+from lamina.stores.local.folder import Folder
 from lamina.system.documents import check_file
 from lamina.system.sqlite import DatabaseError, opened
 

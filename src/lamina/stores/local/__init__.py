@@ -1,0 +1,1 @@
+"""Stores on this machine: Nix databases, plain folders, closure graphs, channels."""
