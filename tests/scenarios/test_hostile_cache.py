@@ -46,7 +46,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.formats import nar
 from lamina.formats.address import NAR as RECURSIVE
 from lamina.transports import opening
-from lamina.transports.patience import PATIENT, Patience
+from lamina.transports.retry import PATIENT, Patience
 
 # Nobody waits for a minute in a test; the times are what the real ones are, a few hundred times as short.
 QUICK = Patience(connect=2, read=0.3, window=0.6, attempts=2, pause=0.01, longest=0.05)

@@ -23,7 +23,7 @@ import lamina
 from lamina.core.names import StorePath
 from lamina.errors import Error
 from lamina.transports import opening
-from lamina.transports.patience import Patience
+from lamina.transports.retry import Patience
 
 ATTACKS = int(os.environ.get("LAMINA_ATTACKS", "24"))
 QUICK = Patience(connect=1, read=0.15, window=0.3, attempts=2, pause=0.001, longest=0.01)

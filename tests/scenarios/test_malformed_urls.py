@@ -3,10 +3,10 @@
 import pytest
 
 from lamina.errors import FormatError, InvalidName, Unavailable
-from lamina.transports.addresses import CacheUrl, Origin
 from lamina.transports.buckets import BucketUrl, checked_endpoint
 from lamina.transports.connections import Connections
-from lamina.transports.patience import Patience
+from lamina.transports.retry import Patience
+from lamina.transports.urls import CacheUrl, Origin
 
 WORD = "hUnt3rZQ"
 URLS = [

@@ -22,8 +22,8 @@ from tests.support.paths import EXAMPLES
 
 from lamina.cli.tracing import lines
 from lamina.errors import InvalidName
-from lamina.transports.addresses import Origin
-from lamina.transports.surroundings import proxy_for
+from lamina.transports.environment import proxy_for
+from lamina.transports.urls import Origin
 
 WORD = "hUnTeR2"
 KEY = b64encode(bytes(reversed(range(64)))).decode()

@@ -32,7 +32,7 @@ import lamina
 from lamina.core.names import StorePath
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.transports import opening
-from lamina.transports.patience import Patience
+from lamina.transports.retry import Patience
 
 QUICK = Patience(connect=2, read=0.3, window=0.6, attempts=2, pause=0.01, longest=0.05)
 STORE, INTEGRITY = 5, 6

@@ -13,7 +13,7 @@ import pytest
 
 from lamina.errors import Error
 from lamina.transports import aws
-from lamina.transports.patience import Patience
+from lamina.transports.retry import Patience
 from lamina.transports.s3 import S3Transport
 
 ID, SECRET, TOKEN = "AKIDEXAMPLE", "hunter2secret", "hunter2token"

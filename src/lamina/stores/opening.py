@@ -21,7 +21,7 @@ from lamina.stores.local.database import DATABASE, LocalStore
 from lamina.stores.local.folder import Folder
 from lamina.stores.local.graph import GraphStore
 from lamina.stores.protocols import Store
-from lamina.transports.addresses import shown_url
+from lamina.transports.urls import shown_url
 
 if TYPE_CHECKING:  # most stores are on this machine
     from lamina.stores.binary_cache.fetch import Fetching

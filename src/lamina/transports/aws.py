@@ -26,10 +26,10 @@ from botocore.session import Session
 
 from lamina.errors import Error, InvalidName, Unavailable, shown
 from lamina.system.documents import check_file
-from lamina.transports.addresses import DEFAULT_PORTS, Origin
 from lamina.transports.buckets import DEFAULT_REGION
-from lamina.transports.patience import Patience
-from lamina.transports.surroundings import bundle_named
+from lamina.transports.environment import bundle_named
+from lamina.transports.retry import Patience
+from lamina.transports.urls import DEFAULT_PORTS, Origin
 
 _SUBJECT = "AWS credentials"
 _HINT = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote
 
 from lamina.errors import FormatError, InvalidName, shown
-from lamina.transports.addresses import SETTINGS, Origin, below, shown_url, split_url, without_credentials
+from lamina.transports.urls import SETTINGS, Origin, below, shown_url, split_url, without_credentials
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _KNOWN = ("endpoint", "region", "scheme", "profile", "addressing-style")

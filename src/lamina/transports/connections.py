@@ -21,9 +21,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from lamina.errors import InvalidName, Unavailable, Unreachable
-from lamina.transports.addresses import Origin, shown_url
-from lamina.transports.patience import CONNECTIONS, Pace, PassingError, Patience, TooSlowError
-from lamina.transports.surroundings import Proxy, not_a_proxy, proxy_for, tls_context
+from lamina.transports.environment import Proxy, not_a_proxy, proxy_for, tls_context
+from lamina.transports.retry import CONNECTIONS, Pace, PassingError, Patience, TooSlowError
+from lamina.transports.urls import Origin, shown_url
 
 # What a server may say around a piece of content: status lines, headers, the framing of chunks, trailers.
 _MOST_AROUND = 1 << 20

@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from lamina.errors import FormatError, IntegrityError, NotFound
-from lamina.transports.answers import NOT_ALLOWED, Answer, Request
-from lamina.transports.patience import PassingError, Patience, Tries
+from lamina.transports.responses import NOT_ALLOWED, Answer, Request
+from lamina.transports.retry import PassingError, Patience, Tries
 
 _STRONG = re.compile('"[!#-~]*"')
 _DATE = re.compile("[ -~]{1,64}")

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from lamina.errors import FormatError, InvalidName, NotFound, Unavailable, failed, shown
 from lamina.system.temporary import PartFile
-from lamina.transports.addresses import below, shown_url, split_url
+from lamina.transports.urls import below, shown_url, split_url
 
 PIECE = 1 << 18
 _COPIED = 1 << 20

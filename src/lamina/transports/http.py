@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lamina.errors import NotFound, Unavailable
-from lamina.transports.addresses import CacheUrl, Origin
-from lamina.transports.answers import REDIRECTS, Answer, Request
 from lamina.transports.connections import Connections
 from lamina.transports.downloads import Downloads
-from lamina.transports.patience import PATIENT, Patience
-from lamina.transports.surroundings import basic, credentials_for
+from lamina.transports.environment import basic, credentials_for
+from lamina.transports.responses import REDIRECTS, Answer, Request
+from lamina.transports.retry import PATIENT, Patience
+from lamina.transports.urls import CacheUrl, Origin
 from lamina.version import __version__
 
 _MOST_REDIRECTS = 10

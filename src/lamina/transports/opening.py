@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from lamina.errors import InvalidName, shown
-from lamina.transports.addresses import shown_url
-from lamina.transports.patience import PATIENT, Patience
+from lamina.transports.retry import PATIENT, Patience
+from lamina.transports.urls import shown_url
 
 _READABLE = "file:///FOLDER, http://HOST, https://HOST or s3://BUCKET"
 _WRITABLE = "file:///FOLDER or s3://BUCKET"

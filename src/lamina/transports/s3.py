@@ -15,13 +15,13 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from lamina.errors import Error, FormatError, OutputError, Unavailable
-from lamina.transports.addresses import shown_url
-from lamina.transports.answers import NOT_ALLOWED, REDIRECTS, Answer, Request
 from lamina.transports.aws import AwsSession
 from lamina.transports.buckets import BucketUrl, checked_endpoint
 from lamina.transports.connections import Connections
 from lamina.transports.downloads import Downloads
-from lamina.transports.patience import PATIENT, PassingError, Patience, Tries
+from lamina.transports.responses import NOT_ALLOWED, REDIRECTS, Answer, Request
+from lamina.transports.retry import PATIENT, PassingError, Patience, Tries
+from lamina.transports.urls import shown_url
 from lamina.version import __version__
 
 # S3 takes ten thousand parts, and none but the last smaller than 5 MiB (S3 user guide, "Multipart upload limits").

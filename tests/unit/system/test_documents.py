@@ -18,8 +18,8 @@ from lamina.formats.config import MOST_BYTES, check
 from lamina.formats.documents import parse_json, parse_toml
 from lamina.system.documents import check_file, read_document
 from lamina.transports.aws import AwsSession
-from lamina.transports.patience import PATIENT
-from lamina.transports.surroundings import bundle_named, credentials_for, tls_context
+from lamina.transports.environment import bundle_named, credentials_for, tls_context
+from lamina.transports.retry import PATIENT
 
 # ``LAMINA_ALL`` tries as many documents of each kind as it says.
 COUNT = int(os.environ.get("LAMINA_ALL") or 80)

@@ -32,9 +32,9 @@ from hypothesis import strategies as st
 from lamina import __version__
 from lamina.compression import libraries
 from lamina.errors import Error, FormatError, IntegrityError, InvalidName, NotFound, Unavailable
-from lamina.transports.answers import PIECE
 from lamina.transports.http import HttpTransport
-from lamina.transports.patience import Patience
+from lamina.transports.responses import PIECE
+from lamina.transports.retry import Patience
 
 SECRET = "hunter2%2F"
 SECRETS = ("hunter2", base64.b64encode(b"user:hunter2/").decode(), "tOkEn")

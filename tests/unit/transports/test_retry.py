@@ -3,7 +3,7 @@
 import pytest
 
 from lamina.errors import Unavailable
-from lamina.transports.patience import Pace, PassingError, Patience, TooSlowError, Tries
+from lamina.transports.retry import Pace, PassingError, Patience, TooSlowError, Tries
 
 
 def test_pauses_double_up_to_the_longest() -> None:

@@ -31,7 +31,7 @@ from tests.support.s3_server import (
 from lamina.errors import FormatError, InvalidName, NotFound, OutputError, Unavailable
 from lamina.transports import opening
 from lamina.transports.buckets import BucketUrl
-from lamina.transports.patience import Patience
+from lamina.transports.retry import Patience
 from lamina.transports.s3 import S3Transport
 
 CONTENT = random.Random(1).randbytes(3 << 20)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.errors import FormatError
-from lamina.transports.addresses import CacheUrl, Origin, shown_url, without_credentials
 from lamina.transports.files import FileTransport
+from lamina.transports.urls import CacheUrl, Origin, shown_url, without_credentials
 
 
 @pytest.fixture

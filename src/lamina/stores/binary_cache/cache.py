@@ -22,7 +22,7 @@ from lamina.formats.cacheinfo import CacheInfo
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.failures import FAULTS
-from lamina.transports.patience import CONNECTIONS
+from lamina.transports.retry import CONNECTIONS
 
 _MOST_CACHE_INFO = 1 << 16
 # Several times as many as the largest closures have; one that a hostile cache makes up has no end.

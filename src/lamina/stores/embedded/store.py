@@ -32,7 +32,7 @@ from lamina.stores.incoming import PRIVATE, Arrival, stored
 from lamina.stores.integrity import REPAIR
 from lamina.system import narfile
 from lamina.system.documents import check_file
-from lamina.transports.addresses import below
+from lamina.transports.urls import below
 
 _ENDING = ".narinfo"
 _NARS = "nar"

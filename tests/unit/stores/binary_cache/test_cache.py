@@ -37,7 +37,7 @@ from lamina.stores.binary_cache.substituter import Substituting
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.transports.opening import open_transport
-from lamina.transports.patience import CONNECTIONS
+from lamina.transports.retry import CONNECTIONS
 
 TRUST = Trust((KEY.public,))
 TREE: factories.Item = {b"x": factories.File(b"x" * 1000)}

@@ -23,7 +23,7 @@ from lamina.errors import Error, FormatError, InvalidName, NotFound, Unavailable
 from lamina.stores.local.channel import CHANNELS, DAY, LIST, Channel, Opener, Reader, open_channel, spoken
 from lamina.stores.protocols import Catalogue, Store
 from lamina.transports.opening import open_transport
-from lamina.transports.patience import Patience
+from lamina.transports.retry import Patience
 
 HELLO, NEWER = store_path("hello-2.12.1"), store_path("hello-2.12.2")
 OTHERS = [store_path(name) for name in ("glibc-2.40", "glibc-2.40-dev", "hello-2.12.1.drv")]

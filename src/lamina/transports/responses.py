@@ -18,9 +18,9 @@ from urllib3 import BaseHTTPResponse
 
 from lamina.compression.decoders import decoded
 from lamina.errors import FormatError, InvalidName, Unavailable, shown
-from lamina.transports.addresses import Origin, shown_url, without_credentials
 from lamina.transports.connections import refused, translated
-from lamina.transports.patience import PassingError, Patience
+from lamina.transports.retry import PassingError, Patience
+from lamina.transports.urls import Origin, shown_url, without_credentials
 
 PIECE = 1 << 18
 REDIRECTS = {301, 302, 303, 307, 308}

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from lamina.errors import InvalidName, Unavailable
 from lamina.system.documents import check_file
-from lamina.transports.addresses import Origin, shown_url, split_or_none, without_credentials
+from lamina.transports.urls import Origin, shown_url, split_or_none, without_credentials
 
 # Nix's own first, then what curl, Python and OpenSSL go by.
 _BUNDLES = ("NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
