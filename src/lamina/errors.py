@@ -25,7 +25,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection
 
-from lamina.messages import LONGEST_VALUE, clean, clean_value, cut, short_repr
+from lamina.messages.redaction import LONGEST_VALUE, clean, clean_value, cut, short_repr
 
 _MOST_LISTED = 20
 _LONGEST_LISTED = 80
@@ -50,7 +50,7 @@ def listed(values: Collection[object], none: str = "none") -> str:
 class Error(Exception):
     """The root of the tree. ``str(error)`` is one line; ``error.hint`` is another, or empty.
 
-    Neither holds a secret, and neither repeats a long value whole: `lamina.messages.clean` sees to both.
+    Neither holds a secret, and neither repeats a long value whole: `lamina.messages.redaction.clean` sees to both.
     """
 
     exit_code = 1

@@ -20,7 +20,7 @@ from lamina.formats.docker import store_paths_comment
 from lamina.formats.headers import EntryKind
 from lamina.formats.platform import Platform
 from lamina.layers.layer import FinishedLayer
-from lamina.messages import cut
+from lamina.messages.redaction import cut
 from lamina.rootfs.accounts import BaseFile
 from lamina.rootfs.registration import Registration
 from lamina.rootfs.tree import Meta

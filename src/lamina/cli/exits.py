@@ -18,7 +18,7 @@ from lamina.cli.output import flush, one_line, tell_output
 from lamina.cli.resources import shortage
 from lamina.cli.signals import Interrupted, Signals
 from lamina.errors import Error, OutputError, ScriptError, failed
-from lamina.messages import clean
+from lamina.messages.redaction import clean
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141

@@ -54,7 +54,7 @@ def _usage(error: click.ClickException) -> str:
 
     import click
 
-    from lamina.messages import clean_value, cut
+    from lamina.messages.redaction import clean_value, cut
 
     text = error.format_message().rstrip(".")
     match error:

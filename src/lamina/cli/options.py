@@ -14,7 +14,7 @@ import click
 
 import lamina
 from lamina.errors import InvalidName, shown
-from lamina.messages import holds_secret
+from lamina.messages.redaction import holds_secret
 
 # What the help says of what other modules have, for it must not import them: a test holds it to theirs.
 COMPRESSORS = ("none", "gz", "zstd")

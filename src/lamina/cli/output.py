@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lamina.errors import InvalidName, failed
-from lamina.messages import clean
+from lamina.messages.redaction import clean
 
 if TYPE_CHECKING:
     from lamina.system.output import Writable

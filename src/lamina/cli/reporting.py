@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.cli.output import say, tell, tell_output
 from lamina.cli.progress_lines import Lines
-from lamina.messages import clean
+from lamina.messages.redaction import clean
 
 if TYPE_CHECKING:
     from lamina.images.image import Image

@@ -10,7 +10,7 @@ import errno
 from collections.abc import Iterator
 
 from lamina.errors import Error, OutputError
-from lamina.shortages import named_in
+from lamina.messages.shortages import named_in
 
 _MEMORY = OutputError(
     "memory: got too little, expected more",

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from lamina.errors import InvalidName, shown
-from lamina.messages import LONGEST_VALUE
+from lamina.messages.redaction import LONGEST_VALUE
 
 _Check = Callable[[Any], bool]
 _DEEPEST = 64

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lamina.errors import InvalidName, shown
-from lamina.messages import holds_secret
+from lamina.messages.redaction import holds_secret
 
 _SEED = 32
 _SIGNATURE = 64

@@ -22,7 +22,7 @@ from lamina.images.writers.docker_archive import ArchivedImage, ArchiveWriter
 from lamina.layers.context import Workshop
 from lamina.layers.layer import FinishedLayer
 from lamina.layers.stream_writer import Packing
-from lamina.messages import cut
+from lamina.messages.redaction import cut
 from lamina.system.transfer import Write
 
 # The date of the outer members, 1970-01-01T00:00:01Z as wherever nobody says another.

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from lamina.errors import OutputError
-from lamina.shortages import named_in
+from lamina.messages.shortages import named_in
 
 # lamina and each program of a session keep some fifteen files open.
 _FEWEST_DESCRIPTORS = 32

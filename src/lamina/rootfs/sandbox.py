@@ -20,11 +20,11 @@ from typing import Protocol
 
 from lamina.core.names import STORE_DIR
 from lamina.errors import ScriptError
+from lamina.messages.shortages import named_in
 from lamina.rootfs import limits, programs, running, visible
 from lamina.rootfs.session import seccomp
 from lamina.rootfs.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
 from lamina.rootfs.visible import Bind
-from lamina.shortages import named_in
 
 # An ID between those of users and those of services that no distribution gives to anybody, so that it owns nothing; it
 # is small enough to exist in the user namespaces of container engines.

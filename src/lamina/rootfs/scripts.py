@@ -21,12 +21,12 @@ from typing import Any
 
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError, IntegrityError, OutputError, ScriptError, StoreError, shown
+from lamina.messages.shortages import named_in
 from lamina.rootfs import limits, permissions, programs, running, sandbox
 from lamina.rootfs.proot import Guest
 from lamina.rootfs.running import End
 from lamina.rootfs.session.documents import Entry, Task
 from lamina.rootfs.tree import Meta, Tree
-from lamina.shortages import named_in
 from lamina.system.tempdir import Workspace
 from lamina.system.walk import kind, scan
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from lamina.errors import FormatError, InvalidName, shown
-from lamina.messages import clean_url
+from lamina.messages.redaction import clean_url
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _WEB = re.compile("https?://", re.IGNORECASE)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.paths import PACKAGE
 
 from lamina.errors import Error, InvalidName, shown
-from lamina.messages import clean, clean_url, clean_value, cut
+from lamina.messages.redaction import clean, clean_url, clean_value, cut
 
 WORD = "hUnTeR2"
 KEY = b64encode(bytes(range(64))).decode()

@@ -18,7 +18,7 @@ import pytest
 from tests.support.fake_nix_store import as_nobody, in_mount_namespace, public_folder
 
 from lamina.errors import InvalidName, OutputError
-from lamina.messages import cut
+from lamina.messages.redaction import cut
 from lamina.system.output import whole_file, writing_to
 
 

@@ -10,7 +10,7 @@ import click
 
 from lamina.cli.options import embedded_store
 from lamina.errors import InvalidName, shown
-from lamina.messages import holds_secret
+from lamina.messages.redaction import holds_secret
 from lamina.stores.opening import is_cache_folder, is_remote
 
 source_option = click.option(
