@@ -335,7 +335,7 @@ def test_the_file_is_the_same_every_time_and_a_zip_archive_behind_a_line(store: 
         assert archive.testzip() is None
         names = archive.namelist()
     assert names[0] == "__main__.py"
-    assert {"draft.json", "layers/0.tar", "lamina/cli/replay.py", "lamina/engine.py"} <= set(names)
+    assert {"draft.json", "layers/0.tar", "lamina/cli/run_script.py", "lamina/system/transfer.py"} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
 
 

@@ -1,0 +1,35 @@
+"""The shape of the package: what its top level holds and what its core imports."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.paths import PACKAGE
+
+# What reads or changes the world outside of the process.
+IMPURE = {"os", "pathlib", "platform", "shutil", "socket", "sqlite3", "subprocess", "tempfile", "time"}
+PURE = sorted(
+    [
+        PACKAGE / "errors.py",
+        *(file for room in ("core", "formats", "layering") for file in (PACKAGE / room).rglob("*.py")),
+    ]
+)
+
+
+def imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def test_the_top_level_holds_rooms_and_four_modules() -> None:
+    modules = {file.name for file in PACKAGE.glob("*.py")}
+    assert modules == {"__init__.py", "__main__.py", "errors.py", "version.py"}
+
+
+@pytest.mark.parametrize("file", PURE, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_the_core_imports_nothing_that_does_input_or_output(file: Path) -> None:
+    assert not {name.partition(".")[0] for name in imported(file)} & IMPURE
