@@ -27,7 +27,7 @@ MTIME = 1
 _CREATED = "1970-01-01T00:00:01+00:00"
 
 
-class Hashing:
+class HashingFile:
     """Counts and hashes what is written to it."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ def write_store_layer(paths: Iterable[str], conf: Mapping[str, Any], mtime: int,
 
 def add_layer(archive: tarfile.TarFile, write: Callable[[Any], None], mtime: int) -> str:
     """Packs a layer twice: to know its digest and size, and to have its bytes; gives the digest."""
-    first = Hashing()
+    first = HashingFile()
     write(first)
     digest = first.hash.hexdigest()
     member = tarfile.TarInfo(f"{digest}/layer.tar")

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measuring import ENVIRONMENT, Command, Failed, Side
-from bench.works import LAMINA, Planned
+from bench.measuring import ENVIRONMENT, BenchError, Command, Side
+from bench.workloads import LAMINA, PlannedWork
 
 _NAME = "bench-1"
 # "two at a time", each a program that ends in /dev/null.
@@ -39,7 +39,7 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class FilledStore:
     """An embedded store below ``folder``, which a run fills."""
 
     folder: Path
@@ -63,13 +63,15 @@ class Kept:
 
 
 @contextlib.contextmanager
-def served(planned: Planned, folder: Path) -> Iterator[Cache]:
-    """A cache of the closure of ``planned`` in ``folder``, for the block. Raises `Failed`."""
+def serve_cache(planned: PlannedWork, folder: Path) -> Iterator[Cache]:
+    """A cache of the closure of ``planned`` in ``folder``, for the block. Raises `BenchError`."""
     folder.mkdir()
     key, cache, work = folder / "key", folder / "cache", planned.work
-    public = _said(LAMINA, "store", "key", "generate", _NAME, "-o", str(key))
+    public = _run_output(LAMINA, "store", "key", "generate", _NAME, "-o", str(key))
     places = [word for store in work.stores or ("/",) for word in ("--store", store)]
-    _said(LAMINA, "store", "push", "--quiet", "--to", f"file://{cache}", "--key", str(key), *places, "--", *work.roots)
+    _run_output(
+        LAMINA, "store", "push", "--quiet", "--to", f"file://{cache}", "--key", str(key), *places, "--", *work.roots
+    )
     command = (sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(cache), "0")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
@@ -80,8 +82,8 @@ def served(planned: Planned, folder: Path) -> Iterator[Cache]:
             server.terminate()
 
 
-def _said(*command: str) -> str:
+def _run_output(*command: str) -> str:
     ran = subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=False)
     if ran.returncode:
-        raise Failed(f"{' '.join(command[:3])}: got exit code {ran.returncode}, expected 0")
+        raise BenchError(f"{' '.join(command[:3])}: got exit code {ran.returncode}, expected 0")
     return ran.stdout

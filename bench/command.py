@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import rows
-from bench.measuring import Failed
-from bench.report import document, shown, table
-from bench.results import LeftOut, Result
+from bench.measuring import BenchError
+from bench.report import document, format_value, table
+from bench.results import Result, SkippedRow
 from bench.targets import CLOSURE, HUGE_IMAGE, HUGE_LAYER, LARGE, SMALL
 from bench.trees import large_files, many_entries, one_file_in_many_paths, small_files
-from bench.works import LAMINA, Planned, Work
+from bench.workloads import LAMINA, PlannedWork, Workload
 
 import lamina
 
@@ -34,23 +34,23 @@ def main() -> None:
     """Measures what the arguments ask for and prints it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = _parser().parse_args()
-    found: list[Result | LeftOut] = []
+    found: list[Result | SkippedRow] = []
     try:
         if not Path(LAMINA).exists():
-            raise Failed(f"{LAMINA}: got no such command, expected the checkout's: run script/demo first")
+            raise BenchError(f"{LAMINA}: got no such command, expected the checkout's: run script/demo first")
         try:
             with tempfile.TemporaryDirectory(prefix="lamina-bench-") as folder:
-                for result in _measured(arguments, Path(folder)):
+                for result in _run_steps(arguments, Path(folder)):
                     found.append(result)
-                    said = result.why if isinstance(result, LeftOut) else shown(result)
-                    _say(f"{result.row.work}: {result.row.what}: {said}")
+                    said = result.why if isinstance(result, SkippedRow) else format_value(result)
+                    _say(f"{result.row.work}: {result.row.title}: {said}")
         finally:
             _write(arguments, found)
-    except (Failed, lamina.Error, OSError) as error:
+    except (BenchError, lamina.Error, OSError) as error:
         sys.exit(f"bench/run: {error}")
 
 
-def _write(arguments: argparse.Namespace, found: Sequence[Result | LeftOut]) -> None:
+def _write(arguments: argparse.Namespace, found: Sequence[Result | SkippedRow]) -> None:
     if found:
         print(table(found))
         if arguments.json:
@@ -61,7 +61,7 @@ def _say(text: str) -> None:
     print(f"bench/run: {text}", file=sys.stderr, flush=True)
 
 
-def _measured(arguments: argparse.Namespace, folder: Path) -> Iterator[Result | LeftOut]:
+def _run_steps(arguments: argparse.Namespace, folder: Path) -> Iterator[Result | SkippedRow]:
     # As it is where lamina is installed: else every run that may not write it, makes it.
     for place in lamina.__path__:
         compileall.compile_dir(place, quiet=2)
@@ -70,7 +70,7 @@ def _measured(arguments: argparse.Namespace, folder: Path) -> Iterator[Result | 
     )
     steps = [step for word, step in rows.STEPS.items() if word in arguments.only]
     for work in _works(arguments, folder) if steps else ():
-        planned = Planned.of(work)
+        planned = PlannedWork.of(work)
         _say(f"{work.name}: measuring {len(planned.paths)} store paths, {planned.size / 1e6:.1f} MB")
         for step in [rows.memory] if work.huge else steps:
             with tempfile.TemporaryDirectory(prefix=f"{step.__name__}-", dir=folder) as scratch:
@@ -79,24 +79,24 @@ def _measured(arguments: argparse.Namespace, folder: Path) -> Iterator[Result | 
         yield from rows.start(settings)
 
 
-def _works(arguments: argparse.Namespace, folder: Path) -> Iterator[Work]:
+def _works(arguments: argparse.Namespace, folder: Path) -> Iterator[Workload]:
     seed = arguments.seed
     if arguments.roots and CLOSURE in arguments.on:
-        yield Work.given(arguments.roots)
+        yield Workload.from_roots(arguments.roots)
     if SMALL in arguments.on:
         _say("making small files")
         tree = small_files(folder / "small", seed, arguments.files, arguments.file_size)
-        yield Work.of_tree(SMALL, "small files", tree)
+        yield Workload.from_tree(SMALL, "small files", tree)
     if LARGE in arguments.on:
         _say("making large files")
         tree = large_files(folder / "large", seed, arguments.large_files, arguments.large_size)
-        yield Work.of_tree(LARGE, "large files", tree)
+        yield Workload.from_tree(LARGE, "large files", tree)
     if arguments.huge and "memory" in arguments.only:
         _say("making a huge image")
         tree = one_file_in_many_paths(folder / "image", seed, _LINKS, -(-arguments.huge_size // _LINKS))
-        yield Work.of_tree(HUGE_IMAGE, HUGE_IMAGE, tree)
+        yield Workload.from_tree(HUGE_IMAGE, HUGE_IMAGE, tree)
         _say("making a huge layer")
-        yield Work.of_tree(HUGE_LAYER, HUGE_LAYER, many_entries(folder / "layer", seed, arguments.huge_entries))
+        yield Workload.from_tree(HUGE_LAYER, HUGE_LAYER, many_entries(folder / "layer", seed, arguments.huge_entries))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,12 +112,12 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             option, type=_words(known), default=known, metavar="WORDS", help=f"some of {','.join(known)} [all]"
         )
-    for option, default, what in (("--pairs", 7, "how many"), ("--slow-pairs", None, "with two passes and with pigz")):
+    for option, default, title in (("--pairs", 7, "how many"), ("--slow-pairs", None, "with two passes and with pigz")):
         shown_default = default or "as --pairs"
-        parser.add_argument(option, type=_positive, default=default, metavar="N", help=f"{what} [{shown_default}]")
+        parser.add_argument(option, type=_positive, default=default, metavar="N", help=f"{title} [{shown_default}]")
     parser.add_argument("--huge", action="store_true", help="also the peak for an image and for a layer that are huge")
     sizes = parser.add_argument_group("sizes, in bytes, and numbers")
-    for option, default, what in (
+    for option, default, title in (
         ("--seed", 1, "what all that is made is made from"),
         ("--files", 50_000, "small files"),
         ("--file-size", 14_000, "of a small file, on average"),
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--huge-size", 20_000_000_000, "of the huge image, which takes a twentieth of it on disk"),
         ("--huge-entries", 500_000, "in the huge layer"),
     ):
-        sizes.add_argument(option, type=_positive, default=default, metavar="N", help=f"{what} [{default}]")
+        sizes.add_argument(option, type=_positive, default=default, metavar="N", help=f"{title} [{default}]")
     return parser
 
 

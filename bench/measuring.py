@@ -25,11 +25,11 @@ _PATIENCE = 10
 ENVIRONMENT: Mapping[str, str] = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
-class Failed(Exception):
+class BenchError(Exception):
     """A command ended badly; the message says which and how."""
 
 
-def unprepared() -> None:
+def do_nothing() -> None:
     """Nothing has to be done before a run."""
 
 
@@ -44,7 +44,7 @@ class Side:
     commands: tuple[Command, ...]
     source: Path = NOTHING
     output: Path = NOTHING
-    prepare: Callable[[], None] = unprepared
+    prepare: Callable[[], None] = do_nothing
     times: int = 1
     variables: tuple[tuple[str, str], ...] = ()
 
@@ -86,8 +86,8 @@ class Comparison:
 
 
 @contextmanager
-def started(side: Side) -> Iterator[tuple[subprocess.Popen[bytes], ...]]:
-    """The processes of ``side``, the first in a session of its own; at the end they have ended well, or `Failed`."""
+def run_processes(side: Side) -> Iterator[tuple[subprocess.Popen[bytes], ...]]:
+    """Run the processes of ``side``, the first in a session of its own; raise `BenchError` unless all end well."""
     processes: list[subprocess.Popen[bytes]] = []
     with ExitStack() as stack:
         source = stack.enter_context(side.source.open("rb"))
@@ -111,7 +111,7 @@ def started(side: Side) -> Iterator[tuple[subprocess.Popen[bytes], ...]]:
     # The last is asked first: where it failed, those before it found a closed pipe.
     for command, process in zip(reversed(side.commands), reversed(processes), strict=True):
         if process.returncode:
-            raise Failed(f"{Path(command[0]).name}: got exit code {process.returncode}, expected 0")
+            raise BenchError(f"{Path(command[0]).name}: got exit code {process.returncode}, expected 0")
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -128,30 +128,30 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def seconds(side: Side) -> float:
-    """How long a run of ``side`` takes; raises `Failed`."""
+    """How long a run of ``side`` takes; raises `BenchError`."""
     side.prepare()
     start = time.perf_counter()
     for _ in range(side.times):
-        with started(side):
+        with run_processes(side):
             pass
     return (time.perf_counter() - start) / side.times
 
 
-def compare(ours: Side, theirs: Side, pairs: int, measured: Callable[[Side], float] = seconds) -> Comparison:
-    """``pairs`` pairs, after one run of each that does not count. Raises what ``measured`` raises."""
+def compare(ours: Side, theirs: Side, pairs: int, measure: Callable[[Side], float] = seconds) -> Comparison:
+    """``pairs`` pairs, after one run of each that does not count. Raises what ``measure`` raises."""
     for side in (ours, theirs):
-        measured(side)
-    return Comparison(tuple(Pair(measured(ours), measured(theirs)) for _ in range(pairs)))
+        measure(side)
+    return Comparison(tuple(Pair(measure(ours), measure(theirs)) for _ in range(pairs)))
 
 
-def missing(side: Side) -> str:
+def missing_program(side: Side) -> str:
     """Why ``side`` cannot run, for want of a program; empty where it can."""
     lacking = [command[0] for command in side.commands if not shutil.which(command[0])]
     return f"got no {lacking[0]} on PATH" if lacking else ""
 
 
 def output_size(side: Side, scratch: Path) -> int:
-    """How many bytes a run of ``side`` writes, counted on the way; raises `Failed`."""
+    """How many bytes a run of ``side`` writes, counted on the way; raises `BenchError`."""
     counted = replace(side, commands=(*side.commands, ("wc", "-c")), output=scratch)
     seconds(counted)
     return int(scratch.read_text())

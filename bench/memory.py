@@ -11,32 +11,32 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.measuring import Side, started
+from bench.measuring import Side, run_processes
 
 _INTERVAL = 0.02
 _PROCESSES = Path("/proc")
 _LINE = b"\nPss:"
 
 
-def measurable() -> bool:
+def can_measure() -> bool:
     """Whether this system says what a process takes of the memory that it shares."""
     return (_PROCESSES / "self" / "smaps_rollup").exists()
 
 
 def peak(side: Side) -> int:
     """The most bytes that the first command of ``side`` and all it starts had at one of the moments they were looked
-    at, every 20 ms; raises `Failed`.
+    at, every 20 ms; raises `BenchError`.
     """
     side.prepare()
     most = 0
-    with started(side) as (first, *_):
-        while _runs(first):
-            most = max(most, sum(_share(process) for process in _session(first.pid)))
+    with run_processes(side) as (first, *_):
+        while _is_running(first):
+            most = max(most, sum(_pss(process) for process in _session(first.pid)))
             time.sleep(_INTERVAL)
     return most
 
 
-def _runs(process: subprocess.Popen[bytes]) -> bool:
+def _is_running(process: subprocess.Popen[bytes]) -> bool:
     return process.poll() is None
 
 
@@ -53,7 +53,7 @@ def _session(leader: int) -> Iterator[int]:
                 yield int(name)
 
 
-def _share(process: int) -> int:
+def _pss(process: int) -> int:
     try:
         said = (_PROCESSES / str(process) / "smaps_rollup").read_bytes()
     except OSError:

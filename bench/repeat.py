@@ -1,7 +1,7 @@
 """The same image once more, where little has changed: two closures, and a layout that stays between builds.
 
 Invariant: the two closures differ in two store paths alone, the root and a leaf that only it refers to, each of the
-same name in both; and before every repeated build the layout and the ledger are as the first build left them.
+same name in both; and before every repeated build the layout and the layer cache are as the first build left them.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from bench.measuring import Command, Failed
+from bench.measuring import BenchError, Command
 from bench.trees import PROGRAM, path_info, store_path, write_graph, write_random
-from bench.works import Planned, Work
+from bench.workloads import PlannedWork, Workload
 
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.stores.opening import open_stores
+from lamina.stores.open import open_stores
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """A closure before and after, and how many bytes of layers are others then."""
 
-    before: Work
-    after: Work
+    before: Workload
+    after: Workload
     changed: int
 
 
-def change(planned: Planned, folder: Path, seed: int, leaf_size: int) -> Change:
+def change(planned: PlannedWork, folder: Path, seed: int, leaf_size: int) -> Change:
     """Two closures around that of ``planned``, each with a root and a leaf of ``leaf_size`` bytes of its own.
 
-    Raises `Failed`, and what opening a store raises.
+    Raises `BenchError`, and what opening a store raises.
     """
     paths = [StorePath.parse(path) for path in planned.paths]
     infos = tuple(open_stores(planned.work.stores).query(paths).values())
     before, after = (
-        _changed(planned.work, infos, folder / name, Random(f"{name}:{seed}"), leaf_size)
+        _make_changed(planned.work, infos, folder / name, Random(f"{name}:{seed}"), leaf_size)
         for name in ("before", "after")
     )
-    old, new = Planned.of(before).layers, Planned.of(after).layers
+    old, new = PlannedWork.of(before).layers, PlannedWork.of(after).layers
     return Change(before, after, sum(size for paths, size in new.items() if paths not in old))
 
 
-def _changed(work: Work, infos: Iterable[PathInfo], folder: Path, random: Random, leaf_size: int) -> Work:
+def _make_changed(work: Workload, infos: Iterable[PathInfo], folder: Path, random: Random, leaf_size: int) -> Workload:
     store = folder / STORE_DIR[1:]
     store.mkdir(parents=True)
     number = random.getrandbits(64)
@@ -59,16 +59,16 @@ def _changed(work: Work, infos: Iterable[PathInfo], folder: Path, random: Random
     program.chmod(0o755)
     own = (
         path_info(store, leaf, frozenset()),
-        path_info(store, root, frozenset({leaf, *(_tops(infos))})),
+        path_info(store, root, frozenset({leaf, *(_roots(infos))})),
     )
     graph = folder / "graph.json"
     write_graph(graph, (*infos, *own))
     # Whoever has the graph alone has what is on this machine, and a tree of ours lies elsewhere.
     places = (str(graph), str(folder), *((work.folder,) if work.folder else ()))
-    return Work(work.kind, work.name, (str(root),), places)
+    return Workload(work.kind, work.name, (str(root),), places)
 
 
-def _tops(infos: Iterable[PathInfo]) -> frozenset[StorePath]:
+def _roots(infos: Iterable[PathInfo]) -> frozenset[StorePath]:
     """The paths that no other refers to: from them all the rest is reached."""
     referred = {path for info in infos for path in info.references if path != info.path}
     return frozenset(info.path for info in infos) - referred
@@ -76,7 +76,7 @@ def _tops(infos: Iterable[PathInfo]) -> frozenset[StorePath]:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """An OCI layout in ``folder``, and the ledger of the builds that write it."""
+    """An OCI layout in ``folder``, and the layer cache of the builds that write it."""
 
     folder: Path
 
@@ -85,23 +85,23 @@ class Layout:
         """The folder of the layout alone."""
         return self.folder / "image"
 
-    def build(self, work: Work) -> Command:
+    def build(self, work: Workload) -> Command:
         """The command that builds ``work`` here."""
-        ledger = self.folder / "ledger" / "ledger.sqlite"
-        return work.lamina("build", "--ledger", str(ledger), "-o", f"{self.image}/")
+        layer_cache = self.folder / "layer-cache" / "layer-cache.sqlite"
+        return work.lamina("build", "--layer-cache", str(layer_cache), "-o", f"{self.image}/")
 
     def clear(self) -> None:
         """Leaves nothing of either."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        (self.folder / "ledger").mkdir(parents=True)
+        (self.folder / "layer-cache").mkdir(parents=True)
 
     def manifests(self) -> frozenset[str]:
-        """The digests of the images in it; raises `Failed`."""
+        """The digests of the images in it; raises `BenchError`."""
         try:
             index = json.loads((self.image / "index.json").read_bytes())
             return frozenset(manifest["digest"] for manifest in index["manifests"])
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise Failed(f"{self.image}: got {error!r}, expected an OCI layout") from error
+            raise BenchError(f"{self.image}: got {error!r}, expected an OCI layout") from error
 
     def restorer(self, copies: Path) -> Callable[[], None]:
         """What puts all back to how it is now; blobs, which nobody changes, are not copied for it."""
@@ -114,7 +114,7 @@ class Layout:
         def restore() -> None:
             files = self._files()
             if not blobs <= files:
-                raise Failed(f"{self.image}: got {len(blobs & files)} of its blobs, expected all {len(blobs)}")
+                raise BenchError(f"{self.image}: got {len(blobs & files)} of its blobs, expected all {len(blobs)}")
             for file in files - blobs:
                 file.unlink()
             for file, copy in others.items():

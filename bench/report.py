@@ -9,43 +9,45 @@ import platform
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.results import MEGABYTE, LeftOut, Peak, Result, Sizes, Timed, met
+from bench.results import MEGABYTE, Peak, Result, Sizes, SkippedRow, Timed, meets_target
 
 import lamina
-from lamina.system.cpus import processors
+from lamina.system.cpus import cpu_count
 
 _COLUMNS = ("work", "what", "ours", "theirs", "result", "min–max", "at most", "met")
 _TEXTS = 2
 _MET = {None: "", True: "yes", False: "no"}
 
 
-def table(found: Iterable[Result | LeftOut]) -> str:
+def table(found: Iterable[Result | SkippedRow]) -> str:
     """The results in columns, a line each, as Markdown has it; then what was left out, and where it was measured."""
     found = tuple(found)
-    rows = [_COLUMNS, *(_cells(result) for result in found if not isinstance(result, LeftOut))]
+    rows = [_COLUMNS, *(_cells(result) for result in found if not isinstance(result, SkippedRow))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * width if number < _TEXTS else "-" * (width - 1) + ":" for number, width in enumerate(widths)]
     head, *body = (_line(row, widths) for row in rows)
-    left_out = [f"left out: {one.row.work}: {one.row.what}: {one.why}" for one in found if isinstance(one, LeftOut)]
-    return "\n".join((head, f"| {' | '.join(rule)} |", *body, "", *left_out, _where()))
+    left_out = [f"left out: {one.row.work}: {one.row.title}: {one.why}" for one in found if isinstance(one, SkippedRow)]
+    return "\n".join((head, f"| {' | '.join(rule)} |", *body, "", *left_out, _environment()))
 
 
-def shown(result: Result) -> str:
+def format_value(result: Result) -> str:
     """The value as the table has it."""
     return _megabytes(result.peak) if isinstance(result, Peak) else f"{result.value:.3f}"
 
 
-def document(found: Iterable[Result | LeftOut]) -> dict[str, Any]:
+def document(found: Iterable[Result | SkippedRow]) -> dict[str, Any]:
     """The results and where they come from, for ``--json``."""
     found = tuple(found)
     return {
         "version": lamina.__version__,
         "python": platform.python_version(),
-        "processors": processors(),
+        "processors": cpu_count(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "results": [_item(result) for result in found if not isinstance(result, LeftOut)],
+        "results": [_item(result) for result in found if not isinstance(result, SkippedRow)],
         "left_out": [
-            {"work": one.row.work, "what": one.row.what, "why": one.why} for one in found if isinstance(one, LeftOut)
+            {"work": one.row.work, "what": one.row.title, "why": one.why}
+            for one in found
+            if isinstance(one, SkippedRow)
         ],
     }
 
@@ -58,9 +60,9 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _cells(result: Result) -> tuple[str, ...]:
     row = result.row
-    what = (f"{row.what} ({row.note})" if row.note else row.what).replace("|", "\\|")
+    title = (f"{row.title} ({row.note})" if row.note else row.title).replace("|", "\\|")
     target = "" if row.target is None else f"{row.target:g} MB" if isinstance(result, Peak) else f"{row.target:g}"
-    return row.work, what, *_sides(result), shown(result), _span(result), target, _MET[met(result)]
+    return row.work, title, *_sides(result), format_value(result), _span(result), target, _MET[meets_target(result)]
 
 
 def _sides(result: Result) -> tuple[str, str]:
@@ -82,14 +84,14 @@ def _megabytes(size: int) -> str:
     return f"{size / MEGABYTE:.1f} MB"
 
 
-def _where() -> str:
+def _environment() -> str:
     machine = f"{platform.system()} {platform.machine()}"
-    return f"lamina {lamina.__version__}, Python {platform.python_version()}, {processors()} processors, {machine}"
+    return f"lamina {lamina.__version__}, Python {platform.python_version()}, {cpu_count()} processors, {machine}"
 
 
 def _item(result: Result) -> dict[str, Any]:
     row = result.row
-    said = {"work": row.work, "what": row.what, "note": row.note, "target": row.target, "met": met(result)}
+    said = {"work": row.work, "what": row.title, "note": row.note, "target": row.target, "met": meets_target(result)}
     match result:
         case Timed(comparison=comparison):
             low, high = comparison.span

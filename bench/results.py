@@ -18,14 +18,14 @@ class Row:
     """What a line of the table is of, and the most that it may come to; None where it is for orientation."""
 
     work: str
-    what: str
+    title: str
     note: str
     target: float | None
 
     @classmethod
-    def of(cls, kind: str, work: str, what: str, note: str = "") -> Row:
-        """The line ``what`` of a work of that kind, with the target that it has."""
-        return cls(work, what, note, TARGETS.get(what, {}).get(kind))
+    def of(cls, kind: str, work: str, title: str, note: str = "") -> Row:
+        """The line ``title`` of a work of that kind, with the target that it has."""
+        return cls(work, title, note, TARGETS.get(title, {}).get(kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,13 @@ Result = Timed | Sizes | Peak
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SkippedRow:
     """A line that is not in the table, and why."""
 
     row: Row
     why: str
 
 
-def met(result: Result) -> bool | None:
+def meets_target(result: Result) -> bool | None:
     """Whether the result kept to its target; None where it has none."""
     return None if result.row.target is None else result.value <= result.row.target

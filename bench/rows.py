@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.cache import Kept, served
-from bench.measuring import ENVIRONMENT, Command, Failed, Side, compare, missing, output_size, seconds
-from bench.memory import measurable, peak
+from bench.cache import FilledStore, serve_cache
+from bench.measuring import ENVIRONMENT, BenchError, Command, Side, compare, missing_program, output_size, seconds
+from bench.memory import can_measure, peak
 from bench.repeat import Layout, change
-from bench.results import MEGABYTE, LeftOut, Peak, Result, Row, Sizes, Timed
+from bench.results import MEGABYTE, Peak, Result, Row, Sizes, SkippedRow, Timed
 from bench.targets import START
 from bench.trees import CHUNK
-from bench.works import LAMINA, Planned
+from bench.workloads import LAMINA, PlannedWork
 
-from lamina.system.cpus import processors
+from lamina.system.cpus import cpu_count
 
 _HERE = Path(__file__).parent
 _CAT = ("cat",)
@@ -47,63 +47,63 @@ class Settings:
 class Bench:
     """A work, and a folder for what its lines write."""
 
-    planned: Planned
+    planned: PlannedWork
     folder: Path
     settings: Settings
 
-    def row(self, what: str, note: str = "") -> Row:
-        """The line ``what`` of this work."""
-        return Row.of(self.planned.work.kind, self.planned.work.name, what, note)
+    def row(self, title: str, note: str = "") -> Row:
+        """The line ``title`` of this work."""
+        return Row.of(self.planned.work.kind, self.planned.work.name, title, note)
 
     def lamina(self, verb: str, *options: str) -> Command:
         """The command that does ``verb`` with this work."""
         return self.planned.work.lamina(verb, *options)
 
-    def streamed(self, *options: str) -> Side:
+    def stream_side(self, *options: str) -> Side:
         """``lamina stream | cat``. The pipe is not decoration: GNU tar reads no file when it writes to /dev/null."""
         return Side((self.lamina("stream", *options), _CAT))
 
-    def built(self, ending: str) -> Side:
+    def build_side(self, ending: str) -> Side:
         """``lamina build`` to a new file."""
         file = self.folder / f"ours{ending}"
-        return Side((self.lamina("build", "--no-ledger", "-o", str(file)),), prepare=_removed(file))
+        return Side((self.lamina("build", "--no-layer-cache", "-o", str(file)),), prepare=_remove(file))
 
 
-Found = Iterator[Result | LeftOut]
+Results = Iterator[Result | SkippedRow]
 
 
-def _timed(row: Row, ours: Side, theirs: Side, pairs: int) -> Timed | LeftOut:
-    lacking = missing(theirs)
+def _compare(row: Row, ours: Side, theirs: Side, pairs: int) -> Timed | SkippedRow:
+    lacking = missing_program(theirs)
     if lacking:
-        return LeftOut(row, lacking)
+        return SkippedRow(row, lacking)
     return Timed(row, compare(ours, theirs, pairs))
 
 
-def cold(bench: Bench) -> Found:
+def cold(bench: Bench) -> Results:
     """A stream that knows nothing and hashes every layer, beside tar."""
     for peer in (_CAT, ("sha256sum",)):
         theirs = Side((bench.planned.tar(), peer))
         row = bench.row(f"cold stream ÷ tar | {peer[0]}")
-        yield _timed(row, bench.streamed("--no-ledger"), theirs, bench.settings.pairs)
+        yield _compare(row, bench.stream_side("--no-layer-cache"), theirs, bench.settings.pairs)
 
 
-def baseline(bench: Bench) -> Found:
+def baseline(bench: Bench) -> Results:
     """The same beside nixpkgs' way."""
     plan = bench.folder / "plan.json"
     plan.write_text(json.dumps(bench.planned.document))
     twice = (sys.executable, "-P", str(_HERE / "baseline.py"), str(plan), bench.planned.work.folder or "/")
     row = bench.row("cold stream ÷ two passes")
-    yield _timed(row, bench.streamed("--no-ledger"), Side((twice, _CAT)), bench.settings.slow_pairs)
+    yield _compare(row, bench.stream_side("--no-layer-cache"), Side((twice, _CAT)), bench.settings.slow_pairs)
 
 
-def warm(bench: Bench) -> Found:
-    """A stream of layers that the ledger has: the run that does not count has filled it."""
-    ours = bench.streamed("--ledger", str(bench.folder / "warm.sqlite"))
+def warm(bench: Bench) -> Results:
+    """A stream of layers that the layer cache has: the run that does not count has filled it."""
+    ours = bench.stream_side("--layer-cache", str(bench.folder / "warm.sqlite"))
     theirs = Side((bench.planned.tar(), _CAT))
-    yield _timed(bench.row("warm stream ÷ tar | cat"), ours, theirs, bench.settings.pairs)
+    yield _compare(bench.row("warm stream ÷ tar | cat"), ours, theirs, bench.settings.pairs)
 
 
-def repeat(bench: Bench) -> Found:
+def repeat(bench: Bench) -> Results:
     """A build into the layout that holds the image before a change, beside one into an empty folder."""
     changed = change(bench.planned, bench.folder / "change", bench.settings.seed, bench.settings.leaf_size)
     kept, fresh = Layout(bench.folder / "kept"), Layout(bench.folder / "fresh")
@@ -117,39 +117,39 @@ def repeat(bench: Bench) -> Found:
     ours = Side((kept.build(changed.after),), prepare=prepare)
     theirs = Side((fresh.build(changed.after),), prepare=fresh.clear)
     row = bench.row("repeat build ÷ cold build", f"{changed.changed / MEGABYTE:.1f} MB of layers changed")
-    yield _timed(row, ours, theirs, bench.settings.pairs)
+    yield _compare(row, ours, theirs, bench.settings.pairs)
     if not fresh.manifests() <= kept.manifests():
-        raise Failed(f"{row.what}: got another image, expected the same")
+        raise BenchError(f"{row.title}: got another image, expected the same")
 
 
-def gzip(bench: Bench) -> Found:
+def gzip(bench: Bench) -> Results:
     """gzip, the stage alone and a whole image, beside what nixpkgs uses."""
     return _compression(bench, ("gzip", "gz", ".tar.gz"), ("pigz", "-nTR"), bench.settings.slow_pairs)
 
 
-def zstd(bench: Bench) -> Found:
+def zstd(bench: Bench) -> Results:
     """The same with zstd."""
     return _compression(bench, ("zstd", "zstd", ".tar.zst"), ("zstd", "-T0"), bench.settings.pairs)
 
 
-def _compression(bench: Bench, names: tuple[str, str, str], peer: Command, pairs: int) -> Found:
+def _compression(bench: Bench, names: tuple[str, str, str], peer: Command, pairs: int) -> Results:
     name, codec, ending = names
     shown = " ".join(peer)
     stage, sizes = bench.row(f"{name} stage ÷ {shown}"), bench.row(f"{name} stage ÷ {shown}, size")
     whole = bench.row(f"build {ending} ÷ tar | {shown}")
     sample = bench.folder / "sample.tar"
-    ours = Side(((sys.executable, "-P", str(_HERE / "stage.py"), codec, str(processors())),), source=sample)
+    ours = Side(((sys.executable, "-P", str(_HERE / "stage.py"), codec, str(cpu_count())),), source=sample)
     theirs = Side((peer,), source=sample)
-    lacking = missing(theirs)
+    lacking = missing_program(theirs)
     if lacking:
-        yield from (LeftOut(row, lacking) for row in (stage, sizes, whole))
+        yield from (SkippedRow(row, lacking) for row in (stage, sizes, whole))
         return
     _write_sample(bench.planned.tar(), bench.settings.sample_size, sample)
-    yield _timed(stage, ours, theirs, pairs)
+    yield _compare(stage, ours, theirs, pairs)
     yield Sizes(sizes, *(output_size(side, bench.folder / "count") for side in (ours, theirs)))
     file = bench.folder / f"theirs{ending}"
-    theirs = Side((bench.planned.tar(), peer), output=file, prepare=_removed(file))
-    yield _timed(whole, bench.built(ending), theirs, pairs)
+    theirs = Side((bench.planned.tar(), peer), output=file, prepare=_remove(file))
+    yield _compare(whole, bench.build_side(ending), theirs, pairs)
 
 
 def _write_sample(tar: Command, size: int, file: Path) -> None:
@@ -159,57 +159,57 @@ def _write_sample(tar: Command, size: int, file: Path) -> None:
                 size -= out.write(data)
             process.stdout.close()
     if process.returncode not in {0, -signal.SIGPIPE}:
-        raise Failed(f"{tar[0]}: got exit code {process.returncode}, expected 0")
+        raise BenchError(f"{tar[0]}: got exit code {process.returncode}, expected 0")
 
 
-def cache(bench: Bench) -> Found:
+def cache(bench: Bench) -> Results:
     """A closure from a binary cache, fetched and streamed, beside decompressing alone."""
-    lacking = missing(Side((("zstd",),)))
+    lacking = missing_program(Side((("zstd",),)))
     work, peer = bench.planned.work, "zstd -dc of all its NARs, two at a time"
-    rows = [bench.row(f"{what} from a cache ÷ {peer}") for what in ("fetch", "cold stream", "repeated stream")]
+    rows = [bench.row(f"{title} from a cache ÷ {peer}") for title in ("fetch", "cold stream", "repeated stream")]
     if lacking:
-        yield from (LeftOut(row, lacking) for row in rows)
+        yield from (SkippedRow(row, lacking) for row in rows)
         return
-    with served(bench.planned, bench.folder / "cached") as found:
-        kept, theirs = Kept(bench.folder / "kept-data"), Side((found.decompress(),))
+    with serve_cache(bench.planned, bench.folder / "cached") as found:
+        kept, theirs = FilledStore(bench.folder / "kept-data"), Side((found.decompress(),))
         fetch = (LAMINA, "store", "fetch", "--quiet", *found.store(), "--", *work.roots)
-        stream = work.lamina("stream", "--no-ledger", *found.store())
+        stream = work.lamina("stream", "--no-layer-cache", *found.store())
         for row, ours in zip(rows, (kept.side(fetch), kept.side(stream), kept.filled(stream)), strict=True):
-            yield _timed(row, ours, theirs, bench.settings.pairs)
+            yield _compare(row, ours, theirs, bench.settings.pairs)
 
 
-def memory(bench: Bench) -> Found:
+def memory(bench: Bench) -> Results:
     """What all of our processes take together."""
     layout = Layout(bench.folder / "measured")
-    sides = {"cold stream": bench.streamed("--no-ledger")}
+    sides = {"cold stream": bench.stream_side("--no-layer-cache")}
     if not bench.planned.work.huge:
         sides["build DIR/"] = Side((layout.build(bench.planned.work),), prepare=layout.clear)
-        sides |= {f"build {ending}": bench.built(ending) for ending in (".tar.gz", ".tar.zst")}
-    for what, side in sides.items():
-        row = bench.row(f"peak memory, {what}")
-        yield Peak(row, peak(side)) if measurable() else LeftOut(row, "got no /proc/PID/smaps_rollup")
+        sides |= {f"build {ending}": bench.build_side(ending) for ending in (".tar.gz", ".tar.zst")}
+    for title, side in sides.items():
+        row = bench.row(f"peak memory, {title}")
+        yield Peak(row, peak(side)) if can_measure() else SkippedRow(row, "got no /proc/PID/smaps_rollup")
 
 
-def plan(bench: Bench) -> Found:
+def plan(bench: Bench) -> Results:
     """How long it takes to say what goes where."""
     ours = Side((bench.lamina("plan", "--json"),))
-    yield _timed(bench.row("plan ÷ python -c pass"), ours, Side((_PASS,), times=_TIMES), bench.settings.pairs)
+    yield _compare(bench.row("plan ÷ python -c pass"), ours, Side((_PASS,), times=_TIMES), bench.settings.pairs)
 
 
-def start(settings: Settings) -> Found:
+def start(settings: Settings) -> Results:
     """How long it takes to begin, with bytecode that is there and stays as it is."""
     variables = (("PYTHONDONTWRITEBYTECODE", "1"),)
     theirs = Side((_PASS,), times=_TIMES, variables=variables)
     for words in (("--version",), ("stream", "--help")):
         ours = Side(((LAMINA, *words),), times=_TIMES, variables=variables)
         row = Row.of(START, START, f"lamina {' '.join(words)} ÷ python -c pass")
-        yield _timed(row, ours, theirs, settings.pairs)
+        yield _compare(row, ours, theirs, settings.pairs)
 
 
-def _removed(file: Path) -> Callable[[], None]:
+def _remove(file: Path) -> Callable[[], None]:
     return partial(file.unlink, missing_ok=True)
 
 
-STEPS: Mapping[str, Callable[[Bench], Found]] = {
+STEPS: Mapping[str, Callable[[Bench], Results]] = {
     step.__name__: step for step in (cold, baseline, warm, repeat, gzip, zstd, cache, memory, plan)
 }

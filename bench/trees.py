@@ -18,7 +18,7 @@ from random import Random
 from lamina.core.names import STORE_DIR, StorePath, nix32_dump
 from lamina.core.pathinfo import PathInfo
 from lamina.formats import nar
-from lamina.system.transfer import measure
+from lamina.system.transfer import hash_pieces
 from lamina.system.walk import walk
 
 CHUNK = 1 << 20
@@ -149,7 +149,7 @@ def store_path(seed: int, name: str) -> StorePath:
 
 def path_info(store: Path, path: StorePath, references: frozenset[StorePath]) -> PathInfo:
     """What is on disk at ``path`` in the folder ``store``, as Nix would register it."""
-    archive = measure(nar.dump(walk(os.fsencode(store / path.base))))
+    archive = hash_pieces(nar.dump(walk(os.fsencode(store / path.base))))
     return PathInfo(path, archive.digest, archive.size, references)
 
 

@@ -24,22 +24,22 @@ def main() -> None:
                     unpack(layer, member, folder / member.name.strip("/"))
 
 
-def unpack(layer: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
-    """Makes ``member`` at ``place``, folders writable, so that a later layer can add to them. The image is our own."""
+def unpack(layer: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    """Makes ``member`` at ``path``, folders writable, so that a later layer can add to them. The image is our own."""
     if member.isdir():
-        place.mkdir(parents=True, exist_ok=True)
-        place.chmod(member.mode | 0o700)
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(member.mode | 0o700)
         return
-    if os.path.lexists(place):
-        place.unlink()
+    if os.path.lexists(path):
+        path.unlink()
     if member.issym():
-        place.symlink_to(member.linkname)
+        path.symlink_to(member.linkname)
         return
     content = layer.extractfile(member)
     if content:
-        with place.open("wb") as file:
+        with path.open("wb") as file:
             shutil.copyfileobj(content, file)
-        place.chmod(member.mode)
+        path.chmod(member.mode)
 
 
 if __name__ == "__main__":

@@ -14,18 +14,18 @@ from collections.abc import Iterable
 from lamina.core.closure import Closure
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, NotFound, PlanError
-from lamina.formats import graph
+from lamina.formats import closure_graph
 
 
 def check(data: bytes) -> None:
     """Raises where ``data`` shows that the invariant does not hold."""
     try:
-        infos = graph.parse(data)
+        infos = closure_graph.parse(data)
     except FormatError:
         return
     if len({info.path for info in infos}) != len(infos):
         raise AssertionError("a path came twice")
-    if graph.parse(_dump(infos)) != infos:
+    if closure_graph.parse(_dump(infos)) != infos:
         raise AssertionError("other infos came out than went in")
     with contextlib.suppress(NotFound, PlanError):
         Closure.of(infos)

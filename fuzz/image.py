@@ -11,13 +11,13 @@ import tempfile
 from pathlib import Path
 
 from lamina.errors import Error
-from lamina.images.export import Root, write_root
-from lamina.images.merge import merged, write_merged
-from lamina.images.progress import Silence
-from lamina.images.readers.model import SourceImage
+from lamina.images.export import ExportedRoot, write_root
+from lamina.images.merge import collect_images, write_merged
+from lamina.images.progress import NoProgress
 from lamina.images.readers.open import open_images
+from lamina.images.readers.source_image import SourceImage
 
-_MOST_UNPACKED = 64 << 20
+_MAX_UNPACKED = 64 << 20
 
 
 def check(data: bytes) -> None:
@@ -25,16 +25,16 @@ def check(data: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="lamina-fuzz-") as folder:
         file = Path(folder, "image")
         file.write_bytes(data)
-        outcome(file)
+        process_image(file)
 
 
-def outcome(place: Path) -> str:
-    """Read, merge and export what is at ``place``; return the name of the error that ended it, or what it was."""
+def process_image(path: Path) -> str:
+    """Read, merge and export what is at ``path``; return the name of the error that ended it, or what it was."""
     try:
-        images = open_images(place, _MOST_UNPACKED)
+        images = open_images(path, _MAX_UNPACKED)
         for image in images:
-            _export(place, image)
-        write_merged(merged([place], max_unpacked=_MOST_UNPACKED), len, Silence())
+            _export(path, image)
+        write_merged(collect_images([path], max_unpacked=_MAX_UNPACKED), len, NoProgress())
     except Error as error:
         if type(error) is Error or not str(error):
             raise AssertionError("an error without a family or a message") from error
@@ -42,9 +42,9 @@ def outcome(place: Path) -> str:
     return f"{len(images)} images"
 
 
-def _export(place: Path, image: SourceImage) -> None:
+def _export(path: Path, image: SourceImage) -> None:
     try:
-        write_root(Root(image, place), len)
+        write_root(ExportedRoot(image, path), len)
     except Error as error:
         if type(error) is Error:
             raise AssertionError("an error without a family") from error

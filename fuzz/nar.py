@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError
 from lamina.formats import nar
-from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry, Lister
-from lamina.formats.narscan import UnknownError, scan
+from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, ListingBuilder, ListingEntry
+from lamina.formats.narscan import ScanError, scan
 
 
 def check(data: bytes) -> None:
@@ -23,12 +23,12 @@ def check(data: bytes) -> None:
     if nodes is None:
         if entries is not None:
             raise AssertionError("the scanner took what the parser refused")
-        _copied(data)
+        _copy(data)
         return
     written = b"".join(piece for piece in nar.dump(nodes) if isinstance(piece, bytes))
     if written != data:
         raise AssertionError("another archive came out than went in")
-    if _copied(data) != data or _copied(data + b"more") != data:
+    if _copy(data) != data or _copy(data + b"more") != data:
         raise AssertionError("the archive was not passed on as it is")
     if entries is not None:
         _compare(data, nodes, entries)
@@ -41,14 +41,14 @@ def _nodes(data: bytes) -> Sequence[Node] | None:
         return None
 
 
-def _entries(data: bytes) -> Sequence[Entry] | None:
+def _entries(data: bytes) -> Sequence[ListingEntry] | None:
     try:
         return tuple(scan(data, 0))
-    except UnknownError:
+    except ScanError:
         return None
 
 
-def _copied(data: bytes) -> bytes | None:
+def _copy(data: bytes) -> bytes | None:
     out = io.BytesIO()
     try:
         size = nar.copy(io.BytesIO(data).read, out.write)
@@ -59,21 +59,21 @@ def _copied(data: bytes) -> bytes | None:
     return out.getvalue()
 
 
-def _compare(data: bytes, nodes: Sequence[Node], entries: Sequence[Entry]) -> None:
+def _compare(data: bytes, nodes: Sequence[Node], entries: Sequence[ListingEntry]) -> None:
     if list(map(_entry, nodes)) != list(entries):
         raise AssertionError("the scanner saw something else than the parser")
-    lister = Lister()
+    lister = ListingBuilder()
     for entry in entries:
         lister.add(*entry)
-    for node, ((_, _, size, _, _), offset) in zip(nodes, lister.listing().archived(), strict=True):
+    for node, ((_, _, size, _, _), offset) in zip(nodes, lister.listing().with_nar_offsets(), strict=True):
         if isinstance(node, Regular) and data[offset : offset + size] != node.content:
             raise AssertionError("a content lies elsewhere than the listing says")
 
 
-def _entry(node: Node) -> Entry:
+def _entry(node: Node) -> ListingEntry:
     match node:
         case Regular(path, executable, size):
-            return PROGRAM if executable else FILE, path, size, 0, b""
+            return EXECUTABLE if executable else FILE, path, size, 0, b""
         case Symlink(path, target):
             return SYMLINK, path, 0, 0, target
         case Directory(path):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from lamina.errors import FormatError
 from lamina.formats import narinfo
-from lamina.formats.address import claims
-from lamina.formats.keys import CACHE_NIXOS_ORG, signer
+from lamina.formats.content_address import has_matching_address
+from lamina.formats.keys import CACHE_NIXOS_ORG, find_signer
 
 
 def check(data: bytes) -> None:
@@ -23,6 +23,6 @@ def check(data: bytes) -> None:
         raise AssertionError("another narinfo came out than went in")
     if found.url.startswith("/") or ".." in found.url.split("/"):
         raise AssertionError("the URL leads out of the cache")
-    if signer(found.fingerprint, found.signatures, [CACHE_NIXOS_ORG]) not in (None, CACHE_NIXOS_ORG.name):
+    if find_signer(found.fingerprint, found.signatures, [CACHE_NIXOS_ORG]) not in (None, CACHE_NIXOS_ORG.name):
         raise AssertionError("somebody signed it whom nobody asked for")
-    claims(found)
+    has_matching_address(found)

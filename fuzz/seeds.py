@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from tests.support.image_files import Layout, docker_archive, hard, platform, written
 from tests.support.paths import EXAMPLES, GOLDEN
 
-from lamina.compression.decoders import decoded
+from lamina.compression.decoders import decode_pieces
 from lamina.formats import narinfo
 from lamina.formats.nar import tokens
 
 _CACHE = EXAMPLES / "cache"
-_MOST = 1 << 16
+_MAX_NAR_SIZE = 1 << 16
 _NAR_WORDS = (
     b"nix-archive-1",
     b"(",
@@ -89,8 +89,8 @@ def seeds(name: str) -> Iterator[bytes]:
         case "nar":
             for file in sorted(_CACHE.glob("*.narinfo")):
                 found = narinfo.parse(file.read_text())
-                if found.info.nar_size <= _MOST:
-                    yield b"".join(decoded([(_CACHE / found.url).read_bytes()], found.compression))
+                if found.info.nar_size <= _MAX_NAR_SIZE:
+                    yield b"".join(decode_pieces([(_CACHE / found.url).read_bytes()], found.compression))
         case "narinfo":
             for file in sorted(_CACHE.glob("*.narinfo")):
                 yield file.read_bytes()

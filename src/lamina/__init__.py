@@ -25,11 +25,11 @@ if TYPE_CHECKING:
         plan_layered_image,
         stream_conf,
         stream_layered_image,
-        verify_ledger,
+        verify_layer_cache,
     )
-    from lamina.api.layer_cache import DamagedLayer, Verified
+    from lamina.api.layer_cache import DamagedLayer, LayerCacheCheck
     from lamina.api.results import ListResult
-    from lamina.api.store import AddedPath, Fetched, StoredPath, add_path, describe_paths, fetch_paths, list_paths
+    from lamina.api.store import AddedPath, FetchResult, StoredPath, add_path, describe_paths, fetch_paths, list_paths
     from lamina.api.store_admin import (
         collect_garbage,
         export_paths,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         Error,
         FormatError,
         IntegrityError,
-        InvalidName,
+        InvalidArgument,
         NotFound,
         OutputError,
         PlanError,
@@ -61,13 +61,13 @@ if TYPE_CHECKING:
     from lamina.inputs.spec import ImageArguments, StoreArguments
     from lamina.layers.layer import Layer
     from lamina.rootfs.entries import Dir, File, Perm, Symlink, Xattr
-    from lamina.stores.binary_cache.push import Pushed
-    from lamina.stores.embedded.gc import Garbage
-    from lamina.stores.embedded.nix_export import Imported
-    from lamina.stores.embedded.verify import CheckedStore, DamagedPath
+    from lamina.stores.binary_cache.push import PushResult
+    from lamina.stores.embedded.gc import GCResult
+    from lamina.stores.embedded.nix_export import ImportedPath
+    from lamina.stores.embedded.verify import DamagedPath, StoreCheck
     from lamina.stores.protocols import Store
 
-_HOMES = {
+_EXPORTS = {
     "lamina.api.images": (
         "Stream",
         "build_layered_image",
@@ -77,14 +77,14 @@ _HOMES = {
         "plan_layered_image",
         "stream_conf",
         "stream_layered_image",
-        "verify_ledger",
+        "verify_layer_cache",
     ),
     "lamina.errors": (
         "AuthError",
         "Error",
         "FormatError",
         "IntegrityError",
-        "InvalidName",
+        "InvalidArgument",
         "NotFound",
         "OutputError",
         "PlanError",
@@ -112,42 +112,42 @@ _HOMES = {
         "sign_paths",
         "verify_store",
     ),
-    "lamina.stores.embedded.verify": ("CheckedStore", "DamagedPath"),
-    "lamina.stores.embedded.gc": ("Garbage",),
-    "lamina.stores.embedded.nix_export": ("Imported",),
-    "lamina.stores.binary_cache.push": ("Pushed",),
+    "lamina.stores.embedded.verify": ("StoreCheck", "DamagedPath"),
+    "lamina.stores.embedded.gc": ("GCResult",),
+    "lamina.stores.embedded.nix_export": ("ImportedPath",),
+    "lamina.stores.binary_cache.push": ("PushResult",),
     "lamina.api.store": (
         "AddedPath",
-        "Fetched",
+        "FetchResult",
         "StoredPath",
         "add_path",
         "describe_paths",
         "fetch_paths",
         "list_paths",
     ),
-    "lamina.api.layer_cache": ("DamagedLayer", "Verified"),
+    "lamina.api.layer_cache": ("DamagedLayer", "LayerCacheCheck"),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
     "AddedPath",
     "AuthError",
-    "CheckedStore",
     "DamagedLayer",
     "DamagedPath",
     "Dir",
     "Draft",
     "Error",
-    "Fetched",
+    "FetchResult",
     "File",
     "FormatError",
-    "Garbage",
+    "GCResult",
     "Image",
     "ImageArguments",
-    "Imported",
+    "ImportedPath",
     "IntegrityError",
-    "InvalidName",
+    "InvalidArgument",
     "Layer",
+    "LayerCacheCheck",
     "ListResult",
     "NarInfo",
     "NotFound",
@@ -155,18 +155,18 @@ __all__ = [
     "Perm",
     "PlanError",
     "PublicKey",
-    "Pushed",
+    "PushResult",
     "RegistryError",
     "ScriptError",
     "Store",
     "StoreArguments",
+    "StoreCheck",
     "StoreError",
     "StoredPath",
     "Stream",
     "Symlink",
     "Unavailable",
     "Unreachable",
-    "Verified",
     "Xattr",
     "__version__",
     "add_path",
@@ -187,14 +187,16 @@ __all__ = [
     "sign_paths",
     "stream_conf",
     "stream_layered_image",
-    "verify_ledger",
+    "verify_layer_cache",
     "verify_store",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'lamina' has no attribute '{name}'")
     import importlib
 
-    return getattr(importlib.import_module(_HOME[name]), name)
+    if name not in _MODULE_OF:
+        from lamina.api.old_names import resolve
+
+        return resolve(name)
+    return getattr(importlib.import_module(_MODULE_OF[name]), name)

@@ -3,7 +3,7 @@
 Invariant: whatever is wrong with the input or the world ends in one of these; anything else is a bug.
 
 Error:
-    ├── InvalidName      2   a name, date, config or argument that cannot be
+    ├── InvalidArgument  2   a name, date, config or argument that cannot be
     ├── FormatError      3   bytes that do not follow their format; a socket or device in a tree
     ├── PlanError        4   a plan that cannot be
     ├── StoreError       5   a store has not what is asked, or could not be asked
@@ -22,29 +22,7 @@ A message reads ``subject: got X, expected Y``. A hint names the flag or command
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection
-
-from lamina.messages.redaction import LONGEST_VALUE, clean, clean_value, cut, short_repr
-
-_MOST_LISTED = 20
-_LONGEST_LISTED = 80
-
-
-def shown(value: object) -> str:
-    """Return ``value`` as a message shows it: its repr without secrets, cut where it is long."""
-    return short_repr(value)
-
-
-def listed(values: Collection[object], none: str = "none") -> str:
-    """Return the names that a user can choose from, as a message lists them: the first few and how many more."""
-    names: list[str] = []
-    for value in itertools.islice(values, _MOST_LISTED):
-        names.append(cut(clean_value(str(value)), _LONGEST_LISTED))
-        if sum(map(len, names)) > LONGEST_VALUE:
-            break
-    more = f" and {len(values) - len(names)} more" if len(values) > len(names) else ""
-    return ", ".join(names) + more if names else none
+from lamina.messages.redaction import clean
 
 
 class Error(Exception):
@@ -64,12 +42,12 @@ class Error(Exception):
         self.hint = "; ".join(filter(None, (self.hint, clean(hint))))
 
 
-def failed(name: str, error: OSError) -> OutputError:
+def output_error(name: str, error: OSError) -> OutputError:
     """The error for a ``name`` that could not be written."""
     return OutputError(f"{name}: got {error.strerror or error}, expected to write the result there")
 
 
-class InvalidName(Error):
+class InvalidArgument(Error):
     """A name, date, config or argument that cannot be."""
 
     exit_code = 2

@@ -11,9 +11,9 @@ from tests.integration.closures import Nix, Sample, names_itself_otherwise
 
 from lamina.core.names import Digest, StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.formats import export, nar
-from lamina.formats.address import Address, Evidence, ModuloHash, Rewriter
-from lamina.formats.references import references
+from lamina.formats import nar, nix_export
+from lamina.formats.content_address import ContentAddress, ContentAddressCheck, ModuloHash, Rewriter
+from lamina.formats.hash_scanner import references
 from lamina.system.walk import walk
 
 
@@ -22,20 +22,20 @@ def _info(found: Any) -> PathInfo:
     return PathInfo(StorePath.parse(found["path"]), Digest.parse(found["narHash"]), found["narSize"], paths)
 
 
-def _check(nix: Nix, path: str) -> tuple[Address, PathInfo]:
+def _check(nix: Nix, path: str) -> tuple[ContentAddress, PathInfo]:
     """The address and the info of a path in Nix's store, once its name and its content are what that says."""
     (found,) = nix.path_infos(path, options=("--derivation",) if path.endswith(".drv") else ())
-    address, info, data = Address.parse(found["ca"]), _info(found), nix.dump(path)
+    address, info, data = ContentAddress.parse(found["ca"]), _info(found), nix.dump(path)
     assert str(address) == found["ca"]
     assert address.names(info)
     for size in (1 << 20, 1000):
-        evidence = Evidence(address, info)
+        evidence = ContentAddressCheck(address, info)
         for start in range(0, len(data), size):
             evidence.feed(data[start : start + size])
-        assert evidence.holds()
-    spoilt = Evidence(address, info)
+        assert evidence.matches()
+    spoilt = ContentAddressCheck(address, info)
     spoilt.feed(data[:-17] + b"\1" + data[-16:])
-    assert not spoilt.holds()
+    assert not spoilt.matches()
     return address, info
 
 
@@ -44,8 +44,8 @@ def test_a_file_is_added_where_nix_adds_it(nix: Nix, algorithm: str, tmp_path: P
     place = tmp_path / "some-file"
     place.write_bytes(b"some content\n")
     path = nix.call("nix-store", "--add-fixed", algorithm, place).stdout.strip()
-    expected = Address("fixed", algorithm, hashlib.new(algorithm, b"some content\n").digest())
-    assert str(expected.path("some-file", (), itself=False)) == path
+    expected = ContentAddress("fixed", algorithm, hashlib.new(algorithm, b"some content\n").digest())
+    assert str(expected.path("some-file", (), self_reference=False)) == path
     assert _check(nix, path)[0] == expected
 
 
@@ -57,8 +57,8 @@ def test_a_folder_is_added_where_nix_adds_it(nix: Nix, algorithm: str, tmp_path:
     (place / "link").symlink_to("inside/file")
     path = nix.call("nix-store", "--add-fixed", "--recursive", algorithm, place).stdout.strip()
     data = b"".join(piece if isinstance(piece, bytes) else b"x" for piece in nar.dump(walk(bytes(place))))
-    expected = Address("fixed:r", algorithm, hashlib.new(algorithm, data).digest())
-    assert str(expected.path("some-folder", (), itself=False)) == path
+    expected = ContentAddress("fixed:r", algorithm, hashlib.new(algorithm, data).digest())
+    assert str(expected.path("some-folder", (), self_reference=False)) == path
     assert _check(nix, path)[0] == expected
     if algorithm == "sha256":
         assert nix.call("nix-store", "--add", place).stdout.strip() == path
@@ -83,7 +83,7 @@ def test_a_closure_is_rewritten_to_what_nix_makes_of_it(nix: Nix, small: Sample)
     done = nix.call("nix", "store", "make-content-addressed", "--json", "--recursive", small.root)
     rewrites: dict[str, str] = json.loads(done.stdout)["rewrites"]
     assert set(rewrites) == set(small.paths)
-    itself = 0
+    self_reference = 0
     ours: dict[StorePath, StorePath] = {}
     for old in small.paths:
         (found,) = nix.path_infos(old, options=())
@@ -94,14 +94,14 @@ def test_a_closure_is_rewritten_to_what_nix_makes_of_it(nix: Nix, small: Sample)
         modulo = ModuloHash(info.path.hash)
         modulo.feed(data)
         right, by_mistake = modulo.digests()
-        address = Address("fixed:r", "sha256", by_mistake if names_itself_otherwise(nix) else right)
+        address = ContentAddress("fixed:r", "sha256", by_mistake if names_itself_otherwise(nix) else right)
         new = address.path(info.path.name, {ours[other] for other in others}, info.path in info.references)
         assert str(new) == rewrites[old]
         assert _rewritten(data, info.path, new) == nix.dump(str(new))
         assert _check(nix, str(new))[0] == address
         ours[info.path] = new
-        itself += info.path in info.references
-    assert itself == 1
+        self_reference += info.path in info.references
+    assert self_reference == 1
 
 
 def _rewritten(data: bytes, old: StorePath, new: StorePath) -> bytes:
@@ -118,10 +118,10 @@ def test_references_are_those_that_nix_found(nix: Nix, sample: Sample) -> None:
         assert {hashes[digits] for digits in found} == set(nix.references(path)), path
 
 
-def _parsed(data: bytes) -> list[tuple[bytes, export.Exported]]:
+def _parsed(data: bytes) -> list[tuple[bytes, nix_export.ExportedPath]]:
     stream, passed = io.BytesIO(data), io.BytesIO()
     paths = []
-    for found in export.parse(stream.read, passed.write):
+    for found in nix_export.parse(stream.read, passed.write):
         paths.append((passed.getvalue(), found))
         passed.seek(0)
         passed.truncate()
@@ -139,7 +139,7 @@ def test_an_export_of_nix_is_read_and_written(nix: Nix, sample: Sample, tmp_path
         assert passed == nix.dump(str(found.path))
         assert set(map(str, found.references)) == set(nix.references(str(found.path)))
         assert found.deriver
-    again = b"".join(export.NEXT + passed + found.dump() for passed, found in paths) + export.END
+    again = b"".join(nix_export.NEXT + passed + found.dump() for passed, found in paths) + nix_export.END
     assert again == data
 
 
@@ -147,8 +147,8 @@ def test_nix_imports_what_we_export(nix: Nix, small: Sample, tmp_path: Path) -> 
     data = b""
     for path in small.paths:
         paths = frozenset(map(StorePath.parse, nix.references(path)))
-        data += export.NEXT + nix.dump(path) + export.Exported(StorePath.parse(path), paths).dump()
-    (tmp_path / "exported").write_bytes(data + export.END)
+        data += nix_export.NEXT + nix.dump(path) + nix_export.ExportedPath(StorePath.parse(path), paths).dump()
+    (tmp_path / "exported").write_bytes(data + nix_export.END)
     store = ("--store", str(tmp_path / "store"))
     command = ("/bin/sh", "-c", 'in=$1; shift; exec nix-store --import "$@" < "$in"', "sh", tmp_path / "exported")
     assert nix.call(*command, *store).stdout.split() == list(small.paths)

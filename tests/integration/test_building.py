@@ -12,7 +12,7 @@ from tests.integration.tools import find
 
 import lamina
 from lamina.errors import NotFound, Unavailable
-from lamina.inputs.nix_build import built
+from lamina.inputs.nix_build import build_roots
 
 _DERIVATION = """derivation {
   name = "built-app-1";
@@ -50,18 +50,18 @@ def check(nix: Nix, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = on_path(nix, project / "programs", monkeypatch)
     monkeypatch.chdir(project)
     roots = ("./single.nix", f"{project}/default.nix#app", f"path:{project}#app")
-    (app,) = set(built(roots, path))
+    (app,) = set(build_roots(roots, path))
     assert app.endswith("-built-app-1")
     planned = lamina.plan_layered_image(contents=["./default.nix#app"], search_path=path)
     assert [str(found) for layer in planned.layers for found in layer.paths] == [app]
     with pytest.raises(Unavailable, match=r"default.nix#broken: got exit status \d+ of nix-build") as caught:
-        built(["./default.nix#broken"], path)
+        build_roots(["./default.nix#broken"], path)
     assert "it's broken" in caught.value.hint
     with pytest.raises(Unavailable, match="expected a store path"):
-        built([f"path:{project}#nothing"], path)
+        build_roots([f"path:{project}#nothing"], path)
     (project / "empty.nix").write_text("{ }")
     with pytest.raises(Unavailable, match=r"empty\.nix: got nothing built, expected a derivation"):
-        built([f"{project}/empty.nix"], path)
+        build_roots([f"{project}/empty.nix"], path)
 
 
 def test_a_root_is_built_from_a_file_and_from_a_flake(nix: Nix, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_by_newer_nix_too(newer_nix: Nix, tmp_path: Path, monkeypatch: pytest.Mo
     path = on_path(newer_nix, tmp_path / "programs", monkeypatch)
     evaluate = ("nix-instantiate", "--eval", "--read-write-mode", "--expr")
     file = newer_nix.call(*evaluate, _to_store("hello.nix")).stdout.strip().strip('"')
-    (app,) = built([f"{file}#"], path)
+    (app,) = build_roots([f"{file}#"], path)
     assert app.endswith("-built-app-1")
 
 
@@ -89,11 +89,11 @@ def _to_store(name: str) -> str:
 def test_without_nix_the_error_says_what_is_missing(tmp_path: Path) -> None:
     for root in ("nixpkgs#hello", "./default.nix"):
         with pytest.raises(NotFound, match="expected one to build it") as caught:
-            built([root], str(tmp_path))
+            build_roots([root], str(tmp_path))
         assert caught.value.exit_code == 5
         assert caught.value.hint == "install Nix, or name a store path"
 
 
 def test_other_roots_are_left_as_they_are() -> None:
     roots = ("hello", "/nix/store/x", "./result", "hello-2.12")
-    assert built(roots, "") == roots
+    assert build_roots(roots, "") == roots

@@ -18,7 +18,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Symlink
 from lamina.rootfs import database
-from lamina.rootfs.registration import Registration, companions
+from lamina.rootfs.registration import Registration, schema_and_gc_roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Root:
 
     @property
     def database(self) -> Path:
-        return self.place / os.fsdecode(database.PLACE)
+        return self.place / os.fsdecode(database.DATABASE_PATH)
 
     def inside(self, path: str | StorePath) -> Path:
         """Where a path of the root is on this machine."""
@@ -56,7 +56,7 @@ def _root(nix: Nix, sample: Sample) -> Iterator[Root]:
         root.database.parent.mkdir(parents=True)
         subprocess.run(["cp", "-a", *sample.paths, root.inside("/nix/store")], check=True)
         root.database.write_bytes(database.dump(_registrations(sample)))
-        for node in companions([StorePath.parse(sample.root)]):
+        for node in schema_and_gc_roots([StorePath.parse(sample.root)]):
             at = root.inside(os.fsdecode(node.path))
             at.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(node, Symlink):
@@ -214,7 +214,7 @@ def test_what_nix_loads_into_its_own_we_read(empty: Root, nix: Nix, small: Sampl
 
 def test_the_machines_own_is_read(nix: Nix, small: Sample, tmp_path: Path) -> None:
     with seen_folder(nix) as place:
-        own = machine().root / os.fsdecode(database.PLACE)
+        own = machine().root / os.fsdecode(database.DATABASE_PATH)
         try:
             with (
                 closing(sqlite3.connect(f"file:{own}?mode=ro", uri=True)) as source,

@@ -24,7 +24,7 @@ from tests.integration.images import machine
 from tests.integration.tools import ToolError, fetch, loopback_port
 
 import lamina
-from lamina.core.names import Reference
+from lamina.core.names import ImageReference
 
 PATH = tools.environment()["PATH"]
 Load = Callable[..., "Loaded"]
@@ -146,7 +146,7 @@ def test_04_without_store_paths_it_runs_with_the_store_mounted(load: Load, chroo
 
 def test_05_the_tag_that_is_told_is_the_one_that_is_loaded(load: Load, engine: Engine) -> None:
     loaded = load(tag=None)
-    tag = Reference.parse(loaded.image.repo_tag).tag
+    tag = ImageReference.parse(loaded.image.repo_tag).tag
     assert tag == loaded.image.digest.hex[:32]
     assert loaded.name in [named(engine, name.removeprefix("localhost/")) for name in engine.images()]
     assert loaded.name.endswith(f":{tag}")

@@ -14,7 +14,7 @@ from tests.support.embedded_store import check
 
 import lamina
 from lamina.core.names import StorePath
-from lamina.formats.address import Rewriter
+from lamina.formats.content_address import Rewriter
 
 
 def _file(place: Path) -> None:

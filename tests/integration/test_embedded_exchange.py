@@ -18,7 +18,7 @@ from tests.support.embedded_store import check_cache
 from tests.support.fake_nix_store import run
 
 import lamina
-from lamina.formats import export
+from lamina.formats import nix_export
 from lamina.formats.keys import CACHE_NIXOS_ORG
 
 
@@ -66,7 +66,7 @@ def _blocks(data: bytes) -> set[bytes]:
     """The paths of an export, each with all that is said of it."""
     stream = io.BytesIO(data)
     found, start = set(), 0
-    for _ in export.parse(stream.read, len):
+    for _ in nix_export.parse(stream.read, len):
         found.add(data[start : stream.tell()])
         start = stream.tell()
     return found

@@ -14,12 +14,12 @@ from lamina import layering
 from lamina.core.closure import Closure
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Directory, Regular
-from lamina.formats import graph, nar
+from lamina.formats import closure_graph, nar
 from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
-from lamina.layers.layer import StoreLayer, tar_order
+from lamina.layers.layer import StoreLayer, sort_for_tar
 from lamina.stores.local.graph import GraphStore
-from lamina.system.transfer import measure, transfer
+from lamina.system.transfer import hash_pieces, transfer
 
 
 def _closure(sample: Sample) -> Closure:
@@ -41,7 +41,7 @@ def test_the_nar_of_our_walk_has_nixs_hash_and_size(nix: Nix, sample: Sample) ->
     hashes = nix.call("nix-store", "--query", "--hash", *sample.paths).stdout.split()
     sizes = nix.call("nix-store", "--query", "--size", *sample.paths).stdout.split()
     for path, nar_hash, size in zip(sample.paths, hashes, sizes, strict=True):
-        measured = measure(nar.dump(machine().nodes(StorePath.parse(path))))
+        measured = hash_pieces(nar.dump(machine().nodes(StorePath.parse(path))))
         assert (measured.digest, measured.size) == (Digest.parse(nar_hash), int(size)), path
 
 
@@ -59,7 +59,7 @@ def test_a_layers_size_is_known_before_it_is_written(sample: Sample) -> None:
     closure = _closure(sample)
     for info in closure:
         packed = _layer(info.path, closure).pack()
-        assert packed.size == measure(packed.pieces).size, info.path
+        assert packed.size == hash_pieces(packed.pieces).size, info.path
 
 
 @pytest.mark.parametrize("tool", ["tar", "bsdtar"])
@@ -91,7 +91,7 @@ def _write_layer(path: StorePath, closure: Closure, folder: Path) -> Path:
 def _names(path: StorePath) -> list[bytes]:
     top = f"{path}".encode()
     names = [b"/nix/", b"/nix/store/"]
-    for node in tar_order(machine().nodes(path)):
+    for node in sort_for_tar(machine().nodes(path)):
         name = top + b"/" + node.path if node.path else top
         names.append(name + b"/" if isinstance(node, Directory) else name)
     return names
@@ -138,8 +138,8 @@ def test_export_references_graph_is_read(nix: Nix, small: Sample) -> None:
     expression = EXPRESSIONS / "graph.nix"
     built = nix.call("nix-build", "--no-out-link", "--argstr", "root", small.root, expression).stdout.strip()
     document = Path(built).read_bytes()
-    assert Closure.of(graph.parse(document)) == _closure(small)
-    assert Closure.of(graph.parse(json.dumps(json.loads(document)["graph"]))) == _closure(small)
+    assert Closure.of(closure_graph.parse(document)) == _closure(small)
+    assert Closure.of(closure_graph.parse(json.dumps(json.loads(document)["graph"]))) == _closure(small)
 
 
 def test_every_strategy_partitions_a_real_closure(sample: Sample) -> None:

@@ -7,8 +7,8 @@ from tests.integration.closures import Nix, Sample
 from tests.integration.tools import ToolError
 
 from lamina.formats import narinfo
-from lamina.formats.cacheinfo import CacheInfo
-from lamina.formats.keys import PublicKey, SecretKey, signer
+from lamina.formats.cache_info import CacheInfo
+from lamina.formats.keys import PublicKey, SecretKey, find_signer
 
 
 def _pair(nix: Nix, folder: Path) -> tuple[SecretKey, PublicKey]:
@@ -48,7 +48,7 @@ def test_we_sign_what_nix_signs(nix: Nix, small: Sample, tmp_path: Path) -> None
         found = narinfo.parse(text)
         assert found.dump() == text
         assert found.signatures == (secret.sign(found.fingerprint),)
-        assert signer(found.fingerprint, found.signatures, [public]) == "test-1"
+        assert find_signer(found.fingerprint, found.signatures, [public]) == "test-1"
 
 
 def test_nix_believes_what_we_sign(nix: Nix, small: Sample, tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.property.test_name_match_laws import ASKED, PATHS
 
-from lamina.core.name_match import fitting
+from lamina.core.name_match import match_paths
 from lamina.core.names import StorePath
 from lamina.errors import Error
-from lamina.stores.local.channel import DAY, Reader, open_channel
-from lamina.transports.opening import open_transport
+from lamina.stores.local.channel import DAY, ChannelReader, open_channel
+from lamina.transports.open import open_transport
 
 NAMED = st.one_of(
     st.text(),
@@ -40,7 +40,7 @@ def test_whatever_is_named_raises_an_error_of_lamina_s_or_nothing(where: str) ->
 class Memory:
     """A folder of one file."""
 
-    where = "https://host"
+    label = "https://host"
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -58,13 +58,13 @@ def test_a_list_that_is_kept_finds_what_it_found(paths: list[StorePath], name: s
     now = 1_800_000_000.0
     data = lzma.compress("".join(f"{path}\n" for path in paths).encode(), preset=0)
 
-    def opener(url: str) -> Reader:
+    def opener(url: str) -> ChannelReader:
         return Memory(data)
 
     with TemporaryDirectory() as folder:
         first = open_channel("nixos-unstable", opener, Path(folder), offline=False, now=now)
         again = open_channel("nixos-unstable", opener, Path(folder), offline=True, now=now + later)
-    assert first.find(name) == again.find(name) == fitting(paths, name)
+    assert first.find(name) == again.find(name) == match_paths(paths, name)
     assert abs(again.age - later) < 0.01
     assert not first.warnings
     assert len(again.warnings) == 1, "its age"

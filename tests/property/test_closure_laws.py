@@ -37,7 +37,7 @@ def test_every_path_comes_after_all_it_refers_to(infos: tuple[PathInfo, ...]) ->
     assert len(place) == len(infos)
     for found in infos:
         assert all(place[reference] < place[found.path] for reference in found.references - {found.path})
-        assert all(found.path in closure.by_path[user].references for user in closure.users[found.path])
+        assert all(found.path in closure.by_path[user].references for user in closure.referrers[found.path])
 
 
 @given(st.dictionaries(st.sampled_from("ABCDEF"), st.sets(st.sampled_from("ABCDEF"), max_size=3), max_size=6))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamina.compression.compressors import LayerCompression
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 
 COMPRESSIONS = st.one_of(
     st.just(LayerCompression("none", 0)),
@@ -34,7 +34,7 @@ def test_a_layer_compression_comes_back(compression: LayerCompression) -> None:
 def test_any_text_is_a_layer_compression_or_invalid(text: str) -> None:
     try:
         found = LayerCompression.parse(text)
-    except InvalidName:
+    except InvalidArgument:
         return
     assert str(found) == text or text == found.codec
 

@@ -10,7 +10,7 @@ from tests.support.factories import graphs, path
 
 from lamina.errors import FormatError
 from lamina.rootfs import database
-from lamina.rootfs.registration import Registration, merged
+from lamina.rootfs.registration import Registration, merge_registrations
 
 TEXTS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=80)
 PATHS = st.sampled_from("ABCDEFGH").map(path)
@@ -69,7 +69,7 @@ def test_the_order_does_not_show(ones: list[Registration], data: st.DataObject) 
 @given(registrations())
 def test_what_is_settled_stays_as_it_is(ones: list[Registration]) -> None:
     content = database.dump(ones)
-    assert database.settled(content) == content
+    assert database.normalise(content) == content
 
 
 @given(registrations(), registrations(), st.data())
@@ -77,7 +77,7 @@ def test_what_is_merged_is_closed_whatever_the_base_lacks(
     base: list[Registration], own: list[Registration], data: st.DataObject
 ) -> None:
     kept = data.draw(st.sets(st.sampled_from(base))) if base else set()
-    both, _ = merged(kept, own)
+    both, _ = merge_registrations(kept, own)
     assert read(database.dump(both)) == (both, ())
     assert set(own) <= set(both)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.compression.test_decoders import COMPRESS, COMPRESSED, DATA, IN_A_ROW, SKIPPABLE, WORDS
 
-from lamina.compression.decoders import PIECE, decoded
+from lamina.compression.decoders import MAX_PIECE, decode_pieces
 from lamina.errors import FormatError
 
 SMALL = DATA[:3000]
@@ -43,10 +43,10 @@ def ends(word: str) -> frozenset[int]:
 def outcome(pieces: list[bytes], word: str) -> bytes | None:
     """None for a `FormatError`; any other error fails the test."""
     try:
-        found = list(decoded(pieces, word))
+        found = list(decode_pieces(pieces, word))
     except FormatError:
         return None
-    assert all(0 < len(piece) <= PIECE for piece in found)
+    assert all(0 < len(piece) <= MAX_PIECE for piece in found)
     return b"".join(found)
 
 

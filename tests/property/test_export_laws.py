@@ -3,20 +3,20 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.factories import Item, trees
-from tests.unit.formats.test_export import DATA, exported, nar_of, parsed
+from tests.unit.formats.test_nix_export import DATA, exported, nar_of, parsed
 
 from lamina.core.names import NIX32, StorePath
 from lamina.errors import FormatError
-from lamina.formats.export import Exported
+from lamina.formats.nix_export import ExportedPath
 
 BASES = st.builds("{}-{}".format, st.text(NIX32, min_size=32, max_size=32), st.text("abc019+-._?=", min_size=1))
 PATHS = BASES.map(StorePath.parse_base)
-ENTRIES = st.tuples(trees(), st.builds(Exported, PATHS, st.frozensets(PATHS, max_size=4), st.just("") | BASES))
+ENTRIES = st.tuples(trees(), st.builds(ExportedPath, PATHS, st.frozensets(PATHS, max_size=4), st.just("") | BASES))
 
 
 @given(st.lists(ENTRIES, max_size=3), st.integers(1, 100), st.binary(max_size=9))
 @settings(deadline=None, max_examples=100)
-def test_what_was_exported_comes_back(entries: list[tuple[Item, Exported]], portion: int, behind: bytes) -> None:
+def test_what_was_exported_comes_back(entries: list[tuple[Item, ExportedPath]], portion: int, behind: bytes) -> None:
     """`parse` gives the paths whose dumps were put in a row, and reads nothing behind the last one."""
     paths = [(nar_of(item), found) for item, found in entries]
     assert parsed(exported(*paths) + behind, portion) == (paths, behind)

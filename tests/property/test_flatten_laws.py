@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.support.image_files import OneLayer, hard, special, written
 
 from lamina.errors import FormatError
-from lamina.formats.headers import EntryKind
+from lamina.formats.tar_reader import EntryKind
 from lamina.images.readers.flatten import Rootfs, flatten
 from lamina.images.readers.unpack import extent_of
 from lamina.system.extents import head

@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.factories import graphs
-from tests.unit.formats.test_graph import A, item, shape
+from tests.unit.formats.test_closure_graph import A, item, shape
 
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError
-from lamina.formats import graph
+from lamina.formats import closure_graph
 
 KEYS = st.one_of(
     st.text(max_size=5),
@@ -31,7 +31,7 @@ DOCUMENTS = st.recursive(
 
 def parses(text: str | bytes) -> bool:
     try:
-        graph.parse(text)
+        closure_graph.parse(text)
     except FormatError:
         return False
     return True
@@ -82,4 +82,4 @@ def test_every_shape_says_the_same(infos: tuple[PathInfo, ...]) -> None:
     if infos:
         documents.append({"graph": entries, "name": "x", "outputs": {"out": "/nix/store"}, "list": [{"a": 1}]})
     for document in documents:
-        assert graph.parse(json.dumps(document)) == infos
+        assert closure_graph.parse(json.dumps(document)) == infos

@@ -1,4 +1,4 @@
-"""Laws of the ledger: what a layer's key depends on, and that what was learnt is what is known."""
+"""Laws of the layer cache: what a layer's key depends on, and that what was learnt is what is known."""
 
 import contextlib
 import tempfile
@@ -11,9 +11,9 @@ from tests.property.test_tar_laws import OWNERS
 
 from lamina.core.names import NIX32, Digest, StorePath
 from lamina.errors import FormatError
-from lamina.layer_cache.cache import Ledger
-from lamina.layer_cache.key import Recipe
-from lamina.system.transfer import Measure
+from lamina.layer_cache.cache import LayerCache
+from lamina.layer_cache.key import LayerInputs
+from lamina.system.transfer import BlobInfo
 
 LAW = settings(deadline=None, max_examples=200)
 FILES = settings(deadline=None, max_examples=40)
@@ -24,22 +24,22 @@ PATHS = st.builds(
 ).map(StorePath.parse_base)
 SIZES = st.one_of(st.integers(0, 1000), st.integers(0, 2**63 - 1))
 CONTENTS = st.lists(st.tuples(PATHS, DIGESTS, SIZES), max_size=5).map(tuple)
-RECIPES = st.builds(Recipe, OWNERS, st.integers(-(1 << 36), 1 << 36), CONTENTS)
-MEASURES = st.builds(Measure, DIGESTS, SIZES)
+RECIPES = st.builds(LayerInputs, OWNERS, st.integers(-(1 << 36), 1 << 36), CONTENTS)
+MEASURES = st.builds(BlobInfo, DIGESTS, SIZES)
 PLACES = st.tuples(st.binary(max_size=20), DIGESTS)
 
 
 @given(RECIPES)
 @LAW
-def test_a_recipe_reads_back_what_it_dumps(recipe: Recipe) -> None:
+def test_inputs_read_back_what_they_dump(inputs: LayerInputs) -> None:
     """``parse(dump(x)) == x``."""
-    assert Recipe.parse(recipe.dump()) == recipe
-    assert recipe.dump().isascii()
+    assert LayerInputs.parse(inputs.dump()) == inputs
+    assert inputs.dump().isascii()
 
 
 @given(RECIPES, RECIPES)
 @LAW
-def test_only_equal_recipes_have_equal_keys(one: Recipe, other: Recipe) -> None:
+def test_only_equal_inputs_have_equal_keys(one: LayerInputs, other: LayerInputs) -> None:
     """The layer key is the hash of the tar rules' version, the ownership and mtime, and for each path in order its
     name, NAR hash and NAR size.
     """
@@ -48,21 +48,21 @@ def test_only_equal_recipes_have_equal_keys(one: Recipe, other: Recipe) -> None:
 
 @given(RECIPES, st.data())
 @LAW
-def test_what_is_not_as_it_was_dumped_is_no_recipe(recipe: Recipe, data: st.DataObject) -> None:
+def test_what_is_not_as_it_was_dumped_is_no_inputs(inputs: LayerInputs, data: st.DataObject) -> None:
     """Garbage raises `FormatError` and nothing else, and what is read back has the key that it had."""
-    dumped = bytearray(recipe.dump())
+    dumped = bytearray(inputs.dump())
     place = data.draw(st.integers(0, len(dumped) - 1))
     dumped[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     with contextlib.suppress(FormatError):
-        assert Recipe.parse(bytes(dumped)).dump() == dumped
+        assert LayerInputs.parse(bytes(dumped)).dump() == dumped
 
 
 @given(st.binary())
 @LAW
-def test_garbage_is_no_recipe(garbage: bytes) -> None:
+def test_garbage_is_no_inputs(garbage: bytes) -> None:
     """Garbage raises `FormatError` and nothing else."""
     try:
-        Recipe.parse(garbage)
+        LayerInputs.parse(garbage)
     except FormatError:
         return
     raise AssertionError(garbage)
@@ -75,36 +75,36 @@ def test_garbage_is_no_recipe(garbage: bytes) -> None:
 )
 @FILES
 def test_what_is_learnt_is_what_is_known(
-    layers: dict[Recipe, Measure],
-    compressed: dict[tuple[Digest, str], Measure],
+    layers: dict[LayerInputs, BlobInfo],
+    compressed: dict[tuple[Digest, str], BlobInfo],
     listings: dict[tuple[bytes, Digest], bytes],
 ) -> None:
     """Bit for bit, in the same run and in the next."""
     last = {top: (top, nar_hash) for top, nar_hash in listings}
 
-    def check(ledger: Ledger, places: dict[bytes, tuple[bytes, Digest]]) -> None:
-        assert {recipe: ledger.layer(recipe) for recipe in layers} == layers
-        assert {key: ledger.compressed(*key) for key in compressed} == compressed
-        assert ledger.listings(listings) == {place: listings[place] for place in places.values()}
+    def check(layer_cache: LayerCache, places: dict[bytes, tuple[bytes, Digest]]) -> None:
+        assert {inputs: layer_cache.get_layer(inputs) for inputs in layers} == layers
+        assert {key: layer_cache.get_compressed(*key) for key in compressed} == compressed
+        assert layer_cache.get_listings(listings) == {place: listings[place] for place in places.values()}
 
-    def learn(ledger: Ledger) -> None:
-        for recipe, measure in layers.items():
-            ledger.learn_layer(recipe, measure)
-        for key, measure in compressed.items():
-            ledger.learn_compressed(*key, measure)
+    def put(layer_cache: LayerCache) -> None:
+        for inputs, blob_info in layers.items():
+            layer_cache.put_layer(inputs, blob_info)
+        for key, blob_info in compressed.items():
+            layer_cache.put_compressed(*key, blob_info)
         for place, listing in listings.items():
-            ledger.learn_listing(*place, listing)
+            layer_cache.put_listing(*place, listing)
 
     with tempfile.TemporaryDirectory() as folder:
-        _run(folder, learn)
-        _run(folder, lambda ledger: check(ledger, last))
-        _run(folder, lambda ledger: _same(dict(ledger.entries()), layers))
+        _run(folder, put)
+        _run(folder, lambda layer_cache: check(layer_cache, last))
+        _run(folder, lambda layer_cache: _same(dict(layer_cache.entries()), layers))
 
 
-def _run(folder: str, work: Callable[[Ledger], None]) -> None:
+def _run(folder: str, work: Callable[[LayerCache], None]) -> None:
     warnings: list[str] = []
-    with Ledger.open(Path(folder, "ledger"), warnings.append) as ledger:
-        work(ledger)
+    with LayerCache.open(Path(folder, "layer_cache"), warnings.append) as layer_cache:
+        work(layer_cache)
     assert warnings == []
 
 

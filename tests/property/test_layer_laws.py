@@ -17,15 +17,15 @@ from lamina.core.nodes import Directory, Node
 from lamina.formats import nar
 from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
-from lamina.layers.layer import StoreLayer, tar_order
-from lamina.layers.packed import Packed
+from lamina.layers.layer import StoreLayer, sort_for_tar
+from lamina.layers.packed import PackedLayer
 from lamina.system.walk import walk
 
 OWNERS = st.builds(Owner, st.sampled_from([0, 1000, 1 << 21]), st.integers(0, 9), st.sampled_from(["", "ü"]))
 MOMENTS = st.sampled_from([-1, 0, 1, 1_700_000_000])
 
 
-def layer(found: tuple[Node, ...], owner: Owner, mtime: int) -> Packed:
+def layer(found: tuple[Node, ...], owner: Owner, mtime: int) -> PackedLayer:
     return StoreLayer(LayerPlan((path("A"),)), lambda path: found, owner, mtime).pack()
 
 
@@ -40,7 +40,7 @@ def test_disk_nar_memory_and_the_streamer_of_dockertools_give_the_same_layer(
         top = Path(folder) / path("A").base
         write(item, os.fsencode(top))
         on_disk = packed_bytes(layer(tuple(walk(os.fsencode(top))), owner, mtime))
-        archive = packed_bytes(Packed(0, iter(nar.dump(walk(os.fsencode(top))))))
+        archive = packed_bytes(PackedLayer(0, iter(nar.dump(walk(os.fsencode(top))))))
         expected = streamed([top], owner, mtime)
     assert on_disk == expected
     assert packed_bytes(layer(tuple(nar.parse_bytes(archive)), owner, mtime)) == expected
@@ -74,5 +74,5 @@ def test_every_node_comes_back_from_the_layer(item: Item) -> None:
 def test_nodes_are_in_the_order_of_pathlib(paths: set[bytes]) -> None:
     """nixpkgs sorts `pathlib.Path`s: component by component, as Python compares texts."""
     in_nar_order = sorted(paths, key=lambda path: path.split(b"/") if path else [])
-    ordered = [node.path for node in tar_order([Directory(path) for path in in_nar_order])]
+    ordered = [node.path for node in sort_for_tar([Directory(path) for path in in_nar_order])]
     assert ordered == sorted(paths, key=lambda path: PurePosixPath("/top", os.fsdecode(path)))

@@ -12,8 +12,8 @@ from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.layering import STRATEGIES, plan
 from lamina.layering.auto import auto
-from lamina.layering.popularity import popularities, popularity
-from lamina.layering.reach import Reach, Weights, members, numbers
+from lamina.layering.popularity import popularity, popularity_scores
+from lamina.layering.reach import Reachability, Weights, iter_bits, path_numbers
 
 LAW = settings(deadline=None, max_examples=80)
 Children = Mapping[StorePath, Collection[StorePath]]
@@ -61,10 +61,10 @@ def naive_auto(infos: Iterable[PathInfo], limit: int, ignored: Collection[StoreP
     while waiting:
         primary = waiting.pop()
         deps = dependencies[primary]
-        users = {path for path in by_path if primary in dependencies[path]}
+        referrers = {path for path in by_path if primary in dependencies[path]}
         finer = {**split, primary: frozenset({primary})}
         for dependency in deps:
-            nearer = finer[dependency] - users
+            nearer = finer[dependency] - referrers
             finer[dependency] = nearer if nearer & deps else nearer | {primary}
         if len(set(finer.values())) > limit:
             break
@@ -91,7 +91,7 @@ def graphs_and_ignored(draw: st.DrawFn) -> tuple[tuple[PathInfo, ...], frozenset
 @LAW
 def test_popularities_are_what_their_definition_says(infos: tuple[PathInfo, ...]) -> None:
     """The same order as nixpkgs' closure-graph.py for every acyclic graph."""
-    assert popularities(Closure.of(infos)) == naive_popularities(infos)
+    assert popularity_scores(Closure.of(infos)) == naive_popularities(infos)
 
 
 @given(graphs_and_ignored(), st.integers(1, 14))
@@ -152,7 +152,7 @@ def test_a_plan_is_a_partition_within_its_budget(
 @given(st.sets(st.integers(0, 300)))
 @LAW
 def test_members_are_the_bits_of_a_mask(places: set[int]) -> None:
-    assert list(members(sum(1 << place for place in places))) == sorted(places)
+    assert list(iter_bits(sum(1 << place for place in places))) == sorted(places)
 
 
 @given(st.lists(st.integers(0, 1 << 70), max_size=30), st.data())
@@ -168,9 +168,9 @@ def test_weights_are_summed(weights: list[int], data: st.DataObject) -> None:
 def test_reach_is_the_transitive_closure(infos: tuple[PathInfo, ...]) -> None:
     """By path number: what it needs, and what needs it, neither including itself."""
     closure = Closure.of(infos)
-    children, number, reach = children_of(infos), numbers(closure), Reach.of(closure)
+    children, number, reach = children_of(infos), path_numbers(closure), Reachability.of(closure)
     for path, place in number.items():
         needed = {number[found] for found in below(path, children)}
-        assert set(members(reach.dependencies[place])) == needed
-        assert all(reach.users[other] >> place & 1 for other in needed)
-        assert not (reach.dependencies[place] | reach.users[place]) >> place & 1
+        assert set(iter_bits(reach.dependencies[place])) == needed
+        assert all(reach.referrers[other] >> place & 1 for other in needed)
+        assert not (reach.dependencies[place] | reach.referrers[place]) >> place & 1

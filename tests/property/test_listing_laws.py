@@ -14,11 +14,11 @@ from tests.support.factories import Item, nodes, packed_bytes, path, trees, writ
 
 from lamina.errors import FormatError
 from lamina.formats import nar
-from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry, Lister, Listing
+from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, Listing, ListingBuilder, ListingEntry
 from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
 from lamina.layers.layer import StoreLayer
-from lamina.layers.packed import ListedLayer, ListedPath, Packed
+from lamina.layers.packed import ListedLayer, ListedPath, PackedLayer
 from lamina.system import locations, narfile
 from lamina.system.walk import list_tree, walk
 
@@ -26,22 +26,22 @@ OWNER = Owner(7, 8, "root", "é")
 names = st.binary(min_size=1, max_size=30).filter(lambda name: b"\0" not in name)
 sizes = st.integers(0, 2**63 - 1)
 stamps = st.integers(-(2**63), 2**63 - 1)
-entries: st.SearchStrategy[Entry] = st.one_of(
+entries: st.SearchStrategy[ListingEntry] = st.one_of(
     st.tuples(st.just(FOLDER), names, st.just(0), st.just(0), st.just(b"")),
     st.tuples(st.just(SYMLINK), names, st.just(0), st.just(0), names),
-    st.tuples(st.sampled_from((FILE, PROGRAM)), names, sizes, stamps, st.just(b"")),
+    st.tuples(st.sampled_from((FILE, EXECUTABLE)), names, sizes, stamps, st.just(b"")),
 )
 
 
-def listing_of(found: list[Entry]) -> Listing:
-    lister = Lister()
+def listing_of(found: list[ListingEntry]) -> Listing:
+    lister = ListingBuilder()
     for entry in found:
         lister.add(*entry)
     return lister.listing()
 
 
 @given(st.lists(entries, max_size=50))
-def test_what_goes_into_a_listing_comes_out(found: list[Entry]) -> None:
+def test_what_goes_into_a_listing_comes_out(found: list[ListingEntry]) -> None:
     """``Listing.parse(listing.dump()) == listing``, and it iterates over what was added."""
     listing = listing_of(found)
     assert list(listing) == found
@@ -49,7 +49,7 @@ def test_what_goes_into_a_listing_comes_out(found: list[Entry]) -> None:
 
 
 @given(st.lists(entries, min_size=1, max_size=9), st.data())
-def test_bytes_that_are_no_listing_end_in_a_format_error(found: list[Entry], data: st.DataObject) -> None:
+def test_bytes_that_are_no_listing_end_in_a_format_error(found: list[ListingEntry], data: st.DataObject) -> None:
     """Whatever was cut or changed: `FormatError`, or a listing that is one all through."""
     raw = bytearray(listing_of(found).dump())
     if data.draw(st.booleans()):
@@ -66,7 +66,7 @@ def test_bytes_that_are_no_listing_end_in_a_format_error(found: list[Entry], dat
 
 @pytest.mark.parametrize("count", [4095, 4096, 4097, 10_000])
 def test_a_listing_of_many_entries_is_in_chunks(count: int) -> None:
-    found: list[Entry] = [(FILE, b"%06d" % number, number, -number, b"") for number in range(count)]
+    found: list[ListingEntry] = [(FILE, b"%06d" % number, number, -number, b"") for number in range(count)]
     listing = listing_of(found)
     assert list(listing) == found
     assert Listing.parse(listing.dump()) == listing
@@ -95,20 +95,20 @@ def test_a_layer_from_a_nar_is_the_layer_from_the_disk(tree: Item) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "x.nar")
         file.write_bytes(b"".join(cast("Iterable[bytes]", nar.dump(nodes(tree)))))
-        archive = narfile.archive(os.fsencode(file))
+        archive = narfile.nar_extent(os.fsencode(file))
         listing = narfile.list_nar(archive)
         assert list(locations.nodes(listing, archive)) == list(narfile.nodes(archive))
         from_nodes = StoreLayer(LayerPlan((path("A"),)), lambda _: nodes(tree), OWNER, 5).pack()
         assert_packs_alike(listed_layer(archive), from_nodes)
 
 
-def listed_layer(place: locations.Place) -> ListedLayer:
-    listing = locations.list_place(place)
+def listed_layer(location: locations.Location) -> ListedLayer:
+    listing = locations.list_location(location)
     assert listing is not None
-    return ListedLayer((ListedPath(str(path("A")).encode(), place, listing),), OWNER, 5)
+    return ListedLayer((ListedPath(str(path("A")).encode(), location, listing),), OWNER, 5)
 
 
-def assert_packs_alike(listed: ListedLayer, other: Packed) -> None:
+def assert_packs_alike(listed: ListedLayer, other: PackedLayer) -> None:
     packed = listed.pack()
     assert packed.size == other.size
     assert packed_bytes(packed) == packed_bytes(other)

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamina.core.names import NIX32, StorePath
-from lamina.errors import InvalidName
-from lamina.formats.mentions import Mentions, mentions
+from lamina.errors import InvalidArgument
+from lamina.formats.reference_scanner import ReferenceScanner, mentions
 
 HASHES = st.sampled_from(["0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", "1hc42b37ja6apgn550a10ikj6vb9db1n", "0" * 32])
 SCRAPS = st.one_of(
@@ -22,7 +22,7 @@ TEXTS = st.lists(SCRAPS, max_size=12).map(b"".join)
 def test_portions_mean_nothing(text: bytes, data: st.DataObject) -> None:
     """A mention is found wherever it lies, also across the border of two buffers."""
     borders = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
-    found = Mentions()
+    found = ReferenceScanner()
     for start, end in zip([0, *borders], [*borders, len(text)], strict=True):
         found.feed(text[start:end])
     found.close()
@@ -36,8 +36,8 @@ def test_portions_mean_nothing(text: bytes, data: st.DataObject) -> None:
 def test_mentions_are_what_stands_there(text: bytes) -> None:
     """Nix looks for hashes; here a path spelt out as ``/nix/store/HASH-NAME`` counts as well."""
     found = mentions(text)
-    windows = {text[place : place + 32] for place in range(len(text) - 31)}
-    assert found.hashes == {window.decode() for window in windows if set(window) <= set(NIX32.encode())}
+    hash_candidates = {text[place : place + 32] for place in range(len(text) - 31)}
+    assert found.hashes == {window.decode() for window in hash_candidates if set(window) <= set(NIX32.encode())}
     assert found.paths == {
         StorePath.parse_base(name.decode())
         for place in range(len(text))
@@ -55,6 +55,6 @@ def longest_name(text: bytes) -> bytes:
 def is_name(text: bytes) -> bool:
     try:
         StorePath.parse_base(text.decode("latin-1"))
-    except InvalidName:
+    except InvalidArgument:
         return False
     return True

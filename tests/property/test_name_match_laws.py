@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.core.name_match import OUTPUTS, common, fitting, has_output
+from lamina.core.name_match import OUTPUTS, has_output_suffix, match_paths, search_prefix
 from lamina.core.names import NIX32, StorePath
 
 PACKAGES = st.sampled_from(["a", "b", "a-b", "glibc", "glibc-locales"])
@@ -25,34 +25,34 @@ ASKED = st.one_of(
 def test_the_choice_is_ascending_and_does_not_depend_on_the_order(
     paths: list[StorePath], name: str, dice: object
 ) -> None:
-    found = fitting(paths, name)
+    found = match_paths(paths, name)
     assert list(found) == sorted(set(found))
     assert set(found) <= set(paths)
-    assert fitting(reversed(paths + paths), name) == found
+    assert match_paths(reversed(paths + paths), name) == found
 
 
 @given(PATHS, ASKED)
 def test_no_derivation_is_chosen_and_all_that_is_has_the_common_part(paths: list[StorePath], name: str) -> None:
     """A store may therefore look for that part alone, and choose among what it finds."""
-    found = fitting(paths, name)
-    assert all(not path.name.endswith(".drv") and path.name.startswith(common(name)) for path in found)
-    assert fitting([path for path in paths if f"-{common(name)}" in path.base], name) == found
+    found = match_paths(paths, name)
+    assert all(not path.name.endswith(".drv") and path.name.startswith(search_prefix(name)) for path in found)
+    assert match_paths([path for path in paths if f"-{search_prefix(name)}" in path.base], name) == found
 
 
 @given(PATHS)
 def test_a_whole_name_means_every_path_of_it(paths: list[StorePath]) -> None:
     for path in paths:
         if not path.name.endswith(".drv"):
-            assert path in fitting(paths, path.name)
-            assert path in fitting(paths, f"{path.name}^out")
+            assert path in match_paths(paths, path.name)
+            assert path in match_paths(paths, f"{path.name}^out")
 
 
 @given(PATHS)
 def test_a_package_means_something_where_it_is_there(paths: list[StorePath]) -> None:
     for package in {path.package for path in paths}:
-        found = fitting(paths, package)
+        found = match_paths(paths, package)
         there = {path for path in paths if path.package == package and not path.name.endswith(".drv")}
-        main = {path for path in there if not has_output(path)}
+        main = {path for path in there if not has_output_suffix(path)}
         assert set(found) == (main or there) | of_name(paths, package)
 
 
@@ -60,9 +60,9 @@ def test_a_package_means_something_where_it_is_there(paths: list[StorePath]) -> 
 def test_an_output_is_found_by_its_name_and_by_its_mark(paths: list[StorePath], output: str, name: str) -> None:
     path = StorePath(f"{'0' * 32}-{name}-{output}")
     everything = [*paths, path]
-    assert path in fitting(everything, f"{name}^{output}")
-    assert path in fitting(everything, f"{name}-{output}")
-    assert set(fitting(everything, f"{name}^{output}")) >= of_name(everything, f"{name}-{output}")
+    assert path in match_paths(everything, f"{name}^{output}")
+    assert path in match_paths(everything, f"{name}-{output}")
+    assert set(match_paths(everything, f"{name}^{output}")) >= of_name(everything, f"{name}-{output}")
 
 
 def of_name(paths: Sequence[StorePath], name: str) -> set[StorePath]:

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from lamina.core.names import (
     NIX32,
     Digest,
-    Reference,
+    ImageReference,
     StorePath,
     nix32_dump,
     nix32_parse,
-    parse_moment,
+    parse_datetime,
     parse_repository,
     parse_tag,
 )
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 
 LAW = settings(deadline=None, max_examples=200)
 
@@ -29,10 +29,10 @@ DOORS: tuple[Callable[[str], object], ...] = (
     StorePath.parse,
     StorePath.parse_base,
     StorePath.split,
-    Reference.parse,
+    ImageReference.parse,
     parse_repository,
     parse_tag,
-    parse_moment,
+    parse_datetime,
     lambda text: nix32_parse(text, 20),
 )
 STORE_PATHS = st.builds(
@@ -71,7 +71,7 @@ def test_nix32_comes_back(raw: bytes) -> None:
 def test_nix32_has_one_spelling_for_each_value(text: str) -> None:
     try:
         raw = nix32_parse(text, 32)
-    except InvalidName:
+    except InvalidArgument:
         assert text[0] not in "01"
     else:
         assert nix32_dump(raw) == text
@@ -114,9 +114,9 @@ def test_store_paths_sort_as_text(texts: list[str]) -> None:
 @LAW
 def test_a_reference_comes_back(text: str) -> None:
     """``parse(str(x)) == x``; the name in lower case, the tag as it stands."""
-    reference = Reference.parse(text)
+    reference = ImageReference.parse(text)
     assert str(reference) == text
-    assert Reference.parse(str(reference)) == reference
+    assert ImageReference.parse(str(reference)) == reference
     assert parse_repository(reference.repository.upper()) == reference.repository
 
 
@@ -128,9 +128,9 @@ def test_a_reference_comes_back(text: str) -> None:
 def test_a_moment_comes_back(naive: datetime, zone: timezone | None) -> None:
     """``parse(str(x)) == x``; whole seconds, rounded down."""
     moment = naive.replace(tzinfo=zone)
-    parsed = parse_moment(moment.isoformat())
+    parsed = parse_datetime(moment.isoformat())
     assert timedelta(0) <= moment.replace(tzinfo=zone or parsed.tzinfo) - parsed < timedelta(seconds=1)
-    assert parse_moment(parsed.isoformat()) == parsed
+    assert parse_datetime(parsed.isoformat()) == parsed
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", parsed.isoformat())
 
 
@@ -138,10 +138,10 @@ def test_a_moment_comes_back(naive: datetime, zone: timezone | None) -> None:
 @given(text=ALMOST)
 @settings(deadline=None, max_examples=100)
 def test_garbage_raises_invalid_name_and_nothing_else(door: Callable[[str], object], text: str) -> None:
-    """Garbage raises `InvalidName`, whose message is one line."""
+    """Garbage raises `InvalidArgument`, whose message is one line."""
     said = ""
     try:
         door(text)
-    except InvalidName as error:
+    except InvalidArgument as error:
         said = str(error)
     assert "\n" not in said

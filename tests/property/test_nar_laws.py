@@ -7,13 +7,13 @@ from tests.support.factories import Item, nodes, packed_bytes, trees
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError
 from lamina.formats import nar
-from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry
-from lamina.formats.narscan import UnknownError, scan
-from lamina.layers.packed import Packed
+from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, ListingEntry
+from lamina.formats.narscan import ScanError, scan
+from lamina.layers.packed import PackedLayer
 
 
 def dumped(item: Item) -> bytes:
-    return packed_bytes(Packed(0, iter(nar.dump(nodes(item)))))
+    return packed_bytes(PackedLayer(0, iter(nar.dump(nodes(item)))))
 
 
 def reread(data: bytes) -> bytes | None:
@@ -24,21 +24,21 @@ def reread(data: bytes) -> bytes | None:
         assert scanned(data) is None
         return None
     assert scanned(data) == [entry(node) for node in found]
-    return packed_bytes(Packed(0, iter(nar.dump(found))))
+    return packed_bytes(PackedLayer(0, iter(nar.dump(found))))
 
 
-def scanned(data: bytes) -> list[Entry] | None:
+def scanned(data: bytes) -> list[ListingEntry] | None:
     """What the other of the two parsers says of ``data``; None where it knows of no archive."""
     try:
         return list(scan(data, 7))
-    except UnknownError:
+    except ScanError:
         return None
 
 
-def entry(node: Node) -> Entry:
+def entry(node: Node) -> ListingEntry:
     match node:
         case Regular(path, executable, size):
-            return PROGRAM if executable else FILE, path, size, 7, b""
+            return EXECUTABLE if executable else FILE, path, size, 7, b""
         case Symlink(path, target):
             return SYMLINK, path, 0, 0, target
         case Directory(path):

@@ -71,7 +71,7 @@ NARINFOS = st.builds(
     st.none() | SIZES,
     st.just("") | BASES,
     WORDS,
-    OTHERS.map(lambda others: tuple(others.items())),
+    OTHERS.map(lambda extra_fields: tuple(extra_fields.items())),
 )
 
 

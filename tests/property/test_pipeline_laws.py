@@ -11,7 +11,7 @@ from tests.support.factories import graphs, path
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 from lamina.layering import LayerPlan, Pipeline, plan
 from lamina.layering.pipeline import _OPERATIONS
 
@@ -162,13 +162,13 @@ def piped(calls: list[Any]) -> list[Any]:
     return calls[0] if len(calls) == 1 else ["pipe", calls]
 
 
-def refusal(value: Any, infos: tuple[PathInfo, ...]) -> InvalidName | None:
+def refusal(value: Any, infos: tuple[PathInfo, ...]) -> InvalidArgument | None:
     """Why ``value`` is no pipeline, or none for this closure; checks what was parsed and what was divided."""
     try:
         pipeline = Pipeline.parse(value)
         assert Pipeline.parse(json.loads(str(pipeline))) == pipeline
         found = plan(Closure.of(infos), strategy=pipeline)
-    except InvalidName as error:
+    except InvalidArgument as error:
         return error
     placed = [one for layer in found for one in layer.paths]
     assert len(placed) == len(set(placed))
@@ -179,7 +179,7 @@ def refusal(value: Any, infos: tuple[PathInfo, ...]) -> InvalidName | None:
 @given(st.one_of(JSON, st.lists(st.lists(JSON, max_size=3), max_size=3)), graphs())
 @settings(deadline=None, max_examples=300)
 def test_any_json_is_refused_or_divides_a_closure(value: Any, infos: tuple[PathInfo, ...]) -> None:
-    """Raises `InvalidName` and nothing else; what was parsed can be written and read again."""
+    """Raises `InvalidArgument` and nothing else; what was parsed can be written and read again."""
     error = refusal(value, infos)
     assert error is None or (": got " in str(error) and ", expected " in str(error))
 

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.errors import FormatError, InvalidArgument, NotFound
 from lamina.formats.config import _FIELDS
 from lamina.formats.tar import Kind, Member, PaxHeaders
 from lamina.inputs.spec import ImageArguments, Spec
@@ -41,7 +41,7 @@ def check(arguments: Mapping[str, Any]) -> None:
     """Refused, or fit for every document and header that is made of it."""
     try:
         spec = Spec.parse(arguments)
-    except InvalidName:
+    except InvalidArgument:
         return
     except (NotFound, FormatError):
         assert "layering" in arguments
@@ -54,7 +54,7 @@ def check(arguments: Mapping[str, Any]) -> None:
 @given(st.dictionaries(st.sampled_from(sorted(ImageArguments.__annotations__)), VALUES, max_size=3))
 @settings(deadline=None, max_examples=200)
 def test_any_arguments_are_refused_or_make_a_spec(arguments: dict[str, Any]) -> None:
-    """Raises `InvalidName` and nothing else, but for the file that `layering` may name."""
+    """Raises `InvalidArgument` and nothing else, but for the file that `layering` may name."""
     check(arguments)
 
 
@@ -75,6 +75,6 @@ def test_any_file_is_refused_or_makes_a_spec(table: dict[str, Any]) -> None:
         file.write_text(json.dumps({"image": table}, default=str, skipkeys=True), encoding="utf-8")
         try:
             arguments = load(str(file))
-        except InvalidName:
+        except InvalidArgument:
             return
         check(arguments)

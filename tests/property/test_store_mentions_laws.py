@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from tests.support import factories
 
 from lamina.core.names import NIX32, StorePath
-from lamina.formats.mentions import mentions
-from lamina.stores.mentioned import resolve_mentions
+from lamina.formats.reference_scanner import mentions
+from lamina.stores.mention_lookup import resolve_mentions
 
 NAMES = ["app-1.0", "lib_a+b?-2", "agent-1.0.jar", "x" * 211, "a", "=", "lib", "lib.so.1=2"]
 PATHS = [factories.path(name) for name in NAMES]

@@ -17,20 +17,20 @@ from types import SimpleNamespace
 
 import pytest
 from bench import baseline, command, measuring, rows
-from bench.measuring import Comparison, Failed, Pair, Side, compare, output_size, seconds, started
-from bench.memory import measurable, peak
+from bench.measuring import BenchError, Comparison, Pair, Side, compare, output_size, run_processes, seconds
+from bench.memory import can_measure, peak
 from bench.repeat import Layout, change
 from bench.report import document, table
-from bench.results import LeftOut, Peak, Result, Row, Sizes, Timed, met
+from bench.results import Peak, Result, Row, Sizes, SkippedRow, Timed, meets_target
 from bench.targets import CLOSURE, HUGE_IMAGE, HUGE_LAYER, LARGE, SMALL, START, TARGETS
 from bench.trees import Tree, large_files, many_entries, one_file_in_many_paths, small_files
-from bench.works import Planned, Work
+from bench.workloads import PlannedWork, Workload
 from tests.support.paths import REPOSITORY
 
 import lamina
 from lamina.compression import libraries
-from lamina.formats import graph, nar
-from lamina.system.transfer import measure
+from lamina.formats import closure_graph, nar
+from lamina.system.transfer import hash_pieces
 from lamina.system.walk import walk
 
 ORIENTATION = {
@@ -42,8 +42,8 @@ ORIENTATION = {
 
 def content(tree: Tree) -> tuple[bytes, list[str]]:
     """The graph, and the hash of every path in it as it is on disk."""
-    infos = graph.parse(tree.graph.read_bytes())
-    on_disk = [measure(nar.dump(walk(os.fsencode(f"{tree.folder}{info.path}")))) for info in infos]
+    infos = closure_graph.parse(tree.graph.read_bytes())
+    on_disk = [hash_pieces(nar.dump(walk(os.fsencode(f"{tree.folder}{info.path}")))) for info in infos]
     assert [(info.nar_hash, info.nar_size) for info in infos] == [(found.digest, found.size) for found in on_disk]
     return tree.graph.read_bytes(), [str(found.digest) for found in on_disk]
 
@@ -72,7 +72,7 @@ def test_a_tree_has_the_files_that_were_asked_for(tmp_path: Path) -> None:
 
 def test_the_root_refers_to_every_other_path(tmp_path: Path) -> None:
     tree = small_files(tmp_path / "small", 1, 600, 10)
-    infos = {info.path: info for info in graph.parse(tree.graph.read_bytes())}
+    infos = {info.path: info for info in closure_graph.parse(tree.graph.read_bytes())}
     assert infos[tree.root].references == infos.keys() - {tree.root}
 
 
@@ -141,45 +141,45 @@ def test_the_commands_of_a_side_are_piped_one_into_the_next(tmp_path: Path) -> N
 
 
 def test_a_command_that_fails_is_no_measurement() -> None:
-    with pytest.raises(Failed, match=r"got exit code 3, expected 0$"):
+    with pytest.raises(BenchError, match=r"got exit code 3, expected 0$"):
         seconds(Side(((sys.executable, "-c", "raise SystemExit(3)"), ("cat",))))
-    with pytest.raises(Failed, match=r"got exit code 4, expected 0$"):
+    with pytest.raises(BenchError, match=r"got exit code 4, expected 0$"):
         seconds(Side((("cat", "/dev/zero"), (sys.executable, "-c", "raise SystemExit(4)"))))
     with pytest.raises(FileNotFoundError):
         seconds(Side((("cat", "/dev/zero"), ("no-such-command",))))
 
 
 def test_what_was_started_ends_with_the_benchmark() -> None:
-    with pytest.raises(KeyboardInterrupt), started(Side((("cat", "/dev/zero"), ("cat",)))) as processes:
+    with pytest.raises(KeyboardInterrupt), run_processes(Side((("cat", "/dev/zero"), ("cat",)))) as processes:
         raise KeyboardInterrupt
     assert processes[0].returncode in {-signal.SIGTERM, -signal.SIGPIPE}
     assert processes[1].returncode is not None
 
 
-@pytest.mark.skipif(not measurable(), reason="needs /proc/PID/smaps_rollup")
+@pytest.mark.skipif(not can_measure(), reason="needs /proc/PID/smaps_rollup")
 def test_the_peak_is_of_all_processes_together_and_a_shared_page_counts_once() -> None:
     code = "import os, time; shared = b'x' * 50_000_000; os.fork(); own = b'y' * 50_000_000; time.sleep(0.5)"
     assert 150_000_000 < peak(Side(((sys.executable, "-c", code),))) < 190_000_000
 
 
-def timed(what: str, kind: str, *pairs: Pair) -> Timed:
-    return Timed(Row.of(kind, "hello", what), Comparison(pairs))
+def timed(title: str, kind: str, *pairs: Pair) -> Timed:
+    return Timed(Row.of(kind, "hello", title), Comparison(pairs))
 
 
 def test_a_result_says_whether_it_kept_to_its_target() -> None:
-    what = "cold stream ÷ tar | cat"
-    assert met(timed(what, CLOSURE, Pair(12, 10))) is True
-    assert met(timed(what, CLOSURE, Pair(13, 10))) is False
-    assert met(timed(what, SMALL, Pair(13, 10))) is True
-    assert met(timed(what, LARGE, Pair(13, 10))) is None
-    assert met(Peak(Row.of(CLOSURE, "hello", "peak memory, cold stream"), 150_000_000)) is True
-    assert met(Peak(Row.of(CLOSURE, "hello", "peak memory, cold stream"), 150_000_001)) is False
+    title = "cold stream ÷ tar | cat"
+    assert meets_target(timed(title, CLOSURE, Pair(12, 10))) is True
+    assert meets_target(timed(title, CLOSURE, Pair(13, 10))) is False
+    assert meets_target(timed(title, SMALL, Pair(13, 10))) is True
+    assert meets_target(timed(title, LARGE, Pair(13, 10))) is None
+    assert meets_target(Peak(Row.of(CLOSURE, "hello", "peak memory, cold stream"), 150_000_000)) is True
+    assert meets_target(Peak(Row.of(CLOSURE, "hello", "peak memory, cold stream"), 150_000_001)) is False
 
 
-FOUND: tuple[Result | LeftOut, ...] = (
+FOUND: tuple[Result | SkippedRow, ...] = (
     timed("cold stream ÷ tar | cat", CLOSURE, Pair(3, 2), Pair(8, 2), Pair(2, 2)),
     timed("no such line", CLOSURE, Pair(3, 1)),
-    LeftOut(Row.of(CLOSURE, "hello", "gzip stage ÷ pigz -nTR"), "got no pigz on PATH"),
+    SkippedRow(Row.of(CLOSURE, "hello", "gzip stage ÷ pigz -nTR"), "got no pigz on PATH"),
     Sizes(Row.of(CLOSURE, "hello", "gzip stage ÷ pigz -nTR, size"), 1_200_000, 1_000_000),
     Peak(Row.of(CLOSURE, "hello", "peak memory, build DIR/", "a note"), 99_900_000),
 )
@@ -240,7 +240,7 @@ def as_in_a_store(tree: Tree) -> Iterator[None]:
 
 def test_the_baseline_makes_the_layers_that_lamina_makes(tmp_path: Path) -> None:
     tree = small_files(tmp_path, 1, 300, 100)
-    planned = Planned.of(Work.of_tree(SMALL, "small files", tree))
+    planned = PlannedWork.of(Workload.from_tree(SMALL, "small files", tree))
     with as_in_a_store(tree):
         theirs = baseline.stream(planned.document, io.BytesIO(), tree.folder)
     assert len(theirs) == len(planned.layers) == 3
@@ -251,7 +251,7 @@ def test_the_baseline_makes_the_layers_that_lamina_makes(tmp_path: Path) -> None
 
 def test_the_baselines_image_holds_what_it_says(tmp_path: Path) -> None:
     tree = small_files(tmp_path, 1, 300, 100)
-    planned = Planned.of(Work.of_tree(SMALL, "small files", tree))
+    planned = PlannedWork.of(Workload.from_tree(SMALL, "small files", tree))
     with (tmp_path / "image.tar").open("wb") as out:
         digests = baseline.stream(planned.document, out, tree.folder)
     (image,) = lamina.inspect(tmp_path / "image.tar")
@@ -259,12 +259,14 @@ def test_the_baselines_image_holds_what_it_says(tmp_path: Path) -> None:
 
 
 def test_only_the_root_and_a_leaf_change_before_a_repeated_build(tmp_path: Path) -> None:
-    planned = Planned.of(Work.of_tree(SMALL, "small files", small_files(tmp_path / "tree", 1, 600, 100)))
+    planned = PlannedWork.of(Workload.from_tree(SMALL, "small files", small_files(tmp_path / "tree", 1, 600, 100)))
     changed = change(planned, tmp_path / "change", 1, 3000)
-    before, after = (set(graph.parse(Path(work.stores[0]).read_bytes())) for work in (changed.before, changed.after))
+    before, after = (
+        set(closure_graph.parse(Path(work.stores[0]).read_bytes())) for work in (changed.before, changed.after)
+    )
     assert sorted(info.path.name for info in before - after) == ["application-1.0", "leaf"]
     assert sorted(info.path.name for info in after - before) == ["application-1.0", "leaf"]
-    paths = [set(Planned.of(work).paths) for work in (changed.before, changed.after)]
+    paths = [set(PlannedWork.of(work).paths) for work in (changed.before, changed.after)]
     assert paths[0] & paths[1] == set(planned.paths)
     assert changed.changed == sum(info.nar_size for info in after - before)
     for work in (changed.before, changed.after):
@@ -281,17 +283,17 @@ def test_a_layout_is_put_back_to_how_it_was(tmp_path: Path) -> None:
     layout.clear()
     blobs = layout.image / "blobs/sha256"
     blobs.mkdir(parents=True)
-    ledger, index = layout.folder / "ledger/ledger.sqlite", layout.image / "index.json"
-    for file in (ledger, index, blobs / "first"):
+    layer_cache, index = layout.folder / "layer-cache/layer-cache.sqlite", layout.image / "index.json"
+    for file in (layer_cache, index, blobs / "first"):
         file.write_text("before")
     restore = layout.restorer(tmp_path / "copies")
-    for file in (ledger, index, blobs / "second", layout.folder / "ledger/ledger.sqlite-wal"):
+    for file in (layer_cache, index, blobs / "second", layout.folder / "layer-cache/layer-cache.sqlite-wal"):
         file.write_text("after")
     restore()
     files = {file.name: file.read_text() for file in layout.folder.rglob("*") if file.is_file()}
-    assert files == dict.fromkeys(("ledger.sqlite", "index.json", "first"), "before")
+    assert files == dict.fromkeys(("layer-cache.sqlite", "index.json", "first"), "before")
     (blobs / "first").unlink()
-    with pytest.raises(Failed, match="got 0 of its blobs, expected all 1"):
+    with pytest.raises(BenchError, match="got 0 of its blobs, expected all 1"):
         restore()
 
 
@@ -305,26 +307,26 @@ def test_the_stage_alone_compresses_all_that_it_is_given(codec: str) -> None:
 
 
 def test_a_peer_that_is_not_installed_is_left_out_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned = Planned(Work(CLOSURE, "hello", ("/nix/store/hello",)), {"layers": []})
+    planned = PlannedWork(Workload(CLOSURE, "hello", ("/nix/store/hello",)), {"layers": []})
     monkeypatch.setenv("PATH", str(tmp_path))
     found = list(rows.gzip(rows.Bench(planned, tmp_path, rows.Settings(1, 1, 1, 1, 1))))
-    assert {(one.row.what, one.why) for one in found if isinstance(one, LeftOut)} == {
-        (f"gzip stage ÷ pigz -nTR{what}", "got no pigz on PATH") for what in ("", ", size")
+    assert {(one.row.title, one.why) for one in found if isinstance(one, SkippedRow)} == {
+        (f"gzip stage ÷ pigz -nTR{title}", "got no pigz on PATH") for title in ("", ", size")
     } | {("build .tar.gz ÷ tar | pigz -nTR", "got no pigz on PATH")}
     assert len(found) == 3
 
 
 def test_the_name_of_a_given_closure_is_that_of_its_first_root_without_the_hash() -> None:
-    assert Work.given([f"/nix/store/{'0' * 32}-hello-2.12", "other"]).name == "hello-2.12"
-    assert Work.given(["./result"]).name == "result"
+    assert Workload.from_roots([f"/nix/store/{'0' * 32}-hello-2.12", "other"]).name == "hello-2.12"
+    assert Workload.from_roots(["./result"]).name == "result"
 
 
 def test_what_was_measured_before_something_failed_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(bench: rows.Bench) -> Iterator[Result | LeftOut]:
+    def fail(bench: rows.Bench) -> Iterator[Result | SkippedRow]:
         yield FOUND[0]
-        raise Failed("no more")
+        raise BenchError("no more")
 
     sizes = ("--files", "1", "--file-size", "1", "--json", str(tmp_path / "result.json"))
     monkeypatch.setattr(sys, "argv", ["bench/run", "--on", "small", "--only", "cold", *sizes])
@@ -340,9 +342,9 @@ def test_the_docs_explain_every_line_and_say_its_target() -> None:
     page = (REPOSITORY / "docs/performance.md").read_text().replace("\\|", "|")
     lines = dict(re.findall(r"^\| `(.+?)` \| (.*?) ?\| ", page, re.MULTILINE))
     assert lines.keys() == TARGETS.keys() | ORIENTATION
-    for what, target in lines.items():
+    for title, target in lines.items():
         numbers = [float(number) for number in re.findall(r"[0-9.]+", target)]
-        assert numbers == list(TARGETS.get(what, {}).values()), what
+        assert numbers == list(TARGETS.get(title, {}).values()), title
 
 
 def run(folder: Path, *arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ from lamina.core.closure import Closure
 from lamina.images.image import Image
 from lamina.layering import Pipeline, plan
 from lamina.layering.pipeline import _OPERATIONS
-from lamina.stores import opening
+from lamina.stores import open as opening
 
 README = (REPOSITORY / "README.md").read_text()
 LAYERING = (REPOSITORY / "docs/layering.md").read_text()
@@ -86,7 +86,7 @@ def test_the_docs_list_every_operation_of_a_pipeline() -> None:
     assert sorted(row[0].strip("`") for row in operations) == sorted(_OPERATIONS)
     for name, arguments, *_ in operations:
         taken = [argument for argument in arguments.split(", ") if argument and argument != "or one"]
-        assert len(taken) == len(_OPERATIONS[name.strip("`")].takes)
+        assert len(taken) == len(_OPERATIONS[name.strip("`")].parameters)
 
 
 def test_the_examples_of_pipelines_give_what_is_said() -> None:

@@ -13,7 +13,7 @@ from fuzz import nar as fuzz_nar
 from fuzz import narinfo as fuzz_narinfo
 from fuzz import seeds
 
-from lamina.formats import graph, nar, narinfo
+from lamina.formats import closure_graph, nar, narinfo
 
 TARGETS: dict[str, ModuleType] = {"nar": fuzz_nar, "narinfo": fuzz_narinfo, "graph": fuzz_graph, "image": fuzz_image}
 
@@ -30,10 +30,10 @@ def test_there_are_seeds_and_each_is_taken(name: str, tmp_path: Path) -> None:
             case "narinfo":
                 assert narinfo.parse(seed.decode())
             case "graph":
-                assert graph.parse(seed)
+                assert closure_graph.parse(seed)
             case _:
                 (tmp_path / "image").write_bytes(seed)
-                assert fuzz_image.outcome(tmp_path / "image") == "1 images"
+                assert fuzz_image.process_image(tmp_path / "image") == "1 images"
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -56,7 +56,7 @@ def test_the_words_are_a_dictionary(name: str) -> None:
 
 
 def test_a_target_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzz_nar, "scan", lambda data, stamp: iter(()))
+    monkeypatch.setattr(fuzz_nar, "scan", lambda data, mtime_ns: iter(()))
     with pytest.raises(AssertionError, match="the scanner took what the parser refused"):
         fuzz_nar.check(b"")
     with pytest.raises(AssertionError, match="the scanner saw something else than the parser"):
@@ -64,6 +64,6 @@ def test_a_target_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz_image, "open_images", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         fuzz_image.check(b"")
-    monkeypatch.setattr(fuzz_narinfo, "signer", lambda *_: "somebody")
+    monkeypatch.setattr(fuzz_narinfo, "find_signer", lambda *_: "somebody")
     with pytest.raises(AssertionError, match="somebody signed it"):
         fuzz_narinfo.check(next(seeds.seeds("narinfo")))

@@ -28,7 +28,7 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_what_the_type_checker_sees_is_what_is_there() -> None:
-    assert set(lamina._HOME) | {"__version__"} == set(lamina.__all__)
+    assert set(lamina._MODULE_OF) | {"__version__"} == set(lamina.__all__)
 
 
 def test_the_docstring_of_errors_draws_their_tree() -> None:

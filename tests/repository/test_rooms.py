@@ -1,6 +1,7 @@
-"""The shape of the package: what its top level holds and what its core imports."""
+"""The shape of the package: what its top level holds, what its core imports, and that a name means one class."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +34,12 @@ def test_the_top_level_holds_rooms_and_four_modules() -> None:
 @pytest.mark.parametrize("file", PURE, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_the_core_imports_nothing_that_does_input_or_output(file: Path) -> None:
     assert not {name.partition(".")[0] for name in imported(file)} & IMPURE
+
+
+def test_no_two_classes_have_one_name() -> None:
+    homes = defaultdict(list)
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes[node.name].append(str(file.relative_to(PACKAGE)))
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}

@@ -64,7 +64,7 @@ def store(tmp_path: Path) -> FakeStore:
     return example(tmp_path / "root")[0]
 
 
-def _refused(code: int, output: Path, *arguments: str | Path) -> None:
+def _assert_refused(code: int, output: Path, *arguments: str | Path) -> None:
     ran = run("build", "-o", output, *arguments)
     assert ran.code == code, ran.stderr
     assert re.fullmatch(r"lamina: [^\n]+: got [^\n]+, expected [^\n]+\n(hint: [^\n]+\n)?", ran.stderr), ran.stderr
@@ -76,19 +76,19 @@ def _refused(code: int, output: Path, *arguments: str | Path) -> None:
 def test_a_config_that_cannot_be(config: str, store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
     flags = ("--config", tmp_path / "config.json", "--env", "A=b", "--label", "a=b", "--expose", "80")
-    _refused(2, tmp_path / "image.tar", "hello", "--store", store.root, *flags)
+    _assert_refused(2, tmp_path / "image.tar", "hello", "--store", store.root, *flags)
 
 
 @pytest.mark.parametrize("line", SPECS)
 def test_a_spec_that_cannot_be(line: str, store: FakeStore, tmp_path: Path) -> None:
     contents = "" if line.startswith("store") else f'store = "{store.root}"\n'
     (tmp_path / "lamina.toml").write_text(f'[a]\ncontents = ["hello"]\n{contents}{line}\n')
-    _refused(2, tmp_path / "image.tar", "--spec", tmp_path / "lamina.toml", "--env", "A=b", "--dir", "/x")
+    _assert_refused(2, tmp_path / "image.tar", "--spec", tmp_path / "lamina.toml", "--env", "A=b", "--dir", "/x")
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=lambda flags: flags[0][:20])
 def test_flags_that_cannot_be(flags: list[str], store: FakeStore, tmp_path: Path) -> None:
-    _refused(2, tmp_path / "image.tar", "hello", "--store", store.root, *flags)
+    _assert_refused(2, tmp_path / "image.tar", "hello", "--store", store.root, *flags)
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,13 @@ def test_flags_that_cannot_be(flags: list[str], store: FakeStore, tmp_path: Path
     ],
 )
 def test_a_root_that_is_none(root: str, code: int, store: FakeStore, tmp_path: Path) -> None:
-    _refused(code, tmp_path / "image.tar", root, "--store", store.root)
+    _assert_refused(code, tmp_path / "image.tar", root, "--store", store.root)
 
 
 def test_a_valid_path_that_is_not_on_disk(store: FakeStore, tmp_path: Path) -> None:
     (hello,) = LocalStore(store.root).find("hello")
-    store.place(hello).rename(tmp_path / "gone")
-    _refused(5, tmp_path / "image.tar", "hello", "--store", store.root)
+    store.location(hello).rename(tmp_path / "gone")
+    _assert_refused(5, tmp_path / "image.tar", "hello", "--store", store.root)
 
 
 def test_a_name_that_fits_several_lists_them(store: FakeStore, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_pipeline_file_that_cannot_be(text: str | None, code: int, store: Fake
     file = tmp_path / "pipeline.json"
     if text is not None:
         file.write_text(text)
-    _refused(code, tmp_path / "image.tar", "hello", "--store", store.root, "--layering", file)
+    _assert_refused(code, tmp_path / "image.tar", "hello", "--store", store.root, "--layering", file)
 
 
 def test_too_few_layers(store: FakeStore, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_an_unknown_config_key_is_a_warning(store: FakeStore, tmp_path: Path) ->
 def test_a_file_that_changes_while_it_is_streamed(change: str, store: FakeStore, tmp_path: Path) -> None:
     big = store.add("big-1", {"a": b"x" * 100, "b": b"y" * 100})
     stream = lamina.stream_layered_image(contents=[str(big)], store=str(store.root))
-    file = store.place(big) / "b"
+    file = store.location(big) / "b"
 
     class Changing:
         """Changes the file once the layer has been walked and its first bytes are out."""

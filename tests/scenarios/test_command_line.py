@@ -282,14 +282,14 @@ def test_a_link_in_a_pipeline_is_the_store_path_it_leads_to(
         document = json.loads(run("plan", *flags, *more).stdout)
         return [layer["paths"] for layer in document["layers"]], document["warnings"]
 
-    for place, more in (
+    for location, more in (
         (tmp_path, ("hello", "--layering", folder / "pipeline.json")),
         (tmp_path, ("--spec", folder / "spec.toml")),
         (folder, ("hello", "--layering", "./pipeline.json")),
         (folder, ("hello", "--layering", "pipeline.json")),
         (folder, ("--spec", "spec.toml")),
     ):
-        monkeypatch.chdir(place)
+        monkeypatch.chdir(location)
         layers, warnings = planned(*more)
         assert [words] in layers, more
         assert warnings == []
@@ -464,7 +464,7 @@ def test_without_store_paths_the_root_is_all(store: FakeStore) -> None:
 
 
 def test_the_machines_store_is_the_default(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamina.stores.opening.MACHINE", store.root)
+    monkeypatch.setattr("lamina.stores.open.MACHINE", store.root)
     assert run("stream", "hello").stdout == stream(store)
 
 
@@ -574,15 +574,15 @@ def test_declared_entries_are_made_last(store: FakeStore) -> None:
     }
 
 
-def test_a_ledger_without_a_name_is_refused(store: FakeStore) -> None:
-    ran = run("stream", "hello", "--store", store.root, "--ledger", "")
+def test_a_layer_cache_without_a_name_is_refused(store: FakeStore) -> None:
+    ran = run("stream", "hello", "--store", store.root, "--layer-cache", "")
     assert ran.code == 2
-    assert ran.stderr.startswith("lamina: ledger: got '', expected")
+    assert ran.stderr.startswith("lamina: layer_cache: got '', expected")
 
 
 def test_what_belongs_to_later_versions_is_accepted(store: FakeStore) -> None:
-    assert stream(store, "--ledger", "ledger.db", "--no-ledger") == stream(store)
-    assert not Path("ledger.db").exists()
+    assert stream(store, "--layer-cache", "layer-cache.db", "--no-layer-cache") == stream(store)
+    assert not Path("layer-cache.db").exists()
 
 
 # Spec files
@@ -705,7 +705,7 @@ def without_escapes(text: str) -> str:
 @pytest.fixture
 def large(store: FakeStore) -> Path:
     """A file in the store that takes a while."""
-    file = store.place(store.add("large-1", b""))
+    file = store.location(store.add("large-1", b""))
     file.chmod(0o644)
     os.truncate(file, 300 << 20)
     return file
@@ -805,7 +805,7 @@ def test_nothing_is_imported_before_it_is_used(arguments: list[str], others: set
 
 
 def test_scripts_are_confined_unless_the_command_line_says_otherwise(store: FakeStore, tmp_path: Path) -> None:
-    flags = ("--no-ledger", "--quiet", "--extra-commands", "pwd; exit 3", "-o", tmp_path / "image.tar")
+    flags = ("--no-layer-cache", "--quiet", "--extra-commands", "pwd; exit 3", "-o", tmp_path / "image.tar")
     confined = run("build", "hello", "--store", store.root, *flags)
     assert confined.code == 9
     assert confined.stderr.startswith("/build/root\n")

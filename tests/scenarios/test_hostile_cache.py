@@ -44,12 +44,14 @@ from tests.support.fake_nix_store import MODULE
 
 from lamina.core.names import Digest, StorePath
 from lamina.formats import nar
-from lamina.formats.address import NAR as RECURSIVE
-from lamina.transports import opening
-from lamina.transports.retry import PATIENT, Patience
+from lamina.formats.content_address import NAR as RECURSIVE
+from lamina.transports import open as opening
+from lamina.transports.retry import DEFAULT_POLICY, RetryPolicy
 
 # Nobody waits for a minute in a test; the times are what the real ones are, a few hundred times as short.
-QUICK = Patience(connect=2, read=0.3, window=0.6, attempts=2, pause=0.01, longest=0.05)
+QUICK = RetryPolicy(
+    connect_timeout=2, read_timeout=0.3, rate_window=0.6, attempts=2, initial_delay=0.01, max_delay=0.05
+)
 MESSAGE = r"lamina: [^\n]+: got [^\n]+, expected [^\n]+\n(hint: [^\n]+\n)?"
 FORMAT, STORE, INTEGRITY = 3, 5, 6
 TREE: factories.Item = {b"bin": {b"x": factories.File(b"#!/no\n" * 100, executable=True)}}
@@ -498,7 +500,9 @@ def test_a_reference_to_nothing(world: World) -> None:
 
 
 def test_a_thousand_references_to_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening.open_transport, "__defaults__", (PATIENT,))  # they share this process with the server
+    monkeypatch.setattr(
+        opening.open_transport, "__defaults__", (DEFAULT_POLICY,)
+    )  # they share this process with the server
     root = world.cache.add("root-1", TREE, [factories.path(f"nothing-{number}") for number in range(1_000)])
     refused(world, STORE, "got no such valid path in the store, expected it as a reference of", root)
 
@@ -580,5 +584,5 @@ def test_a_nar_that_is_here_is_held_to_the_address_of_every_path_that_names_it(w
     world.cache.key = None
     believed = {"nar_hash": known.nar_hash, "nar_size": known.nar_size}
     good: factories.Item = {b"good": factories.Link(SELF)}
-    root = world.cache.add("good-1", good, method=RECURSIVE, itself=True, file=nar_of(evil), believed=believed)
+    root = world.cache.add("good-1", good, method=RECURSIVE, self_reference=True, file=nar_of(evil), believed=believed)
     refused(world, INTEGRITY, "got other content, expected that of fixed:r:sha256:", root)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fuzz.image import check, outcome
+from fuzz.image import check, process_image
 from tests.support import hostile_images
 from tests.support.image_files import docker_archive, layer
 from tests.support.paths import REPOSITORY
@@ -54,7 +54,7 @@ def _outcome(data: bytes) -> str:
     with tempfile.TemporaryDirectory(prefix="lamina-hostile-") as folder:
         file = Path(folder, "image")
         file.write_bytes(data)
-        return outcome(file)
+        return process_image(file)
 
 
 def test_the_same_seed_gives_the_same_image() -> None:
@@ -64,5 +64,5 @@ def test_the_same_seed_gives_the_same_image() -> None:
 def test_a_good_image_is_taken(tmp_path: Path) -> None:
     data = docker_archive({"1.tar": layer("a", "b")})
     (tmp_path / "image").write_bytes(data)
-    assert outcome(tmp_path / "image") == "1 images"
+    assert process_image(tmp_path / "image") == "1 images"
     check(data)

@@ -22,11 +22,13 @@ from tests.support.binary_cache import KEY, Cache, check_whole, example, leftove
 import lamina
 from lamina.core.names import StorePath
 from lamina.errors import Error
-from lamina.transports import opening
-from lamina.transports.retry import Patience
+from lamina.transports import open as opening
+from lamina.transports.retry import RetryPolicy
 
 ATTACKS = int(os.environ.get("LAMINA_ATTACKS", "24"))
-QUICK = Patience(connect=1, read=0.15, window=0.3, attempts=2, pause=0.001, longest=0.01)
+QUICK = RetryPolicy(
+    connect_timeout=1, read_timeout=0.15, rate_window=0.3, attempts=2, initial_delay=0.001, max_delay=0.01
+)
 SECRET, TOKEN = "hunter2secret", "hunter2token"
 PATHS = 4
 

@@ -8,7 +8,7 @@ from random import Random
 
 import click
 import pytest
-from tests.support.cli_parameters import IDS, PLACES, arguments
+from tests.support.cli_parameters import IDS, PARAMETERS, arguments
 from tests.support.fake_nix_store import example, run
 
 LONG = {
@@ -24,7 +24,7 @@ LONG = {
 _MOST = 600
 
 
-@pytest.mark.parametrize(("names", "option", "parameter"), PLACES, ids=IDS)
+@pytest.mark.parametrize(("names", "option", "parameter"), PARAMETERS, ids=IDS)
 def test_no_place_of_the_command_line_repeats_a_long_value(
     names: tuple[str, ...],
     option: str,

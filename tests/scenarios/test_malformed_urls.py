@@ -2,10 +2,10 @@
 
 import pytest
 
-from lamina.errors import FormatError, InvalidName, Unavailable
-from lamina.transports.buckets import BucketUrl, checked_endpoint
+from lamina.errors import FormatError, InvalidArgument, Unavailable
 from lamina.transports.connections import Connections
-from lamina.transports.retry import Patience
+from lamina.transports.retry import RetryPolicy
+from lamina.transports.s3_urls import BucketUrl, check_endpoint
 from lamina.transports.urls import CacheUrl, Origin
 
 WORD = "hUnt3rZQ"
@@ -30,7 +30,7 @@ ODD_HOSTS = ["http://%zz/", "http://[fe80::1]x:80"]
 
 @pytest.mark.parametrize("url", URLS)
 def test_an_origin_is_refused_without_a_secret(url: str) -> None:
-    with pytest.raises(InvalidName) as refused:
+    with pytest.raises(InvalidArgument) as refused:
         Origin.of(url)
     assert WORD not in str(refused.value)
 
@@ -39,7 +39,7 @@ def test_an_origin_is_refused_without_a_secret(url: str) -> None:
 def test_a_request_is_refused_without_a_secret(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(Unavailable) as refused:
-        Connections(Patience(connect=1, read=1)).send("GET", url, {}, "file")
+        Connections(RetryPolicy(connect_timeout=1, read_timeout=1)).send("GET", url, {}, "file")
     assert WORD not in str(refused.value)
 
 
@@ -47,8 +47,8 @@ def test_a_request_is_refused_without_a_secret(url: str, monkeypatch: pytest.Mon
 def test_a_proxy_is_refused_without_a_secret(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", url)
     monkeypatch.delenv("no_proxy", raising=False)
-    with pytest.raises(InvalidName) as refused:
-        Connections(Patience(connect=1, read=1)).send("GET", "http://host", {}, "file")
+    with pytest.raises(InvalidArgument) as refused:
+        Connections(RetryPolicy(connect_timeout=1, read_timeout=1)).send("GET", "http://host", {}, "file")
     assert WORD not in f"{refused.value} {refused.value.hint}"
 
 
@@ -56,12 +56,12 @@ def test_a_proxy_is_refused_without_a_secret(url: str, monkeypatch: pytest.Monke
 def test_a_cache_an_endpoint_and_a_file_are_refused_without_a_secret(url: str) -> None:
     for refuse in (
         lambda: CacheUrl.parse(url),
-        lambda: checked_endpoint(url, "cache s3://bucket"),
+        lambda: check_endpoint(url, "cache s3://bucket"),
         lambda: BucketUrl.parse(f"s3://bucket?endpoint={url}"),
     ):
-        with pytest.raises(InvalidName) as refused:
+        with pytest.raises(InvalidArgument) as refused:
             refuse()
         assert WORD not in str(refused.value)
     with pytest.raises(FormatError) as misnamed:
-        CacheUrl.parse("http://cache").at(url.replace("http://", "http://[", 1))
+        CacheUrl.parse("http://cache").resolve(url.replace("http://", "http://[", 1))
     assert WORD not in str(misnamed.value)

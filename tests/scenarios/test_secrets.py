@@ -14,15 +14,15 @@ from typing import Any
 
 import click
 import pytest
-from tests.support.cli_parameters import IDS, PLACES, arguments
+from tests.support.cli_parameters import IDS, PARAMETERS, arguments
 from tests.support.embedded_store import KEY as PUBLIC
 from tests.support.embedded_store import ROOT
 from tests.support.fake_nix_store import Ran, example, run
 from tests.support.paths import EXAMPLES
 
-from lamina.cli.tracing import lines
-from lamina.errors import InvalidName
-from lamina.transports.environment import proxy_for
+from lamina.cli.debug_traceback import format_traceback
+from lamina.errors import InvalidArgument
+from lamina.transports.environment import find_proxy
 from lamina.transports.urls import Origin
 
 WORD = "hUnTeR2"
@@ -74,20 +74,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def said(ran: Ran) -> str:
+def printed(ran: Ran) -> str:
     """All that was said; the bytes of an image are no text."""
     return ran.stderr + (ran.stdout.decode("utf-8", "replace") if len(ran.stdout) < 1 << 16 else "")
 
 
 def check(ran: Ran, secret: str, *, result: bool = False) -> None:
-    text = ran.stderr if result else said(ran)
+    text = ran.stderr if result else printed(ran)
     assert ran.code in (0, 2, 3, 4, 5, 6, 9, 10), text
     assert WORD not in text, text
     assert KEY[:16] not in text, text
     assert "lamina: a bug" not in text, text
 
 
-@pytest.mark.parametrize(("names", "option", "parameter"), PLACES, ids=IDS)
+@pytest.mark.parametrize(("names", "option", "parameter"), PARAMETERS, ids=IDS)
 def test_no_place_of_the_command_line_prints_a_secret(
     names: tuple[str, ...], option: str, parameter: click.Parameter, here: Path
 ) -> None:
@@ -149,7 +149,7 @@ TABLES: dict[str, str] = {
     "spec.json": '{{"a": {{"{key}": [{value}]}}}}',
 }
 ARGUMENTS = [
-    "contents", "closure", "store", "trusted_keys", "channel", "from_image", "layering", "name", "tag", "ledger",
+    "contents", "closure", "store", "trusted_keys", "channel", "from_image", "layering", "name", "tag", "layer_cache",
     "embedded_store", "channel_lists", "architecture", "created", "mtime", "uid", "uname", "compressor", "extras",
     "inherit", "tree", "jobs", "config", "layer_compression", "nosuch", "time_limit", "verify", "max_layers",
 ]  # fmt: skip
@@ -196,10 +196,10 @@ def test_a_proxy_with_a_secret_is_used_or_refused_without_it(
     for secret in SECRETS[:21]:  # the others are keys, and as good as the name of a host
         monkeypatch.setenv(variable, secret)
         try:
-            said = repr(proxy_for(Origin.of("http://host")))
-        except InvalidName as error:
-            said = f"{error} {error.hint} {' '.join(lines(error))}"
-        assert WORD not in said
+            printed = repr(find_proxy(Origin.of("http://host")))
+        except InvalidArgument as error:
+            printed = f"{error} {error.hint} {' '.join(format_traceback(error))}"
+        assert WORD not in printed
 
 
 # --- files
@@ -240,8 +240,8 @@ def test_no_file_that_is_written_holds_a_secret(cache: str, here: Path) -> None:
     """The store, the layer cache, the lists of channels, the image and the script."""
     where = ["--store", cache, "--trusted-key", PUBLIC]
     for words in (
-        ["build", ROOT, *where, "-o", "image.tar", "--ledger", "ledger"],
-        ["script", ROOT, *where, "-o", "script", "--ledger", "ledger"],
+        ["build", ROOT, *where, "-o", "image.tar", "--layer-cache", "layer_cache"],
+        ["script", ROOT, *where, "-o", "script", "--layer-cache", "layer_cache"],
         ["store", "fetch", ROOT, *where, "--store", "store"],
         ["store", "push", ROOT, *where, "--to", f"file://{here}/to"],
         ["plan", "hello", *where, "--channel", cache],

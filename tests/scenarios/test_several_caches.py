@@ -31,10 +31,12 @@ from tests.support.fake_nix_store import Ran, run
 import lamina
 from lamina.core.names import StorePath
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.transports import opening
-from lamina.transports.retry import Patience
+from lamina.transports import open as opening
+from lamina.transports.retry import RetryPolicy
 
-QUICK = Patience(connect=2, read=0.3, window=0.6, attempts=2, pause=0.01, longest=0.05)
+QUICK = RetryPolicy(
+    connect_timeout=2, read_timeout=0.3, rate_window=0.6, attempts=2, initial_delay=0.01, max_delay=0.05
+)
 STORE, INTEGRITY = 5, 6
 NOWHERE = "http://127.0.0.1:1"
 
@@ -216,7 +218,7 @@ def build(world: World, first: str, second: str) -> Ran:
 
 
 def stream(world: World, first: str, second: str) -> Ran:
-    return run("stream", str(world.root), *flags(first, second), "--no-ledger")
+    return run("stream", str(world.root), *flags(first, second), "--no-layer-cache")
 
 
 def plan(world: World, first: str, second: str) -> Ran:
@@ -441,8 +443,8 @@ def test_a_machines_store_makes_up_for_a_cache(world: World, tmp_path: Path) -> 
 
 def test_a_cache_makes_up_for_a_machines_store(world: World, tmp_path: Path) -> None:
     machine = world.second.on_disk(tmp_path / "disk")
-    place = machine.place(world.words)
-    place.rename(place.with_name("gone"))
+    location = machine.location(world.words)
+    location.rename(location.with_name("gone"))
     for verb in (build, stream):
         ran = verb(world, str(machine.root), world.first.url)
         assert ran.code == 0, ran.stderr
@@ -502,7 +504,7 @@ def test_a_cache_makes_up_for_a_damaged_embedded_store(how: str, world: World) -
         ran = verb(world, NOWHERE, world.second.url)
         assert ran.code == 0, ran.stderr
     assert len(check_whole(world.machine.store)) == PATHS
-    named = run("stream", "hello", *flags(NOWHERE, world.second.url), "--no-ledger")
+    named = run("stream", "hello", *flags(NOWHERE, world.second.url), "--no-layer-cache")
     assert named.code == 0, named.stderr
 
 
@@ -572,6 +574,6 @@ def test_a_name_is_found_where_a_store_could_be_asked(second: bool, code: int, w
     other = Cache(tmp_path / "plain", compression="none")
     example(other)
     stores = [str(machine.root), *([str(other.folder)] if second else [])]
-    ran = run("stream", "hello", *(part for store in stores for part in ("--store", store)), "--no-ledger")
+    ran = run("stream", "hello", *(part for store in stores for part in ("--store", store)), "--no-layer-cache")
     assert ran.code == code, ran.stderr
     assert "db.sqlite: got " in ran.stderr

@@ -70,13 +70,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def image(world: World, *arguments: str) -> list[str]:
-    return ["build", "hello", "--store", str(world.store), "--ledger", str(world.folder / "cache"), *arguments]
+    return ["build", "hello", "--store", str(world.store), "--layer-cache", str(world.folder / "cache"), *arguments]
 
 
 RUNS: dict[str, Callable[[World], list[str]]] = {
     "tar": lambda world: image(world, "-o", f"{world.result}/image.tar"),
     "tar.gz": lambda world: image(world, "-o", f"{world.result}/image.tar.gz"),
-    "crew": lambda world: image(world, "-o", f"{world.result}/image.tar", "--no-ledger", "--jobs", "2"),
+    "workers": lambda world: image(world, "-o", f"{world.result}/image.tar", "--no-layer-cache", "--jobs", "2"),
     "tar.zst": lambda world: image(world, "-o", f"{world.result}/image.tar.zst"),
     "layout": lambda world: image(world, "-o", f"{world.result}/layout/", "--layer-compression", "gzip"),
     "compressed layers": lambda world: image(world, "-o", f"{world.result}/image.tar", "--layer-compression", "zstd"),
@@ -94,22 +94,22 @@ RUNS: dict[str, Callable[[World], list[str]]] = {
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_signal_at_any_moment_ends_a_run_and_leaves_nothing(name: str, world: World) -> None:
-    arguments, crew = [*RUNS[name](world), "--quiet"], name in {"crew", "layout"}
+    arguments, workers = [*RUNS[name](world), "--quiet"], name in {"workers", "layout"}
     environment = {"TMPDIR": str(world.folder / "tmp"), "XDG_CACHE_HOME": str(world.folder / "home")}
     chosen = random.Random(name)
     faults: list[str] = []
     with interrupter(world.folder / "run") as lamina:
         world.reset()
-        count = lamina.lines(arguments, crew=crew, environment=environment)
+        count = lamina.lines(arguments, workers=workers, environment=environment)
         world.reset()
-        count = lamina.lines(arguments, crew=crew, environment=environment)
+        count = lamina.lines(arguments, workers=workers, environment=environment)
         for number, code in CODES.items():
             for at in sorted(chosen.sample(range(1, count), min(MOMENTS, count - 1))):
                 world.reset()
-                ended = lamina.run(arguments, number=number, at=at, crew=crew, environment=environment)
+                ended = lamina.run(arguments, number=number, at=at, workers=workers, environment=environment)
                 fault = _fault(name, world, number, code, ended)
                 if not fault and (world.result / "new").exists() and not (world.result / "new/nix-cache-info").exists():
-                    again = lamina.run(arguments, crew=crew, environment=environment)
+                    again = lamina.run(arguments, workers=workers, environment=environment)
                     fault = again.stderr if again.code else ""
                 if fault:
                     faults.append(f"{number.name} at {at} of {count}: {fault}")
@@ -134,18 +134,18 @@ def _fault(name: str, world: World, number: signal.Signals, code: int, ended: En
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_that_is_killed_is_repeated_with_nothing_left_of_it(name: str, world: World) -> None:
-    arguments, crew = [*RUNS[name](world), "--quiet"], name in {"crew", "layout"}
+    arguments, workers = [*RUNS[name](world), "--quiet"], name in {"workers", "layout"}
     environment = {"TMPDIR": str(world.folder / "tmp"), "XDG_CACHE_HOME": str(world.folder / "home")}
     chosen = random.Random(name)
     with interrupter(world.folder / "run") as lamina:
         for _ in range(2):  # the second knows which modules there are to import beforehand
             world.reset()
-            count = lamina.lines(arguments, crew=crew, environment=environment)
+            count = lamina.lines(arguments, workers=workers, environment=environment)
         for at in sorted(chosen.sample(range(1, count), min(KILLS, count - 1))):
             world.reset()
-            killed = lamina.run(arguments, number=signal.SIGKILL, at=at, crew=crew, environment=environment)
+            killed = lamina.run(arguments, number=signal.SIGKILL, at=at, workers=workers, environment=environment)
             assert killed.code in {-signal.SIGKILL, 0}
-            again = lamina.run(arguments, crew=crew, environment=environment)
+            again = lamina.run(arguments, workers=workers, environment=environment)
             assert (again.code, again.stderr) == (0, ""), f"after kill -9 at {at} of {count}"
             assert world.left() == [], f"after kill -9 at {at} of {count}"
             check(world.result / "store")

@@ -30,11 +30,11 @@ from lamina.compression import libraries
 from lamina.core.names import Digest, StorePath, nix32_dump
 from lamina.core.pathinfo import PathInfo
 from lamina.formats import nar, narinfo
-from lamina.formats.address import FLAT, NAR, TEXT, Address, ModuloHash
-from lamina.formats.cacheinfo import CacheInfo
+from lamina.formats.cache_info import CacheInfo
+from lamina.formats.content_address import FLAT, NAR, TEXT, ContentAddress, ModuloHash
 from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
-from lamina.system.transfer import measure
+from lamina.system.transfer import hash_pieces
 
 CACHE_INFO = "nix-cache-info"
 KEY = SecretKey("cache.test-1", sha256(b"cache.test-1").digest())
@@ -92,7 +92,7 @@ class Cache:
         item: factories.Item,
         references: Iterable[StorePath] = (),
         *,
-        itself: bool = False,
+        self_reference: bool = False,
         method: str = "",
         compression: str = "",
         archive: bytes | None = None,
@@ -108,14 +108,16 @@ class Cache:
         data = nar_of(item) if archive is None else archive
         path, address = factories.path(name), ""
         if method:
-            path, data, address = _addressed(name, item, data, frozenset(references), method, itself=itself)
-        found = frozenset((*references, path)) if itself else frozenset(references)
+            path, data, address = _addressed(
+                name, item, data, frozenset(references), method, self_reference=self_reference
+            )
+        found = frozenset((*references, path)) if self_reference else frozenset(references)
         info = replace(PathInfo(path, Digest(sha256(data).digest()), len(data), found), **(believed or {}))
         word = compression or self.compression
         content = COMPRESSORS[word](data) if file is None else file
-        place = f"nar/{nix32_dump(sha256(content + path.hash.encode()).digest())}.nar"
-        (self.folder / place).write_bytes(content)
-        known = NarInfo(info, place, word, (), Digest(sha256(content).digest()), len(content), address=address)
+        location = f"nar/{nix32_dump(sha256(content + path.hash.encode()).digest())}.nar"
+        (self.folder / location).write_bytes(content)
+        known = NarInfo(info, location, word, (), Digest(sha256(content).digest()), len(content), address=address)
         if self.key:
             known = replace(known, signatures=(self.key.sign(known.fingerprint),))
         known = replace(known, **(said or {}))
@@ -142,7 +144,7 @@ class Cache:
         waiting = dict(self.trees)
         while waiting:
             for path in [path for path in waiting if not self.references(path) & waiting.keys()]:
-                factories.write(waiting.pop(path), os.fsencode(store.place(path)))
+                factories.write(waiting.pop(path), os.fsencode(store.location(path)))
                 store.register(path, self.references(path))
                 if path in self.narinfos[path].info.references:
                     with store.writing() as database:
@@ -155,18 +157,24 @@ class Cache:
 
 
 def _addressed(
-    name: str, item: factories.Item, data: bytes, references: Collection[StorePath], method: str, *, itself: bool
+    name: str,
+    item: factories.Item,
+    data: bytes,
+    references: Collection[StorePath],
+    method: str,
+    *,
+    self_reference: bool,
 ) -> tuple[StorePath, bytes, str]:
     """The path, the NAR and the address of a content-addressed tree, in which `SELF` stands for its own hash."""
     if method == NAR:
         modulo = ModuloHash(SELF.decode())
         modulo.feed(data)
-        raw = modulo.digest() if itself else sha256(data).digest()
+        raw = modulo.digest() if self_reference else sha256(data).digest()
     else:
         assert isinstance(item, factories.File)
         raw = sha256(item.content).digest()
-    address = Address(method, "sha256", raw)
-    path = address.path(name, references, itself)
+    address = ContentAddress(method, "sha256", raw)
+    path = address.path(name, references, self_reference)
     return path, data.replace(SELF, path.hash.encode()), str(address)
 
 
@@ -175,7 +183,9 @@ METHODS = (NAR, FLAT, TEXT)
 
 def example(cache: Cache) -> StorePath:
     """Four paths, and the one that needs the others."""
-    lib = cache.add("libgreet-1.0", {b"lib": {b"libgreet.so": factories.File(b"\x7fELF" + b"lib" * 1000)}}, itself=True)
+    lib = cache.add(
+        "libgreet-1.0", {b"lib": {b"libgreet.so": factories.File(b"\x7fELF" + b"lib" * 1000)}}, self_reference=True
+    )
     data = cache.add("words-2.1", {b"share": {b"hello.txt": factories.File(b"hello\n"), b"empty": factories.File()}})
     shell = cache.add("sh-5", {b"bin": {b"sh": factories.File(b"#!/no\n", executable=True)}}, [lib])
     script = f"#!{shell}/bin/sh\ncat {data}/share\n".encode()
@@ -192,10 +202,10 @@ def example(cache: Cache) -> StorePath:
 def listing(folder: Path) -> dict[str, bytes]:
     """All files of a store but what is in ``.lamina``, with their contents."""
     found = {}
-    for place in sorted(folder.rglob("*")) if folder.exists() else ():
-        name = place.relative_to(folder)
-        if place.is_file() and name.parts[0] != ".lamina":
-            found[str(name)] = place.read_bytes()
+    for location in sorted(folder.rglob("*")) if folder.exists() else ():
+        name = location.relative_to(folder)
+        if location.is_file() and name.parts[0] != ".lamina":
+            found[str(name)] = location.read_bytes()
     return found
 
 
@@ -214,7 +224,7 @@ def check_whole(folder: Path) -> set[StorePath]:
         data = (folder / known.url).read_bytes()
         assert known.compression == "none"
         assert (len(data), Digest(sha256(data).digest())) == (known.info.nar_size, known.info.nar_hash)
-        assert measure([data]).digest == known.file_hash
+        assert hash_pieces([data]).digest == known.file_hash
         assert known.info.references <= valid
     return valid
 
@@ -401,7 +411,7 @@ class Machine:
     def arguments(self, where: str, *roots: object, key: SecretKey | None = KEY) -> list[str | Path]:
         """Those of a build of ``roots`` from the cache at ``where``."""
         trusted = ("--trusted-key", str(key.public)) if key else ()
-        return ["build", "-o", self.image, "--no-ledger", "--store", where, *trusted, *map(str, roots)]
+        return ["build", "-o", self.image, "--no-layer-cache", "--store", where, *trusted, *map(str, roots)]
 
     def build(self, where: str, *roots: object, key: SecretKey | None = KEY, flags: Sequence[str] = ()) -> Ran:
         """In this process, which is fast."""

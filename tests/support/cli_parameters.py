@@ -25,7 +25,7 @@ def leaf_commands(command: click.Command, *names: str) -> Iterator[tuple[tuple[s
         yield names, command
 
 
-def places() -> Iterator[tuple[tuple[str, ...], str, click.Parameter]]:
+def parameters() -> Iterator[tuple[tuple[str, ...], str, click.Parameter]]:
     """Every option and argument that takes a value, as words before it."""
     for names, command in leaf_commands(group):
         for parameter in command.params:
@@ -34,8 +34,8 @@ def places() -> Iterator[tuple[tuple[str, ...], str, click.Parameter]]:
             yield names, parameter.opts[-1] if isinstance(parameter, click.Option) else "", parameter
 
 
-PLACES = list(places())
-IDS = [" ".join((*names, option or parameter.name or "")) for names, option, parameter in PLACES]
+PARAMETERS = list(parameters())
+IDS = [" ".join((*names, option or parameter.name or "")) for names, option, parameter in PARAMETERS]
 
 
 def arguments(names: tuple[str, ...], option: str, secret: str, folder: Path) -> list[str]:

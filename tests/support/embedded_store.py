@@ -13,12 +13,12 @@ from pathlib import Path
 from tests.support.paths import EXAMPLES
 
 import lamina
-from lamina.compression.decoders import decoded
+from lamina.compression.decoders import decode_pieces
 from lamina.core.names import Digest, StorePath
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
-from lamina.system.transfer import measure
+from lamina.system.transfer import hash_pieces
 
 KEY = (EXAMPLES / "public-key").read_text().strip()
 ROOT = json.loads((EXAMPLES / "roots.json").read_text())["x86_64-linux"]
@@ -49,12 +49,12 @@ def check(folder: Path) -> set[str]:
     store = EmbeddedStore(folder)
     found = {known.info.path: known for known in store.narinfos()}
     for path, known in found.items():
-        place = store.place(path)
-        assert measure([place]).digest == known.info.nar_hash
+        location = store.location(path)
+        assert hash_pieces([location]).digest == known.info.nar_hash
         assert (known.url, known.compression, known.file_size) == (
             nar_name(known.info.nar_hash),
             "none",
-            place.length,
+            location.length,
         )
         assert known.info.references <= found.keys()
     return set(map(str, found))
@@ -88,7 +88,7 @@ def check_cache(folder: Path) -> dict[StorePath, NarInfo]:
     found = {known.info.path: known for known in infos.values()}
     for name, known in infos.items():
         file = (folder / known.url).read_bytes()
-        data = b"".join(decoded([file], known.compression))
+        data = b"".join(decode_pieces([file], known.compression))
         assert name == f"{known.info.path.hash}.narinfo"
         assert (Digest(sha256(data).digest()), len(data)) == (known.info.nar_hash, known.info.nar_size)
         assert (Digest(sha256(file).digest()), len(file)) == (known.file_hash, known.file_size)

@@ -17,9 +17,9 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.formats.keys import PublicKey
 from lamina.stores.binary_cache.trust import Trust
-from lamina.stores.opening import Access, open_stores
+from lamina.stores.open import StoreAccess, open_stores
 from lamina.stores.protocols import Store
-from lamina.system.extents import reading
+from lamina.system.extents import open_reader
 
 CACHE = f"file://{EXAMPLES / 'cache'}"
 KEY = (EXAMPLES / "public-key").read_text().strip()
@@ -29,7 +29,7 @@ _COMMAND = """\
 #!{python}
 import sys
 from pathlib import Path
-from lamina.stores import opening
+from lamina.stores import open as opening
 opening.MACHINE = Path({root!r})
 from lamina.cli.main import main
 main()
@@ -44,10 +44,10 @@ def hello(system: str = SYSTEM) -> StorePath:
 def example_store(root: Path, system: str = SYSTEM) -> FakeStore:
     """The closure of `hello`, below ``root``."""
     store = FakeStore(root)
-    cache = open_stores([CACHE], Access(trust=lambda: Trust((PublicKey.parse(KEY),))))
+    cache = open_stores([CACHE], StoreAccess(trust=lambda: Trust((PublicKey.parse(KEY),))))
     closure = Closure.resolve([hello(system)], cache.query)
     for info in closure:
-        unpack(cache, info.path, store.place(info.path))
+        unpack(cache, info.path, store.location(info.path))
         store.register(info.path)
     with store.writing() as database:
         references = [(info.path, reference) for info in closure for reference in info.references]
@@ -56,22 +56,22 @@ def example_store(root: Path, system: str = SYSTEM) -> FakeStore:
     return store
 
 
-def unpack(store: Store, path: StorePath, place: Path) -> None:
-    """Writes ``path`` at ``place``, as Nix would."""
+def unpack(store: Store, path: StorePath, location: Path) -> None:
+    """Writes ``path`` at ``location``, as Nix would."""
     for node in store.nodes(path):
-        _write(node, os.path.join(os.fsencode(place), node.path) if node.path else os.fsencode(place))
+        _write(node, os.path.join(os.fsencode(location), node.path) if node.path else os.fsencode(location))
 
 
-def _write(node: Node, place: bytes) -> None:
+def _write(node: Node, location: bytes) -> None:
     match node:
         case Directory():
-            os.mkdir(place)
+            os.mkdir(location)
         case Symlink():
-            os.symlink(node.target, place)
+            os.symlink(node.target, location)
         case Regular(content=Extent() as content):
-            with reading(content) as read:
-                Path(os.fsdecode(place)).write_bytes(read(0, content.length))
-            os.chmod(place, 0o555 if node.executable else 0o444)
+            with open_reader(content) as read:
+                Path(os.fsdecode(location)).write_bytes(read(0, content.length))
+            os.chmod(location, 0o555 if node.executable else 0o444)
 
 
 def write_command(file: Path, root: Path) -> None:

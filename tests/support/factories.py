@@ -18,7 +18,7 @@ from lamina.core.names import NIX32, Digest, StorePath, nix32_dump
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.core.pathinfo import PathInfo
 from lamina.layering import LayerPlan
-from lamina.layers.packed import Packed
+from lamina.layers.packed import PackedLayer
 from lamina.system.transfer import transfer
 
 # --- graphs
@@ -129,7 +129,7 @@ class MemoryStore:
         return nodes(self._trees[path])
 
 
-def packed_bytes(packed: Packed) -> bytes:
+def packed_bytes(packed: PackedLayer) -> bytes:
     """The bytes of a layer."""
     archive = io.BytesIO()
     transfer(packed.pieces, archive.write)

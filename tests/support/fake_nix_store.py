@@ -33,8 +33,8 @@ from lamina.cli import build, inspect, plan, script, stream
 from lamina.cli.main import main
 from lamina.core.names import StorePath, nix32_dump
 from lamina.formats import nar
-from lamina.layer_cache.cache import Ledger
-from lamina.system.transfer import measure
+from lamina.layer_cache.cache import LayerCache
+from lamina.system.transfer import hash_pieces
 from lamina.system.walk import walk
 
 T = TypeVar("T")
@@ -96,19 +96,19 @@ Item = bytes | Program | Link | Mapping[Any, "Item"]
 
 def put(path: str | bytes | Path, item: Item) -> None:
     """Writes ``item`` at ``path`` with the modes of a store."""
-    place = os.fsencode(path)
+    location = os.fsencode(path)
     match item:
         case bytes() | Program():
             content, mode = (item, 0o444) if isinstance(item, bytes) else (item.content, 0o555)
-            Path(os.fsdecode(place)).write_bytes(content)
-            os.chmod(place, mode)
+            Path(os.fsdecode(location)).write_bytes(content)
+            os.chmod(location, mode)
         case Link():
-            os.symlink(os.fsencode(item.target), place)
+            os.symlink(os.fsencode(item.target), location)
         case _:
-            os.mkdir(place)
+            os.mkdir(location)
             for name, inner in item.items():
-                put(os.path.join(place, os.fsencode(name)), inner)
-            os.chmod(place, 0o555 if os.geteuid() == 0 else 0o755)
+                put(os.path.join(location, os.fsencode(name)), inner)
+            os.chmod(location, 0o555 if os.geteuid() == 0 else 0o755)
 
 
 def store_path(name: str, seed: object = "") -> StorePath:
@@ -144,22 +144,28 @@ class FakeStore:
     def schema(self) -> Path:
         return self.database.with_name("schema")
 
-    def place(self, path: StorePath) -> Path:
+    def location(self, path: StorePath) -> Path:
         """Where ``path`` is on this machine."""
         return self.root / "nix/store" / path.base
 
     def add(
-        self, name: str, item: Item, references: Iterable[StorePath] = (), *, seed: object = "", itself: bool = False
+        self,
+        name: str,
+        item: Item,
+        references: Iterable[StorePath] = (),
+        *,
+        seed: object = "",
+        self_reference: bool = False,
     ) -> StorePath:
         """Puts a path in the store and makes it valid."""
         path = store_path(name, seed)
-        put(self.place(path), item)
-        self.register(path, [*references, path] if itself else references)
+        put(self.location(path), item)
+        self.register(path, [*references, path] if self_reference else references)
         return path
 
     def register(self, path: StorePath, references: Iterable[StorePath] = ()) -> None:
         """Makes a path on disk valid."""
-        found = measure(nar.dump(walk(os.fsencode(self.place(path)), case_hack=False)))
+        found = hash_pieces(nar.dump(walk(os.fsencode(self.location(path)), case_hack=False)))
         with self.writing() as database:
             self.write_row(database, path, found.digest.nix32, found.size, references)
 
@@ -204,7 +210,7 @@ class FakeStore:
 def example(root: Path) -> tuple[FakeStore, StorePath]:
     """A store of four paths, and the one that needs the others."""
     store = FakeStore(root)
-    lib = store.add("libgreet-1.0", {"lib": {"libgreet.so": b"\x7fELF" + b"lib" * 1000}}, itself=True)
+    lib = store.add("libgreet-1.0", {"lib": {"libgreet.so": b"\x7fELF" + b"lib" * 1000}}, self_reference=True)
     data = store.add("words-2.1-data", {"share": {"hello.txt": b"hello\n", "empty": b""}})
     shell = store.add("sh-5", {"bin": {"sh": Program(b"#!/no\n")}}, [lib])
     hello = store.add(
@@ -244,14 +250,14 @@ def write_graph(store: FakeStore, file: Path) -> Path:
 
 
 @contextmanager
-def ledger_at(file: Path) -> Iterator[Ledger]:
-    """The ledger in ``file`` for the block, which nothing may be odd about."""
+def layer_cache_at(file: Path) -> Iterator[LayerCache]:
+    """The layer cache in ``file`` for the block, which nothing may be odd about."""
 
     def warn(text: str) -> None:
         pytest.fail(text)
 
-    with Ledger.open(file, warn) as ledger:
-        yield ledger
+    with LayerCache.open(file, warn) as layer_cache:
+        yield layer_cache
 
 
 @contextmanager

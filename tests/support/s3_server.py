@@ -13,11 +13,13 @@ import pytest
 
 from lamina.errors import Error
 from lamina.transports import aws
-from lamina.transports.retry import Patience
+from lamina.transports.retry import RetryPolicy
 from lamina.transports.s3 import S3Transport
 
 ID, SECRET, TOKEN = "AKIDEXAMPLE", "hunter2secret", "hunter2token"
-IMPATIENT = Patience(connect=1, read=1, window=5, attempts=2, pause=0.001, longest=0.002)
+QUICK_POLICY = RetryPolicy(
+    connect_timeout=1, read_timeout=1, rate_window=5, attempts=2, initial_delay=0.001, max_delay=0.002
+)
 
 
 def without_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
@@ -28,11 +30,11 @@ def without_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     for name in ("NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr(aws, "_MACHINE", {str(home / "sys_vendor"): "amazon ec2"})
+    monkeypatch.setattr(aws, "_EC2_MARKERS", {str(home / "sys_vendor"): "amazon ec2"})
 
 
-def cache(address: str, place: str = "cache/prefix", more: str = "", patience: Patience = IMPATIENT) -> S3Transport:
-    return S3Transport(f"s3://{place}?endpoint={address}&scheme=http{more}", patience)
+def cache(address: str, place: str = "cache/prefix", more: str = "", policy: RetryPolicy = QUICK_POLICY) -> S3Transport:
+    return S3Transport(f"s3://{place}?endpoint={address}&scheme=http{more}", policy)
 
 
 def refusal(kind: type[Error], work: Callable[[], object]) -> Error:
@@ -100,8 +102,8 @@ def scripted(script: Callable[[Asked, int], object]) -> Iterator[Bucket]:
             thread.join()
 
 
-def at(server: Bucket, more: str = "", patience: Patience = IMPATIENT) -> S3Transport:
-    return cache(f"127.0.0.1:{server.server_port}", more=more, patience=patience)
+def at(server: Bucket, more: str = "", policy: RetryPolicy = QUICK_POLICY) -> S3Transport:
+    return cache(f"127.0.0.1:{server.server_port}", more=more, policy=policy)
 
 
 def said(code: str) -> bytes:

@@ -39,7 +39,7 @@ def counted(at, number):
     def calls(frame, event, argument):
         name = frame.f_code.co_filename
         if name not in files:
-            files[name] = name.startswith(COUNTED) and "interrupting" not in name
+            files[name] = name.startswith(COUNTED) and "signal_injection" not in name
         return lines if files[name] else None
     return calls, lambda: at - left
 
@@ -56,9 +56,9 @@ def child(task):
     lamina.cli.start.is_program = True
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lamina.cli.start.end_at_once)
-    if task["crew"]:
-        from lamina.layers.context import Workshop
-        Workshop.crew_size = lambda self, work, most: 2
+    if task["workers"]:
+        from lamina.layers.context import BuildContext
+        BuildContext.worker_count = lambda self, size, limit: 2
     calls, count = counted(task["at"], task["signal"])
     sys.settrace(calls)
     try:
@@ -116,7 +116,7 @@ class Interrupter:
         *,
         number: int = 0,
         at: int = _NEVER,
-        crew: bool = False,
+        workers: bool = False,
         environment: Mapping[str, str] = {},
     ) -> Ended:
         """Run lamina; before line ``at`` is run, it gets the signal ``number``."""
@@ -127,16 +127,18 @@ class Interrupter:
             "modules": self._modules,
             "at": at,
             "signal": int(number),
-            "crew": crew,
+            "workers": workers,
         }
         self._requests.write(json.dumps(task) + "\n")
         self._requests.flush()
         code = int(self._replies.readline())
         return Ended(code, *((self._folder / name).read_text() for name in ("stdout", "stderr")))
 
-    def lines(self, arguments: Sequence[str | Path], *, crew: bool = False, environment: Mapping[str, str] = {}) -> int:
+    def lines(
+        self, arguments: Sequence[str | Path], *, workers: bool = False, environment: Mapping[str, str] = {}
+    ) -> int:
         """Run lamina to its end, and return how many lines that took; the modules it needs are imported from now on."""
-        ended = self.run(arguments, crew=crew, environment=environment)
+        ended = self.run(arguments, workers=workers, environment=environment)
         assert ended.code == 0, ended.stderr
         count, self._modules = json.loads((self._folder / "count").read_text())
         return int(count)

@@ -16,59 +16,61 @@ from pathlib import Path
 from typing import Any
 
 from lamina.core.names import STORE_DIR, StorePath
-from lamina.errors import Error, InvalidName, NotFound
-from lamina.formats.mentions import mentions
+from lamina.errors import Error, InvalidArgument, NotFound
+from lamina.formats.reference_scanner import mentions
 from lamina.images.readers.open import open_images
 from lamina.inputs import specfile
-from lamina.inputs.roots import content
+from lamina.inputs.roots import resolve_root
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.stores.mentioned import resolve_mentions
+from lamina.stores.mention_lookup import resolve_mentions
 
-_SPECS = (".toml", ".json")
+_SPEC_SUFFIXES = (".toml", ".json")
 
 
-def kept(store: EmbeddedStore, roots: Iterable[str]) -> tuple[StorePath, ...]:
+def resolve_gc_roots(store: EmbeddedStore, roots: Iterable[str]) -> tuple[StorePath, ...]:
     """The paths that ``roots`` name, ascending.
 
-    Raises `NotFound` for a ROOT of which nothing is in ``store``, `InvalidName`, and what reading the files raises.
+    Raises `NotFound` for a ROOT of which nothing is in ``store``, `InvalidArgument`, and what reading the files raises.
     """
     found: set[StorePath] = set()
     for root in roots:
-        found.update(_kept(store, root))
+        found.update(_resolve_gc_root(store, root))
     return tuple(sorted(found))
 
 
-def _kept(store: EmbeddedStore, root: str) -> set[StorePath]:
+def _resolve_gc_root(store: EmbeddedStore, root: str) -> set[StorePath]:
     if f"{root}/".startswith(f"{STORE_DIR}/"):
-        return {content(store, root).path}
+        return {resolve_root(store, root).path}
     file = Path(root.partition("#")[0])
-    if file.suffix in _SPECS and os.path.isfile(file):
-        return _some(store, root, _in_spec(store, root))
-    if not os.path.exists(root) or ("/" not in root and store.find(root)) or _leads_into_store(root):
-        return {content(store, root).path}
+    if file.suffix in _SPEC_SUFFIXES and os.path.isfile(file):
+        return _require_present(store, root, _paths_in_spec(store, root))
+    if not os.path.exists(root) or ("/" not in root and store.find(root)) or _links_into_store(root):
+        return {resolve_root(store, root).path}
     if not os.path.isfile(file) and not os.path.isdir(file):
-        raise InvalidName(f"{root}: got neither a file nor a folder, expected an image, a spec or a store path")
-    return _some(store, root, {path for image in open_images(file) for layer in image.layers for path in layer.paths})
+        raise InvalidArgument(f"{root}: got neither a file nor a folder, expected an image, a spec or a store path")
+    return _require_present(
+        store, root, {path for image in open_images(file) for layer in image.layers for path in layer.paths}
+    )
 
 
-def _leads_into_store(root: str) -> bool:
+def _links_into_store(root: str) -> bool:
     return os.path.realpath(root).startswith(f"{STORE_DIR}/")
 
 
-def _some(store: EmbeddedStore, root: str, paths: set[StorePath]) -> set[StorePath]:
+def _require_present(store: EmbeddedStore, root: str, paths: set[StorePath]) -> set[StorePath]:
     here = set(store.query(paths))
     if not here:
         raise NotFound(f"{root}: got {len(paths)} store paths, none of them in {store.folder}, expected some")
     return here
 
 
-def _in_spec(store: EmbeddedStore, root: str) -> set[StorePath]:
+def _paths_in_spec(store: EmbeddedStore, root: str) -> set[StorePath]:
     file, hash_sign, name = root.partition("#")
-    names = [name] if hash_sign else list(specfile.images(Path(file)))
-    return {path for name in names for path in _in_table(store, specfile.load(f"{file}#{name}"))}
+    names = [name] if hash_sign else list(specfile.read_tables(Path(file)))
+    return {path for name in names for path in _paths_in_table(store, specfile.load(f"{file}#{name}"))}
 
 
-def _in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Iterator[StorePath]:
+def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Iterator[StorePath]:
     """What a table's contents and closure mean here, and the store paths that it mentions, as for an image of it."""
     found = mentions(json.dumps(arguments, default=str).encode())
     yield from found.paths
@@ -78,16 +80,16 @@ def _in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Iterator[St
         value = arguments.get(key, ())
         for root in [value] if isinstance(value, str) else value:
             if not isinstance(root, str):
-                raise InvalidName(f"{key}: got {type(root).__name__}, expected texts")
+                raise InvalidArgument(f"{key}: got {type(root).__name__}, expected texts")
             if "/" not in root:
                 # Which of several the next image is made from is decided then; until then all are needed.
                 yield from store.find(root)
             elif not root.startswith(STORE_DIR):
-                yield from _linked(store, root)
+                yield from _resolve_link(store, root)
 
 
-def _linked(store: EmbeddedStore, root: str) -> Iterator[StorePath]:
+def _resolve_link(store: EmbeddedStore, root: str) -> Iterator[StorePath]:
     try:
-        yield content(store, root).path
+        yield resolve_root(store, root).path
     except Error:  # what is not there, or not in the store, keeps nothing
         return

@@ -15,34 +15,34 @@ from typing import Protocol, Unpack
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import Error, InvalidName, NotFound
+from lamina.errors import Error, InvalidArgument, NotFound
 from lamina.formats.narinfo import NarInfo
-from lamina.inputs.roots import content
+from lamina.inputs.roots import resolve_root
 from lamina.inputs.spec import Spec, StoreArguments
-from lamina.inputs.stores import access
-from lamina.stores.binary_cache.copying import Copying
-from lamina.stores.binary_cache.fetch import Fetching
-from lamina.stores.embedded.add import Content, Named, add
+from lamina.inputs.stores import store_access
+from lamina.stores.binary_cache.copying import CopyingStore
+from lamina.stores.binary_cache.fetch import Fetcher
+from lamina.stores.embedded.add import AddedContent, NamedSource, add_content
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.stores.failures import FAULTS
-from lamina.stores.opening import DEFAULT_CACHE, open_stores
+from lamina.stores.failures import RECOVERABLE_ERRORS
+from lamina.stores.open import DEFAULT_CACHE, open_stores
 from lamina.stores.protocols import Store
 
-_Places = str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
+_StoreArgument = str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
 
 
-class Arrivals(Protocol):
+class FetchProgress(Protocol):
     """Who is told how fetching goes."""
 
     def begin(self, wanted: Collection[PathInfo], paths: int) -> None:
         """Of so many ``paths``, those that are ``wanted`` are about to come."""
 
-    def came(self, info: PathInfo) -> None:
+    def advance(self, info: PathInfo) -> None:
         """One of them is there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchResult:
     """A closure that is in the store now: its ``paths``, references first, which of them were fetched (``new``), and
     what was odd.
     """
@@ -79,17 +79,17 @@ def fetch_paths(
     *,
     embedded_store: str | os.PathLike[str],
     jobs: int | None = None,
-    progress: Arrivals | None = None,
-    **where: Unpack[StoreArguments],
-) -> Fetched:
+    progress: FetchProgress | None = None,
+    **sources: Unpack[StoreArguments],
+) -> FetchResult:
     """Fetches ``roots`` and all that they need into the folder ``embedded_store``, which is made where there is none.
 
-    They come from where ``where`` says (`StoreArguments`), as in `stream_layered_image`; no store is cache.nixos.org.
-    Raises `InvalidName`, `NotFound`, `Unavailable`, `IntegrityError`, `FormatError`, `PlanError` for a cycle,
+    They come from where ``sources`` says (`StoreArguments`), as in `stream_layered_image`; no store is cache.nixos.org.
+    Raises `InvalidArgument`, `NotFound`, `Unavailable`, `IntegrityError`, `FormatError`, `PlanError` for a cycle,
     `OutputError`; what came whole until then stays.
     """
-    spec = Spec.parse({"contents": roots, "jobs": jobs, **where})
-    with EmbeddedStore.filled(_folder(embedded_store)) as target:
+    spec = Spec.parse({"contents": roots, "jobs": jobs, **sources})
+    with EmbeddedStore.open_for_writing(_folder(embedded_store)) as target:
         return _fetch(spec, target, progress)
 
 
@@ -99,23 +99,23 @@ def add_path(
     embedded_store: str | os.PathLike[str],
     name: str | None = None,
     references: str | Sequence[str] = (),
-    store: _Places = (),
+    store: _StoreArgument = (),
 ) -> AddedPath:
     """Makes a store path of the file or folder ``source``, called ``name``, else as it is called itself; gives what is
     known of it.
 
     It refers to ``references`` and to every path in ``embedded_store``, and in ``store``, whose hash is found in it;
-    those that are in ``store`` alone are copied first. Raises `InvalidName`, `NotFound`, `FormatError` for what no
+    those that are in ``store`` alone are copied first. Raises `InvalidArgument`, `NotFound`, `FormatError` for what no
     store path can hold, `Unavailable`, `IntegrityError` where it changes meanwhile, `OutputError`.
     """
     spec = Spec.parse({"store": store, "contents": references})
-    named = Named.parse(source, name)
-    target = EmbeddedStore.made(_folder(embedded_store))
-    target.locks.use()
+    named = NamedSource.parse(source, name)
+    target = EmbeddedStore.open_or_create(_folder(embedded_store))
+    target.locks.hold_shared()
     warnings: list[str] = []
-    others = _opened(spec, Fetching(target), warnings) if spec.store else None
-    found = Content.read(named, {*target.hashes(), *(others.hashes() if others else ())})
-    paths = {content(target, text).path for text in spec.contents}
+    others = _open_sources(spec, Fetcher(target), warnings) if spec.store else None
+    found = AddedContent.read(named, {*target.hashes(), *(others.hashes() if others else ())})
+    paths = {resolve_root(target, text).path for text in spec.contents}
     paths |= set(target.with_hashes(found.hashes))
     missing = found.hashes - {path.hash for path in paths}
     if others and missing:
@@ -124,7 +124,7 @@ def add_path(
         paths |= set(wanted)
     for path in paths - target.query(paths).keys():
         raise NotFound(f"{path}: got no such valid path in {target.folder}, expected it as a reference")
-    return AddedPath.of(add(target, found, paths), dict.fromkeys(warnings))
+    return AddedPath.of(add_content(target, found, paths), dict.fromkeys(warnings))
 
 
 def list_paths(names: str | Iterable[str] = (), *, embedded_store: str | os.PathLike[str]) -> tuple[NarInfo, ...]:
@@ -137,7 +137,7 @@ def list_paths(names: str | Iterable[str] = (), *, embedded_store: str | os.Path
     wanted = Spec.parse({"contents": names}).contents
     if not wanted:
         return tuple(target.narinfos())
-    found = {path for text in wanted for path in _fitting(target, text)}
+    found = {path for text in wanted for path in _find_paths(target, text)}
     return tuple(filter(None, map(target.narinfo, sorted(found))))
 
 
@@ -147,70 +147,74 @@ def describe_paths(roots: str | Iterable[str], *, embedded_store: str | os.PathL
     Raises as `list_paths`, and `NotFound` for a name that fits several.
     """
     target = EmbeddedStore(_folder(embedded_store))
-    return tuple(_described(target, content(target, text).path) for text in Spec.parse({"contents": roots}).contents)
+    return tuple(
+        _describe_path(target, resolve_root(target, text).path) for text in Spec.parse({"contents": roots}).contents
+    )
 
 
-def _fetch(spec: Spec, target: EmbeddedStore, progress: Arrivals | None) -> Fetched:
+def _fetch(spec: Spec, target: EmbeddedStore, progress: FetchProgress | None) -> FetchResult:
     warnings: list[str] = []
-    fetching = Fetching(target, spec.jobs or 0)
+    fetcher = Fetcher(target, spec.jobs or 0)
     try:
-        store = _opened(spec, fetching, warnings)
-        roots = dict.fromkeys(content(store, text).path for text in spec.contents)
-        closure = _brought(roots, store, fetching, progress)
+        store = _open_sources(spec, fetcher, warnings)
+        roots = dict.fromkeys(resolve_root(store, text).path for text in spec.contents)
+        closure = _fetch_closure(roots, store, fetcher, progress)
     finally:
-        fetching.end()
+        fetcher.close()
     paths = [info.path for info in closure.bottom_up]
     for path in paths:
-        target.place(path)
+        target.location(path)
     known = tuple(filter(None, map(target.narinfo, paths)))
-    return Fetched(known, frozenset(fetching.received), tuple(warnings))
+    return FetchResult(known, frozenset(fetcher.received), tuple(warnings))
 
 
-def _brought(roots: Collection[StorePath], store: Copying, fetching: Fetching, progress: Arrivals | None) -> Closure:
+def _fetch_closure(
+    roots: Collection[StorePath], store: CopyingStore, fetcher: Fetcher, progress: FetchProgress | None
+) -> Closure:
     """The closure of ``roots``, all of it in the store; what one source gives wrong comes from the next."""
     arrived: set[StorePath] = set()
-    told = progress
+    pending = progress
     while True:
         closure = Closure.resolve(roots, store.query)
-        wanted = [info for info in closure if fetching.is_announced(info.path) and info.path not in arrived]
+        wanted = [info for info in closure if fetcher.is_registered(info.path) and info.path not in arrived]
         wanted.sort(key=lambda info: info.nar_size, reverse=True)
-        if told:
-            told.begin(wanted, len(closure))
-            told = None
-        fetching.begin(info.path for info in wanted)
+        if pending:
+            pending.begin(wanted, len(closure))
+            pending = None
+        fetcher.begin(info.path for info in wanted)
         faults: dict[StorePath, Error] = {}
         for info in wanted:
             try:
-                fetching.wait(info.path)
-            except FAULTS as error:
+                fetcher.wait(info.path)
+            except RECOVERABLE_ERRORS as error:
                 faults[info.path] = error
-                if not store.can_move_on(info.path):
+                if not store.has_fallback(info.path):
                     break
                 continue
             arrived.add(info.path)
             if progress:
-                progress.came(info)
+                progress.advance(info)
         if not faults:
             return closure
-        store.move_on(faults)
+        store.fall_back(faults)
 
 
-def _opened(spec: Spec, fetching: Fetching, warnings: list[str]) -> Copying:
-    """The stores that ``spec`` names, all of whose paths go by way of ``fetching``."""
+def _open_sources(spec: Spec, fetcher: Fetcher, warnings: list[str]) -> CopyingStore:
+    """The stores that ``spec`` names, all of whose paths go by way of ``fetcher``."""
     if not isinstance(spec.store, tuple):
-        return Copying(fetching, spec.store)
-    how = replace(access(spec, warnings), embedded=fetching.store.folder, fetching=fetching)
-    return Copying(fetching, open_stores(spec.store or (DEFAULT_CACHE,), how))
+        return CopyingStore(fetcher, spec.store)
+    how = replace(store_access(spec, warnings), embedded_store=fetcher.store.folder, fetcher=fetcher)
+    return CopyingStore(fetcher, open_stores(spec.store or (DEFAULT_CACHE,), how))
 
 
-def _fitting(target: EmbeddedStore, text: str) -> Collection[StorePath]:
-    found = target.find(text) if "/" not in text else target.query([content(target, text).path]).keys()
+def _find_paths(target: EmbeddedStore, text: str) -> Collection[StorePath]:
+    found = target.find(text) if "/" not in text else target.query([resolve_root(target, text).path]).keys()
     if not found:
         raise NotFound(f"{text}: got no such valid path in {target.folder}, expected one")
     return found
 
 
-def _described(target: EmbeddedStore, path: StorePath) -> StoredPath:
+def _describe_path(target: EmbeddedStore, path: StorePath) -> StoredPath:
     known = target.narinfo(path)
     if known is None:
         raise NotFound(f"{path}: got no such valid path in {target.folder}, expected one")
@@ -221,5 +225,5 @@ def _described(target: EmbeddedStore, path: StorePath) -> StoredPath:
 def _folder(value: str | os.PathLike[str]) -> Path:
     folder = Spec.parse({"embedded_store": value}).embedded_store
     if folder is None:
-        raise InvalidName("embedded_store: got None, expected the name of a folder")
+        raise InvalidArgument("embedded_store: got None, expected the name of a folder")
     return Path(folder)

@@ -9,19 +9,20 @@ from collections.abc import Iterable
 
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node, Regular
-from lamina.errors import InvalidName, shown
+from lamina.errors import InvalidArgument
 from lamina.formats import elf
 from lamina.formats.platform import Platform
+from lamina.messages.redaction import short_repr
 from lamina.stores.protocols import Store
 from lamina.system.extents import head
 
 
-def architecture_of(paths: Iterable[StorePath], store: Store, otherwise: str = "") -> str:
-    """Return the GOARCH of the first program in ``paths``, else ``otherwise``, else this machine's.
+def choose_architecture(paths: Iterable[StorePath], store: Store, default: str = "") -> str:
+    """Return the GOARCH of the first program in ``paths``, else ``default``, else this machine's.
 
-    Raises `InvalidName` for a machine that no image is for.
+    Raises `InvalidArgument` for a machine that no image is for.
     """
-    found = program_architecture(paths, store) or otherwise
+    found = program_architecture(paths, store) or default
     if found:
         return found
     import platform
@@ -29,9 +30,9 @@ def architecture_of(paths: Iterable[StorePath], store: Store, otherwise: str = "
     machine = platform.machine()
     try:
         return Platform.parse(machine).architecture
-    except InvalidName as error:
-        raise InvalidName(
-            f"architecture: got {shown(machine)}, that of this machine, expected one that images have",
+    except InvalidArgument as error:
+        raise InvalidArgument(
+            f"architecture: got {short_repr(machine)}, that of this machine, expected one that images have",
             hint="say which with --architecture",
         ) from error
 
@@ -45,5 +46,5 @@ def program_architecture(paths: Iterable[StorePath], store: Store) -> str | None
 def _architecture(node: Node) -> str | None:
     if not isinstance(node, Regular) or not node.executable or node.size < elf.HEADER_SIZE:
         return None
-    # A file that was only touched since a ledger listed it is still for the same processor.
-    return elf.architecture(head(node.content, elf.HEADER_SIZE, doubt=len))
+    # A file that was only touched since a layer cache listed it is still for the same processor.
+    return elf.architecture(head(node.content, elf.HEADER_SIZE, on_mtime_change=len))

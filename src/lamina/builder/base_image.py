@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.core.nodes import Symlink
-from lamina.errors import FormatError, InvalidName, PlanError, shown
-from lamina.formats.config import check_type, inherited, with_base_environment
+from lamina.errors import FormatError, InvalidArgument, PlanError
+from lamina.formats.config import check_type, inherit, with_base_environment
 from lamina.formats.docker import store_paths_comment
-from lamina.formats.headers import EntryKind
 from lamina.formats.platform import Platform
+from lamina.formats.tar_reader import EntryKind
 from lamina.layers.layer import FinishedLayer
-from lamina.messages.redaction import cut
+from lamina.messages.redaction import cut, short_repr
 from lamina.rootfs.accounts import BaseFile
 from lamina.rootfs.registration import Registration
 from lamina.rootfs.tree import Meta
@@ -28,14 +28,14 @@ from lamina.system.transfer import transfer
 
 if TYPE_CHECKING:  # what reads images is imported where there is one
     from lamina.images.readers.flatten import Rootfs
-    from lamina.images.readers.model import SourceImage, SourceLayer
+    from lamina.images.readers.source_image import SourceImage, SourceLayer
 
-_SAY_WHICH = "say which with --architecture"
-_NAME_ANOTHER = "take a base image for that architecture, or name another architecture with --architecture"
+_ARCHITECTURE_HINT = "say which with --architecture"
+_MISMATCH_HINT = "take a base image for that architecture, or name another architecture with --architecture"
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseImage:
     """The base image, or none: then it has no layers and an empty root.
 
     ``notes`` says how it was chosen, if that is odd.
@@ -51,16 +51,16 @@ class Base:
         place: str | os.PathLike[str],
         architecture: str | None = None,
         *,
-        usual: Callable[[], str | None] = lambda: None,
+        default_architecture: Callable[[], str | None] = lambda: None,
         max_unpacked: int | None = None,
         is_strict: bool = True,
-    ) -> Base:
+    ) -> BaseImage:
         """Open the image in the file or layout ``FILE`` or ``FILE#NAME``.
 
         Without a name it is the first, as in nixpkgs, and of several platforms the one for ``architecture``, or, if
-        that is None, for what ``usual`` returns. Raises as `open_images` does, `NotFound` for a name that no image
-        has, and `PlanError` if no image is for that architecture; but where ``is_strict`` is false and there is no
-        choice, that is a note.
+        that is None, for what ``default_architecture`` returns. Raises as `open_images` does, `NotFound` for a name
+        that no image has, and `PlanError` if no image is for that architecture; but where ``is_strict`` is false and
+        there is no choice, that is a note.
         """
         from lamina.images.readers import select
         from lamina.images.readers.open import open_images
@@ -68,20 +68,20 @@ class Base:
         path, name = select.split_name(place)
         images = open_images(path, max_unpacked)
         hint = f"name one as {path}#NAME:TAG"
-        found = select.named(images, name, path, hint) if name is not None else images
-        several = len({image.runs_on for image in found}) > 1
-        asked = architecture or (usual() if several else None)
+        found = select.select_by_name(images, name, path, hint) if name is not None else images
+        several = len({image.effective_platform for image in found}) > 1
+        asked = architecture or (default_architecture() if several else None)
         notes: tuple[str, ...] = ()
         if asked and not several and not is_strict:
             notes = _other_platform(found[0], asked)
         elif asked:
-            found = select.fitting(found, Platform.parse(asked), path, _NAME_ANOTHER)
+            found = select.select_by_platform(found, Platform.parse(asked), path, _MISMATCH_HINT)
         elif several:
-            got = select.platforms(found)
-            raise PlanError(f"{path}: got images for {got}, expected to be told which", hint=_SAY_WHICH)
+            got = select.list_platforms(found)
+            raise PlanError(f"{path}: got images for {got}, expected to be told which", hint=_ARCHITECTURE_HINT)
         chosen = found[0]
         if found[1:]:
-            notes = (*notes, f"base image: {path}: got {select.listed(found)}, took the first; {hint}")
+            notes = (*notes, f"base image: {path}: got {select.list_names(found)}, took the first; {hint}")
         layers = tuple(_layer(layer, number) for number, layer in enumerate(chosen.layers, 1))
         return cls(chosen, layers, notes)
 
@@ -99,7 +99,7 @@ class Base:
             return ()
         other = _other_platform(self.image, architecture)
         if other:
-            raise PlanError(other[0], hint=_NAME_ANOTHER)
+            raise PlanError(other[0], hint=_MISMATCH_HINT)
         unknown = () if self.architecture else (f"base image: got no architecture, expected {architecture}",)
         return (*self.notes, *unknown)
 
@@ -107,19 +107,22 @@ class Base:
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         """What its Nix database has, and what was odd about that. Raises `FormatError`."""
         from lamina.rootfs import database
-        from lamina.system.tempdir import Workspace
+        from lamina.system.tempdir import TempDir
 
-        with Workspace() as workspace:
+        with TempDir() as workspace:
             file = workspace.path / "db.sqlite"
-            if not self._copy(database.PLACE, file):
+            if not self._copy(database.DATABASE_PATH, file):
                 return (), ()
             try:
-                if self._copy(database.PLACE + database.LOG, file.with_name(file.name + database.LOG.decode())):
-                    database.settle(file)
+                if self._copy(
+                    database.DATABASE_PATH + database.WAL_SUFFIX,
+                    file.with_name(file.name + database.WAL_SUFFIX.decode()),
+                ):
+                    database.checkpoint_wal(file)
                 return database.read(file)
             except FormatError as error:
                 text = str(error).removeprefix(f"{file}: ")
-                raise FormatError(f"base image: /{database.PLACE.decode()}: {text}", hint=error.hint) from error
+                raise FormatError(f"base image: /{database.DATABASE_PATH.decode()}: {text}", hint=error.hint) from error
 
     def _copy(self, path: bytes, place: Path) -> bool:
         """Whether there is a file at ``path``; then it is at ``place`` too."""
@@ -177,12 +180,12 @@ class Base:
         except FormatError as error:
             raise FormatError(f"base image: {error}", hint=error.hint) from error
 
-    def overlaid(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
+    def merge_config(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
         """``config`` over the base's: its ``Env`` and those of ``keys`` come along. Raises `FormatError`."""
         if self.image is None:
             return config
         base = self._config(self.image, ("Env", *keys))
-        return with_base_environment(inherited(config or {}, base, keys), base)
+        return with_base_environment(inherit(config or {}, base, keys), base)
 
     @staticmethod
     def _config(image: SourceImage, keys: Collection[str]) -> Mapping[str, Any]:
@@ -191,22 +194,24 @@ class Base:
         if found is None:
             return {}
         if not isinstance(found, Mapping):
-            raise FormatError(f"base image: config: got {shown(found)}, expected an object")
+            raise FormatError(f"base image: config: got {short_repr(found)}, expected an object")
         try:
             for key in keys:
                 check_type(key, found.get(key))
-        except InvalidName as error:
+        except InvalidArgument as error:
             raise FormatError(f"base image: {error}") from error
         return found
 
 
 def _other_platform(image: SourceImage, architecture: str) -> tuple[str, ...]:
     asked = Platform.parse(architecture)
-    if image.runs_on.fitness(asked) is not None:
+    if image.effective_platform.match_rank(asked) is not None:
         return ()
     return (f"base image: got layers for {image.platform}, expected layers for {asked}, that of the image",)
 
 
 def _layer(layer: SourceLayer, number: int) -> FinishedLayer:
-    said = f"Adding base layer {number} from {cut(layer.name)}"
-    return FinishedLayer(layer.tar, said, store_paths_comment([layer.name]), layer.diff_id, keep=layer.keep)
+    message = f"Adding base layer {number} from {cut(layer.name)}"
+    return FinishedLayer(
+        layer.tar, message, store_paths_comment([layer.name]), layer.diff_id, keep_alive=layer.keep_alive
+    )

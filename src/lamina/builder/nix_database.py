@@ -13,48 +13,50 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from lamina.builder.base_image import Base
+from lamina.builder.base_image import BaseImage
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Extent, Regular
 from lamina.errors import OutputError
 from lamina.formats.tar import WHITEOUT
 from lamina.rootfs import database
-from lamina.rootfs.database import BESIDE, PLACE
-from lamina.rootfs.registration import Registration, companions, merged
+from lamina.rootfs.database import DATABASE_PATH, SIDE_FILE_SUFFIXES
+from lamina.rootfs.registration import Registration, merge_registrations, schema_and_gc_roots
 from lamina.rootfs.tree import FILE_MODE, SYMLINK_MODE, Meta, Tree
 
 
-def begin(tree: Tree, contents: Iterable[StorePath], closure: Closure, base: Iterable[Registration]) -> tuple[str, ...]:
+def add_database(
+    tree: Tree, contents: Iterable[StorePath], closure: Closure, base: Iterable[Registration]
+) -> tuple[str, ...]:
     """Puts the database into ``tree``, with what ``closure`` and ``base`` have, and gives warnings about ``base``."""
-    registrations, warnings = merged(base, map(Registration.of, closure))
+    registrations, warnings = merge_registrations(base, map(Registration.of, closure))
     content = database.dump(registrations)
-    tree.put(Regular(PLACE, False, len(content), content), Meta(FILE_MODE))
-    for node in companions(contents):
+    tree.put(Regular(DATABASE_PATH, False, len(content), content), Meta(FILE_MODE))
+    for node in schema_and_gc_roots(contents):
         tree.put(node, Meta(FILE_MODE if isinstance(node, Regular) else SYMLINK_MODE))
     return warnings
 
 
-def complete(tree: Tree, closure: Closure, base: Base) -> tuple[str, ...]:
+def update_database(tree: Tree, closure: Closure, base: BaseImage) -> tuple[str, ...]:
     """Adds to the database in ``tree``, which is a file on disk by now, what ``closure`` has more; gives warnings.
 
     What SQLite has left beside that of ``base`` is hidden, for it would be laid over this one. Where a script took the
     database away, there is none. Raises `FormatError` for what a script made of it.
     """
-    match tree.node(PLACE):
+    match tree.node(DATABASE_PATH):
         case Regular(content=Extent(file=file)):
-            present, odd = database.read(Path(os.fsdecode(file)))
+            present, warnings = database.read(Path(os.fsdecode(file)))
         case _:
             return ("Nix database: a script took it away, the image has none",)
-    registrations, left_out = merged(present, map(Registration.of, closure))
+    registrations, left_out = merge_registrations(present, map(Registration.of, closure))
     _rewrite(file, database.dump(registrations))
-    _look_again(tree, file)
-    for ending in BESIDE:
-        tree.remove(PLACE + ending)
-        if base.exists(PLACE + ending):
-            folder, _, name = PLACE.rpartition(b"/")
+    _refresh_extents(tree, file)
+    for ending in SIDE_FILE_SUFFIXES:
+        tree.remove(DATABASE_PATH + ending)
+        if base.exists(DATABASE_PATH + ending):
+            folder, _, name = DATABASE_PATH.rpartition(b"/")
             tree.put(Regular(folder + b"/" + WHITEOUT + name + ending, False, 0, b""), Meta(FILE_MODE))
-    return (*odd, *left_out)
+    return (*warnings, *left_out)
 
 
 def _rewrite(file: bytes, content: bytes) -> None:
@@ -69,15 +71,15 @@ def _rewrite(file: bytes, content: bytes) -> None:
         raise OutputError(f"{os.fsdecode(file)}: got {error.strerror}, expected to write the Nix database") from error
 
 
-def _look_again(tree: Tree, file: bytes) -> None:
+def _refresh_extents(tree: Tree, file: bytes) -> None:
     """Takes up ``file`` as it is now, under each of its names in ``tree``."""
     status = os.stat(file)
     for node, meta in list(tree):
-        if isinstance(node, Regular) and isinstance(node.content, Extent) and _is(node.content.file, status):
+        if isinstance(node, Regular) and isinstance(node.content, Extent) and _is_same_file(node.content.file, status):
             extent = Extent.whole(node.content.file, status.st_size, status.st_mtime_ns)
             tree.put(Regular(node.path, node.executable, status.st_size, extent), meta)
 
 
-def _is(file: bytes, status: os.stat_result) -> bool:
+def _is_same_file(file: bytes, status: os.stat_result) -> bool:
     found = os.lstat(file)
     return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)

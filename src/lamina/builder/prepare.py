@@ -16,33 +16,33 @@ from pathlib import Path
 
 from lamina import layering
 from lamina.builder import nix_database
-from lamina.builder.architecture import architecture_of, program_architecture
-from lamina.builder.base_image import Base
-from lamina.builder.root import customise, declare
+from lamina.builder.architecture import choose_architecture, program_architecture
+from lamina.builder.base_image import BaseImage
+from lamina.builder.root import add_declared_entries, customise
 from lamina.core.closure import Closure
-from lamina.core.names import Content, StorePath
-from lamina.errors import InvalidName
+from lamina.core.names import StorePath, StoreSubpath
+from lamina.errors import InvalidArgument
 from lamina.formats.docker import ImageConfig
-from lamina.formats.mentions import Mentions, mentions
+from lamina.formats.reference_scanner import ReferenceScanner, mentions
 from lamina.images.image import Draft, Settings
-from lamina.inputs.nix_build import built
-from lamina.inputs.roots import content
+from lamina.inputs.nix_build import build_roots
+from lamina.inputs.roots import resolve_root
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan
-from lamina.rootfs.database import PLACE
+from lamina.rootfs.database import DATABASE_PATH
 from lamina.rootfs.entries import Perm, Xattr
 from lamina.rootfs.layer import RootLayer
-from lamina.rootfs.overlay import check_whiteouts, laid_over
+from lamina.rootfs.overlay import check_whiteouts, overlay_tree
 from lamina.rootfs.tree import Tree
-from lamina.stores import opening
-from lamina.stores.mentioned import resolve_mentions
-from lamina.stores.protocols import Arriving, Catalogue, Store
-from lamina.stores.resolve import settled_closure
+from lamina.stores import open as opening
+from lamina.stores.mention_lookup import resolve_mentions
+from lamina.stores.protocols import CanPrefetch, PathIndex, Store
+from lamina.stores.resolve import resolve_closure
 from lamina.system.transfer import transfer
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedDraft:
     """A draft, what was odd on the way to it, and what its script printed."""
 
     draft: Draft
@@ -51,7 +51,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
+class PreparedRoot:
     """The customisation layer, the closure of all that the image needs, what was odd, and what the scripts printed."""
 
     layer: RootLayer
@@ -61,85 +61,102 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlanResult:
     """Which store path goes where, and what was odd on the way to it."""
 
     layers: tuple[LayerPlan, ...]
     warnings: tuple[str, ...]
 
 
-def prepare(spec: Spec, store: Store, now: datetime) -> Prepared:
+def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     """The draft of ``spec`` with contents from ``store``; ``now`` is what "now" means.
 
     Runs the extra commands. Raises what any of its parts raises.
     """
     _check_not_empty(spec)
-    contents = _contents(spec, store)
-    name = _name(spec, contents)
+    contents = _resolve_contents(spec, store)
+    name = _image_name(spec, contents)
     base = open_base(spec, lambda: program_architecture((content.path for content in contents), store))
     root = make_root(spec, contents, store, base)
     unmatched: list[str] = []
-    plans = _layers(spec, root.closure, base, unmatched)
-    _expect(store, (path for plan in plans for path in plan.paths))
-    architecture = spec.architecture or architecture_of(_order(root.closure, contents), store, base.architecture)
-    foreign = _foreign(spec, [content.path for content in contents], store)
-    config = ImageConfig(architecture, spec.created or now, base.overlaid(spec.config, spec.inherit))
+    plans = _plan_layers(spec, root.closure, base, unmatched)
+    _prefetch(store, (path for plan in plans for path in plan.paths))
+    architecture = spec.architecture or choose_architecture(
+        _order_paths(root.closure, contents), store, base.architecture
+    )
+    foreign = _check_architecture(spec, [content.path for content in contents], store)
+    config = ImageConfig(architecture, spec.created or now, base.merge_config(spec.config, spec.inherit))
     settings = Settings(name, spec.tag, config, spec.owner, spec.mtime or now)
     warnings = (*spec.warnings, *foreign, *base.warnings(architecture), *root.warnings, *unmatched)
     draft = Draft(plans, store, root.layer, settings, base.layers)
-    return Prepared(draft, warnings, root.script_output)
+    return PreparedDraft(draft, warnings, root.script_output)
 
 
-def make_root(spec: Spec, contents: Sequence[Content], store: Store, base: Base) -> Root:
+def make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base: BaseImage) -> PreparedRoot:
     """The root of ``spec`` as it is to be laid over ``base``; ``contents`` are those it names.
 
     Runs the scripts. Raises what any of its parts raises.
     """
     is_packed = spec.include_store_paths
-    closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()), is_packed=is_packed)
-    _expect(store, (content.path for content in contents))
+    closure, closure_warnings = _resolve_spec_closure(
+        spec, contents, store, mentions(json.dumps(spec.config).encode()), is_packed=is_packed
+    )
+    _prefetch(store, (content.path for content in contents))
     made = customise(spec, contents, closure, store, base)
     check_whiteouts(made.tree, over_base=base.image is not None)
     # What the database mentions is registered, not needed.
-    found = _mentions(made.tree.without(PLACE), _is_known(closure, store))
-    closure, unknown = _grown(closure, store, found, is_packed=is_packed)
-    registered = nix_database.complete(made.tree, closure, base) if spec.include_nix_db else ()
-    tree, hidden = laid_over(made.tree, base, made.joined) if base.image else (made.tree, ())
-    warnings = (*odd, *made.warnings, *unknown, *registered, *hidden)
-    return Root(RootLayer(tree, made.workspace), closure, warnings, made.script_output)
+    found = _scan_tree(made.tree.without(DATABASE_PATH), _make_hash_filter(closure, store))
+    closure, unknown = _extend_closure(closure, store, found, is_packed=is_packed)
+    registered = nix_database.update_database(made.tree, closure, base) if spec.include_nix_db else ()
+    tree, hidden = overlay_tree(made.tree, base, made.content_links) if base.image else (made.tree, ())
+    warnings = (*closure_warnings, *made.warnings, *unknown, *registered, *hidden)
+    return PreparedRoot(RootLayer(tree, made.workspace), closure, warnings, made.script_output)
 
 
-def plan(spec: Spec, store: Store) -> Planned:
+def plan(spec: Spec, store: Store) -> PlanResult:
     """The layers of ``spec``, from the graph alone: no store path is opened and no script is run."""
     _check_not_empty(spec)
-    contents = _contents(spec, store)
-    closure, odd = _closure(spec, contents, store, mentions(json.dumps(spec.config).encode()), is_packed=False)
+    contents = _resolve_contents(spec, store)
+    closure, closure_warnings = _resolve_spec_closure(
+        spec, contents, store, mentions(json.dumps(spec.config).encode()), is_packed=False
+    )
     tree = Tree()
-    declare(replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree)
-    closure, unknown = _grown(closure, store, _mentions(tree, _is_known(closure, store)), is_packed=False)
+    add_declared_entries(
+        replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree
+    )
+    closure, unknown = _extend_closure(
+        closure, store, _scan_tree(tree, _make_hash_filter(closure, store)), is_packed=False
+    )
     unmatched: list[str] = []
-    layers = _layers(spec, closure, open_base(spec), unmatched)
-    return Planned(layers, (*spec.warnings, *odd, *unknown, *unmatched))
+    layers = _plan_layers(spec, closure, open_base(spec), unmatched)
+    return PlanResult(layers, (*spec.warnings, *closure_warnings, *unknown, *unmatched))
 
 
-def _expect(store: Store, paths: Iterable[StorePath]) -> None:
+def _prefetch(store: Store, paths: Iterable[StorePath]) -> None:
     """Has ``paths`` come, in that order, where they are not here yet."""
-    if isinstance(store, Arriving):
-        store.expect(paths)
+    if isinstance(store, CanPrefetch):
+        store.prefetch(paths)
 
 
-def _contents(spec: Spec, store: Store) -> list[Content]:
-    return [content(store, text) for text in built(spec.contents, spec.search_path)]
+def _resolve_contents(spec: Spec, store: Store) -> list[StoreSubpath]:
+    return [resolve_root(store, text) for text in build_roots(spec.contents, spec.search_path)]
 
 
-def open_base(spec: Spec, usual: Callable[[], str | None] = lambda: None) -> Base:
-    """Open the base image of ``spec``, or none; ``usual`` is as in `Base.open`, which says what is raised."""
+def open_base(spec: Spec, default_architecture: Callable[[], str | None] = lambda: None) -> BaseImage:
+    """Open the base image of ``spec``, or none; ``default_architecture`` is as in `BaseImage.open`, which says what is
+    raised.
+    """
     if not spec.from_image:
-        return Base()
-    return Base.open(spec.from_image, spec.architecture, usual=usual, max_unpacked=spec.max_unpacked_size)
+        return BaseImage()
+    return BaseImage.open(
+        spec.from_image,
+        spec.architecture,
+        default_architecture=default_architecture,
+        max_unpacked=spec.max_unpacked_size,
+    )
 
 
-def _layers(spec: Spec, closure: Closure, base: Base, warnings: list[str]) -> tuple[LayerPlan, ...]:
+def _plan_layers(spec: Spec, closure: Closure, base: BaseImage, warnings: list[str]) -> tuple[LayerPlan, ...]:
     packed = closure if spec.include_store_paths else Closure.of(())
     return layering.plan(
         packed,
@@ -151,49 +168,51 @@ def _layers(spec: Spec, closure: Closure, base: Base, warnings: list[str]) -> tu
 
 
 def _check_not_empty(spec: Spec) -> None:
-    """Raise `InvalidName` for an image that nothing at all is named for."""
+    """Raise `InvalidArgument` for an image that nothing at all is named for."""
     scripts = spec.extra_commands or spec.fake_root_commands
     if spec.contents or spec.closure or spec.from_image or spec.tree or spec.extras or scripts or spec.include_nix_db:
         return
     found = mentions(json.dumps(spec.config).encode())
     if not found.paths and not found.hashes:
-        raise InvalidName(
+        raise InvalidArgument(
             "ROOT: got none, expected a store path or a package name, or a config that names a store path",
             hint="name what the image is to hold, such as hello or /nix/store/…-hello-2.12.1",
         )
 
 
-def _name(spec: Spec, contents: Sequence[Content]) -> str:
+def _image_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
     if spec.name:
         return spec.name
     if not contents:
-        raise InvalidName(
+        raise InvalidArgument(
             "name: got none, expected one, for there is no ROOT to take it from", hint="give one with --name"
         )
     return Spec.parse({"name": contents[0].path.package}).name or ""
 
 
-def _closure(
-    spec: Spec, contents: Iterable[Content], store: Store, found: Mentions, *, is_packed: bool
+def _resolve_spec_closure(
+    spec: Spec, contents: Iterable[StoreSubpath], store: Store, found: ReferenceScanner, *, is_packed: bool
 ) -> tuple[Closure, tuple[str, ...]]:
     """The closure of all that is named and of what the config mentions, with warnings."""
-    roots = {content.path for content in contents} | {content(store, text).path for text in spec.closure}
-    return _grown(_resolved(roots, store, is_packed=is_packed), store, found, is_packed=is_packed)
+    roots = {content.path for content in contents} | {resolve_root(store, text).path for text in spec.closure}
+    return _extend_closure(_resolve_closure(roots, store, is_packed=is_packed), store, found, is_packed=is_packed)
 
 
-def _resolved(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:
+def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:
     """The closure of ``roots``; where it ``is_packed``, each path from a store that has its contents."""
     ordered = sorted(roots)
-    return settled_closure(ordered, store) if is_packed else Closure.resolve(ordered, store.query)
+    return resolve_closure(ordered, store) if is_packed else Closure.resolve(ordered, store.query)
 
 
-def _grown(closure: Closure, store: Store, found: Mentions, *, is_packed: bool) -> tuple[Closure, tuple[str, ...]]:
+def _extend_closure(
+    closure: Closure, store: Store, found: ReferenceScanner, *, is_packed: bool
+) -> tuple[Closure, tuple[str, ...]]:
     """``closure`` and what ``found`` adds to it, with a warning for each path that no store knows."""
     known = {info.path.hash for info in closure}
     asked = [path for path in found.paths if path.hash not in known]
     valid = resolve_mentions(store, asked)
     bare = found.hashes - known - {path.hash for path in asked}
-    by_hash = store.with_hashes(bare) if bare and isinstance(store, Catalogue) else ()
+    by_hash = store.with_hashes(bare) if bare and isinstance(store, PathIndex) else ()
     added = {*valid.values(), *by_hash}
     warnings = tuple(
         f"{path}: mentioned by the config or the root, but not valid in the store; left out"
@@ -202,10 +221,10 @@ def _grown(closure: Closure, store: Store, found: Mentions, *, is_packed: bool) 
     )
     if not added:
         return closure, warnings
-    return _resolved({*(info.path for info in closure), *added}, store, is_packed=is_packed), warnings
+    return _resolve_closure({*(info.path for info in closure), *added}, store, is_packed=is_packed), warnings
 
 
-def _foreign(spec: Spec, paths: Iterable[StorePath], store: Store) -> tuple[str, ...]:
+def _check_architecture(spec: Spec, paths: Iterable[StorePath], store: Store) -> tuple[str, ...]:
     """What is odd about an architecture that was named, for it is not that of the programs in ``paths``."""
     found = program_architecture(paths, store) if spec.architecture else None
     # A variant such as arm64/v8 is none of the header's.
@@ -214,29 +233,31 @@ def _foreign(spec: Spec, paths: Iterable[StorePath], store: Store) -> tuple[str,
     return (f"architecture: got {spec.architecture}, expected {found}, that of the first program",)
 
 
-def _order(closure: Closure, contents: Sequence[Content]) -> Iterable[StorePath]:
+def _order_paths(closure: Closure, contents: Sequence[StoreSubpath]) -> Iterable[StorePath]:
     """Every path once, those that were named first."""
     return dict.fromkeys([*(content.path for content in contents), *(info.path for info in closure)])
 
 
-def _mentions(tree: Tree, is_known: Callable[[str], bool]) -> Mentions:
-    found = Mentions(is_known)
+def _scan_tree(tree: Tree, is_known: Callable[[str], bool]) -> ReferenceScanner:
+    found = ReferenceScanner(is_known)
     transfer(RootLayer(tree).pack().pieces, found.feed)
     found.close()
     return found
 
 
-def _is_known(closure: Closure, store: Store) -> Callable[[str], bool]:
+def _make_hash_filter(closure: Closure, store: Store) -> Callable[[str], bool]:
     """Whether 32 digits are the hash of a path; the store is asked for all of its own when it first has to be."""
     in_closure = frozenset(info.path.hash for info in closure)
-    in_store = cache(lambda: store.hashes() if isinstance(store, Catalogue) else frozenset())
+    in_store = cache(lambda: store.hashes() if isinstance(store, PathIndex) else frozenset())
     return lambda digits: digits in in_closure or digits in in_store()
 
 
-def folders(spec: Spec) -> tuple[Path, ...]:
-    """The folders in which the store paths of ``spec`` lie, for a script; raises `InvalidName` for other stores."""
+def script_folders(spec: Spec) -> tuple[Path, ...]:
+    """The folders in which the store paths of ``spec`` lie, for a script; raises `InvalidArgument` for other stores."""
     if not isinstance(spec.store, tuple):
-        raise InvalidName(f"script: got a store of type {type(spec.store).__name__}, expected folders on this machine")
+        raise InvalidArgument(
+            f"script: got a store of type {type(spec.store).__name__}, expected folders on this machine"
+        )
     here = [place for place in spec.store if not opening.is_remote(place)]
     named = [Path(place) for place in here if os.path.isdir(place)]
     # Behind a graph, and where nothing is named, is the machine's own.
@@ -246,7 +267,7 @@ def folders(spec: Spec) -> tuple[Path, ...]:
         if spec.embedded_store and opening.is_cache_folder(spec.embedded_store):
             named.append(Path(spec.embedded_store))
         elif len(here) < len(spec.store) and not any(map(opening.is_cache_folder, here)):
-            raise InvalidName(
+            raise InvalidArgument(
                 "script: got a binary cache and no embedded store, expected a folder in which store paths stay",
                 hint="name one as embedded_store",
             )

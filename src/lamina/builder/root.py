@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamina.builder import nix_database
-from lamina.builder.base_image import Base
+from lamina.builder.base_image import BaseImage
 from lamina.core.closure import Closure
-from lamina.core.names import Content
+from lamina.core.names import StoreSubpath
 from lamina.core.nodes import Node, Symlink
 from lamina.inputs.spec import Spec
 from lamina.rootfs import extras
@@ -22,45 +22,50 @@ from lamina.rootfs.tree import Tree
 from lamina.stores.protocols import Store
 
 if TYPE_CHECKING:
-    from lamina.rootfs.scripts import Ran
-    from lamina.system.tempdir import Workspace
+    from lamina.rootfs.scripts import ScriptResult
+    from lamina.system.tempdir import TempDir
 
 
 @dataclass(frozen=True, slots=True)
-class Customised:
+class CustomisedRoot:
     """The root's tree and the folder that holds its files, what was odd on the way, and what the scripts printed.
 
-    ``joined`` are the links of the symlink tree.
+    ``content_links`` are the links of the symlink tree.
     """
 
     tree: Tree
-    joined: frozenset[Node]
-    workspace: Workspace | None
+    content_links: frozenset[Node]
+    workspace: TempDir | None
     warnings: tuple[str, ...]
     script_output: str
 
 
-def customise(spec: Spec, contents: Sequence[Content], closure: Closure, store: Store, base: Base) -> Customised:
+def customise(
+    spec: Spec, contents: Sequence[StoreSubpath], closure: Closure, store: Store, base: BaseImage
+) -> CustomisedRoot:
     """The root of ``spec``; ``contents`` are those it names, ``closure`` is theirs.
 
     Runs the scripts. Raises what any of its parts raises.
     """
     tree, warnings = join(contents, store.nodes)
-    joined = frozenset(node for node, _ in tree if isinstance(node, Symlink))
-    warnings += extras.lay(spec.extras, tree, closure, store, base.file)
+    content_links = frozenset(node for node, _ in tree if isinstance(node, Symlink))
+    warnings += extras.add_extras(spec.extras, tree, closure, store, base.file)
     if spec.include_nix_db:
-        registered, odd = base.registrations
-        warnings += (*odd, *nix_database.begin(tree, (content.path for content in contents), closure, registered))
+        registered, base_warnings = base.registrations
+        warnings += (
+            *base_warnings,
+            *nix_database.add_database(tree, (content.path for content in contents), closure, registered),
+        )
     workspace, output = None, ""
     if spec.extra_commands or spec.fake_root_commands or spec.include_nix_db:
         ran = _run_scripts(spec, tree)
         tree, workspace, output = ran.tree, ran.workspace, ran.output
         warnings += ran.warnings
-    declare(spec, tree)
-    return Customised(tree, joined, workspace, warnings, output)
+    add_declared_entries(spec, tree)
+    return CustomisedRoot(tree, content_links, workspace, warnings, output)
 
 
-def _run_scripts(spec: Spec, tree: Tree) -> Ran:
+def _run_scripts(spec: Spec, tree: Tree) -> ScriptResult:
     """Run the scripts of ``spec`` over ``tree``."""
     from lamina.rootfs import scripts as commands
 
@@ -75,7 +80,7 @@ def _run_scripts(spec: Spec, tree: Tree) -> Ran:
     return commands.run(tree, scripts)
 
 
-def declare(spec: Spec, tree: Tree) -> None:
+def add_declared_entries(spec: Spec, tree: Tree) -> None:
     """Adds the declared entries of ``spec`` to ``tree``."""
     for entry in spec.tree:
         entry.apply(tree)

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import COMPRESSORS, graph_options, image_arguments
-from lamina.cli.output import say, stdout
+from lamina.cli.options import COMPRESSORS, image_arguments, image_options
+from lamina.cli.output import print_stdout, stdout
 from lamina.cli.reporting import image_document, print_json, progress, show_output, warn
 
 
@@ -19,7 +19,7 @@ from lamina.cli.reporting import image_document, print_json, progress, show_outp
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the image goes; - is stdout.")
 @click.option("--compressor", type=click.Choice(COMPRESSORS), help="[default: as FILE's ending says, else none]")
-@graph_options
+@image_options
 def command(output: str, **flags: Any) -> None:
     """The image of ROOT... and all they need in FILE, a docker-archive, written whole or not at all.
 
@@ -28,10 +28,10 @@ def command(output: str, **flags: Any) -> None:
     is an OCI layout: only blobs that are not there are written, and the image of that name is replaced last. Prints
     FILE; with --json the image's ID, name and layers. With -o - the result is on stderr.
     """
-    from lamina.api.images import check_ending
+    from lamina.api.images import check_extension
 
     arguments = image_arguments(flags)
-    check_ending(output, arguments.get("compressor"))
+    check_extension(output, arguments.get("compressor"))
     stream = lamina.stream_layered_image(**arguments)
     show_output(stream.script_output, flags)
     told = warn(stream.warnings, flags)
@@ -43,6 +43,6 @@ def command(output: str, **flags: Any) -> None:
             image = stream.build(output, progress=watcher)
     warn(stream.warnings[told:], flags)
     if flags["as_json"]:
-        print_json(image_document(image, stream.warnings), aside=output == "-")
+        print_json(image_document(image, stream.warnings), to_stderr=output == "-")
     elif output != "-":
-        say(output)
+        print_stdout(output)

@@ -14,10 +14,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from lamina.cli.output import flush, one_line, tell_output
-from lamina.cli.resources import shortage
+from lamina.cli.output import escape_controls, flush, print_script_output
+from lamina.cli.shortages import find_shortage
 from lamina.cli.signals import Interrupted, Signals
-from lamina.errors import Error, OutputError, ScriptError, failed
+from lamina.errors import Error, OutputError, ScriptError, output_error
 from lamina.messages.redaction import clean
 
 INTERRUPTED = 130
@@ -25,7 +25,7 @@ CLOSED_PIPE = 141
 BUG = 1
 
 
-def ending(work: Callable[[], object], *, debug: bool = False) -> int:
+def run_to_exit_code(work: Callable[[], object], *, debug: bool = False) -> int:
     """Run ``work`` and return the code that the process is to end with; errors are printed on stderr.
 
     Where a signal has ended the work, the process ends here.
@@ -34,16 +34,16 @@ def ending(work: Callable[[], object], *, debug: bool = False) -> int:
     code = BUG
     try:
         try:
-            signals.listen()
+            signals.install()
             code = _run(work, signals, debug=debug)
         finally:
             signals.close()
     except Interrupted:  # else it came while an error was reported
         signals.close()
     if signals.received:
-        signals.end()
+        signals.exit_now()
     for stream in (sys.stdout, sys.stderr):
-        _settle(stream)
+        _flush_or_discard(stream)
     signals.restore()
     return code
 
@@ -54,7 +54,7 @@ def _run(work: Callable[[], object], signals: Signals, *, debug: bool) -> int:
         work()
         flush()
     except KeyboardInterrupt:
-        _say("interrupted")
+        _print_message("interrupted")
         return INTERRUPTED
     except (Interrupted, SystemExit):
         raise
@@ -64,9 +64,9 @@ def _run(work: Callable[[], object], signals: Signals, *, debug: bool) -> int:
         if isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError):
             return CLOSED_PIPE
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            error = failed("output", error)
-        error = shortage(error) or error
-        return _reported(error, debug=debug) if isinstance(error, Error) else _bug(error, debug=debug)
+            error = output_error("output", error)
+        error = find_shortage(error) or error
+        return _report_error(error, debug=debug) if isinstance(error, Error) else _report_bug(error, debug=debug)
     return 0
 
 
@@ -76,14 +76,14 @@ def _open_streams() -> None:
         # Else what is said would go to stdout, and the next file to be opened would be taken for stderr.
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the run
     elif sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr = _forgiving(sys.stderr)
+        sys.stderr = _wrap_best_effort(sys.stderr)
     if sys.stdout is None:
         raise OutputError("stdout: got it closed, expected to write the result there")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-class _Forgiving(io.FileIO):
+class _BestEffortFile(io.FileIO):
     """A file that drops what cannot be written to it, as when the disk is full or nobody reads the pipe any more."""
 
     def write(self, data: Any, /) -> int:
@@ -96,9 +96,9 @@ class _Forgiving(io.FileIO):
         return size if written is None else written
 
 
-def _forgiving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+def _wrap_best_effort(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     try:
-        raw = _Forgiving(stream.fileno(), "wb", closefd=False)
+        raw = _BestEffortFile(stream.fileno(), "wb", closefd=False)
     except (OSError, ValueError):  # no file of the system's, or one that may only be read
         return stream
     return io.TextIOWrapper(
@@ -106,43 +106,43 @@ def _forgiving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     )
 
 
-def _reported(error: Error, *, debug: bool) -> int:
+def _report_error(error: Error, *, debug: bool) -> int:
     if debug:
-        _trace(error)
+        _print_traceback(error)
     if isinstance(error, ScriptError) and error.output:
         with contextlib.suppress(OSError):
-            tell_output(error.output)
-    _say(str(error))
+            print_script_output(error.output)
+    _print_message(str(error))
     if error.hint:
-        _print(one_line(f"hint: {error.hint}"))
+        _print_stderr(escape_controls(f"hint: {error.hint}"))
     return error.exit_code
 
 
-def _bug(error: BaseException, *, debug: bool) -> int:
+def _report_bug(error: BaseException, *, debug: bool) -> int:
     if debug:
-        _trace(error)
-    _say(clean(f"a bug in lamina: got {type(error).__name__}: {error}, expected no such thing"))
-    _print("hint: --debug shows where it happened; please report it")
+        _print_traceback(error)
+    _print_message(clean(f"a bug in lamina: got {type(error).__name__}: {error}, expected no such thing"))
+    _print_stderr("hint: --debug shows where it happened; please report it")
     return BUG
 
 
-def _trace(error: BaseException) -> None:
-    from lamina.cli.tracing import lines
+def _print_traceback(error: BaseException) -> None:
+    from lamina.cli.debug_traceback import format_traceback
 
-    for line in lines(error):
-        _print(one_line(line))
-
-
-def _say(text: str) -> None:
-    _print(one_line(f"lamina: {text}"))
+    for line in format_traceback(error):
+        _print_stderr(escape_controls(line))
 
 
-def _print(text: str) -> None:
+def _print_message(text: str) -> None:
+    _print_stderr(escape_controls(f"lamina: {text}"))
+
+
+def _print_stderr(text: str) -> None:
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr)
 
 
-def _settle(stream: TextIO | None) -> None:
+def _flush_or_discard(stream: TextIO | None) -> None:
     """Drops what is left in a buffer that cannot be written: it would fail again at exit, with a message."""
     if stream is None:
         return

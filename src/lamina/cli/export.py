@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import COMPRESSORS, reading_arguments, reading_options, talk_options
-from lamina.cli.output import say, stdout
-from lamina.cli.reporting import concluded, print_json, progress
-from lamina.errors import listed
+from lamina.cli.options import COMPRESSORS, image_reader_arguments, image_reader_options, output_options
+from lamina.cli.output import print_stdout, stdout
+from lamina.cli.reporting import print_json, print_summary, progress
+from lamina.messages.redaction import join_names
 
 
 @click.command(
@@ -22,24 +22,24 @@ from lamina.errors import listed
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the tar goes; - is stdout.")
 @click.option("--image", "name", metavar="NAME:TAG", help="Which one, by name, tag or ID, if IMAGE holds several.")
 @click.option("--compressor", type=click.Choice(COMPRESSORS), help="[default: as FILE's ending says, else none]")
-@reading_options
-@talk_options
+@image_reader_options
+@output_options
 def command(image: str, output: str, name: str | None, compressor: str | None, **flags: Any) -> None:
     """The root file system that the layers of IMAGE make, as a tar in FILE, written whole or not at all.
 
     Modes, owners, dates, extended attributes, hard links and devices are kept; nothing runs and nothing is unpacked.
     Prints FILE; with --json the image. With -o - the result is on stderr.
     """
-    arguments = {"name": name, "compressor": compressor, **reading_arguments(flags)}
+    arguments = {"name": name, "compressor": compressor, **image_reader_arguments(flags)}
     with progress(flags) as watcher:
         if output == "-":
             with stdout() as out:
                 found = lamina.export_image(image, output=out, progress=watcher, **arguments)
         else:
             found = lamina.export_image(image, output=output, progress=watcher, **arguments)
-    concluded(f"{listed(found.repo_tags, 'no name')}: {len(found.layers)} layers, {found.id}", flags)
+    print_summary(f"{join_names(found.repo_tags, 'no name')}: {len(found.layers)} layers, {found.id}", flags)
     if flags["as_json"]:
         document = {"id": found.id, "repo_tags": list(found.repo_tags), "platform": found.platform}
-        print_json(document, aside=output == "-")
+        print_json(document, to_stderr=output == "-")
     elif output != "-":
-        say(output)
+        print_stdout(output)

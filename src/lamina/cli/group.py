@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.lazy import LazyGroup
-from lamina.errors import failed
+from lamina.cli.lazy_group import LazyGroup
+from lamina.errors import output_error
 
 # Verb to what ``lamina --help`` says of it; each is the command of the module of its name.
 _VERBS = {
@@ -28,30 +28,30 @@ _VERBS = {
 }
 
 
-class _Verbs(LazyGroup):
+class _VerbGroup(LazyGroup):
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        with _pipe_watched():
+        with _translate_broken_pipe():
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _pipe_watched():
+        with _translate_broken_pipe():
             return super().invoke(ctx)
 
 
 @contextlib.contextmanager
-def _pipe_watched() -> Iterator[None]:
+def _translate_broken_pipe() -> Iterator[None]:
     """Keeps a closed pipe from click, which would end the process in a way of its own."""
     try:
         yield
     except BrokenPipeError as error:
-        raise failed("pipe", error) from error
+        raise output_error("pipe", error) from error
 
 
 @click.group(
-    cls=_Verbs,
+    cls=_VerbGroup,
     package="lamina.cli",
     noun="verb",
-    lines=_VERBS,
+    summaries=_VERBS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: lamina stream /nix/store/…-hello-2.12.1 | docker load",
 )

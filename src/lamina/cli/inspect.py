@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import reading_arguments, reading_options, talk_options
-from lamina.cli.output import one_line, say
+from lamina.cli.options import image_reader_arguments, image_reader_options, output_options
+from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import print_json, readable_size, warn
 
 if TYPE_CHECKING:
-    from lamina.images.readers.model import SourceImage
+    from lamina.images.readers.source_image import SourceImage
 
 
 @click.command(
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     epilog="Example: lamina inspect hello.tar.gz --json",
 )
 @click.argument("image", metavar="IMAGE[#NAME]")
-@reading_options
-@talk_options
+@image_reader_options
+@output_options
 def command(image: str, **flags: Any) -> None:
     """What IMAGE holds: its ID, names and layers, with the store paths in each.
 
@@ -30,19 +30,19 @@ def command(image: str, **flags: Any) -> None:
     as a folder; NAME chooses one of several images in it. Every digest is computed from the bytes; a file that
     contradicts itself is an error.
     """
-    found = lamina.inspect(image, **reading_arguments(flags))
+    found = lamina.inspect(image, **image_reader_arguments(flags))
     warn(found.warnings, flags)
     if flags["as_json"]:
         first, *others = (_document(item, several=len(found) > 1) for item in found)
         print_json({**first, **({"others": others} if others else {}), "warnings": found.warnings})
         return
     for item in found:
-        say(one_line(", ".join((*item.repo_tags, *item.tags)) or "no name"))
-        say(one_line(f"id {item.digest}, {item.platform or 'no platform'}, {len(item.layers)} layers"))
+        print_stdout(escape_controls(", ".join((*item.repo_tags, *item.tags)) or "no name"))
+        print_stdout(escape_controls(f"id {item.digest}, {item.platform or 'no platform'}, {len(item.layers)} layers"))
         for number, layer in enumerate(item.layers, 1):
-            say(f"layer {number}: {readable_size(layer.size)}, {layer.diff_id}")
+            print_stdout(f"layer {number}: {readable_size(layer.size)}, {layer.diff_id}")
             for path in layer.paths:
-                say(f"  {path}")
+                print_stdout(f"  {path}")
 
 
 def _document(image: SourceImage, *, several: bool) -> dict[str, Any]:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     arguments = sys.argv[1:]
-    if arguments == ["--version"] and _version():
+    if arguments == ["--version"] and _print_version():
         sys.exit(0)
-    from lamina.cli.exits import ending
+    from lamina.cli.exits import run_to_exit_code
 
-    sys.exit(ending(lambda: _run(arguments), debug="--debug" in arguments))
+    sys.exit(run_to_exit_code(lambda: _run(arguments), debug="--debug" in arguments))
 
 
-def _version() -> bool:
+def _print_version() -> bool:
     """Whether the version could be printed; why not is then found out on the way of all verbs."""
     try:
         sys.stdout.write(f"lamina {lamina.__version__}\n")
@@ -38,17 +38,17 @@ def _run(arguments: list[str]) -> None:
     import click
 
     from lamina.cli.group import group
-    from lamina.errors import InvalidName
+    from lamina.errors import InvalidArgument
 
     try:
         group.main(arguments, prog_name="lamina", standalone_mode=False)
     except click.Abort as error:
         raise KeyboardInterrupt from error
     except click.ClickException as error:
-        raise InvalidName(_usage(error), hint=_help(error)) from error
+        raise InvalidArgument(_usage_message(error), hint=_help_command(error)) from error
 
 
-def _usage(error: click.ClickException) -> str:
+def _usage_message(error: click.ClickException) -> str:
     """What click says in sentences of its own as ``SUBJECT: got X, expected Y``."""
     import re
 
@@ -59,11 +59,11 @@ def _usage(error: click.ClickException) -> str:
     text = error.format_message().rstrip(".")
     match error:
         case click.MissingParameter():
-            return f"{_parameter(error)}: got none, expected one"
+            return f"{_parameter_name(error)}: got none, expected one"
         case click.BadParameter():
             value, _, expected = error.message.rstrip(".").rpartition(" is not ")
             got = cut(clean_value(value)) if value else "another"
-            return f"{_parameter(error)}: got {got}, expected {expected}"
+            return f"{_parameter_name(error)}: got {got}, expected {expected}"
         case click.NoSuchOption():
             close = " or ".join(sorted(error.possibilities or ()))
             option = cut(clean_value(error.option_name))
@@ -78,12 +78,12 @@ def _usage(error: click.ClickException) -> str:
     return f"usage: {text[:1].lower()}{text[1:]}{'' if ', expected ' in text else ', expected no such thing'}"
 
 
-def _parameter(error: click.BadParameter) -> str:
+def _parameter_name(error: click.BadParameter) -> str:
     name = error.param.get_error_hint(error.ctx) if error.param and error.ctx else error.param_hint or "usage"
     return str(name).replace("'", "")
 
 
-def _help(error: click.ClickException) -> str:
+def _help_command(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     return f"{context.command_path if context else 'lamina'} --help"
 

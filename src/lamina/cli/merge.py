@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import COMPRESSORS, reading_arguments, reading_options, talk_options
-from lamina.cli.output import say, stdout
-from lamina.cli.reporting import concluded, print_json, progress, warn
+from lamina.cli.options import COMPRESSORS, image_reader_arguments, image_reader_options, output_options
+from lamina.cli.output import print_stdout, stdout
+from lamina.cli.reporting import print_json, print_summary, progress, warn
 
 if TYPE_CHECKING:
-    from lamina.images.readers.model import SourceImage
+    from lamina.images.readers.source_image import SourceImage
 
 
 @click.command(
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 @click.argument("images", metavar="IMAGE[#NAME]...", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the archive goes; - is stdout.")
 @click.option("--compressor", type=click.Choice(COMPRESSORS), help="[default: as FILE's ending says, else none]")
-@reading_options
-@talk_options
+@image_reader_options
+@output_options
 def command(images: tuple[str, ...], output: str, compressor: str | None, **flags: Any) -> None:
     """One docker-archive in FILE with the images of every IMAGE, written whole or not at all.
 
     Every image keeps its ID and its names; what several share is stored once. Two images of one name are an error.
     Prints FILE; with --json the images. With -o - the result is on stderr.
     """
-    arguments = {"compressor": compressor, **reading_arguments(flags)}
+    arguments = {"compressor": compressor, **image_reader_arguments(flags)}
     with progress(flags) as watcher:
         if output == "-":
             with stdout() as out:
@@ -40,11 +40,11 @@ def command(images: tuple[str, ...], output: str, compressor: str | None, **flag
             found = lamina.merge_images(images, output=output, progress=watcher, **arguments)
     warn(found.warnings, flags)
     layers = {layer.diff_id: layer.tar.length for image in found for layer in image.layers}
-    concluded(f"{len(found)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", flags)
+    print_summary(f"{len(found)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", flags)
     if flags["as_json"]:
-        print_json({"images": list(map(_document, found)), "warnings": found.warnings}, aside=output == "-")
+        print_json({"images": list(map(_document, found)), "warnings": found.warnings}, to_stderr=output == "-")
     elif output != "-":
-        say(output)
+        print_stdout(output)
 
 
 def _document(image: SourceImage) -> dict[str, Any]:

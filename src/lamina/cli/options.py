@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import click
 
 import lamina
-from lamina.errors import InvalidName, shown
-from lamina.messages.redaction import holds_secret
+from lamina.errors import InvalidArgument
+from lamina.messages.redaction import holds_secret, short_repr
 
 # What the help says of what other modules have, for it must not import them: a test holds it to theirs.
 COMPRESSORS = ("none", "gz", "zstd")
@@ -25,7 +25,7 @@ DEFAULT_STRATEGY = "auto"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-CACHE = (
+CACHE_OPTIONS = (
     click.option(
         "--trusted-key",
         "trusted_keys",
@@ -43,15 +43,21 @@ CACHE = (
     ),
     click.option("--offline", is_flag=True, help="Ask nobody over the network."),
 )
-MAX_UNPACKED = click.option(
+LAYER_CACHE_OPTIONS = (
+    click.option(
+        "--layer-cache", metavar="PATH", help="What earlier runs learnt about layers.  [default: in the cache folder]"
+    ),
+    click.option("--ledger", metavar="PATH", hidden=True, help="The old name of --layer-cache."),
+)
+MAX_UNPACKED_OPTION = click.option(
     "--max-unpacked-size",
     metavar="SIZE",
     help="How much an image may unpack to: bytes, or 500M, 4GiB …  [default: 2GiB, or 100 times a larger file]",
 )
-PLATFORM = click.option(
+PLATFORM_OPTION = click.option(
     "--platform", metavar="[OS/]ARCH[/VARIANT]", help="Take images for this platform alone: linux/arm64, arm/v7 …"
 )
-_GRAPH = (
+_INPUT_OPTIONS = (
     click.argument("contents", metavar="[ROOT]...", nargs=-1),
     click.option("--spec", metavar="FILE[#NAME]", help="Take arguments from a table of a TOML or JSON file."),
     click.option(
@@ -62,14 +68,14 @@ _GRAPH = (
         "embedded store; repeat it, the first that gives a path wins.  [default: the machine's own, then the embedded "
         "one]",
     ),
-    *CACHE,
+    *CACHE_OPTIONS,
     click.option("--closure", multiple=True, metavar="PATH", help="Add a path with its closure, linking nothing."),
     click.option(
         "--from-image",
         metavar="FILE[#NAME]",
         help="The image to build upon: a docker-archive or OCI layout; NAME chooses one of several in it.",
     ),
-    MAX_UNPACKED,
+    MAX_UNPACKED_OPTION,
     click.option("--max-layers", type=int, help=f"The most layers, all counted.  [default: {DEFAULT_MAX_LAYERS}]"),
     click.option(
         "--layering",
@@ -78,7 +84,7 @@ _GRAPH = (
     ),
     click.option("--no-store-paths", is_flag=True, help="Leave the store paths out; the links will dangle."),
 )
-_CONFIG = (
+_CONFIG_OPTIONS = (
     click.option("--config", metavar="FILE", help="The container config in JSON; the flags below are put over it."),
     click.option("--cmd", metavar="WORDS", help="Cmd: a JSON list, or words as a shell splits them."),
     click.option("--entrypoint", metavar="WORDS", help="Entrypoint, likewise."),
@@ -90,7 +96,7 @@ _CONFIG = (
     click.option("--label", multiple=True, metavar="K=V", help="A label."),
     click.option("--stop-signal", metavar="SIGNAL", help="The signal that asks it to stop."),
 )
-_IMAGE = (
+_IMAGE_OPTIONS = (
     click.option("--name", help="The image's name.  [default: the first ROOT's package name]"),
     click.option("--tag", help="The image's tag.  [default: from the image ID]"),
     click.option(
@@ -127,11 +133,14 @@ _IMAGE = (
         help="How each layer is compressed: none, gzip[:LEVEL] or zstd[:LEVEL].  [default: none]",
     ),
     click.option("--jobs", type=int, metavar="N", help="Processors.  [default: those this process may use]"),
-    click.option("--ledger", metavar="PATH", help="What earlier runs have learnt.  [default: in the cache folder]"),
-    click.option("--no-ledger", is_flag=True, help="Use nothing of earlier runs, and leave nothing for later ones."),
-    click.option("--verify", is_flag=True, help="Find out anew what the ledger knows, and compare."),
+    *LAYER_CACHE_OPTIONS,
+    click.option(
+        "--no-layer-cache", is_flag=True, help="Use nothing of earlier runs, and leave nothing for later ones."
+    ),
+    click.option("--no-ledger", is_flag=True, hidden=True, help="The old name of --no-layer-cache."),
+    click.option("--verify", is_flag=True, help="Find out anew what the layer cache knows, and compare."),
 )
-_TALK = (
+_OUTPUT_OPTIONS = (
     click.option(
         "--progress", type=click.Choice(["auto", "plain"]), default="auto", help="Bars on a terminal, or lines."
     ),
@@ -141,29 +150,29 @@ _TALK = (
 )
 
 
-def talk_options(command: _Command) -> _Command:
+def output_options(command: _Command) -> _Command:
     """The options that say how to report."""
-    return _with(_TALK, command)
+    return _add_options(_OUTPUT_OPTIONS, command)
 
 
-def graph_options(command: _Command) -> _Command:
+def image_options(command: _Command) -> _Command:
     """The options that decide which store path goes where."""
-    return _with((*_GRAPH, *_CONFIG, *_IMAGE, *_TALK), command)
+    return _add_options((*_INPUT_OPTIONS, *_CONFIG_OPTIONS, *_IMAGE_OPTIONS, *_OUTPUT_OPTIONS), command)
 
 
-def reading_options(command: _Command) -> _Command:
+def image_reader_options(command: _Command) -> _Command:
     """The options that choose among images that are there already, and bound what reading them takes."""
-    return _with((PLATFORM, MAX_UNPACKED), command)
+    return _add_options((PLATFORM_OPTION, MAX_UNPACKED_OPTION), command)
 
 
-def reading_arguments(flags: dict[str, Any]) -> dict[str, Any]:
-    """Take what `reading_options` say out of ``flags``, as `lamina.inspect` takes it."""
+def image_reader_arguments(flags: dict[str, Any]) -> dict[str, Any]:
+    """Take what `image_reader_options` say out of ``flags``, as `lamina.inspect` takes it."""
     return {name: flags.pop(name) for name in ("platform", "max_unpacked_size")}
 
 
 def cache_options(command: _Command) -> _Command:
     """The options that say whom binary caches are believed, and where names are looked up."""
-    return _with(CACHE, command)
+    return _add_options(CACHE_OPTIONS, command)
 
 
 def cache_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,18 +181,18 @@ def cache_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
         "trusted_keys": flags["trusted_keys"],
         "verify_signatures": not flags["no_verify_signatures"],
         "channel": flags["channel"],
-        "channel_lists": channel_lists(),
+        "channel_lists": default_channel_lists(),
         "offline": flags["offline"],
     }
 
 
-def _with(options: tuple[Callable[[_Command], _Command], ...], command: _Command) -> _Command:
+def _add_options(options: tuple[Callable[[_Command], _Command], ...], command: _Command) -> _Command:
     for option in reversed(options):
         command = option(command)
     return command
 
 
-_PLAIN = (
+_COPIED = (
     "name",
     "tag",
     "architecture",
@@ -206,80 +215,94 @@ _PLAIN = (
     "channel",
 )
 _LISTS = ("contents", "closure", "store", "trusted_keys")
-_SWITCHES = ("enable_fakechroot", "include_nix_db", "verify", "offline")
-_WORDS = ("inherit", "extras")
+_BOOLEANS = ("enable_fakechroot", "include_nix_db", "verify", "offline")
+_COMMA_LISTS = ("inherit", "extras")
 # Flags to the names of the entries, as the package has them.
-_ENTRIES = (("dirs", "Dir"), ("files", "File"), ("symlinks", "Symlink"), ("perms", "Perm"), ("xattrs", "Xattr"))
+_ENTRY_FLAGS = (("dirs", "Dir"), ("files", "File"), ("symlinks", "Symlink"), ("perms", "Perm"), ("xattrs", "Xattr"))
 
 
 def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `lamina.stream_layered_image`; raises `InvalidName`, `NotFound`, `FormatError`."""
-    from lamina.cli.container import container_config
+    """The arguments of `lamina.stream_layered_image`; raises `InvalidArgument`, `NotFound`, `FormatError`."""
+    from lamina.cli.container_config import container_config
     from lamina.inputs import specfile
     from lamina.inputs.spec import Spec
 
     arguments: dict[str, Any] = specfile.load(flags["spec"]) if flags["spec"] else {}
-    arguments |= {name: flags[name] for name in _PLAIN if flags.get(name) is not None}
+    arguments |= {name: flags[name] for name in _COPIED if flags.get(name) is not None}
     arguments |= {name: list(flags[name]) for name in _LISTS if flags[name]}
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch and "created" not in arguments:
-        arguments["created"] = _epoch(epoch)
-    ledger = ledger_place(flags)
-    if ledger is not None:
-        arguments["ledger"] = ledger
-    elif flags["no_ledger"]:
-        arguments.pop("ledger", None)
+        arguments["created"] = _parse_epoch(epoch)
+    layer_cache = layer_cache_path(flags)
+    if layer_cache is not None:
+        arguments["layer_cache"] = layer_cache
+    else:
+        arguments.pop("layer_cache", None)
     if flags["no_verify_signatures"]:
         arguments["verify_signatures"] = False
-    arguments.setdefault("embedded_store", embedded_store())
-    arguments.setdefault("channel_lists", channel_lists())
+    arguments.setdefault("embedded_store", default_embedded_store())
+    arguments.setdefault("channel_lists", default_channel_lists())
     if flags["no_store_paths"]:
         arguments["include_store_paths"] = False
     if flags["no_sandbox"]:
         arguments["sandbox"] = False
-    arguments |= {name: True for name in _SWITCHES if flags[name]}
-    arguments |= {name: [word for text in flags[name] for word in text.split(",")] for name in _WORDS if flags[name]}
+    arguments |= {name: True for name in _BOOLEANS if flags[name]}
+    arguments |= {
+        name: [word for text in flags[name] for word in text.split(",")] for name in _COMMA_LISTS if flags[name]
+    }
     config = container_config(arguments.pop("config", {}), flags)
-    entries = [getattr(lamina, kind).parse(text) for name, kind in _ENTRIES for text in flags[name]]
+    entries = [getattr(lamina, kind).parse(text) for name, kind in _ENTRY_FLAGS for text in flags[name]]
     if entries:
         declared = Spec.parse({"tree": arguments.get("tree", ())}).tree
         arguments["tree"] = [*declared, *entries]
     return {**arguments, "config": config, "search_path": os.environ.get("PATH", os.defpath)}
 
 
-def ledger_place(flags: Mapping[str, Any]) -> str | None:
-    """Where the ledger is; None for none."""
-    return None if flags["no_ledger"] else ledger_file(flags["ledger"])
+def layer_cache_path(flags: Mapping[str, Any]) -> str | None:
+    """Return the file of the layer cache; None for none."""
+    if flags["no_layer_cache"] or flags["no_ledger"]:
+        return None
+    return layer_cache_file(given_layer_cache(flags))
 
 
-def ledger_file(given: str | None) -> str:
-    """The ledger's file: the one that was given, else the one in the cache folder."""
-    if given is not None:
-        if not os.path.lexists(given) and holds_secret(given):
-            raise InvalidName(f"ledger: got {shown(given)}, expected the name of a file")
-        return given
+def given_layer_cache(flags: Mapping[str, Any]) -> str | None:
+    """Return the file that ``--layer-cache`` names, or its old name ``--ledger``; raise `InvalidArgument` for both."""
+    if flags["layer_cache"] is not None and flags["ledger"] is not None:
+        raise InvalidArgument("--ledger: got it and --layer-cache, expected one: it is the old name of the same option")
+    return flags["layer_cache"] if flags["layer_cache"] is not None else flags["ledger"]  # type: ignore[no-any-return]
+
+
+def layer_cache_file(path: str | None) -> str:
+    """Return the file of the layer cache: ``path``, or the default one in the user's cache folder."""
+    if path is not None:
+        if not os.path.lexists(path) and holds_secret(path):
+            raise InvalidArgument(f"layer_cache: got {short_repr(path)}, expected the name of a file")
+        return path
     from platformdirs import user_cache_path
 
-    return str(user_cache_path("lamina", appauthor=False) / "ledger.sqlite")
+    from lamina.layer_cache.schema import FILE_NAME
+
+    return str(user_cache_path("lamina", appauthor=False) / FILE_NAME)
 
 
-def embedded_store() -> str:
+def default_embedded_store() -> str:
     """The folder of the embedded store, in the user's data folder."""
     from platformdirs import user_data_path
 
     return str(user_data_path("lamina", appauthor=False) / "store")
 
 
-def channel_lists() -> str:
+def default_channel_lists() -> str:
     """The folder of the lists of channels, in the user's cache folder."""
     from platformdirs import user_cache_path
 
     return str(user_cache_path("lamina", appauthor=False) / "channels")
 
 
-def described(flags: Mapping[str, Any]) -> str:
+def first_image_option(flags: Mapping[str, Any]) -> str:
     """The first of ``flags`` that says something of an image, as it was given; empty where there is none."""
-    silent = {"store", "jobs", "ledger", "no_ledger", "verify", "progress", "quiet", "as_json", "debug"}
+    silent = {"store", "jobs", "layer_cache", "no_layer_cache", "ledger", "no_ledger", "verify"}
+    silent |= {"progress", "quiet", "as_json", "debug"}
     context = click.get_current_context()
     for parameter in context.command.params:
         if parameter.name in flags and parameter.name not in silent and flags[parameter.name] not in (None, False, ()):
@@ -287,8 +310,8 @@ def described(flags: Mapping[str, Any]) -> str:
     return ""
 
 
-def _epoch(text: str) -> str:
+def _parse_epoch(text: str) -> str:
     try:
         return datetime.fromtimestamp(int(text), UTC).isoformat()
     except (ValueError, OverflowError, OSError) as error:
-        raise InvalidName(f"SOURCE_DATE_EPOCH: got {shown(text)}, expected seconds since 1970") from error
+        raise InvalidArgument(f"SOURCE_DATE_EPOCH: got {short_repr(text)}, expected seconds since 1970") from error

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lamina.errors import InvalidName, failed
+from lamina.errors import InvalidArgument, output_error
 from lamina.messages.redaction import clean
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ _PIPE_SIZE = 1 << 20
 
 @contextlib.contextmanager
 def stdout() -> Iterator[Writable]:
-    """Stdout to write to, flushed at the end; raises `InvalidName` for a terminal, `OutputError`."""
+    """Stdout to write to, flushed at the end; raises `InvalidArgument` for a terminal, `OutputError`."""
     if sys.stdout.isatty():
-        raise InvalidName(
+        raise InvalidArgument(
             "stdout: got a terminal, expected a pipe or a file",
             hint="end the command with '| docker load', or with '> image.tar'",
         )
     flush()
-    _widen()
-    yield _descriptor()
+    _enlarge_pipe()
+    yield _unbuffered_stdout()
     flush()
 
 
-def _descriptor() -> Writable:
+def _unbuffered_stdout() -> Writable:
     """Stdout without a buffer, where it is a file of the system's, under the name that an error shows."""
     try:
         file = io.FileIO(sys.stdout.fileno(), "wb", closefd=False)
@@ -46,7 +46,7 @@ def _descriptor() -> Writable:
     return file
 
 
-def _widen() -> None:
+def _enlarge_pipe() -> None:
     """Gives the pipe that stdout may be as much room as anybody may have: its two ends then wait less."""
     with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
         import fcntl
@@ -54,13 +54,13 @@ def _widen() -> None:
         fcntl.fcntl(sys.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
 
 
-def say(text: str) -> None:
+def print_stdout(text: str) -> None:
     """Print a line of a result. Raises `OutputError`.
 
     A name of a file comes out as the bytes that it is, but on a terminal, which would obey control characters.
     """
     if sys.stdout.isatty():
-        text = escaped(text)
+        text = escape_lines(text)
     try:
         data = os.fsencode(text)
     except UnicodeEncodeError:
@@ -68,7 +68,7 @@ def say(text: str) -> None:
     try:
         sys.stdout.buffer.write(data + b"\n")
     except OSError as error:
-        raise failed("stdout", error) from error
+        raise output_error("stdout", error) from error
 
 
 def flush() -> None:
@@ -76,26 +76,26 @@ def flush() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        raise failed("stdout", error) from error
+        raise output_error("stdout", error) from error
 
 
-def tell(text: str) -> None:
+def print_stderr(text: str) -> None:
     """Print a line on stderr: escaped, without secrets, and with long values shortened."""
-    print(one_line(clean(text)), file=sys.stderr, flush=True)
+    print(escape_controls(clean(text)), file=sys.stderr, flush=True)
 
 
-def tell_output(text: str) -> None:
+def print_script_output(text: str) -> None:
     """Print on stderr what a script has printed, escaped where a terminal would obey it."""
     text = text.rstrip("\n")
-    print(escaped(text.expandtabs()) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+    print(escape_lines(text.expandtabs()) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 
-def escaped(text: str) -> str:
+def escape_lines(text: str) -> str:
     """Return the lines of ``text`` without control characters."""
-    return "\n".join(map(one_line, text.split("\n")))
+    return "\n".join(map(escape_controls, text.split("\n")))
 
 
-def one_line(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Return ``text`` as it may stand on a terminal: without line ends and other control characters."""
     if text.isprintable():
         return text

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import graph_options, image_arguments
-from lamina.cli.output import say
+from lamina.cli.options import image_arguments, image_options
+from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, readable_size, warn
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     short_help="Which store path goes to which layer; builds nothing.",
     epilog="Example: lamina plan /nix/store/…-hello-2.12.1 --max-layers 20 --layering popularity",
 )
-@graph_options
+@image_options
 def command(**flags: Any) -> None:
     """Which store path of ROOT... and all they need goes to which layer, how large it is, and why.
 
@@ -34,12 +34,12 @@ def command(**flags: Any) -> None:
         print_json({"layers": [_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)})
         return
     for number, layer in enumerate(planned.layers, 1):
-        say(f"layer {number}: {readable_size(layer.nar_size)}, {layer.reason}")
+        print_stdout(f"layer {number}: {readable_size(layer.nar_size)}, {layer.reason}")
         for path in layer.paths:
-            say(f"  {path}")
+            print_stdout(f"  {path}")
     total = sum(layer.nar_size for layer in planned.layers)
     paths = sum(len(layer.paths) for layer in planned.layers)
-    say(f"{len(planned.layers)} layers, {paths} store paths, {readable_size(total)}")
+    print_stdout(f"{len(planned.layers)} layers, {paths} store paths, {readable_size(total)}")
 
 
 def _layer(layer: LayerPlan) -> dict[str, Any]:

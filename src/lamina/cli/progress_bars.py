@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from lamina.cli.output import one_line
+from lamina.cli.output import escape_controls
 from lamina.core.pathinfo import PathInfo
 from lamina.images.image import Image
 from lamina.layers.layer import LayerSource
 
-_LONGEST_TITLE = 44
+_MAX_TITLE_LENGTH = 44
 
 
-class Bars:
+class ProgressBars:
     """Draws on ``out``, which is a terminal."""
 
     def __init__(self, out: TextIO) -> None:
@@ -40,8 +40,8 @@ class Bars:
         for task in self._bars.task_ids:
             self._bars.remove_task(task)
         names = ", ".join(path.name for path in source.paths) or source.headline(number).partition(f" {number} ")[2]
-        names = one_line(names)
-        title = names if len(names) <= _LONGEST_TITLE else names[: _LONGEST_TITLE - 1] + "…"
+        names = escape_controls(names)
+        title = names if len(names) <= _MAX_TITLE_LENGTH else names[: _MAX_TITLE_LENGTH - 1] + "…"
         self._bars.add_task(escape(f"{number}/{self._layers} {title}"), total=size)
 
     def advance(self, size: int) -> None:
@@ -61,22 +61,22 @@ class Bars:
         seconds = time.monotonic() - self._began
         size = sum(layer.size for layer in image.layers)
         made = f"{len(image.layers)} layers, {size / 1e6:.1f} MB in {seconds:.1f} s, {image.id}"
-        self._console.print(escape(f"{one_line(image.repo_tag)}: {made}"), highlight=False, soft_wrap=True)
+        self._console.print(escape(f"{escape_controls(image.repo_tag)}: {made}"), highlight=False, soft_wrap=True)
 
 
-class ArrivalBar:
+class FetchBar:
     """One bar on ``out``, a terminal, for store paths that come."""
 
     def __init__(self, out: TextIO) -> None:
         self._bars = _bars(Console(file=out))
 
-    def begin(self, wanted: Collection[PathInfo], paths: int) -> None:
+    def begin(self, missing: Collection[PathInfo], paths: int) -> None:
         """Starts drawing."""
-        if wanted:
+        if missing:
             self._bars.start()
-            self._bars.add_task(f"{len(wanted)} store paths", total=sum(info.nar_size for info in wanted))
+            self._bars.add_task(f"{len(missing)} store paths", total=sum(info.nar_size for info in missing))
 
-    def came(self, info: PathInfo) -> None:
+    def advance(self, info: PathInfo) -> None:
         """Moves the bar."""
         self._bars.advance(self._bars.task_ids[-1], info.nar_size)
 

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lamina.cli.output import say, tell, tell_output
-from lamina.cli.progress_lines import Lines
+from lamina.cli.output import print_script_output, print_stderr, print_stdout
+from lamina.cli.progress_lines import ProgressLines
 from lamina.messages.redaction import clean
 
 if TYPE_CHECKING:
@@ -29,53 +29,53 @@ def progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
     The terminal is as it was when the block ends, however it ends.
     """
     if flags["quiet"] or flags["as_json"]:
-        from lamina.images.progress import Silence
+        from lamina.images.progress import NoProgress
 
-        yield Silence()
+        yield NoProgress()
     elif flags["progress"] == "auto" and sys.stderr.isatty():
-        from lamina.cli.progress_bars import Bars
+        from lamina.cli.progress_bars import ProgressBars
 
-        bars = Bars(sys.stderr)
+        bars = ProgressBars(sys.stderr)
         try:
             yield bars
         finally:
             bars.stop()
     else:
-        yield Lines(sys.stderr)
+        yield ProgressLines(sys.stderr)
 
 
-def concluded(summary: str, flags: Mapping[str, Any]) -> None:
+def print_summary(summary: str, flags: Mapping[str, Any]) -> None:
     """The last line of a verb that writes other things than one image: a summary on a terminal, else "Done."."""
     if not flags["quiet"] and not flags["as_json"]:
         on_terminal = flags["progress"] == "auto" and sys.stderr.isatty()
-        tell(summary if on_terminal else "Done.")
+        print_stderr(summary if on_terminal else "Done.")
 
 
 def warn(warnings: Collection[str], flags: Mapping[str, Any]) -> int:
     """Prints warnings, but under ``--quiet``, and under ``--json``, whose document has them; says how many they are."""
     if not flags["quiet"] and not flags["as_json"]:
         for warning in warnings:
-            tell(f"lamina: warning: {warning}")
+            print_stderr(f"lamina: warning: {warning}")
     return len(warnings)
 
 
 def show_output(text: str, flags: Mapping[str, Any]) -> None:
     """Print what a script has printed, but not under ``--quiet`` and ``--json``."""
     if text and not flags["quiet"] and not flags["as_json"]:
-        tell_output(text)
+        print_script_output(text)
 
 
-def print_json(document: Mapping[str, Any], *, aside: bool = False) -> None:
-    """Print a result with its version in front; ``aside`` is to stderr, where stdout has the image.
+def print_json(document: Mapping[str, Any], *, to_stderr: bool = False) -> None:
+    """Print a result with its version in front; ``to_stderr`` is to stderr, where stdout has the image.
 
     Every document has the warnings, cleaned as those that are printed.
     """
     warnings = [clean(text) for text in document.get("warnings", ())]
     text = json.dumps({"version": JSON_VERSION, **document, "warnings": warnings}, indent=2)
-    if aside:
+    if to_stderr:
         print(text, file=sys.stderr)
     else:
-        say(text)
+        print_stdout(text)
 
 
 def image_document(image: Image, warnings: Iterable[str]) -> dict[str, Any]:

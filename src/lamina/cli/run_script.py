@@ -16,24 +16,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lamina.cli.exits import ending
+from lamina.cli.exits import run_to_exit_code
 from lamina.cli.output import stdout
-from lamina.cli.progress_lines import Lines
-from lamina.core.names import Digest, Reference, StorePath
+from lamina.cli.progress_lines import ProgressLines
+from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.core.nodes import Extent
-from lamina.errors import Error, FormatError, shown
+from lamina.errors import Error, FormatError
 from lamina.formats.docker import ImageConfig
 from lamina.formats.tar import Owner
 from lamina.images.image import Draft, Settings
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.images.writers.stream_script import DRAFT, layer_name
 from lamina.layering.plans import LayerPlan
-from lamina.layers.context import Workshop
+from lamina.layers.context import BuildContext
 from lamina.layers.layer import FinishedLayer
-from lamina.stores.chained import FirstOf
-from lamina.stores.opening import contents
-from lamina.system.cpus import processors
-from lamina.system.output import writing_to
+from lamina.messages.redaction import short_repr
+from lamina.stores.chained import ChainedStore
+from lamina.stores.open import open_contents
+from lamina.system.cpus import cpu_count
+from lamina.system.output import make_writer
 
 # PKWARE's APPNOTE, 4.3.7, "Local file header".
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -44,18 +45,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Stream an image to stdout, for docker load or podman load.")
     parser.add_argument("-t", "--repo_tag", metavar="NAME:TAG", help="another name and tag for the image")
     arguments = parser.parse_args()
-    sys.exit(ending(lambda: _stream(Path(sys.argv[0]), arguments.repo_tag)))
+    sys.exit(run_to_exit_code(lambda: _stream(Path(sys.argv[0]), arguments.repo_tag)))
 
 
 def _stream(script: Path, repo_tag: str | None) -> None:
     with zipfile.ZipFile(script) as archive:
         draft = read_draft(archive)
         if repo_tag is not None:
-            reference = Reference.parse(repo_tag)
+            reference = ImageReference.parse(repo_tag)
             settings = replace(draft.settings, repository=reference.repository, tag=reference.tag)
             draft = replace(draft, settings=settings)
         with stdout() as out:
-            DockerArchive(writing_to(out, "stdout"), Lines(sys.stderr), Workshop(jobs=processors())).write(draft)
+            DockerArchive(make_writer(out, "stdout"), ProgressLines(sys.stderr), BuildContext(jobs=cpu_count())).write(
+                draft
+            )
 
 
 def read_draft(archive: zipfile.ZipFile) -> Draft:
@@ -66,14 +69,14 @@ def read_draft(archive: zipfile.ZipFile) -> Draft:
     except (KeyError, ValueError, TypeError, Error) as error:
         if isinstance(error, Error) and not isinstance(error, FormatError):
             raise
-        raise FormatError(f"{archive.filename}: got {shown(error)}, expected a stream script of lamina") from error
+        raise FormatError(f"{archive.filename}: got {short_repr(error)}, expected a stream script of lamina") from error
 
 
 def _draft(document: dict[str, Any], archive: zipfile.ZipFile) -> Draft:
-    folders = [contents(Path(folder)) for folder in document["folders"]]
+    folders = [open_contents(Path(folder)) for folder in document["folders"]]
     plans = tuple(LayerPlan(tuple(map(StorePath.parse, paths))) for paths in document["layers"])
     *base, root = (
-        _finished(archive, number, item) for number, item in enumerate([*document["base"], document["root"]])
+        _read_layer(archive, number, item) for number, item in enumerate([*document["base"], document["root"]])
     )
     config = ImageConfig(document["architecture"], datetime.fromisoformat(document["created"]), document["container"])
     settings = Settings(
@@ -83,15 +86,15 @@ def _draft(document: dict[str, Any], archive: zipfile.ZipFile) -> Draft:
         Owner(*document["owner"]),
         datetime.fromisoformat(document["mtime"]),
     )
-    return Draft(plans, FirstOf(folders), root, settings, tuple(base))
+    return Draft(plans, ChainedStore(folders), root, settings, tuple(base))
 
 
-def _finished(archive: zipfile.ZipFile, number: int, item: dict[str, Any]) -> FinishedLayer:
-    promised = Digest.parse(item["promised"]) if item["promised"] else None
-    return FinishedLayer(_stored(archive, layer_name(number)), item["said"], item["comment"], promised)
+def _read_layer(archive: zipfile.ZipFile, number: int, item: dict[str, Any]) -> FinishedLayer:
+    expected_diff_id = Digest.parse(item["diff_id"]) if item["diff_id"] else None
+    return FinishedLayer(_find_extent(archive, layer_name(number)), item["message"], item["comment"], expected_diff_id)
 
 
-def _stored(archive: zipfile.ZipFile, name: str) -> Extent:
+def _find_extent(archive: zipfile.ZipFile, name: str) -> Extent:
     """Where in the archive's file the bytes of ``name`` lie, which is not compressed."""
     entry = archive.getinfo(name)
     file = os.fsencode(str(archive.filename))

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import graph_options, image_arguments
-from lamina.cli.output import say
+from lamina.cli.options import image_arguments, image_options
+from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, show_output, warn
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 
 
 @click.command(
@@ -19,7 +19,7 @@ from lamina.errors import InvalidName
     epilog="Example: lamina script /nix/store/…-hello-2.12.1 -o stream-hello && ./stream-hello | docker load",
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the script goes.")
-@graph_options
+@image_options
 def command(output: str, **flags: Any) -> None:
     """An executable FILE that streams the image of ROOT... to stdout when it is run.
 
@@ -27,7 +27,7 @@ def command(output: str, **flags: Any) -> None:
     paths are; it takes -t NAME:TAG. Prints FILE.
     """
     if output == "-" or output.endswith("/"):
-        raise InvalidName(f"output: got {output}, expected the name of a file")
+        raise InvalidArgument(f"output: got {output}, expected the name of a file")
     stream = lamina.stream_layered_image(**image_arguments(flags))
     show_output(stream.script_output, flags)
     warn(stream.warnings, flags)
@@ -35,4 +35,4 @@ def command(output: str, **flags: Any) -> None:
     if flags["as_json"]:
         print_json({"script": output, "layers": len(stream.draft.layers), "warnings": list(stream.warnings)})
     else:
-        say(output)
+        print_stdout(output)

@@ -25,7 +25,7 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """Handles the signals from `listen` until `close`."""
+    """Handles the signals from `install` until `close`."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -37,7 +37,7 @@ class Signals:
         """What the process ends with once a signal was received."""
         return 128 + self.received
 
-    def listen(self) -> None:
+    def install(self) -> None:
         """Begin to handle them, except those that this process ignores, as under ``nohup``."""
         for name in _NAMES:
             number = getattr(signal, name, None)  # not every system has all of them
@@ -61,16 +61,16 @@ class Signals:
         if self._is_closed:
             return
         if self.received:
-            self.end()
+            self.exit_now()
         self.received = number
         raise Interrupted
 
-    def end(self) -> None:
+    def exit_now(self) -> None:
         """Undo what has to be undone, and end the process: no finalizer and no other thread gets to say anything."""
         self.close()
         cleanup.run_all()
         if self.received == signal.SIGINT:
-            _say("lamina: interrupted\n")
+            _write_stderr("lamina: interrupted\n")
         os._exit(self.exit_code)
 
     def _unraisable(self, found: sys.UnraisableHookArgs) -> None:
@@ -78,10 +78,10 @@ class Signals:
         if not self.received:
             sys.__unraisablehook__(found)
         elif not self._is_closed and issubclass(found.exc_type, Interrupted):
-            self.end()
+            self.exit_now()
 
 
-def _say(text: str) -> None:
+def _write_stderr(text: str) -> None:
     # Not through the stream: the signal may have come while something was written to it.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.write(sys.stderr.fileno(), text.encode())

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import described, graph_options, image_arguments
+from lamina.cli.options import first_image_option, image_arguments, image_options
 from lamina.cli.output import stdout
 from lamina.cli.reporting import image_document, print_json, progress, show_output, warn
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 
 
 @click.command(
@@ -21,7 +21,7 @@ from lamina.errors import InvalidName
 )
 @click.option("--conf", metavar="FILE", help="Stream the image of a conf.json that nixpkgs' dockerTools wrote.")
 @click.option("-t", "--repo_tag", "--repo-tag", metavar="NAME:TAG", help="Another name for it, with --conf.")
-@graph_options
+@image_options
 def command(conf: str | None, repo_tag: str | None, **flags: Any) -> None:
     """The image of ROOT... and all they need, as an uncompressed docker-archive on stdout, in one pass.
 
@@ -37,15 +37,15 @@ def command(conf: str | None, repo_tag: str | None, **flags: Any) -> None:
             image = stream.write_to(out, progress=watcher)
         warn(stream.warnings[told:], flags)
     if flags["as_json"]:
-        print_json(image_document(image, stream.warnings), aside=True)
+        print_json(image_document(image, stream.warnings), to_stderr=True)
 
 
 def _stream(conf: str | None, repo_tag: str | None, flags: Mapping[str, Any]) -> lamina.Stream:
     if conf is None:
         if repo_tag is not None:
-            raise InvalidName("repo tag: got -t without --conf, expected --name and --tag")
+            raise InvalidArgument("repo tag: got -t without --conf, expected --name and --tag")
         return lamina.stream_layered_image(**image_arguments(flags))
-    said = described(flags)
+    said = first_image_option(flags)
     if said:
-        raise InvalidName(f"conf: got {said} as well, expected --conf alone, for it says all of the image")
+        raise InvalidArgument(f"conf: got {said} as well, expected --conf alone, for it says all of the image")
     return lamina.stream_conf(conf, repo_tag=repo_tag, store=flags["store"], jobs=flags["jobs"])

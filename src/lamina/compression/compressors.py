@@ -20,16 +20,17 @@ from threading import Thread
 from typing import Protocol
 
 from lamina.compression import libraries
-from lamina.errors import InvalidName, shown
+from lamina.errors import InvalidArgument
+from lamina.messages.redaction import short_repr
 from lamina.system.transfer import Write
 
 GZIP_LEVEL = 2
 ZSTD_LEVEL = 3
 _BLOCK = 1 << 20
 _WINDOW = 1 << 15
-_MOST_JOBS = 256
+_MAX_JOBS = 256
 # Blocks that wait for a thread, so that none has to wait for a block.
-_MOST_AHEAD = 8
+_MAX_AHEAD = 8
 _RAW_DEFLATE = -15
 # No name, no date, and "unknown" for the operating system.
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -46,7 +47,7 @@ class Compressor(Protocol):
         """Writes what is left; without it the result is not whole."""
 
 
-class Plain:
+class Uncompressed:
     """Passes bytes on as they are."""
 
     def __init__(self, write: Write, jobs: int) -> None:
@@ -88,7 +89,7 @@ class Gzip:
             data = data[self._block.fill(data) :]
             if self._block.size == _BLOCK:
                 self._submit()
-                self._pass_on(self._jobs + min(self._jobs, _MOST_AHEAD))
+                self._pass_on(self._jobs + min(self._jobs, _MAX_AHEAD))
 
     def close(self) -> None:
         """Writes the blocks that are left and the trailer."""
@@ -104,14 +105,14 @@ class Gzip:
 
     def __del__(self) -> None:
         # Whoever fails while it compresses never comes to the end.
-        self._dismiss()
+        self._end_threads()
 
     def _submit(self) -> None:
         block = self._block
         self._block = self._free.pop() if self._free else _Block()
         self._block.follow(block)
         if len(self._threads) < self._jobs:
-            thread = Thread(target=_work, args=(self._tasks, self._deflate), name="lamina-gzip", daemon=True)
+            thread = Thread(target=_compress_blocks, args=(self._tasks, self._deflate), name="lamina-gzip", daemon=True)
             thread.start()
             self._threads.append(thread)
         self._waiting.append(block)
@@ -121,7 +122,7 @@ class Gzip:
         try:
             while len(self._waiting) > most_waiting:
                 block = self._waiting.popleft()
-                for part in block.compressed():
+                for part in block.result():
                     self._write(memoryview(part))
                 self._free.append(block)
         except BaseException:
@@ -129,12 +130,12 @@ class Gzip:
             raise
 
     def _stop(self) -> None:
-        self._dismiss()
+        self._end_threads()
         for thread in self._threads:
             thread.join()
         self._threads.clear()
 
-    def _dismiss(self) -> None:
+    def _end_threads(self) -> None:
         for _ in self._threads:
             self._tasks.put(None)
 
@@ -146,7 +147,7 @@ class _Block:
         self.size = 0
         self._view = memoryview(bytearray(_WINDOW + _BLOCK))
         self._known = 0
-        self._made: SimpleQueue[tuple[bytes, ...] | BaseException] = SimpleQueue()
+        self._result: SimpleQueue[tuple[bytes, ...] | BaseException] = SimpleQueue()
 
     def follow(self, other: _Block) -> None:
         """Begins anew, behind a full ``other``."""
@@ -166,13 +167,13 @@ class _Block:
         """Does the work, or keeps what it raises for who asks for the result."""
         try:
             window = self._view[_WINDOW - self._known : _WINDOW]
-            self._made.put(deflate(window, self._view[_WINDOW : _WINDOW + self.size]))
+            self._result.put(deflate(window, self._view[_WINDOW : _WINDOW + self.size]))
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
-            self._made.put(error)
+            self._result.put(error)
 
-    def compressed(self) -> tuple[bytes, ...]:
+    def result(self) -> tuple[bytes, ...]:
         """Waits for the result, which can be taken once."""
-        made = self._made.get()
+        made = self._result.get()
         if isinstance(made, BaseException):
             raise made
         return made
@@ -190,7 +191,7 @@ class _Deflate:
         return compressor.compress(block), compressor.flush(zlib.Z_SYNC_FLUSH)
 
 
-def _work(tasks: SimpleQueue[_Block | None], deflate: _Deflate) -> None:
+def _compress_blocks(tasks: SimpleQueue[_Block | None], deflate: _Deflate) -> None:
     # Nothing here knows the compressor, which can so be forgotten, and end this.
     while block := tasks.get():
         block.compress(deflate)
@@ -224,46 +225,47 @@ class Zstd:
             self._write(memoryview(made))
 
 
-COMPRESSORS: Mapping[str, Callable[[Write, int], Compressor]] = {"none": Plain, "gz": Gzip, "zstd": Zstd}
-_ENDINGS = {".gz": "gz", ".tgz": "gz", ".gzip": "gz", ".zst": "zstd", ".zstd": "zstd", ".tzst": "zstd"}
+COMPRESSORS: Mapping[str, Callable[[Write, int], Compressor]] = {"none": Uncompressed, "gz": Gzip, "zstd": Zstd}
+_SUFFIXES = {".gz": "gz", ".tgz": "gz", ".gzip": "gz", ".zst": "zstd", ".zstd": "zstd", ".tzst": "zstd"}
 # Compressions and archives that are not written here: an image under such a name would be something else than it says.
-_FOREIGN_ENDINGS = (
+_UNSUPPORTED_SUFFIXES = (
     *(".xz", ".txz", ".lzma", ".tlz", ".bz2", ".bzip2", ".tbz", ".tbz2", ".tb2", ".lz4", ".lz", ".lzo", ".tzo", ".br"),
     *(".z", ".taz", ".lrz", ".rz", ".sz", ".zip", ".7z", ".rar", ".sif", ".squashfs", ".sqfs", ".cpio", ".iso"),
 )
 
 
-def by_name(name: str) -> Callable[[Write, int], Compressor]:
-    """The compressor of that name; raises `InvalidName`."""
+def compressor_by_name(name: str) -> Callable[[Write, int], Compressor]:
+    """The compressor of that name; raises `InvalidArgument`."""
     if not isinstance(name, str) or name not in COMPRESSORS:
-        raise InvalidName(f"compressor: got {shown(name)}, expected one of {', '.join(COMPRESSORS)}")
+        raise InvalidArgument(f"compressor: got {short_repr(name)}, expected one of {', '.join(COMPRESSORS)}")
     return COMPRESSORS[name]
 
 
-def thread_count(jobs: int) -> int:
-    """``jobs`` where that is a number of threads; raises `InvalidName`."""
-    if not isinstance(jobs, int) or isinstance(jobs, bool) or not 1 <= jobs <= _MOST_JOBS:
-        raise InvalidName(f"jobs: got {shown(jobs)}, expected a number from 1 to {_MOST_JOBS}")
+def parse_jobs(jobs: int) -> int:
+    """``jobs`` where that is a number of threads; raises `InvalidArgument`."""
+    if not isinstance(jobs, int) or isinstance(jobs, bool) or not 1 <= jobs <= _MAX_JOBS:
+        raise InvalidArgument(f"jobs: got {short_repr(jobs)}, expected a number from 1 to {_MAX_JOBS}")
     return jobs
 
 
-def by_ending(file: str) -> str:
+def compressor_for_file(file: str) -> str:
     """Return the name of the compressor that a file's ending asks for, in any case; ``none`` if it asks for none.
 
-    Raises `InvalidName` for the ending of a compression or archive that lamina does not write.
+    Raises `InvalidArgument` for the ending of a compression or archive that lamina does not write.
     """
     lowered = file.lower()
-    if lowered.endswith(_FOREIGN_ENDINGS):
+    if lowered.endswith(_UNSUPPORTED_SUFFIXES):
         ending = "." + lowered.rpartition(".")[2]
-        raise InvalidName(
-            f"output: got {shown(file)}, a name that ends in {ending}, expected .tar, or one of {', '.join(_ENDINGS)}",
+        raise InvalidArgument(
+            f"output: got {short_repr(file)}, a name that ends in {ending}, "
+            f"expected .tar, or one of {', '.join(_SUFFIXES)}",
             hint="write to stdout with -o - and let another program do the rest, or say what it is with --compressor",
         )
-    return next((name for ending, name in _ENDINGS.items() if lowered.endswith(ending)), "none")
+    return next((name for ending, name in _SUFFIXES.items() if lowered.endswith(ending)), "none")
 
 
 _LEVELS: Mapping[str, range] = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 20)}
-_USUAL_LEVEL = {"none": 0, "gzip": GZIP_LEVEL, "zstd": ZSTD_LEVEL}
+_DEFAULT_LEVELS = {"none": 0, "gzip": GZIP_LEVEL, "zstd": ZSTD_LEVEL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,18 +277,19 @@ class LayerCompression:
 
     @classmethod
     def parse(cls, text: str) -> LayerCompression:
-        """``none``; ``gzip`` or ``gzip:1`` to ``gzip:9``; ``zstd`` or ``zstd:1`` to ``zstd:19``. Raises `InvalidName`.
+        """``none``; ``gzip`` or ``gzip:1`` to ``gzip:9``; ``zstd`` or ``zstd:1`` to ``zstd:19``. Raises
+        `InvalidArgument`.
 
         gzip's levels 1 and 2, of which 2 is the usual one, are isal's, the others zlib's.
         """
         codec, colon, level = text.partition(":") if isinstance(text, str) else ("", "", "")
         levels = _LEVELS.get(codec, ())
         if codec in _LEVELS and not colon:
-            return cls(codec, _USUAL_LEVEL[codec])
+            return cls(codec, _DEFAULT_LEVELS[codec])
         for number in levels:
             if str(number) == level:
                 return cls(codec, number)
-        raise InvalidName(f"layer compression: got {shown(text)}, expected none, gzip[:1-9] or zstd[:1-19]")
+        raise InvalidArgument(f"layer compression: got {short_repr(text)}, expected none, gzip[:1-9] or zstd[:1-19]")
 
     @property
     def is_none(self) -> bool:
@@ -319,7 +322,7 @@ class LayerCompression:
                 return Gzip(write, jobs, self.level)
             case "zstd":
                 return Zstd(write, jobs, self.level)
-        return Plain(write, jobs)
+        return Uncompressed(write, jobs)
 
     def __str__(self) -> str:
         return self.codec if self.is_none else f"{self.codec}:{self.level}"

@@ -1,7 +1,7 @@
 """Decoders of NARs, image files and layers: compressed pieces in, decompressed pieces out.
 
-Invariant: no piece that comes out is larger than `PIECE`, whatever comes in. Input that is cut short, or goes on with
-anything but another stream or padding, raises `FormatError`.
+Invariant: no piece that comes out is larger than `MAX_PIECE`, whatever comes in. Input that is cut short, or goes on
+with anything but another stream or padding, raises `FormatError`.
 
 A compressed file is any number of streams in a row: members of gzip (RFC 1952, 2.2), frames of zstd (RFC 8878, 3.1;
 Nix 2.35 cuts them at 16 MiB) and of lz4, streams of xz with padding between them (.xz file format, 2) and of bzip2.
@@ -19,13 +19,14 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from lamina.compression import libraries
-from lamina.errors import FormatError, shown
+from lamina.errors import FormatError
+from lamina.messages.redaction import short_repr
 
-PIECE = 1 << 18
+MAX_PIECE = 1 << 18
 # What a stream is given first. A library copies what it was given behind the end of a stream, so that a piece with
 # thousands of tiny ones would be copied as often; doubling it keeps all copies within twice the input.
 _FIRST_PORTION = 1 << 9
-_MARKS = {
+_MAGIC = {
     "xz": re.compile(rb"\xfd7zXZ\0"),
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
     "gzip": re.compile(rb"\x1f\x8b"),
@@ -35,9 +36,9 @@ _MARKS = {
 # Starting a decoder costs microseconds, so millions of tiny streams would cost more than their bytes. No tool writes so
 # many: bgzip's are up to 64 KiB long, those of parallel compressors longer.
 _SHORT_STREAM = 1 << 9
-_MOST_SHORT_STREAMS = 1 << 17
+_MAX_SHORT_STREAMS = 1 << 17
 # Streams that hold nothing, such as zstd's skippable frames: pzstd writes one for each of its frames.
-_MOST_EMPTY_STREAMS = 1 << 15
+_MAX_EMPTY_STREAMS = 1 << 15
 # 8 MiB is what the format asks every decoder to take, 128 MiB what the zstd program and Nix take without being told
 # otherwise, and what its level 22 makes; a frame may ask for 2 GiB.
 _ZSTD_WINDOW_LOG = 27
@@ -46,45 +47,45 @@ _XZ_MEMORY = 256 << 20
 _GZIP_ONLY = 31
 
 
-def decoded(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
+def decode_pieces(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
     """What ``pieces`` are without their ``compression``, one of Nix's words: none, xz, bzip2, gzip, zstd, br or lz4.
 
-    Pieces come as soon as they are known and hold at most `PIECE` bytes; how many come is for the caller to bound, and
-    so is how much goes in, for a stream may be long and hold nothing. Raises `FormatError`: at once for other words
+    Pieces come as soon as they are known and hold at most `MAX_PIECE` bytes; how many come is for the caller to bound,
+    and so is how much goes in, for a stream may be long and hold nothing. Raises `FormatError`: at once for other words
     and where there is no library, later where ``pieces`` are no such stream, end within one or go on behind it; its
     place is where the broken stream begins. No bytes at all are a stream only of none. What ``pieces`` raise goes
     through.
     """
     if compression == "none":
-        return _cut(pieces)
+        return _split(pieces)
     if compression not in _FORMATS:
         known = ", ".join(("none", *_FORMATS))
-        raise FormatError(f"compression: got {shown(compression)}, expected one of {known}")
-    return _all_of(pieces, _Streams(compression, _FORMATS[compression]()))
+        raise FormatError(f"compression: got {short_repr(compression)}, expected one of {known}")
+    return _decode_all(pieces, _Streams(compression, _FORMATS[compression]()))
 
 
-def recognised(start: bytes) -> str:
+def detect_compression(start: bytes) -> str:
     """The word for how a file that begins with ``start`` is compressed, none where that is told by nothing in it.
 
     Six bytes are enough. Brotli's streams begin with anything.
     """
-    return next((word for word, mark in _MARKS.items() if mark.match(start)), "none")
+    return next((word for word, mark in _MAGIC.items() if mark.match(start)), "none")
 
 
-def _all_of(pieces: Iterable[bytes], streams: _Streams) -> Iterator[bytes]:
+def _decode_all(pieces: Iterable[bytes], streams: _Streams) -> Iterator[bytes]:
     for piece in pieces:
-        yield from streams.take(piece)
-    streams.end()
+        yield from streams.feed(piece)
+    streams.finish()
 
 
-def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _split(pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in pieces:
-        if 0 < len(piece) <= PIECE:
+        if 0 < len(piece) <= MAX_PIECE:
             yield piece
             continue
         with memoryview(piece) as whole:
-            for start in range(0, len(whole), PIECE):
-                yield bytes(whole[start : start + PIECE])
+            for start in range(0, len(whole), MAX_PIECE):
+                yield bytes(whole[start : start + MAX_PIECE])
 
 
 class _Decoder(Protocol):
@@ -124,64 +125,64 @@ class _Streams:
         self._short = 0
         self._empty = 0
         self._is_empty = True
-        self._place = 0
+        self._offset = 0
         self._start = 0
 
-    def take(self, piece: bytes) -> Iterator[bytes]:
+    def feed(self, piece: bytes) -> Iterator[bytes]:
         """What is known once ``piece`` has come."""
         rest = memoryview(piece)
         while rest:
             if self._decoder is None:
-                rest = self._without_padding(rest)
+                rest = self._skip_padding(rest)
                 if not rest:
                     return
-            decoder = self._decoder or self._begun()
+            decoder = self._decoder or self._start_stream()
             portion, rest = rest[: self._portion], rest[self._portion :]
             yield from self._output(decoder, portion)
-            self._place += len(portion)
-            self._portion = min(2 * self._portion, PIECE)
+            self._offset += len(portion)
+            self._portion = min(2 * self._portion, MAX_PIECE)
             if decoder.eof:
                 unused = len(decoder.unused_data or b"")
-                self._place -= unused
+                self._offset -= unused
                 rest = memoryview(piece)[len(piece) - len(rest) - unused :]
-                self._ended()
+                self._finish_stream()
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """Raise `FormatError` if more should have come, or if there are too few zeros at the end."""
         if self._decoder is not None or not self._count:
-            raise FormatError(f"{self._name} at byte {self._start}: got the end at byte {self._place}, expected more")
+            raise FormatError(f"{self._name} at byte {self._start}: got the end at byte {self._offset}, expected more")
         self._check_padding()
 
-    def _ended(self) -> None:
+    def _finish_stream(self) -> None:
         self._decoder = None
         self._empty += self._is_empty
-        self._short += self._place - self._start < _SHORT_STREAM
-        if self._empty > _MOST_EMPTY_STREAMS:
+        self._short += self._offset - self._start < _SHORT_STREAM
+        if self._empty > _MAX_EMPTY_STREAMS:
             raise FormatError(
-                f"{self._name} to byte {self._place}: got more than {_MOST_EMPTY_STREAMS} streams that hold nothing, "
+                f"{self._name} to byte {self._offset}: got more than {_MAX_EMPTY_STREAMS} streams that hold nothing, "
                 "expected fewer"
             )
-        if self._short > _MOST_SHORT_STREAMS:
+        if self._short > _MAX_SHORT_STREAMS:
             raise FormatError(
-                f"{self._name} to byte {self._place}: got more than {_MOST_SHORT_STREAMS} streams shorter than "
+                f"{self._name} to byte {self._offset}: got more than {_MAX_SHORT_STREAMS} streams shorter than "
                 f"{_SHORT_STREAM} bytes, expected fewer and longer ones"
             )
 
-    def _without_padding(self, data: memoryview) -> memoryview:
+    def _skip_padding(self, data: memoryview) -> memoryview:
         if self._format.is_single or not self._count or data[0]:
             return data
         zeros = len(data) - len(bytes(data).lstrip(b"\0"))
-        self._place += zeros
+        self._offset += zeros
         return data[zeros:]
 
     def _check_padding(self) -> None:
         # A stream is as long as a multiple of this, so the padding is if the place is (.xz file format, 2.2).
-        if self._place % self._format.padding:
-            raise self._error(f"padding to byte {self._place}", f"a multiple of {self._format.padding} zeros")
+        if self._offset % self._format.padding:
+            raise self._error(f"padding to byte {self._offset}", f"a multiple of {self._format.padding} zeros")
 
-    def _begun(self) -> _Decoder:
+    def _start_stream(self) -> _Decoder:
         self._check_padding()
-        self._start = self._place
+        self._start = self._offset
         if self._count and self._format.is_single:
             raise self._error("more bytes", "the end")
         self._decoder = self._format.decoder()
@@ -193,11 +194,11 @@ class _Streams:
     def _output(self, decoder: _Decoder, data: memoryview | bytes) -> Iterator[bytes]:
         while True:
             try:
-                out = decoder.decompress(data, PIECE)
+                out = decoder.decompress(data, MAX_PIECE)
             except self._format.errors as error:
                 raise self._error(str(error) or type(error).__name__, "a whole stream") from error
             self._is_empty = self._is_empty and not out
-            yield from _cut((out,))
+            yield from _split((out,))
             # Nothing for nothing: whatever it says, it needs input.
             if decoder.eof or decoder.needs_input or not (data or out):
                 return
@@ -222,7 +223,7 @@ def _bzip2() -> _Format:
 
 
 def _gzip() -> _Format:
-    return _Format(_Inflation, (zlib.error,))
+    return _Format(_GzipDecoder, (zlib.error,))
 
 
 def _zstd() -> _Format:
@@ -238,7 +239,7 @@ def _zstd() -> _Format:
 
 def _brotli() -> _Format:
     brotli = _library("brotli")
-    return _Format(lambda: _Brotli(brotli.Decompressor()), (brotli.error,), is_single=True)
+    return _Format(lambda: _BrotliDecoder(brotli.Decompressor()), (brotli.error,), is_single=True)
 
 
 def _lz4() -> _Format:
@@ -264,7 +265,7 @@ def _library(name: str) -> Any:
         ) from error
 
 
-class _Inflation:
+class _GzipDecoder:
     """zlib's decompressor as the others are."""
 
     def __init__(self) -> None:
@@ -290,7 +291,7 @@ class _Inflation:
         return self._inner.unused_data
 
 
-class _Brotli:
+class _BrotliDecoder:
     """Brotli's decompressor as the others are. It may give more than it was asked for."""
 
     unused_data = b""  # it raises an error of its own

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from lamina.compression.decoders import decoded
+from lamina.compression.decoders import decode_pieces
 from lamina.errors import FormatError
 
 MAGIC_SIZE = 6
@@ -22,7 +22,7 @@ _BZIP2 = re.compile(rb"BZh[1-9]1A")
 _DECODERS = {"gz": "gzip", "zstd": "zstd", "xz": "xz", "none": "none"}
 
 
-def compression(start: bytes) -> str:
+def detect_image_compression(start: bytes) -> str:
     """Return how a stream that begins with these `MAGIC_SIZE` bytes is compressed: gz, zstd, xz, bzip2, or none."""
     if start[:2] == _GZIP:
         return "gz"
@@ -33,11 +33,12 @@ def compression(start: bytes) -> str:
     return "bzip2" if _BZIP2.match(start) else "none"
 
 
-def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def detect_and_decode(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress ``pieces``: gzip, zstd, xz, or none; any number of members or frames in a row, padded with zeros.
 
-    Each piece of the result has at most `lamina.compression.decoders.PIECE` bytes. Raises `FormatError` for a stream
-    that is broken, cut short, or compressed in another way, and for one that needs a library that this Python lacks.
+    Each piece of the result has at most `lamina.compression.decoders.MAX_PIECE` bytes. Raises `FormatError` for a
+    stream that is broken, cut short, or compressed in another way, and for one that needs a library that this Python
+    lacks.
     """
     rest = iter(pieces)
     start = b""
@@ -45,7 +46,7 @@ def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         start += piece
         if len(start) >= MAGIC_SIZE:
             break
-    found = compression(start[:MAGIC_SIZE])
+    found = detect_image_compression(start[:MAGIC_SIZE])
     if found not in _DECODERS:
         raise FormatError(f"got {found}, expected gzip, zstd or xz", hint="decompress it first: bunzip2")
-    return decoded(chain([start], rest), _DECODERS[found])
+    return decode_pieces(chain([start], rest), _DECODERS[found])

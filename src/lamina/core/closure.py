@@ -77,13 +77,13 @@ class Closure:
     def bottom_up(self) -> tuple[PathInfo, ...]:
         """Every path after all that it refers to (Kahn's algorithm); raises `PlanError` for a cycle."""
         waiting = {info.path: len(info.references - {info.path}) for info in self.infos}
-        users = self.users
+        referrers = self.referrers
         ready = [path for path, count in waiting.items() if not count]
         order = []
         while ready:
             path = ready.pop()
             order.append(self.by_path[path])
-            for user in users[path]:
+            for user in referrers[path]:
                 waiting[user] -= 1
                 if not waiting[user]:
                     ready.append(user)
@@ -93,11 +93,11 @@ class Closure:
         return tuple(order)
 
     @cached_property
-    def users(self) -> Mapping[StorePath, tuple[StorePath, ...]]:
+    def referrers(self) -> Mapping[StorePath, tuple[StorePath, ...]]:
         """By path: the other paths that refer to it, ascending."""
-        users: dict[StorePath, list[StorePath]] = {info.path: [] for info in self.infos}
+        referrers: dict[StorePath, list[StorePath]] = {info.path: [] for info in self.infos}
         for info in self.infos:
             for reference in info.references:
                 if reference != info.path:
-                    users[reference].append(info.path)
-        return {path: tuple(referrers) for path, referrers in users.items()}
+                    referrers[reference].append(info.path)
+        return {path: tuple(referrers) for path, referrers in referrers.items()}

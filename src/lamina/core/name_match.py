@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from lamina.core.names import StorePath, package_of
 
-OUTPUT_MARK = "^"
+OUTPUT_SEPARATOR = "^"
 _MAIN_OUTPUT = "out"
 _DERIVATION = ".drv"
 
@@ -34,28 +34,28 @@ OUTPUTS = frozenset(
 )
 
 
-def fitting(paths: Iterable[StorePath], name: str) -> tuple[StorePath, ...]:
+def match_paths(paths: Iterable[StorePath], name: str) -> tuple[StorePath, ...]:
     """Those of ``paths`` that ``name`` may mean, ascending, each once; derivations are never among them.
 
     A package's name without a version means no other outputs where there is one without an output's name, of whichever
     version. ``NAME^OUTPUT`` means that output alone, and ``NAME^out`` the one without an output's name.
     """
-    base, mark, output = name.partition(OUTPUT_MARK)
+    base, mark, output = name.partition(OUTPUT_SEPARATOR)
     some = sorted({path for path in paths if base and not path.name.endswith(_DERIVATION)})
     if mark and output != _MAIN_OUTPUT:
         # One that begins with no letter would be a version.
         return tuple(path for path in some if output[:1].isalpha() and _is_output(path, base, f"-{output}"))
     found = [path for path in some if base in (path.name, path.package)]
-    main = [path for path in found if path.name == base or not has_output(path)]
+    main = [path for path in found if path.name == base or not has_output_suffix(path)]
     return tuple(main if mark or main else found)
 
 
-def common(name: str) -> str:
+def search_prefix(name: str) -> str:
     """What is in the name of every path that fits ``name``, to look for first where there are many."""
-    return name.partition(OUTPUT_MARK)[0]
+    return name.partition(OUTPUT_SEPARATOR)[0]
 
 
-def has_output(path: StorePath) -> bool:
+def has_output_suffix(path: StorePath) -> bool:
     """Whether the name of ``path`` ends with that of an output behind a version."""
     stem, _, output = path.name.rpartition("-")
     return output in OUTPUTS and package_of(stem) != stem

@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from lamina.errors import InvalidName, shown
+from lamina.errors import InvalidArgument
+from lamina.messages.redaction import short_repr
 
 # Nix's own alphabet: digits and lower-case letters without e, o, u, t (nix: libutil, base-nix-32).
 NIX32 = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -28,7 +29,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])(?::[0-9]+)?"
 _REPOSITORY = re.compile(rf"(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*")
 _SIZE = re.compile("([0-9]{1,18}(?:\\.[0-9]{1,6})?) ?([kmgt]?)(i?b|)", re.IGNORECASE)
-_MOST_BYTES = 1 << 60
+_MAX_BYTES = 1 << 60
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -40,16 +41,20 @@ def nix32_dump(raw: bytes) -> str:
 
 
 def nix32_parse(text: str, size: int) -> bytes:
-    """The ``size`` bytes that ``text`` spells; raises `InvalidName`."""
+    """The ``size`` bytes that ``text`` spells; raises `InvalidArgument`."""
     if len(text) != (size * 8 + 4) // 5:
-        raise InvalidName(f"nix32 {shown(text)}: got {len(text)} digits, expected the spelling of {size} bytes")
+        raise InvalidArgument(
+            f"nix32 {short_repr(text)}: got {len(text)} digits, expected the spelling of {size} bytes"
+        )
     number = 0
     for character in text:
         if character not in _NIX32_VALUE:
-            raise InvalidName(f"nix32 {shown(text)}: got {shown(character)}, expected one of {NIX32}")
+            raise InvalidArgument(f"nix32 {short_repr(text)}: got {short_repr(character)}, expected one of {NIX32}")
         number = number << 5 | _NIX32_VALUE[character]
     if number >> size * 8:
-        raise InvalidName(f"nix32 {shown(text)}: got more than {size * 8} bits, expected the spelling of {size} bytes")
+        raise InvalidArgument(
+            f"nix32 {short_repr(text)}: got more than {size * 8} bits, expected the spelling of {size} bytes"
+        )
     return number.to_bytes(size, "little")
 
 
@@ -63,11 +68,11 @@ class Digest:
     def parse(cls, text: str) -> Digest:
         """Any of the spellings in use: ``sha256:HEX``, ``sha256:NIX32``, ``sha256-BASE64`` (SRI).
 
-        Raises `InvalidName`, also for other algorithms.
+        Raises `InvalidArgument`, also for other algorithms.
         """
         algorithm, separator, rest = text[:6], text[6:7], text[7:]
         if algorithm != "sha256" or separator not in (":", "-"):
-            raise InvalidName(f"digest: got {shown(text)}, expected sha256:HEX, sha256:NIX32 or sha256-BASE64")
+            raise InvalidArgument(f"digest: got {short_repr(text)}, expected sha256:HEX, sha256:NIX32 or sha256-BASE64")
         if separator == "-":
             return cls(_base64_parse(text, rest))
         if len(rest) == 64:
@@ -76,9 +81,9 @@ class Digest:
 
     @classmethod
     def from_hex(cls, text: str) -> Digest:
-        """The digest that 64 lower-case hex digits spell; raises `InvalidName`."""
+        """The digest that 64 lower-case hex digits spell; raises `InvalidArgument`."""
         if not re.fullmatch("[0-9a-f]{64}", text):
-            raise InvalidName(f"digest: got {shown(text)}, expected 64 lower-case hex digits")
+            raise InvalidArgument(f"digest: got {short_repr(text)}, expected 64 lower-case hex digits")
         return cls(bytes.fromhex(text))
 
     @property
@@ -104,9 +109,9 @@ def _base64_parse(text: str, rest: str) -> bytes:
     try:
         raw = base64.b64decode(rest, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidName(f"digest: got {shown(text)}, expected base 64 after 'sha256-'") from error
+        raise InvalidArgument(f"digest: got {short_repr(text)}, expected base 64 after 'sha256-'") from error
     if len(raw) != 32 or base64.b64encode(raw).decode() != rest:
-        raise InvalidName(f"digest: got {shown(text)}, expected the base 64 of 32 bytes")
+        raise InvalidArgument(f"digest: got {short_repr(text)}, expected the base 64 of 32 bytes")
     return raw
 
 
@@ -118,33 +123,35 @@ class StorePath:
 
     @classmethod
     def parse(cls, text: str) -> StorePath:
-        """The store path ``text`` is; raises `InvalidName` for anything inside or outside one."""
+        """The store path ``text`` is; raises `InvalidArgument` for anything inside or outside one."""
         folder, _, base = text.rpartition("/")
         if folder != STORE_DIR:
-            raise InvalidName(f"store path: got {shown(text)}, expected {STORE_DIR}/HASH-NAME")
+            raise InvalidArgument(f"store path: got {short_repr(text)}, expected {STORE_DIR}/HASH-NAME")
         return cls.parse_base(base)
 
     @classmethod
     def parse_base(cls, base: str) -> StorePath:
-        """The store path whose last component is ``base``; raises `InvalidName`."""
+        """The store path whose last component is ``base``; raises `InvalidArgument`."""
         digits, dash, name = base[:HASH_LENGTH], base[HASH_LENGTH : HASH_LENGTH + 1], base[HASH_LENGTH + 1 :]
         if not _STORE_HASH.fullmatch(digits) or dash != "-" or not _STORE_NAME.fullmatch(name):
-            raise InvalidName(f"store path: got {shown(base)}, expected HASH-NAME with a hash of 32 nix32 digits")
+            raise InvalidArgument(
+                f"store path: got {short_repr(base)}, expected HASH-NAME with a hash of 32 nix32 digits"
+            )
         return cls(base)
 
     @classmethod
     def split(cls, text: str) -> tuple[StorePath, str]:
         """The store path that ``text`` is or lies in, and the rest below it without slashes at its ends.
 
-        Raises `InvalidName` for a text outside the store and for ``.`` or ``..`` inside it.
+        Raises `InvalidArgument` for a text outside the store and for ``.`` or ``..`` inside it.
         """
         prefix = STORE_DIR + "/"
         if not text.startswith(prefix):
-            raise InvalidName(f"store path: got {shown(text)}, expected it below {STORE_DIR}")
+            raise InvalidArgument(f"store path: got {short_repr(text)}, expected it below {STORE_DIR}")
         base, *inside = text[len(prefix) :].split("/")
         parts = [part for part in inside if part]
         if "." in parts or ".." in parts:
-            raise InvalidName(f"store path: got {shown(text)}, expected no '.' or '..' in it")
+            raise InvalidArgument(f"store path: got {short_repr(text)}, expected no '.' or '..' in it")
         return cls.parse_base(base), "/".join(parts)
 
     @property
@@ -176,18 +183,18 @@ def package_of(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ImageReference:
     """A repository and a tag, as ``docker load`` will show them."""
 
     repository: str
     tag: str
 
     @classmethod
-    def parse(cls, text: str) -> Reference:
-        """``NAME:TAG``; raises `InvalidName` where either is missing or cannot be."""
+    def parse(cls, text: str) -> ImageReference:
+        """``NAME:TAG``; raises `InvalidArgument` where either is missing or cannot be."""
         repository, colon, tag = text.rpartition(":")
         if not colon or "/" in tag:
-            raise InvalidName(f"image name: got {shown(text)}, expected NAME:TAG")
+            raise InvalidArgument(f"image name: got {short_repr(text)}, expected NAME:TAG")
         return cls(parse_repository(repository), parse_tag(tag))
 
     def __str__(self) -> str:
@@ -195,12 +202,13 @@ class Reference:
 
 
 def parse_repository(text: str) -> str:
-    """An image's name, lower-cased as dockerTools does; raises `InvalidName`."""
+    """An image's name, lower-cased as dockerTools does; raises `InvalidArgument`."""
     lowered = text.lower()
     # Some letters outside ASCII have lower cases in it.
     if not text.isascii() or not _REPOSITORY.fullmatch(lowered) or len(lowered) > 255:
-        raise InvalidName(
-            f"image name: got {shown(text)}, expected [HOST[:PORT]/]PATH of letters, digits and single . _ - between "
+        raise InvalidArgument(
+            f"image name: got {short_repr(text)}, "
+            "expected [HOST[:PORT]/]PATH of letters, digits and single . _ - between "
             "them",
             hint="give one with --name",
         )
@@ -208,25 +216,25 @@ def parse_repository(text: str) -> str:
 
 
 def parse_tag(text: str) -> str:
-    """A tag as it stands; raises `InvalidName`."""
+    """A tag as it stands; raises `InvalidArgument`."""
     if not _TAG.fullmatch(text):
-        raise InvalidName(
-            f"tag: got {shown(text)}, expected up to 128 letters, digits, '_', '.', '-', the first no '.' or '-'"
+        raise InvalidArgument(
+            f"tag: got {short_repr(text)}, expected up to 128 letters, digits, '_', '.', '-', the first no '.' or '-'"
         )
     return text
 
 
-def parse_moment(text: str) -> datetime:
+def parse_datetime(text: str) -> datetime:
     """An ISO-8601 date or time as UTC in whole seconds, read as UTC where it names no zone.
 
-    Raises `InvalidName`.
+    Raises `InvalidArgument`.
     """
     try:
         moment = datetime.fromisoformat(text.strip())
         moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidName(
-            f"date: got {shown(text)}, expected ISO-8601 such as 2026-01-31T12:00:00Z, or 'now'"
+        raise InvalidArgument(
+            f"date: got {short_repr(text)}, expected ISO-8601 such as 2026-01-31T12:00:00Z, or 'now'"
         ) from error
     return moment.replace(microsecond=0)
 
@@ -234,30 +242,32 @@ def parse_moment(text: str) -> datetime:
 def parse_size(name: str, value: object) -> int:
     """Return the number of bytes that ``value`` says: a number, or a text such as 500M, 4GiB or 1.5TB.
 
-    K, M, G and T count in 1024, with iB behind them or not; KB, MB, GB and TB count in 1000. Raises `InvalidName`,
+    K, M, G and T count in 1024, with iB behind them or not; KB, MB, GB and TB count in 1000. Raises `InvalidArgument`,
     which begins with ``name``.
     """
     found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_BYTES:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_BYTES:
         return value
     if found:
         base = 1000 if found[3].lower() == "b" and found[2] else 1024
         size = int(float(found[1]) * base ** "_kmgt".index(found[2].lower() or "_"))
-        if size <= _MOST_BYTES:
+        if size <= _MAX_BYTES:
             return size
-    raise InvalidName(f"{name}: got {shown(value)}, expected a number of bytes, or a size such as 500M or 4GiB")
+    raise InvalidArgument(
+        f"{name}: got {short_repr(value)}, expected a number of bytes, or a size such as 500M or 4GiB"
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class StoreSubpath:
     """Something named for the root: a store path, or a folder inside one."""
 
     path: StorePath
     inside: str
 
     @classmethod
-    def parse(cls, text: str) -> Content:
-        """``/nix/store/HASH-NAME[/INSIDE]``; raises `InvalidName`."""
+    def parse(cls, text: str) -> StoreSubpath:
+        """``/nix/store/HASH-NAME[/INSIDE]``; raises `InvalidArgument`."""
         return cls(*StorePath.split(text))
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 class Extent(NamedTuple):
     """A range of a file, as it was when somebody looked; a tuple, for it is made once for every file of an image.
 
-    ``stamp`` is the file's mtime in nanoseconds at that time; a reader that sees another one, or another
+    ``mtime_ns`` is the file's mtime in nanoseconds at that time; a reader that sees another one, or another
     size of the file, must refuse the bytes.
     """
 
@@ -22,16 +22,16 @@ class Extent(NamedTuple):
     offset: int
     length: int
     file_size: int
-    stamp: int
+    mtime_ns: int
 
     @classmethod
-    def whole(cls, file: bytes, size: int, stamp: int) -> Extent:
+    def whole(cls, file: bytes, size: int, mtime_ns: int) -> Extent:
         """All of a file of ``size`` bytes."""
-        return cls(file, 0, size, size, stamp)
+        return cls(file, 0, size, size, mtime_ns)
 
     def part(self, offset: int, length: int) -> Extent:
         """So many bytes of it, from ``offset`` bytes behind its beginning on."""
-        return Extent(self.file, self.offset + offset, length, self.file_size, self.stamp)
+        return Extent(self.file, self.offset + offset, length, self.file_size, self.mtime_ns)
 
 
 Content = bytes | Extent
@@ -65,7 +65,7 @@ class Regular:
 Node = Directory | Symlink | Regular
 
 
-def below(nodes: Iterable[Node], folder: bytes) -> Iterator[Node]:
+def subtree(nodes: Iterable[Node], folder: bytes) -> Iterator[Node]:
     """The nodes of the subtree at ``folder``, paths still relative to the store path, order kept."""
     inside = folder + b"/"
     for node in nodes:

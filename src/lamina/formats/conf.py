@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lamina.core.names import STORE_DIR, Reference, StorePath
-from lamina.errors import FormatError, InvalidName, shown
-from lamina.formats.documents import parse_json
+from lamina.core.names import STORE_DIR, ImageReference, StorePath
+from lamina.errors import FormatError, InvalidArgument
+from lamina.formats.json_toml import parse_json
 from lamina.formats.platform import Platform
 from lamina.formats.tar import Owner
+from lamina.messages.redaction import short_repr
 
 _NOW = "now"
-_MOST_ID = 1 << 53
+_MAX_ID = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Conf:
     from_image: str | None
     store_layers: tuple[tuple[StorePath, ...], ...]
     customisation_layer: str
-    repo_tag: Reference
+    repo_tag: ImageReference
     created: datetime | None
     mtime: datetime | None
     owner: Owner
@@ -40,10 +41,10 @@ class Conf:
         """The conf that ``text`` is; raises `FormatError` (nixpkgs: dockerTools, ``conf.json``)."""
         document = parse_json(text, "conf")
         if not isinstance(document, dict):
-            raise FormatError(f"conf: got {shown(document)}, expected an object")
+            raise FormatError(f"conf: got {short_repr(document)}, expected an object")
         fields = {name: _field(document, name, *rule) for name, rule in _FIELDS.items()}
         if fields.pop("store_dir") != STORE_DIR:
-            raise FormatError(f"conf: got store_dir {shown(document['store_dir'])}, expected {STORE_DIR}")
+            raise FormatError(f"conf: got store_dir {short_repr(document['store_dir'])}, expected {STORE_DIR}")
         owner = Owner(fields.pop("uid"), fields.pop("gid"), fields.pop("uname"), fields.pop("gname"))
         return cls(**fields, owner=owner)
 
@@ -53,8 +54,8 @@ def _field(document: dict[str, Any], name: str, expected: str, parse: Callable[[
         raise FormatError(f"conf: got no {name}, expected {expected}")
     try:
         return parse(document[name])
-    except (InvalidName, ValueError, TypeError, OverflowError) as error:
-        raise FormatError(f"conf: got {name} {shown(document[name])}, expected {expected}") from error
+    except (InvalidArgument, ValueError, TypeError, OverflowError) as error:
+        raise FormatError(f"conf: got {name} {short_repr(document[name])}, expected {expected}") from error
 
 
 def _text(value: Any) -> str:
@@ -83,7 +84,7 @@ def _layers(value: Any) -> tuple[tuple[StorePath, ...], ...]:
     return tuple(tuple(StorePath.parse(_text(path)) for path in layer) for layer in value)
 
 
-def _moment(value: Any) -> datetime | None:
+def _parse_datetime(value: Any) -> datetime | None:
     if value == _NOW:
         return None
     moment = datetime.fromisoformat(_text(value))
@@ -92,7 +93,7 @@ def _moment(value: Any) -> datetime | None:
 
 def _id(value: Any) -> int:
     number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < _MOST_ID:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < _MAX_ID:
         raise TypeError
     return number
 
@@ -106,9 +107,9 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "from_image": ("a path or null", _optional_text),
     "store_layers": ("a list of lists of store paths", _layers),
     "customisation_layer": ("a path", _text),
-    "repo_tag": ("NAME:TAG", lambda value: Reference.parse(_text(value))),
-    "created": (_ISO, _moment),
-    "mtime": (_ISO, _moment),
+    "repo_tag": ("NAME:TAG", lambda value: ImageReference.parse(_text(value))),
+    "created": (_ISO, _parse_datetime),
+    "mtime": (_ISO, _parse_datetime),
     "uid": (_NUMBER, _id),
     "gid": (_NUMBER, _id),
     "uname": ("a text", _text),

@@ -61,7 +61,7 @@ def image_json(config: ImageConfig, layers: Sequence[HistoryItem]) -> bytes:
     return json.dumps(document, indent=4).encode()
 
 
-def manifest_json(entries: Sequence[ManifestEntry]) -> bytes:
+def docker_manifest_json(entries: Sequence[ManifestEntry]) -> bytes:
     """``manifest.json`` of an archive that holds these images."""
     listed = [
         {"Config": entry.config, "RepoTags": list(entry.repo_tags) or None, "Layers": list(entry.layers)}

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lamina.core.names import Reference
-from lamina.errors import InvalidName
+from lamina.core.names import ImageReference
+from lamina.errors import InvalidArgument
 
 _HUB, _OFFICIAL = "docker.io", "library"
 _OLD_HUB = "index.docker.io"
 _LATEST = "latest"
 # A repository of 255 characters, a registry and a tag of 128.
-_LONGEST = 1024
+_MAX_NAME_LENGTH = 1024
 
 
-def full_name(reference: Reference) -> str:
+def full_name(reference: ImageReference) -> str:
     """Return the name with the registry that docker and containerd add: ``docker.io/library/NAME:TAG``."""
     host, slash, rest = reference.repository.partition("/")
     if not slash or not ("." in host or ":" in host or host == "localhost"):
@@ -29,16 +29,16 @@ def full_name(reference: Reference) -> str:
     return f"{host}/{rest}:{reference.tag}"
 
 
-def familiar_name(reference: Reference) -> Reference:
+def familiar_name(reference: ImageReference) -> ImageReference:
     """Return the shortest reference with the same `full_name`, as docker shows it."""
     repository, _, tag = full_name(reference).rpartition(":")
     inside = repository.removeprefix(f"{_HUB}/")
     if inside != repository:
         repository = inside.removeprefix(f"{_OFFICIAL}/") if inside.count("/") == 1 else inside
-    return Reference(repository, tag)
+    return ImageReference(repository, tag)
 
 
-def canonical(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Return the one spelling that every spelling of ``name`` has in common; what is no image's name stands as it is.
 
     A name without a tag has the tag ``latest``.
@@ -46,10 +46,10 @@ def canonical(name: str) -> str:
         >>> canonical("library/app")
         'docker.io/library/app:latest'
     """
-    for spelling in (name, f"{name}:{_LATEST}") if len(name) <= _LONGEST else ():
+    for spelling in (name, f"{name}:{_LATEST}") if len(name) <= _MAX_NAME_LENGTH else ():
         try:
-            return full_name(Reference.parse(spelling))
-        except InvalidName:
+            return full_name(ImageReference.parse(spelling))
+        except InvalidArgument:
             continue
     return name
 
@@ -63,7 +63,7 @@ class DistinctNames:
     def add(self, names: Iterable[str]) -> None:
         """Add ``names``; the time it takes does not depend on how many there are already."""
         for name in names:
-            self._found.setdefault(canonical(name), name)
+            self._found.setdefault(canonical_name(name), name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._found.values())

@@ -1,7 +1,7 @@
 """The keys that sign narinfos, and what they have signed.
 
-Invariant: ``parse(str(x)) == x``; a key signed a text exactly where `signer` names it; no message and no repr shows a
-secret.
+Invariant: ``parse(str(x)) == x``; a key signed a text exactly where `find_signer` names it; no message and no repr
+shows a secret.
 
 Keys and signatures are ``NAME:BASE64``; the algorithm is Ed25519 (RFC 8032) over the bytes of the fingerprint (Nix
 source, libutil, signature).
@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from lamina.errors import InvalidName, shown
-from lamina.messages.redaction import holds_secret
+from lamina.errors import InvalidArgument
+from lamina.messages.redaction import holds_secret, short_repr
 
 _SEED = 32
 _SIGNATURE = 64
@@ -33,19 +33,19 @@ class PublicKey:
 
     @classmethod
     def parse(cls, text: str) -> PublicKey:
-        """``NAME:BASE64`` of 32 bytes; raises `InvalidName`."""
+        """``NAME:BASE64`` of 32 bytes; raises `InvalidArgument`."""
         name, raw = _split(text)
         if name is None or raw is None or len(raw) != _SEED:
             # Somebody may have taken the secret key for it.
             secret = raw is not None and len(raw) == _SIGNATURE
-            got = "a secret key" if secret else f"something else under the name {shown(text.partition(':')[0])}"
-            raise InvalidName(f"public key: got {got}, expected NAME:BASE64 of {_SEED} bytes")
+            got = "a secret key" if secret else f"something else under the name {short_repr(text.partition(':')[0])}"
+            raise InvalidArgument(f"public key: got {got}, expected NAME:BASE64 of {_SEED} bytes")
         return cls(name, raw)
 
     def __str__(self) -> str:
-        return _joined(self.name, self.raw)
+        return _join(self.name, self.raw)
 
-    def signed(self, fingerprint: str, signature: bytes) -> bool:
+    def verify(self, fingerprint: str, signature: bytes) -> bool:
         """Whether ``signature`` is this key's under ``fingerprint``."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -66,22 +66,22 @@ class SecretKey:
 
     @classmethod
     def parse(cls, text: str) -> SecretKey:
-        """``NAME:BASE64`` of 64 bytes, the seed and the public key, as a key file has it; raises `InvalidName`."""
+        """``NAME:BASE64`` of 64 bytes, the seed and the public key, as a key file has it; raises `InvalidArgument`."""
         name, raw = _split(text)
         if name is None or raw is None or len(raw) != _SIGNATURE:
-            raise InvalidName(f"secret key: got something else, expected NAME:BASE64 of {_SIGNATURE} bytes")
+            raise InvalidArgument(f"secret key: got something else, expected NAME:BASE64 of {_SIGNATURE} bytes")
         found = cls(name, raw[:_SEED])
         if found.public.raw != raw[_SEED:]:
-            raise InvalidName(f"secret key {shown(name)}: got two halves that do not match, expected one key")
+            raise InvalidArgument(f"secret key {short_repr(name)}: got two halves that do not match, expected one key")
         return found
 
     @classmethod
     def generate(cls, name: str) -> SecretKey:
-        """A new key; raises `InvalidName` where no key can have this name."""
+        """A new key; raises `InvalidArgument` where no key can have this name."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         if not _NAME.fullmatch(name) or holds_secret(name):
-            raise InvalidName(f"key name: got {shown(name)}, expected a text without ':' and white space")
+            raise InvalidArgument(f"key name: got {short_repr(name)}, expected a text without ':' and white space")
         return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
 
     @property
@@ -95,13 +95,13 @@ class SecretKey:
         """The signature under ``fingerprint``, as a Sig line has it."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        return _joined(self.name, Ed25519PrivateKey.from_private_bytes(self.seed).sign(fingerprint.encode()))
+        return _join(self.name, Ed25519PrivateKey.from_private_bytes(self.seed).sign(fingerprint.encode()))
 
     def __str__(self) -> str:
-        return _joined(self.name, self.seed + self.public.raw)
+        return _join(self.name, self.seed + self.public.raw)
 
 
-def signer(fingerprint: str, signatures: Iterable[str], keys: Iterable[PublicKey]) -> str | None:
+def find_signer(fingerprint: str, signatures: Iterable[str], keys: Iterable[PublicKey]) -> str | None:
     """The name of the first of ``keys`` that signed ``fingerprint``; None where none did.
 
     A signature counts under the name it bears only; one that is malformed signs nothing.
@@ -112,7 +112,7 @@ def signer(fingerprint: str, signatures: Iterable[str], keys: Iterable[PublicKey
         if name is not None and raw is not None and len(raw) == _SIGNATURE:
             raws.setdefault(name, []).append(raw)
     for key in keys:
-        if any(key.signed(fingerprint, raw) for raw in raws.get(key.name, ())):
+        if any(key.verify(fingerprint, raw) for raw in raws.get(key.name, ())):
             return key.name
     return None
 
@@ -128,7 +128,7 @@ def _split(text: str) -> tuple[str | None, bytes | None]:
     return name if _NAME.fullmatch(name) else None, raw if is_exact else None
 
 
-def _joined(name: str, raw: bytes) -> str:
+def _join(name: str, raw: bytes) -> str:
     return f"{name}:{base64.b64encode(raw).decode()}"
 
 

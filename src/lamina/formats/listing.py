@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 from lamina.errors import FormatError
 
-FOLDER, SYMLINK, FILE, PROGRAM = range(4)
-Entry = tuple[int, bytes, int, int, bytes]
+FOLDER, SYMLINK, FILE, EXECUTABLE = range(4)
+ListingEntry = tuple[int, bytes, int, int, bytes]
 """Kind, path relative to the store path, size in bytes, stamp as in `Extent`, target; 0 and empty where it has none."""
 
-_AT_ONCE = 4096
+_CHUNK_ENTRIES = 4096
 _HEAD = struct.Struct("<3I")
 _LENGTH = struct.Struct("<I")
 
@@ -37,13 +37,13 @@ def _tokens_size(*tokens: str) -> int:
 
 
 # What stands in a NAR before a name and around a node (formats/nar.py); a file's size is in 8 bytes before its content.
-_HEADED = _tokens_size("nix-archive-1")
-_ENTERED = _tokens_size("entry", "(", "name", "node")
-_OPENED = _tokens_size("(", "type", "directory")
-_LINKED = _tokens_size("(", "type", "symlink", "target")
-_FILED = _tokens_size("(", "type", "regular", "contents") + 8
-_PROGRAMMED = _FILED + _tokens_size("executable", "")
-_CLOSED = _tokens_size(")", ")")
+_MAGIC_SIZE = _tokens_size("nix-archive-1")
+_ENTRY_SIZE = _tokens_size("entry", "(", "name", "node")
+_DIRECTORY_SIZE = _tokens_size("(", "type", "directory")
+_SYMLINK_SIZE = _tokens_size("(", "type", "symlink", "target")
+_FILE_SIZE = _tokens_size("(", "type", "regular", "contents") + 8
+_EXECUTABLE_SIZE = _FILE_SIZE + _tokens_size("executable", "")
+_CLOSE_SIZE = _tokens_size(")", ")")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +52,40 @@ class Listing:
 
     chunks: tuple[bytes, ...]
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ListingEntry]:
         for chunk in self.chunks:
             yield from _entries(chunk)
 
-    def archived(self) -> Iterator[tuple[Entry, int]]:
+    def with_nar_offsets(self) -> Iterator[tuple[ListingEntry, int]]:
         """The entries, each with the offset in the path's NAR at which its content begins, 0 where it has none.
 
         A NAR says nothing but what the entries say, so they say where everything in it is (formats/nar.py).
         """
-        place, depth = _HEADED, 0
+        offset, depth = _MAGIC_SIZE, 0
         for entry in self:
             kind, path, size, _, target = entry
             if path:
                 level = path.count(b"/") + 1
-                place += _CLOSED * (depth - level) + _ENTERED + _string_size(len(path) - path.rfind(b"/") - 1)
+                offset += _CLOSE_SIZE * (depth - level) + _ENTRY_SIZE + _string_size(len(path) - path.rfind(b"/") - 1)
                 depth = level
             if kind == FOLDER:
                 depth += 1
-                place += _OPENED
+                offset += _DIRECTORY_SIZE
                 yield entry, 0
             elif kind == SYMLINK:
-                place += _LINKED + _string_size(len(target)) + (_CLOSED if path else _CLOSED // 2)
+                offset += _SYMLINK_SIZE + _string_size(len(target)) + (_CLOSE_SIZE if path else _CLOSE_SIZE // 2)
                 yield entry, 0
             else:
-                place += _FILED if kind == FILE else _PROGRAMMED
-                yield entry, place
-                place += size + -size % 8 + (_CLOSED if path else _CLOSED // 2)
+                offset += _FILE_SIZE if kind == FILE else _EXECUTABLE_SIZE
+                yield entry, offset
+                offset += size + -size % 8 + (_CLOSE_SIZE if path else _CLOSE_SIZE // 2)
 
     @property
-    def weight(self) -> int:
+    def memory_size(self) -> int:
         """How much memory it takes, in bytes."""
         return sum(map(len, self.chunks))
 
-    def any_name(self, text: bytes) -> bool:
+    def contains_name(self, text: bytes) -> bool:
         """Whether ``text`` stands in any entry's path."""
         return any(text in _names(chunk) for chunk in self.chunks)
 
@@ -107,55 +107,55 @@ class Listing:
     def parse(cls, data: bytes) -> Listing:
         """The listing that was dumped; raises `FormatError`."""
         chunks = []
-        place = 0
-        while place < len(data):
-            if len(data) - place < _LENGTH.size:
-                raise FormatError(f"listing at byte {place}: got the end, expected a chunk's length")
-            (length,) = _LENGTH.unpack_from(data, place)
-            start = place + _LENGTH.size
-            place = start + length
-            chunks.append(_checked(data[start:place], length, start))
+        offset = 0
+        while offset < len(data):
+            if len(data) - offset < _LENGTH.size:
+                raise FormatError(f"listing at byte {offset}: got the end, expected a chunk's length")
+            (length,) = _LENGTH.unpack_from(data, offset)
+            start = offset + _LENGTH.size
+            offset = start + length
+            chunks.append(_check_chunk(data[start:offset], length, start))
         return cls(tuple(chunks))
 
 
-class Lister:
+class ListingBuilder:
     """A `Listing` in the making."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
-        self._entries: list[Entry] = []
+        self._entries: list[ListingEntry] = []
 
-    def add(self, *entry: *Entry) -> None:
+    def add(self, *entry: *ListingEntry) -> None:
         """The next entry."""
         self._entries.append(entry)
-        if len(self._entries) == _AT_ONCE:
-            self._end()
+        if len(self._entries) == _CHUNK_ENTRIES:
+            self._end_chunk()
 
     def listing(self) -> Listing:
         """All that was added."""
         if self._entries:
-            self._end()
+            self._end_chunk()
         return Listing(tuple(self._chunks))
 
-    def _end(self) -> None:
-        kinds, paths, sizes, stamps, targets = zip(*self._entries, strict=True)
+    def _end_chunk(self) -> None:
+        kinds, paths, sizes, mtimes, targets = zip(*self._entries, strict=True)
         names, links = b"\0".join(paths), b"\0".join(target for target in targets if target)
         head = _HEAD.pack(len(kinds), len(names), len(links))
-        self._chunks.append(b"".join((head, bytes(kinds), names, links, _packed(sizes), _packed(stamps))))
+        self._chunks.append(b"".join((head, bytes(kinds), names, links, _pack_numbers(sizes), _pack_numbers(mtimes))))
         self._entries = []
 
 
-def _entries(chunk: bytes) -> Iterator[Entry]:
+def _entries(chunk: bytes) -> Iterator[ListingEntry]:
     count, names, targets = _HEAD.unpack_from(chunk)
     start = _HEAD.size + count
     kinds = chunk[_HEAD.size : start]
     paths = chunk[start : start + names].split(b"\0")
     links = iter(chunk[start + names : start + names + targets].split(b"\0"))
     numbers = start + names + targets
-    sizes = _unpacked(chunk[numbers : numbers + 8 * count])
-    stamps = _unpacked(chunk[numbers + 8 * count :])
-    for kind, path, size, stamp in zip(kinds, paths, sizes, stamps, strict=True):
-        yield kind, path, size, stamp, next(links) if kind == SYMLINK else b""
+    sizes = _unpack_numbers(chunk[numbers : numbers + 8 * count])
+    mtimes = _unpack_numbers(chunk[numbers + 8 * count :])
+    for kind, path, size, mtime_ns in zip(kinds, paths, sizes, mtimes, strict=True):
+        yield kind, path, size, mtime_ns, next(links) if kind == SYMLINK else b""
 
 
 def _names(chunk: bytes) -> bytes:
@@ -163,30 +163,30 @@ def _names(chunk: bytes) -> bytes:
     return chunk[_HEAD.size + count : _HEAD.size + count + names]
 
 
-def _checked(chunk: bytes, length: int, place: int) -> bytes:
+def _check_chunk(chunk: bytes, length: int, offset: int) -> bytes:
     if len(chunk) < length or length < _HEAD.size:
-        raise FormatError(f"listing at byte {place}: got {len(chunk)} bytes, expected a chunk of {length}")
+        raise FormatError(f"listing at byte {offset}: got {len(chunk)} bytes, expected a chunk of {length}")
     count, names, targets = _HEAD.unpack_from(chunk)
-    if not 0 < count <= _AT_ONCE or length != _HEAD.size + 17 * count + names + targets:
-        raise FormatError(f"listing at byte {place}: got a chunk of {length} bytes, expected one of {count} entries")
+    if not 0 < count <= _CHUNK_ENTRIES or length != _HEAD.size + 17 * count + names + targets:
+        raise FormatError(f"listing at byte {offset}: got a chunk of {length} bytes, expected one of {count} entries")
     kinds = chunk[_HEAD.size : _HEAD.size + count]
     links = kinds.count(SYMLINK)
     start = _HEAD.size + count
     listed = chunk[start : start + names].count(b"\0") + 1, chunk[start + names :][:targets].count(b"\0") + bool(links)
-    if max(kinds) > PROGRAM or listed != (count, links) or (targets and not links):
-        raise FormatError(f"listing at byte {place}: got names that do not fit, expected {count}, {links} of symlinks")
+    if max(kinds) > EXECUTABLE or listed != (count, links) or (targets and not links):
+        raise FormatError(f"listing at byte {offset}: got names that do not fit, expected {count}, {links} of symlinks")
     return chunk
 
 
-def _packed(numbers: Sequence[int]) -> bytes:
-    return _little(array("q", numbers)).tobytes()
+def _pack_numbers(numbers: Sequence[int]) -> bytes:
+    return _little_endian(array("q", numbers)).tobytes()
 
 
-def _unpacked(data: bytes) -> array[int]:
-    return _little(array("q", data))
+def _unpack_numbers(data: bytes) -> array[int]:
+    return _little_endian(array("q", data))
 
 
-def _little(numbers: array[int]) -> array[int]:
+def _little_endian(numbers: array[int]) -> array[int]:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from lamina.core.nodes import Content, Directory, Extent, Node, Regular, Symlink
-from lamina.errors import FormatError, shown
+from lamina.errors import FormatError
+from lamina.messages.redaction import short_repr
 
 MAGIC = b"nix-archive-1"
 # Nix stops at 64 levels; real trees stay far below either.
@@ -26,7 +27,7 @@ MAX_TOKEN = 65536
 # Longest path below the store path, for every entry costs what its path costs; systems take 4096 bytes at most.
 MAX_PATH = 16384
 # Bytes passed on at a time.
-_PIECE = 1 << 16
+_CHUNK_SIZE = 1 << 16
 _PADDING = (b"", bytes(7), bytes(6), bytes(5), bytes(4), bytes(3), bytes(2), bytes(1))
 
 
@@ -35,7 +36,7 @@ def dump(nodes: Iterable[Node]) -> Iterator[bytes | Extent]:
     text = bytearray(_string(MAGIC))
     folders: list[bytes] = []
     for node in nodes:
-        while folders and not _inside(node.path, folders[-1]):
+        while folders and not _is_inside(node.path, folders[-1]):
             text += _close(folders)
         if node.path:
             text += tokens(b"entry", b"(", b"name", node.path.rpartition(b"/")[2], b"node")
@@ -61,7 +62,7 @@ def dump(nodes: Iterable[Node]) -> Iterator[bytes | Extent]:
     yield bytes(text)
 
 
-class Stream(Protocol):
+class ByteStream(Protocol):
     """Bytes to go through, forwards."""
 
     def read(self, size: int, /) -> bytes:
@@ -74,7 +75,7 @@ class Stream(Protocol):
         """The place."""
 
 
-def parse(stream: Stream, content: Callable[[int, int], Content]) -> Iterator[Node]:
+def parse(stream: ByteStream, content: Callable[[int, int], Content]) -> Iterator[Node]:
     """The nodes of the archive in the seekable ``stream``; ``content(offset, size)`` says where a file's bytes are.
 
     Raises `FormatError` with the place. Nothing is held but the folders that are open.
@@ -96,7 +97,7 @@ def copy(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> int:
     ``read(size)`` gives up to so many bytes, none at the end. Raises `FormatError` with the place, and then part of
     the archive may have been passed on.
     """
-    passing = _Passing(read, write)
+    passing = _CopyStream(read, write)
     # How long it is, nobody knows before its end.
     for _ in _Parser(passing, lambda *_: b"", 1 << 64).nodes():
         pass
@@ -104,48 +105,48 @@ def copy(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> int:
     return passing.tell()
 
 
-class _Passing:
+class _CopyStream:
     """A stream for the parser, of what can only be read on: all that it goes over is passed on."""
 
     def __init__(self, read: Callable[[int], bytes], write: Callable[[bytes], object]) -> None:
         self._source = read
         self._write = write
-        self._held = bytearray()
-        self._place = 0
+        self._buffer = bytearray()
+        self._position = 0
 
     def read(self, size: int, /) -> bytes:
         data = self._source(size)
         while len(data) < size and (more := self._source(size - len(data))):
             data += more
-        self._pass(data)
+        self._forward(data)
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Goes on, as far as there is something."""
-        while offset and (data := self._source(min(offset, _PIECE))):
+        while offset and (data := self._source(min(offset, _CHUNK_SIZE))):
             offset -= len(data)
-            self._pass(data)
-        return self._place
+            self._forward(data)
+        return self._position
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def flush(self) -> None:
-        self._write(bytes(self._held))
-        self._held.clear()
+        self._write(bytes(self._buffer))
+        self._buffer.clear()
 
-    def _pass(self, data: bytes) -> None:
-        self._place += len(data)
-        self._held += data
-        if len(self._held) >= _PIECE:
+    def _forward(self, data: bytes) -> None:
+        self._position += len(data)
+        self._buffer += data
+        if len(self._buffer) >= _CHUNK_SIZE:
             self.flush()
 
 
 class _Parser:
-    def __init__(self, stream: Stream, content: Callable[[int, int], Content], size: int) -> None:
+    def __init__(self, stream: ByteStream, content: Callable[[int, int], Content], size: int) -> None:
         self._stream = stream
         self._content = content
-        self._place = 0
+        self._position = 0
         self._size = size
 
     def whole(self) -> Iterator[Node]:
@@ -158,9 +159,9 @@ class _Parser:
         node = self._node(b"")
         yield node
         if isinstance(node, Directory):
-            yield from self._below(node)
+            yield from self._entries_below(node)
 
-    def _below(self, root: Directory) -> Iterator[Node]:
+    def _entries_below(self, root: Directory) -> Iterator[Node]:
         folders = [(root.path, b"")]
         while folders:
             folder, last = folders[-1]
@@ -197,7 +198,7 @@ class _Parser:
                 self._expect(b"target")
                 node = Symlink(path, self._string())
                 if not node.target or b"\0" in node.target:
-                    raise self._error(f"symlink target {shown(node.target)}", "a text without NUL")
+                    raise self._error(f"symlink target {short_repr(node.target)}", "a text without NUL")
             case _:
                 executable = self._token(b"executable", b"contents") == b"executable"
                 if executable:
@@ -209,20 +210,20 @@ class _Parser:
 
     def _regular(self, path: bytes, executable: bool) -> Regular:
         size = int.from_bytes(self._read(8), "little")
-        if size > self._size - self._place:
+        if size > self._size - self._position:
             raise self._error("the end", f"a file of {size} bytes")
-        content = self._content(self._place, size)
+        content = self._content(self._position, size)
         self._stream.seek(size, io.SEEK_CUR)
-        self._place += size
+        self._position += size
         self._padding(size)
         return Regular(path, executable, size, content)
 
     def _name(self, last: bytes) -> bytes:
         name = self._string()
         if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
-            raise self._error(f"entry name {shown(name)}", "one component of a path")
+            raise self._error(f"entry name {short_repr(name)}", "one component of a path")
         if name <= last:
-            raise self._error(f"entry {shown(name)} after {shown(last)}", "names in ascending order")
+            raise self._error(f"entry {short_repr(name)} after {short_repr(last)}", "names in ascending order")
         return name
 
     def _expect(self, token: bytes) -> None:
@@ -251,14 +252,14 @@ class _Parser:
         data = self._stream.read(size)
         if len(data) != size:
             raise self._error("the end", f"{size - len(data)} more bytes")
-        self._place += size
+        self._position += size
         return data
 
     def _error(self, got: str, expected: str) -> FormatError:
-        return FormatError(f"NAR at byte {self._place}: got {got}, expected {expected}")
+        return FormatError(f"NAR at byte {self._position}: got {got}, expected {expected}")
 
 
-def _inside(path: bytes, folder: bytes) -> bool:
+def _is_inside(path: bytes, folder: bytes) -> bool:
     return not folder or path.startswith(folder + b"/")
 
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 
 from lamina.core.names import Digest, StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import FormatError, InvalidName, shown
+from lamina.errors import FormatError, InvalidArgument
+from lamina.messages.redaction import short_repr
 
 # More than any narinfo that is one has: a thousand references take 60 KB.
-MOST = 1 << 22
+MAX_SIZE = 1 << 22
 _REQUIRED = ("StorePath", "URL", "NarHash", "NarSize")
 _SIGNED = frozenset(("StorePath", "NarHash", "NarSize", "References"))
 # Signed or not, an invalid value of these refuses the path: without them the NAR cannot be fetched and unpacked.
@@ -40,7 +41,7 @@ class NarInfo:
 
     ``url`` is relative to the cache, with or without a slash in front, or an absolute one of http or https;
     ``compression`` is Nix's word for it; ``deriver`` is a base name, and empty where
-    there is none; ``address`` is the CA field as it stands; ``others`` are the fields unknown here, in order.
+    there is none; ``address`` is the CA field as it stands; ``extra_fields`` are the fields unknown here, in order.
     """
 
     info: PathInfo
@@ -51,7 +52,7 @@ class NarInfo:
     file_size: int | None = None
     deriver: str = ""
     address: str = ""
-    others: tuple[tuple[str, str], ...] = ()
+    extra_fields: tuple[tuple[str, str], ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -87,7 +88,7 @@ class NarInfo:
         fields.append(("References", " ".join(path.base for path in sorted(info.references))))
         if self.deriver:
             fields.append(("Deriver", self.deriver))
-        fields += self.others
+        fields += self.extra_fields
         fields += [("Sig", signature) for signature in self.signatures]
         if self.address:
             fields.append(("CA", self.address))
@@ -95,16 +96,16 @@ class NarInfo:
 
 
 def parse_bytes(data: bytes) -> NarInfo:
-    """The narinfo that ``data`` is; raises `FormatError`, also for more than `MOST` bytes."""
-    if len(data) > MOST:
-        raise FormatError(f"narinfo: got more than {MOST} bytes, expected at most as many")
+    """The narinfo that ``data`` is; raises `FormatError`, also for more than `MAX_SIZE` bytes."""
+    if len(data) > MAX_SIZE:
+        raise FormatError(f"narinfo: got more than {MAX_SIZE} bytes, expected at most as many")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         try:  # Other bytes in a field that is not signed are left out with it.
             return parse(data.decode("utf-8", "surrogateescape"))
         except FormatError:
-            raise FormatError(f"narinfo: got {shown(data[error.start : error.end])}, expected UTF-8") from error
+            raise FormatError(f"narinfo: got {short_repr(data[error.start : error.end])}, expected UTF-8") from error
     return parse(text)
 
 
@@ -125,7 +126,7 @@ def parse(text: str) -> NarInfo:
             fields.get("CA", ""),
             tuple((key, value) for key, value in fields.items() if key not in _KNOWN),
         )
-    except InvalidName as error:
+    except InvalidArgument as error:
         raise FormatError(f"narinfo: {error}") from error
 
 
@@ -137,11 +138,13 @@ def _split(text: str) -> tuple[dict[str, str], list[str]]:
     for number, line in enumerate(lines, 1):
         key, colon, value = line.partition(":")
         if not key or not colon or value[:1] not in ("", " "):
-            raise FormatError(f"narinfo line {number}: got {shown(line)}, expected KEY: VALUE")
+            raise FormatError(f"narinfo line {number}: got {short_repr(line)}, expected KEY: VALUE")
         if _UNPRINTABLE.search(line):
             if key not in _NEEDED:
                 continue
-            raise FormatError(f"narinfo line {number}: got {shown(line)}, expected no control characters, and LF ends")
+            raise FormatError(
+                f"narinfo line {number}: got {short_repr(line)}, expected no control characters, and LF ends"
+            )
         value = value[1:]
         if key == "Sig":
             signatures.append(value)
@@ -150,7 +153,9 @@ def _split(text: str) -> tuple[dict[str, str], list[str]]:
         else:
             fields[key] = value
     if rest:
-        raise FormatError(f"narinfo line {len(lines) + 1}: got {shown(rest)} and the end, expected a line end first")
+        raise FormatError(
+            f"narinfo line {len(lines) + 1}: got {short_repr(rest)} and the end, expected a line end first"
+        )
     return fields, signatures
 
 
@@ -166,7 +171,7 @@ def _file(file_hash: str, file_size: str) -> tuple[Digest | None, int | None]:
     """What is said of the compressed file. Nobody signs it, so what cannot be read is left out; so is Nix's size 0."""
     try:
         digest = Digest.parse(file_hash)
-    except InvalidName:
+    except InvalidArgument:
         digest = None
     try:
         size = _size("FileSize", file_size)
@@ -177,7 +182,7 @@ def _file(file_hash: str, file_size: str) -> tuple[Digest | None, int | None]:
 
 def _size(key: str, text: str) -> int:
     if not re.fullmatch("[0-9]{1,19}", text) or int(text) >= _TOO_LARGE:
-        raise FormatError(f"narinfo: got {key} {shown(text)}, expected a number of bytes")
+        raise FormatError(f"narinfo: got {key} {short_repr(text)}, expected a number of bytes")
     return int(text)
 
 
@@ -188,7 +193,7 @@ def _url(text: str) -> str:
     """
     is_other = (_SCHEME.match(text) and not _WEB.match(text)) or text.startswith("//")
     if is_other or "\\" in text or "\t" in text or ".." in text.split("/") or text == "/":
-        raise FormatError(f"narinfo: got URL {shown(text)}, expected a path without '..', http:// or https://")
+        raise FormatError(f"narinfo: got URL {short_repr(text)}, expected a path without '..', http:// or https://")
     return text
 
 
@@ -196,5 +201,5 @@ def _deriver(base: str) -> str:
     """Return the base name of the derivation, or an empty text if there is none or it is invalid."""
     try:
         return StorePath.parse_base(base).base
-    except InvalidName:
+    except InvalidArgument:
         return ""

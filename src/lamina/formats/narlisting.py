@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from lamina.formats.listing import FOLDER, PROGRAM, SYMLINK, Entry, Listing
+from lamina.formats.listing import EXECUTABLE, FOLDER, SYMLINK, Listing, ListingEntry
 
 
 def dump(listing: Listing) -> bytes | None:
@@ -29,7 +29,7 @@ def _parts(listing: Listing) -> Iterator[str]:
     yield '{"version":1,"root":'
     depth = 0  # how many folders are open
     is_first = True  # in the folder that was opened last
-    for entry, offset in listing.archived():
+    for entry, offset in listing.with_nar_offsets():
         kind, path = entry[:2]
         level = path.count(b"/") + 1 if path else 0
         if depth > level:
@@ -44,13 +44,13 @@ def _parts(listing: Listing) -> Iterator[str]:
     yield "}}" * depth + "}"
 
 
-def _node(entry: Entry, offset: int) -> str:
+def _node(entry: ListingEntry, offset: int) -> str:
     kind, _, size, _, target = entry
     if kind == FOLDER:
         return '{"type":"directory","entries":{'
     if kind == SYMLINK:
         return f'{{"type":"symlink","target":{_text(target)}}}'
-    executable = '"executable":true,' if kind == PROGRAM else ""
+    executable = '"executable":true,' if kind == EXECUTABLE else ""
     return f'{{"type":"regular","size":{size},{executable}"narOffset":{offset}}}'
 
 

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.core.names import Digest, Reference
-from lamina.errors import FormatError, InvalidName, shown
-from lamina.formats.documents import parse_json
-from lamina.formats.image_names import canonical, familiar_name, full_name
+from lamina.core.names import Digest, ImageReference
+from lamina.errors import FormatError, InvalidArgument
+from lamina.formats.image_names import canonical_name, familiar_name, full_name
+from lamina.formats.json_toml import parse_json
 from lamina.formats.platform import LINUX, Platform
+from lamina.messages.redaction import short_repr
 
 INDEX = "index.json"
 LAYOUT = "oci-layout"
@@ -61,21 +62,23 @@ def manifest_json(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedIndex:
-    """An index as JSON; ``moved`` are the images whose tag now means the new one: skopeo finds them by NAME:TAG."""
+class UpdatedIndex:
+    """An index as JSON; ``renamed`` are the images whose tag now means the new one: skopeo finds them by NAME:TAG."""
 
     document: bytes
-    moved: tuple[str, ...]
+    renamed: tuple[str, ...]
 
 
-def index_json(before: bytes | None, manifest: Descriptor, reference: Reference, architecture: str) -> NamedIndex:
-    """Return the index ``before``, or a new one, in which ``reference`` is the image of ``manifest``.
+def index_json(
+    existing: bytes | None, manifest: Descriptor, reference: ImageReference, architecture: str
+) -> UpdatedIndex:
+    """Return the index ``existing``, or a new one, in which ``reference`` is the image of ``manifest``.
 
     skopeo and podman select by the annotation ``org.opencontainers.image.ref.name`` alone, and take the first entry
     that has it. So a tag is that of the image written last; another image of the same tag is named NAME:TAG there.
-    ``architecture`` may have a variant. Raises `FormatError` if ``before`` is no index.
+    ``architecture`` may have a variant. Raises `FormatError` if ``existing`` is no index.
     """
-    index = _index(before)
+    index = _index(existing)
     platform = Platform.parse(architecture)
     variant = {"variant": platform.variant} if platform.variant else {}
     entry = manifest.dump() | {
@@ -83,28 +86,28 @@ def index_json(before: bytes | None, manifest: Descriptor, reference: Reference,
         "annotations": {FULL_NAME: full_name(reference), REF_NAME: reference.tag},
     }
     others = [item for item in index["manifests"] or () if not _is_named(item, reference)]
-    moved = [_without_tag(item, reference.tag) for item in others]
-    kept = [new or item for new, item in zip(moved, others, strict=True)]
+    renamed = [_without_tag(item, reference.tag) for item in others]
+    kept = [new or item for new, item in zip(renamed, others, strict=True)]
     document = json.dumps({**index, "manifests": [*kept, entry]}, indent=2).encode()
-    return NamedIndex(document, tuple(item["annotations"][REF_NAME] for item in moved if item))
+    return UpdatedIndex(document, tuple(item["annotations"][REF_NAME] for item in renamed if item))
 
 
-def _index(before: bytes | None) -> dict[str, Any]:
-    if before is None:
+def _index(existing: bytes | None) -> dict[str, Any]:
+    if existing is None:
         return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
-    index = parse_json(before, INDEX, "JSON, as in an OCI layout")
+    index = parse_json(existing, INDEX, "JSON, as in an OCI layout")
     if not isinstance(index, dict) or not isinstance(index.get("manifests", 0), list | None):
-        raise FormatError(f"{INDEX}: got {shown(index)}, expected an object with manifests, as in an OCI layout")
+        raise FormatError(f"{INDEX}: got {short_repr(index)}, expected an object with manifests, as in an OCI layout")
     return index
 
 
-def _is_named(item: object, reference: Reference) -> bool:
+def _is_named(item: object, reference: ImageReference) -> bool:
     annotations = _annotations(item)
     full, name = annotations.get(FULL_NAME), annotations.get(REF_NAME)
     if full is not None:
-        return isinstance(full, str) and canonical(full) == full_name(reference)
+        return isinstance(full, str) and canonical_name(full) == full_name(reference)
     return isinstance(name, str) and (
-        name == reference.tag or (":" in name and canonical(name) == full_name(reference))
+        name == reference.tag or (":" in name and canonical_name(name) == full_name(reference))
     )
 
 
@@ -115,8 +118,8 @@ def _without_tag(item: object, tag: str) -> dict[str, Any] | None:
     if not isinstance(item, dict) or annotations.get(REF_NAME) != tag or not isinstance(full, str):
         return None
     try:
-        name = str(familiar_name(Reference.parse(full)))
-    except InvalidName:
+        name = str(familiar_name(ImageReference.parse(full)))
+    except InvalidArgument:
         name = full
     return {**item, "annotations": {**annotations, REF_NAME: name}}
 

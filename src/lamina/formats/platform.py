@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lamina.errors import InvalidName, shown
+from lamina.errors import InvalidArgument
+from lamina.messages.redaction import short_repr
 
 LINUX = "linux"
 ARCHITECTURES = (
@@ -46,7 +47,7 @@ _WORDS = {
     "wasm32": ("wasm", ""),
 }
 # What an architecture means without a variant, and the variants that there are.
-_USUAL = {"arm": "v7", "arm64": "v8", "amd64": "v1"}
+_DEFAULT_VARIANTS = {"arm": "v7", "arm64": "v8", "amd64": "v1"}
 _VARIANTS = {
     "arm": re.compile("v[5-8]"),
     "arm64": re.compile(r"v[89](\.[0-9])?"),
@@ -68,7 +69,7 @@ class Platform:
     def parse(cls, text: str, subject: str = "platform") -> Platform:
         """Parse ``[OS/]ARCHITECTURE[/VARIANT]``, or a system of Nix such as ``aarch64-linux``.
 
-        The operating system is linux if none is said. Raises `InvalidName`, which begins with ``subject``, for an
+        The operating system is linux if none is said. Raises `InvalidArgument`, which begins with ``subject``, for an
         architecture or variant that no image has.
         """
         words = text.strip().lower()
@@ -78,8 +79,8 @@ class Platform:
             parts = [LINUX, *parts]
         found = cls.of(*parts) if len(parts) in (2, 3) and all(parts) else cls("", "")
         if found.architecture not in ARCHITECTURES or not _is_variant(found.variant, found.architecture):
-            raise InvalidName(
-                f"{subject}: got {shown(text)}, expected an architecture such as amd64, arm64 or arm/v7",
+            raise InvalidArgument(
+                f"{subject}: got {short_repr(text)}, expected an architecture such as amd64, arm64 or arm/v7",
                 hint=f"there are {', '.join(ARCHITECTURES)}",
             )
         return found
@@ -89,12 +90,12 @@ class Platform:
         """Return the platform of these words, translated where that is possible and unchecked otherwise."""
         translated, implied = _WORDS.get(architecture.lower(), (architecture, ""))
         number = variant.lower()
-        named = (f"v{number}" if number[:1].isdigit() and translated in _USUAL else number) or implied
-        is_usual = translated != "arm" and named == _USUAL.get(translated)
+        named = (f"v{number}" if number[:1].isdigit() and translated in _DEFAULT_VARIANTS else number) or implied
+        is_usual = translated != "arm" and named == _DEFAULT_VARIANTS.get(translated)
         return cls(system, translated, "" if is_usual else named)
 
     @classmethod
-    def described(cls, document: Mapping[str, Any]) -> Platform:
+    def from_document(cls, document: Mapping[str, Any]) -> Platform:
         """Return what an image's config, or the ``platform`` of a descriptor, says; nothing is checked."""
         system, architecture, variant = (document.get(key) for key in ("os", "architecture", "variant"))
         return cls.of(*(value if isinstance(value, str) else "" for value in (system, architecture, variant)))
@@ -107,23 +108,27 @@ class Platform:
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.name)))
 
-    def fitness(self, asked: Platform) -> tuple[int, ...] | None:
-        """Return how well this platform runs where ``asked`` is asked for, the smallest the best, None for not at all.
+    def match_rank(self, requested: Platform) -> tuple[int, ...] | None:
+        """Return how well this platform runs where ``requested`` is asked for, the smallest the best, None for not at
+        all.
 
-        Of a processor's variants the highest that ``asked`` has is the best, as in containerd (platforms, "Only");
+        Of a processor's variants the highest that ``requested`` has is the best, as in containerd (platforms, "Only");
         where no variant is asked for, a higher one than the usual comes last. What is not known fits worse than all
         that is.
         """
         if not self.architecture:
             return (2,)
-        if self.architecture != asked.architecture or (self.os and self.os != asked.os):
+        if self.architecture != requested.architecture or (self.os and self.os != requested.os):
             return None
-        own, most = (_number(platform.variant or _USUAL.get(platform.architecture, "")) for platform in (self, asked))
+        own, most = (
+            _number(platform.variant or _DEFAULT_VARIANTS.get(platform.architecture, ""))
+            for platform in (self, requested)
+        )
         if own is None or most is None:
-            return (0,) if self.variant == asked.variant else (1, 0) if not asked.variant else None
+            return (0,) if self.variant == requested.variant else (1, 0) if not requested.variant else None
         if own <= most:
             return 0, most - own
-        return None if asked.variant else (1, own)
+        return None if requested.variant else (1, own)
 
 
 def _is_variant(variant: str, architecture: str) -> bool:

@@ -22,7 +22,7 @@ BLOCK = 512
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 RECORD = 10240
-_STAMP = struct.Struct("100s24s12s12s8sc100s255s")
+_TEMPLATE_FIELDS = struct.Struct("100s24s12s12s8sc100s255s")
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s183s")
 _PAX_MAGIC = b"ustar\x0000"
 _GNU_MAGIC = b"ustar  \0"
@@ -30,7 +30,7 @@ _NAME = 100
 _RECORD_ORDER = ("path", "linkpath", "uname", "gname", "uid", "gid", "size", "mtime")
 
 
-Stamp = Callable[[bytes, int, bytes], bytes]
+HeaderTemplate = Callable[[bytes, int, bytes], bytes]
 """From a member's name, size and target to its header."""
 
 
@@ -109,34 +109,38 @@ class PaxHeaders:
     def header(self, member: Member) -> bytes:
         """The member's header, behind a PAX header where ustar's fields cannot hold it."""
         uid, gid, mtime = self._numbers
-        plain = self._plain(member)
+        plain = self._fits_ustar(member)
         size = _octal(member.size if _fits(member.size, 11) else 0, 11)
         name, target = (member.name, member.target) if plain else (_ascii(member.name), _ascii(member.target))
         numbers = uid, gid, size, mtime
         block = _block(name, member.mode, numbers, member.kind, target, _PAX_MAGIC, self._names, member.device)
         return block if plain else _pax_header(self._records(member), self._xattrs) + block
 
-    def stamp(self, kind: Kind, mode: int) -> Stamp:
+    def header_template(self, kind: Kind, mode: int) -> HeaderTemplate:
         """`header` for members of one kind and mode, given name, size and target: made for many, in little time."""
-        return _stamp(self, kind, mode) if not self._shared and not self._xattrs else partial(self._one, kind, mode)
+        return (
+            _make_template(self, kind, mode)
+            if not self._shared and not self._xattrs
+            else partial(self._header_of, kind, mode)
+        )
 
-    def _one(self, kind: Kind, mode: int, name: bytes, size: int, target: bytes) -> bytes:
+    def _header_of(self, kind: Kind, mode: int, name: bytes, size: int, target: bytes) -> bytes:
         return self.header(Member(name, kind, mode, size, target))
 
     def header_size(self, member: Member) -> int:
         """The length of `header`, without making one."""
-        if self._plain(member):
+        if self._fits_ustar(member):
             return BLOCK
         return 2 * BLOCK + padded(_body_size(self._records(member), self._xattrs))
 
-    def stamp_size(self, name: bytes, size: int, target: bytes) -> int:
-        """The length of what a `stamp` gives."""
+    def templated_size(self, name: bytes, size: int, target: bytes) -> int:
+        """The length of what a `header_template` gives."""
         if not self._shared and not self._xattrs and not target and name.isascii() and not size >> 33:
             length = len(name)
             return BLOCK if length <= _NAME else 2 * BLOCK + padded(_record_size(4, length))
         return self.header_size(Member(name, Kind.FILE, 0, size, target))
 
-    def _plain(self, member: Member) -> bool:
+    def _fits_ustar(self, member: Member) -> bool:
         return (
             not self._shared
             and not self._xattrs
@@ -163,25 +167,25 @@ class PaxHeaders:
 
 
 @lru_cache(1024)
-def _around_path(length: int) -> tuple[bytes, bytes]:
+def _path_record_parts(length: int) -> tuple[bytes, bytes]:
     """What stands before and behind a name of that length in a PAX header that holds nothing else."""
     size = _record_size(4, length)
     return _pax_block(size) + b"%d path=" % size, b"\n" + padding(size)
 
 
-def _stamp(headers: PaxHeaders, kind: Kind, mode: int) -> Stamp:
+def _make_template(headers: PaxHeaders, kind: Kind, mode: int) -> HeaderTemplate:
     """What all members share stands ready, its bytes added up; a name that ustar has no room for costs a PAX header."""
     ready = headers.header(Member(b"", kind, mode))
     before, after, end = ready[100:124], ready[136:148], ready[257:]
     sizeless = sum(ready) - sum(ready[124:136]) - sum(ready[148:156]) + 8 * ord(" ") - 1
-    pack = _STAMP.pack
+    pack = _TEMPLATE_FIELDS.pack
 
-    def stamp(name: bytes, size: int, target: bytes) -> bytes:
+    def header_template(name: bytes, size: int, target: bytes) -> bytes:
         length = len(name)
         if length > _NAME or not name.isascii() or len(target) > _NAME or not target.isascii() or size >> 33:
             if target or size >> 33 or not name.isascii():
                 return headers.header(Member(name, kind, mode, size, target))
-            start, rest = _around_path(length)
+            start, rest = _path_record_parts(length)
             first, name = start + name + rest, name[:_NAME]
         else:
             first = b""
@@ -190,7 +194,7 @@ def _stamp(headers: PaxHeaders, kind: Kind, mode: int) -> Stamp:
         checksum = b"%06o\0 " % (sizeless + (adler32(name + digits + target) & 0xFFFF))
         return first + pack(name, before, digits, after, checksum, kind, target, end)
 
-    return stamp
+    return header_template
 
 
 class GnuHeaders:

@@ -11,13 +11,14 @@ from functools import lru_cache
 
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent
-from lamina.errors import FormatError, listed
-from lamina.formats.headers import EntryKind
+from lamina.errors import FormatError
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
-from lamina.images.progress import Progress, Silence
-from lamina.images.readers.flatten import Entry, flatten
-from lamina.images.readers.model import SourceImage
-from lamina.layers.packed import Packed
+from lamina.formats.tar_reader import EntryKind
+from lamina.images.progress import NoProgress, Progress
+from lamina.images.readers.flatten import RootEntry, flatten
+from lamina.images.readers.source_image import SourceImage
+from lamina.layers.packed import PackedLayer
+from lamina.messages.redaction import join_names
 from lamina.system.transfer import Piece, Write, copy
 
 _KINDS = {
@@ -30,17 +31,17 @@ _KINDS = {
 }
 
 
-class Root:
-    """The root of ``image``, which lies in ``where``, as something to pack.
+class ExportedRoot:
+    """The root of ``image``, which lies in ``subject``, as something to pack.
 
     Raises `FormatError` where its layers make none.
     """
 
     paths: tuple[StorePath, ...] = ()
     comment = ""
-    promised: Digest | None = None
+    expected_diff_id: Digest | None = None
 
-    def __init__(self, image: SourceImage, where: object) -> None:
+    def __init__(self, image: SourceImage, subject: object) -> None:
         self._image = image
         try:
             # To ask for all content now is to refuse what cannot be written before anything is.
@@ -50,18 +51,18 @@ class Root:
                 if path or entry.layer >= 0
             ]
         except FormatError as error:
-            raise FormatError(f"{where}: {error}", hint=error.hint) from error
+            raise FormatError(f"{subject}: {error}", hint=error.hint) from error
 
     def headline(self, number: int) -> str:
         """What is said when it is written."""
-        return f"Exporting {listed(self._image.repo_tags, self._image.id)}"
+        return f"Exporting {join_names(self._image.repo_tags, self._image.id)}"
 
-    def pack(self) -> Packed:
+    def pack(self) -> PackedLayer:
         """The tar of it."""
         members = list(self._members())
         size = sum(len(header) + sum(padded(piece.length) for piece in content) for header, content in members)
         end = bytes(trailer_size(size))
-        return Packed(size + len(end), _pieces(members, end))
+        return PackedLayer(size + len(end), _pieces(members, end))
 
     def _members(self) -> Iterator[tuple[bytes, Sequence[Extent]]]:
         first: dict[int, bytes] = {}
@@ -73,16 +74,16 @@ class Root:
                 yield _header(entry, _member(path, entry)), content
 
 
-def write_root(root: Root, write: Write, progress: Progress | None = None) -> None:
+def write_root(root: ExportedRoot, write: Write, progress: Progress | None = None) -> None:
     """Writes the tar of ``root``. Raises `IntegrityError` where a file has changed, and whatever ``write`` raises."""
-    watcher = progress or Silence()
+    watcher = progress or NoProgress()
     packed = root.pack()
     watcher.begin(1, 1)
     watcher.layer(1, root, packed.size)
     copy(packed.pieces, write, watcher.advance)
 
 
-def _member(path: bytes, entry: Entry) -> Member:
+def _member(path: bytes, entry: RootEntry) -> Member:
     header = entry.header
     is_device = entry.kind in (EntryKind.CHARACTER, EntryKind.BLOCK)
     name = b"./" + path
@@ -92,7 +93,7 @@ def _member(path: bytes, entry: Entry) -> Member:
     return Member(name, _KINDS[entry.kind], header.mode, header.size, header.target, device)
 
 
-def _header(entry: Entry, member: Member) -> bytes:
+def _header(entry: RootEntry, member: Member) -> bytes:
     header = entry.header
     owner = Owner(header.uid, header.gid, _text(header.uname), _text(header.gname))
     if not header.xattrs:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from lamina.core.names import Digest, Reference, StorePath
+from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.formats.docker import HistoryItem, ImageConfig, image_json
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import Layer, LayerSource, StoreLayer
-from lamina.stores.protocols import Arriving, Located, Store
+from lamina.stores.protocols import CanPrefetch, HasLocation, Store
 
 _TAG_LENGTH = 32
 
@@ -32,15 +32,15 @@ class Settings:
     mtime: datetime
 
     @property
-    def stamp(self) -> int:
+    def mtime_seconds(self) -> int:
         """``mtime`` as a tar has it, in whole seconds since 1970."""
         return int(self.mtime.timestamp())
 
-    def described(self, history: Sequence[HistoryItem]) -> tuple[bytes, Digest, Reference]:
+    def dump_config(self, history: Sequence[HistoryItem]) -> tuple[bytes, Digest, ImageReference]:
         """The image's JSON, its digest and its name, given its layers from the lowest up."""
         document = image_json(self.config, history)
         digest = Digest(hashlib.sha256(document).digest())
-        return document, digest, Reference(self.repository, self.tag or digest.hex[:_TAG_LENGTH])
+        return document, digest, ImageReference(self.repository, self.tag or digest.hex[:_TAG_LENGTH])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class Draft:
     @property
     def layers(self) -> tuple[LayerSource, ...]:
         """The layers from the lowest up: the base image's, those of store paths, the customisation layer."""
-        owner, mtime = self.settings.owner, self.settings.stamp
+        owner, mtime = self.settings.owner, self.settings.mtime_seconds
         store = self.store
-        place = store.place if isinstance(store, Located) else None
-        here = store.is_here if isinstance(store, Arriving) else _always
-        layers = (StoreLayer(plan, store.nodes, owner, mtime, place, here) for plan in self.plans)
+        location = store.location if isinstance(store, HasLocation) else None
+        is_local = store.is_local if isinstance(store, CanPrefetch) else _always
+        layers = (StoreLayer(plan, store.nodes, owner, mtime, location, is_local) for plan in self.plans)
         return (*self.base, *layers, self.root)
 
 
@@ -73,7 +73,7 @@ class Image:
     """An image that was written: the digest of its JSON, its name, its layers from the lowest up."""
 
     digest: Digest
-    reference: Reference
+    reference: ImageReference
     layers: tuple[Layer, ...]
 
     @property
@@ -87,7 +87,7 @@ class Image:
         return str(self.reference)
 
 
-class Sink(Protocol):
+class ImageWriter(Protocol):
     """Where an image goes."""
 
     def write(self, draft: Draft) -> Image:

@@ -27,7 +27,7 @@ class Progress(Protocol):
         """All is written."""
 
 
-class Silence:
+class NoProgress:
     """The `Progress` that nobody hears."""
 
     def begin(self, layers: int, base: int) -> None:

@@ -9,28 +9,29 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 
-from lamina.errors import NotFound, Unavailable, shown
+from lamina.errors import NotFound, Unavailable
+from lamina.messages.redaction import short_repr
 
 _FLAKES = ("--extra-experimental-features", "nix-command flakes")
-_LONGEST_HINT = 400
+_MAX_HINT_LENGTH = 400
 
 
-def built(roots: Iterable[str], search_path: str) -> tuple[str, ...]:
+def build_roots(roots: Iterable[str], search_path: str) -> tuple[str, ...]:
     """``roots``, those that are to be built replaced by the store paths that came of them.
 
     ``FLAKE#ATTRIBUTE`` is for ``nix build``, ``FILE.nix`` and ``FILE.nix#ATTRIBUTE`` for ``nix-build``. Raises
     `NotFound` where there is no Nix on ``search_path``, `Unavailable` where it fails.
     """
-    return tuple(path for root in roots for path in _built(root, search_path))
+    return tuple(path for root in roots for path in _build_root(root, search_path))
 
 
-def is_to_be_built(root: str) -> bool:
+def needs_nix_build(root: str) -> bool:
     """Whether ``root`` is no store path and no name, but something that Nix can build."""
     return "#" in root or root.endswith(".nix")
 
 
-def _built(root: str, search_path: str) -> Iterable[str]:
-    if not is_to_be_built(root):
+def _build_root(root: str, search_path: str) -> Iterable[str]:
+    if not needs_nix_build(root):
         return (root,)
     place, _, attribute = root.partition("#")
     if place.endswith(".nix"):
@@ -45,31 +46,31 @@ def _built(root: str, search_path: str) -> Iterable[str]:
         raise NotFound(
             f"{root}: got no {command[0]} on PATH, expected one to build it", hint="install Nix, or name a store path"
         )
-    return _paths(root, [program, *command[1:]])
+    return _run_nix(root, [program, *command[1:]])
 
 
-def _paths(root: str, command: list[str]) -> Sequence[str]:
+def _run_nix(root: str, command: list[str]) -> Sequence[str]:
     import subprocess
 
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    said = done.stderr.decode("utf-8", "replace").strip()
+    stderr = done.stderr.decode("utf-8", "replace").strip()
     if done.returncode:
         got = f"exit status {done.returncode} of {os.path.basename(command[0])}"
-        raise Unavailable(f"{root}: got {got}, expected a store path", hint=_reason(said))
+        raise Unavailable(f"{root}: got {got}, expected a store path", hint=_error_reason(stderr))
     try:
-        paths = _outputs(done.stdout.decode()) if "--json" in command else done.stdout.decode().split()
+        paths = _parse_outputs(done.stdout.decode()) if "--json" in command else done.stdout.decode().split()
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Unavailable(f"{root}: got {shown(done.stdout)}, expected the store paths that Nix built") from error
+        raise Unavailable(f"{root}: got {short_repr(done.stdout)}, expected the store paths that Nix built") from error
     if not paths:
         raise Unavailable(f"{root}: got nothing built, expected a derivation")
     return paths
 
 
-def _reason(said: str) -> str:
+def _error_reason(stderr: str) -> str:
     """Nix's last word on why."""
-    return said[max(0, said.rfind("error:")) :][:_LONGEST_HINT]
+    return stderr[max(0, stderr.rfind("error:")) :][:_MAX_HINT_LENGTH]
 
 
-def _outputs(text: str) -> Sequence[str]:
+def _parse_outputs(text: str) -> Sequence[str]:
     """What ``nix build --json`` says: a list of derivations, each with its outputs by name."""
     return [path for item in json.loads(text) for path in item["outputs"].values()]

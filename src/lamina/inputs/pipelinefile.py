@@ -10,15 +10,15 @@ from functools import partial
 
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.errors import Error
-from lamina.formats.documents import parse_json
+from lamina.formats.json_toml import parse_json
 from lamina.layering import STRATEGIES, Pipeline
 from lamina.system.documents import read_document
-from lamina.system.store_links import led_into_store
+from lamina.system.store_links import resolve_store_link
 
 _EXPECTED = "a layering pipeline in JSON"
 
 
-def names_file(text: str, folder: str | os.PathLike[str] = "") -> bool:
+def looks_like_file(text: str, folder: str | os.PathLike[str] = "") -> bool:
     """Whether ``text`` is meant as a file: it has a slash, ends in ``.json``, or ``folder`` has a file of that name."""
     return "/" in text or text.endswith(".json") or os.path.isfile(os.path.join(folder, text))
 
@@ -26,15 +26,15 @@ def names_file(text: str, folder: str | os.PathLike[str] = "") -> bool:
 def load(file: str) -> Pipeline:
     """The pipeline in ``file``.
 
-    Raises `StoreError`, `FormatError` for what is no JSON or too long, `InvalidName` for JSON that is no pipeline.
+    Raises `StoreError`, `FormatError` for what is no JSON or too long, `InvalidArgument` for JSON that is no pipeline.
     """
     subject = f"layering {file}"
     data = read_document(file, subject, _EXPECTED, hint=f"what needs no file is {' or '.join(STRATEGIES)}")
     pipeline = Pipeline.parse(parse_json(data, subject, _EXPECTED), subject)
-    return linked(pipeline, os.path.dirname(file))
+    return resolve_links(pipeline, os.path.dirname(file))
 
 
-def linked(pipeline: Pipeline, folder: str | os.PathLike[str] = "") -> Pipeline:
+def resolve_links(pipeline: Pipeline, folder: str | os.PathLike[str] = "") -> Pipeline:
     """Return ``pipeline`` with the store paths that its paths mean.
 
     A path inside a store path means that store path, and a link such as ``./result`` the one that it leads to. A link
@@ -48,7 +48,7 @@ def _store_path(folder: str, text: str) -> str:
         return text
     is_link = not text.startswith(f"{STORE_DIR}/")
     try:
-        path, _ = StorePath.split(led_into_store(os.path.join(folder, text)) if is_link else text)
+        path, _ = StorePath.split(resolve_store_link(os.path.join(folder, text)) if is_link else text)
     except (Error, ValueError):  # the plan says that it has no such path
         return text
     return str(path)

@@ -13,26 +13,27 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypedDict
 
-from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression, by_name, thread_count
-from lamina.core.names import parse_moment, parse_repository, parse_size, parse_tag
-from lamina.errors import InvalidName, shown
+from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression, compressor_by_name, parse_jobs
+from lamina.core.names import parse_datetime, parse_repository, parse_size, parse_tag
+from lamina.errors import InvalidArgument
 from lamina.formats import config as container_config
 from lamina.formats.keys import PublicKey
 from lamina.formats.platform import LINUX, Platform
 from lamina.formats.tar import Owner
 from lamina.inputs import pipelinefile
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
-from lamina.rootfs.entries import Dir, Entry, File, Perm, Symlink, Xattr
+from lamina.messages.redaction import short_repr
+from lamina.rootfs.entries import DeclaredEntry, Dir, File, Perm, Symlink, Xattr
 from lamina.rootfs.extras import EXTRAS
 from lamina.stores.protocols import Store
 
 NOW = "now"
-_DEFAULT_MOMENT = parse_moment("1970-01-01T00:00:01Z")
+_DEFAULT_MOMENT = parse_datetime("1970-01-01T00:00:01Z")
 _DEFAULT_OWNER = Owner(0, 0, "root", "root")
-_MOST_ID = 2**32 - 2
-_MOST_SECONDS = 1_000_000
+_MAX_ID = 2**32 - 2
+_MAX_SECONDS = 1_000_000
 # What no command line and no file name holds. U+DC80 to U+DCFF they do: bytes that are not UTF-8 (PEP 383).
-_NO_TEXT = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+_FORBIDDEN_CHARACTERS = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 
 
 class StoreArguments(TypedDict, total=False):
@@ -74,14 +75,18 @@ class ImageArguments(StoreArguments, total=False):
     include_store_paths: bool
     include_nix_db: bool
     extras: str | Sequence[str]
-    tree: Sequence[Entry]
+    tree: Sequence[DeclaredEntry]
     search_path: str
     compressor: str | None
     layer_compression: str
     jobs: int | None
-    ledger: str | os.PathLike[str] | None
+    layer_cache: str | os.PathLike[str] | None
     verify: bool
     embedded_store: str | os.PathLike[str] | None
+
+
+OLD_NAMES = {"ledger": "layer_cache"}
+"""Arguments that had another name, which is still taken: old name → name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +95,10 @@ class Spec:
     image may unpack to, None for the default; ``inherit`` names the keys of the base image's config that are taken
     over, ``extras`` the ready-made contents; ``time_limit`` is in seconds for each script, None for none; ``sandbox``
     says whether scripts are confined; ``search_path`` is where scripts look for programs; ``compressor`` None is what
-    the output's name asks for, ``jobs`` None as many processors as there are; ``ledger`` None is to remember nothing;
-    with ``verify`` what it has is found out anew and compared; ``trusted_keys`` are those of binary caches, beside that
-    of cache.nixos.org; ``channel`` is where names are looked up; ``offline`` is to ask nobody over the network;
-    ``embedded_store`` is the folder that keeps what binary caches gave, None for as long as it is needed;
+    the output's name asks for, ``jobs`` None as many processors as there are; ``layer_cache`` None is to remember
+    nothing; with ``verify`` what it has is found out anew and compared; ``trusted_keys`` are those of binary caches,
+    beside that of cache.nixos.org; ``channel`` is where names are looked up; ``offline`` is to ask nobody over the
+    network; ``embedded_store`` is the folder that keeps what binary caches gave, None for as long as it is needed;
     ``channel_lists`` likewise for the lists of channels; ``warnings`` is what was odd about the arguments.
     """
 
@@ -119,13 +124,13 @@ class Spec:
     include_store_paths: bool = True
     include_nix_db: bool = False
     extras: tuple[str, ...] = ()
-    tree: tuple[Entry, ...] = ()
+    tree: tuple[DeclaredEntry, ...] = ()
     store: tuple[str, ...] | Store = ()
     search_path: str = os.defpath
     compressor: str | None = None
     layer_compression: LayerCompression = NO_LAYER_COMPRESSION
     jobs: int | None = None
-    ledger: str | None = None
+    layer_cache: str | None = None
     verify: bool = False
     trusted_keys: tuple[PublicKey, ...] = ()
     verify_signatures: bool = True
@@ -137,14 +142,15 @@ class Spec:
 
     @classmethod
     def parse(cls, arguments: Mapping[str, Any]) -> Spec:
-        """The spec that ``arguments`` are; raises `InvalidName` with the argument's name.
+        """The spec that ``arguments`` are; raises `InvalidArgument` with the argument's name.
 
         Reads the file that ``layering`` names, if it does; raises `NotFound` and `FormatError` for that.
         """
+        arguments = _with_new_names(arguments)
         unknown = [name for name in arguments if name not in ImageArguments.__annotations__]
         if unknown:
-            raise InvalidName(
-                f"argument: got {shown(unknown[0])}, expected one of {', '.join(ImageArguments.__annotations__)}"
+            raise InvalidArgument(
+                f"argument: got {short_repr(unknown[0])}, expected one of {', '.join(ImageArguments.__annotations__)}"
             )
         given: dict[str, Any] = {name: _PARSERS[name](name, value) for name, value in arguments.items()}
         owner = Owner(
@@ -157,11 +163,21 @@ class Spec:
         return cls(**given, owner=owner, warnings=container_config.check(config))
 
 
+def _with_new_names(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``arguments`` with those renamed that are given by an old name; raise `InvalidArgument` for both names."""
+    for old in OLD_NAMES.keys() & arguments:
+        new = OLD_NAMES[old]
+        if new in arguments:
+            raise InvalidArgument(f"{old}: got it and {new}, expected one: it is the old name of the same argument")
+        arguments = {OLD_NAMES.get(name, name): value for name, value in arguments.items()}
+    return arguments
+
+
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise _wrong(name, value, "a text")
-    if _NO_TEXT.search(value):
-        raise _wrong(name, value, "a text without NUL and lone surrogates")
+        raise _invalid(name, value, "a text")
+    if _FORBIDDEN_CHARACTERS.search(value):
+        raise _invalid(name, value, "a text without NUL and lone surrogates")
     return value
 
 
@@ -183,66 +199,66 @@ def _architecture(name: str, value: Any) -> str | None:
         return None
     found = Platform.parse(_text(name, value), name)
     if found.os != LINUX:
-        raise _wrong(name, value, "an architecture for Linux, which is what images are made for")
+        raise _invalid(name, value, "an architecture for Linux, which is what images are made for")
     return found.name
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
     items = [value] if isinstance(value, str | os.PathLike) else value
     if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
-        raise _wrong(name, value, "a list of texts")
+        raise _invalid(name, value, "a list of texts")
     return tuple(_text(name, os.fspath(item) if isinstance(item, os.PathLike) else item) for item in items)
 
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _wrong(name, value, "true or false")
+        raise _invalid(name, value, "true or false")
     return value
 
 
 def _number(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong(name, value, "a whole number")
+        raise _invalid(name, value, "a whole number")
     return value
 
 
 def _id(name: str, value: Any) -> int:
     number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) else _number(name, value)
-    if not 0 <= number <= _MOST_ID:
-        raise _wrong(name, value, f"a number from 0 to {_MOST_ID}")
+    if not 0 <= number <= _MAX_ID:
+        raise _invalid(name, value, f"a number from 0 to {_MAX_ID}")
     return number
 
 
 def _moment(name: str, value: Any) -> datetime | None:
     if isinstance(value, date):  # TOML has both, and a datetime is a date
-        return parse_moment(value.isoformat())
-    return None if value == NOW else parse_moment(_text(name, value))
+        return parse_datetime(value.isoformat())
+    return None if value == NOW else parse_datetime(_text(name, value))
 
 
 def _config(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise _wrong(name, value, "an object")
-    ordered: dict[str, Any] = container_config.ordered(dict(value))
-    return ordered
+        raise _invalid(name, value, "an object")
+    sort_keys: dict[str, Any] = container_config.sort_keys(dict(value))
+    return sort_keys
 
 
 def _layering(name: str, value: Any) -> str | Pipeline:
     if isinstance(value, Pipeline):
         return value
     if isinstance(value, list | tuple):
-        return pipelinefile.linked(Pipeline.parse(value, name))
+        return pipelinefile.resolve_links(Pipeline.parse(value, name))
     if isinstance(value, os.PathLike):
         return pipelinefile.load(_text(name, os.fspath(value)))
-    if isinstance(value, str) and value not in STRATEGIES and pipelinefile.names_file(_text(name, value)):
+    if isinstance(value, str) and value not in STRATEGIES and pipelinefile.looks_like_file(_text(name, value)):
         return pipelinefile.load(value)
     if value not in tuple(STRATEGIES):
-        raise _wrong(name, value, f"one of {', '.join(STRATEGIES)}, a pipeline, or a JSON file that holds one")
+        raise _invalid(name, value, f"one of {', '.join(STRATEGIES)}, a pipeline, or a JSON file that holds one")
     return str(value)
 
 
 def _path(name: str, value: Any) -> str | None:
     if value == "":
-        raise _wrong(name, value, "the name of a file or folder")
+        raise _invalid(name, value, "the name of a file or folder")
     return None if value is None else _text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
@@ -250,7 +266,9 @@ def _inherit(name: str, value: Any) -> tuple[str, ...]:
     keys = _words(name, value)
     unknown = [key for key in keys if key not in container_config.KEYS]
     if unknown:
-        raise InvalidName(f"{name}: got {shown(unknown[0])}, expected some of {', '.join(container_config.KEYS)}")
+        raise InvalidArgument(
+            f"{name}: got {short_repr(unknown[0])}, expected some of {', '.join(container_config.KEYS)}"
+        )
     return keys
 
 
@@ -258,7 +276,7 @@ def _extras(name: str, value: Any) -> tuple[str, ...]:
     words = _words(name, value)
     unknown = [word for word in words if word not in EXTRAS]
     if unknown:
-        raise InvalidName(f"{name}: got {shown(unknown[0])}, expected some of {', '.join(EXTRAS)}")
+        raise InvalidArgument(f"{name}: got {short_repr(unknown[0])}, expected some of {', '.join(EXTRAS)}")
     return words
 
 
@@ -275,14 +293,14 @@ def _size(name: str, value: Any) -> int | None:
 def _seconds(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _MOST_SECONDS:
-        raise _wrong(name, value, f"a number of seconds, more than 0 and at most {_MOST_SECONDS}")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _MAX_SECONDS:
+        raise _invalid(name, value, f"a number of seconds, more than 0 and at most {_MAX_SECONDS}")
     return float(value)
 
 
 def _compressor(name: str, value: Any) -> str | None:
     if value is not None:
-        by_name(value)
+        compressor_by_name(value)
     return None if value is None else _text(name, value)
 
 
@@ -291,10 +309,10 @@ def _layer_compression(name: str, value: Any) -> LayerCompression:
 
 
 def _jobs(name: str, value: Any) -> int | None:
-    return None if value is None else thread_count(value)
+    return None if value is None else parse_jobs(value)
 
 
-_ENTRIES: Mapping[str, Callable[[str], Entry]] = {
+_ENTRIES: Mapping[str, Callable[[str], DeclaredEntry]] = {
     "dir": Dir.parse,
     "file": File.parse,
     "symlink": Symlink.parse,
@@ -303,20 +321,20 @@ _ENTRIES: Mapping[str, Callable[[str], Entry]] = {
 }
 
 
-def _tree(name: str, value: Any) -> tuple[Entry, ...]:
+def _tree(name: str, value: Any) -> tuple[DeclaredEntry, ...]:
     if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
-        raise _wrong(name, value, "a list of entries")
+        raise _invalid(name, value, "a list of entries")
     return tuple(_entry(name, item) for item in value)
 
 
-def _entry(name: str, item: Any) -> Entry:
+def _entry(name: str, item: Any) -> DeclaredEntry:
     if isinstance(item, Dir | File | Symlink | Perm | Xattr):
         return item
     if isinstance(item, Mapping) and len(item) == 1:
         ((kind, text),) = item.items()
         if kind in _ENTRIES:
             return _ENTRIES[kind](_text(f"{name}.{kind}", text))
-    raise _wrong(
+    raise _invalid(
         name,
         item,
         "a Dir, File, Symlink, Perm or Xattr, or {dir = …}, {file = …}, {symlink = …}, {perm = …}, {xattr = …}",
@@ -334,8 +352,8 @@ def _keys(name: str, value: Any) -> tuple[PublicKey, ...]:
     return tuple(map(PublicKey.parse, _texts(name, value)))
 
 
-def _wrong(name: str, value: Any, expected: str) -> InvalidName:
-    return InvalidName(f"{name}: got {shown(value)}, expected {expected}")
+def _invalid(name: str, value: Any, expected: str) -> InvalidArgument:
+    return InvalidArgument(f"{name}: got {short_repr(value)}, expected {expected}")
 
 
 _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
@@ -370,7 +388,7 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "compressor": _compressor,
     "layer_compression": _layer_compression,
     "jobs": _jobs,
-    "ledger": _path,
+    "layer_cache": _path,
     "verify": _flag,
     "trusted_keys": _keys,
     "verify_signatures": _flag,

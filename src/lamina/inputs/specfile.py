@@ -16,52 +16,53 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lamina.errors import FormatError, InvalidName, listed, shown
-from lamina.formats.documents import parse_json, parse_toml
+from lamina.errors import FormatError, InvalidArgument
+from lamina.formats.json_toml import parse_json, parse_toml
 from lamina.inputs import pipelinefile
-from lamina.inputs.nix_build import is_to_be_built
-from lamina.inputs.spec import ImageArguments
+from lamina.inputs.nix_build import needs_nix_build
+from lamina.inputs.spec import OLD_NAMES, ImageArguments
 from lamina.layering import STRATEGIES
-from lamina.system.documents import MOST_BYTES, read_document
+from lamina.messages.redaction import join_names, short_repr
+from lamina.system.documents import MAX_BYTES, read_document
 
 # dockerTools' names that are not Python's in camel case.
-_OTHER_NAMES = {"layering_pipeline": "layering", "include_nix_dB": "include_nix_db"}
+_ALIASES = {"layering_pipeline": "layering", "include_nix_dB": "include_nix_db", **OLD_NAMES}
 # Python parses a megabyte of TOML in about a second, and JSON at a hundred times that rate.
-_MOST_TOML = 1 << 20
+_MAX_TOML_SIZE = 1 << 20
 # A file may come from somebody else, so it says neither where programs are looked for nor that scripts run unconfined.
-_KNOWN = tuple(name for name in ImageArguments.__annotations__ if name not in ("search_path", "sandbox"))
+_ALLOWED = tuple(name for name in ImageArguments.__annotations__ if name not in ("search_path", "sandbox"))
 
 
 def load(place: str) -> dict[str, Any]:
     """The arguments in ``FILE#NAME``; ``#NAME`` may be left out where the file has one table.
 
     Paths in ``contents``, ``store``, ``layering`` and in the sources of files are relative to the file. Raises
-    `NotFound`, `FormatError` for what is neither TOML nor JSON, `InvalidName` for an argument that is unknown or there
-    twice.
+    `NotFound`, `FormatError` for what is neither TOML nor JSON, `InvalidArgument` for an argument that is unknown or
+    there twice.
     """
     file, _, name = place.partition("#")
     path = Path(file)
-    tables = images(path)
+    tables = read_tables(path)
     if not name and len(tables) == 1:
         (name,) = tables
     if name not in tables:
-        raise InvalidName(f"{path}: got image {shown(name)}, expected one of {listed(tables)}")
+        raise InvalidArgument(f"{path}: got image {short_repr(name)}, expected one of {join_names(tables)}")
     table = tables[name]
     if not isinstance(table, dict):
         raise FormatError(f"{path}: {name}: got {type(table).__name__}, expected a table of arguments")
     arguments: dict[str, Any] = {}
     for key, value in table.items():
-        argument = _argument(path, key)
+        argument = _argument_name(path, key)
         if argument in arguments:
-            raise InvalidName(f"{path}: got argument {shown(key)} after another spelling of it, expected one")
+            raise InvalidArgument(f"{path}: got argument {short_repr(key)} after another spelling of it, expected one")
         arguments[argument] = value
-    return _relative(arguments, path.parent)
+    return _rebase_paths(arguments, path.parent)
 
 
-def images(path: Path) -> dict[str, Any]:
+def read_tables(path: Path) -> dict[str, Any]:
     """Return the tables of a spec file by their names, unchecked. Raises `StoreError`, `FormatError`."""
     is_json = path.suffix == ".json"
-    data = read_document(path, str(path), "a spec file", limit=MOST_BYTES if is_json else _MOST_TOML)
+    data = read_document(path, str(path), "a spec file", limit=MAX_BYTES if is_json else _MAX_TOML_SIZE)
     parse = parse_json if is_json else parse_toml
     tables: Any = parse(data, str(path), "TOML, or JSON in a .json file")
     if not isinstance(tables, dict):
@@ -69,68 +70,68 @@ def images(path: Path) -> dict[str, Any]:
     return tables
 
 
-def _argument(path: Path, key: str) -> str:
+def _argument_name(path: Path, key: str) -> str:
     name = re.sub("(?<=[a-z])([A-Z])", lambda found: "_" + found[1].lower(), key)
-    name = _OTHER_NAMES.get(name, name)
+    name = _ALIASES.get(name, name)
     if name in ("sandbox", "no_sandbox"):
-        raise InvalidName(
-            f"{path}: got argument {shown(key)}, expected no spec file to say whether scripts are confined",
+        raise InvalidArgument(
+            f"{path}: got argument {short_repr(key)}, expected no spec file to say whether scripts are confined",
             hint="--no-sandbox on the command line says that it is wanted",
         )
-    if name not in _KNOWN:
-        raise InvalidName(f"{path}: got argument {shown(key)}, expected one of {', '.join(_KNOWN)}")
+    if name not in _ALLOWED:
+        raise InvalidArgument(f"{path}: got argument {short_repr(key)}, expected one of {', '.join(_ALLOWED)}")
     return name
 
 
-def _relative(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _rebase_paths(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     store = arguments.get("store")
     if isinstance(store, str | list):
         places = [store] if isinstance(store, str) else store
-        arguments["store"] = [_beside(place, folder) for place in places]
+        arguments["store"] = [_rebase_path(place, folder) for place in places]
     contents = arguments.get("contents")
     if isinstance(contents, str | list):
         named = [contents] if isinstance(contents, str) else contents
-        arguments["contents"] = [_root_beside(place, folder) for place in named]
+        arguments["contents"] = [_rebase_root(place, folder) for place in named]
     if isinstance(arguments.get("from_image"), str):
-        arguments["from_image"] = _beside(arguments["from_image"], folder)
+        arguments["from_image"] = _rebase_path(arguments["from_image"], folder)
     if isinstance(arguments.get("embedded_store"), str):
-        arguments["embedded_store"] = _beside(arguments["embedded_store"], folder)
+        arguments["embedded_store"] = _rebase_path(arguments["embedded_store"], folder)
     layering = arguments.get("layering")
-    if isinstance(layering, str) and layering not in STRATEGIES and pipelinefile.names_file(layering, folder):
-        arguments["layering"] = _beside(layering, folder)
+    if isinstance(layering, str) and layering not in STRATEGIES and pipelinefile.looks_like_file(layering, folder):
+        arguments["layering"] = _rebase_path(layering, folder)
     elif isinstance(layering, list):
-        arguments["layering"] = _links_beside(layering, folder)
+        arguments["layering"] = _rebase_links(layering, folder)
     if isinstance(arguments.get("tree"), list):
-        arguments["tree"] = [_relative_source(entry, folder) for entry in arguments["tree"]]
+        arguments["tree"] = [_rebase_source(entry, folder) for entry in arguments["tree"]]
     return arguments
 
 
-def _root_beside(root: Any, folder: Path) -> Any:
+def _rebase_root(root: Any, folder: Path) -> Any:
     """A ROOT that is a path from where the file is, such as ``./result`` or ``.#app``, from here; others as given."""
     place, hash_sign, attribute = root.partition("#") if isinstance(root, str) else ("", "", "")
     is_path = place.startswith(".") if hash_sign else "/" in place or place.endswith(".nix")
     if not is_path or place.startswith("/"):
         return root
-    return f"{os.path.abspath(folder / place)}{hash_sign}{attribute}" if is_to_be_built(root) else str(folder / place)
+    return f"{os.path.abspath(folder / place)}{hash_sign}{attribute}" if needs_nix_build(root) else str(folder / place)
 
 
-def _beside(place: Any, folder: Path) -> Any:
+def _rebase_path(place: Any, folder: Path) -> Any:
     return str(folder / place) if isinstance(place, str) and "://" not in place else place
 
 
-def _links_beside(pipeline: Any, folder: Path) -> Any:
+def _rebase_links(pipeline: Any, folder: Path) -> Any:
     """A pipeline whose links such as ``./result`` are relative to the file, from here."""
     match pipeline:
         case str() if "/" in pipeline and not pipeline.startswith("/"):
             return os.path.abspath(folder / pipeline)
         case list():
-            return [_links_beside(item, folder) for item in pipeline]
+            return [_rebase_links(item, folder) for item in pipeline]
         case dict():
-            return {key: _links_beside(item, folder) for key, item in pipeline.items()}
+            return {key: _rebase_links(item, folder) for key, item in pipeline.items()}
     return pipeline
 
 
-def _relative_source(entry: Any, folder: Path) -> Any:
+def _rebase_source(entry: Any, folder: Path) -> Any:
     if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
         return entry
     path, _, source = entry["file"].partition("=")

@@ -10,31 +10,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamina.inputs.spec import Spec
-from lamina.stores.opening import Access, open_stores
+from lamina.stores.open import StoreAccess, open_stores
 from lamina.stores.protocols import Store
 
 if TYPE_CHECKING:
     from lamina.stores.binary_cache.trust import Trust
 
 
-def store_of(spec: Spec, warnings: list[str]) -> Store:
+def open_store(spec: Spec, warnings: list[str]) -> Store:
     """The stores that ``spec`` names, as one; what is odd is added to ``warnings``. Raises as `open_stores` does."""
-    return open_stores(spec.store, access(spec, warnings)) if isinstance(spec.store, tuple) else spec.store
+    return open_stores(spec.store, store_access(spec, warnings)) if isinstance(spec.store, tuple) else spec.store
 
 
-def access(spec: Spec, warnings: list[str]) -> Access:
+def store_access(spec: Spec, warnings: list[str]) -> StoreAccess:
     """How the stores of ``spec`` that are not this machine's are used; what is odd is added to ``warnings``."""
 
     def trust() -> Trust:
         from lamina.stores.binary_cache.trust import Trust
 
-        return Trust((*Trust().keys, *spec.trusted_keys), anybody=not spec.verify_signatures)
+        return Trust((*Trust().keys, *spec.trusted_keys), allow_unsigned=not spec.verify_signatures)
 
-    return Access(
-        embedded=Path(spec.embedded_store) if spec.embedded_store else None,
+    return StoreAccess(
+        embedded_store=Path(spec.embedded_store) if spec.embedded_store else None,
         trust=trust,
         channel=spec.channel,
-        lists=Path(spec.channel_lists) if spec.channel_lists else None,
+        channel_lists=Path(spec.channel_lists) if spec.channel_lists else None,
         offline=spec.offline,
         now=datetime.now(UTC).timestamp(),
         warn=warnings.append,

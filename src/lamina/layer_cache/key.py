@@ -1,6 +1,6 @@
 """What the bytes of a layer of store paths depend on: all that a layer key is made from.
 
-Invariant: layers of equal recipes have equal bytes, and ``Recipe.parse(recipe.dump()) == recipe``.
+Invariant: layers of equal inputs have equal bytes, and ``LayerInputs.parse(inputs.dump()) == inputs``.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import json
 from dataclasses import dataclass
 
 from lamina.core.names import Digest, StorePath
-from lamina.errors import FormatError, InvalidName, shown
+from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.tar import Owner
+from lamina.messages.redaction import short_repr
 
 TAR_RULES = 1
 """The version of the tar rules, raised when the same nodes would give other bytes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class LayerInputs:
     """What a layer of store paths is made from; ``mtime`` in whole seconds since 1970.
 
     ``contents`` are the paths in packing order, each with its NAR hash and NAR size.
@@ -39,7 +40,7 @@ class Recipe:
         return tuple(path for path, _, _ in self.contents)
 
     def dump(self) -> bytes:
-        """The recipe and the version of the tar rules as JSON in ASCII, always the same."""
+        """The inputs and the version of the tar rules as JSON in ASCII, always the same."""
         value = {
             "rules": TAR_RULES,
             "uid": self.owner.uid,
@@ -52,8 +53,8 @@ class Recipe:
         return json.dumps(value, separators=(",", ":")).encode()
 
     @classmethod
-    def parse(cls, data: bytes) -> Recipe:
-        """The recipe that was dumped, under the same tar rules; raises `FormatError`."""
+    def parse(cls, data: bytes) -> LayerInputs:
+        """Parse what `dump` gave under the same tar rules; raise `FormatError` for anything else."""
         try:
             value = json.loads(data.decode("ascii"))
             uid, gid, mtime = (_integer(value[key]) for key in ("uid", "gid", "mtime"))
@@ -62,13 +63,13 @@ class Recipe:
                 (StorePath.parse_base(base), Digest.parse(nar_hash), _integer(nar_size))
                 for base, nar_hash, nar_size in value["paths"]
             )
-            recipe = cls(owner, mtime, contents)
-            same = recipe.dump() == data
-        except (ValueError, TypeError, KeyError, RecursionError, InvalidName) as error:
-            raise _no_recipe(data) from error
+            inputs = cls(owner, mtime, contents)
+            same = inputs.dump() == data
+        except (ValueError, TypeError, KeyError, RecursionError, InvalidArgument) as error:
+            raise _invalid_inputs(data) from error
         if not same:
-            raise _no_recipe(data)
-        return recipe
+            raise _invalid_inputs(data)
+        return inputs
 
 
 def _integer(value: object) -> int:
@@ -83,5 +84,5 @@ def _text(value: object) -> str:
     return value
 
 
-def _no_recipe(data: bytes) -> FormatError:
-    return FormatError(f"layer recipe: got {shown(data)}, expected one as it is dumped")
+def _invalid_inputs(data: bytes) -> FormatError:
+    return FormatError(f"layer inputs: got {short_repr(data)}, expected one as it is dumped")

@@ -1,8 +1,8 @@
-"""The tables of a ledger, whose a database is, and the seal of a row.
+"""The tables of a layer cache, the owner of a database, and the checksum of a row.
 
-Invariant: a row that passes is as it was written, and a database that passes is a ledger of this schema.
+Invariant: a row that passes is as it was written, and a database that passes is a layer cache of this schema.
 
-A row's seal is a hash over all of it, so that bits that have changed on the disk are noticed.
+A row's checksum is a hash over all of it, so that bits that changed on the disk are noticed.
 """
 
 from __future__ import annotations
@@ -11,50 +11,54 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from lamina.errors import shown
+from lamina.messages.redaction import short_repr
 
 if TYPE_CHECKING:
     import sqlite3  # who has a connection has imported it
 
 Row = tuple[Any, ...]
 
-SCHEMA = 1
-APPLICATION = int.from_bytes(b"lmna", "big")
+FILE_NAME = "layer-cache.sqlite"
+"""The name of the default layer cache, in the user's cache folder."""
+OLD_FILE_NAME = "ledger.sqlite"
+"""The name that it had before."""
+SCHEMA_VERSION = 2
+APPLICATION_ID = int.from_bytes(b"lmna", "big")
 TABLES = (
     """CREATE TABLE compressed (
-  diff_id BLOB NOT NULL, codec BLOB NOT NULL, digest BLOB NOT NULL, size INTEGER NOT NULL, seal BLOB NOT NULL,
+  diff_id BLOB NOT NULL, codec BLOB NOT NULL, digest BLOB NOT NULL, size INTEGER NOT NULL, checksum BLOB NOT NULL,
   PRIMARY KEY (diff_id, codec)) WITHOUT ROWID""",
     """CREATE TABLE layers (
-  key BLOB NOT NULL PRIMARY KEY, diff_id BLOB NOT NULL, size INTEGER NOT NULL, seal BLOB NOT NULL,
-  recipe BLOB NOT NULL)""",
+  key BLOB NOT NULL PRIMARY KEY, diff_id BLOB NOT NULL, size INTEGER NOT NULL, checksum BLOB NOT NULL,
+  inputs BLOB NOT NULL)""",
     # A path on disk has one content, so what was there before goes.
     """CREATE TABLE listings (
-  top BLOB NOT NULL PRIMARY KEY, nar_hash BLOB NOT NULL, seal BLOB NOT NULL, listing BLOB NOT NULL)""",
+  top BLOB NOT NULL PRIMARY KEY, nar_hash BLOB NOT NULL, checksum BLOB NOT NULL, listing BLOB NOT NULL)""",
 )
-LEARN = {
+PUT = {
     "layers": "INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?)",
     "compressed": "INSERT OR REPLACE INTO compressed VALUES (?, ?, ?, ?, ?)",
     "listings": "INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?)",
 }
-FORGET = {
+REMOVE = {
     "layers": "DELETE FROM layers WHERE key = ?",
     "listings": "DELETE FROM listings WHERE top = ? AND nar_hash = ?",
 }
-LAYER = "SELECT key, diff_id, size, seal FROM layers WHERE key = ?"
-LAYERS = "SELECT key, diff_id, size, seal, recipe FROM layers WHERE key > ? ORDER BY key LIMIT 64"
-COMPRESSED = "SELECT diff_id, codec, digest, size, seal FROM compressed WHERE diff_id = ? AND codec = ?"
-LISTINGS = "SELECT top, nar_hash, listing, seal FROM listings WHERE top IN ({})"
+LAYER = "SELECT key, diff_id, size, checksum FROM layers WHERE key = ?"
+LAYERS = "SELECT key, diff_id, size, checksum, inputs FROM layers WHERE key > ? ORDER BY key LIMIT 64"
+COMPRESSED = "SELECT diff_id, codec, digest, size, checksum FROM compressed WHERE diff_id = ? AND codec = ?"
+LISTINGS = "SELECT top, nar_hash, listing, checksum FROM listings WHERE top IN ({})"
 
 
 class DamagedError(Exception):
-    """The file holds what no ledger has written."""
+    """The file holds what no layer cache has written."""
 
 
-class OlderError(Exception):
+class OldSchemaError(Exception):
     """The file is of a schema before this one."""
 
 
-class RefusedError(Exception):
+class UnusableFileError(Exception):
     """The file is not to be used and not to be touched."""
 
 
@@ -64,42 +68,42 @@ def tables(database: sqlite3.Connection) -> list[str]:
     return [sql.decode("utf-8", "replace") for (sql,) in rows]
 
 
-def judge(database: sqlite3.Connection) -> None:
-    """Raises `RefusedError` for what is not ours, or a newer lamina's, `OlderError` for an older one's."""
+def check_owner(database: sqlite3.Connection) -> None:
+    """Raises `UnusableFileError` for what is not ours, or a newer lamina's, `OldSchemaError` for an older one's."""
     application, version = (
         database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
-    if application != APPLICATION:
-        raise RefusedError("a database of another program, expected a ledger")
-    if version > SCHEMA:
-        raise RefusedError(f"a ledger of a newer lamina, schema {version}, expected {SCHEMA}")
-    if version < SCHEMA:
-        raise OlderError
+    if application != APPLICATION_ID:
+        raise UnusableFileError("a database of another program, expected a layer cache")
+    if version > SCHEMA_VERSION:
+        raise UnusableFileError(f"a layer cache of a newer lamina, schema {version}, expected {SCHEMA_VERSION}")
+    if version < SCHEMA_VERSION:
+        raise OldSchemaError
 
 
-def seal(values: Iterable[object]) -> bytes:
-    """The seal of ``values``, which are bytes and whole numbers; raises `DamagedError` for others."""
+def row_checksum(values: Iterable[object]) -> bytes:
+    """Return the checksum of ``values``, bytes and integers; raise `DamagedError` for others."""
     found = hashlib.blake2b(digest_size=8)
     for value in values:
         data = b"%d" % value if isinstance(value, int) else value
         if not isinstance(data, bytes):
-            raise DamagedError(f"{shown(value)} in a row")
+            raise DamagedError(f"{short_repr(value)} in a row")
         found.update(b"%d%c" % (len(data), b"bi"[isinstance(value, int)]))
         found.update(data)
     return found.digest()
 
 
-def proven(row: Row) -> Row:
-    """``row``, whose last value is the seal of the others; raises `DamagedError`."""
-    if row[-1] != seal(row[:-1]):
+def verified_row(row: Row) -> Row:
+    """Return ``row`` if its last value is the checksum of the others; raise `DamagedError` otherwise."""
+    if row[-1] != row_checksum(row[:-1]):
         raise DamagedError("a row that is not as it was written")
     return row
 
 
-def only(rows: list[Row], key: tuple[bytes, ...]) -> Row | None:
+def single_row(rows: list[Row], key: tuple[bytes, ...]) -> Row | None:
     """The row that was asked for by ``key``, with which it begins, if there is one; raises `DamagedError`."""
     for row in rows:
         if row[: len(key)] != key:
             raise DamagedError("a row in the place of another")
-        return proven(row)
+        return verified_row(row)
     return None

@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Mapping
 
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
-from lamina.errors import InvalidName, PlanError, shown
+from lamina.errors import InvalidArgument, PlanError
 from lamina.layering.auto import auto
 from lamina.layering.pipeline import Pipeline
 from lamina.layering.plans import LayerPlan
 from lamina.layering.popularity import popularity
+from lamina.messages.redaction import short_repr
 
 Strategy = Callable[[Closure, int, Collection[StorePath]], tuple[LayerPlan, ...]]
 STRATEGIES: Mapping[str, Strategy] = {"auto": auto, "popularity": popularity}
@@ -38,13 +39,13 @@ def plan(
 
     ``ignored`` paths are left out of the layers, and so are those that a pipeline removes. A pipeline alone decides how
     many layers there are: ``max_layers`` is for the strategies that have a name, as in dockerTools. ``warn`` is told of
-    paths that a pipeline names and does not find. Raises `PlanError` where it leaves no room, `InvalidName` for a
+    paths that a pipeline names and does not find. Raises `PlanError` where it leaves no room, `InvalidArgument` for a
     strategy that is not known and for a pipeline whose operations do not fit one another.
     """
     if isinstance(strategy, Pipeline):
         return strategy(closure, max_layers, ignored, warn)
     if strategy not in STRATEGIES:
-        raise InvalidName(f"layering: got {shown(strategy)}, expected one of {', '.join(STRATEGIES)}")
+        raise InvalidArgument(f"layering: got {short_repr(strategy)}, expected one of {', '.join(STRATEGIES)}")
     used = 1 + base_layers
     if not used < max_layers:
         raise PlanError(

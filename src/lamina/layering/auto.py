@@ -19,7 +19,7 @@ from collections.abc import Collection
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.layering.plans import LayerPlan
-from lamina.layering.reach import Reach, Weights, members, numbers
+from lamina.layering.reach import Reachability, Weights, iter_bits, path_numbers
 
 Groups = dict[int, int]
 """Sets of primaries, as masks, to the mask of the paths that have that set."""
@@ -29,15 +29,15 @@ def auto(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple
     """At most ``budget`` layers; ignored paths count towards it and are taken out at the end, as nixpkgs does."""
     if not len(closure):
         return ()
-    reach = Reach.of(closure)
+    reach = Reachability.of(closure)
     groups = _split(closure, budget, reach)
-    left_out = sum(1 << number for path, number in numbers(closure).items() if path in ignored)
+    left_out = sum(1 << number for path, number in path_numbers(closure).items() if path in ignored)
     weights = Weights([info.nar_size for info in closure])
     layers = []
     for paths in groups.values():
         size = weights.sum(_with_dependencies(paths, reach))
         infos = sorted(
-            (closure.infos[number] for number in members(paths & ~left_out)),
+            (closure.infos[number] for number in iter_bits(paths & ~left_out)),
             key=lambda info: (info.path.name, info.path.hash),
         )
         if infos:
@@ -45,7 +45,7 @@ def auto(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple
     return tuple(layer for _, _, layer in sorted(layers, key=lambda item: item[:2]))
 
 
-def _split(closure: Closure, budget: int, reach: Reach) -> Groups:
+def _split(closure: Closure, budget: int, reach: Reachability) -> Groups:
     """The paths by their set of primaries."""
     if budget >= len(closure):
         return {1 << number: 1 << number for number in range(len(closure))}
@@ -59,9 +59,9 @@ def _split(closure: Closure, budget: int, reach: Reach) -> Groups:
     return groups
 
 
-def _with_primary(groups: Groups, number: int, reach: Reach) -> Groups:
+def _with_primary(groups: Groups, number: int, reach: Reachability) -> Groups:
     """The groups once path ``number`` is a primary too. What happens to a path depends on its set alone."""
-    primary, below, above = 1 << number, reach.dependencies[number], reach.users[number]
+    primary, below, above = 1 << number, reach.dependencies[number], reach.referrers[number]
     finer: Groups = {}
     for primaries, paths in groups.items():
         stay, reached = paths & ~below & ~primary, paths & below
@@ -76,8 +76,8 @@ def _with_primary(groups: Groups, number: int, reach: Reach) -> Groups:
     return finer
 
 
-def _with_dependencies(paths: int, reach: Reach) -> int:
+def _with_dependencies(paths: int, reach: Reachability) -> int:
     everything = paths
-    for number in members(paths):
+    for number in iter_bits(paths):
         everything |= reach.dependencies[number]
     return everything

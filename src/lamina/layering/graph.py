@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.layering.reach import numbers
+from lamina.layering.reach import path_numbers
 
 Edges = Mapping[int, frozenset[int]]
 _NONE: frozenset[int] = frozenset()
@@ -37,7 +37,7 @@ class Graph:
     @classmethod
     def of(cls, closure: Closure, ignored: Collection[StorePath]) -> Graph:
         """The whole of ``closure`` without the ignored paths and the references to them."""
-        number = numbers(closure)
+        number = path_numbers(closure)
         kept = [place for path, place in number.items() if path not in ignored]
         vertices = sorted(kept, key=lambda place: closure.infos[place].nar_size)
         edges = {
@@ -58,7 +58,7 @@ class Graph:
         """What made the graph, for a person."""
         return ", in ".join(reversed(self.steps)) or "everything"
 
-    def made_by(self, step: str) -> Graph:
+    def with_step(self, step: str) -> Graph:
         """The same graph with another step behind it; a step that is repeated is said once."""
         return self if self.steps[-1:] == (step,) else replace(self, steps=(*self.steps, step)[-_STEPS:])
 
@@ -67,10 +67,10 @@ class Graph:
         infos = self.closure.infos
         return {vertex for vertex in self.vertices if str(infos[vertex].path) in texts} if texts else set()
 
-    def induced(self, vertices: AbstractSet[int], step: str) -> Graph:
+    def subgraph(self, vertices: AbstractSet[int], step: str) -> Graph:
         """The part that has those ``vertices`` only."""
         kept = tuple(vertex for vertex in self.vertices if vertex in vertices)
-        return replace(self, vertices=kept).made_by(step)
+        return replace(self, vertices=kept).with_step(step)
 
     def chunks(self, size: int) -> Iterator[Graph]:
         """The parts that have ``size`` vertices each, the last perhaps fewer."""
@@ -85,25 +85,25 @@ class Graph:
         """The vertices that no vertex refers to."""
         return set(self.vertices).difference(*map(self._edges, self.vertices))
 
-    def needed_by(self, starts: Iterable[int]) -> set[int]:
+    def dependencies_of(self, starts: Iterable[int]) -> set[int]:
         """``starts`` and all that they need."""
-        return _reached(starts, self.edges, frozenset(self.vertices))
+        return _reachable(starts, self.edges, frozenset(self.vertices))
 
-    def users_of(self, starts: Iterable[int]) -> set[int]:
+    def referrers_of(self, starts: Iterable[int]) -> set[int]:
         """``starts`` and all that needs them."""
-        users: dict[int, set[int]] = {}
+        referrers: dict[int, set[int]] = {}
         for vertex in self.vertices:
             for target in self._edges(vertex):
-                users.setdefault(target, set()).add(vertex)
-        return _reached(starts, users, frozenset(self.vertices))
+                referrers.setdefault(target, set()).add(vertex)
+        return _reachable(starts, referrers, frozenset(self.vertices))
 
     def without_edges_to(self, targets: AbstractSet[int]) -> Graph:
         """The same vertices; what referred to ``targets`` does so no more."""
         return replace(self, edges={vertex: self._edges(vertex) - targets for vertex in self.vertices})
 
-    def alone(self, vertex: int, step: str) -> Graph:
+    def single(self, vertex: int, step: str) -> Graph:
         """One vertex and no edge."""
-        return Graph(self.closure, (vertex,), {}, self.steps).made_by(step)
+        return Graph(self.closure, (vertex,), {}, self.steps).with_step(step)
 
     def as_closure(self) -> Closure:
         """The vertices as a closure of their own, each with the references that are edges."""
@@ -120,7 +120,7 @@ class Graph:
         return self.edges.get(vertex, _NONE)
 
 
-def merged(graphs: Sequence[Graph], step: str) -> Graph:
+def merge_graphs(graphs: Sequence[Graph], step: str) -> Graph:
     """The vertices of ``graphs``, one or more, one behind the other; no edge leads from one graph to another."""
     edges: dict[int, frozenset[int]] = {}
     for graph in graphs:
@@ -129,10 +129,10 @@ def merged(graphs: Sequence[Graph], step: str) -> Graph:
     vertices = tuple(vertex for graph in graphs for vertex in graph.vertices)
     origins = {graph.steps[:-1] for graph in graphs}
     steps = origins.pop() if len(origins) == 1 else ()
-    return Graph(graphs[0].closure, vertices, edges, steps).made_by(step)
+    return Graph(graphs[0].closure, vertices, edges, steps).with_step(step)
 
 
-def _reached(starts: Iterable[int], edges: Mapping[int, AbstractSet[int]], within: AbstractSet[int]) -> set[int]:
+def _reachable(starts: Iterable[int], edges: Mapping[int, AbstractSet[int]], within: AbstractSet[int]) -> set[int]:
     found = set(starts)
     waiting = list(found)
     while waiting:

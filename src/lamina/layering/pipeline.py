@@ -23,17 +23,18 @@ from typing import Any
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import InvalidName, shown
+from lamina.errors import InvalidArgument
 from lamina.layering import operations
 from lamina.layering.graph import Graph
-from lamina.layering.operations import Marks, Value
+from lamina.layering.operations import SplitPoints, Value
 from lamina.layering.plans import LayerPlan
+from lamina.messages.redaction import short_repr
 
-_DEEPEST = 32
+_MAX_DEPTH = 32
 # A pipeline of more calls takes longer to run than the image does.
-_MOST_LISTS = 10_000
-_MOST = 2**31 - 1
-_MOST_NAMED = 3
+_MAX_LISTS = 10_000
+_MAX_COUNT = 2**31 - 1
+_MAX_LISTED = 3
 _EXAMPLE = '[["popularity_contest"], ["limit_layers", 100]]'
 
 
@@ -41,20 +42,20 @@ _EXAMPLE = '[["popularity_contest"], ["limit_layers", 100]]'
 class Call:
     """An operation with its arguments, at its place in the pipeline."""
 
-    place: str
+    location: str
     operation: str
     arguments: tuple[Any, ...]
-    found: dict[str, set[str]] | None = field(default=None, compare=False, repr=False)
+    found_paths: dict[str, set[str]] | None = field(default=None, compare=False, repr=False)
     """Where it is noted, by place, which of the paths that calls name they have found."""
 
     def __call__(self, value: Value) -> Value:
-        """What the operation makes of ``value``; raises `InvalidName` where it cannot take that."""
-        if self.found is not None and isinstance(value, Graph):
+        """What the operation makes of ``value``; raises `InvalidArgument` where it cannot take that."""
+        if self.found_paths is not None and isinstance(value, Graph):
             infos = value.closure.infos
             here = {str(infos[vertex].path) for vertex in value.find(self.paths)}
-            self.found.setdefault(self.place, set()).update(here)
-        changed: Value = _OPERATIONS[self.operation].run(self.place, value, *self.arguments)
-        return changed
+            self.found_paths.setdefault(self.location, set()).update(here)
+        map_paths: Value = _OPERATIONS[self.operation].run(self.location, value, *self.arguments)
+        return map_paths
 
     @property
     def paths(self) -> frozenset[str]:
@@ -62,25 +63,25 @@ class Call:
         named: frozenset[str] = frozenset()
         for argument in self.arguments:
             match argument:
-                case Marks():
+                case SplitPoints():
                     named |= argument.paths | argument.parents
                 case frozenset():
                     named |= argument
         return named
 
     @property
-    def nested(self) -> Iterator[Call]:
+    def nested_calls(self) -> Iterator[Call]:
         """The call itself, and those in its arguments however deep."""
         yield self
         for argument in self.arguments:
             for call in argument.calls if isinstance(argument, Pipe) else [argument]:
                 if isinstance(call, Call):
-                    yield from call.nested
+                    yield from call.nested_calls
 
-    def changed(self, path: Callable[[str], str], found: dict[str, set[str]] | None = None) -> Call:
+    def map_paths(self, path: Callable[[str], str], found_paths: dict[str, set[str]] | None = None) -> Call:
         """Return the call with ``path`` applied to every store path that it names, however deep."""
-        arguments = tuple(_changed(argument, path, found) for argument in self.arguments)
-        return replace(self, arguments=arguments, found=found)
+        arguments = tuple(_map_paths(argument, path, found_paths) for argument in self.arguments)
+        return replace(self, arguments=arguments, found_paths=found_paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +95,16 @@ class Pipe:
         return _run(self.calls, value)
 
 
-def _changed(argument: Any, path: Callable[[str], str], found: dict[str, set[str]] | None) -> Any:
+def _map_paths(argument: Any, path: Callable[[str], str], found_paths: dict[str, set[str]] | None) -> Any:
     match argument:
-        case Marks():
-            return Marks(frozenset(map(path, argument.paths)), frozenset(map(path, argument.parents)))
+        case SplitPoints():
+            return SplitPoints(frozenset(map(path, argument.paths)), frozenset(map(path, argument.parents)))
         case frozenset():
             return frozenset(map(path, argument))
         case Call():
-            return argument.changed(path, found)
+            return argument.map_paths(path, found_paths)
         case Pipe():
-            return Pipe(tuple(call.changed(path, found) for call in argument.calls))
+            return Pipe(tuple(call.map_paths(path, found_paths) for call in argument.calls))
     return argument
 
 
@@ -118,10 +119,10 @@ class Pipeline:
     def parse(cls, value: object, subject: str = "layering") -> Pipeline:
         """The pipeline that ``value`` is: lists, texts, numbers and objects, as JSON has them.
 
-        Raises `InvalidName` with the place of what is wrong, behind ``subject``.
+        Raises `InvalidArgument` with the place of what is wrong, behind ``subject``.
         """
         _check_size(value, subject)
-        calls = _calls(f"{subject}: ", value, 0)
+        calls = _parse_calls(f"{subject}: ", value, 0)
         return cls(json.dumps(value), calls)
 
     def __str__(self) -> str:
@@ -129,7 +130,7 @@ class Pipeline:
 
     def with_paths(self, path: Callable[[str], str]) -> Pipeline:
         """Return the same pipeline with ``path`` applied to every store path that it names."""
-        return replace(self, calls=tuple(call.changed(path) for call in self.calls))
+        return replace(self, calls=tuple(call.map_paths(path) for call in self.calls))
 
     def __call__(
         self,
@@ -140,22 +141,22 @@ class Pipeline:
     ) -> tuple[LayerPlan, ...]:
         """The layers; ignored paths leave the graph before, as nixpkgs' exclude list does, and no budget is kept.
 
-        ``warn`` is told of paths that an operation names and does not find. Raises `InvalidName` where an operation is
-        given what it cannot take.
+        ``warn`` is told of paths that an operation names and does not find. Raises `InvalidArgument` where an operation
+        is given what it cannot take.
         """
-        found: dict[str, set[str]] = {}
-        calls = tuple(call.changed(str, found) for call in self.calls)
+        found_paths: dict[str, set[str]] = {}
+        calls = tuple(call.map_paths(str, found_paths) for call in self.calls)
         graphs = tuple(operations.graphs_in(_run(calls, Graph.of(closure, frozenset(ignored)))))
-        for call in (inner for outer in calls for inner in outer.nested):
-            missed = sorted(call.paths - found.get(call.place, set()))
+        for call in (inner for outer in calls for inner in outer.nested_calls):
+            missed = sorted(call.paths - found_paths.get(call.location, set()))
             if missed:
-                more = f" and {len(missed) - _MOST_NAMED} more" if len(missed) > _MOST_NAMED else ""
-                listed = ", ".join(map(shown, missed[:_MOST_NAMED]))
-                warn(f"{call.place}: got {listed}{more}, which is not among the paths there, so it changes nothing")
-        return tuple(_layer(graph.infos, graph.reason) for graph in graphs if len(graph))
+                more = f" and {len(missed) - _MAX_LISTED} more" if len(missed) > _MAX_LISTED else ""
+                listed = ", ".join(map(short_repr, missed[:_MAX_LISTED]))
+                warn(f"{call.location}: got {listed}{more}, which is not among the paths there, so it changes nothing")
+        return tuple(_make_plan(graph.infos, graph.reason) for graph in graphs if len(graph))
 
 
-def _layer(infos: tuple[PathInfo, ...], reason: str) -> LayerPlan:
+def _make_plan(infos: tuple[PathInfo, ...], reason: str) -> LayerPlan:
     return LayerPlan.of(infos, reason)
 
 
@@ -169,98 +170,98 @@ def _run(calls: tuple[Call, ...], value: Value) -> Value:
 
 
 def _check_size(value: object, subject: str) -> None:
-    """Raise `InvalidName` for a pipeline of too many lists, which is what its calls are."""
+    """Raise `InvalidArgument` for a pipeline of too many lists, which is what its calls are."""
     level, count = [value] if _is_nested(value) else [], 0
-    for _ in range(2 * _DEEPEST):  # what is nested deeper is refused as such
+    for _ in range(2 * _MAX_DEPTH):  # what is nested deeper is refused as such
         inner = [item.values() if isinstance(item, Mapping) else item for item in level]
         level = [part for parts in inner if isinstance(parts, Iterable) for part in parts if _is_nested(part)]
         count += len(level)
-        if count > _MOST_LISTS:
-            raise InvalidName(f"{subject}: got more than {_MOST_LISTS} lists, expected fewer calls")
+        if count > _MAX_LISTS:
+            raise InvalidArgument(f"{subject}: got more than {_MAX_LISTS} lists, expected fewer calls")
 
 
 def _is_nested(value: object) -> bool:
     return isinstance(value, (list, tuple, Mapping))
 
 
-def _calls(place: str, value: object, depth: int) -> tuple[Call, ...]:
+def _parse_calls(location: str, value: object, depth: int) -> tuple[Call, ...]:
     if not isinstance(value, list | tuple):
-        raise _wrong(place.removesuffix(": "), value, f"a list of calls such as {_EXAMPLE}")
-    return tuple(_call(f"{place}[{number}]", item, depth) for number, item in enumerate(value))
+        raise _invalid_value(location.removesuffix(": "), value, f"a list of calls such as {_EXAMPLE}")
+    return tuple(_parse_call(f"{location}[{number}]", item, depth) for number, item in enumerate(value))
 
 
-def _call(place: str, value: object, depth: int) -> Call:
-    if depth > _DEEPEST:
-        raise InvalidName(f"{place}: got calls nested deeper than {_DEEPEST}, expected fewer")
+def _parse_call(location: str, value: object, depth: int) -> Call:
+    if depth > _MAX_DEPTH:
+        raise InvalidArgument(f"{location}: got calls nested deeper than {_MAX_DEPTH}, expected fewer")
     if not isinstance(value, list | tuple) or not value or not isinstance(value[0], str):
-        raise _wrong(place, value, 'a call, a list that begins with an operation such as ["reverse"]')
+        raise _invalid_value(location, value, 'a call, a list that begins with an operation such as ["reverse"]')
     name, *given = value
     if name not in _OPERATIONS:
         known = ", ".join(_OPERATIONS)
-        raise InvalidName(f"{place}: got operation {shown(name)}, expected one of {known}{_meant(name)}")
-    place = f"{place} {name}"
-    takes = _OPERATIONS[name].takes
-    if len(given) != len(takes):
-        expected = " and ".join(argument.kind for argument in takes) or "none"
-        raise InvalidName(f"{place}: got {len(given)} argument{'s' * (len(given) != 1)}, expected {expected}")
-    numbered = enumerate(zip(takes, given, strict=True), 1)
-    parsed = tuple(argument.parse(f"{place}: [{number}]", item, depth + 1) for number, (argument, item) in numbered)
-    return Call(place, name, parsed)
+        raise InvalidArgument(f"{location}: got operation {short_repr(name)}, expected one of {known}{_suggest(name)}")
+    location = f"{location} {name}"
+    parameters = _OPERATIONS[name].parameters
+    if len(given) != len(parameters):
+        expected = " and ".join(argument.kind for argument in parameters) or "none"
+        raise InvalidArgument(f"{location}: got {len(given)} argument{'s' * (len(given) != 1)}, expected {expected}")
+    numbered = enumerate(zip(parameters, given, strict=True), 1)
+    parsed = tuple(argument.parse(f"{location}: [{number}]", item, depth + 1) for number, (argument, item) in numbered)
+    return Call(location, name, parsed)
 
 
-def _meant(name: str) -> str:
+def _suggest(name: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(name[:_LONGEST_NAME].lower().replace("-", "_"), _OPERATIONS, 1, 0.6)
+    close = difflib.get_close_matches(name[:_MAX_NAME_LENGTH].lower().replace("-", "_"), _OPERATIONS, 1, 0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _pipe(place: str, value: object, depth: int) -> Pipe:
-    return Pipe(_calls(place, value, depth))
+def _parse_pipe(location: str, value: object, depth: int) -> Pipe:
+    return Pipe(_parse_calls(location, value, depth))
 
 
-def _count(place: str, value: object, depth: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _MOST:
-        raise _wrong(place, value, f"a whole number from 1 to {_MOST}")
+def _parse_count(location: str, value: object, depth: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _MAX_COUNT:
+        raise _invalid_value(location, value, f"a whole number from 1 to {_MAX_COUNT}")
     return value
 
 
-def _key(place: str, value: object, depth: int) -> str:
+def _parse_key(location: str, value: object, depth: int) -> str:
     if not isinstance(value, str):
-        raise _wrong(place, value, "a name such as 'main'")
+        raise _invalid_value(location, value, "a name such as 'main'")
     return value
 
 
-def _paths(place: str, value: object, depth: int) -> frozenset[str]:
+def _parse_paths(location: str, value: object, depth: int) -> frozenset[str]:
     if not isinstance(value, list | tuple):
-        raise _wrong(place, value, "a list of store paths")
+        raise _invalid_value(location, value, "a list of store paths")
     for number, item in enumerate(value):
         if not isinstance(item, str):
-            raise _wrong(f"{place}[{number}]", item, "a store path")
+            raise _invalid_value(f"{location}[{number}]", item, "a store path")
     return frozenset(value)
 
 
-def _path_or_paths(place: str, value: object, depth: int) -> frozenset[str]:
-    return frozenset((value,)) if isinstance(value, str) else _paths(place, value, depth)
+def _parse_path_or_paths(location: str, value: object, depth: int) -> frozenset[str]:
+    return frozenset((value,)) if isinstance(value, str) else _parse_paths(location, value, depth)
 
 
-def _marks(place: str, value: object, depth: int) -> Marks:
+def _parse_split_points(location: str, value: object, depth: int) -> SplitPoints:
     if not isinstance(value, list | tuple):
-        raise _wrong(place, value, "a list of store paths")
+        raise _invalid_value(location, value, "a list of store paths")
     paths: set[str] = set()
     parents: set[str] = set()
     for number, item in enumerate(value):
         if isinstance(item, str):
             paths.add(item)
         elif isinstance(item, dict) and list(item) == ["children_of"]:
-            parents |= _path_or_paths(f"{place}[{number}].children_of", item["children_of"], depth)
+            parents |= _parse_path_or_paths(f"{location}[{number}].children_of", item["children_of"], depth)
         else:
-            raise _wrong(f"{place}[{number}]", item, 'a store path or {"children_of": PATHS}')
-    return Marks(frozenset(paths), frozenset(parents))
+            raise _invalid_value(f"{location}[{number}]", item, 'a store path or {"children_of": PATHS}')
+    return SplitPoints(frozenset(paths), frozenset(parents))
 
 
-def _wrong(place: str, value: object, expected: str) -> InvalidName:
-    return InvalidName(f"{place}: got {shown(value)}, expected {expected}")
+def _invalid_value(location: str, value: object, expected: str) -> InvalidArgument:
+    return InvalidArgument(f"{location}: got {short_repr(value)}, expected {expected}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,24 +273,24 @@ class _Argument:
 @dataclass(frozen=True, slots=True)
 class _Operation:
     run: Callable[..., Value]
-    takes: tuple[_Argument, ...] = ()
+    parameters: tuple[_Argument, ...] = ()
 
 
-_COUNT = _Argument("a whole number above 0", _count)
-_PATHS = _Argument("a list of store paths", _paths)
-_STEP = _Argument("a call", _call)
+_COUNT = _Argument("a whole number above 0", _parse_count)
+_PATHS = _Argument("a list of store paths", _parse_paths)
+_STEP = _Argument("a call", _parse_call)
 _OPERATIONS: Mapping[str, _Operation] = {
     "popularity_contest": _Operation(operations.popularity_contest),
     "reverse": _Operation(operations.reverse),
     "limit_layers": _Operation(operations.limit_layers, (_COUNT,)),
     "split_every": _Operation(operations.split_every, (_COUNT,)),
-    "remove_paths": _Operation(operations.remove_paths, (_Argument("a list of store paths", _path_or_paths),)),
+    "remove_paths": _Operation(operations.remove_paths, (_Argument("a list of store paths", _parse_path_or_paths),)),
     "subcomponent_out": _Operation(operations.subcomponent_out, (_PATHS,)),
     "subcomponent_in": _Operation(operations.subcomponent_in, (_PATHS,)),
-    "split_paths": _Operation(operations.split_paths, (_Argument("a list of store paths", _marks),)),
-    "over": _Operation(operations.over, (_Argument("a name", _key), _STEP)),
+    "split_paths": _Operation(operations.split_paths, (_Argument("a list of store paths", _parse_split_points),)),
+    "over": _Operation(operations.over, (_Argument("a name", _parse_key), _STEP)),
     "map": _Operation(operations.each, (_STEP,)),
     "flatten": _Operation(operations.flatten),
-    "pipe": _Operation(operations.pipe, (_Argument("a pipeline", _pipe),)),
+    "pipe": _Operation(operations.pipe, (_Argument("a pipeline", _parse_pipe),)),
 }
-_LONGEST_NAME = max(map(len, _OPERATIONS))
+_MAX_NAME_LENGTH = max(map(len, _OPERATIONS))

@@ -20,7 +20,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.layering.plans import LayerPlan
-from lamina.layering.reach import Reach, Weights, numbers
+from lamina.layering.reach import Reachability, Weights, path_numbers
 
 
 def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
@@ -31,7 +31,7 @@ def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) ->
     contest = Closure.of(
         replace(info, references=info.references - frozenset(ignored)) for info in closure if info.path not in ignored
     )
-    order = most_popular(contest)
+    order = rank_by_popularity(contest)
     alone = [LayerPlan.of((info,), f"popularity {score}") for info, score in order[: budget - 1]]
     rest = order[budget - 1 :]
     if not rest:
@@ -41,24 +41,24 @@ def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) ->
     return (*alone, LayerPlan.of((info for info, _ in rest), reason))
 
 
-def most_popular(closure: Closure) -> tuple[tuple[PathInfo, int], ...]:
+def rank_by_popularity(closure: Closure) -> tuple[tuple[PathInfo, int], ...]:
     """Every path with its popularity, the most popular first, ties by name, then by hash."""
-    scores = popularities(closure)
-    order = sorted(closure, key=lambda info: (-scores[info.path], _name_first(info.path)))
+    scores = popularity_scores(closure)
+    order = sorted(closure, key=lambda info: (-scores[info.path], _name_key(info.path)))
     return tuple((info, scores[info.path]) for info in order)
 
 
-def popularities(closure: Closure) -> dict[StorePath, int]:
+def popularity_scores(closure: Closure) -> dict[StorePath, int]:
     """The popularity of every path."""
-    number = numbers(closure)
+    number = path_numbers(closure)
     ways = [0] * len(closure)
     for info in reversed(closure.bottom_up):
-        users = closure.users[info.path]
-        ways[number[info.path]] = sum(ways[number[user]] for user in users) if users else 1
-    reach = Reach.of(closure)
+        referrers = closure.referrers[info.path]
+        ways[number[info.path]] = sum(ways[number[user]] for user in referrers) if referrers else 1
+    reach = Reachability.of(closure)
     weights = Weights(ways)
-    return {path: weights.sum(reach.users[place] | 1 << place) for path, place in number.items()}
+    return {path: weights.sum(reach.referrers[place] | 1 << place) for path, place in number.items()}
 
 
-def _name_first(path: StorePath) -> tuple[str, str]:
+def _name_key(path: StorePath) -> tuple[str, str]:
     return path.name, path.hash

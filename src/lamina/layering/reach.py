@@ -16,17 +16,17 @@ from lamina.core.names import StorePath
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Reachability:
     """By path number: what it needs, and what needs it, neither including itself."""
 
     dependencies: Sequence[int]
-    users: Sequence[int]
+    referrers: Sequence[int]
 
     @classmethod
-    def of(cls, closure: Closure) -> Reach:
+    def of(cls, closure: Closure) -> Reachability:
         """The reachability of ``closure``."""
-        number = numbers(closure)
-        dependencies, users = [0] * len(closure), [0] * len(closure)
+        number = path_numbers(closure)
+        dependencies, referrers = [0] * len(closure), [0] * len(closure)
         for info in closure.bottom_up:
             here = number[info.path]
             for reference in info.references - {info.path}:
@@ -34,18 +34,18 @@ class Reach:
                 dependencies[here] |= dependencies[there] | 1 << there
         for info in reversed(closure.bottom_up):
             here = number[info.path]
-            for user in closure.users[info.path]:
+            for user in closure.referrers[info.path]:
                 there = number[user]
-                users[here] |= users[there] | 1 << there
-        return cls(dependencies, users)
+                referrers[here] |= referrers[there] | 1 << there
+        return cls(dependencies, referrers)
 
 
-def numbers(closure: Closure) -> Mapping[StorePath, int]:
+def path_numbers(closure: Closure) -> Mapping[StorePath, int]:
     """The number of every path of ``closure``."""
     return {info.path: number for number, info in enumerate(closure)}
 
 
-def members(mask: int) -> Iterator[int]:
+def iter_bits(mask: int) -> Iterator[int]:
     """The numbers in ``mask``, ascending."""
     text = bin(mask)[:1:-1]
     place = text.find("1")

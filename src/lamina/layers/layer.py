@@ -16,23 +16,23 @@ from typing import Protocol
 from lamina.core.names import STORE_DIR, Digest, StorePath
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.formats.docker import store_paths_comment
-from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK
+from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK
 from lamina.formats.tar import Owner, PaxHeaders, padded
-from lamina.layer_cache.key import Recipe
+from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
 from lamina.layers.packed import (
     WHITEOUT_INSIDE,
-    Packed,
+    PackedLayer,
     PackedMember,
     components,
-    folders_above,
     pack_members,
+    store_dir_headers,
     whiteout_error,
 )
-from lamina.system.locations import Place
+from lamina.system.locations import Location
 
-Nodes = Callable[[StorePath], Iterable[Node]]
-Places = Callable[[StorePath], Place | None]
+ReadNodes = Callable[[StorePath], Iterable[Node]]
+Locate = Callable[[StorePath], Location | None]
 """Where a store path lies on this machine; None where it does not."""
 
 
@@ -48,13 +48,13 @@ class LayerSource(Protocol):
         """The store paths in it, in packing order."""
 
     @property
-    def promised(self) -> Digest | None:
+    def expected_diff_id(self) -> Digest | None:
         """The diff ID that it must turn out to have, None where nobody said one."""
 
     def headline(self, number: int) -> str:
         """What is said when it is written as layer ``number``, counted from 1."""
 
-    def pack(self) -> Packed:
+    def pack(self) -> PackedLayer:
         """The layer as it is now."""
 
 
@@ -71,16 +71,16 @@ class Layer:
 class StoreLayer:
     """Store paths as nixpkgs' streamer packs them; ``mtime`` in whole seconds since 1970.
 
-    ``nodes`` is what they are made of, and ``place``, where that can be said, where they lie; ``here`` is whether it
-    can be said without waiting.
+    ``nodes`` is what they are made of, and ``location``, where that can be said, where they lie; ``is_path_local`` is
+    whether it can be said without waiting.
     """
 
     plan: LayerPlan
-    nodes: Nodes
+    nodes: ReadNodes
     owner: Owner
     mtime: int
-    place: Places | None = None
-    here: Callable[[StorePath], bool] = lambda _: True
+    location: Locate | None = None
+    is_path_local: Callable[[StorePath], bool] = lambda _: True
 
     @property
     def comment(self) -> str:
@@ -93,43 +93,43 @@ class StoreLayer:
         return self.plan.paths
 
     @property
-    def promised(self) -> Digest | None:
+    def expected_diff_id(self) -> Digest | None:
         """None: it is what the store has."""
         return None
 
     @property
-    def recipe(self) -> Recipe | None:
+    def inputs(self) -> LayerInputs | None:
         """What the layer is made from, None where no store has said a hash of its paths."""
         if not self.plan.nars:
             return None
         contents = ((path, *nar) for path, nar in zip(self.paths, self.plan.nars, strict=True))
-        return Recipe(self.owner, self.mtime, tuple(contents))
+        return LayerInputs(self.owner, self.mtime, tuple(contents))
 
     @property
-    def is_here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether nobody would wait for any of its paths."""
-        return all(map(self.here, self.paths))
+        return all(map(self.is_path_local, self.paths))
 
     def headline(self, number: int) -> str:
         """What is said when it is written as layer ``number``."""
         return f"Creating layer {number} from paths: {list(map(str, self.paths))}"
 
-    def pack(self) -> Packed:
+    def pack(self) -> PackedLayer:
         """Walks the paths and says what their tar will be.
 
         Raises what the store raises, and `FormatError` for a name that means something else in a layer.
         """
         headers = PaxHeaders(self.owner, self.mtime)
         members = list(self._members())
-        size = len(folders_above(headers))
+        size = len(store_dir_headers(headers))
         for kind, name, length, target, _ in members:
-            size += headers.stamp_size(name if kind else name + b"/", length, target) + padded(length)
+            size += headers.templated_size(name if kind else name + b"/", length, target) + padded(length)
         return pack_members(headers, members, size)
 
     def _members(self) -> Iterator[PackedMember]:
         for path in self.paths:
             top = f"{STORE_DIR}/{path.base}".encode()
-            for node in tar_order(self.nodes(path)):
+            for node in sort_for_tar(self.nodes(path)):
                 name = top + b"/" + node.path if node.path else top
                 if WHITEOUT_INSIDE in name:
                     raise whiteout_error(name)
@@ -140,27 +140,27 @@ class StoreLayer:
 class FinishedLayer:
     """A layer whose tar lies finished in a file: a base image's, or a customisation layer that was made before.
 
-    ``said`` is its headline, for its place among the layers is known; ``keep`` is whatever must live as long as the
-    file.
+    ``message`` is its headline, for its place among the layers is known; ``keep_alive`` is whatever must live as long
+    as the file.
     """
 
     tar: Extent
-    said: str
+    message: str
     comment: str
-    promised: Digest | None = None
+    expected_diff_id: Digest | None = None
     paths: tuple[StorePath, ...] = ()
-    keep: object = None
+    keep_alive: object = None
 
     def headline(self, number: int) -> str:
         """What is said when it is written as layer ``number``."""
-        return self.said
+        return self.message
 
-    def pack(self) -> Packed:
+    def pack(self) -> PackedLayer:
         """The tar as it lies there."""
-        return Packed(self.tar.length, iter((self.tar,)))
+        return PackedLayer(self.tar.length, iter((self.tar,)))
 
 
-def tar_order(nodes: Iterable[Node]) -> Sequence[Node]:
+def sort_for_tar(nodes: Iterable[Node]) -> Sequence[Node]:
     """Nodes as a store layer holds them: by path components, compared as Python compares texts.
 
     That is NAR order but where a name is not UTF-8, whose bytes stand as surrogates (nixpkgs sorts `pathlib.Path`s).
@@ -184,7 +184,7 @@ def _is_utf8(path: bytes) -> bool:
 def _member(name: bytes, node: Node) -> PackedMember:
     match node:
         case Regular():
-            return PROGRAM if node.executable else FILE, name, node.size, b"", node.content
+            return EXECUTABLE if node.executable else FILE, name, node.size, b"", node.content
         case Symlink():
             return SYMLINK, name, 0, node.target, b""
         case Directory():

@@ -1,6 +1,6 @@
 """The tar of store paths: what is packed, in which order, under which headers.
 
-Invariant: a `Packed` layer is exactly as long as it says, and it says so before a file is opened.
+Invariant: a `PackedLayer` layer is exactly as long as it says, and it says so before a file is opened.
 
 It is what nixpkgs' streamer makes: ``/nix/`` and ``/nix/store/``, then each path and all below it.
 """
@@ -15,14 +15,14 @@ from lamina.errors import FormatError
 from lamina.formats.listing import Listing
 from lamina.formats.tar import BLOCK, WHITEOUT, Kind, Member, Owner, PaxHeaders, padding, trailer_size
 from lamina.system import locations
-from lamina.system.locations import Place, PlacedEntry
+from lamina.system.locations import LocatedEntry, Location
 from lamina.system.transfer import Piece
 
 # No layer can hold such a file.
 WHITEOUT_INSIDE = b"/" + WHITEOUT
 # By kind, as a listing counts them: what a member is, and its mode (nixpkgs: the store's files as Nix leaves them).
 _KINDS = ((Kind.DIRECTORY, 0o555), (Kind.SYMLINK, 0o777), (Kind.FILE, 0o444), (Kind.FILE, 0o555))
-_MOST_HEADERS = 1 << 15
+_MAX_HEADERS = 1 << 15
 _PADDING = tuple(padding(size) for size in range(BLOCK))
 
 PackedMember = tuple[int, bytes, int, bytes, Content]
@@ -30,7 +30,7 @@ PackedMember = tuple[int, bytes, int, bytes, Content]
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedLayer:
     """A layer's tar: its length in bytes, and its pieces, which can be taken once."""
 
     size: int
@@ -39,10 +39,10 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class ListedPath:
-    """A store path of that ``name`` that lies at ``place``, and what is in it."""
+    """A store path of that ``name`` that lies at ``location``, and what is in it."""
 
     name: bytes
-    place: Place
+    location: Location
     listing: Listing
 
 
@@ -55,22 +55,22 @@ class ListedLayer:
     mtime: int
 
     @property
-    def weight(self) -> int:
+    def memory_size(self) -> int:
         """How much memory it takes, in bytes."""
-        return sum(part.listing.weight for part in self.parts)
+        return sum(part.listing.memory_size for part in self.parts)
 
-    def pack(self) -> Packed:
+    def pack(self) -> PackedLayer:
         """The tar. Raises `FormatError` for a name that means something else in a layer."""
-        return self.pack_of(self.size())
+        return self.pack_with_size(self.size())
 
-    def pack_of(self, size: int) -> Packed:
+    def pack_with_size(self, size: int) -> PackedLayer:
         """The tar, where its `size` was found out before."""
         return pack_members(PaxHeaders(self.owner, self.mtime), self._members(), size)
 
     def size(self) -> int:
         """How many bytes its members take. Raises as `pack` does."""
         headers = PaxHeaders(self.owner, self.mtime)
-        size = len(folders_above(headers))
+        size = len(store_dir_headers(headers))
         for part in self.parts:
             _check_names(part)
             name = part.name
@@ -78,7 +78,7 @@ class ListedLayer:
             for kind, path, length, _, target in part.listing:
                 full = inside + path if path else name
                 full = full if kind else full + b"/"
-                size += headers.stamp_size(full, length, target) + length + -length % BLOCK
+                size += headers.templated_size(full, length, target) + length + -length % BLOCK
         return size
 
     def _members(self) -> Iterator[PackedMember]:
@@ -89,8 +89,8 @@ class ListedLayer:
                 yield kind, inside + path if path else name, size, target, content
 
 
-def _in_tar_order(part: ListedPath) -> Iterable[PlacedEntry]:
-    entries = locations.entries(part.listing, part.place)
+def _in_tar_order(part: ListedPath) -> Iterable[LocatedEntry]:
+    entries = locations.entries(part.listing, part.location)
     return entries if part.listing.is_utf8 else sorted(entries, key=lambda entry: components(entry[1]))
 
 
@@ -100,7 +100,7 @@ def components(path: bytes) -> list[str]:
 
 
 def _check_names(part: ListedPath) -> None:
-    if part.listing.any_name(WHITEOUT):
+    if part.listing.contains_name(WHITEOUT):
         for _, path, *_ in part.listing:
             name = part.name + b"/" + path
             if WHITEOUT_INSIDE in name:
@@ -115,29 +115,29 @@ def whiteout_error(name: bytes) -> FormatError:
     )
 
 
-def folders_above(headers: PaxHeaders) -> bytes:
+def store_dir_headers(headers: PaxHeaders) -> bytes:
     """The folders that every store path lies in."""
     return b"".join(headers.header(Member(folder, Kind.DIRECTORY, 0o755)) for folder in (b"/nix/", b"/nix/store/"))
 
 
-def pack_members(headers: PaxHeaders, members: Iterable[PackedMember], size: int) -> Packed:
+def pack_members(headers: PaxHeaders, members: Iterable[PackedMember], size: int) -> PackedLayer:
     """The tar of ``members``, which with the folders they lie in take ``size`` bytes."""
     end = bytes(trailer_size(size))
-    return Packed(size + len(end), _pieces(headers, members, end))
+    return PackedLayer(size + len(end), _pieces(headers, members, end))
 
 
 def _pieces(headers: PaxHeaders, members: Iterable[PackedMember], end: bytes) -> Iterator[Piece]:
-    stamps = [headers.stamp(kind, mode) for kind, mode in _KINDS]
-    before = folders_above(headers)
+    templates = [headers.header_template(kind, mode) for kind, mode in _KINDS]
+    before = store_dir_headers(headers)
     for kind, name, size, target, content in members:
-        header = stamps[kind](name if kind else name + b"/", size, target)
+        header = templates[kind](name if kind else name + b"/", size, target)
         if size:
             yield before + header
             yield content
             before = _PADDING[size % BLOCK]
         else:
             before += header
-            if len(before) >= _MOST_HEADERS:
+            if len(before) >= _MAX_HEADERS:
                 yield before
                 before = b""
     yield before + end

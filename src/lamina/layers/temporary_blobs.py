@@ -10,45 +10,45 @@ from itertools import count
 from pathlib import Path
 
 from lamina.core.nodes import Extent
-from lamina.errors import OutputError, failed
-from lamina.system.tempdir import Workspace
-from lamina.system.transfer import Measure
+from lamina.errors import OutputError, output_error
+from lamina.system.tempdir import TempDir
+from lamina.system.transfer import BlobInfo
 
 
-class TemporaryShelf:
-    """A `Shelf` in a temporary folder. Raises `OutputError` where none can be made."""
+class TemporaryBlobStore:
+    """A `BlobStore` in a temporary folder. Raises `OutputError` where none can be made."""
 
     def __init__(self) -> None:
         try:
-            self._workspace = Workspace()
+            self._workspace = TempDir()
         except OSError as error:
             raise OutputError(f"temporary folder: got {error.strerror}, expected room for compressed layers") from error
         self._numbers = count()
-        self._files: dict[Measure, Path] = {}
+        self._files: dict[BlobInfo, Path] = {}
 
-    def holds(self, blob: Measure) -> bool:
+    def has(self, blob: BlobInfo) -> bool:
         """Whether the blob is there: never before it is written."""
         return False
 
-    def begin(self) -> Path:
+    def create(self) -> Path:
         """A new empty file. Raises `OutputError`."""
         part = self._workspace.path / str(next(self._numbers))
         try:
             part.touch(mode=0o600)
         except OSError as error:
-            raise failed(str(part), error) from error
+            raise output_error(str(part), error) from error
         return part
 
-    def end(self, part: Path, blob: Measure) -> None:
+    def commit(self, part: Path, blob: BlobInfo) -> None:
         """What was begun is ``blob`` now."""
         self._files[blob] = part
 
-    def extent(self, blob: Measure) -> Extent:
+    def extent(self, blob: BlobInfo) -> Extent:
         """Where the blob lies."""
         file = self._files[blob]
         return Extent.whole(os.fsencode(file), blob.size, file.stat().st_mtime_ns)
 
-    def remove(self, blob: Measure) -> None:
+    def remove(self, blob: BlobInfo) -> None:
         """Takes the blob away, for it was read."""
         self._files.pop(blob).unlink()
 

@@ -14,144 +14,151 @@ from typing import IO, TYPE_CHECKING, Any
 from lamina import errors
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
-from lamina.errors import Error, failed
+from lamina.errors import Error, output_error
 from lamina.formats.listing import Listing
 from lamina.formats.tar import Owner
-from lamina.layers.packed import ListedLayer, ListedPath, Packed
+from lamina.layers.packed import ListedLayer, ListedPath, PackedLayer
 from lamina.system import shared_memory
-from lamina.system.fd_writer import Outlet
-from lamina.system.locations import Place, list_place
-from lamina.system.transfer import Measure, Tally, Write, copy, measure
+from lamina.system.fd_writer import FdWriter
+from lamina.system.locations import Location, list_location
+from lamina.system.transfer import BlobInfo, HashingWriter, Write, copy, hash_pieces
 
 if TYPE_CHECKING:
     from lamina.compression.compressors import LayerCompression  # most members never compress anything
 
-Task = tuple[Any, ...]
-Answer = Any
-Content = ListedLayer | Extent
+WorkerTask = tuple[Any, ...]
+TaskResult = Any
+LayerContent = ListedLayer | Extent
 """What a layer is packed from: the listings of its store paths, or a file in which it lies."""
 
 _LENGTH = 8
 
 
-def listing_task(places: list[Place]) -> Task:
-    """Lists the store paths at ``places``; `listings_in` reads the answer."""
-    return ("list", [_sent_place(place) for place in places])
+def listing_task(locations: list[Location]) -> WorkerTask:
+    """Lists the store paths at ``locations``; `parse_listings` reads the answer."""
+    return ("list", [_dump_location(location) for location in locations])
 
 
-def listings_in(answer: Answer) -> list[Listing | None]:
-    """The listing of each store path, None where it has none (see `list_place`)."""
-    return [None if chunks is None else Listing(chunks) for chunks in answer]
+def parse_listings(result: TaskResult) -> list[Listing | None]:
+    """The listing of each store path, None where it has none (see `list_location`)."""
+    return [None if chunks is None else Listing(chunks) for chunks in result]
 
 
-def measure_task(content: Content) -> Task:
-    """Hashes a layer; `measures_in` reads the answer."""
-    return ("measure", _dumped(content))
+def hash_task(content: LayerContent) -> WorkerTask:
+    """Hashes a layer; `parse_blob_infos` reads the answer."""
+    return ("hash", _dump_content(content))
 
 
-def spool_task(content: ListedLayer, size: int, place: shared_memory.Place) -> Task:
-    """Lays a layer whose members take ``size`` bytes down at ``place``, which is as large as its tar; `measures_in`
-    reads the answer.
+def buffer_task(content: ListedLayer, size: int, region: shared_memory.BufferRange) -> WorkerTask:
+    """Lays a layer whose members take ``size`` bytes down at ``region``, which is as large as its tar;
+    `parse_blob_infos` reads the answer.
     """
-    return ("spool", _dumped(content), size, place.number, place.offset)
+    return ("buffer", _dump_content(content), size, region.fd, region.offset)
 
 
-def blob_task(content: Content, file: bytes, compression: LayerCompression, jobs: int) -> Task:
-    """Writes a layer to ``file``, which is there and empty; `measures_in` reads the answer."""
-    return ("blob", _dumped(content), file, str(compression), jobs)
+def blob_task(content: LayerContent, file: bytes, compression: LayerCompression, jobs: int) -> WorkerTask:
+    """Writes a layer to ``file``, which is there and empty; `parse_blob_infos` reads the answer."""
+    return ("blob", _dump_content(content), file, str(compression), jobs)
 
 
-def measures_in(answer: Answer) -> tuple[Measure, ...]:
+def parse_blob_infos(result: TaskResult) -> tuple[BlobInfo, ...]:
     """What the layer is, and what its blob is where there is one."""
-    return tuple(Measure(Digest(raw), size) for raw, size in answer)
+    return tuple(BlobInfo(Digest(raw), size) for raw, size in result)
 
 
-def run(task: Task) -> Answer:
+def run(task: WorkerTask) -> TaskResult:
     """The answer to ``task``. Raises whatever it raises."""
     return _TASKS[task[0]](*task[1:])
 
 
-def write_blob(packed: Packed, out: Write, compression: LayerCompression, jobs: int) -> tuple[Measure, Measure]:
+def write_blob(packed: PackedLayer, out: Write, compression: LayerCompression, jobs: int) -> tuple[BlobInfo, BlobInfo]:
     """Writes the layer compressed; what it is, and what was written."""
     if compression.is_none:
-        plain = Tally(out)
+        plain = HashingWriter(out)
         copy(packed.pieces, plain)
-        return plain.measure, plain.measure
-    blob = Tally(out)
+        return plain.blob_info, plain.blob_info
+    blob = HashingWriter(out)
     compressor = compression.compressor(blob, jobs)
-    plain = Tally(compressor.write)
+    plain = HashingWriter(compressor.write)
     copy(packed.pieces, plain)
     compressor.close()
-    return plain.measure, blob.measure
+    return plain.blob_info, blob.blob_info
 
 
-def write_file(packed: Packed, file: bytes, compression: LayerCompression, jobs: int) -> tuple[Measure, Measure]:
+def write_blob_file(
+    packed: PackedLayer, file: bytes, compression: LayerCompression, jobs: int
+) -> tuple[BlobInfo, BlobInfo]:
     """Likewise, to ``file``, which is there and empty. Raises `OutputError`, and what packing raises."""
     name = os.fsdecode(file)
     try:
-        number = os.open(file, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+        fd = os.open(file, os.O_WRONLY | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise failed(name, error) from error
+        raise output_error(name, error) from error
     try:
-        return write_blob(packed, Outlet(number, name), compression, jobs)
+        return write_blob(packed, FdWriter(fd, name), compression, jobs)
     finally:
-        os.close(number)
+        os.close(fd)
 
 
-def _list(places: list[Any]) -> Answer:
-    found = [list_place(_place(sent)) for sent in places]
+def _list_paths(locations: list[Any]) -> TaskResult:
+    found = [list_location(_parse_location(data)) for data in locations]
     return [listing and listing.chunks for listing in found]
 
 
-def _measure(content: tuple[Any, ...]) -> Answer:
-    return [_sent(measure(_packed(content).pieces))]
+def _hash_layer(content: tuple[Any, ...]) -> TaskResult:
+    return [_dump_info(hash_pieces(_pack_content(content).pieces))]
 
 
-def _spool(content: tuple[Any, ...], size: int, number: int, offset: int) -> Answer:
-    packed = _listed(content).pack_of(size)
-    return [_sent(measure(packed.pieces, shared_memory.laid_open(number)[offset : offset + packed.size]))]
+def _buffer(content: tuple[Any, ...], size: int, fd: int, offset: int) -> TaskResult:
+    packed = _parse_layer(content).pack_with_size(size)
+    return [_dump_info(hash_pieces(packed.pieces, shared_memory.map_buffer(fd)[offset : offset + packed.size]))]
 
 
-def _blob(content: tuple[Any, ...], file: bytes, compression: str, jobs: int) -> Answer:
+def _write_blob(content: tuple[Any, ...], file: bytes, compression: str, jobs: int) -> TaskResult:
     from lamina.compression.compressors import LayerCompression
 
-    found = write_file(_packed(content), file, LayerCompression.parse(compression), jobs)
-    return list(map(_sent, found))
+    found = write_blob_file(_pack_content(content), file, LayerCompression.parse(compression), jobs)
+    return list(map(_dump_info, found))
 
 
-_TASKS: Mapping[str, Callable[..., Answer]] = {"list": _list, "measure": _measure, "spool": _spool, "blob": _blob}
+_TASKS: Mapping[str, Callable[..., TaskResult]] = {
+    "list": _list_paths,
+    "hash": _hash_layer,
+    "buffer": _buffer,
+    "blob": _write_blob,
+}
 
 
-def _sent(found: Measure) -> tuple[bytes, int]:
+def _dump_info(found: BlobInfo) -> tuple[bytes, int]:
     return found.digest.raw, found.size
 
 
-def _sent_place(place: Place) -> Any:
-    return tuple(place) if isinstance(place, Extent) else place
+def _dump_location(location: Location) -> Any:
+    return tuple(location) if isinstance(location, Extent) else location
 
 
-def _place(sent: Any) -> Place:
-    return Extent(*sent) if isinstance(sent, tuple) else sent
+def _parse_location(data: Any) -> Location:
+    return Extent(*data) if isinstance(data, tuple) else data
 
 
-def _dumped(content: Content) -> tuple[Any, ...]:
+def _dump_content(content: LayerContent) -> tuple[Any, ...]:
     if isinstance(content, Extent):
         return (tuple(content),)
     owner = content.owner
-    parts = [(part.name, _sent_place(part.place), part.listing.chunks) for part in content.parts]
+    parts = [(part.name, _dump_location(part.location), part.listing.chunks) for part in content.parts]
     return parts, (owner.uid, owner.gid, owner.uname, owner.gname), content.mtime
 
 
-def _packed(content: tuple[Any, ...]) -> Packed:
+def _pack_content(content: tuple[Any, ...]) -> PackedLayer:
     if len(content) == 1:
         extent = Extent(*content[0])
-        return Packed(extent.length, iter((extent,)))
-    return _listed(content).pack()
+        return PackedLayer(extent.length, iter((extent,)))
+    return _parse_layer(content).pack()
 
 
-def _listed(content: tuple[Any, ...]) -> ListedLayer:
+def _parse_layer(content: tuple[Any, ...]) -> ListedLayer:
     parts, owner, mtime = content
-    listed = (ListedPath(name, _place(place), Listing(chunks)) for name, place, chunks in parts)
+    listed = (ListedPath(name, _parse_location(location), Listing(chunks)) for name, location, chunks in parts)
     return ListedLayer(tuple(listed), Owner(*owner), mtime)
 
 
@@ -171,7 +178,7 @@ def receive(stream: IO[bytes]) -> Any:
     return marshal.loads(stream.read(int.from_bytes(length, "little")))  # noqa: S302 - what another of us has written
 
 
-def answered(reply: tuple[Any, ...]) -> Answer:
+def parse_reply(reply: tuple[Any, ...]) -> TaskResult:
     """The answer in what a member has sent; raises the `Error` that it had instead."""
     kind, value, hint = reply
     if kind:
@@ -197,7 +204,7 @@ def main() -> None:
         os._exit(1)
 
 
-def _reply(task: Task) -> tuple[Any, ...]:
+def _reply(task: WorkerTask) -> tuple[Any, ...]:
     try:
         return "", run(task), ""
     except Error as error:
@@ -205,4 +212,4 @@ def _reply(task: Task) -> tuple[Any, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit("lamina.layers.worker_tasks: got started by hand, expected to be a member of a crew")
+    sys.exit("lamina.layers.worker_tasks: got started by hand, expected to run as a worker process")

@@ -22,46 +22,46 @@ from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
 from lamina.layers import worker_tasks
-from lamina.layers.worker_tasks import Answer, Task
+from lamina.layers.worker_tasks import TaskResult, WorkerTask
 from lamina.system.cleanup import Cleanup
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.layers.worker_tasks import main; main()"
 _FIRST, _LAST = (-1, 0), (sys.maxsize, 0)
 
 
-Ask = Callable[[Task], Answer]
+RunTask = Callable[[WorkerTask], TaskResult]
 """Has a task done and waits for it."""
 
 _T = TypeVar("_T")
 
 
-class Crew:
+class WorkerPool:
     """As many as ``size`` processes, begun when there is something to do for them; ends them with the block.
 
-    They have the open files ``shared`` under the numbers that those have here.
+    They have the open files ``pass_fds`` under the numbers that those have here.
     """
 
-    def __init__(self, size: int, shared: Collection[int] = ()) -> None:
+    def __init__(self, size: int, pass_fds: Collection[int] = ()) -> None:
         self._size = size
-        self._shared = tuple(shared)
-        self._waiting: PriorityQueue[tuple[tuple[int, int], int, Callable[[Ask], Any] | None, Future[Any]]]
+        self._pass_fds = tuple(pass_fds)
+        self._waiting: PriorityQueue[tuple[tuple[int, int], int, Callable[[RunTask], Any] | None, Future[Any]]]
         self._waiting = PriorityQueue()
         self._count = itertools.count()
-        self._members: list[_Member] = []
+        self._workers: list[_Worker] = []
         self._threads: list[Thread] = []
-        self._killing = Cleanup(self._kill)
+        self._cleanup = Cleanup(self._kill)
 
-    def submit(self, work: Callable[[Ask], _T], urgency: tuple[int, int]) -> Future[_T]:
-        """What ``work`` gives or raises, which is called in a thread and may ask one of the processes.
+    def submit(self, job: Callable[[RunTask], _T], priority: tuple[int, int]) -> Future[_T]:
+        """What ``job`` gives or raises, which is called in a thread and may ask one of the processes.
 
-        Of the works that wait, the one of least ``urgency`` is next, then the oldest.
+        Of the works that wait, the one of least ``priority`` is next, then the oldest.
         """
         future: Future[_T] = Future()
-        self._waiting.put((urgency, next(self._count), work, future))
+        self._waiting.put((priority, next(self._count), job, future))
         if len(self._threads) < self._size:
-            member = _Member(self._shared)
-            self._members.append(member)
-            thread = Thread(target=self._serve, args=(member,), name="lamina-crew", daemon=True)
+            worker = _Worker(self._pass_fds)
+            self._workers.append(worker)
+            thread = Thread(target=self._run_jobs, args=(worker,), name="lamina-workers", daemon=True)
             thread.start()
             self._threads.append(thread)
         return future
@@ -79,53 +79,53 @@ class Crew:
             self._kill()
         for thread in self._threads:
             thread.join()
-        self._killing.cancel()
+        self._cleanup.cancel()
 
     def _kill(self) -> None:
-        for member in self._members:
-            member.kill()
+        for worker in self._workers:
+            worker.kill()
 
-    def _serve(self, member: _Member) -> None:
-        with contextlib.closing(member):
+    def _run_jobs(self, worker: _Worker) -> None:
+        with contextlib.closing(worker):
             while True:
-                *_, work, future = self._waiting.get()
-                if work is None:
+                *_, job, future = self._waiting.get()
+                if job is None:
                     return
                 try:
-                    result = work(member.ask)
+                    result = job(worker.run_task)
                 except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
                     future.set_exception(error)
                 else:
                     future.set_result(result)
                     del result
-                del work, future
+                del job, future
 
 
-class _Member:
+class _Worker:
     """One process, begun with the first task."""
 
-    def __init__(self, shared: Collection[int]) -> None:
-        self._shared = shared
+    def __init__(self, pass_fds: Collection[int]) -> None:
+        self._pass_fds = pass_fds
         self._process: subprocess.Popen[bytes] | None = None
         self._is_lost = not sys.executable or getattr(sys, "frozen", False)
-        self._is_over = False
+        self._is_killed = False
 
-    def ask(self, task: Task) -> Answer:
+    def run_task(self, task: WorkerTask) -> TaskResult:
         if not self._is_lost:
             try:
-                requests, replies = self._streams()
+                requests, replies = self._pipes()
                 worker_tasks.send(requests, task)
                 reply = worker_tasks.receive(replies)
             except (OSError, EOFError, ValueError):
                 self._is_lost = True
             else:
-                return worker_tasks.answered(reply)
-        if self._is_over:
+                return worker_tasks.parse_reply(reply)
+        if self._is_killed:
             raise InterruptedError
         return worker_tasks.run(task)
 
     def kill(self) -> None:
-        self._is_over = True
+        self._is_killed = True
         if self._process:
             self._process.kill()
 
@@ -134,29 +134,29 @@ class _Member:
             with contextlib.suppress(OSError):
                 self._process.communicate()
 
-    def _streams(self) -> tuple[IO[bytes], IO[bytes]]:
-        process = self._process or self._begun()
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        process = self._process or self._start()
         if process.stdin is None or process.stdout is None:
             raise EOFError
         return process.stdin, process.stdout
 
-    def _begun(self) -> subprocess.Popen[bytes]:
-        command = (sys.executable, "-I", "-S", "-c", _START, *_path())
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = (sys.executable, "-I", "-S", "-c", _START, *_module_path())
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # what goes wrong there is done again here, and then said
-            pass_fds=self._shared,
+            pass_fds=self._pass_fds,
             # A terminal sends its signals to this process alone, which ends the others.
             process_group=0 if os.name == "posix" else None,
         )
-        if self._is_over:  # it was, while this one began
+        if self._is_killed:  # it was, while this one began
             self._process.kill()
         return self._process
 
 
-def _path() -> Iterable[str]:
+def _module_path() -> Iterable[str]:
     """Where this process finds modules, with the folder that lamina itself is in first: some have it elsewhere."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(worker_tasks.__file__)))
     own = os.path.dirname(package)

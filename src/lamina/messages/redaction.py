@@ -1,7 +1,7 @@
 """What a message may show of a value: none of the secrets in it, and only a part of a long one.
 
-`lamina.errors.Error` passes every message through `clean`, and `lamina.errors.shown` passes every value through
-`clean_value`, so a caller that interpolates a value of the user's cannot print a password by mistake.
+`lamina.errors.Error` passes every message through `clean`, and `short_repr` passes every value through `clean_value`,
+so a caller that interpolates a value of the user's cannot print a password by mistake.
 
 What counts as a secret: user and password before an ``@``, whether the URL around them is valid or not; the query and
 fragment of a URL, which hold access keys; the value of a setting that is called a password, secret, token or key; and
@@ -10,17 +10,21 @@ the base 64 of a signing key.
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Collection
 from functools import cache
 from reprlib import Repr
 
-LONGEST_VALUE = 200
-_LONGEST_TEXT = 160
-_LONGEST_REPR = 60
-_LONGEST_SUBJECT = 240
-_LONGEST_MESSAGE = 1500
+MAX_VALUE_LENGTH = 200
+_MAX_LISTED = 20
+_MAX_NAME_LENGTH = 80
+_MAX_TEXT_LENGTH = 160
+_MAX_REPR_LENGTH = 60
+_MAX_SUBJECT_LENGTH = 240
+_MAX_MESSAGE_LENGTH = 1500
 # Longer texts are cut before the patterns see them, because some patterns take quadratic time.
-_LONGEST_SEARCHED = 4096
+_MAX_SEARCHED_LENGTH = 4096
 _HIDDEN = "***"
 _GOT = ": got "
 
@@ -28,7 +32,7 @@ _GOT = ": got "
 _SCHEME = r"(?<![A-Za-z0-9+.-])(?:(?:https?|s3|file|ssh|ftp):/*|[A-Za-z0-9+.-]{2,}+:/+)"
 # ``user:pass word@host`` with or without a scheme. Digits after the colon are a port, unless an ``@`` follows them; a
 # password goes on up to the last ``@`` of this part of the message.
-_SPACED_PASSWORD = (
+_PASSWORD_WITH_SPACES = (
     rf"(?:({_SCHEME})|(?<![^\s'\"(\[{{=]))(?!sha\d)[^\s/?#@:'\"]*+:(?![\s/]|\d{{1,5}}(?:[^\d@]|$))"
     r"(?:(?!: got |, expected )[\s\S])*@(?!sha\d)"
 )
@@ -39,9 +43,9 @@ _SETTING = (
     r"(?i)(?<![\w.-])([\w.-]*(?:passw|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key)[\w.-]*+"
     r"(?:['\"]?\s*=\s*|['\"]\s*:\s*)['\"]?)[^\s'\",]+"
 )
-_SHORTEST_KEY = 40
+_MIN_KEY_LENGTH = 40
 # The base 64 of a key; what follows ``sha512-`` is a digest.
-_KEY = rf"(?<!sha256-)(?<!sha512-)(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST_KEY},}}+={{0,2}}"
+_KEY = rf"(?<!sha256-)(?<!sha512-)(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_MIN_KEY_LENGTH},}}+={{0,2}}"
 # The base 64 of 32 and of 64 bytes without padding: of a public key of Ed25519, and of a secret one.
 _KEY_LENGTHS = (43, 86)
 _MIXED = r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])"
@@ -49,7 +53,7 @@ _MIXED = r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])"
 _RANDOM = r"(?=[^/]*[A-Z])(?=[^/]*[a-z])(?=[^/]*[0-9])[^/]{20,}"
 
 
-def cut(text: str, longest: int = LONGEST_VALUE) -> str:
+def cut(text: str, longest: int = MAX_VALUE_LENGTH) -> str:
     """Shorten ``text`` to ``longest`` characters; its beginning and its end stay."""
     if len(text) <= longest:
         return text
@@ -65,14 +69,16 @@ def clean(message: str) -> str:
 
     """
     subject, got, rest = _without_secrets_in_message(message).partition(_GOT)
-    return cut(cut(_with_short_words(subject), _LONGEST_SUBJECT) + got + _with_short_words(rest), _LONGEST_MESSAGE)
+    return cut(
+        cut(_with_short_words(subject), _MAX_SUBJECT_LENGTH) + got + _with_short_words(rest), _MAX_MESSAGE_LENGTH
+    )
 
 
 def clean_value(value: str) -> str:
     """Return ``value`` without secrets; it is one value, so that white space in a password does not end it."""
     value = _searchable(value)
     if ":" in value.rpartition("@")[0]:
-        value = _bare(value)
+        value = _without_userinfo(value)
     return _without_secrets(value)
 
 
@@ -80,7 +86,7 @@ def clean_url(url: str) -> str:
     """Return ``url``, valid or not, without user, password, query and fragment."""
     url = _searchable(url)
     if _pattern(_SCHEME).search(url) or ":" in url[: max(_last_at(url), 0)]:
-        url = _bare(url)
+        url = _without_userinfo(url)
     if cut_off := _pattern(_CUT_PASSWORD).search(url):
         return f"{cut_off[1]}:{_HIDDEN}"
     return _pattern("[?#]").split(url, 1)[0]
@@ -97,13 +103,13 @@ class _Repr(Repr):
     def __init__(self) -> None:
         super().__init__()
         self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 30
-        self.maxother = self.maxlong = _LONGEST_REPR
+        self.maxother = self.maxlong = _MAX_REPR_LENGTH
 
     def repr_str(self, x: str, level: int) -> str:
-        return repr(clean_value(x)[: _LONGEST_TEXT + 1])
+        return repr(clean_value(x)[: _MAX_TEXT_LENGTH + 1])
 
     def repr_bytes(self, x: bytes, level: int) -> str:
-        return repr(x[: _LONGEST_TEXT + 1])
+        return repr(x[: _MAX_TEXT_LENGTH + 1])
 
 
 def short_repr(value: object) -> str:
@@ -113,19 +119,30 @@ def short_repr(value: object) -> str:
     except (ValueError, RecursionError):  # for an integer of too many digits, or lists nested too deep
         text = f"a {type(value).__name__} too long to print"
     text = _without_secrets(text)
-    longest = _LONGEST_TEXT if isinstance(value, (str, bytes)) else _LONGEST_REPR
+    longest = _MAX_TEXT_LENGTH if isinstance(value, (str, bytes)) else _MAX_REPR_LENGTH
     return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def join_names(values: Collection[object], placeholder: str = "none") -> str:
+    """Return the names that a user can choose from, as a message lists them: the first few and how many more."""
+    names: list[str] = []
+    for value in itertools.islice(values, _MAX_LISTED):
+        names.append(cut(clean_value(str(value)), _MAX_NAME_LENGTH))
+        if sum(map(len, names)) > MAX_VALUE_LENGTH:
+            break
+    more = f" and {len(values) - len(names)} more" if len(values) > len(names) else ""
+    return ", ".join(names) + more if names else placeholder
 
 
 def _searchable(text: str) -> str:
     """Return a prefix of ``text`` that can be searched; what stands before an ``@`` is gone where it is too long."""
-    if len(text) <= _LONGEST_SEARCHED:
+    if len(text) <= _MAX_SEARCHED_LENGTH:
         return text
     before, at, after = text.rpartition("@")
-    return (f"{_HIDDEN}@{after}" if at and ":" in before else text)[:_LONGEST_SEARCHED]
+    return (f"{_HIDDEN}@{after}" if at and ":" in before else text)[:_MAX_SEARCHED_LENGTH]
 
 
-def _bare(value: str) -> str:
+def _without_userinfo(value: str) -> str:
     """Return ``value``, a URL or ``USER:PASSWORD@HOST``, without what stands before its last ``@``."""
     place = _last_at(value)
     if place < 0:
@@ -147,26 +164,26 @@ def _last_at(text: str) -> int:
 
 
 def _with_short_words(text: str) -> str:
-    if len(text) <= LONGEST_VALUE:
+    if len(text) <= MAX_VALUE_LENGTH:
         return text
-    return _pattern(rf"\S{{{LONGEST_VALUE + 1},}}").sub(lambda found: cut(found[0]), text)
+    return _pattern(rf"\S{{{MAX_VALUE_LENGTH + 1},}}").sub(lambda found: cut(found[0]), text)
 
 
 def _without_secrets(text: str) -> str:
     text = _searchable(text)
     if "@" in text:
-        text = _pattern(_SPACED_PASSWORD).sub(lambda found: found[1] or f"{_HIDDEN}@", text)
+        text = _pattern(_PASSWORD_WITH_SPACES).sub(lambda found: found[1] or f"{_HIDDEN}@", text)
     if "@" in text or _pattern(_SCHEME).search(text):
         text = _pattern(r"\S+").sub(_clean_word, text)
     if "=" in text or ":" in text:
         text = _pattern(_SETTING).sub(rf"\1{_HIDDEN}", text)
-    return _pattern(_KEY).sub(_hidden_key, text) if len(text) >= _SHORTEST_KEY else text
+    return _pattern(_KEY).sub(_hidden_key, text) if len(text) >= _MIN_KEY_LENGTH else text
 
 
 def _without_secrets_in_message(message: str) -> str:
     """Return ``message`` without secrets; a subject that is too long to be searched does not hide what follows it."""
     subject, got, rest = message.partition(_GOT)
-    if len(subject) <= _LONGEST_SEARCHED or "@" in rest:
+    if len(subject) <= _MAX_SEARCHED_LENGTH or "@" in rest:
         return _without_secrets(message)
     return _without_secrets(subject) + got + _without_secrets(rest)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 # Python's threads, and programs and libraries that are not written in Python, say it in words alone.
-_WORDS = {
+_ERRNO_OF_PHRASE = {
     "resource temporarily unavailable": errno.EAGAIN,
     "cannot fork": errno.EAGAIN,
     "can't start new thread": errno.EAGAIN,
@@ -23,7 +23,7 @@ _WORDS = {
 }
 
 
-def named_in(text: str) -> int | None:
+def find_errno(text: str) -> int | None:
     """Return the error number of the shortage that a message names, None where it names none."""
     words = text.lower()
-    return next((number for phrase, number in _WORDS.items() if phrase in words), None)
+    return next((number for phrase, number in _ERRNO_OF_PHRASE.items() if phrase in words), None)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from lamina.rootfs.tree import Meta
 
 # More than any system of thousands of users has.
-LONGEST = 1 << 20
+MAX_ACCOUNT_FILE_SIZE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ FindFile: TypeAlias = Callable[[bytes, int], BaseFile | None]
 """Finds the file of a base image that a path leads to, None if there is none; refuses one longer than so many bytes."""
 
 
-def no_file(path: bytes, longest: int) -> BaseFile | None:
+def find_no_file(path: bytes, max_size: int) -> BaseFile | None:
     """Find nothing, as where there is no base image."""
     return None
 
 
-def merged(base: bytes, own: bytes) -> tuple[bytes, tuple[str, ...]]:
+def merge_accounts(base: bytes, own: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Add the lines of ``own`` to the passwd or group file ``base``, but for the names that it has.
 
     Returns the file, and the names that were added.

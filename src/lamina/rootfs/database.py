@@ -19,20 +19,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lamina.core.names import Digest, StorePath
-from lamina.errors import FormatError, InvalidName, PlanError, Unavailable, shown
+from lamina.errors import FormatError, InvalidArgument, PlanError, Unavailable
+from lamina.messages.redaction import short_repr
 from lamina.rootfs.registration import Registration
-from lamina.system.sqlite import LIMIT_LENGTH, DatabaseError, in_memory, opened
-from lamina.system.tempdir import Workspace
+from lamina.system.sqlite import LIMIT_LENGTH, DatabaseError, open_database, open_in_memory
+from lamina.system.tempdir import TempDir
 
 if TYPE_CHECKING:
     import sqlite3
 
-PLACE = b"nix/var/nix/db/db.sqlite"
+DATABASE_PATH = b"nix/var/nix/db/db.sqlite"
 # What SQLite puts beside a database that is in use, and what it would lay over one that it finds there.
-LOG = b"-wal"
-BESIDE = (LOG, b"-shm", b"-journal")
+WAL_SUFFIX = b"-wal"
+SIDE_FILE_SUFFIXES = (WAL_SUFFIX, b"-shm", b"-journal")
 _PAGE_SIZE = 4096
-_MOST = 2**63
+_INTEGER_LIMIT = 2**63
 
 
 def dump(registrations: Iterable[Registration]) -> bytes:
@@ -40,9 +41,9 @@ def dump(registrations: Iterable[Registration]) -> bytes:
 
     Raises `PlanError` for a path that is there twice, and for a reference to one that is not there.
     """
-    with in_memory() as database:
+    with open_in_memory() as database:
         write(database, registrations)
-        return settled(_serialized(database))
+        return normalise(_serialize(database))
 
 
 # --- writing
@@ -97,77 +98,89 @@ _SETTINGS = (
 
 def write(database: Connection, registrations: Iterable[Registration]) -> None:
     """Makes the tables and fills them; raises as `dump` does."""
-    registered = sorted(registrations, key=lambda one: one.path)
-    numbers = {one.path: number for number, one in enumerate(registered, 1)}
-    if len(numbers) < len(registered):
-        twice = next(one.path for one, other in pairwise(registered) if one.path == other.path)
+    ordered = sorted(registrations, key=lambda registration: registration.path)
+    numbers = {registration.path: number for number, registration in enumerate(ordered, 1)}
+    if len(numbers) < len(ordered):
+        twice = next(registration.path for registration, other in pairwise(ordered) if registration.path == other.path)
         raise PlanError(f"Nix database: got {twice} twice, expected each path once")
     for statement in (*_SETTINGS, "BEGIN", *_TABLES.strip().split("\n\n")):
         database.execute(statement)
     database.executemany(
-        "INSERT INTO ValidPaths VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, numbers.values(), registered)
+        "INSERT INTO ValidPaths VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, numbers.values(), ordered)
     )
-    database.executemany("INSERT INTO Refs VALUES (?, ?)", _references(registered, numbers))
+    database.executemany("INSERT INTO Refs VALUES (?, ?)", _references(ordered, numbers))
     database.executemany(
         "INSERT INTO DerivationOutputs VALUES (?, ?, ?)",
-        ((numbers[one.path], name, str(path)) for one in registered for name, path in sorted(one.outputs)),
+        (
+            (numbers[registration.path], name, str(path))
+            for registration in ordered
+            for name, path in sorted(registration.outputs)
+        ),
     )
     for statement in ("COMMIT", "VACUUM"):
         database.execute(statement)
 
 
-def _row(number: int, one: Registration) -> tuple[str | int | None, ...]:
-    for value in (one.nar_size, one.registration_time):
-        if not 0 <= value < _MOST:
-            raise PlanError(f"{one.path}: got {value}, expected a number of 63 bits for the Nix database")
+def _row(number: int, registration: Registration) -> tuple[str | int | None, ...]:
+    for value in (registration.nar_size, registration.registration_time):
+        if not 0 <= value < _INTEGER_LIMIT:
+            raise PlanError(f"{registration.path}: got {value}, expected a number of 63 bits for the Nix database")
     return (
         number,
-        str(one.path),
-        str(one.nar_hash),
-        one.registration_time,
-        one.deriver or None,
-        one.nar_size or None,
-        int(one.ultimate) or None,
-        " ".join(sorted(one.signatures)) or None,
-        one.ca or None,
+        str(registration.path),
+        str(registration.nar_hash),
+        registration.registration_time,
+        registration.deriver or None,
+        registration.nar_size or None,
+        int(registration.ultimate) or None,
+        " ".join(sorted(registration.signatures)) or None,
+        registration.ca or None,
     )
 
 
-def _references(registered: Iterable[Registration], numbers: dict[StorePath, int]) -> Iterator[tuple[int, int]]:
-    for one in registered:
-        absent = [reference for reference in one.references if reference not in numbers]
+def _references(ordered: Iterable[Registration], numbers: dict[StorePath, int]) -> Iterator[tuple[int, int]]:
+    for registration in ordered:
+        absent = [reference for reference in registration.references if reference not in numbers]
         if absent:
-            raise PlanError(f"{one.path}: got a reference to {min(absent)}, expected the Nix database to have that too")
-        for number in sorted(numbers[reference] for reference in one.references):
-            yield numbers[one.path], number
+            raise PlanError(
+                f"{registration.path}: got a reference to {min(absent)}, expected the Nix database to have that too"
+            )
+        for number in sorted(numbers[reference] for reference in registration.references):
+            yield numbers[registration.path], number
 
 
-def _serialized(database: sqlite3.Connection) -> bytes:
+def _serialize(database: sqlite3.Connection) -> bytes:
     # SQLite before 3.36, and one built without it, cannot.
     serialize: Callable[[], bytes] | None = getattr(database, "serialize", None)
-    return serialize() if serialize else _through_a_file(database)
+    return serialize() if serialize else _serialize_via_file(database)
 
 
-def _through_a_file(database: sqlite3.Connection) -> bytes:
-    with Workspace() as workspace:
+def _serialize_via_file(database: sqlite3.Connection) -> bytes:
+    with TempDir() as workspace:
         file = workspace.path / "db.sqlite"
-        with opened(file, "mode=rwc") as copy:
+        with open_database(file, "mode=rwc") as copy:
             database.backup(copy)
         return file.read_bytes()
 
 
 # The header's fields that tell of the file's history, and what they hold instead: the journal mode DELETE, the file
 # change counter, the schema cookie, for which change the page count is valid, and the version of SQLite.
-_SETTLED = {18: b"\x01\x01", 24: b"\0\0\0\1", 40: b"\0\0\0\1", 92: b"\0\0\0\1", 96: (3_040_001).to_bytes(4, "big")}
+_NORMALISED_FIELDS = {
+    18: b"\x01\x01",
+    24: b"\0\0\0\1",
+    40: b"\0\0\0\1",
+    92: b"\0\0\0\1",
+    96: (3_040_001).to_bytes(4, "big"),
+}
 _PAGE_COUNT = 28
 # The kinds of b-tree pages and how long their headers are. All other pages begin with the number of a page, so with 0.
 _TREE_HEADERS = {2: 12, 5: 12, 10: 8, 13: 8}
 
 
-def settled(content: bytes) -> bytes:
+def normalise(content: bytes) -> bytes:
     """The database ``content`` with nothing in it that tells which SQLite made it, and how."""
     pages = bytearray(content)
-    for place, value in {**_SETTLED, _PAGE_COUNT: (len(content) // _PAGE_SIZE).to_bytes(4, "big")}.items():
+    for place, value in {**_NORMALISED_FIELDS, _PAGE_COUNT: (len(content) // _PAGE_SIZE).to_bytes(4, "big")}.items():
         pages[place : place + len(value)] = value
     for start in range(0, len(pages), _PAGE_SIZE):
         _clear_unused(memoryview(pages)[start : start + _PAGE_SIZE], 0 if start else 100)
@@ -189,10 +202,10 @@ def _clear_unused(page: memoryview, header: int) -> None:
 
 # --- reading
 
-_LARGEST = 1 << 28
+_MAX_FILE_SIZE = 1 << 28
 # Of one value, and of a row.
-_LONGEST = 1 << 16
-_TICK = 10_000
+_MAX_VALUE_LENGTH = 1 << 16
+_STEPS_PER_CHECK = 10_000
 _COLUMNS = {
     "ValidPaths": ("id", "path", "hash", "registrationTime", "deriver", "narSize", "ultimate", "sigs", "ca"),
     "Refs": ("referrer", "reference"),
@@ -200,13 +213,13 @@ _COLUMNS = {
 }
 
 
-def settle(file: Path) -> None:
+def checkpoint_wal(file: Path) -> None:
     """Takes into the database at ``file``, which is ours to write to, what is in the log beside it.
 
     Raises `FormatError` for what is none.
     """
     try:
-        with opened(file, "mode=rw") as database:
+        with open_database(file, "mode=rw") as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except DatabaseError as error:
         raise FormatError(f"{file}: got {error}, expected a database and its log") from error
@@ -216,7 +229,8 @@ def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
     """What the database ``file`` of a base image says, in ascending order of the path, and what was odd about it.
 
     A path with a reference to a row that is not there is left out with a warning: what it needs is not known. What
-    refers to it in turn is left to `lamina.rootfs.registration.merged`. Nothing is written, and no other file is looked
+    refers to it in turn is left to `lamina.rootfs.registration.merge_registrations`. Nothing is written, and no other
+    file is looked
     at: where the header says WAL mode, as in a database that Nix itself closed, what is in the log alone is not seen.
 
     Raises `FormatError` for anything but a sound database of schema 10, `Unavailable` where the file cannot be read.
@@ -225,19 +239,19 @@ def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         status = os.stat(file)
     except OSError as error:
         raise Unavailable(f"{file}: got {error.strerror}, expected a Nix database") from error
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE_SIZE:
         got = f"{status.st_size} bytes" if stat.S_ISREG(status.st_mode) else "no file"
-        raise FormatError(f"{file}: got {got}, expected a file of at most {_LARGEST} bytes")
+        raise FormatError(f"{file}: got {got}, expected a file of at most {_MAX_FILE_SIZE} bytes")
     try:
-        with opened(file, "mode=ro&immutable=1") as database:
+        with open_database(file, "mode=ro&immutable=1") as database:
             return _Reader(database, status.st_size).read()
-    except (DatabaseError, UnicodeError, InvalidName, _OddError) as error:
+    except (DatabaseError, UnicodeError, InvalidArgument, _UnexpectedContentError) as error:
         got = str(error)
-        got = got if got.isprintable() else shown(got)
+        got = got if got.isprintable() else short_repr(got)
         raise FormatError(f"{file}: got {got}, expected a Nix database of schema 10") from error
 
 
-class _OddError(Exception):
+class _UnexpectedContentError(Exception):
     """What a sound database does not hold."""
 
 
@@ -250,12 +264,12 @@ class _Reader:
     def __init__(self, database: sqlite3.Connection, size: int) -> None:
         self._database = database
         # A value takes a byte at least. SQLite takes a step for eight bytes or more of a sound database (measured).
-        self._bytes = size
-        ticks = 10 + size // _TICK
+        self._bytes_left = size
+        ticks = 10 + size // _STEPS_PER_CHECK
         # In C, for a signal that came within a function of ours would be lost: SQLite drops what that raises.
         is_too_much = partial(next, repeat(0, ticks), 1)
-        database.set_progress_handler(is_too_much, _TICK)
-        database.setlimit(LIMIT_LENGTH, _LONGEST)
+        database.set_progress_handler(is_too_much, _STEPS_PER_CHECK)
+        database.setlimit(LIMIT_LENGTH, _MAX_VALUE_LENGTH)
         for setting in ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON"):
             database.execute(setting)
 
@@ -265,11 +279,11 @@ class _Reader:
         rows: dict[int, list[Any]] = {}
         for number, *row in self._rows("ValidPaths"):
             if number in rows:
-                raise _OddError(f"number {number} twice")
+                raise _UnexpectedContentError(f"number {number} twice")
             rows[number] = row
         paths = {number: StorePath.parse(_text(row[0])) for number, row in rows.items()}
         if len(set(paths.values())) < len(paths):
-            raise _OddError("a path twice")
+            raise _UnexpectedContentError("a path twice")
         references, lost = self._references(paths)
         outputs = self._outputs()
         found = (
@@ -281,7 +295,7 @@ class _Reader:
             f"Nix database of the base image: left out {paths[number]}, which refers to a path that has no row"
             for number in lost
         )
-        return tuple(sorted(found, key=lambda one: one.path)), tuple(sorted(warnings))
+        return tuple(sorted(found, key=lambda registration: registration.path)), tuple(sorted(warnings))
 
     def _references(self, paths: dict[int, StorePath]) -> tuple[dict[int, set[StorePath]], set[int]]:
         found: dict[int, set[StorePath]] = {}
@@ -298,7 +312,7 @@ class _Reader:
         for number, name, path in self._rows("DerivationOutputs"):
             outputs = found.setdefault(number, {})
             if name in outputs:
-                raise _OddError(f"output {shown(name)} twice")
+                raise _UnexpectedContentError(f"output {short_repr(name)} twice")
             outputs[_text(name)] = StorePath.parse(_text(path))
         return found
 
@@ -307,16 +321,16 @@ class _Reader:
         roots = self._database.execute(query, (name,)).fetchmany(2)
         computed = any(hidden for *_, hidden in self._database.execute(f"PRAGMA table_xinfo({name})").fetchmany(100))
         if len(roots) != 1 or not roots[0][0] or computed:
-            raise _OddError(f"no plain table {name}")
+            raise _UnexpectedContentError(f"no plain table {name}")
 
     def _rows(self, table: str) -> Iterator[tuple[Any, ...]]:
         columns = _COLUMNS[table]
         # An index, which SQLite may read in place of the table, need not say the same.
         query = f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED"  # noqa: S608 - words of ours
         for row in self._database.execute(query):
-            self._bytes -= len(columns) + sum(len(value) for value in row if isinstance(value, str | bytes))
-            if self._bytes < 0:
-                raise _OddError("more rows than its size can hold")
+            self._bytes_left -= len(columns) + sum(len(value) for value in row if isinstance(value, str | bytes))
+            if self._bytes_left < 0:
+                raise _UnexpectedContentError("more rows than its size can hold")
             _row_number(row[0])
             yield row
 
@@ -342,7 +356,7 @@ def _registration(
 
 def _row_number(value: object) -> int:
     if not isinstance(value, int):
-        raise _OddError(f"{shown(value)} as the number of a row")
+        raise _UnexpectedContentError(f"{short_repr(value)} as the number of a row")
     return value
 
 
@@ -350,7 +364,7 @@ def _text(value: object) -> str:
     """``value``, nothing for NULL."""
     text = "" if value is None else value
     if not isinstance(text, str) or not text.isprintable():
-        raise _OddError(f"{shown(value)} as a text")
+        raise _UnexpectedContentError(f"{short_repr(value)} as a text")
     return text
 
 
@@ -358,5 +372,5 @@ def _number(value: object) -> int:
     """``value``, 0 for NULL."""
     number = 0 if value is None else value
     if not isinstance(number, int) or number < 0:
-        raise _OddError(f"{shown(value)} as a number")
+        raise _UnexpectedContentError(f"{short_repr(value)} as a number")
     return number

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from lamina.core.nodes import Directory, Extent, Regular
 from lamina.core.nodes import Symlink as SymlinkNode
-from lamina.errors import InvalidName, NotFound, shown
+from lamina.errors import InvalidArgument, NotFound
+from lamina.messages.redaction import short_repr
 from lamina.rootfs.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 
 _META = re.compile(r":([0-7]{3,4})(?::([0-9]{1,10}):([0-9]{1,10}))?\Z")
@@ -23,8 +24,8 @@ _MODE = re.compile(r":[0-7]{3,4}\Z")
 # xattr(7): a name space, a dot, and a name; '=' would end it in a tar's header.
 _XATTR_NAME = re.compile(r"[a-z]+\.[^=\0\n]{1,248}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){0,65536}")
-_MOST_MODE = 0o7777
-_MOST_ID = 2**32 - 2
+_MAX_MODE = 0o7777
+_MAX_ID = 2**32 - 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,13 @@ class Dir:
 
     @classmethod
     def parse(cls, text: str) -> Dir:
-        """``PATH[:MODE[:UID:GID]]``; raises `InvalidName`."""
+        """``PATH[:MODE[:UID:GID]]``; raises `InvalidArgument`."""
         path, meta = _split_meta(text)
         return cls(path, meta.mode, meta.uid, meta.gid) if meta else cls(path)
 
     def apply(self, tree: Tree) -> None:
         """Makes the folder, or gives one that is there mode and owner."""
-        tree.put(Directory(_relative(self.path)), Meta(self.mode, self.uid, self.gid))
+        tree.put(Directory(_relative_path(self.path)), Meta(self.mode, self.uid, self.gid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,11 @@ class File:
 
     @classmethod
     def parse(cls, text: str) -> File:
-        """``PATH=SOURCE[:MODE[:UID:GID]]``; raises `InvalidName`."""
+        """``PATH=SOURCE[:MODE[:UID:GID]]``; raises `InvalidArgument`."""
         path, equals, rest = text.partition("=")
         source, meta = _split_meta(rest)
         if not equals or not source:
-            raise InvalidName(f"file: got {shown(text)}, expected PATH=SOURCE[:MODE[:UID:GID]]")
+            raise InvalidArgument(f"file: got {short_repr(text)}, expected PATH=SOURCE[:MODE[:UID:GID]]")
         return cls(path, source, *((meta.mode, meta.uid, meta.gid) if meta else ()))
 
     def apply(self, tree: Tree) -> None:
@@ -85,12 +86,12 @@ class File:
         mode = self.mode if self.mode is not None else 0o755 if executable else 0o644
         source = os.fsencode(os.path.realpath(self.source))
         extent = Extent.whole(source, status.st_size, status.st_mtime_ns)
-        node = Regular(_relative(self.path), bool(mode & stat.S_IXUSR), status.st_size, extent)
+        node = Regular(_relative_path(self.path), bool(mode & stat.S_IXUSR), status.st_size, extent)
         tree.put(node, Meta(mode, self.uid, self.gid))
 
 
 @dataclass(frozen=True, slots=True)
-class Symlink:
+class SymlinkEntry:
     """A symlink that holds ``target`` verbatim."""
 
     path: str
@@ -99,19 +100,25 @@ class Symlink:
     def __post_init__(self) -> None:
         _check(self.path)
         if not isinstance(self.target, str) or not self.target or "\0" in self.target:
-            raise InvalidName(f"symlink {self.path}: got target {shown(self.target)}, expected a text without NUL")
+            raise InvalidArgument(
+                f"symlink {self.path}: got target {short_repr(self.target)}, expected a text without NUL"
+            )
 
     @classmethod
-    def parse(cls, text: str) -> Symlink:
-        """``PATH=TARGET``; raises `InvalidName`."""
+    def parse(cls, text: str) -> SymlinkEntry:
+        """``PATH=TARGET``; raises `InvalidArgument`."""
         path, equals, target = text.partition("=")
         if not equals or not target:
-            raise InvalidName(f"symlink: got {shown(text)}, expected PATH=TARGET")
+            raise InvalidArgument(f"symlink: got {short_repr(text)}, expected PATH=TARGET")
         return cls(path, target)
 
     def apply(self, tree: Tree) -> None:
-        """Puts the symlink."""
-        tree.put(SymlinkNode(_relative(self.path), os.fsencode(self.target)), Meta(SYMLINK_MODE))
+        """Put the symlink into ``tree``."""
+        tree.put(SymlinkNode(_relative_path(self.path), os.fsencode(self.target)), Meta(SYMLINK_MODE))
+
+
+Symlink = SymlinkEntry
+"""The public name, `lamina.Symlink`. The class is called otherwise than the node of a store path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +135,15 @@ class Perm:
 
     @classmethod
     def parse(cls, text: str) -> Perm:
-        """``PATH:MODE[:UID:GID]``; raises `InvalidName`."""
+        """``PATH:MODE[:UID:GID]``; raises `InvalidArgument`."""
         path, meta = _split_meta(text)
         if meta is None:
-            raise InvalidName(f"perm: got {shown(text)}, expected PATH:MODE[:UID:GID]")
+            raise InvalidArgument(f"perm: got {short_repr(text)}, expected PATH:MODE[:UID:GID]")
         return cls(path, meta.mode, meta.uid, meta.gid)
 
     def apply(self, tree: Tree) -> None:
-        """Changes mode and owner; raises `InvalidName` where there is nothing, or a symlink."""
-        tree.change(_relative(self.path), lambda meta: replace(meta, mode=self.mode, uid=self.uid, gid=self.gid))
+        """Changes mode and owner; raises `InvalidArgument` where there is nothing, or a symlink."""
+        tree.change(_relative_path(self.path), lambda meta: replace(meta, mode=self.mode, uid=self.uid, gid=self.gid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,37 +157,41 @@ class Xattr:
     def __post_init__(self) -> None:
         _check(self.path)
         if not isinstance(self.name, str) or not _XATTR_NAME.fullmatch(self.name):
-            raise InvalidName(f"xattr {self.path}: got name {shown(self.name)}, expected SPACE.NAME without '='")
+            raise InvalidArgument(
+                f"xattr {self.path}: got name {short_repr(self.name)}, expected SPACE.NAME without '='"
+            )
         if not isinstance(self.value, bytes):
-            raise InvalidName(f"xattr {self.path}: got value {shown(self.value)}, expected bytes")
+            raise InvalidArgument(f"xattr {self.path}: got value {short_repr(self.value)}, expected bytes")
 
     @classmethod
     def parse(cls, text: str) -> Xattr:
-        """``PATH:NAME=HEX``; raises `InvalidName`."""
+        """``PATH:NAME=HEX``; raises `InvalidArgument`."""
         path, colon, rest = text.rpartition(":")
         name, equals, value = rest.partition("=")
         if not colon or not equals or not _HEX.fullmatch(value):
-            raise InvalidName(f"xattr: got {shown(text)}, expected PATH:NAME=HEX")
+            raise InvalidArgument(f"xattr: got {short_repr(text)}, expected PATH:NAME=HEX")
         return cls(path, name, bytes.fromhex(value))
 
     def apply(self, tree: Tree) -> None:
-        """Adds the attribute or replaces it; raises `InvalidName` where there is nothing, or a symlink."""
-        tree.change(_relative(self.path), self._added)
+        """Adds the attribute or replaces it; raises `InvalidArgument` where there is nothing, or a symlink."""
+        tree.change(_relative_path(self.path), self._add_to)
 
-    def _added(self, meta: Meta) -> Meta:
+    def _add_to(self, meta: Meta) -> Meta:
         return replace(meta, xattrs=tuple(sorted({**dict(meta.xattrs), self.name: self.value}.items())))
 
 
-Entry = Dir | File | Symlink | Perm | Xattr
+DeclaredEntry = Dir | File | Symlink | Perm | Xattr
 
 
 def _split_meta(text: str) -> tuple[str, Meta | None]:
     found = _META.search(text)
     rest = text[: found.start()] if found else text
     if not found and _OWNER_NAME.search(text):
-        raise InvalidName(f"owner: got {shown(text)}, expected :MODE:UID:GID at its end, in numbers")
+        raise InvalidArgument(f"owner: got {short_repr(text)}, expected :MODE:UID:GID at its end, in numbers")
     if (_MODE if found else _DIGITS).search(rest):
-        raise InvalidName(f"mode: got {shown(text)}, expected :MODE or :MODE:UID:GID at its end, MODE in octal")
+        raise InvalidArgument(
+            f"mode: got {short_repr(text)}, expected :MODE or :MODE:UID:GID at its end, MODE in octal"
+        )
     if not found:
         return rest, None
     mode, uid, gid = found.groups(default="0")
@@ -188,23 +199,25 @@ def _split_meta(text: str) -> tuple[str, Meta | None]:
 
 
 def _check(path: object, mode: object = None, uid: object = 0, gid: object = 0) -> None:
-    """Raises `InvalidName` for what no tar header holds."""
+    """Raises `InvalidArgument` for what no tar header holds."""
     if not isinstance(path, str):
-        raise InvalidName(f"path in the image: got {shown(path)}, expected a text")
-    _relative(path)
-    if mode is not None and not _in_range(mode, _MOST_MODE):
-        raise InvalidName(f"{path}: got mode {shown(mode)}, expected a number from 0 to {_MOST_MODE:#o}")
-    if not _in_range(uid, _MOST_ID) or not _in_range(gid, _MOST_ID):
-        raise InvalidName(f"{path}: got owner {shown(uid)}:{shown(gid)}, expected numbers from 0 to {_MOST_ID}")
+        raise InvalidArgument(f"path in the image: got {short_repr(path)}, expected a text")
+    _relative_path(path)
+    if mode is not None and not _in_range(mode, _MAX_MODE):
+        raise InvalidArgument(f"{path}: got mode {short_repr(mode)}, expected a number from 0 to {_MAX_MODE:#o}")
+    if not _in_range(uid, _MAX_ID) or not _in_range(gid, _MAX_ID):
+        raise InvalidArgument(
+            f"{path}: got owner {short_repr(uid)}:{short_repr(gid)}, expected numbers from 0 to {_MAX_ID}"
+        )
 
 
-def _in_range(number: object, most: int) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= most
+def _in_range(number: object, maximum: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= maximum
 
 
-def _relative(path: str) -> bytes:
+def _relative_path(path: str) -> bytes:
     """``path`` below the root: without slashes at its ends, and without anything that leaves it."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not path.startswith("/") or ".." in parts or "\0" in path:
-        raise InvalidName(f"path in the image: got {shown(path)}, expected an absolute one without '..'")
+        raise InvalidArgument(f"path in the image: got {short_repr(path)}, expected an absolute one without '..'")
     return os.fsencode("/".join(parts))

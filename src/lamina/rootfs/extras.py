@@ -21,9 +21,9 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import NotFound
-from lamina.rootfs.accounts import LONGEST, BaseFile, FindFile, merged, no_file
+from lamina.rootfs.accounts import MAX_ACCOUNT_FILE_SIZE, BaseFile, FindFile, find_no_file, merge_accounts
 from lamina.rootfs.tree import DIRECTORY_MODE, FILE_MODE, SYMLINK_MODE, Meta, Tree
-from lamina.stores.protocols import Catalogue, Store
+from lamina.stores.protocols import PathIndex, Store
 
 _PASSWD = b"root:x:0:0:root user:/var/empty:/bin/sh\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"
 _GROUP = b"root:x:0:\nnobody:x:65534:\n"
@@ -49,40 +49,42 @@ _SH = _Program(b"bin/sh", ("bash-interactive", "bash", "dash", *_BUSYBOX), (b"bi
 _ENV = _Program(b"usr/bin/env", ("coreutils", "coreutils-full", "uutils-coreutils-noprefix", *_BUSYBOX), (b"bin/env",))
 
 
-def lay(
-    words: Collection[str], tree: Tree, closure: Closure, store: Store, find: FindFile = no_file
+def add_extras(
+    names_of_extras: Collection[str], tree: Tree, closure: Closure, store: Store, find: FindFile = find_no_file
 ) -> tuple[str, ...]:
-    """Add what ``words`` stand for to ``tree`` and return warnings about what was there already.
+    """Add what ``names_of_extras`` stand for to ``tree`` and return warnings about what was there already.
 
     ``find`` finds files of the base image. Raises `NotFound` where no store path, or more than one, is the shell or
     ``env``.
     """
     warnings: list[str] = []
-    for word in words:
-        link = _LINKS.get(word)
+    for name_of_extra in names_of_extras:
+        link = _LINKS.get(name_of_extra)
         if link and tree.node(link):
             continue  # what was named has a program of its own there
-        for node, meta in EXTRAS[word](closure, store):
+        for node, meta in EXTRAS[name_of_extra](closure, store):
             present = tree.node(node.path)
-            below = find(node.path, LONGEST) if word == "nss" and isinstance(node, Regular) else None
-            if present is None and below:
-                warnings.append(_merge(below, node, tree))
+            base_file = (
+                find(node.path, MAX_ACCOUNT_FILE_SIZE) if name_of_extra == "nss" and isinstance(node, Regular) else None
+            )
+            if present is None and base_file:
+                warnings.append(_merge_account_file(base_file, node, tree))
             elif present is None:
                 tree.put(node, meta)
             elif not (isinstance(present, Directory) and isinstance(node, Directory)):
-                warnings.append(f"/{os.fsdecode(node.path)}: there already, left out that of {word}")
+                warnings.append(f"/{os.fsdecode(node.path)}: there already, left out that of {name_of_extra}")
     return tuple(warnings)
 
 
-def _merge(below: BaseFile, node: Node, tree: Tree) -> str:
+def _merge_account_file(base_file: BaseFile, node: Node, tree: Tree) -> str:
     """Add to ``tree`` what the base image's file lacks of ``node``, and return what was done."""
     said = f"/{os.fsdecode(node.path)}: the base image has it"
     if node.path not in _ACCOUNTS:
         return f"{said}, left out that of nss"
-    content, added = merged(below.content, _ACCOUNTS[node.path])
+    content, added = merge_accounts(base_file.content, _ACCOUNTS[node.path])
     if not added:
         return f"{said}, with all that nss brings, left as it is"
-    tree.put(Regular(below.path, False, len(content), content), below.meta)
+    tree.put(Regular(base_file.path, False, len(content), content), base_file.meta)
     return f"{said}, merged {' and '.join(added)} of nss into it"
 
 
@@ -129,10 +131,10 @@ _LINKS = {"sh": _SH.link, "env": _ENV.link}
 def _program(program: _Program, closure: Closure, store: Store) -> _Item:
     link = f"/{program.link.decode()}"
     inside = [[info.path for info in closure if info.path.package == package] for package in program.packages]
-    elsewhere = (_found(package, store) for package in program.packages)
+    elsewhere = (_find_package(package, store) for package in program.packages)
     hint = f"say which it is: --symlink {link}=PROGRAM in place of --with"
     for candidates in (*inside, *elsewhere):
-        found = [target for path in candidates for target in _targets(path, program, store)]
+        found = [target for path in candidates for target in _find_targets(path, program, store)]
         if len(found) > 1:
             listed = ", ".join(found)
             raise NotFound(f"{link}: got {len(found)} programs for it, expected one: {listed}", hint=hint)
@@ -141,11 +143,11 @@ def _program(program: _Program, closure: Closure, store: Store) -> _Item:
     raise NotFound(f"{link}: got none of {', '.join(program.packages)} in the store, expected one", hint=hint)
 
 
-def _found(package: str, store: Store) -> tuple[StorePath, ...]:
-    return store.find(package) if isinstance(store, Catalogue) else ()
+def _find_package(package: str, store: Store) -> tuple[StorePath, ...]:
+    return store.find(package) if isinstance(store, PathIndex) else ()
 
 
-def _targets(path: StorePath, program: _Program, store: Store) -> Iterator[str]:
+def _find_targets(path: StorePath, program: _Program, store: Store) -> Iterator[str]:
     """The program in ``path``, where it has one."""
     there = {node.path for node in store.nodes(path)}
     name = next((name for name in program.names if name in there), None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
-from lamina.layers.packed import Packed
+from lamina.layers.packed import PackedLayer
 from lamina.rootfs.tree import Meta, Tree
 from lamina.system.transfer import Piece
 
@@ -25,10 +25,10 @@ _Entry = tuple[Node, Member, Meta]
 
 @dataclass(frozen=True, slots=True)
 class RootLayer:
-    """A root as the last layer of an image. ``keep`` is whatever must live as long as the tree's files."""
+    """A root as the last layer of an image. ``keep_alive`` is whatever must live as long as the tree's files."""
 
     tree: Tree
-    keep: object = None
+    keep_alive: object = None
 
     @property
     def comment(self) -> str:
@@ -36,7 +36,7 @@ class RootLayer:
         return "customisation layer"
 
     @property
-    def promised(self) -> Digest | None:
+    def expected_diff_id(self) -> Digest | None:
         """None: it is what its tree is."""
         return None
 
@@ -49,12 +49,12 @@ class RootLayer:
         """None: store paths have layers of their own."""
         return ()
 
-    def pack(self) -> Packed:
+    def pack(self) -> PackedLayer:
         """The layer's tar."""
         entries = [(node, _member(node, meta), meta) for node, meta in self.tree]
         size = sum(_header_size(member, meta) + padded(member.size) for _, member, meta in entries)
         end = bytes(trailer_size(size))
-        return Packed(size + len(end), _pieces(entries, end))
+        return PackedLayer(size + len(end), _pieces(entries, end))
 
 
 def _member(node: Node, meta: Meta) -> Member:

@@ -20,10 +20,10 @@ from typing import Protocol
 from lamina.core.nodes import Directory, Node, Symlink
 from lamina.errors import FormatError
 from lamina.formats.tar import OPAQUE, WHITEOUT
-from lamina.rootfs.tree import DIRECTORY_MODE, Meta, Tree, above
+from lamina.rootfs.tree import DIRECTORY_MODE, Meta, Tree, parent_paths
 
 
-class Below(Protocol):
+class BaseRoot(Protocol):
     """The root of a base image; paths are relative to it."""
 
     def resolve(self, path: bytes) -> bytes:
@@ -39,12 +39,12 @@ class Below(Protocol):
         """Whether there is anything at ``path`` itself."""
 
 
-def laid_over(tree: Tree, below: Below, joined: Collection[Node]) -> tuple[Tree, tuple[str, ...]]:
-    """``tree`` as it is to be laid over ``below``, with warnings about what found no place.
+def overlay_tree(tree: Tree, base: BaseRoot, content_links: Collection[Node]) -> tuple[Tree, tuple[str, ...]]:
+    """``tree`` as it is to be laid over ``base``, with warnings about what found no place.
 
-    ``joined`` are the links that came from contents: one that would hide a folder of the base is left out.
+    ``content_links`` are the links that came from contents: one that would hide a folder of the base is left out.
     """
-    overlay = _Overlay(below, frozenset(joined))
+    overlay = _Overlay(base, frozenset(content_links))
     for node, meta in tree:
         overlay.add(node, meta)
     return overlay.tree, tuple(overlay.warnings)
@@ -69,72 +69,76 @@ def check_whiteouts(tree: Tree, *, over_base: bool) -> None:
 
 
 class _Overlay:
-    def __init__(self, below: Below, joined: frozenset[Node]) -> None:
+    def __init__(self, base: BaseRoot, content_links: frozenset[Node]) -> None:
         self.tree = Tree()
         self.warnings: list[str] = []
-        self._below = below
-        self._joined = joined
+        self._base = base
+        self._content_links = content_links
         # By a folder's path in the root that is laid over: where it comes to lie.
-        self._places: dict[bytes, bytes] = {}
+        self._destinations: dict[bytes, bytes] = {}
 
     def add(self, node: Node, meta: Meta) -> None:
         folder, _, name = node.path.rpartition(b"/")
-        place = _join(self._places.get(folder, b""), name) if node.path else b""
+        destination = _join(self._destinations.get(folder, b""), name) if node.path else b""
         if isinstance(node, Directory):
-            self._add_folder(node.path, place, meta)
-        elif node in self._joined and self._hides(node, place):
-            self.warnings.append(f"/{_text(place)}: the base image has a folder there, left out the link of contents")
-        elif self._is_taken(place):
-            if self.tree.node(place) != _moved(node, place):
-                self.warnings.append(f"/{_text(node.path)}: leads to /{_text(place)}, which is taken, left out")
+            self._add_folder(node.path, destination, meta)
+        elif node in self._content_links and self._hides(node, destination):
+            self.warnings.append(
+                f"/{_text(destination)}: the base image has a folder there, left out the link of contents"
+            )
+        elif self._is_taken(destination):
+            if self.tree.node(destination) != _move(node, destination):
+                self.warnings.append(f"/{_text(node.path)}: leads to /{_text(destination)}, which is taken, left out")
         else:
-            self.tree.put(_moved(node, place), meta)
+            self.tree.put(_move(node, destination), meta)
 
-    def _hides(self, node: Node, place: bytes) -> bool:
-        """Whether the base has a folder at ``place``, or another link to one."""
-        return self._below.folder(self._below.resolve(place)) is not None and _moved(node, place) != self._below.link(
-            place
-        )
+    def _hides(self, node: Node, destination: bytes) -> bool:
+        """Whether the base has a folder at ``destination``, or another link to one."""
+        return self._base.folder(self._base.resolve(destination)) is not None and _move(
+            node, destination
+        ) != self._base.link(destination)
 
-    def _add_folder(self, path: bytes, place: bytes, meta: Meta) -> None:
-        real = self._below.resolve(place)
-        found = self._below.folder(real)
-        if real != place and found is None and self._below.exists(real):
-            real = place  # a link to something that is no folder gives way
+    def _add_folder(self, path: bytes, destination: bytes, meta: Meta) -> None:
+        real = self._base.resolve(destination)
+        found = self._base.folder(real)
+        if real != destination and found is None and self._base.exists(real):
+            real = destination  # a link to something that is no folder gives way
         if self._is_taken(real) and not isinstance(self.tree.node(real), Directory):
             self.warnings.append(f"/{_text(path)}: leads to /{_text(real)}, which is taken, left out all below it")
-        self._places[path] = real
+        self._destinations[path] = real
         if meta == Meta(DIRECTORY_MODE):
             meta = found or meta
         if path == real or not self._is_taken(real):
-            self._above(real)
+            self._add_parents(real)
             self.tree.put(Directory(real), meta)
 
-    def _is_taken(self, place: bytes) -> bool:
+    def _is_taken(self, destination: bytes) -> bool:
         """Whether there is something, or something else than a folder above it."""
-        parents = map(self.tree.node, above(place))
-        return self.tree.node(place) is not None or any(
+        parents = map(self.tree.node, parent_paths(destination))
+        return self.tree.node(destination) is not None or any(
             parent is not None and not isinstance(parent, Directory) for parent in parents
         )
 
-    def _above(self, path: bytes) -> None:
+    def _add_parents(self, path: bytes) -> None:
         """Makes the folders above ``path`` as the base has them."""
-        for parent in above(path):
+        for parent in parent_paths(path):
             if self.tree.node(parent) is None:
-                self.tree.put(Directory(parent), self._below.folder(parent) or Meta(DIRECTORY_MODE))
+                self.tree.put(Directory(parent), self._base.folder(parent) or Meta(DIRECTORY_MODE))
 
 
-def _moved(node: Node, place: bytes) -> Node:
-    """``node`` at ``place``; a relative link still leads where it led, the long way round where it left its folder."""
-    if node.path == place:
+def _move(node: Node, destination: bytes) -> Node:
+    """``node`` at ``destination``; a relative link still leads where it led, the long way round where it left its
+    folder.
+    """
+    if node.path == destination:
         return node
     if not isinstance(node, Symlink) or node.target.startswith(b"/"):
-        return replace(node, path=place)
-    old, new = posixpath.dirname(node.path), posixpath.dirname(place)
+        return replace(node, path=destination)
+    old, new = posixpath.dirname(node.path), posixpath.dirname(destination)
     led = posixpath.normpath(b"/" + old + b"/" + node.target)
     if led.startswith(b"/" + old + b"/"):
-        return replace(node, path=place)
-    return Symlink(place, posixpath.relpath(led, b"/" + new))
+        return replace(node, path=destination)
+    return Symlink(destination, posixpath.relpath(led, b"/" + new))
 
 
 def _join(folder: bytes, name: bytes) -> bytes:

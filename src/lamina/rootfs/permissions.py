@@ -18,7 +18,7 @@ def modes(folders: Iterable[Path]) -> dict[Path, int]:
     return found
 
 
-def restore(modes: dict[Path, int]) -> None:
+def restore_modes(modes: dict[Path, int]) -> None:
     """Give folders the modes that they had; those at the top must come first. Leave alone what is no folder now."""
     for folder, mode in modes.items():
         with contextlib.suppress(OSError):
@@ -31,20 +31,20 @@ def make_readable(top: bytes) -> None:
     """Let this user read the folders and files at ``top`` and below, as far as they are this user's own."""
     with contextlib.suppress(OSError):
         if stat.S_ISDIR(os.lstat(top).st_mode):
-            _add(top, stat.S_IRWXU)
+            _add_bits(top, stat.S_IRWXU)
     waiting = [top]
     while waiting:
         with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    _add(entry.path, stat.S_IRWXU)
+                    _add_bits(entry.path, stat.S_IRWXU)
                     waiting.append(entry.path)
                 elif entry.is_file(follow_symlinks=False):
-                    _add(entry.path, stat.S_IRUSR)
+                    _add_bits(entry.path, stat.S_IRUSR)
 
 
-def _add(place: bytes, bits: int) -> None:
+def _add_bits(path: bytes, bits: int) -> None:
     with contextlib.suppress(OSError):
-        mode = stat.S_IMODE(os.lstat(place).st_mode)
+        mode = stat.S_IMODE(os.lstat(path).st_mode)
         if mode & bits != bits:
-            os.chmod(place, mode | bits)
+            os.chmod(path, mode | bits)

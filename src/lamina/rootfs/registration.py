@@ -1,6 +1,6 @@
 """What the database of an image's Nix store says, and what belongs beside it.
 
-Invariant: in what `merged` gives, nothing of the base image refers to what is not there.
+Invariant: in what `merge_registrations` gives, nothing of the base image refers to what is not there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SCHEMA = b"10"
 REGISTRATION_TIME = 315532800
 """1980-01-01: stdenv's SOURCE_DATE_EPOCH, which dockerTools puts there."""
 
-_SCHEMA_PLACE = b"nix/var/nix/db/schema"
+_SCHEMA_PATH = b"nix/var/nix/db/schema"
 _GC_ROOTS = b"nix/var/nix/gcroots/docker"
 
 
@@ -46,7 +46,7 @@ class Registration:
         return cls(info.path, info.nar_hash, info.nar_size, info.references)
 
 
-def merged(
+def merge_registrations(
     base: Iterable[Registration], own: Iterable[Registration]
 ) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
     """Both, in ascending order of the path, and what was odd about ``base``; ``own`` wins where both have a path.
@@ -57,7 +57,7 @@ def merged(
     kept = {registration.path: registration for registration in base}
     fixed = {registration.path: registration for registration in own}
     kept |= fixed
-    reason = _unfulfilled({path: one.references for path, one in kept.items() if path not in fixed}, kept.keys())
+    reason = _find_incomplete({path: one.references for path, one in kept.items() if path not in fixed}, kept.keys())
     for path in reason:
         del kept[path]
     return tuple(kept[path] for path in sorted(kept)), _warnings(reason)
@@ -72,22 +72,22 @@ def _warnings(reason: Mapping[StorePath, StorePath]) -> tuple[str, ...]:
     return (f"Nix database of the base image: left out {which}{others}",)
 
 
-def companions(contents: Iterable[StorePath]) -> tuple[Regular | Symlink, ...]:
+def schema_and_gc_roots(contents: Iterable[StorePath]) -> tuple[Regular | Symlink, ...]:
     """What belongs beside the database, paths relative to the image's root: the number of its schema, and a link for
     each of ``contents`` that keeps Nix from collecting it (dockertools.md 1.6).
     """
-    schema = Regular(_SCHEMA_PLACE, executable=False, size=len(SCHEMA), content=SCHEMA)
+    schema = Regular(_SCHEMA_PATH, executable=False, size=len(SCHEMA), content=SCHEMA)
     names = sorted({path.base for path in contents})
     links = (Symlink(_GC_ROOTS + b"/" + name.encode(), str(StorePath(name)).encode()) for name in names)
     return schema, *links
 
 
-def _unfulfilled(
-    wanted: Mapping[StorePath, frozenset[StorePath]], present: Iterable[StorePath]
+def _find_incomplete(
+    references_by_path: Mapping[StorePath, frozenset[StorePath]], present: Iterable[StorePath]
 ) -> dict[StorePath, StorePath]:
-    """Which keys of ``wanted`` reach what is not ``present``, each with a reference that is the reason."""
+    """Which keys of ``references_by_path`` reach what is not ``present``, each with a reference that is the reason."""
     users: dict[StorePath, list[StorePath]] = {}
-    for path, references in wanted.items():
+    for path, references in references_by_path.items():
         for reference in references:
             users.setdefault(reference, []).append(path)
     reason: dict[StorePath, StorePath] = {}

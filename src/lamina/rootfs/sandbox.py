@@ -20,28 +20,28 @@ from typing import Protocol
 
 from lamina.core.names import STORE_DIR
 from lamina.errors import ScriptError
-from lamina.messages.shortages import named_in
-from lamina.rootfs import limits, programs, running, visible
+from lamina.messages.shortages import find_errno
+from lamina.rootfs import bind_mounts, resource_limits, session_programs, session_runner
+from lamina.rootfs.bind_mounts import Bind
 from lamina.rootfs.session import seccomp
-from lamina.rootfs.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
-from lamina.rootfs.visible import Bind
+from lamina.rootfs.session.protocol import LANDLOCK, NAMESPACES, NONE, Policy
 
 # An ID between those of users and those of services that no distribution gives to anybody, so that it owns nothing; it
 # is small enough to exist in the user namespaces of container engines.
-NOBODYS_ID = 65530
+UNUSED_ID = 65530
 # What ordinary users are in Nix's own build sandbox (Nix manual, "sandbox"): programs such as tar act upon IDs only
 # where they are root's.
 _USER, _GROUP = 1000, 100
 # Below /proc: root outside may write there whatever its capabilities are inside.
-_COVERED = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
+_READ_ONLY_PROC = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
 _PROBE_SECONDS = 20
 # bubblewrap takes a filter as an open file; bash finds a descriptor that is free.
-_WITH_FILTER = 'exec {filter}< "$0" && exec "$1" --seccomp "$filter" "${@:2}"'
-_ADVICE = "install bubblewrap, or run the scripts with --no-sandbox where they can be trusted"
+_FILTER_SCRIPT = 'exec {filter}< "$0" && exec "$1" --seccomp "$filter" "${@:2}"'
+_HINT = "install bubblewrap, or run the scripts with --no-sandbox where they can be trusted"
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class SessionPaths:
     """Where a session has what it works with, as the script sees it."""
 
     root: str
@@ -52,7 +52,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
+class SessionFolders:
     """The folders of a workspace; ``build`` holds the root."""
 
     workspace: Path
@@ -98,7 +98,7 @@ class Folders:
         return self.workspace / "mounts"
 
     @property
-    def opened(self) -> tuple[Path, ...]:
+    def folders_to_restore(self) -> tuple[Path, ...]:
         """The folders that lamina must get into again after a script, those at the top first."""
         return (self.workspace, self.build, self.scratch, self.proot, self.session)
 
@@ -108,13 +108,13 @@ class Folders:
         for folder in (self.scratch, self.proot, self.etc, self.mounts):
             folder.mkdir()
             folder.chmod(0o755)
-        visible.write_etc(self.etc)
+        bind_mounts.write_etc(self.etc)
         if sys.platform == "linux" and os.uname().machine in seccomp.MACHINES:
             self.filter.write_bytes(seccomp.program(os.uname().machine, seccomp.CONFINED_FAMILIES))
             self.filter.chmod(0o644)
-        programs.install(self.session)
+        session_programs.install(self.session)
 
-    def give(self, owner: int) -> None:
+    def change_owner(self, owner: int) -> None:
         """Give the session's folders to ``owner``, another user than this process. Raises `OSError`.
 
         This is done before the first script alone, because it would take the setuid bits off what a script made.
@@ -141,10 +141,10 @@ class Sandbox(Protocol):
     def has_writable_tmp(self) -> bool:
         """Whether programs may write to ``/tmp``."""
 
-    def places(self, folders: Folders) -> Places:
+    def session_paths(self, folders: SessionFolders) -> SessionPaths:
         """Where the session has its folders."""
 
-    def command(self, folders: Folders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
+    def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` for a script that looks for programs on ``search_path``.
 
         ``as_root`` maps the builder to root where the sandbox maps users, as a fakeroot session needs it.
@@ -153,38 +153,40 @@ class Sandbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap:
-    """Namespaces made by bubblewrap, the program at ``program``; ``shell`` starts it, ``more`` are further flags."""
+    """Namespaces made by bubblewrap, the program at ``program``; ``shell`` starts it, ``extra_flags`` are further
+    flags.
+    """
 
     program: str
     shell: str
-    more: tuple[str, ...]
+    extra_flags: tuple[str, ...]
     warning = ""
     owner = None
     has_writable_tmp = True
 
-    def places(self, folders: Folders) -> Places:
+    def session_paths(self, folders: SessionFolders) -> SessionPaths:
         """Where the session has its folders."""
-        return _INSIDE
+        return _INNER_PATHS
 
-    def command(self, folders: Folders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
+    def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` under bubblewrap."""
         uid, gid = _ids(as_root)
         flags = [
             *("--unshare-user", "--uid", str(uid), "--gid", str(gid)),
             *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
-            *("--hostname", "localhost", "--die-with-parent", "--cap-drop", "ALL", *self.more),
+            *("--hostname", "localhost", "--die-with-parent", "--cap-drop", "ALL", *self.extra_flags),
             *("--dev", "/dev", "--proc", "/proc"),
         ]
-        for place in _COVERED:
-            flags += ["--ro-bind-try", place, place]
-        for place, target in visible.links():
-            flags += ["--symlink", target, place]
-        for bind in _inside(folders, search_path):
-            flags += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.place]
-        flags += ["--remount-ro", "/", "--chdir", _INSIDE.root]
+        for path in _READ_ONLY_PROC:
+            flags += ["--ro-bind-try", path, path]
+        for path, target in bind_mounts.system_links():
+            flags += ["--symlink", target, path]
+        for bind in _inner_binds(folders, search_path):
+            flags += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.path]
+        flags += ["--remount-ro", "/", "--chdir", _INNER_PATHS.root]
         if not folders.filter.exists():
             return [self.program, *flags, "--", *command]
-        return [self.shell, "-c", _WITH_FILTER, str(folders.filter), self.program, *flags, "--", *command]
+        return [self.shell, "-c", _FILTER_SCRIPT, str(folders.filter), self.program, *flags, "--", *command]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +197,19 @@ class Namespaces:
     owner = None
     has_writable_tmp = True
 
-    def places(self, folders: Folders) -> Places:
+    def session_paths(self, folders: SessionFolders) -> SessionPaths:
         """Where the session has its folders."""
-        return _INSIDE
+        return _INNER_PATHS
 
-    def command(self, folders: Folders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
+    def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` in namespaces."""
         uid, gid = _ids(as_root)
-        binds = [(bind.source, bind.place, bind.writable) for bind in _inside(folders, search_path)]
+        binds = [(bind.source, bind.path, bind.writable) for bind in _inner_binds(folders, search_path)]
         policy = Policy(
-            *(NAMESPACES, _INSIDE.root, uid, gid, -1, str(folders.mounts)),
-            *(binds, list(visible.links()), list(_COVERED), []),
+            *(NAMESPACES, _INNER_PATHS.root, uid, gid, -1, str(folders.mounts)),
+            *(binds, list(bind_mounts.system_links()), list(_READ_ONLY_PROC), []),
         )
-        return _supervised(folders, policy, command)
+        return _supervise(folders, policy, command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,21 +229,21 @@ class Landlock:
     @property
     def owner(self) -> int | None:
         """The ID that the workspace must belong to, None to leave it."""
-        return NOBODYS_ID if self.is_root else None
+        return UNUSED_ID if self.is_root else None
 
-    def places(self, folders: Folders) -> Places:
+    def session_paths(self, folders: SessionFolders) -> SessionPaths:
         """Where the session has its folders."""
-        return _outside(folders, ("/dev", "/proc", STORE_DIR))
+        return _outer_paths(folders, ("/dev", "/proc", STORE_DIR))
 
-    def command(self, folders: Folders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
+    def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` under Landlock."""
         uid, gid = _ids(as_root) if as_root else (-1, -1)
         own = [(folders.build, True), (folders.scratch, True), (folders.proot, True), (folders.session, False)]
-        binds = [(str(place), str(place), writable) for place, writable in own]
-        binds += [(bind.source, bind.place, False) for bind in visible.binds(search_path)]
-        binds += [(place, place, False) for place in ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf")]
-        policy = Policy(LANDLOCK, str(folders.root), uid, gid, NOBODYS_ID, "", binds, [], [], [])
-        return _supervised(folders, policy, command)
+        binds = [(str(path), str(path), writable) for path, writable in own]
+        binds += [(bind.source, bind.path, False) for bind in bind_mounts.binds(search_path)]
+        binds += [(path, path, False) for path in ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf")]
+        policy = Policy(LANDLOCK, str(folders.root), uid, gid, UNUSED_ID, "", binds, [], [], [])
+        return _supervise(folders, policy, command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,22 +255,22 @@ class Unconfined:
     owner = None
     has_writable_tmp = True
 
-    def places(self, folders: Folders) -> Places:
+    def session_paths(self, folders: SessionFolders) -> SessionPaths:
         """Where the session has its folders."""
-        return _outside(folders, ("/dev", "/proc", "/sys", STORE_DIR))
+        return _outer_paths(folders, ("/dev", "/proc", "/sys", STORE_DIR))
 
-    def command(self, folders: Folders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
+    def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` unconfined; what it leaves running is ended all the same."""
         uid, gid = _ids(as_root) if as_root else (-1, -1)
         policy = Policy(NONE, str(folders.root), uid, gid, -1, "", [], [], [], list(self.read_only))
-        return _supervised(folders, policy, command)
+        return _supervise(folders, policy, command)
 
 
-_INSIDE = Places("/build/root", "/tmp", "/.lamina/proot", "/.lamina/session", ("/dev", "/proc", STORE_DIR))  # noqa: S108 - inside
+_INNER_PATHS = SessionPaths("/build/root", "/tmp", "/.lamina/proot", "/.lamina/session", ("/dev", "/proc", STORE_DIR))  # noqa: S108 - inside
 
 
-def find(what: str, folders: Folders, search_path: str) -> Sandbox:
-    """Return the first sandbox that works here, for the script ``what`` in ``folders``.
+def find_sandbox(label: str, folders: SessionFolders, search_path: str) -> Sandbox:
+    """Return the first sandbox that works here, for the script ``label`` in ``folders``.
 
     Raises `ScriptError` with what was found of each where none does, `OutputError` where that is a shortage.
     """
@@ -281,13 +283,13 @@ def find(what: str, folders: Folders, search_path: str) -> Sandbox:
         if isinstance(found, str):
             refused.append(f"{name}: {found}")
             continue
-        problem = _problem(found, folders, search_path)
+        problem = _probe(found, folders, search_path)
         if not problem:
             return found
         refused.append(f"{name}: {problem}")
-    if lacking := limits.failure(what, named_in("\n".join(refused))):
+    if lacking := resource_limits.shortage_error(label, find_errno("\n".join(refused))):
         raise lacking
-    raise ScriptError(f"{what}: got no sandbox ({'; '.join(refused)}), expected one to run them in", hint=_ADVICE)
+    raise ScriptError(f"{label}: got no sandbox ({'; '.join(refused)}), expected one to run them in", hint=_HINT)
 
 
 def _bubblewrap(search_path: str) -> Sandbox | str:
@@ -295,8 +297,8 @@ def _bubblewrap(search_path: str) -> Sandbox | str:
     if not program:
         return "not installed"
     shell = shutil.which("bash", path=search_path) or "bash"
-    more = _disable_user_namespaces(os.path.abspath(program))
-    return Bubblewrap(os.path.abspath(program), os.path.abspath(shell), more)
+    extra_flags = _disable_user_namespaces(os.path.abspath(program))
+    return Bubblewrap(os.path.abspath(program), os.path.abspath(shell), extra_flags)
 
 
 @functools.cache
@@ -305,7 +307,7 @@ def _disable_user_namespaces(program: str) -> tuple[str, ...]:
 
     Raises `OSError` where the program cannot be run or does not end.
     """
-    asked = running.ask([program, "--help"], Path("/"), _PROBE_SECONDS)
+    asked = session_runner.run_program([program, "--help"], Path("/"), _PROBE_SECONDS)
     return ("--disable-userns",) if "--disable-userns" in asked.text else ()
 
 
@@ -316,8 +318,8 @@ def _namespaces(search_path: str) -> Sandbox | str:
 def _landlock(search_path: str) -> Sandbox | str:
     from lamina.rootfs.session import landlock
 
-    found = landlock.version() if sys.platform == "linux" else 0
-    if found < landlock.OLDEST_VERSION:
+    found = landlock.abi_version() if sys.platform == "linux" else 0
+    if found < landlock.MIN_ABI_VERSION:
         return f"the kernel has version {found}" if found else "not in this kernel"
     return Landlock(os.geteuid() == 0)
 
@@ -329,13 +331,15 @@ CANDIDATES: dict[str, Callable[[str], Sandbox | str]] = {
 }
 
 
-def _problem(sandbox: Sandbox, folders: Folders, search_path: str) -> str:
+def _probe(sandbox: Sandbox, folders: SessionFolders, search_path: str) -> str:
     """Say why ``sandbox`` does not work here, or nothing where it runs a program."""
-    probe = sandbox.command(folders, search_path, [programs.python(), "-I", "-S", "-B", "-c", ""], as_root=True)
+    probe = sandbox.command(
+        folders, search_path, [session_programs.python_executable(), "-I", "-S", "-B", "-c", ""], as_root=True
+    )
     try:
         if sandbox.owner is not None:
-            folders.give(sandbox.owner)
-        done = running.ask(probe, folders.build, _PROBE_SECONDS)
+            folders.change_owner(sandbox.owner)
+        done = session_runner.run_program(probe, folders.build, _PROBE_SECONDS)
     except OSError as error:
         return str(error)
     if done.status == 0:
@@ -348,21 +352,21 @@ def _ids(as_root: bool) -> tuple[int, int]:
     return (0, 0) if as_root else (_USER, _GROUP)
 
 
-def _inside(folders: Folders, search_path: str) -> list[Bind]:
+def _inner_binds(folders: SessionFolders, search_path: str) -> list[Bind]:
     """Return what a root of its own shows, parents before what lies in them."""
     own = [
         Bind(str(folders.build), "/build", writable=True),
-        Bind(str(folders.scratch), _INSIDE.scratch, writable=True),
-        Bind(str(folders.proot), _INSIDE.proot, writable=True),
-        Bind(str(folders.session), _INSIDE.session),
+        Bind(str(folders.scratch), _INNER_PATHS.scratch, writable=True),
+        Bind(str(folders.proot), _INNER_PATHS.proot, writable=True),
+        Bind(str(folders.session), _INNER_PATHS.session),
         *(Bind(str(file), f"/etc/{file.name}") for file in sorted(folders.etc.iterdir())),
     ]
-    return sorted([*own, *visible.binds(search_path)], key=lambda bind: bind.place)
+    return sorted([*own, *bind_mounts.binds(search_path)], key=lambda bind: bind.path)
 
 
-def _outside(folders: Folders, system: tuple[str, ...]) -> Places:
-    return Places(str(folders.root), str(folders.scratch), str(folders.proot), str(folders.session), system)
+def _outer_paths(folders: SessionFolders, system: tuple[str, ...]) -> SessionPaths:
+    return SessionPaths(str(folders.root), str(folders.scratch), str(folders.proot), str(folders.session), system)
 
 
-def _supervised(folders: Folders, policy: Policy, command: list[str]) -> list[str]:
-    return programs.start("supervisor", str(folders.session), json.dumps(policy._asdict()), *command)
+def _supervise(folders: SessionFolders, policy: Policy, command: list[str]) -> list[str]:
+    return session_programs.start_command("supervisor", str(folders.session), json.dumps(policy._asdict()), *command)

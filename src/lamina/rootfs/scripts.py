@@ -20,22 +20,23 @@ from pathlib import Path
 from typing import Any
 
 from lamina.core.nodes import Directory, Node, Regular, Symlink
-from lamina.errors import FormatError, IntegrityError, OutputError, ScriptError, StoreError, shown
-from lamina.messages.shortages import named_in
-from lamina.rootfs import limits, permissions, programs, running, sandbox
-from lamina.rootfs.proot import Guest
-from lamina.rootfs.running import End
-from lamina.rootfs.session.documents import Entry, Task
+from lamina.errors import FormatError, IntegrityError, OutputError, ScriptError, StoreError
+from lamina.messages.redaction import short_repr
+from lamina.messages.shortages import find_errno
+from lamina.rootfs import permissions, resource_limits, sandbox, session_programs, session_runner
+from lamina.rootfs.proot import ProotRoot
+from lamina.rootfs.session.protocol import ScriptEntry, ScriptTask
+from lamina.rootfs.session_runner import SessionEnd
 from lamina.rootfs.tree import Meta, Tree
-from lamina.system.tempdir import Workspace
-from lamina.system.walk import kind, scan
+from lamina.system.tempdir import TempDir
+from lamina.system.walk import file_type_name, walk_with_modes
 
 SOURCE_DATE_EPOCH = 315532800
 _OUTPUT_LIMIT = 1 << 16
-_EXTRA = "extra commands"
-_FAKE_ROOT = "fakeroot commands"
+_EXTRA_LABEL = "extra commands"
+_FAKEROOT_LABEL = "fakeroot commands"
 # Modes, users and groups are numbers of 32 bits.
-_NO_NUMBER = 1 << 32
+_NUMBER_LIMIT = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +61,16 @@ class Scripts:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class ScriptResult:
     """The tree that the scripts left, what they printed, the folder that holds the tree's files, and warnings."""
 
     tree: Tree
     output: str
-    workspace: Workspace
+    workspace: TempDir
     warnings: tuple[str, ...]
 
 
-def run(tree: Tree, scripts: Scripts) -> Ran:
+def run(tree: Tree, scripts: Scripts) -> ScriptResult:
     """Run the scripts with bash (errexit, pipefail) in a folder that holds ``tree``; end what they leave running.
 
     The tree that comes back refers to files in the workspace, which is removed when nothing refers to it any more.
@@ -83,10 +84,10 @@ def run(tree: Tree, scripts: Scripts) -> Ran:
     runner = _Runner(scripts, tree)
     try:
         if scripts.extra:
-            runner.run(_EXTRA, scripts.extra, fake=False)
+            runner.run(_EXTRA_LABEL, scripts.extra, is_fakeroot=False)
         if scripts.fake_root:
-            runner.run(_FAKE_ROOT, scripts.fake_root, fake=True)
-        return Ran(runner.tree(), runner.output, runner.workspace, runner.warnings())
+            runner.run(_FAKEROOT_LABEL, scripts.fake_root, is_fakeroot=True)
+        return ScriptResult(runner.tree(), runner.output, runner.workspace, runner.warnings())
     except ScriptError as error:
         for warning in runner.warnings():  # what it says may be why the script failed
             error.add_hint(warning)
@@ -98,111 +99,134 @@ class _Runner:
 
     def __init__(self, scripts: Scripts, tree: Tree) -> None:
         self._scripts = scripts
-        self._entries: dict[bytes, Entry] = {}
+        self._entries: dict[bytes, ScriptEntry] = {}
         self.output = ""
-        self._confined: sandbox.Sandbox | None = None
+        self._cached_sandbox: sandbox.Sandbox | None = None
         if scripts:
-            limits.check_descriptors()
+            resource_limits.check_descriptors()
         try:
-            self.workspace = Workspace()
+            self.workspace = TempDir()
         except OSError as error:
-            raise _unwritable(error, None) from error
+            raise _write_error(error, None) from error
         try:
-            self._folders = sandbox.Folders(self.workspace.path)
+            self._folders = sandbox.SessionFolders(self.workspace.path)
             self._folders.build.mkdir()
             if scripts:
                 self._folders.make()
-            _write(tree, self._folders.root)
+            _write_tree(tree, self._folders.root)
         except OSError as error:
-            raise _unwritable(error, self.workspace.path) from error
+            raise _write_error(error, self.workspace.path) from error
 
     def tree(self) -> Tree:
         """Return what the last script left."""
-        what = _FAKE_ROOT if self._scripts.fake_root else _EXTRA
+        label = _FAKEROOT_LABEL if self._scripts.fake_root else _EXTRA_LABEL
         root = self._folders.root
         if not _is_folder(root):
-            raise ScriptError(f"{what}: got no folder where they began, expected the root there")
+            raise ScriptError(f"{label}: got no folder where they began, expected the root there")
         if self._scripts and os.geteuid() != 0:
             permissions.make_readable(os.fsencode(root))
         tree = Tree()
         try:
-            for node, mode in scan(os.fsencode(root)):
+            for node, mode in walk_with_modes(os.fsencode(root)):
                 entry = self._entries.get(node.path)
                 tree.put(node, _meta(node, entry) if entry else Meta(mode))
-        except (StoreError, IntegrityError) as error:  # `scan` is made for store paths
-            raise ScriptError(f"{what}: left {error}") from error
+        except (StoreError, IntegrityError) as error:  # `walk_with_modes` is made for store paths
+            raise ScriptError(f"{label}: left {error}") from error
         return tree
 
-    def run(self, what: str, script: str, *, fake: bool) -> None:
+    def run(self, label: str, script: str, *, is_fakeroot: bool) -> None:
         """Run ``script`` and remember what it left, which belongs to root unless the session is a fakeroot one."""
-        answer, output = self._answer(what, script, fake)
+        result, output = self._run_session(label, script, is_fakeroot)
         self.output += output
-        entries = self._listed(what, answer, output)
-        self._entries = entries if fake else {path: entry._replace(uid=0, gid=0) for path, entry in entries.items()}
+        entries = self._parse_result(label, result, output)
+        self._entries = (
+            entries if is_fakeroot else {path: entry._replace(uid=0, gid=0) for path, entry in entries.items()}
+        )
         with contextlib.suppress(OSError):  # the script may have done what it liked with it
             (self._folders.scratch / "script").unlink()
 
-    def _answer(self, what: str, script: str, fake: bool) -> tuple[running.Answer, str]:
+    def _run_session(self, label: str, script: str, is_fakeroot: bool) -> tuple[session_runner.SessionResult, str]:
         """Run the session of ``script``; return its answer and the end of what it printed."""
-        bash = self._program("bash", what)
-        fakeroot = [self._program("fakeroot", what), "--"] if fake else []
-        proot = self._program("proot", what) if fake and self._scripts.chroot else ""
-        search_path, confined = self._scripts.search_path, self._sandbox(what)
-        places = confined.places(self._folders)
-        guest = Guest.of(proot, places.root, search_path, places.scratch, places.system) if proot else None
+        bash = self._program("bash", label)
+        fakeroot = [self._program("fakeroot", label), "--"] if is_fakeroot else []
+        proot = self._program("proot", label) if is_fakeroot and self._scripts.chroot else ""
+        search_path, confined = self._scripts.search_path, self._sandbox(label)
+        session_paths = confined.session_paths(self._folders)
+        proot_root = (
+            ProotRoot.of(proot, session_paths.root, search_path, session_paths.scratch, session_paths.system)
+            if proot
+            else None
+        )
         if proot and not confined.has_writable_tmp:
-            _check_proot(what, proot)
-        if guest:
-            _check_binds(what, places.scratch, guest.shown)
-        if guest and not self._scripts.confined:
-            confined = sandbox.Unconfined(guest.shown)
+            _check_proot(label, proot)
+        if proot_root:
+            _check_binds(label, session_paths.scratch, proot_root.visible_folders)
+        if proot_root and not self._scripts.confined:
+            confined = sandbox.Unconfined(proot_root.visible_folders)
         try:
-            reader, writer = running.pipe()
+            reader, writer = session_runner.pipe()
         except OSError as error:
-            raise limits.failure(what, error.errno) or _unwritable(error, self.workspace.path) from error
-        modes = permissions.modes(self._folders.opened)
+            raise resource_limits.shortage_error(label, error.errno) or _write_error(
+                error, self.workspace.path
+            ) from error
+        modes = permissions.modes(self._folders.folders_to_restore)
         try:
-            self._put(confined.owner, script, _task(bash, places, guest, search_path, writer.fileno(), fake=fake))
-            command = [*fakeroot, *programs.start("script", places.session, f"{places.session}/task")]
-            command = confined.command(self._folders, search_path, command, as_root=fake)
-            environment = self._environment(places, fake=fake, chroot=bool(proot))
-            session = running.Session(command, writer, environment)
+            self._write_task(
+                confined.owner,
+                script,
+                _make_task(bash, session_paths, proot_root, search_path, writer.fileno(), is_fakeroot=is_fakeroot),
+            )
+            command = [
+                *fakeroot,
+                *session_programs.start_command("script", session_paths.session, f"{session_paths.session}/task"),
+            ]
+            command = confined.command(self._folders, search_path, command, as_root=is_fakeroot)
+            environment = self._environment(session_paths, is_fakeroot=is_fakeroot, chroot=bool(proot))
+            session = session_runner.Session(command, writer, environment)
             with (self.workspace.path / "output").open("w+b") as printed:
-                answer = running.run(session, reader, printed, self._scripts.time_limit)
+                result = session_runner.run(session, reader, printed, self._scripts.time_limit)
                 printed.seek(max(0, printed.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
-                return answer, printed.read().decode("utf-8", "replace")
+                return result, printed.read().decode("utf-8", "replace")
         except OSError as error:
-            raise limits.failure(what, error.errno) or _unwritable(error, self.workspace.path) from error
+            raise resource_limits.shortage_error(label, error.errno) or _write_error(
+                error, self.workspace.path
+            ) from error
         finally:
-            permissions.restore(modes)
+            permissions.restore_modes(modes)
             reader.close()
             writer.close()
 
-    def _program(self, name: str, what: str) -> str:
+    def _program(self, name: str, label: str) -> str:
         found = shutil.which(name, path=self._scripts.search_path)
         if not found:
-            raise ScriptError(f"{what}: got no {name}, expected one on PATH", hint=f"install {name}")
+            raise ScriptError(f"{label}: got no {name}, expected one on PATH", hint=f"install {name}")
         return os.path.abspath(found)
 
     def warnings(self) -> tuple[str, ...]:
         """Return what has to be said of the sandbox."""
-        return (self._confined.warning,) if self._confined and self._confined.warning else ()
+        return (self._cached_sandbox.warning,) if self._cached_sandbox and self._cached_sandbox.warning else ()
 
-    def _sandbox(self, what: str) -> sandbox.Sandbox:
+    def _sandbox(self, label: str) -> sandbox.Sandbox:
         """Return the sandbox, which is looked for once."""
-        if not self._confined:
+        if not self._cached_sandbox:
             wanted = self._scripts.confined
-            found = sandbox.find(what, self._folders, self._scripts.search_path) if wanted else sandbox.Unconfined()
-            self._confined = found
-        return self._confined
+            found = (
+                sandbox.find_sandbox(label, self._folders, self._scripts.search_path)
+                if wanted
+                else sandbox.Unconfined()
+            )
+            self._cached_sandbox = found
+        return self._cached_sandbox
 
-    def _put(self, owner: int | None, script: str, task: Task) -> None:
+    def _write_task(self, owner: int | None, script: str, task: ScriptTask) -> None:
         """Write the script and the task where the session finds them. Raises `OSError`."""
         # A file, because no argument may be as long as a script.
-        _put_file(self._folders.scratch / "script", script.encode("utf-8", "surrogateescape"), owner)
-        _put_file(self._folders.session / "task", json.dumps(task._asdict()).encode(), owner)
+        _write_private_file(self._folders.scratch / "script", script.encode("utf-8", "surrogateescape"), owner)
+        _write_private_file(self._folders.session / "task", json.dumps(task._asdict()).encode(), owner)
 
-    def _environment(self, places: sandbox.Places, *, fake: bool, chroot: bool) -> Mapping[str, str]:
+    def _environment(
+        self, session_paths: sandbox.SessionPaths, *, is_fakeroot: bool, chroot: bool
+    ) -> Mapping[str, str]:
         return {
             "HOME": "/homeless-shelter",
             "LC_ALL": "C",
@@ -210,75 +234,85 @@ class _Runner:
             "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
             "TZ": "UTC",
             # Else fakeroot tries it for real too, and passes on the refusal of IDs that a user namespace does not have.
-            **({"FAKEROOTDONTTRYCHOWN": "1"} if fake else {}),
-            **({"PROOT_TMP_DIR": places.proot} if chroot else {}),
+            **({"FAKEROOTDONTTRYCHOWN": "1"} if is_fakeroot else {}),
+            **({"PROOT_TMP_DIR": session_paths.proot} if chroot else {}),
         }
 
-    def _listed(self, what: str, answer: running.Answer, output: str) -> dict[bytes, Entry]:
+    def _parse_result(self, label: str, result: session_runner.SessionResult, output: str) -> dict[bytes, ScriptEntry]:
         """Return the entries that the session found; raise `ScriptError` where the script did not end well."""
-        if answer.end is End.LATE:
+        if result.end is SessionEnd.TIMED_OUT:
             limit, hint = self._scripts.time_limit or 0, "--time-limit says how long"
-            raise ScriptError(f"{what}: got no end within {limit:g} s, expected one", hint=hint, output=output)
-        if answer.end is End.STUCK:
-            raise ScriptError(f"{what}: got a session that was stopped, expected it to go on", output=output)
-        document = _parsed(answer.text)
+            raise ScriptError(f"{label}: got no end within {limit:g} s, expected one", hint=hint, output=output)
+        if result.end is SessionEnd.STOPPED:
+            raise ScriptError(f"{label}: got a session that was stopped, expected it to go on", output=output)
+        document = _parse_json(result.text)
         status, entries = document.get("status"), _entries(document.get("entries"))
-        if type(status) is not int or abs(status) >= _NO_NUMBER or entries is None:
-            raise self._unanswered(what, document, output)
+        if type(status) is not int or abs(status) >= _NUMBER_LIMIT or entries is None:
+            raise self._session_error(label, document, output)
         if status:
             how = f"exit status {status}" if status > 0 else f"signal {-status}"
-            hint = limits.advice(self.workspace.path, output)
-            raise ScriptError(f"{what}: got {how}, expected 0", hint=hint, output=output)
+            hint = resource_limits.failure_hint(self.workspace.path, output)
+            raise ScriptError(f"{label}: got {how}, expected 0", hint=hint, output=output)
         return entries
 
-    def _unanswered(self, what: str, document: dict[str, Any], output: str) -> OutputError | ScriptError:
+    def _session_error(self, label: str, document: dict[str, Any], output: str) -> OutputError | ScriptError:
         """Return the error for a session that ended early: what this machine did not give it, where that is known."""
         error = document.get("error")
         said = error if isinstance(error, str) else ""  # a script can forge it
         found = (
             document.get("errno"),
-            limits.shortage(self.workspace.path),
-            named_in(f"{said}\n{output}"),
+            resource_limits.probe_write(self.workspace.path),
+            find_errno(f"{said}\n{output}"),
         )
-        lacking = next(filter(None, (limits.failure(what, each) for each in found)), None)
-        reason = shown(said) if said else "no answer of their session"
-        return lacking or ScriptError(f"{what}: got {reason}, expected one", output=output)
+        lacking = next(filter(None, (resource_limits.shortage_error(label, each) for each in found)), None)
+        reason = short_repr(said) if said else "no answer of their session"
+        return lacking or ScriptError(f"{label}: got {reason}, expected one", output=output)
 
 
-def _task(bash: str, places: sandbox.Places, guest: Guest | None, search_path: str, writer: int, *, fake: bool) -> Task:
-    scratch, path = places.scratch, search_path
-    if guest:
-        bash, scratch, path = guest.program("bash", search_path), guest.scratch, guest.search_path
-    return Task(
+def _make_task(
+    bash: str,
+    session_paths: sandbox.SessionPaths,
+    proot_root: ProotRoot | None,
+    search_path: str,
+    writer: int,
+    *,
+    is_fakeroot: bool,
+) -> ScriptTask:
+    scratch, path = session_paths.scratch, search_path
+    if proot_root:
+        bash, scratch, path = proot_root.find_program("bash", search_path), proot_root.scratch, proot_root.search_path
+    return ScriptTask(
         [bash, "-e", "-o", "pipefail", f"{scratch}/script"],
         {"PATH": path, "TMPDIR": scratch},
-        places.root,
+        session_paths.root,
         writer,
-        fake,
-        list(guest.proot) if guest else [],
+        is_fakeroot,
+        list(proot_root.proot) if proot_root else [],
     )
 
 
-def _check_binds(what: str, scratch: str, shown_folders: tuple[str, ...]) -> None:
+def _check_binds(label: str, scratch: str, visible_folders: tuple[str, ...]) -> None:
     """Raise `ScriptError` where proot would take a part of a folder's name for a place in its root.
 
     proot splits the value of --bind at its first colon, and knows no way to quote one.
     """
-    for place, hint in ((scratch, "TMPDIR names another"), *((place, "PATH leads to it") for place in shown_folders)):
+    for place, hint in ((scratch, "TMPDIR names another"), *((place, "PATH leads to it") for place in visible_folders)):
         if ":" in place:
-            raise ScriptError(f"{what}: got the folder {shown(place)}, expected one without ':' for proot", hint=hint)
+            raise ScriptError(
+                f"{label}: got the folder {short_repr(place)}, expected one without ':' for proot", hint=hint
+            )
 
 
-def _check_proot(what: str, proot: str) -> None:
+def _check_proot(label: str, proot: str) -> None:
     """Raise `ScriptError` for a proot that needs ``/tmp``, which this sandbox does not let it write to."""
     if b"PROOT_TMP_DIR" not in Path(proot).read_bytes():
         hint = "install bubblewrap, or a newer proot; --no-sandbox runs the scripts unconfined"
         raise ScriptError(
-            f"{what}: got a proot that works in /tmp alone, expected one to run under Landlock", hint=hint
+            f"{label}: got a proot that works in /tmp alone, expected one to run under Landlock", hint=hint
         )
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
+def _parse_json(text: bytes) -> dict[str, Any]:
     """Return the session's answer; empty where it gave none."""
     try:
         document = json.loads(text)
@@ -287,44 +321,44 @@ def _parsed(text: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _entries(listed: object) -> dict[bytes, Entry] | None:
+def _entries(raw_entries: object) -> dict[bytes, ScriptEntry] | None:
     """Return the entries that a session listed by their paths; None where they are none, as a script can forge them."""
     try:
-        entries = [Entry(*item) for item in listed] if isinstance(listed, list) else None
-        if entries is None or not all(map(_is_sound, entries)):
+        entries = [ScriptEntry(*item) for item in raw_entries] if isinstance(raw_entries, list) else None
+        if entries is None or not all(map(_is_valid, entries)):
             return None
         return {bytes.fromhex(entry.path): entry for entry in entries}
     except (TypeError, ValueError, AttributeError):
         return None
 
 
-def _is_sound(entry: Entry) -> bool:
+def _is_valid(entry: ScriptEntry) -> bool:
     numbers = (entry.mode, entry.uid, entry.gid)
     for name, value in entry.xattrs.items():
         # A file system gives names of bytes, which travel as surrogates where they are no UTF-8.
         if not name or b"\0" in name.encode("utf-8", "surrogateescape"):
             return False
         bytes.fromhex(value)
-    return all(type(number) is int and 0 <= number < _NO_NUMBER for number in numbers)
+    return all(type(number) is int and 0 <= number < _NUMBER_LIMIT for number in numbers)
 
 
-def _meta(node: Node, entry: Entry) -> Meta:
+def _meta(node: Node, entry: ScriptEntry) -> Meta:
     """What the session saw; raises `FormatError` where that is a device that only it can see as one."""
     kinds = {Directory: stat.S_IFDIR, Regular: stat.S_IFREG, Symlink: stat.S_IFLNK}
     if stat.S_IFMT(entry.mode) != kinds[type(node)]:
         name = node.path.decode("utf-8", "backslashreplace")
-        raise FormatError(f"/{name}: got {kind(entry.mode)}, expected a file, a folder or a symlink")
+        raise FormatError(f"/{name}: got {file_type_name(entry.mode)}, expected a file, a folder or a symlink")
     for attribute in entry.xattrs:
         if "=" in attribute:
             name = node.path.decode("utf-8", "backslashreplace")
             raise FormatError(
-                f"/{name}: got an extended attribute {shown(attribute)}, expected none with '=' in its name"
+                f"/{name}: got an extended attribute {short_repr(attribute)}, expected none with '=' in its name"
             )
     xattrs = tuple((name, bytes.fromhex(value)) for name, value in sorted(entry.xattrs.items()))
     return Meta(stat.S_IMODE(entry.mode), entry.uid, entry.gid, xattrs)
 
 
-def _write(tree: Tree, root: Path) -> None:
+def _write_tree(tree: Tree, root: Path) -> None:
     for node, meta in tree:
         target = os.path.join(os.fsencode(root), node.path) if node.path else os.fsencode(root)
         match node:
@@ -347,7 +381,7 @@ def _is_folder(place: Path) -> bool:
     return False
 
 
-def _put_file(file: Path, content: bytes, owner: int | None) -> None:
+def _write_private_file(file: Path, content: bytes, owner: int | None) -> None:
     """Write a file that only ``owner`` can read, this user where it is None, whatever the umask."""
     if _is_folder(file):  # as an earlier script may have left it
         permissions.make_readable(os.fsencode(file))
@@ -360,12 +394,12 @@ def _put_file(file: Path, content: bytes, owner: int | None) -> None:
         os.chown(file, owner, owner)
 
 
-def _unwritable(error: OSError, workspace: Path | None) -> OutputError:
+def _write_error(error: OSError, workspace: Path | None) -> OutputError:
     """Return the error for what could not be written to ``workspace``, None where there is none yet.
 
     The first name in an error of two files is that of a file which was copied, not of the one to be written.
     """
     place = (not error.filename2 and error.filename) or workspace or "temporary folder"
     return OutputError(
-        f"{place}: got {error.strerror}, expected to write the root there", hint=limits.hint(error.errno)
+        f"{place}: got {error.strerror}, expected to write the root there", hint=resource_limits.hint(error.errno)
     )

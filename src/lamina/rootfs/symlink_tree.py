@@ -10,20 +10,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from lamina.core.names import STORE_DIR, Content, StorePath
-from lamina.core.nodes import Directory, Node, Regular, Symlink, below
-from lamina.errors import InvalidName, NotFound
+from lamina.core.names import STORE_DIR, StorePath, StoreSubpath
+from lamina.core.nodes import Directory, Node, Regular, Symlink, subtree
+from lamina.errors import InvalidArgument, NotFound
 from lamina.rootfs.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 
 # Folders of version control systems that lndir leaves out.
-_LEFT_OUT = {b"BitKeeper", b"RCS", b"SCCS", b"CVS", b"CVS.adm", b".svn"}
-_MOST_LINKS = 40
+_IGNORED_FOLDERS = {b"BitKeeper", b"RCS", b"SCCS", b"CVS", b"CVS.adm", b".svn"}
+_MAX_LINKS = 40
 
 
-def join(contents: Sequence[Content], nodes: Callable[[StorePath], Iterable[Node]]) -> tuple[Tree, tuple[str, ...]]:
+def join(
+    contents: Sequence[StoreSubpath], nodes: Callable[[StorePath], Iterable[Node]]
+) -> tuple[Tree, tuple[str, ...]]:
     """The tree of ``contents`` and the warnings about what found no place in it.
 
-    Raises `InvalidName` for a content that is no folder, and what ``nodes`` raises.
+    Raises `InvalidArgument` for a content that is no folder, and what ``nodes`` raises.
     """
     joiner = _Joiner(nodes)
     for content in contents:
@@ -36,22 +38,22 @@ class _Joiner:
         self.tree = Tree()
         self.warnings: list[str] = []
         self._nodes = nodes
-        self._walked: dict[StorePath, dict[bytes, Node]] = {}
-        self._origin: dict[bytes, Content] = {}
+        self._indexes: dict[StorePath, dict[bytes, Node]] = {}
+        self._origin: dict[bytes, StoreSubpath] = {}
 
-    def add(self, content: Content) -> None:
+    def add(self, content: StoreSubpath) -> None:
         passed_over: bytes | None = None
-        for node in self._folder(content):
+        for node in self._nodes_below(content):
             if passed_over is not None and node.path.startswith(passed_over):
                 continue
             passed_over = None
-            if not self._place(node, content):
+            if not self._add_node(node, content):
                 passed_over = node.path + b"/"
 
-    def _place(self, node: Node, content: Content) -> bool:
+    def _add_node(self, node: Node, content: StoreSubpath) -> bool:
         """Whether what is below ``node`` is to be placed too."""
         name = node.path.rpartition(b"/")[2]
-        if name.endswith(b"~") or (isinstance(node, Directory) and name in _LEFT_OUT):
+        if name.endswith(b"~") or (isinstance(node, Directory) and name in _IGNORED_FOLDERS):
             self.warnings.append(f"/{_text(node.path)} of {content}: left out, as symlinkJoin does with such names")
             return False
         if isinstance(node, Regular):
@@ -65,26 +67,26 @@ class _Joiner:
             return False
         return True
 
-    def _warn(self, node: Node, content: Content) -> None:
+    def _warn(self, node: Node, content: StoreSubpath) -> None:
         first = self._origin[node.path]
         what = "all below that" if isinstance(node, Directory) else "that"
         self.warnings.append(f"/{_text(node.path)}: both {first} and {content} have it, left out {what} of {content}")
 
-    def _folder(self, content: Content) -> Iterator[Node]:
+    def _nodes_below(self, content: StoreSubpath) -> Iterator[Node]:
         """What is below the folder ``content`` is or leads to, by paths relative to it."""
-        path, inside = self._located(content)
-        for node in below(self._index(path).values(), inside):
-            relative = node.path[len(inside) + 1 :] if inside else node.path
-            if node.path == inside:
+        path, subpath = self._resolve(content)
+        for node in subtree(self._index(path).values(), subpath):
+            relative = node.path[len(subpath) + 1 :] if subpath else node.path
+            if node.path == subpath:
                 if not isinstance(node, Directory):
-                    raise InvalidName(
+                    raise InvalidArgument(
                         f"contents: got {content}, which is a file, expected a folder",
                         hint="name a folder that holds it, or --closure for the path without a link to it",
                     )
                 continue
-            yield _renamed(node, relative)
+            yield _with_path(node, relative)
 
-    def _located(self, content: Content) -> tuple[StorePath, bytes]:
+    def _resolve(self, content: StoreSubpath) -> tuple[StorePath, bytes]:
         """The store path and the path inside it, all symlinks on the way followed as the kernel follows them."""
         done: list[str] = []
         left = str(content).split("/")[::-1]
@@ -102,32 +104,32 @@ class _Joiner:
                     left += target.split("/")[::-1]
                 else:
                     done.append(part)
-            if links > _MOST_LINKS:
-                raise InvalidName(f"contents: got {content}, which leads through {links} symlinks, expected fewer")
+            if links > _MAX_LINKS:
+                raise InvalidArgument(f"contents: got {content}, which leads through {links} symlinks, expected fewer")
         text = "/" + "/".join(done)
         if not text.startswith(STORE_DIR + "/"):
-            raise InvalidName(f"contents: got {content}, which leads to {text}, expected it in {STORE_DIR}")
-        path, inside = StorePath.split(text)
-        return path, os.fsencode(inside)
+            raise InvalidArgument(f"contents: got {content}, which leads to {text}, expected it in {STORE_DIR}")
+        path, subpath = StorePath.split(text)
+        return path, os.fsencode(subpath)
 
-    def _node(self, parts: Sequence[str], content: Content) -> Node | None:
+    def _node(self, parts: Sequence[str], content: StoreSubpath) -> Node | None:
         """What is there; what lies above the store paths is not known, and no link."""
         text = "/" + "/".join(parts)
         if not text.startswith(STORE_DIR + "/"):
             return None
-        path, inside = StorePath.split(text)
-        node = self._index(path).get(os.fsencode(inside))
+        path, subpath = StorePath.split(text)
+        node = self._index(path).get(os.fsencode(subpath))
         if node is None:
             raise NotFound(f"contents: got {content}, expected it to exist in the store")
         return node
 
     def _index(self, path: StorePath) -> dict[bytes, Node]:
-        if path not in self._walked:
-            self._walked[path] = {node.path: node for node in self._nodes(path)}
-        return self._walked[path]
+        if path not in self._indexes:
+            self._indexes[path] = {node.path: node for node in self._nodes(path)}
+        return self._indexes[path]
 
 
-def _renamed(node: Node, path: bytes) -> Node:
+def _with_path(node: Node, path: bytes) -> Node:
     match node:
         case Directory():
             return Directory(path)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lamina.core.nodes import Directory, Node, Symlink
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 
 DIRECTORY_MODE = 0o755
 FILE_MODE = 0o644
@@ -45,12 +45,12 @@ class Tree:
         return self._entries[path][0] if path in self._entries else None
 
     def put(self, node: Node, meta: Meta) -> None:
-        """Adds ``node`` or replaces what is there; folders above it are made. Raises `InvalidName` where a folder
+        """Adds ``node`` or replaces what is there; folders above it are made. Raises `InvalidArgument` where a folder
         would have to take the place of something else, or something else that of a folder.
         """
         present = self.node(node.path)
         if present is not None and isinstance(present, Directory) != isinstance(node, Directory):
-            raise InvalidName(f"/{_text(node.path)}: got {_kind(present)} there, expected {_kind(node)}")
+            raise InvalidArgument(f"/{_text(node.path)}: got {_kind(present)} there, expected {_kind(node)}")
         self._make_parents(node.path)
         self._entries[node.path] = node, meta
 
@@ -72,23 +72,23 @@ class Tree:
         return copy
 
     def change(self, path: bytes, change: Callable[[Meta], Meta]) -> None:
-        """Gives what is at ``path`` another `Meta`; raises `InvalidName` for nothing and for a symlink."""
+        """Gives what is at ``path`` another `Meta`; raises `InvalidArgument` for nothing and for a symlink."""
         node = self.node(path)
         if node is None or isinstance(node, Symlink):
             got = "nothing there" if node is None else f"a symlink to {_text(node.target)}"
-            raise InvalidName(f"/{_text(path)}: got {got}, expected a file or folder of the image's root")
+            raise InvalidArgument(f"/{_text(path)}: got {got}, expected a file or folder of the image's root")
         self._entries[path] = node, change(self._entries[path][1])
 
     def _make_parents(self, path: bytes) -> None:
-        for parent in above(path):
+        for parent in parent_paths(path):
             present = self.node(parent)
             if present is None:
                 self._entries[parent] = Directory(parent), Meta(DIRECTORY_MODE)
             elif not isinstance(present, Directory):
-                raise InvalidName(f"/{_text(path)}: got {_kind(present)} at /{_text(parent)}, expected a folder")
+                raise InvalidArgument(f"/{_text(path)}: got {_kind(present)} at /{_text(parent)}, expected a folder")
 
 
-def above(path: bytes) -> Iterator[bytes]:
+def parent_paths(path: bytes) -> Iterator[bytes]:
     """The folders above ``path``, the uppermost first, without the root."""
     return (path[:end] for end, byte in enumerate(path) if byte == ord("/"))
 

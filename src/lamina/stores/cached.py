@@ -12,32 +12,32 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.formats.listing import Listing
-from lamina.layer_cache.cache import Ledger
-from lamina.stores.mentioned import resolve_mentions
-from lamina.stores.protocols import Arriving, Catalogue, Located, Settling, Store
+from lamina.layer_cache.cache import LayerCache
+from lamina.stores.mention_lookup import resolve_mentions
+from lamina.stores.protocols import CanConfirmSources, CanPrefetch, HasLocation, PathIndex, Store
 from lamina.system import locations
 
 
-class _Machine(Store, Located, Catalogue, Protocol):
+class _MachineStore(Store, HasLocation, PathIndex, Protocol):
     """A store on this machine."""
 
 
-def remembering(store: Store, ledger: Ledger) -> Store:
-    """``store`` that walks no tree which ``ledger`` remembers; ``store`` itself where it is not on this machine."""
-    if isinstance(store, Located) and isinstance(store, Catalogue):
-        return Remembering(store, ledger)
+def with_layer_cache(store: Store, layer_cache: LayerCache) -> Store:
+    """Return ``store`` so that it walks no tree that ``layer_cache`` remembers; ``store`` itself if it is remote."""
+    if isinstance(store, HasLocation) and isinstance(store, PathIndex):
+        return CachedStore(store, layer_cache)
     return store
 
 
-class Remembering:
-    """``store``, as far as ``ledger`` does not know better."""
+class CachedStore:
+    """``store``, as far as ``layer_cache`` does not know better."""
 
-    def __init__(self, store: _Machine, ledger: Ledger) -> None:
+    def __init__(self, store: _MachineStore, layer_cache: LayerCache) -> None:
         self._store = store
-        self._ledger = ledger
+        self._layer_cache = layer_cache
         self._hashes: dict[StorePath, Digest] = {}
-        self.place = store.place
-        self._arriving = store if isinstance(store, Arriving) else None
+        self.location = store.location
+        self._prefetcher = store if isinstance(store, CanPrefetch) else None
         self.find = store.find
         self.hashes = store.hashes
         self.with_hashes = store.with_hashes
@@ -48,32 +48,32 @@ class Remembering:
         self._hashes |= {path: info.nar_hash for path, info in found.items()}
         return found
 
-    def resolve_mentions(self, spelt: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
-        """Find the valid path that each of ``spelt`` means."""
-        return resolve_mentions(self._store, spelt)
+    def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
+        """Find the valid path that each of ``mentions`` means."""
+        return resolve_mentions(self._store, mentions)
 
-    def settle(self, infos: Iterable[PathInfo]) -> bool:
-        """Do what `Settling.settle` says, where the store can."""
-        return isinstance(self._store, Settling) and self._store.settle(infos)
+    def confirm_sources(self, infos: Iterable[PathInfo]) -> bool:
+        """Do what `CanConfirmSources.confirm_sources` says, where the store can."""
+        return isinstance(self._store, CanConfirmSources) and self._store.confirm_sources(infos)
 
-    def expect(self, paths: Iterable[StorePath]) -> None:
+    def prefetch(self, paths: Iterable[StorePath]) -> None:
         """Has ``paths`` come, where the store has to have them come."""
-        if self._arriving:
-            self._arriving.expect(paths)
+        if self._prefetcher:
+            self._prefetcher.prefetch(paths)
 
-    def is_here(self, path: StorePath) -> bool:
+    def is_local(self, path: StorePath) -> bool:
         """Whether nobody would wait for ``path``."""
-        return not self._arriving or self._arriving.is_here(path)
+        return not self._prefetcher or self._prefetcher.is_local(path)
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """What ``path`` is made of; raises as the store does."""
         if path not in self._hashes:
             self.query((path,))
-        place, nar_hash = self._store.place(path), self._hashes.get(path)
-        if place is None or nar_hash is None:
+        location, nar_hash = self._store.location(path), self._hashes.get(path)
+        if location is None or nar_hash is None:
             return self._store.nodes(path)
-        key = locations.name(place), nar_hash
-        remembered = self._ledger.listings([key]).get(key)
+        key = locations.disk_path(location), nar_hash
+        remembered = self._layer_cache.get_listings([key]).get(key)
         if remembered is None:
             return self._store.nodes(path)
-        return locations.nodes(Listing.parse(remembered), place)
+        return locations.nodes(Listing.parse(remembered), location)

@@ -15,21 +15,21 @@ from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, IntegrityError, NotFound
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.failures import FAULTS, Failure, failure_of
+from lamina.stores.failures import RECOVERABLE_ERRORS, StoreFailure, combine_failures
 from lamina.stores.local.graph import GraphStore
-from lamina.stores.mentioned import resolve_mentions
-from lamina.stores.protocols import Answer, Answering, Arriving, Catalogue, Described, Located, Store
-from lamina.system.locations import Place
+from lamina.stores.mention_lookup import resolve_mentions
+from lamina.stores.protocols import CanPrefetch, CanQueryEach, HasLocation, HasNarInfo, PathIndex, PathResult, Store
+from lamina.system.locations import Location
 
 _T = TypeVar("_T")
 # More failures of one store at a time are counted instead of listed.
-_MOST_TOLD = 3
+_MAX_WARNINGS = 3
 
 """What a store says of a path: what it knows, why it cannot be believed or asked, or that it does not have it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _ResolvedPath:
     """A path that a store knows: what it says, its number, and the number of the store that has the contents."""
 
     info: PathInfo
@@ -37,7 +37,7 @@ class _Found:
     holder: int
 
 
-class FirstOf:
+class ChainedStore:
     """``stores`` in the order in which they are asked; ``names`` are what messages call them.
 
     ``warn`` is told whenever a store fails for a path and the next one is asked.
@@ -47,120 +47,125 @@ class FirstOf:
         self._stores = tuple(stores)
         self._names = tuple(names) or tuple(f"store {number}" for number in range(1, len(stores) + 1))
         self._warn = warn
-        self._told: set[str] = set()
-        self._found: dict[StorePath, _Found] = {}
-        self._failures: dict[StorePath, dict[int, Failure]] = {}
+        self._reported: set[str] = set()
+        self._found: dict[StorePath, _ResolvedPath] = {}
+        self._failures: dict[StorePath, dict[int, StoreFailure]] = {}
 
     # --- what is known
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Give what the first store that can be believed knows of each path.
 
-        Raises what the stores said of a path that none of them has, if at least one of them failed (`failure_of`).
+        Raises what the stores said of a path that none of them has, if at least one of them failed
+        (`combine_failures`).
         """
         self._look_up([path for path in paths if path not in self._found])
         for path in paths:
             if path not in self._found and path in self._failures:
-                raise self._failure(path)
+                raise self._make_error(path)
         return {path: self._found[path].info for path in paths if path in self._found}
 
-    def resolve_mentions(self, spelt: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
-        """Find the valid path that each of ``spelt`` means, in the first store that knows it.
+    def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
+        """Find the valid path that each of ``mentions`` means, in the first store that knows it.
 
         Raises as `query` does, so that what an image holds does not depend on whether a server answers.
         """
         found: dict[StorePath, StorePath] = {}
         for number in range(len(self._stores)):
-            found |= self._mentions(number, [path for path in spelt if path not in found])
-        for path in spelt:
+            found |= self._resolve_mentions_in(number, [path for path in mentions if path not in found])
+        for path in mentions:
             if path not in found and path in self._failures:
-                raise self._failure(path)
+                raise self._make_error(path)
         return found
 
-    def _mentions(self, number: int, spelt: Sequence[StorePath]) -> Mapping[StorePath, StorePath]:
+    def _resolve_mentions_in(self, number: int, mentions: Sequence[StorePath]) -> Mapping[StorePath, StorePath]:
         try:
-            return resolve_mentions(self._stores[number], spelt)
-        except FAULTS as error:
-            if len(spelt) == 1:
-                self._note(number, {spelt[0]: error})
+            return resolve_mentions(self._stores[number], mentions)
+        except RECOVERABLE_ERRORS as error:
+            if len(mentions) == 1:
+                self._record_failures(number, {mentions[0]: error})
                 return {}
-        found = (self._mentions(number, [path]) for path in spelt)
+        found = (self._resolve_mentions_in(number, [path]) for path in mentions)
         return {path: meant for some in found for path, meant in some.items()}
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
         """Give what the store that knows ``path`` would say of it as a binary cache, None where it says no more."""
         found = self._found.get(path)
         store = self._stores[found.holder if found else 0]
-        return store.narinfo(path) if isinstance(store, Described) else None
+        return store.narinfo(path) if isinstance(store, HasNarInfo) else None
 
     # --- contents
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """Give the contents of ``path``; raises what the stores said where none has them."""
-        return self._contents(path, lambda store: store.nodes(path))
+        return self._read_contents(path, lambda store: store.nodes(path))
 
-    def place(self, path: StorePath) -> Place | None:
+    def location(self, path: StorePath) -> Location | None:
         """Give where the contents of ``path`` lie, None where no store can say; raises as `nodes` does."""
-        return self._contents(path, lambda store: _place(store, path))
+        return self._read_contents(path, lambda store: _find_location(store, path))
 
-    def expect(self, paths: Iterable[StorePath]) -> None:
+    def prefetch(self, paths: Iterable[StorePath]) -> None:
         """Begin to download ``paths``, in that order, as far as they are not here."""
         wanted = tuple(paths)
         for store in self._stores:
-            if isinstance(store, Arriving):
-                store.expect(wanted)
+            if isinstance(store, CanPrefetch):
+                store.prefetch(wanted)
 
-    def is_here(self, path: StorePath) -> bool:
-        """Tell whether `place` would answer without waiting for a download."""
-        return all(store.is_here(path) for store in self._stores if isinstance(store, Arriving))
+    def is_local(self, path: StorePath) -> bool:
+        """Tell whether `location` would answer without waiting for a download."""
+        return all(store.is_local(path) for store in self._stores if isinstance(store, CanPrefetch))
 
-    def settle(self, infos: Iterable[PathInfo]) -> bool:
+    def confirm_sources(self, infos: Iterable[PathInfo]) -> bool:
         """Have the contents of ``infos`` here wherever a later store might have to give a path instead.
 
         Tell whether another store gave a path and knows something else of it, such as another NAR hash or other
         references; then `query` has new answers. Paths of the last store are not waited for.
         Raises as `query` does.
         """
-        changed, failed = self.gather([info.path for info in infos])
-        for path in sorted(failed):
+        changed, errors = self.fetch_with_fallback([info.path for info in infos])
+        for path in sorted(errors):
             if path in self._failures:  # else a graph's path is nowhere, which matters once it is read
-                raise failed[path]
+                raise errors[path]
         return changed
 
-    def gather(self, paths: Sequence[StorePath], *, wait_for_all: bool = False) -> tuple[bool, dict[StorePath, Error]]:
-        """Do what `settle` does, with ``wait_for_all`` for paths of the last store too.
+    def fetch_with_fallback(
+        self, paths: Sequence[StorePath], *, include_last_store: bool = False
+    ) -> tuple[bool, dict[StorePath, Error]]:
+        """Do what `confirm_sources` does, with ``include_last_store`` for paths of the last store too.
 
-        Give, beside what `settle` tells, the errors of the paths that no store gives.
+        Give, beside what `confirm_sources` tells, the errors of the paths that no store gives.
         """
-        failed = self._locate([path for path in paths if self._is_graphs(path)])
+        errors = self._locate([path for path in paths if self._is_from_graph(path)])
         changed, last = False, len(self._stores) - 1
-        pending = [path for path in paths if path not in failed and (wait_for_all or self._found[path].holder < last)]
+        pending = [
+            path for path in paths if path not in errors and (include_last_store or self._found[path].holder < last)
+        ]
         while pending:
-            self.expect(pending)
+            self.prefetch(pending)
             faults: dict[StorePath, Error] = {}
             for path in pending:
                 try:
-                    _place(self._stores[self._found[path].holder], path)
-                except FAULTS as error:
+                    _find_location(self._stores[self._found[path].holder], path)
+                except RECOVERABLE_ERRORS as error:
                     faults[path] = error
-            has_changed, gone = self._move_on(faults)
+            has_changed, gone = self._fall_back(faults)
             changed |= has_changed
-            failed |= gone
+            errors |= gone
             pending = [path for path in faults if path not in gone]
-        return changed, failed
+        return changed, errors
 
-    def can_move_on(self, path: StorePath) -> bool:
+    def has_fallback(self, path: StorePath) -> bool:
         """Tell whether there is a store after the one that ``path`` comes from."""
         return path in self._found and self._found[path].holder < len(self._stores) - 1
 
-    def move_on(self, faults: Mapping[StorePath, Error]) -> None:
+    def fall_back(self, faults: Mapping[StorePath, Error]) -> None:
         """Take the paths of ``faults`` from the next stores, for what came of them was wrong.
 
         Raises as `query` does.
         """
-        _, failed = self._move_on(faults)
-        for path in sorted(failed):
-            raise failed[path]
+        _, errors = self._fall_back(faults)
+        for path in sorted(errors):
+            raise errors[path]
 
     # --- names
 
@@ -169,28 +174,28 @@ class FirstOf:
 
         Raises the error of the first store that could not be asked, if no other has any.
         """
-        failed: list[Error] = []
+        errors: list[Error] = []
         for number, store in enumerate(self._stores):
             try:
-                found = store.find(name) if isinstance(store, Catalogue) else ()
-            except FAULTS as error:
-                failed.append(error)
-                self._tell(number, [str(error)])
+                found = store.find(name) if isinstance(store, PathIndex) else ()
+            except RECOVERABLE_ERRORS as error:
+                errors.append(error)
+                self._warn_once(number, [str(error)])
                 continue
             if found:
                 return found
-        if failed:
-            raise failed[0]
+        if errors:
+            raise errors[0]
         return ()
 
     def hashes(self) -> Collection[str]:
         """Give the hashes of all paths that are known by name."""
-        known = (store.hashes() for store in self._stores if isinstance(store, Catalogue))
+        known = (store.hashes() for store in self._stores if isinstance(store, PathIndex))
         return frozenset().union(*known)
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """Give the paths that begin with one of ``hashes``, from every store."""
-        known = (store.with_hashes(hashes) for store in self._stores if isinstance(store, Catalogue))
+        known = (store.with_hashes(hashes) for store in self._stores if isinstance(store, PathIndex))
         return tuple(dict.fromkeys(path for paths in known for path in paths))
 
     # --- one store after the other
@@ -201,16 +206,18 @@ class FirstOf:
             missing = [path for path in paths if path not in self._found and not self._has_failed(path, number)]
             # Where no store is left for a path, nobody needs the answers for the others.
             is_last = number == len(self._stores) - 1
-            for path, info in self._ask(number, missing, stop_early=is_last).items():
-                self._found[path] = _Found(info, number, number)
+            for path, info in self._query_store(number, missing, stop_early=is_last).items():
+                self._found[path] = _ResolvedPath(info, number, number)
 
-    def _ask(self, number: int, paths: Sequence[StorePath], *, stop_early: bool = False) -> dict[StorePath, PathInfo]:
+    def _query_store(
+        self, number: int, paths: Sequence[StorePath], *, stop_early: bool = False
+    ) -> dict[StorePath, PathInfo]:
         """Give what one store knows of ``paths``, and note where it failed; with ``stop_early`` raise that at once."""
         found: dict[StorePath, PathInfo] = {}
         faults: dict[StorePath, Error] = {}
         stopped: StorePath | None = None
         try:
-            for path, answer in _answers(self._stores[number], paths) if paths else ():
+            for path, answer in _query_each(self._stores[number], paths) if paths else ():
                 if isinstance(answer, PathInfo):
                     found[path] = answer
                 elif answer is not None:
@@ -218,23 +225,23 @@ class FirstOf:
                     if stop_early:
                         stopped = path
                         break
-        except FAULTS as error:
+        except RECOVERABLE_ERRORS as error:
             found, faults = {}, dict.fromkeys(paths, error)
-        self._note(number, faults)
+        self._record_failures(number, faults)
         if stopped:
-            raise self._failure(stopped)
+            raise self._make_error(stopped)
         return found
 
-    def _move_on(self, faults: Mapping[StorePath, Error]) -> tuple[bool, dict[StorePath, Error]]:
-        """Take the paths of ``faults`` from the next stores; as `gather`."""
+    def _fall_back(self, faults: Mapping[StorePath, Error]) -> tuple[bool, dict[StorePath, Error]]:
+        """Take the paths of ``faults`` from the next stores; as `fetch_with_fallback`."""
         by_store: dict[int, dict[StorePath, Error]] = {}
         before = {path: self._found[path] for path in faults}
         for path, error in faults.items():
             by_store.setdefault(before[path].holder, {})[path] = error
         for number, some in sorted(by_store.items()):
-            self._note(number, some, has_contents=True)
-        failed = self._locate(list(faults))
-        return any(self._found[path].info != found.info for path, found in before.items() if path not in failed), failed
+            self._record_failures(number, some, contents_refused=True)
+        errors = self._locate(list(faults))
+        return any(self._found[path].info != found.info for path, found in before.items() if path not in errors), errors
 
     def _locate(self, paths: Collection[StorePath]) -> dict[StorePath, Error]:
         """Find the next store that has the contents of ``paths``; give the errors of those that none has."""
@@ -245,59 +252,59 @@ class FirstOf:
             ]
             if not asked:
                 continue
-            answers = self._ask(number, asked)
+            known = self._query_store(number, asked)
             for path in asked:
-                found = self._with_contents(number, self._found[path], answers.get(path))
+                found = self._match_contents(number, self._found[path], known.get(path))
                 if found:
                     self._found[path] = found
                     if not isinstance(self._stores[number], GraphStore):
                         del waiting[path]
-        return {path: self._failure(path) for path in waiting}
+        return {path: self._make_error(path) for path in waiting}
 
-    def _with_contents(self, number: int, found: _Found, info: PathInfo | None) -> _Found | None:
+    def _match_contents(self, number: int, found: _ResolvedPath, info: PathInfo | None) -> _ResolvedPath | None:
         """``found`` with the contents of another store, which knows ``info``; None where it does not have them."""
         store, path = self._stores[number], found.info.path
-        if info and not self._is_graphs(path):
-            return _Found(info, number, number)
-        if info and isinstance(store, Answering):
+        if info and not self._is_from_graph(path):
+            return _ResolvedPath(info, number, number)
+        if info and isinstance(store, CanQueryEach):
             if (info.nar_hash, info.nar_size) == (found.info.nar_hash, found.info.nar_size):
                 return replace(found, holder=number)
             got = f"got NAR hash {info.nar_hash}, expected {found.info.nar_hash} as the closure graph has it"
-            self._note(number, {path: IntegrityError(f"{path} in {self._names[number]}: {got}")})
+            self._record_failures(number, {path: IntegrityError(f"{path} in {self._names[number]}: {got}")})
             return None
         try:
-            _place(store, path)
-        except FAULTS as error:
+            _find_location(store, path)
+        except RECOVERABLE_ERRORS as error:
             if not isinstance(error, NotFound):
-                self._note(number, {path: error}, has_contents=True)
+                self._record_failures(number, {path: error}, contents_refused=True)
             return None
         return replace(found, holder=number)
 
-    def _is_graphs(self, path: StorePath) -> bool:
+    def _is_from_graph(self, path: StorePath) -> bool:
         """Whether a closure graph vouches for ``path``, so that its contents are elsewhere."""
         return isinstance(self._stores[self._found[path].store], GraphStore)
 
-    def _contents(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
+    def _read_contents(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
         """What ``ask`` gives of the first store that has the contents of ``path``, as `query` described them."""
         if path not in self._found:
-            return self._of_any(path, ask)
-        if self._is_graphs(path) and self._found[path].holder == self._found[path].store:
+            return self._read_from_any(path, ask)
+        if self._is_from_graph(path) and self._found[path].holder == self._found[path].store:
             for error in self._locate([path]).values():
                 raise error
         while True:
             found = self._found[path]
             try:
                 return ask(self._stores[found.holder])
-            except FAULTS as error:
-                _, failed = self._move_on({path: error})
-                if failed:
-                    raise failed[path] from error
+            except RECOVERABLE_ERRORS as error:
+                _, errors = self._fall_back({path: error})
+                if errors:
+                    raise errors[path] from error
                 if self._found[path].info != found.info:
                     # The image was planned by what is known of the path, so nothing else can take its place now.
                     self._found[path] = found
                     raise
 
-    def _of_any(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
+    def _read_from_any(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
         """What ``ask`` gives of the first store that has a path of which no store was asked before."""
         missing = NotFound(f"{path}: got no store, expected one to have its contents")
         for store in self._stores:
@@ -312,42 +319,48 @@ class FirstOf:
     def _has_failed(self, path: StorePath, number: int) -> bool:
         return number in self._failures.get(path, ())
 
-    def _note(self, number: int, faults: Mapping[StorePath, Error], *, has_contents: bool = False) -> None:
+    def _record_failures(
+        self, number: int, faults: Mapping[StorePath, Error], *, contents_refused: bool = False
+    ) -> None:
         """Remember that a store failed for some paths, and warn where another store is asked next."""
         for path, error in faults.items():
             failures = self._failures.setdefault(path, {})
-            failures[number] = Failure(self._names[number], error, has_contents)
+            failures[number] = StoreFailure(self._names[number], error, contents_refused)
         if number < len(self._stores) - 1:
-            self._tell(number, dict.fromkeys(str(faults[path]) for path in sorted(faults)))
+            self._warn_once(number, dict.fromkeys(str(faults[path]) for path in sorted(faults)))
 
-    def _tell(self, number: int, texts: Iterable[str]) -> None:
+    def _warn_once(self, number: int, texts: Iterable[str]) -> None:
         """Warn of what a store said, each text once."""
-        new = [text for text in texts if text not in self._told]
-        self._told.update(new)
-        for text in new[:_MOST_TOLD]:
+        new = [text for text in texts if text not in self._reported]
+        self._reported.update(new)
+        for text in new[:_MAX_WARNINGS]:
             self._warn(f"{text}; the next store is asked")
-        if len(new) > _MOST_TOLD:
-            self._warn(f"{self._names[number]}: {len(new) - _MOST_TOLD} more paths failed; the next store is asked")
+        if len(new) > _MAX_WARNINGS:
+            self._warn(f"{self._names[number]}: {len(new) - _MAX_WARNINGS} more paths failed; the next store is asked")
 
-    def _failure(self, path: StorePath) -> Error:
+    def _make_error(self, path: StorePath) -> Error:
         failures = self._failures.get(path, {})
         said = [
-            failures.get(number) or Failure(name, None)
+            failures.get(number) or StoreFailure(name, None)
             for number, name in enumerate(self._names)
-            if number in failures or isinstance(self._stores[number], Answering)
+            if number in failures or isinstance(self._stores[number], CanQueryEach)
         ]
-        return failure_of(path, said) if said else NotFound(f"{path}: got no store, expected one to have its contents")
+        return (
+            combine_failures(path, said)
+            if said
+            else NotFound(f"{path}: got no store, expected one to have its contents")
+        )
 
 
-def _answers(store: Store, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, Answer]]:
-    if isinstance(store, Answering):
-        yield from store.answers(paths)
+def _query_each(store: Store, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathResult]]:
+    if isinstance(store, CanQueryEach):
+        yield from store.query_each(paths)
     else:
         yield from store.query(paths).items()
 
 
-def _place(store: Store, path: StorePath) -> Place | None:
-    if isinstance(store, Located):
-        return store.place(path)
+def _find_location(store: Store, path: StorePath) -> Location | None:
+    if isinstance(store, HasLocation):
+        return store.location(path)
     store.nodes(path)  # raises where it has none
     return None

@@ -8,32 +8,32 @@ from dataclasses import dataclass
 from lamina.core.names import StorePath
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, StoreError
 
-FAULTS = (StoreError, FormatError, IntegrityError)
+RECOVERABLE_ERRORS = (StoreError, FormatError, IntegrityError)
 """The errors of one store that another store may make up for. A wrong argument or a full disk is not among them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class StoreFailure:
     """What a store said of one path.
 
-    ``store`` is its name in messages; ``error`` is None where it does not have the path; ``has_contents`` says that it
-    had the path, and that what it gave as its contents was refused.
+    ``store`` is its name in messages; ``error`` is None where it does not have the path; ``contents_refused`` says that
+    it had the path, and that what it gave as its contents was refused.
     """
 
     store: str
     error: Error | None
-    has_contents: bool = False
+    contents_refused: bool = False
 
     @property
     def is_refusal(self) -> bool:
         """Whether the store had the path and a hash, a size or a signature did not match."""
-        return isinstance(self.error, IntegrityError) or (self.has_contents and isinstance(self.error, FormatError))
+        return isinstance(self.error, IntegrityError) or (self.contents_refused and isinstance(self.error, FormatError))
 
     def __str__(self) -> str:
         return str(self.error) if self.error else f"{self.store}: no such path"
 
 
-def failure_of(path: StorePath, failures: Sequence[Failure]) -> Error:
+def combine_failures(path: StorePath, failures: Sequence[StoreFailure]) -> Error:
     """Give the error for a ``path`` that no store gives, by what each store said.
 
     The only failure is that error itself. Several become an `IntegrityError` if one of them is a refusal, else a

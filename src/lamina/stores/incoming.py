@@ -17,13 +17,13 @@ from typing import Self
 from lamina.core.names import Digest
 from lamina.errors import OutputError
 from lamina.system.temporary import PartFile
-from lamina.system.transfer import Measure
+from lamina.system.transfer import BlobInfo
 
 # Below a store's folder: what is nobody else's business.
 PRIVATE = ".lamina"
 
 
-class Arrival:
+class IncomingFile:
     """A file that is to be in the store at ``folder``, hashed on the way; nothing is left of it behind the block but
     what was kept. Raises `OutputError`.
     """
@@ -33,9 +33,9 @@ class Arrival:
         self._hash = hashlib.sha256()
         self._size = 0
         waiting = folder / PRIVATE / "arriving"
-        with _room(folder):
+        with _translate_errors(folder):
             waiting.mkdir(parents=True, exist_ok=True)
-            self._part = PartFile(waiting, 0o600, all_ours=True)
+            self._part = PartFile(waiting, 0o600, sweep_all=True)
         self.path = self._part.path
 
     def __enter__(self) -> Self:
@@ -51,9 +51,9 @@ class Arrival:
         self._hash.update(data)
         self._size += len(data)
         view = memoryview(data)
-        with _room(self._folder):
+        with _translate_errors(self._folder):
             while view:
-                view = view[os.write(self._part.number, view) :]
+                view = view[os.write(self._part.fd, view) :]
 
     def drop(self) -> None:
         """Removes it, where it was not kept, whoever is still at it."""
@@ -61,28 +61,28 @@ class Arrival:
             self.path.unlink()
 
     @property
-    def measure(self) -> Measure:
+    def blob_info(self) -> BlobInfo:
         """What came by now."""
-        return Measure(Digest(self._hash.digest()), self._size)
+        return BlobInfo(Digest(self._hash.digest()), self._size)
 
-    def keep(self, name: str) -> None:
+    def commit(self, name: str) -> None:
         """What came is now the file ``name`` of the store. Raises `OutputError`."""
         place = self._folder / name
-        with _room(self._folder):
+        with _translate_errors(self._folder):
             place.parent.mkdir(exist_ok=True)
             # Elsewhere a file of that mode could never be removed again.
-            self._part.keep(place, 0o444 if os.name == "posix" else None)
+            self._part.commit(place, 0o444 if os.name == "posix" else None)
 
 
-def stored(folder: Path, name: str, data: bytes) -> None:
+def write_file(folder: Path, name: str, data: bytes) -> None:
     """Makes ``data`` the file ``name`` of the store at ``folder``, making that too. Raises `OutputError`."""
-    with Arrival(folder) as arrival:
-        arrival.write(data)
-        arrival.keep(name)
+    with IncomingFile(folder) as incoming:
+        incoming.write(data)
+        incoming.commit(name)
 
 
 @contextlib.contextmanager
-def _room(folder: Path) -> Iterator[None]:
+def _translate_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -10,7 +10,7 @@ from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error
 from lamina.formats.narinfo import NarInfo
-from lamina.system.locations import Place
+from lamina.system.locations import Location
 
 
 class Store(Protocol):
@@ -24,29 +24,29 @@ class Store(Protocol):
 
 
 @runtime_checkable
-class Located(Protocol):
+class HasLocation(Protocol):
     """What a store can tell whose paths lie on this machine."""
 
-    def place(self, path: StorePath) -> Place | None:
+    def location(self, path: StorePath) -> Location | None:
         """Where ``path`` lies, None where that is neither as files nor as a NAR. Raises `NotFound`."""
 
 
 @runtime_checkable
-class Arriving(Protocol):
+class CanPrefetch(Protocol):
     """What a store can do whose paths have to come from elsewhere first."""
 
-    def expect(self, paths: Iterable[StorePath]) -> None:
+    def prefetch(self, paths: Iterable[StorePath]) -> None:
         """Has those of ``paths`` come that are not here, in that order, while the caller does something else."""
 
-    def is_here(self, path: StorePath) -> bool:
+    def is_local(self, path: StorePath) -> bool:
         """Whether nobody would wait for ``path``."""
 
 
 @runtime_checkable
-class Settling(Protocol):
+class CanConfirmSources(Protocol):
     """What a store can do that has several to take a path from."""
 
-    def settle(self, infos: Iterable[PathInfo]) -> bool:
+    def confirm_sources(self, infos: Iterable[PathInfo]) -> bool:
         """Have the contents of ``infos`` here wherever another store might have to give them.
 
         Tell whether something else is known of one of these paths now, so that `Store.query` has new answers.
@@ -54,7 +54,7 @@ class Settling(Protocol):
 
 
 @runtime_checkable
-class Catalogue(Protocol):
+class PathIndex(Protocol):
     """What a store on this machine can tell beyond what a `Store` must."""
 
     def find(self, name: str) -> tuple[StorePath, ...]:
@@ -67,11 +67,11 @@ class Catalogue(Protocol):
         """The paths that begin with one of ``hashes``."""
 
 
-Answer = PathInfo | Error | None
+PathResult = PathInfo | Error | None
 
 
 @runtime_checkable
-class Described(Protocol):
+class HasNarInfo(Protocol):
     """A store that knows of a path what a binary cache says."""
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
@@ -79,8 +79,8 @@ class Described(Protocol):
 
 
 @runtime_checkable
-class Answering(Protocol):
+class CanQueryEach(Protocol):
     """A store that can fail for one path and still give others."""
 
-    def answers(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, Answer]]:
+    def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathResult]]:
         """Ask for ``paths`` at once, and give each answer as it comes, in any order."""

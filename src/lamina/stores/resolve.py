@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
-from lamina.stores.protocols import Settling, Store
+from lamina.stores.protocols import CanConfirmSources, Store
 
 
-def settled_closure(roots: Iterable[StorePath], store: Store) -> Closure:
+def resolve_closure(roots: Iterable[StorePath], store: Store) -> Closure:
     """Resolve ``roots``, and do so again for as long as contents turn out to be bad and another store takes over.
 
     Two caches may have different builds of one path, with other references. So what an image is planned from and what
@@ -18,5 +18,5 @@ def settled_closure(roots: Iterable[StorePath], store: Store) -> Closure:
     wanted = tuple(roots)
     while True:
         closure = Closure.resolve(wanted, store.query)
-        if not isinstance(store, Settling) or not store.settle(closure):
+        if not isinstance(store, CanConfirmSources) or not store.confirm_sources(closure):
             return closure

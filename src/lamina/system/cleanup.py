@@ -22,7 +22,7 @@ _LONGEST_WAIT = 1.0
 _lock = RLock()
 _numbers = itertools.count()
 _actions: dict[int, Callable[[], object]] = {}
-_is_over = False
+_is_exiting = False
 
 
 class Cleanup:
@@ -52,7 +52,7 @@ def create(make: Callable[[], _T], undo: Callable[[], object]) -> tuple[_T, Clea
     made any more.
     """
     with _lock:
-        if _is_over:
+        if _is_exiting:
             raise InterruptedError
         cleanup = Cleanup(undo)
         try:
@@ -69,10 +69,10 @@ def create(make: Callable[[], _T], undo: Callable[[], object]) -> tuple[_T, Clea
 
 def run_all() -> None:
     """Run all registered actions, the latest first, and let nothing be created from then on."""
-    global _is_over  # noqa: PLW0603 - it is the process that ends
+    global _is_exiting  # noqa: PLW0603 - it is the process that ends
     is_locked = _lock.acquire(timeout=_LONGEST_WAIT)
     try:
-        _is_over = True
+        _is_exiting = True
         while _actions:
             with contextlib.suppress(KeyError, OSError):
                 _actions.popitem()[1]()

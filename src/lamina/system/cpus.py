@@ -16,18 +16,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 # Neither is larger on any system that is well.
-_MOST = 1 << 22
+_MAX_BYTES = 1 << 22
 
 
-def processors(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
+def cpu_count(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
     """How many processors this process may use, counting what is left of one as a whole; raises nothing.
 
     ``cgroups`` is where control groups are looked for if ``proc`` names no place where they are mounted.
     """
-    return max(1, min([_allowed(), *_quotas(proc, cgroups)]))
+    return max(1, min([_affinity_count(), *_quotas(proc, cgroups)]))
 
 
-def _allowed() -> int:
+def _affinity_count() -> int:
     """The processors that the process may run on."""
     count = getattr(os, "process_cpu_count", os.cpu_count)  # Python 3.13
     affinity = getattr(os, "sched_getaffinity", None)
@@ -42,15 +42,15 @@ class _Mount(NamedTuple):
 
     unified: bool
     root: str
-    place: str
+    path: str
 
 
 def _quotas(proc: str, cgroups: str) -> Iterator[int]:
     """Each limit that holds for this process, rounded up to whole processors."""
     mounts = list(_mounts(proc)) or [
-        _Mount(unified=False, root="/", place=f"{cgroups}/cpu"),
-        _Mount(unified=False, root="/", place=f"{cgroups}/cpu,cpuacct"),
-        _Mount(unified=True, root="/", place=cgroups),
+        _Mount(unified=False, root="/", path=f"{cgroups}/cpu"),
+        _Mount(unified=False, root="/", path=f"{cgroups}/cpu,cpuacct"),
+        _Mount(unified=True, root="/", path=cgroups),
     ]
     for line in _read(f"{proc}/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
@@ -59,8 +59,8 @@ def _quotas(proc: str, cgroups: str) -> Iterator[int]:
             continue
         for mount in mounts:
             if mount.unified is not bool(controllers):
-                for folder in _upwards(mount, group):
-                    quota, period = _unified(folder) if mount.unified else _legacy(folder)
+                for folder in _with_parents(mount, group):
+                    quota, period = _v2_quota(folder) if mount.unified else _v1_quota(folder)
                     if quota > 0 and period > 0:
                         yield -(-quota // period)
 
@@ -72,28 +72,28 @@ def _mounts(proc: str) -> Iterator[_Mount]:
         fields, (kind, *options) = before.split(" "), after.split(" ")
         legacy = kind == "cgroup" and bool(options) and "cpu" in options[-1].split(",")
         if len(fields) > 4 and (legacy or kind == "cgroup2"):
-            yield _Mount(not legacy, _plain(fields[3]), _plain(fields[4]))
+            yield _Mount(not legacy, _unescape(fields[3]), _unescape(fields[4]))
 
 
-def _plain(field: str) -> str:
+def _unescape(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
 
-def _upwards(mount: _Mount, group: str) -> Iterator[str]:
+def _with_parents(mount: _Mount, group: str) -> Iterator[str]:
     """The folders of ``group`` and of those above it; of what is not below the mounted one, that one alone."""
     root = mount.root.rstrip("/")
     inside = group[len(root) :].strip("/") if f"{group}/".startswith(f"{root}/") else ""
     parts = [] if ".." in inside.split("/") else list(filter(None, inside.split("/")))
     for length in range(len(parts), -1, -1):
-        yield "/".join([mount.place, *parts[:length]])
+        yield "/".join([mount.path, *parts[:length]])
 
 
-def _unified(folder: str) -> tuple[int, int]:
+def _v2_quota(folder: str) -> tuple[int, int]:
     quota, _, period = _read(f"{folder}/cpu.max").partition(" ")
     return _number(quota), _number(period)
 
 
-def _legacy(folder: str) -> tuple[int, int]:
+def _v1_quota(folder: str) -> tuple[int, int]:
     return _number(_read(f"{folder}/cpu.cfs_quota_us")), _number(_read(f"{folder}/cpu.cfs_period_us"))
 
 
@@ -107,6 +107,6 @@ def _read(file: str) -> str:
     """What is in ``file``, nothing where it cannot be read."""
     try:
         with open(file, "rb") as opened:
-            return os.fsdecode(opened.read(_MOST))
+            return os.fsdecode(opened.read(_MAX_BYTES))
     except (OSError, ValueError):
         return ""

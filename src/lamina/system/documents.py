@@ -11,12 +11,12 @@ from pathlib import Path
 
 from lamina.errors import FormatError, NotFound, Unavailable
 
-MOST_BYTES = 16 << 20
+MAX_BYTES = 16 << 20
 """The bound on most documents. What registries and engines accept is shorter."""
 
 
 def read_document(
-    file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MOST_BYTES, hint: str = ""
+    file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MAX_BYTES, hint: str = ""
 ) -> bytes:
     """Return the bytes of ``file``.
 
@@ -47,7 +47,7 @@ def read_document(
     return data
 
 
-def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MOST_BYTES) -> None:
+def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MAX_BYTES) -> None:
     """Check that a library, which reads ``file`` whole, comes to its end.
 
     Raises:
@@ -62,10 +62,10 @@ def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, lim
         raise Unavailable(f"{subject}: got a device or pipe, expected {expected}")
 
 
-def _read(number: int, most: int) -> bytes:
-    """Return at most ``most`` bytes; a pipe gives them in pieces."""
+def _read(fd: int, limit: int) -> bytes:
+    """Return at most ``limit`` bytes; a pipe gives them in pieces."""
     pieces = []
-    while most and (piece := os.read(number, min(most, 1 << 20))):
+    while limit and (piece := os.read(fd, min(limit, 1 << 20))):
         pieces.append(piece)
-        most -= len(piece)
+        limit -= len(piece)
     return b"".join(pieces)

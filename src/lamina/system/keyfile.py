@@ -9,18 +9,19 @@ import contextlib
 import os
 from pathlib import Path
 
-from lamina.errors import InvalidName, NotFound, OutputError, Unavailable, failed, shown
+from lamina.errors import InvalidArgument, NotFound, OutputError, Unavailable, output_error
 from lamina.formats.keys import SecretKey
+from lamina.messages.redaction import short_repr
 
-_MOST = 4096
+_MAX_BYTES = 4096
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def read_key(file: Path) -> SecretKey:
-    """The secret key in ``file``. Raises `NotFound`, `Unavailable`, `InvalidName` for what is none."""
+    """The secret key in ``file``. Raises `NotFound`, `Unavailable`, `InvalidArgument` for what is none."""
     try:
         with file.open("rb") as opened:
-            data = opened.read(_MOST)
+            data = opened.read(_MAX_BYTES)
     except (FileNotFoundError, ValueError) as error:
         raise NotFound(f"{file}: got nothing there, expected a secret key") from error
     except OSError as error:
@@ -29,8 +30,8 @@ def read_key(file: Path) -> SecretKey:
     text = data.decode("utf-8", "replace")
     try:
         return SecretKey.parse(text)
-    except InvalidName as error:
-        raise InvalidName(f"{file}: {error}") from None
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{file}: {error}") from None
 
 
 def write_key(key: SecretKey, file: Path) -> None:
@@ -40,13 +41,13 @@ def write_key(key: SecretKey, file: Path) -> None:
     except FileExistsError as error:
         raise OutputError(f"{file}: got a file there already, expected none: keys are not written over") from error
     except OSError as error:
-        raise failed(str(file), error) from error
+        raise output_error(str(file), error) from error
     except ValueError as error:
-        raise InvalidName(f"key file: got {shown(str(file))}, expected the name of a file") from error
+        raise InvalidArgument(f"key file: got {short_repr(str(file))}, expected the name of a file") from error
     try:
         with os.fdopen(number, "wb") as opened:
             opened.write(str(key).encode())
     except OSError as error:
         with contextlib.suppress(OSError):
             file.unlink()
-        raise failed(str(file), error) from error
+        raise output_error(str(file), error) from error

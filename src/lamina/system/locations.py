@@ -8,57 +8,63 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lamina.core.nodes import Content, Directory, Extent, Node, Regular, Symlink
-from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Listing
+from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, Listing
 from lamina.system.narfile import list_nar
 from lamina.system.walk import list_tree
 
-Place = bytes | Extent
+Location = bytes | Extent
 """The file or folder that a store path is, or the extent that is its NAR."""
 
-PlacedEntry = tuple[int, bytes, int, bytes, Content]
+LocatedEntry = tuple[int, bytes, int, bytes, Content]
 """Kind, path relative to the store path, size in bytes, target, content."""
 
 
-def list_place(place: Place) -> Listing | None:
-    """What lies at ``place``; None where that cannot be said (`list_tree`). Raises as `list_tree` and `list_nar` do."""
-    return list_nar(place) if isinstance(place, Extent) else list_tree(place)
+def list_location(location: Location) -> Listing | None:
+    """Return what lies at ``location``; None where `list_tree` says None. Raises as `list_tree` and `list_nar` do."""
+    return list_nar(location) if isinstance(location, Extent) else list_tree(location)
 
 
-def name(place: Place) -> bytes:
-    """The file or folder at ``place``."""
-    return place.file if isinstance(place, Extent) else place
+def disk_path(location: Location) -> bytes:
+    """The file or folder at ``location``."""
+    return location.file if isinstance(location, Extent) else location
 
 
-def entries(listing: Listing, place: Place) -> Iterator[PlacedEntry]:
-    """The entries of the store path that lies at ``place``, with their contents."""
-    if isinstance(place, Extent):
-        file, before, total = place.file, place.offset, place.file_size
-        for (kind, path, size, stamp, target), offset in listing.archived():
-            yield kind, path, size, target, Extent(file, before + offset, size, total, stamp) if kind >= FILE else b""
+def entries(listing: Listing, location: Location) -> Iterator[LocatedEntry]:
+    """The entries of the store path that lies at ``location``, with their contents."""
+    if isinstance(location, Extent):
+        file, before, total = location.file, location.offset, location.file_size
+        for (kind, path, size, mtime_ns, target), offset in listing.with_nar_offsets():
+            yield (
+                kind,
+                path,
+                size,
+                target,
+                Extent(file, before + offset, size, total, mtime_ns) if kind >= FILE else b"",
+            )
         return
-    inside = place + b"/"
-    for kind, path, size, stamp, target in listing:
+    inside = location + b"/"
+    for kind, path, size, mtime_ns, target in listing:
         if kind >= FILE:
-            yield kind, path, size, target, Extent(inside + path if path else place, 0, size, size, stamp)
+            yield kind, path, size, target, Extent(inside + path if path else location, 0, size, size, mtime_ns)
         else:
             yield kind, path, size, target, b""
 
 
-def nodes(listing: Listing, place: Place) -> Iterator[Node]:
-    """The nodes of the store path that lies at ``place``.
+def nodes(listing: Listing, location: Location) -> Iterator[Node]:
+    """The nodes of the store path that lies at ``location``.
 
     A NAR may be a newer file than the one that was listed: it is called by its hash, so it says the same.
     """
-    for kind, path, size, target, content in entries(listing, place):
+    for kind, path, size, target, content in entries(listing, location):
         if kind == FOLDER:
             yield Directory(path)
         elif kind == SYMLINK:
             yield Symlink(path, target)
         else:
-            yield Regular(path, kind == PROGRAM, size, _as_now(content, place))
+            yield Regular(path, kind == EXECUTABLE, size, _with_current_stamp(content, location))
 
 
-def _as_now(content: Content, place: Place) -> Content:
-    if isinstance(content, Extent) and isinstance(place, Extent):
-        return content._replace(stamp=place.stamp)
+def _with_current_stamp(content: Content, location: Location) -> Content:
+    if isinstance(content, Extent) and isinstance(location, Extent):
+        return content._replace(mtime_ns=location.mtime_ns)
     return content

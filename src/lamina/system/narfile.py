@@ -14,61 +14,61 @@ from collections.abc import Iterator
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.errors import FormatError, IntegrityError, Unavailable
 from lamina.formats import nar
-from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Entry, Lister, Listing
-from lamina.formats.narscan import UnknownError, scan
+from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, Listing, ListingBuilder, ListingEntry
+from lamina.formats.narscan import ScanError, scan
 
 _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_CLOEXEC"))
 
 
-def archive(file: bytes) -> Extent:
+def nar_extent(file: bytes) -> Extent:
     """All of ``file`` as it is now. Raises `IntegrityError` where there is none, `Unavailable` for what is none."""
-    with _translated(file):
+    with _translate_errors(file):
         status = os.stat(file)
     return Extent.whole(file, status.st_size, status.st_mtime_ns)
 
 
-def nodes(place: Extent) -> Iterator[Node]:
-    """The nodes of the NAR at ``place``. Raises `FormatError` with the file, `IntegrityError`, `Unavailable`."""
-    name = os.fsdecode(place.file)
-    with _mapped(place) as data:
+def nodes(extent: Extent) -> Iterator[Node]:
+    """The nodes of the NAR at ``extent``. Raises `FormatError` with the file, `IntegrityError`, `Unavailable`."""
+    name = os.fsdecode(extent.file)
+    with _map_file(extent) as data:
         try:
-            yield from nar.parse(data, place.part)
+            yield from nar.parse(data, extent.part)
         except FormatError as error:
             raise FormatError(f"{name}: {error}") from error
 
 
-def check(place: Extent) -> None:
-    """Nothing, if there is a NAR at ``place``. Raises as `nodes` does."""
-    with _mapped(place) as data, contextlib.suppress(UnknownError):
-        deque(scan(data, place.stamp), 0)
+def check_nar_file(extent: Extent) -> None:
+    """Nothing, if there is a NAR at ``extent``. Raises as `nodes` does."""
+    with _map_file(extent) as data, contextlib.suppress(ScanError):
+        deque(scan(data, extent.mtime_ns), 0)
         return
-    deque(nodes(place), 0)
+    deque(nodes(extent), 0)
 
 
-def list_nar(place: Extent) -> Listing:
-    """What is in the NAR at ``place``. Raises as `nodes` does."""
-    with _mapped(place) as data, contextlib.suppress(UnknownError):
-        lister = Lister()
-        for entry in scan(data, place.stamp):
+def list_nar(extent: Extent) -> Listing:
+    """What is in the NAR at ``extent``. Raises as `nodes` does."""
+    with _map_file(extent) as data, contextlib.suppress(ScanError):
+        lister = ListingBuilder()
+        for entry in scan(data, extent.mtime_ns):
             lister.add(*entry)
         return lister.listing()
-    lister = Lister()
-    for node in nodes(place):
-        lister.add(*_entry(node, place.stamp))
+    lister = ListingBuilder()
+    for node in nodes(extent):
+        lister.add(*_entry(node, extent.mtime_ns))
     return lister.listing()
 
 
-def _entry(node: Node, stamp: int) -> Entry:
+def _entry(node: Node, mtime_ns: int) -> ListingEntry:
     match node:
         case Regular(path, executable, size):
-            return PROGRAM if executable else FILE, path, size, stamp, b""
+            return EXECUTABLE if executable else FILE, path, size, mtime_ns, b""
         case Symlink(path, target):
             return SYMLINK, path, 0, 0, target
         case Directory(path):
             return FOLDER, path, 0, 0, b""
 
 
-class _Mapped(mmap.mmap):
+class _MappedFile(mmap.mmap):
     """A file in memory that can be read as a stream; Python before 3.13 does not say where a seek led."""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:  # type: ignore[override]
@@ -77,17 +77,17 @@ class _Mapped(mmap.mmap):
 
 
 @contextlib.contextmanager
-def _mapped(place: Extent) -> Iterator[_Mapped]:
-    with _translated(place.file):
-        number = os.open(place.file, _FLAGS)
+def _map_file(extent: Extent) -> Iterator[_MappedFile]:
+    with _translate_errors(extent.file):
+        number = os.open(extent.file, _FLAGS)
         try:
-            if os.fstat(number).st_size != place.length:
+            if os.fstat(number).st_size != extent.length:
                 raise IntegrityError(
-                    f"{os.fsdecode(place.file)}: got another size than before, expected {place.length}"
+                    f"{os.fsdecode(extent.file)}: got another size than before, expected {extent.length}"
                 )
-            if not place.length:
-                raise FormatError(f"{os.fsdecode(place.file)}: got an empty file, expected a NAR")
-            data = _Mapped(number, place.length, access=mmap.ACCESS_READ)
+            if not extent.length:
+                raise FormatError(f"{os.fsdecode(extent.file)}: got an empty file, expected a NAR")
+            data = _MappedFile(number, extent.length, access=mmap.ACCESS_READ)
         finally:
             os.close(number)
     with data:
@@ -95,7 +95,7 @@ def _mapped(place: Extent) -> Iterator[_Mapped]:
 
 
 @contextlib.contextmanager
-def _translated(file: bytes) -> Iterator[None]:
+def _translate_errors(file: bytes) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from lamina.errors import InvalidName, failed, shown
-from lamina.system.fd_writer import Outlet
+from lamina.errors import InvalidArgument, output_error
+from lamina.messages.redaction import short_repr
+from lamina.system.fd_writer import FdWriter
 from lamina.system.temporary import PartFile
 from lamina.system.transfer import Write
 
@@ -26,20 +27,20 @@ class Writable(Protocol):
         """Takes all of ``data`` or says how much of it."""
 
 
-def writing_to(out: Writable, name: str) -> Write:
+def make_writer(out: Writable, name: str) -> Write:
     """A way to write to ``out`` that takes all it is given, or raises `OutputError`, which names ``name``.
 
     What is a file of the system's and nothing around it is written to by its descriptor, from where it stands.
     """
     file = _file_in(out)
     if file is None:
-        return _whole(out, name)
+        return _write_fully(out, name)
     try:
         if isinstance(out, io.BufferedWriter):
             out.flush()
     except OSError as error:
-        raise failed(name, error) from error
-    return Outlet(file.fileno(), name)
+        raise output_error(name, error) from error
+    return FdWriter(file.fileno(), name)
 
 
 def _file_in(out: Writable) -> io.FileIO | None:
@@ -47,14 +48,14 @@ def _file_in(out: Writable) -> io.FileIO | None:
     return raw if isinstance(raw, io.FileIO) else None
 
 
-def _whole(out: Writable, name: str) -> Write:
+def _write_fully(out: Writable, name: str) -> Write:
     def write(data: memoryview) -> None:
         try:
             while data:
                 count = out.write(data)
                 data = data[len(data) if count is None else count :]
         except OSError as error:
-            raise failed(name, error) from error
+            raise output_error(name, error) from error
 
     return write
 
@@ -66,28 +67,28 @@ def is_layout(output: str | os.PathLike[str]) -> bool:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, mode: int = 0o666) -> Iterator[Write]:
+def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Write]:
     """Write the file ``path``, which appears when the block ends well. A pipe or device is written as it stands.
 
-    The umask is taken from ``mode``. What a killed process left in the same folder is removed. Raises `InvalidName` for
-    a folder or a terminal, `OutputError`.
+    The umask is taken from ``mode``. What a killed process left in the same folder is removed. Raises `InvalidArgument`
+    for a folder or a terminal, `OutputError`.
     """
     name = str(path)
     if not _is_new_or_regular(path):
-        with _opened(path, name) as write:
+        with _open_special(path, name) as write:
             yield write
         return
     target = Path(os.path.realpath(path))
     try:
         part = PartFile(target.parent, mode)
     except OSError as error:
-        raise failed(name, error) from error
+        raise output_error(name, error) from error
     with part:
-        yield Outlet(part.number, name)
+        yield FdWriter(part.fd, name)
         try:
-            part.keep(target)
+            part.commit(target)
         except OSError as error:
-            raise failed(name, error) from error
+            raise output_error(name, error) from error
 
 
 def _is_new_or_regular(path: Path) -> bool:
@@ -97,28 +98,28 @@ def _is_new_or_regular(path: Path) -> bool:
     except FileNotFoundError:
         return True
     except ValueError as error:
-        raise InvalidName(f"output: got {shown(str(path))}, expected the name of a file") from error
+        raise InvalidArgument(f"output: got {short_repr(str(path))}, expected the name of a file") from error
     except OSError as error:
-        raise failed(str(path), error) from error
+        raise output_error(str(path), error) from error
     if stat.S_ISDIR(mode):
-        raise InvalidName(f"{path}: got a folder, expected the name of a file")
+        raise InvalidArgument(f"{path}: got a folder, expected the name of a file")
     return stat.S_ISREG(mode)
 
 
 @contextlib.contextmanager
-def _opened(path: Path, name: str) -> Iterator[Write]:
+def _open_special(path: Path, name: str) -> Iterator[Write]:
     try:
-        number = os.open(path, os.O_WRONLY)
+        fd = os.open(path, os.O_WRONLY)
     except OSError as error:
-        raise failed(name, error) from error
+        raise output_error(name, error) from error
     try:
-        if os.isatty(number):
-            raise InvalidName(f"{name}: got a terminal, expected a pipe or a file")
-        yield Outlet(number, name)
+        if os.isatty(fd):
+            raise InvalidArgument(f"{name}: got a terminal, expected a pipe or a file")
+        yield FdWriter(fd, name)
     except BaseException:
-        os.close(number)
+        os.close(fd)
         raise
     try:
-        os.close(number)
+        os.close(fd)
     except OSError as error:
-        raise failed(name, error) from error
+        raise output_error(name, error) from error

@@ -1,6 +1,6 @@
 """SQLite databases: where they are opened, and what SQLite raises as one exception.
 
-Invariant: no other module opens a database, and within `translated` nothing but `DatabaseError` comes of SQLite.
+Invariant: no other module opens a database, and within `translate_errors` nothing but `DatabaseError` comes of SQLite.
 
 Python raises more than ``sqlite3.Error``: SQLite's messages quote what is in the file, and one that is no UTF-8 becomes
 a `UnicodeDecodeError` of Python's, without a code.
@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 # What SQLite says where not the file, but what is around it is to blame (SQLite documentation, "Result Codes").
-_SURROUNDINGS = {
+_ENVIRONMENT_CODES = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -45,7 +45,7 @@ class DatabaseError(Exception):
     @property
     def is_damage(self) -> bool:
         """Whether the file is to blame, and not a lock, a permission or a disk."""
-        return self.code not in _SURROUNDINGS
+        return self.code not in _ENVIRONMENT_CODES
 
     @property
     def is_busy(self) -> bool:
@@ -58,13 +58,13 @@ class DatabaseError(Exception):
         return self.code == sqlite3.SQLITE_READONLY
 
     @property
-    def is_unopened(self) -> bool:
+    def cannot_open(self) -> bool:
         """Whether SQLite could not open the file, or not make the files that it needs beside it."""
         return self.code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 
 @contextlib.contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raise `DatabaseError` for whatever SQLite raises in the block."""
     try:
         yield
@@ -76,33 +76,33 @@ def translated() -> Iterator[None]:
         raise DatabaseError(_printable(message), sqlite3.SQLITE_CORRUPT) from error
 
 
-def connect(path: Path, options: str, *, timeout: float = 5, for_one_thread: bool = True) -> sqlite3.Connection:
+def connect(path: Path, options: str, *, timeout: float = 5, check_same_thread: bool = True) -> sqlite3.Connection:
     """Open the database at ``path`` with ``options``, the query of its URI. It begins no transaction by itself.
 
     ``timeout`` is how many seconds to wait for another process's lock. Raises `DatabaseError`.
     """
     name = quote(os.fsencode(path.absolute()))
-    with translated():
+    with translate_errors():
         return sqlite3.connect(
             f"file:{name}?{options}",
             uri=True,
             timeout=timeout,
             isolation_level=None,
-            check_same_thread=for_one_thread,
+            check_same_thread=check_same_thread,
         )
 
 
 @contextlib.contextmanager
-def opened(path: Path, options: str, *, timeout: float = 5) -> Iterator[sqlite3.Connection]:
+def open_database(path: Path, options: str, *, timeout: float = 5) -> Iterator[sqlite3.Connection]:
     """Open the database as `connect` does, for the block, in which only `DatabaseError` comes of SQLite."""
-    with contextlib.closing(connect(path, options, timeout=timeout)) as database, translated():
+    with contextlib.closing(connect(path, options, timeout=timeout)) as database, translate_errors():
         yield database
 
 
 @contextlib.contextmanager
-def in_memory() -> Iterator[sqlite3.Connection]:
+def open_in_memory() -> Iterator[sqlite3.Connection]:
     """Open an empty database in memory for the block."""
-    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database, translated():
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database, translate_errors():
         yield database
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 
 from lamina.core.names import STORE_DIR
-from lamina.errors import InvalidName, NotFound
+from lamina.errors import InvalidArgument, NotFound
 
-_MOST_LINKS = 40
+_MAX_LINKS = 40
 
 
-def led_into_store(text: str) -> str:
+def resolve_store_link(text: str) -> str:
     """Return where a path outside the store leads, one link at a time, so that a store path which is itself a link
     stays one.
 
-    Raises `NotFound` if nothing is there, and `InvalidName` if it leads elsewhere.
+    Raises `NotFound` if nothing is there, and `InvalidArgument` if it leads elsewhere.
     """
     path = os.path.abspath(text)
-    for _ in range(_MOST_LINKS):
+    for _ in range(_MAX_LINKS):
         path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         if path.startswith(STORE_DIR + "/"):
             return path
@@ -28,4 +28,4 @@ def led_into_store(text: str) -> str:
             return path
     if not os.path.lexists(path):
         raise NotFound(f"{text}: got nothing there, expected a store path or a link to one")
-    raise InvalidName(f"{text}: got a path outside {STORE_DIR}, expected one in it")
+    raise InvalidArgument(f"{text}: got a path outside {STORE_DIR}, expected one in it")

@@ -14,25 +14,25 @@ from pathlib import Path
 from typing import Self
 
 from lamina.system.cleanup import Cleanup
-from lamina.system.temporary import new_folder
+from lamina.system.temporary import create_folder
 
 # Whoever is ended with the process may still be writing.
 _TRIES = 5
-_VARIABLES, _USUAL = ("TMPDIR", "TEMP", "TMP"), ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - as tempfile has them
+_VARIABLES, _DEFAULT_FOLDERS = ("TMPDIR", "TEMP", "TMP"), ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - as tempfile has them
 
 
-class Workspace:
+class TempDir:
     """The folder at ``path``, which exists for as long as this object; also a context manager.
 
-    It lies in TMPDIR, or in ``beside`` where files that are made in it are to be moved there. Raises `OSError`.
+    It lies in TMPDIR, or in ``parent`` where files that are made in it are to be moved there. Raises `OSError`.
     """
 
-    def __init__(self, beside: Path | None = None) -> None:
-        if beside is None:
-            self.path, number, cleanup = new_folder(_temporary_folder(), _remove)
+    def __init__(self, parent: Path | None = None) -> None:
+        if parent is None:
+            self.path, fd, cleanup = create_folder(_temporary_folder(), _remove)
         else:
-            self.path, number, cleanup = new_folder(beside, _remove, holds_parts=True)
-        self.close = weakref.finalize(self, _end, cleanup, number)
+            self.path, fd, cleanup = create_folder(parent, _remove, holds_parts=True)
+        self.close = weakref.finalize(self, _close, cleanup, fd)
         self.close.atexit = False  # `lamina.system.cleanup` does that, and where a signal ends the process too
 
     def __enter__(self) -> Self:
@@ -51,13 +51,13 @@ def _temporary_folder() -> Path:
     import tempfile
 
     if os.name == "posix" and tempfile.tempdir is None:
-        for folder in (*map(os.environ.get, _VARIABLES), *_USUAL):
+        for folder in (*map(os.environ.get, _VARIABLES), *_DEFAULT_FOLDERS):
             if folder and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
                 return Path(os.path.abspath(folder))
     return Path(os.path.abspath(tempfile.gettempdir()))
 
 
-def _end(cleanup: Cleanup, lock: int) -> None:
+def _close(cleanup: Cleanup, lock: int) -> None:
     try:
         cleanup.run()
     finally:

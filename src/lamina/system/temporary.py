@@ -35,16 +35,16 @@ _PART_SUFFIX = ".part"
 _NAME = re.compile(r"(?:\.lamina\.([0-9a-f]{1,32})\.part|lamina-([0-9a-f]{16}))")
 _DAY = 24 * 60 * 60
 # More names than that are not looked at: TMPDIR and binary caches may hold millions.
-_MOST_NAMES = 20_000
-_PAUSE = 60
+_MAX_NAMES = 20_000
+_SWEEP_INTERVAL = 60
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _TAG_LENGTH = 8
 # A new name is taken by another process, or a new file swept by one, at most a few times in a row.
 _TRIES = 100
 
 _CLOSED_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOSED_ON_EXEC | getattr(os, "O_BINARY", 0)
-_FOUND = _CLOSED_ON_EXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOSED_ON_EXEC | getattr(os, "O_BINARY", 0)
+_OPEN_FLAGS = _CLOSED_ON_EXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 # When a folder was swept last, by the clock of its disk, in seconds.
 _swept: dict[tuple[int, int], float] = {}
@@ -53,23 +53,23 @@ _swept: dict[tuple[int, int], float] = {}
 class PartFile:
     """A new file in ``folder``, locked, that becomes another file or is removed; a context manager.
 
-    ``path`` is where it lies, ``number`` its descriptor, open for writing. ``mode`` is cut by the umask. Other
-    processes' leftovers in ``folder`` are swept, and with ``all_ours`` every old file there is taken for one.
+    ``path`` is where it lies, ``fd`` its descriptor, open for writing. ``mode`` is cut by the umask. Other
+    processes' leftovers in ``folder`` are swept, and with ``sweep_all`` every old file there is taken for one.
     Raises `OSError`.
     """
 
-    def __init__(self, folder: Path, mode: int = 0o666, *, all_ours: bool = False) -> None:
-        self.path, (self.number, self._cleanup) = _created(
+    def __init__(self, folder: Path, mode: int = 0o666, *, sweep_all: bool = False) -> None:
+        self.path, (self.fd, self._cleanup) = _create_unique(
             folder, PART_PREFIX, _PART_SUFFIX, lambda path: create(partial(_new_file, path, mode), path.unlink)
         )
         self._is_open = True
-        _sweep(folder, PART_PREFIX, os.fstat(self.number).st_mtime, all_ours=all_ours)
+        _sweep(folder, PART_PREFIX, os.fstat(self.fd).st_mtime, sweep_all=sweep_all)
 
-    def keep(self, target: Path, mode: int | None = None) -> None:
+    def commit(self, target: Path, mode: int | None = None) -> None:
         """Rename it to ``target``, with the permissions ``mode``, in place of what is there. Raises `OSError`."""
         # Some file systems say only when a file is closed that the disk is full. The lock lasts until the last
         # descriptor is closed.
-        spare = os.dup(self.number)
+        spare = os.dup(self.fd)
         try:
             self._close()
             if mode is not None:
@@ -95,10 +95,10 @@ class PartFile:
     def _close(self) -> None:
         if self._is_open:
             self._is_open = False
-            os.close(self.number)
+            os.close(self.fd)
 
 
-def new_folder(
+def create_folder(
     parent: Path, remove: Callable[[Path], object], *, holds_parts: bool = False
 ) -> tuple[Path, int, Cleanup]:
     """Make a folder of the user's alone; return it, the descriptor that holds its lock, and its removal by ``remove``.
@@ -107,11 +107,11 @@ def new_folder(
     it is named as a `PartFile` is. Leftovers in ``parent`` are swept. Raises `OSError`.
     """
     prefix, suffix = (PART_PREFIX, _PART_SUFFIX) if holds_parts else (FOLDER_PREFIX, "")
-    path, (number, cleanup) = _created(
+    path, (fd, cleanup) = _create_unique(
         parent, prefix, suffix, lambda path: create(partial(_new_folder, path), partial(remove, path))
     )
-    _sweep(parent, prefix, os.stat(path).st_mtime, pause=0 if holds_parts else _PAUSE, remove=remove)
-    return path, number, cleanup
+    _sweep(parent, prefix, os.stat(path).st_mtime, interval=0 if holds_parts else _SWEEP_INTERVAL, remove=remove)
+    return path, fd, cleanup
 
 
 def is_part(name: str) -> bool:
@@ -122,31 +122,31 @@ def is_part(name: str) -> bool:
 def is_in_use(path: Path) -> bool:
     """Whether a process holds the lock of what lies at ``path``. False where nobody can tell."""
     try:
-        number = os.open(path, os.O_RDONLY | _FOUND)
+        fd = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
     except OSError:
         return False
     try:
-        return _lock(number) is False
+        return _lock(fd) is False
     finally:
-        os.close(number)
+        os.close(fd)
 
 
 class _TakenError(Exception):
     """Another process has taken the new file for a leftover, in the moment before it was locked."""
 
 
-def _created(
+def _create_unique(
     folder: Path, prefix: str, suffix: str, make: Callable[[Path], tuple[int, Cleanup]]
 ) -> tuple[Path, tuple[int, Cleanup]]:
     for _ in range(_TRIES):
-        path = folder / f"{prefix}{_tag()}{os.urandom(4).hex()}{suffix}"
+        path = folder / f"{prefix}{_boot_tag()}{os.urandom(4).hex()}{suffix}"
         with contextlib.suppress(FileExistsError, _TakenError):
             return path, make(path)
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
 
 
 def _new_file(path: Path, mode: int) -> int:
-    return _held(os.open(path, _NEW_FILE, mode), path)
+    return _lock_new(os.open(path, _CREATE_FLAGS, mode), path)
 
 
 def _new_folder(path: Path) -> int:
@@ -155,29 +155,29 @@ def _new_folder(path: Path) -> int:
     if fcntl is None:
         return -1
     try:
-        number = os.open(path, os.O_RDONLY | _FOUND)
+        fd = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
     except FileNotFoundError as error:
         raise _TakenError from error
-    return _held(number, path)
+    return _lock_new(fd, path)
 
 
-def _held(number: int, path: Path) -> int:
+def _lock_new(fd: int, path: Path) -> int:
     try:
         # Its name is enough: some file systems give a file another number each time they are asked for it.
-        if _lock(number) is False or not os.path.lexists(path):
+        if _lock(fd) is False or not os.path.lexists(path):
             raise _TakenError
     except BaseException:
-        os.close(number)
+        os.close(fd)
         raise
-    return number
+    return fd
 
 
-def _lock(number: int) -> bool | None:
+def _lock(fd: int) -> bool | None:
     """Lock the open file for this process: whether that was possible, None where there are no locks."""
     if fcntl is None:
         return None
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
@@ -185,7 +185,7 @@ def _lock(number: int) -> bool | None:
     return True
 
 
-def _is_at(path: Path, status: os.stat_result) -> bool:
+def _is_same_file(path: Path, status: os.stat_result) -> bool:
     try:
         found = os.lstat(path)
     except OSError:
@@ -194,7 +194,7 @@ def _is_at(path: Path, status: os.stat_result) -> bool:
 
 
 @cache
-def _tag() -> str:
+def _boot_tag() -> str:
     """What all processes under this running kernel have in common, in containers too."""
     import hashlib
 
@@ -211,22 +211,22 @@ def _sweep(
     prefix: str,
     now: float,
     *,
-    pause: float = _PAUSE,
-    all_ours: bool = False,
+    interval: float = _SWEEP_INTERVAL,
+    sweep_all: bool = False,
     remove: Callable[[Path], object] | None = None,
 ) -> None:
-    """Remove what killed processes left in ``folder``, unless that was done less than ``pause`` seconds ago."""
+    """Remove what killed processes left in ``folder``, unless that was done less than ``interval`` seconds ago."""
     with contextlib.suppress(OSError):
         status = os.stat(folder)
         place = status.st_dev, status.st_ino
-        if now - _swept.get(place, now - pause) < pause:
+        if now - _swept.get(place, now - interval) < interval:
             return
         _swept[place] = now
         with os.scandir(folder) as entries:
             names = [
                 entry.name
-                for entry in islice(entries, _MOST_NAMES)
-                if all_ours or (entry.name.startswith(prefix) and _NAME.fullmatch(entry.name))
+                for entry in islice(entries, _MAX_NAMES)
+                if sweep_all or (entry.name.startswith(prefix) and _NAME.fullmatch(entry.name))
             ]
         for name in names:
             with contextlib.suppress(OSError):
@@ -236,37 +236,37 @@ def _sweep(
 def _remove_leftover(path: Path, now: float, remove: Callable[[Path], object]) -> None:
     status = os.lstat(path)
     is_folder = stat.S_ISDIR(status.st_mode)
-    if not (is_folder or stat.S_ISREG(status.st_mode)) or status.st_uid != _user():
+    if not (is_folder or stat.S_ISREG(status.st_mode)) or status.st_uid != _user_id():
         return
     is_old = status.st_mtime < now - _DAY
     # Over NFS a lock for one process alone takes a file that is open for writing.
     access = os.O_RDONLY if is_folder or not status.st_mode & stat.S_IWUSR else os.O_RDWR
     try:
-        number = os.open(path, access | _FOUND)
+        fd = os.open(path, access | _OPEN_FLAGS)
     except PermissionError:
         if not is_old:
             return
-        number = -1
+        fd = -1
     try:
-        lock = _lock(number) if number >= 0 else None
-        if lock is False or not (is_old or (lock and _is_from_here(path.name))) or not _is_at(path, status):
+        lock = _lock(fd) if fd >= 0 else None
+        if lock is False or not (is_old or (lock and _is_from_this_boot(path.name))) or not _is_same_file(path, status):
             return
         if is_folder:
             remove(path)
         else:
             path.unlink()
     finally:
-        if number >= 0:
-            os.close(number)
+        if fd >= 0:
+            os.close(fd)
 
 
-def _is_from_here(name: str) -> bool:
+def _is_from_this_boot(name: str) -> bool:
     match = _NAME.fullmatch(name)
     digits = (match[1] or match[2]) if match else ""
-    return len(digits) == 2 * _TAG_LENGTH and digits.startswith(_tag())
+    return len(digits) == 2 * _TAG_LENGTH and digits.startswith(_boot_tag())
 
 
-def _user() -> int:
+def _user_id() -> int:
     return os.geteuid() if hasattr(os, "geteuid") else 0
 
 

@@ -5,7 +5,7 @@ Invariant: what leaves is what was promised: an extent whose file is not as it w
 
 `fill` is the loop: pieces into buffers. `transfer` hashes what it writes, in a thread of its own. `copy` hashes
 nothing, for who calls it knows the digest or has another process find it out; large files it leaves to the kernel.
-`measure` writes nothing. The design record on speed says which is taken when.
+`hash_pieces` writes nothing. The design record on speed says which is taken when.
 """
 
 from __future__ import annotations
@@ -18,47 +18,49 @@ from threading import Thread
 
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
-from lamina.system.extents import Doubt, Files, cut_short, read_some
-from lamina.system.fd_writer import Outlet
+from lamina.system.extents import ExtentReader, OnMtimeChange, read_some, truncated_error
+from lamina.system.fd_writer import FdWriter
 
 Piece = bytes | Extent
 Write = Callable[[memoryview], object]
 Step = Callable[[int], object]
-Full = Callable[[memoryview], memoryview]
+NextBuffer = Callable[[memoryview], memoryview]
 """Takes a buffer that is full, or the part of the last that is in use, and gives the next."""
 
 BUFFER_SIZE = 1 << 19
 # Up to here a file is read with what stands before and behind it, above it passes by itself.
-_SMALL = 1 << 16
+_SMALL_FILE = 1 << 16
 # What stays in a processor's cache while it is read and hashed.
-_AT_ONCE = 1 << 17
-_MOST_HELD = 1 << 18
+_CHUNK_SIZE = 1 << 17
+_MAX_HELD_BYTES = 1 << 18
 # POSIX lets a system take as few as 16; Linux, macOS and the BSDs take 1024 (limits.h, IOV_MAX).
-_MOST_PARTS = 1000
+_MAX_PARTS = 1000
 _BUFFERS = 8
 # Sets of buffers that nobody uses: memory that was never touched costs more than what goes through it.
-_IDLE: list[list[memoryview]] = []
+_IDLE_BUFFERS: list[list[memoryview]] = []
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class BlobInfo:
     """What went through: its SHA-256 and its length in bytes."""
 
     digest: Digest
     size: int
 
 
-def fill(pieces: Iterable[Piece], buffer: memoryview, full: Full, doubt: Doubt | None = None) -> int:
+def fill(
+    pieces: Iterable[Piece], buffer: memoryview, next_buffer: NextBuffer, on_mtime_change: OnMtimeChange | None = None
+) -> int:
     """Lays ``pieces`` down in ``buffer``, one behind the other, and says how many bytes they were.
 
-    Each buffer that is full goes to ``full``, which gives the next, and at last the part of one that is in use.
-    ``doubt`` is told of an extent whose file has another modification time than it says, which without it is an error.
-    Raises `IntegrityError` for a file that changed since its extent was made, `Unavailable` for one that cannot be
-    read.
+    Each buffer that is full goes to ``next_buffer``, which gives the next, and at last the part of one that is in use.
+    ``on_mtime_change`` is told of an extent whose file has another modification time than it says, which without it is
+    an error. Raises `IntegrityError` for a file that changed since its extent was made, `Unavailable` for one that
+    cannot be read.
     """
     size = filled = 0
     room = len(buffer)
-    with Files(doubt) as files:
+    with ExtentReader(on_mtime_change) as files:
         for piece in pieces:
             if isinstance(piece, bytes):
                 length = len(piece)
@@ -67,73 +69,75 @@ def fill(pieces: Iterable[Piece], buffer: memoryview, full: Full, doubt: Doubt |
                     buffer[filled:end] = piece
                     filled = end
                 else:
-                    buffer, filled = _split(piece, buffer, filled, full)
+                    buffer, filled = _split(piece, buffer, filled, next_buffer)
             else:
                 length = piece.length
                 end = filled + length
-                if length <= _SMALL and end <= room:
+                if length <= _SMALL_FILE and end <= room:
                     files.small_into(piece, buffer[filled:end])
                     filled = end
                 else:
-                    buffer, filled = _read(piece, buffer, filled, full, files)
+                    buffer, filled = _read(piece, buffer, filled, next_buffer, files)
             size += length
             if filled == len(buffer):
-                buffer, filled = full(buffer), 0
+                buffer, filled = next_buffer(buffer), 0
             room = len(buffer)
     if filled:
-        full(buffer[:filled])
+        next_buffer(buffer[:filled])
     return size
 
 
-def transfer(pieces: Iterable[Piece], write: Write) -> Measure:
+def transfer(pieces: Iterable[Piece], write: Write) -> BlobInfo:
     """Writes ``pieces`` in order and says what they were.
 
     ``write`` is given whole buffers, which it must not keep. Raises as `fill` does, and whatever ``write`` raises.
     """
-    hashing = _Hashing(write)
+    hashing = _HashingThread(write)
     try:
-        size = fill(pieces, hashing.buffer(), hashing.full)
-        return Measure(hashing.digest(), size)
+        size = fill(pieces, hashing.buffer(), hashing.next_buffer)
+        return BlobInfo(hashing.digest(), size)
     finally:
         hashing.stop()
 
 
-def measure(pieces: Iterable[Piece], buffer: memoryview | None = None) -> Measure:
+def hash_pieces(pieces: Iterable[Piece], buffer: memoryview | None = None) -> BlobInfo:
     """What ``pieces`` are, written nowhere, or laid down in ``buffer``, which has room for all. Raises as `fill`."""
     digest = hashlib.sha256()
-    window = memoryview(bytearray(_AT_ONCE)) if buffer is None else buffer[:_AT_ONCE]
+    window = memoryview(bytearray(_CHUNK_SIZE)) if buffer is None else buffer[:_CHUNK_SIZE]
     begun = 0
 
-    def full(view: memoryview) -> memoryview:
+    def next_buffer(view: memoryview) -> memoryview:
         nonlocal begun
         digest.update(view)
         begun += len(view)
-        return window if buffer is None else buffer[begun : begun + _AT_ONCE]
+        return window if buffer is None else buffer[begun : begun + _CHUNK_SIZE]
 
-    size = fill(pieces, window, full)
-    return Measure(Digest(digest.digest()), size)
+    size = fill(pieces, window, next_buffer)
+    return BlobInfo(Digest(digest.digest()), size)
 
 
-def copy(pieces: Iterable[Piece], out: Write, step: Step | None = None, doubt: Doubt | None = None) -> int:
+def copy(
+    pieces: Iterable[Piece], out: Write, step: Step | None = None, on_mtime_change: OnMtimeChange | None = None
+) -> int:
     """Writes ``pieces`` in order, hashes nothing, and says how many bytes they were; ``step`` is told of each portion.
 
-    What goes to an `Outlet` is left to the kernel as far as it can be. Raises as `fill` does, and whatever ``out``
+    What goes to an `FdWriter` is left to the kernel as far as it can be. Raises as `fill` does, and whatever ``out``
     raises.
     """
-    step = step or _unheard
-    if isinstance(out, Outlet):
-        return _hand(pieces, out, step, doubt)
-    buffer = memoryview(bytearray(_AT_ONCE))
+    step = step or _ignore
+    if isinstance(out, FdWriter):
+        return _copy_to_fd(pieces, out, step, on_mtime_change)
+    buffer = memoryview(bytearray(_CHUNK_SIZE))
 
-    def full(view: memoryview) -> memoryview:
+    def next_buffer(view: memoryview) -> memoryview:
         out(view)
         step(len(view))
         return buffer
 
-    return fill(pieces, buffer, full, doubt)
+    return fill(pieces, buffer, next_buffer, on_mtime_change)
 
 
-class Tally:
+class HashingWriter:
     """A `Write` that hashes and counts what it passes on."""
 
     def __init__(self, write: Write) -> None:
@@ -148,95 +152,97 @@ class Tally:
         self._write(data)
 
     @property
-    def measure(self) -> Measure:
+    def blob_info(self) -> BlobInfo:
         """What has gone through by now."""
-        return Measure(Digest(self._hash.digest()), self._size)
+        return BlobInfo(Digest(self._hash.digest()), self._size)
 
 
-def _split(data: bytes, buffer: memoryview, filled: int, full: Full) -> tuple[memoryview, int]:
+def _split(data: bytes, buffer: memoryview, filled: int, next_buffer: NextBuffer) -> tuple[memoryview, int]:
     view = memoryview(data)
     while view:
         part = view[: len(buffer) - filled]
         buffer[filled : filled + len(part)] = part
-        buffer, filled = _advanced(buffer, filled, len(part), full)
+        buffer, filled = _advance(buffer, filled, len(part), next_buffer)
         view = view[len(part) :]
     return buffer, filled
 
 
-def _read(extent: Extent, buffer: memoryview, filled: int, full: Full, files: Files) -> tuple[memoryview, int]:
+def _read(
+    extent: Extent, buffer: memoryview, filled: int, next_buffer: NextBuffer, files: ExtentReader
+) -> tuple[memoryview, int]:
     with files.large(extent) as file:
         left = extent.length
         while left:
             count = read_some(extent, file, buffer[filled : filled + left])
             if not count:
-                raise cut_short(extent, left)
-            buffer, filled = _advanced(buffer, filled, count, full)
+                raise truncated_error(extent, left)
+            buffer, filled = _advance(buffer, filled, count, next_buffer)
             left -= count
     return buffer, filled
 
 
-def _advanced(buffer: memoryview, filled: int, count: int, full: Full) -> tuple[memoryview, int]:
+def _advance(buffer: memoryview, filled: int, count: int, next_buffer: NextBuffer) -> tuple[memoryview, int]:
     """So many more bytes of the buffer are in use now."""
     if filled + count < len(buffer):
         return buffer, filled + count
-    return full(buffer), 0
+    return next_buffer(buffer), 0
 
 
-def _hand(pieces: Iterable[Piece], out: Outlet, step: Step, doubt: Doubt | None) -> int:
+def _copy_to_fd(pieces: Iterable[Piece], out: FdWriter, step: Step, on_mtime_change: OnMtimeChange | None) -> int:
     parts: list[bytes] = []
     held = size = 0
     # Small pieces are handed on many at once, large files by themselves.
-    with Files(doubt) as files:
+    with ExtentReader(on_mtime_change) as files:
         for piece in pieces:
             if isinstance(piece, bytes):
                 data = piece
-            elif piece.length <= _SMALL:
+            elif piece.length <= _SMALL_FILE:
                 data = files.small(piece)
             else:
                 if parts:
-                    out.gather(parts)
+                    out.write_parts(parts)
                     step(held)
                     size += held
                     parts, held = [], 0
-                _pass_by(piece, out, step, files)
+                _send_file(piece, out, step, files)
                 size += piece.length
                 continue
             parts.append(data)
             held += len(data)
-            if held >= _MOST_HELD or len(parts) >= _MOST_PARTS:
-                out.gather(parts)
+            if held >= _MAX_HELD_BYTES or len(parts) >= _MAX_PARTS:
+                out.write_parts(parts)
                 step(held)
                 size += held
                 parts, held = [], 0
     if parts:
-        out.gather(parts)
+        out.write_parts(parts)
         step(held)
     return size + held
 
 
-def _pass_by(extent: Extent, out: Outlet, step: Step, files: Files) -> None:
+def _send_file(extent: Extent, out: FdWriter, step: Step, files: ExtentReader) -> None:
     with files.large(extent) as file:
         left = extent.length
         while left and (count := out.send(file, left)) >= 0:
             if not count:
-                raise cut_short(extent, left)
+                raise truncated_error(extent, left)
             step(count)
             left -= count
-        buffer = memoryview(bytearray(_AT_ONCE if left else 0))
+        buffer = memoryview(bytearray(_CHUNK_SIZE if left else 0))
         while left:
             count = read_some(extent, file, buffer[:left])
             if not count:
-                raise cut_short(extent, left)
+                raise truncated_error(extent, left)
             out(buffer[:count])
             step(count)
             left -= count
 
 
-def _unheard(_: object) -> None:
+def _ignore(_: object) -> None:
     """Nothing."""
 
 
-class _Hashing:
+class _HashingThread:
     """Passes each full buffer to the hash and to ``write``.
 
     The hash has a thread of its own, and a queue of full buffers before it; behind it they are free again.
@@ -247,8 +253,10 @@ class _Hashing:
         self._hash = hashlib.sha256()
         self._full: SimpleQueue[memoryview | None] = SimpleQueue()
         self._free: SimpleQueue[memoryview] = SimpleQueue()
-        self._ring = _IDLE.pop() if _IDLE else [memoryview(bytearray(BUFFER_SIZE)) for _ in range(_BUFFERS)]
-        for buffer in self._ring:
+        self._buffers = (
+            _IDLE_BUFFERS.pop() if _IDLE_BUFFERS else [memoryview(bytearray(BUFFER_SIZE)) for _ in range(_BUFFERS)]
+        )
+        for buffer in self._buffers:
             self._free.put(buffer)
         self._hasher = Thread(target=self._run, name="lamina-hash", daemon=True)
         self._hasher.start()
@@ -257,7 +265,7 @@ class _Hashing:
         """A buffer that is free."""
         return self._free.get()
 
-    def full(self, data: memoryview) -> memoryview:
+    def next_buffer(self, data: memoryview) -> memoryview:
         """Takes what is in a buffer; gives another."""
         self._full.put(data)
         self._write(data)
@@ -270,18 +278,18 @@ class _Hashing:
 
     def stop(self) -> None:
         """Ends the thread, once what it has been given is hashed, and leaves the buffers to the next."""
-        if self._ring:
+        if self._buffers:
             self._full.put(None)
             self._hasher.join()
-            _IDLE.append(self._ring)
-            self._ring = []
+            _IDLE_BUFFERS.append(self._buffers)
+            self._buffers = []
 
     def _run(self) -> None:
         while (data := self._full.get()) is not None:
             self._hash.update(data)
-            self._free.put(_whole(data))
+            self._free.put(_whole_buffer(data))
 
 
-def _whole(part: memoryview) -> memoryview:
+def _whole_buffer(part: memoryview) -> memoryview:
     """The buffer of which ``part`` is the beginning."""
     return memoryview(part.obj)

@@ -16,14 +16,15 @@ import sys
 from collections.abc import Iterator
 
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
-from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable, shown
-from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Lister, Listing
+from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
+from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, Listing, ListingBuilder
+from lamina.messages.redaction import short_repr
 
 _disk_name = operator.attrgetter("name")
 _CASE_HACK = re.compile(rb"~nix~case~hack~[0-9]+\Z")
 _DARWIN = sys.platform == "darwin"
 # Path in the tree, where it is on disk, what it is, and what a symlink holds.
-_Found = tuple[bytes, bytes, os.stat_result, bytes]
+_WalkEntry = tuple[bytes, bytes, os.stat_result, bytes]
 
 
 def walk(top: bytes, *, case_hack: bool = _DARWIN) -> Iterator[Node]:
@@ -33,10 +34,10 @@ def walk(top: bytes, *, case_hack: bool = _DARWIN) -> Iterator[Node]:
     (Nix manual, use-case-hack). Raises `NotFound` at once where ``top`` does not exist; while it goes on `Unavailable`
     for what cannot be read, `IntegrityError` for what vanishes.
     """
-    return (node for node, _ in scan(top, case_hack=case_hack))
+    return (node for node, _ in walk_with_modes(top, case_hack=case_hack))
 
 
-def scan(top: bytes, *, case_hack: bool = False) -> Iterator[tuple[Node, int]]:
+def walk_with_modes(top: bytes, *, case_hack: bool = False) -> Iterator[tuple[Node, int]]:
     """Like `walk`, each node with the mode bits that it has on disk."""
     found = _scan(top, _status(top), case_hack)
     return ((_node(*item), stat.S_IMODE(item[2].st_mode)) for item in found)
@@ -48,12 +49,12 @@ def list_tree(top: bytes, *, case_hack: bool = _DARWIN) -> Listing | None:
     None where that cannot be said, for a name on disk has the ending that ``case_hack`` takes off. Raises as `walk`
     does.
     """
-    lister = Lister()
+    lister = ListingBuilder()
     add, is_file = lister.add, stat.S_ISREG
     for path, file, status, target in _scan(top, _status(top), case_hack):
         mode = status.st_mode
         if is_file(mode):
-            add(PROGRAM if mode & stat.S_IXUSR else FILE, path, status.st_size, status.st_mtime_ns, b"")
+            add(EXECUTABLE if mode & stat.S_IXUSR else FILE, path, status.st_size, status.st_mtime_ns, b"")
         elif target:
             add(SYMLINK, path, 0, 0, target)
         else:
@@ -67,12 +68,12 @@ def _status(top: bytes) -> os.stat_result:
     try:
         return os.lstat(top)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise missing(top) from error
+        raise missing_error(top) from error
     except OSError as error:
-        raise _unreadable(top, error) from error
+        raise _read_error(top, error) from error
 
 
-def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[_Found]:
+def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[_WalkEntry]:
     yield b"", top, status, _target(top, status)
     if not stat.S_ISDIR(status.st_mode):
         return
@@ -88,7 +89,7 @@ def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[_Foun
                     continue
                 target = _target(file, status)
             except OSError as error:
-                raise _unreadable(file, error) from error
+                raise _read_error(file, error) from error
             yield path, file, status, target
             if is_folder(status.st_mode):
                 folders.append(_entries(file, path, case_hack))
@@ -102,14 +103,16 @@ def _entries(folder: bytes, path: bytes, case_hack: bool) -> Iterator[tuple[byte
         with os.scandir(folder) as found:
             entries = sorted(found, key=_disk_name)
     except OSError as error:
-        raise _unreadable(folder, error) from error
+        raise _read_error(folder, error) from error
     prefix = path + b"/" if path else b""
     if not case_hack:
         return iter([(prefix + entry.name, entry) for entry in entries])
     named = sorted(((_CASE_HACK.sub(b"", entry.name), entry) for entry in entries), key=_first)
     for (name, _), (following, _) in itertools.pairwise(named):
         if name == following:
-            raise FormatError(f"{os.fsdecode(folder)}: got two entries for {shown(os.fsdecode(name))}, expected one")
+            raise FormatError(
+                f"{os.fsdecode(folder)}: got two entries for {short_repr(os.fsdecode(name))}, expected one"
+            )
     return iter([(prefix + name, entry) for name, entry in named])
 
 
@@ -120,7 +123,7 @@ def _target(file: bytes, status: os.stat_result) -> bytes:
         return os.readlink(file)
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return b""
-    raise FormatError(f"{os.fsdecode(file)}: got {kind(mode)}, expected a file, a folder or a symlink")
+    raise FormatError(f"{os.fsdecode(file)}: got {file_type_name(mode)}, expected a file, a folder or a symlink")
 
 
 def _node(path: bytes, file: bytes, status: os.stat_result, target: bytes) -> Node:
@@ -131,12 +134,12 @@ def _node(path: bytes, file: bytes, status: os.stat_result, target: bytes) -> No
     return Directory(path) if stat.S_ISDIR(mode) else Symlink(path, target)
 
 
-def missing(top: bytes) -> NotFound:
+def missing_error(top: bytes) -> NotFound:
     """The error for a store path that is not at ``top``."""
     return NotFound(f"{os.fsdecode(top)}: got nothing there, expected a store path")
 
 
-def kind(mode: int) -> str:
+def file_type_name(mode: int) -> str:
     """What a ``mode`` that no tree may hold stands for, in words."""
     kinds = {stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a block device", stat.S_IFCHR: "a character device"}
     return kinds.get(stat.S_IFMT(mode), "a named pipe" if stat.S_ISFIFO(mode) else "a special file")
@@ -146,7 +149,7 @@ def _first(item: tuple[bytes, object]) -> bytes:
     return item[0]
 
 
-def _unreadable(path: bytes, error: OSError) -> IntegrityError | Unavailable:
+def _read_error(path: bytes, error: OSError) -> IntegrityError | Unavailable:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return IntegrityError(f"{os.fsdecode(path)}: got {error.strerror}, expected what was there a moment ago")
     return Unavailable(f"{os.fsdecode(path)}: got {error.strerror}, expected to read it")

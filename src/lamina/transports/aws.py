@@ -24,11 +24,12 @@ from botocore.exceptions import ConfigParseError, ProfileNotFound
 from botocore.httpsession import URLLib3Session
 from botocore.session import Session
 
-from lamina.errors import Error, InvalidName, Unavailable, shown
+from lamina.errors import Error, InvalidArgument, Unavailable
+from lamina.messages.redaction import short_repr
 from lamina.system.documents import check_file
-from lamina.transports.buckets import DEFAULT_REGION
-from lamina.transports.environment import bundle_named
-from lamina.transports.retry import Patience
+from lamina.transports.environment import find_ca_bundle
+from lamina.transports.retry import RetryPolicy
+from lamina.transports.s3_urls import DEFAULT_REGION
 from lamina.transports.urls import DEFAULT_PORTS, Origin
 
 _SUBJECT = "AWS credentials"
@@ -40,12 +41,12 @@ _PROFILE_HINT = (
     "aws configure export-credentials --profile {name} shows whether the profile works; "
     "aws sso login --profile {name} begins a new session"
 )
-_HALF = "environment: got one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, expected both or none"
+_INCOMPLETE_KEY = "environment: got one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, expected both or none"
 # Files that tell a machine of Amazon's from others, and how they begin there (EC2 user guide, "Identify EC2
 # instances").
-_MACHINE = {"/sys/class/dmi/id/sys_vendor": "amazon ec2", "/sys/hypervisor/uuid": "ec2"}
+_EC2_MARKERS = {"/sys/class/dmi/id/sys_vendor": "amazon ec2", "/sys/hypervisor/uuid": "ec2"}
 _EXPECTED = "profiles of AWS"
-_INSTANCE = "iam-role"
+_INSTANCE_PROVIDER = "iam-role"
 # Gateways rewrite these on the way, which would break a signature that covers them.
 _UNSIGNED = {"accept-encoding"}
 
@@ -66,23 +67,23 @@ class AwsSession:
 
     """
 
-    def __init__(self, profile: str, region: str, patience: Patience) -> None:
+    def __init__(self, profile: str, region: str, policy: RetryPolicy) -> None:
         # At lower levels it logs credentials, tokens and answers, which a program that logs everything must not keep.
         logging.getLogger("botocore").setLevel(logging.CRITICAL + 1)
-        self._patience = patience
+        self._policy = policy
         self._lock = Lock()
         self._is_resolved = False
-        self._found: Any = None
+        self._found_credentials: Any = None
         self._profile = profile
         self._session = Session(profile=profile or None)
-        self._profile = profile or self._setting("profile")
+        self._profile = profile or self._get_setting("profile")
         if not self._profile:
             # An empty variable names none; only the store of settings can be told so.
             self._session.get_component("config_store").set_config_variable("profile", None)
-        self._check()
-        self.region = region or os.environ.get("AWS_REGION") or self._setting("region") or DEFAULT_REGION
+        self._check_config()
+        self.region = region or os.environ.get("AWS_REGION") or self._get_setting("region") or DEFAULT_REGION
         """The region of the URL, else of the environment, else of the profile, else S3's default."""
-        self.endpoint = self._asked(self._configured_endpoint)
+        self.endpoint = self._call_botocore(self._find_endpoint)
         """The URL that the environment or the profile names for S3, or ``""``."""
 
     def sign(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
@@ -98,60 +99,64 @@ class AwsSession:
             Unavailable: credentials could not be had, or are not such as a header can hold.
 
         """
-        sent = {**headers, "Host": _host(url)}
-        found = self._credentials()
+        sent = {**headers, "Host": _host_header(url)}
+        found = self._get_credentials()
         if found is None:
             return sent
         signed = {name: value for name, value in sent.items() if name.lower() not in _UNSIGNED}
         request = AWSRequest(method, url, signed, body)
-        self._asked(lambda: S3SigV4Auth(found, "s3", self.region).add_auth(request))
+        self._call_botocore(lambda: S3SigV4Auth(found, "s3", self.region).add_auth(request))
         sent |= dict(request.headers.items())
         if not all(value.isascii() and value.isprintable() for value in sent.values()):
             raise Unavailable(f"{_SUBJECT}: got a character that no header can hold, expected keys", hint=_HINT)
         return sent
 
-    def _credentials(self) -> Any:
+    def _get_credentials(self) -> Any:
         """Return credentials that are valid now, or None if there are none anywhere."""
         with self._lock:
             if not self._is_resolved:
-                self._found = self._asked(self._resolved)
+                self._found_credentials = self._call_botocore(self._resolve_credentials)
                 self._is_resolved = True
-        return None if self._found is None else self._asked(self._found.get_frozen_credentials)
+        return (
+            None
+            if self._found_credentials is None
+            else self._call_botocore(self._found_credentials.get_frozen_credentials)
+        )
 
-    def _resolved(self) -> Any:
+    def _resolve_credentials(self) -> Any:
         session = self._session
         session.set_config_variable("region", self.region)  # services that give credentials have regions too
-        patience = self._patience
+        policy = self._policy
         session.set_default_client_config(
             Config(
-                connect_timeout=patience.connect,
-                read_timeout=patience.read,
-                retries={"total_max_attempts": patience.attempts},
+                connect_timeout=policy.connect_timeout,
+                read_timeout=policy.read_timeout,
+                retries={"total_max_attempts": policy.attempts},
             )
         )
-        bundle = bundle_named()
-        if bundle is not None and not self._setting("ca_bundle"):
+        bundle = find_ca_bundle()
+        if bundle is not None and not self._get_setting("ca_bundle"):
             session.set_config_variable("ca_bundle", str(bundle))
         chain = session.get_component("credential_provider")
-        if not _is_machine_of_amazon() and not self._setting("ec2_metadata_service_endpoint"):
-            chain.remove(_INSTANCE)  # Elsewhere nothing answers, and every run would wait for it.
+        if not _is_ec2_instance() and not self._get_setting("ec2_metadata_service_endpoint"):
+            chain.remove(_INSTANCE_PROVIDER)  # Elsewhere nothing answers, and every run would wait for it.
         else:
             # A proxy is no way to a service of this machine and must see no credentials. botocore has no setting.
-            fetcher = chain.get_provider(_INSTANCE)._role_fetcher  # noqa: SLF001 - see above
+            fetcher = chain.get_provider(_INSTANCE_PROVIDER)._role_fetcher  # noqa: SLF001 - see above
             fetcher._session = URLLib3Session(timeout=session.get_config_variable("metadata_service_timeout"))  # noqa: SLF001
         found = session.get_credentials()
         if found is None and self._profile:
-            raise self._unusable("a profile without any")
+            raise self._credentials_error("a profile without any")
         return found
 
     # --- settings
 
-    def _check(self) -> None:
+    def _check_config(self) -> None:
         """Refuse what botocore passes over: files that cannot be read, half a key; and a profile that is not there."""
         for setting in ("config_file", "credentials_file"):
-            if not self._setting(setting):
+            if not self._get_setting(setting):
                 continue
-            path = self._path(setting)
+            path = self._config_path(setting)
             try:
                 check_file(path, str(path), _EXPECTED)
                 path.read_bytes()
@@ -159,17 +164,17 @@ class AwsSession:
                 continue
             except OSError as error:
                 raise Unavailable(f"{path}: got {error.strerror}, expected {_EXPECTED}") from None
-        self._asked(self._session.get_scoped_config)
+        self._call_botocore(self._session.get_scoped_config)
         if bool(os.environ.get("AWS_ACCESS_KEY_ID")) != bool(os.environ.get("AWS_SECRET_ACCESS_KEY")):
-            raise Unavailable(_HALF)
+            raise Unavailable(_INCOMPLETE_KEY)
 
-    def _setting(self, name: str) -> str:
-        return str(self._asked(lambda: self._session.get_config_variable(name)) or "")
+    def _get_setting(self, name: str) -> str:
+        return str(self._call_botocore(lambda: self._session.get_config_variable(name)) or "")
 
-    def _path(self, setting: str) -> Path:
-        return Path(os.path.expanduser(os.path.expandvars(self._setting(setting))))
+    def _config_path(self, setting: str) -> Path:
+        return Path(os.path.expanduser(os.path.expandvars(self._get_setting(setting))))
 
-    def _configured_endpoint(self) -> str:
+    def _find_endpoint(self) -> str:
         """Return the endpoint of S3 (AWS SDKs and tools reference, "Service-specific endpoints")."""
         if self._session.get_config_variable("ignore_configured_endpoint_urls"):
             return ""
@@ -186,7 +191,7 @@ class AwsSession:
 
     # --- errors
 
-    def _asked(self, work: Callable[[], Any]) -> Any:
+    def _call_botocore(self, work: Callable[[], Any]) -> Any:
         """Return what ``work`` returns, and translate all that botocore raises; the one place that does.
 
         Raises:
@@ -199,37 +204,39 @@ class AwsSession:
         except (Error, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - botocore raises errors of a dozen libraries, and documents none
-            failure = self._translated(error)
+            failure = self._translate(error)
         # Raised out here, it is no part of botocore's error, whose text may hold secrets.
         raise failure
 
-    def _translated(self, error: Exception) -> Error:
+    def _translate(self, error: Exception) -> Error:
         fields = getattr(error, "kwargs", {})
         if isinstance(error, ProfileNotFound):
-            path = self._path("credentials_file")
-            return InvalidName(f"profile {shown(self._profile)}: got none of that name, expected one in {path}")
+            path = self._config_path("credentials_file")
+            return InvalidArgument(
+                f"profile {short_repr(self._profile)}: got none of that name, expected one in {path}"
+            )
         if isinstance(error, ConfigParseError):
             return Unavailable(f"{fields.get('path', _SUBJECT)}: got a line that is no setting, expected {_EXPECTED}")
         provider = fields.get("provider")
         place = f" from {provider}" if isinstance(provider, str) else ""
-        return self._unusable(f"{type(error).__name__}{place}")
+        return self._credentials_error(f"{type(error).__name__}{place}")
 
-    def _unusable(self, got: str) -> Unavailable:
-        subject = f"{_SUBJECT} of the profile {shown(self._profile)}" if self._profile else _SUBJECT
+    def _credentials_error(self, got: str) -> Unavailable:
+        subject = f"{_SUBJECT} of the profile {short_repr(self._profile)}" if self._profile else _SUBJECT
         hint = _PROFILE_HINT.format(name=self._profile) if self._profile else _HINT
         return Unavailable(f"{subject}: got {got}, expected keys", hint=hint)
 
 
-def _host(url: str) -> str:
+def _host_header(url: str) -> str:
     """Return the value of ``Host`` for ``url``, without a port that is the scheme's own (RFC 9112, 3.2)."""
     origin = Origin.of(url)
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     return host if origin.port == DEFAULT_PORTS[origin.scheme] else f"{host}:{origin.port}"
 
 
-def _is_machine_of_amazon() -> bool:
+def _is_ec2_instance() -> bool:
     """Tell whether this machine may have a service that gives credentials to whatever runs on it."""
-    for path, start in _MACHINE.items():
+    for path, start in _EC2_MARKERS.items():
         with contextlib.suppress(OSError, UnicodeDecodeError):
             if Path(path).read_text().lower().startswith(start):
                 return True

@@ -1,7 +1,7 @@
 """HTTP connections that are kept, one request at a time on each.
 
 Invariant: an answer's bytes come at a pace or not at all, headers and framing included, and whatever the library
-raises leaves as `PassingError` or `Unavailable`.
+raises leaves as `TransientError` or `Unavailable`.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, except
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from lamina.errors import InvalidName, Unavailable, Unreachable
-from lamina.transports.environment import Proxy, not_a_proxy, proxy_for, tls_context
-from lamina.transports.retry import CONNECTIONS, Pace, PassingError, Patience, TooSlowError
-from lamina.transports.urls import Origin, shown_url
+from lamina.errors import InvalidArgument, Unavailable, Unreachable
+from lamina.transports.environment import Proxy, create_tls_context, find_proxy, proxy_error
+from lamina.transports.retry import MAX_CONNECTIONS, MinimumRate, RetryPolicy, TooSlowError, TransientError
+from lamina.transports.urls import Origin, redact_url
 
 # What a server may say around a piece of content: status lines, headers, the framing of chunks, trailers.
-_MOST_AROUND = 1 << 20
+_MAX_OVERHEAD = 1 << 20
 _BUFFER = 1 << 16
 # They say how long their content is, even if that is nothing.
 _WITH_BODY = {"PUT", "POST"}
-_TRUST = "NIX_SSL_CERT_FILE or SSL_CERT_FILE names a file of other certificate authorities"
-_NETRC = "NETRC or ~/.netrc holds user and password for a host, and so may the URL in front of its host"
+_CA_HINT = "NIX_SSL_CERT_FILE or SSL_CERT_FILE names a file of other certificate authorities"
+_NETRC_HINT = "NETRC or ~/.netrc holds user and password for a host, and so may the URL in front of its host"
 
 
 class Connections:
@@ -40,11 +40,11 @@ class Connections:
     ``is_direct`` is for hosts that no proxy is asked for.
     """
 
-    def __init__(self, patience: Patience, *, is_direct: bool = False) -> None:
-        self._patience = patience
+    def __init__(self, policy: RetryPolicy, *, is_direct: bool = False) -> None:
+        self._policy = policy
         self._is_direct = is_direct
-        self._timeout = Timeout(connect=patience.connect, read=patience.read)
-        self._pools = _pools(patience)
+        self._timeout = Timeout(connect=policy.connect_timeout, read=policy.read_timeout)
+        self._pool_classes = _pool_classes(policy)
         self._managers: dict[tuple[str, Proxy | None], PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -53,10 +53,10 @@ class Connections:
     ) -> BaseHTTPResponse:
         """The answer, of which status and headers have come, and which the caller closes.
 
-        Errors name ``subject``. Raises `PassingError`, `Unavailable`, `InvalidName` for a proxy of another kind.
+        Errors name ``subject``. Raises `TransientError`, `Unavailable`, `InvalidArgument` for a proxy of another kind.
         """
-        manager = self._manager(url, subject)
-        with translated(subject, self._patience):
+        manager = self._get_manager(url, subject)
+        with translate_errors(subject, self._policy):
             return manager.urlopen(
                 method,
                 url,
@@ -75,23 +75,23 @@ class Connections:
             for manager in self._managers.values():
                 manager.clear()
 
-    def _manager(self, url: str, subject: str) -> PoolManager:
+    def _get_manager(self, url: str, subject: str) -> PoolManager:
         try:
             origin = Origin.of(url)
-        except InvalidName:
-            raise Unavailable(f"{subject}: got {shown_url(url)}, expected http:// or https://") from None
-        proxy = None if self._is_direct else proxy_for(origin)
+        except InvalidArgument:
+            raise Unavailable(f"{subject}: got {redact_url(url)}, expected http:// or https://") from None
+        proxy = None if self._is_direct else find_proxy(origin)
         key = origin.scheme, proxy
         with self._lock:
             if key not in self._managers:
-                self._managers[key] = self._made(origin.scheme, proxy)
+                self._managers[key] = self._create_manager(origin.scheme, proxy)
             return self._managers[key]
 
-    def _made(self, scheme: str, proxy: Proxy | None) -> PoolManager:
+    def _create_manager(self, scheme: str, proxy: Proxy | None) -> PoolManager:
         is_encrypted = scheme == "https" or (proxy is not None and proxy.url.startswith("https:"))
-        options: dict[str, Any] = {"maxsize": CONNECTIONS}
+        options: dict[str, Any] = {"maxsize": MAX_CONNECTIONS}
         if is_encrypted:
-            options["ssl_context"] = tls_context()
+            options["ssl_context"] = create_tls_context()
         if proxy is None:
             manager = PoolManager(**options)
         else:
@@ -100,57 +100,59 @@ class Connections:
             try:
                 manager = ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
             except exceptions.LocationParseError:  # its text repeats the URL
-                raise not_a_proxy(proxy.url, scheme) from None
-        manager.pool_classes_by_scheme = self._pools
+                raise proxy_error(proxy.url, scheme) from None
+        manager.pool_classes_by_scheme = self._pool_classes
         return manager
 
 
 @contextlib.contextmanager
-def translated(subject: str, patience: Patience) -> Iterator[None]:
-    """Within the block, what the library raises becomes `PassingError` or `Unavailable`."""
+def translate_errors(subject: str, policy: RetryPolicy) -> Iterator[None]:
+    """Within the block, what the library raises becomes `TransientError` or `Unavailable`."""
     try:
         yield
     except (exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-        _fail(subject, error, patience)
+        _raise_translated(subject, error, policy)
 
 
-def refused(subject: str, status: int) -> Unavailable:
+def credentials_error(subject: str, status: int) -> Unavailable:
     """The error for an answer that asks for other credentials."""
     who = "the proxy" if status == 407 else "the server"
-    return Unavailable(f"{subject}: got HTTP {status} from {who}, expected to be let in", hint=_NETRC)
+    return Unavailable(f"{subject}: got HTTP {status} from {who}, expected to be let in", hint=_NETRC_HINT)
 
 
-def _fail(subject: str, error: Exception, patience: Patience) -> NoReturn:
-    inner = _innermost(error)
+def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> NoReturn:
+    inner = _root_cause(error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         got = f"a certificate that is not trusted ({inner.verify_message})"
-        raise Unreachable(f"{subject}: got {got}, expected one that is", hint=_TRUST) from error
+        raise Unreachable(f"{subject}: got {got}, expected one that is", hint=_CA_HINT) from error
     if isinstance(inner, socket.gaierror) and inner.errno == socket.EAI_NONAME:
         raise Unreachable(f"{subject}: got no address for its host, expected one") from error
     tunnel = re.match(r"Tunnel connection failed: (\d+)", str(inner)) if type(inner) is OSError else None
     if tunnel is not None:
         status = int(tunnel[1])
         if status == 407:
-            raise refused(subject, status) from error
+            raise credentials_error(subject, status) from error
         if status < 500:
             raise Unreachable(f"{subject}: got HTTP {status} from the proxy, expected a way through it") from error
-        raise PassingError(f"HTTP {status} from the proxy", is_silent=True) from error
+        raise TransientError(f"HTTP {status} from the proxy", is_unreachable=True) from error
     if isinstance(inner, TooSlowError):  # and would be the next time
         raise Unreachable(f"{subject}: got {inner}, expected a faster server") from error
-    passing = _PASSING if isinstance(error, exceptions.HTTPError) else (http.client.HTTPException, OSError)
+    passing = _TRANSIENT if isinstance(error, exceptions.HTTPError) else (http.client.HTTPException, OSError)
     if isinstance(error, passing):
-        raise PassingError(_said(error, inner, patience), is_silent=isinstance(error, _SILENCE)) from error
+        raise TransientError(
+            _describe_failure(error, inner, policy), is_unreachable=isinstance(error, _UNREACHABLE)
+        ) from error
     raise Unavailable(f"{subject}: got {type(error).__name__}, expected an answer in HTTP") from error
 
 
-_PASSING = (
+_TRANSIENT = (
     exceptions.ProtocolError,
     exceptions.TimeoutError,
     exceptions.NewConnectionError,
     exceptions.SSLError,
     exceptions.ProxyError,
 )
-_SILENCE = (
+_UNREACHABLE = (
     exceptions.TimeoutError,
     exceptions.NewConnectionError,
     exceptions.SSLError,
@@ -159,7 +161,7 @@ _SILENCE = (
 )
 
 
-def _innermost(error: BaseException) -> BaseException:
+def _root_cause(error: BaseException) -> BaseException:
     """What began it: the library wraps errors in its own, as arguments or causes."""
     for _ in range(10):
         found = error.__cause__ or next((part for part in error.args if isinstance(part, BaseException)), None)
@@ -169,11 +171,15 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _said(error: Exception, inner: BaseException, patience: Patience) -> str:
+def _describe_failure(error: Exception, inner: BaseException, policy: RetryPolicy) -> str:
     match inner:
         case TimeoutError() | exceptions.TimeoutError():
             is_late = isinstance(error, exceptions.ReadTimeoutError)
-            said = f"nothing for {patience.read:g} seconds" if is_late else f"no connection in {patience.connect:g} s"
+            said = (
+                f"nothing for {policy.read_timeout:g} seconds"
+                if is_late
+                else f"no connection in {policy.connect_timeout:g} s"
+            )
         case http.client.RemoteDisconnected():
             said = "the connection closed without an answer"
         case http.client.IncompleteRead() | exceptions.IncompleteRead() | ssl.SSLEOFError():
@@ -187,15 +193,15 @@ def _said(error: Exception, inner: BaseException, patience: Patience) -> str:
     return said
 
 
-class _Paced(io.RawIOBase):
+class _TimedReader(io.RawIOBase):
     """What comes from a socket, timed and bounded."""
 
-    def __init__(self, raw: io.RawIOBase, patience: Patience) -> None:
+    def __init__(self, raw: io.RawIOBase, policy: RetryPolicy) -> None:
         super().__init__()
         self._raw = raw
-        self._clock = patience.clock
-        self._pace = Pace(patience)
-        self.left = _MOST_AROUND
+        self._clock = policy.clock
+        self._rate = MinimumRate(policy)
+        self.left = _MAX_OVERHEAD
 
     def readable(self) -> bool:
         return True
@@ -204,7 +210,7 @@ class _Paced(io.RawIOBase):
         start = self._clock()
         size = self._raw.readinto(buffer)
         if size:
-            self._pace.came(size, self._clock() - start)
+            self._rate.record(size, self._clock() - start)
             self.left -= size
             if self.left < 0:
                 raise http.client.HTTPException("more headers or trailers than anybody needs")
@@ -218,29 +224,29 @@ class _Paced(io.RawIOBase):
         super().close()
 
 
-def _pools(patience: Patience) -> dict[str, Any]:
+def _pool_classes(policy: RetryPolicy) -> dict[str, Any]:
     """The library's classes, with answers whose bytes are timed."""
 
-    class Answer(http.client.HTTPResponse):
+    class _TimedResponse(http.client.HTTPResponse):
         def __init__(self, sock: Any, *args: Any, **keywords: Any) -> None:
             super().__init__(sock, *args, **keywords)
-            self._paced = _Paced(self.fp.detach(), patience)
-            self.fp = io.BufferedReader(self._paced, _BUFFER)
+            self._timed_reader = _TimedReader(self.fp.detach(), policy)
+            self.fp = io.BufferedReader(self._timed_reader, _BUFFER)
 
         def read1(self, size: int = -1, /) -> bytes:
-            self._paced.left = size + _MOST_AROUND
+            self._timed_reader.left = size + _MAX_OVERHEAD
             return super().read1(size)
 
-    class Plain(HTTPConnection):
-        response_class = Answer
+    class _TimedHTTPConnection(HTTPConnection):
+        response_class = _TimedResponse
 
-    class Encrypted(HTTPSConnection):
-        response_class = Answer
+    class _TimedHTTPSConnection(HTTPSConnection):
+        response_class = _TimedResponse
 
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
+    class _TimedHTTPPool(HTTPConnectionPool):
+        ConnectionCls = _TimedHTTPConnection
 
-    class EncryptedPool(HTTPSConnectionPool):
-        ConnectionCls = Encrypted
+    class _TimedHTTPSPool(HTTPSConnectionPool):
+        ConnectionCls = _TimedHTTPSConnection
 
-    return {"http": PlainPool, "https": EncryptedPool}
+    return {"http": _TimedHTTPPool, "https": _TimedHTTPSPool}

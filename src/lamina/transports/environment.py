@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from lamina.errors import InvalidName, Unavailable
+from lamina.errors import InvalidArgument, Unavailable
 from lamina.system.documents import check_file
-from lamina.transports.urls import Origin, shown_url, split_or_none, without_credentials
+from lamina.transports.urls import Origin, redact_url, strip_credentials, try_split_url
 
 # Nix's own first, then what curl, Python and OpenSSL go by.
 _BUNDLES = ("NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-def basic(user: str, password: str) -> str:
+def basic_auth(user: str, password: str) -> str:
     """The value of an ``Authorization`` header (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
@@ -36,32 +36,32 @@ class Proxy:
     authorization: str = field(repr=False)
 
 
-def proxy_for(origin: Origin) -> Proxy | None:
-    """The proxy that ``origin`` is asked through; raises `InvalidName` for one of another kind than HTTP."""
+def find_proxy(origin: Origin) -> Proxy | None:
+    """The proxy that ``origin`` is asked through; raises `InvalidArgument` for one of another kind than HTTP."""
     proxies = urllib.request.getproxies()
     url = proxies.get(origin.scheme) or proxies.get("all")
     if not url or urllib.request.proxy_bypass(f"{origin.host}:{origin.port}"):
         return None
     if "://" not in url:
         url = f"http://{url}"
-    parts = split_or_none(url)
+    parts = try_split_url(url)
     # What a password that is not escaped leaves behind the host: ``http:/user:password@host`` has the host "http".
     has_more = parts is not None and ("@" in parts.path or parts.query or parts.fragment)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or has_more:
-        raise not_a_proxy(url, origin.scheme)
-    given = basic(unquote(parts.username), unquote(parts.password or "")) if parts.username is not None else ""
-    return Proxy(without_credentials(url), given)
+        raise proxy_error(url, origin.scheme)
+    given = basic_auth(unquote(parts.username), unquote(parts.password or "")) if parts.username is not None else ""
+    return Proxy(strip_credentials(url), given)
 
 
-def not_a_proxy(url: str, scheme: str) -> InvalidName:
+def proxy_error(url: str, scheme: str) -> InvalidArgument:
     """Return the error for a proxy ``url`` that cannot be used for requests of ``scheme``."""
-    return InvalidName(
-        f"proxy {shown_url(url)}: got no HTTP proxy, expected http://HOST:8080",
+    return InvalidArgument(
+        f"proxy {redact_url(url)}: got no HTTP proxy, expected http://HOST:8080",
         hint=f"{scheme}_proxy or all_proxy names it; no_proxy names hosts to connect to directly",
     )
 
 
-def bundle_named() -> Path | None:
+def find_ca_bundle() -> Path | None:
     """The file or folder of certificate authorities that the environment names; raises `Unavailable`."""
     for variable in _BUNDLES:
         value = os.environ.get(variable)
@@ -78,12 +78,12 @@ def bundle_named() -> Path | None:
     return None
 
 
-def tls_context() -> ssl.SSLContext:
+def create_tls_context() -> ssl.SSLContext:
     """Trusts the authorities that the environment names, else those of the system, else Mozilla's.
 
     Raises `Unavailable`.
     """
-    path = bundle_named()
+    path = find_ca_bundle()
     if path is not None:
         try:
             if os.path.isdir(path):
@@ -106,7 +106,7 @@ def _has_files(folder: str | None) -> bool:
         return False
 
 
-def credentials_for(host: str) -> tuple[str, str] | None:
+def read_credentials(host: str) -> tuple[str, str] | None:
     """User and password for ``host`` from ``$NETRC``, else ``~/.netrc``; raises `Unavailable` for a broken file."""
     named = os.environ.get("NETRC")
     path = named or os.path.expanduser("~/.netrc")

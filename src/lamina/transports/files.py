@@ -12,28 +12,29 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from lamina.errors import FormatError, InvalidName, NotFound, Unavailable, failed, shown
+from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable, output_error
+from lamina.messages.redaction import short_repr
 from lamina.system.temporary import PartFile
-from lamina.transports.urls import below, shown_url, split_url
+from lamina.transports.urls import check_file_name, redact_url, split_url
 
 PIECE = 1 << 18
-_COPIED = 1 << 20
+_COPY_SIZE = 1 << 20
 # A pipe must not be waited for.
-_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class FileTransport:
-    """Files below ``file:///FOLDER``; raises `InvalidName` for another URL. The folder need not be there yet."""
+    """Files below ``file:///FOLDER``; raises `InvalidArgument` for another URL. The folder need not be there yet."""
 
     def __init__(self, url: str) -> None:
         parts = split_url(url)
         path = os.fsdecode(unquote_to_bytes(parts.path))
         if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/"):
-            raise InvalidName(f"cache {shown_url(url)}: got no folder, expected file:///FOLDER")
+            raise InvalidArgument(f"cache {redact_url(url)}: got no folder, expected file:///FOLDER")
         if "\0" in path:
-            raise InvalidName(f"cache {shown_url(url)}: got a NUL in it, expected file:///FOLDER")
+            raise InvalidArgument(f"cache {redact_url(url)}: got a NUL in it, expected file:///FOLDER")
         self._folder = "/" + path.strip("/")
-        self.where = shown_url(url).rstrip("/") if path.strip("/") else "file:///"
+        self.label = redact_url(url).rstrip("/") if path.strip("/") else "file:///"
 
     def read(self, name: str, limit: int) -> bytes | None:
         """The whole file, None where it is absent; raises `FormatError` above ``limit`` bytes, `Unavailable`."""
@@ -51,7 +52,7 @@ class FileTransport:
         path = self._path(name)
         size = 0
         try:
-            with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READING)) as file:
+            with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _OPEN_FLAGS)) as file:
                 self._check(os.fstat(file.fileno()), path)
                 while piece := file.read(PIECE):
                     room = limit - size
@@ -97,9 +98,9 @@ class FileTransport:
 
     def _path(self, name: str) -> str:
         try:
-            os.fsencode(below(self.where, name))
+            os.fsencode(check_file_name(self.label, name))
         except UnicodeEncodeError as error:
-            raise FormatError(f"{self.where}: got the name {shown(name)} for a file, expected UTF-8") from error
+            raise FormatError(f"{self.label}: got the name {short_repr(name)} for a file, expected UTF-8") from error
         return f"{self._folder.rstrip('/')}/{name}"
 
     def _check(self, status: os.stat_result, path: str) -> None:
@@ -114,16 +115,16 @@ class FileTransport:
                 for piece in pieces:
                     left = memoryview(piece)
                     while left:
-                        left = left[os.write(part.number, left) :]
-                part.keep(Path(path))
+                        left = left[os.write(part.fd, left) :]
+                part.commit(Path(path))
         except OSError as error:
-            raise failed(self._folder, error) from error
+            raise output_error(self._folder, error) from error
 
 
 def _pieces(file: io.FileIO, name: str) -> Iterator[bytes]:
     while True:
         try:
-            piece = file.read(_COPIED)
+            piece = file.read(_COPY_SIZE)
         except OSError as error:
             raise _unavailable(name, error) from error
         if not piece:

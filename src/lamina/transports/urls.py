@@ -1,6 +1,6 @@
-"""URLs: those of a cache, of the files in it, and what of them may be shown.
+"""URLs: those of a cache, of the files in it, and what of them may be short_repr.
 
-Invariant: `shown_url` gives neither user, password, query nor fragment, whatever it is given.
+Invariant: `redact_url` gives neither user, password, query nor fragment, whatever it is given.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from lamina.errors import FormatError, InvalidName, shown
-from lamina.messages.redaction import clean_url
+from lamina.errors import FormatError, InvalidArgument
+from lamina.messages.redaction import clean_url, short_repr
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _WEB = re.compile("https?://", re.IGNORECASE)
@@ -38,13 +38,13 @@ SETTINGS = frozenset(
 )
 
 
-def shown_url(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return ``url``, valid or not, as a message shows it."""
     text = clean_url(url)
-    return text if text.isprintable() else shown(text)
+    return text if text.isprintable() else short_repr(text)
 
 
-def split_or_none(url: str) -> SplitResult | None:
+def try_split_url(url: str) -> SplitResult | None:
     """Return the parts of ``url``, or None if its host or port is invalid.
 
     This is the only caller of `urlsplit`, whose errors repeat a part of the URL that may belong to a password.
@@ -64,19 +64,21 @@ def split_url(url: str) -> SplitResult:
         InvalidName: ``url`` cannot be parsed, or has a fragment, which no cache has.
 
     """
-    parts = split_or_none(url)
+    parts = try_split_url(url)
     if parts is None:
-        raise InvalidName(f"cache {shown_url(url)}: got no valid host and port, expected a URL", hint=_escaping(url))
+        raise InvalidArgument(
+            f"cache {redact_url(url)}: got no valid host and port, expected a URL", hint=_escaping_hint(url)
+        )
     if not url.isprintable() or " " in url:
-        raise InvalidName(f"cache {shown_url(url)}: got a space or control character, expected a URL")
+        raise InvalidArgument(f"cache {redact_url(url)}: got a space or control character, expected a URL")
     if "#" in url:
-        raise InvalidName(
-            f"cache {shown_url(url)}: got a # in it, expected a URL without a fragment", hint=_escaping(url)
+        raise InvalidArgument(
+            f"cache {redact_url(url)}: got a # in it, expected a URL without a fragment", hint=_escaping_hint(url)
         )
     return parts
 
 
-def _escaping(url: str) -> str:
+def _escaping_hint(url: str) -> str:
     return "in a user or password, write / as %2F, ? as %3F, # as %23 and @ as %40" if "@" in url else ""
 
 
@@ -96,9 +98,9 @@ class Origin:
             InvalidName: ``url`` has another scheme, no host, or no valid port.
 
         """
-        parts = split_or_none(url)
+        parts = try_split_url(url)
         if parts is None or parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-            raise InvalidName(f"URL {shown_url(url)}: got no host and port of HTTP, expected http:// or https://")
+            raise InvalidArgument(f"URL {redact_url(url)}: got no host and port of HTTP, expected http:// or https://")
         return cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
 
 
@@ -106,7 +108,7 @@ class Origin:
 class CacheUrl:
     """Where a cache is on the web."""
 
-    where: str
+    label: str
     """As messages have it, without credentials and query."""
     origin: Origin
     base: str = field(repr=False)
@@ -117,24 +119,24 @@ class CacheUrl:
 
     @classmethod
     def parse(cls, url: str) -> CacheUrl:
-        """Raises `InvalidName` for what is no http or https URL with a host."""
+        """Raises `InvalidArgument` for what is no http or https URL with a host."""
         parts = split_url(url)
         try:
             origin = Origin.of(url)
-        except InvalidName:
-            raise InvalidName(
-                f"cache {shown_url(url)}: got no host, expected http://HOST or https://HOST", hint=_escaping(url)
+        except InvalidArgument:
+            raise InvalidArgument(
+                f"cache {redact_url(url)}: got no host, expected http://HOST or https://HOST", hint=_escaping_hint(url)
             ) from None
         user, password = parts.username, parts.password
         credentials = None if user is None else (unquote(user), unquote(password or ""))
         items = [item for item in parts.query.split("&") if item and item.partition("=")[0] not in SETTINGS]
-        base = without_credentials(url).partition("?")[0].rstrip("/")
-        return cls(shown_url(url).rstrip("/"), origin, base, "&".join(items), credentials)
+        base = strip_credentials(url).partition("?")[0].rstrip("/")
+        return cls(redact_url(url).rstrip("/"), origin, base, "&".join(items), credentials)
 
-    def at(self, name: str) -> str:
+    def resolve(self, name: str) -> str:
         """The URL of the file ``name``, which is a URL's text relative to the cache, or all of a URL.
 
-        A slash in front is that of the server (RFC 3986; Nix 2.34), and `below_cache` has the other reading.
+        A slash in front is that of the server (RFC 3986; Nix 2.34), and `resolve_below` has the other reading.
         Raises `FormatError` for no URL, and for one of another scheme than the cache's.
         """
         text = name.partition("#")[0]
@@ -146,19 +148,19 @@ class CacheUrl:
             where = f"{scheme}://{rest.partition('/')[0]}"
         return self._with_query(where, text.removeprefix("/"))
 
-    def below_cache(self, name: str) -> str:
+    def resolve_below(self, name: str) -> str:
         """The URL of a file whose ``name`` has a slash in front that means nothing (Nix up to 2.26)."""
         return self._with_query(self.base, name.partition("#")[0].removeprefix("/"))
 
     def _absolute(self, text: str) -> str:
-        text = without_credentials(text)
+        text = strip_credentials(text)
         try:
             origin = Origin.of(text)
-        except InvalidName:
-            raise FormatError(f"{self.where}: got {shown_url(text)} for a file, expected a URL") from None
+        except InvalidArgument:
+            raise FormatError(f"{self.label}: got {redact_url(text)} for a file, expected a URL") from None
         if origin.scheme != self.origin.scheme:
             expected = f"{self.origin.scheme}://, as the cache has it"
-            raise FormatError(f"{self.where}: got the URL {shown_url(text)} for a file, expected {expected}")
+            raise FormatError(f"{self.label}: got the URL {redact_url(text)} for a file, expected {expected}")
         return text
 
     def _with_query(self, where: str, text: str) -> str:
@@ -166,19 +168,19 @@ class CacheUrl:
         queries = "&".join(part for part in (query, self.query) if part)
         return f"{where}/{path}?{queries}" if queries else f"{where}/{path}"
 
-    def shown(self, name: str) -> str:
+    def redact(self, name: str) -> str:
         """The file ``name`` as messages have it."""
-        return shown_url(name if _WEB.match(name) else f"{self.where}/{name.removeprefix('/')}")
+        return redact_url(name if _WEB.match(name) else f"{self.label}/{name.removeprefix('/')}")
 
 
-def below(where: str, name: str) -> str:
-    """``name`` of a file below ``where``, as it is; raises `FormatError` where it leads elsewhere or is no text."""
+def check_file_name(subject: str, name: str) -> str:
+    """``name`` of a file below ``subject``, as it is; raises `FormatError` where it leads elsewhere or is no text."""
     if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
-        raise FormatError(f"{where}: got the name {shown(name)} for a file, expected one below it")
+        raise FormatError(f"{subject}: got the name {short_repr(name)} for a file, expected one below it")
     return name
 
 
-def without_credentials(url: str) -> str:
+def strip_credentials(url: str) -> str:
     """``url`` without user and password."""
     scheme, separator, rest = url.partition("://")
     end = min((place for place in map(rest.find, "/?#") if place >= 0), default=len(rest))

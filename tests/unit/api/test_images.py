@@ -24,7 +24,7 @@ import lamina
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import Error, InvalidName, NotFound, OutputError, PlanError, ScriptError
+from lamina.errors import Error, InvalidArgument, NotFound, OutputError, PlanError, ScriptError
 from lamina.stores.local.database import LocalStore
 
 HELLO = store_path("hello-2.12.1")
@@ -140,9 +140,9 @@ def test_a_plan_opens_no_store_path_and_needs_no_name(store: FakeStore, tmp_path
     graph = write_graph(store, tmp_path / "graph.json")
     expected = lamina.plan_layered_image(contents=["hello"], store=str(store.root))
     for path in store.numbers:
-        subprocess.run(["rm", "-rf", store.place(path)], check=True)
-    for place in (store.root, graph):
-        planned = lamina.plan_layered_image(contents=["hello"], store=str(place), extra_commands="exit 1")
+        subprocess.run(["rm", "-rf", store.location(path)], check=True)
+    for location in (store.root, graph):
+        planned = lamina.plan_layered_image(contents=["hello"], store=str(location), extra_commands="exit 1")
         assert planned.layers == expected.layers
     assert lamina.plan_layered_image(config={"Cmd": [f"{HELLO}/bin/hello"]}, store=str(graph)).layers == expected.layers
 
@@ -360,7 +360,7 @@ WRONG: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("arguments", WRONG, ids=repr)
 def test_a_wrong_argument_is_invalid(store: FakeStore, arguments: dict[str, Any]) -> None:
-    with pytest.raises(InvalidName, match=r": got .*, expected ") as caught:
+    with pytest.raises(InvalidArgument, match=r": got .*, expected ") as caught:
         stream(store, **arguments)
     assert caught.value.exit_code == 2
 
@@ -404,7 +404,7 @@ def test_a_failing_script_is_a_script_error_with_its_output(store: FakeStore) ->
 
 
 def test_an_image_without_a_root_needs_a_name(store: FakeStore) -> None:
-    with pytest.raises(InvalidName, match="name: got none, expected one") as caught:
+    with pytest.raises(InvalidArgument, match="name: got none, expected one") as caught:
         stream(store, contents=[], tree=[lamina.Dir("/x")])
     assert caught.value.hint == "give one with --name"
 
@@ -417,7 +417,9 @@ def test_an_image_of_nothing_asks_for_a_root(store: FakeStore, tmp_path: Path, a
         lamina.plan_layered_image,
         lambda **given: lamina.build_layered_image(output=tmp_path / "x.tar", **given),
     ):
-        with pytest.raises(InvalidName, match=r"^ROOT: got none, expected a store path or a package name") as caught:
+        with pytest.raises(
+            InvalidArgument, match=r"^ROOT: got none, expected a store path or a package name"
+        ) as caught:
             verb(**given)
         assert "hello" in caught.value.hint
     assert not (tmp_path / "x.tar").exists()
@@ -447,11 +449,11 @@ def test_an_ending_that_is_not_written_is_refused_before_a_script_runs(
 ) -> None:
     mark = tmp_path / "ran"
     arguments: dict[str, Any] = {"contents": ["hello"], "store": str(store.root), "extra_commands": f"touch {mark}"}
-    with pytest.raises(InvalidName, match=r"^output: got "):
+    with pytest.raises(InvalidArgument, match=r"^output: got "):
         lamina.build_layered_image(output=tmp_path / name, **arguments)
-    with pytest.raises(InvalidName, match=r"^output: got "):
+    with pytest.raises(InvalidArgument, match=r"^output: got "):
         lamina.merge_images([tmp_path / "missing"], output=tmp_path / name)
-    with pytest.raises(InvalidName, match=r"^output: got "):
+    with pytest.raises(InvalidArgument, match=r"^output: got "):
         lamina.export_image(tmp_path / "missing", output=tmp_path / name)
     flags = ("hello", "--store", store.root, "--extra-commands", f"touch {mark}", "-o", tmp_path / name)
     assert call("build", *flags).code == 2
@@ -467,7 +469,7 @@ def test_an_ending_that_is_not_written_is_refused_before_a_script_runs(
 
 def test_a_package_whose_name_no_image_has_needs_another(store: FakeStore) -> None:
     store.add("lib++-1.0", {"x": b""})
-    with pytest.raises(InvalidName, match=r"image name: got 'lib\+\+', expected") as caught:
+    with pytest.raises(InvalidArgument, match=r"image name: got 'lib\+\+', expected") as caught:
         stream(store, contents=["lib++"])
     assert caught.value.hint == "give one with --name"
     assert identity(stream(store, contents=["lib++"], name="lib"))
@@ -477,7 +479,7 @@ def test_a_package_whose_name_no_image_has_needs_another(store: FakeStore) -> No
     "options", [{"compressor": "xz"}, {"compressor": 5}, {"jobs": 0}, {"jobs": "2"}, {"jobs": True}]
 )
 def test_a_wrong_option_of_a_build_leaves_no_file(store: FakeStore, tmp_path: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidName, match=r": got .*, expected "):
+    with pytest.raises(InvalidArgument, match=r": got .*, expected "):
         stream(store, **options).build(tmp_path / "x.tar")
     assert sorted(os.listdir(tmp_path)) == ["root"]
 

@@ -1,4 +1,4 @@
-"""The ledger rechecked: what is wrong is found and forgotten, and nothing else is."""
+"""The layer cache rechecked: what is wrong is found and forgotten, and nothing else is."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tests.support.factories import MemoryStore
 from tests.support.fake_nix_store import FakeStore, example, put, store_path, write_graph
 
 import lamina
-from lamina.api.layer_cache import Verified
+from lamina.api.layer_cache import LayerCacheCheck
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
-from lamina.errors import InvalidName, NotFound, Unavailable
+from lamina.errors import InvalidArgument, NotFound, Unavailable
 from lamina.formats.listing import Listing
-from lamina.images.progress import Silence
-from lamina.layer_cache.cache import Ledger
+from lamina.images.progress import NoProgress
+from lamina.layer_cache.cache import LayerCache
 from lamina.layers.layer import LayerSource
 from lamina.stores.local.database import LocalStore
-from lamina.system.transfer import Measure
+from lamina.system.transfer import BlobInfo
 from lamina.system.walk import list_tree
 
 DATA, HELLO = store_path("words-2.1-data"), store_path("hello-2.12.1")
@@ -44,8 +44,8 @@ def store(tmp_path: Path) -> FakeStore:
 
 @pytest.fixture
 def file(store: FakeStore, tmp_path: Path) -> Path:
-    """A ledger that knows an image of four layers, a store path in each."""
-    file = tmp_path / "cache" / "ledger"
+    """A layer cache that knows an image of four layers, a store path in each."""
+    file = tmp_path / "cache" / "layer_cache"
     image(store, file)
     return file
 
@@ -64,40 +64,40 @@ def image(store: FakeStore, file: Path | None, **arguments: Any) -> lamina.Image
 
 
 def written(store: FakeStore, file: Path | None, out: io.BytesIO, **arguments: Any) -> lamina.Image:
-    stream = lamina.stream_layered_image(contents=["hello"], store=store.root, ledger=file, **arguments)
+    stream = lamina.stream_layered_image(contents=["hello"], store=store.root, layer_cache=file, **arguments)
     return stream.write_to(out)
 
 
-def verify(store: FakeStore, file: Path, **arguments: Any) -> Verified:
-    """What becomes of the ledger; nothing about it is odd."""
-    verified = lamina.verify_ledger(ledger=file, store=store.root, **arguments)
+def verify(store: FakeStore, file: Path, **arguments: Any) -> LayerCacheCheck:
+    """What becomes of the layer cache; nothing about it is odd."""
+    verified = lamina.verify_layer_cache(layer_cache=file, store=store.root, **arguments)
     assert (verified.warnings, verified.exists) == ((), True)
     return verified
 
 
 @contextlib.contextmanager
-def opened(file: Path) -> Iterator[Ledger]:
+def opened(file: Path) -> Iterator[LayerCache]:
     warnings: list[str] = []
-    with Ledger.open(file, warnings.append) as found:
+    with LayerCache.open(file, warnings.append) as found:
         yield found
     assert warnings == []
 
 
 def known(file: Path) -> set[StorePath]:
-    """The paths in the layers that the ledger knows."""
+    """The paths in the layers that the layer cache knows."""
     with opened(file) as found:
-        return {path for recipe, _ in found.entries() for path in recipe.paths}
+        return {path for inputs, _ in found.entries() for path in inputs.paths}
 
 
-def place(store: FakeStore, path: StorePath) -> tuple[bytes, Digest]:
+def location(store: FakeStore, path: StorePath) -> tuple[bytes, Digest]:
     """Where ``path`` lies, and the NAR hash that the database has of it."""
-    return os.fsencode(store.place(path)), LocalStore(store.root).query([path])[path].nar_hash
+    return os.fsencode(store.location(path)), LocalStore(store.root).query([path])[path].nar_hash
 
 
 def listed(store: FakeStore, file: Path) -> set[StorePath]:
-    """The paths of which the ledger knows the files."""
+    """The paths of which the layer cache knows the files."""
     with opened(file) as found:
-        return {path for path in store.numbers if found.listings([place(store, path)])}
+        return {path for path in store.numbers if found.get_listings([location(store, path)])}
 
 
 def inside(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -105,7 +105,7 @@ def inside(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 @contextlib.contextmanager
-def unnoticed(*places: Path) -> Iterator[None]:
+def preserve_dates(*places: Path) -> Iterator[None]:
     """Whatever happens in the block, what is at ``places`` has its date afterwards."""
     before = [(item, item.lstat().st_mtime_ns) for item in places]
     yield
@@ -116,13 +116,13 @@ def unnoticed(*places: Path) -> Iterator[None]:
 def overwrite(file: Path, data: bytes) -> None:
     """Other bytes of the same length and date."""
     assert len(data) == file.stat().st_size
-    with unnoticed(file):
+    with preserve_dates(file):
         file.chmod(0o644)
         file.write_bytes(data)
         file.chmod(0o444)
 
 
-class Watcher(Silence):
+class RecordingProgress(NoProgress):
     """Who was told how the work goes; ``before`` is called before each layer."""
 
     def __init__(self, before: Callable[[LayerSource], object] = str) -> None:
@@ -147,10 +147,10 @@ class Watcher(Silence):
 # What is right
 
 
-def test_a_clean_ledger_is_as_it_was_and_is_not_written(store: FakeStore, file: Path) -> None:
+def test_a_clean_layer_cache_is_as_it_was_and_is_not_written(store: FakeStore, file: Path) -> None:
     before = inside(file.parent)
     verified = verify(store, file)
-    assert verified == Verified(intact=4)
+    assert verified == LayerCacheCheck(intact=4)
     assert verified.layers == 4
     assert inside(file.parent) == before
 
@@ -159,15 +159,15 @@ def test_layers_of_any_owner_and_date_are_packed_as_they_were(store: FakeStore, 
     image(store, file, uid=7, gname="users")
     image(store, file, mtime="2020-01-01")
     image(store, file, max_layers=2)
-    assert verify(store, file) == Verified(intact=13)
+    assert verify(store, file) == LayerCacheCheck(intact=13)
 
 
 def test_each_layer_is_read_once_and_each_path_once(store: FakeStore, file: Path) -> None:
     image(store, file, max_layers=2)
-    watcher = Watcher()
-    assert verify(store, file, progress=watcher) == Verified(intact=5)
+    watcher = RecordingProgress()
+    assert verify(store, file, progress=watcher) == LayerCacheCheck(intact=5)
     with opened(file) as found:
-        tars = sum(measure.size for _, measure in found.entries())
+        tars = sum(blob_info.size for _, blob_info in found.entries())
     nars = sum(info.nar_size for info in LocalStore(store.root).query(store.numbers).values())
     assert watcher.done == sum(watcher.announced) == tars + nars
     assert watcher.counts == [(5, 5)]
@@ -184,9 +184,9 @@ def test_a_store_that_has_no_files_is_asked_for_what_its_paths_are_made_of(store
             return tuple(local.nodes(path))
 
     memory = Elsewhere(local.query(store.numbers).values())
-    assert lamina.verify_ledger(ledger=file, store=memory) == Verified(intact=4)
-    overwrite(store.place(DATA) / TEXT, b"jello\n")
-    verified = lamina.verify_ledger(ledger=file, store=memory)
+    assert lamina.verify_layer_cache(layer_cache=file, store=memory) == LayerCacheCheck(intact=4)
+    overwrite(store.location(DATA) / TEXT, b"jello\n")
+    verified = lamina.verify_layer_cache(layer_cache=file, store=memory)
     assert [layer.paths for layer in verified.damaged] == [(DATA,)]
 
 
@@ -194,9 +194,9 @@ def test_a_graph_says_what_is_valid_too(store: FakeStore, file: Path, tmp_path: 
     graph = write_graph(store, tmp_path / "graph.json")
     store.database.unlink()
     store.schema.unlink()
-    shutil.rmtree(store.place(HELLO))
-    verified = lamina.verify_ledger(ledger=file, store=[graph, store.root])
-    assert verified == Verified(intact=3, absent=1)
+    shutil.rmtree(store.location(HELLO))
+    verified = lamina.verify_layer_cache(layer_cache=file, store=[graph, store.root])
+    assert verified == LayerCacheCheck(intact=3, absent=1)
 
 
 # What is damaged
@@ -204,10 +204,10 @@ def test_a_graph_says_what_is_valid_too(store: FakeStore, file: Path, tmp_path: 
 
 def test_a_file_that_was_changed_and_given_its_old_date_is_found(store: FakeStore, file: Path) -> None:
     before = image(store, None)
-    overwrite(store.place(DATA) / TEXT, b"jello\n")
+    overwrite(store.location(DATA) / TEXT, b"jello\n")
     assert written(store, file, io.BytesIO()) == before, "which is why there is something to recheck"
     (layer,) = verify(store, file).damaged
-    nar_hash = place(store, DATA)[1]
+    nar_hash = location(store, DATA)[1]
     assert layer.paths == (DATA,)
     assert layer.diff_id in {layer.diff_id for layer in before.layers}
     assert layer.reason.startswith(f"{DATA}: got NAR hash sha256:")
@@ -216,20 +216,20 @@ def test_a_file_that_was_changed_and_given_its_old_date_is_found(store: FakeStor
 
 
 def test_what_is_forgotten_is_found_out_anew(store: FakeStore, file: Path) -> None:
-    overwrite(store.place(DATA) / TEXT, b"jello\n")
+    overwrite(store.location(DATA) / TEXT, b"jello\n")
     assert len(verify(store, file).damaged) == 1
-    assert verify(store, file) == Verified(intact=3)
+    assert verify(store, file) == LayerCacheCheck(intact=3)
     assert image(store, file) == image(store, None)
     assert len(verify(store, file).damaged) == 1, "the path itself is still damaged"
-    overwrite(store.place(DATA) / TEXT, b"hello\n")
+    overwrite(store.location(DATA) / TEXT, b"hello\n")
     image(store, file)
-    assert verify(store, file) == Verified(intact=4)
+    assert verify(store, file) == LayerCacheCheck(intact=4)
 
 
 def test_every_layer_with_a_damaged_path_is_forgotten(store: FakeStore, file: Path) -> None:
     image(store, file, uid=7)
     image(store, file, max_layers=2)
-    overwrite(store.place(DATA) / TEXT, b"jello\n")
+    overwrite(store.location(DATA) / TEXT, b"jello\n")
     verified = verify(store, file)
     assert [verified.intact, len(verified.damaged), verified.absent] == [6, 3, 0]
     assert len({layer.reason for layer in verified.damaged}) == 1
@@ -237,32 +237,32 @@ def test_every_layer_with_a_damaged_path_is_forgotten(store: FakeStore, file: Pa
 
 
 def _link_elsewhere(store: FakeStore) -> None:
-    link = store.place(HELLO) / "share"
+    link = store.location(HELLO) / "share"
     target = os.readlink(link)
-    with unnoticed(link, link.parent):
+    with preserve_dates(link, link.parent):
         link.unlink()
         link.symlink_to(target[:-1] + "x")
 
 
 def _add(store: FakeStore) -> None:
-    with unnoticed(store.place(HELLO)):
-        put(store.place(HELLO) / "new", b"")
+    with preserve_dates(store.location(HELLO)):
+        put(store.location(HELLO) / "new", b"")
 
 
 def _take(store: FakeStore) -> None:
-    with unnoticed(store.place(HELLO)):
-        (store.place(HELLO) / "share").unlink()
+    with preserve_dates(store.location(HELLO)):
+        (store.location(HELLO) / "share").unlink()
 
 
 def _make_a_pipe(store: FakeStore) -> None:
-    os.mkfifo(store.place(HELLO) / "pipe")
+    os.mkfifo(store.location(HELLO) / "pipe")
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (_link_elsewhere, "got NAR hash"),
-        (lambda store: (store.place(HELLO) / "bin/hello").chmod(0o444), "got NAR hash"),
+        (lambda store: (store.location(HELLO) / "bin/hello").chmod(0o444), "got NAR hash"),
         (_add, "got NAR hash"),
         (_take, "got NAR hash"),
         (_make_a_pipe, "got a named pipe"),
@@ -279,15 +279,15 @@ def test_whatever_was_changed_is_found(
 
 
 def test_a_file_that_changes_while_it_is_read_is_found(store: FakeStore, file: Path) -> None:
-    target = store.place(DATA) / TEXT
+    target = store.location(DATA) / TEXT
 
-    class Meddler(Watcher):
+    class ChangingProgress(RecordingProgress):
         def advance(self, size: int) -> None:
             if str(DATA) in self.headlines[-1]:
                 target.chmod(0o644)
                 target.write_bytes(b"something longer\n")
 
-    (layer,) = verify(store, file, progress=Meddler()).damaged
+    (layer,) = verify(store, file, progress=ChangingProgress()).damaged
     assert layer.paths == (DATA,)
     assert layer.reason.endswith(f"{TEXT}: got 17 bytes, expected 6: the file changed while it was read")
 
@@ -295,51 +295,51 @@ def test_a_file_that_changes_while_it_is_read_is_found(store: FakeStore, file: P
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        (lambda found: Measure(Digest(bytes(32)), found.size), r"tar: got sha256:\w+, expected sha256:0{64}"),
-        (lambda found: Measure(found.digest, 512), r"tar: got \d+ bytes, expected 512"),
+        (lambda found: BlobInfo(Digest(bytes(32)), found.size), r"tar: got sha256:\w+, expected sha256:0{64}"),
+        (lambda found: BlobInfo(found.digest, 512), r"tar: got \d+ bytes, expected 512"),
     ],
 )
-def test_a_layer_that_the_ledger_has_wrong_is_found(
-    store: FakeStore, file: Path, wrong: Callable[[Measure], Measure], reason: str
+def test_a_layer_that_the_layer_cache_has_wrong_is_found(
+    store: FakeStore, file: Path, wrong: Callable[[BlobInfo], BlobInfo], reason: str
 ) -> None:
     with opened(file) as found:
-        recipe, measure = next(iter(found.entries()))
-        found.learn_layer(recipe, wrong(measure))
+        inputs, blob_info = next(iter(found.entries()))
+        found.put_layer(inputs, wrong(blob_info))
     (layer,) = verify(store, file).damaged
-    assert (layer.diff_id, layer.paths) == (wrong(measure).digest, recipe.paths)
+    assert (layer.diff_id, layer.paths) == (wrong(blob_info).digest, inputs.paths)
     assert re.fullmatch(reason, layer.reason)
-    assert verify(store, file) == Verified(intact=3)
+    assert verify(store, file) == LayerCacheCheck(intact=3)
 
 
 # Listings
 
 
 def test_a_listing_that_is_wrong_is_found(store: FakeStore, file: Path) -> None:
-    where = place(store, DATA)
+    where = location(store, DATA)
     for wrong in (Listing(()).dump(), b"garbage", _listing(store, HELLO)):
         with opened(file) as found:
-            found.learn_listing(*where, wrong)
+            found.put_listing(*where, wrong)
         (layer,) = verify(store, file).damaged
         assert layer.paths == (DATA,)
         assert known(file) == listed(store, file) == set(store.numbers) - {DATA}
         image(store, file)
-    assert verify(store, file) == Verified(intact=4)
+    assert verify(store, file) == LayerCacheCheck(intact=4)
 
 
 def _listing(store: FakeStore, path: StorePath) -> bytes:
-    found = list_tree(os.fsencode(store.place(path)))
+    found = list_tree(os.fsencode(store.location(path)))
     assert found
     return found.dump()
 
 
 def test_a_file_with_another_date_is_no_damage_and_its_date_is_learnt(store: FakeStore, file: Path) -> None:
-    os.utime(store.place(DATA) / TEXT, ns=(1, 1))
-    assert verify(store, file) == Verified(intact=4)
+    os.utime(store.location(DATA) / TEXT, ns=(1, 1))
+    assert verify(store, file) == LayerCacheCheck(intact=4)
     with opened(file) as found:
-        where = place(store, DATA)
-        assert found.listings([where]) == {where: _listing(store, DATA)}
+        where = location(store, DATA)
+        assert found.get_listings([where]) == {where: _listing(store, DATA)}
     before = inside(file.parent)
-    assert verify(store, file) == Verified(intact=4)
+    assert verify(store, file) == LayerCacheCheck(intact=4)
     assert inside(file.parent) == before
 
 
@@ -348,38 +348,38 @@ def test_a_file_with_another_date_is_no_damage_and_its_date_is_learnt(store: Fak
 
 def test_a_path_that_is_gone_is_counted_and_its_layers_are_kept(store: FakeStore, file: Path) -> None:
     image(store, file, max_layers=2)
-    shutil.rmtree(store.place(DATA))
-    assert verify(store, file) == Verified(intact=3, absent=2)
+    shutil.rmtree(store.location(DATA))
+    assert verify(store, file) == LayerCacheCheck(intact=3, absent=2)
     assert known(file) == set(store.numbers)
 
 
 def test_a_path_that_is_not_valid_any_more_is_gone(store: FakeStore, file: Path) -> None:
     with store.writing() as database:
         database.execute("DELETE FROM ValidPaths WHERE path = ?", (str(DATA),))
-    overwrite(store.place(DATA) / TEXT, b"jello\n")
-    assert verify(store, file) == Verified(intact=3, absent=1)
+    overwrite(store.location(DATA) / TEXT, b"jello\n")
+    assert verify(store, file) == LayerCacheCheck(intact=3, absent=1)
     assert known(file) == set(store.numbers)
 
 
 def test_a_path_that_was_built_anew_with_other_bytes_is_another(store: FakeStore, file: Path) -> None:
-    shutil.rmtree(store.place(DATA))
+    shutil.rmtree(store.location(DATA))
     with store.writing() as database:
         database.execute("DELETE FROM ValidPaths WHERE path = ?", (str(DATA),))
-    put(store.place(DATA), {"share": {"hello.txt": b"HELLO\n", "empty": b""}})
+    put(store.location(DATA), {"share": {"hello.txt": b"HELLO\n", "empty": b""}})
     store.register(DATA)
-    assert verify(store, file) == Verified(intact=3, absent=1)
+    assert verify(store, file) == LayerCacheCheck(intact=3, absent=1)
     with store.writing() as database:
         database.execute("INSERT INTO Refs VALUES (?, ?)", (store.numbers[HELLO], store.numbers[DATA]))
     image(store, file)
-    assert verify(store, file) == Verified(intact=4, absent=1)
+    assert verify(store, file) == LayerCacheCheck(intact=4, absent=1)
 
 
 def test_a_path_that_goes_while_it_is_checked_is_gone(store: FakeStore, file: Path) -> None:
     def collect(source: LayerSource) -> None:
         if source.paths == (DATA,):
-            shutil.rmtree(store.place(DATA))
+            shutil.rmtree(store.location(DATA))
 
-    assert verify(store, file, progress=Watcher(collect)) == Verified(intact=3, absent=1)
+    assert verify(store, file, progress=RecordingProgress(collect)) == LayerCacheCheck(intact=3, absent=1)
     assert known(file) == set(store.numbers)
 
 
@@ -390,8 +390,8 @@ def test_contents_that_no_store_has_are_gone(store: FakeStore, file: Path) -> No
         def nodes(self, path: StorePath) -> Any:
             raise NotFound(str(path))
 
-    found = lamina.verify_ledger(ledger=file, store=Empty(local.query(store.numbers).values()))
-    assert found == Verified(absent=4)
+    found = lamina.verify_layer_cache(layer_cache=file, store=Empty(local.query(store.numbers).values()))
+    assert found == LayerCacheCheck(absent=4)
 
 
 def test_a_store_that_cannot_be_asked_is_an_error(store: FakeStore, file: Path) -> None:
@@ -402,52 +402,52 @@ def test_a_store_that_cannot_be_asked_is_an_error(store: FakeStore, file: Path) 
         assert len(list(found.entries())) == 4
 
 
-# The ledger's file
+# The layer cache's file
 
 
-def test_a_ledger_that_is_not_there_is_not_made(store: FakeStore, tmp_path: Path) -> None:
+def test_a_layer_cache_that_is_not_there_is_not_made(store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("nowhere")
     for name in ("none", "deep/none", "file/none", "link"):
-        verified = lamina.verify_ledger(ledger=tmp_path / name, store=store.root)
-        assert verified == Verified(exists=False)
+        verified = lamina.verify_layer_cache(layer_cache=tmp_path / name, store=store.root)
+        assert verified == LayerCacheCheck(exists=False)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "link", "root"]
 
 
-def test_an_empty_ledger_has_no_layers(store: FakeStore, tmp_path: Path) -> None:
-    with opened(tmp_path / "ledger"):
+def test_an_empty_layer_cache_has_no_layers(store: FakeStore, tmp_path: Path) -> None:
+    with opened(tmp_path / "layer_cache"):
         pass
     (tmp_path / "empty").touch()
-    for name in ("ledger", "empty"):
-        assert verify(store, tmp_path / name) == Verified()
+    for name in ("layer_cache", "empty"):
+        assert verify(store, tmp_path / name) == LayerCacheCheck()
 
 
 def test_a_damaged_file_is_set_aside_with_a_warning(store: FakeStore, file: Path) -> None:
     file.write_bytes(b"garbage" * 1000)
-    verified = lamina.verify_ledger(ledger=file, store=store.root)
-    assert replace(verified, warnings=()) == Verified()
+    verified = lamina.verify_layer_cache(layer_cache=file, store=store.root)
+    assert replace(verified, warnings=()) == LayerCacheCheck()
     assert len(verified.warnings) == 1
-    assert "expected a whole ledger: set aside as " in verified.warnings[0]
+    assert "expected a whole layer cache: set aside as " in verified.warnings[0]
     assert Path(f"{file}.damaged").exists()
 
 
 def test_a_damaged_row_is_found_too(store: FakeStore, file: Path) -> None:
     with closing(sqlite3.connect(file)) as other, other:
         other.execute("UPDATE layers SET size = 7 WHERE rowid = 2")
-    verified = lamina.verify_ledger(ledger=file, store=store.root)
-    assert replace(verified, warnings=()) == Verified()
+    verified = lamina.verify_layer_cache(layer_cache=file, store=store.root)
+    assert replace(verified, warnings=()) == LayerCacheCheck()
     assert "a row that is not as it was written" in verified.warnings[0]
 
 
-def test_what_is_no_ledger_is_left_as_it_is(store: FakeStore, tmp_path: Path) -> None:
+def test_what_is_no_layer_cache_is_left_as_it_is(store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    verified = lamina.verify_ledger(ledger=tmp_path / "folder", store=store.root)
-    assert replace(verified, warnings=()) == Verified()
+    verified = lamina.verify_layer_cache(layer_cache=tmp_path / "folder", store=store.root)
+    assert replace(verified, warnings=()) == LayerCacheCheck()
     assert len(verified.warnings) == 1
     assert list((tmp_path / "folder").iterdir()) == []
 
 
-@pytest.mark.parametrize("ledger", [None, "", "a\0b", 7])
-def test_a_ledger_has_a_name(ledger: Any, store: FakeStore) -> None:
-    with pytest.raises(InvalidName, match="ledger: got "):
-        lamina.verify_ledger(ledger=ledger, store=store.root)
+@pytest.mark.parametrize("layer_cache", [None, "", "a\0b", 7])
+def test_a_layer_cache_has_a_name(layer_cache: Any, store: FakeStore) -> None:
+    with pytest.raises(InvalidArgument, match="layer_cache: got "):
+        lamina.verify_layer_cache(layer_cache=layer_cache, store=store.root)

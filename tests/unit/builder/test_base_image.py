@@ -16,7 +16,7 @@ from tests.support.fake_nix_store import FakeStore, Program, call, example, run
 from tests.support.image_files import Layout, docker_archive, platform, sha256, tar
 
 import lamina
-from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, PlanError
+from lamina.errors import FormatError, IntegrityError, InvalidArgument, NotFound, PlanError
 from lamina.layers.layer import FinishedLayer
 
 _ENV = {"Env": ["FROM_PARENT=1", "LAST_LAYER=parent", "PATH=/bin"]}
@@ -256,7 +256,7 @@ def test_what_is_asked_for_is_inherited(store: FakeStore, tmp_path: Path) -> Non
 
 
 def test_a_key_that_no_config_has_is_refused(store: FakeStore, tmp_path: Path) -> None:
-    with pytest.raises(InvalidName, match=r"inherit: got 'Command', expected some of .*Cmd"):
+    with pytest.raises(InvalidArgument, match=r"inherit: got 'Command', expected some of .*Cmd"):
         made(store, base(tmp_path), inherit="Command")
 
 

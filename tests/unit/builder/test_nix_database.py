@@ -21,7 +21,7 @@ from lamina.rootfs.registration import Registration
 from lamina.stores.local.database import LocalStore
 
 PATH = "/usr/bin:/bin"
-PLACE = "./nix/var/nix/db/db.sqlite"
+DATABASE_PATH = "./nix/var/nix/db/db.sqlite"
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def content(member: tarfile.TarInfo) -> bytes:
 
 def registered(members: Mapping[str, tarfile.TarInfo], folder: Path) -> dict[str, Registration]:
     file = folder / "read.sqlite"
-    file.write_bytes(content(members[PLACE]))
+    file.write_bytes(content(members[DATABASE_PATH]))
     found, warnings = database.read(file)
     assert warnings == ()
     return {one.path.name: one for one in found}
@@ -68,35 +68,35 @@ def test_the_whole_closure_is_registered_with_what_belongs_beside(store: FakeSto
     assert content(members["./nix/var/nix/db/schema"]) == b"10"
     hello = str(found["hello-2.12.1"].path)
     assert members[f"./nix/var/nix/gcroots/docker/{hello.rpartition('/')[2]}"].linkname == hello
-    assert members[PLACE].mode == 0o644
+    assert members[DATABASE_PATH].mode == 0o644
 
 
 def test_it_is_the_same_every_time_and_mentions_add_nothing(store: FakeStore) -> None:
     first, second = root(store), root(store, extra_commands="true")
-    assert content(first[PLACE]) == content(second[PLACE])
+    assert content(first[DATABASE_PATH]) == content(second[DATABASE_PATH])
 
 
 def test_what_a_script_refers_to_and_what_the_config_names_is_registered_too(store: FakeStore, tmp_path: Path) -> None:
     """Upstream registers the closure of contents alone."""
     late = store.add("late-1", {"share": {}})
     named = store.add("named-1", {"share": {}})
-    script = f"ln -s {late} late; chmod 600 {PLACE}"
+    script = f"ln -s {late} late; chmod 600 {DATABASE_PATH}"
     members = root(store, contents=["sh"], extra_commands=script, config={"Env": [f"X={named}"]})
     assert set(registered(members, tmp_path)) == {"sh-5", "libgreet-1.0", "late-1", "named-1"}
-    assert members[PLACE].mode == 0o600
+    assert members[DATABASE_PATH].mode == 0o600
 
 
 def test_owner_and_mode_that_a_script_gave_stay_and_it_sees_the_database(store: FakeStore, tmp_path: Path) -> None:
     late = store.add("late-1", {"share": {}})
     script = f"""
-    head -c 15 {PLACE} | grep -q 'SQLite format 3'
+    head -c 15 {DATABASE_PATH} | grep -q 'SQLite format 3'
     chown -R 1000:100 nix/var
-    chmod 0440 {PLACE}
-    ln {PLACE} copy
+    chmod 0440 {DATABASE_PATH}
+    ln {DATABASE_PATH} copy
     ln -s {late} late
     """
     members = root(store, fake_root_commands=script)
-    member = members[PLACE]
+    member = members[DATABASE_PATH]
     assert (member.uid, member.gid, member.mode) == (1000, 100, 0o440)
     assert "late-1" in registered(members, tmp_path)
     assert content(members["./copy"]) == content(member)
@@ -107,7 +107,7 @@ def test_what_a_script_registered_stays(store: FakeStore, tmp_path: Path) -> Non
     insert = f"INSERT INTO ValidPaths (path, hash, registrationTime, narSize) VALUES ({row})"
     program = "import sqlite3, sys; database = sqlite3.connect(sys.argv[1]); "
     program += f"database.execute('PRAGMA journal_mode=wal'); database.execute(\\\"{insert}\\\"); database.commit()"
-    members = root(store, extra_commands=f'python3 -c "{program}" {PLACE}')
+    members = root(store, extra_commands=f'python3 -c "{program}" {DATABASE_PATH}')
     found = registered(members, tmp_path)
     assert found["mine"].registration_time == 5
     assert len(found) == 5
@@ -115,7 +115,7 @@ def test_what_a_script_registered_stays(store: FakeStore, tmp_path: Path) -> Non
 
 
 def test_a_script_may_take_it_away_and_that_is_told(store: FakeStore) -> None:
-    assert PLACE not in root(store, extra_commands="rm -r nix")
+    assert DATABASE_PATH not in root(store, extra_commands="rm -r nix")
     made = lamina.stream_layered_image(
         contents=["hello"], store=str(store.root), include_nix_db=True, extra_commands="rm -r nix", search_path=PATH
     )
@@ -124,7 +124,7 @@ def test_a_script_may_take_it_away_and_that_is_told(store: FakeStore) -> None:
 
 def test_a_script_that_spoils_it_is_told(store: FakeStore) -> None:
     with pytest.raises(FormatError, match=r"db\.sqlite"):
-        root(store, extra_commands=f"echo spoilt > {PLACE}")
+        root(store, extra_commands=f"echo spoilt > {DATABASE_PATH}")
 
 
 def test_the_base_images_database_is_taken_over(store: FakeStore, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_what_lies_in_the_log_of_the_base_images_database_is_taken_over_and_hidd
 def test_a_base_whose_database_is_none_is_a_format_error(store: FakeStore, tmp_path: Path) -> None:
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
-        member = tarfile.TarInfo(PLACE)
+        member = tarfile.TarInfo(DATABASE_PATH)
         member.size = 6
         archive.addfile(member, io.BytesIO(b"no sql"))
     base = tmp_path / "base.tar"

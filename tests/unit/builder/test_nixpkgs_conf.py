@@ -42,7 +42,7 @@ def image_json(archive: bytes) -> bytes:
         return config.read()
 
 
-def streamed(folder: Path, **changes: Any) -> tuple[lamina.Image, bytes]:
+def stream_case(folder: Path, **changes: Any) -> tuple[lamina.Image, bytes]:
     """What lamina makes of the conf in ``folder``."""
     out = io.BytesIO()
     image = lamina.stream_conf(folder / "conf.json", store=folder, **changes).write_to(out)
@@ -52,7 +52,7 @@ def streamed(folder: Path, **changes: Any) -> tuple[lamina.Image, bytes]:
 @pytest.mark.parametrize("name", CASES)
 def test_the_image_is_the_one_that_was_recorded(name: str, tmp_path: Path) -> None:
     nixpkgs_confs.write_case(name, tmp_path)
-    assert streamed(tmp_path)[0].id == RECORDED[name]
+    assert stream_case(tmp_path)[0].id == RECORDED[name]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -60,7 +60,7 @@ def test_the_image_json_is_the_streamers_to_the_byte(name: str, tmp_path: Path) 
     file = nixpkgs_confs.write_case(name, tmp_path)
     theirs = io.BytesIO()
     identity = nixpkgs_streamer.stream(json.loads(file.read_text()), theirs, tmp_path)
-    image, ours = streamed(tmp_path)
+    image, ours = stream_case(tmp_path)
     assert image_json(ours) == image_json(theirs.getvalue())
     assert image.id == identity == RECORDED[name]
 
@@ -69,7 +69,7 @@ def test_the_command_line_gives_the_same_and_another_name_where_asked(tmp_path: 
     file = nixpkgs_confs.write_case("base image", tmp_path)
     ran = call("stream", "--conf", file, "--store", tmp_path)
     assert ran.code == 0, ran.stderr
-    assert ran.stdout == streamed(tmp_path)[1]
+    assert ran.stdout == stream_case(tmp_path)[1]
     warning, *lines = ran.stderr.splitlines()
     assert warning == (
         "lamina: warning: base image: got layers for linux/amd64, expected layers for linux/arm64, that of the image"
@@ -100,7 +100,7 @@ def manifest(archive: Path) -> bytes:
 def test_now_is_one_instant_for_both_dates(tmp_path: Path) -> None:
     file = nixpkgs_confs.write_case("uid 1000", tmp_path)
     file.write_text(json.dumps({**json.loads(file.read_text()), "created": "now", "mtime": "now"}))
-    _, archive = streamed(tmp_path)
+    _, archive = stream_case(tmp_path)
     created = json.loads(image_json(archive))["created"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", created)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
@@ -112,13 +112,13 @@ def test_now_is_one_instant_for_both_dates(tmp_path: Path) -> None:
 def test_no_database_is_asked(tmp_path: Path) -> None:
     nixpkgs_confs.write_case("long names", tmp_path)
     assert not (tmp_path / "nix/var").exists()
-    streamed(tmp_path)
+    stream_case(tmp_path)
 
 
 # Bad input
 
 
-def spoilt(folder: Path, **changes: Any) -> Path:
+def damaged_conf(folder: Path, **changes: Any) -> Path:
     file = nixpkgs_confs.write_case("uid 1000", folder)
     document = {key: value for key, value in {**json.loads(file.read_text()), **changes}.items() if value != "gone"}
     file.write_text(json.dumps(document))
@@ -148,7 +148,7 @@ def spoilt(folder: Path, **changes: Any) -> Path:
     ],
 )
 def test_a_field_of_the_wrong_kind_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
-    ran = run("stream", "--conf", spoilt(tmp_path, **changes), "--store", tmp_path)
+    ran = run("stream", "--conf", damaged_conf(tmp_path, **changes), "--store", tmp_path)
     assert (ran.code, ran.stdout) == (3, b"")
     (name,) = changes
     assert re.search(rf"conf: got (no )?{name}", ran.stderr)
@@ -177,7 +177,7 @@ def test_what_the_conf_names_and_is_not_there_is_a_store_error(tmp_path: Path) -
     ):
         folder = tmp_path / next(iter(changes))
         folder.mkdir()
-        ran = run("stream", "--conf", spoilt(folder, **changes), "--store", folder)
+        ran = run("stream", "--conf", damaged_conf(folder, **changes), "--store", folder)
         assert ran.code == 5, ran.stderr
     assert run("stream", "--conf", tmp_path / "missing").code == 5
 

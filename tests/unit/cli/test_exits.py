@@ -55,8 +55,8 @@ def test_a_signal_that_is_ignored_stays_ignored(number: signal.Signals, tmp_path
         "number = int(sys.argv.pop(1))\n"
         "signal.signal(number, signal.SIG_IGN)\n"
         "import lamina.cli.start\n"
-        "from lamina.cli.exits import ending\n"
-        "ending(lambda: signal.raise_signal(number))\n"
+        "from lamina.cli.exits import run_to_exit_code\n"
+        "run_to_exit_code(lambda: signal.raise_signal(number))\n"
         "print('done')\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(int(number))], capture_output=True, check=True)
@@ -65,18 +65,18 @@ def test_a_signal_that_is_ignored_stays_ignored(number: signal.Signals, tmp_path
 
 _TWICE = """
 import os, signal, sys, time
-from lamina.cli.exits import ending
-from lamina.system.tempdir import Workspace
+from lamina.cli.exits import run_to_exit_code
+from lamina.system.tempdir import TempDir
 
 def work():
-    workspace = Workspace()
+    workspace = TempDir()
     try:
         signal.raise_signal(signal.SIGTERM)
     finally:
         signal.raise_signal(signal.SIGINT)
         print("not reached", flush=True)
 
-sys.exit(ending(work))
+sys.exit(run_to_exit_code(work))
 """
 
 
@@ -89,7 +89,7 @@ def test_a_second_signal_ends_a_run_that_is_still_ending(tmp_path: Path) -> None
 
 _LOST = """
 import signal, sys
-from lamina.cli.exits import ending
+from lamina.cli.exits import run_to_exit_code
 
 class Finalized:
     def __del__(self):
@@ -99,7 +99,7 @@ def work():
     Finalized()
     print("not reached", flush=True)
 
-sys.exit(ending(work))
+sys.exit(run_to_exit_code(work))
 """
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support.paths import SOURCES
 
-from lamina.cli.nix_builder import VERBS, Build
+from lamina.cli.nix_builder import VERBS, Derivation
 
 # As nix/derive.nix starts it, but for the machine, which is not asked whether it has a store.
 START = f"""import sys; sys.path.insert(0, "{SOURCES}")
@@ -106,5 +106,5 @@ def test_a_base_image_that_this_python_cannot_read_is_named_as_such(tmp_path: Pa
 def test_nix_says_how_many_processors_there_are(cores: str, jobs: int, tmp_path: Path) -> None:
     file = tmp_path / "attributes.json"
     file.write_text(attributes(tmp_path / "out"))
-    assert Build.parse(file, cores).jobs == jobs
-    assert 1 <= Build.parse(file, "0").jobs <= 64
+    assert Derivation.parse(file, cores).jobs == jobs
+    assert 1 <= Derivation.parse(file, "0").jobs <= 64

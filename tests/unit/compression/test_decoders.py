@@ -17,7 +17,7 @@ import lz4.frame
 import pytest
 
 from lamina.compression import decoders, libraries
-from lamina.compression.decoders import PIECE, decoded, recognised
+from lamina.compression.decoders import MAX_PIECE, decode_pieces, detect_compression
 from lamina.errors import FormatError, Unavailable
 
 zstd = libraries.zstd()
@@ -37,8 +37,8 @@ DATA = b"".join(b"%d " % (number * number) for number in range(150_000))
 SKIPPABLE = b"\x53\x2a\x4d\x18\x05\x00\x00\x00later"
 
 
-def decode(data: bytes, word: str, portion: int = PIECE) -> bytes:
-    return b"".join(decoded((data[start : start + portion] for start in range(0, len(data), portion)), word))
+def decode(data: bytes, word: str, portion: int = MAX_PIECE) -> bytes:
+    return b"".join(decode_pieces((data[start : start + portion] for start in range(0, len(data), portion)), word))
 
 
 def refused(data: bytes, word: str) -> str:
@@ -52,13 +52,13 @@ def refused(data: bytes, word: str) -> str:
 # --- what comes out
 
 
-@pytest.mark.parametrize("portion", [1000, PIECE, 1 << 30])
+@pytest.mark.parametrize("portion", [1000, MAX_PIECE, 1 << 30])
 @pytest.mark.parametrize("word", WORDS)
 def test_what_was_compressed_comes_back_in_bounded_pieces(word: str, portion: int) -> None:
     data = COMPRESS[word](DATA)
-    pieces = list(decoded((data[start : start + portion] for start in range(0, len(data), portion)), word))
+    pieces = list(decode_pieces((data[start : start + portion] for start in range(0, len(data), portion)), word))
     assert b"".join(pieces) == DATA
-    assert 0 < min(map(len, pieces)) <= max(map(len, pieces)) <= PIECE
+    assert 0 < min(map(len, pieces)) <= max(map(len, pieces)) <= MAX_PIECE
     assert {type(piece) for piece in pieces} == {bytes}
 
 
@@ -71,7 +71,7 @@ def test_nothing_compressed_is_nothing_again(word: str) -> None:
 def test_streams_in_a_row_are_one(word: str) -> None:
     compress = COMPRESS[word]
     data = compress(b"one, ") + compress(b"") + compress(DATA[:9000]) + compress(b"last")
-    for portion in (1, 7, PIECE):
+    for portion in (1, 7, MAX_PIECE):
         assert decode(data, word, portion) == b"one, " + DATA[:9000] + b"last"
 
 
@@ -92,7 +92,7 @@ def test_zeros_behind_a_stream_are_padding(word: str, zeros: int) -> None:
     if word == "xz" and zeros % 4:  # the .xz file format, 2.2
         assert "expected a multiple of 4 zeros" in refused(one + bytes(zeros), word)
         return
-    for portion in (1000, PIECE):
+    for portion in (1000, MAX_PIECE):
         assert decode(one + bytes(zeros), word, portion) == DATA[:9000]
         assert decode(one + one + bytes(zeros), word, portion) == DATA[:9000] * 2
     refused(bytes(zeros) + one, word)
@@ -119,8 +119,8 @@ def test_brotli_has_no_padding() -> None:
 @pytest.mark.parametrize("word", IN_A_ROW)
 def test_tiny_streams_have_an_end(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them costs a decoder of its own: 16 MB of empty zstd frames took 17 seconds."""
-    monkeypatch.setattr(decoders, "_MOST_EMPTY_STREAMS", 100)
-    monkeypatch.setattr(decoders, "_MOST_SHORT_STREAMS", 200)
+    monkeypatch.setattr(decoders, "_MAX_EMPTY_STREAMS", 100)
+    monkeypatch.setattr(decoders, "_MAX_SHORT_STREAMS", 200)
     empty, tiny = COMPRESS[word](b""), COMPRESS[word](b"x")
     assert decode(empty * 100 + tiny, word) == b"x"
     assert "got more than 100 streams that hold nothing, expected fewer" in refused(empty * 101, word)
@@ -139,7 +139,7 @@ def test_what_is_known_comes_before_more_is_asked_for(word: str) -> None:
             asked += 1
             yield data[start : start + (1 << 16)]
 
-    next(decoded(pieces(), word))
+    next(decode_pieces(pieces(), word))
     assert asked < 24, "bzip2 knows nothing before 900 kB are there"
 
 
@@ -149,8 +149,8 @@ def test_a_bomb_costs_a_piece_at_a_time(word: str) -> None:
     bomb = COMPRESS[word](bytes(size))
     tracemalloc.start()
     total = 0
-    for piece in decoded([bomb], word):
-        assert len(piece) <= PIECE
+    for piece in decode_pieces([bomb], word):
+        assert len(piece) <= MAX_PIECE
         total += len(piece)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -167,7 +167,7 @@ def test_a_hundred_thousand_tiny_streams_take_linear_time(word: str) -> None:
         assert decode(one * count, word, portion) == b"tiny" * count
         return time.process_time() - start
 
-    few = seconds(5_000, PIECE)
+    few = seconds(5_000, MAX_PIECE)
     # Twenty times as many; were each copied as often as there are others behind it, it would be four hundred times.
     assert seconds(100_000, 1 << 30) < 100 * few + 1
 
@@ -175,13 +175,13 @@ def test_a_hundred_thousand_tiny_streams_take_linear_time(word: str) -> None:
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize("content", [b"", b"/nix/store/x"])
 def test_all_but_brotli_is_recognised_by_its_first_bytes(word: str, content: bytes) -> None:
-    assert recognised(COMPRESS[word](content)[:6]) == ("none" if word == "br" else word)
-    assert recognised((SKIPPABLE + COMPRESS["zstd"](content))[:6]) == "zstd"
+    assert detect_compression(COMPRESS[word](content)[:6]) == ("none" if word == "br" else word)
+    assert detect_compression((SKIPPABLE + COMPRESS["zstd"](content))[:6]) == "zstd"
 
 
 @pytest.mark.parametrize("start", [b"", b"\x1f", b"BZh", b"BZh9x", b"{", b"/nix/s"])
 def test_other_bytes_are_recognised_as_nothing(start: bytes) -> None:
-    assert recognised(start) == "none"
+    assert detect_compression(start) == "none"
 
 
 # --- what is refused
@@ -191,11 +191,11 @@ def test_other_bytes_are_recognised_as_nothing(start: bytes) -> None:
 def test_no_bytes_are_no_stream(word: str) -> None:
     assert refused(b"", word) == f"{word} at byte 0: got the end at byte 0, expected more"
     with pytest.raises(FormatError):
-        list(decoded([b"", b""], word))
+        list(decode_pieces([b"", b""], word))
 
 
 def test_no_bytes_are_all_there_is_of_none() -> None:
-    assert list(decoded([b"", b""], "none")) == []
+    assert list(decode_pieces([b"", b""], "none")) == []
 
 
 @pytest.mark.parametrize("word", COMPRESSED)
@@ -220,20 +220,20 @@ def test_garbage_behind_a_stream_is_refused(word: str, tail: bytes) -> None:
     one = COMPRESS[word](DATA)
     refused(one + tail, word)
     with pytest.raises(FormatError):
-        list(decoded([one, tail], word))
+        list(decode_pieces([one, tail], word))
 
 
 def test_brotli_is_one_stream() -> None:
     one = COMPRESS["br"](DATA)
     with pytest.raises(FormatError, match=r"^br at byte .*: got more bytes, expected the end$"):
-        list(decoded([one, one], "br"))
+        list(decode_pieces([one, one], "br"))
     refused(one + one, "br")
 
 
 @pytest.mark.parametrize("word", ["lzip", "lzma", "compress", "grzip", "lrzip", "", "XZ", "gz", "\x1b[2J"])
 def test_another_word_is_refused_at_once_and_the_known_ones_are_named(word: str) -> None:
     with pytest.raises(FormatError, match=r"expected one of none, xz, bzip2, gzip, zstd, br, lz4$") as caught:
-        decoded([], word)
+        decode_pieces([], word)
     assert str(caught.value).isprintable()
 
 
@@ -276,7 +276,7 @@ def test_what_the_pieces_raise_goes_through(word: str, error: Exception) -> None
         raise error
 
     with pytest.raises(type(error), match=re.escape(str(error))):
-        list(decoded(pieces(), word))
+        list(decode_pieces(pieces(), word))
 
 
 @pytest.mark.parametrize("word", ["br", "lz4", "bzip2", "xz"])
@@ -284,12 +284,12 @@ def test_a_library_that_is_not_there_is_named(word: str, monkeypatch: pytest.Mon
     module = {"br": "brotli", "lz4": "lz4.frame", "bzip2": "bz2", "xz": "lzma"}[word]
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(FormatError, match="expected a Python that has it"):
-        decoded([], word)
+        decode_pieces([], word)
 
 
 def test_no_library_is_imported_before_it_is_needed() -> None:
     code = (
-        "import sys; from lamina.compression.decoders import decoded; list(decoded([b'x'], 'none'))\n"
+        "import sys; from lamina.compression.decoders import decode_pieces; list(decode_pieces([b'x'], 'none'))\n"
         "print(sorted({'brotli', 'lz4', 'lz4.frame', 'backports.zstd', 'lzma', 'bz2', 'isal'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -3,7 +3,7 @@
 import pytest
 from tests.support.fake_nix_store import store_path
 
-from lamina.core.name_match import OUTPUTS, common, fitting, has_output
+from lamina.core.name_match import OUTPUTS, has_output_suffix, match_paths, search_prefix
 from lamina.core.names import StorePath
 
 NAMES = [
@@ -26,7 +26,7 @@ PATHS = [store_path(name) for name in NAMES]
 
 
 def names(name: str, paths: list[StorePath] = PATHS) -> list[str]:
-    return [path.name for path in sorted(fitting(paths, name), key=lambda path: path.name)]
+    return [path.name for path in sorted(match_paths(paths, name), key=lambda path: path.name)]
 
 
 @pytest.mark.parametrize(
@@ -77,22 +77,22 @@ def test_every_version_is_meant_by_a_name_without_one() -> None:
 
 def test_paths_of_one_name_are_all_meant() -> None:
     paths = [store_path("a-1", number) for number in range(3)]
-    assert fitting(paths, "a") == fitting(paths, "a-1") == fitting(paths, "a^out") == tuple(sorted(paths))
+    assert match_paths(paths, "a") == match_paths(paths, "a-1") == match_paths(paths, "a^out") == tuple(sorted(paths))
 
 
 @pytest.mark.parametrize("output", sorted(OUTPUTS))
 def test_a_known_output_is_passed_over_for_the_main_one(output: str) -> None:
     main, other = store_path("a-1"), store_path(f"a-1-{output}")
-    assert fitting([other, main], "a") == (main,)
-    assert fitting([other, main], f"a^{output}") == fitting([other], "a") == (other,)
-    assert has_output(other)
-    assert not has_output(main)
+    assert match_paths([other, main], "a") == (main,)
+    assert match_paths([other, main], f"a^{output}") == match_paths([other], "a") == (other,)
+    assert has_output_suffix(other)
+    assert not has_output_suffix(main)
 
 
 def test_an_output_s_name_without_a_version_is_a_package_s() -> None:
-    assert not has_output(store_path("source-dev"))
-    assert not has_output(store_path("dev"))
+    assert not has_output_suffix(store_path("source-dev"))
+    assert not has_output_suffix(store_path("dev"))
 
 
 def test_what_is_in_common_is_what_stands_before_the_mark() -> None:
-    assert [common(name) for name in ("hello", "hello-2.12.1^dev", "^dev")] == ["hello", "hello-2.12.1", ""]
+    assert [search_prefix(name) for name in ("hello", "hello-2.12.1^dev", "^dev")] == ["hello", "hello-2.12.1", ""]

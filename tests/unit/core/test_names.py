@@ -7,15 +7,15 @@ import pytest
 from lamina.core.names import (
     NIX32,
     Digest,
-    Reference,
+    ImageReference,
     StorePath,
     nix32_dump,
     nix32_parse,
-    parse_moment,
+    parse_datetime,
     parse_repository,
     parse_tag,
 )
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 
 HASH = "0c4a744h9ia7v9mig6h7vvwaf2lfcfsl"
 HELLO = f"/nix/store/{HASH}-hello-2.10"
@@ -72,7 +72,7 @@ def test_nix32_has_no_e_o_u_t() -> None:
     ],
 )
 def test_nix32_refuses_what_spells_no_32_bytes(text: str) -> None:
-    with pytest.raises(InvalidName, match=r"^nix32 ") as caught:
+    with pytest.raises(InvalidArgument, match=r"^nix32 ") as caught:
         nix32_parse(text, 32)
     assert len(str(caught.value)) < 300
 
@@ -115,7 +115,7 @@ def test_a_digest_has_three_spellings(text: str) -> None:
     ],
 )
 def test_a_digest_has_no_other_spelling(text: str) -> None:
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         Digest.parse(text)
 
 
@@ -165,7 +165,7 @@ def test_a_store_path_may_be_named(name: str) -> None:
     ],
 )
 def test_a_store_path_is_nothing_else(text: str) -> None:
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         StorePath.parse(text)
 
 
@@ -204,7 +204,7 @@ def test_split_finds_the_store_path_around(text: str, inside: str) -> None:
     ],
 )
 def test_split_refuses_what_lies_outside(text: str) -> None:
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         StorePath.split(text)
 
 
@@ -250,15 +250,15 @@ def test_the_package_is_what_parse_drv_name_says(name: str, package: str) -> Non
     ],
 )
 def test_a_reference_is_a_name_and_a_tag(text: str, repository: str, tag: str) -> None:
-    reference = Reference.parse(text)
+    reference = ImageReference.parse(text)
     assert (reference.repository, reference.tag) == (repository, tag)
     assert str(reference) == f"{repository}:{tag}"
 
 
 @pytest.mark.parametrize("text", ["", ":", "a", "a:", ":a", "localhost:5000/a", "a:b:c", "a@sha256:b", "a :b"])
 def test_a_reference_needs_both(text: str) -> None:
-    with pytest.raises(InvalidName):
-        Reference.parse(text)
+    with pytest.raises(InvalidArgument):
+        ImageReference.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -284,14 +284,14 @@ def test_a_reference_needs_both(text: str) -> None:
     ],
 )
 def test_a_repository_is_refused(text: str) -> None:
-    with pytest.raises(InvalidName) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         parse_repository(text)
     assert caught.value.hint == "give one with --name"
 
 
 @pytest.mark.parametrize("text", ["", ".a", "-a", "a b", "a\n", "a/b", "a:b", "é", "x" * 129])
 def test_a_tag_is_refused(text: str) -> None:
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         parse_tag(text)
 
 
@@ -314,10 +314,10 @@ def test_a_tag_is_refused(text: str) -> None:
     ],
 )
 def test_a_moment_is_utc_in_whole_seconds(text: str, moment: datetime) -> None:
-    parsed = parse_moment(text)
+    parsed = parse_datetime(text)
     assert parsed == moment
     assert parsed.isoformat() == moment.isoformat()
-    assert parse_moment(parsed.isoformat()) == parsed
+    assert parse_datetime(parsed.isoformat()) == parsed
 
 
 @pytest.mark.parametrize(
@@ -336,5 +336,5 @@ def test_a_moment_is_utc_in_whole_seconds(text: str, moment: datetime) -> None:
     ],
 )
 def test_a_moment_is_refused(text: str) -> None:
-    with pytest.raises(InvalidName, match=r"^date: got "):
-        parse_moment(text)
+    with pytest.raises(InvalidArgument, match=r"^date: got "):
+        parse_datetime(text)

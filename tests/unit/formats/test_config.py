@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lamina.errors import InvalidName
-from lamina.formats.config import check, ordered
+from lamina.errors import InvalidArgument
+from lamina.formats.config import check, sort_keys
 
 EVERYTHING: dict[str, Any] = {
     "Cmd": ["/bin/sh", "-c", "echo"],
@@ -36,14 +36,14 @@ def test_what_the_specifications_name_is_taken_without_a_word() -> None:
 @pytest.mark.parametrize("key", ["Cmd", "Entrypoint", "Env", "OnBuild", "Shell"])
 def test_a_text_where_a_list_belongs_says_how_to_mend_it(key: str) -> None:
     """A string Cmd is taken at build time by dockerTools and breaks podman and containerd."""
-    with pytest.raises(InvalidName, match=f"^config.{key}: got '/bin/hello', expected a list of texts$") as caught:
+    with pytest.raises(InvalidArgument, match=f"^config.{key}: got '/bin/hello', expected a list of texts$") as caught:
         check({key: "/bin/hello"})
     assert caught.value.hint == f'write {key} as a list: ["/bin/hello"]'
 
 
 @pytest.mark.parametrize("key", ["ExposedPorts", "Volumes"])
 def test_a_list_where_an_object_belongs_says_how_to_mend_it(key: str) -> None:
-    with pytest.raises(InvalidName) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         check({key: ["80/tcp", "53/udp"]})
     assert caught.value.hint == f'write {key} as an object: {{"80/tcp": {{}}, "53/udp": {{}}}}'
 
@@ -59,7 +59,7 @@ def test_a_list_where_an_object_belongs_says_how_to_mend_it(key: str) -> None:
     ],
 )
 def test_a_hint_says_what_to_write(key: str, value: Any, hint: str) -> None:
-    with pytest.raises(InvalidName) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         check({key: value})
     assert caught.value.hint == hint
 
@@ -99,19 +99,19 @@ def test_a_hint_says_what_to_write(key: str, value: Any, hint: str) -> None:
 )
 def test_another_type_is_refused(key: str, value: Any) -> None:
     """A config that passed `check` decodes in every engine."""
-    with pytest.raises(InvalidName, match=rf"^config\.{key}: got .*, expected ") as caught:
+    with pytest.raises(InvalidArgument, match=rf"^config\.{key}: got .*, expected ") as caught:
         check({key: value})
     assert len(str(caught.value)) < 300
 
 
 def test_a_number_of_more_digits_than_python_prints_is_refused() -> None:
-    with pytest.raises(InvalidName, match=r"^config\.Memory: got "):
+    with pytest.raises(InvalidArgument, match=r"^config\.Memory: got "):
         check({"Memory": 10**5000})
 
 
 @pytest.mark.parametrize("config", [None, [], "Cmd", 5])
 def test_a_config_is_an_object(config: Any) -> None:
-    with pytest.raises(InvalidName, match="expected an object"):
+    with pytest.raises(InvalidArgument, match="expected an object"):
         check(config)
 
 
@@ -128,12 +128,12 @@ def test_a_key_that_nobody_knows_is_warned_about() -> None:
 
 
 def test_keys_ascend_as_nix_writes_them() -> None:
-    found = ordered({"b": [{"z": 1, "a": 2}], "a": {"d": (1, {"y": 0, "x": 0}), "c": None}})
+    found = sort_keys({"b": [{"z": 1, "a": 2}], "a": {"d": (1, {"y": 0, "x": 0}), "c": None}})
     assert json.dumps(found) == '{"a": {"c": null, "d": [1, {"x": 0, "y": 0}]}, "b": [{"a": 2, "z": 1}]}'
 
 
 def test_any_mapping_is_an_object() -> None:
-    assert ordered({"Labels": MappingProxyType({"b": "1", "a": "2"})}) == {"Labels": {"a": "2", "b": "1"}}
+    assert sort_keys({"Labels": MappingProxyType({"b": "1", "a": "2"})}) == {"Labels": {"a": "2", "b": "1"}}
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_any_mapping_is_an_object() -> None:
     ],
 )
 def test_what_json_cannot_hold_is_refused(value: Any) -> None:
-    with pytest.raises(InvalidName, match=r"^config: got .*, expected "):
-        ordered(value)
+    with pytest.raises(InvalidArgument, match=r"^config: got .*, expected "):
+        sort_keys(value)
 
 
 def test_an_unknown_key_of_a_healthcheck_is_warned_about() -> None:

@@ -8,8 +8,8 @@ from lamina.formats.docker import (
     HistoryItem,
     ImageConfig,
     ManifestEntry,
+    docker_manifest_json,
     image_json,
-    manifest_json,
     store_paths_comment,
 )
 
@@ -69,7 +69,9 @@ def test_the_config_stays_as_it_is() -> None:
 
 
 def test_the_manifest_is_that_of_the_streamer() -> None:
-    made = manifest_json([ManifestEntry("ab.json", ("registry.example/hello:1.0",), ("1/layer.tar", "2/layer.tar"))])
+    made = docker_manifest_json(
+        [ManifestEntry("ab.json", ("registry.example/hello:1.0",), ("1/layer.tar", "2/layer.tar"))]
+    )
     assert (
         made
         == b"""[
@@ -89,7 +91,7 @@ def test_the_manifest_is_that_of_the_streamer() -> None:
 
 def test_the_manifest_of_several_images_lists_them_with_all_their_names_or_none() -> None:
     """docker save writes null for an image without a name."""
-    made = manifest_json([ManifestEntry("a.json", ("x:1", "x:2"), ()), ManifestEntry("b.json", (), ("1.tar",))])
+    made = docker_manifest_json([ManifestEntry("a.json", ("x:1", "x:2"), ()), ManifestEntry("b.json", (), ("1.tar",))])
     assert json.loads(made) == [
         {"Config": "a.json", "RepoTags": ["x:1", "x:2"], "Layers": []},
         {"Config": "b.json", "RepoTags": None, "Layers": ["1.tar"]},

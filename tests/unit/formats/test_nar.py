@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.support.factories import File, Item, Link, nodes, packed_bytes, write
 
-from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink, below
+from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink, subtree
 from lamina.errors import FormatError
 from lamina.formats import nar
-from lamina.layers.packed import Packed
+from lamina.layers.packed import PackedLayer
 from lamina.system.walk import walk
 
 
@@ -39,7 +39,7 @@ def folder(*names: bytes | str) -> bytes:
 
 
 def dumped(item: Item) -> bytes:
-    return packed_bytes(Packed(0, iter(nar.dump(nodes(item)))))
+    return packed_bytes(PackedLayer(0, iter(nar.dump(nodes(item)))))
 
 
 AWKWARD: Item = {
@@ -98,7 +98,7 @@ def test_nested_folders_close_in_turn() -> None:
 def test_awkward_trees_come_back(item: Item) -> None:
     data = dumped(item)
     assert tuple(nar.parse_bytes(data)) == nodes(item)
-    assert packed_bytes(Packed(0, iter(nar.dump(nar.parse_bytes(data))))) == data
+    assert packed_bytes(PackedLayer(0, iter(nar.dump(nar.parse_bytes(data))))) == data
 
 
 def test_parse_says_where_contents_are_and_does_not_read_them() -> None:
@@ -195,13 +195,13 @@ def nested(depth: int) -> Iterator[Node]:
 
 
 def test_a_tree_may_be_as_deep_as_it_says() -> None:
-    data = packed_bytes(Packed(0, iter(nar.dump(nested(nar.MAX_DEPTH - 1)))))
+    data = packed_bytes(PackedLayer(0, iter(nar.dump(nested(nar.MAX_DEPTH - 1)))))
     assert tuple(nar.parse_bytes(data)) == tuple(nested(nar.MAX_DEPTH - 1))
 
 
 @pytest.mark.parametrize("depth", [nar.MAX_DEPTH, 1100, 5000])
 def test_a_deeper_tree_is_refused(depth: int) -> None:
-    data = packed_bytes(Packed(0, iter(nar.dump(nested(depth)))))
+    data = packed_bytes(PackedLayer(0, iter(nar.dump(nested(depth)))))
     with pytest.raises(FormatError, match="nested folders"):
         list(nar.parse_bytes(data))
 
@@ -254,10 +254,10 @@ def test_padding_is_zero_and_nothing_follows(place: int) -> None:
 
 def test_below_is_a_folder_and_what_is_in_it() -> None:
     tree = nodes({b"a": {b"b": {b"c": File()}, b"bb": File()}, b"ab": File()})
-    assert [node.path for node in below(tree, b"a/b")] == [b"a/b", b"a/b/c"]
-    assert [node.path for node in below(tree, b"a")] == [b"a", b"a/b", b"a/b/c", b"a/bb"]
-    assert tuple(below(tree, b"")) == tree
-    assert not tuple(below(tree, b"c"))
+    assert [node.path for node in subtree(tree, b"a/b")] == [b"a/b", b"a/b/c"]
+    assert [node.path for node in subtree(tree, b"a")] == [b"a", b"a/b", b"a/b/c", b"a/bb"]
+    assert tuple(subtree(tree, b"")) == tree
+    assert not tuple(subtree(tree, b"c"))
 
 
 # --- Nix
@@ -270,7 +270,7 @@ def test_nix_store_dumps_the_same_bytes(item: Item, tmp_path: Path) -> None:
     place = os.fsencode(tmp_path / "tree")
     write(item, place)
     done = subprocess.run(["nix-store", "--dump", place], capture_output=True, check=True)
-    assert packed_bytes(Packed(0, iter(nar.dump(walk(place))))) == done.stdout
+    assert packed_bytes(PackedLayer(0, iter(nar.dump(walk(place))))) == done.stdout
     assert dumped(item) == done.stdout
 
 
@@ -280,7 +280,7 @@ def test_nix_store_dumps_the_same_bytes_of_names_that_are_not_utf8(tmp_path: Pat
     place = os.fsencode(tmp_path / "tree")
     write(NOT_UTF8, place)
     done = subprocess.run(["nix-store", "--dump", place], capture_output=True, check=True)
-    assert packed_bytes(Packed(0, iter(nar.dump(walk(place))))) == done.stdout == dumped(NOT_UTF8)
+    assert packed_bytes(PackedLayer(0, iter(nar.dump(walk(place))))) == done.stdout == dumped(NOT_UTF8)
 
 
 @needs_nix
@@ -290,7 +290,7 @@ def test_nix_store_restores_what_we_dump(item: Item, tmp_path: Path) -> None:
     subprocess.run(["nix-store", "--restore", place], input=dumped(item), check=True)
     restored = tuple(walk(place))
     assert [(type(node), node.path) for node in restored] == [(type(node), node.path) for node in nodes(item)]
-    assert packed_bytes(Packed(0, iter(nar.dump(restored)))) == dumped(item)
+    assert packed_bytes(PackedLayer(0, iter(nar.dump(restored)))) == dumped(item)
 
 
 def test_an_extent_of_a_nar_is_as_good_as_a_file(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_an_extent_of_a_nar_is_as_good_as_a_file(tmp_path: Path) -> None:
 
     with spool.open("rb") as stream:
         found = tuple(nar.parse(stream, content))
-    assert packed_bytes(Packed(0, iter(nar.dump(found)))) == data
+    assert packed_bytes(PackedLayer(0, iter(nar.dump(found)))) == data
     assert [node.path for node in found] == [node.path for node in nodes(AWKWARD)]
     assert {type(node.content) for node in found if isinstance(node, Regular)} == {Extent}
     assert [node for node in found if isinstance(node, Symlink)] == [

@@ -128,14 +128,14 @@ def test_all_fields() -> None:
     assert found.file_size == 41232
     assert found.deriver == "1111aaaa0000000000000000000000ab-hello-2.10.drv"
     assert found.address == f"fixed:r:{found.info.nar_hash.nix32}"
-    assert found.others == (("System", "x86_64-linux"),)
+    assert found.extra_fields == (("System", "x86_64-linux"),)
 
 
 def test_the_least_that_a_narinfo_can_be() -> None:
     text = "".join(re.findall("(?:StorePath|URL|NarHash|NarSize): .*\n", NARINFO))
     found = narinfo.parse(text)
     assert (found.compression, found.signatures, found.deriver, found.address) == ("bzip2", (), "", "")
-    assert (found.file_hash, found.file_size, found.others) == (None, None, ())
+    assert (found.file_hash, found.file_size, found.extra_fields) == (None, None, ())
     assert not found.info.references
     assert narinfo.parse(found.dump()) == found
 
@@ -194,7 +194,7 @@ def test_unknown_keys_are_kept_in_order() -> None:
     found = narinfo.parse(NARINFO + "Weather: fine:\tvery\nNothing:\nA: ü\n")
     more = (("Weather", "fine:\tvery"), ("Nothing", ""), ("A", "ü"))
     known = narinfo.parse(NARINFO)
-    assert found == dataclasses.replace(known, others=known.others + more)
+    assert found == dataclasses.replace(known, extra_fields=known.extra_fields + more)
     assert narinfo.parse(found.dump()) == found
 
 
@@ -257,7 +257,7 @@ def test_of_several_values_that_are_not_signed_the_last_counts() -> None:
         NARINFO + "Deriver: unknown-deriver\nURL: nar/other.nar\nFileSize: 7\nWeather: 1\nWeather: 2\n"
     )
     assert (found.deriver, found.url, found.file_size) == ("", "nar/other.nar", 7)
-    assert found.others[-1] == ("Weather", "2")
+    assert found.extra_fields[-1] == ("Weather", "2")
 
 
 # --- garbage
@@ -335,4 +335,4 @@ def test_every_line_ends_in_a_line_feed() -> None:
 
 def test_other_characters_end_no_line() -> None:
     found = narinfo.parse(NARINFO + "Weather: fine\u2028Sig: x:y\x85\n")
-    assert found.others[-1] == ("Weather", "fine\u2028Sig: x:y\x85")
+    assert found.extra_fields[-1] == ("Weather", "fine\u2028Sig: x:y\x85")

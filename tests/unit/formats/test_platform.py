@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 from lamina.formats import elf
 from lamina.formats.platform import ARCHITECTURES, Platform
 
@@ -60,7 +60,7 @@ def test_every_word_for_a_processor_becomes_the_one_of_images(text: str, expecte
     ],
 )
 def test_a_processor_that_no_image_has_is_refused(text: str) -> None:
-    with pytest.raises(InvalidName, match=r"^platform: got .*, expected an architecture such as amd64") as caught:
+    with pytest.raises(InvalidArgument, match=r"^platform: got .*, expected an architecture such as amd64") as caught:
         Platform.parse(text)
     assert "riscv64" in caught.value.hint
 
@@ -92,9 +92,9 @@ def test_what_programs_are_for_is_what_images_may_be_for() -> None:
 )
 def test_of_several_platforms_the_best_is_found(asked: str, offered: str, expected: str | None) -> None:
     ranked = [
-        (fitness, platform)
+        (match_rank, platform)
         for platform in map(Platform.parse, offered.split())
-        if (fitness := platform.fitness(Platform.parse(asked))) is not None
+        if (match_rank := platform.match_rank(Platform.parse(asked))) is not None
     ]
     found = min(ranked, key=lambda item: item[0])[1].name if ranked else None
     assert found == expected
@@ -102,9 +102,9 @@ def test_of_several_platforms_the_best_is_found(asked: str, offered: str, expect
 
 def test_what_is_not_known_fits_worse_than_all_that_is() -> None:
     asked = Platform.parse("arm")
-    unknown = Platform.described({})
-    known = Platform.parse("arm/v8").fitness(asked)
+    unknown = Platform.from_document({})
+    known = Platform.parse("arm/v8").match_rank(asked)
     assert known is not None
-    assert (unknown.fitness(asked) or ()) > known
-    assert str(Platform.described({"os": "linux", "architecture": "aarch64", "variant": "v8"})) == "linux/arm64"
-    assert str(Platform.described({"os": 5, "architecture": None, "variant": []})) == ""
+    assert (unknown.match_rank(asked) or ()) > known
+    assert str(Platform.from_document({"os": "linux", "architecture": "aarch64", "variant": "v8"})) == "linux/arm64"
+    assert str(Platform.from_document({"os": 5, "architecture": None, "variant": []})) == ""

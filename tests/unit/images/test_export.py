@@ -16,7 +16,7 @@ from tests.support.image_files import Layout, Member, docker_archive, hard, plat
 
 import lamina
 from lamina.cli.group import group
-from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, PlanError
+from lamina.errors import FormatError, IntegrityError, InvalidArgument, NotFound, PlanError
 
 
 def image(
@@ -128,7 +128,7 @@ def test_the_ending_chooses_the_compressor(tmp_path: Path) -> None:
     lamina.export_image(place, output=tmp_path / "root.tar")
     lamina.export_image(place, output=tmp_path / "root.tar.gz")
     assert gzip.decompress((tmp_path / "root.tar.gz").read_bytes()) == (tmp_path / "root.tar").read_bytes()
-    with pytest.raises(InvalidName, match=r"compressor: got 'lz4'"):
+    with pytest.raises(InvalidArgument, match=r"compressor: got 'lz4'"):
         lamina.export_image(place, output=tmp_path / "root.tar", compressor="lz4")
 
 
@@ -284,6 +284,6 @@ def test_an_image_is_not_overwritten_by_what_is_made_of_it(tmp_path: Path) -> No
     before = place.read_bytes()
     (tmp_path / "link").symlink_to(place)
     for output in (place, tmp_path / "link"):
-        with pytest.raises(lamina.InvalidName, match="the image itself, expected another file"):
+        with pytest.raises(lamina.InvalidArgument, match="the image itself, expected another file"):
             lamina.export_image(place, output=output)
     assert place.read_bytes() == before

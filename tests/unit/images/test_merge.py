@@ -18,9 +18,9 @@ from tests.support.image_files import Layout, config, docker_archive, layer, pla
 import lamina
 from lamina.cli.group import group
 from lamina.compression import libraries
-from lamina.errors import FormatError, InvalidName, NotFound, OutputError, PlanError
+from lamina.errors import FormatError, InvalidArgument, NotFound, OutputError, PlanError
 from lamina.formats.platform import Platform
-from lamina.images.merge import merged
+from lamina.images.merge import collect_images
 
 SHARED, ONE, TWO = layer("etc/shared"), layer("etc/one"), layer("etc/two")
 
@@ -86,7 +86,7 @@ def test_the_ending_chooses_the_compressor_and_the_argument_wins(images: list[Pa
     assert gzip.decompress((tmp_path / "all.tar.gz").read_bytes()) == plain
     lamina.merge_images(images, output=tmp_path / "x.tar.gz", compressor="zstd")
     assert libraries.zstd().decompress((tmp_path / "x.tar.gz").read_bytes()) == plain
-    with pytest.raises(InvalidName, match=r"compressor: got 'xz', expected one of none, gz, zstd"):
+    with pytest.raises(InvalidArgument, match=r"compressor: got 'xz', expected one of none, gz, zstd"):
         lamina.merge_images(images, output=tmp_path / "y.tar", compressor="xz")
 
 
@@ -124,7 +124,7 @@ def test_two_images_of_one_name_are_refused_and_nothing_is_written(images: list[
     other = tmp_path / "other.tar"
     other.write_bytes(docker_archive({"1.tar": TWO}, entry={"RepoTags": ["one:1"]}))
     with pytest.raises(
-        InvalidName, match=rf"^one:1: got two images, sha256:.* in {images[0]} and .* in {other}, expected"
+        InvalidArgument, match=rf"^one:1: got two images, sha256:.* in {images[0]} and .* in {other}, expected"
     ):
         lamina.merge_images([*images, other], output=tmp_path / "all.tar")
     assert not (tmp_path / "all.tar").exists()
@@ -136,7 +136,7 @@ def test_the_platforms_of_an_index_cannot_share_a_name_in_an_archive(tmp_path: P
     both = [arm, layout.image([TWO], platform=platform("amd64"))]
     layout.index(layout.nested(both, annotations={"org.opencontainers.image.ref.name": "x:1"}))
     layout.write(tmp_path / "layout")
-    with pytest.raises(InvalidName, match=r"^x:1: got two images"):
+    with pytest.raises(InvalidArgument, match=r"^x:1: got two images"):
         lamina.merge_images([tmp_path / "layout"], output=io.BytesIO())
 
 
@@ -147,7 +147,7 @@ def test_every_spelling_of_a_name_is_one_name(tmp_path: Path, name: str, other: 
     one, two = tmp_path / "one.tar", tmp_path / "two.tar"
     one.write_bytes(docker_archive({"1.tar": ONE}, entry={"RepoTags": [name]}))
     two.write_bytes(docker_archive({"1.tar": TWO}, entry={"RepoTags": [other]}))
-    with pytest.raises(InvalidName, match=rf"^{other}: got two images, "):
+    with pytest.raises(InvalidArgument, match=rf"^{other}: got two images, "):
         lamina.merge_images([one, two], output=tmp_path / "all.tar")
     two.write_bytes(docker_archive({"2.tar": ONE}, entry={"RepoTags": [other]}))
     (made,) = lamina.merge_images([one, two], output=tmp_path / "all.tar")
@@ -172,7 +172,7 @@ def test_one_platform_or_one_image_of_several_is_merged(tmp_path: Path) -> None:
     layout.index(layout.nested(both, annotations={"org.opencontainers.image.ref.name": "x:1"}))
     layout.write(tmp_path / "layout")
     out = tmp_path / "all.tar"
-    with pytest.raises(InvalidName, match=r"^x:1: got two images") as caught:
+    with pytest.raises(InvalidArgument, match=r"^x:1: got two images") as caught:
         lamina.merge_images([tmp_path / "layout"], output=out)
     assert "--platform" in caught.value.hint
     (made,) = lamina.merge_images([tmp_path / "layout"], output=out, platform="aarch64")
@@ -197,10 +197,10 @@ def test_a_name_that_several_platforms_share_is_listed_with_their_ids(tmp_path: 
     both = r"sha256:\w+ \(app:1, linux/arm64\), sha256:\w+ \(app:1, linux/amd64\)$"
     for name, got in (("zzz", "no image zzz"), ("", "an empty name")):
         with pytest.raises(NotFound, match=rf"got {got}, expected one of {both}") as caught:
-            merged([f"{tmp_path}#{name}"])
+            collect_images([f"{tmp_path}#{name}"])
         assert "#NAME:TAG" in caught.value.hint
     with pytest.raises(PlanError) as misfit:
-        merged([f"{tmp_path}#app:1"], Platform.parse("s390x"))
+        collect_images([f"{tmp_path}#app:1"], Platform.parse("s390x"))
     assert misfit.value.hint == "name one of these platforms with --platform, or take another image"
 
 
@@ -220,9 +220,9 @@ def test_what_is_no_image_is_refused_and_nothing_is_written(images: list[Path], 
         with pytest.raises(kind):
             lamina.merge_images([*images, path], output=tmp_path / "all.tar")
     assert not (tmp_path / "all.tar").exists()
-    with pytest.raises(InvalidName, match=r"images: got none, expected at least one"):
+    with pytest.raises(InvalidArgument, match=r"images: got none, expected at least one"):
         lamina.merge_images([], output=tmp_path / "all.tar")
-    with pytest.raises(InvalidName, match=r"images: got 'one.tar', expected a list of them"):
+    with pytest.raises(InvalidArgument, match=r"images: got 'one.tar', expected a list of them"):
         lamina.merge_images("one.tar", output=tmp_path / "all.tar")
     with pytest.raises(OutputError):
         lamina.merge_images(images, output=tmp_path / "missing/all.tar")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lamina.core.name_match import fitting
+from lamina.core.name_match import match_paths
 from lamina.core.names import NIX32, StorePath
 from lamina.errors import NotFound
 from lamina.inputs import roots
@@ -14,7 +14,7 @@ class Many:
     version = "1"
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        return fitting((StorePath(f"{digit * 32}-a-{self.version}") for digit in NIX32), name)
+        return match_paths((StorePath(f"{digit * 32}-a-{self.version}") for digit in NIX32), name)
 
     def query(self, paths: object) -> dict[StorePath, object]:
         return {}
@@ -31,7 +31,7 @@ class Many:
 
 def test_of_many_candidates_twenty_are_listed() -> None:
     with pytest.raises(NotFound) as caught:
-        roots.content(Many(), "a")  # type: ignore[arg-type]
+        roots.resolve_root(Many(), "a")  # type: ignore[arg-type]
     said = str(caught.value)
     assert said.startswith("'a': got 32 paths of that name, expected one: /nix/store/000")
     assert said.endswith("-a-1, and 12 more")
@@ -42,7 +42,7 @@ def test_candidates_of_long_names_are_listed_whole_and_the_others_counted() -> N
     many = Many()
     many.version = "1" * 140
     with pytest.raises(NotFound) as caught:
-        roots.content(many, "a")  # type: ignore[arg-type]
+        roots.resolve_root(many, "a")  # type: ignore[arg-type]
     listed, _, more = str(caught.value).partition("expected one: ")[2].rpartition(", and ")
     texts = listed.split(", ")
     assert {len(text) for text in texts} == {len(str(many.find("a")[0]))}

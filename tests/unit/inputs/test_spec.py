@@ -12,7 +12,7 @@ import pytest
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.errors import FormatError, InvalidArgument, NotFound
 from lamina.formats.tar import Owner
 from lamina.inputs.spec import ImageArguments, Spec
 from lamina.layering import Pipeline
@@ -89,7 +89,7 @@ def test_every_argument_has_its_place() -> None:
 
 
 def test_an_unknown_argument_lists_the_known_ones() -> None:
-    with pytest.raises(InvalidName) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         Spec.parse({"contents": [], "maxLayers": 5})
     assert str(caught.value).startswith("argument: got 'maxLayers', expected one of store, ")
     assert all(name in str(caught.value) for name in ImageArguments.__annotations__)
@@ -200,7 +200,7 @@ def test_a_list_may_be_of_any_kind(name: str) -> None:
 )
 def test_a_value_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
     """A `Spec` holds nothing that has not been checked."""
-    with pytest.raises(InvalidName) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         Spec.parse({name: value})
     assert ": got " in str(caught.value)
     assert ", expected " in str(caught.value)
@@ -220,7 +220,7 @@ def test_a_pipeline_may_be_a_list_a_value_or_a_file(tmp_path: Path, monkeypatch:
 
 
 def test_a_name_that_is_neither_a_strategy_nor_a_file_says_both() -> None:
-    with pytest.raises(InvalidName) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         Spec.parse({"layering": "popularty"})
     expected = "expected one of auto, popularity, a pipeline, or a JSON file that holds one"
     assert str(caught.value) == f"layering: got 'popularty', {expected}"
@@ -248,12 +248,12 @@ def test_a_pipeline_file_that_is_broken_or_huge_follows_no_format(data: bytes, t
 @pytest.mark.parametrize("text", ["{}", "5", "null", '"auto"', '[["revers"]]', '[["limit_layers", NaN]]'])
 def test_a_pipeline_file_of_something_else_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "pipeline.json").write_text(text, encoding="utf-8")
-    with pytest.raises(InvalidName, match=r"^layering .*pipeline\.json: .*got .*, expected "):
+    with pytest.raises(InvalidArgument, match=r"^layering .*pipeline\.json: .*got .*, expected "):
         Spec.parse({"layering": str(tmp_path / "pipeline.json")})
 
 
 def test_a_number_of_more_digits_than_python_prints_is_refused() -> None:
-    with pytest.raises(InvalidName, match=r"^uid: got "):
+    with pytest.raises(InvalidArgument, match=r"^uid: got "):
         Spec.parse({"uid": 10**5000})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lamina.errors import FormatError, InvalidName, NotFound
+from lamina.errors import FormatError, InvalidArgument, NotFound
 from lamina.inputs.spec import ImageArguments, Spec
 from lamina.inputs.specfile import load
 from lamina.layering import Pipeline
@@ -79,13 +79,13 @@ def test_a_root_that_is_a_path_begins_where_the_file_is(tmp_path: Path) -> None:
 
 def test_an_argument_has_one_spelling_at_a_time(tmp_path: Path) -> None:
     for keys in (("maxLayers", "max_layers"), ("layering", "layeringPipeline")):
-        with pytest.raises(InvalidName, match=f"got argument '{keys[1]}' after another spelling of it"):
+        with pytest.raises(InvalidArgument, match=f"got argument '{keys[1]}' after another spelling of it"):
             load(as_json(tmp_path, {"image": dict.fromkeys(keys, 5)}))
 
 
 @pytest.mark.parametrize("key", ["max-layers", "MaxLayers", "fromimage", "fooBar", ""])
 def test_an_unknown_argument_lists_the_known_ones(key: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidName) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         load(as_json(tmp_path, {"image": {key: 1}}))
     assert f"got argument {key!r}, expected one of " in str(caught.value)
     assert all(
@@ -96,7 +96,7 @@ def test_an_unknown_argument_lists_the_known_ones(key: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("key", ["sandbox", "noSandbox", "no_sandbox"])
 @pytest.mark.parametrize("value", [True, False])
 def test_a_file_does_not_say_whether_scripts_are_confined(key: str, value: bool, tmp_path: Path) -> None:
-    with pytest.raises(InvalidName, match=f"got argument '{key}', expected no spec file to say") as caught:
+    with pytest.raises(InvalidArgument, match=f"got argument '{key}', expected no spec file to say") as caught:
         load(as_json(tmp_path, {"image": {key: value}}))
     assert "--no-sandbox" in caught.value.hint
 
@@ -172,7 +172,7 @@ def test_paths_stay_relative_beside_the_working_folder(tmp_path: Path, monkeypat
 def test_a_value_of_the_wrong_kind_is_for_the_spec_to_refuse(table: dict[str, Any], tmp_path: Path) -> None:
     folder = tmp_path / "a=b"  # whatever stands in the folder's own name
     folder.mkdir()
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         Spec.parse(load(as_json(folder, {"image": table})))
 
 
@@ -189,12 +189,12 @@ def test_an_image_is_named_where_there_are_several(tmp_path: Path) -> None:
     place = as_json(tmp_path, {"one": {"tag": "1"}, "two": {"tag": "2"}})
     assert load(f"{place}#two") == {"tag": "2"}
     for name in ("", "three"):
-        with pytest.raises(InvalidName, match=rf"got image '{name}', expected one of one, two$"):
+        with pytest.raises(InvalidArgument, match=rf"got image '{name}', expected one of one, two$"):
             load(f"{place}#{name}")
 
 
 def test_a_file_without_images_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InvalidName, match="expected one of none"):
+    with pytest.raises(InvalidArgument, match="expected one of none"):
         load(toml(tmp_path, ""))
 
 

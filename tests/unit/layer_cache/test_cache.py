@@ -1,4 +1,4 @@
-"""What a ledger knows in the next run, and that no state of its file costs more than a warning."""
+"""What a layer cache knows in the next run, and that no state of its file costs more than a warning."""
 
 import contextlib
 import fcntl
@@ -25,9 +25,10 @@ from lamina.core.names import Digest, StorePath, nix32_dump
 from lamina.errors import FormatError
 from lamina.formats.tar import Owner
 from lamina.layer_cache import cache, database
-from lamina.layer_cache.cache import Ledger, Oblivion
-from lamina.layer_cache.key import Recipe
-from lamina.system.transfer import Measure
+from lamina.layer_cache.cache import LayerCache, NullLayerCache
+from lamina.layer_cache.key import LayerInputs
+from lamina.layer_cache.schema import SCHEMA_VERSION
+from lamina.system.transfer import BlobInfo
 
 CODECS = "gzip 6 zlib 1.3.1", "zstd 3 1.5.7"
 BESIDE = ("-wal", "-shm", "-journal")
@@ -48,15 +49,15 @@ class Fact:
     name: str
 
     @property
-    def recipe(self) -> Recipe:
-        return Recipe(Owner(0, 0, "root", "root"), 1, ((path(self.name), digest(self.name), len(self.name)),))
+    def inputs(self) -> LayerInputs:
+        return LayerInputs(Owner(0, 0, "root", "root"), 1, ((path(self.name), digest(self.name), len(self.name)),))
 
     @property
-    def layer(self) -> Measure:
-        return Measure(digest(f"tar {self.name}"), 10240)
+    def layer(self) -> BlobInfo:
+        return BlobInfo(digest(f"tar {self.name}"), 10240)
 
-    def blob(self, codec: str) -> Measure:
-        return Measure(digest(f"{codec} {self.name}"), 77)
+    def blob(self, codec: str) -> BlobInfo:
+        return BlobInfo(digest(f"{codec} {self.name}"), 77)
 
     @property
     def top(self) -> bytes:
@@ -70,18 +71,18 @@ class Fact:
     def listing(self) -> bytes:
         return random.Random(self.name).randbytes(500) * 2
 
-    def learn(self, to: Ledger) -> None:
-        to.learn_layer(self.recipe, self.layer)
+    def put(self, to: LayerCache) -> None:
+        to.put_layer(self.inputs, self.layer)
         for codec in CODECS:
-            to.learn_compressed(self.layer.digest, codec, self.blob(codec))
-        to.learn_listing(*self.place, self.listing)
+            to.put_compressed(self.layer.digest, codec, self.blob(codec))
+        to.put_listing(*self.place, self.listing)
 
-    def known(self, by: Ledger) -> list[bool]:
+    def known(self, by: LayerCache) -> list[bool]:
         """What of it is known: each answer is the truth, or there is none."""
         answers = [
-            (by.layer(self.recipe), self.layer),
-            *((by.compressed(self.layer.digest, codec), self.blob(codec)) for codec in CODECS),
-            (by.listings([self.place]).get(self.place), self.listing),
+            (by.get_layer(self.inputs), self.layer),
+            *((by.get_compressed(self.layer.digest, codec), self.blob(codec)) for codec in CODECS),
+            (by.get_listings([self.place]).get(self.place), self.listing),
         ]
         assert all(answer in {None, truth} for answer, truth in answers), self.name
         return [answer is not None for answer, _ in answers]
@@ -92,33 +93,33 @@ def facts(count: int, name: str = "fact") -> list[Fact]:
 
 
 class Opened:
-    """A ledger, and all it warned of."""
+    """A layer cache, and all it warned of."""
 
     def __init__(self, file: Path) -> None:
         self.warnings: list[str] = []
-        self.ledger = Ledger.open(file, self.warnings.append)
+        self.layer_cache = LayerCache.open(file, self.warnings.append)
 
 
 @contextlib.contextmanager
-def opened(file: Path, *, warnings: int = 0) -> Iterator[Ledger]:
-    """The ledger for the block, in which it warns so many times."""
+def opened(file: Path, *, warnings: int = 0) -> Iterator[LayerCache]:
+    """The layer cache for the block, in which it warns so many times."""
     found = Opened(file)
-    with found.ledger:
-        yield found.ledger
+    with found.layer_cache:
+        yield found.layer_cache
     assert len(found.warnings) == warnings, found.warnings
 
 
-def learn(file: Path, learnt: list[Fact]) -> None:
+def put(file: Path, learnt: list[Fact]) -> None:
     with opened(file) as found:
         for fact in learnt:
-            fact.learn(found)
+            fact.put(found)
 
 
-def check(found: Ledger, truth: list[Fact]) -> int:
+def check(found: LayerCache, truth: list[Fact]) -> int:
     """How much is known of ``truth``; all answers are true."""
-    for recipe, measure in found.entries():
-        fact = Fact(recipe.contents[0][0].name)
-        assert (recipe, measure) == (fact.recipe, fact.layer)
+    for inputs, blob_info in found.entries():
+        fact = Fact(inputs.contents[0][0].name)
+        assert (inputs, blob_info) == (fact.inputs, fact.layer)
     return sum(sum(fact.known(found)) for fact in truth)
 
 
@@ -136,24 +137,24 @@ def inside(folder: Path) -> dict[str, tuple[int, bytes]]:
 def file(tmp_path: Path) -> Path:
     folder = tmp_path / "cache"
     folder.mkdir()
-    return folder / "ledger.sqlite"
+    return folder / "layer-cache.sqlite"
 
 
-# --- recipes
+# --- inputs of layers
 
 
 def test_the_key_of_a_layer_is_the_hash_of_what_makes_its_bytes() -> None:
     paths = [StorePath.parse_base(digit * 32 + name) for digit, name in (("0", "-A"), ("1", "-B"))]
-    recipe = Recipe(Owner(1, 2, "é", "\udcff"), -3, ((paths[0], digest("a"), 4), (paths[1], digest("b"), 5)))
+    inputs = LayerInputs(Owner(1, 2, "é", "\udcff"), -3, ((paths[0], digest("a"), 4), (paths[1], digest("b"), 5)))
     a, b = hashlib.sha256(b"a").hexdigest(), hashlib.sha256(b"b").hexdigest()
-    assert recipe.dump().decode() == (
+    assert inputs.dump().decode() == (
         '{"rules":1,"uid":1,"gid":2,"uname":"\\u00e9","gname":"\\udcff","mtime":-3,"paths":['
         f'["{"0" * 32}-A","sha256:{a}",4],["{"1" * 32}-B","sha256:{b}",5]]}}'
     )
-    assert recipe.key.raw == hashlib.sha256(recipe.dump()).digest()
+    assert inputs.key.raw == hashlib.sha256(inputs.dump()).digest()
 
 
-RECIPE = Fact("one").recipe.dump()
+RECIPE = Fact("one").inputs.dump()
 
 
 @pytest.mark.parametrize(
@@ -177,9 +178,9 @@ RECIPE = Fact("one").recipe.dump()
         b'{"uid":' + b"1" * 5000 + b"}",
     ],
 )  # fmt: skip
-def test_what_is_no_recipe_is_refused(data: bytes) -> None:
-    with pytest.raises(FormatError, match="layer recipe: got"):
-        Recipe.parse(data)
+def test_what_is_no_inputs_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError, match="layer inputs: got"):
+        LayerInputs.parse(data)
 
 
 # --- what is known
@@ -190,123 +191,123 @@ def test_what_is_learnt_is_known_at_once_and_in_the_next_run(file: Path) -> None
     with opened(file) as found:
         for fact in truth:
             assert not any(fact.known(found))
-            fact.learn(found)
+            fact.put(found)
             assert all(fact.known(found))
     with opened(file) as found:
         assert all(all(fact.known(found)) for fact in truth)
-        assert dict(found.entries()) == {fact.recipe: fact.layer for fact in truth}
+        assert dict(found.entries()) == {fact.inputs: fact.layer for fact in truth}
         assert not any(Fact("never-learnt").known(found))
 
 
 def test_the_same_path_with_other_bytes_and_another_nar_hash_misses(file: Path) -> None:
     fact = Fact("path")
-    learn(file, [fact])
+    put(file, [fact])
     other = digest("other bytes")
     with opened(file) as found:
-        (store_path, _, size) = fact.recipe.contents[0]
-        assert found.layer(replace(fact.recipe, contents=((store_path, other, size),))) is None
-        assert found.listings([(fact.top, other)]) == {}
-        assert found.listings([(fact.top, other), fact.place]) == {fact.place: fact.listing}
+        (store_path, _, size) = fact.inputs.contents[0]
+        assert found.get_layer(replace(fact.inputs, contents=((store_path, other, size),))) is None
+        assert found.get_listings([(fact.top, other)]) == {}
+        assert found.get_listings([(fact.top, other), fact.place]) == {fact.place: fact.listing}
 
 
 def test_a_layer_of_another_owner_date_or_order_misses(file: Path) -> None:
     one, other = Fact("one"), Fact("other")
-    recipe = replace(one.recipe, contents=one.recipe.contents + other.recipe.contents)
+    inputs = replace(one.inputs, contents=one.inputs.contents + other.inputs.contents)
     with opened(file) as found:
-        found.learn_layer(recipe, one.layer)
+        found.put_layer(inputs, one.layer)
     with opened(file) as found:
-        assert found.layer(recipe) == one.layer
-        assert found.layer(replace(recipe, contents=recipe.contents[::-1])) is None
-        assert found.layer(replace(recipe, contents=recipe.contents[:1])) is None
-        assert found.layer(replace(recipe, mtime=2)) is None
+        assert found.get_layer(inputs) == one.layer
+        assert found.get_layer(replace(inputs, contents=inputs.contents[::-1])) is None
+        assert found.get_layer(replace(inputs, contents=inputs.contents[:1])) is None
+        assert found.get_layer(replace(inputs, mtime=2)) is None
         for owner in (Owner(1, 0, "root", "root"), Owner(0, 1, "root", "root"), Owner(), Owner(0, 0, "root")):
-            assert found.layer(replace(recipe, owner=owner)) is None
-        assert found.compressed(one.layer.digest, "gzip 9 zlib 1.3.1") is None
+            assert found.get_layer(replace(inputs, owner=owner)) is None
+        assert found.get_compressed(one.layer.digest, "gzip 9 zlib 1.3.1") is None
 
 
 def test_a_place_on_disk_has_one_content(file: Path) -> None:
     fact, other = Fact("path"), digest("other bytes")
-    learn(file, [fact])
+    put(file, [fact])
     with opened(file) as found:
-        found.learn_listing(fact.top, other, b"new")
-        assert found.listings([fact.place, (fact.top, other)])[fact.top, other] == b"new"
+        found.put_listing(fact.top, other, b"new")
+        assert found.get_listings([fact.place, (fact.top, other)])[fact.top, other] == b"new"
     with opened(file) as found:
-        assert found.listings([fact.place, (fact.top, other)]) == {(fact.top, other): b"new"}
-        found.forget_listing(*fact.place)
+        assert found.get_listings([fact.place, (fact.top, other)]) == {(fact.top, other): b"new"}
+        found.remove_listing(*fact.place)
     with opened(file) as found:
-        assert found.listings([(fact.top, other)]) == {(fact.top, other): b"new"}
+        assert found.get_listings([(fact.top, other)]) == {(fact.top, other): b"new"}
 
 
 def test_what_was_learnt_last_holds(file: Path) -> None:
     fact, other = Fact("path"), digest("other bytes")
     with opened(file) as found:
         for nar_hash in (fact.place[1], other, fact.place[1]):
-            found.learn_listing(fact.top, nar_hash, fact.listing)
-        for measure in (Measure(other, 1), fact.layer):
-            found.learn_layer(fact.recipe, measure)
+            found.put_listing(fact.top, nar_hash, fact.listing)
+        for blob_info in (BlobInfo(other, 1), fact.layer):
+            found.put_layer(fact.inputs, blob_info)
     with opened(file) as found:
-        assert found.listings([fact.place, (fact.top, other)]) == {fact.place: fact.listing}
-        assert found.layer(fact.recipe) == fact.layer
+        assert found.get_listings([fact.place, (fact.top, other)]) == {fact.place: fact.listing}
+        assert found.get_layer(fact.inputs) == fact.layer
 
 
 def test_what_is_forgotten_is_not_known_from_then_on(file: Path) -> None:
     truth = facts(3)
-    learn(file, truth)
+    put(file, truth)
     with opened(file) as found:
-        found.forget_layer(truth[0].recipe)
-        found.forget_listing(*truth[1].place)
-        assert found.layer(truth[0].recipe) is None
-        assert set(found.listings([fact.place for fact in truth])) == {truth[0].place, truth[2].place}
+        found.remove_layer(truth[0].inputs)
+        found.remove_listing(*truth[1].place)
+        assert found.get_layer(truth[0].inputs) is None
+        assert set(found.get_listings([fact.place for fact in truth])) == {truth[0].place, truth[2].place}
     for _ in range(2):
         with opened(file) as found:
-            assert found.layer(truth[0].recipe) is None
-            assert set(found.listings([fact.place for fact in truth])) == {truth[0].place, truth[2].place}
-            found.forget_layer(truth[1].recipe)
-            found.forget_layer(truth[2].recipe)
-            truth[2].learn(found)  # that it was forgotten is forgotten too
+            assert found.get_layer(truth[0].inputs) is None
+            assert set(found.get_listings([fact.place for fact in truth])) == {truth[0].place, truth[2].place}
+            found.remove_layer(truth[1].inputs)
+            found.remove_layer(truth[2].inputs)
+            truth[2].put(found)  # that it was forgotten is forgotten too
     with opened(file) as found:
-        assert [recipe for recipe, _ in found.entries()] == [truth[2].recipe]
-        found.forget_layer(truth[2].recipe)
+        assert [inputs for inputs, _ in found.entries()] == [truth[2].inputs]
+        found.remove_layer(truth[2].inputs)
         assert list(found.entries()) == []
 
 
 def test_a_layer_may_be_forgotten_while_all_are_gone_through(file: Path) -> None:
     truth = facts(150)
-    learn(file, truth)
+    put(file, truth)
     with opened(file) as found:
-        for number, (recipe, _) in enumerate(found.entries()):
+        for number, (inputs, _) in enumerate(found.entries()):
             if number % 2:
-                found.forget_layer(recipe)
+                found.remove_layer(inputs)
     with opened(file) as found:
         assert len(list(found.entries())) == 75
 
 
 def test_layers_of_other_tar_rules_are_passed_over(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    learn(file, [Fact("old")])
+    put(file, [Fact("old")])
     monkeypatch.setattr("lamina.layer_cache.key.TAR_RULES", 2)
-    learn(file, [Fact("new")])
+    put(file, [Fact("new")])
     with opened(file) as found:
-        assert found.layer(Fact("old").recipe) is None
-        assert list(found.entries()) == [(Fact("new").recipe, Fact("new").layer)]
+        assert found.get_layer(Fact("old").inputs) is None
+        assert list(found.entries()) == [(Fact("new").inputs, Fact("new").layer)]
 
 
 def test_what_was_learnt_before_a_failure_is_kept(file: Path) -> None:
-    with contextlib.suppress(KeyError), Opened(file).ledger as found:
-        Fact("true").learn(found)
+    with contextlib.suppress(KeyError), Opened(file).layer_cache as found:
+        Fact("true").put(found)
         raise KeyError
     assert known(file, [Fact("true")]) == 4
 
 
 def test_much_is_written_before_the_end(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_MOST_ROWS", 30)
+    monkeypatch.setattr(cache, "_MAX_ROWS", 30)
     rows, large = facts(30), facts(3, "large")
     with opened(file) as found:
         for fact in rows:
-            fact.learn(found)
+            fact.put(found)
         assert known(file, rows) > 80
-        monkeypatch.setattr(cache, "_MOST_BYTES", 100)
+        monkeypatch.setattr(cache, "_MAX_BYTES", 100)
         for fact in large:
-            found.learn_listing(*fact.place, fact.listing)
+            found.put_listing(*fact.place, fact.listing)
         assert known(file, large) == 3
 
 
@@ -314,21 +315,21 @@ def test_many_listings_are_read_at_once(file: Path) -> None:
     truth = facts(2000)
     with opened(file) as found:
         for fact in truth:
-            found.learn_listing(*fact.place, fact.listing)
+            found.put_listing(*fact.place, fact.listing)
     with opened(file) as found:
-        listings = found.listings([fact.place for fact in [*truth, *facts(100, "other"), truth[0]]])
+        listings = found.get_listings([fact.place for fact in [*truth, *facts(100, "other"), truth[0]]])
     assert listings == {fact.place: fact.listing for fact in truth}
 
 
-def test_threads_share_a_ledger(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_MOST_ROWS", 10)
+def test_threads_share_a_layer_cache(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_MAX_ROWS", 10)
     truth = facts(60)
     answers: list[bool] = []
     with opened(file) as found:
 
         def work(part: list[Fact]) -> None:
             for fact in part:
-                fact.learn(found)
+                fact.put(found)
                 answers.extend(fact.known(found))
 
         threads = [threading.Thread(target=work, args=(truth[start::4],)) for start in range(4)]
@@ -342,27 +343,27 @@ def test_threads_share_a_ledger(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_oblivion_knows_nothing_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with Oblivion() as found:
-        Fact("one").learn(found)
-        found.forget_layer(Fact("two").recipe)
-        found.forget_listing(*Fact("two").place)
+    with NullLayerCache() as found:
+        Fact("one").put(found)
+        found.remove_layer(Fact("two").inputs)
+        found.remove_listing(*Fact("two").place)
         assert not any(Fact("one").known(found))
         assert list(found.entries()) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_closed_ledger_knows_nothing(file: Path) -> None:
+def test_a_closed_layer_cache_knows_nothing(file: Path) -> None:
     with opened(file) as found:
-        Fact("one").learn(found)
-    Fact("two").learn(found)
+        Fact("one").put(found)
+    Fact("two").put(found)
     assert check(found, [Fact("one"), Fact("two")]) == 0
     found.close()
     assert known(file, [Fact("one"), Fact("two")]) == 4
 
 
-def test_whoever_needs_no_ledger_does_not_wait_for_sqlite() -> None:
+def test_whoever_needs_no_layer_cache_does_not_wait_for_sqlite() -> None:
     code = (
-        "import sys, lamina.layer_cache.cache; lamina.layer_cache.cache.Oblivion().close(); "
+        "import sys, lamina.layer_cache.cache; lamina.layer_cache.cache.NullLayerCache().close(); "
         "print(sorted({'sqlite3', 'fcntl', 'lamina.layer_cache.database'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
@@ -374,19 +375,19 @@ def test_whoever_needs_no_ledger_does_not_wait_for_sqlite() -> None:
 def test_the_files_are_the_users_alone(file: Path) -> None:
     before = os.umask(0)
     try:
-        with opened(file / "deep" / "ledger.sqlite") as found:
-            Fact("one").learn(found)
+        with opened(file / "deep" / "layer-cache.sqlite") as found:
+            Fact("one").put(found)
             list(found.entries())
             modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in (file / "deep").iterdir()}
     finally:
         os.umask(before)
-    assert modes == dict.fromkeys(["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"], 0o600)
+    assert modes == dict.fromkeys(["layer-cache.sqlite", "layer-cache.sqlite-wal", "layer-cache.sqlite-shm"], 0o600)
     assert [stat.S_IMODE(place.stat().st_mode) for place in (file, file / "deep")] == [0o700] * 2
 
 
 def test_a_run_that_learns_nothing_writes_nothing_and_waits_for_nobody(file: Path) -> None:
     truth = facts(20)
-    learn(file, truth)
+    put(file, truth)
     before = inside(file.parent)
     assert known(file, truth) == 80
     assert inside(file.parent) == before
@@ -397,36 +398,36 @@ def test_a_run_that_learns_nothing_writes_nothing_and_waits_for_nobody(file: Pat
 
 
 @pytest.mark.parametrize("name", ["a name.sqlite", "q?mode=ro#f%20.sqlite", "é", "\udcff", "x" * 200])
-def test_a_ledger_may_have_any_name(tmp_path: Path, name: str) -> None:
-    learn(tmp_path / name, [Fact("one")])
+def test_a_layer_cache_may_have_any_name(tmp_path: Path, name: str) -> None:
+    put(tmp_path / name, [Fact("one")])
     assert os.listdir(os.fsencode(tmp_path)) == [os.fsencode(name)]
     assert known(tmp_path / name, [Fact("one")]) == 4
 
 
-def test_a_ledger_may_lie_behind_a_link(tmp_path: Path) -> None:
-    link, target = tmp_path / "link", tmp_path / "elsewhere" / "ledger"
+def test_a_layer_cache_may_lie_behind_a_link(tmp_path: Path) -> None:
+    link, target = tmp_path / "link", tmp_path / "elsewhere" / "layer_cache"
     link.symlink_to(target)
-    learn(link, [Fact("one")])
+    put(link, [Fact("one")])
     target.write_bytes(b"garbage")
     assert known(link, [Fact("one")], warnings=1) == 0
     assert link.is_symlink()
-    assert sorted(entry.name for entry in target.parent.iterdir()) == ["ledger", "ledger.damaged"]
+    assert sorted(entry.name for entry in target.parent.iterdir()) == ["layer_cache", "layer_cache.damaged"]
 
 
-def test_a_ledger_that_is_deleted_while_in_use_is_begun_again(file: Path) -> None:
-    learn(file, [Fact("one")])
+def test_a_layer_cache_that_is_deleted_while_in_use_is_begun_again(file: Path) -> None:
+    put(file, [Fact("one")])
     with opened(file) as found:
         assert all(Fact("one").known(found))
         file.unlink()
-        Fact("two").learn(found)
+        Fact("two").put(found)
     assert known(file, [Fact("one")]) == 0
     assert known(file, [Fact("two")]) == 4
     shutil.copy(file, file.with_name("copy"))
     with opened(file) as found, opened(file) as other:
-        Fact("three").learn(found)
+        Fact("three").put(found)
         list(found.entries())
         file.unlink()  # and its log is left there, in use
-        Fact("four").learn(other)
+        Fact("four").put(other)
         list(other.entries())
         assert check(other, [Fact("four")]) == 4
     assert known(file, [Fact("four")]) == 4
@@ -436,19 +437,19 @@ def test_a_ledger_that_is_deleted_while_in_use_is_begun_again(file: Path) -> Non
 
 
 def damage(file: Path, data: bytes) -> list[Path]:
-    """A ledger whose bytes are ``data``, used, is true, warned of at most once, and as good as new afterwards."""
+    """A layer cache whose bytes are ``data``, used, is true, warned of at most once, and as good as new afterwards."""
     for entry in file.parent.iterdir():
         entry.unlink()
     file.write_bytes(data)
     truth = facts(12)
     found = Opened(file)
-    with found.ledger:
-        check(found.ledger, truth)
-        Fact("later").learn(found.ledger)
-        assert check(found.ledger, [*truth, Fact("later")]) >= 4
+    with found.layer_cache:
+        check(found.layer_cache, truth)
+        Fact("later").put(found.layer_cache)
+        assert check(found.layer_cache, [*truth, Fact("later")]) >= 4
     again = Opened(file)
-    with again.ledger:
-        assert check(again.ledger, [*truth, Fact("later")]) >= 4, found.warnings
+    with again.layer_cache:
+        assert check(again.layer_cache, [*truth, Fact("later")]) >= 4, found.warnings
     assert not again.warnings
     assert not any(Path(f"{file}{ending}").exists() for ending in BESIDE)
     aside = [entry for entry in file.parent.iterdir() if entry != file and not entry.name.endswith(BESIDE)]
@@ -458,12 +459,12 @@ def damage(file: Path, data: bytes) -> list[Path]:
 
 @pytest.fixture
 def whole(file: Path) -> bytes:
-    """The bytes of a ledger of 12 facts."""
-    learn(file, facts(12))
+    """The bytes of a layer cache of 12 facts."""
+    put(file, facts(12))
     return file.read_bytes()
 
 
-def test_a_ledger_cut_short_is_set_aside(file: Path, whole: bytes) -> None:
+def test_a_layer_cache_cut_short_is_set_aside(file: Path, whole: bytes) -> None:
     pages = range(4096, len(whole), 4096)
     lengths = [*range(2, 20), 99, 100, 101, 511, 512, 1024, *pages, *(page - 1 for page in pages)]
     for length in lengths:
@@ -511,10 +512,10 @@ def test_no_bit_of_the_header_that_flips_makes_a_wrong_answer(file: Path, whole:
 
 
 def test_what_is_damaged_in_the_log_makes_no_wrong_answer(file: Path) -> None:
-    learn(file, facts(6))
+    put(file, facts(6))
     with opened(file) as found:
         for fact in facts(12)[6:]:
-            fact.learn(found)
+            fact.put(found)
         list(found.entries())
         left = {ending: Path(f"{file}{ending}").read_bytes() for ending in ("", "-wal")}
     assert left["-wal"]
@@ -532,15 +533,15 @@ def test_what_is_damaged_in_the_log_makes_no_wrong_answer(file: Path) -> None:
 
 def test_what_is_damaged_while_in_use_is_set_aside_and_nothing_learnt_is_lost(file: Path, whole: bytes) -> None:
     found = Opened(file)
-    with found.ledger:
-        Fact("later").learn(found.ledger)
+    with found.layer_cache:
+        Fact("later").put(found.layer_cache)
         with closing(sqlite3.connect(file)) as other, other:
             other.execute("UPDATE layers SET size = size + 1")
-        assert sum(sum(fact.known(found.ledger)) for fact in facts(12)) == 0
-        assert all(Fact("later").known(found.ledger))
+        assert sum(sum(fact.known(found.layer_cache)) for fact in facts(12)) == 0
+        assert all(Fact("later").known(found.layer_cache))
     assert [warning.split(":")[-2:] for warning in found.warnings] == [
         [
-            " got a row that is not as it was written, expected a whole ledger",
+            " got a row that is not as it was written, expected a whole layer cache",
             f" set aside as {file}.damaged, a new one is begun",
         ]
     ]
@@ -550,13 +551,13 @@ def test_what_is_damaged_while_in_use_is_set_aside_and_nothing_learnt_is_lost(fi
 
 def test_layers_that_are_damaged_are_passed_over(file: Path, whole: bytes) -> None:
     with closing(sqlite3.connect(file)) as other, other:
-        other.execute("UPDATE layers SET recipe = x'00' WHERE rowid IN (3, 12)")
+        other.execute("UPDATE layers SET inputs = x'00' WHERE rowid IN (3, 12)")
         other.execute("UPDATE layers SET size = 1.5 WHERE rowid = 4")
     found = Opened(file)
-    with found.ledger:
-        assert len(list(found.ledger.entries())) == 9
+    with found.layer_cache:
+        assert len(list(found.layer_cache.entries())) == 9
         assert len(found.warnings) == 1
-        assert list(found.ledger.entries()) == []
+        assert list(found.layer_cache.entries()) == []
     assert "set aside" in found.warnings[0]
 
 
@@ -568,12 +569,12 @@ def test_what_is_set_aside_takes_no_others_place(file: Path) -> None:
     assert [(file.parent / name).read_bytes() for name in names] == [b"00", b"11", b"22"]
 
 
-def test_what_lies_beside_a_damaged_ledger_goes_with_it(file: Path, whole: bytes) -> None:
+def test_what_lies_beside_a_damaged_layer_cache_goes_with_it(file: Path, whole: bytes) -> None:
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("UPDATE layers SET size = 7")
         with opened(file, warnings=1) as found:
             assert check(found, facts(12)) == 0
-            Fact("one").learn(found)
+            Fact("one").put(found)
             list(found.entries())
             assert Path(f"{file}.damaged-wal").read_bytes()
             assert Path(f"{file}.damaged-shm").read_bytes()
@@ -587,9 +588,9 @@ def test_what_lies_beside_a_damaged_ledger_goes_with_it(file: Path, whole: bytes
     assert known(file, [Fact("one")]) == 4
 
 
-def test_what_lies_beside_no_ledger_is_none_of_it(file: Path) -> None:
+def test_what_lies_beside_no_layer_cache_is_none_of_it(file: Path) -> None:
     with opened(file) as found:
-        Fact("one").learn(found)
+        Fact("one").put(found)
         list(found.entries())
         for ending in BESIDE[:2]:
             shutil.copy(f"{file}{ending}", f"{file}.kept{ending}")
@@ -603,42 +604,43 @@ def test_what_lies_beside_no_ledger_is_none_of_it(file: Path) -> None:
 # --- what is not ours
 
 
-def test_a_ledger_of_a_newer_lamina_is_left_as_it_is(file: Path, whole: bytes) -> None:
+def test_a_layer_cache_of_a_newer_lamina_is_left_as_it_is(file: Path, whole: bytes) -> None:
     with closing(sqlite3.connect(file)) as other:
-        other.execute("PRAGMA user_version = 2")
+        other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = inside(file.parent)
     found = Opened(file)
-    with found.ledger:
-        Fact("one").learn(found.ledger)
-        assert check(found.ledger, [*facts(12), Fact("one")]) == 0
-    assert found.warnings == [f"{file}: got a ledger of a newer lamina, schema 2, expected 1: going on without"]
+    with found.layer_cache:
+        Fact("one").put(found.layer_cache)
+        assert check(found.layer_cache, [*facts(12), Fact("one")]) == 0
+    newer = f"a layer cache of a newer lamina, schema {SCHEMA_VERSION + 1}, expected {SCHEMA_VERSION}"
+    assert found.warnings == [f"{file}: got {newer}: going on without"]
     assert inside(file.parent) == before
 
 
 def test_the_log_of_a_newer_lamina_is_left_as_it_is(file: Path) -> None:
     with opened(file) as found:
-        Fact("one").learn(found)
+        Fact("one").put(found)
         list(found.entries())
         left = {ending: Path(f"{file}{ending}").read_bytes() for ending in ("", "-wal")}
-    file.write_bytes(left[""][:60] + b"\0\0\0\2" + left[""][64:])
+    file.write_bytes(left[""][:60] + (SCHEMA_VERSION + 1).to_bytes(4, "big") + left[""][64:])
     Path(f"{file}-wal").write_bytes(left["-wal"])
     before = inside(file.parent)
     assert known(file, [Fact("one")], warnings=1) == 0
     assert inside(file.parent) == before
 
 
-def test_a_ledger_of_an_older_lamina_makes_place(file: Path, whole: bytes) -> None:
+def test_a_layer_cache_of_an_older_lamina_makes_place(file: Path, whole: bytes) -> None:
     with closing(sqlite3.connect(file)) as other:
         other.execute("PRAGMA user_version = 0")
         other.execute("DROP TABLE layers")
-    learn(file, [Fact("one")])
+    put(file, [Fact("one")])
     assert known(file, [Fact("one")]) == 4
     assert known(file, facts(12)) == 0
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
 
 
 @pytest.mark.parametrize("name", ["passwd", "notes.txt", "Makefile"])
-def test_a_text_that_was_never_a_ledger_is_left_as_it_is(tmp_path: Path, name: str) -> None:
+def test_a_text_that_was_never_a_layer_cache_is_left_as_it_is(tmp_path: Path, name: str) -> None:
     """Whoever mistypes a name must not lose what is there."""
     file = tmp_path / name
     file.write_text("root:x:0:0\n" * 50)
@@ -672,7 +674,7 @@ def test_what_is_no_file_is_left_as_it_is(file: Path, kind: str) -> None:
 
 def test_a_folder_that_cannot_be_is_a_warning(tmp_path: Path) -> None:
     tmp_path.joinpath("file").touch()
-    for name in ("file/ledger", "file/deep/ledger", "x" * 256, "x" * 256 + "/ledger"):
+    for name in ("file/layer-cache", "file/deep/layer-cache", "x" * 256, "x" * 256 + "/layer-cache"):
         assert known(tmp_path / name, [], warnings=1) == 0
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
@@ -682,7 +684,7 @@ def test_a_python_without_sqlite_is_a_warning(file: Path, monkeypatch: pytest.Mo
     for module in ("lamina.layer_cache.database", "lamina.system.sqlite"):
         monkeypatch.delitem(sys.modules, module)
     with opened(file, warnings=1) as found:
-        Fact("one").learn(found)
+        Fact("one").put(found)
         assert check(found, [Fact("one")]) == 0
 
 
@@ -692,8 +694,8 @@ def test_a_python_without_sqlite_is_a_warning(file: Path, monkeypatch: pytest.Mo
 PROGRAM = """
 import os, resource, sys
 from pathlib import Path
-from lamina.layer_cache.cache import Ledger
-from lamina.layer_cache import cache as ledger
+from lamina.layer_cache.cache import LayerCache
+from lamina.layer_cache import cache
 from tests.unit.layer_cache.test_cache import Fact, facts, check
 def warn(text): print("warned", text, flush=True)
 """
@@ -718,9 +720,9 @@ def ended(process: subprocess.Popen[str]) -> list[str]:
 LEARN = """
 print("ready", flush=True)
 input()
-with Ledger.open(Path(sys.argv[1]), warn) as found:
+with LayerCache.open(Path(sys.argv[1]), warn) as found:
     for fact in facts(30, sys.argv[2]):
-        fact.learn(found)
+        fact.put(found)
 """
 
 
@@ -729,10 +731,10 @@ def test_processes_that_learn_at_once_lose_nothing(file: Path, state: str) -> No
     if state == "damaged":
         file.write_bytes(b"garbage" * 1000)
     elif state == "row damaged":
-        learn(file, [Fact("one")])
+        put(file, [Fact("one")])
         with closing(sqlite3.connect(file)) as other, other:
             other.execute("UPDATE layers SET size = 7")
-    code = LEARN + "    found.layer(Fact('one').recipe)\n" if state == "row damaged" else LEARN
+    code = LEARN + "    found.get_layer(Fact('one').inputs)\n" if state == "row damaged" else LEARN
     processes = [python(code, file, f"p{number}") for number in range(6)]
     for process in processes:
         assert process.stdout is not None
@@ -749,13 +751,13 @@ def test_processes_that_learn_at_once_lose_nothing(file: Path, state: str) -> No
 
 
 KILLED = """
-ledger._MOST_ROWS = 8
+cache._MAX_ROWS = 8
 for number in range(1000):
     print(number, flush=True)
-    with Ledger.open(Path(sys.argv[1]), warn) as found:
+    with LayerCache.open(Path(sys.argv[1]), warn) as found:
         for fact in facts(5, f"{sys.argv[2]}-{number}"):
             print("learns", flush=True)
-            fact.learn(found)
+            fact.put(found)
 """
 
 
@@ -775,17 +777,17 @@ def test_a_run_that_is_killed_leaves_what_is_true(file: Path, fresh: bool) -> No
         assert "warned" not in process.communicate()[0]
         truth = [fact for old in range(number + 1) for step in range(10) for fact in facts(5, f"r{old}-{step}")]
         known(file, truth)
-        learn(file, [Fact("later")])
+        put(file, [Fact("later")])
         assert known(file, [*truth, Fact("later")]) >= 4
         assert [entry.name for entry in file.parent.iterdir()] == [file.name]
 
 
 LIMITED = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-with Ledger.open(Path(sys.argv[1]), warn) as found:
+with LayerCache.open(Path(sys.argv[1]), warn) as found:
     check(found, facts(12))
     for fact in facts(50, "new"):
-        fact.learn(found)
+        fact.put(found)
     check(found, facts(12) + facts(50, "new"))
 """
 
@@ -795,12 +797,12 @@ def test_a_file_that_cannot_grow_is_a_warning(file: Path, begun: bool) -> None:
     for limit in (0, 1, 4096, 20_000, 33_000, 60_000):
         shutil.rmtree(file.parent, ignore_errors=True)
         if begun:
-            learn(file, facts(12))
+            put(file, facts(12))
         said = ended(python(LIMITED, file, str(limit)))
         assert len(said) == 1, limit
         assert said[0].startswith("warned ")
         assert known(file, facts(12)) == (48 if begun else 0)
-        learn(file, facts(50, "new"))
+        put(file, facts(50, "new"))
         assert known(file, facts(50, "new")) == 200
 
 
@@ -820,34 +822,34 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.skipif(not shutil.which("mount"), reason="no mount")
 def test_a_full_disk_is_a_warning(tiny: Path) -> None:
-    file = tiny / "ledger"
+    file = tiny / "layer_cache"
     for left in (0, 4096, 12_288, 40_960, 65_536):
         for begun in (True, False):
             for entry in tiny.iterdir():
                 entry.unlink()
             if begun:
-                learn(file, facts(6))
+                put(file, facts(6))
             with contextlib.suppress(OSError), (tiny / "filler").open("wb") as filler:
                 filler.write(bytes(os.statvfs(tiny).f_bavail * os.statvfs(tiny).f_bsize - left))
             with opened(file, warnings=1) as found:
                 check(found, facts(6))
                 for fact in facts(100, "new"):
-                    fact.learn(found)
+                    fact.put(found)
                 check(found, facts(6) + facts(100, "new"))
             assert known(file, facts(6), warnings=not begun and left < 40_000) == 24 * begun
             (tiny / "filler").unlink()
             assert known(file, facts(6)) == 24 * begun
-            learn(file, [Fact("one")])
+            put(file, [Fact("one")])
             assert known(file, [Fact("one")]) == 4
 
 
 READ_ONLY = """
 if not os.getuid():
     os.setuid(65534)
-with Ledger.open(Path(sys.argv[1]), warn) as found:
+with LayerCache.open(Path(sys.argv[1]), warn) as found:
     print(check(found, facts(12)))
     if len(sys.argv) > 2:
-        Fact("one").learn(found)
+        Fact("one").put(found)
 """
 
 
@@ -862,8 +864,8 @@ def reachable() -> Iterator[Path]:
 
 @pytest.mark.parametrize("mode", [0o444, 0o666])
 def test_a_folder_that_cannot_be_written_is_read(reachable: Path, mode: int) -> None:
-    file = reachable / "ledger"
-    learn(file, facts(12))
+    file = reachable / "layer_cache"
+    put(file, facts(12))
     file.chmod(mode)
     reachable.chmod(0o555)
     before = inside(reachable)
@@ -875,19 +877,17 @@ def test_a_folder_that_cannot_be_written_is_read(reachable: Path, mode: int) -> 
     assert inside(reachable) == before
 
 
-def test_a_folder_that_cannot_be_written_has_no_new_ledger(reachable: Path) -> None:
+def test_a_folder_that_cannot_be_written_has_no_new_layer_cache(reachable: Path) -> None:
     reachable.chmod(0o555)
-    for name in ("ledger", "deep/ledger"):
+    for name in ("layer-cache", "deep/layer-cache"):
         said = ended(python(READ_ONLY, reachable / name, "and learn"))
-        assert said == [
-            f"warned {reachable / name}: got Permission denied, expected a ledger that can be used: going on without",
-            "0",
-        ]
+        warning = "got Permission denied, expected a layer cache that can be used: going on without"
+        assert said == [f"warned {reachable / name}: {warning}", "0"]
     assert list(reachable.iterdir()) == []
 
 
-def test_a_damaged_ledger_in_a_folder_that_cannot_be_written_is_a_warning(reachable: Path) -> None:
-    file = reachable / "ledger"
+def test_a_damaged_layer_cache_in_a_folder_that_cannot_be_written_is_a_warning(reachable: Path) -> None:
+    file = reachable / "layer_cache"
     for data in (b"garbage", b""):
         file.write_bytes(data)
         file.chmod(0o644)
@@ -896,42 +896,44 @@ def test_a_damaged_ledger_in_a_folder_that_cannot_be_written_is_a_warning(reacha
         assert said[1:] == ["0"]
         assert "going on without" in said[0]
         reachable.chmod(0o755)
-        assert inside(reachable)["ledger"][1] == data
+        assert inside(reachable)["layer_cache"][1] == data
 
 
-def test_a_ledger_that_cannot_be_read_is_a_warning(reachable: Path) -> None:
-    file = reachable / "ledger"
-    learn(file, facts(12))
+def test_a_layer_cache_that_cannot_be_read_is_a_warning(reachable: Path) -> None:
+    file = reachable / "layer_cache"
+    put(file, facts(12))
     file.chmod(0)
     said = ended(python(READ_ONLY, file, "and learn"))
     assert said[1:] == ["0"]
-    assert said[0].endswith("got unable to open database file, expected a ledger that can be used: going on without")
+    assert said[0].endswith(
+        "got unable to open database file, expected a layer cache that can be used: going on without"
+    )
 
 
 def test_somebody_who_writes_for_too_long_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "_PATIENCE", 0.05)
-    learn(file, facts(12))
+    monkeypatch.setattr(database, "_LOCK_TIMEOUT", 0.05)
+    put(file, facts(12))
     with closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         with opened(file, warnings=1) as found:
             assert check(found, facts(12)) == 48
-            found.forget_layer(facts(1)[0].recipe)
-            Fact("one").learn(found)
+            found.remove_layer(facts(1)[0].inputs)
+            Fact("one").put(found)
             assert check(found, facts(12)) == 47  # which tried to write, in vain
-            Fact("two").learn(found)
+            Fact("two").put(found)
             assert check(found, facts(12)) == 47
         writer.execute("ROLLBACK")
     assert known(file, [*facts(12), Fact("one")]) == 48
 
 
 def test_somebody_who_locks_the_folder_for_too_long_is_a_warning(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "_PATIENCE", 0.05)
-    learn(file, facts(1))
+    monkeypatch.setattr(database, "_LOCK_TIMEOUT", 0.05)
+    put(file, facts(1))
     holder = os.open(file.parent, os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
     found = Opened(file)
-    with found.ledger:
-        assert check(found.ledger, facts(1)) == 0
+    with found.layer_cache:
+        assert check(found.layer_cache, facts(1)) == 0
     assert found.warnings == [
         f"{file}: got another process at work for 0.05 seconds, expected it to end: going on without"
     ]
@@ -948,9 +950,9 @@ def test_a_file_system_without_locks_on_folders_will_do(file: Path, monkeypatch:
         raise OSError
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    learn(file, facts(1))
+    put(file, facts(1))
     assert known(file, facts(1)) == 4
     file.write_bytes(b"garbage")
     assert known(file, facts(1), warnings=1) == 0
-    learn(file, facts(1))
+    put(file, facts(1))
     assert known(file, facts(1)) == 4

@@ -9,9 +9,9 @@ from tests.support.factories import closure, info, layers, path
 from tests.unit.layering.test_plans import many
 
 from lamina.core.closure import Closure
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 from lamina.layering import LayerPlan, Pipeline, plan
-from lamina.layering.graph import Graph, merged
+from lamina.layering.graph import Graph, merge_graphs
 from lamina.layering.pipeline import _OPERATIONS
 
 # Upstream's tests of split_paths: two roots, a common part, and X that nothing refers to.
@@ -46,8 +46,8 @@ def sets(found: Sequence[str]) -> list[set[str]]:
     return [set(layer.split()) for layer in found]
 
 
-def refused(calls: list[Any], found: Closure = SPLIT) -> InvalidName:
-    with pytest.raises(InvalidName) as caught:
+def refused(calls: list[Any], found: Closure = SPLIT) -> InvalidArgument:
+    with pytest.raises(InvalidArgument) as caught:
         planned(calls, found)
     return caught.value
 
@@ -93,7 +93,7 @@ def test_paths_are_changed_however_deep_they_are() -> None:
     ]
     changed = Pipeline.parse(calls).with_paths(str.upper)
     assert changed == Pipeline.parse(calls), "its text stays"
-    assert frozenset().union(*(inner.paths for call in changed.calls for inner in call.nested)) == set("ABCDE")
+    assert frozenset().union(*(inner.paths for call in changed.calls for inner in call.nested_calls)) == set("ABCDE")
 
 
 # --- the whole
@@ -321,7 +321,7 @@ def test_a_merged_graph_has_the_edges_of_its_parts_and_no_other() -> None:
     assert divided(parts, chain) == ["A B", "C D"]
     assert divided([["subcomponent_out", ["A", "B"]]], chain) == ["A B C D"]
     graph = Graph.of(chain, ())
-    assert merged([graph.alone(2, ""), graph.alone(0, "")], "").vertices == (2, 0)
+    assert merge_graphs([graph.single(2, ""), graph.single(0, "")], "").vertices == (2, 0)
 
 
 @pytest.mark.parametrize("gone", ["B", ["B"], ["B", "Z", "B"]])
@@ -524,7 +524,7 @@ def test_an_operation_that_does_not_fit_says_what_came_and_what_to_put_before(
     ],
 )
 def test_what_is_no_pipeline_is_refused_with_its_place(value: Any, message: str) -> None:
-    with pytest.raises(InvalidName) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         Pipeline.parse(value)
     assert str(caught.value).startswith(message)
 
@@ -543,7 +543,7 @@ def test_what_is_no_pipeline_is_refused_with_its_place(value: Any, message: str)
     ],
 )
 def test_a_typo_in_an_operation_says_which_are_known(typo: str, meant: str) -> None:
-    with pytest.raises(InvalidName) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         Pipeline.parse([["reverse"], [typo]])
     message = str(caught.value)
     assert message.startswith("layering: [1]: got operation ")
@@ -553,9 +553,11 @@ def test_a_typo_in_an_operation_says_which_are_known(typo: str, meant: str) -> N
 
 
 def test_the_subject_is_the_callers() -> None:
-    with pytest.raises(InvalidName, match=r"^layers\.json: \[0\] reverse: got 1 argument, expected none$"):
+    with pytest.raises(InvalidArgument, match=r"^layers\.json: \[0\] reverse: got 1 argument, expected none$"):
         Pipeline.parse([["reverse", 1]], "layers.json")
-    with pytest.raises(InvalidName, match=r"^layers\.json: \[0\] reverse: got a graph of 4 paths, expected a list$"):
+    with pytest.raises(
+        InvalidArgument, match=r"^layers\.json: \[0\] reverse: got a graph of 4 paths, expected a list$"
+    ):
         plan(SIZED, strategy=Pipeline.parse([["reverse"]], "layers.json"))
 
 
@@ -568,11 +570,11 @@ def test_calls_are_nested_only_so_deep() -> None:
 
     assert divided(nested(32), SIZED) == ["A B C D"]
     for depth in (33, 50_000):
-        with pytest.raises(InvalidName, match=r"got calls nested deeper than 32, expected fewer$"):
+        with pytest.raises(InvalidArgument, match=r"got calls nested deeper than 32, expected fewer$"):
             Pipeline.parse(nested(depth))
     endless: list[Any] = ["map"]
     endless.append(endless)
-    with pytest.raises(InvalidName, match="nested deeper than 32"):
+    with pytest.raises(InvalidArgument, match="nested deeper than 32"):
         Pipeline.parse([endless])
 
 

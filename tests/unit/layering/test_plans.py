@@ -10,10 +10,10 @@ from tests.support.factories import closure, info, infos, layers, path
 from tests.support.paths import REPOSITORY
 
 from lamina.core.closure import Closure
-from lamina.errors import InvalidName, PlanError
+from lamina.errors import InvalidArgument, PlanError
 from lamina.layering import DEFAULT_MAX_LAYERS, STRATEGIES, LayerPlan, Pipeline, plan
 from lamina.layering.auto import auto
-from lamina.layering.popularity import most_popular, popularities, popularity
+from lamina.layering.popularity import popularity, popularity_scores, rank_by_popularity
 
 # dockertools: A(100)→C(50),D(10)  B(80)→C,E(10)  C→F(5), below an ignored base.
 SIZED = closure("base→A,B A→C,D B→C,E C→F", A=100, B=80, C=50, D=10, E=10, F=5)
@@ -77,14 +77,19 @@ def test_self_references_mean_nothing() -> None:
 
 def test_popularity_is_as_closure_graph_py_counts() -> None:
     """The worked example of closure-graph.py."""
-    scores = {path.name: score for path, score in popularities(CONTEST).items()}
+    scores = {path.name: score for path, score in popularity_scores(CONTEST).items()}
     assert scores == {"A": 1, "B": 2, "C": 3, "D": 4, "E": 5, "F": 9, "G": 2}
     assert layers(popularity(CONTEST, 99, ())) == ["F", "E", "D", "C", "B", "G", "A"]
 
 
 def test_popularity_of_upstreams_own_unit_test() -> None:
     found = closure("foo→bar,baz bar→baz baz→tux")
-    assert {path.name: score for path, score in popularities(found).items()} == {"foo": 1, "bar": 2, "baz": 4, "tux": 6}
+    assert {path.name: score for path, score in popularity_scores(found).items()} == {
+        "foo": 1,
+        "bar": 2,
+        "baz": 4,
+        "tux": 6,
+    }
 
 
 def test_names_decide_between_equal_popularities() -> None:
@@ -163,12 +168,12 @@ def test_the_default_is_auto_in_a_hundred_layers() -> None:
 
 
 def test_a_strategy_is_one_of_those_there_are() -> None:
-    with pytest.raises(InvalidName, match="layering: got 'cost-free', expected one of auto, popularity"):
+    with pytest.raises(InvalidArgument, match="layering: got 'cost-free', expected one of auto, popularity"):
         plan(CONTEST, strategy="cost-free")
 
 
 def test_the_most_popular_come_first_with_their_popularity() -> None:
-    found = [(info.path.name, score) for info, score in most_popular(CONTEST)]
+    found = [(info.path.name, score) for info, score in rank_by_popularity(CONTEST)]
     assert found == [("F", 9), ("E", 5), ("D", 4), ("C", 3), ("B", 2), ("G", 2), ("A", 1)]
 
 

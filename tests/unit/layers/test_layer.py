@@ -19,8 +19,8 @@ from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
-from lamina.layers.layer import StoreLayer, tar_order
-from lamina.layers.packed import Packed
+from lamina.layers.layer import StoreLayer, sort_for_tar
+from lamina.layers.packed import PackedLayer
 from lamina.system.walk import walk
 
 ROOT = Owner(0, 0, "root", "root")
@@ -136,7 +136,7 @@ def test_owner_and_date_are_those_of_the_image(owner: Owner, mtime: int, tmp_pat
 def test_a_layer_from_disk_is_the_layer_from_a_nar(name: str, tmp_path: Path) -> None:
     """A folder on disk and a NAR are the same thing and must give the same layer digest."""
     (top,) = put([name], tmp_path)
-    archive = packed_bytes(Packed(0, iter(nar.dump(walk(os.fsencode(top))))))
+    archive = packed_bytes(PackedLayer(0, iter(nar.dump(walk(os.fsencode(top))))))
     from_nar = packed_bytes(layer_of(tuple(nar.parse_bytes(archive)), name).pack())
     assert walked(tmp_path, [name]) == from_nar == layer(name)
 
@@ -168,7 +168,7 @@ def test_a_layer_without_paths_holds_the_store_alone() -> None:
 def test_golden_digests(name: str) -> None:
     """Equal values pack to equal bytes, on every machine and in every version (recorded by tarfile and nix-store)."""
     made = layer(name)
-    archive = packed_bytes(Packed(0, iter(nar.dump(nodes(TREES[name])))))
+    archive = packed_bytes(PackedLayer(0, iter(nar.dump(nodes(TREES[name])))))
     assert RECORDED[name] == {
         "layer": hashlib.sha256(made).hexdigest(),
         "size": len(made),
@@ -211,15 +211,15 @@ def test_names_that_are_not_utf8_sort_as_pathlib_sorts_them() -> None:
     """Components compare as Python texts with surrogates, which differs from the order of bytes only there."""
     names = [b"", b"a", b"a/\xff", b"a/\xee\x80\x80", "a/\U0001f600".encode(), b"\xee\x80\x80", b"\xff", b"\xff/x"]
     sorted_by_pathlib = sorted(Path(os.fsdecode(name)) for name in names)
-    ordered = [node.path for node in tar_order([Directory(name) for name in names])]
+    ordered = [node.path for node in sort_for_tar([Directory(name) for name in names])]
     assert [Path(os.fsdecode(name)) for name in ordered] == sorted_by_pathlib
     assert ordered.index(b"a/\xff") < ordered.index(b"a/\xee\x80\x80")
 
 
 def test_nodes_in_utf8_stay_as_they_came() -> None:
     tree = nodes(TREES["not-ascii"])
-    assert tar_order(tree) is tree
-    assert tuple(tar_order(iter(tree))) == tree
+    assert sort_for_tar(tree) is tree
+    assert tuple(sort_for_tar(iter(tree))) == tree
 
 
 # --- what no layer can hold, and what is said of one

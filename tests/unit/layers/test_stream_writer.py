@@ -1,4 +1,4 @@
-"""Layers on their way out: the same bytes, whoever hashed them and whatever the ledger knew."""
+"""Layers on their way out: the same bytes, whoever hashed them and whatever the layer cache knew."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, Link, Program, example, ledger_at
+from tests.support.fake_nix_store import FakeStore, Link, Program, example, layer_cache_at
 
 import lamina
 from lamina.core.names import Digest
@@ -21,10 +21,10 @@ from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
 from lamina.images.writers.docker_archive import DockerArchive
-from lamina.layer_cache.cache import Oblivion
-from lamina.layers.context import Workshop
+from lamina.layer_cache.cache import NullLayerCache
+from lamina.layers.context import BuildContext
 from lamina.layers.layer import FinishedLayer
-from lamina.system.fd_writer import Outlet
+from lamina.system.fd_writer import FdWriter
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def draft(store: FakeStore, *roots: str, **arguments: Any) -> Draft:
     return made.draft
 
 
-def written(made: Draft, shop: Workshop | None = None) -> tuple[bytes, Image]:
+def written(made: Draft, context: BuildContext | None = None) -> tuple[bytes, Image]:
     out = io.BytesIO()
-    image = DockerArchive(out.write, None, shop).write(made)
+    image = DockerArchive(out.write, None, context).write(made)
     return out.getvalue(), image
 
 
-def through_pipe(made: Draft, shop: Workshop) -> tuple[bytes, Image]:
+def through_pipe(made: Draft, context: BuildContext) -> tuple[bytes, Image]:
     """As `written`, to a descriptor, which the kernel sends files to."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
         assert cat.stdin
@@ -60,7 +60,7 @@ def through_pipe(made: Draft, shop: Workshop) -> tuple[bytes, Image]:
 
         reader = Thread(target=read)
         reader.start()
-        image = DockerArchive(Outlet(cat.stdin.fileno(), "pipe"), None, shop).write(made)
+        image = DockerArchive(FdWriter(cat.stdin.fileno(), "pipe"), None, context).write(made)
         cat.stdin.close()
         reader.join()
     return bytes(taken), image
@@ -69,10 +69,10 @@ def through_pipe(made: Draft, shop: Workshop) -> tuple[bytes, Image]:
 @pytest.mark.parametrize("jobs", [2, 4])
 @pytest.mark.parametrize("write", [written, through_pipe])
 def test_a_crew_makes_the_image_that_one_process_makes(
-    store: FakeStore, jobs: int, write: Callable[[Draft, Workshop], tuple[bytes, Image]]
+    store: FakeStore, jobs: int, write: Callable[[Draft, BuildContext], tuple[bytes, Image]]
 ) -> None:
     made = draft(store)
-    assert write(made, Workshop(Oblivion(), jobs, alone=0)) == written(made)
+    assert write(made, BuildContext(NullLayerCache(), jobs, min_parallel_size=0)) == written(made)
 
 
 def test_images_are_right_where_no_process_can_be_had(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,37 +80,41 @@ def test_images_are_right_where_no_process_can_be_had(store: FakeStore, monkeypa
     monkeypatch.setattr(sys, "executable", "")
     for roots in (("hello", "large"), ("large",), ("hello",)):
         made = draft(store, *roots)
-        assert written(made, Workshop(Oblivion(), 2, alone=0)) == written(made)
+        assert written(made, BuildContext(NullLayerCache(), 2, min_parallel_size=0)) == written(made)
 
 
-@pytest.mark.parametrize("alone", [0, 1 << 40])
+@pytest.mark.parametrize("min_parallel_size", [0, 1 << 40])
 @pytest.mark.parametrize("write", [written, through_pipe])
-def test_a_ledger_that_knows_all_gives_the_image_that_it_learnt(
-    store: FakeStore, tmp_path: Path, alone: int, write: Callable[[Draft, Workshop], tuple[bytes, Image]]
+def test_a_layer_cache_that_knows_all_gives_the_image_that_it_learnt(
+    store: FakeStore,
+    tmp_path: Path,
+    min_parallel_size: int,
+    write: Callable[[Draft, BuildContext], tuple[bytes, Image]],
 ) -> None:
     made = draft(store)
     expected = written(made)
     for _ in range(3):
-        with ledger_at(tmp_path / "ledger") as ledger:
-            assert write(made, Workshop(ledger, 2, alone=alone)) == expected
+        with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+            assert write(made, BuildContext(layer_cache, 2, min_parallel_size=min_parallel_size)) == expected
 
 
 _OPENED = """
 import os, sys
 import lamina
 
-root, ledger, name = sys.argv[1:]
+root, layer_cache, name = sys.argv[1:]
 opened = []
 sys.addaudithook(lambda event, arguments: opened.append(arguments[0]) if event == "open" else None)
 with open(os.devnull, "wb") as out:
-    lamina.stream_layered_image(name="x", contents=["hello", "large"], store=root, ledger=ledger).write_to(out)
+    lamina.stream_layered_image(name="x", contents=["hello", "large"], store=root,
+    layer_cache=layer_cache).write_to(out)
 print(sum(os.fsdecode(file) == name for file in opened if isinstance(file, (str, bytes))))
 """
 
 
 def test_another_date_costs_one_more_look_and_no_more(store: FakeStore, tmp_path: Path) -> None:
     file = place_of(store, "large-1") / "data"
-    command = [sys.executable, "-c", _OPENED, str(store.root), str(tmp_path / "ledger"), str(file)]
+    command = [sys.executable, "-c", _OPENED, str(store.root), str(tmp_path / "layer_cache"), str(file)]
     opened = []
     for date in (None, None, 5, None, None):
         if date:
@@ -123,7 +127,7 @@ _WARM = """
 import os, sys
 import lamina
 
-root, ledger, output = sys.argv[1:]
+root, layer_cache, output = sys.argv[1:]
 looked = []
 
 def watch(event, arguments):
@@ -131,7 +135,8 @@ def watch(event, arguments):
         looked.append(os.fsdecode(arguments[0]))
 
 sys.addaudithook(watch)
-made = lamina.stream_layered_image(name="x", contents=["hello", "large"], store=root, ledger=ledger, extras=["sh"])
+made = lamina.stream_layered_image(name="x", contents=["hello", "large"], store=root, layer_cache=layer_cache,
+extras=["sh"])
 image = made.write_to(open(output, "wb"))
 print(image.id, len(looked))
 """
@@ -145,7 +150,7 @@ def test_a_warm_run_walks_nothing(store: FakeStore, tmp_path: Path) -> None:
             sys.executable,
             "-c",
             _WARM,
-            *map(str, (store.root, tmp_path / "ledger", tmp_path / f"{number}.tar")),
+            *map(str, (store.root, tmp_path / "layer_cache", tmp_path / f"{number}.tar")),
         ]
         said.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
     (first, looked), (second, looked_again) = said
@@ -159,16 +164,16 @@ def test_the_same_path_with_other_bytes_and_another_nar_hash_is_not_taken_for_th
     store: FakeStore, tmp_path: Path
 ) -> None:
     """A path that was rebuilt: not even its sizes or dates need to differ."""
-    with ledger_at(tmp_path / "ledger") as ledger:
-        before = written(draft(store), Workshop(ledger))
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        before = written(draft(store), BuildContext(layer_cache))
     path = next(path for path in store.numbers if path.name == "large-1")
-    file = store.place(path) / "data"
+    file = store.location(path) / "data"
     rewritten(file)
     with store.writing() as database:
         database.execute("DELETE FROM ValidPaths WHERE path = ?", (str(path),))
     store.register(path)
-    with ledger_at(tmp_path / "ledger") as ledger:
-        after = written(draft(store), Workshop(ledger))
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        after = written(draft(store), BuildContext(layer_cache))
     assert after == written(draft(store))
     assert after != before
 
@@ -182,35 +187,35 @@ def rewritten(file: Path, *, touched: bool = False) -> None:
 
 
 def place_of(store: FakeStore, name: str) -> Path:
-    return store.place(next(path for path in store.numbers if path.name == name))
+    return store.location(next(path for path in store.numbers if path.name == name))
 
 
 def test_files_with_other_dates_and_the_same_bytes_give_the_same_image(store: FakeStore, tmp_path: Path) -> None:
     """A copy of a store has other dates than the store."""
     made = draft(store)
-    with ledger_at(tmp_path / "ledger") as ledger:
-        expected = written(made, Workshop(ledger))
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        expected = written(made, BuildContext(layer_cache))
     for name in ("data", "run"):
         os.utime(place_of(store, "large-1") / name, ns=(0, 987_654_321))
     for _ in range(2):
-        with ledger_at(tmp_path / "ledger") as ledger:
-            assert written(made, Workshop(ledger)) == expected
+        with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+            assert written(made, BuildContext(layer_cache)) == expected
 
 
 @pytest.mark.parametrize("write", [written, through_pipe])
 def test_files_with_other_dates_and_other_bytes_are_hashed_as_they_are(
-    store: FakeStore, tmp_path: Path, write: Callable[[Draft, Workshop], tuple[bytes, Image]]
+    store: FakeStore, tmp_path: Path, write: Callable[[Draft, BuildContext], tuple[bytes, Image]]
 ) -> None:
     """Where the store says nothing of it, the date does: the digest is that of what was written."""
     made = draft(store)
-    with ledger_at(tmp_path / "ledger") as ledger:
-        before = written(made, Workshop(ledger))
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        before = written(made, BuildContext(layer_cache))
     rewritten(place_of(store, "large-1") / "data", touched=True)
     expected = written(made)
     assert expected != before
     for _ in range(2):
-        with ledger_at(tmp_path / "ledger") as ledger:
-            assert write(made, Workshop(ledger)) == expected
+        with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+            assert write(made, BuildContext(layer_cache)) == expected
 
 
 @pytest.mark.parametrize("change", ["shrunk", "gone", "folder"])
@@ -218,8 +223,8 @@ def test_a_file_of_another_size_ends_the_run_and_the_next_one_is_right(
     store: FakeStore, tmp_path: Path, change: str
 ) -> None:
     made = draft(store)
-    with ledger_at(tmp_path / "ledger") as ledger:
-        written(made, Workshop(ledger))
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        written(made, BuildContext(layer_cache))
     file = place_of(store, "large-1") / "data"
     file.parent.chmod(0o755)
     file.unlink()
@@ -228,35 +233,35 @@ def test_a_file_of_another_size_ends_the_run_and_the_next_one_is_right(
     elif change == "folder":
         file.mkdir()
     with (
-        ledger_at(tmp_path / "ledger") as ledger,
+        layer_cache_at(tmp_path / "layer_cache") as layer_cache,
         pytest.raises(IntegrityError, match=rf"^{file}: got .*, expected") as caught,
     ):
-        written(made, Workshop(ledger))
+        written(made, BuildContext(layer_cache))
     assert caught.value.hint.startswith("run it again")
-    with ledger_at(tmp_path / "ledger") as ledger:
-        assert written(made, Workshop(ledger)) == written(made)
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        assert written(made, BuildContext(layer_cache)) == written(made)
 
 
 def test_a_change_of_owner_or_date_is_another_layer(store: FakeStore, tmp_path: Path) -> None:
-    with ledger_at(tmp_path / "ledger") as ledger:
-        written(draft(store), Workshop(ledger))
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        written(draft(store), BuildContext(layer_cache))
         for arguments in ({"uid": 1000}, {"gname": "x"}, {"mtime": "2020-01-01"}):
             made = draft(store, **arguments)
-            assert written(made, Workshop(ledger)) == written(made)
+            assert written(made, BuildContext(layer_cache)) == written(made)
 
 
 def test_verify_finds_bytes_that_changed_under_an_old_date(store: FakeStore, tmp_path: Path) -> None:
     made = draft(store)
-    with ledger_at(tmp_path / "ledger") as ledger:
-        written(made, Workshop(ledger))
-        assert written(made, Workshop(ledger, verify=True)) == written(made)
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        written(made, BuildContext(layer_cache))
+        assert written(made, BuildContext(layer_cache, verify=True)) == written(made)
     rewritten(place_of(store, "large-1") / "data")
-    with ledger_at(tmp_path / "ledger") as ledger:
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
         with pytest.raises(
-            IntegrityError, match=r"^layer [0-9]+: got sha256:.*, expected sha256:.*, as the ledger has"
+            IntegrityError, match=r"^layer [0-9]+: got sha256:.*, expected sha256:.*, as the layer cache has"
         ):
-            written(made, Workshop(ledger, verify=True))
-        assert written(made, Workshop(ledger, verify=True)) == written(made), "it has forgotten what was wrong"
+            written(made, BuildContext(layer_cache, verify=True))
+        assert written(made, BuildContext(layer_cache, verify=True)) == written(made), "it has forgotten what was wrong"
 
 
 def test_a_store_without_files_is_remembered_by_its_hashes(store: FakeStore, tmp_path: Path) -> None:
@@ -272,35 +277,37 @@ def test_a_store_without_files_is_remembered_by_its_hashes(store: FakeStore, tmp
 
     other = replace(made, store=Elsewhere())
     for _ in range(2):
-        with ledger_at(tmp_path / "ledger") as ledger:
-            assert written(other, Workshop(ledger, 2, alone=0)) == written(made)
+        with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+            assert written(other, BuildContext(layer_cache, 2, min_parallel_size=0)) == written(made)
 
 
-@pytest.mark.parametrize("alone", [0, 1 << 40])
-def test_a_finished_layer_is_what_it_promised_or_an_error(store: FakeStore, tmp_path: Path, alone: int) -> None:
+@pytest.mark.parametrize("min_parallel_size", [0, 1 << 40])
+def test_a_finished_layer_is_what_it_promised_or_an_error(
+    store: FakeStore, tmp_path: Path, min_parallel_size: int
+) -> None:
     made = draft(store)
     _, image = written(made)
     tar = tmp_path / "layer.tar"
     tar.write_bytes(b"\0" * 10240 * 20)
     extent = Extent.whole(os.fsencode(tar), tar.stat().st_size, tar.stat().st_mtime_ns)
     (found,) = written(replace(made, plans=(), root=FinishedLayer(extent, "said", "")))[1].layers
-    for promised in (found.diff_id, image.digest):
-        base = FinishedLayer(extent, "Adding base layer 1", "", promised)
-        shop = Workshop(Oblivion(), 2, alone=alone)
-        if promised == found.diff_id:
-            assert written(replace(made, base=(base,)), shop) == written(replace(made, base=(base,)))
+    for expected_diff_id in (found.diff_id, image.digest):
+        base = FinishedLayer(extent, "Adding base layer 1", "", expected_diff_id)
+        context = BuildContext(NullLayerCache(), 2, min_parallel_size=min_parallel_size)
+        if expected_diff_id == found.diff_id:
+            assert written(replace(made, base=(base,)), context) == written(replace(made, base=(base,)))
         else:
             with pytest.raises(IntegrityError, match=rf"^layer 1: got {found.diff_id}, expected {image.digest}$"):
-                written(replace(made, base=(base,)), shop)
+                written(replace(made, base=(base,)), context)
 
 
-@pytest.mark.parametrize("alone", [0, 1 << 40])
-def test_a_store_path_that_goes_before_its_layer_comes_is_named(store: FakeStore, alone: int) -> None:
+@pytest.mark.parametrize("min_parallel_size", [0, 1 << 40])
+def test_a_store_path_that_goes_before_its_layer_comes_is_named(store: FakeStore, min_parallel_size: int) -> None:
     made = draft(store)
     top = place_of(store, "large-1")
     top.rename(top.with_name("moved"))
     with pytest.raises(NotFound, match=f"{top.name}: got nothing there"):
-        written(made, Workshop(Oblivion(), 2, alone=alone))
+        written(made, BuildContext(NullLayerCache(), 2, min_parallel_size=min_parallel_size))
 
 
 def test_an_output_that_fails_ends_the_crew(store: FakeStore) -> None:
@@ -308,7 +315,7 @@ def test_an_output_that_fails_ends_the_crew(store: FakeStore) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        DockerArchive(full, None, Workshop(Oblivion(), 2, alone=0)).write(draft(store))
+        DockerArchive(full, None, BuildContext(NullLayerCache(), 2, min_parallel_size=0)).write(draft(store))
 
 
 def test_digests_are_no_secret_of_the_order_in_which_they_are_found(store: FakeStore) -> None:
@@ -316,6 +323,6 @@ def test_digests_are_no_secret_of_the_order_in_which_they_are_found(store: FakeS
     for number in range(20):
         store.add(f"many-{number}", {"file": bytes([number]) * (number * 9000)})
     made = draft(store, "hello", *(f"many-{number}" for number in range(20)), max_layers=9)
-    images = {written(made, Workshop(Oblivion(), jobs, alone=0))[1].digest for jobs in (1, 2, 3)}
+    images = {written(made, BuildContext(NullLayerCache(), jobs, min_parallel_size=0))[1].digest for jobs in (1, 2, 3)}
     assert images == {written(made)[1].digest}
     assert all(isinstance(digest, Digest) for digest in images)

@@ -16,8 +16,8 @@ import pytest
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
 from lamina.layers import worker_tasks
-from lamina.layers.workers import Ask, Crew
-from lamina.system.transfer import measure
+from lamina.layers.workers import RunTask, WorkerPool
+from lamina.system.transfer import hash_pieces
 from lamina.system.walk import list_tree
 
 
@@ -30,34 +30,36 @@ def tree(tmp_path: Path) -> Path:
     return top
 
 
-def listed(top: Path) -> Callable[[Ask], Any]:
-    return lambda ask: worker_tasks.listings_in(ask(worker_tasks.listing_task([os.fsencode(top)])))
+def listed(top: Path) -> Callable[[RunTask], Any]:
+    return lambda run_task: worker_tasks.parse_listings(run_task(worker_tasks.listing_task([os.fsencode(top)])))
 
 
-def alive(crew: Crew) -> list[int]:
-    """The processes of ``crew`` that run."""
-    found = (member._process for member in crew._members)
+def alive(pool: WorkerPool) -> list[int]:
+    """The processes of ``pool`` that run."""
+    found = (worker._process for worker in pool._workers)
     return [process.pid for process in found if process and process.poll() is None]
 
 
 def test_a_crew_answers_as_this_process_would(tree: Path) -> None:
     file = tree / "folder" / "file"
     extent = Extent.whole(os.fsencode(file), file.stat().st_size, file.stat().st_mtime_ns)
-    with Crew(2) as crew:
-        listing = crew.submit(listed(tree), (0, 0))
-        found = crew.submit(lambda ask: worker_tasks.measures_in(ask(worker_tasks.measure_task(extent))), (0, 0))
+    with WorkerPool(2) as pool:
+        listing = pool.submit(listed(tree), (0, 0))
+        found = pool.submit(
+            lambda run_task: worker_tasks.parse_blob_infos(run_task(worker_tasks.hash_task(extent))), (0, 0)
+        )
         assert listing.result() == [list_tree(os.fsencode(tree))]
-        assert found.result() == (measure([extent]),)
-    assert alive(crew) == []
+        assert found.result() == (hash_pieces([extent]),)
+    assert alive(pool) == []
 
 
 def test_what_is_urgent_comes_first_and_then_what_waits_longest() -> None:
     done: list[int] = []
     gate = threading.Event()
-    with Crew(1) as crew:
-        crew.submit(lambda ask: gate.wait(), (0, 0))
-        for number, urgency in enumerate([(1, 5), (1, -9), (0, 3), (1, 5), (0, 3)]):
-            crew.submit(lambda ask, number=number: done.append(number), urgency)  # type: ignore[misc]
+    with WorkerPool(1) as pool:
+        pool.submit(lambda run_task: gate.wait(), (0, 0))
+        for number, priority in enumerate([(1, 5), (1, -9), (0, 3), (1, 5), (0, 3)]):
+            pool.submit(lambda run_task, number=number: done.append(number), priority)  # type: ignore[misc]
         gate.set()
     assert done == [2, 4, 1, 0, 3], "and all of it before the crew ends"
 
@@ -65,10 +67,10 @@ def test_what_is_urgent_comes_first_and_then_what_waits_longest() -> None:
 def test_an_error_of_a_member_is_the_error_it_was(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x")
-    with Crew(1) as crew:
-        missing = crew.submit(listed(tmp_path / "nothing"), (0, 0))
+    with WorkerPool(1) as pool:
+        missing = pool.submit(listed(tmp_path / "nothing"), (0, 0))
         changed = Extent.whole(os.fsencode(file), 1, 12345)
-        touched = crew.submit(lambda ask: ask(worker_tasks.measure_task(changed)), (0, 0))
+        touched = pool.submit(lambda run_task: run_task(worker_tasks.hash_task(changed)), (0, 0))
         with pytest.raises(NotFound, match="got nothing there, expected a store path"):
             missing.result()
         with pytest.raises(IntegrityError, match="got another modification time"):
@@ -77,18 +79,18 @@ def test_an_error_of_a_member_is_the_error_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_what_a_member_was_lost_over_is_done_here(tree: Path) -> None:
-    with Crew(1) as crew:
-        assert crew.submit(listed(tree), (0, 0)).result()
-        for pid in alive(crew):
+    with WorkerPool(1) as pool:
+        assert pool.submit(listed(tree), (0, 0)).result()
+        for pid in alive(pool):
             os.kill(pid, signal.SIGKILL)
-        assert crew.submit(listed(tree), (0, 0)).result() == [list_tree(os.fsencode(tree))]
+        assert pool.submit(listed(tree), (0, 0)).result() == [list_tree(os.fsencode(tree))]
 
 
 def test_where_no_process_can_be_had_all_is_done_here(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for executable in ("", str(tree / "python")):
         monkeypatch.setattr(sys, "executable", executable)
-        with Crew(2) as crew:
-            assert crew.submit(listed(tree), (0, 0)).result() == [list_tree(os.fsencode(tree))]
+        with WorkerPool(2) as pool:
+            assert pool.submit(listed(tree), (0, 0)).result() == [list_tree(os.fsencode(tree))]
 
 
 def test_nobody_waits_for_a_crew_whose_work_is_not_wanted_any_more(tmp_path: Path) -> None:
@@ -99,12 +101,12 @@ def test_nobody_waits_for_a_crew_whose_work_is_not_wanted_any_more(tmp_path: Pat
     extent = Extent.whole(os.fsencode(large), 1 << 40, large.stat().st_mtime_ns)
     begun: list[Future[Any]] = []
     threads = threading.active_count()
-    with pytest.raises(KeyboardInterrupt), Crew(2) as crew:  # noqa: PT012
-        begun += [crew.submit(lambda ask: ask(worker_tasks.measure_task(extent)), (0, 0)) for _ in range(2)]
-        while len(alive(crew)) < 2:
+    with pytest.raises(KeyboardInterrupt), WorkerPool(2) as pool:  # noqa: PT012
+        begun += [pool.submit(lambda run_task: run_task(worker_tasks.hash_task(extent)), (0, 0)) for _ in range(2)]
+        while len(alive(pool)) < 2:
             time.sleep(0.01)
         raise KeyboardInterrupt
-    assert alive(crew) == []
+    assert alive(pool) == []
     assert threading.active_count() == threads
     assert all(future.exception() for future in begun)
 
@@ -112,17 +114,17 @@ def test_nobody_waits_for_a_crew_whose_work_is_not_wanted_any_more(tmp_path: Pat
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_a_member_ends_with_who_began_it(tmp_path: Path) -> None:
     code = (
-        "import os, sys, time\nfrom lamina import tasks\nfrom lamina.layers.workers import Crew\n"
-        "crew = Crew(1)\n"
-        "crew.submit(lambda ask: ask(tasks.listing_task([os.fsencode(sys.argv[1])])), (0, 0)).result()\n"
-        "print(crew._members[0]._process.pid, flush=True)\ntime.sleep(100)\n"
+        "import os, sys, time\nfrom lamina.layers import worker_tasks\nfrom lamina.layers.workers import WorkerPool\n"
+        "pool = WorkerPool(1)\ntask = worker_tasks.listing_task([os.fsencode(sys.argv[1])])\n"
+        "pool.submit(lambda run_task: run_task(task), (0, 0)).result()\n"
+        "print(pool._workers[0]._process.pid, flush=True)\ntime.sleep(100)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout
-        member = int(running.stdout.readline())
+        worker = int(running.stdout.readline())
         running.kill()
     for _ in range(500):
-        if not Path(f"/proc/{member}").exists() or "Z" in Path(f"/proc/{member}/stat").read_text().split()[2]:
+        if not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text().split()[2]:
             return
         time.sleep(0.01)
     pytest.fail("it goes on")

@@ -127,14 +127,14 @@ def test_a_path_goes_with_its_references_but_not_while_it_is_referred_to(file: P
 
 
 def test_our_own_store_reads_it(tmp_path: Path) -> None:
-    folder = tmp_path / os.fsdecode(database.PLACE)
+    folder = tmp_path / os.fsdecode(database.DATABASE_PATH)
     folder.parent.mkdir(parents=True)
     (tmp_path / "nix/store").mkdir()
     put(folder.parent, map(Registration.of, infos("A→A,B C→B")))
     folder.with_name("schema").write_bytes(SCHEMA)
     store = LocalStore(tmp_path)
     assert set(store.query([path(name) for name in "ABCD"]).values()) == set(infos("A→A,B C→B"))
-    assert (os.fsdecode(database.PLACE), SCHEMA.decode()) == (local.DATABASE, local.SCHEMA)
+    assert (os.fsdecode(database.DATABASE_PATH), SCHEMA.decode()) == (local.DATABASE, local.SCHEMA)
 
 
 def test_a_reference_to_what_is_not_registered_is_refused() -> None:
@@ -163,13 +163,13 @@ def test_another_sqlite_gives_the_same_bytes(count: int) -> None:
         unusable("apsw", f"it has SQLite {theirs}, as Python has")
     with closing(apsw.Connection(":memory:")) as connection:
         database.write(connection, many(count))
-        assert database.settled(connection.serialize("main")) == database.dump(many(count)), f"{ours} and {theirs}"
+        assert database.normalise(connection.serialize("main")) == database.dump(many(count)), f"{ours} and {theirs}"
 
 
 def test_a_sqlite_that_cannot_serialize_gives_the_same_bytes() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         database.write(connection, many(500))
-        assert database.settled(database._through_a_file(connection)) == database.dump(many(500))
+        assert database.normalise(database._serialize_via_file(connection)) == database.dump(many(500))
 
 
 def test_the_header_says_nothing_of_how_it_was_made() -> None:
@@ -190,7 +190,7 @@ def test_what_lies_between_the_cells_is_settled_too(file: Path) -> None:
         "DELETE FROM ValidPaths WHERE path = 'x'",
     )
     assert removed in file.read_bytes()
-    file.write_bytes(database.settled(file.read_bytes()))
+    file.write_bytes(database.normalise(file.read_bytes()))
     assert removed[4:] not in file.read_bytes()
     assert run(file, "PRAGMA integrity_check") == [("ok",)]
     assert run(file, "SELECT hash FROM ValidPaths WHERE path = 'y'") == [("z",)]
@@ -353,7 +353,7 @@ def test_a_tree_whose_pages_are_used_over_and_over_is_not_read_to_its_end(table:
     pages[here] = _interior(len(pages) // 4096 + 1)
     for _ in range(15):
         pages += _interior(len(pages) // 4096 + 2)
-    file.write_bytes(database.settled(bytes(pages + leaf)))
+    file.write_bytes(database.normalise(bytes(pages + leaf)))
     with pytest.raises(FormatError, match=f"got {got}"):
         database.read(file)
 

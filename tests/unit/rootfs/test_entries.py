@@ -11,8 +11,8 @@ import pytest
 
 from lamina.core.nodes import Directory, Regular
 from lamina.core.nodes import Symlink as SymlinkNode
-from lamina.errors import InvalidName, NotFound
-from lamina.rootfs.entries import Dir, Entry, File, Perm, Symlink
+from lamina.errors import InvalidArgument, NotFound
+from lamina.rootfs.entries import DeclaredEntry, Dir, File, Perm, Symlink
 from lamina.rootfs.tree import Meta, Tree
 
 
@@ -24,7 +24,7 @@ def source(tmp_path: Path) -> Path:
     return file
 
 
-def made(*entries: Entry) -> dict[str, tuple[str, Meta]]:
+def made(*entries: DeclaredEntry) -> dict[str, tuple[str, Meta]]:
     """What entries make of an empty root: the kind of each node, and its mode and owner."""
     tree = Tree()
     for entry in entries:
@@ -74,7 +74,7 @@ def test_a_symlink_is_written_with_its_target_word_for_word() -> None:
 
 def test_a_permission_is_written_like_a_folder_and_its_mode_must_be_there() -> None:
     assert Perm.parse("/a:b:1777:5:6") == Perm("/a:b", 0o1777, 5, 6)
-    with pytest.raises(InvalidName, match=r"perm: got '/a', expected PATH:MODE\[:UID:GID\]"):
+    with pytest.raises(InvalidArgument, match=r"perm: got '/a', expected PATH:MODE\[:UID:GID\]"):
         Perm.parse("/a")
 
 
@@ -85,8 +85,8 @@ BAD_META = [":1777:0", ":755:1000", ":7", ":99", ":888", ":77777", ":755:1:2:3",
 @pytest.mark.parametrize(
     "parse", [Dir.parse, lambda text: File.parse(text.replace("/x", "/x=src")), Perm.parse], ids=["dir", "file", "perm"]
 )
-def test_what_looks_like_a_mode_and_is_none_is_an_error(parse: Callable[[str], Entry], meta: str) -> None:
-    with pytest.raises(InvalidName, match=r": got .*, expected "):
+def test_what_looks_like_a_mode_and_is_none_is_an_error(parse: Callable[[str], DeclaredEntry], meta: str) -> None:
+    with pytest.raises(InvalidArgument, match=r": got .*, expected "):
         parse(f"/x{meta}")
 
 
@@ -96,14 +96,14 @@ BAD_PATHS = ["", "tmp", "./tmp", "../tmp", "/a/../b", "/..", "/a\0b", "~/x", ":7
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_a_path_that_is_not_absolute_or_leaves_the_root_is_an_error(path: str) -> None:
     for parse, rest in ((Dir.parse, ""), (File.parse, "=src"), (Symlink.parse, "=target"), (Perm.parse, ":755")):
-        with pytest.raises(InvalidName, match=r": got .*, expected "):
+        with pytest.raises(InvalidArgument, match=r": got .*, expected "):
             parse(path + rest)
 
 
 @pytest.mark.parametrize("text", ["/x", "/x=", "=src", "", "="])
 def test_a_file_or_symlink_without_its_second_half_is_an_error(text: str) -> None:
     for parse in (File.parse, Symlink.parse):
-        with pytest.raises(InvalidName, match=r": got .*, expected "):
+        with pytest.raises(InvalidArgument, match=r": got .*, expected "):
             parse(text)
 
 
@@ -225,8 +225,8 @@ def test_a_file_or_symlink_without_its_second_half_is_an_error(text: str) -> Non
         ),
     ],
 )
-def test_an_entry_made_in_python_is_checked_too(kind: type[Entry], arguments: tuple[Any, ...]) -> None:
-    with pytest.raises(InvalidName, match=r": got .*, expected "):
+def test_an_entry_made_in_python_is_checked_too(kind: type[DeclaredEntry], arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(InvalidArgument, match=r": got .*, expected "):
         kind(*arguments)
 
 
@@ -287,27 +287,27 @@ def test_a_source_is_a_file_and_there(tmp_path: Path) -> None:
 def test_nothing_can_be_put_below_a_file_or_a_symlink(source: Path, path: str) -> None:
     for first in (File("/a", str(source)), Symlink("/a", "elsewhere")):
         for second in (Dir(path), Symlink(path, "x"), File(path, str(source))):
-            with pytest.raises(InvalidName, match=rf"{path}: got a (file|symlink) at /a, expected a folder"):
+            with pytest.raises(InvalidArgument, match=rf"{path}: got a (file|symlink) at /a, expected a folder"):
                 made(first, second)
 
 
 def test_a_folder_takes_no_other_place_and_nothing_takes_its_place(source: Path) -> None:
     others = (File("/a", str(source)), Symlink("/a", "elsewhere"))
     for other in others:
-        with pytest.raises(InvalidName, match=r"/a: got a (file|symlink) there, expected a folder"):
+        with pytest.raises(InvalidArgument, match=r"/a: got a (file|symlink) there, expected a folder"):
             made(other, Dir("/a"))
-        with pytest.raises(InvalidName, match=r"/a: got a folder there, expected a (file|symlink)"):
+        with pytest.raises(InvalidArgument, match=r"/a: got a folder there, expected a (file|symlink)"):
             made(Dir("/a/b"), other)
     for entry in (File("/", str(source)), Symlink("/", "x")):
-        with pytest.raises(InvalidName, match=r"/: got a folder there, expected a (file|symlink)"):
+        with pytest.raises(InvalidArgument, match=r"/: got a folder there, expected a (file|symlink)"):
             made(entry)
 
 
 def test_a_permission_needs_a_file_or_folder_that_is_there(source: Path) -> None:
     assert made(File("/x", str(source)), Perm("/x", 0o4755, 1, 2))["/x"] == ("Regular", Meta(0o4755, 1, 2))
-    with pytest.raises(InvalidName, match="/x: got nothing there, expected a file or folder"):
+    with pytest.raises(InvalidArgument, match="/x: got nothing there, expected a file or folder"):
         made(Perm("/x", 0o755))
-    with pytest.raises(InvalidName, match="/x: got a symlink to y, expected a file or folder"):
+    with pytest.raises(InvalidArgument, match="/x: got a symlink to y, expected a file or folder"):
         made(Symlink("/x", "y"), Perm("/x", 0o755))
 
 

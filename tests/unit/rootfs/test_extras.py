@@ -13,7 +13,7 @@ import lamina
 from lamina.core.closure import Closure
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import NotFound
-from lamina.rootfs.extras import EXTRAS, lay
+from lamina.rootfs.extras import EXTRAS, add_extras
 from lamina.rootfs.tree import Meta, Tree
 from lamina.stores.local.database import LocalStore
 
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> FakeStore:
 
 def laid(store: FakeStore, *words: str, tree: Tree | None = None) -> tuple[Tree, tuple[str, ...]]:
     tree = tree or Tree()
-    return tree, lay(words, tree, Closure.of(()), LocalStore(store.root))
+    return tree, add_extras(words, tree, Closure.of(()), LocalStore(store.root))
 
 
 def test_nss_gives_root_and_nobody_names_and_an_empty_home(store: FakeStore) -> None:
@@ -80,7 +80,7 @@ def test_a_shell_of_the_closure_comes_before_a_better_one_of_the_store(store: Fa
     for version in ("5.1", "5.2"):
         store.add(f"bash-interactive-{version}", {"bin": {"bash": Program(b"x")}})
     tree = Tree()
-    lay(["sh", "env"], tree, Closure.resolve([mine], LocalStore(store.root).query), LocalStore(store.root))
+    add_extras(["sh", "env"], tree, Closure.resolve([mine], LocalStore(store.root).query), LocalStore(store.root))
     assert tree.node(b"bin/sh") == Symlink(b"bin/sh", f"{mine}/bin/sh".encode())
     assert tree.node(b"usr/bin/env") == Symlink(b"usr/bin/env", f"{mine}/bin/env".encode())
 
@@ -125,5 +125,5 @@ def test_scripts_see_what_extras_brought_with_its_modes(store: FakeStore) -> Non
 
 
 def test_an_unknown_word_names_those_known(store: FakeStore) -> None:
-    with pytest.raises(lamina.InvalidName, match=re.escape(f"expected some of {', '.join(EXTRAS)}")):
+    with pytest.raises(lamina.InvalidArgument, match=re.escape(f"expected some of {', '.join(EXTRAS)}")):
         lamina.stream_layered_image(contents=["hello"], extras="nss,cert", store=str(store.root))

@@ -18,11 +18,11 @@ from tests.support.factories import folders, packed_bytes, write
 from tests.support.fake_nix_store import Link, Program, put
 
 from lamina.core.nodes import Directory, Regular, Symlink
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 from lamina.rootfs.entries import Dir, File, Perm
 from lamina.rootfs.layer import RootLayer
 from lamina.rootfs.tree import Meta, Tree
-from lamina.system.walk import scan
+from lamina.system.walk import walk_with_modes
 
 _TAR = ("--format=gnu", "--sort=name", "--numeric-owner", "--mtime=@315532800", "--hard-dereference", "-c", ".")
 
@@ -44,7 +44,7 @@ def oracle(folder: Path, *options: str) -> bytes:
 def tree_of(folder: Path) -> Tree:
     """The tree on disk with its modes and owners."""
     tree = Tree()
-    for node, mode in scan(os.fsencode(folder)):
+    for node, mode in walk_with_modes(os.fsencode(folder)):
         status = os.lstat(os.path.join(os.fsencode(folder), node.path))
         tree.put(node, Meta(mode, status.st_uid, status.st_gid))
     return tree
@@ -257,7 +257,7 @@ def test_a_tree_is_given_parents_first_and_siblings_by_their_bytes() -> None:
 def test_nothing_is_below_what_is_no_folder(path: bytes) -> None:
     tree = Tree()
     tree.put(Symlink(b"a", b"t"), Meta(0o777))
-    with pytest.raises(InvalidName, match="got a symlink at /a, expected a folder"):
+    with pytest.raises(InvalidArgument, match="got a symlink at /a, expected a folder"):
         tree.put(Directory(path), Meta(0o755))
     assert [node.path for node, _ in tree] == [b"", b"a"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError
-from lamina.rootfs.overlay import check_whiteouts, laid_over
+from lamina.rootfs.overlay import check_whiteouts, overlay_tree
 from lamina.rootfs.tree import Meta, Tree
 
 FOLDER = Meta(0o755)
@@ -84,9 +84,11 @@ def tree(*nodes: Node | tuple[Node, Meta]) -> Tree:
     return made
 
 
-def laid(*nodes: Node | tuple[Node, Meta], base: Base = DEBIAN, joined: Iterable[Node] = ()) -> dict[str, object]:
+def laid(
+    *nodes: Node | tuple[Node, Meta], base: Base = DEBIAN, content_links: Iterable[Node] = ()
+) -> dict[str, object]:
     """By path: a folder's `Meta`, a link's target, a file's bytes."""
-    made, warnings = laid_over(tree(*nodes), base, list(joined))
+    made, warnings = overlay_tree(tree(*nodes), base, list(content_links))
     found: dict[str, object] = {}
     for node, meta in made:
         name = "/" + node.path.decode()
@@ -151,7 +153,7 @@ def test_a_link_to_a_file_gives_way_to_a_folder() -> None:
 def test_a_link_of_contents_does_not_hide_a_folder_of_the_base_but_one_that_was_asked_for_may() -> None:
     hiding = link(b"tmp", b"var/tmp")
     assert laid(hiding)["/tmp"] == "var/tmp"
-    found = laid(hiding, joined=[hiding])
+    found = laid(hiding, content_links=[hiding])
     assert "/tmp" not in found
     assert found["warnings"] == ("/tmp: the base image has a folder there, left out the link of contents",)
 
@@ -159,12 +161,12 @@ def test_a_link_of_contents_does_not_hide_a_folder_of_the_base_but_one_that_was_
 def test_a_link_of_contents_does_not_take_the_place_of_the_bases_link_to_a_folder() -> None:
     """Many packages have ``sbin -> bin`` and ``lib64 -> lib``; behind the base's is the loader of every program."""
     links = [link(b"sbin", b"bin"), link(b"lib", b"lib64")]
-    found = laid(*links, link(b"bin/x"), joined=links)
+    found = laid(*links, link(b"bin/x"), content_links=links)
     assert "/sbin" not in found
     assert "/lib" not in found
     assert len(found["warnings"]) == 2  # type: ignore[arg-type]
     same = link(b"bin", b"usr/bin")
-    assert laid(same, joined=[same])["/bin"] == "usr/bin"
+    assert laid(same, content_links=[same])["/bin"] == "usr/bin"
 
 
 def test_what_comes_to_lie_on_something_else_is_left_out_with_a_warning() -> None:
@@ -181,7 +183,7 @@ def test_over_a_base_without_links_nothing_moves() -> None:
         (Regular(b"f", False, 1, b"x"), Meta(0o600, 5, 6)),
     ]
     assert laid(*nodes, base=Base({}))["/f"] == b"x"
-    made, warnings = laid_over(tree(*nodes), Base({}), ())
+    made, warnings = overlay_tree(tree(*nodes), Base({}), ())
     assert (list(made), warnings) == (list(tree(*nodes)), ())
 
 
@@ -219,7 +221,7 @@ def test_every_link_is_found_under_the_path_it_was_given(links: dict[bytes, byte
         if made.node(path) is None and not any(isinstance(node, Symlink) for node in above):
             made.put(Symlink(path, target), Meta(0o777))
     base = Base({b"bin": b"usr/bin", b"usr": FOLDER, b"usr/bin": FOLDER, b"lib": b"/usr/lib", b"usr/lib": FOLDER})
-    over, warnings = laid_over(made, base, ())
+    over, warnings = overlay_tree(made, base, ())
     for node, _ in made:
         if isinstance(node, Symlink) and not warnings:
             folder = base.resolve(posixpath.dirname(node.path))

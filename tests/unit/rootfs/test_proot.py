@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from lamina.rootfs import proot
-from lamina.rootfs.proot import Guest
+from lamina.rootfs.proot import ProotRoot
 
 SYSTEM = ("/dev", "/proc")
 
 
-def binds(made: Guest) -> dict[str, str]:
+def binds(made: ProotRoot) -> dict[str, str]:
     """By its place inside: what is bound there."""
     pairs = [flag.removeprefix("--bind=").removesuffix("!").rsplit(":", 1) for flag in made.proot if "--bind" in flag]
     return {inside: outside for outside, inside in pairs}
@@ -31,10 +31,10 @@ def test_a_path_that_leads_into_the_store_needs_nothing_of_the_machine(
     profile = tmp_path / "profile"
     profile.symlink_to(store / "bash/bin")
     path = f"{profile}:{store}/coreutils/bin"
-    made = Guest.of("/proot", "/root", path, "/scratch", SYSTEM)
+    made = ProotRoot.of("/proot", "/root", path, "/scratch", SYSTEM)
     assert made.search_path == f"{store}/bash/bin:{store}/coreutils/bin"
     assert set(binds(made)) - {"/dev", "/proc", "/nix/store"} == {"/.lamina/scratch"}
-    assert made.program("bash", path) == f"{store}/bash/bin/bash"
+    assert made.find_program("bash", path) == f"{store}/bash/bin/bash"
 
 
 def test_programs_of_the_machine_are_shown_at_places_of_their_own_with_their_libraries(tmp_path: Path) -> None:
@@ -43,10 +43,10 @@ def test_programs_of_the_machine_are_shown_at_places_of_their_own_with_their_lib
     (tmp_path / "two/bash").write_text("")
     (tmp_path / "two/bash").chmod(0o755)
     path = f"{tmp_path}/one:/no/such:{tmp_path}/two"
-    made = Guest.of("/proot", "/root", path, "/scratch", SYSTEM)
+    made = ProotRoot.of("/proot", "/root", path, "/scratch", SYSTEM)
     assert made.search_path == "/.lamina/path0:/.lamina/path1"
     assert binds(made)["/.lamina/path1"] == os.path.realpath(tmp_path / "two")
-    assert made.program("bash", path) == "/.lamina/path1/bash"
+    assert made.find_program("bash", path) == "/.lamina/path1/bash"
     assert made.proot[:3] == ("/proot", "--rootfs=/root", "--pwd=/")
     if Path("/lib64/ld-linux-x86-64.so.2").exists():
         assert "/lib64" in binds(made)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.support.factories import infos, path
 
 from lamina.core.nodes import Regular, Symlink
-from lamina.rootfs.registration import REGISTRATION_TIME, Registration, companions, merged
+from lamina.rootfs.registration import REGISTRATION_TIME, Registration, merge_registrations, schema_and_gc_roots
 
 
 def registered(graph: str) -> tuple[Registration, ...]:
@@ -34,26 +34,26 @@ def test_a_paths_registration_says_what_a_store_knows_of_it() -> None:
 
 
 def test_both_are_there_in_ascending_order() -> None:
-    assert names(merged(registered("D→B B→"), registered("C→A"))[0]) == "A B C D"
+    assert names(merge_registrations(registered("D→B B→"), registered("C→A"))[0]) == "A B C D"
 
 
 def test_our_own_wins_where_both_have_a_path() -> None:
     own = registered("A→B")
     base = tuple(replace(one, nar_size=99) for one in registered("A→C D→A"))
-    both, warnings = merged(base, own)
+    both, warnings = merge_registrations(base, own)
     assert {one.path.name: one.nar_size for one in both} == {"A": 1, "B": 1, "C": 99, "D": 99}
     assert both[0].references == {path("B")}
     assert not warnings
 
 
 def test_a_base_path_may_refer_to_one_of_ours() -> None:
-    both, warnings = merged(without(registered("A→B"), "B"), registered("B→"))
+    both, warnings = merge_registrations(without(registered("A→B"), "B"), registered("B→"))
     assert (names(both), warnings) == ("A B", ())
 
 
 def test_what_a_base_image_has_not_takes_along_all_that_needs_it() -> None:
     base = without(registered("A→B B→C C→C D→E E→"), "C")
-    both, warnings = merged(base, registered("X→"))
+    both, warnings = merge_registrations(base, registered("X→"))
     assert names(both) == "D E X"
     (warning,) = warnings
     why = f"left out {path('A')}, which refers to {path('B')} and does not find it, and 1 more for like reasons"
@@ -61,24 +61,24 @@ def test_what_a_base_image_has_not_takes_along_all_that_needs_it() -> None:
 
 
 def test_one_path_that_is_left_out_is_named_alone() -> None:
-    _, warnings = merged(without(registered("A→B"), "B"), ())
+    _, warnings = merge_registrations(without(registered("A→B"), "B"), ())
     assert warnings == (
         f"Nix database of the base image: left out {path('A')}, which refers to {path('B')} and does not find it",
     )
 
 
 def test_base_paths_that_refer_to_one_another_stay() -> None:
-    both, warnings = merged(registered("A→B B→A"), ())
+    both, warnings = merge_registrations(registered("A→B B→A"), ())
     assert (names(both), warnings) == ("A B", ())
 
 
 def test_ours_are_never_left_out() -> None:
     own = without(registered("A→B"), "B")
-    assert merged((), own) == (own, ())
+    assert merge_registrations((), own) == (own, ())
 
 
 def test_beside_the_database_are_its_schema_and_a_link_for_each_content() -> None:
-    schema, *links = companions([path("B"), path("A"), path("B")])
+    schema, *links = schema_and_gc_roots([path("B"), path("A"), path("B")])
     assert schema == Regular(b"nix/var/nix/db/schema", executable=False, size=2, content=b"10")
     assert links == [
         Symlink(b"nix/var/nix/gcroots/docker/" + found.base.encode(), str(found).encode())

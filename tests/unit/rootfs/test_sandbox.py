@@ -24,7 +24,7 @@ from tests.support.processes import running, wait_until
 
 from lamina.core.nodes import Directory, Regular
 from lamina.errors import ScriptError
-from lamina.rootfs import sandbox, session, visible
+from lamina.rootfs import bind_mounts, sandbox, session
 from lamina.rootfs.layer import RootLayer
 from lamina.rootfs.scripts import Scripts, run
 from lamina.rootfs.session import landlock
@@ -91,7 +91,7 @@ def builder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.skip("only root can become nobody")
     if kind == "bubblewrap" and not shutil.which("bwrap", path=PATH):
         pytest.skip("bwrap is not installed")
-    if kind == "Landlock" and landlock.version() < landlock.OLDEST_VERSION:
+    if kind == "Landlock" and landlock.abi_version() < landlock.MIN_ABI_VERSION:
         pytest.skip("this kernel has no Landlock")
     if kind != "none":
         monkeypatch.setattr(sandbox, "CANDIDATES", {kind: sandbox.CANDIDATES[kind]})
@@ -544,7 +544,7 @@ def test_proot_leaves_nothing_behind_when_its_script_takes_too_long() -> None:
 def test_folders_of_the_kernel_on_path_are_left_out(builder: Builder, folder: str) -> None:
     scripts = Scripts("echo x > made", "", False, f"{PATH}:{folder}")
     assert builder.call(lambda: run(Tree(), scripts).tree.node(b"made")) is not None
-    assert folder not in {bind.place for bind in visible.binds(f"{PATH}:{folder}")}
+    assert folder not in {bind.path for bind in bind_mounts.binds(f"{PATH}:{folder}")}
 
 
 def test_without_a_sandbox_the_run_is_refused_and_the_error_says_what_was_tried(
@@ -592,10 +592,10 @@ def test_a_bubblewrap_that_does_not_answer_is_passed_over_and_ended(
 
 _PROBED = """
 import sys
-from lamina.cli.exits import ending
+from lamina.cli.exits import run_to_exit_code
 from lamina.rootfs.scripts import Scripts, run
 from lamina.rootfs.tree import Tree
-sys.exit(ending(lambda: run(Tree(), Scripts("true", search_path=sys.argv[1]))))
+sys.exit(run_to_exit_code(lambda: run(Tree(), Scripts("true", search_path=sys.argv[1]))))
 """
 
 

@@ -19,9 +19,9 @@ from tests.support.fake_nix_store import as_nobody, public_folder
 from tests.support.processes import running, wait_until
 
 from lamina.core.nodes import Directory, Regular, Symlink
-from lamina.errors import FormatError, InvalidName, OutputError, ScriptError
+from lamina.errors import FormatError, InvalidArgument, OutputError, ScriptError
 from lamina.rootfs.layer import RootLayer
-from lamina.rootfs.scripts import Ran, Scripts, run
+from lamina.rootfs.scripts import ScriptResult, Scripts, run
 from lamina.rootfs.tree import Meta, Tree
 from lamina.system import tempdir
 
@@ -217,7 +217,7 @@ def test_a_script_that_is_killed_fails() -> None:
 
 
 def test_a_script_with_a_nul_in_it_is_no_bug() -> None:
-    with pytest.raises((ScriptError, InvalidName)):
+    with pytest.raises((ScriptError, InvalidArgument)):
         run(Tree(), Scripts("echo\0hello; exit 1", search_path=PATH))
 
 
@@ -253,7 +253,7 @@ def test_a_process_that_holds_the_output_is_not_waited_for() -> None:
 
 def test_the_workspace_is_there_as_long_as_the_tree_and_no_longer(workspaces: Path) -> None:
     closed = "chmod 0 a/b a" if os.geteuid() == 0 else "chmod 0500 a/b a"
-    ran: Ran | None = run(Tree(), Scripts(f"mkdir -p a/b; : > a/b/c; {closed}", search_path=PATH))
+    ran: ScriptResult | None = run(Tree(), Scripts(f"mkdir -p a/b; : > a/b/c; {closed}", search_path=PATH))
     assert len(list(workspaces.iterdir())) == 1
     assert ran
     layer: RootLayer | None = RootLayer(ran.tree, ran.workspace)
@@ -285,10 +285,10 @@ def test_links_out_of_the_workspace_are_not_followed_when_it_goes(workspaces: Pa
 
 _INTERRUPTED = """
 import os, sys
-from lamina.cli.exits import ending
+from lamina.cli.exits import run_to_exit_code
 from lamina.rootfs.scripts import Scripts, run
 from lamina.rootfs.tree import Tree
-sys.exit(ending(lambda: run(Tree(), Scripts(sys.argv[1], search_path=os.environ["PATH"]))))
+sys.exit(run_to_exit_code(lambda: run(Tree(), Scripts(sys.argv[1], search_path=os.environ["PATH"]))))
 """
 
 
@@ -323,7 +323,7 @@ def test_a_temporary_folder_that_cannot_be_written_is_an_output_error(
 
 def test_no_temporary_folder_at_all_is_an_output_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(tempdir, "_USUAL", ())
+    monkeypatch.setattr(tempdir, "_DEFAULT_FOLDERS", ())
     for name in ("TMPDIR", "TEMP", "TMP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null", "/no/such"])

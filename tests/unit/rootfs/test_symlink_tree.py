@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from tests.support.fake_nix_store import Item, Link, Program, put, store_path
 
-from lamina.core.names import STORE_DIR, Content, StorePath
+from lamina.core.names import STORE_DIR, StorePath, StoreSubpath
 from lamina.core.nodes import Directory, Symlink
-from lamina.errors import InvalidName, NotFound
+from lamina.errors import InvalidArgument, NotFound
 from lamina.rootfs.symlink_tree import join
 from lamina.rootfs.tree import Meta
-from lamina.stores.local.folder import Folder
+from lamina.stores.local.folder import FolderStore
 
 
 class Inputs:
@@ -22,7 +22,7 @@ class Inputs:
     def __init__(self, root: Path) -> None:
         self.place = root / "nix/store"
         self.place.mkdir(parents=True)
-        self.folder = Folder(root)
+        self.folder = FolderStore(root)
 
     def add(self, name: str, item: Item) -> StorePath:
         path = store_path(name)
@@ -31,7 +31,7 @@ class Inputs:
 
     def join(self, *contents: StorePath | str) -> tuple[dict[str, str | None], tuple[str, ...]]:
         """The joined tree by path, links with their target and folders with None, and the warnings."""
-        tree, warnings = join([Content.parse(str(content)) for content in contents], self.folder.nodes)
+        tree, warnings = join([StoreSubpath.parse(str(content)) for content in contents], self.folder.nodes)
         found: dict[str, str | None] = {}
         for node, meta in tree:
             assert meta == (Meta(0o777) if isinstance(node, Symlink) else Meta(0o755))
@@ -192,7 +192,7 @@ def test_the_order_of_inputs_that_do_not_clash_does_not_matter(inputs: Inputs) -
 def test_a_file_as_input_is_an_error_with_a_hint(inputs: Inputs, inside: str) -> None:
     path = inputs.add("a", {"bin": {"tool": b""}} if inside else b"")
     with pytest.raises(
-        InvalidName, match=rf"contents: got {path}{inside}, which is a file, expected a folder"
+        InvalidArgument, match=rf"contents: got {path}{inside}, which is a file, expected a folder"
     ) as caught:
         inputs.join(f"{path}{inside}")
     assert "--closure" in caught.value.hint
@@ -245,7 +245,7 @@ def test_two_dots_behind_a_link_are_those_of_where_it_leads(inputs: Inputs) -> N
 @pytest.mark.parametrize("target", ["self", "./self", "other"])
 def test_links_in_circles_are_an_error(inputs: Inputs, target: str) -> None:
     a = inputs.add("a", {"self": Link(target), "other": Link("self")})
-    with pytest.raises(InvalidName, match=r"which leads through 41 symlinks, expected fewer"):
+    with pytest.raises(InvalidArgument, match=r"which leads through 41 symlinks, expected fewer"):
         inputs.join(f"{a}/self")
 
 
@@ -266,13 +266,13 @@ OUTSIDE = [
 @pytest.mark.parametrize("target", OUTSIDE)
 def test_a_link_that_leads_out_of_the_store_is_an_error(inputs: Inputs, target: str) -> None:
     a = inputs.add("a", Link(target))
-    with pytest.raises(InvalidName, match=rf"contents: got {a}, which leads to .*, expected it in {STORE_DIR}"):
+    with pytest.raises(InvalidArgument, match=rf"contents: got {a}, which leads to .*, expected it in {STORE_DIR}"):
         inputs.join(a)
 
 
 def test_a_link_to_what_is_no_store_path_is_an_error(inputs: Inputs) -> None:
     a = inputs.add("a", {"x": Link("/nix/store/.links/y"), "y": Link(str(store_path("missing")))})
-    with pytest.raises(InvalidName, match="expected HASH-NAME"):
+    with pytest.raises(InvalidArgument, match="expected HASH-NAME"):
         inputs.join(f"{a}/x")
     with pytest.raises(NotFound, match="got nothing there"):
         inputs.join(f"{a}/y")
@@ -280,7 +280,7 @@ def test_a_link_to_what_is_no_store_path_is_an_error(inputs: Inputs) -> None:
 
 def test_a_link_to_a_file_is_a_file(inputs: Inputs) -> None:
     a = inputs.add("a", {"file": b"", "link": Link("file"), "dangling": Link("no")})
-    with pytest.raises(InvalidName, match=rf"{a}/link, which is a file"):
+    with pytest.raises(InvalidArgument, match=rf"{a}/link, which is a file"):
         inputs.join(f"{a}/link")
     with pytest.raises(NotFound, match="expected it to exist in the store"):
         inputs.join(f"{a}/dangling")

@@ -18,9 +18,9 @@ from tests.support.fake_nix_store import (
 from lamina.core.names import StorePath
 from lamina.core.nodes import Regular
 from lamina.errors import NotFound
-from lamina.stores.chained import FirstOf
+from lamina.stores.chained import ChainedStore
 from lamina.stores.local.database import LocalStore
-from lamina.stores.local.folder import Folder
+from lamina.stores.local.folder import FolderStore
 from lamina.stores.local.graph import GraphStore
 from lamina.stores.protocols import Store
 
@@ -53,8 +53,8 @@ def other(tmp_path: Path) -> FakeStore:
 
 
 def test_the_first_store_that_has_a_path_answers_for_it(store: FakeStore, other: FakeStore) -> None:
-    both = FirstOf([LocalStore(store.root), LocalStore(other.root)])
-    reverse = FirstOf([LocalStore(other.root), LocalStore(store.root)])
+    both = ChainedStore([LocalStore(store.root), LocalStore(other.root)])
+    reverse = ChainedStore([LocalStore(other.root), LocalStore(store.root)])
     assert both.query([SHELL])[SHELL] == LocalStore(store.root).query([SHELL])[SHELL]
     assert reverse.query([SHELL])[SHELL] == LocalStore(other.root).query([SHELL])[SHELL]
     assert names(both, HELLO, SHELL, store_path("extra-1")) == {"hello-2.12.1", "sh-5", "extra-1"}
@@ -62,8 +62,8 @@ def test_the_first_store_that_has_a_path_answers_for_it(store: FakeStore, other:
 
 def test_contents_come_from_the_store_that_vouched_for_the_path(store: FakeStore, other: FakeStore) -> None:
     extra = store_path("extra-1")
-    put(store.place(extra), b"not valid here")
-    both = FirstOf([LocalStore(store.root), LocalStore(other.root)])
+    put(store.location(extra), b"not valid here")
+    both = ChainedStore([LocalStore(store.root), LocalStore(other.root)])
     assert both.query([extra])
     (node,) = both.nodes(extra)
     assert isinstance(node, Regular)
@@ -72,20 +72,22 @@ def test_contents_come_from_the_store_that_vouched_for_the_path(store: FakeStore
 
 def test_the_first_store_that_has_the_name_decides_what_it_means(store: FakeStore, other: FakeStore) -> None:
     newer = other.add("hello-3", b"")
-    assert FirstOf([LocalStore(store.root), LocalStore(other.root)]).find("hello") == (HELLO,)
-    assert FirstOf([LocalStore(other.root), LocalStore(store.root)]).find("hello") == (newer,)
-    assert FirstOf([LocalStore(other.root), LocalStore(store.root)]).find("words") == (store_path("words-2.1-data"),)
-    assert FirstOf([]).find("hello") == ()
+    assert ChainedStore([LocalStore(store.root), LocalStore(other.root)]).find("hello") == (HELLO,)
+    assert ChainedStore([LocalStore(other.root), LocalStore(store.root)]).find("hello") == (newer,)
+    assert ChainedStore([LocalStore(other.root), LocalStore(store.root)]).find("words") == (
+        store_path("words-2.1-data"),
+    )
+    assert ChainedStore([]).find("hello") == ()
 
 
 def test_hashes_are_looked_up_in_every_store(store: FakeStore, other: FakeStore, graph: Path) -> None:
-    every = FirstOf([GraphStore(graph), LocalStore(store.root), Folder(store.root), LocalStore(other.root)])
+    every = ChainedStore([GraphStore(graph), LocalStore(store.root), FolderStore(store.root), LocalStore(other.root)])
     wanted = {HELLO.hash, SHELL.hash, store_path("extra-1").hash}
     assert sorted(every.with_hashes(wanted)) == sorted([HELLO, SHELL, store_path("extra-1")])
 
 
 def test_no_store_has_the_contents_of_a_path_that_none_knows(store: FakeStore) -> None:
     with pytest.raises(NotFound, match=rf"^{store.root}/nix/store/.*-other: got nothing there, expected a store path"):
-        FirstOf([LocalStore(store.root)]).nodes(store_path("other"))
+        ChainedStore([LocalStore(store.root)]).nodes(store_path("other"))
     with pytest.raises(NotFound, match="got no store, expected one to have its contents"):
-        FirstOf([]).nodes(store_path("other"))
+        ChainedStore([]).nodes(store_path("other"))

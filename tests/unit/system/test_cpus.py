@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lamina.system import cpus
-from lamina.system.cpus import processors
+from lamina.system.cpus import cpu_count
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def machine(folder: Path, groups: str, mounts: str = "", **files: str) -> int:
         file = cgroups / name.replace("__", "/").replace("cpu_", "cpu.")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    return processors(str(proc), str(cgroups))
+    return cpu_count(str(proc), str(cgroups))
 
 
 UNIFIED = (
@@ -115,12 +115,12 @@ def test_what_makes_no_sense_limits_nothing(tmp_path: Path, text: str) -> None:
     assert machine(tmp_path, text, text or " ") == 16
     (tmp_path / "proc/self/cgroup").write_bytes(b"0::/\xff\n" + os.urandom(100))
     (tmp_path / "proc/self/mountinfo").write_bytes(b"1 2 3 / /\xff - cgroup2 x y\n" + os.urandom(100))
-    assert processors(str(tmp_path / "proc"), str(tmp_path / "cgroup")) == 16
+    assert cpu_count(str(tmp_path / "proc"), str(tmp_path / "cgroup")) == 16
 
 
 def test_a_system_without_any_of_it_has_the_processors_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = str(tmp_path / "nothing")
-    assert processors(nothing, nothing) == 16
+    assert cpu_count(nothing, nothing) == 16
 
     def refuse(_: int) -> set[int]:
         raise OSError
@@ -128,14 +128,14 @@ def test_a_system_without_any_of_it_has_the_processors_it_says(tmp_path: Path, m
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     monkeypatch.setattr(os, "process_cpu_count", lambda: 7, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", refuse, raising=False)
-    assert processors(nothing, nothing) == 7
+    assert cpu_count(nothing, nothing) == 7
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert processors(nothing, nothing) == 7
+    assert cpu_count(nothing, nothing) == 7
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     monkeypatch.setattr(os, "process_cpu_count", lambda: None, raising=False)
-    assert processors(nothing, nothing) == 1
+    assert cpu_count(nothing, nothing) == 1
 
 
 def test_this_machine_has_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert 1 <= cpus.processors() <= (os.cpu_count() or 1)
+    assert 1 <= cpus.cpu_count() <= (os.cpu_count() or 1)

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from tests.support.fake_nix_store import FakeStore, Ran, example, graph_of, run
 
-from lamina.errors import FormatError, InvalidName, NotFound, Unavailable, listed
-from lamina.formats.config import MOST_BYTES, check
-from lamina.formats.documents import parse_json, parse_toml
+from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable
+from lamina.formats.config import MAX_SIZE, check
+from lamina.formats.json_toml import parse_json, parse_toml
+from lamina.messages.redaction import join_names
 from lamina.system.documents import check_file, read_document
 from lamina.transports.aws import AwsSession
-from lamina.transports.environment import bundle_named, credentials_for, tls_context
-from lamina.transports.retry import PATIENT
+from lamina.transports.environment import create_tls_context, find_ca_bundle, read_credentials
+from lamina.transports.retry import DEFAULT_POLICY
 
 # ``LAMINA_ALL`` tries as many documents of each kind as it says.
 COUNT = int(os.environ.get("LAMINA_ALL") or 80)
@@ -117,10 +118,10 @@ def test_no_variable_names_a_file_without_end(variable: str, monkeypatch: pytest
     monkeypatch.delenv("NIX_SSL_CERT_FILE", raising=False)
     monkeypatch.setenv(variable, ENDLESS)
     readers: dict[str, list[Callable[[], object]]] = {
-        "SSL_CERT_FILE": [bundle_named, tls_context],
-        "NETRC": [lambda: credentials_for("host")],
+        "SSL_CERT_FILE": [find_ca_bundle, create_tls_context],
+        "NETRC": [lambda: read_credentials("host")],
     }
-    for read in readers.get(variable, [lambda: AwsSession("", "", PATIENT)]):
+    for read in readers.get(variable, [lambda: AwsSession("", "", DEFAULT_POLICY)]):
         with pytest.raises(Unavailable, match=rf"^{ENDLESS}: got a device or pipe, expected "):
             read()
 
@@ -172,9 +173,9 @@ def test_json_that_cannot_be_is_refused(text: str | bytes) -> None:
 
 
 def test_a_config_has_a_bound() -> None:
-    assert check({"Cmd": ["x" * (MOST_BYTES - 100)]}) == ()
-    with pytest.raises(InvalidName, match=r"^config: got \d+ characters, expected at most"):
-        check({"Cmd": ["x" * MOST_BYTES]})
+    assert check({"Cmd": ["x" * (MAX_SIZE - 100)]}) == ()
+    with pytest.raises(InvalidArgument, match=r"^config: got \d+ characters, expected at most"):
+        check({"Cmd": ["x" * MAX_SIZE]})
 
 
 def test_a_number_of_too_many_digits_is_refused_in_any_key(here: FakeStore) -> None:
@@ -190,10 +191,10 @@ def test_of_many_unknown_keys_some_are_named() -> None:
 
 
 def test_a_list_of_names_is_cut() -> None:
-    assert listed(["a", "b"]) == "a, b"
-    assert listed([]) == "none"
-    assert listed({str(number): 0 for number in range(1000)}).endswith(" and 980 more")
-    assert len(listed(["x" * 1000] * 1000)) < 400
+    assert join_names(["a", "b"]) == "a, b"
+    assert join_names([]) == "none"
+    assert join_names({str(number): 0 for number in range(1000)}).endswith(" and 980 more")
+    assert len(join_names(["x" * 1000] * 1000)) < 400
 
 
 # --- anything

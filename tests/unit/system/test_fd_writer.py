@@ -10,7 +10,7 @@ import pytest
 
 from lamina.core.nodes import Extent
 from lamina.errors import OutputError
-from lamina.system.fd_writer import Outlet
+from lamina.system.fd_writer import FdWriter
 from lamina.system.transfer import copy
 
 CONTENT = bytes(range(256)) * 4096
@@ -51,9 +51,9 @@ def test_a_pipe_that_takes_little_gets_all_of_it(pipe: tuple[int, int], blocks: 
     os.set_blocking(pipe[1], blocks)
     taken = bytearray()
     reader = drained(pipe[0], taken)
-    out = Outlet(pipe[1], "pipe")
+    out = FdWriter(pipe[1], "pipe")
     out(memoryview(CONTENT))
-    out.gather([CONTENT[:10], b"", CONTENT[10:]])
+    out.write_parts([CONTENT[:10], b"", CONTENT[10:]])
     assert copy([extent(file)], out) == len(CONTENT)
     os.close(pipe[1])
     reader.join()
@@ -69,7 +69,7 @@ def test_a_file_gets_bytes_and_files_alike(tmp_path: Path, flags: int) -> None:
     number = os.open(target, os.O_WRONLY | flags)
     os.lseek(number, 0, os.SEEK_END)
     try:
-        size = copy([b"head", extent(file), b"tail"], Outlet(number, "target"))
+        size = copy([b"head", extent(file), b"tail"], FdWriter(number, "target"))
     finally:
         os.close(number)
     assert size == len(CONTENT) + 8
@@ -81,7 +81,7 @@ def test_a_range_of_a_file_is_sent_from_where_it_begins(tmp_path: Path, pipe: tu
     file.write_bytes(CONTENT)
     taken = bytearray()
     reader = drained(pipe[0], taken)
-    copy([extent(file).part(5, 300_000), extent(file).part(7, 9)], Outlet(pipe[1], "pipe"))
+    copy([extent(file).part(5, 300_000), extent(file).part(7, 9)], FdWriter(pipe[1], "pipe"))
     os.close(pipe[1])
     reader.join()
     assert taken == CONTENT[5:300_005] + CONTENT[7:16]
@@ -95,7 +95,7 @@ def test_an_output_that_is_full_is_an_error_about_the_output(tmp_path: Path) -> 
     try:
         for pieces in ([b"x"], [extent(file)]):
             with pytest.raises(OutputError, match=r"^disk: got No space left on device, expected to write"):
-                copy(pieces, Outlet(number, "disk"))
+                copy(pieces, FdWriter(number, "disk"))
     finally:
         os.close(number)
 
@@ -104,7 +104,7 @@ def test_a_pipe_that_nobody_reads_is_an_error_that_says_so(tmp_path: Path, pipe:
     file = tmp_path / "file"
     file.write_bytes(CONTENT)
     os.close(pipe[0])
-    out = Outlet(pipe[1], "pipe")
+    out = FdWriter(pipe[1], "pipe")
     for pieces in ([b"x"], [b"x", b"y"], [extent(file)]):
         with pytest.raises(OutputError) as caught:
             copy(pieces, out)
@@ -120,10 +120,10 @@ def test_a_large_file_does_not_pass_through_this_process(tmp_path: Path, pipe: t
     number = os.open(file, os.O_RDONLY)
     left = len(CONTENT)
     while left:
-        sent = Outlet(pipe[1], "pipe").send(number, left)
+        sent = FdWriter(pipe[1], "pipe").send(number, left)
         assert sent > 0
         left -= sent
-    assert Outlet(pipe[1], "pipe").send(number, 1) == 0, "at its end"
+    assert FdWriter(pipe[1], "pipe").send(number, 1) == 0, "at its end"
     os.close(number)
     os.close(pipe[1])
     reader.join()

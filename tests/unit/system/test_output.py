@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from tests.support.fake_nix_store import as_nobody, in_mount_namespace, public_folder
 
-from lamina.errors import InvalidName, OutputError
+from lamina.errors import InvalidArgument, OutputError
 from lamina.messages.redaction import cut
-from lamina.system.output import whole_file, writing_to
+from lamina.system.output import atomic_write, make_writer
 
 
 def save(path: Path, data: bytes, mode: int = 0o666, error: BaseException | None = None) -> None:
-    with whole_file(path, mode) as write:
+    with atomic_write(path, mode) as write:
         write(memoryview(data))
         if error:
             raise error
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_file_appears_when_all_of_it_is_written(folder: Path) -> None:
     file = folder / "file"
-    with whole_file(file) as write:
+    with atomic_write(file) as write:
         write(memoryview(b"one"))
         assert not file.exists()
         write(memoryview(b"two"))
@@ -48,7 +48,7 @@ def test_a_file_appears_when_all_of_it_is_written(folder: Path) -> None:
 
 
 def test_an_empty_file_is_a_file(folder: Path) -> None:
-    with whole_file(folder / "file"):
+    with atomic_write(folder / "file"):
         pass
     assert (folder / "file").read_bytes() == b""
 
@@ -128,12 +128,12 @@ def test_a_name_that_cannot_be_written_is_an_output_error_that_names_it(folder: 
 def test_a_folder_is_no_file(folder: Path) -> None:
     (folder / "link").symlink_to(".")
     for path in (folder, folder / "link", Path(), Path("/")):
-        with pytest.raises(InvalidName, match="got a folder, expected the name of a file"):
+        with pytest.raises(InvalidArgument, match="got a folder, expected the name of a file"):
             save(path, b"x")
 
 
 def test_a_name_with_a_nul_is_invalid(folder: Path) -> None:
-    with pytest.raises(InvalidName, match=r"output: got .*, expected the name of a file"):
+    with pytest.raises(InvalidArgument, match=r"output: got .*, expected the name of a file"):
         save(folder / "a\0b", b"x")
 
 
@@ -178,9 +178,9 @@ import sys
 from pathlib import Path
 from typing import Any
 from lamina.errors import OutputError
-from lamina.system.output import whole_file
+from lamina.system.output import atomic_write
 try:
-    with whole_file(Path(sys.argv[1])) as write:
+    with atomic_write(Path(sys.argv[1])) as write:
         for _ in range(64):
             write(memoryview(bytes(1 << 16)))
 except OutputError as error:
@@ -233,7 +233,7 @@ def test_a_device_is_written_as_it_stands() -> None:
 def test_a_terminal_is_refused() -> None:
     leader, follower = pty.openpty()
     try:
-        with pytest.raises(InvalidName, match="got a terminal, expected a pipe or a file"):
+        with pytest.raises(InvalidArgument, match="got a terminal, expected a pipe or a file"):
             save(Path(os.ttyname(follower)), b"x")
     finally:
         os.close(leader)
@@ -260,7 +260,7 @@ class Slow(io.RawIOBase):
 
 def test_a_file_that_takes_a_part_is_given_the_rest() -> None:
     slow = Slow()
-    writing_to(slow, "slow")(memoryview(b"abcdefgh"))
+    make_writer(slow, "slow")(memoryview(b"abcdefgh"))
     assert slow.got == b"abcdefgh"
 
 
@@ -273,7 +273,7 @@ def test_a_file_that_does_not_say_how_much_it_took_took_all() -> None:
             self.got += data
 
     silent = Silent()
-    writing_to(silent, "silent")(memoryview(b"abc"))
+    make_writer(silent, "silent")(memoryview(b"abc"))
     assert silent.got == b"abc"
 
 
@@ -285,7 +285,7 @@ def test_what_cannot_be_written_is_named() -> None:
     with pytest.raises(
         OutputError, match=r"^disk: got Input/output error, expected to write the result there"
     ) as caught:
-        writing_to(Broken(), "disk")(memoryview(b"x"))
+        make_writer(Broken(), "disk")(memoryview(b"x"))
     assert caught.value.exit_code == 10
 
 
@@ -295,17 +295,17 @@ _ENDLESS = """
 import sys
 from pathlib import Path
 from typing import Any
-from lamina.cli.exits import ending
-from lamina.system.output import whole_file
+from lamina.cli.exits import run_to_exit_code
+from lamina.system.output import atomic_write
 
 def work():
-    with whole_file(Path(sys.argv[1])) as write:
+    with atomic_write(Path(sys.argv[1])) as write:
         while True:
             write(memoryview(bytes(1 << 12)))
             print(".", flush=True)
             sys.stdin.readline()
 
-sys.exit(ending(work))
+sys.exit(run_to_exit_code(work))
 """
 
 

@@ -16,11 +16,11 @@ from tests.support.fake_nix_store import FakeStore, run
 from tests.support.paths import PACKAGE
 
 from lamina.errors import Error, FormatError, Unavailable
-from lamina.layer_cache.cache import Ledger
+from lamina.layer_cache.cache import LayerCache
 from lamina.rootfs import database
 from lamina.rootfs.registration import Registration
 from lamina.stores.local.database import DATABASE, LocalStore
-from lamina.system.sqlite import DatabaseError, opened, translated
+from lamina.system.sqlite import DatabaseError, open_database, translate_errors
 
 # Of each kind of damage. LAMINA_TEST_SEEDS is another number.
 SEEDS = range(int(os.environ.get("LAMINA_TEST_SEEDS", "50")))
@@ -129,25 +129,25 @@ def test_a_damaged_database_of_a_base_image_is_an_error_that_says_so(name: str, 
     file = tmp_path / "db.sqlite"
     for seed in SEEDS:
         file.write_bytes(DAMAGES[name](whole, seed))
-        for work in (database.settle, database.read):
+        for work in (database.checkpoint_wal, database.read):
             assert raised(lambda work=work: work(file), FormatError).isprintable()  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_layer_cache_is_a_warning_and_a_new_one_is_begun(name: str, store: FakeStore, tmp_path: Path) -> None:
-    file = tmp_path / "ledger.sqlite"
-    image = ["hello", "--store", str(store.root), "--ledger", str(file)]
+    file = tmp_path / "layer-cache.sqlite"
+    image = ["hello", "--store", str(store.root), "--layer-cache", str(file)]
     assert run("build", *image, "-o", tmp_path / "image.tar").code == 0
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     whole = file.read_bytes()
     for seed in SEEDS:
-        for left in tmp_path.glob("ledger.sqlite*"):
+        for left in tmp_path.glob("layer-cache.sqlite*"):
             left.unlink()
         file.write_bytes(DAMAGES[name](whole, seed))
         warnings: list[str] = []
-        with Ledger.open(file, warnings.append) as found:
-            found.listings([])
+        with LayerCache.open(file, warnings.append) as found:
+            found.get_listings([])
         assert all(warning.isprintable() for warning in warnings)
         assert len(warnings) <= 1
 
@@ -163,8 +163,8 @@ def test_no_message_of_sqlite_that_is_not_utf8_is_a_bug(store: FakeStore, tmp_pa
         ran = run(verb, "hello", "--store", root)
         assert ran.code == 5, ran.stderr
         assert "expected a readable Nix database" in ran.stderr
-    file = tmp_path / "ledger.sqlite"
-    image = ["hello", "--store", str(store.root), "-o", str(tmp_path / "image.tar"), "--ledger", str(file)]
+    file = tmp_path / "layer-cache.sqlite"
+    image = ["hello", "--store", str(store.root), "-o", str(tmp_path / "image.tar"), "--layer-cache", str(file)]
     assert run("build", *image).code == 0
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -172,20 +172,20 @@ def test_no_message_of_sqlite_that_is_not_utf8_is_a_bug(store: FakeStore, tmp_pa
     first, second = run("build", *image), run("build", *image)
     assert (first.code, second.code) == (0, 0), first.stderr + second.stderr
     assert "set aside as" in first.stderr
-    assert "ledger" not in second.stderr
+    assert "layer_cache" not in second.stderr
 
 
 def test_one_exception_comes_of_a_database(tmp_path: Path) -> None:
     file = tmp_path / "db.sqlite"
     file.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
-    with pytest.raises(DatabaseError) as caught, opened(file, "mode=ro") as connection:
+    with pytest.raises(DatabaseError) as caught, open_database(file, "mode=ro") as connection:
         connection.execute("SELECT * FROM sqlite_master").fetchall()
     assert caught.value.is_damage
-    with pytest.raises(DatabaseError) as caught, opened(tmp_path / "absent", "mode=ro") as connection:
+    with pytest.raises(DatabaseError) as caught, open_database(tmp_path / "absent", "mode=ro") as connection:
         connection.execute("SELECT 1")
-    assert caught.value.is_unopened
+    assert caught.value.cannot_open
     assert not caught.value.is_damage
-    with pytest.raises(DatabaseError, match=r"^near \\xff: syntax error$") as caught, translated():
+    with pytest.raises(DatabaseError, match=r"^near \\xff: syntax error$") as caught, translate_errors():
         b"near \xff: syntax error".decode()
     assert caught.value.is_damage
     assert not issubclass(DatabaseError, Error)

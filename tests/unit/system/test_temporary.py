@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from lamina.stores.incoming import Arrival
+from lamina.stores.incoming import IncomingFile
 from lamina.system import temporary
-from lamina.system.output import whole_file
-from lamina.system.tempdir import Workspace
+from lamina.system.output import atomic_write
+from lamina.system.tempdir import TempDir
 from lamina.system.temporary import PartFile, is_in_use
 from lamina.transports.files import FileTransport
 
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
 _HOLDING = """
 import sys
 from pathlib import Path
-from lamina.system.output import whole_file
-from lamina.stores.incoming import Arrival
+from lamina.system.output import atomic_write
+from lamina.stores.incoming import IncomingFile
 from lamina.system.temporary import PartFile
-from lamina.system.tempdir import Workspace
+from lamina.system.tempdir import TempDir
 kind, folder = sys.argv[1], Path(sys.argv[2])
 
 def hold():
@@ -37,18 +37,18 @@ def hold():
 
 match kind:
     case "file":
-        with whole_file(folder / "result") as write:
+        with atomic_write(folder / "result") as write:
             write(memoryview(bytes(1000)))
             hold()
     case "store":
-        with Arrival(folder) as arrival:
-            arrival.write(bytes(1000))
+        with IncomingFile(folder) as incoming:
+            incoming.write(bytes(1000))
             hold()
     case "cache":
         with PartFile(folder):
             hold()
     case "layout" | "tmp":
-        workspace = Workspace(beside=folder if kind == "layout" else None)
+        workspace = TempDir(parent=folder if kind == "layout" else None)
         (workspace.path / "deep" / "er").mkdir(parents=True)
         (workspace.path / "deep" / "er" / "file").write_bytes(b"x")
         (workspace.path / "deep").chmod(0)
@@ -71,13 +71,13 @@ def holder(kind: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _write_file(folder: Path) -> None:
-    with whole_file(folder / "other") as write:
+    with atomic_write(folder / "other") as write:
         write(memoryview(b"x"))
     (folder / "other").unlink()
 
 
 def _receive(folder: Path) -> None:
-    with Arrival(folder):
+    with IncomingFile(folder):
         pass
 
 
@@ -88,11 +88,11 @@ def _push(folder: Path) -> None:
 
 
 def _lay_out(folder: Path) -> None:
-    Workspace(beside=folder).close()
+    TempDir(parent=folder).close()
 
 
 def _unpack(folder: Path) -> None:
-    Workspace().close()
+    TempDir().close()
 
 
 KINDS: dict[str, Callable[[Path], None]] = {
@@ -171,7 +171,7 @@ def test_a_link_or_a_pipe_of_such_a_name_is_left_alone(tmp_path: Path) -> None:
     folder.mkdir()
     precious.mkdir()
     (precious / "file").write_bytes(b"x")
-    tag = temporary._tag()
+    tag = temporary._boot_tag()
     (folder / f".lamina.{tag}00000001.part").symlink_to(precious)
     (folder / f".lamina.{tag}00000002.part").symlink_to(precious / "file")
     os.mkfifo(folder / f".lamina.{tag}00000003.part")
@@ -182,7 +182,7 @@ def test_a_link_or_a_pipe_of_such_a_name_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to give files away")
 def test_what_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
-    part = tmp_path / f".lamina.{temporary._tag()}00000001.part"
+    part = tmp_path / f".lamina.{temporary._boot_tag()}00000001.part"
     part.touch()
     os.utime(part, (1, 1))
     os.chown(part, 12345, 12345)
@@ -191,7 +191,7 @@ def test_what_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_leftover_that_nobody_may_write_to_is_removed(tmp_path: Path) -> None:
-    part = tmp_path / f".lamina.{temporary._tag()}00000001.part"
+    part = tmp_path / f".lamina.{temporary._boot_tag()}00000001.part"
     part.touch(mode=0o444)
     _write_file(tmp_path)
     assert not part.exists()
@@ -200,7 +200,7 @@ def test_a_leftover_that_nobody_may_write_to_is_removed(tmp_path: Path) -> None:
 def test_without_locks_the_age_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some network file systems have none."""
     monkeypatch.setattr(temporary, "fcntl", None)
-    names = [f".lamina.{temporary._tag()}0000000{number}.part" for number in (1, 2)]
+    names = [f".lamina.{temporary._boot_tag()}0000000{number}.part" for number in (1, 2)]
     for name in names:
         (tmp_path / name).touch()
     os.utime(tmp_path / names[0], (1, 1))
@@ -243,15 +243,15 @@ def test_a_file_whose_number_is_another_each_time_can_be_written(
 
     monkeypatch.setattr(os, "lstat", status)
     with PartFile(tmp_path) as part:
-        os.write(part.number, b"x")
-        part.keep(tmp_path / "file")
+        os.write(part.fd, b"x")
+        part.commit(tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"x"
 
 
 def test_a_huge_folder_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(temporary, "_MOST_NAMES", 10)
+    monkeypatch.setattr(temporary, "_MAX_NAMES", 10)
     for number in range(100):
-        (tmp_path / f".lamina.{temporary._tag()}{number:08x}.part").touch()
+        (tmp_path / f".lamina.{temporary._boot_tag()}{number:08x}.part").touch()
     _write_file(tmp_path)
     assert 90 <= len(list(tmp_path.iterdir())) < 100
 
@@ -261,13 +261,13 @@ def test_a_huge_folder_is_not_looked_through(tmp_path: Path, monkeypatch: pytest
 _REFUSING = """
 import os, sys
 from pathlib import Path
-from lamina.system.tempdir import Workspace
+from lamina.system.tempdir import TempDir
 def refuse(event, arguments):
     if event == "open" and os.fsdecode(arguments[0]).startswith(sys.argv[1]):
         raise SystemExit(f"opened {arguments[0]}")
 sys.addaudithook(refuse)
 try:
-    print(Workspace().path)
+    print(TempDir().path)
 except SystemExit as opened:
     print(Path(str(opened).removeprefix("opened ")).name.startswith("lamina-"))
 """
@@ -285,8 +285,8 @@ def test_a_temporary_folder_may_be_named_relative_to_where_the_process_is(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", ".")
     monkeypatch.setattr(tempfile, "tempdir", None)
-    with Workspace() as workspace:
+    with TempDir() as workspace:
         assert workspace.path.parent == tmp_path
     monkeypatch.setattr(tempfile, "tempdir", ".")
-    with Workspace() as workspace:
+    with TempDir() as workspace:
         assert workspace.path.parent == tmp_path

@@ -20,7 +20,7 @@ from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, Unavailable
 from lamina.system.extents import head
-from lamina.system.transfer import BUFFER_SIZE, Measure, Piece, copy, measure, transfer
+from lamina.system.transfer import BUFFER_SIZE, BlobInfo, Piece, copy, hash_pieces, transfer
 
 MIDDLE = BUFFER_SIZE // 2
 
@@ -32,8 +32,8 @@ def extent(file: Path, offset: int = 0, length: int | None = None) -> Extent:
     return Extent(os.fsencode(file), offset, size - offset if length is None else length, size, status.st_mtime_ns)
 
 
-def sha256(data: bytes) -> Measure:
-    return Measure(Digest(hashlib.sha256(data).digest()), len(data))
+def sha256(data: bytes) -> BlobInfo:
+    return BlobInfo(Digest(hashlib.sha256(data).digest()), len(data))
 
 
 def transferred(*pieces: Piece) -> bytes:
@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_nothing_is_nothing() -> None:
     assert transferred() == transferred(b"", b"") == b""
-    assert measure([]) == sha256(b"")
+    assert hash_pieces([]) == sha256(b"")
 
 
 @pytest.mark.parametrize("size", [1, 511, BUFFER_SIZE - 1, BUFFER_SIZE, BUFFER_SIZE + 1, 5 * BUFFER_SIZE])
@@ -151,7 +151,9 @@ CHANGES = [_shrink, _grow, _touch, _rewrite, _remove, _link, _folder, _pipe, _so
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("read", [lambda piece: measure([piece]), lambda piece: head(piece, 64)], ids=["all", "head"])
+@pytest.mark.parametrize(
+    "read", [lambda piece: hash_pieces([piece]), lambda piece: head(piece, 64)], ids=["all", "head"]
+)
 def test_a_file_that_changed_since_it_was_walked_is_refused(
     tmp_path: Path, change: Callable[[Path], None], read: Callable[[Extent], object]
 ) -> None:
@@ -197,7 +199,7 @@ def test_a_change_outside_the_range_counts_too(file: Path) -> None:
     piece = extent(file, 0, 10)
     _grow(file)
     with pytest.raises(IntegrityError, match="the file changed while it was read"):
-        measure([piece])
+        hash_pieces([piece])
 
 
 def _parts(file: Path, count: int) -> Iterator[Piece]:
@@ -242,7 +244,7 @@ def test_a_file_that_changes_between_two_of_its_parts_is_refused(file: Path, cha
         change(file)
         yield from parts[4:]
 
-    for work in (lambda: transfer(pieces(), len), lambda: measure(pieces()), lambda: copy(pieces(), len)):
+    for work in (lambda: transfer(pieces(), len), lambda: hash_pieces(pieces()), lambda: copy(pieces(), len)):
         os.utime(file, ns=(0, 1_000_000_000))
         content = file.read_bytes()
         with pytest.raises(IntegrityError, match=rf"^{file}: got .*the file changed while it was read"):
@@ -253,7 +255,7 @@ def test_a_file_that_changes_between_two_of_its_parts_is_refused(file: Path, cha
 def test_another_name_for_the_file_is_no_change(file: Path) -> None:
     piece = extent(file)
     os.link(file, file.with_name("other"))
-    assert measure([piece]) == sha256(file.read_bytes())
+    assert hash_pieces([piece]) == sha256(file.read_bytes())
 
 
 # What cannot be read or written
@@ -270,7 +272,7 @@ def test_a_file_that_may_not_be_read_is_an_error(folder: Path) -> None:
     file.write_bytes(b"secret")
     file.chmod(0)
     with pytest.raises(Unavailable, match=rf"^{file}: got Permission denied, expected a readable file"):
-        as_nobody(lambda: measure([extent(file)]))
+        as_nobody(lambda: hash_pieces([extent(file)]))
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails when it is read")
@@ -278,7 +280,7 @@ def test_a_file_that_fails_in_the_middle_is_an_error() -> None:
     status = os.stat("/proc/self/mem")
     piece = Extent(b"/proc/self/mem", 0, 10, status.st_size, status.st_mtime_ns)
     with pytest.raises(Unavailable, match="got Input/output error, expected a readable file"):
-        measure([piece])
+        hash_pieces([piece])
 
 
 def test_what_the_output_raises_comes_through_and_nothing_stays_open(file: Path) -> None:
@@ -294,19 +296,19 @@ def test_what_the_output_raises_comes_through_and_nothing_stays_open(file: Path)
 
 
 def test_an_output_that_is_full_is_not_taken_for_a_file_that_cannot_be_read(file: Path) -> None:
-    def full(_: memoryview) -> None:
+    def next_buffer(_: memoryview) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left on device") as caught:
-        transfer([extent(file)], full)
+        transfer([extent(file)], next_buffer)
     assert caught.value.errno == errno.ENOSPC
 
 
 def test_buffers_are_used_again_and_never_by_two(file: Path) -> None:
-    inside: list[Measure] = []
+    inside: list[BlobInfo] = []
 
     def nested(_: memoryview) -> None:
-        inside.append(measure([extent(file)]))
+        inside.append(hash_pieces([extent(file)]))
 
     expected = sha256(file.read_bytes())
     for _ in range(3):
@@ -327,7 +329,7 @@ def test_what_the_pieces_raise_comes_through(file: Path) -> None:
 
 _READ = """
 import os, resource, sys
-from lamina.system.transfer import measure
+from lamina.system.transfer import hash_pieces
 from lamina.core.nodes import Extent
 
 def peak():
@@ -335,7 +337,7 @@ def peak():
 
 def read(file):
     status = os.stat(file)
-    return measure([Extent(os.fsencode(file), 0, status.st_size, status.st_size, status.st_mtime_ns)] * 2)
+    return hash_pieces([Extent(os.fsencode(file), 0, status.st_size, status.st_size, status.st_mtime_ns)] * 2)
 
 read(sys.argv[1])
 before = peak()

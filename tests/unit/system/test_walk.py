@@ -15,8 +15,8 @@ from tests.support.fake_nix_store import Item, Link, Program, as_nobody, public_
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats import nar
-from lamina.system.transfer import measure
-from lamina.system.walk import scan, walk
+from lamina.system.transfer import hash_pieces
+from lamina.system.walk import walk, walk_with_modes
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def test_a_node_says_what_it_is(top: bytes) -> None:
     assert isinstance(empty, Regular)
     assert (file.executable, file.size) == (False, 5)
     assert (program.executable, empty.size) == (True, 0)
-    stamp = os.stat(top + b"/file").st_mtime_ns
-    assert file.content == Extent(top + b"/file", 0, 5, 5, stamp)
+    mtime_ns = os.stat(top + b"/file").st_mtime_ns
+    assert file.content == Extent(top + b"/file", 0, 5, 5, mtime_ns)
 
 
 @pytest.mark.parametrize("item", [b"content", Program(b"x"), Link("elsewhere"), {}])
@@ -71,7 +71,7 @@ def test_a_store_path_need_not_be_a_folder(top: bytes, item: Item) -> None:
 def test_a_file_is_a_program_where_its_owner_may_run_it(top: bytes, mode: int) -> None:
     put(top, b"")
     os.chmod(top, mode)
-    ((node, found),) = scan(top)
+    ((node, found),) = walk_with_modes(top)
     assert isinstance(node, Regular)
     assert (node.executable, found) == (bool(mode & 0o100), mode)
 
@@ -285,5 +285,5 @@ def test_two_names_that_are_one_without_the_case_hack_are_a_format_error(top: by
 def test_the_hash_does_not_see_the_case_hack(top: bytes) -> None:
     put(top, {f"A{HACK}1": {"x": b"1"}, "a": b"2"})
     put(top + b"2", {"A": {"x": b"1"}, "a": b"2"})
-    hacked, plain = (measure(nar.dump(walk(place, case_hack=True))) for place in (top, top + b"2"))
+    hacked, plain = (hash_pieces(nar.dump(walk(place, case_hack=True))) for place in (top, top + b"2"))
     assert hacked == plain

@@ -19,7 +19,7 @@ from botocore.utils import ContainerMetadataFetcher
 from tests.support.fake_nix_store import run
 from tests.support.s3_server import (
     ID,
-    IMPATIENT,
+    QUICK_POLICY,
     SECRET,
     TOKEN,
     Asked,
@@ -33,8 +33,8 @@ from tests.support.s3_server import (
 )
 
 from lamina import __version__
-from lamina.errors import InvalidName, OutputError, Unavailable
-from lamina.transports import opening
+from lamina.errors import InvalidArgument, OutputError, Unavailable
+from lamina.transports import open as opening
 from lamina.transports.aws import AwsSession
 from lamina.transports.s3 import S3Transport
 
@@ -143,17 +143,17 @@ def test_an_endpoint_comes_from_the_environment_or_a_profile(
         for name, value in environment.items():
             monkeypatch.setenv(name, value.format(url=url))
         if is_asked:
-            assert S3Transport("s3://cache", IMPATIENT).read("x", 1) is None
+            assert S3Transport("s3://cache", QUICK_POLICY).read("x", 1) is None
             assert server.seen[0][1] == "/cache/x"
         else:
-            assert AwsSession("", "", IMPATIENT).endpoint == ""
+            assert AwsSession("", "", QUICK_POLICY).endpoint == ""
 
 
 @pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", ""])
 def test_a_profile_that_is_named_has_to_be_there(home: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     if variable:
         monkeypatch.setenv(variable, "x")
-    error = refusal(InvalidName, lambda: cache("127.0.0.1:1", more="" if variable else "&profile=x"))
+    error = refusal(InvalidArgument, lambda: cache("127.0.0.1:1", more="" if variable else "&profile=x"))
     assert str(error) == f"profile 'x': got none of that name, expected one in {home}/.aws/credentials"
 
 
@@ -174,7 +174,7 @@ def test_a_file_of_profiles_that_cannot_be_read_is_an_error(home: Path, name: st
 @pytest.mark.parametrize("word", ["user:hunter2@host", "https://u:hunter2@host/?x", "aws_secret_access_key=hunter2"])
 def test_a_secret_in_place_of_a_profile_is_not_shown(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     monkeypatch.setenv("AWS_PROFILE", word)
-    refusal(InvalidName, lambda: cache("127.0.0.1:1"))
+    refusal(InvalidArgument, lambda: cache("127.0.0.1:1"))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_key_that_no_header_can_hold_is_not_shown(
 ) -> None:
     """Such as one that was copied with the line below it."""
     monkeypatch.setenv(name, value)
-    monkeypatch.setattr(opening.open_transport, "__defaults__", (IMPATIENT,))
+    monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK_POLICY,))
     with scripted(lambda asked, _: asked.answer(404)) as server:
         url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
         ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--debug", "--store", home / "store")
@@ -458,7 +458,7 @@ def test_only_machines_of_amazon_are_asked_for_keys(
     (home / "sys_vendor").write_bytes(vendor if isinstance(vendor, bytes) else vendor.encode())
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    session = AwsSession("", "", IMPATIENT)
+    session = AwsSession("", "", QUICK_POLICY)
     monkeypatch.setattr(session._session, "get_credentials", lambda: None)  # asks nobody
     session.sign("GET", "http://127.0.0.1/x", {}, b"")
     methods = [provider.METHOD for provider in session._session.get_component("credential_provider").providers]
@@ -505,7 +505,7 @@ def test_nothing_of_credentials_is_logged(
 def test_authorities_that_cannot_be_read_are_an_error(keys: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "bundle").write_text("-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n")
     monkeypatch.setenv("SSL_CERT_FILE", str(home / "bundle"))
-    error = refusal(Unavailable, lambda: S3Transport("s3://cache?endpoint=127.0.0.1:1", IMPATIENT).read("x", 1))
+    error = refusal(Unavailable, lambda: S3Transport("s3://cache?endpoint=127.0.0.1:1", QUICK_POLICY).read("x", 1))
     assert "expected certificates in PEM" in str(error)
 
 
@@ -514,7 +514,7 @@ def test_authorities_that_the_environment_names_are_those_of_services_too(
 ) -> None:
     (home / "bundle").write_text("-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n")
     monkeypatch.setenv("SSL_CERT_FILE", str(home / "bundle"))
-    session = AwsSession("", "", IMPATIENT)
+    session = AwsSession("", "", QUICK_POLICY)
     session.sign("GET", "http://127.0.0.1/x", {}, b"")
     assert session._session.get_config_variable("ca_bundle") == str(home / "bundle")
 
@@ -522,7 +522,7 @@ def test_authorities_that_the_environment_names_are_those_of_services_too(
 def test_a_bucket_that_hides_all_from_nobody_says_where_credentials_may_be(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening.open_transport, "__defaults__", (IMPATIENT,))
+    monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK_POLICY,))
     with scripted(lambda asked, _: asked.answer(403)) as server:
         url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
         ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--store", home / "store")
@@ -532,7 +532,7 @@ def test_a_bucket_that_hides_all_from_nobody_says_where_credentials_may_be(
 
 def test_botocore_is_imported_for_s3_alone() -> None:
     code = (
-        "import sys, lamina.api.images, lamina.cli.main, lamina.transports.opening as opening\n"
+        "import sys, lamina.api.images, lamina.cli.main, lamina.transports.open as opening\n"
         "opening.open_transport('https://cache.example').close()\n"
         "opening.open_transport('file:///nowhere').close()\n"
         "sys.exit('botocore' in sys.modules)"

@@ -185,11 +185,11 @@ def test_an_interrupt_leaves_nothing_behind(cache: FileTransport, folder: Path) 
 
 
 def test_modes_are_those_of_the_umask(cache: FileTransport, folder: Path) -> None:
-    before = os.umask(0o027)
+    delay = os.umask(0o027)
     try:
         cache.write("nar/a", b"")
     finally:
-        os.umask(before)
+        os.umask(delay)
     assert stat.S_IMODE((folder / "nar/a").stat().st_mode) == 0o640
     assert stat.S_IMODE((folder / "nar").stat().st_mode) == 0o750
 

@@ -31,10 +31,10 @@ from hypothesis import strategies as st
 
 from lamina import __version__
 from lamina.compression import libraries
-from lamina.errors import Error, FormatError, IntegrityError, InvalidName, NotFound, Unavailable
+from lamina.errors import Error, FormatError, IntegrityError, InvalidArgument, NotFound, Unavailable
 from lamina.transports.http import HttpTransport
 from lamina.transports.responses import PIECE
-from lamina.transports.retry import Patience
+from lamina.transports.retry import RetryPolicy
 
 SECRET = "hunter2%2F"
 SECRETS = ("hunter2", base64.b64encode(b"user:hunter2/").decode(), "tOkEn")
@@ -176,15 +176,21 @@ class Pauses:
 
     slept: list[float] = field(default_factory=list)
 
-    def patience(self, **changes: Any) -> Patience:
-        defaults: dict[str, Any] = {"connect": 2.0, "read": 2.0, "window": 5.0, "least": 1 << 20, "attempts": 3}
-        defaults |= {"pause": 1.0, "longest": 30.0, "sleep": self.slept.append, "chance": lambda: 0.0}
-        return Patience(**(defaults | changes))
+    def policy(self, **changes: Any) -> RetryPolicy:
+        defaults: dict[str, Any] = {
+            "connect_timeout": 2.0,
+            "read_timeout": 2.0,
+            "rate_window": 5.0,
+            "min_bytes": 1 << 20,
+            "attempts": 3,
+        }
+        defaults |= {"initial_delay": 1.0, "max_delay": 30.0, "sleep": self.slept.append, "jitter": lambda: 0.0}
+        return RetryPolicy(**(defaults | changes))
 
 
 @contextmanager
 def transport(url: str, **changes: Any) -> Iterator[HttpTransport]:
-    with closing(HttpTransport(url, Pauses().patience(**changes))) as opened:
+    with closing(HttpTransport(url, Pauses().policy(**changes))) as opened:
         yield opened
 
 
@@ -406,13 +412,13 @@ def test_content_in_a_coding_that_was_cut_is_asked_for_from_the_start(verb: Call
 def test_a_status_that_passes_is_waited_for(status: int) -> None:
     pauses = Pauses()
     script = in_turn(*[lambda asked: asked.answer(status, b"busy")] * 2, lambda asked: asked.answer(content=CONTENT))
-    with served(script) as web, closing(HttpTransport(web.url, pauses.patience())) as opened:
+    with served(script) as web, closing(HttpTransport(web.url, pauses.policy())) as opened:
         assert opened.read("x", 1 << 20) == CONTENT
     assert pauses.slept == [1, 2]
     assert web.connections == 1
 
 
-@pytest.mark.parametrize("verb", [read, streamed, lambda url: HttpTransport(url, Pauses().patience()).size("x")])
+@pytest.mark.parametrize("verb", [read, streamed, lambda url: HttpTransport(url, Pauses().policy()).size("x")])
 def test_what_does_not_pass_ends(verb: Callable[[str], object]) -> None:
     with served(always(503, b"")) as web:
         error = refusal(Unavailable, verb, web.url)
@@ -463,7 +469,7 @@ def test_a_server_may_say_how_long_to_wait(said: str, slept: float) -> None:
     pauses = Pauses()
     with (
         served(in_turn(busy, lambda asked: asked.answer())) as web,
-        closing(HttpTransport(web.url, pauses.patience())) as opened,
+        closing(HttpTransport(web.url, pauses.policy())) as opened,
     ):
         assert opened.read("x", 10) == b""
     assert pauses.slept == [slept]
@@ -473,7 +479,7 @@ def test_a_connection_that_is_refused_is_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     pauses = Pauses()
-    error = refusal(Unavailable, HttpTransport(f"http://127.0.0.1:{port}", pauses.patience()).read, "x", 1)
+    error = refusal(Unavailable, HttpTransport(f"http://127.0.0.1:{port}", pauses.policy()).read, "x", 1)
     assert str(error).endswith("got Connection refused 3 times in a row, expected the whole file")
     assert pauses.slept == [1, 2]
 
@@ -514,7 +520,7 @@ def test_an_answer_that_is_none_is_tried_again(said: bytes, got: str) -> None:
 
 def test_a_server_that_says_nothing_is_not_waited_for() -> None:
     with raw_server(wait) as url:
-        error = refusal(Unavailable, read, url, read=0.02, attempts=2)
+        error = refusal(Unavailable, read, url, read_timeout=0.02, attempts=2)
     assert "got nothing for 0.02 seconds 2 times in a row" in str(error)
 
 
@@ -524,7 +530,7 @@ def test_a_server_that_stops_within_a_file_is_not_waited_for() -> None:
         wait(connection)
 
     with raw_server(talk) as url:
-        error = refusal(Unavailable, streamed, url, read=0.02, attempts=1)
+        error = refusal(Unavailable, streamed, url, read_timeout=0.02, attempts=1)
     assert "got nothing for 0.02 seconds, expected" in str(error)
 
 
@@ -546,7 +552,7 @@ def test_a_server_that_trickles_is_not_waited_for(begun: bytes) -> None:
 
     with raw_server(talk) as url:
         for verb in (read, streamed):
-            error = refusal(Unavailable, verb, url, window=0.03, attempts=1)
+            error = refusal(Unavailable, verb, url, rate_window=0.03, attempts=1)
             assert "in 0.03 seconds, which are less than" in str(error)
 
 
@@ -555,7 +561,7 @@ def test_a_slow_reader_is_no_slow_server() -> None:
     content = CONTENT * 100
     with (
         served(always(content=content)) as web,
-        transport(web.url, clock=lambda: next(times), window=1.0, least=1 << 30) as opened,
+        transport(web.url, clock=lambda: next(times), rate_window=1.0, min_bytes=1 << 30) as opened,
     ):
         pieces = opened.stream("x", len(content))
         got = next(pieces)
@@ -688,9 +694,9 @@ def test_cuts_are_counted_only_where_they_bring_next_to_nothing() -> None:
             asked.answer(200, CONTENT[:1000], len(CONTENT), ETag=ETAG)
 
     with served(step) as web:
-        assert streamed(web.url, least=1000) == CONTENT
+        assert streamed(web.url, min_bytes=1000) == CONTENT
         assert len(web.seen) > 10
-        error = refusal(Unavailable, streamed, web.url, least=1001)
+        error = refusal(Unavailable, streamed, web.url, min_bytes=1001)
     assert "3 times in a row" in str(error)
 
 
@@ -874,7 +880,7 @@ def test_any_name_is_a_file_or_an_error_of_ours(name: str) -> None:
 def test_nobody_is_shown_credentials() -> None:
     with served(always(500, b"")) as web:
         url = web.url.replace("//", f"//user:{SECRET}@") + "/c/?tOkEn=1"
-        assert HttpTransport(url).where == f"{web.url}/c"
+        assert HttpTransport(url).label == f"{web.url}/c"
         error = refusal(Unavailable, read, url, "nar/x?tOkEn=2")
         assert str(error).startswith(f"{web.url}/c/nar/x: got HTTP 500")
         error = refusal(Unavailable, read, url, web.url.replace("//", f"//user:{SECRET}@") + "/y?tOkEn=1")
@@ -897,7 +903,7 @@ def test_nobody_is_shown_credentials() -> None:
     ],
 )
 def test_a_url_that_cannot_be_is_refused(url: str) -> None:
-    refusal(InvalidName, HttpTransport, url)
+    refusal(InvalidArgument, HttpTransport, url)
 
 
 def test_a_host_without_an_address_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1051,7 +1057,7 @@ def test_hosts_may_be_asked_without_the_proxy(monkeypatch: pytest.MonkeyPatch, h
 def test_a_proxy_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for url in (f"socks5h://user:{SECRET}@127.0.0.1:1080", f"http://user:{SECRET}@:99999", "http://"):
         monkeypatch.setenv("http_proxy", url)
-        error = refusal(InvalidName, read, "http://cache.example")
+        error = refusal(InvalidArgument, read, "http://cache.example")
         assert "got no HTTP proxy" in str(error)
         assert "http_proxy" in error.hint
 

@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 from tests.support.fake_nix_store import run
 from tests.support.s3_server import (
     ID,
-    IMPATIENT,
+    QUICK_POLICY,
     SECRET,
     TOKEN,
     Asked,
@@ -28,11 +28,11 @@ from tests.support.s3_server import (
     without_settings,
 )
 
-from lamina.errors import FormatError, InvalidName, NotFound, OutputError, Unavailable
-from lamina.transports import opening
-from lamina.transports.buckets import BucketUrl
-from lamina.transports.retry import Patience
+from lamina.errors import FormatError, InvalidArgument, NotFound, OutputError, Unavailable
+from lamina.transports import open as opening
+from lamina.transports.retry import RetryPolicy
 from lamina.transports.s3 import S3Transport
+from lamina.transports.s3_urls import BucketUrl
 
 CONTENT = random.Random(1).randbytes(3 << 20)
 
@@ -289,9 +289,9 @@ def test_a_server_that_trickles_is_not_waited_for(keys: None) -> None:
             asked.wfile.write(b"x")
             threading.Event().wait(0.002)
 
-    patience = Patience(connect=1, read=1, window=0.03, attempts=1)
+    policy = RetryPolicy(connect_timeout=1, read_timeout=1, rate_window=0.03, attempts=1)
     with scripted(script) as server:
-        error = refusal(Unavailable, lambda: at(server, patience=patience).read("x", 5000))
+        error = refusal(Unavailable, lambda: at(server, policy=policy).read("x", 5000))
     assert "in 0.03 seconds, which are less than" in str(error)
 
 
@@ -302,7 +302,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(keys: None) -> None:
         hold.wait(5)
 
     with scripted(script) as server:
-        error = refusal(Unavailable, lambda: at(server, patience=Patience(read=0.02, attempts=1)).read("x", 1))
+        error = refusal(Unavailable, lambda: at(server, policy=RetryPolicy(read_timeout=0.02, attempts=1)).read("x", 1))
         hold.set()
     assert "nothing for 0.02 seconds" in str(error)
 
@@ -357,7 +357,7 @@ def test_a_traceback_says_no_secret(token: None, home: Path) -> None:
             url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
             root = "/nix/store/" + "0" * 32 + "-x"
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(opening.open_transport, "__defaults__", (IMPATIENT,))
+                patch.setattr(opening.open_transport, "__defaults__", (QUICK_POLICY,))
                 ran = run("store", "fetch", root, "--store", url, "--debug", "--store", home / "store")
         assert ran.code != 0
 
@@ -523,14 +523,14 @@ def test_a_bucket_is_asked_by_host_or_by_path(url: str) -> None:
 def test_an_endpoint_may_be_in_the_environment(keys: None, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     with scripted(lambda asked, _: asked.answer(404)) as server:
         monkeypatch.setenv(variable, f"http://127.0.0.1:{server.server_port}/")
-        S3Transport("s3://cache", IMPATIENT).read("x", 1)
+        S3Transport("s3://cache", QUICK_POLICY).read("x", 1)
     assert server.seen[0][1] == "/cache/x"
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:{}", "http%3A%2F%2F127.0.0.1%3A{}/"])
 def test_an_endpoint_may_be_a_url(keys: None, endpoint: str) -> None:
     with scripted(lambda asked, _: asked.answer(404)) as server:
-        S3Transport(f"s3://cache?endpoint={endpoint.format(server.server_port)}", IMPATIENT).read("x", 1)
+        S3Transport(f"s3://cache?endpoint={endpoint.format(server.server_port)}", QUICK_POLICY).read("x", 1)
     assert server.seen[0][1] == "/cache/x"
 
 
@@ -555,7 +555,7 @@ def test_an_endpoint_may_be_a_url(keys: None, endpoint: str) -> None:
     ],
 )
 def test_a_url_that_cannot_be_is_refused(url: str) -> None:
-    assert str(refusal(InvalidName, lambda: S3Transport(url))).startswith("cache s3:")
+    assert str(refusal(InvalidArgument, lambda: S3Transport(url))).startswith("cache s3:")
 
 
 def test_settings_of_nix_are_passed_over(moto: str, keys: None) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lamina.errors import FormatError
 from lamina.transports.files import FileTransport
-from lamina.transports.urls import CacheUrl, Origin, shown_url, without_credentials
+from lamina.transports.urls import CacheUrl, Origin, redact_url, strip_credentials
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def cache(tmp_path: Path) -> FileTransport:
 def test_what_is_shown_of_a_url_has_no_secrets(user: str, path: str, query: str) -> None:
     """RFC 3986, 3.2.1: "Applications should not render as clear text any data after the first colon"."""
     user = user.translate({ord(character): None for character in "/?#"})
-    said = shown_url(f"https://{user}sEcReT@host/{path}?{query}sEcReT#sEcReT")
+    said = redact_url(f"https://{user}sEcReT@host/{path}?{query}sEcReT#sEcReT")
     assert "sEcReT" not in said.replace(path, "")
     assert said.isprintable()
 
@@ -30,7 +30,7 @@ def test_any_name_leads_to_the_web_or_nowhere(start: str, rest: str) -> None:
     """Nix source, HttpBinaryCacheStore::makeRequest: a name may be all of a URL."""
     cache = CacheUrl.parse("https://user:hunter2@host/cache")
     try:
-        url = cache.at(start + rest)
+        url = cache.resolve(start + rest)
     except FormatError:
         assert start
     else:
@@ -49,4 +49,4 @@ def test_any_name_leads_to_the_web_or_nowhere(start: str, rest: str) -> None:
     ],
 )
 def test_credentials_are_taken_out_of_a_url(url: str, without: str) -> None:
-    assert without_credentials(url) == without
+    assert strip_credentials(url) == without

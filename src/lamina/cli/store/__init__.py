@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from lamina.cli.lazy import LazyGroup
+from lamina.cli.lazy_group import LazyGroup
 
 _COMMANDS = {
     "fetch": "Fetch store paths and all they need from binary caches.",
     "add": "Make store paths of files and folders of your own.",
     "ls": "Which store paths are there.",
     "info": "What is known of a store path.",
-    "verify": "Hash everything anew, and compare: the store's paths, and what the ledger knows.",
+    "verify": "Hash everything anew, and compare: the store's paths, and what the layer cache knows.",
     "gc": "Remove what no root reaches.",
     "export": "Store paths as one stream, as nix-store --export writes it.",
     "import": "Take in what nix-store --export, or lamina store export, wrote.",
@@ -26,7 +26,7 @@ _COMMANDS = {
     cls=LazyGroup,
     package="lamina.cli.store",
     noun="command",
-    lines=_COMMANDS,
+    summaries=_COMMANDS,
     short_help="The store that lamina keeps: fetch, add, ls, info, verify, gc …",
     epilog="Example: lamina store fetch hello --channel nixos-25.11",
 )

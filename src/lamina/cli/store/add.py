@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import talk_options
-from lamina.cli.output import say
+from lamina.cli.options import output_options
+from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
-from lamina.cli.store.described import document
-from lamina.cli.store.places import divided
-from lamina.errors import InvalidName
+from lamina.cli.store.path_reports import path_document
+from lamina.cli.store.store_option import split_stores
+from lamina.errors import InvalidArgument
 
 
 @click.command(
@@ -36,7 +36,7 @@ from lamina.errors import InvalidName
     metavar="ROOT",
     help="A path of that store that PATH needs, though nothing in it says so; repeat it.",
 )
-@talk_options
+@output_options
 def command(paths: tuple[str, ...], name: str | None, store: tuple[str, ...], **flags: Any) -> None:
     """Make a store path of each PATH, a file or folder of your own, and print it.
 
@@ -45,8 +45,8 @@ def command(paths: tuple[str, ...], name: str | None, store: tuple[str, ...], **
     called HASH-NAME is taken for a store path, and its own hash in it becomes the new one.
     """
     if name is not None and len(paths) > 1:
-        raise InvalidName(f"name: got one for {len(paths)} paths, expected --name with one PATH")
-    folder, others = divided(store)
+        raise InvalidArgument(f"name: got one for {len(paths)} paths, expected --name with one PATH")
+    folder, others = split_stores(store)
     added = []
     for path in paths:
         added.append(
@@ -54,7 +54,7 @@ def command(paths: tuple[str, ...], name: str | None, store: tuple[str, ...], **
         )
         warn(added[-1].warnings, flags)
         if not flags["as_json"]:
-            say(str(added[-1].info.path))
+            print_stdout(str(added[-1].info.path))
     if flags["as_json"]:
         warnings = [warning for path in added for warning in path.warnings]
-        print_json({"store": folder, "paths": list(map(document, added)), "warnings": warnings})
+        print_json({"store": folder, "paths": list(map(path_document, added)), "warnings": warnings})

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import cache_arguments, cache_options, talk_options
-from lamina.cli.output import say, tell
-from lamina.cli.reporting import concluded, print_json, readable_size, warn
-from lamina.cli.store.described import counted, document, total
-from lamina.cli.store.places import divided
+from lamina.cli.options import cache_arguments, cache_options, output_options
+from lamina.cli.output import print_stderr, print_stdout
+from lamina.cli.reporting import print_json, print_summary, readable_size, warn
+from lamina.cli.store.path_reports import count_paths, path_document, summarize_paths
+from lamina.cli.store.store_option import split_stores
 
 if TYPE_CHECKING:
-    from lamina.api.store import Arrivals
+    from lamina.api.store import FetchProgress
     from lamina.core.pathinfo import PathInfo
 
 
@@ -37,53 +37,53 @@ if TYPE_CHECKING:
 )
 @cache_options
 @click.option("--jobs", type=int, metavar="N", help="How many come at a time.  [default: two more than processors]")
-@talk_options
+@output_options
 def command(roots: tuple[str, ...], store: tuple[str, ...], jobs: int | None, **flags: Any) -> None:
     """Fetch ROOT... and all they need into the store that lamina keeps.
 
     A ROOT is a store path, or a name that --channel, that store or a --store can tell. Prints the store paths, one a
     line, references first. What is there already is not fetched again; every other NAR is checked before it counts.
     """
-    folder, sources = divided(store)
+    folder, sources = split_stores(store)
     with _progress(flags) as watcher:
         fetched = lamina.fetch_paths(
             roots, embedded_store=folder, store=sources, jobs=jobs, progress=watcher, **cache_arguments(flags)
         )
     warn(fetched.warnings, flags)
     if flags["as_json"]:
-        paths = [{**document(known), "fetched": known.info.path in fetched.new} for known in fetched.paths]
+        paths = [{**path_document(known), "fetched": known.info.path in fetched.new} for known in fetched.paths]
         print_json({"store": folder, "paths": paths, "warnings": list(fetched.warnings)})
         return
     for known in fetched.paths:
-        say(str(known.info.path))
-    new = total(known for known in fetched.paths if known.info.path in fetched.new)
-    concluded(f"{folder}: {counted(len(fetched.paths))}, fetched {new}", flags)
+        print_stdout(str(known.info.path))
+    new = summarize_paths(known for known in fetched.paths if known.info.path in fetched.new)
+    print_summary(f"{folder}: {count_paths(len(fetched.paths))}, fetched {new}", flags)
 
 
-class _Line:
+class _FetchLine:
     """Says once what is to come."""
 
-    def begin(self, wanted: Collection[PathInfo], paths: int) -> None:
-        size = readable_size(sum(info.nar_size for info in wanted))
-        if wanted:
-            tell(f"Fetching {len(wanted)} of {counted(paths)}, {size}")
+    def begin(self, missing: Collection[PathInfo], paths: int) -> None:
+        size = readable_size(sum(info.nar_size for info in missing))
+        if missing:
+            print_stderr(f"Fetching {len(missing)} of {count_paths(paths)}, {size}")
 
-    def came(self, info: PathInfo) -> None:
+    def advance(self, info: PathInfo) -> None:
         """Nothing."""
 
 
 @contextlib.contextmanager
-def _progress(flags: Mapping[str, Any]) -> Iterator[Arrivals | None]:
+def _progress(flags: Mapping[str, Any]) -> Iterator[FetchProgress | None]:
     """A bar on a terminal, a line elsewhere or where asked for, nothing under ``--quiet`` and ``--json``."""
     if flags["quiet"] or flags["as_json"]:
         yield None
     elif flags["progress"] == "auto" and sys.stderr.isatty():
-        from lamina.cli.progress_bars import ArrivalBar
+        from lamina.cli.progress_bars import FetchBar
 
-        bar = ArrivalBar(sys.stderr)
+        bar = FetchBar(sys.stderr)
         try:
             yield bar
         finally:
             bar.stop()
     else:
-        yield _Line()
+        yield _FetchLine()

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import talk_options
-from lamina.cli.output import one_line, say
+from lamina.cli.options import output_options
+from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import print_json, readable_size, warn
-from lamina.cli.store.described import counted
-from lamina.cli.store.places import work_folder
+from lamina.cli.store.path_reports import count_paths
+from lamina.cli.store.store_option import store_folder
 
 if TYPE_CHECKING:
-    from lamina.stores.embedded.gc import Garbage
+    from lamina.stores.embedded.gc import GCResult
 
 
 @click.command(
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     epilog="Example: lamina store gc lamina.toml hello.tar.gz --dry-run",
 )
 @click.argument("roots", metavar="[ROOT]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Remove all there is: no ROOT is kept.")
+@click.option("--all", "all_paths", is_flag=True, help="Remove all there is: no ROOT is kept.")
 @click.option("--dry-run", is_flag=True, help="Only list what would go.")
 @click.option("--store", metavar="FOLDER", help="The store to clean up.  [default: in the data folder]")
-@talk_options
-def command(roots: tuple[str, ...], store: str | None, *, everything: bool, dry_run: bool, **flags: Any) -> None:
+@output_options
+def command(roots: tuple[str, ...], store: str | None, *, all_paths: bool, dry_run: bool, **flags: Any) -> None:
     """Remove from the store what no ROOT reaches, and what killed processes left there.
 
     A ROOT is a store path, a name, an image file, an OCI layout, or a spec file: lamina.toml, or lamina.toml#NAME for
@@ -35,27 +35,27 @@ def command(roots: tuple[str, ...], store: str | None, *, everything: bool, dry_
     Prints what goes, one a line, with the bytes that are free then, and a summary. While another process uses the
     store nothing is removed.
     """
-    folder = work_folder(store)
-    found = lamina.collect_garbage(roots, embedded_store=folder, everything=everything, dry_run=dry_run)
+    folder = store_folder(store)
+    found = lamina.collect_garbage(roots, embedded_store=folder, all_paths=all_paths, dry_run=dry_run)
     warn(found.warnings, flags)
     if flags["as_json"]:
         print_json({"store": folder, "dry_run": dry_run, **_document(found)})
         return
     for path, size in found.paths:
-        say(f"{size:>12} {path}")
+        print_stdout(f"{size:>12} {path}")
     for name, size in found.files:
-        say(one_line(f"{size:>12} {name}"))
-    say(_summary(found, dry_run=dry_run))
+        print_stdout(escape_controls(f"{size:>12} {name}"))
+    print_stdout(_summary(found, dry_run=dry_run))
 
 
-def _summary(found: Garbage, *, dry_run: bool) -> str:
+def _summary(found: GCResult, *, dry_run: bool) -> str:
     count = len(found.files)
     others = f" and {count} other {'file' if count == 1 else 'files'}" if count else ""
-    what = f"{counted(len(found.paths))}{others}, {found.size} bytes ({readable_size(found.size)})"
-    return f"{what} {'would be' if dry_run else ''} removed, {counted(found.kept)} kept".replace("  ", " ")
+    what = f"{count_paths(len(found.paths))}{others}, {found.size} bytes ({readable_size(found.size)})"
+    return f"{what} {'would be' if dry_run else ''} removed, {count_paths(found.kept)} kept".replace("  ", " ")
 
 
-def _document(found: Garbage) -> dict[str, Any]:
+def _document(found: GCResult) -> dict[str, Any]:
     return {
         "paths": [{"path": str(path), "size": size} for path, size in found.paths],
         "files": [{"name": name, "size": size} for name, size in found.files],

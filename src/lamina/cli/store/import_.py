@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import talk_options
-from lamina.cli.output import say
-from lamina.cli.reporting import concluded, print_json, warn
-from lamina.cli.store.described import counted
-from lamina.cli.store.places import work_folder
-from lamina.errors import InvalidName
+from lamina.cli.options import output_options
+from lamina.cli.output import print_stdout
+from lamina.cli.reporting import print_json, print_summary, warn
+from lamina.cli.store.path_reports import count_paths
+from lamina.cli.store.store_option import store_folder
+from lamina.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from lamina.stores.embedded.nix_export import Imported
+    from lamina.stores.embedded.nix_export import ImportedPath
 
 
 @click.command(
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Where it goes: a store of lamina's, or a folder that is empty or not there.  [default: in the data folder]",
 )
-@talk_options
+@output_options
 def command(file: str, store: str | None, **flags: Any) -> None:
     """Take in the store paths of an export, from FILE or from stdin, and print each once it is valid.
 
     Each is hashed on its way in, and all it refers to must be in the store or come before it. No signature is in an
     export: what it says is believed. Where it breaks, what came whole before that stays.
     """
-    folder = work_folder(store)
+    folder = store_folder(store)
     if file == "-" and sys.stdin.isatty():
-        raise InvalidName("stdin: got a terminal, expected an export", hint="lamina store import FILE reads a file")
+        raise InvalidArgument("stdin: got a terminal, expected an export", hint="lamina store import FILE reads a file")
 
-    def tell(imported: Imported) -> None:
+    def on_path(imported: ImportedPath) -> None:
         if not flags["as_json"]:
-            say(str(imported.info.path))
+            print_stdout(str(imported.info.path))
 
-    done = lamina.import_paths(sys.stdin.buffer if file == "-" else file, embedded_store=folder, tell=tell)
+    done = lamina.import_paths(sys.stdin.buffer if file == "-" else file, embedded_store=folder, on_path=on_path)
     warn(done.warnings, flags)
     new = sum(imported.is_new for imported in done)
     if flags["as_json"]:
         paths = [{"path": str(found.info.path), "narSize": found.info.nar_size, "new": found.is_new} for found in done]
         print_json({"store": folder, "paths": paths, "warnings": done.warnings})
     else:
-        concluded(f"{folder}: {counted(len(done))}, {new} of them new", flags)
+        print_summary(f"{folder}: {count_paths(len(done))}, {new} of them new", flags)

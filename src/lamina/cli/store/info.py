@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import talk_options
-from lamina.cli.output import one_line, say
+from lamina.cli.options import output_options
+from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import print_json, readable_size
-from lamina.cli.store.described import document
-from lamina.cli.store.places import work_folder
+from lamina.cli.store.path_reports import path_document
+from lamina.cli.store.store_option import store_folder
 from lamina.core.names import STORE_DIR
 
 if TYPE_CHECKING:
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 )
 @click.argument("roots", metavar="ROOT...", nargs=-1, required=True)
 @click.option("--store", metavar="FOLDER", help="The store to look into.  [default: in the data folder]")
-@talk_options
+@output_options
 def command(roots: tuple[str, ...], store: str | None, **flags: Any) -> None:
     """What the store knows of each ROOT, a store path or a name that fits one.
 
     With --json it is named as nix path-info --json names it.
     """
-    folder = work_folder(store)
+    folder = store_folder(store)
     found = lamina.describe_paths(roots, embedded_store=folder)
     if flags["as_json"]:
         print_json({"store": folder, "paths": list(map(_document, found))})
         return
     for number, path in enumerate(found):
         if number:
-            say("")
+            print_stdout("")
         for line in _lines(path):
-            say(one_line(line))
+            print_stdout(escape_controls(line))
 
 
 def _lines(path: StoredPath) -> Iterator[str]:
@@ -61,4 +61,4 @@ def _lines(path: StoredPath) -> Iterator[str]:
 
 
 def _document(path: StoredPath) -> dict[str, Any]:
-    return {**document(path.known), "closureSize": path.closure_size, "file": str(path.file)}
+    return {**path_document(path.known), "closureSize": path.closure_size, "file": str(path.file)}

@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import talk_options
-from lamina.cli.output import say
+from lamina.cli.options import output_options
+from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json
-from lamina.errors import InvalidName
+from lamina.errors import InvalidArgument
 
 
-class _Group(click.Group):
+class _KeyGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args:
             ctx.fail(f"got no command, expected one of {', '.join(self.commands)}")
@@ -22,7 +22,7 @@ class _Group(click.Group):
 
 @click.group(
     "key",
-    cls=_Group,
+    cls=_KeyGroup,
     short_help="Make a key to sign with, or show its public half.",
     epilog="Example: lamina store key generate cache.example.org-1 -o cache.key",
 )
@@ -37,7 +37,7 @@ def command() -> None:
 )
 @click.argument("name")
 @click.option("-o", "--output", required=True, metavar="FILE", help="A new file for the secret key.")
-@talk_options
+@output_options
 def generate(name: str, output: str, **flags: Any) -> None:
     """Make a key called NAME: the secret one goes to FILE, which only you can read, the public one to stdout.
 
@@ -45,20 +45,20 @@ def generate(name: str, output: str, **flags: Any) -> None:
     custom it is a host's with a number. A FILE that is there is not written over.
     """
     if output == "-":
-        raise InvalidName("output: got -, expected a file, for stdout is for the public key")
-    _show(lamina.generate_key(name, output), flags)
+        raise InvalidArgument("output: got -, expected a file, for stdout is for the public key")
+    _print_key(lamina.generate_key(name, output), flags)
 
 
 @command.command("public", short_help="Show a key's public half.", epilog="Example: lamina store key public cache.key")
 @click.argument("file")
-@talk_options
+@output_options
 def public(file: str, **flags: Any) -> None:
     """Print the public half of the secret key in FILE."""
-    _show(lamina.public_key(file), flags)
+    _print_key(lamina.public_key(file), flags)
 
 
-def _show(key: lamina.PublicKey, flags: dict[str, Any]) -> None:
+def _print_key(key: lamina.PublicKey, flags: dict[str, Any]) -> None:
     if flags["as_json"]:
         print_json({"name": key.name, "public_key": str(key)})
     else:
-        say(str(key))
+        print_stdout(str(key))

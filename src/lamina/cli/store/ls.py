@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import talk_options
-from lamina.cli.output import say, tell
+from lamina.cli.options import output_options
+from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json, readable_size
-from lamina.cli.store.described import document, total
-from lamina.cli.store.places import present
+from lamina.cli.store.path_reports import path_document, summarize_paths
+from lamina.cli.store.store_option import existing_folder
 from lamina.errors import NotFound
 
 
@@ -23,20 +23,20 @@ from lamina.errors import NotFound
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--store", metavar="FOLDER", help="The store to look into.  [default: in the data folder]")
 @click.option("--size", is_flag=True, help="Print how large each one is, and at the end all of them.")
-@talk_options
+@output_options
 def command(names: tuple[str, ...], store: str | None, *, size: bool, **flags: Any) -> None:
     """The store paths that are valid in the store, one a line; with NAME... those that are called so.
 
     A NAME is hello, hello-2.12.1, hello^dev, or a store path.
     """
-    folder = present(store)
+    folder = existing_folder(store)
     if folder is None and names:
         raise NotFound(f"{names[0]}: got no store yet, expected one", hint="lamina store fetch and add make one")
     found = lamina.list_paths(names, embedded_store=folder) if folder is not None else ()
     if flags["as_json"]:
-        print_json({"store": folder, "paths": list(map(document, found))})
+        print_json({"store": folder, "paths": list(map(path_document, found))})
         return
     for known in found:
-        say(f"{readable_size(known.info.nar_size):>11}  {known.info.path}" if size else str(known.info.path))
+        print_stdout(f"{readable_size(known.info.nar_size):>11}  {known.info.path}" if size else str(known.info.path))
     if size and not flags["quiet"]:
-        tell(total(found))
+        print_stderr(summarize_paths(found))

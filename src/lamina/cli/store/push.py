@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import cache_arguments, cache_options, talk_options
-from lamina.cli.output import say, tell
+from lamina.cli.options import cache_arguments, cache_options, output_options
+from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import print_json, readable_size, warn
-from lamina.cli.store.described import counted
-from lamina.cli.store.places import divided, source_option
+from lamina.cli.store.path_reports import count_paths
+from lamina.cli.store.store_option import source_option, split_stores
 
 if TYPE_CHECKING:
     from lamina.core.names import StorePath
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.argument("roots", metavar="[ROOT]...", nargs=-1)
 @click.option("--to", required=True, metavar="URL", help="The cache: file:///FOLDER or s3://BUCKET/PREFIX.")
-@click.option("--all", "everything", is_flag=True, help="All that is in the store, in place of ROOT...")
+@click.option("--all", "all_paths", is_flag=True, help="All that is in the store, in place of ROOT...")
 @click.option(
     "--compression",
     default="zstd",
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=int, metavar="N", help="How many NARs go at a time.  [default: one for each processor]")
 @source_option
 @cache_options
-@talk_options
+@output_options
 def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: Any) -> None:
     """Copy ROOT... and all they need to a binary cache, a folder or a bucket, for lamina and for Nix to fetch from.
 
@@ -44,24 +44,24 @@ def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: An
     for it, and a path after all it refers to, so that what is there can be used at any moment. Signatures that a path
     has are kept. Prints how much was sent; each path as it goes is on stderr.
     """
-    folder, others = divided(store)
+    folder, others = split_stores(store)
     quiet = flags["quiet"] or flags["as_json"]
 
     def sent(path: StorePath) -> None:
         if not quiet:
-            tell(f"Sent {path}")
+            print_stderr(f"Sent {path}")
 
     done = lamina.push_paths(
         roots,
         to=to,
         embedded_store=folder,
         store=others,
-        everything=flags["everything"],
+        all_paths=flags["all_paths"],
         compression=flags["compression"],
         key_files=flags["keys"],
         listings=not flags["no_listings"],
         jobs=flags["jobs"],
-        tell=sent,
+        on_path=sent,
         **cache_arguments(flags),
     )
     warn(done.warnings, flags)
@@ -77,4 +77,4 @@ def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: An
         )
         return
     anew = f", {len(done.signed)} signed anew" if done.signed else ""
-    say(f"{counted(len(done.sent))} sent ({readable_size(done.size)}){anew}, {done.present} there already")
+    print_stdout(f"{count_paths(len(done.sent))} sent ({readable_size(done.size)}){anew}, {done.present} there already")

@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import talk_options
-from lamina.cli.output import say
+from lamina.cli.options import output_options
+from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
-from lamina.cli.store.described import document
-from lamina.cli.store.places import work_folder
+from lamina.cli.store.path_reports import path_document
+from lamina.cli.store.store_option import store_folder
 
 
 @click.command(
@@ -21,22 +21,22 @@ from lamina.cli.store.places import work_folder
 )
 @click.argument("roots", metavar="[ROOT]...", nargs=-1)
 @click.option("--key", required=True, metavar="FILE", help="The secret key, as lamina store key generate makes it.")
-@click.option("--all", "everything", is_flag=True, help="All that is in the store, in place of ROOT...")
+@click.option("--all", "all_paths", is_flag=True, help="All that is in the store, in place of ROOT...")
 @click.option("-r", "--recursive", is_flag=True, help="All that ROOT... need too.")
 @click.option("--store", metavar="FOLDER", help="The store that they are in.  [default: in the data folder]")
-@talk_options
+@output_options
 def command(
-    roots: tuple[str, ...], key: str, store: str | None, *, everything: bool, recursive: bool, **flags: Any
+    roots: tuple[str, ...], key: str, store: str | None, *, all_paths: bool, recursive: bool, **flags: Any
 ) -> None:
     """Add a signature to each ROOT in the store, in place of one under the same key's name, and print them.
 
     Whoever trusts the public key can then take them from the store's folder, and from wherever they are pushed to.
     """
-    folder = work_folder(store)
-    done = lamina.sign_paths(roots, key_file=key, embedded_store=folder, everything=everything, recursive=recursive)
+    folder = store_folder(store)
+    done = lamina.sign_paths(roots, key_file=key, embedded_store=folder, all_paths=all_paths, recursive=recursive)
     warn(done.warnings, flags)
     if flags["as_json"]:
-        print_json({"store": folder, "paths": list(map(document, done)), "warnings": done.warnings})
+        print_json({"store": folder, "paths": list(map(path_document, done)), "warnings": done.warnings})
         return
     for known in done:
-        say(str(known.info.path))
+        print_stdout(str(known.info.path))

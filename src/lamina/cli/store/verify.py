@@ -8,51 +8,53 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import CACHE, ledger_file, talk_options
-from lamina.cli.output import one_line, say, tell
+from lamina.cli.options import CACHE_OPTIONS, LAYER_CACHE_OPTIONS, given_layer_cache, layer_cache_file, output_options
+from lamina.cli.output import escape_controls, print_stderr, print_stdout
 from lamina.cli.reporting import print_json, progress, readable_size, warn
-from lamina.cli.store.described import counted
-from lamina.cli.store.places import divided
-from lamina.errors import IntegrityError, InvalidName
-from lamina.stores import opening
+from lamina.cli.store.path_reports import count_paths
+from lamina.cli.store.store_option import split_stores
+from lamina.errors import IntegrityError, InvalidArgument
+from lamina.stores import open as opening
 from lamina.stores.local.database import DATABASE
 
 if TYPE_CHECKING:
-    from lamina.api.layer_cache import DamagedLayer, Verified
-    from lamina.stores.embedded.verify import CheckedStore
+    from lamina.api.layer_cache import DamagedLayer, LayerCacheCheck
+    from lamina.stores.embedded.verify import StoreCheck
 
 
 @click.command(
     "verify",
-    short_help="Hash everything anew, and compare: the store's paths, and what the ledger knows.",
+    short_help="Hash everything anew, and compare: the store's paths, and what the layer cache knows.",
     epilog="Example: lamina store verify --repair --store https://cache.nixos.org",
 )
-@click.option("--ledger", metavar="PATH", help="The ledger to recheck.  [default: in the cache folder]")
+@LAYER_CACHE_OPTIONS[0]
+@LAYER_CACHE_OPTIONS[1]
 @click.option(
     "--store",
     multiple=True,
     metavar="WHERE",
-    help="The store to check, a folder of lamina's; the ledger's layers are looked for in it, and in any folder that "
-    "holds nix/store; repeat it, the first wins.  [default: the one in the data folder, and the machine's "
+    help="The store to check, a folder of lamina's; the layer cache's layers are looked for in it, and in any folder "
+    "that holds nix/store; repeat it, the first wins.  [default: the one in the data folder, and the machine's "
     "own]  A binary cache is where --repair fetches from.",
 )
 @click.option("--repair", is_flag=True, help="Fetch what is damaged from the binary caches among --store.")
-@CACHE[0]
-@CACHE[1]
+@CACHE_OPTIONS[0]
+@CACHE_OPTIONS[1]
 @click.option("--offline", is_flag=True, help="Ask nobody over the network.")
-@talk_options
-def command(ledger: str | None, store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
-    """Hash anew every path in the store that lamina keeps, then every layer in the ledger whose store paths are there.
+@output_options
+def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
+    """Hash anew every path in the store that lamina keeps, then every layer in the layer cache whose store paths are
+    there.
 
     A path is damaged if its NAR is not what its narinfo says, that is none, or something that it refers to is not
-    there; --repair fetches it anew, and what no cache has stays as it is. What the ledger has wrong is named and
+    there; --repair fetches it anew, and what no cache has stays as it is. What the layer cache has wrong is named and
     forgotten, so that the next image finds it out anew; layers whose paths are gone are counted and kept. Where
     anything is damaged the exit code is 6. A damaged path of Nix's store is mended by nix-store --repair-path.
     """
-    folder, others = divided(store)
+    folder, others = split_stores(store)
     caches = [place for place in others if opening.is_remote(place)]
     if caches and not repair:
-        raise InvalidName(
+        raise InvalidArgument(
             f"store: got {caches[0]} without --repair, expected folders to verify",
             hint="a binary cache is where --repair fetches what is damaged from",
         )
@@ -67,31 +69,31 @@ def command(ledger: str | None, store: tuple[str, ...], *, repair: bool, **flags
             offline=flags["offline"],
         )
         warn(checked.warnings, flags)
-        _show_store(checked, flags)
+        _print_store_check(checked, flags)
     elif all(map(opening.is_remote, store)) and not flags["quiet"] and not flags["as_json"]:
-        tell(f"No store of lamina's at {folder}")
-    place = ledger_file(ledger)
+        print_stderr(f"No store of lamina's at {folder}")
+    place = layer_cache_file(given_layer_cache(flags))
     with progress(flags) as watcher:
-        verified = lamina.verify_ledger(ledger=place, store=_places(store, folder), progress=watcher)
+        verified = lamina.verify_layer_cache(layer_cache=place, store=_layer_stores(store, folder), progress=watcher)
     warn(verified.warnings, flags)
     if flags["as_json"]:
-        print_json({"ledger": place, **_document(verified), "store": _store_document(checked, folder)})
+        print_json({"layer_cache": place, **_document(verified), "store": _store_check_document(checked, folder)})
     else:
         for layer in verified.damaged:
-            say(one_line(_described(layer)))
-        say(one_line(_summary(verified) if verified.exists else f"no ledger at {place}"))
+            print_stdout(escape_controls(_describe_layer(layer)))
+        print_stdout(escape_controls(_summary(verified) if verified.exists else f"no layer cache at {place}"))
     if checked and checked.damaged:
         hint = "" if repair else "lamina store verify --repair --store URL fetches it anew from a binary cache"
-        raise IntegrityError(one_line(checked.damaged[0].reason), hint=hint)
+        raise IntegrityError(escape_controls(checked.damaged[0].reason), hint=hint)
     if verified.damaged:
         raise IntegrityError(
-            _described(verified.damaged[0]),
-            hint="what the ledger had of it is forgotten; nix-store --repair-path mends a damaged store path",
+            _describe_layer(verified.damaged[0]),
+            hint="what the layer cache had of it is forgotten; nix-store --repair-path mends a damaged store path",
         )
 
 
-def _places(store: tuple[str, ...], folder: str) -> tuple[str, ...]:
-    """Where the ledger's layers are looked for: no binary cache, for all of them would be fetched."""
+def _layer_stores(store: tuple[str, ...], folder: str) -> tuple[str, ...]:
+    """Where the layer cache's layers are looked for: no binary cache, for all of them would be fetched."""
     named = tuple(place for place in store if not opening.is_remote(place))
     if named or not opening.is_cache_folder(folder):
         return named
@@ -99,21 +101,21 @@ def _places(store: tuple[str, ...], folder: str) -> tuple[str, ...]:
     return (machine, folder) if os.path.exists(os.path.join(machine, DATABASE)) else (folder,)
 
 
-def _show_store(checked: CheckedStore, flags: dict[str, Any]) -> None:
+def _print_store_check(checked: StoreCheck, flags: dict[str, Any]) -> None:
     if flags["as_json"]:
         return
     for damage in checked.mended:
-        say(one_line(f"mended: {damage.reason}"))
+        print_stdout(escape_controls(f"mended: {damage.reason}"))
     for damage in checked.damaged:
-        say(one_line(damage.reason))
+        print_stdout(escape_controls(damage.reason))
     mended = f"{len(checked.mended)} mended, " if checked.mended else ""
-    say(
-        f"{counted(checked.paths)}, {readable_size(checked.size)}: {checked.intact} intact, {mended}"
+    print_stdout(
+        f"{count_paths(checked.paths)}, {readable_size(checked.size)}: {checked.intact} intact, {mended}"
         f"{len(checked.damaged)} damaged; {checked.orphans} NARs of no path, {checked.leftovers} files left behind"
     )
 
 
-def _store_document(checked: CheckedStore | None, folder: str) -> dict[str, Any] | None:
+def _store_check_document(checked: StoreCheck | None, folder: str) -> dict[str, Any] | None:
     if not checked:
         return None
     return {
@@ -129,18 +131,18 @@ def _store_document(checked: CheckedStore | None, folder: str) -> dict[str, Any]
     }
 
 
-def _described(layer: DamagedLayer) -> str:
+def _describe_layer(layer: DamagedLayer) -> str:
     return f"layer {layer.diff_id} of {', '.join(map(str, layer.paths))}: {layer.reason}"
 
 
-def _summary(verified: Verified) -> str:
+def _summary(verified: LayerCacheCheck) -> str:
     return (
         f"{verified.layers} layers: {verified.intact} as they were, {len(verified.damaged)} damaged, "
         f"{verified.absent} not here"
     )
 
 
-def _document(verified: Verified) -> dict[str, Any]:
+def _document(verified: LayerCacheCheck) -> dict[str, Any]:
     return {
         "exists": verified.exists,
         "layers": verified.layers,

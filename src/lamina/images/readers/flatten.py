@@ -23,24 +23,25 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lamina.core.nodes import Extent
-from lamina.errors import FormatError, shown
-from lamina.formats.headers import EntryKind, Header, headers
+from lamina.errors import FormatError
 from lamina.formats.tar import OPAQUE, WHITEOUT
-from lamina.system.extents import head, reading
+from lamina.formats.tar_reader import EntryKind, TarHeader, headers
+from lamina.messages.redaction import short_repr
+from lamina.system.extents import head, open_reader
 
 # What AUFS kept for itself; only this one means something to others.
 _META = b".wh..wh."
 # Linux's limits: PATH_MAX, and how many links it follows.
 _LONGEST_NAME = 4096
-_MOST_LINKS = 40
+_MAX_LINKS = 40
 # More members, and folders that only their names imply, than any image has, and what memory can hold.
-_MOST_MEMBERS = 1_000_000
+_MAX_MEMBERS = 1_000_000
 # Steps along paths, and entries looked at for a whiteout: a few seconds. An image of a million members that lie 20
 # folders deep takes 20 million.
-_MOST_STEPS = 40_000_000
+_MAX_STEPS = 40_000_000
 
 
-class Layer(Protocol):
+class LayerTar(Protocol):
     """What is needed of a layer."""
 
     @property
@@ -49,13 +50,13 @@ class Layer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class RootEntry:
     """What is at a path: the header that put it there, never a hard link's, and of which layer, counted from 0.
 
     Hard links of one another are one and the same value. Folders that no layer declared are of layer -1, all one value.
     """
 
-    header: Header
+    header: TarHeader
     layer: int
     _tar: Extent
 
@@ -68,7 +69,7 @@ class Entry:
     def content(self) -> Extent:
         """Where a file's bytes are. Raises `FormatError` for one that is stored with holes, in pieces."""
         if self.header.sparse:
-            raise FormatError(f"{_said(self.header.name)}: got a sparse file, expected one that is stored whole")
+            raise FormatError(f"{_quote(self.header.name)}: got a sparse file, expected one that is stored whole")
         return self._tar.part(self.header.start, self.header.size)
 
 
@@ -80,7 +81,7 @@ class Rootfs:
         self._members = 0
         self._steps = 0
 
-    def entry(self, path: bytes) -> Entry | None:
+    def entry(self, path: bytes) -> RootEntry | None:
         """What is at ``path``, no link followed; None where nothing is."""
         node: _Node | None = self._root
         for name in _parts(path):
@@ -106,7 +107,7 @@ class Rootfs:
             return None
         return head(entry.content, entry.header.size)
 
-    def __iter__(self) -> Iterator[tuple[bytes, Entry]]:
+    def __iter__(self) -> Iterator[tuple[bytes, RootEntry]]:
         """Every path and what is there: the root first, parents before what they hold, siblings by their bytes."""
         waiting = [(b"", self._root)]
         while waiting:
@@ -138,8 +139,8 @@ class Rootfs:
             if node and node.entry.kind is EntryKind.SYMLINK and (waiting or follow):
                 target = node.entry.header.target
                 links += 1
-                if links > _MOST_LINKS:
-                    raise FormatError(f"{_said(b'/'.join(parts))}: got more than {_MOST_LINKS} links, expected no loop")
+                if links > _MAX_LINKS:
+                    raise FormatError(f"{_quote(b'/'.join(parts))}: got more than {_MAX_LINKS} links, expected no loop")
                 if target.startswith(b"/"):
                     steps.clear()
                 names = _parts(target)
@@ -153,49 +154,49 @@ class Rootfs:
         return steps
 
     def _apply(self, tar: Extent, layer: int) -> None:
-        with reading(tar) as read:
+        with open_reader(tar) as read:
             for header in headers(read, tar.length):
                 self._count()
-                self._add(Entry(header, layer, tar))
+                self._add(RootEntry(header, layer, tar))
 
     def _count(self) -> None:
         self._members += 1
-        if self._members > _MOST_MEMBERS:
-            raise FormatError(f"got more than {_MOST_MEMBERS} members, expected fewer")
+        if self._members > _MAX_MEMBERS:
+            raise FormatError(f"got more than {_MAX_MEMBERS} members, expected fewer")
 
     def _step(self, count: int) -> None:
         self._steps += count
-        if self._steps > _MOST_STEPS:
-            raise FormatError(f"got names and whiteouts that take more than {_MOST_STEPS} steps, expected fewer")
+        if self._steps > _MAX_STEPS:
+            raise FormatError(f"got names and whiteouts that take more than {_MAX_STEPS} steps, expected fewer")
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: RootEntry) -> None:
         header = entry.header
         if len(header.name) > _LONGEST_NAME:
-            raise FormatError(f"{_said(header.name)}: got a name of {len(header.name)} bytes, expected at most 4096")
+            raise FormatError(f"{_quote(header.name)}: got a name of {len(header.name)} bytes, expected at most 4096")
         *above, name = _parts(header.name) or [b""]
         if not name:
             self._declare_root(entry)
         elif b".." in (*above, name):
-            raise FormatError(f"{_said(header.name)}: got a name with '..', expected none")
+            raise FormatError(f"{_quote(header.name)}: got a name with '..', expected none")
         elif any(part.startswith(_META) for part in above) or (name.startswith(_META) and name != OPAQUE):
             return
         elif any(part.startswith(WHITEOUT) for part in above):
-            raise FormatError(f"{_said(header.name)}: got a folder that is a whiteout, expected none")
+            raise FormatError(f"{_quote(header.name)}: got a folder that is a whiteout, expected none")
         elif name.startswith(WHITEOUT):
             self._hide(above, name[len(WHITEOUT) :], entry)
         else:
             self._put(above, name, entry)
 
-    def _declare_root(self, entry: Entry) -> None:
+    def _declare_root(self, entry: RootEntry) -> None:
         if entry.kind is not EntryKind.DIRECTORY:
-            raise FormatError(f"{_said(entry.header.name)}: got a {entry.kind.value} for the root, expected a folder")
+            raise FormatError(f"{_quote(entry.header.name)}: got a {entry.kind.value} for the root, expected a folder")
         self._root.entry, self._root.layer = entry, entry.layer
 
-    def _hide(self, above: list[bytes], name: bytes, entry: Entry) -> None:
+    def _hide(self, above: list[bytes], name: bytes, entry: RootEntry) -> None:
         steps = self._walk(above, follow=True)
         folder = steps[-1][1] if steps else self._root
         if name in (b"", b".", b".."):
-            raise FormatError(f"{_said(entry.header.name)}: got a whiteout of {_said(name)}, expected a name")
+            raise FormatError(f"{_quote(entry.header.name)}: got a whiteout of {_quote(name)}, expected a name")
         if not folder or folder.children is None:
             return
         if WHITEOUT + name == OPAQUE:
@@ -228,38 +229,40 @@ class Rootfs:
                     node.entry, node.layer = _IMPLIED, layer
         return id(top) in own
 
-    def _put(self, above: list[bytes], name: bytes, entry: Entry) -> None:
+    def _put(self, above: list[bytes], name: bytes, entry: RootEntry) -> None:
         folder = self._folder(above, entry)
         old = folder.pop(name, None)
         if entry.kind is EntryKind.DIRECTORY and old and old.children is not None:
             old.entry, old.layer = entry, entry.layer
             folder[name] = old
         else:
-            folder[name] = _Node(self._linked(entry) if entry.kind is EntryKind.LINK else entry, entry.layer)
+            folder[name] = _Node(self._resolve_hard_link(entry) if entry.kind is EntryKind.LINK else entry, entry.layer)
 
-    def _folder(self, above: list[bytes], entry: Entry) -> dict[bytes, _Node]:
+    def _folder(self, above: list[bytes], entry: RootEntry) -> dict[bytes, _Node]:
         """What is in the folder that ``above`` leads to; it is made where it is missing."""
         steps = self._walk(above, follow=True, make=entry.layer)
         node = steps[-1][1] if steps else self._root
         if not node or node.children is None:
             got = f"a {node.entry.kind.value}" if node else "a link to nothing"
-            raise FormatError(f"{_said(entry.header.name)}: got {got} above it, expected a folder")
+            raise FormatError(f"{_quote(entry.header.name)}: got {got} above it, expected a folder")
         return node.children
 
-    def _linked(self, entry: Entry) -> Entry:
+    def _resolve_hard_link(self, entry: RootEntry) -> RootEntry:
         target = entry.header.target
         parts = _parts(target)
         if b".." in parts:
-            raise FormatError(f"{_said(target)}: got a hard link to a name with '..', expected one in the root")
+            raise FormatError(f"{_quote(target)}: got a hard link to a name with '..', expected one in the root")
         steps = self._walk(parts, follow=False)
         node = steps[-1][1] if steps else self._root
         if not node or node.children is not None:
             got = "a folder" if node else "nothing there"
-            raise FormatError(f"{_said(target)}: got {got}, expected what {_said(entry.header.name)} is a hard link to")
+            raise FormatError(
+                f"{_quote(target)}: got {got}, expected what {_quote(entry.header.name)} is a hard link to"
+            )
         return node.entry
 
 
-def flatten(layers: Iterable[Layer]) -> Rootfs:
+def flatten(layers: Iterable[LayerTar]) -> Rootfs:
     """The root that ``layers`` make, from the lowest up; no content is read.
 
     Raises `FormatError`, which names the layer, counted from 1, and `IntegrityError` where a file has changed.
@@ -278,14 +281,14 @@ class _Node:
 
     __slots__ = ("children", "entry", "layer")
 
-    def __init__(self, entry: Entry, layer: int) -> None:
+    def __init__(self, entry: RootEntry, layer: int) -> None:
         self.entry = entry
         self.layer = layer
         self.children: dict[bytes, _Node] | None = {} if entry.kind is EntryKind.DIRECTORY else None
 
 
-def _said(name: bytes) -> str:
-    return shown(name.decode("utf-8", "backslashreplace"))
+def _quote(name: bytes) -> str:
+    return short_repr(name.decode("utf-8", "backslashreplace"))
 
 
 def _parts(path: bytes) -> list[bytes]:
@@ -293,6 +296,6 @@ def _parts(path: bytes) -> list[bytes]:
 
 
 _NOWHERE = Extent(b"", 0, 0, 0, 0)
-_IMPLIED = Entry(
-    Header(b"", EntryKind.DIRECTORY, 0o755, 0, 0, b"", b"", 0, 0, 0, b"", (0, 0), (), sparse=False), -1, _NOWHERE
+_IMPLIED = RootEntry(
+    TarHeader(b"", EntryKind.DIRECTORY, 0o755, 0, 0, b"", b"", 0, 0, 0, b"", (0, 0), (), sparse=False), -1, _NOWHERE
 )

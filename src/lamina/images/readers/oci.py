@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lamina.core.names import Digest, Reference
-from lamina.errors import FormatError, IntegrityError, InvalidName, shown
+from lamina.core.names import Digest, ImageReference
+from lamina.errors import FormatError, IntegrityError, InvalidArgument
 from lamina.formats.image_names import familiar_name
 from lamina.formats.oci import (
     CONFIG_TYPE,
@@ -32,26 +32,27 @@ from lamina.formats.oci import (
 )
 from lamina.formats.platform import Platform
 from lamina.images.readers.blobs import Blobs, digest, item, items, texts
-from lamina.images.readers.model import SourceImage
+from lamina.images.readers.source_image import SourceImage
+from lamina.messages.redaction import short_repr
 
-_MOST_NESTED = 4
-_MOST_MANIFESTS = 1000
-_MOST_DESCRIPTORS = 20_000
-_MOST_SHOWN = 3
+_MAX_NESTING = 4
+_MAX_MANIFESTS = 1000
+_MAX_DESCRIPTORS = 20_000
+_MAX_SHOWN = 3
 
 _OCI, _DOCKER = "application/vnd.oci.image.", "application/vnd.docker."
 _INDEXES = {INDEX_TYPE, f"{_DOCKER}distribution.manifest.list.v2+json"}
 _MANIFESTS = {MANIFEST_TYPE, f"{_DOCKER}distribution.manifest.v2+json"}
 _CONFIGS = {CONFIG_TYPE, f"{_DOCKER}container.image.v1+json"}
 _DOCKER_LAYER = f"{_DOCKER}image.rootfs."
-_ABSENT = {
+_FOREIGN_LAYERS = {
     *(f"{_OCI}layer.nondistributable.v1.tar{ending}" for ending in ("", "+gzip", "+zstd")),
     *(f"{_DOCKER_LAYER}foreign.diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
 }
 _LAYERS = {
     *(f"{LAYER_TYPE}{ending}" for ending in ("", "+gzip", "+zstd")),
     *(f"{_DOCKER_LAYER}diff.tar{ending}" for ending in ("", ".gzip", ".zstd")),
-    *_ABSENT,
+    *_FOREIGN_LAYERS,
 }
 # OCI image-spec, "Digests".
 _OTHER_DIGEST = re.compile(r"(?!sha256:)([a-z0-9]+(?:[+._-][a-z0-9]+)*):[A-Za-z0-9=_-]+")
@@ -60,7 +61,7 @@ _NO_PLATFORM = Platform("unknown", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
-class _Descriptor:
+class _BlobDescriptor:
     media_type: str
     digest: Digest
     size: int
@@ -71,124 +72,126 @@ class _Descriptor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
+class _IndexEntry:
     """A manifest that an index offers: under which names, and for which platform."""
 
-    descriptor: _Descriptor
+    descriptor: _BlobDescriptor
     repo_tags: tuple[str, ...]
     tags: tuple[str, ...]
     platform: Platform
 
 
 @dataclass(slots=True)
-class _Walk:
+class _IndexReader:
     """The way through an index and those that it holds: what was passed over and why, and what was seen."""
 
     blobs: Blobs
-    passed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     seen: set[tuple[Digest, tuple[str, ...]]] = field(default_factory=set)
     count: int = 0
 
-    def offers(self, index: Any, where: str, depth: int = 0) -> Iterator[_Offer]:
+    def entries(self, index: Any, subject: str, depth: int = 0) -> Iterator[_IndexEntry]:
         """The manifests that may be images, in their order. Raises `FormatError`, `IntegrityError`."""
-        for value in items(f"{where}: manifests", item(index, where, "manifests")):
+        for value in items(f"{subject}: manifests", item(index, subject, "manifests")):
             self.count += 1
-            if self.count > _MOST_DESCRIPTORS:
-                raise FormatError(f"{where}: got more than {_MOST_DESCRIPTORS} manifests, expected fewer")
-            media_type = item(value, f"{where}: manifests", "mediaType")
+            if self.count > _MAX_DESCRIPTORS:
+                raise FormatError(f"{subject}: got more than {_MAX_DESCRIPTORS} manifests, expected fewer")
+            media_type = item(value, f"{subject}: manifests", "mediaType")
             if not isinstance(media_type, str) or media_type not in _MANIFESTS | _INDEXES:
-                self.passed.append(f"media type {shown(media_type)}")
+                self.skipped.append(f"media type {short_repr(media_type)}")
                 continue
             if _is_attestation(value):
-                self.passed.append("an attestation")
+                self.skipped.append("an attestation")
             elif other := _other_algorithm(value):
-                self.passed.append(f"a digest of {other}")
+                self.skipped.append(f"a digest of {other}")
             elif media_type in _MANIFESTS:
-                yield _offer(value, f"{where}: manifests")
+                yield _parse_entry(value, f"{subject}: manifests")
             else:
-                yield from self._nested(_offer(value, f"{where}: manifests"), where, depth)
+                yield from self._nested(_parse_entry(value, f"{subject}: manifests"), subject, depth)
 
-    def _nested(self, offer: _Offer, where: str, depth: int) -> Iterator[_Offer]:
-        names = (*offer.repo_tags, *offer.tags)
-        if depth >= _MOST_NESTED:
-            raise FormatError(f"{where}: got indexes in indexes, expected at most {_MOST_NESTED} levels")
-        if (offer.descriptor.digest, names) in self.seen:
+    def _nested(self, entry: _IndexEntry, subject: str, depth: int) -> Iterator[_IndexEntry]:
+        names = (*entry.repo_tags, *entry.tags)
+        if depth >= _MAX_NESTING:
+            raise FormatError(f"{subject}: got indexes in indexes, expected at most {_MAX_NESTING} levels")
+        if (entry.descriptor.digest, names) in self.seen:
             return
-        self.seen.add((offer.descriptor.digest, names))
-        if not self.blobs.has(offer.descriptor.blob):
-            self.passed.append(f"no {offer.descriptor.blob}")
+        self.seen.add((entry.descriptor.digest, names))
+        if not self.blobs.has(entry.descriptor.blob):
+            self.skipped.append(f"no {entry.descriptor.blob}")
             return
-        for found in self.offers(_document(self.blobs, offer.descriptor), offer.descriptor.blob, depth + 1):
+        for found in self.entries(_document(self.blobs, entry.descriptor), entry.descriptor.blob, depth + 1):
             is_named = found.repo_tags or found.tags
-            yield found if is_named else replace(found, repo_tags=offer.repo_tags, tags=offer.tags)
+            yield found if is_named else replace(found, repo_tags=entry.repo_tags, tags=entry.tags)
 
 
-def oci_images(blobs: Blobs, *, may_be_none: bool = False) -> tuple[SourceImage, ...]:
+def oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceImage, ...]:
     """Return the images that the index leads to, in its order, each once with all its names.
 
     A manifest of another platform may be missing, as where an engine saved what it had. Raises `FormatError`, also if
-    there is no image and ``may_be_none`` is false, and `IntegrityError`.
+    there is no image and ``allow_empty`` is false, and `IntegrityError`.
     """
-    walk = _Walk(blobs)
+    reader = _IndexReader(blobs)
     found: dict[Digest, SourceImage | None] = {}
     repo_tags: dict[Digest, dict[str, None]] = {}
     tags: dict[Digest, dict[str, None]] = {}
-    for offer in walk.offers(blobs.document(INDEX).value, INDEX):
-        key = offer.descriptor.digest
+    for entry in reader.entries(blobs.document(INDEX).value, INDEX):
+        key = entry.descriptor.digest
         if key not in found:
-            if len(found) >= _MOST_MANIFESTS:
-                raise FormatError(f"{INDEX}: got more than {_MOST_MANIFESTS} manifests, expected fewer")
-            found[key] = _image(walk, offer)
-        repo_tags.setdefault(key, {}).update(dict.fromkeys(offer.repo_tags))
-        tags.setdefault(key, {}).update(dict.fromkeys(offer.tags))
+            if len(found) >= _MAX_MANIFESTS:
+                raise FormatError(f"{INDEX}: got more than {_MAX_MANIFESTS} manifests, expected fewer")
+            found[key] = _image(reader, entry)
+        repo_tags.setdefault(key, {}).update(dict.fromkeys(entry.repo_tags))
+        tags.setdefault(key, {}).update(dict.fromkeys(entry.tags))
     images = tuple(
         replace(image, repo_tags=tuple(repo_tags[key]), tags=tuple(tags[key])) for key, image in found.items() if image
     )
-    if not images and not may_be_none:
-        got = "; ".join(walk.passed[:_MOST_SHOWN]) or "no manifest"
+    if not images and not allow_empty:
+        got = "; ".join(reader.skipped[:_MAX_SHOWN]) or "no manifest"
         raise FormatError(f"{INDEX}: got {got}, expected an image's manifest")
     return images
 
 
-def _image(walk: _Walk, offer: _Offer) -> SourceImage | None:
+def _image(reader: _IndexReader, entry: _IndexEntry) -> SourceImage | None:
     """The image of a manifest; None if the manifest is missing or something else's, a signature's for instance."""
-    blobs, descriptor = walk.blobs, offer.descriptor
+    blobs, descriptor = reader.blobs, entry.descriptor
     if not blobs.has(descriptor.blob):
-        walk.passed.append(f"no {descriptor.blob}")
+        reader.skipped.append(f"no {descriptor.blob}")
         return None
     manifest = _document(blobs, descriptor)
     if not isinstance(manifest, dict):
-        raise FormatError(f"{descriptor.blob}: got {shown(manifest)}, expected an object with config and layers")
-    other = _other_kind(manifest, descriptor.blob)
+        raise FormatError(f"{descriptor.blob}: got {short_repr(manifest)}, expected an object with config and layers")
+    other = _find_mismatch(manifest, descriptor.blob)
     if other:
-        walk.passed.append(f"{descriptor.blob}, which is no image's but has {other}")
+        reader.skipped.append(f"{descriptor.blob}, which is no image's but has {other}")
         return None
-    config = _descriptor(manifest["config"], f"{descriptor.blob}: config")
+    config = _parse_descriptor(manifest["config"], f"{descriptor.blob}: config")
     document = _document(blobs, config)
     if not isinstance(document, dict) or "rootfs" not in document:
-        walk.passed.append(f"{descriptor.blob}, which is no image's: got config {shown(document)}, without rootfs")
+        reader.skipped.append(
+            f"{descriptor.blob}, which is no image's: got config {short_repr(document)}, without rootfs"
+        )
         return None
     listed = items(f"{descriptor.blob}: layers", manifest.get("layers"))
-    layers = [_descriptor(value, f"{descriptor.blob}: layers") for value in listed]
+    layers = [_parse_descriptor(value, f"{descriptor.blob}: layers") for value in listed]
     for layer in layers:
         _check_layer(blobs, layer, descriptor.blob)
-    return blobs.image(config.blob, [layer.blob for layer in layers], offered=offer.platform)
+    return blobs.image(config.blob, [layer.blob for layer in layers], index_platform=entry.platform)
 
 
-def _other_kind(manifest: Mapping[str, Any], where: str) -> str:
+def _find_mismatch(manifest: Mapping[str, Any], subject: str) -> str:
     """What shows that a manifest is not an image's; empty if it is one."""
     if manifest.get("artifactType") not in (None, "", *_CONFIGS):
-        return f"the artifact type {shown(manifest['artifactType'])}"
+        return f"the artifact type {short_repr(manifest['artifactType'])}"
     if manifest.get("config") is None:
         return "no config"
-    config_type = item(manifest["config"], f"{where}: config", "mediaType")
+    config_type = item(manifest["config"], f"{subject}: config", "mediaType")
     if not isinstance(config_type, str) or config_type not in _CONFIGS:
-        return f"a config of media type {shown(config_type)}"
-    listed = items(f"{where}: layers", manifest.get("layers"))
-    types = [item(value, f"{where}: layers", "mediaType") for value in listed]
+        return f"a config of media type {short_repr(config_type)}"
+    listed = items(f"{subject}: layers", manifest.get("layers"))
+    types = [item(value, f"{subject}: layers", "mediaType") for value in listed]
     others = [kind for kind in types if not _is_layer_type(kind)]
     if others:
-        return f"a layer of media type {shown(others[0])}"
+        return f"a layer of media type {short_repr(others[0])}"
     algorithm = next(filter(None, map(_other_algorithm, (manifest["config"], *listed))), "")
     return f"a digest of {algorithm}" if algorithm else ""
 
@@ -205,15 +208,15 @@ def _is_layer_type(kind: Any) -> bool:
     return isinstance(kind, str) and (kind in _LAYERS or kind.startswith((LAYER_TYPE, _DOCKER_LAYER)))
 
 
-def _check_layer(blobs: Blobs, layer: _Descriptor, where: str) -> None:
+def _check_layer(blobs: Blobs, layer: _BlobDescriptor, subject: str) -> None:
     if layer.media_type not in _LAYERS:
-        raise FormatError(f"{where}: got a layer of media type {shown(layer.media_type)}, expected a tar's")
-    if layer.media_type in _ABSENT and not blobs.has(layer.blob):
+        raise FormatError(f"{subject}: got a layer of media type {short_repr(layer.media_type)}, expected a tar's")
+    if layer.media_type in _FOREIGN_LAYERS and not blobs.has(layer.blob):
         raise FormatError(f"{layer.blob}: got a layer that may not be distributed and is not there, expected its bytes")
     _check_size(blobs, layer)
 
 
-def _document(blobs: Blobs, descriptor: _Descriptor) -> Any:
+def _document(blobs: Blobs, descriptor: _BlobDescriptor) -> Any:
     _check_size(blobs, descriptor)
     document = blobs.document(descriptor.blob)
     if document.digest != descriptor.digest:
@@ -221,27 +224,29 @@ def _document(blobs: Blobs, descriptor: _Descriptor) -> Any:
     return document.value
 
 
-def _check_size(blobs: Blobs, descriptor: _Descriptor) -> None:
+def _check_size(blobs: Blobs, descriptor: _BlobDescriptor) -> None:
     length = blobs.find(descriptor.blob).length
     if length != descriptor.size:
         raise IntegrityError(f"{descriptor.blob}: got {length} bytes, expected {descriptor.size}")
 
 
-def _descriptor(value: Any, where: str) -> _Descriptor:
-    (media_type, text) = texts(where, [item(value, where, "mediaType"), item(value, where, "digest")])
-    size = item(value, where, "size")
+def _parse_descriptor(value: Any, subject: str) -> _BlobDescriptor:
+    (media_type, text) = texts(subject, [item(value, subject, "mediaType"), item(value, subject, "digest")])
+    size = item(value, subject, "size")
     if not isinstance(size, int) or isinstance(size, bool):
-        raise FormatError(f"{where}: got size {shown(size)}, expected a number of bytes")
-    return _Descriptor(media_type, digest(text), size)
+        raise FormatError(f"{subject}: got size {short_repr(size)}, expected a number of bytes")
+    return _BlobDescriptor(media_type, digest(text), size)
 
 
-def _offer(value: Mapping[str, Any], where: str) -> _Offer:
+def _parse_entry(value: Mapping[str, Any], subject: str) -> _IndexEntry:
     repo_tags, tags = _names(_object(value, "annotations"))
-    return _Offer(_descriptor(value, where), repo_tags, tags, Platform.described(_object(value, "platform")))
+    return _IndexEntry(
+        _parse_descriptor(value, subject), repo_tags, tags, Platform.from_document(_object(value, "platform"))
+    )
 
 
 def _is_attestation(value: Mapping[str, Any]) -> bool:
-    if Platform.described(_object(value, "platform")) == _NO_PLATFORM:
+    if Platform.from_document(_object(value, "platform")) == _NO_PLATFORM:
         return True
     return _object(value, "annotations").get("vnd.docker.reference.type") == "attestation-manifest"
 
@@ -264,6 +269,6 @@ def _names(annotations: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, 
 
 def _familiar(text: str) -> str:
     try:
-        return str(familiar_name(Reference.parse(text)))
-    except InvalidName:
+        return str(familiar_name(ImageReference.parse(text)))
+    except InvalidArgument:
         return ""

@@ -9,16 +9,17 @@ import os
 import stat
 from pathlib import Path
 
-from lamina.compression.streams import MAGIC_SIZE, compression
-from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, shown
-from lamina.formats.headers import is_header
+from lamina.compression.streams import MAGIC_SIZE, detect_image_compression
+from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats.oci import INDEX
+from lamina.formats.tar_reader import is_header
 from lamina.images.readers.blobs import Blobs
 from lamina.images.readers.docker import MANIFEST, docker_images
 from lamina.images.readers.members import ArchiveMembers, FolderMembers, Members
-from lamina.images.readers.model import SourceImage, once
 from lamina.images.readers.oci import oci_images
+from lamina.images.readers.source_image import SourceImage, deduplicate
 from lamina.images.readers.unpack import Unpacker, extent_of
+from lamina.messages.redaction import short_repr
 from lamina.system.extents import head
 
 
@@ -38,15 +39,15 @@ def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImag
         blobs = Blobs(_members(path, unpacker), unpacker)
         return _images(blobs)
     except (FormatError, IntegrityError, Unavailable) as error:
-        raise _named(path, error) from error
+        raise _with_path(path, error) from error
 
 
 def _images(blobs: Blobs) -> tuple[SourceImage, ...]:
     """Those of ``manifest.json`` first, each once, with all its names and the platform that the index says."""
     has_index = blobs.has(INDEX)
     listed = docker_images(blobs) if blobs.has(MANIFEST) or not has_index else ()
-    indexed = oci_images(blobs, may_be_none=bool(listed)) if has_index else ()
-    found = once((*listed, *indexed))
+    indexed = oci_images(blobs, allow_empty=bool(listed)) if has_index else ()
+    found = deduplicate((*listed, *indexed))
     if not found:
         raise FormatError(f"{MANIFEST}: got no images, expected at least one, as in a docker-archive")
     return found
@@ -59,14 +60,14 @@ def _members(path: Path, unpacker: Unpacker) -> Members:
             return _folder(path)
         if stat.S_ISREG(mode):
             plain = extent_of(Path(os.path.realpath(path)))
-            if compression(head(plain, MAGIC_SIZE)) == "none":
+            if detect_image_compression(head(plain, MAGIC_SIZE)) == "none":
                 return ArchiveMembers(plain)
         with path.open("rb", buffering=0) as file:
             return ArchiveMembers(unpacker.unpack(file, _accept).content)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
     except ValueError as error:
-        raise NotFound(f"{shown(str(path))}: got {error}, expected an image file") from error
+        raise NotFound(f"{short_repr(str(path))}: got {error}, expected an image file") from error
     except OSError as error:
         raise Unavailable(f"got {error.strerror}, expected a readable image file") from error
     except FormatError as error:
@@ -86,6 +87,6 @@ def _accept(start: bytes) -> None:
         raise FormatError("got no tar header at byte 0, expected one")
 
 
-def _named(path: Path, error: Error) -> Error:
+def _with_path(path: Path, error: Error) -> Error:
     text = str(error)
     return error if text.startswith(f"{path}: ") else type(error)(f"{path}: {text}", hint=error.hint)

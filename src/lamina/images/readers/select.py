@@ -12,41 +12,43 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lamina.errors import NotFound, PlanError
-from lamina.formats.image_names import canonical
+from lamina.formats.image_names import canonical_name
 from lamina.formats.platform import Platform
-from lamina.images.readers.model import SourceImage
+from lamina.images.readers.source_image import SourceImage
 
-NAME_A_PLATFORM = "name one of these platforms with --platform, or take another image"
-_MOST_LISTED = 10
+PLATFORM_HINT = "name one of these platforms with --platform, or take another image"
+_MAX_LISTED = 10
 
 
-def split_name(place: str | os.PathLike[str]) -> tuple[Path, str | None]:
+def split_name(image_file: str | os.PathLike[str]) -> tuple[Path, str | None]:
     """Split ``FILE#NAME``; the name is None if there is none. A file may have ``#`` in its own name."""
-    text = os.fspath(place)
+    text = os.fspath(image_file)
     file, mark, name = text.rpartition("#")
     if not mark or os.path.exists(text):
         return Path(text), None
     return Path(file), name
 
 
-def named(images: Sequence[SourceImage], name: str, where: object, hint: str) -> tuple[SourceImage, ...]:
+def select_by_name(images: Sequence[SourceImage], name: str, subject: object, hint: str) -> tuple[SourceImage, ...]:
     """Return the images that ``name`` is a name, the ID or the bare tag of, in any spelling.
 
     Raises `NotFound`, which lists those there are, if there is none.
     """
-    wanted = canonical(name)
+    wanted = canonical_name(name)
     found = tuple(
         image
         for image in images
-        if name in (image.id, image.digest.hex, *image.tags) or wanted in map(canonical, image.repo_tags)
+        if name in (image.id, image.digest.hex, *image.tags) or wanted in map(canonical_name, image.repo_tags)
     )
     if not found:
         got = f"no image {name}" if name else "an empty name"
-        raise NotFound(f"{where}: got {got}, expected one of {listed(images)}", hint=hint)
+        raise NotFound(f"{subject}: got {got}, expected one of {list_names(images)}", hint=hint)
     return found
 
 
-def fitting(images: Iterable[SourceImage], platform: Platform, where: object, hint: str) -> tuple[SourceImage, ...]:
+def select_by_platform(
+    images: Iterable[SourceImage], platform: Platform, subject: object, hint: str
+) -> tuple[SourceImage, ...]:
     """Return the images for ``platform``; of those that share a name the one that fits best.
 
     Raises `PlanError`, which lists the platforms there are, if there is none.
@@ -54,34 +56,34 @@ def fitting(images: Iterable[SourceImage], platform: Platform, where: object, hi
     offered = tuple(images)
     best: dict[object, tuple[tuple[int, ...], SourceImage]] = {}
     for image in offered:
-        fitness = image.runs_on.fitness(platform)
-        key = (*map(canonical, image.repo_tags), *image.tags) or image.digest
-        if fitness is not None and (key not in best or fitness < best[key][0]):
-            best[key] = fitness, image
+        match_rank = image.effective_platform.match_rank(platform)
+        key = (*map(canonical_name, image.repo_tags), *image.tags) or image.digest
+        if match_rank is not None and (key not in best or match_rank < best[key][0]):
+            best[key] = match_rank, image
     if not best:
-        raise PlanError(f"{where}: got images for {platforms(offered)}, expected one for {platform}", hint=hint)
+        raise PlanError(f"{subject}: got images for {list_platforms(offered)}, expected one for {platform}", hint=hint)
     return tuple(image for _, image in best.values())
 
 
-def only(images: Sequence[SourceImage], where: object, hint: str) -> SourceImage:
+def select_single(images: Sequence[SourceImage], subject: object, hint: str) -> SourceImage:
     """Return the only image. Raises `NotFound`, which lists those there are, if there are several."""
     if len(images) != 1:
-        raise NotFound(f"{where}: got {len(images)} images, expected one of {listed(images)}", hint=hint)
+        raise NotFound(f"{subject}: got {len(images)} images, expected one of {list_names(images)}", hint=hint)
     return images[0]
 
 
-def platforms(images: Iterable[SourceImage]) -> str:
+def list_platforms(images: Iterable[SourceImage]) -> str:
     """Return the platforms of ``images``, each once, with commas between them."""
-    return _joined(list(dict.fromkeys(image.platform or "no platform" for image in images)))
+    return _join(list(dict.fromkeys(image.platform or "no platform" for image in images)))
 
 
-def listed(images: Sequence[SourceImage]) -> str:
+def list_names(images: Sequence[SourceImage]) -> str:
     """Return how each of ``images`` can be named, with commas between them.
 
     An image without a name of its own is listed by its ID, with the name that it shares and its platform behind it.
     """
     uses = Counter(name for image in images for name in {*image.repo_tags, *image.tags})
-    return _joined([_title(image, uses) for image in images])
+    return _join([_title(image, uses) for image in images])
 
 
 def _title(image: SourceImage, uses: Mapping[str, int]) -> str:
@@ -91,6 +93,6 @@ def _title(image: SourceImage, uses: Mapping[str, int]) -> str:
     return own or f"{image.id} ({details})"
 
 
-def _joined(titles: Sequence[str]) -> str:
-    more = f" and {len(titles) - _MOST_LISTED} more" if len(titles) > _MOST_LISTED else ""
-    return ", ".join(titles[:_MOST_LISTED]) + more
+def _join(titles: Sequence[str]) -> str:
+    more = f" and {len(titles) - _MAX_LISTED} more" if len(titles) > _MAX_LISTED else ""
+    return ", ".join(titles[:_MAX_LISTED]) + more

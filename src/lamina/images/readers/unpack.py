@@ -19,12 +19,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
-from lamina.compression.streams import decompressed
+from lamina.compression.streams import detect_and_decode
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, OutputError, Unavailable
-from lamina.system.tempdir import Workspace
-from lamina.system.transfer import Measure
+from lamina.system.tempdir import TempDir
+from lamina.system.transfer import BlobInfo
 
 DEFAULT_UNPACKED_SIZE = 2 << 30
 _RATIO = 100
@@ -34,7 +34,7 @@ _START = 512
 _HINT = "TMPDIR names the folder for that"
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Where bytes come from."""
 
     def readinto(self, buffer: Any, /) -> int | None:
@@ -46,8 +46,8 @@ class Unpacked:
     """The new file, and the digests and lengths of what went in and what came out."""
 
     content: Extent
-    outer: Measure
-    inner: Measure
+    outer: BlobInfo
+    inner: BlobInfo
 
 
 class Unpacker:
@@ -58,56 +58,56 @@ class Unpacker:
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit
-        self._given = 0
+        self._input_size = 0
         self._written = 0
-        self._workspace: Workspace | None = None
+        self._workspace: TempDir | None = None
         self._numbers = count()
 
     @property
-    def keep(self) -> object:
+    def keep_alive(self) -> object:
         """What must live as long as the files."""
         return self._workspace
 
-    def unpack(self, source: Source, accept: Callable[[bytes], object] = len) -> Unpacked:
+    def unpack(self, source: ByteSource, accept: Callable[[bytes], object] = len) -> Unpacked:
         """Write the rest of ``source`` to a new file, decompressed.
 
         ``accept`` is given the first 512 bytes of what comes out, and may raise before more is read. Raises
         `FormatError` for a broken stream and for one that unpacks to more than the limit, `Unavailable` if the source
         cannot be read, `OutputError` if there is no room for the result.
         """
-        file = self._place()
+        file = self._new_file()
         # What an archive unpacked to may be compressed in turn, but is no part of the file that was given.
-        metered = _Metered(source, counts=not self._is_ours(source))
+        metered = _Metered(source, counts=not self._is_unpacked(source))
         try:
             with file.open("xb") as out:
-                inner = self._write(_buffered(decompressed(metered.pieces())), out, metered, accept)
+                inner = self._write(_join_start(detect_and_decode(metered.pieces())), out, metered, accept)
         except OSError as error:
             place = error.filename or file.parent
             raise OutputError(f"{place}: got {error.strerror}, expected room to unpack", hint=_HINT) from error
-        self._given += metered.given
-        return Unpacked(extent_of(file), metered.measure, inner)
+        self._input_size += metered.input_size
+        return Unpacked(extent_of(file), metered.blob_info, inner)
 
-    def _place(self) -> Path:
+    def _new_file(self) -> Path:
         try:
-            self._workspace = self._workspace or Workspace()
+            self._workspace = self._workspace or TempDir()
         except OSError as error:
             raise OutputError(f"temporary folder: got {error.strerror}, expected room to unpack", hint=_HINT) from error
         return self._workspace.path / str(next(self._numbers))
 
-    def _is_ours(self, source: Source) -> bool:
+    def _is_unpacked(self, source: ByteSource) -> bool:
         file = getattr(source, "file", None)
         return bool(file and self._workspace and Path(os.fsdecode(file)).parent == self._workspace.path)
 
     def _write(
         self, pieces: Iterator[bytes], out: io.BufferedWriter, metered: _Metered, accept: Callable[[bytes], object]
-    ) -> Measure:
+    ) -> BlobInfo:
         inner = hashlib.sha256()
         size = 0
         for piece in pieces:
             if not size:
                 accept(piece[:_START])
             size += len(piece)
-            self._spend(len(piece), metered.given)
+            self._check_limit(len(piece), metered.input_size)
             inner.update(piece)
             # Zeros become holes, which take no room.
             if piece == _ZEROS[: len(piece)]:
@@ -115,11 +115,15 @@ class Unpacker:
             else:
                 out.write(piece)
         out.truncate(size)
-        return Measure(Digest(inner.digest()), size)
+        return BlobInfo(Digest(inner.digest()), size)
 
-    def _spend(self, size: int, given: int) -> None:
+    def _check_limit(self, size: int, input_size: int) -> None:
         self._written += size
-        limit = self._limit if self._limit is not None else max(DEFAULT_UNPACKED_SIZE, _RATIO * (self._given + given))
+        limit = (
+            self._limit
+            if self._limit is not None
+            else max(DEFAULT_UNPACKED_SIZE, _RATIO * (self._input_size + input_size))
+        )
         if self._written > limit:
             raise FormatError(
                 f"got more than {limit} bytes when decompressed, expected at most {limit}: a decompression bomb, or a "
@@ -134,7 +138,7 @@ def extent_of(file: Path) -> Extent:
     return Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns)
 
 
-def _buffered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _join_start(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Join ``pieces`` until there are enough to look at; the rest comes as it is."""
     start = b""
     for piece in pieces:
@@ -147,16 +151,16 @@ def _buffered(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _Metered:
-    """A source whose digest and length are known; with ``counts`` its length is ``given`` as well, else 0."""
+    """A source whose digest and length are known; with ``counts`` its length is ``input_size`` as well, else 0."""
 
-    def __init__(self, source: Source, *, counts: bool) -> None:
+    def __init__(self, source: ByteSource, *, counts: bool) -> None:
         self._source = source
         self._counts = counts
         self._hash = hashlib.sha256()
         self.size = 0
 
     @property
-    def given(self) -> int:
+    def input_size(self) -> int:
         """What counts as given of all that was read so far, in bytes."""
         return self.size if self._counts else 0
 
@@ -176,6 +180,6 @@ class _Metered:
             yield piece
 
     @property
-    def measure(self) -> Measure:
+    def blob_info(self) -> BlobInfo:
         """What was read so far."""
-        return Measure(Digest(self._hash.digest()), self.size)
+        return BlobInfo(Digest(self._hash.digest()), self.size)

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.core.nodes import Extent
-from lamina.formats.docker import HistoryItem, ManifestEntry, manifest_json
+from lamina.formats.docker import HistoryItem, ManifestEntry, docker_manifest_json
 from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
 from lamina.images.image import Draft, Image
-from lamina.images.progress import Progress, Silence
-from lamina.layers.context import Workshop
+from lamina.images.progress import NoProgress, Progress
+from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource
-from lamina.layers.stream_writer import Outgoing, Packing
+from lamina.layers.stream_writer import LayerStream, PendingLayer
 from lamina.system.transfer import Write, copy
 
 
@@ -34,12 +34,12 @@ class DockerArchive:
         self,
         write: Write,
         progress: Progress | None = None,
-        shop: Workshop | None = None,
+        context: BuildContext | None = None,
         compression: LayerCompression = NO_LAYER_COMPRESSION,
     ) -> None:
         self._write = write
-        self._progress = progress or Silence()
-        self._shop = shop or Workshop()
+        self._progress = progress or NoProgress()
+        self._context = context or BuildContext()
         self._compression = compression
 
     def write(self, draft: Draft) -> Image:
@@ -49,16 +49,16 @@ class DockerArchive:
         settings = draft.settings
         sources = draft.layers
         self._progress.begin(len(sources), len(draft.base))
-        archive = ArchiveWriter(self._write, settings.stamp, self._progress)
+        archive = ArchiveWriter(self._write, settings.mtime_seconds, self._progress)
         if self._compression.is_none:
-            with Packing(sources, self._shop) as packing:
+            with LayerStream(sources, self._context) as packing:
                 names = [archive.layer(outgoing) for outgoing in packing]
                 layers = packing.layers()
         else:
             names, layers = self._write_compressed(sources, archive)
         self._progress.manifests()
         history = [HistoryItem(layer.diff_id, source.comment) for layer, source in zip(layers, sources, strict=True)]
-        document, digest, reference = settings.described(history)
+        document, digest, reference = settings.dump_config(history)
         archive.close([ArchivedImage(document, (str(reference),), tuple(names))])
         image = Image(digest, reference, layers)
         self._progress.done(image)
@@ -68,18 +68,18 @@ class DockerArchive:
         self, sources: Sequence[LayerSource], archive: ArchiveWriter
     ) -> tuple[list[str], tuple[Layer, ...]]:
         """Layers whose length is known only when they are compressed: each waits in a temporary file for its turn."""
-        from lamina.layers.blob_writer import Filing
-        from lamina.layers.temporary_blobs import TemporaryShelf
+        from lamina.layers.blob_writer import BlobWriter
+        from lamina.layers.temporary_blobs import TemporaryBlobStore
 
         names, layers = [], []
         with (
-            contextlib.closing(TemporaryShelf()) as shelf,
-            Filing(sources, self._shop, self._compression, shelf) as filing,
+            contextlib.closing(TemporaryBlobStore()) as blobs,
+            BlobWriter(sources, self._context, self._compression, blobs) as filing,
         ):
-            for filed in filing:
-                names.append(archive.blob(filed.source, shelf.extent(filed.blob)))
-                layers.append(filed.layer)
-                shelf.remove(filed.blob)
+            for written in filing:
+                names.append(archive.blob(written.source, blobs.extent(written.blob)))
+                layers.append(written.layer)
+                blobs.remove(written.blob)
         return names, tuple(layers)
 
 
@@ -102,7 +102,7 @@ class ArchiveWriter:
         self._size = 0
         self._layers = 0
 
-    def layer(self, layer: Outgoing) -> str:
+    def layer(self, layer: PendingLayer) -> str:
         """Writes the next layer; the name it got. Raises `IntegrityError`, and whatever the output raises."""
         return self._member(layer.source, layer.size, lambda: layer.write(self._write, self._progress.advance))
 
@@ -127,7 +127,7 @@ class ArchiveWriter:
             config = f"{hashlib.sha256(image.config_json).hexdigest()}.json"
             self._add(config, image.config_json)
             entries.append(ManifestEntry(config, image.repo_tags, image.layers))
-        self._add("manifest.json", manifest_json(entries))
+        self._add("manifest.json", docker_manifest_json(entries))
         self._put(memoryview(bytes(trailer_size(self._size))))
 
     def _add(self, name: str, data: bytes) -> None:

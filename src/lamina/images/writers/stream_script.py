@@ -24,7 +24,7 @@ from typing import Any
 
 from lamina.images.image import Draft
 from lamina.layers.layer import LayerSource
-from lamina.system.output import whole_file
+from lamina.system.output import atomic_write
 from lamina.system.transfer import Write, transfer
 
 DRAFT = "draft.json"
@@ -40,8 +40,8 @@ def write_script(draft: Draft, folders: Sequence[Path], path: Path) -> None:
     """
     finished = (*draft.base, draft.root)
     python = os.path.realpath(sys.executable)
-    with whole_file(path, 0o777) as write:
-        out = _Tell(write)
+    with atomic_write(path, 0o777) as write:
+        out = _CountingFile(write)
         out.write(f'#!/bin/sh\nexec {shlex.quote(python)} -I "$0" "$@"\n'.encode())
         with zipfile.ZipFile(out, "w") as archive:
             _add(archive, "__main__.py", _MAIN.encode())
@@ -73,8 +73,8 @@ def _document(draft: Draft, folders: Sequence[Path]) -> dict[str, Any]:
     return {
         "folders": [str(folder.absolute()) for folder in folders],
         "layers": [list(map(str, plan.paths)) for plan in draft.plans],
-        "base": [_finished(source, number) for number, source in enumerate(draft.base, 1)],
-        "root": _finished(draft.root, len(draft.base) + len(draft.plans) + 1),
+        "base": [_dump_finished(source, number) for number, source in enumerate(draft.base, 1)],
+        "root": _dump_finished(draft.root, len(draft.base) + len(draft.plans) + 1),
         "repository": settings.repository,
         "tag": settings.tag,
         "architecture": settings.config.architecture,
@@ -85,11 +85,11 @@ def _document(draft: Draft, folders: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _finished(source: LayerSource, number: int) -> dict[str, Any]:
+def _dump_finished(source: LayerSource, number: int) -> dict[str, Any]:
     return {
-        "said": source.headline(number),
+        "message": source.headline(number),
         "comment": source.comment,
-        "promised": str(source.promised) if source.promised else None,
+        "diff_id": str(source.expected_diff_id) if source.expected_diff_id else None,
     }
 
 
@@ -105,21 +105,21 @@ def _entry(name: str, compression: int) -> zipfile.ZipInfo:
     return entry
 
 
-class _Tell(io.RawIOBase):
+class _CountingFile(io.RawIOBase):
     """What `zipfile` needs of a file that cannot be sought: to be told where it is."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._place = 0
+        self._offset = 0
 
     def writable(self) -> bool:
         return True
 
     def tell(self) -> int:
-        return self._place
+        return self._offset
 
     def write(self, data: Any, /) -> int:
         view = memoryview(data)
         self._write(view)
-        self._place += len(view)
+        self._offset += len(view)
         return len(view)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from lamina.rootfs.session import linux, seccomp
 
 if TYPE_CHECKING:
-    from lamina.rootfs.session.documents import Policy
+    from lamina.rootfs.session.protocol import Policy
 
 # These numbers are the same on all architectures but Alpha.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _GET_VERSION = 1
 _RULE_PATH_BENEATH = 1
 # The first version that confines truncate(2): before it, a script can empty files of the builder's.
-OLDEST_VERSION = 3
+MIN_ABI_VERSION = 3
 # linux/landlock.h: how many access rights to files each version knows, and the rights among them.
 _RIGHTS = {3: 15, 4: 15}
 _NEWER_RIGHTS = 16
@@ -31,14 +31,14 @@ _TRUNCATE, _DEVICE_IOCTL = 1 << 14, 1 << 15
 _NET_VERSION, _ALL_TCP = 4, 0x3
 _SCOPE_VERSION, _SCOPES = 6, 0x3
 _READ = _EXECUTE | _READ_FILE | _READ_FOLDER
-_OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _DEVICE_IOCTL
+_FILE_ACCESS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _DEVICE_IOCTL
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
-def version() -> int:
+def abi_version() -> int:
     """Return the version of Landlock that this kernel has, 0 for none."""
     try:
-        return max(0, _call(_CREATE_RULESET, None, 0, _GET_VERSION))
+        return max(0, _syscall(_CREATE_RULESET, None, 0, _GET_VERSION))
     except (OSError, AttributeError):
         return 0
 
@@ -49,9 +49,9 @@ def restrict(policy: Policy, *, is_root: bool) -> None:
     Root gives itself up for the user that the policy names, because what Landlock does not confine, such as modes, root
     could change everywhere.
     """
-    found = version()
-    if found < OLDEST_VERSION:
-        raise OSError(f"Landlock: got version {found}, expected {OLDEST_VERSION} or later")
+    abi = abi_version()
+    if abi < MIN_ABI_VERSION:
+        raise OSError(f"Landlock: got version {abi}, expected {MIN_ABI_VERSION} or later")
     machine = os.uname().machine
     if machine not in seccomp.MACHINES:
         raise OSError(f"seccomp: got architecture {machine}, expected one of {', '.join(seccomp.MACHINES)}")
@@ -59,40 +59,40 @@ def restrict(policy: Policy, *, is_root: bool) -> None:
     if is_root:
         linux.empty_bounding_set()  # afterwards the right to is gone
         os.setgroups([])
-        os.setgid(policy.becomes)
-        os.setuid(policy.becomes)
-    os.chdir(policy.start)
+        os.setgid(policy.unprivileged_id)
+        os.setuid(policy.unprivileged_id)
+    os.chdir(policy.start_folder)
     linux.drop_capabilities()
-    linux.gain_no_privileges()
-    ruleset = _ruleset(found)
-    every_right = _file_rights(found)
+    linux.set_no_new_privs()
+    ruleset = _ruleset(abi)
+    every_right = _file_rights(abi)
     for source, _, writable in policy.binds:
         not_given = _MAKE_CHARACTER_DEVICE | _MAKE_BLOCK_DEVICE
         _allow(ruleset, source, every_right & ~not_given if writable else _READ)
     for device in _DEVICES:
         _allow(ruleset, device, _WRITE_FILE | _READ_FILE)
-    for place in ("/proc", "/dev/fd"):
-        _allow(ruleset, place, _READ)
-    _call(_RESTRICT_SELF, ruleset, 0)
+    for path in ("/proc", "/dev/fd"):
+        _allow(ruleset, path, _READ)
+    _syscall(_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
-    linux.set_filter(filtering)
+    linux.set_seccomp_filter(filtering)
 
 
-def _file_rights(found: int) -> int:
-    return (1 << _RIGHTS.get(found, _NEWER_RIGHTS)) - 1
+def _file_rights(abi: int) -> int:
+    return (1 << _RIGHTS.get(abi, _NEWER_RIGHTS)) - 1
 
 
-def _ruleset(found: int) -> int:
+def _ruleset(abi: int) -> int:
     """Return the descriptor of a ruleset that refuses everything."""
     fields = [
-        _file_rights(found),
-        _ALL_TCP if found >= _NET_VERSION else 0,
-        _SCOPES if found >= _SCOPE_VERSION else 0,
+        _file_rights(abi),
+        _ALL_TCP if abi >= _NET_VERSION else 0,
+        _SCOPES if abi >= _SCOPE_VERSION else 0,
     ]
     attributes = (ctypes.c_uint64 * 3)(*fields)
     # Each version knows as many fields as it has rights for; the rest must be left out.
-    size = 8 * (3 if found >= _SCOPE_VERSION else 2 if found >= _NET_VERSION else 1)
-    return _call(_CREATE_RULESET, ctypes.byref(attributes), size, 0)
+    size = 8 * (3 if abi >= _SCOPE_VERSION else 2 if abi >= _NET_VERSION else 1)
+    return _syscall(_CREATE_RULESET, ctypes.byref(attributes), size, 0)
 
 
 class _PathBeneath(ctypes.Structure):
@@ -100,21 +100,21 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
 
 
-def _allow(ruleset: int, place: str, rights: int) -> None:
+def _allow(ruleset: int, path: str, rights: int) -> None:
     try:
-        descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:  # what is not there, or not reachable, stays so
         return
     try:
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            rights &= _OF_A_FILE
+            rights &= _FILE_ACCESS
         rule = _PathBeneath(rights, descriptor)
-        _call(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
+        _syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
         os.close(descriptor)
 
 
-def _call(number: int, *arguments: object) -> int:
+def _syscall(number: int, *arguments: object) -> int:
     # A plain int would be passed as 32 bits.
     words = [ctypes.c_long(word) if isinstance(word, int) else word for word in arguments]
-    return linux.check(linux.library().syscall(ctypes.c_long(number), *words), "Landlock")
+    return linux.check_result(linux.libc().syscall(ctypes.c_long(number), *words), "Landlock")

@@ -34,23 +34,23 @@ _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 
 
-def library() -> ctypes.CDLL:
-    """Return the C library, with ``errno`` kept for `check`."""
+def libc() -> ctypes.CDLL:
+    """Return the C library, with ``errno`` kept for `check_result`."""
     return ctypes.CDLL(None, use_errno=True)
 
 
-def check(result: int, what: str) -> int:
-    """Return ``result``; raise `OSError` that names ``what`` where it says that the call failed."""
+def check_result(result: int, call_name: str) -> int:
+    """Return ``result``; raise `OSError` that names ``call_name`` where it says that the call failed."""
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), what)
+        raise OSError(number, os.strerror(number), call_name)
     return result
 
 
 def prctl(option: int, *values: int) -> int:
     """Make the system call prctl; raise `OSError` where it fails."""
     arguments = [ctypes.c_ulong(value) for value in (*values, 0, 0, 0, 0)[:4]]
-    return check(library().prctl(option, *arguments), "prctl")
+    return check_result(libc().prctl(option, *arguments), "prctl")
 
 
 def adopt_orphans() -> None:
@@ -68,7 +68,7 @@ def refuse_tracing() -> None:
     prctl(_PR_SET_DUMPABLE, 0)
 
 
-def gain_no_privileges() -> None:
+def set_no_new_privs() -> None:
     """Keep setuid programs and file capabilities from giving this process and its children any right."""
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
@@ -76,11 +76,11 @@ def gain_no_privileges() -> None:
 def empty_bounding_set() -> None:
     """Keep every program that this process starts from gaining a capability."""
     for number in range(_CAPABILITIES):
-        if library().prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0):
+        if libc().prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0):
             break  # the kernel has no more of them, or this process has no right to
 
 
-def set_filter(program: bytes) -> None:
+def set_seccomp_filter(program: bytes) -> None:
     """Filter this process's system calls, and those of all that it begins, by a seccomp ``program``, for good."""
     steps = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(steps))
@@ -94,18 +94,18 @@ def drop_capabilities() -> None:
     prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     none = (ctypes.c_uint32 * 6)()
-    check(library().capset(header, none), "capset")
+    check_result(libc().capset(header, none), "capset")
 
 
 def unshare(flags: int) -> None:
     """Make the system call unshare; raise `OSError` where it fails."""
-    check(library().unshare(flags), "unshare")
+    check_result(libc().unshare(flags), "unshare")
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
     """Make the system call mount; raise `OSError` where it fails."""
     words = (os.fsencode(word) if word else None for word in (source, target, kind))
-    check(library().mount(*words, ctypes.c_ulong(flags), os.fsencode(options) or None), f"mount {target}")
+    check_result(libc().mount(*words, ctypes.c_ulong(flags), os.fsencode(options) or None), f"mount {target}")
 
 
 def restrict_mount(target: str, *, writable: bool = False, recursive: bool = True) -> None:
@@ -124,16 +124,16 @@ def _set_attributes(target: str, flags: int, *, recursive: bool) -> None:
     place = ctypes.c_char_p(os.fsencode(target))
     how = ctypes.c_uint(_AT_RECURSIVE if recursive else 0)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
-    result = library().syscall(
+    result = libc().syscall(
         ctypes.c_long(_SYS_MOUNT_SETATTR), ctypes.c_int(_AT_FDCWD), place, how, ctypes.byref(attributes), size
     )
-    check(result, f"mount_setattr {target}")
+    check_result(result, f"mount_setattr {target}")
 
 
 def pivot_root(root: str) -> None:
     """Make the mount at ``root`` this mount namespace's ``/`` and take the former one away."""
     os.chdir(root)
     # The former root lands on top of the new one and is unmounted from there (pivot_root(2), "pivot_root(".", ".")").
-    check(library().pivot_root(b".", b"."), "pivot_root")
-    check(library().umount2(b".", _MNT_DETACH), "umount2")
+    check_result(libc().pivot_root(b".", b"."), "pivot_root")
+    check_result(libc().umount2(b".", _MNT_DETACH), "umount2")
     os.chdir("/")

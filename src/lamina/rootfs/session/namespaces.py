@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, NoReturn
 from lamina.rootfs.session import linux, seccomp
 
 if TYPE_CHECKING:
-    from lamina.rootfs.session.documents import Policy
+    from lamina.rootfs.session.protocol import Policy
 
-_ALL = (
+_CLONE_FLAGS = (
     linux.CLONE_NEWUSER
     | linux.CLONE_NEWNS
     | linux.CLONE_NEWPID
@@ -31,7 +31,7 @@ _ALL = (
 )
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _DEVICE_LINKS = (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"))
-_FAILED = 125
+_EXIT_FAILED = 125
 # linux/sockios.h, linux/if.h
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
 
@@ -48,7 +48,7 @@ def map_builder(uid: int, gid: int) -> None:
 def run(policy: Policy, command: list[str]) -> int:
     """Return the exit status of ``command``, run as ``policy`` says; raise `OSError` where this system refuses."""
     linux.die_with_parent()
-    _enter(_ALL, policy.uid, policy.gid)
+    _enter(_CLONE_FLAGS, policy.uid, policy.gid)
     first = os.fork()
     if not first:
         _first_process(policy, command)
@@ -73,7 +73,7 @@ def exit_status(status: int) -> int:
 
 def _first_process(policy: Policy, command: list[str]) -> NoReturn:
     """Be the first process of the new process namespace: the kernel kills all others when this one ends."""
-    status = _FAILED
+    status = _EXIT_FAILED
     try:
         linux.die_with_parent()
         _make_root(policy)
@@ -81,25 +81,25 @@ def _first_process(policy: Policy, command: list[str]) -> NoReturn:
         socket.sethostname("localhost")
         # A script cannot take this back: that needs a capability in this user namespace.
         Path("/proc/sys/user/max_user_namespaces").write_text("0", "ascii")
-        _cover(policy.covered)
+        _make_proc_read_only(policy.read_only_proc)
         linux.restrict_mount("/", recursive=False)
         linux.drop_capabilities()
-        linux.gain_no_privileges()
+        linux.set_no_new_privs()
         if os.uname().machine in seccomp.MACHINES:
-            linux.set_filter(seccomp.program(os.uname().machine, seccomp.CONFINED_FAMILIES))
+            linux.set_seccomp_filter(seccomp.program(os.uname().machine, seccomp.CONFINED_FAMILIES))
         child = os.fork()
         if not child:
-            os.chdir(policy.start)
+            os.chdir(policy.start_folder)
             os.execv(command[0], command)  # noqa: S606 - a shell would change the words
         linux.refuse_tracing()
-        status = _wait_for(child)
+        status = _reap_until(child)
     except OSError as error:
         os.write(2, f"namespaces: got {error}, expected to confine the session\n".encode("utf-8", "replace"))
     finally:
         os._exit(status)
 
 
-def _wait_for(child: int) -> int:
+def _reap_until(child: int) -> int:
     """Return the exit status of ``child``; collect the orphans that end before it."""
     while True:
         number, status = os.wait()
@@ -116,31 +116,31 @@ def _make_root(policy: Policy) -> None:
     os.mkdir(policy.folder + "/proc")
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     linux.mount("proc", policy.folder + "/proc", "proc", flags)
-    for place, target in policy.links:
-        _link(target, policy.folder + place)
-    for source, place, writable in policy.binds:
-        _bind(source, policy.folder + place, writable)
+    for path, target in policy.links:
+        _link(target, policy.folder + path)
+    for source, path, writable in policy.binds:
+        _bind(source, policy.folder + path, writable)
     linux.pivot_root(policy.folder)
 
 
-def _bind(source: str, place: str, writable: bool) -> None:
+def _bind(source: str, path: str, writable: bool) -> None:
     if stat.S_ISDIR(os.stat(source).st_mode):
-        os.makedirs(place, exist_ok=True)
+        os.makedirs(path, exist_ok=True)
     else:
-        _put_file(place)
-    linux.mount(source, place, flags=linux.MS_BIND | linux.MS_REC)
-    linux.restrict_mount(place, writable=writable)
+        _touch(path)
+    linux.mount(source, path, flags=linux.MS_BIND | linux.MS_REC)
+    linux.restrict_mount(path, writable=writable)
 
 
-def _link(target: str, place: str) -> None:
-    os.makedirs(os.path.dirname(place), exist_ok=True)
-    os.symlink(target, place)
+def _link(target: str, path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.symlink(target, path)
 
 
-def _put_file(place: str) -> None:
-    os.makedirs(os.path.dirname(place), exist_ok=True)
+def _touch(path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(place, os.O_CREAT | os.O_EXCL, 0o644))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o644))
 
 
 def _make_devices(folder: str) -> None:
@@ -148,18 +148,18 @@ def _make_devices(folder: str) -> None:
     linux.mount("tmpfs", folder, "tmpfs", linux.MS_NOSUID, "mode=755")
     os.mkdir(folder + "/shm", 0o1777)
     for name in _DEVICES:
-        _put_file(f"{folder}/{name}")
+        _touch(f"{folder}/{name}")
         linux.mount(f"/dev/{name}", f"{folder}/{name}", flags=linux.MS_BIND)
     for name, target in _DEVICE_LINKS:
         os.symlink(target, f"{folder}/{name}")
 
 
-def _cover(places: list[str]) -> None:
-    """Show ``places`` below /proc read-only: root outside may write there whatever its capabilities are inside."""
-    for place in places:
-        if os.path.exists(place):
-            linux.mount(place, place, flags=linux.MS_BIND | linux.MS_REC)
-            linux.restrict_mount(place)
+def _make_proc_read_only(paths: list[str]) -> None:
+    """Show ``paths`` below /proc read-only: root outside may write there whatever its capabilities are inside."""
+    for path in paths:
+        if os.path.exists(path):
+            linux.mount(path, path, flags=linux.MS_BIND | linux.MS_REC)
+            linux.restrict_mount(path)
 
 
 def _start_loopback() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 # How often, and seconds between: a process that has been killed may take a moment to go.
-_TRIES = 200
-_PAUSE = 0.01
+_KILL_ATTEMPTS = 200
+_RETRY_DELAY = 0.01
 # fakeroot's server; it removes its message queues when it is asked to end.
 _FAKEROOT_SERVER = "faked"
 
@@ -21,7 +21,7 @@ _FAKEROOT_SERVER = "faked"
 class Process(NamedTuple):
     """A process: its number, name, state as a letter (proc(5)), parent, process group and session."""
 
-    number: int
+    pid: int
     name: str
     state: str
     parent: int
@@ -34,76 +34,78 @@ class Process(NamedTuple):
         return self.state in ("T", "t")
 
 
-def below(top: int) -> list[Process]:
-    """Return the processes below ``top`` that have not ended, parents first."""
+def descendants(root_pid: int) -> list[Process]:
+    """Return the processes below ``root_pid`` that have not ended, parents first."""
     children: dict[int, list[Process]] = {}
-    for found in _all():
+    for found in _list_processes():
         children.setdefault(found.parent, []).append(found)
     result: list[Process] = []
-    waiting = [top]
+    waiting = [root_pid]
     while waiting:
         found_below = children.get(waiting.pop(), [])
         result += found_below
-        waiting += [process.number for process in found_below]
+        waiting += [process.pid for process in found_below]
     return result
 
 
-def end_below(top: int, spare: int = 0) -> None:
-    """Kill what is below ``top``, again and again, for one may have begun another meanwhile; leave ``spare`` alone."""
-    _end_all(lambda: [process.number for process in below(top) if process.number != spare])
+def kill_descendants(root_pid: int, except_pid: int = 0) -> None:
+    """Kill what is below ``root_pid``, again and again, for one may have begun another meanwhile; leave ``except_pid``
+    alone.
+    """
+    _kill_all(lambda: [process.pid for process in descendants(root_pid) if process.pid != except_pid])
 
 
-def end_session(number: int) -> None:
-    """Kill what is left of the session (setsid(2)) that process ``number`` began, whose parents may have ended."""
-    _end_all(lambda: [process.number for process in _all() if process.session == number])
+def kill_session(pid: int) -> None:
+    """Kill what is left of the session (setsid(2)) that process ``pid`` began, whose parents may have ended."""
+    _kill_all(lambda: [process.pid for process in _list_processes() if process.session == pid])
 
 
-def _end_all(find: Callable[[], list[int]]) -> None:
-    for _ in range(_TRIES):
+def _kill_all(find: Callable[[], list[int]]) -> None:
+    for _ in range(_KILL_ATTEMPTS):
         left = find()
         if not left:
             return
-        for number in left:
+        for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(number, signal.SIGKILL)
-        time.sleep(_PAUSE)
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_RETRY_DELAY)
 
 
-def ask_fakeroot_to_end(top: int) -> None:
-    """Tell fakeroot's servers below ``top`` to end, so that they leave no message queues behind."""
-    for process in below(top):
+def terminate_fakeroot(root_pid: int) -> None:
+    """Tell fakeroot's servers below ``root_pid`` to end, so that they leave no message queues behind."""
+    for process in descendants(root_pid):
         if process.name.startswith(_FAKEROOT_SERVER):
-            for number in (signal.SIGTERM, signal.SIGCONT):
+            for pid in (signal.SIGTERM, signal.SIGCONT):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(process.number, number)
+                    os.kill(process.pid, pid)
 
 
-def is_stuck(top: int) -> bool:
-    """Tell whether the session of ``top`` can never end by itself, because it was stopped.
+def is_hung(root_pid: int) -> bool:
+    """Tell whether the session of ``root_pid`` can never end by itself, because it was stopped.
 
     That is so where a process of the session's own group or fakeroot's server is stopped, and where every process of
     the script is, because then none is left that could let it go on.
     """
-    found = [process for process in _all() if process.number == top] + below(top)
+    found = [process for process in _list_processes() if process.pid == root_pid] + descendants(root_pid)
     servers = [process for process in found if process.name.startswith(_FAKEROOT_SERVER)]
-    ours = [process for process in found if process.group == top]
-    script = [process for process in found if process.group != top and process not in servers]
+    ours = [process for process in found if process.group == root_pid]
+    script = [process for process in found if process.group != root_pid and process not in servers]
     if any(process.is_stopped for process in (*ours, *servers)):
         return True
     return bool(script) and all(process.is_stopped for process in script)
 
 
-def _all() -> Iterator[Process]:
+def _list_processes() -> Iterator[Process]:
     for file in glob.iglob("/proc/[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError):
-            found = _parsed(Path(file).read_text("utf-8", "replace"))
+            found = _parse_stat(Path(file).read_text("utf-8", "replace"))
             if found.state not in ("Z", "X"):
                 yield found
 
 
-def _parsed(text: str) -> Process:
+def _parse_stat(text: str) -> Process:
     # The name may hold spaces and brackets: the last bracket ends it (proc(5)).
     head, _, rest = text.rpartition(")")
-    number, _, name = head.partition(" (")
+    pid, _, name = head.partition(" (")
     state, parent, group, session = rest.split()[:4]
-    return Process(int(number), name, state, int(parent), int(group), int(session))
+    return Process(int(pid), name, state, int(parent), int(group), int(session))

@@ -24,40 +24,40 @@ from pathlib import Path
 from typing import Any
 
 from lamina.rootfs.session import linux, processes
-from lamina.rootfs.session.documents import Entry, Task
+from lamina.rootfs.session.protocol import ScriptEntry, ScriptTask
 
-_LONGEST_STATUS = 16
+_MAX_STATUS_LENGTH = 16
 # How many seconds proot takes to end at the most.
-_PATIENCE = 3
-_PAUSE = 0.1
+_GRACE_PERIOD = 3
+_RETRY_DELAY = 0.1
 
 
 def main(file: str) -> None:
     """Do the task in ``file`` and write the result, a JSON object: ``status`` and ``entries``, or an ``error``."""
-    task = _task(Path(file).read_text(encoding="ascii"))
+    task = _parse_task(Path(file).read_text(encoding="ascii"))
     try:
-        result = _result(task)
+        result = _run_task(task)
     except (OSError, MemoryError, RuntimeError) as error:  # threads that cannot be started are a RuntimeError
         number = error.errno if isinstance(error, OSError) else None
         result = {"error": str(error) or type(error).__name__, "errno": number}
-    with open(task.answer, "w", encoding="ascii") as stream:
+    with open(task.result_fd, "w", encoding="ascii") as stream:
         json.dump(result, stream)
 
 
-def _result(task: Task) -> dict[str, Any]:
-    if task.fake:
+def _run_task(task: ScriptTask) -> dict[str, Any]:
+    if task.is_fakeroot:
         _check_fakeroot(task.root)
     with contextlib.suppress(OSError, AttributeError):  # Linux alone
         linux.adopt_orphans()
     status = _run(task)
-    builder = _builder() if task.fake else None
-    entries = list(_entries(os.fsencode(task.root), builder)) if status == 0 else []
+    builder = _builder() if task.is_fakeroot else None
+    entries = list(_list_entries(os.fsencode(task.root), builder)) if status == 0 else []
     return {"status": status, "entries": entries}
 
 
 def _check_fakeroot(root: str) -> None:
     """End the session where fakeroot's library is not at work: of that the loader says no more than a warning."""
-    if not _can_give_away(root):
+    if not _can_chown(root):
         sys.exit("fakeroot's library: got none at work, expected it in the session")
     names = [os.path.basename(name) for name in os.environ.get("LD_PRELOAD", "").split(":") if name]
     with contextlib.suppress(FileNotFoundError):
@@ -67,7 +67,7 @@ def _check_fakeroot(root: str) -> None:
                 sys.exit(f"{name}: got it left out by the loader, expected it in the session")
 
 
-def _can_give_away(root: str) -> bool:
+def _can_chown(root: str) -> bool:
     """Tell whether files can be given to others, as under fakeroot; leave ``root`` to root."""
     try:
         os.chown(root, 1, 1)
@@ -78,7 +78,7 @@ def _can_give_away(root: str) -> bool:
     return (status.st_uid, status.st_gid) == (1, 1)
 
 
-def _run(task: Task) -> int:
+def _run(task: ScriptTask) -> int:
     """Return the script's exit status, or minus the signal that ended it."""
     outlet, inlet = os.pipe()
     command = _command(task, inlet)
@@ -91,50 +91,50 @@ def _run(task: Task) -> int:
         pass_fds=[inlet] if task.proot else [],
     )
     os.close(inlet)
-    threading.Thread(target=_watch, args=(process, bool(task.proot)), daemon=True).start()
+    threading.Thread(target=_watch_stdin, args=(process, bool(task.proot)), daemon=True).start()
     try:
         # proot goes on until the last of its children ends, so the script itself says when it does.
         said = b""
         if task.proot:
             select.select([outlet], [], [])
-            said = os.read(outlet, _LONGEST_STATUS)
+            said = os.read(outlet, _MAX_STATUS_LENGTH)
         if said:
-            _end_gently(process)
+            _terminate_proot(process)
             return int(said)
         return process.wait()
     finally:
-        _end(process.pid)
+        _kill_group(process.pid)
         process.wait()
 
 
-def _watch(process: subprocess.Popen[bytes], has_proot: bool) -> None:
+def _watch_stdin(process: subprocess.Popen[bytes], has_proot: bool) -> None:
     """End the script when stdin does, because nobody waits for it any more."""
     while os.read(0, 1):
         pass
     if has_proot:
-        _end_gently(process)
-    _end(process.pid)
+        _terminate_proot(process)
+    _kill_group(process.pid)
     os._exit(1)
 
 
-def _end_gently(proot: subprocess.Popen[bytes]) -> None:
+def _terminate_proot(proot: subprocess.Popen[bytes]) -> None:
     """End what proot began: without its children it ends too, and removes what it made to show other folders."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _GRACE_PERIOD
     while proot.poll() is None and time.monotonic() < deadline:
         # Again and again, because a proot that is still starting has its first child to come.
-        processes.end_below(os.getpid(), spare=proot.pid)
+        processes.kill_descendants(os.getpid(), except_pid=proot.pid)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            proot.wait(_PAUSE)
+            proot.wait(_RETRY_DELAY)
 
 
-def _end(group: int) -> None:
+def _kill_group(group: int) -> None:
     """End the script's group, and whatever left it for one of its own."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-    processes.end_below(os.getpid())
+    processes.kill_descendants(os.getpid())
 
 
-def _command(task: Task, status: int) -> list[str]:
+def _command(task: ScriptTask, status: int) -> list[str]:
     """Return the script's command.
 
     Under proot it tells its exit status to the descriptor ``status``, and the session's library is loaded inside, not
@@ -150,7 +150,7 @@ def _command(task: Task, status: int) -> list[str]:
     return [*task.proot, *binds, bash, "-c", enter, bash, preload, folders, bash, *rest]
 
 
-def _entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[Entry]:
+def _list_entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[ScriptEntry]:
     """List what is below ``top``; ``builder`` owns what fakeroot mistakes for the builder's, see `_owner`.
 
     Where the script took the permission to read something, it is given for a moment: to a folder until all below it
@@ -159,32 +159,32 @@ def _entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[Entry]:
     waiting: list[tuple[bytes, int | None]] = [(b"", None)]
     while waiting:
         path, closed = waiting.pop()
-        place = os.path.join(top, path) if path else top
+        full_path = os.path.join(top, path) if path else top
         # What cannot be read is found out where the files are taken up.
         with contextlib.suppress(OSError):
             if closed is not None:
-                os.chmod(place, closed)
+                os.chmod(full_path, closed)
                 continue
-            status = os.lstat(place)
+            status = os.lstat(full_path)
             mode = stat.S_IMODE(status.st_mode)
-            is_open = _open(place, status.st_mode)
-            attributes = _attributes(place)
+            is_open = _make_readable(full_path, status.st_mode)
+            attributes = _read_xattrs(full_path)
             uid, gid = _owner(status, bool(attributes), builder)
-            shown = {name: value for name, value in attributes.items() if _is_of_the_image(name)}
-            yield Entry(path.hex(), status.st_mode, uid, gid, shown)
+            image_xattrs = {name: value for name, value in attributes.items() if _is_image_xattr(name)}
+            yield ScriptEntry(path.hex(), status.st_mode, uid, gid, image_xattrs)
             if not is_open:
                 waiting.append((path, mode))
             if stat.S_ISDIR(status.st_mode):
-                waiting += [(os.path.join(path, name), None) for name in os.listdir(place)]
+                waiting += [(os.path.join(path, name), None) for name in os.listdir(full_path)]
 
 
-def _open(place: bytes, mode: int) -> bool:
-    """Let this process read what is at ``place``; return whether it could before."""
+def _make_readable(full_path: bytes, mode: int) -> bool:
+    """Let this process read what is at ``full_path``; return whether it could before."""
     needed = stat.S_IRWXU if stat.S_ISDIR(mode) else stat.S_IRUSR if stat.S_ISREG(mode) else 0
     if mode & needed == needed:
         return True
     with contextlib.suppress(OSError):
-        os.chmod(place, stat.S_IMODE(mode) | needed)
+        os.chmod(full_path, stat.S_IMODE(mode) | needed)
         return False
     return True
 
@@ -209,21 +209,21 @@ def _owner(status: os.stat_result, has_attributes: bool, builder: tuple[int, int
     return (0, 0) if has_attributes and found == builder else found
 
 
-def _attributes(place: bytes) -> dict[str, str]:
+def _read_xattrs(full_path: bytes) -> dict[str, str]:
     if not hasattr(os, "listxattr"):
         return {}
     try:
-        names = os.listxattr(place, follow_symlinks=False)
-        return {name: os.getxattr(place, name, follow_symlinks=False).hex() for name in names}
+        names = os.listxattr(full_path, follow_symlinks=False)
+        return {name: os.getxattr(full_path, name, follow_symlinks=False).hex() for name in names}
     except OSError:  # the file system has none
         return {}
 
 
-def _is_of_the_image(name: str) -> bool:
+def _is_image_xattr(name: str) -> bool:
     """Tell whether an attribute belongs to the file, and not to this machine as labels and access lists do."""
     return name == "security.capability" or name.startswith("user.")
 
 
-def _task(text: str) -> Task:
+def _parse_task(text: str) -> ScriptTask:
     fields: dict[str, Any] = json.loads(text)
-    return Task(**fields)
+    return ScriptTask(**fields)

@@ -25,7 +25,7 @@ _X32 = 0x40000000
 _IO_URING_SETUP = 425
 
 
-class _Table(NamedTuple):
+class _SyscallTable(NamedTuple):
     """One table of system calls: linux/audit.h's name of it, its socket, and what is refused beside that."""
 
     architecture: int
@@ -36,9 +36,9 @@ class _Table(NamedTuple):
 # By machine, its own table and that of the 32-bit programs it runs. Refused are add_key, request_key, keyctl, and the
 # old socketcall, whose arguments no filter can see.
 _TABLES = {
-    "x86_64": (_Table(0xC000003E, 41, (248, 249, 250)), _Table(0x40000003, 359, (286, 287, 288, 102))),
-    "aarch64": (_Table(0xC00000B7, 198, (217, 218, 219)), _Table(0x40000028, 281, (309, 310, 311, 102))),
-    "riscv64": (_Table(0xC00000F3, 198, (217, 218, 219)),),
+    "x86_64": (_SyscallTable(0xC000003E, 41, (248, 249, 250)), _SyscallTable(0x40000003, 359, (286, 287, 288, 102))),
+    "aarch64": (_SyscallTable(0xC00000B7, 198, (217, 218, 219)), _SyscallTable(0x40000028, 281, (309, 310, 311, 102))),
+    "riscv64": (_SyscallTable(0xC00000F3, 198, (217, 218, 219)),),
 }
 MACHINES = tuple(_TABLES)
 
@@ -48,25 +48,33 @@ def program(machine: str, families: Collection[int]) -> bytes:
 
     Raises `KeyError` for a machine that is not one of `MACHINES`. Calls of tables that are not known are refused.
     """
-    parts = [_of_table(table, families) for table in _TABLES[machine]]
-    steps = [_step(_LOAD, _ARCHITECTURE)]
+    parts = [_filter_table(table, families) for table in _TABLES[machine]]
+    steps = [_instruction(_LOAD, _ARCHITECTURE)]
     for table, part in zip(_TABLES[machine], parts, strict=True):
-        steps += [_step(_JUMP_EQUAL, table.architecture, otherwise=len(part)), *part]
-    return b"".join([*steps, _step(_RETURN, _REFUSE)])
+        steps += [_instruction(_JUMP_EQUAL, table.architecture, otherwise=len(part)), *part]
+    return b"".join([*steps, _instruction(_RETURN, _REFUSE)])
 
 
-def _of_table(table: _Table, families: Collection[int]) -> list[bytes]:
+def _filter_table(table: _SyscallTable, families: Collection[int]) -> list[bytes]:
     refused = (*table.refused, _IO_URING_SETUP)
     # Each check is followed by what it leads to, so that no distance has to be counted.
-    steps = [_step(_LOAD, _NUMBER), _step(_JUMP_AT_LEAST, _X32, otherwise=1), _step(_RETURN, _REFUSE)]
+    steps = [
+        _instruction(_LOAD, _NUMBER),
+        _instruction(_JUMP_AT_LEAST, _X32, otherwise=1),
+        _instruction(_RETURN, _REFUSE),
+    ]
     for number in refused:
-        steps += [_step(_JUMP_EQUAL, number, otherwise=1), _step(_RETURN, _REFUSE)]
-    steps += [_step(_JUMP_EQUAL, table.socket, then=1), _step(_RETURN, _ALLOW), _step(_LOAD, _FIRST_ARGUMENT)]
+        steps += [_instruction(_JUMP_EQUAL, number, otherwise=1), _instruction(_RETURN, _REFUSE)]
+    steps += [
+        _instruction(_JUMP_EQUAL, table.socket, then=1),
+        _instruction(_RETURN, _ALLOW),
+        _instruction(_LOAD, _FIRST_ARGUMENT),
+    ]
     for family in families:
-        steps += [_step(_JUMP_EQUAL, family, otherwise=1), _step(_RETURN, _ALLOW)]
-    return [*steps, _step(_RETURN, _REFUSE)]
+        steps += [_instruction(_JUMP_EQUAL, family, otherwise=1), _instruction(_RETURN, _ALLOW)]
+    return [*steps, _instruction(_RETURN, _REFUSE)]
 
 
-def _step(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
+def _instruction(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
     """Return an instruction; ``then`` and ``otherwise`` are how many follow that a jump skips."""
     return struct.pack("=HBBI", code, then, otherwise, value)

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from lamina.rootfs.session import landlock, linux, namespaces, processes
-from lamina.rootfs.session.documents import LANDLOCK, NAMESPACES, NONE, Policy
+from lamina.rootfs.session.protocol import LANDLOCK, NAMESPACES, NONE, Policy
 
 # How many seconds a session gets to end by itself when nobody waits for it.
-_PATIENCE = 5
-_FAILED = 125
+_GRACE_PERIOD = 5
+_EXIT_FAILED = 125
 
 
 def main(policy_text: str, *command: str) -> None:
@@ -39,17 +39,17 @@ def _run(policy: Policy, command: list[str]) -> int:
         return namespaces.run(policy, command)
     is_root = os.geteuid() == 0
     if policy.kind == NONE:
-        _protect(policy.read_only)
+        _make_read_only(policy.read_only)
     if policy.uid >= 0 and not is_root:
         # The builder's files are root's in there, so fakeroot cannot take the builder for an owner.
         with contextlib.suppress(OSError, AttributeError):
             namespaces.map_builder(policy.uid, policy.gid)
     if policy.kind == LANDLOCK:
-        return _supervised(command, lambda: landlock.restrict(policy, is_root=is_root))
-    return _supervised(command, lambda: None)
+        return _supervise(command, lambda: landlock.restrict(policy, is_root=is_root))
+    return _supervise(command, lambda: None)
 
 
-def _protect(folders: list[str]) -> None:
+def _make_read_only(folders: list[str]) -> None:
     """Make ``folders``, and what is mounted below them, read-only for this process and what it begins, where allowed.
 
     Whoever has the right to mount may otherwise change the machine where a script means the image's root.
@@ -64,40 +64,40 @@ def _protect(folders: list[str]) -> None:
             linux.make_read_only(folder)
 
 
-def _supervised(command: list[str], restrict: Callable[[], None]) -> int:
+def _supervise(command: list[str], restrict: Callable[[], None]) -> int:
     """Return the command's exit status; what it began is ended with it, and when stdin ends."""
     with contextlib.suppress(OSError, AttributeError):
         linux.adopt_orphans()
     child = os.fork()
     if not child:
-        _become(command, restrict)
+        _exec(command, restrict)
     with contextlib.suppress(OSError, AttributeError):
         linux.refuse_tracing()
-    threading.Thread(target=_watch, daemon=True).start()
+    threading.Thread(target=_watch_stdin, daemon=True).start()
     _, status = os.waitpid(child, 0)
-    _end()
+    _kill_all()
     return namespaces.exit_status(status)
 
 
-def _become(command: list[str], restrict: Callable[[], None]) -> NoReturn:
+def _exec(command: list[str], restrict: Callable[[], None]) -> NoReturn:
     """Turn this process into ``command``, after ``restrict``."""
     try:
         restrict()
         os.execv(command[0], command)  # noqa: S606 - a shell would change the words
     except OSError as error:
         os.write(2, f"{error}\n".encode("utf-8", "replace"))
-    os._exit(_FAILED)
+    os._exit(_EXIT_FAILED)
 
 
-def _watch() -> None:
+def _watch_stdin() -> None:
     """End everything a while after stdin ends, for the session ends by itself then unless the script stopped it."""
     while os.read(0, 1):
         pass
-    time.sleep(_PATIENCE)
-    _end()
-    os._exit(_FAILED)
+    time.sleep(_GRACE_PERIOD)
+    _kill_all()
+    os._exit(_EXIT_FAILED)
 
 
-def _end() -> None:
-    processes.ask_fakeroot_to_end(os.getpid())
-    processes.end_below(os.getpid())
+def _kill_all() -> None:
+    processes.terminate_fakeroot(os.getpid())
+    processes.kill_descendants(os.getpid())

@@ -13,60 +13,60 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError
 from lamina.formats import nar
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.binary_cache.fetch import Fetching
-from lamina.stores.chained import FirstOf
-from lamina.stores.protocols import Catalogue, Described, Store
-from lamina.system.extents import reading
+from lamina.stores.binary_cache.fetch import Fetcher
+from lamina.stores.chained import ChainedStore
+from lamina.stores.protocols import HasNarInfo, PathIndex, Store
+from lamina.system.extents import open_reader
 
 _PIECE = 1 << 18
 
 
-class Copying:
-    """``store``, of which ``fetching`` is told whatever it asked for and nobody else announced to it."""
+class CopyingStore:
+    """``store``, of which ``fetcher`` is told whatever it asked for and nobody else announced to it."""
 
-    where = "the store that has it"
+    label = "the store that has it"
 
-    def __init__(self, fetching: Fetching, store: Store) -> None:
-        self._fetching = fetching
+    def __init__(self, fetcher: Fetcher, store: Store) -> None:
+        self._fetcher = fetcher
         self._store = store
-        self._catalogue = store if isinstance(store, Catalogue) else None
+        self._index = store if isinstance(store, PathIndex) else None
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """What the store knows of ``paths``; raises as it does."""
         found = self._store.query(paths)
         for path, info in found.items():
-            if not self._fetching.is_announced(path) and not self._is_valid(path):
-                self._fetching.announce(self._narinfo(info), self)
+            if not self._fetcher.is_registered(path) and not self._is_valid(path):
+                self._fetcher.register(self._make_narinfo(info), self)
         return found
 
     def _is_valid(self, path: StorePath) -> bool:
         """Whether ``path`` need not be copied; one that is damaged has to be."""
         try:
-            known = self._fetching.store.narinfo(path)
+            known = self._fetcher.store.narinfo(path)
         except FormatError:
             return False
-        return known is not None and self._fetching.store.has_nar(known)
+        return known is not None and self._fetcher.store.has_nar(known)
 
-    def can_move_on(self, path: StorePath) -> bool:
+    def has_fallback(self, path: StorePath) -> bool:
         """Tell whether another store may have ``path``, which could not be fetched."""
-        return isinstance(self._store, FirstOf) and self._store.can_move_on(path)
+        return isinstance(self._store, ChainedStore) and self._store.has_fallback(path)
 
-    def move_on(self, faults: Mapping[StorePath, Error]) -> None:
+    def fall_back(self, faults: Mapping[StorePath, Error]) -> None:
         """Take the paths of ``faults``, which could not be fetched, from the next stores; raises what they all said."""
-        if isinstance(self._store, FirstOf):
-            self._store.move_on(faults)
+        if isinstance(self._store, ChainedStore):
+            self._store.fall_back(faults)
         else:
             raise faults[min(faults)]
 
-    def vouches(self, known: NarInfo) -> bool:
+    def trusts_nar_hash(self, known: NarInfo) -> bool:
         """Tell that the NAR hash is believed: a store on this machine is."""
         return True
 
-    def _narinfo(self, info: PathInfo) -> NarInfo:
-        known = self._store.narinfo(info.path) if isinstance(self._store, Described) else None
+    def _make_narinfo(self, info: PathInfo) -> NarInfo:
+        known = self._store.narinfo(info.path) if isinstance(self._store, HasNarInfo) else None
         return known or NarInfo(info, "", "none", ())
 
-    def nar(self, known: NarInfo) -> Generator[bytes]:
+    def stream_nar(self, known: NarInfo) -> Generator[bytes]:
         """The NAR of a path, written anew from what it is made of. Raises as the store does, and `IntegrityError`."""
         for piece in nar.dump(self._store.nodes(known.info.path)):
             if isinstance(piece, Extent):
@@ -80,18 +80,18 @@ class Copying:
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The paths that ``name`` may mean."""
-        return self._catalogue.find(name) if self._catalogue else ()
+        return self._index.find(name) if self._index else ()
 
     def hashes(self) -> Collection[str]:
         """The hashes of all its paths."""
-        return self._catalogue.hashes() if self._catalogue else ()
+        return self._index.hashes() if self._index else ()
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """The paths that begin with one of ``hashes``."""
-        return self._catalogue.with_hashes(hashes) if self._catalogue else ()
+        return self._index.with_hashes(hashes) if self._index else ()
 
 
 def _pieces(extent: Extent) -> Iterator[bytes]:
-    with reading(extent) as read:
+    with open_reader(extent) as read:
         for offset in range(0, extent.length, _PIECE):
             yield read(offset, min(_PIECE, extent.length - offset))

@@ -25,56 +25,56 @@ from typing import Protocol
 
 from lamina.core.names import StorePath
 from lamina.errors import IntegrityError
-from lamina.formats.address import Address, Evidence, claims
+from lamina.formats.content_address import ContentAddress, ContentAddressCheck, has_matching_address
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
-from lamina.stores.incoming import Arrival
-from lamina.stores.integrity import check_arrival
-from lamina.system.cpus import processors
+from lamina.stores.incoming import IncomingFile
+from lamina.stores.integrity import check_incoming
+from lamina.system.cpus import cpu_count
 
-_MORE_THREADS = 2
+_EXTRA_THREADS = 2
 # In seconds: what a thread needs that is at work on a piece.
-_LAST_WAIT = 0.5
+_CLOSE_TIMEOUT = 0.5
 
 
-class Source(Protocol):
+class NarSource(Protocol):
     """Where NARs come from."""
 
     @property
-    def where(self) -> str:
+    def label(self) -> str:
         """What it is called in messages."""
 
-    def nar(self, known: NarInfo) -> Generator[bytes]:
+    def stream_nar(self, known: NarInfo) -> Generator[bytes]:
         """The NAR that ``known`` describes. Raises `StoreError`, `FormatError`."""
 
-    def vouches(self, known: NarInfo) -> bool:
+    def trusts_nar_hash(self, known: NarInfo) -> bool:
         """Tell whether the NAR hash of ``known`` counts whatever content address it has."""
 
 
-class Fetching:
+class Fetcher:
     """Fetches into ``store``, in the order in which it was asked to; ``keep`` is what must live as long as that.
 
     ``received`` are the paths whose NARs came, none of them by another process.
     """
 
-    def __init__(self, store: EmbeddedStore, threads: int = 0, *, keep: object = None) -> None:
+    def __init__(self, store: EmbeddedStore, threads: int = 0, *, keep_alive: object = None) -> None:
         self.store = store
-        self._keep = keep
-        self._most = threads or processors() + _MORE_THREADS
+        self._keep_alive = keep_alive
+        self._max_threads = threads or cpu_count() + _EXTRA_THREADS
         self._lock = Lock()
-        self._waiting: PriorityQueue[tuple[int, StorePath]] = PriorityQueue()
+        self._queue: PriorityQueue[tuple[int, StorePath]] = PriorityQueue()
         self._order = count(1)
-        self._sources: dict[StorePath, tuple[NarInfo, Source]] = {}
-        self._coming: dict[StorePath, Future[None]] = {}
-        self._begun: set[StorePath] = set()
+        self._sources: dict[StorePath, tuple[NarInfo, NarSource]] = {}
+        self._futures: dict[StorePath, Future[None]] = {}
+        self._started: set[StorePath] = set()
         self.received: set[StorePath] = set()
         self._threads: set[Thread] = set()
-        self._arrivals: list[Arrival] = []
-        self._is_over = False
-        self._publication = _Publication(store)
-        atexit.register(_end, weakref.ref(self))
+        self._incoming: list[IncomingFile] = []
+        self._is_closed = False
+        self._publisher = _Publisher(store)
+        atexit.register(_close_at_exit, weakref.ref(self))
 
-    def announce(self, known: NarInfo, source: Source) -> None:
+    def register(self, known: NarInfo, source: NarSource) -> None:
         """Note that ``known`` can be fetched from ``source``; nothing is fetched yet.
 
         It takes the place of what was announced of the path before only if that could not be fetched.
@@ -83,31 +83,31 @@ class Fetching:
         with self._lock:
             if path not in self._sources or self._has_failed(path):
                 self._sources[path] = known, source
-                self._coming.pop(path, None)
-                self._begun.discard(path)
-                self._publication.announce(known)
+                self._futures.pop(path, None)
+                self._started.discard(path)
+                self._publisher.register(known)
 
-    def is_announced(self, path: StorePath) -> bool:
+    def is_registered(self, path: StorePath) -> bool:
         """Tell whether ``path`` can be fetched, as far as anybody knows by now."""
         with self._lock:
             return path in self._sources and not self._has_failed(path)
 
     def _has_failed(self, path: StorePath) -> bool:
-        coming = self._coming.get(path)
+        coming = self._futures.get(path)
         return coming is not None and coming.done() and coming.exception() is not None
 
     def begin(self, paths: Iterable[StorePath]) -> None:
         """Begins to fetch those of ``paths`` that were announced, in that order, before all that was not begun yet."""
         with self._lock:
             for path in paths:
-                if path in self._sources and path not in self._coming:
-                    self._coming[path] = Future()
-                    self._waiting.put((next(self._order), path))
-                    self._more_threads()
+                if path in self._sources and path not in self._futures:
+                    self._futures[path] = Future()
+                    self._queue.put((next(self._order), path))
+                    self._add_thread()
 
-    def is_here(self, path: StorePath) -> bool:
+    def is_local(self, path: StorePath) -> bool:
         """Whether nobody would wait for ``path``."""
-        coming = self._coming.get(path)
+        coming = self._futures.get(path)
         return coming.done() if coming else path not in self._sources
 
     def wait(self, path: StorePath) -> None:
@@ -116,30 +116,30 @@ class Fetching:
         Raises what fetching it raised.
         """
         self.begin((path,))
-        coming = self._coming.get(path)
+        coming = self._futures.get(path)
         if coming:
             # Whoever waits is served before all that nobody waits for yet.
-            self._waiting.put((-next(self._order), path))
+            self._queue.put((-next(self._order), path))
             coming.result()
 
-    def known(self, path: StorePath) -> NarInfo | None:
+    def narinfo(self, path: StorePath) -> NarInfo | None:
         """What was announced of ``path``."""
         found = self._sources.get(path)
         return found[0] if found else None
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Stops; what is not whole yet is dropped."""
-        self._is_over = True
-        until = time.monotonic() + _LAST_WAIT
+        self._is_closed = True
+        until = time.monotonic() + _CLOSE_TIMEOUT
         for thread in tuple(self._threads):
             thread.join(max(until - time.monotonic(), 0))
         # Whoever still waits for a server will not come to it.
-        for arrival in tuple(self._arrivals):
-            arrival.drop()
+        for incoming in tuple(self._incoming):
+            incoming.drop()
 
-    def _more_threads(self) -> None:
-        if len(self._threads) < self._most:
-            thread = Thread(target=_serve, args=(weakref.ref(self),), name="lamina-fetch", daemon=True)
+    def _add_thread(self) -> None:
+        if len(self._threads) < self._max_threads:
+            thread = Thread(target=_run_thread, args=(weakref.ref(self),), name="lamina-fetch", daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # there may be no more
@@ -148,21 +148,21 @@ class Fetching:
             else:
                 self._threads.add(thread)
 
-    def serve(self) -> bool:
+    def fetch_next(self) -> bool:
         """Fetches what comes next; False where that is nothing, and this thread is done."""
         with self._lock:
             try:
-                _, path = self._waiting.get_nowait()
+                _, path = self._queue.get_nowait()
             except Empty:
                 self._threads.discard(current_thread())
                 return False
-            if self._is_over:
+            if self._is_closed:
                 return False
-            coming = self._coming.get(path)
+            coming = self._futures.get(path)
             # It may have been asked for twice, or is to come from another source once that is waited for.
-            if coming is None or path in self._begun:
+            if coming is None or path in self._started:
                 return True
-            self._begun.add(path)
+            self._started.add(path)
             known, source = self._sources[path]
         try:
             self._fetch(known, source)
@@ -172,145 +172,145 @@ class Fetching:
             coming.set_result(None)
         return True
 
-    def _fetch(self, known: NarInfo, source: Source) -> None:
-        self.store.locks.use()  # before a NAR is found to be here
-        evidence = _Evidence(known, source)
-        if not self._holds(known, evidence):
-            with self.store.locks.fetching(known.info.path):
+    def _fetch(self, known: NarInfo, source: NarSource) -> None:
+        self.store.locks.hold_shared()  # before a NAR is found to be here
+        content_check = _ContentCheck(known, source)
+        if not self._has_valid_nar(known, content_check):
+            with self.store.locks.lock_path(known.info.path):
                 # Another process may have fetched it while this one waited.
-                evidence = _Evidence(known, source)
-                if not self._holds(known, evidence):
-                    evidence = _Evidence(known, source)
-                    with self.store.arrival() as arrival:
-                        self._arrivals.append(arrival)
+                content_check = _ContentCheck(known, source)
+                if not self._has_valid_nar(known, content_check):
+                    content_check = _ContentCheck(known, source)
+                    with self.store.incoming() as incoming:
+                        self._incoming.append(incoming)
                         try:
-                            self._receive(known, source, arrival, evidence)
+                            self._receive(known, source, incoming, content_check)
                         finally:
-                            self._arrivals.remove(arrival)
-        proven = evidence.proven()
-        self._sources[known.info.path] = proven, source
-        self._publication.arrived(proven)
+                            self._incoming.remove(incoming)
+        verified = content_check.verified()
+        self._sources[known.info.path] = verified, source
+        self._publisher.nar_received(verified)
 
-    def _holds(self, known: NarInfo, evidence: _Evidence) -> bool:
+    def _has_valid_nar(self, known: NarInfo, content_check: _ContentCheck) -> bool:
         """Whether its NAR is here, as one may be that nothing vouches for yet: it is held to all that is known of it.
 
         Raises `IntegrityError` where it is not what the path's content address says, and nothing else vouches for it.
         """
-        if not self.store.holds(known.info.nar_hash, known.info.nar_size):
+        if not self.store.contains_nar(known.info.nar_hash, known.info.nar_size):
             return False
         found = hashlib.sha256()
-        for piece in self.store.nar(known):
+        for piece in self.store.stream_nar(known):
             found.update(piece)
-            evidence.feed(piece)
+            content_check.feed(piece)
         if found.digest() != known.info.nar_hash.raw:
             return False
-        evidence.check()
+        content_check.check()
         return True
 
-    def _receive(self, known: NarInfo, source: Source, arrival: Arrival, evidence: _Evidence) -> None:
+    def _receive(self, known: NarInfo, source: NarSource, incoming: IncomingFile, content_check: _ContentCheck) -> None:
         size, most = 0, known.info.nar_size
-        with closing(source.nar(known)) as pieces:  # or its connection would stay open for as long as the error
+        with closing(source.stream_nar(known)) as pieces:  # or its connection would stay open for as long as the error
             for piece in pieces:
                 size += len(piece)
                 if size > most:
                     got = f"got a NAR of more bytes, expected {most}: it was not read on"
-                    raise IntegrityError(f"{known.info.path} in {source.where}: {got}")
-                arrival.write(piece)
-                evidence.feed(piece)
-                if self._is_over:
+                    raise IntegrityError(f"{known.info.path} in {source.label}: {got}")
+                incoming.write(piece)
+                content_check.feed(piece)
+                if self._is_closed:
                     raise InterruptedError
-        check_arrival(known, arrival, source.where)
-        evidence.check()
-        arrival.keep(nar_name(known.info.nar_hash))
+        check_incoming(known, incoming, source.label)
+        content_check.check()
+        incoming.commit(nar_name(known.info.nar_hash))
         self.received.add(known.info.path)
 
 
-class _Evidence:
+class _ContentCheck:
     """Whether the content address that a narinfo has is true; `feed` is given the NAR.
 
     The address is signed by nobody. One that does not make the path, or is false although a signature vouches for the
     NAR hash, is left out and refuses nothing. Where nothing but the address vouches for the path, it has to be true.
     """
 
-    def __init__(self, known: NarInfo, source: Source) -> None:
+    def __init__(self, known: NarInfo, source: NarSource) -> None:
         self._known = known
         self._source = source
-        self._evidence: Evidence | None = None
-        self._is_true = False
-        if claims(known):
-            address = Address.parse(known.address)
-            self._is_true = address.hashes_nar(known.info)
-            self._evidence = None if self._is_true else Evidence(address, known.info)
+        self._address_check: ContentAddressCheck | None = None
+        self._is_verified = False
+        if has_matching_address(known):
+            address = ContentAddress.parse(known.address)
+            self._is_verified = address.equals_nar_hash(known.info)
+            self._address_check = None if self._is_verified else ContentAddressCheck(address, known.info)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the NAR."""
-        if self._evidence:
-            self._evidence.feed(data)
+        if self._address_check:
+            self._address_check.feed(data)
 
     def check(self) -> None:
         """Compare, once all bytes are in. Raises `IntegrityError` for a false address that alone vouches for a path."""
-        if not self._evidence:
+        if not self._address_check:
             return
-        self._is_true = self._evidence.holds()
-        self._evidence = None
-        if not self._is_true and not self._source.vouches(self._known):
+        self._is_verified = self._address_check.matches()
+        self._address_check = None
+        if not self._is_verified and not self._source.trusts_nar_hash(self._known):
             info, address = self._known.info, self._known.address
-            raise IntegrityError(f"{info.path} in {self._source.where}: got other content, expected that of {address}")
+            raise IntegrityError(f"{info.path} in {self._source.label}: got other content, expected that of {address}")
 
-    def proven(self) -> NarInfo:
+    def verified(self) -> NarInfo:
         """Give the narinfo, without its address unless that is true."""
-        return self._known if self._is_true else replace(self._known, address="")
+        return self._known if self._is_verified else replace(self._known, address="")
 
 
-class _Publication:
+class _Publisher:
     """Paths become valid when their NAR is there and all that they refer to is valid."""
 
     def __init__(self, store: EmbeddedStore) -> None:
         self._store = store
         self._lock = Lock()
-        self._announced: set[StorePath] = set()
-        self._arrived: dict[StorePath, NarInfo] = {}
+        self._registered: set[StorePath] = set()
+        self._received: dict[StorePath, NarInfo] = {}
         self._missing: dict[StorePath, set[StorePath]] = {}
-        self._users: dict[StorePath, list[StorePath]] = {}
+        self._referrers: dict[StorePath, list[StorePath]] = {}
 
-    def announce(self, known: NarInfo) -> None:
+    def register(self, known: NarInfo) -> None:
         """It may arrive."""
-        self._announced.add(known.info.path)
+        self._registered.add(known.info.path)
 
-    def arrived(self, known: NarInfo) -> None:
+    def nar_received(self, known: NarInfo) -> None:
         """Its NAR is there. Raises `OutputError`."""
         path = known.info.path
         with self._lock:
             references = known.info.references - {path}
             missing = {found for found in references if not self._is_valid(found)}
-            self._arrived[path] = known
+            self._received[path] = known
             self._missing[path] = missing
             for reference in missing:
-                self._users.setdefault(reference, []).append(path)
+                self._referrers.setdefault(reference, []).append(path)
             ready = [] if missing else [path]
             while ready:
                 done = ready.pop()
-                self._announced.discard(done)
-                self._store.publish(self._arrived.pop(done))
-                for user in self._users.pop(done, ()):
+                self._registered.discard(done)
+                self._store.publish(self._received.pop(done))
+                for user in self._referrers.pop(done, ()):
                     self._missing[user].discard(done)
                     if not self._missing[user]:
                         ready.append(user)
 
     def _is_valid(self, path: StorePath) -> bool:
-        return path not in self._announced and self._store.narinfo(path) is not None
+        return path not in self._registered and self._store.narinfo(path) is not None
 
 
-def _serve(reference: weakref.ref[Fetching]) -> None:
+def _run_thread(reference: weakref.ref[Fetcher]) -> None:
     """Fetches for as long as there is something to fetch, and somebody who wants it."""
     while True:
         fetching = reference()
-        if fetching is None or not fetching.serve():
+        if fetching is None or not fetching.fetch_next():
             return
         del fetching
 
 
-def _end(fetching: weakref.ref[Fetching]) -> None:
+def _close_at_exit(fetching: weakref.ref[Fetcher]) -> None:
     found = fetching()
     if found:
-        found.end()
+        found.close()

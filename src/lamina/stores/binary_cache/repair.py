@@ -17,27 +17,27 @@ from lamina.errors import Error
 from lamina.formats import narinfo
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.binary_cache.cache import BinaryCache
-from lamina.stores.binary_cache.fetch import Fetching
-from lamina.stores.binary_cache.substituter import Substituting
+from lamina.stores.binary_cache.fetch import Fetcher
+from lamina.stores.binary_cache.substituter import SubstitutingStore
 from lamina.stores.binary_cache.trust import Trust
-from lamina.stores.chained import FirstOf
+from lamina.stores.chained import ChainedStore
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.stores.embedded.verify import DamagedPath, check_paths, named, readable_narinfos
-from lamina.stores.failures import FAULTS
+from lamina.stores.embedded.verify import DamagedPath, check_paths, paths_named, readable_narinfos
+from lamina.stores.failures import RECOVERABLE_ERRORS
 
 _PATH = re.compile(rf"{STORE_DIR}/([{NIX32}]{{32}}-[0-9a-zA-Z+\-._?=]{{1,211}})".encode())
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class RepairResult:
     """What became of mending: which of the damages are gone, which are left, and why, where a cache gave a reason."""
 
-    gone: tuple[DamagedPath, ...]
-    left: tuple[DamagedPath, ...]
+    repaired: tuple[DamagedPath, ...]
+    remaining: tuple[DamagedPath, ...]
     warnings: tuple[str, ...]
 
 
-class _Renewed(EmbeddedStore):
+class _RepairTarget(EmbeddedStore):
     """The store as it is fetched into: nothing that is damaged is taken for valid, and no NAR for one that is here."""
 
     def __init__(self, folder: Path, damaged: Collection[str]) -> None:
@@ -51,16 +51,16 @@ class _Renewed(EmbeddedStore):
         self._damaged.discard(known.info.path.hash)
         return super().publish(known)
 
-    def holds(self, nar_hash: Digest, nar_size: int) -> bool:
+    def contains_nar(self, nar_hash: Digest, nar_size: int) -> bool:
         return False
 
 
-def mend(
+def repair_paths(
     folder: Path,
     damaged: Sequence[DamagedPath],
     caches: Sequence[BinaryCache],
     trust: Trust,
-) -> Mended:
+) -> RepairResult:
     """Fetches all that is ``damaged`` in the store at ``folder`` from the first of ``caches`` that gives it whole, with
     what it refers to and is not there; ``trust`` says whether what is there counts.
 
@@ -68,24 +68,26 @@ def mend(
     store itself, and `OutputError`.
     """
     hashes = {damage.hash for damage in damaged}
-    store = _Renewed(folder, hashes)
+    store = _RepairTarget(folder, hashes)
     warnings: list[str] = []
-    paths = _names(store, hashes, caches)
-    fetching = Fetching(store)
-    sources = FirstOf(
-        [Substituting(fetching, cache, trust) for cache in caches], [cache.where for cache in caches], warnings.append
+    paths = _find_names(store, hashes, caches)
+    fetcher = Fetcher(store)
+    sources = ChainedStore(
+        [SubstitutingStore(fetcher, cache, trust) for cache in caches],
+        [cache.label for cache in caches],
+        warnings.append,
     )
     try:
         warnings += _fetch(sources, store, set(paths.values()))
     finally:
-        fetching.end()
+        fetcher.close()
     faults = check_paths(EmbeddedStore(folder), hashes)
-    gone = tuple(damage for damage in damaged if damage.hash not in faults)
-    left = tuple(damage for damage in damaged if damage.hash in faults)
-    return Mended(gone, left, tuple(warnings))
+    repaired = tuple(damage for damage in damaged if damage.hash not in faults)
+    remaining = tuple(damage for damage in damaged if damage.hash in faults)
+    return RepairResult(repaired, remaining, tuple(warnings))
 
 
-def _fetch(sources: FirstOf, store: EmbeddedStore, paths: Collection[StorePath]) -> list[str]:
+def _fetch(sources: ChainedStore, store: EmbeddedStore, paths: Collection[StorePath]) -> list[str]:
     """Fetch ``paths`` and what they refer to, as far as any cache gives it; say what could not be had."""
     errors: dict[StorePath, Error] = {}
     while True:
@@ -93,21 +95,23 @@ def _fetch(sources: FirstOf, store: EmbeddedStore, paths: Collection[StorePath])
         wanted, seen = set(paths), set[StorePath]()
         while wanted:
             seen |= wanted
-            found = [info for path in sorted(wanted) if (info := _asked(sources, path, errors))]
+            found = [info for path in sorted(wanted) if (info := _query_one(sources, path, errors))]
             infos += found
             wanted = {path for info in found for path in info.references if not _is_valid(store, path)} - seen
-        changed, failed = sources.gather([info.path for info in infos if info.path not in errors], wait_for_all=True)
-        errors |= failed
+        changed, new_errors = sources.fetch_with_fallback(
+            [info.path for info in infos if info.path not in errors], include_last_store=True
+        )
+        errors |= new_errors
         if not changed:
             return [str(errors[path]) for path in sorted(errors)]
 
 
-def _asked(sources: FirstOf, path: StorePath, errors: dict[StorePath, Error]) -> PathInfo | None:
+def _query_one(sources: ChainedStore, path: StorePath, errors: dict[StorePath, Error]) -> PathInfo | None:
     if path in errors:
         return None
     try:
         return sources.query((path,)).get(path)
-    except FAULTS as error:
+    except RECOVERABLE_ERRORS as error:
         errors[path] = error
         return None
 
@@ -119,25 +123,25 @@ def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
         return True
 
 
-def _names(store: EmbeddedStore, hashes: set[str], caches: Sequence[BinaryCache]) -> dict[str, StorePath]:
+def _find_names(store: EmbeddedStore, hashes: set[str], caches: Sequence[BinaryCache]) -> dict[str, StorePath]:
     """What the paths are called that begin with ``hashes``, as far as anything tells."""
-    found = {path.hash: path for path in named(readable_narinfos(store)) if path.hash in hashes}
-    for digits in hashes - found.keys():
+    found = {path.hash: path for path in paths_named(readable_narinfos(store)) if path.hash in hashes}
+    for hash_part in hashes - found.keys():
         with contextlib.suppress(OSError):
             # What is left of the narinfo.
-            left = (store.folder / f"{digits}.narinfo").read_bytes()[: narinfo.MOST]
-            if path := _path_in(left, digits):
-                found[digits] = path
+            remaining = (store.folder / f"{hash_part}.narinfo").read_bytes()[: narinfo.MAX_SIZE]
+            if path := _find_path(remaining, hash_part):
+                found[hash_part] = path
     for cache in caches:
-        for digits, answer in cache.by_hash(hashes - found.keys()):
+        for hash_part, answer in cache.query_hashes(hashes - found.keys()):
             if isinstance(answer, NarInfo):
-                found[digits] = answer.info.path
+                found[hash_part] = answer.info.path
     return found
 
 
-def _path_in(text: bytes, digits: str) -> StorePath | None:
+def _find_path(text: bytes, hash_part: str) -> StorePath | None:
     for match in _PATH.finditer(text):
         path = StorePath.parse_base(match[1].decode())
-        if path.hash == digits:
+        if path.hash == hash_part:
             return path
     return None

@@ -9,27 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lamina.errors import IntegrityError
-from lamina.formats.address import claims
-from lamina.formats.keys import CACHE_NIXOS_ORG, PublicKey, signer
+from lamina.formats.content_address import has_matching_address
+from lamina.formats.keys import CACHE_NIXOS_ORG, PublicKey, find_signer
 from lamina.formats.narinfo import NarInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The trusted ``keys``; with ``anybody`` no signature is asked for."""
+    """The trusted ``keys``; with ``allow_unsigned`` no signature is asked for."""
 
     keys: tuple[PublicKey, ...] = (CACHE_NIXOS_ORG,)
-    anybody: bool = False
+    allow_unsigned: bool = False
 
     def accepts(self, found: NarInfo) -> bool:
         """Whether it is believed (Nix manual, require-sigs)."""
-        return self.anybody or claims(found) or self.vouches(found)
+        return self.allow_unsigned or has_matching_address(found) or self.trusts_nar_hash(found)
 
-    def vouches(self, found: NarInfo) -> bool:
+    def trusts_nar_hash(self, found: NarInfo) -> bool:
         """Tell whether a trusted key signed its NAR hash, which then counts whatever content address it has."""
-        return signer(found.fingerprint, found.signatures, self.keys) is not None
+        return find_signer(found.fingerprint, found.signatures, self.keys) is not None
 
-    def check(self, found: NarInfo, where: str) -> None:
+    def check(self, found: NarInfo, label: str) -> None:
         """Raises `IntegrityError` where it is not."""
         if self.accepts(found):
             return
@@ -39,6 +39,6 @@ class Trust:
         if {key.name for key in self.keys} & set(names):
             got = f"a signature of {', '.join(names)} that does not match"
         raise IntegrityError(
-            f"{found.info.path} in {where}: got {got}, expected one of {trusted}",
+            f"{found.info.path} in {label}: got {got}, expected one of {trusted}",
             hint="--trusted-key NAME:BASE64 trusts a key, --no-verify-signatures whoever runs the cache",
         )

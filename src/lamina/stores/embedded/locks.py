@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from filelock import ReadWriteLock
 
 # Collecting is removing files, and takes seconds.
-_LONGEST = 60
+_TIMEOUT = 60
 
 
 class Locks:
@@ -27,50 +27,50 @@ class Locks:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._using: ReadWriteLock | None = None
+        self._shared_lock: ReadWriteLock | None = None
         self._mutex = Lock()
-        self._is_used = False
+        self._is_shared = False
 
-    def use(self) -> None:
+    def hold_shared(self) -> None:
         """Keeps others from removing anything for as long as this is there, at the longest until the process ends.
 
-        Nothing happens within `alone`, which keeps them out already. Raises `Unavailable` where somebody removes
-        things for more than a minute.
+        Nothing happens within `hold_exclusive`, which keeps them out already. Raises `Unavailable` where somebody
+        removes things for more than a minute.
         """
         with self._mutex:
-            if self._is_used:
+            if self._is_shared:
                 return
-            self._is_used = True
+            self._is_shared = True
             # A stream script may run where there is no library for it.
-            with contextlib.suppress(OutputError, ImportError), self._written():
+            with contextlib.suppress(OutputError, ImportError), self._translate_errors():
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._using = self._whole()
-                self._take(self._using)
+                self._shared_lock = self._store_lock()
+                self._acquire_shared(self._shared_lock)
 
-    def _take(self, whole: ReadWriteLock) -> None:
+    def _acquire_shared(self, store_lock: ReadWriteLock) -> None:
         from filelock import Timeout
 
         try:
-            whole.acquire_read(timeout=_LONGEST)
+            store_lock.acquire_read(timeout=_TIMEOUT)
         except Timeout as error:
             raise Unavailable(
-                f"store {self._folder.parent}: got it being collected, expected that to end within {_LONGEST} seconds",
+                f"store {self._folder.parent}: got it being collected, expected that to end within {_TIMEOUT} seconds",
                 hint="try again once lamina store gc is done",
             ) from error
 
     @contextlib.contextmanager
-    def alone(self, patience: float = 0) -> Iterator[None]:
+    def hold_exclusive(self, timeout: float = 0) -> Iterator[None]:
         """Nobody else uses the store within the block.
 
-        Raises `Unavailable` where somebody does for more than ``patience`` seconds, `OutputError`.
+        Raises `Unavailable` where somebody does for more than ``timeout`` seconds, `OutputError`.
         """
         from filelock import Timeout
 
         try:
-            with self._written():
+            with self._translate_errors():
                 self._folder.mkdir(parents=True, exist_ok=True)
-                whole = self._whole()
-                whole.acquire_write(timeout=patience)
+                store_lock = self._store_lock()
+                store_lock.acquire_write(timeout=timeout)
         except Timeout as error:
             raise Unavailable(
                 f"store {self._folder.parent}: got it in use, expected nobody to use it",
@@ -78,19 +78,19 @@ class Locks:
             ) from error
         try:
             with self._mutex:
-                was_used, self._is_used = self._is_used, True
+                was_used, self._is_shared = self._is_shared, True
             yield
         finally:
-            self._is_used = was_used
-            whole.release()
+            self._is_shared = was_used
+            store_lock.release()
 
     @contextlib.contextmanager
-    def fetching(self, path: StorePath) -> Iterator[None]:
+    def lock_path(self, path: StorePath) -> Iterator[None]:
         """Nobody else fetches ``path`` within the block; waits for who does. Raises `OutputError`."""
         from filelock import FileLock
 
         folder = self._folder / "fetching"
-        with self._written():
+        with self._translate_errors():
             folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder / f"{path.hash}.lock", is_singleton=False)
             lock.acquire()
@@ -100,7 +100,7 @@ class Locks:
             lock.release()
 
     @contextlib.contextmanager
-    def _written(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Translates what the libraries raise where a disk is full, may not be written to, or knows no locks."""
         import sqlite3
 
@@ -114,7 +114,7 @@ class Locks:
             got = getattr(error, "strerror", None) or error
             raise OutputError(f"store {self._folder.parent}: got {got} for a lock, expected to write there") from error
 
-    def _whole(self) -> ReadWriteLock:
+    def _store_lock(self) -> ReadWriteLock:
         from filelock import ReadWriteLock
 
         return ReadWriteLock(self._folder / "store.lock", is_singleton=False)

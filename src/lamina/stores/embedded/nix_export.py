@@ -4,7 +4,7 @@ Invariant: what comes in is valid once its NAR was hashed to its end and all tha
 stream that breaks leaves the paths that came whole, and nothing else. What the stream says of references is the word
 of who made it: nothing in it is signed.
 
-The format: `lamina.formats.export`.
+The format: `lamina.formats.nix_export`.
 """
 
 from __future__ import annotations
@@ -15,80 +15,80 @@ from dataclasses import dataclass
 from lamina.core.closure import Closure
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import NotFound
-from lamina.formats import export
-from lamina.formats.address import Address
-from lamina.formats.export import END, NEXT, Exported
+from lamina.formats import nix_export
+from lamina.formats.content_address import ContentAddress
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.closure_source import Supply
+from lamina.formats.nix_export import END, NEXT, ExportedPath
+from lamina.stores.closure_source import ClosureSource
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
-from lamina.stores.incoming import Arrival
+from lamina.stores.incoming import IncomingFile
 from lamina.system.transfer import Write
 
 
-def write_export(supply: Supply, closure: Closure, write: Write) -> None:
+def write_export(closure_source: ClosureSource, closure: Closure, write: Write) -> None:
     """Writes all of ``closure``, references first, to ``write``.
 
     Raises `IntegrityError` for a path that is not what it is said to be; the export ends before it is one then.
     """
     for info in closure.bottom_up:
         write(memoryview(NEXT))
-        supply.copy(info, write)
-        deriver = supply.known(info).deriver
-        write(memoryview(Exported(info.path, info.references, deriver).dump()))
+        closure_source.copy(info, write)
+        deriver = closure_source.narinfo(info).deriver
+        write(memoryview(ExportedPath(info.path, info.references, deriver).dump()))
     write(memoryview(END))
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedPath:
     """A path that came in. ``is_new`` says whether it was not valid before; such as was valid stays as it was."""
 
     info: PathInfo
     is_new: bool
 
 
-def read_export(store: EmbeddedStore, read: Callable[[int], bytes]) -> Iterator[Imported]:
+def read_export(store: EmbeddedStore, read: Callable[[int], bytes]) -> Iterator[ImportedPath]:
     """Takes in what comes, path by path, each valid when it is given; ``read(size)`` gives up to so many bytes.
 
     Reads nothing behind the end of the export. Raises `FormatError`, `NotFound` for a path that refers to what is
     neither in the store nor came before it, `OutputError`.
     """
-    landing = _Landing()
-    paths = export.parse(read, landing.write)
+    landing = _NarReceiver()
+    paths = nix_export.parse(read, landing.write)
     while True:
-        with store.arrival() as arrival:
-            landing.arrival = arrival
+        with store.incoming() as incoming:
+            landing.incoming = incoming
             found = next(paths, None)
             if found is None:
                 return
-            imported = _take(store, found, arrival)
+            imported = _import_path(store, found, incoming)
         yield imported
 
 
-class _Landing:
+class _NarReceiver:
     """Where the NAR that comes next goes."""
 
-    arrival: Arrival
+    incoming: IncomingFile
 
     def write(self, data: bytes) -> None:
-        self.arrival.write(data)
+        self.incoming.write(data)
 
 
-def _take(store: EmbeddedStore, found: Exported, arrival: Arrival) -> Imported:
-    measure = arrival.measure
-    info = PathInfo(found.path, measure.digest, measure.size, found.references)
+def _import_path(store: EmbeddedStore, found: ExportedPath, incoming: IncomingFile) -> ImportedPath:
+    blob_info = incoming.blob_info
+    info = PathInfo(found.path, blob_info.digest, blob_info.size, found.references)
     _check_references(store, info)
     there = store.narinfo(found.path)
     if there and there.info.nar_hash != info.nar_hash:
-        return Imported(there.info, is_new=False)
+        return ImportedPath(there.info, is_new=False)
     # Also over one that is there: its content may be damaged, this one's is not.
-    arrival.keep(nar_name(info.nar_hash))
+    incoming.commit(nar_name(info.nar_hash))
     if there:
-        return Imported(there.info, is_new=False)
-    address = Address.nar(info.nar_hash)
+        return ImportedPath(there.info, is_new=False)
+    address = ContentAddress.nar(info.nar_hash)
     # No export tells of content addresses; this kind is told by the path.
     is_addressed = found.path not in found.references and address.names(info)
     store.publish(NarInfo(info, "", "none", (), deriver=found.deriver, address=str(address) if is_addressed else ""))
-    return Imported(info, is_new=True)
+    return ImportedPath(info, is_new=True)
 
 
 def _check_references(store: EmbeddedStore, info: PathInfo) -> None:

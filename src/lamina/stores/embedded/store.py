@@ -18,26 +18,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from lamina.core.name_match import fitting
+from lamina.core.name_match import match_paths
 from lamina.core.names import HASH_LENGTH, Digest, StorePath, nix32_dump
 from lamina.core.nodes import Extent, Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, failed
+from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, output_error
 from lamina.formats import narinfo
-from lamina.formats.cacheinfo import NAME as CACHE_INFO
-from lamina.formats.cacheinfo import CacheInfo
+from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
+from lamina.formats.cache_info import CacheInfo
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.locks import Locks
-from lamina.stores.incoming import PRIVATE, Arrival, stored
-from lamina.stores.integrity import REPAIR
+from lamina.stores.incoming import PRIVATE, IncomingFile, write_file
+from lamina.stores.integrity import REPAIR_HINT
 from lamina.system import narfile
 from lamina.system.documents import check_file
-from lamina.transports.urls import below
+from lamina.transports.urls import check_file_name
 
-_ENDING = ".narinfo"
+_SUFFIX = ".narinfo"
 _NARS = "nar"
 _PIECE = 1 << 18
-_LONGEST_INFO = 1 << 16
+_MAX_CACHE_INFO = 1 << 16
 _INFO = CacheInfo(want_mass_query=True, priority=30)
 
 
@@ -51,7 +51,7 @@ class EmbeddedStore:
         self._check()
 
     @classmethod
-    def made(cls, folder: Path) -> Self:
+    def open_or_create(cls, folder: Path) -> Self:
         """The store in ``folder``, an empty one where that is empty or not there.
 
         Raises `Unavailable` for a folder of something else, `OutputError` where none can be made.
@@ -61,23 +61,23 @@ class EmbeddedStore:
                 raise Unavailable(
                     f"store {folder}: got something else, expected an empty folder or a store of lamina's"
                 )
-            stored(folder, CACHE_INFO, _INFO.dump().encode())
+            write_file(folder, CACHE_INFO, _INFO.dump().encode())
         return cls(folder)
 
     @classmethod
     @contextlib.contextmanager
-    def filled(cls, folder: Path) -> Iterator[Self]:
-        """`made` for the block; what was made for it is gone again if the block fails before anything came."""
+    def open_for_writing(cls, folder: Path) -> Iterator[Self]:
+        """`open_or_create` for the block; what was made is removed if the block fails before any path was added."""
         was_there, was_store = os.path.lexists(folder), is_store(folder)
-        store = cls.made(folder)
+        store = cls.open_or_create(folder)
         try:
             yield store
         except BaseException:
             if not was_store and not os.path.exists(folder / _NARS):
-                store.unmake(keep_folder=was_there)
+                store.remove_empty(keep_folder=was_there)
             raise
 
-    def unmake(self, *, keep_folder: bool) -> None:
+    def remove_empty(self, *, keep_folder: bool) -> None:
         """Removes a store to which nothing has come yet."""
         with contextlib.suppress(OSError):
             (self.folder / CACHE_INFO).unlink()
@@ -88,7 +88,7 @@ class EmbeddedStore:
     def _check(self) -> None:
         try:
             check_file(
-                self.folder / CACHE_INFO, f"{self.folder}/{CACHE_INFO}", "a store of lamina's", limit=_LONGEST_INFO
+                self.folder / CACHE_INFO, f"{self.folder}/{CACHE_INFO}", "a store of lamina's", limit=_MAX_CACHE_INFO
             )
             info = CacheInfo.parse((self.folder / CACHE_INFO).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -109,13 +109,13 @@ class EmbeddedStore:
     def narinfo(self, path: StorePath) -> NarInfo | None:
         """What is known of ``path``, None where it is not valid here. Raises `FormatError`, `Unavailable`."""
         if path not in self._infos:
-            found = self.read(path.hash)
+            found = self.read_narinfo(path.hash)
             if found is None or found.info.path != path:
                 return None
             self._infos[path] = found
         return self._infos[path]
 
-    def answers(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathInfo | Error | None]]:
+    def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathInfo | Error | None]]:
         """Give what is known of each of ``paths``, or what is wrong with its narinfo."""
         for path in paths:
             try:
@@ -130,36 +130,36 @@ class EmbeddedStore:
         found = ((path, self.narinfo(path)) for path in paths)
         return {path: known.info for path, known in found if known}
 
-    def place(self, path: StorePath) -> Extent:
+    def location(self, path: StorePath) -> Extent:
         """The NAR of ``path``. Raises `NotFound`; `IntegrityError` where it is not there any more, or not as long."""
         known = self.narinfo(path)
         if known is None:
             raise NotFound(f"{path}: got no such valid path in {self.folder}, expected one")
-        return self.archive(known)
+        return self.nar_extent(known)
 
-    def fetched(self, known: NarInfo) -> Extent:
-        """The NAR of ``known``, which came in and may not be valid yet. Raises as `place` does."""
-        return self.archive(_own(known))
+    def received_nar(self, known: NarInfo) -> Extent:
+        """The NAR of ``known``, which came in and may not be valid yet. Raises as `location` does."""
+        return self.nar_extent(_as_stored(known))
 
-    def archive(self, known: NarInfo) -> Extent:
-        """The NAR that ``known`` says is there. Raises as `place` does."""
+    def nar_extent(self, known: NarInfo) -> Extent:
+        """The NAR that ``known`` says is there. Raises as `location` does."""
         if known.compression != "none":
             raise Unavailable(
                 f"{self.folder / known.url}: got a NAR in {known.compression}, expected it uncompressed",
                 hint=f"name the cache by its URL: --store file://{self.folder.absolute()}",
             )
-        self.locks.use()
+        self.locks.hold_shared()
         file = self.file(known)
         try:
-            extent = narfile.archive(os.fsencode(file))
+            extent = narfile.nar_extent(os.fsencode(file))
         except IntegrityError as error:
-            raise IntegrityError(f"{known.info.path}: {error}", hint=REPAIR) from error
+            raise IntegrityError(f"{known.info.path}: {error}", hint=REPAIR_HINT) from error
         if extent.length != known.info.nar_size:
-            raise IntegrityError(f"{file}: got {extent.length} bytes, expected {known.info.nar_size}", hint=REPAIR)
+            raise IntegrityError(f"{file}: got {extent.length} bytes, expected {known.info.nar_size}", hint=REPAIR_HINT)
         return extent
 
     def has_nar(self, known: NarInfo) -> bool:
-        """Tell whether there is a file as long as the NAR of ``known`` where `archive` would read it."""
+        """Tell whether there is a file as long as the NAR of ``known`` where `nar_extent` would read it."""
         try:
             return known.compression == "none" and self.file(known).stat().st_size == known.info.nar_size
         except (OSError, FormatError):
@@ -167,9 +167,9 @@ class EmbeddedStore:
 
     def file(self, known: NarInfo) -> Path:
         """Give the file that ``known`` names as its NAR. Raises `FormatError` for a URL that leads elsewhere."""
-        return self.folder / below(str(self.folder), known.file_name)
+        return self.folder / check_file_name(str(self.folder), known.file_name)
 
-    def nar(self, known: NarInfo) -> Iterator[bytes]:
+    def stream_nar(self, known: NarInfo) -> Iterator[bytes]:
         """The pieces of the NAR that ``known`` has, which is there. Raises `Unavailable`."""
         file = self.folder / nar_name(known.info.nar_hash)
         try:
@@ -180,48 +180,50 @@ class EmbeddedStore:
             raise self._unavailable(file, error) from error
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """What ``path`` is made of. Raises as `place` does."""
-        return narfile.nodes(self.place(path))
+        """What ``path`` is made of. Raises as `location` does."""
+        return narfile.nodes(self.location(path))
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The valid paths that ``name`` may mean (`choosing.fitting`); a damaged narinfo has no name."""
+        """The valid paths that ``name`` may mean (`choosing.match_paths`); a damaged narinfo has no name."""
         paths: list[StorePath] = []
-        for digits in self.hashes():
+        for hash_part in self.hashes():
             with contextlib.suppress(FormatError):
-                paths += self.with_hashes([digits])
-        return fitting(paths, name)
+                paths += self.with_hashes([hash_part])
+        return match_paths(paths, name)
 
     def hashes(self) -> Collection[str]:
         """The hashes of all valid paths."""
-        self.locks.use()
+        self.locks.hold_shared()
         try:
             with os.scandir(self.folder) as entries:
                 names = [entry.name for entry in entries]
         except OSError as error:
             raise self._unavailable(self.folder, error) from error
-        return {name[:HASH_LENGTH] for name in names if name[HASH_LENGTH:] == _ENDING}
+        return {name[:HASH_LENGTH] for name in names if name[HASH_LENGTH:] == _SUFFIX}
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The valid paths that begin with one of ``hashes``. Raises as `read` does."""
-        found = ((digits, self.read(digits)) for digits in hashes)
+        """The valid paths that begin with one of ``hashes``. Raises as `read_narinfo` does."""
+        found = ((hash_part, self.read_narinfo(hash_part)) for hash_part in hashes)
         # The narinfo of another path makes none valid; `lamina store verify` tells of it.
-        return tuple(sorted(known.info.path for digits, known in found if known and known.info.path.hash == digits))
+        return tuple(
+            sorted(known.info.path for hash_part, known in found if known and known.info.path.hash == hash_part)
+        )
 
     def narinfos(self) -> list[NarInfo]:
         """All that is valid, ascending. Raises `FormatError` for a narinfo that is none."""
-        found = (self.read(digits) for digits in sorted(self.hashes()))
+        found = (self.read_narinfo(hash_part) for hash_part in sorted(self.hashes()))
         return sorted((known for known in found if known), key=lambda known: known.info.path)
 
-    def read(self, digits: str) -> NarInfo | None:
-        """The narinfo in the place of the path that begins with ``digits``, as it lies there now; None for none.
+    def read_narinfo(self, hash_part: str) -> NarInfo | None:
+        """The narinfo in the place of the path that begins with ``hash_part``, as it lies there now; None for none.
 
         Raises `FormatError` for what is none, `Unavailable`.
         """
-        self.locks.use()  # from the first look on, or what was found could be collected before it is read
-        file = self.folder / f"{digits}{_ENDING}"
+        self.locks.hold_shared()  # from the first look on, or what was found could be collected before it is read
+        file = self.folder / f"{hash_part}{_SUFFIX}"
         try:
             with file.open("rb") as opened:
-                data = opened.read(narinfo.MOST + 1)
+                data = opened.read(narinfo.MAX_SIZE + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -229,16 +231,16 @@ class EmbeddedStore:
         try:
             return narinfo.parse_bytes(data)
         except FormatError as error:
-            raise FormatError(f"{file}: {error}", hint=REPAIR) from error
+            raise FormatError(f"{file}: {error}", hint=REPAIR_HINT) from error
 
     # --- what comes in
 
-    def arrival(self) -> Arrival:
+    def incoming(self) -> IncomingFile:
         """A NAR that is to come in; a context manager. Raises `OutputError`."""
-        self.locks.use()
-        return Arrival(self.folder)
+        self.locks.hold_shared()
+        return IncomingFile(self.folder)
 
-    def holds(self, nar_hash: Digest, nar_size: int) -> bool:
+    def contains_nar(self, nar_hash: Digest, nar_size: int) -> bool:
         """Whether there is such a NAR, of a valid path or of one that was about to become valid."""
         try:
             return (self.folder / nar_name(nar_hash)).stat().st_size == nar_size
@@ -247,8 +249,8 @@ class EmbeddedStore:
 
     def publish(self, known: NarInfo) -> NarInfo:
         """Makes its path valid, whose NAR is there; gives what is known of it from now on. Raises `OutputError`."""
-        own = _own(known)
-        stored(self.folder, f"{known.info.path.hash}{_ENDING}", own.dump().encode())
+        own = _as_stored(known)
+        write_file(self.folder, f"{known.info.path.hash}{_SUFFIX}", own.dump().encode())
         self._infos[known.info.path] = own
         return own
 
@@ -256,14 +258,14 @@ class EmbeddedStore:
         """Makes ``paths`` invalid; their NARs stay. Raises `OutputError`."""
         for path in paths:
             self._infos.pop(path, None)
-            self.discard(f"{path.hash}{_ENDING}")
+            self.discard(f"{path.hash}{_SUFFIX}")
 
     def discard(self, name: str) -> None:
         """Removes a file of the store, if it is there. Raises `OutputError`."""
         try:
             (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
-            raise failed(str(self.folder / name), error) from error
+            raise output_error(str(self.folder / name), error) from error
 
     def _unavailable(self, file: Path, error: OSError) -> Unavailable:
         return Unavailable(f"{file}: got {error.strerror}, expected to read the store")
@@ -285,7 +287,7 @@ def may_become_store(folder: Path) -> bool:
     return names <= {PRIVATE} or CACHE_INFO in names
 
 
-def _own(known: NarInfo) -> NarInfo:
+def _as_stored(known: NarInfo) -> NarInfo:
     """``known`` as it is in a store of lamina's."""
     info = known.info
     return replace(

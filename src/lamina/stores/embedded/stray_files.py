@@ -16,32 +16,34 @@ from lamina.stores.incoming import PRIVATE
 from lamina.system.temporary import is_in_use, is_part
 
 NARS = "nar"
-_ARRIVING, _LOCKS = f"{PRIVATE}/arriving", f"{PRIVATE}/fetching"
+_INCOMING, _LOCKS = f"{PRIVATE}/arriving", f"{PRIVATE}/fetching"
 _LISTING = ".ls"
 
 
-def orphans(folder: Path, known: Collection[NarInfo]) -> list[str]:
+def find_orphans(folder: Path, known: Collection[NarInfo]) -> list[str]:
     """The NARs that none of ``known`` names, relative to ``folder``, ascending. Raises `Unavailable`."""
     used = {found.file_name for found in known}
-    names = (f"{NARS}/{name}" for name in _names(folder / NARS) if not is_part(name))
+    names = (f"{NARS}/{name}" for name in _list_files(folder / NARS) if not is_part(name))
     return sorted(name for name in names if name not in used)
 
 
-def leftovers(folder: Path, known: Collection[NarInfo]) -> list[str]:
+def find_stray_files(folder: Path, known: Collection[NarInfo]) -> list[str]:
     """The files that killed processes left, and the listings of paths that are not valid; likewise."""
     hashes = {found.info.path.hash for found in known}
-    found = [name for name in _names(folder) if is_part(name)]
-    found += [f"{NARS}/{name}" for name in _names(folder / NARS) if is_part(name)]
-    found += [f"{_ARRIVING}/{name}" for name in _names(folder / _ARRIVING)]
+    found = [name for name in _list_files(folder) if is_part(name)]
+    found += [f"{NARS}/{name}" for name in _list_files(folder / NARS) if is_part(name)]
+    found += [f"{_INCOMING}/{name}" for name in _list_files(folder / _INCOMING)]
     # The folder may also be pushed to as a binary cache, by a process that knows nothing of the store's locks.
     found = [name for name in found if not is_in_use(folder / name)]
-    found += [name for name in _names(folder) if name[HASH_LENGTH:] == _LISTING and name[:HASH_LENGTH] not in hashes]
+    found += [
+        name for name in _list_files(folder) if name[HASH_LENGTH:] == _LISTING and name[:HASH_LENGTH] not in hashes
+    ]
     return sorted(found)
 
 
-def old_locks(folder: Path) -> list[str]:
+def find_old_locks(folder: Path) -> list[str]:
     """The lock files of paths that were fetched; likewise."""
-    return sorted(f"{_LOCKS}/{name}" for name in _names(folder / _LOCKS))
+    return sorted(f"{_LOCKS}/{name}" for name in _list_files(folder / _LOCKS))
 
 
 def size_of(folder: Path, name: str) -> int:
@@ -52,7 +54,7 @@ def size_of(folder: Path, name: str) -> int:
         return 0
 
 
-def _names(folder: Path) -> Iterator[str]:
+def _list_files(folder: Path) -> Iterator[str]:
     """The files in ``folder``, none where that is not there."""
     try:
         with os.scandir(folder) as entries:

@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lamina.core.names import StorePath
-from lamina.errors import FormatError, IntegrityError, InvalidName, NotFound, Unavailable
+from lamina.errors import FormatError, IntegrityError, InvalidArgument, NotFound, Unavailable
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.stores.embedded.stray_files import leftovers, orphans
+from lamina.stores.embedded.stray_files import find_orphans, find_stray_files
 from lamina.stores.integrity import check_nar
-from lamina.system.cpus import processors
+from lamina.system.cpus import cpu_count
 
-_ENDING = ".narinfo"
-_FAULTS = (FormatError, IntegrityError, InvalidName, NotFound, Unavailable)
+_SUFFIX = ".narinfo"
+_DAMAGE_ERRORS = (FormatError, IntegrityError, InvalidArgument, NotFound, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class DamagedPath:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedStore:
+class StoreCheck:
     """What became of checking a store: so many paths are ``intact``, others ``damaged``, or were until they were
     ``mended``; so many NARs belong to no path, and so many files were left behind by processes that were killed.
     ``size`` is that of the NARs in bytes; ``warnings`` is what caches had to say while something was mended.
@@ -53,34 +53,34 @@ class CheckedStore:
         return self.intact + len({damage.hash for damage in (*self.damaged, *self.mended)})
 
 
-def check_store(store: EmbeddedStore, threads: int = 0) -> CheckedStore:
+def check_store(store: EmbeddedStore, threads: int = 0) -> StoreCheck:
     """Hashes every path in ``store``, on ``threads`` threads, 0 for as many as there are processors.
 
     Raises `Unavailable` for a store that cannot be read.
     """
-    store.locks.use()
-    known, damaged = _narinfos(store)
+    store.locks.hold_shared()
+    known, damaged = _read_narinfos(store)
     valid = {found.info.path for found in known}
-    pool = ThreadPoolExecutor(threads or processors(), "lamina-check")
+    pool = ThreadPoolExecutor(threads or cpu_count(), "lamina-check")
     try:
-        faults = list(pool.map(lambda found: _fault(store, found), known))
+        faults = list(pool.map(lambda found: _find_fault(store, found), known))
     finally:  # an interrupt does not wait for the rest
         pool.shutdown(wait=False, cancel_futures=True)
     damaged += [DamagedPath(found.info.path.hash, fault) for found, fault in zip(known, faults, strict=True) if fault]
     bad = {damage.hash for damage in damaged}
     missing = {
-        reference.hash: DamagedPath(reference.hash, _no_reference(reference, found))
+        reference.hash: DamagedPath(reference.hash, _missing_reference(reference, found))
         for found in known
         for reference in sorted(found.info.references)
         if reference not in valid and reference.hash not in bad and not _is_valid(store, reference)
     }
     damaged += missing.values()
-    return CheckedStore(
+    return StoreCheck(
         intact=sum(found.info.path.hash not in bad for found in known),
         damaged=tuple(damaged),
         # Whose narinfo cannot be read may have a NAR that looks like nobody's.
-        orphans=len(orphans(store.folder, known)),
-        leftovers=len(leftovers(store.folder, known)),
+        orphans=len(find_orphans(store.folder, known)),
+        leftovers=len(find_stray_files(store.folder, known)),
         size=sum(found.info.nar_size for found in known),
     )
 
@@ -88,76 +88,76 @@ def check_store(store: EmbeddedStore, threads: int = 0) -> CheckedStore:
 def check_paths(store: EmbeddedStore, hashes: Collection[str]) -> dict[str, str]:
     """What is wrong with the paths that begin with ``hashes``; nothing of those that are well."""
     faults = {}
-    for digits in hashes:
+    for hash_part in hashes:
         try:
-            found = read_narinfo(store, digits)
-        except _FAULTS as error:
-            faults[digits] = str(error)
+            found = require_narinfo(store, hash_part)
+        except _DAMAGE_ERRORS as error:
+            faults[hash_part] = str(error)
             continue
-        fault = _fault(store, found) or _missing(store, found)
+        fault = _find_fault(store, found) or _find_missing_reference(store, found)
         if fault:
-            faults[digits] = fault
+            faults[hash_part] = fault
     return faults
 
 
-def read_narinfo(store: EmbeddedStore, digits: str) -> NarInfo:
-    """The narinfo of the path that begins with ``digits``.
+def require_narinfo(store: EmbeddedStore, hash_part: str) -> NarInfo:
+    """The narinfo of the path that begins with ``hash_part``.
 
     Raises `NotFound`, `FormatError`, `IntegrityError` for one of another path, `Unavailable`.
     """
-    file = store.folder / f"{digits}{_ENDING}"
-    found = store.read(digits)
+    file = store.folder / f"{hash_part}{_SUFFIX}"
+    found = store.read_narinfo(hash_part)
     if found is None:
         raise NotFound(f"{file}: got nothing there, expected a narinfo")
-    if found.info.path.hash != digits:
-        raise IntegrityError(f"{file}: got the narinfo of {found.info.path}, expected one of {digits}")
+    if found.info.path.hash != hash_part:
+        raise IntegrityError(f"{file}: got the narinfo of {found.info.path}, expected one of {hash_part}")
     return found
 
 
-def _narinfos(store: EmbeddedStore) -> tuple[list[NarInfo], list[DamagedPath]]:
+def _read_narinfos(store: EmbeddedStore) -> tuple[list[NarInfo], list[DamagedPath]]:
     """All narinfos that are such, ascending, and what is wrong with the others."""
     known: list[NarInfo] = []
     damaged: list[DamagedPath] = []
-    for digits in sorted(store.hashes()):
+    for hash_part in sorted(store.hashes()):
         try:
-            known.append(read_narinfo(store, digits))
+            known.append(require_narinfo(store, hash_part))
         except NotFound:  # it went meanwhile
             continue
-        except _FAULTS as error:
-            damaged.append(DamagedPath(digits, str(error)))
+        except _DAMAGE_ERRORS as error:
+            damaged.append(DamagedPath(hash_part, str(error)))
     return known, damaged
 
 
-def _fault(store: EmbeddedStore, found: NarInfo) -> str:
+def _find_fault(store: EmbeddedStore, found: NarInfo) -> str:
     """What is wrong with a path, whatever it refers to; nothing where nothing is."""
     try:
-        place = store.archive(found)
-        check_nar(found, place)
-    except _FAULTS as error:
+        extent = store.nar_extent(found)
+        check_nar(found, extent)
+    except _DAMAGE_ERRORS as error:
         text = str(error)
         return text if text.startswith(f"{found.info.path}: ") else f"{found.info.path}: {text}"
     return ""
 
 
-def _missing(store: EmbeddedStore, found: NarInfo) -> str:
+def _find_missing_reference(store: EmbeddedStore, found: NarInfo) -> str:
     for reference in sorted(found.info.references):
         if not _is_valid(store, reference):
-            return _no_reference(reference, found)
+            return _missing_reference(reference, found)
     return ""
 
 
 def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
     try:
         return store.narinfo(path) is not None
-    except _FAULTS:  # what is wrong with it is told by itself
+    except _DAMAGE_ERRORS:  # what is wrong with it is told by itself
         return True
 
 
-def _no_reference(path: StorePath, found: NarInfo) -> str:
+def _missing_reference(path: StorePath, found: NarInfo) -> str:
     return f"{path}: got no such valid path, expected it as a reference of {found.info.path}"
 
 
-def named(known: Iterable[NarInfo]) -> Iterator[StorePath]:
+def paths_named(known: Iterable[NarInfo]) -> Iterator[StorePath]:
     """Every path that ``known`` are of or refer to."""
     for found in known:
         yield found.info.path
@@ -166,4 +166,4 @@ def named(known: Iterable[NarInfo]) -> Iterator[StorePath]:
 
 def readable_narinfos(store: EmbeddedStore) -> list[NarInfo]:
     """All narinfos that are such, ascending; those that are none are left out."""
-    return _narinfos(store)[0]
+    return _read_narinfos(store)[0]

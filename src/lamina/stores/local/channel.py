@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lamina.compression.decoders import decoded, recognised
+from lamina.compression.decoders import decode_pieces, detect_compression
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import Error, FormatError, NotFound, Unavailable, shown
-from lamina.formats import catalogue
+from lamina.errors import Error, FormatError, NotFound, Unavailable
+from lamina.formats import channel_index
+from lamina.messages.redaction import short_repr
 from lamina.system.temporary import PartFile
 
 CHANNELS = "https://channels.nixos.org"
@@ -32,19 +33,19 @@ DAY = 24 * 3600
 _MINUTE = 60
 _HOUR = 3600
 # Lists of nixos-unstable have 4 MiB, and 15 MiB of text in them.
-_MOST_BYTES = 64 << 20
-_MOST_TEXT = 512 << 20
+_MAX_BYTES = 64 << 20
+_MAX_TEXT = 512 << 20
 _CHANNEL = re.compile(r"(?:nixos|nixpkgs)-(?:unstable|[0-9]{2}\.[0-9]{2})(?:-[a-z0-9_]+)*")
 # What is a list by its name; anything else may be a folder as well.
 _LIST_NAME = re.compile(r"store-paths|.*\.(?:xz|zst|gz|bz2|lz4|json|txt|list)", re.DOTALL)
 _EXPECTED = "a channel such as nixos-25.11, the URL of a list or of a folder with one, or a file"
 
 
-class Reader(Protocol):
+class ChannelReader(Protocol):
     """A folder somewhere, as far as a list in it is read."""
 
     @property
-    def where(self) -> str:
+    def label(self) -> str:
         """The folder as messages have it, without credentials."""
 
     def read(self, name: str, limit: int) -> bytes | None:
@@ -54,15 +55,15 @@ class Reader(Protocol):
         """Lets go of connections."""
 
 
-Opener = Callable[[str], Reader]
-"""From a URL to what reads there; raises `InvalidName`."""
+Opener = Callable[[str], ChannelReader]
+"""From a URL to what reads there; raises `InvalidArgument`."""
 
 
 class Channel:
     """The paths of the list ``name``, which was fetched ``age`` seconds ago; ``warnings`` say what is amiss with it."""
 
     def __init__(
-        self, name: str, paths: catalogue.Catalogue, *, age: float = 0.0, warnings: tuple[str, ...] = ()
+        self, name: str, paths: channel_index.ChannelIndex, *, age: float = 0.0, warnings: tuple[str, ...] = ()
     ) -> None:
         self.name = name
         self.age = age
@@ -95,30 +96,30 @@ def open_channel(where: str, opener: Opener, cache: Path | None, *, offline: boo
 
     How a list is compressed is told by its bytes. One from the network is kept below ``cache``, where there is one; it
     will do for a day from ``now``, in seconds since 1970, and longer where there is no newer one to be had, or none may
-    be asked for; whenever it does, a warning says its age. Raises `InvalidName` for a URL that cannot be, `NotFound`
-    where there is no list, `Unavailable`, and `FormatError` for what is none.
+    be asked for; whenever it does, a warning says its age. Raises `InvalidArgument` for a URL that cannot be,
+    `NotFound` where there is no list, `Unavailable`, and `FormatError` for what is none.
     """
     if "://" in where:
-        return _at(where, "", opener, cache, offline=offline, now=now)
+        return _open_url(where, "", opener, cache, offline=offline, now=now)
     if _CHANNEL.fullmatch(where):
-        return _at(f"{CHANNELS}/{where}/{LIST}", where, opener, cache, offline=offline, now=now)
+        return _open_url(f"{CHANNELS}/{where}/{LIST}", where, opener, cache, offline=offline, now=now)
     folder = os.path.isdir(where)
-    return Channel(where, _parsed(_file(os.path.join(where, LIST) if folder else where), where))
+    return Channel(where, _parse(_read_file(os.path.join(where, LIST) if folder else where), where))
 
 
-def _at(url: str, name: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
-    name = name or _shown(url, opener)
+def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
+    name = name or _display_name(url, opener)
     if url.lower().startswith("file:"):
-        return Channel(name, _parsed(_fetched(url, opener, name), name))
-    keep = None if cache is None else _Keep(cache / hashlib.sha256(url.encode()).hexdigest()[:32])
+        return Channel(name, _parse(_fetch(url, opener, name), name))
+    keep = None if cache is None else _ListCache(cache / hashlib.sha256(url.encode()).hexdigest()[:32])
     old = keep.load(name, now) if keep else None
     if old and (old.is_fresh or offline):
         return old.channel(name, "")
     if offline:
         raise Unavailable(f"list of {name}: got none that was kept, expected one", hint="do without --offline once")
     try:
-        data = _fetched(url, opener, name)
-        paths = _parsed(data, name)
+        data = _fetch(url, opener, name)
+        paths = _parse(data, name)
     except Error as error:
         if old is None:
             raise
@@ -126,13 +127,13 @@ def _at(url: str, name: str, opener: Opener, cache: Path | None, *, offline: boo
     return Channel(name, paths, warnings=keep.store(data, name, now) if keep else ())
 
 
-def _shown(url: str, opener: Opener) -> str:
+def _display_name(url: str, opener: Opener) -> str:
     """``url`` as messages have it."""
     with closing(opener(url)) as reader:
-        return reader.where
+        return reader.label
 
 
-def _splits(url: str) -> list[tuple[str, str]]:
+def _possible_files(url: str) -> list[tuple[str, str]]:
     """The folders and files that ``url`` may mean, the likeliest first; a query goes with every request to a folder."""
     path, mark, query = url.partition("?")
     scheme, _, rest = path.partition("://")
@@ -143,53 +144,53 @@ def _splits(url: str) -> list[tuple[str, str]]:
     return [itself] if _LIST_NAME.fullmatch(file) else [(url, LIST), itself]
 
 
-def _fetched(url: str, opener: Opener, name: str) -> bytes:
-    for folder, file in _splits(url):
+def _fetch(url: str, opener: Opener, name: str) -> bytes:
+    for folder, file in _possible_files(url):
         with closing(opener(folder)) as reader:
-            data = reader.read(file, _MOST_BYTES)
+            data = reader.read(file, _MAX_BYTES)
         if data is not None:
             return data
     raise NotFound(f"list of {name}: got nothing there, expected a list of store paths")
 
 
-def _file(where: str) -> bytes:
+def _read_file(where: str) -> bytes:
     try:
         with open(where, "rb") as file:
-            data = file.read(_MOST_BYTES + 1)
+            data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise Unavailable(f"channel {shown(where)}: got no such thing, expected {_EXPECTED}") from error
+        raise Unavailable(f"channel {short_repr(where)}: got no such thing, expected {_EXPECTED}") from error
     except (OSError, ValueError) as error:  # the latter for a NUL in it
         got = (error.strerror if isinstance(error, OSError) else None) or error
-        raise Unavailable(f"channel {shown(where)}: got {got}, expected {_EXPECTED}") from error
-    if len(data) > _MOST_BYTES:
-        raise FormatError(f"{where}: got more than {_MOST_BYTES} bytes, expected a list of store paths")
+        raise Unavailable(f"channel {short_repr(where)}: got {got}, expected {_EXPECTED}") from error
+    if len(data) > _MAX_BYTES:
+        raise FormatError(f"{where}: got more than {_MAX_BYTES} bytes, expected a list of store paths")
     return data
 
 
-def _parsed(data: bytes, name: str) -> catalogue.Catalogue:
+def _parse(data: bytes, name: str) -> channel_index.ChannelIndex:
     try:
-        return catalogue.parse(_text(data))
+        return channel_index.parse(_decompress(data))
     except FormatError as error:
         raise FormatError(f"list of {name}: {error}", hint=error.hint) from error
 
 
-def _text(data: bytes) -> bytes:
+def _decompress(data: bytes) -> bytes:
     if not data:
         raise FormatError("got no bytes, expected a list of store paths")
     pieces, size = [], 0
-    for piece in decoded((data,), recognised(data[:6])):
+    for piece in decode_pieces((data,), detect_compression(data[:6])):
         pieces.append(piece)
         size += len(piece)
-        if size > _MOST_TEXT:
-            raise FormatError(f"got more than {_MOST_TEXT} bytes of text, expected a list of store paths")
+        if size > _MAX_TEXT:
+            raise FormatError(f"got more than {_MAX_TEXT} bytes of text, expected a list of store paths")
     return b"".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedList:
     """A list of some time ago."""
 
-    paths: catalogue.Catalogue
+    paths: channel_index.ChannelIndex
     age: float
 
     @property
@@ -199,25 +200,25 @@ class _Kept:
     def channel(self, name: str, reason: str) -> Channel:
         """It as a channel; ``reason`` is why there is no newer one, empty where nobody was asked."""
         because = f", and got no newer one: {reason}" if reason else ""
-        warning = f"list of {name} is {spoken(self.age)} old{because}"
+        warning = f"list of {name} is {format_age(self.age)} old{because}"
         return Channel(name, self.paths, age=self.age, warnings=(warning,))
 
 
 @dataclass(frozen=True, slots=True)
-class _Keep:
+class _ListCache:
     """Where a list is kept; the file's own time is when it was fetched."""
 
     file: Path
 
-    def load(self, name: str, now: float) -> _Kept | None:
+    def load(self, name: str, now: float) -> _CachedList | None:
         """What is kept, None where nothing is that could be read."""
         try:
             age = now - self.file.stat().st_mtime
-            paths = _parsed(self.file.read_bytes(), name)
+            paths = _parse(self.file.read_bytes(), name)
         except (OSError, FormatError):
             return None
         # A clock that was wrong once must not keep a list for ever; one that is not quite exact may.
-        return _Kept(paths, max(age, 0.0) if age > -_HOUR else DAY)
+        return _CachedList(paths, max(age, 0.0) if age > -_HOUR else DAY)
 
     def store(self, data: bytes, name: str, now: float) -> tuple[str, ...]:
         """Keeps ``data`` as what was fetched ``now``; gives a warning where it cannot."""
@@ -226,13 +227,13 @@ class _Keep:
             with PartFile(self.file.parent) as part:
                 part.path.write_bytes(data)
                 os.utime(part.path, (now, now))
-                part.keep(self.file)
+                part.commit(self.file)
         except OSError as error:
             return (f"list of {name} could not be kept in {self.file.parent}: {error.strerror or error}",)
         return ()
 
 
-def spoken(seconds: float) -> str:
+def format_age(seconds: float) -> str:
     """A time in whole minutes, of two hours or more in whole hours, of two days or more in whole days."""
     for unit, name in ((DAY, "days"), (_HOUR, "hours")):
         if seconds >= 2 * unit:

@@ -17,34 +17,35 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from lamina.core.name_match import common, fitting
+from lamina.core.name_match import match_paths, search_prefix
 from lamina.core.names import HASH_LENGTH, STORE_DIR, Digest, StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import InvalidName, Unavailable, shown
+from lamina.errors import InvalidArgument, Unavailable
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.local.folder import Folder
+from lamina.messages.redaction import short_repr
+from lamina.stores.local.folder import FolderStore
 from lamina.system.documents import check_file
-from lamina.system.sqlite import DatabaseError, opened
+from lamina.system.sqlite import DatabaseError, open_database
 
 if TYPE_CHECKING:
     import sqlite3
 
 DATABASE = "nix/var/nix/db/db.sqlite"
 SCHEMA = "10"
-_LOG = "db.sqlite-wal"
+_WAL = "db.sqlite-wal"
 _SHARED_MEMORY = "db.sqlite-shm"
 # Where the header of a database says that it is in WAL mode (SQLite documentation, "Database File Format", 1.3.3).
 _WAL_FORMAT = 18
-_TRIES = 5
-_LONGEST_SCHEMA = 1 << 10
+_MAX_READS = 5
+_MAX_SCHEMA = 1 << 10
 _TIMEOUT = 10
 # SQLite takes 999 parameters at least (SQLITE_MAX_VARIABLE_NUMBER before 3.32).
-_AT_ONCE = 900
+_MAX_PARAMETERS = 900
 
 _T = TypeVar("_T")
 
 
-class LocalStore(Folder):
+class LocalStore(FolderStore):
     """The valid paths of the Nix store below ``root``."""
 
     def __init__(self, root: Path) -> None:
@@ -52,18 +53,18 @@ class LocalStore(Folder):
         self._database = root / DATABASE
         schema = self._database.with_name("schema")
         try:
-            check_file(schema, str(schema), "the schema number of a Nix database", limit=_LONGEST_SCHEMA)
+            check_file(schema, str(schema), "the schema number of a Nix database", limit=_MAX_SCHEMA)
             found = schema.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             got = (error.strerror if isinstance(error, OSError) else None) or error
             raise Unavailable(f"{schema}: got {got}, expected the schema number of a Nix database") from error
         if found != SCHEMA:
-            raise Unavailable(f"{schema}: got schema {shown(found[:20])}, expected {SCHEMA}")
+            raise Unavailable(f"{schema}: got schema {short_repr(found[:20])}, expected {SCHEMA}")
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Those of ``paths`` that are valid."""
         wanted = [str(path) for path in paths]
-        return self._read(lambda database: _infos(database, wanted)) if wanted else {}
+        return self._read(lambda database: _read_infos(database, wanted)) if wanted else {}
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
         """All that the database has of ``path``, as a binary cache would say it; None where it is not valid."""
@@ -72,52 +73,52 @@ class LocalStore(Folder):
         if info is None or row is None:
             return None
         deriver, signatures, address = ("" if value is None else str(value) for value in row)
-        deriver = _store_path(deriver).base if deriver else ""
+        deriver = _parse_store_path(deriver).base if deriver else ""
         return NarInfo(info, "", "none", tuple(signatures.split()), deriver=deriver, address=address)
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The valid paths that ``name`` may mean, as `lamina.core.name_match` says."""
         if not name.isascii():  # no store path is named so, and not every text can be asked for
             return ()
-        rows = self._read(lambda database: database.execute(_NAMED, (f"-{common(name)}",)).fetchall())
-        return fitting((_store_path(text) for (text,) in rows), name)
+        rows = self._read(lambda database: database.execute(_BY_NAME, (f"-{search_prefix(name)}",)).fetchall())
+        return match_paths((_parse_store_path(text) for (text,) in rows), name)
 
     def hashes(self) -> Collection[str]:
         """The hashes of all valid paths."""
         start = len(STORE_DIR) + 2
         query = f"SELECT substr(path, {start}, {HASH_LENGTH}) FROM ValidPaths"  # noqa: S608 - two numbers of ours
-        return {digits for (digits,) in self._read(lambda database: database.execute(query).fetchall())}
+        return {hash_part for (hash_part,) in self._read(lambda database: database.execute(query).fetchall())}
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """The valid paths that begin with one of ``hashes``."""
 
         def look_up(database: sqlite3.Connection) -> list[StorePath]:
             rows = (
-                database.execute(_HASHED, (f"{STORE_DIR}/{digits}-", f"{STORE_DIR}/{digits}.")).fetchall()
-                for digits in sorted(hashes)
+                database.execute(_BY_HASH, (f"{STORE_DIR}/{hash_part}-", f"{STORE_DIR}/{hash_part}.")).fetchall()
+                for hash_part in sorted(hashes)
             )
-            return [_store_path(text) for found in rows for (text,) in found]
+            return [_parse_store_path(text) for found in rows for (text,) in found]
 
         return tuple(self._read(look_up))
 
     def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        for _ in range(_TRIES):
-            if self._is_at_rest():
+        for _ in range(_MAX_READS):
+            if self._is_idle_wal():
                 with contextlib.suppress(_ChangedError):
-                    return self._read_unchanging(work)
+                    return self._read_immutable(work)
                 continue
             try:
                 return self._read_shared(work)
             except DatabaseError as error:
-                if not error.is_unopened:
+                if not error.cannot_open:
                     raise self._unavailable(error) from error
             with contextlib.suppress(_ChangedError):
-                return self._read_unchanging(work)
-        raise Unavailable(f"{self._database}: got changed in each of {_TRIES} readings, expected it at rest")
+                return self._read_immutable(work)
+        raise Unavailable(f"{self._database}: got changed in each of {_MAX_READS} readings, expected it at rest")
 
-    def _is_at_rest(self) -> bool:
+    def _is_idle_wal(self) -> bool:
         """Whether it is in WAL mode and nobody has it open: a shared reader would leave ``-shm`` and ``-wal`` there."""
-        if self._database.with_name(_SHARED_MEMORY).exists() or self._stamp().log_size:
+        if self._database.with_name(_SHARED_MEMORY).exists() or self._database_state().log_size:
             return False
         try:
             with self._database.open("rb") as file:
@@ -126,45 +127,45 @@ class LocalStore(Folder):
             raise self._unavailable(error) from error
 
     def _read_shared(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        with opened(self._database, "mode=ro", timeout=_TIMEOUT) as database:
+        with open_database(self._database, "mode=ro", timeout=_TIMEOUT) as database:
             database.execute("BEGIN")
             return work(database)
 
-    def _read_unchanging(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _read_immutable(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Raises `_ChangedError` where somebody wrote meanwhile."""
-        before = self._stamp()
+        before = self._database_state()
         if before.log_size:
-            log = self._database.with_name(_LOG)
+            log = self._database.with_name(_WAL)
             raise Unavailable(
                 f"{log}: got changes that are not in the database yet, expected none or a way to read them",
                 hint=f"read the store as a user who may write {log.parent}, or once nothing writes to it",
             )
         try:
-            with opened(self._database, "mode=ro&immutable=1", timeout=_TIMEOUT) as database:
+            with open_database(self._database, "mode=ro&immutable=1", timeout=_TIMEOUT) as database:
                 result = work(database)
         except DatabaseError as error:
-            if self._stamp() == before:
+            if self._database_state() == before:
                 raise self._unavailable(error) from error
             raise _ChangedError from error
-        if self._stamp() != before:
+        if self._database_state() != before:
             raise _ChangedError
         return result
 
-    def _stamp(self) -> _Stamp:
-        log = self._database.with_name(_LOG)
+    def _database_state(self) -> _DatabaseState:
+        log = self._database.with_name(_WAL)
         try:
             status = self._database.stat()
             log_size = log.stat().st_size if log.exists() else 0
         except OSError as error:
             raise self._unavailable(error) from error
-        return _Stamp(status.st_ino, status.st_size, status.st_mtime_ns, log_size)
+        return _DatabaseState(status.st_ino, status.st_size, status.st_mtime_ns, log_size)
 
     def _unavailable(self, error: Exception) -> Unavailable:
         got = (error.strerror if isinstance(error, OSError) else None) or error
         return Unavailable(f"{self._database}: got {got}, expected a readable Nix database")
 
 
-class _Stamp(NamedTuple):
+class _DatabaseState(NamedTuple):
     """What the database is like on disk; another stamp is another state of it."""
 
     inode: int
@@ -180,43 +181,43 @@ class _ChangedError(Exception):
 _INFOS = "SELECT id, path, hash, narSize FROM ValidPaths WHERE path IN ({})"
 _DETAILS = "SELECT deriver, sigs, ca FROM ValidPaths WHERE path = ?"
 _REFERENCES = "SELECT Refs.referrer, path FROM Refs JOIN ValidPaths ON id = reference WHERE referrer IN ({})"
-_NAMED = "SELECT path FROM ValidPaths WHERE instr(path, ?) > 0"
-_HASHED = "SELECT path FROM ValidPaths WHERE path >= ? AND path < ?"
+_BY_NAME = "SELECT path FROM ValidPaths WHERE instr(path, ?) > 0"
+_BY_HASH = "SELECT path FROM ValidPaths WHERE path >= ? AND path < ?"
 
 
-def _infos(database: sqlite3.Connection, paths: list[str]) -> dict[StorePath, PathInfo]:
+def _read_infos(database: sqlite3.Connection, paths: list[str]) -> dict[StorePath, PathInfo]:
     infos = {}
-    for start in range(0, len(paths), _AT_ONCE):
-        some = paths[start : start + _AT_ONCE]
-        rows = database.execute(_INFOS.format(_places(some)), some).fetchall()
+    for start in range(0, len(paths), _MAX_PARAMETERS):
+        some = paths[start : start + _MAX_PARAMETERS]
+        rows = database.execute(_INFOS.format(_placeholders(some)), some).fetchall()
         references: dict[int, set[StorePath]] = {number: set() for number, *_ in rows}
-        for referrer, text in database.execute(_REFERENCES.format(_places(rows)), list(references)):
-            references[referrer].add(_store_path(text))
+        for referrer, text in database.execute(_REFERENCES.format(_placeholders(rows)), list(references)):
+            references[referrer].add(_parse_store_path(text))
         for number, text, nar_hash, nar_size in rows:
-            path = _store_path(text)
-            infos[path] = _info(path, nar_hash, nar_size, frozenset(references[number]))
+            path = _parse_store_path(text)
+            infos[path] = _make_info(path, nar_hash, nar_size, frozenset(references[number]))
     return infos
 
 
-def _info(path: StorePath, nar_hash: object, nar_size: object, references: frozenset[StorePath]) -> PathInfo:
+def _make_info(path: StorePath, nar_hash: object, nar_size: object, references: frozenset[StorePath]) -> PathInfo:
     # What type a column holds is up to each row of it.
     try:
         digest = Digest.parse(str(nar_hash))
-    except InvalidName as error:
-        raise Unavailable(f"{path}: got hash {shown(nar_hash)} in the database, expected a SHA-256") from error
+    except InvalidArgument as error:
+        raise Unavailable(f"{path}: got hash {short_repr(nar_hash)} in the database, expected a SHA-256") from error
     if nar_size is None:
         nar_size = 0
     if not isinstance(nar_size, int) or nar_size < 0:
-        raise Unavailable(f"{path}: got size {shown(nar_size)} in the database, expected a number of bytes")
+        raise Unavailable(f"{path}: got size {short_repr(nar_size)} in the database, expected a number of bytes")
     return PathInfo(path, digest, nar_size, references)
 
 
-def _store_path(text: object) -> StorePath:
+def _parse_store_path(text: object) -> StorePath:
     try:
         return StorePath.parse(str(text))
-    except InvalidName as error:
+    except InvalidArgument as error:
         raise Unavailable(f"Nix database: {error}") from error
 
 
-def _places(items: Collection[object]) -> str:
+def _placeholders(items: Collection[object]) -> str:
     return ",".join("?" * len(items))

@@ -13,10 +13,10 @@ from lamina.core.names import STORE_DIR, StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Unavailable
-from lamina.system.walk import missing, walk
+from lamina.system.walk import missing_error, walk
 
 
-class Folder:
+class FolderStore:
     """The store below ``root``; ``/`` is the machine's own."""
 
     def __init__(self, root: Path) -> None:
@@ -33,9 +33,9 @@ class Folder:
         """What is on disk at ``path``; raises `NotFound` where there is nothing."""
         return walk(os.path.join(self._store, path.base.encode()))
 
-    def place(self, path: StorePath) -> bytes:
+    def location(self, path: StorePath) -> bytes:
         """Where ``path`` is on disk; raises `NotFound` where there is nothing."""
         top = os.path.join(self._store, path.base.encode())
         if not os.path.lexists(top):
-            raise missing(top)
+            raise missing_error(top)
         return top

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from lamina.core.name_match import fitting
+from lamina.core.name_match import match_paths
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, NotFound
-from lamina.formats import graph
+from lamina.formats import closure_graph
 from lamina.system.documents import read_document
 
 # A hundred thousand paths take less than half of it.
-_MOST_BYTES = 256 << 20
+_MAX_BYTES = 256 << 20
 
 
 class GraphStore:
@@ -25,9 +25,9 @@ class GraphStore:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        data = read_document(file, str(file), "a closure graph", limit=_MOST_BYTES)
+        data = read_document(file, str(file), "a closure graph", limit=_MAX_BYTES)
         try:
-            infos = graph.parse(data)
+            infos = closure_graph.parse(data)
         except FormatError as error:
             raise FormatError(f"{file}: {error}") from error
         self._infos = {info.path: info for info in infos}
@@ -42,7 +42,7 @@ class GraphStore:
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """The paths that ``name`` may mean, as `lamina.core.name_match` says."""
-        return fitting(self._infos, name)
+        return match_paths(self._infos, name)
 
     def hashes(self) -> Collection[str]:
         """The hashes of all paths."""

@@ -56,7 +56,7 @@ def test_a_closure_comes_from_a_cache(cache: Path, tmp_path: Path) -> None:
 
 
 def test_what_comes_makes_the_same_image(cache: Path, tmp_path: Path) -> None:
-    flags = ("--trusted-key", KEY, "--no-ledger", "--quiet")
+    flags = ("--trusted-key", KEY, "--no-layer-cache", "--quiet")
     fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store")
     direct = run("stream", ROOT, "--store", url(cache), *flags)
     fetched = run("stream", "hello", "--store", tmp_path / "store", *flags)
@@ -132,7 +132,7 @@ def test_the_machines_own_store_is_no_source_until_it_is_named(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine, hello = example(tmp_path / "machine")
-    monkeypatch.setattr("lamina.stores.opening.MACHINE", machine.root)
+    monkeypatch.setattr("lamina.stores.open.MACHINE", machine.root)
     flags = ("--store", url(cache), "--trusted-key", KEY)
     assert fetch(str(hello), *flags, store=tmp_path / "store").code == 5
     assert fetch(str(hello), *flags, "--store", machine.root, store=tmp_path / "store").code == 0
@@ -148,7 +148,7 @@ def test_a_nix_store_on_this_machine_is_copied(machine: FakeStore, tmp_path: Pat
     ran = fetch("hello", "--store", machine.root, store=tmp_path / "store")
     assert (ran.code, len(ran.stdout.splitlines())) == (0, 4)
     assert check(tmp_path / "store") == set(ran.stdout.decode().splitlines())
-    flags = ("--no-ledger", "--quiet")
+    flags = ("--no-layer-cache", "--quiet")
     image = run("stream", "hello", "--store", tmp_path / "store", *flags)
     assert image.code == 0
     assert image.stdout == run("stream", "hello", "--store", machine.root, *flags).stdout
@@ -167,7 +167,7 @@ def test_what_a_nix_store_knows_of_a_path_is_copied_too(machine: FakeStore, tmp_
 
 def test_a_nix_store_that_is_damaged_is_not_believed(machine: FakeStore, tmp_path: Path) -> None:
     words = next(path for path in machine.numbers if path.name.startswith("words"))
-    file = machine.place(words) / "share/hello.txt"
+    file = machine.location(words) / "share/hello.txt"
     file.chmod(0o644)
     file.write_bytes(b"jello\n")
     ran = fetch("hello", "--store", machine.root, store=tmp_path / "store")
@@ -208,7 +208,7 @@ def test_python_fetches_too(cache: Path, tmp_path: Path) -> None:
     fetched = lamina.fetch_paths([ROOT], embedded_store=tmp_path / "store", store=url(cache), trusted_keys=KEY)
     assert [str(known.info.path) for known in fetched.paths][-1] == ROOT
     assert fetched.new == {known.info.path for known in fetched.paths}
-    with pytest.raises(lamina.InvalidName, match="embedded_store"):
+    with pytest.raises(lamina.InvalidArgument, match="embedded_store"):
         lamina.fetch_paths([ROOT], embedded_store="", store=url(cache))
 
 
@@ -262,8 +262,8 @@ def test_a_damaged_narinfo_is_in_nobodys_way_but_its_own(cache: Path, tmp_path: 
 
 
 def test_an_image_of_nars_that_came_again_is_the_same(cache: Path, tmp_path: Path) -> None:
-    """The ledger remembers when the files were written that it listed; others of the same hash take their place."""
-    flags = (ROOT, "--store", url(cache), "--trusted-key", KEY, "--ledger", tmp_path / "ledger", "--quiet")
+    """The layer cache knows when the files were written that it listed; others of the same hash take their place."""
+    flags = (ROOT, "--store", url(cache), "--trusted-key", KEY, "--layer-cache", tmp_path / "layer_cache", "--quiet")
     first = run("stream", *flags)
     shutil.rmtree(tmp_path / "data")
     for file in cache.glob("nar/*"):

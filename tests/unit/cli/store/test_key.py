@@ -14,8 +14,8 @@ from tests.support.embedded_store import CLOSURE, KEY, ROOT, filled, paths_of
 from tests.support.fake_nix_store import as_nobody, run
 
 import lamina
-from lamina.errors import InvalidName, NotFound, OutputError, Unavailable
-from lamina.formats.keys import PublicKey, SecretKey, signer
+from lamina.errors import InvalidArgument, NotFound, OutputError, Unavailable
+from lamina.formats.keys import PublicKey, SecretKey, find_signer
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.system.keyfile import read_key, write_key
 
@@ -112,16 +112,16 @@ def test_what_is_signed_is_believed(here: Path) -> None:
     for package, known in paths_of(store).items():
         names = [text.partition(":")[0] for text in known.signatures]
         assert names == ["lamina-example-1", *(["mine-1"] if package == "greeting" else [])]
-        assert signer(known.fingerprint, known.signatures, [PublicKey.parse(KEY)])
+        assert find_signer(known.fingerprint, known.signatures, [PublicKey.parse(KEY)])
     ran = run("store", "sign", "--key", "key", "greeting", "-r", "--store", store)
     assert len(ran.stdout.split()) == 4
     ran = run("store", "sign", "--key", "key", "--all", "--store", store, "--json")
     assert len(json.loads(ran.stdout)["paths"]) == CLOSURE
     for known in paths_of(store).values():
         assert len(known.signatures) == 2
-        assert signer(known.fingerprint, known.signatures, [public]) == "mine-1"
+        assert find_signer(known.fingerprint, known.signatures, [public]) == "mine-1"
     check_whole(store)
-    ran = run("stream", ROOT, "--store", f"file://{store}", "--trusted-key", str(public), "--no-ledger", "--quiet")
+    ran = run("stream", ROOT, "--store", f"file://{store}", "--trusted-key", str(public), "--no-layer-cache", "--quiet")
     assert ran.code == 0, ran.stderr
 
 
@@ -132,8 +132,8 @@ def test_a_signature_under_the_same_name_is_replaced(here: Path) -> None:
         lamina.generate_key("mine-1", f"key{number}")
         (known,) = lamina.sign_paths("licence", key_file=f"key{number}", embedded_store=store)
     assert len(known.signatures) == 2
-    assert not signer(known.fingerprint, known.signatures, [lamina.public_key("key1")])
-    assert signer(known.fingerprint, known.signatures, [lamina.public_key("key2")])
+    assert not find_signer(known.fingerprint, known.signatures, [lamina.public_key("key1")])
+    assert find_signer(known.fingerprint, known.signatures, [lamina.public_key("key2")])
     again = lamina.sign_paths("licence", key_file="key2", embedded_store=store)
     assert again == (known,)
 
@@ -144,7 +144,7 @@ def test_what_to_sign_must_be_said_and_there(here: Path) -> None:
     lamina.generate_key("mine-1", "key")
     for arguments, code in (([], 2), (["hello", "--all"], 2), (["nosuch"], 5), ([ROOT.replace("hello", "hullo")], 5)):
         assert run("store", "sign", "--key", "key", *arguments, "--store", store).code == code
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         lamina.sign_paths(key_file="key", embedded_store=store)
 
 

@@ -25,22 +25,22 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     store, _ = example(tmp_path / "root")
-    ran = run("stream", "hello", "--store", store.root, "--ledger", "ledger")
+    ran = run("stream", "hello", "--store", store.root, "--layer-cache", "layer_cache")
     assert ran.code == 0, ran.stderr
     return store
 
 
-def spoil(store: FakeStore) -> None:
+def damage(store: FakeStore) -> None:
     """Another byte in a file of the same length and date."""
-    file = store.place(DATA) / "share/hello.txt"
+    file = store.location(DATA) / "share/hello.txt"
     date = file.stat().st_mtime_ns
     file.chmod(0o644)
     file.write_bytes(b"jello\n")
     os.utime(file, ns=(date, date))
 
 
-def test_a_clean_ledger_is_said_to_be_so(store: FakeStore) -> None:
-    ran = call("store", "verify", "--store", store.root, "--ledger", "ledger")
+def test_a_clean_layer_cache_is_said_to_be_so(store: FakeStore) -> None:
+    ran = call("store", "verify", "--store", store.root, "--layer-cache", "layer_cache")
     assert (ran.code, ran.stdout) == (0, b"4 layers: 4 as they were, 0 damaged, 0 not here\n")
     lines = ran.stderr.splitlines()
     assert len(lines) == 4
@@ -49,8 +49,8 @@ def test_a_clean_ledger_is_said_to_be_so(store: FakeStore) -> None:
 
 
 def test_what_is_damaged_is_named_and_forgotten(store: FakeStore) -> None:
-    spoil(store)
-    flags = ("--store", store.root, "--ledger", "ledger")
+    damage(store)
+    flags = ("--store", store.root, "--layer-cache", "layer_cache")
     ran = run("store", "verify", *flags)
     line, summary = ran.stdout.decode().splitlines()
     assert ran.code == 6
@@ -58,25 +58,25 @@ def test_what_is_damaged_is_named_and_forgotten(store: FakeStore) -> None:
     digest = r"sha256:[0-9a-f]{64}"
     assert re.fullmatch(rf"layer {digest} of {DATA}: {DATA}: got NAR hash {digest}, expected {digest}", line)
     assert ran.error == line
-    assert ran.stderr.splitlines()[-1].startswith("hint: what the ledger had of it is forgotten; ")
+    assert ran.stderr.splitlines()[-1].startswith("hint: what the layer cache had of it is forgotten; ")
     again = run("store", "verify", *flags)
     assert (again.code, again.stdout) == (0, b"3 layers: 3 as they were, 0 damaged, 0 not here\n")
-    assert run("stream", "hello", *flags).stdout == run("stream", "hello", *flags[:2], "--no-ledger").stdout
+    assert run("stream", "hello", *flags).stdout == run("stream", "hello", *flags[:2], "--no-layer-cache").stdout
 
 
 def test_layers_that_are_not_here_are_counted(store: FakeStore) -> None:
-    shutil.rmtree(store.place(DATA))
-    ran = run("store", "verify", "--store", store.root, "--ledger", "ledger", "--quiet")
+    shutil.rmtree(store.location(DATA))
+    ran = run("store", "verify", "--store", store.root, "--layer-cache", "layer_cache", "--quiet")
     assert (ran.code, ran.stderr) == (0, "")
     assert ran.stdout == b"4 layers: 3 as they were, 0 damaged, 1 not here\n"
 
 
-def test_the_ledger_in_the_cache_folder_is_the_default(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_layer_cache_in_the_cache_folder_is_the_default(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path("cache").absolute()))
-    place = Path("cache/lamina/ledger.sqlite").absolute()
+    location = Path("cache/lamina/layer-cache.sqlite").absolute()
     for _ in range(2):
         ran = run("store", "verify", "--store", store.root)
-        assert (ran.code, ran.stdout.decode(), ran.stderr) == (0, f"no ledger at {place}\n", "")
+        assert (ran.code, ran.stdout.decode(), ran.stderr) == (0, f"no layer cache at {location}\n", "")
     assert not Path("cache").exists()
     run("stream", "hello", "--store", store.root)
     ran = run("store", "verify", "--store", store.root, "--quiet")
@@ -84,18 +84,18 @@ def test_the_ledger_in_the_cache_folder_is_the_default(store: FakeStore, monkeyp
 
 
 def test_a_damaged_file_is_a_warning(store: FakeStore) -> None:
-    Path("ledger").write_bytes(b"garbage" * 1000)
-    ran = run("store", "verify", "--store", store.root, "--ledger", "ledger")
+    Path("layer_cache").write_bytes(b"garbage" * 1000)
+    ran = run("store", "verify", "--store", store.root, "--layer-cache", "layer_cache")
     assert (ran.code, ran.stdout) == (0, b"0 layers: 0 as they were, 0 damaged, 0 not here\n")
     assert ran.stderr.startswith("lamina: warning: ")
-    assert Path("ledger.damaged").exists()
+    assert Path("layer_cache.damaged").exists()
 
 
 def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
-    flags = ("--store", store.root, "--ledger", "ledger", "--json")
+    flags = ("--store", store.root, "--layer-cache", "layer_cache", "--json")
     assert json.loads(run("store", "verify", *flags).stdout) == {
         "version": 1,
-        "ledger": "ledger",
+        "layer_cache": "layer_cache",
         "exists": True,
         "layers": 4,
         "intact": 4,
@@ -104,14 +104,14 @@ def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
         "warnings": [],
         "store": None,
     }
-    spoil(store)
+    damage(store)
     ran = run("store", "verify", *flags)
     document = json.loads(ran.stdout)
     (damaged,) = document["damaged"]
     assert (ran.code, document["layers"], document["intact"], document["absent"]) == (6, 4, 3, 0)
     assert (set(damaged), damaged["paths"]) == ({"diff_id", "paths", "reason"}, [str(DATA)])
     assert ran.error == f"layer {damaged['diff_id']} of {DATA}: {damaged['reason']}"
-    document = json.loads(run("store", "verify", *flags, "--ledger", "none").stdout)
+    document = json.loads(run("store", "verify", *flags, "--layer-cache", "none").stdout)
     assert (document["exists"], document["layers"], Path("none").exists()) == (False, 0, False)
 
 
@@ -121,7 +121,7 @@ def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
         ([], "no command"),
         (["sweep"], "command 'sweep'"),
         (["verify", "x"], "unexpected extra argument (x)"),
-        (["verify", "--ledger", ""], "''"),
+        (["verify", "--layer-cache", ""], "''"),
     ],
 )
 def test_what_is_no_command_is_an_error(arguments: list[str], got: str) -> None:
@@ -131,8 +131,8 @@ def test_what_is_no_command_is_an_error(arguments: list[str], got: str) -> None:
 
 
 def test_the_machines_store_is_the_default(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamina.stores.opening.MACHINE", store.root)
-    assert run("store", "verify", "--ledger", "ledger").stdout.startswith(b"4 layers: 4 ")
+    monkeypatch.setattr("lamina.stores.open.MACHINE", store.root)
+    assert run("store", "verify", "--layer-cache", "layer_cache").stdout.startswith(b"4 layers: 4 ")
 
 
 def test_the_help_shows_an_example() -> None:

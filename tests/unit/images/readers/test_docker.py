@@ -21,8 +21,8 @@ import lamina
 from lamina.compression import libraries
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
 from lamina.images.image import Image
-from lamina.images.readers.model import SourceImage
 from lamina.images.readers.open import open_images
+from lamina.images.readers.source_image import SourceImage
 
 LAYER_PATH = "nix/store/00000000000000000000000000000000-x"
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.image_files import Member, OneLayer, hard, special, written
 
 from lamina.errors import FormatError
-from lamina.formats.headers import EntryKind
+from lamina.formats.tar_reader import EntryKind
 from lamina.images.readers import flatten as rootfs
 from lamina.images.readers.flatten import Rootfs, flatten
 from lamina.images.readers.unpack import extent_of
@@ -301,7 +301,7 @@ def test_a_sparse_file_has_no_content_of_its_own(tmp_path: Path) -> None:
 
 
 def test_more_members_than_any_image_has_are_refused(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rootfs, "_MOST_MEMBERS", 3)
+    monkeypatch.setattr(rootfs, "_MAX_MEMBERS", 3)
     assert len(list(made(["a", "b"], ["c"]))) == 4
     with pytest.raises(FormatError, match=r"layer 2: got more than 3 members, expected fewer"):
         made(["a", "b"], ["a", "b"])
@@ -313,7 +313,7 @@ def test_more_members_than_any_image_has_are_refused(made: Any, monkeypatch: pyt
 def test_a_name_of_many_links_and_a_whiteout_of_many_names_have_an_end(
     made: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rootfs, "_MOST_STEPS", 200)
+    monkeypatch.setattr(rootfs, "_MAX_STEPS", 200)
     for members in (["d/", ("l", "d/../" * 20 + "d"), *["l/x"] * 20], [*map(str, range(30)), *[".wh..wh..opq"] * 9]):
         with pytest.raises(FormatError, match=r"got names and whiteouts that take more than 200 steps"):
             made(members)

@@ -23,8 +23,8 @@ from lamina.compression import libraries
 from lamina.errors import FormatError, IntegrityError, NotFound
 from lamina.formats import image_names
 from lamina.images.readers import blobs, unpack
-from lamina.images.readers.model import SourceImage
 from lamina.images.readers.open import open_images
+from lamina.images.readers.source_image import SourceImage
 from lamina.system.extents import head
 
 LOWER, UPPER = layer("etc/lower"), layer("etc/upper")
@@ -502,13 +502,13 @@ def test_many_entries_of_one_config_take_time_that_grows_with_their_names(
 ) -> None:
     """Each name is looked at a fixed number of times, however many entries of the manifest have the same config."""
     looked_at: list[str] = []
-    real = image_names.canonical
+    real = image_names.canonical_name
 
     def counting(name: str) -> str:
         looked_at.append(name)
         return real(name)
 
-    monkeypatch.setattr(image_names, "canonical", counting)
+    monkeypatch.setattr(image_names, "canonical_name", counting)
     (found,) = read(tmp_path, entries_of_one_config(200, 100))
     assert len(found.repo_tags) == 20_000
     assert len(looked_at) == 20_000
@@ -534,18 +534,18 @@ def test_documents_of_many_values_are_refused(tmp_path: Path) -> None:
 def test_a_layer_that_an_image_has_many_times_is_looked_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blobs, "_MOST_MEMBERS", 1)
+    monkeypatch.setattr(blobs, "_MAX_MEMBERS", 1)
     names = ["l.tar"] * 1000
     documents = {"c.json": config([LOWER] * 1000), "manifest.json": manifest(names, "c.json")}
     assert len(read(tmp_path, tar({"l.tar": LOWER, **documents}))[0].layers) == 1000
 
 
 def test_more_members_than_any_image_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs, "_MOST_MEMBERS", 5)
+    monkeypatch.setattr(blobs, "_MAX_MEMBERS", 5)
     assert read(tmp_path, docker_archive({"1.tar": layer(*"abc"), "2.tar": layer(*"de")}))
     with pytest.raises(FormatError, match=r"2\.tar: got more than 5 members in all layers, expected fewer"):
         read(tmp_path, docker_archive({"1.tar": layer(*"abc"), "2.tar": layer(*"def")}))
-    monkeypatch.setattr(blobs, "_MOST_STORE_PATHS", 2)
+    monkeypatch.setattr(blobs, "_MAX_STORE_PATHS", 2)
     assert read(tmp_path, docker_archive({"1.tar": layer(*(f"nix/store/{n}/x" for n in (1, 1, 2)))}))
     with pytest.raises(FormatError, match=r"1\.tar: got more than 2 names in /nix/store, expected fewer"):
         read(tmp_path, docker_archive({"1.tar": layer(*(f"nix/store/{n}/x" for n in (1, 2, 3)))}))

@@ -260,7 +260,7 @@ def peak_memory(*arguments: str | Path) -> int:
 @pytest.mark.parametrize("compressor", ["none", "gz", "zstd"])
 def test_memory_does_not_grow_with_the_image(store: FakeStore, tmp_path: Path, compressor: str) -> None:
     store.add("small-1", b"")
-    large = store.place(store.add("large-1", b""))
+    large = store.location(store.add("large-1", b""))
     large.chmod(0o644)
     os.truncate(large, 160 << 20)
     arguments = ("--store", store.root, "--name", "x", "-o", tmp_path / "x", "--jobs", "2", "--compressor", compressor)
@@ -300,7 +300,7 @@ def _replace(file: Path) -> None:
 def test_a_file_that_changes_between_its_header_and_its_bytes_is_found_out(
     store: FakeStore, change: Callable[[Path], None]
 ) -> None:
-    file = store.place(store.add("data-1", {"file": b"x" * 5000})) / "file"
+    file = store.location(store.add("data-1", {"file": b"x" * 5000})) / "file"
     file.parent.chmod(0o755)
     file.chmod(0o644)
     os.utime(file, ns=(0, 10**9))
@@ -320,7 +320,7 @@ def test_a_file_that_changes_between_its_header_and_its_bytes_is_found_out(
 def test_a_store_path_that_goes_before_its_layer_comes_is_named(store: FakeStore) -> None:
     path = store.add("data-1", b"x")
     made = draft(store, name="x", closure=["data"])
-    store.place(path).unlink()
+    store.location(path).unlink()
     with pytest.raises(NotFound, match=rf"{path.base}: got nothing there"):
         DockerArchive(len).write(made)
 

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import MODULE, FakeStore, as_nobody, example, ledger_at, public_folder, run
+from tests.support.fake_nix_store import MODULE, FakeStore, as_nobody, example, layer_cache_at, public_folder, run
 
 import lamina
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
-from lamina.core.names import Reference
-from lamina.errors import FormatError, IntegrityError, InvalidName, OutputError
+from lamina.core.names import ImageReference
+from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError
 from lamina.formats.image_names import familiar_name, full_name
 from lamina.images.image import Draft, Image
 from lamina.images.writers.oci_layout import OciLayout
-from lamina.layer_cache.cache import Oblivion
-from lamina.layers.context import Workshop
+from lamina.layer_cache.cache import NullLayerCache
+from lamina.layers.context import BuildContext
 
 COMPRESSIONS = ["none", "gzip", "zstd", "gzip:1", "gzip:9", "zstd:1"]
 
@@ -40,9 +40,9 @@ def draft(store: FakeStore, **arguments: Any) -> Draft:
 
 
 def written(
-    made: Draft, folder: Path, shop: Workshop | None = None, compression: LayerCompression = NO_LAYER_COMPRESSION
+    made: Draft, folder: Path, context: BuildContext | None = None, compression: LayerCompression = NO_LAYER_COMPRESSION
 ) -> Image:
-    return OciLayout(folder, compression, None, shop).write(made)
+    return OciLayout(folder, compression, None, context).write(made)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -55,13 +55,18 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("words", COMPRESSIONS)
-@pytest.mark.parametrize("alone", [0, 1 << 40])
+@pytest.mark.parametrize("min_parallel_size", [0, 1 << 40])
 def test_every_blob_is_what_its_name_says_and_the_image_is_the_archives(
-    store: FakeStore, tmp_path: Path, words: str, alone: int
+    store: FakeStore, tmp_path: Path, words: str, min_parallel_size: int
 ) -> None:
     made = draft(store)
     folder, archive = tmp_path / "layout", tmp_path / "x.tar"
-    image = written(made, folder, Workshop(Oblivion(), 2, alone=alone), LayerCompression.parse(words))
+    image = written(
+        made,
+        folder,
+        BuildContext(NullLayerCache(), 2, min_parallel_size=min_parallel_size),
+        LayerCompression.parse(words),
+    )
     found = files(folder)
     assert found.pop("oci-layout") == b'{"imageLayoutVersion": "1.0.0"}'
     found.pop("index.json")
@@ -83,20 +88,22 @@ def test_every_blob_is_what_its_name_says_and_the_image_is_the_archives(
 
 
 @pytest.mark.parametrize("words", COMPRESSIONS)
-def test_the_bytes_depend_neither_on_the_ledger_nor_on_who_helped(store: FakeStore, tmp_path: Path, words: str) -> None:
+def test_the_bytes_depend_neither_on_the_layer_cache_nor_on_who_helped(
+    store: FakeStore, tmp_path: Path, words: str
+) -> None:
     made, compression = draft(store), LayerCompression.parse(words)
     layouts = []
-    with ledger_at(tmp_path / "ledger") as ledger:
-        for number, shop in enumerate(
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        for number, context in enumerate(
             [
-                Workshop(),
-                Workshop(Oblivion(), 3, alone=0),
-                Workshop(ledger),
-                Workshop(ledger),
-                Workshop(ledger, 2, alone=0),
+                BuildContext(),
+                BuildContext(NullLayerCache(), 3, min_parallel_size=0),
+                BuildContext(layer_cache),
+                BuildContext(layer_cache),
+                BuildContext(layer_cache, 2, min_parallel_size=0),
             ]
         ):
-            written(made, tmp_path / str(number), shop, compression)
+            written(made, tmp_path / str(number), context, compression)
             layouts.append(files(tmp_path / str(number)))
     assert all(layout == layouts[0] for layout in layouts)
 
@@ -104,14 +111,14 @@ def test_the_bytes_depend_neither_on_the_ledger_nor_on_who_helped(store: FakeSto
 @pytest.mark.parametrize("words", ["none", "gzip"])
 def test_a_repeat_writes_only_what_changed(store: FakeStore, tmp_path: Path, words: str) -> None:
     folder, compression = tmp_path / "layout", LayerCompression.parse(words)
-    with ledger_at(tmp_path / "ledger") as ledger:
-        written(draft(store), folder, Workshop(ledger), compression)
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        written(draft(store), folder, BuildContext(layer_cache), compression)
     before = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in folder.rglob("blobs/*/*")}
     store.add("extra-1", b"extra")
     for file in before:
         file.chmod(0o444)
-    with ledger_at(tmp_path / "ledger") as ledger:
-        image = written(draft(store, closure=["extra"]), folder, Workshop(ledger), compression)
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        image = written(draft(store, closure=["extra"]), folder, BuildContext(layer_cache), compression)
     after = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in folder.rglob("blobs/*/*")}
     assert before.items() <= after.items(), "what was there is as it was"
     assert len(after) - len(before) == 3, "a layer, the config, the manifest"
@@ -123,7 +130,7 @@ _WATCHED = """
 import os, sys
 import lamina
 
-folder, root, ledger = sys.argv[1:]
+folder, root, layer_cache = sys.argv[1:]
 read = []
 
 def watch(event, arguments):
@@ -134,14 +141,15 @@ def watch(event, arguments):
 
 sys.addaudithook(watch)
 lamina.build_layered_image(
-    name="x", contents=["hello", "large"], architecture="amd64", store=root, ledger=ledger, output=folder + "/"
+    name="x", contents=["hello", "large"], architecture="amd64", store=root, layer_cache=layer_cache,
+    output=folder + "/",
 )
 print(len(read))
 """
 
 
 def test_a_repeat_of_the_same_packs_nothing_of_the_store(store: FakeStore, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _WATCHED, str(tmp_path / "layout"), str(store.root), str(tmp_path / "ledger")]
+    command = [sys.executable, "-c", _WATCHED, str(tmp_path / "layout"), str(store.root), str(tmp_path / "layer_cache")]
     read = [int(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(2)]
     # The programs of what was named are looked at, for they may be for another architecture.
     assert read[0] > 1
@@ -241,18 +249,20 @@ def test_entries_that_others_wrote_stay_as_they_are(store: FakeStore, tmp_path: 
 )
 def test_a_name_has_the_registry_that_docker_takes_where_none_is_said(name: str, full: str) -> None:
     """distribution/reference, "Normalization"."""
-    assert full_name(Reference.parse(name)) == full
-    assert familiar_name(Reference.parse(full)) == Reference.parse(name)
+    assert full_name(ImageReference.parse(name)) == full
+    assert familiar_name(ImageReference.parse(full)) == ImageReference.parse(name)
 
 
 def test_a_folder_that_is_something_else_is_left_alone(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "home"
     folder.mkdir()
     (folder / "letter.txt").write_text("dear")
-    with pytest.raises(InvalidName, match="got a folder with other things in it, expected an OCI layout or an empty"):
+    with pytest.raises(
+        InvalidArgument, match="got a folder with other things in it, expected an OCI layout or an empty"
+    ):
         written(draft(store), folder)
     assert files(folder) == {"letter.txt": b"dear"}
-    with pytest.raises(InvalidName, match="got a file, expected a folder"):
+    with pytest.raises(InvalidArgument, match="got a file, expected a folder"):
         written(draft(store), folder / "letter.txt")
 
 
@@ -287,15 +297,15 @@ def test_an_index_that_is_a_folder_is_an_error(store: FakeStore, tmp_path: Path)
 
 def test_verify_finds_a_blob_that_was_damaged_and_writes_it_anew(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
-    with ledger_at(tmp_path / "ledger") as ledger:
-        written(draft(store), folder, Workshop(ledger))
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        written(draft(store), folder, BuildContext(layer_cache))
         before = files(folder)
         largest = max(folder.rglob("blobs/*/*"), key=lambda file: file.stat().st_size)
         largest.chmod(0o644)
         largest.write_bytes(bytes(largest.stat().st_size))
-        written(draft(store), folder, Workshop(ledger))
+        written(draft(store), folder, BuildContext(layer_cache))
         assert files(folder) != before, "without it, a blob of that name and size is taken for it"
-        written(draft(store), folder, Workshop(ledger, verify=True))
+        written(draft(store), folder, BuildContext(layer_cache, verify=True))
     assert files(folder) == before
 
 
@@ -304,7 +314,7 @@ def test_a_file_that_changes_meanwhile_leaves_the_old_image(store: FakeStore, tm
     written(draft(store), folder)
     before = files(folder)
     made = draft(store, config={"Cmd": ["new"]})
-    file = store.place(next(path for path in store.numbers if path.name == "large-1")) / "data"
+    file = store.location(next(path for path in store.numbers if path.name == "large-1")) / "data"
     extent = made.store.nodes
 
     class Changing:
@@ -329,7 +339,7 @@ def test_a_file_that_changes_meanwhile_leaves_the_old_image(store: FakeStore, tm
 def test_a_run_that_is_killed_leaves_the_old_image_whole(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
     store.add("slow-1", {"data": b"x" * (80 << 20)})
-    arguments = f"build --quiet --no-ledger --store {store.root} --name x --tag 1 --jobs 2".split()
+    arguments = f"build --quiet --no-layer-cache --store {store.root} --name x --tag 1 --jobs 2".split()
     assert run(*arguments, "hello", "-o", f"{folder}/").code == 0
     (before,) = lamina.inspect(folder)
     for delay in (0.05, 0.15, 0.25, 0.35, 0.45):

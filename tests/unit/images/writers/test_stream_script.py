@@ -21,8 +21,8 @@ import pytest
 from tests.support.fake_nix_store import FakeStore, call, example, run, write_graph
 
 import lamina
-from lamina.errors import InvalidName, OutputError
-from lamina.stores import opening
+from lamina.errors import InvalidArgument, OutputError
+from lamina.stores import open as opening
 from lamina.stores.local.database import LocalStore
 
 
@@ -140,8 +140,8 @@ def test_a_script_may_be_moved_copied_and_linked(store: FakeStore, tmp_path: Pat
     shutil.copy2(tmp_path / "script", moved)
     (tmp_path / "script").unlink()
     (tmp_path / "link").symlink_to(moved)
-    for place in (moved, tmp_path / "link"):
-        assert start(place).stdout == expected
+    for location in (moved, tmp_path / "link"):
+        assert start(location).stdout == expected
     assert start("./moved -t x", cwd=folder).stdout == expected
     shell = subprocess.run(["/bin/sh", "moved -t x"], cwd=folder, check=True, capture_output=True, env={})
     assert shell.stdout == expected
@@ -196,7 +196,9 @@ def test_the_machines_own_store_is_where_the_paths_are(
 
 def test_a_store_that_is_no_folder_has_no_script(store: FakeStore, tmp_path: Path) -> None:
     made = stream(store, store=LocalStore(store.root))
-    with pytest.raises(InvalidName, match="script: got a store of type LocalStore, expected folders on this machine"):
+    with pytest.raises(
+        InvalidArgument, match="script: got a store of type LocalStore, expected folders on this machine"
+    ):
         made.script(tmp_path / "script")
     assert not (tmp_path / "script").exists()
 
@@ -246,7 +248,7 @@ def test_a_script_has_help(store: FakeStore, tmp_path: Path) -> None:
 def test_a_store_path_that_is_gone_is_an_error(store: FakeStore, tmp_path: Path) -> None:
     stream(store).script(tmp_path / "script")
     (words,) = LocalStore(store.root).find("words")
-    shutil.rmtree(store.place(words))
+    shutil.rmtree(store.location(words))
     done = start(tmp_path / "script")
     assert done.returncode == 5
     assert f"{words.base}: got nothing there".encode() in done.stderr
@@ -271,7 +273,7 @@ def test_a_full_disk_is_an_output_error(store: FakeStore, tmp_path: Path) -> Non
 
 
 def test_a_closed_pipe_is_silent(store: FakeStore, tmp_path: Path) -> None:
-    large = store.place(store.add("large-1", b""))
+    large = store.location(store.add("large-1", b""))
     large.chmod(0o644)
     os.truncate(large, 8 << 20)
     stream(store, contents=[], closure=["large"], name="x").script(tmp_path / "script")
@@ -285,7 +287,7 @@ def test_a_closed_pipe_is_silent(store: FakeStore, tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_it_quietly(store: FakeStore, tmp_path: Path) -> None:
-    large = store.place(store.add("large-1", b""))
+    large = store.location(store.add("large-1", b""))
     large.chmod(0o644)
     os.truncate(large, 1 << 30)
     stream(store, contents=[], closure=["large"], name="x").script(tmp_path / "script")
@@ -342,7 +344,7 @@ def test_the_file_is_the_same_every_time_and_a_zip_archive_behind_a_line(store: 
 def test_a_script_that_cannot_be_written_leaves_nothing(store: FakeStore, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"missing/script: got No such file or directory"):
         stream(store).script(tmp_path / "missing/script")
-    with pytest.raises(InvalidName, match="got a folder, expected the name of a file"):
+    with pytest.raises(InvalidArgument, match="got a folder, expected the name of a file"):
         stream(store).script(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["root"]
 

@@ -23,38 +23,38 @@ def session() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["bash", "-c", script], start_new_session=True) as first:
         wait_until(lambda: running("sleep 282"))
         yield first
-        processes.end_below(first.pid)
+        processes.kill_descendants(first.pid)
         first.kill()
 
 
 def stop(process: processes.Process) -> None:
-    os.kill(process.number, signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGSTOP)
     wait_until(
-        lambda: any(found.is_stopped for found in processes.below(os.getpid()) if found.number == process.number)
+        lambda: any(found.is_stopped for found in processes.descendants(os.getpid()) if found.pid == process.pid)
     )
 
 
 def test_a_session_that_waits_is_not_stuck(session: subprocess.Popen[bytes]) -> None:
-    assert [found.name for found in processes.below(session.pid)] == ["bash", "sleep"]
-    assert not processes.is_stuck(session.pid)
+    assert [found.name for found in processes.descendants(session.pid)] == ["bash", "sleep"]
+    assert not processes.is_hung(session.pid)
 
 
 def test_it_is_stuck_when_its_first_process_is_stopped(session: subprocess.Popen[bytes]) -> None:
     session.send_signal(signal.SIGSTOP)
-    wait_until(lambda: processes.is_stuck(session.pid))
+    wait_until(lambda: processes.is_hung(session.pid))
 
 
 def test_it_is_stuck_when_no_process_of_the_script_can_continue_another(session: subprocess.Popen[bytes]) -> None:
-    shell, sleep = processes.below(session.pid)
+    shell, sleep = processes.descendants(session.pid)
     stop(sleep)
-    assert not processes.is_stuck(session.pid)
+    assert not processes.is_hung(session.pid)
     stop(shell)
-    assert processes.is_stuck(session.pid)
+    assert processes.is_hung(session.pid)
 
 
 def test_all_below_are_ended_but_one(session: subprocess.Popen[bytes]) -> None:
-    shell, _ = processes.below(session.pid)
-    processes.end_below(session.pid, spare=shell.number)
+    shell, _ = processes.descendants(session.pid)
+    processes.kill_descendants(session.pid, except_pid=shell.pid)
     assert not running("sleep 282")
     assert session.poll() is None
 
@@ -63,12 +63,12 @@ def test_what_is_left_of_a_session_is_found_when_its_first_process_has_gone() ->
     script = "(sleep 280 & sleep 280) & sleep 280 & kill -KILL $$"
     with subprocess.Popen(["bash", "-c", script], start_new_session=True) as first:
         first.wait()
-        processes.end_session(first.pid)
+        processes.kill_session(first.pid)
     assert not running("sleep 280")
 
 
 @pytest.mark.parametrize("name", ["a b", "a) S 1 2 3 (b", ")", ""])
 def test_a_name_may_hold_anything(name: str) -> None:
-    found = processes._parsed(f"12 ({name}) T 3 4 5 6 7\n")
+    found = processes._parse_stat(f"12 ({name}) T 3 4 5 6 7\n")
     assert found == processes.Process(12, name, "T", 3, 4, 5)
     assert found.is_stopped

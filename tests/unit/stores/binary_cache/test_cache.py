@@ -32,12 +32,12 @@ from lamina.core.names import StorePath
 from lamina.errors import Error, FormatError, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.binary_cache.cache import BinaryCache
-from lamina.stores.binary_cache.fetch import Fetching
-from lamina.stores.binary_cache.substituter import Substituting
+from lamina.stores.binary_cache.fetch import Fetcher
+from lamina.stores.binary_cache.substituter import SubstitutingStore
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.transports.opening import open_transport
-from lamina.transports.retry import CONNECTIONS
+from lamina.transports.open import open_transport
+from lamina.transports.retry import MAX_CONNECTIONS
 
 TRUST = Trust((KEY.public,))
 TREE: factories.Item = {b"x": factories.File(b"x" * 1000)}
@@ -61,7 +61,7 @@ def opened(server: CacheServer) -> BinaryCache:
 def narinfos(asked: BinaryCache, paths: Collection[StorePath]) -> dict[StorePath, NarInfo]:
     """What a cache has of ``paths``; raises what it says instead."""
     found = {}
-    for path, answer in asked.answers(paths):
+    for path, answer in asked.query_each(paths):
         if isinstance(answer, Error):
             raise answer
         if answer:
@@ -69,8 +69,8 @@ def narinfos(asked: BinaryCache, paths: Collection[StorePath]) -> dict[StorePath
     return found
 
 
-def substituting(server: CacheServer, folder: Path) -> Substituting:
-    return Substituting(Fetching(EmbeddedStore.made(folder)), opened(server), TRUST)
+def substituting(server: CacheServer, folder: Path) -> SubstitutingStore:
+    return SubstitutingStore(Fetcher(EmbeddedStore.open_or_create(folder)), opened(server), TRUST)
 
 
 # --- how it is asked
@@ -100,16 +100,16 @@ def test_a_level_is_asked_for_at_once_and_each_path_once(
     for level in wide:
         assert set(asked[start : start + len(level)]) == {f"{path.hash}.narinfo" for path in level}
         start += len(level)
-    assert 10 <= server.most_at_once <= CONNECTIONS
+    assert 10 <= server.most_at_once <= MAX_CONNECTIONS
     # Connections are kept, and used again by the next level.
-    assert len(server.ports) <= CONNECTIONS
+    assert len(server.ports) <= MAX_CONNECTIONS
 
 
 def test_no_more_are_asked_at_once_than_there_are_connections(cache: Cache) -> None:
     paths = [cache.add(f"x-{number}", {}, compression="none") for number in range(100)]
     with served(cache.folder, latency=0.01) as server:
         assert set(narinfos(opened(server), paths)) == set(paths)
-        assert server.most_at_once <= CONNECTIONS
+        assert server.most_at_once <= MAX_CONNECTIONS
 
 
 def test_a_path_that_it_has_not_is_left_out(cache: Cache) -> None:
@@ -153,7 +153,7 @@ def nar_from(cache: Cache, path: StorePath) -> bytes:
     with served(cache.folder) as server:
         asked = opened(server)
         known = narinfos(asked, [path])[path]
-        pieces = list(asked.nar(known))
+        pieces = list(asked.stream_nar(known))
     assert max(map(len, pieces)) <= 1 << 18
     return b"".join(pieces)
 
@@ -187,7 +187,7 @@ def test_no_more_is_read_than_a_nar_of_its_size_can_take(cache: Cache) -> None:
         known = narinfos(asked, [path])[path]
         bound = known.info.nar_size + known.info.nar_size // 16 + (1 << 16)
         with pytest.raises(FormatError, match=rf"^{path} in {server.url}: .* expected at most {bound}"):
-            list(asked.nar(known))
+            list(asked.stream_nar(known))
 
 
 def test_a_nar_that_is_gone_says_which(cache: Cache) -> None:
@@ -196,7 +196,7 @@ def test_a_nar_that_is_gone_says_which(cache: Cache) -> None:
         asked = opened(server)
         known = narinfos(asked, [path])[path]
         with pytest.raises(NotFound, match=f"^{path} in {server.url}: "):
-            list(asked.nar(known))
+            list(asked.stream_nar(known))
 
 
 # --- images

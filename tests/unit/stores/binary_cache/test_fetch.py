@@ -37,11 +37,11 @@ from tests.support.fake_nix_store import MODULE, in_mount_namespace
 from lamina.core.names import StorePath
 from lamina.errors import NotFound, OutputError
 from lamina.stores.binary_cache.cache import BinaryCache
-from lamina.stores.binary_cache.fetch import Fetching
-from lamina.stores.binary_cache.substituter import Substituting
+from lamina.stores.binary_cache.fetch import Fetcher
+from lamina.stores.binary_cache.substituter import SubstitutingStore
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.transports.opening import open_transport
+from lamina.transports.open import open_transport
 
 TRUST = Trust((KEY.public,))
 TREE: factories.Item = {b"x": factories.File(b"x" * 1000)}
@@ -67,9 +67,9 @@ def chain(cache: Cache, count: int, size: int = 1000) -> list[StorePath]:
     return paths
 
 
-def substituting(server: CacheServer, folder: Path, threads: int = 0) -> Substituting:
+def substituting(server: CacheServer, folder: Path, threads: int = 0) -> SubstitutingStore:
     cache = BinaryCache(lambda: open_transport(server.url), TRUST)
-    return Substituting(Fetching(EmbeddedStore.made(folder), threads), cache, TRUST)
+    return SubstitutingStore(Fetcher(EmbeddedStore.open_or_create(folder), threads), cache, TRUST)
 
 
 def nars(server: CacheServer) -> list[str]:
@@ -121,13 +121,13 @@ def test_a_path_is_valid_when_all_that_it_needs_is(cache: Cache, tmp_path: Path)
     with served(cache.folder, scripts) as server:
         found = substituting(server, store, threads=3)
         assert set(found.query(paths)) == set(paths)
-        found.expect(paths)
+        found.prefetch(paths)
         for path in paths[1:]:
             # They are here, but nobody else may take them for valid.
-            assert found.place(path).length == cache.narinfos[path].info.nar_size
+            assert found.location(path).length == cache.narinfos[path].info.nar_size
         assert check_whole(store) == set()
         gate.set()
-        found.place(paths[0])
+        found.location(paths[0])
     assert check_whole(store) == set(paths)
 
 
@@ -136,13 +136,13 @@ def test_who_waits_is_served_first(cache: Cache, tmp_path: Path) -> None:
     with served(cache.folder, latency=0.01) as server:
         found = substituting(server, tmp_path / "store", threads=1)
         found.query(paths)
-        found.expect(paths)
-        found.place(paths[-1])
+        found.prefetch(paths)
+        found.location(paths[-1])
         assert nars(server).index(cache.narinfos[paths[-1]].url) <= 2
-        assert not found.is_here(paths[-2])
+        assert not found.is_local(paths[-2])
         for path in paths:
-            found.place(path)
-            assert found.is_here(path)
+            found.location(path)
+            assert found.is_local(path)
 
 
 def test_what_failed_is_raised_for_whoever_waits_for_it_and_for_nobody_else(cache: Cache, tmp_path: Path) -> None:
@@ -150,11 +150,11 @@ def test_what_failed_is_raised_for_whoever_waits_for_it_and_for_nobody_else(cach
     with served(cache.folder, {cache.narinfos[bad].url: absent}) as server:
         found = substituting(server, tmp_path / "store")
         found.query([good, bad])
-        found.expect([bad, good])
-        found.place(good)
+        found.prefetch([bad, good])
+        found.location(good)
         for _ in range(2):
             with pytest.raises(NotFound, match=f"{bad} in {server.url}"):
-                found.place(bad)
+                found.location(bad)
     assert check_whole(tmp_path / "store") == {good}
 
 
@@ -164,9 +164,9 @@ def test_a_fetcher_that_nobody_wants_any_more_goes_with_its_threads(cache: Cache
     with served(cache.folder) as server:
         found = substituting(server, tmp_path / "store")
         found.query(paths)
-        found.expect(paths)
-        found.place(paths[0])
-        gone = weakref.ref(found._fetching)
+        found.prefetch(paths)
+        found.location(paths[0])
+        gone = weakref.ref(found._fetcher)
         del found
         until = time.monotonic() + 10
         while gone() is not None and time.monotonic() < until:
@@ -344,21 +344,21 @@ def test_a_file_where_the_store_was_to_be_is_left_alone(cache: Cache, machine: M
 
 def test_a_store_that_another_makes_just_now_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = tmp_path / "store"
-    EmbeddedStore.made(store)
+    EmbeddedStore.open_or_create(store)
     asked = iter([False])
     monkeypatch.setattr("lamina.stores.embedded.store.is_store", lambda folder: next(asked, True))
-    assert EmbeddedStore.made(store).narinfos() == []
+    assert EmbeddedStore.open_or_create(store).narinfos() == []
 
 
 def test_a_lock_that_cannot_be_had_is_an_error_of_ours(tmp_path: Path) -> None:
-    store = EmbeddedStore.made(tmp_path / "store")
+    store = EmbeddedStore.open_or_create(tmp_path / "store")
     (tmp_path / "store/.lamina/fetching").write_text("no folder")
     with (
         pytest.raises(OutputError, match=r"got File exists for a lock, expected to write there"),
-        store.locks.fetching(factories.path("x")),
+        store.locks.lock_path(factories.path("x")),
     ):
         pass
     (tmp_path / "store/.lamina/store.lock").write_bytes(b"no database" * 500)
-    with pytest.raises(OutputError, match="for a lock, expected to write there"), store.locks.alone():
+    with pytest.raises(OutputError, match="for a lock, expected to write there"), store.locks.hold_exclusive():
         pass
-    store.locks.use()
+    store.locks.hold_shared()

@@ -24,22 +24,22 @@ from tests.support.factories import path as path_of
 from tests.support.fake_nix_store import Ran, example, in_mount_namespace, process, run
 
 import lamina
-from lamina.compression.decoders import decoded
+from lamina.compression.decoders import decode_pieces
 from lamina.compression.libraries import zstd
 from lamina.compression.nar import NarCompression
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Regular, Symlink
-from lamina.errors import IntegrityError, InvalidName, OutputError, Unavailable
+from lamina.errors import IntegrityError, InvalidArgument, OutputError, Unavailable
 from lamina.formats import nar, narinfo, narlisting
-from lamina.formats.cacheinfo import CacheInfo
-from lamina.formats.keys import SecretKey, signer
-from lamina.formats.listing import FILE, FOLDER, PROGRAM, SYMLINK, Lister
-from lamina.stores.binary_cache.push import Terms, push
-from lamina.stores.closure_source import Supply
+from lamina.formats.cache_info import CacheInfo
+from lamina.formats.keys import SecretKey, find_signer
+from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, ListingBuilder
+from lamina.stores.binary_cache.push import PushOptions, push
+from lamina.stores.closure_source import ClosureSource
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.transports.files import FileTransport
-from lamina.transports.opening import open_writable
+from lamina.transports.open import open_writable
 
 WORDS = ("none", "zstd", "xz", "gzip", "bzip2")
 
@@ -52,7 +52,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "store"
 
 
-def pushed(store: Path, *arguments: str | Path, to: str = "") -> Ran:
+def push_store(store: Path, *arguments: str | Path, to: str = "") -> Ran:
     return run("store", "push", "--store", store, "--to", to or f"file://{store.parent}/cache", *arguments)
 
 
@@ -60,9 +60,9 @@ def files(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {str(file): (file.stat().st_ino, file.read_bytes()) for file in folder.rglob("*") if file.is_file()}
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_a_closure_is_a_cache_then(store: Path, tmp_path: Path, word: str) -> None:
-    ran = pushed(store, "hello", "--compression", word)
+@pytest.mark.parametrize("algorithm", WORDS)
+def test_a_closure_is_a_cache_then(store: Path, tmp_path: Path, algorithm: str) -> None:
+    ran = push_store(store, "hello", "--compression", algorithm)
     assert ran.code == 0, ran.stderr
     found = check_cache(tmp_path / "cache")
     assert ran.stdout.decode().startswith(f"{CLOSURE} paths sent (")
@@ -73,7 +73,7 @@ def test_a_closure_is_a_cache_then(store: Path, tmp_path: Path, word: str) -> No
         assert found[path].info.references - {path} <= set(order[:number])
     for known in paths_of(store).values():
         sent = found[known.info.path]
-        assert sent.compression == word
+        assert sent.compression == algorithm
         assert (
             replace(sent, url=known.url, compression="none", file_hash=known.file_hash, file_size=known.file_size)
             == known
@@ -85,20 +85,20 @@ def test_a_closure_is_a_cache_then(store: Path, tmp_path: Path, word: str) -> No
 
 
 def test_nar_files_are_called_by_their_hashes(store: Path, tmp_path: Path) -> None:
-    for word, ending in (("none", ".nar"), ("zstd", ".nar.zst"), ("xz", ".nar.xz"), ("bzip2", ".nar.bz2")):
-        pushed(store, "licence", "--compression", word, to=f"file://{tmp_path}/{word}")
-        ((_, known),) = check_cache(tmp_path / word).items()
+    for algorithm, ending in (("none", ".nar"), ("zstd", ".nar.zst"), ("xz", ".nar.xz"), ("bzip2", ".nar.bz2")):
+        push_store(store, "licence", "--compression", algorithm, to=f"file://{tmp_path}/{algorithm}")
+        ((_, known),) = check_cache(tmp_path / algorithm).items()
         assert known.file_hash
         assert known.url == f"nar/{known.file_hash.nix32.partition(':')[2]}{ending}"
 
 
 def test_what_is_there_is_not_sent_again(store: Path, tmp_path: Path) -> None:
-    assert pushed(store, "greeting").code == 0
+    assert push_store(store, "greeting").code == 0
     before = files(tmp_path / "cache")
-    ran = pushed(store, "greeting", "--compression", "xz")
+    ran = push_store(store, "greeting", "--compression", "xz")
     assert (ran.code, ran.stdout) == (0, b"0 paths sent (0 B), 4 there already\n")
     assert files(tmp_path / "cache") == before
-    ran = pushed(store, "--all", "--json")
+    ran = push_store(store, "--all", "--json")
     document = json.loads(ran.stdout)
     assert (len(document["sent"]), document["present"], document["signed"]) == (CLOSURE - 4, 4, [])
     assert before.items() <= files(tmp_path / "cache").items()
@@ -106,28 +106,28 @@ def test_what_is_there_is_not_sent_again(store: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_there_but_another_is_sent(store: Path, tmp_path: Path) -> None:
-    pushed(store, "licence")
+    push_store(store, "licence")
     known = next(iter(check_cache(tmp_path / "cache").values()))
     file = tmp_path / "cache" / f"{known.info.path.hash}.narinfo"
     for text in (b"garbage", b"\xff", replace(known, info=replace(known.info, nar_size=1)).dump().encode()):
         file.write_bytes(text)
-        assert pushed(store, "licence").stdout == b"1 path sent (0 B), 0 there already\n"
+        assert push_store(store, "licence").stdout == b"1 path sent (0 B), 0 there already\n"
         assert narinfo.parse(file.read_text()) == known
 
 
 def test_it_is_signed_on_its_way_and_what_is_there_is_signed_too(store: Path, tmp_path: Path) -> None:
-    pushed(store, "greeting")
-    ran = pushed(store, "hello", "--key", "key", "--json")
+    push_store(store, "greeting")
+    ran = push_store(store, "hello", "--key", "key", "--json")
     document = json.loads(ran.stdout)
     assert (len(document["sent"]), len(document["signed"]), document["present"]) == (2, 4, 0)
     public = lamina.public_key("key")
     for known in check_cache(tmp_path / "cache").values():
         assert len(known.signatures) == 2
-        assert signer(known.fingerprint, known.signatures, [public]) == "mine-1"
-    ran = pushed(store, "hello", "--key", "key")
+        assert find_signer(known.fingerprint, known.signatures, [public]) == "mine-1"
+    ran = push_store(store, "hello", "--key", "key")
     assert ran.stdout == b"0 paths sent (0 B), 6 there already\n"
     lamina.generate_key("mine-2", "key2")
-    ran = pushed(store, "hello", "--key", "key", "--key", "key2")
+    ran = push_store(store, "hello", "--key", "key", "--key", "key2")
     assert ran.stdout == b"0 paths sent (0 B), 6 signed anew, 0 there already\n"
     assert all(len(known.signatures) == 3 for known in check_cache(tmp_path / "cache").values())
     assert not any("mine" in text for known in paths_of(store).values() for text in known.signatures)
@@ -150,30 +150,30 @@ def test_a_cache_can_be_pushed_from_and_its_signatures_stay(store: Path, tmp_pat
 
 
 def test_a_path_that_is_not_what_it_is_said_to_be_is_not_vouched_for(store: Path, tmp_path: Path) -> None:
-    for word in ("none", "zstd"):
+    for algorithm in ("none", "zstd"):
         known = paths_of(store)["phrases"]
         file = store / known.url
         file.chmod(0o644)
         data = file.read_bytes()
         file.write_bytes(data.replace(b"Hello", b"Hallo"))
-        ran = pushed(store, "hello", "--compression", word, to=f"file://{tmp_path}/{word}")
+        ran = push_store(store, "hello", "--compression", algorithm, to=f"file://{tmp_path}/{algorithm}")
         assert (ran.code, ran.error.startswith(f"{known.info.path}: got NAR hash ")) == (6, True)
-        assert known.info.path not in check_cache(tmp_path / word)
+        assert known.info.path not in check_cache(tmp_path / algorithm)
         file.write_bytes(data)
-        assert pushed(store, "hello", "--compression", word, to=f"file://{tmp_path}/{word}").code == 0
-        assert len(check_cache(tmp_path / word)) == CLOSURE
+        assert push_store(store, "hello", "--compression", algorithm, to=f"file://{tmp_path}/{algorithm}").code == 0
+        assert len(check_cache(tmp_path / algorithm)) == CLOSURE
 
 
 def test_a_cache_of_another_store_folder_is_refused(store: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache/nix-cache-info").write_text("StoreDir: /gnu/store\n")
-    ran = pushed(store, "hello")
+    ran = push_store(store, "hello")
     assert (ran.code, ran.error) == (
         5,
         f"file://{tmp_path}/cache: got a cache of /gnu/store, expected one of /nix/store",
     )
     (tmp_path / "cache/nix-cache-info").write_text("nonsense\n")
-    assert pushed(store, "hello").code == 3
+    assert push_store(store, "hello").code == 3
     assert os.listdir(tmp_path / "cache") == ["nix-cache-info"]
 
 
@@ -193,18 +193,18 @@ def test_a_cache_of_another_store_folder_is_refused(store: Path, tmp_path: Path)
 def test_what_cannot_be_is_refused_before_anything_is_written(
     store: Path, tmp_path: Path, arguments: list[str], code: int
 ) -> None:
-    assert pushed(store, *arguments).code == code
+    assert push_store(store, *arguments).code == code
     assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("url", ["https://example.org", "ftp://x", "/tmp/x", "s3://", "daemon"])
 def test_a_place_that_cannot_be_written_to_is_refused(store: Path, url: str) -> None:
-    assert pushed(store, "hello", to=url).code == 2
+    assert push_store(store, "hello", to=url).code == 2
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(store: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
-    assert pushed(store, "hello").code in (5, 10)
+    assert push_store(store, "hello").code in (5, 10)
 
 
 def test_killed_at_any_moment_it_leaves_a_cache(store: Path, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_killed_at_any_moment_it_leaves_a_cache(store: Path, tmp_path: Path) -> 
         to = f"file://{folder}"
         was_killed = killed_after(steps, "store", "push", "hello", "--store", store, "--to", to, "--jobs", "2")
         most.add(len(check_cache(folder)))
-        assert pushed(store, "hello", to=to).code == 0
+        assert push_store(store, "hello", to=to).code == 0
         assert len(check_cache(folder)) == CLOSURE
         steps += 7
     assert {0, CLOSURE} < most
@@ -242,16 +242,16 @@ class Watched(FileTransport):
         self.seen.append(name)
 
 
-def terms(**options: Any) -> Terms:
-    return Terms(NarCompression.parse("zstd"), **options)
+def push_options(**options: Any) -> PushOptions:
+    return PushOptions(NarCompression.parse("zstd"), **options)
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
 def test_nars_come_before_narinfos_and_references_before_users(store: Path, tmp_path: Path, jobs: int) -> None:
-    supply = Supply(EmbeddedStore(store))
-    closure = supply.closure([HELLO])
+    closure_source = ClosureSource(EmbeddedStore(store))
+    closure = closure_source.resolve([HELLO])
     cache = Watched(f"file://{tmp_path}/cache")
-    push(supply, closure, cache, terms(jobs=jobs))
+    push(closure_source, closure, cache, push_options(jobs=jobs))
     found = check_cache(tmp_path / "cache")
     place = {name: number for number, name in enumerate(cache.seen)}
     assert cache.seen[0] == "nix-cache-info"
@@ -264,18 +264,28 @@ def test_nars_come_before_narinfos_and_references_before_users(store: Path, tmp_
 
 @pytest.mark.parametrize("failing", ["narinfo", "nar/", HELLO.hash, "nix-cache-info", ".ls"])
 def test_a_cache_that_fails_ends_it_and_is_whole(store: Path, tmp_path: Path, failing: str) -> None:
-    supply = Supply(EmbeddedStore(store))
+    closure_source = ClosureSource(EmbeddedStore(store))
     with pytest.raises(OutputError, match="got no room, expected some"):
-        push(supply, supply.closure([HELLO]), Watched(f"file://{tmp_path}/cache", failing), terms(jobs=2))
+        push(
+            closure_source,
+            closure_source.resolve([HELLO]),
+            Watched(f"file://{tmp_path}/cache", failing),
+            push_options(jobs=2),
+        )
     assert HELLO not in check_cache(tmp_path / "cache")
 
 
 def test_an_empty_closure_is_an_empty_cache(tmp_path: Path) -> None:
-    EmbeddedStore.made(tmp_path / "store")
-    done = lamina.push_paths(everything=True, to=f"file://{tmp_path}/cache", embedded_store=tmp_path / "store")
+    EmbeddedStore.open_or_create(tmp_path / "store")
+    done = lamina.push_paths(all_paths=True, to=f"file://{tmp_path}/cache", embedded_store=tmp_path / "store")
     assert (done.sent, done.present, done.size) == ((), 0, 0)
     assert os.listdir(tmp_path / "cache") == ["nix-cache-info"]
-    push(Supply(EmbeddedStore(tmp_path / "store")), Closure(()), FileTransport(f"file://{tmp_path}/cache"), terms())
+    push(
+        ClosureSource(EmbeddedStore(tmp_path / "store")),
+        Closure(()),
+        FileTransport(f"file://{tmp_path}/cache"),
+        push_options(),
+    )
 
 
 def test_two_paths_of_one_nar_share_a_file(tmp_path: Path) -> None:
@@ -288,7 +298,7 @@ def test_two_paths_of_one_nar_share_a_file(tmp_path: Path) -> None:
 
 
 def test_errors_are_of_lamina(store: Path) -> None:
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         lamina.push_paths("hello", to="nowhere", embedded_store=store)
     with pytest.raises(Unavailable):
         lamina.push_paths("hello", to="file:///x", embedded_store=store.parent / "none")
@@ -309,9 +319,9 @@ def test_a_compression_is_undone_under_its_word(text: str) -> None:
     for start in range(0, len(data), 7000):
         compressor.write(memoryview(data)[start : start + 7000])
     compressor.close()
-    assert b"".join(decoded([bytes(made)], found.word)) == data
+    assert b"".join(decode_pieces([bytes(made)], found.algorithm)) == data
     assert str(NarCompression.parse(str(found))) == str(found)
-    if found.word == "zstd":
+    if found.algorithm == "zstd":
         assert zstd().decompress(bytes(made)) == data
 
 
@@ -345,7 +355,7 @@ def _document(tree: Any) -> Any:
 
 
 def _listed(tree: Any) -> bytes | None:
-    lister = Lister()
+    lister = ListingBuilder()
     for node in nodes(tree):
         match node:
             case Directory(path):
@@ -353,7 +363,7 @@ def _listed(tree: Any) -> bytes | None:
             case Symlink(path, target):
                 lister.add(SYMLINK, path, 0, 0, target)
             case Regular(path, executable, size):
-                lister.add(PROGRAM if executable else FILE, path, size, 0, b"")
+                lister.add(EXECUTABLE if executable else FILE, path, size, 0, b"")
     return narlisting.dump(lister.listing())
 
 
@@ -387,7 +397,7 @@ def _compare(found: Any, expected: Any, data: bytes) -> None:
 
 
 def test_a_listing_may_be_deep() -> None:
-    lister = Lister()
+    lister = ListingBuilder()
     for depth in range(1001):
         lister.add(FOLDER, b"/".join([b"d"] * depth), 0, 0, b"")
     made = narlisting.dump(lister.listing())
@@ -397,8 +407,8 @@ def test_a_listing_may_be_deep() -> None:
 
 
 def test_listings_are_written_unless_that_is_refused(store: Path, tmp_path: Path) -> None:
-    pushed(store, "greeting")
-    pushed(store, "greeting", "--no-listings", to=f"file://{tmp_path}/bare")
+    push_store(store, "greeting")
+    push_store(store, "greeting", "--no-listings", to=f"file://{tmp_path}/bare")
     assert len(list((tmp_path / "cache").glob("*.ls"))) == 4
     assert not list((tmp_path / "bare").glob("*.ls"))
     phrases = paths_of(store)["phrases"]
@@ -432,27 +442,27 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_bucket_is_a_cache_then(store: Path, tmp_path: Path, bucket: str) -> None:
-    ran = pushed(store, "hello", "--key", "key", "--quiet", to=bucket)
+    ran = push_store(store, "hello", "--key", "key", "--quiet", to=bucket)
     assert (ran.code, ran.stderr) == (0, "")
     flags = ("--store", bucket, "--trusted-key", str(lamina.public_key("key")), "--store", tmp_path / "other")
     ran = run("store", "fetch", ROOT, *flags)
     assert ran.code == 0, ran.stderr
     assert len(check_whole(tmp_path / "other")) == CLOSURE
-    assert pushed(store, "hello", "--key", "key", to=bucket).stdout == b"0 paths sent (0 B), 6 there already\n"
+    assert push_store(store, "hello", "--key", "key", to=bucket).stdout == b"0 paths sent (0 B), 6 there already\n"
     with closing(open_writable(bucket)) as cache:
         assert cache.read(f"{HELLO.hash}.ls", 1 << 20)
         assert not cache.read(f"{path_of('A').hash}.narinfo", 1 << 20)
 
 
 def test_no_error_of_a_bucket_shows_credentials(store: Path, bucket: str) -> None:
-    ran = pushed(store, "hello", to=bucket.replace("cache", "missing"))
+    ran = push_store(store, "hello", to=bucket.replace("cache", "missing"))
     assert ran.code in (5, 10)
     assert "hunter2" not in ran.stderr
     assert "AKIDEXAMPLE" not in ran.stderr
 
 
 def test_a_secret_key_is_in_no_file_of_a_cache(store: Path, tmp_path: Path) -> None:
-    pushed(store, "hello", "--key", "key")
+    push_store(store, "hello", "--key", "key")
     secret = SecretKey.parse(Path("key").read_text())
     for _, data in files(tmp_path / "cache").values():
         assert str(secret).partition(":")[2].encode() not in data

@@ -25,7 +25,7 @@ from tests.support.binary_cache import (
 
 from lamina.core.names import Digest, StorePath
 from lamina.errors import IntegrityError
-from lamina.formats.address import NAR
+from lamina.formats.content_address import NAR
 from lamina.formats.keys import CACHE_NIXOS_ORG, SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.binary_cache.trust import Trust
@@ -146,7 +146,7 @@ def test_a_signature_is_of_no_more_than_that(cache: Cache) -> None:
 
 def test_nobody_trusts_nothing_but_what_names_its_own_content(cache: Cache) -> None:
     assert not Trust(()).accepts(signed(cache, KEY))
-    assert Trust((), anybody=True).accepts(signed(cache))
+    assert Trust((), allow_unsigned=True).accepts(signed(cache))
 
 
 def test_who_says_nothing_trusts_the_cache_of_nixos(cache: Cache) -> None:
@@ -157,22 +157,22 @@ def test_who_says_nothing_trusts_the_cache_of_nixos(cache: Cache) -> None:
 # --- through the command
 
 
-def addressed(cache: Cache, method: str, *, itself: bool = False, file: bytes | None = None) -> StorePath:
+def addressed(cache: Cache, method: str, *, self_reference: bool = False, file: bytes | None = None) -> StorePath:
     """An unsigned content-addressed path with a reference where it can have one."""
     cache.key = None
     if method == NAR:
         tree: factories.Item = {
-            b"me": factories.Link(b"/nix/store/" + SELF + b"-mine-1") if itself else factories.File(b"me")
+            b"me": factories.Link(b"/nix/store/" + SELF + b"-mine-1") if self_reference else factories.File(b"me")
         }
-        return cache.add("mine-1", tree, method=NAR, itself=itself, file=file)
+        return cache.add("mine-1", tree, method=NAR, self_reference=self_reference, file=file)
     return cache.add("mine-1", factories.File(b"text" * 50), method=method, file=file)
 
 
-@pytest.mark.parametrize(("method", "itself"), [(method, False) for method in METHODS] + [(NAR, True)])
+@pytest.mark.parametrize(("method", "self_reference"), [(method, False) for method in METHODS] + [(NAR, True)])
 def test_what_names_its_own_content_needs_no_signature(
-    method: str, itself: bool, cache: Cache, machine: Machine
+    method: str, self_reference: bool, cache: Cache, machine: Machine
 ) -> None:
-    path = addressed(cache, method, itself=itself)
+    path = addressed(cache, method, self_reference=self_reference)
     ran = machine.build(cache.url, example(cache), key=None, flags=["--closure", str(path), "--no-verify-signatures"])
     assert ran.code == 0, ran.stderr
     assert path in check_whole(machine.store)
@@ -181,12 +181,12 @@ def test_what_names_its_own_content_needs_no_signature(
     assert machine.build(cache.url, top, flags=["--closure", str(path)]).code == 0
 
 
-@pytest.mark.parametrize(("method", "itself"), [(method, False) for method in METHODS] + [(NAR, True)])
+@pytest.mark.parametrize(("method", "self_reference"), [(method, False) for method in METHODS] + [(NAR, True)])
 def test_nor_does_another_content_help_where_it_is_not_true(
-    method: str, itself: bool, cache: Cache, machine: Machine
+    method: str, self_reference: bool, cache: Cache, machine: Machine
 ) -> None:
     top = cache.add("top-1", TREE)
-    path = addressed(cache, method, itself=itself)
+    path = addressed(cache, method, self_reference=self_reference)
     item = cache.trees[path]
     other: factories.Item = (
         factories.File(b"evil" * 50) if isinstance(item, factories.File) else {b"me": factories.File(b"evil")}

@@ -16,9 +16,9 @@ from tests.support.fake_nix_store import FakeStore, Program, Ran, example, put, 
 import lamina
 from lamina import errors
 from lamina.core.names import StorePath
-from lamina.formats.address import claims
+from lamina.formats.content_address import has_matching_address
 from lamina.stores.embedded import add as adding
-from lamina.stores.embedded.add import Content, Named
+from lamina.stores.embedded.add import AddedContent, NamedSource
 from lamina.stores.embedded.store import EmbeddedStore
 
 # What nix-store --add said.
@@ -44,19 +44,19 @@ def path_of(ran: Ran) -> StorePath:
 
 def content_of(path: StorePath) -> bytes:
     """What the file is that a path consists of."""
-    extent = EmbeddedStore(Path("store")).place(path)
+    extent = EmbeddedStore(Path("store")).location(path)
     data = Path(os.fsdecode(extent.file)).read_bytes()
     return data[96 : 96 + int.from_bytes(data[88:96], "little")]
 
 
-def make_site(place: Path) -> Path:
-    place.mkdir()
-    (place / "inner").mkdir()
-    (place / "empty").mkdir()
-    (place / "run").write_text("#!/bin/sh\n")
-    (place / "run").chmod(0o755)
-    (place / "link").symlink_to("run")
-    return place
+def make_site(location: Path) -> Path:
+    location.mkdir()
+    (location / "inner").mkdir()
+    (location / "empty").mkdir()
+    (location / "run").write_text("#!/bin/sh\n")
+    (location / "run").chmod(0o755)
+    (location / "link").symlink_to("run")
+    return location
 
 
 def test_a_file_and_a_folder_are_called_as_nix_calls_them(folder: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_file_and_a_folder_are_called_as_nix_calls_them(folder: Path) -> None:
     assert (ran.code, ran.stdout.decode().splitlines(), ran.stderr) == (0, [NOTE, SITE], "")
     assert check(folder / "store") == {NOTE, SITE}
     for known in lamina.list_paths(embedded_store="store"):
-        assert claims(known)
+        assert has_matching_address(known)
         assert (known.signatures, known.info.references) == ((), frozenset())
 
 
@@ -112,7 +112,7 @@ def test_what_no_store_path_is_called_needs_a_name(name: str, folder: Path) -> N
 def test_a_name_that_is_no_text_needs_another(folder: Path) -> None:
     with open(b"\xff", "wb"):
         pass
-    with pytest.raises(errors.InvalidName, match="name: got"):
+    with pytest.raises(errors.InvalidArgument, match="name: got"):
         lamina.add_path(os.fsdecode(b"\xff"), embedded_store="store")
     assert lamina.add_path(os.fsdecode(b"\xff"), embedded_store="store", name="empty").info.path.name == "empty"
 
@@ -150,7 +150,7 @@ def test_what_it_mentions_is_a_reference(folder: Path) -> None:
     (page,) = json.loads(ran.stdout)["paths"]
     assert page["references"] == [NOTE]
     assert page["ca"].startswith("fixed:r:sha256:")
-    assert claims(*lamina.list_paths("page", embedded_store="store"))
+    assert has_matching_address(*lamina.list_paths("page", embedded_store="store"))
     check(folder / "store")
     apart = run("store", "add", "page", "--store", "other")
     assert apart.stdout.decode().strip() != page["path"]
@@ -180,7 +180,7 @@ def test_a_store_path_gets_its_own_hash_anew(folder: Path) -> None:
     assert content_of(new).decode() == f"{new} {NOTE} {new}"
     (known,) = lamina.list_paths("tool", embedded_store="store")
     assert set(map(str, known.info.references)) == {NOTE, str(new)}
-    assert claims(known)
+    assert has_matching_address(known)
     again = Path(new.base)
     again.write_bytes(content_of(new))
     assert path_of(add(again)) == new
@@ -209,9 +209,9 @@ def test_what_a_nix_store_has_and_it_mentions_is_copied(machine: tuple[FakeStore
     assert lamina.describe_paths("page", embedded_store="store")[0].closure_size > known.info.nar_size
 
 
-def read_and(folder: Path, change: str) -> Content:
+def read_and(folder: Path, change: str) -> AddedContent:
     put("tree", {"a": b"1", "b": Program(b"2")})
-    found = Content.read(Named.parse("tree", None), ())
+    found = AddedContent.read(NamedSource.parse("tree", None), ())
     os.chmod("tree", 0o755)
     match change:
         case "content":
@@ -230,16 +230,16 @@ def read_and(folder: Path, change: str) -> Content:
 
 @pytest.mark.parametrize("change", ["content", "mode", "more", "less", "gone"])
 def test_what_changes_between_two_readings_is_not_added(change: str, folder: Path) -> None:
-    store = EmbeddedStore.made(folder / "store")
+    store = EmbeddedStore.open_or_create(folder / "store")
     with pytest.raises(errors.IntegrityError, match=r"tree: got .* a moment ago"):
-        adding.add(store, read_and(folder, change), ())
+        adding.add_content(store, read_and(folder, change), ())
     assert check(folder / "store") == set()
     assert not list((folder / "store/nar").glob("*"))
     assert not list((folder / "store/.lamina/arriving").iterdir())
 
 
 def test_what_does_not_change_is_added(folder: Path) -> None:
-    known = adding.add(EmbeddedStore.made(folder / "store"), read_and(folder, "nothing"), ())
+    known = adding.add_content(EmbeddedStore.open_or_create(folder / "store"), read_and(folder, "nothing"), ())
     assert check(folder / "store") == {str(known.info.path)}
 
 
@@ -268,4 +268,4 @@ def test_it_makes_an_image(folder: Path) -> None:
     add("site", "--name", "site-1.0")
     ran = run("plan", "site", "--store", "store", "--json")
     assert (ran.code, len(json.loads(ran.stdout)["layers"])) == (0, 1)
-    assert run("stream", "site", "--store", "store", "--no-ledger").code == 0
+    assert run("stream", "site", "--store", "store", "--no-layer-cache").code == 0

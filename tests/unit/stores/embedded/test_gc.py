@@ -19,9 +19,9 @@ from tests.support.paths import EXAMPLES
 import lamina
 from lamina.core.names import Digest, StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import InvalidName, NotFound, Unavailable
+from lamina.errors import InvalidArgument, NotFound, Unavailable
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.embedded.gc import referrers_first
+from lamina.stores.embedded.gc import sort_referrers_first
 from lamina.stores.embedded.store import EmbeddedStore
 
 NO_HASH = Digest(bytes(32))
@@ -98,8 +98,8 @@ def test_a_root_that_is_not_there_is_an_error_and_nothing_goes(store: Path, root
 
 
 def test_an_image_keeps_what_is_in_its_layers(store: Path) -> None:
-    run("build", "greeting", "--store", store, "-o", "greeting.tar", "--no-ledger")
-    run("build", "manual", "--store", store, "-o", "manual/", "--no-ledger")
+    run("build", "greeting", "--store", store, "-o", "greeting.tar", "--no-layer-cache")
+    run("build", "manual", "--store", store, "-o", "manual/", "--no-layer-cache")
     assert gc(store, "greeting.tar", "--dry-run").stdout.endswith(b"4 paths kept\n")
     assert gc(store, "manual/", "greeting.tar").code == 0
     assert "hello-1.0" not in names(store)
@@ -107,7 +107,7 @@ def test_an_image_keeps_what_is_in_its_layers(store: Path) -> None:
 
 
 def test_an_image_of_other_stores_keeps_nothing_and_is_an_error(store: Path) -> None:
-    run("build", "greeting", "--store", store, "-o", "greeting.tar", "--no-ledger")
+    run("build", "greeting", "--store", store, "-o", "greeting.tar", "--no-layer-cache")
     gc(store, "licence")
     ran = gc(store, "greeting.tar")
     assert ran.code == 0  # the licence is in it
@@ -193,7 +193,7 @@ def test_a_place_outside_the_folder_of_nars_is_not_removed(store: Path) -> None:
 
 def test_nothing_goes_while_somebody_uses_the_store(store: Path) -> None:
     user = EmbeddedStore(store)
-    user.place(HELLO)
+    user.location(HELLO)
     ran = call("store", "gc", "--all", "--store", store)
     assert (ran.code, ran.error) == (
         5,
@@ -204,7 +204,7 @@ def test_nothing_goes_while_somebody_uses_the_store(store: Path) -> None:
 
 LOOKS: dict[str, Callable[[EmbeddedStore], object]] = {
     "by path": lambda opened: opened.query([HELLO]),
-    "by path, as one store of several": lambda opened: list(opened.answers([HELLO])),
+    "by path, as one store of several": lambda opened: list(opened.query_each([HELLO])),
     "by name": lambda opened: opened.find("hello"),
     "by hash": lambda opened: opened.with_hashes([HELLO.hash]),
     "at all hashes": lambda opened: opened.hashes(),
@@ -217,16 +217,16 @@ def test_nothing_goes_once_somebody_looked_at_a_narinfo(look: str, store: Path) 
     opened = EmbeddedStore(store)
     assert LOOKS[look](opened)
     with pytest.raises(Unavailable, match="got it in use"):
-        lamina.collect_garbage(everything=True, embedded_store=store)
+        lamina.collect_garbage(all_paths=True, embedded_store=store)
     del opened
-    assert lamina.collect_garbage(everything=True, embedded_store=store).kept == 0
+    assert lamina.collect_garbage(all_paths=True, embedded_store=store).kept == 0
 
 
 @pytest.mark.parametrize("is_cache", [False, True])
 def test_nothing_goes_while_an_image_is_planned_that_was_not_written_yet(is_cache: bool, store: Path) -> None:
     where = f"file://{EXAMPLES}/cache" if is_cache else store
     ready = lamina.stream_layered_image(
-        contents=[ROOT], store=where, embedded_store=store, verify_signatures=False, ledger=None
+        contents=[ROOT], store=where, embedded_store=store, verify_signatures=False, layer_cache=None
     )
     ran = call("store", "gc", "--all", "--store", store)
     assert (ran.code, "got it in use" in ran.stderr) == (5, True)
@@ -253,12 +253,12 @@ def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> 
 
 
 def test_python_has_it_too(store: Path) -> None:
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         lamina.collect_garbage(embedded_store=store)
     with pytest.raises(NotFound):
         lamina.collect_garbage("nosuch", embedded_store=store)
     with pytest.raises(Unavailable):
-        lamina.collect_garbage(everything=True, embedded_store=EXAMPLES)
+        lamina.collect_garbage(all_paths=True, embedded_store=EXAMPLES)
     found = lamina.collect_garbage("licence", embedded_store=store, dry_run=True)
     assert (len(found.paths), found.kept) == (CLOSURE - 1, 1)
     assert found == lamina.collect_garbage("licence", embedded_store=store)
@@ -266,7 +266,7 @@ def test_python_has_it_too(store: Path) -> None:
 
 @given(graphs())
 def test_users_go_before_what_they_use(infos: tuple[PathInfo, ...]) -> None:
-    order = [known.info for known in referrers_first([NarInfo(info, "x", "none", ()) for info in infos])]
+    order = [known.info for known in sort_referrers_first([NarInfo(info, "x", "none", ()) for info in infos])]
     assert sorted(order, key=lambda info: info.path) == sorted(infos, key=lambda info: info.path)
     gone: set[StorePath] = set()
     for info in order:
@@ -278,7 +278,7 @@ def test_a_cycle_goes_as_well() -> None:
     first = PathInfo(path("A"), NO_HASH, 1, frozenset({path("B")}))
     second = PathInfo(path("B"), NO_HASH, 1, frozenset({path("A")}))
     known = [NarInfo(info, "x", "none", ()) for info in (first, second)]
-    assert len(referrers_first(known)) == 2
+    assert len(sort_referrers_first(known)) == 2
 
 
 def test_a_pipe_is_no_root_and_is_not_waited_for(store: Path) -> None:

@@ -15,10 +15,10 @@ from tests.support.fake_nix_store import FakeStore, Item, Link, Program, Ran, ca
 
 import lamina
 from lamina.core.names import StorePath
-from lamina.errors import FormatError, InvalidName, NotFound, Unavailable
-from lamina.formats import export
-from lamina.formats.address import NAR
-from lamina.formats.export import END, NEXT, Exported
+from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable
+from lamina.formats import nix_export
+from lamina.formats.content_address import NAR
+from lamina.formats.nix_export import END, NEXT, ExportedPath
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.local.database import LocalStore
 
@@ -30,26 +30,26 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "store"
 
 
-def exported(store: Path, *arguments: str | Path) -> bytes:
+def export_store(store: Path, *arguments: str | Path) -> bytes:
     ran = run("store", "export", "--store", store, "--quiet", *arguments)
     assert ran.code == 0, ran.stderr
     return ran.stdout
 
 
-def taken(data: bytes, store: Path) -> Ran:
+def import_export(data: bytes, store: Path) -> Ran:
     file = store.parent / "export"
     file.write_bytes(data)
     return run("store", "import", file, "--store", store)
 
 
-def parsed(data: bytes) -> list[Exported]:
+def parsed(data: bytes) -> list[ExportedPath]:
     stream = io.BytesIO(data)
-    found = list(export.parse(stream.read, len))
+    found = list(nix_export.parse(stream.read, len))
     assert not stream.read()
     return found
 
 
-def exports(*paths: tuple[factories.Item, Exported]) -> bytes:
+def dump_exports(*paths: tuple[factories.Item, ExportedPath]) -> bytes:
     return b"".join(NEXT + nar_of(item) + found.dump() for item, found in paths) + END
 
 
@@ -57,28 +57,28 @@ A, B, C = map(factories.path, "ABC")
 
 
 def test_a_closure_goes_out_and_comes_in(store: Path, tmp_path: Path) -> None:
-    data = exported(store, "hello")
+    data = export_store(store, "hello")
     paths = parsed(data)
     assert (len(paths), paths[-1].path) == (CLOSURE, HELLO)
     seen: set[StorePath] = set()
     for found in paths:
         assert found.references - {found.path} <= seen
         seen.add(found.path)
-    ran = taken(data, tmp_path / "other")
+    ran = import_export(data, tmp_path / "other")
     assert (ran.code, ran.stdout.decode().split()) == (0, [str(found.path) for found in paths])
     assert ran.stderr == "Done.\n"
     assert len(check_whole(tmp_path / "other")) == CLOSURE
     before, after = paths_of(store), paths_of(tmp_path / "other")
     assert {known.info for known in after.values()} == {known.info for known in before.values()}
     assert {known.deriver for known in after.values()} == {known.deriver for known in before.values()}
-    assert exported(tmp_path / "other", "--all") == exported(store, "--all")
+    assert export_store(tmp_path / "other", "--all") == export_store(store, "--all")
 
 
 def test_it_goes_through_a_pipe_in_one_pass(store: Path, tmp_path: Path) -> None:
     file = tmp_path / "export"
     with file.open("wb") as out:
         assert call("store", "export", ROOT, "--store", store, stdout=out).code == 0
-    assert file.read_bytes() == exported(store, ROOT)
+    assert file.read_bytes() == export_store(store, ROOT)
     with file.open("rb") as source:
         ran = call("store", "import", "--store", tmp_path / "other", "--json", stdin=source)
     document = json.loads(ran.stdout)
@@ -89,7 +89,7 @@ def test_it_goes_through_a_pipe_in_one_pass(store: Path, tmp_path: Path) -> None
 def test_a_file_is_written_whole_or_not_at_all(store: Path, tmp_path: Path) -> None:
     ran = run("store", "export", "licence", "-o", "x.export", "--store", store, "--json")
     assert (ran.code, json.loads(ran.stdout)["paths"]) == (0, [str(paths_of(store)["licence"].info.path)])
-    assert Path("x.export").read_bytes() == exported(store, "licence")
+    assert Path("x.export").read_bytes() == export_store(store, "licence")
     known = paths_of(store)["licence"]
     (store / known.url).chmod(0o644)
     data = (store / known.url).read_bytes()
@@ -103,7 +103,7 @@ def test_a_store_of_nix_can_be_exported_from(tmp_path: Path) -> None:
     disk, hello = example(tmp_path / "root")
     ran = run("store", "export", str(hello), "--store", disk.root, "--quiet")
     assert ran.code == 0, ran.stderr
-    assert taken(ran.stdout, tmp_path / "other").code == 0
+    assert import_export(ran.stdout, tmp_path / "other").code == 0
     assert run("store", "verify", "--store", tmp_path / "other").code == 0
     assert hello in check_whole(tmp_path / "other")
 
@@ -125,11 +125,11 @@ def test_what_is_exported_must_be_named_once(store: Path) -> None:
 
 def test_what_is_there_stays_as_it_is(store: Path) -> None:
     before = {file: file.stat().st_ino for file in store.glob("*.narinfo")}
-    ran = run("store", "import", "--store", store, "--json", _written(exported(store, "--all"), store))
+    ran = run("store", "import", "--store", store, "--json", _written(export_store(store, "--all"), store))
     assert [found["new"] for found in json.loads(ran.stdout)["paths"]] == [False] * CLOSURE
     assert {file: file.stat().st_ino for file in store.glob("*.narinfo")} == before
-    other = exports(({b"other": factories.File(b"!")}, Exported(HELLO, frozenset())))
-    assert taken(other, store).code == 0
+    other = dump_exports(({b"other": factories.File(b"!")}, ExportedPath(HELLO, frozenset())))
+    assert import_export(other, store).code == 0
     assert paths_of(store)["hello"].info.references
     check_whole(store)
     assert not leftovers(store)
@@ -142,38 +142,38 @@ def _written(data: bytes, store: Path) -> Path:
 
 
 def test_what_is_damaged_is_mended_by_the_same_content(store: Path) -> None:
-    data = exported(store, "licence")
+    data = export_store(store, "licence")
     file = store / paths_of(store)["licence"].url
     file.chmod(0o644)
     file.write_bytes(b"x" * file.stat().st_size)
-    assert taken(data, store).code == 0
+    assert import_export(data, store).code == 0
     check_whole(store)
 
 
 def test_a_reference_that_is_nowhere_is_refused(tmp_path: Path) -> None:
-    data = exports(({}, Exported(A, frozenset())), ({}, Exported(B, frozenset({A, B, C}))))
-    ran = taken(data, tmp_path / "store")
+    data = dump_exports(({}, ExportedPath(A, frozenset())), ({}, ExportedPath(B, frozenset({A, B, C}))))
+    ran = import_export(data, tmp_path / "store")
     assert (ran.code, ran.stdout) == (5, f"{A}\n".encode())
     assert ran.error == f"export of {B}: got a reference to {C}, expected that in the store or before it"
     assert check_whole(tmp_path / "store") == {A}
 
 
 def test_a_later_import_may_refer_to_an_earlier_one(tmp_path: Path) -> None:
-    assert taken(exports(({}, Exported(A, frozenset()))), tmp_path / "store").code == 0
-    assert taken(exports(({}, Exported(B, frozenset({A, B})))), tmp_path / "store").code == 0
+    assert import_export(dump_exports(({}, ExportedPath(A, frozenset()))), tmp_path / "store").code == 0
+    assert import_export(dump_exports(({}, ExportedPath(B, frozenset({A, B})))), tmp_path / "store").code == 0
     assert check_whole(tmp_path / "store") == {A, B}
 
 
-WHOLE = exports(
-    ({}, Exported(A, frozenset())),
-    ({b"x": factories.File(b"x" * 5000)}, Exported(B, frozenset({A}))),
-    (factories.Link(b"y"), Exported(C, frozenset({B}))),
+WHOLE = dump_exports(
+    ({}, ExportedPath(A, frozenset())),
+    ({b"x": factories.File(b"x" * 5000)}, ExportedPath(B, frozenset({A}))),
+    (factories.Link(b"y"), ExportedPath(C, frozenset({B}))),
 )
 
 
 @pytest.mark.parametrize("size", [0, 7, 8, 100, 250, 300, 1000, len(WHOLE) - 100, len(WHOLE) - 8, len(WHOLE) - 1])
 def test_a_stream_that_ends_early_leaves_what_came_whole(tmp_path: Path, size: int) -> None:
-    ran = taken(WHOLE[:size], tmp_path / "store")
+    ran = import_export(WHOLE[:size], tmp_path / "store")
     assert ran.code == 3
     valid = check_whole(tmp_path / "store")
     assert ran.stdout.decode() == "".join(f"{path}\n" for path in sorted(valid))
@@ -186,7 +186,7 @@ def test_a_stream_that_ends_early_leaves_what_came_whole(tmp_path: Path, size: i
 def test_a_spoilt_stream_never_spoils_the_store(tmp_path: Path, place: int) -> None:
     data = bytearray(WHOLE)
     data[place] ^= 0x41
-    ran = taken(bytes(data), tmp_path / "store")
+    ran = import_export(bytes(data), tmp_path / "store")
     assert ran.code in (0, 3, 5)
     check_whole(tmp_path / "store")
     assert run("store", "verify", "--store", tmp_path / "store").code == 0
@@ -194,7 +194,7 @@ def test_a_spoilt_stream_never_spoils_the_store(tmp_path: Path, place: int) -> N
 
 
 def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> None:
-    file = _written(exported(store, "hello"), store)
+    file = _written(export_store(store, "hello"), store)
     steps, was_killed, most = 0, True, set()
     while was_killed:
         folder = tmp_path / f"into-{steps}"
@@ -210,9 +210,9 @@ def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> 
 def test_a_path_that_is_its_content_keeps_its_address(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", key=None)
     low = cache.add("low-1", {b"a": factories.File(b"a")}, method=NAR)
-    itself = cache.add("self-1", {b"me": factories.File(SELF)}, method=NAR, itself=True)
-    lamina.fetch_paths([str(low), str(itself)], embedded_store=tmp_path / "store", store=cache.url)
-    assert taken(exported(tmp_path / "store", "--all"), tmp_path / "other").code == 0
+    self_reference = cache.add("self-1", {b"me": factories.File(SELF)}, method=NAR, self_reference=True)
+    lamina.fetch_paths([str(low), str(self_reference)], embedded_store=tmp_path / "store", store=cache.url)
+    assert import_export(export_store(tmp_path / "store", "--all"), tmp_path / "other").code == 0
     assert paths_of(tmp_path / "other")["low"].address == paths_of(tmp_path / "store")["low"].address != ""
     assert not paths_of(tmp_path / "other")["self"].address  # which would have to be told
 
@@ -234,7 +234,7 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         lamina.import_paths(tmp_path, embedded_store=tmp_path / "store")
     with pytest.raises(FormatError):
         lamina.import_paths(io.BytesIO(b"x" * 100), embedded_store=tmp_path / "store")
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         lamina.import_paths(io.BytesIO(), embedded_store="")
 
 
@@ -244,7 +244,7 @@ def test_python_has_it_too(store: Path, tmp_path: Path) -> None:
     out.seek(0)
     told: list[StorePath] = []
     done = lamina.import_paths(
-        out, embedded_store=tmp_path / "other", tell=lambda imported: told.append(imported.info.path)
+        out, embedded_store=tmp_path / "other", on_path=lambda imported: told.append(imported.info.path)
     )
     assert tuple(told) == paths == tuple(found.info.path for found in done)
     assert all(found.is_new for found in done)
@@ -275,13 +275,13 @@ def test_contents_of_any_kind_go_out_and_come_in(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Path) -> None:
-    file = _written(exported(store, "hello"), store)
+    file = _written(export_store(store, "hello"), store)
     folder = tmp_path / "disk"
     folder.mkdir()
     script = (
         'mount -t tmpfs -o size=48k none "$1"\n'
         'code=0; "$3" -m lamina.cli.main store import "$2" --store "$1/store" || code=$?; test $code = 10\n'
-        '"$3" -m lamina.cli.main store verify --store "$1/store" --ledger /none\n'
+        '"$3" -m lamina.cli.main store verify --store "$1/store" --layer-cache /none\n'
         'mount -o remount,size=1m "$1"\n'
         '"$3" -m lamina.cli.main store import "$2" --store "$1/store"\n'
     )

@@ -19,7 +19,7 @@ from tests.support.fake_nix_store import as_nobody, public_folder, run
 from lamina.core.names import StorePath
 from lamina.errors import FormatError, NotFound, Unavailable
 from lamina.formats import narinfo
-from lamina.formats.cacheinfo import CacheInfo
+from lamina.formats.cache_info import CacheInfo
 from lamina.stores.embedded.store import EmbeddedStore, is_store, nar_name
 
 TREE: factories.Item = {b"x": factories.File(b"x" * 1000)}
@@ -86,7 +86,7 @@ def test_it_answers_as_a_store_does(filled: Filled, cache: Cache) -> None:
     assert [node.path for node in store.nodes(root)] == [b"", b"bin", b"bin/hello", b"share"]
     assert store.query([StorePath(root.base + "x")]) == {}
     with pytest.raises(NotFound, match=f"^{missing}: got no such valid path in {store.folder}, expected one$"):
-        store.place(missing)
+        store.location(missing)
 
 
 def test_a_path_that_was_removed_is_none(filled: Filled, cache: Cache) -> None:
@@ -181,13 +181,13 @@ def test_a_store_that_one_may_only_read_is_read(cache: Cache) -> None:
         his = folder / "his"
         his.mkdir()
         his.chmod(0o777)
-        for place in (machine.store, *machine.store.parents[:2], *machine.store.rglob("*")):
-            place.chmod(0o555 if place.is_dir() else 0o444)
-        arguments = ("build", "-o", his / "image.tar", "--no-ledger", "--store", machine.store, str(root))
+        for location in (machine.store, *machine.store.parents[:2], *machine.store.rglob("*")):
+            location.chmod(0o555 if location.is_dir() else 0o444)
+        arguments = ("build", "-o", his / "image.tar", "--no-layer-cache", "--store", machine.store, str(root))
         ran = as_nobody(lambda: run(*arguments))
         after = listing(machine.store)
-        for place in (machine.store, *machine.store.parents[:2], *machine.store.rglob("*/")):
-            place.chmod(0o755)  # for who has to remove it
+        for location in (machine.store, *machine.store.parents[:2], *machine.store.rglob("*/")):
+            location.chmod(0o755)  # for who has to remove it
         assert ran.code == 0, ran.stderr
         assert (his / "image.tar").read_bytes() == wanted
         assert after == before
@@ -288,9 +288,9 @@ def test_no_name_of_a_tree_is_ever_one_on_this_machine(odd: StorePath, cache: Ca
 
 def test_names_are_as_different_where_case_does_not_matter(odd: StorePath, cache: Cache, machine: Machine) -> None:
     assert machine.build(cache.url, odd, example(cache)).code == 0
-    names = [str(place.relative_to(machine.store)) for place in machine.store.rglob("*")]
+    names = [str(location.relative_to(machine.store)) for location in machine.store.rglob("*")]
     assert len({name.casefold() for name in names}) == len(names)
-    assert not [place for place in machine.store.rglob("*") if place.is_symlink()]
+    assert not [location for location in machine.store.rglob("*") if location.is_symlink()]
 
 
 def test_the_image_of_odd_names_is_the_one_from_disk(
@@ -313,9 +313,9 @@ def test_names_that_no_disk_takes_get_into_an_image(cache: Cache, machine: Machi
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o777])
 def test_no_permission_of_the_store_gets_into_an_image(mode: int, filled: Filled, machine: Machine) -> None:
     root, store = filled
-    for place in store.folder.rglob("*"):
-        place.chmod(mode | stat.S_IXUSR if place.is_dir() else mode)
-        os.utime(place, (mode, mode))
+    for location in store.folder.rglob("*"):
+        location.chmod(mode | stat.S_IXUSR if location.is_dir() else mode)
+        os.utime(location, (mode, mode))
     ran = machine.build(str(store.folder), root, key=None)
     assert ran.code == 0, ran.stderr
     assert machine.image.read_bytes() == (machine.folder / "fetched.tar").read_bytes()
@@ -330,8 +330,10 @@ def test_no_umask_gets_into_a_store(mask: int, cache: Cache, machine: Machine) -
     finally:
         os.umask(before)
     assert ran.code == 0, ran.stderr
-    files = [place for place in machine.store.rglob("*") if place.is_file() and ".lamina" not in place.parts]
-    assert {stat.S_IMODE(place.stat().st_mode) for place in files} == {0o444}
+    files = [
+        location for location in machine.store.rglob("*") if location.is_file() and ".lamina" not in location.parts
+    ]
+    assert {stat.S_IMODE(location.stat().st_mode) for location in files} == {0o444}
 
 
 def test_a_folder_of_any_name_will_do(cache: Cache, tmp_path: Path) -> None:

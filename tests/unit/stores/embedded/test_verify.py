@@ -20,9 +20,9 @@ from tests.support.paths import EXAMPLES
 import lamina
 from lamina.core.names import Digest
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import InvalidName, Unavailable
+from lamina.errors import InvalidArgument, Unavailable
 from lamina.formats import narinfo
-from lamina.formats.address import NAR, TEXT
+from lamina.formats.content_address import NAR, TEXT
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
 
@@ -36,14 +36,14 @@ def store(tmp_path: Path) -> Path:
 
 
 def verify(store: Path, *arguments: str | Path) -> Ran:
-    return run("store", "verify", "--store", store, "--ledger", store.parent / "ledger", *arguments)
+    return run("store", "verify", "--store", store, "--layer-cache", store.parent / "layer_cache", *arguments)
 
 
 def mend(store: Path, *arguments: str | Path) -> Ran:
     return verify(store, "--repair", "--store", CACHE, "--trusted-key", KEY, *arguments)
 
 
-class Spoiled:
+class DamagedStorePath:
     """The files of one path in a store, to be written over."""
 
     def __init__(self, store: Path, package: str = "phrases") -> None:
@@ -58,7 +58,7 @@ class Spoiled:
         self.narinfo.write_text(known.dump())
 
 
-def a_byte(found: Spoiled) -> str:
+def a_byte(found: DamagedStorePath) -> str:
     data = bytearray(found.nar.read_bytes())
     place = data.index(b"Hello")
     data[place] ^= 1
@@ -66,28 +66,28 @@ def a_byte(found: Spoiled) -> str:
     return f"{found.path}: got NAR hash sha256:"
 
 
-def truncated(found: Spoiled) -> str:
+def truncated(found: DamagedStorePath) -> str:
     found.nar.write_bytes(found.nar.read_bytes()[:-8])
     return f"{found.path}: {found.nar}: got {found.known.info.nar_size - 8} bytes, expected "
 
 
-def empty(found: Spoiled) -> str:
+def empty(found: DamagedStorePath) -> str:
     found.nar.write_bytes(b"")
     return f"{found.path}: {found.nar}: got 0 bytes, expected "
 
 
-def gone(found: Spoiled) -> str:
+def gone(found: DamagedStorePath) -> str:
     found.nar.unlink()
     return f"{found.path}: {found.nar}: got nothing there, expected a NAR"
 
 
-def a_folder(found: Spoiled) -> str:
+def a_folder(found: DamagedStorePath) -> str:
     found.nar.unlink()
     found.nar.mkdir()
     return f"{found.path}: "
 
 
-def no_nar(found: Spoiled) -> str:
+def no_nar(found: DamagedStorePath) -> str:
     data = b"not an archive".ljust(found.known.info.nar_size, b".")
     found.nar.write_bytes(data)
     nar_hash = Digest(sha256(data).digest())
@@ -95,37 +95,37 @@ def no_nar(found: Spoiled) -> str:
     return f"{found.path}: {found.nar}: NAR at byte 8: got "
 
 
-def no_narinfo(found: Spoiled) -> str:
+def no_narinfo(found: DamagedStorePath) -> str:
     found.narinfo.unlink()
     return f"{found.path}: got no such valid path, expected it as a reference of "
 
 
-def an_empty_narinfo(found: Spoiled) -> str:
+def an_empty_narinfo(found: DamagedStorePath) -> str:
     found.narinfo.write_bytes(b"")
     return f"{found.narinfo}: narinfo: got no StorePath, expected one"
 
 
-def no_text(found: Spoiled) -> str:
+def no_text(found: DamagedStorePath) -> str:
     found.narinfo.write_bytes(b"\xff\xfe")
     return f"{found.narinfo}: narinfo: got b'\\xff', expected UTF-8"
 
 
-def another_path(found: Spoiled) -> str:
+def another_path(found: DamagedStorePath) -> str:
     found.write(replace(found.known, info=replace(found.known.info, path=factories.path("A"))))
     return f"{found.narinfo}: got the narinfo of {factories.path('A')}, expected one of {found.path.hash}"
 
 
-def another_hash(found: Spoiled) -> str:
+def another_hash(found: DamagedStorePath) -> str:
     found.write(replace(found.known, info=replace(found.known.info, nar_hash=Digest(bytes(32)))))
     return f"{found.path}: got NAR hash sha256:"
 
 
-def another_size(found: Spoiled) -> str:
+def another_size(found: DamagedStorePath) -> str:
     found.write(replace(found.known, info=replace(found.known.info, nar_size=8)))
     return f"{found.path}: {found.nar}: got {found.known.info.nar_size} bytes, expected 8"
 
 
-def a_compression(found: Spoiled) -> str:
+def a_compression(found: DamagedStorePath) -> str:
     found.write(replace(found.known, compression="xz"))
     return f"{found.path}: {found.nar}: got a NAR in xz, expected it uncompressed"
 
@@ -151,13 +151,13 @@ def test_a_store_that_is_well_is_said_to_be_so(store: Path) -> None:
     assert (ran.code, ran.stderr) == (0, "")
     assert ran.stdout.decode() == (
         "6 paths, 14.5 KiB: 6 intact, 0 damaged; 0 NARs of no path, 0 files left behind\n"
-        f"no ledger at {store.parent}/ledger\n"
+        f"no layer cache at {store.parent}/layer_cache\n"
     )
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_damage_is_named_and_mended_from_a_cache(store: Path, damage: Callable[[Spoiled], str]) -> None:
-    found = Spoiled(store)
+def test_damage_is_named_and_mended_from_a_cache(store: Path, damage: Callable[[DamagedStorePath], str]) -> None:
+    found = DamagedStorePath(store)
     start = damage(found)
     ran = verify(store)
     lines = ran.stdout.decode().splitlines()
@@ -174,12 +174,14 @@ def test_damage_is_named_and_mended_from_a_cache(store: Path, damage: Callable[[
     assert f": {CLOSURE - 1} intact, 1 mended, 0 damaged; " in lines[1]
     assert verify(store).code == 0
     assert len(check_whole(store)) == CLOSURE
-    assert replace(paths_of(store)["phrases"], others=()) == replace(found.known, others=())
+    assert replace(paths_of(store)["phrases"], extra_fields=()) == replace(found.known, extra_fields=())
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_what_no_cache_has_stays_as_it_is(store: Path, tmp_path: Path, damage: Callable[[Spoiled], str]) -> None:
-    damage(Spoiled(store))
+def test_what_no_cache_has_stays_as_it_is(
+    store: Path, tmp_path: Path, damage: Callable[[DamagedStorePath], str]
+) -> None:
+    damage(DamagedStorePath(store))
     before = {file: file.read_bytes() for file in store.rglob("*") if file.is_file() and ".lamina" not in file.parts}
     empty = Cache(tmp_path / "empty")
     ran = verify(store, "--repair", "--store", empty.url, "--no-verify-signatures")
@@ -204,7 +206,7 @@ def test_all_at_once_is_mended_from_the_first_cache_that_has_it(store: Path, tmp
 
 
 def test_a_cache_that_is_not_believed_mends_nothing(store: Path) -> None:
-    found = Spoiled(store)
+    found = DamagedStorePath(store)
     a_byte(found)
     spoilt = found.nar.read_bytes()
     ran = verify(store, "--repair", "--store", CACHE)
@@ -216,7 +218,7 @@ def test_a_cache_that_is_not_believed_mends_nothing(store: Path) -> None:
 
 
 def test_a_cache_that_is_damaged_too_mends_nothing(store: Path, tmp_path: Path) -> None:
-    found = Spoiled(store)
+    found = DamagedStorePath(store)
     a_byte(found)
     spoilt = found.nar.read_bytes()
     cache = Path(shutil.copytree(EXAMPLES / "cache", tmp_path / "cache"))
@@ -238,7 +240,7 @@ def test_repair_wants_a_cache(store: Path) -> None:
 def test_another_folder_that_is_a_cache_mends_by_its_url(store: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(store, other)
-    a_byte(Spoiled(store))
+    a_byte(DamagedStorePath(store))
     assert verify(store, "--repair", "--store", f"file://{other}", "--trusted-key", KEY).code == 0
     assert lamina.verify_store(embedded_store=store, repair=True, store=[other], trusted_keys=KEY).intact == CLOSURE
 
@@ -246,9 +248,9 @@ def test_another_folder_that_is_a_cache_mends_by_its_url(store: Path, tmp_path: 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_content_address_is_held_to_the_content(tmp_path: Path, method: str) -> None:
     cache = Cache(tmp_path / "cache", key=None)
-    itself = method == NAR
-    item: factories.Item = {b"a": factories.File(b"me: " + SELF)} if itself else factories.File(b"some text\n")
-    path = cache.add("addressed-1", item, method=method, itself=itself)
+    self_reference = method == NAR
+    item: factories.Item = {b"a": factories.File(b"me: " + SELF)} if self_reference else factories.File(b"some text\n")
+    path = cache.add("addressed-1", item, method=method, self_reference=self_reference)
     store = tmp_path / "store"
     lamina.fetch_paths([str(path)], embedded_store=store, store=cache.url)
     assert verify(store).code == 0
@@ -304,12 +306,12 @@ def test_a_reference_that_is_missing_comes_with_all_it_needs(tmp_path: Path) -> 
     low = cache.add("low", {})
     middle = cache.add("middle", {}, [low])
     top = cache.add("top", {}, [middle])
-    store = EmbeddedStore.made(tmp_path / "store")
+    store = EmbeddedStore.open_or_create(tmp_path / "store")
     data = nar_of({})
-    with store.arrival() as arrival:
-        arrival.write(data)
-        arrival.keep(nar_name(arrival.measure.digest))
-        info = PathInfo(top, arrival.measure.digest, len(data), frozenset({middle}))
+    with store.incoming() as incoming:
+        incoming.write(data)
+        incoming.commit(nar_name(incoming.blob_info.digest))
+        info = PathInfo(top, incoming.blob_info.digest, len(data), frozenset({middle}))
     store.publish(NarInfo(info, "", "none", ()))
     ran = verify(store.folder)
     assert (ran.code, ran.error) == (6, f"{middle}: got no such valid path, expected it as a reference of {top}")
@@ -318,11 +320,11 @@ def test_a_reference_that_is_missing_comes_with_all_it_needs(tmp_path: Path) -> 
     assert check_whole(store.folder) == {low, middle, top}
 
 
-def test_the_ledgers_layers_are_looked_for_in_the_store(store: Path) -> None:
-    assert run("stream", "hello", "--store", store, "--ledger", store.parent / "ledger").code == 0
+def test_the_layer_cache_layers_are_looked_for_in_the_store(store: Path) -> None:
+    assert run("stream", "hello", "--store", store, "--layer-cache", store.parent / "layer_cache").code == 0
     ran = verify(store)
     assert ran.stdout.splitlines()[1].startswith(b"6 layers: 6 as they were, 0 damaged, 0 not here"), ran.stdout
-    a_byte(Spoiled(store))
+    a_byte(DamagedStorePath(store))
     ran = verify(store)
     assert (ran.code, len(ran.stdout.splitlines())) == (6, 4)
     assert ran.stdout.splitlines()[2].startswith(b"layer sha256:")
@@ -331,12 +333,12 @@ def test_the_ledgers_layers_are_looked_for_in_the_store(store: Path) -> None:
 def test_the_store_in_the_data_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     folder = tmp_path / "lamina/store"
-    monkeypatch.setattr("lamina.stores.opening.MACHINE", tmp_path)
-    ran = run("store", "verify", "--ledger", tmp_path / "ledger")
+    monkeypatch.setattr("lamina.stores.open.MACHINE", tmp_path)
+    ran = run("store", "verify", "--layer-cache", tmp_path / "layer_cache")
     assert (ran.code, ran.stderr) == (0, f"No store of lamina's at {folder}\n")
     filled(folder)
-    assert run("stream", "hello", "--ledger", tmp_path / "ledger").code == 0
-    ran = run("store", "verify", "--ledger", tmp_path / "ledger")
+    assert run("stream", "hello", "--layer-cache", tmp_path / "layer_cache").code == 0
+    ran = run("store", "verify", "--layer-cache", tmp_path / "layer_cache")
     first, second = ran.stdout.decode().splitlines()
     assert (ran.code, first[:9], second[:10]) == (0, "6 paths, ", "6 layers: ")
 
@@ -345,12 +347,12 @@ def test_a_store_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> None
     assert verify(tmp_path / "nothing").code == 5
     with pytest.raises(Unavailable):
         lamina.verify_store(embedded_store=tmp_path)
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         lamina.verify_store(embedded_store="")
 
 
 def test_the_result_is_readable_for_machines(store: Path) -> None:
-    found = Spoiled(store)
+    found = DamagedStorePath(store)
     start = a_byte(found)
     document = json.loads(verify(store, "--json").stdout)["store"]
     (damaged,) = document.pop("damaged")
@@ -370,9 +372,9 @@ def test_the_result_is_readable_for_machines(store: Path) -> None:
 
 
 def test_a_mended_store_makes_the_image_that_it_made_before(store: Path) -> None:
-    flags = ("--store", store, "--no-ledger", "--quiet")
+    flags = ("--store", store, "--no-layer-cache", "--quiet")
     before = run("stream", ROOT, *flags).stdout
-    a_byte(Spoiled(store))
+    a_byte(DamagedStorePath(store))
     mend(store)
     assert run("stream", ROOT, *flags).stdout == before
 

@@ -19,11 +19,11 @@ import pytest
 from tests.support.fake_nix_store import store_path
 
 from lamina.compression import libraries
-from lamina.errors import Error, FormatError, InvalidName, NotFound, Unavailable
-from lamina.stores.local.channel import CHANNELS, DAY, LIST, Channel, Opener, Reader, open_channel, spoken
-from lamina.stores.protocols import Catalogue, Store
-from lamina.transports.opening import open_transport
-from lamina.transports.retry import Patience
+from lamina.errors import Error, FormatError, InvalidArgument, NotFound, Unavailable
+from lamina.stores.local.channel import CHANNELS, DAY, LIST, Channel, ChannelReader, Opener, format_age, open_channel
+from lamina.stores.protocols import PathIndex, Store
+from lamina.transports.open import open_transport
+from lamina.transports.retry import RetryPolicy
 
 HELLO, NEWER = store_path("hello-2.12.1"), store_path("hello-2.12.2")
 OTHERS = [store_path(name) for name in ("glibc-2.40", "glibc-2.40-dev", "hello-2.12.1.drv")]
@@ -31,14 +31,14 @@ TEXT = "".join(f"{path}\n" for path in (HELLO, *OTHERS)).encode()
 NEWER_TEXT = TEXT.replace(str(HELLO).encode(), str(NEWER).encode())
 XZ = lzma.compress(TEXT, preset=0)
 NOW = 1_800_000_000.0
-IMPATIENT = Patience(attempts=1)
+QUICK_POLICY = RetryPolicy(attempts=1)
 
 
 class Folder:
     """A real, tiny reader of ``file://``."""
 
     def __init__(self, url: str) -> None:
-        self.where = url.rpartition("@")[2].rstrip("/")
+        self.label = url.rpartition("@")[2].rstrip("/")
         self._path = Path(unquote(urlsplit(url).path))
 
     def read(self, name: str, limit: int) -> bytes | None:
@@ -62,7 +62,7 @@ class Network:
         self.asked: list[str] = []
         self.error: Error | None = None
 
-    def open(self, url: str) -> Reader:
+    def open(self, url: str) -> ChannelReader:
         network = self
         parts = urlsplit(url)
 
@@ -74,7 +74,7 @@ class Network:
                 return super().read(name, limit)
 
         remote = Remote(f"file://{self.folder}/{parts.hostname}{parts.path}")
-        remote.where = f"{parts.scheme}://{parts.hostname}{parts.path}".rstrip("/")
+        remote.label = f"{parts.scheme}://{parts.hostname}{parts.path}".rstrip("/")
         return remote
 
     def put(self, url: str, data: bytes) -> None:
@@ -96,7 +96,7 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def offline(url: str) -> Reader:
+def offline(url: str) -> ChannelReader:
     raise AssertionError(url)
 
 
@@ -210,7 +210,7 @@ def test_what_is_none_of_them_is_unavailable(where: str) -> None:
 
 def test_a_url_that_cannot_be_is_refused_before_anything_is_read(cache: Path) -> None:
     for where in ("gopher://host/list.xz", "https://"):
-        with pytest.raises(InvalidName):
+        with pytest.raises(InvalidArgument):
             opened(where, open_transport, cache)
 
 
@@ -249,7 +249,7 @@ def test_where_there_is_no_newer_one_the_old_one_says_its_age(
     assert channel.find("hello") == (HELLO,)
     assert channel.age == pytest.approx(age, abs=0.01)
     assert channel.warnings == (f"list of nixos-25.11 is {said} old, and got no newer one: {network.error}",)
-    assert spoken(age) == said
+    assert format_age(age) == said
 
 
 def test_a_newer_one_that_is_broken_or_gone_does_not_replace_the_old_one(network: Network, cache: Path) -> None:
@@ -350,10 +350,10 @@ def test_what_is_no_list_is_named(tmp_path: Path, network: Network, data: bytes)
 
 def test_a_list_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / LIST).write_bytes(XZ)
-    monkeypatch.setattr("lamina.stores.local.channel._MOST_TEXT", len(TEXT) - 1)
+    monkeypatch.setattr("lamina.stores.local.channel._MAX_TEXT", len(TEXT) - 1)
     with pytest.raises(FormatError, match="bytes of text"):
         opened(str(tmp_path / LIST))
-    monkeypatch.setattr("lamina.stores.local.channel._MOST_BYTES", len(XZ) - 1)
+    monkeypatch.setattr("lamina.stores.local.channel._MAX_BYTES", len(XZ) - 1)
     for where in (str(tmp_path / LIST), f"file://{tmp_path}"):
         with pytest.raises(FormatError, match=f"{len(XZ) - 1} bytes"):
             opened(where, open_transport)
@@ -364,7 +364,7 @@ def test_a_list_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest
 
 def test_a_channel_is_a_store_without_contents(network: Network) -> None:
     channel = opened("nixos-25.11", network.open)
-    assert isinstance(channel, Catalogue)
+    assert isinstance(channel, PathIndex)
     store: Store = channel
     assert store.query([HELLO]) == {}
     with pytest.raises(NotFound, match=r"got a list of names, nixos-25\.11, expected a store that has the contents"):
@@ -400,8 +400,8 @@ def test_a_list_comes_over_http_and_is_kept(tmp_path: Path, cache: Path) -> None
     (tmp_path / "channel").mkdir()
     (tmp_path / "channel" / LIST).write_bytes(XZ)
 
-    def opener(url: str) -> Reader:
-        return open_transport(url, IMPATIENT)
+    def opener(url: str) -> ChannelReader:
+        return open_transport(url, QUICK_POLICY)
 
     with serving(tmp_path) as host:
         for where in (f"{host}/channel", f"{host}/channel/{LIST}"):

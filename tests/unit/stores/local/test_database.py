@@ -33,7 +33,7 @@ from lamina.core.nodes import Directory
 from lamina.errors import NotFound, StoreError, Unavailable
 from lamina.formats import nar
 from lamina.stores.local.database import LocalStore
-from lamina.system.transfer import measure
+from lamina.system.transfer import hash_pieces
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a writer that may what the reader may not")
 
@@ -120,7 +120,7 @@ def valid(root: Path, *paths: StorePath) -> list[bool]:
 def test_a_path_comes_with_what_the_database_knows_of_it(store: FakeStore) -> None:
     (hello,) = LocalStore(store.root).find("hello")
     info = LocalStore(store.root).query([hello])[hello]
-    found = measure(nar.dump(LocalStore(store.root).nodes(hello)))
+    found = hash_pieces(nar.dump(LocalStore(store.root).nodes(hello)))
     assert (info.path, info.nar_hash, info.nar_size) == (hello, found.digest, found.size)
     assert {path.name for path in info.references} == {"sh-5", "words-2.1-data"}
 
@@ -132,7 +132,7 @@ def test_a_path_may_refer_to_itself(store: FakeStore) -> None:
 
 def test_a_path_that_is_not_valid_is_left_out_even_where_it_is_on_disk(store: FakeStore) -> None:
     stranger = store_path("stranger-1")
-    put(store.place(stranger), b"here")
+    put(store.location(stranger), b"here")
     assert LocalStore(store.root).query([stranger]) == {}
     with pytest.raises(NotFound, match="got no such valid path in the store, expected it as a root"):
         Closure.resolve([stranger], LocalStore(store.root).query)
@@ -150,8 +150,8 @@ def test_thousands_of_paths_fit_in_one_question(store: FakeStore) -> None:
 
 def test_a_valid_path_that_is_not_on_disk_is_named(store: FakeStore) -> None:
     (shell,) = LocalStore(store.root).find("sh")
-    shutil.rmtree(store.place(shell))
-    with pytest.raises(NotFound, match=rf"{store.place(shell)}: got nothing there, expected a store path"):
+    shutil.rmtree(store.location(shell))
+    with pytest.raises(NotFound, match=rf"{store.location(shell)}: got nothing there, expected a store path"):
         LocalStore(store.root).nodes(shell)
 
 

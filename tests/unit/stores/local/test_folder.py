@@ -12,8 +12,8 @@ from tests.support.fake_nix_store import (
 )
 
 from lamina.errors import NotFound
-from lamina.stores.local.folder import Folder
-from lamina.stores.protocols import Catalogue
+from lamina.stores.local.folder import FolderStore
+from lamina.stores.protocols import PathIndex
 
 
 @pytest.fixture
@@ -25,12 +25,12 @@ HELLO = store_path("hello-2.12.1")
 
 
 def test_a_folder_knows_nothing_and_has_everything(store: FakeStore) -> None:
-    folder = Folder(store.root)
+    folder = FolderStore(store.root)
     assert folder.query([HELLO]) == {}
-    assert not isinstance(folder, Catalogue)
+    assert not isinstance(folder, PathIndex)
     assert [node.path for node in folder.nodes(HELLO)] == [b"", b"bin", b"bin/hello", b"share"]
 
 
 def test_a_path_that_is_not_in_the_folder_is_not_found(store: FakeStore) -> None:
     with pytest.raises(NotFound, match="got nothing there, expected a store path"):
-        Folder(store.root).nodes(store_path("other"))
+        FolderStore(store.root).nodes(store_path("other"))

@@ -16,7 +16,7 @@ from tests.support.fake_nix_store import (
 from lamina.core.closure import Closure
 from lamina.errors import FormatError, NotFound
 from lamina.stores.local.graph import GraphStore
-from lamina.stores.opening import open_stores
+from lamina.stores.open import open_stores
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+"""The container config: a file, and the flags that are put over it.
+
+Invariant: what a flag is put over has been checked, so a flag can only add to it or replace it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from lamina.errors import InvalidArgument
+from lamina.formats import config
+from lamina.formats.json_toml import parse_json
+from lamina.messages.redaction import short_repr
+from lamina.system.documents import read_document
+
+_PORT_DIGITS = 5
+_FLAGS = (
+    "cmd",
+    "entrypoint",
+    "user",
+    "workdir",
+    "stop_signal",
+    "env",
+    "label",
+    "expose",
+    "volume",
+)
+
+
+def container_config(default: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """``default``, over it the file of ``--config``, over that the flags.
+
+    Raises `InvalidArgument`, `StoreError`, `FormatError`.
+    """
+    file = flags["config"]
+    flags = {name: _as_utf8(flags[name]) for name in _FLAGS}
+    container = _validate(default)
+    if file:
+        container |= _read_file(file)
+    for flag, key in (("cmd", "Cmd"), ("entrypoint", "Entrypoint")):
+        if flags[flag] is not None:
+            container[key] = _parse_words(flag, flags[flag])
+    for flag, key in (("user", "User"), ("workdir", "WorkingDir"), ("stop_signal", "StopSignal")):
+        if flags[flag] is not None:
+            container[key] = flags[flag]
+    if flags["env"]:
+        container["Env"] = [*(container.get("Env") or ()), *flags["env"]]
+    added: dict[str, dict[str, Any]] = {
+        "Labels": dict(_parse_pair("label", text) for text in flags["label"]),
+        "ExposedPorts": {_parse_port(text): {} for text in flags["expose"]},
+        "Volumes": {text: {} for text in flags["volume"]},
+    }
+    container |= {key: {**(container.get(key) or {}), **value} for key, value in added.items() if value}
+    return container
+
+
+def _as_utf8(value: Any) -> Any:
+    """Return the value of a flag with its bytes read as UTF-8, as an image's config has them.
+
+    Under ``LC_ALL=C`` Python may read the command line as ASCII, and keeps other bytes as lone surrogates (PEP 383).
+    """
+    if isinstance(value, tuple):
+        return tuple(map(_as_utf8, value))
+    try:
+        return os.fsencode(value).decode() if isinstance(value, str) else value
+    except UnicodeError:
+        return value
+
+
+def _validate(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidArgument(f"config: got {short_repr(value)}, expected an object")
+    sort_keys: dict[str, Any] = config.sort_keys(value)
+    config.check(sort_keys)
+    return sort_keys
+
+
+def _read_file(name: str) -> dict[str, Any]:
+    subject = f"config {name}"
+    return _validate(parse_json(read_document(name, subject, "a file in JSON", limit=config.MAX_SIZE), subject))
+
+
+def _parse_words(flag: str, text: str) -> Any:
+    try:
+        return json.loads(text) if text.startswith("[") else shlex.split(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(
+            f"{flag}: got {short_repr(text)} ({error}), expected a JSON list or words as a shell splits them"
+        ) from error
+
+
+def _parse_pair(flag: str, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InvalidArgument(f"{flag}: got {short_repr(text)}, expected K=V")
+    return key, value
+
+
+def _parse_port(text: str) -> str:
+    number, slash, protocol = text.partition("/")
+    digits = number.isascii() and number.isdigit() and len(number) <= _PORT_DIGITS
+    if not digits or not 0 < int(number) < 1 << 16 or (slash and protocol not in ("tcp", "udp")):
+        raise InvalidArgument(f"expose: got {short_repr(text)}, expected N, N/tcp or N/udp with N from 1 to 65535")
+    return f"{number}/{protocol or 'tcp'}"

@@ -1,0 +1,247 @@
+"""Content addresses: the CA field, the store path it makes, and whether a content is what it says.
+
+Invariant: ``parse(str(x)) == x``; `ContentAddress.names` and a fed `ContentAddressCheck` both say yes exactly where Nix
+believes a path without a signature.
+
+A path whose content has its own hash in it is addressed by its NAR with zero bytes in place of that hash, and the
+places where it stood (`ModuloHash`); so the path can be computed before the hash that it holds is known. (Nix source,
+libstore: content-address, store-api, references; Nix manual, Store Path Specification.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from array import array
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from lamina.core.names import HASH_LENGTH, STORE_DIR, Digest, StorePath, nix32_dump, nix32_parse
+from lamina.core.pathinfo import PathInfo
+from lamina.errors import FormatError, InvalidArgument
+from lamina.formats import nar
+from lamina.formats.narinfo import NarInfo
+from lamina.messages.redaction import short_repr
+
+TEXT, FLAT, NAR = "text", "fixed", "fixed:r"
+_SIZES = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}
+_ADDRESS = re.compile(f"({TEXT}|{NAR}|{FLAT}):({'|'.join(_SIZES)}):([0-9a-z]+)")
+_PATH_HASH = 20
+# No path holds its own hash as often; each place is kept until the end.
+MAX_OFFSETS = 1 << 22
+_ZEROS = bytes(HASH_LENGTH)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentAddress:
+    """What a content is called by: how it is hashed (``text``, ``fixed``, ``fixed:r``), with what, and the hash."""
+
+    method: str
+    algorithm: str
+    raw: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> ContentAddress:
+        """``METHOD:ALGORITHM:HASH``, the hash in Nix's base 32 or in hex; raises `InvalidArgument`."""
+        found = _ADDRESS.fullmatch(text)
+        if not found or (found[1] == TEXT and found[2] != "sha256"):
+            raise InvalidArgument(
+                f"content address: got {short_repr(text)}, expected text:sha256:HASH, fixed:ALGORITHM:HASH"
+                " or fixed:r:ALGORITHM:HASH"
+            )
+        method, algorithm, digits = found.groups()
+        size = _SIZES[algorithm]
+        if len(digits) == 2 * size and re.fullmatch("[0-9a-f]*", digits):
+            return cls(method, algorithm, bytes.fromhex(digits))
+        return cls(method, algorithm, nix32_parse(digits, size))
+
+    @classmethod
+    def nar(cls, digest: Digest) -> ContentAddress:
+        """``fixed:r:sha256:…``: what has a NAR of that hash, or of that hash modulo its own."""
+        return cls(NAR, "sha256", digest.raw)
+
+    def __str__(self) -> str:
+        return f"{self.method}:{self.algorithm}:{nix32_dump(self.raw)}"
+
+    def path(self, name: str, references: Collection[StorePath], self_reference: bool) -> StorePath:
+        """The store path that Nix computes; ``references`` are those to others, ``self_reference`` says there is its
+        own too.
+
+        Raises `InvalidArgument` for a name, and `FormatError` where such an address can have no such references.
+        """
+        if self.method == TEXT and not self_reference:
+            return _make_store_path(_fingerprint_type("text", references, self_reference), self._inner_digest, name)
+        if self.method == NAR and self.algorithm == "sha256":
+            return _make_store_path(_fingerprint_type("source", references, self_reference), self._inner_digest, name)
+        if references or self_reference:
+            raise FormatError(f"content address {self}: got references, expected none with it")
+        prefix = "r:" if self.method == NAR else ""
+        inner = hashlib.sha256(f"fixed:out:{prefix}{self._inner_digest}:".encode()).hexdigest()
+        return _make_store_path("output:out", f"sha256:{inner}", name)
+
+    def names(self, info: PathInfo) -> bool:
+        """Whether ``info.path`` is the path of this address, under its name and with its references."""
+        self_reference = info.path in info.references
+        try:
+            return self.path(info.path.name, info.references - {info.path}, self_reference) == info.path
+        except FormatError:
+            return False
+
+    def equals_nar_hash(self, info: PathInfo) -> bool:
+        """Whether this says just what ``info.nar_hash`` says: who has checked that has checked the content."""
+        plain = (self.method, self.algorithm) == (NAR, "sha256") and info.path not in info.references
+        return plain and self.raw == info.nar_hash.raw
+
+    @property
+    def _inner_digest(self) -> str:
+        return f"{self.algorithm}:{self.raw.hex()}"
+
+
+def has_matching_address(found: NarInfo) -> bool:
+    """Whether a narinfo has an address, and the path is the one that it makes. The content is not looked at."""
+    try:
+        return ContentAddress.parse(found.address).names(found.info)
+    except InvalidArgument:
+        return False
+
+
+def _fingerprint_type(word: str, references: Collection[StorePath], self_reference: bool) -> str:
+    return ":".join((word, *map(str, sorted(references)), *(["self"] if self_reference else ())))
+
+
+def _make_store_path(kind: str, inner: str, name: str) -> StorePath:
+    """Nix's makeStorePath: a SHA-256 folded to 20 bytes."""
+    folded = bytearray(_PATH_HASH)
+    for offset, byte in enumerate(hashlib.sha256(f"{kind}:{inner}:{STORE_DIR}:{name}".encode()).digest()):
+        folded[offset % _PATH_HASH] ^= byte
+    return StorePath.parse_base(f"{nix32_dump(bytes(folded))}-{name}")
+
+
+class Rewriter:
+    """Puts one text for another of the same length into bytes that come in any portions.
+
+    ``offsets`` are where the old one stood, in order; of those that overlap, the first counts.
+    """
+
+    def __init__(self, old: bytes, new: bytes) -> None:
+        if not old or len(old) != len(new):
+            raise InvalidArgument(f"rewriting {short_repr(old)}: got {short_repr(new)}, expected as many bytes")
+        self._old = old
+        self._new = new
+        self._tail = b""
+        self._start = 0  # of the tail
+        self.offsets: array[int] = array("Q")
+
+    def feed(self, data: bytes | memoryview) -> bytes:
+        """The next bytes that are settled, maybe none. Raises `FormatError` above `MAX_OFFSETS`."""
+        text = b"".join((self._tail, data))
+        end = 0
+        for offset in self._find(text):
+            self.offsets.append(self._start + offset)
+            end = offset + len(self._old)
+            if len(self.offsets) > MAX_OFFSETS:
+                raise FormatError(
+                    f"content: got {short_repr(self._old)} more than {MAX_OFFSETS} times, expected it fewer times"
+                )
+        complete = max(end, len(text) - len(self._old) + 1, 0)
+        self._tail = text[complete:]
+        self._start += complete
+        return text[:complete].replace(self._old, self._new)
+
+    def close(self) -> bytes:
+        """The rest."""
+        rest, self._tail = self._tail, b""
+        self._start += len(rest)
+        return rest
+
+    def _find(self, text: bytes) -> Iterator[int]:
+        offset = text.find(self._old)
+        while offset >= 0:
+            yield offset
+            offset = text.find(self._old, offset + len(self._old))
+
+
+class ModuloHash:
+    """The hash of bytes modulo a text in them, the 32 digits of a path: Nix's HashModuloSink."""
+
+    def __init__(self, digits: str, algorithm: str = "sha256") -> None:
+        self._rewriter = Rewriter(digits.encode(), bytes(len(digits)))
+        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Takes the next bytes."""
+        self._hash.update(self._rewriter.feed(data))
+
+    def digest(self) -> bytes:
+        """The hash, once, when all bytes are in."""
+        return self.digests()[0]
+
+    def digests(self) -> tuple[bytes, bytes]:
+        """The hash, and what Nix 2.17 to 2.34 took for it: they left the places out by mistake (NixOS/nix #15837)."""
+        self._hash.update(self._rewriter.close())
+        without = self._hash.digest()
+        for offset in self._rewriter.offsets:
+            self._hash.update(b"|%d" % offset)
+        return self._hash.digest(), without
+
+
+class ContentAddressCheck:
+    """Whether the content of ``info.path`` is what ``address`` says; fed with its NAR in any portions."""
+
+    def __init__(self, address: ContentAddress, info: PathInfo) -> None:
+        self._expected = address.raw
+        self._content: ModuloHash | _NarHasher | _FlatHasher
+        if address.method != NAR:
+            self._content = _FlatHasher(address.algorithm)
+        elif info.path in info.references:
+            self._content = ModuloHash(info.path.hash, address.algorithm)
+        else:
+            self._content = _NarHasher(address.algorithm)
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Takes the next bytes of the NAR."""
+        self._content.feed(data)
+
+    def matches(self) -> bool:
+        """Whether it is true, once, when all bytes are in."""
+        if isinstance(self._content, ModuloHash):
+            return self._expected in self._content.digests()
+        return self._content.digest() == self._expected
+
+
+class _NarHasher:
+    def __init__(self, algorithm: str) -> None:
+        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+        self.feed = self._hash.update
+        self.digest = self._hash.digest
+
+
+_HEAD = nar.tokens(nar.MAGIC, b"(", b"type", b"regular", b"contents")
+_END = nar.tokens(b")")
+
+
+class _FlatHasher:
+    """The hash of the file that a NAR is, one that nobody may execute; of another NAR there is none."""
+
+    def __init__(self, algorithm: str) -> None:
+        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+        self._head = b""
+        self._size = 0
+        self._left = 0
+        self._tail = b""
+
+    def feed(self, data: bytes | memoryview) -> None:
+        missing = len(_HEAD) + 8 - len(self._head)
+        if missing:
+            self._head += bytes(data[:missing])
+            self._size = self._left = int.from_bytes(self._head[len(_HEAD) :], "little")
+            data = data[missing:]
+        self._hash.update(data[: self._left])
+        rest = data[self._left :]
+        self._left -= len(data) - len(rest)
+        # One byte more than belongs there is enough to know.
+        self._tail = (self._tail + bytes(rest[: len(_END) + 8]))[: len(_END) + 8]
+
+    def digest(self) -> bytes | None:
+        is_whole = self._left == 0 and self._tail == bytes(-self._size % 8) + _END
+        return self._hash.digest() if self._head.startswith(_HEAD) and is_whole else None

@@ -1,0 +1,296 @@
+"""Tar headers of any writer: ustar, PAX, GNU and the tar of Unix 7.
+
+Invariant: bytes that are no tar raise `FormatError` and nothing else, in time and memory that grow with their length
+alone; no content is read, and a member that claims to be longer than the archive is refused.
+
+Fields and offsets: POSIX pax, "ustar Interchange Format" and "pax Header Block"; GNU tar manual, "Basic Tar Format".
+Extended attributes are the PAX records ``SCHILY.xattr.NAME``.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from lamina.errors import FormatError
+from lamina.formats.tar import BLOCK, padded
+from lamina.messages.redaction import short_repr
+
+Read = Callable[[int, int], bytes]
+
+_FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
+_BLANK = b" " * 8
+_ZEROS = bytes(BLOCK)
+# More than all extended attributes that Linux lets a file have.
+_MAX_RECORDS_SIZE = 1 << 20
+# Records for all members that follow are looked at again for each of them. `git archive` writes a comment; extended
+# attributes for all members would be copied for each, and engines ignore them.
+_MAX_SHARED_SIZE = 1 << 12
+# Eight for each of a million members.
+_MAX_RECORDS = 1 << 23
+_MAX_LENGTH_DIGITS = 20
+_NUMBER = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
+_DECIMAL = re.compile(rb"(-?)([0-9]{1,19})(?:\.([0-9]*))?")
+# GNU's way to say what the fields have no room for.
+_LONG = {b"L": b"path", b"K": b"linkpath"}
+_XATTR = b"SCHILY.xattr."
+_SPARSE = b"GNU.sparse."
+_USED_KEYS = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"uname", b"gname", b"mtime"))
+
+
+class EntryKind(Enum):
+    """What a header announces."""
+
+    FILE = "file"
+    LINK = "hard link"
+    SYMLINK = "symlink"
+    CHARACTER = "character device"
+    BLOCK = "block device"
+    DIRECTORY = "folder"
+    FIFO = "named pipe"
+
+
+_KINDS = {
+    b"0": EntryKind.FILE,
+    b"\0": EntryKind.FILE,
+    b"7": EntryKind.FILE,
+    b"S": EntryKind.FILE,
+    b"1": EntryKind.LINK,
+    b"2": EntryKind.SYMLINK,
+    b"3": EntryKind.CHARACTER,
+    b"4": EntryKind.BLOCK,
+    b"5": EntryKind.DIRECTORY,
+    b"6": EntryKind.FIFO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TarHeader:
+    """One member as its headers describe it.
+
+    ``name`` is as it stands there; only a file has ``size`` bytes, which begin at ``start``; only links have a
+    ``target`` and only devices a ``device``. ``mtime`` is in whole seconds. ``sparse`` content is not the file's own.
+    """
+
+    name: bytes
+    kind: EntryKind
+    mode: int
+    uid: int
+    gid: int
+    uname: bytes
+    gname: bytes
+    mtime: int
+    size: int
+    start: int
+    target: bytes
+    device: tuple[int, int]
+    xattrs: tuple[tuple[bytes, bytes], ...]
+    sparse: bool
+
+
+def is_header(block: bytes) -> bool:
+    """Whether ``block`` is a tar header, by its checksum."""
+    return len(block) == BLOCK and block != _ZEROS and _checksum_matches(block)
+
+
+def headers(read: Read, length: int) -> Iterator[TarHeader]:
+    """The members of the tar of ``length`` bytes in its order; ``read(offset, size)`` gives its bytes.
+
+    Ends at a block of zeros or where the bytes do. Raises `FormatError`.
+    """
+    records = _Records()
+    offset = 0
+    while offset < length:
+        block = read(offset, BLOCK)
+        if block == _ZEROS:
+            return
+        if len(block) < BLOCK or not _checksum_matches(block):
+            raise FormatError(f"tar at byte {offset}: got no header, expected one or the end")
+        fields = _FIELDS.unpack(block)
+        flag = fields[7]
+        start = offset + BLOCK
+        if flag in (b"x", b"X", b"g", b"L", b"K"):
+            size = _number(fields[4], offset)
+            records.add(flag, _body(read, start, size, length), offset)
+            offset = start + padded(size)
+            continue
+        if flag == b"S":
+            start = _skip_sparse_map(read, block, start, length)
+        header = _header(fields, records.pop(), offset, start)
+        if header.start + header.size > length:
+            raise FormatError(
+                f"tar at byte {offset}: got {length - start} bytes, expected {header.size}: it is cut short"
+            )
+        yield header
+        offset = start + padded(header.size)
+    if records.pop(shared=False):
+        raise FormatError(f"tar at byte {offset}: got the end, expected the member that records describe")
+
+
+class _Records:
+    """PAX records, and what GNU writes in their place: those of the next member, and those for all that follow."""
+
+    def __init__(self) -> None:
+        self._shared: dict[bytes, bytes] = {}
+        self._own: dict[bytes, bytes] = {}
+        self._own_size = 0
+        self._count = 0
+
+    def add(self, flag: bytes, body: bytes, offset: int) -> None:
+        """Add what a header of type ``flag`` holds. Raises `FormatError` for records that no archive has."""
+        found = {_LONG[flag]: _text(body)} if flag in _LONG else _records(body, offset)
+        self._count += len(found)
+        if self._count > _MAX_RECORDS:
+            raise FormatError(f"tar at byte {offset}: got more than {_MAX_RECORDS} records, expected fewer")
+        if flag == b"g":
+            self._share(found, offset)
+        else:
+            self._own_size += len(body)
+            _check_length(self._own_size, offset)
+            self._own.update(found)
+
+    def _share(self, found: dict[bytes, bytes], offset: int) -> None:
+        """Keep those that mean something for all members."""
+        kept = {key: value for key, value in found.items() if key in _USED_KEYS or key.startswith(_SPARSE)}
+        self._shared.update(kept)
+        size = sum(len(key) + len(value) for key, value in self._shared.items())
+        if size > _MAX_SHARED_SIZE:
+            raise FormatError(
+                f"tar at byte {offset}: got {size} bytes of records for all members, "
+                f"expected at most {_MAX_SHARED_SIZE}"
+            )
+
+    def pop(self, *, shared: bool = True) -> dict[bytes, bytes]:
+        """Return the records of the next member, and with ``shared`` those for all; the former are gone then."""
+        own = self._own
+        if own:
+            self._own, self._own_size = {}, 0
+        return {**self._shared, **own} if shared and self._shared else own
+
+
+def _header(fields: tuple[bytes, ...], records: dict[bytes, bytes], offset: int, start: int) -> TarHeader:
+    name, mode, uid, gid, size, mtime, _, flag, target, magic, uname, gname, major, minor, prefix = fields
+    kind = _KINDS.get(flag)
+    if kind is None:
+        raise FormatError(
+            f"tar at byte {offset}: got a member of type {short_repr(flag)}, expected a file, folder, link or device"
+        )
+    is_ustar, is_gnu = magic[:6] == b"ustar\0", magic == b"ustar  \0"
+    path = _text(name)
+    if is_ustar and prefix[:1] != b"\0":
+        path = _text(prefix) + b"/" + path
+    path = records.get(b"GNU.sparse.name", records.get(b"path", path))
+    link = records.get(b"linkpath", _text(target))
+    if b"\0" in path or b"\0" in link:
+        raise FormatError(f"tar at byte {offset}: got a name with a zero byte, expected none")
+    if flag == b"\0" and path.endswith(b"/"):
+        kind = EntryKind.DIRECTORY  # as it was written before POSIX
+    owner = (uname, gname) if is_ustar or is_gnu else (b"", b"")
+    is_device = kind in (EntryKind.CHARACTER, EntryKind.BLOCK)
+    content = _decimal(records, b"size", size, offset) if kind is EntryKind.FILE else 0
+    if content < 0:
+        raise FormatError(f"tar at byte {offset}: got a size of {content}, expected one that a file can have")
+    return TarHeader(
+        path,
+        kind,
+        _number(mode, offset) & 0o7777,
+        _decimal(records, b"uid", uid, offset),
+        _decimal(records, b"gid", gid, offset),
+        records.get(b"uname", _text(owner[0])),
+        records.get(b"gname", _text(owner[1])),
+        _decimal(records, b"mtime", mtime, offset),
+        content,
+        start,
+        link if kind in (EntryKind.LINK, EntryKind.SYMLINK) else b"",
+        (_number(major, offset), _number(minor, offset)) if is_device else (0, 0),
+        _xattrs(records) if records else (),
+        flag == b"S" or any(key.startswith(_SPARSE) for key in records),
+    )
+
+
+def _xattrs(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(sorted((key[len(_XATTR) :], value) for key, value in records.items() if key.startswith(_XATTR)))
+
+
+def _checksum_matches(block: bytes) -> bool:
+    found = _NUMBER.match(block, 148, 156)
+    if not found or not found[1]:
+        return False
+    said = int(found[1], 8)
+    rest = block[:148] + _BLANK + block[156:]
+    # Some old writers added up signed characters.
+    return said == sum(rest) or said == sum(rest) - 256 * sum(byte > 127 for byte in rest)
+
+
+def _number(field: bytes, offset: int) -> int:
+    if field[0] & 0x80:
+        # GNU's base 256: the first bit set, the rest two's complement.
+        value = int.from_bytes(field, "big")
+        bits = 8 * len(field)
+        return value - (1 << bits) if field[0] & 0x40 else value - (1 << bits - 1)
+    digits = field[:-1]
+    if digits.isdigit() and field[-1] == 0 and b"8" not in digits and b"9" not in digits:
+        return int(digits, 8)  # as nearly all are
+    found = _NUMBER.match(field)
+    if not found or (found.end() < len(field) and field[found.end() - 1 : found.end()] != b"\0"):
+        raise FormatError(f"tar at byte {offset}: got {short_repr(field)}, expected an octal number")
+    return int(found[1] or b"0", 8)
+
+
+def _decimal(records: dict[bytes, bytes], key: bytes, field: bytes, offset: int) -> int:
+    """The number of a record, or else of the header's field; of a fraction the whole number below it."""
+    text = records.get(key)
+    if text is None:
+        return _number(field, offset)
+    found = _DECIMAL.fullmatch(text)
+    if not found:
+        raise FormatError(f"tar at byte {offset}: got {key.decode()} {short_repr(text)}, expected a number")
+    whole = int(found[2])
+    return -whole - bool((found[3] or b"").strip(b"0")) if found[1] else whole
+
+
+def _body(read: Read, start: int, size: int, length: int) -> bytes:
+    _check_length(size, start)
+    body = read(start, size)
+    if len(body) < size or start + size > length:
+        raise FormatError(f"tar at byte {start}: got {len(body)} bytes, expected {size}: it is cut short")
+    return body
+
+
+def _check_length(size: int, offset: int) -> None:
+    if not 0 <= size <= _MAX_RECORDS_SIZE:
+        raise FormatError(f"tar at byte {offset}: got {size} bytes of records, expected at most {_MAX_RECORDS_SIZE}")
+
+
+def _records(body: bytes, offset: int) -> dict[bytes, bytes]:
+    """``LENGTH KEY=VALUE`` and a line end, again and again; LENGTH counts all of it."""
+    found = {}
+    start = 0
+    while start < len(body):
+        space = body.find(b" ", start, start + _MAX_LENGTH_DIGITS)
+        digits = body[start:space] if space > 0 else b""
+        end = start + int(digits) if digits.isdigit() else -1
+        equals = body.find(b"=", space, end) if end > 0 else -1
+        if equals < 0 or body[end - 1 : end] != b"\n" or end > len(body):
+            raise FormatError(
+                f"tar at byte {offset}: got {short_repr(body[start : start + 20])}, expected a PAX record"
+            )
+        found[body[space + 1 : equals]] = body[equals + 1 : end - 1]
+        start = end
+    return found
+
+
+def _skip_sparse_map(read: Read, block: bytes, start: int, length: int) -> int:
+    """Where the content of an old GNU sparse member begins: the map of its holes goes on in blocks of its own."""
+    more = block[482:483] == b"\1"
+    while more and start < length:
+        more = read(start, BLOCK)[504:505] == b"\1"
+        start += BLOCK
+    return start
+
+
+def _text(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]

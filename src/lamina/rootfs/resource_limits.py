@@ -1,0 +1,72 @@
+"""Shortages of this machine that end a session: room in the temporary folder, open files, memory, processes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from lamina.errors import OutputError
+from lamina.messages.shortages import find_errno
+
+# lamina and each program of a session keep some fifteen files open.
+_MIN_DESCRIPTORS = 32
+# More than what a file system keeps for small files.
+_PROBE_SIZE = 1 << 16
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_HINTS = {
+    errno.ENOSPC: "name another folder with TMPDIR",
+    errno.EDQUOT: "name another folder with TMPDIR",
+    errno.EMFILE: "allow more open files with ulimit -n",
+    errno.ENFILE: "allow more open files with sysctl fs.file-max",
+    errno.ENOMEM: "allow more memory",
+    errno.EAGAIN: "allow more processes with ulimit -u, or in the container's settings",
+}
+
+
+def check_descriptors() -> None:
+    """Raise `OutputError` where this process may not open as many files as a session needs."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if 0 <= limit < _MIN_DESCRIPTORS:
+            expected = f"at least {_MIN_DESCRIPTORS} to run scripts"
+            hint = _HINTS[errno.EMFILE]
+            raise OutputError(f"open files: got a limit of {limit}, expected {expected}", hint=hint)
+
+
+def hint(number: int | None) -> str:
+    """Return what helps against the shortage that error ``number`` is; empty where it is none."""
+    return _HINTS.get(number or 0, "")
+
+
+def shortage_error(label: str, number: object) -> OutputError | None:
+    """Return the error for the script ``label`` that error ``number`` ended; None where that is no shortage."""
+    if not isinstance(number, int) or number not in _HINTS:
+        return None
+    return OutputError(f"{label}: got {os.strerror(number)}, expected room to run them", hint=_HINTS[number])
+
+
+def probe_write(folder: Path) -> int | None:
+    """Return the error number that writing to ``folder`` gives, None where there is room."""
+    file = folder / "room"
+    try:
+        file.write_bytes(bytes(_PROBE_SIZE))
+    except OSError as error:
+        return error.errno
+    finally:
+        with contextlib.suppress(OSError):
+            file.unlink()
+    return None
+
+
+def failure_hint(folder: Path, output: str) -> str:
+    """Return a hint for a script that failed: that the temporary ``folder`` is full, or what its ``output`` names."""
+    if probe_write(folder) in _DISK_FULL:
+        return f"{folder.parent} is full: {_HINTS[errno.ENOSPC]}"
+    number = find_errno(output)
+    if number is None or number in _DISK_FULL:  # another folder is full, about which nothing is known
+        return ""
+    return f"the output names a shortage, {os.strerror(number)}: {_HINTS[number]}"

@@ -1,0 +1,41 @@
+"""Defer signals while something is begun that must be remembered before the run can be interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+@contextlib.contextmanager
+def defer_signals() -> Iterator[None]:
+    """Let the handlers of this process run after the block rather than within it.
+
+    A handler may raise. In the middle of `subprocess.Popen` that would lose a process which has begun. Blocking the
+    signals is no way out, because the new process would inherit that.
+    """
+    if threading.current_thread() is not threading.main_thread():  # handlers never run in another thread
+        yield
+        return
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    previous = {}
+    try:
+        for name in _NAMES:
+            number = getattr(signal, name, None)  # not every system has all of them
+            if number is not None and callable(handler := signal.getsignal(number)):
+                previous[number] = handler
+                signal.signal(number, note)
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        for number in received:
+            signal.raise_signal(number)

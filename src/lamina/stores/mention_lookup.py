@@ -1,0 +1,59 @@
+"""The valid store paths that a text means by the paths that it spells out.
+
+A text does not say where the name of a store path ends. In ``-javaagent:/nix/store/HASH-agent.jar=9404`` the path is
+followed by ``=9404``, which a name could contain too. The hash alone identifies a store path, so a store is asked by
+hash where that is possible, as Nix's scanner does (E. Dolstra's thesis, section 5.5.1, "Scanning for dependencies").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Protocol, runtime_checkable
+
+from lamina.core.names import StorePath
+from lamina.stores.protocols import PathIndex, Store
+
+
+@runtime_checkable
+class CanResolveMentions(Protocol):
+    """A store that finds the paths of a text in a way of its own."""
+
+    def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
+        """Find the valid path that each of ``mentions`` means, as the function `resolve_mentions` does."""
+
+
+def resolve_mentions(store: Store, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
+    """Find the valid path of ``store`` that each of ``mentions`` means.
+
+    ``mentions`` are paths as they stand in a text, each with all that follows it and could belong to its name. Returns
+    the valid paths by what is spelt; those that the store does not know are left out. Raises `StoreError`.
+
+    A store that cannot look up hashes is asked for every beginning of each name.
+    """
+    if not mentions:
+        return {}
+    if isinstance(store, CanResolveMentions):
+        return store.resolve_mentions(mentions)
+    if isinstance(store, PathIndex):
+        return match_by_hash(mentions, store.with_hashes({path.hash for path in mentions}))
+    return _match_by_prefix(store, mentions)
+
+
+def match_by_hash(mentions: Collection[StorePath], valid: Iterable[StorePath]) -> Mapping[StorePath, StorePath]:
+    """Map each of ``mentions`` to the one of ``valid`` that has its hash."""
+    known = {path.hash: path for path in valid}
+    return {path: known[path.hash] for path in mentions if path.hash in known}
+
+
+def _match_by_prefix(store: Store, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
+    """Find the longest valid beginning of each path."""
+    beginnings = {path: tuple(_prefixes(path)) for path in mentions}
+    valid = store.query({beginning for several in beginnings.values() for beginning in several})
+    longest = {path: next(filter(valid.__contains__, several), None) for path, several in beginnings.items()}
+    return {path: beginning for path, beginning in longest.items() if beginning}
+
+
+def _prefixes(path: StorePath) -> Iterator[StorePath]:
+    """Yield every path whose name ``path`` begins with, the longest first."""
+    shortest = len(path.base) - len(path.name) + 1
+    return (StorePath(path.base[:end]) for end in range(len(path.base), shortest - 1, -1))

@@ -1,0 +1,222 @@
+"""From what a user writes after ``--store`` to a store.
+
+Invariant: opening looks at what is named and nowhere else, and asks nobody over the network; asking the store does.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lamina.core.names import STORE_DIR
+from lamina.errors import Unavailable
+from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
+from lamina.stores.chained import ChainedStore
+from lamina.stores.local.database import DATABASE, LocalStore
+from lamina.stores.local.folder import FolderStore
+from lamina.stores.local.graph import GraphStore
+from lamina.stores.protocols import Store
+from lamina.transports.urls import redact_url
+
+if TYPE_CHECKING:  # most stores are on this machine
+    from lamina.stores.binary_cache.fetch import Fetcher
+    from lamina.stores.binary_cache.trust import Trust
+    from lamina.stores.embedded.store import EmbeddedStore
+
+MACHINE = Path("/")
+DEFAULT_CACHE = "https://cache.nixos.org"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAccess:
+    """How stores beyond this machine's are used.
+
+    ``embedded_store`` is the folder that keeps what comes from binary caches, None for a temporary one; ``channel`` is
+    where names are looked up first; ``channel_lists`` keeps the lists of channels; ``offline`` is to ask nobody over
+    the network; ``fetcher`` brings paths into ``embedded_store`` already, so that no other has to be opened. ``now`` is
+    in seconds since 1970; ``warn`` is told what is odd.
+    """
+
+    embedded_store: Path | None = None
+    trust: Callable[[], Trust] | None = None
+    channel: str | None = None
+    channel_lists: Path | None = None
+    offline: bool = False
+    fetcher: Fetcher | None = None
+    now: float = 0
+    warn: Callable[[str], object] = field(default=len)
+
+
+def open_stores(locations: Sequence[str], access: StoreAccess | None = None) -> Store:
+    """The stores at ``locations``, the first asked first; none is the machine's own and then the embedded one.
+
+    Raises `InvalidArgument` for what is no store, `Unavailable` where it cannot be read, `FormatError` for a broken
+    graph.
+    """
+    opening = _StoreOpener(locations, access or StoreAccess())
+    stores = opening.open_named() if locations else opening.open_default()
+    channel = opening.open_channels()
+    if len(stores) == 1 and not channel and not locations:
+        return stores[0][1]
+    names, several = zip(*channel, *stores, strict=True)
+    return ChainedStore(several, names, opening.warn)
+
+
+def machine_has_store() -> bool:
+    """Whether there is a store folder where the names of store paths say it is."""
+    return _mode(MACHINE / STORE_DIR[1:]) is not None
+
+
+def is_remote(location: str) -> bool:
+    """Whether ``location`` is a URL, and so a binary cache."""
+    return "://" in location
+
+
+def is_cache_folder(location: str) -> bool:
+    """Whether ``location`` is a folder that is a binary cache, such as an embedded store."""
+    return not is_remote(location) and _mode(Path(location) / CACHE_INFO) is not None
+
+
+_NamedStore = tuple[str, Store]
+"""A store, and what messages call it."""
+
+
+class _StoreOpener:
+    def __init__(self, locations: Sequence[str], access: StoreAccess) -> None:
+        self._locations = locations
+        self._access = access
+
+    @property
+    def warn(self) -> Callable[[str], object]:
+        return self._access.warn
+
+    def open_named(self) -> list[_NamedStore]:
+        stores: list[_NamedStore] = []
+        has_graph = False
+        for location in self._locations:
+            store = self._open(location, after_graph=has_graph)
+            has_graph = has_graph or isinstance(store, GraphStore)
+            stores.append((redact_url(location) if is_remote(location) else location, store))
+        if has_graph and machine_has_store():
+            stores.append((str(MACHINE), FolderStore(MACHINE)))
+        return stores
+
+    def open_default(self) -> list[_NamedStore]:
+        access = self._access
+        stores: list[_NamedStore] = []
+        if _mode(MACHINE / DATABASE) is not None:
+            stores.append((str(MACHINE), LocalStore(MACHINE)))
+        if access.embedded_store and is_cache_folder(str(access.embedded_store)):
+            stores.append((str(access.embedded_store), self._open_cache_folder(access.embedded_store)))
+        if access.channel:
+            stores.append((DEFAULT_CACHE, self._open_cache(DEFAULT_CACHE)))
+        if not stores:
+            raise Unavailable(
+                "store: got none on this machine, expected a Nix store at / or an embedded one",
+                hint=f"name one with --store: a binary cache such as {DEFAULT_CACHE}, a folder that holds nix/store, "
+                "or a closure graph in JSON",
+            )
+        return stores
+
+    def open_channels(self) -> list[_NamedStore]:
+        access = self._access
+        if not access.channel:
+            return []
+        from lamina.stores.local.channel import open_channel
+        from lamina.transports.open import open_transport
+
+        channel = open_channel(
+            access.channel, open_transport, access.channel_lists, offline=access.offline, now=access.now
+        )
+        for warning in channel.warnings:
+            access.warn(warning)
+        return [(f"channel {redact_url(access.channel)}", channel)]
+
+    def _open(self, location: str, *, after_graph: bool) -> Store:
+        if is_remote(location):
+            return self._open_cache(location)
+        path = Path(location)
+        mode = _mode(path)
+        if mode is None:
+            raise Unavailable(
+                f"store {location}: got nothing there, expected a folder, a closure graph in JSON or the URL of a cache"
+            )
+        if not stat.S_ISDIR(mode):
+            return GraphStore(path)
+        if is_cache_folder(location):
+            return self._open_cache_folder(path)
+        folder = FolderStore(path)
+        if _mode(path / DATABASE) is not None:
+            return LocalStore(path)
+        if after_graph:
+            return folder
+        raise Unavailable(
+            f"store {location}: got no {DATABASE} in it, expected a Nix database",
+            hint="name a closure graph before it, which says what refers to what: --store graph.json --store FOLDER",
+        )
+
+    def _open_cache_folder(self, folder: Path) -> EmbeddedStore:
+        if folder == self._download_folder:
+            return self._fetcher.store
+        from lamina.stores.embedded.store import EmbeddedStore
+
+        return EmbeddedStore(folder)
+
+    def _open_cache(self, url: str) -> Store:
+        from lamina.stores.binary_cache.cache import BinaryCache
+        from lamina.stores.binary_cache.substituter import SubstitutingStore
+        from lamina.stores.binary_cache.trust import Trust
+        from lamina.transports.open import check_url, open_transport
+
+        trust = self._access.trust() if self._access.trust else Trust()
+        is_asked = not self._access.offline or url.startswith("file://")
+        cache = BinaryCache(partial(open_transport, check_url(url)), trust) if is_asked else None
+        return SubstitutingStore(self._fetcher, cache, trust)
+
+    @cached_property
+    def _download_folder(self) -> Path | None:
+        """Where fetched paths are kept: the first cache folder that is named, else the embedded store."""
+        if self._access.fetcher:
+            return self._access.embedded_store
+        named = next((Path(location) for location in self._locations if is_cache_folder(location)), None)
+        return named or self._access.embedded_store
+
+    @cached_property
+    def _fetcher(self) -> Fetcher:
+        from lamina.stores.binary_cache.fetch import Fetcher
+        from lamina.stores.embedded.store import EmbeddedStore
+        from lamina.system.tempdir import TempDir
+
+        if self._access.fetcher:
+            return self._access.fetcher
+        if self._download_folder:
+            return Fetcher(EmbeddedStore.open_or_create(self._download_folder))
+        workspace = TempDir()
+        return Fetcher(EmbeddedStore.open_or_create(workspace.path / "store"), keep_alive=workspace)
+
+
+def _mode(path: Path) -> int | None:
+    """The kind and mode of what is at ``path``, None where nothing is; raises `Unavailable` where nobody can tell."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a NUL in it
+        return None
+    except OSError as error:
+        raise Unavailable(f"{path}: got {error.strerror}, expected to look at it") from error
+
+
+def open_contents(folder: Path) -> Store:
+    """The store whose contents are in ``folder``: files below ``nix/store``, or the NARs of a binary cache.
+
+    Raises `Unavailable`.
+    """
+    if not os.path.isfile(folder / CACHE_INFO):
+        return FolderStore(folder)
+    from lamina.stores.embedded.store import EmbeddedStore
+
+    return EmbeddedStore(folder)

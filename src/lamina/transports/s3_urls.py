@@ -1,0 +1,100 @@
+"""The URL of a cache in a bucket, and what a server of S3 is asked by it.
+
+The URL is Nix's: ``s3://BUCKET/PREFIX?endpoint=…&region=…&scheme=http&profile=…`` (Nix manual, "S3
+Binary Cache Store").
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, unquote
+
+from lamina.errors import FormatError, InvalidArgument
+from lamina.messages.redaction import short_repr
+from lamina.transports.urls import SETTINGS, Origin, check_file_name, redact_url, split_url, strip_credentials
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_KNOWN_SETTINGS = ("endpoint", "region", "scheme", "profile", "addressing-style")
+_STYLES = ("auto", "path", "virtual")
+DEFAULT_REGION = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class BucketUrl:
+    """Where a cache is in a bucket. ``endpoint`` is ``""`` for Amazon's own."""
+
+    bucket: str
+    prefix: str
+    endpoint: str
+    region: str
+    profile: str
+    style: str
+
+    @classmethod
+    def parse(cls, url: str) -> BucketUrl:
+        """Raises `InvalidArgument`."""
+        parts = split_url(url)
+        name = f"cache {redact_url(url)}"
+        if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc):
+            raise InvalidArgument(f"{name}: got no bucket, expected s3://BUCKET/PREFIX")
+        prefix = unquote(parts.path).strip("/")
+        if prefix:
+            try:
+                check_file_name(name, prefix)
+            except FormatError as error:
+                raise InvalidArgument(str(error)) from None
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        for key in options:
+            if key not in _KNOWN_SETTINGS and key not in SETTINGS:
+                raise InvalidArgument(
+                    f"{name}: got the setting {short_repr(key)}, expected one of {', '.join(_KNOWN_SETTINGS)}"
+                )
+        scheme, style = options.get("scheme", "https"), options.get("addressing-style", "auto")
+        if scheme not in ("http", "https"):
+            raise InvalidArgument(f"{name}: got the scheme {short_repr(scheme)}, expected http or https")
+        if style not in _STYLES:
+            raise InvalidArgument(
+                f"{name}: got the addressing style {short_repr(style)}, expected {', '.join(_STYLES)}"
+            )
+        region = options.get("region", "")
+        endpoint = options.get("endpoint", "")
+        if not endpoint and scheme == "http":
+            endpoint = f"s3.{region or DEFAULT_REGION}.amazonaws.com"
+        if endpoint:
+            endpoint = check_endpoint(endpoint if "://" in endpoint else f"{scheme}://{endpoint}", name)
+        return cls(parts.netloc, prefix, endpoint, region, options.get("profile", ""), style)
+
+    @property
+    def label(self) -> str:
+        """As messages have it."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def root(self, endpoint: str, region: str) -> str:
+        """Give the URL below which the bucket's keys are; ``endpoint`` is ``""`` for Amazon's own."""
+        is_virtual = self.style == "virtual" or (self.style == "auto" and not endpoint and "." not in self.bucket)
+        ending = ".cn" if region.startswith("cn-") else ""
+        scheme, _, host = (endpoint or f"https://s3.{region}.amazonaws.com{ending}").partition("://")
+        return f"{scheme}://{self.bucket}.{host}" if is_virtual else f"{scheme}://{host}/{self.bucket}"
+
+    def key(self, name: str) -> str:
+        """Give the key of the file ``name``, percent-encoded. Raises `FormatError` for a name that leads elsewhere."""
+        key = check_file_name(self.label, name)
+        try:
+            return quote(f"{self.prefix}/{key}" if self.prefix else key, safe="/-_.~")
+        except UnicodeEncodeError:
+            raise FormatError(f"{self.label}: got the name {short_repr(name)} for an object, expected UTF-8") from None
+
+
+def check_endpoint(url: str, name: str) -> str:
+    """Give ``url`` without a slash at its end. Raises `InvalidArgument`, which calls the cache ``name``."""
+    url = url.rstrip("/")
+    try:
+        Origin.of(url)
+    except InvalidArgument:
+        raise InvalidArgument(
+            f"{name}: got the endpoint {redact_url(url)}, expected HOST:8080 or http://HOST:8080"
+        ) from None
+    if strip_credentials(url) != url or redact_url(url) != url:
+        raise InvalidArgument(f"{name}: got the endpoint {redact_url(url)} with more to it, expected http://HOST:8080")
+    return url

@@ -1,0 +1,66 @@
+"""nix-cache-info: what it says, what it leaves out, and what is none."""
+
+import pytest
+from tests.support.paths import EXAMPLES
+
+from lamina.errors import FormatError
+from lamina.formats.cache_info import FILE_NAME, CacheInfo
+
+EXAMPLE = EXAMPLES / "cache" / FILE_NAME
+
+
+def test_the_example_is_of_our_store() -> None:
+    assert CacheInfo.parse(EXAMPLE.read_text(encoding="utf-8")).store_dir == "/nix/store"
+
+
+def test_all_fields() -> None:
+    found = CacheInfo.parse("StoreDir: /gnu/store\nWantMassQuery: 1\nPriority: 40\n")
+    assert found == CacheInfo("/gnu/store", want_mass_query=True, priority=40)
+
+
+def test_what_is_left_out() -> None:
+    for text in ("", "\n", "Unknown: x\n"):
+        assert CacheInfo.parse(text) == CacheInfo("/nix/store", want_mass_query=False, priority=None)
+
+
+def test_what_means_nothing() -> None:
+    """As in Nix: unknown keys, empty lines, spaces around a value, CR, a missing line end."""
+    found = CacheInfo.parse("X: y\r\nX: y\r\n\r\nPriority:  -7 \r\nWantMassQuery:1\r\nStoreDir: /nix/store")
+    assert found == CacheInfo(want_mass_query=True, priority=-7)
+
+
+@pytest.mark.parametrize("value", ["0", "", "yes", "11"])
+def test_only_1_is_yes(value: str) -> None:
+    assert not CacheInfo.parse(f"WantMassQuery: {value}\n").want_mass_query
+
+
+@pytest.mark.parametrize(
+    "found",
+    [CacheInfo(), CacheInfo("/a b", want_mass_query=True), CacheInfo(priority=0), CacheInfo(priority=-999_999_999)],
+)
+def test_it_comes_back(found: CacheInfo) -> None:
+    assert CacheInfo.parse(found.dump()) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Priority: high", "nix-cache-info: got Priority 'high', expected a number of at most 9 digits"),
+        ("Priority:", "nix-cache-info: got Priority '', expected a number of at most 9 digits"),
+        ("Priority: 4.0", "nix-cache-info: got Priority '4.0', expected a number of at most 9 digits"),
+        ("Priority: ٣", "nix-cache-info: got Priority '٣', expected a number of at most 9 digits"),
+        ("X: y\n<html>\n", "nix-cache-info line 2: got '<html>', expected KEY: VALUE"),
+        ("StoreDir: nix/store", "nix-cache-info: got StoreDir 'nix/store', expected an absolute path"),
+        ("StoreDir:", "nix-cache-info: got StoreDir '', expected an absolute path"),
+        ("Priority: 1\nPriority: 1", "nix-cache-info line 2: got a second Priority, expected one"),
+    ],
+)
+def test_garbage_is_refused(text: str, said: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        CacheInfo.parse(text)
+    assert str(caught.value) == said
+
+
+def test_a_number_has_an_end() -> None:
+    with pytest.raises(FormatError, match="Priority"):
+        CacheInfo.parse("Priority: " + "9" * 5000)

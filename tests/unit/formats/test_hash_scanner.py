@@ -1,0 +1,69 @@
+"""Scanning for references: found wherever they lie, and nothing that is none."""
+
+import pytest
+
+from lamina.formats.hash_scanner import HashScanner, digit_runs, references
+
+HASH, OTHER = "0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", "1hc42b37ja6apgn550a10ikj6vb9db1n"
+MANY = [f"{number:0>32}" for number in range(1000)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", set()),
+        (HASH, {HASH}),
+        (f"x{HASH}y", {HASH}),
+        (f"/nix/store/{HASH}-hello {OTHER}", {HASH, OTHER}),
+        (HASH[:-1], set()),
+        (HASH[:16] + "-" + HASH[16:], set()),
+        (HASH.upper(), set()),
+        (HASH[1:] + HASH[:1], set()),
+        (HASH + OTHER, {HASH, OTHER}),
+    ],
+)
+@pytest.mark.parametrize("more", [[], MANY])
+def test_a_hash_is_found_exactly_where_it_stands(text: str, found: set[str], more: list[str]) -> None:
+    assert references(text.encode(), [HASH, OTHER, *more]) == found
+
+
+def test_only_what_was_asked_for_is_found() -> None:
+    assert references(f"{HASH} {OTHER}".encode(), [OTHER]) == {OTHER}
+    assert references(HASH.encode(), []) == set()
+
+
+@pytest.mark.parametrize("size", [1, 2, 15, 16, 31, 32, 33, 64])
+def test_a_hash_is_found_across_borders(size: int) -> None:
+    for before in range(34):
+        data = b"." * before + HASH.encode() + OTHER.encode() + b"\0"
+        scanner = HashScanner([HASH, OTHER])
+        for start in range(0, len(data), size):
+            scanner.feed(memoryview(data)[start : start + size])
+        assert scanner.found == {HASH, OTHER}
+
+
+def test_two_halves_with_something_between_are_none() -> None:
+    scanner = HashScanner([HASH])
+    for piece in (HASH[:16], "-", HASH[16:]):
+        scanner.feed(piece.encode())
+    assert not scanner.found
+
+
+def test_all_of_many_are_found_in_a_long_run() -> None:
+    assert references("".join(MANY).encode(), MANY) == set(MANY)
+    assert references("".join(MANY).encode(), MANY[:50]) == set(MANY[:50])
+
+
+def test_what_is_held_does_not_grow() -> None:
+    scanner = HashScanner([HASH])
+    for _ in range(100):
+        scanner.feed(b"x" * 1000)
+    assert len(scanner._tail) == 31
+
+
+def test_runs_are_as_long_as_they_go() -> None:
+    assert list(digit_runs(f"{HASH}e{HASH}{HASH}-{HASH[1:]}E{OTHER}".encode())) == [
+        HASH.encode(),
+        HASH.encode() * 2,
+        OTHER.encode(),
+    ]
