@@ -2,13 +2,14 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.example_store import example_store
 from tests.support.factories import info, path
-from tests.support.paths import REPOSITORY
+from tests.support.paths import PACKAGE, REPOSITORY
 
 import lamina
 from lamina import errors
@@ -20,6 +21,7 @@ from lamina.layering.pipeline import _OPERATIONS
 from lamina.stores import open as opening
 
 README = (REPOSITORY / "README.md").read_text()
+ROOMS = (REPOSITORY / "docs/design/0003-rooms.md").read_text()
 LAYERING = (REPOSITORY / "docs/layering.md").read_text()
 
 
@@ -131,3 +133,19 @@ def test_the_docs_of_nix_name_all_that_is_there_and_all_that_is_taken() -> None:
     assert len(names) > 30
     for name in {name.lstrip(".") for name in names} - {"compressors", "system"}:
         assert re.search(rf"`[^`]*\b{re.escape(name)}\b[^`]*`", page), name
+
+
+PAGES = sorted([REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"`([\w/]+/\w+\.py)`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not any((root / name).is_file() for root in (PACKAGE, REPOSITORY))] == []
+
+
+def test_the_page_of_the_rooms_draws_the_import_contract() -> None:
+    column = re.findall(r"^    (\S.{25})", ROOMS, re.MULTILINE)
+    drawn = [set(re.findall(r"(\w+)(?:/|\.py)", line)) for line in column]
+    (contract,) = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    assert drawn == [set(layer.split(" | ")) for layer in contract["layers"]]
