@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from lamina.core.names import STORE_DIR, StorePath, nix32_dump
+from lamina.core.names import STORE_DIR, StorePath, dump_nix32
 from lamina.core.pathinfo import PathInfo
 from lamina.formats import nar
 from lamina.system.transfer import hash_pieces
@@ -143,7 +143,7 @@ def _closure(folder: Path, seed: int, contents: Mapping[str, Fill]) -> Tree:
 
 def store_path(seed: int, name: str) -> StorePath:
     """The path of that name; another seed gives another hash."""
-    digits = nix32_dump(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:20])
+    digits = dump_nix32(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:20])
     return StorePath.parse_base(f"{digits}-{name}")
 
 

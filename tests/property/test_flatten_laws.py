@@ -19,7 +19,7 @@ from lamina.errors import FormatError
 from lamina.formats.tar_reader import EntryKind
 from lamina.images.readers.flatten import Rootfs, flatten
 from lamina.images.readers.unpack import extent_of
-from lamina.system.extents import head
+from lamina.system.extents import read_head
 
 Layers = Sequence[Sequence[tarfile.TarInfo]]
 
@@ -65,7 +65,7 @@ def _seen(root: Rootfs) -> dict[str, object]:
             case EntryKind.SYMLINK:
                 seen[path.decode()] = ("link", header.target.decode(), numbers.setdefault(id(entry), len(numbers)))
             case _:
-                assert head(entry.content, header.size) == b""
+                assert read_head(entry.content, header.size) == b""
                 seen[path.decode()] = ("file", header.mode, numbers.setdefault(id(entry), len(numbers)))
     return seen
 

@@ -13,9 +13,9 @@ from lamina.core.names import (
     Digest,
     ImageReference,
     StorePath,
-    nix32_dump,
-    nix32_parse,
+    dump_nix32,
     parse_datetime,
+    parse_nix32,
     parse_repository,
     parse_tag,
 )
@@ -33,7 +33,7 @@ DOORS: tuple[Callable[[str], object], ...] = (
     parse_repository,
     parse_tag,
     parse_datetime,
-    lambda text: nix32_parse(text, 20),
+    lambda text: parse_nix32(text, 20),
 )
 STORE_PATHS = st.builds(
     lambda digits, name: f"/nix/store/{digits}-{name}",
@@ -60,8 +60,8 @@ ALMOST = st.one_of(
 @given(st.binary(max_size=70))
 @LAW
 def test_nix32_comes_back(raw: bytes) -> None:
-    text = nix32_dump(raw)
-    assert nix32_parse(text, len(raw)) == raw
+    text = dump_nix32(raw)
+    assert parse_nix32(text, len(raw)) == raw
     assert len(text) == -(-len(raw) * 8 // 5)
     assert set(text) <= set(NIX32)
 
@@ -70,11 +70,11 @@ def test_nix32_comes_back(raw: bytes) -> None:
 @LAW
 def test_nix32_has_one_spelling_for_each_value(text: str) -> None:
     try:
-        raw = nix32_parse(text, 32)
+        raw = parse_nix32(text, 32)
     except InvalidArgument:
         assert text[0] not in "01"
     else:
-        assert nix32_dump(raw) == text
+        assert dump_nix32(raw) == text
 
 
 @given(st.binary(min_size=32, max_size=32))

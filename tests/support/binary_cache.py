@@ -27,7 +27,7 @@ from tests.support import factories
 from tests.support.fake_nix_store import FakeStore, Ran, call, run
 
 from lamina.compression import libraries
-from lamina.core.names import Digest, StorePath, nix32_dump
+from lamina.core.names import Digest, StorePath, dump_nix32
 from lamina.core.pathinfo import PathInfo
 from lamina.formats import nar, narinfo
 from lamina.formats.cache_info import CacheInfo
@@ -115,7 +115,7 @@ class Cache:
         info = replace(PathInfo(path, Digest(sha256(data).digest()), len(data), found), **(believed or {}))
         word = compression or self.compression
         content = COMPRESSORS[word](data) if file is None else file
-        location = f"nar/{nix32_dump(sha256(content + path.hash.encode()).digest())}.nar"
+        location = f"nar/{dump_nix32(sha256(content + path.hash.encode()).digest())}.nar"
         (self.folder / location).write_bytes(content)
         known = NarInfo(info, location, word, (), Digest(sha256(content).digest()), len(content), address=address)
         if self.key:

@@ -14,7 +14,7 @@ from typing import cast
 from hypothesis import strategies as st
 
 from lamina.core.closure import Closure
-from lamina.core.names import NIX32, Digest, StorePath, nix32_dump
+from lamina.core.names import NIX32, Digest, StorePath, dump_nix32
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.core.pathinfo import PathInfo
 from lamina.layering import LayerPlan
@@ -29,7 +29,7 @@ def path(name: str) -> StorePath:
     """A store path; those of single letters ascend with the letters, for NIX32 ascends and a letter has one digit."""
     if len(name) == 1 and "A" <= name <= "Z":
         return StorePath.parse_base(f"{NIX32[ord(name) - ord('A')] * 32}-{name}")
-    return StorePath.parse_base(f"{nix32_dump(hashlib.sha256(name.encode()).digest()[:20])}-{name}")
+    return StorePath.parse_base(f"{dump_nix32(hashlib.sha256(name.encode()).digest()[:20])}-{name}")
 
 
 def info(name: str, references: Iterable[str] = (), size: int = 1) -> PathInfo:

@@ -31,7 +31,7 @@ import pytest
 from lamina.api import images
 from lamina.cli import build, inspect, plan, script, stream
 from lamina.cli.main import main
-from lamina.core.names import StorePath, nix32_dump
+from lamina.core.names import StorePath, dump_nix32
 from lamina.formats import nar
 from lamina.layer_cache.cache import LayerCache
 from lamina.system.transfer import hash_pieces
@@ -113,7 +113,7 @@ def put(path: str | bytes | Path, item: Item) -> None:
 
 def store_path(name: str, seed: object = "") -> StorePath:
     """A store path of that name; another ``seed`` gives another hash."""
-    return StorePath(f"{nix32_dump(hashlib.sha256(f'{name} {seed}'.encode()).digest()[:20])}-{name}")
+    return StorePath(f"{dump_nix32(hashlib.sha256(f'{name} {seed}'.encode()).digest()[:20])}-{name}")
 
 
 @dataclass

@@ -14,7 +14,7 @@ from lamina.formats import elf
 from lamina.formats.platform import Platform
 from lamina.messages.redaction import short_repr
 from lamina.stores.protocols import Store
-from lamina.system.extents import head
+from lamina.system.extents import read_head
 
 
 def choose_architecture(paths: Iterable[StorePath], store: Store, default: str = "") -> str:
@@ -47,4 +47,4 @@ def _architecture(node: Node) -> str | None:
     if not isinstance(node, Regular) or not node.executable or node.size < elf.HEADER_SIZE:
         return None
     # A file that was only touched since a layer cache listed it is still for the same processor.
-    return elf.architecture(head(node.content, elf.HEADER_SIZE, on_mtime_change=len))
+    return elf.architecture(read_head(node.content, elf.HEADER_SIZE, on_mtime_change=len))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lamina.core.names import StorePath, package_of
+from lamina.core.names import StorePath, strip_version
 
 OUTPUT_SEPARATOR = "^"
 _MAIN_OUTPUT = "out"
@@ -58,9 +58,9 @@ def search_prefix(name: str) -> str:
 def has_output_suffix(path: StorePath) -> bool:
     """Whether the name of ``path`` ends with that of an output behind a version."""
     stem, _, output = path.name.rpartition("-")
-    return output in OUTPUTS and package_of(stem) != stem
+    return output in OUTPUTS and strip_version(stem) != stem
 
 
 def _is_output(path: StorePath, base: str, suffix: str) -> bool:
     stem = path.name.removesuffix(suffix)
-    return stem != path.name and base in (stem, package_of(stem))
+    return stem != path.name and base in (stem, strip_version(stem))

@@ -33,14 +33,14 @@ _MAX_BYTES = 1 << 60
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-def nix32_dump(raw: bytes) -> str:
+def dump_nix32(raw: bytes) -> str:
     """Nix's base 32 of ``raw``: least significant digit last, so the text runs from the end of the bytes."""
     length = (len(raw) * 8 + 4) // 5
     number = int.from_bytes(raw, "little")
     return "".join(NIX32[number >> 5 * place & 31] for place in reversed(range(length)))
 
 
-def nix32_parse(text: str, size: int) -> bytes:
+def parse_nix32(text: str, size: int) -> bytes:
     """The ``size`` bytes that ``text`` spells; raises `InvalidArgument`."""
     if len(text) != (size * 8 + 4) // 5:
         raise InvalidArgument(
@@ -77,7 +77,7 @@ class Digest:
             return cls(_base64_parse(text, rest))
         if len(rest) == 64:
             return cls.from_hex(rest)
-        return cls(nix32_parse(rest, 32))
+        return cls(parse_nix32(rest, 32))
 
     @classmethod
     def from_hex(cls, text: str) -> Digest:
@@ -94,7 +94,7 @@ class Digest:
     @property
     def nix32(self) -> str:
         """Nix's spelling, ``sha256:`` and 52 digits, as in a narinfo."""
-        return "sha256:" + nix32_dump(self.raw)
+        return "sha256:" + dump_nix32(self.raw)
 
     @property
     def sri(self) -> str:
@@ -167,13 +167,13 @@ class StorePath:
     @property
     def package(self) -> str:
         """The name without its version."""
-        return package_of(self.name)
+        return strip_version(self.name)
 
     def __str__(self) -> str:
         return f"{STORE_DIR}/{self.base}"
 
 
-def package_of(name: str) -> str:
+def strip_version(name: str) -> str:
     """``name`` without its version: all before the first dash that something else than a letter follows.
 
     Nix manual, builtins.parseDrvName.

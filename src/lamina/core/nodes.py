@@ -65,7 +65,7 @@ class Regular:
 Node = Directory | Symlink | Regular
 
 
-def subtree(nodes: Iterable[Node], folder: bytes) -> Iterator[Node]:
+def select_subtree(nodes: Iterable[Node], folder: bytes) -> Iterator[Node]:
     """The nodes of the subtree at ``folder``, paths still relative to the store path, order kept."""
     inside = folder + b"/"
     for node in nodes:

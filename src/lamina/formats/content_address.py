@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from lamina.core.names import HASH_LENGTH, STORE_DIR, Digest, StorePath, nix32_dump, nix32_parse
+from lamina.core.names import HASH_LENGTH, STORE_DIR, Digest, StorePath, dump_nix32, parse_nix32
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InvalidArgument
 from lamina.formats import nar
@@ -53,7 +53,7 @@ class ContentAddress:
         size = _SIZES[algorithm]
         if len(digits) == 2 * size and re.fullmatch("[0-9a-f]*", digits):
             return cls(method, algorithm, bytes.fromhex(digits))
-        return cls(method, algorithm, nix32_parse(digits, size))
+        return cls(method, algorithm, parse_nix32(digits, size))
 
     @classmethod
     def nar(cls, digest: Digest) -> ContentAddress:
@@ -61,7 +61,7 @@ class ContentAddress:
         return cls(NAR, "sha256", digest.raw)
 
     def __str__(self) -> str:
-        return f"{self.method}:{self.algorithm}:{nix32_dump(self.raw)}"
+        return f"{self.method}:{self.algorithm}:{dump_nix32(self.raw)}"
 
     def path(self, name: str, references: Collection[StorePath], self_reference: bool) -> StorePath:
         """The store path that Nix computes; ``references`` are those to others, ``self_reference`` says there is its
@@ -114,7 +114,7 @@ def _make_store_path(kind: str, inner: str, name: str) -> StorePath:
     folded = bytearray(_PATH_HASH)
     for offset, byte in enumerate(hashlib.sha256(f"{kind}:{inner}:{STORE_DIR}:{name}".encode()).digest()):
         folded[offset % _PATH_HASH] ^= byte
-    return StorePath.parse_base(f"{nix32_dump(bytes(folded))}-{name}")
+    return StorePath.parse_base(f"{dump_nix32(bytes(folded))}-{name}")
 
 
 class Rewriter:

@@ -26,7 +26,7 @@ from lamina.layers.listings import LayerListings, find_listings
 from lamina.layers.packed import ListedLayer, PackedLayer
 from lamina.system.locations import list_location
 from lamina.system.shared_memory import BufferRange, SharedBuffer
-from lamina.system.transfer import BlobInfo, Step, Write, copy, hash_pieces, transfer
+from lamina.system.transfer import BlobInfo, OnBytes, Write, copy, hash_pieces, transfer
 
 if TYPE_CHECKING:  # a small image does without other processes
     from concurrent.futures import Future
@@ -103,7 +103,7 @@ class PendingLayer:
         self._job = job
         self._packed = packed
 
-    def write(self, out: Write, step: Step) -> None:
+    def write(self, out: Write, step: OnBytes) -> None:
         """Writes it, telling ``step`` of each portion. Raises `IntegrityError` and whatever ``out`` raises."""
         self._job.write(self._packed, out, step)
 
@@ -176,7 +176,7 @@ class _LayerJob:
             return PackedLayer(self._buffered[1].size, iter(()))
         return listed.pack() if listed else self.state.source.pack()
 
-    def write(self, packed: PackedLayer, out: Write, step: Step) -> None:
+    def write(self, packed: PackedLayer, out: Write, step: OnBytes) -> None:
         """Writes what `pack` gave."""
         if self._buffered:
             count = self._write_buffered(*self._buffered, out, step)
@@ -192,7 +192,7 @@ class _LayerJob:
         if self._listings:
             self._listings.put()
 
-    def _write_buffered(self, buffer: SharedBuffer, region: BufferRange, out: Write, step: Step) -> int:
+    def _write_buffered(self, buffer: SharedBuffer, region: BufferRange, out: Write, step: OnBytes) -> int:
         with buffer.view(region) as view:
             for start in range(0, region.size, _PORTION):
                 with view[start : start + _PORTION] as portion:
@@ -201,7 +201,7 @@ class _LayerJob:
         buffer.free(region)
         return region.size
 
-    def _write_known(self, known: BlobInfo, packed: PackedLayer, out: Write, step: Step) -> int:
+    def _write_known(self, known: BlobInfo, packed: PackedLayer, out: Write, step: OnBytes) -> int:
         """A file with another date than the layer cache remembers makes the layer one that is not known after all."""
         touched: set[Extent] = set()
 
@@ -251,7 +251,7 @@ def _create_buffer() -> SharedBuffer | None:
         return None
 
 
-def with_progress(write: Write, step: Step) -> Write:
+def with_progress(write: Write, step: OnBytes) -> Write:
     """``write`` that tells ``step`` how far it is."""
 
     def watching(data: memoryview) -> None:

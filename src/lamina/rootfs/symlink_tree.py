@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from lamina.core.names import STORE_DIR, StorePath, StoreSubpath
-from lamina.core.nodes import Directory, Node, Regular, Symlink, subtree
+from lamina.core.nodes import Directory, Node, Regular, Symlink, select_subtree
 from lamina.errors import InvalidArgument, NotFound
 from lamina.rootfs.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 
@@ -75,7 +75,7 @@ class _Joiner:
     def _nodes_below(self, content: StoreSubpath) -> Iterator[Node]:
         """What is below the folder ``content`` is or leads to, by paths relative to it."""
         path, subpath = self._resolve(content)
-        for node in subtree(self._index(path).values(), subpath):
+        for node in select_subtree(self._index(path).values(), subpath):
             relative = node.path[len(subpath) + 1 :] if subpath else node.path
             if node.path == subpath:
                 if not isinstance(node, Directory):

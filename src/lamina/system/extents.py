@@ -26,7 +26,7 @@ _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NO
 _REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}
 
 
-def head(content: Content, size: int, on_mtime_change: OnMtimeChange | None = None) -> bytes:
+def read_head(content: Content, size: int, on_mtime_change: OnMtimeChange | None = None) -> bytes:
     """The first ``size`` bytes of ``content``, fewer where it has fewer.
 
     Raises `IntegrityError` for a file that changed since the extent was made, without ``on_mtime_change`` also for one
@@ -44,7 +44,7 @@ def head(content: Content, size: int, on_mtime_change: OnMtimeChange | None = No
 def open_reader(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
     """A ``read(offset, size)`` of the bytes of ``extent``, for the block; it gives fewer only where they end.
 
-    Raises as `head` does, also while it reads.
+    Raises as `read_head` does, also while it reads.
     """
     with _opened(extent) as file:
 
@@ -63,7 +63,7 @@ def open_reader(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
 
 
 def read_small(extent: Extent, on_mtime_change: OnMtimeChange | None) -> bytes:
-    """All of an extent, read at once: one look at the file suffices then. Raises as `head` does."""
+    """All of an extent, read at once: one look at the file suffices then. Raises as `read_head` does."""
     file = _open_at_start(extent)
     try:
         data = os.read(file, extent.length)
@@ -137,7 +137,7 @@ class ExtentReader:
         self._close(check=kind is None)
 
     def small(self, extent: Extent) -> bytes:
-        """All of an extent. Raises as `head` does."""
+        """All of an extent. Raises as `read_head` does."""
         if extent.length == extent.file_size:
             return read_small(extent, self._on_mtime_change)
         file = self._open_file(extent)
@@ -160,7 +160,7 @@ class ExtentReader:
 
     @contextlib.contextmanager
     def large(self, extent: Extent) -> Iterator[int]:
-        """The file, open at the extent's start, for the block. Raises as `head` does, also at its end."""
+        """The file, open at the extent's start, for the block. Raises as `read_head` does, also at its end."""
         if extent.length != extent.file_size:
             yield self._open_file(extent)
             return
@@ -208,7 +208,7 @@ def _opened(extent: Extent, on_mtime_change: OnMtimeChange | None = None) -> Ite
 
 
 def open_extent(extent: Extent, on_mtime_change: OnMtimeChange | None = None) -> tuple[int, os.stat_result]:
-    """The file of ``extent``, open at the extent's start, and what it was like then. Raises as `head` does."""
+    """The file of ``extent``, open at the extent's start, and what it was like then. Raises as `read_head` does."""
     try:
         file = os.open(extent.file, _FLAGS)
     except OSError as error:

@@ -52,7 +52,7 @@ class FdWriter:
         if count < sum(map(len, parts)):
             self(memoryview(b"".join(parts))[count:])
 
-    def send(self, file: int, size: int) -> int:
+    def send_file(self, file: int, size: int) -> int:
         """Writes up to ``size`` bytes of ``file`` from where it stands, which never come here; says how many.
 
         That is 0 at the file's end, and -1 where the two do not go together: then read and write.

@@ -23,7 +23,7 @@ from lamina.system.fd_writer import FdWriter
 
 Piece = bytes | Extent
 Write = Callable[[memoryview], object]
-Step = Callable[[int], object]
+OnBytes = Callable[[int], object]
 NextBuffer = Callable[[memoryview], memoryview]
 """Takes a buffer that is full, or the part of the last that is in use, and gives the next."""
 
@@ -117,7 +117,7 @@ def hash_pieces(pieces: Iterable[Piece], buffer: memoryview | None = None) -> Bl
 
 
 def copy(
-    pieces: Iterable[Piece], out: Write, step: Step | None = None, on_mtime_change: OnMtimeChange | None = None
+    pieces: Iterable[Piece], out: Write, step: OnBytes | None = None, on_mtime_change: OnMtimeChange | None = None
 ) -> int:
     """Writes ``pieces`` in order, hashes nothing, and says how many bytes they were; ``step`` is told of each portion.
 
@@ -188,7 +188,7 @@ def _advance(buffer: memoryview, filled: int, count: int, next_buffer: NextBuffe
     return next_buffer(buffer), 0
 
 
-def _copy_to_fd(pieces: Iterable[Piece], out: FdWriter, step: Step, on_mtime_change: OnMtimeChange | None) -> int:
+def _copy_to_fd(pieces: Iterable[Piece], out: FdWriter, step: OnBytes, on_mtime_change: OnMtimeChange | None) -> int:
     parts: list[bytes] = []
     held = size = 0
     # Small pieces are handed on many at once, large files by themselves.
@@ -220,10 +220,10 @@ def _copy_to_fd(pieces: Iterable[Piece], out: FdWriter, step: Step, on_mtime_cha
     return size + held
 
 
-def _send_file(extent: Extent, out: FdWriter, step: Step, files: ExtentReader) -> None:
+def _send_file(extent: Extent, out: FdWriter, step: OnBytes, files: ExtentReader) -> None:
     with files.large(extent) as file:
         left = extent.length
-        while left and (count := out.send(file, left)) >= 0:
+        while left and (count := out.send_file(file, left)) >= 0:
             if not count:
                 raise truncated_error(extent, left)
             step(count)

@@ -9,9 +9,9 @@ from lamina.core.names import (
     Digest,
     ImageReference,
     StorePath,
-    nix32_dump,
-    nix32_parse,
+    dump_nix32,
     parse_datetime,
+    parse_nix32,
     parse_repository,
     parse_tag,
 )
@@ -48,8 +48,8 @@ SPELLINGS = (
 )
 def test_nix32_is_what_nix_prints(digits: str, text: str) -> None:
     raw = bytes.fromhex(digits)
-    assert nix32_dump(raw) == text
-    assert nix32_parse(text, len(raw)) == raw
+    assert dump_nix32(raw) == text
+    assert parse_nix32(text, len(raw)) == raw
 
 
 def test_nix32_has_no_e_o_u_t() -> None:
@@ -73,7 +73,7 @@ def test_nix32_has_no_e_o_u_t() -> None:
 )
 def test_nix32_refuses_what_spells_no_32_bytes(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^nix32 ") as caught:
-        nix32_parse(text, 32)
+        parse_nix32(text, 32)
     assert len(str(caught.value)) < 300
 
 

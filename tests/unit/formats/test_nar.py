@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.factories import File, Item, Link, nodes, packed_bytes, write
 
-from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink, subtree
+from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink, select_subtree
 from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.layers.packed import PackedLayer
@@ -254,10 +254,10 @@ def test_padding_is_zero_and_nothing_follows(place: int) -> None:
 
 def test_below_is_a_folder_and_what_is_in_it() -> None:
     tree = nodes({b"a": {b"b": {b"c": File()}, b"bb": File()}, b"ab": File()})
-    assert [node.path for node in subtree(tree, b"a/b")] == [b"a/b", b"a/b/c"]
-    assert [node.path for node in subtree(tree, b"a")] == [b"a", b"a/b", b"a/b/c", b"a/bb"]
-    assert tuple(subtree(tree, b"")) == tree
-    assert not tuple(subtree(tree, b"c"))
+    assert [node.path for node in select_subtree(tree, b"a/b")] == [b"a/b", b"a/b/c"]
+    assert [node.path for node in select_subtree(tree, b"a")] == [b"a", b"a/b", b"a/b/c", b"a/bb"]
+    assert tuple(select_subtree(tree, b"")) == tree
+    assert not tuple(select_subtree(tree, b"c"))
 
 
 # --- Nix

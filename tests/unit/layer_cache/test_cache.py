@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from tests.support.paths import REPOSITORY, SOURCES
 
-from lamina.core.names import Digest, StorePath, nix32_dump
+from lamina.core.names import Digest, StorePath, dump_nix32
 from lamina.errors import FormatError
 from lamina.formats.tar import Owner
 from lamina.layer_cache import cache, database
@@ -39,7 +39,7 @@ def digest(text: str) -> Digest:
 
 
 def path(name: str) -> StorePath:
-    return StorePath.parse_base(f"{nix32_dump(digest(name).raw[:20])}-{name}")
+    return StorePath.parse_base(f"{dump_nix32(digest(name).raw[:20])}-{name}")
 
 
 @dataclass(frozen=True)

@@ -120,10 +120,10 @@ def test_a_large_file_does_not_pass_through_this_process(tmp_path: Path, pipe: t
     number = os.open(file, os.O_RDONLY)
     left = len(CONTENT)
     while left:
-        sent = FdWriter(pipe[1], "pipe").send(number, left)
+        sent = FdWriter(pipe[1], "pipe").send_file(number, left)
         assert sent > 0
         left -= sent
-    assert FdWriter(pipe[1], "pipe").send(number, 1) == 0, "at its end"
+    assert FdWriter(pipe[1], "pipe").send_file(number, 1) == 0, "at its end"
     os.close(number)
     os.close(pipe[1])
     reader.join()

@@ -19,7 +19,7 @@ from tests.support.fake_nix_store import as_nobody, public_folder
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, Unavailable
-from lamina.system.extents import head
+from lamina.system.extents import read_head
 from lamina.system.transfer import BUFFER_SIZE, BlobInfo, Piece, copy, hash_pieces, transfer
 
 MIDDLE = BUFFER_SIZE // 2
@@ -89,11 +89,11 @@ def test_a_range_of_a_file_is_that_range(file: Path, offset: int, length: int | 
 
 def test_the_head_of_a_file_is_its_first_bytes(file: Path) -> None:
     content = file.read_bytes()
-    assert head(extent(file), 20) == content[:20]
-    assert head(extent(file, 100), 20) == content[100:120]
-    assert head(extent(file, 100, 5), 20) == content[100:105]
-    assert head(b"abc", 2) == b"ab"
-    assert head(b"abc", 20) == b"abc"
+    assert read_head(extent(file), 20) == content[:20]
+    assert read_head(extent(file, 100), 20) == content[100:120]
+    assert read_head(extent(file, 100, 5), 20) == content[100:105]
+    assert read_head(b"abc", 2) == b"ab"
+    assert read_head(b"abc", 20) == b"abc"
 
 
 # Files that change
@@ -152,7 +152,7 @@ CHANGES = [_shrink, _grow, _touch, _rewrite, _remove, _link, _folder, _pipe, _so
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(
-    "read", [lambda piece: hash_pieces([piece]), lambda piece: head(piece, 64)], ids=["all", "head"]
+    "read", [lambda piece: hash_pieces([piece]), lambda piece: read_head(piece, 64)], ids=["all", "head"]
 )
 def test_a_file_that_changed_since_it_was_walked_is_refused(
     tmp_path: Path, change: Callable[[Path], None], read: Callable[[Extent], object]

@@ -23,7 +23,7 @@ from lamina.images.readers.members import Members
 from lamina.images.readers.source_image import NO_PLATFORM, SourceImage, SourceLayer
 from lamina.images.readers.unpack import Unpacker
 from lamina.messages.redaction import short_repr
-from lamina.system.extents import head, open_reader
+from lamina.system.extents import open_reader, read_head
 from lamina.system.transfer import BlobInfo, hash_pieces
 
 # The longest document that containerd reads.
@@ -88,7 +88,7 @@ class Blobs:
                 f"{name}: got {extent.length} bytes, expected a document of at most {_LONGEST_DOCUMENT}, "
                 f"and {_MAX_DOCUMENT_BYTES} in all"
             )
-        text = head(extent, extent.length)
+        text = read_head(extent, extent.length)
         # Each value takes some 70 bytes, though it may be written in two.
         self._values += sum(map(text.count, (b",", b"[", b"{")))
         if self._values > _MAX_VALUES:
@@ -146,7 +146,7 @@ class Blobs:
         )
 
     def _content(self, blob: Extent) -> _BlobContent:
-        if detect_image_compression(head(blob, MAGIC_SIZE)) == "none":
+        if detect_image_compression(read_head(blob, MAGIC_SIZE)) == "none":
             plain = hash_pieces([blob])
             return _BlobContent(plain, plain, blob)
         with open_reader(blob) as read:

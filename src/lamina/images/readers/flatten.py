@@ -27,7 +27,7 @@ from lamina.errors import FormatError
 from lamina.formats.tar import OPAQUE, WHITEOUT
 from lamina.formats.tar_reader import EntryKind, TarHeader, headers
 from lamina.messages.redaction import short_repr
-from lamina.system.extents import head, open_reader
+from lamina.system.extents import open_reader, read_head
 
 # What AUFS kept for itself; only this one means something to others.
 _META = b".wh..wh."
@@ -105,7 +105,7 @@ class Rootfs:
         entry = self.entry(self.resolve(path))
         if not entry or entry.kind is not EntryKind.FILE:
             return None
-        return head(entry.content, entry.header.size)
+        return read_head(entry.content, entry.header.size)
 
     def __iter__(self) -> Iterator[tuple[bytes, RootEntry]]:
         """Every path and what is there: the root first, parents before what they hold, siblings by their bytes."""

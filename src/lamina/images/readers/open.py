@@ -20,7 +20,7 @@ from lamina.images.readers.oci import oci_images
 from lamina.images.readers.source_image import SourceImage, deduplicate
 from lamina.images.readers.unpack import Unpacker, extent_of
 from lamina.messages.redaction import short_repr
-from lamina.system.extents import head
+from lamina.system.extents import read_head
 
 
 def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImage, ...]:
@@ -60,7 +60,7 @@ def _members(path: Path, unpacker: Unpacker) -> Members:
             return _folder(path)
         if stat.S_ISREG(mode):
             plain = extent_of(Path(os.path.realpath(path)))
-            if detect_image_compression(head(plain, MAGIC_SIZE)) == "none":
+            if detect_image_compression(read_head(plain, MAGIC_SIZE)) == "none":
                 return ArchiveMembers(plain)
         with path.open("rb", buffering=0) as file:
             return ArchiveMembers(unpacker.unpack(file, _accept).content)

@@ -40,7 +40,7 @@ from lamina.images.progress import NoProgress, Progress
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
-from lamina.system.extents import head
+from lamina.system.extents import read_head
 from lamina.system.output import atomic_write
 from lamina.system.tempdir import TempDir
 from lamina.system.temporary import is_part
@@ -222,7 +222,7 @@ def _content(file: Path) -> bytes | None:
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):
             raise FormatError(f"{file}: got no file, expected one, as in an OCI layout")
-        return head(Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns), _LONGEST_INDEX)
+        return read_head(Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns), _LONGEST_INDEX)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -18,7 +18,7 @@ from threading import Event
 
 from lamina.compression.nar import NarCompression
 from lamina.core.closure import Closure
-from lamina.core.names import STORE_DIR, Digest, StorePath, nix32_dump
+from lamina.core.names import STORE_DIR, Digest, StorePath, dump_nix32
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, Unavailable, output_error
 from lamina.formats import narinfo, narlisting
@@ -258,7 +258,7 @@ class _Push:
 
 
 def _file_name(digest: Digest) -> str:
-    return f"{nix32_dump(digest.raw)}.nar"
+    return f"{dump_nix32(digest.raw)}.nar"
 
 
 def _temporary_folder() -> TempDir:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from lamina.core.name_match import match_paths
-from lamina.core.names import HASH_LENGTH, Digest, StorePath, nix32_dump
+from lamina.core.names import HASH_LENGTH, Digest, StorePath, dump_nix32
 from lamina.core.nodes import Extent, Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, output_error
@@ -297,4 +297,4 @@ def _as_stored(known: NarInfo) -> NarInfo:
 
 def nar_name(nar_hash: Digest) -> str:
     """Where the NAR with that hash is, below a store's folder."""
-    return f"{_NARS}/{nix32_dump(nar_hash.raw)}.nar"
+    return f"{_NARS}/{dump_nix32(nar_hash.raw)}.nar"

@@ -16,7 +16,7 @@ from lamina.formats.tar_reader import EntryKind
 from lamina.images.readers import flatten as rootfs
 from lamina.images.readers.flatten import Rootfs, flatten
 from lamina.images.readers.unpack import extent_of
-from lamina.system.extents import head
+from lamina.system.extents import read_head
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def shape(root: Rootfs) -> list[str]:
             case EntryKind.SYMLINK:
                 lines.append(f"{name} -> {entry.header.target.decode()}")
             case EntryKind.FILE:
-                lines.append(f"{name} = {head(entry.content, entry.header.size).decode()}")
+                lines.append(f"{name} = {read_head(entry.content, entry.header.size).decode()}")
             case kind:
                 lines.append(f"{name}: {kind.value}")
     return lines[1:]

@@ -25,7 +25,7 @@ from lamina.formats import image_names
 from lamina.images.readers import blobs, unpack
 from lamina.images.readers.open import open_images
 from lamina.images.readers.source_image import SourceImage
-from lamina.system.extents import head
+from lamina.system.extents import read_head
 
 LOWER, UPPER = layer("etc/lower"), layer("etc/upper")
 LAYERS = [LOWER, UPPER]
@@ -120,8 +120,8 @@ def test_every_layout_is_the_same_image(tmp_path: Path, layout: str, outer: str)
     assert (found.architecture, found.platform) == ("amd64", "linux/amd64")
     assert [str(item.diff_id) for item in found.layers] == DIFF_IDS
     for item, content in zip(found.layers, LAYERS, strict=True):
-        assert head(item.tar, item.tar.length) == content
-        assert sha256(head(item.blob, item.size)) == str(item.digest)
+        assert read_head(item.tar, item.tar.length) == content
+        assert sha256(read_head(item.blob, item.size)) == str(item.digest)
 
 
 def test_a_layout_may_be_a_folder(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_what_was_unpacked_goes_with_the_image(tmp_path: Path, monkeypatch: pyte
     kept = found.layers[0]
     del found
     gc.collect()
-    assert head(kept.tar, kept.tar.length) == LOWER
+    assert read_head(kept.tar, kept.tar.length) == LOWER
     del kept
     gc.collect()
     assert list(rooms.iterdir()) == []
@@ -621,7 +621,7 @@ def test_a_file_that_changes_after_it_was_opened_is_refused(tmp_path: Path) -> N
     with (tmp_path / "image").open("ab") as file:
         file.write(b"x")
     with pytest.raises(IntegrityError, match=r"the file changed while it was read"):
-        head(found.layers[0].tar, 1)
+        read_head(found.layers[0].tar, 1)
 
 
 # What leads out, swells or goes on
