@@ -1,8 +1,8 @@
 """Any bytes as a NAR.
 
-Invariant: `nar.parse` gives nodes whose `nar.dump` is those bytes again, or raises `FormatError` and nothing else.
-`nar.copy` passes on just the bytes that it takes. `narscan.scan` gives the entries of those nodes or says that it does
-not know, for what is no NAR always; and their listing says where in the bytes each content is.
+Invariant: `nar.parse` returns nodes whose `nar.dump` is the input again, or raises `FormatError` and nothing else;
+`nar.copy` copies exactly the bytes that it reads; `nar_scanner.scan` returns the entries of the same nodes or raises
+`ScanError`, always for an invalid NAR; and the listing of those entries has the offset of each file's content.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, ListingBuilder, ListingEntry
-from lamina.formats.narscan import ScanError, scan
+from lamina.formats.nar_scanner import ScanError, scan
 
 
 def check(data: bytes) -> None:
@@ -62,10 +62,10 @@ def _copy(data: bytes) -> bytes | None:
 def _compare(data: bytes, nodes: Sequence[Node], entries: Sequence[ListingEntry]) -> None:
     if list(map(_entry, nodes)) != list(entries):
         raise AssertionError("the scanner saw something else than the parser")
-    lister = ListingBuilder()
+    builder = ListingBuilder()
     for entry in entries:
-        lister.add(*entry)
-    for node, ((_, _, size, _, _), offset) in zip(nodes, lister.listing().with_nar_offsets(), strict=True):
+        builder.add(*entry)
+    for node, ((_, _, size, _, _), offset) in zip(nodes, builder.build().with_nar_offsets(), strict=True):
         if isinstance(node, Regular) and data[offset : offset + size] != node.content:
             raise AssertionError("a content lies elsewhere than the listing says")
 

@@ -13,7 +13,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.formats import nar, nix_export
 from lamina.formats.content_address import ContentAddress, ContentAddressCheck, ModuloHash, Rewriter
-from lamina.formats.hash_scanner import references
+from lamina.formats.hash_scanner import scan_hashes
 from lamina.system.walk import walk
 
 
@@ -27,7 +27,7 @@ def _check(nix: Nix, path: str) -> tuple[ContentAddress, PathInfo]:
     (found,) = nix.path_infos(path, options=("--derivation",) if path.endswith(".drv") else ())
     address, info, data = ContentAddress.parse(found["ca"]), _info(found), nix.dump(path)
     assert str(address) == found["ca"]
-    assert address.names(info)
+    assert address.matches(info)
     for size in (1 << 20, 1000):
         evidence = ContentAddressCheck(address, info)
         for start in range(0, len(data), size):
@@ -114,7 +114,7 @@ def test_references_are_those_that_nix_found(nix: Nix, sample: Sample) -> None:
     """Of all that a build could have known of, its closure, Nix registered what it found."""
     hashes = {StorePath.parse(path).hash: path for path in sample.paths}
     for path in sample.paths:
-        found = references(nix.dump(path), hashes)
+        found = scan_hashes(nix.dump(path), hashes)
         assert {hashes[digits] for digits in found} == set(nix.references(path)), path
 
 

@@ -34,10 +34,10 @@ entries: st.SearchStrategy[ListingEntry] = st.one_of(
 
 
 def listing_of(found: list[ListingEntry]) -> Listing:
-    lister = ListingBuilder()
+    builder = ListingBuilder()
     for entry in found:
-        lister.add(*entry)
-    return lister.listing()
+        builder.add(*entry)
+    return builder.build()
 
 
 @given(st.lists(entries, max_size=50))

@@ -8,7 +8,7 @@ from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError
 from lamina.formats import nar
 from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, ListingEntry
-from lamina.formats.narscan import ScanError, scan
+from lamina.formats.nar_scanner import ScanError, scan
 from lamina.layers.packed import PackedLayer
 
 

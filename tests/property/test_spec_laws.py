@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamina.errors import FormatError, InvalidArgument, NotFound
-from lamina.formats.config import _FIELDS
-from lamina.formats.tar import Kind, Member, PaxHeaders
+from lamina.formats.container_config import _FIELDS
+from lamina.formats.tar import Member, PaxHeaders, TypeFlag
 from lamina.inputs.spec import ImageArguments, Spec
 from lamina.inputs.specfile import load
 
@@ -47,7 +47,7 @@ def check(arguments: Mapping[str, Any]) -> None:
         assert "layering" in arguments
         return
     json.dumps(spec.config, allow_nan=False)
-    PaxHeaders(spec.owner, 1).header(Member(b"a", Kind.FILE, 0o444))
+    PaxHeaders(spec.owner, 1).header(Member(b"a", TypeFlag.FILE, 0o444))
     os.fsencode(spec.extra_commands + spec.search_path + "".join(spec.contents))
 
 

@@ -6,7 +6,7 @@ import tarfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, PaxHeaders
+from lamina.formats.tar import GnuHeaders, Member, Owner, PaxHeaders, TypeFlag
 
 LAW = settings(deadline=None, max_examples=300)
 
@@ -36,13 +36,13 @@ OWNERS = st.builds(Owner, NUMBERS, NUMBERS, PEOPLE, PEOPLE)
 @st.composite
 def members(draw: st.DrawFn) -> Member:
     name = draw(texts())
-    match draw(st.sampled_from(Kind)):
-        case Kind.FILE:
-            return Member(name.rstrip(b"/") or b"n", Kind.FILE, draw(st.integers(0, 0o7777)), draw(SIZES))
-        case Kind.SYMLINK:
-            return Member(name.rstrip(b"/") or b"n", Kind.SYMLINK, 0o777, target=draw(texts()))
+    match draw(st.sampled_from(TypeFlag)):
+        case TypeFlag.FILE:
+            return Member(name.rstrip(b"/") or b"n", TypeFlag.FILE, draw(st.integers(0, 0o7777)), draw(SIZES))
+        case TypeFlag.SYMLINK:
+            return Member(name.rstrip(b"/") or b"n", TypeFlag.SYMLINK, 0o777, target=draw(texts()))
         case _:
-            return Member(name.rstrip(b"/") + b"/", Kind.DIRECTORY, draw(st.integers(0, 0o7777)))
+            return Member(name.rstrip(b"/") + b"/", TypeFlag.DIRECTORY, draw(st.integers(0, 0o7777)))
 
 
 def tarfile_header(member: Member, owner: Owner, mtime: int) -> bytes:
@@ -56,8 +56,8 @@ def tarfile_header(member: Member, owner: Owner, mtime: int) -> bytes:
 
 
 @given(members(), OWNERS, MOMENTS)
-@example(Member(b"n" * 100, Kind.SYMLINK, 0o777, target=b"t" * 101), Owner(0, 0, "root", "root"), 1)
-@example(Member(b"\xff" * 60 + b"/", Kind.DIRECTORY, 0o555), Owner(1 << 31, 1 << 31, "é", "\udcff"), -1)
+@example(Member(b"n" * 100, TypeFlag.SYMLINK, 0o777, target=b"t" * 101), Owner(0, 0, "root", "root"), 1)
+@example(Member(b"\xff" * 60 + b"/", TypeFlag.DIRECTORY, 0o555), Owner(1 << 31, 1 << 31, "é", "\udcff"), -1)
 @LAW
 def test_pax_headers_are_those_of_tarfile(member: Member, owner: Owner, mtime: int) -> None:
     """Python's own tarfile since 3.9 with ``format=PAX`` gives digest-compatible layers."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.errors import Error, InvalidArgument, NotFound
-from lamina.formats.reference_scanner import mentions
+from lamina.formats.reference_scanner import scan_references
 from lamina.images.readers.open import open_images
 from lamina.inputs import specfile
 from lamina.inputs.roots import resolve_root
@@ -72,7 +72,7 @@ def _paths_in_spec(store: EmbeddedStore, root: str) -> set[StorePath]:
 
 def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Iterator[StorePath]:
     """What a table's contents and closure mean here, and the store paths that it mentions, as for an image of it."""
-    found = mentions(json.dumps(arguments, default=str).encode())
+    found = scan_references(json.dumps(arguments, default=str).encode())
     yield from found.paths
     yield from resolve_mentions(store, found.paths).values()
     yield from store.with_hashes(found.hashes & frozenset(store.hashes()))

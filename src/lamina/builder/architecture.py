@@ -47,4 +47,4 @@ def _architecture(node: Node) -> str | None:
     if not isinstance(node, Regular) or not node.executable or node.size < elf.HEADER_SIZE:
         return None
     # A file that was only touched since a layer cache listed it is still for the same processor.
-    return elf.architecture(read_head(node.content, elf.HEADER_SIZE, on_mtime_change=len))
+    return elf.parse_architecture(read_head(node.content, elf.HEADER_SIZE, on_mtime_change=len))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.core.nodes import Symlink
 from lamina.errors import FormatError, InvalidArgument, PlanError
-from lamina.formats.config import check_type, inherit, with_base_environment
+from lamina.formats.container_config import check_type, inherit, with_base_environment
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.platform import Platform
 from lamina.formats.tar_reader import EntryKind

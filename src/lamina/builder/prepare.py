@@ -23,7 +23,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath, StoreSubpath
 from lamina.errors import InvalidArgument
 from lamina.formats.docker import ImageConfig
-from lamina.formats.reference_scanner import ReferenceScanner, mentions
+from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, Settings
 from lamina.inputs.nix_build import build_roots
 from lamina.inputs.roots import resolve_root
@@ -99,7 +99,7 @@ def make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base: 
     """
     is_packed = spec.include_store_paths
     closure, closure_warnings = _resolve_spec_closure(
-        spec, contents, store, mentions(json.dumps(spec.config).encode()), is_packed=is_packed
+        spec, contents, store, scan_references(json.dumps(spec.config).encode()), is_packed=is_packed
     )
     _prefetch(store, (content.path for content in contents))
     made = customise(spec, contents, closure, store, base)
@@ -118,7 +118,7 @@ def plan(spec: Spec, store: Store) -> PlanResult:
     _check_not_empty(spec)
     contents = _resolve_contents(spec, store)
     closure, closure_warnings = _resolve_spec_closure(
-        spec, contents, store, mentions(json.dumps(spec.config).encode()), is_packed=False
+        spec, contents, store, scan_references(json.dumps(spec.config).encode()), is_packed=False
     )
     tree = Tree()
     add_declared_entries(
@@ -172,7 +172,7 @@ def _check_not_empty(spec: Spec) -> None:
     scripts = spec.extra_commands or spec.fake_root_commands
     if spec.contents or spec.closure or spec.from_image or spec.tree or spec.extras or scripts or spec.include_nix_db:
         return
-    found = mentions(json.dumps(spec.config).encode())
+    found = scan_references(json.dumps(spec.config).encode())
     if not found.paths and not found.hashes:
         raise InvalidArgument(
             "ROOT: got none, expected a store path or a package name, or a config that names a store path",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lamina.errors import InvalidArgument
-from lamina.formats import config
+from lamina.formats.container_config import MAX_SIZE, check, sort_keys
 from lamina.formats.json_toml import parse_json
 from lamina.messages.redaction import short_repr
 from lamina.system.documents import read_document
@@ -74,14 +74,14 @@ def _as_utf8(value: Any) -> Any:
 def _validate(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidArgument(f"config: got {short_repr(value)}, expected an object")
-    sort_keys: dict[str, Any] = config.sort_keys(value)
-    config.check(sort_keys)
-    return sort_keys
+    ordered: dict[str, Any] = sort_keys(value)
+    check(ordered)
+    return ordered
 
 
 def _read_file(name: str) -> dict[str, Any]:
     subject = f"config {name}"
-    return _validate(parse_json(read_document(name, subject, "a file in JSON", limit=config.MAX_SIZE), subject))
+    return _validate(parse_json(read_document(name, subject, "a file in JSON", limit=MAX_SIZE), subject))
 
 
 def _parse_words(flag: str, text: str) -> Any:

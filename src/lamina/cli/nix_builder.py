@@ -36,7 +36,7 @@ from lamina.errors import FormatError, InvalidArgument, OutputError
 from lamina.formats import closure_graph
 from lamina.formats.conf import Conf
 from lamina.formats.reference_scanner import ReferenceScanner
-from lamina.formats.tar_reader import headers
+from lamina.formats.tar_reader import read_headers
 from lamina.images.export import ExportedRoot, write_root
 from lamina.images.readers import select
 from lamina.images.readers.open import open_images
@@ -209,7 +209,7 @@ def _hashes_outside_database(layer: Path, known: Collection[str]) -> Collection[
     with open_reader(tar) as read:
         held = [
             (header.start, header.start + header.size)
-            for header in headers(read, tar.length)
+            for header in read_headers(read, tar.length)
             if header.name.removeprefix(b"./") == DATABASE_PATH
         ]
     start, end = held[-1] if held else (tar.length, tar.length)

@@ -1,7 +1,7 @@
 """Content addresses: the CA field, the store path it makes, and whether a content is what it says.
 
-Invariant: ``parse(str(x)) == x``; `ContentAddress.names` and a fed `ContentAddressCheck` both say yes exactly where Nix
-believes a path without a signature.
+Invariant: ``parse(str(x)) == x``; `ContentAddress.matches` and a completed `ContentAddressCheck` are both true
+exactly where Nix trusts a path without a signature.
 
 A path whose content has its own hash in it is addressed by its NAR with zero bytes in place of that hash, and the
 places where it stood (`ModuloHash`); so the path can be computed before the hash that it holds is known. (Nix source,
@@ -79,7 +79,7 @@ class ContentAddress:
         inner = hashlib.sha256(f"fixed:out:{prefix}{self._inner_digest}:".encode()).hexdigest()
         return _make_store_path("output:out", f"sha256:{inner}", name)
 
-    def names(self, info: PathInfo) -> bool:
+    def matches(self, info: PathInfo) -> bool:
         """Whether ``info.path`` is the path of this address, under its name and with its references."""
         self_reference = info.path in info.references
         try:
@@ -100,7 +100,7 @@ class ContentAddress:
 def has_matching_address(found: NarInfo) -> bool:
     """Whether a narinfo has an address, and the path is the one that it makes. The content is not looked at."""
     try:
-        return ContentAddress.parse(found.address).names(found.info)
+        return ContentAddress.parse(found.address).matches(found.info)
     except InvalidArgument:
         return False
 

@@ -45,7 +45,7 @@ class ManifestEntry:
     layers: tuple[str, ...]
 
 
-def image_json(config: ImageConfig, layers: Sequence[HistoryItem]) -> bytes:
+def dump_image_config(config: ImageConfig, layers: Sequence[HistoryItem]) -> bytes:
     """The image's JSON; ``layers`` from the lowest up."""
     created = config.created.isoformat()
     architecture, _, variant = config.architecture.partition("/")
@@ -61,7 +61,7 @@ def image_json(config: ImageConfig, layers: Sequence[HistoryItem]) -> bytes:
     return json.dumps(document, indent=4).encode()
 
 
-def docker_manifest_json(entries: Sequence[ManifestEntry]) -> bytes:
+def dump_docker_manifest(entries: Sequence[ManifestEntry]) -> bytes:
     """``manifest.json`` of an archive that holds these images."""
     listed = [
         {"Config": entry.config, "RepoTags": list(entry.repo_tags) or None, "Layers": list(entry.layers)}

@@ -26,7 +26,7 @@ _ARCHITECTURES = {
 }
 
 
-def architecture(header: bytes) -> str | None:
+def parse_architecture(header: bytes) -> str | None:
     """The GOARCH of the program whose first bytes are ``header``; None for what is no ELF file we know."""
     if len(header) < HEADER_SIZE or header[:4] != b"\x7fELF":
         return None

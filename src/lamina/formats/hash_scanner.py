@@ -64,7 +64,7 @@ class HashScanner:
             self.found.update(digits.decode() for digits in found)
 
 
-def references(data: bytes, hashes: Iterable[str]) -> set[str]:
+def scan_hashes(data: bytes, hashes: Iterable[str]) -> set[str]:
     """Which of ``hashes`` occur in ``data``."""
     found = HashScanner(hashes)
     found.feed(data)

@@ -131,7 +131,7 @@ class ListingBuilder:
         if len(self._entries) == _CHUNK_ENTRIES:
             self._end_chunk()
 
-    def listing(self) -> Listing:
+    def build(self) -> Listing:
         """All that was added."""
         if self._entries:
             self._end_chunk()

@@ -50,7 +50,7 @@ def blob_name(digest: Digest) -> str:
     return f"blobs/sha256/{digest.hex}"
 
 
-def manifest_json(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
+def dump_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
     """The manifest of an image; ``layers`` from the lowest up."""
     document = {
         "schemaVersion": 2,
@@ -69,7 +69,7 @@ class UpdatedIndex:
     renamed: tuple[str, ...]
 
 
-def index_json(
+def update_index(
     existing: bytes | None, manifest: Descriptor, reference: ImageReference, architecture: str
 ) -> UpdatedIndex:
     """Return the index ``existing``, or a new one, in which ``reference`` is the image of ``manifest``.

@@ -53,7 +53,7 @@ class ReferenceScanner:
             self.hashes.update(filter(self._is_known, map(bytes.decode, hash_candidates(run))))
 
 
-def mentions(data: bytes) -> ReferenceScanner:
+def scan_references(data: bytes) -> ReferenceScanner:
     """The mentions in ``data``."""
     found = ReferenceScanner()
     found.feed(data)

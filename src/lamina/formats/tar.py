@@ -34,7 +34,7 @@ HeaderTemplate = Callable[[bytes, int, bytes], bytes]
 """From a member's name, size and target to its header."""
 
 
-class Kind(bytes, Enum):
+class TypeFlag(bytes, Enum):
     """What a member is: tar's type flag."""
 
     FILE = b"0"
@@ -64,7 +64,7 @@ class Member:
     """
 
     name: bytes
-    kind: Kind
+    kind: TypeFlag
     mode: int
     size: int = 0
     target: bytes = b""
@@ -76,7 +76,7 @@ def padding(size: int) -> bytes:
     return bytes(-size % BLOCK)
 
 
-def padded(size: int) -> int:
+def padded_size(size: int) -> int:
     """What a file of ``size`` bytes takes in an archive."""
     return size + -size % BLOCK
 
@@ -116,7 +116,7 @@ class PaxHeaders:
         block = _block(name, member.mode, numbers, member.kind, target, _PAX_MAGIC, self._names, member.device)
         return block if plain else _pax_header(self._records(member), self._xattrs) + block
 
-    def header_template(self, kind: Kind, mode: int) -> HeaderTemplate:
+    def header_template(self, kind: TypeFlag, mode: int) -> HeaderTemplate:
         """`header` for members of one kind and mode, given name, size and target: made for many, in little time."""
         return (
             _make_template(self, kind, mode)
@@ -124,21 +124,21 @@ class PaxHeaders:
             else partial(self._header_of, kind, mode)
         )
 
-    def _header_of(self, kind: Kind, mode: int, name: bytes, size: int, target: bytes) -> bytes:
+    def _header_of(self, kind: TypeFlag, mode: int, name: bytes, size: int, target: bytes) -> bytes:
         return self.header(Member(name, kind, mode, size, target))
 
     def header_size(self, member: Member) -> int:
         """The length of `header`, without making one."""
         if self._fits_ustar(member):
             return BLOCK
-        return 2 * BLOCK + padded(_body_size(self._records(member), self._xattrs))
+        return 2 * BLOCK + padded_size(_body_size(self._records(member), self._xattrs))
 
     def templated_size(self, name: bytes, size: int, target: bytes) -> int:
         """The length of what a `header_template` gives."""
         if not self._shared and not self._xattrs and not target and name.isascii() and not size >> 33:
             length = len(name)
-            return BLOCK if length <= _NAME else 2 * BLOCK + padded(_record_size(4, length))
-        return self.header_size(Member(name, Kind.FILE, 0, size, target))
+            return BLOCK if length <= _NAME else 2 * BLOCK + padded_size(_record_size(4, length))
+        return self.header_size(Member(name, TypeFlag.FILE, 0, size, target))
 
     def _fits_ustar(self, member: Member) -> bool:
         return (
@@ -173,7 +173,7 @@ def _path_record_parts(length: int) -> tuple[bytes, bytes]:
     return _pax_block(size) + b"%d path=" % size, b"\n" + padding(size)
 
 
-def _make_template(headers: PaxHeaders, kind: Kind, mode: int) -> HeaderTemplate:
+def _make_template(headers: PaxHeaders, kind: TypeFlag, mode: int) -> HeaderTemplate:
     """What all members share stands ready, its bytes added up; a name that ustar has no room for costs a PAX header."""
     ready = headers.header(Member(b"", kind, mode))
     before, after, end = ready[100:124], ready[136:148], ready[257:]
@@ -324,4 +324,4 @@ def _long(kind: bytes, text: bytes) -> bytes:
 
 
 def _long_size(text: bytes) -> int:
-    return BLOCK + padded(len(text) + 1) if len(text) > _NAME else 0
+    return BLOCK + padded_size(len(text) + 1) if len(text) > _NAME else 0

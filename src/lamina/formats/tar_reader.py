@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lamina.errors import FormatError
-from lamina.formats.tar import BLOCK, padded
+from lamina.formats.tar import BLOCK, padded_size
 from lamina.messages.redaction import short_repr
 
 Read = Callable[[int, int], bytes]
@@ -96,7 +96,7 @@ def is_header(block: bytes) -> bool:
     return len(block) == BLOCK and block != _ZEROS and _checksum_matches(block)
 
 
-def headers(read: Read, length: int) -> Iterator[TarHeader]:
+def read_headers(read: Read, length: int) -> Iterator[TarHeader]:
     """The members of the tar of ``length`` bytes in its order; ``read(offset, size)`` gives its bytes.
 
     Ends at a block of zeros or where the bytes do. Raises `FormatError`.
@@ -115,7 +115,7 @@ def headers(read: Read, length: int) -> Iterator[TarHeader]:
         if flag in (b"x", b"X", b"g", b"L", b"K"):
             size = _number(fields[4], offset)
             records.add(flag, _body(read, start, size, length), offset)
-            offset = start + padded(size)
+            offset = start + padded_size(size)
             continue
         if flag == b"S":
             start = _skip_sparse_map(read, block, start, length)
@@ -125,7 +125,7 @@ def headers(read: Read, length: int) -> Iterator[TarHeader]:
                 f"tar at byte {offset}: got {length - start} bytes, expected {header.size}: it is cut short"
             )
         yield header
-        offset = start + padded(header.size)
+        offset = start + padded_size(header.size)
     if records.pop(shared=False):
         raise FormatError(f"tar at byte {offset}: got the end, expected the member that records describe")
 

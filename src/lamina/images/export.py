@@ -12,7 +12,7 @@ from functools import lru_cache
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError
-from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
+from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padded_size, padding, trailer_size
 from lamina.formats.tar_reader import EntryKind
 from lamina.images.progress import NoProgress, Progress
 from lamina.images.readers.flatten import RootEntry, flatten
@@ -22,12 +22,12 @@ from lamina.messages.redaction import join_names
 from lamina.system.transfer import Piece, Write, copy
 
 _KINDS = {
-    EntryKind.FILE: Kind.FILE,
-    EntryKind.SYMLINK: Kind.SYMLINK,
-    EntryKind.CHARACTER: Kind.CHARACTER,
-    EntryKind.BLOCK: Kind.BLOCK,
-    EntryKind.DIRECTORY: Kind.DIRECTORY,
-    EntryKind.FIFO: Kind.FIFO,
+    EntryKind.FILE: TypeFlag.FILE,
+    EntryKind.SYMLINK: TypeFlag.SYMLINK,
+    EntryKind.CHARACTER: TypeFlag.CHARACTER,
+    EntryKind.BLOCK: TypeFlag.BLOCK,
+    EntryKind.DIRECTORY: TypeFlag.DIRECTORY,
+    EntryKind.FIFO: TypeFlag.FIFO,
 }
 
 
@@ -60,7 +60,7 @@ class ExportedRoot:
     def pack(self) -> PackedLayer:
         """The tar of it."""
         members = list(self._members())
-        size = sum(len(header) + sum(padded(piece.length) for piece in content) for header, content in members)
+        size = sum(len(header) + sum(padded_size(piece.length) for piece in content) for header, content in members)
         end = bytes(trailer_size(size))
         return PackedLayer(size + len(end), _pieces(members, end))
 
@@ -69,7 +69,7 @@ class ExportedRoot:
         for path, entry, content in self._entries:
             earlier = first.setdefault(id(entry), path) if entry.kind is not EntryKind.DIRECTORY else path
             if earlier != path:
-                yield _header(entry, Member(b"./" + path, Kind.LINK, entry.header.mode, target=b"./" + earlier)), ()
+                yield _header(entry, Member(b"./" + path, TypeFlag.LINK, entry.header.mode, target=b"./" + earlier)), ()
             else:
                 yield _header(entry, _member(path, entry)), content
 

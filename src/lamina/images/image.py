@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lamina.core.names import Digest, ImageReference, StorePath
-from lamina.formats.docker import HistoryItem, ImageConfig, image_json
+from lamina.formats.docker import HistoryItem, ImageConfig, dump_image_config
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import Layer, LayerSource, StoreLayer
@@ -38,7 +38,7 @@ class Settings:
 
     def dump_config(self, history: Sequence[HistoryItem]) -> tuple[bytes, Digest, ImageReference]:
         """The image's JSON, its digest and its name, given its layers from the lowest up."""
-        document = image_json(self.config, history)
+        document = dump_image_config(self.config, history)
         digest = Digest(hashlib.sha256(document).digest())
         return document, digest, ImageReference(self.repository, self.tag or digest.hex[:_TAG_LENGTH])
 

@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression, compressor_by_name, parse_jobs
 from lamina.core.names import parse_datetime, parse_repository, parse_size, parse_tag
 from lamina.errors import InvalidArgument
-from lamina.formats import config as container_config
+from lamina.formats import container_config
 from lamina.formats.keys import PublicKey
 from lamina.formats.platform import LINUX, Platform
 from lamina.formats.tar import Owner

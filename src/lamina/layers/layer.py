@@ -17,7 +17,7 @@ from lamina.core.names import STORE_DIR, Digest, StorePath
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK
-from lamina.formats.tar import Owner, PaxHeaders, padded
+from lamina.formats.tar import Owner, PaxHeaders, padded_size
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
 from lamina.layers.packed import (
@@ -123,7 +123,7 @@ class StoreLayer:
         members = list(self._members())
         size = len(store_dir_headers(headers))
         for kind, name, length, target, _ in members:
-            size += headers.templated_size(name if kind else name + b"/", length, target) + padded(length)
+            size += headers.templated_size(name if kind else name + b"/", length, target) + padded_size(length)
         return pack_members(headers, members, size)
 
     def _members(self) -> Iterator[PackedMember]:

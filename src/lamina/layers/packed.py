@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lamina.core.nodes import Content
 from lamina.errors import FormatError
 from lamina.formats.listing import Listing
-from lamina.formats.tar import BLOCK, WHITEOUT, Kind, Member, Owner, PaxHeaders, padding, trailer_size
+from lamina.formats.tar import BLOCK, WHITEOUT, Member, Owner, PaxHeaders, TypeFlag, padding, trailer_size
 from lamina.system import locations
 from lamina.system.locations import LocatedEntry, Location
 from lamina.system.transfer import Piece
@@ -21,12 +21,12 @@ from lamina.system.transfer import Piece
 # No layer can hold such a file.
 WHITEOUT_INSIDE = b"/" + WHITEOUT
 # By kind, as a listing counts them: what a member is, and its mode (nixpkgs: the store's files as Nix leaves them).
-_KINDS = ((Kind.DIRECTORY, 0o555), (Kind.SYMLINK, 0o777), (Kind.FILE, 0o444), (Kind.FILE, 0o555))
+_KINDS = ((TypeFlag.DIRECTORY, 0o555), (TypeFlag.SYMLINK, 0o777), (TypeFlag.FILE, 0o444), (TypeFlag.FILE, 0o555))
 _MAX_HEADERS = 1 << 15
 _PADDING = tuple(padding(size) for size in range(BLOCK))
 
 PackedMember = tuple[int, bytes, int, bytes, Content]
-"""Kind, name, size, target and content."""
+"""Type flag, name, size, target and content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def whiteout_error(name: bytes) -> FormatError:
 
 def store_dir_headers(headers: PaxHeaders) -> bytes:
     """The folders that every store path lies in."""
-    return b"".join(headers.header(Member(folder, Kind.DIRECTORY, 0o755)) for folder in (b"/nix/", b"/nix/store/"))
+    return b"".join(headers.header(Member(folder, TypeFlag.DIRECTORY, 0o755)) for folder in (b"/nix/", b"/nix/store/"))
 
 
 def pack_members(headers: PaxHeaders, members: Iterable[PackedMember], size: int) -> PackedLayer:

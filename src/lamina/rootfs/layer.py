@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Directory, Node, Regular, Symlink
-from lamina.formats.tar import GnuHeaders, Kind, Member, Owner, PaxHeaders, padded, padding, trailer_size
+from lamina.formats.tar import GnuHeaders, Member, Owner, PaxHeaders, TypeFlag, padded_size, padding, trailer_size
 from lamina.layers.packed import PackedLayer
 from lamina.rootfs.tree import Meta, Tree
 from lamina.system.transfer import Piece
@@ -52,7 +52,7 @@ class RootLayer:
     def pack(self) -> PackedLayer:
         """The layer's tar."""
         entries = [(node, _member(node, meta), meta) for node, meta in self.tree]
-        size = sum(_header_size(member, meta) + padded(member.size) for _, member, meta in entries)
+        size = sum(_header_size(member, meta) + padded_size(member.size) for _, member, meta in entries)
         end = bytes(trailer_size(size))
         return PackedLayer(size + len(end), _pieces(entries, end))
 
@@ -61,11 +61,11 @@ def _member(node: Node, meta: Meta) -> Member:
     name = b"./" + node.path
     match node:
         case Directory():
-            return Member(name + b"/" if node.path else name, Kind.DIRECTORY, meta.mode)
+            return Member(name + b"/" if node.path else name, TypeFlag.DIRECTORY, meta.mode)
         case Symlink():
-            return Member(name, Kind.SYMLINK, meta.mode, target=node.target)
+            return Member(name, TypeFlag.SYMLINK, meta.mode, target=node.target)
         case Regular():
-            return Member(name, Kind.FILE, meta.mode, node.size)
+            return Member(name, TypeFlag.FILE, meta.mode, node.size)
 
 
 def _header(member: Member, meta: Meta) -> bytes:

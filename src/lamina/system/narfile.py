@@ -15,7 +15,7 @@ from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.errors import FormatError, IntegrityError, Unavailable
 from lamina.formats import nar
 from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, Listing, ListingBuilder, ListingEntry
-from lamina.formats.narscan import ScanError, scan
+from lamina.formats.nar_scanner import ScanError, scan
 
 _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_CLOEXEC"))
 
@@ -51,11 +51,11 @@ def list_nar(extent: Extent) -> Listing:
         lister = ListingBuilder()
         for entry in scan(data, extent.mtime_ns):
             lister.add(*entry)
-        return lister.listing()
+        return lister.build()
     lister = ListingBuilder()
     for node in nodes(extent):
         lister.add(*_entry(node, extent.mtime_ns))
-    return lister.listing()
+    return lister.build()
 
 
 def _entry(node: Node, mtime_ns: int) -> ListingEntry:

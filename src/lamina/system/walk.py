@@ -61,7 +61,7 @@ def list_tree(top: bytes, *, case_hack: bool = _DARWIN) -> Listing | None:
             add(FOLDER, path, 0, 0, b"")
         if case_hack and path and not file.endswith(b"/" + path):
             return None
-    return lister.listing()
+    return lister.build()
 
 
 def _status(top: bytes) -> os.stat_result:

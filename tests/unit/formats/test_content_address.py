@@ -111,7 +111,7 @@ def test_the_path_is_what_nix_computes(method: str, algorithm: str, base: str) -
     found = of_file(method, algorithm)
     path = StorePath.parse_base(base)
     assert found.path("hi", (), self_reference=False) == path
-    assert found.names(info_of(path, b""))
+    assert found.matches(info_of(path, b""))
     assert found.path("hi2", (), self_reference=False).hash != path.hash
 
 
@@ -132,8 +132,8 @@ def test_a_reference_to_itself_is_a_part_of_the_path() -> None:
     found = of_file("fixed:r", "sha256")
     path = found.path("x", (GLIBC,), self_reference=True)
     assert path != found.path("x", (GLIBC,), self_reference=False)
-    assert found.names(info_of(path, b"", GLIBC, path))
-    assert not found.names(info_of(path, b"", GLIBC))
+    assert found.matches(info_of(path, b"", GLIBC, path))
+    assert not found.matches(info_of(path, b"", GLIBC))
 
 
 @pytest.mark.parametrize("found", [of_file("fixed", "sha256"), of_file("fixed:r", "sha1")])
@@ -142,7 +142,7 @@ def test_other_addresses_have_no_references(found: ContentAddress) -> None:
         with pytest.raises(FormatError, match=r"^content address fixed:.*: got references, expected none with it$"):
             found.path("x", references, self_reference)
     path = found.path("x", (), self_reference=False)
-    assert not found.names(info_of(path, b"", GLIBC))
+    assert not found.matches(info_of(path, b"", GLIBC))
 
 
 def test_a_text_has_no_reference_to_itself() -> None:
@@ -222,7 +222,7 @@ def test_a_content_may_hold_its_own_hash() -> None:
     path = found.path("x", (GLIBC,), self_reference=True)
     own = data.replace(OLD, path.hash.encode())
     info = info_of(path, own, GLIBC, path)
-    assert found.names(info)
+    assert found.matches(info)
     assert all(is_true(found, info, own, size) for size in (1, 31, 32, 33, 1 << 20))
     assert not is_true(found, info, data)
     assert not is_true(found, info_of(path, own, GLIBC), own)  # it does not say that it refers to itself

@@ -8,8 +8,8 @@ from lamina.formats.docker import (
     HistoryItem,
     ImageConfig,
     ManifestEntry,
-    docker_manifest_json,
-    image_json,
+    dump_docker_manifest,
+    dump_image_config,
     store_paths_comment,
 )
 
@@ -25,7 +25,7 @@ def test_the_image_json_is_that_of_the_streamer() -> None:
         HistoryItem(TWO, "customisation layer"),
     ]
     assert (
-        image_json(config, layers)
+        dump_image_config(config, layers)
         == b"""{
     "created": "1970-01-01T00:00:01+00:00",
     "architecture": "amd64",
@@ -61,7 +61,7 @@ def test_the_image_json_is_that_of_the_streamer() -> None:
 
 def test_the_config_stays_as_it_is() -> None:
     container = {"Labels": {"z": "1", "a": "\U0001f600"}, "Volumes": {"/data": {}}, "User": None}
-    document = json.loads(image_json(ImageConfig("arm64", CREATED, container), []))
+    document = json.loads(dump_image_config(ImageConfig("arm64", CREATED, container), []))
     assert document["config"] == container
     assert list(document["config"]) == ["Labels", "Volumes", "User"]
     assert document["rootfs"] == {"diff_ids": [], "type": "layers"}
@@ -69,7 +69,7 @@ def test_the_config_stays_as_it_is() -> None:
 
 
 def test_the_manifest_is_that_of_the_streamer() -> None:
-    made = docker_manifest_json(
+    made = dump_docker_manifest(
         [ManifestEntry("ab.json", ("registry.example/hello:1.0",), ("1/layer.tar", "2/layer.tar"))]
     )
     assert (
@@ -91,7 +91,7 @@ def test_the_manifest_is_that_of_the_streamer() -> None:
 
 def test_the_manifest_of_several_images_lists_them_with_all_their_names_or_none() -> None:
     """docker save writes null for an image without a name."""
-    made = docker_manifest_json([ManifestEntry("a.json", ("x:1", "x:2"), ()), ManifestEntry("b.json", (), ("1.tar",))])
+    made = dump_docker_manifest([ManifestEntry("a.json", ("x:1", "x:2"), ()), ManifestEntry("b.json", (), ("1.tar",))])
     assert json.loads(made) == [
         {"Config": "a.json", "RepoTags": ["x:1", "x:2"], "Layers": []},
         {"Config": "b.json", "RepoTags": None, "Layers": ["1.tar"]},

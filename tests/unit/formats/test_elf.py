@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.formats.elf import HEADER_SIZE, architecture
+from lamina.formats.elf import HEADER_SIZE, parse_architecture
 
 
 def header(machine: int, *, bits: int = 64, order: str = "little", kind: int = 2) -> bytes:
@@ -36,7 +36,7 @@ def header(machine: int, *, bits: int = 64, order: str = "little", kind: int = 2
 )
 def test_a_program_names_its_processor(found: bytes, expected: str) -> None:
     assert len(found) >= HEADER_SIZE
-    assert architecture(found) == expected
+    assert parse_architecture(found) == expected
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_a_program_names_its_processor(found: bytes, expected: str) -> None:
     ],
 )
 def test_other_files_name_none(found: bytes) -> None:
-    assert architecture(found) is None
+    assert parse_architecture(found) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="programs are ELF files on Linux")
 def test_this_very_python_is_a_program() -> None:
     with Path(sys.executable).open("rb") as file:
-        assert architecture(file.read(HEADER_SIZE)) is not None
+        assert parse_architecture(file.read(HEADER_SIZE)) is not None

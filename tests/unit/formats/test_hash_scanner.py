@@ -2,7 +2,7 @@
 
 import pytest
 
-from lamina.formats.hash_scanner import HashScanner, digit_runs, references
+from lamina.formats.hash_scanner import HashScanner, digit_runs, scan_hashes
 
 HASH, OTHER = "0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", "1hc42b37ja6apgn550a10ikj6vb9db1n"
 MANY = [f"{number:0>32}" for number in range(1000)]
@@ -24,12 +24,12 @@ MANY = [f"{number:0>32}" for number in range(1000)]
 )
 @pytest.mark.parametrize("more", [[], MANY])
 def test_a_hash_is_found_exactly_where_it_stands(text: str, found: set[str], more: list[str]) -> None:
-    assert references(text.encode(), [HASH, OTHER, *more]) == found
+    assert scan_hashes(text.encode(), [HASH, OTHER, *more]) == found
 
 
 def test_only_what_was_asked_for_is_found() -> None:
-    assert references(f"{HASH} {OTHER}".encode(), [OTHER]) == {OTHER}
-    assert references(HASH.encode(), []) == set()
+    assert scan_hashes(f"{HASH} {OTHER}".encode(), [OTHER]) == {OTHER}
+    assert scan_hashes(HASH.encode(), []) == set()
 
 
 @pytest.mark.parametrize("size", [1, 2, 15, 16, 31, 32, 33, 64])
@@ -50,8 +50,8 @@ def test_two_halves_with_something_between_are_none() -> None:
 
 
 def test_all_of_many_are_found_in_a_long_run() -> None:
-    assert references("".join(MANY).encode(), MANY) == set(MANY)
-    assert references("".join(MANY).encode(), MANY[:50]) == set(MANY[:50])
+    assert scan_hashes("".join(MANY).encode(), MANY) == set(MANY)
+    assert scan_hashes("".join(MANY).encode(), MANY[:50]) == set(MANY[:50])
 
 
 def test_what_is_held_does_not_grow() -> None:

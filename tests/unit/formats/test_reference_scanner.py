@@ -3,7 +3,7 @@
 import pytest
 
 from lamina.core.names import StorePath
-from lamina.formats.reference_scanner import ReferenceScanner, mentions
+from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 
 HASH = "0c4a744h9ia7v9mig6h7vvwaf2lfcfsl"
 OTHER = "1hc42b37ja6apgn550a10ikj6vb9db1n"
@@ -33,7 +33,7 @@ def fed(data: bytes, size: int) -> ReferenceScanner:
     ],
 )
 def test_a_path_spelt_out_is_found(text: str) -> None:
-    found = mentions(text.encode())
+    found = scan_references(text.encode())
     assert found.paths == {HELLO}
     assert found.hashes == {HASH}
 
@@ -54,7 +54,7 @@ def test_a_path_spelt_out_is_found(text: str) -> None:
     ],
 )
 def test_what_is_no_path_is_none(text: str) -> None:
-    assert not mentions(text.encode()).paths
+    assert not scan_references(text.encode()).paths
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,11 @@ def test_what_is_no_path_is_none(text: str) -> None:
 )
 def test_a_hash_alone_is_found(text: str, hashes: set[str]) -> None:
     """What Nix's scanner finds: the 32 digits of a path, whatever stands around them."""
-    assert mentions(text.encode()).hashes == hashes
+    assert scan_references(text.encode()).hashes == hashes
 
 
 def test_a_name_ends_where_a_store_path_may_not_go_on() -> None:
-    found = mentions(f"{HELLO} {HELLO.base} {LONG}E {HELLO}:{LONG}".encode())
+    found = scan_references(f"{HELLO} {HELLO.base} {LONG}E {HELLO}:{LONG}".encode())
     assert found.paths == {HELLO, LONG}
 
 

@@ -15,11 +15,11 @@ from lamina.formats.tar import (
     BLOCK,
     RECORD,
     GnuHeaders,
-    Kind,
     Member,
     Owner,
     PaxHeaders,
-    padded,
+    TypeFlag,
+    padded_size,
     padding,
     trailer_size,
 )
@@ -44,7 +44,7 @@ needs_gnu_tar = pytest.mark.skipif(not is_gnu_tar(), reason="GNU tar is not inst
 
 @pytest.mark.parametrize(("size", "whole"), [(0, 0), (1, 512), (511, 512), (512, 512), (513, 1024), (8 << 30, 8 << 30)])
 def test_files_fill_blocks(size: int, whole: int) -> None:
-    assert padded(size) == whole
+    assert padded_size(size) == whole
     assert size + len(padding(size)) == whole
 
 
@@ -64,7 +64,7 @@ def test_nobody_in_particular_is_root_without_a_name() -> None:
 
 
 def test_a_plain_member_is_one_block() -> None:
-    header = PaxHeaders(ROOT, 1).header(Member(b"/nix/store/", Kind.DIRECTORY, 0o755))
+    header = PaxHeaders(ROOT, 1).header(Member(b"/nix/store/", TypeFlag.DIRECTORY, 0o755))
     assert len(header) == BLOCK
     assert header.startswith(b"/nix/store/\0")
     assert header[100:108] == b"0000755\0"
@@ -88,7 +88,7 @@ def test_a_plain_member_is_one_block() -> None:
 )
 def test_a_name_that_ustar_cannot_hold_gets_a_record(name: bytes, records: bytes) -> None:
     """Names of more than 100 bytes or not in ASCII get PAX records; those not in UTF-8 `hdrcharset` before them."""
-    header = PaxHeaders(Owner(), 1).header(Member(name, Kind.FILE, 0o444))
+    header = PaxHeaders(Owner(), 1).header(Member(name, TypeFlag.FILE, 0o444))
     before, body, block = header[:BLOCK], header[BLOCK:-BLOCK], header[-BLOCK:]
     assert body == records + padding(len(records))
     assert not records or before.startswith(b"././@PaxHeader\0")
@@ -97,8 +97,8 @@ def test_a_name_that_ustar_cannot_hold_gets_a_record(name: bytes, records: bytes
 
 def test_sizes_from_8_gib_on_get_a_record() -> None:
     headers = PaxHeaders(ROOT, 1)
-    assert len(headers.header(Member(b"a", Kind.FILE, 0o444, (8 << 30) - 1))) == BLOCK
-    large = headers.header(Member(b"a", Kind.FILE, 0o444, 8 << 30))
+    assert len(headers.header(Member(b"a", TypeFlag.FILE, 0o444, (8 << 30) - 1))) == BLOCK
+    large = headers.header(Member(b"a", TypeFlag.FILE, 0o444, 8 << 30))
     assert b"19 size=8589934592\n" in large
     assert large[-BLOCK:][124:136] == b"00000000000\0"
 
@@ -106,9 +106,9 @@ def test_sizes_from_8_gib_on_get_a_record() -> None:
 def test_tarfile_reads_what_we_write() -> None:
     headers = PaxHeaders(Owner(1 << 40, 2_097_152, "ü", "g" * 40), -5)
     members = [
-        (Member(b"/nix/" + b"n" * 200 + b"/", Kind.DIRECTORY, 0o555), b""),
-        (Member(b"bad\xff", Kind.FILE, 0o444, 600), b"x" * 600),
-        (Member("é".encode(), Kind.SYMLINK, 0o777, target="☃".encode() * 50), b""),
+        (Member(b"/nix/" + b"n" * 200 + b"/", TypeFlag.DIRECTORY, 0o555), b""),
+        (Member(b"bad\xff", TypeFlag.FILE, 0o444, 600), b"x" * 600),
+        (Member("é".encode(), TypeFlag.SYMLINK, 0o777, target="☃".encode() * 50), b""),
     ]
     data = b"".join(headers.header(member) + content + padding(len(content)) for member, content in members)
     with tarfile.open(fileobj=io.BytesIO(data + bytes(trailer_size(len(data))))) as archive:
@@ -146,15 +146,15 @@ def found_in(place: bytes, name: bytes) -> Iterator[tuple[Member, Owner, bytes]]
     status = os.lstat(place)
     mode, owner = status.st_mode & 0o7777, Owner(status.st_uid, status.st_gid)
     if os.path.islink(place):
-        yield Member(name, Kind.SYMLINK, mode, target=os.readlink(place)), owner, b""
+        yield Member(name, TypeFlag.SYMLINK, mode, target=os.readlink(place)), owner, b""
     elif os.path.isdir(place):
-        yield Member(name if name.endswith(b"/") else name + b"/", Kind.DIRECTORY, mode), owner, b""
+        yield Member(name if name.endswith(b"/") else name + b"/", TypeFlag.DIRECTORY, mode), owner, b""
         for entry in sorted(os.listdir(place)):
             yield from found_in(place + b"/" + entry, name.rstrip(b"/") + b"/" + entry)
     else:
         with open(place, "rb") as file:
             content = file.read()
-        yield Member(name, Kind.FILE, mode, len(content)), owner, content
+        yield Member(name, TypeFlag.FILE, mode, len(content)), owner, content
 
 
 def long_names() -> Item:
@@ -230,12 +230,12 @@ def test_gnu_tar_writes_the_same_size_from_8_gib_on(tmp_path: Path) -> None:
         first = process.stdout.read(2 * BLOCK)
         process.stdout.close()
     owner = Owner(os.geteuid(), os.getegid())
-    assert first == GnuHeaders(MTIME).header(Member(b"large", Kind.FILE, 0o644, 8 << 30), owner) + bytes(BLOCK)
+    assert first == GnuHeaders(MTIME).header(Member(b"large", TypeFlag.FILE, 0o644, 8 << 30), owner) + bytes(BLOCK)
 
 
 @pytest.mark.parametrize("mtime", [0, MTIME, (8 << 30) - 1, 8 << 30, -1, -(1 << 40)])
 def test_tarfile_reads_gnu_dates(mtime: int) -> None:
-    header = GnuHeaders(mtime).header(Member(b"a" * 150, Kind.SYMLINK, 0o777, target=b"b" * 150), Owner(1 << 31, 5))
+    header = GnuHeaders(mtime).header(Member(b"a" * 150, TypeFlag.SYMLINK, 0o777, target=b"b" * 150), Owner(1 << 31, 5))
     with tarfile.open(fileobj=io.BytesIO(header + bytes(trailer_size(len(header))))) as archive:
         (found,) = archive
     assert (found.name, found.linkname, found.mtime, found.uid, found.gid) == (

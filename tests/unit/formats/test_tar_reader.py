@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lamina.errors import FormatError
 from lamina.formats import tar_reader as headers_module
-from lamina.formats.tar_reader import EntryKind, TarHeader, headers, is_header
+from lamina.formats.tar_reader import EntryKind, TarHeader, is_header, read_headers
 
 KINDS = {
     tarfile.REGTYPE: EntryKind.FILE,
@@ -29,7 +29,7 @@ FORMATS = [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT]
 
 
 def read(data: bytes) -> list[TarHeader]:
-    return list(headers(lambda offset, size: data[offset : offset + size], len(data)))
+    return list(read_headers(lambda offset, size: data[offset : offset + size], len(data)))
 
 
 def written(*infos: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT, end: bytes = bytes(1024)) -> bytes:

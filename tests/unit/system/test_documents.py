@@ -14,7 +14,7 @@ import pytest
 from tests.support.fake_nix_store import FakeStore, Ran, example, graph_of, run
 
 from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable
-from lamina.formats.config import MAX_SIZE, check
+from lamina.formats.container_config import MAX_SIZE, check
 from lamina.formats.json_toml import parse_json, parse_toml
 from lamina.messages.redaction import join_names
 from lamina.system.documents import check_file, read_document

@@ -18,7 +18,7 @@ from lamina.core.nodes import Extent
 from lamina.errors import FormatError, IntegrityError, InvalidArgument
 from lamina.formats.json_toml import parse_json
 from lamina.formats.platform import Platform
-from lamina.formats.tar_reader import EntryKind, Read, headers
+from lamina.formats.tar_reader import EntryKind, Read, read_headers
 from lamina.images.readers.members import Members
 from lamina.images.readers.source_image import NO_PLATFORM, SourceImage, SourceLayer
 from lamina.images.readers.unpack import Unpacker
@@ -160,7 +160,7 @@ class Blobs:
         """
         bases: dict[bytes, None] = {}
         with open_reader(tar) as read:
-            for header in headers(read, tar.length):
+            for header in read_headers(read, tar.length):
                 self._member_count += 1
                 if self._member_count > _MAX_MEMBERS:
                     raise FormatError(f"got more than {_MAX_MEMBERS} members in all layers, expected fewer")

@@ -25,7 +25,7 @@ from typing import Protocol
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError
 from lamina.formats.tar import OPAQUE, WHITEOUT
-from lamina.formats.tar_reader import EntryKind, TarHeader, headers
+from lamina.formats.tar_reader import EntryKind, TarHeader, read_headers
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import open_reader, read_head
 
@@ -155,7 +155,7 @@ class Rootfs:
 
     def _apply(self, tar: Extent, layer: int) -> None:
         with open_reader(tar) as read:
-            for header in headers(read, tar.length):
+            for header in read_headers(read, tar.length):
                 self._count()
                 self._add(RootEntry(header, layer, tar))
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError
-from lamina.formats.tar_reader import EntryKind, headers
+from lamina.formats.tar_reader import EntryKind, read_headers
 from lamina.images.readers.unpack import extent_of
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import open_reader
@@ -54,7 +54,7 @@ def _index_members(tar: Extent) -> tuple[Mapping[str, Extent], Mapping[str | Non
     files: dict[str, Extent] = {}
     links: dict[str | None, str | None] = {}
     with open_reader(tar) as read:
-        for number, header in enumerate(headers(read, tar.length)):
+        for number, header in enumerate(read_headers(read, tar.length)):
             if number >= _MAX_MEMBERS:
                 raise FormatError(f"got more than {_MAX_MEMBERS} members, expected the few that an image has")
             name = _normalise(header.name.decode("utf-8", "surrogateescape"))

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression
 from lamina.core.nodes import Extent
-from lamina.formats.docker import HistoryItem, ManifestEntry, docker_manifest_json
-from lamina.formats.tar import Kind, Member, Owner, PaxHeaders, padding, trailer_size
+from lamina.formats.docker import HistoryItem, ManifestEntry, dump_docker_manifest
+from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padding, trailer_size
 from lamina.images.image import Draft, Image
 from lamina.images.progress import NoProgress, Progress
 from lamina.layers.context import BuildContext
@@ -127,7 +127,7 @@ class ArchiveWriter:
             config = f"{hashlib.sha256(image.config_json).hexdigest()}.json"
             self._add(config, image.config_json)
             entries.append(ManifestEntry(config, image.repo_tags, image.layers))
-        self._add("manifest.json", docker_manifest_json(entries))
+        self._add("manifest.json", dump_docker_manifest(entries))
         self._put(memoryview(bytes(trailer_size(self._size))))
 
     def _add(self, name: str, data: bytes) -> None:
@@ -136,7 +136,7 @@ class ArchiveWriter:
         self._end(len(data))
 
     def _begin(self, name: str, size: int) -> None:
-        self._put(memoryview(self._headers.header(Member(name.encode(), Kind.FILE, 0o644, size))))
+        self._put(memoryview(self._headers.header(Member(name.encode(), TypeFlag.FILE, 0o644, size))))
 
     def _end(self, size: int) -> None:
         self._put(memoryview(padding(size)))

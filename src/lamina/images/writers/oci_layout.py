@@ -32,8 +32,8 @@ from lamina.formats.oci import (
     MANIFEST_TYPE,
     Descriptor,
     blob_name,
-    index_json,
-    manifest_json,
+    dump_manifest,
+    update_index,
 )
 from lamina.images.image import Draft, Image
 from lamina.images.progress import NoProgress, Progress
@@ -99,7 +99,7 @@ class OciLayout:
     def _manifest(self, folder: _LayoutBlobs, config: Descriptor, written: list[WrittenBlob]) -> Descriptor:
         media_type = LAYER_TYPE + self._compression.media_suffix
         layers = [Descriptor(media_type, item.blob.digest, item.blob.size) for item in written]
-        document = manifest_json(config, layers)
+        document = dump_manifest(config, layers)
         return Descriptor(MANIFEST_TYPE, folder.add(document), len(document))
 
 
@@ -209,7 +209,7 @@ class _LayoutBlobs:
         index = self._path / INDEX
         with _lock_index(self._path / LAYOUT):
             try:
-                named = index_json(_content(index), manifest, reference, architecture)
+                named = update_index(_content(index), manifest, reference, architecture)
             except FormatError as error:
                 raise FormatError(f"{self._path}: {error}", hint=error.hint) from error
             with atomic_write(index) as write:

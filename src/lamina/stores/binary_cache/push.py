@@ -21,7 +21,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import STORE_DIR, Digest, StorePath, dump_nix32
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, Unavailable, output_error
-from lamina.formats import narinfo, narlisting
+from lamina.formats import nar_listing, narinfo
 from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
 from lamina.formats.cache_info import CacheInfo
 from lamina.formats.keys import SecretKey
@@ -209,7 +209,7 @@ class _Push:
         """Writes the narinfo, and before it the listing."""
         if self._options.listings:
             listing = self._closure_source.listing(info.path)
-            document = narlisting.dump(listing) if listing else None
+            document = nar_listing.dump(listing) if listing else None
             if document:
                 self._cache.write(f"{info.path.hash}.ls", document)
         known = replace(

@@ -86,7 +86,7 @@ def _import_path(store: EmbeddedStore, found: ExportedPath, incoming: IncomingFi
         return ImportedPath(there.info, is_new=False)
     address = ContentAddress.nar(info.nar_hash)
     # No export tells of content addresses; this kind is told by the path.
-    is_addressed = found.path not in found.references and address.names(info)
+    is_addressed = found.path not in found.references and address.matches(info)
     store.publish(NarInfo(info, "", "none", (), deriver=found.deriver, address=str(address) if is_addressed else ""))
     return ImportedPath(info, is_new=True)
 

@@ -31,7 +31,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import IntegrityError, InvalidArgument, OutputError, Unavailable
-from lamina.formats import nar, narinfo, narlisting
+from lamina.formats import nar, nar_listing, narinfo
 from lamina.formats.cache_info import CacheInfo
 from lamina.formats.keys import SecretKey, find_signer
 from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, ListingBuilder
@@ -364,7 +364,7 @@ def _listed(tree: Any) -> bytes | None:
                 lister.add(SYMLINK, path, 0, 0, target)
             case Regular(path, executable, size):
                 lister.add(EXECUTABLE if executable else FILE, path, size, 0, b"")
-    return narlisting.dump(lister.listing())
+    return nar_listing.dump(lister.build())
 
 
 @given(trees())
@@ -400,7 +400,7 @@ def test_a_listing_may_be_deep() -> None:
     lister = ListingBuilder()
     for depth in range(1001):
         lister.add(FOLDER, b"/".join([b"d"] * depth), 0, 0, b"")
-    made = narlisting.dump(lister.listing())
+    made = nar_listing.dump(lister.build())
     assert made
     assert made.count(b'"directory"') == 1001
     assert made.count(b"{") == made.count(b"}")

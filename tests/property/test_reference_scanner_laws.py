@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lamina.core.names import NIX32, StorePath
 from lamina.errors import InvalidArgument
-from lamina.formats.reference_scanner import ReferenceScanner, mentions
+from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 
 HASHES = st.sampled_from(["0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", "1hc42b37ja6apgn550a10ikj6vb9db1n", "0" * 32])
 SCRAPS = st.one_of(
@@ -26,7 +26,7 @@ def test_portions_mean_nothing(text: bytes, data: st.DataObject) -> None:
     for start, end in zip([0, *borders], [*borders, len(text)], strict=True):
         found.feed(text[start:end])
     found.close()
-    whole = mentions(text)
+    whole = scan_references(text)
     assert found.paths == whole.paths
     assert found.hashes == whole.hashes
 
@@ -35,7 +35,7 @@ def test_portions_mean_nothing(text: bytes, data: st.DataObject) -> None:
 @settings(deadline=None, max_examples=200)
 def test_mentions_are_what_stands_there(text: bytes) -> None:
     """Nix looks for hashes; here a path spelt out as ``/nix/store/HASH-NAME`` counts as well."""
-    found = mentions(text)
+    found = scan_references(text)
     hash_candidates = {text[place : place + 32] for place in range(len(text) - 31)}
     assert found.hashes == {window.decode() for window in hash_candidates if set(window) <= set(NIX32.encode())}
     assert found.paths == {

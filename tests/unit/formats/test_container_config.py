@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lamina.errors import InvalidArgument
-from lamina.formats.config import check, sort_keys
+from lamina.formats.container_config import check, sort_keys
 
 EVERYTHING: dict[str, Any] = {
     "Cmd": ["/bin/sh", "-c", "echo"],

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tests.support import factories
 
 from lamina.core.names import NIX32, StorePath
-from lamina.formats.reference_scanner import mentions
+from lamina.formats.reference_scanner import scan_references
 from lamina.stores.mention_lookup import resolve_mentions
 
 NAMES = ["app-1.0", "lib_a+b?-2", "agent-1.0.jar", "x" * 211, "a", "=", "lib", "lib.so.1=2"]
@@ -45,7 +45,7 @@ def test_every_path_that_stands_in_a_text_is_found(parts: list[tuple[str, StoreP
     """Whatever text is around a path, and however many there are in a row."""
     text = "".join(f"{before}{path}" for before, path in parts) + end
     for store in stores():
-        spelt = mentions(text.encode()).paths
+        spelt = scan_references(text.encode()).paths
         found = resolve_mentions(store, spelt)
         assert {path for _, path in parts} <= set(found.values()) <= set(PATHS)
         assert set(found) <= spelt
