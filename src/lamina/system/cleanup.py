@@ -1,8 +1,8 @@
-"""What must not outlive the process: temporary files and folders, and processes that help.
+"""Cleanup at the end of the process: temporary files, temporary folders and helper processes.
 
-Invariant: how a thing is undone is registered before the thing exists, so that it is undone at whatever moment the
-process is interrupted. A context manager alone cannot promise that: a signal may arrive after the thing was made and
-before the block that removes it was entered.
+Invariant: the action that removes a thing is registered before the thing is created, so it is removed at whatever
+moment the process is interrupted. A context manager alone cannot promise that: a signal may arrive after the thing was
+created and before the block that removes it was entered.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-# In seconds, how long the end of the process waits for a thread that is creating something.
-_LONGEST_WAIT = 1.0
+# How long the end of the process waits for a thread that is creating something.
+_MAX_WAIT_SECONDS = 1.0
 _lock = RLock()
 _numbers = itertools.count()
 _actions: dict[int, Callable[[], object]] = {}
@@ -26,30 +26,34 @@ _is_exiting = False
 
 
 class Cleanup:
-    """A registered action, which `run_all` runs unless `run` or `cancel` was called before."""
+    """A registered action that `run_all` runs, unless `run` or `cancel` was called first."""
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._number = next(_numbers)
         _actions[self._number] = action
 
     def run(self) -> None:
-        """Run the action now, unless it was run or cancelled. It stays registered until it has returned."""
+        """Run the action now, unless it has been run or cancelled; it stays registered until it has returned."""
         action = _actions.get(self._number)
         if action:
             action()
             self.cancel()
 
     def cancel(self) -> None:
-        """Forget the action."""
+        """Remove the action from the register without running it."""
         _actions.pop(self._number, None)
 
 
 def create(make: Callable[[], _T], undo: Callable[[], object]) -> tuple[_T, Cleanup]:
-    """Call ``make`` with ``undo`` registered for what it makes.
+    """Call ``make`` after registering ``undo``, and return the result with the registered action.
 
-    ``undo`` may be called when nothing was made yet. It is not called where ``make`` raises `FileExistsError`, for
-    then the thing belongs to another process. Raises `InterruptedError` where the process is ending and nothing may be
-    made any more.
+    Args:
+        make: creates the thing.
+        undo: removes the thing, and does nothing if it does not exist yet. It is not called if ``make`` raises
+            `FileExistsError`, because the thing then belongs to another process.
+
+    Raises:
+        InterruptedError: the process is ending, so nothing may be created any more.
     """
     with _lock:
         if _is_exiting:
@@ -68,9 +72,9 @@ def create(make: Callable[[], _T], undo: Callable[[], object]) -> tuple[_T, Clea
 
 
 def run_all() -> None:
-    """Run all registered actions, the latest first, and let nothing be created from then on."""
+    """Run all registered actions, the latest first; from then on `create` refuses."""
     global _is_exiting  # noqa: PLW0603 - it is the process that ends
-    is_locked = _lock.acquire(timeout=_LONGEST_WAIT)
+    is_locked = _lock.acquire(timeout=_MAX_WAIT_SECONDS)
     try:
         _is_exiting = True
         while _actions:
@@ -81,13 +85,13 @@ def run_all() -> None:
             _lock.release()
 
 
-def _forget_all() -> None:
-    """In a forked child nothing is the child's own."""
-    global _lock  # noqa: PLW0603 - a thread that the child has not may have held it
+def _clear_in_child() -> None:
+    """Drop all actions in a forked child: everything registered belongs to its parent."""
+    global _lock  # noqa: PLW0603 - a thread that exists only in the parent may hold it
     _lock = RLock()
     _actions.clear()
 
 
 atexit.register(run_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=_clear_in_child)

@@ -1,11 +1,9 @@
-"""How much of this machine is ours to use.
-
-Invariant: whatever the system says, or does not say, there is an answer, at least one and at most what it allows.
+"""The number of processors that this process may use.
 
 Linux limits a group of processes in two ways: to certain processors (sched_setaffinity(2), cpuset), which
-`os.sched_getaffinity` knows of, and to so much time on all of them (kernel documentation: cgroup-v2, "cpu.max";
-sched-bwc, "cpu.cfs_quota_us"), which is how containers and units of systemd are limited. A group is held to the limits
-of those above it, too, as far as they can be seen from here.
+`os.sched_getaffinity` reports, and to a share of time on all of them (kernel documentation: cgroup-v2, "cpu.max";
+sched-bwc, "cpu.cfs_quota_us"), which is how containers and systemd units are limited. The limits of the groups above a
+group apply to it too; they are read as far as they are visible from here.
 """
 
 from __future__ import annotations
@@ -15,20 +13,24 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# Neither is larger on any system that is well.
+# The files of /proc and of control groups are shorter than this on every working system.
 _MAX_BYTES = 1 << 22
 
 
 def cpu_count(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
-    """How many processors this process may use, counting what is left of one as a whole; raises nothing.
+    """Return how many processors this process may use, at least one; a fraction counts as a whole one.
 
-    ``cgroups`` is where control groups are looked for if ``proc`` names no place where they are mounted.
+    Files that are missing or unreadable are taken as no limit, so this raises nothing.
+
+    Args:
+        proc: where procfs is mounted.
+        cgroups: the folder of control groups to read if ``proc`` lists no mount of them.
     """
-    return max(1, min([_affinity_count(), *_quotas(proc, cgroups)]))
+    return max(1, min([_affinity_count(), *_find_quotas(proc, cgroups)]))
 
 
 def _affinity_count() -> int:
-    """The processors that the process may run on."""
+    """Return the number of processors that the process may be scheduled on."""
     count = getattr(os, "process_cpu_count", os.cpu_count)  # Python 3.13
     affinity = getattr(os, "sched_getaffinity", None)
     try:
@@ -38,36 +40,36 @@ def _affinity_count() -> int:
 
 
 class _Mount(NamedTuple):
-    """Where the groups of one hierarchy, of version 2 or 1, are to be seen, from the group ``root`` downwards."""
+    """The mount point of a control group hierarchy, version 2 if ``unified``; it shows the group ``root`` and below."""
 
     unified: bool
     root: str
     path: str
 
 
-def _quotas(proc: str, cgroups: str) -> Iterator[int]:
-    """Each limit that holds for this process, rounded up to whole processors."""
-    mounts = list(_mounts(proc)) or [
+def _find_quotas(proc: str, cgroups: str) -> Iterator[int]:
+    """Yield each time limit that applies to this process, rounded up to whole processors."""
+    mounts = list(_find_mounts(proc)) or [
         _Mount(unified=False, root="/", path=f"{cgroups}/cpu"),
         _Mount(unified=False, root="/", path=f"{cgroups}/cpu,cpuacct"),
         _Mount(unified=True, root="/", path=cgroups),
     ]
-    for line in _read(f"{proc}/self/cgroup").splitlines():
+    for line in _read_file(f"{proc}/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if controllers and "cpu" not in controllers.split(","):
             continue
         for mount in mounts:
             if mount.unified is not bool(controllers):
-                for folder in _with_parents(mount, group):
-                    quota, period = _v2_quota(folder) if mount.unified else _v1_quota(folder)
+                for folder in _group_folders(mount, group):
+                    quota, period = _read_v2_quota(folder) if mount.unified else _read_v1_quota(folder)
                     if quota > 0 and period > 0:
                         yield -(-quota // period)
 
 
-def _mounts(proc: str) -> Iterator[_Mount]:
-    """The hierarchies that limit time on processors (proc(5), "/proc/pid/mountinfo")."""
-    for line in _read(f"{proc}/self/mountinfo").splitlines():
+def _find_mounts(proc: str) -> Iterator[_Mount]:
+    """Yield the mounted hierarchies that limit processor time (proc(5), "/proc/pid/mountinfo")."""
+    for line in _read_file(f"{proc}/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         fields, (kind, *options) = before.split(" "), after.split(" ")
         legacy = kind == "cgroup" and bool(options) and "cpu" in options[-1].split(",")
@@ -79,8 +81,8 @@ def _unescape(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
 
-def _with_parents(mount: _Mount, group: str) -> Iterator[str]:
-    """The folders of ``group`` and of those above it; of what is not below the mounted one, that one alone."""
+def _group_folders(mount: _Mount, group: str) -> Iterator[str]:
+    """Yield the folders of ``group`` and of the groups above it; only the mounted one if ``group`` is outside of it."""
     root = mount.root.rstrip("/")
     inside = group[len(root) :].strip("/") if f"{group}/".startswith(f"{root}/") else ""
     parts = [] if ".." in inside.split("/") else list(filter(None, inside.split("/")))
@@ -88,23 +90,25 @@ def _with_parents(mount: _Mount, group: str) -> Iterator[str]:
         yield "/".join([mount.path, *parts[:length]])
 
 
-def _v2_quota(folder: str) -> tuple[int, int]:
-    quota, _, period = _read(f"{folder}/cpu.max").partition(" ")
-    return _number(quota), _number(period)
+def _read_v2_quota(folder: str) -> tuple[int, int]:
+    quota, _, period = _read_file(f"{folder}/cpu.max").partition(" ")
+    return _parse_number(quota), _parse_number(period)
 
 
-def _v1_quota(folder: str) -> tuple[int, int]:
-    return _number(_read(f"{folder}/cpu.cfs_quota_us")), _number(_read(f"{folder}/cpu.cfs_period_us"))
+def _read_v1_quota(folder: str) -> tuple[int, int]:
+    return _parse_number(_read_file(f"{folder}/cpu.cfs_quota_us")), _parse_number(
+        _read_file(f"{folder}/cpu.cfs_period_us")
+    )
 
 
-def _number(text: str) -> int:
-    """``text`` as a number, 0 for another text such as ``max``."""
+def _parse_number(text: str) -> int:
+    """Return ``text`` as a number, or 0 for other text such as ``max``."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
-def _read(file: str) -> str:
-    """What is in ``file``, nothing where it cannot be read."""
+def _read_file(file: str) -> str:
+    """Return the content of ``file``, or an empty text if it cannot be read."""
     try:
         with open(file, "rb") as opened:
             return os.fsdecode(opened.read(_MAX_BYTES))

@@ -1,6 +1,6 @@
-"""A user's documents: specs, configs, graphs and the like, read whole and within a bound.
+"""Reading of the documents that users pass: specs, configs, graphs and the like.
 
-Invariant: a file that never ends, such as a device or a pipe, is an error once it exceeds the bound.
+Invariant: no more bytes than a limit are read, so a file that never ends, such as a device or a pipe, is an error.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from pathlib import Path
 from lamina.errors import FormatError, NotFound, Unavailable
 
 MAX_BYTES = 16 << 20
-"""The bound on most documents. What registries and engines accept is shorter."""
+"""The limit for most documents. Registries and container engines accept less."""
 
 
 def read_document(
     file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MAX_BYTES, hint: str = ""
 ) -> bytes:
-    """Return the bytes of ``file``.
+    """Read ``file`` whole, and return its bytes.
 
     Args:
         file: a regular file, or a pipe such as ``<(command)``.
-        subject: what an error is about, usually the name of the file.
+        subject: what an error begins with, usually the name of the file.
         expected: what the error says was expected there.
-        limit: the most bytes.
-        hint: what the error for a missing file suggests.
+        limit: the largest size in bytes.
+        hint: the suggestion that the error for a missing or unreadable file gives.
 
     Raises:
         NotFound: there is no such file.
@@ -48,10 +48,10 @@ def read_document(
 
 
 def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MAX_BYTES) -> None:
-    """Check that a library, which reads ``file`` whole, comes to its end.
+    """Check ``file`` before a library reads it whole, which would never end for a device or a pipe.
 
     Raises:
-        OSError: the file is not there, or cannot be looked at.
+        OSError: the file does not exist, or it cannot be examined.
         Unavailable: it is neither a regular file of at most ``limit`` bytes nor a folder.
 
     """
@@ -63,7 +63,7 @@ def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, lim
 
 
 def _read(fd: int, limit: int) -> bytes:
-    """Return at most ``limit`` bytes; a pipe gives them in pieces."""
+    """Read at most ``limit`` bytes; a pipe delivers them in pieces."""
     pieces = []
     while limit and (piece := os.read(fd, min(limit, 1 << 20))):
         pieces.append(piece)

@@ -1,7 +1,7 @@
-"""Files read as extents: the edge at which a file is opened.
+"""Reading of extents: the only place where files of store paths are opened.
 
-Invariant: bytes come from the file that was walked: one whose kind, size or modification time is another when it is
-opened, or that changes while it is read, ends in `IntegrityError`.
+Invariant: the bytes come from the file that was walked. If the file's type, size or modification time differs when it
+is opened, or changes while it is read, `IntegrityError` is raised.
 """
 
 from __future__ import annotations
@@ -18,42 +18,44 @@ from lamina.core.nodes import Content, Extent
 from lamina.errors import IntegrityError, Unavailable
 
 OnMtimeChange = Callable[[Extent], object]
-"""Is told of an extent whose file has another modification time than it says; without it that is an error."""
+"""Called with an extent whose file has another modification time; without such a callback that is an error."""
 
-# Not blocking, for a file may have become a pipe that nobody writes to.
+# Non-blocking, because the file may have become a pipe without a writer, and opening it would wait forever.
 _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"))
-# What opening a file says when it was replaced by something else since the walk.
+# The errors of open(2) for a file that was replaced by something else since the walk.
 _REPLACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}
 
 
 def read_head(content: Content, size: int, on_mtime_change: OnMtimeChange | None = None) -> bytes:
-    """The first ``size`` bytes of ``content``, fewer where it has fewer.
+    """Read the first ``size`` bytes of ``content``, or all of it if it is shorter.
 
-    Raises `IntegrityError` for a file that changed since the extent was made, without ``on_mtime_change`` also for one
-    of another date, `Unavailable` for one that cannot be read.
+    Raises:
+        IntegrityError: the file changed since the extent was made; a changed modification time counts only without
+            ``on_mtime_change``.
+        Unavailable: the file cannot be read.
     """
     if isinstance(content, bytes):
         return content[:size]
     start = bytearray(min(size, content.length))
-    with _opened(content, on_mtime_change) as file:
-        count = read_some(content, file, memoryview(start))
+    with _opened(content, on_mtime_change) as fd:
+        count = read_some(content, fd, memoryview(start))
     return bytes(start[:count])
 
 
 @contextlib.contextmanager
 def open_reader(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
-    """A ``read(offset, size)`` of the bytes of ``extent``, for the block; it gives fewer only where they end.
+    """Open ``extent`` for the block, and yield a function ``read(offset, size)`` that returns bytes of it.
 
-    Raises as `read_head` does, also while it reads.
+    The function returns fewer than ``size`` bytes only at the extent's end. Opening and reading raise as `read_head`.
     """
-    with _opened(extent) as file:
+    with _opened(extent) as fd:
 
         def read(offset: int, size: int) -> bytes:
             wanted = max(0, min(size, extent.length - offset))
             try:
-                os.lseek(file, extent.offset + offset, os.SEEK_SET)
-                data = os.read(file, wanted)
-                while len(data) < wanted and (more := os.read(file, wanted - len(data))):
+                os.lseek(fd, extent.offset + offset, os.SEEK_SET)
+                data = os.read(fd, wanted)
+                while len(data) < wanted and (more := os.read(fd, wanted - len(data))):
                     data += more
             except OSError as error:
                 raise _translate_error(extent, error) from error
@@ -63,41 +65,41 @@ def open_reader(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
 
 
 def read_small(extent: Extent, on_mtime_change: OnMtimeChange | None) -> bytes:
-    """All of an extent, read at once: one look at the file suffices then. Raises as `read_head` does."""
-    file = _open_at_start(extent)
+    """Read all of an extent at once, so that one fstat(2) afterwards suffices. Raises as `read_head` does."""
+    fd = _open_at_start(extent)
     try:
-        data = os.read(file, extent.length)
-        status = os.fstat(file)
+        data = os.read(fd, extent.length)
+        status = os.fstat(fd)
     except OSError as error:
         raise _translate_error(extent, error) from error
     finally:
-        os.close(file)
+        os.close(fd)
     _check_read(extent, len(data), status, on_mtime_change)
     return data
 
 
 def read_small_into(extent: Extent, view: memoryview, on_mtime_change: OnMtimeChange | None) -> None:
-    """Likewise, into ``view``, which is as long."""
-    file = _open_at_start(extent)
+    """Read all of an extent at once into ``view``, which has the extent's length. Raises as `read_head` does."""
+    fd = _open_at_start(extent)
     try:
-        count = _read_into(file, view)
-        status = os.fstat(file)
+        count = _read_into(fd, view)
+        status = os.fstat(fd)
     except OSError as error:
         raise _translate_error(extent, error) from error
     finally:
-        os.close(file)
+        os.close(fd)
     _check_read(extent, count, status, on_mtime_change)
 
 
 def _open_at_start(extent: Extent) -> int:
-    """The file, open at the extent's start."""
+    """Open the file at the extent's start, and return its descriptor."""
     try:
-        file = os.open(extent.file, _FLAGS)
+        fd = os.open(extent.file, _FLAGS)
         if extent.offset:
-            os.lseek(file, extent.offset, os.SEEK_SET)
+            os.lseek(fd, extent.offset, os.SEEK_SET)
     except OSError as error:
         raise _translate_error(extent, error) from error
-    return file
+    return fd
 
 
 def _check_read(extent: Extent, count: int, status: os.stat_result, on_mtime_change: OnMtimeChange | None) -> None:
@@ -107,10 +109,10 @@ def _check_read(extent: Extent, count: int, status: os.stat_result, on_mtime_cha
         raise truncated_error(extent, extent.length - count)
 
 
-def _check_unchanged(extent: Extent, file: int, before: os.stat_result) -> None:
-    """Raises `IntegrityError` where the file has changed since ``before``."""
-    after = os.fstat(file)
-    # A store that is being optimised changes how many links a file has, and with it the time of its last change.
+def _check_unchanged(extent: Extent, fd: int, before: os.stat_result) -> None:
+    """Raise `IntegrityError` if the file has changed since ``before``."""
+    after = os.fstat(fd)
+    # `nix-store --optimise` changes the number of a file's links, and with it the ctime, while the content stays.
     if before.st_ctime_ns != after.st_ctime_ns:
         _check_status(extent, after, None if before.st_mtime_ns == extent.mtime_ns else _ignore_mtime)
         if before.st_nlink == after.st_nlink or before.st_mtime_ns != after.st_mtime_ns:
@@ -118,14 +120,16 @@ def _check_unchanged(extent: Extent, file: int, before: os.stat_result) -> None:
 
 
 class ExtentReader:
-    """Extents read one after the other: of one that is only part of its file, such as of a NAR, the file stays open as
-    long as the next is part of it too. A context manager, at whose end what was read is known to have been still.
+    """A reader of extents, one after the other; a context manager.
+
+    The file of an extent that is only part of it, such as of a NAR, stays open as long as the next extent lies in the
+    same file. When the block ends well, no file has changed while it was read.
     """
 
     def __init__(self, on_mtime_change: OnMtimeChange | None = None) -> None:
         self._on_mtime_change = on_mtime_change
         self._extent: Extent | None = None
-        self._file = -1
+        self._fd = -1
         self._before: os.stat_result | None = None
 
     def __enter__(self) -> Self:
@@ -137,12 +141,12 @@ class ExtentReader:
         self._close(check=kind is None)
 
     def small(self, extent: Extent) -> bytes:
-        """All of an extent. Raises as `read_head` does."""
+        """Read all of an extent at once. Raises as `read_head` does."""
         if extent.length == extent.file_size:
             return read_small(extent, self._on_mtime_change)
-        file = self._open_file(extent)
+        fd = self._open_file(extent)
         try:
-            data = os.read(file, extent.length)
+            data = os.read(fd, extent.length)
         except OSError as error:
             raise _translate_error(extent, error) from error
         if len(data) != extent.length:
@@ -150,7 +154,7 @@ class ExtentReader:
         return data
 
     def small_into(self, extent: Extent, view: memoryview) -> None:
-        """Likewise, into ``view``, which is as long."""
+        """Read all of an extent into ``view``, which has the extent's length. Raises as `read_head` does."""
         if extent.length == extent.file_size:
             read_small_into(extent, view, self._on_mtime_change)
             return
@@ -160,16 +164,16 @@ class ExtentReader:
 
     @contextlib.contextmanager
     def large(self, extent: Extent) -> Iterator[int]:
-        """The file, open at the extent's start, for the block. Raises as `read_head` does, also at its end."""
+        """Open the file at the extent's start for the block. Raises as `read_head` does, also when the block ends."""
         if extent.length != extent.file_size:
             yield self._open_file(extent)
             return
-        file, before = open_extent(extent, self._on_mtime_change)
+        fd, before = open_extent(extent, self._on_mtime_change)
         try:
-            yield file
-            _check_unchanged(extent, file, before)
+            yield fd
+            _check_unchanged(extent, fd, before)
         finally:
-            os.close(file)
+            os.close(fd)
 
     def _open_file(self, extent: Extent) -> int:
         last = self._extent
@@ -180,73 +184,73 @@ class ExtentReader:
             or last.file_size != extent.file_size
         ):
             self._close(check=True)
-            self._file, self._before = open_extent(extent, self._on_mtime_change)
+            self._fd, self._before = open_extent(extent, self._on_mtime_change)
             self._extent = extent
         else:
-            os.lseek(self._file, extent.offset, os.SEEK_SET)
-        return self._file
+            os.lseek(self._fd, extent.offset, os.SEEK_SET)
+        return self._fd
 
     def _close(self, *, check: bool) -> None:
-        extent, file, before = self._extent, self._file, self._before
+        extent, fd, before = self._extent, self._fd, self._before
         if extent is None or before is None:
             return
         self._extent = None
         try:
             if check:
-                _check_unchanged(extent, file, before)
+                _check_unchanged(extent, fd, before)
         finally:
-            os.close(file)
+            os.close(fd)
 
 
 @contextlib.contextmanager
 def _opened(extent: Extent, on_mtime_change: OnMtimeChange | None = None) -> Iterator[int]:
-    file, _ = open_extent(extent, on_mtime_change)
+    fd, _ = open_extent(extent, on_mtime_change)
     try:
-        yield file
+        yield fd
     finally:
-        os.close(file)
+        os.close(fd)
 
 
 def open_extent(extent: Extent, on_mtime_change: OnMtimeChange | None = None) -> tuple[int, os.stat_result]:
-    """The file of ``extent``, open at the extent's start, and what it was like then. Raises as `read_head` does."""
+    """Open the file at the extent's start; return its descriptor and status. Raises as `read_head` does."""
     try:
-        file = os.open(extent.file, _FLAGS)
+        fd = os.open(extent.file, _FLAGS)
     except OSError as error:
         raise _translate_error(extent, error) from error
     try:
-        status = os.fstat(file)
+        status = os.fstat(fd)
         _check_status(extent, status, on_mtime_change)
         if extent.offset:
-            os.lseek(file, extent.offset, os.SEEK_SET)
+            os.lseek(fd, extent.offset, os.SEEK_SET)
     except BaseException:
-        os.close(file)
+        os.close(fd)
         raise
-    return file, status
+    return fd, status
 
 
-def read_some(extent: Extent, file: int, view: memoryview) -> int:
-    """How many bytes of ``file`` were read into ``view``; 0 at its end. Raises `Unavailable`."""
+def read_some(extent: Extent, fd: int, view: memoryview) -> int:
+    """Read from ``fd`` into ``view``; return the number of bytes, 0 at the end of the file. Raises as `read_head`."""
     try:
-        return _read_into(file, view)
+        return _read_into(fd, view)
     except OSError as error:
         raise _translate_error(extent, error) from error
 
 
 if hasattr(os, "readv"):
 
-    def _read_into(file: int, view: memoryview) -> int:
-        return os.readv(file, [view])
+    def _read_into(fd: int, view: memoryview) -> int:
+        return os.readv(fd, [view])
 
 else:
 
-    def _read_into(file: int, view: memoryview) -> int:
-        data = os.read(file, len(view))
+    def _read_into(fd: int, view: memoryview) -> int:
+        data = os.read(fd, len(view))
         view[: len(data)] = data
         return len(data)
 
 
 def _ignore_mtime(_: Extent) -> None:
-    """Nothing: it was told before."""
+    """Do nothing: the callback was called when the file was opened."""
 
 
 def _check_status(extent: Extent, status: os.stat_result, on_mtime_change: OnMtimeChange | None) -> None:
@@ -261,7 +265,7 @@ def _check_status(extent: Extent, status: os.stat_result, on_mtime_change: OnMti
 
 
 def truncated_error(extent: Extent, left: int) -> IntegrityError:
-    """The error for an extent whose file ends ``left`` bytes too early."""
+    """Return the error for an extent whose file ends ``left`` bytes too early."""
     return _changed_error(extent, f"{extent.length - left} bytes", f"{extent.length}")
 
 

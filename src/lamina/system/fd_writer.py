@@ -1,7 +1,6 @@
-"""Where bytes leave: a file, pipe or socket, by its number.
+"""Writing to a file, pipe or socket through its descriptor.
 
-Invariant: what is given is written whole and in its order, however little is taken at a time, or it ends in
-`OutputError`.
+Invariant: all data is written, in order, however little the system takes at a time; otherwise `OutputError` is raised.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 
 from lamina.errors import output_error
 
-# The kernel may be asked for more, but a step is also what a bar on a terminal moves by.
+# The kernel would take more at once, but the progress bar advances once per call.
 _MAX_SENT = 1 << 22
 _OUTPUT_FAILED = {
     number
@@ -24,22 +23,22 @@ _OUTPUT_FAILED = {
 
 
 class FdWriter:
-    """The descriptor ``number``, which stays its owner's; ``name`` is what errors call it."""
+    """A writer to the descriptor ``fd``, which the caller closes; errors refer to it as ``name``."""
 
     def __init__(self, fd: int, name: str) -> None:
         self._fd = fd
         self._name = name
-        # Elsewhere it sends to sockets alone, or not at all.
+        # Other systems send files to sockets only, or have no sendfile.
         self._can_sendfile = sys.platform == "linux"
 
     def __call__(self, data: memoryview) -> None:
-        """Writes ``data``."""
+        """Write all of ``data``."""
         left = memoryview(data).cast("B")
         while left:
             left = left[self._write_some(left) :]
 
     def write_parts(self, parts: Sequence[bytes]) -> None:
-        """Writes ``parts``, of which there are at most a thousand."""
+        """Write ``parts`` in one system call where possible; at most 1000, because writev(2) takes only IOV_MAX."""
         if not hasattr(os, "writev"):
             self(memoryview(b"".join(parts)))
             return
@@ -52,14 +51,16 @@ class FdWriter:
         if count < sum(map(len, parts)):
             self(memoryview(b"".join(parts))[count:])
 
-    def send_file(self, file: int, size: int) -> int:
-        """Writes up to ``size`` bytes of ``file`` from where it stands, which never come here; says how many.
+    def send_file(self, source: int, size: int) -> int:
+        """Let the kernel copy up to ``size`` bytes from the current position of the descriptor ``source``.
 
-        That is 0 at the file's end, and -1 where the two do not go together: then read and write.
+        Returns:
+            The number of bytes copied; 0 at the end of the file; -1 if the kernel cannot copy between these two
+            descriptors, in which case the caller has to read and write.
         """
         while self._can_sendfile:
             try:
-                return os.sendfile(self._fd, file, None, min(size, _MAX_SENT))
+                return os.sendfile(self._fd, source, None, min(size, _MAX_SENT))
             except BlockingIOError:
                 self._wait()
             except OSError as error:
@@ -78,7 +79,7 @@ class FdWriter:
             raise output_error(self._name, error) from error
 
     def _wait(self) -> None:
-        """Until a pipe that does not block takes more."""
+        """Wait until a non-blocking pipe accepts more data."""
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
         poll.poll()

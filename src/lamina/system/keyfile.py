@@ -1,6 +1,7 @@
-"""Secret keys in files.
+"""Secret signing keys in files.
 
-Invariant: a key's file is its owner's alone, and is never written over; no error shows what is in one.
+Invariant: only the owner can read a key file that is written here, no existing file is overwritten, and no error
+message shows a file's content.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | get
 
 
 def read_key(file: Path) -> SecretKey:
-    """The secret key in ``file``. Raises `NotFound`, `Unavailable`, `InvalidArgument` for what is none."""
+    """Read the secret key in ``file``.
+
+    Raises:
+        NotFound: the file does not exist.
+        Unavailable: the file cannot be read.
+        InvalidArgument: the file holds no secret key.
+    """
     try:
         with file.open("rb") as opened:
             data = opened.read(_MAX_BYTES)
@@ -26,7 +33,7 @@ def read_key(file: Path) -> SecretKey:
         raise NotFound(f"{file}: got nothing there, expected a secret key") from error
     except OSError as error:
         raise Unavailable(f"{file}: got {error.strerror}, expected to read a secret key") from error
-    # Nothing of what is in the file may get into an error, not even as its cause.
+    # No part of the file's content may appear in an error, not even in its cause.
     text = data.decode("utf-8", "replace")
     try:
         return SecretKey.parse(text)
@@ -35,9 +42,9 @@ def read_key(file: Path) -> SecretKey:
 
 
 def write_key(key: SecretKey, file: Path) -> None:
-    """Writes ``key`` to a new ``file`` that only its owner may read. Raises `OutputError`, also where there is one."""
+    """Write ``key`` to a new ``file`` that only its owner can read; raise `OutputError` if the file exists."""
     try:
-        number = os.open(file, _FLAGS, 0o600)
+        fd = os.open(file, _FLAGS, 0o600)
     except FileExistsError as error:
         raise OutputError(f"{file}: got a file there already, expected none: keys are not written over") from error
     except OSError as error:
@@ -45,7 +52,7 @@ def write_key(key: SecretKey, file: Path) -> None:
     except ValueError as error:
         raise InvalidArgument(f"key file: got {short_repr(str(file))}, expected the name of a file") from error
     try:
-        with os.fdopen(number, "wb") as opened:
+        with os.fdopen(fd, "wb") as opened:
             opened.write(str(key).encode())
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
-"""Where a store path lies on this machine: as files, or as a NAR in a file.
+"""Reading a store path at its location on this machine: a file tree, or a NAR in a file.
 
-Invariant: both give the same nodes, and the same entries under the same names; only the extents differ.
+Invariant: both kinds of location give the same nodes and the same entries; only the extents differ.
 """
 
 from __future__ import annotations
@@ -13,47 +13,43 @@ from lamina.system.narfile import list_nar
 from lamina.system.walk import list_tree
 
 Location = bytes | Extent
-"""The file or folder that a store path is, or the extent that is its NAR."""
+"""Where a store path lies: the path of its file or folder, or the extent of a file that holds its NAR."""
 
 LocatedEntry = tuple[int, bytes, int, bytes, Content]
-"""Kind, path relative to the store path, size in bytes, target, content."""
+"""Kind, path relative to the store path, size in bytes, symlink target, content."""
 
 
 def list_location(location: Location) -> Listing | None:
-    """Return what lies at ``location``; None where `list_tree` says None. Raises as `list_tree` and `list_nar` do."""
+    """List what lies at ``location``; return None where `list_tree` does. Raises as `list_tree` and `list_nar` do."""
     return list_nar(location) if isinstance(location, Extent) else list_tree(location)
 
 
 def disk_path(location: Location) -> bytes:
-    """The file or folder at ``location``."""
+    """Return the path on disk of ``location``: that of the file tree, or that of the file with the NAR."""
     return location.file if isinstance(location, Extent) else location
 
 
 def entries(listing: Listing, location: Location) -> Iterator[LocatedEntry]:
-    """The entries of the store path that lies at ``location``, with their contents."""
+    """Yield the entries of the store path at ``location``, with their contents."""
     if isinstance(location, Extent):
-        file, before, total = location.file, location.offset, location.file_size
+        file, start, total = location.file, location.offset, location.file_size
         for (kind, path, size, mtime_ns, target), offset in listing.with_nar_offsets():
-            yield (
-                kind,
-                path,
-                size,
-                target,
-                Extent(file, before + offset, size, total, mtime_ns) if kind >= FILE else b"",
-            )
+            content: Content = Extent(file, start + offset, size, total, mtime_ns) if kind >= FILE else b""
+            yield kind, path, size, target, content
         return
-    inside = location + b"/"
+    prefix = location + b"/"
     for kind, path, size, mtime_ns, target in listing:
         if kind >= FILE:
-            yield kind, path, size, target, Extent(inside + path if path else location, 0, size, size, mtime_ns)
+            yield kind, path, size, target, Extent(prefix + path if path else location, 0, size, size, mtime_ns)
         else:
             yield kind, path, size, target, b""
 
 
 def nodes(listing: Listing, location: Location) -> Iterator[Node]:
-    """The nodes of the store path that lies at ``location``.
+    """Yield the nodes of the store path at ``location``.
 
-    A NAR may be a newer file than the one that was listed: it is called by its hash, so it says the same.
+    The file with a NAR may have been replaced since it was listed. Its name is the NAR's hash, so the content is the
+    same, and its current modification time is used.
     """
     for kind, path, size, target, content in entries(listing, location):
         if kind == FOLDER:
@@ -61,10 +57,10 @@ def nodes(listing: Listing, location: Location) -> Iterator[Node]:
         elif kind == SYMLINK:
             yield Symlink(path, target)
         else:
-            yield Regular(path, kind == EXECUTABLE, size, _with_current_stamp(content, location))
+            yield Regular(path, kind == EXECUTABLE, size, _with_current_mtime(content, location))
 
 
-def _with_current_stamp(content: Content, location: Location) -> Content:
+def _with_current_mtime(content: Content, location: Location) -> Content:
     if isinstance(content, Extent) and isinstance(location, Extent):
         return content._replace(mtime_ns=location.mtime_ns)
     return content

@@ -1,6 +1,7 @@
-"""A NAR that lies uncompressed in a file: what is in it, and where.
+"""Uncompressed NARs in files: list their entries and where each file's content lies.
 
-Invariant: no content is read; a file that is no NAR ends in `FormatError`, in time and memory that its entries bound.
+File contents are skipped, not read, so time and memory depend on the number of entries only. A file that is not a NAR
+raises `FormatError`.
 """
 
 from __future__ import annotations
@@ -21,14 +22,25 @@ _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_CLOE
 
 
 def nar_extent(file: bytes) -> Extent:
-    """All of ``file`` as it is now. Raises `IntegrityError` where there is none, `Unavailable` for what is none."""
+    """Return an extent of all of ``file``.
+
+    Raises:
+        IntegrityError: the file does not exist.
+        Unavailable: the file cannot be examined.
+    """
     with _translate_errors(file):
         status = os.stat(file)
     return Extent.whole(file, status.st_size, status.st_mtime_ns)
 
 
 def nodes(extent: Extent) -> Iterator[Node]:
-    """The nodes of the NAR at ``extent``. Raises `FormatError` with the file, `IntegrityError`, `Unavailable`."""
+    """Yield the nodes of the NAR at ``extent``.
+
+    Raises:
+        FormatError: the file is not a NAR.
+        IntegrityError: the file is missing, or its size has changed.
+        Unavailable: the file cannot be read.
+    """
     name = os.fsdecode(extent.file)
     with _map_file(extent) as data:
         try:
@@ -38,7 +50,7 @@ def nodes(extent: Extent) -> Iterator[Node]:
 
 
 def check_nar_file(extent: Extent) -> None:
-    """Nothing, if there is a NAR at ``extent``. Raises as `nodes` does."""
+    """Check that there is a NAR at ``extent``. Raises as `nodes` does."""
     with _map_file(extent) as data, contextlib.suppress(ScanError):
         deque(scan(data, extent.mtime_ns), 0)
         return
@@ -46,7 +58,7 @@ def check_nar_file(extent: Extent) -> None:
 
 
 def list_nar(extent: Extent) -> Listing:
-    """What is in the NAR at ``extent``. Raises as `nodes` does."""
+    """List the NAR at ``extent``. Raises as `nodes` does."""
     with _map_file(extent) as data, contextlib.suppress(ScanError):
         lister = ListingBuilder()
         for entry in scan(data, extent.mtime_ns):
@@ -69,7 +81,7 @@ def _entry(node: Node, mtime_ns: int) -> ListingEntry:
 
 
 class _MappedFile(mmap.mmap):
-    """A file in memory that can be read as a stream; Python before 3.13 does not say where a seek led."""
+    """A memory-mapped file whose ``seek`` returns the new position, which Python does only since 3.13."""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:  # type: ignore[override]
         super().seek(offset, whence)  # type: ignore[arg-type]
@@ -79,17 +91,17 @@ class _MappedFile(mmap.mmap):
 @contextlib.contextmanager
 def _map_file(extent: Extent) -> Iterator[_MappedFile]:
     with _translate_errors(extent.file):
-        number = os.open(extent.file, _FLAGS)
+        fd = os.open(extent.file, _FLAGS)
         try:
-            if os.fstat(number).st_size != extent.length:
+            if os.fstat(fd).st_size != extent.length:
                 raise IntegrityError(
                     f"{os.fsdecode(extent.file)}: got another size than before, expected {extent.length}"
                 )
             if not extent.length:
                 raise FormatError(f"{os.fsdecode(extent.file)}: got an empty file, expected a NAR")
-            data = _MappedFile(number, extent.length, access=mmap.ACCESS_READ)
+            data = _MappedFile(fd, extent.length, access=mmap.ACCESS_READ)
         finally:
-            os.close(number)
+            os.close(fd)
     with data:
         yield data
 

@@ -1,6 +1,6 @@
-"""A file that is written whole or not at all, and whatever else can take bytes.
+"""Writing output: a file that appears whole or not at all, or any object that accepts bytes.
 
-Invariant: under the final name there is the old file or the whole new one, never a part.
+Invariant: the final name refers to the old file or to the complete new one, never to a part.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ class Writable(Protocol):
     """Anything with a binary ``write``: a file, a pipe, a socket's file."""
 
     def write(self, data: memoryview, /) -> int | None:
-        """Takes all of ``data`` or says how much of it."""
+        """Write ``data``; return None if all of it was written, else the number of bytes."""
 
 
 def make_writer(out: Writable, name: str) -> Write:
-    """A way to write to ``out`` that takes all it is given, or raises `OutputError`, which names ``name``.
+    """Return a function that writes all it is given to ``out``, or raises `OutputError` with ``name``.
 
-    What is a file of the system's and nothing around it is written to by its descriptor, from where it stands.
+    A plain file of the operating system is written through its descriptor, from its current position. This lets the
+    kernel copy files to it.
     """
-    file = _file_in(out)
+    file = _find_raw_file(out)
     if file is None:
         return _write_fully(out, name)
     try:
@@ -43,7 +44,7 @@ def make_writer(out: Writable, name: str) -> Write:
     return FdWriter(file.fileno(), name)
 
 
-def _file_in(out: Writable) -> io.FileIO | None:
+def _find_raw_file(out: Writable) -> io.FileIO | None:
     raw = out.raw if isinstance(out, io.BufferedWriter) else out
     return raw if isinstance(raw, io.FileIO) else None
 
@@ -61,17 +62,24 @@ def _write_fully(out: Writable, name: str) -> Write:
 
 
 def is_layout(output: str | os.PathLike[str]) -> bool:
-    """Whether an image that goes to ``output`` becomes a layout: it ends in ``/``, or is a folder."""
+    """Return whether an image written to ``output`` is an OCI layout: the name ends in ``/`` or is a folder."""
     text = os.fspath(output)
     return text.endswith(("/", os.sep)) or os.path.isdir(text)
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Write]:
-    """Write the file ``path``, which appears when the block ends well. A pipe or device is written as it stands.
+    """Write the file ``path``, which appears when the block ends without an error.
 
-    The umask is taken from ``mode``. What a killed process left in the same folder is removed. Raises `InvalidArgument`
-    for a folder or a terminal, `OutputError`.
+    A pipe or device is written directly. Temporary files that a killed process left in the same folder are removed.
+
+    Args:
+        path: the file to write.
+        mode: the permissions of a new file, before the umask is applied.
+
+    Raises:
+        InvalidArgument: ``path`` is a folder or a terminal, or not a valid name.
+        OutputError: the file cannot be written.
     """
     name = str(path)
     if not _is_new_or_regular(path):
@@ -92,7 +100,7 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Write]:
 
 
 def _is_new_or_regular(path: Path) -> bool:
-    # By its own name, for what /dev/stdout leads to may have no other.
+    # Ask for the name as given: /dev/stdout may lead to a file that has no other name.
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:

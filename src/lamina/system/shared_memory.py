@@ -1,7 +1,7 @@
-"""Memory that processes share: others lay down in it what this one writes.
+"""Memory shared between processes: a worker process packs a layer into it, and this process writes it out.
 
-Invariant: a place is one layer's from `SharedBuffer.allocate` to `SharedBuffer.free`, and all of them lie within the
-size it was made with.
+Invariant: a range belongs to one layer from `SharedBuffer.allocate` to `SharedBuffer.free`. Ranges never overlap and
+lie within the size that the buffer was made with.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from threading import Lock
 
 @dataclass(frozen=True, slots=True)
 class BufferRange:
-    """A range of a spool, in bytes; ``fd`` is the descriptor by which other processes write to it."""
+    """A range of a `SharedBuffer`, in bytes; other processes write to it through the descriptor ``fd``."""
 
     fd: int
     offset: int
@@ -23,7 +23,7 @@ class BufferRange:
 
 
 class SharedBuffer:
-    """Raises `OSError` where the system has no such memory."""
+    """A block of anonymous memory, divided into ranges. Creating one raises `OSError` without memfd_create(2)."""
 
     def __init__(self, size: int) -> None:
         if not hasattr(os, "memfd_create"):
@@ -31,46 +31,47 @@ class SharedBuffer:
         self.fd = os.memfd_create("lamina-buffer")
         self._size = size
         self._lock = Lock()
-        self._allocated: list[BufferRange] = []  # in the order in which they lie there
+        self._allocated: list[BufferRange] = []  # sorted by offset
         os.ftruncate(self.fd, size)
         self._memory = mmap.mmap(self.fd, size)
 
     def allocate(self, size: int) -> BufferRange | None:
-        """A place of ``size`` bytes, None where none is free."""
+        """Return a range of ``size`` bytes, or None if no gap is large enough; the first gap that fits is taken."""
         with self._lock:
             start = 0
-            for index, taken in enumerate([*self._allocated, BufferRange(self.fd, self._size, 0)]):
-                if taken.offset - start >= size:
+            for index, used in enumerate([*self._allocated, BufferRange(self.fd, self._size, 0)]):
+                if used.offset - start >= size:
                     region = BufferRange(self.fd, start, size)
                     self._allocated.insert(index, region)
                     return region
-                start = taken.offset + taken.size
+                start = used.offset + used.size
         return None
 
     def view(self, region: BufferRange) -> memoryview:
-        """What lies there; to be released before the spool is closed."""
+        """Return the bytes of ``region``; release the view before the buffer is closed."""
         return memoryview(self._memory)[region.offset : region.offset + region.size]
 
     def free(self, region: BufferRange) -> None:
-        """The place is free again."""
+        """Make ``region`` available again."""
         with self._lock:
             self._allocated.remove(region)
 
     def close(self) -> None:
-        """Lets go of all of it."""
-        with contextlib.suppress(BufferError):  # then somebody looks at it yet, and the memory goes with the view
+        """Release the memory and its descriptor."""
+        with contextlib.suppress(BufferError):  # a view is still in use; the memory is freed together with it
             self._memory.close()
         os.close(self.fd)
 
 
-_open: dict[tuple[int, int], memoryview] = {}
+_mapped: dict[tuple[int, int], memoryview] = {}
 
 
 def map_buffer(fd: int) -> memoryview:
-    """The spool whose descriptor is ``fd``, until another is asked for."""
+    """Map the buffer behind the descriptor ``fd``; the mapping is kept until another buffer is asked for."""
     status = os.fstat(fd)
-    spool = status.st_dev, status.st_ino  # a number is used again, and the same one asked for many times
-    if spool not in _open:
-        _open.clear()
-        _open[spool] = memoryview(mmap.mmap(fd, status.st_size))
-    return _open[spool]
+    # A descriptor's number may be reused for another buffer, so the file identifies it.
+    key = status.st_dev, status.st_ino
+    if key not in _mapped:
+        _mapped.clear()
+        _mapped[key] = memoryview(mmap.mmap(fd, status.st_size))
+    return _mapped[key]

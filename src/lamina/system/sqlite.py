@@ -1,9 +1,9 @@
-"""SQLite databases: where they are opened, and what SQLite raises as one exception.
+"""Opening of SQLite databases, and one exception for everything that SQLite raises.
 
-Invariant: no other module opens a database, and within `translate_errors` nothing but `DatabaseError` comes of SQLite.
+Invariant: no other module opens a database, and within `translate_errors` SQLite raises nothing but `DatabaseError`.
 
-Python raises more than ``sqlite3.Error``: SQLite's messages quote what is in the file, and one that is no UTF-8 becomes
-a `UnicodeDecodeError` of Python's, without a code.
+Python raises more than ``sqlite3.Error``: SQLite's messages quote the file's content, and if that is not UTF-8, Python
+raises a `UnicodeDecodeError` without a code instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-# What SQLite says where not the file, but what is around it is to blame (SQLite documentation, "Result Codes").
+# Result codes caused by the environment, not by a damaged file (SQLite documentation, "Result Codes").
 _ENVIRONMENT_CODES = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_BUSY,
@@ -30,13 +30,13 @@ _ENVIRONMENT_CODES = {
     sqlite3.SQLITE_NOLFS,
     sqlite3.SQLITE_AUTH,
 }
-_LONGEST_MESSAGE = 200
+_MAX_MESSAGE_LENGTH = 200
 LIMIT_LENGTH = sqlite3.SQLITE_LIMIT_LENGTH
-"""What ``setlimit`` calls the length of one value."""
+"""The category of ``setlimit`` for the length of one value."""
 
 
 class DatabaseError(Exception):
-    """SQLite refused. ``code`` is its primary result code; where there is none, the file is damaged."""
+    """An error of SQLite. ``code`` is its primary result code; an error without one counts as a damaged file."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class DatabaseError(Exception):
 
     @property
     def is_damage(self) -> bool:
-        """Whether the file is to blame, and not a lock, a permission or a disk."""
+        """Whether the file is damaged, in contrast to a problem with a lock, a permission or the disk."""
         return self.code not in _ENVIRONMENT_CODES
 
     @property
@@ -54,22 +54,22 @@ class DatabaseError(Exception):
 
     @property
     def is_read_only(self) -> bool:
-        """Whether the file cannot be written, or asks for a newer SQLite to write it."""
+        """Whether the file cannot be written, or only by a newer version of SQLite."""
         return self.code == sqlite3.SQLITE_READONLY
 
     @property
     def cannot_open(self) -> bool:
-        """Whether SQLite could not open the file, or not make the files that it needs beside it."""
+        """Whether SQLite could not open the file or create the files that it needs beside it."""
         return self.code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 
 
 @contextlib.contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise `DatabaseError` for whatever SQLite raises in the block."""
+    """Translate everything that SQLite raises in the block to `DatabaseError`."""
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # Python's own errors have none
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # errors of the Python module have no code
         raise DatabaseError(_printable(str(error)), code & 0xFF) from error
     except UnicodeDecodeError as error:
         message = bytes(error.object).decode("utf-8", "backslashreplace")
@@ -77,9 +77,16 @@ def translate_errors() -> Iterator[None]:
 
 
 def connect(path: Path, options: str, *, timeout: float = 5, check_same_thread: bool = True) -> sqlite3.Connection:
-    """Open the database at ``path`` with ``options``, the query of its URI. It begins no transaction by itself.
+    """Open the database at ``path``; the connection begins no transaction by itself.
 
-    ``timeout`` is how many seconds to wait for another process's lock. Raises `DatabaseError`.
+    Args:
+        path: the database file.
+        options: the query of SQLite's URI, such as ``mode=ro``.
+        timeout: how many seconds to wait for another process's lock.
+        check_same_thread: whether only the thread that opened the connection may use it.
+
+    Raises:
+        DatabaseError: the database cannot be opened.
     """
     name = quote(os.fsencode(path.absolute()))
     with translate_errors():
@@ -94,7 +101,7 @@ def connect(path: Path, options: str, *, timeout: float = 5, check_same_thread: 
 
 @contextlib.contextmanager
 def open_database(path: Path, options: str, *, timeout: float = 5) -> Iterator[sqlite3.Connection]:
-    """Open the database as `connect` does, for the block, in which only `DatabaseError` comes of SQLite."""
+    """Open the database as `connect` does, for the block, and translate the errors in it to `DatabaseError`."""
     with contextlib.closing(connect(path, options, timeout=timeout)) as database, translate_errors():
         yield database
 
@@ -108,4 +115,4 @@ def open_in_memory() -> Iterator[sqlite3.Connection]:
 
 def _printable(text: str) -> str:
     text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."
+    return text if len(text) <= _MAX_MESSAGE_LENGTH else f"{text[:_MAX_MESSAGE_LENGTH]}..."

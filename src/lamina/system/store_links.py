@@ -11,10 +11,13 @@ _MAX_LINKS = 40
 
 
 def resolve_store_link(text: str) -> str:
-    """Return where a path outside the store leads, one link at a time, so that a store path which is itself a link
-    stays one.
+    """Return the path in the store that ``text`` leads to.
 
-    Raises `NotFound` if nothing is there, and `InvalidArgument` if it leads elsewhere.
+    Links are followed one at a time, and only outside the store: a store path may itself be a link, and stays one.
+
+    Raises:
+        NotFound: there is nothing at ``text``.
+        InvalidArgument: ``text`` leads to a place outside the store.
     """
     path = os.path.abspath(text)
     for _ in range(_MAX_LINKS):

@@ -1,7 +1,8 @@
-"""A temporary folder for what a script makes, or for what is unpacked.
+"""A temporary folder for the output of scripts and for unpacked archives.
 
-Invariant: it is removed when nothing refers to it any more, at the latest when the process ends, whatever was done in
-it. Where the process is killed, the next one that makes such a folder in the same place removes it.
+Invariant: the folder is removed when its object is no longer referenced, at the latest when the process ends, whatever
+permissions a script has taken from it. If the process is killed, the next one that creates a temporary folder in the
+same parent removes it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Self
 from lamina.system.cleanup import Cleanup
 from lamina.system.temporary import create_folder
 
-# Whoever is ended with the process may still be writing.
+# Processes that end together with this one may still write to the folder while it is being removed.
 _TRIES = 5
 _VARIABLES, _DEFAULT_FOLDERS = ("TMPDIR", "TEMP", "TMP"), ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108 - as tempfile has them
 
@@ -24,7 +25,7 @@ _VARIABLES, _DEFAULT_FOLDERS = ("TMPDIR", "TEMP", "TMP"), ("/tmp", "/var/tmp", "
 class TempDir:
     """The folder at ``path``, which exists for as long as this object; also a context manager.
 
-    It lies in TMPDIR, or in ``parent`` where files that are made in it are to be moved there. Raises `OSError`.
+    It is created in TMPDIR, or in ``parent`` if its files are to be moved there later. Raises `OSError`.
     """
 
     def __init__(self, parent: Path | None = None) -> None:
@@ -33,7 +34,7 @@ class TempDir:
         else:
             self.path, fd, cleanup = create_folder(parent, _remove, holds_parts=True)
         self.close = weakref.finalize(self, _close, cleanup, fd)
-        self.close.atexit = False  # `lamina.system.cleanup` does that, and where a signal ends the process too
+        self.close.atexit = False  # `lamina.system.cleanup` does it, and also if a signal ends the process
 
     def __enter__(self) -> Self:
         return self
@@ -43,10 +44,10 @@ class TempDir:
 
 
 def _temporary_folder() -> Path:
-    """Return the folder that ``tempfile.gettempdir`` returns, without the file that it writes to try a folder.
+    """Return the folder that ``tempfile.gettempdir`` returns, without the test file that it writes.
 
-    A process that is killed at that moment would leave the file behind. A full folder is taken as well, so that the
-    error names the one that the user chose.
+    A process killed at that moment would leave the test file behind. A folder on a full disk is accepted too, so that
+    the later error names the folder that the user chose.
     """
     import tempfile
 
@@ -66,7 +67,7 @@ def _close(cleanup: Cleanup, lock: int) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove ``folder``, also what a script has taken the permissions from, and folders of any depth."""
+    """Remove ``folder`` at any depth, including folders whose permissions a script has taken away."""
     import shutil
 
     for _ in range(_TRIES):

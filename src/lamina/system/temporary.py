@@ -1,12 +1,13 @@
-"""Temporary files and folders: locked while they are in use, and swept where a killed process left them.
+"""Temporary files and folders: locked while in use, and removed later if a killed process left them behind.
 
-Invariant: a file or folder under a temporary name is locked (``flock``) from before its first use until it has another
-name or is gone. So what nobody holds a lock on was left by a process that was killed, and the next process that works
-in the same folder removes it.
+Invariant: a file or folder with a temporary name is locked (``flock``) from before its first use until it is renamed
+or removed. An unlocked one is therefore a leftover of a killed process, and the next process that works in the same
+folder removes it.
 
-A name says which running kernel it was made under. Only there does the lock decide alone. Elsewhere, on a network file
-system that another machine uses too, after a restart, or where there are no locks, what was left must also be a day
-old by the clock of the disk. Nothing is removed that belongs to another user or is not named as `_NAME` says.
+A temporary name contains a tag of the running kernel (the boot ID). The lock alone decides only for names with this
+kernel's tag. Otherwise, that is on a network file system shared with another machine, after a reboot, or without
+locks, a leftover must also be a day old by the clock of the disk. Files of other users, and names that `_NAME` does
+not match, are never removed.
 """
 
 from __future__ import annotations
@@ -29,33 +30,40 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
-# How a part of a file is called beside the file, and a folder in TMPDIR.
+# Prefixes of the names of part files, which lie beside the file they become, and of folders in TMPDIR.
 PART_PREFIX, FOLDER_PREFIX = ".lamina.", "lamina-"
 _PART_SUFFIX = ".part"
 _NAME = re.compile(r"(?:\.lamina\.([0-9a-f]{1,32})\.part|lamina-([0-9a-f]{16}))")
 _DAY = 24 * 60 * 60
-# More names than that are not looked at: TMPDIR and binary caches may hold millions.
+# A sweep looks at no more names than this, because TMPDIR and binary caches may hold millions.
 _MAX_NAMES = 20_000
-_SWEEP_INTERVAL = 60
+_SWEEP_INTERVAL = 60  # seconds
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _TAG_LENGTH = 8
-# A new name is taken by another process, or a new file swept by one, at most a few times in a row.
+# It happens at most a few times in a row that another process has the same name, or sweeps the new file.
 _TRIES = 100
 
 _CLOSED_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOSED_ON_EXEC | getattr(os, "O_BINARY", 0)
 _OPEN_FLAGS = _CLOSED_ON_EXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
-# When a folder was swept last, by the clock of its disk, in seconds.
-_swept: dict[tuple[int, int], float] = {}
+# The time of the last sweep of each folder (device, inode), in seconds by the clock of its disk.
+_last_sweeps: dict[tuple[int, int], float] = {}
 
 
 class PartFile:
-    """A new file in ``folder``, locked, that becomes another file or is removed; a context manager.
+    """A new, locked file that is renamed to its final name by `commit` or removed; a context manager.
 
-    ``path`` is where it lies, ``fd`` its descriptor, open for writing. ``mode`` is cut by the umask. Other
-    processes' leftovers in ``folder`` are swept, and with ``sweep_all`` every old file there is taken for one.
-    Raises `OSError`.
+    Creating one also removes the leftovers of killed processes in ``folder``. It raises `OSError`.
+
+    Args:
+        folder: where the file is created.
+        mode: its permissions, before the umask is applied.
+        sweep_all: whether every old file in ``folder`` counts as a leftover, whatever its name.
+
+    Attributes:
+        path: the path of the file.
+        fd: its descriptor, open for writing.
     """
 
     def __init__(self, folder: Path, mode: int = 0o666, *, sweep_all: bool = False) -> None:
@@ -66,9 +74,9 @@ class PartFile:
         _sweep(folder, PART_PREFIX, os.fstat(self.fd).st_mtime, sweep_all=sweep_all)
 
     def commit(self, target: Path, mode: int | None = None) -> None:
-        """Rename it to ``target``, with the permissions ``mode``, in place of what is there. Raises `OSError`."""
-        # Some file systems say only when a file is closed that the disk is full. The lock lasts until the last
-        # descriptor is closed.
+        """Rename the file to ``target``, with the permissions ``mode``, replacing a file there. Raises `OSError`."""
+        # Some file systems report a full disk only when a file is closed, so close it before it is renamed. The lock
+        # lasts until the last descriptor is closed, so keep another one.
         spare = os.dup(self.fd)
         try:
             self._close()
@@ -80,7 +88,7 @@ class PartFile:
             os.close(spare)
 
     def discard(self) -> None:
-        """Remove it, unless it was kept."""
+        """Remove the file, unless it was committed."""
         with contextlib.suppress(OSError):
             self._cleanup.run()
         with contextlib.suppress(OSError):
@@ -101,10 +109,19 @@ class PartFile:
 def create_folder(
     parent: Path, remove: Callable[[Path], object], *, holds_parts: bool = False
 ) -> tuple[Path, int, Cleanup]:
-    """Make a folder of the user's alone; return it, the descriptor that holds its lock, and its removal by ``remove``.
+    """Create a temporary folder that only the user can access, and remove the leftovers in ``parent``.
 
-    The descriptor is -1 where folders cannot be opened. With ``holds_parts`` its files will be moved to ``parent``, and
-    it is named as a `PartFile` is. Leftovers in ``parent`` are swept. Raises `OSError`.
+    Args:
+        parent: where the folder is created.
+        remove: removes the folder and leftovers.
+        holds_parts: whether files of the folder will be moved to ``parent``; it is then named like a `PartFile`.
+
+    Returns:
+        The folder; the descriptor that holds its lock, -1 on systems that cannot open folders; and its cleanup, which
+        calls ``remove``.
+
+    Raises:
+        OSError: the folder cannot be created.
     """
     prefix, suffix = (PART_PREFIX, _PART_SUFFIX) if holds_parts else (FOLDER_PREFIX, "")
     path, (fd, cleanup) = _create_unique(
@@ -115,12 +132,12 @@ def create_folder(
 
 
 def is_part(name: str) -> bool:
-    """Whether ``name`` is one of a temporary file or folder beside the files that it becomes."""
+    """Return whether ``name`` is that of a `PartFile`, or of a folder that holds parts."""
     return name.startswith(PART_PREFIX)
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether a process holds the lock of what lies at ``path``. False where nobody can tell."""
+    """Return whether a process holds the lock of ``path``; False if that cannot be found out."""
     try:
         fd = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
     except OSError:
@@ -132,7 +149,7 @@ def is_in_use(path: Path) -> bool:
 
 
 class _TakenError(Exception):
-    """Another process has taken the new file for a leftover, in the moment before it was locked."""
+    """Another process took the new file for a leftover in the moment before it was locked."""
 
 
 def _create_unique(
@@ -151,7 +168,7 @@ def _new_file(path: Path, mode: int) -> int:
 
 def _new_folder(path: Path) -> int:
     os.mkdir(path, stat.S_IRWXU)
-    os.chmod(path, stat.S_IRWXU)  # the umask may have taken some of that away
+    os.chmod(path, stat.S_IRWXU)  # the umask may have removed some of these permissions
     if fcntl is None:
         return -1
     try:
@@ -163,7 +180,7 @@ def _new_folder(path: Path) -> int:
 
 def _lock_new(fd: int, path: Path) -> int:
     try:
-        # Its name is enough: some file systems give a file another number each time they are asked for it.
+        # Look for the name, not for the inode: some file systems report another inode number each time.
         if _lock(fd) is False or not os.path.lexists(path):
             raise _TakenError
     except BaseException:
@@ -173,7 +190,7 @@ def _lock_new(fd: int, path: Path) -> int:
 
 
 def _lock(fd: int) -> bool | None:
-    """Lock the open file for this process: whether that was possible, None where there are no locks."""
+    """Lock the open file; return whether that succeeded, or None if the system or file system has no locks."""
     if fcntl is None:
         return None
     try:
@@ -195,7 +212,7 @@ def _is_same_file(path: Path, status: os.stat_result) -> bool:
 
 @cache
 def _boot_tag() -> str:
-    """What all processes under this running kernel have in common, in containers too."""
+    """Return a tag of the running kernel, equal in all of its processes and containers."""
     import hashlib
 
     try:
@@ -215,13 +232,13 @@ def _sweep(
     sweep_all: bool = False,
     remove: Callable[[Path], object] | None = None,
 ) -> None:
-    """Remove what killed processes left in ``folder``, unless that was done less than ``interval`` seconds ago."""
+    """Remove leftovers of killed processes in ``folder``, unless that was done less than ``interval`` seconds ago."""
     with contextlib.suppress(OSError):
         status = os.stat(folder)
-        place = status.st_dev, status.st_ino
-        if now - _swept.get(place, now - interval) < interval:
+        folder_id = status.st_dev, status.st_ino
+        if now - _last_sweeps.get(folder_id, now - interval) < interval:
             return
-        _swept[place] = now
+        _last_sweeps[folder_id] = now
         with os.scandir(folder) as entries:
             names = [
                 entry.name
@@ -239,7 +256,7 @@ def _remove_leftover(path: Path, now: float, remove: Callable[[Path], object]) -
     if not (is_folder or stat.S_ISREG(status.st_mode)) or status.st_uid != _user_id():
         return
     is_old = status.st_mtime < now - _DAY
-    # Over NFS a lock for one process alone takes a file that is open for writing.
+    # Over NFS, an exclusive lock requires a file that is open for writing.
     access = os.O_RDONLY if is_folder or not status.st_mode & stat.S_IWUSR else os.O_RDWR
     try:
         fd = os.open(path, access | _OPEN_FLAGS)

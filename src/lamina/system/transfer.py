@@ -1,11 +1,11 @@
-"""The hot loop: pieces in, bytes out, and their digest.
+"""The transfer loop: read pieces, write their bytes, and compute their digest.
 
-Invariant: what leaves is what was promised: an extent whose file is not as it was when it was walked ends in
-`IntegrityError`. Memory is a few buffers, whatever goes through.
+Invariant: an extent whose file is no longer as it was when it was walked ends in `IntegrityError`. Memory use is a few
+buffers, however much is transferred.
 
-`fill` is the loop: pieces into buffers. `transfer` hashes what it writes, in a thread of its own. `copy` hashes
-nothing, for who calls it knows the digest or has another process find it out; large files it leaves to the kernel.
-`hash_pieces` writes nothing. The design record on speed says which is taken when.
+`fill` is the loop that puts pieces into buffers. `transfer` hashes what it writes, in a separate thread. `copy` hashes
+nothing, because its callers know the digest or let another process compute it; it leaves large files to the kernel.
+`hash_pieces` writes nothing. docs/design/0009-speed.md says which one is used when.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ from lamina.system.fd_writer import FdWriter
 Piece = bytes | Extent
 Write = Callable[[memoryview], object]
 OnBytes = Callable[[int], object]
+"""Called with the number of bytes that have just been written."""
 NextBuffer = Callable[[memoryview], memoryview]
-"""Takes a buffer that is full, or the part of the last that is in use, and gives the next."""
+"""Called with a full buffer, or with the used part of the last one; returns the next buffer."""
 
 BUFFER_SIZE = 1 << 19
-# Up to here a file is read with what stands before and behind it, above it passes by itself.
+# Files up to this size share a buffer with their headers; larger ones are sent separately.
 _SMALL_FILE = 1 << 16
-# What stays in a processor's cache while it is read and hashed.
+# Small enough to stay in the processor's cache between reading and hashing.
 _CHUNK_SIZE = 1 << 17
-_MAX_HELD_BYTES = 1 << 18
-# POSIX lets a system take as few as 16; Linux, macOS and the BSDs take 1024 (limits.h, IOV_MAX).
+_MAX_PENDING_BYTES = 1 << 18
+# writev(2) takes at most IOV_MAX parts: 1024 on Linux, macOS and the BSDs; POSIX allows as few as 16 (limits.h).
 _MAX_PARTS = 1000
 _BUFFERS = 8
-# Sets of buffers that nobody uses: memory that was never touched costs more than what goes through it.
+# Unused sets of buffers, kept because the first access to new memory costs more than copying through old memory.
 _IDLE_BUFFERS: list[list[memoryview]] = []
 
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """What went through: its SHA-256 and its length in bytes."""
+    """The SHA-256 and the length in bytes of what was transferred."""
 
     digest: Digest
     size: int
@@ -51,46 +52,54 @@ class BlobInfo:
 def fill(
     pieces: Iterable[Piece], buffer: memoryview, next_buffer: NextBuffer, on_mtime_change: OnMtimeChange | None = None
 ) -> int:
-    """Lays ``pieces`` down in ``buffer``, one behind the other, and says how many bytes they were.
+    """Read ``pieces`` into buffers, one after the other.
 
-    Each buffer that is full goes to ``next_buffer``, which gives the next, and at last the part of one that is in use.
-    ``on_mtime_change`` is told of an extent whose file has another modification time than it says, which without it is
-    an error. Raises `IntegrityError` for a file that changed since its extent was made, `Unavailable` for one that
-    cannot be read.
+    Args:
+        pieces: what to read.
+        buffer: the first buffer.
+        next_buffer: called with each full buffer, and at the end with the used part of the last one; returns the next.
+        on_mtime_change: called with an extent whose file has another modification time; without it that is an error.
+
+    Returns:
+        The number of bytes in all pieces.
+
+    Raises:
+        IntegrityError: a file changed since its extent was made.
+        Unavailable: a file cannot be read.
     """
     size = filled = 0
-    room = len(buffer)
+    buffer_size = len(buffer)
     with ExtentReader(on_mtime_change) as files:
         for piece in pieces:
             if isinstance(piece, bytes):
                 length = len(piece)
                 end = filled + length
-                if end <= room:
+                if end <= buffer_size:
                     buffer[filled:end] = piece
                     filled = end
                 else:
-                    buffer, filled = _split(piece, buffer, filled, next_buffer)
+                    buffer, filled = _copy_across_buffers(piece, buffer, filled, next_buffer)
             else:
                 length = piece.length
                 end = filled + length
-                if length <= _SMALL_FILE and end <= room:
+                if length <= _SMALL_FILE and end <= buffer_size:
                     files.small_into(piece, buffer[filled:end])
                     filled = end
                 else:
-                    buffer, filled = _read(piece, buffer, filled, next_buffer, files)
+                    buffer, filled = _read_large(piece, buffer, filled, next_buffer, files)
             size += length
             if filled == len(buffer):
                 buffer, filled = next_buffer(buffer), 0
-            room = len(buffer)
+            buffer_size = len(buffer)
     if filled:
         next_buffer(buffer[:filled])
     return size
 
 
 def transfer(pieces: Iterable[Piece], write: Write) -> BlobInfo:
-    """Writes ``pieces`` in order and says what they were.
+    """Write ``pieces`` in order, and return their digest and size.
 
-    ``write`` is given whole buffers, which it must not keep. Raises as `fill` does, and whatever ``write`` raises.
+    ``write`` gets whole buffers, which it must not keep. Raises as `fill` does, and whatever ``write`` raises.
     """
     hashing = _HashingThread(write)
     try:
@@ -101,44 +110,44 @@ def transfer(pieces: Iterable[Piece], write: Write) -> BlobInfo:
 
 
 def hash_pieces(pieces: Iterable[Piece], buffer: memoryview | None = None) -> BlobInfo:
-    """What ``pieces`` are, written nowhere, or laid down in ``buffer``, which has room for all. Raises as `fill`."""
+    """Hash ``pieces``; if ``buffer`` is given, which must have room for all, put them there. Raises as `fill`."""
     digest = hashlib.sha256()
     window = memoryview(bytearray(_CHUNK_SIZE)) if buffer is None else buffer[:_CHUNK_SIZE]
-    begun = 0
+    hashed = 0
 
     def next_buffer(view: memoryview) -> memoryview:
-        nonlocal begun
+        nonlocal hashed
         digest.update(view)
-        begun += len(view)
-        return window if buffer is None else buffer[begun : begun + _CHUNK_SIZE]
+        hashed += len(view)
+        return window if buffer is None else buffer[hashed : hashed + _CHUNK_SIZE]
 
     size = fill(pieces, window, next_buffer)
     return BlobInfo(Digest(digest.digest()), size)
 
 
 def copy(
-    pieces: Iterable[Piece], out: Write, step: OnBytes | None = None, on_mtime_change: OnMtimeChange | None = None
+    pieces: Iterable[Piece], out: Write, on_bytes: OnBytes | None = None, on_mtime_change: OnMtimeChange | None = None
 ) -> int:
-    """Writes ``pieces`` in order, hashes nothing, and says how many bytes they were; ``step`` is told of each portion.
+    """Write ``pieces`` in order without hashing them, and return their size in bytes.
 
-    What goes to an `FdWriter` is left to the kernel as far as it can be. Raises as `fill` does, and whatever ``out``
-    raises.
+    The kernel copies large files to an `FdWriter` where it can. ``on_bytes`` is called with the size of each portion
+    that was written. Raises as `fill` does, and whatever ``out`` raises.
     """
-    step = step or _ignore
+    on_bytes = on_bytes or _ignore
     if isinstance(out, FdWriter):
-        return _copy_to_fd(pieces, out, step, on_mtime_change)
+        return _copy_to_fd(pieces, out, on_bytes, on_mtime_change)
     buffer = memoryview(bytearray(_CHUNK_SIZE))
 
     def next_buffer(view: memoryview) -> memoryview:
         out(view)
-        step(len(view))
+        on_bytes(len(view))
         return buffer
 
     return fill(pieces, buffer, next_buffer, on_mtime_change)
 
 
 class HashingWriter:
-    """A `Write` that hashes and counts what it passes on."""
+    """A `Write` that hashes and counts the data, and passes it on to another."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
@@ -146,18 +155,20 @@ class HashingWriter:
         self._size = 0
 
     def __call__(self, data: memoryview) -> None:
-        """Takes ``data`` into account and passes it on."""
+        """Hash and count ``data``, and pass it on."""
         self._hash.update(data)
         self._size += len(data)
         self._write(data)
 
     @property
     def blob_info(self) -> BlobInfo:
-        """What has gone through by now."""
+        """The digest and size of all data so far."""
         return BlobInfo(Digest(self._hash.digest()), self._size)
 
 
-def _split(data: bytes, buffer: memoryview, filled: int, next_buffer: NextBuffer) -> tuple[memoryview, int]:
+def _copy_across_buffers(
+    data: bytes, buffer: memoryview, filled: int, next_buffer: NextBuffer
+) -> tuple[memoryview, int]:
     view = memoryview(data)
     while view:
         part = view[: len(buffer) - filled]
@@ -167,13 +178,13 @@ def _split(data: bytes, buffer: memoryview, filled: int, next_buffer: NextBuffer
     return buffer, filled
 
 
-def _read(
+def _read_large(
     extent: Extent, buffer: memoryview, filled: int, next_buffer: NextBuffer, files: ExtentReader
 ) -> tuple[memoryview, int]:
-    with files.large(extent) as file:
+    with files.large(extent) as fd:
         left = extent.length
         while left:
-            count = read_some(extent, file, buffer[filled : filled + left])
+            count = read_some(extent, fd, buffer[filled : filled + left])
             if not count:
                 raise truncated_error(extent, left)
             buffer, filled = _advance(buffer, filled, count, next_buffer)
@@ -182,16 +193,18 @@ def _read(
 
 
 def _advance(buffer: memoryview, filled: int, count: int, next_buffer: NextBuffer) -> tuple[memoryview, int]:
-    """So many more bytes of the buffer are in use now."""
+    """Mark ``count`` more bytes of the buffer as used; hand it on if it is full."""
     if filled + count < len(buffer):
         return buffer, filled + count
     return next_buffer(buffer), 0
 
 
-def _copy_to_fd(pieces: Iterable[Piece], out: FdWriter, step: OnBytes, on_mtime_change: OnMtimeChange | None) -> int:
+def _copy_to_fd(
+    pieces: Iterable[Piece], out: FdWriter, on_bytes: OnBytes, on_mtime_change: OnMtimeChange | None
+) -> int:
     parts: list[bytes] = []
-    held = size = 0
-    # Small pieces are handed on many at once, large files by themselves.
+    pending = size = 0
+    # Many small pieces share one system call; large files are sent separately.
     with ExtentReader(on_mtime_change) as files:
         for piece in pieces:
             if isinstance(piece, bytes):
@@ -201,51 +214,51 @@ def _copy_to_fd(pieces: Iterable[Piece], out: FdWriter, step: OnBytes, on_mtime_
             else:
                 if parts:
                     out.write_parts(parts)
-                    step(held)
-                    size += held
-                    parts, held = [], 0
-                _send_file(piece, out, step, files)
+                    on_bytes(pending)
+                    size += pending
+                    parts, pending = [], 0
+                _send_file(piece, out, on_bytes, files)
                 size += piece.length
                 continue
             parts.append(data)
-            held += len(data)
-            if held >= _MAX_HELD_BYTES or len(parts) >= _MAX_PARTS:
+            pending += len(data)
+            if pending >= _MAX_PENDING_BYTES or len(parts) >= _MAX_PARTS:
                 out.write_parts(parts)
-                step(held)
-                size += held
-                parts, held = [], 0
+                on_bytes(pending)
+                size += pending
+                parts, pending = [], 0
     if parts:
         out.write_parts(parts)
-        step(held)
-    return size + held
+        on_bytes(pending)
+    return size + pending
 
 
-def _send_file(extent: Extent, out: FdWriter, step: OnBytes, files: ExtentReader) -> None:
-    with files.large(extent) as file:
+def _send_file(extent: Extent, out: FdWriter, on_bytes: OnBytes, files: ExtentReader) -> None:
+    with files.large(extent) as fd:
         left = extent.length
-        while left and (count := out.send_file(file, left)) >= 0:
+        while left and (count := out.send_file(fd, left)) >= 0:
             if not count:
                 raise truncated_error(extent, left)
-            step(count)
+            on_bytes(count)
             left -= count
         buffer = memoryview(bytearray(_CHUNK_SIZE if left else 0))
         while left:
-            count = read_some(extent, file, buffer[:left])
+            count = read_some(extent, fd, buffer[:left])
             if not count:
                 raise truncated_error(extent, left)
             out(buffer[:count])
-            step(count)
+            on_bytes(count)
             left -= count
 
 
 def _ignore(_: object) -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 class _HashingThread:
-    """Passes each full buffer to the hash and to ``write``.
+    """A thread that hashes full buffers while the caller writes and refills others.
 
-    The hash has a thread of its own, and a queue of full buffers before it; behind it they are free again.
+    Full buffers reach the thread through one queue, and return through another once they are hashed.
     """
 
     def __init__(self, write: Write) -> None:
@@ -262,22 +275,22 @@ class _HashingThread:
         self._hasher.start()
 
     def buffer(self) -> memoryview:
-        """A buffer that is free."""
+        """Wait for a free buffer."""
         return self._free.get()
 
     def next_buffer(self, data: memoryview) -> memoryview:
-        """Takes what is in a buffer; gives another."""
+        """Hash and write ``data``, the full buffer or the used part of it, and return a free buffer."""
         self._full.put(data)
         self._write(data)
         return self.buffer()
 
     def digest(self) -> Digest:
-        """Of all that was taken."""
+        """Return the digest of all buffers passed to `next_buffer`, and stop the thread."""
         self.stop()
         return Digest(self._hash.digest())
 
     def stop(self) -> None:
-        """Ends the thread, once what it has been given is hashed, and leaves the buffers to the next."""
+        """End the thread once it has hashed what is queued, and keep the buffers for the next transfer."""
         if self._buffers:
             self._full.put(None)
             self._hasher.join()
@@ -291,5 +304,5 @@ class _HashingThread:
 
 
 def _whole_buffer(part: memoryview) -> memoryview:
-    """The buffer of which ``part`` is the beginning."""
+    """Return the whole buffer that ``part`` is the beginning of."""
     return memoryview(part.obj)

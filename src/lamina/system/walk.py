@@ -1,7 +1,7 @@
-"""A tree on disk as a stream of nodes, or as a listing.
+"""Walking a file tree on disk, as a stream of nodes or as a listing.
 
-Invariant: no file is opened, only folders; what comes is in NAR order and holds nothing that a Nix archive could
-not: a socket, a device or a pipe raises `FormatError`.
+Invariant: only folders are opened, never files. Nodes come in NAR order. A socket, a device or a pipe, which a NAR
+cannot hold, raises `FormatError`.
 """
 
 from __future__ import annotations
@@ -23,35 +23,42 @@ from lamina.messages.redaction import short_repr
 _disk_name = operator.attrgetter("name")
 _CASE_HACK = re.compile(rb"~nix~case~hack~[0-9]+\Z")
 _DARWIN = sys.platform == "darwin"
-# Path in the tree, where it is on disk, what it is, and what a symlink holds.
+# The path in the tree, the path on disk, the status, and the target of a symlink.
 _WalkEntry = tuple[bytes, bytes, os.stat_result, bytes]
 
 
 def walk(top: bytes, *, case_hack: bool = _DARWIN) -> Iterator[Node]:
-    """The nodes of the store path at ``top``.
+    """Walk the store path at ``top``, and yield its nodes in NAR order.
 
-    ``case_hack`` takes the ending ``~nix~case~hack~N`` off names, which Nix appends where the file system folds case
-    (Nix manual, use-case-hack). Raises `NotFound` at once where ``top`` does not exist; while it goes on `Unavailable`
-    for what cannot be read, `IntegrityError` for what vanishes.
+    Args:
+        top: the path on disk.
+        case_hack: whether to remove the suffix ``~nix~case~hack~N`` from names, which Nix appends on file systems that
+            ignore case (Nix manual, use-case-hack).
+
+    Raises:
+        NotFound: ``top`` does not exist; raised by the call itself, the others while iterating.
+        Unavailable: a file or folder cannot be read.
+        IntegrityError: a file or folder vanished during the walk.
+        FormatError: a file is neither a regular file, a folder nor a symlink.
     """
     return (node for node, _ in walk_with_modes(top, case_hack=case_hack))
 
 
 def walk_with_modes(top: bytes, *, case_hack: bool = False) -> Iterator[tuple[Node, int]]:
-    """Like `walk`, each node with the mode bits that it has on disk."""
-    found = _scan(top, _status(top), case_hack)
+    """Walk as `walk` does, and yield each node with the mode bits that it has on disk."""
+    found = _scan(top, _stat_top(top), case_hack)
     return ((_node(*item), stat.S_IMODE(item[2].st_mode)) for item in found)
 
 
 def list_tree(top: bytes, *, case_hack: bool = _DARWIN) -> Listing | None:
-    """The nodes that `walk` gives as a listing, whose files lie at ``top`` and their paths.
+    """Return the nodes of `walk` as a listing, in which a file's path on disk is ``top`` and its path in the tree.
 
-    None where that cannot be said, for a name on disk has the ending that ``case_hack`` takes off. Raises as `walk`
-    does.
+    Return None if that does not hold, because a name on disk has the suffix that ``case_hack`` removes. Raises as
+    `walk` does.
     """
     lister = ListingBuilder()
     add, is_file = lister.add, stat.S_ISREG
-    for path, file, status, target in _scan(top, _status(top), case_hack):
+    for path, file, status, target in _scan(top, _stat_top(top), case_hack):
         mode = status.st_mode
         if is_file(mode):
             add(EXECUTABLE if mode & stat.S_IXUSR else FILE, path, status.st_size, status.st_mtime_ns, b"")
@@ -64,7 +71,7 @@ def list_tree(top: bytes, *, case_hack: bool = _DARWIN) -> Listing | None:
     return lister.build()
 
 
-def _status(top: bytes) -> os.stat_result:
+def _stat_top(top: bytes) -> os.stat_result:
     try:
         return os.lstat(top)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -74,7 +81,7 @@ def _status(top: bytes) -> os.stat_result:
 
 
 def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[_WalkEntry]:
-    yield b"", top, status, _target(top, status)
+    yield b"", top, status, _read_target(top, status)
     if not stat.S_ISDIR(status.st_mode):
         return
     is_file, is_folder = stat.S_ISREG, stat.S_ISDIR
@@ -87,7 +94,7 @@ def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[_Walk
                 if is_file(status.st_mode):
                     yield path, file, status, b""
                     continue
-                target = _target(file, status)
+                target = _read_target(file, status)
             except OSError as error:
                 raise _read_error(file, error) from error
             yield path, file, status, target
@@ -116,8 +123,8 @@ def _entries(folder: bytes, path: bytes, case_hack: bool) -> Iterator[tuple[byte
     return iter([(prefix + name, entry) for name, entry in named])
 
 
-def _target(file: bytes, status: os.stat_result) -> bytes:
-    """What a symlink holds; nothing for a file or folder. Raises `FormatError` for anything else."""
+def _read_target(file: bytes, status: os.stat_result) -> bytes:
+    """Read the target of a symlink; return b"" for a file or folder, and raise `FormatError` for anything else."""
     mode = status.st_mode
     if stat.S_ISLNK(mode):
         return os.readlink(file)
@@ -135,12 +142,12 @@ def _node(path: bytes, file: bytes, status: os.stat_result, target: bytes) -> No
 
 
 def missing_error(top: bytes) -> NotFound:
-    """The error for a store path that is not at ``top``."""
+    """Return the error for a missing store path at ``top``."""
     return NotFound(f"{os.fsdecode(top)}: got nothing there, expected a store path")
 
 
 def file_type_name(mode: int) -> str:
-    """What a ``mode`` that no tree may hold stands for, in words."""
+    """Name the file type in ``mode``, one that a file tree must not contain, for messages."""
     kinds = {stat.S_IFSOCK: "a socket", stat.S_IFBLK: "a block device", stat.S_IFCHR: "a character device"}
     return kinds.get(stat.S_IFMT(mode), "a named pipe" if stat.S_ISFIFO(mode) else "a special file")
 

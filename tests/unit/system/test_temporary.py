@@ -109,7 +109,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test is a process that has swept nothing yet."""
     import tempfile
 
-    monkeypatch.setattr(temporary, "_swept", {})
+    monkeypatch.setattr(temporary, "_last_sweeps", {})
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -146,7 +146,7 @@ def test_what_was_left_under_another_kernel_is_removed_once_it_is_a_day_old(name
         KINDS[kind](tmp_path)
     assert (tmp_path / name).exists()
     os.utime(tmp_path / name, (1, 1))
-    temporary._swept.clear()
+    temporary._last_sweeps.clear()
     KINDS[kinds[0]](tmp_path)
     assert not (tmp_path / name).exists()
 
