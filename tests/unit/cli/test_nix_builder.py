@@ -1,23 +1,25 @@
 """What the derivations of nix/ start, without Nix: how it begins, and how it ends where it cannot begin."""
 
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.paths import SOURCES
+from tests.support.paths import REPOSITORY, SOURCES
 
 from lamina.cli.nix_builder import VERBS, Derivation
 
-# As nix/derive.nix starts it, but for the machine, which is not asked whether it has a store.
+# As nix/derive.nix starts it, except that the root of the file system is a folder of the test with an empty store.
 START = f"""import sys; sys.path.insert(0, "{SOURCES}")
 from pathlib import Path
-from lamina.cli import nix_builder as nix
-nix.MACHINE = Path("machine").absolute()
-nix.main()
+from lamina.cli import nix_builder
+nix_builder.HOST_ROOT = Path("machine").absolute()
+nix_builder.main()
 """
 
 HASH = "sha256-bkYphNLgq5on51RlM1cdSO3Pq0EBDX2oM2aL7otOt9s="
@@ -50,6 +52,14 @@ def start(*arguments: str, folder: Path, **environment: str) -> subprocess.Compl
 def attributes(output: Path, **given: Any) -> str:
     mentioned = {"path": f"/nix/store/{'a' * 32}-mentioned", "narHash": HASH, "narSize": 96, "references": []}
     return json.dumps({"given": given, "outputs": {"out": str(output)}, "graph": [mentioned]})
+
+
+def test_every_module_that_nix_starts_has_a_main_function() -> None:
+    texts = [file.read_text("utf-8") for file in (REPOSITORY / "nix").glob("*.nix")]
+    modules = {module for text in texts for module in re.findall(r'\bstart "(\w+)"', text)}
+    assert modules
+    for module in modules:
+        assert callable(importlib.import_module(f"lamina.cli.{module}").main)
 
 
 @pytest.mark.parametrize("verb", VERBS)
