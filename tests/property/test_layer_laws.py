@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.factories import Item, entry_names, folders, nodes, packed_bytes, path, trees, write
-from tests.unit.layers.test_layer import streamed
+from tests.unit.layers.test_layer import pack_with_tarfile
 
 from lamina.core.nodes import Directory, Node
 from lamina.formats import nar
@@ -22,43 +22,43 @@ from lamina.layers.packed import PackedLayer
 from lamina.system.walk import walk
 
 OWNERS = st.builds(Owner, st.sampled_from([0, 1000, 1 << 21]), st.integers(0, 9), st.sampled_from(["", "ü"]))
-MOMENTS = st.sampled_from([-1, 0, 1, 1_700_000_000])
+MTIMES = st.sampled_from([-1, 0, 1, 1_700_000_000])
 
 
-def layer(found: tuple[Node, ...], owner: Owner, mtime: int) -> PackedLayer:
-    return StoreLayer(LayerPlan((path("A"),)), lambda path: found, owner, mtime).pack()
+def pack(nodes: tuple[Node, ...], owner: Owner, mtime: int) -> PackedLayer:
+    return StoreLayer(LayerPlan((path("A"),)), lambda path: nodes, owner, mtime).pack()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
-@given(trees(), OWNERS, MOMENTS)
+@given(trees(), OWNERS, MTIMES)
 @settings(deadline=None, max_examples=100)
 def test_disk_nar_memory_and_the_streamer_of_dockertools_give_the_same_layer(
     item: Item, owner: Owner, mtime: int
 ) -> None:
-    """Layer from disk equals layer from NAR; both are what tarfile writes of what pathlib sorts."""
+    """A layer from disk equals the layer from a NAR; both equal what tarfile writes in pathlib's order."""
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder) / path("A").base
         write(item, os.fsencode(top))
-        on_disk = packed_bytes(layer(tuple(walk(os.fsencode(top))), owner, mtime))
+        on_disk = packed_bytes(pack(tuple(walk(os.fsencode(top))), owner, mtime))
         archive = packed_bytes(PackedLayer(0, iter(nar.dump(walk(os.fsencode(top))))))
-        expected = streamed([top], owner, mtime)
+        expected = pack_with_tarfile([top], owner, mtime)
     assert on_disk == expected
-    assert packed_bytes(layer(tuple(nar.parse_bytes(archive)), owner, mtime)) == expected
-    assert packed_bytes(layer(nodes(item), owner, mtime)) == expected
+    assert packed_bytes(pack(tuple(nar.parse_bytes(archive)), owner, mtime)) == expected
+    assert packed_bytes(pack(nodes(item), owner, mtime)) == expected
 
 
-@given(trees(), OWNERS, MOMENTS)
+@given(trees(), OWNERS, MTIMES)
 @settings(deadline=None, max_examples=100)
-def test_a_layer_is_as_long_as_it_says(item: Item, owner: Owner, mtime: int) -> None:
+def test_the_size_is_the_length_of_the_tar(item: Item, owner: Owner, mtime: int) -> None:
     """``tar.size(t) == len(tar.stream(t))``."""
-    packed = layer(nodes(item), owner, mtime)
+    packed = pack(nodes(item), owner, mtime)
     assert packed.size == len(packed_bytes(packed))
 
 
 @given(folders())
 @settings(deadline=None, max_examples=100)
 def test_every_node_comes_back_from_the_layer(item: Item) -> None:
-    data = packed_bytes(layer(nodes(item), Owner(), 1))
+    data = packed_bytes(pack(nodes(item), Owner(), 1))
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         found = {os.fsencode(member.name): (member.type, os.fsencode(member.linkname)) for member in archive}
     top = os.fsencode(str(path("A")))
@@ -72,7 +72,7 @@ def test_every_node_comes_back_from_the_layer(item: Item) -> None:
 @given(st.sets(st.lists(entry_names(), max_size=3).map(b"/".join), max_size=8))
 @settings(deadline=None, max_examples=200)
 def test_nodes_are_in_the_order_of_pathlib(paths: set[bytes]) -> None:
-    """nixpkgs sorts `pathlib.Path`s: component by component, as Python compares texts."""
+    """nixpkgs sorts `pathlib.Path`s: component by component, as Python compares strings."""
     in_nar_order = sorted(paths, key=lambda path: path.split(b"/") if path else [])
     ordered = [node.path for node in sort_for_tar([Directory(path) for path in in_nar_order])]
     assert ordered == sorted(paths, key=lambda path: PurePosixPath("/top", os.fsdecode(path)))

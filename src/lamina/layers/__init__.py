@@ -1,1 +1,1 @@
-"""Packing layers: their tar streams, blobs and digests, and the worker processes that help."""
+"""Pack layers: their tar streams, blobs and digests, and the worker processes that help."""

@@ -1,10 +1,9 @@
-"""Layers as blobs: each written to a file of its own, unless it is there already.
+"""Write layers as blobs, each to a file of its own, and skip those that are already stored.
 
-Invariant: what a blob is does not depend on what the layer cache knew or on how many processes worked, and one that is
-there already was written whole.
+Invariant: a blob's bytes do not depend on the contents of the layer cache or on the number of worker processes.
 
-There is no order to keep, so the layers of a large image are written side by side, each by a process that lists,
-hashes and compresses it on the way: everything is read once.
+Blobs need not be written in order, so the layers of a large image are written in parallel. One worker process lists,
+hashes and compresses a layer in a single pass, so every file is read once.
 """
 
 from __future__ import annotations
@@ -27,33 +26,33 @@ from lamina.layers.worker_tasks import LayerContent
 from lamina.system.locations import list_location
 from lamina.system.transfer import BlobInfo
 
-if TYPE_CHECKING:  # a small image does without other processes
+if TYPE_CHECKING:  # small images need no worker processes, so the module is imported on demand
     from concurrent.futures import Future
 
     from lamina.layers.workers import RunTask, WorkerPool
 
-# More would wait for the disk.
+# With more workers than this, the disk is the bottleneck.
 _MAX_WRITING_WORKERS, _MAX_COMPRESSING_WORKERS = 4, 32
 _BlobResult = tuple[BlobInfo, BlobInfo]
-"""What a layer is, and what its blob is."""
+"""Digest and size of a layer's uncompressed tar, then of its blob; both are equal without compression."""
 
 
 class BlobStore(Protocol):
-    """Where blobs are kept."""
+    """A place where blobs are kept as files."""
 
     def has(self, blob: BlobInfo) -> bool:
-        """Whether the blob is there."""
+        """Return whether the complete blob is stored."""
 
     def create(self) -> Path:
-        """A new empty file, to become a blob. Raises `OutputError`."""
+        """Create an empty file for a blob to be written to. Raises `OutputError`."""
 
     def commit(self, part: Path, blob: BlobInfo) -> None:
-        """What was begun is ``blob`` now. Raises `OutputError`."""
+        """Store the file ``part``, which `create` returned, as ``blob``. Raises `OutputError`."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenBlob:
-    """A layer, the blob that it lies in, and where it comes from."""
+    """A layer, the blob that contains it, and the source that it was packed from."""
 
     layer: Layer
     blob: BlobInfo
@@ -61,7 +60,7 @@ class WrittenBlob:
 
 
 class BlobWriter:
-    """The layers of an image from the lowest up, each on ``blobs`` when it comes; a context manager."""
+    """An iterator over the layers of an image, lowest first, that writes each to ``blobs``; a context manager."""
 
     def __init__(
         self, sources: Sequence[LayerSource], context: BuildContext, compression: LayerCompression, blobs: BlobStore
@@ -69,13 +68,16 @@ class BlobWriter:
         self._context = context
         self._compression = compression
         self._blobs = blobs
-        works = [_BlobJob(LayerState(number, source, context), self._known) for number, source in enumerate(sources, 1)]
-        missing = [job for job in works if not job.found]
-        most = _MAX_WRITING_WORKERS if compression.is_none else _MAX_COMPRESSING_WORKERS
-        helping = context.worker_count(sum(job.state.estimated_size for job in missing), most)
-        self._pool = _start_pool(helping) if helping else None
+        jobs = [
+            _BlobJob(LayerState(number, source, context), self._find_existing)
+            for number, source in enumerate(sources, 1)
+        ]
+        missing = [job for job in jobs if not job.existing]
+        limit = _MAX_WRITING_WORKERS if compression.is_none else _MAX_COMPRESSING_WORKERS
+        worker_count = context.worker_count(sum(job.state.estimated_size for job in missing), limit)
+        self._pool = _start_pool(worker_count) if worker_count else None
         self._threads = max(1, context.jobs // max(1, len(missing)))
-        self._jobs = works
+        self._jobs = jobs
 
     def __enter__(self) -> Self:
         return self
@@ -87,13 +89,19 @@ class BlobWriter:
             self._pool.__exit__(kind, error, trace)
 
     def __iter__(self) -> Iterator[WrittenBlob]:
-        """The layers. Raises what packing them raises, `OutputError`, and `IntegrityError` as `LayerState.finish`."""
+        """Yield each layer once its blob is stored.
+
+        Raises:
+            OutputError: if a blob cannot be written.
+            IntegrityError: if a layer differs from what `LayerState.finish` expects.
+            Error: whatever else packing the layer raises.
+        """
         if self._pool:
             for job in self._jobs:
-                if not job.found:
-                    self._begin(job, self._pool)
+                if not job.existing:
+                    self._submit_job(job, self._pool)
         for job in self._jobs:
-            plain, blob = job.found or self._finish_blob(job)
+            plain, blob = job.existing or self._finish_blob(job)
             layer = job.state.finish(plain)
             if job.listings:
                 job.listings.put()
@@ -101,8 +109,8 @@ class BlobWriter:
                 self._context.layer_cache.put_compressed(plain.digest, self._compression.identity, blob)
             yield WrittenBlob(layer, blob, job.state.source)
 
-    def _known(self, state: LayerState) -> _BlobResult | None:
-        """What the layer is and what its blob, where that is there already."""
+    def _find_existing(self, state: LayerState) -> _BlobResult | None:
+        """Return what the layer cache knows of a layer and its blob; None unless the blob is already stored."""
         plain = state.known
         if plain is None:
             return None
@@ -114,16 +122,18 @@ class BlobWriter:
             blob = compressed
         return (plain, blob) if self._blobs.has(blob) else None
 
-    def _begin(self, job: _BlobJob, pool: WorkerPool) -> None:
-        """Has ``job`` done by the crew, where it can be: the largest first, so that none is left alone at the end, but
-        those whose paths are still on their way as they come.
+    def _submit_job(self, job: _BlobJob, pool: WorkerPool) -> None:
+        """Submit ``job`` to the pool if a worker can read the layer's files.
+
+        The largest layers come first, so that no large one is left for the end. Layers whose store paths are still
+        being downloaded follow in their own order.
         """
         source = job.state.source
         if isinstance(source, FinishedLayer):
             job.part = self._blobs.create()
             task = partial(self._write_in_worker, job.part, source.tar)
             job.future = pool.submit(task, (0, -job.state.estimated_size))
-        elif isinstance(source, StoreLayer) and source.location:
+        elif isinstance(source, StoreLayer) and source.locate:
             job.part = self._blobs.create()
             priority = (0, -job.state.estimated_size) if source.is_local else (1, job.state.number)
             job.future = pool.submit(partial(self._list_in_worker, job.part, job), priority)
@@ -142,9 +152,9 @@ class BlobWriter:
 
     def _finish_blob(self, job: _BlobJob) -> _BlobResult:
         part = job.part or self._blobs.create()
-        found = (job.future and job.future.result()) or self._write_in_process(job, part)
-        self._blobs.commit(part, found[1])
-        return found
+        result = (job.future and job.future.result()) or self._write_in_process(job, part)
+        self._blobs.commit(part, result[1])
+        return result
 
     def _write_in_process(self, job: _BlobJob, part: Path) -> _BlobResult:
         listings = job.find_listings(self._context.layer_cache) if not job.future else None
@@ -160,17 +170,17 @@ def _start_pool(size: int) -> WorkerPool:
 
 
 class _BlobJob:
-    """One layer on its way; ``found`` is what it is where its blob is there already."""
+    """The writing of one layer; ``existing`` is set if its blob is already stored, and there is nothing to do."""
 
-    def __init__(self, state: LayerState, known: Callable[[LayerState], _BlobResult | None]) -> None:
+    def __init__(self, state: LayerState, find_existing: Callable[[LayerState], _BlobResult | None]) -> None:
         self.state = state
-        self.found = known(state)
+        self.existing = find_existing(state)
         self.part: Path | None = None
         self.future: Future[_BlobResult | None] | None = None
         self.listings: LayerListings | None = None
 
     def find_listings(self, layer_cache: LayerCache) -> LayerListings | None:
-        """Its `listings` from now on, which asks the layer cache for nothing; None where there is none."""
+        """Set and return `listings`, without any from the layer cache; None if the paths are not on this machine."""
         source = self.state.source
         self.listings = (
             find_listings(source, layer_cache, ignore_cached=True) if isinstance(source, StoreLayer) else None

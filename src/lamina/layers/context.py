@@ -1,7 +1,7 @@
-"""What is known of a layer before it is packed, and what is learnt of it afterwards.
+"""The build context, and what is known of a layer before and after it is packed.
 
-Invariant: a layer is what its bytes are: a digest that was promised or remembered is compared with theirs wherever they
-are hashed, and is taken for theirs only where the layer cache vouches for it and nobody asked to verify.
+Invariant: whenever a layer's bytes are hashed, the digest is compared with the expected one and, with ``verify``, with
+the cached one. A cached digest is used without hashing only if ``verify`` is off.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ from lamina.layer_cache.key import LayerInputs
 from lamina.layers.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.system.transfer import BlobInfo
 
-# Below this a crew takes longer to come than to be done without.
+# Below this many bytes, starting worker processes takes longer than they save.
 MIN_PARALLEL_SIZE = 64 << 20
-# What a store path is taken to be where nobody has said how large it is.
+# The size in bytes that is assumed for a store path of unknown size.
 _UNKNOWN_PATH_SIZE = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class BuildContext:
-    """With what layers are made: the layer cache, how many processors, and whether what the layer cache knows is to be
-    found out anew. An image is ``min_parallel_size`` bytes at least before other processes help.
+    """The layer cache and the settings that layers are made with.
+
+    Args:
+        layer_cache: What earlier runs learnt about layers.
+        jobs: The number of processors to use.
+        verify: Whether to hash layers that the layer cache knows, and to compare the result.
+        min_parallel_size: The number of bytes to be packed from which on worker processes are started.
     """
 
     layer_cache: LayerCache = field(default_factory=NullLayerCache)
@@ -32,12 +37,15 @@ class BuildContext:
     min_parallel_size: int = MIN_PARALLEL_SIZE
 
     def worker_count(self, size: int, limit: int) -> int:
-        """How many other processes are to help with ``size`` bytes, at ``limit`` so many; 0 for none."""
+        """Return how many worker processes to start for ``size`` bytes, up to ``limit``; 0 for none."""
         return min(self.jobs, limit) if self.jobs > 1 and size >= self.min_parallel_size else 0
 
 
 class LayerState:
-    """Layer ``number``, counted from 1. ``known`` is what it is, None where that has to be found out."""
+    """What is known about layer ``number``, counted from 1.
+
+    ``known`` is the digest and size of its tar according to the layer cache; None if the layer has to be hashed.
+    """
 
     def __init__(self, number: int, source: LayerSource, context: BuildContext) -> None:
         self.number = number
@@ -49,7 +57,7 @@ class LayerState:
 
     @property
     def estimated_size(self) -> int:
-        """About how many bytes it has."""
+        """The approximate size in bytes."""
         match self.source:
             case StoreLayer(plan=plan):
                 return plan.nar_size if plan.nars else _UNKNOWN_PATH_SIZE * len(plan.paths)
@@ -58,9 +66,10 @@ class LayerState:
         return 0
 
     def finish(self, blob_info: BlobInfo) -> Layer:
-        """The layer, which turned out to be ``blob_info``; the layer cache learns it.
+        """Record the digest and size of the layer's tar in the layer cache and return the layer.
 
-        Raises `IntegrityError` where it is not what it promised to be, or, with ``verify``, what the layer cache has.
+        Raises `IntegrityError` if the digest is not the one that the source expects, or, with ``verify``, not the one
+        in the layer cache.
         """
         expected_diff_id = self.source.expected_diff_id
         if expected_diff_id not in (None, blob_info.digest):

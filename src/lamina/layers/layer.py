@@ -1,10 +1,10 @@
-"""The three states of a layer: planned, packed, named.
-
-Invariant: a source packs to the same bytes, and so to the same layer, any number of times.
+"""The three states of a layer: planned, ready to be packed, and hashed.
 
     LayerPlan            LayerSource            Layer
     which paths     →    + nodes: can be     →  + digest: a named blob
                          packed
+
+Invariant: a source can be packed any number of times and gives the same bytes, and so the same layer, each time.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from lamina.system.locations import Location
 
 ReadNodes = Callable[[StorePath], Iterable[Node]]
 Locate = Callable[[StorePath], Location | None]
-"""Where a store path lies on this machine; None where it does not."""
+"""Returns where a store path lies on this machine; None if it is not here as files or as a NAR."""
 
 
 class LayerSource(Protocol):
-    """A layer that can be packed, any number of times, to the same bytes."""
+    """A layer that can be packed any number of times and gives the same bytes each time."""
 
     @property
     def comment(self) -> str:
-        """What the image's history says of the layer."""
+        """The comment on the layer in the image's history."""
 
     @property
     def paths(self) -> tuple[StorePath, ...]:
@@ -49,18 +49,18 @@ class LayerSource(Protocol):
 
     @property
     def expected_diff_id(self) -> Digest | None:
-        """The diff ID that it must turn out to have, None where nobody said one."""
+        """The diff ID that the packed layer must have; None if none is prescribed."""
 
     def headline(self, number: int) -> str:
-        """What is said when it is written as layer ``number``, counted from 1."""
+        """Return the progress message for writing it as layer ``number``, counted from 1."""
 
     def pack(self) -> PackedLayer:
-        """The layer as it is now."""
+        """Pack the layer from the files as they are now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer whose bytes are known: SHA-256 and length of the uncompressed tar, and the store paths in it."""
+    """A layer whose bytes are known: digest and size in bytes of the uncompressed tar, and the store paths in it."""
 
     diff_id: Digest
     size: int
@@ -69,22 +69,27 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class StoreLayer:
-    """Store paths as nixpkgs' streamer packs them; ``mtime`` in whole seconds since 1970.
+    """Store paths, packed as the streamer of nixpkgs' dockerTools packs them.
 
-    ``nodes`` is what they are made of, and ``location``, where that can be said, where they lie; ``is_path_local`` is
-    whether it can be said without waiting.
+    Args:
+        plan: The store paths, with their NAR hashes and sizes if the store knows them.
+        read_nodes: Returns the nodes of a store path.
+        owner: The owner of every file in the layer.
+        mtime: The modification time of every file, in whole seconds since 1970.
+        locate: Returns where a store path lies on this machine, for stores that can say so.
+        is_path_local: Returns whether a store path can be read without waiting for a download.
     """
 
     plan: LayerPlan
-    nodes: ReadNodes
+    read_nodes: ReadNodes
     owner: Owner
     mtime: int
-    location: Locate | None = None
+    locate: Locate | None = None
     is_path_local: Callable[[StorePath], bool] = lambda _: True
 
     @property
     def comment(self) -> str:
-        """What the image's history says of the layer."""
+        """The comment on the layer in the image's history."""
         return store_paths_comment(list(map(str, self.paths)))
 
     @property
@@ -94,12 +99,12 @@ class StoreLayer:
 
     @property
     def expected_diff_id(self) -> Digest | None:
-        """None: it is what the store has."""
+        """None: the store's contents decide the diff ID."""
         return None
 
     @property
     def inputs(self) -> LayerInputs | None:
-        """What the layer is made from, None where no store has said a hash of its paths."""
+        """The inputs that the layer's bytes depend on; None if the NAR hashes of its paths are unknown."""
         if not self.plan.nars:
             return None
         contents = ((path, *nar) for path, nar in zip(self.paths, self.plan.nars, strict=True))
@@ -107,17 +112,17 @@ class StoreLayer:
 
     @property
     def is_local(self) -> bool:
-        """Whether nobody would wait for any of its paths."""
+        """Whether all paths can be read without waiting for a download."""
         return all(map(self.is_path_local, self.paths))
 
     def headline(self, number: int) -> str:
-        """What is said when it is written as layer ``number``."""
+        """Return the progress message for writing it as layer ``number``."""
         return f"Creating layer {number} from paths: {list(map(str, self.paths))}"
 
     def pack(self) -> PackedLayer:
-        """Walks the paths and says what their tar will be.
+        """Read the nodes of all paths and return their tar, whose size is then known without reading a file.
 
-        Raises what the store raises, and `FormatError` for a name that means something else in a layer.
+        Raises `FormatError` for a name that would be a whiteout in a layer, and whatever the store raises.
         """
         headers = PaxHeaders(self.owner, self.mtime)
         members = list(self._members())
@@ -129,19 +134,19 @@ class StoreLayer:
     def _members(self) -> Iterator[PackedMember]:
         for path in self.paths:
             top = f"{STORE_DIR}/{path.base}".encode()
-            for node in sort_for_tar(self.nodes(path)):
+            for node in sort_for_tar(self.read_nodes(path)):
                 name = top + b"/" + node.path if node.path else top
                 if WHITEOUT_INSIDE in name:
                     raise whiteout_error(name)
-                yield _member(name, node)
+                yield _make_member(name, node)
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedLayer:
-    """A layer whose tar lies finished in a file: a base image's, or a customisation layer that was made before.
+    """A layer whose tar is already a file: one of a base image, or a customisation layer that was built before.
 
-    ``message`` is its headline, for its place among the layers is known; ``keep_alive`` is whatever must live as long
-    as the file.
+    ``message`` is the progress message, which needs no number because the layer's position is known. ``keep_alive``
+    holds an object, such as a temporary folder, that must live as long as the file is needed.
     """
 
     tar: Extent
@@ -152,23 +157,24 @@ class FinishedLayer:
     keep_alive: object = None
 
     def headline(self, number: int) -> str:
-        """What is said when it is written as layer ``number``."""
+        """Return the progress message for writing it."""
         return self.message
 
     def pack(self) -> PackedLayer:
-        """The tar as it lies there."""
+        """Return the tar as it is in the file."""
         return PackedLayer(self.tar.length, iter((self.tar,)))
 
 
 def sort_for_tar(nodes: Iterable[Node]) -> Sequence[Node]:
-    """Nodes as a store layer holds them: by path components, compared as Python compares texts.
+    """Sort nodes for a store layer: by path components, compared as Python strings, as nixpkgs sorts `pathlib.Path`s.
 
-    That is NAR order but where a name is not UTF-8, whose bytes stand as surrogates (nixpkgs sorts `pathlib.Path`s).
+    For UTF-8 names this is NAR order, so nothing has to be sorted. Only names that are not UTF-8 come elsewhere,
+    because Python represents their bytes as surrogates.
     """
-    walked = nodes if isinstance(nodes, Sequence) else tuple(nodes)
-    if all(_is_utf8(node.path) for node in walked):
-        return walked
-    return sorted(walked, key=lambda node: components(node.path))
+    in_nar_order = nodes if isinstance(nodes, Sequence) else tuple(nodes)
+    if all(_is_utf8(node.path) for node in in_nar_order):
+        return in_nar_order
+    return sorted(in_nar_order, key=lambda node: components(node.path))
 
 
 def _is_utf8(path: bytes) -> bool:
@@ -181,7 +187,7 @@ def _is_utf8(path: bytes) -> bool:
     return True
 
 
-def _member(name: bytes, node: Node) -> PackedMember:
+def _make_member(name: bytes, node: Node) -> PackedMember:
     match node:
         case Regular():
             return EXECUTABLE if node.executable else FILE, name, node.size, b"", node.content

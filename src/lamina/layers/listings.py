@@ -1,7 +1,9 @@
-"""Which files a layer of store paths is made of: what the layer cache remembers, and what is left to be listed.
+"""The file listings of a layer of store paths: those from the layer cache, and those that have to be made.
 
-Invariant: what is remembered is of the same place and the same NAR hash; what is listed anew is learnt once the layer
-is settled, by who opened the layer cache.
+Invariant: a cached listing is used only for a store path at the same location and with the same NAR hash.
+
+New listings go into the layer cache once the layer has been written, and in the process that opened the cache: worker
+processes return listings and never open it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from lamina.system.locations import Location, disk_path
 
 
 class LayerListings:
-    """Of ``layer``, whose store paths lie at ``locations``; with ``ignore_cached`` nothing is remembered."""
+    """The listings of ``layer``, whose store paths lie at ``locations``.
+
+    With ``ignore_cached``, no listing comes from the layer cache.
+    """
 
     def __init__(
         self, layer: StoreLayer, locations: Iterable[Location], layer_cache: LayerCache, *, ignore_cached: bool
@@ -27,19 +32,17 @@ class LayerListings:
         self._tops = tuple(map(disk_path, self._locations))
         self._hashes: tuple[Digest, ...] = tuple(nar_hash for nar_hash, _ in layer.plan.nars)
         self._layer_cache = layer_cache
-        remembered = (
-            {} if ignore_cached else layer_cache.get_listings(list(zip(self._tops, self._hashes, strict=False)))
-        )
-        self._known = {top: Listing.parse(data) for (top, _), data in remembered.items()}
+        cached = {} if ignore_cached else layer_cache.get_listings(list(zip(self._tops, self._hashes, strict=False)))
+        self._known = {top: Listing.parse(data) for (top, _), data in cached.items()}
         self._new: dict[bytes, Listing] = {}
 
     @property
     def missing(self) -> list[Location]:
-        """Where the store paths lie that have to be listed."""
+        """The locations of the store paths that have to be listed, in packing order."""
         return [location for location, top in zip(self._locations, self._tops, strict=True) if top not in self._known]
 
     def complete(self, listings: Iterable[Listing | None]) -> ListedLayer | None:
-        """The layer, given the listings of what was `missing`; None where one of them is."""
+        """Return the layer, given the listings of the `missing` locations; None if one of those is None."""
         found = dict(zip(map(disk_path, self.missing), listings, strict=True))
         self._new = {top: listing for top, listing in found.items() if listing is not None}
         known = self._known | self._new
@@ -52,23 +55,26 @@ class LayerListings:
         return ListedLayer(tuple(parts), self._layer.owner, self._layer.mtime)
 
     def put(self) -> None:
-        """Has the layer cache remember what was listed anew."""
+        """Put the new listings into the layer cache."""
         for top, nar_hash in zip(self._tops, self._hashes, strict=False):
             if top in self._new:
                 self._layer_cache.put_listing(top, nar_hash, self._new[top].dump())
         self._new = {}
 
     def remove(self) -> None:
-        """Has the layer cache forget what it remembered: the files are others."""
+        """Remove the layer's listings from the layer cache, because the files on disk have changed."""
         for top, nar_hash in zip(self._tops, self._hashes, strict=False):
             self._layer_cache.remove_listing(top, nar_hash)
 
 
 def find_listings(layer: StoreLayer, layer_cache: LayerCache, *, ignore_cached: bool) -> LayerListings | None:
-    """The survey of ``layer``, None where it does not lie on this machine. Raises `NotFound`."""
-    if layer.location is None:
+    """Return the listings of ``layer``; None if one of its store paths is not on this machine.
+
+    Raises `NotFound` if a store path has disappeared.
+    """
+    if layer.locate is None:
         return None
-    locations = [layer.location(path) for path in layer.paths]
+    locations = [layer.locate(path) for path in layer.paths]
     found = [location for location in locations if location is not None]
     return (
         LayerListings(layer, found, layer_cache, ignore_cached=ignore_cached) if len(found) == len(locations) else None

@@ -1,8 +1,8 @@
-"""The tar of store paths: what is packed, in which order, under which headers.
+"""Pack store paths as a tar: the members, their order and their headers.
 
-Invariant: a `PackedLayer` layer is exactly as long as it says, and it says so before a file is opened.
+Invariant: the pieces of a `PackedLayer` are exactly ``size`` bytes long, and the size is known before a file is opened.
 
-It is what nixpkgs' streamer makes: ``/nix/`` and ``/nix/store/``, then each path and all below it.
+The tar has the layout of nixpkgs' dockerTools: ``/nix/`` and ``/nix/store/``, then each store path and all below it.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from lamina.system import locations
 from lamina.system.locations import LocatedEntry, Location
 from lamina.system.transfer import Piece
 
-# No layer can hold such a file.
+# A layer cannot contain a file of this name: runtimes take it for a whiteout and delete another file.
 WHITEOUT_INSIDE = b"/" + WHITEOUT
-# By kind, as a listing counts them: what a member is, and its mode (nixpkgs: the store's files as Nix leaves them).
+# Type and mode of a member, indexed by a listing's kind; the modes are those that Nix gives to files of the store.
 _KINDS = ((TypeFlag.DIRECTORY, 0o555), (TypeFlag.SYMLINK, 0o777), (TypeFlag.FILE, 0o444), (TypeFlag.FILE, 0o555))
 _MAX_HEADERS = 1 << 15
 _PADDING = tuple(padding(size) for size in range(BLOCK))
 
 PackedMember = tuple[int, bytes, int, bytes, Content]
-"""Type flag, name, size, target and content."""
+"""A member of the tar: kind as in a listing, name, size in bytes, target of a symlink, and content."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedLayer:
-    """A layer's tar: its length in bytes, and its pieces, which can be taken once."""
+    """A layer's tar: its size in bytes, and its pieces, which can be consumed once."""
 
     size: int
     pieces: Iterator[Piece]
@@ -39,7 +39,7 @@ class PackedLayer:
 
 @dataclass(frozen=True, slots=True)
 class ListedPath:
-    """A store path of that ``name`` that lies at ``location``, and what is in it."""
+    """A store path with its full ``name`` (``/nix/store/…``), its location on this machine, and its listing."""
 
     name: bytes
     location: Location
@@ -48,7 +48,7 @@ class ListedPath:
 
 @dataclass(frozen=True, slots=True)
 class ListedLayer:
-    """Store paths of which all is known but the bytes; ``mtime`` in whole seconds since 1970."""
+    """Store paths whose files are listed but not yet read; ``mtime`` is in whole seconds since 1970."""
 
     parts: tuple[ListedPath, ...]
     owner: Owner
@@ -56,19 +56,19 @@ class ListedLayer:
 
     @property
     def memory_size(self) -> int:
-        """How much memory it takes, in bytes."""
+        """The memory that the listings take, in bytes."""
         return sum(part.listing.memory_size for part in self.parts)
 
     def pack(self) -> PackedLayer:
-        """The tar. Raises `FormatError` for a name that means something else in a layer."""
+        """Return the tar. Raises `FormatError` for a name that would be a whiteout in a layer."""
         return self.pack_with_size(self.size())
 
     def pack_with_size(self, size: int) -> PackedLayer:
-        """The tar, where its `size` was found out before."""
+        """Return the tar, given the result of `size`, so that it is not computed twice."""
         return pack_members(PaxHeaders(self.owner, self.mtime), self._members(), size)
 
     def size(self) -> int:
-        """How many bytes its members take. Raises as `pack` does."""
+        """Return the size of all members in bytes, without the tar's trailer. Raises the same errors as `pack`."""
         headers = PaxHeaders(self.owner, self.mtime)
         size = len(store_dir_headers(headers))
         for part in self.parts:
@@ -95,7 +95,7 @@ def _in_tar_order(part: ListedPath) -> Iterable[LocatedEntry]:
 
 
 def components(path: bytes) -> list[str]:
-    """What a layer's members are sorted by, as Python sorts paths: bytes that are not UTF-8 stand as surrogates."""
+    """Return the sort key of a member: its path components as Python strings, with surrogates for non-UTF-8 bytes."""
     return path.decode("utf-8", "surrogateescape").split("/")
 
 
@@ -108,7 +108,7 @@ def _check_names(part: ListedPath) -> None:
 
 
 def whiteout_error(name: bytes) -> FormatError:
-    """The error for a member of that name."""
+    """Return the error for a member of that name."""
     return FormatError(
         f"{name.decode('utf-8', 'backslashreplace')}: got a name that begins with .wh., "
         "expected none: in a layer it would delete a file instead of adding one"
@@ -116,12 +116,12 @@ def whiteout_error(name: bytes) -> FormatError:
 
 
 def store_dir_headers(headers: PaxHeaders) -> bytes:
-    """The folders that every store path lies in."""
+    """Return the headers of ``/nix/`` and ``/nix/store/``, with which every store layer begins."""
     return b"".join(headers.header(Member(folder, TypeFlag.DIRECTORY, 0o755)) for folder in (b"/nix/", b"/nix/store/"))
 
 
 def pack_members(headers: PaxHeaders, members: Iterable[PackedMember], size: int) -> PackedLayer:
-    """The tar of ``members``, which with the folders they lie in take ``size`` bytes."""
+    """Return the tar of ``members``, which take ``size`` bytes together with the store directory's headers."""
     end = bytes(trailer_size(size))
     return PackedLayer(size + len(end), _pieces(headers, members, end))
 

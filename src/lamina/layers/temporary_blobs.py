@@ -1,6 +1,6 @@
-"""Blobs on their way into an archive, in temporary files.
+"""Keep blobs in temporary files until they are copied into an archive.
 
-Invariant: nothing of it is left when it is over; a blob is there from `end` on until it is taken away.
+A compressed layer's length is unknown until it has been written, so each goes to a temporary file first.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from lamina.system.transfer import BlobInfo
 
 
 class TemporaryBlobStore:
-    """A `BlobStore` in a temporary folder. Raises `OutputError` where none can be made."""
+    """A `BlobStore` in a temporary folder. Raises `OutputError` if the folder cannot be created."""
 
     def __init__(self) -> None:
         try:
-            self._workspace = TempDir()
+            self._folder = TempDir()
         except OSError as error:
             raise OutputError(f"temporary folder: got {error.strerror}, expected room for compressed layers") from error
         self._numbers = count()
         self._files: dict[BlobInfo, Path] = {}
 
     def has(self, blob: BlobInfo) -> bool:
-        """Whether the blob is there: never before it is written."""
+        """Return False: the folder is new, so no blob is there before it is written."""
         return False
 
     def create(self) -> Path:
-        """A new empty file. Raises `OutputError`."""
-        part = self._workspace.path / str(next(self._numbers))
+        """Create an empty file. Raises `OutputError`."""
+        part = self._folder.path / str(next(self._numbers))
         try:
             part.touch(mode=0o600)
         except OSError as error:
@@ -40,18 +40,18 @@ class TemporaryBlobStore:
         return part
 
     def commit(self, part: Path, blob: BlobInfo) -> None:
-        """What was begun is ``blob`` now."""
+        """Record ``part`` as the file of ``blob``."""
         self._files[blob] = part
 
     def extent(self, blob: BlobInfo) -> Extent:
-        """Where the blob lies."""
+        """Return the extent of the blob's file."""
         file = self._files[blob]
         return Extent.whole(os.fsencode(file), blob.size, file.stat().st_mtime_ns)
 
     def remove(self, blob: BlobInfo) -> None:
-        """Takes the blob away, for it was read."""
+        """Delete the blob once it has been copied."""
         self._files.pop(blob).unlink()
 
     def close(self) -> None:
-        """Takes all away."""
-        self._workspace.close()
+        """Delete the temporary folder and all blobs in it."""
+        self._folder.close()

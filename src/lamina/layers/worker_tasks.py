@@ -1,6 +1,6 @@
-"""What a member of a crew does: list store paths, hash a layer, write a layer's blob.
+"""The tasks of a worker process: list store paths, hash a layer, copy it to shared memory, write its blob.
 
-Invariant: a task and its answer are values that `marshal` takes, and a task has the same answer in every process.
+Invariant: tasks and results consist of values that `marshal` supports, and a task has the same result in every process.
 """
 
 from __future__ import annotations
@@ -24,55 +24,59 @@ from lamina.system.locations import Location, list_location
 from lamina.system.transfer import BlobInfo, HashingWriter, Write, copy, hash_pieces
 
 if TYPE_CHECKING:
-    from lamina.compression.compressors import LayerCompression  # most members never compress anything
+    from lamina.compression.compressors import LayerCompression  # imported on demand: most workers never compress
 
 WorkerTask = tuple[Any, ...]
 TaskResult = Any
 LayerContent = ListedLayer | Extent
-"""What a layer is packed from: the listings of its store paths, or a file in which it lies."""
+"""What a layer is packed from: the listings of its store paths, or the file that contains its tar."""
 
-_LENGTH = 8
+_LENGTH_SIZE = 8
 
 
 def listing_task(locations: list[Location]) -> WorkerTask:
-    """Lists the store paths at ``locations``; `parse_listings` reads the answer."""
+    """Return the task of listing the store paths at ``locations``; `parse_listings` reads its result."""
     return ("list", [_dump_location(location) for location in locations])
 
 
 def parse_listings(result: TaskResult) -> list[Listing | None]:
-    """The listing of each store path, None where it has none (see `list_location`)."""
+    """Parse the listing of each store path; None if a path has no listing (see `list_location`)."""
     return [None if chunks is None else Listing(chunks) for chunks in result]
 
 
 def hash_task(content: LayerContent) -> WorkerTask:
-    """Hashes a layer; `parse_blob_infos` reads the answer."""
+    """Return the task of hashing a layer; `parse_blob_infos` reads its result."""
     return ("hash", _dump_content(content))
 
 
 def buffer_task(content: ListedLayer, size: int, region: shared_memory.BufferRange) -> WorkerTask:
-    """Lays a layer whose members take ``size`` bytes down at ``region``, which is as large as its tar;
-    `parse_blob_infos` reads the answer.
+    """Return the task of hashing a layer and copying it to shared memory; `parse_blob_infos` reads its result.
+
+    Args:
+        content: The layer.
+        size: The result of its `ListedLayer.size`, in bytes.
+        region: The range of the shared buffer, as large as the layer's tar.
     """
     return ("buffer", _dump_content(content), size, region.fd, region.offset)
 
 
 def blob_task(content: LayerContent, file: bytes, compression: LayerCompression, jobs: int) -> WorkerTask:
-    """Writes a layer to ``file``, which is there and empty; `parse_blob_infos` reads the answer."""
+    """Return the task of writing a layer to the empty ``file``; `parse_blob_infos` reads its result."""
     return ("blob", _dump_content(content), file, str(compression), jobs)
 
 
 def parse_blob_infos(result: TaskResult) -> tuple[BlobInfo, ...]:
-    """What the layer is, and what its blob is where there is one."""
+    """Parse digest and size of the layer and, if a blob was written, of the blob."""
     return tuple(BlobInfo(Digest(raw), size) for raw, size in result)
 
 
 def run(task: WorkerTask) -> TaskResult:
-    """The answer to ``task``. Raises whatever it raises."""
+    """Run ``task`` in this process and return its result. Raises whatever the task raises."""
     return _TASKS[task[0]](*task[1:])
 
 
 def write_blob(packed: PackedLayer, out: Write, compression: LayerCompression, jobs: int) -> tuple[BlobInfo, BlobInfo]:
-    """Writes the layer compressed; what it is, and what was written."""
+    """Write the layer compressed to ``out``; return digest and size of its tar, then of the bytes written."""
     if compression.is_none:
         plain = HashingWriter(out)
         copy(packed.pieces, plain)
@@ -88,7 +92,10 @@ def write_blob(packed: PackedLayer, out: Write, compression: LayerCompression, j
 def write_blob_file(
     packed: PackedLayer, file: bytes, compression: LayerCompression, jobs: int
 ) -> tuple[BlobInfo, BlobInfo]:
-    """Likewise, to ``file``, which is there and empty. Raises `OutputError`, and what packing raises."""
+    """Write the layer compressed to the existing ``file``; return the same as `write_blob`.
+
+    Raises `OutputError` if the file cannot be written, and whatever packing raises.
+    """
     name = os.fsdecode(file)
     try:
         fd = os.open(file, os.O_WRONLY | getattr(os, "O_BINARY", 0))
@@ -101,15 +108,15 @@ def write_blob_file(
 
 
 def _list_paths(locations: list[Any]) -> TaskResult:
-    found = [list_location(_parse_location(data)) for data in locations]
-    return [listing and listing.chunks for listing in found]
+    listings = [list_location(_parse_location(data)) for data in locations]
+    return [listing and listing.chunks for listing in listings]
 
 
 def _hash_layer(content: tuple[Any, ...]) -> TaskResult:
     return [_dump_info(hash_pieces(_pack_content(content).pieces))]
 
 
-def _buffer(content: tuple[Any, ...], size: int, fd: int, offset: int) -> TaskResult:
+def _buffer_layer(content: tuple[Any, ...], size: int, fd: int, offset: int) -> TaskResult:
     packed = _parse_layer(content).pack_with_size(size)
     return [_dump_info(hash_pieces(packed.pieces, shared_memory.map_buffer(fd)[offset : offset + packed.size]))]
 
@@ -117,20 +124,20 @@ def _buffer(content: tuple[Any, ...], size: int, fd: int, offset: int) -> TaskRe
 def _write_blob(content: tuple[Any, ...], file: bytes, compression: str, jobs: int) -> TaskResult:
     from lamina.compression.compressors import LayerCompression
 
-    found = write_blob_file(_pack_content(content), file, LayerCompression.parse(compression), jobs)
-    return list(map(_dump_info, found))
+    infos = write_blob_file(_pack_content(content), file, LayerCompression.parse(compression), jobs)
+    return list(map(_dump_info, infos))
 
 
 _TASKS: Mapping[str, Callable[..., TaskResult]] = {
     "list": _list_paths,
     "hash": _hash_layer,
-    "buffer": _buffer,
+    "buffer": _buffer_layer,
     "blob": _write_blob,
 }
 
 
-def _dump_info(found: BlobInfo) -> tuple[bytes, int]:
-    return found.digest.raw, found.size
+def _dump_info(info: BlobInfo) -> tuple[bytes, int]:
+    return info.digest.raw, info.size
 
 
 def _dump_location(location: Location) -> Any:
@@ -163,23 +170,23 @@ def _parse_layer(content: tuple[Any, ...]) -> ListedLayer:
 
 
 def send(stream: IO[bytes], value: tuple[Any, ...]) -> None:
-    """Writes ``value``, behind the length of its `marshal`."""
+    """Write ``value``: the length of its `marshal` data, then the data."""
     data = marshal.dumps(value)
-    stream.write(len(data).to_bytes(_LENGTH, "little"))
+    stream.write(len(data).to_bytes(_LENGTH_SIZE, "little"))
     stream.write(data)
     stream.flush()
 
 
 def receive(stream: IO[bytes]) -> Any:
-    """The next value; raises `EOFError` at the end."""
-    length = stream.read(_LENGTH)
-    if len(length) < _LENGTH:
+    """Read the next value. Raises `EOFError` at the end of the stream."""
+    length = stream.read(_LENGTH_SIZE)
+    if len(length) < _LENGTH_SIZE:
         raise EOFError
-    return marshal.loads(stream.read(int.from_bytes(length, "little")))  # noqa: S302 - what another of us has written
+    return marshal.loads(stream.read(int.from_bytes(length, "little")))  # noqa: S302 - written by our own process
 
 
 def parse_reply(reply: tuple[Any, ...]) -> TaskResult:
-    """The answer in what a member has sent; raises the `Error` that it had instead."""
+    """Return the result in a worker's reply, or raise the `Error` that the task raised in the worker."""
     kind, value, hint = reply
     if kind:
         raise getattr(errors, kind)(value, hint=hint)
@@ -187,12 +194,12 @@ def parse_reply(reply: tuple[Any, ...]) -> TaskResult:
 
 
 def main() -> None:
-    """Does what comes in on stdin until it ends, and answers on stdout."""
+    """Run the tasks that arrive on stdin and write their replies to stdout, until stdin ends."""
     import gc
     import signal
 
-    gc.disable()  # what is made here is many small things and no cycles
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who began it is interrupted too, and ends it
+    gc.disable()  # tasks create many small objects and no reference cycles
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process is interrupted too, and ends this one
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
@@ -200,7 +207,7 @@ def main() -> None:
             send(replies, _reply(receive(requests)))
     except (EOFError, BrokenPipeError):
         os._exit(0)
-    except Exception:  # noqa: BLE001 - whatever it is, it is raised again where the task is done instead
+    except Exception:  # noqa: BLE001 - the parent runs the task itself and raises the same error there
         os._exit(1)
 
 

@@ -1,10 +1,11 @@
-"""Processes that work for this one, side by side.
+"""A pool of worker processes.
 
-Invariant: none outlives its crew, and a task that a process was lost over is done here instead, so that how many
-there are, and whether any can be, shows in nothing but the time that it takes.
+Invariant: no worker outlives its pool. If a worker dies, or cannot be started, this process runs its task instead, so
+the number of workers affects only the time that the work takes, never its result.
 
-Processes and not threads: what is done for each file is Python, and Python's threads do that one at a time. Each is
-this Python again, with the modules of `lamina.layers.worker_tasks`; a fork would copy the threads' locks as well.
+The workers are processes rather than threads because the work for each file is Python code, which threads would run one
+at a time. Each worker is a new Python interpreter that imports `lamina.layers.worker_tasks`; a fork would also copy the
+locks that other threads of this process hold.
 """
 
 from __future__ import annotations
@@ -26,19 +27,20 @@ from lamina.layers.worker_tasks import TaskResult, WorkerTask
 from lamina.system.cleanup import Cleanup
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.layers.worker_tasks import main; main()"
-_FIRST, _LAST = (-1, 0), (sys.maxsize, 0)
+_HIGHEST_PRIORITY, _LOWEST_PRIORITY = (-1, 0), (sys.maxsize, 0)
 
 
 RunTask = Callable[[WorkerTask], TaskResult]
-"""Has a task done and waits for it."""
+"""Runs a task in a worker process and waits for its result."""
 
 _T = TypeVar("_T")
 
 
 class WorkerPool:
-    """As many as ``size`` processes, begun when there is something to do for them; ends them with the block.
+    """A pool of up to ``size`` worker processes; a context manager that ends them.
 
-    They have the open files ``pass_fds`` under the numbers that those have here.
+    Each process is started when there is a job for it. The workers inherit the file descriptors ``pass_fds`` under the
+    same numbers.
     """
 
     def __init__(self, size: int, pass_fds: Collection[int] = ()) -> None:
@@ -52,9 +54,11 @@ class WorkerPool:
         self._cleanup = Cleanup(self._kill)
 
     def submit(self, job: Callable[[RunTask], _T], priority: tuple[int, int]) -> Future[_T]:
-        """What ``job`` gives or raises, which is called in a thread and may ask one of the processes.
+        """Call ``job`` in a thread that has a worker process, and return a future for its result.
 
-        Of the works that wait, the one of least ``priority`` is next, then the oldest.
+        Args:
+            job: A function that receives the worker's `RunTask` and may call it any number of times.
+            priority: The waiting job with the lowest priority is next; of equal ones, the oldest.
         """
         future: Future[_T] = Future()
         self._waiting.put((priority, next(self._count), job, future))
@@ -72,9 +76,10 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # As many as there may be: an interrupt may have come between the start of a thread and its mention here.
+        # One for each possible thread: an interrupt may have come between a thread's start and its entry in the list.
         for _ in range(self._size):
-            self._waiting.put((_LAST if kind is None else _FIRST, next(self._count), None, Future()))
+            priority = _LOWEST_PRIORITY if kind is None else _HIGHEST_PRIORITY
+            self._waiting.put((priority, next(self._count), None, Future()))
         if kind is not None:
             self._kill()
         for thread in self._threads:
@@ -93,7 +98,7 @@ class WorkerPool:
                     return
                 try:
                     result = job(worker.run_task)
-                except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+                except BaseException as error:  # noqa: BLE001 - the caller gets it from the future
                     future.set_exception(error)
                 else:
                     future.set_result(result)
@@ -102,7 +107,7 @@ class WorkerPool:
 
 
 class _Worker:
-    """One process, begun with the first task."""
+    """One worker process, which is started for its first task."""
 
     def __init__(self, pass_fds: Collection[int]) -> None:
         self._pass_fds = pass_fds
@@ -146,18 +151,18 @@ class _Worker:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what goes wrong there is done again here, and then said
+            stderr=subprocess.DEVNULL,  # a task that fails there runs again here, where its error is reported
             pass_fds=self._pass_fds,
-            # A terminal sends its signals to this process alone, which ends the others.
+            # A group of its own: the terminal's signals then reach only this process, which ends the workers.
             process_group=0 if os.name == "posix" else None,
         )
-        if self._is_killed:  # it was, while this one began
+        if self._is_killed:  # `kill` was called while the process was being started
             self._process.kill()
         return self._process
 
 
 def _module_path() -> Iterable[str]:
-    """Where this process finds modules, with the folder that lamina itself is in first: some have it elsewhere."""
+    """Return this process's module path, with the folder of its own lamina first, so that workers import the same."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(worker_tasks.__file__)))
     own = os.path.dirname(package)
-    return dict.fromkeys((own, *(os.path.abspath(place) for place in sys.path)))
+    return dict.fromkeys((own, *(os.path.abspath(folder) for folder in sys.path)))

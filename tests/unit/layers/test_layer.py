@@ -1,4 +1,4 @@
-"""Store layers: nixpkgs' own bytes, from wherever the nodes come."""
+"""Tests of store layers: their bytes equal those of nixpkgs, whatever the nodes are read from."""
 
 import hashlib
 import io
@@ -31,13 +31,13 @@ TREES: dict[str, Item] = {
     "file": File(b"a file, not a folder\n"),
     "program": File(b"#!/bin/sh\necho hi\n", executable=True),
     "link": Link(b"/nix/store/nowhere"),
-    # Component by component bin/hi comes before bin-foo and bin.d/x; as plain texts it comes after.
+    # Compared by components, bin/hi comes before bin-foo and bin.d/x; compared as plain strings it comes after them.
     "order": {b"bin": {b"hi": File(b"hi")}, b"bin-foo": File(b"1"), b"bin.d": {b"x": File(b"2")}, b"B": {}, b"~": {}},
     "hidden": {b".hidden": {b".x": File(b"h")}, b"...": File()},
     "not-ascii": {"é".encode(): {"☃".encode(): File(b"1")}, "\U0001f600".encode(): Link("é/☃".encode())},
     "not-utf8": {b"\xff": File(b"1"), b"\xee\x80\x80": File(b"2"), "\U0001f600".encode(): {b"\xc3": Link(b"\xfe")}},
     "sizes": {b"%d" % size: File(b"z" * size) for size in (0, 1, 511, 512, 513, 10240)},
-    # In the header a name has /nix/store/HASH-long/ before it, 49 bytes, and a folder a slash behind it.
+    # In the header a name is preceded by /nix/store/HASH-long/, which is 49 bytes, and a folder's ends in a slash.
     "long": {
         kind * length: item
         for length in range(48, 55)
@@ -47,29 +47,29 @@ TREES: dict[str, Item] = {
 }
 
 
-def layer(*names: str, owner: Owner = ROOT, mtime: int = 1) -> bytes:
-    """The layer of trees above, from memory."""
+def pack_from_memory(*names: str, owner: Owner = ROOT, mtime: int = 1) -> bytes:
+    """Return the layer of some of `TREES`, packed from memory."""
     store = MemoryStore(trees={path(name): TREES[name] for name in names})
     plan = LayerPlan(tuple(map(path, names)))
     return packed_bytes(StoreLayer(plan, store.nodes, owner, mtime).pack())
 
 
-def layer_of(found: Sequence[Node], name: str = "A") -> StoreLayer:
-    return StoreLayer(LayerPlan((path(name),)), lambda path: found, ROOT, 1)
+def layer_of(nodes: Sequence[Node], name: str = "A") -> StoreLayer:
+    return StoreLayer(LayerPlan((path(name),)), lambda path: nodes, ROOT, 1)
 
 
-def streamed(tops: Iterable[Path], owner: Owner = ROOT, mtime: int = 1) -> bytes:
-    """The layer as the streamer of dockerTools makes it: pathlib finds and sorts, tarfile writes."""
+def pack_with_tarfile(tops: Iterable[Path], owner: Owner = ROOT, mtime: int = 1) -> bytes:
+    """Return the layer as the streamer of dockerTools makes it: pathlib finds and sorts, tarfile writes."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
 
-        def add(member: tarfile.TarInfo, place: Path | None) -> None:
+        def add(member: tarfile.TarInfo, source: Path | None) -> None:
             member.uid, member.gid, member.uname, member.gname = owner.uid, owner.gid, owner.uname, owner.gname
             member.mtime = mtime
-            if place is None or not member.isreg():
+            if source is None or not member.isreg():
                 archive.addfile(member)
             else:
-                with place.open("rb") as file:
+                with source.open("rb") as file:
                     archive.addfile(member, file)
 
         for folder in ("/nix", "/nix/store"):
@@ -77,28 +77,28 @@ def streamed(tops: Iterable[Path], owner: Owner = ROOT, mtime: int = 1) -> bytes
             member.type, member.mode = tarfile.DIRTYPE, 0o755
             add(member, None)
         for top in tops:
-            for place in [top] if top.is_symlink() else sorted([top, *top.rglob("*")]):
-                member = archive.gettarinfo(str(place))
-                member.name = str(Path("/nix/store") / place.relative_to(top.parent))
-                if member.islnk():  # the same inode was met before
-                    member.type, member.linkname, member.size = tarfile.REGTYPE, "", place.lstat().st_size
-                add(member, place)
+            for file in [top] if top.is_symlink() else sorted([top, *top.rglob("*")]):
+                member = archive.gettarinfo(str(file))
+                member.name = str(Path("/nix/store") / file.relative_to(top.parent))
+                if member.islnk():  # an earlier member has the same inode
+                    member.type, member.linkname, member.size = tarfile.REGTYPE, "", file.lstat().st_size
+                add(member, file)
     return out.getvalue()
 
 
 def put(names: Iterable[str], store: Path) -> list[Path]:
-    """The trees on disk, as store paths in ``store``."""
+    """Write the trees to disk as store paths in ``store`` and return their paths."""
     tops = [store / path(name).base for name in names]
     for name, top in zip(names, tops, strict=True):
         write(TREES[name], os.fsencode(top))
     return tops
 
 
-def walked(store: Path, names: Iterable[str], owner: Owner = ROOT, mtime: int = 1) -> bytes:
-    def found(path: StorePath) -> Iterable[Node]:
+def pack_from_disk(store: Path, names: Iterable[str], owner: Owner = ROOT, mtime: int = 1) -> bytes:
+    def read_nodes(path: StorePath) -> Iterable[Node]:
         return walk(os.fsencode(store / path.base))
 
-    return packed_bytes(StoreLayer(LayerPlan(tuple(map(path, names))), found, owner, mtime).pack())
+    return packed_bytes(StoreLayer(LayerPlan(tuple(map(path, names))), read_nodes, owner, mtime).pack())
 
 
 on_disk = pytest.mark.parametrize(
@@ -119,7 +119,7 @@ on_disk = pytest.mark.parametrize(
 def test_a_layer_has_the_bytes_that_tarfile_and_pathlib_give(name: str, tmp_path: Path) -> None:
     """dockerTools 1.8: PAX, /nix/ and /nix/store/ first, absolute names, component-wise order, whole records."""
     tops = put([name], tmp_path)
-    assert layer(name) == streamed(tops)
+    assert pack_from_memory(name) == pack_with_tarfile(tops)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
@@ -127,9 +127,9 @@ def test_a_layer_has_the_bytes_that_tarfile_and_pathlib_give(name: str, tmp_path
     ("owner", "mtime"),
     [(ROOT, 1), (Owner(1000, 100, "user", "users"), 1_700_000_000), (Owner(1 << 31, 2_097_152, "ü" * 20, ""), -1)],
 )
-def test_owner_and_date_are_those_of_the_image(owner: Owner, mtime: int, tmp_path: Path) -> None:
+def test_owner_and_mtime_are_those_given(owner: Owner, mtime: int, tmp_path: Path) -> None:
     tops = put(TREES, tmp_path)
-    assert layer(*TREES, owner=owner, mtime=mtime) == streamed(tops, owner, mtime)
+    assert pack_from_memory(*TREES, owner=owner, mtime=mtime) == pack_with_tarfile(tops, owner, mtime)
 
 
 @on_disk
@@ -138,36 +138,36 @@ def test_a_layer_from_disk_is_the_layer_from_a_nar(name: str, tmp_path: Path) ->
     (top,) = put([name], tmp_path)
     archive = packed_bytes(PackedLayer(0, iter(nar.dump(walk(os.fsencode(top))))))
     from_nar = packed_bytes(layer_of(tuple(nar.parse_bytes(archive)), name).pack())
-    assert walked(tmp_path, [name]) == from_nar == layer(name)
+    assert pack_from_disk(tmp_path, [name]) == from_nar == pack_from_memory(name)
 
 
 def test_hard_links_are_files_of_their_own(tmp_path: Path) -> None:
-    """Anything tarfile would emit as a hard link is turned into a regular file with full content."""
+    """A file that tarfile would write as a hard link becomes a regular file with its full content."""
     top = tmp_path / path("A").base
     top.mkdir()
     (top / "one").write_bytes(b"x" * 600)
     (top / "two").hardlink_to(top / "one")
-    for place, mode in ((top / "one", 0o444), (top, 0o555)):
-        place.chmod(mode)
-    made = walked(tmp_path, ["A"])
-    assert made == streamed([top])
+    for file, mode in ((top / "one", 0o444), (top, 0o555)):
+        file.chmod(mode)
+    made = pack_from_disk(tmp_path, ["A"])
+    assert made == pack_with_tarfile([top])
     assert made == packed_bytes(layer_of(nodes({b"one": File(b"x" * 600), b"two": File(b"x" * 600)})).pack())
 
 
 def test_paths_come_in_the_order_of_the_plan() -> None:
-    with tarfile.open(fileobj=io.BytesIO(layer("program", "file", "link"))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(pack_from_memory("program", "file", "link"))) as archive:
         assert archive.getnames() == ["/nix", "/nix/store", *(str(path(name)) for name in ("program", "file", "link"))]
 
 
-def test_a_layer_without_paths_holds_the_store_alone() -> None:
-    with tarfile.open(fileobj=io.BytesIO(layer())) as archive:
+def test_a_layer_without_paths_holds_only_the_store_directory() -> None:
+    with tarfile.open(fileobj=io.BytesIO(pack_from_memory())) as archive:
         assert [(found.name, found.mode) for found in archive] == [("/nix", 0o755), ("/nix/store", 0o755)]
 
 
 @pytest.mark.parametrize("name", TREES)
 def test_golden_digests(name: str) -> None:
     """Equal values pack to equal bytes, on every machine and in every version (recorded by tarfile and nix-store)."""
-    made = layer(name)
+    made = pack_from_memory(name)
     archive = packed_bytes(PackedLayer(0, iter(nar.dump(nodes(TREES[name])))))
     assert RECORDED[name] == {
         "layer": hashlib.sha256(made).hexdigest(),
@@ -177,15 +177,14 @@ def test_golden_digests(name: str) -> None:
 
 
 def test_golden_digest_of_all_trees_with_another_owner() -> None:
-    made = layer(*TREES, owner=Owner(1000, 2_097_152, "user", "üsers"), mtime=1_700_000_000)
+    made = pack_from_memory(*TREES, owner=Owner(1000, 2_097_152, "user", "üsers"), mtime=1_700_000_000)
     assert RECORDED["all, owned by a user"] == {"layer": hashlib.sha256(made).hexdigest(), "size": len(made)}
 
 
 # --- sizes
 
 
-def test_the_size_is_known_without_a_file() -> None:
-    """The exact size of a layer is known without reading a file."""
+def test_the_size_is_known_without_reading_a_file() -> None:
     gone = Extent(b"/nowhere/at/all", 0, 5 << 40, 5 << 40, 0)
     found = (Directory(b""), Regular(b"large", executable=False, size=5 << 40, content=gone))
     packed = layer_of(found).pack()
@@ -193,10 +192,10 @@ def test_the_size_is_known_without_a_file() -> None:
     assert packed.size == sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in packed.pieces)
 
 
-def test_the_size_is_that_of_the_pieces() -> None:
+def test_the_size_is_the_length_of_all_pieces() -> None:
     store = MemoryStore(trees={path(name): tree for name, tree in TREES.items()})
     packed = StoreLayer(LayerPlan(tuple(map(path, TREES))), store.nodes, ROOT, 1).pack()
-    assert packed.size == len(packed_bytes(packed)) == len(layer(*TREES))
+    assert packed.size == len(packed_bytes(packed)) == len(pack_from_memory(*TREES))
 
 
 def test_a_layer_can_be_packed_again_to_the_same_bytes() -> None:
@@ -208,7 +207,7 @@ def test_a_layer_can_be_packed_again_to_the_same_bytes() -> None:
 
 
 def test_names_that_are_not_utf8_sort_as_pathlib_sorts_them() -> None:
-    """Components compare as Python texts with surrogates, which differs from the order of bytes only there."""
+    """Components compare as Python strings with surrogates, which differs from byte order for non-UTF-8 names only."""
     names = [b"", b"a", b"a/\xff", b"a/\xee\x80\x80", "a/\U0001f600".encode(), b"\xee\x80\x80", b"\xff", b"\xff/x"]
     sorted_by_pathlib = sorted(Path(os.fsdecode(name)) for name in names)
     ordered = [node.path for node in sort_for_tar([Directory(name) for name in names])]
@@ -216,24 +215,24 @@ def test_names_that_are_not_utf8_sort_as_pathlib_sorts_them() -> None:
     assert ordered.index(b"a/\xff") < ordered.index(b"a/\xee\x80\x80")
 
 
-def test_nodes_in_utf8_stay_as_they_came() -> None:
+def test_nodes_with_utf8_names_are_not_sorted_again() -> None:
     tree = nodes(TREES["not-ascii"])
     assert sort_for_tar(tree) is tree
     assert tuple(sort_for_tar(iter(tree))) == tree
 
 
-# --- what no layer can hold, and what is said of one
+# --- names that no layer can hold, and the texts about a layer
 
 
 @pytest.mark.parametrize("name", [b".wh.x", b".wh..wh..opq"])
 @pytest.mark.parametrize("item", [File(b""), Link(b"x"), {}])
-def test_a_name_that_would_delete_another_is_refused(name: bytes, item: Item) -> None:
+def test_a_name_that_would_be_a_whiteout_is_refused(name: bytes, item: Item) -> None:
     with pytest.raises(FormatError, match=r"\.wh\."):
         layer_of(nodes({b"a": {name: item}})).pack()
     layer_of(nodes({b"a.wh.": {b"x" + name: item}})).pack()
 
 
-def test_a_layer_says_what_is_in_it() -> None:
+def test_headline_comment_and_paths_name_the_store_paths() -> None:
     plan = LayerPlan((path("A"), path("B")))
     made = StoreLayer(plan, lambda path: (Symlink(b"", b"x"),), ROOT, 1)
     assert made.headline(7) == f"Creating layer 7 from paths: ['{path('A')}', '{path('B')}']"

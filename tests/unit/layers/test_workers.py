@@ -1,4 +1,4 @@
-"""Processes that work side by side: what they answer, what happens to them, and that none is left."""
+"""Tests of the worker pool: results, errors, lost processes, and that no process is left."""
 
 import os
 import signal
@@ -30,30 +30,30 @@ def tree(tmp_path: Path) -> Path:
     return top
 
 
-def listed(top: Path) -> Callable[[RunTask], Any]:
+def list_job(top: Path) -> Callable[[RunTask], Any]:
     return lambda run_task: worker_tasks.parse_listings(run_task(worker_tasks.listing_task([os.fsencode(top)])))
 
 
-def alive(pool: WorkerPool) -> list[int]:
-    """The processes of ``pool`` that run."""
-    found = (worker._process for worker in pool._workers)
-    return [process.pid for process in found if process and process.poll() is None]
+def running_pids(pool: WorkerPool) -> list[int]:
+    """Return the process IDs of the workers of ``pool`` that are running."""
+    processes = (worker._process for worker in pool._workers)
+    return [process.pid for process in processes if process and process.poll() is None]
 
 
-def test_a_crew_answers_as_this_process_would(tree: Path) -> None:
+def test_a_worker_returns_what_this_process_would(tree: Path) -> None:
     file = tree / "folder" / "file"
     extent = Extent.whole(os.fsencode(file), file.stat().st_size, file.stat().st_mtime_ns)
     with WorkerPool(2) as pool:
-        listing = pool.submit(listed(tree), (0, 0))
-        found = pool.submit(
+        listing = pool.submit(list_job(tree), (0, 0))
+        blob_infos = pool.submit(
             lambda run_task: worker_tasks.parse_blob_infos(run_task(worker_tasks.hash_task(extent))), (0, 0)
         )
         assert listing.result() == [list_tree(os.fsencode(tree))]
-        assert found.result() == (hash_pieces([extent]),)
-    assert alive(pool) == []
+        assert blob_infos.result() == (hash_pieces([extent]),)
+    assert running_pids(pool) == []
 
 
-def test_what_is_urgent_comes_first_and_then_what_waits_longest() -> None:
+def test_jobs_run_by_priority_and_then_by_age() -> None:
     done: list[int] = []
     gate = threading.Event()
     with WorkerPool(1) as pool:
@@ -61,14 +61,14 @@ def test_what_is_urgent_comes_first_and_then_what_waits_longest() -> None:
         for number, priority in enumerate([(1, 5), (1, -9), (0, 3), (1, 5), (0, 3)]):
             pool.submit(lambda run_task, number=number: done.append(number), priority)  # type: ignore[misc]
         gate.set()
-    assert done == [2, 4, 1, 0, 3], "and all of it before the crew ends"
+    assert done == [2, 4, 1, 0, 3], "and all of them before the pool ends"
 
 
-def test_an_error_of_a_member_is_the_error_it_was(tmp_path: Path) -> None:
+def test_an_error_in_a_worker_is_raised_by_the_future(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x")
     with WorkerPool(1) as pool:
-        missing = pool.submit(listed(tmp_path / "nothing"), (0, 0))
+        missing = pool.submit(list_job(tmp_path / "nothing"), (0, 0))
         changed = Extent.whole(os.fsencode(file), 1, 12345)
         touched = pool.submit(lambda run_task: run_task(worker_tasks.hash_task(changed)), (0, 0))
         with pytest.raises(NotFound, match="got nothing there, expected a store path"):
@@ -78,41 +78,41 @@ def test_an_error_of_a_member_is_the_error_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-def test_what_a_member_was_lost_over_is_done_here(tree: Path) -> None:
+def test_the_task_of_a_killed_worker_runs_in_this_process(tree: Path) -> None:
     with WorkerPool(1) as pool:
-        assert pool.submit(listed(tree), (0, 0)).result()
-        for pid in alive(pool):
+        assert pool.submit(list_job(tree), (0, 0)).result()
+        for pid in running_pids(pool):
             os.kill(pid, signal.SIGKILL)
-        assert pool.submit(listed(tree), (0, 0)).result() == [list_tree(os.fsencode(tree))]
+        assert pool.submit(list_job(tree), (0, 0)).result() == [list_tree(os.fsencode(tree))]
 
 
-def test_where_no_process_can_be_had_all_is_done_here(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_worker_processes_all_tasks_run_in_this_process(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for executable in ("", str(tree / "python")):
         monkeypatch.setattr(sys, "executable", executable)
         with WorkerPool(2) as pool:
-            assert pool.submit(listed(tree), (0, 0)).result() == [list_tree(os.fsencode(tree))]
+            assert pool.submit(list_job(tree), (0, 0)).result() == [list_tree(os.fsencode(tree))]
 
 
-def test_nobody_waits_for_a_crew_whose_work_is_not_wanted_any_more(tmp_path: Path) -> None:
-    """What is under way is a pipe that nobody writes to: only an end of the process ends it."""
+def test_an_exception_ends_the_workers_at_once(tmp_path: Path) -> None:
+    """Each worker hashes a file of 1 TiB, so only killing it ends the task in time."""
     large = tmp_path / "large"
     with large.open("wb") as file:
         file.truncate(1 << 40)
     extent = Extent.whole(os.fsencode(large), 1 << 40, large.stat().st_mtime_ns)
-    begun: list[Future[Any]] = []
+    futures: list[Future[Any]] = []
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt), WorkerPool(2) as pool:  # noqa: PT012
-        begun += [pool.submit(lambda run_task: run_task(worker_tasks.hash_task(extent)), (0, 0)) for _ in range(2)]
-        while len(alive(pool)) < 2:
+        futures += [pool.submit(lambda run_task: run_task(worker_tasks.hash_task(extent)), (0, 0)) for _ in range(2)]
+        while len(running_pids(pool)) < 2:
             time.sleep(0.01)
         raise KeyboardInterrupt
-    assert alive(pool) == []
+    assert running_pids(pool) == []
     assert threading.active_count() == threads
-    assert all(future.exception() for future in begun)
+    assert all(future.exception() for future in futures)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-def test_a_member_ends_with_who_began_it(tmp_path: Path) -> None:
+def test_a_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, sys, time\nfrom lamina.layers import worker_tasks\nfrom lamina.layers.workers import WorkerPool\n"
         "pool = WorkerPool(1)\ntask = worker_tasks.listing_task([os.fsencode(sys.argv[1])])\n"
@@ -127,4 +127,4 @@ def test_a_member_ends_with_who_began_it(tmp_path: Path) -> None:
         if not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text().split()[2]:
             return
         time.sleep(0.01)
-    pytest.fail("it goes on")
+    pytest.fail("the worker is still running")
