@@ -18,7 +18,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.nodes import Symlink
 from lamina.rootfs import database
-from lamina.rootfs.registration import Registration, schema_and_gc_roots
+from lamina.rootfs.registration import Registration, make_schema_and_gc_roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def _root(nix: Nix, sample: Sample) -> Iterator[Root]:
         root.database.parent.mkdir(parents=True)
         subprocess.run(["cp", "-a", *sample.paths, root.inside("/nix/store")], check=True)
         root.database.write_bytes(database.dump(_registrations(sample)))
-        for node in schema_and_gc_roots([StorePath.parse(sample.root)]):
+        for node in make_schema_and_gc_roots([StorePath.parse(sample.root)]):
             at = root.inside(os.fsdecode(node.path))
             at.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(node, Symlink):

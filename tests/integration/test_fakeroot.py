@@ -21,7 +21,7 @@ from lamina.core.nodes import Symlink
 from lamina.errors import FormatError, ScriptError
 from lamina.rootfs import session
 from lamina.rootfs.layer import RootLayer
-from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.scripts import Scripts, run_scripts
 from lamina.rootfs.tree import Meta, Tree
 
 PATH = tools.environment()["PATH"]
@@ -35,17 +35,17 @@ def _tools() -> None:
 
 def made(script: str, *, extra: str = "", tree: Tree | None = None, chroot: bool = False) -> dict[str, Meta]:
     """The mode, owner and attributes of what the scripts leave."""
-    ran = run(tree or Tree(), Scripts(extra, script, chroot, PATH))
+    ran = run_scripts(tree or Tree(), Scripts(extra, script, chroot, PATH))
     return {"/" + os.fsdecode(node.path): meta for node, meta in ran.tree}
 
 
 def printed(script: str, *, chroot: bool = False) -> str:
-    return run(Tree(), Scripts("", script, chroot, PATH)).output
+    return run_scripts(Tree(), Scripts("", script, chroot, PATH)).output
 
 
 def test_owners_and_modes_reach_the_layer(tmp_path: Path) -> None:
     script = "mkdir -p home/alice; chown 1000:100 home/alice; chmod 4711 tool; chown -h 5:6 link; chmod 750 ."
-    ran = run(Tree(), Scripts("echo x > tool; ln -s tool link", script, search_path=PATH))
+    ran = run_scripts(Tree(), Scripts("echo x > tool; ln -s tool link", script, search_path=PATH))
     (tmp_path / "layer.tar").write_bytes(packed_bytes(RootLayer(ran.tree, ran.workspace).pack()))
     with tarfile.open(tmp_path / "layer.tar") as archive:
         found = {member.name: (member.mode, member.uid, member.gid) for member in archive}
@@ -74,7 +74,7 @@ def test_a_session_without_fakeroots_library_is_refused(monkeypatch: pytest.Monk
         monkeypatch.setattr(session, "__file__", str(folder / "session/__init__.py"))
         scripts = Scripts("", "true", search_path=f"{folder}:/usr/bin:/bin", confined=confined)
         with pytest.raises(ScriptError, match="fakeroot commands: got no answer of their session") as caught:
-            as_nobody(lambda: run(Tree(), scripts))
+            as_nobody(lambda: run_scripts(Tree(), scripts))
         assert "fakeroot's library: got none at work" in caught.value.output
 
 
@@ -144,7 +144,7 @@ def test_with_chroot_what_is_shown_of_the_machine_cannot_be_written_to(place: st
     if not os.path.isdir(os.path.dirname(place)):
         pytest.skip(f"no {os.path.dirname(place)} here")
     with pytest.raises(ScriptError) as caught:
-        run(Tree(), Scripts("", f"touch {place}", True, PATH, confined=confined))
+        run_scripts(Tree(), Scripts("", f"touch {place}", True, PATH, confined=confined))
     assert re.search("Read-only file system|No such file|not permitted", caught.value.output)
     assert not os.path.lexists(place)
 
@@ -167,7 +167,7 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path, missing: str, chro
     for name in {"bash", "fakeroot", "proot"} - {missing}:
         (tmp_path / name).symlink_to(tools.require(name))
     with pytest.raises(ScriptError, match=f"fakeroot commands: got no {missing}, expected one on PATH") as caught:
-        run(Tree(), Scripts("", "true", chroot, str(tmp_path)))
+        run_scripts(Tree(), Scripts("", "true", chroot, str(tmp_path)))
     assert caught.value.hint == f"install {missing}"
 
 
@@ -176,7 +176,7 @@ def test_a_script_that_hangs_is_ended_with_all_that_it_began(tmp_path: Path, chr
     before = fakeds()
     script = "(trap '' INT TERM HUP; sleep 300) & sleep 300"
     with pytest.raises(ScriptError, match=r"fakeroot commands: got no end within 0.5 s, expected one"):
-        run(Tree(), Scripts("", script, chroot, PATH, 0.5))
+        run_scripts(Tree(), Scripts("", script, chroot, PATH, 0.5))
     assert tools.until(lambda: fakeds() <= before, 5)
     wait_until(lambda: not running("sleep 300"))
 
@@ -190,10 +190,10 @@ def test_what_a_script_leaves_running_is_ended_wherever_it_hides(leave: str, chr
 
 
 def test_a_script_without_fakeroot_hides_nothing_either() -> None:
-    assert run(Tree(), Scripts("setsid sleep 297 &\necho done", search_path=PATH)).output == "done\n"
+    assert run_scripts(Tree(), Scripts("setsid sleep 297 &\necho done", search_path=PATH)).output == "done\n"
     wait_until(lambda: not running("sleep 297"))
     with pytest.raises(ScriptError, match="got no end within"):
-        run(Tree(), Scripts("setsid --wait sleep 297", search_path=PATH, time_limit=0.5))
+        run_scripts(Tree(), Scripts("setsid --wait sleep 297", search_path=PATH, time_limit=0.5))
     wait_until(lambda: not running("sleep 297"))
 
 
@@ -205,8 +205,8 @@ def test_the_exit_status_is_told_from_within_proot() -> None:
 
 def test_ids_that_a_user_namespace_has_not_may_be_given(tmp_path: Path) -> None:
     program = (
-        "import os; from lamina.rootfs.scripts import Scripts, run; from lamina.rootfs.tree import Tree; "
-        "ran = run(Tree(), Scripts('', 'touch a; chown 1234:5678 a', search_path=os.environ['PATH'])); "
+        "import os; from lamina.rootfs.scripts import Scripts, run_scripts; from lamina.rootfs.tree import Tree; "
+        "ran = run_scripts(Tree(), Scripts('', 'touch a; chown 1234:5678 a', search_path=os.environ['PATH'])); "
         "print(ran.tree.meta(b'a'))"
     )
     tools.require("unshare")
@@ -220,9 +220,9 @@ def test_ids_that_a_user_namespace_has_not_may_be_given(tmp_path: Path) -> None:
 
 _KILLED = """
 import os, sys
-from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.scripts import Scripts, run_scripts
 from lamina.rootfs.tree import Tree
-run(Tree(), Scripts("", sys.argv[1], sys.argv[2] == "True", os.environ["PATH"]))
+run_scripts(Tree(), Scripts("", sys.argv[1], sys.argv[2] == "True", os.environ["PATH"]))
 """
 
 
@@ -263,4 +263,4 @@ def test_programs_of_the_store_run_inside(small: object) -> None:
 
 def test_a_path_that_leads_to_nowhere_is_passed_over(tmp_path: Path) -> None:
     path = f"/no/such:{tmp_path}:{PATH}"
-    assert run(Tree(), Scripts("", "echo hi", True, path)).output == "hi\n"
+    assert run_scripts(Tree(), Scripts("", "echo hi", True, path)).output == "hi\n"

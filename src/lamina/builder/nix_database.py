@@ -21,7 +21,7 @@ from lamina.errors import OutputError
 from lamina.formats.tar import WHITEOUT
 from lamina.rootfs import database
 from lamina.rootfs.database import DATABASE_PATH, SIDE_FILE_SUFFIXES
-from lamina.rootfs.registration import Registration, merge_registrations, schema_and_gc_roots
+from lamina.rootfs.registration import Registration, make_schema_and_gc_roots, merge_registrations
 from lamina.rootfs.tree import FILE_MODE, SYMLINK_MODE, Meta, Tree
 
 
@@ -32,7 +32,7 @@ def add_database(
     registrations, warnings = merge_registrations(base, map(Registration.of, closure))
     content = database.dump(registrations)
     tree.put(Regular(DATABASE_PATH, False, len(content), content), Meta(FILE_MODE))
-    for node in schema_and_gc_roots(contents):
+    for node in make_schema_and_gc_roots(contents):
         tree.put(node, Meta(FILE_MODE if isinstance(node, Regular) else SYMLINK_MODE))
     return warnings
 

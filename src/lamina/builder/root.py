@@ -17,7 +17,7 @@ from lamina.core.names import StoreSubpath
 from lamina.core.nodes import Node, Symlink
 from lamina.inputs.spec import Spec
 from lamina.rootfs import extras
-from lamina.rootfs.symlink_tree import join
+from lamina.rootfs.symlink_tree import build_symlink_tree
 from lamina.rootfs.tree import Tree
 from lamina.stores.protocols import Store
 
@@ -47,7 +47,7 @@ def customise(
 
     Runs the scripts. Raises what any of its parts raises.
     """
-    tree, warnings = join(contents, store.nodes)
+    tree, warnings = build_symlink_tree(contents, store.nodes)
     content_links = frozenset(node for node, _ in tree if isinstance(node, Symlink))
     warnings += extras.add_extras(spec.extras, tree, closure, store, base.file)
     if spec.include_nix_db:
@@ -77,7 +77,7 @@ def _run_scripts(spec: Spec, tree: Tree) -> ScriptResult:
         spec.time_limit,
         spec.sandbox,
     )
-    return commands.run(tree, scripts)
+    return commands.run_scripts(tree, scripts)
 
 
 def add_declared_entries(spec: Spec, tree: Tree) -> None:

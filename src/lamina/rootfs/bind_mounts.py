@@ -60,25 +60,25 @@ def write_etc(folder: Path) -> None:
         file.chmod(0o644)
 
 
-def system_links() -> Iterator[tuple[str, str]]:
+def find_system_links() -> Iterator[tuple[str, str]]:
     """Return the system folders that are symlinks, as ``/bin`` to ``usr/bin``: their place and their target."""
     return ((path, os.readlink(path)) for path in _SYSTEM if os.path.islink(path))
 
 
-def binds(search_path: str) -> list[Bind]:
+def find_binds(search_path: str) -> list[Bind]:
     """Return what is shown to a script that looks for programs on ``search_path``, each once."""
     found: dict[str, Bind] = {}
     for path in (*_SYSTEM, STORE_DIR, *_ETC):
         if os.path.exists(path) and not os.path.islink(path):
             found[path] = Bind(path, path)
-    for path in filter(_is_reachable, (*session_programs.python_folders(), *_path_folders(search_path))):
+    for path in filter(_is_reachable, (*session_programs.find_python_folders(), *_search_path_folders(search_path))):
         for name in (os.path.realpath(path), path):
             if not _is_visible(name, found):
                 found[name] = Bind(os.path.realpath(path), name)
     return list(found.values())
 
 
-def _path_folders(search_path: str) -> Iterator[str]:
+def _search_path_folders(search_path: str) -> Iterator[str]:
     for entry in search_path.split(os.pathsep):
         path = os.path.normpath(entry) if entry else ""
         if path.startswith("/") and os.path.isdir(path) and not any(map(_is_private, {path, os.path.realpath(path)})):

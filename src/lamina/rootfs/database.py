@@ -106,9 +106,9 @@ def write(database: Connection, registrations: Iterable[Registration]) -> None:
     for statement in (*_SETTINGS, "BEGIN", *_TABLES.strip().split("\n\n")):
         database.execute(statement)
     database.executemany(
-        "INSERT INTO ValidPaths VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, numbers.values(), ordered)
+        "INSERT INTO ValidPaths VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_make_row, numbers.values(), ordered)
     )
-    database.executemany("INSERT INTO Refs VALUES (?, ?)", _references(ordered, numbers))
+    database.executemany("INSERT INTO Refs VALUES (?, ?)", _reference_rows(ordered, numbers))
     database.executemany(
         "INSERT INTO DerivationOutputs VALUES (?, ?, ?)",
         (
@@ -121,7 +121,7 @@ def write(database: Connection, registrations: Iterable[Registration]) -> None:
         database.execute(statement)
 
 
-def _row(number: int, registration: Registration) -> tuple[str | int | None, ...]:
+def _make_row(number: int, registration: Registration) -> tuple[str | int | None, ...]:
     for value in (registration.nar_size, registration.registration_time):
         if not 0 <= value < _INTEGER_LIMIT:
             raise PlanError(f"{registration.path}: got {value}, expected a number of 63 bits for the Nix database")
@@ -138,7 +138,7 @@ def _row(number: int, registration: Registration) -> tuple[str | int | None, ...
     )
 
 
-def _references(ordered: Iterable[Registration], numbers: dict[StorePath, int]) -> Iterator[tuple[int, int]]:
+def _reference_rows(ordered: Iterable[Registration], numbers: dict[StorePath, int]) -> Iterator[tuple[int, int]]:
     for registration in ordered:
         absent = [reference for reference in registration.references if reference not in numbers]
         if absent:
@@ -180,8 +180,8 @@ _TREE_HEADERS = {2: 12, 5: 12, 10: 8, 13: 8}
 def normalise(content: bytes) -> bytes:
     """The database ``content`` with nothing in it that tells which SQLite made it, and how."""
     pages = bytearray(content)
-    for place, value in {**_NORMALISED_FIELDS, _PAGE_COUNT: (len(content) // _PAGE_SIZE).to_bytes(4, "big")}.items():
-        pages[place : place + len(value)] = value
+    for offset, value in {**_NORMALISED_FIELDS, _PAGE_COUNT: (len(content) // _PAGE_SIZE).to_bytes(4, "big")}.items():
+        pages[offset : offset + len(value)] = value
     for start in range(0, len(pages), _PAGE_SIZE):
         _clear_unused(memoryview(pages)[start : start + _PAGE_SIZE], 0 if start else 100)
     return bytes(pages)
@@ -191,11 +191,11 @@ def _clear_unused(page: memoryview, header: int) -> None:
     """Overwrites what lies between the cells of a b-tree page: SQLite leaves there what was there before."""
     if page[header] not in _TREE_HEADERS:
         return
-    block, cells, start = (int.from_bytes(page[header + at : header + at + 2], "big") for at in (1, 3, 5))
+    block, cells, start = (int.from_bytes(page[header + offset : header + offset + 2], "big") for offset in (1, 3, 5))
     used = header + _TREE_HEADERS[page[header]] + 2 * cells
     page[used:start] = bytes(start - used)
     while block:
-        following, size = (int.from_bytes(page[block + at : block + at + 2], "big") for at in (0, 2))
+        following, size = (int.from_bytes(page[block + offset : block + offset + 2], "big") for offset in (0, 2))
         page[block + 4 : block + size] = bytes(size - 4)
         block = following
 
@@ -267,8 +267,8 @@ class _Reader:
         self._bytes_left = size
         ticks = 10 + size // _STEPS_PER_CHECK
         # In C, for a signal that came within a function of ours would be lost: SQLite drops what that raises.
-        is_too_much = partial(next, repeat(0, ticks), 1)
-        database.set_progress_handler(is_too_much, _STEPS_PER_CHECK)
+        should_stop = partial(next, repeat(0, ticks), 1)
+        database.set_progress_handler(should_stop, _STEPS_PER_CHECK)
         database.setlimit(LIMIT_LENGTH, _MAX_VALUE_LENGTH)
         for setting in ("PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON"):
             database.execute(setting)
@@ -284,30 +284,30 @@ class _Reader:
         paths = {number: StorePath.parse(_text(row[0])) for number, row in rows.items()}
         if len(set(paths.values())) < len(paths):
             raise _UnexpectedContentError("a path twice")
-        references, lost = self._references(paths)
-        outputs = self._outputs()
+        references, incomplete = self._read_references(paths)
+        outputs = self._read_outputs()
         found = (
             _registration(paths[number], row[1:], references.get(number, set()), outputs.get(number, {}))
             for number, row in rows.items()
-            if number not in lost
+            if number not in incomplete
         )
         warnings = (
             f"Nix database of the base image: left out {paths[number]}, which refers to a path that has no row"
-            for number in lost
+            for number in incomplete
         )
         return tuple(sorted(found, key=lambda registration: registration.path)), tuple(sorted(warnings))
 
-    def _references(self, paths: dict[int, StorePath]) -> tuple[dict[int, set[StorePath]], set[int]]:
+    def _read_references(self, paths: dict[int, StorePath]) -> tuple[dict[int, set[StorePath]], set[int]]:
         found: dict[int, set[StorePath]] = {}
-        lost = set()
+        incomplete = set()
         for referrer, reference in self._rows("Refs"):
             if _row_number(reference) in paths:
                 found.setdefault(referrer, set()).add(paths[reference])
             elif referrer in paths:
-                lost.add(referrer)
-        return found, lost
+                incomplete.add(referrer)
+        return found, incomplete
 
-    def _outputs(self) -> dict[int, dict[str, StorePath]]:
+    def _read_outputs(self) -> dict[int, dict[str, StorePath]]:
         found: dict[int, dict[str, StorePath]] = {}
         for number, name, path in self._rows("DerivationOutputs"):
             outputs = found.setdefault(number, {})

@@ -50,42 +50,40 @@ _ENV = _Program(b"usr/bin/env", ("coreutils", "coreutils-full", "uutils-coreutil
 
 
 def add_extras(
-    names_of_extras: Collection[str], tree: Tree, closure: Closure, store: Store, find: FindFile = find_no_file
+    names: Collection[str], tree: Tree, closure: Closure, store: Store, find: FindFile = find_no_file
 ) -> tuple[str, ...]:
-    """Add what ``names_of_extras`` stand for to ``tree`` and return warnings about what was there already.
+    """Add what ``names`` stand for to ``tree`` and return warnings about what was there already.
 
     ``find`` finds files of the base image. Raises `NotFound` where no store path, or more than one, is the shell or
     ``env``.
     """
     warnings: list[str] = []
-    for name_of_extra in names_of_extras:
-        link = _LINKS.get(name_of_extra)
+    for name in names:
+        link = _LINKS.get(name)
         if link and tree.node(link):
             continue  # what was named has a program of its own there
-        for node, meta in EXTRAS[name_of_extra](closure, store):
+        for node, meta in EXTRAS[name](closure, store):
             present = tree.node(node.path)
-            base_file = (
-                find(node.path, MAX_ACCOUNT_FILE_SIZE) if name_of_extra == "nss" and isinstance(node, Regular) else None
-            )
+            base_file = find(node.path, MAX_ACCOUNT_FILE_SIZE) if name == "nss" and isinstance(node, Regular) else None
             if present is None and base_file:
                 warnings.append(_merge_account_file(base_file, node, tree))
             elif present is None:
                 tree.put(node, meta)
             elif not (isinstance(present, Directory) and isinstance(node, Directory)):
-                warnings.append(f"/{os.fsdecode(node.path)}: there already, left out that of {name_of_extra}")
+                warnings.append(f"/{os.fsdecode(node.path)}: there already, left out that of {name}")
     return tuple(warnings)
 
 
 def _merge_account_file(base_file: BaseFile, node: Node, tree: Tree) -> str:
     """Add to ``tree`` what the base image's file lacks of ``node``, and return what was done."""
-    said = f"/{os.fsdecode(node.path)}: the base image has it"
+    prefix = f"/{os.fsdecode(node.path)}: the base image has it"
     if node.path not in _ACCOUNTS:
-        return f"{said}, left out that of nss"
+        return f"{prefix}, left out that of nss"
     content, added = merge_accounts(base_file.content, _ACCOUNTS[node.path])
     if not added:
-        return f"{said}, with all that nss brings, left as it is"
+        return f"{prefix}, with all that nss brings, left as it is"
     tree.put(Regular(base_file.path, False, len(content), content), base_file.meta)
-    return f"{said}, merged {' and '.join(added)} of nss into it"
+    return f"{prefix}, merged {' and '.join(added)} of nss into it"
 
 
 def _nss(closure: Closure, store: Store) -> Iterator[_Item]:
@@ -100,8 +98,8 @@ def _certs(closure: Closure, store: Store) -> Iterator[_Item]:
 
     first, *others = _BUNDLES
     yield _file(first, certifi.contents().encode())
-    for place in others:
-        yield _link(place, b"/" + first)
+    for path in others:
+        yield _link(path, b"/" + first)
 
 
 def _tmp(closure: Closure, store: Store) -> Iterator[_Item]:
@@ -109,11 +107,11 @@ def _tmp(closure: Closure, store: Store) -> Iterator[_Item]:
 
 
 def _sh(closure: Closure, store: Store) -> Iterator[_Item]:
-    yield _program(_SH, closure, store)
+    yield _link_to_program(_SH, closure, store)
 
 
 def _env(closure: Closure, store: Store) -> Iterator[_Item]:
-    yield _program(_ENV, closure, store)
+    yield _link_to_program(_ENV, closure, store)
 
 
 EXTRAS: Mapping[str, Callable[[Closure, Store], Iterator[_Item]]] = {
@@ -128,16 +126,16 @@ EXTRAS: Mapping[str, Callable[[Closure, Store], Iterator[_Item]]] = {
 _LINKS = {"sh": _SH.link, "env": _ENV.link}
 
 
-def _program(program: _Program, closure: Closure, store: Store) -> _Item:
+def _link_to_program(program: _Program, closure: Closure, store: Store) -> _Item:
     link = f"/{program.link.decode()}"
-    inside = [[info.path for info in closure if info.path.package == package] for package in program.packages]
-    elsewhere = (_find_package(package, store) for package in program.packages)
+    in_closure = [[info.path for info in closure if info.path.package == package] for package in program.packages]
+    in_store = (_find_package(package, store) for package in program.packages)
     hint = f"say which it is: --symlink {link}=PROGRAM in place of --with"
-    for candidates in (*inside, *elsewhere):
+    for candidates in (*in_closure, *in_store):
         found = [target for path in candidates for target in _find_targets(path, program, store)]
         if len(found) > 1:
-            listed = ", ".join(found)
-            raise NotFound(f"{link}: got {len(found)} programs for it, expected one: {listed}", hint=hint)
+            programs = ", ".join(found)
+            raise NotFound(f"{link}: got {len(found)} programs for it, expected one: {programs}", hint=hint)
         if found:
             return _link(program.link, found[0].encode())
     raise NotFound(f"{link}: got none of {', '.join(program.packages)} in the store, expected one", hint=hint)

@@ -135,10 +135,10 @@ def _move(node: Node, destination: bytes) -> Node:
     if not isinstance(node, Symlink) or node.target.startswith(b"/"):
         return replace(node, path=destination)
     old, new = posixpath.dirname(node.path), posixpath.dirname(destination)
-    led = posixpath.normpath(b"/" + old + b"/" + node.target)
-    if led.startswith(b"/" + old + b"/"):
+    link_target = posixpath.normpath(b"/" + old + b"/" + node.target)
+    if link_target.startswith(b"/" + old + b"/"):
         return replace(node, path=destination)
-    return Symlink(destination, posixpath.relpath(led, b"/" + new))
+    return Symlink(destination, posixpath.relpath(link_target, b"/" + new))
 
 
 def _join(folder: bytes, name: bytes) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def modes(folders: Iterable[Path]) -> dict[Path, int]:
+def read_modes(folders: Iterable[Path]) -> dict[Path, int]:
     """Return the modes of those ``folders`` that exist."""
     found = {}
     for folder in folders:

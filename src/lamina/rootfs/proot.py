@@ -33,29 +33,31 @@ class ProotRoot:
     @classmethod
     def of(cls, proot: str, root: str, search_path: str, scratch: str, system: Sequence[str]) -> ProotRoot:
         """Return the guest at ``root`` for a script that uses the programs of ``search_path`` and sees ``system``."""
-        places = [os.path.realpath(place) for place in search_path.split(os.pathsep) if os.path.isdir(place)]
-        inside = [_inner_path(place, number) for number, place in enumerate(places)]
-        foreign = [(place, seen) for place, seen in zip(places, inside, strict=True) if place != seen]
-        visible_folders = [(place, place) for place in system if os.path.isdir(place)]
-        libraries = [(place, place) for place in _library_folders()] if foreign else []
-        theirs = [*visible_folders, *libraries, *foreign]
-        binds = [*theirs, (scratch, f"{_LAMINA_DIR}/scratch")]
-        flags = [f"--rootfs={root}", "--pwd=/", *(f"--bind={place}:{seen}!" for place, seen in binds)]
-        folders = dict.fromkeys(place for place, _ in theirs)
+        folders_on_path = [
+            os.path.realpath(folder) for folder in search_path.split(os.pathsep) if os.path.isdir(folder)
+        ]
+        inside = [_inner_path(folder, number) for number, folder in enumerate(folders_on_path)]
+        outside_store = [(folder, seen) for folder, seen in zip(folders_on_path, inside, strict=True) if folder != seen]
+        visible_folders = [(folder, folder) for folder in system if os.path.isdir(folder)]
+        libraries = [(folder, folder) for folder in _find_library_folders()] if outside_store else []
+        visible = [*visible_folders, *libraries, *outside_store]
+        binds = [*visible, (scratch, f"{_LAMINA_DIR}/scratch")]
+        flags = [f"--rootfs={root}", "--pwd=/", *(f"--bind={folder}:{seen}!" for folder, seen in binds)]
+        folders = dict.fromkeys(folder for folder, _ in visible)
         return cls((proot, *flags), tuple(folders), os.pathsep.join(inside), f"{_LAMINA_DIR}/scratch")
 
     def find_program(self, name: str, search_path: str) -> str:
         """Where the guest sees the first program ``name`` of ``search_path``, which was given to `of`."""
-        places = [place for place in search_path.split(os.pathsep) if os.path.isdir(place)]
-        seen = zip(places, self.search_path.split(os.pathsep), strict=True)
-        return next(f"{inside}/{name}" for place, inside in seen if os.access(f"{place}/{name}", os.X_OK))
+        folders_on_path = [folder for folder in search_path.split(os.pathsep) if os.path.isdir(folder)]
+        seen = zip(folders_on_path, self.search_path.split(os.pathsep), strict=True)
+        return next(f"{inside}/{name}" for folder, inside in seen if os.access(f"{folder}/{name}", os.X_OK))
 
 
-def _inner_path(place: str, number: int) -> str:
-    return place if place.startswith(STORE_DIR + "/") else f"{_LAMINA_DIR}/path{number}"
+def _inner_path(folder: str, number: int) -> str:
+    return folder if folder.startswith(STORE_DIR + "/") else f"{_LAMINA_DIR}/path{number}"
 
 
-def _library_folders() -> Sequence[str]:
+def _find_library_folders() -> Sequence[str]:
     """Where the programs of this machine have their libraries and their loader."""
     return sorted({*_glob_all(_LIBRARIES), *map(os.path.dirname, _glob_all(_LOADERS))})
 

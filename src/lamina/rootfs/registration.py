@@ -57,22 +57,22 @@ def merge_registrations(
     kept = {registration.path: registration for registration in base}
     fixed = {registration.path: registration for registration in own}
     kept |= fixed
-    reason = _find_incomplete({path: one.references for path, one in kept.items() if path not in fixed}, kept.keys())
-    for path in reason:
+    reasons = _find_incomplete({path: one.references for path, one in kept.items() if path not in fixed}, kept.keys())
+    for path in reasons:
         del kept[path]
-    return tuple(kept[path] for path in sorted(kept)), _warnings(reason)
+    return tuple(kept[path] for path in sorted(kept)), _describe(reasons)
 
 
-def _warnings(reason: Mapping[StorePath, StorePath]) -> tuple[str, ...]:
-    if not reason:
+def _describe(reasons: Mapping[StorePath, StorePath]) -> tuple[str, ...]:
+    if not reasons:
         return ()
-    path = min(reason)
-    which = f"{path}, which refers to {reason[path]} and does not find it"
-    others = f", and {len(reason) - 1} more for like reasons" if len(reason) > 1 else ""
+    path = min(reasons)
+    which = f"{path}, which refers to {reasons[path]} and does not find it"
+    others = f", and {len(reasons) - 1} more for like reasons" if len(reasons) > 1 else ""
     return (f"Nix database of the base image: left out {which}{others}",)
 
 
-def schema_and_gc_roots(contents: Iterable[StorePath]) -> tuple[Regular | Symlink, ...]:
+def make_schema_and_gc_roots(contents: Iterable[StorePath]) -> tuple[Regular | Symlink, ...]:
     """What belongs beside the database, paths relative to the image's root: the number of its schema, and a link for
     each of ``contents`` that keeps Nix from collecting it (dockertools.md 1.6).
     """
@@ -90,12 +90,12 @@ def _find_incomplete(
     for path, references in references_by_path.items():
         for reference in references:
             users.setdefault(reference, []).append(path)
-    reason: dict[StorePath, StorePath] = {}
+    reasons: dict[StorePath, StorePath] = {}
     missing = sorted(users.keys() - set(present), reverse=True)
     while missing:
         reference = missing.pop()
         for path in users.get(reference, ()):
-            if path not in reason:
-                reason[path] = reference
+            if path not in reasons:
+                reasons[path] = reference
                 missing.append(path)
-    return reason
+    return reasons

@@ -37,12 +37,12 @@ def check_descriptors() -> None:
             raise OutputError(f"open files: got a limit of {limit}, expected {expected}", hint=hint)
 
 
-def hint(number: int | None) -> str:
+def find_hint(number: int | None) -> str:
     """Return what helps against the shortage that error ``number`` is; empty where it is none."""
     return _HINTS.get(number or 0, "")
 
 
-def shortage_error(label: str, number: object) -> OutputError | None:
+def make_shortage_error(label: str, number: object) -> OutputError | None:
     """Return the error for the script ``label`` that error ``number`` ended; None where that is no shortage."""
     if not isinstance(number, int) or number not in _HINTS:
         return None
@@ -62,7 +62,7 @@ def probe_write(folder: Path) -> int | None:
     return None
 
 
-def failure_hint(folder: Path, output: str) -> str:
+def find_failure_hint(folder: Path, output: str) -> str:
     """Return a hint for a script that failed: that the temporary ``folder`` is full, or what its ``output`` names."""
     if probe_write(folder) in _DISK_FULL:
         return f"{folder.parent} is full: {_HINTS[errno.ENOSPC]}"

@@ -110,9 +110,9 @@ class SessionFolders:
             folder.chmod(0o755)
         bind_mounts.write_etc(self.etc)
         if sys.platform == "linux" and os.uname().machine in seccomp.MACHINES:
-            self.filter.write_bytes(seccomp.program(os.uname().machine, seccomp.CONFINED_FAMILIES))
+            self.filter.write_bytes(seccomp.build_filter(os.uname().machine, seccomp.CONFINED_FAMILIES))
             self.filter.chmod(0o644)
-        session_programs.install(self.session)
+        session_programs.install_programs(self.session)
 
     def change_owner(self, owner: int) -> None:
         """Give the session's folders to ``owner``, another user than this process. Raises `OSError`.
@@ -170,7 +170,7 @@ class Bubblewrap:
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` under bubblewrap."""
-        uid, gid = _ids(as_root)
+        uid, gid = _choose_ids(as_root)
         flags = [
             *("--unshare-user", "--uid", str(uid), "--gid", str(gid)),
             *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
@@ -179,7 +179,7 @@ class Bubblewrap:
         ]
         for path in _READ_ONLY_PROC:
             flags += ["--ro-bind-try", path, path]
-        for path, target in bind_mounts.system_links():
+        for path, target in bind_mounts.find_system_links():
             flags += ["--symlink", target, path]
         for bind in _inner_binds(folders, search_path):
             flags += ["--bind" if bind.writable else "--ro-bind", bind.source, bind.path]
@@ -203,13 +203,13 @@ class Namespaces:
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` in namespaces."""
-        uid, gid = _ids(as_root)
+        uid, gid = _choose_ids(as_root)
         binds = [(bind.source, bind.path, bind.writable) for bind in _inner_binds(folders, search_path)]
         policy = Policy(
             *(NAMESPACES, _INNER_PATHS.root, uid, gid, -1, str(folders.mounts)),
-            *(binds, list(bind_mounts.system_links()), list(_READ_ONLY_PROC), []),
+            *(binds, list(bind_mounts.find_system_links()), list(_READ_ONLY_PROC), []),
         )
-        return _supervise(folders, policy, command)
+        return _build_supervised_command(folders, policy, command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,13 +237,18 @@ class Landlock:
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` under Landlock."""
-        uid, gid = _ids(as_root) if as_root else (-1, -1)
-        own = [(folders.build, True), (folders.scratch, True), (folders.proot, True), (folders.session, False)]
-        binds = [(str(path), str(path), writable) for path, writable in own]
-        binds += [(bind.source, bind.path, False) for bind in bind_mounts.binds(search_path)]
+        uid, gid = _choose_ids(as_root) if as_root else (-1, -1)
+        session_binds = [
+            (folders.build, True),
+            (folders.scratch, True),
+            (folders.proot, True),
+            (folders.session, False),
+        ]
+        binds = [(str(path), str(path), writable) for path, writable in session_binds]
+        binds += [(bind.source, bind.path, False) for bind in bind_mounts.find_binds(search_path)]
         binds += [(path, path, False) for path in ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf")]
         policy = Policy(LANDLOCK, str(folders.root), uid, gid, UNUSED_ID, "", binds, [], [], [])
-        return _supervise(folders, policy, command)
+        return _build_supervised_command(folders, policy, command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,9 +266,9 @@ class Unconfined:
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` unconfined; what it leaves running is ended all the same."""
-        uid, gid = _ids(as_root) if as_root else (-1, -1)
+        uid, gid = _choose_ids(as_root) if as_root else (-1, -1)
         policy = Policy(NONE, str(folders.root), uid, gid, -1, "", [], [], [], list(self.read_only))
-        return _supervise(folders, policy, command)
+        return _build_supervised_command(folders, policy, command)
 
 
 _INNER_PATHS = SessionPaths("/build/root", "/tmp", "/.lamina/proot", "/.lamina/session", ("/dev", "/proc", STORE_DIR))  # noqa: S108 - inside
@@ -275,9 +280,9 @@ def find_sandbox(label: str, folders: SessionFolders, search_path: str) -> Sandb
     Raises `ScriptError` with what was found of each where none does, `OutputError` where that is a shortage.
     """
     refused = []
-    for name, make in CANDIDATES.items():
+    for name, find in CANDIDATES.items():
         try:
-            found = make(search_path)
+            found = find(search_path)
         except OSError as error:
             found = str(error)
         if isinstance(found, str):
@@ -287,86 +292,88 @@ def find_sandbox(label: str, folders: SessionFolders, search_path: str) -> Sandb
         if not problem:
             return found
         refused.append(f"{name}: {problem}")
-    if lacking := resource_limits.shortage_error(label, find_errno("\n".join(refused))):
-        raise lacking
+    if shortage := resource_limits.make_shortage_error(label, find_errno("\n".join(refused))):
+        raise shortage
     raise ScriptError(f"{label}: got no sandbox ({'; '.join(refused)}), expected one to run them in", hint=_HINT)
 
 
-def _bubblewrap(search_path: str) -> Sandbox | str:
+def _find_bubblewrap(search_path: str) -> Sandbox | str:
     program = shutil.which("bwrap", path=search_path)
     if not program:
         return "not installed"
     shell = shutil.which("bash", path=search_path) or "bash"
-    extra_flags = _disable_user_namespaces(os.path.abspath(program))
+    extra_flags = _find_extra_flags(os.path.abspath(program))
     return Bubblewrap(os.path.abspath(program), os.path.abspath(shell), extra_flags)
 
 
 @functools.cache
-def _disable_user_namespaces(program: str) -> tuple[str, ...]:
+def _find_extra_flags(program: str) -> tuple[str, ...]:
     """Return the flag that refuses nested user namespaces, where this bubblewrap knows it (0.8).
 
     Raises `OSError` where the program cannot be run or does not end.
     """
-    asked = session_runner.run_program([program, "--help"], Path("/"), _PROBE_SECONDS)
-    return ("--disable-userns",) if "--disable-userns" in asked.text else ()
+    result = session_runner.run_program([program, "--help"], Path("/"), _PROBE_SECONDS)
+    return ("--disable-userns",) if "--disable-userns" in result.text else ()
 
 
-def _namespaces(search_path: str) -> Sandbox | str:
+def _find_namespaces(search_path: str) -> Sandbox | str:
     return Namespaces() if sys.platform == "linux" else "not on this system"
 
 
-def _landlock(search_path: str) -> Sandbox | str:
+def _find_landlock(search_path: str) -> Sandbox | str:
     from lamina.rootfs.session import landlock
 
-    found = landlock.abi_version() if sys.platform == "linux" else 0
+    found = landlock.get_abi_version() if sys.platform == "linux" else 0
     if found < landlock.MIN_ABI_VERSION:
         return f"the kernel has version {found}" if found else "not in this kernel"
     return Landlock(os.geteuid() == 0)
 
 
 CANDIDATES: dict[str, Callable[[str], Sandbox | str]] = {
-    "bubblewrap": _bubblewrap,
-    "namespaces": _namespaces,
-    "Landlock": _landlock,
+    "bubblewrap": _find_bubblewrap,
+    "namespaces": _find_namespaces,
+    "Landlock": _find_landlock,
 }
 
 
 def _probe(sandbox: Sandbox, folders: SessionFolders, search_path: str) -> str:
     """Say why ``sandbox`` does not work here, or nothing where it runs a program."""
     probe = sandbox.command(
-        folders, search_path, [session_programs.python_executable(), "-I", "-S", "-B", "-c", ""], as_root=True
+        folders, search_path, [session_programs.find_python(), "-I", "-S", "-B", "-c", ""], as_root=True
     )
     try:
         if sandbox.owner is not None:
             folders.change_owner(sandbox.owner)
-        done = session_runner.run_program(probe, folders.build, _PROBE_SECONDS)
+        result = session_runner.run_program(probe, folders.build, _PROBE_SECONDS)
     except OSError as error:
         return str(error)
-    if done.status == 0:
+    if result.status == 0:
         return ""
-    lines = done.text.strip().splitlines()
-    return lines[-1] if lines else f"exit status {done.status}"
+    lines = result.text.strip().splitlines()
+    return lines[-1] if lines else f"exit status {result.status}"
 
 
-def _ids(as_root: bool) -> tuple[int, int]:
+def _choose_ids(as_root: bool) -> tuple[int, int]:
     return (0, 0) if as_root else (_USER, _GROUP)
 
 
 def _inner_binds(folders: SessionFolders, search_path: str) -> list[Bind]:
     """Return what a root of its own shows, parents before what lies in them."""
-    own = [
+    session_binds = [
         Bind(str(folders.build), "/build", writable=True),
         Bind(str(folders.scratch), _INNER_PATHS.scratch, writable=True),
         Bind(str(folders.proot), _INNER_PATHS.proot, writable=True),
         Bind(str(folders.session), _INNER_PATHS.session),
         *(Bind(str(file), f"/etc/{file.name}") for file in sorted(folders.etc.iterdir())),
     ]
-    return sorted([*own, *bind_mounts.binds(search_path)], key=lambda bind: bind.path)
+    return sorted([*session_binds, *bind_mounts.find_binds(search_path)], key=lambda bind: bind.path)
 
 
 def _outer_paths(folders: SessionFolders, system: tuple[str, ...]) -> SessionPaths:
     return SessionPaths(str(folders.root), str(folders.scratch), str(folders.proot), str(folders.session), system)
 
 
-def _supervise(folders: SessionFolders, policy: Policy, command: list[str]) -> list[str]:
-    return session_programs.start_command("supervisor", str(folders.session), json.dumps(policy._asdict()), *command)
+def _build_supervised_command(folders: SessionFolders, policy: Policy, command: list[str]) -> list[str]:
+    return session_programs.build_start_command(
+        "supervisor", str(folders.session), json.dumps(policy._asdict()), *command
+    )

@@ -70,7 +70,7 @@ class ScriptResult:
     warnings: tuple[str, ...]
 
 
-def run(tree: Tree, scripts: Scripts) -> ScriptResult:
+def run_scripts(tree: Tree, scripts: Scripts) -> ScriptResult:
     """Run the scripts with bash (errexit, pipefail) in a folder that holds ``tree``; end what they leave running.
 
     The tree that comes back refers to files in the workspace, which is removed when nothing refers to it any more.
@@ -87,9 +87,9 @@ def run(tree: Tree, scripts: Scripts) -> ScriptResult:
             runner.run(_EXTRA_LABEL, scripts.extra, is_fakeroot=False)
         if scripts.fake_root:
             runner.run(_FAKEROOT_LABEL, scripts.fake_root, is_fakeroot=True)
-        return ScriptResult(runner.tree(), runner.output, runner.workspace, runner.warnings())
+        return ScriptResult(runner.read_tree(), runner.output, runner.workspace, runner.list_warnings())
     except ScriptError as error:
-        for warning in runner.warnings():  # what it says may be why the script failed
+        for warning in runner.list_warnings():  # what it says may be why the script failed
             error.add_hint(warning)
         raise
 
@@ -107,7 +107,7 @@ class _Runner:
         try:
             self.workspace = TempDir()
         except OSError as error:
-            raise _write_error(error, None) from error
+            raise _make_output_error(error, None) from error
         try:
             self._folders = sandbox.SessionFolders(self.workspace.path)
             self._folders.build.mkdir()
@@ -115,9 +115,9 @@ class _Runner:
                 self._folders.make()
             _write_tree(tree, self._folders.root)
         except OSError as error:
-            raise _write_error(error, self.workspace.path) from error
+            raise _make_output_error(error, self.workspace.path) from error
 
-    def tree(self) -> Tree:
+    def read_tree(self) -> Tree:
         """Return what the last script left."""
         label = _FAKEROOT_LABEL if self._scripts.fake_root else _EXTRA_LABEL
         root = self._folders.root
@@ -129,7 +129,7 @@ class _Runner:
         try:
             for node, mode in walk_with_modes(os.fsencode(root)):
                 entry = self._entries.get(node.path)
-                tree.put(node, _meta(node, entry) if entry else Meta(mode))
+                tree.put(node, _make_meta(node, entry) if entry else Meta(mode))
         except (StoreError, IntegrityError) as error:  # `walk_with_modes` is made for store paths
             raise ScriptError(f"{label}: left {error}") from error
         return tree
@@ -147,10 +147,10 @@ class _Runner:
 
     def _run_session(self, label: str, script: str, is_fakeroot: bool) -> tuple[session_runner.SessionResult, str]:
         """Run the session of ``script``; return its answer and the end of what it printed."""
-        bash = self._program("bash", label)
-        fakeroot = [self._program("fakeroot", label), "--"] if is_fakeroot else []
-        proot = self._program("proot", label) if is_fakeroot and self._scripts.chroot else ""
-        search_path, confined = self._scripts.search_path, self._sandbox(label)
+        bash = self._find_program("bash", label)
+        fakeroot = [self._find_program("fakeroot", label), "--"] if is_fakeroot else []
+        proot = self._find_program("proot", label) if is_fakeroot and self._scripts.chroot else ""
+        search_path, confined = self._scripts.search_path, self._choose_sandbox(label)
         session_paths = confined.session_paths(self._folders)
         proot_root = (
             ProotRoot.of(proot, session_paths.root, search_path, session_paths.scratch, session_paths.system)
@@ -164,12 +164,12 @@ class _Runner:
         if proot_root and not self._scripts.confined:
             confined = sandbox.Unconfined(proot_root.visible_folders)
         try:
-            reader, writer = session_runner.pipe()
+            reader, writer = session_runner.open_pipe()
         except OSError as error:
-            raise resource_limits.shortage_error(label, error.errno) or _write_error(
+            raise resource_limits.make_shortage_error(label, error.errno) or _make_output_error(
                 error, self.workspace.path
             ) from error
-        modes = permissions.modes(self._folders.folders_to_restore)
+        modes = permissions.read_modes(self._folders.folders_to_restore)
         try:
             self._write_task(
                 confined.owner,
@@ -178,17 +178,17 @@ class _Runner:
             )
             command = [
                 *fakeroot,
-                *session_programs.start_command("script", session_paths.session, f"{session_paths.session}/task"),
+                *session_programs.build_start_command("script", session_paths.session, f"{session_paths.session}/task"),
             ]
             command = confined.command(self._folders, search_path, command, as_root=is_fakeroot)
-            environment = self._environment(session_paths, is_fakeroot=is_fakeroot, chroot=bool(proot))
+            environment = self._make_environment(session_paths, is_fakeroot=is_fakeroot, chroot=bool(proot))
             session = session_runner.Session(command, writer, environment)
             with (self.workspace.path / "output").open("w+b") as printed:
-                result = session_runner.run(session, reader, printed, self._scripts.time_limit)
+                result = session_runner.run_session(session, reader, printed, self._scripts.time_limit)
                 printed.seek(max(0, printed.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
                 return result, printed.read().decode("utf-8", "replace")
         except OSError as error:
-            raise resource_limits.shortage_error(label, error.errno) or _write_error(
+            raise resource_limits.make_shortage_error(label, error.errno) or _make_output_error(
                 error, self.workspace.path
             ) from error
         finally:
@@ -196,17 +196,17 @@ class _Runner:
             reader.close()
             writer.close()
 
-    def _program(self, name: str, label: str) -> str:
+    def _find_program(self, name: str, label: str) -> str:
         found = shutil.which(name, path=self._scripts.search_path)
         if not found:
             raise ScriptError(f"{label}: got no {name}, expected one on PATH", hint=f"install {name}")
         return os.path.abspath(found)
 
-    def warnings(self) -> tuple[str, ...]:
+    def list_warnings(self) -> tuple[str, ...]:
         """Return what has to be said of the sandbox."""
         return (self._cached_sandbox.warning,) if self._cached_sandbox and self._cached_sandbox.warning else ()
 
-    def _sandbox(self, label: str) -> sandbox.Sandbox:
+    def _choose_sandbox(self, label: str) -> sandbox.Sandbox:
         """Return the sandbox, which is looked for once."""
         if not self._cached_sandbox:
             wanted = self._scripts.confined
@@ -224,7 +224,7 @@ class _Runner:
         _write_private_file(self._folders.scratch / "script", script.encode("utf-8", "surrogateescape"), owner)
         _write_private_file(self._folders.session / "task", json.dumps(task._asdict()).encode(), owner)
 
-    def _environment(
+    def _make_environment(
         self, session_paths: sandbox.SessionPaths, *, is_fakeroot: bool, chroot: bool
     ) -> Mapping[str, str]:
         return {
@@ -246,27 +246,27 @@ class _Runner:
         if result.end is SessionEnd.STOPPED:
             raise ScriptError(f"{label}: got a session that was stopped, expected it to go on", output=output)
         document = _parse_json(result.text)
-        status, entries = document.get("status"), _entries(document.get("entries"))
+        status, entries = document.get("status"), _parse_entries(document.get("entries"))
         if type(status) is not int or abs(status) >= _NUMBER_LIMIT or entries is None:
-            raise self._session_error(label, document, output)
+            raise self._make_session_error(label, document, output)
         if status:
             how = f"exit status {status}" if status > 0 else f"signal {-status}"
-            hint = resource_limits.failure_hint(self.workspace.path, output)
+            hint = resource_limits.find_failure_hint(self.workspace.path, output)
             raise ScriptError(f"{label}: got {how}, expected 0", hint=hint, output=output)
         return entries
 
-    def _session_error(self, label: str, document: dict[str, Any], output: str) -> OutputError | ScriptError:
+    def _make_session_error(self, label: str, document: dict[str, Any], output: str) -> OutputError | ScriptError:
         """Return the error for a session that ended early: what this machine did not give it, where that is known."""
         error = document.get("error")
-        said = error if isinstance(error, str) else ""  # a script can forge it
-        found = (
+        message = error if isinstance(error, str) else ""  # a script can forge it
+        numbers = (
             document.get("errno"),
             resource_limits.probe_write(self.workspace.path),
-            find_errno(f"{said}\n{output}"),
+            find_errno(f"{message}\n{output}"),
         )
-        lacking = next(filter(None, (resource_limits.shortage_error(label, each) for each in found)), None)
-        reason = short_repr(said) if said else "no answer of their session"
-        return lacking or ScriptError(f"{label}: got {reason}, expected one", output=output)
+        shortage = next(filter(None, (resource_limits.make_shortage_error(label, number) for number in numbers)), None)
+        reason = short_repr(message) if message else "no answer of their session"
+        return shortage or ScriptError(f"{label}: got {reason}, expected one", output=output)
 
 
 def _make_task(
@@ -321,7 +321,7 @@ def _parse_json(text: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _entries(raw_entries: object) -> dict[bytes, ScriptEntry] | None:
+def _parse_entries(raw_entries: object) -> dict[bytes, ScriptEntry] | None:
     """Return the entries that a session listed by their paths; None where they are none, as a script can forge them."""
     try:
         entries = [ScriptEntry(*item) for item in raw_entries] if isinstance(raw_entries, list) else None
@@ -342,7 +342,7 @@ def _is_valid(entry: ScriptEntry) -> bool:
     return all(type(number) is int and 0 <= number < _NUMBER_LIMIT for number in numbers)
 
 
-def _meta(node: Node, entry: ScriptEntry) -> Meta:
+def _make_meta(node: Node, entry: ScriptEntry) -> Meta:
     """What the session saw; raises `FormatError` where that is a device that only it can see as one."""
     kinds = {Directory: stat.S_IFDIR, Regular: stat.S_IFREG, Symlink: stat.S_IFLNK}
     if stat.S_IFMT(entry.mode) != kinds[type(node)]:
@@ -375,9 +375,9 @@ def _write_tree(tree: Tree, root: Path) -> None:
                 raise FormatError(f"{os.fsdecode(node.path)}: got a file, expected links and folders alone")
 
 
-def _is_folder(place: Path) -> bool:
+def _is_folder(path: Path) -> bool:
     with contextlib.suppress(OSError):
-        return stat.S_ISDIR(place.lstat().st_mode)
+        return stat.S_ISDIR(path.lstat().st_mode)
     return False
 
 
@@ -394,12 +394,12 @@ def _write_private_file(file: Path, content: bytes, owner: int | None) -> None:
         os.chown(file, owner, owner)
 
 
-def _write_error(error: OSError, workspace: Path | None) -> OutputError:
+def _make_output_error(error: OSError, workspace: Path | None) -> OutputError:
     """Return the error for what could not be written to ``workspace``, None where there is none yet.
 
     The first name in an error of two files is that of a file which was copied, not of the one to be written.
     """
     place = (not error.filename2 and error.filename) or workspace or "temporary folder"
     return OutputError(
-        f"{place}: got {error.strerror}, expected to write the root there", hint=resource_limits.hint(error.errno)
+        f"{place}: got {error.strerror}, expected to write the root there", hint=resource_limits.find_hint(error.errno)
     )

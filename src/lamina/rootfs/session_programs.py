@@ -15,7 +15,7 @@ from lamina.rootfs import session
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from lamina.rootfs.session.{0} import main; main(*sys.argv[2:])"
 
 
-def install(folder: Path) -> None:
+def install_programs(folder: Path) -> None:
     """Put the programs into ``folder``, which everybody may read."""
     package = folder / "lamina/rootfs/session"
     for made in (folder, package.parent.parent, package.parent, package):
@@ -30,12 +30,12 @@ def install(folder: Path) -> None:
             Path(parent, name).chmod(0o644)
 
 
-def start_command(program: str, folder: str, *arguments: str) -> list[str]:
+def build_start_command(program: str, folder: str, *arguments: str) -> list[str]:
     """Return the command line that starts ``program`` of the programs in ``folder``."""
-    return [python_executable(), "-I", "-S", "-B", "-c", _START.format(program), folder, *arguments]
+    return [find_python(), "-I", "-S", "-B", "-c", _START.format(program), folder, *arguments]
 
 
-def python_executable() -> str:
+def find_python() -> str:
     """Return the Python that runs, also where it was started without saying from where, as Nix does.
 
     Symlinks are followed, because a virtual environment's own folder need not be shown in a sandbox.
@@ -43,9 +43,9 @@ def python_executable() -> str:
     return os.path.realpath(sys.executable or "/proc/self/exe")
 
 
-def python_folders() -> list[str]:
+def find_python_folders() -> list[str]:
     """Return the folders that this Python needs when it starts with its standard library alone."""
     prefixes = dict.fromkeys((sys.base_prefix, sys.base_exec_prefix))
     folders = [f"{prefix}/{name}" for prefix in prefixes for name in ("lib", "lib64")]
-    needed = [os.path.dirname(python_executable()), os.path.dirname(os.path.realpath(os.__file__)), *folders]
+    needed = [os.path.dirname(find_python()), os.path.dirname(os.path.realpath(os.__file__)), *folders]
     return [folder for folder in dict.fromkeys(needed) if os.path.isdir(folder)]

@@ -65,13 +65,13 @@ class ProgramResult:
     text: str
 
 
-def pipe() -> tuple[IO[bytes], IO[bytes]]:
+def open_pipe() -> tuple[IO[bytes], IO[bytes]]:
     """Return the two ends of a pipe for an answer, the one to read from first. Raises `OSError`."""
     reader, writer = os.pipe()
     return open(reader, "rb", buffering=0), open(writer, "wb", buffering=0)
 
 
-def run(session: Session, reader: IO[bytes], output: IO[bytes], limit: float | None) -> SessionResult:
+def run_session(session: Session, reader: IO[bytes], output: IO[bytes], limit: float | None) -> SessionResult:
     """Run ``session``, print to ``output``, and read the answer from ``reader``; ``limit`` is in seconds.
 
     Nothing of the session is left when this returns or raises. Raises `OSError` where it cannot be started.
@@ -88,7 +88,7 @@ def run_program(command: list[str], folder: Path, limit: float) -> ProgramResult
     Nothing of it is left when this returns or raises. Raises `OSError` where it cannot be started, and `TimeoutError`
     where it does not end within ``limit`` seconds.
     """
-    reader, writer = pipe()
+    reader, writer = open_pipe()
     with reader, writer, _start(command, folder, {}, writer, [], 0) as process:
         writer.close()
         result = _wait(process, reader.fileno(), limit)
@@ -138,7 +138,7 @@ def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) ->
     deadline = time.monotonic() + limit if limit else math.inf
     text = bytearray()
     os.set_blocking(reader, False)
-    was_stuck = False
+    was_hung = False
     with _open_pidfd(process) as ended:
         poll = select.poll()
         for descriptor in (reader, *ended):
@@ -156,9 +156,9 @@ def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) ->
             if not ready:
                 # Twice in a row, so that a process which another one is about to continue does not count.
                 is_hung = processes.is_hung(process.pid)
-                if is_hung and was_stuck:
+                if is_hung and was_hung:
                     return SessionResult(b"", SessionEnd.STOPPED)
-                was_stuck = is_hung
+                was_hung = is_hung
     _read(reader, text)
     return SessionResult(bytes(text), SessionEnd.EXITED)
 

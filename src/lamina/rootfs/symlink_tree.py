@@ -20,20 +20,20 @@ _IGNORED_FOLDERS = {b"BitKeeper", b"RCS", b"SCCS", b"CVS", b"CVS.adm", b".svn"}
 _MAX_LINKS = 40
 
 
-def join(
+def build_symlink_tree(
     contents: Sequence[StoreSubpath], nodes: Callable[[StorePath], Iterable[Node]]
 ) -> tuple[Tree, tuple[str, ...]]:
     """The tree of ``contents`` and the warnings about what found no place in it.
 
     Raises `InvalidArgument` for a content that is no folder, and what ``nodes`` raises.
     """
-    joiner = _Joiner(nodes)
+    builder = _TreeBuilder(nodes)
     for content in contents:
-        joiner.add(content)
-    return joiner.tree, tuple(joiner.warnings)
+        builder.add(content)
+    return builder.tree, tuple(builder.warnings)
 
 
-class _Joiner:
+class _TreeBuilder:
     def __init__(self, nodes: Callable[[StorePath], Iterable[Node]]) -> None:
         self.tree = Tree()
         self.warnings: list[str] = []
@@ -42,13 +42,13 @@ class _Joiner:
         self._origin: dict[bytes, StoreSubpath] = {}
 
     def add(self, content: StoreSubpath) -> None:
-        passed_over: bytes | None = None
+        skipped_prefix: bytes | None = None
         for node in self._nodes_below(content):
-            if passed_over is not None and node.path.startswith(passed_over):
+            if skipped_prefix is not None and node.path.startswith(skipped_prefix):
                 continue
-            passed_over = None
+            skipped_prefix = None
             if not self._add_node(node, content):
-                passed_over = node.path + b"/"
+                skipped_prefix = node.path + b"/"
 
     def _add_node(self, node: Node, content: StoreSubpath) -> bool:
         """Whether what is below ``node`` is to be placed too."""
@@ -88,25 +88,25 @@ class _Joiner:
 
     def _resolve(self, content: StoreSubpath) -> tuple[StorePath, bytes]:
         """The store path and the path inside it, all symlinks on the way followed as the kernel follows them."""
-        done: list[str] = []
-        left = str(content).split("/")[::-1]
+        resolved: list[str] = []
+        remaining = str(content).split("/")[::-1]
         links = 0
-        while left:
-            part = left.pop()
+        while remaining:
+            part = remaining.pop()
             if part == "..":
-                done = done[:-1]
+                resolved = resolved[:-1]
             elif part not in ("", "."):
-                node = self._node([*done, part], content)
+                node = self._node([*resolved, part], content)
                 if isinstance(node, Symlink):
                     links += 1
                     target = os.fsdecode(node.target)
-                    done = [] if target.startswith("/") else done
-                    left += target.split("/")[::-1]
+                    resolved = [] if target.startswith("/") else resolved
+                    remaining += target.split("/")[::-1]
                 else:
-                    done.append(part)
+                    resolved.append(part)
             if links > _MAX_LINKS:
                 raise InvalidArgument(f"contents: got {content}, which leads through {links} symlinks, expected fewer")
-        text = "/" + "/".join(done)
+        text = "/" + "/".join(resolved)
         if not text.startswith(STORE_DIR + "/"):
             raise InvalidArgument(f"contents: got {content}, which leads to {text}, expected it in {STORE_DIR}")
         path, subpath = StorePath.split(text)

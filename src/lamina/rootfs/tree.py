@@ -61,8 +61,8 @@ class Tree:
     def remove(self, path: bytes) -> None:
         """Takes what is at ``path`` out, with all below it; nothing where nothing is there."""
         inside = path + b"/"
-        for gone in [found for found in self._entries if found == path or found.startswith(inside)]:
-            del self._entries[gone]
+        for removed in [found for found in self._entries if found == path or found.startswith(inside)]:
+            del self._entries[removed]
 
     def without(self, path: bytes) -> Tree:
         """A copy that lacks ``path`` and all below it."""

@@ -11,13 +11,13 @@ from lamina.rootfs import bind_mounts
 
 
 def places(search_path: str) -> set[str]:
-    return {bind.path for bind in bind_mounts.binds(search_path)}
+    return {bind.path for bind in bind_mounts.find_binds(search_path)}
 
 
 def test_folders_of_path_are_shown_under_their_own_and_their_real_name(tmp_path: Path) -> None:
     (tmp_path / "real/bin").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
-    found = {bind.path: bind for bind in bind_mounts.binds(f"{tmp_path}/link/bin")}
+    found = {bind.path: bind for bind in bind_mounts.find_binds(f"{tmp_path}/link/bin")}
     real = os.path.realpath(tmp_path / "real/bin")
     assert found[f"{tmp_path}/link/bin"].source == real
     assert found[real].source == real

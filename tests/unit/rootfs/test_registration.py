@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.support.factories import infos, path
 
 from lamina.core.nodes import Regular, Symlink
-from lamina.rootfs.registration import REGISTRATION_TIME, Registration, merge_registrations, schema_and_gc_roots
+from lamina.rootfs.registration import REGISTRATION_TIME, Registration, make_schema_and_gc_roots, merge_registrations
 
 
 def registered(graph: str) -> tuple[Registration, ...]:
@@ -78,7 +78,7 @@ def test_ours_are_never_left_out() -> None:
 
 
 def test_beside_the_database_are_its_schema_and_a_link_for_each_content() -> None:
-    schema, *links = schema_and_gc_roots([path("B"), path("A"), path("B")])
+    schema, *links = make_schema_and_gc_roots([path("B"), path("A"), path("B")])
     assert schema == Regular(b"nix/var/nix/db/schema", executable=False, size=2, content=b"10")
     assert links == [
         Symlink(b"nix/var/nix/gcroots/docker/" + found.base.encode(), str(found).encode())

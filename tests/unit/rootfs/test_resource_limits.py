@@ -16,17 +16,17 @@ from tests.support.fake_nix_store import in_child, in_mount_namespace, public_fo
 
 from lamina.errors import OutputError, ScriptError
 from lamina.rootfs import resource_limits, session
-from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.scripts import Scripts, run_scripts
 from lamina.rootfs.session import landlock
 from lamina.rootfs.tree import Tree
 
 PROGRAM = """
 import os, sys
 from lamina.cli.exits import run_to_exit_code
-from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.scripts import Scripts, run_scripts
 from lamina.rootfs.session import landlock
 from lamina.rootfs.tree import Tree
-sys.exit(run_to_exit_code(lambda: run(Tree(), Scripts(sys.argv[1], search_path=os.environ["PATH"]))))
+sys.exit(run_to_exit_code(lambda: run_scripts(Tree(), Scripts(sys.argv[1], search_path=os.environ["PATH"]))))
 """
 
 
@@ -89,12 +89,14 @@ def test_the_folder_that_is_full_is_the_one_that_is_named(tmp_path: Path, size: 
 def test_few_processes_are_a_named_error(most: int, fake: bool) -> None:
     if os.geteuid() != 0 or not Path("/usr/bin/python3").exists():
         pytest.skip("only root can become a user that has no processes")
-    landlock.abi_version()  # what it imports may be out of that user's reach
+    landlock.get_abi_version()  # what it imports may be out of that user's reach
 
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
         with contextlib.suppress(OutputError):
-            run(Tree(), Scripts("" if fake else "true", "chown 1 ." if fake else "", search_path=os.environ["PATH"]))
+            run_scripts(
+                Tree(), Scripts("" if fake else "true", "chown 1 ." if fake else "", search_path=os.environ["PATH"])
+            )
             assert most > 4, "nothing was too few"
 
     with public_folder() as folder, pytest.MonkeyPatch.context() as patch:
@@ -120,24 +122,24 @@ def test_few_processes_are_a_named_error(most: int, fake: bool) -> None:
 def test_a_script_that_fails_for_a_shortage_gets_a_hint(said: str, advice: str) -> None:
     script = f'echo "{said}" >&2; exit 254'
     with pytest.raises(ScriptError, match="got exit status 254") as caught:
-        run(Tree(), Scripts(script, search_path=os.environ["PATH"]))
+        run_scripts(Tree(), Scripts(script, search_path=os.environ["PATH"]))
     assert advice in caught.value.hint
 
 
 @pytest.mark.parametrize("said", ["no such file", "cp: error writing 'x': No space left on device"])
 def test_a_script_that_fails_for_another_reason_gets_none(said: str) -> None:
     with pytest.raises(ScriptError) as caught:
-        run(Tree(), Scripts(f'echo "{said}"; exit 1', search_path=os.environ["PATH"]))
+        run_scripts(Tree(), Scripts(f'echo "{said}"; exit 1', search_path=os.environ["PATH"]))
     assert caught.value.hint == ""
 
 
 @pytest.mark.parametrize("number", [None, 2, "28"])
 def test_other_errors_are_no_shortage(number: object) -> None:
-    assert resource_limits.shortage_error("scripts", number) is None
+    assert resource_limits.make_shortage_error("scripts", number) is None
 
 
 def test_a_shortage_says_what_helps() -> None:
-    error = resource_limits.shortage_error("extra commands", 24)
+    error = resource_limits.make_shortage_error("extra commands", 24)
     assert isinstance(error, OutputError)
     assert str(error) == "extra commands: got Too many open files, expected room to run them"
     assert "ulimit -n" in error.hint

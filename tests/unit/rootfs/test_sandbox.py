@@ -26,7 +26,7 @@ from lamina.core.nodes import Directory, Regular
 from lamina.errors import ScriptError
 from lamina.rootfs import bind_mounts, sandbox, session
 from lamina.rootfs.layer import RootLayer
-from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.scripts import Scripts, run_scripts
 from lamina.rootfs.session import landlock
 from lamina.rootfs.tree import Meta, Tree
 
@@ -54,13 +54,13 @@ class Builder:
         """What the script prints; it goes on after errors."""
         text = f"set +e\n{script}\ntrue"
         scripts = Scripts("" if fake else text, text if fake else "", chroot, PATH)
-        return self.call(lambda: run(Tree(), scripts).output)
+        return self.call(lambda: run_scripts(Tree(), scripts).output)
 
     def digest(self, extra: str, fake: str) -> str:
         """The digest of the layer that the scripts leave."""
 
         def layer() -> str:
-            ran = run(Tree(), Scripts(extra, fake, False, PATH, confined=self.kind != "none"))
+            ran = run_scripts(Tree(), Scripts(extra, fake, False, PATH, confined=self.kind != "none"))
             return sha256(packed_bytes(RootLayer(ran.tree, ran.workspace).pack())).hexdigest()
 
         return self.call(layer)
@@ -70,7 +70,7 @@ class Builder:
 
         def failing() -> ScriptError:
             try:
-                run(Tree(), scripts)
+                run_scripts(Tree(), scripts)
             except ScriptError as error:
                 found = ScriptError(str(error), hint=error.hint, output=error.output)
             gc.collect()  # the error's frames held the workspace
@@ -91,7 +91,7 @@ def builder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.skip("only root can become nobody")
     if kind == "bubblewrap" and not shutil.which("bwrap", path=PATH):
         pytest.skip("bwrap is not installed")
-    if kind == "Landlock" and landlock.abi_version() < landlock.MIN_ABI_VERSION:
+    if kind == "Landlock" and landlock.get_abi_version() < landlock.MIN_ABI_VERSION:
         pytest.skip("this kernel has no Landlock")
     if kind != "none":
         monkeypatch.setattr(sandbox, "CANDIDATES", {kind: sandbox.CANDIDATES[kind]})
@@ -338,7 +338,7 @@ ENDS_OF_SUPERVISORS = {
 def test_the_same_holds_without_a_sandbox(script: str, fake: bool) -> None:
     script = script.replace("292", "289")
     with pytest.raises(ScriptError) as caught:
-        run(Tree(), Scripts("" if fake else script, script if fake else "", False, PATH, 60, confined=False))
+        run_scripts(Tree(), Scripts("" if fake else script, script if fake else "", False, PATH, 60, confined=False))
     assert "got no end within" not in str(caught.value)
     wait_until(lambda: not running("sleep 289"))
 
@@ -457,7 +457,7 @@ def test_a_folder_of_path_that_its_owner_keeps_closed_is_left_out(builder: Build
     (closed / "bin").mkdir(parents=True)
     closed.chmod(0o700)
     os.chown(closed, 12345, 12345)
-    assert run(Tree(), Scripts("echo done", search_path=f"{closed}/bin:{PATH}")).output == "done\n"
+    assert run_scripts(Tree(), Scripts("echo done", search_path=f"{closed}/bin:{PATH}")).output == "done\n"
 
 
 # A script can find the descriptor that takes the session's answer, and end the session before it answers.
@@ -496,7 +496,7 @@ wait; kill -KILL $PPID; sleep 286
 )
 def test_an_answer_that_a_script_forges_is_a_script_error(answer: str) -> None:
     with pytest.raises(ScriptError) as caught:
-        run(Tree(), Scripts(FORGE.replace("{answer}", answer), search_path=PATH, confined=False))
+        run_scripts(Tree(), Scripts(FORGE.replace("{answer}", answer), search_path=PATH, confined=False))
     assert caught.value.exit_code == 9
     assert re.search("got (no answer of their session|'x'), expected one", str(caught.value))
 
@@ -504,11 +504,11 @@ def test_an_answer_that_a_script_forges_is_a_script_error(answer: str) -> None:
 _KILLED = """
 import sys
 from lamina.rootfs import sandbox
-from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.scripts import Scripts, run_scripts
 from lamina.rootfs.tree import Tree
 kind, script, path = sys.argv[1:]
 sandbox.CANDIDATES = {kind: sandbox.CANDIDATES[kind]} if kind != "none" else {}
-run(Tree(), Scripts("", script, False, path, None, kind != "none"))
+run_scripts(Tree(), Scripts("", script, False, path, None, kind != "none"))
 """
 
 
@@ -532,7 +532,7 @@ def test_proot_leaves_nothing_behind_when_its_script_takes_too_long() -> None:
     tools_of("fakeroot", "proot")
     before = set(Path("/tmp").glob("proot-*"))
     with pytest.raises(ScriptError, match="got no end within"):
-        run(Tree(), Scripts("", "sleep 284", True, PATH, 1, confined=False))
+        run_scripts(Tree(), Scripts("", "sleep 284", True, PATH, 1, confined=False))
     assert not [place for place in Path("/tmp").glob("proot-*") if place not in before]
     wait_until(lambda: not running("sleep 284"))
 
@@ -543,8 +543,8 @@ def test_proot_leaves_nothing_behind_when_its_script_takes_too_long() -> None:
 )
 def test_folders_of_the_kernel_on_path_are_left_out(builder: Builder, folder: str) -> None:
     scripts = Scripts("echo x > made", "", False, f"{PATH}:{folder}")
-    assert builder.call(lambda: run(Tree(), scripts).tree.node(b"made")) is not None
-    assert folder not in {bind.path for bind in bind_mounts.binds(f"{PATH}:{folder}")}
+    assert builder.call(lambda: run_scripts(Tree(), scripts).tree.node(b"made")) is not None
+    assert folder not in {bind.path for bind in bind_mounts.find_binds(f"{PATH}:{folder}")}
 
 
 def test_without_a_sandbox_the_run_is_refused_and_the_error_says_what_was_tried(
@@ -555,9 +555,9 @@ def test_without_a_sandbox_the_run_is_refused_and_the_error_says_what_was_tried(
 
     monkeypatch.setattr(sandbox, "CANDIDATES", dict.fromkeys(("one", "two"), missing))
     with pytest.raises(ScriptError, match=r"got no sandbox \(one: not here; two: not here\), expected one") as caught:
-        run(Tree(), Scripts("echo x > made", search_path=PATH))
+        run_scripts(Tree(), Scripts("echo x > made", search_path=PATH))
     assert "--no-sandbox" in caught.value.hint
-    assert run(Tree(), Scripts("echo x > made", search_path=PATH, confined=False)).tree.node(b"made")
+    assert run_scripts(Tree(), Scripts("echo x > made", search_path=PATH, confined=False)).tree.node(b"made")
 
 
 def test_a_sandbox_that_does_not_work_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -566,7 +566,7 @@ def test_a_sandbox_that_does_not_work_is_passed_over(monkeypatch: pytest.MonkeyP
     broken.chmod(0o755)
     monkeypatch.setattr(sandbox, "CANDIDATES", {"bubblewrap": sandbox.CANDIDATES["bubblewrap"]})
     with pytest.raises(ScriptError, match=r"\(bubblewrap: bwrap: No permissions to create new namespace\)"):
-        run(Tree(), Scripts("true", search_path=f"{tmp_path}:{PATH}"))
+        run_scripts(Tree(), Scripts("true", search_path=f"{tmp_path}:{PATH}"))
 
 
 HANGING = """#!/bin/sh
@@ -586,16 +586,16 @@ def test_a_bubblewrap_that_does_not_answer_is_passed_over_and_ended(
     monkeypatch.setattr(sandbox, "_PROBE_SECONDS", 0.5)
     monkeypatch.setattr(sandbox, "CANDIDATES", {"bubblewrap": sandbox.CANDIDATES["bubblewrap"]})
     with pytest.raises(ScriptError, match=r"\(bubblewrap: no end within 0\.5 s\)"):
-        run(Tree(), Scripts("true", search_path=f"{tmp_path}:{PATH}"))
+        run_scripts(Tree(), Scripts("true", search_path=f"{tmp_path}:{PATH}"))
     assert not running(f"sleep {seconds}")
 
 
 _PROBED = """
 import sys
 from lamina.cli.exits import run_to_exit_code
-from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.scripts import Scripts, run_scripts
 from lamina.rootfs.tree import Tree
-sys.exit(run_to_exit_code(lambda: run(Tree(), Scripts("true", search_path=sys.argv[1]))))
+sys.exit(run_to_exit_code(lambda: run_scripts(Tree(), Scripts("true", search_path=sys.argv[1]))))
 """
 
 
@@ -646,14 +646,14 @@ def test_a_folder_that_proot_cannot_show_is_refused(
     else:
         search_path = f"{PATH}:{tmp_path}/link"
     with pytest.raises(ScriptError, match=r"a:b.*expected one without ':' for proot") as caught:
-        run(Tree(), Scripts("", "true", True, search_path, confined=False))
+        run_scripts(Tree(), Scripts("", "true", True, search_path, confined=False))
     assert variable in caught.value.hint
-    assert run(Tree(), Scripts("true", "true", False, search_path, confined=False))
+    assert run_scripts(Tree(), Scripts("true", "true", False, search_path, confined=False))
 
 
 @builders("Landlock", users=("root",))
 def test_what_landlock_leaves_open_is_said(builder: Builder) -> None:
-    assert "modes, owners" in run(Tree(), Scripts("true", search_path=PATH)).warnings[0]
+    assert "modes, owners" in run_scripts(Tree(), Scripts("true", search_path=PATH)).warnings[0]
 
 
 @builders("Landlock")

@@ -21,7 +21,7 @@ from tests.support.processes import running, wait_until
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import FormatError, InvalidArgument, OutputError, ScriptError
 from lamina.rootfs.layer import RootLayer
-from lamina.rootfs.scripts import ScriptResult, Scripts, run
+from lamina.rootfs.scripts import ScriptResult, Scripts, run_scripts
 from lamina.rootfs.tree import Meta, Tree
 from lamina.system import tempdir
 
@@ -41,17 +41,17 @@ def workspaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def made(script: str, tree: Tree | None = None) -> dict[str, tuple[str, int]]:
     """What a script leaves: kind and mode of each node."""
-    ran = run(tree or Tree(), Scripts(script, search_path=PATH))
+    ran = run_scripts(tree or Tree(), Scripts(script, search_path=PATH))
     return {"/" + os.fsdecode(node.path): (type(node).__name__, meta.mode) for node, meta in ran.tree}
 
 
 def printed(script: str) -> str:
-    return run(Tree(), Scripts(script, search_path=PATH)).output
+    return run_scripts(Tree(), Scripts(script, search_path=PATH)).output
 
 
 def failure(script: str) -> ScriptError:
     with pytest.raises(ScriptError) as caught:
-        run(Tree(), Scripts(script, search_path=PATH))
+        run_scripts(Tree(), Scripts(script, search_path=PATH))
     assert caught.value.exit_code == 9
     return caught.value
 
@@ -94,12 +94,12 @@ def test_a_script_sees_the_tree_that_is_there_and_may_change_all_of_it() -> None
 
 
 def test_everything_belongs_to_root() -> None:
-    ran = run(Tree(), Scripts("mkdir a; echo > a/b", search_path=PATH))
+    ran = run_scripts(Tree(), Scripts("mkdir a; echo > a/b", search_path=PATH))
     assert {(meta.uid, meta.gid) for _, meta in ran.tree} == {(0, 0)}
 
 
 def test_files_have_their_bytes_while_the_tree_is_there() -> None:
-    ran = run(Tree(), Scripts("echo hello > x", search_path=PATH))
+    ran = run_scripts(Tree(), Scripts("echo hello > x", search_path=PATH))
     node = ran.tree.node(b"x")
     assert isinstance(node, Regular)
     assert b"hello\n" in packed_bytes(RootLayer(ran.tree, ran.workspace).pack())
@@ -114,7 +114,7 @@ def test_files_have_their_bytes_while_the_tree_is_there() -> None:
 )
 def test_what_no_image_holds_is_a_format_error(script: str, kind: str) -> None:
     with pytest.raises(FormatError, match=rf"x: got {kind}, expected a file, a folder or a symlink"):
-        run(Tree(), Scripts(script, search_path=PATH))
+        run_scripts(Tree(), Scripts(script, search_path=PATH))
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_programs_are_found_on_the_given_path(tmp_path: Path) -> None:
     tool = tmp_path / "tool"
     tool.write_text("#!/bin/sh\necho mine\n")
     tool.chmod(0o755)
-    assert run(Tree(), Scripts("tool", search_path=f"{tmp_path}:{PATH}")).output == "mine\n"
+    assert run_scripts(Tree(), Scripts("tool", search_path=f"{tmp_path}:{PATH}")).output == "mine\n"
     assert "command not found" in failure("tool").output
 
 
 def test_without_bash_there_is_an_error_with_a_hint(tmp_path: Path) -> None:
     for path in (str(tmp_path), "", "/dev/null"):
         with pytest.raises(ScriptError, match="extra commands: got no bash, expected one on PATH") as caught:
-            run(Tree(), Scripts("true", search_path=path))
+            run_scripts(Tree(), Scripts("true", search_path=path))
         assert caught.value.hint == "install bash"
 
 
@@ -218,7 +218,7 @@ def test_a_script_that_is_killed_fails() -> None:
 
 def test_a_script_with_a_nul_in_it_is_no_bug() -> None:
     with pytest.raises((ScriptError, InvalidArgument)):
-        run(Tree(), Scripts("echo\0hello; exit 1", search_path=PATH))
+        run_scripts(Tree(), Scripts("echo\0hello; exit 1", search_path=PATH))
 
 
 def test_what_a_failed_script_printed_is_kept_in_its_order() -> None:
@@ -237,7 +237,7 @@ def test_a_successful_script_says_what_it_printed() -> None:
 
 
 def test_what_a_script_leaves_running_is_ended() -> None:
-    ran = run(Tree(), Scripts("(trap '' HUP TERM; sleep 296; sleep 296) & echo > x", search_path=PATH))
+    ran = run_scripts(Tree(), Scripts("(trap '' HUP TERM; sleep 296; sleep 296) & echo > x", search_path=PATH))
     assert ran.tree.node(b"x")
     wait_until(lambda: not running("sleep 296"))
 
@@ -253,7 +253,7 @@ def test_a_process_that_holds_the_output_is_not_waited_for() -> None:
 
 def test_the_workspace_is_there_as_long_as_the_tree_and_no_longer(workspaces: Path) -> None:
     closed = "chmod 0 a/b a" if os.geteuid() == 0 else "chmod 0500 a/b a"
-    ran: ScriptResult | None = run(Tree(), Scripts(f"mkdir -p a/b; : > a/b/c; {closed}", search_path=PATH))
+    ran: ScriptResult | None = run_scripts(Tree(), Scripts(f"mkdir -p a/b; : > a/b/c; {closed}", search_path=PATH))
     assert len(list(workspaces.iterdir())) == 1
     assert ran
     layer: RootLayer | None = RootLayer(ran.tree, ran.workspace)
@@ -286,9 +286,9 @@ def test_links_out_of_the_workspace_are_not_followed_when_it_goes(workspaces: Pa
 _INTERRUPTED = """
 import os, sys
 from lamina.cli.exits import run_to_exit_code
-from lamina.rootfs.scripts import Scripts, run
+from lamina.rootfs.scripts import Scripts, run_scripts
 from lamina.rootfs.tree import Tree
-sys.exit(run_to_exit_code(lambda: run(Tree(), Scripts(sys.argv[1], search_path=os.environ["PATH"]))))
+sys.exit(run_to_exit_code(lambda: run_scripts(Tree(), Scripts(sys.argv[1], search_path=os.environ["PATH"]))))
 """
 
 
@@ -318,7 +318,7 @@ def test_a_temporary_folder_that_cannot_be_written_is_an_output_error(
     with pytest.raises(
         OutputError, match=r"missing.*: got No such file or directory, expected to write the root there"
     ):
-        run(Tree(), Scripts("true", search_path=PATH))
+        run_scripts(Tree(), Scripts("true", search_path=PATH))
 
 
 def test_no_temporary_folder_at_all_is_an_output_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +328,7 @@ def test_no_temporary_folder_at_all_is_an_output_error(monkeypatch: pytest.Monke
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null", "/no/such"])
     with pytest.raises(OutputError, match=r"got No usable temporary directory found.*, expected") as caught:
-        run(Tree(), Scripts("true", search_path=PATH))
+        run_scripts(Tree(), Scripts("true", search_path=PATH))
     assert "\n" not in str(caught.value)
 
 
@@ -341,7 +341,7 @@ def folder() -> Iterator[Path]:
 def test_a_temporary_folder_of_somebody_else_is_an_output_error(folder: Path) -> None:
     def unwritable() -> None:
         tempfile.tempdir = str(folder)
-        run(Tree(), Scripts("true", search_path=PATH))
+        run_scripts(Tree(), Scripts("true", search_path=PATH))
 
     if os.geteuid() != 0:
         folder.chmod(0o555)

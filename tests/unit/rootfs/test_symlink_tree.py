@@ -11,7 +11,7 @@ from tests.support.fake_nix_store import Item, Link, Program, put, store_path
 from lamina.core.names import STORE_DIR, StorePath, StoreSubpath
 from lamina.core.nodes import Directory, Symlink
 from lamina.errors import InvalidArgument, NotFound
-from lamina.rootfs.symlink_tree import join
+from lamina.rootfs.symlink_tree import build_symlink_tree
 from lamina.rootfs.tree import Meta
 from lamina.stores.local.folder import FolderStore
 
@@ -31,7 +31,9 @@ class Inputs:
 
     def join(self, *contents: StorePath | str) -> tuple[dict[str, str | None], tuple[str, ...]]:
         """The joined tree by path, links with their target and folders with None, and the warnings."""
-        tree, warnings = join([StoreSubpath.parse(str(content)) for content in contents], self.folder.nodes)
+        tree, warnings = build_symlink_tree(
+            [StoreSubpath.parse(str(content)) for content in contents], self.folder.nodes
+        )
         found: dict[str, str | None] = {}
         for node, meta in tree:
             assert meta == (Meta(0o777) if isinstance(node, Symlink) else Meta(0o755))

@@ -35,7 +35,7 @@ _FILE_ACCESS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _DEVICE_IOCTL
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
-def abi_version() -> int:
+def get_abi_version() -> int:
     """Return the version of Landlock that this kernel has, 0 for none."""
     try:
         return max(0, _syscall(_CREATE_RULESET, None, 0, _GET_VERSION))
@@ -49,13 +49,13 @@ def restrict(policy: Policy, *, is_root: bool) -> None:
     Root gives itself up for the user that the policy names, because what Landlock does not confine, such as modes, root
     could change everywhere.
     """
-    abi = abi_version()
+    abi = get_abi_version()
     if abi < MIN_ABI_VERSION:
         raise OSError(f"Landlock: got version {abi}, expected {MIN_ABI_VERSION} or later")
     machine = os.uname().machine
     if machine not in seccomp.MACHINES:
         raise OSError(f"seccomp: got architecture {machine}, expected one of {', '.join(seccomp.MACHINES)}")
-    filtering = seccomp.program(machine, ())
+    syscall_filter = seccomp.build_filter(machine, ())
     if is_root:
         linux.empty_bounding_set()  # afterwards the right to is gone
         os.setgroups([])
@@ -64,28 +64,28 @@ def restrict(policy: Policy, *, is_root: bool) -> None:
     os.chdir(policy.start_folder)
     linux.drop_capabilities()
     linux.set_no_new_privs()
-    ruleset = _ruleset(abi)
-    every_right = _file_rights(abi)
+    ruleset = _create_ruleset(abi)
+    all_rights = _all_file_rights(abi)
     for source, _, writable in policy.binds:
-        not_given = _MAKE_CHARACTER_DEVICE | _MAKE_BLOCK_DEVICE
-        _allow(ruleset, source, every_right & ~not_given if writable else _READ)
+        withheld = _MAKE_CHARACTER_DEVICE | _MAKE_BLOCK_DEVICE
+        _allow(ruleset, source, all_rights & ~withheld if writable else _READ)
     for device in _DEVICES:
         _allow(ruleset, device, _WRITE_FILE | _READ_FILE)
     for path in ("/proc", "/dev/fd"):
         _allow(ruleset, path, _READ)
     _syscall(_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
-    linux.set_seccomp_filter(filtering)
+    linux.set_seccomp_filter(syscall_filter)
 
 
-def _file_rights(abi: int) -> int:
+def _all_file_rights(abi: int) -> int:
     return (1 << _RIGHTS.get(abi, _NEWER_RIGHTS)) - 1
 
 
-def _ruleset(abi: int) -> int:
+def _create_ruleset(abi: int) -> int:
     """Return the descriptor of a ruleset that refuses everything."""
     fields = [
-        _file_rights(abi),
+        _all_file_rights(abi),
         _ALL_TCP if abi >= _NET_VERSION else 0,
         _SCOPES if abi >= _SCOPE_VERSION else 0,
     ]

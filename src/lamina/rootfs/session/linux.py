@@ -111,21 +111,21 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 def restrict_mount(target: str, *, writable: bool = False, recursive: bool = True) -> None:
     """Take setuid programs and devices from the mount at ``target`` and all mounts below it, and writing as well."""
     flags = _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV | (0 if writable else _MOUNT_ATTR_RDONLY)
-    _set_attributes(target, flags, recursive=recursive)
+    _set_mount_attributes(target, flags, recursive=recursive)
 
 
 def make_read_only(target: str) -> None:
     """Make the mount at ``target`` and all mounts below it read-only; devices stay usable."""
-    _set_attributes(target, _MOUNT_ATTR_RDONLY, recursive=True)
+    _set_mount_attributes(target, _MOUNT_ATTR_RDONLY, recursive=True)
 
 
-def _set_attributes(target: str, flags: int, *, recursive: bool) -> None:
+def _set_mount_attributes(target: str, flags: int, *, recursive: bool) -> None:
     attributes = (ctypes.c_uint64 * 4)(flags, 0, 0, 0)
-    place = ctypes.c_char_p(os.fsencode(target))
-    how = ctypes.c_uint(_AT_RECURSIVE if recursive else 0)
+    path = ctypes.c_char_p(os.fsencode(target))
+    at_flags = ctypes.c_uint(_AT_RECURSIVE if recursive else 0)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     result = libc().syscall(
-        ctypes.c_long(_SYS_MOUNT_SETATTR), ctypes.c_int(_AT_FDCWD), place, how, ctypes.byref(attributes), size
+        ctypes.c_long(_SYS_MOUNT_SETATTR), ctypes.c_int(_AT_FDCWD), path, at_flags, ctypes.byref(attributes), size
     )
     check_result(result, f"mount_setattr {target}")
 

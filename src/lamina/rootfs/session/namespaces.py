@@ -51,9 +51,9 @@ def run(policy: Policy, command: list[str]) -> int:
     _enter(_CLONE_FLAGS, policy.uid, policy.gid)
     first = os.fork()
     if not first:
-        _first_process(policy, command)
+        _run_first_process(policy, command)
     _, status = os.waitpid(first, 0)
-    return exit_status(status)
+    return to_exit_status(status)
 
 
 def _enter(flags: int, uid: int, gid: int) -> None:
@@ -65,13 +65,13 @@ def _enter(flags: int, uid: int, gid: int) -> None:
     Path("/proc/self/gid_map").write_text(f"{gid} {outside[1]} 1", "ascii")
 
 
-def exit_status(status: int) -> int:
+def to_exit_status(status: int) -> int:
     """Return what a shell makes of the status that waitpid(2) gave."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 
-def _first_process(policy: Policy, command: list[str]) -> NoReturn:
+def _run_first_process(policy: Policy, command: list[str]) -> NoReturn:
     """Be the first process of the new process namespace: the kernel kills all others when this one ends."""
     status = _EXIT_FAILED
     try:
@@ -86,7 +86,7 @@ def _first_process(policy: Policy, command: list[str]) -> NoReturn:
         linux.drop_capabilities()
         linux.set_no_new_privs()
         if os.uname().machine in seccomp.MACHINES:
-            linux.set_seccomp_filter(seccomp.program(os.uname().machine, seccomp.CONFINED_FAMILIES))
+            linux.set_seccomp_filter(seccomp.build_filter(os.uname().machine, seccomp.CONFINED_FAMILIES))
         child = os.fork()
         if not child:
             os.chdir(policy.start_folder)
@@ -104,23 +104,23 @@ def _reap_until(child: int) -> int:
     while True:
         number, status = os.wait()
         if number == child:
-            return exit_status(status)
+            return to_exit_status(status)
 
 
 def _make_root(policy: Policy) -> None:
     """Make the new root of what ``policy`` shows, and change to it."""
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
-    linux.mount("tmpfs", policy.folder, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
+    linux.mount("tmpfs", policy.mount_point, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
     os.umask(0o022)
-    _make_devices(policy.folder + "/dev")
-    os.mkdir(policy.folder + "/proc")
+    _make_devices(policy.mount_point + "/dev")
+    os.mkdir(policy.mount_point + "/proc")
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-    linux.mount("proc", policy.folder + "/proc", "proc", flags)
+    linux.mount("proc", policy.mount_point + "/proc", "proc", flags)
     for path, target in policy.links:
-        _link(target, policy.folder + path)
+        _link(target, policy.mount_point + path)
     for source, path, writable in policy.binds:
-        _bind(source, policy.folder + path, writable)
-    linux.pivot_root(policy.folder)
+        _bind(source, policy.mount_point + path, writable)
+    linux.pivot_root(policy.mount_point)
 
 
 def _bind(source: str, path: str, writable: bool) -> None:

@@ -34,7 +34,7 @@ class Process(NamedTuple):
         return self.state in ("T", "t")
 
 
-def descendants(root_pid: int) -> list[Process]:
+def list_descendants(root_pid: int) -> list[Process]:
     """Return the processes below ``root_pid`` that have not ended, parents first."""
     children: dict[int, list[Process]] = {}
     for found in _list_processes():
@@ -52,7 +52,7 @@ def kill_descendants(root_pid: int, except_pid: int = 0) -> None:
     """Kill what is below ``root_pid``, again and again, for one may have begun another meanwhile; leave ``except_pid``
     alone.
     """
-    _kill_all(lambda: [process.pid for process in descendants(root_pid) if process.pid != except_pid])
+    _kill_all(lambda: [process.pid for process in list_descendants(root_pid) if process.pid != except_pid])
 
 
 def kill_session(pid: int) -> None:
@@ -73,11 +73,11 @@ def _kill_all(find: Callable[[], list[int]]) -> None:
 
 def terminate_fakeroot(root_pid: int) -> None:
     """Tell fakeroot's servers below ``root_pid`` to end, so that they leave no message queues behind."""
-    for process in descendants(root_pid):
+    for process in list_descendants(root_pid):
         if process.name.startswith(_FAKEROOT_SERVER):
-            for pid in (signal.SIGTERM, signal.SIGCONT):
+            for signal_number in (signal.SIGTERM, signal.SIGCONT):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(process.pid, pid)
+                    os.kill(process.pid, signal_number)
 
 
 def is_hung(root_pid: int) -> bool:
@@ -86,13 +86,13 @@ def is_hung(root_pid: int) -> bool:
     That is so where a process of the session's own group or fakeroot's server is stopped, and where every process of
     the script is, because then none is left that could let it go on.
     """
-    found = [process for process in _list_processes() if process.pid == root_pid] + descendants(root_pid)
+    found = [process for process in _list_processes() if process.pid == root_pid] + list_descendants(root_pid)
     servers = [process for process in found if process.name.startswith(_FAKEROOT_SERVER)]
-    ours = [process for process in found if process.group == root_pid]
-    script = [process for process in found if process.group != root_pid and process not in servers]
-    if any(process.is_stopped for process in (*ours, *servers)):
+    session_processes = [process for process in found if process.group == root_pid]
+    script_processes = [process for process in found if process.group != root_pid and process not in servers]
+    if any(process.is_stopped for process in (*session_processes, *servers)):
         return True
-    return bool(script) and all(process.is_stopped for process in script)
+    return bool(script_processes) and all(process.is_stopped for process in script_processes)
 
 
 def _list_processes() -> Iterator[Process]:

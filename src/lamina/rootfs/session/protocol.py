@@ -29,7 +29,7 @@ class Policy(NamedTuple):
     uid: int
     gid: int
     unprivileged_id: int
-    folder: str
+    mount_point: str
     binds: list[tuple[str, str, bool]]
     links: list[tuple[str, str]]
     read_only_proc: list[str]

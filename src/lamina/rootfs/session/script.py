@@ -49,8 +49,8 @@ def _run_task(task: ScriptTask) -> dict[str, Any]:
         _check_fakeroot(task.root)
     with contextlib.suppress(OSError, AttributeError):  # Linux alone
         linux.adopt_orphans()
-    status = _run(task)
-    builder = _builder() if task.is_fakeroot else None
+    status = _run_script(task)
+    builder = _read_builder_ids() if task.is_fakeroot else None
     entries = list(_list_entries(os.fsencode(task.root), builder)) if status == 0 else []
     return {"status": status, "entries": entries}
 
@@ -78,29 +78,29 @@ def _can_chown(root: str) -> bool:
     return (status.st_uid, status.st_gid) == (1, 1)
 
 
-def _run(task: ScriptTask) -> int:
+def _run_script(task: ScriptTask) -> int:
     """Return the script's exit status, or minus the signal that ended it."""
-    outlet, inlet = os.pipe()
-    command = _command(task, inlet)
+    status_reader, status_writer = os.pipe()
+    command = _build_command(task, status_writer)
     process = subprocess.Popen(
         command,
         cwd=task.root,
         env=os.environ | task.environment,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        pass_fds=[inlet] if task.proot else [],
+        pass_fds=[status_writer] if task.proot else [],
     )
-    os.close(inlet)
+    os.close(status_writer)
     threading.Thread(target=_watch_stdin, args=(process, bool(task.proot)), daemon=True).start()
     try:
         # proot goes on until the last of its children ends, so the script itself says when it does.
-        said = b""
+        status = b""
         if task.proot:
-            select.select([outlet], [], [])
-            said = os.read(outlet, _MAX_STATUS_LENGTH)
-        if said:
+            select.select([status_reader], [], [])
+            status = os.read(status_reader, _MAX_STATUS_LENGTH)
+        if status:
             _terminate_proot(process)
-            return int(said)
+            return int(status)
         return process.wait()
     finally:
         _kill_group(process.pid)
@@ -134,7 +134,7 @@ def _kill_group(group: int) -> None:
     processes.kill_descendants(os.getpid())
 
 
-def _command(task: ScriptTask, status: int) -> list[str]:
+def _build_command(task: ScriptTask, status: int) -> list[str]:
     """Return the script's command.
 
     Under proot it tells its exit status to the descriptor ``status``, and the session's library is loaded inside, not
@@ -151,7 +151,7 @@ def _command(task: ScriptTask, status: int) -> list[str]:
 
 
 def _list_entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[ScriptEntry]:
-    """List what is below ``top``; ``builder`` owns what fakeroot mistakes for the builder's, see `_owner`.
+    """List what is below ``top``; ``builder`` owns what fakeroot mistakes for the builder's, see `_image_owner`.
 
     Where the script took the permission to read something, it is given for a moment: to a folder until all below it
     is listed.
@@ -169,7 +169,7 @@ def _list_entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[Scrip
             mode = stat.S_IMODE(status.st_mode)
             is_open = _make_readable(full_path, status.st_mode)
             attributes = _read_xattrs(full_path)
-            uid, gid = _owner(status, bool(attributes), builder)
+            uid, gid = _image_owner(status, bool(attributes), builder)
             image_xattrs = {name: value for name, value in attributes.items() if _is_image_xattr(name)}
             yield ScriptEntry(path.hex(), status.st_mode, uid, gid, image_xattrs)
             if not is_open:
@@ -189,7 +189,7 @@ def _make_readable(full_path: bytes, mode: int) -> bool:
     return True
 
 
-def _builder() -> tuple[int, int] | None:
+def _read_builder_ids() -> tuple[int, int] | None:
     """Return the user and group ID that this process really has, of which fakeroot says that they are root's."""
     with contextlib.suppress(OSError, KeyError):
         lines = Path("/proc/self/status").read_text("utf-8", "replace").splitlines()
@@ -198,7 +198,7 @@ def _builder() -> tuple[int, int] | None:
     return None
 
 
-def _owner(status: os.stat_result, has_attributes: bool, builder: tuple[int, int] | None) -> tuple[int, int]:
+def _image_owner(status: os.stat_result, has_attributes: bool, builder: tuple[int, int] | None) -> tuple[int, int]:
     """Return a file's owner and group in the image.
 
     fakeroot shows a file that it knows nothing of as root's. When an extended attribute is set, as by ``setcap``, it

@@ -43,38 +43,38 @@ _TABLES = {
 MACHINES = tuple(_TABLES)
 
 
-def program(machine: str, families: Collection[int]) -> bytes:
+def build_filter(machine: str, families: Collection[int]) -> bytes:
     """Return the filter for ``machine`` that allows sockets of ``families`` alone, as seccomp(2) takes it.
 
     Raises `KeyError` for a machine that is not one of `MACHINES`. Calls of tables that are not known are refused.
     """
     parts = [_filter_table(table, families) for table in _TABLES[machine]]
-    steps = [_instruction(_LOAD, _ARCHITECTURE)]
+    steps = [_encode(_LOAD, _ARCHITECTURE)]
     for table, part in zip(_TABLES[machine], parts, strict=True):
-        steps += [_instruction(_JUMP_EQUAL, table.architecture, otherwise=len(part)), *part]
-    return b"".join([*steps, _instruction(_RETURN, _REFUSE)])
+        steps += [_encode(_JUMP_EQUAL, table.architecture, otherwise=len(part)), *part]
+    return b"".join([*steps, _encode(_RETURN, _REFUSE)])
 
 
 def _filter_table(table: _SyscallTable, families: Collection[int]) -> list[bytes]:
     refused = (*table.refused, _IO_URING_SETUP)
     # Each check is followed by what it leads to, so that no distance has to be counted.
     steps = [
-        _instruction(_LOAD, _NUMBER),
-        _instruction(_JUMP_AT_LEAST, _X32, otherwise=1),
-        _instruction(_RETURN, _REFUSE),
+        _encode(_LOAD, _NUMBER),
+        _encode(_JUMP_AT_LEAST, _X32, otherwise=1),
+        _encode(_RETURN, _REFUSE),
     ]
     for number in refused:
-        steps += [_instruction(_JUMP_EQUAL, number, otherwise=1), _instruction(_RETURN, _REFUSE)]
+        steps += [_encode(_JUMP_EQUAL, number, otherwise=1), _encode(_RETURN, _REFUSE)]
     steps += [
-        _instruction(_JUMP_EQUAL, table.socket, then=1),
-        _instruction(_RETURN, _ALLOW),
-        _instruction(_LOAD, _FIRST_ARGUMENT),
+        _encode(_JUMP_EQUAL, table.socket, then=1),
+        _encode(_RETURN, _ALLOW),
+        _encode(_LOAD, _FIRST_ARGUMENT),
     ]
     for family in families:
-        steps += [_instruction(_JUMP_EQUAL, family, otherwise=1), _instruction(_RETURN, _ALLOW)]
-    return [*steps, _instruction(_RETURN, _REFUSE)]
+        steps += [_encode(_JUMP_EQUAL, family, otherwise=1), _encode(_RETURN, _ALLOW)]
+    return [*steps, _encode(_RETURN, _REFUSE)]
 
 
-def _instruction(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
+def _encode(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
     """Return an instruction; ``then`` and ``otherwise`` are how many follow that a jump skips."""
     return struct.pack("=HBBI", code, then, otherwise, value)

@@ -76,7 +76,7 @@ def _supervise(command: list[str], restrict: Callable[[], None]) -> int:
     threading.Thread(target=_watch_stdin, daemon=True).start()
     _, status = os.waitpid(child, 0)
     _kill_all()
-    return namespaces.exit_status(status)
+    return namespaces.to_exit_status(status)
 
 
 def _exec(command: list[str], restrict: Callable[[], None]) -> NoReturn:

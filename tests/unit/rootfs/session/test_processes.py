@@ -30,12 +30,12 @@ def session() -> Iterator[subprocess.Popen[bytes]]:
 def stop(process: processes.Process) -> None:
     os.kill(process.pid, signal.SIGSTOP)
     wait_until(
-        lambda: any(found.is_stopped for found in processes.descendants(os.getpid()) if found.pid == process.pid)
+        lambda: any(found.is_stopped for found in processes.list_descendants(os.getpid()) if found.pid == process.pid)
     )
 
 
 def test_a_session_that_waits_is_not_stuck(session: subprocess.Popen[bytes]) -> None:
-    assert [found.name for found in processes.descendants(session.pid)] == ["bash", "sleep"]
+    assert [found.name for found in processes.list_descendants(session.pid)] == ["bash", "sleep"]
     assert not processes.is_hung(session.pid)
 
 
@@ -45,7 +45,7 @@ def test_it_is_stuck_when_its_first_process_is_stopped(session: subprocess.Popen
 
 
 def test_it_is_stuck_when_no_process_of_the_script_can_continue_another(session: subprocess.Popen[bytes]) -> None:
-    shell, sleep = processes.descendants(session.pid)
+    shell, sleep = processes.list_descendants(session.pid)
     stop(sleep)
     assert not processes.is_hung(session.pid)
     stop(shell)
@@ -53,7 +53,7 @@ def test_it_is_stuck_when_no_process_of_the_script_can_continue_another(session:
 
 
 def test_all_below_are_ended_but_one(session: subprocess.Popen[bytes]) -> None:
-    shell, _ = processes.descendants(session.pid)
+    shell, _ = processes.list_descendants(session.pid)
     processes.kill_descendants(session.pid, except_pid=shell.pid)
     assert not running("sleep 282")
     assert session.poll() is None

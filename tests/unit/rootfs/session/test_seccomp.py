@@ -17,17 +17,17 @@ def allows(program: bytes, architecture: int, number: int, first: int = 0) -> bo
     """Whether ``program`` lets the call through (kernel documentation: networking/filter, "BPF engine")."""
     data = struct.pack("=IIQQ", number, architecture, 0, first)
     steps = list(struct.iter_unpack("=HBBI", program))
-    place = accumulator = 0
+    position = accumulator = 0
     while True:
-        code, then, otherwise, value = steps[place]
-        place += 1
+        code, then, otherwise, value = steps[position]
+        position += 1
         if code == 0x20:
             (accumulator,) = struct.unpack_from("=I", data, value)
         elif code == 0x06:
             return bool(value == ALLOW)
         else:
             holds = accumulator == value if code == 0x15 else accumulator >= value
-            place += then if holds else otherwise
+            position += then if holds else otherwise
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def allows(program: bytes, architecture: int, number: int, first: int = 0) -> bo
     ],
 )
 def test_sockets_are_allowed_by_their_family(machine: str, architecture: int, socket: int) -> None:
-    confined = seccomp.program(machine, seccomp.CONFINED_FAMILIES)
+    confined = seccomp.build_filter(machine, seccomp.CONFINED_FAMILIES)
     assert [family for family in range(64) if allows(confined, architecture, socket, family)] == [1, 2, 10, 16]
-    none = seccomp.program(machine, ())
+    none = seccomp.build_filter(machine, ())
     assert not any(allows(none, architecture, socket, family) for family in range(64))
     # The kernel looks at the lower half of the argument alone.
     assert not allows(confined, architecture, socket, VSOCK | 1 << 32)
@@ -57,12 +57,12 @@ def test_other_calls_pass_but_for_ways_round_the_filter(machine: str) -> None:
         "aarch64": {198, 217, 218, 219, 425},
         "riscv64": {198, 217, 218, 219, 425},
     }
-    program = seccomp.program(machine, ())
+    program = seccomp.build_filter(machine, ())
     assert {number for number in range(600) if not allows(program, native, number)} == refused[machine]
 
 
 def test_tables_that_are_not_known_are_refused() -> None:
-    program = seccomp.program("x86_64", seccomp.CONFINED_FAMILIES)
+    program = seccomp.build_filter("x86_64", seccomp.CONFINED_FAMILIES)
     assert not allows(program, X86_64, 0x40000000 | 41, UNIX)
     assert not allows(program, ARM, 1)
     # The old call for all sockets, whose arguments lie in memory.
