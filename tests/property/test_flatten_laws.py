@@ -18,7 +18,7 @@ from tests.support.image_files import OneLayer, hard, special, written
 from lamina.errors import FormatError
 from lamina.formats.tar_reader import EntryKind
 from lamina.images.readers.flatten import Rootfs, flatten
-from lamina.images.readers.unpack import extent_of
+from lamina.images.readers.unpack import get_extent
 from lamina.system.extents import read_head
 
 Layers = Sequence[Sequence[tarfile.TarInfo]]
@@ -49,7 +49,7 @@ def _flat(folder: Path, layers: Layers) -> Rootfs:
     found = []
     for number, members in enumerate(layers):
         (folder / str(number)).write_bytes(written(members))
-        found.append(OneLayer(extent_of(folder / str(number))))
+        found.append(OneLayer(get_extent(folder / str(number))))
     return flatten(found)
 
 

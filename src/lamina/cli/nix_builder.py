@@ -40,7 +40,7 @@ from lamina.formats.tar_reader import read_headers
 from lamina.images.export import ExportedRoot, write_root
 from lamina.images.readers import select
 from lamina.images.readers.open import open_images
-from lamina.images.readers.unpack import extent_of
+from lamina.images.readers.unpack import get_extent
 from lamina.inputs.roots import resolve_root
 from lamina.inputs.spec import NOW, Spec
 from lamina.rootfs.database import DATABASE_PATH
@@ -204,7 +204,7 @@ def _read_closure(derivation: Derivation) -> Closure:
 
 def _hashes_outside_database(layer: Path, known: Collection[str]) -> Collection[str]:
     """Those of the hashes ``known`` that a layer's tar has outside of its Nix database."""
-    tar = extent_of(layer)
+    tar = get_extent(layer)
     found = ReferenceScanner(lambda digits: digits in known)
     with open_reader(tar) as read:
         held = [

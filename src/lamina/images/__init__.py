@@ -1,1 +1,1 @@
-"""The image model, and what is made of finished images: merged archives and exported root file systems."""
+"""Models images, and turns finished images into merged archives and exported root file systems."""

@@ -1,7 +1,7 @@
-"""The root file system of an image as a tar.
+"""Exports the root file system of an image as a tar.
 
-Invariant: the same image gives the same bytes: entries are in the order of their paths, parents first, and of files
-that are hard links of one another the first is the file.
+Invariant: the same image gives the same bytes. Entries are sorted by path, parents first, and of several hard links to
+one file the first in that order is written as the file.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ _KINDS = {
 
 
 class ExportedRoot:
-    """The root of ``image``, which lies in ``subject``, as something to pack.
+    """The root file system of an image, as a layer source.
 
-    Raises `FormatError` where its layers make none.
+    Args:
+        image: the image whose layers are laid over one another.
+        subject: the image file's name, for messages.
+
+    Raises:
+        FormatError: the layers do not form a root file system.
+
     """
 
     paths: tuple[StorePath, ...] = ()
@@ -44,7 +50,7 @@ class ExportedRoot:
     def __init__(self, image: SourceImage, subject: object) -> None:
         self._image = image
         try:
-            # To ask for all content now is to refuse what cannot be written before anything is.
+            # Look up all content now, so that a file that cannot be exported is refused before anything is written.
             self._entries = [
                 (path, entry, (entry.content,) if entry.kind is EntryKind.FILE else ())
                 for path, entry in flatten(image.layers)
@@ -54,33 +60,40 @@ class ExportedRoot:
             raise FormatError(f"{subject}: {error}", hint=error.hint) from error
 
     def headline(self, number: int) -> str:
-        """What is said when it is written."""
+        """Return the line that is logged when the root is written."""
         return f"Exporting {join_names(self._image.repo_tags, self._image.id)}"
 
     def pack(self) -> PackedLayer:
-        """The tar of it."""
+        """Return the tar of the root."""
         members = list(self._members())
-        size = sum(len(header) + sum(padded_size(piece.length) for piece in content) for header, content in members)
+        size = sum(len(header) + sum(padded_size(extent.length) for extent in content) for header, content in members)
         end = bytes(trailer_size(size))
         return PackedLayer(size + len(end), _pieces(members, end))
 
     def _members(self) -> Iterator[tuple[bytes, Sequence[Extent]]]:
-        first: dict[int, bytes] = {}
+        first_paths: dict[int, bytes] = {}
         for path, entry, content in self._entries:
-            earlier = first.setdefault(id(entry), path) if entry.kind is not EntryKind.DIRECTORY else path
-            if earlier != path:
-                yield _header(entry, Member(b"./" + path, TypeFlag.LINK, entry.header.mode, target=b"./" + earlier)), ()
+            first_path = first_paths.setdefault(id(entry), path) if entry.kind is not EntryKind.DIRECTORY else path
+            if first_path != path:
+                link = Member(b"./" + path, TypeFlag.LINK, entry.header.mode, target=b"./" + first_path)
+                yield _header(entry, link), ()
             else:
                 yield _header(entry, _member(path, entry)), content
 
 
 def write_root(root: ExportedRoot, write: Write, progress: Progress | None = None) -> None:
-    """Writes the tar of ``root``. Raises `IntegrityError` where a file has changed, and whatever ``write`` raises."""
-    watcher = progress or NoProgress()
+    """Write the tar of ``root``.
+
+    Raises:
+        IntegrityError: the image file has changed since it was opened.
+
+    Whatever ``write`` raises is passed on.
+    """
+    progress = progress or NoProgress()
     packed = root.pack()
-    watcher.begin(1, 1)
-    watcher.layer(1, root, packed.size)
-    copy(packed.pieces, write, watcher.advance)
+    progress.begin(1, 1)
+    progress.layer(1, root, packed.size)
+    copy(packed.pieces, write, progress.advance)
 
 
 def _member(path: bytes, entry: RootEntry) -> Member:

@@ -1,4 +1,4 @@
-"""An image: what it is to be (`Draft`), what it became (`Image`), and who takes part.
+"""The image model: a `Draft` describes an image that is yet to be written, an `Image` one that was written.
 
 Invariant: a `Draft` can be written any number of times, each time to the same `Image`.
 """
@@ -23,7 +23,11 @@ _TAG_LENGTH = 32
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of an image that is not in its layers. ``tag`` None is the first 32 hex digits of the image ID."""
+    """Everything about an image except its layers.
+
+    If ``tag`` is None, the tag is the first 32 hex digits of the image ID. ``owner`` and ``mtime`` are those of every
+    file in the layers that lamina makes of store paths.
+    """
 
     repository: str
     tag: str | None
@@ -33,11 +37,15 @@ class Settings:
 
     @property
     def mtime_seconds(self) -> int:
-        """``mtime`` as a tar has it, in whole seconds since 1970."""
+        """The ``mtime`` as a tar header stores it, in whole seconds since 1970."""
         return int(self.mtime.timestamp())
 
     def dump_config(self, history: Sequence[HistoryItem]) -> tuple[bytes, Digest, ImageReference]:
-        """The image's JSON, its digest and its name, given its layers from the lowest up."""
+        """Return the image's config JSON, its digest and the image's name.
+
+        Args:
+            history: one item for each layer, from the lowest up.
+        """
         document = dump_image_config(self.config, history)
         digest = Digest(hashlib.sha256(document).digest())
         return document, digest, ImageReference(self.repository, self.tag or digest.hex[:_TAG_LENGTH])
@@ -45,7 +53,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An image whose digests nobody needs to know yet."""
+    """An image that can be written, but whose digests are not known yet."""
 
     plans: tuple[LayerPlan, ...]
     store: Store
@@ -55,7 +63,7 @@ class Draft:
 
     @property
     def layers(self) -> tuple[LayerSource, ...]:
-        """The layers from the lowest up: the base image's, those of store paths, the customisation layer."""
+        """The layers from the lowest up: the base image's, those of store paths, then the customisation layer."""
         owner, mtime = self.settings.owner, self.settings.mtime_seconds
         store = self.store
         location = store.location if isinstance(store, HasLocation) else None
@@ -70,7 +78,10 @@ def _always(path: StorePath) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image that was written: the digest of its JSON, its name, its layers from the lowest up."""
+    """An image that was written.
+
+    ``digest`` is the digest of its config JSON; ``layers`` are in order from the lowest up.
+    """
 
     digest: Digest
     reference: ImageReference
@@ -83,12 +94,12 @@ class Image:
 
     @property
     def repo_tag(self) -> str:
-        """NAME:TAG."""
+        """The name as ``NAME:TAG``."""
         return str(self.reference)
 
 
 class ImageWriter(Protocol):
-    """Where an image goes."""
+    """Writes images in one format to one destination."""
 
     def write(self, draft: Draft) -> Image:
-        """Writes the image and says what it became."""
+        """Write ``draft`` and return the image that was written."""

@@ -1,6 +1,6 @@
-"""Several image files made one docker-archive.
+"""Merges several image files into one docker-archive.
 
-Invariant: an image comes out with the ID it had: its JSON is written as it was read, and no layer is packed again.
+Invariant: every image keeps its ID, because its config JSON is written as it was read and no layer is packed again.
 """
 
 from __future__ import annotations
@@ -25,18 +25,26 @@ from lamina.layers.stream_writer import LayerStream
 from lamina.messages.redaction import cut
 from lamina.system.transfer import Write
 
-# The date of the outer members, 1970-01-01T00:00:01Z as wherever nobody says another.
+# The date of the outer members: 1970-01-01T00:00:01Z, as for any image whose date is not given.
 _MTIME = 1
 
 
 def collect_images(
     image_files: Iterable[str | os.PathLike[str]], platform: Platform | None = None, max_unpacked: int | None = None
 ) -> tuple[SourceImage, ...]:
-    """Return the images of all ``image_files`` in their order, each once with all the names that it has anywhere.
+    """Return the images of all ``image_files`` in their order, each once, with all names that any file gives it.
 
-    A place is a file or layout, or ``FILE#NAME`` for one of its images. With ``platform`` the images for it are taken,
-    and no others. Raises as `open_images` does, `NotFound` and `PlanError` for a name or platform that no image has,
-    and `InvalidArgument` if two images share a name, or if there is no place.
+    Args:
+        image_files: image files or OCI layouts; ``FILE#NAME`` stands for one image of a file.
+        platform: take only the images for this platform.
+        max_unpacked: the most bytes that unpacking one file may take; None is the default of `open_images`.
+
+    Raises:
+        NotFound: no image has the name that was given.
+        PlanError: a file has no image for ``platform``.
+        InvalidArgument: two images share a name, or ``image_files`` is empty.
+
+    Whatever `open_images` raises is passed on.
     """
     found: list[SourceImage] = []
     owners: dict[str, tuple[Digest, Path]] = {}
@@ -57,38 +65,44 @@ def collect_images(
 
 
 def _claim_name(owners: dict[str, tuple[Digest, Path]], tag: str, image: SourceImage, path: Path) -> None:
-    """Note that ``tag`` is a name of ``image``. Raises `InvalidArgument` if it is another one's, in any spelling."""
-    other, where = owners.setdefault(canonical_name(tag), (image.digest, path))
-    if other == image.digest:
+    """Record that ``tag`` is a name of ``image``.
+
+    Raises `InvalidArgument` if any spelling of the tag is already the name of another image.
+    """
+    other_digest, other_path = owners.setdefault(canonical_name(tag), (image.digest, path))
+    if other_digest == image.digest:
         return
     hint = "an archive holds one image under a name, so give one of them another"
-    if where == path:
+    if other_path == path:
         hint = "an archive has no place for several platforms of one image: choose one with --platform"
     raise InvalidArgument(
-        f"{tag}: got two images, {other} in {where} and {image.digest} in {path}, expected one", hint=hint
+        f"{tag}: got two images, {other_digest} in {other_path} and {image.digest} in {path}, expected one", hint=hint
     )
 
 
 def write_merged(
     images: Iterable[SourceImage], write: Write, progress: Progress | None = None, context: BuildContext | None = None
 ) -> None:
-    """Writes one docker-archive of ``images``, every layer once and uncompressed, in one pass.
+    """Write one docker-archive of ``images`` in one pass, with every layer once and uncompressed.
 
-    Raises `IntegrityError` where a file has changed since it was opened, and whatever ``write`` raises.
+    Raises:
+        IntegrityError: an image file has changed since it was opened.
+
+    Whatever ``write`` raises is passed on.
     """
     images = tuple(images)
     layers: dict[Digest, SourceLayer] = {}
     for image in images:
         for layer in image.layers:
             layers.setdefault(layer.diff_id, layer)
-    watcher = progress or NoProgress()
-    watcher.begin(len(layers), len(layers))
-    archive = ArchiveWriter(write, _MTIME, watcher)
+    progress = progress or NoProgress()
+    progress.begin(len(layers), len(layers))
+    archive = ArchiveWriter(write, _MTIME, progress)
     sources = tuple(map(_source, count(1), layers.values()))
-    with LayerStream(sources, context or BuildContext()) as packing:
-        names = dict(zip(layers, map(archive.layer, packing), strict=True))
-        packing.layers()
-    watcher.manifests()
+    with LayerStream(sources, context or BuildContext()) as stream:
+        names = dict(zip(layers, map(archive.layer, stream), strict=True))
+        stream.layers()
+    progress.manifests()
     archive.close(
         ArchivedImage(image.config_json, image.repo_tags, tuple(names[layer.diff_id] for layer in image.layers))
         for image in images

@@ -1,4 +1,4 @@
-"""How the writing of an image is reported."""
+"""The protocol for reporting progress while an image is written."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from lamina.layers.layer import LayerSource
 
 
 class Progress(Protocol):
-    """Who is told how the work goes."""
+    """Receives the steps of writing one image, in order."""
 
     def begin(self, layers: int, base: int) -> None:
-        """An image of so many layers, of which so many are a base image's, is about to be written."""
+        """Report that an image of ``layers`` layers is about to be written, ``base`` of them from a base image."""
 
     def layer(self, number: int, source: LayerSource, size: int) -> None:
-        """Layer ``number``, counted from 1, of ``size`` bytes comes next."""
+        """Report that layer ``number``, counted from 1, of ``size`` bytes is next."""
 
     def advance(self, size: int) -> None:
-        """So many more bytes of the layer are done."""
+        """Report that ``size`` more bytes of the current layer have been written."""
 
     def manifests(self) -> None:
-        """The layers are done, the documents come."""
+        """Report that all layers are written and that the JSON documents are next."""
 
     def done(self, image: Image) -> None:
-        """All is written."""
+        """Report that ``image`` has been written completely."""
 
 
 class NoProgress:
-    """The `Progress` that nobody hears."""
+    """A `Progress` that ignores every report."""
 
     def begin(self, layers: int, base: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def layer(self, number: int, source: LayerSource, size: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advance(self, size: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def manifests(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def done(self, image: Image) -> None:
-        """Nothing."""
+        """Do nothing."""

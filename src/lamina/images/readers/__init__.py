@@ -1,4 +1,4 @@
-"""Images that exist already, read back: edges, so files are opened here.
+"""Reads existing images: docker-archives, and OCI layouts in a tar or a folder.
 
-Invariant: nothing an image file says of itself is believed before it was checked.
+Invariant: nothing that an image file states about itself is used before it has been checked.
 """

@@ -1,15 +1,16 @@
-"""The root file system that an image's layers make.
+"""Computes the root file system of an image from its layers.
 
-Invariant: nothing in a layer reaches outside the root: '..' and links end at ``/``, whatever they say.
+Invariant: nothing in a layer reaches outside the root: ``..`` and links stop at ``/``, whatever their targets are.
 
-OCI image-spec, layer.md, "Applying Changesets" and "Whiteouts". Layers are laid over one another from the lowest up:
+The rules are those of OCI image-spec, layer.md, "Applying Changesets" and "Whiteouts". Layers are applied from the
+lowest up:
 
-- a folder over a folder changes what the header says, anything over anything else replaces it with all below it;
-- ``.wh.NAME`` removes what lower layers have at NAME, ``.wh..wh..opq`` all that they have in its folder; the layer's
-  own members stay, wherever in the layer the whiteout stands;
-- a member whose folder is a symlink lands where the link leads, as in every engine; folders that nobody declared are
-  root's, with mode 0755;
-- a hard link is to what its target is called at that moment.
+- A folder over a folder replaces its metadata. Any other entry replaces what is at its path, with everything below it.
+- ``.wh.NAME`` removes what lower layers have at NAME, ``.wh..wh..opq`` everything that lower layers have in its folder.
+  The layer's own members stay, wherever in the layer the whiteout is.
+- A member whose folder is a symlink is placed where the link leads, as in every engine. Folders that are only implied
+  by the names of their members belong to root, with mode 0755.
+- A hard link refers to the file that is at its target's path when the link is applied.
 
     >>> from lamina.images.readers.flatten import Rootfs
     >>> Rootfs().resolve(b"bin/../../etc/./passwd")
@@ -29,31 +30,32 @@ from lamina.formats.tar_reader import EntryKind, TarHeader, read_headers
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import open_reader, read_head
 
-# What AUFS kept for itself; only this one means something to others.
-_META = b".wh..wh."
-# Linux's limits: PATH_MAX, and how many links it follows.
-_LONGEST_NAME = 4096
+# The prefix of AUFS's own files. Of these, only the opaque whiteout means something to other programs.
+_AUFS_PREFIX = b".wh..wh."
+# Linux's limits: PATH_MAX in bytes, and the number of symlinks that it follows in one path.
+_MAX_NAME_LENGTH = 4096
 _MAX_LINKS = 40
-# More members, and folders that only their names imply, than any image has, and what memory can hold.
+# More members and implied folders than any image has, but few enough to be held in memory.
 _MAX_MEMBERS = 1_000_000
-# Steps along paths, and entries looked at for a whiteout: a few seconds. An image of a million members that lie 20
-# folders deep takes 20 million.
+# Steps along paths plus entries inspected for whiteouts; the limit is reached in a few seconds. An image of a million
+# members, each 20 folders deep, takes 20 million.
 _MAX_STEPS = 40_000_000
 
 
 class LayerTar(Protocol):
-    """What is needed of a layer."""
+    """A layer whose tar can be read."""
 
     @property
     def tar(self) -> Extent:
-        """Its uncompressed tar."""
+        """The uncompressed tar."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RootEntry:
-    """What is at a path: the header that put it there, never a hard link's, and of which layer, counted from 0.
+    """The file, folder or other entry at a path.
 
-    Hard links of one another are one and the same value. Folders that no layer declared are of layer -1, all one value.
+    ``header`` is the tar header that created it, never a hard link's; ``layer`` is the layer it came from, counted from
+    0. Several hard links to one file share one object. Implied folders have the layer -1 and share one object.
     """
 
     header: TarHeader
@@ -62,19 +64,22 @@ class RootEntry:
 
     @property
     def kind(self) -> EntryKind:
-        """Anything but `EntryKind.LINK`."""
+        """The kind of the entry, never `EntryKind.LINK`."""
         return self.header.kind
 
     @property
     def content(self) -> Extent:
-        """Where a file's bytes are. Raises `FormatError` for one that is stored with holes, in pieces."""
+        """The bytes of a file. Raises `FormatError` for a sparse file, whose data is stored in pieces."""
         if self.header.sparse:
             raise FormatError(f"{_quote(self.header.name)}: got a sparse file, expected one that is stored whole")
         return self._tar.part(self.header.start, self.header.size)
 
 
 class Rootfs:
-    """Paths are relative to the root, without '.', '..' or a slash at either end; the root itself is empty."""
+    """A root file system.
+
+    Paths are relative to the root, without ``.``, ``..`` and leading or trailing slashes; the root itself is ``b""``.
+    """
 
     def __init__(self) -> None:
         self._root = _Node(_IMPLIED, -1)
@@ -82,118 +87,123 @@ class Rootfs:
         self._steps = 0
 
     def entry(self, path: bytes) -> RootEntry | None:
-        """What is at ``path``, no link followed; None where nothing is."""
+        """Return the entry at ``path`` without following symlinks, or None if there is none."""
         node: _Node | None = self._root
-        for name in _parts(path):
+        for name in _split_path(path):
             node = node.children.get(name) if node and node.children is not None else None
         return node.entry if node else None
 
     def kind(self, path: bytes) -> EntryKind | None:
-        """The kind of `entry`."""
+        """Return the kind of the entry at ``path``, or None if there is none."""
         entry = self.entry(path)
         return entry.kind if entry else None
 
     def resolve(self, path: bytes, *, follow: bool = True) -> bytes:
-        """Where ``path`` leads when links are followed inside the root, the last one only where ``follow``.
+        """Return the path that ``path`` leads to when symlinks are followed inside the root.
 
-        From where nothing is any more the rest is taken as it stands. Raises `FormatError` for a loop.
+        A symlink at the path's end is followed only with ``follow``. The part of the path that does not exist is kept
+        as it is. Raises `FormatError` for a loop.
         """
-        return b"/".join(name for name, _ in self._walk(_parts(path), follow=follow))
+        return b"/".join(name for name, _ in self._walk(_split_path(path), follow=follow))
 
     def read(self, path: bytes) -> bytes | None:
-        """The content of the file that ``path`` leads to, None where there is none. Raises `FormatError`."""
+        """Return the content of the file that ``path`` leads to, or None if there is no file. Raises `FormatError`."""
         entry = self.entry(self.resolve(path))
         if not entry or entry.kind is not EntryKind.FILE:
             return None
         return read_head(entry.content, entry.header.size)
 
     def __iter__(self) -> Iterator[tuple[bytes, RootEntry]]:
-        """Every path and what is there: the root first, parents before what they hold, siblings by their bytes."""
-        waiting = [(b"", self._root)]
-        while waiting:
-            path, node = waiting.pop()
+        """Yield every path with its entry: the root first, parents before their children, siblings in byte order."""
+        pending = [(b"", self._root)]
+        while pending:
+            path, node = pending.pop()
             yield path, node.entry
             if node.children:
                 prefix = path + b"/" if path else b""
-                waiting += [(prefix + name, node.children[name]) for name in sorted(node.children, reverse=True)]
+                pending += [(prefix + name, node.children[name]) for name in sorted(node.children, reverse=True)]
 
-    def _walk(self, parts: list[bytes], *, follow: bool, make: int | None = None) -> list[tuple[bytes, _Node | None]]:
-        """The steps from the root; None from where nothing is any more.
+    def _walk(self, parts: list[bytes], *, follow: bool, create: int | None = None) -> list[tuple[bytes, _Node | None]]:
+        """Return the steps from the root along ``parts``; the nodes are None from the first missing one on.
 
-        With ``make`` folders that are missing are made, as that layer's; but not those that only a link names.
+        If ``create`` is a layer's number, missing folders are created as that layer's, except those that are only named
+        by a symlink's target.
         """
         steps: list[tuple[bytes, _Node | None]] = []
-        waiting = parts[::-1]
-        links = of_links = 0
-        while waiting:
-            self._step(1)
-            name = waiting.pop()
-            by_link = of_links > 0
-            of_links -= by_link
+        pending = parts[::-1]
+        links = 0
+        from_targets = 0  # how many of the next names come from the targets of symlinks
+        while pending:
+            self._count_steps(1)
+            name = pending.pop()
+            is_from_target = from_targets > 0
+            from_targets -= is_from_target
             if name == b"..":
                 del steps[-1:]
                 continue
-            here = steps[-1][1] if steps else self._root
-            siblings = here.children if here else None
+            parent = steps[-1][1] if steps else self._root
+            siblings = parent.children if parent else None
             node = siblings.get(name) if siblings is not None else None
-            if node and node.entry.kind is EntryKind.SYMLINK and (waiting or follow):
+            if node and node.entry.kind is EntryKind.SYMLINK and (pending or follow):
                 target = node.entry.header.target
                 links += 1
                 if links > _MAX_LINKS:
                     raise FormatError(f"{_quote(b'/'.join(parts))}: got more than {_MAX_LINKS} links, expected no loop")
                 if target.startswith(b"/"):
                     steps.clear()
-                names = _parts(target)
-                of_links += len(names)
-                waiting += names[::-1]
+                names = _split_path(target)
+                from_targets += len(names)
+                pending += names[::-1]
                 continue
-            if not node and siblings is not None and make is not None and not by_link:
-                self._count()
-                node = siblings[name] = _Node(_IMPLIED, make)
+            if not node and siblings is not None and create is not None and not is_from_target:
+                self._count_member()
+                node = siblings[name] = _Node(_IMPLIED, create)
             steps.append((name, node))
         return steps
 
     def _apply(self, tar: Extent, layer: int) -> None:
         with open_reader(tar) as read:
             for header in read_headers(read, tar.length):
-                self._count()
+                self._count_member()
                 self._add(RootEntry(header, layer, tar))
 
-    def _count(self) -> None:
+    def _count_member(self) -> None:
         self._members += 1
         if self._members > _MAX_MEMBERS:
             raise FormatError(f"got more than {_MAX_MEMBERS} members, expected fewer")
 
-    def _step(self, count: int) -> None:
+    def _count_steps(self, count: int) -> None:
         self._steps += count
         if self._steps > _MAX_STEPS:
             raise FormatError(f"got names and whiteouts that take more than {_MAX_STEPS} steps, expected fewer")
 
     def _add(self, entry: RootEntry) -> None:
         header = entry.header
-        if len(header.name) > _LONGEST_NAME:
+        if len(header.name) > _MAX_NAME_LENGTH:
             raise FormatError(f"{_quote(header.name)}: got a name of {len(header.name)} bytes, expected at most 4096")
-        *above, name = _parts(header.name) or [b""]
+        *parents, name = _split_path(header.name) or [b""]
         if not name:
             self._declare_root(entry)
-        elif b".." in (*above, name):
+        elif b".." in (*parents, name):
             raise FormatError(f"{_quote(header.name)}: got a name with '..', expected none")
-        elif any(part.startswith(_META) for part in above) or (name.startswith(_META) and name != OPAQUE):
+        elif any(part.startswith(_AUFS_PREFIX) for part in parents) or (
+            name.startswith(_AUFS_PREFIX) and name != OPAQUE
+        ):
             return
-        elif any(part.startswith(WHITEOUT) for part in above):
+        elif any(part.startswith(WHITEOUT) for part in parents):
             raise FormatError(f"{_quote(header.name)}: got a folder that is a whiteout, expected none")
         elif name.startswith(WHITEOUT):
-            self._hide(above, name[len(WHITEOUT) :], entry)
+            self._apply_whiteout(parents, name[len(WHITEOUT) :], entry)
         else:
-            self._put(above, name, entry)
+            self._put(parents, name, entry)
 
     def _declare_root(self, entry: RootEntry) -> None:
         if entry.kind is not EntryKind.DIRECTORY:
             raise FormatError(f"{_quote(entry.header.name)}: got a {entry.kind.value} for the root, expected a folder")
         self._root.entry, self._root.layer = entry, entry.layer
 
-    def _hide(self, above: list[bytes], name: bytes, entry: RootEntry) -> None:
-        steps = self._walk(above, follow=True)
+    def _apply_whiteout(self, parents: list[bytes], name: bytes, entry: RootEntry) -> None:
+        steps = self._walk(parents, follow=True)
         folder = steps[-1][1] if steps else self._root
         if name in (b"", b".", b".."):
             raise FormatError(f"{_quote(entry.header.name)}: got a whiteout of {_quote(name)}, expected a name")
@@ -209,14 +219,15 @@ class Rootfs:
                 hidden.entry, hidden.layer = _IMPLIED, entry.layer
 
     def _prune(self, top: _Node, layer: int) -> bool:
-        """Take from below ``top`` what is of layers under ``layer``; return whether anything of ``layer`` is left.
+        """Remove everything below ``top`` that lower layers than ``layer`` put there.
 
-        A folder of theirs that this layer has put something into stays, as one that nobody declared.
+        Return whether ``top`` or anything below it belongs to ``layer``. A lower layer's folder that contains something
+        of ``layer`` stays, as an implied folder.
         """
         order = [top]
         for node in order:
             order += (node.children or {}).values()
-        self._step(len(order))
+        self._count_steps(len(order))
         own = set()
         for node in reversed(order):
             children = node.children
@@ -229,8 +240,8 @@ class Rootfs:
                     node.entry, node.layer = _IMPLIED, layer
         return id(top) in own
 
-    def _put(self, above: list[bytes], name: bytes, entry: RootEntry) -> None:
-        folder = self._folder(above, entry)
+    def _put(self, parents: list[bytes], name: bytes, entry: RootEntry) -> None:
+        folder = self._open_folder(parents, entry)
         old = folder.pop(name, None)
         if entry.kind is EntryKind.DIRECTORY and old and old.children is not None:
             old.entry, old.layer = entry, entry.layer
@@ -238,9 +249,9 @@ class Rootfs:
         else:
             folder[name] = _Node(self._resolve_hard_link(entry) if entry.kind is EntryKind.LINK else entry, entry.layer)
 
-    def _folder(self, above: list[bytes], entry: RootEntry) -> dict[bytes, _Node]:
-        """What is in the folder that ``above`` leads to; it is made where it is missing."""
-        steps = self._walk(above, follow=True, make=entry.layer)
+    def _open_folder(self, parents: list[bytes], entry: RootEntry) -> dict[bytes, _Node]:
+        """Return the children of the folder that ``parents`` leads to, and create it if it is missing."""
+        steps = self._walk(parents, follow=True, create=entry.layer)
         node = steps[-1][1] if steps else self._root
         if not node or node.children is None:
             got = f"a {node.entry.kind.value}" if node else "a link to nothing"
@@ -249,7 +260,7 @@ class Rootfs:
 
     def _resolve_hard_link(self, entry: RootEntry) -> RootEntry:
         target = entry.header.target
-        parts = _parts(target)
+        parts = _split_path(target)
         if b".." in parts:
             raise FormatError(f"{_quote(target)}: got a hard link to a name with '..', expected one in the root")
         steps = self._walk(parts, follow=False)
@@ -263,21 +274,24 @@ class Rootfs:
 
 
 def flatten(layers: Iterable[LayerTar]) -> Rootfs:
-    """The root that ``layers`` make, from the lowest up; no content is read.
+    """Return the root file system of ``layers``, given from the lowest up. Only tar headers are read.
 
-    Raises `FormatError`, which names the layer, counted from 1, and `IntegrityError` where a file has changed.
+    Raises:
+        FormatError: a layer is invalid; the message names the layer, counted from 1.
+        IntegrityError: the image file has changed since it was opened.
+
     """
     rootfs = Rootfs()
     for number, layer in enumerate(layers):
         try:
-            rootfs._apply(layer.tar, number)  # noqa: SLF001 - the one that fills what it gives
+            rootfs._apply(layer.tar, number)  # noqa: SLF001 - only this function fills a Rootfs
         except FormatError as error:
             raise FormatError(f"layer {number + 1}: {error}", hint=error.hint) from error
     return rootfs
 
 
 class _Node:
-    """A place in the tree; ``layer`` is the last that put something right here."""
+    """A node of the tree; ``layer`` is the last layer that put an entry here."""
 
     __slots__ = ("children", "entry", "layer")
 
@@ -291,7 +305,7 @@ def _quote(name: bytes) -> str:
     return short_repr(name.decode("utf-8", "backslashreplace"))
 
 
-def _parts(path: bytes) -> list[bytes]:
+def _split_path(path: bytes) -> list[bytes]:
     return [part for part in path.split(b"/") if part not in (b"", b".")]
 
 

@@ -1,6 +1,6 @@
-"""The files that an image is made of, by name: the members of an archive, or the files of a folder.
+"""Finds the files of an image by name: the members of an archive, or the files of a folder.
 
-Invariant: what is found lies in the archive or below the folder, whatever names and links say.
+Invariant: a file that is found is in the archive or below the folder, even if names or links point elsewhere.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Protocol
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError
 from lamina.formats.tar_reader import EntryKind, read_headers
-from lamina.images.readers.unpack import extent_of
+from lamina.images.readers.unpack import get_extent
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import open_reader
 
-# More than any image has: an archive that goes on without end must not be held.
+# More members than any image has. The limit bounds the memory that an endless archive can take.
 _MAX_MEMBERS = 20_000
-# As many as Linux follows.
+# The number of symlinks that Linux follows in one path.
 _MAX_LINKS = 40
 
 
@@ -28,29 +28,29 @@ class Members(Protocol):
     """Files by the names that an image's documents use."""
 
     def find(self, name: str) -> Extent | None:
-        """The file of that name, None where there is none. Raises `FormatError` for a name that leads elsewhere."""
+        """Return the file ``name``, or None if there is none. Raises `FormatError` if the name leads outside."""
 
 
 class ArchiveMembers:
-    """The members of the tar that lies in ``tar``."""
+    """The members of the archive ``tar``."""
 
     def __init__(self, tar: Extent) -> None:
         self._files, self._links = _index_members(tar)
 
     def find(self, name: str) -> Extent | None:
-        """The member, or the one that links lead to."""
-        found: str | None = _parse_name(name)
+        """Return the member ``name``, with links followed, or None."""
+        current: str | None = _parse_name(name)
         for _ in range(_MAX_LINKS):
-            if found not in self._links:
-                return self._files.get(found or "")
-            found = self._links[found]
-            if not found:
+            if current not in self._links:
+                return self._files.get(current or "")
+            current = self._links[current]
+            if not current:
                 raise FormatError(f"{short_repr(name)}: got a link that leads out of the archive, expected one inside")
         raise FormatError(f"{short_repr(name)}: got a link that leads to itself, expected one to a file")
 
 
 def _index_members(tar: Extent) -> tuple[Mapping[str, Extent], Mapping[str | None, str | None]]:
-    """Files, and links with where they lead: None is out of the archive."""
+    """Return the files of ``tar``, and the targets of its links; None is a target outside of the archive."""
     files: dict[str, Extent] = {}
     links: dict[str | None, str | None] = {}
     with open_reader(tar) as read:
@@ -67,9 +67,9 @@ def _index_members(tar: Extent) -> tuple[Mapping[str, Extent], Mapping[str | Non
                 case EntryKind.FILE if not header.sparse:
                     files[name] = tar.part(header.start, header.size)
                 case EntryKind.SYMLINK:
-                    links[name] = _join(name.rpartition("/")[0], target)
+                    links[name] = _join_path(name.rpartition("/")[0], target)
                 case EntryKind.LINK:
-                    links[name] = _join("", target.lstrip("/"))
+                    links[name] = _join_path("", target.lstrip("/"))
     return files, links
 
 
@@ -80,30 +80,30 @@ class FolderMembers:
         self._folder = Path(os.path.realpath(folder))
 
     def find(self, name: str) -> Extent | None:
-        """The file as it is now; links may lead to other places in the folder."""
+        """Return the file ``name`` at its current size; links may lead anywhere inside the folder."""
         try:
             file = Path(os.path.realpath(self._folder / _parse_name(name), strict=True))
             if not file.is_relative_to(self._folder):
                 raise FormatError(f"{short_repr(name)}: got a link that leads out of the folder, expected one inside")
-            return extent_of(file) if stat.S_ISREG(os.stat(file).st_mode) else None
+            return get_extent(file) if stat.S_ISREG(os.stat(file).st_mode) else None
         except (OSError, ValueError):
             return None
 
 
 def _parse_name(name: str) -> str:
-    found = _normalise(name)
-    if not found:
+    normalised = _normalise(name)
+    if not normalised:
         raise FormatError(f"got {short_repr(name)}, expected the name of a member, without '..'")
-    return found
+    return normalised
 
 
 def _normalise(name: str) -> str | None:
-    """``name`` without '.' and the leading slash that buildpacks write; None for one with '..'."""
-    return None if ".." in name.split("/") else _join("", name.lstrip("/"))
+    """Return ``name`` without '.' and without the leading slash that buildpacks write; None if it contains '..'."""
+    return None if ".." in name.split("/") else _join_path("", name.lstrip("/"))
 
 
-def _join(folder: str, name: str) -> str | None:
-    """``name`` as seen from ``folder``, without '.' and '..'; None where it is absolute or leads above the top."""
+def _join_path(folder: str, name: str) -> str | None:
+    """Return ``name`` relative to ``folder``, without '.' and '..'; None if it is absolute or leads above the top."""
     if name.startswith("/"):
         return None
     parts = [part for part in folder.split("/") if part]

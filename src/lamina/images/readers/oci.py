@@ -1,13 +1,13 @@
-"""The images of an OCI layout, by its ``index.json``.
+"""Reads the images of an OCI layout, as listed in its ``index.json``.
 
-Invariant: every blob of an image is as long as its descriptor says and has the digest that it says.
+Invariant: every blob of an image has the size and the digest of its descriptor.
 
-A layout holds more than images: signatures (cosign, DSSE), attestations of BuildKit and in-toto, software bills of
-materials, Helm charts and any other artifact, some of them as image manifests with an image's config. A manifest is an
-image's if it has no artifact type, its config is an image's, and its layers are tars; all else is passed over.
+A layout may hold more than images: signatures (cosign, DSSE), attestations of BuildKit and in-toto, software bills of
+materials, Helm charts and other artifacts, some of them as image manifests with an image's config. A manifest is read
+as an image if it has no artifact type, its config is an image's, and its layers are tars; all others are skipped.
 
-OCI image-spec, "Image Layout", "Image Index", "Image Manifest". Docker's own media types are taken too. Go writes an
-empty list as ``null``.
+OCI image-spec, "Image Layout", "Image Index", "Image Manifest". Docker's own media types are accepted too. Programs in
+Go write an empty list as ``null``.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from lamina.formats.oci import (
     blob_name,
 )
 from lamina.formats.platform import Platform
-from lamina.images.readers.blobs import Blobs, digest, item, items, texts
+from lamina.images.readers.blobs import Blobs, get_field, parse_digest, parse_list, parse_strings
 from lamina.images.readers.source_image import SourceImage
 from lamina.messages.redaction import short_repr
 
 _MAX_NESTING = 4
 _MAX_MANIFESTS = 1000
 _MAX_DESCRIPTORS = 20_000
-_MAX_SHOWN = 3
+_MAX_REPORTED = 3
 
 _OCI, _DOCKER = "application/vnd.oci.image.", "application/vnd.docker."
 _INDEXES = {INDEX_TYPE, f"{_DOCKER}distribution.manifest.list.v2+json"}
@@ -56,7 +56,7 @@ _LAYERS = {
 }
 # OCI image-spec, "Digests".
 _OTHER_DIGEST = re.compile(r"(?!sha256:)([a-z0-9]+(?:[+._-][a-z0-9]+)*):[A-Za-z0-9=_-]+")
-_LONGEST_DIGEST = 256
+_MAX_DIGEST_LENGTH = 256
 _NO_PLATFORM = Platform("unknown", "unknown")
 
 
@@ -73,7 +73,7 @@ class _BlobDescriptor:
 
 @dataclass(frozen=True, slots=True)
 class _IndexEntry:
-    """A manifest that an index offers: under which names, and for which platform."""
+    """A manifest that is listed in an index, with the names and the platform that the index states."""
 
     descriptor: _BlobDescriptor
     repo_tags: tuple[str, ...]
@@ -83,7 +83,11 @@ class _IndexEntry:
 
 @dataclass(slots=True)
 class _IndexReader:
-    """The way through an index and those that it holds: what was passed over and why, and what was seen."""
+    """Walks through an index and the indexes nested in it.
+
+    ``skipped`` holds the reason for each manifest that is not read, ``seen`` keeps a nested index from being read twice
+    under the same names, and ``count`` is the number of descriptors.
+    """
 
     blobs: Blobs
     skipped: list[str] = field(default_factory=list)
@@ -91,12 +95,12 @@ class _IndexReader:
     count: int = 0
 
     def entries(self, index: Any, subject: str, depth: int = 0) -> Iterator[_IndexEntry]:
-        """The manifests that may be images, in their order. Raises `FormatError`, `IntegrityError`."""
-        for value in items(f"{subject}: manifests", item(index, subject, "manifests")):
+        """Yield the manifests that may be images, in order. Raises `FormatError` and `IntegrityError`."""
+        for value in parse_list(f"{subject}: manifests", get_field(index, subject, "manifests")):
             self.count += 1
             if self.count > _MAX_DESCRIPTORS:
                 raise FormatError(f"{subject}: got more than {_MAX_DESCRIPTORS} manifests, expected fewer")
-            media_type = item(value, f"{subject}: manifests", "mediaType")
+            media_type = get_field(value, f"{subject}: manifests", "mediaType")
             if not isinstance(media_type, str) or media_type not in _MANIFESTS | _INDEXES:
                 self.skipped.append(f"media type {short_repr(media_type)}")
                 continue
@@ -107,9 +111,9 @@ class _IndexReader:
             elif media_type in _MANIFESTS:
                 yield _parse_entry(value, f"{subject}: manifests")
             else:
-                yield from self._nested(_parse_entry(value, f"{subject}: manifests"), subject, depth)
+                yield from self._nested_entries(_parse_entry(value, f"{subject}: manifests"), subject, depth)
 
-    def _nested(self, entry: _IndexEntry, subject: str, depth: int) -> Iterator[_IndexEntry]:
+    def _nested_entries(self, entry: _IndexEntry, subject: str, depth: int) -> Iterator[_IndexEntry]:
         names = (*entry.repo_tags, *entry.tags)
         if depth >= _MAX_NESTING:
             raise FormatError(f"{subject}: got indexes in indexes, expected at most {_MAX_NESTING} levels")
@@ -119,45 +123,49 @@ class _IndexReader:
         if not self.blobs.has(entry.descriptor.blob):
             self.skipped.append(f"no {entry.descriptor.blob}")
             return
-        for found in self.entries(_document(self.blobs, entry.descriptor), entry.descriptor.blob, depth + 1):
+        for found in self.entries(_read_document(self.blobs, entry.descriptor), entry.descriptor.blob, depth + 1):
             is_named = found.repo_tags or found.tags
             yield found if is_named else replace(found, repo_tags=entry.repo_tags, tags=entry.tags)
 
 
-def oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceImage, ...]:
-    """Return the images that the index leads to, in its order, each once with all its names.
+def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceImage, ...]:
+    """Return the images of the index, in its order, each once with all its names.
 
-    A manifest of another platform may be missing, as where an engine saved what it had. Raises `FormatError`, also if
-    there is no image and ``allow_empty`` is false, and `IntegrityError`.
+    Manifests that the index lists may be missing: engines that pulled one platform save the index of all of them.
+
+    Raises:
+        FormatError: a document is invalid, or there is no image and ``allow_empty`` is false.
+        IntegrityError: a blob does not match its descriptor.
+
     """
     reader = _IndexReader(blobs)
     found: dict[Digest, SourceImage | None] = {}
     repo_tags: dict[Digest, dict[str, None]] = {}
     tags: dict[Digest, dict[str, None]] = {}
-    for entry in reader.entries(blobs.document(INDEX).value, INDEX):
+    for entry in reader.entries(blobs.read_document(INDEX).value, INDEX):
         key = entry.descriptor.digest
         if key not in found:
             if len(found) >= _MAX_MANIFESTS:
                 raise FormatError(f"{INDEX}: got more than {_MAX_MANIFESTS} manifests, expected fewer")
-            found[key] = _image(reader, entry)
+            found[key] = _read_image(reader, entry)
         repo_tags.setdefault(key, {}).update(dict.fromkeys(entry.repo_tags))
         tags.setdefault(key, {}).update(dict.fromkeys(entry.tags))
     images = tuple(
         replace(image, repo_tags=tuple(repo_tags[key]), tags=tuple(tags[key])) for key, image in found.items() if image
     )
     if not images and not allow_empty:
-        got = "; ".join(reader.skipped[:_MAX_SHOWN]) or "no manifest"
+        got = "; ".join(reader.skipped[:_MAX_REPORTED]) or "no manifest"
         raise FormatError(f"{INDEX}: got {got}, expected an image's manifest")
     return images
 
 
-def _image(reader: _IndexReader, entry: _IndexEntry) -> SourceImage | None:
-    """The image of a manifest; None if the manifest is missing or something else's, a signature's for instance."""
+def _read_image(reader: _IndexReader, entry: _IndexEntry) -> SourceImage | None:
+    """Return the image of a manifest; None if the manifest is missing, or describes a signature or other artifact."""
     blobs, descriptor = reader.blobs, entry.descriptor
     if not blobs.has(descriptor.blob):
         reader.skipped.append(f"no {descriptor.blob}")
         return None
-    manifest = _document(blobs, descriptor)
+    manifest = _read_document(blobs, descriptor)
     if not isinstance(manifest, dict):
         raise FormatError(f"{descriptor.blob}: got {short_repr(manifest)}, expected an object with config and layers")
     other = _find_mismatch(manifest, descriptor.blob)
@@ -165,30 +173,30 @@ def _image(reader: _IndexReader, entry: _IndexEntry) -> SourceImage | None:
         reader.skipped.append(f"{descriptor.blob}, which is no image's but has {other}")
         return None
     config = _parse_descriptor(manifest["config"], f"{descriptor.blob}: config")
-    document = _document(blobs, config)
+    document = _read_document(blobs, config)
     if not isinstance(document, dict) or "rootfs" not in document:
         reader.skipped.append(
             f"{descriptor.blob}, which is no image's: got config {short_repr(document)}, without rootfs"
         )
         return None
-    listed = items(f"{descriptor.blob}: layers", manifest.get("layers"))
+    listed = parse_list(f"{descriptor.blob}: layers", manifest.get("layers"))
     layers = [_parse_descriptor(value, f"{descriptor.blob}: layers") for value in listed]
     for layer in layers:
         _check_layer(blobs, layer, descriptor.blob)
-    return blobs.image(config.blob, [layer.blob for layer in layers], index_platform=entry.platform)
+    return blobs.read_image(config.blob, [layer.blob for layer in layers], index_platform=entry.platform)
 
 
 def _find_mismatch(manifest: Mapping[str, Any], subject: str) -> str:
-    """What shows that a manifest is not an image's; empty if it is one."""
+    """Return the property that shows that a manifest is not an image's; empty if it is an image's."""
     if manifest.get("artifactType") not in (None, "", *_CONFIGS):
         return f"the artifact type {short_repr(manifest['artifactType'])}"
     if manifest.get("config") is None:
         return "no config"
-    config_type = item(manifest["config"], f"{subject}: config", "mediaType")
+    config_type = get_field(manifest["config"], f"{subject}: config", "mediaType")
     if not isinstance(config_type, str) or config_type not in _CONFIGS:
         return f"a config of media type {short_repr(config_type)}"
-    listed = items(f"{subject}: layers", manifest.get("layers"))
-    types = [item(value, f"{subject}: layers", "mediaType") for value in listed]
+    listed = parse_list(f"{subject}: layers", manifest.get("layers"))
+    types = [get_field(value, f"{subject}: layers", "mediaType") for value in listed]
     others = [kind for kind in types if not _is_layer_type(kind)]
     if others:
         return f"a layer of media type {short_repr(others[0])}"
@@ -199,12 +207,12 @@ def _find_mismatch(manifest: Mapping[str, Any], subject: str) -> str:
 def _other_algorithm(descriptor: Any) -> str:
     """Return the algorithm of a valid digest that lamina cannot check; empty for SHA-256 and for an invalid digest."""
     text = descriptor.get("digest") if isinstance(descriptor, dict) else None
-    found = _OTHER_DIGEST.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST_DIGEST else None
-    return found[1] if found else ""
+    match = _OTHER_DIGEST.fullmatch(text) if isinstance(text, str) and len(text) <= _MAX_DIGEST_LENGTH else None
+    return match[1] if match else ""
 
 
 def _is_layer_type(kind: Any) -> bool:
-    """Whether an image's layer may be of that kind, in a compression that is known here or not."""
+    """Return whether ``kind`` is a media type of image layers, in any compression, supported or not."""
     return isinstance(kind, str) and (kind in _LAYERS or kind.startswith((LAYER_TYPE, _DOCKER_LAYER)))
 
 
@@ -216,9 +224,9 @@ def _check_layer(blobs: Blobs, layer: _BlobDescriptor, subject: str) -> None:
     _check_size(blobs, layer)
 
 
-def _document(blobs: Blobs, descriptor: _BlobDescriptor) -> Any:
+def _read_document(blobs: Blobs, descriptor: _BlobDescriptor) -> Any:
     _check_size(blobs, descriptor)
-    document = blobs.document(descriptor.blob)
+    document = blobs.read_document(descriptor.blob)
     if document.digest != descriptor.digest:
         raise IntegrityError(f"{descriptor.blob}: got {document.digest}, expected the digest in its name")
     return document.value
@@ -231,43 +239,48 @@ def _check_size(blobs: Blobs, descriptor: _BlobDescriptor) -> None:
 
 
 def _parse_descriptor(value: Any, subject: str) -> _BlobDescriptor:
-    (media_type, text) = texts(subject, [item(value, subject, "mediaType"), item(value, subject, "digest")])
-    size = item(value, subject, "size")
+    (media_type, text) = parse_strings(
+        subject, [get_field(value, subject, "mediaType"), get_field(value, subject, "digest")]
+    )
+    size = get_field(value, subject, "size")
     if not isinstance(size, int) or isinstance(size, bool):
         raise FormatError(f"{subject}: got size {short_repr(size)}, expected a number of bytes")
-    return _BlobDescriptor(media_type, digest(text), size)
+    return _BlobDescriptor(media_type, parse_digest(text), size)
 
 
 def _parse_entry(value: Mapping[str, Any], subject: str) -> _IndexEntry:
-    repo_tags, tags = _names(_object(value, "annotations"))
+    repo_tags, tags = _parse_names(_get_object(value, "annotations"))
     return _IndexEntry(
-        _parse_descriptor(value, subject), repo_tags, tags, Platform.from_document(_object(value, "platform"))
+        _parse_descriptor(value, subject), repo_tags, tags, Platform.from_document(_get_object(value, "platform"))
     )
 
 
 def _is_attestation(value: Mapping[str, Any]) -> bool:
-    if Platform.from_document(_object(value, "platform")) == _NO_PLATFORM:
+    if Platform.from_document(_get_object(value, "platform")) == _NO_PLATFORM:
         return True
-    return _object(value, "annotations").get("vnd.docker.reference.type") == "attestation-manifest"
+    return _get_object(value, "annotations").get("vnd.docker.reference.type") == "attestation-manifest"
 
 
-def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = value.get(key)
-    return found if isinstance(found, dict) else {}
+def _get_object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    field_value = value.get(key)
+    return field_value if isinstance(field_value, dict) else {}
 
 
-def _names(annotations: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The image's names: as docker shows them, and those that are no NAME:TAG.
+def _parse_names(annotations: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the image's names as docker shows them, and its names without the form NAME:TAG.
 
-    containerd's annotation has the full name; OCI's may have it too, or a tag alone, or any other text.
+    containerd's annotation contains the full name. OCI's may contain the full name, a bare tag, or any other text.
     """
     full, name = annotations.get(FULL_NAME), annotations.get(REF_NAME)
-    parsed = (_familiar(full) if isinstance(full, str) else "") or (_familiar(name) if isinstance(name, str) else "")
-    is_bare = isinstance(name, str) and name and not _familiar(name)
-    return (parsed,) if parsed else (), (str(name),) if is_bare else ()
+    familiar = _parse_familiar_name(full) or _parse_familiar_name(name)
+    is_bare = isinstance(name, str) and name and not _parse_familiar_name(name)
+    return (familiar,) if familiar else (), (str(name),) if is_bare else ()
 
 
-def _familiar(text: str) -> str:
+def _parse_familiar_name(text: Any) -> str:
+    """Return the reference ``text`` as docker shows it; empty if it is not an image reference."""
+    if not isinstance(text, str):
+        return ""
     try:
         return str(familiar_name(ImageReference.parse(text)))
     except InvalidArgument:

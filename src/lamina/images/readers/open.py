@@ -1,6 +1,7 @@
-"""Image files and folders opened, whoever wrote them.
+"""Opens image files and folders, whatever program wrote them.
 
-Invariant: what comes back was checked to the last byte, and a plain archive of plain layers was copied nowhere.
+Invariant: every byte of an image that is returned has been checked. An uncompressed archive of uncompressed layers is
+read in place; nothing of it is copied.
 """
 
 from __future__ import annotations
@@ -14,56 +15,67 @@ from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavaila
 from lamina.formats.oci import INDEX
 from lamina.formats.tar_reader import is_header
 from lamina.images.readers.blobs import Blobs
-from lamina.images.readers.docker import MANIFEST, docker_images
+from lamina.images.readers.docker import MANIFEST, read_docker_images
 from lamina.images.readers.members import ArchiveMembers, FolderMembers, Members
-from lamina.images.readers.oci import oci_images
+from lamina.images.readers.oci import read_oci_images
 from lamina.images.readers.source_image import SourceImage, deduplicate
-from lamina.images.readers.unpack import Unpacker, extent_of
+from lamina.images.readers.unpack import Unpacker, get_extent
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import read_head
 
 
 def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImage, ...]:
-    """Return the images at ``path``: a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd
-    or xz, or an OCI layout as a folder.
+    """Return all images in the file or folder at ``path``.
 
-    An index may hold images of several platforms: all of them come back. Of a file that has a ``manifest.json`` and an
-    ``index.json``, as docker and containerd write it, the images of the former come first; the latter may have other
-    platforms and more names. All that is unpacked takes at most ``max_unpacked`` bytes; None is the default.
+    ``path`` is a docker-archive or an OCI layout in a tar, uncompressed or compressed with gzip, zstd or xz, or a
+    folder that is an OCI layout.
 
-    Raises `NotFound` and `Unavailable` if it cannot be read, `FormatError` if it is no image or not whole,
-    `IntegrityError` if it contradicts itself, `OutputError` if there is no room to unpack.
+    Images for all platforms of an index are returned. If a file has both a ``manifest.json`` and an ``index.json``, as
+    docker and containerd write it, the images of ``manifest.json`` come first; ``index.json`` may add other platforms
+    and more names.
+
+    Args:
+        path: the file or folder.
+        max_unpacked: the most bytes that all unpacked data may take; None is the default of `Unpacker`.
+
+    Raises:
+        NotFound: the path does not exist, or is a folder without an image.
+        Unavailable: the path cannot be read.
+        FormatError: the file is not an image, or is incomplete.
+        IntegrityError: digests, sizes or documents of the image contradict one another.
+        OutputError: there is no room to unpack.
+
     """
     unpacker = Unpacker(max_unpacked)
     try:
-        blobs = Blobs(_members(path, unpacker), unpacker)
-        return _images(blobs)
+        blobs = Blobs(_open_members(path, unpacker), unpacker)
+        return _read_images(blobs)
     except (FormatError, IntegrityError, Unavailable) as error:
         raise _with_path(path, error) from error
 
 
-def _images(blobs: Blobs) -> tuple[SourceImage, ...]:
-    """Those of ``manifest.json`` first, each once, with all its names and the platform that the index says."""
+def _read_images(blobs: Blobs) -> tuple[SourceImage, ...]:
+    """Return each image once, those of ``manifest.json`` first, with all its names and the index's platform."""
     has_index = blobs.has(INDEX)
-    listed = docker_images(blobs) if blobs.has(MANIFEST) or not has_index else ()
-    indexed = oci_images(blobs, allow_empty=bool(listed)) if has_index else ()
-    found = deduplicate((*listed, *indexed))
-    if not found:
+    from_manifest = read_docker_images(blobs) if blobs.has(MANIFEST) or not has_index else ()
+    from_index = read_oci_images(blobs, allow_empty=bool(from_manifest)) if has_index else ()
+    images = deduplicate((*from_manifest, *from_index))
+    if not images:
         raise FormatError(f"{MANIFEST}: got no images, expected at least one, as in a docker-archive")
-    return found
+    return images
 
 
-def _members(path: Path, unpacker: Unpacker) -> Members:
+def _open_members(path: Path, unpacker: Unpacker) -> Members:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            return _folder(path)
+            return _open_folder(path)
         if stat.S_ISREG(mode):
-            plain = extent_of(Path(os.path.realpath(path)))
+            plain = get_extent(Path(os.path.realpath(path)))
             if detect_image_compression(read_head(plain, MAGIC_SIZE)) == "none":
                 return ArchiveMembers(plain)
         with path.open("rb", buffering=0) as file:
-            return ArchiveMembers(unpacker.unpack(file, _accept).content)
+            return ArchiveMembers(unpacker.unpack(file, _require_tar_header).content)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
     except ValueError as error:
@@ -74,15 +86,18 @@ def _members(path: Path, unpacker: Unpacker) -> Members:
         raise FormatError(f"{error}, as in a docker-archive or an OCI layout", hint=error.hint) from error
 
 
-def _folder(path: Path) -> Members:
+def _open_folder(path: Path) -> Members:
     members = FolderMembers(path)
     if not members.find(INDEX) and not members.find(MANIFEST):
         raise NotFound(f"{path}: got a folder without {INDEX}, expected an image file or an OCI layout")
     return members
 
 
-def _accept(start: bytes) -> None:
-    """Refuses what is no tar before more of it is unpacked: a device may go on without end."""
+def _require_tar_header(start: bytes) -> None:
+    """Raise `FormatError` unless ``start`` is a tar header.
+
+    The check is made before more is unpacked, because a device such as /dev/zero never ends.
+    """
     if not is_header(start):
         raise FormatError("got no tar header at byte 0, expected one")
 

@@ -1,7 +1,6 @@
-"""One image of several: by name, ID or platform.
+"""Selects images from a file by name, image ID or platform.
 
-Invariant: an image of another platform than the one asked for is never given, and a name that several images have is
-an error that lists them.
+Invariant: an image for another platform than the requested one is never returned.
 """
 
 from __future__ import annotations
@@ -21,7 +20,10 @@ _MAX_LISTED = 10
 
 
 def split_name(image_file: str | os.PathLike[str]) -> tuple[Path, str | None]:
-    """Split ``FILE#NAME``; the name is None if there is none. A file may have ``#`` in its own name."""
+    """Split ``FILE#NAME`` into the file and the name, which is None without ``#``.
+
+    If a file exists under the whole text, ``#`` is part of its name.
+    """
     text = os.fspath(image_file)
     file, mark, name = text.rpartition("#")
     if not mark or os.path.exists(text):
@@ -30,9 +32,10 @@ def split_name(image_file: str | os.PathLike[str]) -> tuple[Path, str | None]:
 
 
 def select_by_name(images: Sequence[SourceImage], name: str, subject: object, hint: str) -> tuple[SourceImage, ...]:
-    """Return the images that ``name`` is a name, the ID or the bare tag of, in any spelling.
+    """Return the images that have ``name``, in any spelling, as a name, bare tag or image ID.
 
-    Raises `NotFound`, which lists those there are, if there is none.
+    Raises `NotFound`, which lists the images that exist, if there is none. ``subject`` and ``hint`` are for its
+    message.
     """
     wanted = canonical_name(name)
     found = tuple(
@@ -49,9 +52,10 @@ def select_by_name(images: Sequence[SourceImage], name: str, subject: object, hi
 def select_by_platform(
     images: Iterable[SourceImage], platform: Platform, subject: object, hint: str
 ) -> tuple[SourceImage, ...]:
-    """Return the images for ``platform``; of those that share a name the one that fits best.
+    """Return the images for ``platform``; of images that share their names, only the best match.
 
-    Raises `PlanError`, which lists the platforms there are, if there is none.
+    Raises `PlanError`, which lists the platforms that exist, if there is none. ``subject`` and ``hint`` are for its
+    message.
     """
     offered = tuple(images)
     best: dict[object, tuple[tuple[int, ...], SourceImage]] = {}
@@ -66,21 +70,21 @@ def select_by_platform(
 
 
 def select_single(images: Sequence[SourceImage], subject: object, hint: str) -> SourceImage:
-    """Return the only image. Raises `NotFound`, which lists those there are, if there are several."""
+    """Return the only image. Raises `NotFound`, which lists the images, if there are several."""
     if len(images) != 1:
         raise NotFound(f"{subject}: got {len(images)} images, expected one of {list_names(images)}", hint=hint)
     return images[0]
 
 
 def list_platforms(images: Iterable[SourceImage]) -> str:
-    """Return the platforms of ``images``, each once, with commas between them."""
+    """Return the platforms of ``images``, each once, separated by commas."""
     return _join(list(dict.fromkeys(image.platform or "no platform" for image in images)))
 
 
 def list_names(images: Sequence[SourceImage]) -> str:
-    """Return how each of ``images`` can be named, with commas between them.
+    """Return a name for each of ``images`` that selects it, separated by commas.
 
-    An image without a name of its own is listed by its ID, with the name that it shares and its platform behind it.
+    An image without a name of its own is listed by its ID, followed by the name that it shares and its platform.
     """
     uses = Counter(name for image in images for name in {*image.repo_tags, *image.tags})
     return _join([_title(image, uses) for image in images])

@@ -1,6 +1,6 @@
-"""Images that were made elsewhere, as they are read.
+"""The model of an image that was read from an image file.
 
-Invariant: every byte of an image was checked: config, blobs and the tars in them are what their digests say.
+Invariant: every byte of an image has been checked: its config, its blobs and the tars in them match their digests.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ NO_PLATFORM = Platform("", "")
 
 @dataclass(frozen=True, slots=True)
 class SourceLayer:
-    """A layer: the name that its image calls it by, the digest and length of the blob that lies there, maybe
-    compressed, and the tar in it, which lies uncompressed at ``tar`` for as long as ``keep_alive`` is there.
+    """A layer of a source image.
 
-    ``paths`` are the store paths that the tar has members of.
+    ``name`` is the name of the layer's file in the image file. ``blob`` is that file as it is stored, possibly
+    compressed; ``digest`` and ``size`` describe it. ``tar`` is the uncompressed tar, which exists for as long as
+    ``keep_alive`` is referenced. ``paths`` are the store paths of which the tar has members.
     """
 
     name: str
@@ -37,10 +38,11 @@ class SourceLayer:
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """An image: its ID, its names, its config as bytes and as what they say, its layers from the lowest up.
+    """An image that was read.
 
-    ``tags`` are the names that are no NAME:TAG, as a layout may have them: a bare tag, or any other text.
-    ``index_platform`` is the platform by which an index offers the image.
+    ``digest`` is the image ID, ``config`` the parsed ``config_json``; ``layers`` are in order from the lowest up.
+    ``tags`` are the names without the form NAME:TAG that an OCI layout may contain: a bare tag, or any other text.
+    ``index_platform`` is the platform that an index states for the image.
     """
 
     digest: Digest
@@ -58,34 +60,34 @@ class SourceImage:
 
     @property
     def effective_platform(self) -> Platform:
-        """The platform that the config says, and where it says nothing, the index."""
-        said, index_platform = Platform.from_document(self.config), self.index_platform
-        if not said.architecture:
-            return Platform(said.os or index_platform.os, index_platform.architecture, index_platform.variant)
-        same = said.architecture == index_platform.architecture
+        """The platform from the config, completed from the index where the config does not state it."""
+        declared, indexed = Platform.from_document(self.config), self.index_platform
+        if not declared.architecture:
+            return Platform(declared.os or indexed.os, indexed.architecture, indexed.variant)
+        is_same = declared.architecture == indexed.architecture
         return Platform(
-            said.os or index_platform.os, said.architecture, said.variant or (index_platform.variant if same else "")
+            declared.os or indexed.os, declared.architecture, declared.variant or (indexed.variant if is_same else "")
         )
 
     @property
     def architecture(self) -> str:
-        """The processor it is for, in Go's words; empty where nothing says it."""
+        """The processor architecture by Go's name (GOARCH); empty if the image does not state it."""
         return self.effective_platform.architecture
 
     @property
     def platform(self) -> str:
-        """OS/ARCHITECTURE, and /VARIANT where one is said."""
-        said, found = self.config.get("variant"), self.effective_platform
-        if isinstance(said, str) and not found.variant:  # such as arm64's v8, which goes without saying
-            return "/".join(filter(None, (str(found), said)))
-        return str(found)
+        """The platform as OS/ARCHITECTURE, with /VARIANT if the image states one."""
+        variant, platform = self.config.get("variant"), self.effective_platform
+        if isinstance(variant, str) and not platform.variant:  # for example arm64's v8, which `Platform` leaves out
+            return "/".join(filter(None, (str(platform), variant)))
+        return str(platform)
 
 
 def deduplicate(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:
-    """Return each of ``images`` once, in the order in which they come first, with all its names.
+    """Return each of ``images`` once, in the order of first appearance, with all its names.
 
-    The names of an image are collected before the image is made, so that many images of one digest, each with many
-    names, take time that grows with the number of names. The platform is the last that an index offers.
+    All names are collected before an image is created, so that the time is linear in the number of names even if many
+    images have one digest. The platform is the last one that an index states.
     """
     found: dict[Digest, SourceImage] = {}
     repo_tags: dict[Digest, DistinctNames] = {}

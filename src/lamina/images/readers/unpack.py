@@ -1,11 +1,11 @@
-"""Temporary files for what does not lie ready in a file: compressed data, and what comes from a pipe.
+"""Unpacks compressed data, and data from a pipe, into temporary files.
 
-Invariant: one pass, in which both what goes in and what comes out are hashed; all that is unpacked for one image stays
+Invariant: input and output are hashed in the same single pass, and everything that is unpacked for one image file stays
 within one limit.
 
-A few kilobytes may unpack to terabytes, so there is a limit in bytes. It is absolute where the user names one.
-`DEFAULT_UNPACKED_SIZE` is for files of usual size; a larger file may unpack to a hundred times its length as well,
-so that nobody has to name a limit for an honest image.
+A few kilobytes may unpack to terabytes, so there is a limit in bytes. A limit that the user gives is absolute.
+Otherwise it is `DEFAULT_UNPACKED_SIZE` or a hundred times the input's length, whichever is more, so that no limit has
+to be given for a genuine image.
 """
 
 from __future__ import annotations
@@ -30,20 +30,23 @@ DEFAULT_UNPACKED_SIZE = 2 << 30
 _RATIO = 100
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
-_START = 512
+_START_SIZE = 512
 _HINT = "TMPDIR names the folder for that"
 
 
 class ByteSource(Protocol):
-    """Where bytes come from."""
+    """A source of bytes, like an unbuffered binary file."""
 
     def readinto(self, buffer: Any, /) -> int | None:
-        """Fill the beginning of ``buffer`` and return how much of it; 0 is the end."""
+        """Fill the beginning of ``buffer`` and return the number of bytes; 0 means the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """The new file, and the digests and lengths of what went in and what came out."""
+    """The result of `Unpacker.unpack`.
+
+    ``content`` is the new file, ``outer`` the digest and length of the input, ``inner`` those of the output.
+    """
 
     content: Extent
     outer: BlobInfo
@@ -51,9 +54,9 @@ class Unpacked:
 
 
 class Unpacker:
-    """Unpacks what belongs to one image into a temporary folder, which is made when it is first needed.
+    """Unpacks the parts of one image file into a temporary folder, which is created when it is first needed.
 
-    ``limit`` is the number of bytes that all of it may take; None is the default.
+    ``limit`` is the number of bytes that all parts together may take; None is the default.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -65,18 +68,25 @@ class Unpacker:
 
     @property
     def keep_alive(self) -> object:
-        """What must live as long as the files."""
+        """An object that must be referenced for as long as the unpacked files are used."""
         return self._workspace
 
     def unpack(self, source: ByteSource, accept: Callable[[bytes], object] = len) -> Unpacked:
-        """Write the rest of ``source`` to a new file, decompressed.
+        """Write the rest of ``source``, decompressed, to a new file.
 
-        ``accept`` is given the first 512 bytes of what comes out, and may raise before more is read. Raises
-        `FormatError` for a broken stream and for one that unpacks to more than the limit, `Unavailable` if the source
-        cannot be read, `OutputError` if there is no room for the result.
+        Args:
+            source: the bytes to decompress, from the current position to the end.
+            accept: is called with the first 512 bytes of the output, and may raise before more is read.
+
+        Raises:
+            FormatError: the compressed stream is broken, or unpacks to more than the limit.
+            Unavailable: the source cannot be read.
+            OutputError: there is no room for the result.
+
         """
-        file = self._new_file()
-        # What an archive unpacked to may be compressed in turn, but is no part of the file that was given.
+        file = self._create_path()
+        # A layer inside a decompressed archive may be compressed as well. Its bytes are not counted as input again,
+        # because they are not part of the file that the user gave.
         metered = _Metered(source, counts=not self._is_unpacked(source))
         try:
             with file.open("xb") as out:
@@ -85,9 +95,9 @@ class Unpacker:
             place = error.filename or file.parent
             raise OutputError(f"{place}: got {error.strerror}, expected room to unpack", hint=_HINT) from error
         self._input_size += metered.input_size
-        return Unpacked(extent_of(file), metered.blob_info, inner)
+        return Unpacked(get_extent(file), metered.blob_info, inner)
 
-    def _new_file(self) -> Path:
+    def _create_path(self) -> Path:
         try:
             self._workspace = self._workspace or TempDir()
         except OSError as error:
@@ -101,21 +111,21 @@ class Unpacker:
     def _write(
         self, pieces: Iterator[bytes], out: io.BufferedWriter, metered: _Metered, accept: Callable[[bytes], object]
     ) -> BlobInfo:
-        inner = hashlib.sha256()
+        digest = hashlib.sha256()
         size = 0
         for piece in pieces:
             if not size:
-                accept(piece[:_START])
+                accept(piece[:_START_SIZE])
             size += len(piece)
             self._check_limit(len(piece), metered.input_size)
-            inner.update(piece)
-            # Zeros become holes, which take no room.
+            digest.update(piece)
+            # Zeros become holes in the file, which take no room on the disk.
             if piece == _ZEROS[: len(piece)]:
                 out.seek(len(piece), os.SEEK_CUR)
             else:
                 out.write(piece)
         out.truncate(size)
-        return BlobInfo(Digest(inner.digest()), size)
+        return BlobInfo(Digest(digest.digest()), size)
 
     def _check_limit(self, size: int, input_size: int) -> None:
         self._written += size
@@ -132,18 +142,18 @@ class Unpacker:
             )
 
 
-def extent_of(file: Path) -> Extent:
-    """All of ``file`` as it is now. Raises `OSError`."""
+def get_extent(file: Path) -> Extent:
+    """Return the extent of the whole ``file`` at its current size. Raises `OSError`."""
     status = os.stat(file)
     return Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns)
 
 
 def _join_start(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Join ``pieces`` until there are enough to look at; the rest comes as it is."""
+    """Join the first ``pieces`` until they are at least as long as a tar header, and pass on the rest unchanged."""
     start = b""
     for piece in pieces:
         start += piece
-        if len(start) >= _START:
+        if len(start) >= _START_SIZE:
             break
     if start:
         yield start
@@ -151,7 +161,7 @@ def _join_start(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _Metered:
-    """A source whose digest and length are known; with ``counts`` its length is ``input_size`` as well, else 0."""
+    """A source whose bytes are hashed and counted; with ``counts`` they also count as ``input_size``."""
 
     def __init__(self, source: ByteSource, *, counts: bool) -> None:
         self._source = source
@@ -161,11 +171,11 @@ class _Metered:
 
     @property
     def input_size(self) -> int:
-        """What counts as given of all that was read so far, in bytes."""
+        """The number of bytes read so far that count as input for the limit."""
         return self.size if self._counts else 0
 
     def pieces(self) -> Iterator[bytes]:
-        """All bytes, in pieces of up to 1 MiB. Raises `Unavailable`."""
+        """Yield all bytes in pieces of at most 1 MiB. Raises `Unavailable`."""
         buffer = memoryview(bytearray(_CHUNK))
         while True:
             try:
@@ -181,5 +191,5 @@ class _Metered:
 
     @property
     def blob_info(self) -> BlobInfo:
-        """What was read so far."""
+        """The digest and length of the bytes read so far."""
         return BlobInfo(Digest(self._hash.digest()), self.size)

@@ -1,11 +1,11 @@
-"""The docker-archive: images as one tar stream, written in one pass.
+"""Writes docker-archives: images as one tar stream, in one pass.
 
-Invariant: nothing is read twice and nothing is held; a layer's length is known before its first byte, its digest
-when its last is written, so the documents that name digests come at the end.
+Invariant: nothing is read twice and no layer is held in memory. A layer's length is known before its first byte, its
+digest only after its last, so the documents that contain digests are written at the end.
 
-Layers are members ``1.tar``, ``2.tar``, … from the lowest up; then each image's JSON, named by its digest, and
-``manifest.json``. Engines go by ``manifest.json`` and take any member names (Docker image specification v1.2,
-"Combined Image JSON + Filesystem Changeset Format").
+Layers are the members ``1.tar``, ``2.tar``, … from the lowest up. Each image's config JSON, named by its digest, and
+``manifest.json`` follow. Engines find the members through ``manifest.json`` and accept any names (Docker image
+specification v1.2, "Combined Image JSON + Filesystem Changeset Format").
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lamina.system.transfer import Write, copy
 
 
 class DockerArchive:
-    """Writes drafts as docker-archives to ``write``, which must take every byte it is given or raise."""
+    """Writes drafts as docker-archives to ``write``, which must accept every byte it is given or raise."""
 
     def __init__(
         self,
@@ -43,17 +43,21 @@ class DockerArchive:
         self._compression = compression
 
     def write(self, draft: Draft) -> Image:
-        """Writes one archive and says what the image is. Raises what the store raises, `IntegrityError` and
-        whatever the output raises.
+        """Write one archive and return the image.
+
+        Raises:
+            IntegrityError: a file has changed while it was read, or a layer is not what the layer cache says.
+
+        Whatever the store and the output raise is passed on.
         """
         settings = draft.settings
         sources = draft.layers
         self._progress.begin(len(sources), len(draft.base))
         archive = ArchiveWriter(self._write, settings.mtime_seconds, self._progress)
         if self._compression.is_none:
-            with LayerStream(sources, self._context) as packing:
-                names = [archive.layer(outgoing) for outgoing in packing]
-                layers = packing.layers()
+            with LayerStream(sources, self._context) as stream:
+                names = [archive.layer(pending) for pending in stream]
+                layers = stream.layers()
         else:
             names, layers = self._write_compressed(sources, archive)
         self._progress.manifests()
@@ -67,16 +71,19 @@ class DockerArchive:
     def _write_compressed(
         self, sources: Sequence[LayerSource], archive: ArchiveWriter
     ) -> tuple[list[str], tuple[Layer, ...]]:
-        """Layers whose length is known only when they are compressed: each waits in a temporary file for its turn."""
+        """Write all layers compressed, and return their member names and the layers.
+
+        A compressed layer's length is unknown until it has been written, so each goes to a temporary file first.
+        """
         from lamina.layers.blob_writer import BlobWriter
         from lamina.layers.temporary_blobs import TemporaryBlobStore
 
         names, layers = [], []
         with (
             contextlib.closing(TemporaryBlobStore()) as blobs,
-            BlobWriter(sources, self._context, self._compression, blobs) as filing,
+            BlobWriter(sources, self._context, self._compression, blobs) as blob_writer,
         ):
-            for written in filing:
+            for written in blob_writer:
                 names.append(archive.blob(written.source, blobs.extent(written.blob)))
                 layers.append(written.layer)
                 blobs.remove(written.blob)
@@ -85,7 +92,10 @@ class DockerArchive:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedImage:
-    """An image whose layers are in the archive: its JSON, its names, and those of its layers from the lowest up."""
+    """An image whose layers are already in the archive.
+
+    ``layers`` are the member names of its layers, from the lowest up.
+    """
 
     config_json: bytes
     repo_tags: tuple[str, ...]
@@ -93,7 +103,10 @@ class ArchivedImage:
 
 
 class ArchiveWriter:
-    """A docker-archive of any number of images in the making; its members have the date ``mtime``."""
+    """Writes the members of one docker-archive, of one image or several.
+
+    ``mtime`` is the date of the members, in seconds since 1970.
+    """
 
     def __init__(self, write: Write, mtime: int, progress: Progress) -> None:
         self._write = write
@@ -103,11 +116,11 @@ class ArchiveWriter:
         self._layers = 0
 
     def layer(self, layer: PendingLayer) -> str:
-        """Writes the next layer; the name it got. Raises `IntegrityError`, and whatever the output raises."""
+        """Write the next layer and return its member name. Raise `IntegrityError`, or whatever the output raises."""
         return self._member(layer.source, layer.size, lambda: layer.write(self._write, self._progress.advance))
 
     def blob(self, source: LayerSource, blob: Extent) -> str:
-        """Writes the next layer, which lies compressed in ``blob``; as `layer`."""
+        """Write the next layer, whose compressed bytes are in ``blob``, and return its member name."""
         return self._member(source, blob.length, lambda: copy((blob,), self._write, self._progress.advance))
 
     def _member(self, source: LayerSource, size: int, write: Callable[[], object]) -> str:
@@ -121,7 +134,7 @@ class ArchiveWriter:
         return name
 
     def close(self, images: Iterable[ArchivedImage]) -> None:
-        """Writes the documents of ``images``, whose layers were all written, and the end."""
+        """Write the documents of ``images`` and the tar's trailer; all layers must have been written before."""
         entries = []
         for image in images:
             config = f"{hashlib.sha256(image.config_json).hexdigest()}.json"

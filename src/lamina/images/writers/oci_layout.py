@@ -1,8 +1,8 @@
-"""The OCI layout as a folder: images whose blobs are files under their digests.
+"""Writes OCI layouts: folders of images whose blobs are files named by their digests.
 
-Invariant: under a blob's name there is the whole blob; the index is replaced when all that it names is there, so that
-a reader, and a run that is cut off, see the old image or the new one. Blobs that are there already are not written
-again, and none is taken away.
+Invariant: a file with a blob's name holds the whole blob. The index is replaced only after everything it refers to has
+been written, so that a reader, or a run that was cut off, sees the old image or the new one. Blobs that exist are not
+written again, and none is removed.
 
 OCI image-spec 1.1, "Image Layout".
 """
@@ -46,11 +46,14 @@ from lamina.system.tempdir import TempDir
 from lamina.system.temporary import is_part
 from lamina.system.transfer import BlobInfo, hash_pieces
 
-_LONGEST_INDEX = 20 << 20
+_MAX_INDEX_SIZE = 20 << 20
 
 
 class OciLayout:
-    """Writes drafts into the layout in ``folder``, which is made where it is not there."""
+    """Writes drafts into the layout in ``folder``, which is created if it does not exist.
+
+    ``warn`` is called with the text of each warning.
+    """
 
     def __init__(
         self,
@@ -67,21 +70,26 @@ class OciLayout:
         self._warn = warn
 
     def write(self, draft: Draft) -> Image:
-        """Adds one image and says what it is.
+        """Add one image to the layout and return it.
 
-        Raises what the store raises, `IntegrityError`, `InvalidArgument` for a folder that is something else,
-        `FormatError` for an index that is none, `OutputError`.
+        Raises:
+            InvalidArgument: ``folder`` exists and is not an OCI layout.
+            FormatError: the layout's index is invalid.
+            IntegrityError: a file has changed while it was read, or a layer is not what the layer cache says.
+            OutputError: the layout cannot be written.
+
+        Whatever the store raises is passed on.
         """
         settings = draft.settings
-        with _open_layout(self._folder, verify=self._context.verify) as folder:
+        with _open_layout(self._folder, verify=self._context.verify) as blobs:
             self._progress.begin(len(draft.layers), len(draft.base))
-            with BlobWriter(draft.layers, self._context, self._compression, folder) as filing:
-                written = [self._report_layer(number, item) for number, item in enumerate(filing, 1)]
+            with BlobWriter(draft.layers, self._context, self._compression, blobs) as blob_writer:
+                written = [self._report_layer(number, item) for number, item in enumerate(blob_writer, 1)]
             self._progress.manifests()
             history = [HistoryItem(item.layer.diff_id, item.source.comment) for item in written]
             document, _, reference = settings.dump_config(history)
-            config = Descriptor(CONFIG_TYPE, folder.add(document), len(document))
-            renamed = folder.tag(reference, self._manifest(folder, config, written), settings.config.architecture)
+            config = Descriptor(CONFIG_TYPE, blobs.add(document), len(document))
+            renamed = blobs.tag(reference, self._write_manifest(blobs, config, written), settings.config.architecture)
         for name in renamed:
             self._warn(
                 f"{self._folder}: the tag {reference.tag} now names {reference}; skopeo and podman find {name} as "
@@ -96,16 +104,16 @@ class OciLayout:
         self._progress.advance(item.layer.size)
         return item
 
-    def _manifest(self, folder: _LayoutBlobs, config: Descriptor, written: list[WrittenBlob]) -> Descriptor:
+    def _write_manifest(self, blobs: _LayoutBlobs, config: Descriptor, written: list[WrittenBlob]) -> Descriptor:
         media_type = LAYER_TYPE + self._compression.media_suffix
         layers = [Descriptor(media_type, item.blob.digest, item.blob.size) for item in written]
         document = dump_manifest(config, layers)
-        return Descriptor(MANIFEST_TYPE, folder.add(document), len(document))
+        return Descriptor(MANIFEST_TYPE, blobs.add(document), len(document))
 
 
 @contextlib.contextmanager
 def _open_layout(path: Path, *, verify: bool) -> Iterator[_LayoutBlobs]:
-    """Open the layout at ``path`` for the block; what was begun in it and not ended is removed again."""
+    """Open the layout at ``path``, or create it, for the block. Remove unfinished blobs when the block ends."""
     try:
         if (
             os.path.exists(path)
@@ -133,14 +141,14 @@ def _open_layout(path: Path, *, verify: bool) -> Iterator[_LayoutBlobs]:
 
 
 def _mark_layout(path: Path) -> None:
-    """Writes what marks a folder as a layout; raises `FormatError` where something else stands there."""
-    mark = path / LAYOUT
-    if not os.path.exists(mark):
-        with atomic_write(mark) as write:
+    """Write the file that marks a folder as a layout. Raises `FormatError` if the file exists with other content."""
+    file = path / LAYOUT
+    if not os.path.exists(file):
+        with atomic_write(file) as write:
             write(memoryview(LAYOUT_JSON))
-    found = parse_json(_content(mark) or b"", str(mark), "JSON, as in an OCI layout")
+    found = parse_json(_read_file(file) or b"", str(file), "JSON, as in an OCI layout")
     if not isinstance(found, dict) or not isinstance(found.get("imageLayoutVersion"), str):
-        raise FormatError(f"{mark}: got {short_repr(found)}, expected an object with imageLayoutVersion")
+        raise FormatError(f"{file}: got {short_repr(found)}, expected an object with imageLayoutVersion")
 
 
 def _is_layout_file(name: str) -> bool:
@@ -148,9 +156,10 @@ def _is_layout_file(name: str) -> bool:
 
 
 class _LayoutBlobs:
-    """Blobs in files: a `BlobStore`. They are written in ``workspace``, a folder of the same file system.
+    """The blobs of a layout as a `BlobStore`.
 
-    With ``verify`` a blob is only taken for present where its bytes are what its name says.
+    New blobs are written in ``workspace``, a folder on the same file system. With ``verify``, a blob counts as present
+    only if its bytes match the digest in its name.
     """
 
     def __init__(self, path: Path, workspace: Path, *, verify: bool) -> None:
@@ -160,7 +169,7 @@ class _LayoutBlobs:
         self._numbers = count()
 
     def has(self, blob: BlobInfo) -> bool:
-        """Whether the blob is there."""
+        """Return whether the blob is present."""
         file = self._path / blob_name(blob.digest)
         try:
             status = os.stat(file)
@@ -175,7 +184,7 @@ class _LayoutBlobs:
         return False
 
     def create(self) -> Path:
-        """Make a new empty file in the layout. Raises `OutputError`."""
+        """Create a new empty file in the layout and return its path. Raises `OutputError`."""
         part = self._workspace / str(next(self._numbers))
         try:
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -184,7 +193,7 @@ class _LayoutBlobs:
         return part
 
     def commit(self, part: Path, blob: BlobInfo) -> None:
-        """Gives what was begun its name, or takes it away where the blob is there. Raises `OutputError`."""
+        """Rename ``part`` to the blob's name, or remove it if the blob is present. Raises `OutputError`."""
         try:
             if self.has(blob):
                 part.unlink()
@@ -194,7 +203,7 @@ class _LayoutBlobs:
             raise output_error(str(self._path), error) from error
 
     def add(self, document: bytes) -> Digest:
-        """The blob of a document, there now."""
+        """Write ``document`` as a blob, if it is not present, and return its digest."""
         blob = BlobInfo(Digest(hashlib.sha256(document).digest()), len(document))
         if not self.has(blob):
             with atomic_write(self._path / blob_name(blob.digest)) as write:
@@ -202,27 +211,33 @@ class _LayoutBlobs:
         return blob.digest
 
     def tag(self, reference: ImageReference, manifest: Descriptor, architecture: str) -> tuple[str, ...]:
-        """Make ``manifest`` the image of that name, and return those that lose the bare tag by that.
+        """Point the name ``reference`` at ``manifest`` in the index.
 
-        Raises `FormatError`, `OutputError`.
+        Returns:
+            The ``NAME:TAG`` of each image that had the same bare tag until now, by which skopeo and podman find it.
+
+        Raises:
+            FormatError: the index is invalid.
+            OutputError: the index cannot be written.
+
         """
         index = self._path / INDEX
         with _lock_index(self._path / LAYOUT):
             try:
-                named = update_index(_content(index), manifest, reference, architecture)
+                updated = update_index(_read_file(index), manifest, reference, architecture)
             except FormatError as error:
                 raise FormatError(f"{self._path}: {error}", hint=error.hint) from error
             with atomic_write(index) as write:
-                write(memoryview(named.document))
-        return named.renamed
+                write(memoryview(updated.document))
+        return updated.renamed
 
 
-def _content(file: Path) -> bytes | None:
+def _read_file(file: Path) -> bytes | None:
     try:
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):
             raise FormatError(f"{file}: got no file, expected one, as in an OCI layout")
-        return read_head(Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns), _LONGEST_INDEX)
+        return read_head(Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns), _MAX_INDEX_SIZE)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -231,14 +246,14 @@ def _content(file: Path) -> bytes | None:
 
 @contextlib.contextmanager
 def _lock_index(file: Path) -> Iterator[None]:
-    """Keeps other runs from replacing the index meanwhile, on systems that have such locks."""
+    """Keep other runs from replacing the index during the block, on systems that have ``flock``."""
     try:
         import fcntl
     except ImportError:
         yield
         return
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # where there are no locks, as on some network file systems
+        with contextlib.suppress(OSError):  # some network file systems have no locks
             locked = stack.enter_context(file.open("rb"))
             fcntl.flock(locked, fcntl.LOCK_EX)
         yield

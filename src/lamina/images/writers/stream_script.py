@@ -1,11 +1,11 @@
-"""The stream script: an image as an executable file that writes it when it is run.
+"""Writes stream scripts: executable files that write an image to standard output when they are run.
 
-Invariant: the script needs the Python it was made with and the store paths, nothing else, and writes the bytes that
-streaming the draft wrote when it was made.
+Invariant: a script needs only the Python it was made with and the store paths, and writes the same bytes as streaming
+the draft at the time when the script was made.
 
-The file is a shell line that starts that Python, followed by a zip archive that Python runs (PEP 441): lamina's own
-modules, the draft in JSON, and the layers that are not in the store, the base image's and the customisation layer,
-finished and uncompressed, so that they are read where they lie.
+The file is a shell line that starts that Python, followed by a zip archive that Python runs (PEP 441). The archive
+holds lamina's own modules, the draft in JSON, and the layers that are not in the store: the base image's and the
+customisation layer. These layers are stored uncompressed, so that they are read in place.
 """
 
 from __future__ import annotations
@@ -29,14 +29,22 @@ from lamina.system.transfer import Write, transfer
 
 DRAFT = "draft.json"
 _MAIN = "import lamina.cli.start\nfrom lamina.cli.run_script import main\n\nmain()\n"
-# Zip knows no older date.
+# The oldest date that the zip format can store.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write_script(draft: Draft, folders: Sequence[Path], path: Path) -> None:
-    """Writes the script for ``draft``; it will look for the store paths below ``folders``, the first first.
+    """Write the script for ``draft`` to ``path``.
 
-    Raises `OutputError`, and what packing the customisation layer raises.
+    Args:
+        draft: the image.
+        folders: the folders in which the script looks for the store paths, in this order.
+        path: the file to write.
+
+    Raises:
+        OutputError: the script cannot be written.
+
+    Whatever packing the customisation layer raises is passed on.
     """
     finished = (*draft.base, draft.root)
     python = os.path.realpath(sys.executable)
@@ -54,7 +62,7 @@ def write_script(draft: Draft, folders: Sequence[Path], path: Path) -> None:
 
 
 def layer_name(number: int) -> str:
-    """The name of finished layer ``number``, counted from 0, in the zip archive."""
+    """Return the name that finished layer ``number``, counted from 0, has in the zip archive."""
     return f"layers/{number}.tar"
 
 
@@ -106,7 +114,7 @@ def _entry(name: str, compression: int) -> zipfile.ZipInfo:
 
 
 class _CountingFile(io.RawIOBase):
-    """What `zipfile` needs of a file that cannot be sought: to be told where it is."""
+    """A write-only stream that counts its bytes: `zipfile` needs ``tell`` of a file that it cannot seek in."""
 
     def __init__(self, write: Write) -> None:
         self._write = write

@@ -15,7 +15,7 @@ from lamina.errors import FormatError
 from lamina.formats.tar_reader import EntryKind
 from lamina.images.readers import flatten as rootfs
 from lamina.images.readers.flatten import Rootfs, flatten
-from lamina.images.readers.unpack import extent_of
+from lamina.images.readers.unpack import get_extent
 from lamina.system.extents import read_head
 
 
@@ -25,7 +25,7 @@ def made(tmp_path: Path) -> Any:
         found = []
         for number, members in enumerate(layers):
             (tmp_path / str(number)).write_bytes(written(members))
-            found.append(OneLayer(extent_of(tmp_path / str(number))))
+            found.append(OneLayer(get_extent(tmp_path / str(number))))
         return flatten(found)
 
     return make
@@ -295,7 +295,7 @@ def test_folders_may_be_as_deep_as_a_name_is_long(made: Any) -> None:
 def test_a_sparse_file_has_no_content_of_its_own(tmp_path: Path) -> None:
     header = special("x", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT)
     (tmp_path / "layer").write_bytes(header + bytes(1024))
-    root = flatten([OneLayer(extent_of(tmp_path / "layer"))])
+    root = flatten([OneLayer(get_extent(tmp_path / "layer"))])
     with pytest.raises(FormatError, match=r"got a sparse file, expected one that is stored whole"):
         root.read(b"x")
 
