@@ -1,6 +1,7 @@
-"""lamina: layered container images from Nix store paths.
+"""Layered container images from Nix store paths.
 
-Invariant: everything public is a name of this module, and a name costs nothing until it is used.
+Every public name is a name of this module. Its home is imported when the name is first used, so that importing lamina
+costs almost nothing.
 
     import sys, lamina
     stream = lamina.stream_layered_image(contents=["/nix/store/…-hello-2.12.1"], config={"Cmd": ["/bin/hello"]})
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from lamina.version import __version__
 
-TYPE_CHECKING = False  # as typing has it, which takes longer to import than all of this
+TYPE_CHECKING = False  # type checkers know the name; importing typing takes longer than all of this module
 
 if TYPE_CHECKING:
     from typing import Any
@@ -92,7 +93,6 @@ _EXPORTS = {
         "ScriptError",
         "StoreError",
         "Unavailable",
-        "Unreachable",
         "Unreachable",
     ),
     "lamina.formats.keys": ("PublicKey",),

@@ -1,4 +1,4 @@
-"""``python -m lamina``, the same as the command ``lamina``."""
+"""The command ``lamina``, as ``python -m lamina``."""
 
 from lamina.cli.start import main
 

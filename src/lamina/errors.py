@@ -1,16 +1,16 @@
-"""Every failure lamina can name, and the exit code of each family.
+"""The tree of lamina's errors, and the exit code of each family.
 
-Invariant: whatever is wrong with the input or the world ends in one of these; anything else is a bug.
+Invariant: every problem with the input or the machine raises one of these; any other exception is a bug.
 
 Error:
-    ├── InvalidArgument  2   a name, date, config or argument that cannot be
+    ├── InvalidArgument  2   a wrong name, date, config or argument
     ├── FormatError      3   bytes that do not follow their format; a socket or device in a tree
-    ├── PlanError        4   a plan that cannot be
-    ├── StoreError       5   a store has not what is asked, or could not be asked
+    ├── PlanError        4   an impossible plan
+    ├── StoreError       5   the store lacks the path, or it could not be read
     │   ├── NotFound     5   no such path, or a name that fits none or several
     │   └── Unavailable  5   the store itself could not be read
     │       └── Unreachable  5   its server does not answer
-    ├── IntegrityError   6   a hash, size or signature that does not match; a file that changed under us
+    ├── IntegrityError   6   a hash, size or signature that does not match; a file that changed while it was read
     ├── RegistryError    7   a registry failed
     ├── AuthError        8   a registry refused the credentials
     ├── ScriptError      9   a customisation script failed
@@ -28,7 +28,7 @@ from lamina.messages.redaction import clean
 class Error(Exception):
     """The root of the tree. ``str(error)`` is one line; ``error.hint`` is another, or empty.
 
-    Neither holds a secret, and neither repeats a long value whole: `lamina.messages.redaction.clean` sees to both.
+    `lamina.messages.redaction.clean` removes secrets from both, and shortens long values.
     """
 
     exit_code = 1
@@ -38,35 +38,35 @@ class Error(Exception):
         self.hint = clean(hint)
 
     def add_hint(self, hint: str) -> None:
-        """Put ``hint`` behind the hint that there is."""
+        """Append ``hint`` to the hint of the error."""
         self.hint = "; ".join(filter(None, (self.hint, clean(hint))))
 
 
 def output_error(name: str, error: OSError) -> OutputError:
-    """The error for a ``name`` that could not be written."""
+    """Return the error for an output called ``name`` that could not be written."""
     return OutputError(f"{name}: got {error.strerror or error}, expected to write the result there")
 
 
 class InvalidArgument(Error):
-    """A name, date, config or argument that cannot be."""
+    """A wrong name, date, config or argument."""
 
     exit_code = 2
 
 
 class FormatError(Error):
-    """Bytes that do not follow their format, or a tree that no format can hold."""
+    """Bytes that do not follow their format, or a file that no format can hold, such as a socket."""
 
     exit_code = 3
 
 
 class PlanError(Error):
-    """A plan that cannot be: a budget too small, a closure with a cycle."""
+    """An impossible plan: too few layers, or a closure with a cycle."""
 
     exit_code = 4
 
 
 class StoreError(Error):
-    """A store has not what is asked, or could not be asked."""
+    """The store lacks the path, or it could not be read."""
 
     exit_code = 5
 
@@ -80,7 +80,7 @@ class Unavailable(StoreError):
 
 
 class Unreachable(Unavailable):
-    """The server of a store does not answer, so that asking it for anything else is in vain too."""
+    """The server of a store does not answer, so other requests to it will fail too."""
 
 
 class IntegrityError(Error):

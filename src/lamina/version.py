@@ -1,6 +1,3 @@
-"""Which lamina this is.
-
-Invariant: nothing is imported for it.
-"""
+"""The version of lamina. This module imports nothing, so that ``lamina --version`` is fast."""
 
 __version__ = "0.1.0"
