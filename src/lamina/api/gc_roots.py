@@ -1,10 +1,10 @@
-"""What a ROOT keeps when the embedded store is collected.
+"""Roots of a garbage collection in the embedded store.
 
-Invariant: a ROOT that keeps nothing is an error, whatever kind it is of; a file keeps what it mentions as far as that
-is in the store, for an image may be made from several.
+A ROOT is the first of these that fits: a store path, a spec file (TOML or JSON, with ``#NAME`` or without), a package
+name that the store knows, a link into the store, an image file or an OCI layout.
 
-A ROOT is, in this order: a store path, a package name that the store knows, a link into the store, a spec file (TOML
-or JSON, with ``#NAME`` or without), an image file or an OCI layout.
+Invariant: a ROOT that keeps nothing is an error. A file keeps the paths that it mentions and that are in the store;
+the others may be in another store, since an image can be made from several.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ _SPEC_SUFFIXES = (".toml", ".json")
 
 
 def resolve_gc_roots(store: EmbeddedStore, roots: Iterable[str]) -> tuple[StorePath, ...]:
-    """The paths that ``roots`` name, ascending.
+    """Return the paths that ``roots`` name, ascending.
 
-    Raises `NotFound` for a ROOT of which nothing is in ``store``, `InvalidArgument`, and what reading the files raises.
+    Raises `NotFound` for a ROOT of which nothing is in ``store``, `InvalidArgument` for one that is none of the kinds
+    above, and what reading the files raises.
     """
     found: set[StorePath] = set()
     for root in roots:
@@ -58,10 +59,10 @@ def _links_into_store(root: str) -> bool:
 
 
 def _require_present(store: EmbeddedStore, root: str, paths: set[StorePath]) -> set[StorePath]:
-    here = set(store.query(paths))
-    if not here:
+    present = set(store.query(paths))
+    if not present:
         raise NotFound(f"{root}: got {len(paths)} store paths, none of them in {store.folder}, expected some")
-    return here
+    return present
 
 
 def _paths_in_spec(store: EmbeddedStore, root: str) -> set[StorePath]:
@@ -71,7 +72,7 @@ def _paths_in_spec(store: EmbeddedStore, root: str) -> set[StorePath]:
 
 
 def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Iterator[StorePath]:
-    """What a table's contents and closure mean here, and the store paths that it mentions, as for an image of it."""
+    """Yield the paths that an image of this table may need: its contents, its closure, and paths mentioned in it."""
     found = scan_references(json.dumps(arguments, default=str).encode())
     yield from found.paths
     yield from resolve_mentions(store, found.paths).values()
@@ -82,7 +83,7 @@ def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Itera
             if not isinstance(root, str):
                 raise InvalidArgument(f"{key}: got {type(root).__name__}, expected texts")
             if "/" not in root:
-                # Which of several the next image is made from is decided then; until then all are needed.
+                # Several paths may have the name. The next build decides which it takes, so keep all of them.
                 yield from store.find(root)
             elif not root.startswith(STORE_DIR):
                 yield from _resolve_link(store, root)
@@ -91,5 +92,5 @@ def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Itera
 def _resolve_link(store: EmbeddedStore, root: str) -> Iterator[StorePath]:
     try:
         yield resolve_root(store, root).path
-    except Error:  # what is not there, or not in the store, keeps nothing
+    except Error:  # a link that leads nowhere, or out of the store, keeps nothing
         return

@@ -1,7 +1,7 @@
-"""The public verbs.
+"""The public functions that make and read images.
 
-Invariant: a verb's arguments are those of one table (`lamina.ImageArguments`), its errors are `lamina.Error`s, and
-it prints nothing.
+Invariant: the arguments are those of one table (`lamina.ImageArguments`), every error is a `lamina.Error`, and nothing
+is printed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from lamina.api.results import ListResult
-from lamina.builder.prepare import PlanResult, plan, prepare, script_folders
+from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
 from lamina.compression.compressors import Uncompressed, compressor_by_name, compressor_for_file
 from lamina.core.names import ImageReference, parse_size
 from lamina.errors import InvalidArgument
@@ -47,7 +47,10 @@ _PLATFORM_HINT = "say which with --platform"
 class Stream:
     """An image that is ready to be written, any number of times.
 
-    ``warnings`` is what was odd on the way, writing included; ``script_output`` what the extra commands printed.
+    Attributes:
+        draft: the image before it is written.
+        script_output: what the extra commands printed.
+
     """
 
     def __init__(self, draft: Draft, warnings: tuple[str, ...], script_output: str, spec: Spec) -> None:
@@ -58,24 +61,47 @@ class Stream:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was odd by now."""
+        """The warnings so far, those about writing included."""
         return tuple(self._warnings)
 
     def write_to(self, out: Writable, *, compressor: str = "none", progress: Progress | None = None) -> Image:
-        """Streams the image to ``out`` as a docker-archive, in one pass.
+        """Stream the image to ``out`` as a docker-archive, in one pass.
 
-        ``compressor`` is ``none``, ``gz`` or ``zstd``. Raises `IntegrityError` where a file changes meanwhile,
-        `OutputError` where ``out`` does not take it.
+        Args:
+            out: anything with a binary ``write``.
+            compressor: ``none``, ``gz`` or ``zstd``.
+            progress: receives the progress of the work.
+
+        Returns:
+            The image, with the digests of its layers.
+
+        Raises:
+            IntegrityError: a file changed while it was read.
+            OutputError: ``out`` could not be written.
+
         """
         return self._write_archive(out, compressor, progress)
 
     def build(
         self, output: str | os.PathLike[str], *, compressor: str | None = None, progress: Progress | None = None
     ) -> Image:
-        """Writes the image to the file ``output``, whole or not at all, or into an OCI layout.
+        """Write the image to a file, whole or not at all, or into an OCI layout.
 
-        It is a layout where ``output`` ends in ``/`` or is a folder: then only blobs that are not there are written.
-        ``compressor`` None is the image's own, or else what the ending asks for. Raises as `write_to` does.
+        Args:
+            output: a file; or, if it ends in ``/`` or is a folder, an OCI layout, to which only the blobs that it lacks
+                are written.
+            compressor: ``none``, ``gz`` or ``zstd``; None for the image's own argument, or else what the file's
+                extension says. A layout takes none.
+            progress: receives the progress of the work.
+
+        Returns:
+            The image, with the digests of its layers.
+
+        Raises:
+            InvalidArgument: a compressor was given for an OCI layout.
+            IntegrityError: a file changed while it was read.
+            OutputError: ``output`` could not be written.
+
         """
         if not is_layout(output):
             return self._write_archive(Path(output), compressor or self._spec.compressor, progress)
@@ -93,12 +119,13 @@ class Stream:
     def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> Image:
         spec = self._spec
         with self._build_context() as context, _open_output(output, compressor, spec.jobs) as write:
-            # Who compresses, or takes it in Python, is slower than a thread that hashes.
+            # A compressor or a writer in Python is the bottleneck; one hashing thread keeps up with it, so no workers
+            # are started.
             hashing = context if isinstance(write, FdWriter) else replace(context, jobs=1)
             return self._write_draft(DockerArchive(write, progress, hashing, spec.layer_compression))
 
-    def _write_draft(self, sink: ImageWriter) -> Image:
-        return sink.write(self.draft)
+    def _write_draft(self, writer: ImageWriter) -> Image:
+        return writer.write(self.draft)
 
     @contextlib.contextmanager
     def _build_context(self) -> Iterator[BuildContext]:
@@ -107,17 +134,20 @@ class Stream:
             yield BuildContext(layer_cache, spec.jobs or cpu_count(), spec.verify)
 
     def script(self, output: str | os.PathLike[str]) -> None:
-        """Writes an executable file that streams the image, wherever this Python and the store paths are.
+        """Write an executable file that streams the image on any machine that has this Python and the store paths.
 
-        Raises `InvalidArgument` for a store that is no folder on this machine, `OutputError`.
+        Raises:
+            InvalidArgument: a store is not a folder on this machine.
+            OutputError: ``output`` could not be written.
+
         """
         from lamina.images.writers.stream_script import write_script
 
         self._fetch_missing()
-        write_script(self.draft, script_folders(self._spec), Path(output))
+        write_script(self.draft, list_script_folders(self._spec), Path(output))
 
     def _fetch_missing(self) -> None:
-        """Waits for the store paths that have to come from elsewhere."""
+        """Wait until the store paths that must be downloaded are here."""
         store = self.draft.store
         if isinstance(store, CanPrefetch) and isinstance(store, HasLocation):
             paths = [path for plan in self.draft.plans for path in plan.paths]
@@ -127,10 +157,22 @@ class Stream:
 
 
 def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
-    """The image of store paths and their closure, ready to be streamed (nixpkgs: dockerTools.streamLayeredImage).
+    """Prepare the image of store paths and their closure (nixpkgs: dockerTools.streamLayeredImage).
 
-    Runs the extra commands; reads no store layer yet. Raises `InvalidArgument` for arguments, `StoreError` for paths,
-    `PlanError`, `ScriptError`.
+    The extra commands run now; store paths are read only when the image is written.
+
+    Args:
+        **arguments: those of `ImageArguments`.
+
+    Returns:
+        The image, ready to be streamed.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        StoreError: a path is not valid, or a store could not be read.
+        PlanError: the closure does not fit into the layers, or has a cycle.
+        ScriptError: an extra command failed.
+
     """
     spec = Spec.parse(arguments)
     warnings: list[str] = []
@@ -148,34 +190,50 @@ def stream_conf(
     store: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     jobs: int | None = None,
 ) -> Stream:
-    """The image that nixpkgs' streamer would make of ``conf``, a ``conf.json`` of its own, ready to be streamed.
+    """Prepare the image that nixpkgs' streamer would make of a ``conf.json``.
 
-    ``repo_tag`` is another NAME:TAG for it; ``store`` are folders that hold ``nix/store``, none is the machine's own.
-    Reads no store layer yet. Raises `InvalidArgument`, `NotFound`, `FormatError`, and what reading a base image raises.
+    Store paths are read only when the image is written.
+
+    Args:
+        conf: the ``conf.json`` that nixpkgs wrote for its streamer.
+        repo_tag: another NAME:TAG for the image.
+        store: folders that hold ``nix/store``; none for this machine's own.
+        jobs: the number of processors to use; None for all.
+
+    Returns:
+        The image, ready to be streamed.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        NotFound: there is no such file, or a file that it names is missing.
+        FormatError: ``conf`` is not a conf.json of nixpkgs.
+        Error: what opening a base image raises.
+
     """
-    from lamina.builder.nixpkgs_conf import draft, read_conf
+    from lamina.builder.nixpkgs_conf import draft_from_conf, read_conf
 
     spec = Spec.parse({"store": store, "jobs": jobs})
     if not isinstance(spec.store, tuple):
         raise InvalidArgument(f"store: got {short_repr(store)}, expected folders")
     reference = ImageReference.parse(repo_tag) if repo_tag is not None else None
-    places = tuple(map(Path, spec.store)) or (MACHINE,)
-    made, warnings = draft(read_conf(Path(conf)), reference, places, datetime.now(UTC))
-    return Stream(made, warnings, "", spec)
+    folders = tuple(map(Path, spec.store)) or (MACHINE,)
+    draft, warnings = draft_from_conf(read_conf(Path(conf)), reference, folders, datetime.now(UTC))
+    return Stream(draft, warnings, "", spec)
 
 
 def build_layered_image(*, output: str | os.PathLike[str], **arguments: Unpack[ImageArguments]) -> Image:
-    """Writes the image to the file ``output`` (nixpkgs: dockerTools.buildLayeredImage).
+    """Write the image to ``output`` (nixpkgs: dockerTools.buildLayeredImage).
 
-    Raises as the two it is made of, `stream_layered_image` and `Stream.build`.
+    Returns and raises what `stream_layered_image` and `Stream.build` do.
     """
     check_extension(output, arguments.get("compressor"))
     return stream_layered_image(**arguments).build(output)
 
 
 def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:
-    """Which store path would go to which layer; opens no store path and runs nothing. Raises as
-    `stream_layered_image` does.
+    """Return which store path would go to which layer, without opening a store path or running a script.
+
+    Raises what `stream_layered_image` raises.
     """
     spec = Spec.parse(arguments)
     warnings: list[str] = []
@@ -189,23 +247,33 @@ def verify_layer_cache(
     store: str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]] = (),
     progress: Progress | None = None,
 ) -> LayerCacheCheck:
-    """Hashes every layer in the file ``layer_cache`` anew whose store paths are in ``store``, and each of these paths;
-    what turns out to be wrong is forgotten there.
+    """Hash the layers of a layer cache and their store paths again, and remove the entries that are wrong.
 
-    Gives what became of it; a file that is not there is not made. ``store`` is as in `stream_layered_image`. Raises
-    `InvalidArgument`, `Unavailable`, `FormatError` for a broken graph.
+    Args:
+        layer_cache: the file; it is not created if it is missing.
+        store: the stores to compare with, as in `stream_layered_image`. Layers whose paths they lack are left alone.
+        progress: receives the progress of the work.
+
+    Returns:
+        How many layers are intact, absent and damaged.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        Unavailable: a store could not be read.
+        FormatError: a graph file is broken.
+
     """
     spec = Spec.parse({"layer_cache": layer_cache, "store": store})
     if spec.layer_cache is None:
         raise InvalidArgument("layer_cache: got None, expected the name of a file")
-    from lamina.api.layer_cache import LayerCacheCheck, verify
+    from lamina.api.layer_cache import LayerCacheCheck, verify_layers
 
     if _is_missing(spec.layer_cache):
         return LayerCacheCheck(exists=False)
     warnings: list[str] = []
     with _open_layer_cache(spec, warnings) as found:
-        verified = verify(found, open_store(spec, warnings), progress)
-    return replace(verified, warnings=tuple(warnings))
+        checked = verify_layers(found, open_store(spec, warnings), progress)
+    return replace(checked, warnings=tuple(warnings))
 
 
 def _is_missing(file: str) -> bool:
@@ -213,14 +281,14 @@ def _is_missing(file: str) -> bool:
         os.stat(file)
     except (FileNotFoundError, NotADirectoryError):
         return True
-    except (OSError, ValueError):  # which opening it tells of
+    except (OSError, ValueError):  # opening the file reports these
         return False
     return False
 
 
 @contextlib.contextmanager
 def _open_layer_cache(spec: Spec, warnings: list[str]) -> Iterator[LayerCache]:
-    """The layer cache of ``spec`` for the block; what is odd about it is added to ``warnings``, once."""
+    """Open the layer cache of ``spec`` for the block, and add each warning about it to ``warnings`` once."""
 
     def warn(text: str) -> None:
         if text not in warnings:
@@ -233,13 +301,21 @@ def _open_layer_cache(spec: Spec, warnings: list[str]) -> Iterator[LayerCache]:
 def inspect(
     path: str | os.PathLike[str], *, platform: str | None = None, max_unpacked_size: int | str | None = None
 ) -> ListResult[SourceImage]:
-    """Return what an image file or an OCI layout holds; every digest is computed from its bytes.
+    """Return the images in an image file or an OCI layout; every digest is computed from its bytes.
 
-    ``path`` is the file or folder, or ``FILE#NAME`` for the images of that name alone. ``platform``, such as
-    ``linux/arm64``, is the one of which images are returned; None for all. ``max_unpacked_size`` is the number of
-    bytes, or a text such as ``4GiB``, that the image may unpack to; None is 2 GiB, or for a larger file a hundred times
-    its length. Raises `NotFound`, `FormatError` for what is no image, `IntegrityError` for one that contradicts itself,
-    and `PlanError` if no image is for ``platform``.
+    Args:
+        path: a file or folder, or ``FILE#NAME`` for the images of that name alone.
+        platform: return only the images for this platform, such as ``linux/arm64``; None for all.
+        max_unpacked_size: the most bytes that the image may unpack to, as a number or a text such as ``4GiB``; None is
+            2 GiB, or for a larger file a hundred times its length.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        NotFound: there is no such file, or no image of that name.
+        FormatError: the file is not an image.
+        IntegrityError: the image contradicts itself.
+        PlanError: no image is for ``platform``.
+
     """
     from lamina.images.readers import select
     from lamina.images.readers.open import open_images
@@ -264,10 +340,21 @@ def merge_images(
 ) -> ListResult[SourceImage]:
     """Write one docker-archive of the images in all these files and layouts (nixpkgs: dockerTools.mergeImages).
 
-    Returns the images, each once with all its names. ``images`` may be ``FILE#NAME``; ``platform`` is the one of which
-    images are taken, None for all. ``output`` is a file, written whole or not at all, or something with a ``write``;
-    ``compressor`` None is what the file's ending asks for; ``max_unpacked_size`` is as in `inspect`, for each of the
-    files. Raises `InvalidArgument` if two images share a name, and as `inspect` and `Stream.build` do.
+    Args:
+        images: files and layouts, each ``FILE`` or ``FILE#NAME``.
+        output: a file, written whole or not at all, or anything with a binary ``write``.
+        platform: take only the images for this platform; None for all.
+        max_unpacked_size: as in `inspect`, for each of the files.
+        compressor: ``none``, ``gz`` or ``zstd``; None for what the file's extension says.
+        progress: receives the progress of the work.
+
+    Returns:
+        The images, each once with all its names.
+
+    Raises:
+        InvalidArgument: an argument is wrong, or two images have the same name.
+        Error: what `inspect` and `Stream.build` raise.
+
     """
     from lamina.images.merge import collect_images, write_merged
 
@@ -293,10 +380,23 @@ def export_image(
 ) -> SourceImage:
     """Write the root file system that an image's layers make as a tar (nixpkgs: dockerTools.exportImage).
 
-    Returns the image. ``image`` may be ``FILE#NAME``, which is short for ``name``: its NAME:TAG, bare tag or ID if the
-    file holds several; ``platform`` chooses among those of one name. ``output``, ``compressor`` and
-    ``max_unpacked_size`` are as in `merge_images`. Raises `NotFound` if there is no such image or several, and as
-    `inspect` and `Stream.build` do.
+    Args:
+        image: a file or layout; ``FILE#NAME`` is short for ``name``.
+        output: a file, written whole or not at all, or anything with a binary ``write``.
+        name: NAME:TAG, a bare tag or an ID, needed if the file holds several images.
+        platform: chooses among images of one name.
+        max_unpacked_size: as in `inspect`.
+        compressor: ``none``, ``gz`` or ``zstd``; None for what the file's extension says.
+        progress: receives the progress of the work.
+
+    Returns:
+        The image.
+
+    Raises:
+        InvalidArgument: an argument is wrong, or ``output`` is the image itself.
+        NotFound: there is no such image, or there are several.
+        Error: what `inspect` and `Stream.build` raise.
+
     """
     from lamina.images.export import ExportedRoot, write_root
     from lamina.images.readers import select
@@ -319,9 +419,9 @@ def export_image(
 
 
 def check_extension(output: object, compressor: str | None) -> None:
-    """Raise `InvalidArgument` for a file whose ending asks for a compression that there is not.
+    """Raise `InvalidArgument` for a file whose extension names an unknown compression.
 
-    That is known before a script runs or an image is read.
+    Callers check this first, before a script runs or an image is read.
     """
     if compressor is None and isinstance(output, (str, os.PathLike)) and not is_layout(output):
         compressor_for_file(os.path.basename(os.fspath(output)))
@@ -332,7 +432,7 @@ def _parse_unpacked_size(size: int | str | None) -> int | None:
 
 
 def _refuse_as_output(output: object, image: Path) -> None:
-    """Raises `InvalidArgument` where a root would take the place of the image that it is made of."""
+    """Raise `InvalidArgument` if writing ``output`` would overwrite the image that is read."""
     with contextlib.suppress(OSError, ValueError):
         if isinstance(output, (str, os.PathLike)) and os.path.samefile(output, image):
             raise InvalidArgument(f"output: got {image}, the image itself, expected another file")
@@ -342,7 +442,10 @@ def _refuse_as_output(output: object, image: Path) -> None:
 def _open_output(
     output: str | os.PathLike[str] | Writable, compressor: str | None, jobs: int | None = None
 ) -> Iterator[Write]:
-    """A way to write ``output``, compressed; None is what a file's ending asks for, and nothing for anything else."""
+    """Open ``output`` for the block, and yield the function that writes to it, compressed.
+
+    ``compressor`` None is what a file's extension says, and no compression for any other output.
+    """
     with contextlib.ExitStack() as stack:
         if isinstance(output, (str, os.PathLike)):
             path = Path(output)
@@ -353,7 +456,7 @@ def _open_output(
             make = compressor_by_name(compressor or "none")
             write = make_writer(output, name if isinstance(name, str) else "output")
         if make is Uncompressed:
-            yield write  # an outlet takes more than a compressor does
+            yield write  # as it is: a writer of a descriptor accepts extents too, a compressor only bytes
             return
         compressed = make(write, jobs or cpu_count())
         yield compressed.write

@@ -1,7 +1,7 @@
-"""The layer cache rechecked: what it knows of layers is compared with what the store has.
+"""Verification of the layer cache: its entries are compared with the store paths.
 
-Invariant: afterwards the layer cache has nothing of a layer whose store paths are here but what was found to be true,
-and what could not be looked at it has as before.
+Invariant: afterwards, every entry of a layer whose store paths are here is true; the entries of other layers are
+unchanged.
 """
 
 from __future__ import annotations
@@ -28,14 +28,19 @@ from lamina.system import locations
 from lamina.system.locations import Location, list_location
 from lamina.system.transfer import BlobInfo, HashingWriter, Piece, copy
 
-# What is wrong with store paths that cannot be packed.
+# The errors of store paths that cannot be packed. They are damage, not a reason to stop.
 _FAULTS = (FormatError, IntegrityError, NotFound, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedLayer:
-    """A layer that is not what the layer cache had: its diff ID as it stood there, its store paths in packing order,
-    and what is wrong, as ``SUBJECT: got X, expected Y``.
+    """A layer that differs from its entry in the layer cache.
+
+    Attributes:
+        diff_id: the diff ID that the entry had.
+        paths: the layer's store paths, in packing order.
+        reason: what is wrong, as ``SUBJECT: got X, expected Y``.
+
     """
 
     diff_id: Digest
@@ -45,10 +50,15 @@ class DamagedLayer:
 
 @dataclass(frozen=True, slots=True)
 class LayerCacheCheck:
-    """What became of rechecking a layer cache.
+    """The result of verifying a layer cache.
 
-    So many of its layers were ``intact``, so many ``absent``, for a store path of theirs is not here, the others
-    ``damaged``. ``exists`` is whether there was a layer cache; ``warnings`` is what was odd about it.
+    Attributes:
+        intact: the number of layers that are as recorded.
+        absent: the number of layers of which a store path is not here.
+        damaged: the layers that were wrong, and are removed from the layer cache.
+        exists: whether there was a layer cache.
+        warnings: messages about the layer cache and the stores.
+
     """
 
     intact: int = 0
@@ -59,21 +69,20 @@ class LayerCacheCheck:
 
     @property
     def layers(self) -> int:
-        """How many the layer cache had."""
+        """The number of layers that the layer cache had."""
         return self.intact + self.absent + len(self.damaged)
 
 
-def verify(layer_cache: LayerCache, store: Store, progress: Progress | None = None) -> LayerCacheCheck:
-    """Hashes each layer of ``layer_cache`` whose paths are in ``store``, and each of these paths, as Nix does; what
-    turns out to be wrong the layer cache forgets.
+def verify_layers(layer_cache: LayerCache, store: Store, progress: Progress | None = None) -> LayerCacheCheck:
+    """Hash each layer of ``layer_cache`` whose paths are in ``store``, and each of these paths as Nix does.
 
-    Raises `Unavailable` for a store that cannot be asked.
+    Entries that are wrong are removed from the layer cache. Raises `Unavailable` if the store could not be read.
     """
-    check = _Check(layer_cache, store, progress or NoProgress())
+    verifier = _LayerVerifier(layer_cache, store, progress or NoProgress())
     intact = absent = 0
     damaged: list[DamagedLayer] = []
-    for number, (inputs, recorded) in enumerate(check.entries(), 1):
-        reason = check.layer(number, inputs, recorded)
+    for number, (inputs, recorded) in enumerate(verifier.begin(), 1):
+        reason = verifier.verify_layer(number, inputs, recorded)
         if reason is None:
             absent += 1
         elif reason:
@@ -83,7 +92,7 @@ def verify(layer_cache: LayerCache, store: Store, progress: Progress | None = No
     return LayerCacheCheck(intact, absent, tuple(damaged))
 
 
-class _Check:
+class _LayerVerifier:
     def __init__(self, layer_cache: LayerCache, store: Store, progress: Progress) -> None:
         self._layer_cache = layer_cache
         self._store = store
@@ -91,24 +100,24 @@ class _Check:
         self._progress = progress
         self._faults: dict[tuple[StorePath, Digest], str] = {}
 
-    def entries(self) -> Iterator[tuple[LayerInputs, BlobInfo]]:
-        """All layers of the layer cache, once it was said how many there are."""
+    def begin(self) -> Iterator[tuple[LayerInputs, BlobInfo]]:
+        """Report the number of layers in the layer cache, and return them."""
         count = sum(1 for _ in self._layer_cache.entries())
         if count:
             self._progress.begin(count, count)
         return self._layer_cache.entries()
 
-    def layer(self, number: int, inputs: LayerInputs, recorded: BlobInfo) -> str | None:
-        """What was wrong with a layer, and is forgotten now; nothing where nothing was, None where it is not here."""
-        reason = self._fault(number, inputs, recorded) if self._has_all_paths(inputs) else None
-        if reason and not self._has_all_paths(inputs):  # a path may go while it is read
+    def verify_layer(self, number: int, inputs: LayerInputs, recorded: BlobInfo) -> str | None:
+        """Return what is wrong with a layer, and remove it if it is; empty if it is intact, None if it is not here."""
+        reason = self._find_fault(number, inputs, recorded) if self._has_all_paths(inputs) else None
+        if reason and not self._has_all_paths(inputs):  # a path was deleted while it was read
             return None
         if reason:
             self._remove(inputs)
         return reason
 
     def _has_all_paths(self, inputs: LayerInputs) -> bool:
-        """Whether the store has all paths; one that was built anew with other bytes it has not."""
+        """Tell whether the store has all paths with these NAR hashes; a path rebuilt to other bytes is another."""
         infos = self._store.query(inputs.paths)
         return all(
             path in infos and infos[path].nar_hash == nar_hash and self._is_present(path)
@@ -126,7 +135,7 @@ class _Check:
     def _find_location(self, path: StorePath) -> Location | None:
         return self._location(path) if self._location else None
 
-    def _fault(self, number: int, inputs: LayerInputs, recorded: BlobInfo) -> str:
+    def _find_fault(self, number: int, inputs: LayerInputs, recorded: BlobInfo) -> str:
         nars = tuple((nar_hash, nar_size) for _, nar_hash, nar_size in inputs.contents)
         plan = LayerPlan(inputs.paths, "", nars)
         layer = _CheckedLayer(plan, self._store.nodes, inputs.owner, inputs.mtime, self._location)
@@ -136,45 +145,43 @@ class _Check:
             listings = find_listings(layer, self._layer_cache, ignore_cached=True)
             listed = listings.complete(map(list_location, listings.missing)) if listings else None
             return (
-                self._fault_of_paths(inputs, listed)
-                or self._fault_of_layer(listed or layer, recorded)
-                or self._fault_of_listings(inputs, listed)
+                self._find_fault_in_paths(inputs, listed)
+                or self._find_fault_in_tar(listed or layer, recorded)
+                or self._find_fault_in_listings(inputs, listed)
             )
         except _FAULTS as error:
             return str(error)
 
-    def _fault_of_paths(self, inputs: LayerInputs, listed: ListedLayer | None) -> str:
+    def _find_fault_in_paths(self, inputs: LayerInputs, listed: ListedLayer | None) -> str:
         for number, (path, nar_hash, _) in enumerate(inputs.contents):
             if (path, nar_hash) not in self._faults:
                 part = listed.parts[number] if listed else None
                 nodes = locations.nodes(part.listing, part.location) if part else self._store.nodes(path)
-                self._faults[path, nar_hash] = self._fault_of_path(path, nar_hash, nodes)
+                self._faults[path, nar_hash] = self._find_fault_in_path(path, nar_hash, nodes)
             if fault := self._faults[path, nar_hash]:
                 return fault
         return ""
 
-    def _fault_of_path(self, path: StorePath, nar_hash: Digest, nodes: Iterable[Node]) -> str:
+    def _find_fault_in_path(self, path: StorePath, nar_hash: Digest, nodes: Iterable[Node]) -> str:
         try:
-            found = self._measure(nar.dump(nodes)).digest
+            found = self._hash(nar.dump(nodes)).digest
         except _FAULTS as error:
             return str(error)
         return "" if found == nar_hash else f"{path}: got NAR hash {found}, expected {nar_hash}"
 
-    def _fault_of_layer(self, layer: ListedLayer | StoreLayer, recorded: BlobInfo) -> str:
-        found = self._measure(layer.pack().pieces)
+    def _find_fault_in_tar(self, layer: ListedLayer | StoreLayer, recorded: BlobInfo) -> str:
+        found = self._hash(layer.pack().pieces)
         if found.digest != recorded.digest:
             return f"tar: got {found.digest}, expected {recorded.digest}"
         return "" if found.size == recorded.size else f"tar: got {found.size} bytes, expected {recorded.size}"
 
-    def _measure(self, pieces: Iterable[Piece]) -> BlobInfo:
-        tally = HashingWriter(len)
-        copy(pieces, tally, self._progress.advance)
-        return tally.blob_info
+    def _hash(self, pieces: Iterable[Piece]) -> BlobInfo:
+        writer = HashingWriter(len)
+        copy(pieces, writer, self._progress.advance)
+        return writer.blob_info
 
-    def _fault_of_listings(self, inputs: LayerInputs, listed: ListedLayer | None) -> str:
-        """What is wrong with the listings that the layer cache has; where only dates are, it learns those that there
-        are.
-        """
+    def _find_fault_in_listings(self, inputs: LayerInputs, listed: ListedLayer | None) -> str:
+        """Return what is wrong with the layer cache's listings; where only dates differ, store the present ones."""
         parts = zip(inputs.contents, listed.parts, strict=True) if listed else ()
         found = {
             (locations.disk_path(part.location), nar_hash): (path, part.listing) for (path, nar_hash, _), part in parts
@@ -203,5 +210,5 @@ class _CheckedLayer(StoreLayer):
 
 
 def _equal_except_dates(one: Listing, other: Listing) -> bool:
-    """Whether they differ in dates at most."""
+    """Tell whether the listings are equal except for dates."""
     return all(a and b and (a[:3], a[4]) == (b[:3], b[4]) for a, b in zip_longest(one, other))

@@ -1,4 +1,4 @@
-"""Public names that were changed: each still works, with a `DeprecationWarning` that says the new name."""
+"""Old names of public classes and functions; each still works, with a `DeprecationWarning` that gives the new name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEW_NAMES = {
 
 
 def resolve(name: str) -> Any:
-    """Return what ``lamina.NAME`` was before it got another name; raise `AttributeError` for any other name."""
+    """Return the class or function that was called ``lamina.NAME`` before; raise `AttributeError` for other names."""
     if name not in _NEW_NAMES:
         raise AttributeError(f"module 'lamina' has no attribute '{name}'")
     new = _NEW_NAMES[name]

@@ -1,7 +1,4 @@
-"""What public functions return when they make several things.
-
-Invariant: a warning that was raised on the way is in the result, never thrown away.
-"""
+"""The result of public functions that return several things: a tuple with warnings."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ _T = TypeVar("_T")
 
 
 class ListResult(tuple[_T, ...]):  # noqa: SLOT001 - a tuple can have no slots
-    """A tuple of what a function made, in order; ``warnings`` is what was odd on the way."""
+    """A tuple of what a function returns, in order, with the ``warnings`` that came up."""
 
     warnings: tuple[str, ...]
 
     def __new__(cls, items: Iterable[_T], warnings: Iterable[str] = ()) -> Self:
-        """Make a result of ``items``."""
+        """Make a result of ``items`` and ``warnings``."""
         result = super().__new__(cls, tuple(items))
         result.warnings = tuple(warnings)
         return result

@@ -1,7 +1,7 @@
-"""The public verbs of the store that lamina keeps: what comes in, and what is there.
+"""The public functions that fill and list the embedded store, the store that lamina keeps in a folder.
 
-Invariant: nothing is valid in that store but what it says it is, all that it refers to included; the errors are
-`lamina.Error`s, and nothing is printed.
+Invariant: a path is valid in that store only if its contents match its NAR hash and all its references are valid.
+Every error is a `lamina.Error`, and nothing is printed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol, Unpack
 
+from lamina.api.embedded_store import parse_store_folder
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import Error, InvalidArgument, NotFound
+from lamina.errors import Error, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.roots import resolve_root
 from lamina.inputs.spec import Spec, StoreArguments
-from lamina.inputs.stores import store_access
+from lamina.inputs.stores import make_store_access
 from lamina.stores.binary_cache.copying import CopyingStore
 from lamina.stores.binary_cache.fetch import Fetcher
 from lamina.stores.embedded.add import AddedContent, NamedSource, add_content
@@ -32,19 +33,24 @@ _StoreArgument = str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str
 
 
 class FetchProgress(Protocol):
-    """Who is told how fetching goes."""
+    """Receives the progress of `fetch_paths`."""
 
-    def begin(self, wanted: Collection[PathInfo], paths: int) -> None:
-        """Of so many ``paths``, those that are ``wanted`` are about to come."""
+    def begin(self, missing: Collection[PathInfo], path_count: int) -> None:
+        """Report that ``missing``, of ``path_count`` paths in the closure, are about to be fetched."""
 
     def advance(self, info: PathInfo) -> None:
-        """One of them is there."""
+        """Report that a missing path has been fetched."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """A closure that is in the store now: its ``paths``, references first, which of them were fetched (``new``), and
-    what was odd.
+    """A closure that is in the store now.
+
+    Attributes:
+        paths: the closure, references first.
+        new: those of the paths that were fetched.
+        warnings: messages about the stores that the paths came from.
+
     """
 
     paths: tuple[NarInfo, ...]
@@ -54,20 +60,27 @@ class FetchResult:
 
 @dataclass(frozen=True, slots=True)
 class AddedPath(NarInfo):
-    """What is known of a path that was added, and what was odd on the way."""
+    """The narinfo of a path that was added, with warnings about the stores that its references came from."""
 
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, known: NarInfo, warnings: Iterable[str]) -> AddedPath:
-        """The path ``known`` with ``warnings``."""
-        values = {field.name: getattr(known, field.name) for field in fields(known)}
+    def of(cls, narinfo: NarInfo, warnings: Iterable[str]) -> AddedPath:
+        """Return the path of ``narinfo`` with ``warnings``."""
+        values = {field.name: getattr(narinfo, field.name) for field in fields(narinfo)}
         return cls(**values, warnings=tuple(warnings))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPath:
-    """What is known of a path in the store, how many bytes the NARs of its closure have, and the file of its own."""
+    """A path in the store.
+
+    Attributes:
+        known: its narinfo.
+        closure_size: the size of the NARs of its closure, in bytes.
+        file: the file of its own NAR.
+
+    """
 
     known: NarInfo
     closure_size: int
@@ -82,14 +95,29 @@ def fetch_paths(
     progress: FetchProgress | None = None,
     **sources: Unpack[StoreArguments],
 ) -> FetchResult:
-    """Fetches ``roots`` and all that they need into the folder ``embedded_store``, which is made where there is none.
+    """Fetch the closure of ``roots`` into the embedded store.
 
-    They come from where ``sources`` says (`StoreArguments`), as in `stream_layered_image`; no store is cache.nixos.org.
-    Raises `InvalidArgument`, `NotFound`, `Unavailable`, `IntegrityError`, `FormatError`, `PlanError` for a cycle,
-    `OutputError`; what came whole until then stays.
+    Args:
+        roots: store paths and package names.
+        embedded_store: the store's folder, which is created if it is missing.
+        jobs: the number of processors to use; None for all.
+        progress: receives the progress of the work.
+        **sources: where the paths come from (`StoreArguments`), as in `stream_layered_image`; without ``store`` it is
+            cache.nixos.org.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        NotFound: no source has a path.
+        Unavailable: a source could not be read.
+        IntegrityError: a hash or signature does not match.
+        FormatError: a source sent something that does not follow its format.
+        PlanError: the closure has a cycle.
+        OutputError: the embedded store could not be written.
+
+    Paths that were fetched before an error stay in the store.
     """
     spec = Spec.parse({"contents": roots, "jobs": jobs, **sources})
-    with EmbeddedStore.open_for_writing(_folder(embedded_store)) as target:
+    with EmbeddedStore.open_for_writing(parse_store_folder(embedded_store)) as target:
         return _fetch(spec, target, progress)
 
 
@@ -101,16 +129,33 @@ def add_path(
     references: str | Sequence[str] = (),
     store: _StoreArgument = (),
 ) -> AddedPath:
-    """Makes a store path of the file or folder ``source``, called ``name``, else as it is called itself; gives what is
-    known of it.
+    """Add a file or folder to the embedded store as a store path.
 
-    It refers to ``references`` and to every path in ``embedded_store``, and in ``store``, whose hash is found in it;
-    those that are in ``store`` alone are copied first. Raises `InvalidArgument`, `NotFound`, `FormatError` for what no
-    store path can hold, `Unavailable`, `IntegrityError` where it changes meanwhile, `OutputError`.
+    The path refers to ``references``, and to every path in ``embedded_store`` and in ``store`` whose hash is found in
+    its contents. References that are only in ``store`` are copied first.
+
+    Args:
+        source: the file or folder.
+        embedded_store: the store's folder, which is created if it is missing.
+        name: the name of the store path; None for the name of ``source``.
+        references: store paths and package names.
+        store: other stores that references may come from, as in `stream_layered_image`.
+
+    Returns:
+        The path's narinfo, with warnings.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        NotFound: ``source`` or a reference is missing.
+        FormatError: ``source`` holds something that a store path cannot hold, such as a socket.
+        Unavailable: a store or ``source`` could not be read.
+        IntegrityError: ``source`` changed while it was read.
+        OutputError: the embedded store could not be written.
+
     """
     spec = Spec.parse({"store": store, "contents": references})
     named = NamedSource.parse(source, name)
-    target = EmbeddedStore.open_or_create(_folder(embedded_store))
+    target = EmbeddedStore.open_or_create(parse_store_folder(embedded_store))
     target.locks.hold_shared()
     warnings: list[str] = []
     others = _open_sources(spec, Fetcher(target), warnings) if spec.store else None
@@ -128,12 +173,20 @@ def add_path(
 
 
 def list_paths(names: str | Iterable[str] = (), *, embedded_store: str | os.PathLike[str]) -> tuple[NarInfo, ...]:
-    """What is valid in the folder ``embedded_store``, ascending; with ``names`` what these may mean.
+    """Return the valid paths in the folder ``embedded_store``, ascending.
 
-    Raises `NotFound` for a name that fits nothing, `Unavailable` where there is no store, `FormatError` for a damaged
-    one.
+    Args:
+        names: store paths and package names; only the paths that fit one of them are returned. None for all.
+        embedded_store: the store's folder.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        NotFound: a name fits no path.
+        Unavailable: there is no store.
+        FormatError: the store is damaged.
+
     """
-    target = EmbeddedStore(_folder(embedded_store))
+    target = EmbeddedStore(parse_store_folder(embedded_store))
     wanted = Spec.parse({"contents": names}).contents
     if not wanted:
         return tuple(target.narinfos())
@@ -142,11 +195,11 @@ def list_paths(names: str | Iterable[str] = (), *, embedded_store: str | os.Path
 
 
 def describe_paths(roots: str | Iterable[str], *, embedded_store: str | os.PathLike[str]) -> tuple[StoredPath, ...]:
-    """What is known of each of ``roots`` in the folder ``embedded_store``, in that order.
+    """Describe each of ``roots`` in the folder ``embedded_store``, in that order.
 
-    Raises as `list_paths`, and `NotFound` for a name that fits several.
+    Raises what `list_paths` raises, and `NotFound` for a name that fits several paths.
     """
-    target = EmbeddedStore(_folder(embedded_store))
+    target = EmbeddedStore(parse_store_folder(embedded_store))
     return tuple(
         _describe_path(target, resolve_root(target, text).path) for text in Spec.parse({"contents": roots}).contents
     )
@@ -164,47 +217,47 @@ def _fetch(spec: Spec, target: EmbeddedStore, progress: FetchProgress | None) ->
     paths = [info.path for info in closure.bottom_up]
     for path in paths:
         target.location(path)
-    known = tuple(filter(None, map(target.narinfo, paths)))
-    return FetchResult(known, frozenset(fetcher.received), tuple(warnings))
+    narinfos = tuple(filter(None, map(target.narinfo, paths)))
+    return FetchResult(narinfos, frozenset(fetcher.received), tuple(warnings))
 
 
 def _fetch_closure(
     roots: Collection[StorePath], store: CopyingStore, fetcher: Fetcher, progress: FetchProgress | None
 ) -> Closure:
-    """The closure of ``roots``, all of it in the store; what one source gives wrong comes from the next."""
-    arrived: set[StorePath] = set()
-    pending = progress
+    """Fetch the closure of ``roots``, large paths first; if a source fails to give a path, ask the next source."""
+    received: set[StorePath] = set()
+    unannounced = progress
     while True:
         closure = Closure.resolve(roots, store.query)
-        wanted = [info for info in closure if fetcher.is_registered(info.path) and info.path not in arrived]
-        wanted.sort(key=lambda info: info.nar_size, reverse=True)
-        if pending:
-            pending.begin(wanted, len(closure))
-            pending = None
-        fetcher.begin(info.path for info in wanted)
-        faults: dict[StorePath, Error] = {}
-        for info in wanted:
+        missing = [info for info in closure if fetcher.is_registered(info.path) and info.path not in received]
+        missing.sort(key=lambda info: info.nar_size, reverse=True)
+        if unannounced:
+            unannounced.begin(missing, len(closure))
+            unannounced = None
+        fetcher.begin(info.path for info in missing)
+        failures: dict[StorePath, Error] = {}
+        for info in missing:
             try:
                 fetcher.wait(info.path)
             except RECOVERABLE_ERRORS as error:
-                faults[info.path] = error
+                failures[info.path] = error
                 if not store.has_fallback(info.path):
                     break
                 continue
-            arrived.add(info.path)
+            received.add(info.path)
             if progress:
                 progress.advance(info)
-        if not faults:
+        if not failures:
             return closure
-        store.fall_back(faults)
+        store.fall_back(failures)
 
 
 def _open_sources(spec: Spec, fetcher: Fetcher, warnings: list[str]) -> CopyingStore:
-    """The stores that ``spec`` names, all of whose paths go by way of ``fetcher``."""
+    """Open the stores that ``spec`` names; ``fetcher`` brings all their paths into the embedded store."""
     if not isinstance(spec.store, tuple):
         return CopyingStore(fetcher, spec.store)
-    how = replace(store_access(spec, warnings), embedded_store=fetcher.store.folder, fetcher=fetcher)
-    return CopyingStore(fetcher, open_stores(spec.store or (DEFAULT_CACHE,), how))
+    access = replace(make_store_access(spec, warnings), embedded_store=fetcher.store.folder, fetcher=fetcher)
+    return CopyingStore(fetcher, open_stores(spec.store or (DEFAULT_CACHE,), access))
 
 
 def _find_paths(target: EmbeddedStore, text: str) -> Collection[StorePath]:
@@ -215,15 +268,8 @@ def _find_paths(target: EmbeddedStore, text: str) -> Collection[StorePath]:
 
 
 def _describe_path(target: EmbeddedStore, path: StorePath) -> StoredPath:
-    known = target.narinfo(path)
-    if known is None:
+    narinfo = target.narinfo(path)
+    if narinfo is None:
         raise NotFound(f"{path}: got no such valid path in {target.folder}, expected one")
     closure = Closure.resolve([path], target.query)
-    return StoredPath(known, sum(info.nar_size for info in closure), target.file(known))
-
-
-def _folder(value: str | os.PathLike[str]) -> Path:
-    folder = Spec.parse({"embedded_store": value}).embedded_store
-    if folder is None:
-        raise InvalidArgument("embedded_store: got None, expected the name of a folder")
-    return Path(folder)
+    return StoredPath(narinfo, sum(info.nar_size for info in closure), target.file(narinfo))

@@ -1,7 +1,7 @@
-"""The public verbs of the store that lamina keeps: what is made sure of, thrown away, signed, and handed on.
+"""The public functions that verify, collect, sign, export, import and push the embedded store.
 
-Invariant: whatever goes wrong, what is valid in that store afterwards is whole; the errors are `lamina.Error`s, and
-nothing is printed.
+Invariant: after any error, every valid path in that store is still whole. Every error is a `lamina.Error`, and nothing
+is printed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, Unpack
 
+from lamina.api.embedded_store import open_embedded_store, parse_store_folder
 from lamina.api.gc_roots import resolve_gc_roots
 from lamina.api.results import ListResult
 from lamina.compression.nar import NarCompression
@@ -24,7 +25,7 @@ from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.roots import resolve_root
 from lamina.inputs.spec import Spec, StoreArguments
-from lamina.inputs.stores import open_store, store_access
+from lamina.inputs.stores import make_store_access, open_store
 from lamina.stores.binary_cache.cache import BinaryCache
 from lamina.stores.binary_cache.push import PushOptions, PushResult, add_signatures, push
 from lamina.stores.binary_cache.repair import repair_paths
@@ -49,7 +50,7 @@ class Readable(Protocol):
     """Anything with a binary ``read``."""
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes, at most ``size``, none at the end."""
+        """Return the next bytes, at most ``size``; empty at the end."""
 
 
 def verify_store(
@@ -58,32 +59,40 @@ def verify_store(
     repair: bool = False,
     **sources: Unpack[StoreArguments],
 ) -> StoreCheck:
-    """Hashes every path in the folder ``embedded_store`` anew, and with ``repair`` fetches what is damaged from the
-    binary caches that ``sources`` names (`StoreArguments`); all that no cache has stays as it is.
+    """Hash every path in the embedded store again, and repair damaged ones if that is wanted.
 
-    Raises `InvalidArgument`, `Unavailable` where there is no store, `OutputError`.
+    Args:
+        embedded_store: the store's folder.
+        repair: fetch damaged paths again; a path that no cache has stays as it is.
+        **sources: the binary caches to fetch from, and whom to trust (`StoreArguments`).
+
+    Raises:
+        InvalidArgument: an argument is wrong, or ``repair`` is true and ``sources`` name no binary cache.
+        Unavailable: there is no store.
+        OutputError: the store could not be written.
+
     """
     spec = Spec.parse({"embedded_store": embedded_store, **sources})
-    target = _open_embedded_store(spec)
+    target = open_embedded_store(spec)
     urls = _cache_urls(spec, target) if repair else ()
     checked = check_store(target)
     if not repair or not checked.damaged:
         return checked
-    trust = (store_access(spec, []).trust or Trust)()
+    trust = (make_store_access(spec, []).trust or Trust)()
     caches = [BinaryCache(partial(open_transport, url), trust) for url in urls]
-    mended = repair_paths(target.folder, checked.damaged, caches, trust)
-    return replace(checked, damaged=mended.remaining, mended=mended.repaired, warnings=mended.warnings)
+    result = repair_paths(target.folder, checked.damaged, caches, trust)
+    return replace(checked, damaged=result.remaining, mended=result.repaired, warnings=result.warnings)
 
 
 def _cache_urls(spec: Spec, target: EmbeddedStore) -> tuple[str, ...]:
-    """The URLs of the caches that ``spec`` names, its own store not among them."""
-    places = spec.store if isinstance(spec.store, tuple) else ()
-    here = os.path.realpath(target.folder)
-    folders = [place for place in places if is_cache_folder(place) and os.path.realpath(place) != here]
+    """Return the URLs of the binary caches that ``spec`` names, without ``target`` itself."""
+    stores = spec.store if isinstance(spec.store, tuple) else ()
+    own_folder = os.path.realpath(target.folder)
+    folders = [store for store in stores if is_cache_folder(store) and os.path.realpath(store) != own_folder]
     urls = [
-        check_url(place) if is_remote(place) else Path(place).absolute().as_uri()
-        for place in places
-        if place in folders or (is_remote(place) and (not spec.offline or place.startswith("file://")))
+        check_url(store) if is_remote(store) else Path(store).absolute().as_uri()
+        for store in stores
+        if store in folders or (is_remote(store) and (not spec.offline or store.startswith("file://")))
     ]
     if not urls:
         raise InvalidArgument(
@@ -96,17 +105,26 @@ def _cache_urls(spec: Spec, target: EmbeddedStore) -> tuple[str, ...]:
 def collect_garbage(
     roots: str | Iterable[str] = (), *, embedded_store: _StrPath, all_paths: bool = False, dry_run: bool = False
 ) -> GCResult:
-    """Removes from the folder ``embedded_store`` all that ``roots`` do not reach, with ``all_paths`` all there is;
-    with ``dry_run`` only says what that is.
+    """Remove from the embedded store every path that ``roots`` do not reach.
 
-    A root is a store path, a name, an image file or OCI layout, or a spec file, ``lamina.toml#NAME`` for one table of
-    it. Raises `InvalidArgument` for no root without ``all_paths``, `NotFound` for a root of which nothing is in the
-    store, `Unavailable` while another process uses the store, what reading the files raises, all that before anything
-    is removed, and `OutputError`.
+    Args:
+        roots: what to keep. Each is a store path, a package name, an image file, an OCI layout, or a spec file, with
+            ``lamina.toml#NAME`` for one table of it.
+        embedded_store: the store's folder.
+        all_paths: remove everything; takes no roots.
+        dry_run: only return what would be removed.
+
+    Raises:
+        InvalidArgument: there is no root and ``all_paths`` is false, or both are given.
+        NotFound: nothing of a root is in the store.
+        Unavailable: another process uses the store, or there is none.
+        Error: what reading the roots' files raises.
+        OutputError: a file could not be removed. All other errors come before anything is removed.
+
     """
     spec = Spec.parse({"embedded_store": embedded_store, "contents": roots})
     _check_roots(spec, all_paths=all_paths)
-    target = _open_embedded_store(spec)
+    target = open_embedded_store(spec)
     if dry_run:
         return find_garbage(target, resolve_gc_roots(target, spec.contents))
     with target.locks.hold_exclusive():
@@ -121,12 +139,24 @@ def export_paths(
     all_paths: bool = False,
     **sources: Unpack[StoreArguments],
 ) -> ListResult[StorePath]:
-    """Write the closure of ``roots`` as ``nix-store --export`` does, and return its paths in that order, references
-    first, with the warnings about where they come from.
+    """Write the closure of ``roots`` in the format of ``nix-store --export``.
 
-    It comes from the folder ``embedded_store``, or from where ``sources`` says (`StoreArguments`).
-    ``output`` is a file, written whole or not at all, or something with a ``write``. Raises `InvalidArgument`,
-    `StoreError`, `IntegrityError`, `OutputError`.
+    Args:
+        roots: store paths and package names.
+        output: a file, written whole or not at all, or anything with a binary ``write``.
+        embedded_store: the folder that the closure comes from.
+        all_paths: write every path in ``embedded_store``; takes no roots and no sources.
+        **sources: other stores that the closure comes from, instead of ``embedded_store`` (`StoreArguments`).
+
+    Returns:
+        The paths in the order in which they were written, references first, with warnings about the stores.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        StoreError: a path is not valid, or a store could not be read.
+        IntegrityError: a path does not match its NAR hash.
+        OutputError: ``output`` could not be written.
+
     """
     spec = Spec.parse({"contents": roots, "embedded_store": embedded_store, **sources})
     warnings: list[str] = []
@@ -142,18 +172,30 @@ def export_paths(
 def import_paths(
     source: _StrPath | Readable, *, embedded_store: _StrPath, on_path: Callable[[ImportedPath], object] = str
 ) -> ListResult[ImportedPath]:
-    """Take in what ``nix-store --export`` wrote, from a file or from something with a ``read``, in one pass, into the
-    folder ``embedded_store``, which is made where there is none.
+    """Import a stream that ``nix-store --export`` wrote into the embedded store, in one pass.
 
-    Return what came in, in order, and call ``on_path`` with each path once it is valid. What the stream says of
-    references is believed: no signature is in it. Raises `FormatError`, `NotFound` for a reference to what is nowhere,
-    `Unavailable` for a file that cannot be read, `OutputError`; what came whole until then stays.
+    The stream has no signatures, so its references are believed. Paths that were imported before an error stay.
+
+    Args:
+        source: a file, or anything with a binary ``read``.
+        embedded_store: the store's folder, which is created if it is missing.
+        on_path: is called with each path once it is valid.
+
+    Returns:
+        The imported paths, in the order of the stream.
+
+    Raises:
+        FormatError: the stream does not follow the format.
+        NotFound: there is no such file, or a reference is neither in the stream nor in the store.
+        Unavailable: ``source`` could not be read.
+        OutputError: the store could not be written.
+
     """
-    target = EmbeddedStore.open_or_create(_folder(embedded_store))
+    target = EmbeddedStore.open_or_create(parse_store_folder(embedded_store))
     if not isinstance(source, (str, os.PathLike)):
         return _import_stream(target, source, str(getattr(source, "name", "input")), on_path)
     try:
-        opened = open(source, "rb")  # noqa: SIM115 - closed below; what fails within is another error
+        opened = open(source, "rb")  # noqa: SIM115 - closed below; an error within the block is another error
     except (FileNotFoundError, ValueError) as error:
         raise NotFound(f"{source}: got nothing there, expected an export") from error
     except OSError as error:
@@ -171,14 +213,14 @@ def _import_stream(
         except OSError as error:
             raise Unavailable(f"{name}: got {error.strerror or error}, expected to read an export") from error
 
-    done = []
+    imported_paths = []
     try:
         for imported in read_export(target, read):
             on_path(imported)
-            done.append(imported)
+            imported_paths.append(imported)
     except FormatError as error:
         raise FormatError(f"{name}: {error}", hint=error.hint) from error
-    return ListResult(done)
+    return ListResult(imported_paths)
 
 
 def push_paths(
@@ -194,13 +236,28 @@ def push_paths(
     on_path: Callable[[StorePath], object] = str,
     **sources: Unpack[StoreArguments],
 ) -> PushResult:
-    """Copies the closure of ``roots`` to the binary cache at ``to``, ``file:///FOLDER`` or ``s3://BUCKET``, signed with
-    the secret keys in ``key_files``; what is there already is not sent again.
+    """Copy the closure of ``roots`` to a binary cache; paths that it has already are not sent again.
 
-    It comes from the folder ``embedded_store``, or from where ``sources`` says (`StoreArguments`).
-    ``compression`` is none, zstd, xz, gzip or bzip2, with ``:LEVEL`` or without; ``listings`` is to write what is in
-    each NAR beside it; ``on_path`` is told of each path once it is there. Raises `InvalidArgument`, `StoreError`,
-    `IntegrityError`, `OutputError`; at any moment what is there is a cache.
+    The cache is valid at every moment, also after an error.
+
+    Args:
+        roots: store paths and package names.
+        to: the cache, ``file:///FOLDER`` or ``s3://BUCKET``.
+        embedded_store: the folder that the closure comes from.
+        all_paths: copy every path in ``embedded_store``; takes no roots and no sources.
+        compression: none, zstd, xz, gzip or bzip2, optionally with ``:LEVEL``.
+        key_files: files with the secret keys to sign with.
+        listings: write a listing of its files beside each NAR.
+        jobs: the number of processors to use; None for all.
+        on_path: is called with each path once it is in the cache.
+        **sources: other stores that the closure comes from, instead of ``embedded_store`` (`StoreArguments`).
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        StoreError: a path is not valid, a store or key file could not be read, or the cache could not be reached.
+        IntegrityError: a path does not match its NAR hash.
+        OutputError: the cache could not be written.
+
     """
     spec = Spec.parse({"contents": roots, "embedded_store": embedded_store, "jobs": jobs, **sources})
     files = [key_files] if isinstance(key_files, (str, os.PathLike)) else key_files
@@ -225,16 +282,29 @@ def sign_paths(
     all_paths: bool = False,
     recursive: bool = False,
 ) -> ListResult[NarInfo]:
-    """Sign ``roots``, with ``recursive`` all that they need too, in the folder ``embedded_store``, with the secret key
-    in ``key_file``; a signature that is there under the key's name is replaced.
+    """Sign paths in the embedded store; an existing signature under the key's name is replaced.
 
-    Return what is known of these paths now, ascending. Raises `InvalidArgument`, `StoreError`, `OutputError`.
+    Args:
+        roots: store paths and package names.
+        key_file: the file with the secret key.
+        embedded_store: the store's folder.
+        all_paths: sign every path; takes no roots.
+        recursive: sign the closure of ``roots`` too.
+
+    Returns:
+        The narinfos of the signed paths, ascending.
+
+    Raises:
+        InvalidArgument: an argument or the key is wrong.
+        StoreError: a path is not valid, or the store or the key file could not be read.
+        OutputError: the store could not be written.
+
     """
     spec = Spec.parse({"embedded_store": embedded_store, "contents": roots})
     _check_roots(spec, all_paths=all_paths)
     key = read_key(Path(key_file))
-    target = _open_embedded_store(spec)
-    target.locks.hold_shared()  # or a path could go between looking at it and writing its narinfo
+    target = open_embedded_store(spec)
+    target.locks.hold_shared()  # else a garbage collection could delete a path before its narinfo is written
     paths = _resolve_roots(target, target, spec, all_paths=all_paths)
     if recursive:
         paths = [info.path for info in Closure.resolve(paths, target.query)]
@@ -242,18 +312,27 @@ def sign_paths(
 
 
 def _sign_path(target: EmbeddedStore, path: StorePath, key: SecretKey) -> NarInfo:
-    known = target.narinfo(path)
-    if known is None:
+    narinfo = target.narinfo(path)
+    if narinfo is None:
         raise NotFound(f"{path}: got no such valid path in {target.folder}, expected one")
-    target.nar_extent(known)  # raises where that is none that a store of lamina's has
-    return target.publish(add_signatures(known, [key]))
+    target.nar_extent(narinfo)  # raises unless the NAR is one that an embedded store holds
+    return target.publish(add_signatures(narinfo, [key]))
 
 
 def generate_key(name: str, file: _StrPath) -> PublicKey:
-    """Makes a key called ``name``, puts its secret half into a new ``file`` that its owner alone can read, and gives
-    the public one.
+    """Generate a signing key.
 
-    Raises `InvalidArgument`, `OutputError`, also where there is such a file.
+    Args:
+        name: the key's name, which signatures begin with.
+        file: a new file for the secret key, readable only by its owner.
+
+    Returns:
+        The public key.
+
+    Raises:
+        InvalidArgument: the name is wrong.
+        OutputError: ``file`` exists or could not be written.
+
     """
     key = SecretKey.generate(name)
     write_key(key, Path(file))
@@ -261,7 +340,13 @@ def generate_key(name: str, file: _StrPath) -> PublicKey:
 
 
 def public_key(file: _StrPath) -> PublicKey:
-    """The public half of the secret key in ``file``. Raises `StoreError` for no file, `InvalidArgument` for no key."""
+    """Return the public key of the secret key in ``file``.
+
+    Raises:
+        StoreError: the file is missing or could not be read.
+        InvalidArgument: the file does not hold a secret key.
+
+    """
     return read_key(Path(file)).public
 
 
@@ -269,15 +354,15 @@ def _open_closure(spec: Spec, warnings: list[str], *, all_paths: bool) -> tuple[
     _check_roots(spec, all_paths=all_paths)
     if all_paths and spec.store:
         raise InvalidArgument("store: got places to read from, expected none together with everything")
-    store: Store = open_store(spec, warnings) if spec.store or spec.channel else _open_embedded_store(spec)
+    store: Store = open_store(spec, warnings) if spec.store or spec.channel else open_embedded_store(spec)
     closure_source = ClosureSource(store)
-    target = _open_embedded_store(spec) if all_paths else None
+    target = open_embedded_store(spec) if all_paths else None
     return closure_source, closure_source.resolve(_resolve_roots(store, target, spec, all_paths=all_paths))
 
 
 def _resolve_roots(store: Store, target: EmbeddedStore | None, spec: Spec, *, all_paths: bool) -> list[StorePath]:
     if all_paths and target:
-        return [known.info.path for known in target.narinfos()]
+        return [narinfo.info.path for narinfo in target.narinfos()]
     return [resolve_root(store, text).path for text in spec.contents]
 
 
@@ -286,16 +371,3 @@ def _check_roots(spec: Spec, *, all_paths: bool) -> None:
         raise InvalidArgument(_NO_ROOT, hint="--all is for all that is in the store")
     if spec.contents and all_paths:
         raise InvalidArgument(f"roots: got {spec.contents[0]} together with everything, expected one of the two")
-
-
-def _open_embedded_store(spec: Spec) -> EmbeddedStore:
-    if spec.embedded_store is None:
-        raise InvalidArgument("embedded_store: got None, expected the name of a folder")
-    return EmbeddedStore(Path(spec.embedded_store))
-
-
-def _folder(value: _StrPath) -> Path:
-    folder = Spec.parse({"embedded_store": value}).embedded_store
-    if folder is None:
-        raise InvalidArgument("embedded_store: got None, expected the name of a folder")
-    return Path(folder)

@@ -38,7 +38,7 @@ def read_conf(path: Path) -> Conf:
         raise FormatError(f"{path}: {error}") from error
 
 
-def draft(
+def draft_from_conf(
     conf: Conf, repo_tag: ImageReference | None, folders: Sequence[Path], now: datetime
 ) -> tuple[Draft, tuple[str, ...]]:
     """Return the image of ``conf``, named ``repo_tag`` if that is given, and warnings.

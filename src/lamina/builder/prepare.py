@@ -252,7 +252,7 @@ def _make_hash_filter(closure: Closure, store: Store) -> Callable[[str], bool]:
     return lambda digits: digits in in_closure or digits in in_store()
 
 
-def script_folders(spec: Spec) -> tuple[Path, ...]:
+def list_script_folders(spec: Spec) -> tuple[Path, ...]:
     """The folders in which the store paths of ``spec`` lie, for a script; raises `InvalidArgument` for other stores."""
     if not isinstance(spec.store, tuple):
         raise InvalidArgument(

@@ -70,7 +70,7 @@ class FetchBar:
     def __init__(self, out: TextIO) -> None:
         self._bars = _bars(Console(file=out))
 
-    def begin(self, missing: Collection[PathInfo], paths: int) -> None:
+    def begin(self, missing: Collection[PathInfo], path_count: int) -> None:
         """Starts drawing."""
         if missing:
             self._bars.start()

@@ -1,6 +1,6 @@
-"""From arguments to the stores that they name.
+"""The stores that a spec names, opened.
 
-Invariant: what is asked of whom, and who is believed, is what the arguments say and nothing else.
+Invariant: which stores are asked, and whose signatures are trusted, depends only on the spec.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 
 def open_store(spec: Spec, warnings: list[str]) -> Store:
-    """The stores that ``spec`` names, as one; what is odd is added to ``warnings``. Raises as `open_stores` does."""
-    return open_stores(spec.store, store_access(spec, warnings)) if isinstance(spec.store, tuple) else spec.store
+    """Open the stores that ``spec`` names, as one; messages are added to ``warnings``.
+
+    Raises what `open_stores` raises.
+    """
+    return open_stores(spec.store, make_store_access(spec, warnings)) if isinstance(spec.store, tuple) else spec.store
 
 
-def store_access(spec: Spec, warnings: list[str]) -> StoreAccess:
-    """How the stores of ``spec`` that are not this machine's are used; what is odd is added to ``warnings``."""
+def make_store_access(spec: Spec, warnings: list[str]) -> StoreAccess:
+    """Return how the remote stores of ``spec`` are used; messages are added to ``warnings``."""
 
     def trust() -> Trust:
         from lamina.stores.binary_cache.trust import Trust

@@ -1,4 +1,4 @@
-"""The public verbs in Python."""
+"""The public functions that make images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def identity(made: lamina.Stream) -> str:
     return made.write_to(io.BytesIO()).id
 
 
-# What a user does
+# Main uses
 
 
 def test_an_image_is_streamed_in_three_lines(store: FakeStore) -> None:
@@ -77,7 +77,7 @@ def test_every_file_of_an_image_holds_the_same_image(store: FakeStore, tmp_path:
     assert image.id == identity(made)
 
 
-def test_the_compressor_that_is_named_counts_and_not_the_ending(store: FakeStore, tmp_path: Path) -> None:
+def test_a_named_compressor_overrides_the_extension(store: FakeStore, tmp_path: Path) -> None:
     stream(store).build(tmp_path / "x.tar", compressor="gz")
     stream(store).build(tmp_path / "x.gz", compressor="none")
     assert (tmp_path / "x.tar").read_bytes()[:2] == b"\x1f\x8b"
@@ -111,7 +111,7 @@ def test_paths_may_be_objects(store: FakeStore, tmp_path: Path) -> None:
 
 
 class Memory:
-    """The least that a store is: two methods."""
+    """A store with only the two required methods."""
 
     def __init__(self, store: LocalStore, paths: Iterable[StorePath]) -> None:
         self.infos = store.query(list(paths))
@@ -124,7 +124,7 @@ class Memory:
         return self.trees[path]
 
 
-def test_a_store_is_whatever_has_its_two_methods(store: FakeStore) -> None:
+def test_any_object_with_two_methods_is_a_store(store: FakeStore) -> None:
     memory = Memory(LocalStore(store.root), store.numbers)
     assert identity(stream(store, store=memory, contents=[str(HELLO)])) == identity(stream(store))
     with pytest.raises(NotFound, match=r"'hello': got no valid path of that name in the store"):
@@ -147,7 +147,7 @@ def test_a_plan_opens_no_store_path_and_needs_no_name(store: FakeStore, tmp_path
     assert lamina.plan_layered_image(config={"Cmd": [f"{HELLO}/bin/hello"]}, store=str(graph)).layers == expected.layers
 
 
-# What is in the image
+# Contents
 
 
 def test_paths_that_the_config_mentions_join_the_closure(store: FakeStore) -> None:
@@ -234,7 +234,7 @@ def test_a_link_as_input_is_followed(store: FakeStore) -> None:
     assert b"bin/hello" in made.draft.root.tree  # type: ignore[attr-defined]
 
 
-# One image, whatever the order
+# Reproducibility
 
 _IDENTITY = """
 import io, json, sys, lamina
@@ -262,7 +262,7 @@ def test_the_order_of_keys_in_the_config_does_not_matter(store: FakeStore) -> No
     assert identity(one) == identity(two)
 
 
-# What is wrong
+# Errors
 
 WRONG: list[dict[str, Any]] = [
     {"name": ""},
@@ -380,7 +380,7 @@ MISSING: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("arguments", MISSING, ids=repr)
-def test_what_is_not_there_is_a_store_error(store: FakeStore, arguments: dict[str, Any]) -> None:
+def test_a_missing_path_is_a_store_error(store: FakeStore, arguments: dict[str, Any]) -> None:
     with pytest.raises(lamina.StoreError, match=r": got .*, expected ") as caught:
         stream(store, **arguments)
     assert caught.value.exit_code == 5
@@ -412,7 +412,7 @@ def test_an_image_without_a_root_needs_a_name(store: FakeStore) -> None:
 @pytest.mark.parametrize("arguments", [{}, {"name": "x"}, {"name": "x", "config": {"Env": ["A=1"]}, "max_layers": 9}])
 def test_an_image_of_nothing_asks_for_a_root(store: FakeStore, tmp_path: Path, arguments: dict[str, Any]) -> None:
     given: dict[str, Any] = {"store": str(store.root), **arguments}
-    for verb in (
+    for function in (
         lamina.stream_layered_image,
         lamina.plan_layered_image,
         lambda **given: lamina.build_layered_image(output=tmp_path / "x.tar", **given),
@@ -420,7 +420,7 @@ def test_an_image_of_nothing_asks_for_a_root(store: FakeStore, tmp_path: Path, a
         with pytest.raises(
             InvalidArgument, match=r"^ROOT: got none, expected a store path or a package name"
         ) as caught:
-            verb(**given)
+            function(**given)
         assert "hello" in caught.value.hint
     assert not (tmp_path / "x.tar").exists()
 
@@ -444,9 +444,7 @@ def store_paths(store: FakeStore, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["x.tar.xz", "x.tar.bz2", "x.zip", "x.TAR.LZ4"])
-def test_an_ending_that_is_not_written_is_refused_before_a_script_runs(
-    store: FakeStore, tmp_path: Path, name: str
-) -> None:
+def test_an_unknown_extension_is_refused_before_a_script_runs(store: FakeStore, tmp_path: Path, name: str) -> None:
     mark = tmp_path / "ran"
     arguments: dict[str, Any] = {"contents": ["hello"], "store": str(store.root), "extra_commands": f"touch {mark}"}
     with pytest.raises(InvalidArgument, match=r"^output: got "):
@@ -484,7 +482,7 @@ def test_a_wrong_option_of_a_build_leaves_no_file(store: FakeStore, tmp_path: Pa
     assert sorted(os.listdir(tmp_path)) == ["root"]
 
 
-def test_what_cannot_be_written_is_an_output_error_that_names_it(store: FakeStore, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_an_output_error_that_names_it(store: FakeStore, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=rf"^{tmp_path}/no/such.tar: got No such file or directory, expected"):
         stream(store).build(tmp_path / "no/such.tar")
     with pytest.raises(OutputError, match=r"^output: got Bad file descriptor, expected to write the result there"):
@@ -498,12 +496,12 @@ class Unwritable:
         return os.write(10_000, data)
 
 
-# The shape of it
+# Form of the API
 
 
-def test_every_verb_takes_its_arguments_by_name_alone() -> None:
-    for verb in (lamina.stream_layered_image, lamina.build_layered_image, lamina.plan_layered_image):
-        kinds = {parameter.kind for parameter in inspect.signature(verb).parameters.values()}
+def test_every_function_takes_its_arguments_by_name() -> None:
+    for function in (lamina.stream_layered_image, lamina.build_layered_image, lamina.plan_layered_image):
+        kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
         assert kinds <= {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}
 
 
@@ -526,7 +524,7 @@ def test_nothing_is_printed(store: FakeStore, tmp_path: Path, capfd: pytest.Capt
     assert capfd.readouterr() == ("", "")
 
 
-def test_importing_lamina_imports_none_of_it_but_which_it_is() -> None:
+def test_importing_lamina_imports_only_its_version() -> None:
     code = "import sys, lamina; print(sorted(name for name in sys.modules if name.startswith('lamina.')))"
     done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
     assert json.loads(done.stdout.replace(b"'", b'"')) == ["lamina.version"]

@@ -1,4 +1,4 @@
-"""The layer cache rechecked: what is wrong is found and forgotten, and nothing else is."""
+"""Verification of the layer cache: wrong entries are found and removed, and no others."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def store(tmp_path: Path) -> FakeStore:
 def file(store: FakeStore, tmp_path: Path) -> Path:
     """A layer cache that knows an image of four layers, a store path in each."""
     file = tmp_path / "cache" / "layer_cache"
-    image(store, file)
+    build_image(store, file)
     return file
 
 
-def image(store: FakeStore, file: Path | None, **arguments: Any) -> lamina.Image:
-    """The image of hello, which is what its bytes are."""
+def build_image(store: FakeStore, file: Path | None, **arguments: Any) -> lamina.Image:
+    """Build the image of hello, and check that its layers have the digests that it says."""
     out = io.BytesIO()
-    made = written(store, file, out, **arguments)
+    made = write_image(store, file, out, **arguments)
     out.seek(0)
     with tarfile.open(fileobj=out) as archive:
         for number, layer in enumerate(made.layers, 1):
@@ -63,58 +63,58 @@ def image(store: FakeStore, file: Path | None, **arguments: Any) -> lamina.Image
     return made
 
 
-def written(store: FakeStore, file: Path | None, out: io.BytesIO, **arguments: Any) -> lamina.Image:
+def write_image(store: FakeStore, file: Path | None, out: io.BytesIO, **arguments: Any) -> lamina.Image:
     stream = lamina.stream_layered_image(contents=["hello"], store=store.root, layer_cache=file, **arguments)
     return stream.write_to(out)
 
 
 def verify(store: FakeStore, file: Path, **arguments: Any) -> LayerCacheCheck:
-    """What becomes of the layer cache; nothing about it is odd."""
-    verified = lamina.verify_layer_cache(layer_cache=file, store=store.root, **arguments)
-    assert (verified.warnings, verified.exists) == ((), True)
-    return verified
+    """Verify the layer cache; there are no warnings."""
+    checked = lamina.verify_layer_cache(layer_cache=file, store=store.root, **arguments)
+    assert (checked.warnings, checked.exists) == ((), True)
+    return checked
 
 
 @contextlib.contextmanager
-def opened(file: Path) -> Iterator[LayerCache]:
+def open_cache(file: Path) -> Iterator[LayerCache]:
     warnings: list[str] = []
     with LayerCache.open(file, warnings.append) as found:
         yield found
     assert warnings == []
 
 
-def known(file: Path) -> set[StorePath]:
-    """The paths in the layers that the layer cache knows."""
-    with opened(file) as found:
+def cached_paths(file: Path) -> set[StorePath]:
+    """Return the paths in the layers that the layer cache has."""
+    with open_cache(file) as found:
         return {path for inputs, _ in found.entries() for path in inputs.paths}
 
 
 def location(store: FakeStore, path: StorePath) -> tuple[bytes, Digest]:
-    """Where ``path`` lies, and the NAR hash that the database has of it."""
+    """Return where ``path`` lies, and its NAR hash in the database."""
     return os.fsencode(store.location(path)), LocalStore(store.root).query([path])[path].nar_hash
 
 
-def listed(store: FakeStore, file: Path) -> set[StorePath]:
-    """The paths of which the layer cache knows the files."""
-    with opened(file) as found:
+def listed_paths(store: FakeStore, file: Path) -> set[StorePath]:
+    """Return the paths of which the layer cache has a listing."""
+    with open_cache(file) as found:
         return {path for path in store.numbers if found.get_listings([location(store, path)])}
 
 
-def inside(folder: Path) -> dict[str, tuple[int, bytes]]:
+def read_files(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {entry.name: (entry.stat().st_mtime_ns, entry.read_bytes()) for entry in folder.iterdir()}
 
 
 @contextlib.contextmanager
-def preserve_dates(*places: Path) -> Iterator[None]:
-    """Whatever happens in the block, what is at ``places`` has its date afterwards."""
-    before = [(item, item.lstat().st_mtime_ns) for item in places]
+def preserve_dates(*files: Path) -> Iterator[None]:
+    """Set the dates of ``files`` back after the block."""
+    before = [(item, item.lstat().st_mtime_ns) for item in files]
     yield
     for item, date in before:
         os.utime(item, ns=(date, date), follow_symlinks=False)
 
 
 def overwrite(file: Path, data: bytes) -> None:
-    """Other bytes of the same length and date."""
+    """Write other bytes of the same length, and keep the date."""
     assert len(data) == file.stat().st_size
     with preserve_dates(file):
         file.chmod(0o644)
@@ -123,7 +123,7 @@ def overwrite(file: Path, data: bytes) -> None:
 
 
 class RecordingProgress(NoProgress):
-    """Who was told how the work goes; ``before`` is called before each layer."""
+    """Records the progress of the work; ``before`` is called before each layer."""
 
     def __init__(self, before: Callable[[LayerSource], object] = str) -> None:
         self.counts: list[tuple[int, int]] = []
@@ -144,35 +144,35 @@ class RecordingProgress(NoProgress):
         self.done += size
 
 
-# What is right
+# Intact layers
 
 
 def test_a_clean_layer_cache_is_as_it_was_and_is_not_written(store: FakeStore, file: Path) -> None:
-    before = inside(file.parent)
-    verified = verify(store, file)
-    assert verified == LayerCacheCheck(intact=4)
-    assert verified.layers == 4
-    assert inside(file.parent) == before
+    before = read_files(file.parent)
+    checked = verify(store, file)
+    assert checked == LayerCacheCheck(intact=4)
+    assert checked.layers == 4
+    assert read_files(file.parent) == before
 
 
 def test_layers_of_any_owner_and_date_are_packed_as_they_were(store: FakeStore, file: Path) -> None:
-    image(store, file, uid=7, gname="users")
-    image(store, file, mtime="2020-01-01")
-    image(store, file, max_layers=2)
+    build_image(store, file, uid=7, gname="users")
+    build_image(store, file, mtime="2020-01-01")
+    build_image(store, file, max_layers=2)
     assert verify(store, file) == LayerCacheCheck(intact=13)
 
 
 def test_each_layer_is_read_once_and_each_path_once(store: FakeStore, file: Path) -> None:
-    image(store, file, max_layers=2)
-    watcher = RecordingProgress()
-    assert verify(store, file, progress=watcher) == LayerCacheCheck(intact=5)
-    with opened(file) as found:
+    build_image(store, file, max_layers=2)
+    progress = RecordingProgress()
+    assert verify(store, file, progress=progress) == LayerCacheCheck(intact=5)
+    with open_cache(file) as found:
         tars = sum(blob_info.size for _, blob_info in found.entries())
     nars = sum(info.nar_size for info in LocalStore(store.root).query(store.numbers).values())
-    assert watcher.done == sum(watcher.announced) == tars + nars
-    assert watcher.counts == [(5, 5)]
-    assert len(watcher.headlines) == 5
-    for number, line in enumerate(watcher.headlines, 1):
+    assert progress.done == sum(progress.announced) == tars + nars
+    assert progress.counts == [(5, 5)]
+    assert len(progress.headlines) == 5
+    for number, line in enumerate(progress.headlines, 1):
         assert line.startswith(f"Checking layer {number} of paths: ['/nix/store/")
 
 
@@ -186,8 +186,8 @@ def test_a_store_that_has_no_files_is_asked_for_what_its_paths_are_made_of(store
     memory = Elsewhere(local.query(store.numbers).values())
     assert lamina.verify_layer_cache(layer_cache=file, store=memory) == LayerCacheCheck(intact=4)
     overwrite(store.location(DATA) / TEXT, b"jello\n")
-    verified = lamina.verify_layer_cache(layer_cache=file, store=memory)
-    assert [layer.paths for layer in verified.damaged] == [(DATA,)]
+    checked = lamina.verify_layer_cache(layer_cache=file, store=memory)
+    assert [layer.paths for layer in checked.damaged] == [(DATA,)]
 
 
 def test_a_graph_says_what_is_valid_too(store: FakeStore, file: Path, tmp_path: Path) -> None:
@@ -195,45 +195,45 @@ def test_a_graph_says_what_is_valid_too(store: FakeStore, file: Path, tmp_path: 
     store.database.unlink()
     store.schema.unlink()
     shutil.rmtree(store.location(HELLO))
-    verified = lamina.verify_layer_cache(layer_cache=file, store=[graph, store.root])
-    assert verified == LayerCacheCheck(intact=3, absent=1)
+    checked = lamina.verify_layer_cache(layer_cache=file, store=[graph, store.root])
+    assert checked == LayerCacheCheck(intact=3, absent=1)
 
 
-# What is damaged
+# Damaged layers
 
 
 def test_a_file_that_was_changed_and_given_its_old_date_is_found(store: FakeStore, file: Path) -> None:
-    before = image(store, None)
+    before = build_image(store, None)
     overwrite(store.location(DATA) / TEXT, b"jello\n")
-    assert written(store, file, io.BytesIO()) == before, "which is why there is something to recheck"
+    assert write_image(store, file, io.BytesIO()) == before, "which is why there is something to recheck"
     (layer,) = verify(store, file).damaged
     nar_hash = location(store, DATA)[1]
     assert layer.paths == (DATA,)
     assert layer.diff_id in {layer.diff_id for layer in before.layers}
     assert layer.reason.startswith(f"{DATA}: got NAR hash sha256:")
     assert layer.reason.endswith(f", expected {nar_hash}")
-    assert known(file) == listed(store, file) == set(store.numbers) - {DATA}
+    assert cached_paths(file) == listed_paths(store, file) == set(store.numbers) - {DATA}
 
 
-def test_what_is_forgotten_is_found_out_anew(store: FakeStore, file: Path) -> None:
+def test_a_removed_layer_is_hashed_again(store: FakeStore, file: Path) -> None:
     overwrite(store.location(DATA) / TEXT, b"jello\n")
     assert len(verify(store, file).damaged) == 1
     assert verify(store, file) == LayerCacheCheck(intact=3)
-    assert image(store, file) == image(store, None)
+    assert build_image(store, file) == build_image(store, None)
     assert len(verify(store, file).damaged) == 1, "the path itself is still damaged"
     overwrite(store.location(DATA) / TEXT, b"hello\n")
-    image(store, file)
+    build_image(store, file)
     assert verify(store, file) == LayerCacheCheck(intact=4)
 
 
-def test_every_layer_with_a_damaged_path_is_forgotten(store: FakeStore, file: Path) -> None:
-    image(store, file, uid=7)
-    image(store, file, max_layers=2)
+def test_every_layer_with_a_damaged_path_is_removed(store: FakeStore, file: Path) -> None:
+    build_image(store, file, uid=7)
+    build_image(store, file, max_layers=2)
     overwrite(store.location(DATA) / TEXT, b"jello\n")
-    verified = verify(store, file)
-    assert [verified.intact, len(verified.damaged), verified.absent] == [6, 3, 0]
-    assert len({layer.reason for layer in verified.damaged}) == 1
-    assert all(DATA in layer.paths for layer in verified.damaged)
+    checked = verify(store, file)
+    assert [checked.intact, len(checked.damaged), checked.absent] == [6, 3, 0]
+    assert len({layer.reason for layer in checked.damaged}) == 1
+    assert all(DATA in layer.paths for layer in checked.damaged)
 
 
 def _link_elsewhere(store: FakeStore) -> None:
@@ -268,14 +268,14 @@ def _make_a_pipe(store: FakeStore) -> None:
         (_make_a_pipe, "got a named pipe"),
     ],
 )
-def test_whatever_was_changed_is_found(
+def test_every_kind_of_change_is_found(
     store: FakeStore, file: Path, change: Callable[[FakeStore], object], reason: str
 ) -> None:
     change(store)
     (layer,) = verify(store, file).damaged
     assert layer.paths == (HELLO,)
     assert reason in layer.reason
-    assert known(file) == listed(store, file) == set(store.numbers) - {HELLO}
+    assert cached_paths(file) == listed_paths(store, file) == set(store.numbers) - {HELLO}
 
 
 def test_a_file_that_changes_while_it_is_read_is_found(store: FakeStore, file: Path) -> None:
@@ -299,10 +299,10 @@ def test_a_file_that_changes_while_it_is_read_is_found(store: FakeStore, file: P
         (lambda found: BlobInfo(found.digest, 512), r"tar: got \d+ bytes, expected 512"),
     ],
 )
-def test_a_layer_that_the_layer_cache_has_wrong_is_found(
+def test_a_wrong_entry_of_a_layer_is_found(
     store: FakeStore, file: Path, wrong: Callable[[BlobInfo], BlobInfo], reason: str
 ) -> None:
-    with opened(file) as found:
+    with open_cache(file) as found:
         inputs, blob_info = next(iter(found.entries()))
         found.put_layer(inputs, wrong(blob_info))
     (layer,) = verify(store, file).damaged
@@ -314,15 +314,15 @@ def test_a_layer_that_the_layer_cache_has_wrong_is_found(
 # Listings
 
 
-def test_a_listing_that_is_wrong_is_found(store: FakeStore, file: Path) -> None:
+def test_a_wrong_listing_is_found(store: FakeStore, file: Path) -> None:
     where = location(store, DATA)
     for wrong in (Listing(()).dump(), b"garbage", _listing(store, HELLO)):
-        with opened(file) as found:
+        with open_cache(file) as found:
             found.put_listing(*where, wrong)
         (layer,) = verify(store, file).damaged
         assert layer.paths == (DATA,)
-        assert known(file) == listed(store, file) == set(store.numbers) - {DATA}
-        image(store, file)
+        assert cached_paths(file) == listed_paths(store, file) == set(store.numbers) - {DATA}
+        build_image(store, file)
     assert verify(store, file) == LayerCacheCheck(intact=4)
 
 
@@ -332,25 +332,25 @@ def _listing(store: FakeStore, path: StorePath) -> bytes:
     return found.dump()
 
 
-def test_a_file_with_another_date_is_no_damage_and_its_date_is_learnt(store: FakeStore, file: Path) -> None:
+def test_a_file_with_another_date_is_intact_and_its_date_is_stored(store: FakeStore, file: Path) -> None:
     os.utime(store.location(DATA) / TEXT, ns=(1, 1))
     assert verify(store, file) == LayerCacheCheck(intact=4)
-    with opened(file) as found:
+    with open_cache(file) as found:
         where = location(store, DATA)
         assert found.get_listings([where]) == {where: _listing(store, DATA)}
-    before = inside(file.parent)
+    before = read_files(file.parent)
     assert verify(store, file) == LayerCacheCheck(intact=4)
-    assert inside(file.parent) == before
+    assert read_files(file.parent) == before
 
 
-# What is not here
+# Absent paths
 
 
 def test_a_path_that_is_gone_is_counted_and_its_layers_are_kept(store: FakeStore, file: Path) -> None:
-    image(store, file, max_layers=2)
+    build_image(store, file, max_layers=2)
     shutil.rmtree(store.location(DATA))
     assert verify(store, file) == LayerCacheCheck(intact=3, absent=2)
-    assert known(file) == set(store.numbers)
+    assert cached_paths(file) == set(store.numbers)
 
 
 def test_a_path_that_is_not_valid_any_more_is_gone(store: FakeStore, file: Path) -> None:
@@ -358,10 +358,10 @@ def test_a_path_that_is_not_valid_any_more_is_gone(store: FakeStore, file: Path)
         database.execute("DELETE FROM ValidPaths WHERE path = ?", (str(DATA),))
     overwrite(store.location(DATA) / TEXT, b"jello\n")
     assert verify(store, file) == LayerCacheCheck(intact=3, absent=1)
-    assert known(file) == set(store.numbers)
+    assert cached_paths(file) == set(store.numbers)
 
 
-def test_a_path_that_was_built_anew_with_other_bytes_is_another(store: FakeStore, file: Path) -> None:
+def test_a_path_that_was_rebuilt_to_other_bytes_is_another(store: FakeStore, file: Path) -> None:
     shutil.rmtree(store.location(DATA))
     with store.writing() as database:
         database.execute("DELETE FROM ValidPaths WHERE path = ?", (str(DATA),))
@@ -370,7 +370,7 @@ def test_a_path_that_was_built_anew_with_other_bytes_is_another(store: FakeStore
     assert verify(store, file) == LayerCacheCheck(intact=3, absent=1)
     with store.writing() as database:
         database.execute("INSERT INTO Refs VALUES (?, ?)", (store.numbers[HELLO], store.numbers[DATA]))
-    image(store, file)
+    build_image(store, file)
     assert verify(store, file) == LayerCacheCheck(intact=4, absent=1)
 
 
@@ -380,10 +380,10 @@ def test_a_path_that_goes_while_it_is_checked_is_gone(store: FakeStore, file: Pa
             shutil.rmtree(store.location(DATA))
 
     assert verify(store, file, progress=RecordingProgress(collect)) == LayerCacheCheck(intact=3, absent=1)
-    assert known(file) == set(store.numbers)
+    assert cached_paths(file) == set(store.numbers)
 
 
-def test_contents_that_no_store_has_are_gone(store: FakeStore, file: Path) -> None:
+def test_paths_without_contents_are_absent(store: FakeStore, file: Path) -> None:
     local = LocalStore(store.root)
 
     class Empty(MemoryStore):
@@ -398,7 +398,7 @@ def test_a_store_that_cannot_be_asked_is_an_error(store: FakeStore, file: Path) 
     store.database.write_bytes(b"garbage" * 1000)
     with pytest.raises(Unavailable):
         verify(store, file)
-    with opened(file) as found:
+    with open_cache(file) as found:
         assert len(list(found.entries())) == 4
 
 
@@ -409,13 +409,13 @@ def test_a_layer_cache_that_is_not_there_is_not_made(store: FakeStore, tmp_path:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("nowhere")
     for name in ("none", "deep/none", "file/none", "link"):
-        verified = lamina.verify_layer_cache(layer_cache=tmp_path / name, store=store.root)
-        assert verified == LayerCacheCheck(exists=False)
+        checked = lamina.verify_layer_cache(layer_cache=tmp_path / name, store=store.root)
+        assert checked == LayerCacheCheck(exists=False)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "link", "root"]
 
 
 def test_an_empty_layer_cache_has_no_layers(store: FakeStore, tmp_path: Path) -> None:
-    with opened(tmp_path / "layer_cache"):
+    with open_cache(tmp_path / "layer_cache"):
         pass
     (tmp_path / "empty").touch()
     for name in ("layer_cache", "empty"):
@@ -424,26 +424,26 @@ def test_an_empty_layer_cache_has_no_layers(store: FakeStore, tmp_path: Path) ->
 
 def test_a_damaged_file_is_set_aside_with_a_warning(store: FakeStore, file: Path) -> None:
     file.write_bytes(b"garbage" * 1000)
-    verified = lamina.verify_layer_cache(layer_cache=file, store=store.root)
-    assert replace(verified, warnings=()) == LayerCacheCheck()
-    assert len(verified.warnings) == 1
-    assert "expected a whole layer cache: set aside as " in verified.warnings[0]
+    checked = lamina.verify_layer_cache(layer_cache=file, store=store.root)
+    assert replace(checked, warnings=()) == LayerCacheCheck()
+    assert len(checked.warnings) == 1
+    assert "expected a whole layer cache: set aside as " in checked.warnings[0]
     assert Path(f"{file}.damaged").exists()
 
 
 def test_a_damaged_row_is_found_too(store: FakeStore, file: Path) -> None:
     with closing(sqlite3.connect(file)) as other, other:
         other.execute("UPDATE layers SET size = 7 WHERE rowid = 2")
-    verified = lamina.verify_layer_cache(layer_cache=file, store=store.root)
-    assert replace(verified, warnings=()) == LayerCacheCheck()
-    assert "a row that is not as it was written" in verified.warnings[0]
+    checked = lamina.verify_layer_cache(layer_cache=file, store=store.root)
+    assert replace(checked, warnings=()) == LayerCacheCheck()
+    assert "a row that is not as it was written" in checked.warnings[0]
 
 
-def test_what_is_no_layer_cache_is_left_as_it_is(store: FakeStore, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_layer_cache_is_left_as_it_is(store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    verified = lamina.verify_layer_cache(layer_cache=tmp_path / "folder", store=store.root)
-    assert replace(verified, warnings=()) == LayerCacheCheck()
-    assert len(verified.warnings) == 1
+    checked = lamina.verify_layer_cache(layer_cache=tmp_path / "folder", store=store.root)
+    assert replace(checked, warnings=()) == LayerCacheCheck()
+    assert len(checked.warnings) == 1
     assert list((tmp_path / "folder").iterdir()) == []
 
 

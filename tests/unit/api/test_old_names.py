@@ -1,4 +1,4 @@
-"""Names that public classes and functions had before."""
+"""Old names of public classes and functions."""
 
 from pathlib import Path
 

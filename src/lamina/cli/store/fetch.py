@@ -63,10 +63,10 @@ def command(roots: tuple[str, ...], store: tuple[str, ...], jobs: int | None, **
 class _FetchLine:
     """Says once what is to come."""
 
-    def begin(self, missing: Collection[PathInfo], paths: int) -> None:
+    def begin(self, missing: Collection[PathInfo], path_count: int) -> None:
         size = readable_size(sum(info.nar_size for info in missing))
         if missing:
-            print_stderr(f"Fetching {len(missing)} of {count_paths(paths)}, {size}")
+            print_stderr(f"Fetching {len(missing)} of {count_paths(path_count)}, {size}")
 
     def advance(self, info: PathInfo) -> None:
         """Nothing."""
