@@ -1,7 +1,7 @@
-"""The graph: store paths, what they refer to, and all that a few of them need.
+"""Closures: some store paths together with everything that they refer to, directly or not.
 
-Invariant: a `Closure` holds every path that one of its paths refers to, has no cycle but a path's reference to
-itself, and does not depend on the order in which it was found.
+Invariant: a `Closure` contains every path that one of its paths refers to. It has no cycle other than a path's
+reference to itself, and does not depend on the order in which its paths were found.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import NotFound, PlanError
 
 Query = Callable[[Collection[StorePath]], Mapping[StorePath, PathInfo]]
-"""Asks a store for many paths at once; those it has not are left out of the answer."""
+"""Queries a store for many paths at once; the result leaves out paths that the store lacks."""
 
 
 @dataclass(frozen=True)
 class Closure:
-    """Paths and all they need, in ascending order of the path."""
+    """Store paths with all that they need, sorted by path."""
 
     infos: tuple[PathInfo, ...]
 
     @classmethod
     def resolve(cls, roots: Iterable[StorePath], query: Query) -> Closure:
-        """Everything that ``roots`` reach, asked of ``query`` one level of the graph at a time.
+        """Find everything that ``roots`` reach, with one call of ``query`` for each level of the graph.
 
-        Raises `NotFound` for a path the store has not, `PlanError` for a cycle.
+        Raises:
+            NotFound: the store lacks a path.
+            PlanError: the references form a cycle.
         """
         found: dict[StorePath, PathInfo] = {}
         wanted = dict.fromkeys(roots, "a root")
@@ -48,7 +50,12 @@ class Closure:
 
     @classmethod
     def of(cls, infos: Iterable[PathInfo]) -> Closure:
-        """The closure that ``infos`` are already; raises `NotFound` where one is missing, `PlanError` for a cycle."""
+        """Make a closure of ``infos``, which must be complete, in any order.
+
+        Raises:
+            NotFound: a reference is missing.
+            PlanError: the references form a cycle.
+        """
         closure = cls(tuple(sorted(infos, key=lambda info: info.path)))
         for info in closure.infos:
             for reference in info.references:
@@ -70,12 +77,13 @@ class Closure:
 
     @cached_property
     def by_path(self) -> Mapping[StorePath, PathInfo]:
-        """The infos by their path."""
+        """The path infos by path."""
         return {info.path: info for info in self.infos}
 
     @cached_property
     def bottom_up(self) -> tuple[PathInfo, ...]:
-        """Every path after all that it refers to (Kahn's algorithm); raises `PlanError` for a cycle."""
+        """The paths in topological order, each after all that it refers to; raises `PlanError` for a cycle."""
+        # Kahn's algorithm: count the references of each path that are not placed yet.
         waiting = {info.path: len(info.references - {info.path}) for info in self.infos}
         referrers = self.referrers
         ready = [path for path, count in waiting.items() if not count]
@@ -83,10 +91,10 @@ class Closure:
         while ready:
             path = ready.pop()
             order.append(self.by_path[path])
-            for user in referrers[path]:
-                waiting[user] -= 1
-                if not waiting[user]:
-                    ready.append(user)
+            for referrer in referrers[path]:
+                waiting[referrer] -= 1
+                if not waiting[referrer]:
+                    ready.append(referrer)
         if len(order) < len(self.infos):
             stuck = min(path for path, count in waiting.items() if count)
             raise PlanError(f"closure: got a cycle of references at or above {stuck}, expected none")
@@ -94,10 +102,10 @@ class Closure:
 
     @cached_property
     def referrers(self) -> Mapping[StorePath, tuple[StorePath, ...]]:
-        """By path: the other paths that refer to it, ascending."""
-        referrers: dict[StorePath, list[StorePath]] = {info.path: [] for info in self.infos}
+        """For each path, the other paths that refer to it, in ascending order."""
+        found: dict[StorePath, list[StorePath]] = {info.path: [] for info in self.infos}
         for info in self.infos:
             for reference in info.references:
                 if reference != info.path:
-                    referrers[reference].append(info.path)
-        return {path: tuple(referrers) for path, referrers in referrers.items()}
+                    found[reference].append(info.path)
+        return {path: tuple(referrers) for path, referrers in found.items()}

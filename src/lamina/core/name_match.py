@@ -1,11 +1,11 @@
-"""Which store paths a name means: ``hello``, ``hello-2.12.1``, ``hello^dev`` or ``hello-2.12.1^dev``.
+"""Finding store paths by name: ``hello``, ``hello-2.12.1``, ``hello^dev`` or ``hello-2.12.1^dev``.
 
-Invariant: the same paths, in whatever order, give the same choice.
+Invariant: the result does not depend on the order of the paths.
 
-A name fits a path whose whole name it is, or whose name it is without the version. A version is all from the first
-dash that something else than a letter follows (Nix manual, builtins.parseDrvName), and the name of an output other
-than ``out`` is put behind it (Nix source, libstore, outputPathName), so that both ``glibc-2.40`` and
-``glibc-2.40-dev`` are glibc's; then ``glibc`` means the first of them, and ``glibc^dev`` the second.
+A name matches a path if it equals the path's whole name, or the name without the version. The version begins at the
+first dash that is followed by something other than a letter (Nix manual, builtins.parseDrvName). The name of an output
+other than ``out`` comes after the version (Nix source, libstore, outputPathName), so both ``glibc-2.40`` and
+``glibc-2.40-dev`` belong to glibc; ``glibc`` matches the first of them, and ``glibc^dev`` the second.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ OUTPUT_SEPARATOR = "^"
 _MAIN_OUTPUT = "out"
 _DERIVATION = ".drv"
 
-# Behind a version these are outputs, not parts of it. Others there are may be either, so they are not told apart.
+# After a version these words are output names, not parts of the version. Any other word is taken as part of it, because
+# it may be either.
 OUTPUTS = frozenset(
     {
-        # nixpkgs' hook that sorts files into outputs (multiple-outputs.sh), and what it asks for headers alone
+        # nixpkgs' hook that moves files to outputs (multiple-outputs.sh), and its output for headers only
         *("bin", "dev", "lib", "doc", "devdoc", "man", "devman", "info", "include"),
         # nixpkgs' separateDebugInfo, and libraries for static linking
         *("debug", "static"),
-        # what Python's packages are built into, and the tests that Gnome's install
+        # the built wheels of Python packages, and the installed tests of Gnome packages
         *("dist", "installedTests"),
         # single packages in many closures: glibc, gcc, libressl, bind, libcap, the kernel, lvm2, llvm, cups and texlive
         *("getent", "libgcc", "checksum", "nc", "dnsutils", "host", "pam", "modules", "scripts", "python"),
@@ -35,28 +36,28 @@ OUTPUTS = frozenset(
 
 
 def match_paths(paths: Iterable[StorePath], name: str) -> tuple[StorePath, ...]:
-    """Those of ``paths`` that ``name`` may mean, ascending, each once; derivations are never among them.
+    """Return the ``paths`` that ``name`` matches, sorted and without duplicates or derivations.
 
-    A package's name without a version means no other outputs where there is one without an output's name, of whichever
-    version. ``NAME^OUTPUT`` means that output alone, and ``NAME^out`` the one without an output's name.
+    A package name without a version matches only main outputs, that is paths without an output's name, if there is one
+    in any version, and otherwise all outputs. ``NAME^OUTPUT`` matches that output only, ``NAME^out`` main outputs only.
     """
-    base, mark, output = name.partition(OUTPUT_SEPARATOR)
-    some = sorted({path for path in paths if base and not path.name.endswith(_DERIVATION)})
-    if mark and output != _MAIN_OUTPUT:
-        # One that begins with no letter would be a version.
-        return tuple(path for path in some if output[:1].isalpha() and _is_output(path, base, f"-{output}"))
-    found = [path for path in some if base in (path.name, path.package)]
+    base, separator, output = name.partition(OUTPUT_SEPARATOR)
+    candidates = sorted({path for path in paths if base and not path.name.endswith(_DERIVATION)})
+    if separator and output != _MAIN_OUTPUT:
+        # An output name that does not begin with a letter would be a version.
+        return tuple(path for path in candidates if output[:1].isalpha() and _is_output(path, base, f"-{output}"))
+    found = [path for path in candidates if base in (path.name, path.package)]
     main = [path for path in found if path.name == base or not has_output_suffix(path)]
-    return tuple(main if mark or main else found)
+    return tuple(main if separator or main else found)
 
 
 def search_prefix(name: str) -> str:
-    """What is in the name of every path that fits ``name``, to look for first where there are many."""
+    """Return the text that the name of every match begins with, for a quick search before `match_paths`."""
     return name.partition(OUTPUT_SEPARATOR)[0]
 
 
 def has_output_suffix(path: StorePath) -> bool:
-    """Whether the name of ``path`` ends with that of an output behind a version."""
+    """Return whether the name of ``path`` ends with a known output name after a version."""
     stem, _, output = path.name.rpartition("-")
     return output in OUTPUTS and strip_version(stem) != stem
 

@@ -1,6 +1,6 @@
-"""The names that come from outside: digests, store paths, image references, moments.
+"""Values parsed from outside: digests, store paths, image references, sizes and times.
 
-Invariant: ``parse`` is the only door in, ``str`` the way back, and ``parse(str(x)) == x``.
+Invariant: input becomes a value only through ``parse``, ``str`` gives the text again, and ``parse(str(x)) == x``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
 
-# Nix's own alphabet: digits and lower-case letters without e, o, u, t (nix: libutil, base-nix-32).
+# Nix's base-32 alphabet: digits and lower-case letters without e, o, u, t (Nix source, libutil, base-nix-32).
 NIX32 = "0123456789abcdfghijklmnpqrsvwxyz"
 _NIX32_VALUE = {character: value for value, character in enumerate(NIX32)}
 
 STORE_DIR = "/nix/store"
 HASH_LENGTH = 32
-# Nix refuses longer names since 2.0 (libstore, store path names).
+# Nix has refused longer names since 2.0 (Nix source, libstore, store path names).
 _STORE_NAME = re.compile(r"[0-9a-zA-Z+\-._?=]{1,211}")
 _STORE_HASH = re.compile(f"[{NIX32}]{{{HASH_LENGTH}}}")
 
@@ -34,14 +34,14 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 def dump_nix32(raw: bytes) -> str:
-    """Nix's base 32 of ``raw``: least significant digit last, so the text runs from the end of the bytes."""
+    """Encode ``raw`` in Nix's base 32: the bytes form a little-endian number, written with its highest digit first."""
     length = (len(raw) * 8 + 4) // 5
     number = int.from_bytes(raw, "little")
-    return "".join(NIX32[number >> 5 * place & 31] for place in reversed(range(length)))
+    return "".join(NIX32[number >> 5 * position & 31] for position in reversed(range(length)))
 
 
 def parse_nix32(text: str, size: int) -> bytes:
-    """The ``size`` bytes that ``text`` spells; raises `InvalidArgument`."""
+    """Decode Nix's base 32 to ``size`` bytes; raise `InvalidArgument` if ``text`` is not their encoding."""
     if len(text) != (size * 8 + 4) // 5:
         raise InvalidArgument(
             f"nix32 {short_repr(text)}: got {len(text)} digits, expected the spelling of {size} bytes"
@@ -60,15 +60,16 @@ def parse_nix32(text: str, size: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A SHA-256 digest; ``str`` is OCI's spelling, ``sha256:`` and 64 hex digits."""
+    """A SHA-256 digest; ``str`` gives OCI's form, ``sha256:`` and 64 hex digits."""
 
     raw: bytes
 
     @classmethod
     def parse(cls, text: str) -> Digest:
-        """Any of the spellings in use: ``sha256:HEX``, ``sha256:NIX32``, ``sha256-BASE64`` (SRI).
+        """Parse any of the forms in use: ``sha256:HEX``, ``sha256:NIX32``, ``sha256-BASE64`` (SRI).
 
-        Raises `InvalidArgument`, also for other algorithms.
+        Raises:
+            InvalidArgument: the text has another form, or names another algorithm.
         """
         algorithm, separator, rest = text[:6], text[6:7], text[7:]
         if algorithm != "sha256" or separator not in (":", "-"):
@@ -81,24 +82,24 @@ class Digest:
 
     @classmethod
     def from_hex(cls, text: str) -> Digest:
-        """The digest that 64 lower-case hex digits spell; raises `InvalidArgument`."""
+        """Parse 64 lower-case hex digits; raise `InvalidArgument` for any other text."""
         if not re.fullmatch("[0-9a-f]{64}", text):
             raise InvalidArgument(f"digest: got {short_repr(text)}, expected 64 lower-case hex digits")
         return cls(bytes.fromhex(text))
 
     @property
     def hex(self) -> str:
-        """64 hex digits."""
+        """The 64 hex digits."""
         return self.raw.hex()
 
     @property
     def nix32(self) -> str:
-        """Nix's spelling, ``sha256:`` and 52 digits, as in a narinfo."""
+        """Nix's form, ``sha256:`` and 52 digits of base 32, as in a narinfo."""
         return "sha256:" + dump_nix32(self.raw)
 
     @property
     def sri(self) -> str:
-        """The W3C's spelling, ``sha256-BASE64``, as newer Nix prints."""
+        """The form of the W3C's Subresource Integrity, ``sha256-BASE64``, which newer versions of Nix print."""
         return "sha256-" + base64.b64encode(self.raw).decode()
 
     def __str__(self) -> str:
@@ -117,13 +118,13 @@ def _base64_parse(text: str, rest: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, order=True)
 class StorePath:
-    """A path right below ``/nix/store``: HASH-NAME. Sorts as its text does."""
+    """A path directly in ``/nix/store``, named HASH-NAME. Store paths sort like their texts."""
 
     base: str
 
     @classmethod
     def parse(cls, text: str) -> StorePath:
-        """The store path ``text`` is; raises `InvalidArgument` for anything inside or outside one."""
+        """Parse ``/nix/store/HASH-NAME``; raise `InvalidArgument` for any other text, also a path inside one."""
         folder, _, base = text.rpartition("/")
         if folder != STORE_DIR:
             raise InvalidArgument(f"store path: got {short_repr(text)}, expected {STORE_DIR}/HASH-NAME")
@@ -131,7 +132,7 @@ class StorePath:
 
     @classmethod
     def parse_base(cls, base: str) -> StorePath:
-        """The store path whose last component is ``base``; raises `InvalidArgument`."""
+        """Parse ``HASH-NAME``, the last component of a store path; raise `InvalidArgument` for any other text."""
         digits, dash, name = base[:HASH_LENGTH], base[HASH_LENGTH : HASH_LENGTH + 1], base[HASH_LENGTH + 1 :]
         if not _STORE_HASH.fullmatch(digits) or dash != "-" or not _STORE_NAME.fullmatch(name):
             raise InvalidArgument(
@@ -141,9 +142,10 @@ class StorePath:
 
     @classmethod
     def split(cls, text: str) -> tuple[StorePath, str]:
-        """The store path that ``text`` is or lies in, and the rest below it without slashes at its ends.
+        """Split ``text`` into its store path and the path inside of it, without slashes at either end.
 
-        Raises `InvalidArgument` for a text outside the store and for ``.`` or ``..`` inside it.
+        Raises:
+            InvalidArgument: ``text`` is outside the store, or has ``.`` or ``..`` as a component.
         """
         prefix = STORE_DIR + "/"
         if not text.startswith(prefix):
@@ -156,17 +158,17 @@ class StorePath:
 
     @property
     def hash(self) -> str:
-        """The 32 digits in front."""
+        """The 32 digits before the name."""
         return self.base[:HASH_LENGTH]
 
     @property
     def name(self) -> str:
-        """All behind the hash: package name, version, output."""
+        """The name after the hash: package name, version, output."""
         return self.base[HASH_LENGTH + 1 :]
 
     @property
     def package(self) -> str:
-        """The name without its version."""
+        """The name without the version and what follows it."""
         return strip_version(self.name)
 
     def __str__(self) -> str:
@@ -174,9 +176,9 @@ class StorePath:
 
 
 def strip_version(name: str) -> str:
-    """``name`` without its version: all before the first dash that something else than a letter follows.
+    """Return ``name`` up to the first dash that is followed by something other than a letter.
 
-    Nix manual, builtins.parseDrvName.
+    This is how Nix finds the version (Nix manual, builtins.parseDrvName).
     """
     found = re.search("-[^a-zA-Z]", name)
     return name[: found.start()] if found else name
@@ -184,7 +186,7 @@ def strip_version(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """A repository and a tag, as ``docker load`` will show them."""
+    """A repository and a tag, as ``docker load`` shows them."""
 
     repository: str
     tag: str
@@ -202,9 +204,9 @@ class ImageReference:
 
 
 def parse_repository(text: str) -> str:
-    """An image's name, lower-cased as dockerTools does; raises `InvalidArgument`."""
+    """Parse the name of an image, and lower-case it as dockerTools does; raise `InvalidArgument` if it is invalid."""
     lowered = text.lower()
-    # Some letters outside ASCII have lower cases in it.
+    # The lower case of some letters outside ASCII is in ASCII, so `text` itself is checked.
     if not text.isascii() or not _REPOSITORY.fullmatch(lowered) or len(lowered) > 255:
         raise InvalidArgument(
             f"image name: got {short_repr(text)}, "
@@ -216,7 +218,7 @@ def parse_repository(text: str) -> str:
 
 
 def parse_tag(text: str) -> str:
-    """A tag as it stands; raises `InvalidArgument`."""
+    """Parse a tag, which stays as it is; raise `InvalidArgument` if it is invalid."""
     if not _TAG.fullmatch(text):
         raise InvalidArgument(
             f"tag: got {short_repr(text)}, expected up to 128 letters, digits, '_', '.', '-', the first no '.' or '-'"
@@ -225,9 +227,9 @@ def parse_tag(text: str) -> str:
 
 
 def parse_datetime(text: str) -> datetime:
-    """An ISO-8601 date or time as UTC in whole seconds, read as UTC where it names no zone.
+    """Parse an ISO-8601 date or time; return it in UTC and whole seconds.
 
-    Raises `InvalidArgument`.
+    A text without a time zone is taken as UTC. Raises `InvalidArgument` for any other text.
     """
     try:
         moment = datetime.fromisoformat(text.strip())
@@ -240,10 +242,10 @@ def parse_datetime(text: str) -> datetime:
 
 
 def parse_size(name: str, value: object) -> int:
-    """Return the number of bytes that ``value`` says: a number, or a text such as 500M, 4GiB or 1.5TB.
+    """Parse a size, and return it in bytes: a number, or a text such as 500M, 4GiB or 1.5TB.
 
-    K, M, G and T count in 1024, with iB behind them or not; KB, MB, GB and TB count in 1000. Raises `InvalidArgument`,
-    which begins with ``name``.
+    K, M, G, T and KiB, MiB, GiB, TiB are powers of 1024; KB, MB, GB and TB are powers of 1000. Raises `InvalidArgument`
+    with a message that begins with ``name``.
     """
     found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_BYTES:
@@ -260,14 +262,14 @@ def parse_size(name: str, value: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StoreSubpath:
-    """Something named for the root: a store path, or a folder inside one."""
+    """A store path, or a folder inside one, whose content goes to the root of the image."""
 
     path: StorePath
     inside: str
 
     @classmethod
     def parse(cls, text: str) -> StoreSubpath:
-        """``/nix/store/HASH-NAME[/INSIDE]``; raises `InvalidArgument`."""
+        """Parse ``/nix/store/HASH-NAME[/INSIDE]``; raise `InvalidArgument` for any other text."""
         return cls(*StorePath.split(text))
 
     def __str__(self) -> str:

@@ -1,7 +1,8 @@
-"""The narrow waist: what a store path is made of.
+"""The nodes that a store path consists of: directories, symlinks and regular files.
 
-Invariant: a store path is a stream of `Node`s in NAR order (parents first, siblings by the bytes of their
-names), and nothing else about it exists: no owner, no date, no hard link.
+A store path is a stream of `Node`s in NAR order, parents first and siblings sorted by the bytes of their names. Nodes
+have no owner, no modification time and no hard links, as in a Nix archive. Content enters lamina only as nodes, so a
+tree on disk and a NAR give the same layer (docs/design/0001-narrow-waist.md).
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import NamedTuple
 
 
 class Extent(NamedTuple):
-    """A range of a file, as it was when somebody looked; a tuple, for it is made once for every file of an image.
+    """A range of a file, together with the size and modification time that the file had when it was listed.
 
-    ``mtime_ns`` is the file's mtime in nanoseconds at that time; a reader that sees another one, or another
-    size of the file, must refuse the bytes.
+    A reader that finds another size or modification time must refuse the bytes. ``offset``, ``length`` and
+    ``file_size`` are in bytes, ``mtime_ns`` in nanoseconds. A named tuple rather than a dataclass, because one is
+    created for every file of an image.
     """
 
     file: bytes
@@ -26,15 +28,16 @@ class Extent(NamedTuple):
 
     @classmethod
     def whole(cls, file: bytes, size: int, mtime_ns: int) -> Extent:
-        """All of a file of ``size`` bytes."""
+        """Return the extent of a whole file of ``size`` bytes."""
         return cls(file, 0, size, size, mtime_ns)
 
     def part(self, offset: int, length: int) -> Extent:
-        """So many bytes of it, from ``offset`` bytes behind its beginning on."""
+        """Return the extent of ``length`` bytes, ``offset`` bytes after the start of this one."""
         return Extent(self.file, self.offset + offset, length, self.file_size, self.mtime_ns)
 
 
 Content = bytes | Extent
+"""The content of a file: its bytes, or where they can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class Symlink:
-    """A symbolic link and the text it holds."""
+    """A symbolic link and its target text."""
 
     path: bytes
     target: bytes
@@ -54,7 +57,7 @@ class Symlink:
 
 @dataclass(frozen=True, slots=True)
 class Regular:
-    """A file: whether it may be executed, how many bytes it has, and where they are."""
+    """A regular file: whether it is executable, its size in bytes, and its content."""
 
     path: bytes
     executable: bool
@@ -66,8 +69,8 @@ Node = Directory | Symlink | Regular
 
 
 def select_subtree(nodes: Iterable[Node], folder: bytes) -> Iterator[Node]:
-    """The nodes of the subtree at ``folder``, paths still relative to the store path, order kept."""
-    inside = folder + b"/"
+    """Yield the nodes at and below ``folder`` in their order; paths stay relative to the store path."""
+    prefix = folder + b"/"
     for node in nodes:
-        if not folder or node.path == folder or node.path.startswith(inside):
+        if not folder or node.path == folder or node.path.startswith(prefix):
             yield node

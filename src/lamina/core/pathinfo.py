@@ -1,6 +1,6 @@
-"""What a store knows of a path without opening it.
+"""The metadata of a store path that a store knows without opening it.
 
-Invariant: a `PathInfo` says nothing that depends on where the path was found.
+A `PathInfo` is the same in whichever store the path was found.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from lamina.core.names import Digest, StorePath
 
 @dataclass(frozen=True, slots=True)
 class PathInfo:
-    """The hash and size of a path's NAR, and the paths it refers to, itself perhaps."""
+    """The hash and size in bytes of a path's NAR, and the paths that it refers to, possibly itself."""
 
     path: StorePath
     nar_hash: Digest

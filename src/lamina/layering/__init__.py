@@ -1,10 +1,11 @@
-"""Layering: which store path goes to which layer.
+"""Layering: decide which store path goes to which layer.
 
-Invariant: pure, and a plan is a partition of the closure within its budget that depends on the graph alone, never
-on the order in which it was handed in. A pipeline keeps no budget, and loses the paths that it is told to remove.
+Invariant: the plans of a strategy put every path of the closure in exactly one layer, and there are no more layers
+than its budget. They depend on the graph alone, not on the order in which it was passed in. A pipeline has no budget,
+and leaves out the paths that it removes.
 
-The last layer of an image is the customisation layer; a base image brings its own. What is left of ``max_layers``
-is for store paths (nixpkgs: dockerTools, the arithmetic around ``maxLayers``).
+The last layer of an image is the customisation layer, and a base image brings layers of its own. The rest of
+``max_layers`` is the budget for store paths (nixpkgs: dockerTools, the arithmetic around ``maxLayers``).
 """
 
 from __future__ import annotations
@@ -35,12 +36,24 @@ def plan(
     ignored: Collection[StorePath] = (),
     warn: Callable[[str], object] = len,
 ) -> tuple[LayerPlan, ...]:
-    """The store layers of an image, first layer first; every path of ``closure`` but the ignored is in one.
+    """Distribute the paths of ``closure`` to the store layers of an image.
 
-    ``ignored`` paths are left out of the layers, and so are those that a pipeline removes. A pipeline alone decides how
-    many layers there are: ``max_layers`` is for the strategies that have a name, as in dockerTools. ``warn`` is told of
-    paths that a pipeline names and does not find. Raises `PlanError` where it leaves no room, `InvalidArgument` for a
-    strategy that is not known and for a pipeline whose operations do not fit one another.
+    Args:
+        closure: the paths of the image.
+        max_layers: the number of all layers of the image, with those of the base image and the customisation layer. A
+            pipeline ignores it and decides itself how many layers there are, as in dockerTools.
+        strategy: the name of a strategy, or a pipeline.
+        base_layers: the number of layers of the base image.
+        ignored: paths that are left out of all layers.
+        warn: called with a message about paths that a pipeline names but does not find.
+
+    Returns:
+        The store layers, first layer first. Every path is in one, except ignored paths and those that a pipeline
+        removes.
+
+    Raises:
+        PlanError: ``max_layers`` leaves no layer for store paths.
+        InvalidArgument: the strategy is unknown, or an operation of the pipeline cannot take its input.
     """
     if isinstance(strategy, Pipeline):
         return strategy(closure, max_layers, ignored, warn)

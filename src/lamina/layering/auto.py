@@ -1,14 +1,14 @@
 """Layering by size and shared need: nixpkgs' default since 2025 (auto-layer.py).
 
-Invariant: the same layers as nixpkgs for every acyclic graph; where nixpkgs' order depends on a hash seed, the sorted
-list of a layer's paths decides.
+Invariant: the layers are the same as nixpkgs' for every acyclic graph. Where nixpkgs' order depends on a hash seed,
+layers are ordered by the sorted lists of their paths.
 
-Definition. Taking paths from the largest down, each becomes a *primary*. A path belongs to the set of primaries that
-reach it not through another primary; paths with equal sets share a layer. The last primary that keeps the number of
-sets within the budget is the last one taken. Layers ascend by closure size, the sum of the NAR sizes of all that the
-layer's paths need.
+Definition: paths become *primaries* one after the other, the largest first. A path belongs to the set of primaries
+that reach it without passing through another primary; paths with equal sets share a layer. This stops before the
+primary that would make more sets than the budget. Layers are sorted by closure size, ascending: the sum of the NAR
+sizes of the layer's paths and of all that they need.
 
-Worked example: base→{A(100),B(80)}  A→{C(50),D(10)}  B→{C,E(10)}  C→F(5), base ignored, gives for a budget of 4:
+Worked example: base→{A(100),B(80)}  A→{C(50),D(10)}  B→{C,E(10)}  C→F(5), base ignored, gives, for a budget of 4:
 [C F] [B E] [A D].
 """
 
@@ -22,22 +22,25 @@ from lamina.layering.plans import LayerPlan
 from lamina.layering.reach import Reachability, Weights, iter_bits, path_numbers
 
 Groups = dict[int, int]
-"""Sets of primaries, as masks, to the mask of the paths that have that set."""
+"""Maps each set of primaries to the paths that belong to it, both as bit masks."""
 
 
 def auto(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
-    """At most ``budget`` layers; ignored paths count towards it and are taken out at the end, as nixpkgs does."""
+    """Plan at most ``budget`` layers by size.
+
+    Ignored paths count towards the sizes and the budget, and are removed at the end, as nixpkgs does.
+    """
     if not len(closure):
         return ()
     reach = Reachability.of(closure)
     groups = _split(closure, budget, reach)
-    left_out = sum(1 << number for path, number in path_numbers(closure).items() if path in ignored)
+    ignored_mask = sum(1 << number for path, number in path_numbers(closure).items() if path in ignored)
     weights = Weights([info.nar_size for info in closure])
     layers = []
     for paths in groups.values():
         size = weights.sum(_with_dependencies(paths, reach))
         infos = sorted(
-            (closure.infos[number] for number in iter_bits(paths & ~left_out)),
+            (closure.infos[number] for number in iter_bits(paths & ~ignored_mask)),
             key=lambda info: (info.path.name, info.path.hash),
         )
         if infos:
@@ -46,7 +49,7 @@ def auto(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple
 
 
 def _split(closure: Closure, budget: int, reach: Reachability) -> Groups:
-    """The paths by their set of primaries."""
+    """Group the paths by their set of primaries, in as many groups as ``budget`` allows."""
     if budget >= len(closure):
         return {1 << number: 1 << number for number in range(len(closure))}
     order = sorted(range(len(closure)), key=lambda number: (closure.infos[number].nar_size, number))
@@ -60,7 +63,7 @@ def _split(closure: Closure, budget: int, reach: Reachability) -> Groups:
 
 
 def _with_primary(groups: Groups, number: int, reach: Reachability) -> Groups:
-    """The groups once path ``number`` is a primary too. What happens to a path depends on its set alone."""
+    """Return the groups after path ``number`` becomes a primary too; all paths of a group are treated alike."""
     primary, below, above = 1 << number, reach.dependencies[number], reach.referrers[number]
     finer: Groups = {}
     for primaries, paths in groups.items():
@@ -77,7 +80,7 @@ def _with_primary(groups: Groups, number: int, reach: Reachability) -> Groups:
 
 
 def _with_dependencies(paths: int, reach: Reachability) -> int:
-    everything = paths
+    result = paths
     for number in iter_bits(paths):
-        everything |= reach.dependencies[number]
-    return everything
+        result |= reach.dependencies[number]
+    return result

@@ -1,11 +1,12 @@
-"""The graph that a pipeline divides: paths in an order, and what refers to what among them.
+"""The graph that a layering pipeline divides: paths in an order, and the references between them.
 
-Invariant: no operation adds a path, so two graphs made of one share no path unless it made one twice.
+Definition: a vertex is the number of a path in the closure. The first graph is sorted by NAR size, ascending, and equal
+sizes by path. A part of a graph keeps its order, and merged graphs follow one another. An edge leads from a path to
+one that it refers to; a path's reference to itself is not an edge. ``edges`` may be shared with a larger graph, and
+may then contain paths that are not vertices: those edges are ignored (nixpkgs: flattenReferencesGraph, which uses
+igraph).
 
-Definition. Vertices are numbers of paths in the closure, at first ascending by NAR size, equal sizes in the order of
-the paths; part of a graph keeps the order, merged graphs are put one behind the other. An edge leads from a path to
-one that it refers to; references to itself are none. ``edges`` may be shared with a larger graph and then names paths
-that are not vertices: those edges do not count (nixpkgs: flattenReferencesGraph, whose graphs are igraph's).
+Invariant: no operation adds a path.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from lamina.layering.reach import path_numbers
 
 Edges = Mapping[int, frozenset[int]]
 _NONE: frozenset[int] = frozenset()
-# How many of the steps that made a graph are kept for its reason.
-_STEPS = 2
+# How many of the steps that made a graph are kept, to be named in its reason.
+_MAX_STEPS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Some paths of ``closure``; ``steps`` are the last of those that made the graph, in their order."""
+    """Some paths of ``closure``; ``steps`` describes the last operations that made the graph, in their order."""
 
     closure: Closure
     vertices: tuple[int, ...]
@@ -36,12 +37,13 @@ class Graph:
 
     @classmethod
     def of(cls, closure: Closure, ignored: Collection[StorePath]) -> Graph:
-        """The whole of ``closure`` without the ignored paths and the references to them."""
-        number = path_numbers(closure)
-        kept = [place for path, place in number.items() if path not in ignored]
-        vertices = sorted(kept, key=lambda place: closure.infos[place].nar_size)
+        """Make the graph of all of ``closure``, without ignored paths and references to them."""
+        numbers = path_numbers(closure)
+        kept = [number for path, number in numbers.items() if path not in ignored]
+        vertices = sorted(kept, key=lambda number: closure.infos[number].nar_size)
         edges = {
-            place: frozenset(map(number.__getitem__, closure.infos[place].references)) - {place} for place in vertices
+            vertex: frozenset(map(numbers.__getitem__, closure.infos[vertex].references)) - {vertex}
+            for vertex in vertices
         }
         return cls(closure, tuple(vertices), edges)
 
@@ -50,47 +52,47 @@ class Graph:
 
     @property
     def infos(self) -> tuple[PathInfo, ...]:
-        """The paths, in the order of the vertices, as the closure knows them."""
+        """The path infos, in the order of the vertices."""
         return tuple(self.closure.infos[vertex] for vertex in self.vertices)
 
     @property
     def reason(self) -> str:
-        """What made the graph, for a person."""
+        """The operations that made the graph, as a text for the user."""
         return ", in ".join(reversed(self.steps)) or "everything"
 
     def with_step(self, step: str) -> Graph:
-        """The same graph with another step behind it; a step that is repeated is said once."""
-        return self if self.steps[-1:] == (step,) else replace(self, steps=(*self.steps, step)[-_STEPS:])
+        """Return the graph with ``step`` added; a step that repeats the last one is not added."""
+        return self if self.steps[-1:] == (step,) else replace(self, steps=(*self.steps, step)[-_MAX_STEPS:])
 
     def find(self, texts: Collection[str]) -> set[int]:
-        """The vertices that are among ``texts``, which are store paths; others are passed over."""
+        """Find the vertices of the store paths ``texts``; paths that are not in the graph are skipped."""
         infos = self.closure.infos
         return {vertex for vertex in self.vertices if str(infos[vertex].path) in texts} if texts else set()
 
     def subgraph(self, vertices: AbstractSet[int], step: str) -> Graph:
-        """The part that has those ``vertices`` only."""
+        """Return the part of the graph that has only ``vertices``, in the order of the graph."""
         kept = tuple(vertex for vertex in self.vertices if vertex in vertices)
         return replace(self, vertices=kept).with_step(step)
 
     def chunks(self, size: int) -> Iterator[Graph]:
-        """The parts that have ``size`` vertices each, the last perhaps fewer."""
+        """Yield parts of ``size`` vertices each; the last may have fewer."""
         for start in range(0, len(self.vertices), size):
             yield replace(self, vertices=self.vertices[start : start + size])
 
     def children(self, vertices: Iterable[int]) -> AbstractSet[int]:
-        """What ``vertices`` refer to themselves."""
+        """Return the direct references of ``vertices``."""
         return _NONE.union(*map(self._edges, vertices)).intersection(self.vertices)
 
     def roots(self) -> set[int]:
-        """The vertices that no vertex refers to."""
+        """Return the vertices that no other vertex refers to."""
         return set(self.vertices).difference(*map(self._edges, self.vertices))
 
     def dependencies_of(self, starts: Iterable[int]) -> set[int]:
-        """``starts`` and all that they need."""
+        """Return ``starts`` and all that they need, directly or not."""
         return _reachable(starts, self.edges, frozenset(self.vertices))
 
     def referrers_of(self, starts: Iterable[int]) -> set[int]:
-        """``starts`` and all that needs them."""
+        """Return ``starts`` and all that needs them, directly or not."""
         referrers: dict[int, set[int]] = {}
         for vertex in self.vertices:
             for target in self._edges(vertex):
@@ -98,20 +100,20 @@ class Graph:
         return _reachable(starts, referrers, frozenset(self.vertices))
 
     def without_edges_to(self, targets: AbstractSet[int]) -> Graph:
-        """The same vertices; what referred to ``targets`` does so no more."""
+        """Return the graph with the same vertices, without the edges to ``targets``."""
         return replace(self, edges={vertex: self._edges(vertex) - targets for vertex in self.vertices})
 
     def single(self, vertex: int, step: str) -> Graph:
-        """One vertex and no edge."""
+        """Return a graph of ``vertex`` alone, without edges."""
         return Graph(self.closure, (vertex,), {}, self.steps).with_step(step)
 
     def as_closure(self) -> Closure:
-        """The vertices as a closure of their own, each with the references that are edges."""
-        members, infos = frozenset(self.vertices), self.closure.infos
+        """Return the graph as a closure, in which the references of a path are its edges."""
+        vertices, infos = frozenset(self.vertices), self.closure.infos
         return Closure.of(
             replace(
                 infos[vertex],
-                references=frozenset(infos[target].path for target in self._edges(vertex) & members),
+                references=frozenset(infos[target].path for target in self._edges(vertex) & vertices),
             )
             for vertex in self.vertices
         )
@@ -121,11 +123,11 @@ class Graph:
 
 
 def merge_graphs(graphs: Sequence[Graph], step: str) -> Graph:
-    """The vertices of ``graphs``, one or more, one behind the other; no edge leads from one graph to another."""
+    """Merge one or more ``graphs``: their vertices follow one another, and no edge connects two of them."""
     edges: dict[int, frozenset[int]] = {}
     for graph in graphs:
-        members = frozenset(graph.vertices)
-        edges |= {vertex: targets & members for vertex in members if (targets := graph.edges.get(vertex, _NONE))}
+        inside = frozenset(graph.vertices)
+        edges |= {vertex: targets & inside for vertex in inside if (targets := graph.edges.get(vertex, _NONE))}
     vertices = tuple(vertex for graph in graphs for vertex in graph.vertices)
     origins = {graph.steps[:-1] for graph in graphs}
     steps = origins.pop() if len(origins) == 1 else ()

@@ -1,10 +1,10 @@
-"""What each operation of a pipeline does: a value in, a value out.
+"""The operations of a layering pipeline: each is a function from a value to a value.
 
-Invariant: an operation divides, orders or joins what came in; only ``remove_paths`` loses a path, none makes one twice.
+Invariant: an operation divides, orders or merges its input. Only ``remove_paths`` drops a path; none duplicates one.
 
-A value is a graph, a list of values, or an object: values by name, in an order. What an operation can not take is
-refused with its place, what came, and what to put before it. The rules are those of nixpkgs'
-``flattenReferencesGraph``, of which dockerTools' ``layeringPipeline`` is the input.
+A value is a graph, a list of values, or an object, which is an ordered mapping of names to values. The error for an
+input of the wrong kind says where the operation is, what the input was, and which operation to put before it. The
+rules are those of nixpkgs' ``flattenReferencesGraph``, whose input is dockerTools' ``layeringPipeline``.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ Step: TypeAlias = Callable[[Value], Value]
 
 @dataclass(frozen=True, slots=True)
 class SplitPoints:
-    """Where `split_paths` splits: at these paths, and at all that those parents refer to."""
+    """Where `split_paths` splits the graph: at ``paths``, and at the direct references of ``parents``."""
 
     paths: frozenset[str]
     parents: frozenset[str]
 
 
 def popularity_contest(location: str, value: Value) -> Value:
-    """A graph of each path, the most popular first; edges are lost."""
+    """Divide the graph into a graph of each path without edges, the most popular first."""
     graph = _require_graph(location, value)
     vertex = {info.path: number for number, info in zip(graph.vertices, graph.infos, strict=True)}
-    contest = rank_by_popularity(graph.as_closure())
-    return tuple(graph.single(vertex[info.path], f"popularity {score}") for info, score in contest)
+    ranking = rank_by_popularity(graph.as_closure())
+    return tuple(graph.single(vertex[info.path], f"popularity {score}") for info, score in ranking)
 
 
 def reverse(location: str, value: Value) -> Value:
-    """The list from its end."""
+    """Reverse the list."""
     return _require_list(location, value)[::-1]
 
 
 def limit_layers(location: str, value: Value, limit: int) -> Value:
-    """The first ``limit - 1`` as they are, all the rest merged into one graph."""
+    """Keep the first ``limit - 1`` items of the list, and merge the others into one graph."""
     items = _require_list(location, value)
     if len(items) <= limit:
         return items
@@ -53,78 +53,79 @@ def limit_layers(location: str, value: Value, limit: int) -> Value:
 
 
 def split_every(location: str, value: Value, count: int) -> Value:
-    """Graphs of ``count`` paths each, in the order of the graph."""
+    """Divide the graph into graphs of ``count`` paths each, in its order; the last may have fewer."""
     parts = enumerate(_require_graph(location, value).chunks(count), 1)
     return tuple(part.with_step(f"part {number} of split_every {count}") for number, part in parts)
 
 
 def remove_paths(location: str, value: Value, paths: frozenset[str]) -> Value:
-    """The graph without ``paths``, which are in no layer then."""
+    """Remove ``paths`` from the graph, so that they are in no layer."""
     graph = _require_graph(location, value)
-    gone = graph.find(paths)
-    return graph.subgraph(set(graph.vertices) - gone, "what remove_paths left") if gone else graph
+    removed = graph.find(paths)
+    return graph.subgraph(set(graph.vertices) - removed, "what remove_paths left") if removed else graph
 
 
 def subcomponent_out(location: str, value: Value, paths: frozenset[str]) -> Value:
-    """``main`` is ``paths`` and all that they need, ``rest`` all else."""
+    """Divide the graph into ``main``, which is ``paths`` and all that they need, and ``rest``."""
     graph = _require_graph(location, value)
     return _main_and_rest(graph, graph.dependencies_of(graph.find(paths)), "subcomponent_out")
 
 
 def subcomponent_in(location: str, value: Value, paths: frozenset[str]) -> Value:
-    """``main`` is ``paths`` and all that needs them, ``rest`` all else."""
+    """Divide the graph into ``main``, which is ``paths`` and all that needs them, and ``rest``."""
     graph = _require_graph(location, value)
     return _main_and_rest(graph, graph.referrers_of(graph.find(paths)), "subcomponent_in")
 
 
 def split_paths(location: str, value: Value, split_points: SplitPoints) -> Value:
-    """``main`` is the marked paths and what only they need, ``common`` what others need too, ``rest`` all else.
+    """Divide the graph into ``main``, ``common`` and ``rest``; those that are empty are left out.
 
-    The edges to what is marked are gone from all three; those that are empty are left out.
+    ``main`` is the split points and what only they need, ``common`` what they and other paths need, ``rest`` the
+    other paths. None of the three keeps the edges to the split points.
     """
     graph = _require_graph(location, value)
-    marked = graph.find(split_points.paths) | graph.children(graph.find(split_points.parents))
-    if not marked:
+    split_vertices = graph.find(split_points.paths) | graph.children(graph.find(split_points.parents))
+    if not split_vertices:
         return {"rest": graph.with_step("rest of split_paths")}
     roots = graph.roots()
-    if len(roots) == 1 and roots <= marked:
+    if len(roots) == 1 and roots <= split_vertices:
         return {"main": graph.with_step("main of split_paths")}
-    needed = graph.dependencies_of(marked)
-    cut = graph.without_edges_to(marked)
-    others = cut.dependencies_of(roots - marked)
+    needed = graph.dependencies_of(split_vertices)
+    cut = graph.without_edges_to(split_vertices)
+    others = cut.dependencies_of(roots - split_vertices)
     parts = {"main": needed - others, "common": needed & others, "rest": others - needed}
     return {name: cut.subgraph(part, f"{name} of split_paths") for name, part in parts.items() if part}
 
 
 def over(location: str, value: Value, key: str, step: Step) -> Value:
-    """The object with ``step`` applied to one of its values."""
+    """Apply ``step`` to the value ``key`` of the object."""
     if not isinstance(value, Mapping):
         raise _invalid_value(location, value, "an object", _OBJECT_HINTS)
     if key not in value:
         raise InvalidArgument(
             f"{location}: got no {short_repr(key)} in {_kind(value)}, expected one of its names",
-            hint="split_paths leaves out main, common or rest where it is empty" if key in _SPLIT else "",
+            hint="split_paths leaves out main, common or rest where it is empty" if key in _SPLIT_NAMES else "",
         )
     return {name: step(item) if name == key else item for name, item in value.items()}
 
 
 def each(location: str, value: Value, step: Step) -> Value:
-    """``step`` applied to every item of the list (the operation ``map``)."""
+    """Apply ``step`` to every item of the list; this is the operation ``map``."""
     return tuple(step(item) for item in _require_list(location, value))
 
 
 def flatten(location: str, value: Value) -> Value:
-    """The graphs in a value, however deep, in their order."""
+    """Return a list of the graphs in ``value``, at any depth, in their order."""
     return tuple(graphs_in(value))
 
 
 def pipe(location: str, value: Value, step: Step) -> Value:
-    """What a pipeline makes of the value."""
+    """Run a pipeline on ``value``."""
     return step(value)
 
 
 def graphs_in(value: Value) -> Iterator[Graph]:
-    """The graphs in ``value``, those of an object in the order of its names."""
+    """Yield the graphs in ``value``, at any depth; those of an object in the order of its names."""
     match value:
         case Graph():
             yield value
@@ -141,7 +142,7 @@ def _main_and_rest(graph: Graph, main: set[int], name: str) -> Value:
     return {"main": graph.subgraph(main, f"main of {name}"), "rest": graph.subgraph(rest, f"rest of {name}")}
 
 
-_SPLIT = ("main", "common", "rest")
+_SPLIT_NAMES = ("main", "common", "rest")
 _GRAPH_HINTS = {
     "object": 'use ["over", NAME, CALL] to reach one of its values',
     "list": 'use ["map", CALL] to reach each of its items',

@@ -1,16 +1,17 @@
-"""A layering pipeline: dockerTools' ``layeringPipeline``, operations as data that divide a closure into layers.
+"""Layering pipelines: operations, given as data, that divide a closure into layers; dockerTools' ``layeringPipeline``.
 
-Invariant: a `Pipeline` holds known operations with arguments that fit them, and no path comes to be in two layers.
+Invariant: a `Pipeline` contains known operations with valid arguments, and puts no path in two layers.
 
-Definition. A pipeline is a list of calls, a call a list of an operation's name and its arguments; each call takes what
-the one before it gave, the first the graph of the whole closure. What the last one gave is taken apart into its graphs:
-each that is not empty is a layer, its paths in the order of the vertices (nixpkgs: flattenReferencesGraph).
+Definition: a pipeline is a list of calls, and a call is a list of an operation's name and its arguments. The input of
+the first call is the graph of the whole closure, and the input of each other call is the result of the call before it.
+Every graph in the last result that is not empty becomes a layer, with its paths in the order of the vertices (nixpkgs:
+flattenReferencesGraph).
 
-A place in a pipeline is told by numbers that count from 0, as in JSON pointers: ``[2] over: [2] limit_layers`` is the
-``limit_layers`` that is the third item of the ``over`` that is the third call.
+Messages refer to a location in a pipeline by indexes from 0, as JSON pointers do: ``[2] over: [2] limit_layers`` is the
+operation ``limit_layers`` at index 2 of the call of ``over``, which is the call at index 2.
 
-Worked example: A(2)→C(6)  B(4)→C,D(8) in the pipeline ``[["split_paths", ["B"]]]`` gives [B D] [C] [A]: B and what
-only B needs, what others need too, all the rest.
+Worked example: A(2)→C(6)  B(4)→C,D(8) with the pipeline ``[["split_paths", ["B"]]]`` gives [B D] [C] [A]: B and
+what only B needs, what B and others need, and the rest.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from lamina.layering.plans import LayerPlan
 from lamina.messages.redaction import short_repr
 
 _MAX_DEPTH = 32
-# A pipeline of more calls takes longer to run than the image does.
+# A pipeline with more calls would take longer to run than building the image.
 _MAX_LISTS = 10_000
 _MAX_COUNT = 2**31 - 1
 _MAX_LISTED = 3
@@ -40,26 +41,26 @@ _EXAMPLE = '[["popularity_contest"], ["limit_layers", 100]]'
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An operation with its arguments, at its place in the pipeline."""
+    """An operation with its arguments, at its location in the pipeline."""
 
     location: str
     operation: str
     arguments: tuple[Any, ...]
     found_paths: dict[str, set[str]] | None = field(default=None, compare=False, repr=False)
-    """Where it is noted, by place, which of the paths that calls name they have found."""
+    """If set, each call records here, under its location, which of the paths that it names it has found."""
 
     def __call__(self, value: Value) -> Value:
-        """What the operation makes of ``value``; raises `InvalidArgument` where it cannot take that."""
+        """Run the operation on ``value``; raise `InvalidArgument` if it cannot take such a value."""
         if self.found_paths is not None and isinstance(value, Graph):
             infos = value.closure.infos
             here = {str(infos[vertex].path) for vertex in value.find(self.paths)}
             self.found_paths.setdefault(self.location, set()).update(here)
-        map_paths: Value = _OPERATIONS[self.operation].run(self.location, value, *self.arguments)
-        return map_paths
+        result: Value = _OPERATIONS[self.operation].run(self.location, value, *self.arguments)
+        return result
 
     @property
     def paths(self) -> frozenset[str]:
-        """All that the operation itself names as store paths."""
+        """The store paths that the arguments name, without those of nested calls."""
         named: frozenset[str] = frozenset()
         for argument in self.arguments:
             match argument:
@@ -71,55 +72,55 @@ class Call:
 
     @property
     def nested_calls(self) -> Iterator[Call]:
-        """The call itself, and those in its arguments however deep."""
+        """The call itself and the calls in its arguments, at any depth."""
         yield self
         for argument in self.arguments:
             for call in argument.calls if isinstance(argument, Pipe) else [argument]:
                 if isinstance(call, Call):
                     yield from call.nested_calls
 
-    def map_paths(self, path: Callable[[str], str], found_paths: dict[str, set[str]] | None = None) -> Call:
-        """Return the call with ``path`` applied to every store path that it names, however deep."""
-        arguments = tuple(_map_paths(argument, path, found_paths) for argument in self.arguments)
+    def map_paths(self, convert: Callable[[str], str], found_paths: dict[str, set[str]] | None = None) -> Call:
+        """Return the call with ``convert`` applied to every store path that it names, at any depth."""
+        arguments = tuple(_map_paths(argument, convert, found_paths) for argument in self.arguments)
         return replace(self, arguments=arguments, found_paths=found_paths)
 
 
 @dataclass(frozen=True, slots=True)
 class Pipe:
-    """A pipeline as an argument."""
+    """A pipeline that is the argument of a call."""
 
     calls: tuple[Call, ...]
 
     def __call__(self, value: Value) -> Value:
-        """What the calls make of ``value``, one after the other."""
+        """Run the calls on ``value``, one after the other."""
         return _run(self.calls, value)
 
 
-def _map_paths(argument: Any, path: Callable[[str], str], found_paths: dict[str, set[str]] | None) -> Any:
+def _map_paths(argument: Any, convert: Callable[[str], str], found_paths: dict[str, set[str]] | None) -> Any:
     match argument:
         case SplitPoints():
-            return SplitPoints(frozenset(map(path, argument.paths)), frozenset(map(path, argument.parents)))
+            return SplitPoints(frozenset(map(convert, argument.paths)), frozenset(map(convert, argument.parents)))
         case frozenset():
-            return frozenset(map(path, argument))
+            return frozenset(map(convert, argument))
         case Call():
-            return argument.map_paths(path, found_paths)
+            return argument.map_paths(convert, found_paths)
         case Pipe():
-            return Pipe(tuple(call.map_paths(path, found_paths) for call in argument.calls))
+            return Pipe(tuple(call.map_paths(convert, found_paths) for call in argument.calls))
     return argument
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Calls in their order; equal where their JSON is. A strategy: call it with a closure."""
+    """A layering strategy that is a list of calls; two pipelines are equal if their JSON is."""
 
     text: str
     calls: tuple[Call, ...] = field(compare=False, repr=False)
 
     @classmethod
     def parse(cls, value: object, subject: str = "layering") -> Pipeline:
-        """The pipeline that ``value`` is: lists, texts, numbers and objects, as JSON has them.
+        """Parse a pipeline from lists, texts, numbers and objects, as JSON has them.
 
-        Raises `InvalidArgument` with the place of what is wrong, behind ``subject``.
+        Raises `InvalidArgument` with ``subject`` and the location of the mistake.
         """
         _check_size(value, subject)
         calls = _parse_calls(f"{subject}: ", value, 0)
@@ -128,9 +129,9 @@ class Pipeline:
     def __str__(self) -> str:
         return self.text
 
-    def with_paths(self, path: Callable[[str], str]) -> Pipeline:
-        """Return the same pipeline with ``path`` applied to every store path that it names."""
-        return replace(self, calls=tuple(call.map_paths(path) for call in self.calls))
+    def with_paths(self, convert: Callable[[str], str]) -> Pipeline:
+        """Return the pipeline with ``convert`` applied to every store path that it names."""
+        return replace(self, calls=tuple(call.map_paths(convert) for call in self.calls))
 
     def __call__(
         self,
@@ -139,19 +140,25 @@ class Pipeline:
         ignored: Collection[StorePath],
         warn: Callable[[str], object] = len,
     ) -> tuple[LayerPlan, ...]:
-        """The layers; ignored paths leave the graph before, as nixpkgs' exclude list does, and no budget is kept.
+        """Plan the layers of ``closure``.
 
-        ``warn`` is told of paths that an operation names and does not find. Raises `InvalidArgument` where an operation
-        is given what it cannot take.
+        Args:
+            closure: the paths to divide.
+            budget: not used; the operations alone decide how many layers there are.
+            ignored: paths to remove from the graph first, as nixpkgs' exclude list does.
+            warn: called with a message about paths that an operation names but does not find.
+
+        Raises:
+            InvalidArgument: an operation cannot take the value it is called with.
         """
         found_paths: dict[str, set[str]] = {}
         calls = tuple(call.map_paths(str, found_paths) for call in self.calls)
         graphs = tuple(operations.graphs_in(_run(calls, Graph.of(closure, frozenset(ignored)))))
         for call in (inner for outer in calls for inner in outer.nested_calls):
-            missed = sorted(call.paths - found_paths.get(call.location, set()))
-            if missed:
-                more = f" and {len(missed) - _MAX_LISTED} more" if len(missed) > _MAX_LISTED else ""
-                listed = ", ".join(map(short_repr, missed[:_MAX_LISTED]))
+            missing = sorted(call.paths - found_paths.get(call.location, set()))
+            if missing:
+                more = f" and {len(missing) - _MAX_LISTED} more" if len(missing) > _MAX_LISTED else ""
+                listed = ", ".join(map(short_repr, missing[:_MAX_LISTED]))
                 warn(f"{call.location}: got {listed}{more}, which is not among the paths there, so it changes nothing")
         return tuple(_make_plan(graph.infos, graph.reason) for graph in graphs if len(graph))
 
@@ -166,13 +173,13 @@ def _run(calls: tuple[Call, ...], value: Value) -> Value:
     return value
 
 
-# --- from JSON: each of these takes a place, a value, and how deep it lies
+# --- Parsing of JSON. Each function takes the location of a value, the value, and its depth.
 
 
 def _check_size(value: object, subject: str) -> None:
-    """Raise `InvalidArgument` for a pipeline of too many lists, which is what its calls are."""
+    """Raise `InvalidArgument` for a pipeline with too many lists. Calls are lists, so this limits their number."""
     level, count = [value] if _is_nested(value) else [], 0
-    for _ in range(2 * _MAX_DEPTH):  # what is nested deeper is refused as such
+    for _ in range(2 * _MAX_DEPTH):  # _parse_call refuses what is nested deeper
         inner = [item.values() if isinstance(item, Mapping) else item for item in level]
         level = [part for parts in inner if isinstance(parts, Iterable) for part in parts if _is_nested(part)]
         count += len(level)
@@ -195,16 +202,18 @@ def _parse_call(location: str, value: object, depth: int) -> Call:
         raise InvalidArgument(f"{location}: got calls nested deeper than {_MAX_DEPTH}, expected fewer")
     if not isinstance(value, list | tuple) or not value or not isinstance(value[0], str):
         raise _invalid_value(location, value, 'a call, a list that begins with an operation such as ["reverse"]')
-    name, *given = value
+    name, *arguments = value
     if name not in _OPERATIONS:
         known = ", ".join(_OPERATIONS)
         raise InvalidArgument(f"{location}: got operation {short_repr(name)}, expected one of {known}{_suggest(name)}")
     location = f"{location} {name}"
     parameters = _OPERATIONS[name].parameters
-    if len(given) != len(parameters):
+    if len(arguments) != len(parameters):
         expected = " and ".join(argument.kind for argument in parameters) or "none"
-        raise InvalidArgument(f"{location}: got {len(given)} argument{'s' * (len(given) != 1)}, expected {expected}")
-    numbered = enumerate(zip(parameters, given, strict=True), 1)
+        raise InvalidArgument(
+            f"{location}: got {len(arguments)} argument{'s' * (len(arguments) != 1)}, expected {expected}"
+        )
+    numbered = enumerate(zip(parameters, arguments, strict=True), 1)
     parsed = tuple(argument.parse(f"{location}: [{number}]", item, depth + 1) for number, (argument, item) in numbered)
     return Call(location, name, parsed)
 

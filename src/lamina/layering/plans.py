@@ -1,6 +1,6 @@
-"""What a strategy gives: the paths of a layer, in the order in which they are packed.
+"""The plan of a layer: its paths, in the order in which they are packed.
 
-Invariant: a `LayerPlan` is a value; equal plans pack to equal bytes.
+Invariant: equal plans of the same store are packed to equal bytes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from lamina.core.pathinfo import PathInfo
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
-    """One store layer before anything is read: its paths in packing order.
+    """A store layer before any content is read: its paths in packing order.
 
-    ``reason`` is a person's answer to "why these?"; ``nars`` are hash and size in bytes of each path's NAR, in their
-    order, and none where nobody asked a store.
+    ``reason`` explains to the user why these paths share a layer. ``nars`` holds the hash and size in bytes of each
+    path's NAR, in the same order; it is empty if no store was queried.
     """
 
     paths: tuple[StorePath, ...]
@@ -26,12 +26,12 @@ class LayerPlan:
 
     @classmethod
     def of(cls, infos: Iterable[PathInfo], reason: str) -> LayerPlan:
-        """The layer of ``infos``, in their order."""
-        taken = tuple(infos)
-        nars = tuple((info.nar_hash, info.nar_size) for info in taken)
-        return cls(tuple(info.path for info in taken), reason, nars)
+        """Plan a layer of ``infos``, in their order."""
+        items = tuple(infos)
+        nars = tuple((info.nar_hash, info.nar_size) for info in items)
+        return cls(tuple(info.path for info in items), reason, nars)
 
     @property
     def nar_size(self) -> int:
-        """The sum of the NARs in bytes, close to what the layer will take; 0 where nobody asked a store."""
+        """The sum of the NAR sizes in bytes, close to the size of the layer; 0 if no store was queried."""
         return sum(size for _, size in self.nars)

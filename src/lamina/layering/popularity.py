@@ -1,14 +1,14 @@
-"""The popularity contest: nixpkgs' layering until 2025.
+"""Layering by popularity: nixpkgs' layering until 2025.
 
-Invariant: the same order as nixpkgs' closure-graph.py for every acyclic graph.
+Invariant: the order is the same as that of nixpkgs' closure-graph.py for every acyclic graph.
 
-Definition. For a node ``x`` with children ``C(x)``: each child ``c`` gains 1, and each descendant ``s`` of ``c``
-gains 1 and what it had below ``c``. A node's popularity is that sum at a virtual node above the roots. Unrolled,
-``s`` has the sum, over every path ``c`` that is ``s`` or needs ``s``, of the number of ways from the virtual node
-down to ``c``; that is what is computed here, for the definition takes time in the number of pairs.
+Definition: for a node ``x``, each child ``c`` gets 1, and each descendant ``s`` of ``c`` gets 1 plus what it got
+below ``c``. A node's popularity is what it gets at a virtual node above the roots. This equals the sum, over every
+path ``c`` that is ``s`` or needs ``s``, of the number of ways from the virtual node down to ``c``. The sum is computed
+here, because the definition itself takes time proportional to the number of pairs of paths.
 
-Worked example: A→B,G  B→C,E  C→D,E  D→F  E→F gives A1 B2 C3 D4 E5 F9 G2, and so the order F E D C B G A: the most
-popular first, ties by name, then by hash.
+Worked example: A→B,G  B→C,E  C→D,E  D→F  E→F gives A1 B2 C3 D4 E5 F9 G2, and therefore the order F E D C B G A: the
+most popular first, ties by name, then by hash.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from lamina.layering.reach import Reachability, Weights, path_numbers
 
 
 def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
-    """The most popular paths in a layer each, all the rest in the last; at most ``budget`` layers.
+    """Plan a layer for each of the most popular paths, and one for all others; at most ``budget`` layers.
 
-    Ignored paths leave the graph before the contest, as nixpkgs' exclude list does.
+    Ignored paths are removed from the graph first, as those of nixpkgs' exclude list are.
     """
-    contest = Closure.of(
+    counted = Closure.of(
         replace(info, references=info.references - frozenset(ignored)) for info in closure if info.path not in ignored
     )
-    order = rank_by_popularity(contest)
+    order = rank_by_popularity(counted)
     alone = [LayerPlan.of((info,), f"popularity {score}") for info, score in order[: budget - 1]]
     rest = order[budget - 1 :]
     if not rest:
@@ -42,22 +42,22 @@ def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) ->
 
 
 def rank_by_popularity(closure: Closure) -> tuple[tuple[PathInfo, int], ...]:
-    """Every path with its popularity, the most popular first, ties by name, then by hash."""
+    """Return every path with its popularity, the most popular first, ties by name, then by hash."""
     scores = popularity_scores(closure)
     order = sorted(closure, key=lambda info: (-scores[info.path], _name_key(info.path)))
     return tuple((info, scores[info.path]) for info in order)
 
 
 def popularity_scores(closure: Closure) -> dict[StorePath, int]:
-    """The popularity of every path."""
-    number = path_numbers(closure)
+    """Compute the popularity of every path."""
+    numbers = path_numbers(closure)
     ways = [0] * len(closure)
     for info in reversed(closure.bottom_up):
         referrers = closure.referrers[info.path]
-        ways[number[info.path]] = sum(ways[number[user]] for user in referrers) if referrers else 1
+        ways[numbers[info.path]] = sum(ways[numbers[referrer]] for referrer in referrers) if referrers else 1
     reach = Reachability.of(closure)
     weights = Weights(ways)
-    return {path: weights.sum(reach.referrers[place] | 1 << place) for path, place in number.items()}
+    return {path: weights.sum(reach.referrers[number] | 1 << number) for path, number in numbers.items()}
 
 
 def _name_key(path: StorePath) -> tuple[str, str]:

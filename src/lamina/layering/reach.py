@@ -1,9 +1,9 @@
-"""Reachability in a closure, as bit masks.
+"""Reachability in a closure, with sets of paths as bit masks.
 
-Invariant: bit ``i`` stands for the ``i``-th path of the closure, whose paths ascend.
+Invariant: bit ``i`` stands for the path with index ``i`` in the closure, which is sorted by path.
 
-A set of 10,000 paths is an integer of 1,250 bytes: a union of two costs a microsecond, so the transitive closure of
-60,000 references is a matter of a tenth of a second.
+A set of 10,000 paths is an integer of 1,250 bytes. A union of two takes a microsecond, so the transitive closure of
+60,000 references takes a tenth of a second.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ from lamina.core.names import StorePath
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """By path number: what it needs, and what needs it, neither including itself."""
+    """For each path number, the masks of all that it needs and of all that needs it, both without the path itself."""
 
     dependencies: Sequence[int]
     referrers: Sequence[int]
 
     @classmethod
     def of(cls, closure: Closure) -> Reachability:
-        """The reachability of ``closure``."""
-        number = path_numbers(closure)
+        """Compute the reachability of ``closure``."""
+        numbers = path_numbers(closure)
         dependencies, referrers = [0] * len(closure), [0] * len(closure)
         for info in closure.bottom_up:
-            here = number[info.path]
+            here = numbers[info.path]
             for reference in info.references - {info.path}:
-                there = number[reference]
+                there = numbers[reference]
                 dependencies[here] |= dependencies[there] | 1 << there
         for info in reversed(closure.bottom_up):
-            here = number[info.path]
-            for user in closure.referrers[info.path]:
-                there = number[user]
+            here = numbers[info.path]
+            for referrer in closure.referrers[info.path]:
+                there = numbers[referrer]
                 referrers[here] |= referrers[there] | 1 << there
         return cls(dependencies, referrers)
 
 
 def path_numbers(closure: Closure) -> Mapping[StorePath, int]:
-    """The number of every path of ``closure``."""
+    """Return the number of each path: its index in ``closure``."""
     return {info.path: number for number, info in enumerate(closure)}
 
 
 def iter_bits(mask: int) -> Iterator[int]:
-    """The numbers in ``mask``, ascending."""
+    """Yield the numbers of the bits that are set in ``mask``, ascending."""
     text = bin(mask)[:1:-1]
-    place = text.find("1")
-    while place >= 0:
-        yield place
-        place = text.find("1", place + 1)
+    position = text.find("1")
+    while position >= 0:
+        yield position
+        position = text.find("1", position + 1)
 
 
 class Weights:
-    """Sums of the weights in a mask, eight at a time: a table of every subset's sum for each eight."""
+    """Sums of weights selected by a mask, eight bits at a time, from tables with the sum of every subset of eight."""
 
     def __init__(self, weights: Sequence[int]) -> None:
         self._tables = [_subset_sums(weights[start : start + 8]) for start in range(0, len(weights), 8)]
 
     def sum(self, mask: int) -> int:
-        """The sum of the weights whose bits are set in ``mask``."""
+        """Add up the weights whose bits are set in ``mask``."""
         chunks = mask.to_bytes(len(self._tables), "little")
         return sum(table[chunk] for table, chunk in zip(self._tables, chunks, strict=True) if chunk)
 
