@@ -1,4 +1,5 @@
-"""The command line: one file per command, typed arguments → library calls → print.
+"""The command line: one file per command, typed options → library calls → print.
 
-Invariant: only here are the environment, the arguments and the terminal looked at, and only here is everything caught.
+Only this room reads the arguments, the terminal and the environment, except for what the network and scripts take from
+the environment by convention. Only this room catches every exception.
 """

@@ -1,6 +1,6 @@
-"""The container config: a file, and the flags that are put over it.
+"""Build the container config from a file and from the flags that override it.
 
-Invariant: what a flag is put over has been checked, so a flag can only add to it or replace it.
+The file is validated before the flags are applied, so a flag always meets well-formed values to extend or replace.
 """
 
 from __future__ import annotations
@@ -31,10 +31,20 @@ _FLAGS = (
 )
 
 
-def container_config(default: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """``default``, over it the file of ``--config``, over that the flags.
+def build_container_config(default: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the container config of an image, with the keys that OCI and Docker use, such as ``Cmd`` and ``Env``.
 
-    Raises `InvalidArgument`, `StoreError`, `FormatError`.
+    The file of ``--config`` overrides ``default``, and single flags override both. ``--env``, ``--label``, ``--expose``
+    and ``--volume`` add to what is there.
+
+    Args:
+        default: The config from a spec file; anything but an object is an error.
+        flags: The options of the command; `_FLAGS` and ``config`` are read.
+
+    Raises:
+        InvalidArgument: A flag or a key of the config has a bad value.
+        StoreError: The file cannot be read.
+        FormatError: The file is not valid JSON.
     """
     file = flags["config"]
     flags = {name: _as_utf8(flags[name]) for name in _FLAGS}
@@ -59,9 +69,10 @@ def container_config(default: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_utf8(value: Any) -> Any:
-    """Return the value of a flag with its bytes read as UTF-8, as an image's config has them.
+    """Return the value of a flag with its bytes decoded as UTF-8, the encoding of an image's config.
 
-    Under ``LC_ALL=C`` Python may read the command line as ASCII, and keeps other bytes as lone surrogates (PEP 383).
+    Under ``LC_ALL=C`` Python may decode the command line as ASCII and keep other bytes as lone surrogates (PEP 383).
+    Return ``value`` unchanged if its bytes are not UTF-8.
     """
     if isinstance(value, tuple):
         return tuple(map(_as_utf8, value))

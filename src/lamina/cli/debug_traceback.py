@@ -1,7 +1,8 @@
 """The traceback that ``--debug`` prints.
 
-Invariant: it holds no value of the user's. An exception that is not lamina's may repeat one in its message, such as a
-part of a password, so of those only the type is shown.
+Invariant: the traceback contains no value that the user gave. The message of an exception from outside of lamina may
+repeat such a value, for example a part of a password, so only the type of such an exception is shown, and for an
+`OSError` the system's description of its errno.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from lamina.errors import Error
 
 
 def format_traceback(error: BaseException) -> Iterator[str]:
-    """Yield the lines of the traceback of ``error``, after those of the exceptions that it came from."""
-    for number, link in enumerate(reversed(_chain(error))):
+    """Yield the lines of the traceback of ``error``, after those of the exceptions that caused it."""
+    for number, link in enumerate(reversed(_collect_chain(error))):
         if number:
             yield "which led to:"
         yield "Traceback (most recent call last):"
         for frame in traceback.format_tb(link.__traceback__):
             yield from frame.rstrip("\n").split("\n")
         kind = type(link)
-        yield f"{kind.__module__}.{kind.__qualname__}{_message(link)}"
+        yield f"{kind.__module__}.{kind.__qualname__}{_format_message(link)}"
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    """Return ``error`` and what it came from, the newest first."""
+def _collect_chain(error: BaseException) -> list[BaseException]:
+    """Return ``error`` and the exceptions that caused it, newest first."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
@@ -34,7 +35,7 @@ def _chain(error: BaseException) -> list[BaseException]:
     return chain
 
 
-def _message(error: BaseException) -> str:
+def _format_message(error: BaseException) -> str:
     if isinstance(error, Error):
         return f": {error}"
     if isinstance(error, OSError) and error.strerror:

@@ -1,7 +1,7 @@
-"""How a run ends: an exit code for everything that can happen.
+"""Turn the end of a run, whatever it is, into an exit code and a message.
 
-Invariant: nothing but lamina's own bugs shows a traceback, and neither an error nor a signal leaves a part of a file
-behind. What cannot be written to stderr changes no exit code.
+Every exception is caught here. A traceback is printed under ``--debug`` alone, neither an error nor a signal leaves a
+partial file behind, and a stderr that cannot be written to does not change the exit code.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ BUG = 1
 
 
 def run_to_exit_code(work: Callable[[], object], *, debug: bool = False) -> int:
-    """Run ``work`` and return the code that the process is to end with; errors are printed on stderr.
+    """Run ``work``, print its error on stderr, and return the exit code for the process.
 
-    Where a signal has ended the work, the process ends here.
+    If a signal ended the work, the process ends here and nothing is returned.
+
+    Args:
+        work: The whole run; its return value is ignored.
+        debug: Print tracebacks too.
     """
     signals = Signals()
     code = BUG
@@ -38,7 +42,7 @@ def run_to_exit_code(work: Callable[[], object], *, debug: bool = False) -> int:
             code = _run(work, signals, debug=debug)
         finally:
             signals.close()
-    except Interrupted:  # else it came while an error was reported
+    except Interrupted:  # from the work, from the report of its error, or just before `close` took effect
         signals.close()
     if signals.received:
         signals.exit_now()
@@ -58,8 +62,8 @@ def _run(work: Callable[[], object], signals: Signals, *, debug: bool) -> int:
         return INTERRUPTED
     except (Interrupted, SystemExit):
         raise
-    except BaseException as error:  # noqa: BLE001 - the one place that catches everything; panics of Rust are no Exception
-        if signals.received:  # the error is a consequence of that
+    except BaseException as error:  # noqa: BLE001 - the one place that catches everything; panics of Rust do not derive from Exception
+        if signals.received:  # the error is a consequence of the signal
             return signals.exit_code
         if isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError):
             return CLOSED_PIPE
@@ -71,9 +75,9 @@ def _run(work: Callable[[], object], signals: Signals, *, debug: bool) -> int:
 
 
 def _open_streams() -> None:
-    """Make sure that there are stdout and stderr, that no text fails them, and that stderr fails nothing."""
+    """Make sure that stdout and stderr exist and can encode any text, and that writing to stderr never fails."""
     if sys.stderr is None:
-        # Else what is said would go to stdout, and the next file to be opened would be taken for stderr.
+        # Without it, `print` would write messages to stdout, and the next file to be opened would become descriptor 2.
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the run
     elif sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr = _wrap_best_effort(sys.stderr)
@@ -84,10 +88,10 @@ def _open_streams() -> None:
 
 
 class _BestEffortFile(io.FileIO):
-    """A file that drops what cannot be written to it, as when the disk is full or nobody reads the pipe any more."""
+    """A file that drops data which cannot be written, because the disk is full or the pipe has no reader left."""
 
     def write(self, data: Any, /) -> int:
-        """Write ``data``, or drop it."""
+        """Write ``data``, or drop it on an error, and return the number of bytes taken."""
         size = memoryview(data).nbytes
         try:
             written: int | None = super().write(data)
@@ -99,7 +103,7 @@ class _BestEffortFile(io.FileIO):
 def _wrap_best_effort(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     try:
         raw = _BestEffortFile(stream.fileno(), "wb", closefd=False)
-    except (OSError, ValueError):  # no file of the system's, or one that may only be read
+    except (OSError, ValueError):  # the stream has no file descriptor, or a read-only one
         return stream
     return io.TextIOWrapper(
         io.BufferedWriter(raw), stream.encoding, errors="backslashreplace", line_buffering=True, write_through=True
@@ -143,7 +147,10 @@ def _print_stderr(text: str) -> None:
 
 
 def _flush_or_discard(stream: TextIO | None) -> None:
-    """Drops what is left in a buffer that cannot be written: it would fail again at exit, with a message."""
+    """Flush ``stream``, or discard its buffer where that fails.
+
+    The interpreter would try again at exit, and print a message about it.
+    """
     if stream is None:
         return
     try:

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import COMPRESSORS, image_reader_arguments, image_reader_options, output_options
-from lamina.cli.output import print_stdout, stdout
-from lamina.cli.reporting import print_json, print_summary, progress
+from lamina.cli.options import COMPRESSORS, image_reader_options, output_options, pop_image_reader_arguments
+from lamina.cli.output import open_stdout, print_stdout
+from lamina.cli.reporting import open_progress, print_json, print_summary
 from lamina.messages.redaction import join_names
 
 
@@ -30,13 +30,13 @@ def command(image: str, output: str, name: str | None, compressor: str | None, *
     Modes, owners, dates, extended attributes, hard links and devices are kept; nothing runs and nothing is unpacked.
     Prints FILE; with --json the image. With -o - the result is on stderr.
     """
-    arguments = {"name": name, "compressor": compressor, **image_reader_arguments(flags)}
-    with progress(flags) as watcher:
+    arguments = {"name": name, "compressor": compressor, **pop_image_reader_arguments(flags)}
+    with open_progress(flags) as progress:
         if output == "-":
-            with stdout() as out:
-                found = lamina.export_image(image, output=out, progress=watcher, **arguments)
+            with open_stdout() as out:
+                found = lamina.export_image(image, output=out, progress=progress, **arguments)
         else:
-            found = lamina.export_image(image, output=output, progress=watcher, **arguments)
+            found = lamina.export_image(image, output=output, progress=progress, **arguments)
     print_summary(f"{join_names(found.repo_tags, 'no name')}: {len(found.layers)} layers, {found.id}", flags)
     if flags["as_json"]:
         document = {"id": found.id, "repo_tags": list(found.repo_tags), "platform": found.platform}

@@ -1,6 +1,6 @@
-"""The verbs by name.
+"""The ``lamina`` group: its verbs by name.
 
-Invariant: listing them imports none but what their first line needs, running one imports that one.
+Invariant: listing the verbs imports no verb's module, and running one imports only its own module.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import lamina
 from lamina.cli.lazy_group import LazyGroup
 from lamina.errors import output_error
 
-# Verb to what ``lamina --help`` says of it; each is the command of the module of its name.
+# Verb → its line in ``lamina --help``. The module of the same name holds the verb as ``command``.
 _VERBS = {
     "stream": "The image as a docker-archive on stdout, in one pass.",
     "build": "An image file, written whole or not at all.",
@@ -40,7 +40,7 @@ class _VerbGroup(LazyGroup):
 
 @contextlib.contextmanager
 def _translate_broken_pipe() -> Iterator[None]:
-    """Keeps a closed pipe from click, which would end the process in a way of its own."""
+    """Turn `BrokenPipeError` into `OutputError`: click would handle it first, with an exit code of its own."""
     try:
         yield
     except BrokenPipeError as error:

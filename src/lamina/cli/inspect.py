@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import image_reader_arguments, image_reader_options, output_options
+from lamina.cli.options import image_reader_options, output_options, pop_image_reader_arguments
 from lamina.cli.output import escape_controls, print_stdout
-from lamina.cli.reporting import print_json, readable_size, warn
+from lamina.cli.reporting import format_size, print_json, warn
 
 if TYPE_CHECKING:
     from lamina.images.readers.source_image import SourceImage
@@ -30,22 +30,22 @@ def command(image: str, **flags: Any) -> None:
     as a folder; NAME chooses one of several images in it. Every digest is computed from the bytes; a file that
     contradicts itself is an error.
     """
-    found = lamina.inspect(image, **image_reader_arguments(flags))
+    found = lamina.inspect(image, **pop_image_reader_arguments(flags))
     warn(found.warnings, flags)
     if flags["as_json"]:
-        first, *others = (_document(item, several=len(found) > 1) for item in found)
+        first, *others = (_dump_image(item, several=len(found) > 1) for item in found)
         print_json({**first, **({"others": others} if others else {}), "warnings": found.warnings})
         return
     for item in found:
         print_stdout(escape_controls(", ".join((*item.repo_tags, *item.tags)) or "no name"))
         print_stdout(escape_controls(f"id {item.digest}, {item.platform or 'no platform'}, {len(item.layers)} layers"))
         for number, layer in enumerate(item.layers, 1):
-            print_stdout(f"layer {number}: {readable_size(layer.size)}, {layer.diff_id}")
+            print_stdout(f"layer {number}: {format_size(layer.size)}, {layer.diff_id}")
             for path in layer.paths:
                 print_stdout(f"  {path}")
 
 
-def _document(image: SourceImage, *, several: bool) -> dict[str, Any]:
+def _dump_image(image: SourceImage, *, several: bool) -> dict[str, Any]:
     return {
         "id": str(image.digest),
         "repo_tags": list(image.repo_tags),

@@ -1,6 +1,6 @@
-"""The ``lamina`` command: finds the verb and runs it.
+"""Run the ``lamina`` command: find the verb and call it.
 
-Invariant: no verb is imported but the one that runs, and none for ``--version``.
+Invariant: only the verb that runs is imported; ``--version`` imports no verb, and not even click.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import sys
 
 import lamina
 
-TYPE_CHECKING = False  # as typing has it, which takes longer to import than it takes to say the version
+TYPE_CHECKING = False  # as in typing, whose import takes longer than printing the version
 if TYPE_CHECKING:
     import click
 
 
 def main() -> None:
-    """Runs the command line and ends the process with its exit code."""
+    """Run the command line and end the process with its exit code."""
     arguments = sys.argv[1:]
     if arguments == ["--version"] and _print_version():
         sys.exit(0)
@@ -25,7 +25,10 @@ def main() -> None:
 
 
 def _print_version() -> bool:
-    """Whether the version could be printed; why not is then found out on the way of all verbs."""
+    """Print the version and return whether that worked.
+
+    If it did not, the caller takes the usual way through click, which reports the cause.
+    """
     try:
         sys.stdout.write(f"lamina {lamina.__version__}\n")
         sys.stdout.flush()
@@ -49,7 +52,7 @@ def _run(arguments: list[str]) -> None:
 
 
 def _usage_message(error: click.ClickException) -> str:
-    """What click says in sentences of its own as ``SUBJECT: got X, expected Y``."""
+    """Rewrite click's own sentence for ``error`` as ``SUBJECT: got X, expected Y``."""
     import re
 
     import click

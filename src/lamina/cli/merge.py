@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import COMPRESSORS, image_reader_arguments, image_reader_options, output_options
-from lamina.cli.output import print_stdout, stdout
-from lamina.cli.reporting import print_json, print_summary, progress, warn
+from lamina.cli.options import COMPRESSORS, image_reader_options, output_options, pop_image_reader_arguments
+from lamina.cli.output import open_stdout, print_stdout
+from lamina.cli.reporting import open_progress, print_json, print_summary, warn
 
 if TYPE_CHECKING:
     from lamina.images.readers.source_image import SourceImage
@@ -31,23 +31,23 @@ def command(images: tuple[str, ...], output: str, compressor: str | None, **flag
     Every image keeps its ID and its names; what several share is stored once. Two images of one name are an error.
     Prints FILE; with --json the images. With -o - the result is on stderr.
     """
-    arguments = {"compressor": compressor, **image_reader_arguments(flags)}
-    with progress(flags) as watcher:
+    arguments = {"compressor": compressor, **pop_image_reader_arguments(flags)}
+    with open_progress(flags) as progress:
         if output == "-":
-            with stdout() as out:
-                found = lamina.merge_images(images, output=out, progress=watcher, **arguments)
+            with open_stdout() as out:
+                found = lamina.merge_images(images, output=out, progress=progress, **arguments)
         else:
-            found = lamina.merge_images(images, output=output, progress=watcher, **arguments)
+            found = lamina.merge_images(images, output=output, progress=progress, **arguments)
     warn(found.warnings, flags)
     layers = {layer.diff_id: layer.tar.length for image in found for layer in image.layers}
     print_summary(f"{len(found)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", flags)
     if flags["as_json"]:
-        print_json({"images": list(map(_document, found)), "warnings": found.warnings}, to_stderr=output == "-")
+        print_json({"images": list(map(_dump_image, found)), "warnings": found.warnings}, to_stderr=output == "-")
     elif output != "-":
         print_stdout(output)
 
 
-def _document(image: SourceImage) -> dict[str, Any]:
+def _dump_image(image: SourceImage) -> dict[str, Any]:
     return {
         "id": image.id,
         "repo_tags": list(image.repo_tags),

@@ -1,6 +1,7 @@
-"""What the derivations of nix/ run: the builders of a customisation layer, a conf.json, an archive; and the streamer.
+"""The builders of the derivations in nix/, such as those of a customisation layer, a conf.json and an archive.
 
-Invariant: the standard library is enough, and what comes out depends on the derivation alone, not on the machine.
+Invariant: this module needs only the standard library, and its output depends on the derivation alone, not on the
+machine. The verb ``stream`` runs outside of builds, in the script that ``streamLayeredImage`` returns.
 
     python -I -B -c … VERB          in a build, with the derivation's attributes in $NIX_ATTRS_JSON_FILE
     python -I -B -c … stream CONF [-t NAME:TAG]
@@ -25,7 +26,7 @@ from lamina import layering
 from lamina.api.images import merge_images, stream_conf
 from lamina.builder.prepare import make_root, open_base
 from lamina.cli.exits import run_to_exit_code
-from lamina.cli.output import print_stderr, stdout
+from lamina.cli.output import open_stdout, print_stderr
 from lamina.cli.progress_lines import ProgressLines
 from lamina.compression.compressors import COMPRESSORS
 from lamina.compression.streams import MAGIC_SIZE, detect_image_compression
@@ -59,7 +60,16 @@ _MAX_JOBS = 64
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A build: the attributes it was given, its output, the closure of what it may name, and the processors it has."""
+    """The inputs of one build.
+
+    Attributes:
+        attributes: The arguments that nix/derive.nix passes on.
+        output: Where the output of the build goes.
+        infos: The store paths that the output may refer to, with their references; empty if the derivation asks for
+            no graph.
+        file: The JSON file of the attributes, which holds the graph too.
+        jobs: How many processors the build may use.
+    """
 
     attributes: Mapping[str, Any]
     output: Path
@@ -69,7 +79,10 @@ class Derivation:
 
     @classmethod
     def parse(cls, file: Path, cores: str) -> Derivation:
-        """What Nix wrote into ``file`` under ``__structuredAttrs``; ``cores`` is its word on processors."""
+        """Parse ``file``, which Nix writes under ``__structuredAttrs``.
+
+        ``cores`` is the value of ``NIX_BUILD_CORES``; 0, or anything but a number, means all processors.
+        """
         document = json.loads(file.read_bytes())
         infos = closure_graph.parse(json.dumps(document["graph"])) if "graph" in document else ()
         jobs = int(cores) if cores.isdigit() and int(cores) else cpu_count()
@@ -77,7 +90,7 @@ class Derivation:
 
 
 def main() -> None:
-    """Runs one verb; ends the process."""
+    """Run one verb and end the process with its exit code."""
     parser = argparse.ArgumentParser(prog="lamina", description="What the derivations of lamina's nix/ run.")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, verb in VERBS.items():
@@ -97,17 +110,18 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _read_derivation() -> Derivation:
-    # In its sandbox, Nix 2.8 names the file as it is called outside; a builder starts in the folder that holds it.
-    named = [os.environ.get("NIX_ATTRS_JSON_FILE", ""), ".attrs.json"]
-    file = next(filter(os.path.isfile, named), None)
+    # In its sandbox, Nix 2.8 sets the variable to the path outside of the sandbox, which does not exist there. The
+    # working directory of a builder is the folder that holds the file, so the second name finds it.
+    candidates = [os.environ.get("NIX_ATTRS_JSON_FILE", ""), ".attrs.json"]
+    file = next(filter(os.path.isfile, candidates), None)
     if not file:
         raise InvalidArgument("NIX_ATTRS_JSON_FILE: got no such file, expected the attributes of a derivation")
     return Derivation.parse(Path(file), os.environ.get("NIX_BUILD_CORES", ""))
 
 
-def customisation_layer(derivation: Derivation) -> None:
+def write_customisation_layer(derivation: Derivation) -> None:
     """The root's layer.tar and its checksum."""
-    spec = root_spec(derivation.attributes)
+    spec = parse_root_spec(derivation.attributes)
     store = ChainedStore([GraphStore(derivation.file), FolderStore(HOST_ROOT)])
     root = make_root(spec, [resolve_root(store, text) for text in spec.contents], store, open_base(spec))
     sys.stderr.write(root.script_output)
@@ -118,10 +132,10 @@ def customisation_layer(derivation: Derivation) -> None:
     (derivation.output / "checksum").write_text(f"{blob_info.digest.hex}\n")
 
 
-def root_spec(attributes: Mapping[str, Any]) -> Spec:
-    """The part of a spec that the root is made of, from the attributes of dockerTools."""
+def parse_root_spec(attributes: Mapping[str, Any]) -> Spec:
+    """Translate the attributes of dockerTools into a spec, as far as it concerns the customisation layer."""
     base = json.loads(Path(attributes["baseJson"]).read_bytes())
-    words = {
+    arguments = {
         "config": base["config"],
         "architecture": base["architecture"],
         "contents": attributes["contents"],
@@ -133,10 +147,10 @@ def root_spec(attributes: Mapping[str, Any]) -> Spec:
         "search_path": attributes["searchPath"],
         "sandbox": attributes["sandbox"],
     }
-    return Spec.parse(words)
+    return Spec.parse(arguments)
 
 
-def conf(derivation: Derivation) -> None:
+def write_conf(derivation: Derivation) -> None:
     """nixpkgs' conf.json: which store paths go to which layer, and all that is said of the image."""
     attributes = derivation.attributes
     base = json.loads(Path(attributes["baseJson"]).read_bytes())
@@ -167,7 +181,7 @@ def conf(derivation: Derivation) -> None:
     }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     sys.stderr.write(text)
-    Conf.parse(text.encode())  # what the streamer would refuse is refused now
+    Conf.parse(text.encode())  # fails the build now on what the streamer would refuse
     derivation.output.write_text(text, encoding="utf-8")
 
 
@@ -189,38 +203,43 @@ def _plan_store_layers(derivation: Derivation, spec: Spec) -> list[list[str]]:
 
 
 def _read_closure(derivation: Derivation) -> Closure:
-    """All that Nix has found in the config and in the root; but what a Nix database in the root says of a base image's
-    paths makes none of them needed.
+    """Return the closure of the store paths that Nix found in the config and in the customisation layer.
+
+    If the layer contains a Nix database, that database also names the paths of the base image. The image needs none of
+    them on that account, so references that occur in the database alone are left out.
     """
     if not derivation.attributes["includeNixDB"] or not derivation.infos:
         return Closure.of(derivation.infos)
     infos = {info.path: info for info in derivation.infos}
     base, root = (StorePath.parse(derivation.attributes[name]) for name in ("baseJson", "customisationLayer"))
-    named = _hashes_outside_database(Path(str(root)) / "layer.tar", {path.hash for path in infos})
-    wanted = frozenset(path for path in infos[root].references if path.hash in named or path == root)
-    infos[root] = replace(infos[root], references=wanted)
+    hashes = _find_hashes_outside_database(Path(str(root)) / "layer.tar", {path.hash for path in infos})
+    references = frozenset(path for path in infos[root].references if path.hash in hashes or path == root)
+    infos[root] = replace(infos[root], references=references)
     return Closure.resolve([base, root], lambda paths: {path: infos[path] for path in paths if path in infos})
 
 
-def _hashes_outside_database(layer: Path, known: Collection[str]) -> Collection[str]:
-    """Those of the hashes ``known`` that a layer's tar has outside of its Nix database."""
+def _find_hashes_outside_database(layer: Path, known: Collection[str]) -> Collection[str]:
+    """Return those of the hashes ``known`` that occur in the tar ``layer`` outside of its Nix database."""
     tar = get_extent(layer)
-    found = ReferenceScanner(lambda digits: digits in known)
+    scanner = ReferenceScanner(lambda digits: digits in known)
     with open_reader(tar) as read:
-        held = [
+        databases = [
             (header.start, header.start + header.size)
             for header in read_headers(read, tar.length)
             if header.name.removeprefix(b"./") == DATABASE_PATH
         ]
-    start, end = held[-1] if held else (tar.length, tar.length)
+    start, end = databases[-1] if databases else (tar.length, tar.length)
     for offset, length in ((0, start), (end, tar.length - end)):
-        transfer([tar.part(offset, length)], found.feed)
-    found.close()
-    return found.hashes
+        transfer([tar.part(offset, length)], scanner.feed)
+    scanner.close()
+    return scanner.hashes
 
 
 def _resolve_date(text: str) -> str:
-    """``text``, or what it means where it is @SECONDS, as a flake's ``lastModified`` is handed to GNU date."""
+    """Return ``text``, but ``@SECONDS`` as an ISO date.
+
+    GNU date takes ``@SECONDS``, so callers of dockerTools pass a flake's ``lastModified`` in that form.
+    """
     if re.fullmatch("@[0-9]{1,11}", text):
         return datetime.fromtimestamp(int(text[1:]), UTC).isoformat()
     return text
@@ -230,14 +249,14 @@ def _format_date(moment: datetime | None) -> str:
     return moment.isoformat() if moment else NOW
 
 
-def archive(derivation: Derivation) -> None:
+def write_archive(derivation: Derivation) -> None:
     """The image of a conf.json as a file."""
     stream = stream_conf(derivation.attributes["conf"], jobs=derivation.jobs)
     with _open_compressed(derivation, derivation.attributes["compressor"]) as (out, compressor):
         stream.write_to(out, compressor=compressor, progress=ProgressLines(sys.stderr))
 
 
-def merge(derivation: Derivation) -> None:
+def write_merged(derivation: Derivation) -> None:
     """Several images in one file, compressed as the last one is."""
     images = [Path(image) for image in derivation.attributes["images"]]
     last = _detect_compressor(images[-1]) if images else "none"
@@ -247,29 +266,29 @@ def merge(derivation: Derivation) -> None:
         )
 
 
-def export(derivation: Derivation) -> None:
+def write_exported_root(derivation: Derivation) -> None:
     """An image's root as one flattened tar."""
     with TempDir() as workspace:
         image = _decompress_zstd(derivation, Path(derivation.attributes["image"]), workspace.path)
         images, name = open_images(image), derivation.attributes["imageName"]
-        # nixpkgs takes the first where it is told no name.
-        found = select.select_by_name(images, name, image, "name one as imageName")[0] if name else images[0]
-        root = ExportedRoot(found, image)
+        # nixpkgs takes the first image if no name is given.
+        selected = select.select_by_name(images, name, image, "name one as imageName")[0] if name else images[0]
+        root = ExportedRoot(selected, image)
         with atomic_write(derivation.output) as write:
             write_root(root, write)
 
 
 VERBS: Mapping[str, Callable[[Derivation], None]] = {
-    "customisation-layer": customisation_layer,
-    "conf": conf,
-    "archive": archive,
-    "merge": merge,
-    "export": export,
+    "customisation-layer": write_customisation_layer,
+    "conf": write_conf,
+    "archive": write_archive,
+    "merge": write_merged,
+    "export": write_exported_root,
 }
 
 
 def _stream(file: Path, repo_tag: str | None) -> None:
-    with stdout() as out:
+    with open_stdout() as out:
         stream = stream_conf(file, repo_tag=repo_tag)
         _warn(stream.warnings)
         stream.write_to(out, progress=ProgressLines(sys.stderr))
@@ -277,12 +296,13 @@ def _stream(file: Path, repo_tag: str | None) -> None:
 
 @contextlib.contextmanager
 def _open_compressed(derivation: Derivation, compressor: str) -> Iterator[tuple[Writable, str]]:
-    """Where an image is to be written, and the compressor that is left to do."""
+    """Open the output; yield the file to write an image to and the compressor that the writer still has to apply."""
     with derivation.output.open("wb") as file:
         if compressor != "zstd":
             yield file, compressor
             return
-        # Not every Python has zstd. What the program's threads write does not depend on how many there are.
+        # The zstd program compresses, because not every Python has zstd. Its output does not depend on how many threads
+        # it has.
         command = [derivation.attributes["program"], "--quiet", f"-T{derivation.jobs}"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file) as process:
             if process.stdin:
@@ -292,7 +312,7 @@ def _open_compressed(derivation: Derivation, compressor: str) -> Iterator[tuple[
 
 
 def _decompress_zstd(derivation: Derivation, image: Path, folder: Path) -> Path:
-    """``image``, or a file in ``folder`` with what it holds where that takes zstd to read."""
+    """Return ``image``, or, if it is compressed with zstd, a file in ``folder`` with its decompressed content."""
     if _detect_compressor(image) != "zstd":
         return image
     unpacked = folder / image.name
@@ -303,7 +323,7 @@ def _decompress_zstd(derivation: Derivation, image: Path, folder: Path) -> Path:
 
 
 def _detect_compressor(file: Path) -> str:
-    """The compressor that makes what ``file`` is, where there is one for it."""
+    """Return the name of the compressor that made ``file``, or ``none`` if lamina has no compressor for its format."""
     with file.open("rb") as opened:
         name = detect_image_compression(opened.read(MAGIC_SIZE))
     return name if name in COMPRESSORS else "none"

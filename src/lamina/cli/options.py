@@ -1,6 +1,7 @@
-"""The options that several verbs share, and the arguments that they make.
+"""Options that several verbs share, and their translation into arguments of the API.
 
-Invariant: what a flag says wins over what a spec file says, and both over a default; what is not said is not passed on.
+A flag wins over a spec file, and both win over a default. An option that the user does not give is not passed on, so
+that the API's own default holds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import lamina
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import holds_secret, short_repr
 
-# What the help says of what other modules have, for it must not import them: a test holds it to theirs.
+# The help repeats these values of other modules, because importing those modules would make every start slower. A test
+# compares them.
 COMPRESSORS = ("none", "gz", "zstd")
 STRATEGIES = ("auto", "popularity")
 EXTRAS = ("nss", "certs", "sh", "env", "tmp")
@@ -151,37 +153,37 @@ _OUTPUT_OPTIONS = (
 
 
 def output_options(command: _Command) -> _Command:
-    """The options that say how to report."""
+    """Add the options for progress, JSON and ``--debug`` to ``command``."""
     return _add_options(_OUTPUT_OPTIONS, command)
 
 
 def image_options(command: _Command) -> _Command:
-    """The options that decide which store path goes where."""
+    """Add all options that describe an image to ``command``, and those of `output_options`."""
     return _add_options((*_INPUT_OPTIONS, *_CONFIG_OPTIONS, *_IMAGE_OPTIONS, *_OUTPUT_OPTIONS), command)
 
 
 def image_reader_options(command: _Command) -> _Command:
-    """The options that choose among images that are there already, and bound what reading them takes."""
+    """Add the options that choose among the images in a file, and that limit their unpacked size."""
     return _add_options((PLATFORM_OPTION, MAX_UNPACKED_OPTION), command)
 
 
-def image_reader_arguments(flags: dict[str, Any]) -> dict[str, Any]:
-    """Take what `image_reader_options` say out of ``flags``, as `lamina.inspect` takes it."""
+def pop_image_reader_arguments(flags: dict[str, Any]) -> dict[str, Any]:
+    """Remove the values of `image_reader_options` from ``flags`` and return them as arguments of `lamina.inspect`."""
     return {name: flags.pop(name) for name in ("platform", "max_unpacked_size")}
 
 
 def cache_options(command: _Command) -> _Command:
-    """The options that say whom binary caches are believed, and where names are looked up."""
+    """Add the options for trusted keys, channels and ``--offline`` to ``command``."""
     return _add_options(CACHE_OPTIONS, command)
 
 
-def cache_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """What `cache_options` say, as `lamina.fetch_paths` takes it."""
+def collect_cache_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of `cache_options` as arguments of `lamina.fetch_paths`."""
     return {
         "trusted_keys": flags["trusted_keys"],
         "verify_signatures": not flags["no_verify_signatures"],
         "channel": flags["channel"],
-        "channel_lists": default_channel_lists(),
+        "channel_lists": get_default_channel_lists(),
         "offline": flags["offline"],
     }
 
@@ -217,13 +219,22 @@ _COPIED = (
 _LISTS = ("contents", "closure", "store", "trusted_keys")
 _BOOLEANS = ("enable_fakechroot", "include_nix_db", "verify", "offline")
 _COMMA_LISTS = ("inherit", "extras")
-# Flags to the names of the entries, as the package has them.
+# Flag → the name of the entry's class in ``lamina``.
 _ENTRY_FLAGS = (("dirs", "Dir"), ("files", "File"), ("symlinks", "Symlink"), ("perms", "Perm"), ("xattrs", "Xattr"))
 
 
-def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `lamina.stream_layered_image`; raises `InvalidArgument`, `NotFound`, `FormatError`."""
-    from lamina.cli.container_config import container_config
+def collect_image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `lamina.stream_layered_image` for the values of `image_options`.
+
+    The environment gives ``SOURCE_DATE_EPOCH``, the default of ``created``, and ``PATH``, where scripts find their
+    programs.
+
+    Raises:
+        InvalidArgument: A value is not valid, or the spec file has no table of the given name.
+        NotFound: The spec file does not exist.
+        FormatError: A file cannot be parsed.
+    """
+    from lamina.cli.container_config import build_container_config
     from lamina.inputs import specfile
     from lamina.inputs.spec import Spec
 
@@ -233,15 +244,15 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch and "created" not in arguments:
         arguments["created"] = _parse_epoch(epoch)
-    layer_cache = layer_cache_path(flags)
+    layer_cache = choose_layer_cache(flags)
     if layer_cache is not None:
         arguments["layer_cache"] = layer_cache
     else:
         arguments.pop("layer_cache", None)
     if flags["no_verify_signatures"]:
         arguments["verify_signatures"] = False
-    arguments.setdefault("embedded_store", default_embedded_store())
-    arguments.setdefault("channel_lists", default_channel_lists())
+    arguments.setdefault("embedded_store", get_default_embedded_store())
+    arguments.setdefault("channel_lists", get_default_channel_lists())
     if flags["no_store_paths"]:
         arguments["include_store_paths"] = False
     if flags["no_sandbox"]:
@@ -250,7 +261,7 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     arguments |= {
         name: [word for text in flags[name] for word in text.split(",")] for name in _COMMA_LISTS if flags[name]
     }
-    config = container_config(arguments.pop("config", {}), flags)
+    config = build_container_config(arguments.pop("config", {}), flags)
     entries = [getattr(lamina, kind).parse(text) for name, kind in _ENTRY_FLAGS for text in flags[name]]
     if entries:
         declared = Spec.parse({"tree": arguments.get("tree", ())}).tree
@@ -258,22 +269,25 @@ def image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {**arguments, "config": config, "search_path": os.environ.get("PATH", os.defpath)}
 
 
-def layer_cache_path(flags: Mapping[str, Any]) -> str | None:
-    """Return the file of the layer cache; None for none."""
+def choose_layer_cache(flags: Mapping[str, Any]) -> str | None:
+    """Return the file of the layer cache; return None under ``--no-layer-cache``."""
     if flags["no_layer_cache"] or flags["no_ledger"]:
         return None
-    return layer_cache_file(given_layer_cache(flags))
+    return resolve_layer_cache_file(get_layer_cache_option(flags))
 
 
-def given_layer_cache(flags: Mapping[str, Any]) -> str | None:
-    """Return the file that ``--layer-cache`` names, or its old name ``--ledger``; raise `InvalidArgument` for both."""
+def get_layer_cache_option(flags: Mapping[str, Any]) -> str | None:
+    """Return the value of ``--layer-cache`` or of its old name ``--ledger``; raise `InvalidArgument` for both."""
     if flags["layer_cache"] is not None and flags["ledger"] is not None:
         raise InvalidArgument("--ledger: got it and --layer-cache, expected one: it is the old name of the same option")
     return flags["layer_cache"] if flags["layer_cache"] is not None else flags["ledger"]  # type: ignore[no-any-return]
 
 
-def layer_cache_file(path: str | None) -> str:
-    """Return the file of the layer cache: ``path``, or the default one in the user's cache folder."""
+def resolve_layer_cache_file(path: str | None) -> str:
+    """Return the file of the layer cache: ``path``, or the default one in the user's cache folder.
+
+    Raises `InvalidArgument` if ``path`` looks like a secret, which would otherwise become the name of a new file.
+    """
     if path is not None:
         if not os.path.lexists(path) and holds_secret(path):
             raise InvalidArgument(f"layer_cache: got {short_repr(path)}, expected the name of a file")
@@ -285,27 +299,34 @@ def layer_cache_file(path: str | None) -> str:
     return str(user_cache_path("lamina", appauthor=False) / FILE_NAME)
 
 
-def default_embedded_store() -> str:
-    """The folder of the embedded store, in the user's data folder."""
+def get_default_embedded_store() -> str:
+    """Return the folder of the embedded store, in the user's data folder."""
     from platformdirs import user_data_path
 
     return str(user_data_path("lamina", appauthor=False) / "store")
 
 
-def default_channel_lists() -> str:
-    """The folder of the lists of channels, in the user's cache folder."""
+def get_default_channel_lists() -> str:
+    """Return the folder of the downloaded channel lists, in the user's cache folder."""
     from platformdirs import user_cache_path
 
     return str(user_cache_path("lamina", appauthor=False) / "channels")
 
 
-def first_image_option(flags: Mapping[str, Any]) -> str:
-    """The first of ``flags`` that says something of an image, as it was given; empty where there is none."""
-    silent = {"store", "jobs", "layer_cache", "no_layer_cache", "ledger", "no_ledger", "verify"}
-    silent |= {"progress", "quiet", "as_json", "debug"}
+def find_image_option(flags: Mapping[str, Any]) -> str:
+    """Return the first option in ``flags`` that describes an image, as the user writes it; empty if there is none.
+
+    ``a ROOT`` stands for the positional arguments.
+    """
+    unrelated = {"store", "jobs", "layer_cache", "no_layer_cache", "ledger", "no_ledger", "verify"}
+    unrelated |= {"progress", "quiet", "as_json", "debug"}
     context = click.get_current_context()
     for parameter in context.command.params:
-        if parameter.name in flags and parameter.name not in silent and flags[parameter.name] not in (None, False, ()):
+        if (
+            parameter.name in flags
+            and parameter.name not in unrelated
+            and flags[parameter.name] not in (None, False, ())
+        ):
             return "a ROOT" if isinstance(parameter, click.Argument) else parameter.opts[0]
     return ""
 

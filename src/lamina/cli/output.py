@@ -1,6 +1,7 @@
-"""Standard output as a place for an image or for a text.
+"""Write images and text to stdout, and messages to stderr.
 
-Invariant: an image never lands on a terminal, and what cannot be written is an `OutputError`.
+Invariant: an image is never written to a terminal, text for a terminal is escaped, and a failure to write to stdout is
+an `OutputError`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ from lamina.messages.redaction import clean
 if TYPE_CHECKING:
     from lamina.system.output import Writable
 
-# What Linux lets any user have (pipe(7), /proc/sys/fs/pipe-max-size).
+# The largest pipe that Linux grants any user (pipe(7), /proc/sys/fs/pipe-max-size), in bytes.
 _PIPE_SIZE = 1 << 20
 
 
 @contextlib.contextmanager
-def stdout() -> Iterator[Writable]:
-    """Stdout to write to, flushed at the end; raises `InvalidArgument` for a terminal, `OutputError`."""
+def open_stdout() -> Iterator[Writable]:
+    """Open stdout for an image; flush it at the end of the block.
+
+    Raises:
+        InvalidArgument: stdout is a terminal.
+        OutputError: stdout cannot be written to.
+    """
     if sys.stdout.isatty():
         raise InvalidArgument(
             "stdout: got a terminal, expected a pipe or a file",
@@ -32,12 +38,12 @@ def stdout() -> Iterator[Writable]:
         )
     flush()
     _enlarge_pipe()
-    yield _unbuffered_stdout()
+    yield _open_unbuffered_stdout()
     flush()
 
 
-def _unbuffered_stdout() -> Writable:
-    """Stdout without a buffer, where it is a file of the system's, under the name that an error shows."""
+def _open_unbuffered_stdout() -> Writable:
+    """Return stdout without a buffer if it has a file descriptor; name it ``stdout`` for the messages of errors."""
     try:
         file = io.FileIO(sys.stdout.fileno(), "wb", closefd=False)
     except OSError:
@@ -47,7 +53,7 @@ def _unbuffered_stdout() -> Writable:
 
 
 def _enlarge_pipe() -> None:
-    """Gives the pipe that stdout may be as much room as anybody may have: its two ends then wait less."""
+    """Enlarge stdout's buffer in the kernel if it is a pipe, so that reader and writer wait less for each other."""
     with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
         import fcntl
 
@@ -55,9 +61,9 @@ def _enlarge_pipe() -> None:
 
 
 def print_stdout(text: str) -> None:
-    """Print a line of a result. Raises `OutputError`.
+    """Print a line of a result; raise `OutputError` if that fails.
 
-    A name of a file comes out as the bytes that it is, but on a terminal, which would obey control characters.
+    File names are printed as their original bytes, except on a terminal, where control characters are escaped.
     """
     if sys.stdout.isatty():
         text = escape_lines(text)
@@ -72,7 +78,7 @@ def print_stdout(text: str) -> None:
 
 
 def flush() -> None:
-    """Writes what stdout still holds back; raises `OutputError`."""
+    """Write the rest of stdout's buffer; raise `OutputError` if that fails."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -80,23 +86,23 @@ def flush() -> None:
 
 
 def print_stderr(text: str) -> None:
-    """Print a line on stderr: escaped, without secrets, and with long values shortened."""
+    """Print a line on stderr, escaped, without secrets, and with long values shortened."""
     print(escape_controls(clean(text)), file=sys.stderr, flush=True)
 
 
 def print_script_output(text: str) -> None:
-    """Print on stderr what a script has printed, escaped where a terminal would obey it."""
+    """Print a script's own output on stderr, with control characters escaped if stderr is a terminal."""
     text = text.rstrip("\n")
     print(escape_lines(text.expandtabs()) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 
 def escape_lines(text: str) -> str:
-    """Return the lines of ``text`` without control characters."""
+    """Return ``text`` with the control characters of each line escaped; line ends stay."""
     return "\n".join(map(escape_controls, text.split("\n")))
 
 
 def escape_controls(text: str) -> str:
-    """Return ``text`` as it may stand on a terminal: without line ends and other control characters."""
+    """Return ``text`` with line ends and other control characters escaped, so that a terminal does not act on them."""
     if text.isprintable():
         return text
     return "".join(

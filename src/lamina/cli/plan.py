@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import image_arguments, image_options
+from lamina.cli.options import collect_image_arguments, image_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json, readable_size, warn
+from lamina.cli.reporting import format_size, print_json, warn
 
 if TYPE_CHECKING:
     from lamina.layering import LayerPlan
@@ -28,19 +28,19 @@ def command(**flags: Any) -> None:
     on this machine. So it does not see what a script or --with would bring along, but it does count the layers of a
     base image. The customisation layer, the last, is not among those listed.
     """
-    planned = lamina.plan_layered_image(**image_arguments(flags))
+    planned = lamina.plan_layered_image(**collect_image_arguments(flags))
     warn(planned.warnings, flags)
     if flags["as_json"]:
-        print_json({"layers": [_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)})
+        print_json({"layers": [_dump_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)})
         return
     for number, layer in enumerate(planned.layers, 1):
-        print_stdout(f"layer {number}: {readable_size(layer.nar_size)}, {layer.reason}")
+        print_stdout(f"layer {number}: {format_size(layer.nar_size)}, {layer.reason}")
         for path in layer.paths:
             print_stdout(f"  {path}")
     total = sum(layer.nar_size for layer in planned.layers)
     paths = sum(len(layer.paths) for layer in planned.layers)
-    print_stdout(f"{len(planned.layers)} layers, {paths} store paths, {readable_size(total)}")
+    print_stdout(f"{len(planned.layers)} layers, {paths} store paths, {format_size(total)}")
 
 
-def _layer(layer: LayerPlan) -> dict[str, Any]:
+def _dump_layer(layer: LayerPlan) -> dict[str, Any]:
     return {"paths": list(map(str, layer.paths)), "nar_size": layer.nar_size, "reason": layer.reason}

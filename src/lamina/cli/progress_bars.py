@@ -1,6 +1,6 @@
-"""Progress on a terminal: one live line for the running layer, then a summary.
+"""Progress on a terminal: one live line for the current layer, then a summary.
 
-Invariant: nothing of it outlives the run but the summary.
+Only the summary stays on the terminal after the run.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _MAX_TITLE_LENGTH = 44
 
 
 class ProgressBars:
-    """Draws on ``out``, which is a terminal."""
+    """Draws a bar for the current layer on ``out``, which is a terminal."""
 
     def __init__(self, out: TextIO) -> None:
         self._console = Console(file=out)
-        self._bars = _bars(self._console)
+        self._bars = _create_bars(self._console)
         self._layers = 0
         self._began = time.monotonic()
 
     def begin(self, layers: int, base: int) -> None:
-        """Starts drawing."""
+        """Start drawing; ``layers`` is the number of all layers."""
         self._layers = layers
         self._bars.start()
 
     def layer(self, number: int, source: LayerSource, size: int) -> None:
-        """Puts the next layer in place of the last."""
+        """Replace the bar by one for layer ``number``, of ``size`` bytes."""
         for task in self._bars.task_ids:
             self._bars.remove_task(task)
         names = ", ".join(path.name for path in source.paths) or source.headline(number).partition(f" {number} ")[2]
@@ -45,18 +45,18 @@ class ProgressBars:
         self._bars.add_task(escape(f"{number}/{self._layers} {title}"), total=size)
 
     def advance(self, size: int) -> None:
-        """Moves the bar."""
+        """Move the bar by ``size`` bytes."""
         self._bars.advance(self._bars.task_ids[-1], size)
 
     def manifests(self) -> None:
-        """Nothing: it takes no time."""
+        """Do nothing: writing the manifests takes no noticeable time."""
 
     def stop(self) -> None:
-        """Takes the line off the terminal."""
+        """Remove the bar from the terminal."""
         self._bars.stop()
 
     def done(self, image: Image) -> None:
-        """Prints the summary."""
+        """Remove the bar and print the summary."""
         self.stop()
         seconds = time.monotonic() - self._began
         size = sum(layer.size for layer in image.layers)
@@ -65,27 +65,27 @@ class ProgressBars:
 
 
 class FetchBar:
-    """One bar on ``out``, a terminal, for store paths that come."""
+    """Draws one bar on ``out``, which is a terminal, for all store paths that are fetched."""
 
     def __init__(self, out: TextIO) -> None:
-        self._bars = _bars(Console(file=out))
+        self._bars = _create_bars(Console(file=out))
 
     def begin(self, missing: Collection[PathInfo], path_count: int) -> None:
-        """Starts drawing."""
+        """Start drawing, unless nothing is missing."""
         if missing:
             self._bars.start()
             self._bars.add_task(f"{len(missing)} store paths", total=sum(info.nar_size for info in missing))
 
     def advance(self, info: PathInfo) -> None:
-        """Moves the bar."""
+        """Move the bar by the NAR size of ``info``."""
         self._bars.advance(self._bars.task_ids[-1], info.nar_size)
 
     def stop(self) -> None:
-        """Takes the line off the terminal."""
+        """Remove the bar from the terminal."""
         self._bars.stop()
 
 
-def _bars(console: Console) -> Progress:
+def _create_bars(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,6 +1,6 @@
-"""Progress as the plain lines that nixpkgs' streamer prints.
+"""Progress as plain lines, the same ones that nixpkgs' ``stream_layered_image.py`` prints.
 
-Invariant: the lines do not depend on how fast anything goes.
+Invariant: the lines depend on the image alone, not on timing.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 
 class ProgressLines:
-    """Writes one line per layer to ``out``."""
+    """Writes one line for each layer to ``out``."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def begin(self, layers: int, base: int) -> None:
-        """Says where there is no base image."""
+        """Print a line if there is no base image."""
         if not base:
             self._print_line("No 'fromImage' provided")
 
     def layer(self, number: int, source: LayerSource, size: int) -> None:
-        """Names the layer that comes next."""
+        """Print the headline of the layer that is written next."""
         self._print_line(source.headline(number))
 
     def advance(self, size: int) -> None:
-        """Nothing: bytes are no line."""
+        """Do nothing: progress within a layer has no line."""
 
     def manifests(self) -> None:
-        """Says that the documents come."""
+        """Print that the config and the manifest are written next."""
         self._print_line("Adding manifests...")
 
     def done(self, image: Image) -> None:
-        """Says that all is written."""
+        """Print that the image is complete."""
         self._print_line("Done.")
 
     def _print_line(self, line: str) -> None:

@@ -1,6 +1,6 @@
-"""What is said on stderr while a verb works, and how a result is printed.
+"""Report progress and warnings on stderr while a verb works, and print its result.
 
-Invariant: stdout gets the result alone.
+Invariant: only the result goes to stdout.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ JSON_VERSION = 1
 
 
 @contextlib.contextmanager
-def progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
-    """Bars on a terminal, lines elsewhere or where asked for, nothing under ``--quiet`` and ``--json``.
+def open_progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
+    """Open the progress display that the flags ask for.
 
-    The terminal is as it was when the block ends, however it ends.
+    It draws bars on a terminal, prints lines elsewhere or under ``--progress plain``, and is silent under ``--quiet``
+    and ``--json``. Bars are removed from the terminal when the block ends, also by an exception.
     """
     if flags["quiet"] or flags["as_json"]:
         from lamina.images.progress import NoProgress
@@ -45,30 +46,37 @@ def progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
 
 
 def print_summary(summary: str, flags: Mapping[str, Any]) -> None:
-    """The last line of a verb that writes other things than one image: a summary on a terminal, else "Done."."""
+    """Print the last line of a verb whose result is not one new image: ``summary`` on a terminal, else ``Done.``."""
     if not flags["quiet"] and not flags["as_json"]:
         on_terminal = flags["progress"] == "auto" and sys.stderr.isatty()
         print_stderr(summary if on_terminal else "Done.")
 
 
 def warn(warnings: Collection[str], flags: Mapping[str, Any]) -> int:
-    """Prints warnings, but under ``--quiet``, and under ``--json``, whose document has them; says how many they are."""
+    """Print ``warnings`` and return their number.
+
+    They are not printed under ``--quiet``, nor under ``--json``, where the document contains them.
+    """
     if not flags["quiet"] and not flags["as_json"]:
         for warning in warnings:
             print_stderr(f"lamina: warning: {warning}")
     return len(warnings)
 
 
-def show_output(text: str, flags: Mapping[str, Any]) -> None:
-    """Print what a script has printed, but not under ``--quiet`` and ``--json``."""
+def show_script_output(text: str, flags: Mapping[str, Any]) -> None:
+    """Print the output of scripts, except under ``--quiet`` and ``--json``."""
     if text and not flags["quiet"] and not flags["as_json"]:
         print_script_output(text)
 
 
 def print_json(document: Mapping[str, Any], *, to_stderr: bool = False) -> None:
-    """Print a result with its version in front; ``to_stderr`` is to stderr, where stdout has the image.
+    """Print a result as JSON, with the version of the format as its first key.
 
-    Every document has the warnings, cleaned as those that are printed.
+    Every document has a key ``warnings``; their text is cleaned of secrets, like that of printed warnings.
+
+    Args:
+        document: The other keys of the result.
+        to_stderr: Print on stderr, because stdout carries an image.
     """
     warnings = [clean(text) for text in document.get("warnings", ())]
     text = json.dumps({"version": JSON_VERSION, **document, "warnings": warnings}, indent=2)
@@ -78,8 +86,8 @@ def print_json(document: Mapping[str, Any], *, to_stderr: bool = False) -> None:
         print_stdout(text)
 
 
-def image_document(image: Image, warnings: Iterable[str]) -> dict[str, Any]:
-    """What ``--json`` says of an image that was written."""
+def dump_image(image: Image, warnings: Iterable[str]) -> dict[str, Any]:
+    """Return the result of ``--json`` for an image that was written."""
     return {
         "id": image.id,
         "repo_tags": [image.repo_tag],
@@ -96,8 +104,8 @@ def image_document(image: Image, warnings: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def readable_size(size: int) -> str:
-    """A length in bytes as a person reads it."""
+def format_size(size: int) -> str:
+    """Return a size in bytes as text with a binary unit, such as ``1.5 MiB``."""
     if size < 1024:
         return f"{size} B"
     value = float(size)

@@ -1,6 +1,6 @@
-"""What a stream script runs: the draft it carries, streamed to stdout.
+"""The program inside a stream script: it reads the draft that the script carries and streams the image to stdout.
 
-Invariant: needs the standard library and lamina's own modules in the script, nothing installed.
+Invariant: this module needs only the standard library and the modules of lamina that are packed into the script.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.cli.exits import run_to_exit_code
-from lamina.cli.output import stdout
+from lamina.cli.output import open_stdout
 from lamina.cli.progress_lines import ProgressLines
 from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.core.nodes import Extent
@@ -41,7 +41,7 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
 
 def main() -> None:
-    """Streams the image of the script that runs; ends the process."""
+    """Stream the image of the running script and end the process."""
     parser = argparse.ArgumentParser(description="Stream an image to stdout, for docker load or podman load.")
     parser.add_argument("-t", "--repo_tag", metavar="NAME:TAG", help="another name and tag for the image")
     arguments = parser.parse_args()
@@ -55,24 +55,28 @@ def _stream(script: Path, repo_tag: str | None) -> None:
             reference = ImageReference.parse(repo_tag)
             settings = replace(draft.settings, repository=reference.repository, tag=reference.tag)
             draft = replace(draft, settings=settings)
-        with stdout() as out:
+        with open_stdout() as out:
             DockerArchive(make_writer(out, "stdout"), ProgressLines(sys.stderr), BuildContext(jobs=cpu_count())).write(
                 draft
             )
 
 
 def read_draft(archive: zipfile.ZipFile) -> Draft:
-    """The draft that a stream script carries; raises `FormatError`."""
+    """Return the draft that a stream script carries.
+
+    Raises:
+        FormatError: The archive is not a stream script that this version of lamina wrote.
+    """
     try:
         document = json.loads(archive.read(DRAFT))
-        return _draft(document, archive)
+        return _parse_draft(document, archive)
     except (KeyError, ValueError, TypeError, Error) as error:
         if isinstance(error, Error) and not isinstance(error, FormatError):
             raise
         raise FormatError(f"{archive.filename}: got {short_repr(error)}, expected a stream script of lamina") from error
 
 
-def _draft(document: dict[str, Any], archive: zipfile.ZipFile) -> Draft:
+def _parse_draft(document: dict[str, Any], archive: zipfile.ZipFile) -> Draft:
     folders = [open_contents(Path(folder)) for folder in document["folders"]]
     plans = tuple(LayerPlan(tuple(map(StorePath.parse, paths))) for paths in document["layers"])
     *base, root = (
@@ -95,7 +99,7 @@ def _read_layer(archive: zipfile.ZipFile, number: int, item: dict[str, Any]) -> 
 
 
 def _find_extent(archive: zipfile.ZipFile, name: str) -> Extent:
-    """Where in the archive's file the bytes of ``name`` lie, which is not compressed."""
+    """Return the extent of the archive's file that holds the bytes of ``name``, which is stored uncompressed."""
     entry = archive.getinfo(name)
     file = os.fsencode(str(archive.filename))
     with open(file, "rb") as script:

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import image_arguments, image_options
+from lamina.cli.options import collect_image_arguments, image_options
 from lamina.cli.output import print_stdout
-from lamina.cli.reporting import print_json, show_output, warn
+from lamina.cli.reporting import print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
 
 
@@ -28,8 +28,8 @@ def command(output: str, **flags: Any) -> None:
     """
     if output == "-" or output.endswith("/"):
         raise InvalidArgument(f"output: got {output}, expected the name of a file")
-    stream = lamina.stream_layered_image(**image_arguments(flags))
-    show_output(stream.script_output, flags)
+    stream = lamina.stream_layered_image(**collect_image_arguments(flags))
+    show_script_output(stream.script_output, flags)
     warn(stream.warnings, flags)
     stream.script(output)
     if flags["as_json"]:

@@ -1,7 +1,7 @@
-"""Too little memory, too few threads, processes or open files: how such an error is recognised and reported.
+"""Recognise errors that mean too little memory or too few threads, processes or open files.
 
-Invariant: what the system refuses to give is never reported as a bug, nor as a fault of the input, wherever it was
-refused and whichever library raised it.
+Invariant: a resource that the system refuses is never reported as a bug in lamina or as a fault of the input, wherever
+it is refused and whichever library raises the error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FILES = OutputError(
 )
 _SHORTAGE_BY_ERRNO = {
     errno.ENOMEM: _MEMORY,
-    errno.EAGAIN: _THREADS,  # what fork says
+    errno.EAGAIN: _THREADS,  # from fork(2)
     errno.EMFILE: _FILES,
     errno.ENFILE: _FILES,
 }
@@ -34,26 +34,26 @@ _MAX_SEARCHED_LENGTH = 1000
 
 
 def find_shortage(error: BaseException) -> OutputError | None:
-    """Return what was too scarce, where ``error`` or an error that it was raised from says so."""
-    return next((found for cause in _causes(error) if (found := _shortage_error(cause))), None)
+    """Return the error to report if ``error``, or an error that it was raised from, means a shortage."""
+    return next((found for cause in _iterate_causes(error) if (found := _classify(cause))), None)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """``error`` and those that it was raised from."""
+def _iterate_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and the errors that it was raised from, newest first."""
     seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        yield found
-        found = found.__cause__
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__
 
 
-def _shortage_error(error: BaseException) -> OutputError | None:
+def _classify(error: BaseException) -> OutputError | None:
     match error:
         case MemoryError():
             return _MEMORY
         case OSError():
             return _SHORTAGE_BY_ERRNO.get(error.errno or 0)
-        case Error():  # its words are ours, and the error that it was raised from is looked at too
+        case Error():  # lamina's own message says nothing about it; the cause of this error is classified separately
             return None
     return _SHORTAGE_BY_ERRNO.get(find_errno(str(error)[:_MAX_SEARCHED_LENGTH]) or 0)

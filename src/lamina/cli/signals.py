@@ -1,8 +1,8 @@
-"""SIGINT, SIGTERM and SIGHUP: how a run is ended at any moment.
+"""End a run on SIGINT, SIGTERM or SIGHUP, at any moment.
 
-Invariant: the first signal raises `Interrupted`, once, so that what the run began is undone in order. Where that
-does not end the run, because the exception was lost in a finalizer or because somebody signals again, what
-`lamina.system.cleanup` knows of is undone and the process ends at once. The exit code is that of the signal.
+Invariant: the first signal raises `Interrupted`, once, so that the run is unwound in order. If that does not end the
+run, because the exception is lost in a finalizer or because a second signal arrives, everything that is registered with
+`lamina.system.cleanup` is cleaned up and the process ends at once. The exit code is 128 plus the number of the signal.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Interrupted(BaseException):
-    """A signal asks for the end of the run."""
+    """A signal that ends the run, as an exception."""
 
 
 class Signals:
-    """Handles the signals from `install` until `close`."""
+    """The handler of the signals, active from `install` until `close`."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -34,30 +34,30 @@ class Signals:
 
     @property
     def exit_code(self) -> int:
-        """What the process ends with once a signal was received."""
+        """The exit code of the process once a signal has been received."""
         return 128 + self.received
 
     def install(self) -> None:
-        """Begin to handle them, except those that this process ignores, as under ``nohup``."""
+        """Start to handle the signals, except those that this process ignores, as under ``nohup``."""
         for name in _NAMES:
-            number = getattr(signal, name, None)  # not every system has all of them
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, self)
         sys.unraisablehook = self._unraisable
 
     def close(self) -> None:
-        """Let signals do nothing any more: the run is over, and what is left to do takes a moment."""
+        """Ignore signals from now on: the run is over, and the rest takes only a moment."""
         self._is_closed = True
 
     def restore(self) -> None:
-        """Leave signals to whoever handled them before, unless this process is the program itself and ends now."""
+        """Restore the previous handlers, unless this process was started as ``lamina`` and is about to end."""
         if not getattr(sys.modules.get("lamina.cli.start"), "is_program", False):
             sys.unraisablehook = sys.__unraisablehook__
             for number, handler in self._previous.items():
                 signal.signal(number, handler)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Handle the signal ``number``."""
+        """Raise `Interrupted` for the first signal; end the process at once for a second one."""
         if self._is_closed:
             return
         if self.received:
@@ -66,7 +66,7 @@ class Signals:
         raise Interrupted
 
     def exit_now(self) -> None:
-        """Undo what has to be undone, and end the process: no finalizer and no other thread gets to say anything."""
+        """Clean up and end the process at once, so that no finalizer and no other thread can still print anything."""
         self.close()
         cleanup.run_all()
         if self.received == signal.SIGINT:
@@ -74,7 +74,10 @@ class Signals:
         os._exit(self.exit_code)
 
     def _unraisable(self, found: sys.UnraisableHookArgs) -> None:
-        """An exception that nobody can catch; where it is that of a signal, it would be lost, and the run go on."""
+        """Handle an exception that cannot propagate, such as one from a finalizer.
+
+        If it is the `Interrupted` of a signal, the process ends here: Python would drop the exception and go on.
+        """
         if not self.received:
             sys.__unraisablehook__(found)
         elif not self._is_closed and issubclass(found.exc_type, Interrupted):
@@ -82,14 +85,14 @@ class Signals:
 
 
 def _write_stderr(text: str) -> None:
-    # Not through the stream: the signal may have come while something was written to it.
+    # Not through `sys.stderr`: the signal may have interrupted a write to that stream, which is not reentrant.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.write(sys.stderr.fileno(), text.encode())
 
 
 @atexit.register
 def _ignore() -> None:
-    """The interpreter is going; it would say where it was interrupted."""
+    """Ignore the signals while the interpreter shuts down, where it would print a traceback."""
     for name in _NAMES:
         number = getattr(signal, name, None)
         if number is not None and isinstance(signal.getsignal(number), Signals):

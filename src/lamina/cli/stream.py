@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import first_image_option, image_arguments, image_options
-from lamina.cli.output import stdout
-from lamina.cli.reporting import image_document, print_json, progress, show_output, warn
+from lamina.cli.options import collect_image_arguments, find_image_option, image_options
+from lamina.cli.output import open_stdout
+from lamina.cli.reporting import dump_image, open_progress, print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
 
 
@@ -29,23 +29,23 @@ def command(conf: str | None, repo_tag: str | None, **flags: Any) -> None:
     the store, or, where Nix is installed, what it is to build first: nixpkgs#hello, ./default.nix. With --json the
     result is on stderr.
     """
-    with stdout() as out:
+    with open_stdout() as out:
         stream = _stream(conf, repo_tag, flags)
-        show_output(stream.script_output, flags)
-        told = warn(stream.warnings, flags)
-        with progress(flags) as watcher:
-            image = stream.write_to(out, progress=watcher)
-        warn(stream.warnings[told:], flags)
+        show_script_output(stream.script_output, flags)
+        reported = warn(stream.warnings, flags)
+        with open_progress(flags) as progress:
+            image = stream.write_to(out, progress=progress)
+        warn(stream.warnings[reported:], flags)
     if flags["as_json"]:
-        print_json(image_document(image, stream.warnings), to_stderr=True)
+        print_json(dump_image(image, stream.warnings), to_stderr=True)
 
 
 def _stream(conf: str | None, repo_tag: str | None, flags: Mapping[str, Any]) -> lamina.Stream:
     if conf is None:
         if repo_tag is not None:
             raise InvalidArgument("repo tag: got -t without --conf, expected --name and --tag")
-        return lamina.stream_layered_image(**image_arguments(flags))
-    said = first_image_option(flags)
-    if said:
-        raise InvalidArgument(f"conf: got {said} as well, expected --conf alone, for it says all of the image")
+        return lamina.stream_layered_image(**collect_image_arguments(flags))
+    option = find_image_option(flags)
+    if option:
+        raise InvalidArgument(f"conf: got {option} as well, expected --conf alone, for it says all of the image")
     return lamina.stream_conf(conf, repo_tag=repo_tag, store=flags["store"], jobs=flags["jobs"])

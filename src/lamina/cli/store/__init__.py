@@ -1,4 +1,4 @@
-"""``lamina store``: its commands by name, each imported when it runs."""
+"""The ``lamina store`` group: its commands by name, each imported only when it runs."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import lamina
 from lamina.cli.options import output_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
-from lamina.cli.store.path_reports import path_document
+from lamina.cli.store.path_reports import dump_narinfo
 from lamina.cli.store.store_option import split_stores
 from lamina.errors import InvalidArgument
 
@@ -57,4 +57,4 @@ def command(paths: tuple[str, ...], name: str | None, store: tuple[str, ...], **
             print_stdout(str(added[-1].info.path))
     if flags["as_json"]:
         warnings = [warning for path in added for warning in path.warnings]
-        print_json({"store": folder, "paths": list(map(path_document, added)), "warnings": warnings})
+        print_json({"store": folder, "paths": list(map(dump_narinfo, added)), "warnings": warnings})

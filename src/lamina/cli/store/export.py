@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 import lamina
-from lamina.cli.options import cache_arguments, cache_options, output_options
-from lamina.cli.output import stdout
+from lamina.cli.options import cache_options, collect_cache_arguments, output_options
+from lamina.cli.output import open_stdout
 from lamina.cli.reporting import print_json, print_summary, warn
 from lamina.cli.store.path_reports import count_paths
 from lamina.cli.store.store_option import source_option, split_stores
@@ -32,9 +32,9 @@ def command(roots: tuple[str, ...], output: str, store: tuple[str, ...], *, all_
     With --json the paths are on stderr, or on stdout where there is a FILE.
     """
     folder, others = split_stores(store)
-    arguments = {"embedded_store": folder, "store": others, "all_paths": all_paths, **cache_arguments(flags)}
+    arguments = {"embedded_store": folder, "store": others, "all_paths": all_paths, **collect_cache_arguments(flags)}
     if output == "-":
-        with stdout() as out:
+        with open_stdout() as out:
             paths = lamina.export_paths(roots, output=out, **arguments)
     else:
         paths = lamina.export_paths(roots, output=output, **arguments)

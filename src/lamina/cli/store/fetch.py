@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import cache_arguments, cache_options, output_options
+from lamina.cli.options import cache_options, collect_cache_arguments, output_options
 from lamina.cli.output import print_stderr, print_stdout
-from lamina.cli.reporting import print_json, print_summary, readable_size, warn
-from lamina.cli.store.path_reports import count_paths, path_document, summarize_paths
+from lamina.cli.reporting import format_size, print_json, print_summary, warn
+from lamina.cli.store.path_reports import count_paths, dump_narinfo, summarize_paths
 from lamina.cli.store.store_option import split_stores
 
 if TYPE_CHECKING:
@@ -45,36 +45,40 @@ def command(roots: tuple[str, ...], store: tuple[str, ...], jobs: int | None, **
     line, references first. What is there already is not fetched again; every other NAR is checked before it counts.
     """
     folder, sources = split_stores(store)
-    with _progress(flags) as watcher:
+    with _open_progress(flags) as progress:
         fetched = lamina.fetch_paths(
-            roots, embedded_store=folder, store=sources, jobs=jobs, progress=watcher, **cache_arguments(flags)
+            roots, embedded_store=folder, store=sources, jobs=jobs, progress=progress, **collect_cache_arguments(flags)
         )
     warn(fetched.warnings, flags)
     if flags["as_json"]:
-        paths = [{**path_document(known), "fetched": known.info.path in fetched.new} for known in fetched.paths]
+        paths = [{**dump_narinfo(narinfo), "fetched": narinfo.info.path in fetched.new} for narinfo in fetched.paths]
         print_json({"store": folder, "paths": paths, "warnings": list(fetched.warnings)})
         return
-    for known in fetched.paths:
-        print_stdout(str(known.info.path))
-    new = summarize_paths(known for known in fetched.paths if known.info.path in fetched.new)
+    for narinfo in fetched.paths:
+        print_stdout(str(narinfo.info.path))
+    new = summarize_paths(narinfo for narinfo in fetched.paths if narinfo.info.path in fetched.new)
     print_summary(f"{folder}: {count_paths(len(fetched.paths))}, fetched {new}", flags)
 
 
 class _FetchLine:
-    """Says once what is to come."""
+    """Prints one line at the beginning: how many store paths are fetched, and their size."""
 
     def begin(self, missing: Collection[PathInfo], path_count: int) -> None:
-        size = readable_size(sum(info.nar_size for info in missing))
+        size = format_size(sum(info.nar_size for info in missing))
         if missing:
             print_stderr(f"Fetching {len(missing)} of {count_paths(path_count)}, {size}")
 
     def advance(self, info: PathInfo) -> None:
-        """Nothing."""
+        """Do nothing: single paths have no line."""
 
 
 @contextlib.contextmanager
-def _progress(flags: Mapping[str, Any]) -> Iterator[FetchProgress | None]:
-    """A bar on a terminal, a line elsewhere or where asked for, nothing under ``--quiet`` and ``--json``."""
+def _open_progress(flags: Mapping[str, Any]) -> Iterator[FetchProgress | None]:
+    """Open the progress display that the flags ask for.
+
+    It draws a bar on a terminal, prints a line elsewhere or under ``--progress plain``, and is None under ``--quiet``
+    and ``--json``.
+    """
     if flags["quiet"] or flags["as_json"]:
         yield None
     elif flags["progress"] == "auto" and sys.stderr.isatty():

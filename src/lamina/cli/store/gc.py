@@ -9,9 +9,9 @@ import click
 import lamina
 from lamina.cli.options import output_options
 from lamina.cli.output import escape_controls, print_stdout
-from lamina.cli.reporting import print_json, readable_size, warn
+from lamina.cli.reporting import format_size, print_json, warn
 from lamina.cli.store.path_reports import count_paths
-from lamina.cli.store.store_option import store_folder
+from lamina.cli.store.store_option import resolve_store_folder
 
 if TYPE_CHECKING:
     from lamina.stores.embedded.gc import GCResult
@@ -35,27 +35,27 @@ def command(roots: tuple[str, ...], store: str | None, *, all_paths: bool, dry_r
     Prints what goes, one a line, with the bytes that are free then, and a summary. While another process uses the
     store nothing is removed.
     """
-    folder = store_folder(store)
+    folder = resolve_store_folder(store)
     found = lamina.collect_garbage(roots, embedded_store=folder, all_paths=all_paths, dry_run=dry_run)
     warn(found.warnings, flags)
     if flags["as_json"]:
-        print_json({"store": folder, "dry_run": dry_run, **_document(found)})
+        print_json({"store": folder, "dry_run": dry_run, **_dump_result(found)})
         return
     for path, size in found.paths:
         print_stdout(f"{size:>12} {path}")
     for name, size in found.files:
         print_stdout(escape_controls(f"{size:>12} {name}"))
-    print_stdout(_summary(found, dry_run=dry_run))
+    print_stdout(_format_summary(found, dry_run=dry_run))
 
 
-def _summary(found: GCResult, *, dry_run: bool) -> str:
+def _format_summary(found: GCResult, *, dry_run: bool) -> str:
     count = len(found.files)
     others = f" and {count} other {'file' if count == 1 else 'files'}" if count else ""
-    what = f"{count_paths(len(found.paths))}{others}, {found.size} bytes ({readable_size(found.size)})"
-    return f"{what} {'would be' if dry_run else ''} removed, {count_paths(found.kept)} kept".replace("  ", " ")
+    removed = f"{count_paths(len(found.paths))}{others}, {found.size} bytes ({format_size(found.size)})"
+    return f"{removed} {'would be' if dry_run else ''} removed, {count_paths(found.kept)} kept".replace("  ", " ")
 
 
-def _document(found: GCResult) -> dict[str, Any]:
+def _dump_result(found: GCResult) -> dict[str, Any]:
     return {
         "paths": [{"path": str(path), "size": size} for path, size in found.paths],
         "files": [{"name": name, "size": size} for name, size in found.files],

@@ -12,7 +12,7 @@ from lamina.cli.options import output_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, print_summary, warn
 from lamina.cli.store.path_reports import count_paths
-from lamina.cli.store.store_option import store_folder
+from lamina.cli.store.store_option import resolve_store_folder
 from lamina.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -37,19 +37,21 @@ def command(file: str, store: str | None, **flags: Any) -> None:
     Each is hashed on its way in, and all it refers to must be in the store or come before it. No signature is in an
     export: what it says is believed. Where it breaks, what came whole before that stays.
     """
-    folder = store_folder(store)
+    folder = resolve_store_folder(store)
     if file == "-" and sys.stdin.isatty():
         raise InvalidArgument("stdin: got a terminal, expected an export", hint="lamina store import FILE reads a file")
 
-    def on_path(imported: ImportedPath) -> None:
+    def print_path(imported: ImportedPath) -> None:
         if not flags["as_json"]:
             print_stdout(str(imported.info.path))
 
-    done = lamina.import_paths(sys.stdin.buffer if file == "-" else file, embedded_store=folder, on_path=on_path)
-    warn(done.warnings, flags)
-    new = sum(imported.is_new for imported in done)
+    result = lamina.import_paths(sys.stdin.buffer if file == "-" else file, embedded_store=folder, on_path=print_path)
+    warn(result.warnings, flags)
+    new = sum(imported.is_new for imported in result)
     if flags["as_json"]:
-        paths = [{"path": str(found.info.path), "narSize": found.info.nar_size, "new": found.is_new} for found in done]
-        print_json({"store": folder, "paths": paths, "warnings": done.warnings})
+        paths = [
+            {"path": str(found.info.path), "narSize": found.info.nar_size, "new": found.is_new} for found in result
+        ]
+        print_json({"store": folder, "paths": paths, "warnings": result.warnings})
     else:
-        print_summary(f"{folder}: {count_paths(len(done))}, {new} of them new", flags)
+        print_summary(f"{folder}: {count_paths(len(result))}, {new} of them new", flags)

@@ -10,9 +10,9 @@ import click
 import lamina
 from lamina.cli.options import output_options
 from lamina.cli.output import escape_controls, print_stdout
-from lamina.cli.reporting import print_json, readable_size
-from lamina.cli.store.path_reports import path_document
-from lamina.cli.store.store_option import store_folder
+from lamina.cli.reporting import format_size, print_json
+from lamina.cli.store.path_reports import dump_narinfo
+from lamina.cli.store.store_option import resolve_store_folder
 from lamina.core.names import STORE_DIR
 
 if TYPE_CHECKING:
@@ -32,33 +32,33 @@ def command(roots: tuple[str, ...], store: str | None, **flags: Any) -> None:
 
     With --json it is named as nix path-info --json names it.
     """
-    folder = store_folder(store)
+    folder = resolve_store_folder(store)
     found = lamina.describe_paths(roots, embedded_store=folder)
     if flags["as_json"]:
-        print_json({"store": folder, "paths": list(map(_document, found))})
+        print_json({"store": folder, "paths": list(map(_dump_path, found))})
         return
     for number, path in enumerate(found):
         if number:
             print_stdout("")
-        for line in _lines(path):
+        for line in _format_lines(path):
             print_stdout(escape_controls(line))
 
 
-def _lines(path: StoredPath) -> Iterator[str]:
-    known, info = path.known, path.known.info
+def _format_lines(path: StoredPath) -> Iterator[str]:
+    narinfo, info = path.known, path.known.info
     yield str(info.path)
-    yield f"  nar: {readable_size(info.nar_size)}, {info.nar_hash.sri}"
-    yield f"  closure: {readable_size(path.closure_size)}"
+    yield f"  nar: {format_size(info.nar_size)}, {info.nar_hash.sri}"
+    yield f"  closure: {format_size(path.closure_size)}"
     yield f"  file: {path.file}"
-    if known.deriver:
-        yield f"  deriver: {STORE_DIR}/{known.deriver}"
-    if known.address:
-        yield f"  content address: {known.address}"
-    for signature in known.signatures:
+    if narinfo.deriver:
+        yield f"  deriver: {STORE_DIR}/{narinfo.deriver}"
+    if narinfo.address:
+        yield f"  content address: {narinfo.address}"
+    for signature in narinfo.signatures:
         yield f"  signature: {signature}"
     for reference in sorted(info.references):
         yield f"  reference: {reference}"
 
 
-def _document(path: StoredPath) -> dict[str, Any]:
-    return {**path_document(path.known), "closureSize": path.closure_size, "file": str(path.file)}
+def _dump_path(path: StoredPath) -> dict[str, Any]:
+    return {**dump_narinfo(path.known), "closureSize": path.closure_size, "file": str(path.file)}

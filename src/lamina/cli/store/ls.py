@@ -9,9 +9,9 @@ import click
 import lamina
 from lamina.cli.options import output_options
 from lamina.cli.output import print_stderr, print_stdout
-from lamina.cli.reporting import print_json, readable_size
-from lamina.cli.store.path_reports import path_document, summarize_paths
-from lamina.cli.store.store_option import existing_folder
+from lamina.cli.reporting import format_size, print_json
+from lamina.cli.store.path_reports import dump_narinfo, summarize_paths
+from lamina.cli.store.store_option import find_store_folder
 from lamina.errors import NotFound
 
 
@@ -29,14 +29,15 @@ def command(names: tuple[str, ...], store: str | None, *, size: bool, **flags: A
 
     A NAME is hello, hello-2.12.1, hello^dev, or a store path.
     """
-    folder = existing_folder(store)
+    folder = find_store_folder(store)
     if folder is None and names:
         raise NotFound(f"{names[0]}: got no store yet, expected one", hint="lamina store fetch and add make one")
     found = lamina.list_paths(names, embedded_store=folder) if folder is not None else ()
     if flags["as_json"]:
-        print_json({"store": folder, "paths": list(map(path_document, found))})
+        print_json({"store": folder, "paths": list(map(dump_narinfo, found))})
         return
-    for known in found:
-        print_stdout(f"{readable_size(known.info.nar_size):>11}  {known.info.path}" if size else str(known.info.path))
+    for narinfo in found:
+        path = narinfo.info.path
+        print_stdout(f"{format_size(narinfo.info.nar_size):>11}  {path}" if size else str(path))
     if size and not flags["quiet"]:
         print_stderr(summarize_paths(found))

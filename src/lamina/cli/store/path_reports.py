@@ -1,19 +1,19 @@
-"""A store path as text and as JSON."""
+"""Describe store paths as text and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from lamina.cli.reporting import readable_size
+from lamina.cli.reporting import format_size
 from lamina.core.names import STORE_DIR
 
 if TYPE_CHECKING:
     from lamina.formats.narinfo import NarInfo
 
 
-def path_document(narinfo: NarInfo) -> dict[str, Any]:
-    """What is known of a path, named as ``nix path-info --json`` names it."""
+def dump_narinfo(narinfo: NarInfo) -> dict[str, Any]:
+    """Return the narinfo of a path as JSON, with the keys of ``nix path-info --json``, and ``url``."""
     info = narinfo.info
     return {
         "path": str(info.path),
@@ -28,12 +28,12 @@ def path_document(narinfo: NarInfo) -> dict[str, Any]:
 
 
 def summarize_paths(paths: Iterable[NarInfo]) -> str:
-    """How many paths, and how many bytes their NARs have, each counted once."""
-    found = list(paths)
-    size = sum({narinfo.info.nar_hash: narinfo.info.nar_size for narinfo in found}.values())
-    return f"{count_paths(len(found))}, {readable_size(size)}"
+    """Return the number of paths and the size of their NARs as text; identical NARs are counted once."""
+    narinfos = list(paths)
+    size = sum({narinfo.info.nar_hash: narinfo.info.nar_size for narinfo in narinfos}.values())
+    return f"{count_paths(len(narinfos))}, {format_size(size)}"
 
 
 def count_paths(number: int) -> str:
-    """So many paths."""
+    """Return ``1 path`` or ``N paths``."""
     return f"{number} path" if number == 1 else f"{number} paths"

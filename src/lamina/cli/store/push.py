@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import cache_arguments, cache_options, output_options
+from lamina.cli.options import cache_options, collect_cache_arguments, output_options
 from lamina.cli.output import print_stderr, print_stdout
-from lamina.cli.reporting import print_json, readable_size, warn
+from lamina.cli.reporting import format_size, print_json, warn
 from lamina.cli.store.path_reports import count_paths
 from lamina.cli.store.store_option import source_option, split_stores
 
@@ -47,11 +47,11 @@ def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: An
     folder, others = split_stores(store)
     quiet = flags["quiet"] or flags["as_json"]
 
-    def sent(path: StorePath) -> None:
+    def print_path(path: StorePath) -> None:
         if not quiet:
             print_stderr(f"Sent {path}")
 
-    done = lamina.push_paths(
+    result = lamina.push_paths(
         roots,
         to=to,
         embedded_store=folder,
@@ -61,20 +61,21 @@ def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: An
         key_files=flags["keys"],
         listings=not flags["no_listings"],
         jobs=flags["jobs"],
-        on_path=sent,
-        **cache_arguments(flags),
+        on_path=print_path,
+        **collect_cache_arguments(flags),
     )
-    warn(done.warnings, flags)
+    warn(result.warnings, flags)
     if flags["as_json"]:
         print_json(
             {
-                "sent": list(map(str, done.sent)),
-                "signed": list(map(str, done.signed)),
-                "present": done.present,
-                "size": done.size,
-                "warnings": done.warnings,
+                "sent": list(map(str, result.sent)),
+                "signed": list(map(str, result.signed)),
+                "present": result.present,
+                "size": result.size,
+                "warnings": result.warnings,
             }
         )
         return
-    anew = f", {len(done.signed)} signed anew" if done.signed else ""
-    print_stdout(f"{count_paths(len(done.sent))} sent ({readable_size(done.size)}){anew}, {done.present} there already")
+    sent = f"{count_paths(len(result.sent))} sent ({format_size(result.size)})"
+    signed = f", {len(result.signed)} signed anew" if result.signed else ""
+    print_stdout(f"{sent}{signed}, {result.present} there already")

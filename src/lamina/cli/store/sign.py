@@ -10,8 +10,8 @@ import lamina
 from lamina.cli.options import output_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
-from lamina.cli.store.path_reports import path_document
-from lamina.cli.store.store_option import store_folder
+from lamina.cli.store.path_reports import dump_narinfo
+from lamina.cli.store.store_option import resolve_store_folder
 
 
 @click.command(
@@ -32,11 +32,11 @@ def command(
 
     Whoever trusts the public key can then take them from the store's folder, and from wherever they are pushed to.
     """
-    folder = store_folder(store)
-    done = lamina.sign_paths(roots, key_file=key, embedded_store=folder, all_paths=all_paths, recursive=recursive)
-    warn(done.warnings, flags)
+    folder = resolve_store_folder(store)
+    result = lamina.sign_paths(roots, key_file=key, embedded_store=folder, all_paths=all_paths, recursive=recursive)
+    warn(result.warnings, flags)
     if flags["as_json"]:
-        print_json({"store": folder, "paths": list(map(path_document, done)), "warnings": done.warnings})
+        print_json({"store": folder, "paths": list(map(dump_narinfo, result)), "warnings": result.warnings})
         return
-    for known in done:
-        print_stdout(str(known.info.path))
+    for narinfo in result:
+        print_stdout(str(narinfo.info.path))

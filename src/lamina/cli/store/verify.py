@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import CACHE_OPTIONS, LAYER_CACHE_OPTIONS, given_layer_cache, layer_cache_file, output_options
+from lamina.cli.options import (
+    CACHE_OPTIONS,
+    LAYER_CACHE_OPTIONS,
+    get_layer_cache_option,
+    output_options,
+    resolve_layer_cache_file,
+)
 from lamina.cli.output import escape_controls, print_stderr, print_stdout
-from lamina.cli.reporting import print_json, progress, readable_size, warn
+from lamina.cli.reporting import format_size, open_progress, print_json, warn
 from lamina.cli.store.path_reports import count_paths
 from lamina.cli.store.store_option import split_stores
 from lamina.errors import IntegrityError, InvalidArgument
@@ -52,7 +58,7 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
     anything is damaged the exit code is 6. A damaged path of Nix's store is mended by nix-store --repair-path.
     """
     folder, others = split_stores(store)
-    caches = [place for place in others if opening.is_remote(place)]
+    caches = [url for url in others if opening.is_remote(url)]
     if caches and not repair:
         raise InvalidArgument(
             f"store: got {caches[0]} without --repair, expected folders to verify",
@@ -72,16 +78,26 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
         _print_store_check(checked, flags)
     elif all(map(opening.is_remote, store)) and not flags["quiet"] and not flags["as_json"]:
         print_stderr(f"No store of lamina's at {folder}")
-    place = layer_cache_file(given_layer_cache(flags))
-    with progress(flags) as watcher:
-        verified = lamina.verify_layer_cache(layer_cache=place, store=_layer_stores(store, folder), progress=watcher)
+    layer_cache = resolve_layer_cache_file(get_layer_cache_option(flags))
+    with open_progress(flags) as progress:
+        verified = lamina.verify_layer_cache(
+            layer_cache=layer_cache, store=_select_layer_stores(store, folder), progress=progress
+        )
     warn(verified.warnings, flags)
     if flags["as_json"]:
-        print_json({"layer_cache": place, **_document(verified), "store": _store_check_document(checked, folder)})
+        print_json(
+            {
+                "layer_cache": layer_cache,
+                **_dump_layer_cache_check(verified),
+                "store": _dump_store_check(checked, folder),
+            }
+        )
     else:
         for layer in verified.damaged:
             print_stdout(escape_controls(_describe_layer(layer)))
-        print_stdout(escape_controls(_summary(verified) if verified.exists else f"no layer cache at {place}"))
+        print_stdout(
+            escape_controls(_format_summary(verified) if verified.exists else f"no layer cache at {layer_cache}")
+        )
     if checked and checked.damaged:
         hint = "" if repair else "lamina store verify --repair --store URL fetches it anew from a binary cache"
         raise IntegrityError(escape_controls(checked.damaged[0].reason), hint=hint)
@@ -92,9 +108,12 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
         )
 
 
-def _layer_stores(store: tuple[str, ...], folder: str) -> tuple[str, ...]:
-    """Where the layer cache's layers are looked for: no binary cache, for all of them would be fetched."""
-    named = tuple(place for place in store if not opening.is_remote(place))
+def _select_layer_stores(store: tuple[str, ...], folder: str) -> tuple[str, ...]:
+    """Return the stores in which the layers' store paths are looked up.
+
+    Binary caches are left out, because every layer's paths would be downloaded from them.
+    """
+    named = tuple(folder for folder in store if not opening.is_remote(folder))
     if named or not opening.is_cache_folder(folder):
         return named
     machine = str(opening.MACHINE)
@@ -110,12 +129,12 @@ def _print_store_check(checked: StoreCheck, flags: dict[str, Any]) -> None:
         print_stdout(escape_controls(damage.reason))
     mended = f"{len(checked.mended)} mended, " if checked.mended else ""
     print_stdout(
-        f"{count_paths(checked.paths)}, {readable_size(checked.size)}: {checked.intact} intact, {mended}"
+        f"{count_paths(checked.paths)}, {format_size(checked.size)}: {checked.intact} intact, {mended}"
         f"{len(checked.damaged)} damaged; {checked.orphans} NARs of no path, {checked.leftovers} files left behind"
     )
 
 
-def _store_check_document(checked: StoreCheck | None, folder: str) -> dict[str, Any] | None:
+def _dump_store_check(checked: StoreCheck | None, folder: str) -> dict[str, Any] | None:
     if not checked:
         return None
     return {
@@ -135,14 +154,14 @@ def _describe_layer(layer: DamagedLayer) -> str:
     return f"layer {layer.diff_id} of {', '.join(map(str, layer.paths))}: {layer.reason}"
 
 
-def _summary(verified: LayerCacheCheck) -> str:
+def _format_summary(verified: LayerCacheCheck) -> str:
     return (
         f"{verified.layers} layers: {verified.intact} as they were, {len(verified.damaged)} damaged, "
         f"{verified.absent} not here"
     )
 
 
-def _document(verified: LayerCacheCheck) -> dict[str, Any]:
+def _dump_layer_cache_check(verified: LayerCacheCheck) -> dict[str, Any]:
     return {
         "exists": verified.exists,
         "layers": verified.layers,
