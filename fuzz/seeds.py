@@ -14,7 +14,7 @@ from tests.support.paths import EXAMPLES, GOLDEN
 
 from lamina.compression.decoders import decode_pieces
 from lamina.formats import narinfo
-from lamina.formats.nar import tokens
+from lamina.formats.nar import dump_strings
 
 _CACHE = EXAMPLES / "cache"
 _MAX_NAR_SIZE = 1 << 16
@@ -116,6 +116,11 @@ def _images() -> Iterator[bytes]:
 
 def words(name: str) -> str:
     """Those of a format, as libFuzzer reads dictionaries."""
-    by_name = {"nar": map(tokens, _NAR_WORDS), "narinfo": _NARINFO_WORDS, "graph": _GRAPH_WORDS, "image": _IMAGE_WORDS}
+    by_name = {
+        "nar": map(dump_strings, _NAR_WORDS),
+        "narinfo": _NARINFO_WORDS,
+        "graph": _GRAPH_WORDS,
+        "image": _IMAGE_WORDS,
+    }
     found = by_name[name]
     return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in found)

@@ -102,7 +102,7 @@ def refused(world: World, code: int, words: str, *roots: object, flags: tuple[st
 
 # --- what is in a NAR
 
-T = nar.tokens
+T = nar.dump_strings
 FILE = T(b"(", b"type", b"regular", b"contents", b"hi", b")")
 LINK = T(b"(", b"type", b"symlink", b"target")
 

@@ -1,4 +1,5 @@
-"""The formats: NAR, tar, narinfo and the rest of a binary cache, the documents of an image, a closure graph in JSON.
+"""Parsers and writers of every format: NAR, tar, narinfo, the JSON of images, closure graphs, channel lists.
 
-Invariant: pure. Bytes and values in, bytes and values out; no file, no clock, no environment.
+Invariant: the modules are pure. They turn bytes into values and values into bytes, and read no file, clock or
+environment.
 """

@@ -216,8 +216,8 @@ class _NarHasher:
         self.digest = self._hash.digest
 
 
-_HEAD = nar.tokens(nar.MAGIC, b"(", b"type", b"regular", b"contents")
-_END = nar.tokens(b")")
+_HEAD = nar.dump_strings(nar.MAGIC, b"(", b"type", b"regular", b"contents")
+_END = nar.dump_strings(b")")
 
 
 class _FlatHasher:

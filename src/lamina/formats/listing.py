@@ -1,11 +1,11 @@
-"""What a store path on disk is made of, in columns: the compact form in which it is kept, sent and packed.
+"""The entries of a store path in a compact, columnar form, which is kept in the layer cache and sent to workers.
 
-Invariant: ``Listing.parse(listing.dump()) == listing``, and bytes that are no listing end in `FormatError`; an entry
-takes what its name takes and 17 bytes, so that half a million of them are held and read without making objects.
+Invariant: ``Listing.parse(listing.dump()) == listing``, and bytes that are not a listing raise `FormatError`. An entry
+takes 17 bytes and its name, so half a million entries are stored and read without an object for each.
 
-A listing is a row of chunks of at most 4096 entries in NAR order. A chunk is the number of its entries, the lengths
-of its names and targets (three times 4 little-endian bytes), then a byte for each entry's kind, the names and the
-targets of symlinks, each with a NUL between them, and the sizes and the stamps, 8 little-endian bytes each.
+A listing is a sequence of chunks of at most 4096 entries in NAR order. A chunk has the number of its entries, the
+length of its paths and the length of its targets (4 little-endian bytes each); then the kind of each entry (1 byte),
+the paths and the targets of symlinks, both separated by NUL, and the sizes and the mtimes (8 little-endian bytes each).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from lamina.errors import FormatError
 
 FOLDER, SYMLINK, FILE, EXECUTABLE = range(4)
 ListingEntry = tuple[int, bytes, int, int, bytes]
-"""Kind, path relative to the store path, size in bytes, stamp as in `Extent`, target; 0 and empty where it has none."""
+"""Kind, path below the store path, size in bytes, mtime_ns as in `Extent`, and target; 0 or empty if not applicable."""
 
 _CHUNK_ENTRIES = 4096
-_HEAD = struct.Struct("<3I")
+_CHUNK_HEADER = struct.Struct("<3I")
 _LENGTH = struct.Struct("<I")
 
 
 def _string_size(length: int) -> int:
-    """How many bytes a string of ``length`` takes in a NAR."""
+    """Return how many bytes a string of ``length`` bytes takes in a NAR."""
     return 8 + length + -length % 8
 
 
@@ -36,7 +36,7 @@ def _tokens_size(*tokens: str) -> int:
     return sum(_string_size(len(token)) for token in tokens)
 
 
-# What stands in a NAR before a name and around a node (formats/nar.py); a file's size is in 8 bytes before its content.
+# The sizes of the tokens of a NAR (formats/nar.py). The content of a file follows its size in 8 bytes.
 _MAGIC_SIZE = _tokens_size("nix-archive-1")
 _ENTRY_SIZE = _tokens_size("entry", "(", "name", "node")
 _DIRECTORY_SIZE = _tokens_size("(", "type", "directory")
@@ -54,12 +54,12 @@ class Listing:
 
     def __iter__(self) -> Iterator[ListingEntry]:
         for chunk in self.chunks:
-            yield from _entries(chunk)
+            yield from _unpack_entries(chunk)
 
     def with_nar_offsets(self) -> Iterator[tuple[ListingEntry, int]]:
-        """The entries, each with the offset in the path's NAR at which its content begins, 0 where it has none.
+        """Yield each entry with the offset of its content in the NAR of the store path, 0 if it has no content.
 
-        A NAR says nothing but what the entries say, so they say where everything in it is (formats/nar.py).
+        The entries determine every byte of a NAR but the contents, so the offsets can be computed (formats/nar.py).
         """
         offset, depth = _MAGIC_SIZE, 0
         for entry in self:
@@ -82,30 +82,30 @@ class Listing:
 
     @property
     def memory_size(self) -> int:
-        """How much memory it takes, in bytes."""
+        """The memory that this listing takes, in bytes."""
         return sum(map(len, self.chunks))
 
     def contains_name(self, text: bytes) -> bool:
-        """Whether ``text`` stands in any entry's path."""
-        return any(text in _names(chunk) for chunk in self.chunks)
+        """Return whether ``text`` occurs in the path of an entry."""
+        return any(text in _unpack_paths(chunk) for chunk in self.chunks)
 
     @property
     def is_utf8(self) -> bool:
-        """Whether every entry's path is UTF-8."""
+        """Whether the paths of all entries are UTF-8."""
         try:
             for chunk in self.chunks:
-                _names(chunk).decode()
+                _unpack_paths(chunk).decode()
         except UnicodeDecodeError:
             return False
         return True
 
     def dump(self) -> bytes:
-        """The chunks, each behind its length."""
+        """Return the chunks, each preceded by its length in 4 little-endian bytes."""
         return b"".join(part for chunk in self.chunks for part in (_LENGTH.pack(len(chunk)), chunk))
 
     @classmethod
     def parse(cls, data: bytes) -> Listing:
-        """The listing that was dumped; raises `FormatError`."""
+        """Parse what `dump` returned. Raises `FormatError`."""
         chunks = []
         offset = 0
         while offset < len(data):
@@ -119,61 +119,66 @@ class Listing:
 
 
 class ListingBuilder:
-    """A `Listing` in the making."""
+    """A builder for a `Listing`, one entry at a time."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
         self._entries: list[ListingEntry] = []
 
     def add(self, *entry: *ListingEntry) -> None:
-        """The next entry."""
+        """Append an entry; entries come in NAR order."""
         self._entries.append(entry)
         if len(self._entries) == _CHUNK_ENTRIES:
             self._end_chunk()
 
     def build(self) -> Listing:
-        """All that was added."""
+        """Return the listing of all entries that were added."""
         if self._entries:
             self._end_chunk()
         return Listing(tuple(self._chunks))
 
     def _end_chunk(self) -> None:
         kinds, paths, sizes, mtimes, targets = zip(*self._entries, strict=True)
-        names, links = b"\0".join(paths), b"\0".join(target for target in targets if target)
-        head = _HEAD.pack(len(kinds), len(names), len(links))
-        self._chunks.append(b"".join((head, bytes(kinds), names, links, _pack_numbers(sizes), _pack_numbers(mtimes))))
+        joined_paths, joined_targets = b"\0".join(paths), b"\0".join(target for target in targets if target)
+        head = _CHUNK_HEADER.pack(len(kinds), len(joined_paths), len(joined_targets))
+        self._chunks.append(
+            b"".join((head, bytes(kinds), joined_paths, joined_targets, _pack_numbers(sizes), _pack_numbers(mtimes)))
+        )
         self._entries = []
 
 
-def _entries(chunk: bytes) -> Iterator[ListingEntry]:
-    count, names, targets = _HEAD.unpack_from(chunk)
-    start = _HEAD.size + count
-    kinds = chunk[_HEAD.size : start]
-    paths = chunk[start : start + names].split(b"\0")
-    links = iter(chunk[start + names : start + names + targets].split(b"\0"))
-    numbers = start + names + targets
+def _unpack_entries(chunk: bytes) -> Iterator[ListingEntry]:
+    count, paths_size, targets_size = _CHUNK_HEADER.unpack_from(chunk)
+    start = _CHUNK_HEADER.size + count
+    kinds = chunk[_CHUNK_HEADER.size : start]
+    paths = chunk[start : start + paths_size].split(b"\0")
+    links = iter(chunk[start + paths_size : start + paths_size + targets_size].split(b"\0"))
+    numbers = start + paths_size + targets_size
     sizes = _unpack_numbers(chunk[numbers : numbers + 8 * count])
     mtimes = _unpack_numbers(chunk[numbers + 8 * count :])
     for kind, path, size, mtime_ns in zip(kinds, paths, sizes, mtimes, strict=True):
         yield kind, path, size, mtime_ns, next(links) if kind == SYMLINK else b""
 
 
-def _names(chunk: bytes) -> bytes:
-    count, names, _ = _HEAD.unpack_from(chunk)
-    return chunk[_HEAD.size + count : _HEAD.size + count + names]
+def _unpack_paths(chunk: bytes) -> bytes:
+    count, paths_size, _ = _CHUNK_HEADER.unpack_from(chunk)
+    return chunk[_CHUNK_HEADER.size + count : _CHUNK_HEADER.size + count + paths_size]
 
 
 def _check_chunk(chunk: bytes, length: int, offset: int) -> bytes:
-    if len(chunk) < length or length < _HEAD.size:
+    if len(chunk) < length or length < _CHUNK_HEADER.size:
         raise FormatError(f"listing at byte {offset}: got {len(chunk)} bytes, expected a chunk of {length}")
-    count, names, targets = _HEAD.unpack_from(chunk)
-    if not 0 < count <= _CHUNK_ENTRIES or length != _HEAD.size + 17 * count + names + targets:
+    count, paths_size, targets_size = _CHUNK_HEADER.unpack_from(chunk)
+    if not 0 < count <= _CHUNK_ENTRIES or length != _CHUNK_HEADER.size + 17 * count + paths_size + targets_size:
         raise FormatError(f"listing at byte {offset}: got a chunk of {length} bytes, expected one of {count} entries")
-    kinds = chunk[_HEAD.size : _HEAD.size + count]
+    kinds = chunk[_CHUNK_HEADER.size : _CHUNK_HEADER.size + count]
     links = kinds.count(SYMLINK)
-    start = _HEAD.size + count
-    listed = chunk[start : start + names].count(b"\0") + 1, chunk[start + names :][:targets].count(b"\0") + bool(links)
-    if max(kinds) > EXECUTABLE or listed != (count, links) or (targets and not links):
+    start = _CHUNK_HEADER.size + count
+    listed = (
+        chunk[start : start + paths_size].count(b"\0") + 1,
+        chunk[start + paths_size :][:targets_size].count(b"\0") + bool(links),
+    )
+    if max(kinds) > EXECUTABLE or listed != (count, links) or (targets_size and not links):
         raise FormatError(f"listing at byte {offset}: got names that do not fit, expected {count}, {links} of symlinks")
     return chunk
 

@@ -1,12 +1,12 @@
-"""The listing of a NAR as a binary cache has it beside the narinfo, in ``HASH.ls``.
+"""The JSON listing of a NAR that a binary cache serves next to the narinfo, as ``HASH.ls``.
 
-Invariant: it says of every entry where its content is in the NAR, and all names in it are the ones that are there; a
-name that JSON cannot hold makes that there is no listing.
+Invariant: the document has every entry under its exact name, with the offset of its content in the NAR. There is no
+document for a tree with a name that JSON cannot represent.
 
     {"version":1,"root":{"type":"directory","entries":{"a":{"type":"regular","size":2,"narOffset":272}}}}
 
-Written piece by piece, for a tree may be deeper than anything that calls itself. (Nix source, libstore:
-binary-cache-store, write-nar-listing; libutil, nar-accessor.)
+The text is written by a loop, because a tree may be nested more deeply than Python allows recursion. (Nix source,
+libstore: binary-cache-store, write-nar-listing; libutil: nar-accessor.)
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from lamina.formats.listing import EXECUTABLE, FOLDER, SYMLINK, Listing, Listing
 
 
 def dump(listing: Listing) -> bytes | None:
-    """The document of ``listing``, None where a name or target in it is not UTF-8."""
+    """Return the JSON document of ``listing``, or None if a name or target in it is not UTF-8."""
     try:
-        return "".join(_parts(listing)).encode()
+        return "".join(_dump_parts(listing)).encode()
     except UnicodeDecodeError:
         return None
 
 
-def _parts(listing: Listing) -> Iterator[str]:
+def _dump_parts(listing: Listing) -> Iterator[str]:
     yield '{"version":1,"root":'
-    depth = 0  # how many folders are open
-    is_first = True  # in the folder that was opened last
+    depth = 0  # the number of open folders
+    is_first = True  # whether the next entry is the first of its folder
     for entry, offset in listing.with_nar_offsets():
         kind, path = entry[:2]
         level = path.count(b"/") + 1 if path else 0
@@ -37,22 +37,22 @@ def _parts(listing: Listing) -> Iterator[str]:
             is_first = False
         depth = level
         if path:
-            yield f"{'' if is_first else ','}{_text(path[path.rfind(b'/') + 1 :])}:"
+            yield f"{'' if is_first else ','}{_dump_text(path[path.rfind(b'/') + 1 :])}:"
         is_first = kind == FOLDER
         depth += is_first
-        yield _node(entry, offset)
+        yield _dump_node(entry, offset)
     yield "}}" * depth + "}"
 
 
-def _node(entry: ListingEntry, offset: int) -> str:
+def _dump_node(entry: ListingEntry, offset: int) -> str:
     kind, _, size, _, target = entry
     if kind == FOLDER:
         return '{"type":"directory","entries":{'
     if kind == SYMLINK:
-        return f'{{"type":"symlink","target":{_text(target)}}}'
+        return f'{{"type":"symlink","target":{_dump_text(target)}}}'
     executable = '"executable":true,' if kind == EXECUTABLE else ""
     return f'{{"type":"regular","size":{size},{executable}"narOffset":{offset}}}'
 
 
-def _text(name: bytes) -> str:
+def _dump_text(name: bytes) -> str:
     return json.dumps(name.decode(), ensure_ascii=False)

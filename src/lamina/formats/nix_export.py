@@ -46,7 +46,7 @@ class ExportedPath:
         references = sorted(self.references)
         deriver = str(StorePath(self.deriver)) if self.deriver else ""
         texts = (str(self.path), *map(str, references), deriver)
-        path, *others = (nar.tokens(text.encode()) for text in texts)
+        path, *others = (nar.dump_strings(text.encode()) for text in texts)
         return b"".join((_number(_MAGIC), path, _number(len(references)), *others, _number(0)))
 
 

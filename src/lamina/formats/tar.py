@@ -1,11 +1,11 @@
-"""Tar headers as two writers make them: Python's ``tarfile`` in PAX format, and GNU tar.
+"""Tar headers, byte for byte as Python's ``tarfile`` (PAX format) and GNU tar write them.
 
-Invariant: ``header_size(…) == len(header(…))`` with no file read, so an archive's size is known before its first
-byte; and the same member gives the same bytes on every machine.
+Invariant: ``header_size(…) == len(header(…))``, and no file is read for either, so the size of an archive is known
+before its first byte is written. The same member gives the same bytes on every machine.
 
-Store layers and the outer archive are PAX as Python 3.9 and later write it (nixpkgs' streamer), the customisation
-layer is GNU's (``tar --format=gnu``). Both pad files to 512 bytes and the whole to 10240. Fields and offsets:
-POSIX pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
+Store layers and the outer archive use PAX as Python 3.9 and later write it, because nixpkgs' streamer does; the
+customisation layer uses GNU's format (``tar --format=gnu``). Both pad files to 512 bytes and the archive to 10240.
+The fields and their offsets are in POSIX pax, "ustar Interchange Format", and the GNU tar manual, "Basic Tar Format".
 """
 
 from __future__ import annotations
@@ -17,25 +17,27 @@ from enum import Enum
 from functools import lru_cache, partial
 from zlib import adler32
 
+# Sizes in bytes: files are padded to blocks, archives to records.
 BLOCK = 512
-# OCI image-spec, layer.md, "Whiteouts": names that take others out of the layers below.
+RECORD = 10240
+# Names that hide files of lower layers: one file (a prefix), or all of a directory (OCI image-spec, layer.md,
+# "Whiteouts").
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
-RECORD = 10240
-_TEMPLATE_FIELDS = struct.Struct("100s24s12s12s8sc100s255s")
+_TEMPLATE = struct.Struct("100s24s12s12s8sc100s255s")
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s183s")
 _PAX_MAGIC = b"ustar\x0000"
 _GNU_MAGIC = b"ustar  \0"
-_NAME = 100
+_NAME_SIZE = 100
 _RECORD_ORDER = ("path", "linkpath", "uname", "gname", "uid", "gid", "size", "mtime")
 
 
 HeaderTemplate = Callable[[bytes, int, bytes], bytes]
-"""From a member's name, size and target to its header."""
+"""A function from a member's name, size and link target to its header."""
 
 
 class TypeFlag(bytes, Enum):
-    """What a member is: tar's type flag."""
+    """The type of a member, as the ``typeflag`` field of its header has it."""
 
     FILE = b"0"
     LINK = b"1"
@@ -48,7 +50,7 @@ class TypeFlag(bytes, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who a member belongs to."""
+    """The user and the group that own a member, by number and by name."""
 
     uid: int = 0
     gid: int = 0
@@ -58,9 +60,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member: a folder's name has its slash at the end, only a file has a size, only links have a target.
+    """One member of an archive.
 
-    ``device`` is what a device file stands for, major and minor number.
+    The name of a folder ends in a slash. Only files have a ``size`` (in bytes) and only links a ``target``. ``device``
+    is the major and minor number of a device file.
     """
 
     name: bytes
@@ -72,33 +75,33 @@ class Member:
 
 
 def padding(size: int) -> bytes:
-    """The zeros between a file of ``size`` bytes and the next header."""
+    """Return the zeros between a file of ``size`` bytes and the next header."""
     return bytes(-size % BLOCK)
 
 
 def padded_size(size: int) -> int:
-    """What a file of ``size`` bytes takes in an archive."""
+    """Return the number of bytes that the content of a file of ``size`` bytes takes in an archive."""
     return size + -size % BLOCK
 
 
 def trailer_size(size: int) -> int:
-    """The length of the zeros that end an archive whose members take ``size`` bytes: two blocks, then up to 10240."""
+    """Return how many zeros end an archive whose members take ``size`` bytes: two blocks, then up to a full record."""
     return 2 * BLOCK + -(size + 2 * BLOCK) % RECORD
 
 
 class PaxHeaders:
-    """Headers of members that share owner, date and extended attributes, as ``tarfile`` writes them in PAX format.
+    """A writer of PAX headers, as ``tarfile`` writes them, for members that share owner, date and extended attributes.
 
-    ``mtime`` is in whole seconds since 1970. ``xattrs`` become the records that star began with and GNU tar, bsdtar and
-    the engines read: ``SCHILY.xattr.NAME`` (star manual, "Extended attributes").
+    ``mtime`` is in whole seconds since 1970. ``xattrs`` become PAX records ``SCHILY.xattr.NAME``, which star introduced
+    and GNU tar, bsdtar and container engines read (star manual, "Extended attributes").
     """
 
     def __init__(self, owner: Owner, mtime: int, xattrs: Sequence[tuple[str, bytes]] = ()) -> None:
         numbers = (("uid", owner.uid, 7), ("gid", owner.gid, 7), ("mtime", mtime, 11))
         names = tuple(text.encode("utf-8", "surrogateescape") for text in (owner.uname, owner.gname))
         self._numbers = tuple(_octal(value if _fits(value, digits) else 0, digits) for _, value, digits in numbers)
-        self._names = _ascii(names[0]), _ascii(names[1])
-        # What every member of this archive needs a PAX record for.
+        self._names = _to_ascii(names[0]), _to_ascii(names[1])
+        # Values that do not fit the ustar fields and need a PAX record for every member.
         self._shared = {
             key: text
             for key, text in zip(("uname", "gname"), names, strict=True)
@@ -107,56 +110,56 @@ class PaxHeaders:
         self._xattrs = {f"SCHILY.xattr.{name}": value for name, value in xattrs}
 
     def header(self, member: Member) -> bytes:
-        """The member's header, behind a PAX header where ustar's fields cannot hold it."""
+        """Return the header of ``member``, preceded by a PAX header if a value does not fit the ustar fields."""
         uid, gid, mtime = self._numbers
         plain = self._fits_ustar(member)
         size = _octal(member.size if _fits(member.size, 11) else 0, 11)
-        name, target = (member.name, member.target) if plain else (_ascii(member.name), _ascii(member.target))
+        name, target = (member.name, member.target) if plain else (_to_ascii(member.name), _to_ascii(member.target))
         numbers = uid, gid, size, mtime
-        block = _block(name, member.mode, numbers, member.kind, target, _PAX_MAGIC, self._names, member.device)
+        block = _pack_header(name, member.mode, numbers, member.kind, target, _PAX_MAGIC, self._names, member.device)
         return block if plain else _pax_header(self._records(member), self._xattrs) + block
 
     def header_template(self, kind: TypeFlag, mode: int) -> HeaderTemplate:
-        """`header` for members of one kind and mode, given name, size and target: made for many, in little time."""
+        """Return a function that gives the same headers as `header` for one kind and mode, at a lower cost."""
         return (
             _make_template(self, kind, mode)
             if not self._shared and not self._xattrs
-            else partial(self._header_of, kind, mode)
+            else partial(self._make_header, kind, mode)
         )
 
-    def _header_of(self, kind: TypeFlag, mode: int, name: bytes, size: int, target: bytes) -> bytes:
+    def _make_header(self, kind: TypeFlag, mode: int, name: bytes, size: int, target: bytes) -> bytes:
         return self.header(Member(name, kind, mode, size, target))
 
     def header_size(self, member: Member) -> int:
-        """The length of `header`, without making one."""
+        """Return the length of the header of ``member`` without making it."""
         if self._fits_ustar(member):
             return BLOCK
         return 2 * BLOCK + padded_size(_body_size(self._records(member), self._xattrs))
 
     def templated_size(self, name: bytes, size: int, target: bytes) -> int:
-        """The length of what a `header_template` gives."""
+        """Return the length of the header that a `header_template` gives for these values."""
         if not self._shared and not self._xattrs and not target and name.isascii() and not size >> 33:
             length = len(name)
-            return BLOCK if length <= _NAME else 2 * BLOCK + padded_size(_record_size(4, length))
+            return BLOCK if length <= _NAME_SIZE else 2 * BLOCK + padded_size(_record_size(4, length))
         return self.header_size(Member(name, TypeFlag.FILE, 0, size, target))
 
     def _fits_ustar(self, member: Member) -> bool:
         return (
             not self._shared
             and not self._xattrs
-            and len(member.name) <= _NAME
-            and len(member.target) <= _NAME
+            and len(member.name) <= _NAME_SIZE
+            and len(member.target) <= _NAME_SIZE
             and _fits(member.size, 11)
             and member.name.isascii()
             and member.target.isascii()
         )
 
     def _records(self, member: Member) -> dict[str, bytes]:
-        """What ustar's fields cannot hold, in the order in which tarfile looks at its fields."""
+        """Return the PAX records for the values that do not fit the ustar fields, in the order of ``tarfile``."""
         own = {}
-        if len(member.name) > _NAME or not member.name.isascii():
+        if len(member.name) > _NAME_SIZE or not member.name.isascii():
             own["path"] = member.name
-        if len(member.target) > _NAME or not member.target.isascii():
+        if len(member.target) > _NAME_SIZE or not member.target.isascii():
             own["linkpath"] = member.target
         if not _fits(member.size, 11):
             own["size"] = b"%d" % member.size
@@ -168,58 +171,62 @@ class PaxHeaders:
 
 @lru_cache(1024)
 def _path_record_parts(length: int) -> tuple[bytes, bytes]:
-    """What stands before and behind a name of that length in a PAX header that holds nothing else."""
+    """Return what precedes and follows a name of ``length`` bytes in a PAX header with no other record."""
     size = _record_size(4, length)
     return _pax_block(size) + b"%d path=" % size, b"\n" + padding(size)
 
 
 def _make_template(headers: PaxHeaders, kind: TypeFlag, mode: int) -> HeaderTemplate:
-    """What all members share stands ready, its bytes added up; a name that ustar has no room for costs a PAX header."""
-    ready = headers.header(Member(b"", kind, mode))
-    before, after, end = ready[100:124], ready[136:148], ready[257:]
-    sizeless = sum(ready) - sum(ready[124:136]) - sum(ready[148:156]) + 8 * ord(" ") - 1
-    pack = _TEMPLATE_FIELDS.pack
+    """Return a function that fills name, size and target into a prepared header with a prepared checksum."""
+    blank = headers.header(Member(b"", kind, mode))
+    before, after, end = blank[100:124], blank[136:148], blank[257:]
+    # The sum of the constant fields and of the checksum field, which counts as spaces; less the 1 in Adler-32.
+    constant = sum(blank) - sum(blank[124:136]) - sum(blank[148:156]) + 8 * ord(" ") - 1
+    pack = _TEMPLATE.pack
 
     def header_template(name: bytes, size: int, target: bytes) -> bytes:
         length = len(name)
-        if length > _NAME or not name.isascii() or len(target) > _NAME or not target.isascii() or size >> 33:
+        if length > _NAME_SIZE or not name.isascii() or len(target) > _NAME_SIZE or not target.isascii() or size >> 33:
             if target or size >> 33 or not name.isascii():
                 return headers.header(Member(name, kind, mode, size, target))
             start, rest = _path_record_parts(length)
-            first, name = start + name + rest, name[:_NAME]
+            first, name = start + name + rest, name[:_NAME_SIZE]
         else:
             first = b""
         digits = b"%011o\0" % size
-        # Adler-32 begins with the sum of the bytes and 1, as long as that is below 65521 (RFC 1950, 8.2).
-        checksum = b"%06o\0 " % (sizeless + (adler32(name + digits + target) & 0xFFFF))
+        # The low half of an Adler-32 is 1 plus the sum of the bytes, as long as that is below 65521 (RFC 1950, 8.2).
+        checksum = b"%06o\0 " % (constant + (adler32(name + digits + target) & 0xFFFF))
         return first + pack(name, before, digits, after, checksum, kind, target, end)
 
     return header_template
 
 
 class GnuHeaders:
-    """Headers as ``tar --format=gnu --numeric-owner`` writes them; ``mtime`` is in whole seconds since 1970."""
+    """A writer of headers like those of ``tar --format=gnu --numeric-owner``.
+
+    ``mtime`` is in whole seconds since 1970.
+    """
 
     def __init__(self, mtime: int) -> None:
         self._mtime = mtime
 
     def header(self, member: Member, owner: Owner) -> bytes:
-        """The member's header, behind ``././@LongLink`` members where name or target is too long."""
+        """Return the header of ``member``, preceded by ``././@LongLink`` members for a long name or target."""
         fields = (
             _gnu_number(owner.uid, 7),
             _gnu_number(owner.gid, 7),
             _gnu_number(member.size, 11),
             _gnu_number(self._mtime, 11),
         )
-        block = _block(member.name, member.mode, fields, member.kind, member.target, _GNU_MAGIC, (b"", b""))
-        return _long(b"K", member.target) + _long(b"L", member.name) + block
+        block = _pack_header(member.name, member.mode, fields, member.kind, member.target, _GNU_MAGIC, (b"", b""))
+        return _long_link(b"K", member.target) + _long_link(b"L", member.name) + block
 
     def header_size(self, member: Member) -> int:
-        """The length of `header`."""
-        return BLOCK + _long_size(member.target) + _long_size(member.name)
+        """Return the length of the header of ``member`` without making it."""
+        return BLOCK + _long_link_size(member.target) + _long_link_size(member.name)
 
 
-def _block(
+def _pack_header(
     name: bytes,
     mode: int,
     numbers: tuple[bytes, bytes, bytes, bytes],
@@ -230,18 +237,18 @@ def _block(
     device: tuple[int, int] | None = None,
 ) -> bytes:
     uid, gid, size, mtime = numbers
-    numbers_of_device = b"".join(_gnu_number(number, 7) for number in device or ())
+    device_numbers = b"".join(_gnu_number(number, 7) for number in device or ())
     mode_text = b"%07o\0" % mode
-    # The fields of a ustar header that are the same for most members of an archive are added up once.
-    constant = _sum((mode_text, uid, gid, mtime, kind, magic, owner[0][:32], owner[1][:32], numbers_of_device))
-    checksum = constant + sum(name[:_NAME]) + sum(size) + sum(target[:_NAME])
+    # Most members of an archive share these fields, so their sum is cached.
+    constant = _sum_fields((mode_text, uid, gid, mtime, kind, magic, owner[0][:32], owner[1][:32], device_numbers))
+    checksum = constant + sum(name[:_NAME_SIZE]) + sum(size) + sum(target[:_NAME_SIZE])
     fields = (name, mode_text, uid, gid, size, mtime, b"%06o\0 " % checksum, kind, target, magic)
-    return _HEADER.pack(*fields, owner[0], owner[1], numbers_of_device)
+    return _HEADER.pack(*fields, owner[0], owner[1], device_numbers)
 
 
 @lru_cache(4096)
-def _sum(fields: tuple[bytes, ...]) -> int:
-    """The sum of the fields' bytes, and of the spaces that stand in the checksum's place while it is made."""
+def _sum_fields(fields: tuple[bytes, ...]) -> int:
+    """Return the sum of the bytes of ``fields`` and of the eight spaces that the checksum counts for itself."""
     return sum(map(sum, fields)) + 8 * ord(" ")
 
 
@@ -256,12 +263,12 @@ def _octal(number: int, digits: int) -> bytes:
 def _gnu_number(number: int, digits: int) -> bytes:
     if _fits(number, digits):
         return _octal(number, digits)
-    # GNU's base 256: the first bit set, the rest two's complement (GNU tar manual, "Extensions").
+    # GNU's base-256 encoding: the first bit is set, the rest is two's complement (GNU tar manual, "Extensions").
     raw = number.to_bytes(digits + 1, "big", signed=True)
     return bytes([raw[0] | 0x80]) + raw[1:]
 
 
-def _ascii(text: bytes) -> bytes:
+def _to_ascii(text: bytes) -> bytes:
     if text.isascii():
         return text
     return text.decode("utf-8", "surrogateescape").encode("ascii", "replace")
@@ -278,14 +285,14 @@ def _pax_header(records: dict[str, bytes], xattrs: dict[str, bytes]) -> bytes:
 
 @lru_cache(1024)
 def _pax_block(size: int) -> bytes:
-    """The header of a PAX header of ``size`` bytes."""
+    """Return the tar header of a PAX header whose records take ``size`` bytes."""
     zero = _octal(0, 7)
     numbers = (zero, zero, _octal(size, 11), _octal(0, 11))
-    return _block(b"././@PaxHeader", 0, numbers, b"x", b"", _PAX_MAGIC, (b"", b""))
+    return _pack_header(b"././@PaxHeader", 0, numbers, b"x", b"", _PAX_MAGIC, (b"", b""))
 
 
 def _body_size(records: dict[str, bytes], xattrs: dict[str, bytes]) -> int:
-    """The length of a PAX header's records."""
+    """Return the length of the records of a PAX header."""
     charset = 0 if all(map(_is_utf8, records.values())) else _record_size(10, 6)
     return charset + sum(
         _record_size(len(key.encode("utf-8", "surrogateescape")), len(value))
@@ -294,7 +301,7 @@ def _body_size(records: dict[str, bytes], xattrs: dict[str, bytes]) -> int:
 
 
 def _pax_record(key: bytes, value: bytes) -> bytes:
-    """``LENGTH KEY=VALUE``, where LENGTH counts its own digits too."""
+    """Return the PAX record ``LENGTH KEY=VALUE`` and a newline; LENGTH includes its own digits."""
     return b"%d %s=%s\n" % (_record_size(len(key), len(value)), key, value)
 
 
@@ -313,15 +320,15 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _long(kind: bytes, text: bytes) -> bytes:
-    if len(text) <= _NAME:
+def _long_link(kind: bytes, text: bytes) -> bytes:
+    if len(text) <= _NAME_SIZE:
         return b""
     body = text + b"\0"
     zero = _octal(0, 7)
     numbers = (zero, zero, _octal(len(body), 11), _octal(0, 11))
-    block = _block(b"././@LongLink", 0o644, numbers, kind, b"", _GNU_MAGIC, (b"", b""))
+    block = _pack_header(b"././@LongLink", 0o644, numbers, kind, b"", _GNU_MAGIC, (b"", b""))
     return block + body + padding(len(body))
 
 
-def _long_size(text: bytes) -> int:
-    return BLOCK + padded_size(len(text) + 1) if len(text) > _NAME else 0
+def _long_link_size(text: bytes) -> int:
+    return BLOCK + padded_size(len(text) + 1) if len(text) > _NAME_SIZE else 0

@@ -1,10 +1,10 @@
-"""Tar headers of any writer: ustar, PAX, GNU and the tar of Unix 7.
+"""A reader of tar headers in all usual formats: ustar, PAX, GNU and Unix V7.
 
-Invariant: bytes that are no tar raise `FormatError` and nothing else, in time and memory that grow with their length
-alone; no content is read, and a member that claims to be longer than the archive is refused.
+Invariant: invalid bytes raise `FormatError` and nothing else, in time and memory linear in their length. The content
+of files is not read, and a member that claims to reach beyond the end of the archive is refused.
 
-Fields and offsets: POSIX pax, "ustar Interchange Format" and "pax Header Block"; GNU tar manual, "Basic Tar Format".
-Extended attributes are the PAX records ``SCHILY.xattr.NAME``.
+The fields and their offsets are in POSIX pax, "ustar Interchange Format" and "pax Header Block", and the GNU tar
+manual, "Basic Tar Format". Extended attributes are the PAX records ``SCHILY.xattr.NAME``.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from lamina.formats.tar import BLOCK, padded_size
 from lamina.messages.redaction import short_repr
 
 Read = Callable[[int, int], bytes]
+"""A function that returns the bytes of an archive at an offset, given a size."""
 
 _FIELDS = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _BLANK = b" " * 8
 _ZEROS = bytes(BLOCK)
-# More than all extended attributes that Linux lets a file have.
+# More bytes than all extended attributes that Linux lets a file have.
 _MAX_RECORDS_SIZE = 1 << 20
-# Records for all members that follow are looked at again for each of them. `git archive` writes a comment; extended
-# attributes for all members would be copied for each, and engines ignore them.
+# Global records are merged into each following member, so their size is limited. `git archive` writes one comment.
+# Global extended attributes would be copied for each member, and engines ignore them.
 _MAX_SHARED_SIZE = 1 << 12
-# Eight for each of a million members.
+# Eight records for each of a million members.
 _MAX_RECORDS = 1 << 23
 _MAX_LENGTH_DIGITS = 20
 _NUMBER = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
 _DECIMAL = re.compile(rb"(-?)([0-9]{1,19})(?:\.([0-9]*))?")
-# GNU's way to say what the fields have no room for.
+# The type flags of GNU's members for names that are too long for a field, and the PAX keywords they correspond to.
 _LONG = {b"L": b"path", b"K": b"linkpath"}
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
@@ -42,7 +43,7 @@ _USED_KEYS = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"uname",
 
 
 class EntryKind(Enum):
-    """What a header announces."""
+    """The kind of file that a header describes."""
 
     FILE = "file"
     LINK = "hard link"
@@ -71,8 +72,9 @@ _KINDS = {
 class TarHeader:
     """One member as its headers describe it.
 
-    ``name`` is as it stands there; only a file has ``size`` bytes, which begin at ``start``; only links have a
-    ``target`` and only devices a ``device``. ``mtime`` is in whole seconds. ``sparse`` content is not the file's own.
+    ``name`` is unchanged from the archive. Only files have a ``size``, in bytes; their content begins at the offset
+    ``start``. Only links have a ``target`` and only devices a ``device`` (major and minor number). ``mtime`` is in
+    whole seconds since 1970. The content of a ``sparse`` member is an encoding of the file and not the file itself.
     """
 
     name: bytes
@@ -92,14 +94,20 @@ class TarHeader:
 
 
 def is_header(block: bytes) -> bool:
-    """Whether ``block`` is a tar header, by its checksum."""
+    """Return whether ``block`` is a tar header with a valid checksum."""
     return len(block) == BLOCK and block != _ZEROS and _checksum_matches(block)
 
 
 def read_headers(read: Read, length: int) -> Iterator[TarHeader]:
-    """The members of the tar of ``length`` bytes in its order; ``read(offset, size)`` gives its bytes.
+    """Read the headers of the members of a tar archive, in order, up to a block of zeros or the end of the bytes.
 
-    Ends at a block of zeros or where the bytes do. Raises `FormatError`.
+    Args:
+        read: a function that returns the bytes at an offset, given a size.
+        length: the size of the archive in bytes.
+
+    Raises:
+        FormatError: a header is invalid, or the archive is truncated.
+
     """
     records = _Records()
     offset = 0
@@ -113,13 +121,13 @@ def read_headers(read: Read, length: int) -> Iterator[TarHeader]:
         flag = fields[7]
         start = offset + BLOCK
         if flag in (b"x", b"X", b"g", b"L", b"K"):
-            size = _number(fields[4], offset)
-            records.add(flag, _body(read, start, size, length), offset)
+            size = _parse_number(fields[4], offset)
+            records.add(flag, _read_body(read, start, size, length), offset)
             offset = start + padded_size(size)
             continue
         if flag == b"S":
             start = _skip_sparse_map(read, block, start, length)
-        header = _header(fields, records.pop(), offset, start)
+        header = _parse_header(fields, records.pop(), offset, start)
         if header.start + header.size > length:
             raise FormatError(
                 f"tar at byte {offset}: got {length - start} bytes, expected {header.size}: it is cut short"
@@ -131,7 +139,7 @@ def read_headers(read: Read, length: int) -> Iterator[TarHeader]:
 
 
 class _Records:
-    """PAX records, and what GNU writes in their place: those of the next member, and those for all that follow."""
+    """The PAX records, or GNU's equivalents, that apply to the next member or to all that follow."""
 
     def __init__(self) -> None:
         self._shared: dict[bytes, bytes] = {}
@@ -140,8 +148,8 @@ class _Records:
         self._count = 0
 
     def add(self, flag: bytes, body: bytes, offset: int) -> None:
-        """Add what a header of type ``flag`` holds. Raises `FormatError` for records that no archive has."""
-        found = {_LONG[flag]: _text(body)} if flag in _LONG else _records(body, offset)
+        """Add the records in the ``body`` of a header of type ``flag``. Raises `FormatError`, also for too many."""
+        found = {_LONG[flag]: _until_nul(body)} if flag in _LONG else _parse_records(body, offset)
         self._count += len(found)
         if self._count > _MAX_RECORDS:
             raise FormatError(f"tar at byte {offset}: got more than {_MAX_RECORDS} records, expected fewer")
@@ -153,7 +161,7 @@ class _Records:
             self._own.update(found)
 
     def _share(self, found: dict[bytes, bytes], offset: int) -> None:
-        """Keep those that mean something for all members."""
+        """Keep the global records that have a meaning for every member."""
         kept = {key: value for key, value in found.items() if key in _USED_KEYS or key.startswith(_SPARSE)}
         self._shared.update(kept)
         size = sum(len(key) + len(value) for key, value in self._shared.items())
@@ -164,14 +172,14 @@ class _Records:
             )
 
     def pop(self, *, shared: bool = True) -> dict[bytes, bytes]:
-        """Return the records of the next member, and with ``shared`` those for all; the former are gone then."""
+        """Remove and return the records of the next member, merged with the global ones if ``shared``."""
         own = self._own
         if own:
             self._own, self._own_size = {}, 0
         return {**self._shared, **own} if shared and self._shared else own
 
 
-def _header(fields: tuple[bytes, ...], records: dict[bytes, bytes], offset: int, start: int) -> TarHeader:
+def _parse_header(fields: tuple[bytes, ...], records: dict[bytes, bytes], offset: int, start: int) -> TarHeader:
     name, mode, uid, gid, size, mtime, _, flag, target, magic, uname, gname, major, minor, prefix = fields
     kind = _KINDS.get(flag)
     if kind is None:
@@ -179,39 +187,39 @@ def _header(fields: tuple[bytes, ...], records: dict[bytes, bytes], offset: int,
             f"tar at byte {offset}: got a member of type {short_repr(flag)}, expected a file, folder, link or device"
         )
     is_ustar, is_gnu = magic[:6] == b"ustar\0", magic == b"ustar  \0"
-    path = _text(name)
+    path = _until_nul(name)
     if is_ustar and prefix[:1] != b"\0":
-        path = _text(prefix) + b"/" + path
+        path = _until_nul(prefix) + b"/" + path
     path = records.get(b"GNU.sparse.name", records.get(b"path", path))
-    link = records.get(b"linkpath", _text(target))
+    link = records.get(b"linkpath", _until_nul(target))
     if b"\0" in path or b"\0" in link:
         raise FormatError(f"tar at byte {offset}: got a name with a zero byte, expected none")
     if flag == b"\0" and path.endswith(b"/"):
-        kind = EntryKind.DIRECTORY  # as it was written before POSIX
+        kind = EntryKind.DIRECTORY  # The V7 format has no type flag for directories.
     owner = (uname, gname) if is_ustar or is_gnu else (b"", b"")
     is_device = kind in (EntryKind.CHARACTER, EntryKind.BLOCK)
-    content = _decimal(records, b"size", size, offset) if kind is EntryKind.FILE else 0
-    if content < 0:
-        raise FormatError(f"tar at byte {offset}: got a size of {content}, expected one that a file can have")
+    content_size = _record_or_field(records, b"size", size, offset) if kind is EntryKind.FILE else 0
+    if content_size < 0:
+        raise FormatError(f"tar at byte {offset}: got a size of {content_size}, expected one that a file can have")
     return TarHeader(
         path,
         kind,
-        _number(mode, offset) & 0o7777,
-        _decimal(records, b"uid", uid, offset),
-        _decimal(records, b"gid", gid, offset),
-        records.get(b"uname", _text(owner[0])),
-        records.get(b"gname", _text(owner[1])),
-        _decimal(records, b"mtime", mtime, offset),
-        content,
+        _parse_number(mode, offset) & 0o7777,
+        _record_or_field(records, b"uid", uid, offset),
+        _record_or_field(records, b"gid", gid, offset),
+        records.get(b"uname", _until_nul(owner[0])),
+        records.get(b"gname", _until_nul(owner[1])),
+        _record_or_field(records, b"mtime", mtime, offset),
+        content_size,
         start,
         link if kind in (EntryKind.LINK, EntryKind.SYMLINK) else b"",
-        (_number(major, offset), _number(minor, offset)) if is_device else (0, 0),
-        _xattrs(records) if records else (),
+        (_parse_number(major, offset), _parse_number(minor, offset)) if is_device else (0, 0),
+        _extract_xattrs(records) if records else (),
         flag == b"S" or any(key.startswith(_SPARSE) for key in records),
     )
 
 
-def _xattrs(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+def _extract_xattrs(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(sorted((key[len(_XATTR) :], value) for key, value in records.items() if key.startswith(_XATTR)))
 
 
@@ -219,32 +227,32 @@ def _checksum_matches(block: bytes) -> bool:
     found = _NUMBER.match(block, 148, 156)
     if not found or not found[1]:
         return False
-    said = int(found[1], 8)
+    expected = int(found[1], 8)
     rest = block[:148] + _BLANK + block[156:]
-    # Some old writers added up signed characters.
-    return said == sum(rest) or said == sum(rest) - 256 * sum(byte > 127 for byte in rest)
+    # Some old writers summed the bytes as signed characters.
+    return expected == sum(rest) or expected == sum(rest) - 256 * sum(byte > 127 for byte in rest)
 
 
-def _number(field: bytes, offset: int) -> int:
+def _parse_number(field: bytes, offset: int) -> int:
     if field[0] & 0x80:
-        # GNU's base 256: the first bit set, the rest two's complement.
+        # GNU's base-256 encoding: the first bit is set, the rest is two's complement.
         value = int.from_bytes(field, "big")
         bits = 8 * len(field)
         return value - (1 << bits) if field[0] & 0x40 else value - (1 << bits - 1)
     digits = field[:-1]
     if digits.isdigit() and field[-1] == 0 and b"8" not in digits and b"9" not in digits:
-        return int(digits, 8)  # as nearly all are
+        return int(digits, 8)  # A fast path: nearly all fields look like this.
     found = _NUMBER.match(field)
     if not found or (found.end() < len(field) and field[found.end() - 1 : found.end()] != b"\0"):
         raise FormatError(f"tar at byte {offset}: got {short_repr(field)}, expected an octal number")
     return int(found[1] or b"0", 8)
 
 
-def _decimal(records: dict[bytes, bytes], key: bytes, field: bytes, offset: int) -> int:
-    """The number of a record, or else of the header's field; of a fraction the whole number below it."""
+def _record_or_field(records: dict[bytes, bytes], key: bytes, field: bytes, offset: int) -> int:
+    """Return the number in the record ``key``, rounded down, or that in ``field`` if there is no such record."""
     text = records.get(key)
     if text is None:
-        return _number(field, offset)
+        return _parse_number(field, offset)
     found = _DECIMAL.fullmatch(text)
     if not found:
         raise FormatError(f"tar at byte {offset}: got {key.decode()} {short_repr(text)}, expected a number")
@@ -252,7 +260,7 @@ def _decimal(records: dict[bytes, bytes], key: bytes, field: bytes, offset: int)
     return -whole - bool((found[3] or b"").strip(b"0")) if found[1] else whole
 
 
-def _body(read: Read, start: int, size: int, length: int) -> bytes:
+def _read_body(read: Read, start: int, size: int, length: int) -> bytes:
     _check_length(size, start)
     body = read(start, size)
     if len(body) < size or start + size > length:
@@ -265,8 +273,8 @@ def _check_length(size: int, offset: int) -> None:
         raise FormatError(f"tar at byte {offset}: got {size} bytes of records, expected at most {_MAX_RECORDS_SIZE}")
 
 
-def _records(body: bytes, offset: int) -> dict[bytes, bytes]:
-    """``LENGTH KEY=VALUE`` and a line end, again and again; LENGTH counts all of it."""
+def _parse_records(body: bytes, offset: int) -> dict[bytes, bytes]:
+    """Parse PAX records: ``LENGTH KEY=VALUE`` and a newline, where LENGTH counts the whole record."""
     found = {}
     start = 0
     while start < len(body):
@@ -284,7 +292,7 @@ def _records(body: bytes, offset: int) -> dict[bytes, bytes]:
 
 
 def _skip_sparse_map(read: Read, block: bytes, start: int, length: int) -> int:
-    """Where the content of an old GNU sparse member begins: the map of its holes goes on in blocks of its own."""
+    """Return the offset of the content of an old GNU sparse member, which follows the blocks with its sparse map."""
     more = block[482:483] == b"\1"
     while more and start < length:
         more = read(start, BLOCK)[504:505] == b"\1"
@@ -292,5 +300,5 @@ def _skip_sparse_map(read: Read, block: bytes, start: int, length: int) -> int:
     return start
 
 
-def _text(field: bytes) -> bytes:
+def _until_nul(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
