@@ -1,6 +1,6 @@
-"""nix-cache-info: what a binary cache says of itself.
+"""The file ``nix-cache-info``, with which a binary cache describes itself.
 
-Invariant: ``parse(x.dump()) == x``; what is known here is valid, what is not is passed over.
+Invariant: ``parse(x.dump()) == x``; known fields are valid, and unknown ones are ignored.
 """
 
 from __future__ import annotations
@@ -12,14 +12,18 @@ from lamina.core.names import STORE_DIR
 from lamina.errors import FormatError
 from lamina.messages.redaction import short_repr
 
-# The name that it has in a cache.
+# The name of the file in a cache.
 FILE_NAME = "nix-cache-info"
-_KNOWN = ("StoreDir", "WantMassQuery", "Priority")
+_KNOWN_FIELDS = ("StoreDir", "WantMassQuery", "Priority")
 
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo:
-    """The store a cache is of, whether it wants to be asked for many paths at once, and its rank (less is earlier)."""
+    """The description of a binary cache.
+
+    ``store_dir`` is the store directory of its paths. ``want_mass_query`` allows queries for many paths at once. Caches
+    with a smaller ``priority`` are asked first.
+    """
 
     store_dir: str = STORE_DIR
     want_mass_query: bool = False
@@ -27,9 +31,9 @@ class CacheInfo:
 
     @classmethod
     def parse(cls, text: str) -> CacheInfo:
-        """What ``text`` says, one ``key: value`` a line (Nix source, BinaryCacheStore::init).
+        """Parse ``key: value`` lines (Nix source, BinaryCacheStore::init). Raises `FormatError` with the line.
 
-        Spaces around a value mean nothing, nor do empty lines. Raises `FormatError` with the line.
+        Spaces around a value and empty lines are ignored.
         """
         fields: dict[str, str] = {}
         for number, line in enumerate(text.split("\n"), 1):
@@ -38,25 +42,25 @@ class CacheInfo:
                 raise FormatError(f"{FILE_NAME} line {number}: got {short_repr(line)}, expected KEY: VALUE")
             if key in fields:
                 raise FormatError(f"{FILE_NAME} line {number}: got a second {key}, expected one")
-            if key in _KNOWN:
+            if key in _KNOWN_FIELDS:
                 fields[key] = value.strip()
-        # As in Nix, whatever is not 1 is no.
-        return cls(_store_dir(fields), fields.get("WantMassQuery") == "1", _priority(fields))
+        # As in Nix, every value but 1 is false.
+        return cls(_parse_store_dir(fields), fields.get("WantMassQuery") == "1", _parse_priority(fields))
 
     def dump(self) -> str:
-        """The text of it."""
+        """Return the text of the file."""
         priority = "" if self.priority is None else f"Priority: {self.priority}\n"
         return f"StoreDir: {self.store_dir}\nWantMassQuery: {self.want_mass_query:d}\n{priority}"
 
 
-def _store_dir(fields: dict[str, str]) -> str:
+def _parse_store_dir(fields: dict[str, str]) -> str:
     folder = fields.get("StoreDir", STORE_DIR)
     if not folder.startswith("/"):
         raise FormatError(f"{FILE_NAME}: got StoreDir {short_repr(folder)}, expected an absolute path")
     return folder
 
 
-def _priority(fields: dict[str, str]) -> int | None:
+def _parse_priority(fields: dict[str, str]) -> int | None:
     text = fields.get("Priority")
     if text is None:
         return None

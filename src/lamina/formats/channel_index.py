@@ -1,9 +1,9 @@
-"""Lists of store paths by which a name is found: a channel's ``store-paths``, or names of one's own in JSON.
+"""Lists in which store paths are found by name: the ``store-paths`` file of a Nix channel, or a JSON object.
 
-Invariant: all of a list is checked when it is parsed, and a path of it is made when somebody asks for it.
+Invariant: a list is checked completely when it is parsed; a `StorePath` is only created when `find` returns it.
 
-A channel's list is one path per line, without what refers to what, of two hundred thousand lines or more (nixpkgs,
-``pkgs/top-level/release.nix`` and the channels it becomes). In JSON it is an object of names with the path each means.
+The list of a channel has one path per line, without references, and two hundred thousand lines or more (nixpkgs,
+``pkgs/top-level/release.nix`` and the channels made from it). A JSON list is an object from names to store paths.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from lamina.errors import FormatError, InvalidArgument
 from lamina.messages.redaction import short_repr
 
 _PREFIX = f"{STORE_DIR}/".encode()
-# Before the dash of a path.
+# The offset in a line of the dash before the name.
 _NAME_OFFSET = len(_PREFIX) + HASH_LENGTH
 _PATH = rb"%s[%s]{%d}-[0-9a-zA-Z+\-._?=]{1,211}" % (re.escape(_PREFIX), NIX32.encode(), HASH_LENGTH)
-# Possessive, so that as many lines as there are take no stack and no way back.
+# The quantifier is possessive, so that many lines need neither stack nor backtracking.
 _LINES = re.compile(rb"(?>(?:%s|[ \t]*)\n)*+" % _PATH)
 _JSON = re.compile(rb"\s*\{")
 _EXPECTED = f"one {STORE_DIR}/HASH-NAME per line, or an object of names and such paths in JSON"
@@ -32,24 +32,27 @@ _EXPECTED = f"one {STORE_DIR}/HASH-NAME per line, or an object of names and such
 
 @dataclass(frozen=True, slots=True)
 class ChannelIndex:
-    """Paths by their names. ``text`` is one path a line, ``aliases`` what some names mean before anything else."""
+    """An index of store paths by name.
+
+    ``text`` has one path per line. ``aliases`` are names with their paths, which take precedence.
+    """
 
     text: bytes = field(repr=False)
     aliases: Mapping[str, StorePath] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The path that is listed under ``name``, else those that it may mean, as `lamina.core.name_match` says."""
+        """Return the path with the alias ``name``, or else all paths that match it as in `lamina.core.name_match`."""
         if name in self.aliases:
             return (self.aliases[name],)
-        part = search_prefix(name)
-        return match_paths(self._find_prefix(part.encode()), name) if part and part.isascii() else ()
+        prefix = search_prefix(name)
+        return match_paths(self._find_prefix(prefix.encode()), name) if prefix and prefix.isascii() else ()
 
-    def _find_prefix(self, part: bytes) -> Iterator[StorePath]:
-        """The paths whose names begin with ``part``."""
-        needle = b"-" + part
+    def _find_prefix(self, prefix: bytes) -> Iterator[StorePath]:
+        """Yield the paths whose names begin with ``prefix``."""
+        needle = b"-" + prefix
         offset = self.text.find(needle)
         while offset >= 0:
-            # Nothing but the beginning of a path has a slash in it.
+            # Only the start of a line has slashes, so this finds dashes between hash and name and no others.
             if self.text.startswith(_PREFIX, max(offset - _NAME_OFFSET, 0)):
                 yield self._path_at(offset - _NAME_OFFSET)
             offset = self.text.find(needle, offset + 1)
@@ -59,9 +62,9 @@ class ChannelIndex:
 
 
 def parse(data: bytes) -> ChannelIndex:
-    """What a list says, plain or in JSON; raises `FormatError`, which names the first line that is no path."""
+    """Parse a list of paths or a JSON object. Raises `FormatError` with the first line that is not a store path."""
     if _JSON.match(data):
-        return _from_json(data)
+        return _parse_json(data)
     data = data.replace(b"\r\n", b"\n")
     text = data if not data or data.endswith(b"\n") else data + b"\n"
     found = _LINES.match(text)
@@ -73,7 +76,7 @@ def parse(data: bytes) -> ChannelIndex:
     return ChannelIndex(text)
 
 
-def _from_json(data: bytes) -> ChannelIndex:
+def _parse_json(data: bytes) -> ChannelIndex:
     try:
         pairs = json.loads(data, object_pairs_hook=tuple)
     except (ValueError, RecursionError) as error:
@@ -82,12 +85,12 @@ def _from_json(data: bytes) -> ChannelIndex:
     for name, value in pairs:
         if name in aliases:
             raise FormatError(f"catalogue: got the name {short_repr(name)} twice, expected each once")
-        aliases[name] = _path(name, value)
+        aliases[name] = _parse_path(name, value)
     text = b"".join(b"%s\n" % str(path).encode() for path in aliases.values())
     return ChannelIndex(text, MappingProxyType(aliases))
 
 
-def _path(name: str, value: Any) -> StorePath:
+def _parse_path(name: str, value: Any) -> StorePath:
     if not isinstance(value, str):
         got = short_repr(value) if not isinstance(value, tuple) else "an object"
         raise FormatError(f"catalogue, {short_repr(name)}: got {got}, expected a store path")

@@ -1,8 +1,8 @@
-"""A closure graph in JSON: what Nix writes when asked what refers to what.
+"""Closure graphs in JSON: the store paths of a closure with their references, as Nix writes them.
 
-Invariant: every shape Nix has used gives the same `PathInfo`s; anything else raises `FormatError`.
+Invariant: every format that Nix has used gives the same `PathInfo` objects; anything else raises `FormatError`.
 
-The shapes: ``exportReferencesGraph`` under ``__structuredAttrs`` (a list, or the whole ``.attrs.json`` around one),
+The formats are ``exportReferencesGraph`` under ``__structuredAttrs`` (a list, or the whole ``.attrs.json`` around it),
 ``nix path-info --json -r`` of Nix 2.8 (a list), of 2.26 and 2.34 (an object keyed by path), and of 2.34 with
 ``--json-format 2`` (``{"info": …, "storeDir": …, "version": …}``, keyed by base name, references likewise).
 """
@@ -22,10 +22,10 @@ _EXPECTED = "exportReferencesGraph under __structuredAttrs, or nix path-info --j
 
 
 def parse(text: str | bytes) -> tuple[PathInfo, ...]:
-    """The infos in the order of the document, each once; raises `FormatError`."""
+    """Parse a closure graph and return each path info once, in the order of the document. Raises `FormatError`."""
     try:
         document = parse_json(text, "closure graph", _EXPECTED)
-        infos = tuple(dict.fromkeys(_info(path, item) for path, item in _items(document)))
+        infos = tuple(dict.fromkeys(_parse_info(path, item) for path, item in _find_items(document)))
     except InvalidArgument as error:
         raise FormatError(f"closure graph: {error}") from error
     if len({info.path for info in infos}) != len(infos):
@@ -33,7 +33,7 @@ def parse(text: str | bytes) -> tuple[PathInfo, ...]:
     return infos
 
 
-def _items(document: Any) -> Iterator[tuple[str, Any]]:
+def _find_items(document: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(document, dict) and isinstance(document.get("info"), dict):
         folder = document.get("storeDir", STORE_DIR)
         if folder != STORE_DIR:
@@ -42,7 +42,7 @@ def _items(document: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(document, dict) and any(_is_graph(value) for value in document.values()):
         for value in document.values():
             if _is_graph(value):
-                yield from _items(value)
+                yield from _find_items(value)
     elif isinstance(document, dict) and all(map(_is_path, document)):
         yield from document.items()
     elif isinstance(document, list):
@@ -62,14 +62,14 @@ def _is_graph(value: Any) -> bool:
 
 def _is_path(key: str) -> bool:
     try:
-        _store_path(key)
+        _parse_store_path(key)
     except InvalidArgument:
         return False
     return True
 
 
-def _info(text: str, item: Any) -> PathInfo:
-    path = _store_path(text)
+def _parse_info(text: str, item: Any) -> PathInfo:
+    path = _parse_store_path(text)
     if not isinstance(item, dict):
         raise FormatError(f"closure graph: {path}: got {short_repr(item)}, expected an object; is the path valid?")
     nar_hash, size, references = item.get("narHash"), item.get("narSize"), item.get("references")
@@ -79,8 +79,8 @@ def _info(text: str, item: Any) -> PathInfo:
         raise FormatError(f"closure graph: {path}: got narSize {short_repr(size)}, expected a positive number")
     if not isinstance(references, list) or not all(isinstance(text, str) for text in references):
         raise FormatError(f"closure graph: {path}: got references {short_repr(references)}, expected a list of texts")
-    return PathInfo(path, Digest.parse(nar_hash), size, frozenset(map(_store_path, references)))
+    return PathInfo(path, Digest.parse(nar_hash), size, frozenset(map(_parse_store_path, references)))
 
 
-def _store_path(text: str) -> StorePath:
+def _parse_store_path(text: str) -> StorePath:
     return StorePath.parse(text) if text.startswith("/") else StorePath.parse_base(text)

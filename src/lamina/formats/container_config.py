@@ -1,8 +1,10 @@
-"""The container config: what the OCI and Docker image specifications allow in it.
+"""The container config of an image: validation, merging with a base image, and the order of its keys.
 
-Invariant: a config that passed `check` decodes in every engine, which are strict about types and not about names.
+Invariant: every container engine can decode a config that passed `check`. Engines are strict about the types of values
+and ignore unknown keys.
 
-OCI image-spec, config.md, "Properties"; Docker image specification v1.2 for ``Healthcheck``, ``OnBuild`` and the like.
+The keys are those of the OCI image-spec, config.md, "Properties", and of the Docker image specification v1.2
+(``Healthcheck``, ``OnBuild`` and others).
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from lamina.messages.redaction import MAX_VALUE_LENGTH, short_repr
 _Check = Callable[[Any], bool]
 _MAX_DEPTH = 64
 MAX_SIZE = 1 << 20
-"""The longest config. Linux starts no command of as many bytes."""
+"""The largest config, in characters of JSON. Linux limits the arguments of a command to a size of this order."""
 _MAX_WARNINGS = 10
-# Python writes out integers of at most 4,300 digits.
+# Python converts integers of at most 4,300 digits to text.
 _INTEGER_LIMIT = 10**4300
 _MAX_KEY_LENGTH = 64
-# Engines read numbers into 64 bits, one of them for the sign.
+# Engines read numbers as signed 64-bit integers.
 _INT64_LIMIT = 1 << 63
 
 
@@ -33,7 +35,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_flag(value: Any) -> bool:
+def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
 
@@ -49,17 +51,17 @@ def _is_label_map(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_text, (*value, *value.values())))
 
 
-def _is_set(value: Any) -> bool:
+def _is_name_set(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_text(key) and key and item == {} for key, item in value.items())
 
 
 def _is_health_check(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        key not in _HEALTH or item is None or _HEALTH[key](item) for key, item in value.items()
+        key not in _HEALTHCHECK_FIELDS or item is None or _HEALTHCHECK_FIELDS[key](item) for key, item in value.items()
     )
 
 
-_HEALTH: Mapping[str, _Check] = {
+_HEALTHCHECK_FIELDS: Mapping[str, _Check] = {
     "Test": _is_text_list,
     "Interval": _is_number,
     "Timeout": _is_number,
@@ -68,10 +70,10 @@ _HEALTH: Mapping[str, _Check] = {
     "Retries": _is_number,
 }
 _TEXT = "a text", _is_text
-_FLAG = "true or false", _is_flag
+_FLAG = "true or false", _is_bool
 _NUMBER = "a whole number", _is_number
 _TEXTS = "a list of texts", _is_text_list
-_SET = "an object of names, each with the value {}", _is_set
+_SET = "an object of names, each with the value {}", _is_name_set
 _FIELDS: Mapping[str, tuple[str, _Check]] = {
     "ArgsEscaped": _FLAG,
     "AttachStderr": _FLAG,
@@ -109,9 +111,13 @@ _BY_LOWER = {name.lower(): name for name in _FIELDS}
 
 
 def check(config: Any) -> tuple[str, ...]:
-    """Warnings about keys that no specification names; raises `InvalidArgument` for a value of the wrong type.
+    """Check a container config and return warnings about unknown keys.
 
-    Engines take a key in any case, so its value is checked in any case.
+    Engines match keys case-insensitively, so the types of values are checked that way too.
+
+    Raises:
+        InvalidArgument: the config is not an object or too large, or a value has the wrong type.
+
     """
     if not isinstance(config, dict):
         raise InvalidArgument(f"config: got {short_repr(config)}, expected an object")
@@ -123,12 +129,12 @@ def check(config: Any) -> tuple[str, ...]:
         if name == "Env":
             _check_environment(value or ())
         if name == "Healthcheck":
-            warnings += _warn_of_unknown("config.Healthcheck", value or {}, _HEALTH)
+            warnings += _warn_of_unknown("config.Healthcheck", value or {}, _HEALTHCHECK_FIELDS)
     return tuple(warnings)
 
 
 def check_type(key: str, value: Any) -> None:
-    """Raises `InvalidArgument` where ``key`` cannot have ``value``; None is as good as nothing."""
+    """Check that ``key`` can have ``value``; every key can be None. Raises `InvalidArgument`."""
     name = _BY_LOWER.get(str(key).lower())
     expected, fits = _FIELDS[name] if name else ("", lambda _: True)
     if value is not None and not fits(value):
@@ -140,24 +146,24 @@ def check_type(key: str, value: Any) -> None:
 def _check_size(config: Mapping[str, Any]) -> None:
     try:
         size = len(json.dumps(config, default=str))
-    except ValueError:  # a number of too many digits, which the check of its key refuses, or `sort_keys`
+    except ValueError:  # A number has too many digits; `check_type` or `sort_keys` refuses it.
         return
     if size > MAX_SIZE:
         raise InvalidArgument(f"config: got {size} characters, expected at most {MAX_SIZE}")
 
 
-def _warn_of_unknown(where: str, keys: Iterable[object], known: Mapping[str, object]) -> list[str]:
-    """Return a warning about each of ``keys`` that is not ``known``; after some of them, one for the others."""
+def _warn_of_unknown(subject: str, keys: Iterable[object], known: Mapping[str, object]) -> list[str]:
+    """Return warnings about the first ten of ``keys`` that are not ``known``, and one that counts the others."""
     unknown = [key for key in keys if key not in known]
     warnings = [
-        f"{where}: got key {short_repr(key)}, expected one of the image specification{_suggest(str(key), known)}"
+        f"{subject}: got key {short_repr(key)}, expected one of the image specification{_suggest_key(str(key), known)}"
         for key in unknown[:_MAX_WARNINGS]
     ]
     more = len(unknown) - len(warnings)
-    return [*warnings, f"{where}: got {more} more keys that are not in the image specification"] if more else warnings
+    return [*warnings, f"{subject}: got {more} more keys that are not in the image specification"] if more else warnings
 
 
-def _suggest(key: str, known: Mapping[str, object]) -> str:
+def _suggest_key(key: str, known: Mapping[str, object]) -> str:
     close = difflib.get_close_matches(key[:_MAX_KEY_LENGTH], known, 1, 0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -170,9 +176,11 @@ def _check_environment(items: Sequence[str]) -> None:
 
 
 def sort_keys(value: Any, depth: int = 0) -> Any:
-    """``value`` with the keys of every object ascending, as Nix writes JSON.
+    """Return ``value`` with the keys of all objects in ascending order, as Nix writes JSON.
 
-    Raises `InvalidArgument` for what JSON cannot hold, and for what is nested deeper than anybody means.
+    Raises:
+        InvalidArgument: JSON cannot represent the value, or it is nested more than 64 levels deep.
+
     """
     if depth > _MAX_DEPTH:
         raise InvalidArgument(f"config: got more than {_MAX_DEPTH} nested values, expected fewer")
@@ -198,15 +206,15 @@ def _is_unicode(text: str) -> bool:
 
 
 def _fix_hint(key: str, value: Any, expected: str) -> str:
-    """What to write instead, in JSON."""
+    """Return a hint with the value that the user probably meant, in JSON."""
     if _is_text(value) and expected == _TEXTS[0] and len(value) <= MAX_VALUE_LENGTH:
-        return f"write {key} as a list: {json.dumps(_split(value))}"
+        return f"write {key} as a list: {json.dumps(_split_words(value))}"
     if isinstance(value, list) and expected == _SET[0]:
         return f"write {key} as an object: {json.dumps({str(item): {} for item in value[:3]})}"
     return f"write {key} as {expected}"
 
 
-def _split(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError:
@@ -214,9 +222,9 @@ def _split(text: str) -> list[str]:
 
 
 def with_base_environment(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """``config`` with the ``Env`` of ``base`` before its own, each variable once.
+    """Return ``config`` with the ``Env`` of ``base`` before its own, each variable once.
 
-    The last value wins and stands where the variable stood first (nixpkgs: dockerTools' streamer).
+    The last value wins, at the position of the variable's first value (nixpkgs: dockerTools' streamer).
     """
     items = [*(base.get("Env") or ()), *(config.get("Env") or ())]
     if not items:
@@ -225,7 +233,10 @@ def with_base_environment(config: Mapping[str, Any], base: Mapping[str, Any]) ->
 
 
 def inherit(config: Mapping[str, Any], base: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """``config`` with those of ``keys`` that ``base`` has; objects, such as ``Labels``, are merged, its own winning."""
+    """Return ``config`` with the values of ``base`` for those of ``keys`` that it lacks.
+
+    Objects, for example ``Labels``, are merged, and the values of ``config`` win.
+    """
     result = dict(config)
     for key in keys:
         own, other = config.get(key), base.get(key)

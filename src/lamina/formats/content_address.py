@@ -1,11 +1,11 @@
-"""Content addresses: the CA field, the store path it makes, and whether a content is what it says.
+"""Content addresses: the CA field, the store path that follows from it, and the check of contents against it.
 
 Invariant: ``parse(str(x)) == x``; `ContentAddress.matches` and a completed `ContentAddressCheck` are both true
 exactly where Nix trusts a path without a signature.
 
-A path whose content has its own hash in it is addressed by its NAR with zero bytes in place of that hash, and the
-places where it stood (`ModuloHash`); so the path can be computed before the hash that it holds is known. (Nix source,
-libstore: content-address, store-api, references; Nix manual, Store Path Specification.)
+The content of a store path may contain the path's own hash. Its address is then computed from the NAR with that hash
+replaced by zero bytes, and from the offsets of the hash (`ModuloHash`), so the path can be computed before its hash is
+known. (Nix source, libstore: content-address, store-api, references; Nix manual, "Store Path Specification".)
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from lamina.messages.redaction import short_repr
 TEXT, FLAT, NAR = "text", "fixed", "fixed:r"
 _SIZES = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}
 _ADDRESS = re.compile(f"({TEXT}|{NAR}|{FLAT}):({'|'.join(_SIZES)}):([0-9a-z]+)")
-_PATH_HASH = 20
-# No path holds its own hash as often; each place is kept until the end.
+_PATH_HASH_SIZE = 20
+# The maximum number of replaced hashes, because all offsets are kept until the end. No real path has as many.
 MAX_OFFSETS = 1 << 22
 _ZEROS = bytes(HASH_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
 class ContentAddress:
-    """What a content is called by: how it is hashed (``text``, ``fixed``, ``fixed:r``), with what, and the hash."""
+    """The address of a content: the method (``text``, ``fixed`` or ``fixed:r``), the hash algorithm and the hash."""
 
     method: str
     algorithm: str
@@ -42,7 +42,7 @@ class ContentAddress:
 
     @classmethod
     def parse(cls, text: str) -> ContentAddress:
-        """``METHOD:ALGORITHM:HASH``, the hash in Nix's base 32 or in hex; raises `InvalidArgument`."""
+        """Parse ``METHOD:ALGORITHM:HASH``, with a hash in Nix's base 32 or in hex. Raises `InvalidArgument`."""
         found = _ADDRESS.fullmatch(text)
         if not found or (found[1] == TEXT and found[2] != "sha256"):
             raise InvalidArgument(
@@ -57,17 +57,24 @@ class ContentAddress:
 
     @classmethod
     def nar(cls, digest: Digest) -> ContentAddress:
-        """``fixed:r:sha256:…``: what has a NAR of that hash, or of that hash modulo its own."""
+        """Return ``fixed:r:sha256:…`` for a NAR with this hash, or with this hash modulo its own store hash."""
         return cls(NAR, "sha256", digest.raw)
 
     def __str__(self) -> str:
         return f"{self.method}:{self.algorithm}:{dump_nix32(self.raw)}"
 
     def path(self, name: str, references: Collection[StorePath], self_reference: bool) -> StorePath:
-        """The store path that Nix computes; ``references`` are those to others, ``self_reference`` says there is its
-        own too.
+        """Compute the store path of this address, as Nix does.
 
-        Raises `InvalidArgument` for a name, and `FormatError` where such an address can have no such references.
+        Args:
+            name: the name of the store path, without a hash.
+            references: the other store paths that the content refers to.
+            self_reference: whether the content refers to its own store path.
+
+        Raises:
+            InvalidArgument: ``name`` is not a valid name.
+            FormatError: this kind of address cannot have these references.
+
         """
         if self.method == TEXT and not self_reference:
             return _make_store_path(_fingerprint_type("text", references, self_reference), self._inner_digest, name)
@@ -80,7 +87,7 @@ class ContentAddress:
         return _make_store_path("output:out", f"sha256:{inner}", name)
 
     def matches(self, info: PathInfo) -> bool:
-        """Whether ``info.path`` is the path of this address, under its name and with its references."""
+        """Return whether ``info.path`` is the path that follows from this address, its name and its references."""
         self_reference = info.path in info.references
         try:
             return self.path(info.path.name, info.references - {info.path}, self_reference) == info.path
@@ -88,7 +95,7 @@ class ContentAddress:
             return False
 
     def equals_nar_hash(self, info: PathInfo) -> bool:
-        """Whether this says just what ``info.nar_hash`` says: who has checked that has checked the content."""
+        """Return whether this address is just ``info.nar_hash``, so that checking the NAR hash checks the content."""
         plain = (self.method, self.algorithm) == (NAR, "sha256") and info.path not in info.references
         return plain and self.raw == info.nar_hash.raw
 
@@ -98,7 +105,7 @@ class ContentAddress:
 
 
 def has_matching_address(found: NarInfo) -> bool:
-    """Whether a narinfo has an address, and the path is the one that it makes. The content is not looked at."""
+    """Return whether a narinfo has an address from which its store path follows. The content is not checked."""
     try:
         return ContentAddress.parse(found.address).matches(found.info)
     except InvalidArgument:
@@ -110,17 +117,17 @@ def _fingerprint_type(word: str, references: Collection[StorePath], self_referen
 
 
 def _make_store_path(kind: str, inner: str, name: str) -> StorePath:
-    """Nix's makeStorePath: a SHA-256 folded to 20 bytes."""
-    folded = bytearray(_PATH_HASH)
+    """Compute a store path as Nix's makeStorePath does, from a SHA-256 folded to 20 bytes."""
+    folded = bytearray(_PATH_HASH_SIZE)
     for offset, byte in enumerate(hashlib.sha256(f"{kind}:{inner}:{STORE_DIR}:{name}".encode()).digest()):
-        folded[offset % _PATH_HASH] ^= byte
+        folded[offset % _PATH_HASH_SIZE] ^= byte
     return StorePath.parse_base(f"{dump_nix32(bytes(folded))}-{name}")
 
 
 class Rewriter:
-    """Puts one text for another of the same length into bytes that come in any portions.
+    """A filter that replaces a text by another of the same length in a stream of bytes.
 
-    ``offsets`` are where the old one stood, in order; of those that overlap, the first counts.
+    ``offsets`` are the offsets of the replaced text, ascending. Of overlapping occurrences the first is replaced.
     """
 
     def __init__(self, old: bytes, new: bytes) -> None:
@@ -133,7 +140,7 @@ class Rewriter:
         self.offsets: array[int] = array("Q")
 
     def feed(self, data: bytes | memoryview) -> bytes:
-        """The next bytes that are settled, maybe none. Raises `FormatError` above `MAX_OFFSETS`."""
+        """Take the next bytes and return those that are final. Raises `FormatError` above `MAX_OFFSETS`."""
         text = b"".join((self._tail, data))
         end = 0
         for offset in self._find(text):
@@ -149,7 +156,7 @@ class Rewriter:
         return text[:complete].replace(self._old, self._new)
 
     def close(self) -> bytes:
-        """The rest."""
+        """Return the remaining bytes."""
         rest, self._tail = self._tail, b""
         self._start += len(rest)
         return rest
@@ -162,31 +169,31 @@ class Rewriter:
 
 
 class ModuloHash:
-    """The hash of bytes modulo a text in them, the 32 digits of a path: Nix's HashModuloSink."""
+    """The hash of bytes modulo the 32 digits of a store hash that occurs in them, as Nix's HashModuloSink has it."""
 
     def __init__(self, digits: str, algorithm: str = "sha256") -> None:
         self._rewriter = Rewriter(digits.encode(), bytes(len(digits)))
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Takes the next bytes."""
+        """Add the next bytes."""
         self._hash.update(self._rewriter.feed(data))
 
     def digest(self) -> bytes:
-        """The hash, once, when all bytes are in."""
+        """Return the hash, after all bytes were fed. It can be called only once."""
         return self.digests()[0]
 
     def digests(self) -> tuple[bytes, bytes]:
-        """The hash, and what Nix 2.17 to 2.34 took for it: they left the places out by mistake (NixOS/nix #15837)."""
+        """Return the hash, and the one that Nix 2.17 to 2.34 computed without offsets by mistake (NixOS/nix #15837)."""
         self._hash.update(self._rewriter.close())
-        without = self._hash.digest()
+        without_offsets = self._hash.digest()
         for offset in self._rewriter.offsets:
             self._hash.update(b"|%d" % offset)
-        return self._hash.digest(), without
+        return self._hash.digest(), without_offsets
 
 
 class ContentAddressCheck:
-    """Whether the content of ``info.path`` is what ``address`` says; fed with its NAR in any portions."""
+    """A check of the content of ``info.path`` against ``address``, which is fed the NAR of the path."""
 
     def __init__(self, address: ContentAddress, info: PathInfo) -> None:
         self._expected = address.raw
@@ -199,17 +206,19 @@ class ContentAddressCheck:
             self._content = _NarHasher(address.algorithm)
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Takes the next bytes of the NAR."""
+        """Add the next bytes of the NAR."""
         self._content.feed(data)
 
     def matches(self) -> bool:
-        """Whether it is true, once, when all bytes are in."""
+        """Return whether the content matches, after all bytes were fed. It can be called only once."""
         if isinstance(self._content, ModuloHash):
             return self._expected in self._content.digests()
         return self._content.digest() == self._expected
 
 
 class _NarHasher:
+    """The hash of a whole NAR."""
+
     def __init__(self, algorithm: str) -> None:
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
         self.feed = self._hash.update
@@ -217,11 +226,11 @@ class _NarHasher:
 
 
 _HEAD = nar.dump_strings(nar.MAGIC, b"(", b"type", b"regular", b"contents")
-_END = nar.dump_strings(b")")
+_TAIL = nar.dump_strings(b")")
 
 
 class _FlatHasher:
-    """The hash of the file that a NAR is, one that nobody may execute; of another NAR there is none."""
+    """The hash of the content of a NAR that is one regular, non-executable file; for other NARs it is None."""
 
     def __init__(self, algorithm: str) -> None:
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
@@ -239,9 +248,9 @@ class _FlatHasher:
         self._hash.update(data[: self._left])
         rest = data[self._left :]
         self._left -= len(data) - len(rest)
-        # One byte more than belongs there is enough to know.
-        self._tail = (self._tail + bytes(rest[: len(_END) + 8]))[: len(_END) + 8]
+        # The tail is cut off one or more bytes beyond the expected end, which is enough to see a difference.
+        self._tail = (self._tail + bytes(rest[: len(_TAIL) + 8]))[: len(_TAIL) + 8]
 
     def digest(self) -> bytes | None:
-        is_whole = self._left == 0 and self._tail == bytes(-self._size % 8) + _END
+        is_whole = self._left == 0 and self._tail == bytes(-self._size % 8) + _TAIL
         return self._hash.digest() if self._head.startswith(_HEAD) and is_whole else None

@@ -1,8 +1,10 @@
-"""The documents of a docker-archive: the image's JSON and ``manifest.json``.
+"""The JSON documents of a docker-archive: the image config and ``manifest.json``.
 
-Invariant: the same values give the same bytes, those of nixpkgs' streamer; their SHA-256 is the image ID.
+Invariant: the same values give the same bytes, which are those of nixpkgs' streamer. The SHA-256 of the image config
+is the image ID.
 
-Docker image specification v1.2; key order, indent and history comments are those of nixpkgs' dockerTools.
+The format is that of the Docker image specification v1.2. The order of keys, the indentation and the comments in the
+history are those of nixpkgs' dockerTools.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from lamina.core.names import Digest
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """What an image says of itself, layers apart; ``container`` is the part that a container runtime reads.
+    """The config of an image without its layers.
 
-    ``architecture`` is a GOARCH, with ``/VARIANT`` behind it if one is said.
+    ``architecture`` is a GOARCH, optionally followed by ``/VARIANT``. ``container`` is the container config, the part
+    that a container runtime reads.
     """
 
     architecture: str
@@ -30,7 +33,7 @@ class ImageConfig:
 
 @dataclass(frozen=True, slots=True)
 class HistoryItem:
-    """A layer's diff ID and the comment that stands beside it in the image's history."""
+    """The diff ID of a layer and its comment in the history of the image."""
 
     diff_id: Digest
     comment: str
@@ -38,7 +41,7 @@ class HistoryItem:
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """An image in an archive: the names of the members that hold its config and layers, and its own, if any."""
+    """An image in an archive: the names of the members with its config and its layers, and the names of the image."""
 
     config: str
     repo_tags: tuple[str, ...]
@@ -46,7 +49,7 @@ class ManifestEntry:
 
 
 def dump_image_config(config: ImageConfig, layers: Sequence[HistoryItem]) -> bytes:
-    """The image's JSON; ``layers`` from the lowest up."""
+    """Return the image config as JSON; ``layers`` start with the lowest."""
     created = config.created.isoformat()
     architecture, _, variant = config.architecture.partition("/")
     document = {
@@ -62,7 +65,7 @@ def dump_image_config(config: ImageConfig, layers: Sequence[HistoryItem]) -> byt
 
 
 def dump_docker_manifest(entries: Sequence[ManifestEntry]) -> bytes:
-    """``manifest.json`` of an archive that holds these images."""
+    """Return the ``manifest.json`` of an archive with these images."""
     listed = [
         {"Config": entry.config, "RepoTags": list(entry.repo_tags) or None, "Layers": list(entry.layers)}
         for entry in entries
@@ -71,5 +74,5 @@ def dump_docker_manifest(entries: Sequence[ManifestEntry]) -> bytes:
 
 
 def store_paths_comment(paths: Sequence[str]) -> str:
-    """The history comment of a layer of store paths: the list as Python writes one."""
+    """Return the comment of a layer of store paths, with the list of paths in Python's syntax."""
     return f"store paths: {list(paths)}"

@@ -1,14 +1,16 @@
-"""The ELF header, as far as it names a processor.
+"""The part of an ELF header that tells for which processor a program is.
 
-Invariant: needs the first 20 bytes of a file and nothing else.
+Invariant: the first 20 bytes of a file are enough.
 """
 
 from __future__ import annotations
 
 HEADER_SIZE = 20
+# Values of the bytes EI_CLASS and EI_DATA.
+_64_BIT = 2
 _BIG_ENDIAN = 2
-# e_machine (System V ABI, registry of machine values), with 64-bit and little-endian where that tells two apart,
-# to Go's GOARCH, which is what images carry (OCI image-spec, config.md, "architecture").
+# From e_machine (System V ABI, registry of machine values), whether the program is 64-bit and whether it is big-endian,
+# to Go's GOARCH, which images use (OCI image-spec, config.md, "architecture").
 _ARCHITECTURES = {
     (3, False, False): "386",
     (8, False, False): "mipsle",
@@ -27,9 +29,9 @@ _ARCHITECTURES = {
 
 
 def parse_architecture(header: bytes) -> str | None:
-    """The GOARCH of the program whose first bytes are ``header``; None for what is no ELF file we know."""
+    """Return the GOARCH of a program from its first bytes, or None for other files and unknown processors."""
     if len(header) < HEADER_SIZE or header[:4] != b"\x7fELF":
         return None
-    wide, big = header[4] == 2, header[5] == _BIG_ENDIAN
-    machine = int.from_bytes(header[18:20], "big" if big else "little")
-    return _ARCHITECTURES.get((machine, wide, big))
+    is_64_bit, is_big_endian = header[4] == _64_BIT, header[5] == _BIG_ENDIAN
+    machine = int.from_bytes(header[18:20], "big" if is_big_endian else "little")
+    return _ARCHITECTURES.get((machine, is_64_bit, is_big_endian))

@@ -1,10 +1,10 @@
-"""References: which hashes of store paths occur in bytes that go by.
+"""A scanner for references: it finds which of the given store path hashes occur in a stream of bytes.
 
-Invariant: a hash is found exactly where its 32 digits stand next to each other, also across the border of two
-portions; what is held does not grow with what was looked at.
+Invariant: a hash is found exactly if its 32 digits occur in a row, even if they span two buffers. Memory does not grow
+with the number of bytes scanned.
 
-Nix looks for the hashes of the paths it knows, and for nothing else of them (E. Dolstra's thesis, section 5.5.1,
-"Scanning for dependencies").
+Nix finds references in the same way: it searches for the hashes of known paths, and not for their names (E. Dolstra's
+thesis, section 5.5.1, "Scanning for dependencies").
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Iterable, Iterator
 
 from lamina.core.names import HASH_LENGTH, NIX32
 
-# A digit becomes 1 and all else 0: to map everything and then look for 32 ones is done in C, at ten times the speed
-# of a regular expression for 32 digits.
+# Maps a digit of a hash to 1 and every other byte to 0. Translating the text and searching for 32 ones happens in C, at
+# ten times the speed of a regular expression for 32 digits.
 _IS_DIGIT = bytes(byte in NIX32.encode() for byte in range(256))
 _RUN = b"\1" * HASH_LENGTH
-# Up to so many hashes are looked for one by one in a long run: that is faster than to take each of its windows.
+# Up to this many hashes are searched one by one in a long run of digits, which is faster than looking up all windows.
 _MAX_SEARCHED_SINGLY = 128
 
 
-def digit_runs(text: bytes) -> Iterator[bytes]:
-    """What of ``text`` is digits of hashes, 32 or more in a row, as long as it goes."""
+def find_digit_runs(text: bytes) -> Iterator[bytes]:
+    """Yield the runs of 32 or more digits of hashes in ``text``, each as long as possible."""
     mapped = text.translate(_IS_DIGIT)
     end = 0
     while (start := mapped.find(_RUN, end)) >= 0:
@@ -31,13 +31,13 @@ def digit_runs(text: bytes) -> Iterator[bytes]:
         yield text[start:end]
 
 
-def hash_candidates(run: bytes) -> Iterator[bytes]:
-    """Every 32 digits of ``run`` that could be a hash."""
+def slide_window(run: bytes) -> Iterator[bytes]:
+    """Return every 32 consecutive digits of ``run``, each of which may be a hash."""
     return (run[start : start + HASH_LENGTH] for start in range(len(run) - HASH_LENGTH + 1))
 
 
 class HashScanner:
-    """Collects which of ``hashes`` (32 digits each) occur in bytes that come in any portions."""
+    """A scanner that collects in ``found`` which of ``hashes`` (32 digits each) occur in a stream of bytes."""
 
     def __init__(self, hashes: Iterable[str]) -> None:
         self.found: set[str] = set()
@@ -45,11 +45,11 @@ class HashScanner:
         self._tail = b""
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Looks at the next bytes."""
+        """Scan the next bytes."""
         if not self._missing:
             return
         text = b"".join((self._tail, data))
-        for run in digit_runs(text):
+        for run in find_digit_runs(text):
             self._scan(run)
         self._tail = text[1 - HASH_LENGTH :]
 
@@ -58,14 +58,14 @@ class HashScanner:
         if len(missing) < min(_MAX_SEARCHED_SINGLY, len(run) - HASH_LENGTH + 1):
             found = {digits for digits in missing if digits in run}
         else:
-            found = missing.intersection(hash_candidates(run))
+            found = missing.intersection(slide_window(run))
         if found:
             missing -= found
             self.found.update(digits.decode() for digits in found)
 
 
 def scan_hashes(data: bytes, hashes: Iterable[str]) -> set[str]:
-    """Which of ``hashes`` occur in ``data``."""
-    found = HashScanner(hashes)
-    found.feed(data)
-    return found.found
+    """Return which of ``hashes`` occur in ``data``."""
+    scanner = HashScanner(hashes)
+    scanner.feed(data)
+    return scanner.found

@@ -1,7 +1,7 @@
-"""Names of images: several spellings of one name.
+"""Names of images, which can be spelled in several ways.
 
-Engines take ``app:1``, ``library/app:1``, ``docker.io/library/app:1`` and ``index.docker.io/app:1`` for one name
-(distribution/reference, "Normalization"), and so does everything here that compares names.
+Container engines treat ``app:1``, ``library/app:1``, ``docker.io/library/app:1`` and ``index.docker.io/app:1`` as the
+same name (distribution/reference, "Normalization"), so names are compared in their canonical form.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lamina.errors import InvalidArgument
 _HUB, _OFFICIAL = "docker.io", "library"
 _OLD_HUB = "index.docker.io"
 _LATEST = "latest"
-# A repository of 255 characters, a registry and a tag of 128.
+# Enough for a repository of 255 characters, a registry, and a tag of 128 characters.
 _MAX_NAME_LENGTH = 1024
 
 
@@ -39,11 +39,11 @@ def familiar_name(reference: ImageReference) -> ImageReference:
 
 
 def canonical_name(name: str) -> str:
-    """Return the one spelling that every spelling of ``name`` has in common; what is no image's name stands as it is.
+    """Return the canonical spelling of ``name``, or ``name`` unchanged if it is not a valid name of an image.
 
     A name without a tag has the tag ``latest``.
 
-        >>> canonical("library/app")
+        >>> canonical_name("library/app")
         'docker.io/library/app:latest'
     """
     for spelling in (name, f"{name}:{_LATEST}") if len(name) <= _MAX_NAME_LENGTH else ():
@@ -55,13 +55,13 @@ def canonical_name(name: str) -> str:
 
 
 class DistinctNames:
-    """Names in the order in which they were added, each once, in the spelling that came first."""
+    """Names in the order in which they were added, each once, in the spelling that was added first."""
 
     def __init__(self) -> None:
         self._found: dict[str, str] = {}
 
     def add(self, names: Iterable[str]) -> None:
-        """Add ``names``; the time it takes does not depend on how many there are already."""
+        """Add ``names``, in time that does not depend on how many there are already."""
         for name in names:
             self._found.setdefault(canonical_name(name), name)
 

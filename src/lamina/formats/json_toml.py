@@ -1,6 +1,6 @@
-"""JSON and TOML that users write, parsed in bounded time.
+"""Parsers for JSON and TOML from untrusted sources, in bounded time.
 
-Invariant: whatever the bytes are, the result is the document or a `FormatError`.
+Invariant: for any input, the result is the document or a `FormatError`.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any
 
 from lamina.errors import FormatError
 
-# Python's TOML parser takes time that is quadratic in the parts of a dotted key.
+# Python's TOML parser takes time that is quadratic in the number of parts of a dotted key.
 _MAX_KEY_PARTS = 64
 _KEY_PART = r"(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
 _LONG_KEY = rf"(?<![A-Za-z0-9_.-]){_KEY_PART}(?:[ \t]*+\.[ \t]*+{_KEY_PART}){{{_MAX_KEY_PARTS}}}"
 
 
 def parse_json(text: str | bytes, subject: str, expected: str = "JSON") -> Any:
-    """Return the value that ``text`` is.
+    """Parse a JSON document.
 
     Args:
         text: the document, in UTF-8 if it is bytes.
-        subject: what an error is about, such as the name of the file.
-        expected: what the error says was expected.
+        subject: the start of an error message, for example the name of the file.
+        expected: the expected format in an error message.
 
     Raises:
-        FormatError: ``text`` is not JSON, is nested too deep, or has a number of too many digits.
+        FormatError: ``text`` is not JSON, is nested too deeply, or has a number with too many digits.
 
     """
     with _translate_errors(subject, expected):
@@ -36,7 +36,7 @@ def parse_json(text: str | bytes, subject: str, expected: str = "JSON") -> Any:
 
 
 def parse_toml(data: bytes, subject: str, expected: str = "TOML") -> dict[str, Any]:
-    """Return the table that ``data`` is. The arguments and errors are those of `parse_json`."""
+    """Parse a TOML document in UTF-8. The other arguments and the errors are those of `parse_json`."""
     import tomllib
 
     with _translate_errors(subject, expected):
@@ -48,12 +48,12 @@ def parse_toml(data: bytes, subject: str, expected: str = "TOML") -> dict[str, A
 
 @contextlib.contextmanager
 def _translate_errors(subject: str, expected: str) -> Iterator[None]:
-    """Translate what decoding and both parsers raise."""
+    """Translate the errors of decoding and of both parsers to `FormatError`."""
     try:
         yield
     except RecursionError as error:
         raise FormatError(f"{subject}: got values nested too deep, expected {expected}") from error
     except ValueError as error:
-        # The parsers' own errors are kinds of ValueError; a plain one comes of converting a number.
+        # The parsers raise subclasses of ValueError; a plain ValueError comes from converting a number.
         got = "a number of too many digits" if type(error) is ValueError else error
         raise FormatError(f"{subject}: got {got}, expected {expected}") from error

@@ -1,9 +1,9 @@
-"""The keys that sign narinfos, and what they have signed.
+"""The keys that sign narinfos, and the verification of signatures.
 
-Invariant: ``parse(str(x)) == x``; a key signed a text exactly where `find_signer` names it; no message and no repr
-shows a secret.
+Invariant: ``parse(str(x)) == x``; `find_signer` returns the name of a key only if that key signed the text; no error
+message and no ``repr`` contains a secret key.
 
-Keys and signatures are ``NAME:BASE64``; the algorithm is Ed25519 (RFC 8032) over the bytes of the fingerprint (Nix
+Keys and signatures are ``NAME:BASE64``. The algorithm is Ed25519 (RFC 8032) over the bytes of the fingerprint (Nix
 source, libutil, signature).
 """
 
@@ -18,35 +18,36 @@ from dataclasses import dataclass, field
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import holds_secret, short_repr
 
-_SEED = 32
-_SIGNATURE = 64
-# Nix parts lists of keys at white space.
+_KEY_SIZE = 32
+_SECRET_KEY_SIZE = 64
+_SIGNATURE_SIZE = 64
+# Nix splits lists of keys at white space, so a name has none.
 _NAME = re.compile(r"[^\s:\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """What a signature is checked with: a name and 32 bytes."""
+    """A key that verifies signatures: a name and 32 bytes."""
 
     name: str
     raw: bytes
 
     @classmethod
     def parse(cls, text: str) -> PublicKey:
-        """``NAME:BASE64`` of 32 bytes; raises `InvalidArgument`."""
-        name, raw = _split(text)
-        if name is None or raw is None or len(raw) != _SEED:
-            # Somebody may have taken the secret key for it.
-            secret = raw is not None and len(raw) == _SIGNATURE
+        """Parse ``NAME:BASE64`` of 32 bytes. Raises `InvalidArgument`."""
+        name, raw = _split_key(text)
+        if name is None or raw is None or len(raw) != _KEY_SIZE:
+            # The text may be a secret key by mistake, so the message must not contain it.
+            secret = raw is not None and len(raw) == _SECRET_KEY_SIZE
             got = "a secret key" if secret else f"something else under the name {short_repr(text.partition(':')[0])}"
-            raise InvalidArgument(f"public key: got {got}, expected NAME:BASE64 of {_SEED} bytes")
+            raise InvalidArgument(f"public key: got {got}, expected NAME:BASE64 of {_KEY_SIZE} bytes")
         return cls(name, raw)
 
     def __str__(self) -> str:
-        return _join(self.name, self.raw)
+        return _join_key(self.name, self.raw)
 
     def verify(self, fingerprint: str, signature: bytes) -> bool:
-        """Whether ``signature`` is this key's under ``fingerprint``."""
+        """Return whether ``signature`` is a signature of ``fingerprint`` by this key."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -59,25 +60,25 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """What signs: a name and 32 bytes that nobody else may know. Only ``str`` shows them."""
+    """A key that signs: a name and 32 secret bytes, which only ``str`` shows."""
 
     name: str
     seed: bytes = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> SecretKey:
-        """``NAME:BASE64`` of 64 bytes, the seed and the public key, as a key file has it; raises `InvalidArgument`."""
-        name, raw = _split(text)
-        if name is None or raw is None or len(raw) != _SIGNATURE:
-            raise InvalidArgument(f"secret key: got something else, expected NAME:BASE64 of {_SIGNATURE} bytes")
-        found = cls(name, raw[:_SEED])
-        if found.public.raw != raw[_SEED:]:
+        """Parse a key file: ``NAME:BASE64`` of 64 bytes, the seed and the public key. Raises `InvalidArgument`."""
+        name, raw = _split_key(text)
+        if name is None or raw is None or len(raw) != _SECRET_KEY_SIZE:
+            raise InvalidArgument(f"secret key: got something else, expected NAME:BASE64 of {_SECRET_KEY_SIZE} bytes")
+        found = cls(name, raw[:_KEY_SIZE])
+        if found.public.raw != raw[_KEY_SIZE:]:
             raise InvalidArgument(f"secret key {short_repr(name)}: got two halves that do not match, expected one key")
         return found
 
     @classmethod
     def generate(cls, name: str) -> SecretKey:
-        """A new key; raises `InvalidArgument` where no key can have this name."""
+        """Generate a new key. Raises `InvalidArgument` if ``name`` is not a valid name for a key."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         if not _NAME.fullmatch(name) or holds_secret(name):
@@ -86,39 +87,39 @@ class SecretKey:
 
     @property
     def public(self) -> PublicKey:
-        """The key that checks what this one signs."""
+        """The key that verifies signatures by this key."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         return PublicKey(self.name, Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw())
 
     def sign(self, fingerprint: str) -> str:
-        """The signature under ``fingerprint``, as a Sig line has it."""
+        """Return the signature of ``fingerprint`` in the form of a ``Sig`` field, ``NAME:BASE64``."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        return _join(self.name, Ed25519PrivateKey.from_private_bytes(self.seed).sign(fingerprint.encode()))
+        return _join_key(self.name, Ed25519PrivateKey.from_private_bytes(self.seed).sign(fingerprint.encode()))
 
     def __str__(self) -> str:
-        return _join(self.name, self.seed + self.public.raw)
+        return _join_key(self.name, self.seed + self.public.raw)
 
 
 def find_signer(fingerprint: str, signatures: Iterable[str], keys: Iterable[PublicKey]) -> str | None:
-    """The name of the first of ``keys`` that signed ``fingerprint``; None where none did.
+    """Return the name of the first of ``keys`` that signed ``fingerprint``, or None.
 
-    A signature counts under the name it bears only; one that is malformed signs nothing.
+    A signature is only checked with keys of the name that it carries. Malformed signatures are ignored.
     """
-    raws: dict[str, list[bytes]] = {}
+    by_name: dict[str, list[bytes]] = {}
     for text in signatures:
-        name, raw = _split(text)
-        if name is not None and raw is not None and len(raw) == _SIGNATURE:
-            raws.setdefault(name, []).append(raw)
+        name, raw = _split_key(text)
+        if name is not None and raw is not None and len(raw) == _SIGNATURE_SIZE:
+            by_name.setdefault(name, []).append(raw)
     for key in keys:
-        if any(key.verify(fingerprint, raw) for raw in raws.get(key.name, ())):
+        if any(key.verify(fingerprint, raw) for raw in by_name.get(key.name, ())):
             return key.name
     return None
 
 
-def _split(text: str) -> tuple[str | None, bytes | None]:
-    """The name and the bytes of ``NAME:BASE64``; None for what cannot be."""
+def _split_key(text: str) -> tuple[str | None, bytes | None]:
+    """Split ``NAME:BASE64`` into name and bytes; a part that is invalid is None."""
     name, _, rest = text.strip().partition(":")
     try:
         raw = base64.b64decode(rest, validate=True)
@@ -128,9 +129,9 @@ def _split(text: str) -> tuple[str | None, bytes | None]:
     return name if _NAME.fullmatch(name) else None, raw if is_exact else None
 
 
-def _join(name: str, raw: bytes) -> str:
+def _join_key(name: str, raw: bytes) -> str:
     return f"{name}:{base64.b64encode(raw).decode()}"
 
 
-# Nix trusts it where nobody says otherwise (Nix manual, trusted-public-keys).
+# The key that Nix trusts by default (Nix manual, trusted-public-keys).
 CACHE_NIXOS_ORG = PublicKey.parse("cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=")

@@ -1,14 +1,15 @@
-"""The narinfo: what a binary cache says of one store path.
+"""The narinfo: the description of one store path in a binary cache.
 
-Invariant: ``parse(found.dump()) == found``; what `parse` gives names one store path, a NAR hash and size, a URL without
-``..``, and signatures that can be checked against `NarInfo.fingerprint`; anything else raised `FormatError`.
+Invariant: ``parse(found.dump()) == found``. A parsed `NarInfo` has a store path, a NAR hash and size, a URL without
+``..``, and signatures that can be checked against `NarInfo.fingerprint`; anything else raises `FormatError`.
 
-The fields in the fingerprint are signed. All others are not, so anyone between the signer and here can change them: an
-invalid value of one is left out and never refuses a path, and of several values the last counts, as in Nix. Only a
-``URL`` is needed to fetch the NAR, so one that leads out of the cache is refused.
+Only the fields in the fingerprint are signed. Anyone between the signer and the reader can change the others, so an
+invalid value of one of those is ignored instead of refusing the path; of several values the last counts, as in Nix. The
+exceptions are ``URL`` and ``Compression``, without which the NAR cannot be fetched and unpacked: a URL that leads out
+of the cache is refused.
 
-One ``Key: value`` a line, and every line ends in LF, the last one too: without it Nix calls the file corrupt, and a
-CR it takes for a part of the value (Nix source, libstore, nar-info). Keys unknown here are kept as they are.
+A narinfo has one ``Key: value`` per line. Every line ends in LF, including the last one: without it Nix considers the
+file corrupt, and it treats a CR as part of the value (Nix source, libstore, nar-info). Unknown keys are preserved.
 """
 
 from __future__ import annotations
@@ -21,27 +22,27 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InvalidArgument
 from lamina.messages.redaction import short_repr
 
-# More than any narinfo that is one has: a thousand references take 60 KB.
+# The largest narinfo in bytes. Real ones are far smaller: a thousand references take 60 KB.
 MAX_SIZE = 1 << 22
 _REQUIRED = ("StorePath", "URL", "NarHash", "NarSize")
 _SIGNED = frozenset(("StorePath", "NarHash", "NarSize", "References"))
-# Signed or not, an invalid value of these refuses the path: without them the NAR cannot be fetched and unpacked.
+# An invalid value of one of these refuses the path, signed or not: the NAR cannot be fetched and unpacked without them.
 _NEEDED = _SIGNED | {"URL", "Compression"}
 _KNOWN = frozenset((*_REQUIRED, "Compression", "FileHash", "FileSize", "References", "Deriver", "Sig", "CA"))
-# What has no place in a line of text; surrogates stand for bytes that are not UTF-8.
+# Characters that are not allowed in a line. Surrogates stand for bytes that are not UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*:")
-_WEB = re.compile("https?://[^/]", re.IGNORECASE)
-_TOO_LARGE = 1 << 63
+_HTTP_URL = re.compile("https?://[^/]", re.IGNORECASE)
+_SIZE_LIMIT = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
 class NarInfo:
     """One narinfo.
 
-    ``url`` is relative to the cache, with or without a slash in front, or an absolute one of http or https;
-    ``compression`` is Nix's word for it; ``deriver`` is a base name, and empty where
-    there is none; ``address`` is the CA field as it stands; ``extra_fields`` are the fields unknown here, in order.
+    ``url`` is relative to the cache, with or without a leading slash, or an absolute http or https URL. ``compression``
+    is Nix's name of it. ``file_hash`` and ``file_size`` (in bytes) describe the compressed file. ``deriver`` is a base
+    name, or empty. ``address`` is the unparsed CA field. ``extra_fields`` are the unknown fields in their order.
     """
 
     info: PathInfo
@@ -56,25 +57,25 @@ class NarInfo:
 
     @property
     def file_name(self) -> str:
-        """Return the URL as the name of a file in a cache that is a folder or a bucket.
+        """The URL as the name of a file in a cache that is a folder or a bucket.
 
-        Empty parts and ``.`` in front of the file's own name mean nothing, as on the web (RFC 3986, 5.2.4). A URL of
-        another server stays as it is, and is no name of a file.
+        Empty folder names and ``.`` are removed, as web servers do (RFC 3986, 5.2.4). An absolute URL is unchanged; it
+        is not the name of a file.
         """
-        if _WEB.match(self.url):
+        if _HTTP_URL.match(self.url):
             return self.url
         *folders, file = self.url.split("/")
         return "/".join((*(folder for folder in folders if folder not in ("", ".")), file))
 
     @property
     def fingerprint(self) -> str:
-        """What is signed: path, NAR hash and size, and references (Nix source, ValidPathInfo::fingerprint)."""
+        """The text that is signed: path, NAR hash and size, and references (Nix source, ValidPathInfo::fingerprint)."""
         info = self.info
         references = ",".join(map(str, sorted(info.references)))
         return f"1;{info.path};{info.nar_hash.nix32};{info.nar_size};{references}"
 
     def dump(self) -> str:
-        """The text of it, fields in Nix's order, those unknown here before the signatures."""
+        """Return the text of the narinfo, with fields in Nix's order and unknown ones before the signatures."""
         return "".join(f"{key}: {value}\n" for key, value in self._fields())
 
     def _fields(self) -> list[tuple[str, str]]:
@@ -96,13 +97,13 @@ class NarInfo:
 
 
 def parse_bytes(data: bytes) -> NarInfo:
-    """The narinfo that ``data`` is; raises `FormatError`, also for more than `MAX_SIZE` bytes."""
+    """Parse a narinfo from bytes. Raises `FormatError`, also for more than `MAX_SIZE` bytes."""
     if len(data) > MAX_SIZE:
         raise FormatError(f"narinfo: got more than {MAX_SIZE} bytes, expected at most as many")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        try:  # Other bytes in a field that is not signed are left out with it.
+        try:  # An unsigned field with bytes that are not UTF-8 is ignored.
             return parse(data.decode("utf-8", "surrogateescape"))
         except FormatError:
             raise FormatError(f"narinfo: got {short_repr(data[error.start : error.end])}, expected UTF-8") from error
@@ -110,19 +111,19 @@ def parse_bytes(data: bytes) -> NarInfo:
 
 
 def parse(text: str) -> NarInfo:
-    """The narinfo that ``text`` is; raises `FormatError` with the line."""
-    fields, signatures = _split(text)
+    """Parse a narinfo. Raises `FormatError` with the number of the line."""
+    fields, signatures = _split_fields(text)
     for key in _REQUIRED:
         if not fields.get(key):
             raise FormatError(f"narinfo: got no {key}, expected one")
     try:
         return NarInfo(
-            _info(fields),
-            _url(fields["URL"]),
+            _parse_path_info(fields),
+            _check_url(fields["URL"]),
             fields.get("Compression") or "bzip2",
             tuple(signatures),
-            *_file(fields.get("FileHash", ""), fields.get("FileSize", "")),
-            _deriver(fields.get("Deriver", "")),
+            *_parse_file(fields.get("FileHash", ""), fields.get("FileSize", "")),
+            _parse_deriver(fields.get("Deriver", "")),
             fields.get("CA", ""),
             tuple((key, value) for key, value in fields.items() if key not in _KNOWN),
         )
@@ -130,8 +131,8 @@ def parse(text: str) -> NarInfo:
         raise FormatError(f"narinfo: {error}") from error
 
 
-def _split(text: str) -> tuple[dict[str, str], list[str]]:
-    """The fields in order, and the signatures."""
+def _split_fields(text: str) -> tuple[dict[str, str], list[str]]:
+    """Split a narinfo into its fields, in order, and its signatures."""
     fields: dict[str, str] = {}
     signatures: list[str] = []
     *lines, rest = text.split("\n")
@@ -159,45 +160,45 @@ def _split(text: str) -> tuple[dict[str, str], list[str]]:
     return fields, signatures
 
 
-def _info(fields: dict[str, str]) -> PathInfo:
-    size = _size("NarSize", fields["NarSize"])
+def _parse_path_info(fields: dict[str, str]) -> PathInfo:
+    size = _parse_size("NarSize", fields["NarSize"])
     if size == 0:
         raise FormatError("narinfo: got NarSize 0, expected a positive number")
     references = frozenset(StorePath.parse_base(base) for base in fields.get("References", "").split(" ") if base)
     return PathInfo(StorePath.parse(fields["StorePath"]), Digest.parse(fields["NarHash"]), size, references)
 
 
-def _file(file_hash: str, file_size: str) -> tuple[Digest | None, int | None]:
-    """What is said of the compressed file. Nobody signs it, so what cannot be read is left out; so is Nix's size 0."""
+def _parse_file(file_hash: str, file_size: str) -> tuple[Digest | None, int | None]:
+    """Parse the unsigned hash and size of the compressed file; ignore invalid ones, and size 0, which Nix writes."""
     try:
         digest = Digest.parse(file_hash)
     except InvalidArgument:
         digest = None
     try:
-        size = _size("FileSize", file_size)
+        size = _parse_size("FileSize", file_size)
     except FormatError:
         size = 0
     return digest, size or None
 
 
-def _size(key: str, text: str) -> int:
-    if not re.fullmatch("[0-9]{1,19}", text) or int(text) >= _TOO_LARGE:
+def _parse_size(key: str, text: str) -> int:
+    if not re.fullmatch("[0-9]{1,19}", text) or int(text) >= _SIZE_LIMIT:
         raise FormatError(f"narinfo: got {key} {short_repr(text)}, expected a number of bytes")
     return int(text)
 
 
-def _url(text: str) -> str:
-    """A path in the cache, perhaps with a query, or a whole URL of http or https; never one of a file.
+def _check_url(text: str) -> str:
+    """Check a URL: a path in the cache, optionally with a query, or an absolute http or https URL.
 
-    Whether an absolute URL has the scheme of its cache is for whoever knows the cache to check.
+    The caller, who knows the cache, has to check that an absolute URL has the scheme of the cache.
     """
-    is_other = (_SCHEME.match(text) and not _WEB.match(text)) or text.startswith("//")
+    is_other = (_SCHEME.match(text) and not _HTTP_URL.match(text)) or text.startswith("//")
     if is_other or "\\" in text or "\t" in text or ".." in text.split("/") or text == "/":
         raise FormatError(f"narinfo: got URL {short_repr(text)}, expected a path without '..', http:// or https://")
     return text
 
 
-def _deriver(base: str) -> str:
+def _parse_deriver(base: str) -> str:
     """Return the base name of the derivation, or an empty text if there is none or it is invalid."""
     try:
         return StorePath.parse_base(base).base

@@ -1,9 +1,9 @@
-"""What ``nix-store --export`` writes: NARs in a row, behind each what was known of its path.
+"""The format of ``nix-store --export``: a sequence of NARs, each followed by the metadata of its store path.
 
-Invariant: `parse` gives the paths whose dumps were put in a row, reads nothing behind the end of the last one, and
-raises `FormatError` for whatever else comes.
+Invariant: `parse` yields the paths that were exported, reads nothing beyond the end of the export, and raises
+`FormatError` for anything else.
 
-Numbers and strings are as in a NAR (Nix source, libstore, export-import)::
+Numbers and strings are encoded as in a NAR (Nix source, libstore, export-import)::
 
     { 1, NAR, 0x4558494e, PATH, number of references, each reference, deriver or "", 0 }, 0
 """
@@ -19,42 +19,47 @@ from lamina.formats import nar
 from lamina.messages.redaction import short_repr
 
 _MAGIC = 0x4558494E
-# Longer than any path, or signature as Nix 1 wrote them; more references than any path has.
+# Upper limits: no store path and no signature of Nix 1 is longer, and no path has more references.
 _MAX_STRING = 4096
 _MAX_REFERENCES = 1 << 16
 
 
-def _number(value: int) -> bytes:
+def _dump_number(value: int) -> bytes:
     return value.to_bytes(8, "little")
 
 
-# What comes in front of each NAR, and behind the last path.
-NEXT = _number(1)
-END = _number(0)
+# The markers before each NAR and at the end of the export.
+NEXT = _dump_number(1)
+END = _dump_number(0)
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedPath:
-    """What an export says of a path; ``deriver`` is a base name, and empty where there is none."""
+    """The metadata of a store path in an export. ``deriver`` is a base name, or empty."""
 
     path: StorePath
     references: frozenset[StorePath]
     deriver: str = ""
 
     def dump(self) -> bytes:
-        """What comes behind the path's NAR."""
+        """Return the bytes that follow the NAR of the path."""
         references = sorted(self.references)
         deriver = str(StorePath(self.deriver)) if self.deriver else ""
         texts = (str(self.path), *map(str, references), deriver)
         path, *others = (nar.dump_strings(text.encode()) for text in texts)
-        return b"".join((_number(_MAGIC), path, _number(len(references)), *others, _number(0)))
+        return b"".join((_dump_number(_MAGIC), path, _dump_number(len(references)), *others, _dump_number(0)))
 
 
 def parse(read: Callable[[int], bytes], write: Callable[[bytes], object]) -> Iterator[ExportedPath]:
-    """The paths of an export, each once its NAR was passed on to ``write``.
+    """Parse an export, and yield each path after its NAR has been written.
 
-    ``read(size)`` gives up to so many bytes, none at the end. What is written after one path was given belongs to the
-    next. Raises `FormatError`.
+    Args:
+        read: a function that returns up to a given number of bytes, and none at the end.
+        write: a function that takes the bytes of the NARs. All bytes since the last path belong to the next one.
+
+    Raises:
+        FormatError: the export is invalid.
+
     """
     source = _ExportReader(read)
     while source.read_flag("the next path or the end"):
@@ -67,35 +72,35 @@ class _ExportReader:
         self._read = read
 
     def read_path(self) -> ExportedPath:
-        magic = self._number()
+        magic = self._read_number()
         if magic != _MAGIC:
             raise FormatError(f"export: got {magic:#x} behind a NAR, expected {_MAGIC:#x}")
         try:
-            path = StorePath.parse(self._string())
-            count = self._number()
+            path = StorePath.parse(self._read_string())
+            count = self._read_number()
             if count > _MAX_REFERENCES:
                 raise FormatError(f"export of {path}: got {count} references, expected at most {_MAX_REFERENCES}")
-            references = frozenset(StorePath.parse(self._string()) for _ in range(count))
-            deriver = self._string()
-            found = ExportedPath(path, references, StorePath.parse(deriver).base if deriver else "")
+            references = frozenset(StorePath.parse(self._read_string()) for _ in range(count))
+            deriver = self._read_string()
+            exported = ExportedPath(path, references, StorePath.parse(deriver).base if deriver else "")
         except InvalidArgument as error:
             raise FormatError(f"export: {error}") from error
-        # Nix 1 could put a signature here, which Nix 2 passes over.
+        # Nix 1 could write a signature here, which Nix 2 ignores.
         if self.read_flag("a signature or none"):
-            self._string()
-        return found
+            self._read_string()
+        return exported
 
     def read_flag(self, expected: str) -> int:
-        value = self._number()
+        value = self._read_number()
         if value not in (0, 1):
             raise FormatError(f"export: got {value}, expected 1 or 0 for {expected}")
         return value
 
-    def _number(self) -> int:
+    def _read_number(self) -> int:
         return int.from_bytes(self._read_exactly(8), "little")
 
-    def _string(self) -> str:
-        size = self._number()
+    def _read_string(self) -> str:
+        size = self._read_number()
         if size > _MAX_STRING:
             raise FormatError(f"export: got a string of {size} bytes, expected at most {_MAX_STRING}")
         data = self._read_exactly(size)

@@ -1,9 +1,10 @@
-"""The documents of an OCI image: manifest, index, and what marks a layout.
+"""The JSON documents of an OCI image: the manifest, the index and the ``oci-layout`` file.
 
-Invariant: the same values give the same bytes; an entry of an index that is replaced leaves the others as they stand.
+Invariant: the same values give the same bytes. Replacing an entry of an index does not change entries of other names,
+except that they lose a tag that the new entry takes.
 
-OCI image-spec 1.1, "Image Manifest", "Image Index", "Image Layout", "Annotations"; what containerd and docker write
-beside that for an image's whole name.
+The formats are in the OCI image-spec 1.1, "Image Manifest", "Image Index", "Image Layout" and "Annotations". The
+annotation for the full name of an image is the one that containerd and docker write.
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A blob as a document refers to it; ``size`` in bytes."""
+    """A reference to a blob by digest, with its ``size`` in bytes (OCI image-spec, "Descriptor")."""
 
     media_type: str
     digest: Digest
     size: int
 
     def dump(self) -> dict[str, Any]:
-        """As it stands in JSON."""
+        """Return the descriptor as a JSON object."""
         return {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
 
 
 def blob_name(digest: Digest) -> str:
-    """Where a blob lies in a layout."""
+    """Return the path of a blob in a layout."""
     return f"blobs/sha256/{digest.hex}"
 
 
 def dump_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
-    """The manifest of an image; ``layers`` from the lowest up."""
+    """Return the manifest of an image as JSON; ``layers`` start with the lowest."""
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
@@ -63,7 +64,7 @@ def dump_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class UpdatedIndex:
-    """An index as JSON; ``renamed`` are the images whose tag now means the new one: skopeo finds them by NAME:TAG."""
+    """An index as JSON, and the new names (NAME:TAG) of images whose tag was taken by the new image."""
 
     document: bytes
     renamed: tuple[str, ...]
@@ -72,13 +73,23 @@ class UpdatedIndex:
 def update_index(
     existing: bytes | None, manifest: Descriptor, reference: ImageReference, architecture: str
 ) -> UpdatedIndex:
-    """Return the index ``existing``, or a new one, in which ``reference`` is the image of ``manifest``.
+    """Add an image to an index, and replace the entry that had its name.
 
-    skopeo and podman select by the annotation ``org.opencontainers.image.ref.name`` alone, and take the first entry
-    that has it. So a tag is that of the image written last; another image of the same tag is named NAME:TAG there.
-    ``architecture`` may have a variant. Raises `FormatError` if ``existing`` is no index.
+    skopeo and podman select an image only by the annotation ``org.opencontainers.image.ref.name``, and take the first
+    entry that has it. The tag therefore belongs to the image written last, and the annotation of another image with
+    the same tag is changed to NAME:TAG.
+
+    Args:
+        existing: the index as JSON, or None to create one.
+        manifest: the descriptor of the image's manifest.
+        reference: the name of the image.
+        architecture: a GOARCH, optionally followed by ``/VARIANT``.
+
+    Raises:
+        FormatError: ``existing`` is not an index.
+
     """
-    index = _index(existing)
+    index = _parse_index(existing)
     platform = Platform.parse(architecture)
     variant = {"variant": platform.variant} if platform.variant else {}
     entry = manifest.dump() | {
@@ -92,7 +103,7 @@ def update_index(
     return UpdatedIndex(document, tuple(item["annotations"][REF_NAME] for item in renamed if item))
 
 
-def _index(existing: bytes | None) -> dict[str, Any]:
+def _parse_index(existing: bytes | None) -> dict[str, Any]:
     if existing is None:
         return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
     index = parse_json(existing, INDEX, "JSON, as in an OCI layout")
@@ -102,7 +113,7 @@ def _index(existing: bytes | None) -> dict[str, Any]:
 
 
 def _is_named(item: object, reference: ImageReference) -> bool:
-    annotations = _annotations(item)
+    annotations = _get_annotations(item)
     full, name = annotations.get(FULL_NAME), annotations.get(REF_NAME)
     if full is not None:
         return isinstance(full, str) and canonical_name(full) == full_name(reference)
@@ -112,8 +123,8 @@ def _is_named(item: object, reference: ImageReference) -> bool:
 
 
 def _without_tag(item: object, tag: str) -> dict[str, Any] | None:
-    """The entry under its NAME:TAG if it has the bare ``tag``, else None."""
-    annotations = _annotations(item)
+    """Return the entry with its NAME:TAG in place of ``tag``, or None if it is not annotated with the bare tag."""
+    annotations = _get_annotations(item)
     full = annotations.get(FULL_NAME)
     if not isinstance(item, dict) or annotations.get(REF_NAME) != tag or not isinstance(full, str):
         return None
@@ -124,6 +135,6 @@ def _without_tag(item: object, tag: str) -> dict[str, Any] | None:
     return {**item, "annotations": {**annotations, REF_NAME: name}}
 
 
-def _annotations(item: object) -> Mapping[str, Any]:
+def _get_annotations(item: object) -> Mapping[str, Any]:
     annotations = item.get("annotations") if isinstance(item, dict) else None
     return annotations if isinstance(annotations, dict) else {}

@@ -1,9 +1,9 @@
-"""Platforms of images: operating system, processor architecture, and its variant.
+"""The platforms of images: operating system, processor architecture and its variant.
 
-Invariant: a `Platform` that was parsed has an architecture that images may carry: a GOARCH (OCI image-spec, config.md,
+Invariant: the architecture of a parsed `Platform` is a GOARCH, as images need it (OCI image-spec, config.md,
 "architecture").
 
-Nix, ``uname -m`` and Debian have words of their own for the same processors, which are translated as containerd does
+Nix, ``uname -m`` and Debian have other names for the same processors, which are translated as containerd does
 (containerd: platforms, "database.go").
 
     >>> str(Platform.parse("aarch64"))
@@ -27,7 +27,7 @@ ARCHITECTURES = (
     *("386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle"),
     *("ppc64", "ppc64le", "riscv64", "s390x", "wasm"),
 )
-# Words of Nix, of `uname -m` and of Debian: architecture, and variant where the word names one.
+# From the names of Nix, `uname -m` and Debian to architecture and variant, if the name implies one.
 _WORDS = {
     "x86_64": ("amd64", ""),
     "x86-64": ("amd64", ""),
@@ -46,7 +46,7 @@ _WORDS = {
     "powerpc64le": ("ppc64le", ""),
     "wasm32": ("wasm", ""),
 }
-# What an architecture means without a variant, and the variants that there are.
+# The variant that an architecture has by default, and the valid variants.
 _DEFAULT_VARIANTS = {"arm": "v7", "arm64": "v8", "amd64": "v1"}
 _VARIANTS = {
     "arm": re.compile("v[5-8]"),
@@ -59,7 +59,7 @@ _NIX_SYSTEM = re.compile("([a-z0-9_]+)-([a-z]+)")
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A platform; empty fields are not known. The usual variant of arm64 and amd64 is empty, as everywhere."""
+    """A platform. Empty fields are unknown, except that the default variant of arm64 and amd64 is empty too."""
 
     os: str
     architecture: str
@@ -67,15 +67,18 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str, subject: str = "platform") -> Platform:
-        """Parse ``[OS/]ARCHITECTURE[/VARIANT]``, or a system of Nix such as ``aarch64-linux``.
+        """Parse ``[OS/]ARCHITECTURE[/VARIANT]``, or a Nix system such as ``aarch64-linux``.
 
-        The operating system is linux if none is said. Raises `InvalidArgument`, which begins with ``subject``, for an
-        architecture or variant that no image has.
+        The default operating system is linux.
+
+        Raises:
+            InvalidArgument: the architecture or variant is unknown; the message begins with ``subject``.
+
         """
         words = text.strip().lower()
         system = _NIX_SYSTEM.fullmatch(words)
         parts = [system[2], system[1]] if system and words not in _WORDS else words.split("/")
-        if len(parts) < 3 and _architecture(parts[0]):
+        if len(parts) < 3 and _is_architecture(parts[0]):
             parts = [LINUX, *parts]
         found = cls.of(*parts) if len(parts) in (2, 3) and all(parts) else cls("", "")
         if found.architecture not in ARCHITECTURES or not _is_variant(found.variant, found.architecture):
@@ -87,7 +90,7 @@ class Platform:
 
     @classmethod
     def of(cls, system: str, architecture: str, variant: str = "") -> Platform:
-        """Return the platform of these words, translated where that is possible and unchecked otherwise."""
+        """Return the platform of these names, translated to Go's if they are known, and unchecked otherwise."""
         translated, implied = _WORDS.get(architecture.lower(), (architecture, ""))
         number = variant.lower()
         named = (f"v{number}" if number[:1].isdigit() and translated in _DEFAULT_VARIANTS else number) or implied
@@ -96,32 +99,31 @@ class Platform:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Platform:
-        """Return what an image's config, or the ``platform`` of a descriptor, says; nothing is checked."""
+        """Return the platform in an image config, or in the ``platform`` of a descriptor, unchecked."""
         system, architecture, variant = (document.get(key) for key in ("os", "architecture", "variant"))
         return cls.of(*(value if isinstance(value, str) else "" for value in (system, architecture, variant)))
 
     @property
     def name(self) -> str:
-        """ARCHITECTURE[/VARIANT], as ``--architecture`` takes it."""
+        """The architecture as ``ARCHITECTURE[/VARIANT]``, in the form of ``--architecture``."""
         return "/".join(filter(None, (self.architecture, self.variant)))
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.name)))
 
     def match_rank(self, requested: Platform) -> tuple[int, ...] | None:
-        """Return how well this platform runs where ``requested`` is asked for, the smallest the best, None for not at
-        all.
+        """Return how well an image of this platform suits a request, or None if it cannot run there.
 
-        Of a processor's variants the highest that ``requested`` has is the best, as in containerd (platforms, "Only");
-        where no variant is asked for, a higher one than the usual comes last. What is not known fits worse than all
-        that is.
+        The smallest rank is the best. The best variant is the highest one that is not above that of ``requested``, as
+        in containerd (platforms, "Only"). If no variant is requested, variants above the default come last. A platform
+        without a known architecture ranks below all others.
         """
         if not self.architecture:
             return (2,)
         if self.architecture != requested.architecture or (self.os and self.os != requested.os):
             return None
         own, most = (
-            _number(platform.variant or _DEFAULT_VARIANTS.get(platform.architecture, ""))
+            _parse_variant(platform.variant or _DEFAULT_VARIANTS.get(platform.architecture, ""))
             for platform in (self, requested)
         )
         if own is None or most is None:
@@ -135,11 +137,11 @@ def _is_variant(variant: str, architecture: str) -> bool:
     return not variant or bool(_VARIANTS.get(architecture, _OTHER_VARIANT).fullmatch(variant))
 
 
-def _architecture(word: str) -> bool:
+def _is_architecture(word: str) -> bool:
     return word in ARCHITECTURES or word in _WORDS
 
 
-def _number(variant: str) -> int | None:
-    """Ten times the number of a variant such as v8.1, None for another kind of variant."""
+def _parse_variant(variant: str) -> int | None:
+    """Return ten times the number of a variant such as v8.1, or None for variants of another form."""
     found = re.fullmatch(r"v([0-9])(?:\.([0-9]))?", variant)
     return 10 * int(found[1]) + int(found[2] or 0) if found else None

@@ -1,10 +1,10 @@
-"""Store paths that a text mentions: what Nix's scanner finds, and more than it where a path is spelt out.
+"""A scanner for store paths in a text: hashes of known paths, as Nix's scanner finds them, and full store paths.
 
-Invariant: a mention is found wherever it lies, also across the border of two buffers; what is held grows with what
-is found, not with what was looked at.
+Invariant: a reference is found anywhere in the text, even if it spans two buffers. Memory grows with the number of
+references found and not with the length of the text.
 
-Nix looks for the hashes of the paths it knows (E. Dolstra's thesis, section 5.5.1, "Scanning for dependencies");
-here a path spelt out as ``/nix/store/HASH-NAME`` counts as well, known or not.
+Nix searches for the hashes of known paths (E. Dolstra's thesis, section 5.5.1, "Scanning for dependencies"). This
+scanner also finds full paths, ``/nix/store/HASH-NAME``, whether they are known or not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 
 from lamina.core.names import HASH_LENGTH, NIX32, STORE_DIR, StorePath
-from lamina.formats.hash_scanner import digit_runs, hash_candidates
+from lamina.formats.hash_scanner import find_digit_runs, slide_window
 
 _PREFIX = f"{STORE_DIR}/".encode()
 _FULL_PATH = re.compile(re.escape(_PREFIX) + rb"([%b]{32}-[0-9a-zA-Z+\-._?=]{1,211})" % NIX32.encode())
@@ -21,9 +21,9 @@ _MAX_PATH_LENGTH = len(_PREFIX) + HASH_LENGTH + 1 + 211
 
 
 class ReferenceScanner:
-    """Collects mentions from bytes that come in any portions.
+    """A scanner that collects ``paths`` and ``hashes`` from a stream of bytes.
 
-    ``is_known`` says which 32 digits may be a hash; a text can be full of such that are none.
+    ``is_known`` decides which 32 digits count as a hash, because a text can have many that are not one.
     """
 
     def __init__(self, is_known: Callable[[str], bool] = lambda _: True) -> None:
@@ -33,29 +33,29 @@ class ReferenceScanner:
         self._tail = b""
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Looks at the next bytes."""
+        """Scan the next bytes."""
         text = self._tail + bytes(data)
         limit = len(text) - _MAX_PATH_LENGTH
         self._scan(text, limit)
         self._tail = text[max(0, limit) :]
 
     def close(self) -> None:
-        """Says that there are no more."""
+        """Scan what is left, after the last bytes were fed."""
         self._scan(self._tail, len(self._tail))
         self._tail = b""
 
     def _scan(self, text: bytes, limit: int) -> None:
-        """Takes the mentions that begin before ``limit``: they end in ``text``."""
+        """Collect the references that begin before ``limit``, and therefore end within ``text``."""
         for found in _FULL_PATH.finditer(text):
             if found.start() < limit:
                 self.paths.add(StorePath.parse_base(found[1].decode()))
-        for run in digit_runs(text):
-            self.hashes.update(filter(self._is_known, map(bytes.decode, hash_candidates(run))))
+        for run in find_digit_runs(text):
+            self.hashes.update(filter(self._is_known, map(bytes.decode, slide_window(run))))
 
 
 def scan_references(data: bytes) -> ReferenceScanner:
-    """The mentions in ``data``."""
-    found = ReferenceScanner()
-    found.feed(data)
-    found.close()
-    return found
+    """Return a scanner with the references in ``data``."""
+    scanner = ReferenceScanner()
+    scanner.feed(data)
+    scanner.close()
+    return scanner

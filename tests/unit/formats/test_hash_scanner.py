@@ -2,7 +2,7 @@
 
 import pytest
 
-from lamina.formats.hash_scanner import HashScanner, digit_runs, scan_hashes
+from lamina.formats.hash_scanner import HashScanner, find_digit_runs, scan_hashes
 
 HASH, OTHER = "0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", "1hc42b37ja6apgn550a10ikj6vb9db1n"
 MANY = [f"{number:0>32}" for number in range(1000)]
@@ -62,7 +62,7 @@ def test_what_is_held_does_not_grow() -> None:
 
 
 def test_runs_are_as_long_as_they_go() -> None:
-    assert list(digit_runs(f"{HASH}e{HASH}{HASH}-{HASH[1:]}E{OTHER}".encode())) == [
+    assert list(find_digit_runs(f"{HASH}e{HASH}{HASH}-{HASH[1:]}E{OTHER}".encode())) == [
         HASH.encode(),
         HASH.encode() * 2,
         OTHER.encode(),
