@@ -15,7 +15,7 @@ rec {
   # How lamina's Python is started with nothing but the standard library; what follows are arguments. Nix starts a
   # builder without its path, so that Python does not know where it is and has to be told.
   python = "${taken.python3}/bin/python3";
-  start = module: ''import sys; sys.executable = sys.executable or "${python}"; sys.path.insert(0, "${source}"); import lamina.cli.start; from lamina.cli.${module} import main; main()'';
+  start = module: ''import sys; sys.executable = sys.executable or "${python}"; sys.path.insert(0, "${source}"); import lamina.cli.start; from ${module} import main; main()'';
 
   # The shell itself is the last to end, hence the exit: Nix kills a builder that lives on when its output is closed,
   # and a program that the shell turns into closes its own a moment before it ends.
@@ -43,7 +43,7 @@ rec {
     inherit name given;
     inherit (taken) system;
     builder = python;
-    args = [ "-I" "-B" "-c" (start "nix_builder") verb ];
+    args = [ "-I" "-B" "-c" (start "lamina.cli.nix_builder") verb ];
     __structuredAttrs = true;
     preferLocalBuild = true;
   } // (if graph == [ ] then { } else { exportReferencesGraph.graph = graph; }));

@@ -6,7 +6,7 @@ let
   # `conf` as nixpkgs' streamer takes it: streamScript CONF [-t NAME:TAG].
   streamScript = executable "stream" ''
     #!${taken.bash}/bin/bash
-    exec ${derive.python} -I -B -c ${derive.quote (derive.start "nix_builder")} stream "$@"
+    exec ${derive.python} -I -B -c ${derive.quote (derive.start "lamina.cli.nix_builder")} stream "$@"
   '';
 in
 rec {

@@ -11,7 +11,7 @@ derive.describe { mainProgram = "lamina"; } { } (derive.shell "lamina"
   {
     content = ''
       #!${taken.bash}/bin/bash
-      exec ${python} -I -B -c ${derive.quote (derive.start "main")} "$@"
+      exec ${python} -I -B -c ${derive.quote (derive.start "lamina.cli.main")} "$@"
     '';
     passAsFile = [ "content" ];
   } ''
