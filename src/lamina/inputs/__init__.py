@@ -1,1 +1,1 @@
-"""From arguments and spec files to a checked spec: what a ROOT means, and which stores are asked."""
+"""Arguments and spec files, parsed into a checked spec; what a ROOT means, and which stores are opened."""

@@ -1,6 +1,6 @@
-"""ROOTs that are not built yet: an installable of a flake, or an expression in a file, built by the installed Nix.
+"""ROOTs that the installed Nix builds first: an installable of a flake, or an expression in a file.
 
-Invariant: Nix runs for nothing else, and what it leaves is a path in its store; no link to it is made.
+Invariant: this is the only use of Nix in the package. The result is a path in Nix's store; no ``result`` link is made.
 """
 
 from __future__ import annotations
@@ -17,26 +17,30 @@ _MAX_HINT_LENGTH = 400
 
 
 def build_roots(roots: Iterable[str], search_path: str) -> tuple[str, ...]:
-    """``roots``, those that are to be built replaced by the store paths that came of them.
+    """Build the ROOTs that need it, and return ``roots`` with each of these replaced by its store paths.
 
-    ``FLAKE#ATTRIBUTE`` is for ``nix build``, ``FILE.nix`` and ``FILE.nix#ATTRIBUTE`` for ``nix-build``. Raises
-    `NotFound` where there is no Nix on ``search_path``, `Unavailable` where it fails.
+    ``FLAKE#ATTRIBUTE`` is built with ``nix build``, ``FILE.nix`` and ``FILE.nix#ATTRIBUTE`` with ``nix-build``.
+
+    Raises:
+        NotFound: there is no Nix on ``search_path``.
+        Unavailable: Nix failed.
+
     """
     return tuple(path for root in roots for path in _build_root(root, search_path))
 
 
 def needs_nix_build(root: str) -> bool:
-    """Whether ``root`` is no store path and no name, but something that Nix can build."""
+    """Tell whether ``root`` is something that Nix builds, and not a store path or a package name."""
     return "#" in root or root.endswith(".nix")
 
 
 def _build_root(root: str, search_path: str) -> Iterable[str]:
     if not needs_nix_build(root):
         return (root,)
-    place, _, attribute = root.partition("#")
-    if place.endswith(".nix"):
-        chosen = ("-A", attribute) if attribute else ()
-        command = ["nix-build", "--no-out-link", *chosen, os.path.abspath(place)]
+    file, _, attribute = root.partition("#")
+    if file.endswith(".nix"):
+        flags = ("-A", attribute) if attribute else ()
+        command = ["nix-build", "--no-out-link", *flags, os.path.abspath(file)]
     else:
         command = ["nix", *_FLAKES, "build", "--no-link", "--json", "--", root]
     import shutil
@@ -56,7 +60,7 @@ def _run_nix(root: str, command: list[str]) -> Sequence[str]:
     stderr = done.stderr.decode("utf-8", "replace").strip()
     if done.returncode:
         got = f"exit status {done.returncode} of {os.path.basename(command[0])}"
-        raise Unavailable(f"{root}: got {got}, expected a store path", hint=_error_reason(stderr))
+        raise Unavailable(f"{root}: got {got}, expected a store path", hint=_extract_error(stderr))
     try:
         paths = _parse_outputs(done.stdout.decode()) if "--json" in command else done.stdout.decode().split()
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -66,11 +70,11 @@ def _run_nix(root: str, command: list[str]) -> Sequence[str]:
     return paths
 
 
-def _error_reason(stderr: str) -> str:
-    """Nix's last word on why."""
+def _extract_error(stderr: str) -> str:
+    """Return the end of Nix's output, from its last ``error:`` on."""
     return stderr[max(0, stderr.rfind("error:")) :][:_MAX_HINT_LENGTH]
 
 
 def _parse_outputs(text: str) -> Sequence[str]:
-    """What ``nix build --json`` says: a list of derivations, each with its outputs by name."""
+    """Return the store paths in the output of ``nix build --json``: a list of derivations, each with named outputs."""
     return [path for item in json.loads(text) for path in item["outputs"].values()]

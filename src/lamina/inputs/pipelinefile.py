@@ -1,6 +1,6 @@
-"""The pipeline file: a layering pipeline in JSON, as dockerTools' ``layeringPipeline`` may name one.
+"""The pipeline file: a layering pipeline in JSON, as dockerTools' ``layeringPipeline`` accepts it.
 
-Invariant: what a file holds is no less checked than what is given by hand, and its errors name the file.
+Invariant: a pipeline from a file is checked like one from an argument, and its errors name the file.
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ _EXPECTED = "a layering pipeline in JSON"
 
 
 def looks_like_file(text: str, folder: str | os.PathLike[str] = "") -> bool:
-    """Whether ``text`` is meant as a file: it has a slash, ends in ``.json``, or ``folder`` has a file of that name."""
+    """Tell whether ``text`` means a file: it has a slash, ends in ``.json``, or is the name of a file in ``folder``."""
     return "/" in text or text.endswith(".json") or os.path.isfile(os.path.join(folder, text))
 
 
 def load(file: str) -> Pipeline:
-    """The pipeline in ``file``.
+    """Read the pipeline in ``file``.
 
-    Raises `StoreError`, `FormatError` for what is no JSON or too long, `InvalidArgument` for JSON that is no pipeline.
+    Raises:
+        StoreError: the file is missing or could not be read.
+        FormatError: the file is not JSON, or too long.
+        InvalidArgument: the JSON is not a pipeline.
+
     """
     subject = f"layering {file}"
     data = read_document(file, subject, _EXPECTED, hint=f"what needs no file is {' or '.join(STRATEGIES)}")
@@ -35,20 +39,20 @@ def load(file: str) -> Pipeline:
 
 
 def resolve_links(pipeline: Pipeline, folder: str | os.PathLike[str] = "") -> Pipeline:
-    """Return ``pipeline`` with the store paths that its paths mean.
+    """Return ``pipeline`` with its paths replaced by store paths.
 
-    A path inside a store path means that store path, and a link such as ``./result`` the one that it leads to. A link
-    is looked for in ``folder``. Other texts stay as they are.
+    A path inside a store path becomes that store path, and a link in ``folder``, such as ``./result``, the store path
+    that it leads to. Other texts stay as they are.
     """
-    return pipeline.with_paths(partial(_store_path, os.fspath(folder)))
+    return pipeline.with_paths(partial(_resolve_path, os.fspath(folder)))
 
 
-def _store_path(folder: str, text: str) -> str:
+def _resolve_path(folder: str, text: str) -> str:
     if "/" not in text:
         return text
     is_link = not text.startswith(f"{STORE_DIR}/")
     try:
         path, _ = StorePath.split(resolve_store_link(os.path.join(folder, text)) if is_link else text)
-    except (Error, ValueError):  # the plan says that it has no such path
+    except (Error, ValueError):  # planning reports that the closure lacks the path
         return text
     return str(path)

@@ -1,6 +1,6 @@
-"""What a ROOT means: a store path, a folder in one, a link to one, or a name.
+"""Resolution of a ROOT: a store path, a file or folder inside one, a link to one, or a package name.
 
-Invariant: a ROOT means exactly one thing, or an error says which it might have meant.
+Invariant: a ROOT resolves to exactly one path, or an error lists the candidates.
 """
 
 from __future__ import annotations
@@ -19,8 +19,14 @@ _MAX_LENGTH = 1000
 
 
 def resolve_root(store: Store, text: str) -> StoreSubpath:
-    """The store path or folder inside one that a ROOT names; raises `NotFound` and `InvalidArgument`."""
-    if f"{text}/".startswith(STORE_DIR + "/"):  # the store itself is none, on whichever machine
+    """Return the path in a store that a ROOT names.
+
+    Raises:
+        NotFound: no path has the name, or several have it; or a link does not lead into the store.
+        InvalidArgument: the text is not a valid path in a store.
+
+    """
+    if f"{text}/".startswith(STORE_DIR + "/"):  # parse refuses the store folder itself, whether it exists here or not
         return StoreSubpath.parse(text)
     if "/" not in text:
         return StoreSubpath(_resolve_name(store, text), "")
@@ -28,7 +34,7 @@ def resolve_root(store: Store, text: str) -> StoreSubpath:
 
 
 def _format_paths(paths: Sequence[StorePath]) -> str:
-    """Return the paths that a message has room for, each of them whole, and how many more there are."""
+    """Return the paths that a message has room for, each complete, and how many more there are."""
     texts: list[str] = []
     for path in paths[:_MAX_LISTED]:
         texts.append(str(path))

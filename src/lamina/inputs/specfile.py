@@ -1,6 +1,6 @@
 """The spec file: images described in TOML or JSON, one table each.
 
-Invariant: a table says nothing that the command line could not, in dockerTools' words or in Python's.
+Invariant: a table can express only what the command line can. Its keys are dockerTools' names or Python's.
 
     [hello]
     contents = ["hello"]
@@ -25,22 +25,31 @@ from lamina.layering import STRATEGIES
 from lamina.messages.redaction import join_names, short_repr
 from lamina.system.documents import MAX_BYTES, read_document
 
-# dockerTools' names that are not Python's in camel case.
+# dockerTools' names that differ from Python's by more than camel case.
 _ALIASES = {"layering_pipeline": "layering", "include_nix_dB": "include_nix_db", **OLD_NAMES}
 # Python parses a megabyte of TOML in about a second, and JSON at a hundred times that rate.
 _MAX_TOML_SIZE = 1 << 20
-# A file may come from somebody else, so it says neither where programs are looked for nor that scripts run unconfined.
+# A spec file can come from another person, so it may neither set where programs are looked for nor disable the sandbox.
 _ALLOWED = tuple(name for name in ImageArguments.__annotations__ if name not in ("search_path", "sandbox"))
 
 
-def load(place: str) -> dict[str, Any]:
-    """The arguments in ``FILE#NAME``; ``#NAME`` may be left out where the file has one table.
+def load(table_name: str) -> dict[str, Any]:
+    """Read the arguments of one image.
 
-    Paths in ``contents``, ``store``, ``layering`` and in the sources of files are relative to the file. Raises
-    `NotFound`, `FormatError` for what is neither TOML nor JSON, `InvalidArgument` for an argument that is unknown or
-    there twice.
+    Args:
+        table_name: ``FILE#NAME``; ``#NAME`` is optional if the file has one table.
+
+    Returns:
+        The arguments by their Python names, unchecked. Relative paths in ``contents``, ``store``, ``from_image``,
+        ``embedded_store``, ``layering`` and the sources of files start at the file; they are joined to its folder.
+
+    Raises:
+        NotFound: the file is missing.
+        FormatError: the file is neither TOML nor JSON.
+        InvalidArgument: there is no such table, or an argument is unknown or there twice.
+
     """
-    file, _, name = place.partition("#")
+    file, _, name = table_name.partition("#")
     path = Path(file)
     tables = read_tables(path)
     if not name and len(tables) == 1:
@@ -86,12 +95,12 @@ def _argument_name(path: Path, key: str) -> str:
 def _rebase_paths(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
     store = arguments.get("store")
     if isinstance(store, str | list):
-        places = [store] if isinstance(store, str) else store
-        arguments["store"] = [_rebase_path(place, folder) for place in places]
+        stores = [store] if isinstance(store, str) else store
+        arguments["store"] = [_rebase_path(item, folder) for item in stores]
     contents = arguments.get("contents")
     if isinstance(contents, str | list):
-        named = [contents] if isinstance(contents, str) else contents
-        arguments["contents"] = [_rebase_root(place, folder) for place in named]
+        roots = [contents] if isinstance(contents, str) else contents
+        arguments["contents"] = [_rebase_root(root, folder) for root in roots]
     if isinstance(arguments.get("from_image"), str):
         arguments["from_image"] = _rebase_path(arguments["from_image"], folder)
     if isinstance(arguments.get("embedded_store"), str):
@@ -107,20 +116,20 @@ def _rebase_paths(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _rebase_root(root: Any, folder: Path) -> Any:
-    """A ROOT that is a path from where the file is, such as ``./result`` or ``.#app``, from here; others as given."""
-    place, hash_sign, attribute = root.partition("#") if isinstance(root, str) else ("", "", "")
-    is_path = place.startswith(".") if hash_sign else "/" in place or place.endswith(".nix")
-    if not is_path or place.startswith("/"):
+    """Rebase a ROOT that is a relative path, such as ``./result`` or ``.#app``; return other ROOTs unchanged."""
+    path, hash_sign, attribute = root.partition("#") if isinstance(root, str) else ("", "", "")
+    is_path = path.startswith(".") if hash_sign else "/" in path or path.endswith(".nix")
+    if not is_path or path.startswith("/"):
         return root
-    return f"{os.path.abspath(folder / place)}{hash_sign}{attribute}" if needs_nix_build(root) else str(folder / place)
+    return f"{os.path.abspath(folder / path)}{hash_sign}{attribute}" if needs_nix_build(root) else str(folder / path)
 
 
-def _rebase_path(place: Any, folder: Path) -> Any:
-    return str(folder / place) if isinstance(place, str) and "://" not in place else place
+def _rebase_path(path: Any, folder: Path) -> Any:
+    return str(folder / path) if isinstance(path, str) and "://" not in path else path
 
 
 def _rebase_links(pipeline: Any, folder: Path) -> Any:
-    """A pipeline whose links such as ``./result`` are relative to the file, from here."""
+    """Rebase the relative links of a pipeline, such as ``./result``."""
     match pipeline:
         case str() if "/" in pipeline and not pipeline.startswith("/"):
             return os.path.abspath(folder / pipeline)

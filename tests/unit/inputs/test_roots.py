@@ -1,4 +1,4 @@
-"""What a ROOT means: of several candidates, those that a message lists."""
+"""Resolution of a ROOT: the candidates that a message lists."""
 
 import pytest
 

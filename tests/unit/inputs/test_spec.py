@@ -1,4 +1,4 @@
-"""The arguments: one table for every way in."""
+"""The arguments of an image: one table for the command line, spec files and Python."""
 
 import json
 import re
@@ -199,7 +199,7 @@ def test_a_list_may_be_of_any_kind(name: str) -> None:
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
-    """A `Spec` holds nothing that has not been checked."""
+    """Every value in a `Spec` has been checked."""
     with pytest.raises(InvalidArgument) as caught:
         Spec.parse({name: value})
     assert ": got " in str(caught.value)
@@ -258,7 +258,7 @@ def test_a_number_of_more_digits_than_python_prints_is_refused() -> None:
 
 
 def test_bytes_that_are_not_utf8_are_a_text() -> None:
-    """A command line may hold them; Python has them as surrogates from U+DC80 to U+DCFF."""
+    """A command line can hold such bytes; Python decodes them to surrogates from U+DC80 to U+DCFF (PEP 383)."""
     spec = Spec.parse({"contents": ["./\udcff"], "extra_commands": "touch \udc80", "uname": "\udcc3"})
     assert spec.contents == ("./\udcff",)
 

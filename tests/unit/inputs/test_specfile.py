@@ -66,7 +66,7 @@ def test_the_example_of_the_module(tmp_path: Path) -> None:
     ],
 )
 def test_an_argument_has_either_spelling(theirs: str, ours: str, tmp_path: Path) -> None:
-    """A table says nothing that the command line could not, in dockerTools' words or in Python's."""
+    """A table's keys are dockerTools' names or Python's."""
     for key in (theirs, ours):
         assert load(as_json(tmp_path, {"image": {key: ["value"]}})) == {ours: ["value"]}
 
@@ -170,7 +170,7 @@ def test_paths_stay_relative_beside_the_working_folder(tmp_path: Path, monkeypat
     ids=str,
 )
 def test_a_value_of_the_wrong_kind_is_for_the_spec_to_refuse(table: dict[str, Any], tmp_path: Path) -> None:
-    folder = tmp_path / "a=b"  # whatever stands in the folder's own name
+    folder = tmp_path / "a=b"  # an equals sign in the folder's name must not confuse the entries
     folder.mkdir()
     with pytest.raises(InvalidArgument):
         Spec.parse(load(as_json(folder, {"image": table})))
@@ -203,20 +203,20 @@ def test_a_file_without_images_says_so(tmp_path: Path) -> None:
     ["[", "= 1", "[a]\nb = ", "[a]\nuid = " + "9" * 5000, "[a]\nb = " + "[" * 100_000, "\ufeff[a]"],
     ids=lambda text: repr(text[:12]),
 )
-def test_what_is_no_toml_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"expected TOML, or JSON in a \.json file$"):
         load(toml(tmp_path, text))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[", '{"a": {"uid": ' + "9" * 5000 + "}}", '{"a":' * 100_000, "[1]", "5"])
-def test_what_is_no_json_object_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_json_object_is_refused(text: str, tmp_path: Path) -> None:
     place = tmp_path / "lamina.json"
     place.write_text(text, encoding="utf-8")
     with pytest.raises(FormatError, match=r"lamina\.json: got "):
         load(str(place))
 
 
-def test_what_is_no_utf8_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "lamina.toml"
     place.write_bytes(b"[a]\ntag = '\xff'\n")
     with pytest.raises(FormatError):
