@@ -32,10 +32,10 @@ class Many:
 def test_of_many_candidates_twenty_are_listed() -> None:
     with pytest.raises(NotFound) as caught:
         roots.resolve_root(Many(), "a")  # type: ignore[arg-type]
-    said = str(caught.value)
-    assert said.startswith("'a': got 32 paths of that name, expected one: /nix/store/000")
-    assert said.endswith("-a-1, and 12 more")
-    assert said.count("/nix/store/") == 20
+    message = str(caught.value)
+    assert message.startswith("'a': got 32 paths of that name, expected one: /nix/store/000")
+    assert message.endswith("-a-1, and 12 more")
+    assert message.count("/nix/store/") == 20
 
 
 def test_candidates_of_long_names_are_listed_whole_and_the_others_counted() -> None:

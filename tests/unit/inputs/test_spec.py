@@ -226,12 +226,12 @@ def test_a_name_that_is_neither_a_strategy_nor_a_file_says_both() -> None:
     assert str(caught.value) == f"layering: got 'popularty', {expected}"
 
 
-@pytest.mark.parametrize("place", ["none.json", "no/such", ".", "/"])
-def test_a_pipeline_file_that_is_not_there_is_not_found(place: str) -> None:
-    if place == ".":
-        place = "./"
-    with pytest.raises(NotFound, match=rf"^layering {re.escape(place)}: got .*, expected a layering pipeline in JSON$"):
-        Spec.parse({"layering": place})
+@pytest.mark.parametrize("file", ["none.json", "no/such", ".", "/"])
+def test_a_pipeline_file_that_is_not_there_is_not_found(file: str) -> None:
+    if file == ".":
+        file = "./"
+    with pytest.raises(NotFound, match=rf"^layering {re.escape(file)}: got .*, expected a layering pipeline in JSON$"):
+        Spec.parse({"layering": file})
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def as_json(folder: Path, document: Any) -> str:
 
 
 def test_the_example_of_the_module(tmp_path: Path) -> None:
-    place = toml(
+    file = toml(
         tmp_path,
         """
         [hello]
@@ -40,7 +40,7 @@ def test_the_example_of_the_module(tmp_path: Path) -> None:
         "max_layers": 20,
         "tree": [{"dir": "/tmp:1777"}],
     }
-    assert load(f"{place}#hello") == load(place) == load(f"{place}#") == expected
+    assert load(f"{file}#hello") == load(file) == load(f"{file}#") == expected
     assert Spec.parse(expected).max_layers == 20
 
 
@@ -131,7 +131,7 @@ def test_a_pipeline_is_a_list_or_a_file_beside_the_spec_file(key: str, tmp_path:
 
 
 def test_a_pipeline_in_toml_is_a_list(tmp_path: Path) -> None:
-    place = toml(
+    file = toml(
         tmp_path,
         """
         [image]
@@ -141,7 +141,7 @@ def test_a_pipeline_in_toml_is_a_list(tmp_path: Path) -> None:
         ]
         """,
     )
-    assert isinstance(Spec.parse(load(place)).layering, Pipeline)
+    assert isinstance(Spec.parse(load(file)).layering, Pipeline)
 
 
 def test_paths_stay_relative_beside_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,11 +186,11 @@ def test_dates_of_toml_are_moments(tmp_path: Path) -> None:
 
 
 def test_an_image_is_named_where_there_are_several(tmp_path: Path) -> None:
-    place = as_json(tmp_path, {"one": {"tag": "1"}, "two": {"tag": "2"}})
-    assert load(f"{place}#two") == {"tag": "2"}
+    file = as_json(tmp_path, {"one": {"tag": "1"}, "two": {"tag": "2"}})
+    assert load(f"{file}#two") == {"tag": "2"}
     for name in ("", "three"):
         with pytest.raises(InvalidArgument, match=rf"got image '{name}', expected one of one, two$"):
-            load(f"{place}#{name}")
+            load(f"{file}#{name}")
 
 
 def test_a_file_without_images_says_so(tmp_path: Path) -> None:
@@ -210,17 +210,17 @@ def test_a_file_that_is_not_toml_is_refused(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[", '{"a": {"uid": ' + "9" * 5000 + "}}", '{"a":' * 100_000, "[1]", "5"])
 def test_a_file_that_is_not_a_json_object_is_refused(text: str, tmp_path: Path) -> None:
-    place = tmp_path / "lamina.json"
-    place.write_text(text, encoding="utf-8")
+    file = tmp_path / "lamina.json"
+    file.write_text(text, encoding="utf-8")
     with pytest.raises(FormatError, match=r"lamina\.json: got "):
-        load(str(place))
+        load(str(file))
 
 
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    place = tmp_path / "lamina.toml"
-    place.write_bytes(b"[a]\ntag = '\xff'\n")
+    file = tmp_path / "lamina.toml"
+    file.write_bytes(b"[a]\ntag = '\xff'\n")
     with pytest.raises(FormatError):
-        load(str(place))
+        load(str(file))
 
 
 def test_an_image_is_a_table(tmp_path: Path) -> None:
@@ -229,6 +229,6 @@ def test_an_image_is_a_table(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
-    for place in (tmp_path / "none.toml", tmp_path):
+    for file in (tmp_path / "none.toml", tmp_path):
         with pytest.raises(NotFound, match="expected a spec file"):
-            load(f"{place}#hello")
+            load(f"{file}#hello")
