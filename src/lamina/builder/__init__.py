@@ -1,1 +1,1 @@
-"""From a checked spec to a draft of an image: closure, root file system, base image, Nix database."""
+"""Preparation of an image: from a checked spec to a draft with closure, root file system and base image."""

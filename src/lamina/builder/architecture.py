@@ -1,7 +1,4 @@
-"""The processor that an image is for.
-
-Invariant: programs decide; the machine is asked only if there is none.
-"""
+"""The architecture of an image: that of its first program, or else this machine's."""
 
 from __future__ import annotations
 
@@ -20,9 +17,9 @@ from lamina.system.extents import read_head
 def choose_architecture(paths: Iterable[StorePath], store: Store, default: str = "") -> str:
     """Return the GOARCH of the first program in ``paths``, else ``default``, else this machine's.
 
-    Raises `InvalidArgument` for a machine that no image is for.
+    Raises `InvalidArgument` if images have no name for this machine.
     """
-    found = program_architecture(paths, store) or default
+    found = detect_architecture(paths, store) or default
     if found:
         return found
     import platform
@@ -37,14 +34,14 @@ def choose_architecture(paths: Iterable[StorePath], store: Store, default: str =
         ) from error
 
 
-def program_architecture(paths: Iterable[StorePath], store: Store) -> str | None:
+def detect_architecture(paths: Iterable[StorePath], store: Store) -> str | None:
     """Return the GOARCH of the first program in ``paths``, None if there is none."""
     nodes = (node for path in paths for node in store.nodes(path))
-    return next((found for node in nodes if (found := _architecture(node))), None)
+    return next((found for node in nodes if (found := _read_architecture(node))), None)
 
 
-def _architecture(node: Node) -> str | None:
+def _read_architecture(node: Node) -> str | None:
     if not isinstance(node, Regular) or not node.executable or node.size < elf.HEADER_SIZE:
         return None
-    # A file that was only touched since a layer cache listed it is still for the same processor.
+    # A file whose mtime alone changed since the layer cache listed it still has the same architecture.
     return elf.parse_architecture(read_head(node.content, elf.HEADER_SIZE, on_mtime_change=len))

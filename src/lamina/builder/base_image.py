@@ -1,7 +1,7 @@
-"""A base image under a new one.
+"""The base image of a new image.
 
-Invariant: of its config only ``Env`` comes along unasked, as with nixpkgs' streamer; its layers come as they are,
-uncompressed, each with the diff ID that it had. Layers for another processor than the image's are refused.
+Invariant: of its config, only ``Env`` is taken over by default, as in nixpkgs' streamer. Its layers are taken over
+unchanged and uncompressed, each with its diff ID. Layers for another platform than the image's are refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lamina.rootfs.registration import Registration
 from lamina.rootfs.tree import Meta
 from lamina.system.transfer import transfer
 
-if TYPE_CHECKING:  # what reads images is imported where there is one
+if TYPE_CHECKING:  # the readers are imported only if there is a base image
     from lamina.images.readers.flatten import Rootfs
     from lamina.images.readers.source_image import SourceImage, SourceLayer
 
@@ -36,9 +36,9 @@ _MISMATCH_HINT = "take a base image for that architecture, or name another archi
 
 @dataclass(frozen=True)
 class BaseImage:
-    """The base image, or none: then it has no layers and an empty root.
+    """A base image, or none: then it has no layers and an empty root.
 
-    ``notes`` says how it was chosen, if that is odd.
+    ``notes`` are warnings about how it was chosen.
     """
 
     image: SourceImage | None = None
@@ -48,24 +48,32 @@ class BaseImage:
     @classmethod
     def open(
         cls,
-        place: str | os.PathLike[str],
+        file: str | os.PathLike[str],
         architecture: str | None = None,
         *,
         default_architecture: Callable[[], str | None] = lambda: None,
         max_unpacked: int | None = None,
         is_strict: bool = True,
     ) -> BaseImage:
-        """Open the image in the file or layout ``FILE`` or ``FILE#NAME``.
+        """Open the image in a file or layout.
 
-        Without a name it is the first, as in nixpkgs, and of several platforms the one for ``architecture``, or, if
-        that is None, for what ``default_architecture`` returns. Raises as `open_images` does, `NotFound` for a name
-        that no image has, and `PlanError` if no image is for that architecture; but where ``is_strict`` is false and
-        there is no choice, that is a note.
+        Args:
+            file: ``FILE`` or ``FILE#NAME``; without a name, the first image is taken, as in nixpkgs.
+            architecture: chooses among several platforms.
+            default_architecture: is called for the architecture if that is None and there are several platforms.
+            max_unpacked: the most bytes that the image may unpack to; None for the default.
+            is_strict: whether the only image must be for ``architecture``; if not, a mismatch is a note.
+
+        Raises:
+            NotFound: no image has the name.
+            PlanError: no image is for the architecture, or none was named and there are several platforms.
+            Error: what `open_images` raises.
+
         """
         from lamina.images.readers import select
         from lamina.images.readers.open import open_images
 
-        path, name = select.split_name(place)
+        path, name = select.split_name(file)
         images = open_images(path, max_unpacked)
         hint = f"name one as {path}#NAME:TAG"
         found = select.select_by_name(images, name, path, hint) if name is not None else images
@@ -73,7 +81,7 @@ class BaseImage:
         asked = architecture or (default_architecture() if several else None)
         notes: tuple[str, ...] = ()
         if asked and not several and not is_strict:
-            notes = _other_platform(found[0], asked)
+            notes = _find_platform_mismatch(found[0], asked)
         elif asked:
             found = select.select_by_platform(found, Platform.parse(asked), path, _MISMATCH_HINT)
         elif several:
@@ -82,30 +90,30 @@ class BaseImage:
         chosen = found[0]
         if found[1:]:
             notes = (*notes, f"base image: {path}: got {select.list_names(found)}, took the first; {hint}")
-        layers = tuple(_layer(layer, number) for number, layer in enumerate(chosen.layers, 1))
+        layers = tuple(_make_layer(layer, number) for number, layer in enumerate(chosen.layers, 1))
         return cls(chosen, layers, notes)
 
     @property
     def architecture(self) -> str:
-        """What the image is for; empty if it does not say, or if there is none."""
+        """The image's architecture; empty if its config has none, or if there is no image."""
         return self.image.architecture if self.image else ""
 
-    def warnings(self, architecture: str) -> tuple[str, ...]:
-        """Return what is odd about an image for ``architecture`` upon this one.
+    def check_architecture(self, architecture: str) -> tuple[str, ...]:
+        """Return warnings about this base image under an image for ``architecture``.
 
-        Raises `PlanError` if the base image is for another one: its programs would not run.
+        Raises `PlanError` if the base image is for another architecture: its programs would not run.
         """
         if self.image is None:
             return ()
-        other = _other_platform(self.image, architecture)
-        if other:
-            raise PlanError(other[0], hint=_MISMATCH_HINT)
+        mismatch = _find_platform_mismatch(self.image, architecture)
+        if mismatch:
+            raise PlanError(mismatch[0], hint=_MISMATCH_HINT)
         unknown = () if self.architecture else (f"base image: got no architecture, expected {architecture}",)
         return (*self.notes, *unknown)
 
     @cached_property
     def registrations(self) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
-        """What its Nix database has, and what was odd about that. Raises `FormatError`."""
+        """The store paths that its Nix database registers, and warnings. Raises `FormatError` for a broken database."""
         from lamina.rootfs import database
         from lamina.system.tempdir import TempDir
 
@@ -124,19 +132,19 @@ class BaseImage:
                 text = str(error).removeprefix(f"{file}: ")
                 raise FormatError(f"base image: /{database.DATABASE_PATH.decode()}: {text}", hint=error.hint) from error
 
-    def _copy(self, path: bytes, place: Path) -> bool:
-        """Whether there is a file at ``path``; then it is at ``place`` too."""
+    def _copy(self, path: bytes, target: Path) -> bool:
+        """Copy the file at ``path``, if there is one, to ``target``; return whether there is."""
         entry = self.root.entry(self.root.resolve(path))
         if entry is None or entry.kind is not EntryKind.FILE:
             return False
-        with place.open("wb") as file:
+        with target.open("wb") as file:
             transfer([entry.content], file.write)
         return True
 
-    def file(self, path: bytes, longest: int) -> BaseFile | None:
+    def file(self, path: bytes, max_size: int) -> BaseFile | None:
         """Return the file that ``path`` leads to, None if there is none.
 
-        Raises `FormatError` for one that is longer than ``longest`` bytes.
+        Raises `FormatError` for a file that is longer than ``max_size`` bytes.
         """
         if self.image is None:
             return None
@@ -144,30 +152,30 @@ class BaseImage:
         entry = self.root.entry(real)
         if entry is None or entry.kind is not EntryKind.FILE:
             return None
-        if entry.header.size > longest:
+        if entry.header.size > max_size:
             name = os.fsdecode(path)
-            raise FormatError(f"base image: /{name}: got {entry.header.size} bytes, expected at most {longest}")
+            raise FormatError(f"base image: /{name}: got {entry.header.size} bytes, expected at most {max_size}")
         content = self.root.read(real) or b""
         return BaseFile(real, content, Meta(entry.header.mode, entry.header.uid, entry.header.gid))
 
     def resolve(self, path: bytes) -> bytes:
-        """Where ``path`` leads in its root, symlinks followed; what is not there stands as it is."""
+        """Follow the symlinks of ``path`` inside the image's root; a part that does not exist is kept as it is."""
         return self.root.resolve(path)
 
     def folder(self, path: bytes) -> Meta | None:
-        """Mode and owner of the folder that is at ``path`` itself, None where there is none."""
+        """Return mode and owner of the folder at ``path`` itself, None if there is no folder."""
         entry = self.root.entry(path)
         if entry is None or entry.kind is not EntryKind.DIRECTORY:
             return None
         return Meta(entry.header.mode, entry.header.uid, entry.header.gid)
 
     def link(self, path: bytes) -> Symlink | None:
-        """The symlink that is at ``path`` itself, None where there is none."""
+        """Return the symlink at ``path`` itself, None if there is no symlink."""
         entry = self.root.entry(path)
         return Symlink(path, entry.header.target) if entry and entry.kind is EntryKind.SYMLINK else None
 
     def exists(self, path: bytes) -> bool:
-        """Whether there is anything at ``path`` itself."""
+        """Tell whether there is anything at ``path`` itself."""
         return self.root.entry(path) is not None
 
     @cached_property
@@ -181,15 +189,18 @@ class BaseImage:
             raise FormatError(f"base image: {error}", hint=error.hint) from error
 
     def merge_config(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
-        """``config`` over the base's: its ``Env`` and those of ``keys`` come along. Raises `FormatError`."""
+        """Return ``config`` merged over the base image's ``Env`` and ``keys``.
+
+        Raises `FormatError` if the base image's config is broken.
+        """
         if self.image is None:
             return config
-        base = self._config(self.image, ("Env", *keys))
+        base = self._read_config(self.image, ("Env", *keys))
         return with_base_environment(inherit(config or {}, base, keys), base)
 
     @staticmethod
-    def _config(image: SourceImage, keys: Collection[str]) -> Mapping[str, Any]:
-        """Its container config, in which ``keys`` are what they should be."""
+    def _read_config(image: SourceImage, keys: Collection[str]) -> Mapping[str, Any]:
+        """Return the image's container config, and check the types of ``keys`` in it."""
         found = image.config.get("config")
         if found is None:
             return {}
@@ -203,14 +214,15 @@ class BaseImage:
         return found
 
 
-def _other_platform(image: SourceImage, architecture: str) -> tuple[str, ...]:
+def _find_platform_mismatch(image: SourceImage, architecture: str) -> tuple[str, ...]:
+    """Return a message if the image is for another platform than ``architecture``, else nothing."""
     asked = Platform.parse(architecture)
     if image.effective_platform.match_rank(asked) is not None:
         return ()
     return (f"base image: got layers for {image.platform}, expected layers for {asked}, that of the image",)
 
 
-def _layer(layer: SourceLayer, number: int) -> FinishedLayer:
+def _make_layer(layer: SourceLayer, number: int) -> FinishedLayer:
     message = f"Adding base layer {number} from {cut(layer.name)}"
     return FinishedLayer(
         layer.tar, message, store_paths_comment([layer.name]), layer.diff_id, keep_alive=layer.keep_alive

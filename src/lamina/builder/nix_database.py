@@ -1,10 +1,10 @@
 """The Nix database in an image's root, for a Nix that runs in the container.
 
-Invariant: in the end it registers every store path of the image, those of the base image's database and those that a
-script registered, and is the same file that the scripts saw, with the owner and mode that they gave it.
+The database is written before the scripts run, with the paths known by then, and completed in place once the
+references of the root are known. nixpkgs registers only the closure of ``contents`` (dockerTools, ``includeNixDB``).
 
-It is written before the scripts run, with what is known then, and completed in place once it is known what the root
-refers to; nixpkgs registers the closure of ``contents`` alone (dockerTools, ``includeNixDB``).
+Invariant: the finished database registers every store path of the image, those of the base image's database, and those
+that a script registered. It is the same file that the scripts saw, with the owner and mode that they gave it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lamina.rootfs.tree import FILE_MODE, SYMLINK_MODE, Meta, Tree
 def add_database(
     tree: Tree, contents: Iterable[StorePath], closure: Closure, base: Iterable[Registration]
 ) -> tuple[str, ...]:
-    """Puts the database into ``tree``, with what ``closure`` and ``base`` have, and gives warnings about ``base``."""
+    """Put a database of the paths in ``closure`` and ``base`` into ``tree``, and return warnings about ``base``."""
     registrations, warnings = merge_registrations(base, map(Registration.of, closure))
     content = database.dump(registrations)
     tree.put(Regular(DATABASE_PATH, False, len(content), content), Meta(FILE_MODE))
@@ -38,25 +38,25 @@ def add_database(
 
 
 def update_database(tree: Tree, closure: Closure, base: BaseImage) -> tuple[str, ...]:
-    """Adds to the database in ``tree``, which is a file on disk by now, what ``closure`` has more; gives warnings.
+    """Add the paths of ``closure`` to the database in ``tree``, which is a file on disk by now; return warnings.
 
-    What SQLite has left beside that of ``base`` is hidden, for it would be laid over this one. Where a script took the
-    database away, there is none. Raises `FormatError` for what a script made of it.
+    SQLite's log files beside the database of ``base`` are hidden with whiteouts, because SQLite would apply them to the
+    new database. If a script deleted the database, none is written. Raises `FormatError` if a script broke it.
     """
     match tree.node(DATABASE_PATH):
         case Regular(content=Extent(file=file)):
             present, warnings = database.read(Path(os.fsdecode(file)))
         case _:
             return ("Nix database: a script took it away, the image has none",)
-    registrations, left_out = merge_registrations(present, map(Registration.of, closure))
+    registrations, merge_warnings = merge_registrations(present, map(Registration.of, closure))
     _rewrite(file, database.dump(registrations))
     _refresh_extents(tree, file)
-    for ending in SIDE_FILE_SUFFIXES:
-        tree.remove(DATABASE_PATH + ending)
-        if base.exists(DATABASE_PATH + ending):
+    for suffix in SIDE_FILE_SUFFIXES:
+        tree.remove(DATABASE_PATH + suffix)
+        if base.exists(DATABASE_PATH + suffix):
             folder, _, name = DATABASE_PATH.rpartition(b"/")
-            tree.put(Regular(folder + b"/" + WHITEOUT + name + ending, False, 0, b""), Meta(FILE_MODE))
-    return (*warnings, *left_out)
+            tree.put(Regular(folder + b"/" + WHITEOUT + name + suffix, False, 0, b""), Meta(FILE_MODE))
+    return (*warnings, *merge_warnings)
 
 
 def _rewrite(file: bytes, content: bytes) -> None:
@@ -72,7 +72,7 @@ def _rewrite(file: bytes, content: bytes) -> None:
 
 
 def _refresh_extents(tree: Tree, file: bytes) -> None:
-    """Takes up ``file`` as it is now, under each of its names in ``tree``."""
+    """Record the present size and mtime of ``file`` for each of its names in ``tree``."""
     status = os.stat(file)
     for node, meta in list(tree):
         if isinstance(node, Regular) and isinstance(node.content, Extent) and _is_same_file(node.content.file, status):

@@ -1,7 +1,7 @@
-"""From nixpkgs' ``conf.json`` to a draft of the same image.
+"""Drafts from nixpkgs' ``conf.json``.
 
-Invariant: the draft becomes the image that nixpkgs' streamer would have written, to the image ID; no database is asked,
-for the plan is made.
+Invariant: the image is the one that nixpkgs' streamer would have written, with the same image ID. The conf lists the
+paths of each layer, so no Nix database is read.
 """
 
 from __future__ import annotations
@@ -41,11 +41,21 @@ def read_conf(path: Path) -> Conf:
 def draft_from_conf(
     conf: Conf, repo_tag: ImageReference | None, folders: Sequence[Path], now: datetime
 ) -> tuple[Draft, tuple[str, ...]]:
-    """Return the image of ``conf``, named ``repo_tag`` if that is given, and warnings.
+    """Return the draft of the image that ``conf`` describes, and warnings.
 
-    What it names is looked for below each of ``folders``, the first first, as `/nix/store/…`; ``now`` is what "now"
-    means. nixpkgs' streamer takes a base image for any processor, so that is a warning. Raises `NotFound`, and what
-    reading the base image raises.
+    nixpkgs' streamer accepts a base image for another architecture, so that is only a warning here.
+
+    Args:
+        conf: the contents of the ``conf.json``.
+        repo_tag: the image's name and tag; None for those in ``conf``.
+        folders: folders that hold ``nix/store``, the first asked first.
+        now: the time that "now" in ``conf`` means.
+
+    Raises:
+        NotFound: a file that ``conf`` names is missing.
+        FormatError: the customisation layer is broken.
+        Error: what opening the base image raises.
+
     """
     base = BaseImage()
     if conf.from_image is not None:
@@ -55,13 +65,13 @@ def draft_from_conf(
     settings = Settings(reference.repository, reference.tag, config, conf.owner, conf.mtime or now)
     plans = tuple(LayerPlan(paths) for paths in conf.store_layers)
     number = len(base.layers) + len(plans) + 1
-    root = _customisation_layer(conf.customisation_layer, _locate(conf.customisation_layer, folders), number)
+    root = _open_customisation_layer(conf.customisation_layer, _locate(conf.customisation_layer, folders), number)
     store = ChainedStore([FolderStore(folder) for folder in folders])
     return Draft(plans, store, root, settings, base.layers), base.notes
 
 
-def _customisation_layer(name: str, folder: Path, number: int) -> FinishedLayer:
-    """``layer.tar`` in ``folder``, with the digest that ``checksum`` beside it promises."""
+def _open_customisation_layer(name: str, folder: Path, number: int) -> FinishedLayer:
+    """Return the layer of ``layer.tar`` in ``folder``, with the diff ID in the file ``checksum`` beside it."""
     (node,) = walk(os.fsencode(folder / "layer.tar"))
     if not isinstance(node, Regular) or isinstance(node.content, bytes):
         raise FormatError(f"{folder}/layer.tar: got no file, expected the customisation layer")
@@ -75,6 +85,6 @@ def _customisation_layer(name: str, folder: Path, number: int) -> FinishedLayer:
 
 
 def _locate(name: str, folders: Sequence[Path]) -> Path:
-    """Where what ``name`` names is: below the first of ``folders`` that has it, or else as it stands."""
-    below = (folder / name.lstrip("/") for folder in folders)
-    return next((place for place in below if os.path.exists(place)), Path(name))
+    """Return the file called ``name`` in the first of ``folders`` that has it, else ``name`` as it is."""
+    candidates = (folder / name.lstrip("/") for folder in folders)
+    return next((file for file in candidates if os.path.exists(file)), Path(name))

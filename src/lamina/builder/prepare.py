@@ -1,7 +1,7 @@
-"""From what an image is to be to a draft of it.
+"""Preparation of an image: from a checked spec to a draft.
 
-Invariant: everything that can be wrong with names, graph, budget, contents and scripts is found here, before a byte
-of the image is written.
+Invariant: every error in names, references, layer budget, contents and scripts is raised here, before a byte of the
+image is written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lamina import layering
 from lamina.builder import nix_database
-from lamina.builder.architecture import choose_architecture, program_architecture
+from lamina.builder.architecture import choose_architecture, detect_architecture
 from lamina.builder.base_image import BaseImage
 from lamina.builder.root import add_declared_entries, customise
 from lamina.core.closure import Closure
@@ -43,7 +43,7 @@ from lamina.system.transfer import transfer
 
 @dataclass(frozen=True, slots=True)
 class PreparedDraft:
-    """A draft, what was odd on the way to it, and what its script printed."""
+    """A draft, with warnings and with what the scripts printed."""
 
     draft: Draft
     warnings: tuple[str, ...]
@@ -52,7 +52,7 @@ class PreparedDraft:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRoot:
-    """The customisation layer, the closure of all that the image needs, what was odd, and what the scripts printed."""
+    """The customisation layer and the closure of the whole image, with warnings and with what the scripts printed."""
 
     layer: RootLayer
     closure: Closure
@@ -62,21 +62,21 @@ class PreparedRoot:
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """Which store path goes where, and what was odd on the way to it."""
+    """The plan of an image: the store paths of each layer, in order, with warnings."""
 
     layers: tuple[LayerPlan, ...]
     warnings: tuple[str, ...]
 
 
 def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
-    """The draft of ``spec`` with contents from ``store``; ``now`` is what "now" means.
+    """Return the draft of ``spec`` with contents from ``store``; ``now`` is the current time.
 
-    Runs the extra commands. Raises what any of its parts raises.
+    Runs the scripts. Raises what resolving, planning, the scripts and the base image raise.
     """
     _check_not_empty(spec)
     contents = _resolve_contents(spec, store)
-    name = _image_name(spec, contents)
-    base = open_base(spec, lambda: program_architecture((content.path for content in contents), store))
+    name = _choose_name(spec, contents)
+    base = open_base(spec, lambda: detect_architecture((content.path for content in contents), store))
     root = make_root(spec, contents, store, base)
     unmatched: list[str] = []
     plans = _plan_layers(spec, root.closure, base, unmatched)
@@ -84,37 +84,38 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     architecture = spec.architecture or choose_architecture(
         _order_paths(root.closure, contents), store, base.architecture
     )
-    foreign = _check_architecture(spec, [content.path for content in contents], store)
+    architecture_warnings = _check_architecture(spec, [content.path for content in contents], store)
     config = ImageConfig(architecture, spec.created or now, base.merge_config(spec.config, spec.inherit))
     settings = Settings(name, spec.tag, config, spec.owner, spec.mtime or now)
-    warnings = (*spec.warnings, *foreign, *base.warnings(architecture), *root.warnings, *unmatched)
+    base_warnings = base.check_architecture(architecture)
+    warnings = (*spec.warnings, *architecture_warnings, *base_warnings, *root.warnings, *unmatched)
     draft = Draft(plans, store, root.layer, settings, base.layers)
     return PreparedDraft(draft, warnings, root.script_output)
 
 
 def make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base: BaseImage) -> PreparedRoot:
-    """The root of ``spec`` as it is to be laid over ``base``; ``contents`` are those it names.
+    """Return the customisation layer of ``spec`` over ``base``; ``contents`` are the resolved contents of ``spec``.
 
-    Runs the scripts. Raises what any of its parts raises.
+    Runs the scripts. Raises what resolving, the scripts and the base image raise.
     """
     is_packed = spec.include_store_paths
     closure, closure_warnings = _resolve_spec_closure(
         spec, contents, store, scan_references(json.dumps(spec.config).encode()), is_packed=is_packed
     )
     _prefetch(store, (content.path for content in contents))
-    made = customise(spec, contents, closure, store, base)
-    check_whiteouts(made.tree, over_base=base.image is not None)
-    # What the database mentions is registered, not needed.
-    found = _scan_tree(made.tree.without(DATABASE_PATH), _make_hash_filter(closure, store))
+    root = customise(spec, contents, closure, store, base)
+    check_whiteouts(root.tree, over_base=base.image is not None)
+    # The database mentions every path that it registers; those mentions are not references of the image.
+    found = _scan_tree(root.tree.without(DATABASE_PATH), _make_hash_filter(closure, store))
     closure, unknown = _extend_closure(closure, store, found, is_packed=is_packed)
-    registered = nix_database.update_database(made.tree, closure, base) if spec.include_nix_db else ()
-    tree, hidden = overlay_tree(made.tree, base, made.content_links) if base.image else (made.tree, ())
-    warnings = (*closure_warnings, *made.warnings, *unknown, *registered, *hidden)
-    return PreparedRoot(RootLayer(tree, made.workspace), closure, warnings, made.script_output)
+    database_warnings = nix_database.update_database(root.tree, closure, base) if spec.include_nix_db else ()
+    tree, overlay_warnings = overlay_tree(root.tree, base, root.content_links) if base.image else (root.tree, ())
+    warnings = (*closure_warnings, *root.warnings, *unknown, *database_warnings, *overlay_warnings)
+    return PreparedRoot(RootLayer(tree, root.workspace), closure, warnings, root.script_output)
 
 
 def plan(spec: Spec, store: Store) -> PlanResult:
-    """The layers of ``spec``, from the graph alone: no store path is opened and no script is run."""
+    """Plan the layers of ``spec`` from references alone, without opening a store path or running a script."""
     _check_not_empty(spec)
     contents = _resolve_contents(spec, store)
     closure, closure_warnings = _resolve_spec_closure(
@@ -133,7 +134,7 @@ def plan(spec: Spec, store: Store) -> PlanResult:
 
 
 def _prefetch(store: Store, paths: Iterable[StorePath]) -> None:
-    """Has ``paths`` come, in that order, where they are not here yet."""
+    """Start the download of those ``paths`` that are not here yet, in that order."""
     if isinstance(store, CanPrefetch):
         store.prefetch(paths)
 
@@ -143,8 +144,9 @@ def _resolve_contents(spec: Spec, store: Store) -> list[StoreSubpath]:
 
 
 def open_base(spec: Spec, default_architecture: Callable[[], str | None] = lambda: None) -> BaseImage:
-    """Open the base image of ``spec``, or none; ``default_architecture`` is as in `BaseImage.open`, which says what is
-    raised.
+    """Open the base image of ``spec``, or none.
+
+    ``default_architecture`` is that of `BaseImage.open`. Raises what `BaseImage.open` raises.
     """
     if not spec.from_image:
         return BaseImage()
@@ -168,7 +170,7 @@ def _plan_layers(spec: Spec, closure: Closure, base: BaseImage, warnings: list[s
 
 
 def _check_not_empty(spec: Spec) -> None:
-    """Raise `InvalidArgument` for an image that nothing at all is named for."""
+    """Raise `InvalidArgument` if no argument of ``spec`` names anything that the image could hold."""
     scripts = spec.extra_commands or spec.fake_root_commands
     if spec.contents or spec.closure or spec.from_image or spec.tree or spec.extras or scripts or spec.include_nix_db:
         return
@@ -180,7 +182,7 @@ def _check_not_empty(spec: Spec) -> None:
         )
 
 
-def _image_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
+def _choose_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
     if spec.name:
         return spec.name
     if not contents:
@@ -193,13 +195,13 @@ def _image_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
 def _resolve_spec_closure(
     spec: Spec, contents: Iterable[StoreSubpath], store: Store, found: ReferenceScanner, *, is_packed: bool
 ) -> tuple[Closure, tuple[str, ...]]:
-    """The closure of all that is named and of what the config mentions, with warnings."""
+    """Return the closure of the contents, of the closure argument and of the paths in ``found``, with warnings."""
     roots = {content.path for content in contents} | {resolve_root(store, text).path for text in spec.closure}
     return _extend_closure(_resolve_closure(roots, store, is_packed=is_packed), store, found, is_packed=is_packed)
 
 
 def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:
-    """The closure of ``roots``; where it ``is_packed``, each path from a store that has its contents."""
+    """Return the closure of ``roots``; if it ``is_packed``, take each path from a store that has its contents."""
     ordered = sorted(roots)
     return resolve_closure(ordered, store) if is_packed else Closure.resolve(ordered, store.query)
 
@@ -207,7 +209,7 @@ def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: boo
 def _extend_closure(
     closure: Closure, store: Store, found: ReferenceScanner, *, is_packed: bool
 ) -> tuple[Closure, tuple[str, ...]]:
-    """``closure`` and what ``found`` adds to it, with a warning for each path that no store knows."""
+    """Return ``closure`` with the paths in ``found`` added, and a warning for each path that no store has."""
     known = {info.path.hash for info in closure}
     asked = [path for path in found.paths if path.hash not in known]
     valid = resolve_mentions(store, asked)
@@ -225,16 +227,16 @@ def _extend_closure(
 
 
 def _check_architecture(spec: Spec, paths: Iterable[StorePath], store: Store) -> tuple[str, ...]:
-    """What is odd about an architecture that was named, for it is not that of the programs in ``paths``."""
-    found = program_architecture(paths, store) if spec.architecture else None
-    # A variant such as arm64/v8 is none of the header's.
+    """Return a warning if the architecture argument differs from that of the first program in ``paths``."""
+    found = detect_architecture(paths, store) if spec.architecture else None
+    # An ELF header has no variant, such as the v8 of arm64/v8.
     if not found or found == str(spec.architecture).partition("/")[0]:
         return ()
     return (f"architecture: got {spec.architecture}, expected {found}, that of the first program",)
 
 
 def _order_paths(closure: Closure, contents: Sequence[StoreSubpath]) -> Iterable[StorePath]:
-    """Every path once, those that were named first."""
+    """Return every path once, those of ``contents`` first."""
     return dict.fromkeys([*(content.path for content in contents), *(info.path for info in closure)])
 
 
@@ -246,29 +248,35 @@ def _scan_tree(tree: Tree, is_known: Callable[[str], bool]) -> ReferenceScanner:
 
 
 def _make_hash_filter(closure: Closure, store: Store) -> Callable[[str], bool]:
-    """Whether 32 digits are the hash of a path; the store is asked for all of its own when it first has to be."""
+    """Return a function that tells whether 32 digits are the hash of a known path.
+
+    The store's hashes are read at most once, when a hash outside the closure first comes up.
+    """
     in_closure = frozenset(info.path.hash for info in closure)
     in_store = cache(lambda: store.hashes() if isinstance(store, PathIndex) else frozenset())
     return lambda digits: digits in in_closure or digits in in_store()
 
 
 def list_script_folders(spec: Spec) -> tuple[Path, ...]:
-    """The folders in which the store paths of ``spec`` lie, for a script; raises `InvalidArgument` for other stores."""
+    """Return the folders that hold the store paths of ``spec``, for a stream script.
+
+    Raises `InvalidArgument` if the store is an object, or a binary cache whose paths stay in no folder.
+    """
     if not isinstance(spec.store, tuple):
         raise InvalidArgument(
             f"script: got a store of type {type(spec.store).__name__}, expected folders on this machine"
         )
-    here = [place for place in spec.store if not opening.is_remote(place)]
-    named = [Path(place) for place in here if os.path.isdir(place)]
-    # Behind a graph, and where nothing is named, is the machine's own.
-    if not spec.store or (len(named) < len(here) and opening.machine_has_store()):
-        named.append(opening.MACHINE)
-    if len(here) < len(spec.store) or spec.channel or not spec.store:
+    local = [store for store in spec.store if not opening.is_remote(store)]
+    folders = [Path(store) for store in local if os.path.isdir(store)]
+    # The paths of a graph file, and of a spec without stores, are in this machine's own store.
+    if not spec.store or (len(folders) < len(local) and opening.machine_has_store()):
+        folders.append(opening.MACHINE)
+    if len(local) < len(spec.store) or spec.channel or not spec.store:
         if spec.embedded_store and opening.is_cache_folder(spec.embedded_store):
-            named.append(Path(spec.embedded_store))
-        elif len(here) < len(spec.store) and not any(map(opening.is_cache_folder, here)):
+            folders.append(Path(spec.embedded_store))
+        elif len(local) < len(spec.store) and not any(map(opening.is_cache_folder, local)):
             raise InvalidArgument(
                 "script: got a binary cache and no embedded store, expected a folder in which store paths stay",
                 hint="name one as embedded_store",
             )
-    return tuple(dict.fromkeys(named))
+    return tuple(dict.fromkeys(folders))

@@ -1,7 +1,8 @@
-"""The image's root: all that is in the customisation layer, made in one order.
+"""The image's root: the contents of the customisation layer.
 
-Invariant: symlink tree, ready-made contents, Nix database, extra commands, fakeroot commands, declared entries; each
-sees what those before it made (nixpkgs: dockerTools, ``customisationLayer``).
+Invariant: the root is made in one order: symlink tree, ready-made contents, Nix database, extra commands, fakeroot
+commands, declared entries. Each step sees the results of those before it (nixpkgs: dockerTools,
+``customisationLayer``).
 """
 
 from __future__ import annotations
@@ -28,9 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CustomisedRoot:
-    """The root's tree and the folder that holds its files, what was odd on the way, and what the scripts printed.
+    """The image's root, with warnings and with what the scripts printed.
 
-    ``content_links`` are the links of the symlink tree.
+    Attributes:
+        tree: the root's files.
+        content_links: the links of the symlink tree.
+        workspace: the folder that holds the files of ``tree``; None if the files are not on disk.
+        warnings: messages about the steps.
+        script_output: what the scripts printed.
+
     """
 
     tree: Tree
@@ -43,9 +50,9 @@ class CustomisedRoot:
 def customise(
     spec: Spec, contents: Sequence[StoreSubpath], closure: Closure, store: Store, base: BaseImage
 ) -> CustomisedRoot:
-    """The root of ``spec``; ``contents`` are those it names, ``closure`` is theirs.
+    """Make the root of ``spec``; ``contents`` are its resolved contents, ``closure`` is their closure.
 
-    Runs the scripts. Raises what any of its parts raises.
+    Runs the scripts. Raises what the stores, the scripts and the base image raise.
     """
     tree, warnings = build_symlink_tree(contents, store.nodes)
     content_links = frozenset(node for node, _ in tree if isinstance(node, Symlink))
@@ -58,18 +65,18 @@ def customise(
         )
     workspace, output = None, ""
     if spec.extra_commands or spec.fake_root_commands or spec.include_nix_db:
-        ran = _run_scripts(spec, tree)
-        tree, workspace, output = ran.tree, ran.workspace, ran.output
-        warnings += ran.warnings
+        result = _run_scripts(spec, tree)
+        tree, workspace, output = result.tree, result.workspace, result.output
+        warnings += result.warnings
     add_declared_entries(spec, tree)
     return CustomisedRoot(tree, content_links, workspace, warnings, output)
 
 
 def _run_scripts(spec: Spec, tree: Tree) -> ScriptResult:
-    """Run the scripts of ``spec`` over ``tree``."""
-    from lamina.rootfs import scripts as commands
+    """Run the scripts of ``spec`` in a folder that holds ``tree``."""
+    from lamina.rootfs.scripts import Scripts, run_scripts
 
-    scripts = commands.Scripts(
+    scripts = Scripts(
         spec.extra_commands,
         spec.fake_root_commands,
         spec.enable_fakechroot,
@@ -77,10 +84,10 @@ def _run_scripts(spec: Spec, tree: Tree) -> ScriptResult:
         spec.time_limit,
         spec.sandbox,
     )
-    return commands.run_scripts(tree, scripts)
+    return run_scripts(tree, scripts)
 
 
 def add_declared_entries(spec: Spec, tree: Tree) -> None:
-    """Adds the declared entries of ``spec`` to ``tree``."""
+    """Add the declared entries of ``spec`` to ``tree``."""
     for entry in spec.tree:
         entry.apply(tree)

@@ -1,4 +1,4 @@
-"""Base images: their layers below, their Env before, their folders where they were, and nothing else unasked."""
+"""Base images: their layers, their Env and their folders are kept; anything else only if it is asked for."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def store(tmp_path: Path) -> FakeStore:
     return example(tmp_path / "root")[0]
 
 
-def base(folder: Path, container: Mapping[str, Any] = _ENV, **more: Any) -> Path:
-    """A docker-archive of two layers, usr-merged."""
+def write_base(folder: Path, container: Mapping[str, Any] = _ENV, **more: Any) -> Path:
+    """Write a docker-archive of two layers, in which ``/bin`` is a symlink to ``usr/bin``."""
     diff_ids = [sha256(_LOWER), sha256(_UPPER)]
     rootfs = {"type": "layers", "diff_ids": diff_ids}
     config = {"os": "linux", "architecture": "amd64", "config": container, "rootfs": rootfs}
@@ -39,13 +39,13 @@ def base(folder: Path, container: Mapping[str, Any] = _ENV, **more: Any) -> Path
     return file
 
 
-def made(store: FakeStore, image: Path, **arguments: Any) -> lamina.Stream:
+def make_stream(store: FakeStore, image: Path, **arguments: Any) -> lamina.Stream:
     named = {"contents": ["hello"], "store": str(store.root), "architecture": "amd64", **arguments}
     return lamina.stream_layered_image(from_image=image, **named)
 
 
-def written(stream: lamina.Stream) -> tuple[lamina.Image, dict[str, Any], bytes]:
-    """The image, its JSON, and the tar of its last layer."""
+def write_stream(stream: lamina.Stream) -> tuple[lamina.Image, dict[str, Any], bytes]:
+    """Return the image, its config, and the tar of its last layer."""
     out = io.BytesIO()
     image = stream.write_to(out)
     with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
@@ -60,7 +60,7 @@ def written(stream: lamina.Stream) -> tuple[lamina.Image, dict[str, Any], bytes]
 
 
 def names(layer: bytes) -> dict[str, str]:
-    """By name: the target of a link, else the mode."""
+    """Return the members by name: the target of a link, else the mode."""
     with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
         return {member.name: member.linkname or oct(member.mode) for member in archive}
 
@@ -68,8 +68,8 @@ def names(layer: bytes) -> dict[str, str]:
 # Layers
 
 
-def test_its_layers_come_first_as_they_are(store: FakeStore, tmp_path: Path) -> None:
-    image, document, _ = written(made(store, base(tmp_path)))
+def test_the_layers_of_the_base_come_first_unchanged(store: FakeStore, tmp_path: Path) -> None:
+    image, document, _ = write_stream(make_stream(store, write_base(tmp_path)))
     assert document["rootfs"]["diff_ids"][:2] == [sha256(_LOWER), sha256(_UPPER)]
     assert [item["comment"] for item in document["history"][:2]] == [
         "store paths: ['a/layer.tar']",
@@ -78,19 +78,19 @@ def test_its_layers_come_first_as_they_are(store: FakeStore, tmp_path: Path) -> 
     assert len(image.layers) == 2 + 4 + 1
 
 
-def test_they_count_among_the_most_layers(store: FakeStore, tmp_path: Path) -> None:
+def test_the_layers_of_the_base_count_towards_max_layers(store: FakeStore, tmp_path: Path) -> None:
     """dockertools.md 1.9: a base of two layers and maxLayers=4 give four layers."""
-    file = base(tmp_path)
-    assert len(written(made(store, file, max_layers=4))[0].layers) == 4
+    file = write_base(tmp_path)
+    assert len(write_stream(make_stream(store, file, max_layers=4))[0].layers) == 4
     with pytest.raises(PlanError, match=r"usedLayers 3 layers to store 'fromImage' and 'extraCommands', but only"):
-        made(store, file, max_layers=3)
+        make_stream(store, file, max_layers=3)
     planned = lamina.plan_layered_image(contents=["hello"], store=str(store.root), from_image=file, max_layers=4)
     assert len(planned.layers) == 1
 
 
-def test_the_lines_name_them(store: FakeStore, tmp_path: Path) -> None:
+def test_the_progress_lines_name_the_layers_of_the_base(store: FakeStore, tmp_path: Path) -> None:
     flags = ("hello", "--store", store.root, "--architecture", "amd64")
-    ran = call("stream", *flags, "--from-image", base(tmp_path))
+    ran = call("stream", *flags, "--from-image", write_base(tmp_path))
     lines = ran.stderr.splitlines()
     assert lines[:2] == ["Adding base layer 1 from a/layer.tar", "Adding base layer 2 from b/layer.tar"]
     assert lines[2].startswith("Creating layer 3 from paths: ")
@@ -111,9 +111,9 @@ def _oci() -> Layout:
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
-def test_however_it_is_packed_the_layers_are_the_same(store: FakeStore, tmp_path: Path, kind: str) -> None:
+def test_the_layers_are_the_same_in_every_image_format(store: FakeStore, tmp_path: Path, kind: str) -> None:
     (tmp_path / "base").write_bytes(LAYOUTS[kind]())
-    image, *_ = written(made(store, tmp_path / "base"))
+    image, *_ = write_stream(make_stream(store, tmp_path / "base"))
     assert [str(layer.diff_id) for layer in image.layers[:2]] == [sha256(_LOWER), sha256(_UPPER)]
     assert [layer.size for layer in image.layers[:2]] == [len(_LOWER), len(_UPPER)]
 
@@ -125,11 +125,11 @@ def test_of_several_platforms_that_of_the_image_is_taken(store: FakeStore, tmp_p
         layout.image([_UPPER], platform=platform("amd64")),
     )
     (tmp_path / "base.tar").write_bytes(layout.tar())
-    image, *_ = written(made(store, tmp_path / "base.tar"))
+    image, *_ = write_stream(make_stream(store, tmp_path / "base.tar"))
     assert str(image.layers[0].diff_id) == sha256(_UPPER)
     with pytest.raises(PlanError, match="got images for linux/arm64, linux/amd64, expected one for linux/riscv64"):
-        made(store, tmp_path / "base.tar", architecture="riscv64")
-    image, *_ = written(made(store, tmp_path / "base.tar", architecture="aarch64"))
+        make_stream(store, tmp_path / "base.tar", architecture="riscv64")
+    image, *_ = write_stream(make_stream(store, tmp_path / "base.tar", architecture="aarch64"))
     assert str(image.layers[0].diff_id) == sha256(_LOWER)
 
 
@@ -144,15 +144,15 @@ def test_of_several_platforms_that_of_the_first_program_is_taken(store: FakeStor
     (tmp_path / "base.tar").write_bytes(layout.tar())
     program = Program(b"\x7fELF\2\1\1".ljust(16, b"\0") + b"\2\0" + (183).to_bytes(2, "little") + bytes(100))
     store.add("arm-1", {"bin": {"x": program}})
-    image, *_ = written(made(store, tmp_path / "base.tar", contents=["arm"], architecture=None))
+    image, *_ = write_stream(make_stream(store, tmp_path / "base.tar", contents=["arm"], architecture=None))
     assert str(image.layers[0].diff_id) == sha256(_UPPER)
     for contents in (["words"], []):
         with pytest.raises(PlanError, match=r"got images for linux/riscv64, linux/arm64, expected to be told which"):
-            made(store, tmp_path / "base.tar", contents=contents, name="x", architecture=None)
+            make_stream(store, tmp_path / "base.tar", contents=contents, name="x", architecture=None)
 
 
-def three(folder: Path) -> Path:
-    """An archive of three images, two of one repository; its name has a # as well."""
+def write_three_images(folder: Path) -> Path:
+    """Write an archive of three images, two of one repository; the file's name has a # too."""
     layout = Layout()
     names = ("a:1", "a:2", "bare")
     layout.index(
@@ -164,41 +164,41 @@ def three(folder: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["a:2", "library/a:2", "docker.io/library/a:2", "index.docker.io/library/a:2"])
 def test_one_of_several_images_is_named(store: FakeStore, tmp_path: Path, name: str) -> None:
-    file = three(tmp_path)
-    image, *_ = written(made(store, Path(f"{file}#{name}")))
+    file = write_three_images(tmp_path)
+    image, *_ = write_stream(make_stream(store, Path(f"{file}#{name}")))
     assert str(image.layers[0].diff_id) == sha256(tar({"a:2": b"x"}))
 
 
 def test_a_bare_tag_and_an_id_are_names_too(store: FakeStore, tmp_path: Path) -> None:
-    file = three(tmp_path)
+    file = write_three_images(tmp_path)
     *_, bare = lamina.inspect(file)
     for name in ("bare", bare.id, bare.digest.hex):
-        stream = made(store, Path(f"{file}#{name}"))
-        assert str(written(stream)[0].layers[0].diff_id) == sha256(tar({"bare": b"x"}))
+        stream = make_stream(store, Path(f"{file}#{name}"))
+        assert str(write_stream(stream)[0].layers[0].diff_id) == sha256(tar({"bare": b"x"}))
         assert not any("took the first" in warning for warning in stream.warnings)
     with pytest.raises(NotFound, match=r"base#3\.tar: got no image a:3, expected one of a:1, a:2, bare") as caught:
-        made(store, Path(f"{file}#a:3"))
+        make_stream(store, Path(f"{file}#a:3"))
     assert "base#3.tar#NAME:TAG" in caught.value.hint
 
 
-def test_the_first_of_several_images_is_taken_and_said(store: FakeStore, tmp_path: Path) -> None:
-    stream = made(store, three(tmp_path))
-    assert str(written(stream)[0].layers[0].diff_id) == sha256(tar({"a:1": b"x"}))
-    (said,) = (warning for warning in stream.warnings if "took the first" in warning)
-    assert "got a:1, a:2, bare" in said
+def test_the_first_of_several_images_is_taken_with_a_warning(store: FakeStore, tmp_path: Path) -> None:
+    stream = make_stream(store, write_three_images(tmp_path))
+    assert str(write_stream(stream)[0].layers[0].diff_id) == sha256(tar({"a:1": b"x"}))
+    (message,) = (warning for warning in stream.warnings if "took the first" in warning)
+    assert "got a:1, a:2, bare" in message
 
 
-def test_an_image_upon_an_image_of_ours_has_its_layers(store: FakeStore, tmp_path: Path) -> None:
+def test_an_image_of_lamina_as_base_keeps_its_layers(store: FakeStore, tmp_path: Path) -> None:
     below = lamina.build_layered_image(
         output=tmp_path / "below.tar.gz", contents=["sh"], store=str(store.root), architecture="amd64", tag="1"
     )
-    image, document, _ = written(made(store, tmp_path / "below.tar.gz"))
+    image, document, _ = write_stream(make_stream(store, tmp_path / "below.tar.gz"))
     assert [layer.diff_id for layer in image.layers[: len(below.layers)]] == [layer.diff_id for layer in below.layers]
     assert document["history"][0]["comment"] == "store paths: ['1.tar']"
 
 
-def test_a_script_carries_them(store: FakeStore, tmp_path: Path) -> None:
-    stream = made(store, base(tmp_path))
+def test_a_stream_script_contains_the_layers_of_the_base(store: FakeStore, tmp_path: Path) -> None:
+    stream = make_stream(store, write_base(tmp_path))
     stream.script(tmp_path / "script")
     out = io.BytesIO()
     stream.write_to(out)
@@ -215,7 +215,7 @@ def test_only_env_comes_along_each_variable_once(store: FakeStore, tmp_path: Pat
     """dockertools.md 1.8: the last value wins but stands where the variable stood first."""
     container = {**_ENV, "Cmd": ["/bin/sh"], "User": "1000", "Labels": {"a": "1"}, "WorkingDir": "/srv"}
     config = {"Env": ["FROM_CHILD=1", "LAST_LAYER=child"], "Cmd": ["/bin/hello"]}
-    _, document, _ = written(made(store, base(tmp_path, container), config=config))
+    _, document, _ = write_stream(make_stream(store, write_base(tmp_path, container), config=config))
     assert document["config"] == {
         "Cmd": ["/bin/hello"],
         "Env": ["FROM_PARENT=1", "LAST_LAYER=child", "PATH=/bin", "FROM_CHILD=1"],
@@ -224,7 +224,7 @@ def test_only_env_comes_along_each_variable_once(store: FakeStore, tmp_path: Pat
 
 @pytest.mark.parametrize("container", [None, {}, {"Env": None}, {"Env": []}])
 def test_a_base_without_env_adds_none(store: FakeStore, tmp_path: Path, container: Any) -> None:
-    _, document, _ = written(made(store, base(tmp_path, container), config={"Cmd": ["x"]}))
+    _, document, _ = write_stream(make_stream(store, write_base(tmp_path, container), config={"Cmd": ["x"]}))
     assert document["config"] == {"Cmd": ["x"]}
 
 
@@ -242,7 +242,7 @@ def test_what_is_asked_for_is_inherited(store: FakeStore, tmp_path: Path) -> Non
     flags = ("--store", store.root, "--architecture", "amd64", "--label", "b=own", "--label", "c=own", "--cmd", "mine")
     inherit = ("--inherit", "Cmd,Entrypoint,User", "--inherit", "Labels,WorkingDir,Volumes")
     out = tmp_path / "out.tar"
-    ran = run("build", "hello", *flags, *inherit, "--from-image", base(tmp_path, container), "-o", out)
+    ran = run("build", "hello", *flags, *inherit, "--from-image", write_base(tmp_path, container), "-o", out)
     assert ran.code == 0, ran.stderr
     (found,) = lamina.inspect(out)
     assert found.config["config"] == {
@@ -257,15 +257,15 @@ def test_what_is_asked_for_is_inherited(store: FakeStore, tmp_path: Path) -> Non
 
 def test_a_key_that_no_config_has_is_refused(store: FakeStore, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match=r"inherit: got 'Command', expected some of .*Cmd"):
-        made(store, base(tmp_path), inherit="Command")
+        make_stream(store, write_base(tmp_path), inherit="Command")
 
 
 @pytest.mark.parametrize(
     "container", [{"Env": 5}, {"Env": [5]}, {"Env": "A=1"}, {"Cmd": "sh"}, {"Labels": ["x"]}, [], "x"]
 )
-def test_a_base_whose_config_is_none_is_a_format_error(store: FakeStore, tmp_path: Path, container: Any) -> None:
+def test_a_base_with_an_invalid_config_is_a_format_error(store: FakeStore, tmp_path: Path, container: Any) -> None:
     with pytest.raises(FormatError, match="base image: config"):
-        made(store, base(tmp_path, container), inherit="Cmd,Labels")
+        make_stream(store, write_base(tmp_path, container), inherit="Cmd,Labels")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_layers_for_another_platform_are_refused(
     store: FakeStore, tmp_path: Path, asked: str, there: dict[str, Any]
 ) -> None:
     with pytest.raises(PlanError, match=rf"got images for .*, expected one for linux/{asked}") as caught:
-        made(store, base(tmp_path, **there), architecture=asked)
+        make_stream(store, write_base(tmp_path, **there), architecture=asked)
     assert caught.value.hint == (
         "take a base image for that architecture, or name another architecture with --architecture"
     )
@@ -291,16 +291,16 @@ def test_layers_for_another_processor_than_the_programs_are_refused(store: FakeS
     program = Program(b"\x7fELF\2\1\1".ljust(16, b"\0") + b"\2\0" + (183).to_bytes(2, "little") + bytes(100))
     store.add("arm-1", {"bin": {"x": program}})
     with pytest.raises(PlanError, match=r"got layers for linux/amd64, expected layers for linux/arm64"):
-        made(store, base(tmp_path), contents=["arm"], architecture=None)
+        make_stream(store, write_base(tmp_path), contents=["arm"], architecture=None)
 
 
 @pytest.mark.parametrize("there", [{"architecture": "x86_64"}, {"architecture": "amd64", "os": ""}])
-def test_another_word_for_the_same_platform_is_none(store: FakeStore, tmp_path: Path, there: dict[str, Any]) -> None:
-    assert not any("base image" in warning for warning in made(store, base(tmp_path, **there)).warnings)
+def test_another_name_of_the_same_platform_is_accepted(store: FakeStore, tmp_path: Path, there: dict[str, Any]) -> None:
+    assert not any("base image" in warning for warning in make_stream(store, write_base(tmp_path, **there)).warnings)
 
 
 def test_a_base_that_does_not_say_what_it_is_for_is_a_warning(store: FakeStore, tmp_path: Path) -> None:
-    stream = made(store, base(tmp_path, architecture=""))
+    stream = make_stream(store, write_base(tmp_path, architecture=""))
     assert "base image: got no architecture, expected amd64" in stream.warnings
 
 
@@ -309,17 +309,19 @@ def test_a_base_that_does_not_say_what_it_is_for_is_a_warning(store: FakeStore, 
 
 def test_a_base_whose_bin_is_a_symlink_stays_whole(store: FakeStore, tmp_path: Path) -> None:
     """nixpkgs #129007 and #110696."""
-    *_, layer = written(made(store, base(tmp_path)))
+    *_, layer = write_stream(make_stream(store, write_base(tmp_path)))
     found = names(layer)
     assert "./bin" not in found
     assert found["./usr/bin/hello"].endswith("-hello-2.12.1/bin/hello")
 
 
-def test_scripts_see_the_root_as_it_was_named_and_what_they_leave_is_laid_over_too(
+def test_scripts_see_the_root_before_it_is_laid_over_the_base_and_their_files_move_with_it(
     store: FakeStore, tmp_path: Path
 ) -> None:
     script = "[ -L bin/hello ]; ln -s hello bin/hi; mkdir -p tmp/x"
-    *_, layer = written(made(store, base(tmp_path), extra_commands=script, search_path="/usr/bin:/bin"))
+    *_, layer = write_stream(
+        make_stream(store, write_base(tmp_path), extra_commands=script, search_path="/usr/bin:/bin")
+    )
     found = names(layer)
     assert found["./usr/bin/hi"] == "hello"
     assert found["./tmp"] == "0o755"
@@ -328,7 +330,7 @@ def test_scripts_see_the_root_as_it_was_named_and_what_they_leave_is_laid_over_t
 # Ready-made contents
 
 
-def accounts(folder: Path, members: Mapping[str, bytes | str | None]) -> Path:
+def write_accounts_base(folder: Path, members: Mapping[str, bytes | str | None]) -> Path:
     layer = tar({"etc/": None, **members})
     (folder / "base.tar").write_bytes(
         docker_archive(
@@ -346,9 +348,11 @@ def contents_of(layer: bytes) -> dict[str, bytes]:
 def test_users_and_groups_are_merged_into_those_of_the_base(store: FakeStore, tmp_path: Path) -> None:
     passwd = b"root:x:0:0:root:/root:/bin/bash\nwww:x:33:33::/var/www:/bin/false"
     group = b"root:x:0:\nnobody:x:99:\n"
-    place = accounts(tmp_path, {"etc/passwd": passwd, "etc/group": group, "etc/nsswitch.conf": b"hosts: dns\n"})
-    stream = made(store, place, extras="nss")
-    found = contents_of(written(stream)[2])
+    file = write_accounts_base(
+        tmp_path, {"etc/passwd": passwd, "etc/group": group, "etc/nsswitch.conf": b"hosts: dns\n"}
+    )
+    stream = make_stream(store, file, extras="nss")
+    found = contents_of(write_stream(stream)[2])
     assert found == {"./etc/passwd": passwd + b"\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"}
     assert [warning for warning in stream.warnings if "base image has it" in warning] == [
         "/etc/passwd: the base image has it, merged nobody of nss into it",
@@ -359,8 +363,8 @@ def test_users_and_groups_are_merged_into_those_of_the_base(store: FakeStore, tm
 
 def test_merged_accounts_keep_their_owner_and_lie_where_a_link_leads(store: FakeStore, tmp_path: Path) -> None:
     link: dict[str, bytes | str | None] = {"etc/group": "../usr/group", "usr/": None, "usr/group": b"wheel:x:1:\n"}
-    stream = made(store, accounts(tmp_path, link), extras="nss")
-    layer = written(stream)[2]
+    stream = make_stream(store, write_accounts_base(tmp_path, link), extras="nss")
+    layer = write_stream(stream)[2]
     assert contents_of(layer)["./usr/group"] == b"wheel:x:1:\nroot:x:0:\nnobody:x:65534:\n"
     assert "./etc/group" not in names(layer)
     assert contents_of(layer)["./etc/passwd"].startswith(b"root:x:0:0:root user")
@@ -369,16 +373,18 @@ def test_merged_accounts_keep_their_owner_and_lie_where_a_link_leads(store: Fake
 
 def test_accounts_of_the_root_come_before_those_of_the_base(store: FakeStore, tmp_path: Path) -> None:
     store.add("own-1", {"etc": {"passwd": b"own:x:0:0::/:/bin/sh\n"}})
-    stream = made(store, accounts(tmp_path, {"etc/passwd": b"base:x:1:1::/:/bin/sh\n"}), contents="own", extras="nss")
-    assert "./etc/passwd" not in contents_of(written(stream)[2]), "a link to the store path"
+    stream = make_stream(
+        store, write_accounts_base(tmp_path, {"etc/passwd": b"base:x:1:1::/:/bin/sh\n"}), contents="own", extras="nss"
+    )
+    assert "./etc/passwd" not in contents_of(write_stream(stream)[2]), "a link to the store path"
     assert any("/etc/passwd: there already, left out that of nss" in warning for warning in stream.warnings)
 
 
-def test_accounts_that_no_system_has_are_refused(store: FakeStore, tmp_path: Path) -> None:
-    place = accounts(tmp_path, {"etc/group": b"x" * (1 << 20) + b"\n"})
+def test_a_huge_accounts_file_is_refused(store: FakeStore, tmp_path: Path) -> None:
+    file = write_accounts_base(tmp_path, {"etc/group": b"x" * (1 << 20) + b"\n"})
     with pytest.raises(FormatError, match=r"^base image: /etc/group: got 1048577 bytes, expected at most 1048576"):
-        made(store, place, extras="nss")
-    assert made(store, place, extras="tmp")
+        make_stream(store, file, extras="nss")
+    assert make_stream(store, file, extras="tmp")
 
 
 # Bad input
@@ -391,26 +397,26 @@ def test_a_layer_named_outside_the_archive_is_refused(store: FakeStore, tmp_path
     assert (ran.code, ran.stdout) == (3, b""), ran.stderr
 
 
-def test_a_base_that_lies_is_refused_before_a_byte_is_written(store: FakeStore, tmp_path: Path) -> None:
+def test_a_base_with_a_wrong_digest_is_refused_before_a_byte_is_written(store: FakeStore, tmp_path: Path) -> None:
     lie = {"os": "linux", "rootfs": {"type": "layers", "diff_ids": [sha256(b"else")]}}
     (tmp_path / "base.tar").write_bytes(docker_archive({"1.tar": _LOWER}, config=lie))
     ran = run("stream", "hello", "--store", store.root, "--from-image", tmp_path / "base.tar")
     assert (ran.code, ran.stdout) == (6, b""), ran.stderr
     with pytest.raises(IntegrityError):
-        made(store, tmp_path / "base.tar")
+        make_stream(store, tmp_path / "base.tar")
 
 
 def test_a_base_that_is_cut_off_or_missing_is_refused(store: FakeStore, tmp_path: Path) -> None:
-    whole = base(tmp_path).read_bytes()
+    whole = write_base(tmp_path).read_bytes()
     for content, code in ((whole[:3000], 3), (b"", 3), (b"x" * 600, 3)):
         (tmp_path / "base.tar").write_bytes(content)
         assert run("stream", "hello", "--store", store.root, "--from-image", tmp_path / "base.tar").code == code
     assert run("stream", "hello", "--store", store.root, "--from-image", tmp_path / "none").code == 5
 
 
-def test_a_base_that_changes_under_our_hands_is_an_integrity_error(store: FakeStore, tmp_path: Path) -> None:
-    file = base(tmp_path)
-    stream = made(store, file)
+def test_a_base_that_changes_while_it_is_read_is_an_integrity_error(store: FakeStore, tmp_path: Path) -> None:
+    file = write_base(tmp_path)
+    stream = make_stream(store, file)
     file.write_bytes(file.read_bytes().replace(b"ID=base", b"ID=evil"))
     with pytest.raises(IntegrityError):
         stream.write_to(io.BytesIO())
@@ -418,23 +424,23 @@ def test_a_base_that_changes_under_our_hands_is_an_integrity_error(store: FakeSt
 
 def test_a_bomb_is_refused(store: FakeStore, tmp_path: Path) -> None:
     file = tmp_path / "base.tar.gz"
-    file.write_bytes(gzip.compress(base(tmp_path).read_bytes() + bytes(20 << 20), 9))
+    file.write_bytes(gzip.compress(write_base(tmp_path).read_bytes() + bytes(20 << 20), 9))
     with pytest.raises(FormatError, match="expected at most 1048576: a decompression bomb") as caught:
-        made(store, file, max_unpacked_size="1M")
+        make_stream(store, file, max_unpacked_size="1M")
     assert "--max-unpacked-size" in caught.value.hint
-    assert made(store, file, max_unpacked_size="32MiB")
+    assert make_stream(store, file, max_unpacked_size="32MiB")
     for flags, code in ((("--max-unpacked-size", "1M"), 3), (("--max-unpacked-size", "1G"), 0), ((), 0)):
         arguments = ("hello", "--store", store.root, "--architecture", "amd64", "--from-image", file)
         assert run("stream", *arguments, *flags).code == code
 
 
 def test_layers_lie_in_the_archive_and_are_copied_nowhere(store: FakeStore, tmp_path: Path) -> None:
-    file = base(tmp_path)
-    layers = made(store, file).draft.base
+    file = write_base(tmp_path)
+    layers = make_stream(store, file).draft.base
     assert all(isinstance(layer, FinishedLayer) and Path(layer.tar.file.decode()) == file for layer in layers)
 
 
-def test_a_root_that_cannot_be_is_told_of_the_base_image(store: FakeStore, tmp_path: Path) -> None:
+def test_an_impossible_root_is_reported_for_the_base_image(store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "base.tar").write_bytes(docker_archive({"1.tar": tar({"loop": "loop", "loop/x": b"x"})}))
     with pytest.raises(FormatError, match=r"base image: layer 1: .*got more than 40 links"):
-        made(store, tmp_path / "base.tar")
+        make_stream(store, tmp_path / "base.tar")

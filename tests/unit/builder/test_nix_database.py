@@ -1,4 +1,4 @@
-"""The Nix database in the root: whole in the end, and the file that the scripts saw."""
+"""The Nix database in the root: complete in the end, and the same file that the scripts saw."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def store(tmp_path: Path) -> FakeStore:
     return example(tmp_path / "root")[0]
 
 
-def root(store: FakeStore, **arguments: Any) -> Mapping[str, tarfile.TarInfo]:
-    """The members of the customisation layer; a file's content is in its ``pax_headers["content"]``."""
+def build_root(store: FakeStore, **arguments: Any) -> Mapping[str, tarfile.TarInfo]:
+    """Return the members of the customisation layer; a file's content is in its ``pax_headers["content"]``."""
     named = {"contents": ["hello"], "store": str(store.root), "architecture": "amd64", "search_path": PATH, **arguments}
     made = lamina.stream_layered_image(include_nix_db=True, **named)
     out = io.BytesIO()
@@ -52,7 +52,7 @@ def content(member: tarfile.TarInfo) -> bytes:
     return member.pax_headers["content"].encode("latin1")
 
 
-def registered(members: Mapping[str, tarfile.TarInfo], folder: Path) -> dict[str, Registration]:
+def read_registrations(members: Mapping[str, tarfile.TarInfo], folder: Path) -> dict[str, Registration]:
     file = folder / "read.sqlite"
     file.write_bytes(content(members[DATABASE_PATH]))
     found, warnings = database.read(file)
@@ -60,9 +60,9 @@ def registered(members: Mapping[str, tarfile.TarInfo], folder: Path) -> dict[str
     return {one.path.name: one for one in found}
 
 
-def test_the_whole_closure_is_registered_with_what_belongs_beside(store: FakeStore, tmp_path: Path) -> None:
-    members = root(store)
-    found = registered(members, tmp_path)
+def test_the_whole_closure_is_registered_with_schema_and_gc_roots(store: FakeStore, tmp_path: Path) -> None:
+    members = build_root(store)
+    found = read_registrations(members, tmp_path)
     assert set(found) == {"hello-2.12.1", "sh-5", "words-2.1-data", "libgreet-1.0"}
     assert {one.registration_time for one in found.values()} == {315532800}
     assert content(members["./nix/var/nix/db/schema"]) == b"10"
@@ -71,18 +71,18 @@ def test_the_whole_closure_is_registered_with_what_belongs_beside(store: FakeSto
     assert members[DATABASE_PATH].mode == 0o644
 
 
-def test_it_is_the_same_every_time_and_mentions_add_nothing(store: FakeStore) -> None:
-    first, second = root(store), root(store, extra_commands="true")
+def test_the_database_is_reproducible_and_its_mentions_add_nothing(store: FakeStore) -> None:
+    first, second = build_root(store), build_root(store, extra_commands="true")
     assert content(first[DATABASE_PATH]) == content(second[DATABASE_PATH])
 
 
 def test_what_a_script_refers_to_and_what_the_config_names_is_registered_too(store: FakeStore, tmp_path: Path) -> None:
-    """Upstream registers the closure of contents alone."""
+    """nixpkgs registers only the closure of contents."""
     late = store.add("late-1", {"share": {}})
     named = store.add("named-1", {"share": {}})
     script = f"ln -s {late} late; chmod 600 {DATABASE_PATH}"
-    members = root(store, contents=["sh"], extra_commands=script, config={"Env": [f"X={named}"]})
-    assert set(registered(members, tmp_path)) == {"sh-5", "libgreet-1.0", "late-1", "named-1"}
+    members = build_root(store, contents=["sh"], extra_commands=script, config={"Env": [f"X={named}"]})
+    assert set(read_registrations(members, tmp_path)) == {"sh-5", "libgreet-1.0", "late-1", "named-1"}
     assert members[DATABASE_PATH].mode == 0o600
 
 
@@ -95,10 +95,10 @@ def test_owner_and_mode_that_a_script_gave_stay_and_it_sees_the_database(store: 
     ln {DATABASE_PATH} copy
     ln -s {late} late
     """
-    members = root(store, fake_root_commands=script)
+    members = build_root(store, fake_root_commands=script)
     member = members[DATABASE_PATH]
     assert (member.uid, member.gid, member.mode) == (1000, 100, 0o440)
-    assert "late-1" in registered(members, tmp_path)
+    assert "late-1" in read_registrations(members, tmp_path)
     assert content(members["./copy"]) == content(member)
 
 
@@ -107,24 +107,24 @@ def test_what_a_script_registered_stays(store: FakeStore, tmp_path: Path) -> Non
     insert = f"INSERT INTO ValidPaths (path, hash, registrationTime, narSize) VALUES ({row})"
     program = "import sqlite3, sys; database = sqlite3.connect(sys.argv[1]); "
     program += f"database.execute('PRAGMA journal_mode=wal'); database.execute(\\\"{insert}\\\"); database.commit()"
-    members = root(store, extra_commands=f'python3 -c "{program}" {DATABASE_PATH}')
-    found = registered(members, tmp_path)
+    members = build_root(store, extra_commands=f'python3 -c "{program}" {DATABASE_PATH}')
+    found = read_registrations(members, tmp_path)
     assert found["mine"].registration_time == 5
     assert len(found) == 5
     assert not [name for name in members if name.endswith(("-wal", "-shm"))]
 
 
-def test_a_script_may_take_it_away_and_that_is_told(store: FakeStore) -> None:
-    assert DATABASE_PATH not in root(store, extra_commands="rm -r nix")
+def test_a_script_may_delete_the_database_and_that_is_a_warning(store: FakeStore) -> None:
+    assert DATABASE_PATH not in build_root(store, extra_commands="rm -r nix")
     made = lamina.stream_layered_image(
         contents=["hello"], store=str(store.root), include_nix_db=True, extra_commands="rm -r nix", search_path=PATH
     )
     assert "Nix database: a script took it away, the image has none" in made.warnings
 
 
-def test_a_script_that_spoils_it_is_told(store: FakeStore) -> None:
+def test_a_database_that_a_script_broke_is_a_format_error(store: FakeStore) -> None:
     with pytest.raises(FormatError, match=r"db\.sqlite"):
-        root(store, extra_commands=f"echo spoilt > {DATABASE_PATH}")
+        build_root(store, extra_commands=f"echo spoilt > {DATABASE_PATH}")
 
 
 def test_the_base_images_database_is_taken_over(store: FakeStore, tmp_path: Path) -> None:
@@ -132,14 +132,12 @@ def test_the_base_images_database_is_taken_over(store: FakeStore, tmp_path: Path
     lamina.build_layered_image(
         output=base, contents=["words"], store=str(store.root), include_nix_db=True, architecture="amd64", tag="1"
     )
-    found = registered(root(store, contents=["sh"], from_image=base), tmp_path)
+    found = read_registrations(build_root(store, contents=["sh"], from_image=base), tmp_path)
     assert set(found) == {"words-2.1-data", "sh-5", "libgreet-1.0"}
 
 
-def test_what_lies_in_the_log_of_the_base_images_database_is_taken_over_and_hidden(
-    store: FakeStore, tmp_path: Path
-) -> None:
-    """SQLite would lay the log of the base's database over the new one."""
+def test_the_log_of_the_base_images_database_is_taken_over_and_hidden(store: FakeStore, tmp_path: Path) -> None:
+    """SQLite would apply the log of the base's database to the new one."""
     late = store.add("late-1", {"share": {}})
     folder = tmp_path / "database"
     folder.mkdir()
@@ -149,16 +147,16 @@ def test_what_lies_in_the_log_of_the_base_images_database_is_taken_over_and_hidd
         connection.execute("PRAGMA journal_mode = wal")
         row = (f"/nix/store/{'0' * 32}-logged", "sha256:" + "0" * 64, 5, 7)
         connection.execute("INSERT INTO ValidPaths (path, hash, registrationTime, narSize) VALUES (?, ?, ?, ?)", row)
-        files = {f"nix/var/nix/db/{place.name}": place.read_bytes() for place in folder.iterdir()}
+        files = {f"nix/var/nix/db/{entry.name}": entry.read_bytes() for entry in folder.iterdir()}
     assert set(files) == {f"nix/var/nix/db/db.sqlite{ending}" for ending in ("", "-wal", "-shm")}
     (tmp_path / "base.tar").write_bytes(docker_archive({"1.tar": tar(files)}))
-    members = root(store, contents=["sh"], from_image=tmp_path / "base.tar")
-    assert set(registered(members, tmp_path)) == {"sh-5", "libgreet-1.0", "late-1", "logged"}
+    members = build_root(store, contents=["sh"], from_image=tmp_path / "base.tar")
+    assert set(read_registrations(members, tmp_path)) == {"sh-5", "libgreet-1.0", "late-1", "logged"}
     hidden = {name.rpartition("/")[2] for name in members if "/.wh." in name}
     assert hidden == {".wh.db.sqlite-wal", ".wh.db.sqlite-shm"}
 
 
-def test_a_base_whose_database_is_none_is_a_format_error(store: FakeStore, tmp_path: Path) -> None:
+def test_a_base_with_an_invalid_database_is_a_format_error(store: FakeStore, tmp_path: Path) -> None:
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
         member = tarfile.TarInfo(DATABASE_PATH)
@@ -173,7 +171,7 @@ def test_a_base_whose_database_is_none_is_a_format_error(store: FakeStore, tmp_p
     assert ran.stderr.startswith("lamina: base image: /nix/var/nix/db/db.sqlite: got ")
 
 
-def test_the_flag_and_dockertools_word_do_the_same(store: FakeStore, tmp_path: Path) -> None:
+def test_the_flag_and_dockertools_name_do_the_same(store: FakeStore, tmp_path: Path) -> None:
     spec = tmp_path / "spec.toml"
     spec.write_text('[x]\ncontents = ["hello"]\nincludeNixDB = true\nstore = "root"\n')
     ours = run("stream", "hello", "--store", store.root, "--include-nix-db", "--name", "hello")

@@ -1,4 +1,4 @@
-"""nixpkgs' conf.json in, and out the image that nixpkgs' streamer gives: the JSON to the byte, and so the image ID."""
+"""Images from nixpkgs' conf.json have the config of nixpkgs' streamer, to the byte, and so its image ID."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def image_json(archive: bytes) -> bytes:
 
 
 def stream_case(folder: Path, **changes: Any) -> tuple[lamina.Image, bytes]:
-    """What lamina makes of the conf in ``folder``."""
+    """Stream the image of the conf in ``folder`` with lamina."""
     out = io.BytesIO()
     image = lamina.stream_conf(folder / "conf.json", store=folder, **changes).write_to(out)
     return image, out.getvalue()
@@ -156,7 +156,7 @@ def test_a_field_of_the_wrong_kind_is_named(tmp_path: Path, changes: dict[str, A
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"5", b"\xff", b'{"a": ' * 5000, b"null"])
-def test_what_is_no_conf_is_a_format_error(tmp_path: Path, text: bytes) -> None:
+def test_a_file_that_is_not_a_conf_is_a_format_error(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "conf.json").write_bytes(text)
     ran = run("stream", "--conf", tmp_path / "conf.json")
     assert (ran.code, ran.stdout) == (3, b"")
@@ -169,7 +169,7 @@ def test_garbage_raises_format_error_and_nothing_else(text: bytes) -> None:
         Conf.parse(text)
 
 
-def test_what_the_conf_names_and_is_not_there_is_a_store_error(tmp_path: Path) -> None:
+def test_a_missing_file_that_the_conf_names_is_a_store_error(tmp_path: Path) -> None:
     for changes in (
         {"store_layers": [[str(path("gone"))]]},
         {"customisation_layer": "/no/such"},
@@ -197,13 +197,13 @@ def test_a_customisation_layer_that_is_not_the_promised_one_is_an_integrity_erro
 
 
 @pytest.mark.parametrize("flags", [["hello"], ["--cmd", "x"], ["--max-layers", "5"], ["--with", "tmp"], ["--uid", "5"]])
-def test_a_conf_has_said_it_all(tmp_path: Path, flags: list[str]) -> None:
+def test_a_conf_takes_no_other_options(tmp_path: Path, flags: list[str]) -> None:
     ran = run("stream", "--conf", nixpkgs_confs.write_case("uid 1000", tmp_path), "--store", tmp_path, *flags)
     assert ran.code == 2
     assert "expected --conf alone" in ran.stderr
 
 
-def test_another_name_must_be_one(tmp_path: Path) -> None:
+def test_another_name_must_be_valid(tmp_path: Path) -> None:
     file = nixpkgs_confs.write_case("uid 1000", tmp_path)
     for name in ("", "x", "x:", ":1", "X y:1"):
         assert run("stream", "--conf", file, "--store", tmp_path, "-t", name).code == 2
