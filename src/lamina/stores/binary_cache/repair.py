@@ -22,7 +22,7 @@ from lamina.stores.binary_cache.substituter import SubstitutingStore
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.chained import ChainedStore
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.stores.embedded.verify import DamagedPath, check_paths, paths_named, readable_narinfos
+from lamina.stores.embedded.verify import DamagedPath, check_paths, iterate_paths, read_valid_narinfos
 from lamina.stores.failures import RECOVERABLE_ERRORS
 
 _PATH = re.compile(rf"{STORE_DIR}/([{NIX32}]{{32}}-[0-9a-zA-Z+\-._?=]{{1,211}})".encode())
@@ -125,7 +125,7 @@ def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
 
 def _find_names(store: EmbeddedStore, hashes: set[str], caches: Sequence[BinaryCache]) -> dict[str, StorePath]:
     """What the paths are called that begin with ``hashes``, as far as anything tells."""
-    found = {path.hash: path for path in paths_named(readable_narinfos(store)) if path.hash in hashes}
+    found = {path.hash: path for path in iterate_paths(read_valid_narinfos(store)) if path.hash in hashes}
     for hash_part in hashes - found.keys():
         with contextlib.suppress(OSError):
             # What is left of the narinfo.

@@ -1,10 +1,11 @@
-"""A file or folder of one's own as a store path that is called by its content.
+"""Add a file or folder to the embedded store as a content-addressed store path.
 
-Invariant: the path is the one that Nix computes for such a name, content and references; what goes into the store is
-what was looked at: a source that changes between the two readings ends in `IntegrityError`.
+Invariant: the path is the one that Nix computes for that name, content and references. The source is read twice, and a
+source that changes between the two readings raises `IntegrityError`.
 
-Without references that is what ``nix-store --add`` says. A source that is itself called HASH-NAME is a store path: its
-hash, where that is in it, stands for the path and becomes the new one (Nix source, make-content-addressed).
+Without references the path is the one that ``nix-store --add`` prints. A source that is itself named HASH-NAME is a
+store path: where its content contains HASH, a reference to itself is meant, and the hash of the new path is written
+there (Nix source, make-content-addressed).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _ANY_HASH = "0" * HASH_LENGTH
 
 @dataclass(frozen=True, slots=True)
 class NamedSource:
-    """Where something is and what to call it; ``own_hash`` is the hash that it has as a store path, or empty."""
+    """A source and the name of its store path; ``own_hash`` is the hash of a source named HASH-NAME, else empty."""
 
     source: Path
     name: str
@@ -42,8 +43,11 @@ class NamedSource:
 
     @classmethod
     def parse(cls, text: str | os.PathLike[str], name: str | None) -> NamedSource:
-        """What lies at ``text``, under ``name``, None for its own. Raises `NotFound`, `InvalidArgument` for what no
-        store path is called.
+        """Return the source at ``text``, named ``name``, or by its file name if that is None.
+
+        Raises:
+            NotFound: There is no such file or folder.
+            InvalidArgument: A store path cannot have that name.
         """
         source = Path(text)
         if not os.fspath(text) or not os.path.lexists(source):
@@ -68,8 +72,10 @@ def _check_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AddedContent:
-    """What was found at a source: its NAR's hash, modulo its own where it holds that (``self_reference``), and which
-    other hashes of store paths are in it.
+    """What a source contains.
+
+    ``digest`` is the hash of its NAR, modulo its own hash; ``self_reference`` says whether it contains its own hash;
+    ``hashes`` are the other store path hashes that it contains.
     """
 
     named: NamedSource
@@ -79,19 +85,30 @@ class AddedContent:
 
     @classmethod
     def read(cls, named: NamedSource, hashes: Iterable[str]) -> AddedContent:
-        """Reads it once, looking for ``hashes``. Raises `FormatError` for a socket, a device or a pipe in it,
-        `Unavailable` for what cannot be read, `IntegrityError` for what changes meanwhile.
+        """Read the source once and search it for ``hashes``.
+
+        Raises:
+            FormatError: The source contains a socket, a device or a pipe.
+            Unavailable: The source cannot be read.
+            IntegrityError: A file changed while it was read.
         """
-        mentioned = HashScanner({*hashes, named.own_hash} - {""})
-        digest = _hash_source(named, mentioned.feed)
-        return cls(named, digest, named.own_hash in mentioned.found, frozenset(mentioned.found - {named.own_hash}))
+        scanner = HashScanner({*hashes, named.own_hash} - {""})
+        digest = _hash_source(named, scanner.feed)
+        return cls(named, digest, named.own_hash in scanner.found, frozenset(scanner.found - {named.own_hash}))
 
 
 def add_content(store: EmbeddedStore, content: AddedContent, references: Collection[StorePath]) -> NarInfo:
-    """Makes ``content`` valid in ``store``, where its other ``references`` are valid; nothing happens where it is.
+    """Add ``content`` to ``store`` unless it is there already, and return its narinfo.
 
-    Raises `IntegrityError` where it is not what was read before, `FormatError` for more folders in each other than a
-    NAR may have, `OutputError`.
+    Args:
+        store: The store to add to.
+        content: What was read from the source.
+        references: The references other than the path itself; they are valid in ``store``.
+
+    Raises:
+        IntegrityError: The source is not what was read before.
+        FormatError: The folders are nested more deeply than a NAR allows.
+        OutputError: The store cannot be written.
     """
     address = ContentAddress.nar(content.digest)
     path = address.path(content.named.name, references, content.self_reference)
@@ -112,7 +129,7 @@ def add_content(store: EmbeddedStore, content: AddedContent, references: Collect
 
 
 def _write(content: AddedContent, path: StorePath, incoming: IncomingFile) -> None:
-    """Reads the source again, and writes it with the path's hash in place of its own."""
+    """Read the source again, and write it with the hash of ``path`` in place of its own hash."""
     named = content.named
     try:
         if content.self_reference:
@@ -128,13 +145,13 @@ def _write(content: AddedContent, path: StorePath, incoming: IncomingFile) -> No
 
 
 def _hash_source(named: NamedSource, write: Callable[[memoryview], object]) -> Digest:
-    """The hash of the source's NAR, modulo its own; all of the NAR is written."""
+    """Pass the NAR of the source to ``write``; return its hash, modulo the hash of the source itself."""
     modulo, plain = ModuloHash(named.own_hash or _ANY_HASH), hashlib.sha256()
     feed = modulo.feed if named.own_hash else plain.update
 
-    def passed(data: memoryview) -> None:
+    def feed_and_write(data: memoryview) -> None:
         feed(data)
         write(data)
 
-    copy(nar.dump(walk(os.fsencode(named.source))), passed)
+    copy(nar.dump(walk(os.fsencode(named.source))), feed_and_write)
     return Digest(modulo.digest() if named.own_hash else plain.digest())

@@ -1,7 +1,7 @@
-"""Who may do what to a store at the same time.
+"""Locks of an embedded store, for processes that use it at the same time.
 
-Invariant: nothing is taken from a store while somebody uses it, and no path is fetched by two at once; a lock goes with
-the process that held it, however that ended. A store that may not be written to is used without locks.
+Invariant: nothing is removed from a store while another process uses it, and only one process at a time fetches a path.
+A lock ends with the process that holds it, however that process ends. A store that is read-only is used without locks.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from lamina.errors import OutputError, Unavailable
 if TYPE_CHECKING:
     from filelock import ReadWriteLock
 
-# Collecting is removing files, and takes seconds.
+# In seconds. A garbage collection only removes files, which takes a few seconds.
 _TIMEOUT = 60
 
 
 class Locks:
-    """The locks of a store, which are files in ``folder``."""
+    """The locks of one store; they are files in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -32,16 +32,16 @@ class Locks:
         self._is_shared = False
 
     def hold_shared(self) -> None:
-        """Keeps others from removing anything for as long as this is there, at the longest until the process ends.
+        """Keep other processes from removing anything as long as this object exists.
 
-        Nothing happens within `hold_exclusive`, which keeps them out already. Raises `Unavailable` where somebody
-        removes things for more than a minute.
+        Within `hold_exclusive` this does nothing, because that lock keeps them out already. Raises `Unavailable` if a
+        garbage collection does not end within a minute.
         """
         with self._mutex:
             if self._is_shared:
                 return
             self._is_shared = True
-            # A stream script may run where there is no library for it.
+            # A stream script may run in an environment without the filelock library.
             with contextlib.suppress(OutputError, ImportError), self._translate_errors():
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._shared_lock = self._store_lock()
@@ -60,9 +60,9 @@ class Locks:
 
     @contextlib.contextmanager
     def hold_exclusive(self, timeout: float = 0) -> Iterator[None]:
-        """Nobody else uses the store within the block.
+        """Keep other processes from using the store within the block.
 
-        Raises `Unavailable` where somebody does for more than ``timeout`` seconds, `OutputError`.
+        Raises `Unavailable` if another process still uses it after ``timeout`` seconds, and `OutputError`.
         """
         from filelock import Timeout
 
@@ -78,15 +78,15 @@ class Locks:
             ) from error
         try:
             with self._mutex:
-                was_used, self._is_shared = self._is_shared, True
+                was_shared, self._is_shared = self._is_shared, True
             yield
         finally:
-            self._is_shared = was_used
+            self._is_shared = was_shared
             store_lock.release()
 
     @contextlib.contextmanager
     def lock_path(self, path: StorePath) -> Iterator[None]:
-        """Nobody else fetches ``path`` within the block; waits for who does. Raises `OutputError`."""
+        """Wait until no other process fetches ``path``, then keep others from it in the block. Raises `OutputError`."""
         from filelock import FileLock
 
         folder = self._folder / "fetching"
@@ -101,7 +101,7 @@ class Locks:
 
     @contextlib.contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Translates what the libraries raise where a disk is full, may not be written to, or knows no locks."""
+        """Turn the errors of the libraries for a full or read-only disk, or one without locks, into `OutputError`."""
         import sqlite3
 
         from filelock import Timeout

@@ -1,10 +1,10 @@
-"""Store paths out of a store and into the embedded one, as ``nix-store --export`` writes them.
+"""Write store paths in the format of ``nix-store --export``, and import them into the embedded store.
 
-Invariant: what comes in is valid once its NAR was hashed to its end and all that it refers to was valid before; a
-stream that breaks leaves the paths that came whole, and nothing else. What the stream says of references is the word
-of who made it: nothing in it is signed.
+Invariant: an imported path becomes valid only after its whole NAR was hashed and all its references are valid. If the
+stream breaks off, the paths that arrived completely stay, and nothing else. The format has no signatures, so the
+references in it are trusted as the producer wrote them.
 
-The format: `lamina.formats.nix_export`.
+The format is described in `lamina.formats.nix_export`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from lamina.system.transfer import Write
 
 
 def write_export(closure_source: ClosureSource, closure: Closure, write: Write) -> None:
-    """Writes all of ``closure``, references first, to ``write``.
+    """Pass an export of ``closure``, references first, to ``write``.
 
-    Raises `IntegrityError` for a path that is not what it is said to be; the export ends before it is one then.
+    Raises `IntegrityError` for a path whose NAR does not match its path info; the export is incomplete then.
     """
     for info in closure.bottom_up:
         write(memoryview(NEXT))
@@ -40,23 +40,29 @@ def write_export(closure_source: ClosureSource, closure: Closure, write: Write) 
 
 @dataclass(frozen=True, slots=True)
 class ImportedPath:
-    """A path that came in. ``is_new`` says whether it was not valid before; such as was valid stays as it was."""
+    """An imported path. ``is_new`` is False if it was valid before; its path info stays unchanged then."""
 
     info: PathInfo
     is_new: bool
 
 
 def read_export(store: EmbeddedStore, read: Callable[[int], bytes]) -> Iterator[ImportedPath]:
-    """Takes in what comes, path by path, each valid when it is given; ``read(size)`` gives up to so many bytes.
+    """Import an export into ``store`` and yield each path once it is valid.
 
-    Reads nothing behind the end of the export. Raises `FormatError`, `NotFound` for a path that refers to what is
-    neither in the store nor came before it, `OutputError`.
+    Args:
+        store: The store to import into.
+        read: Returns up to as many bytes as it is asked for. Nothing behind the end of the export is read.
+
+    Raises:
+        FormatError: The stream is not an export.
+        NotFound: A path has a reference that is neither in the store nor earlier in the export.
+        OutputError: The store cannot be written.
     """
-    landing = _NarReceiver()
-    paths = nix_export.parse(read, landing.write)
+    receiver = _NarReceiver()
+    paths = nix_export.parse(read, receiver.write)
     while True:
         with store.incoming() as incoming:
-            landing.incoming = incoming
+            receiver.incoming = incoming
             found = next(paths, None)
             if found is None:
                 return
@@ -65,7 +71,7 @@ def read_export(store: EmbeddedStore, read: Callable[[int], bytes]) -> Iterator[
 
 
 class _NarReceiver:
-    """Where the NAR that comes next goes."""
+    """Passes the NAR that is being parsed to the current `IncomingFile`."""
 
     incoming: IncomingFile
 
@@ -77,15 +83,15 @@ def _import_path(store: EmbeddedStore, found: ExportedPath, incoming: IncomingFi
     blob_info = incoming.blob_info
     info = PathInfo(found.path, blob_info.digest, blob_info.size, found.references)
     _check_references(store, info)
-    there = store.narinfo(found.path)
-    if there and there.info.nar_hash != info.nar_hash:
-        return ImportedPath(there.info, is_new=False)
-    # Also over one that is there: its content may be damaged, this one's is not.
+    existing = store.narinfo(found.path)
+    if existing and existing.info.nar_hash != info.nar_hash:
+        return ImportedPath(existing.info, is_new=False)
+    # An existing NAR file is replaced too: it may be damaged, while this one was just verified.
     incoming.commit(nar_name(info.nar_hash))
-    if there:
-        return ImportedPath(there.info, is_new=False)
+    if existing:
+        return ImportedPath(existing.info, is_new=False)
     address = ContentAddress.nar(info.nar_hash)
-    # No export tells of content addresses; this kind is told by the path.
+    # The format does not contain content addresses; whether a path is addressed by its NAR hash shows in its name.
     is_addressed = found.path not in found.references and address.matches(info)
     store.publish(NarInfo(info, "", "none", (), deriver=found.deriver, address=str(address) if is_addressed else ""))
     return ImportedPath(info, is_new=True)

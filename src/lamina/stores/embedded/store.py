@@ -1,11 +1,13 @@
-"""The store that lamina keeps by itself: a folder that is a binary cache, its NARs uncompressed.
+"""The embedded store: a folder that lamina maintains itself and that is a binary cache of uncompressed NARs.
 
-Invariant: what a narinfo in the folder vouches for is whole: a NAR is there before its narinfo, both come by renaming,
-and neither is ever changed. So real Nix can copy from it, and any web server can serve it.
+Invariant: every NAR that a narinfo in the folder names is complete. A NAR is written before its narinfo, both are moved
+into place by renaming, and neither is changed afterwards. So Nix can copy from the folder, and any web server can serve
+it.
 
-    nix-cache-info     HASH.narinfo     nar/NARHASH.nar     .lamina/ (locks, and NARs on their way in)
+    nix-cache-info     HASH.narinfo     nar/NARHASH.nar     .lamina/ (locks, and NARs that are being received)
 
-Nothing is unpacked: a store path is ranges of one file, and no name, mode or link of it is one on this machine.
+NARs are not unpacked: the files of a store path are ranges of one NAR file, so none of its file names, modes or links
+is ever created on this machine.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ _INFO = CacheInfo(want_mass_query=True, priority=30)
 
 
 class EmbeddedStore:
-    """The store in ``folder``. Raises `Unavailable` where that is none."""
+    """The store in ``folder``; opening it raises `Unavailable` if the folder is not a store."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,9 +54,11 @@ class EmbeddedStore:
 
     @classmethod
     def open_or_create(cls, folder: Path) -> Self:
-        """The store in ``folder``, an empty one where that is empty or not there.
+        """Open the store in ``folder``, and create an empty store first if the folder is empty or missing.
 
-        Raises `Unavailable` for a folder of something else, `OutputError` where none can be made.
+        Raises:
+            Unavailable: The folder contains something else.
+            OutputError: No store can be created there.
         """
         if not is_store(folder):
             if not may_become_store(folder):
@@ -67,7 +71,7 @@ class EmbeddedStore:
     @classmethod
     @contextlib.contextmanager
     def open_for_writing(cls, folder: Path) -> Iterator[Self]:
-        """`open_or_create` for the block; what was made is removed if the block fails before any path was added."""
+        """Do what `open_or_create` does; if the block fails before a path was added, remove the new store."""
         was_there, was_store = os.path.lexists(folder), is_store(folder)
         store = cls.open_or_create(folder)
         try:
@@ -78,7 +82,7 @@ class EmbeddedStore:
             raise
 
     def remove_empty(self, *, keep_folder: bool) -> None:
-        """Removes a store to which nothing has come yet."""
+        """Remove a store to which no path has been added yet."""
         with contextlib.suppress(OSError):
             (self.folder / CACHE_INFO).unlink()
             shutil.rmtree(self.folder / PRIVATE)
@@ -104,10 +108,10 @@ class EmbeddedStore:
         if info.store_dir != CacheInfo().store_dir:
             raise Unavailable(f"store {self.folder}: got one of {info.store_dir}, expected {CacheInfo().store_dir}")
 
-    # --- what is there
+    # --- reading
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
-        """What is known of ``path``, None where it is not valid here. Raises `FormatError`, `Unavailable`."""
+        """Return the narinfo of ``path``, or None if it is not valid here. Raises `FormatError`, `Unavailable`."""
         if path not in self._infos:
             found = self.read_narinfo(path.hash)
             if found is None or found.info.path != path:
@@ -116,7 +120,7 @@ class EmbeddedStore:
         return self._infos[path]
 
     def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathInfo | Error | None]]:
-        """Give what is known of each of ``paths``, or what is wrong with its narinfo."""
+        """Yield each of ``paths`` with its path info, with the error if its narinfo is invalid, or with None."""
         for path in paths:
             try:
                 known = self.narinfo(path)
@@ -126,23 +130,23 @@ class EmbeddedStore:
                 yield path, known.info if known else None
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Those of ``paths`` that are valid."""
+        """Return the path infos of those of ``paths`` that are valid."""
         found = ((path, self.narinfo(path)) for path in paths)
         return {path: known.info for path, known in found if known}
 
     def location(self, path: StorePath) -> Extent:
-        """The NAR of ``path``. Raises `NotFound`; `IntegrityError` where it is not there any more, or not as long."""
+        """Return the NAR of ``path``. Raises `NotFound`; `IntegrityError` if the file is missing or of another size."""
         known = self.narinfo(path)
         if known is None:
             raise NotFound(f"{path}: got no such valid path in {self.folder}, expected one")
         return self.nar_extent(known)
 
     def received_nar(self, known: NarInfo) -> Extent:
-        """The NAR of ``known``, which came in and may not be valid yet. Raises as `location` does."""
-        return self.nar_extent(_as_stored(known))
+        """Return the NAR of ``known``, which was received and may not be valid yet. Raises what `location` raises."""
+        return self.nar_extent(_relocate(known))
 
     def nar_extent(self, known: NarInfo) -> Extent:
-        """The NAR that ``known`` says is there. Raises as `location` does."""
+        """Return the NAR file that ``known`` names. Raises what `location` raises."""
         if known.compression != "none":
             raise Unavailable(
                 f"{self.folder / known.url}: got a NAR in {known.compression}, expected it uncompressed",
@@ -159,18 +163,18 @@ class EmbeddedStore:
         return extent
 
     def has_nar(self, known: NarInfo) -> bool:
-        """Tell whether there is a file as long as the NAR of ``known`` where `nar_extent` would read it."""
+        """Return whether the file that `nar_extent` would read exists and has the size of the NAR of ``known``."""
         try:
             return known.compression == "none" and self.file(known).stat().st_size == known.info.nar_size
         except (OSError, FormatError):
             return False
 
     def file(self, known: NarInfo) -> Path:
-        """Give the file that ``known`` names as its NAR. Raises `FormatError` for a URL that leads elsewhere."""
+        """Return the NAR file that ``known`` names. Raises `FormatError` for a URL that leads out of the store."""
         return self.folder / check_file_name(str(self.folder), known.file_name)
 
     def stream_nar(self, known: NarInfo) -> Iterator[bytes]:
-        """The pieces of the NAR that ``known`` has, which is there. Raises `Unavailable`."""
+        """Yield the NAR of ``known``, which must be here, in pieces of at most 256 KiB. Raises `Unavailable`."""
         file = self.folder / nar_name(known.info.nar_hash)
         try:
             with file.open("rb", buffering=0) as opened:
@@ -180,11 +184,11 @@ class EmbeddedStore:
             raise self._unavailable(file, error) from error
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """What ``path`` is made of. Raises as `location` does."""
+        """Return the nodes of ``path``. Raises what `location` raises."""
         return narfile.nodes(self.location(path))
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The valid paths that ``name`` may mean (`choosing.match_paths`); a damaged narinfo has no name."""
+        """Return the valid paths that ``name`` may mean (`lamina.core.name_match`); skip invalid narinfos."""
         paths: list[StorePath] = []
         for hash_part in self.hashes():
             with contextlib.suppress(FormatError):
@@ -192,7 +196,7 @@ class EmbeddedStore:
         return match_paths(paths, name)
 
     def hashes(self) -> Collection[str]:
-        """The hashes of all valid paths."""
+        """Return the hashes of all valid paths."""
         self.locks.hold_shared()
         try:
             with os.scandir(self.folder) as entries:
@@ -202,24 +206,25 @@ class EmbeddedStore:
         return {name[:HASH_LENGTH] for name in names if name[HASH_LENGTH:] == _SUFFIX}
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The valid paths that begin with one of ``hashes``. Raises as `read_narinfo` does."""
+        """Return the valid paths that begin with one of ``hashes``, ascending. Raises what `read_narinfo` raises."""
         found = ((hash_part, self.read_narinfo(hash_part)) for hash_part in hashes)
-        # The narinfo of another path makes none valid; `lamina store verify` tells of it.
+        # A narinfo under the hash of another path makes no path valid; `lamina store verify` reports it.
         return tuple(
             sorted(known.info.path for hash_part, known in found if known and known.info.path.hash == hash_part)
         )
 
     def narinfos(self) -> list[NarInfo]:
-        """All that is valid, ascending. Raises `FormatError` for a narinfo that is none."""
+        """Return the narinfos of all valid paths, ordered by path. Raises `FormatError` for an invalid narinfo."""
         found = (self.read_narinfo(hash_part) for hash_part in sorted(self.hashes()))
         return sorted((known for known in found if known), key=lambda known: known.info.path)
 
     def read_narinfo(self, hash_part: str) -> NarInfo | None:
-        """The narinfo in the place of the path that begins with ``hash_part``, as it lies there now; None for none.
+        """Read the narinfo file of ``hash_part`` from disk; return None if there is no such file.
 
-        Raises `FormatError` for what is none, `Unavailable`.
+        The narinfo may be that of another path. Raises `FormatError` for an invalid narinfo, `Unavailable`.
         """
-        self.locks.hold_shared()  # from the first look on, or what was found could be collected before it is read
+        # The lock is taken before the first read, so that nothing found can be collected before its NAR is read.
+        self.locks.hold_shared()
         file = self.folder / f"{hash_part}{_SUFFIX}"
         try:
             with file.open("rb") as opened:
@@ -233,35 +238,38 @@ class EmbeddedStore:
         except FormatError as error:
             raise FormatError(f"{file}: {error}", hint=REPAIR_HINT) from error
 
-    # --- what comes in
+    # --- writing
 
     def incoming(self) -> IncomingFile:
-        """A NAR that is to come in; a context manager. Raises `OutputError`."""
+        """Begin to receive a NAR; the result is a context manager. Raises `OutputError`."""
         self.locks.hold_shared()
         return IncomingFile(self.folder)
 
     def contains_nar(self, nar_hash: Digest, nar_size: int) -> bool:
-        """Whether there is such a NAR, of a valid path or of one that was about to become valid."""
+        """Return whether the store has a NAR file of that hash and size.
+
+        It may belong to a valid path, or to one that was about to become valid when a process was stopped.
+        """
         try:
             return (self.folder / nar_name(nar_hash)).stat().st_size == nar_size
         except OSError:
             return False
 
     def publish(self, known: NarInfo) -> NarInfo:
-        """Makes its path valid, whose NAR is there; gives what is known of it from now on. Raises `OutputError`."""
-        own = _as_stored(known)
-        write_file(self.folder, f"{known.info.path.hash}{_SUFFIX}", own.dump().encode())
-        self._infos[known.info.path] = own
-        return own
+        """Make a path valid whose NAR is already in the store; return its narinfo as stored. Raises `OutputError`."""
+        stored = _relocate(known)
+        write_file(self.folder, f"{known.info.path.hash}{_SUFFIX}", stored.dump().encode())
+        self._infos[known.info.path] = stored
+        return stored
 
     def remove(self, paths: Iterable[StorePath]) -> None:
-        """Makes ``paths`` invalid; their NARs stay. Raises `OutputError`."""
+        """Make ``paths`` invalid; their NARs stay. Raises `OutputError`."""
         for path in paths:
             self._infos.pop(path, None)
             self.discard(f"{path.hash}{_SUFFIX}")
 
     def discard(self, name: str) -> None:
-        """Removes a file of the store, if it is there. Raises `OutputError`."""
+        """Remove the file ``name`` of the store, if it exists. Raises `OutputError`."""
         try:
             (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
@@ -272,12 +280,16 @@ class EmbeddedStore:
 
 
 def is_store(folder: Path) -> bool:
-    """Whether ``folder`` is a binary cache."""
+    """Return whether ``folder`` is a binary cache."""
     return os.path.isfile(folder / CACHE_INFO)
 
 
 def may_become_store(folder: Path) -> bool:
-    """Whether there is nothing in ``folder`` but what a store has whose maker was killed, or is at it just now."""
+    """Return whether ``folder`` may become a store.
+
+    It may if it is missing or empty, or holds only what a killed process, or one that is creating a store there now,
+    wrote first.
+    """
     try:
         names = set(os.listdir(folder))
     except FileNotFoundError:
@@ -287,8 +299,8 @@ def may_become_store(folder: Path) -> bool:
     return names <= {PRIVATE} or CACHE_INFO in names
 
 
-def _as_stored(known: NarInfo) -> NarInfo:
-    """``known`` as it is in a store of lamina's."""
+def _relocate(known: NarInfo) -> NarInfo:
+    """Return ``known`` with the URL, compression and file hash that its NAR has in an embedded store."""
     info = known.info
     return replace(
         known, url=nar_name(info.nar_hash), compression="none", file_hash=info.nar_hash, file_size=info.nar_size
@@ -296,5 +308,5 @@ def _as_stored(known: NarInfo) -> NarInfo:
 
 
 def nar_name(nar_hash: Digest) -> str:
-    """Where the NAR with that hash is, below a store's folder."""
+    """Return the file name of the NAR with that hash, relative to the folder of the store."""
     return f"{_NARS}/{dump_nix32(nar_hash.raw)}.nar"

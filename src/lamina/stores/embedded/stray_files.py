@@ -1,6 +1,6 @@
-"""Files in the folder of an embedded store that are no part of it.
+"""Find files in the folder of an embedded store that do not belong to any valid path.
 
-Invariant: what is named here no narinfo vouches for and no reader looks at.
+Invariant: no narinfo of the store names a file that is returned here, and no reader opens one.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ _LISTING = ".ls"
 
 
 def find_orphans(folder: Path, known: Collection[NarInfo]) -> list[str]:
-    """The NARs that none of ``known`` names, relative to ``folder``, ascending. Raises `Unavailable`."""
+    """Return the NARs that none of ``known`` names, relative to ``folder``, ascending. Raises `Unavailable`."""
     used = {found.file_name for found in known}
     names = (f"{NARS}/{name}" for name in _list_files(folder / NARS) if not is_part(name))
     return sorted(name for name in names if name not in used)
 
 
 def find_stray_files(folder: Path, known: Collection[NarInfo]) -> list[str]:
-    """The files that killed processes left, and the listings of paths that are not valid; likewise."""
+    """Return temporary files that killed processes left, and the NAR listings of paths that are not valid.
+
+    The names are relative to ``folder`` and ascending. Raises `Unavailable`.
+    """
     hashes = {found.info.path.hash for found in known}
     found = [name for name in _list_files(folder) if is_part(name)]
     found += [f"{NARS}/{name}" for name in _list_files(folder / NARS) if is_part(name)]
     found += [f"{_INCOMING}/{name}" for name in _list_files(folder / _INCOMING)]
-    # The folder may also be pushed to as a binary cache, by a process that knows nothing of the store's locks.
+    # Another process may push to the folder as a binary cache; such a process does not take the locks of the store.
     found = [name for name in found if not is_in_use(folder / name)]
     found += [
         name for name in _list_files(folder) if name[HASH_LENGTH:] == _LISTING and name[:HASH_LENGTH] not in hashes
@@ -42,12 +45,12 @@ def find_stray_files(folder: Path, known: Collection[NarInfo]) -> list[str]:
 
 
 def find_old_locks(folder: Path) -> list[str]:
-    """The lock files of paths that were fetched; likewise."""
+    """Return the lock files of fetched paths, relative to ``folder``, ascending. Raises `Unavailable`."""
     return sorted(f"{_LOCKS}/{name}" for name in _list_files(folder / _LOCKS))
 
 
 def size_of(folder: Path, name: str) -> int:
-    """How many bytes a file has, 0 where it is not there."""
+    """Return the size of a file in bytes, 0 if it does not exist."""
     try:
         return (folder / name).stat(follow_symlinks=False).st_size
     except OSError:
@@ -55,7 +58,7 @@ def size_of(folder: Path, name: str) -> int:
 
 
 def _list_files(folder: Path) -> Iterator[str]:
-    """The files in ``folder``, none where that is not there."""
+    """Return the names of the files in ``folder``, none if the folder does not exist."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]

@@ -1,7 +1,7 @@
-"""The embedded store hashed anew.
+"""Verify the embedded store by hashing every NAR.
 
-Invariant: what is counted as intact is: its narinfo says nothing but the truth of its NAR, and what it refers to is
-valid. Signatures are not asked for, for whoever took a path in has asked, or was told not to.
+Invariant: a path counts as intact only if its NAR matches its narinfo and all its references are valid. Signatures are
+not checked again: that happened when the path was added, or the user turned the check off.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ _DAMAGE_ERRORS = (FormatError, IntegrityError, InvalidArgument, NotFound, Unavai
 
 @dataclass(frozen=True, slots=True)
 class DamagedPath:
-    """What is wrong in a store, as ``SUBJECT: got X, expected Y``, and the 32 digits in front of the path that was to
-    be there.
-    """
+    """A path that is damaged: ``hash``, the 32 digits that its name begins with, and ``reason``, a message."""
 
     hash: str
     reason: str
@@ -34,9 +32,11 @@ class DamagedPath:
 
 @dataclass(frozen=True, slots=True)
 class StoreCheck:
-    """What became of checking a store: so many paths are ``intact``, others ``damaged``, or were until they were
-    ``mended``; so many NARs belong to no path, and so many files were left behind by processes that were killed.
-    ``size`` is that of the NARs in bytes; ``warnings`` is what caches had to say while something was mended.
+    """The result of checking a store.
+
+    ``intact`` is the number of good paths; ``damaged`` paths are still damaged, ``mended`` ones were repaired.
+    ``orphans`` is the number of NARs that belong to no path, ``leftovers`` that of files that killed processes left.
+    ``size`` is the size of all NARs in bytes; ``warnings`` are those of the caches that were asked during a repair.
     """
 
     intact: int
@@ -49,14 +49,19 @@ class StoreCheck:
 
     @property
     def paths(self) -> int:
-        """How many paths there are, or should be."""
+        """The number of paths in the store, damaged and missing ones included."""
         return self.intact + len({damage.hash for damage in (*self.damaged, *self.mended)})
 
 
 def check_store(store: EmbeddedStore, threads: int = 0) -> StoreCheck:
-    """Hashes every path in ``store``, on ``threads`` threads, 0 for as many as there are processors.
+    """Hash the NAR of every path in ``store`` and check its references.
 
-    Raises `Unavailable` for a store that cannot be read.
+    Args:
+        store: The store.
+        threads: The number of threads, 0 for the number of processors.
+
+    Raises:
+        Unavailable: The store cannot be read.
     """
     store.locks.hold_shared()
     known, damaged = _read_narinfos(store)
@@ -64,12 +69,12 @@ def check_store(store: EmbeddedStore, threads: int = 0) -> StoreCheck:
     pool = ThreadPoolExecutor(threads or cpu_count(), "lamina-check")
     try:
         faults = list(pool.map(lambda found: _find_fault(store, found), known))
-    finally:  # an interrupt does not wait for the rest
+    finally:  # after an interrupt, the remaining paths are not waited for
         pool.shutdown(wait=False, cancel_futures=True)
     damaged += [DamagedPath(found.info.path.hash, fault) for found, fault in zip(known, faults, strict=True) if fault]
     bad = {damage.hash for damage in damaged}
     missing = {
-        reference.hash: DamagedPath(reference.hash, _missing_reference(reference, found))
+        reference.hash: DamagedPath(reference.hash, _describe_missing(reference, found))
         for found in known
         for reference in sorted(found.info.references)
         if reference not in valid and reference.hash not in bad and not _is_valid(store, reference)
@@ -78,7 +83,7 @@ def check_store(store: EmbeddedStore, threads: int = 0) -> StoreCheck:
     return StoreCheck(
         intact=sum(found.info.path.hash not in bad for found in known),
         damaged=tuple(damaged),
-        # Whose narinfo cannot be read may have a NAR that looks like nobody's.
+        # The NAR of a path with an unreadable narinfo counts as an orphan too, since nothing names it.
         orphans=len(find_orphans(store.folder, known)),
         leftovers=len(find_stray_files(store.folder, known)),
         size=sum(found.info.nar_size for found in known),
@@ -86,7 +91,7 @@ def check_store(store: EmbeddedStore, threads: int = 0) -> StoreCheck:
 
 
 def check_paths(store: EmbeddedStore, hashes: Collection[str]) -> dict[str, str]:
-    """What is wrong with the paths that begin with ``hashes``; nothing of those that are well."""
+    """Check the paths that begin with ``hashes``; return what is wrong by hash, without those that are intact."""
     faults = {}
     for hash_part in hashes:
         try:
@@ -101,9 +106,13 @@ def check_paths(store: EmbeddedStore, hashes: Collection[str]) -> dict[str, str]
 
 
 def require_narinfo(store: EmbeddedStore, hash_part: str) -> NarInfo:
-    """The narinfo of the path that begins with ``hash_part``.
+    """Return the narinfo of the path that begins with ``hash_part``.
 
-    Raises `NotFound`, `FormatError`, `IntegrityError` for one of another path, `Unavailable`.
+    Raises:
+        NotFound: There is no narinfo.
+        FormatError: The narinfo is invalid.
+        IntegrityError: The file has the narinfo of another path.
+        Unavailable: The file cannot be read.
     """
     file = store.folder / f"{hash_part}{_SUFFIX}"
     found = store.read_narinfo(hash_part)
@@ -115,13 +124,13 @@ def require_narinfo(store: EmbeddedStore, hash_part: str) -> NarInfo:
 
 
 def _read_narinfos(store: EmbeddedStore) -> tuple[list[NarInfo], list[DamagedPath]]:
-    """All narinfos that are such, ascending, and what is wrong with the others."""
+    """Return all valid narinfos, in order of their hashes, and what is wrong with the others."""
     known: list[NarInfo] = []
     damaged: list[DamagedPath] = []
     for hash_part in sorted(store.hashes()):
         try:
             known.append(require_narinfo(store, hash_part))
-        except NotFound:  # it went meanwhile
+        except NotFound:  # removed since the folder was listed
             continue
         except _DAMAGE_ERRORS as error:
             damaged.append(DamagedPath(hash_part, str(error)))
@@ -129,7 +138,7 @@ def _read_narinfos(store: EmbeddedStore) -> tuple[list[NarInfo], list[DamagedPat
 
 
 def _find_fault(store: EmbeddedStore, found: NarInfo) -> str:
-    """What is wrong with a path, whatever it refers to; nothing where nothing is."""
+    """Return what is wrong with the NAR of a path, or an empty text; references are not checked."""
     try:
         extent = store.nar_extent(found)
         check_nar(found, extent)
@@ -142,28 +151,28 @@ def _find_fault(store: EmbeddedStore, found: NarInfo) -> str:
 def _find_missing_reference(store: EmbeddedStore, found: NarInfo) -> str:
     for reference in sorted(found.info.references):
         if not _is_valid(store, reference):
-            return _missing_reference(reference, found)
+            return _describe_missing(reference, found)
     return ""
 
 
 def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
     try:
         return store.narinfo(path) is not None
-    except _DAMAGE_ERRORS:  # what is wrong with it is told by itself
+    except _DAMAGE_ERRORS:  # its own damage is reported separately
         return True
 
 
-def _missing_reference(path: StorePath, found: NarInfo) -> str:
+def _describe_missing(path: StorePath, found: NarInfo) -> str:
     return f"{path}: got no such valid path, expected it as a reference of {found.info.path}"
 
 
-def paths_named(known: Iterable[NarInfo]) -> Iterator[StorePath]:
-    """Every path that ``known`` are of or refer to."""
+def iterate_paths(known: Iterable[NarInfo]) -> Iterator[StorePath]:
+    """Yield the path and the references of each of ``known``."""
     for found in known:
         yield found.info.path
         yield from found.info.references
 
 
-def readable_narinfos(store: EmbeddedStore) -> list[NarInfo]:
-    """All narinfos that are such, ascending; those that are none are left out."""
+def read_valid_narinfos(store: EmbeddedStore) -> list[NarInfo]:
+    """Return all valid narinfos, in order of their hashes; skip the others."""
     return _read_narinfos(store)[0]
