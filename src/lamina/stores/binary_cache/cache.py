@@ -1,8 +1,9 @@
-"""A binary cache: what it says of store paths, and their NARs.
+"""Client of a binary cache: query narinfos and stream NARs.
 
-What comes of a NAR is bytes that nobody has checked yet; `Fetcher` checks them.
+The bytes of a NAR are returned unchecked; `Fetcher` verifies them.
 
-The protocol: Nix source, libstore, binary-cache-store; ``nix-cache-info``, ``HASH.narinfo``, and whatever URL that has.
+The protocol (Nix source, libstore, binary-cache-store) consists of the files ``nix-cache-info``, ``HASH.narinfo`` and
+the NAR at the URL that the narinfo gives.
 """
 
 from __future__ import annotations
@@ -26,34 +27,34 @@ from lamina.stores.failures import RECOVERABLE_ERRORS
 from lamina.transports.retry import MAX_CONNECTIONS
 
 _MAX_CACHE_INFO = 1 << 16
-# Several times as many as the largest closures have; one that a hostile cache makes up has no end.
+# Several times the size of the largest closures. A hostile cache could invent references without end.
 _MAX_PATHS = 1 << 18
-# What a compression may add to what cannot be compressed, and its headers.
+# How much larger than the NAR a compressed file may be: size / _SLACK for incompressible data, plus headers.
 _SLACK, _OVERHEAD = 16, 1 << 16
 
 NarInfoResult = NarInfo | Error | None
-"""What a cache says of a path: its narinfo, why that cannot be had or believed, or that it does not have the path."""
+"""What a cache answers for a path: a narinfo, an error if that is unreadable or untrusted, None if it is missing."""
 
 
 class CacheTransport(Protocol):
-    """How a cache is reached."""
+    """The transport that a cache is read through."""
 
     @property
     def label(self) -> str:
-        """Its URL, without credentials."""
+        """The URL of the cache, without credentials."""
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """A small file, None where there is none. Raises `FormatError` above ``limit`` bytes, `Unavailable`."""
+        """Read a small file; None if it is missing. Raises `FormatError` above ``limit`` bytes, `Unavailable`."""
 
     def stream(self, name: str, limit: int) -> Iterator[bytes]:
-        """The pieces of a file. Raises `NotFound`, `FormatError` above ``limit`` bytes, `Unavailable`."""
+        """Yield a file in pieces. Raises `NotFound`, `FormatError` above ``limit`` bytes, `Unavailable`."""
 
 
 class BinaryCache:
-    """The cache that is reached by what ``opener`` gives, as far as ``trust`` believes it.
+    """A binary cache, reached through the transport that ``opener`` returns; ``trust`` decides which narinfos count.
 
-    Any number of threads may ask it. It is opened when it is first asked. Once it turns out to be no binary cache, or
-    its server does not answer, it is not asked again.
+    Any number of threads may use it. The transport is opened at the first query. Once it turns out not to be a binary
+    cache, or its server does not answer, no further requests are sent.
     """
 
     def __init__(self, opener: Callable[[], CacheTransport], trust: Trust) -> None:
@@ -62,18 +63,18 @@ class BinaryCache:
         self._lock = Lock()
         self._is_checked = False
         self._fault: Error | None = None
-        self._count = 0
+        self._query_count = 0
 
     @property
     def label(self) -> str:
-        """Its URL, without credentials."""
+        """The URL of the cache, without credentials."""
         return self._transport.label
 
     def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, NarInfoResult]]:
-        """Ask for ``paths``, all at once, and give what the cache says of each, in any order.
+        """Query ``paths`` concurrently and yield the answer for each, in any order.
 
-        The cache lacks a path that it has under another name, as for Nix (libstore, queryPathInfo). Raises as
-        `query_hashes` does.
+        A narinfo with the same hash but another name counts as missing, as for Nix (libstore, queryPathInfo). Raises
+        what `query_hashes` raises.
         """
         paths_by_hash: dict[str, list[StorePath]] = {}
         for path in paths:
@@ -83,9 +84,9 @@ class BinaryCache:
                 yield path, None if isinstance(answer, NarInfo) and answer.info.path != path else answer
 
     def query_hashes(self, hashes: Collection[str]) -> Iterator[tuple[str, NarInfoResult]]:
-        """Ask for the paths that begin with ``hashes``, all at once, and give what the cache says of each.
+        """Query the paths that begin with ``hashes`` concurrently and yield the answer for each, in any order.
 
-        Raises `FormatError` for a closure that has no end.
+        Raises `FormatError` once more paths were queried than any real closure has.
         """
         if not hashes:
             return
@@ -93,8 +94,8 @@ class BinaryCache:
         if fault:
             yield from dict.fromkeys(hashes, fault).items()
             return
-        self._count += len(hashes)
-        if self._count > _MAX_PATHS:
+        self._query_count += len(hashes)
+        if self._query_count > _MAX_PATHS:
             raise FormatError(f"{self.label}: got a closure of more than {_MAX_PATHS} paths, expected an end of it")
         if len(hashes) == 1:
             yield from ((hash_part, self._query_hash(hash_part)) for hash_part in hashes)
@@ -102,20 +103,20 @@ class BinaryCache:
             yield from self._query_concurrently(tuple(hashes))
 
     def _query_concurrently(self, hashes: Sequence[str]) -> Iterator[tuple[str, NarInfoResult]]:
-        """Give the answer for each hash as it comes; whoever stops listening waits for no other."""
-        left, results = list(hashes), SimpleQueue[tuple[str, NarInfoResult] | BaseException]()
+        """Yield each answer as it arrives; a caller that stops iterating does not wait for the rest."""
+        pending, results = list(hashes), SimpleQueue[tuple[str, NarInfoResult] | BaseException]()
 
-        def ask() -> None:
+        def send_queries() -> None:
             try:
-                while hash_part := _pop(left):
+                while hash_part := _pop(pending):
                     results.put((hash_part, self._query_hash(hash_part)))
-            except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
-                left.clear()
+            except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits for the answer
+                pending.clear()
                 results.put(error)
 
         for _ in range(min(MAX_CONNECTIONS, len(hashes))):
-            # Nor does the end of the process wait for a server that says nothing.
-            Thread(target=ask, name="lamina-narinfo", daemon=True).start()
+            # Daemon threads: the process can exit while a server does not answer.
+            Thread(target=send_queries, name="lamina-narinfo", daemon=True).start()
         try:
             for _ in hashes:
                 answer = results.get()
@@ -123,22 +124,22 @@ class BinaryCache:
                     raise answer
                 yield answer
         finally:
-            left.clear()
+            pending.clear()
 
     def trusts_nar_hash(self, known: NarInfo) -> bool:
-        """Tell whether the NAR hash of ``known`` counts whatever content address it has."""
+        """Return whether a trusted key signed the NAR hash of ``known``, so that it holds regardless of the address."""
         return self._trust.trusts_nar_hash(known)
 
     def stream_nar(self, known: NarInfo) -> Generator[bytes]:
-        """Give the NAR of ``known``, without its compression, in pieces of at most 256 KiB.
+        """Yield the decompressed NAR of ``known``, in pieces of at most 256 KiB.
 
-        The size of the compressed file that ``known`` has is signed by nobody, so it bounds nothing.
-        Raises `NotFound` where it is gone, `FormatError`, `Unavailable`; the caller stops at the size it expects.
+        The limit of the download follows from the NAR size, because signatures do not cover the size of the compressed
+        file. The caller stops reading at the NAR size. Raises `NotFound`, `FormatError`, `Unavailable`.
         """
         if self._fault:
             raise self._fault
         size = known.info.nar_size
-        # A server has a root of its own, which a leading slash may mean; a folder or a bucket has none.
+        # On a server, a leading slash in the URL means the server's root; folders and buckets have no such root.
         name = known.url if self.label.startswith(("http://", "https://")) else known.file_name
         try:
             yield from decode_pieces(self._transport.stream(name, size + size // _SLACK + _OVERHEAD), known.compression)
@@ -149,7 +150,7 @@ class BinaryCache:
             raise
 
     def _check_once(self) -> Error | None:
-        """Why nothing can be asked of the cache, None where it can."""
+        """Read ``nix-cache-info`` at the first call; return the error if the cache is not usable, else None."""
         with self._lock:
             if not self._is_checked and not self._fault:
                 try:
@@ -216,5 +217,5 @@ def _decode(data: bytes) -> str:
 def _pop(hashes: list[str]) -> str | None:
     try:
         return hashes.pop()
-    except IndexError:  # another thread was there first
+    except IndexError:  # another thread took the last one
         return None

@@ -1,6 +1,7 @@
-"""A store on this machine whose paths are to be copied into the embedded store, as if it were a binary cache.
+"""Copy paths of a store on this machine into the embedded store, as if the store were a binary cache.
 
-Invariant: its word is taken for what a path's NAR is, and what is read of the path is held to that.
+Invariant: the NAR hash that the store states for a path is trusted, and the content read from the store is checked
+against it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _PIECE = 1 << 18
 
 
 class CopyingStore:
-    """``store``, of which ``fetcher`` is told whatever it asked for and nobody else announced to it."""
+    """Wraps ``store`` and registers each queried path with ``fetcher``, unless another source did so already."""
 
     label = "the store that has it"
 
@@ -32,7 +33,7 @@ class CopyingStore:
         self._index = store if isinstance(store, PathIndex) else None
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """What the store knows of ``paths``; raises as it does."""
+        """Return the path infos that the store has of ``paths``; raises what the store raises."""
         found = self._store.query(paths)
         for path, info in found.items():
             if not self._fetcher.is_registered(path) and not self._is_valid(path):
@@ -40,7 +41,7 @@ class CopyingStore:
         return found
 
     def _is_valid(self, path: StorePath) -> bool:
-        """Whether ``path`` need not be copied; one that is damaged has to be."""
+        """Return whether ``path`` is in the embedded store already; damaged paths do not count."""
         try:
             known = self._fetcher.store.narinfo(path)
         except FormatError:
@@ -48,18 +49,18 @@ class CopyingStore:
         return known is not None and self._fetcher.store.has_nar(known)
 
     def has_fallback(self, path: StorePath) -> bool:
-        """Tell whether another store may have ``path``, which could not be fetched."""
+        """Return whether another store may have ``path`` if it cannot be fetched."""
         return isinstance(self._store, ChainedStore) and self._store.has_fallback(path)
 
     def fall_back(self, faults: Mapping[StorePath, Error]) -> None:
-        """Take the paths of ``faults``, which could not be fetched, from the next stores; raises what they all said."""
+        """Take paths that could not be fetched from the next stores; raises the combined error if none has them."""
         if isinstance(self._store, ChainedStore):
             self._store.fall_back(faults)
         else:
             raise faults[min(faults)]
 
     def trusts_nar_hash(self, known: NarInfo) -> bool:
-        """Tell that the NAR hash is believed: a store on this machine is."""
+        """Return True: the NAR hashes of a store on this machine are trusted."""
         return True
 
     def _make_narinfo(self, info: PathInfo) -> NarInfo:
@@ -67,31 +68,31 @@ class CopyingStore:
         return known or NarInfo(info, "", "none", ())
 
     def stream_nar(self, known: NarInfo) -> Generator[bytes]:
-        """The NAR of a path, written anew from what it is made of. Raises as the store does, and `IntegrityError`."""
+        """Yield the NAR of a path, serialised from its nodes. Raises what the store raises, and `IntegrityError`."""
         for piece in nar.dump(self._store.nodes(known.info.path)):
             if isinstance(piece, Extent):
-                yield from _pieces(piece)
+                yield from _read_pieces(piece)
             else:
                 yield piece
 
     def nodes(self, path: StorePath) -> Iterator[Node]:
-        """What ``path`` is made of there."""
+        """Yield the nodes of ``path``."""
         yield from self._store.nodes(path)
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The paths that ``name`` may mean."""
+        """Return the paths that ``name`` may mean."""
         return self._index.find(name) if self._index else ()
 
     def hashes(self) -> Collection[str]:
-        """The hashes of all its paths."""
+        """Return the hashes of all paths."""
         return self._index.hashes() if self._index else ()
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The paths that begin with one of ``hashes``."""
+        """Return the paths that begin with one of ``hashes``."""
         return self._index.with_hashes(hashes) if self._index else ()
 
 
-def _pieces(extent: Extent) -> Iterator[bytes]:
+def _read_pieces(extent: Extent) -> Iterator[bytes]:
     with open_reader(extent) as read:
         for offset in range(0, extent.length, _PIECE):
             yield read(offset, min(_PIECE, extent.length - offset))

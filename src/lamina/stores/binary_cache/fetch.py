@@ -1,11 +1,11 @@
-"""Store paths on their way from binary caches into the embedded store.
+"""Fetch store paths from binary caches into the embedded store.
 
-Invariant: a NAR is in the store once its hash, its size and its form were what the narinfo says, never before, and its
-content address too where no signature vouches for it; a path becomes valid after all that it refers to. What fails
-leaves the store as it was, and may be fetched from another source.
+Invariant: a NAR is placed in the store only after its hash, size and structure were found to match the narinfo, and
+also its content address if no signature vouches for the path. A path becomes valid after all its references. A failed
+fetch leaves the store unchanged, and the path may be fetched from another source.
 
-Downloading, decompressing, hashing and writing a NAR is one thread's work from piece to piece, for all of them leave
-Python's lock alone; as many are on their way at once as there are processors, and two more, for the network.
+One thread downloads, decompresses, hashes and writes a NAR piece by piece, since all of these release the GIL. As many
+threads run as there are processors, and two more, because some always wait for the network.
 """
 
 from __future__ import annotations
@@ -33,28 +33,29 @@ from lamina.stores.integrity import check_incoming
 from lamina.system.cpus import cpu_count
 
 _EXTRA_THREADS = 2
-# In seconds: what a thread needs that is at work on a piece.
+# In seconds: enough for a thread to finish the piece that it is working on.
 _CLOSE_TIMEOUT = 0.5
 
 
 class NarSource(Protocol):
-    """Where NARs come from."""
+    """A source of NARs, such as a binary cache."""
 
     @property
     def label(self) -> str:
-        """What it is called in messages."""
+        """The name of the source in messages."""
 
     def stream_nar(self, known: NarInfo) -> Generator[bytes]:
-        """The NAR that ``known`` describes. Raises `StoreError`, `FormatError`."""
+        """Yield the NAR that ``known`` describes. Raises `StoreError`, `FormatError`."""
 
     def trusts_nar_hash(self, known: NarInfo) -> bool:
-        """Tell whether the NAR hash of ``known`` counts whatever content address it has."""
+        """Return whether the NAR hash of ``known`` is trusted regardless of its content address."""
 
 
 class Fetcher:
-    """Fetches into ``store``, in the order in which it was asked to; ``keep`` is what must live as long as that.
+    """Fetches paths into ``store``, in the order in which they were requested.
 
-    ``received`` are the paths whose NARs came, none of them by another process.
+    ``keep_alive`` is kept as long as the fetcher, such as the temporary folder of the store. ``received`` are the paths
+    whose NARs this fetcher received, without those that another process fetched.
     """
 
     def __init__(self, store: EmbeddedStore, threads: int = 0, *, keep_alive: object = None) -> None:
@@ -75,9 +76,9 @@ class Fetcher:
         atexit.register(_close_at_exit, weakref.ref(self))
 
     def register(self, known: NarInfo, source: NarSource) -> None:
-        """Note that ``known`` can be fetched from ``source``; nothing is fetched yet.
+        """Register that ``known`` can be fetched from ``source``; nothing is fetched yet.
 
-        It takes the place of what was announced of the path before only if that could not be fetched.
+        An earlier registration of the path is replaced only if fetching it failed.
         """
         path = known.info.path
         with self._lock:
@@ -88,16 +89,16 @@ class Fetcher:
                 self._publisher.register(known)
 
     def is_registered(self, path: StorePath) -> bool:
-        """Tell whether ``path`` can be fetched, as far as anybody knows by now."""
+        """Return whether a source is registered for ``path`` and fetching it has not failed."""
         with self._lock:
             return path in self._sources and not self._has_failed(path)
 
     def _has_failed(self, path: StorePath) -> bool:
-        coming = self._futures.get(path)
-        return coming is not None and coming.done() and coming.exception() is not None
+        future = self._futures.get(path)
+        return future is not None and future.done() and future.exception() is not None
 
     def begin(self, paths: Iterable[StorePath]) -> None:
-        """Begins to fetch those of ``paths`` that were announced, in that order, before all that was not begun yet."""
+        """Queue those of ``paths`` that are registered, in that order, and start threads that fetch them."""
         with self._lock:
             for path in paths:
                 if path in self._sources and path not in self._futures:
@@ -106,34 +107,34 @@ class Fetcher:
                     self._add_thread()
 
     def is_local(self, path: StorePath) -> bool:
-        """Whether nobody would wait for ``path``."""
-        coming = self._futures.get(path)
-        return coming.done() if coming else path not in self._sources
+        """Return whether `wait` would return at once."""
+        future = self._futures.get(path)
+        return future.done() if future else path not in self._sources
 
     def wait(self, path: StorePath) -> None:
-        """Until the NAR of ``path`` is in the store; the path is valid once all that it refers to is.
+        """Wait until the NAR of ``path`` is in the store; the path becomes valid once its references are.
 
-        Raises what fetching it raised.
+        Raises the error if fetching the path failed.
         """
         self.begin((path,))
-        coming = self._futures.get(path)
-        if coming:
-            # Whoever waits is served before all that nobody waits for yet.
+        future = self._futures.get(path)
+        if future:
+            # Move a path that someone is blocked on to the front of the queue.
             self._queue.put((-next(self._order), path))
-            coming.result()
+            future.result()
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
-        """What was announced of ``path``."""
+        """Return the registered narinfo of ``path``, None if there is none."""
         found = self._sources.get(path)
         return found[0] if found else None
 
     def close(self) -> None:
-        """Stops; what is not whole yet is dropped."""
+        """Stop fetching and remove the files of incomplete NARs."""
         self._is_closed = True
-        until = time.monotonic() + _CLOSE_TIMEOUT
+        deadline = time.monotonic() + _CLOSE_TIMEOUT
         for thread in tuple(self._threads):
-            thread.join(max(until - time.monotonic(), 0))
-        # Whoever still waits for a server will not come to it.
+            thread.join(max(deadline - time.monotonic(), 0))
+        # Threads that still wait for a server do not get to remove their files.
         for incoming in tuple(self._incoming):
             incoming.drop()
 
@@ -142,14 +143,14 @@ class Fetcher:
             thread = Thread(target=_run_thread, args=(weakref.ref(self),), name="lamina-fetch", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # there may be no more
+            except RuntimeError:  # the system allows no more threads
                 if not self._threads:
                     raise
             else:
                 self._threads.add(thread)
 
     def fetch_next(self) -> bool:
-        """Fetches what comes next; False where that is nothing, and this thread is done."""
+        """Fetch the next path in the queue; return False if there is none and the thread should end."""
         with self._lock:
             try:
                 _, path = self._queue.get_nowait()
@@ -158,22 +159,22 @@ class Fetcher:
                 return False
             if self._is_closed:
                 return False
-            coming = self._futures.get(path)
-            # It may have been asked for twice, or is to come from another source once that is waited for.
-            if coming is None or path in self._started:
+            future = self._futures.get(path)
+            # The path is in the queue twice, or it was registered again with another source and is not requested yet.
+            if future is None or path in self._started:
                 return True
             self._started.add(path)
             known, source = self._sources[path]
         try:
             self._fetch(known, source)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the path is waited for
-            coming.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits for the path
+            future.set_exception(error)
         else:
-            coming.set_result(None)
+            future.set_result(None)
         return True
 
     def _fetch(self, known: NarInfo, source: NarSource) -> None:
-        self.store.locks.hold_shared()  # before a NAR is found to be here
+        self.store.locks.hold_shared()  # so that a NAR that is found here is not collected
         content_check = _ContentCheck(known, source)
         if not self._has_valid_nar(known, content_check):
             with self.store.locks.lock_path(known.info.path):
@@ -192,9 +193,10 @@ class Fetcher:
         self._publisher.nar_received(verified)
 
     def _has_valid_nar(self, known: NarInfo, content_check: _ContentCheck) -> bool:
-        """Whether its NAR is here, as one may be that nothing vouches for yet: it is held to all that is known of it.
+        """Return whether the NAR of ``known`` is in the store already, which is found by hashing it.
 
-        Raises `IntegrityError` where it is not what the path's content address says, and nothing else vouches for it.
+        A NAR without a narinfo may be there, for example from a fetch that was interrupted. Raises `IntegrityError` if
+        the NAR does not match the content address of the path and nothing else vouches for the path.
         """
         if not self.store.contains_nar(known.info.nar_hash, known.info.nar_size):
             return False
@@ -208,12 +210,12 @@ class Fetcher:
         return True
 
     def _receive(self, known: NarInfo, source: NarSource, incoming: IncomingFile, content_check: _ContentCheck) -> None:
-        size, most = 0, known.info.nar_size
-        with closing(source.stream_nar(known)) as pieces:  # or its connection would stay open for as long as the error
+        size, nar_size = 0, known.info.nar_size
+        with closing(source.stream_nar(known)) as pieces:  # else the connection stays open as long as the error exists
             for piece in pieces:
                 size += len(piece)
-                if size > most:
-                    got = f"got a NAR of more bytes, expected {most}: it was not read on"
+                if size > nar_size:
+                    got = f"got a NAR of more bytes, expected {nar_size}: it was not read on"
                     raise IntegrityError(f"{known.info.path} in {source.label}: {got}")
                 incoming.write(piece)
                 content_check.feed(piece)
@@ -226,10 +228,11 @@ class Fetcher:
 
 
 class _ContentCheck:
-    """Whether the content address that a narinfo has is true; `feed` is given the NAR.
+    """Checks the content address of a narinfo against the NAR that is passed to `feed`.
 
-    The address is signed by nobody. One that does not make the path, or is false although a signature vouches for the
-    NAR hash, is left out and refuses nothing. Where nothing but the address vouches for the path, it has to be true.
+    Signatures do not cover the address. An address that does not result in the name of the path is ignored, and so is
+    a wrong one if a signature vouches for the NAR hash; `verified` drops both. If nothing but the address vouches for
+    the path, a wrong address is an error.
     """
 
     def __init__(self, known: NarInfo, source: NarSource) -> None:
@@ -243,12 +246,12 @@ class _ContentCheck:
             self._address_check = None if self._is_verified else ContentAddressCheck(address, known.info)
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the NAR."""
+        """Hash the next bytes of the NAR."""
         if self._address_check:
             self._address_check.feed(data)
 
     def check(self) -> None:
-        """Compare, once all bytes are in. Raises `IntegrityError` for a false address that alone vouches for a path."""
+        """Compare after the last byte. Raises `IntegrityError` if only a wrong address vouches for the path."""
         if not self._address_check:
             return
         self._is_verified = self._address_check.matches()
@@ -258,12 +261,12 @@ class _ContentCheck:
             raise IntegrityError(f"{info.path} in {self._source.label}: got other content, expected that of {address}")
 
     def verified(self) -> NarInfo:
-        """Give the narinfo, without its address unless that is true."""
+        """Return the narinfo, without its content address unless that was found to be right."""
         return self._known if self._is_verified else replace(self._known, address="")
 
 
 class _Publisher:
-    """Paths become valid when their NAR is there and all that they refer to is valid."""
+    """Makes each path valid once its NAR is in the store and all its references are valid."""
 
     def __init__(self, store: EmbeddedStore) -> None:
         self._store = store
@@ -274,11 +277,14 @@ class _Publisher:
         self._referrers: dict[StorePath, list[StorePath]] = {}
 
     def register(self, known: NarInfo) -> None:
-        """It may arrive."""
+        """Note that the path of ``known`` may be fetched; it counts as invalid until its NAR is received."""
         self._registered.add(known.info.path)
 
     def nar_received(self, known: NarInfo) -> None:
-        """Its NAR is there. Raises `OutputError`."""
+        """Publish ``known``, whose NAR was received, and referrers that waited for it. Raises `OutputError`.
+
+        A path whose references are not all valid yet is published together with the last of them.
+        """
         path = known.info.path
         with self._lock:
             references = known.info.references - {path}
@@ -292,25 +298,25 @@ class _Publisher:
                 done = ready.pop()
                 self._registered.discard(done)
                 self._store.publish(self._received.pop(done))
-                for user in self._referrers.pop(done, ()):
-                    self._missing[user].discard(done)
-                    if not self._missing[user]:
-                        ready.append(user)
+                for referrer in self._referrers.pop(done, ()):
+                    self._missing[referrer].discard(done)
+                    if not self._missing[referrer]:
+                        ready.append(referrer)
 
     def _is_valid(self, path: StorePath) -> bool:
         return path not in self._registered and self._store.narinfo(path) is not None
 
 
 def _run_thread(reference: weakref.ref[Fetcher]) -> None:
-    """Fetches for as long as there is something to fetch, and somebody who wants it."""
+    """Fetch until the queue is empty or the fetcher no longer exists."""
     while True:
-        fetching = reference()
-        if fetching is None or not fetching.fetch_next():
+        fetcher = reference()
+        if fetcher is None or not fetcher.fetch_next():
             return
-        del fetching
+        del fetcher
 
 
-def _close_at_exit(fetching: weakref.ref[Fetcher]) -> None:
-    found = fetching()
-    if found:
-        found.close()
+def _close_at_exit(reference: weakref.ref[Fetcher]) -> None:
+    fetcher = reference()
+    if fetcher:
+        fetcher.close()

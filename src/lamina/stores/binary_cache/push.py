@@ -1,9 +1,9 @@
-"""A closure copied to another binary cache.
+"""Push a closure to a binary cache.
 
-Invariant: at any moment what a narinfo there vouches for is there: a NAR before its narinfo, a path after all that it
-refers to. What is there already is not sent again, and no byte is vouched for that was not hashed on its way.
+Invariant: the cache is complete at any moment: a NAR is uploaded before its narinfo, and a path after its references.
+Paths that are present are not sent again, and every NAR is hashed while it is read, before its narinfo is written.
 
-Several NARs are read, compressed and sent at a time; the narinfos, small files that wait for nothing but the network,
+Several NARs are read, compressed and sent at a time. Narinfos are small files that only wait for the network, so they
 have threads of their own.
 """
 
@@ -32,17 +32,19 @@ from lamina.system.transfer import BlobInfo, HashingWriter
 from lamina.transports.open import WritableTransport
 
 _MAX_CACHE_INFO = 1 << 16
-# Who only waits for the network; more gain little, for a closure is deep and its levels are written one by one.
+# Threads that only wait for the network. More gain little: a closure is deep, and its levels are written one by one.
 _NETWORK_THREADS = 32
-# Above it the library's own threads share in compressing a single NAR.
+# In bytes. A larger NAR is compressed by several threads of the compression library.
 _LARGE = 32 << 20
 _MAX_COMPRESSION_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PushOptions:
-    """How a closure is to be copied: compressed how, signed with which keys, by how many ``jobs`` at a time, and
-    whether with listings of what is in the NARs. ``on_path`` is told of each path that is there from then on.
+    """How a closure is pushed.
+
+    ``compression`` is that of the NARs; each of ``keys`` signs every narinfo; ``jobs`` is the number of NARs at a time;
+    ``listings`` adds the listing of each NAR; ``on_path`` is called with each path once it is in the cache.
     """
 
     compression: NarCompression
@@ -54,11 +56,11 @@ class PushOptions:
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What became of a push.
+    """The result of a push.
 
-    ``sent`` are the paths that were sent, references first; ``signed`` those that were there and were signed again;
-    ``present`` is how many were there as they are; ``size`` is how many bytes of NARs were sent, as they were
-    compressed; ``warnings`` is what was odd about where the paths come from.
+    ``sent`` are the paths that were sent, references first; ``signed`` are paths that were present and got new
+    signatures; ``present`` is the number of paths that were present and left unchanged; ``size`` is the size in bytes
+    of the compressed NARs that were sent; ``warnings`` are those of the stores that the paths come from.
     """
 
     sent: tuple[StorePath, ...]
@@ -69,10 +71,12 @@ class PushResult:
 
 
 def push(closure_source: ClosureSource, closure: Closure, cache: WritableTransport, options: PushOptions) -> PushResult:
-    """Copies ``closure`` to ``cache``.
+    """Copy ``closure`` to ``cache``.
 
-    Raises `IntegrityError` for a path that is not what it is said to be, `Unavailable` for a cache of another store
-    folder or one that cannot be read, `OutputError` where it cannot be written.
+    Raises:
+        IntegrityError: A path's NAR does not match its path info.
+        Unavailable: The cache is for another store folder, or it cannot be read.
+        OutputError: The cache cannot be written.
     """
     _check_cache(cache)
     with (
@@ -80,11 +84,11 @@ def push(closure_source: ClosureSource, closure: Closure, cache: WritableTranspo
         _thread_pool(_NETWORK_THREADS, "lamina-narinfo") as network_pool,
     ):
         infos = closure.bottom_up
-        there = dict(zip(infos, network_pool.map(lambda info: _find_present(cache, info), infos), strict=True))
+        present = dict(zip(infos, network_pool.map(lambda info: _find_present(cache, info), infos), strict=True))
         run = _Push(closure_source, closure, cache, options)
         try:
             return run.push(
-                {info.path: found for info, found in there.items() if found}, compression_pool, network_pool
+                {info.path: found for info, found in present.items() if found}, compression_pool, network_pool
             )
         except BaseException:
             run.stopping.set()
@@ -99,14 +103,14 @@ def _thread_pool(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
     except Exception:
         pool.shutdown(cancel_futures=True)
         raise
-    except BaseException:  # an interrupt does not wait for a server that says nothing
+    except BaseException:  # after an interrupt, a server that does not answer is not waited for
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
 
 
 def add_signatures(found: NarInfo, keys: Iterable[SecretKey]) -> NarInfo:
-    """``found`` with a signature of each key, in place of another under the key's name."""
+    """Sign ``found`` with each key, replacing signatures under the same key name; return the new narinfo."""
     for key in keys:
         others = [text for text in found.signatures if text.partition(":")[0] != key.name]
         found = replace(found, signatures=(*others, key.sign(found.fingerprint)))
@@ -127,7 +131,7 @@ def _check_cache(cache: WritableTransport) -> None:
 
 
 def _find_present(cache: WritableTransport, info: PathInfo) -> NarInfo | None:
-    """What the cache says of a path, None where that is not what ``info`` says."""
+    """Return the narinfo that the cache has of a path, None if it is missing, invalid or differs from ``info``."""
     data = cache.read(f"{info.path.hash}.narinfo", narinfo.MAX_SIZE)
     if data is None:
         return None
@@ -140,7 +144,7 @@ def _find_present(cache: WritableTransport, info: PathInfo) -> NarInfo | None:
 
 @dataclass(frozen=True, slots=True)
 class _UploadedNar:
-    """A NAR as it lies in the cache."""
+    """A compressed NAR in the cache; ``is_new`` is False if it was there before."""
 
     url: str
     compression: str
@@ -149,7 +153,7 @@ class _UploadedNar:
 
 
 class _StoppedError(Exception):
-    """Something else failed; nobody waits for this any more."""
+    """Another upload failed, so this one is given up."""
 
 
 class _Push:
@@ -166,9 +170,9 @@ class _Push:
     def push(
         self, present: dict[StorePath, NarInfo], compression_pool: ThreadPoolExecutor, network_pool: ThreadPoolExecutor
     ) -> PushResult:
-        signed_anew = self._sign(present, network_pool)
+        newly_signed = self._sign(present, network_pool)
         missing = [info for info in self._closure.bottom_up if info.path not in present]
-        awaited = {info.path: {*info.references} - {info.path} - present.keys() for info in missing}
+        missing_references = {info.path: {*info.references} - {info.path} - present.keys() for info in missing}
         nars: dict[StorePath, _UploadedNar] = {}
         running: dict[Future[_UploadedNar | None], PathInfo] = {
             compression_pool.submit(self._send, info): info for info in missing
@@ -186,19 +190,19 @@ class _Push:
                 else:
                     done.append(info.path)
                     self._options.on_path(info.path)
-                    for user in self._closure.referrers[info.path]:
-                        if user in awaited:
-                            awaited[user].discard(info.path)
-                            ready.append(self._closure.by_path[user])
+                    for referrer in self._closure.referrers[info.path]:
+                        if referrer in missing_references:
+                            missing_references[referrer].discard(info.path)
+                            ready.append(self._closure.by_path[referrer])
             for info in dict.fromkeys(ready):
-                if info.path in nars and not awaited[info.path]:
+                if info.path in nars and not missing_references[info.path]:
                     running[network_pool.submit(self._write_metadata, info, nars[info.path])] = info
         size = sum(sent.file.size for sent in nars.values() if sent.is_new)
-        return PushResult(tuple(done), signed_anew, len(present) - len(signed_anew), size)
+        return PushResult(tuple(done), newly_signed, len(present) - len(newly_signed), size)
 
     def _sign(self, present: dict[StorePath, NarInfo], network_pool: ThreadPoolExecutor) -> tuple[StorePath, ...]:
-        anew = {path: add_signatures(found, self._options.keys) for path, found in present.items()}
-        changed = [found for path, found in anew.items() if {*found.signatures} != {*present[path].signatures}]
+        updated = {path: add_signatures(found, self._options.keys) for path, found in present.items()}
+        changed = [found for path, found in updated.items() if {*found.signatures} != {*present[path].signatures}]
         list(network_pool.map(self._write_narinfo, changed))
         return tuple(found.info.path for found in changed)
 
@@ -206,7 +210,7 @@ class _Push:
         self._cache.write(f"{known.info.path.hash}.narinfo", known.dump().encode())
 
     def _write_metadata(self, info: PathInfo, sent: _UploadedNar) -> None:
-        """Writes the narinfo, and before it the listing."""
+        """Write the NAR listing, then the narinfo."""
         if self._options.listings:
             listing = self._closure_source.listing(info.path)
             document = nar_listing.dump(listing) if listing else None
@@ -222,7 +226,7 @@ class _Push:
         self._write_narinfo(add_signatures(known, self._options.keys))
 
     def _send(self, info: PathInfo) -> _UploadedNar:
-        """Sends the NAR of a path, from a file of its own: what was hashed is what is sent."""
+        """Compress the NAR of a path to a temporary file and upload that, so that exactly the hashed bytes are sent."""
         file = self._temporary_folder.path / info.path.hash
         try:
             return self._upload(file, self._compress(info, file))
@@ -233,9 +237,9 @@ class _Push:
     def _compress(self, info: PathInfo, file: Path) -> BlobInfo:
         try:
             with file.open("wb", buffering=1 << 18) as opened:
-                tally = HashingWriter(opened.write)
+                writer = HashingWriter(opened.write)
                 threads = min(self._options.jobs, _MAX_COMPRESSION_THREADS) if info.nar_size > _LARGE else 1
-                compressor = self._options.compression.compressor(tally, threads)
+                compressor = self._options.compression.compressor(writer, threads)
 
                 def write(data: memoryview) -> None:
                     if self.stopping.is_set():
@@ -246,11 +250,11 @@ class _Push:
                 compressor.close()
         except OSError as error:
             raise output_error(str(self._temporary_folder.path), error) from error
-        return tally.blob_info
+        return writer.blob_info
 
     def _upload(self, file: Path, found: BlobInfo) -> _UploadedNar:
         name = f"nar/{_file_name(found.digest)}{self._options.compression.suffix}"
-        # Another path may have the same NAR, and one that was sent before somebody stopped is there too.
+        # The file may be there: another path may have the same NAR, or an earlier push was interrupted.
         is_new = self._cache.size(name) != found.size
         if is_new:
             self._cache.upload(name, file)

@@ -1,6 +1,6 @@
-"""What is damaged in the embedded store, fetched anew from binary caches.
+"""Repair damaged paths of the embedded store by fetching them from binary caches.
 
-Invariant: a path is as it was until another that was checked takes its place; what no cache has stays as it is.
+Invariant: a damaged path stays as it is until a verified copy replaces it, and for good if no cache has it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PATH = re.compile(rf"{STORE_DIR}/([{NIX32}]{{32}}-[0-9a-zA-Z+\-._?=]{{1,211}})"
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """What became of mending: which of the damages are gone, which are left, and why, where a cache gave a reason."""
+    """The result of a repair: which damages are repaired, which remain, and warnings with the reasons of the caches."""
 
     repaired: tuple[DamagedPath, ...]
     remaining: tuple[DamagedPath, ...]
@@ -38,7 +38,7 @@ class RepairResult:
 
 
 class _RepairTarget(EmbeddedStore):
-    """The store as it is fetched into: nothing that is damaged is taken for valid, and no NAR for one that is here."""
+    """The store to fetch into: damaged paths count as invalid, and existing NARs are ignored and replaced."""
 
     def __init__(self, folder: Path, damaged: Collection[str]) -> None:
         super().__init__(folder)
@@ -61,11 +61,17 @@ def repair_paths(
     caches: Sequence[BinaryCache],
     trust: Trust,
 ) -> RepairResult:
-    """Fetches all that is ``damaged`` in the store at ``folder`` from the first of ``caches`` that gives it whole, with
-    what it refers to and is not there; ``trust`` says whether what is there counts.
+    """Fetch damaged paths, and missing references of them, from the first cache that has an intact copy.
 
-    They are also asked what a path is called of which only the hash is left. Raises nothing but `Unavailable` for the
-    store itself, and `OutputError`.
+    Args:
+        folder: The embedded store.
+        damaged: The damages to repair. If only the hash of a path is left, the caches are asked for its name.
+        caches: The caches, in the order in which they are asked. Their errors become warnings.
+        trust: Decides whether the narinfo of an undamaged path in the store counts.
+
+    Raises:
+        Unavailable: The store itself cannot be read.
+        OutputError: The store cannot be written.
     """
     hashes = {damage.hash for damage in damaged}
     store = _RepairTarget(folder, hashes)
@@ -88,7 +94,7 @@ def repair_paths(
 
 
 def _fetch(sources: ChainedStore, store: EmbeddedStore, paths: Collection[StorePath]) -> list[str]:
-    """Fetch ``paths`` and what they refer to, as far as any cache gives it; say what could not be had."""
+    """Fetch ``paths`` and their missing references as far as a cache has them; return messages about the others."""
     errors: dict[StorePath, Error] = {}
     while True:
         infos: list[PathInfo] = []
@@ -119,18 +125,18 @@ def _query_one(sources: ChainedStore, path: StorePath, errors: dict[StorePath, E
 def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
     try:
         return store.narinfo(path) is not None
-    except Error:  # it is damaged, and one of those that are fetched, or no cache has it
+    except Error:  # it is damaged: it is among the paths to fetch, or no cache has it
         return True
 
 
 def _find_names(store: EmbeddedStore, hashes: set[str], caches: Sequence[BinaryCache]) -> dict[str, StorePath]:
-    """What the paths are called that begin with ``hashes``, as far as anything tells."""
+    """Find the full paths that begin with ``hashes``: in other narinfos, in the damaged ones, then in the caches."""
     found = {path.hash: path for path in iterate_paths(read_valid_narinfos(store)) if path.hash in hashes}
     for hash_part in hashes - found.keys():
         with contextlib.suppress(OSError):
-            # What is left of the narinfo.
-            remaining = (store.folder / f"{hash_part}.narinfo").read_bytes()[: narinfo.MAX_SIZE]
-            if path := _find_path(remaining, hash_part):
+            # The damaged narinfo may still contain the path.
+            damaged_text = (store.folder / f"{hash_part}.narinfo").read_bytes()[: narinfo.MAX_SIZE]
+            if path := _find_path(damaged_text, hash_part):
                 found[hash_part] = path
     for cache in caches:
         for hash_part, answer in cache.query_hashes(hashes - found.keys()):

@@ -1,7 +1,7 @@
-"""A binary cache by way of the embedded store: what was fetched once is fetched no more.
+"""A binary cache behind the embedded store: paths are fetched once and kept there.
 
-Of what the embedded store has, only that counts which the cache's keys vouch for too and whose NAR is there; everything
-else comes from the cache.
+A path in the embedded store counts only if it passes the trust settings of the cache and its NAR is there; every other
+path is fetched from the cache.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lamina.system import narfile
 
 
 class SubstitutingStore:
-    """``cache``, whose NARs ``fetcher`` brings into its store; None is asked for nothing, for there is no network."""
+    """The paths of ``cache``, fetched by ``fetcher`` into its store; ``cache`` is None to work without the network."""
 
     def __init__(self, fetcher: Fetcher, cache: BinaryCache | None, trust: Trust) -> None:
         self._fetcher = fetcher
@@ -38,7 +38,7 @@ class SubstitutingStore:
         return self._fetcher.store
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Give what is known of ``paths``. Raises what `query_each` gives as an error."""
+        """Return the path infos of ``paths``; raises the first error that `query_each` yields."""
         found: dict[StorePath, PathInfo] = {}
         for path, answer in self.query_each(paths):
             if isinstance(answer, Error):
@@ -48,7 +48,7 @@ class SubstitutingStore:
         return found
 
     def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathInfo | Error | None]]:
-        """Give what is known of ``paths``: first what the embedded store has, then what the cache says of the others.
+        """Yield the answer for each of ``paths``: first from the embedded store, then from the cache for the others.
 
         Raises `IntegrityError` for a cycle of references.
         """
@@ -74,7 +74,7 @@ class SubstitutingStore:
                 asked.append(path)
                 yield path, answer.info
             else:
-                # What is damaged here is worth telling only where the cache could not make up for it.
+                # Damage in the embedded store is reported only if the cache does not have the path either.
                 yield path, answer or faults.get(path)
         if asked:
             self._check_cycles(asked, self._cache.label)
@@ -85,9 +85,10 @@ class SubstitutingStore:
         self._graph[known.info.path] = known.info.references
 
     def _check_cycles(self, found: Iterable[StorePath], label: str) -> None:
-        """Raises `IntegrityError` for a circle, once all that ``found`` refer to was asked for.
+        """Raise `IntegrityError` for a cycle, once all references of ``found`` were queried.
 
-        Nix makes no such paths, so it is the cache that cannot be believed, and no plan that cannot be.
+        Nix makes no such paths, so the cache is at fault. Found here, a cycle is an error of the cache; found later, it
+        would look like an error of the plan.
         """
         graph = self._graph
         if all(reference in graph for path in found for reference in graph[path]):
@@ -99,13 +100,13 @@ class SubstitutingStore:
                 ) from error
 
     def _find_narinfo(self, path: StorePath) -> NarInfo | None:
-        """What the cache said of ``path`` before, or the embedded store says of a path whose NAR it has.
+        """Return the narinfo that the cache gave earlier, or that of the embedded store if it is trusted.
 
-        Raises `FormatError`, `IntegrityError` for a path that is damaged there.
+        Raises `FormatError` or `IntegrityError` if the path is damaged in the embedded store.
         """
-        announced = self._registered.get(path)
-        if announced:
-            return announced
+        registered = self._registered.get(path)
+        if registered:
+            return registered
         known = self._store.narinfo(path)
         if known is None or not self._trust.accepts(known):
             return None
@@ -114,9 +115,9 @@ class SubstitutingStore:
         return known
 
     def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
-        """Find the valid path that each of ``mentions`` means, in the cache where the embedded store lacks it.
+        """Find the valid path that each of ``mentions`` means, in the embedded store or else in the cache.
 
-        Raises what the cache says of a path that it has and that is not believed, or why it cannot be asked.
+        Raises the error for a path that the cache has but that is not trusted, or the error of an unusable cache.
         """
         hashes = {path.hash for path in mentions}
         valid = list(self.with_hashes(hashes))
@@ -130,39 +131,39 @@ class SubstitutingStore:
         return match_by_hash(mentions, valid)
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
-        """Give all that is known of ``path``, from where `query_each` had it; None where it is not known."""
+        """Return the narinfo of ``path`` from the place where `query_each` found it; None if it is unknown."""
         return self._fetcher.narinfo(path) if path in self._registered else self._embedded_narinfo(path)
 
     def prefetch(self, paths: Iterable[StorePath]) -> None:
-        """Begins to fetch ``paths``, as far as they come from a cache and are not here, in that order."""
+        """Begin to fetch those of ``paths`` that come from the cache, in that order."""
         self._fetcher.begin(paths)
 
     def is_local(self, path: StorePath) -> bool:
-        """Whether `location` would answer without waiting."""
+        """Return whether `location` would return without waiting for a download."""
         return self._fetcher.is_local(path)
 
     def location(self, path: StorePath) -> Extent:
-        """The NAR of ``path``, once it is here. Raises `NotFound`, and what fetching it raises."""
-        announced = self._registered.get(path)
-        if announced is None:
+        """Wait until ``path`` is fetched and return its NAR. Raises `NotFound`, and the error if fetching it failed."""
+        registered = self._registered.get(path)
+        if registered is None:
             return self._store.location(path)
         self._fetcher.wait(path)
-        return self._store.received_nar(announced)
+        return self._store.received_nar(registered)
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """What ``path`` is made of. Raises as `location` does."""
+        """Return the nodes of ``path``. Raises what `location` raises."""
         return narfile.nodes(self.location(path))
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The paths in the embedded store that ``name`` may mean."""
+        """Return the trusted paths in the embedded store that ``name`` may mean."""
         return tuple(path for path in self._store.find(name) if self._embedded_narinfo(path))
 
     def hashes(self) -> Collection[str]:
-        """The hashes of the paths in the embedded store."""
+        """Return the hashes of the paths in the embedded store."""
         return self._store.hashes()
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The paths in the embedded store that begin with one of ``hashes``."""
+        """Return the trusted paths in the embedded store that begin with one of ``hashes``."""
         return tuple(
             path
             for hash_part in sorted(hashes)
@@ -176,10 +177,10 @@ class SubstitutingStore:
         except FormatError:
             if self._cache is None:
                 raise
-            return ()  # the cache's narinfo takes the place of the damaged one
+            return ()  # the cache is asked instead
 
     def _embedded_narinfo(self, path: StorePath) -> NarInfo | None:
-        """What the embedded store says of a path, whether its NAR is there or not; None for a damaged narinfo."""
+        """Return the trusted narinfo in the embedded store, even if its NAR is missing; None if it is invalid."""
         try:
             known = self._store.narinfo(path)
         except FormatError:

@@ -1,7 +1,7 @@
-"""Whom a narinfo is believed.
+"""Decide whether a narinfo is trusted.
 
-Invariant: what passes was signed by a key that is trusted, or names its own content, which is held to it when it comes,
-or nobody was to check.
+Invariant: a narinfo passes only if a trusted key signed it, if its path is content-addressed (the content is checked
+against the address when it is received), or if the user turned the check off.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from lamina.formats.narinfo import NarInfo
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The trusted ``keys``; with ``allow_unsigned`` no signature is asked for."""
+    """The trusted ``keys``; ``allow_unsigned`` turns the check of signatures off."""
 
     keys: tuple[PublicKey, ...] = (CACHE_NIXOS_ORG,)
     allow_unsigned: bool = False
 
     def accepts(self, found: NarInfo) -> bool:
-        """Whether it is believed (Nix manual, require-sigs)."""
+        """Return whether ``found`` is trusted, by the rules of Nix (Nix manual, require-sigs)."""
         return self.allow_unsigned or has_matching_address(found) or self.trusts_nar_hash(found)
 
     def trusts_nar_hash(self, found: NarInfo) -> bool:
-        """Tell whether a trusted key signed its NAR hash, which then counts whatever content address it has."""
+        """Return whether a trusted key signed the NAR hash of ``found``, so that it holds regardless of the address."""
         return find_signer(found.fingerprint, found.signatures, self.keys) is not None
 
     def check(self, found: NarInfo, label: str) -> None:
-        """Raises `IntegrityError` where it is not."""
+        """Raise `IntegrityError` if ``found`` is not trusted; ``label`` names the cache in the message."""
         if self.accepts(found):
             return
         names = sorted({text.partition(":")[0] for text in found.signatures})
