@@ -1,4 +1,4 @@
-"""Where store paths come from: edges, so files and databases are opened here.
+"""Stores, the sources of store paths: Nix databases, folders, closure graphs, embedded stores and binary caches.
 
-Invariant: a store answers from what it can check; what it cannot open or understand raises `StoreError`.
+A store that cannot be opened or read raises `StoreError`.
 """

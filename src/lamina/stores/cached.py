@@ -1,6 +1,6 @@
-"""A store on this machine whose trees are known from before.
+"""A store on this machine whose directory listings come from the layer cache.
 
-Invariant: what is remembered is of the same place and the same NAR hash; everything else the store itself is asked.
+Invariant: a cached listing is used only for the same location and the same NAR hash; otherwise the store is read.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from lamina.system import locations
 
 
 class _MachineStore(Store, HasLocation, PathIndex, Protocol):
-    """A store on this machine."""
+    """A store on this machine: its paths have a location and an index."""
 
 
 def with_layer_cache(store: Store, layer_cache: LayerCache) -> Store:
-    """Return ``store`` so that it walks no tree that ``layer_cache`` remembers; ``store`` itself if it is remote."""
+    """Return ``store``, wrapped so that trees listed in ``layer_cache`` are not walked; unchanged if it is remote."""
     if isinstance(store, HasLocation) and isinstance(store, PathIndex):
         return CachedStore(store, layer_cache)
     return store
 
 
 class CachedStore:
-    """``store``, as far as ``layer_cache`` does not know better."""
+    """Wraps ``store`` and takes the listings of its paths from ``layer_cache`` where that has them."""
 
     def __init__(self, store: _MachineStore, layer_cache: LayerCache) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class CachedStore:
         self.with_hashes = store.with_hashes
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """What the store knows of ``paths``."""
+        """Return the path infos that the store has of ``paths``."""
         found = self._store.query(paths)
         self._hashes |= {path: info.nar_hash for path, info in found.items()}
         return found
@@ -53,27 +53,27 @@ class CachedStore:
         return resolve_mentions(self._store, mentions)
 
     def confirm_sources(self, infos: Iterable[PathInfo]) -> bool:
-        """Do what `CanConfirmSources.confirm_sources` says, where the store can."""
+        """Call `CanConfirmSources.confirm_sources` of the store; return False if the store does not have it."""
         return isinstance(self._store, CanConfirmSources) and self._store.confirm_sources(infos)
 
     def prefetch(self, paths: Iterable[StorePath]) -> None:
-        """Has ``paths`` come, where the store has to have them come."""
+        """Begin to download ``paths``, if the store downloads paths at all."""
         if self._prefetcher:
             self._prefetcher.prefetch(paths)
 
     def is_local(self, path: StorePath) -> bool:
-        """Whether nobody would wait for ``path``."""
+        """Return whether ``path`` can be read without waiting for a download."""
         return not self._prefetcher or self._prefetcher.is_local(path)
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """What ``path`` is made of; raises as the store does."""
+        """Return the nodes of ``path``; raises what the store raises."""
         if path not in self._hashes:
             self.query((path,))
         location, nar_hash = self._store.location(path), self._hashes.get(path)
         if location is None or nar_hash is None:
             return self._store.nodes(path)
         key = locations.disk_path(location), nar_hash
-        remembered = self._layer_cache.get_listings([key]).get(key)
-        if remembered is None:
+        listing = self._layer_cache.get_listings([key]).get(key)
+        if listing is None:
             return self._store.nodes(path)
-        return locations.nodes(Listing.parse(remembered), location)
+        return locations.nodes(Listing.parse(listing), location)

@@ -1,7 +1,7 @@
-"""Several stores as one: the first that gives a path is the one it comes from.
+"""Several stores as one: each path comes from the first store that has it.
 
-Whatever goes wrong with one store for one path, the next store is asked for that path, as Nix does. What is known of a
-path and its contents come from the same store, except where that is a closure graph, which has no contents.
+If a store fails for a path, for whatever reason, the next store is asked for that path, as Nix does. The path info and
+the contents of a path come from the same store, unless the path info is from a closure graph, which has no contents.
 """
 
 from __future__ import annotations
@@ -25,12 +25,10 @@ _T = TypeVar("_T")
 # More failures of one store at a time are counted instead of listed.
 _MAX_WARNINGS = 3
 
-"""What a store says of a path: what it knows, why it cannot be believed or asked, or that it does not have it."""
-
 
 @dataclass(frozen=True, slots=True)
 class _ResolvedPath:
-    """A path that a store knows: what it says, its number, and the number of the store that has the contents."""
+    """A path info, the index of the store that it is from, and the index of the store that holds the contents."""
 
     info: PathInfo
     store: int
@@ -38,9 +36,9 @@ class _ResolvedPath:
 
 
 class ChainedStore:
-    """``stores`` in the order in which they are asked; ``names`` are what messages call them.
+    """Asks ``stores`` in order; ``names`` are their names in messages.
 
-    ``warn`` is told whenever a store fails for a path and the next one is asked.
+    ``warn`` is called with a message whenever a store fails for a path and the next one is asked.
     """
 
     def __init__(self, stores: Sequence[Store], names: Sequence[str] = (), warn: Callable[[str], object] = len) -> None:
@@ -51,13 +49,12 @@ class ChainedStore:
         self._found: dict[StorePath, _ResolvedPath] = {}
         self._failures: dict[StorePath, dict[int, StoreFailure]] = {}
 
-    # --- what is known
+    # --- path infos
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Give what the first store that can be believed knows of each path.
+        """Return the path info of each path from the first store that has it and does not fail for it.
 
-        Raises what the stores said of a path that none of them has, if at least one of them failed
-        (`combine_failures`).
+        If no store has a path and at least one failed for it, raises their combined error (`combine_failures`).
         """
         self._look_up([path for path in paths if path not in self._found])
         for path in paths:
@@ -68,7 +65,7 @@ class ChainedStore:
     def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
         """Find the valid path that each of ``mentions`` means, in the first store that knows it.
 
-        Raises as `query` does, so that what an image holds does not depend on whether a server answers.
+        Raises what `query` raises, so that the content of an image does not depend on whether a server answers.
         """
         found: dict[StorePath, StorePath] = {}
         for number in range(len(self._stores)):
@@ -89,7 +86,7 @@ class ChainedStore:
         return {path: meant for some in found for path, meant in some.items()}
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
-        """Give what the store that knows ``path`` would say of it as a binary cache, None where it says no more."""
+        """Return the narinfo of ``path`` from the store that holds it, None if that store has no narinfos."""
         found = self._found.get(path)
         store = self._stores[found.holder if found else 0]
         return store.narinfo(path) if isinstance(store, HasNarInfo) else None
@@ -97,43 +94,46 @@ class ChainedStore:
     # --- contents
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """Give the contents of ``path``; raises what the stores said where none has them."""
-        return self._read_contents(path, lambda store: store.nodes(path))
+        """Return the nodes of ``path``; raises the combined error of the stores if none has its contents."""
+        return self._read_from_holder(path, lambda store: store.nodes(path))
 
     def location(self, path: StorePath) -> Location | None:
-        """Give where the contents of ``path`` lie, None where no store can say; raises as `nodes` does."""
-        return self._read_contents(path, lambda store: _find_location(store, path))
+        """Return the location of ``path``, None if its store has no locations; raises what `nodes` raises."""
+        return self._read_from_holder(path, lambda store: _find_location(store, path))
 
     def prefetch(self, paths: Iterable[StorePath]) -> None:
-        """Begin to download ``paths``, in that order, as far as they are not here."""
+        """Begin to download those of ``paths`` that are not on this machine, in that order."""
         wanted = tuple(paths)
         for store in self._stores:
             if isinstance(store, CanPrefetch):
                 store.prefetch(wanted)
 
     def is_local(self, path: StorePath) -> bool:
-        """Tell whether `location` would answer without waiting for a download."""
+        """Return whether `location` would return without waiting for a download."""
         return all(store.is_local(path) for store in self._stores if isinstance(store, CanPrefetch))
 
     def confirm_sources(self, infos: Iterable[PathInfo]) -> bool:
-        """Have the contents of ``infos`` here wherever a later store might have to give a path instead.
+        """Download the paths of ``infos`` for which a later store could take over if the download fails.
 
-        Tell whether another store gave a path and knows something else of it, such as another NAR hash or other
-        references; then `query` has new answers. Paths of the last store are not waited for.
-        Raises as `query` does.
+        Paths of the last store are not waited for. Raises what `query` raises.
+
+        Returns:
+            Whether another store took over a path with a different path info, such as another NAR hash or other
+            references. Then `query` has new answers.
         """
         changed, errors = self.fetch_with_fallback([info.path for info in infos])
         for path in sorted(errors):
-            if path in self._failures:  # else a graph's path is nowhere, which matters once it is read
+            if path in self._failures:  # a graph's path without contents is an error only once it is read
                 raise errors[path]
         return changed
 
     def fetch_with_fallback(
         self, paths: Sequence[StorePath], *, include_last_store: bool = False
     ) -> tuple[bool, dict[StorePath, Error]]:
-        """Do what `confirm_sources` does, with ``include_last_store`` for paths of the last store too.
+        """Do what `confirm_sources` does, with ``include_last_store`` also for paths of the last store.
 
-        Give, beside what `confirm_sources` tells, the errors of the paths that no store gives.
+        Returns:
+            What `confirm_sources` returns, and the errors of the paths that no store could provide.
         """
         errors = self._locate([path for path in paths if self._is_from_graph(path)])
         changed, last = False, len(self._stores) - 1
@@ -148,20 +148,20 @@ class ChainedStore:
                     _find_location(self._stores[self._found[path].holder], path)
                 except RECOVERABLE_ERRORS as error:
                     faults[path] = error
-            has_changed, gone = self._fall_back(faults)
+            has_changed, new_errors = self._fall_back(faults)
             changed |= has_changed
-            errors |= gone
-            pending = [path for path in faults if path not in gone]
+            errors |= new_errors
+            pending = [path for path in faults if path not in new_errors]
         return changed, errors
 
     def has_fallback(self, path: StorePath) -> bool:
-        """Tell whether there is a store after the one that ``path`` comes from."""
+        """Return whether there is a store after the one that ``path`` comes from."""
         return path in self._found and self._found[path].holder < len(self._stores) - 1
 
     def fall_back(self, faults: Mapping[StorePath, Error]) -> None:
-        """Take the paths of ``faults`` from the next stores, for what came of them was wrong.
+        """Take the paths of ``faults``, whose contents could not be used, from the next stores.
 
-        Raises as `query` does.
+        Raises what `query` raises.
         """
         _, errors = self._fall_back(faults)
         for path in sorted(errors):
@@ -170,9 +170,9 @@ class ChainedStore:
     # --- names
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """Give the paths of that name in the first store that has any.
+        """Return the paths that ``name`` may mean in the first store that has any.
 
-        Raises the error of the first store that could not be asked, if no other has any.
+        If no store has any, raises the error of the first store that failed.
         """
         errors: list[Error] = []
         for number, store in enumerate(self._stores):
@@ -189,22 +189,22 @@ class ChainedStore:
         return ()
 
     def hashes(self) -> Collection[str]:
-        """Give the hashes of all paths that are known by name."""
+        """Return the hashes of all paths in the stores that have an index."""
         known = (store.hashes() for store in self._stores if isinstance(store, PathIndex))
         return frozenset().union(*known)
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """Give the paths that begin with one of ``hashes``, from every store."""
+        """Return the paths that begin with one of ``hashes``, from all stores that have an index."""
         known = (store.with_hashes(hashes) for store in self._stores if isinstance(store, PathIndex))
         return tuple(dict.fromkeys(path for paths in known for path in paths))
 
     # --- one store after the other
 
     def _look_up(self, paths: Collection[StorePath]) -> None:
-        """Ask for ``paths`` until a store knows them."""
+        """Query ``paths`` in one store after the other until each is found."""
         for number in range(len(self._stores)):
             missing = [path for path in paths if path not in self._found and not self._has_failed(path, number)]
-            # Where no store is left for a path, nobody needs the answers for the others.
+            # If the last store fails for one path, the query fails, so the other answers are not waited for.
             is_last = number == len(self._stores) - 1
             for path, info in self._query_store(number, missing, stop_early=is_last).items():
                 self._found[path] = _ResolvedPath(info, number, number)
@@ -212,7 +212,7 @@ class ChainedStore:
     def _query_store(
         self, number: int, paths: Sequence[StorePath], *, stop_early: bool = False
     ) -> dict[StorePath, PathInfo]:
-        """Give what one store knows of ``paths``, and note where it failed; with ``stop_early`` raise that at once."""
+        """Query one store and record its failures; with ``stop_early``, raise at the first failure."""
         found: dict[StorePath, PathInfo] = {}
         faults: dict[StorePath, Error] = {}
         stopped: StorePath | None = None
@@ -233,7 +233,7 @@ class ChainedStore:
         return found
 
     def _fall_back(self, faults: Mapping[StorePath, Error]) -> tuple[bool, dict[StorePath, Error]]:
-        """Take the paths of ``faults`` from the next stores; as `fetch_with_fallback`."""
+        """Take the paths of ``faults`` from the next stores; return what `fetch_with_fallback` returns."""
         by_store: dict[int, dict[StorePath, Error]] = {}
         before = {path: self._found[path] for path in faults}
         for path, error in faults.items():
@@ -244,25 +244,28 @@ class ChainedStore:
         return any(self._found[path].info != found.info for path, found in before.items() if path not in errors), errors
 
     def _locate(self, paths: Collection[StorePath]) -> dict[StorePath, Error]:
-        """Find the next store that has the contents of ``paths``; give the errors of those that none has."""
-        waiting = dict.fromkeys(paths)
+        """Find the next store that has the contents of each path; return the errors of paths that no store has."""
+        unlocated = dict.fromkeys(paths)
         for number in range(len(self._stores)):
-            asked = [
-                path for path in waiting if number > self._found[path].holder and not self._has_failed(path, number)
+            candidates = [
+                path for path in unlocated if number > self._found[path].holder and not self._has_failed(path, number)
             ]
-            if not asked:
+            if not candidates:
                 continue
-            known = self._query_store(number, asked)
-            for path in asked:
+            known = self._query_store(number, candidates)
+            for path in candidates:
                 found = self._match_contents(number, self._found[path], known.get(path))
                 if found:
                     self._found[path] = found
                     if not isinstance(self._stores[number], GraphStore):
-                        del waiting[path]
-        return {path: self._make_error(path) for path in waiting}
+                        del unlocated[path]
+        return {path: self._make_error(path) for path in unlocated}
 
     def _match_contents(self, number: int, found: _ResolvedPath, info: PathInfo | None) -> _ResolvedPath | None:
-        """``found`` with the contents of another store, which knows ``info``; None where it does not have them."""
+        """Return ``found`` with store ``number`` as its holder, None if that store lacks matching contents.
+
+        ``info`` is the path info that the store has, None if it has none.
+        """
         store, path = self._stores[number], found.info.path
         if info and not self._is_from_graph(path):
             return _ResolvedPath(info, number, number)
@@ -281,35 +284,35 @@ class ChainedStore:
         return replace(found, holder=number)
 
     def _is_from_graph(self, path: StorePath) -> bool:
-        """Whether a closure graph vouches for ``path``, so that its contents are elsewhere."""
+        """Return whether the path info of ``path`` is from a closure graph, so that its contents are elsewhere."""
         return isinstance(self._stores[self._found[path].store], GraphStore)
 
-    def _read_contents(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
-        """What ``ask`` gives of the first store that has the contents of ``path``, as `query` described them."""
+    def _read_from_holder(self, path: StorePath, read: Callable[[Store], _T]) -> _T:
+        """Return the result of ``read`` on the first store whose contents of ``path`` match its path info."""
         if path not in self._found:
-            return self._read_from_any(path, ask)
+            return self._read_from_any(path, read)
         if self._is_from_graph(path) and self._found[path].holder == self._found[path].store:
             for error in self._locate([path]).values():
                 raise error
         while True:
             found = self._found[path]
             try:
-                return ask(self._stores[found.holder])
+                return read(self._stores[found.holder])
             except RECOVERABLE_ERRORS as error:
                 _, errors = self._fall_back({path: error})
                 if errors:
                     raise errors[path] from error
                 if self._found[path].info != found.info:
-                    # The image was planned by what is known of the path, so nothing else can take its place now.
+                    # The image was planned with the old path info, so a path with another one cannot replace it now.
                     self._found[path] = found
                     raise
 
-    def _read_from_any(self, path: StorePath, ask: Callable[[Store], _T]) -> _T:
-        """What ``ask`` gives of the first store that has a path of which no store was asked before."""
+    def _read_from_any(self, path: StorePath, read: Callable[[Store], _T]) -> _T:
+        """Return the result of ``read`` on the first store that has ``path``, which was never queried."""
         missing = NotFound(f"{path}: got no store, expected one to have its contents")
         for store in self._stores:
             try:
-                return ask(store)
+                return read(store)
             except NotFound as error:
                 missing = error
         raise missing
@@ -322,7 +325,7 @@ class ChainedStore:
     def _record_failures(
         self, number: int, faults: Mapping[StorePath, Error], *, contents_refused: bool = False
     ) -> None:
-        """Remember that a store failed for some paths, and warn where another store is asked next."""
+        """Record that a store failed for some paths, and warn if another store is asked next."""
         for path, error in faults.items():
             failures = self._failures.setdefault(path, {})
             failures[number] = StoreFailure(self._names[number], error, contents_refused)
@@ -330,7 +333,7 @@ class ChainedStore:
             self._warn_once(number, dict.fromkeys(str(faults[path]) for path in sorted(faults)))
 
     def _warn_once(self, number: int, texts: Iterable[str]) -> None:
-        """Warn of what a store said, each text once."""
+        """Warn with each of ``texts`` that was not reported before."""
         new = [text for text in texts if text not in self._reported]
         self._reported.update(new)
         for text in new[:_MAX_WARNINGS]:
@@ -339,15 +342,15 @@ class ChainedStore:
             self._warn(f"{self._names[number]}: {len(new) - _MAX_WARNINGS} more paths failed; the next store is asked")
 
     def _make_error(self, path: StorePath) -> Error:
-        failures = self._failures.get(path, {})
-        said = [
-            failures.get(number) or StoreFailure(name, None)
+        recorded = self._failures.get(path, {})
+        failures = [
+            recorded.get(number) or StoreFailure(name, None)
             for number, name in enumerate(self._names)
-            if number in failures or isinstance(self._stores[number], CanQueryEach)
+            if number in recorded or isinstance(self._stores[number], CanQueryEach)
         ]
         return (
-            combine_failures(path, said)
-            if said
+            combine_failures(path, failures)
+            if failures
             else NotFound(f"{path}: got no store, expected one to have its contents")
         )
 
@@ -362,5 +365,5 @@ def _query_each(store: Store, paths: Collection[StorePath]) -> Iterator[tuple[St
 def _find_location(store: Store, path: StorePath) -> Location | None:
     if isinstance(store, HasLocation):
         return store.location(path)
-    store.nodes(path)  # raises where it has none
+    store.nodes(path)  # raises `NotFound` if the store does not have the path
     return None

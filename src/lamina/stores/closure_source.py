@@ -1,6 +1,6 @@
-"""Store paths to be handed on, to another cache or as an export, with all that is known of them.
+"""Read closures from a store for a push or an export, with narinfos and listings.
 
-Invariant: what is said of a path is said of the bytes that are given for it; whoever passes them on holds them to it.
+Invariant: `ClosureSource.copy` raises an error unless the bytes that it wrote match the path info.
 """
 
 from __future__ import annotations
@@ -22,42 +22,43 @@ from lamina.system.transfer import HashingWriter, Piece, copy
 
 
 class ClosureSource:
-    """The paths of ``store``."""
+    """Reads the paths of ``store``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def resolve(self, roots: Iterable[StorePath]) -> Closure:
-        """All that ``roots`` need, on its way here where it has to come from elsewhere first. Raises `StoreError`."""
+        """Return the closure of ``roots`` and begin to download its paths where necessary. Raises `StoreError`."""
         closure = resolve_closure(roots, self._store)
         if isinstance(self._store, CanPrefetch):
             self._store.prefetch(info.path for info in closure.bottom_up)
         return closure
 
     def narinfo(self, info: PathInfo) -> NarInfo:
-        """What there is to say of a path: who signed it, its deriver, its content address. Where its NAR lies means
-        nothing here.
+        """Return the narinfo of a path, with its signatures, deriver and content address as far as they are known.
+
+        Its URL, compression and file hash have no meaning here.
         """
         found = self._store.narinfo(info.path) if isinstance(self._store, HasNarInfo) else None
         return found if found and found.info == info else NarInfo(info, "", "none", ())
 
     def location(self, path: StorePath) -> Location | None:
-        """Where the path lies, None where nobody knows. Raises `StoreError`."""
+        """Return the location of a path, None if the store has no locations. Raises `StoreError`."""
         return self._store.location(path) if isinstance(self._store, HasLocation) else None
 
     def listing(self, path: StorePath) -> Listing | None:
-        """What is in the path, None where that cannot be said."""
+        """Return the listing of a path, None if it has no location."""
         location = self.location(path)
         return list_location(location) if location is not None else None
 
     def copy(self, info: PathInfo, write: Callable[[memoryview], object]) -> None:
-        """Writes the NAR of a path.
+        """Pass the NAR of a path to ``write``.
 
-        Raises `IntegrityError` where it turns out, at the end, not to be the one that ``info`` is of.
+        Raises `IntegrityError` after the last byte if the NAR does not match ``info``.
         """
-        tally = HashingWriter(write)
-        copy(self._pieces(info.path), tally)
-        check_nar_hash(info, tally.blob_info)
+        writer = HashingWriter(write)
+        copy(self._pieces(info.path), writer)
+        check_nar_hash(info, writer.blob_info)
 
     def _pieces(self, path: StorePath) -> Iterable[Piece]:
         location = self.location(path)

@@ -1,4 +1,4 @@
-"""Why no store gives a store path: one error that names what each of them said."""
+"""Failures of stores: combine the errors of several stores for one path into a single error."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from lamina.core.names import StorePath
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, StoreError
 
 RECOVERABLE_ERRORS = (StoreError, FormatError, IntegrityError)
-"""The errors of one store that another store may make up for. A wrong argument or a full disk is not among them."""
+"""Errors after which the next store is asked. A wrong argument or a full disk is not among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFailure:
-    """What a store said of one path.
+    """Why a store does not provide a path.
 
-    ``store`` is its name in messages; ``error`` is None where it does not have the path; ``contents_refused`` says that
-    it had the path, and that what it gave as its contents was refused.
+    ``store`` is its name in messages; ``error`` is None if it does not have the path; ``contents_refused`` means that
+    the store had the path but its contents were refused.
     """
 
     store: str
@@ -26,7 +26,7 @@ class StoreFailure:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the store had the path and a hash, a size or a signature did not match."""
+        """Whether the store had the path, but a hash, a size or a signature did not match."""
         return isinstance(self.error, IntegrityError) or (self.contents_refused and isinstance(self.error, FormatError))
 
     def __str__(self) -> str:
@@ -34,16 +34,16 @@ class StoreFailure:
 
 
 def combine_failures(path: StorePath, failures: Sequence[StoreFailure]) -> Error:
-    """Give the error for a ``path`` that no store gives, by what each store said.
+    """Return the error for a ``path`` that no store provides.
 
-    The only failure is that error itself. Several become an `IntegrityError` if one of them is a refusal, else a
-    `NotFound`.
+    The error of a single failure is returned as it is. Several failures become an `IntegrityError` if one of them is a
+    refusal, else a `NotFound`.
     """
     errors = [failure.error for failure in failures if failure.error]
     if len(failures) == 1 and errors:
         return errors[0]
     refusals = [failure.error for failure in failures if failure.error and failure.is_refusal]
     hint = next((error.hint for error in (*refusals, *errors) if error.hint), "")
-    said = "; ".join(map(str, failures))
+    details = "; ".join(map(str, failures))
     kind = IntegrityError if refusals else NotFound
-    return kind(f"{path}: got it from none of {len(failures)} stores, expected one that has it: {said}", hint=hint)
+    return kind(f"{path}: got it from none of {len(failures)} stores, expected one that has it: {details}", hint=hint)

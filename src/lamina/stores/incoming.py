@@ -1,7 +1,8 @@
-"""Files on their way into a store: whole or not at all.
+"""Write files into a store atomically.
 
-Invariant: what is in place was written to its end; what a killed process leaves lies beside it, and the next process
-removes it. A disk that is full ends in `OutputError` that names the folder.
+Invariant: a file in a store is complete, because it is renamed into place after its last byte was written. Temporary
+files that a killed process leaves are in a folder of their own, and the next process removes them. A full disk raises
+an `OutputError` that names the folder.
 """
 
 from __future__ import annotations
@@ -19,23 +20,25 @@ from lamina.errors import OutputError
 from lamina.system.temporary import PartFile
 from lamina.system.transfer import BlobInfo
 
-# Below a store's folder: what is nobody else's business.
+# The subfolder of a store's folder for locks and temporary files.
 PRIVATE = ".lamina"
 
 
 class IncomingFile:
-    """A file that is to be in the store at ``folder``, hashed on the way; nothing is left of it behind the block but
-    what was kept. Raises `OutputError`.
+    """A file that is being written into the store at ``folder`` and hashed meanwhile.
+
+    Used as a context manager; unless `commit` was called, the file is removed at the end of the block. Creating it
+    raises `OutputError`.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._hash = hashlib.sha256()
         self._size = 0
-        waiting = folder / PRIVATE / "arriving"
+        incoming_folder = folder / PRIVATE / "arriving"
         with _translate_errors(folder):
-            waiting.mkdir(parents=True, exist_ok=True)
-            self._part = PartFile(waiting, 0o600, sweep_all=True)
+            incoming_folder.mkdir(parents=True, exist_ok=True)
+            self._part = PartFile(incoming_folder, 0o600, sweep_all=True)
         self.path = self._part.path
 
     def __enter__(self) -> Self:
@@ -47,7 +50,7 @@ class IncomingFile:
         self._part.discard()
 
     def write(self, data: bytes | memoryview) -> None:
-        """The next bytes. Raises `OutputError`."""
+        """Append ``data``. Raises `OutputError`."""
         self._hash.update(data)
         self._size += len(data)
         view = memoryview(data)
@@ -56,26 +59,26 @@ class IncomingFile:
                 view = view[os.write(self._part.fd, view) :]
 
     def drop(self) -> None:
-        """Removes it, where it was not kept, whoever is still at it."""
+        """Remove the file unless it was committed, even if another thread still writes to it."""
         with contextlib.suppress(OSError):
             self.path.unlink()
 
     @property
     def blob_info(self) -> BlobInfo:
-        """What came by now."""
+        """The hash and size of what was written so far."""
         return BlobInfo(Digest(self._hash.digest()), self._size)
 
     def commit(self, name: str) -> None:
-        """What came is now the file ``name`` of the store. Raises `OutputError`."""
-        place = self._folder / name
+        """Move the file to ``name``, relative to the folder of the store. Raises `OutputError`."""
+        target = self._folder / name
         with _translate_errors(self._folder):
-            place.parent.mkdir(exist_ok=True)
-            # Elsewhere a file of that mode could never be removed again.
-            self._part.commit(place, 0o444 if os.name == "posix" else None)
+            target.parent.mkdir(exist_ok=True)
+            # On Windows a read-only file could not be removed again.
+            self._part.commit(target, 0o444 if os.name == "posix" else None)
 
 
 def write_file(folder: Path, name: str, data: bytes) -> None:
-    """Makes ``data`` the file ``name`` of the store at ``folder``, making that too. Raises `OutputError`."""
+    """Write ``data`` to the file ``name`` in ``folder``, which is created if necessary. Raises `OutputError`."""
     with IncomingFile(folder) as incoming:
         incoming.write(data)
         incoming.commit(name)

@@ -1,4 +1,4 @@
-"""Whether a NAR is what its path info and its content address say."""
+"""Check NARs against path infos and content addresses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from lamina.system.transfer import BlobInfo, HashingWriter, copy
 
 
 def check_incoming(known: NarInfo, incoming: IncomingFile, label: str) -> None:
-    """Holds what arrived to what ``known`` says of it. Raises `IntegrityError`, `FormatError` for what is no NAR."""
+    """Check the size, hash and structure of a received NAR against ``known``.
+
+    Raises `IntegrityError`, and `FormatError` if it is not a NAR; ``label`` names the source in the message.
+    """
     info, found = known.info, incoming.blob_info
     if found.size != info.nar_size:
         raise IntegrityError(f"{info.path} in {label}: got a NAR of {found.size} bytes, expected {info.nar_size}")
@@ -28,7 +31,7 @@ def check_incoming(known: NarInfo, incoming: IncomingFile, label: str) -> None:
 
 
 def check_nar_hash(info: PathInfo, found: BlobInfo) -> None:
-    """Raises `IntegrityError` where ``found`` is not the NAR of ``info``."""
+    """Raise `IntegrityError` if ``found``, the hash and size of a NAR, does not match ``info``."""
     if found.digest != info.nar_hash:
         raise IntegrityError(f"{info.path}: got NAR hash {found.digest}, expected {info.nar_hash}", hint=REPAIR_HINT)
     if found.size != info.nar_size:
@@ -38,25 +41,25 @@ def check_nar_hash(info: PathInfo, found: BlobInfo) -> None:
 
 
 def check_nar(found: NarInfo, extent: Extent) -> None:
-    """Read the NAR at ``extent`` and compare size, hash and form with ``found``, and the content address where nothing
-    else vouches for the path.
+    """Read the NAR at ``extent`` and check its size, hash and structure against ``found``.
 
+    The content address is checked too if nothing else vouches for the path.
     Raises `IntegrityError`, `FormatError`, `Unavailable`.
     """
-    evidence = required_content_check(found)
-    tally = HashingWriter(evidence.feed if evidence else len)
-    copy((extent,), tally)
-    check_nar_hash(found.info, tally.blob_info)
-    if evidence and not evidence.matches():
+    content_check = required_content_check(found)
+    writer = HashingWriter(content_check.feed if content_check else len)
+    copy((extent,), writer)
+    check_nar_hash(found.info, writer.blob_info)
+    if content_check and not content_check.matches():
         raise IntegrityError(f"{found.info.path}: got other content, expected that of {found.address}")
     narfile.check_nar_file(extent)
 
 
 def required_content_check(found: NarInfo) -> ContentAddressCheck | None:
-    """What has to see the content for its address, None where the address says nothing that has to be true.
+    """Return the check of the content address of ``found``, None if the address need not be checked.
 
-    It is signed by nobody: one that does not make the path is no address of it, and where the narinfo has a signature,
-    that vouches for the path.
+    Signatures do not cover the address. One that does not result in the name of the path is ignored; if the narinfo has
+    a signature, that vouches for the path; an address that equals the NAR hash is checked with it.
     """
     if found.signatures or not has_matching_address(found):
         return None

@@ -1,4 +1,4 @@
-"""The valid store paths that a text means by the paths that it spells out.
+"""Find the valid store paths that the paths in a text mean.
 
 A text does not say where the name of a store path ends. In ``-javaagent:/nix/store/HASH-agent.jar=9404`` the path is
 followed by ``=9404``, which a name could contain too. The hash alone identifies a store path, so a store is asked by
@@ -16,7 +16,7 @@ from lamina.stores.protocols import PathIndex, Store
 
 @runtime_checkable
 class CanResolveMentions(Protocol):
-    """A store that finds the paths of a text in a way of its own."""
+    """A store with its own way of finding the paths in a text."""
 
     def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
         """Find the valid path that each of ``mentions`` means, as the function `resolve_mentions` does."""
@@ -25,10 +25,17 @@ class CanResolveMentions(Protocol):
 def resolve_mentions(store: Store, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
     """Find the valid path of ``store`` that each of ``mentions`` means.
 
-    ``mentions`` are paths as they stand in a text, each with all that follows it and could belong to its name. Returns
-    the valid paths by what is spelt; those that the store does not know are left out. Raises `StoreError`.
+    A store that cannot look up hashes is asked for every prefix of each name.
 
-    A store that cannot look up hashes is asked for every beginning of each name.
+    Args:
+        store: The store to search.
+        mentions: Paths as they occur in a text, each with all following characters that could belong to its name.
+
+    Returns:
+        The valid paths by mention, without mentions that mean no path of the store.
+
+    Raises:
+        StoreError: The store cannot be read.
     """
     if not mentions:
         return {}
@@ -46,14 +53,14 @@ def match_by_hash(mentions: Collection[StorePath], valid: Iterable[StorePath]) -
 
 
 def _match_by_prefix(store: Store, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
-    """Find the longest valid beginning of each path."""
-    beginnings = {path: tuple(_prefixes(path)) for path in mentions}
-    valid = store.query({beginning for several in beginnings.values() for beginning in several})
-    longest = {path: next(filter(valid.__contains__, several), None) for path, several in beginnings.items()}
-    return {path: beginning for path, beginning in longest.items() if beginning}
+    """Find the longest prefix of each path that is a valid path."""
+    prefixes = {path: tuple(_prefixes(path)) for path in mentions}
+    valid = store.query({prefix for candidates in prefixes.values() for prefix in candidates})
+    longest = {path: next(filter(valid.__contains__, candidates), None) for path, candidates in prefixes.items()}
+    return {path: prefix for path, prefix in longest.items() if prefix}
 
 
 def _prefixes(path: StorePath) -> Iterator[StorePath]:
-    """Yield every path whose name ``path`` begins with, the longest first."""
+    """Yield every path that is a prefix of ``path``, the longest first."""
     shortest = len(path.base) - len(path.name) + 1
     return (StorePath(path.base[:end]) for end in range(len(path.base), shortest - 1, -1))

@@ -1,6 +1,6 @@
-"""From what a user writes after ``--store`` to a store.
+"""Open the stores that a user names with ``--store``.
 
-Invariant: opening looks at what is named and nowhere else, and asks nobody over the network; asking the store does.
+Opening a store sends no request, except for the list of a channel; a binary cache is asked when it is queried.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lamina.stores.local.graph import GraphStore
 from lamina.stores.protocols import Store
 from lamina.transports.urls import redact_url
 
-if TYPE_CHECKING:  # most stores are on this machine
+if TYPE_CHECKING:  # imported when a binary cache or embedded store is opened; most stores are on this machine
     from lamina.stores.binary_cache.fetch import Fetcher
     from lamina.stores.binary_cache.trust import Trust
     from lamina.stores.embedded.store import EmbeddedStore
@@ -34,12 +34,13 @@ DEFAULT_CACHE = "https://cache.nixos.org"
 
 @dataclass(frozen=True, slots=True)
 class StoreAccess:
-    """How stores beyond this machine's are used.
+    """Settings for binary caches and channels.
 
-    ``embedded_store`` is the folder that keeps what comes from binary caches, None for a temporary one; ``channel`` is
-    where names are looked up first; ``channel_lists`` keeps the lists of channels; ``offline`` is to ask nobody over
-    the network; ``fetcher`` brings paths into ``embedded_store`` already, so that no other has to be opened. ``now`` is
-    in seconds since 1970; ``warn`` is told what is odd.
+    ``embedded_store`` is the folder that keeps fetched paths, None for a temporary one; ``trust`` returns the trust
+    settings of the caches, None for the default; ``channel`` is where names are looked up first; ``channel_lists`` is
+    the folder that caches the lists of channels; ``offline`` forbids requests; ``fetcher`` is used instead of a new one
+    if it already fetches into ``embedded_store``; ``now`` is the time in seconds since 1970; ``warn`` is called with
+    each warning.
     """
 
     embedded_store: Path | None = None
@@ -53,10 +54,14 @@ class StoreAccess:
 
 
 def open_stores(locations: Sequence[str], access: StoreAccess | None = None) -> Store:
-    """The stores at ``locations``, the first asked first; none is the machine's own and then the embedded one.
+    """Open the stores at ``locations`` as one store that asks them in order.
 
-    Raises `InvalidArgument` for what is no store, `Unavailable` where it cannot be read, `FormatError` for a broken
-    graph.
+    Without locations, these are the machine's own store, then the embedded one.
+
+    Raises:
+        InvalidArgument: A location cannot be a store.
+        Unavailable: A store cannot be read, or there is none.
+        FormatError: A closure graph is invalid.
     """
     opening = _StoreOpener(locations, access or StoreAccess())
     stores = opening.open_named() if locations else opening.open_default()
@@ -68,22 +73,22 @@ def open_stores(locations: Sequence[str], access: StoreAccess | None = None) -> 
 
 
 def machine_has_store() -> bool:
-    """Whether there is a store folder where the names of store paths say it is."""
-    return _mode(MACHINE / STORE_DIR[1:]) is not None
+    """Return whether this machine has the folder of the store, ``/nix/store``."""
+    return _read_mode(MACHINE / STORE_DIR[1:]) is not None
 
 
 def is_remote(location: str) -> bool:
-    """Whether ``location`` is a URL, and so a binary cache."""
+    """Return whether ``location`` is a URL, and so a binary cache."""
     return "://" in location
 
 
 def is_cache_folder(location: str) -> bool:
-    """Whether ``location`` is a folder that is a binary cache, such as an embedded store."""
-    return not is_remote(location) and _mode(Path(location) / CACHE_INFO) is not None
+    """Return whether ``location`` is a folder that is a binary cache, such as an embedded store."""
+    return not is_remote(location) and _read_mode(Path(location) / CACHE_INFO) is not None
 
 
 _NamedStore = tuple[str, Store]
-"""A store, and what messages call it."""
+"""The name of a store in messages, and the store."""
 
 
 class _StoreOpener:
@@ -109,7 +114,7 @@ class _StoreOpener:
     def open_default(self) -> list[_NamedStore]:
         access = self._access
         stores: list[_NamedStore] = []
-        if _mode(MACHINE / DATABASE) is not None:
+        if _read_mode(MACHINE / DATABASE) is not None:
             stores.append((str(MACHINE), LocalStore(MACHINE)))
         if access.embedded_store and is_cache_folder(str(access.embedded_store)):
             stores.append((str(access.embedded_store), self._open_cache_folder(access.embedded_store)))
@@ -141,7 +146,7 @@ class _StoreOpener:
         if is_remote(location):
             return self._open_cache(location)
         path = Path(location)
-        mode = _mode(path)
+        mode = _read_mode(path)
         if mode is None:
             raise Unavailable(
                 f"store {location}: got nothing there, expected a folder, a closure graph in JSON or the URL of a cache"
@@ -151,7 +156,7 @@ class _StoreOpener:
         if is_cache_folder(location):
             return self._open_cache_folder(path)
         folder = FolderStore(path)
-        if _mode(path / DATABASE) is not None:
+        if _read_mode(path / DATABASE) is not None:
             return LocalStore(path)
         if after_graph:
             return folder
@@ -174,13 +179,13 @@ class _StoreOpener:
         from lamina.transports.open import check_url, open_transport
 
         trust = self._access.trust() if self._access.trust else Trust()
-        is_asked = not self._access.offline or url.startswith("file://")
-        cache = BinaryCache(partial(open_transport, check_url(url)), trust) if is_asked else None
+        may_query = not self._access.offline or url.startswith("file://")
+        cache = BinaryCache(partial(open_transport, check_url(url)), trust) if may_query else None
         return SubstitutingStore(self._fetcher, cache, trust)
 
     @cached_property
     def _download_folder(self) -> Path | None:
-        """Where fetched paths are kept: the first cache folder that is named, else the embedded store."""
+        """The folder that keeps fetched paths: the first cache folder that is named, else the embedded store."""
         if self._access.fetcher:
             return self._access.embedded_store
         named = next((Path(location) for location in self._locations if is_cache_folder(location)), None)
@@ -200,18 +205,18 @@ class _StoreOpener:
         return Fetcher(EmbeddedStore.open_or_create(workspace.path / "store"), keep_alive=workspace)
 
 
-def _mode(path: Path) -> int | None:
-    """The kind and mode of what is at ``path``, None where nothing is; raises `Unavailable` where nobody can tell."""
+def _read_mode(path: Path) -> int | None:
+    """Return the ``st_mode`` of ``path``, None if nothing is there; raises `Unavailable` for other errors."""
     try:
         return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a NUL in it
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: the path contains a NUL
         return None
     except OSError as error:
         raise Unavailable(f"{path}: got {error.strerror}, expected to look at it") from error
 
 
 def open_contents(folder: Path) -> Store:
-    """The store whose contents are in ``folder``: files below ``nix/store``, or the NARs of a binary cache.
+    """Open the store whose contents are in ``folder``: files below ``nix/store``, or the NARs of a binary cache.
 
     Raises `Unavailable`.
     """

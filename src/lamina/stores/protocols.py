@@ -1,4 +1,4 @@
-"""What the rest of lamina asks of a store, and what only some stores can answer."""
+"""Protocols of stores: `Store` is what every store has, the others are capabilities that only some have."""
 
 from __future__ import annotations
 
@@ -14,73 +14,75 @@ from lamina.system.locations import Location
 
 
 class Store(Protocol):
-    """Where store paths come from."""
+    """A source of store paths."""
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """What is known of ``paths``; those that are not valid here are left out. Raises `StoreError`."""
+        """Return the path infos of those of ``paths`` that are valid in the store. Raises `StoreError`."""
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """What ``path`` is made of, in NAR order. Raises `NotFound` before it gives a node, and `StoreError`."""
+        """Return the nodes of ``path`` in NAR order. Raises `NotFound` before the first node, and `StoreError`."""
 
 
 @runtime_checkable
 class HasLocation(Protocol):
-    """What a store can tell whose paths lie on this machine."""
+    """A store that knows where its paths are on this machine."""
 
     def location(self, path: StorePath) -> Location | None:
-        """Where ``path`` lies, None where that is neither as files nor as a NAR. Raises `NotFound`."""
+        """Return the location of ``path``, None if it is neither files nor a NAR. Raises `NotFound`."""
 
 
 @runtime_checkable
 class CanPrefetch(Protocol):
-    """What a store can do whose paths have to come from elsewhere first."""
+    """A store whose paths may have to be downloaded."""
 
     def prefetch(self, paths: Iterable[StorePath]) -> None:
-        """Has those of ``paths`` come that are not here, in that order, while the caller does something else."""
+        """Begin to download those of ``paths`` that are not local, in that order, in the background."""
 
     def is_local(self, path: StorePath) -> bool:
-        """Whether nobody would wait for ``path``."""
+        """Return whether ``path`` can be read without waiting for a download."""
 
 
 @runtime_checkable
 class CanConfirmSources(Protocol):
-    """What a store can do that has several to take a path from."""
+    """A store that has several sources for a path."""
 
     def confirm_sources(self, infos: Iterable[PathInfo]) -> bool:
-        """Have the contents of ``infos`` here wherever another store might have to give them.
+        """Download the paths of ``infos`` for which another source could take over if the download fails.
 
-        Tell whether something else is known of one of these paths now, so that `Store.query` has new answers.
+        Returns:
+            Whether the path info of one of these paths changed, so that `Store.query` has new answers.
         """
 
 
 @runtime_checkable
 class PathIndex(Protocol):
-    """What a store on this machine can tell beyond what a `Store` must."""
+    """A store that can look up its paths by name and by hash."""
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The paths that ``name`` may mean, ascending."""
+        """Return the paths that ``name`` may mean (`lamina.core.name_match`), ascending."""
 
     def hashes(self) -> Collection[str]:
-        """The hashes of all valid paths."""
+        """Return the hashes of all valid paths."""
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The paths that begin with one of ``hashes``."""
+        """Return the paths that begin with one of ``hashes``."""
 
 
 PathResult = PathInfo | Error | None
+"""What a store answers for a path: its path info, the error if it failed, or None if it does not have the path."""
 
 
 @runtime_checkable
 class HasNarInfo(Protocol):
-    """A store that knows of a path what a binary cache says."""
+    """A store that has narinfos, or what amounts to them."""
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
-        """Give all that is known of ``path``; None where it is not valid."""
+        """Return the narinfo of ``path``, None if the path is not valid."""
 
 
 @runtime_checkable
 class CanQueryEach(Protocol):
-    """A store that can fail for one path and still give others."""
+    """A store that can fail for one path and still answer for others."""
 
     def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathResult]]:
-        """Ask for ``paths`` at once, and give each answer as it comes, in any order."""
+        """Query ``paths`` concurrently and yield each answer as it arrives, in any order."""

@@ -1,4 +1,4 @@
-"""The closure of some roots, once it is certain which store every path comes from."""
+"""Resolve a closure once it is certain which store every path comes from."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from lamina.stores.protocols import CanConfirmSources, Store
 
 
 def resolve_closure(roots: Iterable[StorePath], store: Store) -> Closure:
-    """Resolve ``roots``, and do so again for as long as contents turn out to be bad and another store takes over.
+    """Resolve ``roots``; repeat that whenever contents turn out to be bad and another store takes over.
 
-    Two caches may have different builds of one path, with other references. So what an image is planned from and what
-    goes into it have to come from the same cache. Raises `NotFound`, `PlanError`, and what ``store`` raises.
+    Two caches may have different builds of one path, with different references. So the path info that an image is
+    planned with and the contents that go into it must come from the same cache. Raises `NotFound`, `PlanError`, and
+    what ``store`` raises.
     """
-    wanted = tuple(roots)
+    root_paths = tuple(roots)
     while True:
-        closure = Closure.resolve(wanted, store.query)
+        closure = Closure.resolve(root_paths, store.query)
         if not isinstance(store, CanConfirmSources) or not store.confirm_sources(closure):
             return closure

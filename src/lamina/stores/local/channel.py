@@ -1,10 +1,10 @@
-"""What a channel of nixpkgs has, or a catalogue, as a store: names without contents.
+"""The list of store paths of a nixpkgs channel, or a catalogue, as a store: names without contents.
 
-Invariant: a list from the network is kept whole or not at all, and only one that could be read; within a day nobody is
-asked again, and an older one says how old it is.
+Invariant: a downloaded list is cached only if it is complete and valid. It is not downloaded again within a day, and a
+warning gives the age of an older one that is used.
 
-A channel is a name at ``https://channels.nixos.org``, and its list a file there, ``store-paths.xz`` (nixos.org,
-"Channels"). It says which path a name means, not what that refers to: for that a binary cache is asked.
+A channel is a name at ``https://channels.nixos.org``; its list is the file ``store-paths.xz`` there (nixos.org,
+"Channels"). The list says which path a name means, but not the references of the path; a binary cache has those.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ LIST = "store-paths.xz"
 DAY = 24 * 3600
 _MINUTE = 60
 _HOUR = 3600
-# Lists of nixos-unstable have 4 MiB, and 15 MiB of text in them.
+# In bytes, compressed and decompressed. The list of nixos-unstable has 4 MiB and 15 MiB.
 _MAX_BYTES = 64 << 20
 _MAX_TEXT = 512 << 20
 _CHANNEL = re.compile(r"(?:nixos|nixpkgs)-(?:unstable|[0-9]{2}\.[0-9]{2})(?:-[a-z0-9_]+)*")
-# What is a list by its name; anything else may be a folder as well.
+# File names of lists; a URL with another last component may also be a folder.
 _LIST_NAME = re.compile(r"store-paths|.*\.(?:xz|zst|gz|bz2|lz4|json|txt|list)", re.DOTALL)
 _EXPECTED = "a channel such as nixos-25.11, the URL of a list or of a folder with one, or a file"
 
 
 class ChannelReader(Protocol):
-    """A folder somewhere, as far as a list in it is read."""
+    """Reads files of a local or remote folder."""
 
     @property
     def label(self) -> str:
-        """The folder as messages have it, without credentials."""
+        """The folder in messages, without credentials."""
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """A file whole, None where it is absent; raises `FormatError` above ``limit`` bytes, `Unavailable`."""
+        """Read a whole file; None if it is missing. Raises `FormatError` above ``limit`` bytes, `Unavailable`."""
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Close connections."""
 
 
 Opener = Callable[[str], ChannelReader]
-"""From a URL to what reads there; raises `InvalidArgument`."""
+"""Returns the reader of a URL; raises `InvalidArgument`."""
 
 
 class Channel:
-    """The paths of the list ``name``, which was fetched ``age`` seconds ago; ``warnings`` say what is amiss with it."""
+    """The paths of the list ``name``, which was downloaded ``age`` seconds ago, with the ``warnings`` about it."""
 
     def __init__(
         self, name: str, paths: channel_index.ChannelIndex, *, age: float = 0.0, warnings: tuple[str, ...] = ()
@@ -71,77 +71,88 @@ class Channel:
         self._paths = paths
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Nothing: a list does not say what a path refers to."""
+        """Return nothing: a list does not contain references."""
         return {}
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """Raises `NotFound`: a list has no contents."""
+        """Raise `NotFound`: a list has no contents."""
         raise NotFound(f"{path}: got a list of names, {self.name}, expected a store that has the contents")
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The paths that ``name`` may mean, as `lamina.core.name_match` says."""
+        """Return the paths that ``name`` may mean (`lamina.core.name_match`)."""
         return self._paths.find(name)
 
     def hashes(self) -> Collection[str]:
-        """None: a list names paths, and vouches for none."""
+        """Return nothing: a list names paths, but does not say that they are valid."""
         return frozenset()
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """None, likewise."""
+        """Return nothing, for the same reason."""
         return ()
 
 
-def open_channel(where: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
-    """The list at ``where``: a channel's name, the URL of a list or of a folder with one, such a folder, or a file.
+def open_channel(address: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
+    """Open a list; its first bytes tell how it is compressed.
 
-    How a list is compressed is told by its bytes. One from the network is kept below ``cache``, where there is one; it
-    will do for a day from ``now``, in seconds since 1970, and longer where there is no newer one to be had, or none may
-    be asked for; whenever it does, a warning says its age. Raises `InvalidArgument` for a URL that cannot be,
-    `NotFound` where there is no list, `Unavailable`, and `FormatError` for what is none.
+    A downloaded list is used for a day, and longer if no newer one is available or requests are forbidden. Whenever a
+    cached list is used, a warning gives its age.
+
+    Args:
+        address: The name of a channel, the URL of a list or of a folder with one, or a local folder or file.
+        opener: Opens URLs.
+        cache: The folder that caches lists, None to cache nothing.
+        offline: Send no requests.
+        now: The time in seconds since 1970.
+
+    Raises:
+        InvalidArgument: The URL is invalid.
+        NotFound: There is no list.
+        Unavailable: The list cannot be read.
+        FormatError: The file is not a list.
     """
-    if "://" in where:
-        return _open_url(where, "", opener, cache, offline=offline, now=now)
-    if _CHANNEL.fullmatch(where):
-        return _open_url(f"{CHANNELS}/{where}/{LIST}", where, opener, cache, offline=offline, now=now)
-    folder = os.path.isdir(where)
-    return Channel(where, _parse(_read_file(os.path.join(where, LIST) if folder else where), where))
+    if "://" in address:
+        return _open_url(address, "", opener, cache, offline=offline, now=now)
+    if _CHANNEL.fullmatch(address):
+        return _open_url(f"{CHANNELS}/{address}/{LIST}", address, opener, cache, offline=offline, now=now)
+    folder = os.path.isdir(address)
+    return Channel(address, _parse(_read_file(os.path.join(address, LIST) if folder else address), address))
 
 
 def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
     name = name or _display_name(url, opener)
     if url.lower().startswith("file:"):
         return Channel(name, _parse(_fetch(url, opener, name), name))
-    keep = None if cache is None else _ListCache(cache / hashlib.sha256(url.encode()).hexdigest()[:32])
-    old = keep.load(name, now) if keep else None
-    if old and (old.is_fresh or offline):
-        return old.channel(name, "")
+    list_cache = None if cache is None else _ListCache(cache / hashlib.sha256(url.encode()).hexdigest()[:32])
+    cached = list_cache.load(name, now) if list_cache else None
+    if cached and (cached.is_fresh or offline):
+        return cached.channel(name, "")
     if offline:
         raise Unavailable(f"list of {name}: got none that was kept, expected one", hint="do without --offline once")
     try:
         data = _fetch(url, opener, name)
         paths = _parse(data, name)
     except Error as error:
-        if old is None:
+        if cached is None:
             raise
-        return old.channel(name, str(error))
-    return Channel(name, paths, warnings=keep.store(data, name, now) if keep else ())
+        return cached.channel(name, str(error))
+    return Channel(name, paths, warnings=list_cache.store(data, name, now) if list_cache else ())
 
 
 def _display_name(url: str, opener: Opener) -> str:
-    """``url`` as messages have it."""
+    """Return ``url`` without credentials, for messages."""
     with closing(opener(url)) as reader:
         return reader.label
 
 
 def _possible_files(url: str) -> list[tuple[str, str]]:
-    """The folders and files that ``url`` may mean, the likeliest first; a query goes with every request to a folder."""
+    """Return the folders and files that ``url`` may mean, the likeliest first; its query stays with the folder."""
     path, mark, query = url.partition("?")
     scheme, _, rest = path.partition("://")
     folder, slash, file = rest.rpartition("/")
-    if not slash or not file:  # a host, or what says of itself that it is a folder
+    if not slash or not file:  # a host, or a folder with a slash at its end
         return [(url, LIST)]
-    itself = (f"{scheme}://{folder}/{mark}{query}", file)
-    return [itself] if _LIST_NAME.fullmatch(file) else [(url, LIST), itself]
+    named_file = (f"{scheme}://{folder}/{mark}{query}", file)
+    return [named_file] if _LIST_NAME.fullmatch(file) else [(url, LIST), named_file]
 
 
 def _fetch(url: str, opener: Opener, name: str) -> bytes:
@@ -153,17 +164,17 @@ def _fetch(url: str, opener: Opener, name: str) -> bytes:
     raise NotFound(f"list of {name}: got nothing there, expected a list of store paths")
 
 
-def _read_file(where: str) -> bytes:
+def _read_file(path: str) -> bytes:
     try:
-        with open(where, "rb") as file:
+        with open(path, "rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise Unavailable(f"channel {short_repr(where)}: got no such thing, expected {_EXPECTED}") from error
-    except (OSError, ValueError) as error:  # the latter for a NUL in it
+        raise Unavailable(f"channel {short_repr(path)}: got no such thing, expected {_EXPECTED}") from error
+    except (OSError, ValueError) as error:  # ValueError: the path contains a NUL
         got = (error.strerror if isinstance(error, OSError) else None) or error
-        raise Unavailable(f"channel {short_repr(where)}: got {got}, expected {_EXPECTED}") from error
+        raise Unavailable(f"channel {short_repr(path)}: got {got}, expected {_EXPECTED}") from error
     if len(data) > _MAX_BYTES:
-        raise FormatError(f"{where}: got more than {_MAX_BYTES} bytes, expected a list of store paths")
+        raise FormatError(f"{path}: got more than {_MAX_BYTES} bytes, expected a list of store paths")
     return data
 
 
@@ -188,7 +199,7 @@ def _decompress(data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _CachedList:
-    """A list of some time ago."""
+    """A list from the cache and its age in seconds."""
 
     paths: channel_index.ChannelIndex
     age: float
@@ -198,30 +209,31 @@ class _CachedList:
         return self.age < DAY
 
     def channel(self, name: str, reason: str) -> Channel:
-        """It as a channel; ``reason`` is why there is no newer one, empty where nobody was asked."""
-        because = f", and got no newer one: {reason}" if reason else ""
-        warning = f"list of {name} is {format_age(self.age)} old{because}"
+        """Return the list as a channel; ``reason`` is why there is no newer one, empty if no request was sent."""
+        explanation = f", and got no newer one: {reason}" if reason else ""
+        warning = f"list of {name} is {format_age(self.age)} old{explanation}"
         return Channel(name, self.paths, age=self.age, warnings=(warning,))
 
 
 @dataclass(frozen=True, slots=True)
 class _ListCache:
-    """Where a list is kept; the file's own time is when it was fetched."""
+    """The cache file of a list; its mtime is the time of the download."""
 
     file: Path
 
     def load(self, name: str, now: float) -> _CachedList | None:
-        """What is kept, None where nothing is that could be read."""
+        """Return the cached list, None if there is none that can be read."""
         try:
             age = now - self.file.stat().st_mtime
             paths = _parse(self.file.read_bytes(), name)
         except (OSError, FormatError):
             return None
-        # A clock that was wrong once must not keep a list for ever; one that is not quite exact may.
+        # A download time in the future means that a clock was wrong. Up to an hour is tolerated; beyond that, the list
+        # counts as a day old, or it would stay fresh until that time.
         return _CachedList(paths, max(age, 0.0) if age > -_HOUR else DAY)
 
     def store(self, data: bytes, name: str, now: float) -> tuple[str, ...]:
-        """Keeps ``data`` as what was fetched ``now``; gives a warning where it cannot."""
+        """Write ``data`` to the cache as downloaded at ``now``; return a warning if that fails."""
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with PartFile(self.file.parent) as part:
@@ -234,7 +246,7 @@ class _ListCache:
 
 
 def format_age(seconds: float) -> str:
-    """A time in whole minutes, of two hours or more in whole hours, of two days or more in whole days."""
+    """Format a time in whole minutes, from two hours on in whole hours, from two days on in whole days."""
     for unit, name in ((DAY, "days"), (_HOUR, "hours")):
         if seconds >= 2 * unit:
             return f"{int(seconds // unit)} {name}"

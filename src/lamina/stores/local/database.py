@@ -1,13 +1,13 @@
-"""A Nix store on this machine, through its database.
+"""A Nix store on this machine, read through its database.
 
-Invariant: nothing is written, no lock is taken that could make Nix wait for long, and what is read is one state of
-the database, never half of an update.
+Invariant: nothing is written, no lock is held that could make Nix wait for long, and each result is from one state of
+the database, never from the middle of an update.
 
-The database is SQLite, schema 10 (Nix source, libstore, schema.sql). It is opened with ``mode=ro`` where somebody else
-has it open. Where nobody has, that would make the ``-shm`` file of a database in WAL mode, which SQLite refuses to do
-in a folder that cannot be written, and leaves behind in one that can; then ``immutable=1`` is right as long as there is
-no ``-wal`` with anything in it and the file does not change meanwhile (SQLite documentation, "Read-Only WAL-Mode
-Databases").
+The database is SQLite, schema 10 (Nix source, libstore, schema.sql). It is opened with ``mode=ro`` if another process
+has it open. Otherwise, that mode would create the ``-shm`` file of a database in WAL mode: SQLite fails if the folder
+is read-only, and leaves the file behind if it is writable. In that case the database is opened with ``immutable=1``,
+which is correct as long as the ``-wal`` file is missing or empty and the database does not change during the read
+(SQLite documentation, "Read-Only WAL-Mode Databases").
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ DATABASE = "nix/var/nix/db/db.sqlite"
 SCHEMA = "10"
 _WAL = "db.sqlite-wal"
 _SHARED_MEMORY = "db.sqlite-shm"
-# Where the header of a database says that it is in WAL mode (SQLite documentation, "Database File Format", 1.3.3).
+# The offset of the byte that says whether the database is in WAL mode (SQLite, "Database File Format", section 1.3.3).
 _WAL_FORMAT = 18
 _MAX_READS = 5
 _MAX_SCHEMA = 1 << 10
-_TIMEOUT = 10
-# SQLite takes 999 parameters at least (SQLITE_MAX_VARIABLE_NUMBER before 3.32).
+_TIMEOUT = 10  # seconds
+# Every SQLite accepts at least 999 parameters (SQLITE_MAX_VARIABLE_NUMBER before 3.32).
 _MAX_PARAMETERS = 900
 
 _T = TypeVar("_T")
@@ -62,12 +62,12 @@ class LocalStore(FolderStore):
             raise Unavailable(f"{schema}: got schema {short_repr(found[:20])}, expected {SCHEMA}")
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Those of ``paths`` that are valid."""
+        """Return the path infos of those of ``paths`` that are valid."""
         wanted = [str(path) for path in paths]
         return self._read(lambda database: _read_infos(database, wanted)) if wanted else {}
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
-        """All that the database has of ``path``, as a binary cache would say it; None where it is not valid."""
+        """Return what the database has of ``path`` as a narinfo, None if the path is not valid."""
         info = self.query([path]).get(path)
         row = self._read(lambda database: database.execute(_DETAILS, (str(path),)).fetchone())
         if info is None or row is None:
@@ -77,20 +77,21 @@ class LocalStore(FolderStore):
         return NarInfo(info, "", "none", tuple(signatures.split()), deriver=deriver, address=address)
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The valid paths that ``name`` may mean, as `lamina.core.name_match` says."""
-        if not name.isascii():  # no store path is named so, and not every text can be asked for
+        """Return the valid paths that ``name`` may mean (`lamina.core.name_match`)."""
+        # Store paths are ASCII, and SQLite does not accept every text, such as a lone surrogate.
+        if not name.isascii():
             return ()
         rows = self._read(lambda database: database.execute(_BY_NAME, (f"-{search_prefix(name)}",)).fetchall())
         return match_paths((_parse_store_path(text) for (text,) in rows), name)
 
     def hashes(self) -> Collection[str]:
-        """The hashes of all valid paths."""
+        """Return the hashes of all valid paths."""
         start = len(STORE_DIR) + 2
-        query = f"SELECT substr(path, {start}, {HASH_LENGTH}) FROM ValidPaths"  # noqa: S608 - two numbers of ours
+        query = f"SELECT substr(path, {start}, {HASH_LENGTH}) FROM ValidPaths"  # noqa: S608 - only two constants are inserted
         return {hash_part for (hash_part,) in self._read(lambda database: database.execute(query).fetchall())}
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The valid paths that begin with one of ``hashes``."""
+        """Return the valid paths that begin with one of ``hashes``."""
 
         def look_up(database: sqlite3.Connection) -> list[StorePath]:
             rows = (
@@ -117,7 +118,7 @@ class LocalStore(FolderStore):
         raise Unavailable(f"{self._database}: got changed in each of {_MAX_READS} readings, expected it at rest")
 
     def _is_idle_wal(self) -> bool:
-        """Whether it is in WAL mode and nobody has it open: a shared reader would leave ``-shm`` and ``-wal`` there."""
+        """Return whether the database is in WAL mode and not in use, so that ``mode=ro`` would leave files behind."""
         if self._database.with_name(_SHARED_MEMORY).exists() or self._database_state().log_size:
             return False
         try:
@@ -132,7 +133,7 @@ class LocalStore(FolderStore):
             return work(database)
 
     def _read_immutable(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Raises `_ChangedError` where somebody wrote meanwhile."""
+        """Read as if the file could not change; raise `_ChangedError` if it did."""
         before = self._database_state()
         if before.log_size:
             log = self._database.with_name(_WAL)
@@ -166,7 +167,7 @@ class LocalStore(FolderStore):
 
 
 class _DatabaseState(NamedTuple):
-    """What the database is like on disk; another stamp is another state of it."""
+    """What identifies a state of the database on disk; two equal values mean that it did not change."""
 
     inode: int
     size: int
@@ -175,7 +176,7 @@ class _DatabaseState(NamedTuple):
 
 
 class _ChangedError(Exception):
-    """The database was written to while it was read as if it could not be."""
+    """The database changed while it was read with ``immutable=1``."""
 
 
 _INFOS = "SELECT id, path, hash, narSize FROM ValidPaths WHERE path IN ({})"
@@ -188,8 +189,8 @@ _BY_HASH = "SELECT path FROM ValidPaths WHERE path >= ? AND path < ?"
 def _read_infos(database: sqlite3.Connection, paths: list[str]) -> dict[StorePath, PathInfo]:
     infos = {}
     for start in range(0, len(paths), _MAX_PARAMETERS):
-        some = paths[start : start + _MAX_PARAMETERS]
-        rows = database.execute(_INFOS.format(_placeholders(some)), some).fetchall()
+        batch = paths[start : start + _MAX_PARAMETERS]
+        rows = database.execute(_INFOS.format(_placeholders(batch)), batch).fetchall()
         references: dict[int, set[StorePath]] = {number: set() for number, *_ in rows}
         for referrer, text in database.execute(_REFERENCES.format(_placeholders(rows)), list(references)):
             references[referrer].add(_parse_store_path(text))
@@ -200,7 +201,7 @@ def _read_infos(database: sqlite3.Connection, paths: list[str]) -> dict[StorePat
 
 
 def _make_info(path: StorePath, nar_hash: object, nar_size: object, references: frozenset[StorePath]) -> PathInfo:
-    # What type a column holds is up to each row of it.
+    # SQLite does not enforce the types of columns, so each value is checked.
     try:
         digest = Digest.parse(str(nar_hash))
     except InvalidArgument as error:

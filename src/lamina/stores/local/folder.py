@@ -1,6 +1,6 @@
-"""A folder that holds ``nix/store``: contents without knowledge.
+"""A folder that contains ``nix/store``: contents without path infos.
 
-Invariant: gives what is on disk and says nothing of what is valid; a graph or a database does that.
+It provides the files on disk and does not say which paths are valid; a closure graph or a database does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lamina.system.walk import missing_error, walk
 
 
 class FolderStore:
-    """The store below ``root``; ``/`` is the machine's own."""
+    """The store below ``root``, which is ``/`` for this machine's own store."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -26,16 +26,16 @@ class FolderStore:
             raise Unavailable(f"{root}: got no {STORE_DIR[1:]} in it, expected a folder that holds one")
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Nothing."""
+        """Return nothing: a folder has no path infos."""
         return {}
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """What is on disk at ``path``; raises `NotFound` where there is nothing."""
+        """Walk the files of ``path``; raises `NotFound` if there are none."""
         return walk(os.path.join(self._store, path.base.encode()))
 
     def location(self, path: StorePath) -> bytes:
-        """Where ``path`` is on disk; raises `NotFound` where there is nothing."""
-        top = os.path.join(self._store, path.base.encode())
-        if not os.path.lexists(top):
-            raise missing_error(top)
-        return top
+        """Return the path of ``path`` on disk; raises `NotFound` if nothing is there."""
+        disk_path = os.path.join(self._store, path.base.encode())
+        if not os.path.lexists(disk_path):
+            raise missing_error(disk_path)
+        return disk_path

@@ -1,6 +1,6 @@
-"""A closure graph in JSON as a store: knowledge without contents.
+"""A closure graph in JSON as a store: path infos without contents.
 
-Invariant: a path is valid here because the graph says so; nothing on this machine is asked.
+The paths in the graph are valid, whatever is on this machine.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from lamina.errors import FormatError, NotFound
 from lamina.formats import closure_graph
 from lamina.system.documents import read_document
 
-# A hundred thousand paths take less than half of it.
+# A graph of a hundred thousand paths is less than half as large.
 _MAX_BYTES = 256 << 20
 
 
 class GraphStore:
-    """What the graph in ``file`` says."""
+    """The paths of the closure graph in ``file``."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -33,21 +33,21 @@ class GraphStore:
         self._infos = {info.path: info for info in infos}
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
-        """Those of ``paths`` that are in the graph."""
+        """Return the path infos of those of ``paths`` that are in the graph."""
         return {path: self._infos[path] for path in paths if path in self._infos}
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
-        """Raises `NotFound`: a graph has no contents."""
+        """Raise `NotFound`: a graph has no contents."""
         raise NotFound(f"{path}: got a closure graph, {self._file}, expected a store that has the contents")
 
     def find(self, name: str) -> tuple[StorePath, ...]:
-        """The paths that ``name`` may mean, as `lamina.core.name_match` says."""
+        """Return the paths that ``name`` may mean (`lamina.core.name_match`)."""
         return match_paths(self._infos, name)
 
     def hashes(self) -> Collection[str]:
-        """The hashes of all paths."""
+        """Return the hashes of all paths."""
         return {path.hash for path in self._infos}
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """The paths that begin with one of ``hashes``."""
+        """Return the paths that begin with one of ``hashes``, ascending."""
         return tuple(sorted(path for path in self._infos if path.hash in hashes))
