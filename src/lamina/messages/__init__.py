@@ -1,1 +1,1 @@
-"""Texts for people: values without secrets in them, and what the messages of other programs mean."""
+"""Texts that people read: values without secrets, and the meaning of other programs' messages."""

@@ -1,11 +1,11 @@
-"""What a message may show of a value: none of the secrets in it, and only a part of a long one.
+"""Redaction of messages: secrets are removed from values, and long values are shortened.
 
 `lamina.errors.Error` passes every message through `clean`, and `short_repr` passes every value through `clean_value`,
-so a caller that interpolates a value of the user's cannot print a password by mistake.
+so code that puts a user's value into a message cannot print a password by mistake.
 
-What counts as a secret: user and password before an ``@``, whether the URL around them is valid or not; the query and
-fragment of a URL, which hold access keys; the value of a setting that is called a password, secret, token or key; and
-the base 64 of a signing key.
+These are secrets: user and password before an ``@``, in valid URLs and invalid ones; the query and fragment of a URL,
+which hold access keys; the value of a setting whose name says password, secret, token or key; and the base 64 of a
+signing key.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _MAX_TEXT_LENGTH = 160
 _MAX_REPR_LENGTH = 60
 _MAX_SUBJECT_LENGTH = 240
 _MAX_MESSAGE_LENGTH = 1500
-# Longer texts are cut before the patterns see them, because some patterns take quadratic time.
+# Longer texts are cut before they are matched, because some patterns take quadratic time.
 _MAX_SEARCHED_LENGTH = 4096
 _HIDDEN = "***"
 _GOT = ": got "
 
-# The slashes may be missing where the scheme is a well-known one.
+# A well-known scheme is recognised without slashes too.
 _SCHEME = r"(?<![A-Za-z0-9+.-])(?:(?:https?|s3|file|ssh|ftp):/*|[A-Za-z0-9+.-]{2,}+:/+)"
-# ``user:pass word@host`` with or without a scheme. Digits after the colon are a port, unless an ``@`` follows them; a
-# password goes on up to the last ``@`` of this part of the message.
+# ``user:pass word@host`` with or without a scheme. Digits after the colon are a port, unless an ``@`` follows them. The
+# password ends at the last ``@`` of this part of the message.
 _PASSWORD_WITH_SPACES = (
     rf"(?:({_SCHEME})|(?<![^\s'\"(\[{{=]))(?!sha\d)[^\s/?#@:'\"]*+:(?![\s/]|\d{{1,5}}(?:[^\d@]|$))"
     r"(?:(?!: got |, expected )[\s\S])*@(?!sha\d)"
 )
-# A URL that ends, or was cut, before the ``@``: what follows the user is not a port.
+# A URL that ends, or was cut, before the ``@``: the text after the user is not a port, so it is a password.
 _CUT_PASSWORD = rf"({_SCHEME}[^\s/?#@:]*):(?!\d{{1,5}}(?:[/?#]|$))[^\s/?#@]"
 # ``PASSWORD=word``, ``aws_secret_access_key = word`` and ``"token": "word"``, as in variables and settings.
 _SETTING = (
@@ -44,52 +44,50 @@ _SETTING = (
     r"(?:['\"]?\s*=\s*|['\"]\s*:\s*)['\"]?)[^\s'\",]+"
 )
 _MIN_KEY_LENGTH = 40
-# The base 64 of a key; what follows ``sha512-`` is a digest.
+# The base 64 of a key. The base 64 after ``sha512-`` is a digest and stays.
 _KEY = rf"(?<!sha256-)(?<!sha512-)(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_MIN_KEY_LENGTH},}}+={{0,2}}"
-# The base 64 of 32 and of 64 bytes without padding: of a public key of Ed25519, and of a secret one.
+# Lengths without padding of the base 64 of 32 and of 64 bytes: a public key and a secret key of Ed25519.
 _KEY_LENGTHS = (43, 86)
 _MIXED = r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])"
-# What tells it from the path of a file: no slash in so many characters, with capitals, small letters and digits.
+# A key differs from a file's path: it has 20 characters without a slash, with capitals, small letters and digits.
 _RANDOM = r"(?=[^/]*[A-Z])(?=[^/]*[a-z])(?=[^/]*[0-9])[^/]{20,}"
 
 
-def cut(text: str, longest: int = MAX_VALUE_LENGTH) -> str:
-    """Shorten ``text`` to ``longest`` characters; its beginning and its end stay."""
-    if len(text) <= longest:
+def cut(text: str, max_length: int = MAX_VALUE_LENGTH) -> str:
+    """Shorten ``text`` to ``max_length`` characters; its beginning and its end stay."""
+    if len(text) <= max_length:
         return text
-    tail = longest // 4
-    return f"{text[: longest - tail - 1]}…{text[-tail:]}"
+    tail = max_length // 4
+    return f"{text[: max_length - tail - 1]}…{text[-tail:]}"
 
 
 def clean(message: str) -> str:
     """Return ``message`` without secrets, and with long values shortened.
 
     Args:
-        message: a finished sentence, with values of the user's in it.
+        message: a complete message, with the user's values in it.
 
     """
-    subject, got, rest = _without_secrets_in_message(message).partition(_GOT)
-    return cut(
-        cut(_with_short_words(subject), _MAX_SUBJECT_LENGTH) + got + _with_short_words(rest), _MAX_MESSAGE_LENGTH
-    )
+    subject, got, rest = _remove_secrets_from_message(message).partition(_GOT)
+    return cut(cut(_shorten_words(subject), _MAX_SUBJECT_LENGTH) + got + _shorten_words(rest), _MAX_MESSAGE_LENGTH)
 
 
 def clean_value(value: str) -> str:
-    """Return ``value`` without secrets; it is one value, so that white space in a password does not end it."""
-    value = _searchable(value)
+    """Return ``value`` without secrets; because it is a single value, a password in it may contain white space."""
+    value = _limit_length(value)
     if ":" in value.rpartition("@")[0]:
-        value = _without_userinfo(value)
-    return _without_secrets(value)
+        value = _remove_userinfo(value)
+    return _remove_secrets(value)
 
 
 def clean_url(url: str) -> str:
     """Return ``url``, valid or not, without user, password, query and fragment."""
-    url = _searchable(url)
-    if _pattern(_SCHEME).search(url) or ":" in url[: max(_last_at(url), 0)]:
-        url = _without_userinfo(url)
-    if cut_off := _pattern(_CUT_PASSWORD).search(url):
+    url = _limit_length(url)
+    if _compile(_SCHEME).search(url) or ":" in url[: max(_find_last_at(url), 0)]:
+        url = _remove_userinfo(url)
+    if cut_off := _compile(_CUT_PASSWORD).search(url):
         return f"{cut_off[1]}:{_HIDDEN}"
-    return _pattern("[?#]").split(url, 1)[0]
+    return _compile("[?#]").split(url, 1)[0]
 
 
 def holds_secret(text: str) -> bool:
@@ -98,7 +96,7 @@ def holds_secret(text: str) -> bool:
 
 
 class _Repr(Repr):
-    """``repr`` of which each part is bounded, so that a large value takes no longer than a small one."""
+    """A ``repr`` with a limit for each part, so that a large value takes no longer than a small one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,18 +111,18 @@ class _Repr(Repr):
 
 
 def short_repr(value: object) -> str:
-    """Return the ``repr`` of ``value`` without secrets, cut at 160 characters for a text, at 60 for another value."""
+    """Return the ``repr`` of ``value`` without secrets, cut to 160 characters for a text, to 60 for another value."""
     try:
         text = _Repr().repr(value)
-    except (ValueError, RecursionError):  # for an integer of too many digits, or lists nested too deep
+    except (ValueError, RecursionError):  # an integer with too many digits, or lists nested too deep
         text = f"a {type(value).__name__} too long to print"
-    text = _without_secrets(text)
-    longest = _MAX_TEXT_LENGTH if isinstance(value, (str, bytes)) else _MAX_REPR_LENGTH
-    return text if len(text) <= longest else text[: longest - 3] + "..."
+    text = _remove_secrets(text)
+    max_length = _MAX_TEXT_LENGTH if isinstance(value, (str, bytes)) else _MAX_REPR_LENGTH
+    return text if len(text) <= max_length else text[: max_length - 3] + "..."
 
 
 def join_names(values: Collection[object], placeholder: str = "none") -> str:
-    """Return the names that a user can choose from, as a message lists them: the first few and how many more."""
+    """Return the first few names that a user can choose from, and how many more there are; ``placeholder`` if none."""
     names: list[str] = []
     for value in itertools.islice(values, _MAX_LISTED):
         names.append(cut(clean_value(str(value)), _MAX_NAME_LENGTH))
@@ -134,73 +132,73 @@ def join_names(values: Collection[object], placeholder: str = "none") -> str:
     return ", ".join(names) + more if names else placeholder
 
 
-def _searchable(text: str) -> str:
-    """Return a prefix of ``text`` that can be searched; what stands before an ``@`` is gone where it is too long."""
+def _limit_length(text: str) -> str:
+    """Return ``text``, cut to a length that can be searched; from a longer text, a user and password are removed."""
     if len(text) <= _MAX_SEARCHED_LENGTH:
         return text
     before, at, after = text.rpartition("@")
     return (f"{_HIDDEN}@{after}" if at and ":" in before else text)[:_MAX_SEARCHED_LENGTH]
 
 
-def _without_userinfo(value: str) -> str:
-    """Return ``value``, a URL or ``USER:PASSWORD@HOST``, without what stands before its last ``@``."""
-    place = _last_at(value)
-    if place < 0:
+def _remove_userinfo(value: str) -> str:
+    """Return ``value``, a URL or ``USER:PASSWORD@HOST``, without the user and password before its last ``@``."""
+    at = _find_last_at(value)
+    if at < 0:
         return value
-    scheme = _pattern(_SCHEME).search(value, 0, place)
+    scheme = _compile(_SCHEME).search(value, 0, at)
     prefix = scheme[0] if scheme else ""
-    if prefix.startswith("file:///") and ":" not in value[len(prefix) : place]:
-        return value  # a file of that name; this kind of URL has no user
-    if _pattern("[?#]").search(value, scheme.end() if scheme else 0, place):
-        # Either the password has a '?', or the query has an '@': nobody can tell which part is secret.
+    if prefix.startswith("file:///") and ":" not in value[len(prefix) : at]:
+        return value  # the file's name has an '@'; a file URL has no user
+    if _compile("[?#]").search(value, scheme.end() if scheme else 0, at):
+        # Either the password has a '?', or the query has an '@'. It is impossible to tell, so hide both.
         return f"{prefix}{_HIDDEN}"
-    return f"{prefix or _HIDDEN + '@'}{value[place + 1 :]}"
+    return f"{prefix or _HIDDEN + '@'}{value[at + 1 :]}"
 
 
-def _last_at(text: str) -> int:
-    """Return where the last ``@`` stands that does not begin a digest, as in ``NAME@sha256:…``; -1 for none."""
-    found = _pattern(r".*@(?!sha\d+[:-])", re.DOTALL).match(text)
+def _find_last_at(text: str) -> int:
+    """Return the index of the last ``@`` that does not begin a digest, as in ``NAME@sha256:…``; -1 if there is none."""
+    found = _compile(r".*@(?!sha\d+[:-])", re.DOTALL).match(text)
     return found.end() - 1 if found else -1
 
 
-def _with_short_words(text: str) -> str:
+def _shorten_words(text: str) -> str:
     if len(text) <= MAX_VALUE_LENGTH:
         return text
-    return _pattern(rf"\S{{{MAX_VALUE_LENGTH + 1},}}").sub(lambda found: cut(found[0]), text)
+    return _compile(rf"\S{{{MAX_VALUE_LENGTH + 1},}}").sub(lambda found: cut(found[0]), text)
 
 
-def _without_secrets(text: str) -> str:
-    text = _searchable(text)
+def _remove_secrets(text: str) -> str:
+    text = _limit_length(text)
     if "@" in text:
-        text = _pattern(_PASSWORD_WITH_SPACES).sub(lambda found: found[1] or f"{_HIDDEN}@", text)
-    if "@" in text or _pattern(_SCHEME).search(text):
-        text = _pattern(r"\S+").sub(_clean_word, text)
+        text = _compile(_PASSWORD_WITH_SPACES).sub(lambda found: found[1] or f"{_HIDDEN}@", text)
+    if "@" in text or _compile(_SCHEME).search(text):
+        text = _compile(r"\S+").sub(_clean_word, text)
     if "=" in text or ":" in text:
-        text = _pattern(_SETTING).sub(rf"\1{_HIDDEN}", text)
-    return _pattern(_KEY).sub(_hidden_key, text) if len(text) >= _MIN_KEY_LENGTH else text
+        text = _compile(_SETTING).sub(rf"\1{_HIDDEN}", text)
+    return _compile(_KEY).sub(_hide_key, text) if len(text) >= _MIN_KEY_LENGTH else text
 
 
-def _without_secrets_in_message(message: str) -> str:
-    """Return ``message`` without secrets; a subject that is too long to be searched does not hide what follows it."""
+def _remove_secrets_from_message(message: str) -> str:
+    """Return ``message`` without secrets; if its subject is too long to be searched, the rest is still shown."""
     subject, got, rest = message.partition(_GOT)
     if len(subject) <= _MAX_SEARCHED_LENGTH or "@" in rest:
-        return _without_secrets(message)
-    return _without_secrets(subject) + got + _without_secrets(rest)
+        return _remove_secrets(message)
+    return _remove_secrets(subject) + got + _remove_secrets(rest)
 
 
-def _hidden_key(found: re.Match[str]) -> str:
-    """Hide what may be a key, and leave a long path as it is."""
-    is_key = _is_whole_key(found) or any(map(_pattern(_RANDOM).match, found[0].split("/")))
+def _hide_key(found: re.Match[str]) -> str:
+    """Replace a match that may be a key, and leave a long path as it is."""
+    is_key = _is_whole_key(found) or any(map(_compile(_RANDOM).match, found[0].split("/")))
     return _HIDDEN if is_key else found[0]
 
 
 def _is_whole_key(found: re.Match[str]) -> bool:
     """Tell whether a match ends in the base 64 of 32 or 64 bytes, with padding or behind a name and a colon.
 
-    A key may have a slash anywhere, so this asks for no part without one.
+    A key may have a slash anywhere, so slashes are allowed here.
     """
     digits, start, end = found[0].rstrip("="), found.start(), found.end()
-    if len(digits) < min(_KEY_LENGTHS) or not _pattern(_MIXED).match(digits[-min(_KEY_LENGTHS) :]):
+    if len(digits) < min(_KEY_LENGTHS) or not _compile(_MIXED).match(digits[-min(_KEY_LENGTHS) :]):
         return False
     if len(found[0]) > len(digits):
         return not found.string[end : end + 1].isalnum()  # else it is a path before an equals sign and a value
@@ -208,9 +206,9 @@ def _is_whole_key(found: re.Match[str]) -> bool:
 
 
 def _clean_word(found: re.Match[str]) -> str:
-    """Clean what stands between white space if it is a URL, or a text such as ``USER:PASSWORD@HOST``."""
+    """Clean a word if it is a URL or has the form ``USER:PASSWORD@HOST``."""
     word = found[0]
-    if not _pattern(_SCHEME).search(word) and ":" not in word[: max(_last_at(word), 0)]:
+    if not _compile(_SCHEME).search(word) and ":" not in word[: max(_find_last_at(word), 0)]:
         return word
     opened = word.lstrip("'\"([{")
     value = opened.rstrip(":;,.)]}'\"")
@@ -218,6 +216,6 @@ def _clean_word(found: re.Match[str]) -> str:
 
 
 @cache
-def _pattern(text: str, flags: int = 0) -> re.Pattern[str]:
-    """Compile when the first message is made: most runs make none."""
+def _compile(text: str, flags: int = 0) -> re.Pattern[str]:
+    """Compile a pattern when it is first needed: most runs print no message."""
     return re.compile(text, flags)

@@ -1,10 +1,10 @@
-"""The messages in which programs and libraries say that this machine has too little of something."""
+"""Messages of programs and libraries about too little memory, disk space, open files or processes."""
 
 from __future__ import annotations
 
 import errno
 
-# Python's threads, and programs and libraries that are not written in Python, say it in words alone.
+# Python's threads, and programs and libraries in other languages, report a shortage only in words.
 _ERRNO_OF_PHRASE = {
     "resource temporarily unavailable": errno.EAGAIN,
     "cannot fork": errno.EAGAIN,
@@ -24,6 +24,6 @@ _ERRNO_OF_PHRASE = {
 
 
 def find_errno(text: str) -> int | None:
-    """Return the error number of the shortage that a message names, None where it names none."""
+    """Return the error number of the shortage that a message names, None if it names none."""
     words = text.lower()
     return next((number for phrase, number in _ERRNO_OF_PHRASE.items() if phrase in words), None)

@@ -1,4 +1,4 @@
-"""What a message shows of a value: no secret, and only a part of what is long."""
+"""Redaction of messages: no secret is shown, and only a part of a long value."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_an_error_has_no_secret_wherever_a_url_stands_in_it(url: str, message: s
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_what_holds_no_secret_is_shown_as_it_is(text: str) -> None:
+def test_a_text_without_secrets_is_shown_unchanged(text: str) -> None:
     assert clean_url(text).startswith(text.partition("?")[0])
     assert clean(f"{text}: got '{text}', expected ({text})") == f"{text}: got '{text}', expected ({text})"
 
@@ -147,7 +147,7 @@ def test_a_message_about_secrets_stays_whole(message: str) -> None:
 
 
 @given(st.text(), st.text(), st.sampled_from(["https://", "http:/", "s3://", "ssh+x://", ""]))
-def test_what_stands_before_an_at_sign_is_never_shown(before: str, after: str, scheme: str) -> None:
+def test_the_text_before_an_at_sign_is_never_shown(before: str, after: str, scheme: str) -> None:
     """RFC 3986, 3.2.1: "Applications should not render as clear text any data after the first colon"."""
     value = f"{scheme}user:{before}{WORD}@{after}"
     assert WORD not in clean_url(value)
@@ -170,7 +170,7 @@ def test_a_message_repeats_only_a_part_of_a_long_value(start: str, length: int, 
 
 
 @pytest.mark.parametrize("length", [10, 300, 5000, 100_000])
-def test_a_subject_of_any_length_does_not_hide_what_is_wrong(length: int) -> None:
+def test_a_subject_of_any_length_does_not_hide_the_rest(length: int) -> None:
     assert str(Error(f"/{'d' * length}: got a file, expected a folder")).endswith("d: got a file, expected a folder")
     long = f"https://u:{'p' * length}@h/x"
     assert str(Error(f"{long}: got nothing, expected {long}")).count("p") < 20
@@ -188,7 +188,7 @@ def test_a_large_value_is_cut_before_it_is_written_out(value: object) -> None:
     assert len(short_repr(value)) <= 160
 
 
-def test_what_cannot_be_written_out_is_named_by_its_type() -> None:
+def test_a_value_without_a_repr_is_named_by_its_type() -> None:
     assert short_repr(10**5000) == "a int too long to print"
     assert short_repr("short") == "'short'"
 
@@ -209,7 +209,7 @@ def test_messages_that_are_made_of_messages_stay_whole() -> None:
 
 
 def _fixed_texts(tree: ast.AST) -> list[tuple[int, str]]:
-    """The line and text of each string that is no docstring, with ``x`` for each value in an f-string."""
+    """Return line and text of each string except docstrings, with ``x`` for each value in an f-string."""
     nodes = list(ast.walk(tree))
     inner = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     inner |= {
@@ -228,7 +228,7 @@ def _fixed_texts(tree: ast.AST) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_no_sentence_of_lamina_s_own_is_taken_for_a_secret(file: Path) -> None:
+def test_no_message_of_lamina_is_taken_for_a_secret(file: Path) -> None:
     """``http://HOST:PORT`` looks like a user and a password that was cut off, so messages say a number for a port."""
     if file.name == "redaction.py":  # its patterns look like what they find
         return
@@ -242,15 +242,15 @@ def _f_strings(tree: ast.AST) -> list[ast.FormattedValue]:
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_no_message_writes_out_a_repr_by_itself(file: Path) -> None:
-    """`short_repr` writes a value out without secrets and cut; ``!r`` in an f-string does neither."""
+def test_no_message_uses_repr_directly(file: Path) -> None:
+    """`short_repr` removes secrets and shortens a value; ``!r`` in an f-string does neither."""
     found = [node.lineno for node in _f_strings(ast.parse(file.read_text("utf-8"))) if node.conversion == ord("r")]
     assert not found, f"use short_repr in lines {found}"
 
 
 @pytest.mark.parametrize("file", sorted((PACKAGE / "cli").rglob("*.py")), ids=lambda file: file.stem)
 def test_only_one_module_prints(file: Path) -> None:
-    """`lamina.cli.output` escapes what it prints. Beside it only scripts' own output and JSON are printed."""
+    """`lamina.cli.output` escapes control characters. Elsewhere only scripts' own output and JSON are printed."""
     allowed = {"output.py": 2, "progress_lines.py": 1, "exits.py": 1, "reporting.py": 1}
     calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
     prints = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
