@@ -1,4 +1,5 @@
-"""The customisation layer: the image's own root, above its store paths.
+"""The customisation layer: the image's root file system, which is the layer above its store paths.
 
-Invariant: made in one order: symlink tree, extra commands, declared entries; each sees what those before it made.
+Invariant: its parts are made in one order: symlink tree, extra commands, declared entries. Each part sees what the
+parts before it made.
 """

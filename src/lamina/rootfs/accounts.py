@@ -1,6 +1,6 @@
-"""Users and groups merged into the files of a base image.
+"""Merge users and groups into the passwd and group files of a base image.
 
-Invariant: an account that the base has stays as it is, in its line and at its place.
+Invariant: the lines of the base image's file stay unchanged and in their order.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import TypeAlias
 
 from lamina.rootfs.tree import Meta
 
-# More than any system of thousands of users has.
+# A system with thousands of users stays below this.
 MAX_ACCOUNT_FILE_SIZE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class BaseFile:
-    """A file of a base image at the path where links lead to: its content, mode and owner."""
+    """A file of a base image: its path after symlinks were followed, its content, mode and owner."""
 
     path: bytes
     content: bytes
@@ -25,18 +25,19 @@ class BaseFile:
 
 
 FindFile: TypeAlias = Callable[[bytes, int], BaseFile | None]
-"""Finds the file of a base image that a path leads to, None if there is none; refuses one longer than so many bytes."""
+"""Finds the base image's file that a path leads to, or None. Raises an error for a file of more than so many bytes."""
 
 
 def find_no_file(path: bytes, max_size: int) -> BaseFile | None:
-    """Find nothing, as where there is no base image."""
+    """Return None, as there is no base image."""
     return None
 
 
 def merge_accounts(base: bytes, own: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Add the lines of ``own`` to the passwd or group file ``base``, but for the names that it has.
+    """Add the lines of ``own`` to the passwd or group file ``base``, except for names that ``base`` already has.
 
-    Returns the file, and the names that were added.
+    Returns:
+        The content of the merged file, and the names that were added.
     """
     known = {_name(line) for line in base.splitlines()}
     added = [line for line in own.splitlines() if _name(line) not in known]

@@ -1,4 +1,7 @@
-"""What a sandbox shows of this machine, read-only and by name: its programs, their libraries and the Nix store."""
+"""Choose which files of this machine are bind-mounted into a sandbox: programs, their libraries and the Nix store.
+
+All of them are mounted read-only.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from lamina.rootfs import session_programs
 
 # Folders of programs and libraries (Filesystem Hierarchy Standard).
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-# What programs need of /etc: where the loader looks, which program a general name means, and certificates, without
-# the private keys that lie beside them.
+# The parts of /etc that programs need: the loader's settings, Debian's alternatives, and certificates without the
+# private keys that are stored beside them.
 _ETC = (
     "/etc/alternatives",
     "/etc/ca-certificates",
@@ -26,11 +29,11 @@ _ETC = (
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
 )
-# No entry of PATH shows these as a whole.
+# These folders are never mounted as a whole, even if PATH names them.
 _HIDDEN_FOLDERS = frozenset(
     f"/{name}" for name in ("", "boot", "dev", "etc", "home", "proc", "root", "run", "srv", "sys", "tmp", "var")
 )
-# Neither does it show anything below these: the kernel's, which the sandbox has of its own or not at all.
+# Nothing below these is mounted because of PATH: they are the kernel's, and the sandbox has its own or none.
 _KERNEL_FOLDERS = frozenset(("dev", "proc", "sys"))
 # Users and groups as in Nix's own build sandbox, the same on every machine.
 _USERS = {
@@ -45,7 +48,7 @@ _USERS = {
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """What is shown: its place outside and inside, and whether it may be written to."""
+    """A bind mount: the path outside the sandbox, the path inside it, and whether it may be written to."""
 
     source: str
     path: str
@@ -53,7 +56,7 @@ class Bind:
 
 
 def write_etc(folder: Path) -> None:
-    """Write the files of ``/etc`` that a sandbox has of its own into ``folder``. Raises `OSError`."""
+    """Write the sandbox's own files of ``/etc`` into ``folder``; raise `OSError` if that fails."""
     for name, text in _USERS.items():
         file = folder / name
         file.write_text(text, encoding="utf-8")
@@ -61,12 +64,12 @@ def write_etc(folder: Path) -> None:
 
 
 def find_system_links() -> Iterator[tuple[str, str]]:
-    """Return the system folders that are symlinks, as ``/bin`` to ``usr/bin``: their place and their target."""
+    """Return the path and target of each system folder that is a symlink, such as ``/bin`` and ``usr/bin``."""
     return ((path, os.readlink(path)) for path in _SYSTEM if os.path.islink(path))
 
 
 def find_binds(search_path: str) -> list[Bind]:
-    """Return what is shown to a script that looks for programs on ``search_path``, each once."""
+    """Return the bind mounts for a script whose PATH is ``search_path``, without duplicates."""
     found: dict[str, Bind] = {}
     for path in (*_SYSTEM, STORE_DIR, *_ETC):
         if os.path.exists(path) and not os.path.islink(path):
@@ -86,7 +89,7 @@ def _search_path_folders(search_path: str) -> Iterator[str]:
 
 
 def _is_private(path: str) -> bool:
-    """Tell whether the folder ``path`` is never shown, also where PATH names it."""
+    """Tell whether the folder ``path`` must not be mounted even if PATH names it."""
     return (
         path in _HIDDEN_FOLDERS
         or os.path.dirname(path) == "/home"
@@ -95,18 +98,18 @@ def _is_private(path: str) -> bool:
 
 
 def _is_reachable(path: str) -> bool:
-    """Tell whether root without capabilities comes as far as ``path``: not where a user keeps a folder closed."""
+    """Tell whether root without capabilities can reach ``path``, which a user's closed folder above it prevents."""
     if os.geteuid() != 0:
         return True
     try:
         above = [parent.stat() for parent in Path(path).resolve().parents]
-    except (OSError, RuntimeError):  # the latter for symlinks that lead to themselves
+    except (OSError, RuntimeError):  # RuntimeError: a symlink that leads to itself
         return False
     return all(status.st_uid == 0 or status.st_mode & stat.S_IXOTH for status in above)
 
 
 def _is_visible(path: str, found: dict[str, Bind]) -> bool:
-    """Tell whether ``path`` is shown already, by itself or as part of a folder above it."""
+    """Tell whether ``path`` is already mounted, by itself or with a folder above it."""
     if path in _SYSTEM:
         return True
     parts = path.split("/")

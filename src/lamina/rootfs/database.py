@@ -1,11 +1,14 @@
-"""The database of a Nix store as a file: made for an image, read from that of a base image.
+"""Write the SQLite database of an image's Nix store, and read that of a base image.
 
-Invariant: equal registrations give equal bytes, whatever their order and whichever SQLite is at work, and refer to
-nothing that is not among them; what is read is believed in nothing, and costs no more than its size allows.
+Invariant: equal registrations give equal bytes, in any order and with any version of SQLite. Every reference in a
+written database is a path of that database.
 
-The tables are those of schema 10, which Nix 2.0 to 2.34 have (read off databases that 2.8, 2.26 and 2.34 made). What
-SQLite leaves to its version, its build or its history is settled: page size, journal mode, encoding, the bytes that are
-in no use, and in the header the counters and the version (SQLite documentation, "Database File Format", 1.3 and 1.6).
+The database of a base image is untrusted: every value is checked, and the cost of reading is bounded by the file's
+size.
+
+The tables are those of schema 10, which Nix 2.0 to 2.34 have (as seen in databases made by 2.8, 2.26 and 2.34).
+Everything that depends on SQLite's version, build or history is normalised: page size, journal mode, encoding, unused
+bytes, and the counters and version in the header (SQLite documentation, "Database File Format", 1.3 and 1.6).
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 DATABASE_PATH = b"nix/var/nix/db/db.sqlite"
-# What SQLite puts beside a database that is in use, and what it would lay over one that it finds there.
+# Files that SQLite keeps beside a database in use. If it finds them beside a database, it applies them to it.
 WAL_SUFFIX = b"-wal"
 SIDE_FILE_SUFFIXES = (WAL_SUFFIX, b"-shm", b"-journal")
 _PAGE_SIZE = 4096
@@ -37,9 +40,10 @@ _INTEGER_LIMIT = 2**63
 
 
 def dump(registrations: Iterable[Registration]) -> bytes:
-    """A whole ``db.sqlite``, in which ``registrations`` are the valid paths.
+    """Return the bytes of a ``db.sqlite`` in which ``registrations`` are the valid paths.
 
-    Raises `PlanError` for a path that is there twice, and for a reference to one that is not there.
+    Raises:
+        PlanError: A path occurs twice, a reference is not registered, or a number does not fit into 63 bits.
     """
     with open_in_memory() as database:
         write(database, registrations)
@@ -50,18 +54,18 @@ def dump(registrations: Iterable[Registration]) -> bytes:
 
 
 class Connection(Protocol):
-    """An empty database, of whichever SQLite."""
+    """A connection to an empty database; it may come from any SQLite library."""
 
     def execute(self, statement: str, /) -> object:
-        """Runs one statement."""
+        """Run one statement."""
 
     def executemany(self, statement: str, rows: Iterable[Sequence[str | int | None]], /) -> object:
-        """Runs one statement for each row."""
+        """Run one statement for each row."""
 
 
-# Names, types and constraints are Nix's interface; the text SQLite keeps of them is ours. SchemaMigrations came after
-# 2.8: without it newer ones write to the database before they read it. The trigger is for a path that refers to itself:
-# it could not be deleted otherwise.
+# Names, types and constraints are Nix's interface; the formatting of the statements is lamina's. SchemaMigrations was
+# added after Nix 2.8: without it, newer versions write to the database before they read it. Without the trigger, a path
+# that refers to itself could not be deleted.
 _TABLES = """
 CREATE TABLE ValidPaths (
   id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE, hash TEXT NOT NULL,
@@ -91,13 +95,13 @@ _SETTINGS = (
     "PRAGMA encoding = 'UTF-8'",
     f"PRAGMA page_size = {_PAGE_SIZE}",
     "PRAGMA auto_vacuum = NONE",
-    # Some builds overwrite what they delete with zeros, others leave it.
+    # Some builds of SQLite overwrite deleted data with zeros by default, others keep it.
     "PRAGMA secure_delete = ON",
 )
 
 
 def write(database: Connection, registrations: Iterable[Registration]) -> None:
-    """Makes the tables and fills them; raises as `dump` does."""
+    """Create the tables and fill them; raise the same errors as `dump`."""
     ordered = sorted(registrations, key=lambda registration: registration.path)
     numbers = {registration.path: number for number, registration in enumerate(ordered, 1)}
     if len(numbers) < len(ordered):
@@ -150,7 +154,7 @@ def _reference_rows(ordered: Iterable[Registration], numbers: dict[StorePath, in
 
 
 def _serialize(database: sqlite3.Connection) -> bytes:
-    # SQLite before 3.36, and one built without it, cannot.
+    # SQLite before 3.36, and builds without this function, lack it.
     serialize: Callable[[], bytes] | None = getattr(database, "serialize", None)
     return serialize() if serialize else _serialize_via_file(database)
 
@@ -163,8 +167,8 @@ def _serialize_via_file(database: sqlite3.Connection) -> bytes:
         return file.read_bytes()
 
 
-# The header's fields that tell of the file's history, and what they hold instead: the journal mode DELETE, the file
-# change counter, the schema cookie, for which change the page count is valid, and the version of SQLite.
+# Header fields that depend on the file's history, by offset, and the values written to them: the journal mode DELETE,
+# the file change counter, the schema cookie, the change for which the page count is valid, and the version of SQLite.
 _NORMALISED_FIELDS = {
     18: b"\x01\x01",
     24: b"\0\0\0\1",
@@ -173,12 +177,12 @@ _NORMALISED_FIELDS = {
     96: (3_040_001).to_bytes(4, "big"),
 }
 _PAGE_COUNT = 28
-# The kinds of b-tree pages and how long their headers are. All other pages begin with the number of a page, so with 0.
+# The types of b-tree pages and the lengths of their headers. All other pages begin with a page number, so with byte 0.
 _TREE_HEADERS = {2: 12, 5: 12, 10: 8, 13: 8}
 
 
 def normalise(content: bytes) -> bytes:
-    """The database ``content`` with nothing in it that tells which SQLite made it, and how."""
+    """Return the database ``content`` without traces of the SQLite version and the file's history."""
     pages = bytearray(content)
     for offset, value in {**_NORMALISED_FIELDS, _PAGE_COUNT: (len(content) // _PAGE_SIZE).to_bytes(4, "big")}.items():
         pages[offset : offset + len(value)] = value
@@ -188,7 +192,7 @@ def normalise(content: bytes) -> bytes:
 
 
 def _clear_unused(page: memoryview, header: int) -> None:
-    """Overwrites what lies between the cells of a b-tree page: SQLite leaves there what was there before."""
+    """Zero the bytes between the cells of a b-tree page, where SQLite leaves old data."""
     if page[header] not in _TREE_HEADERS:
         return
     block, cells, start = (int.from_bytes(page[header + offset : header + offset + 2], "big") for offset in (1, 3, 5))
@@ -203,7 +207,7 @@ def _clear_unused(page: memoryview, header: int) -> None:
 # --- reading
 
 _MAX_FILE_SIZE = 1 << 28
-# Of one value, and of a row.
+# SQLITE_LIMIT_LENGTH, which bounds both a value and a row.
 _MAX_VALUE_LENGTH = 1 << 16
 _STEPS_PER_CHECK = 10_000
 _COLUMNS = {
@@ -214,9 +218,10 @@ _COLUMNS = {
 
 
 def checkpoint_wal(file: Path) -> None:
-    """Takes into the database at ``file``, which is ours to write to, what is in the log beside it.
+    """Move the content of the write-ahead log beside ``file`` into that database, which must be lamina's own copy.
 
-    Raises `FormatError` for what is none.
+    Raises:
+        FormatError: The file or its log is not a valid database.
     """
     try:
         with open_database(file, "mode=rw") as database:
@@ -226,14 +231,19 @@ def checkpoint_wal(file: Path) -> None:
 
 
 def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
-    """What the database ``file`` of a base image says, in ascending order of the path, and what was odd about it.
+    """Read the registrations from the database ``file`` of a base image.
 
-    A path with a reference to a row that is not there is left out with a warning: what it needs is not known. What
-    refers to it in turn is left to `lamina.rootfs.registration.merge_registrations`. Nothing is written, and no other
-    file is looked
-    at: where the header says WAL mode, as in a database that Nix itself closed, what is in the log alone is not seen.
+    A path that refers to a missing row is left out with a warning, because its references are unknown. Paths that
+    refer to that path are handled by `lamina.rootfs.registration.merge_registrations`. Nothing is written, and no other
+    file is opened: if the header says WAL mode, as in a database that Nix has closed, changes that are only in the log
+    are not seen.
 
-    Raises `FormatError` for anything but a sound database of schema 10, `Unavailable` where the file cannot be read.
+    Returns:
+        The registrations in ascending order of their paths, and the warnings.
+
+    Raises:
+        FormatError: The file is not a sound database of schema 10, or is too large.
+        Unavailable: The file cannot be read.
     """
     try:
         status = os.stat(file)
@@ -252,21 +262,22 @@ def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
 
 
 class _UnexpectedContentError(Exception):
-    """What a sound database does not hold."""
+    """The database holds a value or a table that Nix would not have written."""
 
 
 class _Reader:
-    """Reads a database that may be made to harm: what it costs is bounded by the size of its file.
+    """Reads a possibly malicious database at a cost that is bounded by the size of its file.
 
-    Pages that are used many times over, and views and computed columns, could make a small file a long answer.
+    Otherwise a small file could yield many rows: by pages that are used many times, by views or by computed columns.
     """
 
     def __init__(self, database: sqlite3.Connection, size: int) -> None:
         self._database = database
-        # A value takes a byte at least. SQLite takes a step for eight bytes or more of a sound database (measured).
+        # A value takes at least one byte. In a sound database, SQLite makes a step per eight bytes or more (measured).
         self._bytes_left = size
         ticks = 10 + size // _STEPS_PER_CHECK
-        # In C, for a signal that came within a function of ours would be lost: SQLite drops what that raises.
+        # This callable runs in C. A signal handler could raise inside a Python callback, and SQLite drops exceptions
+        # of callbacks.
         should_stop = partial(next, repeat(0, ticks), 1)
         database.set_progress_handler(should_stop, _STEPS_PER_CHECK)
         database.setlimit(LIMIT_LENGTH, _MAX_VALUE_LENGTH)
@@ -325,8 +336,8 @@ class _Reader:
 
     def _rows(self, table: str) -> Iterator[tuple[Any, ...]]:
         columns = _COLUMNS[table]
-        # An index, which SQLite may read in place of the table, need not say the same.
-        query = f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED"  # noqa: S608 - words of ours
+        # SQLite may read an index instead of the table, and a forged index may have other content.
+        query = f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED"  # noqa: S608 - constants only
         for row in self._database.execute(query):
             self._bytes_left -= len(columns) + sum(len(value) for value in row if isinstance(value, str | bytes))
             if self._bytes_left < 0:
@@ -361,7 +372,7 @@ def _row_number(value: object) -> int:
 
 
 def _text(value: object) -> str:
-    """``value``, nothing for NULL."""
+    """Return ``value`` as text, an empty one for NULL."""
     text = "" if value is None else value
     if not isinstance(text, str) or not text.isprintable():
         raise _UnexpectedContentError(f"{short_repr(value)} as a text")
@@ -369,7 +380,7 @@ def _text(value: object) -> str:
 
 
 def _number(value: object) -> int:
-    """``value``, 0 for NULL."""
+    """Return ``value`` as a number, 0 for NULL."""
     number = 0 if value is None else value
     if not isinstance(number, int) or number < 0:
         raise _UnexpectedContentError(f"{short_repr(value)} as a number")

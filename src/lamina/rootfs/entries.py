@@ -1,6 +1,6 @@
-"""Declared entries: folders, files, symlinks and permissions of the root that need no script.
+"""Declared entries: folders, files, symlinks, permissions and attributes of the root that need no script.
 
-Invariant: `parse` takes what the command line writes, and an entry says all about what it makes.
+The ``parse`` method of each class reads the syntax of the command line's options.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from lamina.messages.redaction import short_repr
 from lamina.rootfs.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 
 _META = re.compile(r":([0-7]{3,4})(?::([0-9]{1,10}):([0-9]{1,10}))?\Z")
-# What looks like a mode or an owner and is none in its place.
+# Texts that look like a mode or an owner but are not valid at that position.
 _DIGITS = re.compile(r":[0-9:]+\Z")
 _OWNER_NAME = re.compile(r":[0-7]{3,4}:[^/:]*:[^/:]*\Z")
 _MODE = re.compile(r":[0-7]{3,4}\Z")
-# xattr(7): a name space, a dot, and a name; '=' would end it in a tar's header.
+# xattr(7): a name space, a dot and a name. An '=' would end the name in a tar's PAX header.
 _XATTR_NAME = re.compile(r"[a-z]+\.[^=\0\n]{1,248}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){0,65536}")
 _MAX_MODE = 0o7777
@@ -30,7 +30,7 @@ _MAX_ID = 2**32 - 2
 
 @dataclass(frozen=True, slots=True)
 class Dir:
-    """A folder, there with its parents after all else was made."""
+    """A folder, which is created together with its parents."""
 
     path: str
     mode: int = DIRECTORY_MODE
@@ -42,18 +42,18 @@ class Dir:
 
     @classmethod
     def parse(cls, text: str) -> Dir:
-        """``PATH[:MODE[:UID:GID]]``; raises `InvalidArgument`."""
+        """Parse ``PATH[:MODE[:UID:GID]]``; raise `InvalidArgument` for anything else."""
         path, meta = _split_meta(text)
         return cls(path, meta.mode, meta.uid, meta.gid) if meta else cls(path)
 
     def apply(self, tree: Tree) -> None:
-        """Makes the folder, or gives one that is there mode and owner."""
+        """Add the folder to ``tree``, or set the mode and owner of an existing one."""
         tree.put(Directory(_relative_path(self.path)), Meta(self.mode, self.uid, self.gid))
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file with the bytes of ``source``; ``mode`` None is 0755 where the source may be executed, else 0644."""
+    """A file with the bytes of ``source``; ``mode`` None means 0755 if the source is executable, else 0644."""
 
     path: str
     source: str
@@ -66,7 +66,7 @@ class File:
 
     @classmethod
     def parse(cls, text: str) -> File:
-        """``PATH=SOURCE[:MODE[:UID:GID]]``; raises `InvalidArgument`."""
+        """Parse ``PATH=SOURCE[:MODE[:UID:GID]]``; raise `InvalidArgument` for anything else."""
         path, equals, rest = text.partition("=")
         source, meta = _split_meta(rest)
         if not equals or not source:
@@ -74,7 +74,7 @@ class File:
         return cls(path, source, *((meta.mode, meta.uid, meta.gid) if meta else ()))
 
     def apply(self, tree: Tree) -> None:
-        """Puts the file; raises `NotFound` where the source is no file."""
+        """Put the file into ``tree``; raise `NotFound` if the source is not a regular file."""
         try:
             status = os.stat(self.source)
         except (OSError, TypeError, ValueError) as error:
@@ -92,7 +92,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class SymlinkEntry:
-    """A symlink that holds ``target`` verbatim."""
+    """A symlink whose target is ``target``, unchanged."""
 
     path: str
     target: str
@@ -106,7 +106,7 @@ class SymlinkEntry:
 
     @classmethod
     def parse(cls, text: str) -> SymlinkEntry:
-        """``PATH=TARGET``; raises `InvalidArgument`."""
+        """Parse ``PATH=TARGET``; raise `InvalidArgument` for anything else."""
         path, equals, target = text.partition("=")
         if not equals or not target:
             raise InvalidArgument(f"symlink: got {short_repr(text)}, expected PATH=TARGET")
@@ -118,12 +118,12 @@ class SymlinkEntry:
 
 
 Symlink = SymlinkEntry
-"""The public name, `lamina.Symlink`. The class is called otherwise than the node of a store path."""
+"""The public name, `lamina.Symlink`. The class has another name because `lamina.core.nodes.Symlink` is a node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Perm:
-    """Another mode and owner for a file or folder that is there."""
+    """A new mode and owner for an existing file or folder."""
 
     path: str
     mode: int
@@ -135,20 +135,20 @@ class Perm:
 
     @classmethod
     def parse(cls, text: str) -> Perm:
-        """``PATH:MODE[:UID:GID]``; raises `InvalidArgument`."""
+        """Parse ``PATH:MODE[:UID:GID]``; raise `InvalidArgument` for anything else."""
         path, meta = _split_meta(text)
         if meta is None:
             raise InvalidArgument(f"perm: got {short_repr(text)}, expected PATH:MODE[:UID:GID]")
         return cls(path, meta.mode, meta.uid, meta.gid)
 
     def apply(self, tree: Tree) -> None:
-        """Changes mode and owner; raises `InvalidArgument` where there is nothing, or a symlink."""
+        """Set mode and owner; raise `InvalidArgument` if the path does not exist or is a symlink."""
         tree.change(_relative_path(self.path), lambda meta: replace(meta, mode=self.mode, uid=self.uid, gid=self.gid))
 
 
 @dataclass(frozen=True, slots=True)
 class Xattr:
-    """An extended attribute, such as ``security.capability``, for a file or folder that is there."""
+    """An extended attribute, such as ``security.capability``, for an existing file or folder."""
 
     path: str
     name: str
@@ -165,7 +165,7 @@ class Xattr:
 
     @classmethod
     def parse(cls, text: str) -> Xattr:
-        """``PATH:NAME=HEX``; raises `InvalidArgument`."""
+        """Parse ``PATH:NAME=HEX``; raise `InvalidArgument` for anything else."""
         path, colon, rest = text.rpartition(":")
         name, equals, value = rest.partition("=")
         if not colon or not equals or not _HEX.fullmatch(value):
@@ -173,7 +173,7 @@ class Xattr:
         return cls(path, name, bytes.fromhex(value))
 
     def apply(self, tree: Tree) -> None:
-        """Adds the attribute or replaces it; raises `InvalidArgument` where there is nothing, or a symlink."""
+        """Add or replace the attribute; raise `InvalidArgument` if the path does not exist or is a symlink."""
         tree.change(_relative_path(self.path), self._add_to)
 
     def _add_to(self, meta: Meta) -> Meta:
@@ -199,7 +199,7 @@ def _split_meta(text: str) -> tuple[str, Meta | None]:
 
 
 def _check(path: object, mode: object = None, uid: object = 0, gid: object = 0) -> None:
-    """Raises `InvalidArgument` for what no tar header holds."""
+    """Raise `InvalidArgument` for values that a tar header cannot hold."""
     if not isinstance(path, str):
         raise InvalidArgument(f"path in the image: got {short_repr(path)}, expected a text")
     _relative_path(path)
@@ -216,7 +216,7 @@ def _in_range(number: object, maximum: int) -> bool:
 
 
 def _relative_path(path: str) -> bytes:
-    """``path`` below the root: without slashes at its ends, and without anything that leaves it."""
+    """Return ``path`` relative to the root, without slashes at its ends; raise `InvalidArgument` for ``..``."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not path.startswith("/") or ".." in parts or "\0" in path:
         raise InvalidArgument(f"path in the image: got {short_repr(path)}, expected an absolute one without '..'")

@@ -1,14 +1,14 @@
-"""Ready-made contents for those who have no nixpkgs: what dockerTools calls fakeNss, caCertificates, binSh, usrBinEnv.
+"""Ready-made contents, named by ``--with``: nixpkgs' dockerTools has fakeNss, caCertificates, binSh and usrBinEnv.
 
-Invariant: what is made here depends on its name, on the closure, the store and the base image alone; nothing of this
-machine is looked at. What was named for the root itself comes first.
+Invariant: an extra depends only on its name, the closure, the store and the base image, never on other files of this
+machine. Paths that the root already has are kept.
 
-    nss     /etc/passwd, /etc/group and /etc/nsswitch.conf with root and nobody, an empty /var/empty; a base image's
-            users and groups stay, and what they lack is added to them
-    certs   the certificate authorities of Mozilla, as certifi has them, where programs look for them
-    sh      /bin/sh, a link to the shell of the closure, or else of the store
-    env     /usr/bin/env, likewise
-    tmp     /tmp of mode 1777
+    nss     /etc/passwd, /etc/group and /etc/nsswitch.conf with root and nobody, and an empty /var/empty; the users and
+            groups of a base image stay, and those that are missing are added to its files
+    certs   Mozilla's certificate authorities, from the Python package certifi, at the paths that programs read
+    sh      /bin/sh, a symlink to the shell of the closure, or to that of the store if the closure has none
+    env     /usr/bin/env, a symlink that is chosen in the same way
+    tmp     /tmp with mode 1777
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Item = tuple[Node, Meta]
 
 @dataclass(frozen=True, slots=True)
 class _Program:
-    """A link to a program: where it is, the packages it may come from and its names there, the first first."""
+    """A symlink to a program: its path, and the packages and names to look for, most preferred first."""
 
     link: bytes
     packages: tuple[str, ...]
@@ -52,16 +52,19 @@ _ENV = _Program(b"usr/bin/env", ("coreutils", "coreutils-full", "uutils-coreutil
 def add_extras(
     names: Collection[str], tree: Tree, closure: Closure, store: Store, find: FindFile = find_no_file
 ) -> tuple[str, ...]:
-    """Add what ``names`` stand for to ``tree`` and return warnings about what was there already.
+    """Add the extras called ``names``, which are keys of `EXTRAS`, to ``tree``; ``find`` finds base image files.
 
-    ``find`` finds files of the base image. Raises `NotFound` where no store path, or more than one, is the shell or
-    ``env``.
+    Returns:
+        Warnings about paths that were left out or merged, because the root or the base image already has them.
+
+    Raises:
+        NotFound: The shell or ``env`` was not found, or several store paths have it.
     """
     warnings: list[str] = []
     for name in names:
         link = _LINKS.get(name)
         if link and tree.node(link):
-            continue  # what was named has a program of its own there
+            continue  # the root already has this program
         for node, meta in EXTRAS[name](closure, store):
             present = tree.node(node.path)
             base_file = find(node.path, MAX_ACCOUNT_FILE_SIZE) if name == "nss" and isinstance(node, Regular) else None
@@ -75,7 +78,7 @@ def add_extras(
 
 
 def _merge_account_file(base_file: BaseFile, node: Node, tree: Tree) -> str:
-    """Add to ``tree`` what the base image's file lacks of ``node``, and return what was done."""
+    """Add the base image's file to ``tree``, with the accounts of ``node`` that it lacks; return a warning about it."""
     prefix = f"/{os.fsdecode(node.path)}: the base image has it"
     if node.path not in _ACCOUNTS:
         return f"{prefix}, left out that of nss"
@@ -146,9 +149,9 @@ def _find_package(package: str, store: Store) -> tuple[StorePath, ...]:
 
 
 def _find_targets(path: StorePath, program: _Program, store: Store) -> Iterator[str]:
-    """The program in ``path``, where it has one."""
-    there = {node.path for node in store.nodes(path)}
-    name = next((name for name in program.names if name in there), None)
+    """Yield the path of the program in the store path ``path``, if it has one."""
+    paths = {node.path for node in store.nodes(path)}
+    name = next((name for name in program.names if name in paths), None)
     if name:
         yield f"{path}/{name.decode()}"
 

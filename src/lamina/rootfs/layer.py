@@ -1,8 +1,8 @@
-"""The customisation layer's tar.
+"""The tar of the customisation layer.
 
-Invariant: its bytes are those of ``tar --format=gnu --sort=name --numeric-owner --mtime=@315532800
---hard-dereference -c .`` in a folder that holds the same tree (nixpkgs: dockerTools' customisation layer), but that an
-entry with extended attributes, which nixpkgs loses, has a PAX header of its own.
+Invariant: its bytes equal those of ``tar --format=gnu --sort=name --numeric-owner --mtime=@315532800
+--hard-dereference -c .`` in a folder that holds the same tree (nixpkgs: dockerTools' customisation layer). The one
+exception is an entry with extended attributes, which nixpkgs loses: it gets a PAX header.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lamina.layers.packed import PackedLayer
 from lamina.rootfs.tree import Meta, Tree
 from lamina.system.transfer import Piece
 
-# 1980-01-01, the date that Nix's builders give their files; an image's own dates do not touch this layer.
+# 1980-01-01, the date that Nix's builders give to files. The options for an image's dates do not change this layer.
 MTIME = 315532800
 _HEADERS = GnuHeaders(MTIME)
 _Entry = tuple[Node, Member, Meta]
@@ -25,32 +25,35 @@ _Entry = tuple[Node, Member, Meta]
 
 @dataclass(frozen=True, slots=True)
 class RootLayer:
-    """A root as the last layer of an image. ``keep_alive`` is whatever must live as long as the tree's files."""
+    """A root as the last layer of an image.
+
+    ``keep_alive`` is an object that must live as long as the layer, such as the folder that holds the tree's files.
+    """
 
     tree: Tree
     keep_alive: object = None
 
     @property
     def comment(self) -> str:
-        """What the image's history says of the layer."""
+        """The comment for this layer in the image's history."""
         return "customisation layer"
 
     @property
     def expected_diff_id(self) -> Digest | None:
-        """None: it is what its tree is."""
+        """None, as no digest is known before the tree is packed."""
         return None
 
     def headline(self, number: int) -> str:
-        """What is said when it is written as layer ``number``."""
+        """Return the progress message for writing this as layer ``number``."""
         return f"Creating layer {number} with customisation..."
 
     @property
     def paths(self) -> tuple[StorePath, ...]:
-        """None: store paths have layers of their own."""
+        """Empty, as store paths are in other layers."""
         return ()
 
     def pack(self) -> PackedLayer:
-        """The layer's tar."""
+        """Return the layer's tar: its exact size, and its bytes as pieces that are read on demand."""
         entries = [(node, _member(node, meta), meta) for node, meta in self.tree]
         size = sum(_header_size(member, meta) + padded_size(member.size) for _, member, meta in entries)
         end = bytes(trailer_size(size))
@@ -69,7 +72,7 @@ def _member(node: Node, meta: Meta) -> Member:
 
 
 def _header(member: Member, meta: Meta) -> bytes:
-    """The member's header: GNU's, but where there are extended attributes, which only PAX can hold."""
+    """Return a GNU header, or a PAX header if there are extended attributes, which GNU's cannot hold."""
     owner = Owner(meta.uid, meta.gid)
     if meta.xattrs:
         return PaxHeaders(owner, MTIME, meta.xattrs).header(member)

@@ -1,10 +1,10 @@
-"""A root laid over that of a base image, whose folders stay where they are.
+"""Overlay a root on the root of a base image without hiding any folder of the base image.
 
-Invariant: no folder of the base goes out of sight. Where the base has a symlink to a folder, as ``/bin`` to
-``usr/bin``, what the root has in a folder of that name comes to lie in the folder it leads to; where the base has a
-folder, it keeps its mode and owner unless the root says something else than what every folder has.
+Invariant: no folder of the base becomes hidden. If the base has a symlink to a folder, such as ``/bin`` to
+``usr/bin``, the content of the root's folder of that name is moved to the folder that the symlink leads to. A folder
+of the base keeps its mode and owner unless the root sets others than the defaults.
 
-nixpkgs' customisation layer replaces the symlink and so hides the base's programs (nixpkgs #129007, #110696).
+nixpkgs' customisation layer replaces the symlink, which hides the base's programs (nixpkgs #129007, #110696).
 
 Worked example: over a base with ``/bin -> usr/bin``, the root's ``bin/hello -> ../share/hello`` becomes
 ``usr/bin/hello -> ../../share/hello``.
@@ -24,25 +24,26 @@ from lamina.rootfs.tree import DIRECTORY_MODE, Meta, Tree, parent_paths
 
 
 class BaseRoot(Protocol):
-    """The root of a base image; paths are relative to it."""
+    """The root of a base image; all paths are relative to it."""
 
     def resolve(self, path: bytes) -> bytes:
-        """Where ``path`` leads, symlinks followed inside the root; what is not there stands as it is."""
+        """Return ``path`` with symlinks followed inside the root; parts that do not exist are kept."""
 
     def folder(self, path: bytes) -> Meta | None:
-        """Mode and owner of the folder that is at ``path`` itself, None where there is none."""
+        """Return mode and owner of the folder at ``path``, None if it is not a folder; do not follow symlinks."""
 
     def link(self, path: bytes) -> Symlink | None:
-        """The symlink that is at ``path`` itself, None where there is none."""
+        """Return the symlink at ``path``, None if it is not a symlink."""
 
     def exists(self, path: bytes) -> bool:
-        """Whether there is anything at ``path`` itself."""
+        """Tell whether ``path`` exists; do not follow symlinks."""
 
 
 def overlay_tree(tree: Tree, base: BaseRoot, content_links: Collection[Node]) -> tuple[Tree, tuple[str, ...]]:
-    """``tree`` as it is to be laid over ``base``, with warnings about what found no place.
+    """Return ``tree`` rearranged for laying it over ``base``, and warnings about nodes that were left out.
 
-    ``content_links`` are the links that came from contents: one that would hide a folder of the base is left out.
+    ``content_links`` are the symlinks that the symlink tree made. Those that would hide a folder of the base are left
+    out, while a symlink that was declared or made by a script may hide one.
     """
     overlay = _Overlay(base, frozenset(content_links))
     for node, meta in tree:
@@ -51,17 +52,17 @@ def overlay_tree(tree: Tree, base: BaseRoot, content_links: Collection[Node]) ->
 
 
 def check_whiteouts(tree: Tree, *, over_base: bool) -> None:
-    """Raises `FormatError` for a name that would delete something else than a base image's files.
+    """Raise `FormatError` for a whiteout that would delete anything but files of a base image.
 
-    OCI image-spec, layer.md, "Whiteouts": in a layer ``.wh.NAME`` takes NAME out of all layers below.
+    OCI image-spec, layer.md, "Whiteouts": a file ``.wh.NAME`` in a layer removes NAME of all layers below.
     """
     for node, _ in tree:
         folder, _, name = node.path.rpartition(b"/")
         if WHITEOUT not in node.path:
             continue
         hides = folder if name == OPAQUE else _join(folder, name.removeprefix(WHITEOUT))
-        is_one = name.startswith(WHITEOUT) and b"/" + WHITEOUT not in b"/" + folder
-        if not is_one or not over_base or hides in (b"", b"nix") or f"{_text(hides)}/".startswith("nix/store/"):
+        is_whiteout = name.startswith(WHITEOUT) and b"/" + WHITEOUT not in b"/" + folder
+        if not is_whiteout or not over_base or hides in (b"", b"nix") or f"{_text(hides)}/".startswith("nix/store/"):
             raise FormatError(
                 f"/{_text(node.path)}: got a name that begins with .wh., expected one only to hide files of a base "
                 "image: in a layer it deletes what lies below"
@@ -74,7 +75,7 @@ class _Overlay:
         self.warnings: list[str] = []
         self._base = base
         self._content_links = content_links
-        # By a folder's path in the root that is laid over: where it comes to lie.
+        # Maps the path of a folder in the given root to its path in the result.
         self._destinations: dict[bytes, bytes] = {}
 
     def add(self, node: Node, meta: Meta) -> None:
@@ -93,7 +94,7 @@ class _Overlay:
             self.tree.put(_move(node, destination), meta)
 
     def _hides(self, node: Node, destination: bytes) -> bool:
-        """Whether the base has a folder at ``destination``, or another link to one."""
+        """Tell whether ``node`` would replace a folder of the base, or another symlink to a folder."""
         return self._base.folder(self._base.resolve(destination)) is not None and _move(
             node, destination
         ) != self._base.link(destination)
@@ -102,7 +103,7 @@ class _Overlay:
         real = self._base.resolve(destination)
         found = self._base.folder(real)
         if real != destination and found is None and self._base.exists(real):
-            real = destination  # a link to something that is no folder gives way
+            real = destination  # replace a symlink to something that is not a folder
         if self._is_taken(real) and not isinstance(self.tree.node(real), Directory):
             self.warnings.append(f"/{_text(path)}: leads to /{_text(real)}, which is taken, left out all below it")
         self._destinations[path] = real
@@ -113,22 +114,23 @@ class _Overlay:
             self.tree.put(Directory(real), meta)
 
     def _is_taken(self, destination: bytes) -> bool:
-        """Whether there is something, or something else than a folder above it."""
+        """Tell whether ``destination`` exists in the result, or is below a node that is not a folder."""
         parents = map(self.tree.node, parent_paths(destination))
         return self.tree.node(destination) is not None or any(
             parent is not None and not isinstance(parent, Directory) for parent in parents
         )
 
     def _add_parents(self, path: bytes) -> None:
-        """Makes the folders above ``path`` as the base has them."""
+        """Create the folders above ``path`` with the modes and owners that they have in the base."""
         for parent in parent_paths(path):
             if self.tree.node(parent) is None:
                 self.tree.put(Directory(parent), self._base.folder(parent) or Meta(DIRECTORY_MODE))
 
 
 def _move(node: Node, destination: bytes) -> Node:
-    """``node`` at ``destination``; a relative link still leads where it led, the long way round where it left its
-    folder.
+    """Return ``node`` with the path ``destination``; a relative symlink still leads to the same path.
+
+    Its target is rewritten only if it leaves the symlink's own folder.
     """
     if node.path == destination:
         return node

@@ -1,4 +1,4 @@
-"""Permissions that a script took from the user who runs lamina: on the session's folders, and on what it left."""
+"""Restore the permissions that a script removed from the session's folders or from the files that it left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def read_modes(folders: Iterable[Path]) -> dict[Path, int]:
-    """Return the modes of those ``folders`` that exist."""
+    """Return the permission bits of those ``folders`` that exist."""
     found = {}
     for folder in folders:
         with contextlib.suppress(OSError):
@@ -19,7 +19,7 @@ def read_modes(folders: Iterable[Path]) -> dict[Path, int]:
 
 
 def restore_modes(modes: dict[Path, int]) -> None:
-    """Give folders the modes that they had; those at the top must come first. Leave alone what is no folder now."""
+    """Set folders to the given modes, parents first; skip paths that are no longer folders."""
     for folder, mode in modes.items():
         with contextlib.suppress(OSError):
             status = folder.lstat()
@@ -28,7 +28,7 @@ def restore_modes(modes: dict[Path, int]) -> None:
 
 
 def make_readable(top: bytes) -> None:
-    """Let this user read the folders and files at ``top`` and below, as far as they are this user's own."""
+    """Make the files and folders at ``top`` and below readable for this user, where this user owns them."""
     with contextlib.suppress(OSError):
         if stat.S_ISDIR(os.lstat(top).st_mode):
             _add_bits(top, stat.S_IRWXU)

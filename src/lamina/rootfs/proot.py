@@ -1,7 +1,7 @@
-"""A script whose ``/`` is the image's root: what proot shows it of this machine besides.
+"""Run a script with the image's root as ``/``, and choose which folders of this machine proot makes visible in it.
 
-Invariant: what is shown lies at paths that no image has, or where the programs of this machine look for their
-libraries; from a PATH that leads into the Nix store alone, nothing but the store is needed.
+Programs of this machine appear below ``/.lamina``, a path that no image has; only their libraries appear at their usual
+paths, where the programs look for them. If every folder of PATH is in the Nix store, no folder but the store is needed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lamina.core.names import STORE_DIR
 
-# Folders that the script needs and no image has.
+# Folders that only the script needs are bound below this one, which no image has.
 _LAMINA_DIR = "/.lamina"
 _LIBRARIES = ("/lib64", "/usr/lib64", "/lib/*-linux-*", "/usr/lib/*-linux-*")
 _LOADERS = ("/lib/ld-*", "/usr/lib/ld-*")
@@ -21,8 +21,13 @@ _LOADERS = ("/lib/ld-*", "/usr/lib/ld-*")
 
 @dataclass(frozen=True, slots=True)
 class ProotRoot:
-    """``proot`` is the command line up to the program; ``search_path`` and ``scratch`` are as the script sees them;
-    ``visible_folders`` are the folders of this machine that it sees.
+    """The root that a script under proot sees.
+
+    Attributes:
+        proot: The command line of proot, up to the program that it runs.
+        visible_folders: The folders of this machine that the script sees.
+        search_path: PATH as the script sees it.
+        scratch: The script's temporary folder as the script sees it.
     """
 
     proot: tuple[str, ...]
@@ -32,7 +37,15 @@ class ProotRoot:
 
     @classmethod
     def of(cls, proot: str, root: str, search_path: str, scratch: str, system: Sequence[str]) -> ProotRoot:
-        """Return the guest at ``root`` for a script that uses the programs of ``search_path`` and sees ``system``."""
+        """Return the proot root at ``root`` for a script that uses the programs of ``search_path``.
+
+        Args:
+            proot: The path of the program proot.
+            root: The folder that holds the image's root.
+            search_path: PATH as this machine has it.
+            scratch: The script's temporary folder.
+            system: Folders that the script sees at the same path, such as ``/dev``.
+        """
         folders_on_path = [
             os.path.realpath(folder) for folder in search_path.split(os.pathsep) if os.path.isdir(folder)
         ]
@@ -47,7 +60,7 @@ class ProotRoot:
         return cls((proot, *flags), tuple(folders), os.pathsep.join(inside), f"{_LAMINA_DIR}/scratch")
 
     def find_program(self, name: str, search_path: str) -> str:
-        """Where the guest sees the first program ``name`` of ``search_path``, which was given to `of`."""
+        """Return the path inside the root of the first program ``name`` on ``search_path``, which `of` was given."""
         folders_on_path = [folder for folder in search_path.split(os.pathsep) if os.path.isdir(folder)]
         seen = zip(folders_on_path, self.search_path.split(os.pathsep), strict=True)
         return next(f"{inside}/{name}" for folder, inside in seen if os.access(f"{folder}/{name}", os.X_OK))
@@ -58,7 +71,7 @@ def _inner_path(folder: str, number: int) -> str:
 
 
 def _find_library_folders() -> Sequence[str]:
-    """Where the programs of this machine have their libraries and their loader."""
+    """Return the folders that hold the libraries and the loader of this machine's programs."""
     return sorted({*_glob_all(_LIBRARIES), *map(os.path.dirname, _glob_all(_LOADERS))})
 
 

@@ -1,6 +1,6 @@
-"""What the database of an image's Nix store says, and what belongs beside it.
+"""Registrations: the entries of an image's Nix database, and the files that belong beside the database.
 
-Invariant: in what `merge_registrations` gives, nothing of the base image refers to what is not there.
+Invariant: in the result of `merge_registrations`, every reference of a base image's path is itself registered.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from lamina.core.nodes import Regular, Symlink
 from lamina.core.pathinfo import PathInfo
 
 SCHEMA = b"10"
-"""What Nix writes to the file ``schema`` beside the database, without a line's end."""
+"""The content of the file ``schema`` that Nix writes beside the database, without a newline."""
 REGISTRATION_TIME = 315532800
-"""1980-01-01: stdenv's SOURCE_DATE_EPOCH, which dockerTools puts there."""
+"""1980-01-01: stdenv's SOURCE_DATE_EPOCH, which dockerTools writes as the registration time."""
 
 _SCHEMA_PATH = b"nix/var/nix/db/schema"
 _GC_ROOTS = b"nix/var/nix/gcroots/docker"
@@ -23,10 +23,14 @@ _GC_ROOTS = b"nix/var/nix/gcroots/docker"
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What the database says of a valid path: a `PathInfo`, and where it came from.
+    """What the database records about a valid path: the fields of a `PathInfo`, and its origin.
 
-    ``deriver`` is a store path or empty, ``ca`` how its content gave it its name or empty, ``ultimate`` that it was
-    built here. A derivation has ``outputs``: names, each once, and paths, which need not be valid.
+    Attributes:
+        deriver: The store path of the derivation that built it, or empty.
+        registration_time: Seconds since 1970-01-01.
+        ultimate: Whether it was built on the machine that wrote the database.
+        ca: The content address, or empty.
+        outputs: For a derivation, the names of its outputs, each once, and their paths, which need not be valid.
     """
 
     path: StorePath
@@ -42,17 +46,21 @@ class Registration:
 
     @classmethod
     def of(cls, info: PathInfo) -> Registration:
-        """What a store knows of a path; where it came from is left open."""
+        """Return the registration of a path that a store knows, without an origin."""
         return cls(info.path, info.nar_hash, info.nar_size, info.references)
 
 
 def merge_registrations(
     base: Iterable[Registration], own: Iterable[Registration]
 ) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
-    """Both, in ascending order of the path, and what was odd about ``base``; ``own`` wins where both have a path.
+    """Merge the registrations of a base image with lamina's; for a path that both have, ``own`` wins.
 
-    Those of ``base`` that refer, directly or not, to what neither has are left out. Those of ``own`` never are: their
-    references are the caller's to fulfil, and `dump` says where they are not.
+    Registrations of ``base`` that refer, directly or indirectly, to a path that neither has are left out. Those of
+    ``own`` never are: the caller has to provide their references, and `lamina.rootfs.database.dump` raises an error if
+    one is missing.
+
+    Returns:
+        The registrations in ascending order of their paths, and warnings about those that were left out.
     """
     kept = {registration.path: registration for registration in base}
     fixed = {registration.path: registration for registration in own}
@@ -73,8 +81,10 @@ def _describe(reasons: Mapping[StorePath, StorePath]) -> tuple[str, ...]:
 
 
 def make_schema_and_gc_roots(contents: Iterable[StorePath]) -> tuple[Regular | Symlink, ...]:
-    """What belongs beside the database, paths relative to the image's root: the number of its schema, and a link for
-    each of ``contents`` that keeps Nix from collecting it (dockertools.md 1.6).
+    """Return the files that belong beside the database; their paths are relative to the image's root.
+
+    These are the file with the schema's number, and for each of ``contents`` a symlink that keeps Nix's garbage
+    collector from deleting it (dockertools.md 1.6).
     """
     schema = Regular(_SCHEMA_PATH, executable=False, size=len(SCHEMA), content=SCHEMA)
     names = sorted({path.base for path in contents})
@@ -85,7 +95,7 @@ def make_schema_and_gc_roots(contents: Iterable[StorePath]) -> tuple[Regular | S
 def _find_incomplete(
     references_by_path: Mapping[StorePath, frozenset[StorePath]], present: Iterable[StorePath]
 ) -> dict[StorePath, StorePath]:
-    """Which keys of ``references_by_path`` reach what is not ``present``, each with a reference that is the reason."""
+    """Return the keys of ``references_by_path`` that reach a missing path, each with a reference that is the reason."""
     users: dict[StorePath, list[StorePath]] = {}
     for path, references in references_by_path.items():
         for reference in references:

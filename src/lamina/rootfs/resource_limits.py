@@ -1,4 +1,4 @@
-"""Shortages of this machine that end a session: room in the temporary folder, open files, memory, processes."""
+"""Recognise a shortage that ended a session: space in the temporary folder, open files, memory or processes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from lamina.errors import OutputError
 from lamina.messages.shortages import find_errno
 
-# lamina and each program of a session keep some fifteen files open.
+# lamina and each program of a session keep about fifteen files open.
 _MIN_DESCRIPTORS = 32
-# More than what a file system keeps for small files.
+# Larger than the space that a full file system may still have for small files.
 _PROBE_SIZE = 1 << 16
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _HINTS = {
@@ -26,7 +26,7 @@ _HINTS = {
 
 
 def check_descriptors() -> None:
-    """Raise `OutputError` where this process may not open as many files as a session needs."""
+    """Raise `OutputError` if this process may not open as many files as a session needs."""
     with contextlib.suppress(ImportError):
         import resource
 
@@ -38,19 +38,19 @@ def check_descriptors() -> None:
 
 
 def find_hint(number: int | None) -> str:
-    """Return what helps against the shortage that error ``number`` is; empty where it is none."""
+    """Return the hint for the shortage with the errno ``number``, or an empty text if it is not a shortage."""
     return _HINTS.get(number or 0, "")
 
 
 def make_shortage_error(label: str, number: object) -> OutputError | None:
-    """Return the error for the script ``label`` that error ``number`` ended; None where that is no shortage."""
+    """Return the error for the script ``label`` that ended with the errno ``number``, or None if it is no shortage."""
     if not isinstance(number, int) or number not in _HINTS:
         return None
     return OutputError(f"{label}: got {os.strerror(number)}, expected room to run them", hint=_HINTS[number])
 
 
 def probe_write(folder: Path) -> int | None:
-    """Return the error number that writing to ``folder`` gives, None where there is room."""
+    """Try to write a file to ``folder``; return the errno, or None if it was written."""
     file = folder / "room"
     try:
         file.write_bytes(bytes(_PROBE_SIZE))
@@ -63,10 +63,10 @@ def probe_write(folder: Path) -> int | None:
 
 
 def find_failure_hint(folder: Path, output: str) -> str:
-    """Return a hint for a script that failed: that the temporary ``folder`` is full, or what its ``output`` names."""
+    """Return a hint for a failed script: the temporary ``folder`` is full, or its ``output`` names a shortage."""
     if probe_write(folder) in _DISK_FULL:
         return f"{folder.parent} is full: {_HINTS[errno.ENOSPC]}"
     number = find_errno(output)
-    if number is None or number in _DISK_FULL:  # another folder is full, about which nothing is known
+    if number is None or number in _DISK_FULL:  # another folder is full, which lamina knows nothing about
         return ""
     return f"the output names a shortage, {os.strerror(number)}: {_HINTS[number]}"

@@ -1,8 +1,9 @@
-"""What confines a script: which sandboxes there are, which of them works here, and what it shows.
+"""Sandboxes that confine a script: which ones exist, which of them works on this machine, and what they show.
 
-A script sees the image's root, a private ``/tmp``, the programs of this machine read-only, and nothing else of it: no
-home folders, no other processes, no network. In this order the first that works is taken: bubblewrap, namespaces of
-our own, Landlock. docs/scripts.md is the contract; docs/design/0012-sandbox.md has the reasons.
+A script sees the image's root, a private ``/tmp`` and the programs of this machine read-only. It sees nothing else of
+the machine: no home folders, no other processes, no network. The first sandbox that works is used, in this order:
+bubblewrap, lamina's own namespaces, Landlock. docs/scripts.md is the contract, and docs/design/0012-sandbox.md has the
+reasons.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ from lamina.rootfs.bind_mounts import Bind
 from lamina.rootfs.session import seccomp
 from lamina.rootfs.session.protocol import LANDLOCK, NAMESPACES, NONE, Policy
 
-# An ID between those of users and those of services that no distribution gives to anybody, so that it owns nothing; it
-# is small enough to exist in the user namespaces of container engines.
+# A user and group ID between those of users and those of services that no distribution assigns, so it owns no files.
+# It is small enough to exist in the user namespaces of container engines.
 UNUSED_ID = 65530
-# What ordinary users are in Nix's own build sandbox (Nix manual, "sandbox"): programs such as tar act upon IDs only
-# where they are root's.
+# The user and group ID in Nix's own build sandbox (Nix manual, "sandbox"). They are not root's, as programs such as tar
+# restore owners only if root runs them.
 _USER, _GROUP = 1000, 100
-# Below /proc: root outside may write there whatever its capabilities are inside.
+# Paths below /proc that the machine's root may write to regardless of its capabilities inside the sandbox.
 _READ_ONLY_PROC = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
 _PROBE_SECONDS = 20
-# bubblewrap takes a filter as an open file; bash finds a descriptor that is free.
+# bubblewrap reads the filter from an open descriptor; bash chooses a free one.
 _FILTER_SCRIPT = 'exec {filter}< "$0" && exec "$1" --seccomp "$filter" "${@:2}"'
 _HINT = "install bubblewrap, or run the scripts with --no-sandbox where they can be trusted"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPaths:
-    """Where a session has what it works with, as the script sees it."""
+    """The folders of a session, by their paths as the script sees them."""
 
     root: str
     scratch: str
@@ -53,7 +54,7 @@ class SessionPaths:
 
 @dataclass(frozen=True, slots=True)
 class SessionFolders:
-    """The folders of a workspace; ``build`` holds the root."""
+    """The folders of a session in the workspace, by their paths on this machine."""
 
     workspace: Path
 
@@ -74,22 +75,22 @@ class SessionFolders:
 
     @property
     def proot(self) -> Path:
-        """Where proot keeps what it needs to show folders."""
+        """The folder for proot's temporary files."""
         return self.workspace / "proot"
 
     @property
     def session(self) -> Path:
-        """The session's programs and its task."""
+        """The folder of the session's programs and its task."""
         return self.workspace / "session"
 
     @property
     def etc(self) -> Path:
-        """The files that a sandbox shows in ``/etc``."""
+        """The folder of the files that a sandbox shows in ``/etc``."""
         return self.workspace / "etc"
 
     @property
     def filter(self) -> Path:
-        """The system calls that bubblewrap lets through, a file where this machine's are known."""
+        """The file of bubblewrap's seccomp filter; it exists only for the architectures that `seccomp` knows."""
         return self.workspace / "filter"
 
     @property
@@ -99,11 +100,11 @@ class SessionFolders:
 
     @property
     def folders_to_restore(self) -> tuple[Path, ...]:
-        """The folders that lamina must get into again after a script, those at the top first."""
+        """The folders that lamina has to access after a script has run, parents first."""
         return (self.workspace, self.build, self.scratch, self.proot, self.session)
 
     def make(self) -> None:
-        """Make all that a session needs beside the root's folder. Raises `OSError`."""
+        """Create everything that a session needs besides the root's folder; raise `OSError` if that fails."""
         self.build.chmod(0o755)
         for folder in (self.scratch, self.proot, self.etc, self.mounts):
             folder.mkdir()
@@ -115,9 +116,12 @@ class SessionFolders:
         session_programs.install_programs(self.session)
 
     def change_owner(self, owner: int) -> None:
-        """Give the session's folders to ``owner``, another user than this process. Raises `OSError`.
+        """Make ``owner``, a user other than this process's, the owner of the session's folders.
 
-        This is done before the first script alone, because it would take the setuid bits off what a script made.
+        This is done only before the first script, because chown(2) removes the setuid bits of files that a script made.
+
+        Raises:
+            OSError: An owner or mode cannot be changed.
         """
         self.workspace.chmod(stat.S_IRWXU | stat.S_IXGRP | stat.S_IXOTH)
         for top in (self.build, self.scratch, self.proot, self.session):
@@ -127,34 +131,38 @@ class SessionFolders:
 
 
 class Sandbox(Protocol):
-    """A way to run a session."""
+    """A way to run a session: in a sandbox, or unconfined."""
 
     @property
     def warning(self) -> str:
-        """What it does not confine, empty for nothing that has to be said."""
+        """The warning about what it does not confine, or an empty text."""
 
     @property
     def owner(self) -> int | None:
-        """The ID that the workspace must belong to, None to leave it."""
+        """The user and group ID that must own the workspace, None to leave its owner unchanged."""
 
     @property
     def has_writable_tmp(self) -> bool:
-        """Whether programs may write to ``/tmp``."""
+        """Whether scripts may write to ``/tmp``."""
 
     def session_paths(self, folders: SessionFolders) -> SessionPaths:
-        """Where the session has its folders."""
+        """Return the paths of the session's folders as the script sees them."""
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
-        """Return the command line that runs ``command`` for a script that looks for programs on ``search_path``.
+        """Return the command line that runs ``command`` for a script whose PATH is ``search_path``.
 
-        ``as_root`` maps the builder to root where the sandbox maps users, as a fakeroot session needs it.
+        If the sandbox maps users, ``as_root`` maps the user who runs lamina to root, as a fakeroot session needs it.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap:
-    """Namespaces made by bubblewrap, the program at ``program``; ``shell`` starts it, ``extra_flags`` are further
-    flags.
+    """Namespaces made by bubblewrap.
+
+    Attributes:
+        program: The path of bubblewrap.
+        shell: The path of bash, which opens the filter and starts bubblewrap.
+        extra_flags: Flags of bubblewrap that only some versions have.
     """
 
     program: str
@@ -165,7 +173,7 @@ class Bubblewrap:
     has_writable_tmp = True
 
     def session_paths(self, folders: SessionFolders) -> SessionPaths:
-        """Where the session has its folders."""
+        """Return the paths of the session's folders as the script sees them."""
         return _INNER_PATHS
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
@@ -191,14 +199,14 @@ class Bubblewrap:
 
 @dataclass(frozen=True, slots=True)
 class Namespaces:
-    """Namespaces made by lamina itself."""
+    """Namespaces made by lamina itself (`lamina.rootfs.session.namespaces`)."""
 
     warning = ""
     owner = None
     has_writable_tmp = True
 
     def session_paths(self, folders: SessionFolders) -> SessionPaths:
-        """Where the session has its folders."""
+        """Return the paths of the session's folders as the script sees them."""
         return _INNER_PATHS
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
@@ -214,9 +222,10 @@ class Namespaces:
 
 @dataclass(frozen=True, slots=True)
 class Landlock:
-    """Landlock, for machines that allow no namespaces.
+    """Landlock, for machines that do not allow namespaces.
 
-    Root becomes an ordinary user for it, because Landlock leaves modes and owners alone.
+    If lamina runs as root, the script runs as an ordinary user, because Landlock does not restrict changes of modes and
+    owners.
     """
 
     is_root: bool
@@ -228,11 +237,11 @@ class Landlock:
 
     @property
     def owner(self) -> int | None:
-        """The ID that the workspace must belong to, None to leave it."""
+        """The user and group ID that must own the workspace, None to leave its owner unchanged."""
         return UNUSED_ID if self.is_root else None
 
     def session_paths(self, folders: SessionFolders) -> SessionPaths:
-        """Where the session has its folders."""
+        """Return the paths of the session's folders as the script sees them."""
         return _outer_paths(folders, ("/dev", "/proc", STORE_DIR))
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
@@ -253,7 +262,11 @@ class Landlock:
 
 @dataclass(frozen=True, slots=True)
 class Unconfined:
-    """No sandbox; ``read_only`` are folders that are still kept from a script that means the image's by them."""
+    """No sandbox.
+
+    ``read_only`` are folders of this machine that are visible in the image's root under proot. They are made read-only
+    where possible, so that a script that means the image's folders does not change them.
+    """
 
     read_only: tuple[str, ...] = ()
     warning = ""
@@ -261,11 +274,11 @@ class Unconfined:
     has_writable_tmp = True
 
     def session_paths(self, folders: SessionFolders) -> SessionPaths:
-        """Where the session has its folders."""
+        """Return the paths of the session's folders as the script sees them."""
         return _outer_paths(folders, ("/dev", "/proc", "/sys", STORE_DIR))
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
-        """Return the command line that runs ``command`` unconfined; what it leaves running is ended all the same."""
+        """Return the command line that runs ``command`` unconfined and ends all processes that it leaves running."""
         uid, gid = _choose_ids(as_root) if as_root else (-1, -1)
         policy = Policy(NONE, str(folders.root), uid, gid, -1, "", [], [], [], list(self.read_only))
         return _build_supervised_command(folders, policy, command)
@@ -275,9 +288,11 @@ _INNER_PATHS = SessionPaths("/build/root", "/tmp", "/.lamina/proot", "/.lamina/s
 
 
 def find_sandbox(label: str, folders: SessionFolders, search_path: str) -> Sandbox:
-    """Return the first sandbox that works here, for the script ``label`` in ``folders``.
+    """Return the first sandbox that works on this machine for the script ``label`` in ``folders``.
 
-    Raises `ScriptError` with what was found of each where none does, `OutputError` where that is a shortage.
+    Raises:
+        ScriptError: No sandbox works; the message has the reason for each of them.
+        OutputError: No sandbox works because of a shortage, such as too few processes.
     """
     refused = []
     for name, find in CANDIDATES.items():
@@ -308,9 +323,10 @@ def _find_bubblewrap(search_path: str) -> Sandbox | str:
 
 @functools.cache
 def _find_extra_flags(program: str) -> tuple[str, ...]:
-    """Return the flag that refuses nested user namespaces, where this bubblewrap knows it (0.8).
+    """Return the flag that forbids nested user namespaces if this bubblewrap has it, as version 0.8 and later do.
 
-    Raises `OSError` where the program cannot be run or does not end.
+    Raises:
+        OSError: The program cannot be run or does not end.
     """
     result = session_runner.run_program([program, "--help"], Path("/"), _PROBE_SECONDS)
     return ("--disable-userns",) if "--disable-userns" in result.text else ()
@@ -337,7 +353,7 @@ CANDIDATES: dict[str, Callable[[str], Sandbox | str]] = {
 
 
 def _probe(sandbox: Sandbox, folders: SessionFolders, search_path: str) -> str:
-    """Say why ``sandbox`` does not work here, or nothing where it runs a program."""
+    """Run a program in ``sandbox``; return why that fails, or an empty text if it works."""
     probe = sandbox.command(
         folders, search_path, [session_programs.find_python(), "-I", "-S", "-B", "-c", ""], as_root=True
     )
@@ -358,7 +374,7 @@ def _choose_ids(as_root: bool) -> tuple[int, int]:
 
 
 def _inner_binds(folders: SessionFolders, search_path: str) -> list[Bind]:
-    """Return what a root of its own shows, parents before what lies in them."""
+    """Return the bind mounts for a sandbox that has its own root, parents first."""
     session_binds = [
         Bind(str(folders.build), "/build", writable=True),
         Bind(str(folders.scratch), _INNER_PATHS.scratch, writable=True),

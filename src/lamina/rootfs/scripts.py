@@ -1,10 +1,11 @@
-"""Extra commands and fakeroot commands: bash scripts run over the root, in a sandbox.
+"""Run extra commands and fakeroot commands: bash scripts that change the image's root, in a sandbox.
 
-A script starts from the same tree, environment and umask every time, and all that it leaves is in the tree that comes
-back, with the owners, modes and extended attributes that it gave within its own session.
+A script starts with the same tree, environment and umask in every run. Everything that it leaves is in the returned
+tree, with the owners, modes and extended attributes that it set within its session.
 
-In this order (nixpkgs: dockerTools): extra commands as an ordinary user, all of it owned by root afterwards; then
-fakeroot commands in a fakeroot session, where ``chown`` and the like work; with ``chroot`` they see the root as ``/``.
+The order is that of nixpkgs' dockerTools. Extra commands run first, as an ordinary user; afterwards root owns all
+files. Fakeroot commands run next, in a fakeroot session where ``chown`` and similar programs work. With ``chroot``,
+they see the root as ``/``.
 """
 
 from __future__ import annotations
@@ -35,18 +36,21 @@ SOURCE_DATE_EPOCH = 315532800
 _OUTPUT_LIMIT = 1 << 16
 _EXTRA_LABEL = "extra commands"
 _FAKEROOT_LABEL = "fakeroot commands"
-# Modes, users and groups are numbers of 32 bits.
+# Modes, user IDs and group IDs have 32 bits.
 _NUMBER_LIMIT = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
 class Scripts:
-    """What is to be run: ``extra``, then ``fake_root``, the latter with the root as ``/`` where ``chroot`` says so.
+    """The scripts to run, and how to run them.
 
     Attributes:
-        search_path: Where programs are looked for.
-        time_limit: Seconds that each may take, None for any time.
-        confined: Whether they run in a sandbox.
+        extra: The extra commands, which run first. Empty for none.
+        fake_root: The fakeroot commands. Empty for none.
+        chroot: Whether the fakeroot commands see the image's root as ``/``.
+        search_path: The PATH that programs are looked for on.
+        time_limit: Seconds that each script may take, None for no limit.
+        confined: Whether the scripts run in a sandbox.
     """
 
     extra: str = ""
@@ -62,7 +66,7 @@ class Scripts:
 
 @dataclass(frozen=True, slots=True)
 class ScriptResult:
-    """The tree that the scripts left, what they printed, the folder that holds the tree's files, and warnings."""
+    """The tree that the scripts left, their output, the folder that holds the tree's files, and warnings."""
 
     tree: Tree
     output: str
@@ -71,13 +75,13 @@ class ScriptResult:
 
 
 def run_scripts(tree: Tree, scripts: Scripts) -> ScriptResult:
-    """Run the scripts with bash (errexit, pipefail) in a folder that holds ``tree``; end what they leave running.
+    """Run the scripts with bash (errexit, pipefail) in a folder that holds ``tree``; end processes that they leave.
 
-    The tree that comes back refers to files in the workspace, which is removed when nothing refers to it any more.
+    Files of the returned tree are in the workspace, which is removed once nothing refers to it.
 
     Raises:
-        ScriptError: A script fails, takes too long, needs a program that is not on the search path, or there is no
-            sandbox to run it in. The hint has the warnings about the sandbox.
+        ScriptError: A script fails, takes too long or needs a program that is not on the search path, or no sandbox
+            works on this machine. The hint includes the warnings about the sandbox.
         FormatError: A script left a socket, device or pipe.
         OutputError: The temporary folder cannot be written, or this process may not open enough files.
     """
@@ -89,13 +93,13 @@ def run_scripts(tree: Tree, scripts: Scripts) -> ScriptResult:
             runner.run(_FAKEROOT_LABEL, scripts.fake_root, is_fakeroot=True)
         return ScriptResult(runner.read_tree(), runner.output, runner.workspace, runner.list_warnings())
     except ScriptError as error:
-        for warning in runner.list_warnings():  # what it says may be why the script failed
+        for warning in runner.list_warnings():  # it may explain why the script failed
             error.add_hint(warning)
         raise
 
 
 class _Runner:
-    """Runs one script after the other over the same folder."""
+    """Runs the scripts one after the other on the same folder."""
 
     def __init__(self, scripts: Scripts, tree: Tree) -> None:
         self._scripts = scripts
@@ -118,7 +122,7 @@ class _Runner:
             raise _make_output_error(error, self.workspace.path) from error
 
     def read_tree(self) -> Tree:
-        """Return what the last script left."""
+        """Return the tree that the last script left."""
         label = _FAKEROOT_LABEL if self._scripts.fake_root else _EXTRA_LABEL
         root = self._folders.root
         if not _is_folder(root):
@@ -130,23 +134,23 @@ class _Runner:
             for node, mode in walk_with_modes(os.fsencode(root)):
                 entry = self._entries.get(node.path)
                 tree.put(node, _make_meta(node, entry) if entry else Meta(mode))
-        except (StoreError, IntegrityError) as error:  # `walk_with_modes` is made for store paths
+        except (StoreError, IntegrityError) as error:  # `walk_with_modes` raises errors meant for store paths
             raise ScriptError(f"{label}: left {error}") from error
         return tree
 
     def run(self, label: str, script: str, *, is_fakeroot: bool) -> None:
-        """Run ``script`` and remember what it left, which belongs to root unless the session is a fakeroot one."""
+        """Run ``script`` and keep the list of its files, which root owns unless the session is a fakeroot one."""
         result, output = self._run_session(label, script, is_fakeroot)
         self.output += output
         entries = self._parse_result(label, result, output)
         self._entries = (
             entries if is_fakeroot else {path: entry._replace(uid=0, gid=0) for path, entry in entries.items()}
         )
-        with contextlib.suppress(OSError):  # the script may have done what it liked with it
+        with contextlib.suppress(OSError):  # the script may have changed or removed it
             (self._folders.scratch / "script").unlink()
 
     def _run_session(self, label: str, script: str, is_fakeroot: bool) -> tuple[session_runner.SessionResult, str]:
-        """Run the session of ``script``; return its answer and the end of what it printed."""
+        """Run the session of ``script``; return its result and the end of its output."""
         bash = self._find_program("bash", label)
         fakeroot = [self._find_program("fakeroot", label), "--"] if is_fakeroot else []
         proot = self._find_program("proot", label) if is_fakeroot and self._scripts.chroot else ""
@@ -203,11 +207,11 @@ class _Runner:
         return os.path.abspath(found)
 
     def list_warnings(self) -> tuple[str, ...]:
-        """Return what has to be said of the sandbox."""
+        """Return the sandbox's warning, if it has one."""
         return (self._cached_sandbox.warning,) if self._cached_sandbox and self._cached_sandbox.warning else ()
 
     def _choose_sandbox(self, label: str) -> sandbox.Sandbox:
-        """Return the sandbox, which is looked for once."""
+        """Return the sandbox; choose it on the first call."""
         if not self._cached_sandbox:
             wanted = self._scripts.confined
             found = (
@@ -219,8 +223,8 @@ class _Runner:
         return self._cached_sandbox
 
     def _write_task(self, owner: int | None, script: str, task: ScriptTask) -> None:
-        """Write the script and the task where the session finds them. Raises `OSError`."""
-        # A file, because no argument may be as long as a script.
+        """Write the files of the script and the task for the session; raise `OSError` if that fails."""
+        # The script is passed as a file because the kernel limits the length of arguments.
         _write_private_file(self._folders.scratch / "script", script.encode("utf-8", "surrogateescape"), owner)
         _write_private_file(self._folders.session / "task", json.dumps(task._asdict()).encode(), owner)
 
@@ -233,13 +237,13 @@ class _Runner:
             "PATH": self._scripts.search_path,
             "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
             "TZ": "UTC",
-            # Else fakeroot tries it for real too, and passes on the refusal of IDs that a user namespace does not have.
+            # Otherwise fakeroot also makes the real call, and it fails for IDs that the user namespace does not map.
             **({"FAKEROOTDONTTRYCHOWN": "1"} if is_fakeroot else {}),
             **({"PROOT_TMP_DIR": session_paths.proot} if chroot else {}),
         }
 
     def _parse_result(self, label: str, result: session_runner.SessionResult, output: str) -> dict[bytes, ScriptEntry]:
-        """Return the entries that the session found; raise `ScriptError` where the script did not end well."""
+        """Return the entries that the session listed; raise an error if the script or its session failed."""
         if result.end is SessionEnd.TIMED_OUT:
             limit, hint = self._scripts.time_limit or 0, "--time-limit says how long"
             raise ScriptError(f"{label}: got no end within {limit:g} s, expected one", hint=hint, output=output)
@@ -256,7 +260,7 @@ class _Runner:
         return entries
 
     def _make_session_error(self, label: str, document: dict[str, Any], output: str) -> OutputError | ScriptError:
-        """Return the error for a session that ended early: what this machine did not give it, where that is known."""
+        """Return the error for a session that gave no valid result, which names a shortage if that was the cause."""
         error = document.get("error")
         message = error if isinstance(error, str) else ""  # a script can forge it
         numbers = (
@@ -292,19 +296,19 @@ def _make_task(
 
 
 def _check_binds(label: str, scratch: str, visible_folders: tuple[str, ...]) -> None:
-    """Raise `ScriptError` where proot would take a part of a folder's name for a place in its root.
+    """Raise `ScriptError` for a folder with a colon in its path, which proot cannot bind.
 
-    proot splits the value of --bind at its first colon, and knows no way to quote one.
+    proot splits the value of ``--bind`` at the first colon, and a colon cannot be quoted.
     """
-    for place, hint in ((scratch, "TMPDIR names another"), *((place, "PATH leads to it") for place in visible_folders)):
-        if ":" in place:
+    for path, hint in ((scratch, "TMPDIR names another"), *((path, "PATH leads to it") for path in visible_folders)):
+        if ":" in path:
             raise ScriptError(
-                f"{label}: got the folder {short_repr(place)}, expected one without ':' for proot", hint=hint
+                f"{label}: got the folder {short_repr(path)}, expected one without ':' for proot", hint=hint
             )
 
 
 def _check_proot(label: str, proot: str) -> None:
-    """Raise `ScriptError` for a proot that needs ``/tmp``, which this sandbox does not let it write to."""
+    """Raise `ScriptError` for a proot that writes to ``/tmp`` only, as this sandbox does not allow that."""
     if b"PROOT_TMP_DIR" not in Path(proot).read_bytes():
         hint = "install bubblewrap, or a newer proot; --no-sandbox runs the scripts unconfined"
         raise ScriptError(
@@ -313,7 +317,7 @@ def _check_proot(label: str, proot: str) -> None:
 
 
 def _parse_json(text: bytes) -> dict[str, Any]:
-    """Return the session's answer; empty where it gave none."""
+    """Return the session's result, an empty one if it is missing or invalid."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -322,7 +326,7 @@ def _parse_json(text: bytes) -> dict[str, Any]:
 
 
 def _parse_entries(raw_entries: object) -> dict[bytes, ScriptEntry] | None:
-    """Return the entries that a session listed by their paths; None where they are none, as a script can forge them."""
+    """Return the entries that a session listed, by path; None if they are invalid, as a script can forge them."""
     try:
         entries = [ScriptEntry(*item) for item in raw_entries] if isinstance(raw_entries, list) else None
         if entries is None or not all(map(_is_valid, entries)):
@@ -335,7 +339,7 @@ def _parse_entries(raw_entries: object) -> dict[bytes, ScriptEntry] | None:
 def _is_valid(entry: ScriptEntry) -> bool:
     numbers = (entry.mode, entry.uid, entry.gid)
     for name, value in entry.xattrs.items():
-        # A file system gives names of bytes, which travel as surrogates where they are no UTF-8.
+        # Names in a file system are bytes. Those that are not UTF-8 are passed on as surrogates.
         if not name or b"\0" in name.encode("utf-8", "surrogateescape"):
             return False
         bytes.fromhex(value)
@@ -343,7 +347,12 @@ def _is_valid(entry: ScriptEntry) -> bool:
 
 
 def _make_meta(node: Node, entry: ScriptEntry) -> Meta:
-    """What the session saw; raises `FormatError` where that is a device that only it can see as one."""
+    """Return mode, owner and attributes as the session listed them.
+
+    Raises:
+        FormatError: The session lists another kind of file than this process sees, such as a device that fakeroot
+            pretends to have made, or an extended attribute whose name has a '='.
+    """
     kinds = {Directory: stat.S_IFDIR, Regular: stat.S_IFREG, Symlink: stat.S_IFLNK}
     if stat.S_IFMT(entry.mode) != kinds[type(node)]:
         name = node.path.decode("utf-8", "backslashreplace")
@@ -382,8 +391,8 @@ def _is_folder(path: Path) -> bool:
 
 
 def _write_private_file(file: Path, content: bytes, owner: int | None) -> None:
-    """Write a file that only ``owner`` can read, this user where it is None, whatever the umask."""
-    if _is_folder(file):  # as an earlier script may have left it
+    """Write a file that only ``owner`` can read, or this user if it is None, regardless of the umask."""
+    if _is_folder(file):  # an earlier script may have left a folder at this path
         permissions.make_readable(os.fsencode(file))
         shutil.rmtree(file)
     file.unlink(missing_ok=True)
@@ -395,11 +404,11 @@ def _write_private_file(file: Path, content: bytes, owner: int | None) -> None:
 
 
 def _make_output_error(error: OSError, workspace: Path | None) -> OutputError:
-    """Return the error for what could not be written to ``workspace``, None where there is none yet.
+    """Return the error for a failed write to ``workspace``, which is None if it could not be created.
 
-    The first name in an error of two files is that of a file which was copied, not of the one to be written.
+    If the error names two files, the first one is the source of a copy, so it is not the file that was written.
     """
-    place = (not error.filename2 and error.filename) or workspace or "temporary folder"
+    path = (not error.filename2 and error.filename) or workspace or "temporary folder"
     return OutputError(
-        f"{place}: got {error.strerror}, expected to write the root there", hint=resource_limits.find_hint(error.errno)
+        f"{path}: got {error.strerror}, expected to write the root there", hint=resource_limits.find_hint(error.errno)
     )

@@ -1,6 +1,6 @@
-"""The folder of the programs that run beside a script, and the command lines that start them.
+"""Install the programs that run beside a script into a folder, and build the command lines that start them.
 
-The programs are copied, because a sandbox shows neither lamina's own folder nor the home folder it may lie in.
+The programs are copied because a sandbox shows neither the folder where lamina is installed nor a home folder.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _START = "import sys; sys.path.insert(0, sys.argv[1]); from lamina.rootfs.sessio
 
 
 def install_programs(folder: Path) -> None:
-    """Put the programs into ``folder``, which everybody may read."""
+    """Copy the programs into the new folder ``folder``, readable for every user."""
     package = folder / "lamina/rootfs/session"
     for made in (folder, package.parent.parent, package.parent, package):
         made.mkdir()
-        made.chmod(0o755)  # at once, since the umask may have taken all of that away
+        made.chmod(0o755)  # before anything is put inside, as the umask may have removed these bits
     for inner in (package.parent.parent, package.parent):
         (inner / "__init__.py").touch()
     for source in Path(session.__file__).parent.glob("*.py"):
@@ -31,20 +31,20 @@ def install_programs(folder: Path) -> None:
 
 
 def build_start_command(program: str, folder: str, *arguments: str) -> list[str]:
-    """Return the command line that starts ``program`` of the programs in ``folder``."""
+    """Return the command line that starts ``program``, a module of `lamina.rootfs.session` installed in ``folder``."""
     return [find_python(), "-I", "-S", "-B", "-c", _START.format(program), folder, *arguments]
 
 
 def find_python() -> str:
-    """Return the Python that runs, also where it was started without saying from where, as Nix does.
+    """Return the path of the running Python, even if `sys.executable` is empty, as it can be under Nix.
 
-    Symlinks are followed, because a virtual environment's own folder need not be shown in a sandbox.
+    Symlinks are followed because the folder of a virtual environment may be invisible in a sandbox.
     """
     return os.path.realpath(sys.executable or "/proc/self/exe")
 
 
 def find_python_folders() -> list[str]:
-    """Return the folders that this Python needs when it starts with its standard library alone."""
+    """Return the folders that this Python needs to run with only its standard library."""
     prefixes = dict.fromkeys((sys.base_prefix, sys.base_exec_prefix))
     folders = [f"{prefix}/{name}" for prefix in prefixes for name in ("lib", "lib64")]
     needed = [os.path.dirname(find_python()), os.path.dirname(os.path.realpath(os.__file__)), *folders]

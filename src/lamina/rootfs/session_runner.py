@@ -1,6 +1,6 @@
-"""Start a session or a short program, wait for its answer, and end it when its time is up or when it is stuck.
+"""Start a session or a short program, wait for its result, and end it when its time is up or when it hangs.
 
-The clock runs here, outside of the sandbox, so that no script can stop it.
+The time limit is enforced here, outside of the sandbox, so that no script can evade it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from lamina.rootfs.session import processes
 from lamina.rootfs.signals import defer_signals
 
 _UMASK = 0o022
-# How many seconds a session gets to end by itself, for fakeroot's server has to end with it.
+# Seconds that a session gets to end by itself, as fakeroot's server has to end with it.
 _GRACE_PERIOD = 10
-# Seconds between two looks at the session's processes.
+# Seconds between two checks of the session's processes.
 _INTERVAL = 0.5
-# The same while a session is being ended, and where no descriptor says when a process ends, as Linux alone has it.
+# The same while a session is being ended, and on systems without pidfd_open(2), which only Linux has.
 _SHORT_INTERVAL = 0.02
-# A tree of some five million files; a script that writes to the session's descriptor gets no further.
+# Enough for a tree of about five million files. It also stops a script that writes to the session's descriptor.
 _MAX_RESULT_SIZE = 1 << 30
 _CHUNK_SIZE = 1 << 16
 
 
 class SessionEnd(enum.Enum):
-    """How a session ended: by itself, because its time was up, or because it had been stopped."""
+    """How a session ended: by itself, at its time limit, or because it was stopped (SIGSTOP) and could not continue."""
 
     EXITED = enum.auto()
     TIMED_OUT = enum.auto()
@@ -42,7 +42,7 @@ class SessionEnd(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """What a session answered, empty where it did not, and how it ended."""
+    """The JSON text that a session wrote, which is empty if it wrote none, and how it ended."""
 
     text: bytes
     end: SessionEnd
@@ -50,7 +50,7 @@ class SessionResult:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session's start: its command, the file that takes its answer, and its environment."""
+    """How to start a session: its command, the pipe that its result is written to, and its environment."""
 
     command: list[str]
     result: IO[bytes]
@@ -66,15 +66,22 @@ class ProgramResult:
 
 
 def open_pipe() -> tuple[IO[bytes], IO[bytes]]:
-    """Return the two ends of a pipe for an answer, the one to read from first. Raises `OSError`."""
+    """Open a pipe for a result and return its ends, the one to read from first; raise `OSError` if that fails."""
     reader, writer = os.pipe()
     return open(reader, "rb", buffering=0), open(writer, "wb", buffering=0)
 
 
 def run_session(session: Session, reader: IO[bytes], output: IO[bytes], limit: float | None) -> SessionResult:
-    """Run ``session``, print to ``output``, and read the answer from ``reader``; ``limit`` is in seconds.
+    """Run ``session`` and read its result from ``reader``; every process of it has ended when this returns or raises.
 
-    Nothing of the session is left when this returns or raises. Raises `OSError` where it cannot be started.
+    Args:
+        session: What to start. Its pipe is closed in this process once the session has started.
+        reader: The end of the session's pipe to read from.
+        output: The file that takes stdout and stderr.
+        limit: The time limit in seconds, None for no limit.
+
+    Raises:
+        OSError: The session cannot be started.
     """
     pass_fds = [session.result.fileno()]
     with _start(session.command, "/", session.environment, output, pass_fds, _GRACE_PERIOD) as process:
@@ -83,10 +90,13 @@ def run_session(session: Session, reader: IO[bytes], output: IO[bytes], limit: f
 
 
 def run_program(command: list[str], folder: Path, limit: float) -> ProgramResult:
-    """Run a short program in ``folder`` without an environment, and return what it printed.
+    """Run a short program in ``folder`` with an empty environment, and return its exit status and output.
 
-    Nothing of it is left when this returns or raises. Raises `OSError` where it cannot be started, and `TimeoutError`
-    where it does not end within ``limit`` seconds.
+    Every process of it has ended when this returns or raises.
+
+    Raises:
+        TimeoutError: The program was stopped, or it does not end within ``limit`` seconds.
+        OSError: The program cannot be started.
     """
     reader, writer = open_pipe()
     with reader, writer, _start(command, folder, {}, writer, [], 0) as process:
@@ -108,9 +118,10 @@ def _start(
     pass_fds: list[int],
     grace_period: float,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``command`` in a session of its own that is ended with the block, by force after ``grace_period`` seconds.
+    """Run ``command`` in its own session (setsid(2)), which is ended when the ``with`` block ends.
 
-    The descriptors ``pass_fds`` are the only ones that the command has besides its stdin and ``output``.
+    The session gets ``grace_period`` seconds to end by itself before it is killed. The command inherits only stdin,
+    ``output`` and the descriptors ``pass_fds``.
     """
     process = None
     try:
@@ -124,7 +135,7 @@ def _start(
                 stderr=subprocess.STDOUT,
                 umask=_UMASK,
                 pass_fds=pass_fds,
-                # Without a terminal of its own a script cannot type into the user's.
+                # In a new session the script has no controlling terminal, so it cannot type into the user's.
                 start_new_session=True,
             )
         yield process
@@ -134,7 +145,7 @@ def _start(
 
 
 def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) -> SessionResult:
-    """Collect the answer until the session ends, its time is up, or it turns out to be stuck."""
+    """Read the result until the session ends, its time is up, or it hangs."""
     deadline = time.monotonic() + limit if limit else math.inf
     text = bytearray()
     os.set_blocking(reader, False)
@@ -154,7 +165,7 @@ def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) ->
             if not _read(reader, text) and reader in dict(ready):
                 poll.unregister(reader)
             if not ready:
-                # Twice in a row, so that a process which another one is about to continue does not count.
+                # Two checks in a row must agree, as another process may be about to continue a stopped one.
                 is_hung = processes.is_hung(process.pid)
                 if is_hung and was_hung:
                     return SessionResult(b"", SessionEnd.STOPPED)
@@ -164,7 +175,7 @@ def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) ->
 
 
 def _read(reader: int, text: bytearray) -> bool:
-    """Read what there is; return False where nothing will come any more."""
+    """Append the available bytes to ``text``; return False at the end of the file."""
     try:
         while piece := os.read(reader, _CHUNK_SIZE):
             text += piece
@@ -175,7 +186,7 @@ def _read(reader: int, text: bytearray) -> bool:
 
 @contextlib.contextmanager
 def _open_pidfd(process: subprocess.Popen[bytes]) -> Iterator[tuple[int, ...]]:
-    """Give a descriptor that can be read when the process has ended, where the system has such descriptors."""
+    """Open a descriptor that becomes readable when the process ends; yield no descriptor on systems without them."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except (AttributeError, OSError):
@@ -188,7 +199,7 @@ def _open_pidfd(process: subprocess.Popen[bytes]) -> Iterator[tuple[int, ...]]:
 
 
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether the process has ended, without collecting it: until then its number is no other process's."""
+    """Tell whether the process has ended, without collecting it, so that its number is not given to another process."""
     if not hasattr(os, "waitid"):  # macOS before Python 3.13
         return process.poll() is not None
     try:
@@ -198,7 +209,7 @@ def _has_exited(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _terminate(process: subprocess.Popen[bytes], grace_period: float) -> None:
-    """End the session: by the end of its stdin where it still listens, else by force after ``grace_period`` seconds."""
+    """End the session by closing its stdin; kill it if it does not end within ``grace_period`` seconds."""
     if process.stdin:
         process.stdin.close()
     deadline = time.monotonic() + grace_period
@@ -206,9 +217,9 @@ def _terminate(process: subprocess.Popen[bytes], grace_period: float) -> None:
         time.sleep(_SHORT_INTERVAL)
     if not _has_exited(process):
         processes.terminate_fakeroot(process.pid)
-        # The first process of a sandbox is below this one; when it has gone, so have all others.
+        # The first process of a sandbox is a descendant of this one. When it ends, all others in there end too.
         processes.kill_descendants(process.pid)
         process.kill()
-    # A script can kill the session's first process, so that others are below this one no longer.
+    # A script can kill the session's first process; its other processes are no longer descendants of this one then.
     processes.kill_session(process.pid)
     process.wait()

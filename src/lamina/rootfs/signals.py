@@ -1,4 +1,4 @@
-"""Defer signals while something is begun that must be remembered before the run can be interrupted."""
+"""Defer signals while a process is started, so that an interrupted run never loses track of a new process."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @contextlib.contextmanager
 def defer_signals() -> Iterator[None]:
-    """Let the handlers of this process run after the block rather than within it.
+    """Run this process's signal handlers after the ``with`` block instead of during it.
 
-    A handler may raise. In the middle of `subprocess.Popen` that would lose a process which has begun. Blocking the
-    signals is no way out, because the new process would inherit that.
+    A handler may raise. In the middle of `subprocess.Popen`, an exception would lose a process that has already
+    started. Blocking the signals is not a solution, because the new process would inherit the blocked signals.
     """
     if threading.current_thread() is not threading.main_thread():  # handlers never run in another thread
         yield

@@ -1,8 +1,8 @@
-"""The symlink tree: what was named, laid over one another at the image's root.
+"""Build the symlink tree: the image's contents merged at its root.
 
-Invariant: the result is that of nixpkgs' ``symlinkJoin`` (X.Org's ``lndir``): the first input wins, folders merge,
-symlinks are taken verbatim, files become symlinks to where they are. What ``lndir`` passes over in silence is a
-warning here.
+Invariant: the result equals that of nixpkgs' ``symlinkJoin`` (X.Org's ``lndir``): the first input wins, folders are
+merged, symlinks are copied unchanged, and files become symlinks to their path in the store. For what ``lndir`` skips
+silently, a warning is returned here.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ _MAX_LINKS = 40
 def build_symlink_tree(
     contents: Sequence[StoreSubpath], nodes: Callable[[StorePath], Iterable[Node]]
 ) -> tuple[Tree, tuple[str, ...]]:
-    """The tree of ``contents`` and the warnings about what found no place in it.
+    """Merge ``contents`` into one tree of folders and symlinks.
 
-    Raises `InvalidArgument` for a content that is no folder, and what ``nodes`` raises.
+    Returns:
+        The tree, and warnings about nodes that were left out.
+
+    Raises:
+        InvalidArgument: A content is not a folder, leads out of the store, or leads through too many symlinks.
+        NotFound: A content does not exist. Exceptions of ``nodes`` are passed on too.
     """
     builder = _TreeBuilder(nodes)
     for content in contents:
@@ -51,7 +56,7 @@ class _TreeBuilder:
                 skipped_prefix = node.path + b"/"
 
     def _add_node(self, node: Node, content: StoreSubpath) -> bool:
-        """Whether what is below ``node`` is to be placed too."""
+        """Add ``node``; return whether the nodes below it should be added too."""
         name = node.path.rpartition(b"/")[2]
         if name.endswith(b"~") or (isinstance(node, Directory) and name in _IGNORED_FOLDERS):
             self.warnings.append(f"/{_text(node.path)} of {content}: left out, as symlinkJoin does with such names")
@@ -73,7 +78,7 @@ class _TreeBuilder:
         self.warnings.append(f"/{_text(node.path)}: both {first} and {content} have it, left out {what} of {content}")
 
     def _nodes_below(self, content: StoreSubpath) -> Iterator[Node]:
-        """What is below the folder ``content`` is or leads to, by paths relative to it."""
+        """Yield the nodes below the folder that ``content`` is or leads to, with paths relative to that folder."""
         path, subpath = self._resolve(content)
         for node in select_subtree(self._index(path).values(), subpath):
             relative = node.path[len(subpath) + 1 :] if subpath else node.path
@@ -87,7 +92,7 @@ class _TreeBuilder:
             yield _with_path(node, relative)
 
     def _resolve(self, content: StoreSubpath) -> tuple[StorePath, bytes]:
-        """The store path and the path inside it, all symlinks on the way followed as the kernel follows them."""
+        """Return a store path and the path inside it; follow all symlinks on the way as the kernel does."""
         resolved: list[str] = []
         remaining = str(content).split("/")[::-1]
         links = 0
@@ -113,7 +118,7 @@ class _TreeBuilder:
         return path, os.fsencode(subpath)
 
     def _node(self, parts: Sequence[str], content: StoreSubpath) -> Node | None:
-        """What is there; what lies above the store paths is not known, and no link."""
+        """Return the node at a path; None for the folders above store paths, which are taken not to be symlinks."""
         text = "/" + "/".join(parts)
         if not text.startswith(STORE_DIR + "/"):
             return None

@@ -1,6 +1,6 @@
-"""The root as a value: nodes, and what a store path's nodes do not have.
+"""The root file system as a value: nodes with mode, owner and extended attributes, which store paths do not have.
 
-Invariant: every node's parent is a folder of the tree.
+Invariant: the parent of every node is a folder of the tree.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SYMLINK_MODE = 0o777
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """Mode bits, numeric owner, extended attributes by ascending name."""
+    """Mode bits, numeric owner, and extended attributes in ascending order of their names."""
 
     mode: int
     uid: int = 0
@@ -27,13 +27,13 @@ class Meta:
 
 
 class Tree:
-    """A root in the making; paths are relative to it, the empty path is the root itself."""
+    """A root file system that can be changed; paths are relative to it, and the empty path is the root itself."""
 
     def __init__(self) -> None:
         self._entries: dict[bytes, tuple[Node, Meta]] = {b"": (Directory(b""), Meta(DIRECTORY_MODE))}
 
     def __iter__(self) -> Iterator[tuple[Node, Meta]]:
-        """Parents first, siblings by the bytes of their names."""
+        """Yield the nodes, parents first and siblings in the order of their names' bytes."""
         for path in sorted(self._entries, key=lambda path: path.split(b"/") if path else []):
             yield self._entries[path]
 
@@ -41,12 +41,14 @@ class Tree:
         return path in self._entries
 
     def node(self, path: bytes) -> Node | None:
-        """What is at ``path``."""
+        """Return the node at ``path``, None if there is none."""
         return self._entries[path][0] if path in self._entries else None
 
     def put(self, node: Node, meta: Meta) -> None:
-        """Adds ``node`` or replaces what is there; folders above it are made. Raises `InvalidArgument` where a folder
-        would have to take the place of something else, or something else that of a folder.
+        """Add ``node`` or replace the one at its path; create missing folders above it.
+
+        Raises:
+            InvalidArgument: A folder would replace a file or symlink, or a file or symlink would replace a folder.
         """
         present = self.node(node.path)
         if present is not None and isinstance(present, Directory) != isinstance(node, Directory):
@@ -55,24 +57,28 @@ class Tree:
         self._entries[node.path] = node, meta
 
     def meta(self, path: bytes) -> Meta | None:
-        """Mode, owner and extended attributes of what is at ``path``."""
+        """Return mode, owner and extended attributes of the node at ``path``, None if there is none."""
         return self._entries[path][1] if path in self._entries else None
 
     def remove(self, path: bytes) -> None:
-        """Takes what is at ``path`` out, with all below it; nothing where nothing is there."""
+        """Remove the node at ``path`` and everything below it; do nothing if there is none."""
         inside = path + b"/"
         for removed in [found for found in self._entries if found == path or found.startswith(inside)]:
             del self._entries[removed]
 
     def without(self, path: bytes) -> Tree:
-        """A copy that lacks ``path`` and all below it."""
+        """Return a copy without ``path`` and everything below it."""
         copy = Tree()
         copy._entries = dict(self._entries)
         copy.remove(path)
         return copy
 
     def change(self, path: bytes, change: Callable[[Meta], Meta]) -> None:
-        """Gives what is at ``path`` another `Meta`; raises `InvalidArgument` for nothing and for a symlink."""
+        """Replace the `Meta` of the file or folder at ``path`` by what ``change`` returns for it.
+
+        Raises:
+            InvalidArgument: There is no node at ``path``, or it is a symlink.
+        """
         node = self.node(path)
         if node is None or isinstance(node, Symlink):
             got = "nothing there" if node is None else f"a symlink to {_text(node.target)}"
@@ -89,7 +95,7 @@ class Tree:
 
 
 def parent_paths(path: bytes) -> Iterator[bytes]:
-    """The folders above ``path``, the uppermost first, without the root."""
+    """Return the paths of the folders above ``path``, topmost first, without the root."""
     return (path[:end] for end, byte in enumerate(path) if byte == ord("/"))
 
 

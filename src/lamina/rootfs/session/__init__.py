@@ -1,6 +1,6 @@
-"""The programs that run beside a customisation script: they start it, confine it, end it and list what it left.
+"""The programs that run beside a customisation script: they start, confine and end it, and list the files it left.
 
-These modules run in a Python of their own, often inside a sandbox that shows nothing else of lamina. They import the
-standard library and one another, nothing more; `lamina.rootfs.session_programs` copies them to where a sandbox can show
-them.
+These modules run in a separate Python process, often inside a sandbox where the rest of lamina is not visible, so they
+import only the standard library and one another. `lamina.rootfs.session_programs` copies them to a folder that a
+sandbox can show.
 """

@@ -1,7 +1,7 @@
-"""Confine a session by Landlock, for machines and containers that allow no namespaces.
+"""Confine a session with Landlock, for machines and containers that do not allow namespaces.
 
-Landlock confines what is read and written. It does not confine modes, owners, dates and attributes of files outside,
-and there is no process namespace; a seccomp filter (`seccomp`) takes the network away.
+Landlock restricts which files are read and written. It does not restrict changes of modes, owners, dates and attributes
+of other files, and there is no process namespace. A seccomp filter (`seccomp`) removes access to the network.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from lamina.rootfs.session import linux, seccomp
 if TYPE_CHECKING:
     from lamina.rootfs.session.protocol import Policy
 
-# These numbers are the same on all architectures but Alpha.
+# These system call numbers are the same on all architectures except Alpha.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _GET_VERSION = 1
 _RULE_PATH_BENEATH = 1
-# The first version that confines truncate(2): before it, a script can empty files of the builder's.
+# The first version that restricts truncate(2). With an older one, a script can empty files of the user who builds.
 MIN_ABI_VERSION = 3
-# linux/landlock.h: how many access rights to files each version knows, and the rights among them.
+# linux/landlock.h: the number of access rights to files that each version has, and the rights themselves.
 _RIGHTS = {3: 15, 4: 15}
 _NEWER_RIGHTS = 16
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_FOLDER = 0x1, 0x2, 0x4, 0x8
@@ -36,7 +36,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 
 
 def get_abi_version() -> int:
-    """Return the version of Landlock that this kernel has, 0 for none."""
+    """Return the version of Landlock's interface that this kernel has, 0 for none."""
     try:
         return max(0, _syscall(_CREATE_RULESET, None, 0, _GET_VERSION))
     except (OSError, AttributeError):
@@ -44,10 +44,10 @@ def get_abi_version() -> int:
 
 
 def restrict(policy: Policy, *, is_root: bool) -> None:
-    """Confine this process and what it begins as ``policy`` says, for good; raise `OSError` where that fails.
+    """Confine this process and its children permanently, as ``policy`` says; raise `OSError` if that fails.
 
-    Root gives itself up for the user that the policy names, because what Landlock does not confine, such as modes, root
-    could change everywhere.
+    Root switches to the policy's unprivileged user, because otherwise root could make the changes that Landlock does
+    not restrict, such as those of modes, to any file.
     """
     abi = get_abi_version()
     if abi < MIN_ABI_VERSION:
@@ -57,7 +57,7 @@ def restrict(policy: Policy, *, is_root: bool) -> None:
         raise OSError(f"seccomp: got architecture {machine}, expected one of {', '.join(seccomp.MACHINES)}")
     syscall_filter = seccomp.build_filter(machine, ())
     if is_root:
-        linux.empty_bounding_set()  # afterwards the right to is gone
+        linux.empty_bounding_set()  # setuid(2) below removes the right to do this
         os.setgroups([])
         os.setgid(policy.unprivileged_id)
         os.setuid(policy.unprivileged_id)
@@ -83,14 +83,14 @@ def _all_file_rights(abi: int) -> int:
 
 
 def _create_ruleset(abi: int) -> int:
-    """Return the descriptor of a ruleset that refuses everything."""
+    """Create a ruleset that denies everything; return its descriptor."""
     fields = [
         _all_file_rights(abi),
         _ALL_TCP if abi >= _NET_VERSION else 0,
         _SCOPES if abi >= _SCOPE_VERSION else 0,
     ]
     attributes = (ctypes.c_uint64 * 3)(*fields)
-    # Each version knows as many fields as it has rights for; the rest must be left out.
+    # The struct grew with the versions; fields that a version does not know must be left out.
     size = 8 * (3 if abi >= _SCOPE_VERSION else 2 if abi >= _NET_VERSION else 1)
     return _syscall(_CREATE_RULESET, ctypes.byref(attributes), size, 0)
 
@@ -103,7 +103,7 @@ class _PathBeneath(ctypes.Structure):
 def _allow(ruleset: int, path: str, rights: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:  # what is not there, or not reachable, stays so
+    except OSError:  # a missing or unreachable path needs no rule
         return
     try:
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -115,6 +115,6 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def _syscall(number: int, *arguments: object) -> int:
-    # A plain int would be passed as 32 bits.
+    # ctypes would pass a plain int as 32 bits.
     words = [ctypes.c_long(word) if isinstance(word, int) else word for word in arguments]
     return linux.check_result(linux.libc().syscall(ctypes.c_long(number), *words), "Landlock")

@@ -1,7 +1,7 @@
-"""Confine a session by namespaces of its own: users, mounts, processes, network, IPC and host name.
+"""Confine a session with its own namespaces for users, mounts, processes, network, IPC, cgroups and host name.
 
-This does what bubblewrap does, for machines that do not have it: a root of its own that shows only what the policy
-names, no capabilities, and a first process whose end is the end of all others.
+This does the same as bubblewrap, for machines without it: the session gets its own root, which shows only the paths
+that the policy names, and no capabilities, and all its processes end with its first one.
 """
 
 from __future__ import annotations
@@ -37,16 +37,17 @@ _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
 
 
 def map_builder(uid: int, gid: int) -> None:
-    """Move this process into a user namespace where the builder's IDs are ``uid`` and ``gid``, without capabilities.
+    """Move this process into a user namespace where its user and group are ``uid`` and ``gid``; drop capabilities.
 
-    Raises `OSError` where that is not allowed.
+    Raises:
+        OSError: This system does not allow it.
     """
     _enter(linux.CLONE_NEWUSER, uid, gid)
     linux.drop_capabilities()
 
 
 def run(policy: Policy, command: list[str]) -> int:
-    """Return the exit status of ``command``, run as ``policy`` says; raise `OSError` where this system refuses."""
+    """Run ``command`` as ``policy`` says; return its exit status, or raise `OSError` if this system refuses."""
     linux.die_with_parent()
     _enter(_CLONE_FLAGS, policy.uid, policy.gid)
     first = os.fork()
@@ -59,27 +60,27 @@ def run(policy: Policy, command: list[str]) -> int:
 def _enter(flags: int, uid: int, gid: int) -> None:
     outside = (os.geteuid(), os.getegid())
     linux.unshare(flags)
-    # Without this an ordinary user may not map a group (user_namespaces(7)).
+    # Without this, an ordinary user may not map a group (user_namespaces(7)).
     Path("/proc/self/setgroups").write_text("deny", "ascii")
     Path("/proc/self/uid_map").write_text(f"{uid} {outside[0]} 1", "ascii")
     Path("/proc/self/gid_map").write_text(f"{gid} {outside[1]} 1", "ascii")
 
 
 def to_exit_status(status: int) -> int:
-    """Return what a shell makes of the status that waitpid(2) gave."""
+    """Convert a status of waitpid(2) to an exit status as shells do, where a signal N is 128 + N."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 
 def _run_first_process(policy: Policy, command: list[str]) -> NoReturn:
-    """Be the first process of the new process namespace: the kernel kills all others when this one ends."""
+    """Run as the first process of the new process namespace; the kernel kills all others when this one ends."""
     status = _EXIT_FAILED
     try:
         linux.die_with_parent()
         _make_root(policy)
         _start_loopback()
         socket.sethostname("localhost")
-        # A script cannot take this back: that needs a capability in this user namespace.
+        # A script cannot revert this, because that needs a capability in this user namespace.
         Path("/proc/sys/user/max_user_namespaces").write_text("0", "ascii")
         _make_proc_read_only(policy.read_only_proc)
         linux.restrict_mount("/", recursive=False)
@@ -100,7 +101,7 @@ def _run_first_process(policy: Policy, command: list[str]) -> NoReturn:
 
 
 def _reap_until(child: int) -> int:
-    """Return the exit status of ``child``; collect the orphans that end before it."""
+    """Wait for ``child`` and return its exit status; collect orphans that end before it."""
     while True:
         number, status = os.wait()
         if number == child:
@@ -108,7 +109,7 @@ def _reap_until(child: int) -> int:
 
 
 def _make_root(policy: Policy) -> None:
-    """Make the new root of what ``policy`` shows, and change to it."""
+    """Build the new root from the mounts and symlinks of ``policy``, and change to it."""
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
     linux.mount("tmpfs", policy.mount_point, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
     os.umask(0o022)
@@ -155,7 +156,7 @@ def _make_devices(folder: str) -> None:
 
 
 def _make_proc_read_only(paths: list[str]) -> None:
-    """Show ``paths`` below /proc read-only: root outside may write there whatever its capabilities are inside."""
+    """Make ``paths`` below /proc read-only, as the machine's root could write there even without capabilities."""
     for path in paths:
         if os.path.exists(path):
             linux.mount(path, path, flags=linux.MS_BIND | linux.MS_REC)
@@ -163,6 +164,6 @@ def _make_proc_read_only(paths: list[str]) -> None:
 
 
 def _start_loopback() -> None:
-    """Start the loopback interface, over which one build of fakeroot talks to its server."""
+    """Start the loopback interface, which the TCP variant of fakeroot uses to talk to its server."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))

@@ -1,4 +1,4 @@
-"""The processes below one process, as /proc shows them: finding, ending and judging them."""
+"""Find and end the descendants of a process, and tell whether they hang, by reading /proc."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-# How often, and seconds between: a process that has been killed may take a moment to go.
+# The number of attempts and the seconds between them, as a killed process may take a moment to end.
 _KILL_ATTEMPTS = 200
 _RETRY_DELAY = 0.01
-# fakeroot's server; it removes its message queues when it is asked to end.
+# fakeroot's server, which removes its message queues when it receives SIGTERM.
 _FAKEROOT_SERVER = "faked"
 
 
 class Process(NamedTuple):
-    """A process: its number, name, state as a letter (proc(5)), parent, process group and session."""
+    """A process: its ID, name, state as a letter (proc(5)), parent, process group and session."""
 
     pid: int
     name: str
@@ -30,12 +30,12 @@ class Process(NamedTuple):
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it waits for a SIGCONT, or for a debugger."""
+        """Whether it was stopped by a signal or a debugger."""
         return self.state in ("T", "t")
 
 
 def list_descendants(root_pid: int) -> list[Process]:
-    """Return the processes below ``root_pid`` that have not ended, parents first."""
+    """Return the running descendants of ``root_pid``, parents first."""
     children: dict[int, list[Process]] = {}
     for found in _list_processes():
         children.setdefault(found.parent, []).append(found)
@@ -49,14 +49,12 @@ def list_descendants(root_pid: int) -> list[Process]:
 
 
 def kill_descendants(root_pid: int, except_pid: int = 0) -> None:
-    """Kill what is below ``root_pid``, again and again, for one may have begun another meanwhile; leave ``except_pid``
-    alone.
-    """
+    """Kill all descendants of ``root_pid`` except ``except_pid``, repeatedly, as one may start another meanwhile."""
     _kill_all(lambda: [process.pid for process in list_descendants(root_pid) if process.pid != except_pid])
 
 
 def kill_session(pid: int) -> None:
-    """Kill what is left of the session (setsid(2)) that process ``pid`` began, whose parents may have ended."""
+    """Kill the processes of the session (setsid(2)) that ``pid`` started, including those whose parents ended."""
     _kill_all(lambda: [process.pid for process in _list_processes() if process.session == pid])
 
 
@@ -72,7 +70,7 @@ def _kill_all(find: Callable[[], list[int]]) -> None:
 
 
 def terminate_fakeroot(root_pid: int) -> None:
-    """Tell fakeroot's servers below ``root_pid`` to end, so that they leave no message queues behind."""
+    """Ask the fakeroot servers among the descendants of ``root_pid`` to end, so that they remove their queues."""
     for process in list_descendants(root_pid):
         if process.name.startswith(_FAKEROOT_SERVER):
             for signal_number in (signal.SIGTERM, signal.SIGCONT):
@@ -81,10 +79,10 @@ def terminate_fakeroot(root_pid: int) -> None:
 
 
 def is_hung(root_pid: int) -> bool:
-    """Tell whether the session of ``root_pid`` can never end by itself, because it was stopped.
+    """Tell whether the session of ``root_pid`` cannot end by itself because its processes were stopped.
 
-    That is so where a process of the session's own group or fakeroot's server is stopped, and where every process of
-    the script is, because then none is left that could let it go on.
+    It hangs if a process of its first group or fakeroot's server is stopped. It also hangs if every process of the
+    script is stopped, because then no process remains that could continue another one.
     """
     found = [process for process in _list_processes() if process.pid == root_pid] + list_descendants(root_pid)
     servers = [process for process in found if process.name.startswith(_FAKEROOT_SERVER)]
@@ -104,7 +102,7 @@ def _list_processes() -> Iterator[Process]:
 
 
 def _parse_stat(text: str) -> Process:
-    # The name may hold spaces and brackets: the last bracket ends it (proc(5)).
+    # The name may contain spaces and brackets; it ends at the last bracket (proc(5)).
     head, _, rest = text.rpartition(")")
     pid, _, name = head.partition(" (")
     state, parent, group, session = rest.split()[:4]

@@ -1,27 +1,27 @@
-"""What lamina tells the programs of a session, and what they answer: documents that travel as JSON."""
+"""The values that lamina and the programs of a session exchange as JSON."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# What a policy's kind can be.
+# The possible kinds of a policy.
 NAMESPACES, LANDLOCK, NONE = "namespaces", "landlock", "none"
 
 
 class Policy(NamedTuple):
-    """What a session may see and change; the fields that a kind does not use are empty.
+    """What a session may see and change; fields that a kind does not use are empty, or -1 for numbers.
 
     Attributes:
-        kind: What confines the session.
-        start: The folder to start in.
-        uid: The user ID that the builder has in a user namespace; -1 for none.
-        gid: The group ID likewise.
-        becomes: The user and group ID that root gives itself up for under Landlock.
-        folder: An empty folder on which namespaces put their root.
-        binds: What is to be seen: its place outside, its place inside, and whether it may be written to.
-        links: Symlinks in the new root: their place and their target.
-        covered: Places below /proc that are shown read-only.
-        read_only: Folders that are made read-only where there is no sandbox, as far as this process may mount.
+        kind: The mechanism that confines the session: `NAMESPACES`, `LANDLOCK` or `NONE`.
+        start_folder: The working folder of the session.
+        uid: The ID that the user who runs lamina has in a user namespace; -1 for no user namespace.
+        gid: The group ID in that user namespace.
+        unprivileged_id: The user and group ID that root switches to under Landlock.
+        mount_point: An empty folder on which the new root of the namespaces is mounted.
+        binds: Visible paths: the path outside, the path inside, and whether it may be written to.
+        links: Symlinks in the new root: their path and their target.
+        read_only_proc: Paths below /proc that are made read-only.
+        read_only: Folders that are made read-only if there is no sandbox and this process may mount.
     """
 
     kind: str
@@ -37,16 +37,16 @@ class Policy(NamedTuple):
 
 
 class ScriptTask(NamedTuple):
-    """What is to be done.
+    """The script that a session runs.
 
     Attributes:
-        command: The script's command line; it runs in ``root``, which is listed afterwards.
-        environment: Variables that are put over the session's own.
+        command: The script's command line. It runs in ``root``, whose files are listed afterwards.
+        environment: Variables that are added to the session's environment or replace some of it.
         root: The folder of the image's root.
-        answer: The descriptor that takes the result.
-        fake: Whether every file must appear as root's in this session, as under fakeroot.
-        proot: proot's command line, which goes before the command; empty for none. What has to be bound into its root
-            for fakeroot's library is found here, where its place is known.
+        result_fd: The descriptor that the result is written to.
+        is_fakeroot: Whether the session runs under fakeroot, which shows every file as owned by root.
+        proot: The command line of proot, which is put before the command; empty to run without proot. The session adds
+            bind mounts for fakeroot's library, whose folders only the session knows.
     """
 
     command: list[str]
@@ -58,7 +58,10 @@ class ScriptTask(NamedTuple):
 
 
 class ScriptEntry(NamedTuple):
-    """What a script left: its path, mode with the kind in it, owner, extended attributes; texts are in hex."""
+    """A file, folder or symlink that a script left.
+
+    ``mode`` includes the file type. The path and the values of extended attributes are in hexadecimal.
+    """
 
     path: str
     mode: int

@@ -1,10 +1,10 @@
-"""Run one script and list what it left, from inside the fakeroot session that it was started in.
+"""Run one script and list the files that it left, inside the fakeroot session if it has one.
 
-Inside a fakeroot session the listing shows the owners, modes and extended attributes that the script gave, which are
-nowhere on disk, and some of them (the extended attributes) in no file that fakeroot can save.
+Only inside the fakeroot session does a listing show the owners, modes and extended attributes that the script set. They
+are not on disk, and fakeroot cannot save the extended attributes to a file.
 
-All that the script began ends with it, and also when nobody holds the other end of stdin any more. `supervisor`, or
-the sandbox's process namespace, ends what this program cannot, for a script may kill it.
+All processes of the script end with it. They also end when the other end of stdin is closed. A script may kill this
+program; then `supervisor`, or the sandbox's process namespace, ends the remaining processes.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from lamina.rootfs.session import linux, processes
 from lamina.rootfs.session.protocol import ScriptEntry, ScriptTask
 
 _MAX_STATUS_LENGTH = 16
-# How many seconds proot takes to end at the most.
+# Seconds that proot gets to end.
 _GRACE_PERIOD = 3
 _RETRY_DELAY = 0.1
 
 
 def main(file: str) -> None:
-    """Do the task in ``file`` and write the result, a JSON object: ``status`` and ``entries``, or an ``error``."""
+    """Run the task in ``file`` and write the result, a JSON object: ``status`` and ``entries``, or an ``error``."""
     task = _parse_task(Path(file).read_text(encoding="ascii"))
     try:
         result = _run_task(task)
-    except (OSError, MemoryError, RuntimeError) as error:  # threads that cannot be started are a RuntimeError
+    except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: a thread cannot be started
         number = error.errno if isinstance(error, OSError) else None
         result = {"error": str(error) or type(error).__name__, "errno": number}
     with open(task.result_fd, "w", encoding="ascii") as stream:
@@ -47,7 +47,7 @@ def main(file: str) -> None:
 def _run_task(task: ScriptTask) -> dict[str, Any]:
     if task.is_fakeroot:
         _check_fakeroot(task.root)
-    with contextlib.suppress(OSError, AttributeError):  # Linux alone
+    with contextlib.suppress(OSError, AttributeError):  # only Linux has this
         linux.adopt_orphans()
     status = _run_script(task)
     builder = _read_builder_ids() if task.is_fakeroot else None
@@ -56,7 +56,7 @@ def _run_task(task: ScriptTask) -> dict[str, Any]:
 
 
 def _check_fakeroot(root: str) -> None:
-    """End the session where fakeroot's library is not at work: of that the loader says no more than a warning."""
+    """Exit if fakeroot's library was not loaded, as the loader only prints a warning about that."""
     if not _can_chown(root):
         sys.exit("fakeroot's library: got none at work, expected it in the session")
     names = [os.path.basename(name) for name in os.environ.get("LD_PRELOAD", "").split(":") if name]
@@ -68,7 +68,7 @@ def _check_fakeroot(root: str) -> None:
 
 
 def _can_chown(root: str) -> bool:
-    """Tell whether files can be given to others, as under fakeroot; leave ``root`` to root."""
+    """Tell whether the owner of ``root`` can be changed, as under fakeroot; set it to root again."""
     try:
         os.chown(root, 1, 1)
         status = os.lstat(root)
@@ -79,7 +79,7 @@ def _can_chown(root: str) -> bool:
 
 
 def _run_script(task: ScriptTask) -> int:
-    """Return the script's exit status, or minus the signal that ended it."""
+    """Run the script; return its exit status, or the negative number of the signal that ended it."""
     status_reader, status_writer = os.pipe()
     command = _build_command(task, status_writer)
     process = subprocess.Popen(
@@ -93,7 +93,7 @@ def _run_script(task: ScriptTask) -> int:
     os.close(status_writer)
     threading.Thread(target=_watch_stdin, args=(process, bool(task.proot)), daemon=True).start()
     try:
-        # proot goes on until the last of its children ends, so the script itself says when it does.
+        # proot runs until the last of its children ends, so the script's shell reports when the script has ended.
         status = b""
         if task.proot:
             select.select([status_reader], [], [])
@@ -108,7 +108,7 @@ def _run_script(task: ScriptTask) -> int:
 
 
 def _watch_stdin(process: subprocess.Popen[bytes], has_proot: bool) -> None:
-    """End the script when stdin does, because nobody waits for it any more."""
+    """End the script at the end of stdin, which means that lamina has ended or does not wait any longer."""
     while os.read(0, 1):
         pass
     if has_proot:
@@ -118,27 +118,27 @@ def _watch_stdin(process: subprocess.Popen[bytes], has_proot: bool) -> None:
 
 
 def _terminate_proot(proot: subprocess.Popen[bytes]) -> None:
-    """End what proot began: without its children it ends too, and removes what it made to show other folders."""
+    """Kill the children of proot, so that it ends by itself and removes its temporary files."""
     deadline = time.monotonic() + _GRACE_PERIOD
     while proot.poll() is None and time.monotonic() < deadline:
-        # Again and again, because a proot that is still starting has its first child to come.
+        # Repeatedly, because a proot that is still starting has no child yet.
         processes.kill_descendants(os.getpid(), except_pid=proot.pid)
         with contextlib.suppress(subprocess.TimeoutExpired):
             proot.wait(_RETRY_DELAY)
 
 
 def _kill_group(group: int) -> None:
-    """End the script's group, and whatever left it for one of its own."""
+    """Kill the script's process group, and descendants that left it for another group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
     processes.kill_descendants(os.getpid())
 
 
 def _build_command(task: ScriptTask, status: int) -> list[str]:
-    """Return the script's command.
+    """Return the script's command line.
 
-    Under proot it tells its exit status to the descriptor ``status``, and the session's library is loaded inside, not
-    into proot itself.
+    Under proot, a shell writes the exit status to the descriptor ``status``, and fakeroot's library is loaded into the
+    script's processes but not into proot itself.
     """
     if not task.proot:
         return task.command
@@ -151,19 +151,24 @@ def _build_command(task: ScriptTask, status: int) -> list[str]:
 
 
 def _list_entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[ScriptEntry]:
-    """List what is below ``top``; ``builder`` owns what fakeroot mistakes for the builder's, see `_image_owner`.
+    """List ``top`` and everything below it.
 
-    Where the script took the permission to read something, it is given for a moment: to a folder until all below it
-    is listed.
+    If the script removed the permission to read a file or folder, it is added temporarily: for a folder, until
+    everything below it has been listed.
+
+    Args:
+        top: The folder of the image's root.
+        builder: The real user and group ID of this process; see `_image_owner`.
     """
+    # The second item is the mode to restore after everything below a folder was listed.
     waiting: list[tuple[bytes, int | None]] = [(b"", None)]
     while waiting:
-        path, closed = waiting.pop()
+        path, original_mode = waiting.pop()
         full_path = os.path.join(top, path) if path else top
-        # What cannot be read is found out where the files are taken up.
+        # Files that cannot be read are reported later, by the process that reads the tree.
         with contextlib.suppress(OSError):
-            if closed is not None:
-                os.chmod(full_path, closed)
+            if original_mode is not None:
+                os.chmod(full_path, original_mode)
                 continue
             status = os.lstat(full_path)
             mode = stat.S_IMODE(status.st_mode)
@@ -179,7 +184,7 @@ def _list_entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[Scrip
 
 
 def _make_readable(full_path: bytes, mode: int) -> bool:
-    """Let this process read what is at ``full_path``; return whether it could before."""
+    """Make the file or folder at ``full_path`` readable for this process; return whether it was readable before."""
     needed = stat.S_IRWXU if stat.S_ISDIR(mode) else stat.S_IRUSR if stat.S_ISREG(mode) else 0
     if mode & needed == needed:
         return True
@@ -190,7 +195,7 @@ def _make_readable(full_path: bytes, mode: int) -> bool:
 
 
 def _read_builder_ids() -> tuple[int, int] | None:
-    """Return the user and group ID that this process really has, of which fakeroot says that they are root's."""
+    """Return the real user and group ID of this process, for which fakeroot returns those of root."""
     with contextlib.suppress(OSError, KeyError):
         lines = Path("/proc/self/status").read_text("utf-8", "replace").splitlines()
         fields = {name: values.split() for name, _, values in (line.partition(":") for line in lines)}
@@ -201,9 +206,9 @@ def _read_builder_ids() -> tuple[int, int] | None:
 def _image_owner(status: os.stat_result, has_attributes: bool, builder: tuple[int, int] | None) -> tuple[int, int]:
     """Return a file's owner and group in the image.
 
-    fakeroot shows a file that it knows nothing of as root's. When an extended attribute is set, as by ``setcap``, it
-    begins to know the file, and records the owner that the file really has. That owner is the builder's, unless the
-    session runs in a user namespace that maps the builder to root, and must not reach the image.
+    fakeroot shows files that it has no record of as owned by root. When an extended attribute is set, for example by
+    ``setcap``, fakeroot makes a record with the real owner. That is the user who runs lamina, unless the session runs
+    in a user namespace that maps this user to root. This owner must not appear in the image, so root replaces it.
     """
     found = (status.st_uid, status.st_gid)
     return (0, 0) if has_attributes and found == builder else found
@@ -215,12 +220,12 @@ def _read_xattrs(full_path: bytes) -> dict[str, str]:
     try:
         names = os.listxattr(full_path, follow_symlinks=False)
         return {name: os.getxattr(full_path, name, follow_symlinks=False).hex() for name in names}
-    except OSError:  # the file system has none
+    except OSError:  # the file system does not support them
         return {}
 
 
 def _is_image_xattr(name: str) -> bool:
-    """Tell whether an attribute belongs to the file, and not to this machine as labels and access lists do."""
+    """Tell whether an attribute belongs in the image, unlike security labels and ACLs, which depend on the machine."""
     return name == "security.capability" or name.startswith("user.")
 
 

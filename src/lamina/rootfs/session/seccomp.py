@@ -1,8 +1,8 @@
-"""A seccomp filter that leaves a session no sockets but those that its sandbox confines.
+"""Build a seccomp filter that allows a session only those sockets that its sandbox confines.
 
-A network namespace holds the Internet's sockets, but not those that lead from a virtual machine to its host (AF_VSOCK).
-Landlock knows TCP at the most, and no sockets with a path, such as those of a container engine. Keys of the kernel's
-keyrings belong to a user, not to a namespace.
+A network namespace confines Internet sockets, but not sockets from a virtual machine to its host (AF_VSOCK). Landlock
+restricts TCP at most, and not sockets with a path, such as that of a container engine. The filter also refuses the
+calls for the kernel's keyrings, because keys belong to a user and not to a namespace.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from typing import NamedTuple
 
 # linux/socket.h: UNIX, INET, INET6 and NETLINK, which a network namespace confines.
 CONFINED_FAMILIES = (1, 2, 10, 16)
-# linux/bpf_common.h: load a word of the call's data; jump where it equals, or is at least, a value; return a value.
+# linux/bpf_common.h: load a word of the call's data; jump if it equals a value, or is at least a value; return a value.
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 # linux/seccomp.h, struct seccomp_data: the call's number, the architecture, the first argument's lower half.
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EACCES
-# x86_64's second table of system calls begins here.
+# The x32 system calls of x86_64 begin at this number.
 _X32 = 0x40000000
-# io_uring can open sockets too; its number is the same everywhere.
+# io_uring can open sockets too. Its number is the same on all architectures.
 _IO_URING_SETUP = 425
 
 
 class _SyscallTable(NamedTuple):
-    """One table of system calls: linux/audit.h's name of it, its socket, and what is refused beside that."""
+    """A table of system calls: its AUDIT_ARCH number (linux/audit.h), the number of socket(2), and refused calls."""
 
     architecture: int
     socket: int
     refused: tuple[int, ...]
 
 
-# By machine, its own table and that of the 32-bit programs it runs. Refused are add_key, request_key, keyctl, and the
-# old socketcall, whose arguments no filter can see.
+# For each machine, its own table and that of the 32-bit programs that it can run. The refused calls are add_key,
+# request_key, keyctl, and the old socketcall, whose arguments are in memory, where no filter can read them.
 _TABLES = {
     "x86_64": (_SyscallTable(0xC000003E, 41, (248, 249, 250)), _SyscallTable(0x40000003, 359, (286, 287, 288, 102))),
     "aarch64": (_SyscallTable(0xC00000B7, 198, (217, 218, 219)), _SyscallTable(0x40000028, 281, (309, 310, 311, 102))),
@@ -44,9 +44,12 @@ MACHINES = tuple(_TABLES)
 
 
 def build_filter(machine: str, families: Collection[int]) -> bytes:
-    """Return the filter for ``machine`` that allows sockets of ``families`` alone, as seccomp(2) takes it.
+    """Return the filter for ``machine`` that allows only sockets of ``families``, as BPF instructions for seccomp(2).
 
-    Raises `KeyError` for a machine that is not one of `MACHINES`. Calls of tables that are not known are refused.
+    System calls of unknown tables are refused.
+
+    Raises:
+        KeyError: The machine is not one of `MACHINES`.
     """
     parts = [_filter_table(table, families) for table in _TABLES[machine]]
     steps = [_encode(_LOAD, _ARCHITECTURE)]
@@ -57,7 +60,7 @@ def build_filter(machine: str, families: Collection[int]) -> bytes:
 
 def _filter_table(table: _SyscallTable, families: Collection[int]) -> list[bytes]:
     refused = (*table.refused, _IO_URING_SETUP)
-    # Each check is followed by what it leads to, so that no distance has to be counted.
+    # Each check is directly followed by its consequence, so that no jump distances have to be counted.
     steps = [
         _encode(_LOAD, _NUMBER),
         _encode(_JUMP_AT_LEAST, _X32, otherwise=1),
@@ -76,5 +79,5 @@ def _filter_table(table: _SyscallTable, families: Collection[int]) -> list[bytes
 
 
 def _encode(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
-    """Return an instruction; ``then`` and ``otherwise`` are how many follow that a jump skips."""
+    """Encode an instruction; a jump skips the next ``then`` instructions if it holds, else ``otherwise``."""
     return struct.pack("=HBBI", code, then, otherwise, value)

@@ -1,7 +1,7 @@
-"""Confine a session by the kernel's own means, and end all that it began when it ends or when nobody waits for it.
+"""Confine a session with the kernel's own mechanisms, and end all its processes with it or when stdin ends.
 
-This is the first process of every session that bubblewrap does not run. It stays outside of what confines the script,
-so a script that kills or stops its session cannot keep it from ending the rest.
+This is the first process of every session that bubblewrap does not run. It stays outside of the script's confinement,
+so that a script that kills or stops its session cannot prevent it from ending the other processes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, NoReturn
 from lamina.rootfs.session import landlock, linux, namespaces, processes
 from lamina.rootfs.session.protocol import LANDLOCK, NAMESPACES, NONE, Policy
 
-# How many seconds a session gets to end by itself when nobody waits for it.
+# Seconds that a session gets to end by itself after stdin has ended.
 _GRACE_PERIOD = 5
 _EXIT_FAILED = 125
 
 
 def main(policy_text: str, *command: str) -> None:
-    """Run ``command`` under the policy that ``policy_text`` is, and end with its exit status."""
+    """Run ``command`` under the policy ``policy_text``, a JSON object, and exit with its exit status."""
     fields: dict[str, Any] = json.loads(policy_text)
     policy = Policy(**fields)
     try:
@@ -41,7 +41,7 @@ def _run(policy: Policy, command: list[str]) -> int:
     if policy.kind == NONE:
         _make_read_only(policy.read_only)
     if policy.uid >= 0 and not is_root:
-        # The builder's files are root's in there, so fakeroot cannot take the builder for an owner.
+        # This user's files appear as root's inside, so fakeroot cannot record this user as an owner.
         with contextlib.suppress(OSError, AttributeError):
             namespaces.map_builder(policy.uid, policy.gid)
     if policy.kind == LANDLOCK:
@@ -50,9 +50,10 @@ def _run(policy: Policy, command: list[str]) -> int:
 
 
 def _make_read_only(folders: list[str]) -> None:
-    """Make ``folders``, and what is mounted below them, read-only for this process and what it begins, where allowed.
+    """Make ``folders`` and the mounts below them read-only for this process and its children, if that is allowed.
 
-    Whoever has the right to mount may otherwise change the machine where a script means the image's root.
+    A user with the right to mount, such as root, could otherwise change this machine with a script that means the
+    image's root.
     """
     if not folders:
         return
@@ -65,7 +66,7 @@ def _make_read_only(folders: list[str]) -> None:
 
 
 def _supervise(command: list[str], restrict: Callable[[], None]) -> int:
-    """Return the command's exit status; what it began is ended with it, and when stdin ends."""
+    """Run ``command`` after ``restrict``; return its exit status, and end all its processes with it or with stdin."""
     with contextlib.suppress(OSError, AttributeError):
         linux.adopt_orphans()
     child = os.fork()
@@ -80,7 +81,7 @@ def _supervise(command: list[str], restrict: Callable[[], None]) -> int:
 
 
 def _exec(command: list[str], restrict: Callable[[], None]) -> NoReturn:
-    """Turn this process into ``command``, after ``restrict``."""
+    """Call ``restrict``, then replace this process by ``command``."""
     try:
         restrict()
         os.execv(command[0], command)  # noqa: S606 - a shell would change the words
@@ -90,7 +91,7 @@ def _exec(command: list[str], restrict: Callable[[], None]) -> NoReturn:
 
 
 def _watch_stdin() -> None:
-    """End everything a while after stdin ends, for the session ends by itself then unless the script stopped it."""
+    """End everything some seconds after stdin ends, because a session that a script stopped cannot end by itself."""
     while os.read(0, 1):
         pass
     time.sleep(_GRACE_PERIOD)
