@@ -9,7 +9,7 @@ import gzip
 import lzma
 from collections.abc import Iterator
 
-from tests.support.image_files import Layout, docker_archive, hard, platform, written
+from tests.support.image_files import Layout, docker_archive, dump_layer, hard_link, platform
 from tests.support.paths import EXAMPLES, GOLDEN
 
 from lamina.compression.decoders import decode_pieces
@@ -103,7 +103,10 @@ def seeds(name: str) -> Iterator[bytes]:
 
 def _images() -> Iterator[bytes]:
     """A docker-archive, a layout, and both compressed."""
-    layers = [written(["etc/", "etc/a", ("bin", "usr/bin"), hard("b", "etc/a")]), written(["etc/.wh.a", "bin/x"])]
+    layers = [
+        dump_layer(["etc/", "etc/a", ("bin", "usr/bin"), hard_link("b", "etc/a")]),
+        dump_layer(["etc/.wh.a", "bin/x"]),
+    ]
     archive = docker_archive({f"{number}.tar": layer for number, layer in enumerate(layers)})
     layout = Layout()
     names = {"org.opencontainers.image.ref.name": "x:1"}

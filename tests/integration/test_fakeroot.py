@@ -15,7 +15,7 @@ import pytest
 from tests.integration import tools
 from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import as_nobody, public_folder
-from tests.support.processes import pids, running, wait_until
+from tests.support.processes import find_pids, is_running, wait_until
 
 from lamina.core.nodes import Symlink
 from lamina.errors import FormatError, ScriptError
@@ -178,23 +178,23 @@ def test_a_script_that_hangs_is_ended_with_all_that_it_began(tmp_path: Path, chr
     with pytest.raises(ScriptError, match=r"fakeroot commands: got no end within 0.5 s, expected one"):
         run_scripts(Tree(), Scripts("", script, chroot, PATH, 0.5))
     assert tools.until(lambda: fakeds() <= before, 5)
-    wait_until(lambda: not running("sleep 300"))
+    wait_until(lambda: not is_running("sleep 300"))
 
 
 @pytest.mark.parametrize("chroot", [False, True])
 @pytest.mark.parametrize("leave", ["sleep 298 &", "setsid sleep 298 &", "(setsid sleep 298 &) &"])
 def test_what_a_script_leaves_running_is_ended_wherever_it_hides(leave: str, chroot: bool) -> None:
     assert printed(f"{leave}\necho done", chroot=chroot) == "done\n"
-    wait_until(lambda: not running("sleep 298"))
+    wait_until(lambda: not is_running("sleep 298"))
     assert tools.until(lambda: not fakeds(), 5)
 
 
 def test_a_script_without_fakeroot_hides_nothing_either() -> None:
     assert run_scripts(Tree(), Scripts("setsid sleep 297 &\necho done", search_path=PATH)).output == "done\n"
-    wait_until(lambda: not running("sleep 297"))
+    wait_until(lambda: not is_running("sleep 297"))
     with pytest.raises(ScriptError, match="got no end within"):
         run_scripts(Tree(), Scripts("setsid --wait sleep 297", search_path=PATH, time_limit=0.5))
-    wait_until(lambda: not running("sleep 297"))
+    wait_until(lambda: not is_running("sleep 297"))
 
 
 def test_the_exit_status_is_told_from_within_proot() -> None:
@@ -231,14 +231,14 @@ def test_nothing_runs_on_when_lamina_is_killed(tmp_path: Path, chroot: bool) -> 
     before = fakeds()
     environment = {**os.environ, "PATH": PATH, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", _KILLED, "sleep 299", str(chroot)], env=environment) as lamina:
-        assert tools.until(lambda: running("sleep 299"), 20)
+        assert tools.until(lambda: is_running("sleep 299"), 20)
         lamina.kill()
-    assert tools.until(lambda: not running("sleep 299") and fakeds() <= before, 5)
+    assert tools.until(lambda: not is_running("sleep 299") and fakeds() <= before, 5)
 
 
 def fakeds() -> set[int]:
     """The pids of fakeroot's servers."""
-    return set(pids(lambda command: "faked" in command.partition(" ")[0]))
+    return set(find_pids(lambda command: "faked" in command.partition(" ")[0]))
 
 
 def test_the_workspace_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.integration.expressions import Expressions
 from tests.integration.packages import PYTHON, dependencies, with_packages
-from tests.support.binary_cache import CACHE_INFO, KEY, Cache, example, served
+from tests.support.binary_cache import CACHE_INFO, KEY, Cache, example, serve_cache
 from tests.support.paths import SOURCES
 
 import lamina
@@ -77,7 +77,7 @@ def test_the_command_builds_images_of_the_nix_store(command: Path, expressions: 
 def test_the_command_builds_images_from_binary_caches(command: Path, tmp_path: Path, compression: str) -> None:
     cache = Cache(tmp_path / "cache", compression=compression)
     hello = example(cache)
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         arguments = (str(hello), "--store", server.url, "--trusted-key", str(KEY.public))
         ran = call(command, tmp_path, "build", *arguments, "-o", tmp_path / "image.tar")
         assert ran.returncode == 0, ran.stderr

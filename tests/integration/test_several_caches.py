@@ -25,7 +25,7 @@ from tests.scenarios.test_several_caches import (
     unsigned,
     wrongly_signed,
 )
-from tests.support.binary_cache import KEY, Cache, Machine, check_whole, example
+from tests.support.binary_cache import KEY, Cache, Machine, check_store, example
 
 import lamina
 
@@ -66,4 +66,4 @@ def test_nix_and_lamina_take_the_same_paths(nix: Nix, fault: Callable[[World], o
         store=[first.url, second.url],
         trusted_keys=str(KEY.public),
     )
-    assert {path.base for path in check_whole(tmp_path / "store")} == there
+    assert {path.base for path in check_store(tmp_path / "store")} == there

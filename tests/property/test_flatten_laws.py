@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.support.image_files import OneLayer, hard, special, written
+from tests.support.image_files import LayerFile, dump_layer, hard_link, tar_member
 
 from lamina.errors import FormatError
 from lamina.formats.tar_reader import EntryKind
@@ -27,29 +27,29 @@ _NAMES = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map("/".join)
 
 
 def _file(name: str, mode: int) -> tarfile.TarInfo:
-    return special(name, tarfile.REGTYPE, mode=mode)
+    return tar_member(name, tarfile.REGTYPE, mode=mode)
 
 
 def _symlink(name: str, target: str) -> tarfile.TarInfo:
-    return special(name, tarfile.SYMTYPE, linkname=target)
+    return tar_member(name, tarfile.SYMTYPE, linkname=target)
 
 
 def _whiteout(name: str, opaque: bool) -> tarfile.TarInfo:
     folder, _, base = name.rpartition("/")
-    return special(f"{name}/.wh..wh..opq" if opaque else f"{folder}/.wh.{base}".lstrip("/"), tarfile.REGTYPE)
+    return tar_member(f"{name}/.wh..wh..opq" if opaque else f"{folder}/.wh.{base}".lstrip("/"), tarfile.REGTYPE)
 
 
 _FILES = st.builds(_file, _NAMES, st.integers(0o400, 0o777))
-_FOLDERS = st.builds(lambda name, mode: special(name, tarfile.DIRTYPE, mode=mode), _NAMES, st.integers(0o700, 0o777))
+_FOLDERS = st.builds(lambda name, mode: tar_member(name, tarfile.DIRTYPE, mode=mode), _NAMES, st.integers(0o700, 0o777))
 _WHITEOUTS = st.builds(_whiteout, _NAMES, st.booleans())
-_LINKS = st.builds(_symlink, _NAMES, _NAMES) | st.builds(hard, _NAMES, _NAMES)
+_LINKS = st.builds(_symlink, _NAMES, _NAMES) | st.builds(hard_link, _NAMES, _NAMES)
 
 
 def _flat(folder: Path, layers: Layers) -> Rootfs:
     found = []
     for number, members in enumerate(layers):
-        (folder / str(number)).write_bytes(written(members))
-        found.append(OneLayer(get_extent(folder / str(number))))
+        (folder / str(number)).write_bytes(dump_layer(members))
+        found.append(LayerFile(get_extent(folder / str(number))))
     return flatten(found)
 
 

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from tests.support.fake_nix_store import (
     VERBS,
+    CompletedRun,
     FakeStore,
     Link,
     Program,
-    Ran,
     call,
     example,
     process,
@@ -676,7 +676,7 @@ def test_every_verb_takes_a_spec_file(store: FakeStore, spec: Path) -> None:
 # A terminal
 
 
-def on_terminal(*arguments: str | Path) -> Ran:
+def on_terminal(*arguments: str | Path) -> CompletedRun:
     """``lamina ARGUMENTS`` with a terminal for its stderr."""
     leader, follower = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
@@ -688,7 +688,7 @@ def on_terminal(*arguments: str | Path) -> Ran:
                 said += data
         os.close(leader)
         stdout.seek(0)
-        return Ran(running.returncode, stdout.read(), said.decode())
+        return CompletedRun(running.returncode, stdout.read(), said.decode())
 
 
 def _read(leader: int) -> bytes:

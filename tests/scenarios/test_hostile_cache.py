@@ -28,17 +28,17 @@ from tests.support.binary_cache import (
     CacheServer,
     Machine,
     Script,
-    absent,
-    check_whole,
-    cut,
-    endless,
+    answer_404,
+    check_store,
+    cut_short,
+    dump_nar,
     example,
-    leftovers,
-    listing,
-    nar_of,
-    served,
-    silent,
-    trickle,
+    list_leftovers,
+    read_files,
+    send_forever,
+    send_nothing,
+    send_slowly,
+    serve_cache,
 )
 from tests.support.fake_nix_store import MODULE
 
@@ -87,8 +87,8 @@ def world(before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worl
 
 def refused(world: World, code: int, words: str, *roots: object, flags: tuple[str, ...] = ()) -> None:
     """Runs it, and looks at all that must not be there afterwards."""
-    store = listing(world.machine.store)
-    with served(world.cache.folder, world.scripts) as server:
+    store = read_files(world.machine.store)
+    with serve_cache(world.cache.folder, world.scripts) as server:
         ran = world.machine.build(server.url, *roots, flags=flags)
     last = "".join(line for line in ran.stderr.splitlines(keepends=True) if line.startswith(("lamina: ", "hint: ")))
     assert ran.code == code, ran.stderr
@@ -96,8 +96,8 @@ def refused(world: World, code: int, words: str, *roots: object, flags: tuple[st
     assert re.search(words, last), ran.stderr
     assert not ran.stdout
     assert not [name for name in os.listdir(world.machine.folder) if "image" in name]
-    assert listing(world.machine.store) == store
-    assert not leftovers(world.machine.store)
+    assert read_files(world.machine.store) == store
+    assert not list_leftovers(world.machine.store)
 
 
 # --- what is in a NAR
@@ -172,7 +172,7 @@ def test_folders_nest_as_deep_as_we_say(depth: int, world: World) -> None:
     root = world.cache.add("deep-1", {}, archive=T(nar.MAGIC) + nested(depth))
     ran = world.machine.build(world.cache.url, root)
     assert ran.code == 0, ran.stderr
-    assert root in check_whole(world.machine.store)
+    assert root in check_store(world.machine.store)
 
 
 # --- what is in a file that is to be a NAR
@@ -183,7 +183,7 @@ def spoiled(world: World, content: bytes, compression: str = "none") -> StorePat
     return world.cache.add("bad-1", TREE, file=content, compression=compression)
 
 
-NAR = nar_of(TREE)
+NAR = dump_nar(TREE)
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
@@ -234,10 +234,10 @@ def test_a_hash_that_is_not_true(world: World) -> None:
 def test_what_is_said_of_the_file_is_signed_by_nobody(said: dict[str, Any], compression: str, world: World) -> None:
     """Pull-through caches hand out a NAR uncompressed and leave size and hash of the compressed one."""
     root = world.cache.add("good-1", TREE, said=said, compression=compression)
-    with served(world.cache.folder) as server:
+    with serve_cache(world.cache.folder) as server:
         ran = world.machine.build(server.url, root)
     assert ran.code == 0, ran.stderr
-    assert root in check_whole(world.machine.store)
+    assert root in check_store(world.machine.store)
 
 
 def test_a_file_longer_than_a_nar_of_that_size_can_be(world: World) -> None:
@@ -282,13 +282,13 @@ def test_a_bomb_takes_no_memory(compression: str, world: World) -> None:
     # As large as its narinfo says, so that it is read to its end.
     world.cache.change(root, info=replace(world.cache.narinfos[root].info, nar_size=size))
     world.cache.sign(root, KEY)
-    with served(world.cache.folder) as server:
+    with serve_cache(world.cache.folder) as server:
         code, usual = most_memory(world, server, good)
         assert code == 0
         code, found = most_memory(world, server, root)
     assert code == INTEGRITY
     assert found - usual < 48 << 10
-    assert not leftovers(world.machine.store)
+    assert not list_leftovers(world.machine.store)
 
 
 # Streams that hold nothing, of which there may be any number.
@@ -305,7 +305,7 @@ NOTHING = {
 @pytest.mark.parametrize("compression", NOTHING)
 def test_a_file_that_never_ends_and_holds_nothing(compression: str, size: int | None, world: World) -> None:
     root = world.cache.add("bad-1", TREE, compression=compression, said={"file_size": size})
-    world.scripts["nar/.*"] = endless(piece=NOTHING[compression])
+    world.scripts["nar/.*"] = send_forever(piece=NOTHING[compression])
     refused(world, FORMAT, r"got \d+ bytes, expected at most \d+", root)
 
 
@@ -313,14 +313,16 @@ def test_a_file_that_never_ends_and_holds_nothing(compression: str, size: int | 
 def test_a_nar_that_never_ends(compression: str, world: World) -> None:
     root = world.cache.add("bad-1", TREE, compression=compression, said={"file_size": 1 << 62})
     start = NAR if compression == "none" else COMPRESSORS["xz"](NAR)
-    world.scripts["nar/.*"] = endless(start)
+    world.scripts["nar/.*"] = send_forever(start)
     refused(world, INTEGRITY if compression == "none" else FORMAT, "bad-1 in http://", root)
 
 
 # --- the answers
 
 
-@pytest.mark.parametrize("script", [trickle(500), silent, cut(b"StorePath", 500)], ids=["trickle", "silent", "cut"])
+@pytest.mark.parametrize(
+    "script", [send_slowly(500), send_nothing, cut_short(b"StorePath", 500)], ids=["trickle", "silent", "cut"]
+)
 @pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo", "nar/.*"])
 def test_a_server_that_is_not_waited_for(pattern: str, script: Script, world: World) -> None:
     root = world.cache.add("bad-1", TREE, compression="none")
@@ -351,13 +353,13 @@ def test_redirects_in_a_circle(pattern: str, world: World) -> None:
 @pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo"])
 def test_an_answer_that_never_ends(pattern: str, world: World) -> None:
     root = world.cache.add("bad-1", TREE)
-    world.scripts[pattern] = endless(b"StorePath: ", b"x" * 65536)
+    world.scripts[pattern] = send_forever(b"StorePath: ", b"x" * 65536)
     refused(world, FORMAT, r"got more than \d+ bytes, expected at most that many", root)
 
 
 def test_nobody_there(world: World) -> None:
     root = world.cache.add("bad-1", TREE)
-    with served(world.cache.folder) as server:
+    with serve_cache(world.cache.folder) as server:
         url = server.url
     ran = world.machine.build(url, root)
     assert ran.code == STORE
@@ -513,17 +515,17 @@ def test_a_nar_that_is_missing_in_the_middle_of_a_closure(world: World) -> None:
     leaf = world.cache.add("leaf-1", {b"l": factories.File(b"leaf")})
     middle = world.cache.add("middle-1", {b"m": factories.File(b"middle")}, [leaf])
     top = world.cache.add("top-1", {b"t": factories.File(b"top")}, [middle, root])
-    before = check_whole(world.machine.store)
-    world.scripts[world.cache.narinfos[middle].url] = absent
-    with served(world.cache.folder, world.scripts) as server:
+    before = check_store(world.machine.store)
+    world.scripts[world.cache.narinfos[middle].url] = answer_404
+    with serve_cache(world.cache.folder, world.scripts) as server:
         ran = world.machine.build(server.url, top)
         assert ran.code == STORE, ran.stderr
         assert re.search(rf"{middle} in {server.url}: .*got HTTP 404, expected the file", ran.stderr)
-        assert before <= check_whole(world.machine.store) <= before | {leaf}
+        assert before <= check_store(world.machine.store) <= before | {leaf}
         assert not world.machine.image.exists()
         server.scripts.clear()
         assert world.machine.build(server.url, top).code == 0
-    assert check_whole(world.machine.store) == before | {leaf, middle, top}
+    assert check_store(world.machine.store) == before | {leaf, middle, top}
 
 
 # --- a stream, and who waits for it
@@ -532,7 +534,7 @@ def test_a_nar_that_is_missing_in_the_middle_of_a_closure(world: World) -> None:
 def test_a_stream_that_fails_is_no_image(world: World) -> None:
     good = world.cache.add("good-1", {b"g": factories.File(b"g" * 100_000)})
     bad = world.cache.add("bad-1", TREE, [good], file=b"noise")
-    with served(world.cache.folder) as server:
+    with serve_cache(world.cache.folder) as server:
         arguments = world.machine.arguments(server.url, bad)[3:]
         command = [*MODULE, "stream", *map(str, arguments)]
         ran = subprocess.run(command, env=world.machine.environment, capture_output=True, timeout=60, check=False)
@@ -546,8 +548,8 @@ def stuck(world: World) -> Iterator[tuple[CacheServer, StorePath]]:
     """A server that says nothing of the references of a path."""
     references = [world.cache.add(f"stuck-{number}", TREE) for number in range(5)]
     root = world.cache.add("root-1", TREE, references)
-    world.scripts |= {f"{path.hash}.narinfo": silent for path in references[1:]}
-    with served(world.cache.folder, world.scripts) as server:
+    world.scripts |= {f"{path.hash}.narinfo": send_nothing for path in references[1:]}
+    with serve_cache(world.cache.folder, world.scripts) as server:
         yield server, root
 
 
@@ -584,5 +586,7 @@ def test_a_nar_that_is_here_is_held_to_the_address_of_every_path_that_names_it(w
     world.cache.key = None
     believed = {"nar_hash": known.nar_hash, "nar_size": known.nar_size}
     good: factories.Item = {b"good": factories.Link(SELF)}
-    root = world.cache.add("good-1", good, method=RECURSIVE, self_reference=True, file=nar_of(evil), believed=believed)
+    root = world.cache.add(
+        "good-1", good, method=RECURSIVE, self_reference=True, file=dump_nar(evil), believed=believed
+    )
     refused(world, INTEGRITY, "got other content, expected that of fixed:r:sha256:", root)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.support.binary_cache import KEY, Cache, check_whole, example, leftovers
+from tests.support.binary_cache import KEY, Cache, check_store, example, list_leftovers
 
 import lamina
 from lamina.core.names import StorePath
@@ -233,8 +233,8 @@ def fetch(root: StorePath, folder: Path, *stores: str) -> Error | None:
         cause = cause.__cause__ or cause.__context__
     assert "hunter2" not in "".join(said)
     if folder.exists():
-        assert (len(check_whole(folder)) == PATHS) or error
-        assert not leftovers(folder)
+        assert (len(check_store(folder)) == PATHS) or error
+        assert not list_leftovers(folder)
     if error:
         assert error.exit_code in (3, 5, 6)
         assert len(str(error)) < 4000

@@ -17,7 +17,7 @@ import pytest
 from tests.support.cli_parameters import IDS, PARAMETERS, arguments
 from tests.support.embedded_store import KEY as PUBLIC
 from tests.support.embedded_store import ROOT
-from tests.support.fake_nix_store import Ran, example, run
+from tests.support.fake_nix_store import CompletedRun, example, run
 from tests.support.paths import EXAMPLES
 
 from lamina.cli.debug_traceback import format_traceback
@@ -74,12 +74,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def printed(ran: Ran) -> str:
+def printed(ran: CompletedRun) -> str:
     """All that was said; the bytes of an image are no text."""
     return ran.stderr + (ran.stdout.decode("utf-8", "replace") if len(ran.stdout) < 1 << 16 else "")
 
 
-def check(ran: Ran, secret: str, *, result: bool = False) -> None:
+def check(ran: CompletedRun, secret: str, *, result: bool = False) -> None:
     text = ran.stderr if result else printed(ran)
     assert ran.code in (0, 2, 3, 4, 5, 6, 9, 10), text
     assert WORD not in text, text

@@ -15,18 +15,18 @@ from tests.support.binary_cache import (
     CACHE_INFO,
     KEY,
     OTHER,
-    Asked,
     Cache,
+    CacheRequest,
     Machine,
     Script,
-    absent,
-    check_whole,
-    cut,
+    answer_404,
+    check_store,
+    cut_short,
     example,
-    served,
-    silent,
+    send_nothing,
+    serve_cache,
 )
-from tests.support.fake_nix_store import Ran, run
+from tests.support.fake_nix_store import CompletedRun, run
 
 import lamina
 from lamina.core.names import StorePath
@@ -179,7 +179,7 @@ def statuses(status: int, **headers: str) -> Script:
     return lambda asked: asked.answer(status, b"no", **headers)
 
 
-def hang_up(asked: Asked) -> None:
+def hang_up(asked: CacheRequest) -> None:
     asked.close_connection = True
 
 
@@ -188,7 +188,7 @@ ANSWERS: dict[str, Script] = {
     "401": statuses(401, WWW_Authenticate="Basic"),
     "403": statuses(403),
     "403 with a wish": statuses(403, WWW_Authenticate="Basic"),
-    "404": absent,
+    "404": answer_404,
     "429": statuses(429),
     "500": statuses(500),
     "501": statuses(501),
@@ -196,8 +196,8 @@ ANSWERS: dict[str, Script] = {
     "a redirect to nowhere": statuses(302),
     "a redirect to a file": statuses(302, Location="file:///etc/passwd"),
     "no answer": hang_up,
-    "silence": silent,
-    "half of it": cut(b"x", 100),
+    "silence": send_nothing,
+    "half of it": cut_short(b"x", 100),
     "another coding": statuses(200, Content_Encoding="rot13"),
 }
 
@@ -206,22 +206,22 @@ def flags(first: str, second: str) -> tuple[str, ...]:
     return "--store", first, "--store", second, "--trusted-key", str(KEY.public)
 
 
-def fetch(world: World, first: str, second: str) -> Ran:
+def fetch(world: World, first: str, second: str) -> CompletedRun:
     ran = run("store", "fetch", str(world.root), *flags(first, second), "--store", world.machine.store)
     if ran.code == 0:
-        assert len(check_whole(world.machine.store)) == PATHS
+        assert len(check_store(world.machine.store)) == PATHS
     return ran
 
 
-def build(world: World, first: str, second: str) -> Ran:
+def build(world: World, first: str, second: str) -> CompletedRun:
     return world.machine.build(first, world.root, flags=["--store", second])
 
 
-def stream(world: World, first: str, second: str) -> Ran:
+def stream(world: World, first: str, second: str) -> CompletedRun:
     return run("stream", str(world.root), *flags(first, second), "--no-layer-cache")
 
 
-def plan(world: World, first: str, second: str) -> Ran:
+def plan(world: World, first: str, second: str) -> CompletedRun:
     """It needs narinfos alone."""
     ran = run("plan", str(world.root), *flags(first, second), "--json")
     if ran.code:
@@ -231,7 +231,7 @@ def plan(world: World, first: str, second: str) -> Ran:
     return replace(ran, stderr="\n".join(document["warnings"]))
 
 
-def script(world: World, first: str, second: str) -> Ran:
+def script(world: World, first: str, second: str) -> CompletedRun:
     return run("script", str(world.root), "-o", world.machine.folder / "script", *flags(first, second))
 
 
@@ -248,7 +248,7 @@ def home(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_the_next_cache_makes_up_for(
-    fault: Callable[[World], None], verb: Callable[[World, str, str], Ran], world: World
+    fault: Callable[[World], None], verb: Callable[[World, str, str], CompletedRun], world: World
 ) -> None:
     fault(world)
     ran = verb(world, world.first.url, world.second.url)
@@ -261,15 +261,17 @@ def test_the_next_cache_makes_up_for(
 @pytest.mark.parametrize("what", [CACHE_INFO, ".*narinfo", "nar/.*"])
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_next_cache_makes_up_for_a_server_that_says(
-    name: str, what: str, verb: Callable[[World, str, str], Ran], world: World
+    name: str, what: str, verb: Callable[[World, str, str], CompletedRun], world: World
 ) -> None:
-    with served(world.first.folder, {what: ANSWERS[name]}) as server:
+    with serve_cache(world.first.folder, {what: ANSWERS[name]}) as server:
         ran = verb(world, server.url, world.second.url)
     assert ran.code == 0, ran.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
-def test_the_next_cache_makes_up_for_nobody_there(verb: Callable[[World, str, str], Ran], world: World) -> None:
+def test_the_next_cache_makes_up_for_nobody_there(
+    verb: Callable[[World, str, str], CompletedRun], world: World
+) -> None:
     ran = verb(world, NOWHERE, world.second.url)
     assert ran.code == 0, ran.stderr
     assert ran.stderr.count("got Connection refused") == 1
@@ -303,7 +305,7 @@ def test_a_repair_takes_the_next_cache_too(fault: Callable[[World], None], world
     ran = run("store", "verify", "--repair", "--store", world.machine.store, *arguments)
     assert ran.code == 0, ran.stderr
     assert "; the next store is asked" in ran.stderr
-    assert len(check_whole(world.machine.store)) == PATHS
+    assert len(check_store(world.machine.store)) == PATHS
 
 
 # --- what nobody has
@@ -317,7 +319,7 @@ def test_a_repair_takes_the_next_cache_too(fault: Callable[[World], None], world
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_one_error_says_what_each_of_them_said(
-    fault: Callable[[World], None], code: int, verb: Callable[[World, str, str], Ran], world: World
+    fault: Callable[[World], None], code: int, verb: Callable[[World, str, str], CompletedRun], world: World
 ) -> None:
     fault(world)
     world.second.narinfo_of(world.words).unlink()
@@ -353,20 +355,20 @@ def test_three_caches_each_have_one_path(world: World, tmp_path: Path) -> None:
     arguments = [part for cache in caches for part in ("--store", cache.url)]
     ran = world.machine.build(world.first.url, world.root, flags=arguments)
     assert ran.code == 0, ran.stderr
-    assert len(check_whole(world.machine.store)) == PATHS
+    assert len(check_store(world.machine.store)) == PATHS
 
 
 # --- who is asked
 
 
 def test_a_server_that_is_down_is_asked_once(world: World) -> None:
-    with served(world.first.folder, {".*": silent}) as server:
+    with serve_cache(world.first.folder, {".*": send_nothing}) as server:
         assert build(world, server.url, world.second.url).code == 0
         assert server.asked == [CACHE_INFO] * QUICK.attempts
 
 
 def test_a_server_that_goes_down_is_not_asked_again(world: World) -> None:
-    with served(world.first.folder, {"nar/.*": silent}) as server:
+    with serve_cache(world.first.folder, {"nar/.*": send_nothing}) as server:
         ran = build(world, server.url, world.second.url)
         assert ran.code == 0, ran.stderr
         asked = [name for name in server.asked if name.startswith("nar/")]
@@ -376,7 +378,7 @@ def test_a_server_that_goes_down_is_not_asked_again(world: World) -> None:
 
 
 def test_what_is_no_cache_is_asked_once(world: World) -> None:
-    with served(world.first.folder, {CACHE_INFO: absent}) as server:
+    with serve_cache(world.first.folder, {CACHE_INFO: answer_404}) as server:
         assert build(world, server.url, world.second.url).code == 0
         assert server.asked == [CACHE_INFO]
 
@@ -385,7 +387,7 @@ def test_one_path_that_fails_is_no_reason_to_leave_a_cache(world: World) -> None
     for path in set(world.second.narinfos) - {world.words}:
         world.second.narinfo_of(path).unlink()
     scripts: dict[str, Script] = {f"{world.words.hash}.narinfo": statuses(500)}
-    with served(world.first.folder, scripts) as server:
+    with serve_cache(world.first.folder, scripts) as server:
         ran = build(world, server.url, world.second.url)
     assert ran.code == 0, ran.stderr
 
@@ -407,14 +409,16 @@ def rebuilt(world: World) -> StorePath:
 
 
 @pytest.mark.parametrize("verb", [fetch, build, stream, script], ids=lambda verb: verb.__name__)
-def test_what_follows_from_a_narinfo_goes_with_its_nar(verb: Callable[[World, str, str], Ran], world: World) -> None:
+def test_what_follows_from_a_narinfo_goes_with_its_nar(
+    verb: Callable[[World, str, str], CompletedRun], world: World
+) -> None:
     extra = rebuilt(world)
     if verb is fetch:
         ran = run("store", "fetch", str(world.root), *flags(world.first.url, world.second.url))
     else:
         ran = verb(world, world.first.url, world.second.url)
     assert ran.code == 0, ran.stderr
-    valid = check_whole(world.machine.store)
+    valid = check_store(world.machine.store)
     assert extra in valid
     assert len(valid) == PATHS + 1
     known = EmbeddedStore(world.machine.store).narinfo(world.words)
@@ -503,13 +507,13 @@ def test_a_cache_makes_up_for_a_damaged_embedded_store(how: str, world: World) -
     for verb in (build, stream):
         ran = verb(world, NOWHERE, world.second.url)
         assert ran.code == 0, ran.stderr
-    assert len(check_whole(world.machine.store)) == PATHS
+    assert len(check_store(world.machine.store)) == PATHS
     named = run("stream", "hello", *flags(NOWHERE, world.second.url), "--no-layer-cache")
     assert named.code == 0, named.stderr
 
 
 def test_offline_a_folder_is_asked_and_a_server_is_not(world: World) -> None:
-    with served(world.first.folder) as server:
+    with serve_cache(world.first.folder) as server:
         ran = world.machine.build(server.url, world.root, flags=["--store", world.second.url, "--offline"])
         assert ran.code == 0, ran.stderr
         assert server.asked == []
@@ -564,7 +568,7 @@ def test_a_cache_makes_up_for_a_damaged_folder_that_is_a_cache(how: str, world: 
     for verb in (build, stream):
         ran = verb(world, str(world.machine.store), world.second.url)
         assert ran.code == 0, ran.stderr
-    assert len(check_whole(world.machine.store)) == PATHS
+    assert len(check_store(world.machine.store)) == PATHS
 
 
 @pytest.mark.parametrize(("second", "code"), [(True, 0), (False, STORE)])

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.embedded_store import KEY, ROOT, check, check_cache, filled
+from tests.support.embedded_store import KEY, ROOT, check, check_cache, fetch_example
 from tests.support.fake_nix_store import FakeStore, Program
 from tests.support.paths import EXAMPLES
-from tests.support.signal_injection import Ended, interrupter
+from tests.support.signal_injection import InterruptedRun, interrupter
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -64,7 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     store = FakeStore(folder / "root")
     library = store.add("library-1", {"lib": {"file": b"x" * 200_000}})
     store.add("hello-2", {"bin": {"hello": Program(b"#! " + str(library).encode())}}, references=[library])
-    filled(folder / "embedded")
+    fetch_example(folder / "embedded")
     yield World(folder, folder / "root", folder / "embedded")
     shutil.rmtree(folder / "embedded", ignore_errors=True)
 
@@ -116,7 +116,7 @@ def test_a_signal_at_any_moment_ends_a_run_and_leaves_nothing(name: str, world: 
     assert not faults, "\n".join([f"{len(faults)} faults", *faults[:10]])
 
 
-def _fault(name: str, world: World, number: signal.Signals, code: int, ended: Ended) -> str:
+def _fault(name: str, world: World, number: signal.Signals, code: int, ended: InterruptedRun) -> str:
     said = "lamina: interrupted\n" if number == signal.SIGINT else ""
     # Of the lines that are counted the last are run when all is done.
     expected = {(code, said), (0, "")}

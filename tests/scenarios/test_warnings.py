@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.support.embedded_store import KEY, ROOT, filled
+from tests.support.embedded_store import KEY, ROOT, fetch_example
 from tests.support.fake_nix_store import run
 from tests.support.paths import EXAMPLES
 
@@ -68,7 +68,7 @@ def test_a_verb_has_warnings_in_its_json(verb: str, sources: tuple[str, str], tm
 
 
 def test_every_json_document_has_warnings(sources: tuple[str, str], tmp_path: Path) -> None:
-    filled(tmp_path / "store")
+    fetch_example(tmp_path / "store")
     run("store", "key", "generate", "a-1", "-o", "key")
     (tmp_path / "file").write_text("x")
     assert run("build", ROOT, "--store", "store", "-o", "image.tar").code == 0

@@ -24,7 +24,7 @@ from typing import Any
 import brotli
 import lz4.frame
 from tests.support import factories
-from tests.support.fake_nix_store import FakeStore, Ran, call, run
+from tests.support.fake_nix_store import CompletedRun, FakeStore, call, run
 
 from lamina.compression import libraries
 from lamina.core.names import Digest, StorePath, dump_nix32
@@ -63,7 +63,7 @@ COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
 }
 
 
-def nar_of(item: factories.Item) -> bytes:
+def dump_nar(item: factories.Item) -> bytes:
     """The NAR of a tree of no extents."""
     return b"".join(piece for piece in nar.dump(factories.nodes(item)) if isinstance(piece, bytes))
 
@@ -105,7 +105,7 @@ class Cache:
         made: the NAR (``archive``), its ``file``, what is signed of it (``believed``, fields of PathInfo), the
         narinfo (``said``, fields of it), and its ``text``.
         """
-        data = nar_of(item) if archive is None else archive
+        data = dump_nar(item) if archive is None else archive
         path, address = factories.path(name), ""
         if method:
             path, data, address = _addressed(
@@ -199,7 +199,7 @@ def example(cache: Cache) -> StorePath:
 # --- whole stores
 
 
-def listing(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     """All files of a store but what is in ``.lamina``, with their contents."""
     found = {}
     for location in sorted(folder.rglob("*")) if folder.exists() else ():
@@ -209,14 +209,14 @@ def listing(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def leftovers(folder: Path) -> list[str]:
+def list_leftovers(folder: Path) -> list[str]:
     """What lies in a store and is neither in place nor a lock."""
     waiting = folder / ".lamina" / "arriving"
     found = [name for name in os.listdir(folder) if name.startswith(".") and name != ".lamina"]
     return found + (os.listdir(waiting) if waiting.exists() else [])
 
 
-def check_whole(folder: Path) -> set[StorePath]:
+def check_store(folder: Path) -> set[StorePath]:
     """Looks at a store as another program would: each narinfo has its NAR, and all that it refers to; gives them."""
     infos = [narinfo.parse(file.read_text()) for file in folder.glob("*.narinfo")]
     valid = {known.info.path for known in infos}
@@ -232,7 +232,7 @@ def check_whole(folder: Path) -> set[StorePath]:
 # --- servers
 
 
-class Asked(http.server.BaseHTTPRequestHandler):
+class CacheRequest(http.server.BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
@@ -278,7 +278,7 @@ class Asked(http.server.BaseHTTPRequestHandler):
         pass
 
 
-Script = Callable[[Asked], None]
+Script = Callable[[CacheRequest], None]
 
 
 class CacheServer(http.server.ThreadingHTTPServer):
@@ -289,7 +289,7 @@ class CacheServer(http.server.ThreadingHTTPServer):
     request_queue_size = 256
 
     def __init__(self, folder: Path, scripts: Mapping[str, Script] | None = None, latency: float = 0) -> None:
-        super().__init__(("127.0.0.1", 0), Asked)
+        super().__init__(("127.0.0.1", 0), CacheRequest)
         self.folder = folder
         self.scripts = dict(scripts or {})
         self.latency = latency
@@ -322,7 +322,7 @@ class CacheServer(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def served(folder: Path, scripts: Mapping[str, Script] | None = None, latency: float = 0) -> Iterator[CacheServer]:
+def serve_cache(folder: Path, scripts: Mapping[str, Script] | None = None, latency: float = 0) -> Iterator[CacheServer]:
     with CacheServer(folder, scripts, latency) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
@@ -334,10 +334,10 @@ def served(folder: Path, scripts: Mapping[str, Script] | None = None, latency: f
             thread.join()
 
 
-def endless(start: bytes = b"", piece: bytes = b"\0" * 65536) -> Script:
+def send_forever(start: bytes = b"", piece: bytes = b"\0" * 65536) -> Script:
     """An answer without an end."""
 
-    def script(asked: Asked) -> None:
+    def script(asked: CacheRequest) -> None:
         asked.begin()
         with suppress(OSError):
             asked.wfile.write(start)
@@ -347,10 +347,10 @@ def endless(start: bytes = b"", piece: bytes = b"\0" * 65536) -> Script:
     return script
 
 
-def trickle(length: int = 1 << 20, every: float = 0.02) -> Script:
+def send_slowly(length: int = 1 << 20, every: float = 0.02) -> Script:
     """A byte at a time."""
 
-    def script(asked: Asked) -> None:
+    def script(asked: CacheRequest) -> None:
         asked.begin(length=length)
         with suppress(OSError):
             while not asked.server.is_closing.wait(every):
@@ -360,23 +360,23 @@ def trickle(length: int = 1 << 20, every: float = 0.02) -> Script:
     return script
 
 
-def silent(asked: Asked) -> None:
+def send_nothing(asked: CacheRequest) -> None:
     """Says nothing for as long as it can."""
     asked.close_connection = True
     asked.server.is_closing.wait(30)
 
 
-def cut(content: bytes, length: int) -> Script:
+def cut_short(content: bytes, length: int) -> Script:
     """Announces ``length`` bytes and sends fewer, whatever it is asked."""
 
-    def script(asked: Asked) -> None:
+    def script(asked: CacheRequest) -> None:
         asked.begin(length=length)
         asked.wfile.write(content)
 
     return script
 
 
-def absent(asked: Asked) -> None:
+def answer_404(asked: CacheRequest) -> None:
     """There is no such file."""
     asked.answer(404)
 
@@ -413,12 +413,12 @@ class Machine:
         trusted = ("--trusted-key", str(key.public)) if key else ()
         return ["build", "-o", self.image, "--no-layer-cache", "--store", where, *trusted, *map(str, roots)]
 
-    def build(self, where: str, *roots: object, key: SecretKey | None = KEY, flags: Sequence[str] = ()) -> Ran:
+    def build(self, where: str, *roots: object, key: SecretKey | None = KEY, flags: Sequence[str] = ()) -> CompletedRun:
         """In this process, which is fast."""
         with _variables(self.environment):
             return run(*self.arguments(where, *roots, key=key), *flags)
 
-    def call(self, where: str, *roots: object, **options: Any) -> Ran:
+    def call(self, where: str, *roots: object, **options: Any) -> CompletedRun:
         """In another."""
         return call(*self.arguments(where, *roots), env=self.environment, **options)
 

@@ -60,18 +60,18 @@ def check(folder: Path) -> set[str]:
     return set(map(str, found))
 
 
-def filled(folder: Path) -> EmbeddedStore:
+def fetch_example(folder: Path) -> EmbeddedStore:
     """An embedded store that has the example."""
     lamina.fetch_paths([ROOT], embedded_store=folder, store=f"file://{EXAMPLES}/cache", trusted_keys=KEY)
     return EmbeddedStore(folder)
 
 
-def paths_of(folder: Path) -> dict[str, NarInfo]:
+def narinfos_by_package(folder: Path) -> dict[str, NarInfo]:
     """What is in a store by package name; every path of the example has another."""
     return {known.info.path.package: known for known in EmbeddedStore(folder).narinfos()}
 
 
-def killed_after(steps: int, *arguments: str | Path, stdin: Path | None = None) -> bool:
+def run_and_kill(steps: int, *arguments: str | Path, stdin: Path | None = None) -> bool:
     """Runs lamina and kills it before it puts in place, or removes, one file more than ``steps``; whether it came to
     that.
     """

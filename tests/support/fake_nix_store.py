@@ -38,7 +38,7 @@ from lamina.system.transfer import hash_pieces
 from lamina.system.walk import walk
 
 T = TypeVar("T")
-NOBODY = 65534
+NOBODY_UID = 65534
 # A forked process cannot import them any more (see `as_nobody`), nor what they do.
 LIBRARY = images
 VERBS = {"stream": stream, "build": build, "script": script, "plan": plan, "inspect": inspect}
@@ -304,8 +304,8 @@ def in_child(function: Callable[[], T], before: Callable[[], object]) -> T:
 
 def _drop() -> None:
     os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    os.setgid(NOBODY_UID)
+    os.setuid(NOBODY_UID)
 
 
 def _answer(function: Callable[[], object], before: Callable[[], object], outlet: int) -> None:
@@ -325,7 +325,7 @@ def _answer(function: Callable[[], object], before: Callable[[], object], outlet
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class CompletedRun:
     """How a run of ``lamina`` ended and what it wrote."""
 
     code: int
@@ -339,7 +339,7 @@ class Ran:
         return line.removeprefix("lamina: ")
 
 
-def run(*arguments: str | Path) -> Ran:
+def run(*arguments: str | Path) -> CompletedRun:
     """``lamina ARGUMENTS`` in this process, which is fast."""
     stdout, stderr = io.BytesIO(), io.BytesIO()
     old_argv, old_action = sys.argv, signal.getsignal(signal.SIGTERM)
@@ -354,7 +354,7 @@ def run(*arguments: str | Path) -> Ran:
         sys.argv = old_argv
         signal.signal(signal.SIGTERM, old_action)
     assert isinstance(ended.value.code, int)
-    return Ran(ended.value.code, stdout.getvalue(), stderr.getvalue().decode())
+    return CompletedRun(ended.value.code, stdout.getvalue(), stderr.getvalue().decode())
 
 
 def process(*arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
@@ -363,11 +363,11 @@ def process(*arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*MODULE, *map(str, arguments)], **(piped | options))
 
 
-def call(*arguments: str | Path, **options: Any) -> Ran:
+def call(*arguments: str | Path, **options: Any) -> CompletedRun:
     """``lamina ARGUMENTS`` as a process of its own, to its end."""
     with process(*arguments, **options) as running:
         stdout, stderr = running.communicate(timeout=60)
-    return Ran(running.returncode, stdout or b"", (stderr or b"").decode("utf-8", "backslashreplace"))
+    return CompletedRun(running.returncode, stdout or b"", (stderr or b"").decode("utf-8", "backslashreplace"))
 
 
 def in_mount_namespace(script: str, arguments: Sequence[str | Path] = ()) -> subprocess.CompletedProcess[bytes]:

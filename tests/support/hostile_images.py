@@ -19,12 +19,12 @@ from tests.support.image_files import (
     Member,
     config,
     docker_archive,
-    hard,
+    dump_layer,
+    hard_link,
     platform,
     sha256,
-    special,
     tar,
-    written,
+    tar_member,
 )
 
 from lamina.compression import libraries
@@ -58,7 +58,7 @@ def _layers(source: random.Random) -> list[bytes]:
 
 def _layer(source: random.Random) -> bytes:
     members: list[Member] = [_member(source) for _ in range(source.randint(0, 8))]
-    data = written(members)
+    data = dump_layer(members)
     return _spoilt(source, data) if source.random() < 0.05 else data
 
 
@@ -67,18 +67,18 @@ def _member(source: random.Random) -> Member:
     name, other = source.choice(names), source.choice(names)
     match source.randrange(6):
         case 0:
-            return hard(name, other)
+            return hard_link(name, other)
         case 1:
             return name, other
         case 2:
             return name, source.randbytes(source.randrange(600))
         case 3:
             records = {f"SCHILY.xattr.user.{number}": "x" * 50 for number in range(source.randrange(40))}
-            return special(
+            return tar_member(
                 name, tarfile.REGTYPE, pax_headers={**records, source.choice(("path", "size", "mtime")): other}
             )
         case 4:
-            return special(name, source.choice(_TYPES), linkname=other, mode=source.randrange(1 << 16))
+            return tar_member(name, source.choice(_TYPES), linkname=other, mode=source.randrange(1 << 16))
         case _:
             return name.rstrip("/") + "/"
 
@@ -162,7 +162,7 @@ def _layout(source: random.Random) -> bytes:
 def _hybrid(source: random.Random) -> bytes:
     """An index, and a manifest.json beside it, as docker and containerd write it."""
     layout = _filled(source)
-    content = written(["a"])
+    content = dump_layer(["a"])
     own = config([content])
     names = [f"blobs/sha256/{sha256(data)[7:]}" for data in (own, content)]
     layout.members |= dict(zip(names, (own, content), strict=True))

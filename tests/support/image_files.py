@@ -130,13 +130,13 @@ Member = tarfile.TarInfo | str | tuple[str, str | bytes]
 
 
 @dataclass
-class OneLayer:
+class LayerFile:
     """A layer that lies in a file."""
 
     tar: Extent
 
 
-def special(name: str, kind: bytes, **fields: Any) -> tarfile.TarInfo:
+def tar_member(name: str, kind: bytes, **fields: Any) -> tarfile.TarInfo:
     made = tarfile.TarInfo(name)
     made.type = kind
     for key, value in fields.items():
@@ -144,11 +144,11 @@ def special(name: str, kind: bytes, **fields: Any) -> tarfile.TarInfo:
     return made
 
 
-def hard(name: str, target: str) -> tarfile.TarInfo:
-    return special(name, tarfile.LNKTYPE, linkname=target)
+def hard_link(name: str, target: str) -> tarfile.TarInfo:
+    return tar_member(name, tarfile.LNKTYPE, linkname=target)
 
 
-def written(members: Sequence[Member]) -> bytes:
+def dump_layer(members: Sequence[Member]) -> bytes:
     """A layer: ``"a/"`` is a folder, ``"a"`` a file that holds its own name, a pair is a file or a symlink."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -157,10 +157,10 @@ def written(members: Sequence[Member]) -> bytes:
                 case tarfile.TarInfo():
                     archive.addfile(member)
                 case (name, str(target)):
-                    archive.addfile(special(name, tarfile.SYMTYPE, linkname=target))
+                    archive.addfile(tar_member(name, tarfile.SYMTYPE, linkname=target))
                 case str(name) if name.endswith("/"):
-                    archive.addfile(special(name, tarfile.DIRTYPE, mode=0o755))
+                    archive.addfile(tar_member(name, tarfile.DIRTYPE, mode=0o755))
                 case _:
                     name, content = member if isinstance(member, tuple) else (member, member.encode())
-                    archive.addfile(special(name, tarfile.REGTYPE, size=len(content)), io.BytesIO(bytes(content)))
+                    archive.addfile(tar_member(name, tarfile.REGTYPE, size=len(content)), io.BytesIO(bytes(content)))
     return out.getvalue()

@@ -10,12 +10,12 @@ _LONGEST = 20
 _PAUSE = 0.005
 
 
-def running(command: str) -> bool:
+def is_running(command: str) -> bool:
     """Tell whether a process with exactly this command line has not ended."""
-    return bool(pids(lambda found: found == command))
+    return bool(find_pids(lambda found: found == command))
 
 
-def pids(fits: Callable[[str], bool]) -> list[int]:
+def find_pids(fits: Callable[[str], bool]) -> list[int]:
     """Return the processes whose command line ``fits``."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

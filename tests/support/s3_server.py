@@ -33,28 +33,30 @@ def without_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setattr(aws, "_EC2_MARKERS", {str(home / "sys_vendor"): "amazon ec2"})
 
 
-def cache(address: str, place: str = "cache/prefix", more: str = "", policy: RetryPolicy = QUICK_POLICY) -> S3Transport:
+def make_transport(
+    address: str, place: str = "cache/prefix", more: str = "", policy: RetryPolicy = QUICK_POLICY
+) -> S3Transport:
     return S3Transport(f"s3://{place}?endpoint={address}&scheme=http{more}", policy)
 
 
-def refusal(kind: type[Error], work: Callable[[], object]) -> Error:
+def catch_error(kind: type[Error], work: Callable[[], object]) -> Error:
     """The error that ``work`` ends in; neither it nor what it came from says a secret."""
     with pytest.raises(kind) as caught:
         work()
     error: BaseException | None = caught.value
-    said = caught.value.hint
+    text = caught.value.hint
     while error is not None:
-        said += f"{error} {error!r}"
+        text += f"{error} {error!r}"
         error = error.__cause__ or error.__context__
-    assert "hunter2" not in said
+    assert "hunter2" not in text
     return caught.value
 
 
-class Bucket(http.server.ThreadingHTTPServer):
+class S3Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, script: Callable[["Asked", int], object]) -> None:
-        super().__init__(("127.0.0.1", 0), Asked)
+    def __init__(self, script: Callable[["S3Request", int], object]) -> None:
+        super().__init__(("127.0.0.1", 0), S3Request)
         self.script = script
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.bodies: list[bytes] = []
@@ -63,9 +65,9 @@ class Bucket(http.server.ThreadingHTTPServer):
         pass  # the client hung up
 
 
-class Asked(http.server.BaseHTTPRequestHandler):
+class S3Request(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Bucket
+    server: S3Server
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -78,8 +80,8 @@ class Asked(http.server.BaseHTTPRequestHandler):
     def answer(self, status: int, content: bytes = b"", length: int | None = None, **headers: str) -> None:
         self.send_response(status)
         length = len(content) if length is None else length
-        said = {"Content-Length": str(length), "ETag": '"one"', "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
-        for name, value in (said | headers).items():
+        fields = {"Content-Length": str(length), "ETag": '"one"', "Last-Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
+        for name, value in (fields | headers).items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if self.command != "HEAD":
@@ -91,8 +93,8 @@ class Asked(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def scripted(script: Callable[[Asked, int], object]) -> Iterator[Bucket]:
-    with Bucket(script) as server:
+def serve_s3(script: Callable[[S3Request, int], object]) -> Iterator[S3Server]:
+    with S3Server(script) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -102,11 +104,11 @@ def scripted(script: Callable[[Asked, int], object]) -> Iterator[Bucket]:
             thread.join()
 
 
-def at(server: Bucket, more: str = "", policy: RetryPolicy = QUICK_POLICY) -> S3Transport:
-    return cache(f"127.0.0.1:{server.server_port}", more=more, policy=policy)
+def transport_to(server: S3Server, more: str = "", policy: RetryPolicy = QUICK_POLICY) -> S3Transport:
+    return make_transport(f"127.0.0.1:{server.server_port}", more=more, policy=policy)
 
 
-def said(code: str) -> bytes:
+def error_document(code: str) -> bytes:
     return f"<Error><Code>{code}</Code><Message>hunter3</Message></Error>".encode()
 
 
@@ -123,8 +125,8 @@ def check_signature(request: tuple[str, str, dict[str, str]], body: bytes, secre
     assert "x-amz-security-token" not in headers or "x-amz-security-token" in names
     digest = hashlib.sha256(body).hexdigest()
     assert headers["x-amz-content-sha256"] == digest
-    said = [f"{name}:{' '.join(headers[name].split())}" for name in names]
-    asked = "\n".join((method, path, "&".join(sorted(query.split("&"))), *said, "", ";".join(names), digest))
+    signed = [f"{name}:{' '.join(headers[name].split())}" for name in names]
+    asked = "\n".join((method, path, "&".join(sorted(query.split("&"))), *signed, "", ";".join(names), digest))
     scope = f"{day}/{region}/{service}/{ending}"
     text = "\n".join((scheme, headers["x-amz-date"], scope, hashlib.sha256(asked.encode()).hexdigest()))
     key = f"AWS4{secret}".encode()

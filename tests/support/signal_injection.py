@@ -94,7 +94,7 @@ _NEVER = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class InterruptedRun:
     """How a run ended: its exit code, or minus the signal, and what it printed."""
 
     code: int
@@ -118,7 +118,7 @@ class Interrupter:
         at: int = _NEVER,
         workers: bool = False,
         environment: Mapping[str, str] = {},
-    ) -> Ended:
+    ) -> InterruptedRun:
         """Run lamina; before line ``at`` is run, it gets the signal ``number``."""
         task = {
             "arguments": list(map(str, arguments)),
@@ -132,7 +132,7 @@ class Interrupter:
         self._requests.write(json.dumps(task) + "\n")
         self._requests.flush()
         code = int(self._replies.readline())
-        return Ended(code, *((self._folder / name).read_text() for name in ("stdout", "stderr")))
+        return InterruptedRun(code, *((self._folder / name).read_text() for name in ("stdout", "stderr")))
 
     def lines(
         self, arguments: Sequence[str | Path], *, workers: bool = False, environment: Mapping[str, str] = {}

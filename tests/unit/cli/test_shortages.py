@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support.embedded_store import KEY, ROOT
-from tests.support.fake_nix_store import FakeStore, Program, Ran
+from tests.support.fake_nix_store import CompletedRun, FakeStore, Program
 from tests.support.paths import EXAMPLES
 
 from lamina.cli.shortages import find_shortage
@@ -32,13 +32,13 @@ os.execv(sys.argv[3], sys.argv[3:])
 MIB = 1 << 20
 
 
-def limited(folder: Path, name: str, amount: int, arguments: Sequence[object], *prefix: str) -> Ran:
+def limited(folder: Path, name: str, amount: int, arguments: Sequence[object], *prefix: str) -> CompletedRun:
     """``lamina ARGUMENTS`` under a limit, behind another command."""
     command = [sys.executable, "-c", _LIMITED, name, str(amount), *prefix]
     command += [sys.executable, "-m", "lamina", *map(str, arguments)]
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache")}
     done = subprocess.run(command, capture_output=True, env=environment, timeout=100, check=False)
-    return Ran(done.returncode, done.stdout, done.stderr.decode())
+    return CompletedRun(done.returncode, done.stdout, done.stderr.decode())
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ RUNS: dict[str, Callable[[Path], list[object]]] = {
 EXPECTED = ("memory: got", "threads and processes: got", "open files: got")
 
 
-def check_shortage_error(folder: Path, ran: Ran) -> None:
+def check_shortage_error(folder: Path, ran: CompletedRun) -> None:
     lines = [line for line in ran.stderr.splitlines() if line.startswith(("lamina:", "hint:", "Traceback"))]
     assert ran.code in {0, 10}, ran.stderr
     if ran.code:

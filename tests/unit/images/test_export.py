@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.support.image_files import Layout, Member, docker_archive, hard, platform, special, written
+from tests.support.image_files import Layout, Member, docker_archive, dump_layer, hard_link, platform, tar_member
 
 import lamina
 from lamina.cli.group import group
@@ -22,7 +22,7 @@ from lamina.errors import FormatError, IntegrityError, InvalidArgument, NotFound
 def image(
     folder: Path, *layers: Sequence[Member], name: str = "image.tar", tags: Sequence[str] | None = ("x:1",)
 ) -> Path:
-    contents = {f"{number}.tar": written(members) for number, members in enumerate(layers)}
+    contents = {f"{number}.tar": dump_layer(members) for number, members in enumerate(layers)}
     (folder / name).write_bytes(docker_archive(contents, entry={"RepoTags": tags}))
     return folder / name
 
@@ -68,14 +68,14 @@ def test_what_the_layers_make_comes_out_in_one_order(tmp_path: Path) -> None:
 def test_all_that_a_header_says_is_kept(tmp_path: Path) -> None:
     owner: dict[str, Any] = {"uid": 1000, "gid": 3_000_000, "uname": "ann", "gname": "é", "mtime": 1_700_000_000}
     made = [
-        special("./", tarfile.DIRTYPE, mode=0o700, mtime=-5),
-        special("char", tarfile.CHRTYPE, devmajor=1, devminor=300, mode=0o600),
-        special("block", tarfile.BLKTYPE, devmajor=7, devminor=1, mode=0o660),
-        special("fifo", tarfile.FIFOTYPE, mode=0o622),
-        special("dir", tarfile.DIRTYPE, mode=0o1777, **owner),
-        special("file", tarfile.REGTYPE, mode=0o4755, **owner),
-        special("link", tarfile.SYMTYPE, linkname="t" * 150, mode=0o777),
-        special("n" * 200 + "é", tarfile.REGTYPE),
+        tar_member("./", tarfile.DIRTYPE, mode=0o700, mtime=-5),
+        tar_member("char", tarfile.CHRTYPE, devmajor=1, devminor=300, mode=0o600),
+        tar_member("block", tarfile.BLKTYPE, devmajor=7, devminor=1, mode=0o660),
+        tar_member("fifo", tarfile.FIFOTYPE, mode=0o622),
+        tar_member("dir", tarfile.DIRTYPE, mode=0o1777, **owner),
+        tar_member("file", tarfile.REGTYPE, mode=0o4755, **owner),
+        tar_member("link", tarfile.SYMTYPE, linkname="t" * 150, mode=0o777),
+        tar_member("n" * 200 + "é", tarfile.REGTYPE),
     ]
     found = {member.name.removeprefix("./"): member for member in exported(image(tmp_path, made))}
     assert len(found) == len(made)
@@ -90,12 +90,14 @@ def test_extended_attributes_are_kept(tmp_path: Path) -> None:
         "SCHILY.xattr.security.capability": b"\1\0\0\2\0\4\0\0\xff\n=".decode("utf-8", "surrogateescape"),
         "SCHILY.xattr.user.a": "b",
     }
-    (member,) = exported(image(tmp_path, [special("ping", tarfile.REGTYPE, pax_headers=records)]))
+    (member,) = exported(image(tmp_path, [tar_member("ping", tarfile.REGTYPE, pax_headers=records)]))
     assert {key: value for key, value in member.pax_headers.items() if "xattr" in key} == records
 
 
 def test_hard_links_stay_links_to_the_first_of_them(tmp_path: Path) -> None:
-    place = image(tmp_path, ["m"], [hard("a", "m"), hard("z", "a"), ("s", "m"), hard("t", "s")], [("m", b"other")])
+    place = image(
+        tmp_path, ["m"], [hard_link("a", "m"), hard_link("z", "a"), ("s", "m"), hard_link("t", "s")], [("m", b"other")]
+    )
     found = {member.name: (member.type, member.linkname) for member in exported(place)}
     assert found == {
         "./a": (tarfile.REGTYPE, ""),
@@ -108,7 +110,7 @@ def test_hard_links_stay_links_to_the_first_of_them(tmp_path: Path) -> None:
 
 
 def test_the_same_image_gives_the_same_bytes_however_it_lies(tmp_path: Path) -> None:
-    layers = [written(["a/b", "c"]), written([".wh.c", ("d", b"x" * 5000)])]
+    layers = [dump_layer(["a/b", "c"]), dump_layer([".wh.c", ("d", b"x" * 5000)])]
     contents = {f"{number}.tar": layer for number, layer in enumerate(layers)}
     (tmp_path / "plain.tar").write_bytes(docker_archive(contents))
     (tmp_path / "packed.tar.gz").write_bytes(gzip.compress(docker_archive(contents)))
@@ -164,7 +166,7 @@ def test_one_of_several_images_is_named_or_all_are_listed(tmp_path: Path) -> Non
 def test_the_platforms_of_an_index_are_told_apart_by_id(tmp_path: Path) -> None:
     layout = Layout()
     made = [
-        layout.image([written([name])], config_more={"architecture": name}, platform=platform(name))
+        layout.image([dump_layer([name])], config_more={"architecture": name}, platform=platform(name))
         for name in ("arm64", "amd64")
     ]
     layout.index(layout.nested(made, annotations={"org.opencontainers.image.ref.name": "x:1"}))
@@ -180,7 +182,7 @@ def test_the_platforms_of_an_index_are_told_apart_by_id(tmp_path: Path) -> None:
 def test_the_platform_asked_for_is_exported(tmp_path: Path) -> None:
     layout = Layout()
     made = [
-        layout.image([written([name.replace("/", "-")])], config_more={"architecture": "arm", "variant": name})
+        layout.image([dump_layer([name.replace("/", "-")])], config_more={"architecture": "arm", "variant": name})
         for name in ("v6", "v7")
     ]
     layout.index(layout.nested(made, annotations={"org.opencontainers.image.ref.name": "x:1"}))
@@ -207,7 +209,7 @@ def test_a_bare_tag_in_a_layout_is_a_name(tmp_path: Path) -> None:
     layout = Layout()
     layout.index(
         *(
-            layout.image([written([name])], annotations={"org.opencontainers.image.ref.name": name})
+            layout.image([dump_layer([name])], annotations={"org.opencontainers.image.ref.name": name})
             for name in ("a", "b", "1.0")
         )
     )
@@ -227,9 +229,9 @@ def test_a_bare_tag_in_a_layout_is_a_name(tmp_path: Path) -> None:
 
 def test_layers_that_make_no_root_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     wrong: list[list[list[Member]]] = [
-        [[hard("a", "missing")]],
+        [[hard_link("a", "missing")]],
         [["f"], ["f/x"]],
-        [[special(".wh..", tarfile.REGTYPE)]],
+        [[tar_member(".wh..", tarfile.REGTYPE)]],
     ]
     for number, layers in enumerate(wrong):
         place = image(tmp_path, *layers)
@@ -239,7 +241,7 @@ def test_layers_that_make_no_root_are_refused_and_nothing_is_written(tmp_path: P
 
 
 def test_a_sparse_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    header = special("x", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+    header = tar_member("x", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT) + bytes(1024)
     (tmp_path / "image.tar").write_bytes(docker_archive({"1.tar": header}))
     with pytest.raises(FormatError, match=r"got a sparse file, expected one that is stored whole"):
         lamina.export_image(tmp_path / "image.tar", output=tmp_path / "root.tar")

@@ -20,7 +20,7 @@ from typing import TypeVar
 import pytest
 from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import as_nobody, public_folder
-from tests.support.processes import running, wait_until
+from tests.support.processes import is_running, wait_until
 
 from lamina.core.nodes import Directory, Regular
 from lamina.errors import ScriptError
@@ -314,7 +314,7 @@ def test_a_session_that_a_script_kills_or_stops_ends_with_all_that_it_began(
     script = ENDS[end]
     error = builder.failure(Scripts("" if fake else script, script if fake else "", search_path=PATH, time_limit=60))
     assert "got no end within" not in str(error)
-    wait_until(lambda: not running("sleep 292"))
+    wait_until(lambda: not is_running("sleep 292"))
 
 
 @builders(*ISOLATED)
@@ -322,7 +322,7 @@ def test_a_session_that_a_script_kills_or_stops_ends_with_all_that_it_began(
 def test_a_session_in_which_a_script_kills_or_stops_everything_ends(builder: Builder, end: str) -> None:
     error = builder.failure(Scripts("", ENDS_OF_ALL[end], search_path=PATH, time_limit=60))
     assert "got no end within" not in str(error)
-    wait_until(lambda: not running("sleep 292"))
+    wait_until(lambda: not is_running("sleep 292"))
 
 
 # What supervises the session is within reach of a script without a sandbox.
@@ -340,13 +340,13 @@ def test_the_same_holds_without_a_sandbox(script: str, fake: bool) -> None:
     with pytest.raises(ScriptError) as caught:
         run_scripts(Tree(), Scripts("" if fake else script, script if fake else "", False, PATH, 60, confined=False))
     assert "got no end within" not in str(caught.value)
-    wait_until(lambda: not running("sleep 289"))
+    wait_until(lambda: not is_running("sleep 289"))
 
 
 @builders(*KINDS)
 def test_a_stopped_session_ends_within_its_time_limit(builder: Builder) -> None:
     builder.failure(Scripts("kill -STOP $PPID; sleep 291", search_path=PATH, time_limit=0.5))
-    wait_until(lambda: not running("sleep 291"))
+    wait_until(lambda: not is_running("sleep 291"))
 
 
 @builders(*ISOLATED)
@@ -521,9 +521,9 @@ def test_nothing_goes_on_when_lamina_is_killed(builder: Builder) -> None:
     environment = {**os.environ, "TMPDIR": folder, "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", _KILLED, builder.kind, "(setsid sleep 285 &) & sleep 285", PATH]
     with subprocess.Popen(command, env=environment) as lamina:
-        wait_until(lambda: running("sleep 285"))
+        wait_until(lambda: is_running("sleep 285"))
         lamina.kill()
-    wait_until(lambda: not running("sleep 285"))
+    wait_until(lambda: not is_running("sleep 285"))
     for left in Path(folder).iterdir():  # the next run removes it
         shutil.rmtree(left)
 
@@ -534,7 +534,7 @@ def test_proot_leaves_nothing_behind_when_its_script_takes_too_long() -> None:
     with pytest.raises(ScriptError, match="got no end within"):
         run_scripts(Tree(), Scripts("", "sleep 284", True, PATH, 1, confined=False))
     assert not [place for place in Path("/tmp").glob("proot-*") if place not in before]
-    wait_until(lambda: not running("sleep 284"))
+    wait_until(lambda: not is_running("sleep 284"))
 
 
 @builders(*KINDS)
@@ -587,7 +587,7 @@ def test_a_bubblewrap_that_does_not_answer_is_passed_over_and_ended(
     monkeypatch.setattr(sandbox, "CANDIDATES", {"bubblewrap": sandbox.CANDIDATES["bubblewrap"]})
     with pytest.raises(ScriptError, match=r"\(bubblewrap: no end within 0\.5 s\)"):
         run_scripts(Tree(), Scripts("true", search_path=f"{tmp_path}:{PATH}"))
-    assert not running(f"sleep {seconds}")
+    assert not is_running(f"sleep {seconds}")
 
 
 _PROBED = """
@@ -609,11 +609,11 @@ def test_nothing_of_a_probe_goes_on_when_lamina_is_interrupted(
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", _PROBED, f"{tmp_path}:{PATH}"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as lamina:
-        wait_until(lambda: running(f"sleep {seconds}"))
+        wait_until(lambda: is_running(f"sleep {seconds}"))
         lamina.send_signal(number)
         lamina.communicate(timeout=20)
     assert lamina.returncode == 128 + number
-    assert not running(f"sleep {seconds}")
+    assert not is_running(f"sleep {seconds}")
     assert [place.name for place in tmp_path.iterdir()] == ["bwrap"]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import as_nobody, public_folder
-from tests.support.processes import running, wait_until
+from tests.support.processes import is_running, wait_until
 
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import FormatError, InvalidArgument, OutputError, ScriptError
@@ -239,7 +239,7 @@ def test_a_successful_script_says_what_it_printed() -> None:
 def test_what_a_script_leaves_running_is_ended() -> None:
     ran = run_scripts(Tree(), Scripts("(trap '' HUP TERM; sleep 296; sleep 296) & echo > x", search_path=PATH))
     assert ran.tree.node(b"x")
-    wait_until(lambda: not running("sleep 296"))
+    wait_until(lambda: not is_running("sleep 296"))
 
 
 def test_a_process_that_holds_the_output_is_not_waited_for() -> None:
@@ -308,7 +308,7 @@ def test_an_interrupted_script_is_ended_with_all_that_it_started_and_its_workspa
     assert lamina.returncode == code
     assert b"Traceback" not in stderr
     assert list(workspaces.iterdir()) == []
-    wait_until(lambda: not running("sleep 295"))
+    wait_until(lambda: not is_running("sleep 295"))
 
 
 def test_a_temporary_folder_that_cannot_be_written_is_an_output_error(

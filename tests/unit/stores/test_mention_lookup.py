@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support import factories
-from tests.support.binary_cache import KEY, OTHER, Cache, absent, served
+from tests.support.binary_cache import KEY, OTHER, Cache, answer_404, serve_cache
 from tests.support.fake_nix_store import FakeStore, run, write_graph
 
 import lamina
@@ -100,7 +100,7 @@ def _cache(world: World, folder: Path, stack: ExitStack) -> Any:
 
 
 def _cache_over_http(world: World, folder: Path, stack: ExitStack) -> Any:
-    return [stack.enter_context(served(world.cache.folder)).url]
+    return [stack.enter_context(serve_cache(world.cache.folder)).url]
 
 
 def _embedded(world: World, folder: Path, stack: ExitStack) -> Any:
@@ -198,14 +198,14 @@ def test_a_mention_that_a_script_wrote_is_found_whatever_text_follows(store: Any
 
 
 def test_a_mention_is_asked_of_a_cache_once_and_by_its_hash(world: World, tmp_path: Path) -> None:
-    with served(world.cache.folder) as server:
+    with serve_cache(world.cache.folder) as server:
         paths, _ = planned([server.url], tmp_path, f"{AGENT}=1", f"{AGENT}.2", f"{GONE}=")
     assert paths == {APP, AGENT}
     assert sorted(server.asked) == sorted(["nix-cache-info", *(f"{path.hash}.narinfo" for path in (APP, AGENT, GONE))])
 
 
 def test_a_cache_that_knows_nothing_of_a_mention_is_asked_no_more(world: World, tmp_path: Path) -> None:
-    with served(world.cache.folder, {f"{AGENT.hash}.narinfo": absent}) as first:
+    with serve_cache(world.cache.folder, {f"{AGENT.hash}.narinfo": answer_404}) as first:
         paths, warnings = planned([first.url, world.cache.url], tmp_path, f"{AGENT}=1")
     assert (paths, warnings) == ({APP, AGENT}, ())
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, Ran, example, graph_of, run
+from tests.support.fake_nix_store import CompletedRun, FakeStore, example, graph_of, run
 
 from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable
 from lamina.formats.container_config import MAX_SIZE, check
@@ -37,7 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     return example(tmp_path / "root")[0]
 
 
-def refused(ran: Ran, *codes: int) -> None:
+def refused(ran: CompletedRun, *codes: int) -> None:
     """The run ended with one of ``codes``, and said little."""
     assert ran.code in codes, ran.stderr
     assert len(ran.stderr) < 3000

@@ -22,13 +22,13 @@ from tests.support.s3_server import (
     QUICK_POLICY,
     SECRET,
     TOKEN,
-    Asked,
-    Bucket,
-    at,
-    cache,
+    S3Request,
+    S3Server,
+    catch_error,
     check_signature,
-    refusal,
-    scripted,
+    make_transport,
+    serve_s3,
+    transport_to,
     without_settings,
 )
 
@@ -58,9 +58,9 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
 
 
-def identity(server: Bucket, more: str = "") -> tuple[str, str]:
+def identity(server: S3Server, more: str = "") -> tuple[str, str]:
     """The key and region that a request is signed with, and its token."""
-    at(server, more).read("x", 1)
+    transport_to(server, more).read("x", 1)
     return signer(server.seen[-1])
 
 
@@ -74,7 +74,7 @@ def signer(request: tuple[str, str, dict[str, str]]) -> tuple[str, str]:
 
 
 def test_keys_come_from_where_others_look_for_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with scripted(lambda asked, _: asked.answer(404)) as server:
+    with serve_s3(lambda asked, _: asked.answer(404)) as server:
         assert identity(server) == ("", "")
         (home / ".aws/credentials").write_text(
             f"[default]\naws_access_key_id = D\naws_secret_access_key = {SECRET}%\n"
@@ -108,7 +108,7 @@ def test_files_of_profiles_may_be_elsewhere(home: Path, monkeypatch: pytest.Monk
     (home / "conf").write_text("[profile x]\nregion = eu-west-3\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home / "keys"))
     monkeypatch.setenv("AWS_CONFIG_FILE", "~/conf")
-    with scripted(lambda asked, _: asked.answer(404)) as server:
+    with serve_s3(lambda asked, _: asked.answer(404)) as server:
         assert identity(server, "&profile=x") == ("X eu-west-3", "")
 
 
@@ -137,7 +137,7 @@ def test_an_endpoint_comes_from_the_environment_or_a_profile(
     environment: dict[str, str],
     is_asked: bool,
 ) -> None:
-    with scripted(lambda asked, _: asked.answer(404)) as server:
+    with serve_s3(lambda asked, _: asked.answer(404)) as server:
         url = f"http://127.0.0.1:{server.server_port}"
         (home / ".aws/config").write_text(config.format(url=url))
         for name, value in environment.items():
@@ -153,28 +153,28 @@ def test_an_endpoint_comes_from_the_environment_or_a_profile(
 def test_a_profile_that_is_named_has_to_be_there(home: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     if variable:
         monkeypatch.setenv(variable, "x")
-    error = refusal(InvalidArgument, lambda: cache("127.0.0.1:1", more="" if variable else "&profile=x"))
+    error = catch_error(InvalidArgument, lambda: make_transport("127.0.0.1:1", more="" if variable else "&profile=x"))
     assert str(error) == f"profile 'x': got none of that name, expected one in {home}/.aws/credentials"
 
 
 @pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_REGION"])
 def test_an_empty_variable_names_nothing(keys: None, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "")
-    with scripted(lambda asked, _: asked.answer(404)) as server:
+    with serve_s3(lambda asked, _: asked.answer(404)) as server:
         assert identity(server) == (f"{ID} us-east-1", "")
 
 
 @pytest.mark.parametrize("name", ["credentials", "config"])
 def test_a_file_of_profiles_that_cannot_be_read_is_an_error(home: Path, name: str) -> None:
     (home / ".aws" / name).mkdir()
-    error = refusal(Unavailable, lambda: cache("127.0.0.1:1"))
+    error = catch_error(Unavailable, lambda: make_transport("127.0.0.1:1"))
     assert str(error) == f"{home}/.aws/{name}: got Is a directory, expected profiles of AWS"
 
 
 @pytest.mark.parametrize("word", ["user:hunter2@host", "https://u:hunter2@host/?x", "aws_secret_access_key=hunter2"])
 def test_a_secret_in_place_of_a_profile_is_not_shown(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
     monkeypatch.setenv("AWS_PROFILE", word)
-    refusal(InvalidArgument, lambda: cache("127.0.0.1:1"))
+    catch_error(InvalidArgument, lambda: make_transport("127.0.0.1:1"))
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_a_secret_in_place_of_a_profile_is_not_shown(monkeypatch: pytest.MonkeyP
 )
 def test_a_profile_that_gives_no_keys_says_what_helps(home: Path, lines: str) -> None:
     (home / ".aws/config").write_text(f"[profile x]\n{lines}\n")
-    with scripted(lambda asked, _: asked.answer(200, b"x")) as server:
-        error = refusal(Unavailable, lambda: at(server, "&profile=x").read("x", 1))
+    with serve_s3(lambda asked, _: asked.answer(200, b"x")) as server:
+        error = catch_error(Unavailable, lambda: transport_to(server, "&profile=x").read("x", 1))
         assert server.seen == []
     assert str(error).startswith("AWS credentials of the profile 'x': got ")
     assert "aws sso login --profile x" in error.hint
@@ -209,14 +209,14 @@ def test_a_profile_that_gives_no_keys_says_what_helps(home: Path, lines: str) ->
 @pytest.mark.parametrize("content", [b"hunter2\n", b"[default\nhunter2 = 1", b"\xff hunter2", b"[a]\nb =\n hunter2\n"])
 def test_a_broken_file_of_profiles_is_named_and_not_shown(home: Path, name: str, content: bytes) -> None:
     (home / ".aws" / name).write_bytes(content)
-    error = refusal(Unavailable, lambda: cache("127.0.0.1:1"))
+    error = catch_error(Unavailable, lambda: make_transport("127.0.0.1:1"))
     assert str(error).startswith(f"{home}/.aws/{name}: got ")
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
 def test_half_a_key_is_an_error(keys: None, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv(name)
-    refusal(Unavailable, lambda: cache("127.0.0.1:1"))
+    catch_error(Unavailable, lambda: make_transport("127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
@@ -229,7 +229,7 @@ def test_a_key_that_no_header_can_hold_is_not_shown(
     """Such as one that was copied with the line below it."""
     monkeypatch.setenv(name, value)
     monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK_POLICY,))
-    with scripted(lambda asked, _: asked.answer(404)) as server:
+    with serve_s3(lambda asked, _: asked.answer(404)) as server:
         url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
         ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--debug", "--store", home / "store")
     assert ran.code != 0
@@ -251,10 +251,10 @@ def sts_document(action: str, until: str) -> bytes:
     return f'<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">{content}</{action}Response>'.encode()
 
 
-def services(until: str = FAR) -> Callable[[Asked, int], None]:
+def services(until: str = FAR) -> Callable[[S3Request, int], None]:
     """All services that give keys, on one server."""
 
-    def script(asked: Asked, number: int) -> None:
+    def script(asked: S3Request, number: int) -> None:
         _, path, headers = asked.server.seen[number - 1]
         body = asked.server.bodies[number - 1].decode()
         if path == "/c" and headers.get("authorization") == TOKEN:
@@ -313,10 +313,10 @@ def settings(name: str, home: Path, address: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def source(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Bucket], None]:
+def source(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, S3Server], None]:
     """Sets up one source of keys, whose services are on the server."""
 
-    def set_up(name: str, server: Bucket) -> None:
+    def set_up(name: str, server: S3Server) -> None:
         for variable, value in settings(name, home, f"127.0.0.1:{server.server_port}").items():
             monkeypatch.setenv(variable, value)
 
@@ -336,10 +336,10 @@ SOURCES = [
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_keys_are_asked_for_once(source: Callable[[str, Bucket], None], name: str) -> None:
-    with scripted(services()) as server, scripted(lambda asked, _: asked.answer(404)) as bucket:
+def test_keys_are_asked_for_once(source: Callable[[str, S3Server], None], name: str) -> None:
+    with serve_s3(services()) as server, serve_s3(lambda asked, _: asked.answer(404)) as bucket:
         source(name, server)
-        transport = at(bucket)
+        transport = transport_to(bucket)
         assert server.seen == []
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: transport.read("x", 1), range(16)))
@@ -351,14 +351,14 @@ def test_keys_are_asked_for_once(source: Callable[[str, Bucket], None], name: st
 
 @pytest.mark.parametrize("name", ["container", "instance"])
 def test_a_service_of_the_machine_is_asked_through_no_proxy(
-    source: Callable[[str, Bucket], None], monkeypatch: pytest.MonkeyPatch, name: str
+    source: Callable[[str, S3Server], None], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    with scripted(services()) as server, scripted(lambda asked, _: asked.answer(404)) as proxy:
+    with serve_s3(services()) as server, serve_s3(lambda asked, _: asked.answer(404)) as proxy:
         source(name, server)
         for variable in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.server_port}")
         monkeypatch.setenv("no_proxy", "")
-        cache("s3.example").read("x", 1)
+        make_transport("s3.example").read("x", 1)
         assert [path for _, path, _ in proxy.seen] == ["http://s3.example/cache/prefix/x"]
         assert signer(proxy.seen[0]) == ("M us-east-1", TOKEN)
 
@@ -369,25 +369,25 @@ def soon(seconds: int) -> str:
 
 @pytest.mark.parametrize(("seconds", "times"), [(60, 2), (300, 2), (7200, 1)])
 def test_keys_are_asked_for_again_before_they_expire(
-    source: Callable[[str, Bucket], None], seconds: int, times: int
+    source: Callable[[str, S3Server], None], seconds: int, times: int
 ) -> None:
-    def script(asked: Asked, number: int) -> None:
+    def script(asked: S3Request, number: int) -> None:
         asked.answer(200, keys_document(soon(seconds) if number == 1 else FAR, f"M{number}"))
 
-    with scripted(script) as server, scripted(lambda asked, _: asked.answer(404)) as bucket:
+    with serve_s3(script) as server, serve_s3(lambda asked, _: asked.answer(404)) as bucket:
         source("container", server)
-        transport = at(bucket)
+        transport = transport_to(bucket)
         for _ in range(3):
             transport.read("x", 1)
         assert len(server.seen) == times
         assert signer(bucket.seen[-1]) == (f"M{times} us-east-1", TOKEN)
 
 
-def test_keys_that_have_expired_are_an_error(source: Callable[[str, Bucket], None]) -> None:
-    with scripted(services(soon(-60))) as server, scripted(lambda asked, _: asked.answer(200, b"x")) as bucket:
+def test_keys_that_have_expired_are_an_error(source: Callable[[str, S3Server], None]) -> None:
+    with serve_s3(services(soon(-60))) as server, serve_s3(lambda asked, _: asked.answer(200, b"x")) as bucket:
         source("container", server)
-        refusal(Unavailable, lambda: at(bucket).read("x", 1))
-        refusal(OutputError, lambda: at(bucket).write("x", b"x"))
+        catch_error(Unavailable, lambda: transport_to(bucket).read("x", 1))
+        catch_error(OutputError, lambda: transport_to(bucket).write("x", b"x"))
         assert bucket.seen == []
 
 
@@ -411,12 +411,12 @@ BAD = [
 @pytest.mark.parametrize("name", ["container", "instance", "web identity", "assumed role", "single sign-on"])
 @pytest.mark.parametrize("answer", BAD)
 def test_a_service_that_gives_no_keys_is_an_error_or_gives_nobodys_access(
-    source: Callable[[str, Bucket], None], caplog: pytest.LogCaptureFixture, name: str, answer: tuple[int, bytes]
+    source: Callable[[str, S3Server], None], caplog: pytest.LogCaptureFixture, name: str, answer: tuple[int, bytes]
 ) -> None:
     """An instance without a role is common; it reads what is public."""
     caplog.set_level(logging.DEBUG)
 
-    def script(asked: Asked, number: int) -> None:
+    def script(asked: S3Request, number: int) -> None:
         if asked.path == "/latest/api/token":
             asked.answer(200, b"session")
         elif asked.path.endswith("/security-credentials/"):
@@ -424,14 +424,14 @@ def test_a_service_that_gives_no_keys_is_an_error_or_gives_nobodys_access(
         else:
             asked.answer(*answer, Location=f"http://localhost:{bucket.server_port}/{TOKEN}")
 
-    with scripted(lambda asked, _: asked.answer(200, b"x")) as bucket, scripted(script) as server:
+    with serve_s3(lambda asked, _: asked.answer(200, b"x")) as bucket, serve_s3(script) as server:
         source(name, server)
         if name == "instance" and answer != (200, keys_document(FAR, "hunter2\n")):
             with suppress(Unavailable):
-                assert at(bucket).read("x", 1) == b"x"
+                assert transport_to(bucket).read("x", 1) == b"x"
             assert all(signer(request) == ("", "") for request in bucket.seen)
         else:
-            error = refusal(Unavailable, lambda: at(bucket).read("x", 1))
+            error = catch_error(Unavailable, lambda: transport_to(bucket).read("x", 1))
             assert str(error).startswith("AWS credentials: got ")
             assert bucket.seen == []
         assert server.seen
@@ -440,7 +440,7 @@ def test_a_service_that_gives_no_keys_is_an_error_or_gives_nobodys_access(
 
 def test_a_containers_keys_come_from_no_other_machine_without_encryption(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://cache.example/c")
-    refusal(Unavailable, lambda: cache("127.0.0.1:1").read("x", 1))
+    catch_error(Unavailable, lambda: make_transport("127.0.0.1:1").read("x", 1))
 
 
 @pytest.mark.parametrize(
@@ -466,24 +466,24 @@ def test_only_machines_of_amazon_are_asked_for_keys(
 
 
 def test_an_instance_that_must_not_be_asked_is_not(
-    source: Callable[[str, Bucket], None], home: Path, monkeypatch: pytest.MonkeyPatch
+    source: Callable[[str, S3Server], None], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "sys_vendor").write_text("Amazon EC2\n")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with scripted(services()) as server, scripted(lambda asked, _: asked.answer(404)) as bucket:
+    with serve_s3(services()) as server, serve_s3(lambda asked, _: asked.answer(404)) as bucket:
         source("instance", server)
         assert identity(bucket) == ("", "")
         assert server.seen == []
 
 
-def test_an_instance_that_does_not_answer_is_not_waited_for(source: Callable[[str, Bucket], None]) -> None:
+def test_an_instance_that_does_not_answer_is_not_waited_for(source: Callable[[str, S3Server], None]) -> None:
     over = threading.Event()
 
-    def script(asked: Asked, number: int) -> None:
+    def script(asked: S3Request, number: int) -> None:
         over.wait(30)
         services()(asked, number)  # too late
 
-    with scripted(script) as server, scripted(lambda asked, _: asked.answer(404)) as bucket:
+    with serve_s3(script) as server, serve_s3(lambda asked, _: asked.answer(404)) as bucket:
         source("instance", server)
         assert identity(bucket) == ("", "")
         over.set()
@@ -491,10 +491,10 @@ def test_an_instance_that_does_not_answer_is_not_waited_for(source: Callable[[st
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_nothing_of_credentials_is_logged(
-    source: Callable[[str, Bucket], None], caplog: pytest.LogCaptureFixture, name: str
+    source: Callable[[str, S3Server], None], caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with scripted(services()) as server, scripted(lambda asked, _: asked.answer(404)) as bucket:
+    with serve_s3(services()) as server, serve_s3(lambda asked, _: asked.answer(404)) as bucket:
         source(name, server)
         assert identity(bucket) == ("M us-east-1", TOKEN)
     assert "hunter2" not in caplog.text
@@ -505,12 +505,12 @@ def test_nothing_of_credentials_is_logged(
 def test_authorities_that_cannot_be_read_are_an_error(keys: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "bundle").write_text("-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n")
     monkeypatch.setenv("SSL_CERT_FILE", str(home / "bundle"))
-    error = refusal(Unavailable, lambda: S3Transport("s3://cache?endpoint=127.0.0.1:1", QUICK_POLICY).read("x", 1))
+    error = catch_error(Unavailable, lambda: S3Transport("s3://cache?endpoint=127.0.0.1:1", QUICK_POLICY).read("x", 1))
     assert "expected certificates in PEM" in str(error)
 
 
 def test_authorities_that_the_environment_names_are_those_of_services_too(
-    source: Callable[[str, Bucket], None], home: Path, monkeypatch: pytest.MonkeyPatch
+    source: Callable[[str, S3Server], None], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "bundle").write_text("-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n")
     monkeypatch.setenv("SSL_CERT_FILE", str(home / "bundle"))
@@ -523,7 +523,7 @@ def test_a_bucket_that_hides_all_from_nobody_says_where_credentials_may_be(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK_POLICY,))
-    with scripted(lambda asked, _: asked.answer(403)) as server:
+    with serve_s3(lambda asked, _: asked.answer(403)) as server:
         url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
         ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--store", home / "store")
     assert ran.code == 5

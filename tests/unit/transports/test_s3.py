@@ -18,13 +18,13 @@ from tests.support.s3_server import (
     QUICK_POLICY,
     SECRET,
     TOKEN,
-    Asked,
-    at,
-    cache,
+    S3Request,
+    catch_error,
     check_signature,
-    refusal,
-    said,
-    scripted,
+    error_document,
+    make_transport,
+    serve_s3,
+    transport_to,
     without_settings,
 )
 
@@ -83,7 +83,7 @@ def _client(address: str) -> Any:
 
 
 def test_what_is_written_is_read(moto: str, keys: None) -> None:
-    bucket = cache(moto)
+    bucket = make_transport(moto)
     bucket.write("a.narinfo", b"hello")
     assert bucket.read("a.narinfo", 5) == b"hello"
     assert b"".join(bucket.stream("a.narinfo", 5)) == b"hello"
@@ -97,23 +97,23 @@ def test_what_is_written_is_read(moto: str, keys: None) -> None:
 def test_a_file_is_uploaded_in_parts(moto: str, keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamina.transports.s3._PART", 5 << 20)
     (tmp_path / "nar").write_bytes(CONTENT * 4)
-    bucket = cache(moto)
+    bucket = make_transport(moto)
     bucket.upload("nar/a.nar.xz", tmp_path / "nar")
     assert b"".join(bucket.stream("nar/a.nar.xz", len(CONTENT) * 4)) == CONTENT * 4
     assert _client(moto).head_object(Bucket="cache", Key="prefix/nar/a.nar.xz")["ETag"].endswith('-3"')
 
 
 def test_without_a_prefix_names_are_keys(moto: str, keys: None) -> None:
-    cache(moto, "cache").write("nar/b", b"b")
-    assert cache(moto, "cache/").read("nar/b", 1) == b"b"
-    assert cache(moto, "cache/nar/").read("b", 1) == b"b"
+    make_transport(moto, "cache").write("nar/b", b"b")
+    assert make_transport(moto, "cache/").read("nar/b", 1) == b"b"
+    assert make_transport(moto, "cache/nar/").read("b", 1) == b"b"
 
 
 @pytest.mark.parametrize("name", ["a?b=c", "a%20b", "a b", "ü", "a:b+c", "...", "a~b"])
 def test_a_name_is_a_key_as_it_stands(moto: str, keys: None, name: str) -> None:
-    cache(moto).write(name, name.encode())
+    make_transport(moto).write(name, name.encode())
     assert _client(moto).get_object(Bucket="cache", Key=f"prefix/{name}")["Body"].read() == name.encode()
-    assert cache(moto).read(name, 100) == name.encode()
+    assert make_transport(moto).read(name, 100) == name.encode()
 
 
 @pytest.mark.parametrize(
@@ -127,29 +127,29 @@ def test_a_name_is_a_key_as_it_stands(moto: str, keys: None, name: str) -> None:
     ],
 )
 def test_objects_say_what_they_are(moto: str, keys: None, name: str, kind: str) -> None:
-    cache(moto).write(name, b"x")
+    make_transport(moto).write(name, b"x")
     assert _client(moto).head_object(Bucket="cache", Key=f"prefix/{name}")["ContentType"] == kind
 
 
 def test_an_object_may_be_absent(moto: str, keys: None) -> None:
-    bucket = cache(moto)
+    bucket = make_transport(moto)
     assert bucket.read("none", 1) is None
     assert bucket.size("none") is None
-    error = refusal(NotFound, lambda: next(bucket.stream("none", 1)))
+    error = catch_error(NotFound, lambda: next(bucket.stream("none", 1)))
     assert str(error) == "s3://cache/prefix/none: got HTTP 404, expected the file"
 
 
 def test_an_object_above_its_limit_is_refused(moto: str, keys: None) -> None:
-    bucket = cache(moto)
+    bucket = make_transport(moto)
     bucket.write("large", b"12345")
     for work in (lambda: bucket.read("large", 4), lambda: next(bucket.stream("large", 4))):
-        error = refusal(FormatError, work)
+        error = catch_error(FormatError, work)
         assert re.fullmatch(r"s3://cache/prefix/large: got .*bytes, expected at most (4|that many)", str(error))
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a//b", "/a", "a/", "a\0"])
 def test_a_name_that_leads_elsewhere_is_refused(moto: str, keys: None, tmp_path: Path, name: str) -> None:
-    bucket = cache(moto)
+    bucket = make_transport(moto)
     (tmp_path / "x").write_bytes(b"")
     for work in (
         lambda: bucket.read(name, 1),
@@ -157,52 +157,52 @@ def test_a_name_that_leads_elsewhere_is_refused(moto: str, keys: None, tmp_path:
         lambda: bucket.write(name, b""),
         lambda: bucket.upload(name, tmp_path / "x"),
     ):
-        refusal(FormatError, work)
+        catch_error(FormatError, work)
 
 
 def test_a_bucket_that_is_not_there_is_no_absent_object(moto: str, keys: None) -> None:
-    error = refusal(Unavailable, lambda: cache(moto, "nothing").read("x", 1))
+    error = catch_error(Unavailable, lambda: make_transport(moto, "nothing").read("x", 1))
     assert str(error) == "s3://nothing/x: got no such bucket, expected the object"
-    error = refusal(OutputError, lambda: cache(moto, "nothing").write("x", b""))
+    error = catch_error(OutputError, lambda: make_transport(moto, "nothing").write("x", b""))
     assert str(error) == "s3://nothing/x: got no such bucket, expected to write it"
 
 
 def test_nobody_reads_what_is_public(moto: str) -> None:
     _client(moto).put_object(Bucket="public", Key="a", Body=b"a")
-    assert cache(moto, "public").read("a", 1) == b"a"
+    assert make_transport(moto, "public").read("a", 1) == b"a"
 
 
 def test_what_nobody_may_see_is_absent(moto: str, keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache(moto).write("secret", b"a")
+    make_transport(moto).write("secret", b"a")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert cache(moto).read("secret", 1) is None
-    assert cache(moto).size("secret") is None
+    assert make_transport(moto).read("secret", 1) is None
+    assert make_transport(moto).size("secret") is None
 
 
 def test_many_threads_read_at_once(moto: str, keys: None) -> None:
-    bucket = cache(moto)
+    bucket = make_transport(moto)
     bucket.write("a", b"a" * 1000)
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(lambda _: bucket.read("a", 1000), range(64))) == {b"a" * 1000}
 
 
 def test_an_upload_of_nothing_is_unavailable(moto: str, keys: None, tmp_path: Path) -> None:
-    bucket = cache(moto)
-    refusal(Unavailable, lambda: bucket.upload("none", tmp_path / "none"))
-    refusal(Unavailable, lambda: bucket.upload("none", tmp_path))
+    bucket = make_transport(moto)
+    catch_error(Unavailable, lambda: bucket.upload("none", tmp_path / "none"))
+    catch_error(Unavailable, lambda: bucket.upload("none", tmp_path))
     assert bucket.size("none") is None
 
 
 # --- against what a server may say
 
 
-@pytest.mark.parametrize("body", [b"", said("AccessDenied")])
+@pytest.mark.parametrize("body", [b"", error_document("AccessDenied")])
 def test_a_refusal_that_hides_whether_there_is_something_is_absence(keys: None, body: bytes) -> None:
-    with scripted(lambda asked, _: asked.answer(403, body)) as server:
-        assert at(server).read("x", 1) is None
-        assert at(server).size("x") is None
-        error = refusal(OutputError, lambda: at(server).write("x", b""))
+    with serve_s3(lambda asked, _: asked.answer(403, body)) as server:
+        assert transport_to(server).read("x", 1) is None
+        assert transport_to(server).size("x") is None
+        error = catch_error(OutputError, lambda: transport_to(server).write("x", b""))
     assert "got HTTP 403" in str(error)
     assert "AWS_ACCESS_KEY_ID" in error.hint
 
@@ -218,91 +218,93 @@ def test_a_refusal_that_hides_whether_there_is_something_is_absence(keys: None, 
     ],
 )
 def test_credentials_that_are_wrong_are_no_absence(keys: None, status: int, code: str) -> None:
-    with scripted(lambda asked, _: asked.answer(status, said(code))) as server:
+    with serve_s3(lambda asked, _: asked.answer(status, error_document(code))) as server:
         for kind, work in (
-            (Unavailable, lambda: at(server).read("x", 1)),
-            (OutputError, lambda: at(server).write("x", b"")),
+            (Unavailable, lambda: transport_to(server).read("x", 1)),
+            (OutputError, lambda: transport_to(server).write("x", b"")),
         ):
-            error = refusal(kind, work)
+            error = catch_error(kind, work)
             assert f"s3://cache/prefix/x: got HTTP {status} ({code}), expected" in str(error)
             assert "AWS_ACCESS_KEY_ID" in error.hint
             assert "hunter3" not in str(error)
 
 
 def test_a_server_that_is_busy_is_asked_again(keys: None) -> None:
-    def script(asked: Asked, number: int) -> None:
-        asked.answer(503, said("SlowDown")) if number == 1 else asked.answer(200, b"x")
+    def script(asked: S3Request, number: int) -> None:
+        asked.answer(503, error_document("SlowDown")) if number == 1 else asked.answer(200, b"x")
 
-    with scripted(script) as server:
-        assert at(server).read("x", 1) == b"x"
+    with serve_s3(script) as server:
+        assert transport_to(server).read("x", 1) == b"x"
         assert len(server.seen) == 2
-        server.script = lambda asked, _: asked.answer(503, said("SlowDown"))
-        error = refusal(Unavailable, lambda: at(server).read("x", 1))
+        server.script = lambda asked, _: asked.answer(503, error_document("SlowDown"))
+        error = catch_error(Unavailable, lambda: transport_to(server).read("x", 1))
     assert str(error) == "s3://cache/prefix/x: got HTTP 503 (SlowDown) 2 times in a row, expected the whole file"
     assert len(server.seen) == 4
 
 
 def test_a_bucket_elsewhere_is_an_error_with_a_hint(keys: None) -> None:
-    with scripted(lambda asked, _: asked.answer(301, said("PermanentRedirect"))) as server:
-        error = refusal(Unavailable, lambda: at(server).read("x", 1))
+    with serve_s3(lambda asked, _: asked.answer(301, error_document("PermanentRedirect"))) as server:
+        error = catch_error(Unavailable, lambda: transport_to(server).read("x", 1))
     assert "got a redirect to another region" in str(error)
     assert "region=" in error.hint
 
 
 def test_nobody_there_is_an_error(keys: None) -> None:
-    error = refusal(Unavailable, lambda: cache("127.0.0.1:1").read("x", 1))
+    error = catch_error(Unavailable, lambda: make_transport("127.0.0.1:1").read("x", 1))
     assert str(error) == "s3://cache/prefix/x: got Connection refused 2 times in a row, expected the whole file"
-    refusal(OutputError, lambda: cache("127.0.0.1:1").write("x", b""))
+    catch_error(OutputError, lambda: make_transport("127.0.0.1:1").write("x", b""))
 
 
 def test_an_answer_that_is_not_s3s_is_an_error(keys: None) -> None:
-    def script(asked: Asked, number: int) -> None:
+    def script(asked: S3Request, number: int) -> None:
         asked.wfile.write(b"SSH-2.0-OpenSSH\r\n")
 
-    with scripted(script) as server:
-        error = refusal(Unavailable, lambda: at(server).read("x", 1))
+    with serve_s3(script) as server:
+        error = catch_error(Unavailable, lambda: transport_to(server).read("x", 1))
     assert "s3://cache/prefix/x: got " in str(error)
 
 
 def test_a_cut_object_goes_on_from_there(keys: None) -> None:
-    def script(asked: Asked, number: int) -> None:
+    def script(asked: S3Request, number: int) -> None:
         if number == 1:
             asked.answer(200, CONTENT[: 1 << 20], len(CONTENT))
         else:
             start = int(asked.headers["Range"].removeprefix("bytes=").partition("-")[0])
             asked.answer(206, CONTENT[start:], Content_Range=f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
 
-    with scripted(script) as server:
-        assert b"".join(at(server).stream("x", len(CONTENT))) == CONTENT
+    with serve_s3(script) as server:
+        assert b"".join(transport_to(server).stream("x", len(CONTENT))) == CONTENT
     assert len(server.seen) == 2
 
 
 def test_an_object_that_is_cut_for_ever_is_an_error(keys: None) -> None:
-    with scripted(lambda asked, _: asked.answer(200, b"x", 100)) as server:
-        refusal(Unavailable, lambda: at(server).read("x", 100))
+    with serve_s3(lambda asked, _: asked.answer(200, b"x", 100)) as server:
+        catch_error(Unavailable, lambda: transport_to(server).read("x", 100))
 
 
 def test_a_server_that_trickles_is_not_waited_for(keys: None) -> None:
-    def script(asked: Asked, number: int) -> None:
+    def script(asked: S3Request, number: int) -> None:
         asked.answer(200, b"x", 5000)
         for _ in range(4000):
             asked.wfile.write(b"x")
             threading.Event().wait(0.002)
 
     policy = RetryPolicy(connect_timeout=1, read_timeout=1, rate_window=0.03, attempts=1)
-    with scripted(script) as server:
-        error = refusal(Unavailable, lambda: at(server, policy=policy).read("x", 5000))
+    with serve_s3(script) as server:
+        error = catch_error(Unavailable, lambda: transport_to(server, policy=policy).read("x", 5000))
     assert "in 0.03 seconds, which are less than" in str(error)
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(keys: None) -> None:
     hold = threading.Event()
 
-    def script(asked: Asked, number: int) -> None:
+    def script(asked: S3Request, number: int) -> None:
         hold.wait(5)
 
-    with scripted(script) as server:
-        error = refusal(Unavailable, lambda: at(server, policy=RetryPolicy(read_timeout=0.02, attempts=1)).read("x", 1))
+    with serve_s3(script) as server:
+        error = catch_error(
+            Unavailable, lambda: transport_to(server, policy=RetryPolicy(read_timeout=0.02, attempts=1)).read("x", 1)
+        )
         hold.set()
     assert "nothing for 0.02 seconds" in str(error)
 
@@ -321,10 +323,10 @@ def token(keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("verb", ["read", "size", "write", "upload"])
 def test_a_redirect_is_not_followed(token: None, tmp_path: Path, verb: str, status: int) -> None:
     (tmp_path / "file").write_bytes(b"x")
-    with scripted(lambda asked, _: asked.answer(200, b"x")) as other:
+    with serve_s3(lambda asked, _: asked.answer(200, b"x")) as other:
         location = f"http://localhost:{other.server_port}/{TOKEN}"
-        with scripted(lambda asked, _: asked.answer(status, Location=location)) as server:
-            bucket = at(server)
+        with serve_s3(lambda asked, _: asked.answer(status, Location=location)) as server:
+            bucket = transport_to(server)
             work: dict[str, Callable[[], object]] = {
                 "read": lambda: bucket.read("x", 1),
                 "size": lambda: bucket.size("x"),
@@ -338,14 +340,14 @@ def test_a_redirect_is_not_followed(token: None, tmp_path: Path, verb: str, stat
 
 
 def test_a_region_that_the_server_names_is_in_the_hint(keys: None) -> None:
-    with scripted(lambda asked, _: asked.answer(301, x_amz_bucket_region="eu-west-3")) as server:
-        assert "region=eu-west-3" in refusal(Unavailable, lambda: at(server).read("x", 1)).hint
+    with serve_s3(lambda asked, _: asked.answer(301, x_amz_bucket_region="eu-west-3")) as server:
+        assert "region=eu-west-3" in catch_error(Unavailable, lambda: transport_to(server).read("x", 1)).hint
 
 
 def test_a_traceback_says_no_secret(token: None, home: Path) -> None:
     """What `--debug` prints of it: every error that it came from, with all that is said there."""
-    scripts: list[Callable[[Asked, int], object]] = [
-        lambda asked, _: asked.answer(403, said("InvalidAccessKeyId") + f"{TOKEN}{SECRET}".encode()),
+    scripts: list[Callable[[S3Request, int], object]] = [
+        lambda asked, _: asked.answer(403, error_document("InvalidAccessKeyId") + f"{TOKEN}{SECRET}".encode()),
         lambda asked, _: asked.answer(500, f"{TOKEN}".encode(), X_Echo=TOKEN),
         lambda asked, _: asked.answer(302, Location=f"http://{ID}:{SECRET}@localhost:1/?t={TOKEN}"),
         lambda asked, _: asked.wfile.write(f"HTTP/1.1 {TOKEN}\r\n\r\n".encode()),
@@ -353,7 +355,7 @@ def test_a_traceback_says_no_secret(token: None, home: Path) -> None:
         lambda asked, _: asked.answer(200, b"x", 100),
     ]
     for script in scripts:
-        with scripted(script) as server:
+        with serve_s3(script) as server:
             url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
             root = "/nix/store/" + "0" * 32 + "-x"
             with pytest.MonkeyPatch.context() as patch:
@@ -368,8 +370,8 @@ def test_a_traceback_says_no_secret(token: None, home: Path) -> None:
 @pytest.mark.parametrize("name", ["nar/a.nar.xz", "a?b=c", "a%20b", "a b", "ü", "a:b+c", "a~b"])
 def test_requests_are_signed_as_they_are_sent(token: None, tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"file")
-    with scripted(lambda asked, _: asked.answer(200, b"x")) as server:
-        bucket = at(server)
+    with serve_s3(lambda asked, _: asked.answer(200, b"x")) as server:
+        bucket = transport_to(server)
         bucket.read(name, 1)
         bucket.size(name)
         bucket.write(name, b"some data")
@@ -382,11 +384,14 @@ def test_requests_are_signed_as_they_are_sent(token: None, tmp_path: Path, name:
 
 def test_any_name_in_any_folder_is_signed_as_it_is_sent(token: None) -> None:
     draw = random.Random(2)
-    with scripted(lambda asked, _: asked.answer(404)) as server:
+    with serve_s3(lambda asked, _: asked.answer(404)) as server:
         for _ in range(60):
             name, folder = ("".join(draw.choices("aZ0 %+&=?#~*'()!,:;@$[]|\\^`\"<>{}üß漢😀-_.", k=9)) for _ in range(2))
             port = f"127.0.0.1:{server.server_port}"
-            assert cache(port, f"cache/a{quote(folder, safe='')}", "&region=eu-west-3").read(f"a{name}", 1) is None
+            assert (
+                make_transport(port, f"cache/a{quote(folder, safe='')}", "&region=eu-west-3").read(f"a{name}", 1)
+                is None
+            )
             assert unquote(server.seen[-1][1]) == f"/cache/a{folder}/a{name}"
             check_signature(server.seen[-1], b"")
 
@@ -394,7 +399,7 @@ def test_any_name_in_any_folder_is_signed_as_it_is_sent(token: None) -> None:
 def test_the_rest_of_an_object_and_its_parts_are_signed_too(
     token: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def script(asked: Asked, number: int) -> None:
+    def script(asked: S3Request, number: int) -> None:
         end = len(CONTENT) - 1
         if asked.path.endswith("?uploads="):
             asked.answer(200, b"<X><UploadId>a/b+c d</UploadId></X>")
@@ -408,19 +413,19 @@ def test_the_rest_of_an_object_and_its_parts_are_signed_too(
 
     monkeypatch.setattr("lamina.transports.s3._PART", 1000)
     (tmp_path / "nar").write_bytes(bytes(2500))
-    with scripted(script) as server:
-        assert b"".join(at(server).stream("x", len(CONTENT))) == CONTENT
+    with serve_s3(script) as server:
+        assert b"".join(transport_to(server).stream("x", len(CONTENT))) == CONTENT
         assert "range" in server.seen[-1][2]
-        at(server).upload("x", tmp_path / "nar")
+        transport_to(server).upload("x", tmp_path / "nar")
         assert [method for method, *_ in server.seen] == ["GET", "GET", "POST", "PUT", "PUT", "PUT", "POST"]
         for request, body in zip(server.seen, server.bodies, strict=True):
             check_signature(request, body)
 
 
 def test_a_request_is_sent_to_the_host_that_is_signed(keys: None) -> None:
-    with scripted(lambda asked, _: asked.answer(404)) as server:
-        at(server).read("x", 1)
-        cache(f"LOCALHOST:{server.server_port}").read("x", 1)
+    with serve_s3(lambda asked, _: asked.answer(404)) as server:
+        transport_to(server).read("x", 1)
+        make_transport(f"LOCALHOST:{server.server_port}").read("x", 1)
         assert server.seen[0][2]["host"] == f"127.0.0.1:{server.server_port}"
         assert server.seen[1][2]["host"] == f"localhost:{server.server_port}"
         for request in server.seen:
@@ -433,11 +438,11 @@ def test_a_request_is_sent_to_the_host_that_is_signed(keys: None) -> None:
 class Parts:
     """A server that takes parts, and fails where ``fails`` says so."""
 
-    def __init__(self, fails: Callable[[Asked], tuple[int, bytes] | None]) -> None:
+    def __init__(self, fails: Callable[[S3Request], tuple[int, bytes] | None]) -> None:
         self.fails = fails
         self.asked: list[str] = []
 
-    def __call__(self, asked: Asked, number: int) -> None:
+    def __call__(self, asked: S3Request, number: int) -> None:
         query = asked.path.partition("?")[2].partition("=")[0]
         self.asked.append(f"{asked.command} {query}")
         failure = self.fails(asked)
@@ -452,8 +457,8 @@ class Parts:
 @pytest.mark.parametrize(
     ("which", "failure", "last"),
     [
-        ("PUT partNumber", (403, said("AccessDenied")), "DELETE uploadId"),
-        ("POST uploadId", (200, said("InternalError")), "DELETE uploadId"),
+        ("PUT partNumber", (403, error_document("AccessDenied")), "DELETE uploadId"),
+        ("POST uploadId", (200, error_document("InternalError")), "DELETE uploadId"),
         ("POST uploadId", (500, b""), "DELETE uploadId"),
         ("POST uploads", (200, b"<X></X>"), "POST uploads"),
         ("POST uploads", (403, b""), "POST uploads"),
@@ -465,31 +470,31 @@ def test_an_upload_that_fails_leaves_no_parts(
     monkeypatch.setattr("lamina.transports.s3._PART", 1000)
     (tmp_path / "nar").write_bytes(bytes(3500))
     parts = Parts(lambda asked: failure if parts.asked[-1] == which else None)
-    with scripted(parts) as server:
-        refusal(OutputError, lambda: at(server).upload("x", tmp_path / "nar"))
+    with serve_s3(parts) as server:
+        catch_error(OutputError, lambda: transport_to(server).upload("x", tmp_path / "nar"))
     assert parts.asked[-1] == last
 
 
 def test_a_part_is_sent_again(keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lamina.transports.s3._PART", 1000)
     (tmp_path / "nar").write_bytes(bytes(3500))
-    parts = Parts(lambda asked: (503, said("SlowDown")) if parts.asked.count(parts.asked[-1]) == 1 else None)
-    with scripted(parts) as server:
-        at(server).upload("x", tmp_path / "nar")
+    parts = Parts(lambda asked: (503, error_document("SlowDown")) if parts.asked.count(parts.asked[-1]) == 1 else None)
+    with serve_s3(parts) as server:
+        transport_to(server).upload("x", tmp_path / "nar")
     assert parts.asked.count("PUT partNumber") == 5
     assert parts.asked[-1] == "POST uploadId"
 
 
 def test_an_answer_without_an_etag_that_is_cut_is_asked_for_again(keys: None) -> None:
-    def script(asked: Asked, number: int) -> None:
+    def script(asked: S3Request, number: int) -> None:
         if number == 1:
             asked.answer(200, CONTENT[: 1 << 20], len(CONTENT), ETag="", Last_Modified="")
         else:
             asked.answer(200, CONTENT, ETag="", Last_Modified="")
 
-    with scripted(script) as server:
-        assert b"".join(at(server).stream("x", len(CONTENT))) == CONTENT
-        assert at(server).read("x", len(CONTENT)) == CONTENT
+    with serve_s3(script) as server:
+        assert b"".join(transport_to(server).stream("x", len(CONTENT))) == CONTENT
+        assert transport_to(server).read("x", len(CONTENT)) == CONTENT
 
 
 # --- URLs
@@ -497,8 +502,8 @@ def test_an_answer_without_an_etag_that_is_cut_is_asked_for_again(keys: None) ->
 
 @pytest.mark.parametrize("style", ["", "&addressing-style=auto", "&addressing-style=path"])
 def test_an_endpoint_is_asked_by_path(keys: None, style: str) -> None:
-    with scripted(lambda asked, _: asked.answer(404)) as server:
-        at(server, style).read("x", 1)
+    with serve_s3(lambda asked, _: asked.answer(404)) as server:
+        transport_to(server, style).read("x", 1)
     assert server.seen[0][1] == "/cache/prefix/x"
 
 
@@ -521,7 +526,7 @@ def test_a_bucket_is_asked_by_host_or_by_path(url: str) -> None:
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 def test_an_endpoint_may_be_in_the_environment(keys: None, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    with scripted(lambda asked, _: asked.answer(404)) as server:
+    with serve_s3(lambda asked, _: asked.answer(404)) as server:
         monkeypatch.setenv(variable, f"http://127.0.0.1:{server.server_port}/")
         S3Transport("s3://cache", QUICK_POLICY).read("x", 1)
     assert server.seen[0][1] == "/cache/x"
@@ -529,7 +534,7 @@ def test_an_endpoint_may_be_in_the_environment(keys: None, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:{}", "http%3A%2F%2F127.0.0.1%3A{}/"])
 def test_an_endpoint_may_be_a_url(keys: None, endpoint: str) -> None:
-    with scripted(lambda asked, _: asked.answer(404)) as server:
+    with serve_s3(lambda asked, _: asked.answer(404)) as server:
         S3Transport(f"s3://cache?endpoint={endpoint.format(server.server_port)}", QUICK_POLICY).read("x", 1)
     assert server.seen[0][1] == "/cache/x"
 
@@ -555,8 +560,8 @@ def test_an_endpoint_may_be_a_url(keys: None, endpoint: str) -> None:
     ],
 )
 def test_a_url_that_cannot_be_is_refused(url: str) -> None:
-    assert str(refusal(InvalidArgument, lambda: S3Transport(url))).startswith("cache s3:")
+    assert str(catch_error(InvalidArgument, lambda: S3Transport(url))).startswith("cache s3:")
 
 
 def test_settings_of_nix_are_passed_over(moto: str, keys: None) -> None:
-    assert cache(moto, more="&compression=zstd&parallel-compression=true&secret-key=/x").size("none") is None
+    assert make_transport(moto, more="&compression=zstd&parallel-compression=true&secret-key=/x").size("none") is None

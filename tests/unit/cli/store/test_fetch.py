@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.embedded_store import CLOSURE, KEY, ROOT, check
-from tests.support.fake_nix_store import FakeStore, Ran, example, run
+from tests.support.fake_nix_store import CompletedRun, FakeStore, example, run
 from tests.support.paths import EXAMPLES
 
 import lamina
@@ -30,7 +30,7 @@ def cache(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES / "cache", tmp_path / "cache"))
 
 
-def fetch(*arguments: str | Path, store: str | Path) -> Ran:
+def fetch(*arguments: str | Path, store: str | Path) -> CompletedRun:
     return run("store", "fetch", *arguments, "--store", store)
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.binary_cache import check_whole
-from tests.support.embedded_store import CLOSURE, KEY, ROOT, filled, paths_of
+from tests.support.binary_cache import check_store
+from tests.support.embedded_store import CLOSURE, KEY, ROOT, fetch_example, narinfos_by_package
 from tests.support.fake_nix_store import as_nobody, run
 
 import lamina
@@ -103,13 +103,13 @@ def test_a_key_that_cannot_be_read_is_an_error(here: Path) -> None:
 
 def test_what_is_signed_is_believed(here: Path) -> None:
     store = here / "store"
-    filled(store)
+    fetch_example(store)
     run("store", "key", "generate", "mine-1", "-o", "key")
     public = lamina.public_key("key")
     ran = run("store", "sign", "--key", "key", "greeting", "--store", store)
     (path,) = ran.stdout.decode().split()
     assert path.endswith("-greeting-1.0")
-    for package, known in paths_of(store).items():
+    for package, known in narinfos_by_package(store).items():
         names = [text.partition(":")[0] for text in known.signatures]
         assert names == ["lamina-example-1", *(["mine-1"] if package == "greeting" else [])]
         assert find_signer(known.fingerprint, known.signatures, [PublicKey.parse(KEY)])
@@ -117,17 +117,17 @@ def test_what_is_signed_is_believed(here: Path) -> None:
     assert len(ran.stdout.split()) == 4
     ran = run("store", "sign", "--key", "key", "--all", "--store", store, "--json")
     assert len(json.loads(ran.stdout)["paths"]) == CLOSURE
-    for known in paths_of(store).values():
+    for known in narinfos_by_package(store).values():
         assert len(known.signatures) == 2
         assert find_signer(known.fingerprint, known.signatures, [public]) == "mine-1"
-    check_whole(store)
+    check_store(store)
     ran = run("stream", ROOT, "--store", f"file://{store}", "--trusted-key", str(public), "--no-layer-cache", "--quiet")
     assert ran.code == 0, ran.stderr
 
 
 def test_a_signature_under_the_same_name_is_replaced(here: Path) -> None:
     store = here / "store"
-    filled(store)
+    fetch_example(store)
     for number in (1, 2):
         lamina.generate_key("mine-1", f"key{number}")
         (known,) = lamina.sign_paths("licence", key_file=f"key{number}", embedded_store=store)
@@ -140,7 +140,7 @@ def test_a_signature_under_the_same_name_is_replaced(here: Path) -> None:
 
 def test_what_to_sign_must_be_said_and_there(here: Path) -> None:
     store = here / "store"
-    filled(store)
+    fetch_example(store)
     lamina.generate_key("mine-1", "key")
     for arguments, code in (([], 2), (["hello", "--all"], 2), (["nosuch"], 5), ([ROOT.replace("hello", "hullo")], 5)):
         assert run("store", "sign", "--key", "key", *arguments, "--store", store).code == code
@@ -150,9 +150,9 @@ def test_what_to_sign_must_be_said_and_there(here: Path) -> None:
 
 def test_a_path_without_its_nar_is_not_signed(here: Path) -> None:
     store = here / "store"
-    filled(store)
+    fetch_example(store)
     lamina.generate_key("mine-1", "key")
-    known = paths_of(store)["licence"]
+    known = narinfos_by_package(store)["licence"]
     narinfo = store / f"{known.info.path.hash}.narinfo"
     narinfo.chmod(0o644)
     narinfo.write_text(replace(known, compression="xz", url=f"{known.url}.xz").dump())
@@ -165,7 +165,7 @@ def test_a_store_that_cannot_be_written_is_an_error(here: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to become nobody")
     store = here / "store"
-    filled(store)
+    fetch_example(store)
     lamina.generate_key("mine-1", "key")
     key = read_key(Path("key"))
     known = EmbeddedStore(store).narinfos()[0]

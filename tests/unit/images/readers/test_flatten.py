@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.image_files import Member, OneLayer, hard, special, written
+from tests.support.image_files import LayerFile, Member, dump_layer, hard_link, tar_member
 
 from lamina.errors import FormatError
 from lamina.formats.tar_reader import EntryKind
@@ -24,8 +24,8 @@ def made(tmp_path: Path) -> Any:
     def make(*layers: Sequence[Member]) -> Rootfs:
         found = []
         for number, members in enumerate(layers):
-            (tmp_path / str(number)).write_bytes(written(members))
-            found.append(OneLayer(get_extent(tmp_path / str(number))))
+            (tmp_path / str(number)).write_bytes(dump_layer(members))
+            found.append(LayerFile(get_extent(tmp_path / str(number))))
         return flatten(found)
 
     return make
@@ -81,7 +81,7 @@ def test_the_last_layer_wins(made: Any) -> None:
 
 
 def test_a_folder_over_a_folder_changes_what_its_header_says_alone(made: Any) -> None:
-    root = made(["d/", "d/a"], [special("d", tarfile.DIRTYPE, mode=0o700, uid=7)])
+    root = made(["d/", "d/a"], [tar_member("d", tarfile.DIRTYPE, mode=0o700, uid=7)])
     assert shape(root) == ["d/", "d/a = d/a"]
     assert (root.entry(b"d").header.mode, root.entry(b"d").header.uid, root.entry(b"d").layer) == (0o700, 7, 1)
 
@@ -109,16 +109,16 @@ def test_folders_that_nobody_declared_are_roots(made: Any) -> None:
 
 
 def test_a_root_may_be_declared(made: Any) -> None:
-    root = made([special("./", tarfile.DIRTYPE, mode=0o700)])
+    root = made([tar_member("./", tarfile.DIRTYPE, mode=0o700)])
     assert root.entry(b"").header.mode == 0o700
     for name in ("./", "/", "."):
         with pytest.raises(FormatError, match=r"layer 1: .*got a file for the root, expected a folder"):
-            made([special(name, tarfile.REGTYPE)])
+            made([tar_member(name, tarfile.REGTYPE)])
 
 
 def test_everything_of_a_header_is_kept(made: Any) -> None:
     records = {"SCHILY.xattr.user.a": "b"}
-    root = made([special("x", tarfile.CHRTYPE, devmajor=1, devminor=3, uid=5, mode=0o4666, pax_headers=records)])
+    root = made([tar_member("x", tarfile.CHRTYPE, devmajor=1, devminor=3, uid=5, mode=0o4666, pax_headers=records)])
     header = root.entry(b"x").header
     assert (header.device, header.uid, header.mode, header.xattrs) == ((1, 3), 5, 0o4666, ((b"user.a", b"b"),))
 
@@ -145,7 +145,8 @@ def test_a_layers_own_members_stay_wherever_the_whiteout_is(made: Any, whiteout_
     ):
         upper = [whiteout, *members] if whiteout_first else [*members, whiteout]
         root = made(
-            [special("d", tarfile.DIRTYPE, mode=0o700), "d/a", special("d/s", tarfile.DIRTYPE, uid=9), "d/s/b"], upper
+            [tar_member("d", tarfile.DIRTYPE, mode=0o700), "d/a", tar_member("d/s", tarfile.DIRTYPE, uid=9), "d/s/b"],
+            upper,
         )
         assert shape(root) == expected
         modes = {path: entry.header.mode for path, entry in root if entry.kind is EntryKind.DIRECTORY}
@@ -155,7 +156,7 @@ def test_a_layers_own_members_stay_wherever_the_whiteout_is(made: Any, whiteout_
 
 
 def test_an_opaque_folder_keeps_what_it_is(made: Any) -> None:
-    root = made([special("d", tarfile.DIRTYPE, mode=0o700), "d/a"], ["d/.wh..wh..opq"])
+    root = made([tar_member("d", tarfile.DIRTYPE, mode=0o700), "d/a"], ["d/.wh..wh..opq"])
     assert shape(root) == ["d/"]
     assert root.entry(b"d").header.mode == 0o700
 
@@ -208,7 +209,7 @@ def test_folders_behind_a_link_are_made(made: Any) -> None:
         ([("l", "a/nowhere"), "a/"], "l/b/x", "a link to nothing"),
         (["f"], "f/x", "a file"),
         ([("l", "f"), "f"], "l/x", "a file"),
-        ([special("p", tarfile.FIFOTYPE)], "p/x", "a named pipe"),
+        ([tar_member("p", tarfile.FIFOTYPE)], "p/x", "a named pipe"),
     ],
 )
 def test_a_member_above_which_is_no_folder_is_refused(made: Any, lower: list[Member], name: str, got: str) -> None:
@@ -247,20 +248,20 @@ def test_a_path_is_resolved_inside_the_root(made: Any, path: bytes, expected: by
 
 
 def test_files_are_read_through_links(made: Any) -> None:
-    root = made(["etc/", ("etc/passwd", b"root:x"), ("p", "/etc/passwd"), special("d", tarfile.CHRTYPE)])
+    root = made(["etc/", ("etc/passwd", b"root:x"), ("p", "/etc/passwd"), tar_member("d", tarfile.CHRTYPE)])
     assert root.read(b"p") == root.read(b"etc/passwd") == b"root:x"
     assert root.read(b"etc") is root.read(b"nothing") is root.read(b"d") is None
 
 
 def test_hard_links_are_one_entry(made: Any) -> None:
-    root = made(["a", "d/"], [hard("d/b", "a"), hard("c", "./d/b")], ["a"])
+    root = made(["a", "d/"], [hard_link("d/b", "a"), hard_link("c", "./d/b")], ["a"])
     assert root.entry(b"d/b") is root.entry(b"c")
     assert root.entry(b"c").layer == 0
     assert root.entry(b"a").layer == 2
 
 
 def test_a_hard_link_is_found_through_links_above_it_and_may_be_to_one(made: Any) -> None:
-    root = made(["real/", "real/f", ("l", "real"), ("s", "real/f")], [hard("x", "/l/f"), hard("y", "s")])
+    root = made(["real/", "real/f", ("l", "real"), ("s", "real/f")], [hard_link("x", "/l/f"), hard_link("y", "s")])
     assert root.entry(b"x") is root.entry(b"real/f")
     assert root.entry(b"y").kind is EntryKind.SYMLINK
 
@@ -268,7 +269,7 @@ def test_a_hard_link_is_found_through_links_above_it_and_may_be_to_one(made: Any
 @pytest.mark.parametrize("target", ["missing", "x", "d", ".", "../a", "/../a", "d/../../a", "a/b"])
 def test_a_hard_link_to_nothing_or_outside_is_refused(made: Any, target: str) -> None:
     with pytest.raises(FormatError, match=r"layer 1: .*: got .*, expected"):
-        made(["a", "d/", hard("x", target)])
+        made(["a", "d/", hard_link("x", target)])
 
 
 # What leads out or goes on
@@ -277,7 +278,7 @@ def test_a_hard_link_to_nothing_or_outside_is_refused(made: Any, target: str) ->
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/..", "..", "a/.."])
 def test_names_that_lead_out_are_refused(made: Any, name: str) -> None:
     with pytest.raises(FormatError, match=r"layer 1: .*: got a name with '\.\.', expected none"):
-        made([("x", b""), special(name, tarfile.REGTYPE)])
+        made([("x", b""), tar_member(name, tarfile.REGTYPE)])
 
 
 def test_names_longer_than_any_are_refused(made: Any) -> None:
@@ -293,9 +294,9 @@ def test_folders_may_be_as_deep_as_a_name_is_long(made: Any) -> None:
 
 
 def test_a_sparse_file_has_no_content_of_its_own(tmp_path: Path) -> None:
-    header = special("x", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT)
+    header = tar_member("x", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT)
     (tmp_path / "layer").write_bytes(header + bytes(1024))
-    root = flatten([OneLayer(get_extent(tmp_path / "layer"))])
+    root = flatten([LayerFile(get_extent(tmp_path / "layer"))])
     with pytest.raises(FormatError, match=r"got a sparse file, expected one that is stored whole"):
         root.read(b"x")
 

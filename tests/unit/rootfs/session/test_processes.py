@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.processes import running, wait_until
+from tests.support.processes import is_running, wait_until
 
 from lamina.rootfs.session import processes
 
@@ -21,7 +21,7 @@ def session() -> Iterator[subprocess.Popen[bytes]]:
     """A session as a script's: a first process, and one in a group of its own that waits for another."""
     script = "set -m; (sleep 282; true) & exec 2>/dev/null; wait; sleep 281"
     with subprocess.Popen(["bash", "-c", script], start_new_session=True) as first:
-        wait_until(lambda: running("sleep 282"))
+        wait_until(lambda: is_running("sleep 282"))
         yield first
         processes.kill_descendants(first.pid)
         first.kill()
@@ -55,7 +55,7 @@ def test_it_is_stuck_when_no_process_of_the_script_can_continue_another(session:
 def test_all_below_are_ended_but_one(session: subprocess.Popen[bytes]) -> None:
     shell, _ = processes.list_descendants(session.pid)
     processes.kill_descendants(session.pid, except_pid=shell.pid)
-    assert not running("sleep 282")
+    assert not is_running("sleep 282")
     assert session.poll() is None
 
 
@@ -64,7 +64,7 @@ def test_what_is_left_of_a_session_is_found_when_its_first_process_has_gone() ->
     with subprocess.Popen(["bash", "-c", script], start_new_session=True) as first:
         first.wait()
         processes.kill_session(first.pid)
-    assert not running("sleep 280")
+    assert not is_running("sleep 280")
 
 
 @pytest.mark.parametrize("name", ["a b", "a) S 1 2 3 (b", ")", ""])

@@ -13,16 +13,16 @@ from tests.support import factories
 from tests.support.binary_cache import (
     COMPRESSORS,
     KEY,
-    Asked,
     Cache,
+    CacheRequest,
     CacheServer,
     Machine,
-    absent,
-    check_whole,
-    endless,
+    answer_404,
+    check_store,
+    dump_nar,
     example,
-    nar_of,
-    served,
+    send_forever,
+    serve_cache,
     zstd_frames,
 )
 from tests.support.fake_nix_store import MODULE, run
@@ -89,7 +89,7 @@ def wide(cache: Cache) -> list[set[StorePath]]:
 def test_a_level_is_asked_for_at_once_and_each_path_once(
     wide: list[set[StorePath]], cache: Cache, tmp_path: Path
 ) -> None:
-    with served(cache.folder, latency=0.05) as server:
+    with serve_cache(cache.folder, latency=0.05) as server:
         found = Closure.resolve(wide[0], substituting(server, tmp_path / "store").query)
         asked = server.asked
     assert {info.path for info in found} == set.union(*wide)
@@ -107,14 +107,14 @@ def test_a_level_is_asked_for_at_once_and_each_path_once(
 
 def test_no_more_are_asked_at_once_than_there_are_connections(cache: Cache) -> None:
     paths = [cache.add(f"x-{number}", {}, compression="none") for number in range(100)]
-    with served(cache.folder, latency=0.01) as server:
+    with serve_cache(cache.folder, latency=0.01) as server:
         assert set(narinfos(opened(server), paths)) == set(paths)
         assert server.most_at_once <= MAX_CONNECTIONS
 
 
 def test_a_path_that_it_has_not_is_left_out(cache: Cache) -> None:
     path = cache.add("x-1", TREE)
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         asked = opened(server)
         assert narinfos(asked, []) == {}
         assert server.asked == []
@@ -125,7 +125,7 @@ def test_a_path_that_it_has_not_is_left_out(cache: Cache) -> None:
 
 def test_it_says_what_it_is_once(cache: Cache) -> None:
     paths = [cache.add(f"x-{number}", {}) for number in range(20)]
-    with served(cache.folder, latency=0.01) as server:
+    with serve_cache(cache.folder, latency=0.01) as server:
         asked = opened(server)
         threads = [threading.Thread(target=narinfos, args=(asked, [path])) for path in paths]
         for thread in threads:
@@ -138,7 +138,7 @@ def test_it_says_what_it_is_once(cache: Cache) -> None:
 
 def test_threads_that_ask_are_gone_when_all_is_said(cache: Cache) -> None:
     paths = [cache.add(f"x-{number}", {}) for number in range(20)]
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         narinfos(opened(server), paths)
     for thread in threading.enumerate():
         if thread.name == "lamina-narinfo":
@@ -150,7 +150,7 @@ def test_threads_that_ask_are_gone_when_all_is_said(cache: Cache) -> None:
 
 
 def nar_from(cache: Cache, path: StorePath) -> bytes:
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         asked = opened(server)
         known = narinfos(asked, [path])[path]
         pieces = list(asked.stream_nar(known))
@@ -162,27 +162,27 @@ def nar_from(cache: Cache, path: StorePath) -> bytes:
 def test_a_nar_comes_without_its_compression(compression: str, cache: Cache) -> None:
     tree: factories.Item = {b"big": factories.File(os.urandom(300_000)), b"zeros": factories.File(bytes(1_000_000))}
     path = cache.add("x-1", tree, compression=compression)
-    assert nar_from(cache, path) == nar_of(tree)
+    assert nar_from(cache, path) == dump_nar(tree)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_zstd_may_come_in_any_number_of_frames(size: int, cache: Cache) -> None:
-    path = cache.add("x-1", TREE, compression="zstd", file=zstd_frames(nar_of(TREE), size))
+    path = cache.add("x-1", TREE, compression="zstd", file=zstd_frames(dump_nar(TREE), size))
     # What nobody signs is not needed: Nix 2.35 cuts at 16 MiB, not at a byte.
     cache.change(path, file_size=None if size > 7 else 60_000, file_hash=None)
-    assert nar_from(cache, path) == nar_of(TREE)
+    assert nar_from(cache, path) == dump_nar(TREE)
 
 
 def test_a_narinfo_may_say_next_to_nothing_of_the_file(cache: Cache) -> None:
     path = cache.add("x-1", TREE, compression="bzip2", said={"file_hash": None, "file_size": None})
     narinfo = cache.narinfo_of(path)
     narinfo.write_text(narinfo.read_text().replace("Compression: bzip2\n", ""))
-    assert nar_from(cache, path) == nar_of(TREE)
+    assert nar_from(cache, path) == dump_nar(TREE)
 
 
 def test_no_more_is_read_than_a_nar_of_its_size_can_take(cache: Cache) -> None:
     path = cache.add("x-1", TREE, compression="none")
-    with served(cache.folder, {"nar/.*": endless()}) as server:
+    with serve_cache(cache.folder, {"nar/.*": send_forever()}) as server:
         asked = opened(server)
         known = narinfos(asked, [path])[path]
         bound = known.info.nar_size + known.info.nar_size // 16 + (1 << 16)
@@ -192,7 +192,7 @@ def test_no_more_is_read_than_a_nar_of_its_size_can_take(cache: Cache) -> None:
 
 def test_a_nar_that_is_gone_says_which(cache: Cache) -> None:
     path = cache.add("x-1", TREE)
-    with served(cache.folder, {"nar/.*": absent}) as server:
+    with serve_cache(cache.folder, {"nar/.*": answer_404}) as server:
         asked = opened(server)
         known = narinfos(asked, [path])[path]
         with pytest.raises(NotFound, match=f"^{path} in {server.url}: "):
@@ -221,16 +221,16 @@ def test_the_image_is_the_one_from_disk(
 ) -> None:
     cache = Cache(tmp_path / "cache", compression=compression)
     root = example(cache)
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         ran = machine.build(server.url if scheme == "http" else cache.url, root)
     assert ran.code == 0, ran.stderr
     assert machine.image_id() == disk_image
-    assert len(check_whole(machine.store)) == 4
+    assert len(check_store(machine.store)) == 4
 
 
 def test_a_second_run_asks_nobody(cache: Cache, machine: Machine, disk_image: str) -> None:
     root = example(cache)
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         assert machine.build(server.url, root).code == 0
         count = len(server.asked)
         machine.image.unlink()
@@ -245,7 +245,7 @@ def test_a_second_run_asks_nobody(cache: Cache, machine: Machine, disk_image: st
 @pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
 def test_a_second_run_needs_no_network(cache: Cache, machine: Machine) -> None:
     root = example(cache)
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         assert machine.build(server.url, root).code == 0
     machine.image.unlink()
     if subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode:
@@ -260,11 +260,11 @@ def test_of_two_caches_the_first_that_has_a_path_is_taken(cache: Cache, machine:
     lib = second.add("lib-1", TREE)
     second.trees.clear()
     root = cache.add("root-1", {b"y": factories.File(b"y")}, [lib])
-    with served(cache.folder) as one, served(second.folder) as two:
+    with serve_cache(cache.folder) as one, serve_cache(second.folder) as two:
         ran = machine.build(one.url, root, flags=["--store", two.url])
         assert ran.code == 0, ran.stderr
         assert [name for name in two.asked if name.startswith("nar/")] == [second.narinfos[lib].url]
-    assert check_whole(machine.store) == {lib, root}
+    assert check_store(machine.store) == {lib, root}
 
 
 # --- where a NAR is
@@ -275,7 +275,7 @@ def test_of_two_caches_the_first_that_has_a_path_is_taken(cache: Cache, machine:
 def test_a_nars_url_may_have_a_slash_or_dots_in_front(scheme: str, start: str, cache: Cache, machine: Machine) -> None:
     path = cache.add("x-1", TREE)
     cache.change(path, url=f"{start}{cache.narinfos[path].url}")
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         ran = machine.build(server.url if scheme == "http" else cache.url, path)
     assert ran.code == 0, ran.stderr
 
@@ -283,11 +283,11 @@ def test_a_nars_url_may_have_a_slash_or_dots_in_front(scheme: str, start: str, c
 def test_a_nars_url_may_be_of_another_host_which_gets_no_password(cache: Cache, machine: Machine) -> None:
     path, seen = cache.add("x-1", TREE), list[str | None]()
 
-    def look(asked: Asked) -> None:
+    def look(asked: CacheRequest) -> None:
         seen.append(asked.headers["Authorization"])
         asked.answer(200, (cache.folder / asked.path.lstrip("/")).read_bytes())
 
-    with served(cache.folder, {".*": look}) as other, served(cache.folder, {".*": look}) as server:
+    with serve_cache(cache.folder, {".*": look}) as other, serve_cache(cache.folder, {".*": look}) as server:
         cache.change(path, url=f"{other.url}/{cache.narinfos[path].url}")
         ran = machine.build(server.url.replace("//", "//user:hunter2@"), path)
         assert ran.code == 0, ran.stderr
@@ -300,7 +300,7 @@ def test_a_nars_url_may_be_of_another_host_which_gets_no_password(cache: Cache, 
 def test_a_nars_url_has_the_scheme_of_its_cache(scheme: str, url: str, cache: Cache, machine: Machine) -> None:
     path = cache.add("x-1", TREE)
     cache.change(path, url=url)
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         ran = machine.build(server.url if scheme == "http" else cache.url, path)
     assert ran.code == 3, ran.stderr
 

@@ -20,17 +20,17 @@ import pytest
 from tests.support import factories
 from tests.support.binary_cache import (
     KEY,
-    Asked,
     Cache,
+    CacheRequest,
     CacheServer,
     Machine,
     Script,
-    absent,
-    check_whole,
+    answer_404,
+    check_store,
     example,
-    leftovers,
-    listing,
-    served,
+    list_leftovers,
+    read_files,
+    serve_cache,
 )
 from tests.support.fake_nix_store import MODULE, in_mount_namespace
 
@@ -82,7 +82,7 @@ def nars(server: CacheServer) -> list[str]:
 def test_two_processes_fetch_each_nar_once(cache: Cache, machine: Machine) -> None:
     root = chain(cache, 12, 50_000)[-1]
     others = [Machine(machine.folder / name) for name in ("one", "two", "three")]
-    with served(cache.folder, latency=0.02) as server:
+    with serve_cache(cache.folder, latency=0.02) as server:
         running = []
         for other in others:
             other.folder.mkdir()
@@ -94,17 +94,17 @@ def test_two_processes_fetch_each_nar_once(cache: Cache, machine: Machine) -> No
             assert one.returncode == 0, stderr.decode()
         assert set(Counter(nars(server)).values()) == {1}
         assert len(nars(server)) == 12
-    assert len(check_whole(machine.store)) == 12
-    assert not leftovers(machine.store)
+    assert len(check_store(machine.store)) == 12
+    assert not list_leftovers(machine.store)
     assert len({other.image.read_bytes() for other in others}) == 1
 
 
 def test_nars_of_the_same_content_are_one_file(cache: Cache, machine: Machine) -> None:
     paths = [cache.add(f"twin-{number}", TREE) for number in range(5)]
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         ran = machine.build(server.url, paths[0], flags=[f"--closure={path}" for path in paths[1:]])
         assert ran.code == 0, ran.stderr
-    assert check_whole(machine.store) == set(paths)
+    assert check_store(machine.store) == set(paths)
     assert len(os.listdir(machine.store / "nar")) == 1
 
 
@@ -112,28 +112,28 @@ def test_a_path_is_valid_when_all_that_it_needs_is(cache: Cache, tmp_path: Path)
     paths = chain(cache, 10)
     gate = threading.Event()
 
-    def late(asked: Asked) -> None:
+    def late(asked: CacheRequest) -> None:
         gate.wait(10)
         asked.answer(200, (cache.folder / asked.path.lstrip("/")).read_bytes())
 
     scripts: dict[str, Script] = {cache.narinfos[paths[0]].url: late}
     store = tmp_path / "store"
-    with served(cache.folder, scripts) as server:
+    with serve_cache(cache.folder, scripts) as server:
         found = substituting(server, store, threads=3)
         assert set(found.query(paths)) == set(paths)
         found.prefetch(paths)
         for path in paths[1:]:
             # They are here, but nobody else may take them for valid.
             assert found.location(path).length == cache.narinfos[path].info.nar_size
-        assert check_whole(store) == set()
+        assert check_store(store) == set()
         gate.set()
         found.location(paths[0])
-    assert check_whole(store) == set(paths)
+    assert check_store(store) == set(paths)
 
 
 def test_who_waits_is_served_first(cache: Cache, tmp_path: Path) -> None:
     paths = chain(cache, 20)
-    with served(cache.folder, latency=0.01) as server:
+    with serve_cache(cache.folder, latency=0.01) as server:
         found = substituting(server, tmp_path / "store", threads=1)
         found.query(paths)
         found.prefetch(paths)
@@ -147,7 +147,7 @@ def test_who_waits_is_served_first(cache: Cache, tmp_path: Path) -> None:
 
 def test_what_failed_is_raised_for_whoever_waits_for_it_and_for_nobody_else(cache: Cache, tmp_path: Path) -> None:
     good, bad = cache.add("good-1", TREE), cache.add("bad-1", {b"y": factories.File(b"y")})
-    with served(cache.folder, {cache.narinfos[bad].url: absent}) as server:
+    with serve_cache(cache.folder, {cache.narinfos[bad].url: answer_404}) as server:
         found = substituting(server, tmp_path / "store")
         found.query([good, bad])
         found.prefetch([bad, good])
@@ -155,13 +155,13 @@ def test_what_failed_is_raised_for_whoever_waits_for_it_and_for_nobody_else(cach
         for _ in range(2):
             with pytest.raises(NotFound, match=f"{bad} in {server.url}"):
                 found.location(bad)
-    assert check_whole(tmp_path / "store") == {good}
+    assert check_store(tmp_path / "store") == {good}
 
 
 def test_a_fetcher_that_nobody_wants_any_more_goes_with_its_threads(cache: Cache, tmp_path: Path) -> None:
     paths = chain(cache, 5)
     before = set(threading.enumerate())
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         found = substituting(server, tmp_path / "store")
         found.query(paths)
         found.prefetch(paths)
@@ -188,10 +188,10 @@ def test_a_process_that_is_killed_at_any_moment_leaves_the_store_whole(cache: Ca
     everything = set(paths)
     command = [*MODULE, *map(str, machine.arguments("URL", paths[-1]))]
     grown = 0
-    with served(cache.folder, latency=0.002) as server:
+    with serve_cache(cache.folder, latency=0.002) as server:
         command[command.index("URL")] = server.url
         for number in range(30):
-            if machine.store.exists() and check_whole(machine.store) == everything:
+            if machine.store.exists() and check_store(machine.store) == everything:
                 shutil.rmtree(machine.store)
             asked = len(server.asked)
             # From before the first request to behind the last.
@@ -203,11 +203,11 @@ def test_a_process_that_is_killed_at_any_moment_leaves_the_store_whole(cache: Ca
                 time.sleep(delay if wanted else delay * 15)
                 running.kill()
                 assert running.wait() in (0, -signal.SIGKILL)
-            valid = check_whole(machine.store) if machine.store.exists() else set()
+            valid = check_store(machine.store) if machine.store.exists() else set()
             grown += 0 < len(valid) < len(everything)
             if number % 6 == 5:
                 assert machine.build(server.url, paths[-1]).code == 0
-                assert check_whole(machine.store) == everything
+                assert check_store(machine.store) == everything
     # Else no moment was one that mattered.
     assert grown >= 3
 
@@ -219,7 +219,7 @@ def test_a_process_that_is_killed_before_there_is_a_store_leaves_a_folder_for_th
     (machine.store / ".lamina/arriving").mkdir(parents=True)
     (machine.store / ".lamina/arriving/tmpabcdefgh").write_bytes(b"StoreDir: /ni")
     assert machine.build(cache.url, root).code == 0
-    assert len(check_whole(machine.store)) == 4
+    assert len(check_store(machine.store)) == 4
 
 
 def test_what_lies_on_the_way_in_is_swept_when_it_is_a_day_old(cache: Cache, machine: Machine) -> None:
@@ -231,7 +231,7 @@ def test_what_lies_on_the_way_in_is_swept_when_it_is_a_day_old(cache: Cache, mac
         file.write_bytes(b"x")
         os.utime(file, (time.time() - age,) * 2)
     assert machine.build(cache.url, root).code == 0
-    assert leftovers(machine.store) == ["new"]
+    assert list_leftovers(machine.store) == ["new"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -239,14 +239,14 @@ def test_a_signal_leaves_nothing_behind(number: int, cache: Cache, machine: Mach
     paths = chain(cache, 4, 3_000_000)
     gate = threading.Event()
 
-    def half(asked: Asked) -> None:
+    def half(asked: CacheRequest) -> None:
         content = (cache.folder / asked.path.lstrip("/")).read_bytes()
         asked.begin(length=len(content))
         asked.wfile.write(content[:1_000_000])
         asked.wfile.flush()
         gate.wait(5)
 
-    with served(cache.folder, {cache.narinfos[paths[0]].url: half}) as server:
+    with serve_cache(cache.folder, {cache.narinfos[paths[0]].url: half}) as server:
         command = [*MODULE, *map(str, machine.arguments(server.url, paths[-1]))]
         with subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE) as running:
             while len(nars(server)) < 4:
@@ -258,8 +258,8 @@ def test_a_signal_leaves_nothing_behind(number: int, cache: Cache, machine: Mach
             assert b"Traceback" not in running.stderr.read()
         gate.set()
     assert not machine.image.exists()
-    assert check_whole(machine.store) == set()
-    assert not leftovers(machine.store)
+    assert check_store(machine.store) == set()
+    assert not list_leftovers(machine.store)
 
 
 # --- a disk that is full
@@ -280,7 +280,7 @@ def test_a_full_disk_names_the_folder_and_loses_nothing(
 ) -> None:
     assert machine.build(cache.url, example(cache)).code == 0
     machine.image.unlink()
-    before = listing(machine.store)
+    before = read_files(machine.store)
     root = chain(cache, 6, 700_000)[-1]
     mounted, after = tmp_path / "mounted", tmp_path / "after"
     mounted.mkdir()
@@ -295,11 +295,11 @@ def test_a_full_disk_names_the_folder_and_loses_nothing(
     assert f"lamina: store {folder}: got No space left on device, expected to write there\n" in stderr
     assert not machine.image.exists()
     store = after / "lamina/store"
-    now = listing(store)
+    now = read_files(store)
     # What was whole before the disk was full may stay; nothing is lost, and nothing is half.
     assert {name: now.get(name) for name in before} == before
-    check_whole(store)
-    assert not leftovers(store)
+    check_store(store)
+    assert not list_leftovers(store)
 
 
 def _at_most(size: int) -> None:
@@ -314,10 +314,10 @@ def test_a_file_that_may_grow_no_more_is_an_error_and_nothing_else(size: int, ca
     assert re.search(rf"store {machine.store}.*: got File too large, expected to write there", ran.stderr)
     assert not machine.image.exists()
     if machine.store.exists():
-        assert check_whole(machine.store) == set()
-        assert not leftovers(machine.store)
+        assert check_store(machine.store) == set()
+        assert not list_leftovers(machine.store)
     assert machine.build(cache.url, root).code == 0
-    assert check_whole(machine.store) == {root}
+    assert check_store(machine.store) == {root}
 
 
 # --- a store that cannot be
@@ -330,7 +330,7 @@ def test_a_folder_of_something_else_is_left_alone(cache: Cache, machine: Machine
     ran = machine.build(cache.url, root)
     assert ran.code == 5
     assert f"store {machine.store}: got something else, expected an empty folder or a store of lamina's" in ran.stderr
-    assert listing(machine.store) == {"diary.txt": b"dear diary"}
+    assert read_files(machine.store) == {"diary.txt": b"dear diary"}
 
 
 def test_a_file_where_the_store_was_to_be_is_left_alone(cache: Cache, machine: Machine) -> None:

@@ -17,11 +17,20 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
 from moto.server import ThreadedMotoServer
-from tests.support.binary_cache import Cache, check_whole
-from tests.support.embedded_store import CLOSURE, HELLO, KEY, ROOT, check_cache, filled, killed_after, paths_of
+from tests.support.binary_cache import Cache, check_store
+from tests.support.embedded_store import (
+    CLOSURE,
+    HELLO,
+    KEY,
+    ROOT,
+    check_cache,
+    fetch_example,
+    narinfos_by_package,
+    run_and_kill,
+)
 from tests.support.factories import File, nodes, trees
 from tests.support.factories import path as path_of
-from tests.support.fake_nix_store import Ran, example, in_mount_namespace, process, run
+from tests.support.fake_nix_store import CompletedRun, example, in_mount_namespace, process, run
 
 import lamina
 from lamina.compression.decoders import decode_pieces
@@ -47,12 +56,12 @@ WORDS = ("none", "zstd", "xz", "gzip", "bzip2")
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    filled(tmp_path / "store")
+    fetch_example(tmp_path / "store")
     lamina.generate_key("mine-1", "key")
     return tmp_path / "store"
 
 
-def push_store(store: Path, *arguments: str | Path, to: str = "") -> Ran:
+def push_store(store: Path, *arguments: str | Path, to: str = "") -> CompletedRun:
     return run("store", "push", "--store", store, "--to", to or f"file://{store.parent}/cache", *arguments)
 
 
@@ -71,7 +80,7 @@ def test_a_closure_is_a_cache_then(store: Path, tmp_path: Path, algorithm: str) 
     assert (len(order), order[-1]) == (CLOSURE, HELLO)
     for number, path in enumerate(order):
         assert found[path].info.references - {path} <= set(order[:number])
-    for known in paths_of(store).values():
+    for known in narinfos_by_package(store).values():
         sent = found[known.info.path]
         assert sent.compression == algorithm
         assert (
@@ -81,7 +90,7 @@ def test_a_closure_is_a_cache_then(store: Path, tmp_path: Path, algorithm: str) 
     assert CacheInfo.parse((tmp_path / "cache/nix-cache-info").read_text()) == CacheInfo(want_mass_query=True)
     flags = ("--store", f"file://{tmp_path}/cache", "--trusted-key", KEY, "--store", tmp_path / "other")
     assert run("store", "fetch", ROOT, *flags).code == 0
-    assert check_whole(tmp_path / "other") == set(found)
+    assert check_store(tmp_path / "other") == set(found)
 
 
 def test_nar_files_are_called_by_their_hashes(store: Path, tmp_path: Path) -> None:
@@ -130,7 +139,7 @@ def test_it_is_signed_on_its_way_and_what_is_there_is_signed_too(store: Path, tm
     ran = push_store(store, "hello", "--key", "key", "--key", "key2")
     assert ran.stdout == b"0 paths sent (0 B), 6 signed anew, 0 there already\n"
     assert all(len(known.signatures) == 3 for known in check_cache(tmp_path / "cache").values())
-    assert not any("mine" in text for known in paths_of(store).values() for text in known.signatures)
+    assert not any("mine" in text for known in narinfos_by_package(store).values() for text in known.signatures)
 
 
 def test_a_store_of_nix_can_be_pushed_from(tmp_path: Path) -> None:
@@ -146,12 +155,14 @@ def test_a_cache_can_be_pushed_from_and_its_signatures_stay(store: Path, tmp_pat
     assert ran.code == 0, ran.stderr
     found = check_cache(tmp_path / "cache")
     assert len(found) == CLOSURE
-    assert all(known.signatures == paths_of(store)[known.info.path.package].signatures for known in found.values())
+    assert all(
+        known.signatures == narinfos_by_package(store)[known.info.path.package].signatures for known in found.values()
+    )
 
 
 def test_a_path_that_is_not_what_it_is_said_to_be_is_not_vouched_for(store: Path, tmp_path: Path) -> None:
     for algorithm in ("none", "zstd"):
-        known = paths_of(store)["phrases"]
+        known = narinfos_by_package(store)["phrases"]
         file = store / known.url
         file.chmod(0o644)
         data = file.read_bytes()
@@ -212,7 +223,7 @@ def test_killed_at_any_moment_it_leaves_a_cache(store: Path, tmp_path: Path) -> 
     while was_killed:
         folder = tmp_path / f"cache-{steps}"
         to = f"file://{folder}"
-        was_killed = killed_after(steps, "store", "push", "hello", "--store", store, "--to", to, "--jobs", "2")
+        was_killed = run_and_kill(steps, "store", "push", "hello", "--store", store, "--to", to, "--jobs", "2")
         most.add(len(check_cache(folder)))
         assert push_store(store, "hello", to=to).code == 0
         assert len(check_cache(folder)) == CLOSURE
@@ -411,7 +422,7 @@ def test_listings_are_written_unless_that_is_refused(store: Path, tmp_path: Path
     push_store(store, "greeting", "--no-listings", to=f"file://{tmp_path}/bare")
     assert len(list((tmp_path / "cache").glob("*.ls"))) == 4
     assert not list((tmp_path / "bare").glob("*.ls"))
-    phrases = paths_of(store)["phrases"]
+    phrases = narinfos_by_package(store)["phrases"]
     document = json.loads((tmp_path / f"cache/{phrases.info.path.hash}.ls").read_bytes())
     data = (store / phrases.url).read_bytes()
     file = next(node for node in nar.parse_bytes(data) if isinstance(node, Regular))
@@ -447,7 +458,7 @@ def test_a_bucket_is_a_cache_then(store: Path, tmp_path: Path, bucket: str) -> N
     flags = ("--store", bucket, "--trusted-key", str(lamina.public_key("key")), "--store", tmp_path / "other")
     ran = run("store", "fetch", ROOT, *flags)
     assert ran.code == 0, ran.stderr
-    assert len(check_whole(tmp_path / "other")) == CLOSURE
+    assert len(check_store(tmp_path / "other")) == CLOSURE
     assert push_store(store, "hello", "--key", "key", to=bucket).stdout == b"0 paths sent (0 B), 6 there already\n"
     with closing(open_writable(bucket)) as cache:
         assert cache.read(f"{HELLO.hash}.ls", 1 << 20)

@@ -16,11 +16,11 @@ from tests.support.binary_cache import (
     SELF,
     Cache,
     Machine,
-    check_whole,
+    check_store,
+    dump_nar,
     example,
-    listing,
-    nar_of,
-    served,
+    read_files,
+    serve_cache,
 )
 
 from lamina.core.names import Digest, StorePath
@@ -175,7 +175,7 @@ def test_what_names_its_own_content_needs_no_signature(
     path = addressed(cache, method, self_reference=self_reference)
     ran = machine.build(cache.url, example(cache), key=None, flags=["--closure", str(path), "--no-verify-signatures"])
     assert ran.code == 0, ran.stderr
-    assert path in check_whole(machine.store)
+    assert path in check_store(machine.store)
     top = cache.add("top-1", TREE)
     cache.sign(top, KEY)
     assert machine.build(cache.url, top, flags=["--closure", str(path)]).code == 0
@@ -191,7 +191,7 @@ def test_nor_does_another_content_help_where_it_is_not_true(
     other: factories.Item = (
         factories.File(b"evil" * 50) if isinstance(item, factories.File) else {b"me": factories.File(b"evil")}
     )
-    evil = nar_of(other)
+    evil = dump_nar(other)
     info = replace(cache.narinfos[path].info, nar_hash=Digest.from_hex(_sha256(evil)), nar_size=len(evil))
     (cache.folder / "nar/evil.nar").write_bytes(evil)
     cache.change(path, info=info, url="nar/evil.nar", compression="none", file_hash=None, file_size=None)
@@ -200,8 +200,8 @@ def test_nor_does_another_content_help_where_it_is_not_true(
         assert ran.code == 6, ran.stderr
         assert re.search(rf"{path} in .*got (other content|no signature), expected", ran.stderr)
         assert not machine.image.exists()
-        assert path not in check_whole(machine.store)
-        assert not [name for name in listing(machine.store) if _sha256(evil) in _hexes(machine.store)]
+        assert path not in check_store(machine.store)
+        assert not [name for name in read_files(machine.store) if _sha256(evil) in _hexes(machine.store)]
 
 
 def _sha256(data: bytes) -> str:
@@ -211,18 +211,18 @@ def _sha256(data: bytes) -> str:
 
 
 def _hexes(store: Path) -> set[str]:
-    return {_sha256(content) for content in listing(store).values()}
+    return {_sha256(content) for content in read_files(store).values()}
 
 
 @pytest.mark.parametrize("keys", [[], [OTHER], [FORGER]], ids=["none", "other", "forged"])
 def test_nothing_of_what_is_not_believed_is_fetched(keys: list[SecretKey], cache: Cache, machine: Machine) -> None:
     path = cache.add("bad-1", TREE)
     cache.sign(path, *keys)
-    with served(cache.folder) as server:
+    with serve_cache(cache.folder) as server:
         ran = machine.build(server.url, path)
         assert ran.code == 6, ran.stderr
         assert not [name for name in server.asked if name.startswith("nar/")]
-    assert set(listing(machine.store)) <= {"nix-cache-info"}
+    assert set(read_files(machine.store)) <= {"nix-cache-info"}
     assert not machine.image.exists()
 
 
@@ -232,7 +232,7 @@ def test_no_signature_is_asked_for_where_that_is_said_out_loud(cache: Cache, mac
     ran = machine.build(cache.url, path, flags=["--no-verify-signatures"])
     assert ran.code == 0, ran.stderr
     # And that was for this once.
-    assert path in check_whole(machine.store)
+    assert path in check_store(machine.store)
     machine.image.unlink()
     ran = machine.build(cache.url, path)
     assert ran.code == 6
@@ -250,7 +250,7 @@ def test_what_came_unsigned_makes_way_for_what_is_signed(cache: Cache, machine: 
     assert machine.build(honest.url, path).code == 0
     good = machine.image_id()
     assert good != evil
-    assert check_whole(machine.store) == {path}
+    assert check_store(machine.store) == {path}
     disk = honest.on_disk(tmp_path / "disk")
     assert machine.build(str(disk.root), path, key=None).code == 0
     assert machine.image_id() == good

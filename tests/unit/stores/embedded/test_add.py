@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.embedded_store import check
-from tests.support.fake_nix_store import FakeStore, Program, Ran, example, put, run
+from tests.support.fake_nix_store import CompletedRun, FakeStore, Program, example, put, run
 
 import lamina
 from lamina import errors
@@ -33,11 +33,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def add(*arguments: str | Path) -> Ran:
+def add(*arguments: str | Path) -> CompletedRun:
     return run("store", "add", *arguments, "--store", "store")
 
 
-def path_of(ran: Ran) -> StorePath:
+def path_of(ran: CompletedRun) -> StorePath:
     assert ran.code == 0, ran.stderr
     return StorePath.parse(ran.stdout.decode().strip())
 

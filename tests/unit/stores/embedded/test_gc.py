@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from tests.support.binary_cache import check_whole
-from tests.support.embedded_store import CLOSURE, HELLO, ROOT, filled, killed_after, paths_of
+from tests.support.binary_cache import check_store
+from tests.support.embedded_store import CLOSURE, HELLO, ROOT, fetch_example, narinfos_by_package, run_and_kill
 from tests.support.factories import graphs, path
-from tests.support.fake_nix_store import Ran, call, run
+from tests.support.fake_nix_store import CompletedRun, call, run
 from tests.support.paths import EXAMPLES
 
 import lamina
@@ -30,16 +30,16 @@ NO_HASH = Digest(bytes(32))
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    filled(tmp_path / "store")
+    fetch_example(tmp_path / "store")
     return tmp_path / "store"
 
 
-def gc(store: Path, *arguments: str | Path) -> Ran:
+def gc(store: Path, *arguments: str | Path) -> CompletedRun:
     return run("store", "gc", *arguments, "--store", store)
 
 
 def names(store: Path) -> set[str]:
-    return {found.name for found in check_whole(store)}
+    return {found.name for found in check_store(store)}
 
 
 def size(store: Path) -> int:
@@ -117,7 +117,7 @@ def test_an_image_of_other_stores_keeps_nothing_and_is_an_error(store: Path) -> 
 
 
 def test_a_spec_file_keeps_what_its_tables_mention(store: Path) -> None:
-    phrases = paths_of(store)["phrases"].info.path
+    phrases = narinfos_by_package(store)["phrases"].info.path
     Path("lamina.toml").write_text(
         f'[one]\ncontents = ["languages"]\n[two]\nname = "x"\nconfig.Cmd = ["{phrases}/bin/x"]\n'
         '[three]\nclosure = ["manual", "nosuch"]\n'
@@ -132,7 +132,7 @@ def test_a_spec_file_keeps_what_its_tables_mention(store: Path) -> None:
 
 
 def test_a_link_into_the_store_keeps_what_it_leads_to(store: Path) -> None:
-    Path("result").symlink_to(str(paths_of(store)["licence"].info.path))
+    Path("result").symlink_to(str(narinfos_by_package(store)["licence"].info.path))
     assert gc(store, "./result").code == 0
     assert names(store) == {"licence-1.0"}
 
@@ -162,7 +162,7 @@ def test_nars_of_nobody_and_what_was_left_behind_go_too(store: Path) -> None:
 
 
 def test_a_nar_that_two_paths_share_goes_with_the_last(store: Path) -> None:
-    known = paths_of(store)["licence"]
+    known = narinfos_by_package(store)["licence"]
     info = PathInfo(path("twin-1"), known.info.nar_hash, known.info.nar_size, frozenset())
     EmbeddedStore(store).publish(NarInfo(info, "", "none", ()))
     assert gc(store, "licence").code == 0
@@ -174,7 +174,7 @@ def test_a_nar_that_two_paths_share_goes_with_the_last(store: Path) -> None:
 
 
 def test_a_narinfo_that_is_none_is_no_path_but_keeps_what_needs_it(store: Path) -> None:
-    broken = store / f"{paths_of(store)['licence'].info.path.hash}.narinfo"
+    broken = store / f"{narinfos_by_package(store)['licence'].info.path.hash}.narinfo"
     broken.chmod(0o644)
     broken.write_bytes(b"garbage")
     ran = gc(store, str(HELLO))
@@ -185,7 +185,7 @@ def test_a_narinfo_that_is_none_is_no_path_but_keeps_what_needs_it(store: Path) 
 
 
 def test_a_place_outside_the_folder_of_nars_is_not_removed(store: Path) -> None:
-    info = PathInfo(path("A"), paths_of(store)["licence"].info.nar_hash, 1, frozenset())
+    info = PathInfo(path("A"), narinfos_by_package(store)["licence"].info.nar_hash, 1, frozenset())
     (store / f"{path('A').hash}.narinfo").write_text(NarInfo(info, "nix-cache-info", "none", ()).dump())
     assert gc(store, "--all").code == 0
     assert (store / "nix-cache-info").exists()
@@ -240,9 +240,9 @@ def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> 
     while was_killed:
         folder = tmp_path / f"copy-{steps}"
         shutil.copytree(store, folder)
-        was_killed = killed_after(steps, "store", "gc", "licence", "--store", folder)
-        left = check_whole(folder)
-        assert paths_of(store)["licence"].info.path in left
+        was_killed = run_and_kill(steps, "store", "gc", "licence", "--store", folder)
+        left = check_store(folder)
+        assert narinfos_by_package(store)["licence"].info.path in left
         ran = run("store", "verify", "--store", folder)
         assert (ran.code, b" 0 damaged;" in ran.stdout) == (0, True)
         assert gc(folder, "licence").code == 0

@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 from tests.support import factories
-from tests.support.binary_cache import SELF, Cache, check_whole, leftovers, nar_of
-from tests.support.embedded_store import CLOSURE, HELLO, ROOT, filled, killed_after, paths_of
-from tests.support.fake_nix_store import FakeStore, Item, Link, Program, Ran, call, example, in_mount_namespace, run
+from tests.support.binary_cache import SELF, Cache, check_store, dump_nar, list_leftovers
+from tests.support.embedded_store import CLOSURE, HELLO, ROOT, fetch_example, narinfos_by_package, run_and_kill
+from tests.support.fake_nix_store import (
+    CompletedRun,
+    FakeStore,
+    Item,
+    Link,
+    Program,
+    call,
+    example,
+    in_mount_namespace,
+    run,
+)
 
 import lamina
 from lamina.core.names import StorePath
@@ -26,7 +36,7 @@ from lamina.stores.local.database import LocalStore
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    filled(tmp_path / "store")
+    fetch_example(tmp_path / "store")
     return tmp_path / "store"
 
 
@@ -36,7 +46,7 @@ def export_store(store: Path, *arguments: str | Path) -> bytes:
     return ran.stdout
 
 
-def import_export(data: bytes, store: Path) -> Ran:
+def import_export(data: bytes, store: Path) -> CompletedRun:
     file = store.parent / "export"
     file.write_bytes(data)
     return run("store", "import", file, "--store", store)
@@ -50,7 +60,7 @@ def parsed(data: bytes) -> list[ExportedPath]:
 
 
 def dump_exports(*paths: tuple[factories.Item, ExportedPath]) -> bytes:
-    return b"".join(NEXT + nar_of(item) + found.dump() for item, found in paths) + END
+    return b"".join(NEXT + dump_nar(item) + found.dump() for item, found in paths) + END
 
 
 A, B, C = map(factories.path, "ABC")
@@ -67,8 +77,8 @@ def test_a_closure_goes_out_and_comes_in(store: Path, tmp_path: Path) -> None:
     ran = import_export(data, tmp_path / "other")
     assert (ran.code, ran.stdout.decode().split()) == (0, [str(found.path) for found in paths])
     assert ran.stderr == "Done.\n"
-    assert len(check_whole(tmp_path / "other")) == CLOSURE
-    before, after = paths_of(store), paths_of(tmp_path / "other")
+    assert len(check_store(tmp_path / "other")) == CLOSURE
+    before, after = narinfos_by_package(store), narinfos_by_package(tmp_path / "other")
     assert {known.info for known in after.values()} == {known.info for known in before.values()}
     assert {known.deriver for known in after.values()} == {known.deriver for known in before.values()}
     assert export_store(tmp_path / "other", "--all") == export_store(store, "--all")
@@ -88,9 +98,9 @@ def test_it_goes_through_a_pipe_in_one_pass(store: Path, tmp_path: Path) -> None
 
 def test_a_file_is_written_whole_or_not_at_all(store: Path, tmp_path: Path) -> None:
     ran = run("store", "export", "licence", "-o", "x.export", "--store", store, "--json")
-    assert (ran.code, json.loads(ran.stdout)["paths"]) == (0, [str(paths_of(store)["licence"].info.path)])
+    assert (ran.code, json.loads(ran.stdout)["paths"]) == (0, [str(narinfos_by_package(store)["licence"].info.path)])
     assert Path("x.export").read_bytes() == export_store(store, "licence")
-    known = paths_of(store)["licence"]
+    known = narinfos_by_package(store)["licence"]
     (store / known.url).chmod(0o644)
     data = (store / known.url).read_bytes()
     (store / known.url).write_bytes(data[:-20] + b"?" + data[-19:])
@@ -105,7 +115,7 @@ def test_a_store_of_nix_can_be_exported_from(tmp_path: Path) -> None:
     assert ran.code == 0, ran.stderr
     assert import_export(ran.stdout, tmp_path / "other").code == 0
     assert run("store", "verify", "--store", tmp_path / "other").code == 0
-    assert hello in check_whole(tmp_path / "other")
+    assert hello in check_store(tmp_path / "other")
 
 
 def test_a_cache_can_be_exported_from(tmp_path: Path) -> None:
@@ -130,9 +140,9 @@ def test_what_is_there_stays_as_it_is(store: Path) -> None:
     assert {file: file.stat().st_ino for file in store.glob("*.narinfo")} == before
     other = dump_exports(({b"other": factories.File(b"!")}, ExportedPath(HELLO, frozenset())))
     assert import_export(other, store).code == 0
-    assert paths_of(store)["hello"].info.references
-    check_whole(store)
-    assert not leftovers(store)
+    assert narinfos_by_package(store)["hello"].info.references
+    check_store(store)
+    assert not list_leftovers(store)
 
 
 def _written(data: bytes, store: Path) -> Path:
@@ -143,11 +153,11 @@ def _written(data: bytes, store: Path) -> Path:
 
 def test_what_is_damaged_is_mended_by_the_same_content(store: Path) -> None:
     data = export_store(store, "licence")
-    file = store / paths_of(store)["licence"].url
+    file = store / narinfos_by_package(store)["licence"].url
     file.chmod(0o644)
     file.write_bytes(b"x" * file.stat().st_size)
     assert import_export(data, store).code == 0
-    check_whole(store)
+    check_store(store)
 
 
 def test_a_reference_that_is_nowhere_is_refused(tmp_path: Path) -> None:
@@ -155,13 +165,13 @@ def test_a_reference_that_is_nowhere_is_refused(tmp_path: Path) -> None:
     ran = import_export(data, tmp_path / "store")
     assert (ran.code, ran.stdout) == (5, f"{A}\n".encode())
     assert ran.error == f"export of {B}: got a reference to {C}, expected that in the store or before it"
-    assert check_whole(tmp_path / "store") == {A}
+    assert check_store(tmp_path / "store") == {A}
 
 
 def test_a_later_import_may_refer_to_an_earlier_one(tmp_path: Path) -> None:
     assert import_export(dump_exports(({}, ExportedPath(A, frozenset()))), tmp_path / "store").code == 0
     assert import_export(dump_exports(({}, ExportedPath(B, frozenset({A, B})))), tmp_path / "store").code == 0
-    assert check_whole(tmp_path / "store") == {A, B}
+    assert check_store(tmp_path / "store") == {A, B}
 
 
 WHOLE = dump_exports(
@@ -175,11 +185,11 @@ WHOLE = dump_exports(
 def test_a_stream_that_ends_early_leaves_what_came_whole(tmp_path: Path, size: int) -> None:
     ran = import_export(WHOLE[:size], tmp_path / "store")
     assert ran.code == 3
-    valid = check_whole(tmp_path / "store")
+    valid = check_store(tmp_path / "store")
     assert ran.stdout.decode() == "".join(f"{path}\n" for path in sorted(valid))
     assert valid in (set(), {A}, {A, B}, {A, B, C})
     assert len(list((tmp_path / "store").glob("nar/*"))) == len(valid)
-    assert not leftovers(tmp_path / "store")
+    assert not list_leftovers(tmp_path / "store")
 
 
 @pytest.mark.parametrize("place", range(0, 700, 24))
@@ -188,9 +198,9 @@ def test_a_spoilt_stream_never_spoils_the_store(tmp_path: Path, place: int) -> N
     data[place] ^= 0x41
     ran = import_export(bytes(data), tmp_path / "store")
     assert ran.code in (0, 3, 5)
-    check_whole(tmp_path / "store")
+    check_store(tmp_path / "store")
     assert run("store", "verify", "--store", tmp_path / "store").code == 0
-    assert not leftovers(tmp_path / "store")
+    assert not list_leftovers(tmp_path / "store")
 
 
 def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> None:
@@ -198,11 +208,11 @@ def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> 
     steps, was_killed, most = 0, True, set()
     while was_killed:
         folder = tmp_path / f"into-{steps}"
-        was_killed = killed_after(steps, "store", "import", "--store", folder, stdin=file)
-        most.add(len(check_whole(folder)) if (folder / "nix-cache-info").exists() else 0)
+        was_killed = run_and_kill(steps, "store", "import", "--store", folder, stdin=file)
+        most.add(len(check_store(folder)) if (folder / "nix-cache-info").exists() else 0)
         if folder.exists():
             assert run("store", "import", file, "--store", folder).code == 0
-            assert len(check_whole(folder)) == CLOSURE
+            assert len(check_store(folder)) == CLOSURE
         steps += 5
     assert {0, CLOSURE} < most
 
@@ -213,8 +223,12 @@ def test_a_path_that_is_its_content_keeps_its_address(tmp_path: Path) -> None:
     self_reference = cache.add("self-1", {b"me": factories.File(SELF)}, method=NAR, self_reference=True)
     lamina.fetch_paths([str(low), str(self_reference)], embedded_store=tmp_path / "store", store=cache.url)
     assert import_export(export_store(tmp_path / "store", "--all"), tmp_path / "other").code == 0
-    assert paths_of(tmp_path / "other")["low"].address == paths_of(tmp_path / "store")["low"].address != ""
-    assert not paths_of(tmp_path / "other")["self"].address  # which would have to be told
+    assert (
+        narinfos_by_package(tmp_path / "other")["low"].address
+        == narinfos_by_package(tmp_path / "store")["low"].address
+        != ""
+    )
+    assert not narinfos_by_package(tmp_path / "other")["self"].address  # which would have to be told
 
 
 def test_nothing_goes_to_a_terminal_or_comes_from_one(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,8 +265,8 @@ def test_python_has_it_too(store: Path, tmp_path: Path) -> None:
 
 
 def test_an_export_stops_before_what_is_not_what_it_should_be(store: Path) -> None:
-    known = paths_of(store)["licence"]
-    data = nar_of({b"no": factories.File(b"x" * (known.info.nar_size - len(nar_of({b"no": factories.File(b"")}))))})
+    known = narinfos_by_package(store)["licence"]
+    data = dump_nar({b"no": factories.File(b"x" * (known.info.nar_size - len(dump_nar({b"no": factories.File(b"")}))))})
     (store / nar_name(known.info.nar_hash)).chmod(0o644)
     (store / nar_name(known.info.nar_hash)).write_bytes(data[: known.info.nar_size])
     out = io.BytesIO()
@@ -270,7 +284,7 @@ def test_contents_of_any_kind_go_out_and_come_in(tmp_path: Path) -> None:
     lamina.export_paths(map(str, paths), output=out, embedded_store=tmp_path / "x", store=disk.root)
     out.seek(0)
     lamina.import_paths(out, embedded_store=tmp_path / "y")
-    assert check_whole(tmp_path / "y") == paths
+    assert check_store(tmp_path / "y") == paths
     assert EmbeddedStore(tmp_path / "y").query(paths) == LocalStore(disk.root).query(paths)
 
 

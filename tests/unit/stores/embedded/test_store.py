@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support import factories
-from tests.support.binary_cache import Cache, Machine, check_whole, example, listing, nar_of
+from tests.support.binary_cache import Cache, Machine, check_store, dump_nar, example, read_files
 from tests.support.fake_nix_store import as_nobody, public_folder, run
 
 from lamina.core.names import StorePath
@@ -55,13 +55,13 @@ Filled = tuple[StorePath, EmbeddedStore]
 def test_it_is_a_binary_cache_with_its_nars_uncompressed(filled: Filled, cache: Cache, machine: Machine) -> None:
     info = CacheInfo.parse((machine.store / "nix-cache-info").read_text())
     assert info == CacheInfo("/nix/store", want_mass_query=True, priority=30)
-    assert check_whole(machine.store) == set(cache.trees)
+    assert check_store(machine.store) == set(cache.trees)
     for path, tree in cache.trees.items():
         found = narinfo.parse((machine.store / f"{path.hash}.narinfo").read_text())
         was = cache.narinfos[path]
         assert (found.info, found.signatures, found.compression) == (was.info, was.signatures, "none")
         assert (found.url, found.file_size) == (nar_name(was.info.nar_hash), was.info.nar_size)
-        assert (machine.store / found.url).read_bytes() == nar_of(tree)
+        assert (machine.store / found.url).read_bytes() == dump_nar(tree)
 
 
 def test_another_machine_can_fetch_from_it(filled: Filled, machine: Machine, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_another_machine_can_fetch_from_it(filled: Filled, machine: Machine, tmp
     ran = other.build(f"file://{machine.store}", root)
     assert ran.code == 0, ran.stderr
     assert other.image.read_bytes() == (machine.folder / "fetched.tar").read_bytes()
-    assert listing(other.store) == listing(machine.store)
+    assert read_files(other.store) == read_files(machine.store)
 
 
 def test_it_answers_as_a_store_does(filled: Filled, cache: Cache) -> None:
@@ -156,7 +156,7 @@ def test_a_nar_that_went_away_is_fetched_again(filled: Filled, cache: Cache, mac
     store.remove([root])
     (store.folder / nar_name(cache.narinfos[root].info.nar_hash)).unlink()
     assert machine.build(cache.url, root).code == 0
-    assert check_whole(store.folder) == set(cache.trees)
+    assert check_store(store.folder) == set(cache.trees)
 
 
 def test_a_cache_that_is_compressed_is_to_be_named_by_its_url(cache: Cache, machine: Machine) -> None:
@@ -176,7 +176,7 @@ def test_a_store_that_one_may_only_read_is_read(cache: Cache) -> None:
         ran = machine.build(cache.url, root)
         assert ran.code == 0, ran.stderr
         wanted = machine.image.read_bytes()
-        before = listing(machine.store)
+        before = read_files(machine.store)
         # Whoever comes has what a build needs already imported; and a folder of his own.
         his = folder / "his"
         his.mkdir()
@@ -185,7 +185,7 @@ def test_a_store_that_one_may_only_read_is_read(cache: Cache) -> None:
             location.chmod(0o555 if location.is_dir() else 0o444)
         arguments = ("build", "-o", his / "image.tar", "--no-layer-cache", "--store", machine.store, str(root))
         ran = as_nobody(lambda: run(*arguments))
-        after = listing(machine.store)
+        after = read_files(machine.store)
         for location in (machine.store, *machine.store.parents[:2], *machine.store.rglob("*/")):
             location.chmod(0o755)  # for who has to remove it
         assert ran.code == 0, ran.stderr
@@ -205,11 +205,11 @@ def test_a_store_that_one_may_only_read_takes_nothing_in(cache: Cache) -> None:
         shutil.copytree(cache.folder, folder / "cache", dirs_exist_ok=True)
         machine.image.unlink()
         his = Machine(folder / "machine")
-        before = listing(machine.store)
+        before = read_files(machine.store)
         ran = as_nobody(lambda: his.build(f"file://{folder}/cache", top))
         assert ran.code == 10, ran.stderr
         assert re.search(rf"store {machine.store}: got Permission denied.*, expected to write there", ran.stderr)
-        assert listing(machine.store) == before
+        assert read_files(machine.store) == before
 
 
 # --- what of this machine's file system may get into an image
@@ -343,7 +343,7 @@ def test_a_folder_of_any_name_will_do(cache: Cache, tmp_path: Path) -> None:
         machine.folder.mkdir()
         ran = machine.build(cache.url, root)
         assert ran.code == 0, ran.stderr
-        assert len(check_whole(machine.store)) == 4
+        assert len(check_store(machine.store)) == 4
 
 
 def test_errors_in_a_folder_of_any_name_are_told(cache: Cache, tmp_path: Path) -> None:

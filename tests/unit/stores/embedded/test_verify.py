@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tests.support import factories
 from tests.support.binary_cache import KEY as CACHE_KEY
-from tests.support.binary_cache import METHODS, SELF, Cache, check_whole, nar_of
-from tests.support.embedded_store import CLOSURE, KEY, ROOT, filled, paths_of
-from tests.support.fake_nix_store import Ran, run
+from tests.support.binary_cache import METHODS, SELF, Cache, check_store, dump_nar
+from tests.support.embedded_store import CLOSURE, KEY, ROOT, fetch_example, narinfos_by_package
+from tests.support.fake_nix_store import CompletedRun, run
 from tests.support.paths import EXAMPLES
 
 import lamina
@@ -31,15 +31,15 @@ CACHE = f"file://{EXAMPLES}/cache"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    filled(tmp_path / "store")
+    fetch_example(tmp_path / "store")
     return tmp_path / "store"
 
 
-def verify(store: Path, *arguments: str | Path) -> Ran:
+def verify(store: Path, *arguments: str | Path) -> CompletedRun:
     return run("store", "verify", "--store", store, "--layer-cache", store.parent / "layer_cache", *arguments)
 
 
-def mend(store: Path, *arguments: str | Path) -> Ran:
+def mend(store: Path, *arguments: str | Path) -> CompletedRun:
     return verify(store, "--repair", "--store", CACHE, "--trusted-key", KEY, *arguments)
 
 
@@ -47,7 +47,7 @@ class DamagedStorePath:
     """The files of one path in a store, to be written over."""
 
     def __init__(self, store: Path, package: str = "phrases") -> None:
-        self.known = paths_of(store)[package]
+        self.known = narinfos_by_package(store)[package]
         self.path = self.known.info.path
         self.nar = store / self.known.url
         self.narinfo = store / f"{self.path.hash}.narinfo"
@@ -173,8 +173,8 @@ def test_damage_is_named_and_mended_from_a_cache(store: Path, damage: Callable[[
     assert lines[0].startswith(f"mended: {start}")
     assert f": {CLOSURE - 1} intact, 1 mended, 0 damaged; " in lines[1]
     assert verify(store).code == 0
-    assert len(check_whole(store)) == CLOSURE
-    assert replace(paths_of(store)["phrases"], extra_fields=()) == replace(found.known, extra_fields=())
+    assert len(check_store(store)) == CLOSURE
+    assert replace(narinfos_by_package(store)["phrases"], extra_fields=()) == replace(found.known, extra_fields=())
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
@@ -202,7 +202,7 @@ def test_all_at_once_is_mended_from_the_first_cache_that_has_it(store: Path, tmp
     )
     assert ran.code == 0, ran.stdout + ran.stderr.encode()
     assert len(ran.stdout.splitlines()) == CLOSURE + 2
-    assert len(check_whole(store)) == CLOSURE
+    assert len(check_store(store)) == CLOSURE
 
 
 def test_a_cache_that_is_not_believed_mends_nothing(store: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_reference_that_is_missing_comes_with_all_it_needs(tmp_path: Path) -> 
     middle = cache.add("middle", {}, [low])
     top = cache.add("top", {}, [middle])
     store = EmbeddedStore.open_or_create(tmp_path / "store")
-    data = nar_of({})
+    data = dump_nar({})
     with store.incoming() as incoming:
         incoming.write(data)
         incoming.commit(nar_name(incoming.blob_info.digest))
@@ -317,7 +317,7 @@ def test_a_reference_that_is_missing_comes_with_all_it_needs(tmp_path: Path) -> 
     assert (ran.code, ran.error) == (6, f"{middle}: got no such valid path, expected it as a reference of {top}")
     flags = ("--repair", "--store", cache.url, "--trusted-key", str(CACHE_KEY.public))
     assert verify(store.folder, *flags).code == 0
-    assert check_whole(store.folder) == {low, middle, top}
+    assert check_store(store.folder) == {low, middle, top}
 
 
 def test_the_layer_cache_layers_are_looked_for_in_the_store(store: Path) -> None:
@@ -336,7 +336,7 @@ def test_the_store_in_the_data_folder_is_the_default(tmp_path: Path, monkeypatch
     monkeypatch.setattr("lamina.stores.open.MACHINE", tmp_path)
     ran = run("store", "verify", "--layer-cache", tmp_path / "layer_cache")
     assert (ran.code, ran.stderr) == (0, f"No store of lamina's at {folder}\n")
-    filled(folder)
+    fetch_example(folder)
     assert run("stream", "hello", "--layer-cache", tmp_path / "layer_cache").code == 0
     ran = run("store", "verify", "--layer-cache", tmp_path / "layer_cache")
     first, second = ran.stdout.decode().splitlines()
@@ -360,7 +360,7 @@ def test_the_result_is_readable_for_machines(store: Path) -> None:
     assert document == {
         "folder": str(store),
         "paths": CLOSURE,
-        "size": sum(known.info.nar_size for known in paths_of(store).values()),
+        "size": sum(known.info.nar_size for known in narinfos_by_package(store).values()),
         "intact": CLOSURE - 1,
         "mended": [],
         "orphans": 0,
