@@ -1,4 +1,4 @@
-"""Laws of the layer cache: what a layer's key depends on, and that what was learnt is what is known."""
+"""Laws of the layer cache: what a layer's key depends on, and that lookups return what was put."""
 
 import contextlib
 import tempfile
@@ -24,12 +24,12 @@ PATHS = st.builds(
 ).map(StorePath.parse_base)
 SIZES = st.one_of(st.integers(0, 1000), st.integers(0, 2**63 - 1))
 CONTENTS = st.lists(st.tuples(PATHS, DIGESTS, SIZES), max_size=5).map(tuple)
-RECIPES = st.builds(LayerInputs, OWNERS, st.integers(-(1 << 36), 1 << 36), CONTENTS)
-MEASURES = st.builds(BlobInfo, DIGESTS, SIZES)
-PLACES = st.tuples(st.binary(max_size=20), DIGESTS)
+INPUTS = st.builds(LayerInputs, OWNERS, st.integers(-(1 << 36), 1 << 36), CONTENTS)
+BLOB_INFOS = st.builds(BlobInfo, DIGESTS, SIZES)
+LISTING_KEYS = st.tuples(st.binary(max_size=20), DIGESTS)
 
 
-@given(RECIPES)
+@given(INPUTS)
 @LAW
 def test_inputs_read_back_what_they_dump(inputs: LayerInputs) -> None:
     """``parse(dump(x)) == x``."""
@@ -37,30 +37,31 @@ def test_inputs_read_back_what_they_dump(inputs: LayerInputs) -> None:
     assert inputs.dump().isascii()
 
 
-@given(RECIPES, RECIPES)
+@given(INPUTS, INPUTS)
 @LAW
 def test_only_equal_inputs_have_equal_keys(one: LayerInputs, other: LayerInputs) -> None:
-    """The layer key is the hash of the tar rules' version, the ownership and mtime, and for each path in order its
-    name, NAR hash and NAR size.
+    """The layer key is the hash of everything that the layer's bytes depend on.
+
+    That is the tar rules' version, ownership and mtime, and for each path in order its name, NAR hash and NAR size.
     """
     assert (one.key == other.key) == (one == other)
 
 
-@given(RECIPES, st.data())
+@given(INPUTS, st.data())
 @LAW
-def test_what_is_not_as_it_was_dumped_is_no_inputs(inputs: LayerInputs, data: st.DataObject) -> None:
-    """Garbage raises `FormatError` and nothing else, and what is read back has the key that it had."""
+def test_only_exactly_dumped_inputs_are_parsed(inputs: LayerInputs, data: st.DataObject) -> None:
+    """Changed bytes raise `FormatError` and nothing else, or parse to inputs that dump to the same bytes."""
     dumped = bytearray(inputs.dump())
-    place = data.draw(st.integers(0, len(dumped) - 1))
-    dumped[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    offset = data.draw(st.integers(0, len(dumped) - 1))
+    dumped[offset : offset + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     with contextlib.suppress(FormatError):
         assert LayerInputs.parse(bytes(dumped)).dump() == dumped
 
 
 @given(st.binary())
 @LAW
-def test_garbage_is_no_inputs(garbage: bytes) -> None:
-    """Garbage raises `FormatError` and nothing else."""
+def test_garbage_is_refused(garbage: bytes) -> None:
+    """Arbitrary bytes raise `FormatError` and nothing else."""
     try:
         LayerInputs.parse(garbage)
     except FormatError:
@@ -69,44 +70,44 @@ def test_garbage_is_no_inputs(garbage: bytes) -> None:
 
 
 @given(
-    st.dictionaries(RECIPES, MEASURES, max_size=5),
-    st.dictionaries(st.tuples(DIGESTS, st.text()), MEASURES, max_size=5),
-    st.dictionaries(PLACES, st.binary(), max_size=5),
+    st.dictionaries(INPUTS, BLOB_INFOS, max_size=5),
+    st.dictionaries(st.tuples(DIGESTS, st.text()), BLOB_INFOS, max_size=5),
+    st.dictionaries(LISTING_KEYS, st.binary(), max_size=5),
 )
 @FILES
-def test_what_is_learnt_is_what_is_known(
+def test_lookups_return_what_was_put(
     layers: dict[LayerInputs, BlobInfo],
     compressed: dict[tuple[Digest, str], BlobInfo],
     listings: dict[tuple[bytes, Digest], bytes],
 ) -> None:
-    """Bit for bit, in the same run and in the next."""
+    """An entry is found bit for bit, in the same run and in the next."""
     last = {top: (top, nar_hash) for top, nar_hash in listings}
 
-    def check(layer_cache: LayerCache, places: dict[bytes, tuple[bytes, Digest]]) -> None:
+    def check(layer_cache: LayerCache, keys_by_top: dict[bytes, tuple[bytes, Digest]]) -> None:
         assert {inputs: layer_cache.get_layer(inputs) for inputs in layers} == layers
         assert {key: layer_cache.get_compressed(*key) for key in compressed} == compressed
-        assert layer_cache.get_listings(listings) == {place: listings[place] for place in places.values()}
+        assert layer_cache.get_listings(listings) == {key: listings[key] for key in keys_by_top.values()}
 
     def put(layer_cache: LayerCache) -> None:
         for inputs, blob_info in layers.items():
             layer_cache.put_layer(inputs, blob_info)
-        for key, blob_info in compressed.items():
-            layer_cache.put_compressed(*key, blob_info)
-        for place, listing in listings.items():
-            layer_cache.put_listing(*place, listing)
+        for codec_key, blob_info in compressed.items():
+            layer_cache.put_compressed(*codec_key, blob_info)
+        for key, listing in listings.items():
+            layer_cache.put_listing(*key, listing)
 
     with tempfile.TemporaryDirectory() as folder:
         _run(folder, put)
         _run(folder, lambda layer_cache: check(layer_cache, last))
-        _run(folder, lambda layer_cache: _same(dict(layer_cache.entries()), layers))
+        _run(folder, lambda layer_cache: _assert_equal(dict(layer_cache.entries()), layers))
 
 
-def _run(folder: str, work: Callable[[LayerCache], None]) -> None:
+def _run(folder: str, action: Callable[[LayerCache], None]) -> None:
     warnings: list[str] = []
     with LayerCache.open(Path(folder, "layer_cache"), warnings.append) as layer_cache:
-        work(layer_cache)
+        action(layer_cache)
     assert warnings == []
 
 
-def _same(one: object, other: object) -> None:
+def _assert_equal(one: object, other: object) -> None:
     assert one == other

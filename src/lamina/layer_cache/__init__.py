@@ -1,1 +1,1 @@
-"""What earlier runs learnt about layers, kept in a SQLite file."""
+"""The layer cache: what earlier runs learnt about layers, kept in a SQLite file."""

@@ -1,9 +1,9 @@
-"""What is already known about layers and store paths: a small SQLite file, kept between runs.
+"""The layer cache: what earlier runs learnt about layers and store paths, kept in a small SQLite file.
 
-Invariant: an answer is what was learnt, bit for bit, or there is none; and whatever state the file, its folder or the
-disk is in, the worst that comes of it is a warning.
+Invariant: a lookup returns exactly what was put, bit for bit, or nothing. Whatever state the file, its folder or the
+disk is in, the run goes on, and at most a warning is printed.
 
-An entry never goes stale, for its key has the NAR hashes of what it is about.
+An entry never goes stale, because its key contains the NAR hashes of the store paths that it describes.
 """
 
 from __future__ import annotations
@@ -32,112 +32,115 @@ from lamina.layer_cache.schema import (
 from lamina.system.transfer import BlobInfo
 
 if TYPE_CHECKING:
-    # Every verb imports this module, few open a layer cache.
+    # Every command imports this module, but few open a layer cache.
     import sqlite3
     from pathlib import Path
 
-# SQLite takes 999 parameters at least (SQLITE_MAX_VARIABLE_NUMBER before 3.32).
-_AT_ONCE = 900
-# What is learnt is written when it is so much, in bytes and in rows.
+# A SQLite statement can have at least 999 parameters (SQLITE_MAX_VARIABLE_NUMBER before 3.32).
+_MAX_PARAMETERS = 900
+# New entries are written once they reach this many bytes or rows.
 _MAX_BYTES = 1 << 23
 _MAX_ROWS = 1 << 12
 
 _T = TypeVar("_T")
 Warn = Callable[[str], object]
 ListingKey = tuple[bytes, Digest]
-"""Where a store path lies on this machine, and its NAR hash."""
+"""The location of a store path on this machine, and its NAR hash."""
 
 
 class _RowFile(Protocol):
-    """Where rows are kept; it fails nobody, and says itself what is wrong."""
+    """A file of rows. Its methods raise no errors for a bad file; they print a warning."""
 
     @property
     def is_writable(self) -> bool:
-        """Whether what is written would be kept, as far as it is known."""
+        """Whether writing is expected to succeed."""
 
     def read(self, action: Callable[[sqlite3.Connection], _T]) -> _T | None:
-        """What ``action`` finds; None where nothing can be read."""
+        """Return the result of ``action``; None if the file cannot be read."""
 
     def write(self, action: Callable[[sqlite3.Connection], None]) -> bool:
-        """Whether ``action`` was done, all of it."""
+        """Run ``action`` in a transaction and return whether it was committed."""
 
     def recover(self, error: Exception) -> None:
-        """Goes on, as far as that can be, after ``error``, which reading has brought to light."""
+        """Replace the file if possible, because reading it has shown ``error``; otherwise go on without one."""
 
     def close(self) -> None:
-        """Whatever is written is kept."""
+        """Close the file; what was written is kept."""
 
 
 class LayerCache:
-    """What earlier runs have learnt, to be asked by any thread; what this one learns, for the next.
+    """The entries of earlier runs, and those that this run adds for later ones. All methods are thread-safe.
 
-    It is written when it is much, and at last by `close`: also after a failure, for what was learnt is true. A run that
-    learns nothing writes nothing.
+    New entries are written in batches, and the rest by `close`. This also happens after a failure, because the entries
+    are true all the same. A run that adds nothing writes nothing.
     """
 
     def __init__(self, file: _RowFile) -> None:
         self._file = file
         self._lock = threading.RLock()
-        # By table and key, in the order in which they were learnt.
+        # New rows by table and key, in the order in which they were put.
         self._pending: dict[Row, Row] = {}
         self._removed: set[Row] = set()
         self._pending_size = 0
 
     @classmethod
     def open(cls, file: Path, warn: Warn) -> LayerCache:
-        """The layer cache at ``file``, made with the folders it lies in where it is not there.
+        """Open the layer cache at ``file``; create the file and its folders if they are missing.
 
-        Raises nothing for the state they are in: where none can be had, ``warn`` is told so in a line, once, and the
-        layer cache knows nothing and keeps nothing.
+        Raises no error for a file or folder that cannot be used. ``warn`` is then called once with one line, and the
+        returned layer cache is empty and keeps nothing.
         """
         try:
             from lamina.layer_cache.database import CacheDatabase
-        except ImportError as error:  # Python can be built without
+        except ImportError as error:  # Python can be built without SQLite
             warn(f"{file}: got {error}, expected a Python that has SQLite: going on without")
             return NullLayerCache()
-        found = CacheDatabase(file, warn)
-        found.open()
-        return cls(found)
+        database = CacheDatabase(file, warn)
+        database.open()
+        return cls(database)
 
     def get_layer(self, inputs: LayerInputs) -> BlobInfo | None:
-        """Diff ID and size of the uncompressed tar."""
+        """Return diff ID and size of the uncompressed tar; None if they are unknown."""
         key = inputs.key.raw
         row = self._find("layers", LAYER, key)
         return _blob_info(row[1:3]) if row else None
 
     def put_layer(self, inputs: LayerInputs, blob_info: BlobInfo) -> None:
-        """The tar of ``inputs`` is ``blob_info``."""
+        """Record diff ID and size of the uncompressed tar made from ``inputs``."""
         dumped = inputs.dump()
         key = hashlib.sha256(dumped).digest()
         row = key, blob_info.digest.raw, blob_info.size
         self._put(("layers", key), (*row, row_checksum(row), dumped))
 
     def remove_layer(self, inputs: LayerInputs) -> None:
-        """What was known of the layer was wrong."""
+        """Remove the entry of a layer that turned out to be wrong."""
         self._remove("layers", inputs.key.raw)
 
     def get_compressed(self, diff_id: Digest, codec: str) -> BlobInfo | None:
-        """Digest and size of the layer ``diff_id`` as ``codec`` compresses it: a text that says all that its bytes
-        depend on.
+        """Return digest and size of a compressed layer; None if they are unknown.
+
+        Args:
+            diff_id: The diff ID of the uncompressed layer.
+            codec: A text that names everything the compressed bytes depend on: see `LayerCompression.identity`.
         """
-        row = self._find("compressed", COMPRESSED, diff_id.raw, _bytes(codec))
+        row = self._find("compressed", COMPRESSED, diff_id.raw, _encode(codec))
         return _blob_info(row[2:4]) if row else None
 
     def put_compressed(self, diff_id: Digest, codec: str, blob_info: BlobInfo) -> None:
-        """The layer ``diff_id`` compressed by ``codec`` is ``blob_info``."""
-        row = diff_id.raw, _bytes(codec), blob_info.digest.raw, blob_info.size
+        """Record digest and size of the layer ``diff_id`` compressed by ``codec``."""
+        row = diff_id.raw, _encode(codec), blob_info.digest.raw, blob_info.size
         self._put(("compressed", *row[:2]), (*row, row_checksum(row)))
 
     def get_listings(self, requested: Collection[ListingKey]) -> Mapping[ListingKey, bytes]:
-        """What is in those of the store paths of which it is known."""
+        """Return the known ones of the ``requested`` listings of store paths."""
         import zlib
 
         keys = {(top, nar_hash.raw): (top, nar_hash) for top, nar_hash in requested}
         tops = sorted({top for top, _ in keys})
         with self._lock:
             rows: dict[Row, bytes] = {}
-            for start in range(0, len(tops), _AT_ONCE):
-                rows |= self._read_listings(keys, tops[start : start + _AT_ONCE])
+            for start in range(0, len(tops), _MAX_PARAMETERS):
+                rows |= self._read_listings(keys, tops[start : start + _MAX_PARAMETERS])
             for key in keys:
                 if row := self._pending.get(("listings", *key)):
                     rows[key] = zlib.decompress(row[-1])
@@ -157,9 +160,7 @@ class LayerCache:
         return self._file.read(look_up) or {}
 
     def put_listing(self, top: bytes, nar_hash: Digest, listing: bytes) -> None:
-        """The store path at ``top`` with ``nar_hash`` is made of ``listing``; what was known of one with another hash
-        at the same place is forgotten.
-        """
+        """Record the ``listing`` of the store path at ``top``; it replaces one with another NAR hash there."""
         if self._file.is_writable:
             import zlib
 
@@ -167,12 +168,14 @@ class LayerCache:
             self._put(("listings", *row[:2]), (*row[:2], row_checksum(row), row[2]))
 
     def remove_listing(self, top: bytes, nar_hash: Digest) -> None:
-        """What was known of the store path was wrong."""
+        """Remove a listing that no longer matches the files on disk."""
         self._remove("listings", top, nar_hash.raw)
 
     def entries(self) -> Iterator[tuple[LayerInputs, BlobInfo]]:
-        """All layers, in no order that means anything; those of other tar rules are passed over, and so are damaged
-        ones: a layer cache with any is set aside at the end, with a warning.
+        """Yield all layers, in no particular order.
+
+        Layers of other versions of the tar rules are skipped, and so are damaged rows. If there were any of the latter,
+        the file is set aside at the end, with a warning.
         """
         self._flush()
         damage = None
@@ -180,17 +183,17 @@ class LayerCache:
         while rows := self._layers_after(last):
             for row in rows:
                 try:
-                    inputs = _inputs(row)
+                    inputs = _parse_inputs(row)
                 except DamagedError as error:
                     damage = error
                     continue
                 if inputs and ("layers", row[0]) not in self._removed:
                     yield inputs, _blob_info(row[1:3])
-            following = rows[-1][0]
-            if not isinstance(following, bytes) or following <= last:
+            key = rows[-1][0]
+            if not isinstance(key, bytes) or key <= last:
                 damage = DamagedError("keys that are out of order")
                 break
-            last = following
+            last = key
         if damage:
             with self._lock:
                 self._file.recover(damage)
@@ -200,7 +203,7 @@ class LayerCache:
             return self._file.read(lambda database: database.execute(LAYERS, (key,)).fetchall()) or []
 
     def close(self) -> None:
-        """Writes what was learnt, in one transaction. Raises nothing; a second time there is nothing to do."""
+        """Write the new entries in one transaction and close the file. Raises nothing and may be called again."""
         with self._lock:
             self._flush()
             self._file.close()
@@ -223,7 +226,7 @@ class LayerCache:
             if not self._file.is_writable:
                 return
             self._removed.discard(name)
-            self._pending.pop(name, None)  # what was learnt last is written last
+            self._pending.pop(name, None)  # so that the newest row is also the last one to be written
             self._pending[name] = row
             self._pending_size += sum(len(value) for value in row if isinstance(value, bytes))
             if self._pending_size > _MAX_BYTES or len(self._pending) > _MAX_ROWS:
@@ -235,7 +238,7 @@ class LayerCache:
             self._removed.add(name)
 
     def _flush(self) -> None:
-        """Writes what was learnt and forgotten; what cannot be written is learnt no more, and remains forgotten."""
+        """Write new and removed entries. If that fails, new entries are dropped, but removed ones stay removed."""
         with self._lock:
             if (self._pending or self._removed) and self._file.write(self._write):
                 self._removed.clear()
@@ -250,13 +253,13 @@ class LayerCache:
 
 
 class NullLayerCache(LayerCache):
-    """Knows nothing, keeps nothing, and has no file."""
+    """A layer cache without a file: it is empty and keeps nothing."""
 
     def __init__(self) -> None:
-        super().__init__(_NoRowFile())
+        super().__init__(_NullRowFile())
 
 
-class _NoRowFile:
+class _NullRowFile:
     is_writable = False
 
     def read(self, action: object) -> None:
@@ -272,8 +275,8 @@ class _NoRowFile:
         pass
 
 
-def _inputs(row: Row) -> LayerInputs | None:
-    """Return the inputs in a row of layers; None if they are of other tar rules."""
+def _parse_inputs(row: Row) -> LayerInputs | None:
+    """Return the inputs in a row of layers; None if they belong to another version of the tar rules."""
     key, *_, dumped = verified_row(row[:-1]) + row[-1:]
     if not isinstance(dumped, bytes) or hashlib.sha256(dumped).digest() != key:
         raise DamagedError("inputs that are not as they were written")
@@ -288,5 +291,5 @@ def _blob_info(values: Row) -> BlobInfo:
     return BlobInfo(Digest(digest), size)
 
 
-def _bytes(codec: str) -> bytes:
+def _encode(codec: str) -> bytes:
     return codec.encode("utf-8", "surrogatepass")

@@ -1,12 +1,13 @@
-"""The file that a layer cache is kept in: opened or begun, read and written, and set aside where it is damaged.
+"""The SQLite file of the layer cache: create, open, read and write it, and set it aside if it is damaged.
 
-Invariant: whatever state the file, its folder or the disk is in, the worst that comes of it is a warning.
+Invariant: whatever state the file, its folder or the disk is in, the run goes on, and at most a warning is printed.
 
-A damaged file is renamed ``NAME.damaged``, and a new one begun. Other processes may have it open meanwhile. A lock on
-its folder is held, shared, while it is opened and first read, and alone while it is begun or renamed: thus nobody opens
-the ``-wal`` and ``-shm`` of one database for those of another. SQLite itself leaves them alone when it closes a
-database that was renamed. It, and not a reader of our own, looks at the header too: closing a file would end the locks
-that SQLite has on it (SQLite documentation, "How To Corrupt An SQLite Database File", 2.2 and 2.4).
+A damaged file is renamed to ``NAME.damaged``, and a new one is created. Other processes may have it open meanwhile, so
+a lock on its folder is held: shared while the file is opened and first read, exclusive while it is created or renamed.
+Thus no process uses the ``-wal`` and ``-shm`` files of one database with another. SQLite itself leaves those files
+alone when it closes a database that was renamed. The header is read through SQLite too, because closing a file that was
+opened directly would release the locks that SQLite has on it (SQLite documentation, "How To Corrupt An SQLite Database
+File", 2.2 and 2.4).
 """
 
 from __future__ import annotations
@@ -32,19 +33,21 @@ from lamina.layer_cache.schema import (
     OldSchemaError,
     UnusableFileError,
     check_owner,
-    tables,
+    read_tables,
 )
 from lamina.system.sqlite import DatabaseError, connect, translate_errors
 
 if TYPE_CHECKING:
     import sqlite3
 
-# How long another process may be waited for, in seconds.
+# How long to wait for another process's lock, and between two attempts, in seconds.
 _LOCK_TIMEOUT = 2.0
 _POLL_INTERVAL = 0.01
 
-# What a database begins with, and where it says whose it is (SQLite documentation, "Database File Format", 1.3).
+# The start of every SQLite file, and the offset of its application ID (SQLite documentation, "Database File Format",
+# 1.3).
 _MAGIC, _APPLICATION_ID_OFFSET = b"SQLite format 3\0", 68
+# Parts of file names that show that a damaged file was meant to be a layer cache; ledger is the old word for it.
 _NAMES = ("layer-cache", "layer_cache", "ledger")
 _DATABASE_SUFFIXES = {".sqlite", ".sqlite3", ".db"}
 
@@ -52,7 +55,7 @@ _T = TypeVar("_T")
 
 
 class CacheDatabase:
-    """The database at ``path``, once it is opened, in one connection; ``warn`` is told why there is none."""
+    """The database at ``path``, with one connection; ``warn`` is called with the reason if it cannot be used."""
 
     def __init__(self, path: Path, warn: Callable[[str], object]) -> None:
         self._path = path
@@ -64,7 +67,7 @@ class CacheDatabase:
         self.is_writable = False
 
     def open(self) -> None:
-        """Opens it, begins it where it is not there; one that is damaged or older makes place for a new one."""
+        """Open the file, or create it; replace it if it is damaged or has an older schema."""
         try:
             self._path = Path(os.path.realpath(self._path))
             with translate_errors():
@@ -74,14 +77,14 @@ class CacheDatabase:
             self.recover(error)
 
     def close(self) -> None:
-        """Whatever is written is in the file now."""
+        """Close the connection; if it is the last one, SQLite then moves its log into the file."""
         self.is_writable = False
         if self._database:
             self._database.close()
             self._database = None
 
     def read(self, action: Callable[[sqlite3.Connection], _T]) -> _T | None:
-        """What ``action`` finds; None where nothing can be read."""
+        """Return the result of ``action``; None if the file cannot be read."""
         if not self._database:
             return None
         try:
@@ -92,10 +95,10 @@ class CacheDatabase:
             return None
 
     def write(self, action: Callable[[sqlite3.Connection], None]) -> bool:
-        """Whether ``action`` was done, in a transaction. Once it could not be, `is_writable` is false."""
+        """Run ``action`` in a transaction and return whether it was committed; if not, `is_writable` becomes false."""
         if not self.is_writable:
             return False
-        if self._file_id != self._current_file_id():  # somebody has deleted it, or set it aside
+        if self._file_id != self._current_file_id():  # another process has deleted the file or set it aside
             self.close()
             self.open()
         while self._database and self.is_writable:
@@ -115,9 +118,7 @@ class CacheDatabase:
         return False
 
     def recover(self, error: Exception) -> None:
-        """Begins anew where ``error`` is of a kind that a new file helps against, once; else there is no layer cache
-        now.
-        """
+        """Replace the file after ``error`` if a new file helps, but only once; otherwise go on without one."""
         path = self._path
         damaged = self._is_damage(error)
         self.close()
@@ -147,27 +148,30 @@ class CacheDatabase:
         self.open()
 
     def _is_damage(self, error: Exception) -> bool:
-        """Whether it is the file that is to blame, and not what is around it."""
-        if self._read_only_reason:  # who knows what others write meanwhile
+        """Return whether ``error`` is due to damage in the file, rather than to its surroundings."""
+        if self._read_only_reason:  # another process may write to the file while this one reads it without locks
             return False
         if not isinstance(error, DatabaseError):
             return isinstance(error, DamagedError)
-        if error.is_read_only:  # also said of a file whose header asks for a newer SQLite to write to it
-            return all(os.access(place, os.W_OK) for place in (self._path, self._path.parent))
+        if error.is_read_only:  # SQLite also reports this for a header that demands a newer SQLite for writing
+            return all(os.access(path, os.W_OK) for path in (self._path, self._path.parent))
         return error.is_damage
 
     def _set_aside(self, *, keep: bool) -> Path | None:
-        """Where the file that was opened lies now; None where it was another's, who has done this already."""
+        """Rename the file with ``keep``, otherwise delete it.
+
+        Returns the new path; None if another process has already replaced the file.
+        """
         with _lock_folder(self._path.parent, exclusive=True):
             if self._current_file_id() != self._file_id:
                 return None
             aside = next(
                 name for name in _set_aside_names(self._path) if not any(os.path.lexists(file) for file in _files(name))
             )
-            # The database itself comes last: until then it is damaged, and nobody has a new one.
-            for file, other in reversed(list(zip(_files(self._path), _files(aside), strict=True))):
+            # The database itself comes last: as long as the damaged file is there, no process creates a new one.
+            for file, new_file in reversed(list(zip(_files(self._path), _files(aside), strict=True))):
                 with contextlib.suppress(FileNotFoundError):
-                    os.rename(file, other) if keep else os.unlink(file)
+                    os.rename(file, new_file) if keep else os.unlink(file)
             return aside
 
     def _open(self) -> None:
@@ -190,13 +194,13 @@ class CacheDatabase:
             return False
         if not stat.S_ISREG(status.st_mode):
             raise UnusableFileError("no file, expected a layer cache")
-        return status.st_size > _EMPTY
+        return status.st_size > _MAX_EMPTY_SIZE
 
     def _create_file(self, exclusive: bool) -> None:
-        """Create an empty file that only the user may read, as SQLite creates those beside it.
+        """Create an empty file that only the user may read; SQLite gives the files beside it the same permissions.
 
-        Files of an earlier database of this name are removed first, and so is the default layer cache under its old
-        name once one is created under the new name.
+        Files beside an earlier database of this name are removed first. Creating the default layer cache also removes
+        the one with the old default name.
         """
         if self._path.name == FILE_NAME:
             _remove_old_cache(self._path.with_name(OLD_FILE_NAME))
@@ -230,7 +234,7 @@ class CacheDatabase:
         except DatabaseError as error:
             if not self._is_readable(error):
                 raise
-            # SQLite cannot have its files beside it, for want of a permission or of room, so nobody else can write.
+            # SQLite cannot create its files beside the database, for lack of permission or space, so nobody can write.
             self._read_only_reason = str(error)
             try:
                 self._database = self._open_checked(_IMMUTABLE)
@@ -238,10 +242,10 @@ class CacheDatabase:
                 raise error from None
 
     def _is_readable(self, error: DatabaseError) -> bool:
-        """Whether all that there is lies in the file itself, and it was not the file that is to blame for ``error``."""
+        """Return whether the file can be read on its own: its log is empty, and ``error`` is not due to the file."""
         log = _files(self._path)[1]
-        at_rest = not os.path.exists(log) or not os.path.getsize(log)
-        return at_rest and not error.is_damage and not error.is_busy
+        log_is_empty = not os.path.exists(log) or not os.path.getsize(log)
+        return log_is_empty and not error.is_damage and not error.is_busy
 
     def _open_checked(self, options: str) -> sqlite3.Connection:
         database = self._open_connection(options)
@@ -254,31 +258,31 @@ class CacheDatabase:
         return database
 
     def _prepare(self, database: sqlite3.Connection) -> None:
-        """Make the tables where there are none, and check that the database is a layer cache of ours."""
-        # A crash of the machine may cost what was learnt last, and no more (SQLite documentation, "synchronous").
+        """Create the tables in an empty database, and check that the database is a layer cache with this schema."""
+        # A crash of the machine loses at most the latest transactions (SQLite documentation, "synchronous").
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA cell_size_check = ON")
-        if not tables(database):
+        if not read_tables(database):
             _create_tables(database)
         check_owner(database)
-        if tables(database) != sorted(TABLES):
+        if read_tables(database) != sorted(TABLES):
             raise DamagedError("other tables than a layer cache's")
 
     def _open_connection(self, options: str) -> sqlite3.Connection:
         database = connect(self._path, options, timeout=_LOCK_TIMEOUT, check_same_thread=False)
-        database.text_factory = bytes  # what is no UTF-8 any more is compared all the same
+        database.text_factory = bytes  # so that damaged text, which may not be UTF-8, can be compared
         return database
 
 
 _IMMUTABLE = "mode=ro&immutable=1"
-# A file of one byte is an empty database too (SQLite source, os_unix.c, unixFileSize).
-_EMPTY = 1
+# SQLite also takes a file of one byte for an empty database (SQLite source, os_unix.c, unixFileSize).
+_MAX_EMPTY_SIZE = 1
 
 
 def _create_tables(database: sqlite3.Connection) -> None:
     with _transaction(database, "EXCLUSIVE"):
-        if not tables(database):
-            # In the file's own header from the start, where `check_owner` looks: there is no log yet.
+        if not read_tables(database):
+            # Before the switch to a log, so that the IDs are in the file's own header, where `check_owner` reads them.
             for statement in (
                 *TABLES,
                 f"PRAGMA application_id = {APPLICATION_ID}",
@@ -289,7 +293,7 @@ def _create_tables(database: sqlite3.Connection) -> None:
 
 
 def _use_wal(database: sqlite3.Connection) -> None:
-    """Has SQLite write ahead to a log, with which nobody who reads waits; where that cannot be it does without."""
+    """Switch to a write-ahead log if possible, because readers then never wait for a writer."""
     with contextlib.suppress(DatabaseError), translate_errors():
         database.execute("PRAGMA journal_mode = WAL").fetchall()
 
@@ -301,27 +305,25 @@ def _transaction(database: sqlite3.Connection, kind: str) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        with contextlib.suppress(DatabaseError), translate_errors():  # after some errors it has ended already
+        with contextlib.suppress(DatabaseError), translate_errors():  # some errors have already ended the transaction
             database.execute("ROLLBACK")
         raise
 
 
 @contextlib.contextmanager
 def _lock_folder(folder: Path, *, exclusive: bool) -> Iterator[bool]:
-    """Holds a lock on ``folder`` for the block, shared with others or ``exclusive``; false where there are none."""
+    """Hold a shared or ``exclusive`` lock on ``folder`` for the block; yields False if the system has no such locks."""
     try:
         import fcntl
 
-        descriptor = os.open(folder, os.O_RDONLY)
+        fd = os.open(folder, os.O_RDONLY)
     except (ImportError, OSError):
         yield False
         return
     try:
-        yield _acquire(
-            partial(fcntl.flock, descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        )
+        yield _acquire(partial(fcntl.flock, fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB))
     finally:
-        os.close(descriptor)
+        os.close(fd)
 
 
 def _acquire(lock: Callable[[], None]) -> bool:
@@ -338,16 +340,16 @@ def _acquire(lock: Callable[[], None]) -> bool:
 
 
 def _make_folder(folder: Path) -> None:
-    """All of it that is missing is the user's alone (XDG Base Directory Specification, "Referencing")."""
-    missing = itertools.takewhile(lambda place: not os.path.exists(place), (folder, *folder.parents))
-    for place in reversed(list(missing)):
-        place.mkdir(mode=stat.S_IRWXU, exist_ok=True)
+    """Create ``folder`` and its parents for this user only (XDG Base Directory Specification, "Referencing")."""
+    missing = itertools.takewhile(lambda path: not os.path.exists(path), (folder, *folder.parents))
+    for path in reversed(list(missing)):
+        path.mkdir(mode=stat.S_IRWXU, exist_ok=True)
     if not os.path.isdir(folder):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 
 def _remove_old_cache(path: Path) -> None:
-    """Remove the layer cache at ``path`` with what SQLite put beside it; another program's file stays."""
+    """Remove the layer cache at ``path`` and the files beside it, unless the file belongs to another program."""
     head = b"" if path.is_symlink() or not path.is_file() else _read_head(path)
     if head.startswith(_MAGIC) and head[_APPLICATION_ID_OFFSET:] == APPLICATION_ID.to_bytes(4, "big"):
         for file in reversed(_files(path)):
@@ -356,7 +358,7 @@ def _remove_old_cache(path: Path) -> None:
 
 
 def _read_head(path: Path) -> bytes:
-    """Return the start of a database's header, with the application's number at its end; empty if it is unreadable."""
+    """Return the header of a database up to and including the application ID; empty if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(_APPLICATION_ID_OFFSET + 4)
@@ -365,8 +367,8 @@ def _read_head(path: Path) -> bytes:
 
 
 def _files(database: Path) -> list[Path]:
-    """The database and what SQLite puts beside it, the log first."""
-    return [Path(f"{database}{ending}") for ending in ("", "-wal", "-shm", "-journal")]
+    """Return the path of the database, then those of the files that SQLite puts beside it, the log first."""
+    return [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
 
 
 def _set_aside_names(path: Path) -> Iterator[Path]:
@@ -379,9 +381,9 @@ def _error_text(error: Exception) -> str:
 
 
 def _looks_like_cache(path: Path) -> bool:
-    """Whether a damaged file may be taken for a layer cache: by its name, or by what is left of a database's header."""
-    place = Path(os.path.realpath(path))
-    if any(name in place.name for name in _NAMES) or place.suffix in _DATABASE_SUFFIXES:
+    """Return whether a damaged file was a layer cache, judging by its name or by the rest of a database's header."""
+    file = Path(os.path.realpath(path))
+    if any(name in file.name for name in _NAMES) or file.suffix in _DATABASE_SUFFIXES:
         return True
-    head = _read_head(place)
+    head = _read_head(file)
     return head.startswith(_MAGIC) or head[_APPLICATION_ID_OFFSET:] == APPLICATION_ID.to_bytes(4, "big")

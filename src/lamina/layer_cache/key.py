@@ -1,4 +1,4 @@
-"""What the bytes of a layer of store paths depend on: all that a layer key is made from.
+"""The layer key, and the inputs that it is made from: everything that the bytes of a store layer depend on.
 
 Invariant: layers of equal inputs have equal bytes, and ``LayerInputs.parse(inputs.dump()) == inputs``.
 """
@@ -15,14 +15,15 @@ from lamina.formats.tar import Owner
 from lamina.messages.redaction import short_repr
 
 TAR_RULES = 1
-"""The version of the tar rules, raised when the same nodes would give other bytes."""
+"""The version of the tar rules, which is raised when the same nodes would give different bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerInputs:
-    """What a layer of store paths is made from; ``mtime`` in whole seconds since 1970.
+    """The inputs of a layer of store paths.
 
-    ``contents`` are the paths in packing order, each with its NAR hash and NAR size.
+    ``mtime`` is in whole seconds since 1970. ``contents`` holds the paths in packing order, each with its NAR hash and
+    its NAR size in bytes.
     """
 
     owner: Owner
@@ -31,7 +32,7 @@ class LayerInputs:
 
     @property
     def key(self) -> Digest:
-        """The layer key, the SHA-256 of `dump`: layers of equal keys have equal bytes."""
+        """The layer key, which is the SHA-256 of `dump`: layers of equal keys have equal bytes."""
         return Digest(hashlib.sha256(self.dump()).digest())
 
     @property
@@ -40,7 +41,7 @@ class LayerInputs:
         return tuple(path for path, _, _ in self.contents)
 
     def dump(self) -> bytes:
-        """The inputs and the version of the tar rules as JSON in ASCII, always the same."""
+        """Return the inputs and the version of the tar rules as ASCII JSON; equal inputs give equal bytes."""
         value = {
             "rules": TAR_RULES,
             "uid": self.owner.uid,
@@ -54,7 +55,7 @@ class LayerInputs:
 
     @classmethod
     def parse(cls, data: bytes) -> LayerInputs:
-        """Parse what `dump` gave under the same tar rules; raise `FormatError` for anything else."""
+        """Parse the output of `dump` under the same tar rules. Raises `FormatError` for anything else."""
         try:
             value = json.loads(data.decode("ascii"))
             uid, gid, mtime = (_integer(value[key]) for key in ("uid", "gid", "mtime"))

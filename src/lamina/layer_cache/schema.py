@@ -1,8 +1,9 @@
-"""The tables of a layer cache, the owner of a database, and the checksum of a row.
+"""The tables of the layer cache, and the checks of a database and of its rows.
 
-Invariant: a row that passes is as it was written, and a database that passes is a layer cache of this schema.
+Invariant: a row that passes `verified_row` is as it was written, and a database that passes `check_owner` is a layer
+cache with this schema version.
 
-A row's checksum is a hash over all of it, so that bits that changed on the disk are noticed.
+A row's checksum is a hash of all its values, so that bits that have changed on the disk are detected.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from lamina.messages.redaction import short_repr
 
 if TYPE_CHECKING:
-    import sqlite3  # who has a connection has imported it
+    import sqlite3  # imported on demand: the caller that passes a connection has imported it
 
 Row = tuple[Any, ...]
 
 FILE_NAME = "layer-cache.sqlite"
 """The name of the default layer cache, in the user's cache folder."""
 OLD_FILE_NAME = "ledger.sqlite"
-"""The name that it had before."""
+"""The name of the default layer cache in earlier versions."""
 SCHEMA_VERSION = 2
 APPLICATION_ID = int.from_bytes(b"lmna", "big")
 TABLES = (
@@ -31,7 +32,7 @@ TABLES = (
     """CREATE TABLE layers (
   key BLOB NOT NULL PRIMARY KEY, diff_id BLOB NOT NULL, size INTEGER NOT NULL, checksum BLOB NOT NULL,
   inputs BLOB NOT NULL)""",
-    # A path on disk has one content, so what was there before goes.
+    # A location on disk has one content, so a new listing replaces the one before.
     """CREATE TABLE listings (
   top BLOB NOT NULL PRIMARY KEY, nar_hash BLOB NOT NULL, checksum BLOB NOT NULL, listing BLOB NOT NULL)""",
 )
@@ -51,25 +52,30 @@ LISTINGS = "SELECT top, nar_hash, listing, checksum FROM listings WHERE top IN (
 
 
 class DamagedError(Exception):
-    """The file holds what no layer cache has written."""
+    """The file has contents that a layer cache never writes."""
 
 
 class OldSchemaError(Exception):
-    """The file is of a schema before this one."""
+    """The file has an older schema version than this one."""
 
 
 class UnusableFileError(Exception):
-    """The file is not to be used and not to be touched."""
+    """The file must be neither used nor changed."""
 
 
-def tables(database: sqlite3.Connection) -> list[str]:
-    """The statements that made them, ascending."""
+def read_tables(database: sqlite3.Connection) -> list[str]:
+    """Return the statements that created the tables of ``database``, in ascending order."""
     rows = database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY sql")
     return [sql.decode("utf-8", "replace") for (sql,) in rows]
 
 
 def check_owner(database: sqlite3.Connection) -> None:
-    """Raises `UnusableFileError` for what is not ours, or a newer lamina's, `OldSchemaError` for an older one's."""
+    """Check that ``database`` is a layer cache with this schema version.
+
+    Raises:
+        UnusableFileError: if it belongs to another program or to a newer lamina.
+        OldSchemaError: if it belongs to an older lamina.
+    """
     application, version = (
         database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
@@ -82,26 +88,26 @@ def check_owner(database: sqlite3.Connection) -> None:
 
 
 def row_checksum(values: Iterable[object]) -> bytes:
-    """Return the checksum of ``values``, bytes and integers; raise `DamagedError` for others."""
-    found = hashlib.blake2b(digest_size=8)
+    """Return the checksum of ``values``, which are bytes and integers. Raises `DamagedError` for other types."""
+    checksum = hashlib.blake2b(digest_size=8)
     for value in values:
         data = b"%d" % value if isinstance(value, int) else value
         if not isinstance(data, bytes):
             raise DamagedError(f"{short_repr(value)} in a row")
-        found.update(b"%d%c" % (len(data), b"bi"[isinstance(value, int)]))
-        found.update(data)
-    return found.digest()
+        checksum.update(b"%d%c" % (len(data), b"bi"[isinstance(value, int)]))
+        checksum.update(data)
+    return checksum.digest()
 
 
 def verified_row(row: Row) -> Row:
-    """Return ``row`` if its last value is the checksum of the others; raise `DamagedError` otherwise."""
+    """Return ``row`` if its last value is the checksum of the others. Raises `DamagedError` otherwise."""
     if row[-1] != row_checksum(row[:-1]):
         raise DamagedError("a row that is not as it was written")
     return row
 
 
 def single_row(rows: list[Row], key: tuple[bytes, ...]) -> Row | None:
-    """The row that was asked for by ``key``, with which it begins, if there is one; raises `DamagedError`."""
+    """Return the only row if there is one. Raises `DamagedError` if it is damaged or does not begin with ``key``."""
     for row in rows:
         if row[: len(key)] != key:
             raise DamagedError("a row in the place of another")

@@ -1,4 +1,4 @@
-"""The file of the layer cache: what becomes of the one that had the old name."""
+"""Tests of the layer cache's file: what happens to a file with the old default name."""
 
 from pathlib import Path
 
