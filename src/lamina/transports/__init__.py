@@ -1,5 +1,5 @@
-"""How bytes come from a binary cache, and go to one: edges, so files, sockets and buckets are opened here.
+"""Reads and writes the files of a binary cache in a folder, over HTTP and in S3.
 
-Invariant: a file that is absent is told from one that could not be had; what is read is bounded in bytes and in time,
-what is written is there whole or not at all, and nobody is shown credentials.
+Invariant: a file that is absent is distinguished from one that could not be read. What is read is limited in bytes and
+in time, what is written appears completely or not at all, and no message contains credentials.
 """

@@ -1,10 +1,10 @@
-"""Settings and credentials for S3, and signatures made with them, all by botocore.
+"""Finds settings and credentials for S3 and signs requests with them, through botocore.
 
 botocore looks where AWS's own tools look: the environment, profiles (keys, SSO, `aws login`, a process, an assumed
-role), a web identity token, a container's endpoint and the metadata service of an instance. It asks again before
-credentials expire. Requests are sent by `lamina.transports.connections`; botocore only signs them.
+role), a web identity token, a container's endpoint and the metadata service of an instance. It renews credentials
+before they expire. Requests are sent by `lamina.transports.connections`; botocore only signs them.
 
-What botocore says of an error may repeat a line of a file or the answer of a server, so its messages are never shown.
+Messages of botocore's errors may repeat a line of a file or a server's response, so they are never shown.
 """
 
 from __future__ import annotations
@@ -42,47 +42,47 @@ _PROFILE_HINT = (
     "aws sso login --profile {name} begins a new session"
 )
 _INCOMPLETE_KEY = "environment: got one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, expected both or none"
-# Files that tell a machine of Amazon's from others, and how they begin there (EC2 user guide, "Identify EC2
+# Files by which an EC2 instance is recognised, and the text that they begin with there (EC2 user guide, "Identify EC2
 # instances").
 _EC2_MARKERS = {"/sys/class/dmi/id/sys_vendor": "amazon ec2", "/sys/hypervisor/uuid": "ec2"}
-_EXPECTED = "profiles of AWS"
+_EXPECTED_CONFIG = "profiles of AWS"
 _INSTANCE_PROVIDER = "iam-role"
-# Gateways rewrite these on the way, which would break a signature that covers them.
+# Gateways rewrite these headers on the way, which would break a signature that covers them.
 _UNSIGNED = {"accept-encoding"}
 
 
 class AwsSession:
-    """What AWS's environment variables and files say to whoever opens one cache; safe for many threads.
+    """AWS's settings and credentials for one cache, from environment variables and files; safe for many threads.
 
-    Nobody is asked for credentials before the first request is signed.
+    Credentials are looked up when the first request is signed.
 
     Args:
         profile: the profile that the cache's URL names, or ``""``.
         region: the region that the cache's URL names, or ``""``.
-        patience: bounds how long AWS's own services are waited for.
+        policy: the timeouts and attempts for requests to AWS's own services.
 
     Raises:
-        InvalidName: the profile does not exist.
-        Unavailable: a file of AWS's cannot be read, or the environment holds half a key.
+        InvalidArgument: the profile does not exist.
+        Unavailable: one of AWS's configuration files cannot be read, or the environment holds half a key.
 
     """
 
     def __init__(self, profile: str, region: str, policy: RetryPolicy) -> None:
-        # At lower levels it logs credentials, tokens and answers, which a program that logs everything must not keep.
+        # At lower levels botocore logs credentials, tokens and responses, which must not end up in a program's log.
         logging.getLogger("botocore").setLevel(logging.CRITICAL + 1)
         self._policy = policy
         self._lock = Lock()
         self._is_resolved = False
-        self._found_credentials: Any = None
+        self._credentials: Any = None
         self._profile = profile
         self._session = Session(profile=profile or None)
         self._profile = profile or self._get_setting("profile")
         if not self._profile:
-            # An empty variable names none; only the store of settings can be told so.
+            # An empty AWS_PROFILE stands for no profile. botocore only accepts that through its configuration store.
             self._session.get_component("config_store").set_config_variable("profile", None)
         self._check_config()
         self.region = region or os.environ.get("AWS_REGION") or self._get_setting("region") or DEFAULT_REGION
-        """The region of the URL, else of the environment, else of the profile, else S3's default."""
+        """The region from the URL, else the environment, else the profile, else S3's default."""
         self.endpoint = self._call_botocore(self._find_endpoint)
         """The URL that the environment or the profile names for S3, or ``""``."""
 
@@ -92,40 +92,36 @@ class AwsSession:
         Args:
             method: the request's method.
             url: the URL to send, percent-encoded.
-            headers: those of the request without ``Host``.
-            body: all that is sent as content.
+            headers: the request's headers without ``Host``.
+            body: the complete body of the request.
 
         Raises:
-            Unavailable: credentials could not be had, or are not such as a header can hold.
+            Unavailable: credentials could not be obtained, or contain characters that a header cannot hold.
 
         """
-        sent = {**headers, "Host": _host_header(url)}
-        found = self._get_credentials()
-        if found is None:
-            return sent
-        signed = {name: value for name, value in sent.items() if name.lower() not in _UNSIGNED}
+        all_headers = {**headers, "Host": _host_header(url)}
+        credentials = self._get_credentials()
+        if credentials is None:
+            return all_headers
+        signed = {name: value for name, value in all_headers.items() if name.lower() not in _UNSIGNED}
         request = AWSRequest(method, url, signed, body)
-        self._call_botocore(lambda: S3SigV4Auth(found, "s3", self.region).add_auth(request))
-        sent |= dict(request.headers.items())
-        if not all(value.isascii() and value.isprintable() for value in sent.values()):
+        self._call_botocore(lambda: S3SigV4Auth(credentials, "s3", self.region).add_auth(request))
+        all_headers |= dict(request.headers.items())
+        if not all(value.isascii() and value.isprintable() for value in all_headers.values()):
             raise Unavailable(f"{_SUBJECT}: got a character that no header can hold, expected keys", hint=_HINT)
-        return sent
+        return all_headers
 
     def _get_credentials(self) -> Any:
-        """Return credentials that are valid now, or None if there are none anywhere."""
+        """Return credentials that are valid now, or None if none are configured."""
         with self._lock:
             if not self._is_resolved:
-                self._found_credentials = self._call_botocore(self._resolve_credentials)
+                self._credentials = self._call_botocore(self._resolve_credentials)
                 self._is_resolved = True
-        return (
-            None
-            if self._found_credentials is None
-            else self._call_botocore(self._found_credentials.get_frozen_credentials)
-        )
+        return None if self._credentials is None else self._call_botocore(self._credentials.get_frozen_credentials)
 
     def _resolve_credentials(self) -> Any:
         session = self._session
-        session.set_config_variable("region", self.region)  # services that give credentials have regions too
+        session.set_config_variable("region", self.region)  # the services that issue credentials have regions too
         policy = self._policy
         session.set_default_client_config(
             Config(
@@ -139,9 +135,10 @@ class AwsSession:
             session.set_config_variable("ca_bundle", str(bundle))
         chain = session.get_component("credential_provider")
         if not _is_ec2_instance() and not self._get_setting("ec2_metadata_service_endpoint"):
-            chain.remove(_INSTANCE_PROVIDER)  # Elsewhere nothing answers, and every run would wait for it.
+            chain.remove(_INSTANCE_PROVIDER)  # On other machines nothing responds, and every run would wait for it.
         else:
-            # A proxy is no way to a service of this machine and must see no credentials. botocore has no setting.
+            # The metadata service is on this machine, so a proxy must not be used: it could not reach the service and
+            # would see the credentials. botocore has no setting for that.
             fetcher = chain.get_provider(_INSTANCE_PROVIDER)._role_fetcher  # noqa: SLF001 - see above
             fetcher._session = URLLib3Session(timeout=session.get_config_variable("metadata_service_timeout"))  # noqa: SLF001
         found = session.get_credentials()
@@ -152,18 +149,18 @@ class AwsSession:
     # --- settings
 
     def _check_config(self) -> None:
-        """Refuse what botocore passes over: files that cannot be read, half a key; and a profile that is not there."""
+        """Raise an error for files that cannot be read and half a key, which botocore ignores, or a missing profile."""
         for setting in ("config_file", "credentials_file"):
             if not self._get_setting(setting):
                 continue
             path = self._config_path(setting)
             try:
-                check_file(path, str(path), _EXPECTED)
+                check_file(path, str(path), _EXPECTED_CONFIG)
                 path.read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise Unavailable(f"{path}: got {error.strerror}, expected {_EXPECTED}") from None
+                raise Unavailable(f"{path}: got {error.strerror}, expected {_EXPECTED_CONFIG}") from None
         self._call_botocore(self._session.get_scoped_config)
         if bool(os.environ.get("AWS_ACCESS_KEY_ID")) != bool(os.environ.get("AWS_SECRET_ACCESS_KEY")):
             raise Unavailable(_INCOMPLETE_KEY)
@@ -180,33 +177,33 @@ class AwsSession:
             return ""
         profile = self._session.get_scoped_config()
         services = self._session.full_config.get("services", {}).get(profile.get("services"), {})
-        own = services.get("s3")
-        places = (
+        s3_settings = services.get("s3")
+        candidates = (
             os.environ.get("AWS_ENDPOINT_URL_S3"),
             os.environ.get("AWS_ENDPOINT_URL"),
-            own.get("endpoint_url") if isinstance(own, dict) else None,
+            s3_settings.get("endpoint_url") if isinstance(s3_settings, dict) else None,
             profile.get("endpoint_url"),
         )
-        return next((str(place) for place in places if place), "")
+        return next((str(candidate) for candidate in candidates if candidate), "")
 
     # --- errors
 
-    def _call_botocore(self, work: Callable[[], Any]) -> Any:
-        """Return what ``work`` returns, and translate all that botocore raises; the one place that does.
+    def _call_botocore(self, function: Callable[[], Any]) -> Any:
+        """Return the result of ``function`` and translate botocore's exceptions; no other method does.
 
         Raises:
-            InvalidName: the profile does not exist.
+            InvalidArgument: the profile does not exist.
             Unavailable: botocore raised anything else.
 
         """
         try:
-            return work()
+            return function()
         except (Error, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - botocore raises errors of a dozen libraries, and documents none
-            failure = self._translate(error)
-        # Raised out here, it is no part of botocore's error, whose text may hold secrets.
-        raise failure
+            translated = self._translate(error)
+        # Raised outside of the except block, to keep it apart from botocore's error, whose text may hold secrets.
+        raise translated
 
     def _translate(self, error: Exception) -> Error:
         fields = getattr(error, "kwargs", {})
@@ -216,10 +213,12 @@ class AwsSession:
                 f"profile {short_repr(self._profile)}: got none of that name, expected one in {path}"
             )
         if isinstance(error, ConfigParseError):
-            return Unavailable(f"{fields.get('path', _SUBJECT)}: got a line that is no setting, expected {_EXPECTED}")
+            return Unavailable(
+                f"{fields.get('path', _SUBJECT)}: got a line that is no setting, expected {_EXPECTED_CONFIG}"
+            )
         provider = fields.get("provider")
-        place = f" from {provider}" if isinstance(provider, str) else ""
-        return self._credentials_error(f"{type(error).__name__}{place}")
+        source = f" from {provider}" if isinstance(provider, str) else ""
+        return self._credentials_error(f"{type(error).__name__}{source}")
 
     def _credentials_error(self, got: str) -> Unavailable:
         subject = f"{_SUBJECT} of the profile {short_repr(self._profile)}" if self._profile else _SUBJECT
@@ -228,14 +227,14 @@ class AwsSession:
 
 
 def _host_header(url: str) -> str:
-    """Return the value of ``Host`` for ``url``, without a port that is the scheme's own (RFC 9112, 3.2)."""
+    """Return the value of ``Host`` for ``url``, without a port that is the scheme's default (RFC 9112, 3.2)."""
     origin = Origin.of(url)
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     return host if origin.port == DEFAULT_PORTS[origin.scheme] else f"{host}:{origin.port}"
 
 
 def _is_ec2_instance() -> bool:
-    """Tell whether this machine may have a service that gives credentials to whatever runs on it."""
+    """Return whether this machine may be an EC2 instance, whose metadata service issues credentials."""
     for path, start in _EC2_MARKERS.items():
         with contextlib.suppress(OSError, UnicodeDecodeError):
             if Path(path).read_text().lower().startswith(start):

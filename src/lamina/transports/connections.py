@@ -1,7 +1,7 @@
-"""HTTP connections that are kept, one request at a time on each.
+"""Sends HTTP requests over pooled connections of urllib3.
 
-Invariant: an answer's bytes come at a pace or not at all, headers and framing included, and whatever the library
-raises leaves as `TransientError` or `Unavailable`.
+Invariant: a response that is slower than the minimum rate ends in an error, headers and framing included, and every
+exception of urllib3 leaves as `TransientError` or `Unavailable`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from lamina.transports.environment import Proxy, create_tls_context, find_proxy,
 from lamina.transports.retry import MAX_CONNECTIONS, MinimumRate, RetryPolicy, TooSlowError, TransientError
 from lamina.transports.urls import Origin, redact_url
 
-# What a server may say around a piece of content: status lines, headers, the framing of chunks, trailers.
+# The most bytes around one piece of content: status lines, headers, the framing of chunks, trailers.
 _MAX_OVERHEAD = 1 << 20
-_BUFFER = 1 << 16
-# They say how long their content is, even if that is nothing.
+_BUFFER_SIZE = 1 << 16
+# Requests of these methods state the length of their body, even if it is empty.
 _WITH_BODY = {"PUT", "POST"}
 _CA_HINT = "NIX_SSL_CERT_FILE or SSL_CERT_FILE names a file of other certificate authorities"
 _NETRC_HINT = "NETRC or ~/.netrc holds user and password for a host, and so may the URL in front of its host"
@@ -37,7 +37,7 @@ _NETRC_HINT = "NETRC or ~/.netrc holds user and password for a host, and so may 
 class Connections:
     """Connections to any host, directly or through a proxy; safe for many threads.
 
-    ``is_direct`` is for hosts that no proxy is asked for.
+    With ``is_direct`` no proxy is used, whatever the environment says.
     """
 
     def __init__(self, policy: RetryPolicy, *, is_direct: bool = False) -> None:
@@ -51,9 +51,22 @@ class Connections:
     def send(
         self, method: str, url: str, headers: Mapping[str, str], subject: str, body: bytes = b""
     ) -> BaseHTTPResponse:
-        """The answer, of which status and headers have come, and which the caller closes.
+        """Send a request and return the response as soon as its status and headers have been received.
 
-        Errors name ``subject``. Raises `TransientError`, `Unavailable`, `InvalidArgument` for a proxy of another kind.
+        The caller must close the response. Redirects are not followed, and the content is not decoded.
+
+        Args:
+            method: the request's method.
+            url: an absolute http or https URL.
+            headers: the headers to send.
+            subject: the name of the file in messages.
+            body: the body to send.
+
+        Raises:
+            TransientError: the request failed, but may succeed when it is repeated.
+            Unavailable: the request failed for good.
+            InvalidArgument: the environment names a proxy that is not an HTTP proxy.
+
         """
         manager = self._get_manager(url, subject)
         with translate_errors(subject, self._policy):
@@ -70,7 +83,7 @@ class Connections:
             )
 
     def close(self) -> None:
-        """Closes what is idle."""
+        """Close all idle connections."""
         with self._lock:
             for manager in self._managers.values():
                 manager.clear()
@@ -99,7 +112,7 @@ class Connections:
             context = options.get("ssl_context")
             try:
                 manager = ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=context, **options)
-            except exceptions.LocationParseError:  # its text repeats the URL
+            except exceptions.LocationParseError:  # its text repeats the URL, which may hold a password
                 raise proxy_error(proxy.url, scheme) from None
         manager.pool_classes_by_scheme = self._pool_classes
         return manager
@@ -107,7 +120,7 @@ class Connections:
 
 @contextlib.contextmanager
 def translate_errors(subject: str, policy: RetryPolicy) -> Iterator[None]:
-    """Within the block, what the library raises becomes `TransientError` or `Unavailable`."""
+    """Translate what urllib3 raises within the block to `TransientError` or `Unavailable`."""
     try:
         yield
     except (exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
@@ -115,9 +128,9 @@ def translate_errors(subject: str, policy: RetryPolicy) -> Iterator[None]:
 
 
 def credentials_error(subject: str, status: int) -> Unavailable:
-    """The error for an answer that asks for other credentials."""
-    who = "the proxy" if status == 407 else "the server"
-    return Unavailable(f"{subject}: got HTTP {status} from {who}, expected to be let in", hint=_NETRC_HINT)
+    """Return the error for a ``status`` that asks for other credentials."""
+    sender = "the proxy" if status == 407 else "the server"
+    return Unavailable(f"{subject}: got HTTP {status} from {sender}, expected to be let in", hint=_NETRC_HINT)
 
 
 def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> NoReturn:
@@ -135,10 +148,10 @@ def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> No
         if status < 500:
             raise Unreachable(f"{subject}: got HTTP {status} from the proxy, expected a way through it") from error
         raise TransientError(f"HTTP {status} from the proxy", is_unreachable=True) from error
-    if isinstance(inner, TooSlowError):  # and would be the next time
+    if isinstance(inner, TooSlowError):  # a server that is too slow now would be too slow again
         raise Unreachable(f"{subject}: got {inner}, expected a faster server") from error
-    passing = _TRANSIENT if isinstance(error, exceptions.HTTPError) else (http.client.HTTPException, OSError)
-    if isinstance(error, passing):
+    transient = _TRANSIENT if isinstance(error, exceptions.HTTPError) else (http.client.HTTPException, OSError)
+    if isinstance(error, transient):
         raise TransientError(
             _describe_failure(error, inner, policy), is_unreachable=isinstance(error, _UNREACHABLE)
         ) from error
@@ -162,46 +175,46 @@ _UNREACHABLE = (
 
 
 def _root_cause(error: BaseException) -> BaseException:
-    """What began it: the library wraps errors in its own, as arguments or causes."""
+    """Return the innermost error: urllib3 wraps errors in its own, as arguments or causes."""
     for _ in range(10):
-        found = error.__cause__ or next((part for part in error.args if isinstance(part, BaseException)), None)
-        if found is None or found is error:
+        inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+        if inner is None or inner is error:
             break
-        error = found
+        error = inner
     return error
 
 
 def _describe_failure(error: Exception, inner: BaseException, policy: RetryPolicy) -> str:
     match inner:
         case TimeoutError() | exceptions.TimeoutError():
-            is_late = isinstance(error, exceptions.ReadTimeoutError)
-            said = (
+            is_connected = isinstance(error, exceptions.ReadTimeoutError)
+            got = (
                 f"nothing for {policy.read_timeout:g} seconds"
-                if is_late
+                if is_connected
                 else f"no connection in {policy.connect_timeout:g} s"
             )
         case http.client.RemoteDisconnected():
-            said = "the connection closed without an answer"
+            got = "the connection closed without an answer"
         case http.client.IncompleteRead() | exceptions.IncompleteRead() | ssl.SSLEOFError():
-            said = "the end of the connection within the answer"
+            got = "the end of the connection within the answer"
         case ssl.SSLError():
-            said = f"TLS that failed ({inner.reason or type(inner).__name__})"
+            got = f"TLS that failed ({inner.reason or type(inner).__name__})"
         case OSError():
-            said = inner.strerror or type(inner).__name__
+            got = inner.strerror or type(inner).__name__
         case _:
-            said = f"no HTTP ({type(inner).__name__})"
-    return said
+            got = f"no HTTP ({type(inner).__name__})"
+    return got
 
 
 class _TimedReader(io.RawIOBase):
-    """What comes from a socket, timed and bounded."""
+    """Reads from a socket, and enforces the minimum rate and a limit in bytes, which is ``remaining``."""
 
     def __init__(self, raw: io.RawIOBase, policy: RetryPolicy) -> None:
         super().__init__()
         self._raw = raw
         self._clock = policy.clock
         self._rate = MinimumRate(policy)
-        self.left = _MAX_OVERHEAD
+        self.remaining = _MAX_OVERHEAD
 
     def readable(self) -> bool:
         return True
@@ -211,8 +224,8 @@ class _TimedReader(io.RawIOBase):
         size = self._raw.readinto(buffer)
         if size:
             self._rate.record(size, self._clock() - start)
-            self.left -= size
-            if self.left < 0:
+            self.remaining -= size
+            if self.remaining < 0:
                 raise http.client.HTTPException("more headers or trailers than anybody needs")
         return size
 
@@ -225,16 +238,16 @@ class _TimedReader(io.RawIOBase):
 
 
 def _pool_classes(policy: RetryPolicy) -> dict[str, Any]:
-    """The library's classes, with answers whose bytes are timed."""
+    """Return urllib3's connection pools by scheme, with responses that are read through a `_TimedReader`."""
 
     class _TimedResponse(http.client.HTTPResponse):
         def __init__(self, sock: Any, *args: Any, **keywords: Any) -> None:
             super().__init__(sock, *args, **keywords)
             self._timed_reader = _TimedReader(self.fp.detach(), policy)
-            self.fp = io.BufferedReader(self._timed_reader, _BUFFER)
+            self.fp = io.BufferedReader(self._timed_reader, _BUFFER_SIZE)
 
         def read1(self, size: int = -1, /) -> bytes:
-            self._timed_reader.left = size + _MAX_OVERHEAD
+            self._timed_reader.remaining = size + _MAX_OVERHEAD
             return super().read1(size)
 
     class _TimedHTTPConnection(HTTPConnection):

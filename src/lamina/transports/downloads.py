@@ -1,9 +1,9 @@
-"""Files that are read over HTTP, and asked for again where an answer is cut.
+"""Downloads files over HTTP, and resumes a download when its connection is cut.
 
-Invariant: what `Downloader.stream` gives are the bytes of one state of the file, each once and in order, however often
+Invariant: `Downloader.stream` yields the bytes of one version of the file, each byte once and in order, however often
 the connection was cut.
 
-RFC 9110, section 14, for ranges.
+Ranges are those of RFC 9110, section 14.
 """
 
 from __future__ import annotations
@@ -24,8 +24,13 @@ _UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})")
 
 
 class Downloader:
-    """Reads the answers that ``open_response`` gives to requests; it raises `TransientError` for what is worth another
-    try.
+    """Downloads files, with retries.
+
+    Args:
+        open_response: sends a request and returns the response, which is closed at the end of the block. It raises
+            `TransientError` if the request is worth repeating.
+        policy: how often, and after which delay, a request is repeated.
+
     """
 
     def __init__(
@@ -35,11 +40,14 @@ class Downloader:
         self._policy = policy
 
     def read(self, request: Request, limit: int) -> bytes | None:
-        """Read the whole file, None where it is absent.
+        """Read the whole file, or return None if it is absent.
 
-        Raises `FormatError` above ``limit`` bytes and for a broken coding, `Unavailable`.
+        Raises:
+            FormatError: the file has more than ``limit`` bytes, or its content coding is broken.
+            Unavailable: the file cannot be read.
+
         """
-        tries = RetryState(self._policy, request.subject)
+        retries = RetryState(self._policy, request.subject)
         while True:
             try:
                 with self._open_response(request) as response:
@@ -49,28 +57,35 @@ class Downloader:
                         else b"".join(_limit_size(response.content(), limit, request.subject))
                     )
             except TransientError as error:
-                tries.retry(error)
+                retries.retry(error)
 
     def stream(self, request: Request, limit: int) -> Iterator[bytes]:
-        """Read the file in pieces of at most 256 KiB. Where the connection is cut, it goes on from there.
+        """Yield the file in pieces of at most 256 KiB. If the connection is cut, continue after the last byte.
 
-        Raises `NotFound` where it is absent, `FormatError` as soon as there are more than ``limit`` bytes, or for a
-        broken coding, `IntegrityError` where the file changed meanwhile, `Unavailable`.
+        Raises:
+            NotFound: the file is absent.
+            FormatError: more than ``limit`` bytes have been received, or the content coding is broken.
+            IntegrityError: the file changed during the download.
+            Unavailable: the file cannot be read.
+
         """
         download = _Download(request)
-        tries = RetryState(self._policy, request.subject)
+        retries = RetryState(self._policy, request.subject)
         while True:
             before = download.received
             try:
                 yield from self._continue(download, limit)
             except TransientError as error:
-                tries.retry(error, download.received - before)
+                retries.retry(error, download.received - before)
             else:
                 return
 
     def size(self, request: Request) -> int | None:
-        """Ask by HEAD how many bytes the file has, None where it is absent; raises `Unavailable` if nobody says."""
-        tries = RetryState(self._policy, request.subject)
+        """Return the file's size in bytes by a HEAD request, or None if it is absent.
+
+        Servers without HEAD are sent a GET request. Raises `Unavailable` if the response does not state the length.
+        """
+        retries = RetryState(self._policy, request.subject)
         while True:
             try:
                 with self._open_response(request) as response:
@@ -78,27 +93,27 @@ class Downloader:
                         return None if response.is_absent else response.require_length()
                 request = replace(request, method="GET")
             except TransientError as error:
-                tries.retry(error)
+                retries.retry(error)
 
     def _continue(self, download: _Download, limit: int) -> Iterator[bytes]:
         with self._open_response(download.next_request()) as response:
-            skipped = download.start(response)
+            to_skip = download.start(response)
             for piece in response.content() if not download.is_complete else ():
-                rest = piece[skipped:] if skipped else piece
-                skipped -= len(piece) - len(rest)
+                rest = piece[to_skip:] if to_skip else piece
+                to_skip -= len(piece) - len(rest)
                 if rest:
-                    # What is still within the limit is given first: the reader then says the same of a file that is
-                    # too long, however much of it arrives at a time.
+                    # The bytes within the limit are yielded before the error is raised, so that the caller reports the
+                    # same error for a file that is too long, however the file is cut into pieces.
                     remaining = download.remaining(limit)
                     if len(rest) > remaining > 0:
                         yield rest[:remaining]
                     download.record(rest, limit)
                     yield rest
-            download.finish(skipped)
+            download.finish(to_skip)
 
 
 class _Download:
-    """How far a file has come, and what it was when it began."""
+    """The state of one download: how many bytes were received, and which version of the file they belong to."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -110,7 +125,7 @@ class _Download:
         self._is_encoded = False
 
     def next_request(self) -> Request:
-        """The request for what is left, where the server can tell that it is of the same file, else for all of it."""
+        """Return the request for the rest of the file, or for all of it if its version cannot be identified."""
         request = self.request
         if not self.received or not self._validator or self._is_encoded:
             return request
@@ -118,7 +133,10 @@ class _Download:
         return replace(request, headers=headers)
 
     def start(self, response: Response) -> int:
-        """Takes note of what ``response`` is; says how many of its bytes came before."""
+        """Check the headers of ``response``, and return how many of its bytes have been received before.
+
+        Raises `NotFound` if the file is absent and `IntegrityError` if it changed.
+        """
         if response.is_absent:
             raise NotFound(f"{self.request.subject}: got HTTP {response.status}, expected the file")
         if response.status == 416:
@@ -139,36 +157,40 @@ class _Download:
         return self.received
 
     def remaining(self, limit: int) -> int:
-        """Return how many more bytes ``limit`` allows; 0 for a file whose length is known to be too much."""
+        """Return how many more bytes ``limit`` allows; 0 for a file whose length is known to be above it."""
         return 0 if (self._length or 0) > limit else limit - self.received
 
     def record(self, piece: bytes, limit: int) -> None:
-        """Takes note of ``piece``; raises `FormatError` where it is too much."""
+        """Count ``piece``. Raises `FormatError` if the file is longer than ``limit``."""
         self.received += len(piece)
         if self.received > limit or (self._length or 0) > limit:
             size = max(self.received, self._length or 0)
             raise FormatError(f"{self.request.subject}: got {size} bytes, expected at most {limit}")
 
-    def finish(self, skipped: int) -> None:
-        """Raises `TransientError` where more should have come, `IntegrityError` where less came than once before."""
-        if skipped:
-            raise self._changed_error(f"{self.received - skipped} bytes", f"the {self.received} of before")
+    def finish(self, to_skip: int) -> None:
+        """Check the length at the end of a response, in which ``to_skip`` bytes were still to be skipped.
+
+        Raises `TransientError` if the response ended too early, and `IntegrityError` if the file is shorter than what
+        has been received before.
+        """
+        if to_skip:
+            raise self._changed_error(f"{self.received - to_skip} bytes", f"the {self.received} of before")
         if self._length is not None and self.received != self._length:
             raise TransientError(f"the end of the answer at byte {self.received} of {self._length}")
 
     def _start_range(self, response: Response) -> None:
-        found = _RANGE.fullmatch(response.header("Content-Range"))
-        if found is None or int(found[1]) != self.received or response.codings:
-            self._validator = ""  # it is asked for no range again
+        match = _RANGE.fullmatch(response.header("Content-Range"))
+        if match is None or int(match[1]) != self.received or response.codings:
+            self._validator = ""  # no range is requested from this server again
             raise TransientError(f"another range than from byte {self.received}")
-        total = None if found[3] == "*" else int(found[3])
+        total = None if match[3] == "*" else int(match[3])
         if None not in (total, self._length) and total != self._length:
             raise self._changed_error(f"{total} bytes", f"{self._length} as before")
         self._length = self._length or total
 
     def _end_at_range(self, response: Response) -> None:
-        found = _UNSATISFIED.fullmatch(response.header("Content-Range"))
-        if found is None or int(found[1]) != self.received:
+        match = _UNSATISFIED.fullmatch(response.header("Content-Range"))
+        if match is None or int(match[1]) != self.received:
             raise self._changed_error("no bytes", f"those from {self.received} on")
         self.is_complete = True
         self._length = self.received

@@ -1,6 +1,6 @@
-"""What the environment says of the network: proxies, certificate authorities, and who we are to a host.
+"""Reads the network settings of the environment: proxies, certificate authorities, and credentials for hosts.
 
-Invariant: what is named there and cannot be read or used is an error that names it, never passed over.
+Invariant: a setting that cannot be read or used raises an error that names it; it is never ignored.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from lamina.errors import InvalidArgument, Unavailable
 from lamina.system.documents import check_file
 from lamina.transports.urls import Origin, redact_url, strip_credentials, try_split_url
 
-# Nix's own first, then what curl, Python and OpenSSL go by.
+# Nix's own variable first, then those of OpenSSL, Python's requests and curl.
 _BUNDLES = ("NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-def basic_auth(user: str, password: str) -> str:
-    """The value of an ``Authorization`` header (RFC 7617)."""
+def format_basic_auth(user: str, password: str) -> str:
+    """Return the value of an ``Authorization`` header for HTTP basic authentication (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy without its credentials, and those, as a header has them, or ``""``."""
+    """A proxy's URL without credentials, and the value of its ``Proxy-Authorization`` header, or ``""``."""
 
     url: str
     authorization: str = field(repr=False)
 
 
 def find_proxy(origin: Origin) -> Proxy | None:
-    """The proxy that ``origin`` is asked through; raises `InvalidArgument` for one of another kind than HTTP."""
+    """Return the proxy for requests to ``origin``, or None. Raises `InvalidArgument` if it is not an HTTP proxy."""
     proxies = urllib.request.getproxies()
     url = proxies.get(origin.scheme) or proxies.get("all")
     if not url or urllib.request.proxy_bypass(f"{origin.host}:{origin.port}"):
@@ -45,12 +45,15 @@ def find_proxy(origin: Origin) -> Proxy | None:
     if "://" not in url:
         url = f"http://{url}"
     parts = try_split_url(url)
-    # What a password that is not escaped leaves behind the host: ``http:/user:password@host`` has the host "http".
+    # A path, query or fragment is a sign of a password that is not escaped: ``http://http:/user:password@host`` has the
+    # host "http".
     has_more = parts is not None and ("@" in parts.path or parts.query or parts.fragment)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or has_more:
         raise proxy_error(url, origin.scheme)
-    given = basic_auth(unquote(parts.username), unquote(parts.password or "")) if parts.username is not None else ""
-    return Proxy(strip_credentials(url), given)
+    authorization = ""
+    if parts.username is not None:
+        authorization = format_basic_auth(unquote(parts.username), unquote(parts.password or ""))
+    return Proxy(strip_credentials(url), authorization)
 
 
 def proxy_error(url: str, scheme: str) -> InvalidArgument:
@@ -62,7 +65,10 @@ def proxy_error(url: str, scheme: str) -> InvalidArgument:
 
 
 def find_ca_bundle() -> Path | None:
-    """The file or folder of certificate authorities that the environment names; raises `Unavailable`."""
+    """Return the file or folder of certificate authorities that the environment names, or None.
+
+    Raises `Unavailable` if it cannot be read.
+    """
     for variable in _BUNDLES:
         value = os.environ.get(variable)
         if value:
@@ -79,9 +85,9 @@ def find_ca_bundle() -> Path | None:
 
 
 def create_tls_context() -> ssl.SSLContext:
-    """Trusts the authorities that the environment names, else those of the system, else Mozilla's.
+    """Create a TLS context that trusts the authorities of the environment, else of the system, else Mozilla's.
 
-    Raises `Unavailable`.
+    Raises `Unavailable` if the file or folder that the environment names cannot be used.
     """
     path = find_ca_bundle()
     if path is not None:
@@ -89,7 +95,7 @@ def create_tls_context() -> ssl.SSLContext:
             if os.path.isdir(path):
                 return ssl.create_default_context(capath=str(path))
             return ssl.create_default_context(cafile=str(path))
-        except OSError as error:  # such as ssl.SSLError
+        except OSError as error:  # includes ssl.SSLError
             raise Unavailable(f"{path}: got {error.strerror or error}, expected certificates in PEM") from error
     context = ssl.create_default_context()
     if not context.get_ca_certs() and not _has_files(ssl.get_default_verify_paths().capath):
@@ -107,18 +113,21 @@ def _has_files(folder: str | None) -> bool:
 
 
 def read_credentials(host: str) -> tuple[str, str] | None:
-    """User and password for ``host`` from ``$NETRC``, else ``~/.netrc``; raises `Unavailable` for a broken file."""
-    named = os.environ.get("NETRC")
-    path = named or os.path.expanduser("~/.netrc")
+    """Return user and password for ``host`` from ``$NETRC``, else ``~/.netrc``; None if there are none.
+
+    Raises `Unavailable` if the file cannot be read or parsed, or if ``$NETRC`` does not exist.
+    """
+    configured = os.environ.get("NETRC")
+    path = configured or os.path.expanduser("~/.netrc")
     try:
         check_file(path, path, "a netrc")
         found = netrc.netrc(path).authenticators(host)
     except FileNotFoundError as error:
-        if named:
+        if configured:
             raise Unavailable(f"{path}: got nothing there, expected a netrc", hint="NETRC names it") from error
         return None
     except netrc.NetrcParseError as error:
-        # Its message has what stands there, which may be a password.
+        # The message of the error repeats a part of the file, which may be a password.
         raise Unavailable(f"{path} line {error.lineno}: got what netrc does not know, expected a netrc") from None
     except (OSError, UnicodeDecodeError) as error:
         got = (error.strerror if isinstance(error, OSError) else None) or "bytes that are no UTF-8"

@@ -1,6 +1,6 @@
-"""A binary cache in a folder.
+"""Reads and writes a binary cache in a folder.
 
-Invariant: no name leads out of the folder; under a name there is the old file or the whole new one, never a part.
+Invariant: no name leads out of the folder. A file is replaced atomically: readers see the old or the complete new one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from lamina.transports.urls import check_file_name, redact_url, split_url
 
 PIECE = 1 << 18
 _COPY_SIZE = 1 << 20
-# A pipe must not be waited for.
+# O_NONBLOCK keeps a named pipe from blocking the open call.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class FileTransport:
-    """Files below ``file:///FOLDER``; raises `InvalidArgument` for another URL. The folder need not be there yet."""
+    """Files below ``file:///FOLDER``, which need not exist yet. Raises `InvalidArgument` for any other URL."""
 
     def __init__(self, url: str) -> None:
         parts = split_url(url)
@@ -37,17 +37,23 @@ class FileTransport:
         self.label = redact_url(url).rstrip("/") if path.strip("/") else "file:///"
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """The whole file, None where it is absent; raises `FormatError` above ``limit`` bytes, `Unavailable`."""
+        """Read the whole file, or return None if it is absent.
+
+        Raises `FormatError` if it has more than ``limit`` bytes, and `Unavailable` if it cannot be read.
+        """
         try:
             return b"".join(self.stream(name, limit))
         except NotFound:
             return None
 
     def stream(self, name: str, limit: int) -> Iterator[bytes]:
-        """The file in pieces of at most `PIECE` bytes.
+        """Yield the file in pieces of at most `PIECE` bytes.
 
-        Raises `NotFound` where it is absent, `FormatError` as soon as there are more than ``limit`` bytes, or for a
-        name that leads out of the folder, `Unavailable`.
+        Raises:
+            NotFound: the file is absent.
+            FormatError: more than ``limit`` bytes have been read, or ``name`` leads out of the folder.
+            Unavailable: the file cannot be read.
+
         """
         path = self._path(name)
         size = 0
@@ -55,11 +61,11 @@ class FileTransport:
             with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _OPEN_FLAGS)) as file:
                 self._check(os.fstat(file.fileno()), path)
                 while piece := file.read(PIECE):
-                    room = limit - size
+                    remaining = limit - size
                     size += len(piece)
                     if size > limit:
-                        if room:
-                            yield piece[:room]  # as a download does, whose pieces may be smaller
+                        if remaining:
+                            yield piece[:remaining]  # as `Downloader.stream` does, whose pieces may be smaller
                         raise FormatError(f"{path}: got more than {limit} bytes, expected at most that many")
                     yield piece
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -68,7 +74,7 @@ class FileTransport:
             raise _unavailable(path, error) from error
 
     def size(self, name: str) -> int | None:
-        """How many bytes the file has, None where it is absent; raises `Unavailable`."""
+        """Return the file's size in bytes, or None if it is absent. Raises `Unavailable` if it cannot be read."""
         path = self._path(name)
         try:
             status = os.stat(path)
@@ -80,11 +86,11 @@ class FileTransport:
         return status.st_size
 
     def write(self, name: str, data: bytes) -> None:
-        """Makes ``name`` a file of ``data``; raises `OutputError`."""
+        """Write ``data`` to the file ``name``. Raises `OutputError`."""
         self._put(self._path(name), (data,))
 
     def upload(self, name: str, file: Path) -> None:
-        """Makes ``name`` a copy of ``file``; raises `Unavailable` where that cannot be read, `OutputError`."""
+        """Copy ``file`` to the file ``name``. Raises `Unavailable` if ``file`` cannot be read, and `OutputError`."""
         path = self._path(name)
         try:
             source = file.open("rb", buffering=0)
@@ -94,7 +100,7 @@ class FileTransport:
             self._put(path, _pieces(source, str(file)))
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing, because no file is kept open."""
 
     def _path(self, name: str) -> str:
         try:
@@ -113,9 +119,9 @@ class FileTransport:
             os.makedirs(folder, exist_ok=True)
             with PartFile(Path(folder)) as part:
                 for piece in pieces:
-                    left = memoryview(piece)
-                    while left:
-                        left = left[os.write(part.fd, left) :]
+                    unwritten = memoryview(piece)
+                    while unwritten:
+                        unwritten = unwritten[os.write(part.fd, unwritten) :]
                 part.commit(Path(path))
         except OSError as error:
             raise output_error(self._folder, error) from error

@@ -1,6 +1,6 @@
-"""A binary cache on the web, for reading.
+"""Reads a binary cache over HTTP.
 
-Invariant: credentials go to the host they are for and to no other.
+Invariant: credentials are sent only to the origin (scheme, host and port) that they are for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from lamina.errors import NotFound, Unavailable
 from lamina.transports.connections import Connections
 from lamina.transports.downloads import Downloader
-from lamina.transports.environment import basic_auth, read_credentials
+from lamina.transports.environment import format_basic_auth, read_credentials
 from lamina.transports.responses import REDIRECTS, Request, Response
 from lamina.transports.retry import DEFAULT_POLICY, RetryPolicy
 from lamina.transports.urls import CacheUrl, Origin
@@ -22,7 +22,7 @@ _MAX_REDIRECTS = 10
 
 
 class HttpTransport:
-    """Files below an http or https URL. Raises `InvalidArgument` for a URL or proxy that cannot be."""
+    """Files below an http or https URL. Raises `InvalidArgument` for an invalid URL."""
 
     def __init__(self, url: str, policy: RetryPolicy = DEFAULT_POLICY) -> None:
         self._url = CacheUrl.parse(url)
@@ -30,40 +30,40 @@ class HttpTransport:
         self._connections = Connections(policy)
         self._downloader = Downloader(self._open, policy)
         credentials = self._url.credentials or read_credentials(self._url.origin.host)
-        self._authorization = basic_auth(*credentials) if credentials is not None else ""
+        self._authorization = format_basic_auth(*credentials) if credentials is not None else ""
 
     @property
     def label(self) -> str:
-        """The URL without credentials."""
+        """The URL without credentials, for messages."""
         return self._url.label
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """The whole file, None where it is absent; raises as `Downloader.read` does."""
+        """Read the whole file, or return None if it is absent. Raises what `Downloader.read` raises."""
         return self._downloader.read(self._make_request("GET", name, "zstd, br, gzip"), limit)
 
     def stream(self, name: str, limit: int) -> Iterator[bytes]:
-        """The file in pieces of at most 256 KiB; raises as `Downloader.stream` does.
+        """Yield the file in pieces of at most 256 KiB. Raises what `Downloader.stream` raises.
 
-        A ``name`` with a slash in front is looked for below the server's root and then below the cache, because Nix
-        has read it both ways.
+        A ``name`` with a leading slash is requested relative to the server's root first and then relative to the cache,
+        because versions of Nix differ in how they resolve it.
         """
         request = self._make_request("GET", name, "identity")
-        other = self._url.resolve_below(name)
-        if name.startswith("/") and other != request.url:
+        fallback_url = self._url.resolve_below(name)
+        if name.startswith("/") and fallback_url != request.url:
             try:
                 yield from self._downloader.stream(request, limit)
             except NotFound:
-                request = replace(request, url=other)
+                request = replace(request, url=fallback_url)
             else:
                 return
         yield from self._downloader.stream(request, limit)
 
     def size(self, name: str) -> int | None:
-        """How many bytes the file has, None where it is absent; raises `Unavailable`, also where nobody says."""
+        """Return the file's size in bytes, or None if it is absent. Raises what `Downloader.size` raises."""
         return self._downloader.size(self._make_request("HEAD", name, "identity"))
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         self._connections.close()
 
     def _make_request(self, method: str, name: str, codings: str) -> Request:
@@ -71,7 +71,7 @@ class HttpTransport:
 
     @contextlib.contextmanager
     def _open(self, request: Request) -> Iterator[Response]:
-        """The answer to ``request``, wherever that leads; what is left of it when the block ends is dropped."""
+        """Send ``request``, follow redirects, and open the response for the block; discard what is not read of it."""
         url = request.url
         for _ in range(_MAX_REDIRECTS + 1):
             headers = request.headers | {"User-Agent": f"lamina/{__version__}"}
@@ -86,6 +86,6 @@ class HttpTransport:
                     yield response
                     response.drain()
                     return
-                url = response.redirect_target(url)
+                url = response.resolve_redirect(url)
                 response.drain()
         raise Unavailable(f"{request.subject}: got more than {_MAX_REDIRECTS} redirects, expected the file")

@@ -1,6 +1,6 @@
-"""From the URL of a binary cache to what reads and writes it.
+"""Opens the transport for the URL of a binary cache.
 
-Invariant: a URL that cannot be used is refused here, before anything is asked of anybody.
+Invariant: a URL that cannot be used is refused before any request is sent.
 """
 
 from __future__ import annotations
@@ -16,49 +16,56 @@ from lamina.transports.urls import redact_url
 
 _READABLE = "file:///FOLDER, http://HOST, https://HOST or s3://BUCKET"
 _WRITABLE = "file:///FOLDER or s3://BUCKET"
-# Where Nix itself has to run at the other end (Nix manual, "Store Types").
-_OF_NIX = {"auto", "daemon", "dummy", "local", "local-overlay", "mounted-ssh-ng", "ssh", "ssh-ng", "unix"}
+# Stores that need Nix itself, here or on another machine (Nix manual, "Store Types").
+_NIX_STORES = {"auto", "daemon", "dummy", "local", "local-overlay", "mounted-ssh-ng", "ssh", "ssh-ng", "unix"}
 
 
 class Transport(Protocol):
-    """What a cache is read through, by as many threads as like to."""
+    """Reads the files of a binary cache; safe for many threads."""
 
     @property
     def label(self) -> str:
-        """The cache as messages have it, without credentials."""
+        """The cache's URL without credentials, for messages."""
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """A small file whole, None where it is absent; raises `FormatError` above ``limit`` bytes, `Unavailable`."""
+        """Read a small file completely, or return None if it is absent.
+
+        Raises `FormatError` if it has more than ``limit`` bytes, and `Unavailable` if it cannot be read.
+        """
 
     def stream(self, name: str, limit: int) -> Iterator[bytes]:
-        """A large file in pieces; raises `NotFound`, `FormatError` above ``limit`` bytes, `Unavailable`."""
+        """Yield a large file in pieces.
+
+        Raises `NotFound` if it is absent, `FormatError` if it has more than ``limit`` bytes, and `Unavailable` if it
+        cannot be read.
+        """
 
     def size(self, name: str) -> int | None:
-        """How many bytes a file has, None where it is absent; raises `Unavailable`."""
+        """Return a file's size in bytes, or None if it is absent. Raises `Unavailable`."""
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Close all connections."""
 
 
 class WritableTransport(Transport, Protocol):
-    """A transport through which a cache is written as well."""
+    """A transport that also writes the files of a cache."""
 
     def write(self, name: str, data: bytes) -> None:
-        """Makes ``name`` a file of ``data``, whole or not at all; raises `OutputError`."""
+        """Write ``data`` to the file ``name``, completely or not at all. Raises `OutputError`."""
 
     def upload(self, name: str, file: Path) -> None:
-        """Makes ``name`` a copy of ``file``, whole or not at all; raises `OutputError`."""
+        """Copy ``file`` to the file ``name``, completely or not at all. Raises `OutputError`."""
 
 
 def check_url(url: str) -> str:
-    """``url``, if its kind of cache can be read; raises `InvalidArgument`."""
-    _scheme(url, _READABLE)
+    """Return ``url`` if lamina can read caches with its scheme. Raises `InvalidArgument` otherwise."""
+    _parse_scheme(url, _READABLE)
     return url
 
 
 def open_transport(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> Transport:
-    """What reads the cache at ``url``; raises `InvalidArgument`."""
-    if _scheme(url, _READABLE) in ("http", "https"):
+    """Return the transport that reads the cache at ``url``. Raises `InvalidArgument`."""
+    if _parse_scheme(url, _READABLE) in ("http", "https"):
         from lamina.transports.http import HttpTransport
 
         return HttpTransport(url, policy)
@@ -66,8 +73,11 @@ def open_transport(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> Transport:
 
 
 def open_writable(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> WritableTransport:
-    """What reads and writes the cache at ``url``; raises `InvalidArgument`, also where it can only be read."""
-    scheme = _scheme(url, _WRITABLE)
+    """Return the transport that reads and writes the cache at ``url``.
+
+    Raises `InvalidArgument` if the URL is invalid, or if its scheme can only be read.
+    """
+    scheme = _parse_scheme(url, _WRITABLE)
     if scheme == "file":
         from lamina.transports.files import FileTransport
 
@@ -79,12 +89,12 @@ def open_writable(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> WritableTra
     raise InvalidArgument(f"cache {redact_url(url)}: got {scheme}://, which is only read, expected {_WRITABLE}")
 
 
-def _scheme(url: str, expected: str) -> str:
+def _parse_scheme(url: str, expected: str) -> str:
     scheme, separator, _ = url.partition(":")
     scheme = scheme.lower()
     if separator and scheme in ("file", "http", "https", "s3"):
         return scheme
-    if url.partition("?")[0] in _OF_NIX or (separator and scheme in _OF_NIX):
+    if url.partition("?")[0] in _NIX_STORES or (separator and scheme in _NIX_STORES):
         raise InvalidArgument(
             f"cache {short_repr(redact_url(url))}: got a store of Nix, expected a binary cache: {expected}"
         )

@@ -1,8 +1,8 @@
-"""One answer of a web server: what its status stands for, where it leads, and its content.
+"""Interprets the response of a web server: its status, its redirects and its content.
 
-Invariant: content that ends ends where the server said it would, or it ends in `TransientError`.
+Invariant: content that ends before the length that the server announced raises `TransientError`.
 
-RFC 9110; which status means what is as in Nix (Nix source, filetransfer.cc).
+The meaning of each status is that of RFC 9110, as Nix interprets it (Nix source, filetransfer.cc).
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _ABSENT = {404, 410}
 _PERMANENT = {501, 505, 511}
 _TRANSIENT = {408, 425, 429}
 _MAX_DRAINED = 1 << 16
-# Names of codings (RFC 9110, 8.4.1), and Nix's for the same.
+# Names of content codings (RFC 9110, 8.4.1) → names of the decoders.
 _CODINGS = {"gzip": "gzip", "x-gzip": "gzip", "br": "br", "zstd": "zstd"}
 _MAX_CODINGS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked, wherever redirects lead."""
+    """An HTTP request. ``headers`` and ``subject`` stay the same when a redirect is followed."""
 
     method: str
     url: str
     headers: dict[str, str]
     subject: str
-    """What messages call it."""
+    """The name of the file in messages."""
     body: bytes = field(default=b"", repr=False)
 
 
 class Response:
-    """A status, headers, and content that is yet to come."""
+    """A response whose status and headers have been received; its content is read from the connection."""
 
     def __init__(self, response: BaseHTTPResponse, request: Request, policy: RetryPolicy) -> None:
         self._response = response
@@ -58,50 +58,60 @@ class Response:
         self.status = response.status
 
     def header(self, name: str) -> str:
-        """Its value, or ``""``."""
+        """Return the value of the header ``name``, or ``""`` if it is absent."""
         return str(self._response.headers.get(name, "")).strip()
 
     @property
     def is_absent(self) -> bool:
-        """Whether the server says that there is no such file.
+        """Whether the status says that the file does not exist.
 
-        A bucket that may not be listed says 403, and so do servers in front of one (Nix source,
-        HttpBinaryCacheStore::fileExists). A server that wants credentials says so (RFC 9110, 11.6.1).
+        For an absent file, a bucket that may not be listed responds with 403, and so do servers in front of one (Nix
+        source, HttpBinaryCacheStore::fileExists). A 403 that asks for credentials has the header ``WWW-Authenticate``
+        (RFC 9110, 11.6.1) and does not count as absent.
         """
         return self.status in _ABSENT or (self.status == 403 and not self.header("WWW-Authenticate"))
 
     @property
     def is_transient(self) -> bool:
-        """Whether the status says that it may go well the next time."""
+        """Whether the status says that the same request may succeed later."""
         return self.status in _TRANSIENT or (self.status >= 500 and self.status not in _PERMANENT)
 
     @property
     def subject(self) -> str:
-        """What messages call it."""
+        """The name of the file in messages."""
         return self._request.subject
 
     @property
     def codings(self) -> list[str]:
-        """What the content was encoded with, the last first."""
+        """The content codings, in the order in which they have to be decoded."""
         names = [name.strip().lower() for name in self.header("Content-Encoding").split(",")]
         return [name for name in reversed(names) if name not in ("", "identity")]
 
     @property
     def length(self) -> int | None:
-        """How many bytes its content has as it is sent, where that is known."""
+        """The length of the content in bytes as it is sent, or None if it is unknown."""
         text = self.header("Content-Length")
         if not re.fullmatch("[0-9]{1,18}", text) or self.header("Transfer-Encoding"):
             return None
         return int(text)
 
     def require_length(self) -> int:
-        """How many bytes the file has; raises `Unavailable` where that is not said."""
+        """Return the file's size in bytes. Raises `Unavailable` if the response does not state it."""
         if self.length is None or self.codings:
             raise Unavailable(f"{self._request.subject}: got no Content-Length, expected one")
         return self.length
 
     def raise_for_status(self) -> None:
-        """Raises what the status stands for where that is neither the file, its absence, nor for others to judge."""
+        """Raise the error that the status stands for, if any.
+
+        There is no error for the file itself, for its absence, for the result of a request for a range, and for a
+        HEAD request that the server does not support: callers handle these.
+
+        Raises:
+            TransientError: the request may succeed later.
+            Unavailable: any other status.
+
+        """
         subject = self._request.subject
         status = self.status
         if status == 200 or self.is_absent or (status in (206, 416) and "Range" in self._request.headers):
@@ -116,29 +126,39 @@ class Response:
             raise credentials_error(subject, status)
         raise Unavailable(f"{subject}: got HTTP {status}, expected the file")
 
-    def redirect_target(self, url: str) -> str:
-        """Where the redirect from ``url`` leads; raises `Unavailable` where nobody should go."""
+    def resolve_redirect(self, url: str) -> str:
+        """Return the URL that the redirect from ``url`` leads to, without credentials.
+
+        Raises `Unavailable` if it is not an http or https URL, or leads from https to http.
+        """
         location = self.header("Location")
-        with contextlib.suppress(UnicodeError):  # headers are read as Latin-1, whatever they are
+        with contextlib.suppress(UnicodeError):  # http.client decodes headers as Latin-1, but servers send UTF-8
             location = location.encode("latin-1").decode()
         try:
-            redirect_target = strip_credentials(urljoin(url, location))
-            origin = Origin.of(redirect_target)
-        except (InvalidArgument, ValueError):  # the latter from urljoin, whose text may repeat a part of a password
-            redirect_target, origin = "", None
+            target = strip_credentials(urljoin(url, location))
+            origin = Origin.of(target)
+        except (InvalidArgument, ValueError):  # urljoin raises ValueError; its text may repeat a part of a password
+            target, origin = "", None
         if not location or origin is None:
             got = f"a redirect to {redact_url(location)}" if location else "a redirect to nowhere"
             raise Unavailable(f"{self._request.subject}: got {got}, expected http:// or https://")
         if origin.scheme == "http" and Origin.of(url).scheme == "https":
             raise Unavailable(
-                f"{self._request.subject}: got a redirect to {redact_url(redirect_target)}, "
+                f"{self._request.subject}: got a redirect to {redact_url(target)}, "
                 "expected one that stays with https://"
             )
-        return redirect_target
+        return target
 
     def content(self) -> Iterator[bytes]:
-        """Its content without codings; raises `TransientError` where it is cut, `FormatError` for a broken coding."""
-        pieces = self._raw()
+        """Return the decoded content in pieces.
+
+        Raises:
+            TransientError: the connection was cut.
+            FormatError: a content coding is broken.
+            Unavailable: a content coding is not supported.
+
+        """
+        pieces = self._stream_raw()
         codings = self.codings
         if not codings:
             return pieces
@@ -151,38 +171,38 @@ class Response:
         return self._with_subject(pieces)
 
     def drain(self) -> None:
-        """Reads what little is left, so that the connection can be used again."""
+        """Read and discard the rest of the content, if it is short, so that the connection can be used again."""
         if self._is_consumed or (self._request.method != "HEAD" and (self.length or 0) > _MAX_DRAINED):
             return
         size = 0
         with contextlib.suppress(TransientError, Unavailable):
-            for piece in self._raw():
+            for piece in self._stream_raw():
                 size += len(piece)
                 if size > _MAX_DRAINED:
                     break
 
     def close(self) -> None:
-        """Gives the connection back where all of the content came, else closes it."""
+        """Return the connection to the pool if all content has been read, otherwise close it."""
         if self._is_consumed:
             self._response.release_conn()
         else:
             self._response.close()
 
-    def _raw(self) -> Iterator[bytes]:
+    def _stream_raw(self) -> Iterator[bytes]:
         response = self._response
-        # More than was announced is not of this answer.
-        left = self.length
+        # Bytes after the announced length do not belong to this response.
+        remaining = self.length
         if self._request.method == "HEAD":
-            left = 0
+            remaining = 0
         while True:
             with translate_errors(self._request.subject, self._policy):
-                piece = response.read1(PIECE if left is None else max(min(PIECE, left), 1))
+                piece = response.read1(PIECE if remaining is None else max(min(PIECE, remaining), 1))
             if not piece:
                 break
-            if left is not None:
-                left -= len(piece)
+            if remaining is not None:
+                remaining -= len(piece)
             yield piece
-            if left == 0:
+            if remaining == 0:
                 break
         self._is_consumed = True
 
@@ -194,12 +214,15 @@ class Response:
 
     @property
     def retry_after(self) -> float:
-        """How many seconds the server asks to wait (RFC 9110, 10.2.3); its own clock counts, where it says a date."""
+        """The number of seconds that the server asks to wait (RFC 9110, 10.2.3).
+
+        If the server gives a date, it is compared with the response's own date, so that only the server's clock counts.
+        """
         text = self.header("Retry-After")
         if re.fullmatch("[0-9]{1,9}", text):
             return float(text)
         try:
-            then, now = map(email.utils.parsedate_to_datetime, (text, self.header("Date")))
-            return max((then - now).total_seconds(), 0.0)
+            retry_at, now = map(email.utils.parsedate_to_datetime, (text, self.header("Date")))
+            return max((retry_at - now).total_seconds(), 0.0)
         except (TypeError, ValueError, OverflowError):
             return 0.0

@@ -1,6 +1,6 @@
-"""How long to wait for a server, how often to ask again, and over how many connections.
+"""Defines how long to wait for a server, how often to repeat a request, and how many connections to use.
 
-Invariant: no wait is without an end: neither for a connection, nor for a byte, nor for one more try.
+Invariant: every wait has a limit: for a connection, for the next bytes, and for the next attempt.
 """
 
 from __future__ import annotations
@@ -12,46 +12,52 @@ from dataclasses import dataclass
 
 from lamina.errors import Error, Unavailable, Unreachable
 
-# How many a server is asked over at once; Nix has 25 (nix.conf, http-connections).
+# The most connections to one server at a time; Nix's default is 25 (nix.conf, http-connections).
 MAX_CONNECTIONS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """All times are in seconds. ``sleep``, ``clock`` and ``jitter``, from 0 to 1, are for tests to replace."""
+    """Timeouts and delays, all in seconds.
+
+    ``sleep``, ``clock`` and ``jitter``, which returns a number from 0 to 1, are parameters so that tests can replace
+    them.
+    """
 
     connect_timeout: float = 10.0
-    """For a connection and its handshake."""
+    """The time for a connection and its handshake."""
     read_timeout: float = 30.0
-    """For the next byte, whichever it is."""
+    """The time for the next byte."""
     rate_window: float = 60.0
-    """For the next ``min_bytes`` bytes."""
+    """The time for the next ``min_bytes`` bytes."""
     min_bytes: int = 1 << 15
     attempts: int = 5
-    """Tries in a row that bring less than ``min_bytes`` bytes each."""
+    """The most attempts in a row that receive less than ``min_bytes`` bytes each."""
     initial_delay: float = 0.25
-    """Before the second try; it doubles with each, up to ``max_delay``."""
+    """The delay before the second attempt; it doubles with each attempt, up to ``max_delay``."""
     max_delay: float = 30.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
 
     def delay(self, attempt: int, retry_after: float = 0.0) -> float:
-        """How long to pause before ``attempt``, the second being 2, where the server asked for ``retry_after`` seconds.
+        """Return how long to pause before ``attempt``, which is 2 for the first repetition.
 
-        Up to half of the pause is left to chance, for else all who were refused would come again at once.
+        The pause is at least ``retry_after`` seconds, for which the server asked, but at most ``max_delay``. Up to half
+        of the delay is random, so that clients that were refused together do not all come back at the same time.
         """
-        initial_delay = min(self.initial_delay * 2.0 ** min(attempt - 2, 60), self.max_delay)
-        return max(initial_delay * (1 - self.jitter() / 2), min(retry_after, self.max_delay))
+        full_delay = min(self.initial_delay * 2.0 ** min(attempt - 2, 60), self.max_delay)
+        return max(full_delay * (1 - self.jitter() / 2), min(retry_after, self.max_delay))
 
 
 DEFAULT_POLICY = RetryPolicy()
 
 
 class TransientError(Exception):
-    """What went wrong but may go well the next time; the text is what was got, as a message has it.
+    """A failure that may not happen again when the request is repeated.
 
-    ``retry_after`` is how many seconds the server asks to wait; ``is_unreachable`` says that it did not answer at all.
+    The text is what was received instead of the file, as it follows "got" in a message. ``retry_after`` is the number
+    of seconds that the server asks to wait; ``is_unreachable`` means that there was no response at all.
     """
 
     def __init__(self, got: str, retry_after: float = 0.0, *, is_unreachable: bool = False) -> None:
@@ -61,7 +67,15 @@ class TransientError(Exception):
 
 
 class RetryState:
-    """Counts the failures of one undertaking, which ``subject`` is the name of, and raises errors of ``kind``."""
+    """Counts the failed attempts of one request.
+
+    Args:
+        policy: how often to repeat the request.
+        subject: the name of the file in messages.
+        expected: what the error says was expected.
+        kind: the class of the error that ends the attempts.
+
+    """
 
     def __init__(
         self,
@@ -77,10 +91,13 @@ class RetryState:
         self._count = 0
 
     def retry(self, error: TransientError, size: int = 0) -> None:
-        """Pauses until it is time for the next try; raises `Unavailable` where there is none,
-        `Unreachable` where the server did not answer at all.
+        """Sleep until the next attempt, or raise an error of ``kind`` if there have been too many.
 
-        ``size`` is how many bytes the try brought: where that was worth it, the count begins anew.
+        If ``kind`` is `Unavailable` and the server did not respond at all, the error is `Unreachable`.
+
+        Args:
+            error: why the attempt failed.
+            size: how many bytes the attempt received; from ``min_bytes`` on, the count of attempts starts again.
         """
         if size >= self._policy.min_bytes:
             self._count = 0
@@ -93,11 +110,11 @@ class RetryState:
 
 
 class TooSlowError(TimeoutError):
-    """Bytes came, but not enough of them."""
+    """The server sent bytes more slowly than the minimum rate."""
 
 
 class MinimumRate:
-    """Whether the bytes of one answer come fast enough. Only time spent on waiting for them counts."""
+    """Checks that the bytes of one response arrive fast enough. Only the time spent waiting for them counts."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -105,7 +122,7 @@ class MinimumRate:
         self._waited = 0.0
 
     def record(self, size: int, seconds: float) -> None:
-        """Takes note of ``size`` bytes that were waited ``seconds`` for; raises `TooSlowError`."""
+        """Record that ``size`` bytes arrived after waiting for ``seconds``. Raises `TooSlowError`."""
         self._size += size
         self._waited += seconds
         if self._size >= self._policy.min_bytes:

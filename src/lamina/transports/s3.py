@@ -1,7 +1,7 @@
-"""A binary cache in a bucket of S3, or of what speaks like it.
+"""Reads and writes a binary cache in a bucket of S3, or of a server with the same protocol.
 
-Invariant: a request goes to the bucket's own server and nowhere else, because its headers hold secrets; under a name
-there is the old object or the whole new one.
+Invariant: requests are sent only to the bucket's own server, because their headers hold secrets, so redirects are not
+followed. An object is replaced atomically: readers see the old or the complete new one.
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ from lamina.transports.s3_urls import BucketUrl, check_endpoint
 from lamina.transports.urls import redact_url
 from lamina.version import __version__
 
-# S3 takes ten thousand parts, and none but the last smaller than 5 MiB (S3 user guide, "Multipart upload limits").
-_PART = 8 << 20
+# S3 accepts at most ten thousand parts, of which only the last may be smaller than 5 MiB (S3 user guide, "Multipart
+# upload limits").
+_PART_SIZE = 8 << 20
 _MAX_PARTS = 9000
 _PARALLEL_PARTS = 4
 _MAX_DOCUMENT = 1 << 16
-_CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY hold keys; profile=NAME in the URL's query names a profile"
-# Said of a key that is absent too, to those who may not list the bucket (Nix source, S3BinaryCacheStore).
-_HIDDEN = {"", "AccessDenied"}
-_REFUSED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-_TRANSIENT = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
+_CREDENTIALS_HINT = (
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY hold keys; profile=NAME in the URL's query names a profile"
+)
+# S3 also responds with these codes if a key is absent and the client may not list the bucket (Nix source,
+# S3BinaryCacheStore).
+_HIDDEN_CODES = {"", "AccessDenied"}
+_REFUSED_CODES = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_TRANSIENT_CODES = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
 _READING, _WRITING = "the object", "to write it"
 _TYPES = {
     ".narinfo": "text/x-nix-narinfo",
@@ -45,10 +49,15 @@ _DEFAULT_TYPE = "application/octet-stream"
 
 
 class S3Transport:
-    """Objects below ``s3://BUCKET/PREFIX``. Raises `InvalidArgument` for a URL that cannot be, `Unavailable`.
+    """Objects below ``s3://BUCKET/PREFIX``.
 
-    Credentials come from the profile that the URL names, else from the environment, else from the profile that is the
-    default, else from the machine where that is Amazon's; where there are none nothing is signed.
+    Credentials come from the profile that the URL names, else from the environment, else from the default profile, else
+    from the metadata service of an EC2 instance. Without credentials, requests are not signed.
+
+    Raises:
+        InvalidArgument: the URL is invalid, or its profile does not exist.
+        Unavailable: AWS's configuration cannot be read.
+
     """
 
     def __init__(self, url: str, policy: RetryPolicy = DEFAULT_POLICY) -> None:
@@ -59,43 +68,42 @@ class S3Transport:
         endpoint = self._url.endpoint
         if not endpoint and self._aws.endpoint:
             endpoint = check_endpoint(self._aws.endpoint, f"cache {self.label}")
-        self._root = self._url.root(endpoint, self._aws.region)
+        self._root = self._url.build_root_url(endpoint, self._aws.region)
         self._connections = Connections(policy)
         self._downloader = Downloader(self._open, policy)
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """The whole object, None where it is absent; raises `FormatError` above ``limit`` bytes, `Unavailable`."""
+        """Read the whole object, or return None if it is absent. Raises what `Downloader.read` raises."""
         return self._downloader.read(self._make_request("GET", name), limit)
 
     def stream(self, name: str, limit: int) -> Iterator[bytes]:
-        """The object in pieces. Where the connection is cut, it goes on from there.
-
-        Raises `NotFound` where it is absent, `FormatError` as soon as there are more than ``limit`` bytes,
-        `IntegrityError` where it changed meanwhile, `Unavailable`.
-        """
+        """Yield the object in pieces. Raises what `Downloader.stream` raises."""
         yield from self._downloader.stream(self._make_request("GET", name), limit)
 
     def size(self, name: str) -> int | None:
-        """How many bytes the object has, None where it is absent; raises `Unavailable`."""
+        """Return the object's size in bytes, or None if it is absent. Raises `Unavailable`."""
         return self._downloader.size(self._make_request("HEAD", name))
 
     def write(self, name: str, data: bytes) -> None:
-        """Makes ``name`` an object of ``data``; raises `OutputError`."""
+        """Write ``data`` to the object ``name``. Raises `OutputError`."""
         self._put(self._make_request("PUT", name, {"Content-Type": _content_type(name)}, data))
 
     def upload(self, name: str, file: Path) -> None:
-        """Makes ``name`` a copy of ``file``; raises `Unavailable` where that cannot be read, `OutputError`."""
-        part = _part_size(file)
-        pieces = _pieces(file, part)
+        """Copy ``file`` to the object ``name``, in several parts if it is large.
+
+        Raises `Unavailable` if ``file`` cannot be read, and `OutputError` if the object cannot be written.
+        """
+        part_size = _choose_part_size(file)
+        pieces = _read_pieces(file, part_size)
         first = next(pieces, b"")
-        second = next(pieces, b"") if len(first) == part else b""
+        second = next(pieces, b"") if len(first) == part_size else b""
         if second:
             self._upload_parts(name, _chain(first, second, pieces))
         else:
             self.write(name, first)
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         self._connections.close()
 
     # --- requests
@@ -104,7 +112,7 @@ class S3Transport:
         self, method: str, name: str, headers: dict[str, str] | None = None, body: bytes = b""
     ) -> Request:
         headers = {"Accept-Encoding": "identity", **(headers or {})}
-        return Request(method, f"{self._root}/{self._url.key(name)}", headers, f"{self.label}/{name}", body)
+        return Request(method, f"{self._root}/{self._url.build_key(name)}", headers, f"{self.label}/{name}", body)
 
     def _send(self, request: Request) -> Response:
         headers = self._aws.sign(request.method, request.url, request.headers, request.body)
@@ -114,39 +122,39 @@ class S3Transport:
 
     @contextlib.contextmanager
     def _open(self, request: Request) -> Iterator[Response]:
-        """The answer to a request that reads."""
+        """Send a request that reads, and open the response for the block."""
         with contextlib.closing(self._send(request)) as response:
             is_ranged = response.status in (206, 416) and "Range" in request.headers
             is_unknown = response.status in METHOD_UNSUPPORTED and request.method == "HEAD"
             if response.status != 200 and not is_ranged and not is_unknown:
                 code = _read_error_code(response)
-                is_hidden = response.status == 403 and code in _HIDDEN
+                is_hidden = response.status == 403 and code in _HIDDEN_CODES
                 if not is_hidden and (response.status != 404 or code == "NoSuchBucket"):
                     raise self._status_error(response, code, Unavailable, _READING)
             yield response
             response.drain()
 
     def _put(self, request: Request) -> tuple[str, bytes]:
-        """Send a request that writes, until it succeeds; give the ETag and what the server said.
+        """Send a request that writes until it succeeds, and return the ETag and the document of the response.
 
         Raises `OutputError`.
         """
-        tries = RetryState(self._policy, request.subject, _WRITING, OutputError)
+        retries = RetryState(self._policy, request.subject, _WRITING, OutputError)
         while True:
             try:
                 with contextlib.closing(self._send(request)) as response:
-                    said = _read_document(response)
-                    code = _parse_error_code(said)
+                    document = _read_document(response)
+                    code = _parse_error_code(document)
                     if not 200 <= response.status < 300 or code:
                         raise self._status_error(response, code, OutputError, _WRITING)
-                    return response.header("ETag"), said
+                    return response.header("ETag"), document
             except TransientError as error:
-                tries.retry(error)
+                retries.retry(error)
             except Unavailable as error:
                 raise OutputError(str(error), hint=error.hint) from None
 
     def _status_error(self, response: Response, code: str, kind: type[Error], expected: str) -> Error | TransientError:
-        """The error for an answer, of which only the status and S3's own code are shown."""
+        """Return the error for a response; of the response, it shows only the status and S3's error code."""
         status, subject = response.status, response.subject
         got = f"HTTP {status} ({code})" if code else f"HTTP {status}"
         if code == "NoSuchBucket":
@@ -160,56 +168,56 @@ class S3Transport:
                 f"{subject}: got {got}, expected {expected}",
                 hint=f"the URL says where the bucket is: region={named} in its query",
             )
-        if response.is_transient or code in _TRANSIENT:
+        if response.is_transient or code in _TRANSIENT_CODES:
             return TransientError(got, response.retry_after)
-        is_refused = status in (401, 403) or code in _REFUSED
-        return kind(f"{subject}: got {got}, expected {expected}", hint=_CREDENTIALS if is_refused else "")
+        is_refused = status in (401, 403) or code in _REFUSED_CODES
+        return kind(f"{subject}: got {got}, expected {expected}", hint=_CREDENTIALS_HINT if is_refused else "")
 
     # --- large objects
 
     def _upload_parts(self, name: str, pieces: Iterator[bytes]) -> None:
         """Send a large object in parts (S3 user guide, "Uploading and copying objects using multipart upload")."""
-        whole = self._make_request("POST", name, {"Content-Type": _content_type(name)})
-        _, said = self._put(replace(whole, url=f"{whole.url}?uploads="))
-        found = re.search(rb"<UploadId>([^<]{1,2000})</UploadId>", said)
-        if not found:
-            raise OutputError(f"{whole.subject}: got no UploadId, expected to write it")
-        query = f"uploadId={_quote(found[1].decode('utf-8', 'replace'))}"
+        request = self._make_request("POST", name, {"Content-Type": _content_type(name)})
+        _, document = self._put(replace(request, url=f"{request.url}?uploads="))
+        match = re.search(rb"<UploadId>([^<]{1,2000})</UploadId>", document)
+        if not match:
+            raise OutputError(f"{request.subject}: got no UploadId, expected to write it")
+        query = f"uploadId={_quote(match[1].decode('utf-8', 'replace'))}"
         try:
-            etags = self._send_parts(replace(whole, method="PUT", headers={}), query, pieces)
+            etags = self._send_parts(replace(request, method="PUT", headers={}), query, pieces)
             parts = "".join(
                 f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>"
                 for number, etag in enumerate(etags, 1)
             )
             body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
-            self._put(replace(whole, url=f"{whole.url}?{query}", headers={"Content-Type": "text/xml"}, body=body))
+            self._put(replace(request, url=f"{request.url}?{query}", headers={"Content-Type": "text/xml"}, body=body))
         except BaseException:
-            with contextlib.suppress(Error, TransientError):  # what was sent would be paid for until somebody looks
-                self._send(replace(whole, method="DELETE", url=f"{whole.url}?{query}", headers={})).close()
+            with contextlib.suppress(Error, TransientError):  # S3 stores and charges for parts until they are removed
+                self._send(replace(request, method="DELETE", url=f"{request.url}?{query}", headers={})).close()
             raise
 
     def _send_parts(self, part: Request, query: str, pieces: Iterator[bytes]) -> list[str]:
-        """Send parts, several at a time, and give their ETags in order."""
+        """Send ``pieces`` as parts, several at a time, and return their ETags in order."""
         etags: list[str] = []
         with ThreadPoolExecutor(_PARALLEL_PARTS, "lamina-s3") as pool:
-            waiting = []
+            pending = []
             for number, piece in enumerate(pieces, 1):
                 request = replace(part, url=f"{part.url}?partNumber={number}&{query}", body=piece)
-                waiting.append(pool.submit(self._put, request))
-                if len(waiting) >= _PARALLEL_PARTS:
-                    etags.append(waiting.pop(0).result()[0])
-            etags += [future.result()[0] for future in waiting]
+                pending.append(pool.submit(self._put, request))
+                if len(pending) >= _PARALLEL_PARTS:
+                    etags.append(pending.pop(0).result()[0])
+            etags += [future.result()[0] for future in pending]
         return etags
 
 
-def _part_size(file: Path) -> int:
+def _choose_part_size(file: Path) -> int:
     try:
-        return max(_PART, file.stat().st_size // _MAX_PARTS)
+        return max(_PART_SIZE, file.stat().st_size // _MAX_PARTS)
     except OSError as error:
         raise Unavailable(f"{file}: got {error.strerror or error}, expected to read it") from error
 
 
-def _pieces(file: Path, size: int) -> Iterator[bytes]:
+def _read_pieces(file: Path, size: int) -> Iterator[bytes]:
     try:
         with file.open("rb") as opened:
             while piece := opened.read(size):
@@ -231,28 +239,28 @@ def _quote(text: str) -> str:
 
 
 def _read_document(response: Response) -> bytes:
-    """The content of an answer that is a document, as far as it is needed."""
-    said = bytearray()
+    """Return the beginning of the response's content, slightly more than `_MAX_DOCUMENT` bytes at most."""
+    document = bytearray()
     for piece in response.content():
-        said += piece
-        if len(said) > _MAX_DOCUMENT:
+        document += piece
+        if len(document) > _MAX_DOCUMENT:
             break
-    return bytes(said)
+    return bytes(document)
 
 
 def _read_error_code(response: Response) -> str:
-    """S3's own code in an error's document, or nothing."""
+    """Return S3's code from the document of an error, or ``""``."""
     try:
         return _parse_error_code(_read_document(response))
     except (TransientError, FormatError, Unavailable):
         return ""
 
 
-def _parse_error_code(said: bytes) -> str:
-    found = re.search(rb"<Error>.{0,200}?<Code>(\w{1,40})</Code>", said, re.DOTALL)
-    return found[1].decode() if found else ""
+def _parse_error_code(document: bytes) -> str:
+    match = re.search(rb"<Error>.{0,200}?<Code>(\w{1,40})</Code>", document, re.DOTALL)
+    return match[1].decode() if match else ""
 
 
 def _content_type(name: str) -> str:
     fallback = _NAR_TYPE if name.startswith("nar/") else _DEFAULT_TYPE
-    return next((kind for end, kind in _TYPES.items() if name.endswith(end)), fallback)
+    return next((media_type for suffix, media_type in _TYPES.items() if name.endswith(suffix)), fallback)

@@ -1,7 +1,7 @@
-"""The URL of a cache in a bucket, and what a server of S3 is asked by it.
+"""Parses the URL of a cache in an S3 bucket, and builds the URLs of its objects.
 
-The URL is Nix's: ``s3://BUCKET/PREFIX?endpoint=…&region=…&scheme=http&profile=…`` (Nix manual, "S3
-Binary Cache Store").
+The form of the URL is Nix's: ``s3://BUCKET/PREFIX?endpoint=…&region=…&scheme=http&profile=…`` (Nix manual, "S3 Binary
+Cache Store").
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ DEFAULT_REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class BucketUrl:
-    """Where a cache is in a bucket. ``endpoint`` is ``""`` for Amazon's own."""
+    """The location of a cache in a bucket.
+
+    ``endpoint`` is ``""`` for Amazon's own. ``style`` says whether the bucket is named in the URL's path or its host
+    name: ``path``, ``virtual`` or ``auto``.
+    """
 
     bucket: str
     prefix: str
@@ -33,7 +37,7 @@ class BucketUrl:
 
     @classmethod
     def parse(cls, url: str) -> BucketUrl:
-        """Raises `InvalidArgument`."""
+        """Parse an ``s3://`` URL. Raises `InvalidArgument`."""
         parts = split_url(url)
         name = f"cache {redact_url(url)}"
         if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc):
@@ -67,18 +71,18 @@ class BucketUrl:
 
     @property
     def label(self) -> str:
-        """As messages have it."""
+        """The URL without its query, for messages."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
-    def root(self, endpoint: str, region: str) -> str:
-        """Give the URL below which the bucket's keys are; ``endpoint`` is ``""`` for Amazon's own."""
+    def build_root_url(self, endpoint: str, region: str) -> str:
+        """Return the URL to which the bucket's keys are appended; ``endpoint`` is ``""`` for Amazon's own."""
         is_virtual = self.style == "virtual" or (self.style == "auto" and not endpoint and "." not in self.bucket)
         ending = ".cn" if region.startswith("cn-") else ""
         scheme, _, host = (endpoint or f"https://s3.{region}.amazonaws.com{ending}").partition("://")
         return f"{scheme}://{self.bucket}.{host}" if is_virtual else f"{scheme}://{host}/{self.bucket}"
 
-    def key(self, name: str) -> str:
-        """Give the key of the file ``name``, percent-encoded. Raises `FormatError` for a name that leads elsewhere."""
+    def build_key(self, name: str) -> str:
+        """Return the key of the file ``name``, percent-encoded. Raises `FormatError` if it leads out of the prefix."""
         key = check_file_name(self.label, name)
         try:
             return quote(f"{self.prefix}/{key}" if self.prefix else key, safe="/-_.~")
@@ -87,7 +91,10 @@ class BucketUrl:
 
 
 def check_endpoint(url: str, name: str) -> str:
-    """Give ``url`` without a slash at its end. Raises `InvalidArgument`, which calls the cache ``name``."""
+    """Return the endpoint ``url`` without a trailing slash.
+
+    Raises `InvalidArgument`, whose message names ``name``, if it is not just a scheme, host and port.
+    """
     url = url.rstrip("/")
     try:
         Origin.of(url)

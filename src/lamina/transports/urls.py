@@ -1,6 +1,6 @@
-"""URLs: those of a cache, of the files in it, and what of them may be short_repr.
+"""Parses the URLs of caches and of the files in them, and removes credentials from URLs.
 
-Invariant: `redact_url` gives neither user, password, query nor fragment, whatever it is given.
+Invariant: the result of `redact_url` contains no user, password, query or fragment, even if the URL is invalid.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lamina.messages.redaction import clean_url, short_repr
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _WEB = re.compile("https?://", re.IGNORECASE)
-# What Nix reads from a cache's URL for itself (Nix manual, "Store Types"); a server is not told.
+# Settings that Nix reads from a cache's URL for itself (Nix manual, "Store Types"); they are not sent to the server.
 SETTINGS = frozenset(
     {
         "compression",
@@ -39,7 +39,7 @@ SETTINGS = frozenset(
 
 
 def redact_url(url: str) -> str:
-    """Return ``url``, valid or not, as a message shows it."""
+    """Return ``url``, valid or not, without secrets, for messages."""
     text = clean_url(url)
     return text if text.isprintable() else short_repr(text)
 
@@ -61,7 +61,7 @@ def split_url(url: str) -> SplitResult:
     """Return the parts of ``url``.
 
     Raises:
-        InvalidName: ``url`` cannot be parsed, or has a fragment, which no cache has.
+        InvalidArgument: ``url`` cannot be parsed, or has a fragment, which no cache's URL has.
 
     """
     parts = try_split_url(url)
@@ -84,7 +84,7 @@ def _escaping_hint(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whom credentials are for: scheme, host and port."""
+    """The scheme, host and port of a URL. Credentials belong to one origin."""
 
     scheme: str
     host: str
@@ -95,7 +95,7 @@ class Origin:
         """Return the origin of an http or https ``url``.
 
         Raises:
-            InvalidName: ``url`` has another scheme, no host, or no valid port.
+            InvalidArgument: ``url`` has another scheme, no host, or no valid port.
 
         """
         parts = try_split_url(url)
@@ -106,20 +106,20 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class CacheUrl:
-    """Where a cache is on the web."""
+    """The URL of a cache that is reached over HTTP."""
 
     label: str
-    """As messages have it, without credentials and query."""
+    """The URL without credentials and query, for messages."""
     origin: Origin
     base: str = field(repr=False)
-    """What the names of files are appended to: without credentials, query and trailing slash."""
+    """The URL to which names of files are appended, without credentials, query and trailing slash."""
     query: str = field(repr=False)
-    """What goes with every request."""
+    """The query that is added to every request."""
     credentials: tuple[str, str] | None = field(repr=False)
 
     @classmethod
     def parse(cls, url: str) -> CacheUrl:
-        """Raises `InvalidArgument` for what is no http or https URL with a host."""
+        """Parse a cache's URL. Raises `InvalidArgument` if it is not an http or https URL with a host."""
         parts = split_url(url)
         try:
             origin = Origin.of(url)
@@ -129,30 +129,30 @@ class CacheUrl:
             ) from None
         user, password = parts.username, parts.password
         credentials = None if user is None else (unquote(user), unquote(password or ""))
-        items = [item for item in parts.query.split("&") if item and item.partition("=")[0] not in SETTINGS]
+        sent = [setting for setting in parts.query.split("&") if setting and setting.partition("=")[0] not in SETTINGS]
         base = strip_credentials(url).partition("?")[0].rstrip("/")
-        return cls(redact_url(url).rstrip("/"), origin, base, "&".join(items), credentials)
+        return cls(redact_url(url).rstrip("/"), origin, base, "&".join(sent), credentials)
 
     def resolve(self, name: str) -> str:
-        """The URL of the file ``name``, which is a URL's text relative to the cache, or all of a URL.
+        """Return the URL of the file ``name``, which is a URL relative to the cache, or an absolute URL.
 
-        A slash in front is that of the server (RFC 3986; Nix 2.34), and `resolve_below` has the other reading.
-        Raises `FormatError` for no URL, and for one of another scheme than the cache's.
+        A leading slash stands for the server's root (RFC 3986; Nix 2.34); `resolve_below` resolves it the other way.
+        Raises `FormatError` if ``name`` is an invalid URL, or if its scheme is not the cache's.
         """
         text = name.partition("#")[0]
         if _WEB.match(text):
-            return self._absolute(text)
-        where = self.base
+            return self._check_absolute(text)
+        base = self.base
         if text.startswith("/"):
-            scheme, _, rest = where.partition("://")
-            where = f"{scheme}://{rest.partition('/')[0]}"
-        return self._with_query(where, text.removeprefix("/"))
+            scheme, _, rest = base.partition("://")
+            base = f"{scheme}://{rest.partition('/')[0]}"
+        return self._with_query(base, text.removeprefix("/"))
 
     def resolve_below(self, name: str) -> str:
-        """The URL of a file whose ``name`` has a slash in front that means nothing (Nix up to 2.26)."""
+        """Return the URL of the file ``name`` below the cache, and ignore a leading slash (Nix up to 2.26)."""
         return self._with_query(self.base, name.partition("#")[0].removeprefix("/"))
 
-    def _absolute(self, text: str) -> str:
+    def _check_absolute(self, text: str) -> str:
         text = strip_credentials(text)
         try:
             origin = Origin.of(text)
@@ -163,25 +163,28 @@ class CacheUrl:
             raise FormatError(f"{self.label}: got the URL {redact_url(text)} for a file, expected {expected}")
         return text
 
-    def _with_query(self, where: str, text: str) -> str:
+    def _with_query(self, base: str, text: str) -> str:
         path, _, query = text.partition("?")
         queries = "&".join(part for part in (query, self.query) if part)
-        return f"{where}/{path}?{queries}" if queries else f"{where}/{path}"
+        return f"{base}/{path}?{queries}" if queries else f"{base}/{path}"
 
     def redact(self, name: str) -> str:
-        """The file ``name`` as messages have it."""
+        """Return the URL of the file ``name`` without secrets, for messages."""
         return redact_url(name if _WEB.match(name) else f"{self.label}/{name.removeprefix('/')}")
 
 
 def check_file_name(subject: str, name: str) -> str:
-    """``name`` of a file below ``subject``, as it is; raises `FormatError` where it leads elsewhere or is no text."""
+    """Return ``name`` unchanged if it is the name of a file below ``subject``.
+
+    Raises `FormatError` if it contains NUL, or an empty, ``.`` or ``..`` component, which may lead elsewhere.
+    """
     if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
         raise FormatError(f"{subject}: got the name {short_repr(name)} for a file, expected one below it")
     return name
 
 
 def strip_credentials(url: str) -> str:
-    """``url`` without user and password."""
+    """Return ``url`` without user and password."""
     scheme, separator, rest = url.partition("://")
-    end = min((place for place in map(rest.find, "/?#") if place >= 0), default=len(rest))
+    end = min((index for index in map(rest.find, "/?#") if index >= 0), default=len(rest))
     return f"{scheme}{separator}{rest[:end].rpartition('@')[2]}{rest[end:]}"

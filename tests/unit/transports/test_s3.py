@@ -95,7 +95,7 @@ def test_what_is_written_is_read(moto: str, keys: None) -> None:
 
 
 def test_a_file_is_uploaded_in_parts(moto: str, keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamina.transports.s3._PART", 5 << 20)
+    monkeypatch.setattr("lamina.transports.s3._PART_SIZE", 5 << 20)
     (tmp_path / "nar").write_bytes(CONTENT * 4)
     bucket = make_transport(moto)
     bucket.upload("nar/a.nar.xz", tmp_path / "nar")
@@ -411,7 +411,7 @@ def test_the_rest_of_an_object_and_its_parts_are_signed_too(
         else:
             asked.answer(200)
 
-    monkeypatch.setattr("lamina.transports.s3._PART", 1000)
+    monkeypatch.setattr("lamina.transports.s3._PART_SIZE", 1000)
     (tmp_path / "nar").write_bytes(bytes(2500))
     with serve_s3(script) as server:
         assert b"".join(transport_to(server).stream("x", len(CONTENT))) == CONTENT
@@ -467,7 +467,7 @@ class Parts:
 def test_an_upload_that_fails_leaves_no_parts(
     keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str, failure: tuple[int, bytes], last: str
 ) -> None:
-    monkeypatch.setattr("lamina.transports.s3._PART", 1000)
+    monkeypatch.setattr("lamina.transports.s3._PART_SIZE", 1000)
     (tmp_path / "nar").write_bytes(bytes(3500))
     parts = Parts(lambda asked: failure if parts.asked[-1] == which else None)
     with serve_s3(parts) as server:
@@ -476,7 +476,7 @@ def test_an_upload_that_fails_leaves_no_parts(
 
 
 def test_a_part_is_sent_again(keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lamina.transports.s3._PART", 1000)
+    monkeypatch.setattr("lamina.transports.s3._PART_SIZE", 1000)
     (tmp_path / "nar").write_bytes(bytes(3500))
     parts = Parts(lambda asked: (503, error_document("SlowDown")) if parts.asked.count(parts.asked[-1]) == 1 else None)
     with serve_s3(parts) as server:
@@ -521,7 +521,7 @@ ROOTS = {
 @pytest.mark.parametrize("url", ROOTS)
 def test_a_bucket_is_asked_by_host_or_by_path(url: str) -> None:
     parsed = BucketUrl.parse(url)
-    assert parsed.root(parsed.endpoint, parsed.region or "us-east-1") == ROOTS[url]
+    assert parsed.build_root_url(parsed.endpoint, parsed.region or "us-east-1") == ROOTS[url]
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
