@@ -1,4 +1,4 @@
-"""The benchmark itself: the same trees each time, sound arithmetic, and one small run of all of it."""
+"""The benchmark: reproducible trees, correct arithmetic, and one small run of every row."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ORIENTATION = {
 
 
 def content(tree: Tree) -> tuple[bytes, list[str]]:
-    """The graph, and the hash of every path in it as it is on disk."""
+    """Return the graph, and the hash of every path in it as it is on disk."""
     infos = closure_graph.parse(tree.graph.read_bytes())
     on_disk = [hash_pieces(nar.dump(walk(os.fsencode(f"{tree.folder}{info.path}")))) for info in infos]
     assert [(info.nar_hash, info.nar_size) for info in infos] == [(found.digest, found.size) for found in on_disk]
@@ -95,10 +95,10 @@ def test_the_ratio_is_the_median_of_the_pairs_ratios() -> None:
     comparison = Comparison((Pair(2, 1), Pair(30, 10), Pair(4, 4)))
     assert comparison.ratio == 2
     assert comparison.span == (1, 3)
-    assert comparison.seconds == (4, 4), "whose quotient is another"
+    assert comparison.seconds == (4, 4), "the quotient of the medians is 1, not 2"
 
 
-def test_pairs_alternate_after_one_run_of_each_that_does_not_count() -> None:
+def test_pairs_alternate_after_an_uncounted_run_of_each_side() -> None:
     ran: list[str] = []
     taken: Iterator[int] = iter(range(1, 100))
 
@@ -111,11 +111,11 @@ def test_pairs_alternate_after_one_run_of_each_that_does_not_count() -> None:
     assert comparison.pairs == (Pair(3, 4), Pair(5, 6))
 
 
-def test_a_run_takes_its_time() -> None:
+def test_the_time_of_a_run_is_measured() -> None:
     assert seconds(Side(((sys.executable, "-c", "import time; time.sleep(0.1)"),))) > 0.1
 
 
-def test_what_prepares_a_run_takes_no_part_in_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_preparation_of_a_run_is_not_part_of_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
     times = iter((100, 130))
 
@@ -128,7 +128,7 @@ def test_what_prepares_a_run_takes_no_part_in_its_time(tmp_path: Path, monkeypat
     taken = seconds(Side((append,), prepare=lambda: happened.append("prepared"), times=3))
     assert happened == ["prepared", "clock", "clock"]
     assert (tmp_path / "runs").read_text() == "xxx"
-    assert taken == 10, "of the three runs, one after another, that of one"
+    assert taken == 10, "the three runs together took 30 seconds"
 
 
 def test_the_commands_of_a_side_are_piped_one_into_the_next(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_the_commands_of_a_side_are_piped_one_into_the_next(tmp_path: Path) -> N
     assert output_size(side, tmp_path / "count") == 20
 
 
-def test_a_command_that_fails_is_no_measurement() -> None:
+def test_a_command_that_fails_is_an_error() -> None:
     with pytest.raises(BenchError, match=r"got exit code 3, expected 0$"):
         seconds(Side(((sys.executable, "-c", "raise SystemExit(3)"), ("cat",))))
     with pytest.raises(BenchError, match=r"got exit code 4, expected 0$"):
@@ -149,7 +149,7 @@ def test_a_command_that_fails_is_no_measurement() -> None:
         seconds(Side((("cat", "/dev/zero"), ("no-such-command",))))
 
 
-def test_what_was_started_ends_with_the_benchmark() -> None:
+def test_the_processes_end_with_the_benchmark() -> None:
     with pytest.raises(KeyboardInterrupt), run_processes(Side((("cat", "/dev/zero"), ("cat",)))) as processes:
         raise KeyboardInterrupt
     assert processes[0].returncode in {-signal.SIGTERM, -signal.SIGPIPE}
@@ -166,7 +166,7 @@ def timed(title: str, kind: str, *pairs: Pair) -> Timed:
     return Timed(Row.of(kind, "hello", title), Comparison(pairs))
 
 
-def test_a_result_says_whether_it_kept_to_its_target() -> None:
+def test_a_result_says_whether_it_meets_its_target() -> None:
     title = "cold stream ÷ tar | cat"
     assert meets_target(timed(title, CLOSURE, Pair(12, 10))) is True
     assert meets_target(timed(title, CLOSURE, Pair(13, 10))) is False
@@ -204,8 +204,8 @@ def test_the_table_is_aligned_and_says_what_was_left_out() -> None:
 
 
 def test_the_document_says_what_the_table_says() -> None:
-    said = document(FOUND)
-    assert said["results"][0] == {
+    result = document(FOUND)
+    assert result["results"][0] == {
         "work": "hello",
         "what": "cold stream ÷ tar | cat",
         "note": "",
@@ -219,16 +219,16 @@ def test_the_document_says_what_the_table_says() -> None:
         "ours_seconds": 3,
         "theirs_seconds": 2,
     }
-    _, orientation, sizes, most = said["results"]
+    _, orientation, sizes, most = result["results"]
     assert (orientation["ratio"], orientation["target"], orientation["met"]) == (3, None, None)
     assert (sizes["ratio"], sizes["ours_bytes"], sizes["theirs_bytes"]) == (1.2, 1_200_000, 1_000_000)
     assert (most["note"], most["peak_bytes"], most["target"], most["met"]) == ("a note", 99_900_000, 150, True)
-    assert said["left_out"] == [{"work": "hello", "what": "gzip stage ÷ pigz -nTR", "why": "got no pigz on PATH"}]
+    assert result["left_out"] == [{"work": "hello", "what": "gzip stage ÷ pigz -nTR", "why": "got no pigz on PATH"}]
 
 
 @contextmanager
 def as_in_a_store(tree: Tree) -> Iterator[None]:
-    """Its files with the modes that Nix gives them."""
+    """Give the tree's files the modes that Nix gives them."""
     files = [file for file in (tree.folder / "nix/store").rglob("*") if not file.is_symlink()]
     folders = [file for file in files if file.is_dir()]
     for file in files:
@@ -249,7 +249,7 @@ def test_the_baseline_makes_the_layers_that_lamina_makes(tmp_path: Path) -> None
     assert [str(layer.diff_id) for layer in image.layers[:-1]] == [f"sha256:{digest}" for digest in theirs]
 
 
-def test_the_baselines_image_holds_what_it_says(tmp_path: Path) -> None:
+def test_the_digests_in_the_baselines_image_are_right(tmp_path: Path) -> None:
     tree = small_files(tmp_path, 1, 300, 100)
     planned = PlannedWork.of(Workload.from_tree(SMALL, "small files", tree))
     with (tmp_path / "image.tar").open("wb") as out:
@@ -278,7 +278,7 @@ def test_only_the_root_and_a_leaf_change_before_a_repeated_build(tmp_path: Path)
         assert leaf.name in {path.base for path in info.references}
 
 
-def test_a_layout_is_put_back_to_how_it_was(tmp_path: Path) -> None:
+def test_a_layout_is_restored(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "layout")
     layout.clear()
     blobs = layout.image / "blobs/sha256"
@@ -298,7 +298,7 @@ def test_a_layout_is_put_back_to_how_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["gz", "zstd"])
-def test_the_stage_alone_compresses_all_that_it_is_given(codec: str) -> None:
+def test_the_stage_alone_compresses_all_of_its_input(codec: str) -> None:
     sample = bytes(range(256)) * 10_000
     stage = (sys.executable, "-P", str(REPOSITORY / "bench/stage.py"), codec, "2")
     made = subprocess.run(stage, input=sample, stdout=subprocess.PIPE, check=True).stdout
@@ -321,7 +321,7 @@ def test_the_name_of_a_given_closure_is_that_of_its_first_root_without_the_hash(
     assert Workload.from_roots(["./result"]).name == "result"
 
 
-def test_what_was_measured_before_something_failed_is_printed(
+def test_the_results_before_a_failure_are_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(bench: rows.Bench) -> Iterator[Result | SkippedRow]:
@@ -348,7 +348,7 @@ def test_the_docs_explain_every_line_and_say_its_target() -> None:
 
 
 def run(folder: Path, *arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
-    """bench/run from another folder, its temporary files below that."""
+    """Run bench/run in ``folder``, with its temporary files there."""
     environment = os.environ | {"LAMINA_PYTHON": python, "TMPDIR": str(folder)}
     command = (str(REPOSITORY / "bench" / "run"), *arguments)
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -358,22 +358,22 @@ def test_one_pair_on_a_tiny_tree_gives_every_line_as_a_table_and_json_and_leaves
     sizes = ("--files", "40", "--file-size", "100", "--leaf-size", "1000", "--sample", "5000")
     ended = run(tmp_path, "--pairs", "1", "--json", "result.json", "--on", "small", *sizes)
     assert ended.returncode == 0, ended.stderr
-    said = json.loads((tmp_path / "result.json").read_text())
-    assert said.keys() == {"version", "python", "processors", "machine", "results", "left_out"}
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result.keys() == {"version", "python", "processors", "machine", "results", "left_out"}
     lines = [line.replace("\\|", "|") for line in ended.stdout.splitlines() if line.startswith("| ")][2:]
-    assert len(lines) == len(said["results"])
-    for line, each in zip(lines, said["results"], strict=True):
+    assert len(lines) == len(result["results"])
+    for line, each in zip(lines, result["results"], strict=True):
         assert line.startswith(f"| {each['work']} ")
         assert f"| {each['what']} " in line
         assert (f" {each['peak_bytes'] / 1e6:.1f} MB " if "peak_bytes" in each else f" {each['ratio']:.3f} ") in line
-    assert all(each.get("ratio", 1) > 0 and each.get("peak_bytes", 10**7) > 1_000_000 for each in said["results"])
-    whats = {each["what"] for each in (*said["results"], *said["left_out"])}
+    assert all(each.get("ratio", 1) > 0 and each.get("peak_bytes", 10**7) > 1_000_000 for each in result["results"])
+    whats = {each["what"] for each in (*result["results"], *result["left_out"])}
     assert whats == TARGETS.keys() | ORIENTATION
-    assert {each["work"] for each in said["results"]} == {"small files", START}
+    assert {each["work"] for each in result["results"]} == {"small files", START}
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
 
 
-def test_the_large_files_are_measured_too_and_the_huge_ones_where_asked(tmp_path: Path) -> None:
+def test_large_files_are_measured_and_huge_ones_if_asked_for(tmp_path: Path) -> None:
     sizes = ("--large-files", "1", "--large-size", "5000", "--huge-size", "100", "--huge-entries", "9")
     ended = run(tmp_path, "--on", "large", "--only", "memory", "--huge", *sizes)
     assert ended.returncode == 0, ended.stderr
@@ -381,7 +381,7 @@ def test_the_large_files_are_measured_too_and_the_huge_ones_where_asked(tmp_path
         assert f"{work}: peak memory, cold stream: " in ended.stderr
 
 
-def test_a_line_that_is_not_known_ends_the_run_with_those_that_are(tmp_path: Path) -> None:
+def test_an_unknown_row_ends_the_run_with_a_list_of_the_known_ones(tmp_path: Path) -> None:
     ended = run(tmp_path, "--only", "cold,hot")
     assert ended.returncode == 2
     assert "got 'hot', expected some of cold,baseline,warm,repeat,gzip,zstd,cache,memory,plan,start" in ended.stderr
@@ -394,7 +394,7 @@ def test_a_root_that_does_not_exist_ends_the_run_with_a_message(tmp_path: Path) 
     assert "Traceback" not in ended.stderr
 
 
-def test_without_the_checkouts_python_it_says_how_to_get_one(tmp_path: Path) -> None:
+def test_without_the_checkouts_python_a_message_says_how_to_get_one(tmp_path: Path) -> None:
     ended = run(tmp_path, python=str(tmp_path / "python"))
     assert ended.returncode == 1
     assert "run script/demo first" in ended.stderr

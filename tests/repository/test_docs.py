@@ -1,4 +1,4 @@
-"""What the docs show works, and what they list is all there is."""
+"""The examples in the docs work, and their lists are complete."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def _blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, on a machine whose store holds the example."""
+    """Change to a folder on a machine whose store holds the example; return the machine's root."""
     root = tmp_path / "machine"
     example_store(root)
     monkeypatch.setattr(opening, "MACHINE", root)
@@ -66,7 +66,7 @@ def test_the_toml_of_the_readme_is_a_spec(machine: Path) -> None:
     assert stream.draft.settings.repository == "hello"
 
 
-def test_the_readme_lists_every_verb() -> None:
+def test_the_readme_lists_every_command() -> None:
     listed = re.findall(r"^\| `lamina (\w+)", README, re.MULTILINE)
     assert listed == list(group._VERBS)
 
@@ -78,7 +78,7 @@ def test_the_docs_list_every_family_of_errors_with_its_exit_code() -> None:
 
 
 def _tables(text: str, head: str) -> list[list[list[str]]]:
-    """The tables below ``head``, row by row, cell by cell."""
+    """Return the tables with the heading ``head``, as rows of cells."""
     found = re.findall(rf"^\| {head} .*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     return [[[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()] for table in found]
 
@@ -91,7 +91,7 @@ def test_the_docs_list_every_operation_of_a_pipeline() -> None:
         assert len(taken) == len(_OPERATIONS[name.strip("`")].parameters)
 
 
-def test_the_examples_of_pipelines_give_what_is_said() -> None:
+def test_the_examples_of_pipelines_give_the_layers_in_their_tables() -> None:
     (graph,) = _tables(LAYERING, "path")
     closure = Closure.of(info(row[0].strip("`"), re.findall("`(.+?)`", row[2]), int(row[1])) for row in graph)
     examples = re.findall(r"```json\n(.*?)```", LAYERING, re.DOTALL)
@@ -100,8 +100,8 @@ def test_the_examples_of_pipelines_give_what_is_said() -> None:
     for example, layers in zip(examples, expected, strict=True):
         calls = json.loads(re.sub(r"/nix/store/…-(\w+)", lambda found: str(path(found[1])), example))
         planned = plan(closure, strategy=Pipeline.parse(calls))
-        said = [[" ".join(f"`{one.name}`" for one in layer.paths), layer.reason] for layer in planned]
-        assert said == layers
+        actual = [[" ".join(f"`{one.name}`" for one in layer.paths), layer.reason] for layer in planned]
+        assert actual == layers
 
 
 def test_each_of_nixpkgs_32_behaviours_has_a_test() -> None:
@@ -113,13 +113,13 @@ def test_each_of_nixpkgs_32_behaviours_has_a_test() -> None:
         assert f"_{number:>02}_" in name
 
 
-def test_the_links_of_the_docs_lead_somewhere() -> None:
+def test_the_links_of_the_docs_have_targets() -> None:
     for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
-def test_the_docs_of_nix_name_all_that_is_there_and_all_that_is_taken() -> None:
+def test_the_docs_of_nix_name_every_attribute() -> None:
     page = (REPOSITORY / "docs/nix.md").read_text()
     given = (REPOSITORY / "nix/default.nix").read_text()
     taken = (REPOSITORY / "nix/taken.nix").read_text()
@@ -139,7 +139,7 @@ PAGES = sorted([REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "README.md", *(REPO
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_module_that_a_page_names_is_there(page: Path) -> None:
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
     named = re.findall(r"`([\w/]+/\w+\.py)`", page.read_text(encoding="utf-8"))
     assert [name for name in named if not any((root / name).is_file() for root in (PACKAGE, REPOSITORY))] == []
 

@@ -1,4 +1,4 @@
-"""The targets of the fuzzer: each holds for its seeds and for what is near to them, and can fail."""
+"""The targets of the fuzzer: each accepts its seeds and inputs close to them, and can fail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TARGETS: dict[str, ModuleType] = {"nar": fuzz_nar, "narinfo": fuzz_narinfo, "gra
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_there_are_seeds_and_each_is_taken(name: str, tmp_path: Path) -> None:
+def test_there_are_seeds_and_each_is_accepted(name: str, tmp_path: Path) -> None:
     found = list(seeds.seeds(name))
     assert len(found) >= 5
     for seed in found:
@@ -37,14 +37,14 @@ def test_there_are_seeds_and_each_is_taken(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_is_near_to_a_seed_is_taken_or_refused(name: str) -> None:
+def test_a_mutated_seed_is_accepted_or_refused(name: str) -> None:
     source = random.Random(name)
     found = [seed for seed in seeds.seeds(name) if len(seed) < 20_000]
     for _ in range(300):
         data = bytearray(source.choice(found))
         for _ in range(source.randint(1, 3)):
-            place = source.randrange(len(data))
-            data[place : place + source.randint(0, 2)] = source.randbytes(source.randint(0, 2))
+            offset = source.randrange(len(data))
+            data[offset : offset + source.randint(0, 2)] = source.randbytes(source.randint(0, 2))
         TARGETS[name].check(bytes(data))
 
 
@@ -55,7 +55,7 @@ def test_the_words_are_a_dictionary(name: str) -> None:
     assert all(line.startswith('"') and line.endswith('"') for line in lines)
 
 
-def test_a_target_finds_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_finds_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz_nar, "scan", lambda data, mtime_ns: iter(()))
     with pytest.raises(AssertionError, match="the scanner took what the parser refused"):
         fuzz_nar.check(b"")

@@ -1,4 +1,4 @@
-"""The shape of the whole: public names, the tree of errors, descriptions, what is imported when."""
+"""The package as a whole: public names, the tree of errors, docstrings, and lazy imports."""
 
 import importlib
 import inspect
@@ -20,14 +20,14 @@ def _module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     for name in lamina.__all__:
         assert getattr(lamina, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         lamina.no_such_name  # noqa: B018
 
 
-def test_what_the_type_checker_sees_is_what_is_there() -> None:
+def test_the_type_checker_sees_the_public_names() -> None:
     assert set(lamina._MODULE_OF) | {"__version__"} == set(lamina.__all__)
 
 
@@ -41,7 +41,7 @@ def _below(kind: type[errors.Error]) -> list[type[errors.Error]]:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_public_functions_and_classes_are_described(name: str) -> None:
+def test_public_functions_and_classes_have_docstrings(name: str) -> None:
     module = _module(name)
     for member_name, member in vars(module).items():
         own = getattr(member, "__module__", None) == name and not member_name.startswith("_")
@@ -57,5 +57,5 @@ def test_the_version_is_printed_without_a_framework() -> None:
         "except SystemExit: pass\n"
         "print(sorted({'click', 'rich', 'sqlite3', 'zipfile', 'tarfile'} & set(sys.modules)))"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said == f"lamina {lamina.__version__}\n[]\n"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output == f"lamina {lamina.__version__}\n[]\n"

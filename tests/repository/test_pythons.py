@@ -1,4 +1,4 @@
-"""The same image under every Python there is: LAMINA_TEST_PYTHONS names some, others are looked for on PATH."""
+"""Every Python makes the same image; LAMINA_TEST_PYTHONS names interpreters, others are looked for on PATH."""
 
 import os
 import shutil
@@ -19,8 +19,8 @@ print(stream.write_to(open(sys.argv[3], "wb")).id)
 """
 
 
-def _others() -> dict[tuple[int, ...], str]:
-    """An interpreter for each version from 3.11 on but this one's, and without packages."""
+def _find_other_pythons() -> dict[tuple[int, ...], str]:
+    """Return one interpreter without packages for each other version from 3.11 on."""
     names = os.environ.get("LAMINA_TEST_PYTHONS", "").split()
     names += filter(None, (shutil.which(f"python3.{minor}") for minor in range(11, 16)))
     found: dict[tuple[int, ...], str] = {}
@@ -32,7 +32,7 @@ def _others() -> dict[tuple[int, ...], str]:
     return found
 
 
-def _image(python: str, root: Path, output: Path, **environment: str) -> str:
+def _build_image(python: str, root: Path, output: Path, **environment: str) -> str:
     command = [python, "-c", _IMAGE, str(hello()), str(root), str(output)]
     clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCES), **environment}
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env=clean)
@@ -43,19 +43,20 @@ def _image(python: str, root: Path, output: Path, **environment: str) -> str:
 def test_every_python_makes_the_same_image(tmp_path: Path) -> None:
     root = tmp_path / "store"
     example_store(root)
-    others = _others()
+    others = _find_other_pythons()
     if not others:
         pytest.skip("no other Python from 3.11 on is installed, and LAMINA_TEST_PYTHONS names none")
-    expected = _image(sys.executable, root, tmp_path / "here.tar")
+    expected = _build_image(sys.executable, root, tmp_path / "here.tar")
     for version, python in others.items():
-        assert _image(python, root, tmp_path / "there.tar") == expected, version
+        assert _build_image(python, root, tmp_path / "there.tar") == expected, version
         assert (tmp_path / "there.tar").read_bytes() == (tmp_path / "here.tar").read_bytes(), version
 
 
-def test_no_hash_seed_shows_in_the_image(tmp_path: Path) -> None:
+def test_the_hash_seed_does_not_change_the_image(tmp_path: Path) -> None:
     root = tmp_path / "store"
     example_store(root)
     images = {
-        _image(sys.executable, root, tmp_path / "image.tar", PYTHONHASHSEED=seed) for seed in ("0", "1", "2", "random")
+        _build_image(sys.executable, root, tmp_path / "image.tar", PYTHONHASHSEED=seed)
+        for seed in ("0", "1", "2", "random")
     }
     assert len(images) == 1

@@ -1,4 +1,4 @@
-"""The shape of the package: what its top level holds, what its core imports, and that a name means one class."""
+"""The rooms of the package: its top level, the imports of its pure core, and unique class names."""
 
 import ast
 from collections import defaultdict
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.paths import PACKAGE
 
-# What reads or changes the world outside of the process.
+# Modules that read or change the world outside the process.
 IMPURE = {"os", "pathlib", "platform", "shutil", "socket", "sqlite3", "subprocess", "tempfile", "time"}
 PURE = sorted(
     [
