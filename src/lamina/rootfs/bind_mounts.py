@@ -15,10 +15,10 @@ from lamina.core.names import STORE_DIR
 from lamina.rootfs import session_programs
 
 # Folders of programs and libraries (Filesystem Hierarchy Standard).
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # The parts of /etc that programs need: the loader's settings, Debian's alternatives, and certificates without the
 # private keys that are stored beside them.
-_ETC = (
+_ETC_PATHS = (
     "/etc/alternatives",
     "/etc/ca-certificates",
     "/etc/ld.so.cache",
@@ -36,7 +36,7 @@ _HIDDEN_FOLDERS = frozenset(
 # Nothing below these is mounted because of PATH: they are the kernel's, and the sandbox has its own or none.
 _KERNEL_FOLDERS = frozenset(("dev", "proc", "sys"))
 # Users and groups as in Nix's own build sandbox, the same on every machine.
-_USERS = {
+_ETC_FILES = {
     "passwd": "root:x:0:0:root:/homeless-shelter:/bin/sh\n"
     "nixbld:x:1000:100:builder:/homeless-shelter:/bin/sh\n"
     "nobody:x:65534:65534:nobody:/:/noshell\n",
@@ -57,7 +57,7 @@ class Bind:
 
 def write_etc(folder: Path) -> None:
     """Write the sandbox's own files of ``/etc`` into ``folder``; raise `OSError` if that fails."""
-    for name, text in _USERS.items():
+    for name, text in _ETC_FILES.items():
         file = folder / name
         file.write_text(text, encoding="utf-8")
         file.chmod(0o644)
@@ -65,13 +65,13 @@ def write_etc(folder: Path) -> None:
 
 def find_system_links() -> Iterator[tuple[str, str]]:
     """Return the path and target of each system folder that is a symlink, such as ``/bin`` and ``usr/bin``."""
-    return ((path, os.readlink(path)) for path in _SYSTEM if os.path.islink(path))
+    return ((path, os.readlink(path)) for path in _SYSTEM_FOLDERS if os.path.islink(path))
 
 
 def find_binds(search_path: str) -> list[Bind]:
     """Return the bind mounts for a script whose PATH is ``search_path``, without duplicates."""
     found: dict[str, Bind] = {}
-    for path in (*_SYSTEM, STORE_DIR, *_ETC):
+    for path in (*_SYSTEM_FOLDERS, STORE_DIR, *_ETC_PATHS):
         if os.path.exists(path) and not os.path.islink(path):
             found[path] = Bind(path, path)
     for path in filter(_is_reachable, (*session_programs.find_python_folders(), *_search_path_folders(search_path))):
@@ -110,8 +110,8 @@ def _is_reachable(path: str) -> bool:
 
 def _is_visible(path: str, found: dict[str, Bind]) -> bool:
     """Tell whether ``path`` is already mounted, by itself or with a folder above it."""
-    if path in _SYSTEM:
+    if path in _SYSTEM_FOLDERS:
         return True
     parts = path.split("/")
     above = ("/".join(parts[:length]) for length in range(2, len(parts) + 1))
-    return any(folder in found or folder in _SYSTEM for folder in above)
+    return any(folder in found or folder in _SYSTEM_FOLDERS for folder in above)

@@ -105,8 +105,10 @@ def write(database: Connection, registrations: Iterable[Registration]) -> None:
     ordered = sorted(registrations, key=lambda registration: registration.path)
     numbers = {registration.path: number for number, registration in enumerate(ordered, 1)}
     if len(numbers) < len(ordered):
-        twice = next(registration.path for registration, other in pairwise(ordered) if registration.path == other.path)
-        raise PlanError(f"Nix database: got {twice} twice, expected each path once")
+        duplicate = next(
+            registration.path for registration, other in pairwise(ordered) if registration.path == other.path
+        )
+        raise PlanError(f"Nix database: got {duplicate} twice, expected each path once")
     for statement in (*_SETTINGS, "BEGIN", *_TABLES.strip().split("\n\n")):
         database.execute(statement)
     database.executemany(
@@ -199,9 +201,9 @@ def _clear_unused(page: memoryview, header: int) -> None:
     used = header + _TREE_HEADERS[page[header]] + 2 * cells
     page[used:start] = bytes(start - used)
     while block:
-        following, size = (int.from_bytes(page[block + offset : block + offset + 2], "big") for offset in (0, 2))
+        next_block, size = (int.from_bytes(page[block + offset : block + offset + 2], "big") for offset in (0, 2))
         page[block + 4 : block + size] = bytes(size - 4)
-        block = following
+        block = next_block
 
 
 # --- reading

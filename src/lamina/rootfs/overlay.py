@@ -60,9 +60,14 @@ def check_whiteouts(tree: Tree, *, over_base: bool) -> None:
         folder, _, name = node.path.rpartition(b"/")
         if WHITEOUT not in node.path:
             continue
-        hides = folder if name == OPAQUE else _join(folder, name.removeprefix(WHITEOUT))
+        hidden_path = folder if name == OPAQUE else _join(folder, name.removeprefix(WHITEOUT))
         is_whiteout = name.startswith(WHITEOUT) and b"/" + WHITEOUT not in b"/" + folder
-        if not is_whiteout or not over_base or hides in (b"", b"nix") or f"{_text(hides)}/".startswith("nix/store/"):
+        if (
+            not is_whiteout
+            or not over_base
+            or hidden_path in (b"", b"nix")
+            or f"{_text(hidden_path)}/".startswith("nix/store/")
+        ):
             raise FormatError(
                 f"/{_text(node.path)}: got a name that begins with .wh., expected one only to hide files of a base "
                 "image: in a layer it deletes what lies below"
@@ -100,18 +105,18 @@ class _Overlay:
         ) != self._base.link(destination)
 
     def _add_folder(self, path: bytes, destination: bytes, meta: Meta) -> None:
-        real = self._base.resolve(destination)
-        found = self._base.folder(real)
-        if real != destination and found is None and self._base.exists(real):
-            real = destination  # replace a symlink to something that is not a folder
-        if self._is_taken(real) and not isinstance(self.tree.node(real), Directory):
-            self.warnings.append(f"/{_text(path)}: leads to /{_text(real)}, which is taken, left out all below it")
-        self._destinations[path] = real
+        resolved = self._base.resolve(destination)
+        base_meta = self._base.folder(resolved)
+        if resolved != destination and base_meta is None and self._base.exists(resolved):
+            resolved = destination  # replace a symlink to something that is not a folder
+        if self._is_taken(resolved) and not isinstance(self.tree.node(resolved), Directory):
+            self.warnings.append(f"/{_text(path)}: leads to /{_text(resolved)}, which is taken, left out all below it")
+        self._destinations[path] = resolved
         if meta == Meta(DIRECTORY_MODE):
-            meta = found or meta
-        if path == real or not self._is_taken(real):
-            self._add_parents(real)
-            self.tree.put(Directory(real), meta)
+            meta = base_meta or meta
+        if path == resolved or not self._is_taken(resolved):
+            self._add_parents(resolved)
+            self.tree.put(Directory(resolved), meta)
 
     def _is_taken(self, destination: bytes) -> bool:
         """Tell whether ``destination`` exists in the result, or is below a node that is not a folder."""
@@ -136,11 +141,11 @@ def _move(node: Node, destination: bytes) -> Node:
         return node
     if not isinstance(node, Symlink) or node.target.startswith(b"/"):
         return replace(node, path=destination)
-    old, new = posixpath.dirname(node.path), posixpath.dirname(destination)
-    link_target = posixpath.normpath(b"/" + old + b"/" + node.target)
-    if link_target.startswith(b"/" + old + b"/"):
+    old_folder, new_folder = posixpath.dirname(node.path), posixpath.dirname(destination)
+    link_target = posixpath.normpath(b"/" + old_folder + b"/" + node.target)
+    if link_target.startswith(b"/" + old_folder + b"/"):
         return replace(node, path=destination)
-    return Symlink(destination, posixpath.relpath(link_target, b"/" + new))
+    return Symlink(destination, posixpath.relpath(link_target, b"/" + new_folder))
 
 
 def _join(folder: bytes, name: bytes) -> bytes:

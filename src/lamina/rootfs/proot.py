@@ -49,21 +49,25 @@ class ProotRoot:
         folders_on_path = [
             os.path.realpath(folder) for folder in search_path.split(os.pathsep) if os.path.isdir(folder)
         ]
-        inside = [_inner_path(folder, number) for number, folder in enumerate(folders_on_path)]
-        outside_store = [(folder, seen) for folder, seen in zip(folders_on_path, inside, strict=True) if folder != seen]
+        inner_paths = [_inner_path(folder, number) for number, folder in enumerate(folders_on_path)]
+        outside_store = [
+            (folder, inner_path)
+            for folder, inner_path in zip(folders_on_path, inner_paths, strict=True)
+            if folder != inner_path
+        ]
         visible_folders = [(folder, folder) for folder in system if os.path.isdir(folder)]
         libraries = [(folder, folder) for folder in _find_library_folders()] if outside_store else []
         visible = [*visible_folders, *libraries, *outside_store]
         binds = [*visible, (scratch, f"{_LAMINA_DIR}/scratch")]
-        flags = [f"--rootfs={root}", "--pwd=/", *(f"--bind={folder}:{seen}!" for folder, seen in binds)]
+        flags = [f"--rootfs={root}", "--pwd=/", *(f"--bind={folder}:{inner_path}!" for folder, inner_path in binds)]
         folders = dict.fromkeys(folder for folder, _ in visible)
-        return cls((proot, *flags), tuple(folders), os.pathsep.join(inside), f"{_LAMINA_DIR}/scratch")
+        return cls((proot, *flags), tuple(folders), os.pathsep.join(inner_paths), f"{_LAMINA_DIR}/scratch")
 
     def find_program(self, name: str, search_path: str) -> str:
         """Return the path inside the root of the first program ``name`` on ``search_path``, which `of` was given."""
         folders_on_path = [folder for folder in search_path.split(os.pathsep) if os.path.isdir(folder)]
-        seen = zip(folders_on_path, self.search_path.split(os.pathsep), strict=True)
-        return next(f"{inside}/{name}" for folder, inside in seen if os.access(f"{folder}/{name}", os.X_OK))
+        pairs = zip(folders_on_path, self.search_path.split(os.pathsep), strict=True)
+        return next(f"{inner_path}/{name}" for folder, inner_path in pairs if os.access(f"{folder}/{name}", os.X_OK))
 
 
 def _inner_path(folder: str, number: int) -> str:

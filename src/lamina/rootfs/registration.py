@@ -62,22 +62,24 @@ def merge_registrations(
     Returns:
         The registrations in ascending order of their paths, and warnings about those that were left out.
     """
-    kept = {registration.path: registration for registration in base}
-    fixed = {registration.path: registration for registration in own}
-    kept |= fixed
-    reasons = _find_incomplete({path: one.references for path, one in kept.items() if path not in fixed}, kept.keys())
+    merged = {registration.path: registration for registration in base}
+    own_by_path = {registration.path: registration for registration in own}
+    merged |= own_by_path
+    reasons = _find_incomplete(
+        {path: one.references for path, one in merged.items() if path not in own_by_path}, merged.keys()
+    )
     for path in reasons:
-        del kept[path]
-    return tuple(kept[path] for path in sorted(kept)), _describe(reasons)
+        del merged[path]
+    return tuple(merged[path] for path in sorted(merged)), _describe(reasons)
 
 
 def _describe(reasons: Mapping[StorePath, StorePath]) -> tuple[str, ...]:
     if not reasons:
         return ()
     path = min(reasons)
-    which = f"{path}, which refers to {reasons[path]} and does not find it"
+    first = f"{path}, which refers to {reasons[path]} and does not find it"
     others = f", and {len(reasons) - 1} more for like reasons" if len(reasons) > 1 else ""
-    return (f"Nix database of the base image: left out {which}{others}",)
+    return (f"Nix database of the base image: left out {first}{others}",)
 
 
 def make_schema_and_gc_roots(contents: Iterable[StorePath]) -> tuple[Regular | Symlink, ...]:
@@ -96,15 +98,15 @@ def _find_incomplete(
     references_by_path: Mapping[StorePath, frozenset[StorePath]], present: Iterable[StorePath]
 ) -> dict[StorePath, StorePath]:
     """Return the keys of ``references_by_path`` that reach a missing path, each with a reference that is the reason."""
-    users: dict[StorePath, list[StorePath]] = {}
+    referrers: dict[StorePath, list[StorePath]] = {}
     for path, references in references_by_path.items():
         for reference in references:
-            users.setdefault(reference, []).append(path)
+            referrers.setdefault(reference, []).append(path)
     reasons: dict[StorePath, StorePath] = {}
-    missing = sorted(users.keys() - set(present), reverse=True)
+    missing = sorted(referrers.keys() - set(present), reverse=True)
     while missing:
         reference = missing.pop()
-        for path in users.get(reference, ()):
+        for path in referrers.get(reference, ()):
             if path not in reasons:
                 reasons[path] = reference
                 missing.append(path)

@@ -339,9 +339,9 @@ def _find_namespaces(search_path: str) -> Sandbox | str:
 def _find_landlock(search_path: str) -> Sandbox | str:
     from lamina.rootfs.session import landlock
 
-    found = landlock.get_abi_version() if sys.platform == "linux" else 0
-    if found < landlock.MIN_ABI_VERSION:
-        return f"the kernel has version {found}" if found else "not in this kernel"
+    version = landlock.get_abi_version() if sys.platform == "linux" else 0
+    if version < landlock.MIN_ABI_VERSION:
+        return f"the kernel has version {version}" if version else "not in this kernel"
     return Landlock(os.geteuid() == 0)
 
 

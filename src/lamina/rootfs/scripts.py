@@ -154,19 +154,19 @@ class _Runner:
         bash = self._find_program("bash", label)
         fakeroot = [self._find_program("fakeroot", label), "--"] if is_fakeroot else []
         proot = self._find_program("proot", label) if is_fakeroot and self._scripts.chroot else ""
-        search_path, confined = self._scripts.search_path, self._choose_sandbox(label)
-        session_paths = confined.session_paths(self._folders)
+        search_path, chosen_sandbox = self._scripts.search_path, self._choose_sandbox(label)
+        session_paths = chosen_sandbox.session_paths(self._folders)
         proot_root = (
             ProotRoot.of(proot, session_paths.root, search_path, session_paths.scratch, session_paths.system)
             if proot
             else None
         )
-        if proot and not confined.has_writable_tmp:
+        if proot and not chosen_sandbox.has_writable_tmp:
             _check_proot(label, proot)
         if proot_root:
             _check_binds(label, session_paths.scratch, proot_root.visible_folders)
         if proot_root and not self._scripts.confined:
-            confined = sandbox.Unconfined(proot_root.visible_folders)
+            chosen_sandbox = sandbox.Unconfined(proot_root.visible_folders)
         try:
             reader, writer = session_runner.open_pipe()
         except OSError as error:
@@ -176,7 +176,7 @@ class _Runner:
         modes = permissions.read_modes(self._folders.folders_to_restore)
         try:
             self._write_task(
-                confined.owner,
+                chosen_sandbox.owner,
                 script,
                 _make_task(bash, session_paths, proot_root, search_path, writer.fileno(), is_fakeroot=is_fakeroot),
             )
@@ -184,13 +184,13 @@ class _Runner:
                 *fakeroot,
                 *session_programs.build_start_command("script", session_paths.session, f"{session_paths.session}/task"),
             ]
-            command = confined.command(self._folders, search_path, command, as_root=is_fakeroot)
+            command = chosen_sandbox.command(self._folders, search_path, command, as_root=is_fakeroot)
             environment = self._make_environment(session_paths, is_fakeroot=is_fakeroot, chroot=bool(proot))
             session = session_runner.Session(command, writer, environment)
-            with (self.workspace.path / "output").open("w+b") as printed:
-                result = session_runner.run_session(session, reader, printed, self._scripts.time_limit)
-                printed.seek(max(0, printed.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
-                return result, printed.read().decode("utf-8", "replace")
+            with (self.workspace.path / "output").open("w+b") as output_file:
+                result = session_runner.run_session(session, reader, output_file, self._scripts.time_limit)
+                output_file.seek(max(0, output_file.seek(0, os.SEEK_END) - _OUTPUT_LIMIT))
+                return result, output_file.read().decode("utf-8", "replace")
         except OSError as error:
             raise resource_limits.make_shortage_error(label, error.errno) or _make_output_error(
                 error, self.workspace.path
@@ -213,10 +213,9 @@ class _Runner:
     def _choose_sandbox(self, label: str) -> sandbox.Sandbox:
         """Return the sandbox; choose it on the first call."""
         if not self._cached_sandbox:
-            wanted = self._scripts.confined
             found = (
                 sandbox.find_sandbox(label, self._folders, self._scripts.search_path)
-                if wanted
+                if self._scripts.confined
                 else sandbox.Unconfined()
             )
             self._cached_sandbox = found

@@ -150,19 +150,19 @@ def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) ->
     text = bytearray()
     os.set_blocking(reader, False)
     was_hung = False
-    with _open_pidfd(process) as ended:
+    with _open_pidfd(process) as pidfds:
         poll = select.poll()
-        for descriptor in (reader, *ended):
+        for descriptor in (reader, *pidfds):
             poll.register(descriptor, select.POLLIN)
-        interval = _INTERVAL if ended else _SHORT_INTERVAL
+        interval = _INTERVAL if pidfds else _SHORT_INTERVAL
         while not _has_exited(process):
-            left = deadline - time.monotonic()
-            if left <= 0:
+            seconds_left = deadline - time.monotonic()
+            if seconds_left <= 0:
                 return SessionResult(b"", SessionEnd.TIMED_OUT)
             if len(text) > _MAX_RESULT_SIZE:
                 return SessionResult(b"", SessionEnd.EXITED)
-            ready = poll.poll(math.ceil(min(interval, left) * 1000))
-            if not _read(reader, text) and reader in dict(ready):
+            ready = poll.poll(math.ceil(min(interval, seconds_left) * 1000))
+            if not _read_available(reader, text) and reader in dict(ready):
                 poll.unregister(reader)
             if not ready:
                 # Two checks in a row must agree, as another process may be about to continue a stopped one.
@@ -170,11 +170,11 @@ def _wait(process: subprocess.Popen[bytes], reader: int, limit: float | None) ->
                 if is_hung and was_hung:
                     return SessionResult(b"", SessionEnd.STOPPED)
                 was_hung = is_hung
-    _read(reader, text)
+    _read_available(reader, text)
     return SessionResult(bytes(text), SessionEnd.EXITED)
 
 
-def _read(reader: int, text: bytearray) -> bool:
+def _read_available(reader: int, text: bytearray) -> bool:
     """Append the available bytes to ``text``; return False at the end of the file."""
     try:
         while piece := os.read(reader, _CHUNK_SIZE):

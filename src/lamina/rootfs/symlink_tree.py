@@ -74,8 +74,10 @@ class _TreeBuilder:
 
     def _warn(self, node: Node, content: StoreSubpath) -> None:
         first = self._origin[node.path]
-        what = "all below that" if isinstance(node, Directory) else "that"
-        self.warnings.append(f"/{_text(node.path)}: both {first} and {content} have it, left out {what} of {content}")
+        left_out = "all below that" if isinstance(node, Directory) else "that"
+        self.warnings.append(
+            f"/{_text(node.path)}: both {first} and {content} have it, left out {left_out} of {content}"
+        )
 
     def _nodes_below(self, content: StoreSubpath) -> Iterator[Node]:
         """Yield the nodes below the folder that ``content`` is or leads to, with paths relative to that folder."""

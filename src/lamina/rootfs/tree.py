@@ -62,8 +62,8 @@ class Tree:
 
     def remove(self, path: bytes) -> None:
         """Remove the node at ``path`` and everything below it; do nothing if there is none."""
-        inside = path + b"/"
-        for removed in [found for found in self._entries if found == path or found.startswith(inside)]:
+        prefix = path + b"/"
+        for removed in [found for found in self._entries if found == path or found.startswith(prefix)]:
             del self._entries[removed]
 
     def without(self, path: bytes) -> Tree:

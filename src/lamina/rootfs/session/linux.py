@@ -82,10 +82,10 @@ def empty_bounding_set() -> None:
 
 def set_seccomp_filter(program: bytes) -> None:
     """Filter the system calls of this process and its children permanently by the BPF ``program``."""
-    steps = ctypes.create_string_buffer(program, len(program))
-    head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(steps))
-    buffer = ctypes.create_string_buffer(head, len(head))
-    prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(buffer))
+    instructions = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
+    header_buffer = ctypes.create_string_buffer(header, len(header))
+    prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(header_buffer))
 
 
 def drop_capabilities() -> None:
@@ -93,8 +93,8 @@ def drop_capabilities() -> None:
     empty_bounding_set()
     prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    none = (ctypes.c_uint32 * 6)()
-    check_result(libc().capset(header, none), "capset")
+    no_capabilities = (ctypes.c_uint32 * 6)()
+    check_result(libc().capset(header, no_capabilities), "capset")
 
 
 def unshare(flags: int) -> None:

@@ -50,20 +50,20 @@ def run(policy: Policy, command: list[str]) -> int:
     """Run ``command`` as ``policy`` says; return its exit status, or raise `OSError` if this system refuses."""
     linux.die_with_parent()
     _enter(_CLONE_FLAGS, policy.uid, policy.gid)
-    first = os.fork()
-    if not first:
+    first_pid = os.fork()
+    if not first_pid:
         _run_first_process(policy, command)
-    _, status = os.waitpid(first, 0)
+    _, status = os.waitpid(first_pid, 0)
     return to_exit_status(status)
 
 
 def _enter(flags: int, uid: int, gid: int) -> None:
-    outside = (os.geteuid(), os.getegid())
+    outer_uid, outer_gid = (os.geteuid(), os.getegid())
     linux.unshare(flags)
     # Without this, an ordinary user may not map a group (user_namespaces(7)).
     Path("/proc/self/setgroups").write_text("deny", "ascii")
-    Path("/proc/self/uid_map").write_text(f"{uid} {outside[0]} 1", "ascii")
-    Path("/proc/self/gid_map").write_text(f"{gid} {outside[1]} 1", "ascii")
+    Path("/proc/self/uid_map").write_text(f"{uid} {outer_uid} 1", "ascii")
+    Path("/proc/self/gid_map").write_text(f"{gid} {outer_gid} 1", "ascii")
 
 
 def to_exit_status(status: int) -> int:

@@ -50,8 +50,8 @@ def _run_task(task: ScriptTask) -> dict[str, Any]:
     with contextlib.suppress(OSError, AttributeError):  # only Linux has this
         linux.adopt_orphans()
     status = _run_script(task)
-    builder = _read_builder_ids() if task.is_fakeroot else None
-    entries = list(_list_entries(os.fsencode(task.root), builder)) if status == 0 else []
+    builder_ids = _read_builder_ids() if task.is_fakeroot else None
+    entries = list(_list_entries(os.fsencode(task.root), builder_ids)) if status == 0 else []
     return {"status": status, "entries": entries}
 
 
@@ -134,23 +134,23 @@ def _kill_group(group: int) -> None:
     processes.kill_descendants(os.getpid())
 
 
-def _build_command(task: ScriptTask, status: int) -> list[str]:
+def _build_command(task: ScriptTask, status_fd: int) -> list[str]:
     """Return the script's command line.
 
-    Under proot, a shell writes the exit status to the descriptor ``status``, and fakeroot's library is loaded into the
-    script's processes but not into proot itself.
+    Under proot, a shell writes the exit status to the descriptor ``status_fd``, and fakeroot's library is loaded into
+    the script's processes but not into proot itself.
     """
     if not task.proot:
         return task.command
     preload = os.environ.pop("LD_PRELOAD", "")
-    folders = os.environ.pop("LD_LIBRARY_PATH", "")
-    binds = [f"--bind={folder}:{folder}!" for folder in folders.split(":") if folder and os.path.isdir(folder)]
+    library_path = os.environ.pop("LD_LIBRARY_PATH", "")
+    binds = [f"--bind={folder}:{folder}!" for folder in library_path.split(":") if folder and os.path.isdir(folder)]
     bash, *rest = task.command
-    enter = f'LD_PRELOAD="$1" LD_LIBRARY_PATH="$2" "${{@:3}}" {status}>&-; echo $? >&{status}'
-    return [*task.proot, *binds, bash, "-c", enter, bash, preload, folders, bash, *rest]
+    shell_script = f'LD_PRELOAD="$1" LD_LIBRARY_PATH="$2" "${{@:3}}" {status_fd}>&-; echo $? >&{status_fd}'
+    return [*task.proot, *binds, bash, "-c", shell_script, bash, preload, library_path, bash, *rest]
 
 
-def _list_entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[ScriptEntry]:
+def _list_entries(top: bytes, builder_ids: tuple[int, int] | None) -> Iterator[ScriptEntry]:
     """List ``top`` and everything below it.
 
     If the script removed the permission to read a file or folder, it is added temporarily: for a folder, until
@@ -158,7 +158,7 @@ def _list_entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[Scrip
 
     Args:
         top: The folder of the image's root.
-        builder: The real user and group ID of this process; see `_image_owner`.
+        builder_ids: The real user and group ID of this process; see `_image_owner`.
     """
     # The second item is the mode to restore after everything below a folder was listed.
     waiting: list[tuple[bytes, int | None]] = [(b"", None)]
@@ -174,7 +174,7 @@ def _list_entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[Scrip
             mode = stat.S_IMODE(status.st_mode)
             is_open = _make_readable(full_path, status.st_mode)
             attributes = _read_xattrs(full_path)
-            uid, gid = _image_owner(status, bool(attributes), builder)
+            uid, gid = _image_owner(status, bool(attributes), builder_ids)
             image_xattrs = {name: value for name, value in attributes.items() if _is_image_xattr(name)}
             yield ScriptEntry(path.hex(), status.st_mode, uid, gid, image_xattrs)
             if not is_open:
@@ -185,11 +185,11 @@ def _list_entries(top: bytes, builder: tuple[int, int] | None) -> Iterator[Scrip
 
 def _make_readable(full_path: bytes, mode: int) -> bool:
     """Make the file or folder at ``full_path`` readable for this process; return whether it was readable before."""
-    needed = stat.S_IRWXU if stat.S_ISDIR(mode) else stat.S_IRUSR if stat.S_ISREG(mode) else 0
-    if mode & needed == needed:
+    needed_bits = stat.S_IRWXU if stat.S_ISDIR(mode) else stat.S_IRUSR if stat.S_ISREG(mode) else 0
+    if mode & needed_bits == needed_bits:
         return True
     with contextlib.suppress(OSError):
-        os.chmod(full_path, stat.S_IMODE(mode) | needed)
+        os.chmod(full_path, stat.S_IMODE(mode) | needed_bits)
         return False
     return True
 
@@ -203,7 +203,7 @@ def _read_builder_ids() -> tuple[int, int] | None:
     return None
 
 
-def _image_owner(status: os.stat_result, has_attributes: bool, builder: tuple[int, int] | None) -> tuple[int, int]:
+def _image_owner(status: os.stat_result, has_attributes: bool, builder_ids: tuple[int, int] | None) -> tuple[int, int]:
     """Return a file's owner and group in the image.
 
     fakeroot shows files that it has no record of as owned by root. When an extended attribute is set, for example by
@@ -211,7 +211,7 @@ def _image_owner(status: os.stat_result, has_attributes: bool, builder: tuple[in
     in a user namespace that maps this user to root. This owner must not appear in the image, so root replaces it.
     """
     found = (status.st_uid, status.st_gid)
-    return (0, 0) if has_attributes and found == builder else found
+    return (0, 0) if has_attributes and found == builder_ids else found
 
 
 def _read_xattrs(full_path: bytes) -> dict[str, str]:
