@@ -403,15 +403,15 @@ def export_image(
     from lamina.images.readers.open import open_images
 
     check_extension(output, compressor)
-    file, named = select.split_name(image)
-    wanted = name if name is not None else named
+    file, name_in_file = select.split_name(image)
+    chosen_name = name if name is not None else name_in_file
     _refuse_as_output(output, file)
     images = open_images(file, _parse_unpacked_size(max_unpacked_size))
-    if wanted is not None:
-        images = select.select_by_name(images, wanted, file, _IMAGE_HINT)
+    if chosen_name is not None:
+        images = select.select_by_name(images, chosen_name, file, _IMAGE_HINT)
     if platform:
         images = select.select_by_platform(images, Platform.parse(platform), file, select.PLATFORM_HINT)
-    found = select.select_single(images, file, _IMAGE_HINT if platform or wanted is None else _PLATFORM_HINT)
+    found = select.select_single(images, file, _IMAGE_HINT if platform or chosen_name is None else _PLATFORM_HINT)
     root = ExportedRoot(found, file)
     with _open_output(output, compressor) as write:
         write_root(root, write, progress)

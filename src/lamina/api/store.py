@@ -154,22 +154,22 @@ def add_path(
 
     """
     spec = Spec.parse({"store": store, "contents": references})
-    named = NamedSource.parse(source, name)
+    named_source = NamedSource.parse(source, name)
     target = EmbeddedStore.open_or_create(parse_store_folder(embedded_store))
     target.locks.hold_shared()
     warnings: list[str] = []
     others = _open_sources(spec, Fetcher(target), warnings) if spec.store else None
-    found = AddedContent.read(named, {*target.hashes(), *(others.hashes() if others else ())})
+    content = AddedContent.read(named_source, {*target.hashes(), *(others.hashes() if others else ())})
     paths = {resolve_root(target, text).path for text in spec.contents}
-    paths |= set(target.with_hashes(found.hashes))
-    missing = found.hashes - {path.hash for path in paths}
+    paths |= set(target.with_hashes(content.hashes))
+    missing = content.hashes - {path.hash for path in paths}
     if others and missing:
-        wanted = others.with_hashes(missing)
-        warnings += _fetch(replace(spec, contents=tuple(map(str, wanted))), target, None).warnings
-        paths |= set(wanted)
+        copied = others.with_hashes(missing)
+        warnings += _fetch(replace(spec, contents=tuple(map(str, copied))), target, None).warnings
+        paths |= set(copied)
     for path in paths - target.query(paths).keys():
         raise NotFound(f"{path}: got no such valid path in {target.folder}, expected it as a reference")
-    return AddedPath.of(add_content(target, found, paths), dict.fromkeys(warnings))
+    return AddedPath.of(add_content(target, content, paths), dict.fromkeys(warnings))
 
 
 def list_paths(names: str | Iterable[str] = (), *, embedded_store: str | os.PathLike[str]) -> tuple[NarInfo, ...]:
@@ -187,10 +187,10 @@ def list_paths(names: str | Iterable[str] = (), *, embedded_store: str | os.Path
 
     """
     target = EmbeddedStore(parse_store_folder(embedded_store))
-    wanted = Spec.parse({"contents": names}).contents
-    if not wanted:
+    texts = Spec.parse({"contents": names}).contents
+    if not texts:
         return tuple(target.narinfos())
-    found = {path for text in wanted for path in _find_paths(target, text)}
+    found = {path for text in texts for path in _find_paths(target, text)}
     return tuple(filter(None, map(target.narinfo, sorted(found))))
 
 

@@ -77,14 +77,14 @@ class BaseImage:
         images = open_images(path, max_unpacked)
         hint = f"name one as {path}#NAME:TAG"
         found = select.select_by_name(images, name, path, hint) if name is not None else images
-        several = len({image.effective_platform for image in found}) > 1
-        asked = architecture or (default_architecture() if several else None)
+        has_several_platforms = len({image.effective_platform for image in found}) > 1
+        platform = architecture or (default_architecture() if has_several_platforms else None)
         notes: tuple[str, ...] = ()
-        if asked and not several and not is_strict:
-            notes = _find_platform_mismatch(found[0], asked)
-        elif asked:
-            found = select.select_by_platform(found, Platform.parse(asked), path, _MISMATCH_HINT)
-        elif several:
+        if platform and not has_several_platforms and not is_strict:
+            notes = _find_platform_mismatch(found[0], platform)
+        elif platform:
+            found = select.select_by_platform(found, Platform.parse(platform), path, _MISMATCH_HINT)
+        elif has_several_platforms:
             got = select.list_platforms(found)
             raise PlanError(f"{path}: got images for {got}, expected to be told which", hint=_ARCHITECTURE_HINT)
         chosen = found[0]

@@ -78,8 +78,8 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     name = _choose_name(spec, contents)
     base = open_base(spec, lambda: detect_architecture((content.path for content in contents), store))
     root = make_root(spec, contents, store, base)
-    unmatched: list[str] = []
-    plans = _plan_layers(spec, root.closure, base, unmatched)
+    plan_warnings: list[str] = []
+    plans = _plan_layers(spec, root.closure, base, plan_warnings)
     _prefetch(store, (path for plan in plans for path in plan.paths))
     architecture = spec.architecture or choose_architecture(
         _order_paths(root.closure, contents), store, base.architecture
@@ -88,7 +88,7 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     config = ImageConfig(architecture, spec.created or now, base.merge_config(spec.config, spec.inherit))
     settings = Settings(name, spec.tag, config, spec.owner, spec.mtime or now)
     base_warnings = base.check_architecture(architecture)
-    warnings = (*spec.warnings, *architecture_warnings, *base_warnings, *root.warnings, *unmatched)
+    warnings = (*spec.warnings, *architecture_warnings, *base_warnings, *root.warnings, *plan_warnings)
     draft = Draft(plans, store, root.layer, settings, base.layers)
     return PreparedDraft(draft, warnings, root.script_output)
 
@@ -106,11 +106,11 @@ def make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base: 
     root = customise(spec, contents, closure, store, base)
     check_whiteouts(root.tree, over_base=base.image is not None)
     # The database mentions every path that it registers; those mentions are not references of the image.
-    found = _scan_tree(root.tree.without(DATABASE_PATH), _make_hash_filter(closure, store))
-    closure, unknown = _extend_closure(closure, store, found, is_packed=is_packed)
+    references = _scan_tree(root.tree.without(DATABASE_PATH), _make_hash_filter(closure, store))
+    closure, reference_warnings = _extend_closure(closure, store, references, is_packed=is_packed)
     database_warnings = nix_database.update_database(root.tree, closure, base) if spec.include_nix_db else ()
     tree, overlay_warnings = overlay_tree(root.tree, base, root.content_links) if base.image else (root.tree, ())
-    warnings = (*closure_warnings, *root.warnings, *unknown, *database_warnings, *overlay_warnings)
+    warnings = (*closure_warnings, *root.warnings, *reference_warnings, *database_warnings, *overlay_warnings)
     return PreparedRoot(RootLayer(tree, root.workspace), closure, warnings, root.script_output)
 
 
@@ -125,12 +125,12 @@ def plan(spec: Spec, store: Store) -> PlanResult:
     add_declared_entries(
         replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree
     )
-    closure, unknown = _extend_closure(
+    closure, reference_warnings = _extend_closure(
         closure, store, _scan_tree(tree, _make_hash_filter(closure, store)), is_packed=False
     )
-    unmatched: list[str] = []
-    layers = _plan_layers(spec, closure, open_base(spec), unmatched)
-    return PlanResult(layers, (*spec.warnings, *closure_warnings, *unknown, *unmatched))
+    plan_warnings: list[str] = []
+    layers = _plan_layers(spec, closure, open_base(spec), plan_warnings)
+    return PlanResult(layers, (*spec.warnings, *closure_warnings, *reference_warnings, *plan_warnings))
 
 
 def _prefetch(store: Store, paths: Iterable[StorePath]) -> None:
@@ -174,8 +174,8 @@ def _check_not_empty(spec: Spec) -> None:
     scripts = spec.extra_commands or spec.fake_root_commands
     if spec.contents or spec.closure or spec.from_image or spec.tree or spec.extras or scripts or spec.include_nix_db:
         return
-    found = scan_references(json.dumps(spec.config).encode())
-    if not found.paths and not found.hashes:
+    references = scan_references(json.dumps(spec.config).encode())
+    if not references.paths and not references.hashes:
         raise InvalidArgument(
             "ROOT: got none, expected a store path or a package name, or a config that names a store path",
             hint="name what the image is to hold, such as hello or /nix/store/…-hello-2.12.1",
@@ -193,11 +193,11 @@ def _choose_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
 
 
 def _resolve_spec_closure(
-    spec: Spec, contents: Iterable[StoreSubpath], store: Store, found: ReferenceScanner, *, is_packed: bool
+    spec: Spec, contents: Iterable[StoreSubpath], store: Store, references: ReferenceScanner, *, is_packed: bool
 ) -> tuple[Closure, tuple[str, ...]]:
-    """Return the closure of the contents, of the closure argument and of the paths in ``found``, with warnings."""
+    """Return the closure of the contents, of the closure argument and of the paths in ``references``, with warnings."""
     roots = {content.path for content in contents} | {resolve_root(store, text).path for text in spec.closure}
-    return _extend_closure(_resolve_closure(roots, store, is_packed=is_packed), store, found, is_packed=is_packed)
+    return _extend_closure(_resolve_closure(roots, store, is_packed=is_packed), store, references, is_packed=is_packed)
 
 
 def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:
@@ -207,18 +207,18 @@ def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: boo
 
 
 def _extend_closure(
-    closure: Closure, store: Store, found: ReferenceScanner, *, is_packed: bool
+    closure: Closure, store: Store, references: ReferenceScanner, *, is_packed: bool
 ) -> tuple[Closure, tuple[str, ...]]:
-    """Return ``closure`` with the paths in ``found`` added, and a warning for each path that no store has."""
-    known = {info.path.hash for info in closure}
-    asked = [path for path in found.paths if path.hash not in known]
-    valid = resolve_mentions(store, asked)
-    bare = found.hashes - known - {path.hash for path in asked}
-    by_hash = store.with_hashes(bare) if bare and isinstance(store, PathIndex) else ()
+    """Return ``closure`` with the paths in ``references`` added, and a warning for each path that no store has."""
+    known_hashes = {info.path.hash for info in closure}
+    mentioned = [path for path in references.paths if path.hash not in known_hashes]
+    valid = resolve_mentions(store, mentioned)
+    bare_hashes = references.hashes - known_hashes - {path.hash for path in mentioned}
+    by_hash = store.with_hashes(bare_hashes) if bare_hashes and isinstance(store, PathIndex) else ()
     added = {*valid.values(), *by_hash}
     warnings = tuple(
         f"{path}: mentioned by the config or the root, but not valid in the store; left out"
-        for path in sorted(asked)
+        for path in sorted(mentioned)
         if path not in valid
     )
     if not added:
@@ -241,10 +241,10 @@ def _order_paths(closure: Closure, contents: Sequence[StoreSubpath]) -> Iterable
 
 
 def _scan_tree(tree: Tree, is_known: Callable[[str], bool]) -> ReferenceScanner:
-    found = ReferenceScanner(is_known)
-    transfer(RootLayer(tree).pack().pieces, found.feed)
-    found.close()
-    return found
+    scanner = ReferenceScanner(is_known)
+    transfer(RootLayer(tree).pack().pieces, scanner.feed)
+    scanner.close()
+    return scanner
 
 
 def _make_hash_filter(closure: Closure, store: Store) -> Callable[[str], bool]:

@@ -54,7 +54,7 @@ def test_a_url_is_shown_without_secrets(url: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "message", ["{}: got nothing there, expected a store", "x: got '{}' and {}, expected none", "{}"]
 )
-def test_an_error_has_no_secret_wherever_a_url_stands_in_it(url: str, message: str) -> None:
+def test_an_error_shows_no_secret_of_a_url_anywhere_in_it(url: str, message: str) -> None:
     error = Error(message.replace("{}", url), hint=f"write {url}")
     assert WORD not in str(error)
     assert WORD not in error.hint
@@ -194,10 +194,10 @@ def test_a_value_without_a_repr_is_named_by_its_type() -> None:
 
 
 @given(st.text(), st.integers(4, 50))
-def test_cutting_keeps_both_ends(text: str, longest: int) -> None:
-    short = cut(text, longest)
-    assert len(short) <= longest
-    assert short == text or (text.startswith(short.partition("…")[0]) and len(text) > longest)
+def test_cutting_keeps_both_ends(text: str, max_length: int) -> None:
+    short = cut(text, max_length)
+    assert len(short) <= max_length
+    assert short == text or (text.startswith(short.partition("…")[0]) and len(text) > max_length)
 
 
 def test_messages_that_are_made_of_messages_stay_whole() -> None:
@@ -205,7 +205,7 @@ def test_messages_that_are_made_of_messages_stay_whole() -> None:
     assert str(Error(f"file.json: {inner}")) == "file.json: digest: got 'x', expected sha256:HEX"
 
 
-# --- in the source
+# The package's own messages
 
 
 def _fixed_texts(tree: ast.AST) -> list[tuple[int, str]]:
