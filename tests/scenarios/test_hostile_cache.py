@@ -207,7 +207,7 @@ def test_a_file_of_noise(compression: str, world: World) -> None:
 
 
 def test_a_compression_nobody_knows(world: World) -> None:
-    root = world.cache.add("bad-1", TREE, said={"compression": "zip"})
+    root = world.cache.add("bad-1", TREE, narinfo_fields={"compression": "zip"})
     refused(world, FORMAT, "compression: got 'zip', expected one of none, ", root)
 
 
@@ -220,12 +220,12 @@ def test_another_content_of_the_same_size(compression: str, world: World) -> Non
 
 @pytest.mark.parametrize("more", [-8, -1, 1, 8, 1 << 40])
 def test_a_size_that_is_not_true(more: int, world: World) -> None:
-    root = world.cache.add("bad-1", TREE, believed={"nar_size": len(NAR) + more})
+    root = world.cache.add("bad-1", TREE, signed_fields={"nar_size": len(NAR) + more})
     refused(world, INTEGRITY, rf"got a NAR of .*bytes, expected {len(NAR) + more}", root)
 
 
 def test_a_hash_that_is_not_true(world: World) -> None:
-    root = world.cache.add("bad-1", TREE, believed={"nar_hash": Digest(bytes(32))})
+    root = world.cache.add("bad-1", TREE, signed_fields={"nar_hash": Digest(bytes(32))})
     refused(world, INTEGRITY, "got a NAR with hash sha256:", root)
 
 
@@ -233,7 +233,7 @@ def test_a_hash_that_is_not_true(world: World) -> None:
 @pytest.mark.parametrize("compression", ["none", "xz"])
 def test_what_is_said_of_the_file_is_signed_by_nobody(said: dict[str, Any], compression: str, world: World) -> None:
     """Pull-through caches hand out a NAR uncompressed and leave size and hash of the compressed one."""
-    root = world.cache.add("good-1", TREE, said=said, compression=compression)
+    root = world.cache.add("good-1", TREE, narinfo_fields=said, compression=compression)
     with serve_cache(world.cache.folder) as server:
         ran = world.machine.build(server.url, root)
     assert ran.code == 0, ran.stderr
@@ -304,14 +304,14 @@ NOTHING = {
 @pytest.mark.parametrize("size", [None, 1 << 62])
 @pytest.mark.parametrize("compression", NOTHING)
 def test_a_file_that_never_ends_and_holds_nothing(compression: str, size: int | None, world: World) -> None:
-    root = world.cache.add("bad-1", TREE, compression=compression, said={"file_size": size})
+    root = world.cache.add("bad-1", TREE, compression=compression, narinfo_fields={"file_size": size})
     world.scripts["nar/.*"] = send_forever(piece=NOTHING[compression])
     refused(world, FORMAT, r"got \d+ bytes, expected at most \d+", root)
 
 
 @pytest.mark.parametrize("compression", ["none", "xz"])
 def test_a_nar_that_never_ends(compression: str, world: World) -> None:
-    root = world.cache.add("bad-1", TREE, compression=compression, said={"file_size": 1 << 62})
+    root = world.cache.add("bad-1", TREE, compression=compression, narinfo_fields={"file_size": 1 << 62})
     start = NAR if compression == "none" else COMPRESSORS["xz"](NAR)
     world.scripts["nar/.*"] = send_forever(start)
     refused(world, INTEGRITY if compression == "none" else FORMAT, "bad-1 in http://", root)
@@ -472,9 +472,9 @@ def test_a_narinfo_of_the_same_hash_under_another_name(world: World) -> None:
 @pytest.mark.parametrize("address", ["x", "fixed:r:sha256:x", "fixed:git:sha1:" + "0" * 40, "text:sha1:" + "0" * 32])
 def test_a_content_address_of_no_kind_that_is_known_is_worth_nothing(address: str, world: World) -> None:
     """Newer Nix may know more of them; then there is a signature."""
-    root = world.cache.add("bad-1", TREE, said={"address": address})
+    root = world.cache.add("bad-1", TREE, narinfo_fields={"address": address})
     assert world.machine.build(world.cache.url, root).code == 0
-    other = world.cache.add("bad-2", TREE, said={"address": address, "signatures": ()})
+    other = world.cache.add("bad-2", TREE, narinfo_fields={"address": address, "signatures": ()})
     world.machine.image.unlink()
     refused(world, INTEGRITY, "got no signature, expected one of cache.nixos.org-1, cache.test-1", other)
 
@@ -587,6 +587,6 @@ def test_a_nar_that_is_here_is_held_to_the_address_of_every_path_that_names_it(w
     believed = {"nar_hash": known.nar_hash, "nar_size": known.nar_size}
     good: factories.Item = {b"good": factories.Link(SELF)}
     root = world.cache.add(
-        "good-1", good, method=RECURSIVE, self_reference=True, file=dump_nar(evil), believed=believed
+        "good-1", good, method=RECURSIVE, self_reference=True, file=dump_nar(evil), signed_fields=believed
     )
     refused(world, INTEGRITY, "got other content, expected that of fixed:r:sha256:", root)

@@ -1,7 +1,7 @@
-"""Binary caches to test with, and servers for them: true ones, and such as have one thing spoiled.
+"""Binary caches for tests, and HTTP servers for them: correct ones, and ones with a single fault.
 
-Invariant: what is in a cache is what Nix would have written, until a test says otherwise; a server counts all that it
-is asked, and misbehaves only where its scripts say so.
+Invariant: a cache contains what Nix would have written, unless a test changes it. A server records every request, and
+misbehaves only where one of its scripts does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from lamina.system.transfer import hash_pieces
 CACHE_INFO = "nix-cache-info"
 KEY = SecretKey("cache.test-1", sha256(b"cache.test-1").digest())
 OTHER = SecretKey("other.test-1", sha256(b"other.test-1").digest())
-# Stands in a tree for the hash of the path that the tree will be.
+# A placeholder in a tree for the hash of the store path that the tree will have.
 SELF = b"0123456789abcdfghijklmnpqrsvwxyz"
 
 
@@ -48,7 +48,7 @@ def _zstd(data: bytes) -> bytes:
 
 
 def zstd_frames(data: bytes, size: int = 100) -> bytes:
-    """``data`` in zstd frames of ``size`` bytes each, as Nix 2.35 cuts them at 16 MiB."""
+    """Compress ``data`` in zstd frames of ``size`` bytes each, as Nix 2.35 does with frames of 16 MiB."""
     return b"".join(_zstd(data[start : start + size]) for start in range(0, len(data), size))
 
 
@@ -64,13 +64,13 @@ COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 def dump_nar(item: factories.Item) -> bytes:
-    """The NAR of a tree of no extents."""
+    """Return the NAR of a tree whose contents are bytes, not extents."""
     return b"".join(piece for piece in nar.dump(factories.nodes(item)) if isinstance(piece, bytes))
 
 
 @dataclass
 class Cache:
-    """A binary cache in ``folder``, made when this is; ``key`` signs, None leaves it unsigned."""
+    """A binary cache in ``folder``, which is created with it; ``key`` signs its paths, None leaves them unsigned."""
 
     folder: Path
     key: SecretKey | None = KEY
@@ -97,30 +97,34 @@ class Cache:
         compression: str = "",
         archive: bytes | None = None,
         file: bytes | None = None,
-        believed: Mapping[str, Any] | None = None,
-        said: Mapping[str, Any] | None = None,
+        signed_fields: Mapping[str, Any] | None = None,
+        narinfo_fields: Mapping[str, Any] | None = None,
         text: Callable[[str], str] = str,
     ) -> StorePath:
-        """Adds a path; with ``method`` it is content-addressed so. What may be spoiled, in the order in which it is
-        made: the NAR (``archive``), its ``file``, what is signed of it (``believed``, fields of PathInfo), the
-        narinfo (``said``, fields of it), and its ``text``.
+        """Add a path, content-addressed if ``method`` is given.
+
+        The other arguments replace a correct part by another one, in the order in which the parts are made: the NAR
+        (``archive``), its compressed ``file``, the fields of the signed PathInfo (``signed_fields``), the fields of the
+        narinfo after it is signed (``narinfo_fields``), and the ``text`` of the narinfo.
         """
         data = dump_nar(item) if archive is None else archive
         path, address = factories.path(name), ""
         if method:
-            path, data, address = _addressed(
+            path, data, address = _content_addressed(
                 name, item, data, frozenset(references), method, self_reference=self_reference
             )
         found = frozenset((*references, path)) if self_reference else frozenset(references)
-        info = replace(PathInfo(path, Digest(sha256(data).digest()), len(data), found), **(believed or {}))
-        word = compression or self.compression
-        content = COMPRESSORS[word](data) if file is None else file
+        info = replace(PathInfo(path, Digest(sha256(data).digest()), len(data), found), **(signed_fields or {}))
+        compression = compression or self.compression
+        content = COMPRESSORS[compression](data) if file is None else file
         location = f"nar/{dump_nix32(sha256(content + path.hash.encode()).digest())}.nar"
         (self.folder / location).write_bytes(content)
-        known = NarInfo(info, location, word, (), Digest(sha256(content).digest()), len(content), address=address)
+        known = NarInfo(
+            info, location, compression, (), Digest(sha256(content).digest()), len(content), address=address
+        )
         if self.key:
             known = replace(known, signatures=(self.key.sign(known.fingerprint),))
-        known = replace(known, **(said or {}))
+        known = replace(known, **(narinfo_fields or {}))
         self.narinfo_of(path).write_text(text(known.dump()), newline="")
         self.trees[path], self.narinfos[path] = item, known
         return path
@@ -129,17 +133,17 @@ class Cache:
         return self.folder / f"{path.hash}.narinfo"
 
     def change(self, path: StorePath, **fields: Any) -> None:
-        """Writes the narinfo of ``path`` with other ``fields``."""
+        """Write the narinfo of ``path`` again with other ``fields``."""
         self.narinfos[path] = replace(self.narinfos[path], **fields)
         self.narinfo_of(path).write_text(self.narinfos[path].dump())
 
     def sign(self, path: StorePath, *keys: SecretKey) -> None:
-        """Has ``path`` signed by ``keys`` and by nobody else."""
+        """Sign ``path`` with ``keys``, and remove all other signatures."""
         fingerprint = self.narinfos[path].fingerprint
         self.change(path, signatures=tuple(key.sign(fingerprint) for key in keys))
 
     def on_disk(self, root: Path) -> FakeStore:
-        """The same paths in a store on disk below ``root``."""
+        """Create a store on disk below ``root`` with the same paths."""
         store = FakeStore(root)
         waiting = dict(self.trees)
         while waiting:
@@ -152,11 +156,11 @@ class Cache:
         return store
 
     def references(self, path: StorePath) -> frozenset[StorePath]:
-        """What ``path`` refers to, but itself."""
+        """Return the references of ``path`` without itself."""
         return self.narinfos[path].info.references - {path}
 
 
-def _addressed(
+def _content_addressed(
     name: str,
     item: factories.Item,
     data: bytes,
@@ -165,7 +169,7 @@ def _addressed(
     *,
     self_reference: bool,
 ) -> tuple[StorePath, bytes, str]:
-    """The path, the NAR and the address of a content-addressed tree, in which `SELF` stands for its own hash."""
+    """Return the path, the NAR and the content address of a tree, in which `SELF` is replaced by the path's hash."""
     if method == NAR:
         modulo = ModuloHash(SELF.decode())
         modulo.feed(data)
@@ -182,7 +186,7 @@ METHODS = (NAR, FLAT, TEXT)
 
 
 def example(cache: Cache) -> StorePath:
-    """Four paths, and the one that needs the others."""
+    """Add four paths, and return the one that needs the others."""
     lib = cache.add(
         "libgreet-1.0", {b"lib": {b"libgreet.so": factories.File(b"\x7fELF" + b"lib" * 1000)}}, self_reference=True
     )
@@ -200,7 +204,7 @@ def example(cache: Cache) -> StorePath:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """All files of a store but what is in ``.lamina``, with their contents."""
+    """Return the contents of all files of a store by name, without those in ``.lamina``."""
     found = {}
     for location in sorted(folder.rglob("*")) if folder.exists() else ():
         name = location.relative_to(folder)
@@ -210,14 +214,14 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 
 def list_leftovers(folder: Path) -> list[str]:
-    """What lies in a store and is neither in place nor a lock."""
+    """Return the names of unfinished files in a store, those that are neither in their final place nor locks."""
     waiting = folder / ".lamina" / "arriving"
     found = [name for name in os.listdir(folder) if name.startswith(".") and name != ".lamina"]
     return found + (os.listdir(waiting) if waiting.exists() else [])
 
 
 def check_store(folder: Path) -> set[StorePath]:
-    """Looks at a store as another program would: each narinfo has its NAR, and all that it refers to; gives them."""
+    """Check a store as another program would, and return its paths: each narinfo has its NAR and all its references."""
     infos = [narinfo.parse(file.read_text()) for file in folder.glob("*.narinfo")]
     valid = {known.info.path for known in infos}
     for known in infos:
@@ -233,7 +237,7 @@ def check_store(folder: Path) -> set[StorePath]:
 
 
 class CacheRequest(http.server.BaseHTTPRequestHandler):
-    """One request."""
+    """The handler of one request."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # status, headers and content in one packet
@@ -256,7 +260,7 @@ class CacheRequest(http.server.BaseHTTPRequestHandler):
                 self.answer(200, content)
 
     def answer(self, status: int, content: bytes = b"", **headers: str) -> None:
-        """A whole answer."""
+        """Send a complete response."""
         self.send_response(status)
         for header, value in headers.items():
             self.send_header(header.replace("_", "-"), value)
@@ -265,7 +269,7 @@ class CacheRequest(http.server.BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def begin(self, status: int = 200, length: int | None = None) -> None:
-        """The head of an answer, whose content ends with the connection."""
+        """Send the head of a response whose content ends when the connection is closed."""
         self.send_response(status)
         if length is not None:
             self.send_header("Content-Length", str(length))
@@ -282,7 +286,7 @@ Script = Callable[[CacheRequest], None]
 
 
 class CacheServer(http.server.ThreadingHTTPServer):
-    """Serves ``folder`` after ``latency`` seconds; ``scripts`` say by patterns of names who answers instead."""
+    """A server of ``folder`` with ``latency`` in seconds; a script answers instead for names that match its pattern."""
 
     daemon_threads = True
     block_on_close = False
@@ -295,7 +299,7 @@ class CacheServer(http.server.ThreadingHTTPServer):
         self.latency = latency
         self.asked: list[str] = []
         self.ports: set[int] = set()
-        self.most_at_once = 0
+        self.max_concurrent = 0
         self.is_closing = threading.Event()
         self._now = 0
         self._lock = threading.Lock()
@@ -310,7 +314,7 @@ class CacheServer(http.server.ThreadingHTTPServer):
             self.asked.append(name)
             self.ports.add(port)
             self._now += 1
-            self.most_at_once = max(self.most_at_once, self._now)
+            self.max_concurrent = max(self.max_concurrent, self._now)
         try:
             yield
         finally:
@@ -335,7 +339,7 @@ def serve_cache(folder: Path, scripts: Mapping[str, Script] | None = None, laten
 
 
 def send_forever(start: bytes = b"", piece: bytes = b"\0" * 65536) -> Script:
-    """An answer without an end."""
+    """Make a script that sends a response without an end."""
 
     def script(asked: CacheRequest) -> None:
         asked.begin()
@@ -348,7 +352,7 @@ def send_forever(start: bytes = b"", piece: bytes = b"\0" * 65536) -> Script:
 
 
 def send_slowly(length: int = 1 << 20, every: float = 0.02) -> Script:
-    """A byte at a time."""
+    """Make a script that sends one byte ``every`` so many seconds."""
 
     def script(asked: CacheRequest) -> None:
         asked.begin(length=length)
@@ -361,13 +365,13 @@ def send_slowly(length: int = 1 << 20, every: float = 0.02) -> Script:
 
 
 def send_nothing(asked: CacheRequest) -> None:
-    """Says nothing for as long as it can."""
+    """Send nothing until the server is closed, at most for 30 seconds."""
     asked.close_connection = True
     asked.server.is_closing.wait(30)
 
 
 def cut_short(content: bytes, length: int) -> Script:
-    """Announces ``length`` bytes and sends fewer, whatever it is asked."""
+    """Make a script that announces ``length`` bytes and sends only ``content``."""
 
     def script(asked: CacheRequest) -> None:
         asked.begin(length=length)
@@ -377,7 +381,7 @@ def cut_short(content: bytes, length: int) -> Script:
 
 
 def answer_404(asked: CacheRequest) -> None:
-    """There is no such file."""
+    """Answer that the file does not exist."""
     asked.answer(404)
 
 
@@ -386,7 +390,7 @@ def answer_404(asked: CacheRequest) -> None:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where one user of lamina has her things; none of it is there before."""
+    """The folders of one user of lamina, which do not exist at first."""
 
     folder: Path
 
@@ -400,7 +404,7 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of her processes."""
+        """The environment of the user's processes."""
         return {
             **os.environ,
             "XDG_DATA_HOME": str(self.folder / "data"),
@@ -409,17 +413,17 @@ class Machine:
         }
 
     def arguments(self, where: str, *roots: object, key: SecretKey | None = KEY) -> list[str | Path]:
-        """Those of a build of ``roots`` from the cache at ``where``."""
+        """Return the arguments of a build of ``roots`` from the cache at the URL ``where``."""
         trusted = ("--trusted-key", str(key.public)) if key else ()
         return ["build", "-o", self.image, "--no-layer-cache", "--store", where, *trusted, *map(str, roots)]
 
     def build(self, where: str, *roots: object, key: SecretKey | None = KEY, flags: Sequence[str] = ()) -> CompletedRun:
-        """In this process, which is fast."""
-        with _variables(self.environment):
+        """Build in this process, which is fast."""
+        with _with_environment(self.environment):
             return run(*self.arguments(where, *roots, key=key), *flags)
 
     def call(self, where: str, *roots: object, **options: Any) -> CompletedRun:
-        """In another."""
+        """Build in a process of its own."""
         return call(*self.arguments(where, *roots), env=self.environment, **options)
 
     def image_id(self) -> str:
@@ -427,8 +431,8 @@ class Machine:
 
 
 def image_id(archive: Path) -> str:
-    """The name of the image's JSON in a docker-archive."""
-    with _variables({}):
+    """Return the ID of the image in a docker-archive."""
+    with _with_environment({}):
         ran = run("inspect", archive, "--json")
     assert ran.code == 0, ran.stderr
     found = re.search(rb'"(?:id|Id)": "(sha256:[0-9a-f]{64})"', ran.stdout)
@@ -437,7 +441,7 @@ def image_id(archive: Path) -> str:
 
 
 @contextmanager
-def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
+def _with_environment(wanted: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

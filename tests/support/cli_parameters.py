@@ -1,4 +1,4 @@
-"""Every place of the command line that takes a value: each option and argument of each verb, found by asking click."""
+"""Every option and argument of every command that takes a value, read from click's objects."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import click
 
 from lamina.cli.group import group
 
-# Scripts are run, not printed; what they print is theirs.
+# These options are scripts: lamina runs them and does not print them, but they may print themselves.
 _NOT_PRINTED = {"extra_commands", "fake_root_commands"}
 
 
 def leaf_commands(command: click.Command, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command that runs, with the words that call it."""
+    """Yield every command that is not a group, with its words on the command line."""
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
@@ -26,7 +26,7 @@ def leaf_commands(command: click.Command, *names: str) -> Iterator[tuple[tuple[s
 
 
 def parameters() -> Iterator[tuple[tuple[str, ...], str, click.Parameter]]:
-    """Every option and argument that takes a value, as words before it."""
+    """Yield every option and argument that takes a value, after the words of its command."""
     for names, command in leaf_commands(group):
         for parameter in command.params:
             if parameter.name in _NOT_PRINTED or getattr(parameter, "is_flag", False):
@@ -39,7 +39,7 @@ IDS = [" ".join((*names, option or parameter.name or "")) for names, option, par
 
 
 def arguments(names: tuple[str, ...], option: str, secret: str, folder: Path) -> list[str]:
-    """A call that has ``secret`` in one place, and is otherwise as good as it gets."""
+    """Return a command line with ``secret`` as one of its values; the others are valid where possible."""
     words = [*names, *([f"{option}={secret}"] if option.startswith("--") else [option, secret] if option else [secret])]
     if names[0] in ("stream", "build", "script", "plan") and option != "--store":
         words += ["--store", str(folder / "root")]

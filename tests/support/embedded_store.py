@@ -1,4 +1,4 @@
-"""Embedded stores that hold the example: fill, check and list them, and kill lamina while it works on one."""
+"""Embedded stores that contain the example: fill, check and list them, and kill lamina while it works on one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ KEY = (EXAMPLES / "public-key").read_text().strip()
 ROOT = json.loads((EXAMPLES / "roots.json").read_text())["x86_64-linux"]
 HELLO = StorePath.parse(ROOT)
 CLOSURE = 6
-# Where a process of lamina's does something that others can see, it is killed, once it has done so as often as it may.
+# Kills the process instead of the next os.replace or os.unlink, after a given number of them. These are the two steps
+# of lamina that other processes can see.
 _KILLED = """\
 import os, signal, sys
 left = int(sys.argv.pop(1))
@@ -43,8 +44,8 @@ main()
 
 
 def check(folder: Path) -> set[str]:
-    """The valid paths of a store, once each one's NAR is what is said and all that it refers to is valid."""
-    if not folder.exists():  # nothing came, so it was not made
+    """Check that each path has the NAR that its narinfo describes and valid references; return the paths."""
+    if not folder.exists():  # no path was stored, so the folder was not created
         return set()
     store = EmbeddedStore(folder)
     found = {known.info.path: known for known in store.narinfos()}
@@ -61,20 +62,18 @@ def check(folder: Path) -> set[str]:
 
 
 def fetch_example(folder: Path) -> EmbeddedStore:
-    """An embedded store that has the example."""
+    """Fetch the example to an embedded store in ``folder``, and return the store."""
     lamina.fetch_paths([ROOT], embedded_store=folder, store=f"file://{EXAMPLES}/cache", trusted_keys=KEY)
     return EmbeddedStore(folder)
 
 
 def narinfos_by_package(folder: Path) -> dict[str, NarInfo]:
-    """What is in a store by package name; every path of the example has another."""
+    """Return the narinfos of a store by package name, which is different for each path of the example."""
     return {known.info.path.package: known for known in EmbeddedStore(folder).narinfos()}
 
 
 def run_and_kill(steps: int, *arguments: str | Path, stdin: Path | None = None) -> bool:
-    """Runs lamina and kills it before it puts in place, or removes, one file more than ``steps``; whether it came to
-    that.
-    """
+    """Run lamina, and kill it after it has renamed or removed ``steps`` files; return whether it was killed."""
     command = [sys.executable, "-c", _KILLED, str(steps), *map(str, arguments)]
     with open(stdin or os.devnull, "rb") as source:
         done = subprocess.run(command, stdin=source, capture_output=True, timeout=60, check=False)
@@ -83,7 +82,7 @@ def run_and_kill(steps: int, *arguments: str | Path, stdin: Path | None = None) 
 
 
 def check_cache(folder: Path) -> dict[StorePath, NarInfo]:
-    """What is in any binary cache, once it is found to be whole, and nothing in it of a file that is not."""
+    """Check that a binary cache has every file that its narinfos describe, and return its narinfos by path."""
     infos = {file.name: narinfo.parse(file.read_text()) for file in folder.glob("*.narinfo")}
     found = {known.info.path: known for known in infos.values()}
     for name, known in infos.items():

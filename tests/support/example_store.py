@@ -1,6 +1,6 @@
-"""The example of the repository as a store on disk, with a database.
+"""The example of the repository as a Nix store on disk, with a database.
 
-Invariant: everything in it came out of examples/cache, through lamina's own store for that.
+All of its content comes from examples/cache, read through lamina's binary cache store.
 """
 
 import json
@@ -37,12 +37,12 @@ main()
 
 
 def hello(system: str = SYSTEM) -> StorePath:
-    """The root of the example."""
+    """Return the store path that the example is the closure of."""
     return StorePath.parse(json.loads((EXAMPLES / "roots.json").read_text())[system])
 
 
 def example_store(root: Path, system: str = SYSTEM) -> FakeStore:
-    """The closure of `hello`, below ``root``."""
+    """Create a store below ``root`` that contains the closure of `hello`."""
     store = FakeStore(root)
     cache = open_stores([CACHE], StoreAccess(trust=lambda: Trust((PublicKey.parse(KEY),))))
     closure = Closure.resolve([hello(system)], cache.query)
@@ -57,7 +57,7 @@ def example_store(root: Path, system: str = SYSTEM) -> FakeStore:
 
 
 def unpack(store: Store, path: StorePath, location: Path) -> None:
-    """Writes ``path`` at ``location``, as Nix would."""
+    """Write the tree of ``path`` to ``location``, as Nix would."""
     for node in store.nodes(path):
         _write(node, os.path.join(os.fsencode(location), node.path) if node.path else os.fsencode(location))
 
@@ -75,6 +75,6 @@ def _write(node: Node, location: bytes) -> None:
 
 
 def write_command(file: Path, root: Path) -> None:
-    """An executable ``lamina`` whose machine has its store below ``root``."""
+    """Write an executable ``lamina`` that takes ``root`` as the root of the machine, with the Nix store below it."""
     file.write_text(_COMMAND.format(python=sys.executable, root=str(root)))
     os.chmod(file, 0o755)

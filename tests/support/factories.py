@@ -1,6 +1,6 @@
-"""What tests build their values with: store paths and closures by letters, trees, a memory store, random ones of each.
+"""Constructors of values for tests: store paths, closures, trees, a store in memory, and random ones of each.
 
-Invariant: the same words give the same values, on every machine.
+Invariant: the same arguments give the same values on every machine.
 """
 
 import hashlib
@@ -26,36 +26,36 @@ from lamina.system.transfer import transfer
 
 @cache
 def path(name: str) -> StorePath:
-    """A store path; those of single letters ascend with the letters, for NIX32 ascends and a letter has one digit."""
+    """Return a store path named ``name``; those of single letters sort like the letters, as digits of NIX32 do."""
     if len(name) == 1 and "A" <= name <= "Z":
         return StorePath.parse_base(f"{NIX32[ord(name) - ord('A')] * 32}-{name}")
     return StorePath.parse_base(f"{dump_nix32(hashlib.sha256(name.encode()).digest()[:20])}-{name}")
 
 
 def info(name: str, references: Iterable[str] = (), size: int = 1) -> PathInfo:
-    """What a store knows of `path(name)`."""
+    """Return the path info of `path(name)`."""
     digest = Digest(hashlib.sha256(name.encode()).digest())
     return PathInfo(path(name), digest, size, frozenset(map(path, references)))
 
 
 def infos(graph: str, **sizes: int) -> tuple[PathInfo, ...]:
-    """``A→B,C  B→C`` as it is written; a path has one byte where ``sizes`` does not say otherwise."""
+    """Parse a graph such as ``A→B,C  B→C``; the NAR of a path has one byte unless ``sizes`` gives another size."""
     references: dict[str, list[str]] = {}
     for arrow in graph.split():
-        user, _, targets = arrow.partition("→")
-        references.setdefault(user, []).extend(filter(None, targets.split(",")))
+        referrer, _, targets = arrow.partition("→")
+        references.setdefault(referrer, []).extend(filter(None, targets.split(",")))
     for target in [name for targets in references.values() for name in targets]:
         references.setdefault(target, [])
     return tuple(info(name, targets, sizes.get(name, 1)) for name, targets in references.items())
 
 
 def closure(graph: str, **sizes: int) -> Closure:
-    """The closure that `infos` are."""
+    """Return the closure of `infos`."""
     return Closure.of(infos(graph, **sizes))
 
 
 def layers(plans: Iterable[LayerPlan]) -> list[str]:
-    """The names in each layer, in packing order: ``["A B", "C"]``."""
+    """Return the names in each layer, in packing order: ``["A B", "C"]``."""
     return [" ".join(path.name for path in plan.paths) for plan in plans]
 
 
@@ -64,7 +64,7 @@ def layers(plans: Iterable[LayerPlan]) -> list[str]:
 
 @dataclass(frozen=True)
 class File:
-    """A file to be."""
+    """A file of a tree."""
 
     content: bytes = b""
     executable: bool = False
@@ -72,7 +72,7 @@ class File:
 
 @dataclass(frozen=True)
 class Link:
-    """A symlink to be."""
+    """A symlink of a tree."""
 
     target: bytes
 
@@ -81,7 +81,7 @@ Item = File | Link | Mapping[bytes, "Item"]
 
 
 def nodes(item: Item, at: bytes = b"") -> tuple[Node, ...]:
-    """A store path's nodes, in NAR order."""
+    """Return the nodes of a tree, in NAR order."""
     return tuple(_nodes(item, at))
 
 
@@ -97,24 +97,24 @@ def _nodes(item: Item, at: bytes) -> Iterator[Node]:
                 yield from _nodes(item[name], at + b"/" + name if at else name)
 
 
-def write(item: Item, place: bytes) -> None:
-    """The same on disk, with the modes that a Nix store has."""
+def write(item: Item, location: bytes) -> None:
+    """Write a tree to ``location`` on disk, with the modes that a Nix store has."""
     match item:
         case File():
-            with open(place, "xb") as file:
+            with open(location, "xb") as file:
                 file.write(item.content)
-            os.chmod(place, 0o555 if item.executable else 0o444)
+            os.chmod(location, 0o555 if item.executable else 0o444)
         case Link():
-            os.symlink(item.target, place)
+            os.symlink(item.target, location)
         case _:
-            os.mkdir(place)
+            os.mkdir(location)
             for name in item:
-                write(item[name], place + b"/" + name)
-            os.chmod(place, 0o555)
+                write(item[name], location + b"/" + name)
+            os.chmod(location, 0o555)
 
 
 class MemoryStore:
-    """A store in memory; ``asked`` is what was asked of it, one set for each question."""
+    """A store in memory; ``asked`` records the paths of each query."""
 
     def __init__(self, infos: Iterable[PathInfo] = (), trees: Mapping[StorePath, Item] | None = None) -> None:
         self._infos = {info.path: info for info in infos}
@@ -130,23 +130,23 @@ class MemoryStore:
 
 
 def packed_bytes(packed: PackedLayer) -> bytes:
-    """The bytes of a layer."""
+    """Return the bytes of a layer."""
     archive = io.BytesIO()
     transfer(packed.pieces, archive.write)
     return archive.getvalue()
 
 
-# --- random ones
+# --- hypothesis strategies
 
 
 def entry_names() -> st.SearchStrategy[bytes]:
-    """One component of a path: short, of any bytes, UTF-8 or not; none that means something else in a layer."""
-    spellings = st.one_of(
+    """Generate file names of any bytes, UTF-8 or not, without ``.``, ``..`` and the names of whiteouts."""
+    names = st.one_of(
         st.text("ab.-é☃\U0001f600\ue000", min_size=1, max_size=4).map(str.encode),
         st.binary(min_size=1, max_size=4),
         st.integers(95, 110).map(lambda length: b"n" * length),
     )
-    return spellings.filter(
+    return names.filter(
         lambda name: name not in (b".", b"..") and not set(name) & {0, ord("/")} and not name.startswith(b".wh.")
     )
 
@@ -164,7 +164,7 @@ def links() -> st.SearchStrategy[Link]:
 
 
 def folders() -> st.SearchStrategy[Mapping[bytes, Item]]:
-    """Trees whose root is a folder."""
+    """Generate trees whose root is a folder."""
     leaves = st.one_of(files(), links())
     return st.dictionaries(
         entry_names(),
@@ -177,13 +177,13 @@ def folders() -> st.SearchStrategy[Mapping[bytes, Item]]:
 
 
 def trees() -> st.SearchStrategy[Item]:
-    """Whatever a store path can be."""
+    """Generate trees of every kind that a store path can be."""
     return st.one_of(folders(), files(), links())
 
 
 @st.composite
 def graphs(draw: st.DrawFn, most: int = 12) -> tuple[PathInfo, ...]:
-    """Acyclic graphs with few different sizes, so that many are equal; some paths refer to themselves."""
+    """Generate acyclic graphs with few different sizes, so that many are equal; some paths refer to themselves."""
     count = draw(st.integers(0, most))
     names = draw(st.permutations([chr(ord("A") + number) for number in range(count)]))
     found = []

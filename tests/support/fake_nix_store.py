@@ -1,8 +1,8 @@
-"""A Nix store to test with, on disk and with a real database, and lamina run on it.
+"""A Nix store for tests, on disk and with a real database, and ways to run lamina on it.
 
-Invariant: what stands in the database is true of what is on disk, until a test spoils it.
+Invariant: the database matches the files on disk, unless a test changes either.
 
-The tables are those of schema 10 as far as anybody reads them (Nix source, libstore, schema.sql).
+The tables are those of schema 10, as far as a program reads them (Nix source, libstore, schema.sql).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from lamina.system.walk import walk
 
 T = TypeVar("T")
 NOBODY_UID = 65534
-# A forked process cannot import them any more (see `as_nobody`), nor what they do.
+# Imported here with all that they import, because a forked process of another user cannot do it (see `as_nobody`).
 LIBRARY = images
 VERBS = {"stream": stream, "build": build, "script": script, "plan": plan, "inspect": inspect}
 MODULE = (sys.executable, "-m", "lamina.cli.main")
@@ -78,24 +78,24 @@ CREATE INDEX IndexDerivationOutputs ON DerivationOutputs(path);
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A symlink."""
+    """A symlink of a tree."""
 
     target: str | bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A file that may be executed."""
+    """An executable file of a tree."""
 
     content: bytes
 
 
 Item = bytes | Program | Link | Mapping[Any, "Item"]
-"""What is on disk: a file, or a folder as a mapping of names (texts or bytes) to what is in it."""
+"""A tree: a file, a symlink, or a folder as a mapping of names (text or bytes) to trees."""
 
 
 def put(path: str | bytes | Path, item: Item) -> None:
-    """Writes ``item`` at ``path`` with the modes of a store."""
+    """Write ``item`` to ``path``, with the modes that a Nix store has."""
     location = os.fsencode(path)
     match item:
         case bytes() | Program():
@@ -112,13 +112,13 @@ def put(path: str | bytes | Path, item: Item) -> None:
 
 
 def store_path(name: str, seed: object = "") -> StorePath:
-    """A store path of that name; another ``seed`` gives another hash."""
+    """Return a store path named ``name``; its hash depends on the name and ``seed``."""
     return StorePath(f"{dump_nix32(hashlib.sha256(f'{name} {seed}'.encode()).digest()[:20])}-{name}")
 
 
 @dataclass
 class FakeStore:
-    """The store below ``root``, made when this is."""
+    """A store below ``root``, which is created with it; ``numbers`` are the row IDs of its paths."""
 
     root: Path
     numbers: dict[StorePath, int] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class FakeStore:
         return self.database.with_name("schema")
 
     def location(self, path: StorePath) -> Path:
-        """Where ``path`` is on this machine."""
+        """Return the path on disk of ``path``."""
         return self.root / "nix/store" / path.base
 
     def add(
@@ -157,20 +157,20 @@ class FakeStore:
         seed: object = "",
         self_reference: bool = False,
     ) -> StorePath:
-        """Puts a path in the store and makes it valid."""
+        """Write a path to the store, and register it as valid."""
         path = store_path(name, seed)
         put(self.location(path), item)
         self.register(path, [*references, path] if self_reference else references)
         return path
 
     def register(self, path: StorePath, references: Iterable[StorePath] = ()) -> None:
-        """Makes a path on disk valid."""
+        """Register a path on disk as valid."""
         found = hash_pieces(nar.dump(walk(os.fsencode(self.location(path)), case_hack=False)))
         with self.writing() as database:
             self.write_row(database, path, found.digest.nix32, found.size, references)
 
     def register_many(self, paths: Iterable[StorePath]) -> None:
-        """Makes paths valid that are not on disk, without references."""
+        """Register paths as valid that are not on disk and have no references."""
         with self.writing() as database:
             for path in paths:
                 self.write_row(database, path, "sha256:" + "0" * 52, 120)
@@ -195,20 +195,20 @@ class FakeStore:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """The database as Nix writes to it: one transaction, with nothing left in the log afterwards."""
+        """Open the database as Nix does to write: in one transaction, after which the log is empty."""
         with closing(sqlite3.connect(self.database)) as database, database:
             database.execute("PRAGMA synchronous = off")
             yield database
 
-    def at_rest(self) -> None:
-        """Takes away what a privileged reader leaves: an empty log and its index go with the last who may write."""
+    def remove_empty_log(self) -> None:
+        """Remove the empty log and its index that a privileged reader leaves; SQLite does so after the last writer."""
         with self.writing() as database:
             database.execute("SELECT * FROM ValidPaths").fetchall()
         assert not self.log.exists()
 
 
 def example(root: Path) -> tuple[FakeStore, StorePath]:
-    """A store of four paths, and the one that needs the others."""
+    """Create a store of four paths; return it and the path that needs the others."""
     store = FakeStore(root)
     lib = store.add("libgreet-1.0", {"lib": {"libgreet.so": b"\x7fELF" + b"lib" * 1000}}, self_reference=True)
     data = store.add("words-2.1-data", {"share": {"hello.txt": b"hello\n", "empty": b""}})
@@ -222,7 +222,7 @@ def example(root: Path) -> tuple[FakeStore, StorePath]:
 
 
 def graph_of(store: FakeStore) -> list[dict[str, Any]]:
-    """The whole store as exportReferencesGraph gives it under __structuredAttrs."""
+    """Return the graph of the store as ``exportReferencesGraph`` writes it with ``__structuredAttrs``."""
     with closing(sqlite3.connect(store.database)) as database:
         rows = database.execute("SELECT id, path, hash, narSize FROM ValidPaths ORDER BY path").fetchall()
         return [
@@ -244,14 +244,14 @@ def graph_of(store: FakeStore) -> list[dict[str, Any]]:
 
 
 def write_graph(store: FakeStore, file: Path) -> Path:
-    """The whole store as a closure graph in ``file``."""
+    """Write the graph of the store to ``file``."""
     file.write_text(json.dumps(graph_of(store)))
     return file
 
 
 @contextmanager
 def layer_cache_at(file: Path) -> Iterator[LayerCache]:
-    """The layer cache in ``file`` for the block, which nothing may be odd about."""
+    """Open the layer cache ``file`` for the block; a warning fails the test."""
 
     def warn(text: str) -> None:
         pytest.fail(text)
@@ -262,7 +262,7 @@ def layer_cache_at(file: Path) -> Iterator[LayerCache]:
 
 @contextmanager
 def public_folder() -> Iterator[Path]:
-    """A temporary folder that every user may look into (pytest's own are for their owner alone)."""
+    """Create a temporary folder that every user may read; those of pytest are only for their owner."""
     folder = Path(tempfile.mkdtemp(prefix="lamina-test-", dir=os.environ.get("TMPDIR", "/tmp"))).resolve()
     folder.chmod(0o755)
     try:
@@ -272,25 +272,25 @@ def public_folder() -> Iterator[Path]:
 
 
 def as_nobody(function: Callable[[], T]) -> T:
-    """What ``function`` gives, or raises, in a process of an ordinary user.
+    """Call ``function`` in a process of an ordinary user, and return or raise what it does.
 
-    Forks, for the interpreter itself may lie where that user cannot start it; so nothing may be imported in there
-    that was not imported here.
+    The process is forked, because that user may not be able to start the interpreter at its path. For the same reason
+    ``function`` must not import modules that this process has not imported.
     """
     if os.geteuid() != 0:
         return function()
-    return in_child(function, _drop)
+    return in_child(function, _become_nobody)
 
 
 def in_child(function: Callable[[], T], before: Callable[[], object]) -> T:
-    """What ``function`` gives, or raises, in a forked process where ``before`` was called."""
+    """Call ``before`` and ``function`` in a forked process, and return or raise what ``function`` does."""
     inlet, outlet = os.pipe()
     with warnings.catch_warnings():
-        # Python 3.12 and later warn of threads, and pytest-xdist has some; none holds a lock of ours.
+        # Python 3.12 and later warn about forks with threads. Those of pytest-xdist hold no lock of lamina.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if not child:
-        _answer(function, before, outlet)
+        _send_result(function, before, outlet)
     os.close(outlet)
     with open(inlet, "rb") as pipe:
         answer = pipe.read()
@@ -302,13 +302,13 @@ def in_child(function: Callable[[], T], before: Callable[[], object]) -> T:
     raise value
 
 
-def _drop() -> None:
+def _become_nobody() -> None:
     os.setgroups([])
     os.setgid(NOBODY_UID)
     os.setuid(NOBODY_UID)
 
 
-def _answer(function: Callable[[], object], before: Callable[[], object], outlet: int) -> None:
+def _send_result(function: Callable[[], object], before: Callable[[], object], outlet: int) -> None:
     answer = b""
     try:
         before()
@@ -326,7 +326,7 @@ def _answer(function: Callable[[], object], before: Callable[[], object], outlet
 
 @dataclass(frozen=True, slots=True)
 class CompletedRun:
-    """How a run of ``lamina`` ended and what it wrote."""
+    """The exit code and the output of a finished run of ``lamina``."""
 
     code: int
     stdout: bytes
@@ -334,13 +334,13 @@ class CompletedRun:
 
     @property
     def error(self) -> str:
-        """The one line of stderr that says what is wrong."""
+        """The line of stderr with the error; there must be exactly one."""
         (line,) = [line for line in self.stderr.splitlines() if line.startswith("lamina: ")]
         return line.removeprefix("lamina: ")
 
 
 def run(*arguments: str | Path) -> CompletedRun:
-    """``lamina ARGUMENTS`` in this process, which is fast."""
+    """Run ``lamina ARGUMENTS`` in this process, which is fast."""
     stdout, stderr = io.BytesIO(), io.BytesIO()
     old_argv, old_action = sys.argv, signal.getsignal(signal.SIGTERM)
     sys.argv = ["lamina", *map(str, arguments)]
@@ -358,20 +358,20 @@ def run(*arguments: str | Path) -> CompletedRun:
 
 
 def process(*arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
-    """``lamina ARGUMENTS`` as a process of its own, its outputs piped where ``options`` say nothing else."""
+    """Start ``lamina ARGUMENTS`` as a process of its own; its outputs are pipes unless ``options`` say otherwise."""
     piped: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*MODULE, *map(str, arguments)], **(piped | options))
 
 
 def call(*arguments: str | Path, **options: Any) -> CompletedRun:
-    """``lamina ARGUMENTS`` as a process of its own, to its end."""
+    """Run ``lamina ARGUMENTS`` as a process of its own, and wait for it."""
     with process(*arguments, **options) as running:
         stdout, stderr = running.communicate(timeout=60)
     return CompletedRun(running.returncode, stdout or b"", (stderr or b"").decode("utf-8", "backslashreplace"))
 
 
 def in_mount_namespace(script: str, arguments: Sequence[str | Path] = ()) -> subprocess.CompletedProcess[bytes]:
-    """Runs a shell script that may mount what it likes; skips the test where that is not allowed."""
+    """Run a shell script in a mount namespace of its own; skip the test if that is not allowed."""
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("mounting needs root and unshare")
     if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:

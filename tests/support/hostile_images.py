@@ -1,4 +1,4 @@
-"""Image files that mean no good: every format, changed in one or several places, with the digests put right again.
+"""Hostile image files: every format, with random faults in one or several places and matching digests around them.
 
 Invariant: the same seed gives the same bytes.
 """
@@ -43,12 +43,12 @@ _VALUES: tuple[Any, ...] = (
 
 
 def image(source: random.Random) -> bytes:
-    """One hostile image file."""
+    """Make a hostile image file."""
     data = source.choice((_docker, _layout, _hybrid, _old_docker))(source)
     for _ in range(source.choice((0, 0, 1, 1, 2))):
         data = source.choice(_WRAPPERS)(data)
     if source.random() < 0.1:
-        data = _spoilt(source, data)
+        data = _corrupt(source, data)
     return data
 
 
@@ -59,7 +59,7 @@ def _layers(source: random.Random) -> list[bytes]:
 def _layer(source: random.Random) -> bytes:
     members: list[Member] = [_member(source) for _ in range(source.randint(0, 8))]
     data = dump_layer(members)
-    return _spoilt(source, data) if source.random() < 0.05 else data
+    return _corrupt(source, data) if source.random() < 0.05 else data
 
 
 def _member(source: random.Random) -> Member:
@@ -83,8 +83,8 @@ def _member(source: random.Random) -> Member:
             return name.rstrip("/") + "/"
 
 
-def _changed(source: random.Random, value: Any) -> Any:
-    """``value`` with one of the values in it replaced, removed or repeated."""
+def _change(source: random.Random, value: Any) -> Any:
+    """Return ``value`` with one of the values in it replaced, removed or repeated."""
     if source.random() < 0.25 or not isinstance(value, dict | list) or not value:
         return source.choice(_VALUES)
     key = source.choice(list(value) if isinstance(value, dict) else range(len(value)))
@@ -94,12 +94,12 @@ def _changed(source: random.Random, value: Any) -> Any:
     elif isinstance(copy, list) and source.random() < 0.2:
         copy += [copy[key]] * source.choice((1, 30, 3000))
     else:
-        copy[key] = _changed(source, copy[key])
+        copy[key] = _change(source, copy[key])
     return copy
 
 
-def _maybe(source: random.Random, value: Any, chance: float = 0.08) -> Any:
-    return _changed(source, value) if source.random() < chance else value
+def _maybe_change(source: random.Random, value: Any, chance: float = 0.08) -> Any:
+    return _change(source, value) if source.random() < chance else value
 
 
 def _json(value: Any) -> bytes:
@@ -108,43 +108,49 @@ def _json(value: Any) -> bytes:
 
 def _docker(source: random.Random) -> bytes:
     layers = {f"{number}.tar": content for number, content in enumerate(_layers(source))}
-    document = _maybe(source, json.loads(config(list(layers.values()))))
-    entry = _maybe(source, {"RepoTags": ["x:1"], "Layers": list(layers)}, 0.15)
-    pressed = {name: source.choice(_WRAPPERS)(data) if source.random() < 0.3 else data for name, data in layers.items()}
-    return docker_archive(pressed, config=document, entry=entry if isinstance(entry, dict) else {"Layers": entry})
+    document = _maybe_change(source, json.loads(config(list(layers.values()))))
+    entry = _maybe_change(source, {"RepoTags": ["x:1"], "Layers": list(layers)}, 0.15)
+    compressed = {
+        name: source.choice(_WRAPPERS)(data) if source.random() < 0.3 else data for name, data in layers.items()
+    }
+    return docker_archive(compressed, config=document, entry=entry if isinstance(entry, dict) else {"Layers": entry})
 
 
 def _old_docker(source: random.Random) -> bytes:
-    """Layers in folders, some of them links to others, as old docker and podman write them."""
+    """Make an archive with layers in folders, some of them links to others, as old docker and podman write it."""
     layers = _layers(source)
     members: dict[str, bytes | str | None] = {f"{number}/layer.tar": data for number, data in enumerate(layers)}
     for name in list(members):
         if source.random() < 0.3:
             members[name] = source.choice(("../0/layer.tar", "layer.tar", "/etc/passwd", "../../x", "../1/layer.tar"))
-    text = _json(_maybe(source, json.loads(config(layers))))
+    text = _json(_maybe_change(source, json.loads(config(layers))))
     entry = {"Config": "c.json", "RepoTags": None, "Layers": [f"{number}/layer.tar" for number in range(len(layers))]}
     return tar(
-        {**members, "c.json": text, "manifest.json": _json(_maybe(source, [entry, entry][: source.randint(1, 2)]))}
+        {
+            **members,
+            "c.json": text,
+            "manifest.json": _json(_maybe_change(source, [entry, entry][: source.randint(1, 2)])),
+        }
     )
 
 
-def _filled(source: random.Random) -> Layout:
-    """A layout of some images, signatures and indexes, each of whose documents may be changed."""
+def _random_layout(source: random.Random) -> Layout:
+    """Make a layout of some images and nested indexes, in which any document may be changed."""
     layout = Layout()
     entries: list[Any] = []
     for _ in range(source.randint(0, 4)):
         entries.append(_entry(source, layout))
         if source.random() < 0.2:
-            nested = _json({"schemaVersion": 2, "manifests": _maybe(source, entries)})
+            nested = _json({"schemaVersion": 2, "manifests": _maybe_change(source, entries)})
             entries = [layout.blob(nested, f"{OCI}index.v1+json")] * source.choice((1, 1, 40))
-    layout.members["index.json"] = _json(_maybe(source, {"schemaVersion": 2, "manifests": entries}))
+    layout.members["index.json"] = _json(_maybe_change(source, {"schemaVersion": 2, "manifests": entries}))
     return layout
 
 
 def _entry(source: random.Random, layout: Layout) -> Any:
     layers = _layers(source)
     kinds = [f"{OCI}layer.v1.tar" if source.random() < 0.97 else source.choice(_VALUES) for _ in layers]
-    document = _maybe(source, json.loads(config(layers)))
+    document = _maybe_change(source, json.loads(config(layers)))
     manifest = {
         "schemaVersion": 2,
         "config": layout.blob(_json(document), f"{OCI}config.v1+json"),
@@ -152,42 +158,42 @@ def _entry(source: random.Random, layout: Layout) -> Any:
     }
     names = {"org.opencontainers.image.ref.name": source.choice(("1", "x:1", "", "x y", "docker.io/library/x:1"))}
     more = {"annotations": names, "platform": platform(source.choice(("amd64", "unknown", "aarch64", "")))}
-    return _maybe(source, layout.blob(_json(_maybe(source, manifest)), f"{OCI}manifest.v1+json", **more))
+    return _maybe_change(source, layout.blob(_json(_maybe_change(source, manifest)), f"{OCI}manifest.v1+json", **more))
 
 
 def _layout(source: random.Random) -> bytes:
-    return _filled(source).tar()
+    return _random_layout(source).tar()
 
 
 def _hybrid(source: random.Random) -> bytes:
-    """An index, and a manifest.json beside it, as docker and containerd write it."""
-    layout = _filled(source)
+    """Make a layout with a manifest.json beside its index, as docker and containerd write it."""
+    layout = _random_layout(source)
     content = dump_layer(["a"])
     own = config([content])
     names = [f"blobs/sha256/{sha256(data)[7:]}" for data in (own, content)]
     layout.members |= dict(zip(names, (own, content), strict=True))
     entry = {"Config": names[0], "RepoTags": ["x:1"], "Layers": names[1:]}
-    layout.members["manifest.json"] = _json(_maybe(source, [entry]))
+    layout.members["manifest.json"] = _json(_maybe_change(source, [entry]))
     return layout.tar()
 
 
-def _spoilt(source: random.Random, data: bytes) -> bytes:
-    """``data`` cut off, or with some of its bytes changed, repeated or taken out."""
-    spoilt = bytearray(data)
+def _corrupt(source: random.Random, data: bytes) -> bytes:
+    """Return ``data`` cut short, or with some of its bytes changed, repeated or removed."""
+    corrupt = bytearray(data)
     for _ in range(source.choice((1, 1, 3, 20))):
-        place, length = source.randrange(len(spoilt) + 1), source.choice((1, 2, 8, 512))
+        start, length = source.randrange(len(corrupt) + 1), source.choice((1, 2, 8, 512))
         match source.randrange(5):
             case 0:
-                spoilt[place : place + length] = source.randbytes(length)
+                corrupt[start : start + length] = source.randbytes(length)
             case 1:
-                spoilt[place:place] = spoilt[place : place + 512 * length]
+                corrupt[start:start] = corrupt[start : start + 512 * length]
             case 2:
-                del spoilt[place : place + length]
+                del corrupt[start : start + length]
             case 3:
-                spoilt[place : place + length] = bytes(length)
+                corrupt[start : start + length] = bytes(length)
             case _:
-                del spoilt[max(place, 1) * 2 :]
-    return bytes(spoilt)
+                del corrupt[max(start, 1) * 2 :]
+    return bytes(corrupt)
 
 
 _WRAPPERS: tuple[Callable[[bytes], bytes], ...] = (

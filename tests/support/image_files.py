@@ -1,6 +1,6 @@
-"""Image files as other tools write them, in bytes: docker-archives, OCI layouts, and tars for their layers.
+"""Image files as other tools write them, as bytes: docker-archives, OCI layouts, and tars for their layers.
 
-Invariant: the same words give the same bytes, and none of them is written by lamina.
+Invariant: the same arguments give the same bytes, and lamina writes none of them.
 """
 
 import gzip
@@ -23,7 +23,7 @@ def sha256(data: bytes) -> str:
 
 
 def tar(members: Mapping[str, bytes | str | None]) -> bytes:
-    """A tar of files, of symlinks where the content is a text, of folders where it is None."""
+    """Return a tar of ``members``: bytes are files, texts are symlinks, None is a folder."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         for name, content in members.items():
@@ -43,7 +43,7 @@ def layer(*names: str) -> bytes:
 
 
 def config(layers: Sequence[bytes], **more: Any) -> bytes:
-    """An image's JSON; ``layers`` are uncompressed tars."""
+    """Return the config of an image; ``layers`` are uncompressed tars."""
     rootfs = {"type": "layers", "diff_ids": [sha256(content) for content in layers]}
     return json.dumps({"os": "linux", "architecture": "amd64", "rootfs": rootfs, **more}).encode()
 
@@ -55,7 +55,7 @@ def docker_archive(
     entry: Mapping[str, Any] | None = None,
     more: Mapping[str, bytes | str] | None = None,
 ) -> bytes:
-    """A docker-archive with the layers under these names; ``config`` and ``entry`` put lies into it."""
+    """Return a docker-archive with ``layers`` by name; ``config`` and ``entry`` replace the correct documents."""
     if config is None:
         diff_ids = [sha256(_unpacked(content)) for content in layers.values()]
         config = {"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
@@ -72,7 +72,7 @@ def _unpacked(content: bytes) -> bytes:
 
 @dataclass
 class Layout:
-    """An OCI layout to be; each method adds blobs and gives their descriptor."""
+    """An OCI layout under construction; the methods that add blobs return their descriptor."""
 
     members: dict[str, bytes | str | None] = field(
         default_factory=lambda: {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
@@ -92,7 +92,7 @@ class Layout:
         config_more: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """An image's manifest; ``more`` goes into its descriptor."""
+        """Add an image; ``more`` goes into the descriptor of its manifest."""
         manifest = {
             "schemaVersion": 2,
             "config": self.blob(config(layers, **(config_more or {})), f"{OCI}config.v1+json"),
@@ -131,17 +131,17 @@ Member = tarfile.TarInfo | str | tuple[str, str | bytes]
 
 @dataclass
 class LayerFile:
-    """A layer that lies in a file."""
+    """A layer whose tar is an extent of a file."""
 
     tar: Extent
 
 
 def tar_member(name: str, kind: bytes, **fields: Any) -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type = kind
+    member = tarfile.TarInfo(name)
+    member.type = kind
     for key, value in fields.items():
-        setattr(made, key, value)
-    return made
+        setattr(member, key, value)
+    return member
 
 
 def hard_link(name: str, target: str) -> tarfile.TarInfo:
@@ -149,7 +149,7 @@ def hard_link(name: str, target: str) -> tarfile.TarInfo:
 
 
 def dump_layer(members: Sequence[Member]) -> bytes:
-    """A layer: ``"a/"`` is a folder, ``"a"`` a file that holds its own name, a pair is a file or a symlink."""
+    """Return a layer: ``"a/"`` is a folder, ``"a"`` a file with its name as content, a pair a file or a symlink."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for member in members:

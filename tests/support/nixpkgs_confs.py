@@ -1,10 +1,10 @@
-"""Five images as nixpkgs plans them: for each a ``conf.json`` and the store it speaks of, the same on every machine.
+"""Images as nixpkgs plans them: for each a ``conf.json``, and the store that it refers to.
 
-Invariant: nothing depends on the machine, so that an image ID that was recorded once holds for good.
+Invariant: nothing depends on the machine, so a recorded image ID stays valid.
 
     python -m tests.support.nixpkgs_confs
 
-prints the IDs that tests/support/nixpkgs_streamer.py gives, as tests/golden/conf-ids.json has them.
+prints the image IDs of tests/support/nixpkgs_streamer.py, in the format of tests/golden/conf-ids.json.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ CASES: Mapping[str, Callable[[Path], dict[str, Any]]] = {
 
 
 def put(folder: Path, trees: Mapping[str, Item]) -> None:
-    """The store paths of those names, below ``folder``."""
+    """Write ``trees`` as store paths with these names, below ``folder``."""
     store = folder / "nix/store"
     store.mkdir(parents=True, exist_ok=True)
     for name, tree in trees.items():
@@ -102,13 +102,13 @@ def put(folder: Path, trees: Mapping[str, Item]) -> None:
 
 
 def conf(folder: Path, layers: list[list[str]], **changes: Any) -> dict[str, Any]:
-    """What nixpkgs writes, with a customisation layer that has a link, a folder of another owner and a mode."""
+    """Return a conf as nixpkgs writes it; its customisation layer has a symlink, a folder's owner and a mode."""
     customisation = path("customisation-layer")
-    made = folder / str(customisation).lstrip("/")
-    made.mkdir(parents=True, exist_ok=True)
+    layer_folder = folder / str(customisation).lstrip("/")
+    layer_folder.mkdir(parents=True, exist_ok=True)
     layer = _customisation_layer()
-    (made / "layer.tar").write_bytes(layer)
-    (made / "checksum").write_text(hashlib.sha256(layer).hexdigest() + "\n")
+    (layer_folder / "layer.tar").write_bytes(layer)
+    (layer_folder / "checksum").write_text(hashlib.sha256(layer).hexdigest() + "\n")
     return {
         "architecture": "amd64",
         "config": {},
@@ -143,7 +143,7 @@ def _customisation_layer() -> bytes:
 
 
 def write_case(name: str, folder: Path) -> Path:
-    """The conf.json of a case, whose store is below ``folder``."""
+    """Write the conf.json of a case, and its store, below ``folder``."""
     file = folder / "conf.json"
     file.write_text(json.dumps(CASES[name](folder)))
     return file

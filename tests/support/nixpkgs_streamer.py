@@ -1,11 +1,12 @@
-"""A streamer that works as nixpkgs' does, with nothing of lamina: what it writes is what is meant by "compatible".
+"""A streamer that works like nixpkgs', without code of lamina: its output defines what "compatible" means.
 
-Invariant: written from the description of the rules alone (two passes over every layer, `pathlib` to find and sort,
-`tarfile` to pack, a pipe and a thread between), so that it can only agree with lamina where both agree with the rules.
+It was written from the description of the rules alone (two passes over every layer, `pathlib` to find and sort files,
+`tarfile` to pack them, a pipe and a thread in between). It can therefore agree with lamina only where both follow the
+rules.
 
     python -m tests.support.nixpkgs_streamer CONF [FOLDER] > image.tar
 
-FOLDER stands for / where the store is looked for.
+FOLDER takes the place of / when the store is read.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from typing import IO, Any
 from bench.baseline import add_bytes, add_layer, write_store_layer
 
 
-def moment(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime) -> datetime:
     return now if text == "now" else datetime.fromisoformat(text)
 
 
-def copy_base(archive: tarfile.TarFile, place: str) -> tuple[list[str], list[str], dict[str, Any]]:
-    """Copies the first image's layers; gives their names, their diff IDs and the image's container config."""
-    with tarfile.open(place) as base:
+def copy_base(archive: tarfile.TarFile, file_name: str) -> tuple[list[str], list[str], dict[str, Any]]:
+    """Copy the layers of the first image; return their names, their diff IDs and the image's container config."""
+    with tarfile.open(file_name) as base:
 
         def document(name: str) -> Any:
             file = base.extractfile(name)
@@ -44,7 +45,7 @@ def copy_base(archive: tarfile.TarFile, place: str) -> tuple[list[str], list[str
 
 
 def with_environment(config: dict[str, Any], base: dict[str, Any] | None) -> dict[str, Any]:
-    """The config with the base's Env before its own, the last value of a variable in the place of its first."""
+    """Return the config with the base's Env before its own; a variable keeps its first position and its last value."""
     if base is None:
         return config
     items = (base.get("Env") or []) + (config.get("Env") or [])
@@ -54,9 +55,9 @@ def with_environment(config: dict[str, Any], base: dict[str, Any] | None) -> dic
 
 
 def stream(conf: dict[str, Any], out: IO[bytes], folder: Path = Path("/")) -> str:
-    """Writes the image of ``conf`` and gives its ID."""
+    """Write the image of ``conf``, and return its ID."""
     now = datetime.now(UTC)
-    created, stamp = moment(conf["created"], now), moment(conf["mtime"], now)
+    created, stamp = parse_time(conf["created"], now), parse_time(conf["mtime"], now)
     mtime = int(stamp.timestamp())
     names: list[str] = []
     digests: list[str] = []

@@ -1,4 +1,4 @@
-"""A scripted server of S3's protocol on loopback, a transport that asks it, and a check of the signatures it gets."""
+"""A scripted server of the S3 protocol on loopback, a transport that uses it, and a check of request signatures."""
 
 import hashlib
 import hmac
@@ -23,7 +23,7 @@ QUICK_POLICY = RetryPolicy(
 
 
 def without_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Hide the machine's own settings, and the service that gives credentials to what runs on it."""
+    """Hide the machine's settings, and the metadata service that gives credentials to cloud machines."""
     for name in list(os.environ):
         if name.startswith("AWS_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -34,13 +34,13 @@ def without_settings(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 
 
 def make_transport(
-    address: str, place: str = "cache/prefix", more: str = "", policy: RetryPolicy = QUICK_POLICY
+    address: str, bucket: str = "cache/prefix", more: str = "", policy: RetryPolicy = QUICK_POLICY
 ) -> S3Transport:
-    return S3Transport(f"s3://{place}?endpoint={address}&scheme=http{more}", policy)
+    return S3Transport(f"s3://{bucket}?endpoint={address}&scheme=http{more}", policy)
 
 
 def catch_error(kind: type[Error], work: Callable[[], object]) -> Error:
-    """The error that ``work`` ends in; neither it nor what it came from says a secret."""
+    """Return the error that ``work`` raises; check that neither it nor its causes contain a secret."""
     with pytest.raises(kind) as caught:
         work()
     error: BaseException | None = caught.value

@@ -1,7 +1,7 @@
-"""lamina ended by a signal at a moment that can be chosen: just before a certain line of Python is run.
+"""Interrupt lamina by a signal at a chosen moment: just before a certain line of Python is executed.
 
-A run is a forked child of one process that has imported everything, which is what makes hundreds of them take seconds.
-The lines of the main thread are counted in lamina and in the modules that it leaves cleaning up to.
+A run is a forked child of one process that has imported everything, so that hundreds of runs take only seconds. The
+lines that the main thread executes are counted, in lamina and in the modules of Python that it uses to clean up.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ for line in sys.stdin:
     task = json.loads(line)
     for name in task["modules"]:
         if name != "__main__":
-            with contextlib.suppress(ImportError):  # a module within one that is written in C
+            with contextlib.suppress(ImportError):  # a submodule of a module written in C
                 importlib.import_module(name)
     number = os.fork()
     if not number:
@@ -95,7 +95,7 @@ _NEVER = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class InterruptedRun:
-    """How a run ended: its exit code, or minus the signal, and what it printed."""
+    """The result of a run: its exit code, or minus the number of the signal, and its output."""
 
     code: int
     stdout: str
@@ -103,7 +103,7 @@ class InterruptedRun:
 
 
 class Interrupter:
-    """Runs lamina in ``folder``, where it also prints to; ``environment`` is added to that of this process."""
+    """Runs lamina in ``folder``, and writes its output there."""
 
     def __init__(self, requests: IO[str], replies: IO[str], folder: Path) -> None:
         self._requests, self._replies = requests, replies
@@ -119,7 +119,7 @@ class Interrupter:
         workers: bool = False,
         environment: Mapping[str, str] = {},
     ) -> InterruptedRun:
-        """Run lamina; before line ``at`` is run, it gets the signal ``number``."""
+        """Run lamina with ``environment`` added to this process's; send the signal ``number`` before line ``at``."""
         task = {
             "arguments": list(map(str, arguments)),
             "folder": str(self._folder),
@@ -137,7 +137,7 @@ class Interrupter:
     def lines(
         self, arguments: Sequence[str | Path], *, workers: bool = False, environment: Mapping[str, str] = {}
     ) -> int:
-        """Run lamina to its end, and return how many lines that took; the modules it needs are imported from now on."""
+        """Run lamina to its end, and return the number of lines; later runs start with the modules it imported."""
         ended = self.run(arguments, workers=workers, environment=environment)
         assert ended.code == 0, ended.stderr
         count, self._modules = json.loads((self._folder / "count").read_text())
@@ -146,7 +146,7 @@ class Interrupter:
 
 @contextmanager
 def interrupter(folder: Path) -> Iterator[Interrupter]:
-    """One whose runs end with the block."""
+    """Start an `Interrupter` for the block; its runs end with the block."""
     with subprocess.Popen(
         [sys.executable, "-c", _SERVER],
         stdin=subprocess.PIPE,

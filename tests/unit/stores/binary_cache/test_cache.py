@@ -100,7 +100,7 @@ def test_a_level_is_asked_for_at_once_and_each_path_once(
     for level in wide:
         assert set(asked[start : start + len(level)]) == {f"{path.hash}.narinfo" for path in level}
         start += len(level)
-    assert 10 <= server.most_at_once <= MAX_CONNECTIONS
+    assert 10 <= server.max_concurrent <= MAX_CONNECTIONS
     # Connections are kept, and used again by the next level.
     assert len(server.ports) <= MAX_CONNECTIONS
 
@@ -109,7 +109,7 @@ def test_no_more_are_asked_at_once_than_there_are_connections(cache: Cache) -> N
     paths = [cache.add(f"x-{number}", {}, compression="none") for number in range(100)]
     with serve_cache(cache.folder, latency=0.01) as server:
         assert set(narinfos(opened(server), paths)) == set(paths)
-        assert server.most_at_once <= MAX_CONNECTIONS
+        assert server.max_concurrent <= MAX_CONNECTIONS
 
 
 def test_a_path_that_it_has_not_is_left_out(cache: Cache) -> None:
@@ -174,7 +174,7 @@ def test_zstd_may_come_in_any_number_of_frames(size: int, cache: Cache) -> None:
 
 
 def test_a_narinfo_may_say_next_to_nothing_of_the_file(cache: Cache) -> None:
-    path = cache.add("x-1", TREE, compression="bzip2", said={"file_hash": None, "file_size": None})
+    path = cache.add("x-1", TREE, compression="bzip2", narinfo_fields={"file_hash": None, "file_size": None})
     narinfo = cache.narinfo_of(path)
     narinfo.write_text(narinfo.read_text().replace("Compression: bzip2\n", ""))
     assert nar_from(cache, path) == dump_nar(TREE)

@@ -193,7 +193,7 @@ def test_paths_are_found_by_their_hashes(store: FakeStore) -> None:
 
 def test_the_folder_of_a_store_may_have_any_name(folder: Path) -> None:
     store, hello = example(folder / "a b%20c?mode=rw#d&e")
-    store.at_rest()
+    store.remove_empty_log()
     assert valid(store.root, hello) == [True]
     assert LocalStore(store.root).query([hello])
     assert next(iter(LocalStore(store.root).nodes(hello))) == Directory(b"")
@@ -208,7 +208,7 @@ def test_a_relative_folder_is_a_store(store: FakeStore, monkeypatch: pytest.Monk
 
 
 def test_an_ordinary_user_reads_a_database_that_nobody_has_open(store: FakeStore) -> None:
-    store.at_rest()
+    store.remove_empty_log()
     if os.geteuid() != 0:
         store.database.parent.chmod(0o555)
     try:
@@ -318,7 +318,7 @@ def test_an_empty_log_is_as_good_as_none(store: FakeStore) -> None:
 def test_a_database_at_rest_that_changes_while_it_is_read_is_read_again(store: FakeStore, when: str) -> None:
     (shell,) = LocalStore(store.root).find("sh")
     new = StorePath("z" * 32 + "-new-1")
-    store.at_rest()
+    store.remove_empty_log()
     with Writer(store, when) as writer:
         # SQLite refuses before a hash is looked for; a query then reads what is at rest, and the next one changes it.
         changes = [lambda: writer.add(new)]
@@ -328,7 +328,7 @@ def test_a_database_at_rest_that_changes_while_it_is_read_is_read_again(store: F
 
 @needs_root
 def test_a_database_that_never_rests_is_an_error(store: FakeStore) -> None:
-    store.at_rest()
+    store.remove_empty_log()
     count = itertools.count()
     with Writer(store, "and leaves") as writer:
         hashes = {store_path("sh-5").hash, Trap("z" * 32, lambda: writer.add(store_path(f"new-{next(count)}")))}
@@ -337,7 +337,7 @@ def test_a_database_that_never_rests_is_an_error(store: FakeStore) -> None:
 
 
 def test_a_read_only_mount_is_read(store: FakeStore) -> None:
-    store.at_rest()
+    store.remove_empty_log()
     script = 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; ! touch "$1/x" 2>&-; shift; "$@"'
     done = in_mount_namespace(script, [store.root, *MODULE, "plan", "--store", store.root, "hello"])
     assert done.returncode == 0, done.stderr
@@ -450,7 +450,7 @@ def test_a_size_that_nobody_noted_is_nought(store: FakeStore) -> None:
 
 
 def test_reading_leaves_the_database_as_it_was(store: FakeStore) -> None:
-    store.at_rest()
+    store.remove_empty_log()
     before = store.database.read_bytes()
     local = LocalStore(store.root)
     local.query(local.find("hello"))
