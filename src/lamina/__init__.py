@@ -198,5 +198,5 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         from lamina.api.old_names import resolve
 
-        return resolve(name)
+        return resolve(name, __getattr__)
     return getattr(importlib.import_module(_MODULE_OF[name]), name)

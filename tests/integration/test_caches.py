@@ -24,7 +24,7 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
 thread = threading.Thread(target=server.serve_forever)
 thread.start()
 where = f"http://127.0.0.1:{server.server_port}"
-command = [sys.executable, "-m", "lamina.cli.main", "stream", "--store", where, "--trusted-key", key, root]
+command = [sys.executable, "-m", "lamina", "stream", "--store", where, "--trusted-key", key, root]
 command += ["--name", "x", "--tag", "1", "--quiet"]
 # No PATH: whatever this machine has is not to be found.
 for output in outputs:

@@ -23,7 +23,7 @@ def on_terminal(*words: str | Path) -> bytes:
     """Everything that a verb writes where stdout and stderr are a terminal."""
     leader, follower = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
-    command = [sys.executable, "-m", "lamina.cli.main", *map(str, words)]
+    command = [sys.executable, "-m", "lamina", *map(str, words)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=follower, stderr=follower, env=environment):
         os.close(follower)
         written = b""

@@ -42,7 +42,7 @@ NOBODY_UID = 65534
 # Imported here with all that they import, because a forked process of another user cannot do it (see `as_nobody`).
 LIBRARY = images
 VERBS = {"stream": stream, "build": build, "script": script, "plan": plan, "inspect": inspect}
-MODULE = (sys.executable, "-m", "lamina.cli.main")
+MODULE = (sys.executable, "-m", "lamina")
 
 _TABLES = """
 CREATE TABLE ValidPaths (

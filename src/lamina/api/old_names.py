@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-import lamina
+if TYPE_CHECKING:
+    from lamina.api.layer_cache import LayerCacheCheck
 
 _NEW_NAMES = {
     "CheckedStore": "StoreCheck",
@@ -20,14 +22,22 @@ _NEW_NAMES = {
 }
 
 
-def resolve(name: str) -> Any:
-    """Return the class or function that was called ``lamina.NAME`` before; raise `AttributeError` for other names."""
+def resolve(name: str, find: Callable[[str], Any]) -> Any:
+    """Return the class or function that was called ``lamina.NAME`` before; raise `AttributeError` for other names.
+
+    Args:
+        name: the old name.
+        find: returns the class or function of a new name.
+
+    """
     if name not in _NEW_NAMES:
         raise AttributeError(f"module 'lamina' has no attribute '{name}'")
     new = _NEW_NAMES[name]
     warnings.warn(f"lamina.{name} is called lamina.{new}", DeprecationWarning, stacklevel=3)
-    return _verify_ledger if name == "verify_ledger" else getattr(lamina, new)
+    return _verify_ledger if name == "verify_ledger" else find(new)
 
 
-def _verify_ledger(*, ledger: str | os.PathLike[str], **arguments: Any) -> lamina.LayerCacheCheck:
-    return lamina.verify_layer_cache(layer_cache=ledger, **arguments)
+def _verify_ledger(*, ledger: str | os.PathLike[str], **arguments: Any) -> LayerCacheCheck:
+    from lamina.api.images import verify_layer_cache
+
+    return verify_layer_cache(layer_cache=ledger, **arguments)

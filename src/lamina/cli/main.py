@@ -89,9 +89,3 @@ def _parameter_name(error: click.BadParameter) -> str:
 def _help_command(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     return f"{context.command_path if context else 'lamina'} --help"
-
-
-if __name__ == "__main__":
-    import lamina.cli.start
-
-    main()

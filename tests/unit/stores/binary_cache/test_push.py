@@ -485,7 +485,7 @@ def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Pa
     folder.mkdir()
     script = (
         'mount -t tmpfs -o size=40k none "$1"\n'
-        'push() { "$3" -m lamina.cli.main store push hello --store "$2" --to "file://$1/cache" --jobs 1; }\n'
+        'push() { "$3" -m lamina store push hello --store "$2" --to "file://$1/cache" --jobs 1; }\n'
         'code=0; push "$@" || code=$?; test $code = 10\n'
         'cp -r "$1/cache" "$1.full"; mount -o remount,size=1m "$1"\n'
         'push "$@"; cp -r "$1/cache" "$1.whole"\n'
