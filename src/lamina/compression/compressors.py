@@ -1,12 +1,12 @@
-"""Compression of an archive or a layer.
+"""Compress archives and layers with gzip or zstd.
 
-Invariant: the compressed bytes depend on the bytes, the codec, its level, its library's version and the processor's
-class, not on how many processors work on them or in what portions they came. Equal `LayerCompression.identity`, equal
-bytes.
+Invariant: the compressed bytes depend only on the input, the codec, its level, the version of its library and the class
+of the processor, and not on the number of threads or on how the input was divided into writes. Equal
+`LayerCompression.identity` and equal input give equal bytes.
 
-gzip: the input is cut into blocks of 1 MiB, each compressed on its own with the 32 KiB before it as dictionary and
-ended by a sync flush, and all of them joined into one member (RFC 1951 and 1952), so that blocks can be compressed
-side by side. zstd: the library's own threads; it too cuts jobs by size alone as soon as it has one worker.
+For gzip, the input is cut into blocks of 1 MiB, which threads compress in parallel. Each block is compressed with the
+32 KiB before it as dictionary and ends in a sync flush, so that all blocks together form one member (RFC 1951 and
+1952). For zstd, the library's own threads are used; with at least one worker, it also cuts its jobs by size alone.
 """
 
 from __future__ import annotations
@@ -29,42 +29,43 @@ ZSTD_LEVEL = 3
 _BLOCK = 1 << 20
 _WINDOW = 1 << 15
 _MAX_JOBS = 256
-# Blocks that wait for a thread, so that none has to wait for a block.
+# How many blocks may wait in addition to those being compressed, so that no thread has to wait for its next block.
 _MAX_AHEAD = 8
 _RAW_DEFLATE = -15
-# No name, no date, and "unknown" for the operating system.
+# A header without name and date, and with "unknown" as the operating system (RFC 1952, 2.3).
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"
 
 
 class Compressor(Protocol):
-    """Takes bytes and passes them on compressed."""
+    """A stream that compresses the bytes written to it and passes the result to a function."""
 
     def write(self, data: memoryview) -> None:
-        """Takes the next bytes."""
+        """Compress the next bytes."""
 
     def close(self) -> None:
-        """Writes what is left; without it the result is not whole."""
+        """Write the rest of the output, which is incomplete without it."""
 
 
 class Uncompressed:
-    """Passes bytes on as they are."""
+    """A `Compressor` that passes bytes on as they are."""
 
     def __init__(self, write: Write, jobs: int) -> None:
         self._write = write
 
     def write(self, data: memoryview) -> None:
-        """Passes ``data`` on."""
+        """Pass ``data`` on."""
         self._write(data)
 
     def close(self) -> None:
-        """Nothing is left."""
+        """Do nothing, because nothing is buffered."""
 
 
 class Gzip:
-    """One gzip member, made by ``jobs`` threads, which end with the compressor or when its ``write`` fails.
+    """A `Compressor` that writes one gzip member with ``jobs`` threads.
 
-    Memory is at most two blocks for each thread and one more, and what became of them, whatever goes through.
+    The threads end when the compressor is closed or garbage-collected, or when ``write`` fails. Memory is bounded by
+    two blocks per thread, one more, and their compressed output.
     """
 
     def __init__(self, write: Write, jobs: int, level: int = GZIP_LEVEL) -> None:
@@ -82,35 +83,35 @@ class Gzip:
         write(memoryview(_HEADER))
 
     def write(self, data: memoryview) -> None:
-        """Takes the next bytes; what is compressed by now is passed on."""
+        """Compress the next bytes and pass on the blocks that are finished."""
         self._checksum = self._crc32(data, self._checksum)
         self._size += len(data)
         while data:
             data = data[self._block.fill(data) :]
             if self._block.size == _BLOCK:
                 self._submit()
-                self._pass_on(self._jobs + min(self._jobs, _MAX_AHEAD))
+                self._forward_results(self._jobs + min(self._jobs, _MAX_AHEAD))
 
     def close(self) -> None:
-        """Writes the blocks that are left and the trailer."""
+        """Write the remaining blocks and the trailer."""
         if self._threads and self._block.size:
             self._submit()
         elif self._block.size:
             self._block.compress(self._deflate)
             self._waiting.append(self._block)
-        self._pass_on(0)
+        self._forward_results(0)
         self._stop()
         trailer = self._checksum.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little")
         self._write(memoryview(_LAST_BLOCK + trailer))
 
     def __del__(self) -> None:
-        # Whoever fails while it compresses never comes to the end.
+        # A caller that fails while it is compressing never calls `close`.
         self._end_threads()
 
     def _submit(self) -> None:
         block = self._block
         self._block = self._free.pop() if self._free else _Block()
-        self._block.follow(block)
+        self._block.restart_after(block)
         if len(self._threads) < self._jobs:
             thread = Thread(target=_compress_blocks, args=(self._tasks, self._deflate), name="lamina-gzip", daemon=True)
             thread.start()
@@ -118,9 +119,9 @@ class Gzip:
         self._waiting.append(block)
         self._tasks.put(block)
 
-    def _pass_on(self, most_waiting: int) -> None:
+    def _forward_results(self, max_waiting: int) -> None:
         try:
-            while len(self._waiting) > most_waiting:
+            while len(self._waiting) > max_waiting:
                 block = self._waiting.popleft()
                 for part in block.result():
                     self._write(memoryview(part))
@@ -141,22 +142,22 @@ class Gzip:
 
 
 class _Block:
-    """The next bytes to be compressed, behind the last ones before them, and what became of them."""
+    """A buffer with one block of input and the 32 KiB before it, and the compressed result."""
 
     def __init__(self) -> None:
         self.size = 0
         self._view = memoryview(bytearray(_WINDOW + _BLOCK))
-        self._known = 0
+        self._window_size = 0
         self._result: SimpleQueue[tuple[bytes, ...] | BaseException] = SimpleQueue()
 
-    def follow(self, other: _Block) -> None:
-        """Begins anew, behind a full ``other``."""
-        self._view[:_WINDOW] = other._view[_BLOCK:]
-        self._known = _WINDOW
+    def restart_after(self, previous: _Block) -> None:
+        """Empty the block and copy the end of the full block ``previous`` as its dictionary."""
+        self._view[:_WINDOW] = previous._view[_BLOCK:]
+        self._window_size = _WINDOW
         self.size = 0
 
     def fill(self, data: memoryview) -> int:
-        """Takes as much of ``data`` as there is room for, and says how much that was."""
+        """Append as much of ``data`` as there is room for, and return the number of bytes."""
         count = min(len(data), _BLOCK - self.size)
         begin = _WINDOW + self.size
         self._view[begin : begin + count] = data[:count]
@@ -164,24 +165,24 @@ class _Block:
         return count
 
     def compress(self, deflate: _Deflate) -> None:
-        """Does the work, or keeps what it raises for who asks for the result."""
+        """Compress the block and keep the result, or the error for `result` to raise."""
         try:
-            window = self._view[_WINDOW - self._known : _WINDOW]
+            window = self._view[_WINDOW - self._window_size : _WINDOW]
             self._result.put(deflate(window, self._view[_WINDOW : _WINDOW + self.size]))
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - `result` raises it in the thread that waits
             self._result.put(error)
 
     def result(self) -> tuple[bytes, ...]:
-        """Waits for the result, which can be taken once."""
-        made = self._result.get()
-        if isinstance(made, BaseException):
-            raise made
-        return made
+        """Wait for the result, which can be taken once."""
+        result = self._result.get()
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
 
 @dataclass(frozen=True, slots=True)
 class _Deflate:
-    """How a block is compressed: raw deflate (RFC 1951) of a level, up to a sync flush."""
+    """A function that compresses a block: raw deflate (RFC 1951) at ``level``, up to a sync flush."""
 
     level: int
 
@@ -192,42 +193,42 @@ class _Deflate:
 
 
 def _compress_blocks(tasks: SimpleQueue[_Block | None], deflate: _Deflate) -> None:
-    # Nothing here knows the compressor, which can so be forgotten, and end this.
+    # The thread holds no reference to the compressor, so that its garbage collection can end the thread.
     while block := tasks.get():
         block.compress(deflate)
 
 
 class Zstd:
-    """One zstd frame, made by ``jobs`` threads of the library."""
+    """A `Compressor` that writes one zstd frame with ``jobs`` threads of the library."""
 
     def __init__(self, write: Write, jobs: int, level: int = ZSTD_LEVEL) -> None:
         zstd = libraries.zstd()
         parameter = zstd.CompressionParameter
         options: dict[int, int] = {
             parameter.compression_level: level,
-            parameter.nb_workers: jobs,  # never 0, which is another way to compress, with other bytes
+            parameter.nb_workers: jobs,  # never 0, because the single-threaded mode gives different bytes
             parameter.checksum_flag: 1,
         }
         self._write = write
         self._compressor = zstd.ZstdCompressor(options=options)
 
     def write(self, data: memoryview) -> None:
-        """Takes the next bytes."""
+        """Compress the next bytes."""
         if data:
-            self._pass_on(self._compressor.compress(data))
+            self._forward(self._compressor.compress(data))
 
     def close(self) -> None:
-        """Writes what the library still holds."""
-        self._pass_on(self._compressor.flush())
+        """Write the output that the library still holds."""
+        self._forward(self._compressor.flush())
 
-    def _pass_on(self, made: bytes) -> None:
-        if made:
-            self._write(memoryview(made))
+    def _forward(self, data: bytes) -> None:
+        if data:
+            self._write(memoryview(data))
 
 
 COMPRESSORS: Mapping[str, Callable[[Write, int], Compressor]] = {"none": Uncompressed, "gz": Gzip, "zstd": Zstd}
 _SUFFIXES = {".gz": "gz", ".tgz": "gz", ".gzip": "gz", ".zst": "zstd", ".zstd": "zstd", ".tzst": "zstd"}
-# Compressions and archives that are not written here: an image under such a name would be something else than it says.
+# Compressions and archive formats that lamina does not write: an image with such a name would not be what it says.
 _UNSUPPORTED_SUFFIXES = (
     *(".xz", ".txz", ".lzma", ".tlz", ".bz2", ".bzip2", ".tbz", ".tbz2", ".tb2", ".lz4", ".lz", ".lzo", ".tzo", ".br"),
     *(".z", ".taz", ".lrz", ".rz", ".sz", ".zip", ".7z", ".rar", ".sif", ".squashfs", ".sqfs", ".cpio", ".iso"),
@@ -235,23 +236,23 @@ _UNSUPPORTED_SUFFIXES = (
 
 
 def compressor_by_name(name: str) -> Callable[[Write, int], Compressor]:
-    """The compressor of that name; raises `InvalidArgument`."""
+    """Return the compressor called ``name``. Raises `InvalidArgument` if there is none."""
     if not isinstance(name, str) or name not in COMPRESSORS:
         raise InvalidArgument(f"compressor: got {short_repr(name)}, expected one of {', '.join(COMPRESSORS)}")
     return COMPRESSORS[name]
 
 
 def parse_jobs(jobs: int) -> int:
-    """``jobs`` where that is a number of threads; raises `InvalidArgument`."""
+    """Return ``jobs`` if it is a valid number of threads. Raises `InvalidArgument` otherwise."""
     if not isinstance(jobs, int) or isinstance(jobs, bool) or not 1 <= jobs <= _MAX_JOBS:
         raise InvalidArgument(f"jobs: got {short_repr(jobs)}, expected a number from 1 to {_MAX_JOBS}")
     return jobs
 
 
 def compressor_for_file(file: str) -> str:
-    """Return the name of the compressor that a file's ending asks for, in any case; ``none`` if it asks for none.
+    """Return the name of the compressor for a file's suffix, in upper or lower case; ``none`` for other suffixes.
 
-    Raises `InvalidArgument` for the ending of a compression or archive that lamina does not write.
+    Raises `InvalidArgument` for the suffix of a compression or archive format that lamina does not write.
     """
     lowered = file.lower()
     if lowered.endswith(_UNSUPPORTED_SUFFIXES):
@@ -270,17 +271,17 @@ _DEFAULT_LEVELS = {"none": 0, "gzip": GZIP_LEVEL, "zstd": ZSTD_LEVEL}
 
 @dataclass(frozen=True, slots=True)
 class LayerCompression:
-    """How every layer of an image is compressed. ``level`` is 0 where ``codec`` is none."""
+    """The compression of all layers of an image. ``level`` is 0 if ``codec`` is ``none``."""
 
     codec: str
     level: int
 
     @classmethod
     def parse(cls, text: str) -> LayerCompression:
-        """``none``; ``gzip`` or ``gzip:1`` to ``gzip:9``; ``zstd`` or ``zstd:1`` to ``zstd:19``. Raises
-        `InvalidArgument`.
+        """Parse ``none``, ``gzip``, ``gzip:1`` to ``gzip:9``, ``zstd``, or ``zstd:1`` to ``zstd:19``.
 
-        gzip's levels 1 and 2, of which 2 is the usual one, are isal's, the others zlib's.
+        Levels 1 and 2 of gzip, of which 2 is the default, are compressed by isal, the others by zlib. Raises
+        `InvalidArgument` for other texts.
         """
         codec, colon, level = text.partition(":") if isinstance(text, str) else ("", "", "")
         levels = _LEVELS.get(codec, ())
@@ -293,20 +294,20 @@ class LayerCompression:
 
     @property
     def is_none(self) -> bool:
-        """Whether layers stay as they are."""
+        """Whether layers stay uncompressed."""
         return self.codec == "none"
 
     @property
     def media_suffix(self) -> str:
-        """What OCI's media type of such a layer has behind ``….layer.v1.tar`` (image specification, "Layer")."""
+        """The suffix of OCI's media type, after ``….layer.v1.tar`` (OCI image specification, "Layer")."""
         return "" if self.is_none else f"+{self.codec}"
 
     @property
     def identity(self) -> str:
-        """All that the compressed bytes depend on but the bytes themselves: equal texts, equal bytes.
+        """A text that names everything that the compressed bytes depend on, apart from the input.
 
-        The codec, its level, how the input is cut, the library with its version and, where it matters, the class of
-        the processor. Raises `FormatError` where there is no such library.
+        It has the codec, its level, the size of gzip's blocks, the library with its version and, where it matters, the
+        class of the processor. Raises `FormatError` if the library is missing.
         """
         match self.codec:
             case "gzip":
@@ -316,7 +317,10 @@ class LayerCompression:
         return str(self)
 
     def compressor(self, write: Write, jobs: int) -> Compressor:
-        """One that passes on to ``write``, with ``jobs`` threads. Raises `FormatError` where there is no library."""
+        """Create a compressor that writes to ``write`` and has ``jobs`` threads.
+
+        Raises `FormatError` if the library is missing.
+        """
         match self.codec:
             case "gzip":
                 return Gzip(write, jobs, self.level)

@@ -1,12 +1,12 @@
-"""Decoders of NARs, image files and layers: compressed pieces in, decompressed pieces out.
+"""Decompress NARs, image files and layers: compressed pieces in, decompressed pieces out.
 
-Invariant: no piece that comes out is larger than `MAX_PIECE`, whatever comes in. Input that is cut short, or goes on
+Invariant: no output piece is larger than `MAX_PIECE`, whatever the input is. Input that is truncated, or that continues
 with anything but another stream or padding, raises `FormatError`.
 
-A compressed file is any number of streams in a row: members of gzip (RFC 1952, 2.2), frames of zstd (RFC 8878, 3.1;
-Nix 2.35 cuts them at 16 MiB) and of lz4, streams of xz with padding between them (.xz file format, 2) and of bzip2.
-Brotli's (RFC 7932) is one. Zeros behind a stream are padding in every format but Brotli's: tapes and tools that write
-whole blocks leave them there.
+A compressed file consists of any number of streams in a row: members of gzip (RFC 1952, 2.2), frames of zstd (RFC 8878,
+3.1; Nix 2.35 cuts them at 16 MiB) and of lz4, streams of xz with padding between them (.xz file format, 2) and of
+bzip2. A Brotli file (RFC 7932) is a single stream. Zeros after a stream are padding in every format but Brotli's,
+because tapes, and tools that write whole blocks, leave them there.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from lamina.errors import FormatError
 from lamina.messages.redaction import short_repr
 
 MAX_PIECE = 1 << 18
-# What a stream is given first. A library copies what it was given behind the end of a stream, so that a piece with
-# thousands of tiny ones would be copied as often; doubling it keeps all copies within twice the input.
+# How many bytes a stream's decoder is given first. A library copies the bytes that it was given beyond the end of a
+# stream, so a piece with thousands of tiny streams would be copied thousands of times. Portions that start small and
+# double keep all copies within twice the input.
 _FIRST_PORTION = 1 << 9
 _MAGIC = {
     "xz": re.compile(rb"\xfd7zXZ\0"),
@@ -33,28 +34,34 @@ _MAGIC = {
     "bzip2": re.compile(rb"BZh[1-9][1\x17]"),
     "lz4": re.compile(rb"\x04\x22\x4d\x18"),
 }
-# Starting a decoder costs microseconds, so millions of tiny streams would cost more than their bytes. No tool writes so
-# many: bgzip's are up to 64 KiB long, those of parallel compressors longer.
+# Starting a decoder takes microseconds, so millions of tiny streams would cost more time than their bytes. No tool
+# writes that many: streams of bgzip are up to 64 KiB long, and those of parallel compressors are longer.
 _SHORT_STREAM = 1 << 9
 _MAX_SHORT_STREAMS = 1 << 17
-# Streams that hold nothing, such as zstd's skippable frames: pzstd writes one for each of its frames.
+# Empty streams, such as the skippable frames of zstd: pzstd writes one for each of its frames.
 _MAX_EMPTY_STREAMS = 1 << 15
-# 8 MiB is what the format asks every decoder to take, 128 MiB what the zstd program and Nix take without being told
-# otherwise, and what its level 22 makes; a frame may ask for 2 GiB.
+# A window of 128 MiB: the default limit of the zstd program and of Nix, and the window of zstd's level 22. The format
+# demands only 8 MiB of a decoder, and a frame may ask for 2 GiB.
 _ZSTD_WINDOW_LOG = 27
-# Level 9 needs 65 MiB; a stream may ask for 4 GiB.
+# In bytes. Level 9 of xz needs 65 MiB; a stream may ask for 4 GiB.
 _XZ_MEMORY = 256 << 20
+# zlib's wbits for gzip members only (zlib manual, inflateInit2).
 _GZIP_ONLY = 31
 
 
 def decode_pieces(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
-    """What ``pieces`` are without their ``compression``, one of Nix's words: none, xz, bzip2, gzip, zstd, br or lz4.
+    """Decompress ``pieces`` and yield each piece of the result, of at most `MAX_PIECE` bytes, as soon as it is known.
 
-    Pieces come as soon as they are known and hold at most `MAX_PIECE` bytes; how many come is for the caller to bound,
-    and so is how much goes in, for a stream may be long and hold nothing. Raises `FormatError`: at once for other words
-    and where there is no library, later where ``pieces`` are no such stream, end within one or go on behind it; its
-    place is where the broken stream begins. No bytes at all are a stream only of none. What ``pieces`` raise goes
-    through.
+    The caller has to bound the size of both input and output, because a long input may decompress to nothing. Empty
+    input is valid only for ``none``. Errors that ``pieces`` raises pass through.
+
+    Args:
+        pieces: The compressed bytes.
+        compression: One of Nix's names: none, xz, bzip2, gzip, zstd, br or lz4.
+
+    Raises:
+        FormatError: at once for other names and for a missing library; during iteration if the input is not such a
+            stream, is truncated, or continues with something else. The message has the offset of the broken stream.
     """
     if compression == "none":
         return _split(pieces)
@@ -65,11 +72,11 @@ def decode_pieces(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
 
 
 def detect_compression(start: bytes) -> str:
-    """The word for how a file that begins with ``start`` is compressed, none where that is told by nothing in it.
+    """Return Nix's name for the compression of a file that begins with ``start``, or ``none`` if it is not recognised.
 
-    Six bytes are enough. Brotli's streams begin with anything.
+    Six bytes are enough. Brotli streams have no magic number, so they are not recognised.
     """
-    return next((word for word, mark in _MAGIC.items() if mark.match(start)), "none")
+    return next((name for name, magic in _MAGIC.items() if magic.match(start)), "none")
 
 
 def _decode_all(pieces: Iterable[bytes], streams: _Streams) -> Iterator[bytes]:
@@ -89,7 +96,7 @@ def _split(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class _Decoder(Protocol):
-    """One stream; the libraries' classes are such by themselves, or nearly."""
+    """A decoder of one stream, as bz2, lzma, lz4 and zstd have it; gzip and Brotli need adapters."""
 
     def decompress(self, data: bytes | memoryview, max_length: int) -> bytes: ...
 
@@ -105,31 +112,31 @@ class _Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    decoder: Callable[[], _Decoder]
+    create_decoder: Callable[[], _Decoder]
     errors: tuple[type[Exception], ...]
     padding: int = 1
-    """Zeros behind a stream are padding if there are as many as a multiple of this."""
+    """Zeros after a stream are padding if their number is a multiple of this."""
     is_single: bool = False
     """The format has one stream per file, and no padding."""
 
 
 class _Streams:
-    """All streams of one input, one after the other."""
+    """The state of decoding all streams of one input, one after the other."""
 
-    def __init__(self, name: str, form: _Format) -> None:
+    def __init__(self, name: str, stream_format: _Format) -> None:
         self._name = name
-        self._format = form
+        self._format = stream_format
         self._decoder: _Decoder | None = None
         self._portion = _FIRST_PORTION
         self._count = 0
-        self._short = 0
-        self._empty = 0
+        self._short_count = 0
+        self._empty_count = 0
         self._is_empty = True
         self._offset = 0
         self._start = 0
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """What is known once ``piece`` has come."""
+        """Decode the next input piece and yield the output."""
         rest = memoryview(piece)
         while rest:
             if self._decoder is None:
@@ -148,21 +155,21 @@ class _Streams:
                 self._finish_stream()
 
     def finish(self) -> None:
-        """Raise `FormatError` if more should have come, or if there are too few zeros at the end."""
+        """Raise `FormatError` if the input is truncated, or if the padding at its end has a wrong length."""
         if self._decoder is not None or not self._count:
             raise FormatError(f"{self._name} at byte {self._start}: got the end at byte {self._offset}, expected more")
         self._check_padding()
 
     def _finish_stream(self) -> None:
         self._decoder = None
-        self._empty += self._is_empty
-        self._short += self._offset - self._start < _SHORT_STREAM
-        if self._empty > _MAX_EMPTY_STREAMS:
+        self._empty_count += self._is_empty
+        self._short_count += self._offset - self._start < _SHORT_STREAM
+        if self._empty_count > _MAX_EMPTY_STREAMS:
             raise FormatError(
                 f"{self._name} to byte {self._offset}: got more than {_MAX_EMPTY_STREAMS} streams that hold nothing, "
                 "expected fewer"
             )
-        if self._short > _MAX_SHORT_STREAMS:
+        if self._short_count > _MAX_SHORT_STREAMS:
             raise FormatError(
                 f"{self._name} to byte {self._offset}: got more than {_MAX_SHORT_STREAMS} streams shorter than "
                 f"{_SHORT_STREAM} bytes, expected fewer and longer ones"
@@ -176,7 +183,7 @@ class _Streams:
         return data[zeros:]
 
     def _check_padding(self) -> None:
-        # A stream is as long as a multiple of this, so the padding is if the place is (.xz file format, 2.2).
+        # A stream's length is a multiple of this too, so it suffices to check the offset (.xz file format, 2.2).
         if self._offset % self._format.padding:
             raise self._error(f"padding to byte {self._offset}", f"a multiple of {self._format.padding} zeros")
 
@@ -185,7 +192,7 @@ class _Streams:
         self._start = self._offset
         if self._count and self._format.is_single:
             raise self._error("more bytes", "the end")
-        self._decoder = self._format.decoder()
+        self._decoder = self._format.create_decoder()
         self._portion = _FIRST_PORTION
         self._is_empty = True
         self._count += 1
@@ -199,7 +206,7 @@ class _Streams:
                 raise self._error(str(error) or type(error).__name__, "a whole stream") from error
             self._is_empty = self._is_empty and not out
             yield from _split((out,))
-            # Nothing for nothing: whatever it says, it needs input.
+            # Without input and without output, a decoder needs input, even if it does not say so.
             if decoder.eof or decoder.needs_input or not (data or out):
                 return
             data = b""
@@ -211,15 +218,15 @@ class _Streams:
 def _xz() -> _Format:
     lzma = libraries.xz()
 
-    def decoder() -> _Decoder:
-        found: _Decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
-        return found
+    def create() -> _Decoder:
+        decoder: _Decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        return decoder
 
-    return _Format(decoder, (lzma.LZMAError, EOFError), padding=4)
+    return _Format(create, (lzma.LZMAError, EOFError), padding=4)
 
 
 def _bzip2() -> _Format:
-    return _Format(_library("bz2").BZ2Decompressor, (OSError, ValueError, EOFError))
+    return _Format(_import_library("bz2").BZ2Decompressor, (OSError, ValueError, EOFError))
 
 
 def _gzip() -> _Format:
@@ -230,20 +237,20 @@ def _zstd() -> _Format:
     zstd = libraries.zstd()
     options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
 
-    def decoder() -> _Decoder:
-        found: _Decoder = zstd.ZstdDecompressor(options=options)
-        return found
+    def create() -> _Decoder:
+        decoder: _Decoder = zstd.ZstdDecompressor(options=options)
+        return decoder
 
-    return _Format(decoder, (zstd.ZstdError, EOFError))
+    return _Format(create, (zstd.ZstdError, EOFError))
 
 
 def _brotli() -> _Format:
-    brotli = _library("brotli")
+    brotli = _import_library("brotli")
     return _Format(lambda: _BrotliDecoder(brotli.Decompressor()), (brotli.error,), is_single=True)
 
 
 def _lz4() -> _Format:
-    return _Format(_library("lz4.frame").LZ4FrameDecompressor, (RuntimeError, EOFError))
+    return _Format(_import_library("lz4.frame").LZ4FrameDecompressor, (RuntimeError, EOFError))
 
 
 _FORMATS: dict[str, Callable[[], _Format]] = {
@@ -256,7 +263,7 @@ _FORMATS: dict[str, Callable[[], _Format]] = {
 }
 
 
-def _library(name: str) -> Any:
+def _import_library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
@@ -266,7 +273,7 @@ def _library(name: str) -> Any:
 
 
 class _GzipDecoder:
-    """zlib's decompressor as the others are."""
+    """An adapter of zlib's decompressor to `_Decoder`."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(_GZIP_ONLY)
@@ -292,9 +299,9 @@ class _GzipDecoder:
 
 
 class _BrotliDecoder:
-    """Brotli's decompressor as the others are. It may give more than it was asked for."""
+    """An adapter of Brotli's decompressor to `_Decoder`. It may return more than ``max_length`` bytes."""
 
-    unused_data = b""  # it raises an error of its own
+    unused_data = b""  # Brotli raises an error for data after the end
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -311,5 +318,5 @@ class _BrotliDecoder:
 
     @property
     def needs_input(self) -> bool:
-        # It also accepts more while it has output left, and never says so.
+        # Brotli also accepts more input while it still has output, so ask only once the output is drained.
         return self._is_drained and bool(self._inner.can_accept_more_data())

@@ -1,6 +1,6 @@
-"""The libraries that compress: which one, wherever lamina runs.
+"""Choose the compression libraries of the Python that lamina runs in.
 
-Invariant: none is imported before something is to be compressed or decompressed.
+Invariant: no library is imported before something is compressed or decompressed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _X86 = "x86-64"
 
 
 def zstd() -> Any:
-    """The module ``compression.zstd`` of Python 3.14, for older Pythons its backport; raises `FormatError` without."""
+    """Return the module ``compression.zstd`` of Python 3.14, or its backport. Raises `FormatError` if it is missing."""
     try:
         if sys.version_info >= (3, 14):
             from compression import zstd
@@ -30,7 +30,7 @@ def zstd() -> Any:
 
 
 def zstd_errors() -> tuple[type[Exception], ...]:
-    """What the module raises for broken data; nothing where there is no such module."""
+    """Return the exceptions that the zstd module raises for broken data; empty if there is no such module."""
     try:
         return (zstd().ZstdError,)
     except FormatError:
@@ -38,10 +38,10 @@ def zstd_errors() -> tuple[type[Exception], ...]:
 
 
 def deflate(level: int) -> Any:
-    """The module that makes gzip of ``level``: isal's zlib, fifteen times as fast, where it has a compiled core and
-    the level, else the standard library's.
+    """Return the module that compresses gzip at ``level``: isal's zlib, or that of the standard library.
 
-    isal's other levels are not used, for at 3 its bytes depend on the processor's generation.
+    isal is fifteen times as fast and is used for `ISAL_LEVELS` if it is installed with its compiled core. Its other
+    levels are not used, because at level 3 its bytes depend on the generation of the processor.
     """
     if level in ISAL_LEVELS:
         try:
@@ -53,45 +53,50 @@ def deflate(level: int) -> Any:
 
 
 def crc32() -> Any:
-    """The fastest function there is that goes on with a CRC-32, as `zlib.crc32` does."""
+    """Return the fastest available function that computes a CRC-32 in steps, with the signature of `zlib.crc32`."""
     return deflate(ISAL_LEVELS[0]).crc32
 
 
 def deflate_name(level: int) -> str:
-    """Which library makes gzip of ``level``, in which version, for which processor; one name, the same bytes."""
+    """Return name, version and processor class of the library for gzip at ``level``; equal texts mean equal bytes."""
     import platform
 
     if deflate(level) is zlib:
-        # Some systems, and the one for s390x, change zlib and leave its version as it is.
-        return f"zlib {zlib.ZLIB_RUNTIME_VERSION} {sys.platform} {_machine(platform.machine())}"
+        # Some systems, and the build for s390x, patch zlib without changing its version.
+        return f"zlib {zlib.ZLIB_RUNTIME_VERSION} {sys.platform} {_normalise_machine(platform.machine())}"
     import isal
 
-    return f"isal {isal.__version__} isa-l {isal.ISAL_VERSION} {processor_class(platform.machine(), _cpuinfo())}"
+    return f"isal {isal.__version__} isa-l {isal.ISAL_VERSION} {processor_class(platform.machine(), _read_cpuinfo())}"
 
 
 def zstd_name() -> str:
-    """Which zstd there is, in which version; its bytes depend on no processor."""
+    """Return name and version of the zstd library, whose bytes do not depend on the processor."""
     return f"libzstd {zstd().zstd_version}"
 
 
 def processor_class(machine: str, cpuinfo: str | None) -> str:
-    """What isal's bytes depend on: the kind of ``machine``, and for x86-64 whether it has SSE 4.2, whose CRC is isal's
-    hash. ``cpuinfo`` is Linux's ``/proc/cpuinfo``, None where there is none; then nobody knows.
+    """Return the properties of the processor that isal's bytes depend on.
+
+    These are the architecture and, for x86-64, whether it has SSE 4.2, because isal uses its CRC instruction as hash.
+
+    Args:
+        machine: The architecture, as `platform.machine` returns it.
+        cpuinfo: The contents of Linux's ``/proc/cpuinfo``; None if there is none, and SSE 4.2 is then unknown.
     """
-    kind = _machine(machine)
-    if kind != _X86:
-        return kind
+    architecture = _normalise_machine(machine)
+    if architecture != _X86:
+        return architecture
     flags = next((line.split() for line in (cpuinfo or "").splitlines() if line.startswith("flags")), None)
     if flags is None:
-        return f"{kind} sse-unknown"
-    return f"{kind} sse4.2" if "sse4_2" in flags else f"{kind} no-sse4.2"
+        return f"{architecture} sse-unknown"
+    return f"{architecture} sse4.2" if "sse4_2" in flags else f"{architecture} no-sse4.2"
 
 
-def _machine(name: str) -> str:
+def _normalise_machine(name: str) -> str:
     return _X86 if name.lower() in {"x86_64", "amd64"} else name.lower() or "unknown"
 
 
-def _cpuinfo() -> str | None:
+def _read_cpuinfo() -> str | None:
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
             return file.read()
@@ -100,7 +105,7 @@ def _cpuinfo() -> str | None:
 
 
 def xz() -> Any:
-    """The module ``lzma``; raises `FormatError` where Python was built without it."""
+    """Return the module ``lzma``. Raises `FormatError` if Python was built without it."""
     try:
         import lzma
     except ImportError as error:
@@ -111,7 +116,7 @@ def xz() -> Any:
 
 
 def xz_errors() -> tuple[type[Exception], ...]:
-    """What the module raises for broken data; nothing where there is no such module."""
+    """Return the exceptions that ``lzma`` raises for broken data; empty if there is no such module."""
     try:
         return (xz().LZMAError,)
     except FormatError:

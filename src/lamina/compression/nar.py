@@ -1,6 +1,6 @@
-"""The compressions in which NARs go to a binary cache.
+"""Compress NARs for a binary cache.
 
-Every stream can be decoded by `lamina.compression.decoders` and by each Nix that knows the compression's name.
+`lamina.compression.decoders`, and every Nix that knows the compression's name, can decode the streams.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ _LEVELS: Mapping[str, range] = {
     "bzip2": range(1, 10),
 }
 _DEFAULT_LEVELS = {"none": 0, "zstd": ZSTD_LEVEL, "xz": 6, "gzip": GZIP_LEVEL, "bzip2": 9}
-# What Nix puts behind the name of a NAR; nothing depends on it (Nix source, libstore, binary-cache-store).
+# The suffixes that Nix appends to the name of a NAR; nothing depends on them (Nix source, libstore,
+# binary-cache-store).
 _SUFFIXES = {"none": "", "zstd": ".zst", "xz": ".xz", "gzip": ".gz", "bzip2": ".bz2"}
 
 
 @dataclass(frozen=True, slots=True)
 class NarCompression:
-    """One of Nix's words, and how hard it tries."""
+    """The compression of NARs: one of Nix's names for algorithms, and a level."""
 
     algorithm: str
     level: int
 
     @classmethod
     def parse(cls, text: str) -> NarCompression:
-        """``WORD`` or ``WORD:LEVEL``; raises `InvalidArgument`."""
+        """Parse ``ALGORITHM`` or ``ALGORITHM:LEVEL``. Raises `InvalidArgument` for anything else."""
         algorithm, colon, level = text.partition(":") if isinstance(text, str) else ("", "", "")
         if algorithm in _LEVELS and not colon:
             return cls(algorithm, _DEFAULT_LEVELS[algorithm])
@@ -51,16 +52,16 @@ class NarCompression:
 
     @property
     def suffix(self) -> str:
-        """What stands behind ``.nar`` in a file's name."""
+        """The suffix after ``.nar`` in a file's name."""
         return _SUFFIXES[self.algorithm]
 
     def compressor(self, write: Write, threads: int) -> Compressor:
-        """One that passes on to ``write``. Raises `FormatError` where there is no library for it."""
+        """Create a compressor that writes to ``write``. Raises `FormatError` if the library is missing."""
         return _COMPRESSORS[self.algorithm](write, threads, self.level)
 
 
 class _LibraryCompressor(Protocol):
-    """What the standard library's compressors are."""
+    """The methods that the compressors of `lzma` and `bz2` have in common."""
 
     def compress(self, data: memoryview, /) -> bytes: ...
 

@@ -1,6 +1,6 @@
-"""Image files and layers that may be compressed.
+"""Detect and decode the compression of image files and layers.
 
-Invariant: the first bytes of a stream decide how it is compressed, never a name.
+Invariant: the first bytes of a stream decide which decoder is used, never a file name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lamina.errors import FormatError
 MAGIC_SIZE = 6
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-# RFC 8878, 3.1.2: a frame to be skipped, with which some writers begin; its first byte is 0x50 to 0x5f.
+# A skippable frame (RFC 8878, 3.1.2), with which some programs begin a file; its first byte is 0x50 to 0x5f.
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 _XZ = b"\xfd7zXZ\0"
 _BZIP2 = re.compile(rb"BZh[1-9]1A")
@@ -23,7 +23,7 @@ _DECODERS = {"gz": "gzip", "zstd": "zstd", "xz": "xz", "none": "none"}
 
 
 def detect_image_compression(start: bytes) -> str:
-    """Return how a stream that begins with these `MAGIC_SIZE` bytes is compressed: gz, zstd, xz, bzip2, or none."""
+    """Return the compression of a stream that begins with these `MAGIC_SIZE` bytes: gz, zstd, xz, bzip2, or none."""
     if start[:2] == _GZIP:
         return "gz"
     if start == _XZ:
@@ -36,9 +36,8 @@ def detect_image_compression(start: bytes) -> str:
 def detect_and_decode(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress ``pieces``: gzip, zstd, xz, or none; any number of members or frames in a row, padded with zeros.
 
-    Each piece of the result has at most `lamina.compression.decoders.MAX_PIECE` bytes. Raises `FormatError` for a
-    stream that is broken, cut short, or compressed in another way, and for one that needs a library that this Python
-    lacks.
+    Each piece of the result has at most `lamina.compression.decoders.MAX_PIECE` bytes. Raises `FormatError` if the
+    stream is broken, truncated or compressed in another way, or if this Python lacks the library for it.
     """
     rest = iter(pieces)
     start = b""
