@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lamina.compression.compressors import compressor_by_name
+from lamina.compression.compressors import find_compressor
 
 _PORTION = 1 << 20
 
@@ -23,7 +23,7 @@ def main() -> None:
         while data:
             data = data[os.write(1, data) :]
 
-    compressor = compressor_by_name(codec)(write, int(jobs))
+    compressor = find_compressor(codec)(write, int(jobs))
     while data := os.read(0, _PORTION):
         compressor.write(memoryview(data))
     compressor.close()

@@ -15,7 +15,7 @@ COMPRESSIONS = st.one_of(
     st.builds(LayerCompression, st.just("gzip"), st.integers(1, 9)),
     st.builds(LayerCompression, st.just("zstd"), st.integers(1, 19)),
 )
-ALMOST = st.one_of(
+SIMILAR_TEXTS = st.one_of(
     st.text(),
     st.text("gzipstdnoe:0123456789 ", max_size=8),
     st.builds("{}:{}".format, st.sampled_from(["none", "gzip", "zstd"]), st.one_of(st.integers(-5, 30), st.text())),
@@ -25,11 +25,11 @@ DATA = b"".join(b"%d " % (number * number) for number in range(500_000))
 
 @given(COMPRESSIONS)
 @settings(deadline=None)
-def test_a_layer_compression_comes_back(compression: LayerCompression) -> None:
+def test_a_layer_compression_parses_from_its_text(compression: LayerCompression) -> None:
     assert LayerCompression.parse(str(compression)) == compression
 
 
-@given(ALMOST)
+@given(SIMILAR_TEXTS)
 @settings(deadline=None, max_examples=300)
 def test_any_text_is_a_layer_compression_or_invalid(text: str) -> None:
     try:
@@ -41,23 +41,23 @@ def test_any_text_is_a_layer_compression_or_invalid(text: str) -> None:
 
 @given(st.lists(st.integers(0, len(DATA)), max_size=20), st.integers(1, 4))
 @settings(deadline=None, max_examples=20)
-def test_gzip_is_one_member_that_does_not_depend_on_where_it_was_cut(places: list[int], jobs: int) -> None:
+def test_gzip_output_is_one_member_for_any_division_of_the_input(offsets: list[int], jobs: int) -> None:
     """RFC 1952, 2.2: a member is a header, one deflate stream, a CRC-32 and a length."""
     out = io.BytesIO()
-    compressor = LayerCompression("gzip", 2).compressor(out.write, jobs)
-    for begin, end in pairwise([0, *sorted(places), len(DATA)]):
+    compressor = LayerCompression("gzip", 2).create_compressor(out.write, jobs)
+    for begin, end in pairwise([0, *sorted(offsets), len(DATA)]):
         compressor.write(memoryview(DATA)[begin:end])
     compressor.close()
-    assert out.getvalue() == whole()
+    assert out.getvalue() == compress_at_once()
     reader = zlib.decompressobj(31)
     assert reader.decompress(out.getvalue()) == DATA
     assert reader.eof
     assert not reader.unused_data
 
 
-def whole() -> bytes:
+def compress_at_once() -> bytes:
     out = io.BytesIO()
-    compressor = LayerCompression("gzip", 2).compressor(out.write, 1)
+    compressor = LayerCompression("gzip", 2).create_compressor(out.write, 1)
     compressor.write(memoryview(DATA))
     compressor.close()
     return out.getvalue()

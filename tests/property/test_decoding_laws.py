@@ -1,4 +1,4 @@
-"""Laws of decoding: how the input is cut means nothing, and whatever comes in, only `FormatError` comes out."""
+"""Laws of decoding: the division of the input has no effect, and bad input raises only `FormatError`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SMALL = DATA[:3000]
 
 
 @functools.cache
-def small(word: str) -> bytes:
-    """Three streams where there may be several, with all a format allows between them."""
+def compress_small(word: str) -> bytes:
+    """Return three streams, with what the format allows between them, or one if the format has a single stream."""
     compress = COMPRESS[word]
     if word not in IN_A_ROW:
         return compress(SMALL)
@@ -28,20 +28,20 @@ def small(word: str) -> bytes:
 
 
 @functools.cache
-def ends(word: str) -> frozenset[int]:
-    """Where the input may end and still be whole."""
-    data = small(word)
+def valid_sizes(word: str) -> frozenset[int]:
+    """Return the sizes at which the input may end and still be valid."""
+    data = compress_small(word)
     if word not in IN_A_ROW:
         return frozenset({len(data)})
     compress = COMPRESS[word]
     first, last = len(compress(SMALL[:1000])), len(compress(SMALL[1000:]))
-    behind = len(data) - last
+    last_start = len(data) - last
     padding = range(first, first + 9, 4) if word == "xz" else [first]
-    return frozenset({*padding, behind - len(compress(b"")), behind, len(data)})
+    return frozenset({*padding, last_start - len(compress(b"")), last_start, len(data)})
 
 
-def outcome(pieces: list[bytes], word: str) -> bytes | None:
-    """None for a `FormatError`; any other error fails the test."""
+def try_decode(pieces: list[bytes], word: str) -> bytes | None:
+    """Decode ``pieces``; None for a `FormatError`. Any other error fails the test."""
     try:
         found = list(decode_pieces(pieces, word))
     except FormatError:
@@ -50,57 +50,59 @@ def outcome(pieces: list[bytes], word: str) -> bytes | None:
     return b"".join(found)
 
 
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    return [data[begin:end] for begin, end in pairwise([0, *sorted(place % (len(data) + 1) for place in places), None])]
+def cut(data: bytes, offsets: list[int]) -> list[bytes]:
+    return [
+        data[begin:end] for begin, end in pairwise([0, *sorted(offset % (len(data) + 1) for offset in offsets), None])
+    ]
 
 
-PLACES = st.lists(st.integers(0, 1 << 30), max_size=20)
+OFFSETS = st.lists(st.integers(0, 1 << 30), max_size=20)
 
 
 @pytest.mark.parametrize("word", WORDS)
-@given(places=PLACES)
+@given(offsets=OFFSETS)
 @settings(deadline=None, max_examples=60)
-def test_any_cut_of_the_input_gives_the_same(word: str, places: list[int]) -> None:
-    assert outcome(cut(small(word), places), word) == SMALL
+def test_any_division_of_the_input_gives_the_same_output(word: str, offsets: list[int]) -> None:
+    assert try_decode(cut(compress_small(word), offsets), word) == SMALL
 
 
 @pytest.mark.parametrize("word", COMPRESSED)
 def test_truncation_anywhere_is_refused(word: str) -> None:
-    data = small(word)
+    data = compress_small(word)
     for size in range(len(data)):
-        found = outcome([data[:size]], word)
-        assert (found is not None) == (size in ends(word)), size
+        found = try_decode([data[:size]], word)
+        assert (found is not None) == (size in valid_sizes(word)), size
         assert found is None or SMALL.startswith(found)
 
 
 @pytest.mark.parametrize("word", COMPRESSED)
-@given(data=st.binary(max_size=200), places=PLACES)
+@given(data=st.binary(max_size=200), offsets=OFFSETS)
 @settings(deadline=None, max_examples=60)
-def test_random_bytes_are_refused_or_decoded_however_they_are_cut(word: str, data: bytes, places: list[int]) -> None:
-    found = outcome([data], word)
-    assert outcome(cut(data, places), word) == found
-    outcome([small(word) + data], word)
+def test_random_bytes_have_the_same_result_for_any_division(word: str, data: bytes, offsets: list[int]) -> None:
+    found = try_decode([data], word)
+    assert try_decode(cut(data, offsets), word) == found
+    try_decode([compress_small(word) + data], word)
 
 
 @pytest.mark.parametrize("word", COMPRESSED)
-@given(place=st.integers(0, 1 << 30), value=st.integers(0, 255), places=PLACES)
+@given(offset=st.integers(0, 1 << 30), value=st.integers(0, 255), offsets=OFFSETS)
 @settings(deadline=None, max_examples=100)
-def test_a_changed_byte_raises_format_error_or_nothing(word: str, place: int, value: int, places: list[int]) -> None:
-    data = bytearray(small(word))
-    data[place % len(data)] = value
-    assert outcome(cut(bytes(data), places), word) == outcome([bytes(data)], word)
+def test_a_changed_byte_raises_format_error_or_nothing(word: str, offset: int, value: int, offsets: list[int]) -> None:
+    data = bytearray(compress_small(word))
+    data[offset % len(data)] = value
+    assert try_decode(cut(bytes(data), offsets), word) == try_decode([bytes(data)], word)
 
 
-@given(st.lists(st.binary(max_size=50), min_size=1, max_size=5), PLACES)
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=5), OFFSETS)
 @settings(deadline=None, max_examples=60)
-def test_gzip_members_are_what_zlib_makes_of_each(contents: list[bytes], places: list[int]) -> None:
+def test_gzip_members_are_decoded_one_after_another(contents: list[bytes], offsets: list[int]) -> None:
     """RFC 1952, 2.2: the members simply appear one after another in the file."""
     data = b"".join(zlib.compress(content, wbits=31) for content in contents)
-    assert outcome(cut(data, places), "gzip") == b"".join(contents)
+    assert try_decode(cut(data, offsets), "gzip") == b"".join(contents)
 
 
 @pytest.mark.parametrize("word", WORDS)
 @given(content=st.binary(max_size=2000), times=st.integers(1, 400))
 @settings(deadline=None, max_examples=25)
-def test_whatever_is_compressed_comes_back(word: str, content: bytes, times: int) -> None:
-    assert outcome([COMPRESS[word](content * times)], word) == content * times
+def test_compressed_bytes_decode_to_the_input(word: str, content: bytes, times: int) -> None:
+    assert try_decode([COMPRESS[word](content * times)], word) == content * times

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
-from lamina.compression.compressors import Uncompressed, compressor_by_name, compressor_for_file
+from lamina.compression.compressors import Uncompressed, choose_compressor, find_compressor
 from lamina.core.names import ImageReference, parse_size
 from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
@@ -424,7 +424,7 @@ def check_extension(output: object, compressor: str | None) -> None:
     Callers check this first, before a script runs or an image is read.
     """
     if compressor is None and isinstance(output, (str, os.PathLike)) and not is_layout(output):
-        compressor_for_file(os.path.basename(os.fspath(output)))
+        choose_compressor(os.path.basename(os.fspath(output)))
 
 
 def _parse_unpacked_size(size: int | str | None) -> int | None:
@@ -449,11 +449,11 @@ def _open_output(
     with contextlib.ExitStack() as stack:
         if isinstance(output, (str, os.PathLike)):
             path = Path(output)
-            make = compressor_by_name(compressor or compressor_for_file(path.name))
+            make = find_compressor(compressor or choose_compressor(path.name))
             write = stack.enter_context(atomic_write(path))
         else:
             name = getattr(output, "name", None)
-            make = compressor_by_name(compressor or "none")
+            make = find_compressor(compressor or "none")
             write = make_writer(output, name if isinstance(name, str) else "output")
         if make is Uncompressed:
             yield write  # as it is: a writer of a descriptor accepts extents too, a compressor only bytes

@@ -235,7 +235,7 @@ _UNSUPPORTED_SUFFIXES = (
 )
 
 
-def compressor_by_name(name: str) -> Callable[[Write, int], Compressor]:
+def find_compressor(name: str) -> Callable[[Write, int], Compressor]:
     """Return the compressor called ``name``. Raises `InvalidArgument` if there is none."""
     if not isinstance(name, str) or name not in COMPRESSORS:
         raise InvalidArgument(f"compressor: got {short_repr(name)}, expected one of {', '.join(COMPRESSORS)}")
@@ -249,7 +249,7 @@ def parse_jobs(jobs: int) -> int:
     return jobs
 
 
-def compressor_for_file(file: str) -> str:
+def choose_compressor(file: str) -> str:
     """Return the name of the compressor for a file's suffix, in upper or lower case; ``none`` for other suffixes.
 
     Raises `InvalidArgument` for the suffix of a compression or archive format that lamina does not write.
@@ -311,12 +311,12 @@ class LayerCompression:
         """
         match self.codec:
             case "gzip":
-                return f"{self} 1MiB {libraries.deflate_name(self.level)}"
+                return f"{self} 1MiB {libraries.describe_deflate(self.level)}"
             case "zstd":
-                return f"{self} {libraries.zstd_name()}"
+                return f"{self} {libraries.describe_zstd()}"
         return str(self)
 
-    def compressor(self, write: Write, jobs: int) -> Compressor:
+    def create_compressor(self, write: Write, jobs: int) -> Compressor:
         """Create a compressor that writes to ``write`` and has ``jobs`` threads.
 
         Raises `FormatError` if the library is missing.

@@ -50,7 +50,7 @@ _GZIP_ONLY = 31
 
 
 def decode_pieces(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
-    """Decompress ``pieces`` and yield each piece of the result, of at most `MAX_PIECE` bytes, as soon as it is known.
+    """Decompress ``pieces`` into pieces of at most `MAX_PIECE` bytes, each of which comes as soon as it is known.
 
     The caller has to bound the size of both input and output, because a long input may decompress to nothing. Empty
     input is valid only for ``none``. Errors that ``pieces`` raises pass through.

@@ -57,7 +57,7 @@ def crc32() -> Any:
     return deflate(ISAL_LEVELS[0]).crc32
 
 
-def deflate_name(level: int) -> str:
+def describe_deflate(level: int) -> str:
     """Return name, version and processor class of the library for gzip at ``level``; equal texts mean equal bytes."""
     import platform
 
@@ -66,15 +66,17 @@ def deflate_name(level: int) -> str:
         return f"zlib {zlib.ZLIB_RUNTIME_VERSION} {sys.platform} {_normalise_machine(platform.machine())}"
     import isal
 
-    return f"isal {isal.__version__} isa-l {isal.ISAL_VERSION} {processor_class(platform.machine(), _read_cpuinfo())}"
+    return (
+        f"isal {isal.__version__} isa-l {isal.ISAL_VERSION} {classify_processor(platform.machine(), _read_cpuinfo())}"
+    )
 
 
-def zstd_name() -> str:
+def describe_zstd() -> str:
     """Return name and version of the zstd library, whose bytes do not depend on the processor."""
     return f"libzstd {zstd().zstd_version}"
 
 
-def processor_class(machine: str, cpuinfo: str | None) -> str:
+def classify_processor(machine: str, cpuinfo: str | None) -> str:
     """Return the properties of the processor that isal's bytes depend on.
 
     These are the architecture and, for x86-64, whether it has SSE 4.2, because isal uses its CRC instruction as hash.

@@ -55,7 +55,7 @@ class NarCompression:
         """The suffix after ``.nar`` in a file's name."""
         return _SUFFIXES[self.algorithm]
 
-    def compressor(self, write: Write, threads: int) -> Compressor:
+    def create_compressor(self, write: Write, threads: int) -> Compressor:
         """Create a compressor that writes to ``write``. Raises `FormatError` if the library is missing."""
         return _COMPRESSORS[self.algorithm](write, threads, self.level)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypedDict
 
-from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression, compressor_by_name, parse_jobs
+from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression, find_compressor, parse_jobs
 from lamina.core.names import parse_datetime, parse_repository, parse_size, parse_tag
 from lamina.errors import InvalidArgument
 from lamina.formats import container_config
@@ -341,7 +341,7 @@ def _parse_seconds(name: str, value: Any) -> float | None:
 
 def _parse_compressor(name: str, value: Any) -> str | None:
     if value is not None:
-        compressor_by_name(value)
+        find_compressor(value)
     return None if value is None else _parse_text(name, value)
 
 

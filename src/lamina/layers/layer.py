@@ -24,9 +24,9 @@ from lamina.layers.packed import (
     WHITEOUT_INSIDE,
     PackedLayer,
     PackedMember,
-    components,
+    dump_store_dir_headers,
     pack_members,
-    store_dir_headers,
+    split_components,
     whiteout_error,
 )
 from lamina.system.locations import Location
@@ -126,7 +126,7 @@ class StoreLayer:
         """
         headers = PaxHeaders(self.owner, self.mtime)
         members = list(self._members())
-        size = len(store_dir_headers(headers))
+        size = len(dump_store_dir_headers(headers))
         for kind, name, length, target, _ in members:
             size += headers.templated_size(name if kind else name + b"/", length, target) + padded_size(length)
         return pack_members(headers, members, size)
@@ -174,7 +174,7 @@ def sort_for_tar(nodes: Iterable[Node]) -> Sequence[Node]:
     in_nar_order = nodes if isinstance(nodes, Sequence) else tuple(nodes)
     if all(_is_utf8(node.path) for node in in_nar_order):
         return in_nar_order
-    return sorted(in_nar_order, key=lambda node: components(node.path))
+    return sorted(in_nar_order, key=lambda node: split_components(node.path))
 
 
 def _is_utf8(path: bytes) -> bool:

@@ -70,7 +70,7 @@ class ListedLayer:
     def size(self) -> int:
         """Return the size of all members in bytes, without the tar's trailer. Raises the same errors as `pack`."""
         headers = PaxHeaders(self.owner, self.mtime)
-        size = len(store_dir_headers(headers))
+        size = len(dump_store_dir_headers(headers))
         for part in self.parts:
             _check_names(part)
             name = part.name
@@ -91,10 +91,10 @@ class ListedLayer:
 
 def _in_tar_order(part: ListedPath) -> Iterable[LocatedEntry]:
     entries = locations.entries(part.listing, part.location)
-    return entries if part.listing.is_utf8 else sorted(entries, key=lambda entry: components(entry[1]))
+    return entries if part.listing.is_utf8 else sorted(entries, key=lambda entry: split_components(entry[1]))
 
 
-def components(path: bytes) -> list[str]:
+def split_components(path: bytes) -> list[str]:
     """Return the sort key of a member: its path components as Python strings, with surrogates for non-UTF-8 bytes."""
     return path.decode("utf-8", "surrogateescape").split("/")
 
@@ -115,7 +115,7 @@ def whiteout_error(name: bytes) -> FormatError:
     )
 
 
-def store_dir_headers(headers: PaxHeaders) -> bytes:
+def dump_store_dir_headers(headers: PaxHeaders) -> bytes:
     """Return the headers of ``/nix/`` and ``/nix/store/``, with which every store layer begins."""
     return b"".join(headers.header(Member(folder, TypeFlag.DIRECTORY, 0o755)) for folder in (b"/nix/", b"/nix/store/"))
 
@@ -128,7 +128,7 @@ def pack_members(headers: PaxHeaders, members: Iterable[PackedMember], size: int
 
 def _pieces(headers: PaxHeaders, members: Iterable[PackedMember], end: bytes) -> Iterator[Piece]:
     templates = [headers.header_template(kind, mode) for kind, mode in _KINDS]
-    before = store_dir_headers(headers)
+    before = dump_store_dir_headers(headers)
     for kind, name, size, target, content in members:
         header = templates[kind](name if kind else name + b"/", size, target)
         if size:

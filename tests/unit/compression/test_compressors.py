@@ -1,4 +1,4 @@
-"""Compression around an archive: the same bytes however they come and whoever works on them."""
+"""Tests of compressors: equal bytes for any division of the input and any number of threads."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from lamina.compression.compressors import (
     COMPRESSORS,
     Gzip,
     LayerCompression,
-    compressor_by_name,
-    compressor_for_file,
+    choose_compressor,
+    find_compressor,
     parse_jobs,
 )
 from lamina.compression.streams import detect_and_decode
 from lamina.errors import FormatError, InvalidArgument
 
 CODECS = ["gz", "zstd"]
-# isal's two levels, a level of zlib's, and two of zstd's, whose threads get portions of 2 and of 8 MiB.
+# Both levels of isal, one of zlib, and two of zstd, at which its threads get portions of 2 and of 8 MiB.
 LAYER_CODECS = ["gzip:1", "gzip:2", "gzip:3", "zstd:1", "zstd:3"]
 BLOCK = 1 << 20
 RECORDED: dict[str, str] = json.loads((GOLDEN / "compression.json").read_text())["digests"]
@@ -43,7 +43,7 @@ RECORDED: dict[str, str] = json.loads((GOLDEN / "compression.json").read_text())
 
 @functools.cache
 def sample(size: int, seed: int = 1) -> bytes:
-    """Bytes that neither repeat nor resist: words in a random order."""
+    """Return bytes of medium compressibility: words in a random order."""
     words = [b"%x" % number for number in range(1000)]
     source = random.Random(seed)
     return b" ".join(source.choices(words, k=size // 4 + 1))[:size]
@@ -51,7 +51,7 @@ def sample(size: int, seed: int = 1) -> bytes:
 
 def compress(name: str, portions: Iterable[bytes], jobs: int = 1) -> bytes:
     out = io.BytesIO()
-    compressor = compressor_by_name(name)(out.write, jobs)
+    compressor = find_compressor(name)(out.write, jobs)
     for portion in portions:
         compressor.write(memoryview(portion))
     compressor.close()
@@ -62,16 +62,16 @@ def decompress(name: str, data: bytes) -> bytes:
     return bytes({"gz": gzip.decompress, "zstd": libraries.zstd().decompress}[name](data))
 
 
-def layer(text: str, portions: Iterable[bytes], jobs: int = 1) -> bytes:
+def compress_layer(text: str, portions: Iterable[bytes], jobs: int = 1) -> bytes:
     out = io.BytesIO()
-    compressor = LayerCompression.parse(text).compressor(out.write, jobs)
+    compressor = LayerCompression.parse(text).create_compressor(out.write, jobs)
     for portion in portions:
         compressor.write(memoryview(portion))
     compressor.close()
     return out.getvalue()
 
 
-def unpacked(text: str, data: bytes) -> bytes:
+def decompress_layer(text: str, data: bytes) -> bytes:
     return decompress("gz" if text.startswith("gzip") else "zstd", data)
 
 
@@ -85,60 +85,60 @@ SIZES = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 12345]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", CODECS)
-def test_what_goes_in_comes_out(name: str, size: int) -> None:
+def test_compressed_bytes_decompress_to_the_input(name: str, size: int) -> None:
     data = sample(size)
     assert decompress(name, compress(name, [data], 2)) == data
 
 
-def portionings(data: bytes) -> Iterator[list[bytes]]:
+def divide_in_several_ways(data: bytes) -> Iterator[list[bytes]]:
     source = random.Random(2)
     yield [data]
     yield [b"", data[:1], b"", data[1 : 3 * BLOCK], data[3 * BLOCK :], b""]
     yield list(cut(data, 251))
     yield list(cut(data, BLOCK))
     yield list(cut(data, 999_983))
-    places = sorted(source.choices(range(len(data)), k=100))
-    yield [data[begin:end] for begin, end in zip([0, *places], [*places, len(data)], strict=True)]
+    offsets = sorted(source.choices(range(len(data)), k=100))
+    yield [data[begin:end] for begin, end in zip([0, *offsets], [*offsets, len(data)], strict=True)]
 
 
 @pytest.mark.parametrize("text", LAYER_CODECS)
 def test_the_bytes_depend_neither_on_the_portions_nor_on_the_threads(text: str) -> None:
-    # More than the library gives one of its threads; what repeats, what does not, and nothing at all.
+    # More than zstd gives to one thread: compressible bytes, random ones, zeros, and a repetition.
     parts = [sample(BLOCK), random.Random(3).randbytes(BLOCK // 2), bytes(BLOCK // 2), sample(BLOCK)[999:]]
     data = b"".join(parts * (3 if text.startswith("zstd") else 1))
-    results = {layer(text, portions, jobs) for portions in portionings(data) for jobs in (1, 2, 4)}
+    results = {compress_layer(text, portions, jobs) for portions in divide_in_several_ways(data) for jobs in (1, 2, 4)}
     assert len(results) == 1
-    assert unpacked(text, results.pop()) == data
+    assert decompress_layer(text, results.pop()) == data
 
 
 @pytest.mark.parametrize("text", LAYER_CODECS)
-def test_nothing_is_compressed_alike_however_it_comes(text: str) -> None:
-    results = {layer(text, portions, jobs) for portions in ([], [b""], [b"", b""]) for jobs in (1, 2)}
+def test_empty_input_gives_equal_bytes_for_any_division(text: str) -> None:
+    results = {compress_layer(text, portions, jobs) for portions in ([], [b""], [b"", b""]) for jobs in (1, 2)}
     assert len(results) == 1
-    assert unpacked(text, results.pop()) == b""
+    assert decompress_layer(text, results.pop()) == b""
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_an_archive_is_compressed_as_a_layer_is_at_the_usual_level(name: str) -> None:
+def test_an_archive_is_compressed_like_a_layer_at_the_default_level(name: str) -> None:
     data = sample(2 * BLOCK)
-    assert compress(name, [data], 2) == layer({"gz": "gzip"}.get(name, name), [data])
+    assert compress(name, [data], 2) == compress_layer({"gz": "gzip"}.get(name, name), [data])
 
 
 def recorded_input() -> bytes:
-    """What the recorded digests are of: 9.5 MiB from one hash, with the same bytes in every Python."""
+    """Return the input of the recorded digests: 9.5 MiB from one hash, equal in every Python."""
     words = [b"%x " % (number**3) for number in range(256)]
     return b"".join(map(words.__getitem__, hashlib.shake_128(b"lamina").digest(1_550_000)))
 
 
 @pytest.mark.parametrize("text", LAYER_CODECS)
-def test_an_identity_gives_the_bytes_that_it_gave(text: str) -> None:
-    # What is recorded is of the libraries in requirements/; others have other identities.
+def test_an_identity_gives_the_recorded_bytes(text: str) -> None:
+    # The digests were recorded with the libraries in requirements/; other versions have other identities.
     expected = RECORDED.get(LayerCompression.parse(text).identity)
-    assert expected in (None, hashlib.sha256(layer(text, [recorded_input()], 2)).hexdigest())
+    assert expected in (None, hashlib.sha256(compress_layer(text, [recorded_input()], 2)).hexdigest())
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_what_does_not_compress_hardly_grows(name: str) -> None:
+def test_incompressible_input_hardly_grows(name: str) -> None:
     data = os.urandom(2 * BLOCK)
     packed = compress(name, [data], 2)
     assert decompress(name, packed) == data
@@ -146,7 +146,7 @@ def test_what_does_not_compress_hardly_grows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_matches_reach_over_the_edge_of_a_block(name: str) -> None:
+def test_matches_cross_the_boundary_of_a_block(name: str) -> None:
     half = os.urandom(16 << 10)
     data = b"\0" * (BLOCK - len(half)) + half + half
     assert len(compress(name, [data])) < 1.2 * len(half) + 4096
@@ -156,7 +156,7 @@ def test_matches_reach_over_the_edge_of_a_block(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "tool"), [("gz", ["gunzip", "-t"]), ("gz", ["gzip", "-dc"]), ("zstd", ["zstd", "-dc"])]
 )
-def test_the_usual_tools_read_it(name: str, tool: list[str], size: int) -> None:
+def test_standard_tools_read_the_output(name: str, tool: list[str], size: int) -> None:
     if not shutil.which(tool[0]):
         pytest.skip(f"{tool[0]} is not installed")
     data = sample(size)
@@ -165,7 +165,7 @@ def test_the_usual_tools_read_it(name: str, tool: list[str], size: int) -> None:
     assert done.stdout in (data, b"" if "-t" in tool else data)
 
 
-def test_a_zstd_tester_finds_its_checksum() -> None:
+def test_zstd_output_has_a_checksum() -> None:
     if not shutil.which("zstd"):
         pytest.skip("zstd is not installed")
     packed = bytearray(compress("zstd", [sample(BLOCK)]))
@@ -174,14 +174,14 @@ def test_a_zstd_tester_finds_its_checksum() -> None:
     assert subprocess.run(["zstd", "-tq"], input=packed, check=False, capture_output=True).returncode != 0
 
 
-def test_gzip_names_no_file_no_date_and_no_system() -> None:
+def test_the_gzip_header_has_no_file_name_no_date_and_no_system() -> None:
     packed = compress("gz", [b"x"])
     assert packed[:10] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
     assert packed[-4:] == (1).to_bytes(4, "little")
     assert packed[-8:-4] == zlib.crc32(b"x").to_bytes(4, "little")
 
 
-def test_gzip_is_one_member_whose_bytes_stand_alone() -> None:
+def test_gzip_output_is_one_member() -> None:
     stream = zlib.decompressobj(31)
     data = sample(3 * BLOCK)
     packed = compress("gz", [data], 2)
@@ -198,12 +198,12 @@ def test_without_isal_gzip_is_made_by_zlib(monkeypatch: pytest.MonkeyPatch) -> N
     assert LayerCompression.parse("gzip:2").identity.startswith(f"gzip:2 1MiB zlib {zlib.ZLIB_RUNTIME_VERSION} ")
 
 
-def test_no_compression_passes_on_what_it_is_given() -> None:
+def test_the_compressor_none_passes_bytes_on() -> None:
     assert compress("none", [b"a", b"", b"bc"]) == b"abc"
 
 
 @pytest.mark.parametrize("name", COMPRESSORS)
-def test_what_the_output_raises_comes_through(name: str) -> None:
+def test_an_error_of_the_output_is_raised(name: str) -> None:
     taken = 0
 
     def write(data: memoryview) -> None:
@@ -213,7 +213,7 @@ def test_what_the_output_raises_comes_through(name: str) -> None:
             raise OSError(28, "No space left on device")
 
     def fill() -> None:
-        compressor = compressor_by_name(name)(write, 2)
+        compressor = find_compressor(name)(write, 2)
         for portion in cut(os.urandom(8 * BLOCK), BLOCK):
             compressor.write(memoryview(portion))
         compressor.close()
@@ -222,7 +222,7 @@ def test_what_the_output_raises_comes_through(name: str) -> None:
         fill()
 
 
-def test_an_output_that_fails_leaves_no_thread_and_nothing_hangs() -> None:
+def test_a_failing_output_leaves_no_thread_and_nothing_hangs() -> None:
     before = threading.active_count()
     fails = False
 
@@ -237,14 +237,14 @@ def test_an_output_that_fails_leaves_no_thread_and_nothing_hangs() -> None:
     with pytest.raises(OSError, match="No space left on device"):
         compressor.close()
     assert threading.active_count() == before
-    # Who closes it all the same is told again.
+    # Another `close` fails again.
     compressor.write(memoryview(sample(BLOCK)))
     with pytest.raises(OSError, match="No space left on device"):
         compressor.close()
     assert threading.active_count() == before
 
 
-def test_an_output_that_takes_not_even_a_header() -> None:
+def test_an_output_that_fails_at_the_header_raises() -> None:
     def write(data: memoryview) -> None:
         raise BrokenPipeError
 
@@ -252,7 +252,7 @@ def test_an_output_that_takes_not_even_a_header() -> None:
         Gzip(write, 2)
 
 
-def test_what_the_library_raises_comes_through() -> None:
+def test_an_error_of_the_library_is_raised() -> None:
     before = threading.active_count()
     compressor = Gzip(len, 2, level=77)
     with pytest.raises(ValueError, match="nvalid"):
@@ -270,7 +270,7 @@ def test_memory_is_a_few_blocks_for_each_thread(jobs: int) -> None:
     compressor.close()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # Two blocks a thread that wait or are compressed, and what is made of them, which has room for as much again.
+    # Two blocks per thread, which wait or are compressed, and as much again for their compressed output.
     assert peak < (4 * jobs + 2) * BLOCK
 
 
@@ -280,7 +280,7 @@ def test_no_thread_is_left_behind() -> None:
     assert threading.active_count() == before
 
 
-def test_a_compressor_that_is_forgotten_takes_its_threads_along() -> None:
+def test_the_threads_of_a_garbage_collected_compressor_end() -> None:
     before = set(threading.enumerate())
     compressor = Gzip(len, 2)
     compressor.write(memoryview(sample(3 * BLOCK)))
@@ -292,12 +292,12 @@ def test_a_compressor_that_is_forgotten_takes_its_threads_along() -> None:
         assert not thread.is_alive()
 
 
-def test_what_fits_in_a_block_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_input_of_less_than_a_block_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading.Thread, "start", None)
     assert decompress("gz", compress("gz", cut(sample(BLOCK - 1), 1000), 4)) == sample(BLOCK - 1)
 
 
-# Which one
+# --- choice of a compressor
 
 
 @pytest.mark.parametrize(
@@ -318,40 +318,42 @@ def test_what_fits_in_a_block_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -
         ("-", "none"),
     ],
 )
-def test_the_ending_of_a_file_asks_for_a_compressor(file: str, name: str) -> None:
-    assert compressor_for_file(file) == name
+def test_the_suffix_of_a_file_chooses_the_compressor(file: str, name: str) -> None:
+    assert choose_compressor(file) == name
 
 
-FOREIGN = "x.tar.xz x.txz x.tar.bz2 x.tbz2 x.tar.lz4 x.tar.lz x.tar.lzma x.tar.br x.tar.Z x.zip x.7z X.TAR.XZ .xz x.sif"
+UNSUPPORTED_FILES = (
+    "x.tar.xz x.txz x.tar.bz2 x.tbz2 x.tar.lz4 x.tar.lz x.tar.lzma x.tar.br x.tar.Z x.zip x.7z X.TAR.XZ .xz x.sif"
+)
 
 
-@pytest.mark.parametrize("file", FOREIGN.split())
-def test_an_ending_that_is_not_written_is_invalid(file: str) -> None:
-    """The file would be something else than its name says."""
+@pytest.mark.parametrize("file", UNSUPPORTED_FILES.split())
+def test_a_suffix_of_an_unsupported_format_is_invalid(file: str) -> None:
+    """Otherwise the file would not be what its name says."""
     with pytest.raises(
         InvalidArgument, match=r"^output: got '.*', a name that ends in \.\w+, expected \.tar, or one of"
-    ) as it:
-        compressor_for_file(file)
-    assert "--compressor" in it.value.hint
+    ) as caught:
+        choose_compressor(file)
+    assert "--compressor" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["", "gzip", "xz", "GZ", None, 5, ["gz"], {"gz": 1}])
 def test_an_unknown_compressor_is_invalid(name: str) -> None:
     with pytest.raises(InvalidArgument, match=r"compressor: got .*, expected one of none, gz, zstd"):
-        compressor_by_name(name)
+        find_compressor(name)
 
 
 @pytest.mark.parametrize("jobs", [0, -1, True, "4", 1.5, None, 10**9])
-def test_a_number_of_threads_is_a_number(jobs: int) -> None:
+def test_an_invalid_number_of_threads_is_refused(jobs: int) -> None:
     with pytest.raises(InvalidArgument, match=r"jobs: got .*, expected a number from 1 to 256"):
         parse_jobs(jobs)
 
 
-# How layers are compressed
+# --- compression of layers
 
 
 @pytest.mark.parametrize(
-    ("text", "shown", "suffix"),
+    ("text", "expected", "suffix"),
     [
         ("none", "none", ""),
         ("gzip", "gzip:2", "+gzip"),
@@ -361,9 +363,9 @@ def test_a_number_of_threads_is_a_number(jobs: int) -> None:
         ("zstd:19", "zstd:19", "+zstd"),
     ],
 )
-def test_a_layer_compression_is_a_codec_and_a_level(text: str, shown: str, suffix: str) -> None:
+def test_a_layer_compression_is_a_codec_and_a_level(text: str, expected: str, suffix: str) -> None:
     compression = LayerCompression.parse(text)
-    assert str(compression) == shown
+    assert str(compression) == expected
     assert compression.media_suffix == suffix
     assert compression.is_none == (text == "none")
 
@@ -383,19 +385,19 @@ def test_any_other_layer_compression_is_invalid(text: str) -> None:
         LayerCompression.parse(text)
 
 
-def test_no_compression_of_layers_passes_on_what_it_is_given() -> None:
-    assert layer("none", [b"a", b"", b"bc"]) == b"abc"
+def test_the_layer_compression_none_passes_bytes_on() -> None:
+    assert compress_layer("none", [b"a", b"", b"bc"]) == b"abc"
     assert LayerCompression.parse("none").identity == "none"
 
 
 @pytest.mark.parametrize("text", LAYER_CODECS)
 @pytest.mark.parametrize("size", [0, 5, 2 * BLOCK + 12345])
-def test_the_usual_tools_read_a_layer_of_every_level(text: str, size: int) -> None:
+def test_standard_tools_read_a_layer_of_every_level(text: str, size: int) -> None:
     tool = "gunzip" if text.startswith("gzip") else "zstd"
     if not shutil.which(tool):
         pytest.skip(f"{tool} is not installed")
     data = sample(size)
-    done = subprocess.run([tool, "-dc"], input=layer(text, [data], 2), check=True, capture_output=True)
+    done = subprocess.run([tool, "-dc"], input=compress_layer(text, [data], 2), check=True, capture_output=True)
     assert (done.stdout, done.stderr) == (data, b"")
 
 
@@ -418,7 +420,7 @@ def test_an_identity_of_isal_names_both_versions_and_the_class_of_the_processor(
 ) -> None:
     isal = pytest.importorskip("isal")
     cpuinfo = Path("/proc/cpuinfo")
-    processor = libraries.processor_class(platform.machine(), cpuinfo.read_text() if cpuinfo.exists() else None)
+    processor = libraries.classify_processor(platform.machine(), cpuinfo.read_text() if cpuinfo.exists() else None)
     expected = f"gzip:2 1MiB isal {isal.__version__} isa-l {isal.ISAL_VERSION} {processor}"
     assert LayerCompression.parse("gzip").identity == expected
     monkeypatch.setattr(isal, "__version__", "1.99")
@@ -440,8 +442,8 @@ def test_an_identity_of_isal_names_both_versions_and_the_class_of_the_processor(
         ("", None, "unknown"),
     ],
 )
-def test_a_class_of_processors_is_what_isals_bytes_depend_on(machine: str, cpuinfo: str | None, expected: str) -> None:
-    assert libraries.processor_class(machine, cpuinfo) == expected
+def test_the_processor_class_has_what_isals_bytes_depend_on(machine: str, cpuinfo: str | None, expected: str) -> None:
+    assert libraries.classify_processor(machine, cpuinfo) == expected
 
 
 def test_no_codec_is_imported_before_it_is_used() -> None:
@@ -453,18 +455,18 @@ def test_no_codec_is_imported_before_it_is_used() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-# Reading
+# --- decoding
 
 
 @pytest.mark.parametrize("name", ["gz", "zstd", "none"])
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 100_000])
-def test_a_stream_is_known_by_its_first_bytes(name: str, size: int) -> None:
+def test_a_compression_is_recognised_by_the_first_bytes(name: str, size: int) -> None:
     data = sample(size)
     assert b"".join(detect_and_decode([compress(name, [data])])) == data
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_stream_that_is_cut_short_is_broken(name: str) -> None:
+def test_a_truncated_stream_is_refused(name: str) -> None:
     packed = compress(name, [sample(BLOCK)])
     for length in (5, 11, len(packed) // 2, len(packed) - 1):
         with pytest.raises(FormatError):

@@ -239,7 +239,7 @@ class _Push:
             with file.open("wb", buffering=1 << 18) as opened:
                 writer = HashingWriter(opened.write)
                 threads = min(self._options.jobs, _MAX_COMPRESSION_THREADS) if info.nar_size > _LARGE else 1
-                compressor = self._options.compression.compressor(writer, threads)
+                compressor = self._options.compression.create_compressor(writer, threads)
 
                 def write(data: memoryview) -> None:
                     if self.stopping.is_set():

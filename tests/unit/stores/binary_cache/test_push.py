@@ -326,7 +326,7 @@ def test_a_compression_is_undone_under_its_word(text: str) -> None:
     data = b"some text " * 5000
     found = NarCompression.parse(text)
     made = bytearray()
-    compressor = found.compressor(made.extend, 2)
+    compressor = found.create_compressor(made.extend, 2)
     for start in range(0, len(data), 7000):
         compressor.write(memoryview(data)[start : start + 7000])
     compressor.close()
