@@ -4,7 +4,7 @@ import json
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.property.test_name_match_laws import ASKED, PATHS
+from tests.property.test_name_match_laws import PATHS, QUERIES
 from tests.unit.formats.test_channel_index import LIST
 
 from lamina.core.name_match import match_paths
@@ -13,15 +13,15 @@ from lamina.errors import FormatError
 from lamina.formats import channel_index
 
 
-@given(PATHS, ASKED)
-def test_a_list_finds_what_fits_among_all_paths(paths: list[StorePath], name: str) -> None:
-    """Searching the text gives what choosing among all of its paths gives."""
+@given(PATHS, QUERIES)
+def test_a_list_finds_the_paths_that_match(paths: list[StorePath], name: str) -> None:
+    """Searching the text gives the same as matching all of its paths."""
     found = channel_index.parse("".join(f"{path}\n" for path in paths).encode())
     assert found.find(name) == match_paths(paths, name)
 
 
-@given(st.dictionaries(st.text(max_size=5), PATHS.filter(bool).map(lambda paths: paths[0])), ASKED)
-def test_json_finds_its_names_and_what_fits(paths: dict[str, StorePath], name: str) -> None:
+@given(st.dictionaries(st.text(max_size=5), PATHS.filter(bool).map(lambda paths: paths[0])), QUERIES)
+def test_json_finds_aliases_and_matching_paths(paths: dict[str, StorePath], name: str) -> None:
     found = channel_index.parse(json.dumps({key: str(path) for key, path in paths.items()}).encode())
     assert all(found.find(key) == (path,) for key, path in paths.items())
     assert name in paths or found.find(name) == match_paths(paths.values(), name)
@@ -38,9 +38,9 @@ def test_garbage_raises_format_error_and_nothing_else(data: bytes) -> None:
 
 
 @given(st.integers(0, len(LIST) - 1), st.integers(0, 255))
-def test_every_line_that_is_read_is_a_path(place: int, value: int) -> None:
+def test_every_line_of_a_valid_list_is_a_path(offset: int, value: int) -> None:
     data = bytearray(LIST)
-    data[place] = value
+    data[offset] = value
     try:
         channel_index.parse(bytes(data))
     except FormatError:

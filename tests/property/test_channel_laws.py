@@ -1,4 +1,4 @@
-"""Laws of channels: whatever is named, only lamina's own errors come of it, and a list kept is a list found again."""
+"""Laws of channels: any name raises only errors of lamina, and a stored list is found again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.property.test_name_match_laws import ASKED, PATHS
+from tests.property.test_name_match_laws import PATHS, QUERIES
 
 from lamina.core.name_match import match_paths
 from lamina.core.names import StorePath
@@ -16,7 +16,7 @@ from lamina.errors import Error
 from lamina.stores.local.channel import DAY, ChannelReader, open_channel
 from lamina.transports.open import open_transport
 
-NAMED = st.one_of(
+NAMES_AND_URLS = st.one_of(
     st.text(),
     st.builds("file://{}".format, st.text()),
     st.builds("file:///{}".format, st.text("ab/.%?#@:", max_size=9)),
@@ -25,20 +25,20 @@ NAMED = st.one_of(
 )
 
 
-@given(NAMED)
+@given(NAMES_AND_URLS)
 @settings(deadline=None, max_examples=300)
-def test_whatever_is_named_raises_an_error_of_lamina_s_or_nothing(where: str) -> None:
+def test_any_name_of_a_channel_opens_or_raises_a_lamina_error(name_or_url: str) -> None:
     try:
-        open_channel(where, open_transport, None, offline=True, now=0.0)
+        open_channel(name_or_url, open_transport, None, offline=True, now=0.0)
     except Error as error:
-        said = str(error)
+        message = str(error)
     else:
-        said = ""
-    assert said.isprintable()
+        message = ""
+    assert message.isprintable()
 
 
 class Memory:
-    """A folder of one file."""
+    """A transport with one file."""
 
     label = "https://host"
 
@@ -52,9 +52,9 @@ class Memory:
         pass
 
 
-@given(PATHS.filter(bool), ASKED, st.floats(0, 10 * DAY))
+@given(PATHS.filter(bool), QUERIES, st.floats(0, 10 * DAY))
 @settings(deadline=None, max_examples=50)
-def test_a_list_that_is_kept_finds_what_it_found(paths: list[StorePath], name: str, later: float) -> None:
+def test_a_stored_list_finds_the_same_paths(paths: list[StorePath], name: str, later: float) -> None:
     now = 1_800_000_000.0
     data = lzma.compress("".join(f"{path}\n" for path in paths).encode(), preset=0)
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.factories import graphs
-from tests.unit.formats.test_closure_graph import A, item, shape
+from tests.unit.formats.test_closure_graph import A, item, load_sample
 
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError
@@ -29,7 +29,7 @@ DOCUMENTS = st.recursive(
 )
 
 
-def parses(text: str | bytes) -> bool:
+def is_graph(text: str | bytes) -> bool:
     try:
         closure_graph.parse(text)
     except FormatError:
@@ -39,35 +39,35 @@ def parses(text: str | bytes) -> bool:
 
 @given(DOCUMENTS)
 @settings(deadline=None, max_examples=200)
-def test_any_json_is_refused_or_read(document: Any) -> None:
-    """Anything else raises `FormatError`."""
-    parses(json.dumps(document))
+def test_any_json_is_refused_or_parsed(document: Any) -> None:
+    """Invalid documents raise `FormatError` and nothing else."""
+    is_graph(json.dumps(document))
 
 
 @given(st.one_of(st.text(), st.binary()))
 @settings(deadline=None, max_examples=100)
 def test_garbage_raises_format_error_and_nothing_else(text: str | bytes) -> None:
-    parses(text)
+    is_graph(text)
 
 
 @given(st.sampled_from(["nix-2.8", "nix-2.34-format-2", "attrs"]), st.data())
 @settings(deadline=None, max_examples=100)
-def test_a_graph_with_another_value_somewhere_is_refused_or_read(name: str, data: st.DataObject) -> None:
-    document = shape(name)
-    place = document
+def test_a_graph_with_a_changed_value_is_refused_or_parsed(name: str, data: st.DataObject) -> None:
+    document = load_sample(name)
+    container = document
     while True:
-        key = data.draw(st.sampled_from(list(place) if isinstance(place, dict) else range(len(place))))
-        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.booleans()):
+        key = data.draw(st.sampled_from(list(container) if isinstance(container, dict) else range(len(container))))
+        if not isinstance(container[key], dict | list) or not container[key] or data.draw(st.booleans()):
             break
-        place = place[key]
-    place[key] = data.draw(DOCUMENTS)
-    parses(json.dumps(document))
+        container = container[key]
+    container[key] = data.draw(DOCUMENTS)
+    is_graph(json.dumps(document))
 
 
 @given(graphs())
 @settings(deadline=None, max_examples=100)
-def test_every_shape_says_the_same(infos: tuple[PathInfo, ...]) -> None:
-    """Every shape Nix has used gives the same `PathInfo`s."""
+def test_every_format_gives_the_same_infos(infos: tuple[PathInfo, ...]) -> None:
+    """Every format that Nix has used gives the same `PathInfo` objects."""
 
     def fields(info: PathInfo, *, base: bool) -> dict[str, Any]:
         references = [reference.base if base else str(reference) for reference in sorted(info.references)]

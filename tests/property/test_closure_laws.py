@@ -1,4 +1,4 @@
-"""Laws of the graph."""
+"""Laws of closures."""
 
 import graphlib
 
@@ -15,7 +15,7 @@ LAW = settings(deadline=None, max_examples=80)
 
 @given(graphs(), st.data())
 @LAW
-def test_a_closure_is_what_roots_reach_in_whatever_order(infos: tuple[PathInfo, ...], data: st.DataObject) -> None:
+def test_a_closure_is_what_the_roots_reach_in_any_order(infos: tuple[PathInfo, ...], data: st.DataObject) -> None:
     """A `Closure` does not depend on the order in which it was found."""
     by_path = {info.path: info for info in infos}
     roots = data.draw(st.lists(st.sampled_from(sorted(by_path)), max_size=5)) if infos else []
@@ -31,29 +31,29 @@ def test_a_closure_is_what_roots_reach_in_whatever_order(infos: tuple[PathInfo, 
 
 @given(graphs())
 @LAW
-def test_every_path_comes_after_all_it_refers_to(infos: tuple[PathInfo, ...]) -> None:
+def test_every_path_comes_after_its_references(infos: tuple[PathInfo, ...]) -> None:
     closure = Closure.of(infos)
-    place = {info.path: number for number, info in enumerate(closure.bottom_up)}
-    assert len(place) == len(infos)
+    position = {info.path: number for number, info in enumerate(closure.bottom_up)}
+    assert len(position) == len(infos)
     for found in infos:
-        assert all(place[reference] < place[found.path] for reference in found.references - {found.path})
+        assert all(position[reference] < position[found.path] for reference in found.references - {found.path})
         assert all(found.path in closure.by_path[user].references for user in closure.referrers[found.path])
 
 
 @given(st.dictionaries(st.sampled_from("ABCDEF"), st.sets(st.sampled_from("ABCDEF"), max_size=3), max_size=6))
 @LAW
-def test_whatever_is_cyclic_is_refused_and_nothing_else(references: dict[str, set[str]]) -> None:
+def test_only_cyclic_graphs_are_refused(references: dict[str, set[str]]) -> None:
     """A `Closure` has no cycle but a path's reference to itself."""
     graph = {name: references.get(name, set()) for name in "ABCDEF"}
     try:
         tuple(graphlib.TopologicalSorter({name: targets - {name} for name, targets in graph.items()}).static_order())
-        acyclic = True
+        is_acyclic = True
     except graphlib.CycleError:
-        acyclic = False
+        is_acyclic = False
     try:
         closure = Closure.of(info(name, targets) for name, targets in graph.items())
     except PlanError:
-        assert not acyclic
+        assert not is_acyclic
     else:
-        assert acyclic
+        assert is_acyclic
         assert len(closure) == 6

@@ -11,8 +11,8 @@ from lamina.formats.content_address import ContentAddress, ModuloHash, Rewriter
 from lamina.formats.hash_scanner import HashScanner
 
 HASHES = st.sampled_from(["0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", "0" * 32, "00000000000000000000000000000001"])
-SCRAPS = HASHES.map(str.encode) | st.sampled_from([b"0", b"0c4a", b"0" * 31, b"-"]) | st.binary(max_size=40)
-TEXTS = st.lists(SCRAPS, max_size=10).map(b"".join)
+FRAGMENTS = HASHES.map(str.encode) | st.sampled_from([b"0", b"0c4a", b"0" * 31, b"-"]) | st.binary(max_size=40)
+TEXTS = st.lists(FRAGMENTS, max_size=10).map(b"".join)
 BASES = st.builds("{}-{}".format, st.text(NIX32, min_size=32, max_size=32), st.text("abc019+-._?=", min_size=1))
 PATHS = st.frozensets(BASES.map(StorePath.parse_base), max_size=4)
 ADDRESSES = st.sampled_from(
@@ -29,14 +29,14 @@ ADDRESSES = st.sampled_from(
 
 @given(ADDRESSES)
 @settings(deadline=None, max_examples=100)
-def test_an_address_comes_back(found: ContentAddress) -> None:
+def test_an_address_parses_back(found: ContentAddress) -> None:
     """``parse(str(x)) == x``."""
     assert ContentAddress.parse(str(found)) == found
 
 
 @given(st.text() | st.builds("fixed:{}:{}".format, st.sampled_from(["sha256", "r:sha1", "md5"]), st.text(NIX32)))
 @settings(deadline=None, max_examples=200)
-def test_garbage_is_no_name(text: str) -> None:
+def test_any_text_is_an_address_or_invalid(text: str) -> None:
     try:
         found = ContentAddress.parse(text)
     except InvalidArgument:
@@ -46,7 +46,7 @@ def test_garbage_is_no_name(text: str) -> None:
 
 @given(st.binary(min_size=32, max_size=32), PATHS, st.booleans())
 @settings(deadline=None, max_examples=100)
-def test_a_path_is_of_its_references_in_any_order(
+def test_a_path_does_not_depend_on_the_order_of_references(
     raw: bytes, paths: frozenset[StorePath], self_reference: bool
 ) -> None:
     found = ContentAddress("fixed:r", "sha256", raw)
@@ -55,17 +55,17 @@ def test_a_path_is_of_its_references_in_any_order(
     assert path != found.path("x", paths, not self_reference)
 
 
-def portions(text: bytes, data: st.DataObject) -> list[bytes]:
-    borders = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
-    return [text[start:end] for start, end in zip([0, *borders], [*borders, len(text)], strict=True)]
+def split_randomly(text: bytes, data: st.DataObject) -> list[bytes]:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
 @given(TEXTS, HASHES, HASHES, st.data())
 @settings(deadline=None, max_examples=300)
-def test_rewriting_is_replacing(text: bytes, old: str, new: str, data: st.DataObject) -> None:
-    """One text for another, from left to right, also across the border of two portions."""
+def test_rewriting_a_stream_equals_replacing_in_the_whole(text: bytes, old: str, new: str, data: st.DataObject) -> None:
+    """A text is replaced from left to right, even if it spans two buffers."""
     rewriter = Rewriter(old.encode(), new.encode())
-    done = b"".join((*map(rewriter.feed, portions(text, data)), rewriter.close()))
+    done = b"".join((*map(rewriter.feed, split_randomly(text, data)), rewriter.close()))
     assert done == text.replace(old.encode(), new.encode())
     parts = text.split(old.encode())
     assert list(rewriter.offsets) == [sum(map(len, parts[:end])) + 32 * (end - 1) for end in range(1, len(parts))]
@@ -73,23 +73,23 @@ def test_rewriting_is_replacing(text: bytes, old: str, new: str, data: st.DataOb
 
 @given(TEXTS, HASHES, st.data())
 @settings(deadline=None, max_examples=200)
-def test_a_hash_modulo_a_text_is_of_zeros_and_places(text: bytes, digits: str, data: st.DataObject) -> None:
-    """Zero bytes in place of the text, then ``|PLACE`` for each (Nix source, HashModuloSink)."""
+def test_a_hash_modulo_a_text_has_zeros_and_offsets(text: bytes, digits: str, data: st.DataObject) -> None:
+    """The text is replaced by zero bytes, and ``|OFFSET`` follows for each (Nix source, HashModuloSink)."""
     modulo = ModuloHash(digits)
-    for piece in portions(text, data):
+    for piece in split_randomly(text, data):
         modulo.feed(piece)
     whole, offsets, zeros = text, b"", bytes(32)
-    while (place := whole.find(digits.encode())) >= 0:
-        whole = whole[:place] + zeros + whole[place + 32 :]
-        offsets += b"|%d" % place
+    while (offset := whole.find(digits.encode())) >= 0:
+        whole = whole[:offset] + zeros + whole[offset + 32 :]
+        offsets += b"|%d" % offset
     assert modulo.digest() == hashlib.sha256(whole + offsets).digest()
 
 
 @given(TEXTS, st.sets(HASHES | st.text(NIX32, min_size=32, max_size=32), max_size=200), st.data())
 @settings(deadline=None, max_examples=200)
-def test_references_are_what_stands_there(text: bytes, hashes: set[str], data: st.DataObject) -> None:
-    """A hash is found exactly where its 32 digits stand next to each other."""
+def test_hashes_are_found_exactly_if_they_occur(text: bytes, hashes: set[str], data: st.DataObject) -> None:
+    """A hash is found exactly if its 32 digits occur in a row."""
     scanner = HashScanner(hashes)
-    for piece in portions(text, data):
+    for piece in split_randomly(text, data):
         scanner.feed(piece)
     assert scanner.found == {digits for digits in hashes if digits.encode() in text}

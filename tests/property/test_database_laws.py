@@ -19,7 +19,7 @@ NUMBERS = st.one_of(st.integers(0, 10), st.integers(0, 2**63 - 1))
 
 @st.composite
 def registrations(draw: st.DrawFn) -> list[Registration]:
-    """Those of a closed graph, with all that a base image's may have."""
+    """Draw the registrations of a closed graph, with all fields that those of a base image may have."""
     return [
         replace(
             Registration.of(info),
@@ -44,7 +44,7 @@ def read(content: bytes) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
         return database.read(file)
 
 
-def reads(content: bytes) -> bool:
+def is_readable(content: bytes) -> bool:
     try:
         read(content)
     except FormatError:
@@ -52,28 +52,28 @@ def reads(content: bytes) -> bool:
     return True
 
 
-def ascending(given_ones: list[Registration]) -> tuple[Registration, ...]:
-    return tuple(sorted(given_ones, key=lambda one: one.path))
+def sort_by_path(unsorted: list[Registration]) -> tuple[Registration, ...]:
+    return tuple(sorted(unsorted, key=lambda entry: entry.path))
 
 
 @given(registrations())
-def test_what_is_dumped_is_read_back(ones: list[Registration]) -> None:
-    assert read(database.dump(ones)) == (ascending(ones), ())
+def test_a_dump_reads_back(entries: list[Registration]) -> None:
+    assert read(database.dump(entries)) == (sort_by_path(entries), ())
 
 
 @given(registrations(), st.data())
-def test_the_order_does_not_show(ones: list[Registration], data: st.DataObject) -> None:
-    assert database.dump(data.draw(st.permutations(ones))) == database.dump(ones)
+def test_a_dump_does_not_depend_on_the_order(entries: list[Registration], data: st.DataObject) -> None:
+    assert database.dump(data.draw(st.permutations(entries))) == database.dump(entries)
 
 
 @given(registrations())
-def test_what_is_settled_stays_as_it_is(ones: list[Registration]) -> None:
-    content = database.dump(ones)
+def test_a_normalised_database_is_unchanged(entries: list[Registration]) -> None:
+    content = database.dump(entries)
     assert database.normalise(content) == content
 
 
 @given(registrations(), registrations(), st.data())
-def test_what_is_merged_is_closed_whatever_the_base_lacks(
+def test_a_merged_database_is_closed_even_if_the_base_is_not(
     base: list[Registration], own: list[Registration], data: st.DataObject
 ) -> None:
     kept = data.draw(st.sets(st.sampled_from(base))) if base else set()
@@ -84,16 +84,16 @@ def test_what_is_merged_is_closed_whatever_the_base_lacks(
 
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=300).map(lambda rest: b"SQLite format 3\0" + rest)))
 def test_garbage_is_refused(content: bytes) -> None:
-    assert not reads(content)
+    assert not is_readable(content)
 
 
 @given(
     registrations(),
     st.lists(st.tuples(st.integers(0, 2**16), st.binary(min_size=1, max_size=4)), min_size=1, max_size=20),
 )
-def test_a_damaged_database_is_read_or_refused(ones: list[Registration], changes: list[tuple[int, bytes]]) -> None:
-    damaged = bytearray(database.dump(ones))
-    for place, value in changes:
-        start = place % (len(damaged) - len(value))
+def test_a_damaged_database_is_read_or_refused(entries: list[Registration], changes: list[tuple[int, bytes]]) -> None:
+    damaged = bytearray(database.dump(entries))
+    for offset, value in changes:
+        start = offset % (len(damaged) - len(value))
         damaged[start : start + len(value)] = value
-    reads(bytes(damaged))
+    is_readable(bytes(damaged))

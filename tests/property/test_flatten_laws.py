@@ -1,4 +1,4 @@
-"""The law of a flattened root: it is what a file system has after the layers were unpacked there, one after another."""
+"""The law of a flattened root: it equals a folder into which the layers were unpacked one after another."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _WHITEOUTS = st.builds(_whiteout, _NAMES, st.booleans())
 _LINKS = st.builds(_symlink, _NAMES, _NAMES) | st.builds(hard_link, _NAMES, _NAMES)
 
 
-def _flat(folder: Path, layers: Layers) -> Rootfs:
+def _flatten_files(folder: Path, layers: Layers) -> Rootfs:
     found = []
     for number, members in enumerate(layers):
         (folder / str(number)).write_bytes(dump_layer(members))
@@ -53,82 +53,82 @@ def _flat(folder: Path, layers: Layers) -> Rootfs:
     return flatten(found)
 
 
-def _seen(root: Rootfs) -> dict[str, object]:
-    """By path: kind and mode or target; what is linked to one another has one number."""
+def _describe(root: Rootfs) -> dict[str, object]:
+    """Return kind and mode or target by path; hard links to one file have the same number."""
     numbers: dict[int, int] = {}
-    seen: dict[str, object] = {}
+    described: dict[str, object] = {}
     for path, entry in root:
         header = entry.header
         match entry.kind:
             case EntryKind.DIRECTORY:
-                seen[path.decode()] = ("folder", header.mode if path else 0)
+                described[path.decode()] = ("folder", header.mode if path else 0)
             case EntryKind.SYMLINK:
-                seen[path.decode()] = ("link", header.target.decode(), numbers.setdefault(id(entry), len(numbers)))
+                described[path.decode()] = ("link", header.target.decode(), numbers.setdefault(id(entry), len(numbers)))
             case _:
                 assert read_head(entry.content, header.size) == b""
-                seen[path.decode()] = ("file", header.mode, numbers.setdefault(id(entry), len(numbers)))
-    return seen
+                described[path.decode()] = ("file", header.mode, numbers.setdefault(id(entry), len(numbers)))
+    return described
 
 
-# The model: a folder on this machine, and what any system's own calls do there
+# The model: a folder on this machine, changed with system calls
 
 
 def _unpack(top: Path, layers: Layers) -> None:
     for members in layers:
         for member in members:
-            place = top / member.name
-            if place.name.startswith(".wh."):
-                _hide(place)
+            file = top / member.name
+            if file.name.startswith(".wh."):
+                _hide(file)
                 continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if not (member.isdir() and place.is_dir() and not place.is_symlink()):
-                _remove(place)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not (member.isdir() and file.is_dir() and not file.is_symlink()):
+                _remove(file)
             if member.isdir():
-                place.mkdir(exist_ok=True)
-                place.chmod(member.mode)
+                file.mkdir(exist_ok=True)
+                file.chmod(member.mode)
             elif member.issym():
-                place.symlink_to(member.linkname)
+                file.symlink_to(member.linkname)
             elif member.islnk():
-                os.link(top / member.linkname, place, follow_symlinks=False)
+                os.link(top / member.linkname, file, follow_symlinks=False)
             else:
-                place.touch()
-                place.chmod(member.mode)
+                file.touch()
+                file.chmod(member.mode)
 
 
-def _hide(place: Path) -> None:
+def _hide(file: Path) -> None:
     try:
-        if not stat.S_ISDIR(place.parent.stat().st_mode):
+        if not stat.S_ISDIR(file.parent.stat().st_mode):
             return
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise
         return
-    hidden = place.parent.iterdir() if place.name == ".wh..wh..opq" else [place.with_name(place.name[4:])]
+    hidden = file.parent.iterdir() if file.name == ".wh..wh..opq" else [file.with_name(file.name[4:])]
     for path in list(hidden):
         _remove(path)
 
 
-def _remove(place: Path) -> None:
-    if place.is_symlink() or place.is_file():
-        place.unlink()
-    elif place.exists():
-        shutil.rmtree(place)
+def _remove(file: Path) -> None:
+    if file.is_symlink() or file.is_file():
+        file.unlink()
+    elif file.exists():
+        shutil.rmtree(file)
 
 
-def _seen_on_disk(top: Path) -> dict[str, object]:
+def _describe_folder(top: Path) -> dict[str, object]:
     numbers: dict[int, int] = {}
-    seen: dict[str, object] = {"": ("folder", 0)}
+    described: dict[str, object] = {"": ("folder", 0)}
     paths = (path for path in top.rglob("*"))
     for path in sorted(paths, key=lambda path: path.parts):
         status = path.lstat()
         name = str(path.relative_to(top))
         if path.is_symlink():
-            seen[name] = ("link", os.readlink(path), numbers.setdefault(status.st_ino, len(numbers)))
+            described[name] = ("link", os.readlink(path), numbers.setdefault(status.st_ino, len(numbers)))
         elif path.is_dir():
-            seen[name] = ("folder", status.st_mode & 0o7777)
+            described[name] = ("folder", status.st_mode & 0o7777)
         else:
-            seen[name] = ("file", status.st_mode & 0o7777, numbers.setdefault(status.st_ino, len(numbers)))
-    return seen
+            described[name] = ("file", status.st_mode & 0o7777, numbers.setdefault(status.st_ino, len(numbers)))
+    return described
 
 
 @given(
@@ -139,8 +139,8 @@ def _seen_on_disk(top: Path) -> dict[str, object]:
         max_size=3,
     )
 )
-def test_a_root_is_what_a_file_system_would_have(layers: Layers) -> None:
-    """OCI image-spec, layer.md, "Applying Changesets"; whiteouts first, as it says they may be taken."""
+def test_a_flattened_root_equals_an_unpacked_one(layers: Layers) -> None:
+    """OCI image-spec, layer.md, "Applying Changesets": whiteouts may be applied first."""
     with tempfile.TemporaryDirectory() as name:
         top = Path(name) / "root"
         top.mkdir()
@@ -154,12 +154,12 @@ def test_a_root_is_what_a_file_system_would_have(layers: Layers) -> None:
         finally:
             os.umask(umask)
         try:
-            found = _seen(_flat(Path(name), layers))
+            found = _describe(_flatten_files(Path(name), layers))
         except FormatError:
             assert failed
             return
         assert not failed
-        assert found == _seen_on_disk(top)
+        assert found == _describe_folder(top)
 
 
 @given(
@@ -168,13 +168,13 @@ def test_a_root_is_what_a_file_system_would_have(layers: Layers) -> None:
     st.lists(_FILES | _FOLDERS, max_size=5),
     st.randoms(use_true_random=False),
 )
-def test_where_a_layers_whiteouts_stand_makes_no_difference(
+def test_the_order_of_whiteouts_in_a_layer_does_not_matter(
     lower: Sequence[tarfile.TarInfo],
     whiteouts: Sequence[tarfile.TarInfo],
     members: Sequence[tarfile.TarInfo],
     random: object,
 ) -> None:
-    """OCI image-spec, layer.md, "Whiteouts": they hide what lower layers have, never what their own layer has."""
+    """OCI image-spec, layer.md, "Whiteouts": they hide files of lower layers, never those of their own layer."""
     mixed = [*members]
     for whiteout in whiteouts:
         mixed.insert(random.randrange(len(mixed) + 1), whiteout)  # type: ignore[attr-defined]
@@ -182,7 +182,7 @@ def test_where_a_layers_whiteouts_stand_makes_no_difference(
     with tempfile.TemporaryDirectory() as name:
         for upper in ([*whiteouts, *members], [*members, *whiteouts], mixed):
             try:
-                outcomes.append(_seen(_flat(Path(name), [lower, upper])))
+                outcomes.append(_describe(_flatten_files(Path(name), [lower, upper])))
             except FormatError:
-                assume(False)  # a file below what is only hidden later
+                assume(False)  # a file below one that is hidden only later
     assert outcomes[0] == outcomes[1] == outcomes[2]

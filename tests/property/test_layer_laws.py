@@ -50,14 +50,14 @@ def test_disk_nar_memory_and_the_streamer_of_dockertools_give_the_same_layer(
 @given(trees(), OWNERS, MTIMES)
 @settings(deadline=None, max_examples=100)
 def test_the_size_is_the_length_of_the_tar(item: Item, owner: Owner, mtime: int) -> None:
-    """``tar.size(t) == len(tar.stream(t))``."""
+    """The size is computed before the bytes are made."""
     packed = pack(nodes(item), owner, mtime)
     assert packed.size == len(packed_bytes(packed))
 
 
 @given(folders())
 @settings(deadline=None, max_examples=100)
-def test_every_node_comes_back_from_the_layer(item: Item) -> None:
+def test_a_layer_has_every_node(item: Item) -> None:
     data = packed_bytes(pack(nodes(item), Owner(), 1))
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         found = {os.fsencode(member.name): (member.type, os.fsencode(member.linkname)) for member in archive}
@@ -71,7 +71,7 @@ def test_every_node_comes_back_from_the_layer(item: Item) -> None:
 
 @given(st.sets(st.lists(entry_names(), max_size=3).map(b"/".join), max_size=8))
 @settings(deadline=None, max_examples=200)
-def test_nodes_are_in_the_order_of_pathlib(paths: set[bytes]) -> None:
+def test_nodes_are_sorted_like_paths_of_pathlib(paths: set[bytes]) -> None:
     """nixpkgs sorts `pathlib.Path`s: component by component, as Python compares strings."""
     in_nar_order = sorted(paths, key=lambda path: path.split(b"/") if path else [])
     ordered = [node.path for node in sort_for_tar([Directory(path) for path in in_nar_order])]

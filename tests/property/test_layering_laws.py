@@ -1,4 +1,4 @@
-"""Laws of layering, against implementations as slow as their definitions."""
+"""Laws of layering, compared with slow implementations that follow the definitions."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -24,7 +24,7 @@ def children_of(infos: Iterable[PathInfo]) -> Children:
 
 
 def below(path: StorePath, children: Children) -> set[StorePath]:
-    """All that ``path`` reaches, without itself."""
+    """Return all paths that ``path`` reaches, without itself."""
     found: set[StorePath] = set()
     for child in children[path]:
         found |= {child} | below(child, children)
@@ -32,27 +32,27 @@ def below(path: StorePath, children: Children) -> set[StorePath]:
 
 
 def naive_popularities(infos: Iterable[PathInfo]) -> dict[StorePath, int]:
-    """dockertools 2.1: `pop_x[c] += 1` for each child c, and for each descendant s of c `pop_x[s] += pop_c[s] + 1`.
+    """Compute popularities: `pop_x[c] += 1` for each child c, `pop_x[s] += pop_c[s] + 1` for each descendant s of c.
 
-    The contest is the same formula with a virtual node whose children are the roots.
+    This is the formula of nixpkgs' closure-graph.py; the roots are children of a virtual node.
     """
     children = children_of(infos)
     roots = [path for path in children if not any(path in targets for targets in children.values())]
 
-    def contest(own: Collection[StorePath]) -> Counter[StorePath]:
+    def count(own: Collection[StorePath]) -> Counter[StorePath]:
         scores: Counter[StorePath] = Counter()
         for child in own:
             scores[child] += 1
-            inner = contest(children[child])
+            inner = count(children[child])
             for descendant in below(child, children):
                 scores[descendant] += inner[descendant] + 1
         return scores
 
-    return dict(contest(roots))
+    return dict(count(roots))
 
 
 def naive_auto(infos: Iterable[PathInfo], limit: int, ignored: Collection[StorePath]) -> list[tuple[StorePath, ...]]:
-    """dockertools 2.2, path by path and with plain sets; of layers with equal closure size the lesser paths first."""
+    """Compute the layers of nixpkgs' automatic layering with plain sets; equal closure sizes are ordered by path."""
     by_path = {info.path: info for info in sorted(infos, key=lambda info: info.path)}
     children = children_of(by_path.values())
     dependencies = {path: below(path, children) for path in by_path}
@@ -89,14 +89,14 @@ def graphs_and_ignored(draw: st.DrawFn) -> tuple[tuple[PathInfo, ...], frozenset
 
 @given(graphs())
 @LAW
-def test_popularities_are_what_their_definition_says(infos: tuple[PathInfo, ...]) -> None:
-    """The same order as nixpkgs' closure-graph.py for every acyclic graph."""
+def test_popularities_match_their_definition(infos: tuple[PathInfo, ...]) -> None:
+    """The order is that of nixpkgs' closure-graph.py for every acyclic graph."""
     assert popularity_scores(Closure.of(infos)) == naive_popularities(infos)
 
 
 @given(graphs_and_ignored(), st.integers(1, 14))
 @LAW
-def test_popularity_is_the_contest_of_what_is_not_ignored(
+def test_popularity_is_computed_without_ignored_paths(
     given: tuple[tuple[PathInfo, ...], frozenset[StorePath]], budget: int
 ) -> None:
     infos, ignored = given
@@ -113,10 +113,8 @@ def test_popularity_is_the_contest_of_what_is_not_ignored(
 
 @given(graphs_and_ignored(), st.integers(1, 14))
 @settings(deadline=None, max_examples=200)
-def test_auto_is_what_its_definition_says(
-    given: tuple[tuple[PathInfo, ...], frozenset[StorePath]], budget: int
-) -> None:
-    """The same layers as nixpkgs for every acyclic graph."""
+def test_auto_matches_its_definition(given: tuple[tuple[PathInfo, ...], frozenset[StorePath]], budget: int) -> None:
+    """The layers are those of nixpkgs for every acyclic graph."""
     infos, ignored = given
     found = auto(Closure.of(infos), budget, ignored)
     assert [layer.paths for layer in found] == naive_auto(infos, budget, ignored)
@@ -128,18 +126,18 @@ def test_a_plan_is_a_partition_within_its_budget(
     given: tuple[tuple[PathInfo, ...], frozenset[StorePath]],
     strategy: str,
     base: int,
-    room: int,
+    extra: int,
     data: st.DataObject,
 ) -> None:
     """A plan is a partition of the closure within its budget that depends on the graph alone."""
     infos, ignored = given
-    most = base + 1 + room
+    max_layers = base + 1 + extra
 
     def layered(order: Iterable[PathInfo]) -> object:
-        return plan(Closure.of(order), max_layers=most, base_layers=base, strategy=strategy, ignored=ignored)
+        return plan(Closure.of(order), max_layers=max_layers, base_layers=base, strategy=strategy, ignored=ignored)
 
-    found = plan(Closure.of(infos), max_layers=most, base_layers=base, strategy=strategy, ignored=ignored)
-    assert len(found) <= room
+    found = plan(Closure.of(infos), max_layers=max_layers, base_layers=base, strategy=strategy, ignored=ignored)
+    assert len(found) <= extra
     assert all(layer.paths for layer in found)
     packed = [path for layer in found for path in layer.paths]
     assert sorted(packed) == sorted({info.path for info in infos} - ignored)
@@ -151,26 +149,26 @@ def test_a_plan_is_a_partition_within_its_budget(
 
 @given(st.sets(st.integers(0, 300)))
 @LAW
-def test_members_are_the_bits_of_a_mask(places: set[int]) -> None:
-    assert list(iter_bits(sum(1 << place for place in places))) == sorted(places)
+def test_iter_bits_yields_the_bits_of_a_mask(bits: set[int]) -> None:
+    assert list(iter_bits(sum(1 << index for index in bits))) == sorted(bits)
 
 
 @given(st.lists(st.integers(0, 1 << 70), max_size=30), st.data())
 @LAW
 def test_weights_are_summed(weights: list[int], data: st.DataObject) -> None:
     mask = data.draw(st.integers(0, (1 << len(weights)) - 1))
-    expected = sum(weight for place, weight in enumerate(weights) if mask >> place & 1)
+    expected = sum(weight for index, weight in enumerate(weights) if mask >> index & 1)
     assert Weights(weights).sum(mask) == expected
 
 
 @given(graphs())
 @LAW
 def test_reach_is_the_transitive_closure(infos: tuple[PathInfo, ...]) -> None:
-    """By path number: what it needs, and what needs it, neither including itself."""
+    """Dependencies and referrers are by path number, and include no path itself."""
     closure = Closure.of(infos)
     children, number, reach = children_of(infos), path_numbers(closure), Reachability.of(closure)
-    for path, place in number.items():
+    for path, index in number.items():
         needed = {number[found] for found in below(path, children)}
-        assert set(iter_bits(reach.dependencies[place])) == needed
-        assert all(reach.referrers[other] >> place & 1 for other in needed)
-        assert not (reach.dependencies[place] | reach.referrers[place]) >> place & 1
+        assert set(iter_bits(reach.dependencies[index])) == needed
+        assert all(reach.referrers[other] >> index & 1 for other in needed)
+        assert not (reach.dependencies[index] | reach.referrers[index]) >> index & 1

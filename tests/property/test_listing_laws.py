@@ -1,4 +1,4 @@
-"""Laws of listings, and of layers that are packed from them."""
+"""Laws of listings, and of layers packed from them."""
 
 import os
 import sys
@@ -25,11 +25,11 @@ from lamina.system.walk import list_tree, walk
 OWNER = Owner(7, 8, "root", "é")
 names = st.binary(min_size=1, max_size=30).filter(lambda name: b"\0" not in name)
 sizes = st.integers(0, 2**63 - 1)
-stamps = st.integers(-(2**63), 2**63 - 1)
+mtimes = st.integers(-(2**63), 2**63 - 1)
 entries: st.SearchStrategy[ListingEntry] = st.one_of(
     st.tuples(st.just(FOLDER), names, st.just(0), st.just(0), st.just(b"")),
     st.tuples(st.just(SYMLINK), names, st.just(0), st.just(0), names),
-    st.tuples(st.sampled_from((FILE, EXECUTABLE)), names, sizes, stamps, st.just(b"")),
+    st.tuples(st.sampled_from((FILE, EXECUTABLE)), names, sizes, mtimes, st.just(b"")),
 )
 
 
@@ -41,7 +41,7 @@ def listing_of(found: list[ListingEntry]) -> Listing:
 
 
 @given(st.lists(entries, max_size=50))
-def test_what_goes_into_a_listing_comes_out(found: list[ListingEntry]) -> None:
+def test_a_listing_parses_back(found: list[ListingEntry]) -> None:
     """``Listing.parse(listing.dump()) == listing``, and it iterates over what was added."""
     listing = listing_of(found)
     assert list(listing) == found
@@ -49,8 +49,8 @@ def test_what_goes_into_a_listing_comes_out(found: list[ListingEntry]) -> None:
 
 
 @given(st.lists(entries, min_size=1, max_size=9), st.data())
-def test_bytes_that_are_no_listing_end_in_a_format_error(found: list[ListingEntry], data: st.DataObject) -> None:
-    """Whatever was cut or changed: `FormatError`, or a listing that is one all through."""
+def test_changed_bytes_raise_format_error_or_are_a_listing(found: list[ListingEntry], data: st.DataObject) -> None:
+    """Truncated or changed bytes raise `FormatError`, or are a complete listing."""
     raw = bytearray(listing_of(found).dump())
     if data.draw(st.booleans()):
         raw = raw[: data.draw(st.integers(0, len(raw) - 1))]
@@ -76,8 +76,8 @@ def test_a_listing_of_many_entries_is_in_chunks(count: int) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
 @given(trees())
 @settings(deadline=None, max_examples=100)
-def test_a_layer_from_a_listing_is_the_layer_from_nodes(tree: Item) -> None:
-    """What comes from the same nodes has the same digest, in whatever form they come."""
+def test_a_layer_from_a_listing_equals_one_from_nodes(tree: Item) -> None:
+    """The same nodes give the same layer, whether they come as nodes or as a listing."""
     with tempfile.TemporaryDirectory() as folder:
         top = os.fsencode(Path(folder, path("A").base))
         write(tree, top)
@@ -90,8 +90,8 @@ def test_a_layer_from_a_listing_is_the_layer_from_nodes(tree: Item) -> None:
 
 @given(trees())
 @settings(deadline=None, max_examples=100)
-def test_a_layer_from_a_nar_is_the_layer_from_the_disk(tree: Item) -> None:
-    """The house: a folder on disk and a NAR are the same thing, and give the same layer."""
+def test_a_layer_from_a_nar_equals_one_from_disk(tree: Item) -> None:
+    """A folder on disk and a NAR give the same layer."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "x.nar")
         file.write_bytes(b"".join(cast("Iterable[bytes]", nar.dump(nodes(tree)))))

@@ -1,4 +1,4 @@
-"""Laws of mentions in stores."""
+"""Laws of finding the store paths that a text mentions."""
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ from lamina.stores.mention_lookup import resolve_mentions
 
 NAMES = ["app-1.0", "lib_a+b?-2", "agent-1.0.jar", "x" * 211, "a", "=", "lib", "lib.so.1=2"]
 PATHS = [factories.path(name) for name in NAMES]
-# Every character of a name, what else is in configs, and what looks like a store path.
+# All characters of names, others that occur in configs, and texts that look like store paths.
 TEXTS = st.one_of(
     st.text(st.sampled_from("abz019+-._?=/:,;'\"\\ \n%$é\0"), max_size=40),
     st.text(st.sampled_from(NIX32 + "-"), max_size=80),
@@ -41,12 +41,12 @@ def stores() -> list[factories.MemoryStore]:
 @example([("-javaagent:", PATHS[2])], "=9404:/config.yaml")
 @example([("", PATHS[0]), ("", PATHS[1]), ("=", PATHS[2])], "")
 @settings(deadline=None, max_examples=200)
-def test_every_path_that_stands_in_a_text_is_found(parts: list[tuple[str, StorePath]], end: str) -> None:
-    """Whatever text is around a path, and however many there are in a row."""
+def test_every_path_in_a_text_is_found(parts: list[tuple[str, StorePath]], end: str) -> None:
+    """Paths are found next to any text and next to each other."""
     text = "".join(f"{before}{path}" for before, path in parts) + end
     for store in stores():
-        spelt = scan_references(text.encode()).paths
-        found = resolve_mentions(store, spelt)
+        full_paths = scan_references(text.encode()).paths
+        found = resolve_mentions(store, full_paths)
         assert {path for _, path in parts} <= set(found.values()) <= set(PATHS)
-        assert set(found) <= spelt
+        assert set(found) <= full_paths
         assert all(path.hash == valid.hash for path, valid in found.items())

@@ -1,4 +1,4 @@
-"""Laws of names."""
+"""Laws of names: digests, store paths, image references and dates."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from lamina.errors import InvalidArgument
 
 LAW = settings(deadline=None, max_examples=200)
 
-DOORS: tuple[Callable[[str], object], ...] = (
+PARSERS: tuple[Callable[[str], object], ...] = (
     Digest.parse,
     Digest.from_hex,
     StorePath.parse,
@@ -40,14 +40,14 @@ STORE_PATHS = st.builds(
     st.text(NIX32, min_size=32, max_size=32),
     st.from_regex(r"[0-9a-zA-Z+\-._?=]{1,211}", fullmatch=True),
 )
-# The grammar of distribution/reference, for what lies behind a host.
+# The grammar of distribution/reference for the part after the host.
 REFERENCES = st.from_regex(
     r"(?:[a-z0-9]{1,5}(?:\.[a-z0-9]{1,5}){0,2}(?::[0-9]{1,5})?/)?[a-z0-9]{1,5}(?:(?:\.|_|__|-{1,3})[a-z0-9]{1,5}){0,3}:"
     r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
     fullmatch=True,
 )
-# Close to what a door takes, so that garbage goes further than to the first character.
-ALMOST = st.one_of(
+# Close to valid texts, so that parsers do not fail at the first character.
+NEARLY_VALID = st.one_of(
     st.text(),
     st.text("0123456789abcdfghijklmnpqrsvwxyz-/.:=+TZ\u0661\n\0\udc80e", max_size=70),
     st.text("0123456789abcdf", min_size=50, max_size=66).map("sha256:".__add__),
@@ -59,7 +59,7 @@ ALMOST = st.one_of(
 
 @given(st.binary(max_size=70))
 @LAW
-def test_nix32_comes_back(raw: bytes) -> None:
+def test_nix32_parses_back(raw: bytes) -> None:
     text = dump_nix32(raw)
     assert parse_nix32(text, len(raw)) == raw
     assert len(text) == -(-len(raw) * 8 // 5)
@@ -68,7 +68,7 @@ def test_nix32_comes_back(raw: bytes) -> None:
 
 @given(st.text(NIX32, min_size=52, max_size=52))
 @LAW
-def test_nix32_has_one_spelling_for_each_value(text: str) -> None:
+def test_nix32_has_one_encoding_for_each_value(text: str) -> None:
     try:
         raw = parse_nix32(text, 32)
     except InvalidArgument:
@@ -79,15 +79,15 @@ def test_nix32_has_one_spelling_for_each_value(text: str) -> None:
 
 @given(st.binary(min_size=32, max_size=32))
 @LAW
-def test_a_digest_comes_back_from_each_spelling(raw: bytes) -> None:
-    """``parse(str(x)) == x``, whatever the spelling."""
+def test_a_digest_parses_back_from_each_encoding(raw: bytes) -> None:
+    """``parse(str(x)) == x`` for every encoding."""
     digest = Digest(raw)
     assert {Digest.parse(text) for text in (str(digest), digest.nix32, digest.sri)} == {digest}
 
 
 @given(STORE_PATHS)
 @LAW
-def test_a_store_path_comes_back(text: str) -> None:
+def test_a_store_path_parses_back(text: str) -> None:
     """``str(parse(text)) == text`` and ``parse(str(x)) == x``."""
     path = StorePath.parse(text)
     assert str(path) == text
@@ -97,10 +97,10 @@ def test_a_store_path_comes_back(text: str) -> None:
 
 @given(STORE_PATHS)
 @LAW
-def test_the_package_is_the_name_up_to_a_dash_before_no_letter(text: str) -> None:
-    """parseDrvName as Nix computes it: the first dash that is not the last character and that no letter follows."""
+def test_the_package_is_the_name_up_to_a_dash_without_a_letter(text: str) -> None:
+    """Nix's parseDrvName splits at the first dash that is not followed by a letter or by the end."""
     name = StorePath.parse(text).name
-    ends = [place for place in range(len(name) - 1) if name[place] == "-" and not name[place + 1].isalpha()]
+    ends = [index for index in range(len(name) - 1) if name[index] == "-" and not name[index + 1].isalpha()]
     assert StorePath.parse(text).package == name[: ends[0] if ends else len(name)]
 
 
@@ -112,8 +112,8 @@ def test_store_paths_sort_as_text(texts: list[str]) -> None:
 
 @given(REFERENCES)
 @LAW
-def test_a_reference_comes_back(text: str) -> None:
-    """``parse(str(x)) == x``; the name in lower case, the tag as it stands."""
+def test_a_reference_parses_back(text: str) -> None:
+    """``parse(str(x)) == x``; names are converted to lower case, and tags are unchanged."""
     reference = ImageReference.parse(text)
     assert str(reference) == text
     assert ImageReference.parse(str(reference)) == reference
@@ -125,8 +125,8 @@ def test_a_reference_comes_back(text: str) -> None:
     st.one_of(st.none(), st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))),
 )
 @LAW
-def test_a_moment_comes_back(naive: datetime, zone: timezone | None) -> None:
-    """``parse(str(x)) == x``; whole seconds, rounded down."""
+def test_a_datetime_parses_back(naive: datetime, zone: timezone | None) -> None:
+    """``parse(str(x)) == x``; fractions of a second are rounded down."""
     moment = naive.replace(tzinfo=zone)
     parsed = parse_datetime(moment.isoformat())
     assert timedelta(0) <= moment.replace(tzinfo=zone or parsed.tzinfo) - parsed < timedelta(seconds=1)
@@ -134,14 +134,14 @@ def test_a_moment_comes_back(naive: datetime, zone: timezone | None) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", parsed.isoformat())
 
 
-@pytest.mark.parametrize("door", DOORS)
-@given(text=ALMOST)
+@pytest.mark.parametrize("parser", PARSERS)
+@given(text=NEARLY_VALID)
 @settings(deadline=None, max_examples=100)
-def test_garbage_raises_invalid_name_and_nothing_else(door: Callable[[str], object], text: str) -> None:
+def test_garbage_raises_invalid_argument_and_nothing_else(parser: Callable[[str], object], text: str) -> None:
     """Garbage raises `InvalidArgument`, whose message is one line."""
-    said = ""
+    message = ""
     try:
-        door(text)
+        parser(text)
     except InvalidArgument as error:
-        said = str(error)
-    assert "\n" not in said
+        message = str(error)
+    assert "\n" not in message

@@ -17,7 +17,7 @@ def dumped(item: Item) -> bytes:
 
 
 def reread(data: bytes) -> bytes | None:
-    """The dump of what ``data`` holds; None where it is no archive."""
+    """Parse ``data`` and dump it again, or return None for an invalid archive."""
     try:
         found = tuple(nar.parse_bytes(data))
     except FormatError:
@@ -28,7 +28,7 @@ def reread(data: bytes) -> bytes | None:
 
 
 def scanned(data: bytes) -> list[ListingEntry] | None:
-    """What the other of the two parsers says of ``data``; None where it knows of no archive."""
+    """Return the entries that the fast parser finds in ``data``, or None if it refuses it."""
     try:
         return list(scan(data, 7))
     except ScanError:
@@ -47,7 +47,7 @@ def entry(node: Node) -> ListingEntry:
 
 @given(trees())
 @settings(deadline=None, max_examples=150)
-def test_an_archive_comes_back(item: Item) -> None:
+def test_an_archive_parses_back(item: Item) -> None:
     """``dump(parse(nar)) == nar``, and ``parse(dump(nodes)) == nodes``."""
     data = dumped(item)
     assert tuple(nar.parse_bytes(data)) == nodes(item)
@@ -65,18 +65,18 @@ def test_parents_come_first_and_siblings_ascend(item: Item) -> None:
 
 @given(trees(), st.data())
 @settings(deadline=None, max_examples=150)
-def test_a_changed_byte_is_refused_or_makes_another_archive(item: Item, data: st.DataObject) -> None:
-    """Whatever no ``dump`` could have written raises `FormatError`: what is read dumps to the same bytes."""
+def test_a_changed_byte_is_refused_or_gives_another_archive(item: Item, data: st.DataObject) -> None:
+    """Anything that ``dump`` cannot write raises `FormatError`: a parsed archive dumps to the same bytes."""
     original = dumped(item)
-    place = data.draw(st.integers(0, len(original) - 1))
+    offset = data.draw(st.integers(0, len(original) - 1))
     changed = bytearray(original)
-    changed[place] = data.draw(st.integers(0, 255))
+    changed[offset] = data.draw(st.integers(0, 255))
     assert reread(bytes(changed)) in (None, bytes(changed))
 
 
 @given(trees(), st.data())
 @settings(deadline=None, max_examples=100)
-def test_an_archive_cut_short_or_prolonged_is_none(item: Item, data: st.DataObject) -> None:
+def test_a_truncated_or_extended_archive_is_refused(item: Item, data: st.DataObject) -> None:
     original = dumped(item)
     assert reread(original[: data.draw(st.integers(0, len(original) - 1))]) is None
     assert reread(original + data.draw(st.binary(min_size=1, max_size=16))) is None
@@ -84,14 +84,14 @@ def test_an_archive_cut_short_or_prolonged_is_none(item: Item, data: st.DataObje
 
 @given(trees(), st.data())
 @settings(deadline=None, max_examples=100)
-def test_a_piece_put_in_or_taken_out_is_refused_or_makes_another_archive(item: Item, data: st.DataObject) -> None:
+def test_inserted_or_removed_bytes_are_refused_or_give_another_archive(item: Item, data: st.DataObject) -> None:
     original = dumped(item)
-    words = [place * 8 for place in range(len(original) // 8 + 1)]
+    words = [offset * 8 for offset in range(len(original) // 8 + 1)]
     first, second, third = sorted(data.draw(st.tuples(*[st.sampled_from(words)] * 3)))
-    taken = original[:first] + original[second:]
+    removed = original[:first] + original[second:]
     moved = original[:first] + original[second:third] + original[first:second] + original[third:]
-    twice = original[:second] + original[first:]
-    for changed in (taken, moved, twice):
+    repeated = original[:second] + original[first:]
+    for changed in (removed, moved, repeated):
         assert reread(changed) in (None, changed)
 
 
@@ -103,11 +103,11 @@ def test_garbage_raises_format_error_and_nothing_else(data: bytes) -> None:
     assert reread(dumped({})[:24] + data) in (None, dumped({})[:24] + data)
 
 
-def test_every_single_byte_of_a_small_archive_matters() -> None:
-    """Each byte of a small archive, each bit of it: refused, or another archive."""
+def test_every_bit_of_a_small_archive_matters() -> None:
+    """A changed bit is refused, or gives another archive."""
     original = dumped({b"a": {b"b": {}}})
-    for place in range(len(original)):
+    for offset in range(len(original)):
         for bit in range(8):
             changed = bytearray(original)
-            changed[place] ^= 1 << bit
-            assert reread(bytes(changed)) in (None, bytes(changed)), (place, bit)
+            changed[offset] ^= 1 << bit
+            assert reread(bytes(changed)) in (None, bytes(changed)), (offset, bit)

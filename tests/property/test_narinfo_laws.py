@@ -1,4 +1,4 @@
-"""Laws of the narinfo."""
+"""Laws of narinfos."""
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ from lamina.formats.narinfo import NarInfo
 LINES = NARINFO.splitlines()
 
 
-def parses(text: str) -> bool:
+def is_narinfo(text: str) -> bool:
     try:
         found = narinfo.parse(text)
     except FormatError:
@@ -26,19 +26,19 @@ def parses(text: str) -> bool:
 @given(st.text())
 @settings(deadline=None, max_examples=100)
 def test_garbage_raises_format_error_and_nothing_else(text: str) -> None:
-    assert not parses(text)
-    parses(NARINFO + text)
+    assert not is_narinfo(text)
+    is_narinfo(NARINFO + text)
 
 
 @given(st.integers(0, len(NARINFO) - 1), st.characters())
 @settings(deadline=None, max_examples=300)
-def test_a_changed_character_is_refused_or_read(place: int, character: str) -> None:
-    parses(NARINFO[:place] + character + NARINFO[place + 1 :])
+def test_a_changed_character_is_refused_or_parsed(index: int, character: str) -> None:
+    is_narinfo(NARINFO[:index] + character + NARINFO[index + 1 :])
 
 
 @given(st.permutations(LINES))
 @settings(deadline=None, max_examples=50)
-def test_the_order_of_lines_means_nothing(lines: list[str]) -> None:
+def test_the_order_of_lines_does_not_matter(lines: list[str]) -> None:
     found, first = narinfo.parse("".join(f"{line}\n" for line in lines)), narinfo.parse(NARINFO)
     assert (found.info, found.url, found.compression) == (first.info, first.url, first.compression)
     assert sorted(found.signatures) == sorted(first.signatures)
@@ -46,9 +46,9 @@ def test_the_order_of_lines_means_nothing(lines: list[str]) -> None:
 
 @given(st.sampled_from(LINES).map(lambda line: line.partition(": ")[0]), st.text())
 @settings(deadline=None, max_examples=300)
-def test_any_value_is_refused_or_read(key: str, value: str) -> None:
+def test_any_value_is_refused_or_parsed(key: str, value: str) -> None:
     lines = (f"{key}: {value}" if line.startswith(key + ": ") else line for line in LINES)
-    parses("".join(f"{line}\n" for line in lines))
+    is_narinfo("".join(f"{line}\n" for line in lines))
 
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20)
@@ -59,8 +59,8 @@ PATHS = BASES.map(StorePath.parse_base)
 DIGESTS = st.binary(min_size=32, max_size=32).map(Digest)
 SIZES = st.integers(1, (1 << 63) - 1)
 INFOS = st.builds(PathInfo, PATHS, DIGESTS, SIZES, st.frozensets(PATHS, max_size=5))
-# No name that means something already.
-OTHERS = st.dictionaries(WORDS.filter(bool).map(lambda word: "X-" + word.replace(":", "")), WORDS, max_size=4)
+# No names of known fields.
+EXTRA_FIELDS = st.dictionaries(WORDS.filter(bool).map(lambda word: "X-" + word.replace(":", "")), WORDS, max_size=4)
 NARINFOS = st.builds(
     NarInfo,
     INFOS,
@@ -71,26 +71,26 @@ NARINFOS = st.builds(
     st.none() | SIZES,
     st.just("") | BASES,
     WORDS,
-    OTHERS.map(lambda extra_fields: tuple(extra_fields.items())),
+    EXTRA_FIELDS.map(lambda extra_fields: tuple(extra_fields.items())),
 )
 
 
 @given(NARINFOS)
 @settings(deadline=None, max_examples=200)
-def test_a_narinfo_comes_back(found: NarInfo) -> None:
+def test_a_narinfo_parses_back(found: NarInfo) -> None:
     """``parse(found.dump()) == found``."""
     assert narinfo.parse(found.dump()) == found
 
 
 @given(NARINFOS)
 @settings(deadline=None, max_examples=50)
-def test_what_is_signed_is_all_that_matters_of_a_path(found: NarInfo) -> None:
-    """The fingerprint is made of path, NAR hash and size, and references, and of nothing else."""
+def test_the_fingerprint_depends_only_on_the_path_info(found: NarInfo) -> None:
+    """The fingerprint has path, NAR hash, NAR size and references, and nothing else."""
     assert NarInfo(found.info, "x", "none", ()).fingerprint == found.fingerprint
 
 
 @pytest.mark.parametrize("unit", ["\n", ":", "a: b\n", "Sig: a:b\n", "x" * 10, " ", "References: ", "\r"])
-def test_a_long_text_takes_no_longer_than_its_length(unit: str) -> None:
-    """Garbage is refused in linear time: a quadratic one would take hours."""
-    parses(NARINFO + unit * (1_000_000 // len(unit)))
-    parses(NARINFO.replace("Sig: ", "Sig: " + unit.replace("\n", "") * 500_000))
+def test_a_long_text_takes_linear_time(unit: str) -> None:
+    """Garbage is refused in linear time; quadratic time would be hours."""
+    is_narinfo(NARINFO + unit * (1_000_000 // len(unit)))
+    is_narinfo(NARINFO.replace("Sig: ", "Sig: " + unit.replace("\n", "") * 500_000))

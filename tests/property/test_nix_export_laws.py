@@ -1,4 +1,4 @@
-"""Laws of nix-store's export."""
+"""Laws of the format of nix-store --export."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,19 +16,19 @@ ENTRIES = st.tuples(trees(), st.builds(ExportedPath, PATHS, st.frozensets(PATHS,
 
 @given(st.lists(ENTRIES, max_size=3), st.integers(1, 100), st.binary(max_size=9))
 @settings(deadline=None, max_examples=100)
-def test_what_was_exported_comes_back(entries: list[tuple[Item, ExportedPath]], portion: int, behind: bytes) -> None:
-    """`parse` gives the paths whose dumps were put in a row, and reads nothing behind the last one."""
+def test_an_export_parses_back(entries: list[tuple[Item, ExportedPath]], read_size: int, rest: bytes) -> None:
+    """`parse` yields the paths that were exported, and reads nothing beyond the end."""
     paths = [(nar_of(item), found) for item, found in entries]
-    assert parsed(exported(*paths) + behind, portion) == (paths, behind)
+    assert parsed(exported(*paths) + rest, read_size) == (paths, rest)
 
 
 @given(st.data())
 @settings(deadline=None, max_examples=200)
-def test_a_changed_byte_is_refused_or_read(data: st.DataObject) -> None:
+def test_a_changed_byte_is_refused_or_parsed(data: st.DataObject) -> None:
     changed = bytearray(DATA)
-    # The long file in it is all the same.
-    place = data.draw(st.integers(0, 600) | st.integers(len(DATA) - 900, len(DATA) - 1))
-    changed[place] = data.draw(st.integers(0, 255))
+    # The content of the long file in the middle does not matter.
+    offset = data.draw(st.integers(0, 600) | st.integers(len(DATA) - 900, len(DATA) - 1))
+    changed[offset] = data.draw(st.integers(0, 255))
     try:
         parsed(bytes(changed))
     except FormatError:

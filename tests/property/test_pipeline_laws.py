@@ -41,7 +41,7 @@ OF_LISTS: st.SearchStrategy[list[Any]] = st.one_of(
 
 @st.composite
 def pipelines(draw: st.DrawFn, depth: int = 0) -> list[Any]:
-    """Pipelines that a graph fits, whatever it is, and that keep every path."""
+    """Draw pipelines that accept any graph and keep every path."""
     made = draw(st.sampled_from(["graph", "list", "object"] if depth < 3 else ["graph"]))
     if made == "graph":
         return []
@@ -66,51 +66,53 @@ def planned(infos: Collection[PathInfo], calls: list[Any], ignored: Collection[S
 def test_a_pipeline_without_remove_paths_gives_a_partition(
     infos: tuple[PathInfo, ...], calls: list[Any], left_out: list[str]
 ) -> None:
-    """Each that is not empty is a layer; no path comes to be in two layers."""
+    """Every part that is not empty is a layer, and no path is in two layers."""
     ignored = [StorePath.parse(text) for text in left_out]
     found = planned(infos, calls, ignored)
-    kept = sorted(one.path for one in infos if one.path not in ignored)
-    assert sorted(one for layer in found for one in layer.paths) == kept
+    kept = sorted(item.path for item in infos if item.path not in ignored)
+    assert sorted(item for layer in found for item in layer.paths) == kept
     assert all(layer.paths and layer.reason for layer in found)
 
 
 @given(graphs(), pipelines(), PATHS)
 @LAW
-def test_removed_paths_alone_are_missing(infos: tuple[PathInfo, ...], calls: list[Any], gone: list[str]) -> None:
-    found = planned(infos, [["remove_paths", gone], *calls], ())
-    kept = sorted(one.path for one in infos if str(one.path) not in gone)
-    assert sorted(one for layer in found for one in layer.paths) == kept
+def test_only_removed_paths_are_missing(infos: tuple[PathInfo, ...], calls: list[Any], removed: list[str]) -> None:
+    found = planned(infos, [["remove_paths", removed], *calls], ())
+    kept = sorted(item.path for item in infos if str(item.path) not in removed)
+    assert sorted(item for layer in found for item in layer.paths) == kept
 
 
 @given(graphs(), pipelines(), PATHS)
 @LAW
-def test_to_ignore_a_path_is_to_remove_it_first(infos: tuple[PathInfo, ...], calls: list[Any], gone: list[str]) -> None:
-    """The exclude list: nodes and the references to them leave before the first call."""
-    ignored = [StorePath.parse(text) for text in gone]
-    removed = planned(infos, [["remove_paths", gone], *calls], ())
-    assert [layer.paths for layer in planned(infos, calls, ignored)] == [layer.paths for layer in removed]
+def test_ignoring_a_path_equals_removing_it_first(
+    infos: tuple[PathInfo, ...], calls: list[Any], removed: list[str]
+) -> None:
+    """Ignored paths and references to them are removed before the first call."""
+    ignored = [StorePath.parse(text) for text in removed]
+    without = planned(infos, [["remove_paths", removed], *calls], ())
+    assert [layer.paths for layer in planned(infos, calls, ignored)] == [layer.paths for layer in without]
 
 
 @given(graphs(), pipelines(), st.randoms(use_true_random=False))
 @LAW
 def test_a_pipeline_does_not_depend_on_the_order_of_its_input(
-    infos: tuple[PathInfo, ...], calls: list[Any], chance: Any
+    infos: tuple[PathInfo, ...], calls: list[Any], random_source: Any
 ) -> None:
     mixed = list(infos)
-    chance.shuffle(mixed)
+    random_source.shuffle(mixed)
     assert planned(mixed, calls, ()) == planned(infos, calls, ())
 
 
 @given(graphs(), MARKS)
 @LAW
-def test_split_paths_is_what_its_definition_says(infos: tuple[PathInfo, ...], marks: list[Any]) -> None:
-    """main = specs and dependencies used only through them, common = dependencies shared with the rest."""
-    children = {one.path: one.references - {one.path} for one in infos}
-    marked = {one for one in children if str(one) in marks}
+def test_split_paths_matches_its_definition(infos: tuple[PathInfo, ...], marks: list[Any]) -> None:
+    """main has the given paths and what only they need; common has what they share with the rest."""
+    children = {item.path: item.references - {item.path} for item in infos}
+    marked = {item for item in children if str(item) in marks}
     for mark in marks:
         if isinstance(mark, dict):
-            marked |= {child for one in children if str(one) in mark["children_of"] for child in children[one]}
-    roots = [one for one in children if not any(one in targets for targets in children.values())]
+            marked |= {child for item in children if str(item) in mark["children_of"] for child in children[item]}
+    roots = [item for item in children if not any(item in targets for targets in children.values())]
     assume(marked and not (len(roots) == 1 and roots[0] in marked))
 
     def reached(starts: Collection[StorePath], without: Collection[StorePath]) -> set[StorePath]:
@@ -162,31 +164,31 @@ def piped(calls: list[Any]) -> list[Any]:
     return calls[0] if len(calls) == 1 else ["pipe", calls]
 
 
-def refusal(value: Any, infos: tuple[PathInfo, ...]) -> InvalidArgument | None:
-    """Why ``value`` is no pipeline, or none for this closure; checks what was parsed and what was divided."""
+def find_error(value: Any, infos: tuple[PathInfo, ...]) -> InvalidArgument | None:
+    """Return the error for an invalid pipeline; otherwise check that it parses back and partitions the closure."""
     try:
         pipeline = Pipeline.parse(value)
         assert Pipeline.parse(json.loads(str(pipeline))) == pipeline
         found = plan(Closure.of(infos), strategy=pipeline)
     except InvalidArgument as error:
         return error
-    placed = [one for layer in found for one in layer.paths]
+    placed = [item for layer in found for item in layer.paths]
     assert len(placed) == len(set(placed))
-    assert {one.path for one in infos} >= set(placed)
+    assert {item.path for item in infos} >= set(placed)
     return None
 
 
 @given(st.one_of(JSON, st.lists(st.lists(JSON, max_size=3), max_size=3)), graphs())
 @settings(deadline=None, max_examples=300)
-def test_any_json_is_refused_or_divides_a_closure(value: Any, infos: tuple[PathInfo, ...]) -> None:
-    """Raises `InvalidArgument` and nothing else; what was parsed can be written and read again."""
-    error = refusal(value, infos)
+def test_any_json_is_refused_or_partitions_a_closure(value: Any, infos: tuple[PathInfo, ...]) -> None:
+    """Invalid pipelines raise `InvalidArgument` and nothing else; valid ones parse back."""
+    error = find_error(value, infos)
     assert error is None or (": got " in str(error) and ", expected " in str(error))
 
 
 @given(CALLS, graphs())
 @settings(deadline=None, max_examples=300)
-def test_any_calls_fit_one_another_or_are_refused(calls: list[Any], infos: tuple[PathInfo, ...]) -> None:
-    """What an operation can not take is refused with its place and what came."""
-    error = refusal(calls, infos)
+def test_any_sequence_of_calls_is_accepted_or_refused(calls: list[Any], infos: tuple[PathInfo, ...]) -> None:
+    """A value that an operation does not accept is refused with its position in the pipeline."""
+    error = find_error(calls, infos)
     assert error is None or str(error).startswith("layering: [")

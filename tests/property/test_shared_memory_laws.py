@@ -1,4 +1,4 @@
-"""Laws of the memory that processes share."""
+"""Laws of memory that processes share."""
 
 import os
 
@@ -8,25 +8,26 @@ from hypothesis import strategies as st
 
 from lamina.system.shared_memory import BufferRange, SharedBuffer, map_buffer
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memory without a name")
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memfd_create")
 SIZE = 1000
 
 
 @given(st.lists(st.one_of(st.integers(1, SIZE + 1), st.just(0)), max_size=40))
-def test_places_lie_inside_and_never_over_one_another(wanted: list[int]) -> None:
-    """What is taken is as large as was asked, within the spool, and nobody else's until it is given back; a place is
-    refused only where no gap is large enough. 0 stands for giving one back.
+def test_ranges_are_inside_the_buffer_and_do_not_overlap(sizes: list[int]) -> None:
+    """A range has the requested size, is inside the buffer and overlaps no other range until it is freed.
+
+    A request is refused only if no gap is large enough. The size 0 frees a range.
     """
-    spool = SharedBuffer(SIZE)
-    taken: list[BufferRange] = []
+    buffer = SharedBuffer(SIZE)
+    allocated: list[BufferRange] = []
     try:
-        for size in wanted:
+        for size in sizes:
             if size == 0:
-                if taken:
-                    spool.free(taken.pop(len(taken) // 2))
+                if allocated:
+                    buffer.free(allocated.pop(len(allocated) // 2))
                 continue
-            region = spool.allocate(size)
-            edges = sorted((other.offset, other.offset + other.size) for other in taken)
+            region = buffer.allocate(size)
+            edges = sorted((other.offset, other.offset + other.size) for other in allocated)
             ends, starts = [0, *(end for _, end in edges)], [*(start for start, _ in edges), SIZE]
             largest = max(start - end for end, start in zip(ends, starts, strict=True))
             assert (region is None) == (size > largest)
@@ -34,28 +35,28 @@ def test_places_lie_inside_and_never_over_one_another(wanted: list[int]) -> None
                 assert region.size == size
                 assert 0 <= region.offset <= SIZE - size
                 assert all(region.offset >= end or region.offset + size <= start for start, end in edges)
-                taken.append(region)
+                allocated.append(region)
     finally:
-        spool.close()
+        buffer.close()
 
 
-def test_what_is_laid_down_by_its_number_is_what_is_seen() -> None:
-    spool = SharedBuffer(SIZE)
-    region = spool.allocate(10)
+def test_bytes_written_by_descriptor_are_visible() -> None:
+    buffer = SharedBuffer(SIZE)
+    region = buffer.allocate(10)
     assert region
     map_buffer(region.fd)[region.offset : region.offset + 10] = b"0123456789"
-    with spool.view(region) as view:
+    with buffer.view(region) as view:
         assert bytes(view) == b"0123456789"
-    spool.close()
+    buffer.close()
 
 
-def test_another_spool_under_the_same_number_is_not_taken_for_the_last() -> None:
-    """A descriptor's number is used again as soon as it is closed."""
+def test_a_new_buffer_with_the_same_descriptor_is_not_confused_with_the_old() -> None:
+    """The number of a descriptor is reused as soon as it is closed."""
     for content in (b"first", b"other"):
-        spool = SharedBuffer(SIZE)
-        region = spool.allocate(5)
+        buffer = SharedBuffer(SIZE)
+        region = buffer.allocate(5)
         assert region
         map_buffer(region.fd)[:5] = content
-        with spool.view(region) as view:
+        with buffer.view(region) as view:
             assert bytes(view) == content
-        spool.close()
+        buffer.close()

@@ -1,4 +1,4 @@
-"""Laws of the arguments."""
+"""Laws of the arguments of an image."""
 
 import json
 import os
@@ -38,7 +38,7 @@ VALUES = st.recursive(
 
 
 def check(arguments: Mapping[str, Any]) -> None:
-    """Refused, or fit for every document and header that is made of it."""
+    """Check that arguments are refused, or are valid for every document and header made from them."""
     try:
         spec = Spec.parse(arguments)
     except InvalidArgument:
@@ -54,14 +54,14 @@ def check(arguments: Mapping[str, Any]) -> None:
 @given(st.dictionaries(st.sampled_from(sorted(ImageArguments.__annotations__)), VALUES, max_size=3))
 @settings(deadline=None, max_examples=200)
 def test_any_arguments_are_refused_or_make_a_spec(arguments: dict[str, Any]) -> None:
-    """Raises `InvalidArgument` and nothing else, but for the file that `layering` may name."""
+    """Invalid arguments raise `InvalidArgument`; only a file named by `layering` may raise other errors."""
     check(arguments)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(_FIELDS)), VALUES, max_size=3))
 @settings(deadline=None, max_examples=200)
 def test_any_config_is_refused_or_can_be_written(config: dict[str, Any]) -> None:
-    """A `Spec` holds nothing that has not been checked."""
+    """Every value of a `Spec` has been checked."""
     check({"config": config})
 
 

@@ -10,27 +10,27 @@ from lamina.formats.tar import GnuHeaders, Member, Owner, PaxHeaders, TypeFlag
 
 LAW = settings(deadline=None, max_examples=300)
 
-EDGES = st.one_of(
+LENGTHS = st.one_of(
     st.integers(0, 5), st.integers(96, 104), st.integers(150, 160), st.integers(250, 260), st.integers(509, 514)
 )
-LETTERS = st.sampled_from([b"n", b"n/", "é".encode(), "\U0001f600".encode(), b"\xff", b"a\xc3", b" ", b"=\n"])
+CHARACTERS = st.sampled_from([b"n", b"n/", "é".encode(), "\U0001f600".encode(), b"\xff", b"a\xc3", b" ", b"=\n"])
 
 
 @st.composite
 def texts(draw: st.DrawFn) -> bytes:
-    """Texts whose length lies around a field's, in ASCII, UTF-8 or neither, without NUL."""
-    filler, tail = draw(LETTERS), draw(st.one_of(st.just(b""), LETTERS))
-    length = draw(EDGES)
+    """Draw texts with a length near that of a field, in ASCII, UTF-8 or neither, without NUL."""
+    filler, tail = draw(CHARACTERS), draw(st.one_of(st.just(b""), CHARACTERS))
+    length = draw(LENGTHS)
     return (b"x" + filler * length)[: max(1, length - len(tail))] + tail
 
 
 SIZES = st.one_of(st.integers(0, 2000), st.integers((8 << 30) - 2, (8 << 30) + 2), st.integers(0, 1 << 62))
 NUMBERS = st.one_of(st.integers(0, 5), st.integers(2_097_150, 2_097_153), st.integers(0, 2**32 - 2))
-MOMENTS = st.one_of(st.integers(-2, 2), st.integers((8 << 30) - 2, (8 << 30) + 2), st.integers(-(1 << 36), 1 << 36))
-PEOPLE = st.one_of(
+MTIMES = st.one_of(st.integers(-2, 2), st.integers((8 << 30) - 2, (8 << 30) + 2), st.integers(-(1 << 36), 1 << 36))
+ACCOUNT_NAMES = st.one_of(
     st.sampled_from(["", "root", "u" * 31, "u" * 32, "u" * 33, "é", "é" * 16, "\udcff", "é" * 33]), st.text(max_size=40)
 ).filter(lambda text: "\0" not in text and not any("\ud800" <= character <= "\udc7f" for character in text))
-OWNERS = st.builds(Owner, NUMBERS, NUMBERS, PEOPLE, PEOPLE)
+OWNERS = st.builds(Owner, NUMBERS, NUMBERS, ACCOUNT_NAMES, ACCOUNT_NAMES)
 
 
 @st.composite
@@ -46,7 +46,7 @@ def members(draw: st.DrawFn) -> Member:
 
 
 def tarfile_header(member: Member, owner: Owner, mtime: int) -> bytes:
-    """What nixpkgs' streamer has Python write, in the mode and with the codec it does."""
+    """Return the header that Python's tarfile writes with the format and encoding of nixpkgs' streamer."""
     found = tarfile.TarInfo(member.name.decode("utf-8", "surrogateescape"))
     found.type = bytes(member.kind)
     found.mode, found.size, found.mtime = member.mode, member.size, mtime
@@ -55,7 +55,7 @@ def tarfile_header(member: Member, owner: Owner, mtime: int) -> bytes:
     return found.tobuf(format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape")
 
 
-@given(members(), OWNERS, MOMENTS)
+@given(members(), OWNERS, MTIMES)
 @example(Member(b"n" * 100, TypeFlag.SYMLINK, 0o777, target=b"t" * 101), Owner(0, 0, "root", "root"), 1)
 @example(Member(b"\xff" * 60 + b"/", TypeFlag.DIRECTORY, 0o555), Owner(1 << 31, 1 << 31, "é", "\udcff"), -1)
 @LAW
@@ -65,18 +65,18 @@ def test_pax_headers_are_those_of_tarfile(member: Member, owner: Owner, mtime: i
     assert headers.header(member) == tarfile_header(member, owner, mtime)
 
 
-@given(members(), OWNERS, MOMENTS)
+@given(members(), OWNERS, MTIMES)
 @LAW
-def test_the_size_of_a_header_is_known_before_it_is_made(member: Member, owner: Owner, mtime: int) -> None:
+def test_the_size_of_a_header_is_computed_without_making_it(member: Member, owner: Owner, mtime: int) -> None:
     """``header_size(…) == len(header(…))`` with no file read."""
     assert PaxHeaders(owner, mtime).header_size(member) == len(PaxHeaders(owner, mtime).header(member))
     assert GnuHeaders(mtime).header_size(member) == len(GnuHeaders(mtime).header(member, owner))
 
 
-@given(members(), OWNERS, MOMENTS)
+@given(members(), OWNERS, MTIMES)
 @LAW
 def test_tarfile_reads_gnu_headers_back(member: Member, owner: Owner, mtime: int) -> None:
-    """Whatever a field cannot hold goes to a ``././@LongLink`` or to base 256, and nothing is lost."""
+    """Values that do not fit a field go to a ``././@LongLink`` or to base 256, and nothing is lost."""
     header = GnuHeaders(mtime).header(member, owner)
     found = tarfile.TarInfo.frombuf(header[-512:], "utf-8", "surrogateescape")
     assert (found.uid, found.gid, found.mode, found.size) == (owner.uid, owner.gid, member.mode, member.size)

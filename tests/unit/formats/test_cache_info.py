@@ -1,4 +1,4 @@
-"""nix-cache-info: what it says, what it leaves out, and what is none."""
+"""The file nix-cache-info: its fields, optional fields and invalid files."""
 
 import pytest
 from tests.support.paths import EXAMPLES
@@ -18,19 +18,19 @@ def test_all_fields() -> None:
     assert found == CacheInfo("/gnu/store", want_mass_query=True, priority=40)
 
 
-def test_what_is_left_out() -> None:
+def test_fields_without_a_value_are_omitted() -> None:
     for text in ("", "\n", "Unknown: x\n"):
         assert CacheInfo.parse(text) == CacheInfo("/nix/store", want_mass_query=False, priority=None)
 
 
-def test_what_means_nothing() -> None:
-    """As in Nix: unknown keys, empty lines, spaces around a value, CR, a missing line end."""
+def test_irrelevant_differences_are_ignored() -> None:
+    """Nix ignores unknown keys, empty lines, spaces around a value, CR, and a missing line end."""
     found = CacheInfo.parse("X: y\r\nX: y\r\n\r\nPriority:  -7 \r\nWantMassQuery:1\r\nStoreDir: /nix/store")
     assert found == CacheInfo(want_mass_query=True, priority=-7)
 
 
 @pytest.mark.parametrize("value", ["0", "", "yes", "11"])
-def test_only_1_is_yes(value: str) -> None:
+def test_only_1_is_true(value: str) -> None:
     assert not CacheInfo.parse(f"WantMassQuery: {value}\n").want_mass_query
 
 
@@ -38,12 +38,12 @@ def test_only_1_is_yes(value: str) -> None:
     "found",
     [CacheInfo(), CacheInfo("/a b", want_mass_query=True), CacheInfo(priority=0), CacheInfo(priority=-999_999_999)],
 )
-def test_it_comes_back(found: CacheInfo) -> None:
+def test_a_dump_parses_back(found: CacheInfo) -> None:
     assert CacheInfo.parse(found.dump()) == found
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("Priority: high", "nix-cache-info: got Priority 'high', expected a number of at most 9 digits"),
         ("Priority:", "nix-cache-info: got Priority '', expected a number of at most 9 digits"),
@@ -55,12 +55,12 @@ def test_it_comes_back(found: CacheInfo) -> None:
         ("Priority: 1\nPriority: 1", "nix-cache-info line 2: got a second Priority, expected one"),
     ],
 )
-def test_garbage_is_refused(text: str, said: str) -> None:
+def test_garbage_is_refused(text: str, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         CacheInfo.parse(text)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
-def test_a_number_has_an_end() -> None:
+def test_a_long_number_is_refused() -> None:
     with pytest.raises(FormatError, match="Priority"):
         CacheInfo.parse("Priority: " + "9" * 5000)

@@ -1,4 +1,4 @@
-"""Lists of store paths: lines, JSON, and what is neither."""
+"""Lists of store paths: lines, JSON, and invalid lists."""
 
 import json
 import time
@@ -26,9 +26,9 @@ def document(**paths: Any) -> bytes:
 def refused(data: bytes) -> str:
     with pytest.raises(FormatError) as caught:
         channel_index.parse(data)
-    said = str(caught.value)
-    assert said.isprintable()
-    return said
+    message = str(caught.value)
+    assert message.isprintable()
+    return message
 
 
 # --- lines
@@ -56,7 +56,7 @@ def test_a_list_may_be_empty(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [LIST[:-1], b"\n\n" + LIST, LIST.replace(b"\n", b"\n\n"), LIST + b"  ", LIST + LIST])
-def test_blank_lines_and_the_last_line_break_mean_nothing(data: bytes) -> None:
+def test_blank_lines_and_the_last_line_break_are_ignored(data: bytes) -> None:
     assert channel_index.parse(data).find("hello") == (store_path("hello-2.12.1"),)
 
 
@@ -82,13 +82,13 @@ def test_blank_lines_and_the_last_line_break_mean_nothing(data: bytes) -> None:
         b"/nix/store/" + b"0" * 31 + b"-hello",
     ],
 )
-def test_a_line_that_is_no_path_is_named(line: bytes) -> None:
+def test_an_error_names_the_first_invalid_line(line: bytes) -> None:
     for before, number in ((b"", 1), (LIST + b"\n", len(PATHS) + 2)):
         for after in (b"", b"\n", b"\n" + LIST):
             assert refused(before + line + after).startswith(f"list of store paths, line {number}: got ")
 
 
-def test_two_hundred_thousand_lines_are_parsed_and_searched_faster_than_paths_are_made() -> None:
+def test_parsing_and_searching_200_000_lines_is_faster_than_creating_their_paths() -> None:
     bases = [f"{digit * 27}{number:05}-part-{number}-1.0" for number in range(6250) for digit in NIX32]
     data = "".join(f"/nix/store/{base}\n" for base in bases).encode()
     assert data.count(b"\n") == 200_000
@@ -108,14 +108,14 @@ def test_two_hundred_thousand_lines_are_parsed_and_searched_faster_than_paths_ar
 # --- JSON
 
 
-def test_a_name_in_json_means_its_path() -> None:
+def test_an_alias_in_json_is_found() -> None:
     found = channel_index.parse(document(hello=PATHS[0], **{"my tool": PATHS[3], "glibc^dev": PATHS[2]}))
     assert found.find("hello") == (PATHS[0],)
     assert found.find("my tool") == (PATHS[3],)
     assert found.find("glibc^dev") == (PATHS[2],)
 
 
-def test_what_is_no_name_in_json_is_looked_for_in_the_paths_of_it() -> None:
+def test_other_names_are_searched_among_the_paths_in_json() -> None:
     found = channel_index.parse(b"\n  " + document(a=PATHS[0], b=PATHS[1], c=PATHS[3]))
     assert found.find("glibc") == (PATHS[0],)
     assert found.find("glibc^dev") == (PATHS[1],)
@@ -127,7 +127,7 @@ def test_what_is_no_name_in_json_is_looked_for_in_the_paths_of_it() -> None:
 @pytest.mark.parametrize(
     "value", [None, 5, [], {}, {"out": str(PATHS[0])}, "", "hello", f"{PATHS[0]}/bin", ["x"], "\x1b[2J", "\ud800", True]
 )
-def test_another_value_in_json_is_refused_with_its_name(value: Any) -> None:
+def test_an_error_names_the_alias_of_an_invalid_value(value: Any) -> None:
     assert refused(document(hello=PATHS[0], other=value)).startswith("catalogue, 'other': ")
 
 
@@ -136,10 +136,10 @@ def test_broken_json_is_refused(data: bytes) -> None:
     assert refused(data).startswith("catalogue: ")
 
 
-def test_a_name_that_is_there_twice_is_refused() -> None:
+def test_a_duplicate_alias_is_refused() -> None:
     one = document(hello=PATHS[0])
     assert "twice" in refused(one[:-1] + b", " + one[1:])
 
 
-def test_a_list_says_nothing_of_itself(tmp_path: Path) -> None:
+def test_a_repr_does_not_contain_the_list(tmp_path: Path) -> None:
     assert repr(channel_index.parse(LIST)) == "ChannelIndex()"

@@ -1,4 +1,4 @@
-"""Closure graphs: every shape Nix has used, and what is none."""
+"""Closure graphs: all formats that Nix has used, and invalid documents."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ HASH = "sha256-bkYphNLgq5on51RlM1cdSO3Pq0EBDX2oM2aL7otOt9s="
 A, B = (f"/nix/store/{digit * 32}-{digit}" for digit in "ab")
 
 
-def shape(name: str) -> Any:
+def load_sample(name: str) -> Any:
     return json.loads((GOLDEN / f"graph-{name}.json").read_text(encoding="utf-8"))
 
 
@@ -29,18 +29,18 @@ def parse(document: Any) -> tuple[PathInfo, ...]:
     return closure_graph.parse(json.dumps(document))
 
 
-# --- shapes
+# --- formats
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_every_shape_gives_the_same_infos(name: str) -> None:
-    """Every shape Nix has used gives the same `PathInfo`s."""
+def test_every_format_gives_the_same_infos(name: str) -> None:
+    """Every format that Nix has used gives the same `PathInfo` objects."""
     found = closure_graph.parse((GOLDEN / f"graph-{name}.json").read_bytes())
     assert Closure.of(found) == Closure.of(closure_graph.parse((GOLDEN / "graph-nix-2.8.json").read_bytes()))
 
 
-def test_what_the_shapes_say() -> None:
-    found = {info.path.name + info.path.hash[:2]: info for info in parse(shape("nix-2.8"))}
+def test_a_format_gives_these_infos() -> None:
+    found = {info.path.name + info.path.hash[:2]: info for info in parse(load_sample("nix-2.8"))}
     assert set(found) == {
         "hello-1.0md",
         "greeting-1.0fx",
@@ -58,13 +58,13 @@ def test_what_the_shapes_say() -> None:
     assert found["hello-1.0md"].path in found["hello-1.0md"].references
 
 
-def test_the_shapes_are_spelt_differently() -> None:
-    """Full paths and base names, SRI and base 32, lists and objects: the samples show what the parser meets."""
-    assert isinstance(shape("nix-2.8"), list)
-    assert all(key.startswith("/nix/store/") for key in shape("nix-2.26"))
-    assert all("/" not in key for key in shape("nix-2.34-format-2")["info"])
-    assert all(entry["narHash"].startswith("sha256:") for entry in shape("exported"))
-    assert shape("attrs")["graph"] == shape("exported")
+def test_the_samples_differ_in_format() -> None:
+    """The samples have full paths and base names, SRI and base 32, lists and objects."""
+    assert isinstance(load_sample("nix-2.8"), list)
+    assert all(key.startswith("/nix/store/") for key in load_sample("nix-2.26"))
+    assert all("/" not in key for key in load_sample("nix-2.34-format-2")["info"])
+    assert all(entry["narHash"].startswith("sha256:") for entry in load_sample("exported"))
+    assert load_sample("attrs")["graph"] == load_sample("exported")
 
 
 def test_infos_come_in_the_order_of_the_document() -> None:
@@ -82,7 +82,7 @@ def test_attrs_may_hold_several_graphs_that_overlap() -> None:
     assert [str(info.path) for info in both] == [A, B]
 
 
-def test_unknown_keys_are_passed_over() -> None:
+def test_unknown_keys_are_ignored() -> None:
     assert parse([item(ca=None, closureSize=5, valid=True, weather="fine")]) == parse([item()])
 
 
@@ -90,7 +90,7 @@ def test_unknown_keys_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("twice", [item(A, narSize=97), item(A, references=[A])])
-def test_a_path_is_said_once_or_twice_the_same(twice: Any) -> None:
+def test_a_duplicate_path_must_have_equal_infos(twice: Any) -> None:
     assert parse([item(A), item(A)]) == parse([item(A)])
     with pytest.raises(FormatError, match="twice"):
         parse([item(A), twice])
@@ -130,16 +130,16 @@ def test_a_path_is_said_once_or_twice_the_same(twice: Any) -> None:
     ],
     ids=lambda fields: str(fields)[:40],
 )
-def test_a_field_is_refused(fields: dict[str, Any]) -> None:
+def test_an_invalid_field_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(FormatError) as caught:
         parse([item(**fields)])
-    said = str(caught.value)
-    assert said.startswith("closure graph: ")
-    assert said.isprintable()
+    message = str(caught.value)
+    assert message.startswith("closure graph: ")
+    assert message.isprintable()
 
 
 @pytest.mark.parametrize("key", ["path", "narHash", "narSize", "references"])
-def test_a_field_must_be_there(key: str) -> None:
+def test_a_missing_field_is_refused(key: str) -> None:
     without = item()
     del without[key]
     with pytest.raises(FormatError):
@@ -168,12 +168,12 @@ def test_a_field_must_be_there(key: str) -> None:
     ],
     ids=str,
 )
-def test_another_document_is_refused(document: Any) -> None:
+def test_other_documents_are_refused(document: Any) -> None:
     with pytest.raises(FormatError, match=r"^closure graph: "):
         parse(document)
 
 
-def test_a_path_that_is_not_valid_is_asked_about() -> None:
+def test_a_path_without_an_object_may_be_invalid() -> None:
     with pytest.raises(FormatError, match=r"is the path valid\?"):
         parse({A: None})
 
@@ -195,7 +195,7 @@ def test_a_path_that_is_not_valid_is_asked_about() -> None:
     ],
     ids=lambda text: repr(text[:12]),
 )
-def test_what_is_no_json_is_refused(text: str | bytes) -> None:
+def test_invalid_json_is_refused(text: str | bytes) -> None:
     with pytest.raises(FormatError, match=r"^closure graph: "):
         closure_graph.parse(text)
 

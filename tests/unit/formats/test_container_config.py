@@ -1,4 +1,4 @@
-"""The container config: types are strict, names are not."""
+"""The container config: wrong types are errors, and unknown keys are warnings."""
 
 import json
 from datetime import date
@@ -27,22 +27,22 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-def test_what_the_specifications_name_is_taken_without_a_word() -> None:
+def test_keys_of_the_specifications_cause_no_warning() -> None:
     assert check(EVERYTHING) == ()
     assert check({}) == ()
     assert check(dict.fromkeys(EVERYTHING)) == ()
 
 
 @pytest.mark.parametrize("key", ["Cmd", "Entrypoint", "Env", "OnBuild", "Shell"])
-def test_a_text_where_a_list_belongs_says_how_to_mend_it(key: str) -> None:
-    """A string Cmd is taken at build time by dockerTools and breaks podman and containerd."""
+def test_a_text_in_place_of_a_list_has_a_hint(key: str) -> None:
+    """dockerTools accepts a string as Cmd when it builds an image, which podman and containerd then cannot run."""
     with pytest.raises(InvalidArgument, match=f"^config.{key}: got '/bin/hello', expected a list of texts$") as caught:
         check({key: "/bin/hello"})
     assert caught.value.hint == f'write {key} as a list: ["/bin/hello"]'
 
 
 @pytest.mark.parametrize("key", ["ExposedPorts", "Volumes"])
-def test_a_list_where_an_object_belongs_says_how_to_mend_it(key: str) -> None:
+def test_a_list_in_place_of_an_object_has_a_hint(key: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check({key: ["80/tcp", "53/udp"]})
     assert caught.value.hint == f'write {key} as an object: {{"80/tcp": {{}}, "53/udp": {{}}}}'
@@ -58,7 +58,7 @@ def test_a_list_where_an_object_belongs_says_how_to_mend_it(key: str) -> None:
         ("StopTimeout", "10", "write StopTimeout as a whole number"),
     ],
 )
-def test_a_hint_says_what_to_write(key: str, value: Any, hint: str) -> None:
+def test_a_hint_has_the_value_to_write(key: str, value: Any, hint: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         check({key: value})
     assert caught.value.hint == hint
@@ -97,8 +97,8 @@ def test_a_hint_says_what_to_write(key: str, value: Any, hint: str) -> None:
         ("labels", 5),  # engines take a key in any case
     ],
 )
-def test_another_type_is_refused(key: str, value: Any) -> None:
-    """A config that passed `check` decodes in every engine."""
+def test_a_value_of_another_type_is_refused(key: str, value: Any) -> None:
+    """Every container engine can decode a config that passed `check`."""
     with pytest.raises(InvalidArgument, match=rf"^config\.{key}: got .*, expected ") as caught:
         check({key: value})
     assert len(str(caught.value)) < 300
@@ -116,12 +116,12 @@ def test_a_config_is_an_object(config: Any) -> None:
 
 
 @pytest.mark.parametrize(("key", "meant"), [("cmd", "Cmd"), ("EntryPoint", "Entrypoint"), ("WorkDir", "WorkingDir")])
-def test_a_key_that_looks_like_another_is_warned_about(key: str, meant: str) -> None:
+def test_a_warning_suggests_a_similar_key(key: str, meant: str) -> None:
     (warning,) = check({key: ["anything"]})
     assert warning.endswith(f"; did you mean {meant}?")
 
 
-def test_a_key_that_nobody_knows_is_warned_about() -> None:
+def test_an_unknown_key_causes_a_warning() -> None:
     assert check({"X": {"y": [1.5, None, True]}, "User": "me"}) == (
         "config: got key 'X', expected one of the image specification",
     )
@@ -149,12 +149,12 @@ def test_any_mapping_is_an_object() -> None:
         {"X": [float("inf")]},
     ],
 )
-def test_what_json_cannot_hold_is_refused(value: Any) -> None:
+def test_a_value_that_json_cannot_represent_is_refused(value: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"^config: got .*, expected "):
         sort_keys(value)
 
 
-def test_an_unknown_key_of_a_healthcheck_is_warned_about() -> None:
+def test_an_unknown_key_of_a_healthcheck_causes_a_warning() -> None:
     assert check({"Healthcheck": {"Tests": ["CMD", "true"]}}) == (
         "config.Healthcheck: got key 'Tests', expected one of the image specification; did you mean Test?",
     )

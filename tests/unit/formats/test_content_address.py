@@ -1,4 +1,4 @@
-"""Content addresses: what Nix says they make, and content that is true or not."""
+"""Content addresses: the store paths that Nix computes from them, and contents that match or do not match."""
 
 import hashlib
 import os
@@ -38,11 +38,11 @@ def info_of(path: StorePath, data: bytes, *references: StorePath) -> PathInfo:
     return PathInfo(path, Digest(hashlib.sha256(data).digest()), len(data), frozenset(references))
 
 
-def is_true(found: ContentAddress, info: PathInfo, data: bytes, size: int = 1 << 20) -> bool:
-    evidence = ContentAddressCheck(found, info)
+def content_matches(found: ContentAddress, info: PathInfo, data: bytes, size: int = 1 << 20) -> bool:
+    check = ContentAddressCheck(found, info)
     for start in range(0, len(data), size):
-        evidence.feed(data[start : start + size])
-    return evidence.matches()
+        check.feed(data[start : start + size])
+    return check.matches()
 
 
 # --- spelling
@@ -50,14 +50,14 @@ def is_true(found: ContentAddress, info: PathInfo, data: bytes, size: int = 1 <<
 
 @pytest.mark.parametrize("method", ["fixed", "fixed:r"])
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
-def test_an_address_comes_back(method: str, algorithm: str) -> None:
+def test_an_address_parses_back(method: str, algorithm: str) -> None:
     found = of_file(method, algorithm)
     assert ContentAddress.parse(str(found)) == found
     assert str(found).startswith(f"{method}:{algorithm}:")
     assert ContentAddress.parse(f"{method}:{algorithm}:{found.raw.hex()}") == found
 
 
-def test_an_address_is_spelt_in_nixs_base_32() -> None:
+def test_an_address_is_printed_in_base_32() -> None:
     digest = Digest.parse("sha256:094qif9n4cq4fdg459qzbhg1c6wywawwaaivx0k0x8xhbyx4vwic")
     assert str(ContentAddress.nar(digest)) == "fixed:r:sha256:094qif9n4cq4fdg459qzbhg1c6wywawwaaivx0k0x8xhbyx4vwic"
     assert ContentAddress.parse(f"text:{digest.nix32}") == ContentAddress("text", "sha256", digest.raw)
@@ -88,7 +88,7 @@ def test_an_address_is_spelt_in_nixs_base_32() -> None:
         "fixed:r:sha256:" + "0" * 100_000,
     ],
 )
-def test_what_is_no_address(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^(content address|nix32) ?.*: got .*, expected "):
         ContentAddress.parse(text)
 
@@ -107,7 +107,7 @@ def test_what_is_no_address(text: str) -> None:
         ("fixed", "sha512", "1r58lggp1vw0swqq5g94qpj8i24l4s23-hi"),
     ],
 )
-def test_the_path_is_what_nix_computes(method: str, algorithm: str, base: str) -> None:
+def test_a_path_is_the_one_that_nix_computes(method: str, algorithm: str, base: str) -> None:
     found = of_file(method, algorithm)
     path = StorePath.parse_base(base)
     assert found.path("hi", (), self_reference=False) == path
@@ -115,20 +115,20 @@ def test_the_path_is_what_nix_computes(method: str, algorithm: str, base: str) -
     assert found.path("hi2", (), self_reference=False).hash != path.hash
 
 
-def test_the_path_of_a_text_is_what_nix_computes() -> None:
+def test_the_path_of_a_text_is_the_one_that_nix_computes() -> None:
     """``builtins.toFile "x" "hello"``."""
     found = ContentAddress("text", "sha256", hashlib.sha256(b"hello").digest())
     assert found.path("x", (), self_reference=False).base == "4g4g9i669dl63abpww0djbl2jxl6bwiz-x"
 
 
 @pytest.mark.parametrize("found", [of_file("fixed:r", "sha256"), of_file("text", "sha256")])
-def test_references_are_a_part_of_the_path(found: ContentAddress) -> None:
+def test_the_path_depends_on_references(found: ContentAddress) -> None:
     paths = {found.path("x", references, self_reference=False) for references in ((), (GLIBC,), (ZLIB,), (ZLIB, GLIBC))}
     assert len(paths) == 4
     assert found.path("x", [GLIBC, ZLIB], self_reference=False) == found.path("x", {ZLIB, GLIBC}, self_reference=False)
 
 
-def test_a_reference_to_itself_is_a_part_of_the_path() -> None:
+def test_the_path_depends_on_a_self_reference() -> None:
     found = of_file("fixed:r", "sha256")
     path = found.path("x", (GLIBC,), self_reference=True)
     assert path != found.path("x", (GLIBC,), self_reference=False)
@@ -137,7 +137,7 @@ def test_a_reference_to_itself_is_a_part_of_the_path() -> None:
 
 
 @pytest.mark.parametrize("found", [of_file("fixed", "sha256"), of_file("fixed:r", "sha1")])
-def test_other_addresses_have_no_references(found: ContentAddress) -> None:
+def test_other_addresses_cannot_have_references(found: ContentAddress) -> None:
     for references, self_reference in (((GLIBC,), False), ((), True)):
         with pytest.raises(FormatError, match=r"^content address fixed:.*: got references, expected none with it$"):
             found.path("x", references, self_reference)
@@ -145,36 +145,36 @@ def test_other_addresses_have_no_references(found: ContentAddress) -> None:
     assert not found.matches(info_of(path, b"", GLIBC))
 
 
-def test_a_text_has_no_reference_to_itself() -> None:
+def test_a_text_cannot_have_a_self_reference() -> None:
     with pytest.raises(FormatError, match="got references, expected none"):
         of_file("text", "sha256").path("x", (), self_reference=True)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "x" * 212, "ü"])
-def test_a_name_is_one_of_a_store_path(name: str) -> None:
+def test_a_name_must_be_valid_for_a_store_path(name: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^store path: got "):
         of_file("fixed", "sha256").path(name, (), self_reference=False)
 
 
-def test_a_narinfo_claims_its_address() -> None:
+def test_the_address_of_a_narinfo_must_match_its_path() -> None:
     found = of_file("fixed:r", "sha256")
     info = info_of(found.path("hi", (), self_reference=False), nar_of(File(HI)))
 
-    def said(text: str, info: PathInfo = info) -> bool:
+    def is_claimed(text: str, info: PathInfo = info) -> bool:
         return has_matching_address(narinfo.NarInfo(info, "x", "none", (), address=text))
 
-    assert said(str(found))
-    assert not said("")
-    assert not said("fixed:r:sha256:x")
-    assert not said(str(of_file("fixed", "sha256")))
-    assert not said(str(found), PathInfo(info.path, info.nar_hash, 1, frozenset({GLIBC})))
-    assert not said(str(found), PathInfo(StorePath(info.path.hash + "-ho"), info.nar_hash, 1, frozenset()))
+    assert is_claimed(str(found))
+    assert not is_claimed("")
+    assert not is_claimed("fixed:r:sha256:x")
+    assert not is_claimed(str(of_file("fixed", "sha256")))
+    assert not is_claimed(str(found), PathInfo(info.path, info.nar_hash, 1, frozenset({GLIBC})))
+    assert not is_claimed(str(found), PathInfo(StorePath(info.path.hash + "-ho"), info.nar_hash, 1, frozenset()))
 
 
 # --- content
 
 
-def test_an_address_may_be_the_nar_hash_itself() -> None:
+def test_an_address_may_equal_the_nar_hash() -> None:
     found, data = of_file("fixed:r", "sha256"), nar_of(File(HI))
     assert found.equals_nar_hash(info_of(GLIBC, data, ZLIB))
     assert not found.equals_nar_hash(info_of(GLIBC, data, GLIBC))
@@ -184,37 +184,37 @@ def test_an_address_may_be_the_nar_hash_itself() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 96, 1 << 20])
 @pytest.mark.parametrize("method", ["text", "fixed", "fixed:r"])
-def test_a_file_is_what_its_address_says(method: str, size: int) -> None:
+def test_a_file_matches_its_address(method: str, size: int) -> None:
     found, data = of_file(method, "sha256"), nar_of(File(HI))
     info = info_of(GLIBC, data)
-    assert is_true(found, info, data, size)
-    assert not is_true(found, info, nar_of(File(b"ho\n")), size)
-    assert not is_true(found, info, nar_of(File(HI, executable=True)), size)
+    assert content_matches(found, info, data, size)
+    assert not content_matches(found, info, nar_of(File(b"ho\n")), size)
+    assert not content_matches(found, info, nar_of(File(HI, executable=True)), size)
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 70_000])
-def test_a_file_of_any_length_is_what_its_address_says(length: int) -> None:
+def test_a_file_of_any_length_matches_its_address(length: int) -> None:
     content = os.urandom(length)
     found, data = ContentAddress("fixed", "sha1", hashlib.sha1(content).digest()), nar_of(File(content))
-    assert is_true(found, info_of(GLIBC, data), data)
-    assert is_true(found, info_of(GLIBC, data), data, 5)
+    assert content_matches(found, info_of(GLIBC, data), data)
+    assert content_matches(found, info_of(GLIBC, data), data, 5)
 
 
 @pytest.mark.parametrize("item", [{}, {b"a": File(HI)}, Link(HI)])
-def test_only_a_file_has_the_address_of_one(item: Item) -> None:
-    assert not is_true(of_file("fixed", "sha256"), info_of(GLIBC, b""), nar_of(item))
+def test_only_a_regular_file_matches_a_flat_address(item: Item) -> None:
+    assert not content_matches(of_file("fixed", "sha256"), info_of(GLIBC, b""), nar_of(item))
 
 
-def test_a_nar_cut_short_or_prolonged_is_no_file() -> None:
+def test_a_truncated_or_extended_nar_does_not_match() -> None:
     found, data = of_file("fixed", "sha256"), nar_of(File(HI))
     for other in (b"", data[:-1], data[:-16], data[:96], data + b"x", data + bytes(100), b"x" + data[1:]):
-        assert not is_true(found, info_of(GLIBC, data), other)
+        assert not content_matches(found, info_of(GLIBC, data), other)
     hollow = ContentAddress("fixed", "sha256", hashlib.sha256(b"").digest())
-    assert not is_true(hollow, info_of(GLIBC, b""), b"")
+    assert not content_matches(hollow, info_of(GLIBC, b""), b"")
 
 
-def test_a_content_may_hold_its_own_hash() -> None:
-    """Hashed with zeros in its place, so the path can be computed before the hash that it holds is known."""
+def test_a_content_may_contain_its_own_hash() -> None:
+    """The hash is replaced by zeros, so the path can be computed before it is known."""
     data = nar_of({b"bin": Link(b"/nix/store/" + OLD + b"-x/bin"), b"a": File(OLD * 2)})
     modulo = ModuloHash(OLD.decode())
     modulo.feed(data)
@@ -223,23 +223,23 @@ def test_a_content_may_hold_its_own_hash() -> None:
     own = data.replace(OLD, path.hash.encode())
     info = info_of(path, own, GLIBC, path)
     assert found.matches(info)
-    assert all(is_true(found, info, own, size) for size in (1, 31, 32, 33, 1 << 20))
-    assert not is_true(found, info, data)
-    assert not is_true(found, info_of(path, own, GLIBC), own)  # it does not say that it refers to itself
+    assert all(content_matches(found, info, own, size) for size in (1, 31, 32, 33, 1 << 20))
+    assert not content_matches(found, info, data)
+    assert not content_matches(found, info_of(path, own, GLIBC), own)  # it does not say that it refers to itself
 
 
-def test_an_address_without_the_places_is_one_too() -> None:
-    """Nix 2.17 to 2.34 made such."""
+def test_an_address_without_offsets_matches_too() -> None:
+    """Nix 2.17 to 2.34 computed these."""
     data = nar_of({b"bin": Link(b"/nix/store/" + OLD + b"-x/bin"), b"a": File(OLD * 2)})
     found = ContentAddress("fixed:r", "sha256", hashlib.sha256(data.replace(OLD, bytes(32))).digest())
     path = found.path("x", (), self_reference=True)
     own = data.replace(OLD, path.hash.encode())
-    assert is_true(found, info_of(path, own, path), own)
-    assert not is_true(found, info_of(path, data, path), data)
+    assert content_matches(found, info_of(path, own, path), own)
+    assert not content_matches(found, info_of(path, data, path), data)
 
 
-def test_the_places_are_hashed_too() -> None:
-    """So zeros that were there already are none that were put there."""
+def test_offsets_are_part_of_the_hash() -> None:
+    """This distinguishes zeros in the content from replaced hashes."""
     text = b"a" + OLD + b"b"
     found = ModuloHash(OLD.decode())
     found.feed(text)
@@ -253,7 +253,7 @@ def test_the_places_are_hashed_too() -> None:
 # --- rewriting
 
 
-def test_a_text_is_put_for_another() -> None:
+def test_a_text_is_replaced() -> None:
     rewriter = Rewriter(OLD, NEW)
     assert rewriter.feed(b"x" + OLD + b"y" + OLD[:10]) == b"x" + NEW
     assert rewriter.feed(OLD[10:] + OLD) == b"y" + NEW + NEW
@@ -262,19 +262,19 @@ def test_a_text_is_put_for_another() -> None:
     assert list(rewriter.offsets) == [1, 34, 66]
 
 
-def test_of_two_that_overlap_the_first_counts() -> None:
+def test_the_first_of_two_overlapping_texts_is_replaced() -> None:
     rewriter = Rewriter(b"aa", b"bb")
     assert b"".join((*map(rewriter.feed, (b"a", b"a", b"a", b"a", b"a")), rewriter.close())) == b"bbbba"
     assert list(rewriter.offsets) == [0, 2]
 
 
-def test_lengths_do_not_change() -> None:
+def test_texts_of_different_lengths_are_refused() -> None:
     for old, new in ((OLD, NEW[1:]), (b"", b"")):
         with pytest.raises(InvalidArgument, match="expected as many bytes"):
             Rewriter(old, new)
 
 
-def test_places_do_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_offsets_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content_address, "MAX_OFFSETS", 3)
     rewriter = Rewriter(OLD, NEW)
     rewriter.feed(OLD * 3)

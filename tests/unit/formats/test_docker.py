@@ -1,4 +1,4 @@
-"""The documents of a docker-archive, to the byte."""
+"""The JSON documents of a docker-archive, byte for byte."""
 
 import json
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ CREATED = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 ONE, TWO = Digest(b"\x01" * 32), Digest(b"\xab" * 32)
 
 
-def test_the_image_json_is_that_of_the_streamer() -> None:
-    """`json.dumps(indent=4)`, key order created, architecture, os, config, rootfs{diff_ids,type}, history."""
+def test_the_image_config_is_that_of_the_streamer() -> None:
+    """Keys are in the order created, architecture, os, config, rootfs{diff_ids,type}, history; the indent is 4."""
     config = ImageConfig("amd64", CREATED, {"Cmd": ["/bin/hello"], "Env": ["A=é"]})
     layers = [
         HistoryItem(ONE, store_paths_comment(["/nix/store/a", "/nix/store/b"])),
@@ -59,7 +59,7 @@ def test_the_image_json_is_that_of_the_streamer() -> None:
     )
 
 
-def test_the_config_stays_as_it_is() -> None:
+def test_the_container_config_is_unchanged() -> None:
     container = {"Labels": {"z": "1", "a": "\U0001f600"}, "Volumes": {"/data": {}}, "User": None}
     document = json.loads(dump_image_config(ImageConfig("arm64", CREATED, container), []))
     assert document["config"] == container
@@ -89,8 +89,8 @@ def test_the_manifest_is_that_of_the_streamer() -> None:
     )
 
 
-def test_the_manifest_of_several_images_lists_them_with_all_their_names_or_none() -> None:
-    """docker save writes null for an image without a name."""
+def test_a_manifest_lists_several_images_with_all_their_names() -> None:
+    """``docker save`` writes null for an image without a name."""
     made = dump_docker_manifest([ManifestEntry("a.json", ("x:1", "x:2"), ()), ManifestEntry("b.json", (), ("1.tar",))])
     assert json.loads(made) == [
         {"Config": "a.json", "RepoTags": ["x:1", "x:2"], "Layers": []},

@@ -1,4 +1,4 @@
-"""The ELF header: processors by their numbers, and files that are no program."""
+"""The ELF header: processors by their numbers, and files that are not programs."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from lamina.formats.elf import HEADER_SIZE, parse_architecture
 
 
 def header(machine: int, *, bits: int = 64, order: str = "little", kind: int = 2) -> bytes:
-    """The start of an ELF file (System V ABI, figure 4-3)."""
+    """Return the start of an ELF file (System V ABI, figure 4-3)."""
     identification = b"\x7fELF" + bytes([bits // 32, 1 if order == "little" else 2, 1]) + bytes(9)
     big = order == "big"
     return identification + b"".join(number.to_bytes(2, "big" if big else "little") for number in (kind, machine))
@@ -34,7 +34,7 @@ def header(machine: int, *, bits: int = 64, order: str = "little", kind: int = 2
         (header(62, kind=3) + b"more", "amd64"),
     ],
 )
-def test_a_program_names_its_processor(found: bytes, expected: str) -> None:
+def test_the_architecture_of_a_program_is_known(found: bytes, expected: str) -> None:
     assert len(found) >= HEADER_SIZE
     assert parse_architecture(found) == expected
 
@@ -55,11 +55,11 @@ def test_a_program_names_its_processor(found: bytes, expected: str) -> None:
         bytes(HEADER_SIZE),
     ],
 )
-def test_other_files_name_none(found: bytes) -> None:
+def test_other_files_have_no_architecture(found: bytes) -> None:
     assert parse_architecture(found) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="programs are ELF files on Linux")
-def test_this_very_python_is_a_program() -> None:
+def test_the_running_python_has_an_architecture() -> None:
     with Path(sys.executable).open("rb") as file:
         assert parse_architecture(file.read(HEADER_SIZE)) is not None

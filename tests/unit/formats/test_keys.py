@@ -1,4 +1,4 @@
-"""Keys: how they are spelt, what they sign, and what signs nothing."""
+"""Keys: their text form, valid signatures, and invalid ones."""
 
 import base64
 from pathlib import Path
@@ -12,7 +12,7 @@ from lamina.formats.keys import CACHE_NIXOS_ORG, PublicKey, SecretKey, find_sign
 
 NARINFOS = sorted((EXAMPLES / "cache").glob("*.narinfo"))
 
-# RFC 8032, section 7.1, test 1: of the empty message.
+# RFC 8032, section 7.1, test 1: a signature of the empty message.
 SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
 PUBLIC = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 SIGNATURE = bytes.fromhex(
@@ -23,24 +23,24 @@ OTHER = SecretKey("other-1", bytes(32))
 TEXT = "1;/nix/store/2g13aaaa0000000000000000000000ab-hello;sha256:0;1;"
 
 
-def spelt(name: str, raw: bytes) -> str:
+def key_text(name: str, raw: bytes) -> str:
     return f"{name}:{base64.b64encode(raw).decode()}"
 
 
 def test_it_is_ed25519() -> None:
     assert KEY.public == PublicKey("key-1", PUBLIC)
-    assert KEY.sign("") == spelt("key-1", SIGNATURE)
+    assert KEY.sign("") == key_text("key-1", SIGNATURE)
     assert KEY.public.verify("", SIGNATURE)
 
 
-def test_a_key_comes_back() -> None:
-    assert str(KEY) == spelt("key-1", SEED + PUBLIC)
+def test_a_key_parses_back() -> None:
+    assert str(KEY) == key_text("key-1", SEED + PUBLIC)
     assert SecretKey.parse(str(KEY)) == KEY
     assert PublicKey.parse(str(KEY.public)) == KEY.public
     assert PublicKey.parse(f" {KEY.public}\n") == KEY.public
 
 
-def test_a_new_key_is_another_one() -> None:
+def test_generated_keys_differ() -> None:
     first, second = SecretKey.generate("a.b-1"), SecretKey.generate("a.b-1")
     assert first != second
     assert SecretKey.parse(str(first)) == first
@@ -48,17 +48,17 @@ def test_a_new_key_is_another_one() -> None:
     assert find_signer(TEXT, [first.sign(TEXT)], [first.public]) == "a.b-1"
 
 
-def test_a_repr_shows_no_secret() -> None:
+def test_a_repr_does_not_contain_the_secret() -> None:
     assert repr(KEY) == "SecretKey(name='key-1')"
 
 
 @pytest.mark.parametrize("name", ["", ":", "a:b", "a b", "a\n", "\0", "\ud800", "ü\x85"])
-def test_a_name_that_no_key_can_have(name: str) -> None:
+def test_an_invalid_name_of_a_key_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^key name: got "):
         SecretKey.generate(name)
     if name and ":" not in name:
         with pytest.raises(InvalidArgument):
-            PublicKey.parse(spelt(name.strip() + " x", PUBLIC))
+            PublicKey.parse(key_text(name.strip() + " x", PUBLIC))
 
 
 @pytest.mark.parametrize(
@@ -68,40 +68,40 @@ def test_a_name_that_no_key_can_have(name: str) -> None:
         "key-1",
         "key-1:",
         base64.b64encode(PUBLIC).decode(),
-        spelt("", PUBLIC),
-        spelt("a b", PUBLIC),
-        spelt("a:b", PUBLIC),
-        spelt("key-1", PUBLIC[1:]),
-        spelt("key-1", PUBLIC + b"x"),
-        spelt("key-1", PUBLIC)[:-1],
-        spelt("key-1", PUBLIC)[:-2] + "p=",  # bits that no byte holds
-        spelt("key-1", PUBLIC) + "=",
+        key_text("", PUBLIC),
+        key_text("a b", PUBLIC),
+        key_text("a:b", PUBLIC),
+        key_text("key-1", PUBLIC[1:]),
+        key_text("key-1", PUBLIC + b"x"),
+        key_text("key-1", PUBLIC)[:-1],
+        key_text("key-1", PUBLIC)[:-2] + "p=",  # bits that no byte holds
+        key_text("key-1", PUBLIC) + "=",
         "key-1:" + PUBLIC.hex(),
         "key-1:ü",
         "key-1:\ud800",
     ],
 )
-def test_what_is_no_public_key(text: str) -> None:
+def test_an_invalid_public_key_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^public key: got .*, expected NAME:BASE64 of 32 bytes$"):
         PublicKey.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "key-1:", spelt("key-1", SEED), spelt("", SEED + PUBLIC), str(KEY)[:-1]])
-def test_what_is_no_secret_key_is_not_shown(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "key-1:", key_text("key-1", SEED), key_text("", SEED + PUBLIC), str(KEY)[:-1]])
+def test_an_invalid_secret_key_is_not_shown(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^secret key: got something else, expected NAME:BASE64 of 64 bytes$"):
         SecretKey.parse(text)
 
 
-def test_a_secret_key_taken_for_a_public_one_is_not_shown() -> None:
+def test_a_secret_key_in_place_of_a_public_one_is_not_shown() -> None:
     with pytest.raises(InvalidArgument, match=r"^public key: got a secret key, expected NAME:BASE64 of 32 bytes$"):
         PublicKey.parse(str(KEY))
 
 
-def test_two_halves_are_of_one_key() -> None:
+def test_halves_of_different_keys_are_refused() -> None:
     with pytest.raises(
         InvalidArgument, match=r"^secret key 'key-1': got two halves that do not match, expected one key$"
     ):
-        SecretKey.parse(spelt("key-1", SEED + OTHER.public.raw))
+        SecretKey.parse(key_text("key-1", SEED + OTHER.public.raw))
 
 
 # --- signatures
@@ -132,7 +132,7 @@ def test_two_keys_may_have_one_name() -> None:
     assert find_signer(TEXT, [twin.sign(TEXT)], [KEY.public]) is None
 
 
-def test_a_signature_counts_under_its_own_name_only() -> None:
+def test_a_signature_is_checked_only_with_keys_of_its_name() -> None:
     raw = KEY.sign(TEXT).partition(":")[2]
     assert find_signer(TEXT, [f"other-1:{raw}"], [KEY.public, OTHER.public]) is None
     assert find_signer(TEXT, [f"key-1 :{raw}", f":{raw}", raw], [KEY.public]) is None
@@ -140,9 +140,9 @@ def test_a_signature_counts_under_its_own_name_only() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":", "key-1", "key-1:", "key-1:AAAA", "key-1:!", "key-1:ü", "key-1:\ud800", spelt("key-1", bytes(64))],
+    ["", ":", "key-1", "key-1:", "key-1:AAAA", "key-1:!", "key-1:ü", "key-1:\ud800", key_text("key-1", bytes(64))],
 )
-def test_a_malformed_signature_signs_nothing_and_hinders_none(text: str) -> None:
+def test_a_malformed_signature_is_ignored(text: str) -> None:
     assert find_signer(TEXT, [text], [KEY.public]) is None
     assert find_signer(TEXT, [text, KEY.sign(TEXT), text], [KEY.public]) == "key-1"
 
@@ -151,11 +151,11 @@ def test_a_malformed_signature_signs_nothing_and_hinders_none(text: str) -> None
 def test_each_byte_of_a_signature_matters(place: int) -> None:
     raw = bytearray(base64.b64decode(KEY.sign(TEXT).partition(":")[2]))
     raw[place] ^= 1
-    assert find_signer(TEXT, [spelt("key-1", bytes(raw))], [KEY.public]) is None
+    assert find_signer(TEXT, [key_text("key-1", bytes(raw))], [KEY.public]) is None
 
 
 @pytest.mark.parametrize("cut", [1, 8, 20, 40])
-def test_a_secret_key_that_is_cut_is_not_shown_either(cut: int) -> None:
+def test_a_truncated_secret_key_is_not_shown(cut: int) -> None:
     secret = str(SecretKey.generate("mine-1"))
     for text in (secret[:-cut], secret + "A" * cut):
         with pytest.raises(InvalidArgument) as caught:

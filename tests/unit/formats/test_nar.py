@@ -1,4 +1,4 @@
-"""The Nix archive: what it looks like, what Nix says it is, and what is none."""
+"""The Nix archive: its bytes, comparison with Nix, and invalid archives."""
 
 import io
 import os
@@ -18,7 +18,7 @@ from lamina.system.walk import walk
 
 
 def string(text: bytes) -> bytes:
-    """A string as the format has it: length, bytes, zeros up to eight (thesis, figure 5.2)."""
+    """Return a string of an archive: length, bytes, zeros up to a multiple of eight (thesis, figure 5.2)."""
     return len(text).to_bytes(8, "little") + text + bytes(-len(text) % 8)
 
 
@@ -31,7 +31,7 @@ def archive(*texts: bytes | str) -> bytes:
 
 
 def folder(*names: bytes | str) -> bytes:
-    """An archive of empty files."""
+    """Return an archive of a folder with empty files."""
     entries = b"".join(
         strings("entry", "(", "name", name, "node", "(", "type", "regular", "contents", "", ")", ")") for name in names
     )
@@ -61,13 +61,13 @@ needs_nix = pytest.mark.skipif(shutil.which("nix-store") is None, reason="nix-st
 # --- shape
 
 
-def test_a_file_is_what_the_module_says() -> None:
+def test_a_file_is_dumped_as_in_the_docstring_of_the_module() -> None:
     expected = archive("(", "type", "regular", "contents", "hi", ")")
     assert dumped(File(b"hi")) == expected
     assert tuple(nar.parse_bytes(expected)) == (Regular(b"", executable=False, size=2, content=b"hi"),)
 
 
-def test_a_program_is_marked_by_two_strings() -> None:
+def test_an_executable_has_two_more_strings() -> None:
     assert dumped(File(b"hi", executable=True)) == archive(
         "(", "type", "regular", "executable", "", "contents", "hi", ")"
     )
@@ -82,7 +82,7 @@ def test_a_folder_has_entries_in_the_order_of_their_bytes() -> None:
     assert dumped({b"b": File(), b"a": File(), b"\xff": File(), b"B": File()}) == folder("B", "a", "b", b"\xff")
 
 
-def test_nested_folders_close_in_turn() -> None:
+def test_nested_folders_are_closed_in_order() -> None:
     expected = (
         archive("(", "type", "directory")
         + strings("entry", "(", "name", "a", "node", "(", "type", "directory")
@@ -95,13 +95,13 @@ def test_nested_folders_close_in_turn() -> None:
 
 
 @pytest.mark.parametrize("item", [AWKWARD, NOT_UTF8, File(b"x" * 100_000), Link(b"x" * 4095), {}])
-def test_awkward_trees_come_back(item: Item) -> None:
+def test_unusual_trees_parse_back(item: Item) -> None:
     data = dumped(item)
     assert tuple(nar.parse_bytes(data)) == nodes(item)
     assert packed_bytes(PackedLayer(0, iter(nar.dump(nar.parse_bytes(data))))) == data
 
 
-def test_parse_says_where_contents_are_and_does_not_read_them() -> None:
+def test_parse_returns_offsets_and_does_not_read_contents() -> None:
     data = dumped({b"a": File(b"12345"), b"b": File(b"x" * 10_000)})
     asked: list[bytes] = []
 
@@ -114,8 +114,8 @@ def test_parse_says_where_contents_are_and_does_not_read_them() -> None:
     assert asked == [b"12345", b"x" * 10_000]
 
 
-def test_an_archive_may_begin_anywhere_in_its_stream() -> None:
-    """Offsets count from where the archive begins."""
+def test_an_archive_may_start_at_any_position_of_a_stream() -> None:
+    """Offsets count from the start of the archive."""
     data = dumped({b"a": File(b"12345")})
     stream = io.BytesIO(b"before" + data)
     stream.seek(len(b"before"))
@@ -131,38 +131,38 @@ def test_an_archive_may_begin_anywhere_in_its_stream() -> None:
     "name",
     [b"", b".", b"..", b"a/b", b"/", b"/etc", b"a\0b", b"\0", b"../../etc/passwd"],
 )
-def test_a_name_that_leaves_its_folder_is_refused(name: bytes) -> None:
+def test_a_name_that_is_not_one_path_component_is_refused(name: bytes) -> None:
     with pytest.raises(FormatError, match="expected one component of a path"):
         list(nar.parse_bytes(folder(name)))
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("b", "a"), (b"\xff", b"z"), ("a", "aa", "a")])
-def test_names_ascend_strictly(names: tuple[bytes | str, ...]) -> None:
+def test_names_that_do_not_ascend_are_refused(names: tuple[bytes | str, ...]) -> None:
     with pytest.raises(FormatError, match="expected names in ascending order"):
         list(nar.parse_bytes(folder(*names)))
 
 
-def test_a_name_may_be_met_again_in_another_folder() -> None:
+def test_a_name_may_occur_again_in_another_folder() -> None:
     item: Item = {b"a": {b"z": {}}, b"b": {b"a": File()}}
     assert tuple(nar.parse_bytes(dumped(item))) == nodes(item)
 
 
 @pytest.mark.parametrize("size", [3, 1 << 20, 1 << 62, (1 << 63) - 8, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
 @pytest.mark.parametrize("head", [(), ("contents",)])
-@pytest.mark.parametrize("spooled", [False, True])
-def test_a_length_beyond_the_end_is_refused(size: int, head: tuple[str, ...], spooled: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_length_beyond_the_end_is_refused(size: int, head: tuple[str, ...], in_file: bool, tmp_path: Path) -> None:
     data = archive("(", "type", "regular", *head) + size.to_bytes(8, "little") + b"hi"
-    spool = tmp_path / "nar"
-    spool.write_bytes(data)
+    file = tmp_path / "nar"
+    file.write_bytes(data)
     with (
-        spool.open("rb") if spooled else io.BytesIO(data) as stream,
+        file.open("rb") if in_file else io.BytesIO(data) as stream,
         pytest.raises(FormatError, match=r"^NAR at byte "),
     ):
         list(nar.parse(stream, lambda offset, size: b""))
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (archive("(")[:-9], "NAR at byte 24: got the end, expected 1 more bytes"),
         (archive("(")[:-3], "NAR at byte 33: got the end, expected 3 more bytes"),
@@ -177,13 +177,13 @@ def test_a_length_beyond_the_end_is_refused(size: int, head: tuple[str, ...], sp
         ),
     ],
 )
-def test_an_error_says_where_and_what(data: bytes, said: str) -> None:
+def test_an_error_has_the_offset_and_both_values(data: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         list(nar.parse_bytes(data))
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
-def test_a_string_has_a_greatest_length() -> None:
+def test_a_string_of_more_than_the_maximum_length_is_refused() -> None:
     data = archive("(", "type", "symlink", "target", b"x" * (nar.MAX_TOKEN + 1), ")")
     with pytest.raises(FormatError, match="at most"):
         list(nar.parse_bytes(data))
@@ -194,7 +194,7 @@ def nested(depth: int) -> Iterator[Node]:
         yield Directory(b"/".join([b"d"] * level))
 
 
-def test_a_tree_may_be_as_deep_as_it_says() -> None:
+def test_a_tree_may_have_the_maximum_depth() -> None:
     data = packed_bytes(PackedLayer(0, iter(nar.dump(nested(nar.MAX_DEPTH - 1)))))
     assert tuple(nar.parse_bytes(data)) == tuple(nested(nar.MAX_DEPTH - 1))
 
@@ -231,13 +231,13 @@ def test_a_deeper_tree_is_refused(depth: int) -> None:
         archive("(", "target", "a", "type", "symlink", ")"),
     ],
 )
-def test_what_no_dump_could_have_written_is_refused(data: bytes) -> None:
+def test_archives_that_dump_does_not_write_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match=r"^NAR at byte \d+: got .*, expected "):
         list(nar.parse_bytes(data))
 
 
 @pytest.mark.parametrize("place", range(1, 9))
-def test_padding_is_zero_and_nothing_follows(place: int) -> None:
+def test_nonzero_padding_and_trailing_bytes_are_refused(place: int) -> None:
     data = bytearray(archive("(", "type", "symlink", "target", "x" * place, ")"))
     pad = -place % 8
     if pad:
@@ -249,10 +249,10 @@ def test_padding_is_zero_and_nothing_follows(place: int) -> None:
         list(nar.parse_bytes(bytes(data) + b"\0"))
 
 
-# --- below
+# --- subtrees
 
 
-def test_below_is_a_folder_and_what_is_in_it() -> None:
+def test_a_subtree_is_a_folder_and_its_entries() -> None:
     tree = nodes({b"a": {b"b": {b"c": File()}, b"bb": File()}, b"ab": File()})
     assert [node.path for node in select_subtree(tree, b"a/b")] == [b"a/b", b"a/b/c"]
     assert [node.path for node in select_subtree(tree, b"a")] == [b"a", b"a/b", b"a/b/c", b"a/bb"]
@@ -266,7 +266,7 @@ def test_below_is_a_folder_and_what_is_in_it() -> None:
 @needs_nix
 @pytest.mark.parametrize("item", [AWKWARD, File(b"hi"), File(b"", executable=True), Link(b"x"), {}])
 def test_nix_store_dumps_the_same_bytes(item: Item, tmp_path: Path) -> None:
-    """``dump(walk(p))`` is what Nix says."""
+    """``dump(walk(p))`` is what ``nix-store --dump`` writes."""
     place = os.fsencode(tmp_path / "tree")
     write(item, place)
     done = subprocess.run(["nix-store", "--dump", place], capture_output=True, check=True)
@@ -293,17 +293,17 @@ def test_nix_store_restores_what_we_dump(item: Item, tmp_path: Path) -> None:
     assert packed_bytes(PackedLayer(0, iter(nar.dump(restored)))) == dumped(item)
 
 
-def test_an_extent_of_a_nar_is_as_good_as_a_file(tmp_path: Path) -> None:
-    """A folder on disk and a NAR are the same stream; a content may be a range of the NAR itself."""
+def test_an_extent_of_a_nar_is_equivalent_to_a_file(tmp_path: Path) -> None:
+    """A folder on disk and a NAR give the same stream, with contents that are ranges of the NAR file."""
     data = dumped(AWKWARD)
-    spool = tmp_path / "nar"
-    spool.write_bytes(data)
-    status = spool.stat()
+    file = tmp_path / "nar"
+    file.write_bytes(data)
+    status = file.stat()
 
     def content(offset: int, size: int) -> Extent:
-        return Extent(os.fsencode(spool), offset, size, status.st_size, status.st_mtime_ns)
+        return Extent(os.fsencode(file), offset, size, status.st_size, status.st_mtime_ns)
 
-    with spool.open("rb") as stream:
+    with file.open("rb") as stream:
         found = tuple(nar.parse(stream, content))
     assert packed_bytes(PackedLayer(0, iter(nar.dump(found)))) == data
     assert [node.path for node in found] == [node.path for node in nodes(AWKWARD)]

@@ -1,4 +1,4 @@
-"""The narinfo: those of the example cache, their signatures, and what is none."""
+"""The narinfo: those of the example cache, their signatures, and invalid ones."""
 
 import base64
 import dataclasses
@@ -42,7 +42,7 @@ def with_value(key: str, value: str) -> str:
     return re.sub(f"^{key}:.*$", lambda _: f"{key}: {value}", NARINFO, flags=re.MULTILINE)
 
 
-# --- Ed25519, as far as a check needs it (RFC 8032, section 5.1)
+# --- verification of Ed25519 signatures (RFC 8032, section 5.1)
 
 P = 2**255 - 19
 D = -121665 * pow(121666, -1, P) % P
@@ -88,7 +88,7 @@ def is_signed(message: str, signature: bytes, key: bytes) -> bool:
 
 @pytest.mark.parametrize("file", NARINFOS, ids=lambda file: file.name)
 def test_the_example_is_signed(file: Path) -> None:
-    """The fingerprint is what Nix signs: path, NAR hash, NAR size, sorted references."""
+    """The fingerprint that Nix signs has the path, NAR hash, NAR size and sorted references."""
     found = narinfo.parse(file.read_text(encoding="utf-8"))
     name, _, key = (EXAMPLES / "public-key").read_text(encoding="utf-8").strip().partition(":")
     (signature,) = (text.removeprefix(f"{name}:") for text in found.signatures if text.startswith(f"{name}:"))
@@ -97,7 +97,7 @@ def test_the_example_is_signed(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", NARINFOS, ids=lambda file: file.name)
-def test_the_example_says_where_its_nar_is(file: Path) -> None:
+def test_the_url_of_the_example_is_its_nar(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     found = narinfo.parse(text)
     assert found.info.path.hash == file.stem
@@ -131,7 +131,7 @@ def test_all_fields() -> None:
     assert found.extra_fields == (("System", "x86_64-linux"),)
 
 
-def test_the_least_that_a_narinfo_can_be() -> None:
+def test_a_minimal_narinfo_is_accepted() -> None:
     text = "".join(re.findall("(?:StorePath|URL|NarHash|NarSize): .*\n", NARINFO))
     found = narinfo.parse(text)
     assert (found.compression, found.signatures, found.deriver, found.address) == ("bzip2", (), "", "")
@@ -141,7 +141,7 @@ def test_the_least_that_a_narinfo_can_be() -> None:
 
 
 @pytest.mark.parametrize("file", NARINFOS, ids=lambda file: file.name)
-def test_the_example_comes_back_as_nix_wrote_it(file: Path) -> None:
+def test_the_example_is_dumped_as_nix_wrote_it(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert narinfo.parse(text).dump() == text
 
@@ -163,7 +163,7 @@ def test_the_fingerprint_has_full_paths_in_order() -> None:
 
 
 @pytest.mark.parametrize("spelling", ["hex", "nix32", "sri"])
-def test_a_hash_may_be_spelt_in_any_way(spelling: str) -> None:
+def test_a_hash_may_have_any_encoding(spelling: str) -> None:
     digest = Digest(bytes(range(32)))
     text = {"hex": str(digest), "nix32": digest.nix32, "sri": digest.sri}[spelling]
     assert narinfo.parse(with_value("NarHash", text)).info.nar_hash == digest
@@ -175,7 +175,7 @@ def test_a_size_has_63_bits(size: int) -> None:
 
 
 @pytest.mark.parametrize("key", ["FileHash", "FileSize", "References", "Deriver", "Sig", "CA"])
-def test_what_may_be_left_out(key: str) -> None:
+def test_optional_fields_may_be_missing(key: str) -> None:
     assert narinfo.parse(without(key)).info.path == StorePath.parse(HELLO)
 
 
@@ -190,7 +190,7 @@ def test_references_may_be_empty() -> None:
     assert not narinfo.parse(NARINFO.replace("References: 2g13", "References:\nX: 2g13")).info.references
 
 
-def test_unknown_keys_are_kept_in_order() -> None:
+def test_unknown_fields_are_preserved_in_order() -> None:
     found = narinfo.parse(NARINFO + "Weather: fine:\tvery\nNothing:\nA: ü\n")
     more = (("Weather", "fine:\tvery"), ("Nothing", ""), ("A", "ü"))
     known = narinfo.parse(NARINFO)
@@ -198,17 +198,17 @@ def test_unknown_keys_are_kept_in_order() -> None:
     assert narinfo.parse(found.dump()) == found
 
 
-def test_an_unknown_deriver_is_none() -> None:
+def test_an_unknown_deriver_is_empty() -> None:
     assert narinfo.parse(with_value("Deriver", "unknown-deriver")).deriver == ""
 
 
 def test_a_file_size_of_0_is_none() -> None:
-    """Nix's 0 is a size that nobody knows."""
+    """Nix writes 0 for an unknown size."""
     assert narinfo.parse(with_value("FileSize", "0")).file_size is None
 
 
 @pytest.mark.parametrize("url", ["nar/x.nar", "x", "nar/x?y=z:/&a=..", "nar/x y", "a..b/...", "./x", "nar/ü", "a/b:c"])
-def test_a_url_stays_in_its_cache(url: str) -> None:
+def test_a_url_outside_of_the_cache_is_refused(url: str) -> None:
     assert narinfo.parse(with_value("URL", url)).url == url
 
 
@@ -225,7 +225,7 @@ def test_a_url_stays_in_its_cache(url: str) -> None:
         ("nar/.x", "nar/.x"),
     ],
 )
-def test_dots_in_a_url_mean_nothing_in_a_folder(url: str, name: str) -> None:
+def test_dots_in_a_url_are_removed_from_a_file_name(url: str, name: str) -> None:
     assert narinfo.parse(with_value("URL", url)).file_name == name
 
 
@@ -237,7 +237,7 @@ UNSIGNED = ("FileHash", "FileSize", "Deriver", "CA", "Sig", "System", "Weather")
     "value", ["", "x", "../x", HELLO, "hello.drv", "x\r", "x\0", "\udcff", "9" * 5000, "unknown-deriver"]
 )
 @pytest.mark.parametrize("key", UNSIGNED)
-def test_a_field_that_is_not_signed_refuses_nothing(key: str, value: str) -> None:
+def test_an_invalid_unsigned_field_is_ignored(key: str, value: str) -> None:
     known = narinfo.parse(NARINFO)
     for text in (without(key) + f"{key}: {value}\n", NARINFO + f"{key}: {value}\n"):
         for found in (narinfo.parse(text), narinfo.parse_bytes(text.encode("utf-8", "surrogateescape"))):
@@ -246,13 +246,13 @@ def test_a_field_that_is_not_signed_refuses_nothing(key: str, value: str) -> Non
             assert narinfo.parse(found.dump()) == found
 
 
-def test_an_invalid_deriver_is_left_out() -> None:
+def test_an_invalid_deriver_is_ignored() -> None:
     for value in ("", HELLO, "hello.drv", "../x.drv"):
         assert narinfo.parse(with_value("Deriver", value)).deriver == ""
 
 
-def test_of_several_values_that_are_not_signed_the_last_counts() -> None:
-    """Nix source, libstore, nar-info: only references and CA are looked at for a second line."""
+def test_the_last_value_of_an_unsigned_field_counts() -> None:
+    """Nix source, libstore, nar-info: only References and CA are checked for a second line."""
     found = narinfo.parse(
         NARINFO + "Deriver: unknown-deriver\nURL: nar/other.nar\nFileSize: 7\nWeather: 1\nWeather: 2\n"
     )
@@ -264,14 +264,14 @@ def test_of_several_values_that_are_not_signed_the_last_counts() -> None:
 
 
 @pytest.mark.parametrize("key", ["StorePath", "URL", "NarHash", "NarSize"])
-def test_what_must_be_there(key: str) -> None:
+def test_a_missing_required_field_is_refused(key: str) -> None:
     for text in (without(key), with_value(key, "")):
         with pytest.raises(FormatError, match=f"no {key}"):
             narinfo.parse(text)
 
 
 @pytest.mark.parametrize("key", ["StorePath", "NarHash", "References", "NarSize"])
-def test_a_signed_field_comes_once(key: str) -> None:
+def test_a_second_value_of_a_signed_field_is_refused(key: str) -> None:
     with pytest.raises(FormatError, match=f"line 14: got a second {key}"):
         narinfo.parse(NARINFO + f"{key}: x\n")
 
@@ -314,25 +314,25 @@ def test_a_signed_field_comes_once(key: str) -> None:
         ("References", "../../etc/passwd"),
     ],
 )
-def test_a_value_is_refused(key: str, value: str) -> None:
+def test_an_invalid_value_is_refused(key: str, value: str) -> None:
     with pytest.raises(FormatError, match=r"^narinfo"):
         narinfo.parse(with_value(key, value))
 
 
 @pytest.mark.parametrize("line", ["", " ", "x", ": x", ":", "StorePath", "StorePath /nix", "<html>", "X:y", "X:\tz"])
-def test_a_line_that_is_no_field_is_refused(line: str) -> None:
+def test_an_invalid_line_is_refused(line: str) -> None:
     with pytest.raises(FormatError, match=r"^narinfo line 14: got .*, expected KEY: VALUE$"):
         narinfo.parse(NARINFO + line + "\n")
 
 
-def test_every_line_ends_in_a_line_feed() -> None:
-    """Without it Nix calls the file corrupt, and a CR it takes for a part of the value."""
+def test_a_line_without_a_line_feed_is_refused() -> None:
+    """Without one, Nix considers the file corrupt; it treats a CR as part of the value."""
     with pytest.raises(FormatError, match=r"^narinfo line 13: got 'CA: .* and the end, expected a line end first$"):
         narinfo.parse(NARINFO[:-1])
     with pytest.raises(FormatError, match=r"^narinfo line 1: got .*, expected no control characters, and LF ends$"):
         narinfo.parse(NARINFO.replace("\n", "\r\n"))
 
 
-def test_other_characters_end_no_line() -> None:
+def test_other_characters_do_not_end_a_line() -> None:
     found = narinfo.parse(NARINFO + "Weather: fine\u2028Sig: x:y\x85\n")
     assert found.extra_fields[-1] == ("Weather", "fine\u2028Sig: x:y\x85")

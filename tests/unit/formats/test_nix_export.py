@@ -1,4 +1,4 @@
-"""nix-store --export: what it looks like, what comes back, and what is none."""
+"""The format of nix-store --export: its bytes, parsing, and invalid exports."""
 
 import io
 from collections.abc import Callable, Iterable
@@ -37,7 +37,7 @@ def exported(*paths: tuple[bytes, ExportedPath]) -> bytes:
 
 
 def parsed(data: bytes, portion: int = 1 << 20) -> tuple[list[tuple[bytes, ExportedPath]], bytes]:
-    """The paths with their NARs, and what was not read."""
+    """Return the paths with their NARs, and the bytes that were not read."""
     stream, passed = io.BytesIO(data), io.BytesIO()
     paths = []
     for found in nix_export.parse(lambda size: stream.read(min(size, portion)), passed.write):
@@ -52,7 +52,7 @@ PATHS = [(nar_of({}), BARE), (nar_of(BIG), FULL)]
 DATA = exported(*PATHS)
 
 
-def test_it_is_what_the_module_says() -> None:
+def test_an_export_is_as_in_the_docstring_of_the_module() -> None:
     tail = number(0x4558494E) + string(str(HELLO)) + number(2) + string(str(GLIBC)) + string(str(HELLO))
     tail += string(f"/nix/store/{DERIVER}") + number(0)
     assert FULL.dump() == tail
@@ -61,25 +61,25 @@ def test_it_is_what_the_module_says() -> None:
 
 
 @pytest.mark.parametrize("portion", [1, 7, 4096, 1 << 20])
-def test_what_was_exported_comes_back(portion: int) -> None:
+def test_an_export_parses_back(portion: int) -> None:
     assert parsed(DATA, portion) == (PATHS, b"")
 
 
-def test_nothing_may_be_exported() -> None:
+def test_an_export_may_be_empty() -> None:
     assert parsed(END) == ([], b"")
 
 
-def test_nothing_behind_the_end_is_read() -> None:
+def test_nothing_is_read_beyond_the_end() -> None:
     assert parsed(DATA + b"more") == (PATHS, b"more")
 
 
-def test_a_signature_of_nix_1_is_passed_over() -> None:
+def test_a_signature_of_nix_1_is_ignored() -> None:
     signed = BARE.dump()[:-8] + number(1) + string("2;key-1;AAAA")
     assert parsed(NEXT + nar_of({}) + signed + END) == ([(nar_of({}), BARE)], b"")
 
 
-def test_a_nar_is_passed_on_as_it_comes() -> None:
-    """Nothing is held: a part is written before all is read."""
+def test_a_nar_is_written_while_it_is_read() -> None:
+    """The NAR is not kept in memory: its first bytes are written before its last are read."""
     stream = io.BytesIO(exported((nar_of(File(bytes(1 << 20))), BARE)))
     reached: list[int] = []
 
@@ -91,7 +91,7 @@ def test_a_nar_is_passed_on_as_it_comes() -> None:
     assert len(reached) > 8
 
 
-def test_copy_gives_the_size_and_stops_behind_the_archive() -> None:
+def test_copy_returns_the_size_and_stops_after_the_archive() -> None:
     data = nar_of(BIG)
     stream, passed = io.BytesIO(data + b"more"), io.BytesIO()
     assert nar.copy(stream.read, passed.write) == len(data)
@@ -108,7 +108,7 @@ def swapped(old: bytes, new: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"", "export: got the end, expected 8 more bytes"),
         (b"<html>", "export: got the end, expected 2 more bytes"),
@@ -134,21 +134,21 @@ def swapped(old: bytes, new: bytes) -> bytes:
         (DATA[:-1], "export: got the end, expected 1 more bytes"),
     ],
 )
-def test_garbage_is_refused(data: bytes, said: str | None) -> None:
+def test_garbage_is_refused(data: bytes, message: str | None) -> None:
     with pytest.raises(FormatError, match=r"^(export|NAR at byte)") as caught:
         parsed(data)
-    assert said is None or str(caught.value) == said
+    assert message is None or str(caught.value) == message
 
 
-def test_cut_anywhere_it_is_refused() -> None:
+def test_a_truncated_export_is_refused() -> None:
     data = exported((nar_of({b"a": File(b"hi"), b"b": Link(b"a")}), FULL))
     for end in range(len(data)):
         with pytest.raises(FormatError, match="got the end, expected"):
             parsed(data[:end])
 
 
-def test_a_length_beyond_the_end_is_refused_at_the_end() -> None:
-    """How long a NAR is, nobody knows before its end: what there is passes, and then it ends."""
+def test_a_content_beyond_the_end_is_refused_at_the_end() -> None:
+    """The size of a NAR is unknown before its end, so all bytes are copied before the error."""
     head = nar_of(File(b"hi"))[:-32]
     for size in (1 << 30, (1 << 63) - 1, (1 << 64) - 8):
         with pytest.raises(FormatError, match=r"^NAR at byte \d+: got the end, expected "):
@@ -160,6 +160,6 @@ def endless(pieces: Iterable[bytes]) -> Callable[[int], bytes]:
     return lambda size: source.read(size) or bytes(min(size, 1 << 16))
 
 
-def test_an_endless_row_of_zeros_behind_a_nar_ends() -> None:
+def test_endless_zeros_after_a_nar_are_refused() -> None:
     with pytest.raises(FormatError, match="got 0x0 behind a NAR"):
         list(nix_export.parse(endless([NEXT, nar_of({})]), len))

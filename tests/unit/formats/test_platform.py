@@ -1,4 +1,4 @@
-"""Platforms: every word for a processor becomes the one that images carry, and of several images the best is found."""
+"""Platforms: names of processors are translated for images, and the best of several platforms is found."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from lamina.formats.platform import ARCHITECTURES, Platform
         ("riscv64/rva20u64", "linux/riscv64/rva20u64"),
     ],
 )
-def test_every_word_for_a_processor_becomes_the_one_of_images(text: str, expected: str) -> None:
+def test_every_name_of_a_processor_is_translated_to_a_goarch(text: str, expected: str) -> None:
     found = Platform.parse(text)
     assert str(found) == expected
     assert Platform.parse(str(found)) == found
@@ -59,13 +59,13 @@ def test_every_word_for_a_processor_becomes_the_one_of_images(text: str, expecte
         "linux//v8",
     ],
 )
-def test_a_processor_that_no_image_has_is_refused(text: str) -> None:
+def test_an_unknown_processor_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^platform: got .*, expected an architecture such as amd64") as caught:
         Platform.parse(text)
     assert "riscv64" in caught.value.hint
 
 
-def test_what_programs_are_for_is_what_images_may_be_for() -> None:
+def test_architectures_of_elf_files_are_valid_for_images() -> None:
     assert set(elf._ARCHITECTURES.values()) <= set(ARCHITECTURES)
 
 
@@ -90,7 +90,7 @@ def test_what_programs_are_for_is_what_images_may_be_for() -> None:
         ("386", "amd64", None),
     ],
 )
-def test_of_several_platforms_the_best_is_found(asked: str, offered: str, expected: str | None) -> None:
+def test_the_best_of_several_platforms_is_chosen(asked: str, offered: str, expected: str | None) -> None:
     ranked = [
         (match_rank, platform)
         for platform in map(Platform.parse, offered.split())
@@ -100,7 +100,7 @@ def test_of_several_platforms_the_best_is_found(asked: str, offered: str, expect
     assert found == expected
 
 
-def test_what_is_not_known_fits_worse_than_all_that_is() -> None:
+def test_an_unknown_platform_ranks_last() -> None:
     asked = Platform.parse("arm")
     unknown = Platform.from_document({})
     known = Platform.parse("arm/v8").match_rank(asked)

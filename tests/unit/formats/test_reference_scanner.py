@@ -1,4 +1,4 @@
-"""Mentions of store paths, in whatever portions the text comes."""
+"""Scanning for store paths in a text that comes in buffers of any size."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def fed(data: bytes, size: int) -> ReferenceScanner:
         f"file://{HELLO}",
     ],
 )
-def test_a_path_spelt_out_is_found(text: str) -> None:
+def test_a_full_path_is_found(text: str) -> None:
     found = scan_references(text.encode())
     assert found.paths == {HELLO}
     assert found.hashes == {HASH}
@@ -53,7 +53,7 @@ def test_a_path_spelt_out_is_found(text: str) -> None:
         f"/nix/store/e{HASH[1:]}-hello",
     ],
 )
-def test_what_is_no_path_is_none(text: str) -> None:
+def test_an_invalid_path_is_not_found(text: str) -> None:
     assert not scan_references(text.encode()).paths
 
 
@@ -70,33 +70,33 @@ def test_what_is_no_path_is_none(text: str) -> None:
     ],
 )
 def test_a_hash_alone_is_found(text: str, hashes: set[str]) -> None:
-    """What Nix's scanner finds: the 32 digits of a path, whatever stands around them."""
+    """Nix's scanner finds the 32 digits of a hash between any other bytes."""
     assert scan_references(text.encode()).hashes == hashes
 
 
-def test_a_name_ends_where_a_store_path_may_not_go_on() -> None:
+def test_a_name_ends_before_a_character_that_is_invalid_in_it() -> None:
     found = scan_references(f"{HELLO} {HELLO.base} {LONG}E {HELLO}:{LONG}".encode())
     assert found.paths == {HELLO, LONG}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 31, 32, 33, 43, 44, 254, 255, 256, 1000])
 @pytest.mark.parametrize("before", [0, 1, 10, 200, 254, 255, 256, 300])
-def test_a_mention_is_found_wherever_it_lies(size: int, before: int) -> None:
-    """A mention is found wherever it lies, also across the border of two buffers."""
+def test_a_reference_is_found_across_two_buffers(size: int, before: int) -> None:
+    """A reference is found anywhere in the text, even if it spans two buffers."""
     data = b"." * before + f"{HELLO}\n{LONG} {OTHER}{HELLO}".encode() + b"/" * before
     found = fed(data, size)
     assert found.paths == {HELLO, LONG}
     assert found.hashes == {HASH, OTHER}
 
 
-def test_nothing_is_found_in_nothing() -> None:
+def test_nothing_is_found_in_an_empty_text() -> None:
     empty = ReferenceScanner()
     empty.close()
     empty.close()
     assert (empty.paths, empty.hashes) == (set(), set())
 
 
-def test_two_texts_are_not_one() -> None:
+def test_a_reference_does_not_span_two_texts() -> None:
     found = ReferenceScanner()
     found.feed(str(HELLO)[:20].encode())
     found.close()

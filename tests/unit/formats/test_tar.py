@@ -1,4 +1,4 @@
-"""Tar headers: sizes, limits, and what GNU tar writes."""
+"""Tar headers: sizes, limits, and comparison with tarfile and GNU tar."""
 
 import io
 import os
@@ -59,7 +59,7 @@ def test_two_blocks_and_a_full_record_end_an_archive(blocks: int) -> None:
 # --- PAX
 
 
-def test_nobody_in_particular_is_root_without_a_name() -> None:
+def test_the_default_owner_is_root_without_a_name() -> None:
     assert Owner() == Owner(0, 0, "", "")
 
 
@@ -79,15 +79,15 @@ def test_a_plain_member_is_one_block() -> None:
         (b"n" * 101, b"111 path=" + b"n" * 101 + b"\n"),
         ("é".encode(), b"11 path=\xc3\xa9\n"),
         (b"\xff", b"21 hdrcharset=BINARY\n9 path=\xff\n"),
-        # A length counts its own digits: these stand on both sides of where one more is needed.
+        # A length includes its own digits. These lengths are on both sides of where one more digit is needed.
         (b"\xc3\xa9" + b"n" * 88, b"99 path=\xc3\xa9" + b"n" * 88 + b"\n"),
         (b"\xc3\xa9" + b"n" * 89, b"101 path=\xc3\xa9" + b"n" * 89 + b"\n"),
         (b"n" * 989, b"999 path=" + b"n" * 989 + b"\n"),
         (b"n" * 990, b"1001 path=" + b"n" * 990 + b"\n"),
     ],
 )
-def test_a_name_that_ustar_cannot_hold_gets_a_record(name: bytes, records: bytes) -> None:
-    """Names of more than 100 bytes or not in ASCII get PAX records; those not in UTF-8 `hdrcharset` before them."""
+def test_a_name_that_does_not_fit_ustar_gets_a_record(name: bytes, records: bytes) -> None:
+    """Names over 100 bytes or not in ASCII get a PAX record, after `hdrcharset` if they are not UTF-8."""
     header = PaxHeaders(Owner(), 1).header(Member(name, TypeFlag.FILE, 0o444))
     before, body, block = header[:BLOCK], header[BLOCK:-BLOCK], header[-BLOCK:]
     assert body == records + padding(len(records))
@@ -125,14 +125,14 @@ def test_tarfile_reads_what_we_write() -> None:
 
 
 def packed(folder: Path) -> bytes:
-    """What GNU tar makes of ``folder``, as dockerTools calls it for the customisation layer."""
+    """Return the archive of ``folder`` by GNU tar, called as dockerTools does for the customisation layer."""
     options = ("--format=gnu", "--sort=name", "--numeric-owner", f"--mtime=@{MTIME}", "--hard-dereference")
     done = subprocess.run([GNU_TAR, *options, "-c", "."], cwd=folder, capture_output=True, check=True)
     return done.stdout
 
 
 def repacked(folder: bytes) -> bytes:
-    """The same by our headers."""
+    """Return the same archive made with `GnuHeaders`."""
     headers = GnuHeaders(MTIME)
     data = b""
     for member, owner, content in found_in(folder, b"./"):
@@ -142,23 +142,23 @@ def repacked(folder: bytes) -> bytes:
     return data + bytes(trailer_size(len(data)))
 
 
-def found_in(place: bytes, name: bytes) -> Iterator[tuple[Member, Owner, bytes]]:
-    status = os.lstat(place)
+def found_in(path: bytes, name: bytes) -> Iterator[tuple[Member, Owner, bytes]]:
+    status = os.lstat(path)
     mode, owner = status.st_mode & 0o7777, Owner(status.st_uid, status.st_gid)
-    if os.path.islink(place):
-        yield Member(name, TypeFlag.SYMLINK, mode, target=os.readlink(place)), owner, b""
-    elif os.path.isdir(place):
+    if os.path.islink(path):
+        yield Member(name, TypeFlag.SYMLINK, mode, target=os.readlink(path)), owner, b""
+    elif os.path.isdir(path):
         yield Member(name if name.endswith(b"/") else name + b"/", TypeFlag.DIRECTORY, mode), owner, b""
-        for entry in sorted(os.listdir(place)):
-            yield from found_in(place + b"/" + entry, name.rstrip(b"/") + b"/" + entry)
+        for entry in sorted(os.listdir(path)):
+            yield from found_in(path + b"/" + entry, name.rstrip(b"/") + b"/" + entry)
     else:
-        with open(place, "rb") as file:
+        with open(path, "rb") as file:
             content = file.read()
         yield Member(name, TypeFlag.FILE, mode, len(content)), owner, content
 
 
 def long_names() -> Item:
-    """Names and targets around the 100 bytes of their fields, with ``./`` in front and a slash behind."""
+    """Make names and targets around the 100 bytes of their fields, including ``./`` and a trailing slash."""
     tree: dict[bytes, Item] = {}
     for length in (*range(95, 104), 200, 255):
         tree[b"f" * length] = File(b"x" * length)
@@ -180,20 +180,20 @@ def long_names() -> Item:
         long_names(),
     ],
 )
-def test_gnu_tar_writes_the_same(item: Item, tmp_path: Path) -> None:
+def test_headers_equal_those_of_gnu_tar(item: Item, tmp_path: Path) -> None:
     write(item, os.fsencode(tmp_path / "root"))
     assert repacked(os.fsencode(tmp_path / "root")) == packed(tmp_path / "root")
 
 
 @needs_gnu_tar
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="other systems refuse such names")
-def test_gnu_tar_writes_the_same_of_names_that_are_not_utf8(tmp_path: Path) -> None:
+def test_headers_equal_those_of_gnu_tar_for_names_that_are_not_utf8(tmp_path: Path) -> None:
     write({b"\xff" * 99: Link(b"\xfe"), b"\xc3": {b"\xa9" * 101: File(b"x")}}, os.fsencode(tmp_path / "root"))
     assert repacked(os.fsencode(tmp_path / "root")) == packed(tmp_path / "root")
 
 
 @needs_gnu_tar
-def test_gnu_tar_writes_the_same_modes_and_hard_links(tmp_path: Path) -> None:
+def test_modes_and_hard_links_equal_those_of_gnu_tar(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir(mode=0o700)
     for mode in (0o1777, 0o2755, 0o4755, 0o000, 0o600):
@@ -209,18 +209,18 @@ def test_gnu_tar_writes_the_same_modes_and_hard_links(tmp_path: Path) -> None:
 @needs_gnu_tar
 @pytest.mark.skipif(os.geteuid() != 0, reason="root is needed to give files away")
 @pytest.mark.parametrize("number", [1000, 2_097_151, 2_097_152, 4_294_967_294])
-def test_gnu_tar_writes_the_same_owners(number: int, tmp_path: Path) -> None:
-    """Beyond seven octal digits a number is in base 256."""
+def test_owners_equal_those_of_gnu_tar(number: int, tmp_path: Path) -> None:
+    """A number of more than seven octal digits is written in base 256."""
     root = tmp_path / "root"
     write({b"f" * 120: File(b"x"), b"l": Link(b"t" * 120), b"d": {}}, os.fsencode(root))
-    for place in (root, *root.iterdir()):
-        os.chown(place, number, number - 1, follow_symlinks=False)
+    for path in (root, *root.iterdir()):
+        os.chown(path, number, number - 1, follow_symlinks=False)
     assert repacked(os.fsencode(root)) == packed(root)
 
 
 @needs_gnu_tar
-def test_gnu_tar_writes_the_same_size_from_8_gib_on(tmp_path: Path) -> None:
-    """A sparse file and the first blocks of its archive, for nobody has to read all of it."""
+def test_sizes_from_8_gib_on_equal_those_of_gnu_tar(tmp_path: Path) -> None:
+    """The file is sparse, and only the first blocks of its archive are read."""
     with (tmp_path / "large").open("wb") as file:
         file.truncate(8 << 30)
     (tmp_path / "large").chmod(0o644)

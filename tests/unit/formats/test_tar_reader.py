@@ -1,4 +1,4 @@
-"""Tar headers read back: what Python's and GNU's tar write, and nothing but `FormatError` from anything else."""
+"""Reading tar headers: archives of Python's tarfile and GNU tar, and `FormatError` for anything else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.errors import FormatError
-from lamina.formats import tar_reader as headers_module
+from lamina.formats import tar_reader
 from lamina.formats.tar_reader import EntryKind, TarHeader, is_header, read_headers
 
 KINDS = {
@@ -47,13 +47,13 @@ def info(name: str, kind: bytes = tarfile.REGTYPE, **fields: Any) -> tarfile.Tar
     return made
 
 
-def raw(header: bytes, place: int, text: bytes) -> bytes:
-    """A header with other bytes at ``place`` and a checksum that fits."""
-    changed = header[:place] + text + header[place + len(text) :]
+def raw(header: bytes, offset: int, text: bytes) -> bytes:
+    """Return a header with other bytes at ``offset`` and a valid checksum."""
+    changed = header[:offset] + text + header[offset + len(text) :]
     return changed[:148] + b"%06o\0 " % (sum(changed[:148]) + 8 * 32 + sum(changed[156:512])) + changed[156:]
 
 
-# What is read
+# Valid archives
 
 
 _NAMES = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size=1, max_size=130)
@@ -75,8 +75,8 @@ _INFOS = st.builds(
 
 
 @given(st.lists(_INFOS, max_size=4), st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]), st.integers(0, 1500))
-def test_what_python_writes_is_read(infos: list[tarfile.TarInfo], form: int, size: int) -> None:
-    """The rule: POSIX pax and GNU's format are two spellings of the same fields."""
+def test_archives_of_python_are_read(infos: list[tarfile.TarInfo], form: int, size: int) -> None:
+    """POSIX pax and GNU's format are two encodings of the same fields."""
     for item in infos:
         item.size = size if item.type == tarfile.REGTYPE else 0
         if item.type not in (tarfile.LNKTYPE, tarfile.SYMTYPE):
@@ -97,13 +97,13 @@ def test_extended_attributes_are_any_bytes(xattrs: dict[str, bytes]) -> None:
     assert found.xattrs == tuple(sorted((name.encode(), value) for name, value in xattrs.items()))
 
 
-def test_names_of_ustar_may_be_in_two_parts() -> None:
+def test_ustar_names_may_be_split_into_prefix_and_name() -> None:
     name = "/".join(["d" * 40] * 5)
     (found,) = read(written(info(name, mtime=5), form=tarfile.USTAR_FORMAT))
     assert found.name.decode() == name
 
 
-def test_a_folder_of_unix_7_is_a_file_with_a_slash() -> None:
+def test_a_v7_directory_is_a_file_with_a_trailing_slash() -> None:
     header = written(info("x"))[:512]
     old = raw(raw(raw(header, 257, bytes(255)), 0, b"d/"), 156, b"\0")
     (found,) = read(old)
@@ -111,25 +111,25 @@ def test_a_folder_of_unix_7_is_a_file_with_a_slash() -> None:
 
 
 def test_a_date_is_in_whole_seconds() -> None:
-    for said, expected in {"1.9": 1, "-1.5": -2, "-1.0": -1, "-1": -1, "0": 0, "12.": 12}.items():
-        (found,) = read(written(info("x", pax_headers={"mtime": said})))
+    for text, expected in {"1.9": 1, "-1.5": -2, "-1.0": -1, "-1": -1, "0": 0, "12.": 12}.items():
+        (found,) = read(written(info("x", pax_headers={"mtime": text})))
         assert found.mtime == expected
 
 
-def test_records_for_all_hold_for_all_and_those_of_one_for_one() -> None:
+def test_global_records_apply_to_all_members_and_others_to_one() -> None:
     shared = tarfile.TarInfo.create_pax_global_header({"uname": "all", "mtime": "7"})
     rest = written(info("a", pax_headers={"uname": "one"}), info("b"))
     first, second = read(shared + rest)
     assert (first.uname, first.mtime, second.uname, second.mtime) == (b"one", 7, b"all", 7)
 
 
-def test_an_archive_may_end_without_an_end() -> None:
+def test_an_archive_may_end_without_zeros() -> None:
     assert [found.name for found in read(written(info("a"), info("b"), end=b""))] == [b"a", b"b"]
     assert read(b"") == read(bytes(512)) == []
 
 
 @pytest.mark.parametrize("form", ["gnu", "posix", "ustar", "v7"])
-def test_what_gnu_tar_writes_is_read(tmp_path: Path, form: str) -> None:
+def test_archives_of_gnu_tar_are_read(tmp_path: Path, form: str) -> None:
     (tmp_path / "in/sub").mkdir(parents=True)
     (tmp_path / "in/sub/file").write_bytes(b"hello")
     (tmp_path / "in/link").symlink_to("sub/file")
@@ -148,22 +148,22 @@ def test_what_gnu_tar_writes_is_read(tmp_path: Path, form: str) -> None:
     assert found[b"./sparse"].sparse == (form in ("gnu", "posix"))
 
 
-# What is none
+# Invalid archives
 
 
 @pytest.mark.parametrize("data", [b"x", b"x" * 512, bytes(100), b"\0" * 511 + b"x", written(info("a"))[:300]])
-def test_what_is_no_header_is_refused(data: bytes) -> None:
+def test_an_invalid_header_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match=r"^tar at byte 0: got no header, expected one or the end$"):
         read(data)
     assert not is_header(data)
 
 
-def test_a_header_after_the_first_is_held_to_the_same() -> None:
+def test_an_invalid_header_after_the_first_is_refused() -> None:
     with pytest.raises(FormatError, match=r"^tar at byte 512: got no header"):
         read(written(info("a"), end=b"x" * 512))
 
 
-def test_an_archive_cut_anywhere_is_refused() -> None:
+def test_a_truncated_archive_is_refused() -> None:
     data = written(info("a" * 200, size=700), info("b", size=3), end=b"")
     whole = len(data) - 509
     for length in range(1, whole):
@@ -178,7 +178,7 @@ _PAX = ["5 x=y\n", "99 x=y\n", "x", "6 xyz\n", "-6 x=y\n", "6 x=yz", "0 x=y\n", 
 
 
 @pytest.mark.parametrize("body", _PAX)
-def test_records_that_do_not_add_up_are_refused(body: str) -> None:
+def test_records_with_a_wrong_length_are_refused(body: str) -> None:
     header = written(info("x", tarfile.XHDTYPE, size=len(body)), end=b"")[:512]
     with pytest.raises(FormatError, match=r"expected a PAX record"):
         read(header + body.encode().ljust(512, b"\0") + written(info("y")))
@@ -187,7 +187,7 @@ def test_records_that_do_not_add_up_are_refused(body: str) -> None:
 @pytest.mark.parametrize(
     "record", ["size=x", "size=-5", "uid=1e9", "mtime=nan", "mtime=inf", "gid=", "size=" + "9" * 50]
 )
-def test_records_that_are_no_numbers_are_refused(record: str) -> None:
+def test_records_with_an_invalid_number_are_refused(record: str) -> None:
     key, _, value = record.partition("=")
     with pytest.raises(FormatError, match=r"^tar at byte \d+: got "):
         read(written(info("x", pax_headers={key: value})))
@@ -196,7 +196,7 @@ def test_records_that_are_no_numbers_are_refused(record: str) -> None:
 @pytest.mark.parametrize(
     "size", [b"\x80" + b"\x7f" * 11, b"77777777777\0", b"\xff" * 12, b"\x80" + bytes(3) + b"\xff" * 8]
 )
-def test_sizes_that_no_archive_has_are_refused(size: bytes) -> None:
+def test_impossible_sizes_are_refused(size: bytes) -> None:
     for flag in (b"0", b"x", b"L", b"g"):
         data = raw(raw(written(info("x")), 124, size), 156, flag)
         with pytest.raises(FormatError, match=r"^tar at byte \d+: got "):
@@ -204,7 +204,7 @@ def test_sizes_that_no_archive_has_are_refused(size: bytes) -> None:
 
 
 @pytest.mark.parametrize("flag", [b"D", b"M", b"V", b"Z", b"\xff"])
-def test_kinds_that_no_layer_holds_are_refused(flag: bytes) -> None:
+def test_members_of_other_types_are_refused(flag: bytes) -> None:
     with pytest.raises(FormatError, match=r"got a member of type .*, expected a file, folder, link or device"):
         read(raw(written(info("x")), 156, flag))
 
@@ -215,14 +215,14 @@ def test_names_with_zero_bytes_are_refused() -> None:
             read(written(info("x", tarfile.SYMTYPE, pax_headers={key: "a\0b"})))
 
 
-def test_records_of_nothing_are_refused() -> None:
+def test_records_without_a_member_are_refused() -> None:
     data = written(info("x", pax_headers={"a": "b"}))[:1024]
     with pytest.raises(FormatError, match=r"got the end, expected the member that records describe"):
         read(data)
 
 
-def test_long_records_and_long_chains_of_them_have_an_end() -> None:
-    """No backtracking and no recursion, with which these would take ages, or all of the stack."""
+def test_long_records_and_long_chains_of_records_take_linear_time() -> None:
+    """The parser neither backtracks nor recurses, which would take too long or overflow the stack here."""
     digits = b"1" * (1 << 20)
     chain = written(info("x", pax_headers={"a": "b"}))[:1024] * 5000
     with pytest.raises(FormatError):
@@ -230,8 +230,8 @@ def test_long_records_and_long_chains_of_them_have_an_end() -> None:
     assert [found.name for found in read(chain + written(info("y")))] == [b"y"]
 
 
-def test_records_for_all_members_are_few() -> None:
-    """Each member would look at them again, or copy them: kilobytes became terabytes."""
+def test_the_size_of_global_records_is_limited() -> None:
+    """Each member would process or copy them again, so kilobytes would become terabytes."""
     shared = tarfile.TarInfo.create_pax_global_header
     with pytest.raises(FormatError, match=r"bytes of records for all members, expected at most 4096"):
         read(shared({"uname": "x" * 5000}) + written(info("a")))
@@ -241,7 +241,7 @@ def test_records_for_all_members_are_few() -> None:
     assert found.xattrs == ()
 
 
-def test_records_of_one_member_are_bounded_together() -> None:
+def test_the_total_size_of_the_records_of_one_member_is_limited() -> None:
     chain = b"".join(
         written(info("x", tarfile.XHDTYPE, size=60_000), end=b"")[:512] + _record(f"SCHILY.xattr.{number}", 60_000)
         for number in range(20)
@@ -251,28 +251,28 @@ def test_records_of_one_member_are_bounded_together() -> None:
 
 
 def _record(key: str, size: int) -> bytes:
-    """A PAX record of ``size`` bytes in all, padded to whole blocks."""
+    """Return a PAX record of ``size`` bytes in total, padded to whole blocks."""
     start = f"{size} {key}=".encode()
     return (start + b"x" * (size - len(start) - 1) + b"\n").ljust(-(-size // 512) * 512, b"\0")
 
 
-def test_records_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headers_module, "_MAX_RECORDS", 5)
+def test_the_number_of_records_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tar_reader, "_MAX_RECORDS", 5)
     one = written(info("x", pax_headers={"a": "b", "c": "d"}), end=b"")
     assert len(read(one * 2)) == 2
     with pytest.raises(FormatError, match=r"got more than 5 records, expected fewer"):
         read(one * 3)
 
 
-def test_headers_spoilt_anywhere_raise_nothing_but_format_errors() -> None:
+def test_corrupted_headers_raise_only_format_errors() -> None:
     data = written(*(info(str(number), kind, size=5 * (kind == b"0")) for number, kind in enumerate(sorted(KINDS))))
     data = written(info("n" * 120, pax_headers={"SCHILY.xattr.a": "b"}), end=b"") + data
     source = random.Random(1)
     for _ in range(3000):
-        place = source.randrange(0, len(data) - 1024, 512)
+        offset = source.randrange(0, len(data) - 1024, 512)
         spoilt = data
         for _ in range(source.choice([1, 2, 8])):
-            spoilt = spoilt[:place] + raw(spoilt[place:], source.randrange(500), source.randbytes(1))
+            spoilt = spoilt[:offset] + raw(spoilt[offset:], source.randrange(500), source.randbytes(1))
         try:
             read(spoilt)
         except FormatError as error:
