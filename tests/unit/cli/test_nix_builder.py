@@ -56,10 +56,10 @@ def attributes(output: Path, **given: Any) -> str:
 
 def test_every_module_that_nix_starts_has_a_main_function() -> None:
     texts = [file.read_text("utf-8") for file in (REPOSITORY / "nix").glob("*.nix")]
-    modules = {module for text in texts for module in re.findall(r'\bstart "(\w+)"', text)}
+    modules = {module for text in texts for module in re.findall(r'\bstart "([\w.]+)"', text)}
     assert modules
     for module in modules:
-        assert callable(importlib.import_module(f"lamina.cli.{module}").main)
+        assert callable(importlib.import_module(module).main)
 
 
 @pytest.mark.parametrize("verb", VERBS)
