@@ -1,4 +1,4 @@
-"""The root of an image as a tar: everything the layers say of it, in one order, and nothing else."""
+"""The root file system of an image is exported as a tar with all metadata of its layers, in a fixed order."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ def image(
     return folder / name
 
 
-def exported(place: Path, **arguments: Any) -> list[tarfile.TarInfo]:
+def export_members(image_file: Path, **arguments: Any) -> list[tarfile.TarInfo]:
     out = io.BytesIO()
-    lamina.export_image(place, output=out, **arguments)
+    lamina.export_image(image_file, output=out, **arguments)
     with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
         return archive.getmembers()
 
 
-def content(place: Path, name: str) -> bytes:
+def export_file(image_file: Path, name: str) -> bytes:
     out = io.BytesIO()
-    lamina.export_image(place, output=out)
+    lamina.export_image(image_file, output=out)
     with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
         file = archive.extractfile(name)
         assert file
         return file.read()
 
 
-# What comes out
+# The exported tar
 
 
-def test_what_the_layers_make_comes_out_in_one_order(tmp_path: Path) -> None:
-    place = image(
+def test_the_exported_root_has_a_fixed_order(tmp_path: Path) -> None:
+    image_file = image(
         tmp_path,
         ["z", "etc/", "etc/old", "etc/keep", ("bin", "usr/bin"), "usr/bin/"],
         ["etc/.wh.old", "bin/tool", ("z", b"new")],
     )
-    assert [member.name for member in exported(place)] == [
+    assert [member.name for member in export_members(image_file)] == [
         "./bin",
         "./etc",
         "./etc/keep",
@@ -61,11 +61,11 @@ def test_what_the_layers_make_comes_out_in_one_order(tmp_path: Path) -> None:
         "./usr/bin/tool",
         "./z",
     ]
-    assert content(place, "./z") == b"new"
-    assert content(place, "./usr/bin/tool") == b"bin/tool"
+    assert export_file(image_file, "./z") == b"new"
+    assert export_file(image_file, "./usr/bin/tool") == b"bin/tool"
 
 
-def test_all_that_a_header_says_is_kept(tmp_path: Path) -> None:
+def test_all_metadata_of_a_header_is_kept(tmp_path: Path) -> None:
     owner: dict[str, Any] = {"uid": 1000, "gid": 3_000_000, "uname": "ann", "gname": "é", "mtime": 1_700_000_000}
     made = [
         tar_member("./", tarfile.DIRTYPE, mode=0o700, mtime=-5),
@@ -77,7 +77,7 @@ def test_all_that_a_header_says_is_kept(tmp_path: Path) -> None:
         tar_member("link", tarfile.SYMTYPE, linkname="t" * 150, mode=0o777),
         tar_member("n" * 200 + "é", tarfile.REGTYPE),
     ]
-    found = {member.name.removeprefix("./"): member for member in exported(image(tmp_path, made))}
+    found = {member.name.removeprefix("./"): member for member in export_members(image(tmp_path, made))}
     assert len(found) == len(made)
     for member in made:
         same = found[member.name.rstrip("/")]
@@ -90,15 +90,15 @@ def test_extended_attributes_are_kept(tmp_path: Path) -> None:
         "SCHILY.xattr.security.capability": b"\1\0\0\2\0\4\0\0\xff\n=".decode("utf-8", "surrogateescape"),
         "SCHILY.xattr.user.a": "b",
     }
-    (member,) = exported(image(tmp_path, [tar_member("ping", tarfile.REGTYPE, pax_headers=records)]))
+    (member,) = export_members(image(tmp_path, [tar_member("ping", tarfile.REGTYPE, pax_headers=records)]))
     assert {key: value for key, value in member.pax_headers.items() if "xattr" in key} == records
 
 
 def test_hard_links_stay_links_to_the_first_of_them(tmp_path: Path) -> None:
-    place = image(
+    image_file = image(
         tmp_path, ["m"], [hard_link("a", "m"), hard_link("z", "a"), ("s", "m"), hard_link("t", "s")], [("m", b"other")]
     )
-    found = {member.name: (member.type, member.linkname) for member in exported(place)}
+    found = {member.name: (member.type, member.linkname) for member in export_members(image_file)}
     assert found == {
         "./a": (tarfile.REGTYPE, ""),
         "./m": (tarfile.REGTYPE, ""),
@@ -106,10 +106,10 @@ def test_hard_links_stay_links_to_the_first_of_them(tmp_path: Path) -> None:
         "./t": (tarfile.LNKTYPE, "./s"),
         "./z": (tarfile.LNKTYPE, "./a"),
     }
-    assert content(place, "./z") == b"m"
+    assert export_file(image_file, "./z") == b"m"
 
 
-def test_the_same_image_gives_the_same_bytes_however_it_lies(tmp_path: Path) -> None:
+def test_the_same_image_gives_the_same_bytes_in_any_format(tmp_path: Path) -> None:
     layers = [dump_layer(["a/b", "c"]), dump_layer([".wh.c", ("d", b"x" * 5000)])]
     contents = {f"{number}.tar": layer for number, layer in enumerate(layers)}
     (tmp_path / "plain.tar").write_bytes(docker_archive(contents))
@@ -126,16 +126,16 @@ def test_the_same_image_gives_the_same_bytes_however_it_lies(tmp_path: Path) -> 
 
 
 def test_the_ending_chooses_the_compressor(tmp_path: Path) -> None:
-    place = image(tmp_path, ["a"])
-    lamina.export_image(place, output=tmp_path / "root.tar")
-    lamina.export_image(place, output=tmp_path / "root.tar.gz")
+    image_file = image(tmp_path, ["a"])
+    lamina.export_image(image_file, output=tmp_path / "root.tar")
+    lamina.export_image(image_file, output=tmp_path / "root.tar.gz")
     assert gzip.decompress((tmp_path / "root.tar.gz").read_bytes()) == (tmp_path / "root.tar").read_bytes()
     with pytest.raises(InvalidArgument, match=r"compressor: got 'lz4'"):
-        lamina.export_image(place, output=tmp_path / "root.tar", compressor="lz4")
+        lamina.export_image(image_file, output=tmp_path / "root.tar", compressor="lz4")
 
 
 def test_an_image_without_layers_is_an_empty_tar(tmp_path: Path) -> None:
-    assert exported(image(tmp_path)) == []
+    assert export_members(image(tmp_path)) == []
 
 
 # Which image
@@ -151,15 +151,15 @@ def several(folder: Path) -> Path:
 
 
 def test_one_of_several_images_is_named_or_all_are_listed(tmp_path: Path) -> None:
-    place = several(tmp_path)
-    *_, bare = lamina.inspect(place)
+    image_file = several(tmp_path)
+    *_, bare = lamina.inspect(image_file)
     for name, expected in (("one:2", "one"), ("h.io/two:1", "two"), (bare.id, "bare")):
-        assert [member.name for member in exported(place, name=name)] == [f"./{expected}"]
+        assert [member.name for member in export_members(image_file, name=name)] == [f"./{expected}"]
     listed = rf"expected one of one:1, h\.io/two:1, {bare.id} \(linux\)$"
     asked: list[tuple[str | None, str]] = [(None, "3 images"), ("two:1", "no image two:1"), ("", "an empty name")]
     for wrong, got in asked:
         with pytest.raises(NotFound, match=rf"all\.tar: got {got}, {listed}") as caught:
-            exported(place, name=wrong)
+            export_members(image_file, name=wrong)
         assert caught.value.hint == "name one with --image"
 
 
@@ -175,8 +175,8 @@ def test_the_platforms_of_an_index_are_told_apart_by_id(tmp_path: Path) -> None:
     with pytest.raises(
         NotFound, match=rf"got 2 images, expected one of {arm.id} \(x:1, linux/arm64\), {amd.id} \(x:1, linux/amd64\)"
     ):
-        exported(tmp_path / "layout", name="x:1")
-    assert [member.name for member in exported(tmp_path / "layout", name=arm.id)] == ["./arm64"]
+        export_members(tmp_path / "layout", name="x:1")
+    assert [member.name for member in export_members(tmp_path / "layout", name=arm.id)] == ["./arm64"]
 
 
 def test_the_platform_asked_for_is_exported(tmp_path: Path) -> None:
@@ -188,12 +188,12 @@ def test_the_platform_asked_for_is_exported(tmp_path: Path) -> None:
     layout.index(layout.nested(made, annotations={"org.opencontainers.image.ref.name": "x:1"}))
     layout.write(tmp_path / "layout")
     for asked, expected in (("arm", "v7"), ("armv6l", "v6"), ("linux/arm/v8", "v7")):
-        assert [member.name for member in exported(tmp_path / "layout", platform=asked)] == [f"./{expected}"]
+        assert [member.name for member in export_members(tmp_path / "layout", platform=asked)] == [f"./{expected}"]
         assert [image.platform for image in lamina.inspect(tmp_path / "layout", platform=asked)] == [
             f"linux/arm/{expected}"
         ]
     for ask in (
-        lambda: exported(tmp_path / "layout", platform="arm/v5"),
+        lambda: export_members(tmp_path / "layout", platform="arm/v5"),
         lambda: lamina.inspect(tmp_path / "layout", platform="s390x"),
     ):
         with pytest.raises(PlanError, match=r"layout: got images for linux/arm/v6, linux/arm/v7, expected one for"):
@@ -201,8 +201,8 @@ def test_the_platform_asked_for_is_exported(tmp_path: Path) -> None:
     flags = ["export", f"{tmp_path}/layout#library/x:1", "-o", str(tmp_path / "root.tar"), "--platform", "arm/v6"]
     assert CliRunner().invoke(group, flags, standalone_mode=False, catch_exceptions=False).exit_code == 0
     flags = ["inspect", f"{tmp_path}/layout", "--platform", "arm/v6", "--max-unpacked-size", "10KiB", "--json"]
-    said = CliRunner().invoke(group, flags, standalone_mode=False, catch_exceptions=False)
-    assert json.loads(said.stdout)["id"] == lamina.inspect(tmp_path / "layout")[0].id
+    result = CliRunner().invoke(group, flags, standalone_mode=False, catch_exceptions=False)
+    assert json.loads(result.stdout)["id"] == lamina.inspect(tmp_path / "layout")[0].id
 
 
 def test_a_bare_tag_in_a_layout_is_a_name(tmp_path: Path) -> None:
@@ -215,28 +215,28 @@ def test_a_bare_tag_in_a_layout_is_a_name(tmp_path: Path) -> None:
     )
     layout.write(tmp_path / "layout")
     for name in ("b", "1.0"):
-        assert [member.name for member in exported(tmp_path / "layout", name=name)] == [f"./{name}"]
-        assert [member.name for member in exported(Path(f"{tmp_path}/layout#{name}"))] == [f"./{name}"]
+        assert [member.name for member in export_members(tmp_path / "layout", name=name)] == [f"./{name}"]
+        assert [member.name for member in export_members(Path(f"{tmp_path}/layout#{name}"))] == [f"./{name}"]
     with pytest.raises(NotFound, match=r"layout: got 3 images, expected one of a, b, 1\.0"):
-        exported(tmp_path / "layout")
-    said = CliRunner().invoke(group, ["inspect", f"{tmp_path}/layout#b", "--json"], standalone_mode=False)
-    document = json.loads(said.stdout)
+        export_members(tmp_path / "layout")
+    result = CliRunner().invoke(group, ["inspect", f"{tmp_path}/layout#b", "--json"], standalone_mode=False)
+    document = json.loads(result.stdout)
     assert (document["repo_tags"], document["tags"]) == ([], ["b"])
 
 
-# What is refused
+# Images that are refused
 
 
-def test_layers_that_make_no_root_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+def test_layers_without_a_valid_root_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     wrong: list[list[list[Member]]] = [
         [[hard_link("a", "missing")]],
         [["f"], ["f/x"]],
         [[tar_member(".wh..", tarfile.REGTYPE)]],
     ]
     for number, layers in enumerate(wrong):
-        place = image(tmp_path, *layers)
-        with pytest.raises(FormatError, match=rf"^{place}: layer \d: .*: got .*, expected"):
-            lamina.export_image(place, output=tmp_path / f"{number}.tar")
+        image_file = image(tmp_path, *layers)
+        with pytest.raises(FormatError, match=rf"^{image_file}: layer \d: .*: got .*, expected"):
+            lamina.export_image(image_file, output=tmp_path / f"{number}.tar")
         assert not (tmp_path / f"{number}.tar").exists()
 
 
@@ -248,11 +248,11 @@ def test_a_sparse_file_is_refused_before_anything_is_written(tmp_path: Path) -> 
     assert not (tmp_path / "root.tar").exists()
 
 
-def test_an_image_that_lies_is_refused(tmp_path: Path) -> None:
-    place = image(tmp_path, [("a", b"honest")])
-    place.write_bytes(place.read_bytes().replace(b"honest", b"crooks"))
+def test_an_inconsistent_image_is_refused(tmp_path: Path) -> None:
+    image_file = image(tmp_path, [("a", b"honest")])
+    image_file.write_bytes(image_file.read_bytes().replace(b"honest", b"crooks"))
     with pytest.raises(IntegrityError):
-        lamina.export_image(place, output=tmp_path / "root.tar")
+        lamina.export_image(image_file, output=tmp_path / "root.tar")
 
 
 # The command line
@@ -262,30 +262,30 @@ def run(*arguments: Any) -> Any:
     return CliRunner().invoke(group, ["export", *map(str, arguments)], standalone_mode=False, catch_exceptions=False)
 
 
-def test_the_verb_prints_the_file_and_says_what_it_does(tmp_path: Path) -> None:
-    place = image(tmp_path, ["a"])
-    said = run(place, "-o", tmp_path / "root.tar")
-    assert (said.stdout, said.stderr) == (f"{tmp_path}/root.tar\n", "Exporting x:1\nDone.\n")
-    said = run(place, "-o", "-", "--quiet")
-    assert said.stdout_bytes == (tmp_path / "root.tar").read_bytes()
-    assert said.stderr == ""
+def test_the_command_prints_the_file_and_its_progress(tmp_path: Path) -> None:
+    image_file = image(tmp_path, ["a"])
+    result = run(image_file, "-o", tmp_path / "root.tar")
+    assert (result.stdout, result.stderr) == (f"{tmp_path}/root.tar\n", "Exporting x:1\nDone.\n")
+    result = run(image_file, "-o", "-", "--quiet")
+    assert result.stdout_bytes == (tmp_path / "root.tar").read_bytes()
+    assert result.stderr == ""
 
 
-def test_the_verb_takes_the_name_of_an_image(tmp_path: Path) -> None:
-    place = several(tmp_path)
-    said = run(place, "-o", tmp_path / "root.tar.gz", "--image", "one:2", "--json", "--compressor", "none")
-    document = json.loads(said.stdout)
+def test_the_command_accepts_the_name_of_an_image(tmp_path: Path) -> None:
+    image_file = several(tmp_path)
+    result = run(image_file, "-o", tmp_path / "root.tar.gz", "--image", "one:2", "--json", "--compressor", "none")
+    document = json.loads(result.stdout)
     assert document["repo_tags"] == ["one:1", "one:2"]
-    assert document["id"] == lamina.inspect(place)[0].id
+    assert document["id"] == lamina.inspect(image_file)[0].id
     with tarfile.open(tmp_path / "root.tar.gz", "r:") as archive:
         assert archive.getnames() == ["./one"]
 
 
-def test_an_image_is_not_overwritten_by_what_is_made_of_it(tmp_path: Path) -> None:
-    place = image(tmp_path, ["a"])
-    before = place.read_bytes()
-    (tmp_path / "link").symlink_to(place)
-    for output in (place, tmp_path / "link"):
+def test_an_image_is_not_overwritten_by_its_own_export(tmp_path: Path) -> None:
+    image_file = image(tmp_path, ["a"])
+    before = image_file.read_bytes()
+    (tmp_path / "link").symlink_to(image_file)
+    for output in (image_file, tmp_path / "link"):
         with pytest.raises(lamina.InvalidArgument, match="the image itself, expected another file"):
-            lamina.export_image(place, output=output)
-    assert place.read_bytes() == before
+            lamina.export_image(image_file, output=output)
+    assert image_file.read_bytes() == before

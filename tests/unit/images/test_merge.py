@@ -1,4 +1,4 @@
-"""Several images in one archive: each as it was, what they share once, and no name for two of them."""
+"""Images are merged into one archive: each unchanged, shared layers once, and no name for two of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def members(data: bytes) -> dict[str, bytes]:
         return {item.name: archive.extractfile(item).read() for item in archive}  # type: ignore[union-attr]
 
 
-# What comes out
+# The merged archive
 
 
 def test_every_image_keeps_its_id_its_names_and_its_json(images: list[Path], tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_one_of_the_images_may_be_replaced(images: list[Path]) -> None:
     assert [image.repo_tags for image in lamina.inspect(images[0])] == [("one:1",), ("two:1", "two:2")]
 
 
-# What is refused
+# Images that are refused
 
 
 def test_two_images_of_one_name_are_refused_and_nothing_is_written(images: list[Path], tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_name_that_several_platforms_share_is_listed_with_their_ids(tmp_path: 
     assert misfit.value.hint == "name one of these platforms with --platform, or take another image"
 
 
-def test_bare_tags_of_layouts_are_no_names_in_an_archive(tmp_path: Path) -> None:
+def test_bare_tags_of_layouts_are_not_names_in_an_archive(tmp_path: Path) -> None:
     for number, content in enumerate((ONE, TWO)):
         layout = Layout()
         layout.index(layout.image([content], annotations={"org.opencontainers.image.ref.name": "latest"}))
@@ -214,7 +214,7 @@ def test_bare_tags_of_layouts_are_no_names_in_an_archive(tmp_path: Path) -> None
     assert [image.repo_tags for image in lamina.inspect(tmp_path / "all.tar")] == [(), ()]
 
 
-def test_what_is_no_image_is_refused_and_nothing_is_written(images: list[Path], tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused_and_nothing_is_written(images: list[Path], tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
     for path, kind in ((tmp_path / "text", FormatError), (tmp_path / "missing", NotFound)):
         with pytest.raises(kind):
@@ -235,10 +235,10 @@ def run(*arguments: Any) -> Any:
     return CliRunner().invoke(group, ["merge", *map(str, arguments)], standalone_mode=False, catch_exceptions=False)
 
 
-def test_the_verb_prints_the_file_and_says_what_it_does(images: list[Path], tmp_path: Path) -> None:
-    said = run(*images, "-o", tmp_path / "all.tar")
-    assert said.stdout == f"{tmp_path}/all.tar\n"
-    assert said.stderr.splitlines() == [
+def test_the_command_prints_the_file_and_its_progress(images: list[Path], tmp_path: Path) -> None:
+    result = run(*images, "-o", tmp_path / "all.tar")
+    assert result.stdout == f"{tmp_path}/all.tar\n"
+    assert result.stderr.splitlines() == [
         "Adding layer 1 from a.tar",
         "Adding layer 2 from b.tar",
         "Adding layer 3 from 2.tar",
@@ -248,16 +248,16 @@ def test_the_verb_prints_the_file_and_says_what_it_does(images: list[Path], tmp_
     assert run(*images, "-o", tmp_path / "all.tar", "--quiet").stderr == ""
 
 
-def test_the_verb_writes_to_stdout(images: list[Path], tmp_path: Path) -> None:
-    said = run(*images, "-o", "-", "--compressor", "gz", "--json")
+def test_the_command_writes_to_stdout(images: list[Path], tmp_path: Path) -> None:
+    result = run(*images, "-o", "-", "--compressor", "gz", "--json")
     run(*images, "-o", tmp_path / "all.tar")
-    assert gzip.decompress(said.stdout_bytes) == (tmp_path / "all.tar").read_bytes()
-    document = json.loads(said.stderr)
+    assert gzip.decompress(result.stdout_bytes) == (tmp_path / "all.tar").read_bytes()
+    document = json.loads(result.stderr)
     assert document["version"] == 1
     assert [image["repo_tags"] for image in document["images"]] == [["one:1"], ["two:1", "two:2"], []]
 
 
-def test_the_verb_s_json_is_what_inspect_finds(images: list[Path], tmp_path: Path) -> None:
+def test_the_json_of_the_command_matches_inspect(images: list[Path], tmp_path: Path) -> None:
     document = json.loads(run(*images[:1], "-o", tmp_path / "all.tar", "--json").stdout)
     (image,) = lamina.inspect(tmp_path / "all.tar")
     assert document["images"][0]["id"] == image.id == sha256(image.config_json)

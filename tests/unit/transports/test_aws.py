@@ -1,4 +1,4 @@
-"""Where credentials for S3 come from, and what is said when there are none; every service is on loopback."""
+"""Credentials for S3 come from every source of AWS, and errors say what is missing; every service is on loopback."""
 
 import hashlib
 import json
@@ -59,7 +59,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def identity(server: S3Server, more: str = "") -> tuple[str, str]:
-    """The key and region that a request is signed with, and its token."""
+    """Return the key and region that a request is signed with, and its token."""
     transport_to(server, more).read("x", 1)
     return signer(server.seen[-1])
 
@@ -73,7 +73,7 @@ def signer(request: tuple[str, str, dict[str, str]]) -> tuple[str, str]:
 # --- the environment and profiles
 
 
-def test_keys_come_from_where_others_look_for_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_come_from_where_awss_own_tools_look_for_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve_s3(lambda asked, _: asked.answer(404)) as server:
         assert identity(server) == ("", "")
         (home / ".aws/credentials").write_text(
@@ -150,7 +150,7 @@ def test_an_endpoint_comes_from_the_environment_or_a_profile(
 
 
 @pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", ""])
-def test_a_profile_that_is_named_has_to_be_there(home: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_a_named_profile_must_exist(home: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     if variable:
         monkeypatch.setenv(variable, "x")
     error = catch_error(InvalidArgument, lambda: make_transport("127.0.0.1:1", more="" if variable else "&profile=x"))
@@ -158,7 +158,7 @@ def test_a_profile_that_is_named_has_to_be_there(home: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_REGION"])
-def test_an_empty_variable_names_nothing(keys: None, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_an_empty_variable_means_no_profile(keys: None, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "")
     with serve_s3(lambda asked, _: asked.answer(404)) as server:
         assert identity(server) == (f"{ID} us-east-1", "")
@@ -226,7 +226,7 @@ def test_half_a_key_is_an_error(keys: None, monkeypatch: pytest.MonkeyPatch, nam
 def test_a_key_that_no_header_can_hold_is_not_shown(
     keys: None, monkeypatch: pytest.MonkeyPatch, home: Path, name: str, value: str
 ) -> None:
-    """Such as one that was copied with the line below it."""
+    """A key may have been copied together with the line below it."""
     monkeypatch.setenv(name, value)
     monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK_POLICY,))
     with serve_s3(lambda asked, _: asked.answer(404)) as server:
@@ -237,7 +237,7 @@ def test_a_key_that_no_header_can_hold_is_not_shown(
     assert "x-header" not in str(server.seen)
 
 
-# --- services that give keys
+# --- services that issue keys
 
 
 def keys_document(until: str, name: str = "M") -> bytes:
@@ -252,7 +252,7 @@ def sts_document(action: str, until: str) -> bytes:
 
 
 def services(until: str = FAR) -> Callable[[S3Request, int], None]:
-    """All services that give keys, on one server."""
+    """All services that issue keys, on one server."""
 
     def script(asked: S3Request, number: int) -> None:
         _, path, headers = asked.server.seen[number - 1]
@@ -279,7 +279,7 @@ def services(until: str = FAR) -> Callable[[S3Request, int], None]:
 
 
 def settings(name: str, home: Path, address: str) -> dict[str, str]:
-    """The environment in which a source of keys is found; writes what has to be in files."""
+    """Return the environment in which a source of keys is found, and write the files that it needs."""
     (home / "token").write_text(TOKEN)
     document = json.dumps({"Version": 1, "AccessKeyId": "M", "SecretAccessKey": SECRET, "SessionToken": TOKEN})
     (home / "document").write_text(document)
@@ -314,7 +314,7 @@ def settings(name: str, home: Path, address: str) -> dict[str, str]:
 
 @pytest.fixture
 def source(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, S3Server], None]:
-    """Sets up one source of keys, whose services are on the server."""
+    """Set up one source of keys, whose services are on the server."""
 
     def set_up(name: str, server: S3Server) -> None:
         for variable, value in settings(name, home, f"127.0.0.1:{server.server_port}").items():
@@ -410,10 +410,10 @@ BAD = [
 
 @pytest.mark.parametrize("name", ["container", "instance", "web identity", "assumed role", "single sign-on"])
 @pytest.mark.parametrize("answer", BAD)
-def test_a_service_that_gives_no_keys_is_an_error_or_gives_nobodys_access(
+def test_a_service_with_an_invalid_response_is_an_error_or_means_unsigned_requests(
     source: Callable[[str, S3Server], None], caplog: pytest.LogCaptureFixture, name: str, answer: tuple[int, bytes]
 ) -> None:
-    """An instance without a role is common; it reads what is public."""
+    """An instance without a role is common, and can read public buckets."""
     caplog.set_level(logging.DEBUG)
 
     def script(asked: S3Request, number: int) -> None:
@@ -519,7 +519,7 @@ def test_authorities_that_the_environment_names_are_those_of_services_too(
     assert session._session.get_config_variable("ca_bundle") == str(home / "bundle")
 
 
-def test_a_bucket_that_hides_all_from_nobody_says_where_credentials_may_be(
+def test_a_private_bucket_without_credentials_says_where_they_are_looked_for(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK_POLICY,))

@@ -1,4 +1,4 @@
-"""A binary cache in a folder."""
+"""A binary cache in a folder is read and written, and no name leads out of it."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def everything(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
@@ -35,14 +35,14 @@ def test_a_file_is_read_as_it_was_written(cache: FileTransport, folder: Path) ->
     assert b"".join(cache.stream("nar/a.nar", len(CONTENT))) == CONTENT
     assert max(map(len, cache.stream("nar/a.nar", len(CONTENT)))) == PIECE
     assert cache.size("nar/a.nar") == len(CONTENT)
-    assert everything(folder) == ["nar/a.nar"]
+    assert list_files(folder) == ["nar/a.nar"]
 
 
 def test_a_file_is_uploaded_whole(cache: FileTransport, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(CONTENT * 3)
     cache.upload("nar/a.nar", tmp_path / "source")
     assert (folder / "nar/a.nar").read_bytes() == CONTENT * 3
-    assert everything(folder) == ["nar/a.nar"]
+    assert list_files(folder) == ["nar/a.nar"]
 
 
 def test_a_file_is_replaced_at_once(cache: FileTransport, folder: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_file_is_replaced_at_once(cache: FileTransport, folder: Path) -> None:
     cache.write("a", b"new")
     assert begun + b"".join(pieces) == CONTENT
     assert cache.read("a", 3) == b"new"
-    assert everything(folder) == ["a"]
+    assert list_files(folder) == ["a"]
 
 
 def test_an_empty_file_is_there(cache: FileTransport) -> None:
@@ -115,7 +115,7 @@ def test_the_folder_is_read_from_a_url(tmp_path: Path, text: str, name: str) -> 
             assert FileTransport(f"{start}{tmp_path}/{text}{end}").read("x", 1) == b"x"
 
 
-def test_what_is_no_file_is_not_read(cache: FileTransport, folder: Path) -> None:
+def test_only_regular_files_are_read(cache: FileTransport, folder: Path) -> None:
     (folder / "folder").mkdir(parents=True)
     os.mkfifo(folder / "pipe")
     for name in ("folder", "pipe"):
@@ -124,7 +124,7 @@ def test_what_is_no_file_is_not_read(cache: FileTransport, folder: Path) -> None
                 work()
 
 
-def test_what_the_system_refuses_is_unavailable(cache: FileTransport, folder: Path) -> None:
+def test_a_symlink_loop_is_unavailable(cache: FileTransport, folder: Path) -> None:
     folder.mkdir()
     (folder / "loop").symlink_to("loop")
     for work in (lambda: cache.read("loop", 1), lambda: cache.size("loop")):
@@ -134,7 +134,7 @@ def test_what_the_system_refuses_is_unavailable(cache: FileTransport, folder: Pa
             work()
 
 
-def test_an_upload_of_nothing_is_unavailable(cache: FileTransport, folder: Path, tmp_path: Path) -> None:
+def test_an_upload_of_a_missing_file_is_unavailable(cache: FileTransport, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="source: got No such file or directory"):
         cache.upload("a", tmp_path / "source")
     with pytest.raises(Unavailable, match="Is a directory"):
@@ -152,7 +152,7 @@ def test_a_file_in_the_place_of_a_folder_is_an_output_error(cache: FileTransport
     (folder / "a").mkdir(parents=True)
     with pytest.raises(OutputError, match="got Is a directory"):
         cache.write("a", b"")
-    assert everything(folder) == []
+    assert list_files(folder) == []
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
@@ -162,15 +162,15 @@ def test_a_full_disk_leaves_nothing_behind(
     cache.write("a", b"old")
     (tmp_path / "source").write_bytes(CONTENT)
     device, written = os.open("/dev/full", os.O_WRONLY), os.write
-    # Whatever is written goes to a device on which there is no room.
+    # All writes go to a device without free space.
     monkeypatch.setattr(os, "write", lambda number, data: written(device, data))
-    said = f"^{folder}: got {os.strerror(errno.ENOSPC)}"
-    with pytest.raises(OutputError, match=said):
+    expected = f"^{folder}: got {os.strerror(errno.ENOSPC)}"
+    with pytest.raises(OutputError, match=expected):
         cache.write("a", b"new")
-    with pytest.raises(OutputError, match=said):
+    with pytest.raises(OutputError, match=expected):
         cache.upload("a", tmp_path / "source")
     os.close(device)
-    assert everything(folder) == ["a"]
+    assert list_files(folder) == ["a"]
     assert (folder / "a").read_bytes() == b"old"
 
 
@@ -181,7 +181,7 @@ def test_an_interrupt_leaves_nothing_behind(cache: FileTransport, folder: Path) 
 
     with pytest.raises(KeyboardInterrupt):
         cache._put(f"{folder}/a", pieces())
-    assert everything(folder) == []
+    assert list_files(folder) == []
 
 
 def test_modes_are_those_of_the_umask(cache: FileTransport, folder: Path) -> None:
@@ -197,7 +197,7 @@ def test_modes_are_those_of_the_umask(cache: FileTransport, folder: Path) -> Non
 def test_many_threads_write_at_once(cache: FileTransport, folder: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda number: cache.write(f"{number % 4}/a", bytes([number]) * 1000), range(64)))
-    assert everything(folder) == [f"{number}/a" for number in range(4)]
+    assert list_files(folder) == [f"{number}/a" for number in range(4)]
     for number in range(4):
         content = cache.read(f"{number}/a", 1000)
         assert content is not None

@@ -1,4 +1,4 @@
-"""The web as a cache is read through it: servers of all tempers, on loopback."""
+"""A binary cache is read over HTTP from servers that work, fail, stall and lie, on loopback."""
 
 import base64
 import gzip
@@ -47,29 +47,29 @@ DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenRequest:
     method: str
     path: str
     headers: dict[str, str]
     port: int
 
 
-class Asked(http.server.BaseHTTPRequestHandler):
-    """One request; what is done about it is up to the script of the server."""
+class ScriptedHandler(http.server.BaseHTTPRequestHandler):
+    """One request; the script of the server handles it."""
 
     protocol_version = "HTTP/1.1"
-    server: "Web"
+    server: "ScriptedServer"
 
     def do_GET(self) -> None:
         port = self.client_address[1]
-        seen = Seen(self.command, self.path, {key.lower(): value for key, value in self.headers.items()}, port)
+        seen = SeenRequest(self.command, self.path, {key.lower(): value for key, value in self.headers.items()}, port)
         self.server.seen.append(seen)
         self.server.script(self, len(self.server.seen))
 
     do_HEAD = do_CONNECT = do_GET  # noqa: N815 - the names are the library's
 
     def answer(self, status: int = 200, content: bytes = b"", length: int | None = None, **headers: str) -> None:
-        """Announces ``length`` bytes and sends ``content``; a connection on which less was sent is closed."""
+        """Announce ``length`` bytes and send ``content``. Close the connection if the lengths differ."""
         self.send_response(status)
         length = len(content) if length is None else length
         self.send_header("Content-Length", str(length))
@@ -85,26 +85,26 @@ class Asked(http.server.BaseHTTPRequestHandler):
         return int(found[1]) if found else 0
 
     def part(self, content: bytes, start: int, stop: int | None = None, total: int | None = None) -> None:
-        """A 206 of ``content`` from ``start`` on, cut at ``stop``."""
+        """Send a 206 with ``content`` from ``start`` on, cut at ``stop``."""
         total = len(content) if total is None else total
-        said = f"bytes {start}-{len(content) - 1}/{total}"
-        self.answer(206, content[start:stop], len(content) - start, Content_Range=said, ETag=ETAG)
+        content_range = f"bytes {start}-{len(content) - 1}/{total}"
+        self.answer(206, content[start:stop], len(content) - start, Content_Range=content_range, ETag=ETAG)
 
     def log_message(self, *arguments: object) -> None:
         pass
 
 
-Script = Callable[[Asked, int], None]
+Script = Callable[[ScriptedHandler, int], None]
 
 
-class Web(http.server.ThreadingHTTPServer):
+class ScriptedServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, script: Script) -> None:
-        super().__init__(("127.0.0.1", 0), Asked)
+        super().__init__(("127.0.0.1", 0), ScriptedHandler)
         self.script = script
-        self.seen: list[Seen] = []
+        self.seen: list[SeenRequest] = []
 
     @property
     def url(self) -> str:
@@ -119,7 +119,7 @@ class Web(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def served(script: Script, server: type[Web] = Web) -> Iterator[Web]:
+def serve(script: Script, server: type[ScriptedServer] = ScriptedServer) -> Iterator[ScriptedServer]:
     with server(script) as web:
         thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -132,7 +132,7 @@ def served(script: Script, server: type[Web] = Web) -> Iterator[Web]:
 
 @contextmanager
 def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
-    """The URL of a server that reads a request and then does whatever ``talk`` does."""
+    """Start a server that reads a request and then calls ``talk``, and yield its URL."""
 
     class Talker(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -154,17 +154,17 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 def wait(connection: socket.socket) -> None:
-    """Until the client hangs up."""
+    """Wait until the client closes the connection."""
     connection.recv(1)
 
 
 def always(status: int = 200, content: bytes = CONTENT, **headers: str) -> Script:
-    return lambda asked, number: asked.answer(status, content, None, **headers)
+    return lambda handler, number: handler.answer(status, content, None, **headers)
 
 
-def in_turn(*steps: Callable[[Asked], None]) -> Script:
-    """One step for each request; the last for all that come after."""
-    return lambda asked, number: steps[min(number, len(steps)) - 1](asked)
+def in_turn(*steps: Callable[[ScriptedHandler], None]) -> Script:
+    """Return a script with one step for each request; the last step is repeated."""
+    return lambda handler, number: steps[min(number, len(steps)) - 1](handler)
 
 
 # --- the client
@@ -172,7 +172,7 @@ def in_turn(*steps: Callable[[Asked], None]) -> Script:
 
 @dataclass
 class Pauses:
-    """A patience that takes no time, and how long it would have waited."""
+    """Makes retry policies that do not sleep, and records in ``slept`` how long they would have slept."""
 
     slept: list[float] = field(default_factory=list)
 
@@ -199,28 +199,28 @@ def read(url: str, name: str = "x", limit: int = 1 << 20, **changes: Any) -> byt
         return opened.read(name, limit)
 
 
-def streamed(url: str, name: str = "x", limit: int = 1 << 20, **changes: Any) -> bytes:
+def stream_file(url: str, name: str = "x", limit: int = 1 << 20, **changes: Any) -> bytes:
     with transport(url, **changes) as opened:
         return b"".join(opened.stream(name, limit))
 
 
-def refusal(kind: type[Error], work: Callable[..., object], *arguments: Any, **keywords: Any) -> Error:
-    """The error that ``work`` ends in; neither it nor what it came from says a secret."""
+def catch_error(kind: type[Error], function: Callable[..., object], *arguments: Any, **keywords: Any) -> Error:
+    """Return the error that ``function`` raises, and check that no error in its chain shows a secret."""
     with pytest.raises(kind) as caught:
-        work(*arguments, **keywords)
+        function(*arguments, **keywords)
     error: BaseException | None = caught.value
-    said = caught.value.hint
+    text = caught.value.hint
     while error is not None:
-        said += f"{error} {error!r}"
+        text += f"{error} {error!r}"
         error = error.__cause__
     for secret in SECRETS:
-        assert secret not in said
+        assert secret not in text
     return caught.value
 
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Nothing of the machine's own settings."""
+    """Hide the machine's own network settings, and return an empty home folder."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -230,18 +230,18 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-# --- files that are there, and files that are not
+# --- files that exist, and files that do not
 
 
 def test_a_small_file_is_read_whole() -> None:
-    with served(always()) as web:
+    with serve(always()) as web:
         assert read(web.url) == CONTENT
         assert read(web.url, limit=len(CONTENT)) == CONTENT
-        assert streamed(web.url, limit=len(CONTENT)) == CONTENT
+        assert stream_file(web.url, limit=len(CONTENT)) == CONTENT
 
 
 def test_an_empty_file_is_there() -> None:
-    with served(always(content=b"")) as web, transport(web.url) as opened:
+    with serve(always(content=b"")) as web, transport(web.url) as opened:
         assert opened.read("x", 0) == b""
         assert list(opened.stream("x", 0)) == []
         assert opened.size("x") == 0
@@ -252,20 +252,20 @@ def test_an_empty_file_is_there() -> None:
     ("status", "headers"), [(404, {}), (410, {}), (403, {}), (403, {"x_amz_request_id": "4442587FB7D0A2F9"})]
 )
 def test_a_file_may_be_absent(status: int, headers: dict[str, str]) -> None:
-    with served(always(status, b"no", **headers)) as web, transport(web.url) as opened:
+    with serve(always(status, b"no", **headers)) as web, transport(web.url) as opened:
         assert opened.read("x", 10) is None
         assert opened.size("x") is None
-        error = refusal(NotFound, list, opened.stream("nar/x", 10))
+        error = catch_error(NotFound, list, opened.stream("nar/x", 10))
     assert str(error) == f"{web.url}/nar/x: got HTTP {status}, expected the file"
 
 
-@pytest.mark.parametrize("verb", [read, streamed])
+@pytest.mark.parametrize("verb", [read, stream_file])
 def test_a_file_above_its_limit_is_refused(verb: Callable[..., object]) -> None:
-    with served(always()) as web:
-        refusal(FormatError, verb, web.url, limit=len(CONTENT) - 1)
+    with serve(always()) as web:
+        catch_error(FormatError, verb, web.url, limit=len(CONTENT) - 1)
 
 
-@pytest.mark.parametrize("verb", [read, streamed])
+@pytest.mark.parametrize("verb", [read, stream_file])
 @pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "Connection: close"])
 def test_a_file_that_never_ends_is_cut_at_its_limit(verb: Callable[..., object], framing: str) -> None:
     def talk(connection: socket.socket) -> None:
@@ -274,22 +274,22 @@ def test_a_file_that_never_ends_is_cut_at_its_limit(verb: Callable[..., object],
             connection.sendall(b"1000\r\n" + bytes(0x1000) + b"\r\n")
 
     with raw_server(talk) as url:
-        error = refusal(FormatError, verb, url, limit=1 << 18)
+        error = catch_error(FormatError, verb, url, limit=1 << 18)
     assert "expected at most" in str(error)
 
 
-def test_what_is_announced_above_the_limit_is_not_waited_for() -> None:
-    def script(asked: Asked, number: int) -> None:
-        asked.answer(content=b"x", length=1 << 40)
+def test_a_length_above_the_limit_is_refused_at_once() -> None:
+    def script(handler: ScriptedHandler, number: int) -> None:
+        handler.answer(content=b"x", length=1 << 40)
 
-    with served(script) as web:
-        error = refusal(FormatError, streamed, web.url, limit=1 << 20)
+    with serve(script) as web:
+        error = catch_error(FormatError, stream_file, web.url, limit=1 << 20)
     assert f"got {1 << 40} bytes" in str(error)
 
 
 def test_pieces_are_bounded_and_in_order() -> None:
     content = CONTENT * 300
-    with served(always(content=content)) as web, transport(web.url) as opened:
+    with serve(always(content=content)) as web, transport(web.url) as opened:
         pieces = list(opened.stream("x", len(content)))
     assert b"".join(pieces) == content
     assert len(pieces) >= len(content) // PIECE
@@ -304,10 +304,10 @@ def test_chunks_are_put_together() -> None:
 
     with raw_server(talk) as url:
         assert read(url) == b"hello!"
-        assert streamed(url) == b"hello!"
+        assert stream_file(url) == b"hello!"
 
 
-def test_bytes_behind_the_announced_ones_are_of_nobody() -> None:
+def test_bytes_after_the_announced_length_are_ignored() -> None:
     def talk(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\nevil")
 
@@ -315,34 +315,34 @@ def test_bytes_behind_the_announced_ones_are_of_nobody() -> None:
         assert [opened.read("x", 100), opened.read("y", 100)] == [b"hello", b"hello"]
 
 
-def test_a_size_is_told_without_the_file() -> None:
-    with served(always()) as web, transport(web.url) as opened:
+def test_a_size_is_read_without_the_file() -> None:
+    with serve(always()) as web, transport(web.url) as opened:
         assert opened.size("x") == len(CONTENT)
     assert [seen.method for seen in web.seen] == ["HEAD"]
 
 
 @pytest.mark.parametrize("status", [405, 501])
-def test_a_server_that_knows_no_head_is_asked_for_the_file(status: int) -> None:
-    script = in_turn(lambda asked: asked.answer(status), lambda asked: asked.answer(content=CONTENT))
-    with served(script) as web, transport(web.url) as opened:
+def test_a_server_without_head_is_sent_a_get(status: int) -> None:
+    script = in_turn(lambda handler: handler.answer(status), lambda handler: handler.answer(content=CONTENT))
+    with serve(script) as web, transport(web.url) as opened:
         assert opened.size("x") == len(CONTENT)
     assert [seen.method for seen in web.seen] == ["HEAD", "GET"]
 
 
-def test_a_size_that_nobody_says_is_an_error() -> None:
+def test_a_missing_content_length_is_an_error() -> None:
     with raw_server(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")) as url, transport(url) as opened:
-        refusal(Unavailable, opened.size, "x")
+        catch_error(Unavailable, opened.size, "x")
 
 
-def test_a_request_says_who_asks() -> None:
-    with served(always()) as web:
+def test_a_request_has_a_user_agent() -> None:
+    with serve(always()) as web:
         read(web.url)
-        streamed(web.url)
+        stream_file(web.url)
     assert [seen.headers["user-agent"] for seen in web.seen] == [f"lamina/{__version__}"] * 2
     assert [seen.headers["accept-encoding"] for seen in web.seen] == ["zstd, br, gzip", "identity"]
 
 
-# --- codings
+# --- content codings
 
 
 def _encoded(coding: str, data: bytes) -> bytes:
@@ -351,93 +351,95 @@ def _encoded(coding: str, data: bytes) -> bytes:
     return bytes(libraries.zstd().compress(data)) if coding == "zstd" else gzip.compress(data)
 
 
-@pytest.mark.parametrize("verb", [read, streamed])
+@pytest.mark.parametrize("verb", [read, stream_file])
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "br", "zstd", "GZIP"])
 def test_content_is_decoded(verb: Callable[..., object], coding: str) -> None:
-    with served(always(content=_encoded(coding, CONTENT), Content_Encoding=coding)) as web:
+    with serve(always(content=_encoded(coding, CONTENT), Content_Encoding=coding)) as web:
         assert verb(web.url) == CONTENT
 
 
-def test_codings_are_undone_from_the_last_one() -> None:
+def test_codings_are_decoded_from_the_last_one() -> None:
     content = _encoded("zstd", _encoded("br", CONTENT))
-    with served(always(content=content, Content_Encoding="br, zstd")) as web:
+    with serve(always(content=content, Content_Encoding="br, zstd")) as web:
         assert read(web.url) == CONTENT
 
 
 @pytest.mark.parametrize("coding", ["", "identity"])
-def test_no_coding_is_none(coding: str) -> None:
-    with served(always(Content_Encoding=coding)) as web:
+def test_identity_and_an_empty_coding_mean_no_coding(coding: str) -> None:
+    with serve(always(Content_Encoding=coding)) as web:
         assert read(web.url) == CONTENT
 
 
 @pytest.mark.parametrize("coding", ["deflate", "lzma", "gzip, gzip, gzip"])
 def test_other_codings_are_refused(coding: str) -> None:
-    with served(always(Content_Encoding=coding)) as web:
-        error = refusal(Unavailable, read, web.url)
+    with serve(always(Content_Encoding=coding)) as web:
+        error = catch_error(Unavailable, read, web.url)
     assert f"got Content-Encoding '{coding}'" in str(error)
 
 
-@pytest.mark.parametrize("verb", [read, streamed])
+@pytest.mark.parametrize("verb", [read, stream_file])
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
-def test_a_small_answer_may_not_become_a_large_one(verb: Callable[..., object], coding: str) -> None:
-    with served(always(content=_encoded(coding, bytes(8 << 20)), Content_Encoding=coding)) as web:
-        refusal(FormatError, verb, web.url, limit=1 << 16)
+def test_decoding_is_limited(verb: Callable[..., object], coding: str) -> None:
+    with serve(always(content=_encoded(coding, bytes(8 << 20)), Content_Encoding=coding)) as web:
+        catch_error(FormatError, verb, web.url, limit=1 << 16)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
 def test_a_broken_coding_names_the_file(coding: str) -> None:
-    with served(always(content=b"\xff" + _encoded(coding, CONTENT), Content_Encoding=coding)) as web:
-        error = refusal(FormatError, read, web.url)
+    with serve(always(content=b"\xff" + _encoded(coding, CONTENT), Content_Encoding=coding)) as web:
+        error = catch_error(FormatError, read, web.url)
     assert str(error).startswith(f"{web.url}/x: ")
     assert len(web.seen) == 1
 
 
-@pytest.mark.parametrize("verb", [read, streamed])
-def test_content_in_a_coding_that_was_cut_is_asked_for_from_the_start(verb: Callable[..., object]) -> None:
+@pytest.mark.parametrize("verb", [read, stream_file])
+def test_encoded_content_that_was_cut_is_requested_from_the_start(verb: Callable[..., object]) -> None:
     plain = random.Random(1).randbytes(1 << 20)
     data = gzip.compress(plain)
     script = in_turn(
-        lambda asked: asked.answer(200, data[: len(data) // 2], len(data), Content_Encoding="gzip", ETag=ETAG),
-        lambda asked: asked.answer(200, data, Content_Encoding="gzip", ETag=ETAG),
+        lambda handler: handler.answer(200, data[: len(data) // 2], len(data), Content_Encoding="gzip", ETag=ETAG),
+        lambda handler: handler.answer(200, data, Content_Encoding="gzip", ETag=ETAG),
     )
-    with served(script) as web:
+    with serve(script) as web:
         assert verb(web.url, limit=len(plain)) == plain
     assert "range" not in web.seen[1].headers
 
 
-# --- what passes
+# --- transient failures
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
-def test_a_status_that_passes_is_waited_for(status: int) -> None:
+def test_a_transient_status_is_retried(status: int) -> None:
     pauses = Pauses()
-    script = in_turn(*[lambda asked: asked.answer(status, b"busy")] * 2, lambda asked: asked.answer(content=CONTENT))
-    with served(script) as web, closing(HttpTransport(web.url, pauses.policy())) as opened:
+    script = in_turn(
+        *[lambda handler: handler.answer(status, b"busy")] * 2, lambda handler: handler.answer(content=CONTENT)
+    )
+    with serve(script) as web, closing(HttpTransport(web.url, pauses.policy())) as opened:
         assert opened.read("x", 1 << 20) == CONTENT
     assert pauses.slept == [1, 2]
     assert web.connections == 1
 
 
-@pytest.mark.parametrize("verb", [read, streamed, lambda url: HttpTransport(url, Pauses().policy()).size("x")])
-def test_what_does_not_pass_ends(verb: Callable[[str], object]) -> None:
-    with served(always(503, b"")) as web:
-        error = refusal(Unavailable, verb, web.url)
+@pytest.mark.parametrize("verb", [read, stream_file, lambda url: HttpTransport(url, Pauses().policy()).size("x")])
+def test_retries_are_limited(verb: Callable[[str], object]) -> None:
+    with serve(always(503, b"")) as web:
+        error = catch_error(Unavailable, verb, web.url)
     assert str(error) == f"{web.url}/x: got HTTP 503 3 times in a row, expected the whole file"
     assert len(web.seen) == 3
 
 
 @pytest.mark.parametrize("status", [201, 204, 206, 300, 304, 400, 416, 451, 501, 505, 511])
 def test_another_status_is_an_error_at_once(status: int) -> None:
-    with served(always(status, b"")) as web:
-        error = refusal(Unavailable, read, web.url)
+    with serve(always(status, b"")) as web:
+        error = catch_error(Unavailable, read, web.url)
     assert str(error) == f"{web.url}/x: got HTTP {status}, expected the file"
     assert len(web.seen) == 1
 
 
 @pytest.mark.parametrize("status", [401, 403, 407])
-def test_a_server_that_lets_nobody_in_is_an_error_with_a_hint(status: int) -> None:
-    with served(always(status, b"", WWW_Authenticate='Basic realm="cache"')) as web:
-        error = refusal(Unavailable, read, web.url.replace("//", f"//user:{SECRET}@"))
+def test_a_server_that_refuses_access_is_an_error_with_a_hint(status: int) -> None:
+    with serve(always(status, b"", WWW_Authenticate='Basic realm="cache"')) as web:
+        error = catch_error(Unavailable, read, web.url.replace("//", f"//user:{SECRET}@"))
     assert f"got HTTP {status} from the " in str(error)
     assert "netrc" in error.hint
     assert len(web.seen) == 1
@@ -447,7 +449,7 @@ _LATER = datetime(2026, 10, 21, 7, 28, tzinfo=UTC) + timedelta(seconds=7)
 
 
 @pytest.mark.parametrize(
-    ("said", "slept"),
+    ("retry_after", "slept"),
     [
         ("7", 7),
         ("0", 1),
@@ -459,16 +461,16 @@ _LATER = datetime(2026, 10, 21, 7, 28, tzinfo=UTC) + timedelta(seconds=7)
         ("Wed, 21 Oct 2015 07:28:00 GMT", 1),
     ],
 )
-def test_a_server_may_say_how_long_to_wait(said: str, slept: float) -> None:
-    def busy(asked: Asked) -> None:
-        asked.send_response_only(429)
-        for name, value in (("Content-Length", "0"), ("Retry-After", said), ("Date", DATE)):
-            asked.send_header(name, value)
-        asked.end_headers()
+def test_a_server_may_say_how_long_to_wait(retry_after: str, slept: float) -> None:
+    def busy(handler: ScriptedHandler) -> None:
+        handler.send_response_only(429)
+        for name, value in (("Content-Length", "0"), ("Retry-After", retry_after), ("Date", DATE)):
+            handler.send_header(name, value)
+        handler.end_headers()
 
     pauses = Pauses()
     with (
-        served(in_turn(busy, lambda asked: asked.answer())) as web,
+        serve(in_turn(busy, lambda handler: handler.answer())) as web,
         closing(HttpTransport(web.url, pauses.policy())) as opened,
     ):
         assert opened.read("x", 10) == b""
@@ -479,13 +481,13 @@ def test_a_connection_that_is_refused_is_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     pauses = Pauses()
-    error = refusal(Unavailable, HttpTransport(f"http://127.0.0.1:{port}", pauses.policy()).read, "x", 1)
+    error = catch_error(Unavailable, HttpTransport(f"http://127.0.0.1:{port}", pauses.policy()).read, "x", 1)
     assert str(error).endswith("got Connection refused 3 times in a row, expected the whole file")
     assert pauses.slept == [1, 2]
 
 
 @pytest.mark.parametrize(
-    ("said", "got"),
+    ("response", "got"),
     [
         (b"", "the connection closed without an answer"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP (BadStatusLine)"),
@@ -501,36 +503,36 @@ def test_a_connection_that_is_refused_is_tried_again() -> None:
         (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000, "no HTTP (LineTooLong)"),
     ],
 )
-def test_an_answer_that_is_none_is_tried_again(said: bytes, got: str) -> None:
+def test_an_invalid_response_is_retried(response: bytes, got: str) -> None:
     count = itertools.count()
 
     def talk(connection: socket.socket) -> None:
         next(count)
-        connection.sendall(said)
+        connection.sendall(response)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(1 << 16):
             pass
 
     with raw_server(talk) as url:
-        error = refusal(Unavailable, read, url)
+        error = catch_error(Unavailable, read, url)
         assert got in str(error)
         assert next(count) == 3
-        refusal(Unavailable, streamed, url)
+        catch_error(Unavailable, stream_file, url)
 
 
-def test_a_server_that_says_nothing_is_not_waited_for() -> None:
+def test_a_silent_server_is_a_timeout() -> None:
     with raw_server(wait) as url:
-        error = refusal(Unavailable, read, url, read_timeout=0.02, attempts=2)
+        error = catch_error(Unavailable, read, url, read_timeout=0.02, attempts=2)
     assert "got nothing for 0.02 seconds 2 times in a row" in str(error)
 
 
-def test_a_server_that_stops_within_a_file_is_not_waited_for() -> None:
+def test_a_server_that_stops_within_a_file_is_a_timeout() -> None:
     def talk(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
         wait(connection)
 
     with raw_server(talk) as url:
-        error = refusal(Unavailable, streamed, url, read_timeout=0.02, attempts=1)
+        error = catch_error(Unavailable, stream_file, url, read_timeout=0.02, attempts=1)
     assert "got nothing for 0.02 seconds, expected" in str(error)
 
 
@@ -543,7 +545,7 @@ def test_a_server_that_stops_within_a_file_is_not_waited_for() -> None:
         b"HT",
     ],
 )
-def test_a_server_that_trickles_is_not_waited_for(begun: bytes) -> None:
+def test_a_server_that_trickles_is_too_slow(begun: bytes) -> None:
     def talk(connection: socket.socket) -> None:
         connection.sendall(begun)
         for _ in range(2000):
@@ -551,16 +553,16 @@ def test_a_server_that_trickles_is_not_waited_for(begun: bytes) -> None:
             threading.Event().wait(0.002)
 
     with raw_server(talk) as url:
-        for verb in (read, streamed):
-            error = refusal(Unavailable, verb, url, rate_window=0.03, attempts=1)
+        for verb in (read, stream_file):
+            error = catch_error(Unavailable, verb, url, rate_window=0.03, attempts=1)
             assert "in 0.03 seconds, which are less than" in str(error)
 
 
-def test_a_slow_reader_is_no_slow_server() -> None:
+def test_the_time_of_a_slow_reader_does_not_count() -> None:
     times = itertools.count(0, 0.001)
     content = CONTENT * 100
     with (
-        served(always(content=content)) as web,
+        serve(always(content=content)) as web,
         transport(web.url, clock=lambda: next(times), rate_window=1.0, min_bytes=1 << 30) as opened,
     ):
         pieces = opened.stream("x", len(content))
@@ -583,14 +585,14 @@ def test_headers_that_never_end_are_cut(begun: bytes, more: bytes) -> None:
             connection.sendall(more)
 
     with raw_server(talk) as url:
-        refusal(Unavailable, read, url, attempts=1)
+        catch_error(Unavailable, read, url, attempts=1)
 
 
-# --- cuts within a file
+# --- connections that are cut within a file
 
 
-def cut_once(validators: dict[str, str], then: Callable[[Asked], None], at: int = 1000) -> Script:
-    return in_turn(lambda asked: asked.answer(200, CONTENT[:at], len(CONTENT), **validators), then)
+def cut_once(validators: dict[str, str], then: Callable[[ScriptedHandler], None], at: int = 1000) -> Script:
+    return in_turn(lambda handler: handler.answer(200, CONTENT[:at], len(CONTENT), **validators), then)
 
 
 @pytest.mark.parametrize(
@@ -602,148 +604,150 @@ def cut_once(validators: dict[str, str], then: Callable[[Asked], None], at: int 
         ({"ETag": 'W/"one"', "Last_Modified": DATE}, DATE),
     ],
 )
-def test_a_cut_file_goes_on_from_there(validators: dict[str, str], sent: str) -> None:
-    with served(cut_once(validators, lambda asked: asked.part(CONTENT, asked.range_start()))) as web:
-        assert streamed(web.url) == CONTENT
+def test_a_cut_file_is_resumed(validators: dict[str, str], sent: str) -> None:
+    with serve(cut_once(validators, lambda handler: handler.part(CONTENT, handler.range_start()))) as web:
+        assert stream_file(web.url) == CONTENT
     assert web.seen[1].headers["range"] == "bytes=1000-"
     assert web.seen[1].headers["if-range"] == sent
 
 
 @pytest.mark.parametrize("validators", [{}, {"ETag": 'W/"one"'}, {"ETag": "one"}, {"ETag": '"one'}])
-def test_without_a_strong_validator_all_of_it_is_asked_for_again(validators: dict[str, str]) -> None:
-    with served(cut_once(validators, lambda asked: asked.answer(content=CONTENT))) as web:
-        assert streamed(web.url) == CONTENT
+def test_without_a_strong_validator_the_whole_file_is_requested_again(validators: dict[str, str]) -> None:
+    with serve(cut_once(validators, lambda handler: handler.answer(content=CONTENT))) as web:
+        assert stream_file(web.url) == CONTENT
     assert "range" not in web.seen[1].headers
 
 
-def test_a_server_that_knows_no_ranges_begins_anew() -> None:
-    with served(cut_once({"ETag": ETAG}, lambda asked: asked.answer(content=CONTENT, ETag=ETAG))) as web:
-        assert streamed(web.url) == CONTENT
+def test_a_server_without_ranges_sends_the_whole_file_again() -> None:
+    with serve(cut_once({"ETag": ETAG}, lambda handler: handler.answer(content=CONTENT, ETag=ETAG))) as web:
+        assert stream_file(web.url) == CONTENT
 
 
-def test_a_file_whose_length_changed_meanwhile_is_another() -> None:
-    with served(cut_once({"ETag": ETAG}, lambda asked: asked.answer(content=CONTENT + b"!"))) as web:
-        error = refusal(IntegrityError, streamed, web.url)
+def test_a_file_whose_length_changed_meanwhile_is_an_integrity_error() -> None:
+    with serve(cut_once({"ETag": ETAG}, lambda handler: handler.answer(content=CONTENT + b"!"))) as web:
+        error = catch_error(IntegrityError, stream_file, web.url)
     assert f"got {len(CONTENT) + 1} bytes, expected {len(CONTENT)} as before: it changed meanwhile" in str(error)
 
 
-def test_a_file_that_became_shorter_than_what_came_is_another() -> None:
-    def shorter(asked: Asked) -> None:
-        asked.send_response(200)
-        asked.send_header("Connection", "close")
-        asked.end_headers()
-        asked.wfile.write(CONTENT[:999])
+def test_a_file_that_became_shorter_than_what_was_received_is_an_integrity_error() -> None:
+    def shorter(handler: ScriptedHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(CONTENT[:999])
 
-    with served(cut_once({}, shorter)) as web:
-        error = refusal(IntegrityError, streamed, web.url)
+    with serve(cut_once({}, shorter)) as web:
+        error = catch_error(IntegrityError, stream_file, web.url)
     assert "got 999 bytes, expected the 1000 of before" in str(error)
 
 
-def test_a_range_of_a_file_of_another_length_is_another() -> None:
-    with served(cut_once({"ETag": ETAG}, lambda asked: asked.part(CONTENT, 1000, total=len(CONTENT) + 1))) as web:
-        refusal(IntegrityError, streamed, web.url)
+def test_a_range_of_a_file_of_another_length_is_an_integrity_error() -> None:
+    with serve(cut_once({"ETag": ETAG}, lambda handler: handler.part(CONTENT, 1000, total=len(CONTENT) + 1))) as web:
+        catch_error(IntegrityError, stream_file, web.url)
 
 
-@pytest.mark.parametrize("said", ["bytes 999-10239/10240", "bytes */10240", "1000-10239", "", "bytes 0-10239/10240"])
-def test_a_range_that_was_not_asked_for_is_not_taken(said: str) -> None:
+@pytest.mark.parametrize(
+    "content_range", ["bytes 999-10239/10240", "bytes */10240", "1000-10239", "", "bytes 0-10239/10240"]
+)
+def test_a_range_that_was_not_requested_is_not_used(content_range: str) -> None:
     wrong = b"?" * 100
     script = in_turn(
-        lambda asked: asked.answer(200, CONTENT[:1000], len(CONTENT), ETag=ETAG),
-        lambda asked: asked.answer(206, wrong, Content_Range=said),
-        lambda asked: asked.answer(200, CONTENT, ETag=ETAG),
+        lambda handler: handler.answer(200, CONTENT[:1000], len(CONTENT), ETag=ETAG),
+        lambda handler: handler.answer(206, wrong, Content_Range=content_range),
+        lambda handler: handler.answer(200, CONTENT, ETag=ETAG),
     )
-    with served(script) as web:
-        assert streamed(web.url) == CONTENT
+    with serve(script) as web:
+        assert stream_file(web.url) == CONTENT
     assert [seen.headers.get("range") for seen in web.seen] == [None, "bytes=1000-", None]
 
 
-def test_less_of_a_range_than_was_asked_for_is_gone_on_from() -> None:
+def test_a_shorter_range_than_requested_is_resumed() -> None:
     script = in_turn(
-        lambda asked: asked.answer(200, CONTENT[:1000], len(CONTENT), ETag=ETAG),
-        lambda asked: asked.answer(206, CONTENT[1000:1500], Content_Range="bytes 1000-1499/10240", ETag=ETAG),
-        lambda asked: asked.part(CONTENT, asked.range_start()),
+        lambda handler: handler.answer(200, CONTENT[:1000], len(CONTENT), ETag=ETAG),
+        lambda handler: handler.answer(206, CONTENT[1000:1500], Content_Range="bytes 1000-1499/10240", ETag=ETAG),
+        lambda handler: handler.part(CONTENT, handler.range_start()),
     )
-    with served(script) as web:
-        assert streamed(web.url) == CONTENT
+    with serve(script) as web:
+        assert stream_file(web.url) == CONTENT
     assert [seen.headers.get("range") for seen in web.seen] == [None, "bytes=1000-", "bytes=1500-"]
 
 
 @pytest.mark.parametrize(("total", "is_whole"), [(1000, True), (999, False), (0, False)])
 def test_a_file_cut_at_its_very_end_is_whole(total: int, is_whole: bool) -> None:
-    def cut(asked: Asked) -> None:
-        asked.send_response(200)
-        asked.send_header("Transfer-Encoding", "chunked")
-        asked.send_header("ETag", ETAG)
-        asked.end_headers()
-        asked.wfile.write(b"3e8\r\n" + CONTENT[:1000] + b"\r\n")
-        asked.close_connection = True
+    def cut(handler: ScriptedHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.send_header("ETag", ETAG)
+        handler.end_headers()
+        handler.wfile.write(b"3e8\r\n" + CONTENT[:1000] + b"\r\n")
+        handler.close_connection = True
 
-    with served(in_turn(cut, lambda asked: asked.answer(416, b"", Content_Range=f"bytes */{total}"))) as web:
+    with serve(in_turn(cut, lambda handler: handler.answer(416, b"", Content_Range=f"bytes */{total}"))) as web:
         if is_whole:
-            assert streamed(web.url) == CONTENT[:1000]
+            assert stream_file(web.url) == CONTENT[:1000]
         else:
-            refusal(IntegrityError, streamed, web.url)
+            catch_error(IntegrityError, stream_file, web.url)
 
 
-def test_cuts_are_counted_only_where_they_bring_next_to_nothing() -> None:
-    def step(asked: Asked, number: int) -> None:
-        start = asked.range_start()
+def test_attempts_that_received_enough_do_not_count() -> None:
+    def step(handler: ScriptedHandler, number: int) -> None:
+        start = handler.range_start()
         if start:
-            asked.part(CONTENT, start, start + 1000)
+            handler.part(CONTENT, start, start + 1000)
         else:
-            asked.answer(200, CONTENT[:1000], len(CONTENT), ETag=ETAG)
+            handler.answer(200, CONTENT[:1000], len(CONTENT), ETag=ETAG)
 
-    with served(step) as web:
-        assert streamed(web.url, min_bytes=1000) == CONTENT
+    with serve(step) as web:
+        assert stream_file(web.url, min_bytes=1000) == CONTENT
         assert len(web.seen) > 10
-        error = refusal(Unavailable, streamed, web.url, min_bytes=1001)
+        error = catch_error(Unavailable, stream_file, web.url, min_bytes=1001)
     assert "3 times in a row" in str(error)
 
 
-def test_a_file_that_went_away_meanwhile_is_not_found() -> None:
-    with served(cut_once({"ETag": ETAG}, lambda asked: asked.answer(404))) as web:
-        refusal(NotFound, streamed, web.url)
+def test_a_file_that_was_removed_meanwhile_is_not_found() -> None:
+    with serve(cut_once({"ETag": ETAG}, lambda handler: handler.answer(404))) as web:
+        catch_error(NotFound, stream_file, web.url)
 
 
-def test_a_small_file_that_was_cut_is_read_anew() -> None:
-    with served(cut_once({"ETag": ETAG}, lambda asked: asked.answer(content=CONTENT))) as web:
+def test_a_small_file_that_was_cut_is_read_again() -> None:
+    with serve(cut_once({"ETag": ETAG}, lambda handler: handler.answer(content=CONTENT))) as web:
         assert read(web.url) == CONTENT
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_whatever_is_cut_the_file_comes_once_and_in_order(data: st.DataObject) -> None:
-    """RFC 9110, 14.2: a client "can request the remainder"; what it joins is what a single answer would have been."""
+def test_the_file_is_complete_and_in_order_wherever_it_was_cut(data: st.DataObject) -> None:
+    """RFC 9110, 14.2: a client "can request the remainder"; the joined parts are what one response would contain."""
     content = data.draw(st.binary(max_size=3000))
     cuts = data.draw(st.lists(st.integers(0, 3000), max_size=6))
     has_ranges = data.draw(st.booleans())
     headers = data.draw(st.sampled_from([{}, {"ETag": ETAG}, {"Last_Modified": DATE}, {"ETag": 'W/"x"'}]))
 
-    def script(asked: Asked, number: int) -> None:
-        start = asked.range_start() if has_ranges else 0
+    def script(handler: ScriptedHandler, number: int) -> None:
+        start = handler.range_start() if has_ranges else 0
         stop = cuts[number - 1] if number <= len(cuts) else len(content)
         if start and start < len(content):
-            asked.part(content, start, max(start, stop))
+            handler.part(content, start, max(start, stop))
         elif start:
-            asked.answer(416, Content_Range=f"bytes */{len(content)}")
+            handler.answer(416, Content_Range=f"bytes */{len(content)}")
         else:
-            asked.answer(200, content[:stop], len(content), **headers)
+            handler.answer(200, content[:stop], len(content), **headers)
 
-    with served(script) as web:
-        assert streamed(web.url, attempts=len(cuts) + 1) == content
+    with serve(script) as web:
+        assert stream_file(web.url, attempts=len(cuts) + 1) == content
 
 
 # --- redirects
 
 
 def test_a_redirect_is_followed_and_the_connection_kept() -> None:
-    def script(asked: Asked, number: int) -> None:
-        if asked.path == "/cache/x":
-            asked.answer(302, b"go on", Location="../elsewhere/y?z=%2F")
+    def script(handler: ScriptedHandler, number: int) -> None:
+        if handler.path == "/cache/x":
+            handler.answer(302, b"go on", Location="../elsewhere/y?z=%2F")
         else:
-            asked.answer(content=asked.path.encode())
+            handler.answer(content=handler.path.encode())
 
-    with served(script) as web, transport(f"{web.url}/cache/") as opened:
+    with serve(script) as web, transport(f"{web.url}/cache/") as opened:
         assert opened.read("x", 100) == b"/elsewhere/y?z=%2F"
         assert b"".join(opened.stream("x", 100)) == b"/elsewhere/y?z=%2F"
         assert web.connections == 1
@@ -751,79 +755,81 @@ def test_a_redirect_is_followed_and_the_connection_kept() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_in_a_circle_end(status: int) -> None:
-    with served(always(status, b"", Location="/x")) as web:
-        error = refusal(Unavailable, read, web.url)
+    with serve(always(status, b"", Location="/x")) as web:
+        error = catch_error(Unavailable, read, web.url)
     assert str(error) == f"{web.url}/x: got more than 10 redirects, expected the file"
     assert len(web.seen) == 11
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/", "http://[", "gopher:x"])
-def test_a_redirect_off_the_web_is_refused(location: str) -> None:
-    with served(always(302, b"", Location=location)) as web:
-        error = refusal(Unavailable, read, web.url)
+def test_a_redirect_to_another_scheme_is_refused(location: str) -> None:
+    with serve(always(302, b"", Location=location)) as web:
+        error = catch_error(Unavailable, read, web.url)
     assert "got a redirect to" in str(error)
     assert "expected http:// or https://" in str(error)
 
 
 def test_a_redirect_to_nowhere_is_refused() -> None:
-    with served(always(302, b"")) as web:
-        assert "a redirect to nowhere" in str(refusal(Unavailable, read, web.url))
+    with serve(always(302, b"")) as web:
+        assert "a redirect to nowhere" in str(catch_error(Unavailable, read, web.url))
 
 
-def test_what_a_redirect_says_is_drained_only_so_far() -> None:
+def test_only_a_short_body_of_a_redirect_is_drained() -> None:
     def talk(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /y\r\n\r\n")
         while True:
             connection.sendall(bytes(1 << 16))
 
     with raw_server(talk) as url:
-        refusal(Unavailable, read, url)
+        catch_error(Unavailable, read, url)
 
 
-def test_credentials_stay_with_their_host() -> None:
-    with served(always()) as other, served(always(302, b"", Location=f"{other.url}/y?tOkEn=1")) as web:
+def test_credentials_are_sent_to_their_host_only() -> None:
+    with serve(always()) as other, serve(always(302, b"", Location=f"{other.url}/y?tOkEn=1")) as web:
         url = web.url.replace("//", f"//user:{SECRET}@")
         assert read(url) == CONTENT
-        assert streamed(url) == CONTENT
+        assert stream_file(url) == CONTENT
         assert read(url, f"{other.url}/z") == CONTENT
     assert [seen.headers.get("authorization") for seen in web.seen] == ["Basic " + SECRETS[1]] * 2
     assert [seen.headers.get("authorization") for seen in other.seen] == [None] * 3
 
 
 @pytest.mark.parametrize("name", ["https://127.0.0.1:1/x", "HTTPS://127.0.0.1:1/x", "http://[", "http:///x"])
-def test_a_url_of_another_scheme_or_of_no_host_is_no_file_of_a_cache(name: str) -> None:
-    with served(always()) as web:
-        refusal(FormatError, streamed, web.url.replace("//", f"//user:{SECRET}@"), name)
+def test_a_name_with_another_scheme_or_without_a_host_is_refused(name: str) -> None:
+    with serve(always()) as web:
+        catch_error(FormatError, stream_file, web.url.replace("//", f"//user:{SECRET}@"), name)
     assert web.seen == []
 
 
-def test_a_slash_in_front_is_the_servers_and_then_the_caches() -> None:
-    """Nix 2.34 reads it the first way, Nix 2.8 to 2.26 the second; both were tried."""
+def test_a_leading_slash_is_resolved_at_the_server_and_then_at_the_cache() -> None:
+    """Nix 2.34 resolves it the first way, Nix 2.8 to 2.26 the second; both versions were tried."""
 
     def only(path: str) -> Script:
-        return lambda asked, _: asked.answer(200 if asked.path == path else 404, CONTENT)
+        return lambda handler, _: handler.answer(200 if handler.path == path else 404, CONTENT)
 
     for path, count in (("/nar/x?token=hunter2", 1), ("/prefix/nar/x?token=hunter2", 2)):
-        with served(only(path)) as web:
+        with serve(only(path)) as web:
             url = web.url.replace("//", f"//user:{SECRET}@")
-            assert streamed(f"{url}/prefix?token=hunter2", "/nar/x") == CONTENT
+            assert stream_file(f"{url}/prefix?token=hunter2", "/nar/x") == CONTENT
             assert [seen.headers["authorization"] for seen in web.seen] == ["Basic " + SECRETS[1]] * count
-    with served(always(404)) as web:
-        refusal(NotFound, streamed, web.url, "/nar/x")
+    with serve(always(404)) as web:
+        catch_error(NotFound, stream_file, web.url, "/nar/x")
         assert len(web.seen) == 1
 
 
-def test_credentials_come_along_on_their_own_host() -> None:
-    script = in_turn(lambda asked: asked.answer(307, Location="/y"), lambda asked: asked.answer(content=CONTENT))
-    with served(script) as web:
+def test_credentials_follow_a_redirect_on_their_own_host() -> None:
+    script = in_turn(
+        lambda handler: handler.answer(307, Location="/y"), lambda handler: handler.answer(content=CONTENT)
+    )
+    with serve(script) as web:
         assert read(web.url.replace("//", f"//user:{SECRET}@")) == CONTENT
     assert {seen.headers["authorization"] for seen in web.seen} == {"Basic " + SECRETS[1]}
 
 
-def test_credentials_in_a_redirect_are_nobodys() -> None:
-    with served(always()) as other:
+def test_credentials_in_a_redirect_are_ignored() -> None:
+    with serve(always()) as other:
         location = other.url.replace("//", "//user:hunter2@")
-        with served(always(302, b"", Location=location)) as web:
+        with serve(always(302, b"", Location=location)) as web:
             assert read(web.url) == CONTENT
     assert "authorization" not in other.seen[0].headers
 
@@ -832,7 +838,7 @@ def test_credentials_in_a_redirect_are_nobodys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "name", "asked"),
+    ("base", "name", "requested"),
     [
         ("", "nix-cache-info", "/nix-cache-info"),
         ("/", "nar/x.nar.xz", "/nar/x.nar.xz"),
@@ -848,44 +854,44 @@ def test_credentials_in_a_redirect_are_nobodys() -> None:
         ("/c/?compression=zstd", "x", "/c/x"),
     ],
 )
-def test_a_name_is_asked_for_as_it_stands(base: str, name: str, asked: str) -> None:
-    with served(always()) as web:
+def test_a_name_is_requested_unchanged(base: str, name: str, requested: str) -> None:
+    with serve(always()) as web:
         assert read(web.url + base, name) == CONTENT
-    assert web.seen[0].path == asked
+    assert web.seen[0].path == requested
 
 
-def test_a_name_may_be_all_of_a_url() -> None:
-    with served(always()) as other, served(always()) as web:
+def test_a_name_may_be_an_absolute_url() -> None:
+    with serve(always()) as other, serve(always()) as web:
         assert read(f"{web.url}/c?tOkEn=1", f"{other.url}/nar/x?y=z") == CONTENT
     assert [seen.path for seen in other.seen] == ["/nar/x?y=z"]
     assert web.seen == []
 
 
 @pytest.mark.parametrize("name", ["http://", "http://[", "https:///x", "http://user:hunter2@host:99999/x"])
-def test_a_name_that_begins_like_a_url_has_to_be_one(name: str) -> None:
-    with served(always()) as web:
-        refusal(FormatError, read, web.url.replace("//", f"//user:{SECRET}@"), name)
+def test_a_name_that_begins_like_a_url_must_be_valid(name: str) -> None:
+    with serve(always()) as web:
+        catch_error(FormatError, read, web.url.replace("//", f"//user:{SECRET}@"), name)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=20))
-def test_any_name_is_a_file_or_an_error_of_ours(name: str) -> None:
-    with served(always()) as web:
+def test_any_name_is_a_file_or_an_error_of_lamina(name: str) -> None:
+    with serve(always()) as web:
         try:
             assert read(f"{web.url}/c", name) == CONTENT
         except Error:
             assert web.seen == []
 
 
-def test_nobody_is_shown_credentials() -> None:
-    with served(always(500, b"")) as web:
+def test_credentials_are_never_shown() -> None:
+    with serve(always(500, b"")) as web:
         url = web.url.replace("//", f"//user:{SECRET}@") + "/c/?tOkEn=1"
         assert HttpTransport(url).label == f"{web.url}/c"
-        error = refusal(Unavailable, read, url, "nar/x?tOkEn=2")
+        error = catch_error(Unavailable, read, url, "nar/x?tOkEn=2")
         assert str(error).startswith(f"{web.url}/c/nar/x: got HTTP 500")
-        error = refusal(Unavailable, read, url, web.url.replace("//", f"//user:{SECRET}@") + "/y?tOkEn=1")
+        error = catch_error(Unavailable, read, url, web.url.replace("//", f"//user:{SECRET}@") + "/y?tOkEn=1")
     assert str(error).startswith(f"{web.url}/y: got HTTP 500")
-    refusal(FormatError, read, "https://127.0.0.1:1", f"http://user:{SECRET}@127.0.0.1:1/x?tOkEn=1")
+    catch_error(FormatError, read, "https://127.0.0.1:1", f"http://user:{SECRET}@127.0.0.1:1/x?tOkEn=1")
 
 
 @pytest.mark.parametrize(
@@ -902,8 +908,8 @@ def test_nobody_is_shown_credentials() -> None:
         "ftp://host",
     ],
 )
-def test_a_url_that_cannot_be_is_refused(url: str) -> None:
-    refusal(InvalidArgument, HttpTransport, url)
+def test_an_invalid_url_is_refused(url: str) -> None:
+    catch_error(InvalidArgument, HttpTransport, url)
 
 
 def test_a_host_without_an_address_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -911,7 +917,7 @@ def test_a_host_without_an_address_is_an_error_at_once(monkeypatch: pytest.Monke
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    error = refusal(Unavailable, read, "http://cache.invalid")
+    error = catch_error(Unavailable, read, "http://cache.invalid")
     assert str(error) == "http://cache.invalid/x: got no address for its host, expected one"
 
 
@@ -920,14 +926,14 @@ def test_a_host_without_an_address_is_an_error_at_once(monkeypatch: pytest.Monke
 
 def test_connections_are_kept() -> None:
     steps = [
-        lambda asked: asked.answer(content=CONTENT),
-        lambda asked: asked.answer(404, b"nothing here"),
-        lambda asked: asked.answer(503, b"busy"),
-        lambda asked: asked.answer(content=CONTENT),
-        lambda asked: asked.answer(content=gzip.compress(CONTENT), Content_Encoding="gzip"),
-        lambda asked: asked.answer(content=b""),
+        lambda handler: handler.answer(content=CONTENT),
+        lambda handler: handler.answer(404, b"nothing here"),
+        lambda handler: handler.answer(503, b"busy"),
+        lambda handler: handler.answer(content=CONTENT),
+        lambda handler: handler.answer(content=gzip.compress(CONTENT), Content_Encoding="gzip"),
+        lambda handler: handler.answer(content=b""),
     ]
-    with served(in_turn(*steps)) as web, transport(web.url) as opened:
+    with serve(in_turn(*steps)) as web, transport(web.url) as opened:
         assert opened.read("x", 1 << 20) == CONTENT
         assert opened.read("x", 1 << 20) is None
         assert opened.read("x", 1 << 20) == CONTENT
@@ -938,9 +944,9 @@ def test_connections_are_kept() -> None:
         assert web.connections == 1
 
 
-def test_a_stream_that_is_left_takes_its_connection_along() -> None:
+def test_closing_a_stream_early_closes_its_connection() -> None:
     content = CONTENT * 2000
-    with served(always(content=content)) as web, transport(web.url) as opened:
+    with serve(always(content=content)) as web, transport(web.url) as opened:
         pieces = opened.stream("x", len(content))
         assert content.startswith(next(pieces))
         cast("Generator[bytes]", pieces).close()
@@ -951,18 +957,18 @@ def test_a_stream_that_is_left_takes_its_connection_along() -> None:
 def test_many_threads_read_at_once() -> None:
     barrier = threading.Barrier(32)
 
-    def script(asked: Asked, number: int) -> None:
-        barrier.wait(10)  # no answer before all have asked
-        asked.answer(content=asked.path.encode())
+    def script(handler: ScriptedHandler, number: int) -> None:
+        barrier.wait(10)  # no response before all requests have arrived
+        handler.answer(content=handler.path.encode())
 
-    with served(script) as web, transport(web.url) as opened, ThreadPoolExecutor(32) as pool:
+    with serve(script) as web, transport(web.url) as opened, ThreadPoolExecutor(32) as pool:
         for _ in range(3):
             names = [f"x{number}" for number in range(32)]
             assert list(pool.map(lambda name: opened.read(name, 10), names)) == [f"/{name}".encode() for name in names]
         assert web.connections == 32
 
 
-# --- who we are
+# --- credentials
 
 
 def netrc(path: Path, text: str) -> None:
@@ -971,7 +977,7 @@ def netrc(path: Path, text: str) -> None:
 
 def test_credentials_come_from_netrc(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc(home / ".netrc", "machine 127.0.0.1 login user password hunter2/\n")
-    with served(always()) as web:
+    with serve(always()) as web:
         assert read(web.url) == CONTENT
         netrc(home / "other", "machine 127.0.0.1 login other password hunter2/\n")
         monkeypatch.setenv("NETRC", str(home / "other"))
@@ -986,7 +992,7 @@ def test_credentials_come_from_netrc(home: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_netrc_is_for_the_hosts_it_names(home: Path) -> None:
     netrc(home / ".netrc", "machine elsewhere.example login user password hunter2/\n")
-    with served(always()) as web:
+    with serve(always()) as web:
         assert read(web.url) == CONTENT
     assert "authorization" not in web.seen[0].headers
 
@@ -994,25 +1000,25 @@ def test_netrc_is_for_the_hosts_it_names(home: Path) -> None:
 @pytest.mark.parametrize("content", [b"machine 127.0.0.1\nlogin user pasword hunter2\n", b"hunter2\n", b"\xffhunter2"])
 def test_a_broken_netrc_is_named_and_not_shown(home: Path, content: bytes) -> None:
     (home / ".netrc").write_bytes(content)
-    error = refusal(Unavailable, HttpTransport, "http://127.0.0.1:1")
+    error = catch_error(Unavailable, HttpTransport, "http://127.0.0.1:1")
     assert str(error).startswith(f"{home}/.netrc")
 
 
-def test_a_netrc_that_is_named_has_to_be_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_netrc_must_exist(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(home / "none"))
-    error = refusal(Unavailable, HttpTransport, "http://127.0.0.1:1")
+    error = catch_error(Unavailable, HttpTransport, "http://127.0.0.1:1")
     assert str(error) == f"{home}/none: got nothing there, expected a netrc"
 
 
 # --- proxies
 
 
-def tunnel(asked: Asked, host: str, port: int) -> None:
-    """What a proxy does when it is asked to connect to somewhere."""
+def tunnel(handler: ScriptedHandler, host: str, port: int) -> None:
+    """Connect to the requested host, as a proxy does for CONNECT."""
     with socket.create_connection((host, port)) as far:
-        asked.send_response(200)
-        asked.end_headers()
-        asked.wfile.flush()
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.flush()
 
         def pump(source: socket.socket, target: socket.socket) -> None:
             try:
@@ -1022,15 +1028,15 @@ def tunnel(asked: Asked, host: str, port: int) -> None:
             except OSError:
                 pass
 
-        back = threading.Thread(target=pump, args=(far, asked.connection))
+        back = threading.Thread(target=pump, args=(far, handler.connection))
         back.start()
-        pump(asked.connection, far)
+        pump(handler.connection, far)
         back.join()
-    asked.close_connection = True
+    handler.close_connection = True
 
 
-def test_a_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(always()) as proxy:
+def test_a_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(always()) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url.replace("//", f"//user:{SECRET}@"))
         assert read("http://cache.example/c", "x?y=z") == CONTENT
     assert proxy.seen[0].path == "http://cache.example/c/x?y=z"
@@ -1039,15 +1045,15 @@ def test_a_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_proxy_may_be_for_all_and_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
-    with served(always()) as proxy:
+    with serve(always()) as proxy:
         monkeypatch.setenv("all_proxy", proxy.url.removeprefix("http://"))
         assert read("http://cache.example") == CONTENT
     assert "proxy-authorization" not in proxy.seen[0].headers
 
 
 @pytest.mark.parametrize("hosts", ["127.0.0.1", "*", "other.example,127.0.0.1"])
-def test_hosts_may_be_asked_without_the_proxy(monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
-    with served(always(500)) as proxy, served(always()) as web:
+def test_no_proxy_names_hosts_to_connect_to_directly(monkeypatch: pytest.MonkeyPatch, hosts: str) -> None:
+    with serve(always(500)) as proxy, serve(always()) as web:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", hosts)
         assert read(web.url) == CONTENT
@@ -1057,7 +1063,7 @@ def test_hosts_may_be_asked_without_the_proxy(monkeypatch: pytest.MonkeyPatch, h
 def test_a_proxy_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for url in (f"socks5h://user:{SECRET}@127.0.0.1:1080", f"http://user:{SECRET}@:99999", "http://"):
         monkeypatch.setenv("http_proxy", url)
-        error = refusal(InvalidArgument, read, "http://cache.example")
+        error = catch_error(InvalidArgument, read, "http://cache.example")
         assert "got no HTTP proxy" in str(error)
         assert "http_proxy" in error.hint
 
@@ -1068,15 +1074,15 @@ def test_a_proxy_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, f"http://user:{SECRET}@127.0.0.1:{port}")
     for scheme in ("http", "https"):
-        error = refusal(Unavailable, read, f"{scheme}://cache.example")
+        error = catch_error(Unavailable, read, f"{scheme}://cache.example")
         assert "got Connection refused 3 times in a row" in str(error)
 
 
 @pytest.mark.parametrize(("status", "count"), [(407, 1), (403, 1), (503, 3)])
 def test_a_proxy_may_refuse_a_tunnel(monkeypatch: pytest.MonkeyPatch, status: int, count: int) -> None:
-    with served(always(status, b"")) as proxy:
+    with serve(always(status, b"")) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url.replace("//", f"//user:{SECRET}@"))
-        error = refusal(Unavailable, read, "https://cache.example")
+        error = catch_error(Unavailable, read, "https://cache.example")
     assert f"got HTTP {status} from the proxy" in str(error)
     assert [seen.method for seen in proxy.seen] == ["CONNECT"] * count
     assert proxy.seen[0].headers["proxy-authorization"] == "Basic " + SECRETS[1]
@@ -1090,7 +1096,7 @@ class Authority:
     """A certificate authority, and a server that has a certificate of it for 127.0.0.1."""
 
     bundle: Path
-    server: type[Web]
+    server: type[ScriptedServer]
 
 
 @pytest.fixture(scope="module")
@@ -1139,7 +1145,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem", folder / "key.pem")
 
-    class Secure(Web):
+    class Secure(ScriptedServer):
         def get_request(self) -> tuple[Any, Any]:
             connection, address = super().get_request()
             wrapped = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
@@ -1168,15 +1174,15 @@ def test_the_environment_names_authorities(
     monkeypatch.setenv(first, str(authority.bundle))
     for name in others:
         monkeypatch.setenv(name, "/none")
-    with served(always(), authority.server) as web, transport(web.url) as opened:
+    with serve(always(), authority.server) as web, transport(web.url) as opened:
         assert opened.read("x", 1 << 20) == CONTENT
         assert b"".join(opened.stream("x", 1 << 20)) == CONTENT
         assert web.connections == 1
 
 
-def test_a_certificate_of_nobody_known_is_refused_at_once(authority: Authority) -> None:
-    with served(always(), authority.server) as web:
-        error = refusal(Unavailable, read, web.url)
+def test_an_untrusted_certificate_is_refused_at_once(authority: Authority) -> None:
+    with serve(always(), authority.server) as web:
+        error = catch_error(Unavailable, read, web.url)
     assert "got a certificate that is not trusted" in str(error)
     assert "NIX_SSL_CERT_FILE" in error.hint
     assert web.seen == []
@@ -1184,46 +1190,46 @@ def test_a_certificate_of_nobody_known_is_refused_at_once(authority: Authority) 
 
 def test_a_certificate_for_another_host_is_refused(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
-    with served(always(), authority.server) as web:
-        error = refusal(Unavailable, read, web.url.replace("127.0.0.1", "localhost"))
+    with serve(always(), authority.server) as web:
+        error = catch_error(Unavailable, read, web.url.replace("127.0.0.1", "localhost"))
     assert "got a certificate that is not trusted" in str(error)
 
 
-def test_authorities_that_are_named_have_to_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_configured_ca_bundle_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
-    error = refusal(Unavailable, read, "https://127.0.0.1:1")
+    error = catch_error(Unavailable, read, "https://127.0.0.1:1")
     assert error.hint == "SSL_CERT_FILE names it"
     (tmp_path / "none").write_text("nothing")
-    error = refusal(Unavailable, read, "https://127.0.0.1:1")
+    error = catch_error(Unavailable, read, "https://127.0.0.1:1")
     assert "expected certificates in PEM" in str(error)
 
 
-def test_encryption_is_not_given_up_on_the_way(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redirect_from_https_to_http_is_refused(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
-    with served(always()) as other, served(always(302, b"", Location=f"{other.url}/?tOkEn=1"), authority.server) as web:
-        error = refusal(Unavailable, read, web.url)
+    with serve(always()) as other, serve(always(302, b"", Location=f"{other.url}/?tOkEn=1"), authority.server) as web:
+        error = catch_error(Unavailable, read, web.url)
     assert "expected one that stays with https://" in str(error)
     assert other.seen == []
 
 
 def test_a_redirect_may_lead_to_encryption(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
-    with served(always(), authority.server) as secure, served(always(302, b"", Location=secure.url)) as web:
+    with serve(always(), authority.server) as secure, serve(always(302, b"", Location=secure.url)) as web:
         assert read(web.url.replace("//", f"//user:{SECRET}@")) == CONTENT
     assert "authorization" not in secure.seen[0].headers
 
 
 def test_a_server_without_tls_is_an_error() -> None:
-    with served(always()) as web:
-        error = refusal(Unavailable, read, web.url.replace("http:", "https:"))
+    with serve(always()) as web:
+        error = catch_error(Unavailable, read, web.url.replace("http:", "https:"))
     assert "TLS" in str(error)
 
 
 def test_encryption_goes_through_a_proxy(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
     with ExitStack() as stack:
-        web = stack.enter_context(served(always(), authority.server))
-        proxy = stack.enter_context(served(lambda asked, number: tunnel(asked, "127.0.0.1", web.server_port)))
+        web = stack.enter_context(serve(always(), authority.server))
+        proxy = stack.enter_context(serve(lambda handler, number: tunnel(handler, "127.0.0.1", web.server_port)))
         monkeypatch.setenv("https_proxy", proxy.url.replace("//", f"//user:{SECRET}@"))
         assert read("https://cache.example/c") == CONTENT
     assert [seen.path for seen in proxy.seen] == ["cache.example:443"]
@@ -1232,9 +1238,9 @@ def test_encryption_goes_through_a_proxy(authority: Authority, monkeypatch: pyte
     assert "proxy-authorization" not in web.seen[0].headers
 
 
-def test_a_proxy_may_be_spoken_to_in_private(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_connection_to_a_proxy_may_be_encrypted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
-    with served(always(), authority.server) as proxy:
+    with serve(always(), authority.server) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url.replace("//", f"//{quote('user')}:{SECRET}@"))
         assert read("http://cache.example/c") == CONTENT
     assert proxy.seen[0].path == "http://cache.example/c/x"

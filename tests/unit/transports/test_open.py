@@ -1,4 +1,4 @@
-"""From the URL of a binary cache to what reads and writes it."""
+"""The URL of a binary cache decides which transport is opened, and unusable URLs are refused."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_some_caches_are_written(url: str, monkeypatch: pytest.MonkeyPatch, tmp_
     assert open_writable(url).label == url
 
 
-def test_a_cache_on_the_web_is_only_read() -> None:
+def test_a_cache_over_http_is_read_only() -> None:
     with pytest.raises(
         InvalidArgument, match=r"^cache https://host/x: got https://, which is only read, expected file://"
     ):
@@ -45,7 +45,7 @@ def test_a_cache_on_the_web_is_only_read() -> None:
     "url",
     ["ssh://host", "ssh-ng://user:hunter2@host", "daemon", "auto", "local", "local?root=/x", "unix:///x", "dummy://"],
 )
-def test_stores_of_nix_are_no_caches(url: str) -> None:
+def test_stores_of_nix_are_not_caches(url: str) -> None:
     with pytest.raises(
         InvalidArgument, match="got a store of Nix, expected a binary cache: file:///FOLDER, http://"
     ) as caught:
@@ -80,6 +80,6 @@ def test_a_folder_is_named_by_a_url() -> None:
         "file://[",
     ],
 )
-def test_a_url_of_no_folder_is_refused(url: str) -> None:
+def test_a_file_url_without_a_folder_is_refused(url: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^cache "):
         open_transport(url)

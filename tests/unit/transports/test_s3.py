@@ -1,4 +1,4 @@
-"""A cache in a bucket: a real server of S3's protocol, and one that is scripted, on loopback."""
+"""A cache in an S3 bucket is read and written: on a real server of the protocol, and on a scripted one."""
 
 import random
 import re
@@ -51,7 +51,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    """HOST:PORT of a server with a bucket that is public to read, and one that is not."""
+    """Start a server with a bucket that everyone may read and one that is private, and return its HOST:PORT."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -160,19 +160,19 @@ def test_a_name_that_leads_elsewhere_is_refused(moto: str, keys: None, tmp_path:
         catch_error(FormatError, work)
 
 
-def test_a_bucket_that_is_not_there_is_no_absent_object(moto: str, keys: None) -> None:
+def test_a_missing_bucket_is_not_an_absent_object(moto: str, keys: None) -> None:
     error = catch_error(Unavailable, lambda: make_transport(moto, "nothing").read("x", 1))
     assert str(error) == "s3://nothing/x: got no such bucket, expected the object"
     error = catch_error(OutputError, lambda: make_transport(moto, "nothing").write("x", b""))
     assert str(error) == "s3://nothing/x: got no such bucket, expected to write it"
 
 
-def test_nobody_reads_what_is_public(moto: str) -> None:
+def test_a_public_bucket_is_read_without_credentials(moto: str) -> None:
     _client(moto).put_object(Bucket="public", Key="a", Body=b"a")
     assert make_transport(moto, "public").read("a", 1) == b"a"
 
 
-def test_what_nobody_may_see_is_absent(moto: str, keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_private_object_is_absent_without_credentials(moto: str, keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
     make_transport(moto).write("secret", b"a")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -187,18 +187,18 @@ def test_many_threads_read_at_once(moto: str, keys: None) -> None:
         assert set(pool.map(lambda _: bucket.read("a", 1000), range(64))) == {b"a" * 1000}
 
 
-def test_an_upload_of_nothing_is_unavailable(moto: str, keys: None, tmp_path: Path) -> None:
+def test_an_upload_of_a_missing_file_is_unavailable(moto: str, keys: None, tmp_path: Path) -> None:
     bucket = make_transport(moto)
     catch_error(Unavailable, lambda: bucket.upload("none", tmp_path / "none"))
     catch_error(Unavailable, lambda: bucket.upload("none", tmp_path))
     assert bucket.size("none") is None
 
 
-# --- against what a server may say
+# --- against error responses
 
 
 @pytest.mark.parametrize("body", [b"", error_document("AccessDenied")])
-def test_a_refusal_that_hides_whether_there_is_something_is_absence(keys: None, body: bytes) -> None:
+def test_a_403_that_hides_whether_an_object_exists_means_absent(keys: None, body: bytes) -> None:
     with serve_s3(lambda asked, _: asked.answer(403, body)) as server:
         assert transport_to(server).read("x", 1) is None
         assert transport_to(server).size("x") is None
@@ -217,7 +217,7 @@ def test_a_refusal_that_hides_whether_there_is_something_is_absence(keys: None, 
         (401, "Whatever"),
     ],
 )
-def test_credentials_that_are_wrong_are_no_absence(keys: None, status: int, code: str) -> None:
+def test_wrong_credentials_are_an_error_and_do_not_mean_absent(keys: None, status: int, code: str) -> None:
     with serve_s3(lambda asked, _: asked.answer(status, error_document(code))) as server:
         for kind, work in (
             (Unavailable, lambda: transport_to(server).read("x", 1)),
@@ -229,7 +229,7 @@ def test_credentials_that_are_wrong_are_no_absence(keys: None, status: int, code
             assert "hunter3" not in str(error)
 
 
-def test_a_server_that_is_busy_is_asked_again(keys: None) -> None:
+def test_a_busy_server_is_retried(keys: None) -> None:
     def script(asked: S3Request, number: int) -> None:
         asked.answer(503, error_document("SlowDown")) if number == 1 else asked.answer(200, b"x")
 
@@ -249,13 +249,13 @@ def test_a_bucket_elsewhere_is_an_error_with_a_hint(keys: None) -> None:
     assert "region=" in error.hint
 
 
-def test_nobody_there_is_an_error(keys: None) -> None:
+def test_an_unreachable_server_is_an_error(keys: None) -> None:
     error = catch_error(Unavailable, lambda: make_transport("127.0.0.1:1").read("x", 1))
     assert str(error) == "s3://cache/prefix/x: got Connection refused 2 times in a row, expected the whole file"
     catch_error(OutputError, lambda: make_transport("127.0.0.1:1").write("x", b""))
 
 
-def test_an_answer_that_is_not_s3s_is_an_error(keys: None) -> None:
+def test_a_response_that_is_not_from_s3_is_an_error(keys: None) -> None:
     def script(asked: S3Request, number: int) -> None:
         asked.wfile.write(b"SSH-2.0-OpenSSH\r\n")
 
@@ -264,7 +264,7 @@ def test_an_answer_that_is_not_s3s_is_an_error(keys: None) -> None:
     assert "s3://cache/prefix/x: got " in str(error)
 
 
-def test_a_cut_object_goes_on_from_there(keys: None) -> None:
+def test_a_cut_object_is_resumed(keys: None) -> None:
     def script(asked: S3Request, number: int) -> None:
         if number == 1:
             asked.answer(200, CONTENT[: 1 << 20], len(CONTENT))
@@ -277,12 +277,12 @@ def test_a_cut_object_goes_on_from_there(keys: None) -> None:
     assert len(server.seen) == 2
 
 
-def test_an_object_that_is_cut_for_ever_is_an_error(keys: None) -> None:
+def test_an_object_that_is_always_cut_is_an_error(keys: None) -> None:
     with serve_s3(lambda asked, _: asked.answer(200, b"x", 100)) as server:
         catch_error(Unavailable, lambda: transport_to(server).read("x", 100))
 
 
-def test_a_server_that_trickles_is_not_waited_for(keys: None) -> None:
+def test_a_server_that_trickles_is_too_slow(keys: None) -> None:
     def script(asked: S3Request, number: int) -> None:
         asked.answer(200, b"x", 5000)
         for _ in range(4000):
@@ -295,7 +295,7 @@ def test_a_server_that_trickles_is_not_waited_for(keys: None) -> None:
     assert "in 0.03 seconds, which are less than" in str(error)
 
 
-def test_a_server_that_says_nothing_is_not_waited_for(keys: None) -> None:
+def test_a_silent_server_is_a_timeout(keys: None) -> None:
     hold = threading.Event()
 
     def script(asked: S3Request, number: int) -> None:
@@ -309,7 +309,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(keys: None) -> None:
     assert "nothing for 0.02 seconds" in str(error)
 
 
-# --- where secrets go
+# --- secrets
 
 SECRET_HEADERS = {"authorization", "x-amz-security-token"}
 
@@ -345,7 +345,7 @@ def test_a_region_that_the_server_names_is_in_the_hint(keys: None) -> None:
 
 
 def test_a_traceback_says_no_secret(token: None, home: Path) -> None:
-    """What `--debug` prints of it: every error that it came from, with all that is said there."""
+    """`--debug` prints a traceback with the text of every error in the chain."""
     scripts: list[Callable[[S3Request, int], object]] = [
         lambda asked, _: asked.answer(403, error_document("InvalidAccessKeyId") + f"{TOKEN}{SECRET}".encode()),
         lambda asked, _: asked.answer(500, f"{TOKEN}".encode(), X_Echo=TOKEN),
@@ -432,11 +432,11 @@ def test_a_request_is_sent_to_the_host_that_is_signed(keys: None) -> None:
             check_signature(request, b"")
 
 
-# --- what is large
+# --- uploads in parts
 
 
 class Parts:
-    """A server that takes parts, and fails where ``fails`` says so."""
+    """A server that accepts parts, and fails the requests that ``fails`` selects."""
 
     def __init__(self, fails: Callable[[S3Request], tuple[int, bytes] | None]) -> None:
         self.fails = fails
@@ -485,7 +485,7 @@ def test_a_part_is_sent_again(keys: None, tmp_path: Path, monkeypatch: pytest.Mo
     assert parts.asked[-1] == "POST uploadId"
 
 
-def test_an_answer_without_an_etag_that_is_cut_is_asked_for_again(keys: None) -> None:
+def test_a_cut_response_without_an_etag_is_requested_again(keys: None) -> None:
     def script(asked: S3Request, number: int) -> None:
         if number == 1:
             asked.answer(200, CONTENT[: 1 << 20], len(CONTENT), ETag="", Last_Modified="")
@@ -559,9 +559,9 @@ def test_an_endpoint_may_be_a_url(keys: None, endpoint: str) -> None:
         "s3://bucket?endpoint=host:99999",
     ],
 )
-def test_a_url_that_cannot_be_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     assert str(catch_error(InvalidArgument, lambda: S3Transport(url))).startswith("cache s3:")
 
 
-def test_settings_of_nix_are_passed_over(moto: str, keys: None) -> None:
+def test_settings_of_nix_are_ignored(moto: str, keys: None) -> None:
     assert make_transport(moto, more="&compression=zstd&parallel-compression=true&secret-key=/x").size("none") is None

@@ -1,4 +1,4 @@
-"""URLs: what of them is shown, where the names in them lead, and credentials taken out."""
+"""URLs are shown without secrets, names are resolved against them, and credentials are removed."""
 
 from pathlib import Path
 
@@ -17,16 +17,16 @@ def cache(tmp_path: Path) -> FileTransport:
 
 
 @given(st.text(), st.text(), st.text())
-def test_what_is_shown_of_a_url_has_no_secrets(user: str, path: str, query: str) -> None:
+def test_a_redacted_url_has_no_secrets(user: str, path: str, query: str) -> None:
     """RFC 3986, 3.2.1: "Applications should not render as clear text any data after the first colon"."""
     user = user.translate({ord(character): None for character in "/?#"})
-    said = redact_url(f"https://{user}sEcReT@host/{path}?{query}sEcReT#sEcReT")
-    assert "sEcReT" not in said.replace(path, "")
-    assert said.isprintable()
+    redacted = redact_url(f"https://{user}sEcReT@host/{path}?{query}sEcReT#sEcReT")
+    assert "sEcReT" not in redacted.replace(path, "")
+    assert redacted.isprintable()
 
 
 @given(st.sampled_from(["", "http://", "https://", "HTTPS://"]), st.text())
-def test_any_name_leads_to_the_web_or_nowhere(start: str, rest: str) -> None:
+def test_any_name_resolves_to_an_http_url_or_is_refused(start: str, rest: str) -> None:
     """Nix source, HttpBinaryCacheStore::makeRequest: a name may be all of a URL."""
     cache = CacheUrl.parse("https://user:hunter2@host/cache")
     try:
@@ -48,5 +48,5 @@ def test_any_name_leads_to_the_web_or_nowhere(start: str, rest: str) -> None:
         ("http://host#a@b", "http://host#a@b"),
     ],
 )
-def test_credentials_are_taken_out_of_a_url(url: str, without: str) -> None:
+def test_credentials_are_removed_from_a_url(url: str, without: str) -> None:
     assert strip_credentials(url) == without

@@ -1,4 +1,4 @@
-"""An image file read back: every digest from the bytes, and nothing but lamina's errors from whatever the file is."""
+"""Docker-archives are read back with every digest computed, and invalid files raise only lamina's own errors."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ LAYER_PATH = "nix/store/00000000000000000000000000000000-x"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Image]:
-    """An archive and what it holds."""
+def written_archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Image]:
+    """An archive and the image in it."""
     store, _ = example(tmp_path_factory.mktemp("store") / "root")
     out = io.BytesIO()
     made = lamina.stream_layered_image(
@@ -38,18 +38,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Image]:
     return out.getvalue(), made
 
 
-def read(folder: Path, data: bytes) -> tuple[SourceImage, ...]:
+def read_images(folder: Path, data: bytes) -> tuple[SourceImage, ...]:
     (folder / "image").write_bytes(data)
     return open_images(folder / "image")
 
 
-# What is found
+# Valid archives
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, libraries.zstd().compress], ids=["none", "gzip", "zstd"])
-def test_what_was_written_is_found(whole: tuple[bytes, Image], tmp_path: Path, compress: Any) -> None:
-    data, written = whole
-    (found,) = read(tmp_path, compress(data))
+def test_an_image_that_was_written_is_found(
+    written_archive: tuple[bytes, Image], tmp_path: Path, compress: Any
+) -> None:
+    data, written = written_archive
+    (found,) = read_images(tmp_path, compress(data))
     assert found.digest == written.digest
     assert found.repo_tags == ("x:1",)
     assert found.config["config"] == {"Cmd": ["/bin/hello"]}
@@ -58,10 +60,10 @@ def test_what_was_written_is_found(whole: tuple[bytes, Image], tmp_path: Path, c
     ]
 
 
-def test_layers_may_be_compressed_inside_and_are_known_by_both_digests(tmp_path: Path) -> None:
+def test_a_compressed_layer_has_both_digests(tmp_path: Path) -> None:
     plain = layer(LAYER_PATH)
     packed = gzip.compress(plain, mtime=0)
-    (found,) = read(tmp_path, docker_archive({"a/layer.tar": packed}))
+    (found,) = read_images(tmp_path, docker_archive({"a/layer.tar": packed}))
     (only,) = found.layers
     assert only.diff_id.hex == hashlib.sha256(plain).hexdigest()
     assert only.digest.hex == hashlib.sha256(packed).hexdigest()
@@ -74,7 +76,7 @@ def test_layers_may_be_links_to_others(tmp_path: Path) -> None:
     config = {"rootfs": {"type": "layers", "diff_ids": [digest, digest]}}
     names = {"Layers": ["a/layer.tar", "b/layer.tar"]}
     data = docker_archive({"a/layer.tar": content}, config=config, entry=names, more={"b/layer.tar": "../a/layer.tar"})
-    (found,) = read(tmp_path, data)
+    (found,) = read_images(tmp_path, data)
     assert [item.name for item in found.layers] == ["a/layer.tar", "b/layer.tar"]
     assert found.layers[0].tar == found.layers[1].tar
 
@@ -83,15 +85,15 @@ def test_layers_may_be_links_to_others(tmp_path: Path) -> None:
 def test_store_paths_are_found_however_the_tar_spells_them(tmp_path: Path, prefix: str) -> None:
     other = LAYER_PATH.replace("0-x", "1-y")
     names = [f"{prefix}{LAYER_PATH}", f"{prefix}{other}/bin/x", f"{prefix}{other}/bin/y", f"{prefix}etc/x"]
-    (found,) = read(tmp_path, docker_archive({"l.tar": layer(*names)}))
+    (found,) = read_images(tmp_path, docker_archive({"l.tar": layer(*names)}))
     assert [str(path) for path in found.layers[0].paths] == [f"/{LAYER_PATH}", f"/{other}"]
 
 
 @pytest.mark.parametrize(
     "name", ["nix/store/.links/x", "nix/store/short-x", "nix/store/\udcff\x1b[2J", "nix/store/x\ny"]
 )
-def test_what_is_no_store_path_is_not_reported_as_one(tmp_path: Path, name: str) -> None:
-    (found,) = read(tmp_path, docker_archive({"l.tar": layer(name, LAYER_PATH)}))
+def test_names_that_are_not_store_paths_are_not_reported(tmp_path: Path, name: str) -> None:
+    (found,) = read_images(tmp_path, docker_archive({"l.tar": layer(name, LAYER_PATH)}))
     assert [str(path) for path in found.layers[0].paths] == [f"/{LAYER_PATH}"]
 
 
@@ -109,40 +111,44 @@ def test_an_archive_of_several_images_gives_them_all(tmp_path: Path) -> None:
         entries[1]["Config"]: second,
         "manifest.json": json.dumps(entries).encode(),
     }
-    assert [item.repo_tags for item in read(tmp_path, tar(members))] == [("a:1", "a:2"), ()]
+    assert [item.repo_tags for item in read_images(tmp_path, tar(members))] == [("a:1", "a:2"), ()]
 
 
-# What contradicts itself
+# Archives that contradict themselves
 
 
-def test_a_layer_that_is_not_what_the_config_says_is_found_out(whole: tuple[bytes, Image], tmp_path: Path) -> None:
-    data, _ = whole
-    place = data.index(b"libliblib")
+def test_a_layer_that_does_not_match_the_config_is_an_integrity_error(
+    written_archive: tuple[bytes, Image], tmp_path: Path
+) -> None:
+    data, _ = written_archive
+    offset = data.index(b"libliblib")
     with pytest.raises(IntegrityError, match=rf"^{tmp_path}/image: \d\.tar: layer \d: got sha256:.*, expected sha256:"):
-        read(tmp_path, data[:place] + b"L" + data[place + 1 :])
+        read_images(tmp_path, data[:offset] + b"L" + data[offset + 1 :])
 
 
-def test_a_config_that_is_not_what_its_name_says_is_found_out(whole: tuple[bytes, Image], tmp_path: Path) -> None:
-    data, _ = whole
+def test_a_config_that_does_not_match_its_name_is_an_integrity_error(
+    written_archive: tuple[bytes, Image], tmp_path: Path
+) -> None:
+    data, _ = written_archive
     with pytest.raises(IntegrityError, match=r"config: got sha256:.*, expected sha256:"):
-        read(tmp_path, data.replace(b'"/bin/hello"', b'"/bin/evil!"'))
+        read_images(tmp_path, data.replace(b'"/bin/hello"', b'"/bin/evil!"'))
 
 
-def test_another_number_of_layers_is_found_out(tmp_path: Path) -> None:
+def test_another_number_of_layers_is_an_integrity_error(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match=r"rootfs: got 1 diff IDs, expected 2, one for each layer"):
-        read(tmp_path, docker_archive({"l.tar": layer("x")}, entry={"Layers": ["l.tar", "l.tar"]}))
+        read_images(tmp_path, docker_archive({"l.tar": layer("x")}, entry={"Layers": ["l.tar", "l.tar"]}))
 
 
-# What is no archive
+# Files that are not archives
 
 
-def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
+def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path, tmp_path / "missing/x", Path("nul\0")):
         with pytest.raises(NotFound, match=r": got .*, expected an image file"):
             open_images(path)
 
 
-def test_what_may_not_be_read_is_unavailable() -> None:
+def test_a_file_without_read_permission_is_unavailable() -> None:
     with public_folder() as folder:
         (folder / "image").write_bytes(b"x")
         (folder / "image").chmod(0)
@@ -169,9 +175,9 @@ def test_what_may_not_be_read_is_unavailable() -> None:
         b"PK\x03\x04" + bytes(600),
     ],
 )
-def test_other_files_are_no_archives(tmp_path: Path, data: bytes) -> None:
+def test_other_files_are_not_archives(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(FormatError, match=rf"^{tmp_path}/image: .*got .*, expected .*") as caught:
-        read(tmp_path, data)
+        read_images(tmp_path, data)
     assert "\n" not in str(caught.value)
 
 
@@ -204,7 +210,7 @@ MANIFESTS: list[Any] = [
 def test_a_manifest_of_another_shape_is_a_format_error(tmp_path: Path, manifest: Any) -> None:
     config = json.dumps({"rootfs": {"diff_ids": []}}).encode()
     with pytest.raises(FormatError, match=r": got .*, expected"):
-        read(tmp_path, tar({"c.json": config, "manifest.json": json.dumps(manifest).encode()}))
+        read_images(tmp_path, tar({"c.json": config, "manifest.json": json.dumps(manifest).encode()}))
 
 
 CONFIGS: list[Any] = [
@@ -226,30 +232,30 @@ CONFIGS: list[Any] = [
 def test_a_config_of_another_shape_is_a_format_error(tmp_path: Path, config: Any) -> None:
     manifest = json.dumps([{"Config": "c.json", "RepoTags": [], "Layers": []}]).encode()
     with pytest.raises(FormatError, match=r": got .*, expected"):
-        read(tmp_path, tar({"c.json": json.dumps(config).encode(), "manifest.json": manifest}))
+        read_images(tmp_path, tar({"c.json": json.dumps(config).encode(), "manifest.json": manifest}))
 
 
 @pytest.mark.parametrize(
     "text", [b"[" * 100_000, b"{", b"[\xff]", b"\xff\xfe", b'[{"Config": 1e999}]', b"[" + b"9" * 5000 + b"]"]
 )
 @pytest.mark.parametrize("name", ["manifest.json", "c.json"])
-def test_a_document_that_is_no_json_is_a_format_error(tmp_path: Path, name: str, text: bytes) -> None:
+def test_a_document_that_is_not_json_is_a_format_error(tmp_path: Path, name: str, text: bytes) -> None:
     manifest = json.dumps([{"Config": "c.json", "RepoTags": [], "Layers": []}]).encode()
     documents: dict[str, bytes | str] = {"c.json": b"{}", "manifest.json": manifest, name: text}
     with pytest.raises(FormatError, match=r": got .*, expected"):
-        read(tmp_path, tar(documents))
+        read_images(tmp_path, tar(documents))
 
 
 @pytest.mark.parametrize(
     "content", [b"not a tar", b"x" * 600, gzip.compress(b"not a tar", mtime=0), b"\x1f\x8b broken"]
 )
-def test_a_layer_that_is_no_tar_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_layer_that_is_not_a_tar_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(FormatError, match=r"image: l\.tar: .*got .*, expected"):
-        read(tmp_path, docker_archive({"l.tar": content}))
+        read_images(tmp_path, docker_archive({"l.tar": content}))
 
 
-def test_a_layer_without_a_byte_is_an_empty_one(tmp_path: Path) -> None:
-    (found,) = read(tmp_path, docker_archive({"l.tar": b""}))
+def test_an_empty_file_is_an_empty_layer(tmp_path: Path) -> None:
+    (found,) = read_images(tmp_path, docker_archive({"l.tar": b""}))
     assert found.layers[0].tar.length == 0
 
 
@@ -257,7 +263,7 @@ _PAX = ["size=x", "GNU.sparse.major=1", "GNU.sparse.map=a,b", "GNU.sparse.size=-
 
 
 @pytest.mark.parametrize("record", [*_PAX, "GNU.sparse.major=1\0GNU.sparse.minor=0\0GNU.sparse.realsize=x"])
-def test_odd_records_in_a_tar_are_no_bug(tmp_path: Path, record: str) -> None:
+def test_unusual_pax_records_do_not_crash(tmp_path: Path, record: str) -> None:
     out = io.BytesIO()
     headers = dict(item.split("=", 1) for item in record.split("\0", 0 if record.startswith("path") else -1))
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, pax_headers=None) as archive:
@@ -267,7 +273,7 @@ def test_odd_records_in_a_tar_are_no_bug(tmp_path: Path, record: str) -> None:
         archive.addfile(info, io.BytesIO(b"1\n2\nx\n".ljust(1024, b"\n")))
     for data in (out.getvalue(), docker_archive({"l.tar": out.getvalue()})):
         with contextlib.suppress(Error):
-            read(tmp_path, data)
+            read_images(tmp_path, data)
 
 
 SIZES = [b"\x80" + b"\x7f" * 11, b"77777777777\0", b"\x80" + bytes(4) + b"\xff" * 7]
@@ -276,35 +282,37 @@ SIZES = [b"\x80" + b"\x7f" * 11, b"77777777777\0", b"\x80" + bytes(4) + b"\xff" 
 @pytest.mark.parametrize(
     ("size", "inner"), [*((size, inner) for size in SIZES for inner in (False, True)), (b"\xff" * 12, False)]
 )
-def test_a_size_that_no_file_has_ends_with_the_file(tmp_path: Path, size: bytes, inner: bool) -> None:
+def test_an_impossible_size_in_a_header_is_a_format_error(tmp_path: Path, size: bytes, inner: bool) -> None:
     data = bytearray(layer("x", "y"))
     data[124:136] = size
     data[148:156] = b"%06o\0 " % (sum(data[:148]) + 8 * 32 + sum(data[156:512]))
     with pytest.raises(FormatError, match=r": got .*, expected"):
-        read(tmp_path, docker_archive({"l.tar": bytes(data)}) if inner else bytes(data))
+        read_images(tmp_path, docker_archive({"l.tar": bytes(data)}) if inner else bytes(data))
 
 
-def test_a_file_cut_anywhere_is_a_format_error(whole: tuple[bytes, Image], tmp_path: Path) -> None:
-    data, _ = whole
+def test_a_file_cut_anywhere_is_a_format_error(written_archive: tuple[bytes, Image], tmp_path: Path) -> None:
+    data, _ = written_archive
     end = data.rindex(b"]") + 1
     for length in sorted(random.Random(2).sample(range(end), 40)):
         with pytest.raises(FormatError, match=r": got .*, expected .* docker-archive"):
-            read(tmp_path, data[:length])
+            read_images(tmp_path, data[:length])
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, libraries.zstd().compress], ids=["gzip", "zstd"])
 def test_a_compressed_file_cut_anywhere_is_a_format_error(
-    whole: tuple[bytes, Image], tmp_path: Path, compress: Any
+    written_archive: tuple[bytes, Image], tmp_path: Path, compress: Any
 ) -> None:
-    data = compress(whole[0])
+    data = compress(written_archive[0])
     for length in [*random.Random(3).sample(range(len(data)), 20), len(data) - 1]:
         with pytest.raises(FormatError, match=r": got .*, expected .* docker-archive"):
-            read(tmp_path, data[:length])
+            read_images(tmp_path, data[:length])
 
 
-def test_a_file_spoilt_anywhere_raises_nothing_but_errors_of_ours(whole: tuple[bytes, Image], tmp_path: Path) -> None:
-    """The rule: garbage raises `FormatError` or `IntegrityError` and nothing else; what is left alone is found."""
-    data, _ = whole
+def test_a_file_damaged_anywhere_raises_only_errors_of_lamina(
+    written_archive: tuple[bytes, Image], tmp_path: Path
+) -> None:
+    """The rule: a damaged file raises `FormatError` or `IntegrityError` and nothing else, or its image is found."""
+    data, _ = written_archive
     source = random.Random(4)
     for packed in (data, gzip.compress(data, mtime=0), libraries.zstd().compress(data)):
         for _ in range(150):
@@ -312,15 +320,17 @@ def test_a_file_spoilt_anywhere_raises_nothing_but_errors_of_ours(whole: tuple[b
             for _ in range(source.choice([1, 1, 5])):
                 spoilt[source.randrange(len(spoilt))] = source.choice([0, 0xFF, 0x30, source.randrange(256)])
             try:
-                read(tmp_path, bytes(spoilt))
+                read_images(tmp_path, bytes(spoilt))
             except (FormatError, IntegrityError) as error:
                 assert str(error).startswith(f"{tmp_path}/image: ")  # noqa: PT017 - or no error at all
 
 
-def test_headers_spoilt_anywhere_raise_nothing_but_errors_of_ours(whole: tuple[bytes, Image], tmp_path: Path) -> None:
-    data, _ = whole
+def test_headers_damaged_anywhere_raise_only_errors_of_lamina(
+    written_archive: tuple[bytes, Image], tmp_path: Path
+) -> None:
+    data, _ = written_archive
     source = random.Random(5)
-    headers = [place - 257 for place in range(len(data)) if data[place : place + 5] == b"ustar"]
+    headers = [offset - 257 for offset in range(len(data)) if data[offset : offset + 5] == b"ustar"]
     for _ in range(400):
         spoilt = bytearray(data)
         start = source.choice(headers)
@@ -332,12 +342,12 @@ def test_headers_spoilt_anywhere_raise_nothing_but_errors_of_ours(whole: tuple[b
         checksum = sum(header[:148]) + 8 * 32 + sum(header[156:])
         spoilt[start + 148 : start + 156] = b"%06o\0 " % checksum
         with contextlib.suppress(FormatError, IntegrityError):
-            read(tmp_path, bytes(spoilt))
+            read_images(tmp_path, bytes(spoilt))
 
 
 @pytest.mark.parametrize(("number", "size"), [(1, (20 << 20) + 1), (5, 15 << 20)])
-def test_endless_documents_are_not_held(tmp_path: Path, number: int, size: int) -> None:
-    """Nothing large is held: no document is longer than containerd reads, and all of them are bounded."""
+def test_endless_documents_are_not_held_in_memory(tmp_path: Path, number: int, size: int) -> None:
+    """A document may be no longer than containerd reads, and all documents together are limited."""
     text = b'{"rootfs": {"diff_ids": []}}'
     entries = [{"Config": f"{item}.json", "Layers": []} for item in range(number)]
     with tarfile.open(tmp_path / "image.tar", "w") as archive:
@@ -353,7 +363,7 @@ def test_endless_documents_are_not_held(tmp_path: Path, number: int, size: int) 
         open_images(tmp_path / "image.tar")
 
 
-def test_an_archive_of_endless_members_is_not_held(tmp_path: Path) -> None:
+def test_an_archive_of_endless_members_is_not_held_in_memory(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "image.tar", "w") as archive:
         for number in range(20_100):
             archive.addfile(tarfile.TarInfo(str(number)))

@@ -1,4 +1,4 @@
-"""Images of every kind are opened alike, and what lies, leads out or swells is refused by name."""
+"""Image files of every kind are opened, and files that are inconsistent, lead outside or unpack to too much are not."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def zstd(data: bytes) -> bytes:
     return bytes(libraries.zstd().compress(data))
 
 
-def read(folder: Path, data: bytes) -> tuple[SourceImage, ...]:
+def read_images(folder: Path, data: bytes) -> tuple[SourceImage, ...]:
     (folder / "image").write_bytes(data)
     return open_images(folder / "image")
 
@@ -106,13 +106,13 @@ OUTER: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-# What is opened
+# Valid images
 
 
 @pytest.mark.parametrize("outer", OUTER)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_is_the_same_image(tmp_path: Path, layout: str, outer: str) -> None:
-    (found,) = read(tmp_path, OUTER[outer](LAYOUTS[layout]()))
+    (found,) = read_images(tmp_path, OUTER[outer](LAYOUTS[layout]()))
     assert found.id == sha256(TEXT)
     assert found.config_json == TEXT
     assert found.config == json.loads(TEXT)
@@ -145,7 +145,7 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
 
 def test_names_may_begin_with_a_dot(tmp_path: Path) -> None:
     members = {"./l.tar": LOWER, "./c.json": config([LOWER]), "./manifest.json": manifest(["l.tar"], "./c.json")}
-    assert read(tmp_path, tar(members))[0].layers[0].name == "l.tar"
+    assert read_images(tmp_path, tar(members))[0].layers[0].name == "l.tar"
 
 
 def test_a_layer_may_be_a_hard_link(tmp_path: Path) -> None:
@@ -162,20 +162,22 @@ def test_a_layer_may_be_a_hard_link(tmp_path: Path) -> None:
         link = tarfile.TarInfo("b.tar")
         link.type, link.linkname = tarfile.LNKTYPE, "a.tar"
         archive.addfile(link)
-    assert str(read(tmp_path, out.getvalue())[0].layers[0].diff_id) == sha256(LOWER)
+    assert str(read_images(tmp_path, out.getvalue())[0].layers[0].diff_id) == sha256(LOWER)
 
 
-def test_plain_layers_of_a_plain_archive_are_copied_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uncompressed_layers_of_an_uncompressed_archive_are_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    (found,) = read(tmp_path, new_docker())
+    (found,) = read_images(tmp_path, new_docker())
     assert {item.tar.file for item in found.layers} == {os.fsencode(tmp_path / "image")}
 
 
-def test_what_was_unpacked_goes_with_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpacked_files_are_removed_with_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rooms = tmp_path / "rooms"
     rooms.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(rooms))
-    (found,) = read(tmp_path, gzip.compress(oci(zstd, "+zstd")))
+    (found,) = read_images(tmp_path, gzip.compress(oci(zstd, "+zstd")))
     kept = found.layers[0]
     del found
     gc.collect()
@@ -185,12 +187,12 @@ def test_what_was_unpacked_goes_with_the_image(tmp_path: Path, monkeypatch: pyte
     assert list(rooms.iterdir()) == []
 
 
-def test_what_was_unpacked_goes_where_the_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpacked_files_are_removed_if_the_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rooms = tmp_path / "rooms"
     rooms.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(rooms))
     with pytest.raises(FormatError):
-        read(tmp_path, gzip.compress(tar({"x": b"y"})))
+        read_images(tmp_path, gzip.compress(tar({"x": b"y"})))
     gc.collect()
     assert list(rooms.iterdir()) == []
 
@@ -204,7 +206,7 @@ def test_an_index_gives_every_platform(tmp_path: Path) -> None:
     amd = layout.image([UPPER], platform=platform("amd64"))
     attestation = layout.manifest({"layers": []}, platform=platform("unknown", "unknown"))
     layout.index(layout.nested([arm, amd, attestation], annotations={"io.containerd.image.name": "h.io/x:1"}))
-    found = read(tmp_path, layout.tar())
+    found = read_images(tmp_path, layout.tar())
     assert [item.platform for item in found] == ["linux/arm64/v8", "linux/amd64"]
     assert {item.repo_tags for item in found} == {("h.io/x:1",)}
 
@@ -213,29 +215,29 @@ def test_a_platform_that_was_not_saved_is_left_out(tmp_path: Path) -> None:
     layout = Layout()
     elsewhere = Layout().image([LOWER], platform=platform("s390x"))
     layout.index(layout.nested([elsewhere, layout.image([UPPER], platform=platform("amd64"))]))
-    (found,) = read(tmp_path, layout.tar())
+    (found,) = read_images(tmp_path, layout.tar())
     assert str(found.layers[0].diff_id) == sha256(UPPER)
     layout.index(elsewhere)
     with pytest.raises(FormatError, match=r"index\.json: got no blobs/sha256/.*, expected an image's manifest"):
-        read(tmp_path, layout.tar())
+        read_images(tmp_path, layout.tar())
 
 
 def test_an_image_of_two_names_is_one_image(tmp_path: Path) -> None:
     layout = Layout()
     tags = [{"org.opencontainers.image.ref.name": name} for name in ("x:1", "x:2", "latest")]
     layout.index(*(layout.image(LAYERS, annotations=tag) for tag in tags))
-    (found,) = read(tmp_path, layout.tar())
+    (found,) = read_images(tmp_path, layout.tar())
     assert found.repo_tags == ("x:1", "x:2")
 
 
-def test_a_signature_is_no_image(tmp_path: Path) -> None:
+def test_a_signature_is_not_an_image(tmp_path: Path) -> None:
     layout = Layout()
     artifact = {"config": layout.blob(b"{}", "application/vnd.oci.empty.v1+json"), "layers": []}
     layout.index(layout.image(LAYERS), layout.manifest(artifact))
-    assert len(read(tmp_path, layout.tar())) == 1
+    assert len(read_images(tmp_path, layout.tar())) == 1
     layout.index(layout.manifest(artifact))
     with pytest.raises(FormatError, match=r"which is no image's but has a config of media type .*empty.*, expected an"):
-        read(tmp_path, layout.tar())
+        read_images(tmp_path, layout.tar())
 
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -319,7 +321,7 @@ OTHERS: dict[str, Callable[[Layout], dict[str, Any]]] = {
 
 
 def artifact_as_image(layout: Layout, media_type: str, **more: Any) -> dict[str, Any]:
-    """What cosign and BuildKit write: an image's manifest and config, and a layer that is no tar."""
+    """An artifact as cosign and BuildKit write it: an image's manifest and config, and a layer that is not a tar."""
     payload = b'{"payload": "signed"}'
     document = {"config": layout.blob(config([payload]), f"{OCI}config.v1+json")}
     return layout.manifest({**document, "layers": [layout.blob(payload, media_type)]}, **more)
@@ -327,64 +329,64 @@ def artifact_as_image(layout: Layout, media_type: str, **more: Any) -> dict[str,
 
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("kind", OTHERS)
-def test_what_is_no_image_is_passed_over(tmp_path: Path, kind: str, is_first: bool) -> None:
+def test_manifests_of_other_artifacts_are_skipped(tmp_path: Path, kind: str, is_first: bool) -> None:
     layout = Layout()
     both = [layout.image(LAYERS), OTHERS[kind](layout)]
     layout.index(*(both[::-1] if is_first else both))
-    (found,) = read(tmp_path, layout.tar())
+    (found,) = read_images(tmp_path, layout.tar())
     assert found.id == sha256(TEXT)
     layout.index(OTHERS[kind](layout))
     with pytest.raises(FormatError, match=r"index\.json: got .*, expected an image's manifest"):
-        read(tmp_path, layout.tar())
+        read_images(tmp_path, layout.tar())
 
 
 @pytest.mark.parametrize("layers", [{}, {"Layers": None}, {"Layers": []}])
 @pytest.mark.parametrize("diff_ids", [{}, {"diff_ids": None}, {"diff_ids": []}])
-def test_what_is_left_out_is_empty(tmp_path: Path, diff_ids: dict[str, Any], layers: dict[str, Any]) -> None:
+def test_an_omitted_list_is_empty(tmp_path: Path, diff_ids: dict[str, Any], layers: dict[str, Any]) -> None:
     """Docker leaves an empty list out of a config."""
     empty = json.dumps({"rootfs": {"type": "layers", **diff_ids}}).encode()
     archive = {"c.json": empty, "manifest.json": json.dumps([{"Config": "c.json", **layers}]).encode()}
-    (found,) = read(tmp_path, tar(archive))
+    (found,) = read_images(tmp_path, tar(archive))
     assert (found.id, found.layers, found.repo_tags) == (sha256(empty), (), ())
     layout = Layout()
     more = {name.lower(): value for name, value in layers.items()}
     layout.index(layout.manifest({"config": layout.blob(empty, f"{OCI}config.v1+json"), **more}))
-    (found,) = read(tmp_path, layout.tar())
+    (found,) = read_images(tmp_path, layout.tar())
     assert (found.id, found.layers) == (sha256(empty), ())
 
 
 @pytest.mark.parametrize("rootfs", [None, [], "x", 1])
-def test_a_root_file_system_that_is_no_object_is_refused(tmp_path: Path, rootfs: Any) -> None:
+def test_a_rootfs_that_is_not_an_object_is_refused(tmp_path: Path, rootfs: Any) -> None:
     archive = {"c.json": json.dumps({"rootfs": rootfs}).encode(), "manifest.json": b'[{"Config": "c.json"}]'}
     with pytest.raises(FormatError, match=r"c\.json: rootfs: got .*, expected an object with diff_ids"):
-        read(tmp_path, tar(archive))
+        read_images(tmp_path, tar(archive))
 
 
 def test_layers_that_only_one_document_leaves_out_are_refused(tmp_path: Path) -> None:
     members = {"l.tar": LOWER, "c.json": config([LOWER]), "manifest.json": b'[{"Config": "c.json"}]'}
     with pytest.raises(IntegrityError, match=r"got 1 diff IDs, expected 0"):
-        read(tmp_path, tar(members))
+        read_images(tmp_path, tar(members))
     members |= {"c.json": b'{"rootfs": {"type": "layers"}}', "manifest.json": manifest(["l.tar"], "c.json")}
     with pytest.raises(IntegrityError, match=r"got 0 diff IDs, expected 1"):
-        read(tmp_path, tar(members))
+        read_images(tmp_path, tar(members))
 
 
-def test_what_is_null_is_empty(tmp_path: Path) -> None:
+def test_null_is_an_empty_list(tmp_path: Path) -> None:
     """Go writes an empty list as null."""
     layout = Layout()
     empty = json.dumps({"rootfs": {"type": "layers", "diff_ids": None}, "history": None, "config": None}).encode()
     document = layout.blob(empty, f"{OCI}config.v1+json")
     layout.index(layout.manifest({"config": document, "layers": None}, annotations=None, platform=None))
-    (found,) = read(tmp_path, layout.tar())
+    (found,) = read_images(tmp_path, layout.tar())
     assert (found.layers, found.repo_tags, found.tags) == ((), (), ())
     entry: dict[str, Any] = {"Config": "c.json", "RepoTags": None, "Layers": None}
     archive = {"c.json": empty, "manifest.json": json.dumps([entry]).encode()}
     for more in ({}, {"index.json": b'{"schemaVersion": 2, "manifests": null}'}):
-        (found,) = read(tmp_path, tar({**archive, **more}))
+        (found,) = read_images(tmp_path, tar({**archive, **more}))
         assert (found.layers, found.repo_tags) == ((), ())
     for nothing in (b"null", b"[]"):
         with pytest.raises(FormatError, match=r"manifest\.json: got no images, expected at least one"):
-            read(tmp_path, tar({"manifest.json": nothing}))
+            read_images(tmp_path, tar({"manifest.json": nothing}))
 
 
 @pytest.mark.parametrize("config_name", ["/c.json", "./c.json", "c.json", "//c.json", "/./c.json"])
@@ -394,7 +396,7 @@ def test_names_may_be_absolute(tmp_path: Path, config_name: str, layer_name: str
     """Buildpacks write a slash before a layer's name, in the manifest and in the tar, or in one of them."""
     names = (config_name, layer_name) if is_member else ("c.json", "l.tar")
     members: dict[str, bytes | str | None] = dict(zip(names, (config([LOWER]), LOWER), strict=True))
-    found = read(tmp_path, tar({**members, "manifest.json": manifest([layer_name], config_name)}))
+    found = read_images(tmp_path, tar({**members, "manifest.json": manifest([layer_name], config_name)}))
     assert [str(item.diff_id) for item in found[0].layers] == [sha256(LOWER)]
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -418,20 +420,20 @@ def test_an_archive_of_several_platforms_has_them_all(tmp_path: Path) -> None:
     layout.index(layout.nested(both, annotations=names))
     own = config([UPPER], architecture="arm64")
     layout.members["manifest.json"] = manifest([f"blobs/sha256/{DIFF_IDS[1][7:]}"], f"blobs/sha256/{sha256(own)[7:]}")
-    found = read(tmp_path, layout.tar())
+    found = read_images(tmp_path, layout.tar())
     assert [item.platform for item in found] == ["linux/arm64", "linux/amd64"]
     assert {item.repo_tags for item in found} == {("x:1",)}
 
 
-def test_the_index_says_what_the_config_does_not(tmp_path: Path) -> None:
+def test_the_index_completes_the_platform_of_the_config(tmp_path: Path) -> None:
     layout = Layout()
     offered = {**platform("arm"), "variant": "v6"}
     layout.index(layout.image([LOWER], config_more={"architecture": "", "os": ""}, platform=offered))
-    assert read(tmp_path, layout.tar())[0].platform == "linux/arm/v6"
+    assert read_images(tmp_path, layout.tar())[0].platform == "linux/arm/v6"
     layout.index(layout.image([LOWER], config_more={"architecture": "arm"}, platform=offered))
-    assert read(tmp_path, layout.tar())[0].platform == "linux/arm/v6"
+    assert read_images(tmp_path, layout.tar())[0].platform == "linux/arm/v6"
     layout.index(layout.image([LOWER], config_more={"architecture": "amd64"}, platform=offered))
-    assert read(tmp_path, layout.tar())[0].platform == "linux/amd64"
+    assert read_images(tmp_path, layout.tar())[0].platform == "linux/amd64"
 
 
 @pytest.mark.parametrize(
@@ -453,40 +455,40 @@ def test_names_of_a_layout_are_read_as_engines_read_them(
 ) -> None:
     layout = Layout()
     layout.index(layout.image(LAYERS, annotations=annotations))
-    (found,) = read(tmp_path, layout.tar())
+    (found,) = read_images(tmp_path, layout.tar())
     assert (found.repo_tags, found.tags) == (repo_tags, tags)
 
 
 # Bounds: a file of few kilobytes must not take gigabytes or hours
 
 
-def test_an_index_that_names_itself_again_and_again_has_an_end(tmp_path: Path) -> None:
+def test_an_index_that_is_listed_many_times_takes_limited_work(tmp_path: Path) -> None:
     layout = Layout()
     descriptor = layout.image(LAYERS)
     for _ in range(4):
         descriptor = layout.nested([descriptor] * 1000)
     layout.index(*[descriptor] * 1000)
-    assert len(read(tmp_path, layout.tar())) == 1
+    assert len(read_images(tmp_path, layout.tar())) == 1
     layout.index(*({**descriptor, "annotations": {"org.opencontainers.image.ref.name": f"x:{n}"}} for n in range(30)))
     with pytest.raises(FormatError, match=r"got more than 20000 manifests, expected fewer"):
-        read(tmp_path, layout.tar())
+        read_images(tmp_path, layout.tar())
 
 
 def test_an_image_of_many_names_takes_time_that_grows_with_them(tmp_path: Path) -> None:
     layout = Layout()
     image = layout.image([])
     layout.index(*({**image, "annotations": {"org.opencontainers.image.ref.name": f"x:{n}"}} for n in range(15_000)))
-    assert len(read(tmp_path, layout.tar())[0].repo_tags) == 15_000
+    assert len(read_images(tmp_path, layout.tar())[0].repo_tags) == 15_000
 
 
-def test_names_that_no_image_has_take_no_time(tmp_path: Path) -> None:
-    """A name of 18 MB took seconds, for it was looked at as one; so did hundreds of thousands of names."""
+def test_names_of_absurd_length_take_no_time(tmp_path: Path) -> None:
+    """A name of 18 MB once took seconds, and so did hundreds of thousands of names."""
     members: dict[str, bytes | str | None] = {"l.tar": LOWER, "c.json": config([LOWER])}
     long = manifest(["l.tar"], "c.json", RepoTags=["x" * 18_000_000])
-    assert len(read(tmp_path, tar({**members, "manifest.json": long}))[0].repo_tags[0]) == 18_000_000
+    assert len(read_images(tmp_path, tar({**members, "manifest.json": long}))[0].repo_tags[0]) == 18_000_000
     many = manifest(["l.tar"], "c.json", RepoTags=[f"x:{number}" for number in range(10_001)])
     with pytest.raises(FormatError, match=r"manifest\.json: got 10001 names of an image, expected at most 10000"):
-        read(tmp_path, tar({**members, "manifest.json": many}))
+        read_images(tmp_path, tar({**members, "manifest.json": many}))
 
 
 def entries_of_one_config(count: int, names: int) -> bytes:
@@ -500,7 +502,7 @@ def entries_of_one_config(count: int, names: int) -> bytes:
 def test_many_entries_of_one_config_take_time_that_grows_with_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each name is looked at a fixed number of times, however many entries of the manifest have the same config."""
+    """Each name is processed a fixed number of times, however many entries of the manifest have the same config."""
     looked_at: list[str] = []
     real = image_names.canonical_name
 
@@ -509,14 +511,14 @@ def test_many_entries_of_one_config_take_time_that_grows_with_their_names(
         return real(name)
 
     monkeypatch.setattr(image_names, "canonical_name", counting)
-    (found,) = read(tmp_path, entries_of_one_config(200, 100))
+    (found,) = read_images(tmp_path, entries_of_one_config(200, 100))
     assert len(found.repo_tags) == 20_000
     assert len(looked_at) == 20_000
 
 
 def test_more_names_than_any_archive_has_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"manifest\.json: got more than 100000 names in all, expected fewer"):
-        read(tmp_path, entries_of_one_config(101, 1000))
+        read_images(tmp_path, entries_of_one_config(101, 1000))
 
 
 def test_documents_of_many_values_are_refused(tmp_path: Path) -> None:
@@ -528,113 +530,111 @@ def test_documents_of_many_values_are_refused(tmp_path: Path) -> None:
         with pytest.raises(
             FormatError, match=r"manifest\.json: got \d+ values, expected at most 1000000 in all documents"
         ):
-            read(tmp_path, gzip.compress(tar({"manifest.json": text})))
+            read_images(tmp_path, gzip.compress(tar({"manifest.json": text})))
 
 
-def test_a_layer_that_an_image_has_many_times_is_looked_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_layer_that_an_image_has_many_times_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blobs, "_MAX_MEMBERS", 1)
     names = ["l.tar"] * 1000
     documents = {"c.json": config([LOWER] * 1000), "manifest.json": manifest(names, "c.json")}
-    assert len(read(tmp_path, tar({"l.tar": LOWER, **documents}))[0].layers) == 1000
+    assert len(read_images(tmp_path, tar({"l.tar": LOWER, **documents}))[0].layers) == 1000
 
 
 def test_more_members_than_any_image_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blobs, "_MAX_MEMBERS", 5)
-    assert read(tmp_path, docker_archive({"1.tar": layer(*"abc"), "2.tar": layer(*"de")}))
+    assert read_images(tmp_path, docker_archive({"1.tar": layer(*"abc"), "2.tar": layer(*"de")}))
     with pytest.raises(FormatError, match=r"2\.tar: got more than 5 members in all layers, expected fewer"):
-        read(tmp_path, docker_archive({"1.tar": layer(*"abc"), "2.tar": layer(*"def")}))
+        read_images(tmp_path, docker_archive({"1.tar": layer(*"abc"), "2.tar": layer(*"def")}))
     monkeypatch.setattr(blobs, "_MAX_STORE_PATHS", 2)
-    assert read(tmp_path, docker_archive({"1.tar": layer(*(f"nix/store/{n}/x" for n in (1, 1, 2)))}))
+    assert read_images(tmp_path, docker_archive({"1.tar": layer(*(f"nix/store/{n}/x" for n in (1, 1, 2)))}))
     with pytest.raises(FormatError, match=r"1\.tar: got more than 2 names in /nix/store, expected fewer"):
-        read(tmp_path, docker_archive({"1.tar": layer(*(f"nix/store/{n}/x" for n in (1, 2, 3)))}))
+        read_images(tmp_path, docker_archive({"1.tar": layer(*(f"nix/store/{n}/x" for n in (1, 2, 3)))}))
 
 
 def test_more_layers_than_any_image_has_are_refused(tmp_path: Path) -> None:
     many = manifest(["l.tar"] * 1001, "c.json")
     with pytest.raises(FormatError, match=r"c\.json: got 1001 layers, expected at most 1000"):
-        read(tmp_path, tar({"l.tar": LOWER, "c.json": config([LOWER] * 1001), "manifest.json": many}))
+        read_images(tmp_path, tar({"l.tar": LOWER, "c.json": config([LOWER] * 1001), "manifest.json": many}))
     entry = {"Config": "c.json", "RepoTags": None, "Layers": ["l.tar"] * 900}
     documents = {"c.json": config([LOWER] * 900), "manifest.json": json.dumps([entry] * 30).encode()}
     with pytest.raises(FormatError, match=r"and 20000 in all images"):
-        read(tmp_path, tar({"l.tar": LOWER, **documents}))
+        read_images(tmp_path, tar({"l.tar": LOWER, **documents}))
 
 
-def test_indexes_in_indexes_have_an_end(tmp_path: Path) -> None:
+def test_the_nesting_of_indexes_is_limited(tmp_path: Path) -> None:
     layout = Layout()
     descriptor = layout.image(LAYERS)
     for _ in range(4):
         descriptor = layout.nested([descriptor])
     layout.index(descriptor)
-    assert len(read(tmp_path, layout.tar())) == 1
+    assert len(read_images(tmp_path, layout.tar())) == 1
     layout.index(layout.nested([descriptor]))
     with pytest.raises(FormatError, match=r"got indexes in indexes, expected at most 4 levels"):
-        read(tmp_path, layout.tar())
+        read_images(tmp_path, layout.tar())
 
 
-# What contradicts itself
+# Images that contradict themselves
 
 
 @pytest.mark.parametrize(
-    ("was", "becomes"),
+    ("old", "new"),
     [(b"linux", b"minix"), (b'"schemaVersion": 2', b'"schemaVersion": 3'), (b"etc/lower", b"etc/other")],
     ids=["config", "manifest", "layer"],
 )
-def test_a_blob_that_is_not_what_its_name_says_is_found_out(tmp_path: Path, was: bytes, becomes: bytes) -> None:
+def test_a_blob_that_does_not_match_its_name_is_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
     layout = Layout()
     layout.index(layout.image([LOWER]))
     index = layout.members.pop("index.json")
     for name, data in layout.members.items():
         assert isinstance(data, bytes)
-        layout.members[name] = data.replace(was, becomes)
+        layout.members[name] = data.replace(old, new)
     with pytest.raises(IntegrityError, match=r"got sha256:[0-9a-f]{64}, expected "):
-        read(tmp_path, tar({**layout.members, "index.json": index}))
+        read_images(tmp_path, tar({**layout.members, "index.json": index}))
 
 
-def test_a_compressed_layer_is_held_to_its_own_digest_too(tmp_path: Path) -> None:
-    """The same tar inside, other bytes around it."""
+def test_the_digest_of_a_compressed_layer_is_checked_too(tmp_path: Path) -> None:
+    """The blob contains the same tar, compressed differently."""
     layout = Layout()
     layout.index(layout.image([LOWER], compress=lambda data: gzip.compress(data, mtime=0), ending="+gzip"))
     (name,) = (name for name, data in layout.members.items() if isinstance(data, bytes) and data[:2] == b"\x1f\x8b")
     layout.members[name] = gzip.compress(LOWER, mtime=1)
     with pytest.raises(IntegrityError, match=r"blobs/sha256/.*: got sha256:.*, expected the digest in its name"):
-        read(tmp_path, layout.tar())
+        read_images(tmp_path, layout.tar())
 
 
-def test_a_blob_of_another_length_is_found_out(tmp_path: Path) -> None:
+def test_a_blob_of_another_length_is_an_integrity_error(tmp_path: Path) -> None:
     layout = Layout()
     layout.index({**layout.image(LAYERS), "size": 5})
     with pytest.raises(IntegrityError, match=r"blobs/sha256/.*: got \d+ bytes, expected 5$"):
-        read(tmp_path, layout.tar())
+        read_images(tmp_path, layout.tar())
 
 
-def test_a_layer_of_a_hybrid_is_held_to_its_name(tmp_path: Path) -> None:
+def test_a_layer_of_a_docker_archive_must_match_the_digest_in_its_name(tmp_path: Path) -> None:
     name = f"blobs/sha256/{'0' * 64}"
     members = {name: LOWER, "c.json": config([LOWER]), "manifest.json": manifest([name], "c.json")}
     with pytest.raises(IntegrityError, match=r"blobs/sha256/0+: got sha256:.*, expected the digest in its name"):
-        read(tmp_path, tar(members))
+        read_images(tmp_path, tar(members))
 
 
 def test_a_file_that_changes_after_it_was_opened_is_refused(tmp_path: Path) -> None:
-    (found,) = read(tmp_path, skopeo())
+    (found,) = read_images(tmp_path, skopeo())
     with (tmp_path / "image").open("ab") as file:
         file.write(b"x")
     with pytest.raises(IntegrityError, match=r"the file changed while it was read"):
         read_head(found.layers[0].tar, 1)
 
 
-# What leads out, swells or goes on
+# Names that lead outside, decompression bombs and endless input
 
 
 @pytest.mark.parametrize("name", ["/../etc/passwd", "../l.tar", "a/../l.tar", "a/../../l.tar", "", ".", "./", "/"])
-@pytest.mark.parametrize("where", ["Config", "Layers"])
-def test_a_manifest_that_names_what_is_outside_is_refused(tmp_path: Path, name: str, where: str) -> None:
+@pytest.mark.parametrize("key", ["Config", "Layers"])
+def test_a_manifest_that_names_what_is_outside_is_refused(tmp_path: Path, name: str, key: str) -> None:
     members = {"l.tar": LOWER, "../l.tar": LOWER, "/etc/passwd": LOWER, "c.json": config([LOWER])}
-    entry = {"Config": name} if where == "Config" else {"Layers": [name]}
+    entry = {"Config": name} if key == "Config" else {"Layers": [name]}
     members["manifest.json"] = manifest(["l.tar"], "c.json", **entry)
     with pytest.raises(FormatError, match=r"image: got .*, expected the name of a member, without '\.\.'"):
-        read(tmp_path, tar(members))
+        read_images(tmp_path, tar(members))
 
 
 @pytest.mark.parametrize(
@@ -651,10 +651,10 @@ def test_a_link_that_leads_out_or_nowhere_is_refused(tmp_path: Path, target: str
     members: dict[str, bytes | str | None] = {"a/layer.tar": target, "b/layer.tar": "../a/layer.tar"}
     members |= {"c.json": config([LOWER]), "manifest.json": manifest(["a/layer.tar"], "c.json")}
     with pytest.raises(FormatError, match=f"got {expected}, expected"):
-        read(tmp_path, tar(members))
+        read_images(tmp_path, tar(members))
 
 
-def test_a_folder_s_links_stay_in_it(tmp_path: Path) -> None:
+def test_links_stay_inside_a_layout_folder(tmp_path: Path) -> None:
     layout = Layout()
     layout.index(layout.image([LOWER]))
     layout.write(tmp_path / "layout")
@@ -682,11 +682,11 @@ def test_a_folder_of_other_things_is_not_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "nix/store/../../x", "/../x", "a/.."])
 def test_a_layer_whose_names_lead_out_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(FormatError, match=r"l\.tar: got a member .*, expected names without '\.\.'"):
-        read(tmp_path, docker_archive({"l.tar": layer(name)}))
+        read_images(tmp_path, docker_archive({"l.tar": layer(name)}))
 
 
 def test_a_layer_may_hold_absolute_names_and_dots(tmp_path: Path) -> None:
-    (found,) = read(tmp_path, docker_archive({"l.tar": layer("/nix/x", "./a", "...", "..a/b..")}))
+    (found,) = read_images(tmp_path, docker_archive({"l.tar": layer("/nix/x", "./a", "...", "..a/b..")}))
     assert found.layers
 
 
@@ -703,10 +703,11 @@ def test_a_decompression_bomb_is_not_unpacked(
         open_images(tmp_path / "bomb")
     assert "--max-unpacked-size" in caught.value.hint
     layers = docker_archive({"l.tar": compress(big)}, config=json.loads(config([big])))
-    # Small inside, large once more: what was unpacked once is no length of the file that was given.
+    # The layer is compressed once more inside the compressed file. The limit depends on the file's own length, not on
+    # the length after the first decompression.
     for data in (layers, compress(layers)):
         with pytest.raises(FormatError, match=r"image: l\.tar: got .*: a decompression bomb"):
-            read(tmp_path, data)
+            read_images(tmp_path, data)
 
 
 def test_all_layers_together_have_one_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -716,18 +717,18 @@ def test_all_layers_together_have_one_limit(tmp_path: Path, monkeypatch: pytest.
         {name: zstd(content) for name, content in large.items()}, config=json.loads(config(list(large.values())))
     )
     with pytest.raises(FormatError, match=r"image: 4\.tar: got more than"):
-        read(tmp_path, data)
+        read_images(tmp_path, data)
 
 
-def test_an_image_that_compresses_well_is_no_bomb(tmp_path: Path) -> None:
+def test_an_image_that_compresses_well_is_not_a_bomb(tmp_path: Path) -> None:
     """100 MiB of zeros are 100 MiB of a good image, and holes where they are unpacked."""
     big = tar({"zeros": bytes(100 << 20)})
-    (found,) = read(tmp_path, zstd(docker_archive({"l.tar": zstd(big)}, config=json.loads(config([big])))))
+    (found,) = read_images(tmp_path, zstd(docker_archive({"l.tar": zstd(big)}, config=json.loads(config([big])))))
     assert found.layers[0].tar.length == len(big)
     assert os.stat(found.layers[0].tar.file).st_blocks * 512 < 1 << 20
 
 
-def test_a_limit_that_is_named_is_the_limit(tmp_path: Path) -> None:
+def test_a_given_limit_is_absolute(tmp_path: Path) -> None:
     data = zstd(skopeo())
     (tmp_path / "image").write_bytes(data)
     size = len(skopeo())
@@ -738,7 +739,7 @@ def test_a_limit_that_is_named_is_the_limit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("outer", ["gzip", "zstd", "xz"])
 def test_zeros_behind_a_compressed_image_are_padding(tmp_path: Path, outer: str) -> None:
-    (found,) = read(tmp_path, OUTER[outer](skopeo()) + bytes(10_240))
+    (found,) = read_images(tmp_path, OUTER[outer](skopeo()) + bytes(10_240))
     assert found.id == sha256(TEXT)
 
 
@@ -746,7 +747,7 @@ def test_zeros_behind_a_compressed_image_are_padding(tmp_path: Path, outer: str)
 def test_zeros_behind_an_xz_stream_are_as_many_as_a_multiple_of_four(tmp_path: Path, zeros: int) -> None:
     """The .xz file format, 2.2."""
     with pytest.raises(FormatError, match=r"expected a multiple of 4 zeros"):
-        read(tmp_path, lzma.compress(skopeo()) + bytes(zeros))
+        read_images(tmp_path, lzma.compress(skopeo()) + bytes(zeros))
 
 
 def test_a_stream_that_asks_for_gigabytes_of_memory_is_refused(tmp_path: Path) -> None:
@@ -757,14 +758,14 @@ def test_a_stream_that_asks_for_gigabytes_of_memory_is_refused(tmp_path: Path) -
     packed[16] = 40
     packed[20:24] = zlib.crc32(packed[12:20]).to_bytes(4, "little")
     with pytest.raises(FormatError, match=r"image: xz at byte 0: got Memory usage limit exceeded"):
-        read(tmp_path, bytes(packed))
+        read_images(tmp_path, bytes(packed))
 
 
 def test_a_python_without_xz_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lzma", None)
     with pytest.raises(FormatError, match=r"image: xz: got .*, expected a Python that has it"):
-        read(tmp_path, lzma.compress(skopeo()))
-    assert read(tmp_path, gzip.compress(skopeo()))
+        read_images(tmp_path, lzma.compress(skopeo()))
+    assert read_images(tmp_path, gzip.compress(skopeo()))
 
 
 def test_a_device_without_end_is_refused_at_once() -> None:
@@ -795,21 +796,23 @@ _NOT_THERE = r"got a layer that may not be distributed and is not there"
         (f"{OCI}layer.v1.tar", False, r"got no blobs/sha256/"),
     ],
 )
-def test_layers_of_a_kind_that_is_none_are_refused(tmp_path: Path, media_type: str, there: bool, expected: str) -> None:
+def test_layers_of_another_type_or_without_their_blob_are_refused(
+    tmp_path: Path, media_type: str, there: bool, expected: str
+) -> None:
     layout = Layout()
     listed = (layout if there else Layout()).blob(LOWER, media_type)
     document = layout.blob(config([LOWER]), f"{OCI}config.v1+json")
     layout.index(layout.manifest({"config": document, "layers": [listed]}))
     with pytest.raises(FormatError, match=expected):
-        read(tmp_path, layout.tar())
+        read_images(tmp_path, layout.tar())
 
 
-def test_a_layer_that_may_not_be_distributed_may_be_there(tmp_path: Path) -> None:
+def test_a_nondistributable_layer_may_be_present(tmp_path: Path) -> None:
     layout = Layout()
     listed = layout.blob(LOWER, f"{OCI}layer.nondistributable.v1.tar")
     document = layout.blob(config([LOWER]), f"{OCI}config.v1+json")
     layout.index(layout.manifest({"config": document, "layers": [listed]}))
-    assert str(read(tmp_path, layout.tar())[0].layers[0].diff_id) == sha256(LOWER)
+    assert str(read_images(tmp_path, layout.tar())[0].layers[0].diff_id) == sha256(LOWER)
 
 
 INDEXES: list[Any] = [
@@ -832,7 +835,7 @@ INDEXES: list[Any] = [
 @pytest.mark.parametrize("index", INDEXES, ids=repr)
 def test_an_index_of_another_shape_is_a_format_error(tmp_path: Path, index: Any) -> None:
     with pytest.raises(FormatError, match=r": got .*, expected"):
-        read(tmp_path, tar({"index.json": json.dumps(index).encode()}))
+        read_images(tmp_path, tar({"index.json": json.dumps(index).encode()}))
 
 
 @pytest.mark.parametrize(
@@ -843,10 +846,10 @@ def test_an_image_manifest_of_another_shape_is_a_format_error(tmp_path: Path, do
     layout = Layout()
     layout.index(layout.manifest(document))
     with pytest.raises(FormatError, match=r": got .*, expected"):
-        read(tmp_path, layout.tar())
+        read_images(tmp_path, layout.tar())
     wrong: list[Any] = [5, {}, [5], [{}], [{"mediaType": 5}]]
     for layers in wrong:
         good = layout.blob(config([]), f"{OCI}config.v1+json")
         layout.index(layout.manifest({"config": good, "layers": layers}))
         with pytest.raises(FormatError, match=r": got .*, expected"):
-            read(tmp_path, layout.tar())
+            read_images(tmp_path, layout.tar())

@@ -1,4 +1,4 @@
-"""The docker-archive: one pass, nothing read twice, nothing held, the documents last."""
+"""A docker-archive is written in one pass: nothing is read twice, no layer is held, the documents come last."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def draft(store: FakeStore, *roots: str, **arguments: Any) -> Draft:
     ).draft
 
 
-def written(made: Draft) -> tuple[bytes, Image]:
+def write_archive(made: Draft) -> tuple[bytes, Image]:
     out = io.BytesIO()
     image = DockerArchive(out.write).write(made)
     return out.getvalue(), image
@@ -53,11 +53,11 @@ def members(archive: bytes) -> dict[str, bytes]:
     return found
 
 
-# What is in it
+# The members
 
 
 def test_layers_come_first_then_the_config_then_the_manifest(store: FakeStore) -> None:
-    archive, image = written(draft(store, "hello", config={"Cmd": ["/bin/hello"]}, tag="1"))
+    archive, image = write_archive(draft(store, "hello", config={"Cmd": ["/bin/hello"]}, tag="1"))
     found = members(archive)
     assert list(found) == ["1.tar", "2.tar", "3.tar", "4.tar", "5.tar", f"{image.digest.hex}.json", "manifest.json"]
     assert json.loads(found["manifest.json"]) == [
@@ -70,7 +70,7 @@ def test_layers_come_first_then_the_config_then_the_manifest(store: FakeStore) -
 
 
 def test_every_digest_is_that_of_the_bytes(store: FakeStore) -> None:
-    archive, image = written(draft(store, "hello"))
+    archive, image = write_archive(draft(store, "hello"))
     found = members(archive)
     contents = [found[f"{number}.tar"] for number in range(1, 6)]
     digests = ["sha256:" + hashlib.sha256(content).hexdigest() for content in contents]
@@ -91,7 +91,7 @@ def test_every_digest_is_that_of_the_bytes(store: FakeStore) -> None:
 
 def test_the_config_is_nixpkgs_own_text(store: FakeStore) -> None:
     made = draft(store, "words", config={"Env": ["A=b"], "Cmd": ["é"]}, created="2020-02-03")
-    archive, image = written(made)
+    archive, image = write_archive(made)
     (text,) = (content for name, content in members(archive).items() if len(name) == 69)
     (path,) = image.layers[0].paths
     diff_ids = ",\n            ".join(f'"{layer.diff_id}"' for layer in image.layers)
@@ -130,8 +130,8 @@ _CONFIG = """\
 }"""
 
 
-def test_the_outer_members_belong_to_nobody_in_particular(store: FakeStore) -> None:
-    archive, _ = written(draft(store, "hello", mtime="2001-09-09T01:46:40Z", uid=7, gid=8, uname="u", gname="g"))
+def test_the_outer_members_have_no_owner(store: FakeStore) -> None:
+    archive, _ = write_archive(draft(store, "hello", mtime="2001-09-09T01:46:40Z", uid=7, gid=8, uname="u", gname="g"))
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
             fields = member.mode, member.uid, member.gid, member.uname, member.gname, member.mtime
@@ -142,31 +142,31 @@ def test_the_outer_members_belong_to_nobody_in_particular(store: FakeStore) -> N
 
 
 def test_a_date_before_1970_is_written_and_read(store: FakeStore) -> None:
-    archive, _ = written(draft(store, "hello", mtime="1969-12-31T23:59:00Z"))
+    archive, _ = write_archive(draft(store, "hello", mtime="1969-12-31T23:59:00Z"))
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         assert {member.mtime for member in tar} == {-60}
 
 
 def test_the_default_tag_is_the_beginning_of_the_id(store: FakeStore) -> None:
-    _, image = written(draft(store, "hello"))
+    _, image = write_archive(draft(store, "hello"))
     assert image.repo_tag == f"x:{image.digest.hex[:32]}"
     assert image.id == f"sha256:{image.digest.hex}"
 
 
 def test_an_image_may_have_no_store_path_at_all(store: FakeStore) -> None:
-    archive, image = written(draft(store, tree=[lamina.Dir("/tmp")]))
+    archive, image = write_archive(draft(store, tree=[lamina.Dir("/tmp")]))
     assert len(image.layers) == 1
     assert next(iter(members(archive))) == "1.tar"
 
 
 def test_writing_twice_gives_the_same_bytes(store: FakeStore) -> None:
     made = draft(store, "hello", extra_commands="echo hi > hi")
-    assert written(made) == written(made)
+    assert write_archive(made) == write_archive(made)
 
 
 # One pass
 
-_COUNT = """
+_LIST_OPENED_FILES = """
 import json, os, sys
 import lamina
 
@@ -189,55 +189,55 @@ print(json.dumps(opened))
 """
 
 
-def opened(store: FakeStore, where: Path, **extra: str) -> Counter[str]:
-    command = [sys.executable, "-c", _COUNT, str(store.root), str(where), json.dumps(extra)]
+def count_opened_files(store: FakeStore, where: Path, **extra: str) -> Counter[str]:
+    command = [sys.executable, "-c", _LIST_OPENED_FILES, str(store.root), str(where), json.dumps(extra)]
     return Counter(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
 
 
 def test_every_file_is_opened_once_and_an_empty_one_never(store: FakeStore) -> None:
-    counted = opened(store, store.root / "nix/store", architecture="amd64")
+    counted = count_opened_files(store, store.root / "nix/store", architecture="amd64")
     times = {name.rpartition("/")[2]: count for name, count in counted.items()}
-    # A program that was named is looked at before, for it may be for another architecture.
+    # The program that was named is also read before, to find out its architecture.
     assert times == {"hello": 2, "sh": 1, "libgreet.so": 1, "hello.txt": 1}
 
 
-def test_to_see_the_architecture_costs_one_look_into_one_program(store: FakeStore) -> None:
+def test_the_architecture_is_found_by_reading_one_program(store: FakeStore) -> None:
     header = b"\x7fELF\x02\x01\x01" + bytes(9) + (2).to_bytes(2, "little") + (183).to_bytes(2, "little")
     store.add("arm-1", {"bin": {"x": Program(header.ljust(200, b"\0"))}})
-    counted = opened(store, store.root / "nix/store")
+    counted = count_opened_files(store, store.root / "nix/store")
     assert sum(counted.values()) <= len(counted) + 2
 
 
-class Watched:
-    """Progress, as it is told."""
+class RecordedProgress:
+    """A `Progress` that records its calls and joins successive ones of ``advance``."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
+        self.calls: list[tuple[Any, ...]] = []
 
     def begin(self, layers: int, base: int) -> None:
-        self.told.append(("begin", layers))
+        self.calls.append(("begin", layers))
 
     def layer(self, number: int, source: LayerSource, size: int) -> None:
-        self.told.append(("layer", number, source.headline(number), size))
+        self.calls.append(("layer", number, source.headline(number), size))
 
     def advance(self, size: int) -> None:
-        if self.told[-1][0] != "advance":
-            self.told.append(("advance", 0))
-        self.told[-1] = "advance", self.told[-1][1] + size
+        if self.calls[-1][0] != "advance":
+            self.calls.append(("advance", 0))
+        self.calls[-1] = "advance", self.calls[-1][1] + size
 
     def manifests(self) -> None:
-        self.told.append(("manifests",))
+        self.calls.append(("manifests",))
 
     def done(self, image: Image) -> None:
-        self.told.append(("done", image.id))
+        self.calls.append(("done", image.id))
 
 
-def test_progress_is_told_of_each_layer_before_it_comes_and_of_every_byte(store: FakeStore) -> None:
-    watched = Watched()
-    image = DockerArchive(len, watched).write(draft(store, "words"))
+def test_progress_reports_each_layer_before_its_bytes_and_every_byte(store: FakeStore) -> None:
+    progress = RecordedProgress()
+    image = DockerArchive(len, progress).write(draft(store, "words"))
     (path,) = image.layers[0].paths
     first, second = (layer.size for layer in image.layers)
-    assert watched.told == [
+    assert progress.calls == [
         ("begin", 2),
         ("layer", 1, f"Creating layer 1 from paths: ['{path}']", first),
         ("advance", first),
@@ -249,7 +249,7 @@ def test_progress_is_told_of_each_layer_before_it_comes_and_of_every_byte(store:
 
 
 def peak_memory(*arguments: str | Path) -> int:
-    """The most memory that a run of lamina had, in bytes."""
+    """Return the peak memory of a run of lamina, in bytes."""
     running = subprocess.Popen([*MODULE, *map(str, arguments)], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(running.pid, 0)
     running.returncode = status
@@ -297,7 +297,7 @@ def _replace(file: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [_shrink, _grow, _touch, _rewrite, _remove, _replace])
-def test_a_file_that_changes_between_its_header_and_its_bytes_is_found_out(
+def test_a_file_that_changes_between_its_header_and_its_bytes_is_an_error(
     store: FakeStore, change: Callable[[Path], None]
 ) -> None:
     file = store.location(store.add("data-1", {"file": b"x" * 5000})) / "file"
@@ -317,7 +317,7 @@ def test_a_file_that_changes_between_its_header_and_its_bytes_is_found_out(
     assert caught.value.exit_code == 6
 
 
-def test_a_store_path_that_goes_before_its_layer_comes_is_named(store: FakeStore) -> None:
+def test_a_store_path_that_is_removed_before_its_layer_is_written_is_named(store: FakeStore) -> None:
     path = store.add("data-1", b"x")
     made = draft(store, name="x", closure=["data"])
     store.location(path).unlink()
@@ -325,7 +325,7 @@ def test_a_store_path_that_goes_before_its_layer_comes_is_named(store: FakeStore
         DockerArchive(len).write(made)
 
 
-def test_what_the_output_raises_comes_through(store: FakeStore) -> None:
+def test_errors_of_the_output_are_passed_on(store: FakeStore) -> None:
     for limit in (0, 512, 20_000):
         with pytest.raises(OSError, match="No space"):
             DockerArchive(_full_after(limit)).write(draft(store, "hello"))

@@ -1,4 +1,4 @@
-"""The OCI layout as a folder: blobs by digest, the index last, what is there left alone."""
+"""An OCI layout is written with blobs by digest and the index last, and existing blobs are not touched."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draft(store: FakeStore, **arguments: Any) -> Draft:
     return lamina.stream_layered_image(store=str(store.root), **words).draft
 
 
-def written(
+def write_layout(
     made: Draft, folder: Path, context: BuildContext | None = None, compression: LayerCompression = NO_LAYER_COMPRESSION
 ) -> Image:
     return OciLayout(folder, compression, None, context).write(made)
@@ -56,12 +56,12 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("words", COMPRESSIONS)
 @pytest.mark.parametrize("min_parallel_size", [0, 1 << 40])
-def test_every_blob_is_what_its_name_says_and_the_image_is_the_archives(
+def test_every_blob_matches_its_name_and_the_image_is_the_same_as_in_an_archive(
     store: FakeStore, tmp_path: Path, words: str, min_parallel_size: int
 ) -> None:
     made = draft(store)
     folder, archive = tmp_path / "layout", tmp_path / "x.tar"
-    image = written(
+    image = write_layout(
         made,
         folder,
         BuildContext(NullLayerCache(), 2, min_parallel_size=min_parallel_size),
@@ -88,7 +88,7 @@ def test_every_blob_is_what_its_name_says_and_the_image_is_the_archives(
 
 
 @pytest.mark.parametrize("words", COMPRESSIONS)
-def test_the_bytes_depend_neither_on_the_layer_cache_nor_on_who_helped(
+def test_the_bytes_depend_neither_on_the_layer_cache_nor_on_workers(
     store: FakeStore, tmp_path: Path, words: str
 ) -> None:
     made, compression = draft(store), LayerCompression.parse(words)
@@ -103,7 +103,7 @@ def test_the_bytes_depend_neither_on_the_layer_cache_nor_on_who_helped(
                 BuildContext(layer_cache, 2, min_parallel_size=0),
             ]
         ):
-            written(made, tmp_path / str(number), context, compression)
+            write_layout(made, tmp_path / str(number), context, compression)
             layouts.append(files(tmp_path / str(number)))
     assert all(layout == layouts[0] for layout in layouts)
 
@@ -112,13 +112,13 @@ def test_the_bytes_depend_neither_on_the_layer_cache_nor_on_who_helped(
 def test_a_repeat_writes_only_what_changed(store: FakeStore, tmp_path: Path, words: str) -> None:
     folder, compression = tmp_path / "layout", LayerCompression.parse(words)
     with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
-        written(draft(store), folder, BuildContext(layer_cache), compression)
+        write_layout(draft(store), folder, BuildContext(layer_cache), compression)
     before = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in folder.rglob("blobs/*/*")}
     store.add("extra-1", b"extra")
     for file in before:
         file.chmod(0o444)
     with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
-        image = written(draft(store, closure=["extra"]), folder, BuildContext(layer_cache), compression)
+        image = write_layout(draft(store, closure=["extra"]), folder, BuildContext(layer_cache), compression)
     after = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in folder.rglob("blobs/*/*")}
     assert before.items() <= after.items(), "what was there is as it was"
     assert len(after) - len(before) == 3, "a layer, the config, the manifest"
@@ -151,16 +151,16 @@ print(len(read))
 def test_a_repeat_of_the_same_packs_nothing_of_the_store(store: FakeStore, tmp_path: Path) -> None:
     command = [sys.executable, "-c", _WATCHED, str(tmp_path / "layout"), str(store.root), str(tmp_path / "layer_cache")]
     read = [int(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(2)]
-    # The programs of what was named are looked at, for they may be for another architecture.
+    # The programs of the paths that were named are read, to find out their architecture.
     assert read[0] > 1
     assert read[1] == 1
 
 
-def test_an_image_of_the_same_name_takes_the_others_place_and_no_other(store: FakeStore, tmp_path: Path) -> None:
+def test_an_image_replaces_only_the_image_of_the_same_name(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
-    first = written(draft(store), folder)
-    other = written(draft(store, name="other"), folder)
-    second = written(draft(store, config={"Cmd": ["x"]}), folder)
+    first = write_layout(draft(store), folder)
+    other = write_layout(draft(store, name="other"), folder)
+    second = write_layout(draft(store, config={"Cmd": ["x"]}), folder)
     assert first.digest != second.digest
     found = {image.repo_tags: image.digest for image in lamina.inspect(folder)}
     assert found == {("x:1",): second.digest, ("other:1",): other.digest}
@@ -183,8 +183,8 @@ def test_a_tag_is_that_of_the_image_written_last(store: FakeStore, tmp_path: Pat
     other = lamina.stream_layered_image(name="h.io/b", tag="1", **arguments)
     other.build(f"{folder}/")
     assert refs() == {"docker.io/library/a:1": "a:1", "h.io/b:1": "1"}
-    (said,) = (warning for warning in other.warnings if "skopeo" in warning)
-    assert said == f"{folder}: the tag 1 now names h.io/b:1; skopeo and podman find a:1 as oci:{folder}:a:1"
+    (warning_text,) = (warning for warning in other.warnings if "skopeo" in warning)
+    assert warning_text == f"{folder}: the tag 1 now names h.io/b:1; skopeo and podman find a:1 as oci:{folder}:a:1"
     first.build(f"{folder}/")
     assert refs() == {"h.io/b:1": "h.io/b:1", "docker.io/library/a:1": "1"}
     lamina.build_layered_image(name="a", tag="2", output=f"{folder}/", **arguments)
@@ -205,31 +205,31 @@ def test_a_tag_is_that_of_the_image_written_last(store: FakeStore, tmp_path: Pat
 )
 def test_every_spelling_of_a_name_is_replaced(store: FakeStore, tmp_path: Path, annotations: dict[str, str]) -> None:
     folder = tmp_path / "layout"
-    written(draft(store, name="other", tag="2"), folder)
+    write_layout(draft(store, name="other", tag="2"), folder)
     index = json.loads((folder / "index.json").read_text())
     index["manifests"][0]["annotations"] = annotations
     (folder / "index.json").write_text(json.dumps(index))
-    written(draft(store), folder)
+    write_layout(draft(store), folder)
     (entry,) = json.loads((folder / "index.json").read_text())["manifests"]
     assert entry["annotations"]["io.containerd.image.name"] == "docker.io/library/x:1"
 
 
 def test_an_index_of_null_is_empty(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
-    written(draft(store), folder)
+    write_layout(draft(store), folder)
     (folder / "index.json").write_text('{"schemaVersion": 2, "manifests": null}')
-    written(draft(store), folder)
+    write_layout(draft(store), folder)
     assert len(json.loads((folder / "index.json").read_text())["manifests"]) == 1
 
 
-def test_entries_that_others_wrote_stay_as_they_are(store: FakeStore, tmp_path: Path) -> None:
+def test_entries_of_other_programs_are_kept(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
-    written(draft(store), folder)
+    write_layout(draft(store), folder)
     index = json.loads((folder / "index.json").read_text())
     theirs = {"mediaType": "application/x", "digest": "sha256:" + "0" * 64, "size": 3, "annotations": None}
     index |= {"manifests": [theirs, *index["manifests"]], "annotations": {"kept": "yes"}}
     (folder / "index.json").write_text(json.dumps(index))
-    written(draft(store), folder)
+    write_layout(draft(store), folder)
     after = json.loads((folder / "index.json").read_text())
     assert after["annotations"] == {"kept": "yes"}
     assert after["manifests"][0] == theirs
@@ -247,7 +247,7 @@ def test_entries_that_others_wrote_stay_as_they_are(store: FakeStore, tmp_path: 
         ("library/hello/x:1", "docker.io/library/hello/x:1"),
     ],
 )
-def test_a_name_has_the_registry_that_docker_takes_where_none_is_said(name: str, full: str) -> None:
+def test_a_name_without_a_registry_gets_dockers_default(name: str, full: str) -> None:
     """distribution/reference, "Normalization"."""
     assert full_name(ImageReference.parse(name)) == full
     assert familiar_name(ImageReference.parse(full)) == ImageReference.parse(name)
@@ -260,24 +260,24 @@ def test_a_folder_that_is_something_else_is_left_alone(store: FakeStore, tmp_pat
     with pytest.raises(
         InvalidArgument, match="got a folder with other things in it, expected an OCI layout or an empty"
     ):
-        written(draft(store), folder)
+        write_layout(draft(store), folder)
     assert files(folder) == {"letter.txt": b"dear"}
     with pytest.raises(InvalidArgument, match="got a file, expected a folder"):
-        written(draft(store), folder / "letter.txt")
+        write_layout(draft(store), folder / "letter.txt")
 
 
 @pytest.mark.parametrize("index", [b"", b"{}", b"[]", b'{"manifests": 3}', b"\xff"])
-def test_an_index_that_is_none_is_an_error_and_stays(store: FakeStore, tmp_path: Path, index: bytes) -> None:
+def test_an_invalid_index_is_an_error_and_is_kept(store: FakeStore, tmp_path: Path, index: bytes) -> None:
     folder = tmp_path / "layout"
-    written(draft(store), folder)
+    write_layout(draft(store), folder)
     (folder / "index.json").write_bytes(index)
     with pytest.raises(FormatError, match=r"layout: index\.json: got .*, expected"):
-        written(draft(store), folder)
+        write_layout(draft(store), folder)
     assert (folder / "index.json").read_bytes() == index
 
 
 @pytest.mark.parametrize("mark", ["garbage", "[]", "{}", None])
-def test_a_mark_that_is_none_is_an_error(store: FakeStore, tmp_path: Path, mark: str | None) -> None:
+def test_an_invalid_oci_layout_file_is_an_error(store: FakeStore, tmp_path: Path, mark: str | None) -> None:
     folder = tmp_path / "layout"
     folder.mkdir()
     if mark is None:
@@ -285,33 +285,33 @@ def test_a_mark_that_is_none_is_an_error(store: FakeStore, tmp_path: Path, mark:
     else:
         (folder / "oci-layout").write_text(mark)
     with pytest.raises(FormatError, match=r"oci-layout: got .*, expected"):
-        written(draft(store), folder)
+        write_layout(draft(store), folder)
 
 
 def test_an_index_that_is_a_folder_is_an_error(store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "layout" / "index.json").mkdir(parents=True)
     (tmp_path / "layout" / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     with pytest.raises(FormatError, match=r"index\.json: got no file, expected"):
-        written(draft(store), tmp_path / "layout")
+        write_layout(draft(store), tmp_path / "layout")
 
 
-def test_verify_finds_a_blob_that_was_damaged_and_writes_it_anew(store: FakeStore, tmp_path: Path) -> None:
+def test_verify_finds_a_damaged_blob_and_writes_it_again(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
     with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
-        written(draft(store), folder, BuildContext(layer_cache))
+        write_layout(draft(store), folder, BuildContext(layer_cache))
         before = files(folder)
         largest = max(folder.rglob("blobs/*/*"), key=lambda file: file.stat().st_size)
         largest.chmod(0o644)
         largest.write_bytes(bytes(largest.stat().st_size))
-        written(draft(store), folder, BuildContext(layer_cache))
+        write_layout(draft(store), folder, BuildContext(layer_cache))
         assert files(folder) != before, "without it, a blob of that name and size is taken for it"
-        written(draft(store), folder, BuildContext(layer_cache, verify=True))
+        write_layout(draft(store), folder, BuildContext(layer_cache, verify=True))
     assert files(folder) == before
 
 
 def test_a_file_that_changes_meanwhile_leaves_the_old_image(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
-    written(draft(store), folder)
+    write_layout(draft(store), folder)
     before = files(folder)
     made = draft(store, config={"Cmd": ["new"]})
     file = store.location(next(path for path in store.numbers if path.name == "large-1")) / "data"
@@ -329,7 +329,7 @@ def test_a_file_that_changes_meanwhile_leaves_the_old_image(store: FakeStore, tm
 
     changing = Draft(made.plans, Changing(), made.root, made.settings)
     with pytest.raises(IntegrityError, match="the file changed while it was read"):
-        written(changing, folder)
+        write_layout(changing, folder)
     after = files(folder)
     assert before.items() <= after.items()
     assert not [name for name in after if ".part" in name]
@@ -354,27 +354,27 @@ def test_a_run_that_is_killed_leaves_the_old_image_whole(store: FakeStore, tmp_p
     assert after.digest != before.digest
 
 
-def test_parts_that_nobody_writes_to_any_more_are_taken_away(store: FakeStore, tmp_path: Path) -> None:
+def test_old_temporary_files_are_removed(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
-    written(draft(store), folder)
+    write_layout(draft(store), folder)
     old, new = folder / ".lamina.0123.part", folder / ".lamina.4567.part"
     for part in (old, new):
         part.write_bytes(b"part")
     os.utime(old, (1, 1))
-    written(draft(store), folder)
+    write_layout(draft(store), folder)
     assert not old.exists()
     assert new.exists(), "somebody may be writing it"
 
 
-def test_a_folder_that_may_not_be_written_is_an_error() -> None:
+def test_a_folder_without_write_permission_is_an_error() -> None:
     with public_folder() as folder:
         made = draft(example(folder / "root")[0], contents=["hello"])
         (folder / "closed").mkdir(mode=0o555)
         with pytest.raises(OutputError, match="closed: got Permission denied"):
-            as_nobody(lambda: written(made, folder / "closed"))
+            as_nobody(lambda: write_layout(made, folder / "closed"))
 
 
-# The verb
+# The command
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -420,7 +420,7 @@ def test_layers_are_compressed_inside_an_archive_too(store: FakeStore, tmp_path:
 
 
 @pytest.mark.parametrize("words", ["", "gz", "gzip:0", "gzip:10", "zstd:20", "zstd:x", "none:1", "xz"])
-def test_a_layer_compression_that_there_is_not_is_refused(store: FakeStore, words: str) -> None:
+def test_an_unknown_layer_compression_is_refused(store: FakeStore, words: str) -> None:
     ran = run("stream", "hello", "--store", store.root, "--layer-compression", words)
     assert ran.code == 2
     assert ran.stderr.startswith("lamina: layer compression: got ")

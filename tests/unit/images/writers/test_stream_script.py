@@ -1,4 +1,4 @@
-"""The stream script: one file that gives the bytes of `lamina stream`, wherever this Python and the store paths are."""
+"""A stream script writes the bytes of `lamina stream`, wherever this Python and the store paths are."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def stream(store: FakeStore, /, **arguments: Any) -> lamina.Stream:
     return lamina.stream_layered_image(**{"store": str(store.root), "contents": ["hello"], **arguments})
 
 
-def streamed(made: lamina.Stream) -> bytes:
+def read_stream(made: lamina.Stream) -> bytes:
     out = io.BytesIO()
     made.write_to(out)
     return out.getvalue()
 
 
 def start(script: Path | str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """The script as a user without a home or a path runs it."""
+    """Run the script as a user without HOME and PATH."""
     options = {"env": {}, "cwd": "/", **options}
     return subprocess.run([script, *arguments], check=False, capture_output=True, timeout=60, **options)
 
@@ -75,18 +75,18 @@ def test_a_script_gives_the_bytes_of_the_stream(store: FakeStore, tmp_path: Path
     made.script(tmp_path / "script")
     done = start(tmp_path / "script")
     assert done.returncode == 0, done.stderr
-    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(streamed(made)).digest()
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(read_stream(made)).digest()
 
 
-def test_other_processes_help_a_script_with_a_large_image(store: FakeStore, tmp_path: Path) -> None:
-    """Of the paths in a script nobody has said a size; a dozen may well be large."""
+def test_worker_processes_help_a_script_with_a_large_image(store: FakeStore, tmp_path: Path) -> None:
+    """A script does not record the sizes of its paths, so a dozen paths count as large and workers are started."""
     for number in range(12):
         store.add(f"part-{number}", {"data": bytes([number]) * 100_000})
     made = stream(store, contents=["hello", *(f"part-{number}" for number in range(12))])
     made.script(tmp_path / "script")
     ran = start(tmp_path / "script")
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == streamed(made)
+    assert ran.stdout == read_stream(made)
     helper = [
         sys.executable,
         "-I",
@@ -110,7 +110,7 @@ def test_commands_are_not_run_again_and_their_workspace_is_not_needed(store: Fak
     count = tmp_path / "count"
     made = stream(store, extra_commands=f"echo x >> {count}; echo made > made", sandbox=False)
     made.script(tmp_path / "script")
-    expected = streamed(made)
+    expected = read_stream(made)
     del made
     for _ in range(2):
         assert start(tmp_path / "script").stdout == expected
@@ -121,18 +121,18 @@ def test_the_source_of_a_declared_file_is_not_needed_again(store: FakeStore, tmp
     source = tmp_path / "source"
     source.write_bytes(b"x" * 100_000)
     made = stream(store, tree=[lamina.File("/file", str(source))])
-    expected = streamed(made)
+    expected = read_stream(made)
     made.script(tmp_path / "script")
     source.unlink()
     assert start(tmp_path / "script").stdout == expected
 
 
-# Wherever it is
+# The script's location
 
 
 def test_a_script_may_be_moved_copied_and_linked(store: FakeStore, tmp_path: Path) -> None:
     made = stream(store)
-    expected = streamed(made)
+    expected = read_stream(made)
     folder = tmp_path / "a folder's $HOME"
     folder.mkdir()
     made.script(tmp_path / "script")
@@ -152,7 +152,7 @@ def test_a_script_is_found_on_the_path(store: FakeStore, tmp_path: Path) -> None
     made.script(tmp_path / "stream-hello")
     environment = {"PATH": str(tmp_path)}
     done = subprocess.run(["/usr/bin/env", "stream-hello"], env=environment, check=True, capture_output=True, cwd="/")
-    assert done.stdout == streamed(made)
+    assert done.stdout == read_stream(made)
 
 
 def test_a_script_does_not_see_its_callers_python(store: FakeStore, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_script_does_not_see_its_callers_python(store: FakeStore, tmp_path: Pa
     for name in ("lamina", "json", "zipfile"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(77)")
     environment = {"PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": "x", "PYTHONHASHSEED": "1", "LC_ALL": "C"}
-    assert start(tmp_path / "script", env=environment, cwd=tmp_path).stdout == streamed(made)
+    assert start(tmp_path / "script", env=environment, cwd=tmp_path).stdout == read_stream(made)
 
 
 def test_a_store_named_by_a_relative_folder_is_found_from_anywhere(
@@ -170,7 +170,7 @@ def test_a_store_named_by_a_relative_folder_is_found_from_anywhere(
     monkeypatch.chdir(tmp_path)
     made = stream(store, store="root")
     made.script("script")
-    assert start(tmp_path / "script").stdout == streamed(made)
+    assert start(tmp_path / "script").stdout == read_stream(made)
 
 
 def test_a_store_behind_a_graph_is_enough_on_a_machine_without_one(
@@ -182,7 +182,7 @@ def test_a_store_behind_a_graph_is_enough_on_a_machine_without_one(
     made.script(tmp_path / "script")
     graph.unlink()
     done = start(tmp_path / "script")
-    assert (done.returncode, done.stdout) == (0, streamed(made)), done.stderr
+    assert (done.returncode, done.stdout) == (0, read_stream(made)), done.stderr
 
 
 def test_the_machines_own_store_is_where_the_paths_are(
@@ -191,10 +191,10 @@ def test_the_machines_own_store_is_where_the_paths_are(
     monkeypatch.setattr(opening, "MACHINE", store.root)
     made = lamina.stream_layered_image(contents=["hello"])
     made.script(tmp_path / "script")
-    assert start(tmp_path / "script").stdout == streamed(made)
+    assert start(tmp_path / "script").stdout == read_stream(made)
 
 
-def test_a_store_that_is_no_folder_has_no_script(store: FakeStore, tmp_path: Path) -> None:
+def test_a_store_that_is_not_a_folder_has_no_script(store: FakeStore, tmp_path: Path) -> None:
     made = stream(store, store=LocalStore(store.root))
     with pytest.raises(
         InvalidArgument, match="script: got a store of type LocalStore, expected folders on this machine"
@@ -242,7 +242,7 @@ def test_a_script_has_help(store: FakeStore, tmp_path: Path) -> None:
     assert b"-t NAME:TAG" in done.stdout
 
 
-# What goes wrong
+# Errors
 
 
 def test_a_store_path_that_is_gone_is_an_error(store: FakeStore, tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_terminal_is_refused(store: FakeStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o077, 0o700), (0o002, 0o775)])
-def test_the_file_may_be_run_by_whom_the_umask_lets(store: FakeStore, tmp_path: Path, umask: int, mode: int) -> None:
+def test_the_file_is_executable_as_the_umask_allows(store: FakeStore, tmp_path: Path, umask: int, mode: int) -> None:
     made = stream(store)
     old = os.umask(umask)
     try:
@@ -349,7 +349,7 @@ def test_a_script_that_cannot_be_written_leaves_nothing(store: FakeStore, tmp_pa
     assert sorted(os.listdir(tmp_path)) == ["root"]
 
 
-def test_the_verb_writes_the_file_and_prints_its_name(store: FakeStore, tmp_path: Path) -> None:
+def test_the_command_writes_the_file_and_prints_its_name(store: FakeStore, tmp_path: Path) -> None:
     flags = ("hello", "--store", store.root, "--tag", "1", "--cmd", "/bin/hello")
     ran = run("script", *flags, "-o", tmp_path / "script")
     assert (ran.code, ran.stdout.decode(), ran.stderr) == (0, f"{tmp_path}/script\n", "")
