@@ -1,6 +1,7 @@
-"""``python -m fuzz TARGET FOLDER [FLAG]...``: runs a target of this folder from its seeds, as script/fuzz does.
+"""Run a fuzz target from its seeds, as script/fuzz does: ``python -m fuzz TARGET FOLDER [FLAG]...``.
 
-FOLDER is for the corpus and for what was found; flags are libFuzzer's. Ends with another code than 0 for a finding.
+TARGET is a module of this folder. FOLDER receives the corpus and the inputs that fail. Flags are those of libFuzzer.
+The exit code is not 0 if an input fails.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ import atheris
 
 
 def main() -> None:
-    """Runs until libFuzzer ends the process."""
+    """Run the target until libFuzzer ends the process."""
     name, folder, *flags = sys.argv[1:]
-    corpus, words = Path(folder) / "corpus", Path(folder) / "words"
+    corpus, dictionary = Path(folder) / "corpus", Path(folder) / "dictionary"
     corpus.mkdir(parents=True, exist_ok=True)
     with atheris.instrument_imports(include=["lamina"], enable_loader_override=False):
         target = import_module(f"fuzz.{name}")
     seeds = import_module("fuzz.seeds")
-    for number, seed in enumerate(seeds.seeds(name)):
+    for number, seed in enumerate(seeds.iter_seeds(name)):
         (corpus / f"seed-{number}").write_bytes(seed)
-    words.write_text(seeds.words(name))
-    bounds = ["-max_len=65536", "-timeout=10", "-rss_limit_mb=1024"]
-    places = [f"-dict={words}", f"-artifact_prefix={folder}/", str(corpus)]
-    atheris.Setup([sys.argv[0], *bounds, *flags, *places], target.check)
+    dictionary.write_text(seeds.make_dictionary(name))
+    limits = ["-max_len=65536", "-timeout=10", "-rss_limit_mb=1024"]
+    paths = [f"-dict={dictionary}", f"-artifact_prefix={folder}/", str(corpus)]
+    atheris.Setup([sys.argv[0], *limits, *flags, *paths], target.check)
     atheris.Fuzz()
 
 

@@ -1,8 +1,8 @@
-"""Any bytes as a closure graph in JSON.
+"""Fuzz target: any bytes as a closure graph in JSON.
 
-Invariant: `graph.parse` gives infos that it gives again for their own JSON, each path once, or raises `FormatError` and
-nothing else; the closure of them is one, or `PlanError` or `NotFound` says why not. Time is bounded by how long the
-bytes are: the runner ends what takes seconds.
+Invariant: `closure_graph.parse` returns each path once, and the same infos for their own JSON, or raises `FormatError`
+and nothing else. `Closure.of` returns their closure, or raises `PlanError` or `NotFound`. Time is bounded by the length
+of the input: the runner ends an input that takes seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lamina.formats import closure_graph
 
 
 def check(data: bytes) -> None:
-    """Raises where ``data`` shows that the invariant does not hold."""
+    """Raise `AssertionError` if ``data`` violates the invariant."""
     try:
         infos = closure_graph.parse(data)
     except FormatError:
@@ -32,7 +32,7 @@ def check(data: bytes) -> None:
 
 
 def _dump(infos: Iterable[PathInfo]) -> bytes:
-    """As ``nix path-info --json`` of Nix 2.8 has it."""
+    """Return the JSON that ``nix path-info --json`` of Nix 2.8 prints."""
     items = [
         {
             "path": str(info.path),

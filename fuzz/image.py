@@ -1,7 +1,7 @@
-"""Any bytes as an image file.
+"""Fuzz target: any bytes as an image file.
 
-Invariant: `open_images` gives images, or raises an error of lamina's and nothing else; what it gives can be inspected,
-merged and exported, or an error of lamina's says why not. Memory and time are bounded: the runner ends what takes
+Invariant: `open_images` returns images, or raises an error of lamina and nothing else. The images can be inspected,
+merged and exported, or an error of lamina is raised. Memory and time are bounded: the runner ends an input that takes
 seconds or a gigabyte.
 """
 
@@ -21,7 +21,7 @@ _MAX_UNPACKED = 64 << 20
 
 
 def check(data: bytes) -> None:
-    """Raise if ``data`` shows that the invariant does not hold."""
+    """Raise `AssertionError` if ``data`` violates the invariant."""
     with tempfile.TemporaryDirectory(prefix="lamina-fuzz-") as folder:
         file = Path(folder, "image")
         file.write_bytes(data)
@@ -29,7 +29,7 @@ def check(data: bytes) -> None:
 
 
 def process_image(path: Path) -> str:
-    """Read, merge and export what is at ``path``; return the name of the error that ended it, or what it was."""
+    """Read, merge and export the image file ``path``; return the name of the error, or the number of images."""
     try:
         images = open_images(path, _MAX_UNPACKED)
         for image in images:

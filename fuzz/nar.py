@@ -1,4 +1,4 @@
-"""Any bytes as a NAR.
+"""Fuzz target: any bytes as a NAR.
 
 Invariant: `nar.parse` returns nodes whose `nar.dump` is the input again, or raises `FormatError` and nothing else;
 `nar.copy` copies exactly the bytes that it reads; `nar_scanner.scan` returns the entries of the same nodes or raises
@@ -18,7 +18,7 @@ from lamina.formats.nar_scanner import ScanError, scan
 
 
 def check(data: bytes) -> None:
-    """Raises where ``data`` shows that the invariant does not hold."""
+    """Raise `AssertionError` if ``data`` violates the invariant."""
     nodes, entries = _nodes(data), _entries(data)
     if nodes is None:
         if entries is not None:

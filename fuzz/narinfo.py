@@ -1,7 +1,7 @@
-"""Any bytes as a narinfo.
+"""Fuzz target: any bytes as a narinfo.
 
-Invariant: `narinfo.parse` gives what ``parse(found.dump())`` gives again, or raises `FormatError` and nothing else; its
-URL stays within the cache; who signed it, and whether it names its own content, can be told without an error.
+Invariant: `narinfo.parse` returns a narinfo that equals ``parse(found.dump())``, or raises `FormatError` and nothing
+else. Its URL stays within the cache. `find_signer` and `has_matching_address` raise no errors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lamina.formats.keys import CACHE_NIXOS_ORG, find_signer
 
 
 def check(data: bytes) -> None:
-    """Raises where ``data`` shows that the invariant does not hold."""
+    """Raise `AssertionError` if ``data`` violates the invariant."""
     text = data.decode("utf-8", "surrogateescape")
     try:
         found = narinfo.parse(text)

@@ -1,6 +1,6 @@
-"""What the fuzzer begins with: files of the examples and of the tests, and the words of each format.
+"""The initial inputs of the fuzz targets, from examples and tests, and a dictionary for each format.
 
-Invariant: every seed of a format is one of it.
+Invariant: every seed is valid in its format.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ _GRAPH_WORDS = (
 )
 
 
-def seeds(name: str) -> Iterator[bytes]:
-    """Those of a format."""
+def iter_seeds(name: str) -> Iterator[bytes]:
+    """Yield the seeds of the target ``name``."""
     match name:
         case "nar":
             for file in sorted(_CACHE.glob("*.narinfo")):
@@ -98,11 +98,11 @@ def seeds(name: str) -> Iterator[bytes]:
             for file in sorted(GOLDEN.glob("graph-*.json")):
                 yield file.read_bytes()
         case "image":
-            yield from _images()
+            yield from _iter_images()
 
 
-def _images() -> Iterator[bytes]:
-    """A docker-archive, a layout, and both compressed."""
+def _iter_images() -> Iterator[bytes]:
+    """Yield a docker-archive and an OCI layout, each uncompressed, in gzip and in xz."""
     layers = [
         dump_layer(["etc/", "etc/a", ("bin", "usr/bin"), hard_link("b", "etc/a")]),
         dump_layer(["etc/.wh.a", "bin/x"]),
@@ -117,13 +117,12 @@ def _images() -> Iterator[bytes]:
         yield lzma.compress(data)
 
 
-def words(name: str) -> str:
-    """Those of a format, as libFuzzer reads dictionaries."""
+def make_dictionary(name: str) -> str:
+    """Return the dictionary of the target ``name`` in the syntax of libFuzzer."""
     by_name = {
         "nar": map(dump_strings, _NAR_WORDS),
         "narinfo": _NARINFO_WORDS,
         "graph": _GRAPH_WORDS,
         "image": _IMAGE_WORDS,
     }
-    found = by_name[name]
-    return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in found)
+    return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in by_name[name])

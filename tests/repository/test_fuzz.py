@@ -20,7 +20,7 @@ TARGETS: dict[str, ModuleType] = {"nar": fuzz_nar, "narinfo": fuzz_narinfo, "gra
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_there_are_seeds_and_each_is_accepted(name: str, tmp_path: Path) -> None:
-    found = list(seeds.seeds(name))
+    found = list(seeds.iter_seeds(name))
     assert len(found) >= 5
     for seed in found:
         TARGETS[name].check(seed)
@@ -39,7 +39,7 @@ def test_there_are_seeds_and_each_is_accepted(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_mutated_seed_is_accepted_or_refused(name: str) -> None:
     source = random.Random(name)
-    found = [seed for seed in seeds.seeds(name) if len(seed) < 20_000]
+    found = [seed for seed in seeds.iter_seeds(name) if len(seed) < 20_000]
     for _ in range(300):
         data = bytearray(source.choice(found))
         for _ in range(source.randint(1, 3)):
@@ -49,8 +49,8 @@ def test_a_mutated_seed_is_accepted_or_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_the_words_are_a_dictionary(name: str) -> None:
-    lines = seeds.words(name).splitlines()
+def test_a_dictionary_has_quoted_words(name: str) -> None:
+    lines = seeds.make_dictionary(name).splitlines()
     assert len(lines) > 10
     assert all(line.startswith('"') and line.endswith('"') for line in lines)
 
@@ -60,10 +60,10 @@ def test_a_target_finds_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AssertionError, match="the scanner took what the parser refused"):
         fuzz_nar.check(b"")
     with pytest.raises(AssertionError, match="the scanner saw something else than the parser"):
-        fuzz_nar.check(next(seeds.seeds("nar")))
+        fuzz_nar.check(next(seeds.iter_seeds("nar")))
     monkeypatch.setattr(fuzz_image, "open_images", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         fuzz_image.check(b"")
     monkeypatch.setattr(fuzz_narinfo, "find_signer", lambda *_: "somebody")
     with pytest.raises(AssertionError, match="somebody signed it"):
-        fuzz_narinfo.check(next(seeds.seeds("narinfo")))
+        fuzz_narinfo.check(next(seeds.iter_seeds("narinfo")))
