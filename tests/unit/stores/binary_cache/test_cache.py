@@ -1,4 +1,4 @@
-"""A binary cache: how it is asked, and what comes of its NARs, whatever they are compressed with."""
+"""Binary caches: how they are queried, and their NARs with every compression."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path / "machine")
 
 
-def opened(server: CacheServer) -> BinaryCache:
+def open_cache(server: CacheServer) -> BinaryCache:
     return BinaryCache(lambda: open_transport(server.url), TRUST)
 
 
-def narinfos(asked: BinaryCache, paths: Collection[StorePath]) -> dict[StorePath, NarInfo]:
-    """What a cache has of ``paths``; raises what it says instead."""
+def query_narinfos(asked: BinaryCache, paths: Collection[StorePath]) -> dict[StorePath, NarInfo]:
+    """Return the narinfos that a cache has of ``paths``; raise an error that it answers."""
     found = {}
     for path, answer in asked.query_each(paths):
         if isinstance(answer, Error):
@@ -69,65 +69,65 @@ def narinfos(asked: BinaryCache, paths: Collection[StorePath]) -> dict[StorePath
     return found
 
 
-def substituting(server: CacheServer, folder: Path) -> SubstitutingStore:
-    return SubstitutingStore(Fetcher(EmbeddedStore.open_or_create(folder)), opened(server), TRUST)
+def open_substituter(server: CacheServer, folder: Path) -> SubstitutingStore:
+    return SubstitutingStore(Fetcher(EmbeddedStore.open_or_create(folder)), open_cache(server), TRUST)
 
 
-# --- how it is asked
+# --- queries
 
-WIDE = 282
+LEAF_COUNT = 282
 
 
 @pytest.fixture
-def wide(cache: Cache) -> list[set[StorePath]]:
-    """A closure of 300 paths, by its levels."""
-    leaves = [cache.add(f"leaf-{number}", {}, compression="none") for number in range(WIDE)]
+def wide_closure(cache: Cache) -> list[set[StorePath]]:
+    """Add a closure of 300 paths; return its levels."""
+    leaves = [cache.add(f"leaf-{number}", {}, compression="none") for number in range(LEAF_COUNT)]
     middles = [cache.add(f"middle-{number}", {}, leaves[number::17], compression="none") for number in range(17)]
     return [{cache.add("root-1", {}, [*middles, leaves[0]])}, {*middles, leaves[0]}, set(leaves[1:])]
 
 
-def test_a_level_is_asked_for_at_once_and_each_path_once(
-    wide: list[set[StorePath]], cache: Cache, tmp_path: Path
+def test_the_paths_of_a_level_are_queried_concurrently_and_once(
+    wide_closure: list[set[StorePath]], cache: Cache, tmp_path: Path
 ) -> None:
     with serve_cache(cache.folder, latency=0.05) as server:
-        found = Closure.resolve(wide[0], substituting(server, tmp_path / "store").query)
+        found = Closure.resolve(wide_closure[0], open_substituter(server, tmp_path / "store").query)
         asked = server.asked
-    assert {info.path for info in found} == set.union(*wide)
+    assert {info.path for info in found} == set.union(*wide_closure)
     assert asked[0] == "nix-cache-info"
     assert len(asked) == 1 + 300
-    # Three rounds, for no name of one comes before all of the one above; and each overlaps with itself.
+    # There are three rounds, one for each level, and the queries of a round overlap.
     start = 1
-    for level in wide:
+    for level in wide_closure:
         assert set(asked[start : start + len(level)]) == {f"{path.hash}.narinfo" for path in level}
         start += len(level)
     assert 10 <= server.max_concurrent <= MAX_CONNECTIONS
-    # Connections are kept, and used again by the next level.
+    # Connections are kept and used again for the next level.
     assert len(server.ports) <= MAX_CONNECTIONS
 
 
-def test_no_more_are_asked_at_once_than_there_are_connections(cache: Cache) -> None:
+def test_no_more_queries_run_at_once_than_there_are_connections(cache: Cache) -> None:
     paths = [cache.add(f"x-{number}", {}, compression="none") for number in range(100)]
     with serve_cache(cache.folder, latency=0.01) as server:
-        assert set(narinfos(opened(server), paths)) == set(paths)
+        assert set(query_narinfos(open_cache(server), paths)) == set(paths)
         assert server.max_concurrent <= MAX_CONNECTIONS
 
 
-def test_a_path_that_it_has_not_is_left_out(cache: Cache) -> None:
+def test_a_missing_path_is_left_out(cache: Cache) -> None:
     path = cache.add("x-1", TREE)
     with serve_cache(cache.folder) as server:
-        asked = opened(server)
-        assert narinfos(asked, []) == {}
+        asked = open_cache(server)
+        assert query_narinfos(asked, []) == {}
         assert server.asked == []
-        assert set(narinfos(asked, [path])) == {path}
-        assert narinfos(asked, [factories.path("nothing")]) == {}
-        assert set(narinfos(asked, [factories.path("nothing"), path, factories.path("void")])) == {path}
+        assert set(query_narinfos(asked, [path])) == {path}
+        assert query_narinfos(asked, [factories.path("nothing")]) == {}
+        assert set(query_narinfos(asked, [factories.path("nothing"), path, factories.path("void")])) == {path}
 
 
-def test_it_says_what_it_is_once(cache: Cache) -> None:
+def test_the_cache_info_is_read_once(cache: Cache) -> None:
     paths = [cache.add(f"x-{number}", {}) for number in range(20)]
     with serve_cache(cache.folder, latency=0.01) as server:
-        asked = opened(server)
-        threads = [threading.Thread(target=narinfos, args=(asked, [path])) for path in paths]
+        asked = open_cache(server)
+        threads = [threading.Thread(target=query_narinfos, args=(asked, [path])) for path in paths]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -136,10 +136,10 @@ def test_it_says_what_it_is_once(cache: Cache) -> None:
         assert len(server.asked) == 21
 
 
-def test_threads_that_ask_are_gone_when_all_is_said(cache: Cache) -> None:
+def test_query_threads_end_after_the_last_answer(cache: Cache) -> None:
     paths = [cache.add(f"x-{number}", {}) for number in range(20)]
     with serve_cache(cache.folder) as server:
-        narinfos(opened(server), paths)
+        query_narinfos(open_cache(server), paths)
     for thread in threading.enumerate():
         if thread.name == "lamina-narinfo":
             thread.join(5)
@@ -149,52 +149,52 @@ def test_threads_that_ask_are_gone_when_all_is_said(cache: Cache) -> None:
 # --- NARs
 
 
-def nar_from(cache: Cache, path: StorePath) -> bytes:
+def read_nar(cache: Cache, path: StorePath) -> bytes:
     with serve_cache(cache.folder) as server:
-        asked = opened(server)
-        known = narinfos(asked, [path])[path]
+        asked = open_cache(server)
+        known = query_narinfos(asked, [path])[path]
         pieces = list(asked.stream_nar(known))
     assert max(map(len, pieces)) <= 1 << 18
     return b"".join(pieces)
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
-def test_a_nar_comes_without_its_compression(compression: str, cache: Cache) -> None:
+def test_a_nar_is_decompressed(compression: str, cache: Cache) -> None:
     tree: factories.Item = {b"big": factories.File(os.urandom(300_000)), b"zeros": factories.File(bytes(1_000_000))}
     path = cache.add("x-1", tree, compression=compression)
-    assert nar_from(cache, path) == dump_nar(tree)
+    assert read_nar(cache, path) == dump_nar(tree)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_zstd_may_come_in_any_number_of_frames(size: int, cache: Cache) -> None:
     path = cache.add("x-1", TREE, compression="zstd", file=zstd_frames(dump_nar(TREE), size))
-    # What nobody signs is not needed: Nix 2.35 cuts at 16 MiB, not at a byte.
+    # The file size is not signed, so a wrong one does not matter; Nix 2.35 has a fixed limit of 16 MiB.
     cache.change(path, file_size=None if size > 7 else 60_000, file_hash=None)
-    assert nar_from(cache, path) == dump_nar(TREE)
+    assert read_nar(cache, path) == dump_nar(TREE)
 
 
-def test_a_narinfo_may_say_next_to_nothing_of_the_file(cache: Cache) -> None:
+def test_a_narinfo_may_lack_the_compression_hash_and_size_of_the_file(cache: Cache) -> None:
     path = cache.add("x-1", TREE, compression="bzip2", narinfo_fields={"file_hash": None, "file_size": None})
     narinfo = cache.narinfo_of(path)
     narinfo.write_text(narinfo.read_text().replace("Compression: bzip2\n", ""))
-    assert nar_from(cache, path) == dump_nar(TREE)
+    assert read_nar(cache, path) == dump_nar(TREE)
 
 
-def test_no_more_is_read_than_a_nar_of_its_size_can_take(cache: Cache) -> None:
+def test_the_download_is_limited_by_the_nar_size(cache: Cache) -> None:
     path = cache.add("x-1", TREE, compression="none")
     with serve_cache(cache.folder, {"nar/.*": send_forever()}) as server:
-        asked = opened(server)
-        known = narinfos(asked, [path])[path]
+        asked = open_cache(server)
+        known = query_narinfos(asked, [path])[path]
         bound = known.info.nar_size + known.info.nar_size // 16 + (1 << 16)
         with pytest.raises(FormatError, match=rf"^{path} in {server.url}: .* expected at most {bound}"):
             list(asked.stream_nar(known))
 
 
-def test_a_nar_that_is_gone_says_which(cache: Cache) -> None:
+def test_a_missing_nar_is_named_in_the_error(cache: Cache) -> None:
     path = cache.add("x-1", TREE)
     with serve_cache(cache.folder, {"nar/.*": answer_404}) as server:
-        asked = opened(server)
-        known = narinfos(asked, [path])[path]
+        asked = open_cache(server)
+        known = query_narinfos(asked, [path])[path]
         with pytest.raises(NotFound, match=f"^{path} in {server.url}: "):
             list(asked.stream_nar(known))
 
@@ -204,7 +204,7 @@ def test_a_nar_that_is_gone_says_which(cache: Cache) -> None:
 
 @pytest.fixture
 def disk_image(tmp_path: Path) -> str:
-    """The ID of the image of the example on disk."""
+    """Build an image of the example from a Nix store on disk; return its ID."""
     cache = Cache(tmp_path / "model")
     root = example(cache)
     (tmp_path / "disk-machine").mkdir()
@@ -228,7 +228,7 @@ def test_the_image_is_the_one_from_disk(
     assert len(check_store(machine.store)) == 4
 
 
-def test_a_second_run_asks_nobody(cache: Cache, machine: Machine, disk_image: str) -> None:
+def test_a_second_run_sends_no_requests(cache: Cache, machine: Machine, disk_image: str) -> None:
     root = example(cache)
     with serve_cache(cache.folder) as server:
         assert machine.build(server.url, root).code == 0
@@ -237,7 +237,7 @@ def test_a_second_run_asks_nobody(cache: Cache, machine: Machine, disk_image: st
         assert machine.build(server.url, root).code == 0
         assert len(server.asked) == count
         machine.image.unlink()
-    # Nor is anybody there any more.
+    # The server is not running any more.
     assert machine.build(server.url, root).code == 0
     assert machine.image_id() == disk_image
 
@@ -255,7 +255,7 @@ def test_a_second_run_needs_no_network(cache: Cache, machine: Machine) -> None:
     assert machine.image.exists()
 
 
-def test_of_two_caches_the_first_that_has_a_path_is_taken(cache: Cache, machine: Machine, tmp_path: Path) -> None:
+def test_a_path_comes_from_the_first_cache_that_has_it(cache: Cache, machine: Machine, tmp_path: Path) -> None:
     second = Cache(tmp_path / "second")
     lib = second.add("lib-1", TREE)
     second.trees.clear()
@@ -267,7 +267,7 @@ def test_of_two_caches_the_first_that_has_a_path_is_taken(cache: Cache, machine:
     assert check_store(machine.store) == {lib, root}
 
 
-# --- where a NAR is
+# --- URLs of NARs
 
 
 @pytest.mark.parametrize("start", ["/", "./", "././", "/./"])
@@ -283,11 +283,14 @@ def test_a_nars_url_may_have_a_slash_or_dots_in_front(scheme: str, start: str, c
 def test_a_nars_url_may_be_of_another_host_which_gets_no_password(cache: Cache, machine: Machine) -> None:
     path, seen = cache.add("x-1", TREE), list[str | None]()
 
-    def look(asked: CacheRequest) -> None:
+    def record_authorization(asked: CacheRequest) -> None:
         seen.append(asked.headers["Authorization"])
         asked.answer(200, (cache.folder / asked.path.lstrip("/")).read_bytes())
 
-    with serve_cache(cache.folder, {".*": look}) as other, serve_cache(cache.folder, {".*": look}) as server:
+    with (
+        serve_cache(cache.folder, {".*": record_authorization}) as other,
+        serve_cache(cache.folder, {".*": record_authorization}) as server,
+    ):
         cache.change(path, url=f"{other.url}/{cache.narinfos[path].url}")
         ran = machine.build(server.url.replace("//", "//user:hunter2@"), path)
         assert ran.code == 0, ran.stderr

@@ -1,4 +1,4 @@
-"""Store paths on their way: by two processes at once, by one that is killed, and onto a disk that is full."""
+"""Fetching store paths: by two processes at once, by one that is killed, and onto a full disk."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path / "machine")
 
 
-def chain(cache: Cache, count: int, size: int = 1000) -> list[StorePath]:
-    """So many paths of that size, each of which refers to two before it."""
+def add_chain(cache: Cache, count: int, size: int = 1000) -> list[StorePath]:
+    """Add ``count`` paths of ``size`` bytes, each of which refers to the two before it."""
     paths: list[StorePath] = []
     for number in range(count):
         content = random.Random(number).randbytes(size)
@@ -67,33 +67,33 @@ def chain(cache: Cache, count: int, size: int = 1000) -> list[StorePath]:
     return paths
 
 
-def substituting(server: CacheServer, folder: Path, threads: int = 0) -> SubstitutingStore:
+def open_substituter(server: CacheServer, folder: Path, threads: int = 0) -> SubstitutingStore:
     cache = BinaryCache(lambda: open_transport(server.url), TRUST)
     return SubstitutingStore(Fetcher(EmbeddedStore.open_or_create(folder), threads), cache, TRUST)
 
 
-def nars(server: CacheServer) -> list[str]:
+def requested_nars(server: CacheServer) -> list[str]:
     return [name for name in server.asked if name.startswith("nar/")]
 
 
-# --- several at once
+# --- concurrency
 
 
 def test_two_processes_fetch_each_nar_once(cache: Cache, machine: Machine) -> None:
-    root = chain(cache, 12, 50_000)[-1]
+    root = add_chain(cache, 12, 50_000)[-1]
     others = [Machine(machine.folder / name) for name in ("one", "two", "three")]
     with serve_cache(cache.folder, latency=0.02) as server:
         running = []
         for other in others:
             other.folder.mkdir()
             command = [*MODULE, *map(str, other.arguments(server.url, root))]
-            # Each has an image of her own, and all of them one store.
+            # Each process writes its own image, and all share one store.
             running.append(subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE))
         for one in running:
             _, stderr = one.communicate(timeout=60)
             assert one.returncode == 0, stderr.decode()
-        assert set(Counter(nars(server)).values()) == {1}
-        assert len(nars(server)) == 12
+        assert set(Counter(requested_nars(server)).values()) == {1}
+        assert len(requested_nars(server)) == 12
     assert len(check_store(machine.store)) == 12
     assert not list_leftovers(machine.store)
     assert len({other.image.read_bytes() for other in others}) == 1
@@ -108,22 +108,22 @@ def test_nars_of_the_same_content_are_one_file(cache: Cache, machine: Machine) -
     assert len(os.listdir(machine.store / "nar")) == 1
 
 
-def test_a_path_is_valid_when_all_that_it_needs_is(cache: Cache, tmp_path: Path) -> None:
-    paths = chain(cache, 10)
+def test_a_path_becomes_valid_after_its_references(cache: Cache, tmp_path: Path) -> None:
+    paths = add_chain(cache, 10)
     gate = threading.Event()
 
-    def late(asked: CacheRequest) -> None:
+    def answer_late(asked: CacheRequest) -> None:
         gate.wait(10)
         asked.answer(200, (cache.folder / asked.path.lstrip("/")).read_bytes())
 
-    scripts: dict[str, Script] = {cache.narinfos[paths[0]].url: late}
+    scripts: dict[str, Script] = {cache.narinfos[paths[0]].url: answer_late}
     store = tmp_path / "store"
     with serve_cache(cache.folder, scripts) as server:
-        found = substituting(server, store, threads=3)
+        found = open_substituter(server, store, threads=3)
         assert set(found.query(paths)) == set(paths)
         found.prefetch(paths)
         for path in paths[1:]:
-            # They are here, but nobody else may take them for valid.
+            # Their NARs are here, but they are not valid yet.
             assert found.location(path).length == cache.narinfos[path].info.nar_size
         assert check_store(store) == set()
         gate.set()
@@ -131,24 +131,24 @@ def test_a_path_is_valid_when_all_that_it_needs_is(cache: Cache, tmp_path: Path)
     assert check_store(store) == set(paths)
 
 
-def test_who_waits_is_served_first(cache: Cache, tmp_path: Path) -> None:
-    paths = chain(cache, 20)
+def test_a_path_that_is_waited_for_is_fetched_first(cache: Cache, tmp_path: Path) -> None:
+    paths = add_chain(cache, 20)
     with serve_cache(cache.folder, latency=0.01) as server:
-        found = substituting(server, tmp_path / "store", threads=1)
+        found = open_substituter(server, tmp_path / "store", threads=1)
         found.query(paths)
         found.prefetch(paths)
         found.location(paths[-1])
-        assert nars(server).index(cache.narinfos[paths[-1]].url) <= 2
+        assert requested_nars(server).index(cache.narinfos[paths[-1]].url) <= 2
         assert not found.is_local(paths[-2])
         for path in paths:
             found.location(path)
             assert found.is_local(path)
 
 
-def test_what_failed_is_raised_for_whoever_waits_for_it_and_for_nobody_else(cache: Cache, tmp_path: Path) -> None:
+def test_a_failed_fetch_is_raised_only_where_its_path_is_waited_for(cache: Cache, tmp_path: Path) -> None:
     good, bad = cache.add("good-1", TREE), cache.add("bad-1", {b"y": factories.File(b"y")})
     with serve_cache(cache.folder, {cache.narinfos[bad].url: answer_404}) as server:
-        found = substituting(server, tmp_path / "store")
+        found = open_substituter(server, tmp_path / "store")
         found.query([good, bad])
         found.prefetch([bad, good])
         found.location(good)
@@ -158,11 +158,11 @@ def test_what_failed_is_raised_for_whoever_waits_for_it_and_for_nobody_else(cach
     assert check_store(tmp_path / "store") == {good}
 
 
-def test_a_fetcher_that_nobody_wants_any_more_goes_with_its_threads(cache: Cache, tmp_path: Path) -> None:
-    paths = chain(cache, 5)
+def test_a_fetcher_that_is_no_longer_referenced_ends_its_threads(cache: Cache, tmp_path: Path) -> None:
+    paths = add_chain(cache, 5)
     before = set(threading.enumerate())
     with serve_cache(cache.folder) as server:
-        found = substituting(server, tmp_path / "store")
+        found = open_substituter(server, tmp_path / "store")
         found.query(paths)
         found.prefetch(paths)
         found.location(paths[0])
@@ -179,12 +179,12 @@ def test_a_fetcher_that_nobody_wants_any_more_goes_with_its_threads(cache: Cache
         assert not thread.is_alive()
 
 
-# --- a process that is killed
+# --- killed processes
 
 
 def test_a_process_that_is_killed_at_any_moment_leaves_the_store_whole(cache: Cache, machine: Machine) -> None:
     source = random.Random(5)
-    paths = chain(cache, 10, 100_000)
+    paths = add_chain(cache, 10, 100_000)
     everything = set(paths)
     command = [*MODULE, *map(str, machine.arguments("URL", paths[-1]))]
     grown = 0
@@ -194,7 +194,7 @@ def test_a_process_that_is_killed_at_any_moment_leaves_the_store_whole(cache: Ca
             if machine.store.exists() and check_store(machine.store) == everything:
                 shutil.rmtree(machine.store)
             asked = len(server.asked)
-            # From before the first request to behind the last.
+            # The moments range from before the first request to after the last.
             wanted, delay = source.randrange(0, 23), source.random() * 0.02
             with subprocess.Popen(command, env=machine.environment, stderr=subprocess.DEVNULL) as running:
                 until = time.monotonic() + 20
@@ -208,7 +208,7 @@ def test_a_process_that_is_killed_at_any_moment_leaves_the_store_whole(cache: Ca
             if number % 6 == 5:
                 assert machine.build(server.url, paths[-1]).code == 0
                 assert check_store(machine.store) == everything
-    # Else no moment was one that mattered.
+    # Otherwise no process was killed in the middle of its work.
     assert grown >= 3
 
 
@@ -222,7 +222,7 @@ def test_a_process_that_is_killed_before_there_is_a_store_leaves_a_folder_for_th
     assert len(check_store(machine.store)) == 4
 
 
-def test_what_lies_on_the_way_in_is_swept_when_it_is_a_day_old(cache: Cache, machine: Machine) -> None:
+def test_temporary_files_are_removed_when_a_day_old(cache: Cache, machine: Machine) -> None:
     root = example(cache)
     waiting = machine.store / ".lamina/arriving"
     waiting.mkdir(parents=True)
@@ -236,20 +236,20 @@ def test_what_lies_on_the_way_in_is_swept_when_it_is_a_day_old(cache: Cache, mac
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_nothing_behind(number: int, cache: Cache, machine: Machine) -> None:
-    paths = chain(cache, 4, 3_000_000)
+    paths = add_chain(cache, 4, 3_000_000)
     gate = threading.Event()
 
-    def half(asked: CacheRequest) -> None:
+    def send_half(asked: CacheRequest) -> None:
         content = (cache.folder / asked.path.lstrip("/")).read_bytes()
         asked.begin(length=len(content))
         asked.wfile.write(content[:1_000_000])
         asked.wfile.flush()
         gate.wait(5)
 
-    with serve_cache(cache.folder, {cache.narinfos[paths[0]].url: half}) as server:
+    with serve_cache(cache.folder, {cache.narinfos[paths[0]].url: send_half}) as server:
         command = [*MODULE, *map(str, machine.arguments(server.url, paths[-1]))]
         with subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE) as running:
-            while len(nars(server)) < 4:
+            while len(requested_nars(server)) < 4:
                 time.sleep(0.01)
             time.sleep(0.1)
             running.send_signal(number)
@@ -262,9 +262,9 @@ def test_a_signal_leaves_nothing_behind(number: int, cache: Cache, machine: Mach
     assert not list_leftovers(machine.store)
 
 
-# --- a disk that is full
+# --- full disks
 
-_FULL = """
+_FULL_DISK_SCRIPT = """
 mount -t tmpfs -o size=2m tmpfs "$1"
 cp -a "$2"/. "$1"
 shift 2
@@ -281,14 +281,14 @@ def test_a_full_disk_names_the_folder_and_loses_nothing(
     assert machine.build(cache.url, example(cache)).code == 0
     machine.image.unlink()
     before = read_files(machine.store)
-    root = chain(cache, 6, 700_000)[-1]
+    root = add_chain(cache, 6, 700_000)[-1]
     mounted, after = tmp_path / "mounted", tmp_path / "after"
     mounted.mkdir()
     after.mkdir()
     for name, value in {**machine.environment, "MOUNT": str(mounted), "AFTER": str(after)}.items():
         monkeypatch.setenv(name, value)
     command = [*MODULE, *machine.arguments(cache.url, root)]
-    ran = in_mount_namespace(_FULL, [mounted, machine.store.parent.parent, *command])
+    ran = in_mount_namespace(_FULL_DISK_SCRIPT, [mounted, machine.store.parent.parent, *command])
     stderr = ran.stderr.decode()
     assert ran.returncode == 10, stderr
     folder = mounted / "lamina/store"
@@ -296,20 +296,20 @@ def test_a_full_disk_names_the_folder_and_loses_nothing(
     assert not machine.image.exists()
     store = after / "lamina/store"
     now = read_files(store)
-    # What was whole before the disk was full may stay; nothing is lost, and nothing is half.
+    # Paths that were complete before the disk was full may stay; nothing is lost, and nothing is incomplete.
     assert {name: now.get(name) for name in before} == before
     check_store(store)
     assert not list_leftovers(store)
 
 
-def _at_most(size: int) -> None:
+def _limit_file_size(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 @pytest.mark.parametrize("size", [0, 50, 100_000])
-def test_a_file_that_may_grow_no_more_is_an_error_and_nothing_else(size: int, cache: Cache, machine: Machine) -> None:
+def test_a_file_size_limit_is_an_error_and_leaves_nothing(size: int, cache: Cache, machine: Machine) -> None:
     root = cache.add("big-1", {b"x": factories.File(bytes(1_000_000))})
-    ran = machine.call(cache.url, root, preexec_fn=lambda: _at_most(size))
+    ran = machine.call(cache.url, root, preexec_fn=lambda: _limit_file_size(size))
     assert ran.code == 10, ran.stderr
     assert re.search(rf"store {machine.store}.*: got File too large, expected to write there", ran.stderr)
     assert not machine.image.exists()
@@ -320,7 +320,7 @@ def test_a_file_that_may_grow_no_more_is_an_error_and_nothing_else(size: int, ca
     assert check_store(machine.store) == {root}
 
 
-# --- a store that cannot be
+# --- folders that cannot be a store
 
 
 def test_a_folder_of_something_else_is_left_alone(cache: Cache, machine: Machine) -> None:
@@ -333,7 +333,7 @@ def test_a_folder_of_something_else_is_left_alone(cache: Cache, machine: Machine
     assert read_files(machine.store) == {"diary.txt": b"dear diary"}
 
 
-def test_a_file_where_the_store_was_to_be_is_left_alone(cache: Cache, machine: Machine) -> None:
+def test_a_file_in_place_of_the_store_is_left_alone(cache: Cache, machine: Machine) -> None:
     root = example(cache)
     machine.store.parent.mkdir(parents=True)
     machine.store.write_text("x")
@@ -342,7 +342,7 @@ def test_a_file_where_the_store_was_to_be_is_left_alone(cache: Cache, machine: M
     assert machine.store.read_text() == "x"
 
 
-def test_a_store_that_another_makes_just_now_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_another_process_is_creating_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = tmp_path / "store"
     EmbeddedStore.open_or_create(store)
     asked = iter([False])
@@ -350,7 +350,7 @@ def test_a_store_that_another_makes_just_now_is_one(tmp_path: Path, monkeypatch:
     assert EmbeddedStore.open_or_create(store).narinfos() == []
 
 
-def test_a_lock_that_cannot_be_had_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_taken_is_a_lamina_error(tmp_path: Path) -> None:
     store = EmbeddedStore.open_or_create(tmp_path / "store")
     (tmp_path / "store/.lamina/fetching").write_text("no folder")
     with (

@@ -1,4 +1,4 @@
-"""``lamina store push``: to a folder and to a bucket, once, in an order in which it can be used at any moment."""
+"""``lamina store push``: to a folder and to a bucket, in an order that keeps the cache complete at any moment."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from lamina.stores.embedded.store import EmbeddedStore
 from lamina.transports.files import FileTransport
 from lamina.transports.open import open_writable
 
-WORDS = ("none", "zstd", "xz", "gzip", "bzip2")
+ALGORITHMS = ("none", "zstd", "xz", "gzip", "bzip2")
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def files(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {str(file): (file.stat().st_ino, file.read_bytes()) for file in folder.rglob("*") if file.is_file()}
 
 
-@pytest.mark.parametrize("algorithm", WORDS)
-def test_a_closure_is_a_cache_then(store: Path, tmp_path: Path, algorithm: str) -> None:
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_pushed_closure_is_a_binary_cache(store: Path, tmp_path: Path, algorithm: str) -> None:
     ran = push_store(store, "hello", "--compression", algorithm)
     assert ran.code == 0, ran.stderr
     found = check_cache(tmp_path / "cache")
@@ -93,7 +93,7 @@ def test_a_closure_is_a_cache_then(store: Path, tmp_path: Path, algorithm: str) 
     assert check_store(tmp_path / "other") == set(found)
 
 
-def test_nar_files_are_called_by_their_hashes(store: Path, tmp_path: Path) -> None:
+def test_nar_files_are_named_by_their_hashes(store: Path, tmp_path: Path) -> None:
     for algorithm, ending in (("none", ".nar"), ("zstd", ".nar.zst"), ("xz", ".nar.xz"), ("bzip2", ".nar.bz2")):
         push_store(store, "licence", "--compression", algorithm, to=f"file://{tmp_path}/{algorithm}")
         ((_, known),) = check_cache(tmp_path / algorithm).items()
@@ -101,7 +101,7 @@ def test_nar_files_are_called_by_their_hashes(store: Path, tmp_path: Path) -> No
         assert known.url == f"nar/{known.file_hash.nix32.partition(':')[2]}{ending}"
 
 
-def test_what_is_there_is_not_sent_again(store: Path, tmp_path: Path) -> None:
+def test_present_paths_are_not_sent_again(store: Path, tmp_path: Path) -> None:
     assert push_store(store, "greeting").code == 0
     before = files(tmp_path / "cache")
     ran = push_store(store, "greeting", "--compression", "xz")
@@ -114,7 +114,7 @@ def test_what_is_there_is_not_sent_again(store: Path, tmp_path: Path) -> None:
     check_cache(tmp_path / "cache")
 
 
-def test_what_is_there_but_another_is_sent(store: Path, tmp_path: Path) -> None:
+def test_a_path_that_is_present_with_another_nar_is_sent(store: Path, tmp_path: Path) -> None:
     push_store(store, "licence")
     known = next(iter(check_cache(tmp_path / "cache").values()))
     file = tmp_path / "cache" / f"{known.info.path.hash}.narinfo"
@@ -124,7 +124,7 @@ def test_what_is_there_but_another_is_sent(store: Path, tmp_path: Path) -> None:
         assert narinfo.parse(file.read_text()) == known
 
 
-def test_it_is_signed_on_its_way_and_what_is_there_is_signed_too(store: Path, tmp_path: Path) -> None:
+def test_sent_paths_are_signed_and_present_ones_too(store: Path, tmp_path: Path) -> None:
     push_store(store, "greeting")
     ran = push_store(store, "hello", "--key", "key", "--json")
     document = json.loads(ran.stdout)
@@ -160,7 +160,7 @@ def test_a_cache_can_be_pushed_from_and_its_signatures_stay(store: Path, tmp_pat
     )
 
 
-def test_a_path_that_is_not_what_it_is_said_to_be_is_not_vouched_for(store: Path, tmp_path: Path) -> None:
+def test_a_path_that_does_not_match_its_path_info_gets_no_narinfo(store: Path, tmp_path: Path) -> None:
     for algorithm in ("none", "zstd"):
         known = narinfos_by_package(store)["phrases"]
         file = store / known.url
@@ -201,7 +201,7 @@ def test_a_cache_of_another_store_folder_is_refused(store: Path, tmp_path: Path)
         (["hello", "--key", "none"], 5),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(
+def test_invalid_arguments_are_refused_before_anything_is_written(
     store: Path, tmp_path: Path, arguments: list[str], code: int
 ) -> None:
     assert push_store(store, *arguments).code == code
@@ -209,7 +209,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("url", ["https://example.org", "ftp://x", "/tmp/x", "s3://", "daemon"])
-def test_a_place_that_cannot_be_written_to_is_refused(store: Path, url: str) -> None:
+def test_a_target_that_cannot_be_written_to_is_refused(store: Path, url: str) -> None:
     assert push_store(store, "hello", to=url).code == 2
 
 
@@ -218,7 +218,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(store: Path, tmp_path: Path) -
     assert push_store(store, "hello").code in (5, 10)
 
 
-def test_killed_at_any_moment_it_leaves_a_cache(store: Path, tmp_path: Path) -> None:
+def test_a_push_killed_at_any_moment_leaves_a_complete_cache(store: Path, tmp_path: Path) -> None:
     steps, was_killed, most = 0, True, set()
     while was_killed:
         folder = tmp_path / f"cache-{steps}"
@@ -231,8 +231,8 @@ def test_killed_at_any_moment_it_leaves_a_cache(store: Path, tmp_path: Path) -> 
     assert {0, CLOSURE} < most
 
 
-class Watched(FileTransport):
-    """Says in which order files come, and fails where it is told to."""
+class RecordingTransport(FileTransport):
+    """Records the order in which files are written, and fails for names that contain ``failing``."""
 
     def __init__(self, url: str, failing: str = "") -> None:
         super().__init__(url)
@@ -240,14 +240,14 @@ class Watched(FileTransport):
         self._failing = failing
 
     def write(self, name: str, data: bytes) -> None:
-        self._look(name)
+        self._record(name)
         super().write(name, data)
 
     def upload(self, name: str, file: Path) -> None:
-        self._look(name)
+        self._record(name)
         super().upload(name, file)
 
-    def _look(self, name: str) -> None:
+    def _record(self, name: str) -> None:
         if self._failing and self._failing in name:
             raise OutputError(f"{name}: got no room, expected some")
         self.seen.append(name)
@@ -258,10 +258,10 @@ def push_options(**options: Any) -> PushOptions:
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
-def test_nars_come_before_narinfos_and_references_before_users(store: Path, tmp_path: Path, jobs: int) -> None:
+def test_nars_come_before_narinfos_and_references_before_referrers(store: Path, tmp_path: Path, jobs: int) -> None:
     closure_source = ClosureSource(EmbeddedStore(store))
     closure = closure_source.resolve([HELLO])
-    cache = Watched(f"file://{tmp_path}/cache")
+    cache = RecordingTransport(f"file://{tmp_path}/cache")
     push(closure_source, closure, cache, push_options(jobs=jobs))
     found = check_cache(tmp_path / "cache")
     place = {name: number for number, name in enumerate(cache.seen)}
@@ -274,13 +274,13 @@ def test_nars_come_before_narinfos_and_references_before_users(store: Path, tmp_
 
 
 @pytest.mark.parametrize("failing", ["narinfo", "nar/", HELLO.hash, "nix-cache-info", ".ls"])
-def test_a_cache_that_fails_ends_it_and_is_whole(store: Path, tmp_path: Path, failing: str) -> None:
+def test_a_failing_cache_ends_the_push_and_stays_complete(store: Path, tmp_path: Path, failing: str) -> None:
     closure_source = ClosureSource(EmbeddedStore(store))
     with pytest.raises(OutputError, match="got no room, expected some"):
         push(
             closure_source,
             closure_source.resolve([HELLO]),
-            Watched(f"file://{tmp_path}/cache", failing),
+            RecordingTransport(f"file://{tmp_path}/cache", failing),
             push_options(jobs=2),
         )
     assert HELLO not in check_cache(tmp_path / "cache")
@@ -308,7 +308,7 @@ def test_two_paths_of_one_nar_share_a_file(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache/nar").iterdir())) == 1
 
 
-def test_errors_are_of_lamina(store: Path) -> None:
+def test_errors_are_lamina_errors(store: Path) -> None:
     with pytest.raises(InvalidArgument):
         lamina.push_paths("hello", to="nowhere", embedded_store=store)
     with pytest.raises(Unavailable):
@@ -322,7 +322,7 @@ def test_errors_are_of_lamina(store: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["none", "zstd:1", "zstd:19", "xz:0", "gzip:9", "bzip2:1", "gzip"])
-def test_a_compression_is_undone_under_its_word(text: str) -> None:
+def test_a_nar_can_be_decompressed_under_the_name_of_its_compression(text: str) -> None:
     data = b"some text " * 5000
     found = NarCompression.parse(text)
     made = bytearray()
@@ -336,8 +336,8 @@ def test_a_compression_is_undone_under_its_word(text: str) -> None:
         assert zstd().decompress(bytes(made)) == data
 
 
-def _document(tree: Any) -> Any:
-    """The listing of a tree, from its NAR, by the book."""
+def _expected_listing(tree: Any) -> Any:
+    """Return the NAR of a tree, and its listing, computed independently from the NAR."""
     data = b""
     root: dict[str, Any] = {}
     for piece in nar.dump(nodes(tree)):
@@ -365,7 +365,7 @@ def _document(tree: Any) -> Any:
     return data, root
 
 
-def _listed(tree: Any) -> bytes | None:
+def _dump_listing(tree: Any) -> bytes | None:
     lister = ListingBuilder()
     for node in nodes(tree):
         match node:
@@ -380,9 +380,9 @@ def _listed(tree: Any) -> bytes | None:
 
 @given(trees())
 def test_a_listing_says_what_is_in_a_nar_and_where(tree: Any) -> None:
-    made = _listed(tree)
+    made = _dump_listing(tree)
     try:
-        data, expected = _document(tree)
+        data, expected = _expected_listing(tree)
     except UnicodeDecodeError:
         assert made is None
         return
@@ -417,7 +417,7 @@ def test_a_listing_may_be_deep() -> None:
     assert made.count(b"{") == made.count(b"}")
 
 
-def test_listings_are_written_unless_that_is_refused(store: Path, tmp_path: Path) -> None:
+def test_listings_are_written_unless_turned_off(store: Path, tmp_path: Path) -> None:
     push_store(store, "greeting")
     push_store(store, "greeting", "--no-listings", to=f"file://{tmp_path}/bare")
     assert len(list((tmp_path / "cache").glob("*.ls"))) == 4
@@ -452,7 +452,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     server.stop()
 
 
-def test_a_bucket_is_a_cache_then(store: Path, tmp_path: Path, bucket: str) -> None:
+def test_a_closure_can_be_pushed_to_a_bucket(store: Path, tmp_path: Path, bucket: str) -> None:
     ran = push_store(store, "hello", "--key", "key", "--quiet", to=bucket)
     assert (ran.code, ran.stderr) == (0, "")
     flags = ("--store", bucket, "--trusted-key", str(lamina.public_key("key")), "--store", tmp_path / "other")
@@ -497,7 +497,7 @@ def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Pa
     assert len(check_cache(tmp_path / "disk.whole")) == CLOSURE
 
 
-def test_interrupted_it_ends_and_leaves_a_cache(store: Path, tmp_path: Path) -> None:
+def test_an_interrupted_push_ends_and_leaves_a_complete_cache(store: Path, tmp_path: Path) -> None:
     with process("store", "push", "hello", "--store", store, "--to", f"file://{tmp_path}/cache") as running:
         assert running.stderr
         running.stderr.readline()

@@ -1,4 +1,4 @@
-"""Whom a narinfo is believed: keys, signatures, content addresses, and whoever is to check nothing."""
+"""Trust in narinfos: keys, signatures, content addresses, and the check turned off."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lamina.formats.narinfo import NarInfo
 from lamina.stores.binary_cache.trust import Trust
 
 TREE: factories.Item = {b"x": factories.File(b"x")}
-# Under the name of a key that is trusted, and another key.
+# A different key under the name of the trusted key.
 FORGER = SecretKey(KEY.name, OTHER.seed)
 TRUST = Trust((KEY.public,))
 
@@ -47,7 +47,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path / "machine")
 
 
-def signed(cache: Cache, *keys: SecretKey) -> NarInfo:
+def add_signed(cache: Cache, *keys: SecretKey) -> NarInfo:
     path = cache.add("x-1", TREE)
     cache.sign(path, *keys)
     return cache.narinfos[path]
@@ -59,18 +59,18 @@ def signed(cache: Cache, *keys: SecretKey) -> NarInfo:
     ids=["one", "last", "first", "twins", "twice"],
 )
 def test_one_good_signature_among_any_is_enough(keys: list[SecretKey], cache: Cache) -> None:
-    TRUST.check(signed(cache, *keys), "here")
+    TRUST.check(add_signed(cache, *keys), "here")
 
 
 @pytest.mark.parametrize("keys", [[KEY], [OTHER]])
 def test_any_of_several_keys_will_do(keys: list[SecretKey], cache: Cache) -> None:
-    Trust((CACHE_NIXOS_ORG, KEY.public, OTHER.public)).check(signed(cache, *keys), "here")
+    Trust((CACHE_NIXOS_ORG, KEY.public, OTHER.public)).check(add_signed(cache, *keys), "here")
 
 
-def test_a_key_that_came_anew_under_the_same_name_is_trusted_beside_the_old_one(cache: Cache) -> None:
+def test_two_keys_of_the_same_name_are_both_trusted(cache: Cache) -> None:
     trust = Trust((KEY.public, FORGER.public))
-    trust.check(signed(cache, KEY), "here")
-    trust.check(signed(cache, FORGER), "here")
+    trust.check(add_signed(cache, KEY), "here")
+    trust.check(add_signed(cache, FORGER), "here")
 
 
 BASE64 = KEY.sign("another text").partition(":")[2]
@@ -92,10 +92,10 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("signature", MALFORMED)
-def test_a_malformed_signature_is_none(signature: str, cache: Cache) -> None:
-    known = signed(cache)
+def test_a_malformed_signature_is_ignored(signature: str, cache: Cache) -> None:
+    known = add_signed(cache)
     assert not TRUST.accepts(replace(known, signatures=(signature,)))
-    # Nor does it stand in the way of a good one.
+    # It does not invalidate a good signature beside it.
     good = KEY.sign(known.fingerprint)
     assert TRUST.accepts(replace(known, signatures=(signature, good)))
 
@@ -110,8 +110,8 @@ def test_a_malformed_signature_is_none(signature: str, cache: Cache) -> None:
         ([OTHER, FORGER], "got a signature of cache.test-1, other.test-1 that does not match, expected one of"),
     ],
 )
-def test_what_is_refused_says_why_and_what_helps(keys: list[SecretKey], words: str, cache: Cache) -> None:
-    known = signed(cache, *keys)
+def test_a_refusal_says_why_and_has_a_hint(keys: list[SecretKey], words: str, cache: Cache) -> None:
+    known = add_signed(cache, *keys)
     with pytest.raises(IntegrityError, match=re.escape(f"{known.info.path} in here: {words}")) as caught:
         TRUST.check(known, "here")
     assert "--trusted-key" in caught.value.hint
@@ -130,35 +130,37 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_signature_is_of_all_that_matters(name: str, cache: Cache) -> None:
-    known = signed(cache, KEY)
+def test_a_signature_covers_the_path_info(name: str, cache: Cache) -> None:
+    known = add_signed(cache, KEY)
     assert TRUST.accepts(known)
     assert not TRUST.accepts(CHANGES[name](known))
 
 
-def test_a_signature_is_of_no_more_than_that(cache: Cache) -> None:
-    """Who compresses it anew, or says where it is from, need not sign it anew."""
-    known = signed(cache, KEY)
+def test_a_signature_covers_nothing_else(cache: Cache) -> None:
+    """Another compression, URL or deriver does not need a new signature."""
+    known = add_signed(cache, KEY)
     assert TRUST.accepts(
         replace(known, url="nar/y", compression="zstd", file_hash=None, file_size=None, deriver="x.drv")
     )
 
 
-def test_nobody_trusts_nothing_but_what_names_its_own_content(cache: Cache) -> None:
-    assert not Trust(()).accepts(signed(cache, KEY))
-    assert Trust((), allow_unsigned=True).accepts(signed(cache))
+def test_without_keys_no_signature_is_trusted(cache: Cache) -> None:
+    assert not Trust(()).accepts(add_signed(cache, KEY))
+    assert Trust((), allow_unsigned=True).accepts(add_signed(cache))
 
 
-def test_who_says_nothing_trusts_the_cache_of_nixos(cache: Cache) -> None:
+def test_by_default_only_the_key_of_cache_nixos_org_is_trusted(cache: Cache) -> None:
     assert Trust().keys == (CACHE_NIXOS_ORG,)
-    assert not Trust().accepts(signed(cache, KEY))
+    assert not Trust().accepts(add_signed(cache, KEY))
 
 
 # --- through the command
 
 
-def addressed(cache: Cache, method: str, *, self_reference: bool = False, file: bytes | None = None) -> StorePath:
-    """An unsigned content-addressed path with a reference where it can have one."""
+def add_content_addressed(
+    cache: Cache, method: str, *, self_reference: bool = False, file: bytes | None = None
+) -> StorePath:
+    """Add an unsigned content-addressed path, on request with a reference to itself."""
     cache.key = None
     if method == NAR:
         tree: factories.Item = {
@@ -169,10 +171,10 @@ def addressed(cache: Cache, method: str, *, self_reference: bool = False, file: 
 
 
 @pytest.mark.parametrize(("method", "self_reference"), [(method, False) for method in METHODS] + [(NAR, True)])
-def test_what_names_its_own_content_needs_no_signature(
+def test_a_content_addressed_path_needs_no_signature(
     method: str, self_reference: bool, cache: Cache, machine: Machine
 ) -> None:
-    path = addressed(cache, method, self_reference=self_reference)
+    path = add_content_addressed(cache, method, self_reference=self_reference)
     ran = machine.build(cache.url, example(cache), key=None, flags=["--closure", str(path), "--no-verify-signatures"])
     assert ran.code == 0, ran.stderr
     assert path in check_store(machine.store)
@@ -182,11 +184,11 @@ def test_what_names_its_own_content_needs_no_signature(
 
 
 @pytest.mark.parametrize(("method", "self_reference"), [(method, False) for method in METHODS] + [(NAR, True)])
-def test_nor_does_another_content_help_where_it_is_not_true(
+def test_a_content_addressed_path_with_other_content_is_refused(
     method: str, self_reference: bool, cache: Cache, machine: Machine
 ) -> None:
     top = cache.add("top-1", TREE)
-    path = addressed(cache, method, self_reference=self_reference)
+    path = add_content_addressed(cache, method, self_reference=self_reference)
     item = cache.trees[path]
     other: factories.Item = (
         factories.File(b"evil" * 50) if isinstance(item, factories.File) else {b"me": factories.File(b"evil")}
@@ -201,7 +203,7 @@ def test_nor_does_another_content_help_where_it_is_not_true(
         assert re.search(rf"{path} in .*got (other content|no signature), expected", ran.stderr)
         assert not machine.image.exists()
         assert path not in check_store(machine.store)
-        assert not [name for name in read_files(machine.store) if _sha256(evil) in _hexes(machine.store)]
+        assert not [name for name in read_files(machine.store) if _sha256(evil) in _content_hashes(machine.store)]
 
 
 def _sha256(data: bytes) -> str:
@@ -210,12 +212,12 @@ def _sha256(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
-def _hexes(store: Path) -> set[str]:
+def _content_hashes(store: Path) -> set[str]:
     return {_sha256(content) for content in read_files(store).values()}
 
 
 @pytest.mark.parametrize("keys", [[], [OTHER], [FORGER]], ids=["none", "other", "forged"])
-def test_nothing_of_what_is_not_believed_is_fetched(keys: list[SecretKey], cache: Cache, machine: Machine) -> None:
+def test_no_nar_of_an_untrusted_path_is_fetched(keys: list[SecretKey], cache: Cache, machine: Machine) -> None:
     path = cache.add("bad-1", TREE)
     cache.sign(path, *keys)
     with serve_cache(cache.folder) as server:
@@ -226,12 +228,12 @@ def test_nothing_of_what_is_not_believed_is_fetched(keys: list[SecretKey], cache
     assert not machine.image.exists()
 
 
-def test_no_signature_is_asked_for_where_that_is_said_out_loud(cache: Cache, machine: Machine) -> None:
+def test_no_verify_signatures_turns_the_check_off(cache: Cache, machine: Machine) -> None:
     path = cache.add("bad-1", TREE)
     cache.sign(path)
     ran = machine.build(cache.url, path, flags=["--no-verify-signatures"])
     assert ran.code == 0, ran.stderr
-    # And that was for this once.
+    # The flag applies to one run only.
     assert path in check_store(machine.store)
     machine.image.unlink()
     ran = machine.build(cache.url, path)
@@ -240,7 +242,7 @@ def test_no_signature_is_asked_for_where_that_is_said_out_loud(cache: Cache, mac
     assert not machine.image.exists()
 
 
-def test_what_came_unsigned_makes_way_for_what_is_signed(cache: Cache, machine: Machine, tmp_path: Path) -> None:
+def test_a_signed_path_replaces_an_unsigned_one(cache: Cache, machine: Machine, tmp_path: Path) -> None:
     path = cache.add("x-1", {b"x": factories.File(b"evil")})
     cache.sign(path)
     assert machine.build(cache.url, path, flags=["--no-verify-signatures"]).code == 0
@@ -256,7 +258,7 @@ def test_what_came_unsigned_makes_way_for_what_is_signed(cache: Cache, machine: 
     assert machine.image_id() == good
 
 
-def test_a_key_that_is_not_named_any_more_is_not_believed_any_more(cache: Cache, machine: Machine) -> None:
+def test_paths_of_a_key_that_is_no_longer_trusted_are_not_used(cache: Cache, machine: Machine) -> None:
     path = cache.add("x-1", TREE)
     assert machine.build(cache.url, path).code == 0
     assert machine.build(cache.url, path, key=OTHER).code == 6

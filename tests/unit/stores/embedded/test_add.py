@@ -1,4 +1,4 @@
-"""``lamina store add`` as its users see it, and what happens to what changes meanwhile."""
+"""``lamina store add``: the resulting paths, and sources that change while they are read."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from lamina.stores.embedded import add as adding
 from lamina.stores.embedded.add import AddedContent, NamedSource
 from lamina.stores.embedded.store import EmbeddedStore
 
-# What nix-store --add said.
+# The output of ``nix-store --add``.
 NOTE = "/nix/store/9j4qzr7490yaf5id1rvgl69jgsjl8vbl-note.txt"
 SITE = "/nix/store/wi7dhlfkxaczwkqvzahpl6pc2amw21lj-site"
-OWN = "0" * 31 + "1"
+OWN_HASH = "0" * 31 + "1"
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +37,13 @@ def add(*arguments: str | Path) -> CompletedRun:
     return run("store", "add", *arguments, "--store", "store")
 
 
-def path_of(ran: CompletedRun) -> StorePath:
+def parse_path(ran: CompletedRun) -> StorePath:
     assert ran.code == 0, ran.stderr
     return StorePath.parse(ran.stdout.decode().strip())
 
 
-def content_of(path: StorePath) -> bytes:
-    """What the file is that a path consists of."""
+def read_content(path: StorePath) -> bytes:
+    """Return the content of a path that is a single file."""
     extent = EmbeddedStore(Path("store")).location(path)
     data = Path(os.fsdecode(extent.file)).read_bytes()
     return data[96 : 96 + int.from_bytes(data[88:96], "little")]
@@ -59,7 +59,7 @@ def make_site(location: Path) -> Path:
     return location
 
 
-def test_a_file_and_a_folder_are_called_as_nix_calls_them(folder: Path) -> None:
+def test_a_file_and_a_folder_get_the_paths_that_nix_gives_them(folder: Path) -> None:
     Path("note.txt").write_text("hello\n")
     ran = add("note.txt", make_site(folder / "site"))
     assert (ran.code, ran.stdout.decode().splitlines(), ran.stderr) == (0, [NOTE, SITE], "")
@@ -74,9 +74,9 @@ def test_owner_date_and_the_other_modes_do_not_count(folder: Path) -> None:
     (site / "run").chmod(0o711)
     (site / "inner").chmod(0o700)
     os.utime(site / "run", (1, 1))
-    assert str(path_of(add(site))) == SITE
+    assert str(parse_path(add(site))) == SITE
     (site / "run").chmod(0o677)
-    assert str(path_of(add(site))) != SITE
+    assert str(parse_path(add(site))) != SITE
 
 
 def test_adding_it_again_changes_nothing(folder: Path) -> None:
@@ -93,23 +93,23 @@ def test_adding_it_again_changes_nothing(folder: Path) -> None:
 def test_a_link_is_added_as_a_link(folder: Path) -> None:
     Path("note.txt").write_text("hello\n")
     Path("link").symlink_to("note.txt")
-    path = path_of(add("link"))
+    path = parse_path(add("link"))
     (node,) = EmbeddedStore(Path("store")).nodes(path)
     assert getattr(node, "target", None) == b"note.txt"
 
 
 @pytest.mark.parametrize("name", ["two words", "ümlaut", "n" * 212, "new\nline"])
-def test_what_no_store_path_is_called_needs_a_name(name: str, folder: Path) -> None:
+def test_a_source_with_an_invalid_name_needs_another(name: str, folder: Path) -> None:
     Path(name).write_text("x")
     ran = add(name)
     assert (ran.code, ran.stdout) == (2, b"")
     assert ran.error.startswith("name: got ")
     assert "--name" in ran.stderr.splitlines()[-1]
     assert not Path("store").exists()
-    assert path_of(add(name, "--name", "good-1.0")).name == "good-1.0"
+    assert parse_path(add(name, "--name", "good-1.0")).name == "good-1.0"
 
 
-def test_a_name_that_is_no_text_needs_another(folder: Path) -> None:
+def test_a_source_whose_name_is_not_text_needs_another(folder: Path) -> None:
     with open(b"\xff", "wb"):
         pass
     with pytest.raises(errors.InvalidArgument, match="name: got"):
@@ -117,7 +117,7 @@ def test_a_name_that_is_no_text_needs_another(folder: Path) -> None:
     assert lamina.add_path(os.fsdecode(b"\xff"), embedded_store="store", name="empty").info.path.name == "empty"
 
 
-def test_one_name_is_for_one_path(folder: Path) -> None:
+def test_a_name_can_be_given_to_one_source_only(folder: Path) -> None:
     for name in "ab":
         Path(name).write_text(name)
     ran = add("a", "b", "--name", "c")
@@ -125,7 +125,7 @@ def test_one_name_is_for_one_path(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["nothing", "", "no/such"])
-def test_what_is_not_there_is_not_added(text: str, folder: Path) -> None:
+def test_a_missing_source_is_an_error(text: str, folder: Path) -> None:
     ran = add(text)
     assert (ran.code, Path("store").exists()) == (5, False)
     assert "got nothing there" in ran.error
@@ -141,11 +141,11 @@ def test_a_socket_is_not_added(folder: Path) -> None:
     assert check(folder / "store") == set()
 
 
-def test_what_it_mentions_is_a_reference(folder: Path) -> None:
+def test_a_mentioned_path_becomes_a_reference(folder: Path) -> None:
     Path("note.txt").write_text("hello\n")
     make_site(folder / "site")
     add("note.txt", "site")
-    Path("page").write_text(f"see {NOTE}, not /nix/store/{OWN}-other\n")
+    Path("page").write_text(f"see {NOTE}, not /nix/store/{OWN_HASH}-other\n")
     ran = add("page", "--json")
     (page,) = json.loads(ran.stdout)["paths"]
     assert page["references"] == [NOTE]
@@ -160,38 +160,38 @@ def test_a_reference_can_be_named(folder: Path) -> None:
     for name in ("note.txt", "page"):
         Path(name).write_text("hello\n")
     add("note.txt")
-    plain = path_of(add("page"))
-    told = path_of(add("page", "--reference", "note.txt"))
+    plain = parse_path(add("page"))
+    told = parse_path(add("page", "--reference", "note.txt"))
     assert told != plain
     (known,) = (known for known in lamina.list_paths(embedded_store="store") if known.info.path == told)
     assert list(map(str, known.info.references)) == [NOTE]
-    assert add("page", "--reference", f"/nix/store/{OWN}-other").code == 5
+    assert add("page", "--reference", f"/nix/store/{OWN_HASH}-other").code == 5
 
 
-def test_a_store_path_gets_its_own_hash_anew(folder: Path) -> None:
-    """As nix store make-content-addressed does; what comes out is called what it is called."""
+def test_a_store_path_that_mentions_itself_gets_its_new_hash(folder: Path) -> None:
+    """``nix store make-content-addressed`` does the same; adding the result again gives the same path."""
     Path("note.txt").write_text("hello\n")
     add("note.txt")
-    old = f"/nix/store/{OWN}-tool-1.0"
-    source = Path(f"{OWN}-tool-1.0")
+    old = f"/nix/store/{OWN_HASH}-tool-1.0"
+    source = Path(f"{OWN_HASH}-tool-1.0")
     source.write_text(f"{old} {NOTE} {old}")
-    new = path_of(add(source))
+    new = parse_path(add(source))
     assert new.name == "tool-1.0"
-    assert content_of(new).decode() == f"{new} {NOTE} {new}"
+    assert read_content(new).decode() == f"{new} {NOTE} {new}"
     (known,) = lamina.list_paths("tool", embedded_store="store")
     assert set(map(str, known.info.references)) == {NOTE, str(new)}
     assert has_matching_address(known)
     again = Path(new.base)
-    again.write_bytes(content_of(new))
-    assert path_of(add(again)) == new
-    assert path_of(add(source)) == new
+    again.write_bytes(read_content(new))
+    assert parse_path(add(again)) == new
+    assert parse_path(add(source)) == new
     check(folder / "store")
 
 
 def test_a_store_path_that_does_not_mention_itself_is_like_any_other(folder: Path) -> None:
-    Path(f"{OWN}-note.txt").write_text("hello\n")
-    assert str(path_of(add(f"{OWN}-note.txt"))) == NOTE
-    assert path_of(add(f"{OWN}-note.txt", "--name", "other")).name == "other"
+    Path(f"{OWN_HASH}-note.txt").write_text("hello\n")
+    assert str(parse_path(add(f"{OWN_HASH}-note.txt"))) == NOTE
+    assert parse_path(add(f"{OWN_HASH}-note.txt", "--name", "other")).name == "other"
 
 
 @pytest.fixture
@@ -199,17 +199,17 @@ def machine(folder: Path) -> tuple[FakeStore, StorePath]:
     return example(folder / "machine")
 
 
-def test_what_a_nix_store_has_and_it_mentions_is_copied(machine: tuple[FakeStore, StorePath], folder: Path) -> None:
+def test_mentioned_paths_of_a_nix_store_are_copied(machine: tuple[FakeStore, StorePath], folder: Path) -> None:
     store, hello = machine
     Path("page").write_text(f"run {hello}/bin/hello\n")
-    page = path_of(add("page", "--store", store.root))
+    page = parse_path(add("page", "--store", store.root))
     (known,) = lamina.list_paths("page", embedded_store="store")
     assert known.info.references == {hello}
     assert check(folder / "store") == {str(page), *map(str, store.numbers)}
     assert lamina.describe_paths("page", embedded_store="store")[0].closure_size > known.info.nar_size
 
 
-def read_and(folder: Path, change: str) -> AddedContent:
+def read_then_change(folder: Path, change: str) -> AddedContent:
     put("tree", {"a": b"1", "b": Program(b"2")})
     found = AddedContent.read(NamedSource.parse("tree", None), ())
     os.chmod("tree", 0o755)
@@ -229,23 +229,23 @@ def read_and(folder: Path, change: str) -> AddedContent:
 
 
 @pytest.mark.parametrize("change", ["content", "mode", "more", "less", "gone"])
-def test_what_changes_between_two_readings_is_not_added(change: str, folder: Path) -> None:
+def test_a_source_that_changes_between_two_readings_is_not_added(change: str, folder: Path) -> None:
     store = EmbeddedStore.open_or_create(folder / "store")
     with pytest.raises(errors.IntegrityError, match=r"tree: got .* a moment ago"):
-        adding.add_content(store, read_and(folder, change), ())
+        adding.add_content(store, read_then_change(folder, change), ())
     assert check(folder / "store") == set()
     assert not list((folder / "store/nar").glob("*"))
     assert not list((folder / "store/.lamina/arriving").iterdir())
 
 
-def test_what_does_not_change_is_added(folder: Path) -> None:
-    known = adding.add_content(EmbeddedStore.open_or_create(folder / "store"), read_and(folder, "nothing"), ())
+def test_an_unchanged_source_is_added(folder: Path) -> None:
+    known = adding.add_content(EmbeddedStore.open_or_create(folder / "store"), read_then_change(folder, "nothing"), ())
     assert check(folder / "store") == {str(known.info.path)}
 
 
 @pytest.fixture
-def deep(folder: Path) -> Iterator[str]:
-    """More folders in each other than a NAR may have, and than Python could remove by itself."""
+def deep_folder(folder: Path) -> Iterator[str]:
+    """Create more nested folders than a NAR may have; Python could not remove them, so ``rm`` does."""
     os.mkdir("deep")
     os.chdir("deep")
     for _ in range(1030):
@@ -256,14 +256,14 @@ def deep(folder: Path) -> Iterator[str]:
     subprocess.run(["rm", "-rf", "deep"], check=True)
 
 
-def test_more_folders_in_each_other_than_a_nar_may_have_are_an_error(deep: str, folder: Path) -> None:
-    ran = add(deep)
+def test_too_deeply_nested_folders_are_an_error(deep_folder: str, folder: Path) -> None:
+    ran = add(deep_folder)
     assert ran.code == 3
     assert "more than 1024 nested folders" in ran.error
     assert check(folder / "store") == set()
 
 
-def test_it_makes_an_image(folder: Path) -> None:
+def test_an_added_path_makes_an_image(folder: Path) -> None:
     make_site(folder / "site")
     add("site", "--name", "site-1.0")
     ran = run("plan", "site", "--store", "store", "--json")

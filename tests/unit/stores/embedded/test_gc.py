@@ -1,4 +1,4 @@
-"""``lamina store gc``: what is kept, what goes, in which order, and what stops it."""
+"""``lamina store gc``: what is kept, what is removed, in which order, and what prevents it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "store"
 
 
-def gc(store: Path, *arguments: str | Path) -> CompletedRun:
+def run_gc(store: Path, *arguments: str | Path) -> CompletedRun:
     return run("store", "gc", *arguments, "--store", store)
 
 
@@ -46,34 +46,34 @@ def size(store: Path) -> int:
     return sum(file.stat().st_size for file in store.rglob("*") if file.is_file() and ".lamina" not in file.parts)
 
 
-def test_what_a_root_reaches_is_kept(store: Path) -> None:
+def test_paths_that_a_root_reaches_are_kept(store: Path) -> None:
     before = size(store)
-    ran = gc(store, "greeting")
+    ran = run_gc(store, "greeting")
     *lines, summary = ran.stdout.decode().splitlines()
     assert (ran.code, ran.stderr) == (0, "")
     assert names(store) == {"greeting-1.0", "phrases-1.0", "languages-1.0", "licence-1.0"}
-    assert [line.split()[1] for line in lines] == [ROOT, str(path_named(lines, "manual-1.0"))]
+    assert [line.split()[1] for line in lines] == [ROOT, str(find_path(lines, "manual-1.0"))]
     freed = sum(int(line.split()[0]) for line in lines)
     assert freed == before - size(store)
     assert summary.startswith(f"2 paths, {freed} bytes (")
     assert summary.endswith(") removed, 4 paths kept")
 
 
-def path_named(lines: list[str], name: str) -> str:
+def find_path(lines: list[str], name: str) -> str:
     (found,) = [line.split()[1] for line in lines if line.endswith(f"-{name}")]
     return found
 
 
-def test_what_goes_may_be_listed_first(store: Path) -> None:
+def test_a_dry_run_lists_the_garbage(store: Path) -> None:
     before = {file: file.read_bytes() for file in store.rglob("*") if file.is_file()}
-    dry = gc(store, "greeting", "--dry-run")
+    dry = run_gc(store, "greeting", "--dry-run")
     assert {file: file.read_bytes() for file in store.rglob("*") if file.is_file()} == before
-    wet = gc(store, "greeting")
+    wet = run_gc(store, "greeting")
     assert dry.stdout.replace(b" would be removed", b" removed") == wet.stdout
 
 
-def test_all_goes_where_that_is_asked_for(store: Path) -> None:
-    ran = gc(store, "--all", "--json")
+def test_everything_is_removed_on_request(store: Path) -> None:
+    ran = run_gc(store, "--all", "--json")
     document = json.loads(ran.stdout)
     assert (ran.code, len(document["paths"]), document["kept"], document["dry_run"]) == (0, CLOSURE, 0, False)
     assert document["size"] == sum(found["size"] for found in document["paths"])
@@ -83,61 +83,61 @@ def test_all_goes_where_that_is_asked_for(store: Path) -> None:
 
 
 def test_no_root_is_an_error(store: Path) -> None:
-    ran = gc(store)
+    ran = run_gc(store)
     assert (ran.code, ran.error) == (2, "roots: got none, expected some")
     assert "--all" in ran.stderr.splitlines()[-1]
-    assert gc(store, "hello", "--all").code == 2
+    assert run_gc(store, "hello", "--all").code == 2
     assert len(names(store)) == CLOSURE
 
 
 @pytest.mark.parametrize("root", ["nosuch", str(path("A")), "./nothing.tar", "/etc/passwd"])
-def test_a_root_that_is_not_there_is_an_error_and_nothing_goes(store: Path, root: str) -> None:
-    ran = gc(store, "licence", root)
+def test_a_missing_root_is_an_error_and_nothing_is_removed(store: Path, root: str) -> None:
+    ran = run_gc(store, "licence", root)
     assert ran.code in (3, 5)
     assert len(names(store)) == CLOSURE
 
 
-def test_an_image_keeps_what_is_in_its_layers(store: Path) -> None:
+def test_an_image_keeps_the_paths_in_its_layers(store: Path) -> None:
     run("build", "greeting", "--store", store, "-o", "greeting.tar", "--no-layer-cache")
     run("build", "manual", "--store", store, "-o", "manual/", "--no-layer-cache")
-    assert gc(store, "greeting.tar", "--dry-run").stdout.endswith(b"4 paths kept\n")
-    assert gc(store, "manual/", "greeting.tar").code == 0
+    assert run_gc(store, "greeting.tar", "--dry-run").stdout.endswith(b"4 paths kept\n")
+    assert run_gc(store, "manual/", "greeting.tar").code == 0
     assert "hello-1.0" not in names(store)
     assert len(names(store)) == CLOSURE - 1
 
 
 def test_an_image_of_other_stores_keeps_nothing_and_is_an_error(store: Path) -> None:
     run("build", "greeting", "--store", store, "-o", "greeting.tar", "--no-layer-cache")
-    gc(store, "licence")
-    ran = gc(store, "greeting.tar")
+    run_gc(store, "licence")
+    ran = run_gc(store, "greeting.tar")
     assert ran.code == 0  # the licence is in it
-    gc(store, "--all")
-    ran = gc(store, "greeting.tar")
+    run_gc(store, "--all")
+    ran = run_gc(store, "greeting.tar")
     assert (ran.code, ran.error) == (5, f"greeting.tar: got 4 store paths, none of them in {store}, expected some")
 
 
-def test_a_spec_file_keeps_what_its_tables_mention(store: Path) -> None:
+def test_a_spec_file_keeps_the_paths_that_its_tables_mention(store: Path) -> None:
     phrases = narinfos_by_package(store)["phrases"].info.path
     Path("lamina.toml").write_text(
         f'[one]\ncontents = ["languages"]\n[two]\nname = "x"\nconfig.Cmd = ["{phrases}/bin/x"]\n'
         '[three]\nclosure = ["manual", "nosuch"]\n'
     )
-    assert gc(store, "lamina.toml#one", "--dry-run").stdout.endswith(b"2 paths kept\n")
-    assert gc(store, "lamina.toml#two", "--dry-run").stdout.endswith(b"3 paths kept\n")
-    assert gc(store, "lamina.toml").code == 0
+    assert run_gc(store, "lamina.toml#one", "--dry-run").stdout.endswith(b"2 paths kept\n")
+    assert run_gc(store, "lamina.toml#two", "--dry-run").stdout.endswith(b"3 paths kept\n")
+    assert run_gc(store, "lamina.toml").code == 0
     assert names(store) == {"languages-1.0", "licence-1.0", "phrases-1.0", "manual-1.0"}
-    assert gc(store, "lamina.toml#four").code == 2
+    assert run_gc(store, "lamina.toml#four").code == 2
     Path("empty.json").write_text('{"none": {"contents": ["nosuch"]}}')
-    assert gc(store, "empty.json").code == 5
+    assert run_gc(store, "empty.json").code == 5
 
 
-def test_a_link_into_the_store_keeps_what_it_leads_to(store: Path) -> None:
+def test_a_link_into_the_store_keeps_its_target(store: Path) -> None:
     Path("result").symlink_to(str(narinfos_by_package(store)["licence"].info.path))
-    assert gc(store, "./result").code == 0
+    assert run_gc(store, "./result").code == 0
     assert names(store) == {"licence-1.0"}
 
 
-def test_nars_of_nobody_and_what_was_left_behind_go_too(store: Path) -> None:
+def test_orphaned_nars_and_stray_files_are_removed_too(store: Path) -> None:
     (store / "nar/0000.nar").write_bytes(b"x" * 10)
     (store / "nar/.lamina.77.part").write_bytes(b"x" * 20)
     (store / f"{path('A').hash}.ls").write_bytes(b"{}")
@@ -145,7 +145,7 @@ def test_nars_of_nobody_and_what_was_left_behind_go_too(store: Path) -> None:
     (store / "README").write_text("mine")
     verified = run("store", "verify", "--store", store)
     assert verified.stdout.splitlines()[0].endswith(b"; 1 NARs of no path, 3 files left behind")
-    ran = gc(store, "hello", "--json")
+    ran = run_gc(store, "hello", "--json")
     document = json.loads(ran.stdout)
     assert document["paths"] == []
     assert {found["name"]: found["size"] for found in document["files"]} == {
@@ -161,37 +161,37 @@ def test_nars_of_nobody_and_what_was_left_behind_go_too(store: Path) -> None:
     assert len(names(store)) == CLOSURE
 
 
-def test_a_nar_that_two_paths_share_goes_with_the_last(store: Path) -> None:
+def test_a_nar_that_two_paths_share_is_removed_with_the_last(store: Path) -> None:
     known = narinfos_by_package(store)["licence"]
     info = PathInfo(path("twin-1"), known.info.nar_hash, known.info.nar_size, frozenset())
     EmbeddedStore(store).publish(NarInfo(info, "", "none", ()))
-    assert gc(store, "licence").code == 0
+    assert run_gc(store, "licence").code == 0
     assert names(store) == {"licence-1.0"}
     EmbeddedStore(store).publish(NarInfo(info, "", "none", ()))
-    ran = gc(store, "--all", "--json")
+    ran = run_gc(store, "--all", "--json")
     assert [found["size"] > known.info.nar_size for found in json.loads(ran.stdout)["paths"]].count(True) == 1
     assert not list((store / "nar").iterdir())
 
 
-def test_a_narinfo_that_is_none_is_no_path_but_keeps_what_needs_it(store: Path) -> None:
+def test_an_invalid_narinfo_that_a_root_needs_is_an_error_and_nothing_is_removed(store: Path) -> None:
     broken = store / f"{narinfos_by_package(store)['licence'].info.path.hash}.narinfo"
     broken.chmod(0o644)
     broken.write_bytes(b"garbage")
-    ran = gc(store, str(HELLO))
+    ran = run_gc(store, str(HELLO))
     assert (ran.code, ran.error.partition(": ")[0]) == (3, str(broken))
     assert len(list(store.glob("*.narinfo"))) == CLOSURE
-    assert gc(store, "--all").code == 0
+    assert run_gc(store, "--all").code == 0
     assert not list(store.glob("*.narinfo"))
 
 
-def test_a_place_outside_the_folder_of_nars_is_not_removed(store: Path) -> None:
+def test_a_file_outside_the_folder_of_nars_is_not_removed(store: Path) -> None:
     info = PathInfo(path("A"), narinfos_by_package(store)["licence"].info.nar_hash, 1, frozenset())
     (store / f"{path('A').hash}.narinfo").write_text(NarInfo(info, "nix-cache-info", "none", ()).dump())
-    assert gc(store, "--all").code == 0
+    assert run_gc(store, "--all").code == 0
     assert (store / "nix-cache-info").exists()
 
 
-def test_nothing_goes_while_somebody_uses_the_store(store: Path) -> None:
+def test_nothing_is_removed_while_another_process_uses_the_store(store: Path) -> None:
     user = EmbeddedStore(store)
     user.location(HELLO)
     ran = call("store", "gc", "--all", "--store", store)
@@ -213,7 +213,7 @@ LOOKS: dict[str, Callable[[EmbeddedStore], object]] = {
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_nothing_goes_once_somebody_looked_at_a_narinfo(look: str, store: Path) -> None:
+def test_nothing_is_removed_after_another_user_read_a_narinfo(look: str, store: Path) -> None:
     opened = EmbeddedStore(store)
     assert LOOKS[look](opened)
     with pytest.raises(Unavailable, match="got it in use"):
@@ -223,7 +223,7 @@ def test_nothing_goes_once_somebody_looked_at_a_narinfo(look: str, store: Path) 
 
 
 @pytest.mark.parametrize("is_cache", [False, True])
-def test_nothing_goes_while_an_image_is_planned_that_was_not_written_yet(is_cache: bool, store: Path) -> None:
+def test_nothing_is_removed_between_planning_and_writing_an_image(is_cache: bool, store: Path) -> None:
     where = f"file://{EXAMPLES}/cache" if is_cache else store
     ready = lamina.stream_layered_image(
         contents=[ROOT], store=where, embedded_store=store, verify_signatures=False, layer_cache=None
@@ -232,10 +232,10 @@ def test_nothing_goes_while_an_image_is_planned_that_was_not_written_yet(is_cach
     assert (ran.code, "got it in use" in ran.stderr) == (5, True)
     ready.build(store.parent / "image.tar")
     del ready
-    assert gc(store, "--all").code == 0
+    assert run_gc(store, "--all").code == 0
 
 
-def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> None:
+def test_a_collection_killed_at_any_moment_leaves_a_complete_store(store: Path, tmp_path: Path) -> None:
     steps, was_killed = 0, True
     while was_killed:
         folder = tmp_path / f"copy-{steps}"
@@ -245,14 +245,14 @@ def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> 
         assert narinfos_by_package(store)["licence"].info.path in left
         ran = run("store", "verify", "--store", folder)
         assert (ran.code, b" 0 damaged;" in ran.stdout) == (0, True)
-        assert gc(folder, "licence").code == 0
+        assert run_gc(folder, "licence").code == 0
         assert names(folder) == {"licence-1.0"}
         assert len(list((folder / "nar").iterdir())) == 1
         steps += 4
     assert steps > CLOSURE
 
 
-def test_python_has_it_too(store: Path) -> None:
+def test_the_python_api_collects_garbage_too(store: Path) -> None:
     with pytest.raises(InvalidArgument):
         lamina.collect_garbage(embedded_store=store)
     with pytest.raises(NotFound):
@@ -265,7 +265,7 @@ def test_python_has_it_too(store: Path) -> None:
 
 
 @given(graphs())
-def test_users_go_before_what_they_use(infos: tuple[PathInfo, ...]) -> None:
+def test_referrers_come_before_their_references(infos: tuple[PathInfo, ...]) -> None:
     order = [known.info for known in sort_referrers_first([NarInfo(info, "x", "none", ()) for info in infos])]
     assert sorted(order, key=lambda info: info.path) == sorted(infos, key=lambda info: info.path)
     gone: set[StorePath] = set()
@@ -274,14 +274,14 @@ def test_users_go_before_what_they_use(infos: tuple[PathInfo, ...]) -> None:
         gone.add(info.path)
 
 
-def test_a_cycle_goes_as_well() -> None:
+def test_a_cycle_is_removed_too() -> None:
     first = PathInfo(path("A"), NO_HASH, 1, frozenset({path("B")}))
     second = PathInfo(path("B"), NO_HASH, 1, frozenset({path("A")}))
     known = [NarInfo(info, "x", "none", ()) for info in (first, second)]
     assert len(sort_referrers_first(known)) == 2
 
 
-def test_a_pipe_is_no_root_and_is_not_waited_for(store: Path) -> None:
+def test_a_pipe_is_not_a_root_and_is_not_waited_for(store: Path) -> None:
     os.mkfifo("pipe")
     ran = run("store", "gc", "./pipe", "--store", store)
     assert (ran.code, "got neither a file nor a folder" in ran.stderr) == (2, True)

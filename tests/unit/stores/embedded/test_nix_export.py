@@ -1,4 +1,4 @@
-"""``lamina store export`` and ``import``: what goes out comes in, and what breaks leaves what came whole."""
+"""``lamina store export`` and ``import``: round trips, and streams that break off."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def import_export(data: bytes, store: Path) -> CompletedRun:
     return run("store", "import", file, "--store", store)
 
 
-def parsed(data: bytes) -> list[ExportedPath]:
+def parse_export(data: bytes) -> list[ExportedPath]:
     stream = io.BytesIO(data)
     found = list(nix_export.parse(stream.read, len))
     assert not stream.read()
@@ -66,9 +66,9 @@ def dump_exports(*paths: tuple[factories.Item, ExportedPath]) -> bytes:
 A, B, C = map(factories.path, "ABC")
 
 
-def test_a_closure_goes_out_and_comes_in(store: Path, tmp_path: Path) -> None:
+def test_an_exported_closure_can_be_imported(store: Path, tmp_path: Path) -> None:
     data = export_store(store, "hello")
-    paths = parsed(data)
+    paths = parse_export(data)
     assert (len(paths), paths[-1].path) == (CLOSURE, HELLO)
     seen: set[StorePath] = set()
     for found in paths:
@@ -84,7 +84,7 @@ def test_a_closure_goes_out_and_comes_in(store: Path, tmp_path: Path) -> None:
     assert export_store(tmp_path / "other", "--all") == export_store(store, "--all")
 
 
-def test_it_goes_through_a_pipe_in_one_pass(store: Path, tmp_path: Path) -> None:
+def test_an_export_goes_through_a_pipe_in_one_pass(store: Path, tmp_path: Path) -> None:
     file = tmp_path / "export"
     with file.open("wb") as out:
         assert call("store", "export", ROOT, "--store", store, stdout=out).code == 0
@@ -124,18 +124,18 @@ def test_a_cache_can_be_exported_from(tmp_path: Path) -> None:
     flags = ("--store", cache.url, "--store", tmp_path / "store", "--no-verify-signatures")
     ran = run("store", "export", str(path), *flags)
     assert ran.code == 0, ran.stderr
-    assert [found.path.name for found in parsed(ran.stdout)] == ["a", "b"]
+    assert [found.path.name for found in parse_export(ran.stdout)] == ["a", "b"]
 
 
-def test_what_is_exported_must_be_named_once(store: Path) -> None:
+def test_the_paths_to_export_are_named_in_exactly_one_way(store: Path) -> None:
     for arguments in ([], ["hello", "--all"], ["--all", "--store", "file:///nowhere"]):
         assert run("store", "export", *arguments, "--store", store).code == 2
     assert run("store", "export", "nosuch", "--store", store).code == 5
 
 
-def test_what_is_there_stays_as_it_is(store: Path) -> None:
+def test_a_valid_path_stays_unchanged(store: Path) -> None:
     before = {file: file.stat().st_ino for file in store.glob("*.narinfo")}
-    ran = run("store", "import", "--store", store, "--json", _written(export_store(store, "--all"), store))
+    ran = run("store", "import", "--store", store, "--json", _write_export(export_store(store, "--all"), store))
     assert [found["new"] for found in json.loads(ran.stdout)["paths"]] == [False] * CLOSURE
     assert {file: file.stat().st_ino for file in store.glob("*.narinfo")} == before
     other = dump_exports(({b"other": factories.File(b"!")}, ExportedPath(HELLO, frozenset())))
@@ -145,13 +145,13 @@ def test_what_is_there_stays_as_it_is(store: Path) -> None:
     assert not list_leftovers(store)
 
 
-def _written(data: bytes, store: Path) -> Path:
+def _write_export(data: bytes, store: Path) -> Path:
     file = store.parent / "some.export"
     file.write_bytes(data)
     return file
 
 
-def test_what_is_damaged_is_mended_by_the_same_content(store: Path) -> None:
+def test_a_damaged_nar_is_repaired_by_importing_the_same_content(store: Path) -> None:
     data = export_store(store, "licence")
     file = store / narinfos_by_package(store)["licence"].url
     file.chmod(0o644)
@@ -160,7 +160,7 @@ def test_what_is_damaged_is_mended_by_the_same_content(store: Path) -> None:
     check_store(store)
 
 
-def test_a_reference_that_is_nowhere_is_refused(tmp_path: Path) -> None:
+def test_a_missing_reference_is_refused(tmp_path: Path) -> None:
     data = dump_exports(({}, ExportedPath(A, frozenset())), ({}, ExportedPath(B, frozenset({A, B, C}))))
     ran = import_export(data, tmp_path / "store")
     assert (ran.code, ran.stdout) == (5, f"{A}\n".encode())
@@ -182,7 +182,7 @@ WHOLE = dump_exports(
 
 
 @pytest.mark.parametrize("size", [0, 7, 8, 100, 250, 300, 1000, len(WHOLE) - 100, len(WHOLE) - 8, len(WHOLE) - 1])
-def test_a_stream_that_ends_early_leaves_what_came_whole(tmp_path: Path, size: int) -> None:
+def test_a_stream_that_ends_early_leaves_the_complete_paths(tmp_path: Path, size: int) -> None:
     ran = import_export(WHOLE[:size], tmp_path / "store")
     assert ran.code == 3
     valid = check_store(tmp_path / "store")
@@ -203,8 +203,8 @@ def test_a_spoilt_stream_never_spoils_the_store(tmp_path: Path, place: int) -> N
     assert not list_leftovers(tmp_path / "store")
 
 
-def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> None:
-    file = _written(export_store(store, "hello"), store)
+def test_an_import_killed_at_any_moment_leaves_a_complete_store(store: Path, tmp_path: Path) -> None:
+    file = _write_export(export_store(store, "hello"), store)
     steps, was_killed, most = 0, True, set()
     while was_killed:
         folder = tmp_path / f"into-{steps}"
@@ -217,7 +217,7 @@ def test_killed_at_any_moment_it_leaves_a_store(store: Path, tmp_path: Path) -> 
     assert {0, CLOSURE} < most
 
 
-def test_a_path_that_is_its_content_keeps_its_address(tmp_path: Path) -> None:
+def test_a_content_addressed_path_keeps_its_address(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", key=None)
     low = cache.add("low-1", {b"a": factories.File(b"a")}, method=NAR)
     self_reference = cache.add("self-1", {b"me": factories.File(SELF)}, method=NAR, self_reference=True)
@@ -252,7 +252,7 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         lamina.import_paths(io.BytesIO(), embedded_store="")
 
 
-def test_python_has_it_too(store: Path, tmp_path: Path) -> None:
+def test_the_python_api_exports_and_imports_too(store: Path, tmp_path: Path) -> None:
     out = io.BytesIO()
     paths = lamina.export_paths("hello", output=out, embedded_store=store)
     out.seek(0)
@@ -264,7 +264,7 @@ def test_python_has_it_too(store: Path, tmp_path: Path) -> None:
     assert all(found.is_new for found in done)
 
 
-def test_an_export_stops_before_what_is_not_what_it_should_be(store: Path) -> None:
+def test_an_export_stops_at_a_damaged_path(store: Path) -> None:
     known = narinfos_by_package(store)["licence"]
     data = dump_nar({b"no": factories.File(b"x" * (known.info.nar_size - len(dump_nar({b"no": factories.File(b"")}))))})
     (store / nar_name(known.info.nar_hash)).chmod(0o644)
@@ -273,10 +273,10 @@ def test_an_export_stops_before_what_is_not_what_it_should_be(store: Path) -> No
     with pytest.raises(lamina.IntegrityError):
         lamina.export_paths("licence", output=out, embedded_store=store)
     with pytest.raises(FormatError):
-        parsed(out.getvalue())
+        parse_export(out.getvalue())
 
 
-def test_contents_of_any_kind_go_out_and_come_in(tmp_path: Path) -> None:
+def test_any_contents_can_be_exported_and_imported(tmp_path: Path) -> None:
     disk = FakeStore(tmp_path / "root")
     items: list[Item] = [b"a file", Program(b"#!"), Link("x"), {}, {"a": {"b": b"", "c": Link("d")}}]
     paths = {disk.add(f"item-{number}", item) for number, item in enumerate(items)}
@@ -289,7 +289,7 @@ def test_contents_of_any_kind_go_out_and_come_in(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Path) -> None:
-    file = _written(export_store(store, "hello"), store)
+    file = _write_export(export_store(store, "hello"), store)
     folder = tmp_path / "disk"
     folder.mkdir()
     script = (
@@ -304,4 +304,4 @@ def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Pa
     lines = done.stdout.decode().splitlines()
     assert f"lamina: store {folder}/store: got No space left on device" in done.stderr.decode()
     assert any(" 0 damaged; " in line for line in lines)
-    assert lines[-CLOSURE:] == [str(found.path) for found in parsed(file.read_bytes())]
+    assert lines[-CLOSURE:] == [str(found.path) for found in parse_export(file.read_bytes())]

@@ -1,4 +1,4 @@
-"""The embedded store: a binary cache in a folder, of which nothing gets into an image but what is in its NARs."""
+"""The embedded store: a binary cache in a folder, from which only the contents of its NARs get into images."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def filled(cache: Cache, machine: Machine) -> tuple[StorePath, EmbeddedStore]:
 Filled = tuple[StorePath, EmbeddedStore]
 
 
-# --- what it is
+# --- contents
 
 
-def test_it_is_a_binary_cache_with_its_nars_uncompressed(filled: Filled, cache: Cache, machine: Machine) -> None:
+def test_the_store_is_a_binary_cache_with_uncompressed_nars(filled: Filled, cache: Cache, machine: Machine) -> None:
     info = CacheInfo.parse((machine.store / "nix-cache-info").read_text())
     assert info == CacheInfo("/nix/store", want_mass_query=True, priority=30)
     assert check_store(machine.store) == set(cache.trees)
@@ -74,7 +74,7 @@ def test_another_machine_can_fetch_from_it(filled: Filled, machine: Machine, tmp
     assert read_files(other.store) == read_files(machine.store)
 
 
-def test_it_answers_as_a_store_does(filled: Filled, cache: Cache) -> None:
+def test_the_store_answers_queries(filled: Filled, cache: Cache) -> None:
     root, store = filled
     missing = factories.path("nothing")
     assert set(store.query([*cache.trees, missing])) == set(cache.trees)
@@ -89,17 +89,17 @@ def test_it_answers_as_a_store_does(filled: Filled, cache: Cache) -> None:
         store.location(missing)
 
 
-def test_a_path_that_was_removed_is_none(filled: Filled, cache: Cache) -> None:
+def test_a_removed_path_is_not_valid(filled: Filled, cache: Cache) -> None:
     root, store = filled
     store.remove([root, factories.path("nothing")])
     assert store.query([root]) == {}
     assert EmbeddedStore(store.folder).hashes() == store.hashes() == {path.hash for path in cache.trees} - {root.hash}
 
 
-# --- what is wrong in it
+# --- damage
 
 
-def test_a_folder_that_is_none(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_store_is_refused(tmp_path: Path) -> None:
     assert not is_store(tmp_path)
     with pytest.raises(Unavailable, match="got none there, expected a store of lamina's"):
         EmbeddedStore(tmp_path)
@@ -112,7 +112,7 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"noise", b"StorePath: \xff\n", b"StorePath: /nix/store/x\n"])
-def test_a_narinfo_that_is_none_is_named(content: bytes, filled: Filled) -> None:
+def test_an_invalid_narinfo_is_named_in_the_error(content: bytes, filled: Filled) -> None:
     root, store = filled
     file = store.folder / f"{root.hash}.narinfo"
     file.chmod(0o644)
@@ -121,16 +121,14 @@ def test_a_narinfo_that_is_none_is_named(content: bytes, filled: Filled) -> None
     with pytest.raises(FormatError, match=f"^{file}: ") as caught:
         again.query([root])
     assert "--repair" in caught.value.hint
-    # It has no name, and is in the way of no other.
+    # A path with an invalid narinfo has no name and does not prevent finding others.
     assert root not in again.find("hello")
     with pytest.raises(FormatError):
         again.narinfos()
 
 
 @pytest.mark.parametrize("change", ["gone", "shorter", "longer", "a folder"])
-def test_a_nar_that_is_not_as_it_was_is_no_part_of_an_image(
-    change: str, filled: Filled, cache: Cache, machine: Machine
-) -> None:
+def test_a_damaged_nar_does_not_get_into_an_image(change: str, filled: Filled, cache: Cache, machine: Machine) -> None:
     root, store = filled
     file = store.folder / nar_name(cache.narinfos[root].info.nar_hash)
     file.chmod(0o644)
@@ -150,8 +148,8 @@ def test_a_nar_that_is_not_as_it_was_is_no_part_of_an_image(
     assert not machine.image.exists()
 
 
-def test_a_nar_that_went_away_is_fetched_again(filled: Filled, cache: Cache, machine: Machine) -> None:
-    """By whoever takes the path for new; the narinfo in place says no more than it did."""
+def test_a_missing_nar_is_fetched_again(filled: Filled, cache: Cache, machine: Machine) -> None:
+    """The path is not valid any more either, so it is fetched like a new one."""
     root, store = filled
     store.remove([root])
     (store.folder / nar_name(cache.narinfos[root].info.nar_hash)).unlink()
@@ -159,17 +157,17 @@ def test_a_nar_that_went_away_is_fetched_again(filled: Filled, cache: Cache, mac
     assert check_store(store.folder) == set(cache.trees)
 
 
-def test_a_cache_that_is_compressed_is_to_be_named_by_its_url(cache: Cache, machine: Machine) -> None:
+def test_a_compressed_cache_must_be_named_by_its_url(cache: Cache, machine: Machine) -> None:
     root = example(cache)
     ran = machine.build(str(cache.folder), root, key=None)
     assert ran.code == 5, ran.stderr
     assert f"hint: name the cache by its URL: --store file://{cache.folder}" in ran.stderr
 
 
-# --- who may do what
+# --- permissions
 
 
-def test_a_store_that_one_may_only_read_is_read(cache: Cache) -> None:
+def test_a_read_only_store_can_be_read(cache: Cache) -> None:
     root = example(cache)
     with public_folder() as folder:
         machine = Machine(folder)
@@ -177,24 +175,24 @@ def test_a_store_that_one_may_only_read_is_read(cache: Cache) -> None:
         assert ran.code == 0, ran.stderr
         wanted = machine.image.read_bytes()
         before = read_files(machine.store)
-        # Whoever comes has what a build needs already imported; and a folder of his own.
-        his = folder / "his"
-        his.mkdir()
-        his.chmod(0o777)
+        # The other user's process has the modules of a build imported already, and a folder of its own.
+        user_folder = folder / "his"
+        user_folder.mkdir()
+        user_folder.chmod(0o777)
         for location in (machine.store, *machine.store.parents[:2], *machine.store.rglob("*")):
             location.chmod(0o555 if location.is_dir() else 0o444)
-        arguments = ("build", "-o", his / "image.tar", "--no-layer-cache", "--store", machine.store, str(root))
+        arguments = ("build", "-o", user_folder / "image.tar", "--no-layer-cache", "--store", machine.store, str(root))
         ran = as_nobody(lambda: run(*arguments))
         after = read_files(machine.store)
         for location in (machine.store, *machine.store.parents[:2], *machine.store.rglob("*/")):
-            location.chmod(0o755)  # for who has to remove it
+            location.chmod(0o755)  # so that the folder can be removed
         assert ran.code == 0, ran.stderr
-        assert (his / "image.tar").read_bytes() == wanted
+        assert (user_folder / "image.tar").read_bytes() == wanted
         assert after == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a user who may not write")
-def test_a_store_that_one_may_only_read_takes_nothing_in(cache: Cache) -> None:
+def test_fetching_into_a_read_only_store_is_an_error(cache: Cache) -> None:
     root = example(cache)
     with public_folder() as folder:
         shutil.copytree(cache.folder, folder / "cache")
@@ -204,15 +202,15 @@ def test_a_store_that_one_may_only_read_takes_nothing_in(cache: Cache) -> None:
         assert machine.build(f"file://{folder}/cache", root).code == 0
         shutil.copytree(cache.folder, folder / "cache", dirs_exist_ok=True)
         machine.image.unlink()
-        his = Machine(folder / "machine")
+        other_user = Machine(folder / "machine")
         before = read_files(machine.store)
-        ran = as_nobody(lambda: his.build(f"file://{folder}/cache", top))
+        ran = as_nobody(lambda: other_user.build(f"file://{folder}/cache", top))
         assert ran.code == 10, ran.stderr
         assert re.search(rf"store {machine.store}: got Permission denied.*, expected to write there", ran.stderr)
         assert read_files(machine.store) == before
 
 
-# --- what of this machine's file system may get into an image
+# --- independence from this machine's file system
 
 ODD: Mapping[bytes, factories.Item] = {
     b"README": factories.File(b"upper"),
@@ -242,28 +240,28 @@ ODD: Mapping[bytes, factories.Item] = {
 
 
 @pytest.fixture
-def odd(cache: Cache) -> StorePath:
+def unusual_names(cache: Cache) -> StorePath:
     return cache.add("odd-1", {name: item for name, item in ODD.items() if len(name) < 256})
 
 
 _listening: list[list[str]] = []
 
 
-def _note(event: str, arguments: tuple[object, ...]) -> None:
-    """What this process asks of the file system, while somebody wants to know."""
+def _record_event(event: str, arguments: tuple[object, ...]) -> None:
+    """Record a file system operation of this process, within `record_events`."""
     if _listening and event in _EVENTS:
         names = [os.fsdecode(name) for name in arguments[:2] if isinstance(name, str | bytes)]
         _listening[0].extend(f"{event} {name}" for name in names)
 
 
-# A hook cannot be taken away, so there is one.
-sys.addaudithook(_note)
+# An audit hook cannot be removed, so a single one is installed.
+sys.addaudithook(_record_event)
 _EVENTS = {"open", "os.mkdir", "os.rename", "os.link", "os.symlink", "os.chmod", "os.utime", "os.truncate"}
 
 
 @contextmanager
-def noted() -> Iterator[list[str]]:
-    """The names that are given to the file system within the block."""
+def record_events() -> Iterator[list[str]]:
+    """Record the names that are passed to the file system within the block."""
     found: list[str] = []
     _listening.append(found)
     try:
@@ -272,34 +270,36 @@ def noted() -> Iterator[list[str]]:
         _listening.clear()
 
 
-def test_no_name_of_a_tree_is_ever_one_on_this_machine(odd: StorePath, cache: Cache, machine: Machine) -> None:
-    with noted() as found:
-        ran = machine.build(cache.url, odd)
+def test_no_file_name_of_a_store_path_is_created_on_this_machine(
+    unusual_names: StorePath, cache: Cache, machine: Machine
+) -> None:
+    with record_events() as found:
+        ran = machine.build(cache.url, unusual_names)
     assert ran.code == 0, ran.stderr
     inside = [name for name in found if str(machine.store) in name]
     assert len(inside) > 5
     assert not [name for name in found if name.startswith(("os.symlink", "os.link"))]
-    # The store's own names are small letters, digits, dots and dashes: no two are one anywhere, and none is special.
+    # File names of the store are lower case letters, digits, dots and dashes: distinct and valid on every system.
     for name in inside:
         rest = name.partition(str(machine.store))[2]
         assert re.fullmatch(r"(/[a-z0-9._-]+)*", rest), name
         assert not re.search(r"(?i)/(con|prn|aux|nul|com\d|lpt\d)(\.|/|$)|[. ](/|$)", rest), name
 
 
-def test_names_are_as_different_where_case_does_not_matter(odd: StorePath, cache: Cache, machine: Machine) -> None:
-    assert machine.build(cache.url, odd, example(cache)).code == 0
+def test_file_names_differ_in_more_than_case(unusual_names: StorePath, cache: Cache, machine: Machine) -> None:
+    assert machine.build(cache.url, unusual_names, example(cache)).code == 0
     names = [str(location.relative_to(machine.store)) for location in machine.store.rglob("*")]
     assert len({name.casefold() for name in names}) == len(names)
     assert not [location for location in machine.store.rglob("*") if location.is_symlink()]
 
 
-def test_the_image_of_odd_names_is_the_one_from_disk(
-    odd: StorePath, cache: Cache, machine: Machine, tmp_path: Path
+def test_the_image_of_unusual_names_is_the_one_from_disk(
+    unusual_names: StorePath, cache: Cache, machine: Machine, tmp_path: Path
 ) -> None:
-    assert machine.build(cache.url, odd).code == 0
+    assert machine.build(cache.url, unusual_names).code == 0
     fetched = machine.image.read_bytes()
     machine.image.unlink()
-    ran = machine.build(str(cache.on_disk(tmp_path / "disk").root), odd, key=None)
+    ran = machine.build(str(cache.on_disk(tmp_path / "disk").root), unusual_names, key=None)
     assert ran.code == 0, ran.stderr
     assert machine.image.read_bytes() == fetched
 
@@ -346,7 +346,7 @@ def test_a_folder_of_any_name_will_do(cache: Cache, tmp_path: Path) -> None:
         assert len(check_store(machine.store)) == 4
 
 
-def test_errors_in_a_folder_of_any_name_are_told(cache: Cache, tmp_path: Path) -> None:
+def test_errors_in_a_folder_of_any_name_are_reported(cache: Cache, tmp_path: Path) -> None:
     path = cache.add("bad-1", {}, archive=b"no archive at all")
     for name in ("a: b", os.fsdecode(b"\xff\xfe")):
         machine = Machine(tmp_path / name)

@@ -1,4 +1,4 @@
-"""``lamina store verify`` of the embedded store: damage of every kind is found, and mended from a cache."""
+"""``lamina store verify`` of the embedded store: every kind of damage is found and repaired from a cache."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def verify(store: Path, *arguments: str | Path) -> CompletedRun:
     return run("store", "verify", "--store", store, "--layer-cache", store.parent / "layer_cache", *arguments)
 
 
-def mend(store: Path, *arguments: str | Path) -> CompletedRun:
+def run_repair(store: Path, *arguments: str | Path) -> CompletedRun:
     return verify(store, "--repair", "--store", CACHE, "--trusted-key", KEY, *arguments)
 
 
 class DamagedStorePath:
-    """The files of one path in a store, to be written over."""
+    """The files of one path in a store, made writable so that a test can damage them."""
 
     def __init__(self, store: Path, package: str = "phrases") -> None:
         self.known = narinfos_by_package(store)[package]
@@ -58,36 +58,36 @@ class DamagedStorePath:
         self.narinfo.write_text(known.dump())
 
 
-def a_byte(found: DamagedStorePath) -> str:
+def change_a_byte(found: DamagedStorePath) -> str:
     data = bytearray(found.nar.read_bytes())
-    place = data.index(b"Hello")
-    data[place] ^= 1
+    offset = data.index(b"Hello")
+    data[offset] ^= 1
     found.nar.write_bytes(data)
     return f"{found.path}: got NAR hash sha256:"
 
 
-def truncated(found: DamagedStorePath) -> str:
+def truncate_nar(found: DamagedStorePath) -> str:
     found.nar.write_bytes(found.nar.read_bytes()[:-8])
     return f"{found.path}: {found.nar}: got {found.known.info.nar_size - 8} bytes, expected "
 
 
-def empty(found: DamagedStorePath) -> str:
+def empty_nar(found: DamagedStorePath) -> str:
     found.nar.write_bytes(b"")
     return f"{found.path}: {found.nar}: got 0 bytes, expected "
 
 
-def gone(found: DamagedStorePath) -> str:
+def remove_nar(found: DamagedStorePath) -> str:
     found.nar.unlink()
     return f"{found.path}: {found.nar}: got nothing there, expected a NAR"
 
 
-def a_folder(found: DamagedStorePath) -> str:
+def replace_nar_by_a_folder(found: DamagedStorePath) -> str:
     found.nar.unlink()
     found.nar.mkdir()
     return f"{found.path}: "
 
 
-def no_nar(found: DamagedStorePath) -> str:
+def write_an_invalid_nar(found: DamagedStorePath) -> str:
     data = b"not an archive".ljust(found.known.info.nar_size, b".")
     found.nar.write_bytes(data)
     nar_hash = Digest(sha256(data).digest())
@@ -95,58 +95,58 @@ def no_nar(found: DamagedStorePath) -> str:
     return f"{found.path}: {found.nar}: NAR at byte 8: got "
 
 
-def no_narinfo(found: DamagedStorePath) -> str:
+def remove_narinfo(found: DamagedStorePath) -> str:
     found.narinfo.unlink()
     return f"{found.path}: got no such valid path, expected it as a reference of "
 
 
-def an_empty_narinfo(found: DamagedStorePath) -> str:
+def empty_narinfo(found: DamagedStorePath) -> str:
     found.narinfo.write_bytes(b"")
     return f"{found.narinfo}: narinfo: got no StorePath, expected one"
 
 
-def no_text(found: DamagedStorePath) -> str:
+def write_a_binary_narinfo(found: DamagedStorePath) -> str:
     found.narinfo.write_bytes(b"\xff\xfe")
     return f"{found.narinfo}: narinfo: got b'\\xff', expected UTF-8"
 
 
-def another_path(found: DamagedStorePath) -> str:
+def change_path(found: DamagedStorePath) -> str:
     found.write(replace(found.known, info=replace(found.known.info, path=factories.path("A"))))
     return f"{found.narinfo}: got the narinfo of {factories.path('A')}, expected one of {found.path.hash}"
 
 
-def another_hash(found: DamagedStorePath) -> str:
+def change_nar_hash(found: DamagedStorePath) -> str:
     found.write(replace(found.known, info=replace(found.known.info, nar_hash=Digest(bytes(32)))))
     return f"{found.path}: got NAR hash sha256:"
 
 
-def another_size(found: DamagedStorePath) -> str:
+def change_nar_size(found: DamagedStorePath) -> str:
     found.write(replace(found.known, info=replace(found.known.info, nar_size=8)))
     return f"{found.path}: {found.nar}: got {found.known.info.nar_size} bytes, expected 8"
 
 
-def a_compression(found: DamagedStorePath) -> str:
+def change_compression(found: DamagedStorePath) -> str:
     found.write(replace(found.known, compression="xz"))
     return f"{found.path}: {found.nar}: got a NAR in xz, expected it uncompressed"
 
 
 DAMAGES = [
-    a_byte,
-    truncated,
-    empty,
-    gone,
-    no_nar,
-    no_narinfo,
-    an_empty_narinfo,
-    no_text,
-    another_path,
-    another_hash,
-    another_size,
-    a_compression,
+    change_a_byte,
+    truncate_nar,
+    empty_nar,
+    remove_nar,
+    write_an_invalid_nar,
+    remove_narinfo,
+    empty_narinfo,
+    write_a_binary_narinfo,
+    change_path,
+    change_nar_hash,
+    change_nar_size,
+    change_compression,
 ]
 
 
-def test_a_store_that_is_well_is_said_to_be_so(store: Path) -> None:
+def test_an_intact_store_is_reported_as_intact(store: Path) -> None:
     ran = verify(store)
     assert (ran.code, ran.stderr) == (0, "")
     assert ran.stdout.decode() == (
@@ -156,7 +156,7 @@ def test_a_store_that_is_well_is_said_to_be_so(store: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_damage_is_named_and_mended_from_a_cache(store: Path, damage: Callable[[DamagedStorePath], str]) -> None:
+def test_damage_is_named_and_repaired_from_a_cache(store: Path, damage: Callable[[DamagedStorePath], str]) -> None:
     found = DamagedStorePath(store)
     start = damage(found)
     ran = verify(store)
@@ -167,7 +167,7 @@ def test_damage_is_named_and_mended_from_a_cache(store: Path, damage: Callable[[
     assert f": {CLOSURE - 1} intact, 1 damaged; " in lines[1]
     assert ran.error == lines[0]
     assert ran.stderr.splitlines()[-1].startswith("hint: lamina store verify --repair ")
-    ran = mend(store)
+    ran = run_repair(store)
     lines = ran.stdout.decode().splitlines()
     assert (ran.code, ran.stderr) == (0, ""), ran.stdout
     assert lines[0].startswith(f"mended: {start}")
@@ -178,19 +178,19 @@ def test_damage_is_named_and_mended_from_a_cache(store: Path, damage: Callable[[
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_what_no_cache_has_stays_as_it_is(
+def test_damage_that_no_cache_can_repair_stays(
     store: Path, tmp_path: Path, damage: Callable[[DamagedStorePath], str]
 ) -> None:
     damage(DamagedStorePath(store))
     before = {file: file.read_bytes() for file in store.rglob("*") if file.is_file() and ".lamina" not in file.parts}
-    empty = Cache(tmp_path / "empty")
-    ran = verify(store, "--repair", "--store", empty.url, "--no-verify-signatures")
+    empty_nar = Cache(tmp_path / "empty")
+    ran = verify(store, "--repair", "--store", empty_nar.url, "--no-verify-signatures")
     assert (ran.code, b", 1 damaged; " in ran.stdout) == (6, True)
     after = {file: file.read_bytes() for file in store.rglob("*") if file.is_file() and ".lamina" not in file.parts}
     assert after == before
 
 
-def test_all_at_once_is_mended_from_the_first_cache_that_has_it(store: Path, tmp_path: Path) -> None:
+def test_all_damage_is_repaired_from_the_first_cache_that_has_each_path(store: Path, tmp_path: Path) -> None:
     for file in (*store.glob("*.narinfo"), *store.glob("nar/*")):
         file.chmod(0o644)
         file.write_bytes(b"x" * file.stat().st_size)
@@ -205,9 +205,9 @@ def test_all_at_once_is_mended_from_the_first_cache_that_has_it(store: Path, tmp
     assert len(check_store(store)) == CLOSURE
 
 
-def test_a_cache_that_is_not_believed_mends_nothing(store: Path) -> None:
+def test_an_untrusted_cache_repairs_nothing(store: Path) -> None:
     found = DamagedStorePath(store)
-    a_byte(found)
+    change_a_byte(found)
     spoilt = found.nar.read_bytes()
     ran = verify(store, "--repair", "--store", CACHE)
     assert ran.code == 6
@@ -217,9 +217,9 @@ def test_a_cache_that_is_not_believed_mends_nothing(store: Path) -> None:
     assert found.nar.read_bytes() == spoilt
 
 
-def test_a_cache_that_is_damaged_too_mends_nothing(store: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_repairs_nothing(store: Path, tmp_path: Path) -> None:
     found = DamagedStorePath(store)
-    a_byte(found)
+    change_a_byte(found)
     spoilt = found.nar.read_bytes()
     cache = Path(shutil.copytree(EXAMPLES / "cache", tmp_path / "cache"))
     told = narinfo.parse((cache / f"{found.path.hash}.narinfo").read_text())
@@ -230,23 +230,23 @@ def test_a_cache_that_is_damaged_too_mends_nothing(store: Path, tmp_path: Path) 
     assert found.nar.read_bytes() == spoilt
 
 
-def test_repair_wants_a_cache(store: Path) -> None:
+def test_repair_requires_a_cache(store: Path) -> None:
     for arguments in ((), ("--store", "https://127.0.0.1:9", "--offline"), ("--store", f"file://{store}", "--x")):
         ran = verify(store, "--repair", *arguments)
         assert ran.code == 2
     assert verify(store, "--repair").error.startswith("repair: got no binary cache, expected one ")
 
 
-def test_another_folder_that_is_a_cache_mends_by_its_url(store: Path, tmp_path: Path) -> None:
+def test_another_cache_folder_repairs_when_named_by_its_url(store: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(store, other)
-    a_byte(DamagedStorePath(store))
+    change_a_byte(DamagedStorePath(store))
     assert verify(store, "--repair", "--store", f"file://{other}", "--trusted-key", KEY).code == 0
     assert lamina.verify_store(embedded_store=store, repair=True, store=[other], trusted_keys=KEY).intact == CLOSURE
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_content_address_is_held_to_the_content(tmp_path: Path, method: str) -> None:
+def test_a_content_address_is_checked_against_the_content(tmp_path: Path, method: str) -> None:
     cache = Cache(tmp_path / "cache", key=None)
     self_reference = method == NAR
     item: factories.Item = {b"a": factories.File(b"me: " + SELF)} if self_reference else factories.File(b"some text\n")
@@ -271,15 +271,15 @@ def test_a_content_address_is_held_to_the_content(tmp_path: Path, method: str) -
 
 
 @pytest.mark.parametrize("address", ["fixed:r:sha256:nonsense", "x", f"fixed:r:sha256:{'0' * 52}"])
-def test_an_address_that_does_not_make_the_path_says_nothing_of_it(store: Path, address: str) -> None:
-    """Nobody signs it."""
+def test_an_address_that_does_not_result_in_the_path_is_ignored(store: Path, address: str) -> None:
+    """Signatures do not cover the address."""
     for known in EmbeddedStore(store).narinfos():
         EmbeddedStore(store).publish(replace(known, address=address))
     ran = verify(store)
     assert (ran.code, ran.stderr) == (0, "")
 
 
-def test_a_false_address_says_nothing_of_a_path_that_is_signed(tmp_path: Path) -> None:
+def test_a_wrong_address_of_a_signed_path_is_ignored(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", key=None)
     path = cache.add("addressed-1", factories.File(b"some text\n"), method=TEXT)
     cache.add("other-1", factories.File(b"other text\n"))
@@ -294,14 +294,14 @@ def test_a_false_address_says_nothing_of_a_path_that_is_signed(tmp_path: Path) -
     assert verify(store).code == 0
 
 
-def test_signatures_are_not_asked_for(tmp_path: Path) -> None:
+def test_signatures_are_not_checked(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", key=None)
     path = cache.add("a", {})
     lamina.fetch_paths([str(path)], embedded_store=tmp_path / "store", store=cache.url, verify_signatures=False)
     assert verify(tmp_path / "store").code == 0
 
 
-def test_a_reference_that_is_missing_comes_with_all_it_needs(tmp_path: Path) -> None:
+def test_a_missing_reference_is_fetched_with_its_closure(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
     low = cache.add("low", {})
     middle = cache.add("middle", {}, [low])
@@ -320,11 +320,11 @@ def test_a_reference_that_is_missing_comes_with_all_it_needs(tmp_path: Path) -> 
     assert check_store(store.folder) == {low, middle, top}
 
 
-def test_the_layer_cache_layers_are_looked_for_in_the_store(store: Path) -> None:
+def test_the_layers_of_the_layer_cache_are_looked_for_in_the_store(store: Path) -> None:
     assert run("stream", "hello", "--store", store, "--layer-cache", store.parent / "layer_cache").code == 0
     ran = verify(store)
     assert ran.stdout.splitlines()[1].startswith(b"6 layers: 6 as they were, 0 damaged, 0 not here"), ran.stdout
-    a_byte(DamagedStorePath(store))
+    change_a_byte(DamagedStorePath(store))
     ran = verify(store)
     assert (ran.code, len(ran.stdout.splitlines())) == (6, 4)
     assert ran.stdout.splitlines()[2].startswith(b"layer sha256:")
@@ -343,7 +343,7 @@ def test_the_store_in_the_data_folder_is_the_default(tmp_path: Path, monkeypatch
     assert (ran.code, first[:9], second[:10]) == (0, "6 paths, ", "6 layers: ")
 
 
-def test_a_store_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
     assert verify(tmp_path / "nothing").code == 5
     with pytest.raises(Unavailable):
         lamina.verify_store(embedded_store=tmp_path)
@@ -351,9 +351,9 @@ def test_a_store_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> None
         lamina.verify_store(embedded_store="")
 
 
-def test_the_result_is_readable_for_machines(store: Path) -> None:
+def test_the_result_can_be_printed_as_json(store: Path) -> None:
     found = DamagedStorePath(store)
-    start = a_byte(found)
+    start = change_a_byte(found)
     document = json.loads(verify(store, "--json").stdout)["store"]
     (damaged,) = document.pop("damaged")
     assert (damaged["hash"], damaged["reason"][: len(start)]) == (found.path.hash, start)
@@ -367,18 +367,18 @@ def test_the_result_is_readable_for_machines(store: Path) -> None:
         "leftovers": 0,
         "warnings": [],
     }
-    document = json.loads(mend(store, "--json").stdout)["store"]
+    document = json.loads(run_repair(store, "--json").stdout)["store"]
     assert (document["mended"], document["damaged"]) == ([damaged], [])
 
 
-def test_a_mended_store_makes_the_image_that_it_made_before(store: Path) -> None:
+def test_a_repaired_store_makes_the_same_image(store: Path) -> None:
     flags = ("--store", store, "--no-layer-cache", "--quiet")
     before = run("stream", ROOT, *flags).stdout
-    a_byte(DamagedStorePath(store))
-    mend(store)
+    change_a_byte(DamagedStorePath(store))
+    run_repair(store)
     assert run("stream", ROOT, *flags).stdout == before
 
 
-def test_a_cache_is_for_repairing() -> None:
+def test_a_cache_without_repair_is_a_usage_error() -> None:
     ran = run("store", "verify", "--store", "https://cache.example")
     assert (ran.code, "without --repair" in ran.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""The Nix store on this machine: whoever asks, and whatever else goes on, the answer is one state of the database."""
+"""The Nix store on this machine: every query sees one state of the database, whatever other processes do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ from lamina.formats import nar
 from lamina.stores.local.database import LocalStore
 from lamina.system.transfer import hash_pieces
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a writer that may what the reader may not")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root: the writer has permissions that the reader lacks"
+)
 
 _WRITER = """
 import sqlite3, sys
@@ -55,7 +57,7 @@ for line in sys.stdin:
 
 
 class Writer:
-    """Another process that writes to the database; what it wrote stays in the log but where it is told otherwise."""
+    """Another process that writes to the database; its changes stay in the log unless ``when`` says otherwise."""
 
     def __init__(self, store: FakeStore, when: str = "") -> None:
         command = [sys.executable, "-c", _WRITER, str(store.database), when]
@@ -82,16 +84,16 @@ class Writer:
         assert self.process.stdout.readline() == b"done\n"
 
 
-class Trap(str):
-    """A hash to look for; whoever spells it out sets something off first."""
+class HashWithCallback(str):
+    """A hash that calls ``event`` when it is formatted into a query."""
 
     __slots__ = ("event",)
     event: Callable[[], object]
 
     def __new__(cls, text: str, event: Callable[[], object]) -> Self:
-        trap = super().__new__(cls, text)
-        trap.event = event
-        return trap
+        hash_part = super().__new__(cls, text)
+        hash_part.event = event
+        return hash_part
 
     def __format__(self, spec: str) -> str:
         self.event()
@@ -109,15 +111,15 @@ def store(folder: Path) -> FakeStore:
     return example(folder / "root")[0]
 
 
-def valid(root: Path, *paths: StorePath) -> list[bool]:
-    """Which of ``paths`` an ordinary user finds valid."""
+def check_valid(root: Path, *paths: StorePath) -> list[bool]:
+    """Return for each of ``paths`` whether an ordinary user finds it valid."""
     return as_nobody(lambda: [path in LocalStore(root).query(paths) for path in paths])
 
 
-# What a store says
+# --- path infos
 
 
-def test_a_path_comes_with_what_the_database_knows_of_it(store: FakeStore) -> None:
+def test_a_path_has_the_path_info_of_the_database(store: FakeStore) -> None:
     (hello,) = LocalStore(store.root).find("hello")
     info = LocalStore(store.root).query([hello])[hello]
     found = hash_pieces(nar.dump(LocalStore(store.root).nodes(hello)))
@@ -138,11 +140,11 @@ def test_a_path_that_is_not_valid_is_left_out_even_where_it_is_on_disk(store: Fa
         Closure.resolve([stranger], LocalStore(store.root).query)
 
 
-def test_nothing_asked_is_nothing_answered(store: FakeStore) -> None:
+def test_an_empty_query_has_an_empty_result(store: FakeStore) -> None:
     assert LocalStore(store.root).query([]) == {}
 
 
-def test_thousands_of_paths_fit_in_one_question(store: FakeStore) -> None:
+def test_thousands_of_paths_fit_in_one_query(store: FakeStore) -> None:
     paths = [store_path(f"many-{number}") for number in range(2500)]
     store.register_many(paths)
     assert set(LocalStore(store.root).query([*paths, store_path("other-1")])) == set(paths)
@@ -155,7 +157,7 @@ def test_a_valid_path_that_is_not_on_disk_is_named(store: FakeStore) -> None:
         LocalStore(store.root).nodes(shell)
 
 
-# Names
+# --- names
 
 
 def test_a_name_is_found_with_its_version_and_without(store: FakeStore) -> None:
@@ -164,7 +166,7 @@ def test_a_name_is_found_with_its_version_and_without(store: FakeStore) -> None:
 
 
 @pytest.mark.parametrize("name", ["hell", "ello", "hello-2", "2.12.1", "hello-2.12.1.drv", "", "-", "%", "_", "HELLO"])
-def test_part_of_a_name_is_no_name(store: FakeStore, name: str) -> None:
+def test_part_of_a_name_is_not_found(store: FakeStore, name: str) -> None:
     store.register_many([store_path("hello-2.12.1.drv")])
     assert LocalStore(store.root).find(name) == ()
 
@@ -194,7 +196,7 @@ def test_paths_are_found_by_their_hashes(store: FakeStore) -> None:
 def test_the_folder_of_a_store_may_have_any_name(folder: Path) -> None:
     store, hello = example(folder / "a b%20c?mode=rw#d&e")
     store.remove_empty_log()
-    assert valid(store.root, hello) == [True]
+    assert check_valid(store.root, hello) == [True]
     assert LocalStore(store.root).query([hello])
     assert next(iter(LocalStore(store.root).nodes(hello))) == Directory(b"")
 
@@ -204,27 +206,27 @@ def test_a_relative_folder_is_a_store(store: FakeStore, monkeypatch: pytest.Monk
     assert LocalStore(Path("root")).find("hello")
 
 
-# Who asks, and when
+# --- other users and concurrent writers
 
 
-def test_an_ordinary_user_reads_a_database_that_nobody_has_open(store: FakeStore) -> None:
+def test_an_ordinary_user_reads_a_database_that_no_process_has_open(store: FakeStore) -> None:
     store.remove_empty_log()
     if os.geteuid() != 0:
         store.database.parent.chmod(0o555)
     try:
-        assert valid(store.root, store_path("hello-2.12.1"), store_path("other-1")) == [True, False]
+        assert check_valid(store.root, store_path("hello-2.12.1"), store_path("other-1")) == [True, False]
     finally:
         store.database.parent.chmod(0o755)
     assert [path.name for path in sorted(store.database.parent.iterdir())] == ["db.sqlite", "schema"]
 
 
 @needs_root
-def test_an_ordinary_user_sees_what_is_only_in_the_log_of_a_live_writer(store: FakeStore) -> None:
+def test_an_ordinary_user_sees_changes_that_are_only_in_the_log_of_a_live_writer(store: FakeStore) -> None:
     new = store_path("new-1")
     with Writer(store) as writer:
         writer.add(new)
         assert store.log.stat().st_size
-        assert valid(store.root, new, store_path("hello-2.12.1")) == [True, True]
+        assert check_valid(store.root, new, store_path("hello-2.12.1")) == [True, True]
 
 
 @needs_root
@@ -234,33 +236,33 @@ def test_an_ordinary_user_sees_one_state_while_a_writer_is_in_the_middle_of_an_u
         writer.add(new)
         writer.execute("BEGIN IMMEDIATE")
         writer.add(half)
-        assert valid(store.root, new, half) == [True, False]
+        assert check_valid(store.root, new, half) == [True, False]
 
 
 def test_reading_a_store_at_rest_leaves_nothing_behind(store: FakeStore) -> None:
-    """Also where the folder can be written: a shared reader would leave ``-shm`` and ``-wal``."""
+    """The folder is writable here, so a shared reader would leave ``-shm`` and ``-wal``."""
     before = sorted(store.database.parent.iterdir())
     assert LocalStore(store.root).find("sh")
     assert sorted(store.database.parent.iterdir()) == before
 
 
-def test_a_writer_that_begins_meanwhile_is_seen(store: FakeStore) -> None:
+def test_a_write_during_a_read_is_seen(store: FakeStore) -> None:
     (shell,) = LocalStore(store.root).find("sh")
     new = StorePath("z" * 32 + "-new-1")
     with Writer(store) as writer:
         changes = [lambda: writer.add(new)]
-        hashes = {shell.hash, Trap(new.hash, lambda: changes and changes.pop()())}
+        hashes = {shell.hash, HashWithCallback(new.hash, lambda: changes and changes.pop()())}
         assert LocalStore(store.root).with_hashes(hashes) == (shell, new)
 
 
 @needs_root
-def test_what_is_read_is_one_state_and_keeps_no_writer_waiting(store: FakeStore) -> None:
+def test_a_read_sees_one_state_and_does_not_block_a_writer(store: FakeStore) -> None:
     (shell,) = LocalStore(store.root).find("sh")
     new = StorePath("z" * 32 + "-new-1")
     with Writer(store) as writer:
         writer.execute("SELECT count(*) FROM ValidPaths")
         changes = [lambda: writer.add(new)]
-        hashes = {shell.hash, Trap(new.hash, lambda: changes and changes.pop()())}
+        hashes = {shell.hash, HashWithCallback(new.hash, lambda: changes and changes.pop()())}
         assert LocalStore(store.root).with_hashes(hashes) == (shell,)
         assert LocalStore(store.root).with_hashes(hashes) == (shell, new)
 
@@ -273,18 +275,18 @@ def test_a_log_that_may_not_be_read_is_an_error_and_not_an_older_state(store: Fa
         writer.add(new)
         store.database.with_name(f"db.sqlite{ending}").chmod(0o600)
         with pytest.raises(Unavailable, match="got changes that are not in the database yet") as caught:
-            valid(store.root, new)
+            check_valid(store.root, new)
     assert str(caught.value).startswith(str(store.log))
 
 
 @needs_root
-def test_what_a_killed_writer_left_is_seen_or_refused(store: FakeStore) -> None:
+def test_changes_of_a_killed_writer_are_seen_or_refused(store: FakeStore) -> None:
     new = store_path("new-1")
     with Writer(store) as writer:
         writer.add(new)
     assert store.log.stat().st_size
     try:
-        assert valid(store.root, new) == [True]
+        assert check_valid(store.root, new) == [True]
     except Unavailable as error:
         assert "read the store as a user who may write" in error.hint  # noqa: PT017 - either will do
 
@@ -308,9 +310,9 @@ def test_a_log_without_its_index_is_an_error_with_a_hint(store: FakeStore) -> No
 
 
 @needs_root
-def test_an_empty_log_is_as_good_as_none(store: FakeStore) -> None:
+def test_an_empty_log_counts_as_none(store: FakeStore) -> None:
     store.log.touch(0o644)
-    assert valid(store.root, store_path("hello-2.12.1")) == [True]
+    assert check_valid(store.root, store_path("hello-2.12.1")) == [True]
 
 
 @needs_root
@@ -320,9 +322,9 @@ def test_a_database_at_rest_that_changes_while_it_is_read_is_read_again(store: F
     new = StorePath("z" * 32 + "-new-1")
     store.remove_empty_log()
     with Writer(store, when) as writer:
-        # SQLite refuses before a hash is looked for; a query then reads what is at rest, and the next one changes it.
+        # The shared read fails before a hash is formatted; the immutable read then formats it, which changes the file.
         changes = [lambda: writer.add(new)]
-        hashes = {shell.hash, Trap(new.hash, lambda: changes and changes.pop()())}
+        hashes = {shell.hash, HashWithCallback(new.hash, lambda: changes and changes.pop()())}
         assert as_nobody(lambda: LocalStore(store.root).with_hashes(hashes)) == (shell, new)
 
 
@@ -331,7 +333,10 @@ def test_a_database_that_never_rests_is_an_error(store: FakeStore) -> None:
     store.remove_empty_log()
     count = itertools.count()
     with Writer(store, "and leaves") as writer:
-        hashes = {store_path("sh-5").hash, Trap("z" * 32, lambda: writer.add(store_path(f"new-{next(count)}")))}
+        hashes = {
+            store_path("sh-5").hash,
+            HashWithCallback("z" * 32, lambda: writer.add(store_path(f"new-{next(count)}"))),
+        }
         with pytest.raises(Unavailable, match="got changed in each of 5 readings, expected it at rest"):
             as_nobody(lambda: LocalStore(store.root).with_hashes(hashes))
 
@@ -348,7 +353,7 @@ def test_a_read_only_mount_is_read(store: FakeStore) -> None:
 def test_a_folder_that_may_not_be_entered_is_an_error(store: FakeStore) -> None:
     store.database.parent.chmod(0o700)
     with pytest.raises(StoreError, match=r"nix/var/nix/db.*: got .*ermission denied"):
-        valid(store.root, store_path("hello-2.12.1"))
+        check_valid(store.root, store_path("hello-2.12.1"))
     ran = as_nobody(lambda: run("plan", "--store", store.root, "hello"))
     assert (ran.code, ran.stdout) == (5, b""), ran.stderr
     assert "ermission denied, expected" in ran.error
@@ -358,10 +363,10 @@ def test_a_folder_that_may_not_be_entered_is_an_error(store: FakeStore) -> None:
 def test_a_database_that_may_not_be_read_is_an_error(store: FakeStore) -> None:
     store.database.chmod(0o600)
     with pytest.raises(Unavailable, match=r"db.sqlite: got .*, expected a readable Nix database"):
-        valid(store.root, store_path("hello-2.12.1"))
+        check_valid(store.root, store_path("hello-2.12.1"))
 
 
-# What is no store
+# --- invalid stores
 
 
 def test_another_schema_is_refused(store: FakeStore) -> None:
@@ -392,7 +397,7 @@ def test_a_store_without_a_database_is_refused(store: FakeStore) -> None:
 
 
 @pytest.mark.parametrize("content", [b"hello, this is a text\n" * 100, b"", os.urandom(8192)])
-def test_a_file_that_is_no_database_is_refused(store: FakeStore, content: bytes) -> None:
+def test_a_file_that_is_not_a_database_is_refused(store: FakeStore, content: bytes) -> None:
     store.database.write_bytes(content)
     with pytest.raises(Unavailable, match=r"db.sqlite: got .*, expected a readable Nix database"):
         LocalStore(store.root).find("hello")
@@ -428,7 +433,7 @@ def test_a_row_with_a_broken_value_is_refused(store: FakeStore, change: str) -> 
 @pytest.mark.parametrize(
     "path", ["''", "'/nix/store/short'", "'/elsewhere/x'", "x'2f6e6978'", "CAST(x'2fff' AS TEXT)", "7"]
 )
-def test_a_reference_to_what_is_no_store_path_is_refused(store: FakeStore, path: str) -> None:
+def test_a_reference_to_an_invalid_store_path_is_refused(store: FakeStore, path: str) -> None:
     with store.writing() as database:
         database.execute(f"UPDATE ValidPaths SET path = {path} WHERE path = ?", (str(store_path("sh-5")),))
     with pytest.raises(Unavailable, match=r": .*got .*, expected "):
@@ -442,7 +447,7 @@ def test_a_name_that_fits_a_broken_row_is_refused(store: FakeStore) -> None:
         LocalStore(store.root).find("sh")
 
 
-def test_a_size_that_nobody_noted_is_nought(store: FakeStore) -> None:
+def test_a_missing_size_is_zero(store: FakeStore) -> None:
     hello = store_path("hello-2.12.1")
     with store.writing() as database:
         database.execute("UPDATE ValidPaths SET narSize = NULL WHERE path = ?", (str(hello),))

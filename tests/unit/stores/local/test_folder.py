@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> FakeStore:
 HELLO = store_path("hello-2.12.1")
 
 
-def test_a_folder_knows_nothing_and_has_everything(store: FakeStore) -> None:
+def test_a_folder_has_contents_but_no_path_infos(store: FakeStore) -> None:
     folder = FolderStore(store.root)
     assert folder.query([HELLO]) == {}
     assert not isinstance(folder, PathIndex)

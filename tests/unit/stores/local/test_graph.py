@@ -59,7 +59,7 @@ def test_a_path_that_refers_outside_the_graph_is_not_found(graph: Path) -> None:
         Closure.resolve([HELLO], open_stores([str(graph)]).query)
 
 
-def test_a_graph_knows_names_and_hashes(graph: Path) -> None:
+def test_a_graph_finds_names_and_hashes(graph: Path) -> None:
     known = GraphStore(graph)
     assert known.find("hello") == known.find("hello-2.12.1") == (HELLO,)
     assert known.find("hell") == ()
