@@ -65,20 +65,20 @@ class ExportedRoot:
 
     def pack(self) -> PackedLayer:
         """Return the tar of the root."""
-        members = list(self._members())
+        members = list(self._list_members())
         size = sum(len(header) + sum(padded_size(extent.length) for extent in content) for header, content in members)
         end = bytes(trailer_size(size))
-        return PackedLayer(size + len(end), _pieces(members, end))
+        return PackedLayer(size + len(end), _join_pieces(members, end))
 
-    def _members(self) -> Iterator[tuple[bytes, Sequence[Extent]]]:
+    def _list_members(self) -> Iterator[tuple[bytes, Sequence[Extent]]]:
         first_paths: dict[int, bytes] = {}
         for path, entry, content in self._entries:
             first_path = first_paths.setdefault(id(entry), path) if entry.kind is not EntryKind.DIRECTORY else path
             if first_path != path:
                 link = Member(b"./" + path, TypeFlag.LINK, entry.header.mode, target=b"./" + first_path)
-                yield _header(entry, link), ()
+                yield _dump_header(entry, link), ()
             else:
-                yield _header(entry, _member(path, entry)), content
+                yield _dump_header(entry, _make_member(path, entry)), content
 
 
 def write_root(root: ExportedRoot, write: Write, progress: Progress | None = None) -> None:
@@ -96,7 +96,7 @@ def write_root(root: ExportedRoot, write: Write, progress: Progress | None = Non
     copy(packed.pieces, write, progress.advance)
 
 
-def _member(path: bytes, entry: RootEntry) -> Member:
+def _make_member(path: bytes, entry: RootEntry) -> Member:
     header = entry.header
     is_device = entry.kind in (EntryKind.CHARACTER, EntryKind.BLOCK)
     name = b"./" + path
@@ -106,25 +106,25 @@ def _member(path: bytes, entry: RootEntry) -> Member:
     return Member(name, _KINDS[entry.kind], header.mode, header.size, header.target, device)
 
 
-def _header(entry: RootEntry, member: Member) -> bytes:
+def _dump_header(entry: RootEntry, member: Member) -> bytes:
     header = entry.header
-    owner = Owner(header.uid, header.gid, _text(header.uname), _text(header.gname))
+    owner = Owner(header.uid, header.gid, _decode(header.uname), _decode(header.gname))
     if not header.xattrs:
-        return _headers(owner, header.mtime).header(member)
-    xattrs = [(_text(name), value) for name, value in header.xattrs]
+        return _get_headers(owner, header.mtime).header(member)
+    xattrs = [(_decode(name), value) for name, value in header.xattrs]
     return PaxHeaders(owner, header.mtime, xattrs).header(member)
 
 
 @lru_cache(maxsize=1024)
-def _headers(owner: Owner, mtime: int) -> PaxHeaders:
+def _get_headers(owner: Owner, mtime: int) -> PaxHeaders:
     return PaxHeaders(owner, mtime)
 
 
-def _text(field: bytes) -> str:
+def _decode(field: bytes) -> str:
     return field.decode("utf-8", "surrogateescape")
 
 
-def _pieces(members: Sequence[tuple[bytes, Sequence[Extent]]], end: bytes) -> Iterator[Piece]:
+def _join_pieces(members: Sequence[tuple[bytes, Sequence[Extent]]], end: bytes) -> Iterator[Piece]:
     for header, content in members:
         yield header
         for extent in content:

@@ -98,9 +98,9 @@ def write_merged(
     progress = progress or NoProgress()
     progress.begin(len(layers), len(layers))
     archive = ArchiveWriter(write, _MTIME, progress)
-    sources = tuple(map(_source, count(1), layers.values()))
+    sources = tuple(map(_make_source, count(1), layers.values()))
     with LayerStream(sources, context or BuildContext()) as stream:
-        names = dict(zip(layers, map(archive.layer, stream), strict=True))
+        names = dict(zip(layers, map(archive.write_layer, stream), strict=True))
         stream.layers()
     progress.manifests()
     archive.close(
@@ -109,6 +109,6 @@ def write_merged(
     )
 
 
-def _source(number: int, layer: SourceLayer) -> FinishedLayer:
+def _make_source(number: int, layer: SourceLayer) -> FinishedLayer:
     message = f"Adding layer {number} from {cut(layer.name)}"
     return FinishedLayer(layer.tar, message, layer.name, layer.diff_id, layer.paths, layer.keep_alive)

@@ -99,7 +99,7 @@ class AwsSession:
             Unavailable: credentials could not be obtained, or contain characters that a header cannot hold.
 
         """
-        all_headers = {**headers, "Host": _host_header(url)}
+        all_headers = {**headers, "Host": _format_host(url)}
         credentials = self._get_credentials()
         if credentials is None:
             return all_headers
@@ -153,7 +153,7 @@ class AwsSession:
         for setting in ("config_file", "credentials_file"):
             if not self._get_setting(setting):
                 continue
-            path = self._config_path(setting)
+            path = self._get_config_path(setting)
             try:
                 check_file(path, str(path), _EXPECTED_CONFIG)
                 path.read_bytes()
@@ -168,7 +168,7 @@ class AwsSession:
     def _get_setting(self, name: str) -> str:
         return str(self._call_botocore(lambda: self._session.get_config_variable(name)) or "")
 
-    def _config_path(self, setting: str) -> Path:
+    def _get_config_path(self, setting: str) -> Path:
         return Path(os.path.expanduser(os.path.expandvars(self._get_setting(setting))))
 
     def _find_endpoint(self) -> str:
@@ -201,14 +201,14 @@ class AwsSession:
         except (Error, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - botocore raises errors of a dozen libraries, and documents none
-            translated = self._translate(error)
+            translated = self._translate_error(error)
         # Raised outside of the except block, to keep it apart from botocore's error, whose text may hold secrets.
         raise translated
 
-    def _translate(self, error: Exception) -> Error:
+    def _translate_error(self, error: Exception) -> Error:
         fields = getattr(error, "kwargs", {})
         if isinstance(error, ProfileNotFound):
-            path = self._config_path("credentials_file")
+            path = self._get_config_path("credentials_file")
             return InvalidArgument(
                 f"profile {short_repr(self._profile)}: got none of that name, expected one in {path}"
             )
@@ -226,7 +226,7 @@ class AwsSession:
         return Unavailable(f"{subject}: got {got}, expected keys", hint=hint)
 
 
-def _host_header(url: str) -> str:
+def _format_host(url: str) -> str:
     """Return the value of ``Host`` for ``url``, without a port that is the scheme's default (RFC 9112, 3.2)."""
     origin = Origin.of(url)
     host = f"[{origin.host}]" if ":" in origin.host else origin.host

@@ -44,7 +44,7 @@ class Connections:
         self._policy = policy
         self._is_direct = is_direct
         self._timeout = Timeout(connect=policy.connect_timeout, read=policy.read_timeout)
-        self._pool_classes = _pool_classes(policy)
+        self._pool_classes = _make_pool_classes(policy)
         self._managers: dict[tuple[str, Proxy | None], PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -134,7 +134,7 @@ def credentials_error(subject: str, status: int) -> Unavailable:
 
 
 def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> NoReturn:
-    inner = _root_cause(error)
+    inner = _find_root_cause(error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         got = f"a certificate that is not trusted ({inner.verify_message})"
         raise Unreachable(f"{subject}: got {got}, expected one that is", hint=_CA_HINT) from error
@@ -174,7 +174,7 @@ _UNREACHABLE = (
 )
 
 
-def _root_cause(error: BaseException) -> BaseException:
+def _find_root_cause(error: BaseException) -> BaseException:
     """Return the innermost error: urllib3 wraps errors in its own, as arguments or causes."""
     for _ in range(10):
         inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
@@ -237,7 +237,7 @@ class _TimedReader(io.RawIOBase):
         super().close()
 
 
-def _pool_classes(policy: RetryPolicy) -> dict[str, Any]:
+def _make_pool_classes(policy: RetryPolicy) -> dict[str, Any]:
     """Return urllib3's connection pools by scheme, with responses that are read through a `_TimedReader`."""
 
     class _TimedResponse(http.client.HTTPResponse):

@@ -55,11 +55,11 @@ class FileTransport:
             Unavailable: the file cannot be read.
 
         """
-        path = self._path(name)
+        path = self._resolve(name)
         size = 0
         try:
             with open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _OPEN_FLAGS)) as file:
-                self._check(os.fstat(file.fileno()), path)
+                self._check_regular(os.fstat(file.fileno()), path)
                 while piece := file.read(PIECE):
                     remaining = limit - size
                     size += len(piece)
@@ -71,49 +71,49 @@ class FileTransport:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(f"{path}: got nothing there, expected the file") from error
         except OSError as error:
-            raise _unavailable(path, error) from error
+            raise _unavailable_error(path, error) from error
 
     def size(self, name: str) -> int | None:
         """Return the file's size in bytes, or None if it is absent. Raises `Unavailable` if it cannot be read."""
-        path = self._path(name)
+        path = self._resolve(name)
         try:
             status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise _unavailable(path, error) from error
-        self._check(status, path)
+            raise _unavailable_error(path, error) from error
+        self._check_regular(status, path)
         return status.st_size
 
     def write(self, name: str, data: bytes) -> None:
         """Write ``data`` to the file ``name``. Raises `OutputError`."""
-        self._put(self._path(name), (data,))
+        self._write_pieces(self._resolve(name), (data,))
 
     def upload(self, name: str, file: Path) -> None:
         """Copy ``file`` to the file ``name``. Raises `Unavailable` if ``file`` cannot be read, and `OutputError`."""
-        path = self._path(name)
+        path = self._resolve(name)
         try:
             source = file.open("rb", buffering=0)
         except OSError as error:
-            raise _unavailable(str(file), error) from error
+            raise _unavailable_error(str(file), error) from error
         with source:
-            self._put(path, _pieces(source, str(file)))
+            self._write_pieces(path, _read_pieces(source, str(file)))
 
     def close(self) -> None:
         """Do nothing, because no file is kept open."""
 
-    def _path(self, name: str) -> str:
+    def _resolve(self, name: str) -> str:
         try:
             os.fsencode(check_file_name(self.label, name))
         except UnicodeEncodeError as error:
             raise FormatError(f"{self.label}: got the name {short_repr(name)} for a file, expected UTF-8") from error
         return f"{self._folder.rstrip('/')}/{name}"
 
-    def _check(self, status: os.stat_result, path: str) -> None:
+    def _check_regular(self, status: os.stat_result, path: str) -> None:
         if not stat.S_ISREG(status.st_mode):
             raise Unavailable(f"{path}: got no file but something else, expected a file")
 
-    def _put(self, path: str, pieces: Iterable[bytes]) -> None:
+    def _write_pieces(self, path: str, pieces: Iterable[bytes]) -> None:
         folder = os.path.dirname(path)
         try:
             os.makedirs(folder, exist_ok=True)
@@ -127,16 +127,16 @@ class FileTransport:
             raise output_error(self._folder, error) from error
 
 
-def _pieces(file: io.FileIO, name: str) -> Iterator[bytes]:
+def _read_pieces(file: io.FileIO, name: str) -> Iterator[bytes]:
     while True:
         try:
             piece = file.read(_COPY_SIZE)
         except OSError as error:
-            raise _unavailable(name, error) from error
+            raise _unavailable_error(name, error) from error
         if not piece:
             return
         yield piece
 
 
-def _unavailable(path: str, error: OSError) -> Unavailable:
+def _unavailable_error(path: str, error: OSError) -> Unavailable:
     return Unavailable(f"{path}: got {error.strerror or error}, expected to read it")

@@ -40,7 +40,7 @@ class RetryPolicy:
     clock: Callable[[], float] = time.monotonic
     jitter: Callable[[], float] = random.random
 
-    def delay(self, attempt: int, retry_after: float = 0.0) -> float:
+    def compute_delay(self, attempt: int, retry_after: float = 0.0) -> float:
         """Return how long to pause before ``attempt``, which is 2 for the first repetition.
 
         The pause is at least ``retry_after`` seconds, for which the server asked, but at most ``max_delay``. Up to half
@@ -106,7 +106,7 @@ class RetryState:
             times = f" {self._count} times in a row" if self._count > 1 else ""
             kind = Unreachable if error.is_unreachable and self._kind is Unavailable else self._kind
             raise kind(f"{self._subject}: got {error}{times}, expected {self._expected}") from error.__cause__
-        self._policy.sleep(self._policy.delay(self._count + 1, error.retry_after))
+        self._policy.sleep(self._policy.compute_delay(self._count + 1, error.retry_after))
 
 
 class TooSlowError(TimeoutError):

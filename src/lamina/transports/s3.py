@@ -86,7 +86,7 @@ class S3Transport:
 
     def write(self, name: str, data: bytes) -> None:
         """Write ``data`` to the object ``name``. Raises `OutputError`."""
-        self._put(self._make_request("PUT", name, {"Content-Type": _content_type(name)}, data))
+        self._put(self._make_request("PUT", name, {"Content-Type": _choose_content_type(name)}, data))
 
     def upload(self, name: str, file: Path) -> None:
         """Copy ``file`` to the object ``name``, in several parts if it is large.
@@ -177,7 +177,7 @@ class S3Transport:
 
     def _upload_parts(self, name: str, pieces: Iterator[bytes]) -> None:
         """Send a large object in parts (S3 user guide, "Uploading and copying objects using multipart upload")."""
-        request = self._make_request("POST", name, {"Content-Type": _content_type(name)})
+        request = self._make_request("POST", name, {"Content-Type": _choose_content_type(name)})
         _, document = self._put(replace(request, url=f"{request.url}?uploads="))
         match = re.search(rb"<UploadId>([^<]{1,2000})</UploadId>", document)
         if not match:
@@ -261,6 +261,6 @@ def _parse_error_code(document: bytes) -> str:
     return match[1].decode() if match else ""
 
 
-def _content_type(name: str) -> str:
+def _choose_content_type(name: str) -> str:
     fallback = _NAR_TYPE if name.startswith("nar/") else _DEFAULT_TYPE
     return next((media_type for suffix, media_type in _TYPES.items() if name.endswith(suffix)), fallback)

@@ -180,7 +180,7 @@ def test_an_interrupt_leaves_nothing_behind(cache: FileTransport, folder: Path) 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cache._put(f"{folder}/a", pieces())
+        cache._write_pieces(f"{folder}/a", pieces())
     assert list_files(folder) == []
 
 

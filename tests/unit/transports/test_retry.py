@@ -8,19 +8,19 @@ from lamina.transports.retry import MinimumRate, RetryPolicy, RetryState, TooSlo
 
 def test_delays_double_up_to_the_maximum() -> None:
     policy = RetryPolicy(initial_delay=1, max_delay=10, jitter=lambda: 0.0)
-    assert [policy.delay(attempt) for attempt in range(2, 8)] == [1, 2, 4, 8, 10, 10]
-    assert policy.delay(10_000) == 10
+    assert [policy.compute_delay(attempt) for attempt in range(2, 8)] == [1, 2, 4, 8, 10, 10]
+    assert policy.compute_delay(10_000) == 10
 
 
 def test_half_of_a_delay_is_random() -> None:
-    assert RetryPolicy(initial_delay=8, jitter=lambda: 1.0).delay(2) == 4
-    assert RetryPolicy(initial_delay=8, jitter=lambda: 0.5).delay(2) == 6
-    assert 4 <= RetryPolicy(initial_delay=8).delay(2) <= 8
+    assert RetryPolicy(initial_delay=8, jitter=lambda: 1.0).compute_delay(2) == 4
+    assert RetryPolicy(initial_delay=8, jitter=lambda: 0.5).compute_delay(2) == 6
+    assert 4 <= RetryPolicy(initial_delay=8).compute_delay(2) <= 8
 
 
 def test_retry_after_is_honoured_up_to_the_maximum() -> None:
     policy = RetryPolicy(initial_delay=1, max_delay=10, jitter=lambda: 0.0)
-    assert [policy.delay(2, asked) for asked in (0.5, 5, 50)] == [1, 5, 10]
+    assert [policy.compute_delay(2, asked) for asked in (0.5, 5, 50)] == [1, 5, 10]
 
 
 def test_there_is_no_delay_after_the_last_attempt() -> None:

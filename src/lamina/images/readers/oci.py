@@ -94,7 +94,7 @@ class _IndexReader:
     seen: set[tuple[Digest, tuple[str, ...]]] = field(default_factory=set)
     count: int = 0
 
-    def entries(self, index: Any, subject: str, depth: int = 0) -> Iterator[_IndexEntry]:
+    def read_entries(self, index: Any, subject: str, depth: int = 0) -> Iterator[_IndexEntry]:
         """Yield the manifests that may be images, in order. Raises `FormatError` and `IntegrityError`."""
         for value in parse_list(f"{subject}: manifests", get_field(index, subject, "manifests")):
             self.count += 1
@@ -106,14 +106,14 @@ class _IndexReader:
                 continue
             if _is_attestation(value):
                 self.skipped.append("an attestation")
-            elif other := _other_algorithm(value):
+            elif other := _find_other_algorithm(value):
                 self.skipped.append(f"a digest of {other}")
             elif media_type in _MANIFESTS:
                 yield _parse_entry(value, f"{subject}: manifests")
             else:
-                yield from self._nested_entries(_parse_entry(value, f"{subject}: manifests"), subject, depth)
+                yield from self._read_nested(_parse_entry(value, f"{subject}: manifests"), subject, depth)
 
-    def _nested_entries(self, entry: _IndexEntry, subject: str, depth: int) -> Iterator[_IndexEntry]:
+    def _read_nested(self, entry: _IndexEntry, subject: str, depth: int) -> Iterator[_IndexEntry]:
         names = (*entry.repo_tags, *entry.tags)
         if depth >= _MAX_NESTING:
             raise FormatError(f"{subject}: got indexes in indexes, expected at most {_MAX_NESTING} levels")
@@ -123,7 +123,7 @@ class _IndexReader:
         if not self.blobs.has(entry.descriptor.blob):
             self.skipped.append(f"no {entry.descriptor.blob}")
             return
-        for found in self.entries(_read_document(self.blobs, entry.descriptor), entry.descriptor.blob, depth + 1):
+        for found in self.read_entries(_read_document(self.blobs, entry.descriptor), entry.descriptor.blob, depth + 1):
             is_named = found.repo_tags or found.tags
             yield found if is_named else replace(found, repo_tags=entry.repo_tags, tags=entry.tags)
 
@@ -142,7 +142,7 @@ def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceI
     found: dict[Digest, SourceImage | None] = {}
     repo_tags: dict[Digest, dict[str, None]] = {}
     tags: dict[Digest, dict[str, None]] = {}
-    for entry in reader.entries(blobs.read_document(INDEX).value, INDEX):
+    for entry in reader.read_entries(blobs.read_document(INDEX).value, INDEX):
         key = entry.descriptor.digest
         if key not in found:
             if len(found) >= _MAX_MANIFESTS:
@@ -200,11 +200,11 @@ def _find_mismatch(manifest: Mapping[str, Any], subject: str) -> str:
     others = [kind for kind in types if not _is_layer_type(kind)]
     if others:
         return f"a layer of media type {short_repr(others[0])}"
-    algorithm = next(filter(None, map(_other_algorithm, (manifest["config"], *listed))), "")
+    algorithm = next(filter(None, map(_find_other_algorithm, (manifest["config"], *listed))), "")
     return f"a digest of {algorithm}" if algorithm else ""
 
 
-def _other_algorithm(descriptor: Any) -> str:
+def _find_other_algorithm(descriptor: Any) -> str:
     """Return the algorithm of a valid digest that lamina cannot check; empty for SHA-256 and for an invalid digest."""
     text = descriptor.get("digest") if isinstance(descriptor, dict) else None
     match = _OTHER_DIGEST.fullmatch(text) if isinstance(text, str) and len(text) <= _MAX_DIGEST_LENGTH else None

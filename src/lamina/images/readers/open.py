@@ -51,7 +51,7 @@ def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImag
         blobs = Blobs(_open_members(path, unpacker), unpacker)
         return _read_images(blobs)
     except (FormatError, IntegrityError, Unavailable) as error:
-        raise _with_path(path, error) from error
+        raise _add_path(path, error) from error
 
 
 def _read_images(blobs: Blobs) -> tuple[SourceImage, ...]:
@@ -102,6 +102,6 @@ def _require_tar_header(start: bytes) -> None:
         raise FormatError("got no tar header at byte 0, expected one")
 
 
-def _with_path(path: Path, error: Error) -> Error:
+def _add_path(path: Path, error: Error) -> Error:
     text = str(error)
     return error if text.startswith(f"{path}: ") else type(error)(f"{path}: {text}", hint=error.hint)

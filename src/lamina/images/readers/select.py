@@ -78,7 +78,7 @@ def select_single(images: Sequence[SourceImage], subject: object, hint: str) -> 
 
 def list_platforms(images: Iterable[SourceImage]) -> str:
     """Return the platforms of ``images``, each once, separated by commas."""
-    return _join(list(dict.fromkeys(image.platform or "no platform" for image in images)))
+    return _join_names(list(dict.fromkeys(image.platform or "no platform" for image in images)))
 
 
 def list_names(images: Sequence[SourceImage]) -> str:
@@ -87,16 +87,16 @@ def list_names(images: Sequence[SourceImage]) -> str:
     An image without a name of its own is listed by its ID, followed by the name that it shares and its platform.
     """
     uses = Counter(name for image in images for name in {*image.repo_tags, *image.tags})
-    return _join([_title(image, uses) for image in images])
+    return _join_names([_format_name(image, uses) for image in images])
 
 
-def _title(image: SourceImage, uses: Mapping[str, int]) -> str:
+def _format_name(image: SourceImage, uses: Mapping[str, int]) -> str:
     names = (*image.repo_tags, *image.tags)
     own = next((name for name in names if uses[name] == 1), "")
     details = ", ".join((*names[:1], image.platform or "no platform"))
     return own or f"{image.id} ({details})"
 
 
-def _join(titles: Sequence[str]) -> str:
+def _join_names(titles: Sequence[str]) -> str:
     more = f" and {len(titles) - _MAX_LISTED} more" if len(titles) > _MAX_LISTED else ""
     return ", ".join(titles[:_MAX_LISTED]) + more

@@ -87,10 +87,10 @@ class Unpacker:
         file = self._create_path()
         # A layer inside a decompressed archive may be compressed as well. Its bytes are not counted as input again,
         # because they are not part of the file that the user gave.
-        metered = _Metered(source, counts=not self._is_unpacked(source))
+        metered = _MeteredSource(source, counts=not self._is_unpacked(source))
         try:
             with file.open("xb") as out:
-                inner = self._write(_join_start(detect_and_decode(metered.pieces())), out, metered, accept)
+                inner = self._write_output(_join_start(detect_and_decode(metered.pieces())), out, metered, accept)
         except OSError as error:
             place = error.filename or file.parent
             raise OutputError(f"{place}: got {error.strerror}, expected room to unpack", hint=_HINT) from error
@@ -108,8 +108,12 @@ class Unpacker:
         file = getattr(source, "file", None)
         return bool(file and self._workspace and Path(os.fsdecode(file)).parent == self._workspace.path)
 
-    def _write(
-        self, pieces: Iterator[bytes], out: io.BufferedWriter, metered: _Metered, accept: Callable[[bytes], object]
+    def _write_output(
+        self,
+        pieces: Iterator[bytes],
+        out: io.BufferedWriter,
+        metered: _MeteredSource,
+        accept: Callable[[bytes], object],
     ) -> BlobInfo:
         digest = hashlib.sha256()
         size = 0
@@ -160,7 +164,7 @@ def _join_start(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield from pieces
 
 
-class _Metered:
+class _MeteredSource:
     """A source whose bytes are hashed and counted; with ``counts`` they also count as ``input_size``."""
 
     def __init__(self, source: ByteSource, *, counts: bool) -> None:

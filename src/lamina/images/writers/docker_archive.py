@@ -56,7 +56,7 @@ class DockerArchive:
         archive = ArchiveWriter(self._write, settings.mtime_seconds, self._progress)
         if self._compression.is_none:
             with LayerStream(sources, self._context) as stream:
-                names = [archive.layer(pending) for pending in stream]
+                names = [archive.write_layer(pending) for pending in stream]
                 layers = stream.layers()
         else:
             names, layers = self._write_compressed(sources, archive)
@@ -84,7 +84,7 @@ class DockerArchive:
             BlobWriter(sources, self._context, self._compression, blobs) as blob_writer,
         ):
             for written in blob_writer:
-                names.append(archive.blob(written.source, blobs.extent(written.blob)))
+                names.append(archive.write_blob(written.source, blobs.extent(written.blob)))
                 layers.append(written.layer)
                 blobs.remove(written.blob)
         return names, tuple(layers)
@@ -115,22 +115,22 @@ class ArchiveWriter:
         self._size = 0
         self._layers = 0
 
-    def layer(self, layer: PendingLayer) -> str:
+    def write_layer(self, layer: PendingLayer) -> str:
         """Write the next layer and return its member name. Raise `IntegrityError`, or whatever the output raises."""
-        return self._member(layer.source, layer.size, lambda: layer.write(self._write, self._progress.advance))
+        return self._write_member(layer.source, layer.size, lambda: layer.write(self._write, self._progress.advance))
 
-    def blob(self, source: LayerSource, blob: Extent) -> str:
+    def write_blob(self, source: LayerSource, blob: Extent) -> str:
         """Write the next layer, whose compressed bytes are in ``blob``, and return its member name."""
-        return self._member(source, blob.length, lambda: copy((blob,), self._write, self._progress.advance))
+        return self._write_member(source, blob.length, lambda: copy((blob,), self._write, self._progress.advance))
 
-    def _member(self, source: LayerSource, size: int, write: Callable[[], object]) -> str:
+    def _write_member(self, source: LayerSource, size: int, write: Callable[[], object]) -> str:
         self._layers += 1
         name = f"{self._layers}.tar"
         self._progress.layer(self._layers, source, size)
-        self._begin(name, size)
+        self._write_header(name, size)
         write()
         self._size += size
-        self._end(size)
+        self._write_padding(size)
         return name
 
     def close(self, images: Iterable[ArchivedImage]) -> None:
@@ -138,22 +138,22 @@ class ArchiveWriter:
         entries = []
         for image in images:
             config = f"{hashlib.sha256(image.config_json).hexdigest()}.json"
-            self._add(config, image.config_json)
+            self._write_file(config, image.config_json)
             entries.append(ManifestEntry(config, image.repo_tags, image.layers))
-        self._add("manifest.json", dump_docker_manifest(entries))
-        self._put(memoryview(bytes(trailer_size(self._size))))
+        self._write_file("manifest.json", dump_docker_manifest(entries))
+        self._write_bytes(memoryview(bytes(trailer_size(self._size))))
 
-    def _add(self, name: str, data: bytes) -> None:
-        self._begin(name, len(data))
-        self._put(memoryview(data))
-        self._end(len(data))
+    def _write_file(self, name: str, data: bytes) -> None:
+        self._write_header(name, len(data))
+        self._write_bytes(memoryview(data))
+        self._write_padding(len(data))
 
-    def _begin(self, name: str, size: int) -> None:
-        self._put(memoryview(self._headers.header(Member(name.encode(), TypeFlag.FILE, 0o644, size))))
+    def _write_header(self, name: str, size: int) -> None:
+        self._write_bytes(memoryview(self._headers.header(Member(name.encode(), TypeFlag.FILE, 0o644, size))))
 
-    def _end(self, size: int) -> None:
-        self._put(memoryview(padding(size)))
+    def _write_padding(self, size: int) -> None:
+        self._write_bytes(memoryview(padding(size)))
 
-    def _put(self, data: memoryview) -> None:
+    def _write_bytes(self, data: memoryview) -> None:
         self._write(data)
         self._size += len(data)

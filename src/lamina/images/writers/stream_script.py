@@ -52,12 +52,12 @@ def write_script(draft: Draft, folders: Sequence[Path], path: Path) -> None:
         out = _CountingFile(write)
         out.write(f'#!/bin/sh\nexec {shlex.quote(python)} -I "$0" "$@"\n'.encode())
         with zipfile.ZipFile(out, "w") as archive:
-            _add(archive, "__main__.py", _MAIN.encode())
-            for name, module in _modules(resources.files("lamina"), "lamina"):
-                _add(archive, name, module)
-            _add(archive, DRAFT, json.dumps(_document(draft, folders), indent=1).encode())
+            _write_entry(archive, "__main__.py", _MAIN.encode())
+            for name, module in _list_modules(resources.files("lamina"), "lamina"):
+                _write_entry(archive, name, module)
+            _write_entry(archive, DRAFT, json.dumps(_dump_draft(draft, folders), indent=1).encode())
             for number, source in enumerate(finished):
-                with archive.open(_entry(layer_name(number), zipfile.ZIP_STORED), "w", force_zip64=True) as layer:
+                with archive.open(_make_entry(layer_name(number), zipfile.ZIP_STORED), "w", force_zip64=True) as layer:
                     transfer(source.pack().pieces, layer.write)
 
 
@@ -66,16 +66,16 @@ def layer_name(number: int) -> str:
     return f"layers/{number}.tar"
 
 
-def _modules(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+def _list_modules(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
     for item in sorted(folder.iterdir(), key=lambda item: item.name):
         path = f"{name}/{item.name}"
         if item.is_dir():
-            yield from _modules(item, path)
+            yield from _list_modules(item, path)
         elif path.endswith(".py"):
             yield path, item.read_bytes()
 
 
-def _document(draft: Draft, folders: Sequence[Path]) -> dict[str, Any]:
+def _dump_draft(draft: Draft, folders: Sequence[Path]) -> dict[str, Any]:
     settings = draft.settings
     owner = settings.owner
     return {
@@ -101,11 +101,11 @@ def _dump_finished(source: LayerSource, number: int) -> dict[str, Any]:
     }
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    archive.writestr(_entry(name, zipfile.ZIP_DEFLATED), data)
+def _write_entry(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    archive.writestr(_make_entry(name, zipfile.ZIP_DEFLATED), data)
 
 
-def _entry(name: str, compression: int) -> zipfile.ZipInfo:
+def _make_entry(name: str, compression: int) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _DATE)
     entry.compress_type = compression
     entry.create_system = 3
