@@ -45,7 +45,7 @@ def test_a_file_is_added_where_nix_adds_it(nix: Nix, algorithm: str, tmp_path: P
     place.write_bytes(b"some content\n")
     path = nix.call("nix-store", "--add-fixed", algorithm, place).stdout.strip()
     expected = ContentAddress("fixed", algorithm, hashlib.new(algorithm, b"some content\n").digest())
-    assert str(expected.path("some-file", (), self_reference=False)) == path
+    assert str(expected.make_path("some-file", (), self_reference=False)) == path
     assert _check(nix, path)[0] == expected
 
 
@@ -58,7 +58,7 @@ def test_a_folder_is_added_where_nix_adds_it(nix: Nix, algorithm: str, tmp_path:
     path = nix.call("nix-store", "--add-fixed", "--recursive", algorithm, place).stdout.strip()
     data = b"".join(piece if isinstance(piece, bytes) else b"x" for piece in nar.dump(walk(bytes(place))))
     expected = ContentAddress("fixed:r", algorithm, hashlib.new(algorithm, data).digest())
-    assert str(expected.path("some-folder", (), self_reference=False)) == path
+    assert str(expected.make_path("some-folder", (), self_reference=False)) == path
     assert _check(nix, path)[0] == expected
     if algorithm == "sha256":
         assert nix.call("nix-store", "--add", place).stdout.strip() == path
@@ -95,7 +95,7 @@ def test_a_closure_is_rewritten_to_what_nix_makes_of_it(nix: Nix, small: Sample)
         modulo.feed(data)
         right, by_mistake = modulo.digests()
         address = ContentAddress("fixed:r", "sha256", by_mistake if names_itself_otherwise(nix) else right)
-        new = address.path(info.path.name, {ours[other] for other in others}, info.path in info.references)
+        new = address.make_path(info.path.name, {ours[other] for other in others}, info.path in info.references)
         assert str(new) == rewrites[old]
         assert _rewritten(data, info.path, new) == nix.dump(str(new))
         assert _check(nix, str(new))[0] == address

@@ -50,9 +50,9 @@ def test_a_path_does_not_depend_on_the_order_of_references(
     raw: bytes, paths: frozenset[StorePath], self_reference: bool
 ) -> None:
     found = ContentAddress("fixed:r", "sha256", raw)
-    path = found.path("x", sorted(paths), self_reference)
-    assert path == found.path("x", sorted(paths, reverse=True), self_reference)
-    assert path != found.path("x", paths, not self_reference)
+    path = found.make_path("x", sorted(paths), self_reference)
+    assert path == found.make_path("x", sorted(paths, reverse=True), self_reference)
+    assert path != found.make_path("x", paths, not self_reference)
 
 
 def split_randomly(text: bytes, data: st.DataObject) -> list[bytes]:

@@ -47,7 +47,7 @@ def check(arguments: Mapping[str, Any]) -> None:
         assert "layering" in arguments
         return
     json.dumps(spec.config, allow_nan=False)
-    PaxHeaders(spec.owner, 1).header(Member(b"a", TypeFlag.FILE, 0o444))
+    PaxHeaders(spec.owner, 1).make_header(Member(b"a", TypeFlag.FILE, 0o444))
     os.fsencode(spec.extra_commands + spec.search_path + "".join(spec.contents))
 
 

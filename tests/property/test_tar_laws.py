@@ -62,22 +62,22 @@ def tarfile_header(member: Member, owner: Owner, mtime: int) -> bytes:
 def test_pax_headers_are_those_of_tarfile(member: Member, owner: Owner, mtime: int) -> None:
     """Python's own tarfile since 3.9 with ``format=PAX`` gives digest-compatible layers."""
     headers = PaxHeaders(owner, mtime)
-    assert headers.header(member) == tarfile_header(member, owner, mtime)
+    assert headers.make_header(member) == tarfile_header(member, owner, mtime)
 
 
 @given(members(), OWNERS, MTIMES)
 @LAW
 def test_the_size_of_a_header_is_computed_without_making_it(member: Member, owner: Owner, mtime: int) -> None:
-    """``header_size(…) == len(header(…))`` with no file read."""
-    assert PaxHeaders(owner, mtime).header_size(member) == len(PaxHeaders(owner, mtime).header(member))
-    assert GnuHeaders(mtime).header_size(member) == len(GnuHeaders(mtime).header(member, owner))
+    """``header_size(…) == len(make_header(…))`` with no file read."""
+    assert PaxHeaders(owner, mtime).header_size(member) == len(PaxHeaders(owner, mtime).make_header(member))
+    assert GnuHeaders(mtime).header_size(member) == len(GnuHeaders(mtime).make_header(member, owner))
 
 
 @given(members(), OWNERS, MTIMES)
 @LAW
 def test_tarfile_reads_gnu_headers_back(member: Member, owner: Owner, mtime: int) -> None:
     """Values that do not fit a field go to a ``././@LongLink`` or to base 256, and nothing is lost."""
-    header = GnuHeaders(mtime).header(member, owner)
+    header = GnuHeaders(mtime).make_header(member, owner)
     found = tarfile.TarInfo.frombuf(header[-512:], "utf-8", "surrogateescape")
     assert (found.uid, found.gid, found.mode, found.size) == (owner.uid, owner.gid, member.mode, member.size)
     assert found.mtime == mtime

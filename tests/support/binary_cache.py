@@ -178,7 +178,7 @@ def _content_addressed(
         assert isinstance(item, factories.File)
         raw = sha256(item.content).digest()
     address = ContentAddress(method, "sha256", raw)
-    path = address.path(name, references, self_reference)
+    path = address.make_path(name, references, self_reference)
     return path, data.replace(SELF, path.hash.encode()), str(address)
 
 

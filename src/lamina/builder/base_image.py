@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.core.nodes import Symlink
 from lamina.errors import FormatError, InvalidArgument, PlanError
-from lamina.formats.container_config import check_type, inherit, with_base_environment
+from lamina.formats.container_config import check_type, inherit, merge_environment
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.platform import Platform
 from lamina.formats.tar_reader import EntryKind
@@ -196,7 +196,7 @@ class BaseImage:
         if self.image is None:
             return config
         base = self._read_config(self.image, ("Env", *keys))
-        return with_base_environment(inherit(config or {}, base, keys), base)
+        return merge_environment(inherit(config or {}, base, keys), base)
 
     @staticmethod
     def _read_config(image: SourceImage, keys: Collection[str]) -> Mapping[str, Any]:

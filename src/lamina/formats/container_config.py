@@ -221,7 +221,7 @@ def _split_words(text: str) -> list[str]:
         return [text]
 
 
-def with_base_environment(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+def merge_environment(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``config`` with the ``Env`` of ``base`` before its own, each variable once.
 
     The last value wins, at the position of the variable's first value (nixpkgs: dockerTools' streamer).

@@ -63,7 +63,7 @@ class ContentAddress:
     def __str__(self) -> str:
         return f"{self.method}:{self.algorithm}:{dump_nix32(self.raw)}"
 
-    def path(self, name: str, references: Collection[StorePath], self_reference: bool) -> StorePath:
+    def make_path(self, name: str, references: Collection[StorePath], self_reference: bool) -> StorePath:
         """Compute the store path of this address, as Nix does.
 
         Args:
@@ -90,7 +90,7 @@ class ContentAddress:
         """Return whether ``info.path`` is the path that follows from this address, its name and its references."""
         self_reference = info.path in info.references
         try:
-            return self.path(info.path.name, info.references - {info.path}, self_reference) == info.path
+            return self.make_path(info.path.name, info.references - {info.path}, self_reference) == info.path
         except FormatError:
             return False
 

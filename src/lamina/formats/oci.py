@@ -46,7 +46,7 @@ class Descriptor:
         return {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
 
 
-def blob_name(digest: Digest) -> str:
+def blob_path(digest: Digest) -> str:
     """Return the path of a blob in a layout."""
     return f"blobs/sha256/{digest.hex}"
 

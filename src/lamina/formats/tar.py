@@ -1,6 +1,6 @@
 """Tar headers, byte for byte as Python's ``tarfile`` (PAX format) and GNU tar write them.
 
-Invariant: ``header_size(…) == len(header(…))``, and no file is read for either, so the size of an archive is known
+Invariant: ``header_size(…) == len(make_header(…))``, and no file is read for either, so the size of an archive is known
 before its first byte is written. The same member gives the same bytes on every machine.
 
 Store layers and the outer archive use PAX as Python 3.9 and later write it, because nixpkgs' streamer does; the
@@ -109,7 +109,7 @@ class PaxHeaders:
         } | {key: b"%d" % value for key, value, digits in numbers if not _fits(value, digits)}
         self._xattrs = {f"SCHILY.xattr.{name}": value for name, value in xattrs}
 
-    def header(self, member: Member) -> bytes:
+    def make_header(self, member: Member) -> bytes:
         """Return the header of ``member``, preceded by a PAX header if a value does not fit the ustar fields."""
         uid, gid, mtime = self._numbers
         plain = self._fits_ustar(member)
@@ -119,16 +119,16 @@ class PaxHeaders:
         block = _pack_header(name, member.mode, numbers, member.kind, target, _PAX_MAGIC, self._names, member.device)
         return block if plain else _pax_header(self._records(member), self._xattrs) + block
 
-    def header_template(self, kind: TypeFlag, mode: int) -> HeaderTemplate:
-        """Return a function that gives the same headers as `header` for one kind and mode, at a lower cost."""
+    def make_template(self, kind: TypeFlag, mode: int) -> HeaderTemplate:
+        """Return a function that gives the same headers as `make_header` for one kind and mode, at a lower cost."""
         return (
-            _make_template(self, kind, mode)
+            _make_fast_template(self, kind, mode)
             if not self._shared and not self._xattrs
-            else partial(self._make_header, kind, mode)
+            else partial(self._make_one, kind, mode)
         )
 
-    def _make_header(self, kind: TypeFlag, mode: int, name: bytes, size: int, target: bytes) -> bytes:
-        return self.header(Member(name, kind, mode, size, target))
+    def _make_one(self, kind: TypeFlag, mode: int, name: bytes, size: int, target: bytes) -> bytes:
+        return self.make_header(Member(name, kind, mode, size, target))
 
     def header_size(self, member: Member) -> int:
         """Return the length of the header of ``member`` without making it."""
@@ -137,7 +137,7 @@ class PaxHeaders:
         return 2 * BLOCK + padded_size(_body_size(self._records(member), self._xattrs))
 
     def templated_size(self, name: bytes, size: int, target: bytes) -> int:
-        """Return the length of the header that a `header_template` gives for these values."""
+        """Return the length of the header that a `make_template` gives for these values."""
         if not self._shared and not self._xattrs and not target and name.isascii() and not size >> 33:
             length = len(name)
             return BLOCK if length <= _NAME_SIZE else 2 * BLOCK + padded_size(_record_size(4, length))
@@ -176,19 +176,19 @@ def _path_record_parts(length: int) -> tuple[bytes, bytes]:
     return _pax_block(size) + b"%d path=" % size, b"\n" + padding(size)
 
 
-def _make_template(headers: PaxHeaders, kind: TypeFlag, mode: int) -> HeaderTemplate:
+def _make_fast_template(headers: PaxHeaders, kind: TypeFlag, mode: int) -> HeaderTemplate:
     """Return a function that fills name, size and target into a prepared header with a prepared checksum."""
-    blank = headers.header(Member(b"", kind, mode))
+    blank = headers.make_header(Member(b"", kind, mode))
     before, after, end = blank[100:124], blank[136:148], blank[257:]
     # The sum of the constant fields and of the checksum field, which counts as spaces; less the 1 in Adler-32.
     constant = sum(blank) - sum(blank[124:136]) - sum(blank[148:156]) + 8 * ord(" ") - 1
     pack = _TEMPLATE.pack
 
-    def header_template(name: bytes, size: int, target: bytes) -> bytes:
+    def make_header(name: bytes, size: int, target: bytes) -> bytes:
         length = len(name)
         if length > _NAME_SIZE or not name.isascii() or len(target) > _NAME_SIZE or not target.isascii() or size >> 33:
             if target or size >> 33 or not name.isascii():
-                return headers.header(Member(name, kind, mode, size, target))
+                return headers.make_header(Member(name, kind, mode, size, target))
             start, rest = _path_record_parts(length)
             first, name = start + name + rest, name[:_NAME_SIZE]
         else:
@@ -198,7 +198,7 @@ def _make_template(headers: PaxHeaders, kind: TypeFlag, mode: int) -> HeaderTemp
         checksum = b"%06o\0 " % (constant + (adler32(name + digits + target) & 0xFFFF))
         return first + pack(name, before, digits, after, checksum, kind, target, end)
 
-    return header_template
+    return make_header
 
 
 class GnuHeaders:
@@ -210,7 +210,7 @@ class GnuHeaders:
     def __init__(self, mtime: int) -> None:
         self._mtime = mtime
 
-    def header(self, member: Member, owner: Owner) -> bytes:
+    def make_header(self, member: Member, owner: Owner) -> bytes:
         """Return the header of ``member``, preceded by ``././@LongLink`` members for a long name or target."""
         fields = (
             _gnu_number(owner.uid, 7),

@@ -29,7 +29,7 @@ _ZEROS = bytes(BLOCK)
 _MAX_RECORDS_SIZE = 1 << 20
 # Global records are merged into each following member, so their size is limited. `git archive` writes one comment.
 # Global extended attributes would be copied for each member, and engines ignore them.
-_MAX_SHARED_SIZE = 1 << 12
+_MAX_GLOBAL_SIZE = 1 << 12
 # Eight records for each of a million members.
 _MAX_RECORDS = 1 << 23
 _MAX_LENGTH_DIGITS = 20
@@ -134,7 +134,7 @@ def read_headers(read: Read, length: int) -> Iterator[TarHeader]:
             )
         yield header
         offset = start + padded_size(header.size)
-    if records.pop(shared=False):
+    if records.pop(with_global=False):
         raise FormatError(f"tar at byte {offset}: got the end, expected the member that records describe")
 
 
@@ -142,7 +142,7 @@ class _Records:
     """The PAX records, or GNU's equivalents, that apply to the next member or to all that follow."""
 
     def __init__(self) -> None:
-        self._shared: dict[bytes, bytes] = {}
+        self._global: dict[bytes, bytes] = {}
         self._own: dict[bytes, bytes] = {}
         self._own_size = 0
         self._count = 0
@@ -154,29 +154,29 @@ class _Records:
         if self._count > _MAX_RECORDS:
             raise FormatError(f"tar at byte {offset}: got more than {_MAX_RECORDS} records, expected fewer")
         if flag == b"g":
-            self._share(found, offset)
+            self._add_global(found, offset)
         else:
             self._own_size += len(body)
             _check_length(self._own_size, offset)
             self._own.update(found)
 
-    def _share(self, found: dict[bytes, bytes], offset: int) -> None:
+    def _add_global(self, found: dict[bytes, bytes], offset: int) -> None:
         """Keep the global records that have a meaning for every member."""
         kept = {key: value for key, value in found.items() if key in _USED_KEYS or key.startswith(_SPARSE)}
-        self._shared.update(kept)
-        size = sum(len(key) + len(value) for key, value in self._shared.items())
-        if size > _MAX_SHARED_SIZE:
+        self._global.update(kept)
+        size = sum(len(key) + len(value) for key, value in self._global.items())
+        if size > _MAX_GLOBAL_SIZE:
             raise FormatError(
                 f"tar at byte {offset}: got {size} bytes of records for all members, "
-                f"expected at most {_MAX_SHARED_SIZE}"
+                f"expected at most {_MAX_GLOBAL_SIZE}"
             )
 
-    def pop(self, *, shared: bool = True) -> dict[bytes, bytes]:
-        """Remove and return the records of the next member, merged with the global ones if ``shared``."""
+    def pop(self, *, with_global: bool = True) -> dict[bytes, bytes]:
+        """Remove and return the records of the next member, merged with the global ones if ``with_global``."""
         own = self._own
         if own:
             self._own, self._own_size = {}, 0
-        return {**self._shared, **own} if shared and self._shared else own
+        return {**self._global, **own} if with_global and self._global else own
 
 
 def _parse_header(fields: tuple[bytes, ...], records: dict[bytes, bytes], offset: int, start: int) -> TarHeader:

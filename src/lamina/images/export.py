@@ -110,9 +110,9 @@ def _dump_header(entry: RootEntry, member: Member) -> bytes:
     header = entry.header
     owner = Owner(header.uid, header.gid, _decode(header.uname), _decode(header.gname))
     if not header.xattrs:
-        return _get_headers(owner, header.mtime).header(member)
+        return _get_headers(owner, header.mtime).make_header(member)
     xattrs = [(_decode(name), value) for name, value in header.xattrs]
-    return PaxHeaders(owner, header.mtime, xattrs).header(member)
+    return PaxHeaders(owner, header.mtime, xattrs).make_header(member)
 
 
 @lru_cache(maxsize=1024)

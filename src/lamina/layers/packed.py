@@ -117,7 +117,9 @@ def whiteout_error(name: bytes) -> FormatError:
 
 def dump_store_dir_headers(headers: PaxHeaders) -> bytes:
     """Return the headers of ``/nix/`` and ``/nix/store/``, with which every store layer begins."""
-    return b"".join(headers.header(Member(folder, TypeFlag.DIRECTORY, 0o755)) for folder in (b"/nix/", b"/nix/store/"))
+    return b"".join(
+        headers.make_header(Member(folder, TypeFlag.DIRECTORY, 0o755)) for folder in (b"/nix/", b"/nix/store/")
+    )
 
 
 def pack_members(headers: PaxHeaders, members: Iterable[PackedMember], size: int) -> PackedLayer:
@@ -127,7 +129,7 @@ def pack_members(headers: PaxHeaders, members: Iterable[PackedMember], size: int
 
 
 def _pieces(headers: PaxHeaders, members: Iterable[PackedMember], end: bytes) -> Iterator[Piece]:
-    templates = [headers.header_template(kind, mode) for kind, mode in _KINDS]
+    templates = [headers.make_template(kind, mode) for kind, mode in _KINDS]
     before = dump_store_dir_headers(headers)
     for kind, name, size, target, content in members:
         header = templates[kind](name if kind else name + b"/", size, target)

@@ -75,8 +75,8 @@ def _header(member: Member, meta: Meta) -> bytes:
     """Return a GNU header, or a PAX header if there are extended attributes, which GNU's cannot hold."""
     owner = Owner(meta.uid, meta.gid)
     if meta.xattrs:
-        return PaxHeaders(owner, MTIME, meta.xattrs).header(member)
-    return _HEADERS.header(member, owner)
+        return PaxHeaders(owner, MTIME, meta.xattrs).make_header(member)
+    return _HEADERS.make_header(member, owner)
 
 
 def _header_size(member: Member, meta: Meta) -> int:

@@ -110,28 +110,32 @@ def test_an_invalid_address_is_refused(text: str) -> None:
 def test_a_path_is_the_one_that_nix_computes(method: str, algorithm: str, base: str) -> None:
     found = of_file(method, algorithm)
     path = StorePath.parse_base(base)
-    assert found.path("hi", (), self_reference=False) == path
+    assert found.make_path("hi", (), self_reference=False) == path
     assert found.matches(info_of(path, b""))
-    assert found.path("hi2", (), self_reference=False).hash != path.hash
+    assert found.make_path("hi2", (), self_reference=False).hash != path.hash
 
 
 def test_the_path_of_a_text_is_the_one_that_nix_computes() -> None:
     """``builtins.toFile "x" "hello"``."""
     found = ContentAddress("text", "sha256", hashlib.sha256(b"hello").digest())
-    assert found.path("x", (), self_reference=False).base == "4g4g9i669dl63abpww0djbl2jxl6bwiz-x"
+    assert found.make_path("x", (), self_reference=False).base == "4g4g9i669dl63abpww0djbl2jxl6bwiz-x"
 
 
 @pytest.mark.parametrize("found", [of_file("fixed:r", "sha256"), of_file("text", "sha256")])
 def test_the_path_depends_on_references(found: ContentAddress) -> None:
-    paths = {found.path("x", references, self_reference=False) for references in ((), (GLIBC,), (ZLIB,), (ZLIB, GLIBC))}
+    paths = {
+        found.make_path("x", references, self_reference=False) for references in ((), (GLIBC,), (ZLIB,), (ZLIB, GLIBC))
+    }
     assert len(paths) == 4
-    assert found.path("x", [GLIBC, ZLIB], self_reference=False) == found.path("x", {ZLIB, GLIBC}, self_reference=False)
+    assert found.make_path("x", [GLIBC, ZLIB], self_reference=False) == found.make_path(
+        "x", {ZLIB, GLIBC}, self_reference=False
+    )
 
 
 def test_the_path_depends_on_a_self_reference() -> None:
     found = of_file("fixed:r", "sha256")
-    path = found.path("x", (GLIBC,), self_reference=True)
-    assert path != found.path("x", (GLIBC,), self_reference=False)
+    path = found.make_path("x", (GLIBC,), self_reference=True)
+    assert path != found.make_path("x", (GLIBC,), self_reference=False)
     assert found.matches(info_of(path, b"", GLIBC, path))
     assert not found.matches(info_of(path, b"", GLIBC))
 
@@ -140,25 +144,25 @@ def test_the_path_depends_on_a_self_reference() -> None:
 def test_other_addresses_cannot_have_references(found: ContentAddress) -> None:
     for references, self_reference in (((GLIBC,), False), ((), True)):
         with pytest.raises(FormatError, match=r"^content address fixed:.*: got references, expected none with it$"):
-            found.path("x", references, self_reference)
-    path = found.path("x", (), self_reference=False)
+            found.make_path("x", references, self_reference)
+    path = found.make_path("x", (), self_reference=False)
     assert not found.matches(info_of(path, b"", GLIBC))
 
 
 def test_a_text_cannot_have_a_self_reference() -> None:
     with pytest.raises(FormatError, match="got references, expected none"):
-        of_file("text", "sha256").path("x", (), self_reference=True)
+        of_file("text", "sha256").make_path("x", (), self_reference=True)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "x" * 212, "ü"])
 def test_a_name_must_be_valid_for_a_store_path(name: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^store path: got "):
-        of_file("fixed", "sha256").path(name, (), self_reference=False)
+        of_file("fixed", "sha256").make_path(name, (), self_reference=False)
 
 
 def test_the_address_of_a_narinfo_must_match_its_path() -> None:
     found = of_file("fixed:r", "sha256")
-    info = info_of(found.path("hi", (), self_reference=False), nar_of(File(HI)))
+    info = info_of(found.make_path("hi", (), self_reference=False), nar_of(File(HI)))
 
     def is_claimed(text: str, info: PathInfo = info) -> bool:
         return has_matching_address(narinfo.NarInfo(info, "x", "none", (), address=text))
@@ -219,7 +223,7 @@ def test_a_content_may_contain_its_own_hash() -> None:
     modulo = ModuloHash(OLD.decode())
     modulo.feed(data)
     found = ContentAddress("fixed:r", "sha256", modulo.digest())
-    path = found.path("x", (GLIBC,), self_reference=True)
+    path = found.make_path("x", (GLIBC,), self_reference=True)
     own = data.replace(OLD, path.hash.encode())
     info = info_of(path, own, GLIBC, path)
     assert found.matches(info)
@@ -232,7 +236,7 @@ def test_an_address_without_offsets_matches_too() -> None:
     """Nix 2.17 to 2.34 computed these."""
     data = nar_of({b"bin": Link(b"/nix/store/" + OLD + b"-x/bin"), b"a": File(OLD * 2)})
     found = ContentAddress("fixed:r", "sha256", hashlib.sha256(data.replace(OLD, bytes(32))).digest())
-    path = found.path("x", (), self_reference=True)
+    path = found.make_path("x", (), self_reference=True)
     own = data.replace(OLD, path.hash.encode())
     assert content_matches(found, info_of(path, own, path), own)
     assert not content_matches(found, info_of(path, data, path), data)

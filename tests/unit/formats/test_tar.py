@@ -64,7 +64,7 @@ def test_the_default_owner_is_root_without_a_name() -> None:
 
 
 def test_a_plain_member_is_one_block() -> None:
-    header = PaxHeaders(ROOT, 1).header(Member(b"/nix/store/", TypeFlag.DIRECTORY, 0o755))
+    header = PaxHeaders(ROOT, 1).make_header(Member(b"/nix/store/", TypeFlag.DIRECTORY, 0o755))
     assert len(header) == BLOCK
     assert header.startswith(b"/nix/store/\0")
     assert header[100:108] == b"0000755\0"
@@ -88,7 +88,7 @@ def test_a_plain_member_is_one_block() -> None:
 )
 def test_a_name_that_does_not_fit_ustar_gets_a_record(name: bytes, records: bytes) -> None:
     """Names over 100 bytes or not in ASCII get a PAX record, after `hdrcharset` if they are not UTF-8."""
-    header = PaxHeaders(Owner(), 1).header(Member(name, TypeFlag.FILE, 0o444))
+    header = PaxHeaders(Owner(), 1).make_header(Member(name, TypeFlag.FILE, 0o444))
     before, body, block = header[:BLOCK], header[BLOCK:-BLOCK], header[-BLOCK:]
     assert body == records + padding(len(records))
     assert not records or before.startswith(b"././@PaxHeader\0")
@@ -97,8 +97,8 @@ def test_a_name_that_does_not_fit_ustar_gets_a_record(name: bytes, records: byte
 
 def test_sizes_from_8_gib_on_get_a_record() -> None:
     headers = PaxHeaders(ROOT, 1)
-    assert len(headers.header(Member(b"a", TypeFlag.FILE, 0o444, (8 << 30) - 1))) == BLOCK
-    large = headers.header(Member(b"a", TypeFlag.FILE, 0o444, 8 << 30))
+    assert len(headers.make_header(Member(b"a", TypeFlag.FILE, 0o444, (8 << 30) - 1))) == BLOCK
+    large = headers.make_header(Member(b"a", TypeFlag.FILE, 0o444, 8 << 30))
     assert b"19 size=8589934592\n" in large
     assert large[-BLOCK:][124:136] == b"00000000000\0"
 
@@ -110,7 +110,7 @@ def test_tarfile_reads_what_we_write() -> None:
         (Member(b"bad\xff", TypeFlag.FILE, 0o444, 600), b"x" * 600),
         (Member("é".encode(), TypeFlag.SYMLINK, 0o777, target="☃".encode() * 50), b""),
     ]
-    data = b"".join(headers.header(member) + content + padding(len(content)) for member, content in members)
+    data = b"".join(headers.make_header(member) + content + padding(len(content)) for member, content in members)
     with tarfile.open(fileobj=io.BytesIO(data + bytes(trailer_size(len(data))))) as archive:
         found = list(archive)
     assert [os.fsencode(info.name) for info in found] == [b"/nix/" + b"n" * 200, b"bad\xff", "é".encode()]
@@ -136,7 +136,7 @@ def repacked(folder: bytes) -> bytes:
     headers = GnuHeaders(MTIME)
     data = b""
     for member, owner, content in found_in(folder, b"./"):
-        header = headers.header(member, owner)
+        header = headers.make_header(member, owner)
         assert headers.header_size(member) == len(header)
         data += header + content + padding(len(content))
     return data + bytes(trailer_size(len(data)))
@@ -230,12 +230,14 @@ def test_sizes_from_8_gib_on_equal_those_of_gnu_tar(tmp_path: Path) -> None:
         first = process.stdout.read(2 * BLOCK)
         process.stdout.close()
     owner = Owner(os.geteuid(), os.getegid())
-    assert first == GnuHeaders(MTIME).header(Member(b"large", TypeFlag.FILE, 0o644, 8 << 30), owner) + bytes(BLOCK)
+    assert first == GnuHeaders(MTIME).make_header(Member(b"large", TypeFlag.FILE, 0o644, 8 << 30), owner) + bytes(BLOCK)
 
 
 @pytest.mark.parametrize("mtime", [0, MTIME, (8 << 30) - 1, 8 << 30, -1, -(1 << 40)])
 def test_tarfile_reads_gnu_dates(mtime: int) -> None:
-    header = GnuHeaders(mtime).header(Member(b"a" * 150, TypeFlag.SYMLINK, 0o777, target=b"b" * 150), Owner(1 << 31, 5))
+    header = GnuHeaders(mtime).make_header(
+        Member(b"a" * 150, TypeFlag.SYMLINK, 0o777, target=b"b" * 150), Owner(1 << 31, 5)
+    )
     with tarfile.open(fileobj=io.BytesIO(header + bytes(trailer_size(len(header))))) as archive:
         (found,) = archive
     assert (found.name, found.linkname, found.mtime, found.uid, found.gid) == (

@@ -28,7 +28,7 @@ from lamina.formats.oci import (
     LAYER_TYPE,
     MANIFEST_TYPE,
     REF_NAME,
-    blob_name,
+    blob_path,
 )
 from lamina.formats.platform import Platform
 from lamina.images.readers.blobs import Blobs, get_field, parse_digest, parse_list, parse_strings
@@ -68,7 +68,7 @@ class _BlobDescriptor:
 
     @property
     def blob(self) -> str:
-        return blob_name(self.digest)
+        return blob_path(self.digest)
 
 
 @dataclass(frozen=True, slots=True)

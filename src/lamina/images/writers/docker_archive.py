@@ -149,7 +149,7 @@ class ArchiveWriter:
         self._write_padding(len(data))
 
     def _write_header(self, name: str, size: int) -> None:
-        self._write_bytes(memoryview(self._headers.header(Member(name.encode(), TypeFlag.FILE, 0o644, size))))
+        self._write_bytes(memoryview(self._headers.make_header(Member(name.encode(), TypeFlag.FILE, 0o644, size))))
 
     def _write_padding(self, size: int) -> None:
         self._write_bytes(memoryview(padding(size)))

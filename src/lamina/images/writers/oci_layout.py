@@ -31,7 +31,7 @@ from lamina.formats.oci import (
     LAYOUT_JSON,
     MANIFEST_TYPE,
     Descriptor,
-    blob_name,
+    blob_path,
     dump_manifest,
     update_index,
 )
@@ -170,7 +170,7 @@ class _LayoutBlobs:
 
     def has(self, blob: BlobInfo) -> bool:
         """Return whether the blob is present."""
-        file = self._path / blob_name(blob.digest)
+        file = self._path / blob_path(blob.digest)
         try:
             status = os.stat(file)
         except OSError:
@@ -198,7 +198,7 @@ class _LayoutBlobs:
             if self.has(blob):
                 part.unlink()
             else:
-                os.replace(part, self._path / blob_name(blob.digest))
+                os.replace(part, self._path / blob_path(blob.digest))
         except OSError as error:
             raise output_error(str(self._path), error) from error
 
@@ -206,7 +206,7 @@ class _LayoutBlobs:
         """Write ``document`` as a blob, if it is not present, and return its digest."""
         blob = BlobInfo(Digest(hashlib.sha256(document).digest()), len(document))
         if not self.has(blob):
-            with atomic_write(self._path / blob_name(blob.digest)) as write:
+            with atomic_write(self._path / blob_path(blob.digest)) as write:
                 write(memoryview(document))
         return blob.digest
 

@@ -111,7 +111,7 @@ def add_content(store: EmbeddedStore, content: AddedContent, references: Collect
         OutputError: The store cannot be written.
     """
     address = ContentAddress.nar(content.digest)
-    path = address.path(content.named.name, references, content.self_reference)
+    path = address.make_path(content.named.name, references, content.self_reference)
     store.locks.hold_shared()
     with store.locks.lock_path(path):
         known = store.narinfo(path)
