@@ -1,4 +1,4 @@
-"""Bad input ends in one line, the right exit code, and no file where the result was to be."""
+"""Bad input ends with one line on stderr and the right exit code, and leaves no output file."""
 
 import os
 import re
@@ -73,21 +73,21 @@ def _assert_refused(code: int, output: Path, *arguments: str | Path) -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_a_config_that_cannot_be(config: str, store: FakeStore, tmp_path: Path) -> None:
+def test_an_invalid_config_is_refused(config: str, store: FakeStore, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
     flags = ("--config", tmp_path / "config.json", "--env", "A=b", "--label", "a=b", "--expose", "80")
     _assert_refused(2, tmp_path / "image.tar", "hello", "--store", store.root, *flags)
 
 
 @pytest.mark.parametrize("line", SPECS)
-def test_a_spec_that_cannot_be(line: str, store: FakeStore, tmp_path: Path) -> None:
+def test_an_invalid_spec_file_is_refused(line: str, store: FakeStore, tmp_path: Path) -> None:
     contents = "" if line.startswith("store") else f'store = "{store.root}"\n'
     (tmp_path / "lamina.toml").write_text(f'[a]\ncontents = ["hello"]\n{contents}{line}\n')
     _assert_refused(2, tmp_path / "image.tar", "--spec", tmp_path / "lamina.toml", "--env", "A=b", "--dir", "/x")
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=lambda flags: flags[0][:20])
-def test_flags_that_cannot_be(flags: list[str], store: FakeStore, tmp_path: Path) -> None:
+def test_an_invalid_flag_is_refused(flags: list[str], store: FakeStore, tmp_path: Path) -> None:
     _assert_refused(2, tmp_path / "image.tar", "hello", "--store", store.root, *flags)
 
 
@@ -102,17 +102,17 @@ def test_flags_that_cannot_be(flags: list[str], store: FakeStore, tmp_path: Path
         ("lib", 5),
     ],
 )
-def test_a_root_that_is_none(root: str, code: int, store: FakeStore, tmp_path: Path) -> None:
+def test_an_invalid_root_is_refused(root: str, code: int, store: FakeStore, tmp_path: Path) -> None:
     _assert_refused(code, tmp_path / "image.tar", root, "--store", store.root)
 
 
-def test_a_valid_path_that_is_not_on_disk(store: FakeStore, tmp_path: Path) -> None:
+def test_a_valid_path_that_is_not_on_disk_is_refused(store: FakeStore, tmp_path: Path) -> None:
     (hello,) = LocalStore(store.root).find("hello")
     store.location(hello).rename(tmp_path / "gone")
     _assert_refused(5, tmp_path / "image.tar", "hello", "--store", store.root)
 
 
-def test_a_name_that_fits_several_lists_them(store: FakeStore, tmp_path: Path) -> None:
+def test_the_error_for_an_ambiguous_name_lists_the_paths(store: FakeStore, tmp_path: Path) -> None:
     store.add("hello-2.11", {"bin": {"hello": Program(b"#!/no\n")}})
     ran = run("build", "hello", "--store", store.root, "-o", tmp_path / "image.tar")
     assert ran.code == 5
@@ -133,14 +133,14 @@ def test_a_name_that_fits_several_lists_them(store: FakeStore, tmp_path: Path) -
         ('[["split_paths", []], ["over", "main", ["flatten"]]]', 2),
     ],
 )
-def test_a_pipeline_file_that_cannot_be(text: str | None, code: int, store: FakeStore, tmp_path: Path) -> None:
+def test_an_invalid_pipeline_file_is_refused(text: str | None, code: int, store: FakeStore, tmp_path: Path) -> None:
     file = tmp_path / "pipeline.json"
     if text is not None:
         file.write_text(text)
     _assert_refused(code, tmp_path / "image.tar", "hello", "--store", store.root, "--layering", file)
 
 
-def test_too_few_layers(store: FakeStore, tmp_path: Path) -> None:
+def test_too_few_layers_are_an_error_with_the_words_of_nixpkgs(store: FakeStore, tmp_path: Path) -> None:
     ran = run("build", "hello", "--store", store.root, "--max-layers", "1", "-o", tmp_path / "image.tar")
     assert ran.code == 4
     assert "usedLayers 1 layers to store 'fromImage' and 'extraCommands', but only maxLayers=1" in ran.error
@@ -155,13 +155,13 @@ def test_an_unknown_config_key_is_a_warning(store: FakeStore, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("change", ["shrink", "grow", "touch", "vanish"])
-def test_a_file_that_changes_while_it_is_streamed(change: str, store: FakeStore, tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_streamed_is_an_error(change: str, store: FakeStore, tmp_path: Path) -> None:
     big = store.add("big-1", {"a": b"x" * 100, "b": b"y" * 100})
     stream = lamina.stream_layered_image(contents=[str(big)], store=str(store.root))
     file = store.location(big) / "b"
 
-    class Changing:
-        """Changes the file once the layer has been walked and its first bytes are out."""
+    class ChangingFile:
+        """A file that changes the source while it is written: the layer has been listed, its bytes are not all read."""
 
         def write(self, data: memoryview) -> int:
             if file.exists():
@@ -179,10 +179,10 @@ def test_a_file_that_changes_while_it_is_streamed(change: str, store: FakeStore,
             return len(data)
 
     with pytest.raises(lamina.IntegrityError):
-        stream.write_to(Changing())
+        stream.write_to(ChangingFile())
 
 
-def test_the_order_of_roots_that_do_not_collide_does_not_show(store: FakeStore) -> None:
+def test_the_order_of_roots_that_do_not_collide_does_not_matter(store: FakeStore) -> None:
     other = store.add("other-1", {"lib": {"other": b"x"}})
     (hello,) = LocalStore(store.root).find("hello")
     images = []
@@ -199,7 +199,7 @@ def test_the_order_of_roots_that_do_not_collide_does_not_show(store: FakeStore) 
     assert images[0] == images[1]
 
 
-def test_nothing_is_a_traceback_in_a_process_of_its_own(store: FakeStore, tmp_path: Path) -> None:
+def test_a_process_of_its_own_prints_no_traceback(store: FakeStore, tmp_path: Path) -> None:
     ran = call("build", "hello", "--store", tmp_path / "nowhere", "-o", tmp_path / "image.tar")
     assert ran.code == 5
     assert "Traceback" not in ran.stderr
@@ -207,7 +207,7 @@ def test_nothing_is_a_traceback_in_a_process_of_its_own(store: FakeStore, tmp_pa
 
 @pytest.mark.parametrize("flag", [("--env", "A=é"), ("--label", "ä=é"), ("--cmd", "/bin/é"), ("--workdir", "/é")])
 def test_a_flag_is_utf_8_in_every_locale(flag: tuple[str, str], store: FakeStore, tmp_path: Path) -> None:
-    """Python reads the command line as ASCII under LC_ALL=C where its UTF-8 mode is off (PEP 538, PEP 540)."""
+    """Python decodes the command line as ASCII under LC_ALL=C if its UTF-8 mode is off (PEP 538, PEP 540)."""
     ids = []
     for locale in ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C.UTF-8"}):
         output = tmp_path / "image.tar"

@@ -1,4 +1,4 @@
-"""The command line as its users see it: every verb, its flags, its results and what it says."""
+"""The command line as its users see it: every verb, its flags, its results and its messages."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def members(archive: bytes) -> dict[str, bytes]:
 
 
 def config_of(archive: bytes) -> Any:
-    """The image's whole JSON."""
+    """Return the config document of the image, as JSON."""
     found = members(archive)
     (entry,) = json.loads(found["manifest.json"])
     return json.loads(found[entry["Config"]])
@@ -66,7 +66,7 @@ def repo_tag(archive: bytes) -> str:
 
 
 def root_of(archive: bytes) -> dict[str, tarfile.TarInfo]:
-    """The members of the customisation layer."""
+    """Return the members of the customisation layer by name."""
     found = members(archive)
     (entry,) = json.loads(found["manifest.json"])
     with tarfile.open(fileobj=io.BytesIO(found[entry["Layers"][-1]])) as tar:
@@ -74,7 +74,7 @@ def root_of(archive: bytes) -> dict[str, tarfile.TarInfo]:
 
 
 def stream(store: FakeStore, *arguments: str | Path) -> bytes:
-    """The archive that ``lamina stream hello ARGUMENTS`` gives."""
+    """Return the archive that ``lamina stream hello ARGUMENTS`` writes."""
     ran = run("stream", "hello", "--store", store.root, *arguments)
     assert ran.code == 0, ran.stderr
     return ran.stdout
@@ -126,7 +126,7 @@ def test_stream_gives_an_archive_on_stdout_and_plain_lines_on_stderr(store: Fake
     assert lines[3:] == ["Creating layer 3 with customisation...", "Adding manifests...", "Done."]
 
 
-def test_quiet_says_nothing(store: FakeStore) -> None:
+def test_quiet_prints_nothing(store: FakeStore) -> None:
     (Path("config.json")).write_text('{"Odd": 1}')
     ran = run(
         "stream", "hello", "--store", store.root, "--quiet", "--config", "config.json", "--extra-commands", "echo hi"
@@ -135,7 +135,7 @@ def test_quiet_says_nothing(store: FakeStore) -> None:
     assert ran.stdout
 
 
-def test_warnings_and_what_a_script_prints_are_said(store: FakeStore) -> None:
+def test_warnings_and_the_output_of_scripts_are_printed(store: FakeStore) -> None:
     (Path("config.json")).write_text('{"Odd": 1, "cmd": ["x"]}')
     flags = ("--config", "config.json", "--extra-commands", "echo hi; echo there >&2")
     lines = run("stream", "hello", "--store", store.root, *flags).stderr.splitlines()
@@ -214,7 +214,7 @@ def test_the_result_of_a_build_to_stdout_is_on_stderr(store: FakeStore) -> None:
     assert ran.stdout == stream(store)
 
 
-def test_a_name_that_is_no_text_is_printed_as_it_is(store: FakeStore) -> None:
+def test_a_file_name_that_is_not_utf8_is_printed_unchanged(store: FakeStore) -> None:
     ran = run("build", "hello", "--store", store.root, "--quiet", "-o", "\udcff.tar")
     assert (ran.code, ran.stdout) == (0, b"\xff.tar\n")
     assert Path("\udcff.tar").exists()
@@ -223,7 +223,7 @@ def test_a_name_that_is_no_text_is_printed_as_it_is(store: FakeStore) -> None:
 # plan
 
 
-def test_plan_says_which_path_goes_where_and_why(store: FakeStore) -> None:
+def test_plan_prints_the_paths_of_each_layer_and_the_reason(store: FakeStore) -> None:
     ran = run("plan", "hello", "--store", store.root, "--max-layers", "3")
     lines = ran.stdout.decode().splitlines()
     assert (ran.code, ran.stderr) == (0, "")
@@ -233,7 +233,7 @@ def test_plan_says_which_path_goes_where_and_why(store: FakeStore) -> None:
 
 
 @pytest.mark.parametrize("layering", ["auto", "popularity"])
-def test_plan_is_what_is_built(store: FakeStore, layering: str) -> None:
+def test_plan_and_build_agree(store: FakeStore, layering: str) -> None:
     planned = json.loads(run("plan", "hello", "--store", store.root, "--json", "--layering", layering).stdout)
     built = json.loads(
         run("build", "hello", "--store", store.root, "--json", "--layering", layering, "-o", "x.tar").stdout
@@ -243,8 +243,8 @@ def test_plan_is_what_is_built(store: FakeStore, layering: str) -> None:
     assert all(isinstance(layer["nar_size"], int) and layer["reason"] for layer in planned["layers"])
 
 
-def test_a_pipeline_divides_what_is_planned_built_and_scripted(store: FakeStore) -> None:
-    """Every path that hello needs, by size; and hello with what needs it apart from the rest."""
+def test_a_pipeline_decides_the_layers_of_plan_build_and_script(store: FakeStore) -> None:
+    """The pipeline gives hello a layer of its own, and splits the paths that hello needs into layers of two."""
     calls = [["subcomponent_in", [str(HELLO)]], ["over", "rest", ["split_every", 2]]]
     Path("layers.json").write_text(json.dumps(calls))
     flags = ("hello", "--store", store.root, "--layering", "layers.json")
@@ -267,7 +267,7 @@ def test_a_pipeline_divides_what_is_planned_built_and_scripted(store: FakeStore)
 def test_a_link_in_a_pipeline_is_the_store_path_it_leads_to(
     store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However the pipeline comes in; beside a file a link is relative to that file."""
+    """This holds for a flag, a spec file and Python. A link in a file is relative to the folder of that file."""
     (words,) = (str(path) for path in store.numbers if path.name == "words-2.1-data")
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -282,14 +282,14 @@ def test_a_link_in_a_pipeline_is_the_store_path_it_leads_to(
         document = json.loads(run("plan", *flags, *more).stdout)
         return [layer["paths"] for layer in document["layers"]], document["warnings"]
 
-    for location, more in (
+    for working_folder, more in (
         (tmp_path, ("hello", "--layering", folder / "pipeline.json")),
         (tmp_path, ("--spec", folder / "spec.toml")),
         (folder, ("hello", "--layering", "./pipeline.json")),
         (folder, ("hello", "--layering", "pipeline.json")),
         (folder, ("--spec", "spec.toml")),
     ):
-        monkeypatch.chdir(location)
+        monkeypatch.chdir(working_folder)
         layers, warnings = planned(*more)
         assert [words] in layers, more
         assert warnings == []
@@ -324,19 +324,19 @@ def test_a_path_in_a_pipeline_that_leads_out_of_a_store_path_stays_as_it_is(stor
     assert "/../x', which is not among the paths there" in warning
 
 
-def test_a_pipeline_knows_no_most_layers(store: FakeStore) -> None:
+def test_a_pipeline_is_not_limited_by_max_layers(store: FakeStore) -> None:
     Path("layers").write_text('[["popularity_contest"]]')
     ran = run("plan", "hello", "--store", store.root, "--layering", "layers", "--max-layers", "1")
     assert ran.stdout.decode().splitlines()[-1].startswith("4 layers, 4 store paths, ")
 
 
-def test_a_layering_that_is_none_says_what_there_is(store: FakeStore) -> None:
+def test_the_error_for_an_unknown_layering_lists_the_known_ones(store: FakeStore) -> None:
     ran = run("plan", "hello", "--store", store.root, "--layering", "best")
     assert (ran.code, ran.stdout) == (2, b"")
     assert "got 'best', expected one of auto, popularity, a pipeline, or a JSON file that holds one" in ran.error
 
 
-def test_plan_needs_a_graph_alone(store: FakeStore) -> None:
+def test_plan_needs_only_a_graph(store: FakeStore) -> None:
     write_graph(store, Path("graph.json"))
     expected = run("plan", "hello", "--store", store.root).stdout
     store.root.rename("elsewhere")
@@ -353,7 +353,7 @@ def test_plan_runs_no_script(store: FakeStore) -> None:
 # inspect
 
 
-def test_inspect_says_what_an_archive_holds(store: FakeStore) -> None:
+def test_inspect_prints_the_name_the_platform_and_the_store_paths_of_an_archive(store: FakeStore) -> None:
     run("build", "hello", "--store", store.root, "--tag", "1", "-o", "x.tar", "--architecture", "arm64")
     lines = run("inspect", "x.tar").stdout.decode().splitlines()
     assert lines[0] == "hello:1"
@@ -368,7 +368,7 @@ def test_inspect_shows_the_config(store: FakeStore) -> None:
     assert document["created"] == "2020-01-01T00:00:00+00:00"
 
 
-def test_inspect_tells_the_platforms_of_a_layout(tmp_path: Path) -> None:
+def test_inspect_shows_the_platforms_of_a_layout(tmp_path: Path) -> None:
     layout = Layout()
     made = [
         layout.image([layer(name)], config_more={"architecture": name}, platform=platform(name))
@@ -391,7 +391,7 @@ def test_inspect_tells_the_platforms_of_a_layout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("verb", "more"), [("inspect", ()), ("merge", ("-o", "-")), ("export", ("-o", "-"))])
-def test_images_that_are_none_have_their_exit_codes(tmp_path: Path, verb: str, more: tuple[str, ...]) -> None:
+def test_invalid_images_have_their_exit_codes(tmp_path: Path, verb: str, more: tuple[str, ...]) -> None:
     honest = docker_archive({"1.tar": layer("honest")})
     for content, code in (
         (b"garbage" * 1000, 3),
@@ -452,12 +452,12 @@ def test_a_closure_joins_and_links_nothing(store: FakeStore) -> None:
     assert len(members(ran.stdout)) == 7
 
 
-def test_no_root_is_needed_where_the_config_names_a_path(store: FakeStore) -> None:
+def test_no_root_is_needed_if_the_config_names_a_path(store: FakeStore) -> None:
     ran = run("stream", "--name", "x", "--cmd", f"{HELLO}/bin/hello", "--store", store.root)
     assert len(members(ran.stdout)) == 7
 
 
-def test_without_store_paths_the_root_is_all(store: FakeStore) -> None:
+def test_without_store_paths_the_customisation_layer_is_the_only_layer(store: FakeStore) -> None:
     archive = stream(store, "--no-store-paths")
     assert len(members(archive)) == 3
     assert "./bin/hello" in root_of(archive)
@@ -501,7 +501,7 @@ def test_flags_make_the_config(store: FakeStore) -> None:
     }
 
 
-def test_flags_are_put_over_a_config_file(store: FakeStore) -> None:
+def test_flags_override_a_config_file(store: FakeStore) -> None:
     config = {"Cmd": ["old"], "Env": ["A=1"], "Labels": {"k": "old", "l": "kept"}, "User": None, "Volumes": None}
     Path("config.json").write_text(json.dumps(config))
     flags = ["--config", "config.json", "--cmd", "new", "--env", "B=2", "--label", "k=new", "--volume", "/v"]
@@ -514,14 +514,14 @@ def test_flags_are_put_over_a_config_file(store: FakeStore) -> None:
     }
 
 
-def test_empty_lists_in_a_config_file_are_filled(store: FakeStore) -> None:
+def test_flags_fill_keys_that_are_null_in_a_config_file(store: FakeStore) -> None:
     Path("config.json").write_text('{"Env": null, "Labels": null, "ExposedPorts": null, "Cmd": null}')
     flags = ["--config", "config.json", "--env", "A=1", "--label", "k=v", "--expose", "1"]
     expected: Any = {"Cmd": None, "Env": ["A=1"], "ExposedPorts": {"1/tcp": {}}, "Labels": {"k": "v"}}
     assert container(store, *flags) == expected
 
 
-def test_name_tag_dates_and_owner_are_as_told(store: FakeStore) -> None:
+def test_name_tag_dates_and_owner_come_from_flags(store: FakeStore) -> None:
     flags = ["--name", "Host.example:5000/A/b", "--tag", "V1", "--created", "2020-01-01", "--mtime", "2021-01-01"]
     archive = stream(
         store, *flags, "--uid", "7", "--gid", "8", "--uname", "u", "--gname", "g", "--architecture", "s390x"
@@ -580,7 +580,7 @@ def test_a_layer_cache_without_a_name_is_refused(store: FakeStore) -> None:
     assert ran.stderr.startswith("lamina: layer_cache: got '', expected")
 
 
-def test_what_belongs_to_later_versions_is_accepted(store: FakeStore) -> None:
+def test_no_layer_cache_wins_over_layer_cache(store: FakeStore) -> None:
     assert stream(store, "--layer-cache", "layer-cache.db", "--no-layer-cache") == stream(store)
     assert not Path("layer-cache.db").exists()
 
@@ -616,13 +616,13 @@ def spec(store: FakeStore) -> Path:
     return Path("lamina.toml").absolute()
 
 
-def test_a_spec_file_says_what_flags_would(store: FakeStore, spec: Path) -> None:
+def test_a_spec_file_gives_the_same_image_as_flags(store: FakeStore, spec: Path) -> None:
     ran = run("build", "--spec", f"{spec}#hello", "--store", store.root, "-o", "x.tar")
     assert ran.code == 0, ran.stderr
     assert Path("x.tar").read_bytes() == stream(store, "--tag", "latest", "--cmd", "/bin/hello")
 
 
-def test_a_spec_file_is_understood_in_dockertools_words_and_from_anywhere(
+def test_a_spec_file_takes_the_names_of_dockertools_and_works_from_any_folder(
     store: FakeStore, spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -659,7 +659,7 @@ def test_a_flag_wins_over_a_spec_file(store: FakeStore, spec: Path, monkeypatch:
     assert config_of(archive)["created"] == "2020-01-01T00:00:00+00:00"
 
 
-def test_a_spec_file_may_be_json_and_of_one_table(store: FakeStore) -> None:
+def test_a_spec_file_may_be_json_and_needs_no_name_if_it_has_one_table(store: FakeStore) -> None:
     Path("one.json").write_text(json.dumps({"any": {"contents": ["hello"], "maxLayers": 3, "tag": "1"}}))
     assert run("stream", "--spec", "one.json", "--store", store.root).stdout == stream(
         store, "--tag", "1", "--max-layers", "3"
@@ -677,24 +677,24 @@ def test_every_verb_takes_a_spec_file(store: FakeStore, spec: Path) -> None:
 
 
 def on_terminal(*arguments: str | Path) -> CompletedRun:
-    """``lamina ARGUMENTS`` with a terminal for its stderr."""
+    """Run ``lamina ARGUMENTS`` with a terminal as its stderr."""
     leader, follower = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     with tempfile.TemporaryFile() as stdout:
         with process(*arguments, stdout=stdout, stderr=follower, env=environment) as running:
             os.close(follower)
-            said = b""
+            written = b""
             while data := _read(leader):
-                said += data
+                written += data
         os.close(leader)
         stdout.seek(0)
-        return CompletedRun(running.returncode, stdout.read(), said.decode())
+        return CompletedRun(running.returncode, stdout.read(), written.decode())
 
 
 def _read(leader: int) -> bytes:
     try:
         return os.read(leader, 1 << 16)
-    except OSError:  # what Linux says of a terminal that nobody has open
+    except OSError:  # Linux reports EIO once no process has the terminal open
         return b""
 
 
@@ -704,7 +704,7 @@ def without_escapes(text: str) -> str:
 
 @pytest.fixture
 def large(store: FakeStore) -> Path:
-    """A file in the store that takes a while."""
+    """A file in the store that is large enough for bars to be drawn."""
     file = store.location(store.add("large-1", b""))
     file.chmod(0o644)
     os.truncate(file, 300 << 20)
@@ -757,14 +757,14 @@ def test_a_store_path_that_is_a_link_is_packed_as_one(store: FakeStore) -> None:
     assert root_of(archive)["./bin/hello"].linkname == f"{link}/bin/hello"
 
 
-def test_a_name_that_is_not_utf8_is_no_path_of_the_store(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_not_found_in_the_store(tmp_path: Path) -> None:
     store, _ = example(tmp_path / "root")
     ran = run("plan", "a\udcff", "--store", store.root)
     assert ran.code == 5
     assert "got no valid path of that name" in ran.stderr
 
 
-def test_the_words_of_the_help_are_those_that_there_are() -> None:
+def test_the_help_lists_the_values_that_exist() -> None:
     from lamina import layering
     from lamina.cli import options
     from lamina.compression.compressors import COMPRESSORS
@@ -790,7 +790,7 @@ def test_the_words_of_the_help_are_those_that_there_are() -> None:
     ],
 )
 def test_nothing_is_imported_before_it_is_used(arguments: list[str], others: set[str]) -> None:
-    """What is not imported takes no time."""
+    """Every import lengthens the start of the program."""
     program = "import sys; from lamina.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
     program += "sys.stderr.write('\\n'.join(sys.modules))"
     done = subprocess.run(
@@ -804,7 +804,7 @@ def test_nothing_is_imported_before_it_is_used(arguments: list[str], others: set
     assert not others & set(done.stderr.split())
 
 
-def test_scripts_are_confined_unless_the_command_line_says_otherwise(store: FakeStore, tmp_path: Path) -> None:
+def test_scripts_are_confined_without_no_sandbox(store: FakeStore, tmp_path: Path) -> None:
     flags = ("--no-layer-cache", "--quiet", "--extra-commands", "pwd; exit 3", "-o", tmp_path / "image.tar")
     confined = run("build", "hello", "--store", store.root, *flags)
     assert confined.code == 9

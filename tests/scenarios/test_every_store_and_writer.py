@@ -1,4 +1,4 @@
-"""Every scenario in every store and through every sink: one image, whatever the way."""
+"""Every scenario gives the same image from every kind of store and through every writer."""
 
 import io
 import subprocess
@@ -32,8 +32,8 @@ SCENARIOS: Mapping[str, dict[str, Any]] = {
 }
 
 
-class Memory:
-    """A store in memory, filled from one on disk."""
+class MemoryStore:
+    """A store in memory, filled from a store on disk."""
 
     def __init__(self, store: LocalStore, paths: list[StorePath]) -> None:
         self._infos = dict(store.query(paths))
@@ -51,72 +51,72 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> FakeStore:
     return example_store(tmp_path_factory.mktemp("store") / "root")
 
 
-def _by_database(disk: FakeStore, folder: Path) -> dict[str, Any]:
+def _use_database(disk: FakeStore, folder: Path) -> dict[str, Any]:
     return {"store": [str(disk.root)]}
 
 
-def _by_graph(disk: FakeStore, folder: Path) -> dict[str, Any]:
+def _use_graph(disk: FakeStore, folder: Path) -> dict[str, Any]:
     return {"store": [str(write_graph(disk, folder / "graph.json")), str(disk.root)]}
 
 
-def _by_memory(disk: FakeStore, folder: Path) -> dict[str, Any]:
-    return {"store": Memory(LocalStore(disk.root), list(disk.numbers))}
+def _use_memory(disk: FakeStore, folder: Path) -> dict[str, Any]:
+    return {"store": MemoryStore(LocalStore(disk.root), list(disk.numbers))}
 
 
-def _by_cache(disk: FakeStore, folder: Path) -> dict[str, Any]:
+def _use_cache(disk: FakeStore, folder: Path) -> dict[str, Any]:
     return {"store": CACHE, "trusted_keys": [KEY], "embedded_store": folder / "embedded"}
 
 
-def _by_embedded(disk: FakeStore, folder: Path) -> dict[str, Any]:
-    lamina.stream_layered_image(contents=[str(hello())], **_by_cache(disk, folder)).write_to(io.BytesIO())
+def _use_embedded(disk: FakeStore, folder: Path) -> dict[str, Any]:
+    lamina.stream_layered_image(contents=[str(hello())], **_use_cache(disk, folder)).write_to(io.BytesIO())
     return {"store": folder / "embedded"}
 
 
 STORES: list[Callable[[FakeStore, Path], dict[str, Any]]] = [
-    _by_database,
-    _by_graph,
-    _by_memory,
-    _by_cache,
-    _by_embedded,
+    _use_database,
+    _use_graph,
+    _use_memory,
+    _use_cache,
+    _use_embedded,
 ]
 
 
-def _as_stream(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
+def _write_stream(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
     out = io.BytesIO()
     image = stream.write_to(out)
     return out.getvalue(), image
 
 
-def _as_file(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
+def _write_file(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
     image = stream.build(folder / "image.tar")
     return (folder / "image.tar").read_bytes(), image
 
 
-def _as_zstd(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
+def _write_zstd(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
     image = stream.build(folder / "image.tar.zst")
     from lamina.compression.libraries import zstd
 
     return zstd().decompress((folder / "image.tar.zst").read_bytes()), image
 
 
-def _as_script(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
+def _write_script(stream: lamina.Stream, folder: Path) -> tuple[bytes, Image | None]:
     stream.script(folder / "script")
     return subprocess.run([folder / "script"], capture_output=True, check=True, env={}).stdout, None
 
 
-SINKS = [_as_stream, _as_file, _as_zstd, _as_script]
+WRITERS = [_write_stream, _write_file, _write_zstd, _write_script]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_one_image_whatever_the_way(scenario: str, disk: FakeStore, tmp_path: Path) -> None:
+def test_every_store_and_writer_gives_the_same_image(scenario: str, disk: FakeStore, tmp_path: Path) -> None:
     archives, ids = set(), set()
-    for place in STORES:
-        arguments = place(disk, tmp_path)
-        for sink in SINKS:
-            if sink is _as_script and place is _by_memory:
-                continue
+    for make_arguments in STORES:
+        arguments = make_arguments(disk, tmp_path)
+        for write in WRITERS:
+            if write is _write_script and make_arguments is _use_memory:
+                continue  # a script cannot carry a store in memory
             stream = lamina.stream_layered_image(**SCENARIOS[scenario], **arguments)
-            archive, image = sink(stream, tmp_path)
+            archive, image = write(stream, tmp_path)
             archives.add(archive)
             ids |= {image.id} if image else set()
     assert len(archives) == 1

@@ -1,6 +1,6 @@
-"""A hostile or broken binary cache: each thing that it may do ends in its own error, and in no image.
+"""Each fault of a hostile or broken binary cache ends in an error of its own and in no image.
 
-The store that was there is as it was, whatever came.
+The embedded store stays as it was before the run.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from lamina.formats.content_address import NAR as RECURSIVE
 from lamina.transports import open as opening
 from lamina.transports.retry import DEFAULT_POLICY, RetryPolicy
 
-# Nobody waits for a minute in a test; the times are what the real ones are, a few hundred times as short.
+# The real policy waits up to a minute, too long for a test; these times are a few hundred times shorter.
 QUICK = RetryPolicy(
     connect_timeout=2, read_timeout=0.3, rate_window=0.6, attempts=2, initial_delay=0.01, max_delay=0.05
 )
@@ -59,7 +59,7 @@ TREE: factories.Item = {b"bin": {b"x": factories.File(b"#!/no\n" * 100, executab
 
 @dataclass
 class World:
-    """A cache, what its server does, and a user who has a store already."""
+    """A cache, the scripts of its server, and a machine that has an embedded store already."""
 
     cache: Cache
     machine: Machine
@@ -68,7 +68,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A machine with an honest cache's paths in its store."""
+    """The folder of a machine whose embedded store has the paths of an honest cache."""
     folder = tmp_path_factory.mktemp("before")
     cache, machine = Cache(folder / "cache"), Machine(folder / "machine")
     machine.folder.mkdir()
@@ -85,8 +85,8 @@ def world(before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worl
     return World(Cache(tmp_path / "cache"), Machine(tmp_path / "machine"))
 
 
-def refused(world: World, code: int, words: str, *roots: object, flags: tuple[str, ...] = ()) -> None:
-    """Runs it, and looks at all that must not be there afterwards."""
+def check_refused(world: World, code: int, words: str, *roots: object, flags: tuple[str, ...] = ()) -> None:
+    """Build an image of ``roots``; expect the error and neither an image nor a change of the store."""
     store = read_files(world.machine.store)
     with serve_cache(world.cache.folder, world.scripts) as server:
         ran = world.machine.build(server.url, *roots, flags=flags)
@@ -100,45 +100,45 @@ def refused(world: World, code: int, words: str, *roots: object, flags: tuple[st
     assert not list_leftovers(world.machine.store)
 
 
-# --- what is in a NAR
+# --- malformed NARs
 
 T = nar.dump_strings
 FILE = T(b"(", b"type", b"regular", b"contents", b"hi", b")")
 LINK = T(b"(", b"type", b"symlink", b"target")
 
 
-def folder_of(*names: bytes, inner: bytes = FILE) -> bytes:
-    """A folder with entries of those names."""
+def dump_folder(*names: bytes, inner: bytes = FILE) -> bytes:
+    """Return the NAR node of a folder with entries of these names."""
     entries = b"".join(T(b"entry", b"(", b"name", name, b"node") + inner + T(b")") for name in names)
     return T(b"(", b"type", b"directory") + entries + T(b")")
 
 
-def nested(depth: int) -> bytes:
-    """So many folders, each in the one before, and a file in the last."""
+def dump_nested_folders(depth: int) -> bytes:
+    """Return the NAR node of ``depth`` nested folders with a file in the innermost."""
     opened = T(b"(", b"type", b"directory", b"entry", b"(", b"name", b"d", b"node")
     return opened * depth + FILE + T(b")", b")") * depth
 
 
-def deep_names(depth: int, entries: int) -> bytes:
-    """Long names above many entries: each entry's path is as long as all of those names."""
+def dump_long_paths(depth: int, entries: int) -> bytes:
+    """Return the NAR node of many entries below folders with long names, which make each entry's path long."""
     name = b"n" * 8000
     opened = T(b"(", b"type", b"directory", b"entry", b"(", b"name", name, b"node")
-    return opened * depth + folder_of(*(b"%08d" % number for number in range(entries))) + T(b")", b")") * depth
+    return opened * depth + dump_folder(*(b"%08d" % number for number in range(entries))) + T(b")", b")") * depth
 
 
 LENGTH_63, LENGTH_64 = (1 << 63).to_bytes(8, "little"), bytes([255] * 8)
 ARCHIVES = {
-    "a name with a slash": folder_of(b"a/b"),
-    "an absolute name": folder_of(b"/etc/passwd"),
-    "the folder above": folder_of(b".."),
-    "the folder itself": folder_of(b"."),
-    "an empty name": folder_of(b""),
-    "a NUL in a name": folder_of(b"a\0b"),
-    "an entry twice": folder_of(b"a", b"a"),
-    "entries out of order": folder_of(b"b", b"a"),
-    "entries out of order by case": folder_of(b"a", b"B"),
-    "10000 levels": nested(10_000),
-    "1025 levels": nested(1025),
+    "a name with a slash": dump_folder(b"a/b"),
+    "an absolute name": dump_folder(b"/etc/passwd"),
+    "the folder above": dump_folder(b".."),
+    "the folder itself": dump_folder(b"."),
+    "an empty name": dump_folder(b""),
+    "a NUL in a name": dump_folder(b"a\0b"),
+    "an entry twice": dump_folder(b"a", b"a"),
+    "entries out of order": dump_folder(b"b", b"a"),
+    "entries out of order by case": dump_folder(b"a", b"B"),
+    "10000 levels": dump_nested_folders(10_000),
+    "1025 levels": dump_nested_folders(1025),
     "a name of 2^63 bytes": T(b"(", b"type", b"directory", b"entry", b"(", b"name") + LENGTH_63,
     "a name of 2^64 - 1 bytes": T(b"(", b"type", b"directory", b"entry", b"(", b"name") + LENGTH_64 + b"a" * 64,
     "a token of 2^63 bytes": T(b"(", b"type") + LENGTH_63 + b"regular\0",
@@ -151,35 +151,35 @@ ARCHIVES = {
     "padding that is not zero": FILE.replace(b"hi\0\0\0\0\0\0", b"hi\0\0\0\0\0x"),
     "an odd executable mark": T(b"(", b"type", b"regular", b"executable", b"x", b"contents", b"hi", b")"),
     "more behind its end": FILE + T(b")"),
-    "its half": folder_of(b"a", b"b")[:-40],
+    "its half": dump_folder(b"a", b"b")[:-40],
     "nothing but its first word": b"",
-    "paths of a hundred kilobytes": deep_names(100, 50_000),
+    "paths of a hundred kilobytes": dump_long_paths(100, 50_000),
 }
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
 @pytest.mark.parametrize("compression", ["none", "xz"])
-def test_a_nar_that_holds(name: str, compression: str, world: World) -> None:
+def test_a_malformed_nar_is_refused(name: str, compression: str, world: World) -> None:
     archive = T(nar.MAGIC) + ARCHIVES[name]
     root = world.cache.add("bad-1", {}, archive=archive, compression=compression)
     begun = time.monotonic()
-    refused(world, FORMAT, r"/nix/store/\w+-bad-1 in http://127\.0\.0\.1:\d+: NAR at byte \d+: got ", root)
+    check_refused(world, FORMAT, r"/nix/store/\w+-bad-1 in http://127\.0\.0\.1:\d+: NAR at byte \d+: got ", root)
     assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("depth", [64, 1024])
-def test_folders_nest_as_deep_as_we_say(depth: int, world: World) -> None:
-    root = world.cache.add("deep-1", {}, archive=T(nar.MAGIC) + nested(depth))
+def test_folders_nest_up_to_the_limit(depth: int, world: World) -> None:
+    root = world.cache.add("deep-1", {}, archive=T(nar.MAGIC) + dump_nested_folders(depth))
     ran = world.machine.build(world.cache.url, root)
     assert ran.code == 0, ran.stderr
     assert root in check_store(world.machine.store)
 
 
-# --- what is in a file that is to be a NAR
+# --- compressed files
 
 
-def spoiled(world: World, content: bytes, compression: str = "none") -> StorePath:
-    """A path whose NAR's file is ``content``."""
+def add_with_file(world: World, content: bytes, compression: str = "none") -> StorePath:
+    """Add a path to the cache whose compressed NAR is the file ``content``."""
     return world.cache.add("bad-1", TREE, file=content, compression=compression)
 
 
@@ -187,52 +187,56 @@ NAR = dump_nar(TREE)
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
-def test_a_file_that_was_cut(compression: str, world: World) -> None:
+def test_a_truncated_file_is_refused(compression: str, world: World) -> None:
     whole = COMPRESSORS[compression](NAR)
     code = INTEGRITY if compression == "none" else FORMAT
-    refused(world, code, "bad-1 in http://127.0.0.1", spoiled(world, whole[: len(whole) * 2 // 3], compression))
+    check_refused(
+        world, code, "bad-1 in http://127.0.0.1", add_with_file(world, whole[: len(whole) * 2 // 3], compression)
+    )
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
-def test_an_empty_file(compression: str, world: World) -> None:
+def test_an_empty_file_is_refused(compression: str, world: World) -> None:
     code = INTEGRITY if compression == "none" else FORMAT
-    refused(world, code, "bad-1 in http://127.0.0.1", spoiled(world, b"", compression))
+    check_refused(world, code, "bad-1 in http://127.0.0.1", add_with_file(world, b"", compression))
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
-def test_a_file_of_noise(compression: str, world: World) -> None:
+def test_a_file_of_noise_is_refused(compression: str, world: World) -> None:
     noise = (b"\xff\xfe noise" * len(NAR))[: len(NAR)]
     code = INTEGRITY if compression == "none" else FORMAT
-    refused(world, code, "bad-1 in http://127.0.0.1", spoiled(world, noise, compression))
+    check_refused(world, code, "bad-1 in http://127.0.0.1", add_with_file(world, noise, compression))
 
 
-def test_a_compression_nobody_knows(world: World) -> None:
+def test_an_unknown_compression_is_refused(world: World) -> None:
     root = world.cache.add("bad-1", TREE, narinfo_fields={"compression": "zip"})
-    refused(world, FORMAT, "compression: got 'zip', expected one of none, ", root)
+    check_refused(world, FORMAT, "compression: got 'zip', expected one of none, ", root)
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
-def test_another_content_of_the_same_size(compression: str, world: World) -> None:
+def test_another_content_of_the_same_size_is_refused(compression: str, world: World) -> None:
     other = NAR.replace(b"#!/no", b"#!/ok")
-    root = spoiled(world, COMPRESSORS[compression](other), compression)
-    refused(world, INTEGRITY, "got a NAR with hash sha256:[0-9a-f]{64}, expected sha256:", root)
+    root = add_with_file(world, COMPRESSORS[compression](other), compression)
+    check_refused(world, INTEGRITY, "got a NAR with hash sha256:[0-9a-f]{64}, expected sha256:", root)
 
 
 @pytest.mark.parametrize("more", [-8, -1, 1, 8, 1 << 40])
-def test_a_size_that_is_not_true(more: int, world: World) -> None:
+def test_a_wrong_nar_size_is_refused(more: int, world: World) -> None:
     root = world.cache.add("bad-1", TREE, signed_fields={"nar_size": len(NAR) + more})
-    refused(world, INTEGRITY, rf"got a NAR of .*bytes, expected {len(NAR) + more}", root)
+    check_refused(world, INTEGRITY, rf"got a NAR of .*bytes, expected {len(NAR) + more}", root)
 
 
-def test_a_hash_that_is_not_true(world: World) -> None:
+def test_a_wrong_nar_hash_is_refused(world: World) -> None:
     root = world.cache.add("bad-1", TREE, signed_fields={"nar_hash": Digest(bytes(32))})
-    refused(world, INTEGRITY, "got a NAR with hash sha256:", root)
+    check_refused(world, INTEGRITY, "got a NAR with hash sha256:", root)
 
 
 @pytest.mark.parametrize("said", [{"file_size": 100}, {"file_size": 1 << 40}, {"file_hash": Digest(bytes(32))}])
 @pytest.mark.parametrize("compression", ["none", "xz"])
-def test_what_is_said_of_the_file_is_signed_by_nobody(said: dict[str, Any], compression: str, world: World) -> None:
-    """Pull-through caches hand out a NAR uncompressed and leave size and hash of the compressed one."""
+def test_a_wrong_file_size_or_file_hash_is_ignored_because_no_signature_covers_it(
+    said: dict[str, Any], compression: str, world: World
+) -> None:
+    """Pull-through caches serve a NAR uncompressed and keep the size and hash of the compressed file."""
     root = world.cache.add("good-1", TREE, narinfo_fields=said, compression=compression)
     with serve_cache(world.cache.folder) as server:
         ran = world.machine.build(server.url, root)
@@ -240,13 +244,13 @@ def test_what_is_said_of_the_file_is_signed_by_nobody(said: dict[str, Any], comp
     assert root in check_store(world.machine.store)
 
 
-def test_a_file_longer_than_a_nar_of_that_size_can_be(world: World) -> None:
-    root = spoiled(world, NAR + bytes(1 << 20))
-    refused(world, FORMAT, r"got \d+ bytes, expected at most \d+", root)
+def test_a_file_larger_than_a_nar_of_that_size_can_be_is_refused(world: World) -> None:
+    root = add_with_file(world, NAR + bytes(1 << 20))
+    check_refused(world, FORMAT, r"got \d+ bytes, expected at most \d+", root)
 
 
-def bomb(compression: str, size: int) -> bytes:
-    """So many zeros, in as many streams as it takes not to wait for the compressor."""
+def compress_zeros(compression: str, size: int) -> bytes:
+    """Return ``size`` zeros, compressed in several streams, because one long stream takes the compressor too long."""
     portion = min(size, 1 << 24)
     if compression == "br":
         return bytes(brotli.compress(bytes(size), quality=1))
@@ -254,19 +258,21 @@ def bomb(compression: str, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("compression", sorted(COMPRESSORS.keys() - {"none"}))
-def test_a_bomb(compression: str, world: World) -> None:
-    # Those two make a thousandth of it at best, and the file itself is to be no larger than it may be.
-    root = spoiled(world, bomb(compression, 1 << 23 if compression in ("gzip", "lz4") else 1 << 28), compression)
+def test_a_decompression_bomb_is_refused_at_once(compression: str, world: World) -> None:
+    # gzip and lz4 compress to a thousandth at best, and the file must not exceed the limit on its own size.
+    root = add_with_file(
+        world, compress_zeros(compression, 1 << 23 if compression in ("gzip", "lz4") else 1 << 28), compression
+    )
     begun = time.monotonic()
-    refused(world, INTEGRITY, rf"got a NAR of more bytes, expected {len(NAR)}", root)
+    check_refused(world, INTEGRITY, rf"got a NAR of more bytes, expected {len(NAR)}", root)
     assert time.monotonic() - begun < 2
 
 
 HEAD = T(nar.MAGIC, b"(", b"type", b"regular", b"contents")
 
 
-def most_memory(world: World, server: CacheServer, root: StorePath) -> tuple[int, int]:
-    """How a run in a process of its own ended, and the most memory that it held, in KiB."""
+def measure_memory(world: World, server: CacheServer, root: StorePath) -> tuple[int, int]:
+    """Run a build in a process of its own, and return its exit code and its peak memory in KiB."""
     command = [*MODULE, *map(str, world.machine.arguments(server.url, root))]
     with subprocess.Popen(command, env=world.machine.environment, stderr=subprocess.DEVNULL) as running:
         _, status, usage = os.wait4(running.pid, 0)
@@ -275,24 +281,24 @@ def most_memory(world: World, server: CacheServer, root: StorePath) -> tuple[int
 
 
 @pytest.mark.parametrize("compression", ["xz", "zstd", "bzip2", "br"])
-def test_a_bomb_takes_no_memory(compression: str, world: World) -> None:
+def test_a_decompression_bomb_takes_no_memory(compression: str, world: World) -> None:
     good, size = world.cache.add("good-1", TREE), 1 << 27
-    content = bomb(compression, size)
-    root = spoiled(world, content, compression)
-    # As large as its narinfo says, so that it is read to its end.
+    content = compress_zeros(compression, size)
+    root = add_with_file(world, content, compression)
+    # The narinfo has the true size, so that the NAR is read to its end.
     world.cache.change(root, info=replace(world.cache.narinfos[root].info, nar_size=size))
     world.cache.sign(root, KEY)
     with serve_cache(world.cache.folder) as server:
-        code, usual = most_memory(world, server, good)
+        code, usual = measure_memory(world, server, good)
         assert code == 0
-        code, found = most_memory(world, server, root)
+        code, found = measure_memory(world, server, root)
     assert code == INTEGRITY
     assert found - usual < 48 << 10
     assert not list_leftovers(world.machine.store)
 
 
-# Streams that hold nothing, of which there may be any number.
-NOTHING = {
+# Empty streams, of which a file may contain any number.
+EMPTY_STREAMS = {
     "zstd": b"\x50\x2a\x4d\x18\0\0\0\0" * 8192,
     "lz4": COMPRESSORS["lz4"](b"") * 4096,
     "gzip": COMPRESSORS["gzip"](b"") * 1024,
@@ -302,62 +308,62 @@ NOTHING = {
 
 
 @pytest.mark.parametrize("size", [None, 1 << 62])
-@pytest.mark.parametrize("compression", NOTHING)
-def test_a_file_that_never_ends_and_holds_nothing(compression: str, size: int | None, world: World) -> None:
+@pytest.mark.parametrize("compression", EMPTY_STREAMS)
+def test_an_endless_file_of_empty_streams_is_refused(compression: str, size: int | None, world: World) -> None:
     root = world.cache.add("bad-1", TREE, compression=compression, narinfo_fields={"file_size": size})
-    world.scripts["nar/.*"] = send_forever(piece=NOTHING[compression])
-    refused(world, FORMAT, r"got \d+ bytes, expected at most \d+", root)
+    world.scripts["nar/.*"] = send_forever(piece=EMPTY_STREAMS[compression])
+    check_refused(world, FORMAT, r"got \d+ bytes, expected at most \d+", root)
 
 
 @pytest.mark.parametrize("compression", ["none", "xz"])
-def test_a_nar_that_never_ends(compression: str, world: World) -> None:
+def test_an_endless_nar_is_refused(compression: str, world: World) -> None:
     root = world.cache.add("bad-1", TREE, compression=compression, narinfo_fields={"file_size": 1 << 62})
     start = NAR if compression == "none" else COMPRESSORS["xz"](NAR)
     world.scripts["nar/.*"] = send_forever(start)
-    refused(world, INTEGRITY if compression == "none" else FORMAT, "bad-1 in http://", root)
+    check_refused(world, INTEGRITY if compression == "none" else FORMAT, "bad-1 in http://", root)
 
 
-# --- the answers
+# --- HTTP responses
 
 
 @pytest.mark.parametrize(
     "script", [send_slowly(500), send_nothing, cut_short(b"StorePath", 500)], ids=["trickle", "silent", "cut"]
 )
 @pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo", "nar/.*"])
-def test_a_server_that_is_not_waited_for(pattern: str, script: Script, world: World) -> None:
+def test_a_slow_server_is_given_up(pattern: str, script: Script, world: World) -> None:
     root = world.cache.add("bad-1", TREE, compression="none")
     world.scripts[pattern] = script
-    refused(world, STORE, r"in a row, expected the whole file|less than 32768, expected a faster server", root)
+    check_refused(world, STORE, r"in a row, expected the whole file|less than 32768, expected a faster server", root)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 418, 429, 500, 503])
 @pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo", "nar/.*"])
-def test_a_server_that_refuses(pattern: str, status: int, world: World) -> None:
+def test_an_http_error_is_reported(pattern: str, status: int, world: World) -> None:
     root = world.cache.add("bad-1", TREE)
     world.scripts[pattern] = lambda asked: asked.answer(status)
-    refused(world, STORE, "http://127.0.0.1|got no such valid path", root)
+    check_refused(world, STORE, "http://127.0.0.1|got no such valid path", root)
 
 
-def around(asked: Any) -> None:
-    """A redirect to itself."""
+def redirect_to_itself(asked: Any) -> None:
+    """Redirect a request to itself."""
     asked.answer(302, Location=asked.path)
 
 
 @pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo", "nar/.*"])
-def test_redirects_in_a_circle(pattern: str, world: World) -> None:
+def test_redirects_in_a_circle_are_refused(pattern: str, world: World) -> None:
     root = world.cache.add("bad-1", TREE)
-    world.scripts[pattern] = around
-    refused(world, STORE, "got more than 10 redirects", root)
+    world.scripts[pattern] = redirect_to_itself
+    check_refused(world, STORE, "got more than 10 redirects", root)
 
 
 @pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo"])
-def test_an_answer_that_never_ends(pattern: str, world: World) -> None:
+def test_an_endless_response_is_refused(pattern: str, world: World) -> None:
     root = world.cache.add("bad-1", TREE)
     world.scripts[pattern] = send_forever(b"StorePath: ", b"x" * 65536)
-    refused(world, FORMAT, r"got more than \d+ bytes, expected at most that many", root)
+    check_refused(world, FORMAT, r"got more than \d+ bytes, expected at most that many", root)
 
 
-def test_nobody_there(world: World) -> None:
+def test_a_server_that_is_down_is_reported(world: World) -> None:
     root = world.cache.add("bad-1", TREE)
     with serve_cache(world.cache.folder) as server:
         url = server.url
@@ -366,9 +372,9 @@ def test_nobody_there(world: World) -> None:
     assert not world.machine.image.exists()
 
 
-# --- what it says of itself
+# --- nix-cache-info
 
-SELVES: Mapping[str, tuple[bytes, int, str]] = {
+CACHE_INFOS: Mapping[str, tuple[bytes, int, str]] = {
     "nothing of a store": (b"", 0, ""),
     "another store": (b"StoreDir: /gnu/store\n", STORE, "got a cache of /gnu/store, expected one of /nix/store"),
     "noise": (b"\xff\xfe\0noise", FORMAT, "expected UTF-8"),
@@ -379,33 +385,33 @@ SELVES: Mapping[str, tuple[bytes, int, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", SELVES)
-def test_a_cache_that_says_of_itself(name: str, world: World) -> None:
+@pytest.mark.parametrize("name", CACHE_INFOS)
+def test_an_unsuitable_nix_cache_info_is_refused(name: str, world: World) -> None:
     root = world.cache.add("x-1", TREE)
-    content, code, words = SELVES[name]
+    content, code, words = CACHE_INFOS[name]
     (world.cache.folder / CACHE_INFO).write_bytes(content)
     if code:
-        refused(world, code, words, root)
+        check_refused(world, code, words, root)
     else:
         assert world.machine.build(world.cache.url, root).code == 0
 
 
-def test_a_cache_that_says_nothing_of_itself(world: World) -> None:
+def test_a_cache_without_nix_cache_info_is_refused(world: World) -> None:
     root = world.cache.add("x-1", TREE)
     (world.cache.folder / CACHE_INFO).unlink()
-    refused(world, STORE, "got no nix-cache-info there, expected a binary cache", root)
+    check_refused(world, STORE, "got no nix-cache-info there, expected a binary cache", root)
 
 
-# --- what it says of a path
+# --- narinfos
 
 
-def line(key: str, value: str) -> Callable[[str], str]:
-    """Puts another value in a narinfo."""
+def replace_line(key: str, value: str) -> Callable[[str], str]:
+    """Return a function that replaces the value of ``key`` in a narinfo."""
     return lambda text: re.sub(f"(?m)^{key}: .*$", lambda _: f"{key}: {value}", text)
 
 
-def without(key: str) -> Callable[[str], str]:
-    """Takes a line out of a narinfo."""
+def remove_line(key: str) -> Callable[[str], str]:
+    """Return a function that removes the line of ``key`` from a narinfo."""
     return lambda text: re.sub(f"(?m)^{key}: .*\n", "", text)
 
 
@@ -414,103 +420,102 @@ TEXTS: Mapping[str, Callable[[str], str]] = {
     "noise": lambda text: "\0\1\2" * 100,
     "a page": lambda text: "<!doctype html>\n<title>Not found</title>\n",
     "its half": lambda text: text[:100],
-    "no path": without("StorePath"),
-    "no URL": without("URL"),
-    "no hash": without("NarHash"),
-    "no size": without("NarSize"),
+    "no path": remove_line("StorePath"),
+    "no URL": remove_line("URL"),
+    "no hash": remove_line("NarHash"),
+    "no size": remove_line("NarSize"),
     "two paths": lambda text: text + text.splitlines()[0] + "\n",
-    "a path in another store": line("StorePath", "/gnu/store/" + "0" * 32 + "-x"),
+    "a path in another store": replace_line("StorePath", "/gnu/store/" + "0" * 32 + "-x"),
     "a path within a path": lambda text: re.sub("(?m)^(StorePath: .*)$", r"\1/bin", text),
-    "a size below zero": line("NarSize", "-1"),
-    "no bytes": line("NarSize", "0"),
-    "a size of 2^63": line("NarSize", str(1 << 63)),
-    "a size of a thousand digits": line("NarSize", "9" * 1000),
-    "a size in words": line("NarSize", "many"),
-    "a hash of MD5": line("NarHash", "md5:" + "0" * 32),
-    "a hash that is short": line("NarHash", "sha256:" + "0" * 51),
-    "a URL above": line("URL", "../../etc/passwd"),
-    "a URL of another scheme": line("URL", "s3://bucket/nar/x"),
-    "a URL of another host without a scheme": line("URL", "//elsewhere/nar/x"),
-    "a URL elsewhere": line("URL", "file:///etc/passwd"),
-    "a reference above": line("References", "../../etc/passwd"),
-    "a reference that is none": line("References", "0" * 32),
+    "a size below zero": replace_line("NarSize", "-1"),
+    "no bytes": replace_line("NarSize", "0"),
+    "a size of 2^63": replace_line("NarSize", str(1 << 63)),
+    "a size of a thousand digits": replace_line("NarSize", "9" * 1000),
+    "a size in words": replace_line("NarSize", "many"),
+    "a hash of MD5": replace_line("NarHash", "md5:" + "0" * 32),
+    "a hash that is short": replace_line("NarHash", "sha256:" + "0" * 51),
+    "a URL above": replace_line("URL", "../../etc/passwd"),
+    "a URL of another scheme": replace_line("URL", "s3://bucket/nar/x"),
+    "a URL of another host without a scheme": replace_line("URL", "//elsewhere/nar/x"),
+    "a URL elsewhere": replace_line("URL", "file:///etc/passwd"),
+    "a reference above": replace_line("References", "../../etc/passwd"),
+    "a reference that is none": replace_line("References", "0" * 32),
     "CRLF": lambda text: text.replace("\n", "\r\n"),
-    "a control character": line("URL", "a\x1bb"),
+    "a control character": replace_line("URL", "a\x1bb"),
 }
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_narinfo_that_says(name: str, world: World) -> None:
+def test_a_malformed_narinfo_is_refused(name: str, world: World) -> None:
     root = world.cache.add("bad-1", TREE, text=TEXTS[name])
-    refused(world, FORMAT, rf"{root.hash}\.narinfo in http://127\.0\.0\.1:\d+: ", root)
+    check_refused(world, FORMAT, rf"{root.hash}\.narinfo in http://127\.0\.0\.1:\d+: ", root)
 
 
-def test_a_narinfo_that_is_not_utf_8(world: World) -> None:
+def test_a_narinfo_that_is_not_utf_8_is_refused(world: World) -> None:
     root = world.cache.add("bad-1", TREE)
     world.cache.narinfo_of(root).write_bytes(b"StorePath: \xff\n")
-    refused(world, FORMAT, r"narinfo: got b'\\xff', expected UTF-8", root)
+    check_refused(world, FORMAT, r"narinfo: got b'\\xff', expected UTF-8", root)
 
 
-def test_a_narinfo_of_five_megabytes(world: World) -> None:
+def test_a_narinfo_of_five_megabytes_is_refused(world: World) -> None:
     root = world.cache.add("bad-1", TREE, text=lambda text: text + "X: " + "y" * (5 << 20) + "\n")
-    refused(world, FORMAT, "got more than 4194304 bytes", root)
+    check_refused(world, FORMAT, "got more than 4194304 bytes", root)
 
 
 @pytest.mark.parametrize("name", ["other-1", "bad-2"])
-def test_a_narinfo_of_another_path(name: str, world: World) -> None:
+def test_the_narinfo_of_another_path_is_refused(name: str, world: World) -> None:
     root, other = world.cache.add("bad-1", TREE), world.cache.add(name, {b"y": factories.File(b"y")})
     os.replace(world.cache.narinfo_of(other), world.cache.narinfo_of(root))
-    refused(world, INTEGRITY, rf"got the narinfo of {other}, expected one of {root.hash}", root)
+    check_refused(world, INTEGRITY, rf"got the narinfo of {other}, expected one of {root.hash}", root)
 
 
-def test_a_narinfo_of_the_same_hash_under_another_name(world: World) -> None:
+def test_a_narinfo_of_the_same_hash_but_another_name_is_not_a_match(world: World) -> None:
     root = world.cache.add("bad-1", TREE)
     other = StorePath(root.base.replace("bad-1", "good-1"))
-    refused(world, STORE, rf"{other}: got no such valid path in the store, expected it as a root", other)
+    check_refused(world, STORE, rf"{other}: got no such valid path in the store, expected it as a root", other)
 
 
 @pytest.mark.parametrize("address", ["x", "fixed:r:sha256:x", "fixed:git:sha1:" + "0" * 40, "text:sha1:" + "0" * 32])
-def test_a_content_address_of_no_kind_that_is_known_is_worth_nothing(address: str, world: World) -> None:
-    """Newer Nix may know more of them; then there is a signature."""
+def test_a_content_address_of_an_unknown_kind_is_ignored(address: str, world: World) -> None:
+    """A newer Nix may know other kinds. Such a path is accepted with a signature only."""
     root = world.cache.add("bad-1", TREE, narinfo_fields={"address": address})
     assert world.machine.build(world.cache.url, root).code == 0
     other = world.cache.add("bad-2", TREE, narinfo_fields={"address": address, "signatures": ()})
     world.machine.image.unlink()
-    refused(world, INTEGRITY, "got no signature, expected one of cache.nixos.org-1, cache.test-1", other)
+    check_refused(world, INTEGRITY, "got no signature, expected one of cache.nixos.org-1, cache.test-1", other)
 
 
-# --- the graph
+# --- the references
 
 
 @pytest.mark.parametrize("length", [2, 3, 5])
-def test_references_in_a_circle(length: int, world: World) -> None:
+def test_a_cycle_of_references_is_refused(length: int, world: World) -> None:
     names = [f"ring-{number}" for number in range(length)]
     paths = [
         world.cache.add(name, TREE, [factories.path(names[(number + 1) % length])]) for number, name in enumerate(names)
     ]
     root = world.cache.add("root-1", TREE, [paths[0], *paths[1:]])
-    refused(world, INTEGRITY, "got a cycle of references, expected none", root)
+    check_refused(world, INTEGRITY, "got a cycle of references, expected none", root)
 
 
-def test_a_reference_to_nothing(world: World) -> None:
+def test_a_missing_reference_is_refused(world: World) -> None:
     inner = world.cache.add("inner-1", TREE, [factories.path("nothing-1")])
     root = world.cache.add("root-1", TREE, [inner])
     missing = factories.path("nothing-1")
-    refused(
+    check_refused(
         world, STORE, f"{missing}: got no such valid path in the store, expected it as a reference of {inner}", root
     )
 
 
-def test_a_thousand_references_to_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        opening.open_transport, "__defaults__", (DEFAULT_POLICY,)
-    )  # they share this process with the server
+def test_a_thousand_missing_references_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The requests share this process with the server, which makes it too slow for the short times.
+    monkeypatch.setattr(opening.open_transport, "__defaults__", (DEFAULT_POLICY,))
     root = world.cache.add("root-1", TREE, [factories.path(f"nothing-{number}") for number in range(1_000)])
-    refused(world, STORE, "got no such valid path in the store, expected it as a reference of", root)
+    check_refused(world, STORE, "got no such valid path in the store, expected it as a reference of", root)
 
 
-def test_a_nar_that_is_missing_in_the_middle_of_a_closure(world: World) -> None:
-    """What was whole stays, so that the next run need not fetch it; what is missing and all above it never came."""
+def test_a_missing_nar_in_the_middle_of_a_closure_is_an_error(world: World) -> None:
+    """Complete paths stay in the store for the next run. The path without a NAR and its referrers are not added."""
     root = example(world.cache)
     leaf = world.cache.add("leaf-1", {b"l": factories.File(b"leaf")})
     middle = world.cache.add("middle-1", {b"m": factories.File(b"middle")}, [leaf])
@@ -528,10 +533,10 @@ def test_a_nar_that_is_missing_in_the_middle_of_a_closure(world: World) -> None:
     assert check_store(world.machine.store) == before | {leaf, middle, top}
 
 
-# --- a stream, and who waits for it
+# --- a stream, and waiting for servers
 
 
-def test_a_stream_that_fails_is_no_image(world: World) -> None:
+def test_a_stream_that_fails_has_no_manifest(world: World) -> None:
     good = world.cache.add("good-1", {b"g": factories.File(b"g" * 100_000)})
     bad = world.cache.add("bad-1", TREE, [good], file=b"noise")
     with serve_cache(world.cache.folder) as server:
@@ -545,7 +550,7 @@ def test_a_stream_that_fails_is_no_image(world: World) -> None:
 
 @pytest.fixture
 def stuck(world: World) -> Iterator[tuple[CacheServer, StorePath]]:
-    """A server that says nothing of the references of a path."""
+    """A server that never answers for the references of a path."""
     references = [world.cache.add(f"stuck-{number}", TREE) for number in range(5)]
     root = world.cache.add("root-1", TREE, references)
     world.scripts |= {f"{path.hash}.narinfo": send_nothing for path in references[1:]}
@@ -553,7 +558,7 @@ def stuck(world: World) -> Iterator[tuple[CacheServer, StorePath]]:
         yield server, root
 
 
-def test_one_bad_answer_ends_the_wait_for_others(stuck: tuple[CacheServer, StorePath], world: World) -> None:
+def test_one_bad_response_ends_the_wait_for_others(stuck: tuple[CacheServer, StorePath], world: World) -> None:
     server, root = stuck
     bad = next(path for path in world.cache.narinfos if path.name == "stuck-0")
     world.cache.sign(bad, OTHER)
@@ -573,11 +578,11 @@ def test_a_signal_ends_the_wait(stuck: tuple[CacheServer, StorePath], world: Wor
         assert running.wait(10) == 143
 
 
-# --- what a path without a signature says of its content
+# --- content addresses
 
 
-def test_a_nar_that_is_here_is_held_to_the_address_of_every_path_that_names_it(world: World) -> None:
-    """Its hash says what it is, and not that it is what this path is to be."""
+def test_a_nar_that_is_already_in_the_store_is_checked_against_the_content_address_of_each_path(world: World) -> None:
+    """The NAR hash identifies the content, but does not prove that the content belongs to this path."""
     evil: factories.Item = {b"evil": factories.File(b"evil")}
     here = world.cache.add("evil-1", evil)
     assert world.machine.build(world.cache.url, here).code == 0
@@ -589,4 +594,4 @@ def test_a_nar_that_is_here_is_held_to_the_address_of_every_path_that_names_it(w
     root = world.cache.add(
         "good-1", good, method=RECURSIVE, self_reference=True, file=dump_nar(evil), signed_fields=believed
     )
-    refused(world, INTEGRITY, "got other content, expected that of fixed:r:sha256:", root)
+    check_refused(world, INTEGRITY, "got other content, expected that of fixed:r:sha256:", root)

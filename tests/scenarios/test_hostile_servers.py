@@ -1,7 +1,7 @@
-"""Servers that answer in any way: what comes of it is the honest store or a named error, and with another cache the
-honest store in any case.
+"""Servers with random hostile responses: a fetch ends with the same store as from an honest cache, or with an error.
 
-``LAMINA_ATTACKS`` is how many servers there are, each of which picks its answers at random from its number.
+If an honest cache is named too, the fetch always succeeds. ``LAMINA_ATTACKS`` is the number of servers; the number of
+each server is the seed of its responses.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ SECRET, TOKEN = "hunter2secret", "hunter2token"
 PATHS = 4
 
 Answer = Callable[[random.Random, bytes], bytes]
-"""The bytes that are sent instead of a file's."""
+"""Returns the bytes that are sent instead of a file."""
 
 
 def whole(content: bytes, status: str = "200 OK", **headers: object) -> bytes:
-    said = {"Content-Length": len(content), **{name.replace("_", "-"): value for name, value in headers.items()}}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in said.items() if value is not None)
+    fields = {"Content-Length": len(content), **{name.replace("_", "-"): value for name, value in headers.items()}}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value is not None)
     return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode() + content
 
 
@@ -121,12 +121,12 @@ def heads(chance: random.Random, content: bytes) -> bytes:
 
 
 def ranges(chance: random.Random, content: bytes) -> bytes:
-    place = chance.choice(["bytes 0-1/2", "bytes 5-1/9", "bytes */0", "bytes 0-0/*", "x", "", "bytes 1-2/3/4"])
-    return whole(content, chance.choice(["206 Partial", "416 No"]), Content_Range=place, ETag=f'"{chance.random()}"')
+    value = chance.choice(["bytes 0-1/2", "bytes 5-1/9", "bytes */0", "bytes 0-0/*", "x", "", "bytes 1-2/3/4"])
+    return whole(content, chance.choice(["206 Partial", "416 No"]), Content_Range=value, ETag=f'"{chance.random()}"')
 
 
 def lies(chance: random.Random, content: bytes) -> bytes:
-    """A text of which one line is another."""
+    """Replace one line of a text file."""
     lines = content.split(b"\n")
     number = chance.randrange(len(lines))
     key = lines[number].partition(b":")[0]
@@ -145,7 +145,7 @@ ANSWERS: list[Answer] = [flipped, cut, some_status, redirect, lengths, chunked, 
 
 
 class Attacker(socketserver.ThreadingTCPServer):
-    """Serves ``folder`` below ``prefix``; every other answer or so is one of `ANSWERS`."""
+    """Serves ``folder`` below ``prefix``; a share of the responses, chosen by the seed, are from `ANSWERS`."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -183,7 +183,7 @@ class Asked(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def attacked(folder: Path, seed: int, prefix: str = "") -> Iterator[int]:
+def run_attacker(folder: Path, seed: int, prefix: str = "") -> Iterator[int]:
     with Attacker(folder, seed, prefix) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
@@ -201,15 +201,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cache, StorePath]:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK,))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
     yield
-    # Threads that nobody listens to any more have connections open until their last answer; they are none of the next
-    # test's.
+    # Threads whose results are no longer needed keep their connections open until the last response. The next test must
+    # not see them.
     for thread in threading.enumerate():
         if thread.name.startswith("lamina-"):
             thread.join(5)
@@ -217,7 +217,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
 
 
 def fetch(root: StorePath, folder: Path, *stores: str) -> Error | None:
-    """What it ended in; looks at all that must hold however it did."""
+    """Fetch ``root`` and return the error, if any; check what must hold in either case."""
     error: Error | None = None
     warnings: tuple[str, ...] = ()
     try:
@@ -226,12 +226,12 @@ def fetch(root: StorePath, folder: Path, *stores: str) -> Error | None:
         ).warnings
     except Error as caught:
         error = caught
-    said: list[str] = list(warnings)
+    messages: list[str] = list(warnings)
     cause: BaseException | None = error
     while cause:
-        said += [str(cause), repr(cause)]
+        messages += [str(cause), repr(cause)]
         cause = cause.__cause__ or cause.__context__
-    assert "hunter2" not in "".join(said)
+    assert "hunter2" not in "".join(messages)
     if folder.exists():
         assert (len(check_store(folder)) == PATHS) or error
         assert not list_leftovers(folder)
@@ -254,6 +254,6 @@ def test_an_attack_ends_in_the_honest_store_or_a_named_error(
 ) -> None:
     made, root = cache
     prefix = "/bucket" if kind == "s3" else ""
-    with attacked(made.folder, seed, prefix) as port:
+    with run_attacker(made.folder, seed, prefix) as port:
         fetch(root, tmp_path / "alone", url_of(kind, port))
         assert fetch(root, tmp_path / "both", url_of(kind, port), made.url) is None

@@ -1,4 +1,4 @@
-"""A message repeats a part of a long value, wherever the value was given."""
+"""A message repeats only a part of a long value, wherever the value was given."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LONG = {
     "a list": "[" + ", ".join(["'q'"] * 10_000) + "]",
     "a setting": "a=" + "q" * 50_000,
 }
-_MOST = 600
+_MAX_REPEATED = 600
 
 
 @pytest.mark.parametrize(("names", "option", "parameter"), PARAMETERS, ids=IDS)
-def test_no_place_of_the_command_line_repeats_a_long_value(
+def test_no_parameter_of_the_command_line_is_repeated_in_full(
     names: tuple[str, ...],
     option: str,
     parameter: click.Parameter,
@@ -42,5 +42,5 @@ def test_no_place_of_the_command_line_repeats_a_long_value(
         value = LONG[kind]
         ran = run(*arguments(names, option, value, tmp_path), *(["--debug"] if number % 2 else []))
         assert ran.code in (0, 2, 3, 4, 5, 6, 10), (kind, ran.stderr[:2000])
-        assert ran.stderr.count("q") < _MOST, (kind, ran.stderr[:2000])
+        assert ran.stderr.count("q") < _MAX_REPEATED, (kind, ran.stderr[:2000])
         assert max(map(len, ran.stderr.splitlines() or [""])) < 1100, kind

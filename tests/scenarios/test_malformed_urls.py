@@ -1,4 +1,4 @@
-"""URLs that no parser takes: each is refused by name, wherever it stands, and no part of a password is repeated."""
+"""Malformed URLs are refused with an error of lamina's that repeats no part of a password, wherever they are given."""
 
 import pytest
 
@@ -24,7 +24,7 @@ URLS = [
     "http://",
     "http://:80",
 ]
-# The standard library takes these, and the library for HTTP does not.
+# The standard library accepts these URLs; the HTTP library does not.
 ODD_HOSTS = ["http://%zz/", "http://[fe80::1]x:80"]
 
 

@@ -1,4 +1,4 @@
-"""A secret in any place of the command line, the environment or a user's file is in nothing that lamina says."""
+"""A secret from the command line, the environment or a user's file never appears in what lamina prints or writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lamina.transports.urls import Origin
 
 WORD = "hUnTeR2"
 KEY = b64encode(bytes(reversed(range(64)))).decode()
-# Each is what somebody may write where a place, a URL or a key belongs.
+# Users may write each of these, by mistake or not, where a folder, a URL or a key is expected.
 SECRETS = (
     f"https://user:{WORD}/{WORD}@cache.invalid/x",
     f"https://user:{WORD}?{WORD}@cache.invalid",
@@ -57,13 +57,13 @@ SECRETS = (
     KEY[:44],
     f"{KEY}:key-1",
 )
-# What names what is made, and is printed as it is where it was accepted.
+# Parameters that name a result, which is printed unchanged if it was accepted.
 _RESULTS = {"output", "name", "tag"}
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, with nothing of the user's, a store, and the files that some verbs need."""
+    """A folder with a store, away from the user's own settings; the tests work in its folder ``work``."""
     example(tmp_path / "root")
     for variable in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
@@ -75,7 +75,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def printed(ran: CompletedRun) -> str:
-    """All that was said; the bytes of an image are no text."""
+    """Return all text that was printed, without stdout where it is an image."""
     return ran.stderr + (ran.stdout.decode("utf-8", "replace") if len(ran.stdout) < 1 << 16 else "")
 
 
@@ -88,10 +88,10 @@ def check(ran: CompletedRun, secret: str, *, result: bool = False) -> None:
 
 
 @pytest.mark.parametrize(("names", "option", "parameter"), PARAMETERS, ids=IDS)
-def test_no_place_of_the_command_line_prints_a_secret(
+def test_no_parameter_of_the_command_line_prints_a_secret(
     names: tuple[str, ...], option: str, parameter: click.Parameter, here: Path
 ) -> None:
-    """Every option and argument of every verb; which secrets each is tried with is drawn, ``LAMINA_ALL`` tries all."""
+    """Each option and argument of every verb is tried with some secrets, drawn at random; ``LAMINA_ALL`` tries all."""
     draw = Random(" ".join((*names, option)))
     chosen = SECRETS if os.environ.get("LAMINA_ALL") else draw.sample(SECRETS, 4)
     for number, secret in enumerate(chosen):
@@ -193,7 +193,7 @@ def test_no_line_of_a_broken_file_is_printed(file: str, words: list[str], form: 
 def test_a_proxy_with_a_secret_is_used_or_refused_without_it(
     variable: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for secret in SECRETS[:21]:  # the others are keys, and as good as the name of a host
+    for secret in SECRETS[:21]:  # the others are keys, which are valid as the name of a host
         monkeypatch.setenv(variable, secret)
         try:
             printed = repr(find_proxy(Origin.of("http://host")))
@@ -206,7 +206,7 @@ def test_a_proxy_with_a_secret_is_used_or_refused_without_it(
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    """The example cache, for those who know the password."""
+    """Serves the example cache to requests with the password and the token."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments, directory=str(EXAMPLES / "cache"))
@@ -225,7 +225,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def cache() -> Iterator[str]:
-    """The URL of a cache, with secrets that it takes."""
+    """The URL of a cache, with the secrets that it expects."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -237,14 +237,14 @@ def cache() -> Iterator[str]:
 
 
 def test_no_file_that_is_written_holds_a_secret(cache: str, here: Path) -> None:
-    """The store, the layer cache, the lists of channels, the image and the script."""
-    where = ["--store", cache, "--trusted-key", PUBLIC]
+    """The files are the store, the layer cache, the channel lists, the image and the script."""
+    flags = ["--store", cache, "--trusted-key", PUBLIC]
     for words in (
-        ["build", ROOT, *where, "-o", "image.tar", "--layer-cache", "layer_cache"],
-        ["script", ROOT, *where, "-o", "script", "--layer-cache", "layer_cache"],
-        ["store", "fetch", ROOT, *where, "--store", "store"],
-        ["store", "push", ROOT, *where, "--to", f"file://{here}/to"],
-        ["plan", "hello", *where, "--channel", cache],
+        ["build", ROOT, *flags, "-o", "image.tar", "--layer-cache", "layer_cache"],
+        ["script", ROOT, *flags, "-o", "script", "--layer-cache", "layer_cache"],
+        ["store", "fetch", ROOT, *flags, "--store", "store"],
+        ["store", "push", ROOT, *flags, "--to", f"file://{here}/to"],
+        ["plan", "hello", *flags, "--channel", cache],
     ):
         for more in ([], ["--json"], ["--debug"]):
             ran = run(*words, *more)

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with one store for one path, the next one is asked for it, for every verb alike."""
+"""If one store cannot provide a path, for whatever reason, every verb asks the next store for it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class World:
 
     @property
     def words(self) -> StorePath:
-        """A path that another one needs."""
+        """A path that another path refers to."""
         return next(path for path in self.first.narinfos if path.name.startswith("words"))
 
     def nar(self, path: StorePath) -> Path:
@@ -73,7 +73,7 @@ def world(tmp_path: Path) -> World:
     return World(first, second, Machine(tmp_path / "machine"), root)
 
 
-# --- what may be wrong with the first cache for one path
+# --- faults of the first cache with one path
 
 
 def unsigned(world: World) -> None:
@@ -175,7 +175,7 @@ FAULTS = [
 PATHS = 4
 
 
-def statuses(status: int, **headers: str) -> Script:
+def answer_with(status: int, **headers: str) -> Script:
     return lambda asked: asked.answer(status, b"no", **headers)
 
 
@@ -184,21 +184,21 @@ def hang_up(asked: CacheRequest) -> None:
 
 
 ANSWERS: dict[str, Script] = {
-    "400": statuses(400),
-    "401": statuses(401, WWW_Authenticate="Basic"),
-    "403": statuses(403),
-    "403 with a wish": statuses(403, WWW_Authenticate="Basic"),
+    "400": answer_with(400),
+    "401": answer_with(401, WWW_Authenticate="Basic"),
+    "403": answer_with(403),
+    "403 with a wish": answer_with(403, WWW_Authenticate="Basic"),
     "404": answer_404,
-    "429": statuses(429),
-    "500": statuses(500),
-    "501": statuses(501),
-    "503": statuses(503),
-    "a redirect to nowhere": statuses(302),
-    "a redirect to a file": statuses(302, Location="file:///etc/passwd"),
+    "429": answer_with(429),
+    "500": answer_with(500),
+    "501": answer_with(501),
+    "503": answer_with(503),
+    "a redirect to nowhere": answer_with(302),
+    "a redirect to a file": answer_with(302, Location="file:///etc/passwd"),
     "no answer": hang_up,
     "silence": send_nothing,
     "half of it": cut_short(b"x", 100),
-    "another coding": statuses(200, Content_Encoding="rot13"),
+    "another coding": answer_with(200, Content_Encoding="rot13"),
 }
 
 
@@ -222,7 +222,7 @@ def stream(world: World, first: str, second: str) -> CompletedRun:
 
 
 def plan(world: World, first: str, second: str) -> CompletedRun:
-    """It needs narinfos alone."""
+    """Plan the image, which reads only narinfos."""
     ran = run("plan", str(world.root), *flags(first, second), "--json")
     if ran.code:
         return ran
@@ -236,7 +236,7 @@ def script(world: World, first: str, second: str) -> CompletedRun:
 
 
 VERBS = [fetch, build, stream, plan, script]
-OF_NARS = {damaged, truncated, empty, no_nar, nar_of_another, unknown_compression, another_size, a_url_elsewhere}
+NAR_FAULTS = {damaged, truncated, empty, no_nar, nar_of_another, unknown_compression, another_size, a_url_elsewhere}
 
 
 @pytest.fixture(autouse=True)
@@ -247,29 +247,29 @@ def home(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_the_next_cache_makes_up_for(
+def test_the_next_cache_makes_up_for_a_fault(
     fault: Callable[[World], None], verb: Callable[[World, str, str], CompletedRun], world: World
 ) -> None:
     fault(world)
     ran = verb(world, world.first.url, world.second.url)
     assert ran.code == 0, ran.stderr
-    is_seen = fault is not no_narinfo and not (verb is plan and fault in OF_NARS - {a_url_elsewhere})
+    is_seen = fault is not no_narinfo and not (verb is plan and fault in NAR_FAULTS - {a_url_elsewhere})
     assert ("; the next store is asked" in ran.stderr) == is_seen
 
 
 @pytest.mark.parametrize("verb", [fetch, stream], ids=lambda verb: verb.__name__)
-@pytest.mark.parametrize("what", [CACHE_INFO, ".*narinfo", "nar/.*"])
+@pytest.mark.parametrize("pattern", [CACHE_INFO, ".*narinfo", "nar/.*"])
 @pytest.mark.parametrize("name", ANSWERS)
-def test_the_next_cache_makes_up_for_a_server_that_says(
-    name: str, what: str, verb: Callable[[World, str, str], CompletedRun], world: World
+def test_the_next_cache_makes_up_for_a_bad_response(
+    name: str, pattern: str, verb: Callable[[World, str, str], CompletedRun], world: World
 ) -> None:
-    with serve_cache(world.first.folder, {what: ANSWERS[name]}) as server:
+    with serve_cache(world.first.folder, {pattern: ANSWERS[name]}) as server:
         ran = verb(world, server.url, world.second.url)
     assert ran.code == 0, ran.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
-def test_the_next_cache_makes_up_for_nobody_there(
+def test_the_next_cache_makes_up_for_a_server_that_is_down(
     verb: Callable[[World, str, str], CompletedRun], world: World
 ) -> None:
     ran = verb(world, NOWHERE, world.second.url)
@@ -290,11 +290,11 @@ def test_the_image_is_the_one_of_an_honest_cache(world: World) -> None:
     assert other.image.read_bytes() == honest
 
 
-# --- what is repaired
+# --- repairs
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault is not no_narinfo], ids=lambda one: one.__name__)
-def test_a_repair_takes_the_next_cache_too(fault: Callable[[World], None], world: World) -> None:
+def test_a_repair_asks_the_next_cache_too(fault: Callable[[World], None], world: World) -> None:
     assert fetch(world, world.second.url, world.second.url).code == 0
     store = EmbeddedStore(world.machine.store)
     file = store.file(next(known for known in store.narinfos() if known.info.path == world.words))
@@ -308,7 +308,7 @@ def test_a_repair_takes_the_next_cache_too(fault: Callable[[World], None], world
     assert len(check_store(world.machine.store)) == PATHS
 
 
-# --- what nobody has
+# --- paths that no store has
 
 
 @pytest.mark.parametrize("verb", [fetch, build, stream], ids=lambda verb: verb.__name__)
@@ -318,7 +318,7 @@ def test_a_repair_takes_the_next_cache_too(fault: Callable[[World], None], world
     + [(fault, STORE) for fault in (no_nar, broken_narinfo, no_cache_info, a_url_elsewhere)],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_one_error_says_what_each_of_them_said(
+def test_one_error_has_the_reason_of_each_store(
     fault: Callable[[World], None], code: int, verb: Callable[[World, str, str], CompletedRun], world: World
 ) -> None:
     fault(world)
@@ -358,7 +358,7 @@ def test_three_caches_each_have_one_path(world: World, tmp_path: Path) -> None:
     assert len(check_store(world.machine.store)) == PATHS
 
 
-# --- who is asked
+# --- which servers are asked
 
 
 def test_a_server_that_is_down_is_asked_once(world: World) -> None:
@@ -372,21 +372,21 @@ def test_a_server_that_goes_down_is_not_asked_again(world: World) -> None:
         ran = build(world, server.url, world.second.url)
         assert ran.code == 0, ran.stderr
         asked = [name for name in server.asked if name.startswith("nar/")]
-    # As many as were on their way when the first of them was given up.
+    # Requests that were under way when the first one was given up are finished.
     assert len(set(asked)) <= PATHS
     assert len(asked) <= PATHS * QUICK.attempts
 
 
-def test_what_is_no_cache_is_asked_once(world: World) -> None:
+def test_a_server_that_is_not_a_cache_is_asked_once(world: World) -> None:
     with serve_cache(world.first.folder, {CACHE_INFO: answer_404}) as server:
         assert build(world, server.url, world.second.url).code == 0
         assert server.asked == [CACHE_INFO]
 
 
-def test_one_path_that_fails_is_no_reason_to_leave_a_cache(world: World) -> None:
+def test_a_cache_is_still_asked_after_one_path_failed(world: World) -> None:
     for path in set(world.second.narinfos) - {world.words}:
         world.second.narinfo_of(path).unlink()
-    scripts: dict[str, Script] = {f"{world.words.hash}.narinfo": statuses(500)}
+    scripts: dict[str, Script] = {f"{world.words.hash}.narinfo": answer_with(500)}
     with serve_cache(world.first.folder, scripts) as server:
         ran = build(world, server.url, world.second.url)
     assert ran.code == 0, ran.stderr
@@ -395,8 +395,11 @@ def test_one_path_that_fails_is_no_reason_to_leave_a_cache(world: World) -> None
 # --- two builds of one path
 
 
-def rebuilt(world: World) -> StorePath:
-    """The second cache has another build of a path, which needs another path; the first lost its NAR."""
+def rebuild_in_second(world: World) -> StorePath:
+    """Give the second cache another build of a path, with one more reference; remove the NAR from the first cache.
+
+    Return the added reference.
+    """
     extra = world.second.add("extra-1", {b"extra": factories.File(b"extra")})
     info = world.second.narinfos[world.words].info
     other = Cache(world.machine.folder / "other-cache")
@@ -409,10 +412,10 @@ def rebuilt(world: World) -> StorePath:
 
 
 @pytest.mark.parametrize("verb", [fetch, build, stream, script], ids=lambda verb: verb.__name__)
-def test_what_follows_from_a_narinfo_goes_with_its_nar(
+def test_the_references_belong_to_the_build_that_was_fetched(
     verb: Callable[[World, str, str], CompletedRun], world: World
 ) -> None:
-    extra = rebuilt(world)
+    extra = rebuild_in_second(world)
     if verb is fetch:
         ran = run("store", "fetch", str(world.root), *flags(world.first.url, world.second.url))
     else:
@@ -426,8 +429,8 @@ def test_what_follows_from_a_narinfo_goes_with_its_nar(
     assert known.info == world.second.narinfos[world.words].info
 
 
-def test_the_layers_are_those_of_the_build_that_came(world: World) -> None:
-    extra = rebuilt(world)
+def test_the_layers_belong_to_the_build_that_was_fetched(world: World) -> None:
+    extra = rebuild_in_second(world)
     ran = build(world, world.first.url, world.second.url)
     assert ran.code == 0, ran.stderr
     (image,) = lamina.inspect(world.machine.image)
@@ -456,7 +459,7 @@ def test_a_cache_makes_up_for_a_machines_store(world: World, tmp_path: Path) -> 
     assert ran.code == 0, ran.stderr
 
 
-def graph_of(cache: Cache, file: Path) -> Path:
+def write_graph(cache: Cache, file: Path) -> Path:
     infos = [known.info for known in cache.narinfos.values()]
     document = [
         {
@@ -471,22 +474,22 @@ def graph_of(cache: Cache, file: Path) -> Path:
     return file
 
 
-def test_a_graph_has_its_contents_from_a_cache(world: World, tmp_path: Path) -> None:
-    graph = graph_of(world.first, tmp_path / "graph.json")
+def test_a_cache_provides_the_contents_of_a_graph(world: World, tmp_path: Path) -> None:
+    graph = write_graph(world.first, tmp_path / "graph.json")
     ran = build(world, str(graph), world.second.url)
     assert ran.code == 0, ran.stderr
 
 
-def test_a_graph_has_its_contents_from_the_next_cache(world: World, tmp_path: Path) -> None:
-    graph = graph_of(world.first, tmp_path / "graph.json")
+def test_the_next_cache_provides_the_contents_of_a_graph(world: World, tmp_path: Path) -> None:
+    graph = write_graph(world.first, tmp_path / "graph.json")
     damaged(world)
     ran = world.machine.build(str(graph), world.root, flags=["--store", world.first.url, "--store", world.second.url])
     assert ran.code == 0, ran.stderr
 
 
-def test_a_graph_takes_no_other_build_of_a_path(world: World, tmp_path: Path) -> None:
-    rebuilt(world)
-    graph = graph_of(world.first, tmp_path / "graph.json")
+def test_another_build_of_a_path_than_that_of_the_graph_is_refused(world: World, tmp_path: Path) -> None:
+    rebuild_in_second(world)
+    graph = write_graph(world.first, tmp_path / "graph.json")
     ran = build(world, str(graph), world.second.url)
     assert ran.code == INTEGRITY, ran.stderr
     assert "as the closure graph has it" in ran.stderr
@@ -520,7 +523,9 @@ def test_offline_a_folder_is_asked_and_a_server_is_not(world: World) -> None:
 
 
 @pytest.mark.parametrize(("third", "code"), [("", 0), (NOWHERE, STORE)])
-def test_a_mention_that_nobody_has_is_left_out_if_all_could_be_asked(third: str, code: int, world: World) -> None:
+def test_a_mentioned_path_that_no_store_has_is_left_out_if_all_could_be_asked(
+    third: str, code: int, world: World
+) -> None:
     nothing = factories.path("nothing")
     arguments = ["--store", world.first.url, "--env", f"X={nothing}/x", *(["--store", third] if third else [])]
     ran = world.machine.build(world.second.url, world.root, flags=arguments)
@@ -528,22 +533,22 @@ def test_a_mention_that_nobody_has_is_left_out_if_all_could_be_asked(third: str,
     assert f"{nothing}: {'got it from none of 3' if third else 'mentioned by the config'}" in ran.stderr
 
 
-def test_warnings_are_in_order_and_few(world: World) -> None:
+def test_there_is_one_warning_for_each_path(world: World) -> None:
     for path in world.first.narinfos:
         world.first.change(path, signatures=())
     ran = fetch(world, world.first.url, world.second.url)
-    told = [line for line in ran.stderr.splitlines() if "the next store is asked" in line]
+    lines = [line for line in ran.stderr.splitlines() if "the next store is asked" in line]
     assert ran.code == 0
-    assert len(told) == PATHS
+    assert len(lines) == PATHS
     assert (
-        told == sorted(told, key=lambda line: [path.name in line for path in world.first.narinfos], reverse=True)
-        or told
+        lines == sorted(lines, key=lambda line: [path.name in line for path in world.first.narinfos], reverse=True)
+        or lines
     )
 
 
 @pytest.mark.parametrize("fault", [unsigned, damaged, no_nar, broken_narinfo], ids=lambda fault: fault.__name__)
 @pytest.mark.parametrize("verb", ["push", "export"])
-def test_what_is_handed_on_comes_from_the_next_cache(fault: Callable[[World], None], verb: str, world: World) -> None:
+def test_push_and_export_read_from_the_next_cache(fault: Callable[[World], None], verb: str, world: World) -> None:
     fault(world)
     target = world.machine.folder / "target"
     to = ("--to", f"file://{target}") if verb == "push" else ("-o", target)
@@ -572,7 +577,9 @@ def test_a_cache_makes_up_for_a_damaged_folder_that_is_a_cache(how: str, world: 
 
 
 @pytest.mark.parametrize(("second", "code"), [(True, 0), (False, STORE)])
-def test_a_name_is_found_where_a_store_could_be_asked(second: bool, code: int, world: World, tmp_path: Path) -> None:
+def test_a_name_is_found_in_the_next_store_if_the_first_cannot_be_read(
+    second: bool, code: int, world: World, tmp_path: Path
+) -> None:
     machine = world.second.on_disk(tmp_path / "disk")
     (machine.root / "nix/var/nix/db/db.sqlite").write_bytes(b"junk")
     other = Cache(tmp_path / "plain", compression="none")

@@ -1,6 +1,6 @@
-"""A run that a signal ends at any moment: the right exit code, silence or one line, and nothing left.
+"""A signal ends a run at any moment with the right exit code, at most one line on stderr, and no files left behind.
 
-What ``kill -9`` leaves is gone after the next run.
+After ``kill -9``, the next run removes the files that were left behind.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from tests.support.signal_injection import InterruptedRun, interrupter
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-# For each run and each signal, so 400 for each signal. LAMINA_TEST_MOMENTS is another number.
+# How many moments are tried for each run and each signal; with 10 runs that is 400 for each signal.
+# LAMINA_TEST_MOMENTS sets another number.
 MOMENTS = int(os.environ.get("LAMINA_TEST_MOMENTS", "40"))
-# Of `kill -9`, for each run. LAMINA_TEST_KILLS is another number.
+# How many moments of `kill -9` are tried for each run; LAMINA_TEST_KILLS sets another number.
 KILLS = int(os.environ.get("LAMINA_TEST_KILLS", "5"))
 
 
 @dataclass(frozen=True)
 class World:
-    """What the runs have: stores to read from, and a folder for all that they write."""
+    """The stores that the runs read, and the folder for all that they write."""
 
     folder: Path
     store: Path
@@ -41,13 +42,13 @@ class World:
         return self.folder / "result"
 
     def reset(self) -> None:
-        """Make all as it was before the first run."""
+        """Restore the state before the first run."""
         shutil.rmtree(self.result, ignore_errors=True)
         self.result.mkdir()
         shutil.copytree(self.embedded, self.result / "store")
 
-    def left(self) -> list[str]:
-        """The temporary files and folders that there are."""
+    def leftovers(self) -> list[str]:
+        """Return the temporary files and folders that are left behind."""
         found = [*(self.folder / "tmp").iterdir(), *self.result.rglob(".lamina.*")]
         found += (self.result / "store" / ".lamina" / "arriving").glob("*")
         found += (self.result / "new" / ".lamina" / "arriving").glob("*")
@@ -107,7 +108,7 @@ def test_a_signal_at_any_moment_ends_a_run_and_leaves_nothing(name: str, world: 
             for at in sorted(chosen.sample(range(1, count), min(MOMENTS, count - 1))):
                 world.reset()
                 ended = lamina.run(arguments, number=number, at=at, workers=workers, environment=environment)
-                fault = _fault(name, world, number, code, ended)
+                fault = _find_fault(name, world, number, code, ended)
                 if not fault and (world.result / "new").exists() and not (world.result / "new/nix-cache-info").exists():
                     again = lamina.run(arguments, workers=workers, environment=environment)
                     fault = again.stderr if again.code else ""
@@ -116,14 +117,14 @@ def test_a_signal_at_any_moment_ends_a_run_and_leaves_nothing(name: str, world: 
     assert not faults, "\n".join([f"{len(faults)} faults", *faults[:10]])
 
 
-def _fault(name: str, world: World, number: signal.Signals, code: int, ended: InterruptedRun) -> str:
-    said = "lamina: interrupted\n" if number == signal.SIGINT else ""
-    # Of the lines that are counted the last are run when all is done.
-    expected = {(code, said), (0, "")}
+def _find_fault(name: str, world: World, number: signal.Signals, code: int, ended: InterruptedRun) -> str:
+    message = "lamina: interrupted\n" if number == signal.SIGINT else ""
+    # The last of the counted lines run when the work is done, so a signal there changes nothing.
+    expected = {(code, message), (0, "")}
     if (ended.code, ended.stderr) not in expected:
         return f"{ended.code}: {ended.stderr}"
-    if world.left():
-        return f"left {world.left()}"
+    if world.leftovers():
+        return f"left {world.leftovers()}"
     check(world.result / "store")
     if (world.result / "new" / "nix-cache-info").exists():
         check(world.result / "new")
@@ -138,7 +139,7 @@ def test_a_run_that_is_killed_is_repeated_with_nothing_left_of_it(name: str, wor
     environment = {"TMPDIR": str(world.folder / "tmp"), "XDG_CACHE_HOME": str(world.folder / "home")}
     chosen = random.Random(name)
     with interrupter(world.folder / "run") as lamina:
-        for _ in range(2):  # the second knows which modules there are to import beforehand
+        for _ in range(2):  # the first run finds out which modules the second one imports before it counts
             world.reset()
             count = lamina.lines(arguments, workers=workers, environment=environment)
         for at in sorted(chosen.sample(range(1, count), min(KILLS, count - 1))):
@@ -147,5 +148,5 @@ def test_a_run_that_is_killed_is_repeated_with_nothing_left_of_it(name: str, wor
             assert killed.code in {-signal.SIGKILL, 0}
             again = lamina.run(arguments, workers=workers, environment=environment)
             assert (again.code, again.stderr) == (0, ""), f"after kill -9 at {at} of {count}"
-            assert world.left() == [], f"after kill -9 at {at} of {count}"
+            assert world.leftovers() == [], f"after kill -9 at {at} of {count}"
             check(world.result / "store")

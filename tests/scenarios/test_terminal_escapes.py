@@ -1,4 +1,4 @@
-"""What an image calls its names and layers reaches a terminal only escaped: results, lines, bars and errors."""
+"""Names from an image are escaped before they reach a terminal, in results, progress and errors alike."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.support import image_files
 from tests.support.fake_nix_store import run
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[31mred\r\x9b2J\u202e\n"
-# What the progress bars themselves write: colours, moving and hiding the cursor, clearing a line.
+# The escape sequences of the progress bars: they set colours, move and hide the cursor, and clear lines.
 _BARS = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_terminal(*words: str | Path) -> bytes:
-    """Everything that a verb writes where stdout and stderr are a terminal."""
+    """Run a verb with a terminal as stdout and stderr, and return everything that it writes."""
     leader, follower = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
     command = [sys.executable, "-m", "lamina", *map(str, words)]
@@ -41,7 +41,7 @@ def on_terminal(*words: str | Path) -> bytes:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """A docker-archive whose tag and layer have names that a terminal would obey."""
+    """A docker-archive whose tag and layer have names with escape sequences."""
     content = image_files.layer("a")
     entry = {"RepoTags": [f"{HOSTILE}:1"]}
     (tmp_path / "image.tar").write_bytes(image_files.docker_archive({f"{HOSTILE}.tar": content}, entry=entry))
@@ -63,7 +63,7 @@ def image(tmp_path: Path) -> Path:
         ["plan", "--config", HOSTILE],
     ],
 )
-def test_a_terminal_gets_names_escaped(
+def test_names_are_escaped_on_a_terminal(
     words: list[str], progress: str, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -78,7 +78,7 @@ def test_a_terminal_gets_names_escaped(
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize("status", [0, 3])
-def test_a_terminal_gets_what_a_script_prints_escaped(status: int, tmp_path: Path) -> None:
+def test_the_output_of_a_script_is_escaped_on_a_terminal(status: int, tmp_path: Path) -> None:
     script = f"printf '\\e[31mred\\e]0;title\\a\\tone\\ntwo\\n'; exit {status}"
     words = ["build", "--name", "x", "--no-sandbox", "--extra-commands", script, "-o", f"{tmp_path}/out.tar"]
     written = on_terminal(*words)
@@ -88,7 +88,7 @@ def test_a_terminal_gets_what_a_script_prints_escaped(status: int, tmp_path: Pat
 
 
 @pytest.mark.parametrize("words", [["merge", "IMAGE", "-o", "out"], ["export", "IMAGE", "-o", "out"]])
-def test_a_line_of_progress_repeats_a_part_of_a_long_name(
+def test_a_progress_line_repeats_only_a_part_of_a_long_name(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Warnings are in what the public functions return, and every verb prints them or has them in its JSON."""
+"""The public functions return their warnings, and every verb prints them or puts them into its JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WARNING = "the next store is asked"
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """Two caches of the same paths, the first of which has only broken narinfos: something to warn of."""
+    """The URLs of two caches of the same paths. All narinfos of the first are broken, which causes warnings."""
     for variable in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""How a run ends: signals while Python still imports, a stderr that takes nothing."""
+"""How a run ends on a signal while modules are imported, and with a stderr that cannot be written to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.fake_nix_store import FakeStore, call, example
 
-# --- signals before there is anything to end
+# --- signals before the run begins
 
 _EARLY = """
 import os, signal, sys
@@ -49,7 +49,7 @@ def test_a_signal_while_lamina_is_imported_shows_no_traceback(number: signal.Sig
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_is_ignored_stays_ignored(number: signal.Signals, tmp_path: Path) -> None:
-    """As `nohup` has it, and a shell for what it starts in the background."""
+    """`nohup` ignores SIGHUP, and a shell ignores SIGINT for what it starts in the background."""
     program = (
         "import signal, sys\n"
         "number = int(sys.argv.pop(1))\n"
@@ -104,12 +104,12 @@ sys.exit(run_to_exit_code(work))
 
 
 def test_a_signal_within_a_finalizer_is_not_lost() -> None:
-    """Python prints what a finalizer raises, and goes on."""
+    """Python prints an exception from a finalizer and goes on, so the exception alone would not end the run."""
     done = subprocess.run([sys.executable, "-c", _LOST], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
 
 
-# --- a stderr that takes nothing
+# --- a stderr that cannot be written to
 
 
 @pytest.fixture
@@ -118,18 +118,18 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     return example(tmp_path / "root")[0]
 
 
-def full() -> int:
+def open_full_device() -> int:
     return os.open("/dev/full", os.O_WRONLY)
 
 
-def unread() -> int:
+def open_pipe_without_reader() -> int:
     inlet, outlet = os.pipe()
     os.close(inlet)
     return outlet
 
 
-def blocked() -> int:
-    """A pipe that is full and does not block; its other end is open for as long as this process lives."""
+def open_full_pipe() -> int:
+    """Open a pipe that is full and does not block; its other end stays open until this process ends."""
     _, outlet = os.pipe()
     os.set_blocking(outlet, False)
     with contextlib.suppress(BlockingIOError):
@@ -139,9 +139,9 @@ def blocked() -> int:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("opened", [full, unread, blocked])
+@pytest.mark.parametrize("opened", [open_full_device, open_pipe_without_reader, open_full_pipe])
 @pytest.mark.parametrize("arguments", [(), ("--json",), ("--progress", "plain", "--debug")])
-def test_a_stderr_that_takes_nothing_changes_no_exit_code(
+def test_a_stderr_that_cannot_be_written_to_changes_no_exit_code(
     store: FakeStore, tmp_path: Path, opened: Callable[[], int], arguments: tuple[str, ...]
 ) -> None:
     stderr = opened()

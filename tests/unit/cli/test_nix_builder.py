@@ -1,4 +1,4 @@
-"""What the derivations of nix/ start, without Nix: how it begins, and how it ends where it cannot begin."""
+"""The builders of the derivations in nix/, run without Nix: their inputs and their errors."""
 
 import importlib
 import json
@@ -26,7 +26,7 @@ HASH = "sha256-bkYphNLgq5on51RlM1cdSO3Pq0EBDX2oM2aL7otOt9s="
 
 
 def root(folder: Path) -> dict[str, Any]:
-    """The attributes of a customisation layer that asks for nothing."""
+    """Return the attributes of an empty customisation layer."""
     base = folder / "base.json"
     base.write_text('{"architecture": "amd64", "config": {}, "os": "linux"}')
     return {
@@ -43,7 +43,7 @@ def root(folder: Path) -> dict[str, Any]:
 
 
 def start(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    # Without site, so that nothing but the standard library is to be had.
+    # Without site, so that only the standard library can be imported.
     (folder / "machine/nix/store").mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-I", "-S", "-B", "-c", START, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -63,42 +63,42 @@ def test_every_module_that_nix_starts_has_a_main_function() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_without_a_derivation_says_so(verb: str, tmp_path: Path) -> None:
-    ended = start(verb, folder=tmp_path)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == ("lamina: NIX_ATTRS_JSON_FILE: got no such file, expected the attributes of a derivation\n")
+def test_a_verb_without_a_derivation_is_an_error(verb: str, tmp_path: Path) -> None:
+    ran = start(verb, folder=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == ("lamina: NIX_ATTRS_JSON_FILE: got no such file, expected the attributes of a derivation\n")
 
 
-def test_attributes_are_found_where_nix_says_and_where_the_builder_starts(tmp_path: Path) -> None:
+def test_attributes_are_found_by_the_variable_and_in_the_working_folder(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     given = {**root(tmp_path), "extraCommands": "mkdir -p etc; echo made > etc/file"}
     named, here = tmp_path / "named.json", tmp_path / "sub/.attrs.json"
     named.write_text(attributes(tmp_path / "first", **given))
     here.write_text(attributes(tmp_path / "second", **given))
     for file in (named, tmp_path / "missing.json"):
-        ended = start("customisation-layer", folder=tmp_path / "sub", NIX_ATTRS_JSON_FILE=str(file))
-        assert (ended.returncode, ended.stderr) == (0, "")
+        ran = start("customisation-layer", folder=tmp_path / "sub", NIX_ATTRS_JSON_FILE=str(file))
+        assert (ran.returncode, ran.stderr) == (0, "")
     for name in ("layer.tar", "checksum"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     assert b"./etc/file" in (tmp_path / "first/layer.tar").read_bytes()
 
 
-def test_a_failing_script_ends_the_build_with_what_it_said(tmp_path: Path) -> None:
+def test_a_failing_script_ends_the_build_with_its_output(tmp_path: Path) -> None:
     given = {**root(tmp_path), "extraCommands": "echo on the way; exit 3"}
     (tmp_path / ".attrs.json").write_text(attributes(tmp_path / "out", **given))
-    ended = start("customisation-layer", folder=tmp_path)
-    assert ended.returncode == 9
-    assert ended.stderr == "on the way\nlamina: extra commands: got exit status 3, expected 0\n"
+    ran = start("customisation-layer", folder=tmp_path)
+    assert ran.returncode == 9
+    assert ran.stderr == "on the way\nlamina: extra commands: got exit status 3, expected 0\n"
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"from_image": null, "store_layers": 1}'])
-def test_what_is_no_conf_is_not_streamed(text: str, tmp_path: Path) -> None:
+def test_an_invalid_conf_is_not_streamed(text: str, tmp_path: Path) -> None:
     conf = tmp_path / "conf.json"
     conf.write_text(text)
-    ended = start("stream", str(conf), folder=tmp_path)
-    assert (ended.returncode, ended.stdout) == (3, "")
-    assert ended.stderr.startswith(f"lamina: {conf}: conf: got ")
+    ran = start("stream", str(conf), folder=tmp_path)
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert ran.stderr.startswith(f"lamina: {conf}: conf: got ")
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="every Python has zstd by now")
@@ -106,14 +106,14 @@ def test_a_base_image_that_this_python_cannot_read_is_named_as_such(tmp_path: Pa
     base = tmp_path / "image"
     base.write_bytes(b"\x28\xb5\x2f\xfd and more")
     (tmp_path / ".attrs.json").write_text(attributes(tmp_path / "out", **root(tmp_path) | {"baseImage": str(base)}))
-    ended = start("customisation-layer", folder=tmp_path)
-    assert ended.returncode == 3
-    assert "zstd: got No module named 'backports', expected a Python that has it" in ended.stderr
-    assert "hint: use Python 3.14, or install backports.zstd" in ended.stderr
+    ran = start("customisation-layer", folder=tmp_path)
+    assert ran.returncode == 3
+    assert "zstd: got No module named 'backports', expected a Python that has it" in ran.stderr
+    assert "hint: use Python 3.14, or install backports.zstd" in ran.stderr
 
 
 @pytest.mark.parametrize(("cores", "jobs"), [("3", 3), ("1000", 64)])
-def test_nix_says_how_many_processors_there_are(cores: str, jobs: int, tmp_path: Path) -> None:
+def test_nix_limits_the_number_of_processors(cores: str, jobs: int, tmp_path: Path) -> None:
     file = tmp_path / "attributes.json"
     file.write_text(attributes(tmp_path / "out"))
     assert Derivation.parse(file, cores).jobs == jobs

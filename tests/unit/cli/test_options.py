@@ -1,4 +1,4 @@
-"""Options that had another name, which is still taken."""
+"""Options that were renamed; the old names still work."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     return made
 
 
-def test_the_old_names_of_the_layer_cache_s_options_mean_the_same(store: FakeStore) -> None:
+def test_the_old_names_of_the_layer_cache_options_mean_the_same(store: FakeStore) -> None:
     known = run("stream", "hello", "--store", store.root, "--ledger", "mine")
     assert known.code == 0, known.stderr
     assert Path("mine").is_file()
@@ -33,13 +33,13 @@ def test_both_names_at_once_are_refused(store: FakeStore) -> None:
 
 
 @pytest.mark.parametrize("command", [("stream",), ("store", "verify")])
-def test_the_help_names_the_new_ones_alone(command: tuple[str, ...]) -> None:
+def test_the_help_has_only_the_new_names(command: tuple[str, ...]) -> None:
     text = run(*command, "--help").stdout.decode()
     assert "--layer-cache" in text
     assert "ledger" not in text
 
 
-def test_the_argument_s_old_name_is_taken_from_python_and_from_a_spec_file(store: FakeStore) -> None:
+def test_python_and_spec_files_may_use_the_old_name_of_the_argument(store: FakeStore) -> None:
     lamina.stream_layered_image(name="x", contents=["hello"], store=store.root, ledger="from-python")  # type: ignore[call-arg]
     Path("spec.toml").write_text('[x]\ncontents = ["hello"]\nledger = "from-file"\n', encoding="utf-8")
     assert run("stream", "--spec", "spec.toml", "--store", store.root).code == 0

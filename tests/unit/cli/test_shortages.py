@@ -1,4 +1,4 @@
-"""Too little memory, too few processes, threads or open files: an error that says so, and nothing left."""
+"""Too little memory, too few processes, threads or open files end in an error that names them, and leave no files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lamina.errors import FormatError, OutputError, Unavailable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limits")
 
-# Sets a limit and runs the rest.
+# Sets a resource limit and executes the rest of its arguments.
 _LIMITED = """
 import os, resource, sys
 name, amount = sys.argv[1], int(sys.argv[2])
@@ -32,8 +32,8 @@ os.execv(sys.argv[3], sys.argv[3:])
 MIB = 1 << 20
 
 
-def limited(folder: Path, name: str, amount: int, arguments: Sequence[object], *prefix: str) -> CompletedRun:
-    """``lamina ARGUMENTS`` under a limit, behind another command."""
+def run_limited(folder: Path, name: str, amount: int, arguments: Sequence[object], *prefix: str) -> CompletedRun:
+    """Run ``lamina ARGUMENTS`` under a resource limit, started by the command ``prefix``."""
     command = [sys.executable, "-c", _LIMITED, name, str(amount), *prefix]
     command += [sys.executable, "-m", "lamina", *map(str, arguments)]
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache")}
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("limits")
     (found / "tmp").mkdir()
     store, chance = FakeStore(found / "root"), random.Random(1)
-    # Large enough that other processes help.
+    # Large enough that worker processes are started.
     large = [store.add(f"large-{number}", chance.randbytes(12 * MIB)) for number in range(6)]
     store.add("hello-2", {"bin": {"hello": Program(b"#!/bin/sh")}}, references=large)
     return found
@@ -87,20 +87,21 @@ def check_shortage_error(folder: Path, ran: CompletedRun) -> None:
 
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("size", [70, 100, 120, 180, 280])
-def test_too_little_memory_is_an_error_that_says_so(folder: Path, name: str, size: int) -> None:
-    check_shortage_error(folder, limited(folder, "RLIMIT_AS", size * MIB, RUNS[name](folder)))
+def test_too_little_memory_is_an_error_that_names_it(folder: Path, name: str, size: int) -> None:
+    check_shortage_error(folder, run_limited(folder, "RLIMIT_AS", size * MIB, RUNS[name](folder)))
 
 
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("count", [5, 6, 7, 8, 10])
-def test_too_few_open_files_are_an_error_that_says_so(folder: Path, name: str, count: int) -> None:
-    check_shortage_error(folder, limited(folder, "RLIMIT_NOFILE", count, RUNS[name](folder)))
+def test_too_few_open_files_are_an_error_that_names_them(folder: Path, name: str, count: int) -> None:
+    check_shortage_error(folder, run_limited(folder, "RLIMIT_NOFILE", count, RUNS[name](folder)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_too_few_processes_are_an_error_that_says_so(folder: Path, count: int) -> None:
-    """Another user's, whose processes are all of this test, and who may read all files but do nothing else that root
-    may.
+def test_too_few_processes_are_an_error_that_names_them(folder: Path, count: int) -> None:
+    """The limit counts the processes of a user, so the test runs as a user that has no others.
+
+    Of root's rights, that user keeps only the one to read all files.
     """
     setpriv = shutil.which("setpriv")
     if os.geteuid() != 0 or not setpriv:
@@ -108,7 +109,7 @@ def test_too_few_processes_are_an_error_that_says_so(folder: Path, count: int) -
     user = str(random.randrange(40_000, 60_000))
     rights = [f"--{kind}-caps=-all,+dac_override" for kind in ("inh", "ambient")]
     prefix = [setpriv, f"--reuid={user}", f"--regid={user}", "--clear-groups", *rights]
-    check_shortage_error(folder, limited(folder, "RLIMIT_NPROC", count, RUNS["tar.gz"](folder), *prefix))
+    check_shortage_error(folder, run_limited(folder, "RLIMIT_NPROC", count, RUNS["tar.gz"](folder), *prefix))
 
 
 def raised_from(error: Exception, cause: BaseException) -> Exception:
@@ -130,7 +131,7 @@ def raised_from(error: Exception, cause: BaseException) -> Exception:
         (raised_from(Unavailable("x"), raised_from(OutputError("y"), OSError(errno.EMFILE, "z"))), "open files"),
     ],
 )
-def test_what_the_system_refuses_is_recognised_wherever_it_was_refused(error: Any, subject: str) -> None:
+def test_a_shortage_is_recognised_in_the_error_or_its_causes(error: Any, subject: str) -> None:
     found = find_shortage(error)
     assert found
     assert str(found).startswith(subject)
@@ -141,5 +142,5 @@ def test_what_the_system_refuses_is_recognised_wherever_it_was_refused(error: An
     "error",
     [ValueError("x"), OSError(errno.ENOENT, "x"), FormatError("a text: got too many open files, expected few")],
 )
-def test_anything_else_is_not(error: Exception) -> None:
+def test_other_errors_are_not_shortages(error: Exception) -> None:
     assert find_shortage(error) is None

@@ -49,13 +49,13 @@ def test_a_closure_comes_from_a_cache(cache: Path, tmp_path: Path) -> None:
     assert (ran.code, len(lines), lines[-1]) == (0, CLOSURE, ROOT)
     assert check(tmp_path / "store") == set(lines)
     assert ran.stderr.splitlines() == ["Fetching 6 of 6 paths, 14.5 KiB", "Done."]
-    told = narinfo.parse((cache / f"{StorePath.parse(ROOT).hash}.narinfo").read_text())
-    kept = EmbeddedStore(tmp_path / "store").narinfo(told.info.path)
+    expected = narinfo.parse((cache / f"{StorePath.parse(ROOT).hash}.narinfo").read_text())
+    kept = EmbeddedStore(tmp_path / "store").narinfo(expected.info.path)
     assert kept
-    assert (kept.info, kept.signatures, kept.deriver) == (told.info, told.signatures, told.deriver)
+    assert (kept.info, kept.signatures, kept.deriver) == (expected.info, expected.signatures, expected.deriver)
 
 
-def test_what_comes_makes_the_same_image(cache: Path, tmp_path: Path) -> None:
+def test_fetched_paths_make_the_same_image(cache: Path, tmp_path: Path) -> None:
     flags = ("--trusted-key", KEY, "--no-layer-cache", "--quiet")
     fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store")
     direct = run("stream", ROOT, "--store", url(cache), *flags)
@@ -64,7 +64,7 @@ def test_what_comes_makes_the_same_image(cache: Path, tmp_path: Path) -> None:
     assert fetched.stdout == direct.stdout
 
 
-def test_what_is_there_is_not_fetched_again(cache: Path, tmp_path: Path) -> None:
+def test_valid_paths_are_not_fetched_again(cache: Path, tmp_path: Path) -> None:
     flags = ("--store", url(cache), "--trusted-key", KEY)
     first = fetch(ROOT, *flags, store=tmp_path / "store")
     shutil.rmtree(cache / "nar")
@@ -72,15 +72,15 @@ def test_what_is_there_is_not_fetched_again(cache: Path, tmp_path: Path) -> None
     assert (again.code, again.stdout, again.stderr) == (0, first.stdout, "Done.\n")
 
 
-def test_offline_nobody_is_asked(cache: Path, tmp_path: Path) -> None:
-    nobody = ("--store", "http://127.0.0.1:9", "--trusted-key", KEY, "--offline")
-    assert fetch(ROOT, *nobody, store=tmp_path / "store").code == 5
+def test_offline_no_server_is_asked(cache: Path, tmp_path: Path) -> None:
+    unreachable = ("--store", "http://127.0.0.1:9", "--trusted-key", KEY, "--offline")
+    assert fetch(ROOT, *unreachable, store=tmp_path / "store").code == 5
     first = fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store")
-    ran = fetch(ROOT, *nobody, store=tmp_path / "store")
+    ran = fetch(ROOT, *unreachable, store=tmp_path / "store")
     assert (ran.code, ran.stdout) == (0, first.stdout), ran.stderr
 
 
-def test_a_cache_that_nobody_vouches_for_is_refused(cache: Path, tmp_path: Path) -> None:
+def test_a_cache_without_a_trusted_signature_is_refused(cache: Path, tmp_path: Path) -> None:
     ran = fetch(ROOT, "--store", url(cache), store=tmp_path / "store")
     assert (ran.code, ran.stdout) == (6, b"")
     assert ran.error.startswith(f"{ROOT} in {url(cache)}: got no signature but of lamina-example-1, expected one of ")
@@ -106,7 +106,7 @@ def test_a_damaged_nar_leaves_a_whole_store(cache: Path, tmp_path: Path) -> None
     assert len(check(tmp_path / "store")) == CLOSURE
 
 
-def test_a_path_that_a_cache_has_not_is_named(cache: Path, tmp_path: Path) -> None:
+def test_a_path_that_the_cache_lacks_is_named(cache: Path, tmp_path: Path) -> None:
     narinfo_of(cache, "languages-1.0").unlink()
     ran = fetch(ROOT, "--store", url(cache), "--trusted-key", KEY, store=tmp_path / "store")
     assert (ran.code, ran.stdout) == (5, b"")
@@ -114,7 +114,7 @@ def test_a_path_that_a_cache_has_not_is_named(cache: Path, tmp_path: Path) -> No
     assert check(tmp_path / "store") == set()
 
 
-def test_the_second_cache_has_what_the_first_has_not(cache: Path, tmp_path: Path) -> None:
+def test_the_second_cache_provides_what_the_first_lacks(cache: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(cache, tmp_path / "other"))
     narinfo_of(cache, "languages-1.0").unlink()
     flags = ("--store", url(cache), "--store", url(other), "--trusted-key", KEY)
@@ -154,7 +154,7 @@ def test_a_nix_store_on_this_machine_is_copied(machine: FakeStore, tmp_path: Pat
     assert image.stdout == run("stream", "hello", "--store", machine.root, *flags).stdout
 
 
-def test_what_a_nix_store_knows_of_a_path_is_copied_too(machine: FakeStore, tmp_path: Path) -> None:
+def test_the_deriver_and_signatures_of_a_nix_store_are_copied_too(machine: FakeStore, tmp_path: Path) -> None:
     deriver = f"/nix/store/{'a' * 32}-words.drv"
     with machine.writing() as database:
         database.execute(
@@ -165,7 +165,7 @@ def test_what_a_nix_store_knows_of_a_path_is_copied_too(machine: FakeStore, tmp_
     assert (found.signatures, found.deriver) == (("a:YQ==", "b:Yg=="), deriver.rpartition("/")[2])
 
 
-def test_a_nix_store_that_is_damaged_is_not_believed(machine: FakeStore, tmp_path: Path) -> None:
+def test_a_damaged_path_of_a_nix_store_is_refused(machine: FakeStore, tmp_path: Path) -> None:
     words = next(path for path in machine.numbers if path.name.startswith("words"))
     file = machine.location(words) / "share/hello.txt"
     file.chmod(0o644)
@@ -212,7 +212,7 @@ def test_python_fetches_too(cache: Path, tmp_path: Path) -> None:
         lamina.fetch_paths([ROOT], embedded_store="", store=url(cache))
 
 
-def test_a_nar_that_nothing_vouches_for_is_not_believed(cache: Path, tmp_path: Path) -> None:
+def test_a_nar_without_its_narinfo_is_fetched_again(cache: Path, tmp_path: Path) -> None:
     flags = ("--store", url(cache), "--trusted-key", KEY)
     fetch(ROOT, *flags, store=tmp_path / "store")
     known = next(known for known in EmbeddedStore(tmp_path / "store").narinfos() if not known.info.references)
@@ -226,8 +226,8 @@ def test_a_nar_that_nothing_vouches_for_is_not_believed(cache: Path, tmp_path: P
     assert len(check(tmp_path / "store")) == CLOSURE
 
 
-def test_what_was_there_did_not_come(cache: Path, tmp_path: Path) -> None:
-    """Also where it is no longer valid, or came by another process."""
+def test_a_nar_that_was_there_is_not_reported_as_fetched(cache: Path, tmp_path: Path) -> None:
+    """This also holds for a path that is no longer valid, or that another process has added."""
     flags = ("--store", url(cache), "--trusted-key", KEY, "--json")
     first = json.loads(fetch(ROOT, *flags, store=tmp_path / "store").stdout)
     assert all(path["fetched"] for path in first["paths"])
@@ -238,7 +238,7 @@ def test_what_was_there_did_not_come(cache: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("was_there", [False, True])
-def test_a_store_is_not_made_for_nothing(was_there: bool, tmp_path: Path) -> None:
+def test_a_failed_fetch_makes_no_store(was_there: bool, tmp_path: Path) -> None:
     folder = tmp_path / "store"
     if was_there:
         folder.mkdir()
@@ -248,7 +248,7 @@ def test_a_store_is_not_made_for_nothing(was_there: bool, tmp_path: Path) -> Non
     assert not was_there or not list(folder.iterdir())
 
 
-def test_a_damaged_narinfo_is_in_nobodys_way_but_its_own(cache: Path, tmp_path: Path) -> None:
+def test_a_damaged_narinfo_affects_only_its_own_path(cache: Path, tmp_path: Path) -> None:
     flags = ("--store", url(cache), "--trusted-key", KEY)
     fetch(ROOT, *flags, store=tmp_path / "store")
     file = tmp_path / "store" / f"{StorePath.parse(ROOT).hash}.narinfo"
@@ -261,8 +261,8 @@ def test_a_damaged_narinfo_is_in_nobodys_way_but_its_own(cache: Path, tmp_path: 
     assert len(check(tmp_path / "store")) == CLOSURE
 
 
-def test_an_image_of_nars_that_came_again_is_the_same(cache: Path, tmp_path: Path) -> None:
-    """The layer cache knows when the files were written that it listed; others of the same hash take their place."""
+def test_an_image_of_nars_that_were_fetched_again_is_the_same(cache: Path, tmp_path: Path) -> None:
+    """The layer cache records the dates of the files that it has listed; a file of the same hash may replace one."""
     flags = (ROOT, "--store", url(cache), "--trusted-key", KEY, "--layer-cache", tmp_path / "layer_cache", "--quiet")
     first = run("stream", *flags)
     shutil.rmtree(tmp_path / "data")
@@ -274,7 +274,7 @@ def test_an_image_of_nars_that_came_again_is_the_same(cache: Path, tmp_path: Pat
     assert run("stream", *flags, "--architecture", "arm64").code == 0
 
 
-def test_a_store_that_is_not_there_says_what_makes_one(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_store_says_how_to_make_one(tmp_path: Path) -> None:
     for command in (("info", "hello"), ("gc", "hello"), ("export", "hello", "-o", "x")):
         ran = run("store", *command)
         assert ran.code == 5

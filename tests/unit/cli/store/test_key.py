@@ -1,4 +1,4 @@
-"""``lamina store key`` and ``sign``: keys stay secret, and what they sign is believed."""
+"""``lamina store key`` and ``lamina store sign``: keys stay secret, and their signatures are trusted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_key_is_its_owners_alone(here: Path) -> None:
+def test_only_the_owner_can_read_a_key(here: Path) -> None:
     old = os.umask(0)
     try:
         ran = run("store", "key", "generate", "test-1", "-o", "key")
@@ -55,7 +55,7 @@ def test_a_key_is_never_written_over(here: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a\n"])
-def test_a_name_that_cannot_be_is_refused_before_a_file_is_made(here: Path, name: str) -> None:
+def test_an_invalid_name_is_refused_before_a_file_is_made(here: Path, name: str) -> None:
     assert run("store", "key", "generate", name, "-o", "key").code == 2
     assert not Path("key").exists()
 
@@ -85,7 +85,7 @@ def test_no_error_shows_a_secret(here: Path) -> None:
     assert (ran.code, word in ran.stderr) == (2, False)
 
 
-def test_a_key_with_a_line_end_is_one(here: Path) -> None:
+def test_a_key_may_end_with_a_line_end(here: Path) -> None:
     key = SecretKey.generate("test-1")
     Path("key").write_text(f"{key}\n")
     assert read_key(Path("key")) == key
@@ -101,7 +101,7 @@ def test_a_key_that_cannot_be_read_is_an_error(here: Path) -> None:
     assert run("store", "sign", "--key", "none", "--all").code == 5
 
 
-def test_what_is_signed_is_believed(here: Path) -> None:
+def test_a_signed_path_is_trusted(here: Path) -> None:
     store = here / "store"
     fetch_example(store)
     run("store", "key", "generate", "mine-1", "-o", "key")
@@ -138,7 +138,7 @@ def test_a_signature_under_the_same_name_is_replaced(here: Path) -> None:
     assert again == (known,)
 
 
-def test_what_to_sign_must_be_said_and_there(here: Path) -> None:
+def test_paths_to_sign_must_be_named_and_must_exist(here: Path) -> None:
     store = here / "store"
     fetch_example(store)
     lamina.generate_key("mine-1", "key")
@@ -179,7 +179,7 @@ def test_a_store_that_cannot_be_written_is_an_error(here: Path) -> None:
         return ""
 
     here.chmod(0o755)
-    for parent in here.parents[:3]:  # one more where several run at once
+    for parent in here.parents[:3]:  # with pytest-xdist there is one more folder in between
         parent.chmod(0o755)
     assert re.match("store .*: got Permission denied, expected to write there", as_nobody(attempt))
 

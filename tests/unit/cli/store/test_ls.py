@@ -39,13 +39,13 @@ def test_all_paths_are_listed_in_order(store: Path) -> None:
         (["manual", "hello"], ["hello-1.0", "manual-1.0"]),
     ],
 )
-def test_names_choose(store: Path, names: list[str], found: list[str]) -> None:
+def test_names_select_paths(store: Path, names: list[str], found: list[str]) -> None:
     ran = run("store", "ls", *names, "--store", store)
     assert sorted(line.partition("-")[2] for line in ran.stdout.decode().splitlines()) == found
 
 
 @pytest.mark.parametrize("name", ["nothing", "/nix/store/77a3p2cb156qs7yxv45624ajmygrg616-greeting-1.0"])
-def test_what_is_not_there_is_an_error(store: Path, name: str) -> None:
+def test_a_missing_path_is_an_error(store: Path, name: str) -> None:
     for verb in ("ls", "info"):
         ran = run("store", verb, name, "--store", store)
         assert (ran.code, ran.stdout) == (5, b"")
@@ -61,14 +61,14 @@ def test_sizes_are_shown(store: Path) -> None:
     assert run("store", "ls", "--size", "--store", store, "--quiet").stderr == ""
 
 
-def test_a_list_is_readable_for_machines(store: Path) -> None:
+def test_ls_has_a_json_form(store: Path) -> None:
     document = json.loads(run("store", "ls", "--store", store, "--json").stdout)
     assert (document["version"], document["store"], len(document["paths"])) == (1, str(store), CLOSURE)
     keys = {"path", "narHash", "narSize", "references", "deriver", "signatures", "ca", "url"}
     assert all(set(path) == keys for path in document["paths"])
 
 
-def test_what_is_known_of_a_path_is_shown(store: Path) -> None:
+def test_info_prints_the_narinfo_of_a_path(store: Path) -> None:
     ran = run("store", "info", "hello", "greeting", "--store", store)
     first, second = ran.stdout.decode().split("\n\n")
     lines = first.splitlines()
@@ -83,7 +83,7 @@ def test_what_is_known_of_a_path_is_shown(store: Path) -> None:
     assert second.startswith("/nix/store/77a3p2cb156qs7yxv45624ajmygrg615-greeting-1.0\n")
 
 
-def test_what_is_known_is_readable_for_machines(store: Path) -> None:
+def test_info_has_a_json_form(store: Path) -> None:
     document = json.loads(run("store", "info", ROOT, "--store", store, "--json").stdout)
     (path,) = document["paths"]
     assert (path["path"], path["narSize"], path["ca"]) == (ROOT, 3480, None)
@@ -92,7 +92,7 @@ def test_what_is_known_is_readable_for_machines(store: Path) -> None:
     assert path["file"] == str(store / path["url"])
 
 
-def test_a_store_that_was_never_filled_is_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_default_store_that_does_not_exist_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     ran = run("store", "ls")
     assert (ran.code, ran.stdout, ran.stderr) == (0, b"", "")
@@ -102,7 +102,7 @@ def test_a_store_that_was_never_filled_is_an_empty_one(tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_was_named_has_to_be_one(tmp_path: Path) -> None:
+def test_a_folder_that_was_named_has_to_be_a_store(tmp_path: Path) -> None:
     for verb in (("ls",), ("info", "hello")):
         assert run("store", *verb, "--store", tmp_path).code == 5
         assert run("store", *verb, "--store", tmp_path / "none").code == 5
@@ -124,6 +124,6 @@ def test_a_cache_that_nix_wrote_can_be_listed(tmp_path: Path) -> None:
     assert (ran.code, len(ran.stdout.splitlines())) == (0, 2)
 
 
-def test_a_url_is_no_folder() -> None:
+def test_a_url_is_not_accepted_as_a_folder() -> None:
     ran = run("store", "ls", "--store", "https://cache.example")
     assert (ran.code, "got 'https://cache.example', expected the folder of a store" in ran.stderr) == (2, True)

@@ -31,7 +31,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
 
 
 def damage(store: FakeStore) -> None:
-    """Another byte in a file of the same length and date."""
+    """Change a byte of a file, but neither its length nor its date."""
     file = store.location(DATA) / "share/hello.txt"
     date = file.stat().st_mtime_ns
     file.chmod(0o644)
@@ -39,7 +39,7 @@ def damage(store: FakeStore) -> None:
     os.utime(file, ns=(date, date))
 
 
-def test_a_clean_layer_cache_is_said_to_be_so(store: FakeStore) -> None:
+def test_an_intact_layer_cache_is_reported_as_such(store: FakeStore) -> None:
     ran = call("store", "verify", "--store", store.root, "--layer-cache", "layer_cache")
     assert (ran.code, ran.stdout) == (0, b"4 layers: 4 as they were, 0 damaged, 0 not here\n")
     lines = ran.stderr.splitlines()
@@ -48,7 +48,7 @@ def test_a_clean_layer_cache_is_said_to_be_so(store: FakeStore) -> None:
         assert re.fullmatch(rf"Checking layer {number} of paths: \['/nix/store/\S+'\]", line)
 
 
-def test_what_is_damaged_is_named_and_forgotten(store: FakeStore) -> None:
+def test_a_damaged_layer_is_named_and_removed(store: FakeStore) -> None:
     damage(store)
     flags = ("--store", store.root, "--layer-cache", "layer_cache")
     ran = run("store", "verify", *flags)
@@ -64,7 +64,7 @@ def test_what_is_damaged_is_named_and_forgotten(store: FakeStore) -> None:
     assert run("stream", "hello", *flags).stdout == run("stream", "hello", *flags[:2], "--no-layer-cache").stdout
 
 
-def test_layers_that_are_not_here_are_counted(store: FakeStore) -> None:
+def test_layers_with_missing_paths_are_counted(store: FakeStore) -> None:
     shutil.rmtree(store.location(DATA))
     ran = run("store", "verify", "--store", store.root, "--layer-cache", "layer_cache", "--quiet")
     assert (ran.code, ran.stderr) == (0, "")
@@ -73,10 +73,10 @@ def test_layers_that_are_not_here_are_counted(store: FakeStore) -> None:
 
 def test_the_layer_cache_in_the_cache_folder_is_the_default(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path("cache").absolute()))
-    location = Path("cache/lamina/layer-cache.sqlite").absolute()
+    file = Path("cache/lamina/layer-cache.sqlite").absolute()
     for _ in range(2):
         ran = run("store", "verify", "--store", store.root)
-        assert (ran.code, ran.stdout.decode(), ran.stderr) == (0, f"no layer cache at {location}\n", "")
+        assert (ran.code, ran.stdout.decode(), ran.stderr) == (0, f"no layer cache at {file}\n", "")
     assert not Path("cache").exists()
     run("stream", "hello", "--store", store.root)
     ran = run("store", "verify", "--store", store.root, "--quiet")
@@ -124,7 +124,7 @@ def test_the_result_is_readable_for_machines(store: FakeStore) -> None:
         (["verify", "--layer-cache", ""], "''"),
     ],
 )
-def test_what_is_no_command_is_an_error(arguments: list[str], got: str) -> None:
+def test_bad_arguments_are_an_error(arguments: list[str], got: str) -> None:
     ran = run("store", *arguments)
     assert ran.code == 2
     assert got in ran.error
@@ -143,7 +143,7 @@ def test_the_help_shows_an_example() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_says_what_its_options_are_for(name: str) -> None:
+def test_every_option_has_help_and_every_command_an_example(name: str) -> None:
     module = importlib.import_module(f"lamina.cli.store.{name}{'_' * keyword.iskeyword(name)}")
     found = module.command
     for each in found.commands.values() if isinstance(found, click.Group) else [found]:
