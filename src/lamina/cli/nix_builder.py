@@ -81,7 +81,8 @@ class Derivation:
     def parse(cls, file: Path, cores: str) -> Derivation:
         """Parse ``file``, which Nix writes under ``__structuredAttrs``.
 
-        ``cores`` is the value of ``NIX_BUILD_CORES``; 0, or anything but a number, means all processors.
+        ``cores`` is the value of ``NIX_BUILD_CORES``; 0, or anything but a number, means all processors. At most
+        `_MAX_JOBS` are used.
         """
         document = json.loads(file.read_bytes())
         infos = closure_graph.parse(json.dumps(document["graph"])) if "graph" in document else ()
