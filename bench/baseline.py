@@ -1,11 +1,11 @@
-"""A streamer that works as nixpkgs' does, to measure against: what is read and packed twice.
+"""A streamer that works like that of nixpkgs, to measure against: it reads and packs every layer twice.
 
-Invariant: nothing of lamina, and nothing that nixpkgs' would not do: two passes over every layer, `pathlib` to find
-and sort, `tarfile` to pack, a pipe and a thread between.
+Invariant: it uses nothing of lamina, and does nothing that the streamer of nixpkgs would not do: two passes over every
+layer, `pathlib` to find and sort files, `tarfile` to pack them, and a pipe and a thread in between.
 
     python bench/baseline.py PLAN [FOLDER] > image.tar
 
-PLAN is what ``lamina plan --json`` printed; FOLDER is what stands for /, where the store is looked for.
+PLAN is the output of ``lamina plan --json``; FOLDER contains ``nix/store`` and is / by default.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CREATED = "1970-01-01T00:00:01+00:00"
 
 
 class HashingFile:
-    """Counts and hashes what is written to it."""
+    """A file that counts and hashes the bytes written to it."""
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
@@ -41,51 +41,51 @@ class HashingFile:
 
 
 def write_store_layer(paths: Iterable[str], conf: Mapping[str, Any], mtime: int, folder: Path, out: Any) -> None:
-    """The layer of ``paths``: /nix/ and /nix/store/, then each path and all below it by components."""
+    """Write the layer of ``paths``: /nix/ and /nix/store/, then each path and all below it, sorted by components."""
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
 
-        def owned(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        def set_owner_and_mtime(member: tarfile.TarInfo) -> tarfile.TarInfo:
             member.mtime = mtime
             member.uid, member.gid = int(conf["uid"]), int(conf["gid"])
             member.uname, member.gname = conf["uname"], conf["gname"]
             return member
 
         for name in ("/nix", "/nix/store"):
-            member = owned(tarfile.TarInfo(name))
+            member = set_owner_and_mtime(tarfile.TarInfo(name))
             member.type, member.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(member)
         for path in paths:
             top = folder / path.lstrip("/")
-            for place in [top] if top.is_symlink() else sorted([top, *top.rglob("*")]):
-                member = owned(archive.gettarinfo(str(place)))
-                member.name = path + str(place)[len(str(top)) :]
+            for file in [top] if top.is_symlink() else sorted([top, *top.rglob("*")]):
+                member = set_owner_and_mtime(archive.gettarinfo(str(file)))
+                member.name = path + str(file)[len(str(top)) :]
                 if member.islnk():
-                    member.type, member.linkname, member.size = tarfile.REGTYPE, "", place.stat().st_size
+                    member.type, member.linkname, member.size = tarfile.REGTYPE, "", file.stat().st_size
                 if member.isreg():
-                    with place.open("rb") as file:
-                        archive.addfile(member, file)
+                    with file.open("rb") as content:
+                        archive.addfile(member, content)
                 else:
                     archive.addfile(member)
 
 
 def add_layer(archive: tarfile.TarFile, write: Callable[[Any], None], mtime: int) -> str:
-    """Packs a layer twice: to know its digest and size, and to have its bytes; gives the digest."""
+    """Pack a layer twice, for its digest and size and then for its bytes, and return the digest."""
     first = HashingFile()
     write(first)
     digest = first.hash.hexdigest()
     member = tarfile.TarInfo(f"{digest}/layer.tar")
     member.size, member.mtime = first.size, mtime
-    outlet, inlet = os.pipe()
+    read_fd, write_fd = os.pipe()
 
     def pack() -> None:
-        with open(inlet, "wb") as pipe:
+        with open(write_fd, "wb") as pipe:
             write(pipe)
 
-    packing = threading.Thread(target=pack)
-    packing.start()
-    with open(outlet, "rb") as pipe:
+    packer = threading.Thread(target=pack)
+    packer.start()
+    with open(read_fd, "rb") as pipe:
         archive.addfile(member, pipe)
-    packing.join()
+    packer.join()
     return digest
 
 
@@ -96,7 +96,7 @@ def add_bytes(archive: tarfile.TarFile, name: str, data: bytes, mtime: int) -> N
 
 
 def stream(plan: Mapping[str, Any], out: IO[bytes], folder: Path = Path("/")) -> tuple[str, ...]:
-    """Writes an image of the layers that ``plan`` has, without a customisation layer; gives their digests."""
+    """Write an image of the layers in ``plan``, without a customisation layer, and return their digests."""
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
         layers = [layer["paths"] for layer in plan["layers"]]
         digests = tuple(
@@ -120,5 +120,5 @@ def stream(plan: Mapping[str, Any], out: IO[bytes], folder: Path = Path("/")) ->
 
 
 if __name__ == "__main__":
-    where = Path(sys.argv[2]) if len(sys.argv) > 2 else Path("/")
-    stream(json.loads(Path(sys.argv[1]).read_text()), sys.stdout.buffer, where)
+    root = Path(sys.argv[2]) if len(sys.argv) > 2 else Path("/")
+    stream(json.loads(Path(sys.argv[1]).read_text()), sys.stdout.buffer, root)

@@ -1,7 +1,8 @@
 """The command behind bench/run.
 
-Invariant: only ratios of one run are to be judged; what it makes on disk, it removes; what was measured before
-something failed is still printed.
+Only ratios of one run are comparable; seconds depend on the machine and on its load.
+
+Invariant: temporary files are removed at the end, and results that were measured before a failure are still printed.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ from pathlib import Path
 
 from bench import rows
 from bench.measuring import BenchError
-from bench.report import document, format_value, table
+from bench.report import dump_results, format_table, format_value
 from bench.results import Result, SkippedRow
 from bench.targets import CLOSURE, HUGE_IMAGE, HUGE_LAYER, LARGE, SMALL
-from bench.trees import large_files, many_entries, one_file_in_many_paths, small_files
-from bench.workloads import LAMINA, PlannedWork, Workload
+from bench.trees import (
+    generate_large_files,
+    generate_many_entries,
+    generate_one_file_in_many_paths,
+    generate_small_files,
+)
+from bench.workloads import LAMINA, PlannedWorkload, Workload
 
 import lamina
 
@@ -31,9 +37,9 @@ _LINKS = 20
 
 
 def main() -> None:
-    """Measures what the arguments ask for and prints it."""
+    """Run the benchmarks that the arguments select, and print the results."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    arguments = _parser().parse_args()
+    arguments = _make_parser().parse_args()
     found: list[Result | SkippedRow] = []
     try:
         if not Path(LAMINA).exists():
@@ -42,8 +48,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory(prefix="lamina-bench-") as folder:
                 for result in _run_steps(arguments, Path(folder)):
                     found.append(result)
-                    said = result.why if isinstance(result, SkippedRow) else format_value(result)
-                    _say(f"{result.row.work}: {result.row.title}: {said}")
+                    message = result.why if isinstance(result, SkippedRow) else format_value(result)
+                    _report(f"{result.row.work}: {result.row.title}: {message}")
         finally:
             _write(arguments, found)
     except (BenchError, lamina.Error, OSError) as error:
@@ -52,26 +58,26 @@ def main() -> None:
 
 def _write(arguments: argparse.Namespace, found: Sequence[Result | SkippedRow]) -> None:
     if found:
-        print(table(found))
+        print(format_table(found))
         if arguments.json:
-            arguments.json.write_text(json.dumps(document(found), indent=2) + "\n")
+            arguments.json.write_text(json.dumps(dump_results(found), indent=2) + "\n")
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     print(f"bench/run: {text}", file=sys.stderr, flush=True)
 
 
 def _run_steps(arguments: argparse.Namespace, folder: Path) -> Iterator[Result | SkippedRow]:
-    # As it is where lamina is installed: else every run that may not write it, makes it.
-    for place in lamina.__path__:
-        compileall.compile_dir(place, quiet=2)
+    # Write the bytecode, as an installation does: a run that cannot write it would compile every module again.
+    for package in lamina.__path__:
+        compileall.compile_dir(package, quiet=2)
     settings = rows.Settings(
         arguments.pairs, arguments.slow_pairs or arguments.pairs, arguments.sample, arguments.leaf_size, arguments.seed
     )
     steps = [step for word, step in rows.STEPS.items() if word in arguments.only]
-    for work in _works(arguments, folder) if steps else ():
-        planned = PlannedWork.of(work)
-        _say(f"{work.name}: measuring {len(planned.paths)} store paths, {planned.size / 1e6:.1f} MB")
+    for work in _make_workloads(arguments, folder) if steps else ():
+        planned = PlannedWorkload.of(work)
+        _report(f"{work.name}: measuring {len(planned.paths)} store paths, {planned.size / 1e6:.1f} MB")
         for step in [rows.memory] if work.huge else steps:
             with tempfile.TemporaryDirectory(prefix=f"{step.__name__}-", dir=folder) as scratch:
                 yield from step(rows.Bench(planned, Path(scratch), settings))
@@ -79,27 +85,29 @@ def _run_steps(arguments: argparse.Namespace, folder: Path) -> Iterator[Result |
         yield from rows.start(settings)
 
 
-def _works(arguments: argparse.Namespace, folder: Path) -> Iterator[Workload]:
+def _make_workloads(arguments: argparse.Namespace, folder: Path) -> Iterator[Workload]:
     seed = arguments.seed
     if arguments.roots and CLOSURE in arguments.on:
         yield Workload.from_roots(arguments.roots)
     if SMALL in arguments.on:
-        _say("making small files")
-        tree = small_files(folder / "small", seed, arguments.files, arguments.file_size)
+        _report("making small files")
+        tree = generate_small_files(folder / "small", seed, arguments.files, arguments.file_size)
         yield Workload.from_tree(SMALL, "small files", tree)
     if LARGE in arguments.on:
-        _say("making large files")
-        tree = large_files(folder / "large", seed, arguments.large_files, arguments.large_size)
+        _report("making large files")
+        tree = generate_large_files(folder / "large", seed, arguments.large_files, arguments.large_size)
         yield Workload.from_tree(LARGE, "large files", tree)
     if arguments.huge and "memory" in arguments.only:
-        _say("making a huge image")
-        tree = one_file_in_many_paths(folder / "image", seed, _LINKS, -(-arguments.huge_size // _LINKS))
+        _report("making a huge image")
+        tree = generate_one_file_in_many_paths(folder / "image", seed, _LINKS, -(-arguments.huge_size // _LINKS))
         yield Workload.from_tree(HUGE_IMAGE, HUGE_IMAGE, tree)
-        _say("making a huge layer")
-        yield Workload.from_tree(HUGE_LAYER, HUGE_LAYER, many_entries(folder / "layer", seed, arguments.huge_entries))
+        _report("making a huge layer")
+        yield Workload.from_tree(
+            HUGE_LAYER, HUGE_LAYER, generate_many_entries(folder / "layer", seed, arguments.huge_entries)
+        )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench/run",
         description="What lamina takes, divided by what others take for the same store paths: the median of the "
@@ -110,11 +118,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     for option, known in (("--only", _WORDS), ("--on", _KINDS)):
         parser.add_argument(
-            option, type=_words(known), default=known, metavar="WORDS", help=f"some of {','.join(known)} [all]"
+            option,
+            type=_make_words_parser(known),
+            default=known,
+            metavar="WORDS",
+            help=f"some of {','.join(known)} [all]",
         )
     for option, default, title in (("--pairs", 7, "how many"), ("--slow-pairs", None, "with two passes and with pigz")):
         shown_default = default or "as --pairs"
-        parser.add_argument(option, type=_positive, default=default, metavar="N", help=f"{title} [{shown_default}]")
+        parser.add_argument(
+            option, type=_parse_positive, default=default, metavar="N", help=f"{title} [{shown_default}]"
+        )
     parser.add_argument("--huge", action="store_true", help="also the peak for an image and for a layer that are huge")
     sizes = parser.add_argument_group("sizes, in bytes, and numbers")
     for option, default, title in (
@@ -128,22 +142,22 @@ def _parser() -> argparse.ArgumentParser:
         ("--huge-size", 20_000_000_000, "of the huge image, which takes a twentieth of it on disk"),
         ("--huge-entries", 500_000, "in the huge layer"),
     ):
-        sizes.add_argument(option, type=_positive, default=default, metavar="N", help=f"{title} [{default}]")
+        sizes.add_argument(option, type=_parse_positive, default=default, metavar="N", help=f"{title} [{default}]")
     return parser
 
 
-def _positive(text: str) -> int:
+def _parse_positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 1 up")
     return int(text)
 
 
-def _words(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+def _make_words_parser(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     def parse(text: str) -> tuple[str, ...]:
         words = tuple(text.split(","))
-        strange = [word for word in words if word not in known]
-        if strange:
-            raise argparse.ArgumentTypeError(f"got {strange[0]!r}, expected some of {','.join(known)}")
+        unknown = [word for word in words if word not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"got {unknown[0]!r}, expected some of {','.join(known)}")
         return words
 
     return parse

@@ -1,7 +1,7 @@
-"""Ours against theirs, in pairs.
+"""Measure lamina against another program, in alternating pairs of runs.
 
-Invariant: a ratio is of two runs that followed one another, so that what else the machine does meets both; seconds
-of different pairs are never divided.
+Invariant: a ratio is always that of two consecutive runs, so that other load on the machine affects both. Seconds of
+different pairs are never divided.
 """
 
 from __future__ import annotations
@@ -19,26 +19,32 @@ from statistics import median
 
 Command = Sequence[str]
 NOTHING = Path(os.devnull)
-# Seconds that a program is given to end in when the benchmark does.
-_PATIENCE = 10
-# What bench/run says to its own Python is not meant for the programs that are measured.
+# How long to wait for a program to end when the benchmark ends, in seconds.
+_TIMEOUT = 10
+# The environment of the measured programs: PYTHONPATH is set by bench/run for its own Python only.
 ENVIRONMENT: Mapping[str, str] = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 class BenchError(Exception):
-    """A command ended badly; the message says which and how."""
+    """A command failed; the message has the command and its exit code."""
 
 
 def do_nothing() -> None:
-    """Nothing has to be done before a run."""
+    """Do nothing before a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One way to do the work: commands, each piped into the next, between the files ``source`` and ``output``.
+    """One of the two sides of a comparison.
 
-    ``prepare`` goes before each run and takes no part in its time. A run is ``times`` runs, one after another, where
-    one is too short to be measured; its time is that of one. ``variables`` are added to the environment.
+    Args:
+        commands: The commands, each piped into the next.
+        source: The input of the first command.
+        output: The output of the last command.
+        prepare: Called before each run; its time does not count.
+        times: How often the commands run in one measured run, for those too short to be measured alone. The time is
+            divided by this number.
+        variables: Additional environment variables.
     """
 
     commands: tuple[Command, ...]
@@ -51,20 +57,20 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The seconds of a run of ours and of the run of theirs right after it."""
+    """The seconds of a run of lamina and of the run of the other program right after it."""
 
     ours: float
     theirs: float
 
     @property
     def ratio(self) -> float:
-        """Ours ÷ theirs."""
+        """The seconds of lamina ÷ those of the other program."""
         return self.ours / self.theirs
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What all the pairs say together."""
+    """The result of all pairs of a comparison."""
 
     pairs: tuple[Pair, ...]
 
@@ -75,13 +81,13 @@ class Comparison:
 
     @property
     def span(self) -> tuple[float, float]:
-        """The smallest ratio and the largest."""
+        """The smallest and the largest ratio."""
         ratios = [pair.ratio for pair in self.pairs]
         return min(ratios), max(ratios)
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """The median of ours and of theirs, for orientation."""
+        """The median seconds of lamina and of the other program, for orientation."""
         return median(pair.ours for pair in self.pairs), median(pair.theirs for pair in self.pairs)
 
 
@@ -94,21 +100,21 @@ def run_processes(side: Side) -> Iterator[tuple[subprocess.Popen[bytes], ...]]:
         output = stack.enter_context(side.output.open("wb"))
         try:
             for number, command in enumerate(side.commands):
-                inlet = processes[-1].stdout if processes else source
-                outlet = subprocess.PIPE if number < len(side.commands) - 1 else output
+                stdin = processes[-1].stdout if processes else source
+                stdout = subprocess.PIPE if number < len(side.commands) - 1 else output
                 environment = {**ENVIRONMENT, **dict(side.variables)}
                 processes.append(
-                    subprocess.Popen(command, stdin=inlet, stdout=outlet, env=environment, start_new_session=not number)
+                    subprocess.Popen(command, stdin=stdin, stdout=stdout, env=environment, start_new_session=not number)
                 )
-                if number and inlet:
-                    inlet.close()
+                if number and stdin:
+                    stdin.close()
             yield tuple(processes)
             for process in processes:
                 process.wait()
         except BaseException:
             _end(processes)
             raise
-    # The last is asked first: where it failed, those before it found a closed pipe.
+    # The last command is checked first: if it failed, those before it fail as well, because of the closed pipe.
     for command, process in zip(reversed(side.commands), reversed(processes), strict=True):
         if process.returncode:
             raise BenchError(f"{Path(command[0]).name}: got exit code {process.returncode}, expected 0")
@@ -121,14 +127,14 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         if process.poll() is None:
             os.kill(process.pid if number else -process.pid, signal.SIGTERM)
         try:
-            process.wait(_PATIENCE)
+            process.wait(_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
-def seconds(side: Side) -> float:
-    """How long a run of ``side`` takes; raises `BenchError`."""
+def measure_seconds(side: Side) -> float:
+    """Return how many seconds a run of ``side`` takes. Raises `BenchError`."""
     side.prepare()
     start = time.perf_counter()
     for _ in range(side.times):
@@ -137,21 +143,21 @@ def seconds(side: Side) -> float:
     return (time.perf_counter() - start) / side.times
 
 
-def compare(ours: Side, theirs: Side, pairs: int, measure: Callable[[Side], float] = seconds) -> Comparison:
-    """``pairs`` pairs, after one run of each that does not count. Raises what ``measure`` raises."""
+def compare(ours: Side, theirs: Side, pairs: int, measure: Callable[[Side], float] = measure_seconds) -> Comparison:
+    """Measure ``pairs`` pairs, after one run of each side that does not count. Raises whatever ``measure`` raises."""
     for side in (ours, theirs):
         measure(side)
     return Comparison(tuple(Pair(measure(ours), measure(theirs)) for _ in range(pairs)))
 
 
 def missing_program(side: Side) -> str:
-    """Why ``side`` cannot run, for want of a program; empty where it can."""
-    lacking = [command[0] for command in side.commands if not shutil.which(command[0])]
-    return f"got no {lacking[0]} on PATH" if lacking else ""
+    """Return which program of ``side`` is missing, as a message; empty if none is."""
+    missing = [command[0] for command in side.commands if not shutil.which(command[0])]
+    return f"got no {missing[0]} on PATH" if missing else ""
 
 
 def output_size(side: Side, scratch: Path) -> int:
-    """How many bytes a run of ``side`` writes, counted on the way; raises `BenchError`."""
+    """Run ``side`` and return how many bytes it writes. Raises `BenchError`."""
     counted = replace(side, commands=(*side.commands, ("wc", "-c")), output=scratch)
-    seconds(counted)
+    measure_seconds(counted)
     return int(scratch.read_text())

@@ -1,6 +1,6 @@
-"""How much memory a command takes, all its processes together.
+"""Measure the memory of a command, all its processes together.
 
-Invariant: a page that several processes share counts once in all (PSS, proc(5)), and no run that is timed is sampled.
+Invariant: a page that several processes share counts once (PSS, proc(5)). Runs whose time counts are not sampled.
 """
 
 from __future__ import annotations
@@ -19,44 +19,45 @@ _LINE = b"\nPss:"
 
 
 def can_measure() -> bool:
-    """Whether this system says what a process takes of the memory that it shares."""
+    """Return whether this system reports the proportional share of shared memory (PSS)."""
     return (_PROCESSES / "self" / "smaps_rollup").exists()
 
 
-def peak(side: Side) -> int:
-    """The most bytes that the first command of ``side`` and all it starts had at one of the moments they were looked
-    at, every 20 ms; raises `BenchError`.
+def measure_peak(side: Side) -> int:
+    """Return the peak memory of the first command of ``side`` and of all processes that it starts, in bytes.
+
+    It is sampled every 20 ms. Raises `BenchError`.
     """
     side.prepare()
-    most = 0
+    highest = 0
     with run_processes(side) as (first, *_):
         while _is_running(first):
-            most = max(most, sum(_pss(process) for process in _session(first.pid)))
+            highest = max(highest, sum(_read_pss(process) for process in _find_session(first.pid)))
             time.sleep(_INTERVAL)
-    return most
+    return highest
 
 
 def _is_running(process: subprocess.Popen[bytes]) -> bool:
     return process.poll() is None
 
 
-def _session(leader: int) -> Iterator[int]:
-    """The processes of the session that ``leader`` leads: also those whose parent has ended."""
+def _find_session(leader: int) -> Iterator[int]:
+    """Yield the processes in the session of ``leader``, which includes those whose parent has ended."""
     for name in os.listdir(_PROCESSES):
         if name.isdecimal():
             try:
                 status = (_PROCESSES / name / "stat").read_bytes()
-            except OSError:  # it has ended meanwhile
+            except OSError:  # the process has ended meanwhile
                 continue
-            # After the name, which may hold anything: state, parent, group, session (proc(5)).
+            # The name may contain any characters; after it come state, parent, group and session (proc(5)).
             if int(status[status.rindex(b")") + 2 :].split()[3]) == leader:
                 yield int(name)
 
 
-def _pss(process: int) -> int:
+def _read_pss(process: int) -> int:
     try:
-        said = (_PROCESSES / str(process) / "smaps_rollup").read_bytes()
+        text = (_PROCESSES / str(process) / "smaps_rollup").read_bytes()
     except OSError:
         return 0
-    place = said.find(_LINE)
-    return int(said[place + len(_LINE) :].split(maxsplit=1)[0]) * 1024 if place >= 0 else 0
+    offset = text.find(_LINE)
+    return int(text[offset + len(_LINE) :].split(maxsplit=1)[0]) * 1024 if offset >= 0 else 0

@@ -1,7 +1,7 @@
-"""The same image once more, where little has changed: two closures, and a layout that stays between builds.
+"""Measure a repeated build after a small change: two closures, and an OCI layout that is kept between builds.
 
-Invariant: the two closures differ in two store paths alone, the root and a leaf that only it refers to, each of the
-same name in both; and before every repeated build the layout and the layer cache are as the first build left them.
+Invariant: the two closures differ only in two store paths of the same names, the root and a leaf that only the root
+refers to. Before every repeated build, the layout and the layer cache are as the first build left them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 
 from bench.measuring import BenchError, Command
-from bench.trees import PROGRAM, path_info, store_path, write_graph, write_random
-from bench.workloads import PlannedWork, Workload
+from bench.trees import PROGRAM, make_path_info, make_store_path, write_graph, write_random
+from bench.workloads import PlannedWorkload, Workload
 
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.core.pathinfo import PathInfo
@@ -24,17 +24,17 @@ from lamina.stores.open import open_stores
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A closure before and after, and how many bytes of layers are others then."""
+    """A closure before and after a change, and the size of the layers that differ, in bytes."""
 
     before: Workload
     after: Workload
-    changed: int
+    changed_size: int
 
 
-def change(planned: PlannedWork, folder: Path, seed: int, leaf_size: int) -> Change:
-    """Two closures around that of ``planned``, each with a root and a leaf of ``leaf_size`` bytes of its own.
+def create_change(planned: PlannedWorkload, folder: Path, seed: int, leaf_size: int) -> Change:
+    """Create two closures that contain that of ``planned``, each with its own root and a leaf of ``leaf_size`` bytes.
 
-    Raises `BenchError`, and what opening a store raises.
+    Raises `BenchError`, and whatever opening a store raises.
     """
     paths = [StorePath.parse(path) for path in planned.paths]
     infos = tuple(open_stores(planned.work.stores).query(paths).values())
@@ -42,7 +42,7 @@ def change(planned: PlannedWork, folder: Path, seed: int, leaf_size: int) -> Cha
         _make_changed(planned.work, infos, folder / name, Random(f"{name}:{seed}"), leaf_size)
         for name in ("before", "after")
     )
-    old, new = PlannedWork.of(before).layers, PlannedWork.of(after).layers
+    old, new = PlannedWorkload.of(before).layers, PlannedWorkload.of(after).layers
     return Change(before, after, sum(size for paths, size in new.items() if paths not in old))
 
 
@@ -50,26 +50,26 @@ def _make_changed(work: Workload, infos: Iterable[PathInfo], folder: Path, rando
     store = folder / STORE_DIR[1:]
     store.mkdir(parents=True)
     number = random.getrandbits(64)
-    leaf, root = store_path(number, "leaf"), store_path(number, "application-1.0")
+    leaf, root = make_store_path(number, "leaf"), make_store_path(number, "application-1.0")
     (store / leaf.base).mkdir()
     write_random(store / leaf.base / "data", random, leaf_size)
     program = store / root.base / "bin" / "application"
     program.parent.mkdir(parents=True)
     program.write_bytes(PROGRAM + str(leaf).encode())
     program.chmod(0o755)
-    own = (
-        path_info(store, leaf, frozenset()),
-        path_info(store, root, frozenset({leaf, *(_roots(infos))})),
+    new_infos = (
+        make_path_info(store, leaf, frozenset()),
+        make_path_info(store, root, frozenset({leaf, *(_find_roots(infos))})),
     )
     graph = folder / "graph.json"
-    write_graph(graph, (*infos, *own))
-    # Whoever has the graph alone has what is on this machine, and a tree of ours lies elsewhere.
-    places = (str(graph), str(folder), *((work.folder,) if work.folder else ()))
-    return Workload(work.kind, work.name, (str(root),), places)
+    write_graph(graph, (*infos, *new_infos))
+    # The graph lists the valid paths; their files are in the new folder, in the tree, or in this machine's store.
+    stores = (str(graph), str(folder), *((work.folder,) if work.folder else ()))
+    return Workload(work.kind, work.name, (str(root),), stores)
 
 
-def _roots(infos: Iterable[PathInfo]) -> frozenset[StorePath]:
-    """The paths that no other refers to: from them all the rest is reached."""
+def _find_roots(infos: Iterable[PathInfo]) -> frozenset[StorePath]:
+    """Return the paths that no other path refers to; all others can be reached from them."""
     referred = {path for info in infos for path in info.references if path != info.path}
     return frozenset(info.path for info in infos) - referred
 
@@ -82,29 +82,29 @@ class Layout:
 
     @property
     def image(self) -> Path:
-        """The folder of the layout alone."""
+        """The folder of the layout, without the layer cache."""
         return self.folder / "image"
 
     def build(self, work: Workload) -> Command:
-        """The command that builds ``work`` here."""
+        """Return the command that builds ``work`` into this layout."""
         layer_cache = self.folder / "layer-cache" / "layer-cache.sqlite"
         return work.lamina("build", "--layer-cache", str(layer_cache), "-o", f"{self.image}/")
 
     def clear(self) -> None:
-        """Leaves nothing of either."""
+        """Delete the layout and the layer cache."""
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "layer-cache").mkdir(parents=True)
 
     def manifests(self) -> frozenset[str]:
-        """The digests of the images in it; raises `BenchError`."""
+        """Return the digests of the images in the layout. Raises `BenchError`."""
         try:
             index = json.loads((self.image / "index.json").read_bytes())
             return frozenset(manifest["digest"] for manifest in index["manifests"])
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise BenchError(f"{self.image}: got {error!r}, expected an OCI layout") from error
 
-    def restorer(self, copies: Path) -> Callable[[], None]:
-        """What puts all back to how it is now; blobs, which nobody changes, are not copied for it."""
+    def make_restorer(self, copies: Path) -> Callable[[], None]:
+        """Return a function that restores the current state from ``copies``; blobs never change and are not copied."""
         blobs = frozenset(file for file in self._files() if file.is_relative_to(self.image / "blobs"))
         others = {file: copies / file.relative_to(self.folder) for file in self._files() - blobs}
         for file, copy in others.items():

@@ -1,6 +1,6 @@
-"""What was measured, for people and for programs.
+"""Report the results as a table for people and as a JSON document for programs.
 
-Invariant: both say the same, and nothing is left out without a word.
+Invariant: both contain the same results, and list the rows that were skipped.
 """
 
 from __future__ import annotations
@@ -19,24 +19,28 @@ _TEXTS = 2
 _MET = {None: "", True: "yes", False: "no"}
 
 
-def table(found: Iterable[Result | SkippedRow]) -> str:
-    """The results in columns, a line each, as Markdown has it; then what was left out, and where it was measured."""
+def format_table(found: Iterable[Result | SkippedRow]) -> str:
+    """Return the results as a Markdown table, followed by the skipped rows and the environment."""
     found = tuple(found)
     rows = [_COLUMNS, *(_cells(result) for result in found if not isinstance(result, SkippedRow))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * width if number < _TEXTS else "-" * (width - 1) + ":" for number, width in enumerate(widths)]
     head, *body = (_line(row, widths) for row in rows)
-    left_out = [f"left out: {one.row.work}: {one.row.title}: {one.why}" for one in found if isinstance(one, SkippedRow)]
-    return "\n".join((head, f"| {' | '.join(rule)} |", *body, "", *left_out, _environment()))
+    skipped = [
+        f"left out: {result.row.work}: {result.row.title}: {result.why}"
+        for result in found
+        if isinstance(result, SkippedRow)
+    ]
+    return "\n".join((head, f"| {' | '.join(rule)} |", *body, "", *skipped, _environment()))
 
 
 def format_value(result: Result) -> str:
-    """The value as the table has it."""
+    """Return the value as the table shows it."""
     return _megabytes(result.peak) if isinstance(result, Peak) else f"{result.value:.3f}"
 
 
-def document(found: Iterable[Result | SkippedRow]) -> dict[str, Any]:
-    """The results and where they come from, for ``--json``."""
+def dump_results(found: Iterable[Result | SkippedRow]) -> dict[str, Any]:
+    """Return the results and the environment as a JSON value, for ``--json``."""
     found = tuple(found)
     return {
         "version": lamina.__version__,
@@ -45,9 +49,9 @@ def document(found: Iterable[Result | SkippedRow]) -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "results": [_item(result) for result in found if not isinstance(result, SkippedRow)],
         "left_out": [
-            {"work": one.row.work, "what": one.row.title, "why": one.why}
-            for one in found
-            if isinstance(one, SkippedRow)
+            {"work": result.row.work, "what": result.row.title, "why": result.why}
+            for result in found
+            if isinstance(result, SkippedRow)
         ],
     }
 
@@ -91,12 +95,12 @@ def _environment() -> str:
 
 def _item(result: Result) -> dict[str, Any]:
     row = result.row
-    said = {"work": row.work, "what": row.title, "note": row.note, "target": row.target, "met": meets_target(result)}
+    common = {"work": row.work, "what": row.title, "note": row.note, "target": row.target, "met": meets_target(result)}
     match result:
         case Timed(comparison=comparison):
             low, high = comparison.span
             ours, theirs = comparison.seconds
-            return said | {
+            return common | {
                 "ratio": comparison.ratio,
                 "ratio_min": low,
                 "ratio_max": high,
@@ -106,6 +110,6 @@ def _item(result: Result) -> dict[str, Any]:
                 "theirs_seconds": theirs,
             }
         case Sizes():
-            return said | {"ratio": result.value, "ours_bytes": result.ours, "theirs_bytes": result.theirs}
+            return common | {"ratio": result.value, "ours_bytes": result.ours, "theirs_bytes": result.theirs}
         case Peak():
-            return said | {"peak_bytes": result.peak}
+            return common | {"peak_bytes": result.peak}

@@ -1,6 +1,6 @@
-"""What was found: a ratio of seconds, a ratio of sizes, or a peak, and what it was to be.
+"""The results of the benchmark: ratios of seconds, ratios of sizes, and peaks of memory, with their targets.
 
-Invariant: a result says for itself whether it kept to its target, so that the table and the JSON cannot differ.
+Invariant: `meets_target` alone decides whether a result meets its target, so that the table and the JSON cannot differ.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a line of the table is of, and the most that it may come to; None where it is for orientation."""
+    """The title of a row of the table, and the highest value that it may have; None if it is for orientation."""
 
     work: str
     title: str
@@ -24,13 +24,13 @@ class Row:
 
     @classmethod
     def of(cls, kind: str, work: str, title: str, note: str = "") -> Row:
-        """The line ``title`` of a work of that kind, with the target that it has."""
+        """Create the row ``title`` of a workload, with the target for its kind."""
         return cls(work, title, note, TARGETS.get(title, {}).get(kind))
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Ours ÷ theirs, in seconds."""
+    """The seconds of lamina ÷ those of the other program."""
 
     row: Row
     comparison: Comparison
@@ -42,7 +42,7 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Ours ÷ theirs, in bytes."""
+    """The bytes that lamina wrote ÷ those of the other program."""
 
     row: Row
     ours: int
@@ -55,7 +55,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The most memory that ours had, in bytes; the value is in megabytes."""
+    """The peak memory of lamina, in bytes; the value is in megabytes."""
 
     row: Row
     peak: int
@@ -70,12 +70,12 @@ Result = Timed | Sizes | Peak
 
 @dataclass(frozen=True, slots=True)
 class SkippedRow:
-    """A line that is not in the table, and why."""
+    """A row that was not measured, and the reason."""
 
     row: Row
     why: str
 
 
 def meets_target(result: Result) -> bool | None:
-    """Whether the result kept to its target; None where it has none."""
+    """Return whether the result meets its target; None if it has none."""
     return None if result.row.target is None else result.value <= result.row.target

@@ -1,6 +1,6 @@
-"""The lines of the table: what is compared with what.
+"""The rows of the table: which command is compared with which.
 
-Invariant: both sides of a line pack the same store paths from a warm page cache, and write to the same kind of place.
+Invariant: both sides of a row pack the same store paths from a warm page cache, and write to the same kind of output.
 """
 
 from __future__ import annotations
@@ -15,26 +15,39 @@ from functools import partial
 from pathlib import Path
 
 from bench.cache import FilledStore, serve_cache
-from bench.measuring import ENVIRONMENT, BenchError, Command, Side, compare, missing_program, output_size, seconds
-from bench.memory import can_measure, peak
-from bench.repeat import Layout, change
+from bench.measuring import (
+    ENVIRONMENT,
+    BenchError,
+    Command,
+    Side,
+    compare,
+    measure_seconds,
+    missing_program,
+    output_size,
+)
+from bench.memory import can_measure, measure_peak
+from bench.repeat import Layout, create_change
 from bench.results import MEGABYTE, Peak, Result, Row, Sizes, SkippedRow, Timed
 from bench.targets import START
 from bench.trees import CHUNK
-from bench.workloads import LAMINA, PlannedWork
+from bench.workloads import LAMINA, PlannedWorkload
 
 from lamina.system.cpus import cpu_count
 
 _HERE = Path(__file__).parent
 _CAT = ("cat",)
 _PASS = (sys.executable, "-c", "pass")
-# Runs of a program that ends at once are too short to be measured one by one.
+# Programs that end at once run this many times in one measurement, because a single run is too short.
 _TIMES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How thoroughly: ``slow_pairs`` are for comparisons whose other side takes many times as long as ours."""
+    """The extent of the measurements.
+
+    ``pairs`` is the number of pairs of runs, ``slow_pairs`` that for comparisons with a program that takes many times
+    as long as lamina. Sizes are in bytes.
+    """
 
     pairs: int
     slow_pairs: int
@@ -45,26 +58,29 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A work, and a folder for what its lines write."""
+    """A workload, a folder for temporary files, and the settings."""
 
-    planned: PlannedWork
+    planned: PlannedWorkload
     folder: Path
     settings: Settings
 
     def row(self, title: str, note: str = "") -> Row:
-        """The line ``title`` of this work."""
+        """Return the row ``title`` of this workload."""
         return Row.of(self.planned.work.kind, self.planned.work.name, title, note)
 
-    def lamina(self, verb: str, *options: str) -> Command:
-        """The command that does ``verb`` with this work."""
-        return self.planned.work.lamina(verb, *options)
+    def lamina(self, command: str, *options: str) -> Command:
+        """Return the command line that runs ``lamina COMMAND`` on this workload."""
+        return self.planned.work.lamina(command, *options)
 
     def stream_side(self, *options: str) -> Side:
-        """``lamina stream | cat``. The pipe is not decoration: GNU tar reads no file when it writes to /dev/null."""
+        """Return the side ``lamina stream | cat``.
+
+        The pipe is necessary because GNU tar, on the other side, reads no files when it writes to /dev/null.
+        """
         return Side((self.lamina("stream", *options), _CAT))
 
     def build_side(self, ending: str) -> Side:
-        """``lamina build`` to a new file."""
+        """Return the side ``lamina build`` to a new file."""
         file = self.folder / f"ours{ending}"
         return Side((self.lamina("build", "--no-layer-cache", "-o", str(file)),), prepare=_remove(file))
 
@@ -73,14 +89,14 @@ Results = Iterator[Result | SkippedRow]
 
 
 def _compare(row: Row, ours: Side, theirs: Side, pairs: int) -> Timed | SkippedRow:
-    lacking = missing_program(theirs)
-    if lacking:
-        return SkippedRow(row, lacking)
+    missing = missing_program(theirs)
+    if missing:
+        return SkippedRow(row, missing)
     return Timed(row, compare(ours, theirs, pairs))
 
 
 def cold(bench: Bench) -> Results:
-    """A stream that knows nothing and hashes every layer, beside tar."""
+    """Compare a stream without a layer cache, which hashes every layer, with tar."""
     for peer in (_CAT, ("sha256sum",)):
         theirs = Side((bench.planned.tar(), peer))
         row = bench.row(f"cold stream ÷ tar | {peer[0]}")
@@ -88,7 +104,7 @@ def cold(bench: Bench) -> Results:
 
 
 def baseline(bench: Bench) -> Results:
-    """The same beside nixpkgs' way."""
+    """Compare a stream without a layer cache with the method of nixpkgs."""
     plan = bench.folder / "plan.json"
     plan.write_text(json.dumps(bench.planned.document))
     twice = (sys.executable, "-P", str(_HERE / "baseline.py"), str(plan), bench.planned.work.folder or "/")
@@ -97,18 +113,18 @@ def baseline(bench: Bench) -> Results:
 
 
 def warm(bench: Bench) -> Results:
-    """A stream of layers that the layer cache has: the run that does not count has filled it."""
+    """Compare a stream of layers from the layer cache, which the uncounted run has filled, with tar."""
     ours = bench.stream_side("--layer-cache", str(bench.folder / "warm.sqlite"))
     theirs = Side((bench.planned.tar(), _CAT))
     yield _compare(bench.row("warm stream ÷ tar | cat"), ours, theirs, bench.settings.pairs)
 
 
 def repeat(bench: Bench) -> Results:
-    """A build into the layout that holds the image before a change, beside one into an empty folder."""
-    changed = change(bench.planned, bench.folder / "change", bench.settings.seed, bench.settings.leaf_size)
+    """Compare a build into a layout that holds the image before a change with one into an empty folder."""
+    changed = create_change(bench.planned, bench.folder / "change", bench.settings.seed, bench.settings.leaf_size)
     kept, fresh = Layout(bench.folder / "kept"), Layout(bench.folder / "fresh")
-    seconds(Side((kept.build(changed.before),), prepare=kept.clear))
-    restore = kept.restorer(bench.folder / "copies")
+    measure_seconds(Side((kept.build(changed.before),), prepare=kept.clear))
+    restore = kept.make_restorer(bench.folder / "copies")
 
     def prepare() -> None:
         fresh.clear()
@@ -116,19 +132,19 @@ def repeat(bench: Bench) -> Results:
 
     ours = Side((kept.build(changed.after),), prepare=prepare)
     theirs = Side((fresh.build(changed.after),), prepare=fresh.clear)
-    row = bench.row("repeat build ÷ cold build", f"{changed.changed / MEGABYTE:.1f} MB of layers changed")
+    row = bench.row("repeat build ÷ cold build", f"{changed.changed_size / MEGABYTE:.1f} MB of layers changed")
     yield _compare(row, ours, theirs, bench.settings.pairs)
     if not fresh.manifests() <= kept.manifests():
         raise BenchError(f"{row.title}: got another image, expected the same")
 
 
 def gzip(bench: Bench) -> Results:
-    """gzip, the stage alone and a whole image, beside what nixpkgs uses."""
+    """Compare gzip, as a stage alone and for a whole image, with pigz, which nixpkgs uses."""
     return _compression(bench, ("gzip", "gz", ".tar.gz"), ("pigz", "-nTR"), bench.settings.slow_pairs)
 
 
 def zstd(bench: Bench) -> Results:
-    """The same with zstd."""
+    """Compare zstd, as a stage alone and for a whole image, with the zstd program."""
     return _compression(bench, ("zstd", "zstd", ".tar.zst"), ("zstd", "-T0"), bench.settings.pairs)
 
 
@@ -140,9 +156,9 @@ def _compression(bench: Bench, names: tuple[str, str, str], peer: Command, pairs
     sample = bench.folder / "sample.tar"
     ours = Side(((sys.executable, "-P", str(_HERE / "stage.py"), codec, str(cpu_count())),), source=sample)
     theirs = Side((peer,), source=sample)
-    lacking = missing_program(theirs)
-    if lacking:
-        yield from (SkippedRow(row, lacking) for row in (stage, sizes, whole))
+    missing = missing_program(theirs)
+    if missing:
+        yield from (SkippedRow(row, missing) for row in (stage, sizes, whole))
         return
     _write_sample(bench.planned.tar(), bench.settings.sample_size, sample)
     yield _compare(stage, ours, theirs, pairs)
@@ -163,23 +179,23 @@ def _write_sample(tar: Command, size: int, file: Path) -> None:
 
 
 def cache(bench: Bench) -> Results:
-    """A closure from a binary cache, fetched and streamed, beside decompressing alone."""
-    lacking = missing_program(Side((("zstd",),)))
+    """Compare fetching and streaming a closure from a binary cache with decompressing its NARs."""
+    missing = missing_program(Side((("zstd",),)))
     work, peer = bench.planned.work, "zstd -dc of all its NARs, two at a time"
     rows = [bench.row(f"{title} from a cache ÷ {peer}") for title in ("fetch", "cold stream", "repeated stream")]
-    if lacking:
-        yield from (SkippedRow(row, lacking) for row in rows)
+    if missing:
+        yield from (SkippedRow(row, missing) for row in rows)
         return
-    with serve_cache(bench.planned, bench.folder / "cached") as found:
-        kept, theirs = FilledStore(bench.folder / "kept-data"), Side((found.decompress(),))
-        fetch = (LAMINA, "store", "fetch", "--quiet", *found.store(), "--", *work.roots)
-        stream = work.lamina("stream", "--no-layer-cache", *found.store())
+    with serve_cache(bench.planned, bench.folder / "cached") as served:
+        kept, theirs = FilledStore(bench.folder / "kept-data"), Side((served.decompress(),))
+        fetch = (LAMINA, "store", "fetch", "--quiet", *served.store_options(), "--", *work.roots)
+        stream = work.lamina("stream", "--no-layer-cache", *served.store_options())
         for row, ours in zip(rows, (kept.side(fetch), kept.side(stream), kept.filled(stream)), strict=True):
             yield _compare(row, ours, theirs, bench.settings.pairs)
 
 
 def memory(bench: Bench) -> Results:
-    """What all of our processes take together."""
+    """Measure the peak memory of all processes of lamina together."""
     layout = Layout(bench.folder / "measured")
     sides = {"cold stream": bench.stream_side("--no-layer-cache")}
     if not bench.planned.work.huge:
@@ -187,17 +203,17 @@ def memory(bench: Bench) -> Results:
         sides |= {f"build {ending}": bench.build_side(ending) for ending in (".tar.gz", ".tar.zst")}
     for title, side in sides.items():
         row = bench.row(f"peak memory, {title}")
-        yield Peak(row, peak(side)) if can_measure() else SkippedRow(row, "got no /proc/PID/smaps_rollup")
+        yield Peak(row, measure_peak(side)) if can_measure() else SkippedRow(row, "got no /proc/PID/smaps_rollup")
 
 
 def plan(bench: Bench) -> Results:
-    """How long it takes to say what goes where."""
+    """Compare ``lamina plan`` with the start of Python."""
     ours = Side((bench.lamina("plan", "--json"),))
     yield _compare(bench.row("plan ÷ python -c pass"), ours, Side((_PASS,), times=_TIMES), bench.settings.pairs)
 
 
 def start(settings: Settings) -> Results:
-    """How long it takes to begin, with bytecode that is there and stays as it is."""
+    """Compare the start of lamina with that of Python; the bytecode exists and is not written again."""
     variables = (("PYTHONDONTWRITEBYTECODE", "1"),)
     theirs = Side((_PASS,), times=_TIMES, variables=variables)
     for words in (("--version",), ("stream", "--help")):

@@ -1,6 +1,6 @@
-"""The stage that compresses, alone: stdin to stdout, as `lamina build` has it behind an archive.
+"""Compress stdin to stdout with lamina's compressor alone, to measure the last stage of `lamina build`.
 
-Invariant: nothing of lamina but the compressor is in between, so that what is measured is the stage.
+Invariant: no other part of lamina runs, so that the measured time is that of the compressor.
 
     python bench/stage.py gz|zstd JOBS < sample > compressed
 """
@@ -16,7 +16,7 @@ _PORTION = 1 << 20
 
 
 def main() -> None:
-    """Compresses with the codec and the number of threads that the arguments name."""
+    """Compress with the codec and the number of threads from the arguments."""
     codec, jobs = sys.argv[1:]
 
     def write(data: memoryview) -> None:

@@ -1,6 +1,6 @@
-"""The most that a line of the table may come to, by the kind of what is measured.
+"""The highest values that the rows of the table may have, by kind of workload.
 
-Invariant: a line that is not here is for orientation.
+Rows without a target are for orientation.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 CLOSURE, SMALL, LARGE, START = "closure", "small", "large", "start"
 HUGE_IMAGE, HUGE_LAYER = "huge image", "huge layer"
 
-# Ratios; of a peak, megabytes.
+# Ratios; for peaks of memory, megabytes.
 TARGETS: Mapping[str, Mapping[str, float]] = {
     "cold stream ÷ tar | cat": {CLOSURE: 1.2, SMALL: 1.6},
     "cold stream ÷ two passes": {CLOSURE: 0.13},

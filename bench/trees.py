@@ -1,8 +1,8 @@
-"""Seeded closures to measure with: store paths on disk and the graph that vouches for them.
+"""Generate closures to measure with: store paths on disk, and the closure graph that makes them valid.
 
-Invariant: the same seed and sizes give the same names and the same bytes, on every machine.
+Invariant: the same seed and sizes give the same names and the same bytes on every machine.
 
-A closure has one root, a program that refers to all the rest, as an application does to its libraries.
+Each closure has one root, a program that refers to all other paths, as an application refers to its libraries.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FILES_PER_PATH = 250
 _FILES_PER_FOLDER = 25
 _ENTRIES_PER_FOLDER = 500
 _LINKS_PER_FILE = 10_000
-# Little-endian ELF for x86-64, as far as the processor is looked for.
+# The start of a little-endian ELF file for x86-64: as much as lamina reads to find the architecture.
 PROGRAM = b"\x7fELF\2\1\1".ljust(18, b"\0") + (62).to_bytes(2, "little")
 
 Fill = Callable[[Path, Random], None]
@@ -34,16 +34,17 @@ Fill = Callable[[Path, Random], None]
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A closure: ``folder`` holds ``nix/store``, ``graph`` is the file that lists the paths."""
+    """A generated closure: ``folder`` contains ``nix/store``, and ``graph`` is the file that lists the paths."""
 
     root: StorePath
     graph: Path
     folder: Path
 
 
-def small_files(folder: Path, seed: int, count: int, size: int) -> Tree:
-    """About ``count`` files of ``size`` bytes on average, mostly shorter, in many store paths with folders and
-    symlinks; most names are too long for a plain tar header, as they are in large closures.
+def generate_small_files(folder: Path, seed: int, count: int, size: int) -> Tree:
+    """Generate about ``count`` files of ``size`` bytes on average in many store paths with folders and symlinks.
+
+    Most files are shorter than the average. Most names are too long for a plain tar header, as in large closures.
     """
 
     def fill(start: int) -> Fill:
@@ -53,8 +54,8 @@ def small_files(folder: Path, seed: int, count: int, size: int) -> Tree:
     return _closure(folder, seed, {f"library{start}": fill(start) for start in range(0, count, _FILES_PER_PATH)})
 
 
-def large_files(folder: Path, seed: int, count: int, size: int) -> Tree:
-    """``count`` files of ``size`` bytes that nothing compresses, each in a store path of its own."""
+def generate_large_files(folder: Path, seed: int, count: int, size: int) -> Tree:
+    """Generate ``count`` incompressible files of ``size`` bytes, each in a store path of its own."""
 
     def fill(path: Path, random: Random) -> None:
         path.mkdir()
@@ -63,8 +64,8 @@ def large_files(folder: Path, seed: int, count: int, size: int) -> Tree:
     return _closure(folder, seed, {f"large{number}": fill for number in range(count)})
 
 
-def one_file_in_many_paths(folder: Path, seed: int, count: int, size: int) -> Tree:
-    """``count`` store paths with the same ``size`` bytes in each, which lie on disk once."""
+def generate_one_file_in_many_paths(folder: Path, seed: int, count: int, size: int) -> Tree:
+    """Generate ``count`` store paths with hard links to the same file of ``size`` bytes."""
     files: list[Path] = []
 
     def fill(path: Path, random: Random) -> None:
@@ -78,18 +79,18 @@ def one_file_in_many_paths(folder: Path, seed: int, count: int, size: int) -> Tr
     return _closure(folder, seed, {f"huge{number}": fill for number in range(count)})
 
 
-def many_entries(folder: Path, seed: int, count: int) -> Tree:
-    """One store path of ``count`` files and folders, many of which are one file on disk."""
+def generate_many_entries(folder: Path, seed: int, count: int) -> Tree:
+    """Generate one store path of ``count`` files and folders; many of the files are hard links to each other."""
 
     def fill(path: Path, random: Random) -> None:
         path.mkdir()
-        place, file = path, path
+        subfolder, file = path, path
         for number in range(count):
             if number % _ENTRIES_PER_FOLDER == 0:
-                place = path / f"share-{number}"
-                place.mkdir()
+                subfolder = path / f"share-{number}"
+                subfolder.mkdir()
                 continue
-            link = place / f"entry-of-a-layer-with-many-{number}"
+            link = subfolder / f"entry-of-a-layer-with-many-{number}"
             if number % _LINKS_PER_FILE == 1:
                 file = link
                 write_random(file, random, 100)
@@ -113,9 +114,9 @@ def _fill_with_small(path: Path, random: Random, files: int, size: int) -> None:
 
 
 def write_random(file: Path, random: Random, size: int) -> None:
-    """Writes ``size`` bytes that nothing compresses."""
+    """Write ``size`` incompressible bytes."""
     with file.open("wb") as out:
-        # In portions: a program begins with the peak memory of who starts it, and that is measured.
+        # In portions, because a program's peak memory starts at that of its parent process, and it is measured.
         for start in range(0, size, CHUNK):
             out.write(random.randbytes(min(CHUNK, size - start)))
 
@@ -126,40 +127,40 @@ def _closure(folder: Path, seed: int, contents: Mapping[str, Fill]) -> Tree:
     store.mkdir(parents=True)
     infos: list[PathInfo] = []
     for name, fill in contents.items():
-        path = store_path(seed, name)
+        path = make_store_path(seed, name)
         fill(store / path.base, random)
-        few = random.sample(infos, min(len(infos), 3))
-        infos.append(path_info(store, path, frozenset(info.path for info in few)))
-    root = store_path(seed, "bench-1.0")
+        referenced = random.sample(infos, min(len(infos), 3))
+        infos.append(make_path_info(store, path, frozenset(info.path for info in referenced)))
+    root = make_store_path(seed, "bench-1.0")
     program = store / root.base / "bin" / "bench"
     program.parent.mkdir(parents=True)
     program.write_bytes(PROGRAM)
     program.chmod(0o755)
-    infos.append(path_info(store, root, frozenset(info.path for info in infos)))
+    infos.append(make_path_info(store, root, frozenset(info.path for info in infos)))
     graph = folder / "graph.json"
     write_graph(graph, infos)
     return Tree(root, graph, folder)
 
 
-def store_path(seed: int, name: str) -> StorePath:
-    """The path of that name; another seed gives another hash."""
+def make_store_path(seed: int, name: str) -> StorePath:
+    """Return a store path of that name, whose hash depends on the seed and the name."""
     digits = dump_nix32(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:20])
     return StorePath.parse_base(f"{digits}-{name}")
 
 
-def path_info(store: Path, path: StorePath, references: frozenset[StorePath]) -> PathInfo:
-    """What is on disk at ``path`` in the folder ``store``, as Nix would register it."""
+def make_path_info(store: Path, path: StorePath, references: frozenset[StorePath]) -> PathInfo:
+    """Return the path info of ``path`` in the folder ``store``, as Nix would register it."""
     archive = hash_pieces(nar.dump(walk(os.fsencode(store / path.base))))
     return PathInfo(path, archive.digest, archive.size, references)
 
 
 def write_graph(file: Path, infos: Iterable[PathInfo]) -> None:
-    """Writes ``infos`` as a closure graph."""
+    """Write ``infos`` as a closure graph."""
     file.write_text(json.dumps(list(map(_item, infos)), indent=1))
 
 
 def _item(info: PathInfo) -> dict[str, object]:
-    """As in an exportReferencesGraph under __structuredAttrs."""
+    """Return an entry of an exportReferencesGraph file, in the format of __structuredAttrs."""
     return {
         "path": str(info.path),
         "narHash": info.nar_hash.nix32,

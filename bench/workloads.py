@@ -1,7 +1,6 @@
-"""What is measured: the closure that was asked for, and trees made for it.
+"""The workloads that are measured: the closure from the arguments, and generated trees.
 
-Invariant: a work is whole by itself: every command that is measured is made from it alone, so that all of them pack
-the same store paths.
+Invariant: every measured command is derived from the workload alone, so that all commands pack the same store paths.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Workload:
 
     @classmethod
     def from_roots(cls, roots: Sequence[str]) -> Workload:
-        """What the machine's own store has at ``roots``; the first names it, without its hash."""
+        """Create a workload from ``roots`` in the machine's own store; its name is that of the first root."""
         name = Path(roots[0]).name
         with suppress(InvalidArgument):
             name = StorePath.parse_base(name).name
@@ -45,31 +44,31 @@ class Workload:
 
     @classmethod
     def from_tree(cls, kind: str, name: str, tree: Tree) -> Workload:
-        """What a tree of ours holds."""
+        """Create a workload from a generated tree."""
         return cls(kind, name, (str(tree.root),), (str(tree.graph), str(tree.folder)), str(tree.folder))
 
     @property
     def huge(self) -> bool:
-        """Whether it is too large for anything but its memory to be measured."""
+        """Whether it is so large that only its memory is measured."""
         return self.kind in {HUGE_IMAGE, HUGE_LAYER}
 
-    def lamina(self, verb: str, *options: str) -> Command:
-        """The command that does ``verb`` with the roots, under a name that does not depend on them."""
-        places = (word for store in self.stores for word in ("--store", store))
+    def lamina(self, command: str, *options: str) -> Command:
+        """Return the command line of ``lamina COMMAND`` for the roots, with an image name that is always the same."""
+        store_options = (word for store in self.stores for word in ("--store", store))
         name = ("--name", "bench", "--tag", "latest")
-        return (LAMINA, verb, "--quiet", *options, *name, *places, "--", *self.roots)
+        return (LAMINA, command, "--quiet", *options, *name, *store_options, "--", *self.roots)
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedWork:
-    """A work and the layers that lamina makes of it, as ``lamina plan --json`` says it."""
+class PlannedWorkload:
+    """A workload and its layers, which are read from ``lamina plan --json``."""
 
     work: Workload
     document: Mapping[str, Any]
 
     @classmethod
-    def of(cls, work: Workload) -> PlannedWork:
-        """Asks lamina; raises `BenchError`."""
+    def of(cls, work: Workload) -> PlannedWorkload:
+        """Plan the layers by running lamina. Raises `BenchError`."""
         ran = subprocess.run(work.lamina("plan", "--json"), stdout=subprocess.PIPE, env=ENVIRONMENT, check=False)
         if ran.returncode:
             raise BenchError(f"lamina plan: got exit code {ran.returncode}, expected 0")
@@ -82,14 +81,14 @@ class PlannedWork:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """All paths, in the order in which they are packed."""
+        """All paths, in packing order."""
         return tuple(path for paths in self.layers for path in paths)
 
     @property
     def size(self) -> int:
-        """What all of them hold, in bytes."""
+        """The NAR size of all paths, in bytes."""
         return sum(self.layers.values())
 
     def tar(self) -> Command:
-        """The tar that packs the same files."""
+        """Return the tar command that packs the same files."""
         return ("tar", "-cPf", "-", "--", *(self.work.folder + path for path in self.paths))

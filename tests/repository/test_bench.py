@@ -17,14 +17,20 @@ from types import SimpleNamespace
 
 import pytest
 from bench import baseline, command, measuring, rows
-from bench.measuring import BenchError, Comparison, Pair, Side, compare, output_size, run_processes, seconds
-from bench.memory import can_measure, peak
-from bench.repeat import Layout, change
-from bench.report import document, table
+from bench.measuring import BenchError, Comparison, Pair, Side, compare, measure_seconds, output_size, run_processes
+from bench.memory import can_measure, measure_peak
+from bench.repeat import Layout, create_change
+from bench.report import dump_results, format_table
 from bench.results import Peak, Result, Row, Sizes, SkippedRow, Timed, meets_target
 from bench.targets import CLOSURE, HUGE_IMAGE, HUGE_LAYER, LARGE, SMALL, START, TARGETS
-from bench.trees import Tree, large_files, many_entries, one_file_in_many_paths, small_files
-from bench.workloads import PlannedWork, Workload
+from bench.trees import (
+    Tree,
+    generate_large_files,
+    generate_many_entries,
+    generate_one_file_in_many_paths,
+    generate_small_files,
+)
+from bench.workloads import PlannedWorkload, Workload
 from tests.support.paths import REPOSITORY
 
 import lamina
@@ -49,35 +55,35 @@ def content(tree: Tree) -> tuple[bytes, list[str]]:
 
 
 def test_the_same_seed_gives_the_same_trees(tmp_path: Path) -> None:
-    first, second = (content(small_files(tmp_path / name, 1, 300, 100)) for name in ("first", "second"))
+    first, second = (content(generate_small_files(tmp_path / name, 1, 300, 100)) for name in ("first", "second"))
     assert first == second
-    first, second = (content(large_files(tmp_path / name, 1, 2, 3000)) for name in ("third", "fourth"))
+    first, second = (content(generate_large_files(tmp_path / name, 1, 2, 3000)) for name in ("third", "fourth"))
     assert first == second
 
 
 def test_another_seed_gives_another_tree(tmp_path: Path) -> None:
-    first, second = (content(small_files(tmp_path / str(seed), seed, 30, 100)) for seed in (1, 2))
+    first, second = (content(generate_small_files(tmp_path / str(seed), seed, 30, 100)) for seed in (1, 2))
     assert set(first[1]) & set(second[1]) == {first[1][-1]}, "only the program at the root is the same"
     assert first[0] != second[0]
 
 
 def test_a_tree_has_the_files_that_were_asked_for(tmp_path: Path) -> None:
-    tree = small_files(tmp_path / "small", 1, 600, 100)
+    tree = generate_small_files(tmp_path / "small", 1, 600, 100)
     files = [file for file in (tree.folder / "nix/store").rglob("*.py") if not file.is_symlink()]
     assert len(files) == 600
     assert 60 < sum(file.stat().st_size for file in files) / 600 < 140
-    tree = large_files(tmp_path / "large", 1, 3, (1 << 20) + 5)
+    tree = generate_large_files(tmp_path / "large", 1, 3, (1 << 20) + 5)
     assert [file.stat().st_size for file in tree.folder.rglob("data")] == [(1 << 20) + 5] * 3
 
 
 def test_the_root_refers_to_every_other_path(tmp_path: Path) -> None:
-    tree = small_files(tmp_path / "small", 1, 600, 10)
+    tree = generate_small_files(tmp_path / "small", 1, 600, 10)
     infos = {info.path: info for info in closure_graph.parse(tree.graph.read_bytes())}
     assert infos[tree.root].references == infos.keys() - {tree.root}
 
 
 def test_one_file_in_many_paths_lies_on_disk_once(tmp_path: Path) -> None:
-    tree = one_file_in_many_paths(tmp_path / "image", 1, 5, 3000)
+    tree = generate_one_file_in_many_paths(tmp_path / "image", 1, 5, 3000)
     content(tree)
     files = [file.stat() for file in tree.folder.rglob("data")]
     assert [file.st_size for file in files] == [3000] * 5
@@ -85,7 +91,7 @@ def test_one_file_in_many_paths_lies_on_disk_once(tmp_path: Path) -> None:
 
 
 def test_a_layer_of_many_entries_has_them(tmp_path: Path) -> None:
-    tree = many_entries(tmp_path / "layer", 1, 1200)
+    tree = generate_many_entries(tmp_path / "layer", 1, 1200)
     content(tree)
     (path,) = (tree.folder / "nix/store").glob("*-many")
     assert len(list(path.rglob("*"))) == 1200
@@ -112,7 +118,7 @@ def test_pairs_alternate_after_an_uncounted_run_of_each_side() -> None:
 
 
 def test_the_time_of_a_run_is_measured() -> None:
-    assert seconds(Side(((sys.executable, "-c", "import time; time.sleep(0.1)"),))) > 0.1
+    assert measure_seconds(Side(((sys.executable, "-c", "import time; time.sleep(0.1)"),))) > 0.1
 
 
 def test_the_preparation_of_a_run_is_not_part_of_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +131,7 @@ def test_the_preparation_of_a_run_is_not_part_of_its_time(tmp_path: Path, monkey
 
     monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=clock))
     append = (sys.executable, "-c", f"open({str(tmp_path / 'runs')!r}, 'a').write('x')")
-    taken = seconds(Side((append,), prepare=lambda: happened.append("prepared"), times=3))
+    taken = measure_seconds(Side((append,), prepare=lambda: happened.append("prepared"), times=3))
     assert happened == ["prepared", "clock", "clock"]
     assert (tmp_path / "runs").read_text() == "xxx"
     assert taken == 10, "the three runs together took 30 seconds"
@@ -135,18 +141,18 @@ def test_the_commands_of_a_side_are_piped_one_into_the_next(tmp_path: Path) -> N
     (tmp_path / "in").write_text("words")
     double = (sys.executable, "-c", "import sys; print(sys.stdin.read() * 2, end='')")
     side = Side((double, double), source=tmp_path / "in", output=tmp_path / "out")
-    seconds(side)
+    measure_seconds(side)
     assert (tmp_path / "out").read_text() == "words" * 4
     assert output_size(side, tmp_path / "count") == 20
 
 
 def test_a_command_that_fails_is_an_error() -> None:
     with pytest.raises(BenchError, match=r"got exit code 3, expected 0$"):
-        seconds(Side(((sys.executable, "-c", "raise SystemExit(3)"), ("cat",))))
+        measure_seconds(Side(((sys.executable, "-c", "raise SystemExit(3)"), ("cat",))))
     with pytest.raises(BenchError, match=r"got exit code 4, expected 0$"):
-        seconds(Side((("cat", "/dev/zero"), (sys.executable, "-c", "raise SystemExit(4)"))))
+        measure_seconds(Side((("cat", "/dev/zero"), (sys.executable, "-c", "raise SystemExit(4)"))))
     with pytest.raises(FileNotFoundError):
-        seconds(Side((("cat", "/dev/zero"), ("no-such-command",))))
+        measure_seconds(Side((("cat", "/dev/zero"), ("no-such-command",))))
 
 
 def test_the_processes_end_with_the_benchmark() -> None:
@@ -159,7 +165,7 @@ def test_the_processes_end_with_the_benchmark() -> None:
 @pytest.mark.skipif(not can_measure(), reason="needs /proc/PID/smaps_rollup")
 def test_the_peak_is_of_all_processes_together_and_a_shared_page_counts_once() -> None:
     code = "import os, time; shared = b'x' * 50_000_000; os.fork(); own = b'y' * 50_000_000; time.sleep(0.5)"
-    assert 150_000_000 < peak(Side(((sys.executable, "-c", code),))) < 190_000_000
+    assert 150_000_000 < measure_peak(Side(((sys.executable, "-c", code),))) < 190_000_000
 
 
 def timed(title: str, kind: str, *pairs: Pair) -> Timed:
@@ -198,13 +204,13 @@ left out: hello: gzip stage ÷ pigz -nTR: got no pigz on PATH
 
 
 def test_the_table_is_aligned_and_says_what_was_left_out() -> None:
-    *lines, last = table(FOUND).splitlines()
+    *lines, last = format_table(FOUND).splitlines()
     assert lines == TABLE.splitlines()[1:]
     assert last.startswith(f"lamina {lamina.__version__}, Python ")
 
 
 def test_the_document_says_what_the_table_says() -> None:
-    result = document(FOUND)
+    result = dump_results(FOUND)
     assert result["results"][0] == {
         "work": "hello",
         "what": "cold stream ÷ tar | cat",
@@ -239,8 +245,8 @@ def as_in_a_store(tree: Tree) -> Iterator[None]:
 
 
 def test_the_baseline_makes_the_layers_that_lamina_makes(tmp_path: Path) -> None:
-    tree = small_files(tmp_path, 1, 300, 100)
-    planned = PlannedWork.of(Workload.from_tree(SMALL, "small files", tree))
+    tree = generate_small_files(tmp_path, 1, 300, 100)
+    planned = PlannedWorkload.of(Workload.from_tree(SMALL, "small files", tree))
     with as_in_a_store(tree):
         theirs = baseline.stream(planned.document, io.BytesIO(), tree.folder)
     assert len(theirs) == len(planned.layers) == 3
@@ -250,8 +256,8 @@ def test_the_baseline_makes_the_layers_that_lamina_makes(tmp_path: Path) -> None
 
 
 def test_the_digests_in_the_baselines_image_are_right(tmp_path: Path) -> None:
-    tree = small_files(tmp_path, 1, 300, 100)
-    planned = PlannedWork.of(Workload.from_tree(SMALL, "small files", tree))
+    tree = generate_small_files(tmp_path, 1, 300, 100)
+    planned = PlannedWorkload.of(Workload.from_tree(SMALL, "small files", tree))
     with (tmp_path / "image.tar").open("wb") as out:
         digests = baseline.stream(planned.document, out, tree.folder)
     (image,) = lamina.inspect(tmp_path / "image.tar")
@@ -259,16 +265,18 @@ def test_the_digests_in_the_baselines_image_are_right(tmp_path: Path) -> None:
 
 
 def test_only_the_root_and_a_leaf_change_before_a_repeated_build(tmp_path: Path) -> None:
-    planned = PlannedWork.of(Workload.from_tree(SMALL, "small files", small_files(tmp_path / "tree", 1, 600, 100)))
-    changed = change(planned, tmp_path / "change", 1, 3000)
+    planned = PlannedWorkload.of(
+        Workload.from_tree(SMALL, "small files", generate_small_files(tmp_path / "tree", 1, 600, 100))
+    )
+    changed = create_change(planned, tmp_path / "change", 1, 3000)
     before, after = (
         set(closure_graph.parse(Path(work.stores[0]).read_bytes())) for work in (changed.before, changed.after)
     )
     assert sorted(info.path.name for info in before - after) == ["application-1.0", "leaf"]
     assert sorted(info.path.name for info in after - before) == ["application-1.0", "leaf"]
-    paths = [set(PlannedWork.of(work).paths) for work in (changed.before, changed.after)]
+    paths = [set(PlannedWorkload.of(work).paths) for work in (changed.before, changed.after)]
     assert paths[0] & paths[1] == set(planned.paths)
-    assert changed.changed == sum(info.nar_size for info in after - before)
+    assert changed.changed_size == sum(info.nar_size for info in after - before)
     for work in (changed.before, changed.after):
         leaf, root = sorted(
             (Path(work.stores[1]) / "nix/store").iterdir(), key=lambda path: path.name[33:], reverse=True
@@ -286,7 +294,7 @@ def test_a_layout_is_restored(tmp_path: Path) -> None:
     layer_cache, index = layout.folder / "layer-cache/layer-cache.sqlite", layout.image / "index.json"
     for file in (layer_cache, index, blobs / "first"):
         file.write_text("before")
-    restore = layout.restorer(tmp_path / "copies")
+    restore = layout.make_restorer(tmp_path / "copies")
     for file in (layer_cache, index, blobs / "second", layout.folder / "layer-cache/layer-cache.sqlite-wal"):
         file.write_text("after")
     restore()
@@ -307,7 +315,7 @@ def test_the_stage_alone_compresses_all_of_its_input(codec: str) -> None:
 
 
 def test_a_peer_that_is_not_installed_is_left_out_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned = PlannedWork(Workload(CLOSURE, "hello", ("/nix/store/hello",)), {"layers": []})
+    planned = PlannedWorkload(Workload(CLOSURE, "hello", ("/nix/store/hello",)), {"layers": []})
     monkeypatch.setenv("PATH", str(tmp_path))
     found = list(rows.gzip(rows.Bench(planned, tmp_path, rows.Settings(1, 1, 1, 1, 1))))
     assert {(one.row.title, one.why) for one in found if isinstance(one, SkippedRow)} == {
