@@ -231,13 +231,13 @@ def test_a_wrong_nar_hash_is_refused(world: World) -> None:
     check_refused(world, INTEGRITY, "got a NAR with hash sha256:", root)
 
 
-@pytest.mark.parametrize("said", [{"file_size": 100}, {"file_size": 1 << 40}, {"file_hash": Digest(bytes(32))}])
+@pytest.mark.parametrize("fields", [{"file_size": 100}, {"file_size": 1 << 40}, {"file_hash": Digest(bytes(32))}])
 @pytest.mark.parametrize("compression", ["none", "xz"])
 def test_a_wrong_file_size_or_file_hash_is_ignored_because_no_signature_covers_it(
-    said: dict[str, Any], compression: str, world: World
+    fields: dict[str, Any], compression: str, world: World
 ) -> None:
     """Pull-through caches serve a NAR uncompressed and keep the size and hash of the compressed file."""
-    root = world.cache.add("good-1", TREE, narinfo_fields=said, compression=compression)
+    root = world.cache.add("good-1", TREE, narinfo_fields=fields, compression=compression)
     with serve_cache(world.cache.folder) as server:
         ran = world.machine.build(server.url, root)
     assert ran.code == 0, ran.stderr

@@ -64,9 +64,9 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
             f"store: got {caches[0]} without --repair, expected folders to verify",
             hint="a binary cache is where --repair fetches what is damaged from",
         )
-    checked = None
+    store_check = None
     if opening.is_cache_folder(folder) or folder in store:
-        checked = lamina.verify_store(
+        store_check = lamina.verify_store(
             embedded_store=folder,
             repair=repair,
             store=others,
@@ -74,36 +74,36 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
             verify_signatures=not flags["no_verify_signatures"],
             offline=flags["offline"],
         )
-        warn(checked.warnings, flags)
-        _print_store_check(checked, flags)
+        warn(store_check.warnings, flags)
+        _print_store_check(store_check, flags)
     elif all(map(opening.is_remote, store)) and not flags["quiet"] and not flags["as_json"]:
         print_stderr(f"No store of lamina's at {folder}")
     layer_cache = resolve_layer_cache_file(get_layer_cache_option(flags))
     with open_progress(flags) as progress:
-        verified = lamina.verify_layer_cache(
+        layer_check = lamina.verify_layer_cache(
             layer_cache=layer_cache, store=_select_layer_stores(store, folder), progress=progress
         )
-    warn(verified.warnings, flags)
+    warn(layer_check.warnings, flags)
     if flags["as_json"]:
         print_json(
             {
                 "layer_cache": layer_cache,
-                **_dump_layer_cache_check(verified),
-                "store": _dump_store_check(checked, folder),
+                **_dump_layer_cache_check(layer_check),
+                "store": _dump_store_check(store_check, folder),
             }
         )
     else:
-        for layer in verified.damaged:
+        for layer in layer_check.damaged:
             print_stdout(escape_controls(_describe_layer(layer)))
         print_stdout(
-            escape_controls(_format_summary(verified) if verified.exists else f"no layer cache at {layer_cache}")
+            escape_controls(_format_summary(layer_check) if layer_check.exists else f"no layer cache at {layer_cache}")
         )
-    if checked and checked.damaged:
+    if store_check and store_check.damaged:
         hint = "" if repair else "lamina store verify --repair --store URL fetches it anew from a binary cache"
-        raise IntegrityError(escape_controls(checked.damaged[0].reason), hint=hint)
-    if verified.damaged:
+        raise IntegrityError(escape_controls(store_check.damaged[0].reason), hint=hint)
+    if layer_check.damaged:
         raise IntegrityError(
-            _describe_layer(verified.damaged[0]),
+            _describe_layer(layer_check.damaged[0]),
             hint="what the layer cache had of it is forgotten; nix-store --repair-path mends a damaged store path",
         )
 
@@ -120,33 +120,33 @@ def _select_layer_stores(store: tuple[str, ...], folder: str) -> tuple[str, ...]
     return (machine, folder) if os.path.exists(os.path.join(machine, DATABASE)) else (folder,)
 
 
-def _print_store_check(checked: StoreCheck, flags: dict[str, Any]) -> None:
+def _print_store_check(check: StoreCheck, flags: dict[str, Any]) -> None:
     if flags["as_json"]:
         return
-    for damage in checked.mended:
+    for damage in check.mended:
         print_stdout(escape_controls(f"mended: {damage.reason}"))
-    for damage in checked.damaged:
+    for damage in check.damaged:
         print_stdout(escape_controls(damage.reason))
-    mended = f"{len(checked.mended)} mended, " if checked.mended else ""
+    mended = f"{len(check.mended)} mended, " if check.mended else ""
     print_stdout(
-        f"{count_paths(checked.paths)}, {format_size(checked.size)}: {checked.intact} intact, {mended}"
-        f"{len(checked.damaged)} damaged; {checked.orphans} NARs of no path, {checked.leftovers} files left behind"
+        f"{count_paths(check.paths)}, {format_size(check.size)}: {check.intact} intact, {mended}"
+        f"{len(check.damaged)} damaged; {check.orphans} NARs of no path, {check.leftovers} files left behind"
     )
 
 
-def _dump_store_check(checked: StoreCheck | None, folder: str) -> dict[str, Any] | None:
-    if not checked:
+def _dump_store_check(check: StoreCheck | None, folder: str) -> dict[str, Any] | None:
+    if not check:
         return None
     return {
         "folder": folder,
-        "paths": checked.paths,
-        "size": checked.size,
-        "intact": checked.intact,
-        "damaged": [{"hash": damage.hash, "reason": damage.reason} for damage in checked.damaged],
-        "mended": [{"hash": damage.hash, "reason": damage.reason} for damage in checked.mended],
-        "orphans": checked.orphans,
-        "leftovers": checked.leftovers,
-        "warnings": list(checked.warnings),
+        "paths": check.paths,
+        "size": check.size,
+        "intact": check.intact,
+        "damaged": [{"hash": damage.hash, "reason": damage.reason} for damage in check.damaged],
+        "mended": [{"hash": damage.hash, "reason": damage.reason} for damage in check.mended],
+        "orphans": check.orphans,
+        "leftovers": check.leftovers,
+        "warnings": list(check.warnings),
     }
 
 
@@ -154,22 +154,19 @@ def _describe_layer(layer: DamagedLayer) -> str:
     return f"layer {layer.diff_id} of {', '.join(map(str, layer.paths))}: {layer.reason}"
 
 
-def _format_summary(verified: LayerCacheCheck) -> str:
-    return (
-        f"{verified.layers} layers: {verified.intact} as they were, {len(verified.damaged)} damaged, "
-        f"{verified.absent} not here"
-    )
+def _format_summary(check: LayerCacheCheck) -> str:
+    return f"{check.layers} layers: {check.intact} as they were, {len(check.damaged)} damaged, {check.absent} not here"
 
 
-def _dump_layer_cache_check(verified: LayerCacheCheck) -> dict[str, Any]:
+def _dump_layer_cache_check(check: LayerCacheCheck) -> dict[str, Any]:
     return {
-        "exists": verified.exists,
-        "layers": verified.layers,
-        "intact": verified.intact,
-        "absent": verified.absent,
+        "exists": check.exists,
+        "layers": check.layers,
+        "intact": check.intact,
+        "absent": check.absent,
         "damaged": [
             {"diff_id": str(layer.diff_id), "paths": list(map(str, layer.paths)), "reason": layer.reason}
-            for layer in verified.damaged
+            for layer in check.damaged
         ],
-        "warnings": list(verified.warnings),
+        "warnings": list(check.warnings),
     }
