@@ -45,7 +45,7 @@ def detect_and_decode(pieces: Iterable[bytes]) -> Iterator[bytes]:
         start += piece
         if len(start) >= MAGIC_SIZE:
             break
-    found = detect_image_compression(start[:MAGIC_SIZE])
-    if found not in _DECODERS:
-        raise FormatError(f"got {found}, expected gzip, zstd or xz", hint="decompress it first: bunzip2")
-    return decode_pieces(chain([start], rest), _DECODERS[found])
+    compression = detect_image_compression(start[:MAGIC_SIZE])
+    if compression not in _DECODERS:
+        raise FormatError(f"got {compression}, expected gzip, zstd or xz", hint="decompress it first: bunzip2")
+    return decode_pieces(chain([start], rest), _DECODERS[compression])

@@ -33,7 +33,7 @@ from lamina.system.locations import Location
 
 ReadNodes = Callable[[StorePath], Iterable[Node]]
 Locate = Callable[[StorePath], Location | None]
-"""Returns where a store path lies on this machine; None if it is not here as files or as a NAR."""
+"""Returns the location of a store path on this machine; None if it is neither here as files nor as a NAR."""
 
 
 class LayerSource(Protocol):
@@ -76,7 +76,7 @@ class StoreLayer:
         read_nodes: Returns the nodes of a store path.
         owner: The owner of every file in the layer.
         mtime: The modification time of every file, in whole seconds since 1970.
-        locate: Returns where a store path lies on this machine, for stores that can say so.
+        locate: Returns the location of a store path on this machine; None if the store cannot tell.
         is_path_local: Returns whether a store path can be read without waiting for a download.
     """
 

@@ -43,8 +43,8 @@ class LayerListings:
 
     def complete(self, listings: Iterable[Listing | None]) -> ListedLayer | None:
         """Return the layer, given the listings of the `missing` locations; None if one of those is None."""
-        found = dict(zip(map(disk_path, self.missing), listings, strict=True))
-        self._new = {top: listing for top, listing in found.items() if listing is not None}
+        by_top = dict(zip(map(disk_path, self.missing), listings, strict=True))
+        self._new = {top: listing for top, listing in by_top.items() if listing is not None}
         known = self._known | self._new
         if len(known) < len(set(self._tops)):
             return None
@@ -74,8 +74,8 @@ def find_listings(layer: StoreLayer, layer_cache: LayerCache, *, ignore_cached: 
     """
     if layer.locate is None:
         return None
-    locations = [layer.locate(path) for path in layer.paths]
-    found = [location for location in locations if location is not None]
-    return (
-        LayerListings(layer, found, layer_cache, ignore_cached=ignore_cached) if len(found) == len(locations) else None
-    )
+    located = list(map(layer.locate, layer.paths))
+    locations = [location for location in located if location is not None]
+    if len(locations) < len(located):
+        return None
+    return LayerListings(layer, locations, layer_cache, ignore_cached=ignore_cached)

@@ -1,5 +1,7 @@
 """Keep blobs in temporary files until they are copied into an archive.
 
+Invariant: no file is left once the store is closed.
+
 A compressed layer's length is unknown until it has been written, so each goes to a temporary file first.
 """
 
