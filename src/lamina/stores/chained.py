@@ -83,7 +83,7 @@ class ChainedStore:
                 self._record_failures(number, {mentions[0]: error})
                 return {}
         found = (self._resolve_mentions_in(number, [path]) for path in mentions)
-        return {path: meant for some in found for path, meant in some.items()}
+        return {path: valid_path for group in found for path, valid_path in group.items()}
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
         """Return the narinfo of ``path`` from the store that holds it, None if that store has no narinfos."""
@@ -238,8 +238,8 @@ class ChainedStore:
         before = {path: self._found[path] for path in faults}
         for path, error in faults.items():
             by_store.setdefault(before[path].holder, {})[path] = error
-        for number, some in sorted(by_store.items()):
-            self._record_failures(number, some, contents_refused=True)
+        for number, group in sorted(by_store.items()):
+            self._record_failures(number, group, contents_refused=True)
         errors = self._locate(list(faults))
         return any(self._found[path].info != found.info for path, found in before.items() if path not in errors), errors
 

@@ -54,13 +54,13 @@ def match_by_hash(mentions: Collection[StorePath], valid: Iterable[StorePath]) -
 
 def _match_by_prefix(store: Store, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
     """Find the longest prefix of each path that is a valid path."""
-    prefixes = {path: tuple(_prefixes(path)) for path in mentions}
+    prefixes = {path: tuple(_list_prefixes(path)) for path in mentions}
     valid = store.query({prefix for candidates in prefixes.values() for prefix in candidates})
     longest = {path: next(filter(valid.__contains__, candidates), None) for path, candidates in prefixes.items()}
     return {path: prefix for path, prefix in longest.items() if prefix}
 
 
-def _prefixes(path: StorePath) -> Iterator[StorePath]:
+def _list_prefixes(path: StorePath) -> Iterator[StorePath]:
     """Yield every path that is a prefix of ``path``, the longest first."""
     shortest = len(path.base) - len(path.name) + 1
     return (StorePath(path.base[:end]) for end in range(len(path.base), shortest - 1, -1))

@@ -108,7 +108,7 @@ class BinaryCache:
 
         def send_queries() -> None:
             try:
-                while hash_part := _pop(pending):
+                while hash_part := _pop_or_none(pending):
                     results.put((hash_part, self._query_hash(hash_part)))
             except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits for the answer
                 pending.clear()
@@ -214,7 +214,7 @@ def _decode(data: bytes) -> str:
         raise FormatError(f"text: got {short_repr(data[error.start : error.end])}, expected UTF-8") from error
 
 
-def _pop(hashes: list[str]) -> str | None:
+def _pop_or_none(hashes: list[str]) -> str | None:
     try:
         return hashes.pop()
     except IndexError:  # another thread took the last one

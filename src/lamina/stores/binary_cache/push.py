@@ -80,8 +80,8 @@ def push(closure_source: ClosureSource, closure: Closure, cache: WritableTranspo
     """
     _check_cache(cache)
     with (
-        _thread_pool(options.jobs, "lamina-push") as compression_pool,
-        _thread_pool(_NETWORK_THREADS, "lamina-narinfo") as network_pool,
+        _open_thread_pool(options.jobs, "lamina-push") as compression_pool,
+        _open_thread_pool(_NETWORK_THREADS, "lamina-narinfo") as network_pool,
     ):
         infos = closure.bottom_up
         present = dict(zip(infos, network_pool.map(lambda info: _find_present(cache, info), infos), strict=True))
@@ -96,7 +96,7 @@ def push(closure_source: ClosureSource, closure: Closure, cache: WritableTranspo
 
 
 @contextlib.contextmanager
-def _thread_pool(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
+def _open_thread_pool(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
     pool = ThreadPoolExecutor(count, name)
     try:
         yield pool
@@ -164,7 +164,7 @@ class _Push:
         self._closure = closure
         self._cache = cache
         self._options = options
-        self._temporary_folder = _temporary_folder()
+        self._temporary_folder = _create_temporary_folder()
         self.stopping = Event()
 
     def push(
@@ -253,7 +253,7 @@ class _Push:
         return writer.blob_info
 
     def _upload(self, file: Path, found: BlobInfo) -> _UploadedNar:
-        name = f"nar/{_file_name(found.digest)}{self._options.compression.suffix}"
+        name = f"nar/{_nar_file_name(found.digest)}{self._options.compression.suffix}"
         # The file may be there: another path may have the same NAR, or an earlier push was interrupted.
         is_new = self._cache.size(name) != found.size
         if is_new:
@@ -261,11 +261,11 @@ class _Push:
         return _UploadedNar(name, self._options.compression.algorithm, found, is_new)
 
 
-def _file_name(digest: Digest) -> str:
+def _nar_file_name(digest: Digest) -> str:
     return f"{dump_nix32(digest.raw)}.nar"
 
 
-def _temporary_folder() -> TempDir:
+def _create_temporary_folder() -> TempDir:
     try:
         return TempDir()
     except OSError as error:

@@ -98,12 +98,12 @@ def _fetch(sources: ChainedStore, store: EmbeddedStore, paths: Collection[StoreP
     errors: dict[StorePath, Error] = {}
     while True:
         infos: list[PathInfo] = []
-        wanted, seen = set(paths), set[StorePath]()
-        while wanted:
-            seen |= wanted
-            found = [info for path in sorted(wanted) if (info := _query_one(sources, path, errors))]
+        level, seen = set(paths), set[StorePath]()
+        while level:
+            seen |= level
+            found = [info for path in sorted(level) if (info := _query_one(sources, path, errors))]
             infos += found
-            wanted = {path for info in found for path in info.references if not _is_valid(store, path)} - seen
+            level = {path for info in found for path in info.references if not _is_valid(store, path)} - seen
         changed, new_errors = sources.fetch_with_fallback(
             [info.path for info in infos if info.path not in errors], include_last_store=True
         )

@@ -14,7 +14,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.stores.embedded.stray_files import NARS, find_old_locks, find_orphans, find_stray_files, size_of
+from lamina.stores.embedded.stray_files import NARS, find_old_locks, find_orphans, find_stray_files, get_size
 from lamina.stores.embedded.verify import read_valid_narinfos
 
 _SUFFIX = ".narinfo"
@@ -76,21 +76,23 @@ class _GarbagePlan:
     def find_garbage(self) -> GCResult:
         folder = self._store.folder
         kept = [found for found in self._known if found.info.path in self._live]
-        paths = [(found.info.path, sum(size_of(folder, name) for name in names)) for found, names in self._deletions()]
+        paths = [
+            (found.info.path, sum(get_size(folder, name) for name in names)) for found, names in self._list_deletions()
+        ]
         readable = {found.info.path.hash for found in self._known}
         names = [f"{hash_part}{_SUFFIX}" for hash_part in sorted(self._store.hashes()) if hash_part not in readable]
-        deleted = {name for _, names in self._deletions() for name in names}
+        deleted = {name for _, names in self._list_deletions() for name in names}
         strays = (*find_orphans(folder, self._known), *find_stray_files(folder, self._known))
         names += [name for name in strays if name not in deleted]
-        return GCResult(tuple(paths), tuple((name, size_of(folder, name)) for name in names), len(kept))
+        return GCResult(tuple(paths), tuple((name, get_size(folder, name)) for name in names), len(kept))
 
     def remove(self) -> None:
-        for found, names in self._deletions():
+        for found, names in self._list_deletions():
             self._store.remove((found.info.path,))
             for name in names:
                 self._store.discard(name)
 
-    def _deletions(self) -> Iterable[tuple[NarInfo, Sequence[str]]]:
+    def _list_deletions(self) -> Iterable[tuple[NarInfo, Sequence[str]]]:
         """Yield each path to remove, with its files in the order of their removal."""
         uses = Counter(self._nar_uses)
         for found in self._dead:

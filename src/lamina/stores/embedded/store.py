@@ -181,7 +181,7 @@ class EmbeddedStore:
                 while piece := opened.read(_PIECE):
                     yield piece
         except OSError as error:
-            raise self._unavailable(file, error) from error
+            raise self._make_error(file, error) from error
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """Return the nodes of ``path``. Raises what `location` raises."""
@@ -202,7 +202,7 @@ class EmbeddedStore:
             with os.scandir(self.folder) as entries:
                 names = [entry.name for entry in entries]
         except OSError as error:
-            raise self._unavailable(self.folder, error) from error
+            raise self._make_error(self.folder, error) from error
         return {name[:HASH_LENGTH] for name in names if name[HASH_LENGTH:] == _SUFFIX}
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
@@ -232,7 +232,7 @@ class EmbeddedStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._unavailable(file, error) from error
+            raise self._make_error(file, error) from error
         try:
             return narinfo.parse_bytes(data)
         except FormatError as error:
@@ -275,7 +275,7 @@ class EmbeddedStore:
         except OSError as error:
             raise output_error(str(self.folder / name), error) from error
 
-    def _unavailable(self, file: Path, error: OSError) -> Unavailable:
+    def _make_error(self, file: Path, error: OSError) -> Unavailable:
         return Unavailable(f"{file}: got {error.strerror}, expected to read the store")
 
 

@@ -49,7 +49,7 @@ def find_old_locks(folder: Path) -> list[str]:
     return sorted(f"{_LOCKS}/{name}" for name in _list_files(folder / _LOCKS))
 
 
-def size_of(folder: Path, name: str) -> int:
+def get_size(folder: Path, name: str) -> int:
     """Return the size of a file in bytes, 0 if it does not exist."""
     try:
         return (folder / name).stat(follow_symlinks=False).st_size

@@ -119,7 +119,7 @@ def open_channel(address: str, opener: Opener, cache: Path | None, *, offline: b
 
 
 def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
-    name = name or _display_name(url, opener)
+    name = name or _redact(url, opener)
     if url.lower().startswith("file:"):
         return Channel(name, _parse(_fetch(url, opener, name), name))
     list_cache = None if cache is None else _ListCache(cache / hashlib.sha256(url.encode()).hexdigest()[:32])
@@ -138,13 +138,13 @@ def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offlin
     return Channel(name, paths, warnings=list_cache.store(data, name, now) if list_cache else ())
 
 
-def _display_name(url: str, opener: Opener) -> str:
+def _redact(url: str, opener: Opener) -> str:
     """Return ``url`` without credentials, for messages."""
     with closing(opener(url)) as reader:
         return reader.label
 
 
-def _possible_files(url: str) -> list[tuple[str, str]]:
+def _list_candidates(url: str) -> list[tuple[str, str]]:
     """Return the folders and files that ``url`` may mean, the likeliest first; its query stays with the folder."""
     path, mark, query = url.partition("?")
     scheme, _, rest = path.partition("://")
@@ -156,7 +156,7 @@ def _possible_files(url: str) -> list[tuple[str, str]]:
 
 
 def _fetch(url: str, opener: Opener, name: str) -> bytes:
-    for folder, file in _possible_files(url):
+    for folder, file in _list_candidates(url):
         with closing(opener(folder)) as reader:
             data = reader.read(file, _MAX_BYTES)
         if data is not None:

@@ -112,20 +112,20 @@ class LocalStore(FolderStore):
                 return self._read_shared(work)
             except DatabaseError as error:
                 if not error.cannot_open:
-                    raise self._unavailable(error) from error
+                    raise self._make_error(error) from error
             with contextlib.suppress(_ChangedError):
                 return self._read_immutable(work)
         raise Unavailable(f"{self._database}: got changed in each of {_MAX_READS} readings, expected it at rest")
 
     def _is_idle_wal(self) -> bool:
         """Return whether the database is in WAL mode and not in use, so that ``mode=ro`` would leave files behind."""
-        if self._database.with_name(_SHARED_MEMORY).exists() or self._database_state().log_size:
+        if self._database.with_name(_SHARED_MEMORY).exists() or self._read_state().log_size:
             return False
         try:
             with self._database.open("rb") as file:
                 return file.read(_WAL_FORMAT + 1)[_WAL_FORMAT:] == b"\x02"
         except OSError as error:
-            raise self._unavailable(error) from error
+            raise self._make_error(error) from error
 
     def _read_shared(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         with open_database(self._database, "mode=ro", timeout=_TIMEOUT) as database:
@@ -134,7 +134,7 @@ class LocalStore(FolderStore):
 
     def _read_immutable(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Read as if the file could not change; raise `_ChangedError` if it did."""
-        before = self._database_state()
+        before = self._read_state()
         if before.log_size:
             log = self._database.with_name(_WAL)
             raise Unavailable(
@@ -145,23 +145,23 @@ class LocalStore(FolderStore):
             with open_database(self._database, "mode=ro&immutable=1", timeout=_TIMEOUT) as database:
                 result = work(database)
         except DatabaseError as error:
-            if self._database_state() == before:
-                raise self._unavailable(error) from error
+            if self._read_state() == before:
+                raise self._make_error(error) from error
             raise _ChangedError from error
-        if self._database_state() != before:
+        if self._read_state() != before:
             raise _ChangedError
         return result
 
-    def _database_state(self) -> _DatabaseState:
+    def _read_state(self) -> _DatabaseState:
         log = self._database.with_name(_WAL)
         try:
             status = self._database.stat()
             log_size = log.stat().st_size if log.exists() else 0
         except OSError as error:
-            raise self._unavailable(error) from error
+            raise self._make_error(error) from error
         return _DatabaseState(status.st_ino, status.st_size, status.st_mtime_ns, log_size)
 
-    def _unavailable(self, error: Exception) -> Unavailable:
+    def _make_error(self, error: Exception) -> Unavailable:
         got = (error.strerror if isinstance(error, OSError) else None) or error
         return Unavailable(f"{self._database}: got {got}, expected a readable Nix database")
 
@@ -190,9 +190,9 @@ def _read_infos(database: sqlite3.Connection, paths: list[str]) -> dict[StorePat
     infos = {}
     for start in range(0, len(paths), _MAX_PARAMETERS):
         batch = paths[start : start + _MAX_PARAMETERS]
-        rows = database.execute(_INFOS.format(_placeholders(batch)), batch).fetchall()
+        rows = database.execute(_INFOS.format(_make_placeholders(batch)), batch).fetchall()
         references: dict[int, set[StorePath]] = {number: set() for number, *_ in rows}
-        for referrer, text in database.execute(_REFERENCES.format(_placeholders(rows)), list(references)):
+        for referrer, text in database.execute(_REFERENCES.format(_make_placeholders(rows)), list(references)):
             references[referrer].add(_parse_store_path(text))
         for number, text, nar_hash, nar_size in rows:
             path = _parse_store_path(text)
@@ -220,5 +220,5 @@ def _parse_store_path(text: object) -> StorePath:
         raise Unavailable(f"Nix database: {error}") from error
 
 
-def _placeholders(items: Collection[object]) -> str:
+def _make_placeholders(items: Collection[object]) -> str:
     return ",".join("?" * len(items))
