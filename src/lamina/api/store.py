@@ -234,7 +234,7 @@ def _fetch_closure(
         if unannounced:
             unannounced.begin(missing, len(closure))
             unannounced = None
-        fetcher.begin(info.path for info in missing)
+        fetcher.prefetch(info.path for info in missing)
         failures: dict[StorePath, Error] = {}
         for info in missing:
             try:

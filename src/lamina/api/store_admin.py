@@ -31,7 +31,7 @@ from lamina.stores.binary_cache.push import PushOptions, PushResult, add_signatu
 from lamina.stores.binary_cache.repair import repair_paths
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.closure_source import ClosureSource
-from lamina.stores.embedded.gc import GCResult, collect, find_garbage
+from lamina.stores.embedded.gc import GCResult, find_garbage, remove_garbage
 from lamina.stores.embedded.nix_export import ImportedPath, read_export, write_export
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.embedded.verify import StoreCheck, check_store
@@ -128,7 +128,7 @@ def collect_garbage(
     if dry_run:
         return find_garbage(target, resolve_gc_roots(target, spec.contents))
     with target.locks.hold_exclusive():
-        return collect(target, resolve_gc_roots(target, spec.contents))
+        return remove_garbage(target, resolve_gc_roots(target, spec.contents))
 
 
 def export_paths(

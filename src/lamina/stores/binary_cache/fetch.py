@@ -97,7 +97,7 @@ class Fetcher:
         future = self._futures.get(path)
         return future is not None and future.done() and future.exception() is not None
 
-    def begin(self, paths: Iterable[StorePath]) -> None:
+    def prefetch(self, paths: Iterable[StorePath]) -> None:
         """Queue those of ``paths`` that are registered, in that order, and start threads that fetch them."""
         with self._lock:
             for path in paths:
@@ -116,7 +116,7 @@ class Fetcher:
 
         Raises the error if fetching the path failed.
         """
-        self.begin((path,))
+        self.prefetch((path,))
         future = self._futures.get(path)
         if future:
             # Move a path that someone is blocked on to the front of the queue.
@@ -182,7 +182,7 @@ class Fetcher:
                 content_check = _ContentCheck(known, source)
                 if not self._has_valid_nar(known, content_check):
                     content_check = _ContentCheck(known, source)
-                    with self.store.incoming() as incoming:
+                    with self.store.create_incoming() as incoming:
                         self._incoming.append(incoming)
                         try:
                             self._receive(known, source, incoming, content_check)

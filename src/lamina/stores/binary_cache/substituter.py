@@ -136,7 +136,7 @@ class SubstitutingStore:
 
     def prefetch(self, paths: Iterable[StorePath]) -> None:
         """Begin to fetch those of ``paths`` that come from the cache, in that order."""
-        self._fetcher.begin(paths)
+        self._fetcher.prefetch(paths)
 
     def is_local(self, path: StorePath) -> bool:
         """Return whether `location` would return without waiting for a download."""

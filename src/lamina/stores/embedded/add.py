@@ -117,7 +117,7 @@ def add_content(store: EmbeddedStore, content: AddedContent, references: Collect
         known = store.narinfo(path)
         if known and store.contains_nar(known.info.nar_hash, known.info.nar_size):
             return known
-        with store.incoming() as incoming:
+        with store.create_incoming() as incoming:
             _write(content, path, incoming)
             found = incoming.blob_info
             self_reference = (path,) if content.self_reference else ()

@@ -51,7 +51,7 @@ def find_garbage(store: EmbeddedStore, roots: Iterable[StorePath]) -> GCResult:
     return _GarbagePlan(store, roots).find_garbage()
 
 
-def collect(store: EmbeddedStore, roots: Iterable[StorePath]) -> GCResult:
+def remove_garbage(store: EmbeddedStore, roots: Iterable[StorePath]) -> GCResult:
     """Remove what `find_garbage` finds, and old lock files; return what was found.
 
     The caller holds the exclusive lock of the store. Raises what `find_garbage` raises, before anything is removed,

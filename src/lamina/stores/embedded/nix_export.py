@@ -61,7 +61,7 @@ def read_export(store: EmbeddedStore, read: Callable[[int], bytes]) -> Iterator[
     receiver = _NarReceiver()
     paths = nix_export.parse(read, receiver.write)
     while True:
-        with store.incoming() as incoming:
+        with store.create_incoming() as incoming:
             receiver.incoming = incoming
             found = next(paths, None)
             if found is None:

@@ -240,8 +240,8 @@ class EmbeddedStore:
 
     # --- writing
 
-    def incoming(self) -> IncomingFile:
-        """Begin to receive a NAR; the result is a context manager. Raises `OutputError`."""
+    def create_incoming(self) -> IncomingFile:
+        """Create the file of a NAR that is to be received; a context manager. Raises `OutputError`."""
         self.locks.hold_shared()
         return IncomingFile(self.folder)
 

@@ -308,7 +308,7 @@ def test_a_missing_reference_is_fetched_with_its_closure(tmp_path: Path) -> None
     top = cache.add("top", {}, [middle])
     store = EmbeddedStore.open_or_create(tmp_path / "store")
     data = dump_nar({})
-    with store.incoming() as incoming:
+    with store.create_incoming() as incoming:
         incoming.write(data)
         incoming.commit(nar_name(incoming.blob_info.digest))
         info = PathInfo(top, incoming.blob_info.digest, len(data), frozenset({middle}))
