@@ -1,4 +1,4 @@
-"""The graph: what roots reach, how it is asked for, and what is no closure."""
+"""Closures: what roots reach, how a store is queried, and which graphs are refused."""
 
 import pytest
 from tests.support.factories import MemoryStore, closure, info, infos, path
@@ -9,26 +9,26 @@ from lamina.errors import NotFound, PlanError
 DIAMOND = "A→B,C B→D C→D,C D→E"
 
 
-def test_everything_that_roots_reach_is_in() -> None:
+def test_a_closure_contains_everything_that_roots_reach() -> None:
     store = MemoryStore(infos(DIAMOND + " X→A"))
     found = Closure.resolve([path("A")], store.query)
     assert [info.path.name for info in found] == ["A", "B", "C", "D", "E"]
     assert found == closure(DIAMOND)
 
 
-def test_a_store_is_asked_one_level_at_a_time() -> None:
+def test_a_store_is_queried_once_per_level() -> None:
     store = MemoryStore(infos(DIAMOND))
     Closure.resolve([path("A")], store.query)
     assert store.asked == [{path("A")}, {path("B"), path("C")}, {path("D")}, {path("E")}]
 
 
-def test_nothing_is_asked_twice() -> None:
+def test_no_path_is_queried_twice() -> None:
     store = MemoryStore(infos("A→B,C,D B→C,D C→D,B2 D→D"))
     Closure.resolve([path("D"), path("A"), path("D")], store.query)
     assert store.asked == [{path("A"), path("D")}, {path("B"), path("C")}, {path("B2")}]
 
 
-def test_no_root_is_the_empty_closure() -> None:
+def test_no_roots_give_an_empty_closure() -> None:
     store = MemoryStore()
     assert Closure.resolve([], store.query) == Closure.of(()) == Closure(())
     assert store.asked == []
@@ -47,7 +47,7 @@ def test_a_path_may_refer_to_itself() -> None:
     ("graph", "missing", "why"),
     [("", "A", "a root"), ("A→B,C B→D", "C", "a reference of /nix/store/0"), ("A→B B→C", "C", "a reference of ")],
 )
-def test_what_the_store_has_not_is_named(graph: str, missing: str, why: str) -> None:
+def test_a_path_that_the_store_lacks_is_named(graph: str, missing: str, why: str) -> None:
     store = MemoryStore(info for info in infos(graph) if info.path.name != missing)
     with pytest.raises(NotFound, match=rf"^{path(missing)}: got no such valid path in the store, expected it as {why}"):
         Closure.resolve([path("A")], store.query)
@@ -71,7 +71,7 @@ def test_a_chain_may_be_long() -> None:
     assert [info.path.name for info in found.bottom_up] == names[::-1]
 
 
-def test_paths_ascend_and_users_too() -> None:
+def test_paths_and_referrers_are_sorted() -> None:
     found = closure("C→A B→A D→A,B")
     assert [info.path.name for info in found] == ["A", "B", "C", "D"]
     assert found.referrers[path("A")] == (path("B"), path("C"), path("D"))

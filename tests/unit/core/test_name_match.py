@@ -1,4 +1,4 @@
-"""Which paths a name means."""
+"""Which store paths a name matches."""
 
 import pytest
 from tests.support.fake_nix_store import store_path
@@ -53,7 +53,7 @@ def names(name: str, paths: list[StorePath] = PATHS) -> list[str]:
         ("tool-0-unstable-2024-05-01^dev", ["tool-0-unstable-2024-05-01-dev"]),
     ],
 )
-def test_a_name_means(name: str, expected: list[str]) -> None:
+def test_a_name_matches(name: str, expected: list[str]) -> None:
     assert names(name) == expected
 
 
@@ -65,23 +65,23 @@ def test_a_name_means(name: str, expected: list[str]) -> None:
         *("glibc-2.40^40", "glibc^2.40", "dev", "-", "é", "hello^é", "\ud800"),
     ],
 )
-def test_a_name_means_nothing(name: str) -> None:
+def test_a_name_matches_nothing(name: str) -> None:
     assert names(name) == []
 
 
-def test_every_version_is_meant_by_a_name_without_one() -> None:
+def test_a_name_without_a_version_matches_every_version() -> None:
     paths = [store_path(name) for name in ("a-1", "a-2", "a-2-dev", "a-3-dev")]
     assert names("a", paths) == ["a-1", "a-2"]
     assert names("a^dev", paths) == ["a-2-dev", "a-3-dev"]
 
 
-def test_paths_of_one_name_are_all_meant() -> None:
+def test_a_name_matches_all_paths_of_that_name() -> None:
     paths = [store_path("a-1", number) for number in range(3)]
     assert match_paths(paths, "a") == match_paths(paths, "a-1") == match_paths(paths, "a^out") == tuple(sorted(paths))
 
 
 @pytest.mark.parametrize("output", sorted(OUTPUTS))
-def test_a_known_output_is_passed_over_for_the_main_one(output: str) -> None:
+def test_the_main_output_is_preferred_to_a_known_output(output: str) -> None:
     main, other = store_path("a-1"), store_path(f"a-1-{output}")
     assert match_paths([other, main], "a") == (main,)
     assert match_paths([other, main], f"a^{output}") == match_paths([other], "a") == (other,)
@@ -89,10 +89,10 @@ def test_a_known_output_is_passed_over_for_the_main_one(output: str) -> None:
     assert not has_output_suffix(main)
 
 
-def test_an_output_s_name_without_a_version_is_a_package_s() -> None:
+def test_an_output_name_without_a_version_belongs_to_the_package_name() -> None:
     assert not has_output_suffix(store_path("source-dev"))
     assert not has_output_suffix(store_path("dev"))
 
 
-def test_what_is_in_common_is_what_stands_before_the_mark() -> None:
+def test_the_search_prefix_is_the_part_before_the_separator() -> None:
     assert [search_prefix(name) for name in ("hello", "hello-2.12.1^dev", "^dev")] == ["hello", "hello-2.12.1", ""]

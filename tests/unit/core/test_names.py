@@ -1,4 +1,4 @@
-"""Names: the doors in, the ways back, and what each door refuses."""
+"""Digests, store paths, image references and times: parsing, printing, and what is refused."""
 
 from datetime import UTC, datetime
 
@@ -46,7 +46,7 @@ SPELLINGS = (
         ("00" * 32, "0" * 52),
     ],
 )
-def test_nix32_is_what_nix_prints(digits: str, text: str) -> None:
+def test_nix32_is_encoded_as_nix_does(digits: str, text: str) -> None:
     raw = bytes.fromhex(digits)
     assert dump_nix32(raw) == text
     assert parse_nix32(text, len(raw)) == raw
@@ -71,7 +71,7 @@ def test_nix32_has_no_e_o_u_t() -> None:
         "0" * 1_000_000,
     ],
 )
-def test_nix32_refuses_what_spells_no_32_bytes(text: str) -> None:
+def test_nix32_refuses_text_that_does_not_encode_32_bytes(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^nix32 ") as caught:
         parse_nix32(text, 32)
     assert len(str(caught.value)) < 300
@@ -81,7 +81,7 @@ def test_nix32_refuses_what_spells_no_32_bytes(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", SPELLINGS)
-def test_a_digest_has_three_spellings(text: str) -> None:
+def test_a_digest_has_three_forms(text: str) -> None:
     digest = Digest.parse(text)
     assert digest.raw == bytes.fromhex(HEX)
     assert (str(digest), digest.nix32, digest.sri) == SPELLINGS
@@ -114,7 +114,7 @@ def test_a_digest_has_three_spellings(text: str) -> None:
         "sha256-é",
     ],
 )
-def test_a_digest_has_no_other_spelling(text: str) -> None:
+def test_a_digest_has_no_other_form(text: str) -> None:
     with pytest.raises(InvalidArgument):
         Digest.parse(text)
 
@@ -129,7 +129,7 @@ def test_a_store_path_is_a_hash_and_a_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 211, "+-._?=", "0", "hello-2.10.drv", "a..b"])
-def test_a_store_path_may_be_named(name: str) -> None:
+def test_valid_names_of_store_paths_are_accepted(name: str) -> None:
     assert StorePath.parse(f"/nix/store/{HASH}-{name}").name == name
 
 
@@ -164,12 +164,12 @@ def test_a_store_path_may_be_named(name: str) -> None:
         f" /nix/store/{HASH}-hello",
     ],
 )
-def test_a_store_path_is_nothing_else(text: str) -> None:
+def test_other_text_is_not_a_store_path(text: str) -> None:
     with pytest.raises(InvalidArgument):
         StorePath.parse(text)
 
 
-def test_store_paths_sort_as_their_text_does() -> None:
+def test_store_paths_sort_like_their_text() -> None:
     texts = [f"/nix/store/{digit * 32}-{name}" for digit in "0z" for name in ("a", "a-b", "a.b", "aa", "A")]
     assert list(map(str, sorted(map(StorePath.parse, texts)))) == sorted(texts)
 
@@ -185,7 +185,7 @@ def test_store_paths_sort_as_their_text_does() -> None:
         (HELLO + "/\udcff", "\udcff"),
     ],
 )
-def test_split_finds_the_store_path_around(text: str, inside: str) -> None:
+def test_split_separates_the_store_path_from_the_rest(text: str, inside: str) -> None:
     assert StorePath.split(text) == (StorePath.parse(HELLO), inside)
 
 
@@ -203,7 +203,7 @@ def test_split_finds_the_store_path_around(text: str, inside: str) -> None:
         HELLO[1:],
     ],
 )
-def test_split_refuses_what_lies_outside(text: str) -> None:
+def test_split_refuses_paths_outside_the_store(text: str) -> None:
     with pytest.raises(InvalidArgument):
         StorePath.split(text)
 
@@ -229,7 +229,7 @@ def test_split_refuses_what_lies_outside(text: str) -> None:
         ("-1", ""),
     ],
 )
-def test_the_package_is_what_parse_drv_name_says(name: str, package: str) -> None:
+def test_the_package_is_the_name_that_parse_drv_name_returns(name: str, package: str) -> None:
     assert StorePath.parse(f"/nix/store/{HASH}-{name}").package == package
 
 
@@ -283,19 +283,19 @@ def test_a_reference_needs_both(text: str) -> None:
         "x" * 256,
     ],
 )
-def test_a_repository_is_refused(text: str) -> None:
+def test_an_invalid_repository_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse_repository(text)
     assert caught.value.hint == "give one with --name"
 
 
 @pytest.mark.parametrize("text", ["", ".a", "-a", "a b", "a\n", "a/b", "a:b", "é", "x" * 129])
-def test_a_tag_is_refused(text: str) -> None:
+def test_an_invalid_tag_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):
         parse_tag(text)
 
 
-# --- moments
+# --- times
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_tag_is_refused(text: str) -> None:
         ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_a_moment_is_utc_in_whole_seconds(text: str, moment: datetime) -> None:
+def test_a_time_is_utc_in_whole_seconds(text: str, moment: datetime) -> None:
     parsed = parse_datetime(text)
     assert parsed == moment
     assert parsed.isoformat() == moment.isoformat()
@@ -335,6 +335,6 @@ def test_a_moment_is_utc_in_whole_seconds(text: str, moment: datetime) -> None:
         "１９７０-01-01",
     ],
 )
-def test_a_moment_is_refused(text: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^date: got "):
         parse_datetime(text)

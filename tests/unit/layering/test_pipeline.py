@@ -1,4 +1,4 @@
-"""Pipelines: upstream's own examples, every operation, and what is refused with its place."""
+"""Pipelines: upstream's examples, every operation, and errors with their location."""
 
 import json
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from lamina.layering import LayerPlan, Pipeline, plan
 from lamina.layering.graph import Graph, merge_graphs
 from lamina.layering.pipeline import _OPERATIONS
 
-# Upstream's tests of split_paths: two roots, a common part, and X that nothing refers to.
+# The graph of upstream's tests of split_paths: two roots, a common part, and X without referrers.
 SPLIT = closure("P→A A→B,D D→E B→D,F Q→B R→C X→")
-# Upstream's tests of the whole: A(2)→C(6), B(4)→C,D(8).
+# The graph of upstream's tests of whole pipelines: A(2)→C(6), B(4)→C,D(8).
 SIZED = closure("A→C B→C,D", A=2, B=4, C=6, D=8)
 CONTEST = closure("A→B,G B→C,E C→D,E D→F E→F")
 
 
 def paths(value: Any) -> Any:
-    """``value`` with the store paths that its single letters stand for."""
+    """Replace single letters in ``value`` by the store paths that they stand for."""
     match value:
         case str() if len(value) == 1 and value.isupper():
             return str(path(value))
@@ -52,7 +52,7 @@ def refused(calls: list[Any], found: Closure = SPLIT) -> InvalidArgument:
     return caught.value
 
 
-# --- paths that are not there
+# --- missing paths
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_many_paths_that_are_not_there_are_not_all_listed() -> None:
     assert "got '/nix/store/0', '/nix/store/1', '/nix/store/2' and 6 more, which is not among the paths" in warning
 
 
-def test_paths_are_changed_however_deep_they_are() -> None:
+def test_paths_are_mapped_at_any_depth() -> None:
     calls = [
         ["remove_paths", "b"],
         ["split_paths", ["a", {"children_of": ["c"]}]],
@@ -96,7 +96,7 @@ def test_paths_are_changed_however_deep_they_are() -> None:
     assert frozenset().union(*(inner.paths for call in changed.calls for inner in call.nested_calls)) == set("ABCDE")
 
 
-# --- the whole
+# --- whole pipelines
 
 
 @pytest.mark.parametrize(
@@ -109,25 +109,25 @@ def test_paths_are_changed_however_deep_they_are() -> None:
         ([["split_paths", ["B"]], ["over", "main", ["subcomponent_in", ["B"]]]], "D", ["B", "C", "A"]),
     ],
 )
-def test_the_whole_is_as_upstreams_tests_say(calls: list[Any], ignored: str, expected: list[str]) -> None:
-    """Excluded paths leave the graph first; with A excluded B is the only root, so all is its main."""
+def test_whole_pipelines_agree_with_upstreams_tests(calls: list[Any], ignored: str, expected: list[str]) -> None:
+    """Excluded paths are removed first; without A, B is the only root, so everything is in main."""
     assert divided(calls, SIZED, ignored) == expected
 
 
-def test_no_call_at_all_is_one_layer_ascending_by_size() -> None:
+def test_an_empty_pipeline_gives_one_layer_sorted_by_size() -> None:
     """Vertices sorted ascending by narSize (stable, then graph = store-path order)."""
     assert divided([], SIZED) == ["A B C D"]
     assert divided([], closure("A→ B→ C→ D→", A=5, C=5, D=4)) == ["B D A C"]
     assert [layer.reason for layer in planned([], SIZED)] == ["everything"]
 
 
-def test_no_path_gives_no_layer() -> None:
+def test_an_empty_closure_gives_no_layer() -> None:
     for calls in ([], [["popularity_contest"], ["limit_layers", 1]], [["split_paths", ["A"]]], [["flatten"]]):
         assert divided(calls, Closure.of(())) == []
         assert divided(calls, closure("A→"), "A") == []
 
 
-def test_the_example_of_the_module_is_what_comes_of_it() -> None:
+def test_the_worked_example_of_the_module_is_correct() -> None:
     calls = [["split_paths", ["B"]]]
     assert divided(calls, SIZED) == ["B D", "C", "A"]
     assert [layer.reason for layer in planned(calls, SIZED)] == [
@@ -137,8 +137,8 @@ def test_the_example_of_the_module_is_what_comes_of_it() -> None:
     ]
 
 
-def test_what_users_do_with_it() -> None:
-    """adrian-gierakowski's: the interpreter apart, the app apart, the rest by popularity from the least."""
+def test_a_pipeline_of_a_nixpkgs_user() -> None:
+    """The pipeline of adrian-gierakowski: interpreter and app apart, the rest by ascending popularity."""
     found = closure("A→L,M,Y L→M,Y M→C Y→C,Z Z→C C→")
     calls = [
         ["subcomponent_out", ["Y"]],
@@ -178,14 +178,14 @@ def test_what_users_do_with_it() -> None:
 
 
 def test_nixpkgs_of_2025_was_a_pipeline_of_two_operations() -> None:
-    """Era B's default: popularity_contest, then limit_layers with the layers there are."""
+    """The default of that time: popularity_contest, then limit_layers with the number of layers."""
     for budget in range(1, 9):
         calls = [["popularity_contest"], ["limit_layers", budget]]
         assert divided(calls, CONTEST) == layers(plan(CONTEST, max_layers=budget + 1, strategy="popularity"))
 
 
 def test_the_budget_is_not_computed() -> None:
-    """With an explicit `layeringPipeline` none of this is computed."""
+    """An explicit `layeringPipeline` replaces the arithmetic around maxLayers."""
     pipeline = Pipeline.parse([["popularity_contest"]])
     for most in (-1, 0, 1, 2, 100):
         assert len(plan(CONTEST, max_layers=most, base_layers=200, strategy=pipeline)) == 7
@@ -198,7 +198,7 @@ def test_a_plan_has_the_paths_and_sizes_of_the_closure() -> None:
             assert layer.nar_size == sum(SIZED.by_path[one].nar_size for one in layer.paths)
 
 
-def test_self_references_mean_nothing() -> None:
+def test_self_references_are_ignored() -> None:
     with_self = closure("A→C,A B→B,C,D D→D", A=2, B=4, C=6, D=8)
     assert divided([["split_paths", ["B"]]], with_self) == ["B D", "C", "A"]
 
@@ -222,7 +222,7 @@ def test_self_references_mean_nothing() -> None:
         ([{"children_of": "X"}, {"children_of": []}, {"children_of": "Z"}], ["PABDEFQRCX"]),
     ],
 )
-def test_split_paths_is_as_upstreams_tests_say(marks: list[Any], expected: list[str]) -> None:
+def test_split_paths_agrees_with_upstreams_tests(marks: list[Any], expected: list[str]) -> None:
     """main = specs and dependencies used only through them, common = shared with the rest; unknown ignored."""
     assert sets(divided([["split_paths", marks]], SPLIT)) == list(map(set, expected))
 
@@ -245,15 +245,15 @@ def test_empty_parts_of_split_paths_are_left_out(marks: list[str], reasons: list
         )
 
 
-def test_the_only_root_takes_all_into_main() -> None:
+def test_splitting_at_the_only_root_puts_everything_in_main() -> None:
     """If g has one root and it is among the specs -> {main: g}."""
     found = closure("A→B,C B→D")
     assert divided([["split_paths", ["A", "B"]]], found) == ["A B C D"]
     assert planned([["split_paths", ["A"]]], found)[0].reason == "main of split_paths"
 
 
-def test_edges_to_what_was_marked_are_gone() -> None:
-    """Delete every edge pointing to a spec vertex: in the parts that come of it too."""
+def test_edges_to_split_points_are_removed() -> None:
+    """Every edge to a spec vertex is deleted, in the resulting parts too."""
     calls = [["split_paths", ["B", "D"]], ["over", "main", ["subcomponent_out", ["B"]]]]
     assert sets(divided(calls, SPLIT))[:2] == [set("BF"), set("DE")]
 
@@ -261,20 +261,20 @@ def test_edges_to_what_was_marked_are_gone() -> None:
 # --- the other operations
 
 
-def test_popularity_contest_gives_each_path_alone_and_without_edges() -> None:
-    """The order of 2.1; edges are lost."""
+def test_popularity_contest_gives_single_paths_without_edges() -> None:
+    """The order is that of the strategy popularity; edges are lost."""
     assert divided([["popularity_contest"]], CONTEST) == ["F", "E", "D", "C", "B", "G", "A"]
     merged_again = [["popularity_contest"], ["limit_layers", 1], ["map", ["subcomponent_out", ["C"]]]]
     assert sets(divided(merged_again, CONTEST)) == [{"C"}, set("ABDEFG")]
     assert planned([["popularity_contest"]], CONTEST)[0].reason == "popularity 9"
 
 
-def test_the_contest_of_a_part_knows_the_part_alone() -> None:
+def test_the_popularity_in_a_part_ignores_the_other_parts() -> None:
     calls = [["subcomponent_in", ["C"]], ["over", "rest", ["popularity_contest"]]]
     assert divided(calls, CONTEST)[1:] == layers(plan(closure("E→F D→F G→"), max_layers=99, strategy="popularity"))
 
 
-def test_reverse_begins_at_the_end() -> None:
+def test_reverse_reverses_the_list() -> None:
     assert divided([["popularity_contest"], ["reverse"]], CONTEST) == ["A", "G", "B", "C", "D", "E", "F"]
     assert divided([["split_paths", ["B"]], ["flatten"], ["reverse"]], SIZED) == ["A", "C", "B D"]
 
@@ -290,12 +290,12 @@ def test_reverse_begins_at_the_end() -> None:
         (2**31 - 1, ["F", "E", "D", "C", "B", "G", "A"]),
     ],
 )
-def test_limit_layers_merges_all_past_the_limit(most: int, expected: list[str]) -> None:
+def test_limit_layers_merges_all_beyond_the_limit(most: int, expected: list[str]) -> None:
     """First n-1 unchanged + one graph merging all the rest; vertices of merged graphs are concatenated."""
     assert divided([["popularity_contest"], ["limit_layers", most]], CONTEST) == expected
 
 
-def test_what_is_merged_says_so() -> None:
+def test_the_reason_names_the_merge() -> None:
     found = planned([["popularity_contest"], ["limit_layers", 3]], CONTEST)
     assert [layer.reason for layer in found] == ["popularity 9", "popularity 5", "the rest of limit_layers 3"]
     inside = planned([["split_paths", ["D"]], ["over", "main", ["split_every", 1]], ["flatten"]], SPLIT)
@@ -310,11 +310,11 @@ def test_what_is_merged_says_so() -> None:
     ("count", "expected"),
     [(1, ["A", "B", "C", "D"]), (2, ["A B", "C D"]), (3, ["A B C", "D"]), (4, ["A B C D"]), (99, ["A B C D"])],
 )
-def test_split_every_takes_so_many_in_their_order(count: int, expected: list[str]) -> None:
+def test_split_every_keeps_the_order(count: int, expected: list[str]) -> None:
     assert divided([["split_every", count]], SIZED) == expected
 
 
-def test_a_merged_graph_has_the_edges_of_its_parts_and_no_other() -> None:
+def test_a_merged_graph_has_only_the_edges_of_its_parts() -> None:
     """`g1 + g2` concatenates vertices; it is a disjoint union."""
     parts = [["split_every", 2], ["limit_layers", 1], ["map", ["subcomponent_out", ["A", "B"]]]]
     chain = closure("A→B B→C C→D", A=1, B=2, C=3, D=4)
@@ -331,7 +331,7 @@ def test_removed_paths_are_in_no_layer(gone: Any) -> None:
 
 
 @pytest.mark.parametrize("gone", [[], "Z", ["Z", "", "hello", "\udcff"]])
-def test_to_remove_what_is_not_there_changes_nothing(gone: Any) -> None:
+def test_removing_a_missing_path_changes_nothing(gone: Any) -> None:
     assert planned([["remove_paths", gone]], SIZED) == planned([], SIZED)
 
 
@@ -348,7 +348,7 @@ def test_to_remove_what_is_not_there_changes_nothing(gone: Any) -> None:
         ("subcomponent_in", ["E", "F", "C", "X"], "ABCDEFPQRX"),
     ],
 )
-def test_subcomponents_are_all_needed_and_all_that_needs(operation: str, of: list[str], main: str) -> None:
+def test_subcomponents_are_dependencies_and_referrers(operation: str, of: list[str], main: str) -> None:
     """`main`/`rest` are always both present, possibly empty; empty layers are dropped in the end."""
     rest = set("ABCDEFPQRX") - set(main)
     found = sets(divided([[operation, of]], SPLIT))
@@ -369,7 +369,7 @@ def test_over_keeps_the_order_of_the_names() -> None:
     ]
 
 
-def test_map_reaches_each_and_flatten_all() -> None:
+def test_map_applies_to_each_item_and_flatten_to_all_levels() -> None:
     halves = [["split_every", 2], ["map", ["split_every", 1]]]
     assert divided(halves, SIZED) == ["A", "B", "C", "D"]
     assert divided([*halves, ["flatten"], ["limit_layers", 2]], SIZED) == ["A", "B C D"]
@@ -377,12 +377,12 @@ def test_map_reaches_each_and_flatten_all() -> None:
     assert divided([["flatten"], ["reverse"], ["flatten"]], SIZED) == ["A B C D"]
 
 
-def test_pipe_is_the_pipeline_in_it() -> None:
+def test_pipe_runs_a_nested_pipeline() -> None:
     for calls in ([], [["split_every", 3]], [["split_paths", ["B"]], ["over", "rest", ["split_every", 1]]]):
         assert planned([["pipe", calls]], SIZED) == planned(calls, SIZED)
 
 
-def test_an_induced_graph_keeps_the_order_whatever_was_asked() -> None:
+def test_a_subgraph_keeps_the_order_of_the_graph() -> None:
     """`induced_subgraph(ids)` keeps original vertex order whatever the id order, duplicates are harmless."""
     assert divided([["subcomponent_out", ["D", "B", "D", "A"]]], SIZED) == ["A B C D"]
     assert divided([["subcomponent_in", ["D", "A", "A"]]], SIZED) == ["A B D", "C"]
@@ -404,7 +404,7 @@ def test_ten_thousand_paths_go_through_every_operation() -> None:
     assert sorted(one for layer in layered for one in layer.paths) == [one.path for one in found]
 
 
-# --- what does not fit
+# --- values of the wrong kind
 
 
 @pytest.mark.parametrize(
@@ -464,9 +464,7 @@ def test_ten_thousand_paths_go_through_every_operation() -> None:
         ),
     ],
 )
-def test_an_operation_that_does_not_fit_says_what_came_and_what_to_put_before(
-    calls: list[Any], message: str, hint: str
-) -> None:
+def test_the_error_for_a_wrong_value_says_what_to_put_before_it(calls: list[Any], message: str, hint: str) -> None:
     error = refused(calls)
     assert str(error) == message
     assert hint in error.hint
@@ -523,7 +521,7 @@ def test_an_operation_that_does_not_fit_says_what_came_and_what_to_put_before(
         ([["pipe", "reverse"]], "layering: [0] pipe: [1]: got 'reverse', expected a list of calls"),
     ],
 )
-def test_what_is_no_pipeline_is_refused_with_its_place(value: Any, message: str) -> None:
+def test_an_invalid_pipeline_is_refused_with_the_location(value: Any, message: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         Pipeline.parse(value)
     assert str(caught.value).startswith(message)
@@ -552,7 +550,7 @@ def test_a_typo_in_an_operation_says_which_are_known(typo: str, meant: str) -> N
     assert len(message) < 400
 
 
-def test_the_subject_is_the_callers() -> None:
+def test_the_message_begins_with_the_subject() -> None:
     with pytest.raises(InvalidArgument, match=r"^layers\.json: \[0\] reverse: got 1 argument, expected none$"):
         Pipeline.parse([["reverse", 1]], "layers.json")
     with pytest.raises(
@@ -561,7 +559,7 @@ def test_the_subject_is_the_callers() -> None:
         plan(SIZED, strategy=Pipeline.parse([["reverse"]], "layers.json"))
 
 
-def test_calls_are_nested_only_so_deep() -> None:
+def test_the_depth_of_calls_is_limited() -> None:
     def nested(depth: int) -> list[Any]:
         call: list[Any] = ["flatten"]
         for _ in range(depth):
@@ -583,7 +581,7 @@ def test_a_list_may_be_a_tuple() -> None:
     assert Pipeline.parse(value) == Pipeline.parse(json.loads(json.dumps(value)))
 
 
-def test_a_pipeline_is_a_value_whose_text_leads_back_to_it() -> None:
+def test_a_pipeline_is_equal_to_the_one_parsed_from_its_text() -> None:
     value = [["split_paths", ["B", {"children_of": ["A"]}]], ["over", "main", ["pipe", [["split_every", 5]]]]]
     pipeline = Pipeline.parse(value)
     assert json.loads(str(pipeline)) == value
@@ -592,7 +590,7 @@ def test_a_pipeline_is_a_value_whose_text_leads_back_to_it() -> None:
     assert pipeline != Pipeline.parse(value[:1])
 
 
-def test_an_order_of_equal_sizes_is_that_of_the_paths() -> None:
+def test_equal_sizes_are_ordered_by_path() -> None:
     found = Closure.of([info("z"), info("a"), info("m")])
     (layer,) = planned([], found)
     assert list(layer.paths) == sorted(layer.paths)

@@ -1,4 +1,4 @@
-"""Layering: nixpkgs' own examples, the budget, and closures of ten thousand paths."""
+"""Layering: nixpkgs' examples, the budget, and closures of ten thousand paths."""
 
 import os
 import random
@@ -38,7 +38,7 @@ STRATEGY = pytest.mark.parametrize("strategy", STRATEGIES)
     ],
 )
 def test_auto_gives_the_layers_of_nixpkgs(budget: int, expected: list[str]) -> None:
-    """The worked example of auto-layer.py, at every limit; the base counts towards it and is taken out at the end."""
+    """The worked example of auto-layer.py for every limit; the base counts towards it and is removed at the end."""
     found = auto(SIZED, budget, frozenset({path("base")}))
     if budget >= 6:  # D and E need 10 bytes each: nixpkgs' order is that of a hash seed, ours that of the paths
         assert sorted(layers(found)) == sorted(expected)
@@ -51,11 +51,11 @@ def test_layers_of_equal_closure_size_are_in_the_order_of_their_paths() -> None:
     assert layers(auto(closure("C→ B→ A→"), 3, ())) == ["A", "B", "C"]
 
 
-def test_of_equal_sizes_the_greater_path_is_taken_first() -> None:
+def test_of_equal_sizes_the_greater_path_comes_first() -> None:
     assert layers(auto(closure("A→ B→ C→"), 2, ())) == ["C", "A B"]
 
 
-def test_layers_ascend_by_closure_size_and_say_so() -> None:
+def test_layers_are_sorted_by_closure_size_and_name_it() -> None:
     found = auto(SIZED, 4, frozenset({path("base")}))
     assert [layer.reason for layer in found] == ["closure size 55", "closure size 145", "closure size 165"]
     assert [layer.nar_size for layer in found] == [55, 90, 110]
@@ -66,7 +66,7 @@ def test_names_come_before_hashes_within_a_layer() -> None:
     assert layers(auto(found, 1, ())) == ["a m z"]
 
 
-def test_self_references_mean_nothing() -> None:
+def test_self_references_are_ignored() -> None:
     with_self = closure("base→A,B,base A→A,C,D B→B,C,E C→C,F F→F", A=100, B=80, C=50, D=10, E=10, F=5)
     ignored = frozenset({path("base")})
     assert all(layers(auto(with_self, n, ignored)) == layers(auto(SIZED, n, ignored)) for n in range(1, 9))
@@ -75,7 +75,7 @@ def test_self_references_mean_nothing() -> None:
 # --- popularity
 
 
-def test_popularity_is_as_closure_graph_py_counts() -> None:
+def test_popularity_agrees_with_closure_graph_py() -> None:
     """The worked example of closure-graph.py."""
     scores = {path.name: score for path, score in popularity_scores(CONTEST).items()}
     assert scores == {"A": 1, "B": 2, "C": 3, "D": 4, "E": 5, "F": 9, "G": 2}
@@ -92,7 +92,7 @@ def test_popularity_of_upstreams_own_unit_test() -> None:
     }
 
 
-def test_names_decide_between_equal_popularities() -> None:
+def test_equal_popularities_are_ordered_by_name() -> None:
     """Ties ascend by the path with its first part moved to the end: name first, hash only as last resort."""
     found = Closure.of(info(name) for name in ("b-1", "a-2", "a-10", "c"))
     assert layers(popularity(found, 9, ())) == ["a-10", "a-2", "b-1", "c"]
@@ -108,7 +108,7 @@ def test_names_decide_between_equal_popularities() -> None:
         (8, ["F", "E", "D", "C", "B", "G", "A"]),
     ],
 )
-def test_the_last_layer_has_all_the_rest(budget: int, expected: list[str]) -> None:
+def test_the_last_layer_has_the_other_paths(budget: int, expected: list[str]) -> None:
     """First `availableLayers-1` paths one per layer, all the rest in one final bulk layer."""
     assert layers(popularity(CONTEST, budget, ())) == expected
 
@@ -119,7 +119,7 @@ def test_the_reason_names_the_popularity() -> None:
     assert popularity(CONTEST, 7, ())[-1].reason == "popularity 1"
 
 
-def test_ignored_paths_leave_the_contest_with_their_edges() -> None:
+def test_ignored_paths_are_removed_with_their_edges() -> None:
     ignored = frozenset({path("base")})
     with_base = Closure.of([*CONTEST, info("base", "ABC")])
     assert popularity(with_base, 4, ignored) == popularity(CONTEST, 4, ())
@@ -155,7 +155,7 @@ def test_a_budget_without_room_is_refused_for_an_empty_closure_too() -> None:
 
 
 @STRATEGY
-def test_no_path_needs_no_layer(strategy: str) -> None:
+def test_an_empty_closure_needs_no_layer(strategy: str) -> None:
     assert plan(Closure.of(()), strategy=strategy) == ()
     assert plan(closure("A→B"), strategy=strategy, ignored=[path("A"), path("B")]) == ()
 
@@ -167,7 +167,7 @@ def test_the_default_is_auto_in_a_hundred_layers() -> None:
     assert len(plan(found)) == 99
 
 
-def test_a_strategy_is_one_of_those_there_are() -> None:
+def test_an_unknown_strategy_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="layering: got 'cost-free', expected one of auto, popularity"):
         plan(CONTEST, strategy="cost-free")
 
@@ -177,7 +177,7 @@ def test_the_most_popular_come_first_with_their_popularity() -> None:
     assert found == [("F", 9), ("E", 5), ("D", 4), ("C", 3), ("B", 2), ("G", 2), ("A", 1)]
 
 
-def test_a_strategy_may_be_a_pipeline_which_keeps_no_budget() -> None:
+def test_a_strategy_may_be_a_pipeline_without_a_budget() -> None:
     pipeline = Pipeline.parse([["popularity_contest"]])
     assert layers(plan(CONTEST, max_layers=1, strategy=pipeline)) == ["F", "E", "D", "C", "B", "G", "A"]
     assert layers(plan(CONTEST, strategy=pipeline, ignored=[path("F")])) == layers(
@@ -191,11 +191,11 @@ def test_a_plan_is_a_value() -> None:
     assert found.nar_size == 7
 
 
-# --- size, and what must not matter
+# --- large closures, and independence of order
 
 
 def many(paths: int, references: int) -> Closure:
-    """A random graph; the same in every process."""
+    """Return a random graph, the same in every process."""
     chance = random.Random(paths)
     names = [f"n{number}" for number in range(paths)]
     targets: list[set[str]] = [set() for _ in names]
@@ -217,8 +217,8 @@ def test_ten_thousand_paths_with_sixty_thousand_references_are_planned(strategy:
     assert sorted(path for layer in layered for path in layer.paths) == [info.path for info in found]
 
 
-def test_a_hash_seed_means_nothing() -> None:
-    """A plan depends on the graph alone; nixpkgs' order of equal sizes hangs on PYTHONHASHSEED."""
+def test_a_plan_does_not_depend_on_the_hash_seed() -> None:
+    """A plan depends on the graph alone; nixpkgs' order of equal sizes depends on PYTHONHASHSEED."""
     code = (
         "from tests.support.factories import layers; from tests.unit.layering.test_plans import many\n"
         "from lamina.layering import plan\n"
@@ -239,8 +239,8 @@ def test_a_hash_seed_means_nothing() -> None:
     assert said == {str(expected)}
 
 
-def test_infos_by_letters_are_what_they_say() -> None:
-    """The builder of these tests: letters ascend as their paths do, and sizes are as given."""
+def test_factories_make_sorted_paths_of_the_given_sizes() -> None:
+    """The factories of these tests: paths sort like their letters, and sizes are as given."""
     found = infos("B→A,A2", A=5)
     assert [(info.path.name, info.nar_size, len(info.references)) for info in found] == [
         ("B", 1, 2),

@@ -1,4 +1,4 @@
-"""How many processors there are, from small folders that look like /proc and /sys/fs/cgroup."""
+"""The number of processors, read from small folders that look like /proc and /sys/fs/cgroup."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def machine(folder: Path, groups: str, mounts: str = "", **files: str) -> int:
-    """The processors of a process in ``groups``; in the names of ``files`` __ is for / and cpu_ for cpu."""
+    """Return the processor count of a process in ``groups``; in the names of ``files``, __ is / and cpu_ is cpu."""
     proc, cgroups = folder / "proc", folder / "cgroup"
     proc.joinpath("self").mkdir(parents=True)
     cgroups.mkdir()
@@ -55,17 +55,17 @@ UNIFIED = (
     ],
 )
 @pytest.mark.parametrize("mounts", ["", UNIFIED])
-def test_the_time_a_group_has_is_processors_rounded_up(tmp_path: Path, limit: str, expected: int, mounts: str) -> None:
+def test_a_time_limit_is_rounded_up_to_whole_processors(tmp_path: Path, limit: str, expected: int, mounts: str) -> None:
     assert machine(tmp_path, "0::/user.slice/run\n", mounts, **{"user.slice__run__cpu_max": limit}) == expected
 
 
 @pytest.mark.parametrize("mounts", ["", UNIFIED])
-def test_the_groups_above_limit_it_too(tmp_path: Path, mounts: str) -> None:
+def test_limits_of_parent_groups_apply_too(tmp_path: Path, mounts: str) -> None:
     files = {"a__b__c__cpu_max": "max 100000", "a__b__cpu_max": "800000 100000", "a__cpu_max": "300000 100000"}
     assert machine(tmp_path, "0::/a/b/c\n", mounts, **files, x__cpu_max="100000 100000") == 3
 
 
-def test_in_a_container_the_group_is_the_one_that_is_mounted(tmp_path: Path) -> None:
+def test_in_a_container_only_the_mounted_group_is_read(tmp_path: Path) -> None:
     for number, (group, root) in enumerate(
         [
             ("/", "/"),
@@ -79,7 +79,7 @@ def test_in_a_container_the_group_is_the_one_that_is_mounted(tmp_path: Path) -> 
         assert machine(tmp_path / str(number), f"0::{group}\n", mounts, cpu_max="400000 100000") == 4, group
 
 
-def test_below_the_mounted_group_names_are_relative(tmp_path: Path) -> None:
+def test_group_names_are_relative_to_the_mounted_group(tmp_path: Path) -> None:
     mounts = UNIFIED.replace("0:26 /", "0:26 /docker/1")
     assert machine(tmp_path, "0::/docker/1/init\n", mounts, init__cpu_max="500000 100000") == 5
 
@@ -92,7 +92,9 @@ LEGACY = """\
 
 @pytest.mark.parametrize(("quota", "expected"), [("-1", 16), ("350000", 4), ("x", 16), ("", 16)])
 @pytest.mark.parametrize("mounts", ["", LEGACY, LEGACY + UNIFIED])
-def test_the_first_version_has_two_files(tmp_path: Path, quota: str, expected: int, mounts: str) -> None:
+def test_version_1_reads_quota_and_period_from_two_files(
+    tmp_path: Path, quota: str, expected: int, mounts: str
+) -> None:
     groups = "5:pids:/b\n4:cpu,cpuacct:/a\n3:name=systemd:/b\n0::/b\n"
     files = {
         "cpu,cpuacct__a__cpu_cfs_quota_us": f"{quota}\n",
@@ -103,7 +105,7 @@ def test_the_first_version_has_two_files(tmp_path: Path, quota: str, expected: i
     assert machine(tmp_path, groups, mounts, **files) == expected
 
 
-def test_a_place_may_have_any_name(tmp_path: Path) -> None:
+def test_a_mount_point_may_have_any_name(tmp_path: Path) -> None:
     mounts = UNIFIED.replace("CGROUP", r"CGROUP/a\040b\134")
     assert machine(tmp_path, "0::/g:h\n", mounts, **{"a b\\__g:h__cpu_max": "100000 100000"}) == 1
 
@@ -111,14 +113,16 @@ def test_a_place_may_have_any_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "\n\n", "0", "0::", ":::", "\0", "- - -\n - \n1 2 3 4 5 - cgroup2", "é - cgroup\n"]
 )
-def test_what_makes_no_sense_limits_nothing(tmp_path: Path, text: str) -> None:
+def test_an_invalid_limit_is_ignored(tmp_path: Path, text: str) -> None:
     assert machine(tmp_path, text, text or " ") == 16
     (tmp_path / "proc/self/cgroup").write_bytes(b"0::/\xff\n" + os.urandom(100))
     (tmp_path / "proc/self/mountinfo").write_bytes(b"1 2 3 / /\xff - cgroup2 x y\n" + os.urandom(100))
     assert cpu_count(str(tmp_path / "proc"), str(tmp_path / "cgroup")) == 16
 
 
-def test_a_system_without_any_of_it_has_the_processors_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_control_groups_and_affinity_the_system_s_count_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nothing = str(tmp_path / "nothing")
     assert cpu_count(nothing, nothing) == 16
 
@@ -136,6 +140,6 @@ def test_a_system_without_any_of_it_has_the_processors_it_says(tmp_path: Path, m
     assert cpu_count(nothing, nothing) == 1
 
 
-def test_this_machine_has_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machine_has_at_least_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert 1 <= cpus.cpu_count() <= (os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""Documents of users that never end, are nested too deep or make no sense: an error in bounded time, never a bug."""
+"""Documents of users that never end, are nested too deeply or are invalid: an error in bounded time, never a bug."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lamina.transports.aws import AwsSession
 from lamina.transports.environment import create_tls_context, find_ca_bundle, read_credentials
 from lamina.transports.retry import DEFAULT_POLICY
 
-# ``LAMINA_ALL`` tries as many documents of each kind as it says.
+# The environment variable LAMINA_ALL sets how many documents of each kind are tried.
 COUNT = int(os.environ.get("LAMINA_ALL") or 80)
 ENDLESS = "/dev/zero"
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
-    """A folder to work in, with a store beside it and nothing of the user's."""
+    """Change to an empty folder with a store beside it and no settings of the user."""
     for variable in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
     (tmp_path / "work").mkdir()
@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
 
 
 def refused(ran: CompletedRun, *codes: int) -> None:
-    """The run ended with one of ``codes``, and said little."""
+    """Check that the run ended with one of ``codes`` and a short message."""
     assert ran.code in codes, ran.stderr
     assert len(ran.stderr) < 3000
     assert "Traceback" not in ran.stderr
@@ -48,7 +48,7 @@ def refused(ran: CompletedRun, *codes: int) -> None:
 # --- reading
 
 
-def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x" * 10)
     assert read_document(file, "file", "ten bytes", limit=10) == b"x" * 10
@@ -56,7 +56,7 @@ def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
         read_document(file, "file", "ten bytes", limit=9)
 
 
-def test_a_pipe_is_a_file(tmp_path: Path) -> None:
+def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     data = os.urandom(1 << 18)
 
@@ -71,14 +71,14 @@ def test_a_pipe_is_a_file(tmp_path: Path) -> None:
     os.close(reading)
 
 
-def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     for name in ("none", "a\0b", "", "x" * 300):
         with pytest.raises((NotFound, Unavailable), match=r"^subject: got .*, expected a document$") as caught:
             read_document(tmp_path / name, "subject", "a document", hint="look elsewhere")
         assert caught.value.hint == "look elsewhere"
 
 
-def test_what_a_library_reads_has_an_end(tmp_path: Path) -> None:
+def test_a_file_for_a_library_must_have_an_end(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x" * 10)
     check_file(file, "file", "a file", limit=10)
@@ -107,12 +107,14 @@ def test_what_a_library_reads_has_an_end(tmp_path: Path) -> None:
         ["store", "sign", "--all", "--key", ENDLESS],
     ],
 )
-def test_no_place_reads_a_file_without_end(words: list[str], here: FakeStore) -> None:
+def test_no_command_reads_an_endless_file(words: list[str], here: FakeStore) -> None:
     refused(run(*words), 2, 3, 5)
 
 
 @pytest.mark.parametrize("variable", ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "SSL_CERT_FILE", "NETRC"])
-def test_no_variable_names_a_file_without_end(variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_variable_makes_lamina_read_an_endless_file(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.delenv("NIX_SSL_CERT_FILE", raising=False)
@@ -126,7 +128,7 @@ def test_no_variable_names_a_file_without_end(variable: str, monkeypatch: pytest
             read()
 
 
-def test_a_store_whose_own_files_never_end_is_refused(here: FakeStore) -> None:
+def test_a_store_with_endless_files_is_refused(here: FakeStore) -> None:
     os.makedirs("cache")
     os.symlink(ENDLESS, "cache/nix-cache-info")
     refused(run("store", "ls", "--store", "cache"), 5)
@@ -154,12 +156,12 @@ def test_a_store_whose_own_files_never_end_is_refused(here: FakeStore) -> None:
         "\0",
     ],
 )
-def test_toml_that_takes_long_is_refused(text: str) -> None:
+def test_toml_that_takes_long_to_parse_is_refused(text: str) -> None:
     with pytest.raises(FormatError, match=r"^spec: got .*, expected TOML$"):
         parse_toml(text.encode(), "spec")
 
 
-def test_toml_of_any_other_kind_is_taken() -> None:
+def test_other_toml_is_accepted() -> None:
     text = 'a.b."c.d" = "' + "1.2 " * 1000 + '"\n' + "[[x.y]]\n" * 100 + "c = '''\n" + "a.b\n" * 100 + "'''"
     assert parse_toml(text.encode(), "spec")["a"] == {"b": {"c.d": "1.2 " * 1000}}
     with pytest.raises(FormatError, match="utf-8"):
@@ -167,12 +169,12 @@ def test_toml_of_any_other_kind_is_taken() -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 1_000_000, '{"a":' * 100_000, "9" * 100_000, "", "{", b"\xff", "nul"])
-def test_json_that_cannot_be_is_refused(text: str | bytes) -> None:
+def test_invalid_json_is_refused(text: str | bytes) -> None:
     with pytest.raises(FormatError, match=r"^x: got .*, expected JSON$"):
         parse_json(text, "x")
 
 
-def test_a_config_has_a_bound() -> None:
+def test_the_size_of_a_config_is_limited() -> None:
     assert check({"Cmd": ["x" * (MAX_SIZE - 100)]}) == ()
     with pytest.raises(InvalidArgument, match=r"^config: got \d+ characters, expected at most"):
         check({"Cmd": ["x" * MAX_SIZE]})
@@ -183,25 +185,25 @@ def test_a_number_of_too_many_digits_is_refused_in_any_key(here: FakeStore) -> N
     refused(run("plan", "--spec", "x.toml", "--store", str(here.root)), 2)
 
 
-def test_of_many_unknown_keys_some_are_named() -> None:
+def test_of_many_unknown_keys_only_some_are_named() -> None:
     warnings = check({f"Cmdd{number}": None for number in range(20_000)} | {"x" * 100_000: None})
     assert len(warnings) == 11
     assert warnings[0] == "config: got key 'Cmdd0', expected one of the image specification; did you mean Cmd?"
     assert warnings[-1] == "config: got 19991 more keys that are not in the image specification"
 
 
-def test_a_list_of_names_is_cut() -> None:
+def test_a_long_list_of_names_is_cut_short() -> None:
     assert join_names(["a", "b"]) == "a, b"
     assert join_names([]) == "none"
     assert join_names({str(number): 0 for number in range(1000)}).endswith(" and 980 more")
     assert len(join_names(["x" * 1000] * 1000)) < 400
 
 
-# --- anything
+# --- random documents
 
 
 def values(draw: Random) -> Any:
-    """What nobody expects."""
+    """Return a random value, mostly an unexpected one."""
     simple: list[Any] = [
         None, True, False, 0, -1, 1 << 63, 10**4000, 1e308, "", " ", "\0", "\n", "\x1b[31m", "\ud800", "ü" * 300,
         "x" * 100_000, "/nix/store/" + "0" * 32 + "-x", "../" * 500, "a=b", "=", "now", [], {}, [[]], {"": {}}, "é",
@@ -214,7 +216,7 @@ def values(draw: Random) -> Any:
 
 
 def changed(value: Any, draw: Random) -> Any:
-    """``value`` with something else in one place of it."""
+    """Return ``value`` with one of its parts replaced by a random value."""
     if draw.random() < 0.2 or not isinstance(value, (dict, list)) or not value:
         return values(draw)
     copy: Any = dict(value) if isinstance(value, dict) else list(value)
@@ -230,7 +232,7 @@ def changed(value: Any, draw: Random) -> Any:
 
 
 def damaged(data: bytes, draw: Random) -> bytes:
-    """``data`` with some bytes cut out, put in or repeated."""
+    """Return ``data`` with some bytes removed, inserted or repeated."""
     start = draw.randrange(len(data) + 1)
     end = min(len(data), start + draw.choice([0, 1, 5, 100]))
     put = draw.choice([b"", b"\0", b"\xff", b'"', b"{", b"]", b"\n", b"1e999", data[start:end] * 3, b"[" * 5000])
@@ -238,7 +240,7 @@ def damaged(data: bytes, draw: Random) -> bytes:
 
 
 def documents(document: Any, name: str) -> Iterator[bytes]:
-    """Documents that are near to a good one."""
+    """Yield documents that differ a little from a valid one."""
     draw = Random(name)
     for number in range(COUNT):
         if number % 4:
@@ -267,7 +269,7 @@ SPEC = {
 
 
 @pytest.mark.parametrize("kind", ["config", "spec", "pipeline", "graph", "conf"])
-def test_whatever_a_document_says_it_is_taken_or_refused(kind: str, here: FakeStore) -> None:
+def test_any_document_is_accepted_or_refused(kind: str, here: FakeStore) -> None:
     graph = graph_of(here)
     path = graph[0]["path"]
     conf = {
@@ -291,7 +293,7 @@ def test_whatever_a_document_says_it_is_taken_or_refused(kind: str, here: FakeSt
         assert ran.code == 0 or ran.stderr.count("lamina: ") >= 1
 
 
-def test_whatever_a_toml_file_says_it_is_taken_or_refused(here: FakeStore) -> None:
+def test_any_toml_file_is_accepted_or_refused(here: FakeStore) -> None:
     draw = Random("toml")
     lines = [
         "[a]", "[a.config]", "name = 'x'", "contents = ['hello']", "config.Cmd = ['/bin/hello']", "uid = 0",
@@ -305,7 +307,7 @@ def test_whatever_a_toml_file_says_it_is_taken_or_refused(here: FakeStore) -> No
 
 
 @pytest.mark.parametrize("verb", [["store", "key", "public"], ["store", "sign", "--all", "--store", "none", "--key"]])
-def test_whatever_a_key_file_says_it_is_taken_or_refused(verb: list[str], here: FakeStore) -> None:
+def test_any_key_file_is_accepted_or_refused(verb: list[str], here: FakeStore) -> None:
     run("store", "key", "generate", "a-1", "-o", "good.key")
     good, draw = Path("good.key").read_bytes(), Random("key")
     for _ in range(COUNT):
@@ -315,7 +317,7 @@ def test_whatever_a_key_file_says_it_is_taken_or_refused(verb: list[str], here: 
 
 @pytest.mark.parametrize("name", ["oci-layout", "index.json"])
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"a": ' + "9" * 100_000 + "}", "", "\0"])
-def test_a_layout_whose_documents_cannot_be_is_refused(name: str, text: str, here: FakeStore) -> None:
+def test_a_layout_with_invalid_documents_is_refused(name: str, text: str, here: FakeStore) -> None:
     os.makedirs("layout/blobs/sha256")
     Path("layout/oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     Path("layout/index.json").write_text('{"schemaVersion": 2, "manifests": []}')
@@ -325,14 +327,14 @@ def test_a_layout_whose_documents_cannot_be_is_refused(name: str, text: str, her
 
 
 @pytest.mark.parametrize("value", [[["flatten"]] * 20_000, [["pipe", [["flatten"]] * 200]] * 200])
-def test_a_pipeline_has_a_bound(value: list[Any], here: FakeStore) -> None:
+def test_the_size_of_a_pipeline_is_limited(value: list[Any], here: FakeStore) -> None:
     Path("x.json").write_text(json.dumps(value))
     ran = run("plan", "hello", "--store", str(here.root), "--layering", "./x.json")
     refused(ran, 2)
     assert "got more than 10000 lists, expected fewer calls" in ran.stderr
 
 
-def test_a_pipeline_that_names_many_paths_is_taken(here: FakeStore) -> None:
+def test_a_pipeline_that_names_many_paths_is_accepted(here: FakeStore) -> None:
     paths = [f"/nix/store/{number:032d}-x" for number in range(20_000)]
     Path("x.json").write_text(json.dumps([["split_paths", paths], ["flatten"]]))
     refused(run("plan", "hello", "--store", str(here.root), "--layering", "./x.json"), 0)

@@ -1,4 +1,4 @@
-"""Where bytes leave: all of them, in their order, however little is taken at a time."""
+"""Writing through a descriptor: all bytes, in order, however little the system takes at a time."""
 
 import os
 import sys
@@ -18,20 +18,20 @@ CONTENT = bytes(range(256)) * 4096
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    outlet, inlet = os.pipe()
-    yield outlet, inlet
-    for number in (outlet, inlet):
+    read_end, write_end = os.pipe()
+    yield read_end, write_end
+    for fd in (read_end, write_end):
         try:
-            os.close(number)
+            os.close(fd)
         except OSError:
             continue
 
 
-def drained(outlet: int, into: bytearray) -> Thread:
-    """A reader that takes what comes in small portions."""
+def start_reader(read_end: int, into: bytearray) -> Thread:
+    """Start a thread that reads in small portions."""
 
     def read() -> None:
-        while data := os.read(outlet, 1000):
+        while data := os.read(read_end, 1000):
             into.extend(data)
 
     thread = Thread(target=read)
@@ -45,12 +45,12 @@ def extent(file: Path) -> Extent:
 
 
 @pytest.mark.parametrize("blocks", [True, False])
-def test_a_pipe_that_takes_little_gets_all_of_it(pipe: tuple[int, int], blocks: bool, tmp_path: Path) -> None:
+def test_a_slow_pipe_gets_all_bytes(pipe: tuple[int, int], blocks: bool, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(CONTENT)
     os.set_blocking(pipe[1], blocks)
     taken = bytearray()
-    reader = drained(pipe[0], taken)
+    reader = start_reader(pipe[0], taken)
     out = FdWriter(pipe[1], "pipe")
     out(memoryview(CONTENT))
     out.write_parts([CONTENT[:10], b"", CONTENT[10:]])
@@ -61,26 +61,26 @@ def test_a_pipe_that_takes_little_gets_all_of_it(pipe: tuple[int, int], blocks: 
 
 
 @pytest.mark.parametrize("flags", [0, os.O_APPEND])
-def test_a_file_gets_bytes_and_files_alike(tmp_path: Path, flags: int) -> None:
-    """The kernel sends nothing to a file that is appended to; then it is read and written."""
+def test_a_file_gets_the_bytes_of_all_pieces(tmp_path: Path, flags: int) -> None:
+    """The kernel does not copy to a file opened for appending, so the writer reads and writes itself."""
     file, target = tmp_path / "file", tmp_path / "target"
     file.write_bytes(CONTENT)
     target.write_bytes(b"before")
-    number = os.open(target, os.O_WRONLY | flags)
-    os.lseek(number, 0, os.SEEK_END)
+    fd = os.open(target, os.O_WRONLY | flags)
+    os.lseek(fd, 0, os.SEEK_END)
     try:
-        size = copy([b"head", extent(file), b"tail"], FdWriter(number, "target"))
+        size = copy([b"head", extent(file), b"tail"], FdWriter(fd, "target"))
     finally:
-        os.close(number)
+        os.close(fd)
     assert size == len(CONTENT) + 8
     assert target.read_bytes() == b"beforehead" + CONTENT + b"tail"
 
 
-def test_a_range_of_a_file_is_sent_from_where_it_begins(tmp_path: Path, pipe: tuple[int, int]) -> None:
+def test_a_range_of_a_file_is_sent_from_its_offset(tmp_path: Path, pipe: tuple[int, int]) -> None:
     file = tmp_path / "file"
     file.write_bytes(CONTENT)
     taken = bytearray()
-    reader = drained(pipe[0], taken)
+    reader = start_reader(pipe[0], taken)
     copy([extent(file).part(5, 300_000), extent(file).part(7, 9)], FdWriter(pipe[1], "pipe"))
     os.close(pipe[1])
     reader.join()
@@ -88,19 +88,19 @@ def test_a_range_of_a_file_is_sent_from_where_it_begins(tmp_path: Path, pipe: tu
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
-def test_an_output_that_is_full_is_an_error_about_the_output(tmp_path: Path) -> None:
+def test_a_full_device_is_an_output_error(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(CONTENT)
-    number = os.open("/dev/full", os.O_WRONLY)
+    fd = os.open("/dev/full", os.O_WRONLY)
     try:
         for pieces in ([b"x"], [extent(file)]):
             with pytest.raises(OutputError, match=r"^disk: got No space left on device, expected to write"):
-                copy(pieces, FdWriter(number, "disk"))
+                copy(pieces, FdWriter(fd, "disk"))
     finally:
-        os.close(number)
+        os.close(fd)
 
 
-def test_a_pipe_that_nobody_reads_is_an_error_that_says_so(tmp_path: Path, pipe: tuple[int, int]) -> None:
+def test_a_pipe_without_a_reader_is_an_output_error(tmp_path: Path, pipe: tuple[int, int]) -> None:
     file = tmp_path / "file"
     file.write_bytes(CONTENT)
     os.close(pipe[0])
@@ -116,15 +116,15 @@ def test_a_large_file_does_not_pass_through_this_process(tmp_path: Path, pipe: t
     file = tmp_path / "file"
     file.write_bytes(CONTENT)
     taken = bytearray()
-    reader = drained(pipe[0], taken)
-    number = os.open(file, os.O_RDONLY)
+    reader = start_reader(pipe[0], taken)
+    fd = os.open(file, os.O_RDONLY)
     left = len(CONTENT)
     while left:
-        sent = FdWriter(pipe[1], "pipe").send_file(number, left)
+        sent = FdWriter(pipe[1], "pipe").send_file(fd, left)
         assert sent > 0
         left -= sent
-    assert FdWriter(pipe[1], "pipe").send_file(number, 1) == 0, "at its end"
-    os.close(number)
+    assert FdWriter(pipe[1], "pipe").send_file(fd, 1) == 0, "at its end"
+    os.close(fd)
     os.close(pipe[1])
     reader.join()
     assert taken == CONTENT

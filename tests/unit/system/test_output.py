@@ -1,4 +1,4 @@
-"""A file that is written whole or not at all, and whatever else takes bytes."""
+"""Writing a file that appears whole or not at all, and writing to other objects that accept bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 # Files
 
 
-def test_a_file_appears_when_all_of_it_is_written(folder: Path) -> None:
+def test_a_file_appears_once_it_is_complete(folder: Path) -> None:
     file = folder / "file"
     with atomic_write(file) as write:
         write(memoryview(b"one"))
@@ -53,15 +53,15 @@ def test_an_empty_file_is_a_file(folder: Path) -> None:
     assert (folder / "file").read_bytes() == b""
 
 
-class OddError(Exception):
-    """Nothing that anybody expects."""
+class UnexpectedError(Exception):
+    """An exception that no code handles."""
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(5, "I/O"), KeyboardInterrupt(), SystemExit(143), OddError(), GeneratorExit()]
+    "error", [OSError(5, "I/O"), KeyboardInterrupt(), SystemExit(143), UnexpectedError(), GeneratorExit()]
 )
 @pytest.mark.parametrize("old", [None, b"old"])
-def test_after_an_error_all_is_as_it_was(folder: Path, error: BaseException, old: bytes | None) -> None:
+def test_an_error_changes_nothing(folder: Path, error: BaseException, old: bytes | None) -> None:
     file = folder / "file"
     if old:
         file.write_bytes(old)
@@ -71,7 +71,7 @@ def test_after_an_error_all_is_as_it_was(folder: Path, error: BaseException, old
     assert os.listdir(folder) == (["file"] if old else [])
 
 
-def test_an_existing_file_is_replaced_and_whoever_reads_it_reads_on(folder: Path) -> None:
+def test_an_existing_file_is_replaced_and_its_open_readers_keep_the_old_one(folder: Path) -> None:
     file = folder / "file"
     file.write_bytes(b"old")
     with file.open("rb") as reader:
@@ -82,7 +82,7 @@ def test_an_existing_file_is_replaced_and_whoever_reads_it_reads_on(folder: Path
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o177])
 @pytest.mark.parametrize("mode", [0o666, 0o777])
-def test_the_mode_is_what_the_umask_leaves(folder: Path, umask: int, mode: int) -> None:
+def test_the_umask_applies_to_the_mode(folder: Path, umask: int, mode: int) -> None:
     old = os.umask(umask)
     try:
         save(folder / "file", b"", mode)
@@ -125,7 +125,7 @@ def test_a_name_that_cannot_be_written_is_an_output_error_that_names_it(folder: 
     assert sorted(os.listdir(folder)) == ["file", "loop"]
 
 
-def test_a_folder_is_no_file(folder: Path) -> None:
+def test_a_folder_is_refused(folder: Path) -> None:
     (folder / "link").symlink_to(".")
     for path in (folder, folder / "link", Path(), Path("/")):
         with pytest.raises(InvalidArgument, match="got a folder, expected the name of a file"):
@@ -157,7 +157,7 @@ def test_a_folder_that_may_not_be_entered_is_an_output_error(open_folder: Path) 
     (open_folder / "closed").chmod(0o755)  # else an ordinary user could not remove it
 
 
-def test_a_file_of_somebody_else_in_a_folder_of_ours_is_replaced(open_folder: Path) -> None:
+def test_a_file_of_another_user_in_a_writable_folder_is_replaced(open_folder: Path) -> None:
     open_folder.chmod(0o777)
     (open_folder / "file").write_bytes(b"old")
     as_nobody(lambda: save(open_folder / "file", b"new"))
@@ -188,7 +188,7 @@ except OutputError as error:
 """
 
 
-def test_a_full_disk_is_an_output_error_and_takes_nothing_away(folder: Path) -> None:
+def test_a_full_disk_is_an_output_error_and_keeps_the_old_file(folder: Path) -> None:
     script = (
         'mount -t tmpfs -o size=1m tmpfs "$1"; echo old > "$1/file"; '
         '"$2" -c "$3" "$1/file"; ls -A "$1"; cat "$1/file"; df --output=used "$1" | tail -n 1'
@@ -203,7 +203,7 @@ def test_a_full_disk_is_an_output_error_and_takes_nothing_away(folder: Path) -> 
 # Pipes and devices
 
 
-def test_a_pipe_is_written_as_it_stands(folder: Path) -> None:
+def test_a_pipe_is_written_directly(folder: Path) -> None:
     pipe = folder / "pipe"
     os.mkfifo(pipe)
     got: list[bytes] = []
@@ -217,15 +217,15 @@ def test_a_pipe_is_written_as_it_stands(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs /dev/fd")
-def test_a_descriptor_is_written_as_it_stands() -> None:
-    inlet, outlet = os.pipe()
-    save(Path(f"/dev/fd/{outlet}"), b"x" * 1000)
-    os.close(outlet)
-    with open(inlet, "rb") as pipe:
+def test_a_descriptor_is_written_directly() -> None:
+    read_end, write_end = os.pipe()
+    save(Path(f"/dev/fd/{write_end}"), b"x" * 1000)
+    os.close(write_end)
+    with open(read_end, "rb") as pipe:
         assert pipe.read() == b"x" * 1000
 
 
-def test_a_device_is_written_as_it_stands() -> None:
+def test_a_device_is_written_directly() -> None:
     save(Path("/dev/null"), b"x")
     assert Path("/dev/null").is_char_device()
 
@@ -240,11 +240,11 @@ def test_a_terminal_is_refused() -> None:
         os.close(follower)
 
 
-# Whatever takes bytes
+# Other objects that accept bytes
 
 
 class Slow(io.RawIOBase):
-    """Takes three bytes at a time, which a raw file may."""
+    """A raw file that accepts three bytes at a time, which raw files may do."""
 
     def __init__(self) -> None:
         self.got = bytearray()
@@ -258,13 +258,13 @@ class Slow(io.RawIOBase):
         return len(part)
 
 
-def test_a_file_that_takes_a_part_is_given_the_rest() -> None:
+def test_the_rest_of_a_partial_write_is_written_too() -> None:
     slow = Slow()
     make_writer(slow, "slow")(memoryview(b"abcdefgh"))
     assert slow.got == b"abcdefgh"
 
 
-def test_a_file_that_does_not_say_how_much_it_took_took_all() -> None:
+def test_a_write_that_returns_none_has_written_all() -> None:
     class Silent:
         def __init__(self) -> None:
             self.got = bytearray()
@@ -277,7 +277,7 @@ def test_a_file_that_does_not_say_how_much_it_took_took_all() -> None:
     assert silent.got == b"abc"
 
 
-def test_what_cannot_be_written_is_named() -> None:
+def test_an_output_that_fails_is_named() -> None:
     class Broken:
         def write(self, data: memoryview, /) -> int:
             raise OSError(5, "Input/output error")

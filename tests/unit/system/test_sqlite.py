@@ -22,19 +22,19 @@ from lamina.rootfs.registration import Registration
 from lamina.stores.local.database import DATABASE, LocalStore
 from lamina.system.sqlite import DatabaseError, open_database, translate_errors
 
-# Of each kind of damage. LAMINA_TEST_SEEDS is another number.
+# How many random cases of each kind of damage are tried; LAMINA_TEST_SEEDS sets another number.
 SEEDS = range(int(os.environ.get("LAMINA_TEST_SEEDS", "50")))
 
 
 def not_utf8(data: bytes, seed: int = 0) -> bytes:
-    """A database whose schema cannot be parsed, so that SQLite's message quotes bytes that are no UTF-8."""
+    """Make the schema invalid, so that SQLite's message quotes bytes that are not UTF-8."""
     words = [b"CREATE TABLE", b"PRIMARY KEY", b"NOT NULL"]
     word = words[seed % len(words)]
     return data.replace(word, b"\xff\xfe\x80" + word[3:], 1)
 
 
 def flipped(data: bytes, seed: int) -> bytes:
-    """One to eight bits are others."""
+    """Flip one to eight bits."""
     chance, changed = random.Random(seed), bytearray(data)
     for _ in range(chance.randint(1, 8)):
         changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
@@ -42,7 +42,7 @@ def flipped(data: bytes, seed: int) -> bytes:
 
 
 def overwritten(data: bytes, seed: int) -> bytes:
-    """Bytes of any value stand in a piece of it, mostly on the first page, where the schema is."""
+    """Overwrite a range with random bytes, mostly on the first page, where the schema is."""
     chance, changed = random.Random(seed), bytearray(data)
     start = chance.randrange(100, 4096 if seed % 3 else len(changed))
     piece = chance.randbytes(chance.randint(1, 60))
@@ -51,12 +51,12 @@ def overwritten(data: bytes, seed: int) -> bytes:
 
 
 def cut(data: bytes, seed: int) -> bytes:
-    """The end of it is missing."""
+    """Cut off the end."""
     return data[: random.Random(seed).randrange(len(data))]
 
 
 def shuffled(data: bytes, seed: int) -> bytes:
-    """Two pages have changed places."""
+    """Swap two pages."""
     pages = [data[start : start + 4096] for start in range(0, len(data), 4096)]
     one, other = random.Random(seed).sample(range(len(pages)), 2)
     pages[one], pages[other] = pages[other], pages[one]
@@ -64,7 +64,7 @@ def shuffled(data: bytes, seed: int) -> bytes:
 
 
 def text_is_blob(data: bytes, seed: int) -> bytes:
-    """Letters are bytes that no UTF-8 has, wherever they stand."""
+    """Replace letters everywhere by bytes that are invalid in UTF-8."""
     chance = random.Random(seed)
     letters = [place for place, byte in enumerate(data) if chr(byte).isalpha()]
     changed = bytearray(data)
@@ -74,7 +74,7 @@ def text_is_blob(data: bytes, seed: int) -> bytes:
 
 
 def raised(work: Callable[[], object], kind: type[Error]) -> str:
-    """The message of the error of that ``kind``, empty where there is none; any other is a fault."""
+    """Return the message of an error of that ``kind``, empty if there is none; any other exception fails the test."""
     try:
         work()
     except kind as error:
@@ -134,7 +134,9 @@ def test_a_damaged_database_of_a_base_image_is_an_error_that_says_so(name: str, 
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_layer_cache_is_a_warning_and_a_new_one_is_begun(name: str, store: FakeStore, tmp_path: Path) -> None:
+def test_a_damaged_layer_cache_is_a_warning_and_replaced_by_a_new_one(
+    name: str, store: FakeStore, tmp_path: Path
+) -> None:
     file = tmp_path / "layer-cache.sqlite"
     image = ["hello", "--store", str(store.root), "--layer-cache", str(file)]
     assert run("build", *image, "-o", tmp_path / "image.tar").code == 0
@@ -175,7 +177,7 @@ def test_no_message_of_sqlite_that_is_not_utf8_is_a_bug(store: FakeStore, tmp_pa
     assert "layer_cache" not in second.stderr
 
 
-def test_one_exception_comes_of_a_database(tmp_path: Path) -> None:
+def test_a_database_raises_one_kind_of_exception(tmp_path: Path) -> None:
     file = tmp_path / "db.sqlite"
     file.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     with pytest.raises(DatabaseError) as caught, open_database(file, "mode=ro") as connection:

@@ -1,4 +1,4 @@
-"""Temporary files and folders: what a killed process left is swept, and nothing else is."""
+"""Temporary files and folders: leftovers of killed processes are removed, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from lamina.transports.files import FileTransport
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
 
-# Makes a temporary file or folder, says that it is there, and waits to be killed.
-_HOLDING = """
+# Creates a temporary file or folder, prints a dot, and waits to be killed.
+_HOLDER_SCRIPT = """
 import sys
 from pathlib import Path
 from lamina.system.output import atomic_write
@@ -58,8 +58,8 @@ match kind:
 
 @contextmanager
 def holder(kind: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has something temporary in ``folder``; it is killed at the end at the latest."""
-    command = [sys.executable, "-c", _HOLDING, kind, str(folder)]
+    """Start a process that holds something temporary in ``folder``; it is killed when the block ends."""
+    command = [sys.executable, "-c", _HOLDER_SCRIPT, kind, str(folder)]
     environment = {**os.environ, "TMPDIR": str(folder)}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
@@ -106,7 +106,7 @@ KINDS: dict[str, Callable[[Path], None]] = {
 
 @pytest.fixture(autouse=True)
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test is a process that has swept nothing yet."""
+    """Make each test start like a process that has not swept a folder yet."""
     import tempfile
 
     monkeypatch.setattr(temporary, "_last_sweeps", {})
@@ -119,7 +119,7 @@ def found(kind: str, folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_killed_process_left_is_removed_by_the_next_one(kind: str, tmp_path: Path) -> None:
+def test_the_next_process_removes_leftovers_of_a_killed_one(kind: str, tmp_path: Path) -> None:
     with holder(kind, tmp_path):
         pass
     assert len(found(kind, tmp_path)) == 1
@@ -128,7 +128,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_one(kind: str, tmp_pa
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_running_process_has_is_left_alone_however_old_it_is(kind: str, tmp_path: Path) -> None:
+def test_files_of_a_running_process_are_kept_however_old_they_are(kind: str, tmp_path: Path) -> None:
     with holder(kind, tmp_path):
         (part,) = found(kind, tmp_path)
         os.utime(part, (1, 1))
@@ -139,7 +139,7 @@ def test_what_a_running_process_has_is_left_alone_however_old_it_is(kind: str, t
 
 
 @pytest.mark.parametrize("name", ["lamina-0123456789abcdef", ".lamina.0123456789abcdef.part"])
-def test_what_was_left_under_another_kernel_is_removed_once_it_is_a_day_old(name: str, tmp_path: Path) -> None:
+def test_a_leftover_from_another_kernel_is_removed_once_it_is_a_day_old(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir(mode=0o700)
     kinds = ("tmp",) if name.startswith("lamina-") else ("file", "layout", "cache")
     for kind in kinds:
@@ -158,7 +158,7 @@ def test_what_was_left_under_another_kernel_is_removed_once_it_is_a_day_old(name
         *(".lamina.x.part", ".lamina.0123.part.old", ".lamina.part", "0123.part", ".lamina"),
     ],
 )
-def test_what_is_called_otherwise_is_left_alone(name: str, tmp_path: Path) -> None:
+def test_a_file_with_another_name_is_kept(name: str, tmp_path: Path) -> None:
     (tmp_path / name).touch()
     os.utime(tmp_path / name, (1, 1))
     for kind in ("file", "cache", "layout", "tmp"):
@@ -166,7 +166,7 @@ def test_what_is_called_otherwise_is_left_alone(name: str, tmp_path: Path) -> No
     assert (tmp_path / name).exists()
 
 
-def test_a_link_or_a_pipe_of_such_a_name_is_left_alone(tmp_path: Path) -> None:
+def test_a_link_or_a_pipe_with_a_temporary_name_is_kept(tmp_path: Path) -> None:
     folder, precious = tmp_path / "folder", tmp_path / "precious"
     folder.mkdir()
     precious.mkdir()
@@ -181,7 +181,7 @@ def test_a_link_or_a_pipe_of_such_a_name_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to give files away")
-def test_what_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_of_another_user_is_kept(tmp_path: Path) -> None:
     part = tmp_path / f".lamina.{temporary._boot_tag()}00000001.part"
     part.touch()
     os.utime(part, (1, 1))
@@ -190,7 +190,7 @@ def test_what_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert part.exists()
 
 
-def test_a_leftover_that_nobody_may_write_to_is_removed(tmp_path: Path) -> None:
+def test_a_read_only_leftover_is_removed(tmp_path: Path) -> None:
     part = tmp_path / f".lamina.{temporary._boot_tag()}00000001.part"
     part.touch(mode=0o444)
     _write_file(tmp_path)
@@ -198,7 +198,7 @@ def test_a_leftover_that_nobody_may_write_to_is_removed(tmp_path: Path) -> None:
 
 
 def test_without_locks_the_age_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some network file systems have none."""
+    """Some network file systems have no locks."""
     monkeypatch.setattr(temporary, "fcntl", None)
     names = [f".lamina.{temporary._boot_tag()}0000000{number}.part" for number in (1, 2)]
     for name in names:
@@ -208,7 +208,7 @@ def test_without_locks_the_age_decides(tmp_path: Path, monkeypatch: pytest.Monke
     assert [path.name for path in tmp_path.iterdir()] == names[1:]
 
 
-def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again(
+def test_a_file_that_is_swept_before_it_is_locked_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Path] = []
@@ -226,16 +226,14 @@ def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again(
         assert part.path.exists()
 
 
-def test_a_file_that_always_looks_taken_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_can_never_be_locked_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary, "_lock", lambda number: False)
     with pytest.raises(FileExistsError):
         PartFile(tmp_path)
 
 
-def test_a_file_whose_number_is_another_each_time_can_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some file systems are like that."""
+def test_a_file_with_changing_inode_numbers_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems report another inode number each time."""
     numbers = iter(range(1, 1_000_000))
 
     def status(path: Path) -> os.stat_result:
@@ -248,7 +246,7 @@ def test_a_file_whose_number_is_another_each_time_can_be_written(
     assert (tmp_path / "file").read_bytes() == b"x"
 
 
-def test_a_huge_folder_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_some_names_of_a_huge_folder_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary, "_MAX_NAMES", 10)
     for number in range(100):
         (tmp_path / f".lamina.{temporary._boot_tag()}{number:08x}.part").touch()
@@ -256,9 +254,9 @@ def test_a_huge_folder_is_not_looked_through(tmp_path: Path, monkeypatch: pytest
     assert 90 <= len(list(tmp_path.iterdir())) < 100
 
 
-# Where a folder is made
+# The folder for temporary files
 
-_REFUSING = """
+_REFUSE_WRITES = """
 import os, sys
 from pathlib import Path
 from lamina.system.tempdir import TempDir
@@ -273,15 +271,13 @@ except SystemExit as opened:
 """
 
 
-def test_no_file_is_written_to_try_a_folder_for_temporary_files(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _REFUSING, str(tmp_path)]
+def test_no_test_file_is_written_to_find_the_temporary_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _REFUSE_WRITES, str(tmp_path)]
     said = subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, check=True)
     assert said.stdout == b"True\n"
 
 
-def test_a_temporary_folder_may_be_named_relative_to_where_the_process_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_temporary_folder_may_be_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", ".")
     monkeypatch.setattr(tempfile, "tempdir", None)

@@ -1,4 +1,4 @@
-"""The hot loop: what comes out is what was promised, or an error says that it is not."""
+"""The transfer loop: it writes exactly the listed bytes, or raises an error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIDDLE = BUFFER_SIZE // 2
 
 
 def extent(file: Path, offset: int = 0, length: int | None = None) -> Extent:
-    """``file`` as it is now, or a range of it."""
+    """Return the extent of ``file`` as it is now, or of a range of it."""
     status = file.stat()
     size = status.st_size
     return Extent(os.fsencode(file), offset, size - offset if length is None else length, size, status.st_mtime_ns)
@@ -37,7 +37,7 @@ def sha256(data: bytes) -> BlobInfo:
 
 
 def transferred(*pieces: Piece) -> bytes:
-    """The bytes of ``pieces``; their digest was checked."""
+    """Transfer ``pieces``, check their digest, and return their bytes."""
     out = bytearray()
     found = transfer(pieces, out.extend)
     assert found == sha256(bytes(out))
@@ -46,27 +46,27 @@ def transferred(*pieces: Piece) -> bytes:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A file of several buffers, none of them like another."""
+    """Write a file that fills several buffers, each with other bytes."""
     path = tmp_path / "file"
     path.write_bytes(random.Random(1).randbytes(3 * BUFFER_SIZE + 12345))
     return path
 
 
-# What comes out
+# What is written
 
 
-def test_nothing_is_nothing() -> None:
+def test_no_pieces_are_no_bytes() -> None:
     assert transferred() == transferred(b"", b"") == b""
     assert hash_pieces([]) == sha256(b"")
 
 
 @pytest.mark.parametrize("size", [1, 511, BUFFER_SIZE - 1, BUFFER_SIZE, BUFFER_SIZE + 1, 5 * BUFFER_SIZE])
-def test_bytes_come_out_as_they_went_in(size: int) -> None:
+def test_bytes_are_written_unchanged(size: int) -> None:
     data = random.Random(size).randbytes(size)
     assert transferred(data) == data
 
 
-def test_small_pieces_come_out_in_large_buffers() -> None:
+def test_small_pieces_are_written_in_large_buffers() -> None:
     sizes: list[int] = []
     pieces = [b"%06d" % number for number in range(400_000)]
     found = transfer(pieces, lambda data: sizes.append(len(data)))
@@ -75,19 +75,19 @@ def test_small_pieces_come_out_in_large_buffers() -> None:
     assert sum(sizes) == 2_400_000
 
 
-def test_files_and_bytes_come_out_in_their_order(file: Path) -> None:
+def test_files_and_bytes_are_written_in_order(file: Path) -> None:
     content = file.read_bytes()
     assert transferred(b"<", extent(file), b"|", extent(file), b">") == b"<" + content + b"|" + content + b">"
 
 
 @pytest.mark.parametrize("offset", [0, 1, 4096, BUFFER_SIZE, 3 * BUFFER_SIZE + 11568])
 @pytest.mark.parametrize("length", [0, 1, 777, None])
-def test_a_range_of_a_file_is_that_range(file: Path, offset: int, length: int | None) -> None:
+def test_a_range_of_a_file_is_written(file: Path, offset: int, length: int | None) -> None:
     piece = extent(file, offset, length)
     assert transferred(b"x" * MIDDLE, piece) == b"x" * MIDDLE + file.read_bytes()[offset:][: piece.length]
 
 
-def test_the_head_of_a_file_is_its_first_bytes(file: Path) -> None:
+def test_read_head_returns_the_first_bytes(file: Path) -> None:
     content = file.read_bytes()
     assert read_head(extent(file), 20) == content[:20]
     assert read_head(extent(file, 100), 20) == content[100:120]
@@ -203,7 +203,7 @@ def test_a_change_outside_the_range_counts_too(file: Path) -> None:
 
 
 def _parts(file: Path, count: int) -> Iterator[Piece]:
-    """The first bytes of ``file`` and the last, in turns."""
+    """Yield extents at the start and at the end of ``file``, in turns."""
     size = file.stat().st_size
     for number in range(count):
         yield extent(file, number, 10)
@@ -211,7 +211,7 @@ def _parts(file: Path, count: int) -> Iterator[Piece]:
         yield extent(file, size - 100_000 - number, 90_000)
 
 
-def test_the_parts_of_a_file_are_read_by_one_that_stays_open(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_consecutive_parts_of_a_file_open_it_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = file.with_name("other")
     other.write_bytes(b"x" * 300_000)
     content = file.read_bytes()
@@ -252,7 +252,7 @@ def test_a_file_that_changes_between_two_of_its_parts_is_refused(file: Path, cha
         file.write_bytes(content)
 
 
-def test_another_name_for_the_file_is_no_change(file: Path) -> None:
+def test_a_new_hard_link_to_the_file_is_no_change(file: Path) -> None:
     piece = extent(file)
     os.link(file, file.with_name("other"))
     assert hash_pieces([piece]) == sha256(file.read_bytes())
@@ -283,7 +283,7 @@ def test_a_file_that_fails_in_the_middle_is_an_error() -> None:
         hash_pieces([piece])
 
 
-def test_what_the_output_raises_comes_through_and_nothing_stays_open(file: Path) -> None:
+def test_an_error_of_the_output_is_raised_and_no_file_stays_open(file: Path) -> None:
     def write(data: memoryview) -> None:
         raise OSError(28, "No space left on device")
 
@@ -295,7 +295,7 @@ def test_what_the_output_raises_comes_through_and_nothing_stays_open(file: Path)
     assert threading.active_count() == threads_before
 
 
-def test_an_output_that_is_full_is_not_taken_for_a_file_that_cannot_be_read(file: Path) -> None:
+def test_a_full_output_is_not_reported_as_an_unreadable_file(file: Path) -> None:
     def next_buffer(_: memoryview) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -304,7 +304,7 @@ def test_an_output_that_is_full_is_not_taken_for_a_file_that_cannot_be_read(file
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_buffers_are_used_again_and_never_by_two(file: Path) -> None:
+def test_buffers_are_reused_but_never_shared(file: Path) -> None:
     inside: list[BlobInfo] = []
 
     def nested(_: memoryview) -> None:
@@ -316,7 +316,7 @@ def test_buffers_are_used_again_and_never_by_two(file: Path) -> None:
     assert set(inside) == {expected}
 
 
-def test_what_the_pieces_raise_comes_through(file: Path) -> None:
+def test_an_error_of_the_pieces_is_raised(file: Path) -> None:
     def pieces() -> Iterator[Piece]:
         yield extent(file)
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""A tree on disk as nodes: in NAR order, and nothing that a Nix archive could not hold."""
+"""A tree on disk as nodes, in NAR order; anything that a NAR cannot hold is an error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def names(top: bytes, *, case_hack: bool = False) -> list[bytes]:
 # Order and content
 
 
-def test_siblings_stand_in_the_order_of_their_bytes_and_parents_before_what_is_in_them(top: bytes) -> None:
+def test_parents_come_first_and_siblings_are_sorted_by_bytes(top: bytes) -> None:
     put(
         top,
         {"b": b"", "a": {"z": b"", "-": b""}, "a-b": b"", "a.b": b"", "B": b"", "ä": b"", b"\xff": b"", b"\x01": b""},
@@ -46,7 +46,7 @@ def test_siblings_stand_in_the_order_of_their_bytes_and_parents_before_what_is_i
     assert names(top) == order
 
 
-def test_a_node_says_what_it_is(top: bytes) -> None:
+def test_nodes_have_their_type_and_content(top: bytes) -> None:
     put(top, {"file": b"12345", "program": Program(b"#!"), "link": Link(b"\xff/../x"), "folder": {}, "empty": b""})
     found: dict[bytes, Node] = {node.path: node for node in walk(top)}
     assert found[b"folder"] == Directory(b"folder")
@@ -68,7 +68,7 @@ def test_a_store_path_need_not_be_a_folder(top: bytes, item: Item) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o644, 0o600, 0o000, 0o755, 0o555, 0o100, 0o011, 0o4755, 0o070])
-def test_a_file_is_a_program_where_its_owner_may_run_it(top: bytes, mode: int) -> None:
+def test_a_file_is_executable_if_its_owner_may_execute_it(top: bytes, mode: int) -> None:
     put(top, b"")
     os.chmod(top, mode)
     ((node, found),) = walk_with_modes(top)
@@ -82,7 +82,7 @@ def test_no_file_is_opened(open_top: bytes) -> None:
     assert as_nobody(lambda: names(open_top)) == [b"", b"file"]
 
 
-def test_a_link_that_leads_nowhere_or_in_circles_is_a_link(top: bytes) -> None:
+def test_broken_and_circular_links_are_links(top: bytes) -> None:
     put(
         top,
         {
@@ -96,14 +96,14 @@ def test_a_link_that_leads_nowhere_or_in_circles_is_a_link(top: bytes) -> None:
     assert names(top) == [b"", b"folder", b"inner", b"inner/x", b"nowhere", b"self", b"up"]
 
 
-def test_hard_links_are_files_of_their_own(top: bytes) -> None:
+def test_hard_links_are_separate_files(top: bytes) -> None:
     put(top, {"a": b"same"})
     os.chmod(top, 0o755)
     os.link(top + b"/a", top + b"/b")
     assert [node.size for node in walk(top) if isinstance(node, Regular)] == [4, 4]
 
 
-def test_a_sparse_file_is_as_long_as_it_says(top: bytes) -> None:
+def test_a_sparse_file_has_its_full_length(top: bytes) -> None:
     put(top, b"")
     os.chmod(top, 0o644)
     os.truncate(top, 9 << 30)
@@ -112,7 +112,7 @@ def test_a_sparse_file_is_as_long_as_it_says(top: bytes) -> None:
     assert node.size == 9 << 30
 
 
-def test_thousands_of_characters_deep_is_no_harm(top: bytes) -> None:
+def test_paths_may_have_thousands_of_characters(top: bytes) -> None:
     folder = top
     for _ in range(15):
         os.mkdir(folder)
@@ -126,19 +126,19 @@ def test_thousands_of_characters_deep_is_no_harm(top: bytes) -> None:
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[Path]:
-    """A folder that may get deeper than Python can remove."""
+    """Create a folder that may get deeper than Python can remove."""
     folder = tmp_path / "deep"
     folder.mkdir()
     yield folder
     subprocess.run(["rm", "-rf", folder], check=True)
 
 
-def test_a_thousand_folders_deep_is_no_harm(deep: Path) -> None:
+def test_trees_may_be_a_thousand_folders_deep(deep: Path) -> None:
     subprocess.run(["mkdir", "-p", "d/" * 1100], cwd=deep, check=True)
     assert len(names(os.fsencode(deep))) == 1101
 
 
-def test_deeper_than_a_path_can_be_is_an_error(deep: Path) -> None:
+def test_a_tree_deeper_than_path_max_is_an_error(deep: Path) -> None:
     level = "d" * 200
     subprocess.run(["sh", "-ec", f"for i in $(seq 25); do mkdir {level}; cd -P {level}; done"], cwd=deep, check=True)
     with pytest.raises(Unavailable, match=r"[d/]: got File name too long, expected to read it"):
@@ -152,21 +152,21 @@ def test_many_entries_in_one_folder(top: bytes) -> None:
     assert names(top)[1:] == sorted(b"%d" % number for number in range(3000))
 
 
-# What no Nix archive holds
+# Files that a NAR cannot hold
 
 
-def _socket(place: bytes) -> None:
+def _socket(path: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as made:
-        made.bind(place)
+        made.bind(path)
 
 
-def _pipe(place: bytes) -> None:
-    os.mkfifo(place)
+def _pipe(path: bytes) -> None:
+    os.mkfifo(path)
 
 
-def _device(place: bytes) -> None:
+def _device(path: bytes) -> None:
     try:
-        os.mknod(place, 0o20666, os.makedev(1, 3))
+        os.mknod(path, 0o20666, os.makedev(1, 3))
     except PermissionError:
         pytest.skip("making a device needs root")
 
@@ -175,7 +175,7 @@ def _device(place: bytes) -> None:
     ("make", "kind"), [(_socket, "a socket"), (_pipe, "a named pipe"), (_device, "a character device")]
 )
 @pytest.mark.parametrize("below", [b"", b"/inner"])
-def test_what_no_archive_holds_is_a_format_error(
+def test_a_special_file_is_a_format_error(
     tmp_path: Path, make: Callable[[bytes], None], kind: str, below: bytes
 ) -> None:
     top = os.fsencode(tmp_path / "t")
@@ -186,14 +186,14 @@ def test_what_no_archive_holds_is_a_format_error(
         names(top)
 
 
-# What is not there, or not for us
+# Missing and unreadable files
 
 
-@pytest.mark.parametrize("place", [b"/missing", b"/file/below"])
-def test_a_missing_path_is_known_before_the_first_node(tmp_path: Path, place: bytes) -> None:
+@pytest.mark.parametrize("path", [b"/missing", b"/file/below"])
+def test_a_missing_path_raises_before_the_first_node(tmp_path: Path, path: bytes) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotFound, match="got nothing there, expected a store path"):
-        walk(os.fsencode(tmp_path) + place)
+        walk(os.fsencode(tmp_path) + path)
 
 
 def test_a_folder_that_may_not_be_read_is_an_error(open_top: bytes) -> None:
@@ -227,21 +227,21 @@ def test_a_store_path_in_a_folder_that_may_not_be_entered_is_an_error(open_top: 
 
 
 @pytest.mark.parametrize("gone", ["a", "b", "c"])
-def test_what_goes_while_the_tree_is_walked_is_a_change(top: bytes, gone: str) -> None:
+def test_a_file_that_vanishes_during_the_walk_is_an_integrity_error(top: bytes, gone: str) -> None:
     put(top, {"0": b"", "a": {"x": b""}, "b": b"", "c": Link("x")})
     nodes = walk(top)
     assert [next(iter(nodes)).path for _ in range(2)] == [b"", b"0"]
-    place = Path(os.fsdecode(top), gone)
-    place.parent.chmod(0o755)
+    path = Path(os.fsdecode(top), gone)
+    path.parent.chmod(0o755)
     if gone == "a":
-        shutil.rmtree(place)
+        shutil.rmtree(path)
     else:
-        place.unlink()
+        path.unlink()
     with pytest.raises(IntegrityError, match=rf"top/{gone}: got .*, expected what was there a moment ago"):
         list(nodes)
 
 
-def test_a_store_path_that_goes_before_it_is_walked_is_a_change(top: bytes) -> None:
+def test_a_store_path_that_vanishes_before_the_walk_is_an_integrity_error(top: bytes) -> None:
     put(top, {"x": b""})
     nodes = walk(top)
     os.chmod(top, 0o755)
@@ -250,13 +250,13 @@ def test_a_store_path_that_goes_before_it_is_walked_is_a_change(top: bytes) -> N
         list(nodes)
 
 
-# Names on a file system that folds case
+# Names on a file system that ignores case
 
 
 HACK = "~nix~case~hack~"
 
 
-def test_the_case_hack_comes_off_names(top: bytes) -> None:
+def test_the_case_hack_is_removed_from_names(top: bytes) -> None:
     put(top, {f"File{HACK}1": b"", "file": b"", f"Folder{HACK}12": {f"x{HACK}3": b""}})
     assert names(top, case_hack=True) == [b"", b"File", b"Folder", b"Folder/x", b"file"]
     assert names(top)[1] == f"File{HACK}1".encode()
@@ -268,12 +268,12 @@ def test_names_are_sorted_without_the_case_hack(top: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", [f"x{HACK}", f"x{HACK}1a", f"x{HACK}1\n", "x~nix~case~hack1", HACK.upper() + "1"])
-def test_what_only_looks_like_the_case_hack_stays(top: bytes, name: str) -> None:
+def test_a_similar_suffix_is_kept(top: bytes, name: str) -> None:
     put(top, {name: b""})
     assert names(top, case_hack=True) == [b"", name.encode()]
 
 
-def test_two_names_that_are_one_without_the_case_hack_are_a_format_error(top: bytes) -> None:
+def test_names_that_differ_only_in_the_case_hack_are_a_format_error(top: bytes) -> None:
     put(top, {f"x{HACK}1": b"", "x": b""})
     with pytest.raises(FormatError, match=r"top: got two entries for 'x', expected one"):
         names(top, case_hack=True)
@@ -282,8 +282,8 @@ def test_two_names_that_are_one_without_the_case_hack_are_a_format_error(top: by
         names(top + b"2", case_hack=True)
 
 
-def test_the_hash_does_not_see_the_case_hack(top: bytes) -> None:
+def test_the_case_hack_does_not_change_the_nar_hash(top: bytes) -> None:
     put(top, {f"A{HACK}1": {"x": b"1"}, "a": b"2"})
     put(top + b"2", {"A": {"x": b"1"}, "a": b"2"})
-    hacked, plain = (hash_pieces(nar.dump(walk(place, case_hack=True))) for place in (top, top + b"2"))
+    hacked, plain = (hash_pieces(nar.dump(walk(path, case_hack=True))) for path in (top, top + b"2"))
     assert hacked == plain
