@@ -97,7 +97,7 @@ def test_a_store_path_parses_back(text: str) -> None:
 
 @given(STORE_PATHS)
 @LAW
-def test_the_package_is_the_name_up_to_a_dash_without_a_letter(text: str) -> None:
+def test_the_package_ends_at_the_first_dash_that_no_letter_follows(text: str) -> None:
     """Nix's parseDrvName splits at the first dash that is not followed by a letter or by the end."""
     name = StorePath.parse(text).name
     ends = [index for index in range(len(name) - 1) if name[index] == "-" and not name[index + 1].isalpha()]

@@ -157,7 +157,7 @@ def test_a_missing_field_is_refused(key: str) -> None:
         [[]],
         [[item()]],
         {"x": 1},
-        {A: None},  # what Nix 2.26 and later say of a path that is not valid
+        {A: None},  # Nix 2.26 and later print this for an invalid path
         {A: []},
         {A: item(), "x": item()},
         {"info": {A: item()}, "storeDir": "/gnu/store"},
