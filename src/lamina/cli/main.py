@@ -48,10 +48,10 @@ def _run(arguments: list[str]) -> None:
     except click.Abort as error:
         raise KeyboardInterrupt from error
     except click.ClickException as error:
-        raise InvalidArgument(_usage_message(error), hint=_help_command(error)) from error
+        raise InvalidArgument(_format_usage_error(error), hint=_format_help_hint(error)) from error
 
 
-def _usage_message(error: click.ClickException) -> str:
+def _format_usage_error(error: click.ClickException) -> str:
     """Rewrite click's own sentence for ``error`` as ``SUBJECT: got X, expected Y``."""
     import re
 
@@ -62,11 +62,11 @@ def _usage_message(error: click.ClickException) -> str:
     text = error.format_message().rstrip(".")
     match error:
         case click.MissingParameter():
-            return f"{_parameter_name(error)}: got none, expected one"
+            return f"{_format_parameter(error)}: got none, expected one"
         case click.BadParameter():
             value, _, expected = error.message.rstrip(".").rpartition(" is not ")
             got = cut(clean_value(value)) if value else "another"
-            return f"{_parameter_name(error)}: got {got}, expected {expected}"
+            return f"{_format_parameter(error)}: got {got}, expected {expected}"
         case click.NoSuchOption():
             close = " or ".join(sorted(error.possibilities or ()))
             option = cut(clean_value(error.option_name))
@@ -81,11 +81,11 @@ def _usage_message(error: click.ClickException) -> str:
     return f"usage: {text[:1].lower()}{text[1:]}{'' if ', expected ' in text else ', expected no such thing'}"
 
 
-def _parameter_name(error: click.BadParameter) -> str:
+def _format_parameter(error: click.BadParameter) -> str:
     name = error.param.get_error_hint(error.ctx) if error.param and error.ctx else error.param_hint or "usage"
     return str(name).replace("'", "")
 
 
-def _help_command(error: click.ClickException) -> str:
+def _format_help_hint(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     return f"{context.command_path if context else 'lamina'} --help"
