@@ -88,6 +88,7 @@ def write_root(root: ExportedRoot, write: Write, progress: Progress | None = Non
         IntegrityError: the image file has changed since it was opened.
 
     Whatever ``write`` raises is passed on.
+
     """
     progress = progress or NoProgress()
     packed = root.pack()

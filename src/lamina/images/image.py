@@ -45,6 +45,7 @@ class Settings:
 
         Args:
             history: one item for each layer, from the lowest up.
+
         """
         document = dump_image_config(self.config, history)
         digest = Digest(hashlib.sha256(document).digest())

@@ -45,8 +45,9 @@ def collect_images(
         InvalidArgument: two images share a name, or ``image_files`` is empty.
 
     Whatever `open_images` raises is passed on.
+
     """
-    found: list[SourceImage] = []
+    selected: list[SourceImage] = []
     owners: dict[str, tuple[Digest, Path]] = {}
     for image_file in image_files:
         path, name = select.split_name(image_file)
@@ -58,10 +59,10 @@ def collect_images(
         for image in images:
             for tag in image.repo_tags:
                 _claim_name(owners, tag, image, path)
-        found += images
-    if not found:
+        selected += images
+    if not selected:
         raise InvalidArgument("images: got none, expected at least one")
-    return deduplicate(found)
+    return deduplicate(selected)
 
 
 def _claim_name(owners: dict[str, tuple[Digest, Path]], tag: str, image: SourceImage, path: Path) -> None:
@@ -89,6 +90,7 @@ def write_merged(
         IntegrityError: an image file has changed since it was opened.
 
     Whatever ``write`` raises is passed on.
+
     """
     images = tuple(images)
     layers: dict[Digest, SourceLayer] = {}

@@ -141,10 +141,10 @@ class AwsSession:
             # would see the credentials. botocore has no setting for that.
             fetcher = chain.get_provider(_INSTANCE_PROVIDER)._role_fetcher  # noqa: SLF001 - see above
             fetcher._session = URLLib3Session(timeout=session.get_config_variable("metadata_service_timeout"))  # noqa: SLF001
-        found = session.get_credentials()
-        if found is None and self._profile:
+        credentials = session.get_credentials()
+        if credentials is None and self._profile:
             raise self._credentials_error("a profile without any")
-        return found
+        return credentials
 
     # --- settings
 

@@ -98,6 +98,7 @@ class RetryState:
         Args:
             error: why the attempt failed.
             size: how many bytes the attempt received; from ``min_bytes`` on, the count of attempts starts again.
+
         """
         if size >= self._policy.min_bytes:
             self._count = 0

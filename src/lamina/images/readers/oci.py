@@ -123,9 +123,9 @@ class _IndexReader:
         if not self.blobs.has(entry.descriptor.blob):
             self.skipped.append(f"no {entry.descriptor.blob}")
             return
-        for found in self.read_entries(_read_document(self.blobs, entry.descriptor), entry.descriptor.blob, depth + 1):
-            is_named = found.repo_tags or found.tags
-            yield found if is_named else replace(found, repo_tags=entry.repo_tags, tags=entry.tags)
+        for nested in self.read_entries(_read_document(self.blobs, entry.descriptor), entry.descriptor.blob, depth + 1):
+            is_named = nested.repo_tags or nested.tags
+            yield nested if is_named else replace(nested, repo_tags=entry.repo_tags, tags=entry.tags)
 
 
 def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceImage, ...]:
@@ -139,19 +139,21 @@ def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceI
 
     """
     reader = _IndexReader(blobs)
-    found: dict[Digest, SourceImage | None] = {}
+    images_by_digest: dict[Digest, SourceImage | None] = {}
     repo_tags: dict[Digest, dict[str, None]] = {}
     tags: dict[Digest, dict[str, None]] = {}
     for entry in reader.read_entries(blobs.read_document(INDEX).value, INDEX):
         key = entry.descriptor.digest
-        if key not in found:
-            if len(found) >= _MAX_MANIFESTS:
+        if key not in images_by_digest:
+            if len(images_by_digest) >= _MAX_MANIFESTS:
                 raise FormatError(f"{INDEX}: got more than {_MAX_MANIFESTS} manifests, expected fewer")
-            found[key] = _read_image(reader, entry)
+            images_by_digest[key] = _read_image(reader, entry)
         repo_tags.setdefault(key, {}).update(dict.fromkeys(entry.repo_tags))
         tags.setdefault(key, {}).update(dict.fromkeys(entry.tags))
     images = tuple(
-        replace(image, repo_tags=tuple(repo_tags[key]), tags=tuple(tags[key])) for key, image in found.items() if image
+        replace(image, repo_tags=tuple(repo_tags[key]), tags=tuple(tags[key]))
+        for key, image in images_by_digest.items()
+        if image
     )
     if not images and not allow_empty:
         got = "; ".join(reader.skipped[:_MAX_REPORTED]) or "no manifest"

@@ -38,15 +38,15 @@ def select_by_name(images: Sequence[SourceImage], name: str, subject: object, hi
     message.
     """
     wanted = canonical_name(name)
-    found = tuple(
+    matches = tuple(
         image
         for image in images
         if name in (image.id, image.digest.hex, *image.tags) or wanted in map(canonical_name, image.repo_tags)
     )
-    if not found:
+    if not matches:
         got = f"no image {name}" if name else "an empty name"
         raise NotFound(f"{subject}: got {got}, expected one of {list_names(images)}", hint=hint)
-    return found
+    return matches
 
 
 def select_by_platform(

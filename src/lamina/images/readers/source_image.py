@@ -89,18 +89,18 @@ def deduplicate(images: Iterable[SourceImage]) -> tuple[SourceImage, ...]:
     All names are collected before an image is created, so that the time is linear in the number of names even if many
     images have one digest. The platform is the last one that an index states.
     """
-    found: dict[Digest, SourceImage] = {}
+    first_by_digest: dict[Digest, SourceImage] = {}
     repo_tags: dict[Digest, DistinctNames] = {}
     tags: dict[Digest, dict[str, None]] = {}
     index_platform: dict[Digest, Platform] = {}
     for image in images:
         key = image.digest
-        found.setdefault(key, image)
+        first_by_digest.setdefault(key, image)
         repo_tags.setdefault(key, DistinctNames()).add(image.repo_tags)
         tags.setdefault(key, {}).update(dict.fromkeys(image.tags))
         if key not in index_platform or image.index_platform != NO_PLATFORM:
             index_platform[key] = image.index_platform
     return tuple(
         replace(image, repo_tags=tuple(repo_tags[key]), tags=tuple(tags[key]), index_platform=index_platform[key])
-        for key, image in found.items()
+        for key, image in first_by_digest.items()
     )

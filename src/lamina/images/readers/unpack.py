@@ -92,8 +92,8 @@ class Unpacker:
             with file.open("xb") as out:
                 inner = self._write_output(_join_start(detect_and_decode(metered.pieces())), out, metered, accept)
         except OSError as error:
-            place = error.filename or file.parent
-            raise OutputError(f"{place}: got {error.strerror}, expected room to unpack", hint=_HINT) from error
+            path = error.filename or file.parent
+            raise OutputError(f"{path}: got {error.strerror}, expected room to unpack", hint=_HINT) from error
         self._input_size += metered.input_size
         return Unpacked(get_extent(file), metered.blob_info, inner)
 

@@ -49,6 +49,7 @@ class DockerArchive:
             IntegrityError: a file has changed while it was read, or a layer is not what the layer cache says.
 
         Whatever the store and the output raise is passed on.
+
         """
         settings = draft.settings
         sources = draft.layers

@@ -79,6 +79,7 @@ class OciLayout:
             OutputError: the layout cannot be written.
 
         Whatever the store raises is passed on.
+
         """
         settings = draft.settings
         with _open_layout(self._folder, verify=self._context.verify) as blobs:
@@ -146,9 +147,9 @@ def _mark_layout(path: Path) -> None:
     if not os.path.exists(file):
         with atomic_write(file) as write:
             write(memoryview(LAYOUT_JSON))
-    found = parse_json(_read_file(file) or b"", str(file), "JSON, as in an OCI layout")
-    if not isinstance(found, dict) or not isinstance(found.get("imageLayoutVersion"), str):
-        raise FormatError(f"{file}: got {short_repr(found)}, expected an object with imageLayoutVersion")
+    document = parse_json(_read_file(file) or b"", str(file), "JSON, as in an OCI layout")
+    if not isinstance(document, dict) or not isinstance(document.get("imageLayoutVersion"), str):
+        raise FormatError(f"{file}: got {short_repr(document)}, expected an object with imageLayoutVersion")
 
 
 def _is_layout_file(name: str) -> bool:

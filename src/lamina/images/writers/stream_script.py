@@ -45,6 +45,7 @@ def write_script(draft: Draft, folders: Sequence[Path], path: Path) -> None:
         OutputError: the script cannot be written.
 
     Whatever packing the customisation layer raises is passed on.
+
     """
     finished = (*draft.base, draft.root)
     python = os.path.realpath(sys.executable)
