@@ -55,12 +55,12 @@ class ProotRoot:
             for folder, inner_path in zip(folders_on_path, inner_paths, strict=True)
             if folder != inner_path
         ]
-        visible_folders = [(folder, folder) for folder in system if os.path.isdir(folder)]
+        system_folders = [(folder, folder) for folder in system if os.path.isdir(folder)]
         libraries = [(folder, folder) for folder in _find_library_folders()] if outside_store else []
-        visible = [*visible_folders, *libraries, *outside_store]
-        binds = [*visible, (scratch, f"{_LAMINA_DIR}/scratch")]
+        visible_folders = [*system_folders, *libraries, *outside_store]
+        binds = [*visible_folders, (scratch, f"{_LAMINA_DIR}/scratch")]
         flags = [f"--rootfs={root}", "--pwd=/", *(f"--bind={folder}:{inner_path}!" for folder, inner_path in binds)]
-        folders = dict.fromkeys(folder for folder, _ in visible)
+        folders = dict.fromkeys(folder for folder, _ in visible_folders)
         return cls((proot, *flags), tuple(folders), os.pathsep.join(inner_paths), f"{_LAMINA_DIR}/scratch")
 
     def find_program(self, name: str, search_path: str) -> str:

@@ -1,4 +1,4 @@
-"""What a sandbox shows of this machine: folders by name, and nothing that holds what belongs to people."""
+"""Bind mounts of a sandbox: folders of programs are visible, and folders with users' own files are not."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from lamina.rootfs import bind_mounts
 
 
-def places(search_path: str) -> set[str]:
+def visible_paths(search_path: str) -> set[str]:
     return {bind.path for bind in bind_mounts.find_binds(search_path)}
 
 
-def test_folders_of_path_are_shown_under_their_own_and_their_real_name(tmp_path: Path) -> None:
+def test_folders_of_path_are_shown_at_their_own_path_and_their_real_path(tmp_path: Path) -> None:
     (tmp_path / "real/bin").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
     found = {bind.path: bind for bind in bind_mounts.find_binds(f"{tmp_path}/link/bin")}
@@ -43,28 +43,28 @@ def test_folders_of_path_are_shown_under_their_own_and_their_real_name(tmp_path:
         "//",
     ],
 )
-def test_what_is_no_folder_of_programs_is_not_shown(entry: str) -> None:
-    assert places(entry) == places("")
+def test_a_folder_that_does_not_hold_programs_is_not_shown(entry: str) -> None:
+    assert visible_paths(entry) == visible_paths("")
 
 
-def test_a_link_to_a_folder_of_people_does_not_show_it(tmp_path: Path) -> None:
+def test_a_symlink_does_not_make_a_hidden_folder_visible(tmp_path: Path) -> None:
     (tmp_path / "bin").symlink_to("/etc")
-    assert places(f"{tmp_path}/bin") == places("")
+    assert visible_paths(f"{tmp_path}/bin") == visible_paths("")
 
 
 def test_system_folders_are_shown_once() -> None:
-    assert places("/usr/bin:/bin:/usr/local/bin:/usr/bin/../bin") == places("")
+    assert visible_paths("/usr/bin:/bin:/usr/local/bin:/usr/bin/../bin") == visible_paths("")
 
 
 def test_a_store_is_shown_as_a_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     store = tmp_path / "store"
     (store / "tool/bin").mkdir(parents=True)
     monkeypatch.setattr(bind_mounts, "STORE_DIR", str(store))
-    assert places(f"{store}/tool/bin") == places("") >= {str(store)}
+    assert visible_paths(f"{store}/tool/bin") == visible_paths("") >= {str(store)}
 
 
-def test_files_with_secrets_are_not_among_what_is_shown_of_etc() -> None:
-    shown = {place for place in places("/usr/bin") if place.startswith("/etc/")}
+def test_files_of_etc_with_secrets_are_not_shown() -> None:
+    shown = {path for path in visible_paths("/usr/bin") if path.startswith("/etc/")}
     assert not shown & {"/etc/shadow", "/etc/gshadow", "/etc/ssl", "/etc/ssl/private", "/etc/passwd", "/etc/sudoers"}
 
 

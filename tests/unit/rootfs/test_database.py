@@ -1,4 +1,4 @@
-"""The file of a Nix database: what is in it, that nothing else shows in its bytes, and what is made of odd ones."""
+"""The Nix database: its rows, bytes that depend on nothing else, and invalid databases."""
 
 import hashlib
 import os
@@ -29,7 +29,7 @@ def registered(graph: str) -> list[Registration]:
 
 
 def many(count: int) -> list[Registration]:
-    """Paths that refer to themselves and to what came before; every 50th has more signatures than a page has room."""
+    """Paths that refer to themselves and to earlier ones; every 50th has more signatures than fit into a page."""
     paths = [path(f"many-{number}") for number in range(count)]
     return [
         Registration(
@@ -67,7 +67,7 @@ def put(folder: Path, registrations: Iterable[Registration]) -> Path:
 
 
 def run(file: Path, *statements: str) -> list[tuple[object, ...]]:
-    """Runs statements as whoever has another SQLite at hand would; the rows of the last."""
+    """Run statements with Python's SQLite; return the rows of the last one."""
     rows: list[tuple[object, ...]] = []
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         for statement in statements:
@@ -75,7 +75,7 @@ def run(file: Path, *statements: str) -> list[tuple[object, ...]]:
     return rows
 
 
-# What is in it
+# Its rows
 
 
 def test_a_path_is_registered_as_nix_does_it(file: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_path_is_registered_as_nix_does_it(file: Path) -> None:
     assert run(file, "SELECT * FROM Refs") == [(1, 1), (1, 2)]
 
 
-def test_all_that_a_base_image_may_know_of_a_path_is_kept(tmp_path: Path) -> None:
+def test_every_column_of_a_base_images_path_is_kept(tmp_path: Path) -> None:
     file = put(tmp_path, [FULL])
     ((_, *row),) = run(file, "SELECT * FROM ValidPaths")
     assert row[2:] == [1700000000, FULL.deriver, 1, 1, "one:abc= two:def=", FULL.ca]
@@ -114,12 +114,12 @@ def test_the_file_is_sound(count: int, tmp_path: Path) -> None:
     assert run(file, "SELECT count(*) FROM ValidPaths") == [(count,)]
 
 
-def test_numbers_go_on_where_ours_end(file: Path) -> None:
+def test_new_rows_are_numbered_after_ours(file: Path) -> None:
     add = "INSERT INTO ValidPaths (path, hash, registrationTime) VALUES ('x', 'y', 0)"
     assert run(file, add, "SELECT max(id) FROM ValidPaths") == [(3,)]
 
 
-def test_a_path_goes_with_its_references_but_not_while_it_is_referred_to(file: Path) -> None:
+def test_a_path_is_deleted_with_its_references_but_not_while_another_refers_to_it(file: Path) -> None:
     keys = "PRAGMA foreign_keys = ON"
     with pytest.raises(sqlite3.IntegrityError):
         run(file, keys, "DELETE FROM ValidPaths WHERE id = 2")
@@ -137,7 +137,7 @@ def test_our_own_store_reads_it(tmp_path: Path) -> None:
     assert (os.fsdecode(database.DATABASE_PATH), SCHEMA.decode()) == (local.DATABASE, local.SCHEMA)
 
 
-def test_a_reference_to_what_is_not_registered_is_refused() -> None:
+def test_a_reference_to_an_unregistered_path_is_refused() -> None:
     with pytest.raises(PlanError, match=f"^{path('A')}: got a reference to {path('B')}, expected"):
         database.dump(registered("A→B")[:1])
 
@@ -166,13 +166,13 @@ def test_another_sqlite_gives_the_same_bytes(count: int) -> None:
         assert database.normalise(connection.serialize("main")) == database.dump(many(count)), f"{ours} and {theirs}"
 
 
-def test_a_sqlite_that_cannot_serialize_gives_the_same_bytes() -> None:
+def test_a_sqlite_without_serialize_gives_the_same_bytes() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         database.write(connection, many(500))
         assert database.normalise(database._serialize_via_file(connection)) == database.dump(many(500))
 
 
-def test_the_header_says_nothing_of_how_it_was_made() -> None:
+def test_the_header_does_not_depend_on_how_it_was_made() -> None:
     made = database.dump(many(100))
     assert made[:20] == b"SQLite format 3\0" + (4096).to_bytes(2, "big") + b"\1\1"
     assert made[24:28] == made[92:96] == b"\0\0\0\1"
@@ -180,7 +180,7 @@ def test_the_header_says_nothing_of_how_it_was_made() -> None:
     assert int.from_bytes(made[96:100], "big") == 3040001
 
 
-def test_what_lies_between_the_cells_is_settled_too(file: Path) -> None:
+def test_old_data_between_the_cells_is_overwritten(file: Path) -> None:
     removed = b"left-behind" * 10
     run(
         file,
@@ -196,10 +196,10 @@ def test_what_lies_between_the_cells_is_settled_too(file: Path) -> None:
     assert run(file, "SELECT hash FROM ValidPaths WHERE path = 'y'") == [("z",)]
 
 
-# Reading a base image's
+# Reading the database of a base image
 
 
-def test_nothing_is_written_where_a_database_is_read(file: Path) -> None:
+def test_reading_a_database_writes_nothing(file: Path) -> None:
     run(file, "PRAGMA journal_mode = WAL")
     before = file.read_bytes(), file.stat().st_mtime_ns
     assert before[0][18:20] == WAL
@@ -209,19 +209,19 @@ def test_nothing_is_written_where_a_database_is_read(file: Path) -> None:
     assert [one.name for one in file.parent.iterdir()] == ["db.sqlite"]
 
 
-def test_a_name_with_anything_in_it_is_found(tmp_path: Path) -> None:
+def test_a_folder_name_may_contain_characters_that_uris_use(tmp_path: Path) -> None:
     folder = tmp_path / "a?b#c%20 &mode=rw"
     folder.mkdir()
     assert len(database.read(put(folder, registered("A→B")))[0]) == 2
 
 
-def test_hashes_are_read_in_every_spelling(file: Path) -> None:
+def test_a_hash_in_nix32_is_read_too(file: Path) -> None:
     digest = Digest(bytes(range(32)))
     run(file, f"UPDATE ValidPaths SET hash = '{digest.nix32}'")
     assert {one.nar_hash for one in database.read(file)[0]} == {digest}
 
 
-def test_a_path_that_refers_to_a_row_that_is_not_there_is_left_out(file: Path) -> None:
+def test_a_path_that_refers_to_a_missing_row_is_left_out(file: Path) -> None:
     run(file, "DELETE FROM ValidPaths WHERE id = 2", "INSERT INTO Refs VALUES (7, 1)", "INSERT INTO Refs VALUES (8, 9)")
     assert database.read(file) == (
         (),
@@ -275,13 +275,13 @@ _OLD = [
     ],
     ids=lambda statements: statements[-1][:60],
 )
-def test_what_nix_would_not_write_is_refused(statements: list[str], file: Path) -> None:
+def test_a_database_that_nix_would_not_write_is_refused(statements: list[str], file: Path) -> None:
     run(file, *statements)
     with pytest.raises(FormatError, match=r"^.*db\.sqlite: got .*, expected a Nix database of schema 10$"):
         database.read(file)
 
 
-def test_what_a_hostile_database_has_sqlite_say_is_one_line(file: Path) -> None:
+def test_an_error_message_that_a_hostile_database_causes_is_one_line(file: Path) -> None:
     rename = "UPDATE sqlite_master SET name = 'Refs' || char(10) || char(27) WHERE name = 'Refs'"
     run(
         file,
@@ -295,7 +295,7 @@ def test_what_a_hostile_database_has_sqlite_say_is_one_line(file: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"SQLite format 3\0", bytes(4096), b"SQLite format 3\0" + bytes(4096)])
-def test_what_is_no_database_is_refused(content: bytes, file: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(content: bytes, file: Path) -> None:
     file.write_bytes(content)
     with pytest.raises(FormatError):
         database.read(file)
@@ -308,14 +308,14 @@ def test_a_truncated_database_is_refused(tmp_path: Path) -> None:
         database.read(file)
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for place in (tmp_path / "pipe", tmp_path):
+    for file in (tmp_path / "pipe", tmp_path):
         with pytest.raises(FormatError, match="expected a file"):
-            database.read(place)
+            database.read(file)
 
 
-def test_a_file_of_any_size_is_not_read(file: Path) -> None:
+def test_a_file_that_is_too_large_is_refused(file: Path) -> None:
     os.truncate(file, 1 << 40)
     with pytest.raises(FormatError, match="expected a file of at most"):
         database.read(file)
@@ -327,7 +327,7 @@ def test_a_file_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
 
 
 def _interior(child: int, cells: int = 500) -> bytes:
-    """A page of a table's tree, all of whose children are one and the same page."""
+    """Return an interior page of a table's b-tree whose children are all the same page."""
     body = (child.to_bytes(4, "big") + b"\1") * cells
     start = 4096 - len(body)
     header = b"\5\0\0" + cells.to_bytes(2, "big") + start.to_bytes(2, "big") + b"\0" + child.to_bytes(4, "big")
@@ -343,7 +343,7 @@ def _interior(child: int, cells: int = 500) -> bytes:
         ("DerivationOutputs", "output 'dev'"),
     ],
 )
-def test_a_tree_whose_pages_are_used_over_and_over_is_not_read_to_its_end(table: str, got: str, tmp_path: Path) -> None:
+def test_reading_stops_at_a_tree_that_uses_its_pages_many_times(table: str, got: str, tmp_path: Path) -> None:
     file = put(tmp_path, [FULL])
     ((root,),) = run(file, f"SELECT rootpage FROM sqlite_master WHERE name = '{table}'")
     assert isinstance(root, int)
@@ -358,7 +358,7 @@ def test_a_tree_whose_pages_are_used_over_and_over_is_not_read_to_its_end(table:
         database.read(file)
 
 
-def test_a_query_that_does_not_end_is_ended(file: Path) -> None:
+def test_a_query_that_does_not_end_is_interrupted(file: Path) -> None:
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT count(*) FROM n"
     with closing(sqlite3.connect(file)) as connection:
         database._Reader(connection, file.stat().st_size)

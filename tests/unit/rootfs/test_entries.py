@@ -1,4 +1,4 @@
-"""Declared entries of the root: what the command line writes, and what it makes."""
+"""Declared entries of the root: parsing the command line's syntax, and changing the tree."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def source(tmp_path: Path) -> Path:
 
 
 def made(*entries: DeclaredEntry) -> dict[str, tuple[str, Meta]]:
-    """What entries make of an empty root: the kind of each node, and its mode and owner."""
+    """Apply entries to an empty root; return the type, mode and owner of each node by path."""
     tree = Tree()
     for entry in entries:
         entry.apply(tree)
     return {"/" + os.fsdecode(node.path): (type(node).__name__, meta) for node, meta in tree}
 
 
-# What is written
+# Parsing
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def made(*entries: DeclaredEntry) -> dict[str, tuple[str, Meta]]:
         ("/x:755:4294967294:0", Dir("/x", 0o755, 4294967294, 0)),
     ],
 )
-def test_a_folder_is_written_with_mode_and_owner_behind_it(text: str, entry: Dir) -> None:
+def test_a_folder_is_followed_by_mode_and_owner(text: str, entry: Dir) -> None:
     assert Dir.parse(text) == entry
 
 
@@ -64,15 +64,15 @@ def test_a_folder_is_written_with_mode_and_owner_behind_it(text: str, entry: Dir
         ("/a=C:x", File("/a", "C:x")),
     ],
 )
-def test_a_file_is_written_with_its_source(text: str, entry: File) -> None:
+def test_a_file_is_followed_by_its_source(text: str, entry: File) -> None:
     assert File.parse(text) == entry
 
 
-def test_a_symlink_is_written_with_its_target_word_for_word() -> None:
+def test_a_symlink_is_followed_by_its_target_unchanged() -> None:
     assert Symlink.parse("/bin/sh=../x y:755=z") == Symlink("/bin/sh", "../x y:755=z")
 
 
-def test_a_permission_is_written_like_a_folder_and_its_mode_must_be_there() -> None:
+def test_a_permission_has_the_syntax_of_a_folder_with_a_required_mode() -> None:
     assert Perm.parse("/a:b:1777:5:6") == Perm("/a:b", 0o1777, 5, 6)
     with pytest.raises(InvalidArgument, match=r"perm: got '/a', expected PATH:MODE\[:UID:GID\]"):
         Perm.parse("/a")
@@ -85,7 +85,9 @@ BAD_META = [":1777:0", ":755:1000", ":7", ":99", ":888", ":77777", ":755:1:2:3",
 @pytest.mark.parametrize(
     "parse", [Dir.parse, lambda text: File.parse(text.replace("/x", "/x=src")), Perm.parse], ids=["dir", "file", "perm"]
 )
-def test_what_looks_like_a_mode_and_is_none_is_an_error(parse: Callable[[str], DeclaredEntry], meta: str) -> None:
+def test_a_text_that_looks_like_a_mode_but_is_invalid_is_an_error(
+    parse: Callable[[str], DeclaredEntry], meta: str
+) -> None:
     with pytest.raises(InvalidArgument, match=r": got .*, expected "):
         parse(f"/x{meta}")
 
@@ -101,7 +103,7 @@ def test_a_path_that_is_not_absolute_or_leaves_the_root_is_an_error(path: str) -
 
 
 @pytest.mark.parametrize("text", ["/x", "/x=", "=src", "", "="])
-def test_a_file_or_symlink_without_its_second_half_is_an_error(text: str) -> None:
+def test_a_file_without_source_or_a_symlink_without_target_is_an_error(text: str) -> None:
     for parse in (File.parse, Symlink.parse):
         with pytest.raises(InvalidArgument, match=r": got .*, expected "):
             parse(text)
@@ -230,7 +232,7 @@ def test_an_entry_made_in_python_is_checked_too(kind: type[DeclaredEntry], argum
         kind(*arguments)
 
 
-# What is made
+# Changing the tree
 
 
 def test_a_folder_is_made_with_its_parents() -> None:
@@ -243,7 +245,7 @@ def test_a_folder_is_made_with_its_parents() -> None:
 
 
 @pytest.mark.parametrize("path", ["/a/b", "//a//b/", "/./a/./b/."])
-def test_slashes_and_dots_that_say_nothing_are_dropped(path: str) -> None:
+def test_redundant_slashes_and_dots_are_removed(path: str) -> None:
     assert set(made(Dir(path))) == {"/", "/a", "/a/b"}
 
 
@@ -258,7 +260,7 @@ def test_the_last_entry_for_a_path_counts(source: Path) -> None:
     assert made(File("/x", str(source)), Symlink("/x", "a"))["/x"] == ("Symlink", Meta(0o777))
 
 
-def test_a_file_is_0755_where_its_source_may_be_run_and_else_0644(source: Path) -> None:
+def test_a_file_is_0755_if_its_source_is_executable_and_0644_otherwise(source: Path) -> None:
     assert made(File("/x", str(source)))["/x"] == ("Regular", Meta(0o644))
     source.chmod(0o700)
     assert made(File("/x", str(source)))["/x"] == ("Regular", Meta(0o755))
@@ -276,7 +278,7 @@ def test_a_link_to_a_source_is_followed(source: Path) -> None:
     assert (node.size, node.content) == (7, node.content)
 
 
-def test_a_source_is_a_file_and_there(tmp_path: Path) -> None:
+def test_a_source_must_be_an_existing_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for bad in (tmp_path, tmp_path / "missing", tmp_path / "pipe", Path("/dev/null"), Path("nul\0")):
         with pytest.raises(NotFound, match=r"file /x: got .*, expected a file"):
@@ -291,7 +293,7 @@ def test_nothing_can_be_put_below_a_file_or_a_symlink(source: Path, path: str) -
                 made(first, second)
 
 
-def test_a_folder_takes_no_other_place_and_nothing_takes_its_place(source: Path) -> None:
+def test_a_folder_does_not_replace_a_file_and_a_file_does_not_replace_a_folder(source: Path) -> None:
     others = (File("/a", str(source)), Symlink("/a", "elsewhere"))
     for other in others:
         with pytest.raises(InvalidArgument, match=r"/a: got a (file|symlink) there, expected a folder"):
@@ -303,7 +305,7 @@ def test_a_folder_takes_no_other_place_and_nothing_takes_its_place(source: Path)
             made(entry)
 
 
-def test_a_permission_needs_a_file_or_folder_that_is_there(source: Path) -> None:
+def test_a_permission_needs_an_existing_file_or_folder(source: Path) -> None:
     assert made(File("/x", str(source)), Perm("/x", 0o4755, 1, 2))["/x"] == ("Regular", Meta(0o4755, 1, 2))
     with pytest.raises(InvalidArgument, match="/x: got nothing there, expected a file or folder"):
         made(Perm("/x", 0o755))
@@ -311,7 +313,7 @@ def test_a_permission_needs_a_file_or_folder_that_is_there(source: Path) -> None
         made(Symlink("/x", "y"), Perm("/x", 0o755))
 
 
-def test_names_that_are_no_text_are_kept() -> None:
+def test_names_that_are_not_utf8_are_kept() -> None:
     tree = Tree()
     Dir("/\udcff/é").apply(tree)
     Symlink("/l", "\udcfe").apply(tree)

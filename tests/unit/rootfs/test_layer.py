@@ -36,13 +36,13 @@ def gnu_tar() -> str:
 
 
 def oracle(folder: Path, *options: str) -> bytes:
-    """What GNU tar makes of ``folder``."""
+    """Return the archive that GNU tar makes of ``folder``."""
     done = subprocess.run([gnu_tar(), *options, *_TAR], cwd=folder, check=True, stdout=subprocess.PIPE)
     return done.stdout
 
 
 def tree_of(folder: Path) -> Tree:
-    """The tree on disk with its modes and owners."""
+    """Return the tree on disk with its modes and owners."""
     tree = Tree()
     for node, mode in walk_with_modes(os.fsencode(folder)):
         status = os.lstat(os.path.join(os.fsencode(folder), node.path))
@@ -92,7 +92,7 @@ NAMES: list[str | bytes] = [
 ]
 
 
-def test_names_stand_in_the_order_of_their_bytes(folder: Path) -> None:
+def test_names_are_in_the_order_of_their_bytes(folder: Path) -> None:
     for name in NAMES:
         put(folder / os.fsdecode(name), {"inner": b"x", "-": Link("y")})
     for name in NAMES:
@@ -112,7 +112,7 @@ def test_long_names_and_targets_are_gnus(folder: Path, length: int) -> None:
 MODES = [0o000, 0o400, 0o444, 0o600, 0o644, 0o755, 0o777, 0o1777, 0o2755, 0o4755, 0o6711, 0o7777]
 
 
-def test_modes_are_kept_whole(folder: Path) -> None:
+def test_all_mode_bits_are_kept(folder: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root: to read files of any mode")
     for mode in MODES:
@@ -137,7 +137,7 @@ def test_owners_are_numbers_of_any_size(folder: Path) -> None:
     assert layer_of(folder) == oracle(folder)
 
 
-def test_hard_links_are_files_of_their_own(folder: Path) -> None:
+def test_hard_links_become_separate_files(folder: Path) -> None:
     put(folder / "a", b"x" * 1000)
     for name in ("b", "n" * 120):
         os.link(folder / "a", folder / name)
@@ -186,10 +186,10 @@ def test_python_reads_it_back(folder: Path) -> None:
     assert {member.mtime for member in members} == {315532800}
 
 
-# What is declared
+# Declared entries
 
 
-def test_declared_entries_are_as_if_they_were_on_disk(folder: Path, tmp_path: Path) -> None:
+def test_declared_entries_are_packed_like_files_on_disk(folder: Path, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root: to give files away")
     source = tmp_path / "source"
@@ -245,7 +245,7 @@ def test_a_tree_has_a_root_and_folders_above_everything() -> None:
     assert tree.node(b"a/c") is None
 
 
-def test_a_tree_is_given_parents_first_and_siblings_by_their_bytes() -> None:
+def test_a_tree_yields_parents_first_and_siblings_in_the_order_of_their_bytes() -> None:
     tree = Tree()
     for path in (b"a.b/x", b"a/x", b"a-b/x", b"\xff", b"Z"):
         tree.put(Symlink(path, b"t"), Meta(0o777))
@@ -254,7 +254,7 @@ def test_a_tree_is_given_parents_first_and_siblings_by_their_bytes() -> None:
 
 
 @pytest.mark.parametrize("path", [b"a/b", b"a/b/c"])
-def test_nothing_is_below_what_is_no_folder(path: bytes) -> None:
+def test_only_a_folder_has_nodes_below_it(path: bytes) -> None:
     tree = Tree()
     tree.put(Symlink(b"a", b"t"), Meta(0o777))
     with pytest.raises(InvalidArgument, match="got a symlink at /a, expected a folder"):

@@ -1,4 +1,4 @@
-"""A root laid over a base image: no folder of the base goes out of sight."""
+"""A root overlaid on a base image: no folder of the base becomes hidden."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOLDER = Meta(0o755)
 
 @dataclass(frozen=True)
 class Base:
-    """A base root: a folder's `Meta`, a link's target, a file's bytes, by path."""
+    """A base root that maps a path to a folder's `Meta`, a symlink's target or a file's bytes."""
 
     entries: Mapping[bytes, Meta | bytes | None]
 
@@ -84,10 +84,10 @@ def tree(*nodes: Node | tuple[Node, Meta]) -> Tree:
     return made
 
 
-def laid(
+def overlay(
     *nodes: Node | tuple[Node, Meta], base: Base = DEBIAN, content_links: Iterable[Node] = ()
 ) -> dict[str, object]:
-    """By path: a folder's `Meta`, a link's target, a file's bytes."""
+    """Overlay the tree; return a folder's `Meta`, a symlink's target or a file's bytes by path."""
     made, warnings = overlay_tree(tree(*nodes), base, list(content_links))
     found: dict[str, object] = {}
     for node, meta in made:
@@ -108,9 +108,9 @@ def link(path: bytes, target: bytes = b"/nix/store/x") -> Symlink:
     return Symlink(path, target)
 
 
-def test_a_folder_comes_to_lie_where_the_bases_link_leads() -> None:
+def test_a_folder_is_moved_to_where_the_bases_symlink_leads() -> None:
     """nixpkgs #129007: ``/bin`` as a folder hid the programs of a base whose ``/bin`` is a symlink."""
-    found = laid(link(b"bin/hello"), link(b"sbin/fsck"), link(b"opt/x"))
+    found = overlay(link(b"bin/hello"), link(b"sbin/fsck"), link(b"opt/x"))
     assert found == {
         "/": FOLDER,
         "/usr": FOLDER,
@@ -123,15 +123,15 @@ def test_a_folder_comes_to_lie_where_the_bases_link_leads() -> None:
     }
 
 
-def test_a_relative_link_still_leads_where_it_led() -> None:
-    found = laid(link(b"bin/a", b"b"), link(b"bin/c", b"../share/c"), link(b"lib/d/e", b"../../bin/a"))
+def test_a_moved_relative_symlink_still_leads_to_the_same_path() -> None:
+    found = overlay(link(b"bin/a", b"b"), link(b"bin/c", b"../share/c"), link(b"lib/d/e", b"../../bin/a"))
     assert found["/usr/bin/a"] == "b"
     assert found["/usr/bin/c"] == "../../share/c"
     assert found["/usr/lib/d/e"] == "../../../bin/a"
 
 
 def test_a_folder_of_the_base_keeps_its_mode_and_owner_unless_another_was_given() -> None:
-    found = laid(
+    found = overlay(
         link(b"tmp/x"), link(b"srv/www/x"), (Directory(b"root"), Meta(0o711)), (Directory(b"etc"), Meta(0o755, 5))
     )
     assert found["/tmp"] == Meta(0o1777)
@@ -141,36 +141,39 @@ def test_a_folder_of_the_base_keeps_its_mode_and_owner_unless_another_was_given(
     assert found["/etc"] == Meta(0o755, 5)
 
 
-def test_a_link_that_leads_nowhere_yet_gets_its_folder() -> None:
-    found = laid(link(b"var/run/pid"))
+def test_the_missing_folder_that_a_symlink_leads_to_is_created() -> None:
+    found = overlay(link(b"var/run/pid"))
     assert found == {"/": FOLDER, "/run": FOLDER, "/run/pid": "/nix/store/x", "/var": FOLDER}
 
 
-def test_a_link_to_a_file_gives_way_to_a_folder() -> None:
-    assert laid(link(b"etc/mtab/x"))["/etc/mtab"] == FOLDER
+def test_a_folder_replaces_a_symlink_to_a_file() -> None:
+    assert overlay(link(b"etc/mtab/x"))["/etc/mtab"] == FOLDER
 
 
-def test_a_link_of_contents_does_not_hide_a_folder_of_the_base_but_one_that_was_asked_for_may() -> None:
+def test_a_symlink_of_contents_does_not_hide_a_folder_of_the_base_but_a_declared_one_may() -> None:
     hiding = link(b"tmp", b"var/tmp")
-    assert laid(hiding)["/tmp"] == "var/tmp"
-    found = laid(hiding, content_links=[hiding])
+    assert overlay(hiding)["/tmp"] == "var/tmp"
+    found = overlay(hiding, content_links=[hiding])
     assert "/tmp" not in found
     assert found["warnings"] == ("/tmp: the base image has a folder there, left out the link of contents",)
 
 
-def test_a_link_of_contents_does_not_take_the_place_of_the_bases_link_to_a_folder() -> None:
-    """Many packages have ``sbin -> bin`` and ``lib64 -> lib``; behind the base's is the loader of every program."""
+def test_a_symlink_of_contents_does_not_replace_the_bases_symlink_to_a_folder() -> None:
+    """Many packages have ``sbin -> bin`` and ``lib64 -> lib``.
+
+    The folder behind the base's ``lib64`` has the loader of every program.
+    """
     links = [link(b"sbin", b"bin"), link(b"lib", b"lib64")]
-    found = laid(*links, link(b"bin/x"), content_links=links)
+    found = overlay(*links, link(b"bin/x"), content_links=links)
     assert "/sbin" not in found
     assert "/lib" not in found
     assert len(found["warnings"]) == 2  # type: ignore[arg-type]
     same = link(b"bin", b"usr/bin")
-    assert laid(same, content_links=[same])["/bin"] == "usr/bin"
+    assert overlay(same, content_links=[same])["/bin"] == "usr/bin"
 
 
-def test_what_comes_to_lie_on_something_else_is_left_out_with_a_warning() -> None:
-    found = laid(link(b"bin/x", b"/1"), link(b"usr/bin/x", b"/2"), link(b"bin/y", b"/3"), link(b"usr/bin/y", b"/3"))
+def test_a_node_that_is_moved_onto_another_is_left_out_with_a_warning() -> None:
+    found = overlay(link(b"bin/x", b"/1"), link(b"usr/bin/x", b"/2"), link(b"bin/y", b"/3"), link(b"usr/bin/y", b"/3"))
     assert found["/usr/bin/y"] == "/3"
     assert found["/usr/bin/x"] in ("/1", "/2")
     assert len(found["warnings"]) == 1  # type: ignore[arg-type]
@@ -182,14 +185,14 @@ def test_over_a_base_without_links_nothing_moves() -> None:
         link(b"usr/bin/b", b"../c"),
         (Regular(b"f", False, 1, b"x"), Meta(0o600, 5, 6)),
     ]
-    assert laid(*nodes, base=Base({}))["/f"] == b"x"
+    assert overlay(*nodes, base=Base({}))["/f"] == b"x"
     made, warnings = overlay_tree(tree(*nodes), Base({}), ())
     assert (list(made), warnings) == (list(tree(*nodes)), ())
 
 
 @pytest.mark.parametrize("loop", [b"bin", b"../bin", b"/bin"])
-def test_a_link_to_itself_is_no_endless_loop(loop: bytes) -> None:
-    laid(link(b"bin/x"), base=Base({b"bin": loop}))
+def test_a_symlink_to_itself_causes_no_endless_loop(loop: bytes) -> None:
+    overlay(link(b"bin/x"), base=Base({b"bin": loop}))
 
 
 @pytest.mark.parametrize("path", [b".wh.etc", b"etc/.wh.passwd", b"etc/.wh..wh..opq"])
@@ -213,8 +216,8 @@ PATHS = st.lists(NAMES, min_size=1, max_size=3).map(b"/".join)
 
 
 @given(st.dictionaries(PATHS, st.sampled_from([b"a", b"b", b"../a", b"/x"]), max_size=5))
-def test_every_link_is_found_under_the_path_it_was_given(links: dict[bytes, bytes]) -> None:
-    """What the root has at ``bin/x`` a container sees at ``/bin/x``, wherever that leads in the base."""
+def test_every_symlink_is_found_at_the_path_that_it_was_given(links: dict[bytes, bytes]) -> None:
+    """A container sees the root's ``bin/x`` at ``/bin/x``, wherever ``/bin`` leads in the base."""
     made = Tree()
     for path, target in links.items():
         above = [made.node(path[:end]) for end, byte in enumerate(path) if byte == ord("/")]

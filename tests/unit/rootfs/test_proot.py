@@ -1,4 +1,4 @@
-"""What proot shows a script of this machine: the store and what it needs, at places that no image has."""
+"""Folders of this machine that a script sees under proot: the store, and programs at paths that no image has."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from lamina.rootfs.proot import ProotRoot
 SYSTEM = ("/dev", "/proc")
 
 
-def binds(made: ProotRoot) -> dict[str, str]:
-    """By its place inside: what is bound there."""
-    pairs = [flag.removeprefix("--bind=").removesuffix("!").rsplit(":", 1) for flag in made.proot if "--bind" in flag]
+def binds(root: ProotRoot) -> dict[str, str]:
+    """Return the bound folder for each path inside the root."""
+    pairs = [flag.removeprefix("--bind=").removesuffix("!").rsplit(":", 1) for flag in root.proot if "--bind" in flag]
     return {inside: outside for outside, inside in pairs}
 
 
-def test_a_path_that_leads_into_the_store_needs_nothing_of_the_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_path_in_the_store_no_other_folder_is_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = tmp_path / "store"
     for name in ("bash", "coreutils"):
         (store / name / "bin").mkdir(parents=True)
@@ -31,22 +29,22 @@ def test_a_path_that_leads_into_the_store_needs_nothing_of_the_machine(
     profile = tmp_path / "profile"
     profile.symlink_to(store / "bash/bin")
     path = f"{profile}:{store}/coreutils/bin"
-    made = ProotRoot.of("/proot", "/root", path, "/scratch", SYSTEM)
-    assert made.search_path == f"{store}/bash/bin:{store}/coreutils/bin"
-    assert set(binds(made)) - {"/dev", "/proc", "/nix/store"} == {"/.lamina/scratch"}
-    assert made.find_program("bash", path) == f"{store}/bash/bin/bash"
+    root = ProotRoot.of("/proot", "/root", path, "/scratch", SYSTEM)
+    assert root.search_path == f"{store}/bash/bin:{store}/coreutils/bin"
+    assert set(binds(root)) - {"/dev", "/proc", "/nix/store"} == {"/.lamina/scratch"}
+    assert root.find_program("bash", path) == f"{store}/bash/bin/bash"
 
 
-def test_programs_of_the_machine_are_shown_at_places_of_their_own_with_their_libraries(tmp_path: Path) -> None:
+def test_programs_of_the_machine_are_bound_at_separate_paths_with_their_libraries(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     (tmp_path / "two/bash").write_text("")
     (tmp_path / "two/bash").chmod(0o755)
     path = f"{tmp_path}/one:/no/such:{tmp_path}/two"
-    made = ProotRoot.of("/proot", "/root", path, "/scratch", SYSTEM)
-    assert made.search_path == "/.lamina/path0:/.lamina/path1"
-    assert binds(made)["/.lamina/path1"] == os.path.realpath(tmp_path / "two")
-    assert made.find_program("bash", path) == "/.lamina/path1/bash"
-    assert made.proot[:3] == ("/proot", "--rootfs=/root", "--pwd=/")
+    root = ProotRoot.of("/proot", "/root", path, "/scratch", SYSTEM)
+    assert root.search_path == "/.lamina/path0:/.lamina/path1"
+    assert binds(root)["/.lamina/path1"] == os.path.realpath(tmp_path / "two")
+    assert root.find_program("bash", path) == "/.lamina/path1/bash"
+    assert root.proot[:3] == ("/proot", "--rootfs=/root", "--pwd=/")
     if Path("/lib64/ld-linux-x86-64.so.2").exists():
-        assert "/lib64" in binds(made)
+        assert "/lib64" in binds(root)

@@ -1,4 +1,4 @@
-"""What an image's Nix database says: our own paths, those of a base image, and what belongs beside it."""
+"""Registrations of an image's Nix database: lamina's paths, those of a base image, and the files beside it."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def without(registrations: tuple[Registration, ...], *left_out: str) -> tuple[Re
     return tuple(one for one in registrations if one.path.name not in left_out)
 
 
-def test_a_paths_registration_says_what_a_store_knows_of_it() -> None:
+def test_a_registration_has_the_fields_of_a_path_info() -> None:
     (info, _) = infos("A→A,B", A=7)
     one = Registration.of(info)
     assert (one.path, one.nar_hash, one.nar_size, one.references) == (
@@ -33,11 +33,11 @@ def test_a_paths_registration_says_what_a_store_knows_of_it() -> None:
     assert (one.deriver, one.ultimate, one.signatures, one.ca, one.outputs) == ("", False, frozenset(), "", frozenset())
 
 
-def test_both_are_there_in_ascending_order() -> None:
+def test_the_merged_registrations_are_in_ascending_order() -> None:
     assert names(merge_registrations(registered("D→B B→"), registered("C→A"))[0]) == "A B C D"
 
 
-def test_our_own_wins_where_both_have_a_path() -> None:
+def test_our_own_registration_wins_if_both_have_a_path() -> None:
     own = registered("A→B")
     base = tuple(replace(one, nar_size=99) for one in registered("A→C D→A"))
     both, warnings = merge_registrations(base, own)
@@ -51,16 +51,16 @@ def test_a_base_path_may_refer_to_one_of_ours() -> None:
     assert (names(both), warnings) == ("A B", ())
 
 
-def test_what_a_base_image_has_not_takes_along_all_that_needs_it() -> None:
+def test_all_paths_that_need_a_missing_one_are_left_out() -> None:
     base = without(registered("A→B B→C C→C D→E E→"), "C")
     both, warnings = merge_registrations(base, registered("X→"))
     assert names(both) == "D E X"
     (warning,) = warnings
-    why = f"left out {path('A')}, which refers to {path('B')} and does not find it, and 1 more for like reasons"
-    assert warning == f"Nix database of the base image: {why}"
+    reason = f"left out {path('A')}, which refers to {path('B')} and does not find it, and 1 more for like reasons"
+    assert warning == f"Nix database of the base image: {reason}"
 
 
-def test_one_path_that_is_left_out_is_named_alone() -> None:
+def test_the_warning_names_a_single_left_out_path() -> None:
     _, warnings = merge_registrations(without(registered("A→B"), "B"), ())
     assert warnings == (
         f"Nix database of the base image: left out {path('A')}, which refers to {path('B')} and does not find it",
@@ -77,7 +77,7 @@ def test_ours_are_never_left_out() -> None:
     assert merge_registrations((), own) == (own, ())
 
 
-def test_beside_the_database_are_its_schema_and_a_link_for_each_content() -> None:
+def test_the_schema_and_a_symlink_for_each_content_are_beside_the_database() -> None:
     schema, *links = make_schema_and_gc_roots([path("B"), path("A"), path("B")])
     assert schema == Regular(b"nix/var/nix/db/schema", executable=False, size=2, content=b"10")
     assert links == [

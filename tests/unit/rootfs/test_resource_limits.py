@@ -1,4 +1,4 @@
-"""Scripts on a machine that has too little of something: an error that names it, never a bug."""
+"""Scripts on a machine with a shortage: an error names it, and nothing crashes."""
 
 from __future__ import annotations
 
@@ -63,41 +63,41 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path, size: str, script: str
     folder.mkdir()
     mounted = f'mount -t tmpfs -o size={size} none "$1" && export TMPDIR="$1" && shift && exec "$@"'
     ended = in_mount_namespace(mounted, [folder, sys.executable, "-c", PROGRAM, script])
-    said = ended.stderr.decode()
-    assert ended.returncode == code, said
+    stderr = ended.stderr.decode()
+    assert ended.returncode == code, stderr
     if code:
-        assert "No space left on device" in said or f"{folder} is full" in said
-        assert "TMPDIR" in said
+        assert "No space left on device" in stderr or f"{folder} is full" in stderr
+        assert "TMPDIR" in stderr
 
 
 @pytest.mark.parametrize("size", ["12k", "16k", "24k", "32k", "48k", "64k"])
-def test_the_folder_that_is_full_is_the_one_that_is_named(tmp_path: Path, size: str) -> None:
+def test_the_error_names_the_folder_that_is_full(tmp_path: Path, size: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = f'mount -t tmpfs -o size={size} none "$1" && export TMPDIR="$1" && shift && exec "$@"'
     ended = in_mount_namespace(mounted, [folder, sys.executable, "-c", PROGRAM, "true"])
-    said = ended.stderr.decode()
+    stderr = ended.stderr.decode()
     assert ended.returncode == 10
-    assert said.startswith(f"lamina: {folder}/"), said
-    assert str(Path(session.__file__).parent) not in said
+    assert stderr.startswith(f"lamina: {folder}/"), stderr
+    assert str(Path(session.__file__).parent) not in stderr
 
 
-@pytest.mark.parametrize("most", [3, 4, 6, 8, 12])
+@pytest.mark.parametrize("max_processes", [3, 4, 6, 8, 12])
 @pytest.mark.parametrize("fake", [False, True])
-def test_few_processes_are_a_named_error(most: int, fake: bool) -> None:
+def test_few_processes_are_a_named_error(max_processes: int, fake: bool) -> None:
     if os.geteuid() != 0 or not Path("/usr/bin/python3").exists():
         pytest.skip("only root can become a user that has no processes")
-    landlock.get_abi_version()  # what it imports may be out of that user's reach
+    landlock.get_abi_version()  # imported now, as that user may be unable to read the modules
 
     def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+        resource.setrlimit(resource.RLIMIT_NPROC, (max_processes, max_processes))
         with contextlib.suppress(OutputError):
             run_scripts(
                 Tree(), Scripts("" if fake else "true", "chown 1 ." if fake else "", search_path=os.environ["PATH"])
             )
-            assert most > 4, "nothing was too few"
+            assert max_processes > 4, "nothing was too few"
 
     with public_folder() as folder, pytest.MonkeyPatch.context() as patch:
         folder.chmod(0o777)
@@ -105,12 +105,12 @@ def test_few_processes_are_a_named_error(most: int, fake: bool) -> None:
         patch.setattr(session, "__file__", str(folder / "session/__init__.py"))
         patch.setattr(sys, "executable", "/usr/bin/python3")
         patch.setattr(tempfile, "tempdir", str(folder))
-        user = 20_000 + 2 * most + fake  # another test's processes must not count
+        user = 20_000 + 2 * max_processes + fake  # another test's processes must not count
         in_child(limited, lambda: os.setresuid(user, user, user))
 
 
 @pytest.mark.parametrize(
-    ("said", "advice"),
+    ("output", "advice"),
     [
         ("bash: fork: retry: Resource temporarily unavailable", "ulimit -u"),
         ("sh: 1: Cannot fork", "ulimit -u"),
@@ -119,17 +119,17 @@ def test_few_processes_are_a_named_error(most: int, fake: bool) -> None:
         ("sed: couldn't open file: Too many open files", "ulimit -n"),
     ],
 )
-def test_a_script_that_fails_for_a_shortage_gets_a_hint(said: str, advice: str) -> None:
-    script = f'echo "{said}" >&2; exit 254'
+def test_a_script_that_fails_for_a_shortage_gets_a_hint(output: str, advice: str) -> None:
+    script = f'echo "{output}" >&2; exit 254'
     with pytest.raises(ScriptError, match="got exit status 254") as caught:
         run_scripts(Tree(), Scripts(script, search_path=os.environ["PATH"]))
     assert advice in caught.value.hint
 
 
-@pytest.mark.parametrize("said", ["no such file", "cp: error writing 'x': No space left on device"])
-def test_a_script_that_fails_for_another_reason_gets_none(said: str) -> None:
+@pytest.mark.parametrize("output", ["no such file", "cp: error writing 'x': No space left on device"])
+def test_a_script_that_fails_for_another_reason_gets_no_hint(output: str) -> None:
     with pytest.raises(ScriptError) as caught:
-        run_scripts(Tree(), Scripts(f'echo "{said}"; exit 1', search_path=os.environ["PATH"]))
+        run_scripts(Tree(), Scripts(f'echo "{output}"; exit 1', search_path=os.environ["PATH"]))
     assert caught.value.hint == ""
 
 
@@ -138,7 +138,7 @@ def test_other_errors_are_no_shortage(number: object) -> None:
     assert resource_limits.make_shortage_error("scripts", number) is None
 
 
-def test_a_shortage_says_what_helps() -> None:
+def test_a_shortage_error_has_a_hint() -> None:
     error = resource_limits.make_shortage_error("extra commands", 24)
     assert isinstance(error, OutputError)
     assert str(error) == "extra commands: got Too many open files, expected room to run them"

@@ -1,4 +1,4 @@
-"""Scripts in every sandbox, trying to get out: each attack aims at a scratch folder, process or port of the test."""
+"""Scripts that try to escape from each sandbox; every attack targets a folder, process or port of the test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from lamina.rootfs.tree import Meta, Tree
 
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 KINDS = ("bubblewrap", "namespaces", "Landlock")
-# Those with processes, mounts and a root of their own.
+# The sandboxes with separate processes, mounts and root.
 ISOLATED = ("bubblewrap", "namespaces")
 # cap_net_raw+ep, as the kernel keeps it (linux/capability.h, struct vfs_cap_data).
 CAPABILITY = ("security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
@@ -51,22 +51,22 @@ class Builder:
     is_nobody: bool
 
     def output(self, script: str, *, fake: bool = False, chroot: bool = False) -> str:
-        """What the script prints; it goes on after errors."""
+        """Run the script, which continues after errors; return its output."""
         text = f"set +e\n{script}\ntrue"
         scripts = Scripts("" if fake else text, text if fake else "", chroot, PATH)
         return self.call(lambda: run_scripts(Tree(), scripts).output)
 
     def digest(self, extra: str, fake: str) -> str:
-        """The digest of the layer that the scripts leave."""
+        """Return the digest of the layer that the scripts leave."""
 
         def layer() -> str:
-            ran = run_scripts(Tree(), Scripts(extra, fake, False, PATH, confined=self.kind != "none"))
-            return sha256(packed_bytes(RootLayer(ran.tree, ran.workspace).pack())).hexdigest()
+            result = run_scripts(Tree(), Scripts(extra, fake, False, PATH, confined=self.kind != "none"))
+            return sha256(packed_bytes(RootLayer(result.tree, result.workspace).pack())).hexdigest()
 
         return self.call(layer)
 
     def failure(self, scripts: Scripts) -> ScriptError:
-        """The error that the scripts end in."""
+        """Return the error that the scripts end with."""
 
         def failing() -> ScriptError:
             try:
@@ -79,7 +79,7 @@ class Builder:
         return self.call(failing)
 
     def call(self, function: Callable[[], T]) -> T:
-        """What ``function`` gives, called as this builder."""
+        """Call ``function`` as this builder's user and return its result."""
         return as_nobody(function) if self.is_nobody else function()
 
 
@@ -96,7 +96,7 @@ def builder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if kind != "none":
         monkeypatch.setattr(sandbox, "CANDIDATES", {kind: sandbox.CANDIDATES[kind]})
     with public_folder() as folder:
-        # The checkout and its Python may be out of another user's reach.
+        # Another user may be unable to read the checkout and its Python.
         shutil.copytree(Path(session.__file__).parent, folder / "session", ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "tmp").mkdir()
         (folder / "tmp").chmod(0o1777)
@@ -117,14 +117,14 @@ def builders(*kinds: str, users: tuple[str, ...] = ("root", "nobody")) -> pytest
 def victim() -> Iterator[Path]:
     """A folder that every user may change, with a file in it: scripts must do neither."""
     with public_folder() as folder:
-        place = folder / "victim"
-        place.mkdir()
-        place.chmod(0o777)
-        (place / "file").write_text("kept")
-        (place / "file").chmod(0o666)
-        yield place
-        assert [file.name for file in place.iterdir()] == ["file"]
-        assert (place / "file").read_text() == "kept"
+        path = folder / "victim"
+        path.mkdir()
+        path.chmod(0o777)
+        (path / "file").write_text("kept")
+        (path / "file").chmod(0o666)
+        yield path
+        assert [file.name for file in path.iterdir()] == ["file"]
+        assert (path / "file").read_text() == "kept"
 
 
 @builders(*KINDS)
@@ -149,9 +149,9 @@ def test_mounts_cannot_be_changed(builder: Builder, victim: Path) -> None:
     unshare -Urm sh -c 'mount -o remount,bind,rw /usr; mount -o remount,rw /; touch /usr/added; echo > {victim}/added'
     unshare -m true && echo namespace
     """
-    # fakeroot pretends that some calls succeed, which change nothing; so this is an ordinary user's try.
-    said = builder.output(tries).splitlines()
-    assert not {"mounted", "unmounted", "written", "namespace"} & set(said)
+    # This runs without fakeroot, which pretends that some calls succeed although they change nothing.
+    output = builder.output(tries).splitlines()
+    assert not {"mounted", "unmounted", "written", "namespace"} & set(output)
 
 
 @builders(*ISOLATED)
@@ -160,9 +160,9 @@ def test_no_further_user_namespaces_can_be_made(builder: Builder) -> None:
 
 
 @builders(*KINDS)
-def test_nothing_outside_is_reached_by_way_of_proc(builder: Builder, victim: Path) -> None:
+def test_nothing_outside_is_reached_through_proc(builder: Builder, victim: Path) -> None:
     with subprocess.Popen(["sleep", "294"], cwd=victim, user=65534 if builder.is_nobody else None) as outside:
-        said = builder.output(f"""
+        output = builder.output(f"""
         for process in /proc/[0-9]* /proc/{outside.pid} /proc/self /proc/$PPID; do
           for file in $process/cwd/added $process/root{victim}/added $process/cwd/file $process/root{victim}/file; do
             echo x > $file
@@ -175,36 +175,36 @@ def test_nothing_outside_is_reached_by_way_of_proc(builder: Builder, victim: Pat
         """)
         assert outside.poll() is None
         outside.kill()
-    assert not {"written", "killed", "kept"} & set(said.split())
-    assert "PATH=" not in said
+    assert not {"written", "killed", "kept"} & set(output.split())
+    assert "PATH=" not in output
 
 
 @builders(*KINDS)
-def test_settings_of_the_kernel_cannot_be_written_to(builder: Builder) -> None:
+def test_kernel_settings_cannot_be_written(builder: Builder) -> None:
     # Opened without writing anything, so that nothing changes where this fails.
-    said = builder.output("""
+    output = builder.output("""
     for file in $(find /proc/sys/kernel /proc/sys/vm /proc/sys/fs -type f) /proc/sysrq-trigger /etc/passwd; do
       (exec 7>> $file) 2>/dev/null && echo writable $file
     done
     """)
-    assert "writable" not in said
+    assert "writable" not in output
 
 
 @builders(*KINDS)
 def test_a_script_has_no_capabilities_and_gains_none(builder: Builder) -> None:
-    said = builder.output("grep -E '^(Cap...|NoNewPrivs):' /proc/self/status", fake=True)
-    values = {name: int(value, 16) for name, value in (line.split(":") for line in said.splitlines())}
+    output = builder.output("grep -E '^(Cap...|NoNewPrivs):' /proc/self/status", fake=True)
+    values = {name: int(value, 16) for name, value in (line.split(":") for line in output.splitlines())}
     assert values.pop("NoNewPrivs") == 1
     assert set(values.values()) == {0}
 
 
 @builders(*KINDS)
-def test_devices_cannot_be_made_and_a_new_root_leads_nowhere(builder: Builder, victim: Path) -> None:
-    said = builder.output(f"""
+def test_devices_cannot_be_made_and_chroot_does_not_escape(builder: Builder, victim: Path) -> None:
+    output = builder.output(f"""
     mknod disk b 8 0 && echo made; mknod memory c 1 1 && echo made
     chroot / echo entered; chroot / sh -c 'echo x > {victim}/added'
     """)
-    assert not {"made", "entered"} & set(said.split())
+    assert not {"made", "entered"} & set(output.split())
 
 
 @builders(*KINDS)
@@ -212,10 +212,10 @@ def test_there_is_no_network(builder: Builder) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         listener.setblocking(False)
-        said = builder.output(f"exec 7<> /dev/tcp/127.0.0.1/{port} && echo connected")
+        output = builder.output(f"exec 7<> /dev/tcp/127.0.0.1/{port} && echo connected")
         with pytest.raises(BlockingIOError):
             listener.accept()
-    assert "connected" not in said.split()
+    assert "connected" not in output.split()
 
 
 # AF_VSOCK leads out of a virtual machine, AF_ALG into the kernel's ciphers; no namespace confines them.
@@ -235,7 +235,7 @@ END
 
 @builders(*KINDS)
 def test_no_socket_leads_past_the_network_namespace(builder: Builder) -> None:
-    tools_of("/usr/bin/python3")
+    require_tools("/usr/bin/python3")
     allowed = set() if builder.kind == "Landlock" else {"1", "2", "10", "16"}
     assert set(builder.output(FAMILIES, fake=False).split()) <= allowed
 
@@ -261,35 +261,35 @@ def test_a_socket_of_another_program_cannot_be_reached(builder: Builder, victim:
 
 
 @builders(*KINDS)
-def test_what_belongs_to_people_and_services_is_not_there(builder: Builder, victim: Path) -> None:
-    said = builder.output(f"cat {victim}/file; cat /etc/shadow; ls -d /home/* /run/* /var/lib/* /sys/*; ls {victim}")
-    assert "kept" not in said
-    assert not [line for line in said.splitlines() if line.startswith(("/home", "/run", "/var/lib", "/sys"))]
+def test_files_of_users_and_services_are_not_visible(builder: Builder, victim: Path) -> None:
+    output = builder.output(f"cat {victim}/file; cat /etc/shadow; ls -d /home/* /run/* /var/lib/* /sys/*; ls {victim}")
+    assert "kept" not in output
+    assert not [line for line in output.splitlines() if line.startswith(("/home", "/run", "/var/lib", "/sys"))]
 
 
 @builders(*ISOLATED)
 def test_temporary_folders_and_shared_memory_are_private(builder: Builder) -> None:
     name = f"lamina-test-{os.getpid()}"
-    places = [Path(folder) / name for folder in ("/tmp", "/dev/shm", "/var/tmp")]
-    said = builder.output(
+    paths = [Path(folder) / name for folder in ("/tmp", "/dev/shm", "/var/tmp")]
+    output = builder.output(
         f"echo x > /tmp/{name} && cat /tmp/{name}; echo x > /dev/shm/{name}; echo x > /var/tmp/{name}"
     )
-    assert said.startswith("x\n")
-    assert not any(place.exists() for place in places)
+    assert output.startswith("x\n")
+    assert not any(path.exists() for path in paths)
 
 
 @builders(*ISOLATED)
-def test_a_script_sees_the_same_places_whoever_builds(builder: Builder) -> None:
-    said = builder.output('echo "$PWD $TMPDIR $(id -u):$(id -g) $(hostname) $(stat -c %u:%g .)"; ls -A "$TMPDIR"')
-    assert said == "/build/root /tmp 1000:100 localhost 1000:100\nscript\n"
+def test_a_script_sees_the_same_paths_and_ids_for_every_builder(builder: Builder) -> None:
+    output = builder.output('echo "$PWD $TMPDIR $(id -u):$(id -g) $(hostname) $(stat -c %u:%g .)"; ls -A "$TMPDIR"')
+    assert output == "/build/root /tmp 1000:100 localhost 1000:100\nscript\n"
 
 
 @builders(*ISOLATED)
 def test_only_processes_of_the_session_are_seen(builder: Builder) -> None:
     with subprocess.Popen(["sleep", "293"]) as outside:
-        said = builder.output("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+        output = builder.output("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
         outside.kill()
-    assert "sleep 293" not in said
+    assert "sleep 293" not in output
 
 
 ENDS = {
@@ -308,7 +308,7 @@ ENDS_OF_ALL = {
 @builders(*KINDS, users=("root",))
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("fake", [False, True])
-def test_a_session_that_a_script_kills_or_stops_ends_with_all_that_it_began(
+def test_a_session_that_a_script_kills_or_stops_ends_with_all_its_processes(
     builder: Builder, end: str, fake: bool
 ) -> None:
     script = ENDS[end]
@@ -325,7 +325,7 @@ def test_a_session_in_which_a_script_kills_or_stops_everything_ends(builder: Bui
     wait_until(lambda: not is_running("sleep 292"))
 
 
-# What supervises the session is within reach of a script without a sandbox.
+# Without a sandbox, a script can reach the session's supervisor.
 ENDS_OF_SUPERVISORS = {
     "kill-supervisor": "read -r _ _ _ up _ < /proc/$PPID/stat; kill -KILL $up; sleep 292",
     "kill-supervisor-and-session": "read -r _ _ _ up _ < /proc/$PPID/stat; kill -KILL $up $PPID; sleep 292",
@@ -350,10 +350,10 @@ def test_a_stopped_session_ends_within_its_time_limit(builder: Builder) -> None:
 
 
 @builders(*ISOLATED)
-def test_with_chroot_what_is_shown_of_the_machine_cannot_be_written_to(builder: Builder) -> None:
+def test_with_chroot_visible_folders_of_the_machine_cannot_be_written_to(builder: Builder) -> None:
     """Submounts too: /dev/shm, /dev/pts and what lies below /proc are mounts of their own."""
-    tools_of("fakeroot", "proot")
-    said = builder.output(
+    require_tools("fakeroot", "proot")
+    output = builder.output(
         """
         for place in /dev /proc /proc/sys /lib64 /usr/lib64 /nix/store /.lamina/path*; do
           if [ -d "$place" ] && (: > "$place/added") 2>/dev/null; then echo "written $place"; fi
@@ -363,7 +363,7 @@ def test_with_chroot_what_is_shown_of_the_machine_cannot_be_written_to(builder: 
         fake=True,
         chroot=True,
     )
-    assert set(said.split()) <= {"written", "/dev"}, "only the private /dev may take files"
+    assert set(output.split()) <= {"written", "/dev"}, "only the private /dev may take files"
 
 
 EXTRA = "echo x > made; mkdir closed; echo x > closed/inner; chmod 4711 made; chmod 700 ."
@@ -377,8 +377,8 @@ chown 65534:100 closed/inner; chown 1234:1234 .; chmod 0 closed
 
 
 @builders(*KINDS, "none")
-def test_the_layer_is_the_same_whoever_builds(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    tools_of("fakeroot", "setcap", "/usr/bin/python3")
+def test_the_layer_is_the_same_for_every_builder(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_tools("fakeroot", "setcap", "/usr/bin/python3")
     members: dict[bytes, Meta] = {
         b"": Meta(0o700, 1234, 1234),
         b"closed": Meta(0o000, 0, 0, (("user.a", b"b"),)),
@@ -409,10 +409,10 @@ chmod 4100 h/i; chmod 1700 h; chmod 0 j file
 
 @builders(*KINDS, "none")
 @pytest.mark.parametrize("closed", ["", "chmod 0 ."])
-def test_permissions_that_a_script_takes_are_in_the_layer_and_change_no_more(
+def test_permissions_that_a_script_removes_are_in_the_layer_and_change_nothing_else(
     builder: Builder, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:
-    tools_of("fakeroot")
+    require_tools("fakeroot")
     here = [builder.digest(CLOSED + closed, ""), builder.digest("", CLOSED + closed)]
     if not closed:  # an ordinary user's second script would have to open it
         here.append(builder.digest(CLOSED, "chown 7:8 j"))
@@ -435,15 +435,15 @@ def test_permissions_that_a_script_takes_are_in_the_layer_and_change_no_more(
         "rm $TMPDIR/script; mkdir -p $TMPDIR/script/x; chmod 0 $TMPDIR/script",
     ],
 )
-def test_permissions_taken_from_the_sessions_folders_are_no_bug(builder: Builder, script: str) -> None:
-    tools_of("fakeroot")
+def test_a_script_may_remove_permissions_of_the_sessions_folders(builder: Builder, script: str) -> None:
+    require_tools("fakeroot")
     made = "echo x > made; chown 3 made 2>/dev/null || true;"
     assert builder.digest(made + script, "") == builder.digest(made, "")
     assert builder.digest(made + script, made + script) == builder.digest(made, made)
 
 
 @builders(*KINDS, "none")
-def test_permissions_taken_by_a_script_that_fails_are_no_bug(builder: Builder) -> None:
+def test_a_failing_script_may_remove_permissions_of_the_sessions_folders(builder: Builder) -> None:
     confined = builder.kind != "none"
     error = builder.failure(Scripts("chmod 0 $TMPDIR ..; exit 3", search_path=PATH, confined=confined))
     assert "got exit status 3" in str(error)
@@ -451,7 +451,7 @@ def test_permissions_taken_by_a_script_that_fails_are_no_bug(builder: Builder) -
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 @builders(*ISOLATED, users=("root",))
-def test_a_folder_of_path_that_its_owner_keeps_closed_is_left_out(builder: Builder, tmp_path: Path) -> None:
+def test_a_folder_of_path_that_other_users_cannot_enter_is_left_out(builder: Builder, tmp_path: Path) -> None:
     """As under sudo, with a PATH that leads into the home folder of an ordinary user."""
     closed = tmp_path / "home"
     (closed / "bin").mkdir(parents=True)
@@ -513,12 +513,12 @@ run_scripts(Tree(), Scripts("", script, False, path, None, kind != "none"))
 
 
 @builders(*KINDS, "none", users=("root",))
-def test_nothing_goes_on_when_lamina_is_killed(builder: Builder) -> None:
-    tools_of("fakeroot")
+def test_no_process_remains_when_lamina_is_killed(builder: Builder) -> None:
+    require_tools("fakeroot")
     folder = tempfile.gettempdir()
-    # As the fixture has it: a Python that another user can start too.
-    places = os.pathsep.join(place for place in sys.path if place)
-    environment = {**os.environ, "TMPDIR": folder, "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"}
+    # The fixture sets a Python that another user can start too.
+    python_path = os.pathsep.join(path for path in sys.path if path)
+    environment = {**os.environ, "TMPDIR": folder, "PYTHONPATH": python_path, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", _KILLED, builder.kind, "(setsid sleep 285 &) & sleep 285", PATH]
     with subprocess.Popen(command, env=environment) as lamina:
         wait_until(lambda: is_running("sleep 285"))
@@ -529,11 +529,11 @@ def test_nothing_goes_on_when_lamina_is_killed(builder: Builder) -> None:
 
 
 def test_proot_leaves_nothing_behind_when_its_script_takes_too_long() -> None:
-    tools_of("fakeroot", "proot")
+    require_tools("fakeroot", "proot")
     before = set(Path("/tmp").glob("proot-*"))
     with pytest.raises(ScriptError, match="got no end within"):
         run_scripts(Tree(), Scripts("", "sleep 284", True, PATH, 1, confined=False))
-    assert not [place for place in Path("/tmp").glob("proot-*") if place not in before]
+    assert not [path for path in Path("/tmp").glob("proot-*") if path not in before]
     wait_until(lambda: not is_running("sleep 284"))
 
 
@@ -547,7 +547,7 @@ def test_folders_of_the_kernel_on_path_are_left_out(builder: Builder, folder: st
     assert folder not in {bind.path for bind in bind_mounts.find_binds(f"{PATH}:{folder}")}
 
 
-def test_without_a_sandbox_the_run_is_refused_and_the_error_says_what_was_tried(
+def test_without_a_sandbox_scripts_are_refused_and_the_error_names_each_attempt(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def missing(path: str) -> str:
@@ -560,7 +560,7 @@ def test_without_a_sandbox_the_run_is_refused_and_the_error_says_what_was_tried(
     assert run_scripts(Tree(), Scripts("echo x > made", search_path=PATH, confined=False)).tree.node(b"made")
 
 
-def test_a_sandbox_that_does_not_work_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_sandbox_that_does_not_work_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     broken.chmod(0o755)
@@ -579,7 +579,7 @@ sleep {seconds}
 
 
 @pytest.mark.parametrize(("hangs", "seconds"), [("help", 278), ("probe", 279)])
-def test_a_bubblewrap_that_does_not_answer_is_passed_over_and_ended(
+def test_a_bubblewrap_that_hangs_is_skipped_and_ended(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hangs: str, seconds: int
 ) -> None:
     hanging(tmp_path / "bwrap", hangs, seconds)
@@ -601,7 +601,7 @@ sys.exit(run_to_exit_code(lambda: run_scripts(Tree(), Scripts("true", search_pat
 
 @pytest.mark.parametrize("hangs", ["help", "probe"])
 @pytest.mark.parametrize(("number", "seconds"), [(signal.SIGINT, 276), (signal.SIGTERM, 277)])
-def test_nothing_of_a_probe_goes_on_when_lamina_is_interrupted(
+def test_no_process_of_a_probe_remains_when_lamina_is_interrupted(
     tmp_path: Path, hangs: str, number: signal.Signals, seconds: int
 ) -> None:
     seconds += 100 if hangs == "help" else 0
@@ -614,7 +614,7 @@ def test_nothing_of_a_probe_goes_on_when_lamina_is_interrupted(
         lamina.communicate(timeout=20)
     assert lamina.returncode == 128 + number
     assert not is_running(f"sleep {seconds}")
-    assert [place.name for place in tmp_path.iterdir()] == ["bwrap"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bwrap"]
 
 
 def hanging(program: Path, hangs: str, seconds: int) -> None:
@@ -625,7 +625,7 @@ def hanging(program: Path, hangs: str, seconds: int) -> None:
 
 @builders("Landlock", users=("root",))
 def test_a_proot_that_needs_tmp_is_refused_under_landlock(builder: Builder) -> None:
-    tools_of("fakeroot", "proot")
+    require_tools("fakeroot", "proot")
     if b"PROOT_TMP_DIR" in Path(shutil.which("proot", path=PATH) or "").read_bytes():
         pytest.skip("this proot does not need /tmp")
     error = builder.failure(Scripts("", "true", True, PATH))
@@ -636,7 +636,7 @@ def test_a_proot_that_needs_tmp_is_refused_under_landlock(builder: Builder) -> N
 def test_a_folder_that_proot_cannot_show_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
-    tools_of("fakeroot", "proot")
+    require_tools("fakeroot", "proot")
     folder = tmp_path / "a:b"
     folder.mkdir()
     (tmp_path / "link").symlink_to(folder)
@@ -652,17 +652,17 @@ def test_a_folder_that_proot_cannot_show_is_refused(
 
 
 @builders("Landlock", users=("root",))
-def test_what_landlock_leaves_open_is_said(builder: Builder) -> None:
+def test_a_warning_says_what_landlock_does_not_confine(builder: Builder) -> None:
     assert "modes, owners" in run_scripts(Tree(), Scripts("true", search_path=PATH)).warnings[0]
 
 
 @builders("Landlock")
 @pytest.mark.parametrize("script", ["exit 3", 'rm -r "$PWD"', "kill -STOP $PPID"])
-def test_what_landlock_leaves_open_is_said_where_a_script_fails_too(builder: Builder, script: str) -> None:
+def test_the_warning_about_landlock_is_in_the_hint_of_a_failed_script(builder: Builder, script: str) -> None:
     assert "confined by Landlock alone" in builder.failure(Scripts(script, search_path=PATH)).hint
 
 
-def tools_of(*names: str) -> None:
+def require_tools(*names: str) -> None:
     for name in names:
         if not shutil.which(name, path=PATH):
             pytest.skip(f"{name} is not installed")

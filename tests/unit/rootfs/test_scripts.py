@@ -1,4 +1,4 @@
-"""Extra commands: the same start every time, and all that they leave in the tree that comes back."""
+"""Extra commands: scripts start in the same state every time, and the returned tree has everything they leave."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("bash"), reason="bash is not in
 
 @pytest.fixture(autouse=True)
 def workspaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made; nothing of lamina's may stay there."""
+    """The folder of temporary folders, which must be empty again after the test."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -40,7 +40,7 @@ def workspaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def made(script: str, tree: Tree | None = None) -> dict[str, tuple[str, int]]:
-    """What a script leaves: kind and mode of each node."""
+    """Run a script; return the type and mode of each node that it leaves."""
     ran = run_scripts(tree or Tree(), Scripts(script, search_path=PATH))
     return {"/" + os.fsdecode(node.path): (type(node).__name__, meta.mode) for node, meta in ran.tree}
 
@@ -56,10 +56,10 @@ def failure(script: str) -> ScriptError:
     return caught.value
 
 
-# What comes back
+# The returned tree
 
 
-def test_what_a_script_makes_is_in_the_tree() -> None:
+def test_files_that_a_script_creates_are_in_the_tree() -> None:
     script = """
     mkdir -p tmp var/lib
     chmod 1777 tmp
@@ -80,7 +80,7 @@ def test_what_a_script_makes_is_in_the_tree() -> None:
     }
 
 
-def test_a_script_sees_the_tree_that_is_there_and_may_change_all_of_it() -> None:
+def test_a_script_sees_the_given_tree_and_may_change_all_of_it() -> None:
     tree = Tree()
     tree.put(Directory(b"bin"), Meta(0o755))
     tree.put(Symlink(b"bin/sh", b"/nix/store/x"), Meta(0o777))
@@ -98,7 +98,7 @@ def test_everything_belongs_to_root() -> None:
     assert {(meta.uid, meta.gid) for _, meta in ran.tree} == {(0, 0)}
 
 
-def test_files_have_their_bytes_while_the_tree_is_there() -> None:
+def test_the_bytes_of_files_are_readable_while_the_tree_exists() -> None:
     ran = run_scripts(Tree(), Scripts("echo hello > x", search_path=PATH))
     node = ran.tree.node(b"x")
     assert isinstance(node, Regular)
@@ -112,7 +112,7 @@ def test_files_have_their_bytes_while_the_tree_is_there() -> None:
         (f"{sys.executable} -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"x\")'", "a socket"),
     ],
 )
-def test_what_no_image_holds_is_a_format_error(script: str, kind: str) -> None:
+def test_a_device_socket_or_pipe_is_a_format_error(script: str, kind: str) -> None:
     with pytest.raises(FormatError, match=rf"x: got {kind}, expected a file, a folder or a symlink"):
         run_scripts(Tree(), Scripts(script, search_path=PATH))
 
@@ -120,14 +120,14 @@ def test_what_no_image_holds_is_a_format_error(script: str, kind: str) -> None:
 @pytest.mark.parametrize(
     "script", ['rm -r "$PWD"', "cd ..; mv root elsewhere; : > root", "cd ..; mv root r; ln -s r root"]
 )
-def test_a_script_that_takes_the_root_away_fails(script: str) -> None:
+def test_a_script_that_removes_the_root_fails(script: str) -> None:
     assert "expected the root there" in str(failure(script))
 
 
 # How it starts
 
 
-def test_the_environment_is_the_same_whoever_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_does_not_depend_on_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "leaked")
     monkeypatch.setenv("BASH_ENV", "/no/such")
     monkeypatch.setenv("BASH_FUNC_ls%%", "() { echo leaked; }")
@@ -216,12 +216,12 @@ def test_a_script_that_is_killed_fails() -> None:
     assert str(failure("kill -KILL $$")) == "extra commands: got signal 9, expected 0"
 
 
-def test_a_script_with_a_nul_in_it_is_no_bug() -> None:
+def test_a_script_that_contains_a_nul_is_run() -> None:
     with pytest.raises((ScriptError, InvalidArgument)):
         run_scripts(Tree(), Scripts("echo\0hello; exit 1", search_path=PATH))
 
 
-def test_what_a_failed_script_printed_is_kept_in_its_order() -> None:
+def test_the_output_of_a_failed_script_is_kept_in_its_order() -> None:
     output = failure("echo one; echo two >&2; printf '\\377'; exit 1").output
     assert output == "one\ntwo\n\ufffd"
 
@@ -232,11 +232,11 @@ def test_only_the_end_of_a_long_output_is_kept() -> None:
     assert len(output) == 1 << 16
 
 
-def test_a_successful_script_says_what_it_printed() -> None:
+def test_the_output_of_a_successful_script_is_returned() -> None:
     assert printed("echo hi; echo there >&2") == "hi\nthere\n"
 
 
-def test_what_a_script_leaves_running_is_ended() -> None:
+def test_processes_that_a_script_leaves_running_are_ended() -> None:
     ran = run_scripts(Tree(), Scripts("(trap '' HUP TERM; sleep 296; sleep 296) & echo > x", search_path=PATH))
     assert ran.tree.node(b"x")
     wait_until(lambda: not is_running("sleep 296"))
@@ -251,7 +251,7 @@ def test_a_process_that_holds_the_output_is_not_waited_for() -> None:
 # The workspace
 
 
-def test_the_workspace_is_there_as_long_as_the_tree_and_no_longer(workspaces: Path) -> None:
+def test_the_workspace_exists_exactly_as_long_as_the_tree(workspaces: Path) -> None:
     closed = "chmod 0 a/b a" if os.geteuid() == 0 else "chmod 0500 a/b a"
     ran: ScriptResult | None = run_scripts(Tree(), Scripts(f"mkdir -p a/b; : > a/b/c; {closed}", search_path=PATH))
     assert len(list(workspaces.iterdir())) == 1
@@ -266,13 +266,13 @@ def test_the_workspace_is_there_as_long_as_the_tree_and_no_longer(workspaces: Pa
     assert list(workspaces.iterdir()) == []
 
 
-def test_the_workspace_goes_where_the_script_fails(workspaces: Path) -> None:
+def test_the_workspace_is_removed_if_the_script_fails(workspaces: Path) -> None:
     failure("mkdir x; : > x/y; exit 1")
     gc.collect()
     assert list(workspaces.iterdir()) == []
 
 
-def test_links_out_of_the_workspace_are_not_followed_when_it_goes(workspaces: Path, tmp_path: Path) -> None:
+def test_symlinks_out_of_the_workspace_are_not_followed_when_it_is_removed(workspaces: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir(mode=0o750)
     (kept / "file").touch()
@@ -293,7 +293,7 @@ sys.exit(run_to_exit_code(lambda: run_scripts(Tree(), Scripts(sys.argv[1], searc
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_script_is_ended_with_all_that_it_started_and_its_workspace_goes(
+def test_an_interrupted_script_is_ended_with_all_its_processes_and_its_workspace_is_removed(
     workspaces: Path, number: signal.Signals, code: int
 ) -> None:
     script = "(trap '' INT TERM; sleep 295; sleep 295) & echo > begun; sleep 295"
@@ -338,7 +338,7 @@ def folder() -> Iterator[Path]:
         yield path
 
 
-def test_a_temporary_folder_of_somebody_else_is_an_output_error(folder: Path) -> None:
+def test_a_temporary_folder_that_another_user_owns_is_an_output_error(folder: Path) -> None:
     def unwritable() -> None:
         tempfile.tempdir = str(folder)
         run_scripts(Tree(), Scripts("true", search_path=PATH))

@@ -1,4 +1,4 @@
-"""Signals that arrive while a process is begun: their handlers run once it is known."""
+"""Signals that arrive while a process is started: their handlers run after the start."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import pytest
 from lamina.rootfs.signals import defer_signals
 
 
-class Arrived(Exception):
-    """A handler has run."""
+class HandlerRan(Exception):
+    """Raised by a signal handler, to show that it has run."""
 
 
-def raise_it(number: int, frame: FrameType | None) -> None:
-    raise Arrived
+def raise_from_handler(number: int, frame: FrameType | None) -> None:
+    raise HandlerRan
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_handler_runs_after_the_block_and_is_back_in_its_place(number: signal.Signals) -> None:
-    done = []
+def test_a_handler_runs_after_the_block_and_is_installed_again(number: signal.Signals) -> None:
+    blocks_finished = []
 
-    def begin() -> None:
+    def start() -> None:
         with defer_signals():
             signal.raise_signal(number)
-            done.append(number)
+            blocks_finished.append(number)
 
-    previous = signal.signal(number, raise_it)
+    previous = signal.signal(number, raise_from_handler)
     try:
-        with pytest.raises(Arrived):
-            begin()
-        assert done == [number]
-        assert signal.getsignal(number) is raise_it
+        with pytest.raises(HandlerRan):
+            start()
+        assert blocks_finished == [number]
+        assert signal.getsignal(number) is raise_from_handler
     finally:
         signal.signal(number, previous)
 

@@ -1,4 +1,4 @@
-"""The symlink tree: nixpkgs' symlinkJoin (X.Org's lndir), with a warning for what that passes over in silence."""
+"""The symlink tree: nixpkgs' symlinkJoin (X.Org's lndir), with a warning for what lndir skips silently."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Inputs:
         return path
 
     def join(self, *contents: StorePath | str) -> tuple[dict[str, str | None], tuple[str, ...]]:
-        """The joined tree by path, links with their target and folders with None, and the warnings."""
+        """Return the target of each symlink and None for each folder, by path, and the warnings."""
         tree, warnings = build_symlink_tree(
             [StoreSubpath.parse(str(content)) for content in contents], self.folder.nodes
         )
@@ -55,7 +55,7 @@ def test_nothing_is_an_empty_root(inputs: Inputs) -> None:
     assert inputs.join() == ({}, ())
 
 
-def test_files_become_links_to_where_they_are_and_folders_stay_folders(inputs: Inputs) -> None:
+def test_files_become_symlinks_to_the_store_and_folders_stay_folders(inputs: Inputs) -> None:
     a = inputs.add("a", {"bin": {"tool": Program(b"x")}, "etc": {"deep": {"conf": b""}}, "top": b""})
     tree = {
         "bin": None,
@@ -75,12 +75,12 @@ def test_empty_folders_are_kept(inputs: Inputs) -> None:
 @pytest.mark.parametrize(
     "target", ["bin", "../x", "/nix/store/elsewhere", "/etc/passwd", "no such", ".", "sbin/../bin"]
 )
-def test_links_are_taken_word_for_word(inputs: Inputs, target: str) -> None:
+def test_symlinks_are_copied_unchanged(inputs: Inputs, target: str) -> None:
     a = inputs.add("a", {"bin": {}, "sbin": Link(target)})
     assert inputs.join(a) == ({"bin": None, "sbin": target}, ())
 
 
-def test_names_that_are_no_text_are_kept(inputs: Inputs) -> None:
+def test_names_that_are_not_utf8_are_kept(inputs: Inputs) -> None:
     a = inputs.add("a", {b"\xff": b"", "é": Link(b"\xfe")})
     assert inputs.join(a) == ({os.fsdecode(b"\xff"): f"{a}/" + os.fsdecode(b"\xff"), "é": os.fsdecode(b"\xfe")}, ())
 
@@ -102,7 +102,7 @@ def test_folders_of_old_version_control_are_left_out_and_files_of_that_name_are_
     assert warnings == (f"/src/{name} of {a}: left out, as symlinkJoin does with such names",)
 
 
-def test_a_name_that_begins_like_what_is_left_out_is_kept(inputs: Inputs) -> None:
+def test_a_name_that_begins_like_an_ignored_one_is_kept(inputs: Inputs) -> None:
     a = inputs.add("a", {"CVS": {"x": b""}, "CVS-x": b"", "CVSx": {"x": b""}, "CVS.d": {}})
     assert inputs.join(a)[0].keys() == {"CVS-x", "CVSx", "CVSx/x", "CVS.d"}
 
@@ -134,7 +134,7 @@ def test_the_first_input_wins_and_the_warning_names_both(inputs: Inputs) -> None
     assert str(b) in warning
 
 
-def test_a_third_input_is_told_apart_from_the_first_and_not_from_the_second(inputs: Inputs) -> None:
+def test_the_warning_about_a_third_input_names_the_first_and_not_the_second(inputs: Inputs) -> None:
     a, b, c = (inputs.add(name, {"x": b""}) for name in "abc")
     _, warnings = inputs.join(a, b, c)
     assert [(str(a) in text, str(b) in text, str(c) in text) for text in warnings] == [
@@ -155,7 +155,7 @@ def test_equal_links_are_no_clash_and_different_ones_are(inputs: Inputs) -> None
     assert warning.startswith("/other: ")
 
 
-def test_a_folder_does_not_replace_a_link_and_what_is_in_it_is_passed_over(inputs: Inputs) -> None:
+def test_a_folder_does_not_replace_a_symlink_and_its_content_is_skipped(inputs: Inputs) -> None:
     a = inputs.add("a", {"bin": {"a": b""}, "sbin": Link("bin")})
     b = inputs.add("b", {"sbin": {"b": b"", "deep": {"c": b""}}, "sbin2": b""})
     tree, (warning,) = inputs.join(a, b)
@@ -187,7 +187,7 @@ def test_the_order_of_inputs_that_do_not_clash_does_not_matter(inputs: Inputs) -
     assert inputs.join(a, b) == inputs.join(b, a)
 
 
-# Inputs that are no folders, and folders inside
+# Inputs that are not folders, and folders inside store paths
 
 
 @pytest.mark.parametrize("inside", ["", "/bin/tool"])
@@ -208,7 +208,7 @@ def test_a_folder_inside_is_linked_as_given(inputs: Inputs) -> None:
 
 
 @pytest.mark.parametrize("inside", ["no", "bin/no", "bin/tool/no", "bin/to", "\x07", "\udcff"])
-def test_a_folder_inside_that_is_not_there_is_not_found(inputs: Inputs, inside: str) -> None:
+def test_a_missing_folder_inside_a_store_path_is_not_found(inputs: Inputs, inside: str) -> None:
     a = inputs.add("a", {"bin": {"tool": b""}})
     with pytest.raises(NotFound, match="expected it to exist in the store"):
         inputs.join(f"{a}/{inside}")
@@ -219,7 +219,7 @@ def test_a_folder_inside_may_have_any_name(inputs: Inputs) -> None:
     assert inputs.join(os.fsdecode(b"%s/\xff" % str(a).encode()), f"{a}/ä")[0].keys() == {"x", "y"}
 
 
-# Inputs that are links
+# Inputs that are symlinks
 
 
 def test_a_link_to_another_store_path_is_followed_and_kept_in_the_targets(inputs: Inputs) -> None:
@@ -237,7 +237,7 @@ def test_links_on_the_way_to_a_folder_inside_are_followed(inputs: Inputs) -> Non
     assert inputs.join(f"{a}/up") == ({"bin": None, "bin/x": f"{a}/up/bin/x"}, ())
 
 
-def test_two_dots_behind_a_link_are_those_of_where_it_leads(inputs: Inputs) -> None:
+def test_two_dots_after_a_symlink_are_relative_to_its_target(inputs: Inputs) -> None:
     a = inputs.add(
         "a", {"real": {"deep": {}, "found": {"x": b""}}, "link": Link("real/deep"), "l": Link("link/../found")}
     )
@@ -272,7 +272,7 @@ def test_a_link_that_leads_out_of_the_store_is_an_error(inputs: Inputs, target: 
         inputs.join(a)
 
 
-def test_a_link_to_what_is_no_store_path_is_an_error(inputs: Inputs) -> None:
+def test_a_symlink_to_a_name_that_is_not_a_store_path_is_an_error(inputs: Inputs) -> None:
     a = inputs.add("a", {"x": Link("/nix/store/.links/y"), "y": Link(str(store_path("missing")))})
     with pytest.raises(InvalidArgument, match="expected HASH-NAME"):
         inputs.join(f"{a}/x")
@@ -288,6 +288,6 @@ def test_a_link_to_a_file_is_a_file(inputs: Inputs) -> None:
         inputs.join(f"{a}/dangling")
 
 
-def test_a_link_of_other_bytes_is_followed(inputs: Inputs) -> None:
+def test_a_symlink_with_a_target_that_is_not_utf8_is_followed(inputs: Inputs) -> None:
     a = inputs.add("a", {b"\xff": {"x": b""}, "link": Link(b"\xff")})
     assert inputs.join(f"{a}/link") == ({"x": f"{a}/link/x"}, ())

@@ -1,4 +1,4 @@
-"""The processes below one: found, judged and ended."""
+"""Descendants of a process: listing and ending them, and telling whether they hang."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="th
 
 @pytest.fixture
 def session() -> Iterator[subprocess.Popen[bytes]]:
-    """A session as a script's: a first process, and one in a group of its own that waits for another."""
+    """A session like that of a script: a first process, and one in its own process group that waits for another."""
     script = "set -m; (sleep 282; true) & exec 2>/dev/null; wait; sleep 281"
     with subprocess.Popen(["bash", "-c", script], start_new_session=True) as first:
         wait_until(lambda: is_running("sleep 282"))
@@ -34,17 +34,17 @@ def stop(process: processes.Process) -> None:
     )
 
 
-def test_a_session_that_waits_is_not_stuck(session: subprocess.Popen[bytes]) -> None:
+def test_a_session_that_waits_is_not_hung(session: subprocess.Popen[bytes]) -> None:
     assert [found.name for found in processes.list_descendants(session.pid)] == ["bash", "sleep"]
     assert not processes.is_hung(session.pid)
 
 
-def test_it_is_stuck_when_its_first_process_is_stopped(session: subprocess.Popen[bytes]) -> None:
+def test_a_session_is_hung_if_its_first_process_is_stopped(session: subprocess.Popen[bytes]) -> None:
     session.send_signal(signal.SIGSTOP)
     wait_until(lambda: processes.is_hung(session.pid))
 
 
-def test_it_is_stuck_when_no_process_of_the_script_can_continue_another(session: subprocess.Popen[bytes]) -> None:
+def test_a_session_is_hung_if_every_process_of_the_script_is_stopped(session: subprocess.Popen[bytes]) -> None:
     shell, sleep = processes.list_descendants(session.pid)
     stop(sleep)
     assert not processes.is_hung(session.pid)
@@ -52,14 +52,14 @@ def test_it_is_stuck_when_no_process_of_the_script_can_continue_another(session:
     assert processes.is_hung(session.pid)
 
 
-def test_all_below_are_ended_but_one(session: subprocess.Popen[bytes]) -> None:
+def test_all_descendants_but_one_are_killed(session: subprocess.Popen[bytes]) -> None:
     shell, _ = processes.list_descendants(session.pid)
     processes.kill_descendants(session.pid, except_pid=shell.pid)
     assert not is_running("sleep 282")
     assert session.poll() is None
 
 
-def test_what_is_left_of_a_session_is_found_when_its_first_process_has_gone() -> None:
+def test_the_rest_of_a_session_is_killed_after_its_first_process_ended() -> None:
     script = "(sleep 280 & sleep 280) & sleep 280 & kill -KILL $$"
     with subprocess.Popen(["bash", "-c", script], start_new_session=True) as first:
         first.wait()
@@ -68,7 +68,7 @@ def test_what_is_left_of_a_session_is_found_when_its_first_process_has_gone() ->
 
 
 @pytest.mark.parametrize("name", ["a b", "a) S 1 2 3 (b", ")", ""])
-def test_a_name_may_hold_anything(name: str) -> None:
+def test_a_name_may_contain_any_characters(name: str) -> None:
     found = processes._parse_stat(f"12 ({name}) T 3 4 5 6 7\n")
     assert found == processes.Process(12, name, "T", 3, 4, 5)
     assert found.is_stopped

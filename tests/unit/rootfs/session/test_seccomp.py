@@ -1,4 +1,4 @@
-"""The filter of system calls, run by a small interpreter of its instructions: which calls it lets through."""
+"""The seccomp filter: a small BPF interpreter shows which system calls it allows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNIX, INET, VSOCK = 1, 2, 40
 
 
 def allows(program: bytes, architecture: int, number: int, first: int = 0) -> bool:
-    """Whether ``program`` lets the call through (kernel documentation: networking/filter, "BPF engine")."""
+    """Tell whether ``program`` allows the call (kernel documentation: networking/filter, "BPF engine")."""
     data = struct.pack("=IIQQ", number, architecture, 0, first)
     steps = list(struct.iter_unpack("=HBBI", program))
     position = accumulator = 0
@@ -45,12 +45,12 @@ def test_sockets_are_allowed_by_their_family(machine: str, architecture: int, so
     assert [family for family in range(64) if allows(confined, architecture, socket, family)] == [1, 2, 10, 16]
     none = seccomp.build_filter(machine, ())
     assert not any(allows(none, architecture, socket, family) for family in range(64))
-    # The kernel looks at the lower half of the argument alone.
+    # The kernel reads only the lower half of the argument.
     assert not allows(confined, architecture, socket, VSOCK | 1 << 32)
 
 
 @pytest.mark.parametrize("machine", seccomp.MACHINES)
-def test_other_calls_pass_but_for_ways_round_the_filter(machine: str) -> None:
+def test_other_calls_are_allowed_except_ways_around_the_filter(machine: str) -> None:
     native = {"x86_64": X86_64, "aarch64": AARCH64, "riscv64": RISCV64}[machine]
     refused = {
         "x86_64": {41, 248, 249, 250, 425},
@@ -61,7 +61,7 @@ def test_other_calls_pass_but_for_ways_round_the_filter(machine: str) -> None:
     assert {number for number in range(600) if not allows(program, native, number)} == refused[machine]
 
 
-def test_tables_that_are_not_known_are_refused() -> None:
+def test_calls_of_unknown_tables_are_refused() -> None:
     program = seccomp.build_filter("x86_64", seccomp.CONFINED_FAMILIES)
     assert not allows(program, X86_64, 0x40000000 | 41, UNIX)
     assert not allows(program, ARM, 1)
