@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # imported when a binary cache or embedded store is opened; m
     from lamina.stores.binary_cache.trust import Trust
     from lamina.stores.embedded.store import EmbeddedStore
 
+# The folder that contains this machine's nix/store.
 MACHINE = Path("/")
 DEFAULT_CACHE = "https://cache.nixos.org"
 
@@ -56,20 +57,21 @@ class StoreAccess:
 def open_stores(locations: Sequence[str], access: StoreAccess | None = None) -> Store:
     """Open the stores at ``locations`` as one store that asks them in order.
 
-    Without locations, these are the machine's own store, then the embedded one.
+    Without locations, these are the machine's own store, then the embedded one. If a closure graph is named, contents
+    are also looked for in the machine's own store.
 
     Raises:
         InvalidArgument: A location cannot be a store.
         Unavailable: A store cannot be read, or there is none.
         FormatError: A closure graph is invalid.
     """
-    opening = _StoreOpener(locations, access or StoreAccess())
-    stores = opening.open_named() if locations else opening.open_default()
-    channel = opening.open_channels()
+    opener = _StoreOpener(locations, access or StoreAccess())
+    stores = opener.open_named() if locations else opener.open_default()
+    channel = opener.open_channels()
     if len(stores) == 1 and not channel and not locations:
         return stores[0][1]
-    names, several = zip(*channel, *stores, strict=True)
-    return ChainedStore(several, names, opening.warn)
+    names, opened = zip(*channel, *stores, strict=True)
+    return ChainedStore(opened, names, opener.warn)
 
 
 def machine_has_store() -> bool:
@@ -92,6 +94,8 @@ _NamedStore = tuple[str, Store]
 
 
 class _StoreOpener:
+    """Opens the stores of one command, which share a fetcher."""
+
     def __init__(self, locations: Sequence[str], access: StoreAccess) -> None:
         self._locations = locations
         self._access = access

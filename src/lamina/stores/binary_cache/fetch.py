@@ -188,9 +188,9 @@ class Fetcher:
                             self._receive(known, source, incoming, content_check)
                         finally:
                             self._incoming.remove(incoming)
-        verified = content_check.verified()
+        verified = content_check.make_narinfo()
         self._sources[known.info.path] = verified, source
-        self._publisher.nar_received(verified)
+        self._publisher.publish(verified)
 
     def _has_valid_nar(self, known: NarInfo, content_check: _ContentCheck) -> bool:
         """Return whether the NAR of ``known`` is in the store already, which is found by hashing it.
@@ -231,7 +231,7 @@ class _ContentCheck:
     """Checks the content address of a narinfo against the NAR that is passed to `feed`.
 
     Signatures do not cover the address. An address that does not result in the name of the path is ignored, and so is
-    a wrong one if a signature vouches for the NAR hash; `verified` drops both. If nothing but the address vouches for
+    a wrong one if a signature vouches for the NAR hash; `make_narinfo` drops both. If only the address vouches for
     the path, a wrong address is an error.
     """
 
@@ -260,7 +260,7 @@ class _ContentCheck:
             info, address = self._known.info, self._known.address
             raise IntegrityError(f"{info.path} in {self._source.label}: got other content, expected that of {address}")
 
-    def verified(self) -> NarInfo:
+    def make_narinfo(self) -> NarInfo:
         """Return the narinfo, without its content address unless that was found to be right."""
         return self._known if self._is_verified else replace(self._known, address="")
 
@@ -280,7 +280,7 @@ class _Publisher:
         """Note that the path of ``known`` may be fetched; it counts as invalid until its NAR is received."""
         self._registered.add(known.info.path)
 
-    def nar_received(self, known: NarInfo) -> None:
+    def publish(self, known: NarInfo) -> None:
         """Publish ``known``, whose NAR was received, and referrers that waited for it. Raises `OutputError`.
 
         A path whose references are not all valid yet is published together with the last of them.

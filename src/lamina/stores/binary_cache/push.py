@@ -157,6 +157,8 @@ class _StoppedError(Exception):
 
 
 class _Push:
+    """One push; ``stopping`` makes running compressions end early."""
+
     def __init__(
         self, closure_source: ClosureSource, closure: Closure, cache: WritableTransport, options: PushOptions
     ) -> None:

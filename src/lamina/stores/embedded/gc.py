@@ -66,6 +66,8 @@ def remove_garbage(store: EmbeddedStore, roots: Iterable[StorePath]) -> GCResult
 
 
 class _GarbagePlan:
+    """What is removed from ``store`` if ``roots`` are kept."""
+
     def __init__(self, store: EmbeddedStore, roots: Iterable[StorePath]) -> None:
         self._store = store
         self._live = {info.path for info in Closure.resolve(roots, store.query)}

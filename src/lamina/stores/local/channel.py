@@ -114,8 +114,8 @@ def open_channel(address: str, opener: Opener, cache: Path | None, *, offline: b
         return _open_url(address, "", opener, cache, offline=offline, now=now)
     if _CHANNEL.fullmatch(address):
         return _open_url(f"{CHANNELS}/{address}/{LIST}", address, opener, cache, offline=offline, now=now)
-    folder = os.path.isdir(address)
-    return Channel(address, _parse(_read_file(os.path.join(address, LIST) if folder else address), address))
+    is_folder = os.path.isdir(address)
+    return Channel(address, _parse(_read_file(os.path.join(address, LIST) if is_folder else address), address))
 
 
 def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
@@ -125,7 +125,7 @@ def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offlin
     list_cache = None if cache is None else _ListCache(cache / hashlib.sha256(url.encode()).hexdigest()[:32])
     cached = list_cache.load(name, now) if list_cache else None
     if cached and (cached.is_fresh or offline):
-        return cached.channel(name, "")
+        return cached.to_channel(name, "")
     if offline:
         raise Unavailable(f"list of {name}: got none that was kept, expected one", hint="do without --offline once")
     try:
@@ -134,7 +134,7 @@ def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offlin
     except Error as error:
         if cached is None:
             raise
-        return cached.channel(name, str(error))
+        return cached.to_channel(name, str(error))
     return Channel(name, paths, warnings=list_cache.store(data, name, now) if list_cache else ())
 
 
@@ -208,7 +208,7 @@ class _CachedList:
     def is_fresh(self) -> bool:
         return self.age < DAY
 
-    def channel(self, name: str, reason: str) -> Channel:
+    def to_channel(self, name: str, reason: str) -> Channel:
         """Return the list as a channel; ``reason`` is why there is no newer one, empty if no request was sent."""
         explanation = f", and got no newer one: {reason}" if reason else ""
         warning = f"list of {name} is {format_age(self.age)} old{explanation}"
