@@ -26,6 +26,12 @@ def imported(file: Path) -> Iterator[str]:
             yield node.module or ""
 
 
+@pytest.mark.parametrize("file", PURE, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_the_core_asks_no_clock(file: Path) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    assert not {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & {"now", "utcnow", "today"}
+
+
 def test_the_top_level_holds_rooms_and_four_modules() -> None:
     modules = {file.name for file in PACKAGE.glob("*.py")}
     assert modules == {"__init__.py", "__main__.py", "errors.py", "version.py"}
