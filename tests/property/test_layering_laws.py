@@ -12,8 +12,8 @@ from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.layering import STRATEGIES, plan
 from lamina.layering.auto import auto
-from lamina.layering.popularity import popularity, popularity_scores
-from lamina.layering.reach import Reachability, Weights, iter_bits, path_numbers
+from lamina.layering.popularity import compute_popularity, popularity
+from lamina.layering.reach import Reachability, Weights, iter_bits, number_paths
 
 LAW = settings(deadline=None, max_examples=80)
 Children = Mapping[StorePath, Collection[StorePath]]
@@ -91,7 +91,7 @@ def graphs_and_ignored(draw: st.DrawFn) -> tuple[tuple[PathInfo, ...], frozenset
 @LAW
 def test_popularities_match_their_definition(infos: tuple[PathInfo, ...]) -> None:
     """The order is that of nixpkgs' closure-graph.py for every acyclic graph."""
-    assert popularity_scores(Closure.of(infos)) == naive_popularities(infos)
+    assert compute_popularity(Closure.of(infos)) == naive_popularities(infos)
 
 
 @given(graphs_and_ignored(), st.integers(1, 14))
@@ -166,7 +166,7 @@ def test_weights_are_summed(weights: list[int], data: st.DataObject) -> None:
 def test_reach_is_the_transitive_closure(infos: tuple[PathInfo, ...]) -> None:
     """Dependencies and referrers are by path number, and include no path itself."""
     closure = Closure.of(infos)
-    children, number, reach = children_of(infos), path_numbers(closure), Reachability.of(closure)
+    children, number, reach = children_of(infos), number_paths(closure), Reachability.of(closure)
     for path, index in number.items():
         needed = {number[found] for found in below(path, children)}
         assert set(iter_bits(reach.dependencies[index])) == needed

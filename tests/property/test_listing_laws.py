@@ -83,7 +83,7 @@ def test_a_layer_from_a_listing_equals_one_from_nodes(tree: Item) -> None:
         write(tree, top)
         listing = list_tree(top)
         assert listing is not None
-        assert list(locations.nodes(listing, top)) == list(walk(top))
+        assert list(locations.iter_nodes(listing, top)) == list(walk(top))
         from_nodes = StoreLayer(LayerPlan((path("A"),)), lambda _: walk(top), OWNER, 5).pack()
         assert_packs_alike(listed_layer(top), from_nodes)
 
@@ -97,7 +97,7 @@ def test_a_layer_from_a_nar_equals_one_from_disk(tree: Item) -> None:
         file.write_bytes(b"".join(cast("Iterable[bytes]", nar.dump(nodes(tree)))))
         archive = narfile.nar_extent(os.fsencode(file))
         listing = narfile.list_nar(archive)
-        assert list(locations.nodes(listing, archive)) == list(narfile.nodes(archive))
+        assert list(locations.iter_nodes(listing, archive)) == list(narfile.read_nodes(archive))
         from_nodes = StoreLayer(LayerPlan((path("A"),)), lambda _: nodes(tree), OWNER, 5).pack()
         assert_packs_alike(listed_layer(archive), from_nodes)
 

@@ -156,7 +156,7 @@ class _LayerVerifier:
         for number, (path, nar_hash, _) in enumerate(inputs.contents):
             if (path, nar_hash) not in self._faults:
                 part = listed.parts[number] if listed else None
-                nodes = locations.nodes(part.listing, part.location) if part else self._store.nodes(path)
+                nodes = locations.iter_nodes(part.listing, part.location) if part else self._store.nodes(path)
                 self._faults[path, nar_hash] = self._find_fault_in_path(path, nar_hash, nodes)
             if fault := self._faults[path, nar_hash]:
                 return fault

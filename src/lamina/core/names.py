@@ -75,7 +75,7 @@ class Digest:
         if algorithm != "sha256" or separator not in (":", "-"):
             raise InvalidArgument(f"digest: got {short_repr(text)}, expected sha256:HEX, sha256:NIX32 or sha256-BASE64")
         if separator == "-":
-            return cls(_base64_parse(text, rest))
+            return cls(_parse_base64(text, rest))
         if len(rest) == 64:
             return cls.from_hex(rest)
         return cls(parse_nix32(rest, 32))
@@ -106,7 +106,7 @@ class Digest:
         return "sha256:" + self.raw.hex()
 
 
-def _base64_parse(text: str, rest: str) -> bytes:
+def _parse_base64(text: str, rest: str) -> bytes:
     try:
         raw = base64.b64decode(rest, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -193,7 +193,7 @@ class ImageReference:
 
     @classmethod
     def parse(cls, text: str) -> ImageReference:
-        """``NAME:TAG``; raises `InvalidArgument` where either is missing or cannot be."""
+        """Parse ``NAME:TAG``; raise `InvalidArgument` if either is missing or invalid."""
         repository, colon, tag = text.rpartition(":")
         if not colon or "/" in tag:
             raise InvalidArgument(f"image name: got {short_repr(text)}, expected NAME:TAG")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.layering.reach import path_numbers
+from lamina.layering.reach import number_paths
 
 Edges = Mapping[int, frozenset[int]]
 _NONE: frozenset[int] = frozenset()
@@ -38,7 +38,7 @@ class Graph:
     @classmethod
     def of(cls, closure: Closure, ignored: Collection[StorePath]) -> Graph:
         """Make the graph of all of ``closure``, without ignored paths and references to them."""
-        numbers = path_numbers(closure)
+        numbers = number_paths(closure)
         kept = [number for path, number in numbers.items() if path not in ignored]
         vertices = sorted(kept, key=lambda number: closure.infos[number].nar_size)
         edges = {

@@ -20,7 +20,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.layering.plans import LayerPlan
-from lamina.layering.reach import Reachability, Weights, path_numbers
+from lamina.layering.reach import Reachability, Weights, number_paths
 
 
 def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
@@ -43,14 +43,14 @@ def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) ->
 
 def rank_by_popularity(closure: Closure) -> tuple[tuple[PathInfo, int], ...]:
     """Return every path with its popularity, the most popular first, ties by name, then by hash."""
-    scores = popularity_scores(closure)
+    scores = compute_popularity(closure)
     order = sorted(closure, key=lambda info: (-scores[info.path], _name_key(info.path)))
     return tuple((info, scores[info.path]) for info in order)
 
 
-def popularity_scores(closure: Closure) -> dict[StorePath, int]:
+def compute_popularity(closure: Closure) -> dict[StorePath, int]:
     """Compute the popularity of every path."""
-    numbers = path_numbers(closure)
+    numbers = number_paths(closure)
     ways = [0] * len(closure)
     for info in reversed(closure.bottom_up):
         referrers = closure.referrers[info.path]

@@ -25,7 +25,7 @@ class Reachability:
     @classmethod
     def of(cls, closure: Closure) -> Reachability:
         """Compute the reachability of ``closure``."""
-        numbers = path_numbers(closure)
+        numbers = number_paths(closure)
         dependencies, referrers = [0] * len(closure), [0] * len(closure)
         for info in closure.bottom_up:
             here = numbers[info.path]
@@ -40,7 +40,7 @@ class Reachability:
         return cls(dependencies, referrers)
 
 
-def path_numbers(closure: Closure) -> Mapping[StorePath, int]:
+def number_paths(closure: Closure) -> Mapping[StorePath, int]:
     """Return the number of each path: its index in ``closure``."""
     return {info.path: number for number, info in enumerate(closure)}
 

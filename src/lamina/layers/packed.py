@@ -90,7 +90,7 @@ class ListedLayer:
 
 
 def _in_tar_order(part: ListedPath) -> Iterable[LocatedEntry]:
-    entries = locations.entries(part.listing, part.location)
+    entries = locations.iter_entries(part.listing, part.location)
     return entries if part.listing.is_utf8 else sorted(entries, key=lambda entry: split_components(entry[1]))
 
 

@@ -76,4 +76,4 @@ class CachedStore:
         listing = self._layer_cache.get_listings([key]).get(key)
         if listing is None:
             return self._store.nodes(path)
-        return locations.nodes(Listing.parse(listing), location)
+        return locations.iter_nodes(Listing.parse(listing), location)

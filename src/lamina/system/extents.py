@@ -1,4 +1,4 @@
-"""Reading of extents: the only place where files of store paths are opened.
+"""Reading of extents: this module opens the files that a walk has listed.
 
 Invariant: the bytes come from the file that was walked. If the file's type, size or modification time differs when it
 is opened, or changes while it is read, `IntegrityError` is raised.
@@ -64,8 +64,8 @@ def open_reader(extent: Extent) -> Iterator[Callable[[int, int], bytes]]:
         yield read
 
 
-def read_small(extent: Extent, on_mtime_change: OnMtimeChange | None) -> bytes:
-    """Read all of an extent at once, so that one fstat(2) afterwards suffices. Raises as `read_head` does."""
+def _read_whole(extent: Extent, on_mtime_change: OnMtimeChange | None) -> bytes:
+    """Read a whole file at once, so that one fstat(2) afterwards suffices. Raises as `read_head` does."""
     fd = _open_at_start(extent)
     try:
         data = os.read(fd, extent.length)
@@ -78,8 +78,8 @@ def read_small(extent: Extent, on_mtime_change: OnMtimeChange | None) -> bytes:
     return data
 
 
-def read_small_into(extent: Extent, view: memoryview, on_mtime_change: OnMtimeChange | None) -> None:
-    """Read all of an extent at once into ``view``, which has the extent's length. Raises as `read_head` does."""
+def _read_whole_into(extent: Extent, view: memoryview, on_mtime_change: OnMtimeChange | None) -> None:
+    """Read a whole file at once into ``view``, which has its length. Raises as `read_head` does."""
     fd = _open_at_start(extent)
     try:
         count = _read_into(fd, view)
@@ -140,10 +140,10 @@ class ExtentReader:
     ) -> None:
         self._close(check=kind is None)
 
-    def small(self, extent: Extent) -> bytes:
+    def read_small(self, extent: Extent) -> bytes:
         """Read all of an extent at once. Raises as `read_head` does."""
         if extent.length == extent.file_size:
-            return read_small(extent, self._on_mtime_change)
+            return _read_whole(extent, self._on_mtime_change)
         fd = self._open_file(extent)
         try:
             data = os.read(fd, extent.length)
@@ -153,17 +153,17 @@ class ExtentReader:
             raise truncated_error(extent, extent.length - len(data))
         return data
 
-    def small_into(self, extent: Extent, view: memoryview) -> None:
+    def read_small_into(self, extent: Extent, view: memoryview) -> None:
         """Read all of an extent into ``view``, which has the extent's length. Raises as `read_head` does."""
         if extent.length == extent.file_size:
-            read_small_into(extent, view, self._on_mtime_change)
+            _read_whole_into(extent, view, self._on_mtime_change)
             return
         count = read_some(extent, self._open_file(extent), view)
         if count != extent.length:
             raise truncated_error(extent, extent.length - count)
 
     @contextlib.contextmanager
-    def large(self, extent: Extent) -> Iterator[int]:
+    def open_large(self, extent: Extent) -> Iterator[int]:
         """Open the file at the extent's start for the block. Raises as `read_head` does, also when the block ends."""
         if extent.length != extent.file_size:
             yield self._open_file(extent)

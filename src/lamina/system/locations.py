@@ -29,7 +29,7 @@ def disk_path(location: Location) -> bytes:
     return location.file if isinstance(location, Extent) else location
 
 
-def entries(listing: Listing, location: Location) -> Iterator[LocatedEntry]:
+def iter_entries(listing: Listing, location: Location) -> Iterator[LocatedEntry]:
     """Yield the entries of the store path at ``location``, with their contents."""
     if isinstance(location, Extent):
         file, start, total = location.file, location.offset, location.file_size
@@ -45,13 +45,13 @@ def entries(listing: Listing, location: Location) -> Iterator[LocatedEntry]:
             yield kind, path, size, target, b""
 
 
-def nodes(listing: Listing, location: Location) -> Iterator[Node]:
+def iter_nodes(listing: Listing, location: Location) -> Iterator[Node]:
     """Yield the nodes of the store path at ``location``.
 
     The file with a NAR may have been replaced since it was listed. Its name is the NAR's hash, so the content is the
     same, and its current modification time is used.
     """
-    for kind, path, size, target, content in entries(listing, location):
+    for kind, path, size, target, content in iter_entries(listing, location):
         if kind == FOLDER:
             yield Directory(path)
         elif kind == SYMLINK:

@@ -33,7 +33,7 @@ def nar_extent(file: bytes) -> Extent:
     return Extent.whole(file, status.st_size, status.st_mtime_ns)
 
 
-def nodes(extent: Extent) -> Iterator[Node]:
+def read_nodes(extent: Extent) -> Iterator[Node]:
     """Yield the nodes of the NAR at ``extent``.
 
     Raises:
@@ -50,27 +50,27 @@ def nodes(extent: Extent) -> Iterator[Node]:
 
 
 def check_nar_file(extent: Extent) -> None:
-    """Check that there is a NAR at ``extent``. Raises as `nodes` does."""
+    """Check that there is a NAR at ``extent``. Raises as `read_nodes` does."""
     with _map_file(extent) as data, contextlib.suppress(ScanError):
         deque(scan(data, extent.mtime_ns), 0)
         return
-    deque(nodes(extent), 0)
+    deque(read_nodes(extent), 0)
 
 
 def list_nar(extent: Extent) -> Listing:
-    """List the NAR at ``extent``. Raises as `nodes` does."""
+    """List the NAR at ``extent``. Raises as `read_nodes` does."""
     with _map_file(extent) as data, contextlib.suppress(ScanError):
         lister = ListingBuilder()
         for entry in scan(data, extent.mtime_ns):
             lister.add(*entry)
         return lister.build()
     lister = ListingBuilder()
-    for node in nodes(extent):
-        lister.add(*_entry(node, extent.mtime_ns))
+    for node in read_nodes(extent):
+        lister.add(*_make_entry(node, extent.mtime_ns))
     return lister.build()
 
 
-def _entry(node: Node, mtime_ns: int) -> ListingEntry:
+def _make_entry(node: Node, mtime_ns: int) -> ListingEntry:
     match node:
         case Regular(path, executable, size):
             return EXECUTABLE if executable else FILE, path, size, mtime_ns, b""

@@ -30,7 +30,7 @@ class TempDir:
 
     def __init__(self, parent: Path | None = None) -> None:
         if parent is None:
-            self.path, fd, cleanup = create_folder(_temporary_folder(), _remove)
+            self.path, fd, cleanup = create_folder(_find_temporary_folder(), _remove)
         else:
             self.path, fd, cleanup = create_folder(parent, _remove, holds_parts=True)
         self.close = weakref.finalize(self, _close, cleanup, fd)
@@ -43,7 +43,7 @@ class TempDir:
         self.close()
 
 
-def _temporary_folder() -> Path:
+def _find_temporary_folder() -> Path:
     """Return the folder that ``tempfile.gettempdir`` returns, without the test file that it writes.
 
     A process killed at that moment would leave the test file behind. A folder on a full disk is accepted too, so that

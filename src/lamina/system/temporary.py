@@ -68,7 +68,7 @@ class PartFile:
 
     def __init__(self, folder: Path, mode: int = 0o666, *, sweep_all: bool = False) -> None:
         self.path, (self.fd, self._cleanup) = _create_unique(
-            folder, PART_PREFIX, _PART_SUFFIX, lambda path: create(partial(_new_file, path, mode), path.unlink)
+            folder, PART_PREFIX, _PART_SUFFIX, lambda path: create(partial(_create_file, path, mode), path.unlink)
         )
         self._is_open = True
         _sweep(folder, PART_PREFIX, os.fstat(self.fd).st_mtime, sweep_all=sweep_all)
@@ -125,7 +125,7 @@ def create_folder(
     """
     prefix, suffix = (PART_PREFIX, _PART_SUFFIX) if holds_parts else (FOLDER_PREFIX, "")
     path, (fd, cleanup) = _create_unique(
-        parent, prefix, suffix, lambda path: create(partial(_new_folder, path), partial(remove, path))
+        parent, prefix, suffix, lambda path: create(partial(_create_locked_folder, path), partial(remove, path))
     )
     _sweep(parent, prefix, os.stat(path).st_mtime, interval=0 if holds_parts else _SWEEP_INTERVAL, remove=remove)
     return path, fd, cleanup
@@ -162,11 +162,11 @@ def _create_unique(
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
 
 
-def _new_file(path: Path, mode: int) -> int:
+def _create_file(path: Path, mode: int) -> int:
     return _lock_new(os.open(path, _CREATE_FLAGS, mode), path)
 
 
-def _new_folder(path: Path) -> int:
+def _create_locked_folder(path: Path) -> int:
     os.mkdir(path, stat.S_IRWXU)
     os.chmod(path, stat.S_IRWXU)  # the umask may have removed some of these permissions
     if fcntl is None:

@@ -83,7 +83,7 @@ def fill(
                 length = piece.length
                 end = filled + length
                 if length <= _SMALL_FILE and end <= buffer_size:
-                    files.small_into(piece, buffer[filled:end])
+                    files.read_small_into(piece, buffer[filled:end])
                     filled = end
                 else:
                     buffer, filled = _read_large(piece, buffer, filled, next_buffer, files)
@@ -103,8 +103,8 @@ def transfer(pieces: Iterable[Piece], write: Write) -> BlobInfo:
     """
     hashing = _HashingThread(write)
     try:
-        size = fill(pieces, hashing.buffer(), hashing.next_buffer)
-        return BlobInfo(hashing.digest(), size)
+        size = fill(pieces, hashing.take_buffer(), hashing.next_buffer)
+        return BlobInfo(hashing.finish(), size)
     finally:
         hashing.stop()
 
@@ -181,7 +181,7 @@ def _copy_across_buffers(
 def _read_large(
     extent: Extent, buffer: memoryview, filled: int, next_buffer: NextBuffer, files: ExtentReader
 ) -> tuple[memoryview, int]:
-    with files.large(extent) as fd:
+    with files.open_large(extent) as fd:
         left = extent.length
         while left:
             count = read_some(extent, fd, buffer[filled : filled + left])
@@ -210,7 +210,7 @@ def _copy_to_fd(
             if isinstance(piece, bytes):
                 data = piece
             elif piece.length <= _SMALL_FILE:
-                data = files.small(piece)
+                data = files.read_small(piece)
             else:
                 if parts:
                     out.write_parts(parts)
@@ -234,7 +234,7 @@ def _copy_to_fd(
 
 
 def _send_file(extent: Extent, out: FdWriter, on_bytes: OnBytes, files: ExtentReader) -> None:
-    with files.large(extent) as fd:
+    with files.open_large(extent) as fd:
         left = extent.length
         while left and (count := out.send_file(fd, left)) >= 0:
             if not count:
@@ -274,7 +274,7 @@ class _HashingThread:
         self._hasher = Thread(target=self._run, name="lamina-hash", daemon=True)
         self._hasher.start()
 
-    def buffer(self) -> memoryview:
+    def take_buffer(self) -> memoryview:
         """Wait for a free buffer."""
         return self._free.get()
 
@@ -282,9 +282,9 @@ class _HashingThread:
         """Hash and write ``data``, the full buffer or the used part of it, and return a free buffer."""
         self._full.put(data)
         self._write(data)
-        return self.buffer()
+        return self.take_buffer()
 
-    def digest(self) -> Digest:
+    def finish(self) -> Digest:
         """Return the digest of all buffers passed to `next_buffer`, and stop the thread."""
         self.stop()
         return Digest(self._hash.digest())

@@ -47,7 +47,7 @@ def walk(top: bytes, *, case_hack: bool = _DARWIN) -> Iterator[Node]:
 def walk_with_modes(top: bytes, *, case_hack: bool = False) -> Iterator[tuple[Node, int]]:
     """Walk as `walk` does, and yield each node with the mode bits that it has on disk."""
     found = _scan(top, _stat_top(top), case_hack)
-    return ((_node(*item), stat.S_IMODE(item[2].st_mode)) for item in found)
+    return ((_make_node(*item), stat.S_IMODE(item[2].st_mode)) for item in found)
 
 
 def list_tree(top: bytes, *, case_hack: bool = _DARWIN) -> Listing | None:
@@ -85,7 +85,7 @@ def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[_Walk
     if not stat.S_ISDIR(status.st_mode):
         return
     is_file, is_folder = stat.S_ISREG, stat.S_ISDIR
-    folders = [_entries(top, b"", case_hack)]
+    folders = [_read_folder(top, b"", case_hack)]
     while folders:
         for path, entry in folders[-1]:
             file = entry.path
@@ -99,13 +99,13 @@ def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[_Walk
                 raise _read_error(file, error) from error
             yield path, file, status, target
             if is_folder(status.st_mode):
-                folders.append(_entries(file, path, case_hack))
+                folders.append(_read_folder(file, path, case_hack))
                 break
         else:
             folders.pop()
 
 
-def _entries(folder: bytes, path: bytes, case_hack: bool) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
+def _read_folder(folder: bytes, path: bytes, case_hack: bool) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=_disk_name)
@@ -133,7 +133,7 @@ def _read_target(file: bytes, status: os.stat_result) -> bytes:
     raise FormatError(f"{os.fsdecode(file)}: got {file_type_name(mode)}, expected a file, a folder or a symlink")
 
 
-def _node(path: bytes, file: bytes, status: os.stat_result, target: bytes) -> Node:
+def _make_node(path: bytes, file: bytes, status: os.stat_result, target: bytes) -> Node:
     mode = status.st_mode
     if stat.S_ISREG(mode):
         size = status.st_size

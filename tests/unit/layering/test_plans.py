@@ -13,7 +13,7 @@ from lamina.core.closure import Closure
 from lamina.errors import InvalidArgument, PlanError
 from lamina.layering import DEFAULT_MAX_LAYERS, STRATEGIES, LayerPlan, Pipeline, plan
 from lamina.layering.auto import auto
-from lamina.layering.popularity import popularity, popularity_scores, rank_by_popularity
+from lamina.layering.popularity import compute_popularity, popularity, rank_by_popularity
 
 # dockertools: A(100)→C(50),D(10)  B(80)→C,E(10)  C→F(5), below an ignored base.
 SIZED = closure("base→A,B A→C,D B→C,E C→F", A=100, B=80, C=50, D=10, E=10, F=5)
@@ -77,14 +77,14 @@ def test_self_references_are_ignored() -> None:
 
 def test_popularity_agrees_with_closure_graph_py() -> None:
     """The worked example of closure-graph.py."""
-    scores = {path.name: score for path, score in popularity_scores(CONTEST).items()}
+    scores = {path.name: score for path, score in compute_popularity(CONTEST).items()}
     assert scores == {"A": 1, "B": 2, "C": 3, "D": 4, "E": 5, "F": 9, "G": 2}
     assert layers(popularity(CONTEST, 99, ())) == ["F", "E", "D", "C", "B", "G", "A"]
 
 
 def test_popularity_of_upstreams_own_unit_test() -> None:
     found = closure("foo→bar,baz bar→baz baz→tux")
-    assert {path.name: score for path, score in popularity_scores(found).items()} == {
+    assert {path.name: score for path, score in compute_popularity(found).items()} == {
         "foo": 1,
         "bar": 2,
         "baz": 4,

@@ -152,7 +152,7 @@ class SubstitutingStore:
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """Return the nodes of ``path``. Raises what `location` raises."""
-        return narfile.nodes(self.location(path))
+        return narfile.read_nodes(self.location(path))
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the trusted paths in the embedded store that ``name`` may mean."""

@@ -185,7 +185,7 @@ class EmbeddedStore:
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """Return the nodes of ``path``. Raises what `location` raises."""
-        return narfile.nodes(self.location(path))
+        return narfile.read_nodes(self.location(path))
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the valid paths that ``name`` may mean (`lamina.core.name_match`); skip invalid narinfos."""
