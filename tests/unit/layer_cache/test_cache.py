@@ -103,16 +103,16 @@ class OpenedCache:
 @contextlib.contextmanager
 def open_cache(file: Path, *, warnings: int = 0) -> Iterator[LayerCache]:
     """Open the layer cache for the block, in which it must print this number of warnings."""
-    found = OpenedCache(file)
-    with found.layer_cache:
-        yield found.layer_cache
-    assert len(found.warnings) == warnings, found.warnings
+    opened = OpenedCache(file)
+    with opened.layer_cache:
+        yield opened.layer_cache
+    assert len(opened.warnings) == warnings, opened.warnings
 
 
 def put(file: Path, new_facts: list[Fact]) -> None:
-    with open_cache(file) as found:
+    with open_cache(file) as layer_cache:
         for fact in new_facts:
-            fact.put(found)
+            fact.put(layer_cache)
 
 
 def check(layer_cache: LayerCache, truth: list[Fact]) -> int:
@@ -124,8 +124,8 @@ def check(layer_cache: LayerCache, truth: list[Fact]) -> int:
 
 
 def count_known(file: Path, truth: list[Fact], warnings: int = 0) -> int:
-    with open_cache(file, warnings=warnings) as found:
-        return check(found, truth)
+    with open_cache(file, warnings=warnings) as layer_cache:
+        return check(layer_cache, truth)
 
 
 def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -188,118 +188,118 @@ def test_malformed_inputs_are_refused(data: bytes) -> None:
 
 def test_an_entry_is_found_at_once_and_in_the_next_run(file: Path) -> None:
     truth = facts(5)
-    with open_cache(file) as found:
+    with open_cache(file) as layer_cache:
         for fact in truth:
-            assert not any(fact.lookups(found))
-            fact.put(found)
-            assert all(fact.lookups(found))
-    with open_cache(file) as found:
-        assert all(all(fact.lookups(found)) for fact in truth)
-        assert dict(found.entries()) == {fact.inputs: fact.layer for fact in truth}
-        assert not any(Fact("never-put").lookups(found))
+            assert not any(fact.lookups(layer_cache))
+            fact.put(layer_cache)
+            assert all(fact.lookups(layer_cache))
+    with open_cache(file) as layer_cache:
+        assert all(all(fact.lookups(layer_cache)) for fact in truth)
+        assert dict(layer_cache.entries()) == {fact.inputs: fact.layer for fact in truth}
+        assert not any(Fact("never-put").lookups(layer_cache))
 
 
 def test_the_same_path_with_other_bytes_and_another_nar_hash_misses(file: Path) -> None:
     fact = Fact("path")
     put(file, [fact])
     other = digest("other bytes")
-    with open_cache(file) as found:
+    with open_cache(file) as layer_cache:
         (store_path, _, size) = fact.inputs.contents[0]
-        assert found.get_layer(replace(fact.inputs, contents=((store_path, other, size),))) is None
-        assert found.get_listings([(fact.top, other)]) == {}
-        assert found.get_listings([(fact.top, other), fact.listing_key]) == {fact.listing_key: fact.listing}
+        assert layer_cache.get_layer(replace(fact.inputs, contents=((store_path, other, size),))) is None
+        assert layer_cache.get_listings([(fact.top, other)]) == {}
+        assert layer_cache.get_listings([(fact.top, other), fact.listing_key]) == {fact.listing_key: fact.listing}
 
 
 def test_a_layer_with_another_owner_mtime_or_order_misses(file: Path) -> None:
     one, other = Fact("one"), Fact("other")
     inputs = replace(one.inputs, contents=one.inputs.contents + other.inputs.contents)
-    with open_cache(file) as found:
-        found.put_layer(inputs, one.layer)
-    with open_cache(file) as found:
-        assert found.get_layer(inputs) == one.layer
-        assert found.get_layer(replace(inputs, contents=inputs.contents[::-1])) is None
-        assert found.get_layer(replace(inputs, contents=inputs.contents[:1])) is None
-        assert found.get_layer(replace(inputs, mtime=2)) is None
+    with open_cache(file) as layer_cache:
+        layer_cache.put_layer(inputs, one.layer)
+    with open_cache(file) as layer_cache:
+        assert layer_cache.get_layer(inputs) == one.layer
+        assert layer_cache.get_layer(replace(inputs, contents=inputs.contents[::-1])) is None
+        assert layer_cache.get_layer(replace(inputs, contents=inputs.contents[:1])) is None
+        assert layer_cache.get_layer(replace(inputs, mtime=2)) is None
         for owner in (Owner(1, 0, "root", "root"), Owner(0, 1, "root", "root"), Owner(), Owner(0, 0, "root")):
-            assert found.get_layer(replace(inputs, owner=owner)) is None
-        assert found.get_compressed(one.layer.digest, "gzip 9 zlib 1.3.1") is None
+            assert layer_cache.get_layer(replace(inputs, owner=owner)) is None
+        assert layer_cache.get_compressed(one.layer.digest, "gzip 9 zlib 1.3.1") is None
 
 
 def test_a_location_on_disk_has_one_listing(file: Path) -> None:
     fact, other = Fact("path"), digest("other bytes")
     put(file, [fact])
-    with open_cache(file) as found:
-        found.put_listing(fact.top, other, b"new")
-        assert found.get_listings([fact.listing_key, (fact.top, other)])[fact.top, other] == b"new"
-    with open_cache(file) as found:
-        assert found.get_listings([fact.listing_key, (fact.top, other)]) == {(fact.top, other): b"new"}
-        found.remove_listing(*fact.listing_key)
-    with open_cache(file) as found:
-        assert found.get_listings([(fact.top, other)]) == {(fact.top, other): b"new"}
+    with open_cache(file) as layer_cache:
+        layer_cache.put_listing(fact.top, other, b"new")
+        assert layer_cache.get_listings([fact.listing_key, (fact.top, other)])[fact.top, other] == b"new"
+    with open_cache(file) as layer_cache:
+        assert layer_cache.get_listings([fact.listing_key, (fact.top, other)]) == {(fact.top, other): b"new"}
+        layer_cache.remove_listing(*fact.listing_key)
+    with open_cache(file) as layer_cache:
+        assert layer_cache.get_listings([(fact.top, other)]) == {(fact.top, other): b"new"}
 
 
 def test_the_entry_that_was_put_last_wins(file: Path) -> None:
     fact, other = Fact("path"), digest("other bytes")
-    with open_cache(file) as found:
+    with open_cache(file) as layer_cache:
         for nar_hash in (fact.listing_key[1], other, fact.listing_key[1]):
-            found.put_listing(fact.top, nar_hash, fact.listing)
+            layer_cache.put_listing(fact.top, nar_hash, fact.listing)
         for blob_info in (BlobInfo(other, 1), fact.layer):
-            found.put_layer(fact.inputs, blob_info)
-    with open_cache(file) as found:
-        assert found.get_listings([fact.listing_key, (fact.top, other)]) == {fact.listing_key: fact.listing}
-        assert found.get_layer(fact.inputs) == fact.layer
+            layer_cache.put_layer(fact.inputs, blob_info)
+    with open_cache(file) as layer_cache:
+        assert layer_cache.get_listings([fact.listing_key, (fact.top, other)]) == {fact.listing_key: fact.listing}
+        assert layer_cache.get_layer(fact.inputs) == fact.layer
 
 
 def test_a_removed_entry_is_not_found_any_more(file: Path) -> None:
     truth = facts(3)
     put(file, truth)
-    with open_cache(file) as found:
-        found.remove_layer(truth[0].inputs)
-        found.remove_listing(*truth[1].listing_key)
-        assert found.get_layer(truth[0].inputs) is None
-        assert set(found.get_listings([fact.listing_key for fact in truth])) == {
+    with open_cache(file) as layer_cache:
+        layer_cache.remove_layer(truth[0].inputs)
+        layer_cache.remove_listing(*truth[1].listing_key)
+        assert layer_cache.get_layer(truth[0].inputs) is None
+        assert set(layer_cache.get_listings([fact.listing_key for fact in truth])) == {
             truth[0].listing_key,
             truth[2].listing_key,
         }
     for _ in range(2):
-        with open_cache(file) as found:
-            assert found.get_layer(truth[0].inputs) is None
-            assert set(found.get_listings([fact.listing_key for fact in truth])) == {
+        with open_cache(file) as layer_cache:
+            assert layer_cache.get_layer(truth[0].inputs) is None
+            assert set(layer_cache.get_listings([fact.listing_key for fact in truth])) == {
                 truth[0].listing_key,
                 truth[2].listing_key,
             }
-            found.remove_layer(truth[1].inputs)
-            found.remove_layer(truth[2].inputs)
-            truth[2].put(found)  # putting an entry cancels its removal
-    with open_cache(file) as found:
-        assert [inputs for inputs, _ in found.entries()] == [truth[2].inputs]
-        found.remove_layer(truth[2].inputs)
-        assert list(found.entries()) == []
+            layer_cache.remove_layer(truth[1].inputs)
+            layer_cache.remove_layer(truth[2].inputs)
+            truth[2].put(layer_cache)  # putting an entry cancels its removal
+    with open_cache(file) as layer_cache:
+        assert [inputs for inputs, _ in layer_cache.entries()] == [truth[2].inputs]
+        layer_cache.remove_layer(truth[2].inputs)
+        assert list(layer_cache.entries()) == []
 
 
 def test_layers_may_be_removed_during_iteration(file: Path) -> None:
     truth = facts(150)
     put(file, truth)
-    with open_cache(file) as found:
-        for number, (inputs, _) in enumerate(found.entries()):
+    with open_cache(file) as layer_cache:
+        for number, (inputs, _) in enumerate(layer_cache.entries()):
             if number % 2:
-                found.remove_layer(inputs)
-    with open_cache(file) as found:
-        assert len(list(found.entries())) == 75
+                layer_cache.remove_layer(inputs)
+    with open_cache(file) as layer_cache:
+        assert len(list(layer_cache.entries())) == 75
 
 
 def test_layers_of_other_tar_rules_are_skipped(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(file, [Fact("old")])
     monkeypatch.setattr("lamina.layer_cache.key.TAR_RULES", 2)
     put(file, [Fact("new")])
-    with open_cache(file) as found:
-        assert found.get_layer(Fact("old").inputs) is None
-        assert list(found.entries()) == [(Fact("new").inputs, Fact("new").layer)]
+    with open_cache(file) as layer_cache:
+        assert layer_cache.get_layer(Fact("old").inputs) is None
+        assert list(layer_cache.entries()) == [(Fact("new").inputs, Fact("new").layer)]
 
 
 def test_entries_put_before_a_failure_are_kept(file: Path) -> None:
-    with contextlib.suppress(KeyError), OpenedCache(file).layer_cache as found:
-        Fact("true").put(found)
+    with contextlib.suppress(KeyError), OpenedCache(file).layer_cache as layer_cache:
+        Fact("true").put(layer_cache)
         raise KeyError
     assert count_known(file, [Fact("true")]) == 4
 
@@ -307,23 +307,23 @@ def test_entries_put_before_a_failure_are_kept(file: Path) -> None:
 def test_many_entries_are_written_before_the_end(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_MAX_ROWS", 30)
     rows, large = facts(30), facts(3, "large")
-    with open_cache(file) as found:
+    with open_cache(file) as layer_cache:
         for fact in rows:
-            fact.put(found)
+            fact.put(layer_cache)
         assert count_known(file, rows) > 80
         monkeypatch.setattr(cache, "_MAX_BYTES", 100)
         for fact in large:
-            found.put_listing(*fact.listing_key, fact.listing)
+            layer_cache.put_listing(*fact.listing_key, fact.listing)
         assert count_known(file, large) == 3
 
 
 def test_many_listings_are_read_at_once(file: Path) -> None:
     truth = facts(2000)
-    with open_cache(file) as found:
+    with open_cache(file) as layer_cache:
         for fact in truth:
-            found.put_listing(*fact.listing_key, fact.listing)
-    with open_cache(file) as found:
-        listings = found.get_listings([fact.listing_key for fact in [*truth, *facts(100, "other"), truth[0]]])
+            layer_cache.put_listing(*fact.listing_key, fact.listing)
+    with open_cache(file) as layer_cache:
+        listings = layer_cache.get_listings([fact.listing_key for fact in [*truth, *facts(100, "other"), truth[0]]])
     assert listings == {fact.listing_key: fact.listing for fact in truth}
 
 
@@ -331,12 +331,12 @@ def test_threads_share_a_layer_cache(file: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cache, "_MAX_ROWS", 10)
     truth = facts(60)
     answers: list[bool] = []
-    with open_cache(file) as found:
+    with open_cache(file) as layer_cache:
 
         def put_and_look_up(part: list[Fact]) -> None:
             for fact in part:
-                fact.put(found)
-                answers.extend(fact.lookups(found))
+                fact.put(layer_cache)
+                answers.extend(fact.lookups(layer_cache))
 
         threads = [threading.Thread(target=put_and_look_up, args=(truth[start::4],)) for start in range(4)]
         for thread in threads:
@@ -349,21 +349,21 @@ def test_threads_share_a_layer_cache(file: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_null_layer_cache_is_empty_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with NullLayerCache() as found:
-        Fact("one").put(found)
-        found.remove_layer(Fact("two").inputs)
-        found.remove_listing(*Fact("two").listing_key)
-        assert not any(Fact("one").lookups(found))
-        assert list(found.entries()) == []
+    with NullLayerCache() as layer_cache:
+        Fact("one").put(layer_cache)
+        layer_cache.remove_layer(Fact("two").inputs)
+        layer_cache.remove_listing(*Fact("two").listing_key)
+        assert not any(Fact("one").lookups(layer_cache))
+        assert list(layer_cache.entries()) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_closed_layer_cache_finds_nothing(file: Path) -> None:
-    with open_cache(file) as found:
-        Fact("one").put(found)
-    Fact("two").put(found)
-    assert check(found, [Fact("one"), Fact("two")]) == 0
-    found.close()
+    with open_cache(file) as layer_cache:
+        Fact("one").put(layer_cache)
+    Fact("two").put(layer_cache)
+    assert check(layer_cache, [Fact("one"), Fact("two")]) == 0
+    layer_cache.close()
     assert count_known(file, [Fact("one"), Fact("two")]) == 4
 
 
@@ -381,9 +381,9 @@ def test_the_null_layer_cache_does_not_import_sqlite() -> None:
 def test_the_files_are_private_to_the_user(file: Path) -> None:
     before = os.umask(0)
     try:
-        with open_cache(file / "deep" / "layer-cache.sqlite") as found:
-            Fact("one").put(found)
-            list(found.entries())
+        with open_cache(file / "deep" / "layer-cache.sqlite") as layer_cache:
+            Fact("one").put(layer_cache)
+            list(layer_cache.entries())
             modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in (file / "deep").iterdir()}
     finally:
         os.umask(before)
@@ -422,16 +422,16 @@ def test_a_layer_cache_may_be_behind_a_symlink(tmp_path: Path) -> None:
 
 def test_a_layer_cache_that_is_deleted_while_in_use_is_created_again(file: Path) -> None:
     put(file, [Fact("one")])
-    with open_cache(file) as found:
-        assert all(Fact("one").lookups(found))
+    with open_cache(file) as layer_cache:
+        assert all(Fact("one").lookups(layer_cache))
         file.unlink()
-        Fact("two").put(found)
+        Fact("two").put(layer_cache)
     assert count_known(file, [Fact("one")]) == 0
     assert count_known(file, [Fact("two")]) == 4
     shutil.copy(file, file.with_name("copy"))
-    with open_cache(file) as found, open_cache(file) as other:
-        Fact("three").put(found)
-        list(found.entries())
+    with open_cache(file) as layer_cache, open_cache(file) as other:
+        Fact("three").put(layer_cache)
+        list(layer_cache.entries())
         file.unlink()  # its log stays, in use
         Fact("four").put(other)
         list(other.entries())
@@ -451,18 +451,18 @@ def use_damaged(file: Path, data: bytes) -> list[Path]:
         entry.unlink()
     file.write_bytes(data)
     truth = facts(12)
-    found = OpenedCache(file)
-    with found.layer_cache:
-        check(found.layer_cache, truth)
-        Fact("later").put(found.layer_cache)
-        assert check(found.layer_cache, [*truth, Fact("later")]) >= 4
+    opened = OpenedCache(file)
+    with opened.layer_cache:
+        check(opened.layer_cache, truth)
+        Fact("later").put(opened.layer_cache)
+        assert check(opened.layer_cache, [*truth, Fact("later")]) >= 4
     again = OpenedCache(file)
     with again.layer_cache:
-        assert check(again.layer_cache, [*truth, Fact("later")]) >= 4, found.warnings
+        assert check(again.layer_cache, [*truth, Fact("later")]) >= 4, opened.warnings
     assert not again.warnings
     assert not any(Path(f"{file}{suffix}").exists() for suffix in SUFFIXES)
     aside = [entry for entry in file.parent.iterdir() if entry != file and not entry.name.endswith(SUFFIXES)]
-    assert len(found.warnings) == len(aside) <= 1, found.warnings
+    assert len(opened.warnings) == len(aside) <= 1, opened.warnings
     return aside
 
 
@@ -523,10 +523,10 @@ def test_a_flipped_bit_of_the_header_never_gives_a_wrong_answer(file: Path, whol
 
 def test_a_damaged_log_never_gives_a_wrong_answer(file: Path) -> None:
     put(file, facts(6))
-    with open_cache(file) as found:
+    with open_cache(file) as layer_cache:
         for fact in facts(12)[6:]:
-            fact.put(found)
-        list(found.entries())
+            fact.put(layer_cache)
+        list(layer_cache.entries())
         left = {suffix: Path(f"{file}{suffix}").read_bytes() for suffix in ("", "-wal")}
     assert left["-wal"]
     chance = random.Random(2)
@@ -542,14 +542,14 @@ def test_a_damaged_log_never_gives_a_wrong_answer(file: Path) -> None:
 
 
 def test_a_file_damaged_while_in_use_is_set_aside_and_new_entries_are_kept(file: Path, whole: bytes) -> None:
-    found = OpenedCache(file)
-    with found.layer_cache:
-        Fact("later").put(found.layer_cache)
+    opened = OpenedCache(file)
+    with opened.layer_cache:
+        Fact("later").put(opened.layer_cache)
         with closing(sqlite3.connect(file)) as other, other:
             other.execute("UPDATE layers SET size = size + 1")
-        assert sum(sum(fact.lookups(found.layer_cache)) for fact in facts(12)) == 0
-        assert all(Fact("later").lookups(found.layer_cache))
-    assert [warning.split(":")[-2:] for warning in found.warnings] == [
+        assert sum(sum(fact.lookups(opened.layer_cache)) for fact in facts(12)) == 0
+        assert all(Fact("later").lookups(opened.layer_cache))
+    assert [warning.split(":")[-2:] for warning in opened.warnings] == [
         [
             " got a row that is not as it was written, expected a whole layer cache",
             f" set aside as {file}.damaged, a new one is begun",
@@ -563,12 +563,12 @@ def test_damaged_layers_are_skipped(file: Path, whole: bytes) -> None:
     with closing(sqlite3.connect(file)) as other, other:
         other.execute("UPDATE layers SET inputs = x'00' WHERE rowid IN (3, 12)")
         other.execute("UPDATE layers SET size = 1.5 WHERE rowid = 4")
-    found = OpenedCache(file)
-    with found.layer_cache:
-        assert len(list(found.layer_cache.entries())) == 9
-        assert len(found.warnings) == 1
-        assert list(found.layer_cache.entries()) == []
-    assert "set aside" in found.warnings[0]
+    opened = OpenedCache(file)
+    with opened.layer_cache:
+        assert len(list(opened.layer_cache.entries())) == 9
+        assert len(opened.warnings) == 1
+        assert list(opened.layer_cache.entries()) == []
+    assert "set aside" in opened.warnings[0]
 
 
 def test_files_set_aside_get_different_names(file: Path) -> None:
@@ -582,10 +582,10 @@ def test_files_set_aside_get_different_names(file: Path) -> None:
 def test_the_log_of_a_damaged_layer_cache_is_set_aside_with_it(file: Path, whole: bytes) -> None:
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("UPDATE layers SET size = 7")
-        with open_cache(file, warnings=1) as found:
-            assert check(found, facts(12)) == 0
-            Fact("one").put(found)
-            list(found.entries())
+        with open_cache(file, warnings=1) as layer_cache:
+            assert check(layer_cache, facts(12)) == 0
+            Fact("one").put(layer_cache)
+            list(layer_cache.entries())
             assert Path(f"{file}.damaged-wal").read_bytes()
             assert Path(f"{file}.damaged-shm").read_bytes()
             log = Path(f"{file}-wal").stat().st_ino
@@ -599,9 +599,9 @@ def test_the_log_of_a_damaged_layer_cache_is_set_aside_with_it(file: Path, whole
 
 
 def test_a_log_without_its_database_is_not_used(file: Path) -> None:
-    with open_cache(file) as found:
-        Fact("one").put(found)
-        list(found.entries())
+    with open_cache(file) as layer_cache:
+        Fact("one").put(layer_cache)
+        list(layer_cache.entries())
         for suffix in SUFFIXES[:2]:
             shutil.copy(f"{file}{suffix}", f"{file}.kept{suffix}")
     file.unlink()
@@ -618,19 +618,19 @@ def test_a_layer_cache_of_a_newer_lamina_is_left_as_it_is(file: Path, whole: byt
     with closing(sqlite3.connect(file)) as other:
         other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = read_folder(file.parent)
-    found = OpenedCache(file)
-    with found.layer_cache:
-        Fact("one").put(found.layer_cache)
-        assert check(found.layer_cache, [*facts(12), Fact("one")]) == 0
+    opened = OpenedCache(file)
+    with opened.layer_cache:
+        Fact("one").put(opened.layer_cache)
+        assert check(opened.layer_cache, [*facts(12), Fact("one")]) == 0
     newer = f"a layer cache of a newer lamina, schema {SCHEMA_VERSION + 1}, expected {SCHEMA_VERSION}"
-    assert found.warnings == [f"{file}: got {newer}: going on without"]
+    assert opened.warnings == [f"{file}: got {newer}: going on without"]
     assert read_folder(file.parent) == before
 
 
 def test_the_log_of_a_newer_lamina_is_left_as_it_is(file: Path) -> None:
-    with open_cache(file) as found:
-        Fact("one").put(found)
-        list(found.entries())
+    with open_cache(file) as layer_cache:
+        Fact("one").put(layer_cache)
+        list(layer_cache.entries())
         left = {suffix: Path(f"{file}{suffix}").read_bytes() for suffix in ("", "-wal")}
     file.write_bytes(left[""][:60] + (SCHEMA_VERSION + 1).to_bytes(4, "big") + left[""][64:])
     Path(f"{file}-wal").write_bytes(left["-wal"])
@@ -693,9 +693,9 @@ def test_a_python_without_sqlite_is_a_warning(file: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "sqlite3", None)
     for module in ("lamina.layer_cache.database", "lamina.system.sqlite"):
         monkeypatch.delitem(sys.modules, module)
-    with open_cache(file, warnings=1) as found:
-        Fact("one").put(found)
-        assert check(found, [Fact("one")]) == 0
+    with open_cache(file, warnings=1) as layer_cache:
+        Fact("one").put(layer_cache)
+        assert check(layer_cache, [Fact("one")]) == 0
 
 
 # --- other processes, limits and permissions
@@ -730,9 +730,9 @@ def wait_for(process: subprocess.Popen[str]) -> list[str]:
 PUT_30_FACTS = """
 print("ready", flush=True)
 input()
-with LayerCache.open(Path(sys.argv[1]), warn) as found:
+with LayerCache.open(Path(sys.argv[1]), warn) as layer_cache:
     for fact in facts(30, sys.argv[2]):
-        fact.put(found)
+        fact.put(layer_cache)
 """
 
 
@@ -744,7 +744,7 @@ def test_processes_that_write_at_once_lose_nothing(file: Path, state: str) -> No
         put(file, [Fact("one")])
         with closing(sqlite3.connect(file)) as other, other:
             other.execute("UPDATE layers SET size = 7")
-    code = PUT_30_FACTS + "    found.get_layer(Fact('one').inputs)\n" if state == "row damaged" else PUT_30_FACTS
+    code = PUT_30_FACTS + "    layer_cache.get_layer(Fact('one').inputs)\n" if state == "row damaged" else PUT_30_FACTS
     processes = [start_python(code, file, f"p{number}") for number in range(6)]
     for process in processes:
         assert process.stdout is not None
@@ -764,10 +764,10 @@ PUT_UNTIL_KILLED = """
 cache._MAX_ROWS = 8
 for number in range(1000):
     print(number, flush=True)
-    with LayerCache.open(Path(sys.argv[1]), warn) as found:
+    with LayerCache.open(Path(sys.argv[1]), warn) as layer_cache:
         for fact in facts(5, f"{sys.argv[2]}-{number}"):
             print("put", flush=True)
-            fact.put(found)
+            fact.put(layer_cache)
 """
 
 
@@ -794,11 +794,11 @@ def test_a_killed_run_leaves_only_right_entries(file: Path, fresh: bool) -> None
 
 PUT_WITH_LIMIT = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-with LayerCache.open(Path(sys.argv[1]), warn) as found:
-    check(found, facts(12))
+with LayerCache.open(Path(sys.argv[1]), warn) as layer_cache:
+    check(layer_cache, facts(12))
     for fact in facts(50, "new"):
-        fact.put(found)
-    check(found, facts(12) + facts(50, "new"))
+        fact.put(layer_cache)
+    check(layer_cache, facts(12) + facts(50, "new"))
 """
 
 
@@ -841,11 +841,11 @@ def test_a_full_disk_is_a_warning(tiny: Path) -> None:
                 put(file, facts(6))
             with contextlib.suppress(OSError), (tiny / "filler").open("wb") as filler:
                 filler.write(bytes(os.statvfs(tiny).f_bavail * os.statvfs(tiny).f_bsize - left))
-            with open_cache(file, warnings=1) as found:
-                check(found, facts(6))
+            with open_cache(file, warnings=1) as layer_cache:
+                check(layer_cache, facts(6))
                 for fact in facts(100, "new"):
-                    fact.put(found)
-                check(found, facts(6) + facts(100, "new"))
+                    fact.put(layer_cache)
+                check(layer_cache, facts(6) + facts(100, "new"))
             assert count_known(file, facts(6), warnings=not exists and left < 40_000) == 24 * exists
             (tiny / "filler").unlink()
             assert count_known(file, facts(6)) == 24 * exists
@@ -856,10 +856,10 @@ def test_a_full_disk_is_a_warning(tiny: Path) -> None:
 CHECK_AS_NOBODY = """
 if not os.getuid():
     os.setuid(65534)
-with LayerCache.open(Path(sys.argv[1]), warn) as found:
-    print(check(found, facts(12)))
+with LayerCache.open(Path(sys.argv[1]), warn) as layer_cache:
+    print(check(layer_cache, facts(12)))
     if len(sys.argv) > 2:
-        Fact("one").put(found)
+        Fact("one").put(layer_cache)
 """
 
 
@@ -925,13 +925,13 @@ def test_another_process_that_writes_for_too_long_is_a_warning(file: Path, monke
     put(file, facts(12))
     with closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        with open_cache(file, warnings=1) as found:
-            assert check(found, facts(12)) == 48
-            found.remove_layer(facts(1)[0].inputs)
-            Fact("one").put(found)
-            assert check(found, facts(12)) == 47  # `entries` has tried to write, in vain
-            Fact("two").put(found)
-            assert check(found, facts(12)) == 47
+        with open_cache(file, warnings=1) as layer_cache:
+            assert check(layer_cache, facts(12)) == 48
+            layer_cache.remove_layer(facts(1)[0].inputs)
+            Fact("one").put(layer_cache)
+            assert check(layer_cache, facts(12)) == 47  # `entries` has tried to write, in vain
+            Fact("two").put(layer_cache)
+            assert check(layer_cache, facts(12)) == 47
         writer.execute("ROLLBACK")
     assert count_known(file, [*facts(12), Fact("one")]) == 48
 
@@ -943,10 +943,10 @@ def test_another_process_that_locks_the_folder_for_too_long_is_a_warning(
     put(file, facts(1))
     holder = os.open(file.parent, os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
-    found = OpenedCache(file)
-    with found.layer_cache:
-        assert check(found.layer_cache, facts(1)) == 0
-    assert found.warnings == [
+    opened = OpenedCache(file)
+    with opened.layer_cache:
+        assert check(opened.layer_cache, facts(1)) == 0
+    assert opened.warnings == [
         f"{file}: got another process at work for 0.05 seconds, expected it to end: going on without"
     ]
     fcntl.flock(holder, fcntl.LOCK_SH)
