@@ -29,14 +29,6 @@ def zstd() -> Any:
     return zstd
 
 
-def zstd_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions that the zstd module raises for broken data; empty if there is no such module."""
-    try:
-        return (zstd().ZstdError,)
-    except FormatError:
-        return ()
-
-
 def deflate(level: int) -> Any:
     """Return the module that compresses gzip at ``level``: isal's zlib, or that of the standard library.
 
@@ -115,11 +107,3 @@ def xz() -> Any:
             f"xz: got {error}, expected a Python that has it", hint="decompress it first, or use another Python"
         ) from error
     return lzma
-
-
-def xz_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions that ``lzma`` raises for broken data; empty if there is no such module."""
-    try:
-        return (xz().LZMAError,)
-    except FormatError:
-        return ()
