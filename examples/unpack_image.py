@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def unpack(layer: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    """Makes ``member`` at ``path``, folders writable, so that a later layer can add to them. The image is our own."""
+    """Create ``member`` at ``path``, folders writable, so that a later layer can add to them. The image is trusted."""
     if member.isdir():
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(member.mode | 0o700)
