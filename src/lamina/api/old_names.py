@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from lamina.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import LayerCacheCheck
@@ -20,6 +23,34 @@ _NEW_NAMES = {
     "Verified": "LayerCacheCheck",
     "verify_ledger": "verify_layer_cache",
 }
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def takes_old_arguments(**new_names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a function take keyword arguments by their old names too, with a `DeprecationWarning`.
+
+    Args:
+        new_names: the new name of each old one.
+
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def call(*arguments: P.args, **keywords: P.kwargs) -> T:
+            for old in new_names.keys() & keywords:
+                new = new_names[old]
+                warnings.warn(f"the argument {old} is called {new}", DeprecationWarning, stacklevel=2)
+                if new in keywords:
+                    raise InvalidArgument(f"{old}: got it and {new}, expected one: it is the old name of the same")
+                keywords[new] = keywords.pop(old)
+            return function(*arguments, **keywords)
+
+        return call
+
+    return decorate
 
 
 def resolve(name: str, find: Callable[[str], Any]) -> Any:

@@ -16,6 +16,7 @@ from typing import Protocol, Unpack
 
 from lamina.api.embedded_store import open_embedded_store, parse_store_folder
 from lamina.api.gc_roots import resolve_gc_roots
+from lamina.api.old_names import takes_old_arguments
 from lamina.api.results import ListResult
 from lamina.compression.nar import NarCompression
 from lamina.core.closure import Closure
@@ -102,6 +103,7 @@ def _cache_urls(spec: Spec, target: EmbeddedStore) -> tuple[str, ...]:
     return tuple(urls)
 
 
+@takes_old_arguments(everything="all_paths")
 def collect_garbage(
     roots: str | Iterable[str] = (), *, embedded_store: _StrPath, all_paths: bool = False, dry_run: bool = False
 ) -> GCResult:
@@ -131,6 +133,7 @@ def collect_garbage(
         return remove_garbage(target, resolve_gc_roots(target, spec.contents))
 
 
+@takes_old_arguments(everything="all_paths")
 def export_paths(
     roots: str | Iterable[str] = (),
     *,
@@ -169,6 +172,7 @@ def export_paths(
     return ListResult((info.path for info in closure.bottom_up), warnings)
 
 
+@takes_old_arguments(tell="on_path")
 def import_paths(
     source: _StrPath | Readable, *, embedded_store: _StrPath, on_path: Callable[[ImportedPath], object] = str
 ) -> ListResult[ImportedPath]:
@@ -223,6 +227,7 @@ def _import_stream(
     return ListResult(imported_paths)
 
 
+@takes_old_arguments(everything="all_paths", tell="on_path")
 def push_paths(
     roots: str | Iterable[str] = (),
     *,
@@ -274,6 +279,7 @@ def push_paths(
         return replace(push(closure_source, closure, target, options), warnings=tuple(warnings))
 
 
+@takes_old_arguments(everything="all_paths")
 def sign_paths(
     roots: str | Iterable[str] = (),
     *,

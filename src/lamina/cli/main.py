@@ -68,7 +68,9 @@ def _format_usage_error(error: click.ClickException) -> str:
             got = cut(clean_value(value)) if value else "another"
             return f"{_format_parameter(error)}: got {got}, expected {expected}"
         case click.NoSuchOption():
-            close = " or ".join(sorted(error.possibilities or ()))
+            parameters = error.ctx.command.params if error.ctx else ()
+            hidden = {name for option in parameters if getattr(option, "hidden", False) for name in option.opts}
+            close = " or ".join(sorted(set(error.possibilities or ()) - hidden))
             option = cut(clean_value(error.option_name))
             return f"usage: got option {option}, expected {close or 'one of those that there are'}"
         case click.BadOptionUsage():

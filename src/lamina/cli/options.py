@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 import lamina
 from lamina.errors import InvalidArgument
+from lamina.layer_cache.default_file import FILE_NAME, remove_old_file
 from lamina.messages.redaction import holds_secret, short_repr
 
 # The help repeats these values of other modules, because importing those modules would make every start slower. A test
@@ -244,11 +246,14 @@ def collect_image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch and "created" not in arguments:
         arguments["created"] = _parse_epoch(epoch)
-    layer_cache = choose_layer_cache(flags)
-    if layer_cache is not None:
+    layer_cache = get_layer_cache_option(flags)
+    if flags["no_layer_cache"] or flags["no_ledger"]:
+        arguments["layer_cache"] = None
+    elif layer_cache is not None:
         arguments["layer_cache"] = layer_cache
-    else:
-        arguments.pop("layer_cache", None)
+    elif "layer_cache" not in arguments:
+        arguments["layer_cache"] = get_default_layer_cache()
+        remove_old_file(Path(arguments["layer_cache"]).parent)
     if flags["no_verify_signatures"]:
         arguments["verify_signatures"] = False
     arguments.setdefault("embedded_store", get_default_embedded_store())
@@ -269,32 +274,23 @@ def collect_image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {**arguments, "config": config, "search_path": os.environ.get("PATH", os.defpath)}
 
 
-def choose_layer_cache(flags: Mapping[str, Any]) -> str | None:
-    """Return the file of the layer cache; return None under ``--no-layer-cache``."""
-    if flags["no_layer_cache"] or flags["no_ledger"]:
-        return None
-    return resolve_layer_cache_file(get_layer_cache_option(flags))
-
-
 def get_layer_cache_option(flags: Mapping[str, Any]) -> str | None:
-    """Return the value of ``--layer-cache`` or of its old name ``--ledger``; raise `InvalidArgument` for both."""
+    """Return the value of ``--layer-cache`` or of its old name ``--ledger``; None if neither is given.
+
+    Raises `InvalidArgument` for both, and for a value that looks like a secret, which would otherwise become the name
+    of a new file.
+    """
     if flags["layer_cache"] is not None and flags["ledger"] is not None:
         raise InvalidArgument("--ledger: got it and --layer-cache, expected one: it is the old name of the same option")
-    return flags["layer_cache"] if flags["layer_cache"] is not None else flags["ledger"]  # type: ignore[no-any-return]
+    path: str | None = flags["layer_cache"] if flags["layer_cache"] is not None else flags["ledger"]
+    if path is not None and not os.path.lexists(path) and holds_secret(path):
+        raise InvalidArgument(f"layer_cache: got {short_repr(path)}, expected the name of a file")
+    return path
 
 
-def resolve_layer_cache_file(path: str | None) -> str:
-    """Return the file of the layer cache: ``path``, or the default one in the user's cache folder.
-
-    Raises `InvalidArgument` if ``path`` looks like a secret, which would otherwise become the name of a new file.
-    """
-    if path is not None:
-        if not os.path.lexists(path) and holds_secret(path):
-            raise InvalidArgument(f"layer_cache: got {short_repr(path)}, expected the name of a file")
-        return path
+def get_default_layer_cache() -> str:
+    """Return the file of the default layer cache, in the user's cache folder."""
     from platformdirs import user_cache_path
-
-    from lamina.layer_cache.schema import FILE_NAME
 
     return str(user_cache_path("lamina", appauthor=False) / FILE_NAME)
 

@@ -41,7 +41,8 @@ def load(table_name: str) -> dict[str, Any]:
 
     Returns:
         The arguments by their Python names, unchecked. Relative paths in ``contents``, ``store``, ``from_image``,
-        ``embedded_store``, ``layering`` and the sources of files start at the file; they are joined to its folder.
+        ``embedded_store``, ``layer_cache``, ``layering`` and the sources of files start at the file; they are joined to
+        its folder.
 
     Raises:
         NotFound: the file is missing.
@@ -103,8 +104,9 @@ def _rebase_paths(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
         arguments["contents"] = [_rebase_root(root, folder) for root in roots]
     if isinstance(arguments.get("from_image"), str):
         arguments["from_image"] = _rebase_path(arguments["from_image"], folder)
-    if isinstance(arguments.get("embedded_store"), str):
-        arguments["embedded_store"] = _rebase_path(arguments["embedded_store"], folder)
+    for name in ("embedded_store", "layer_cache"):
+        if isinstance(arguments.get(name), str):
+            arguments[name] = _rebase_path(arguments[name], folder)
     layering = arguments.get("layering")
     if isinstance(layering, str) and layering not in STRATEGIES and pipelinefile.looks_like_file(layering, folder):
         arguments["layering"] = _rebase_path(layering, folder)

@@ -23,10 +23,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from lamina.layer_cache.default_file import APPLICATION_ID_OFFSET, MAGIC, read_head
 from lamina.layer_cache.schema import (
     APPLICATION_ID,
-    FILE_NAME,
-    OLD_FILE_NAME,
     SCHEMA_VERSION,
     TABLES,
     DamagedError,
@@ -46,7 +45,6 @@ _POLL_INTERVAL = 0.01
 
 # The start of every SQLite file, and the offset of its application ID (SQLite documentation, "Database File Format",
 # 1.3).
-_MAGIC, _APPLICATION_ID_OFFSET = b"SQLite format 3\0", 68
 # Parts of file names that show that a damaged file was meant to be a layer cache; ledger is the old word for it.
 _NAMES = ("layer-cache", "layer_cache", "ledger")
 _DATABASE_SUFFIXES = {".sqlite", ".sqlite3", ".db"}
@@ -199,11 +197,8 @@ class CacheDatabase:
     def _create_file(self, exclusive: bool) -> None:
         """Create an empty file that only the user may read; SQLite gives the files beside it the same permissions.
 
-        Files beside an earlier database of this name are removed first. Creating the default layer cache also removes
-        the one with the old default name.
+        Files beside an earlier database of this name are removed first.
         """
-        if self._path.name == FILE_NAME:
-            _remove_old_cache(self._path.with_name(OLD_FILE_NAME))
         if exclusive:
             for file in _files(self._path)[1:]:
                 with contextlib.suppress(FileNotFoundError):
@@ -348,24 +343,6 @@ def _make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 
-def _remove_old_cache(path: Path) -> None:
-    """Remove the layer cache at ``path`` and the files beside it, unless the file belongs to another program."""
-    head = b"" if path.is_symlink() or not path.is_file() else _read_head(path)
-    if head.startswith(_MAGIC) and head[_APPLICATION_ID_OFFSET:] == APPLICATION_ID.to_bytes(4, "big"):
-        for file in reversed(_files(path)):
-            with contextlib.suppress(OSError):
-                file.unlink()
-
-
-def _read_head(path: Path) -> bytes:
-    """Return the header of a database up to and including the application ID; empty if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(_APPLICATION_ID_OFFSET + 4)
-    except OSError:
-        return b""
-
-
 def _files(database: Path) -> list[Path]:
     """Return the path of the database, then those of the files that SQLite puts beside it, the log first."""
     return [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
@@ -385,5 +362,5 @@ def _looks_like_cache(path: Path) -> bool:
     file = Path(os.path.realpath(path))
     if any(name in file.name for name in _NAMES) or file.suffix in _DATABASE_SUFFIXES:
         return True
-    head = _read_head(file)
-    return head.startswith(_MAGIC) or head[_APPLICATION_ID_OFFSET:] == APPLICATION_ID.to_bytes(4, "big")
+    head = read_head(file)
+    return head.startswith(MAGIC) or head[APPLICATION_ID_OFFSET:] == APPLICATION_ID.to_bytes(4, "big")

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 
-FILE_NAME = "layer-cache.sqlite"
-"""The name of the default layer cache, in the user's cache folder."""
-OLD_FILE_NAME = "ledger.sqlite"
-"""The name of the default layer cache in earlier versions."""
 SCHEMA_VERSION = 2
 APPLICATION_ID = int.from_bytes(b"lmna", "big")
 TABLES = (

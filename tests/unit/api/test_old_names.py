@@ -6,6 +6,7 @@ import pytest
 
 import lamina
 from lamina.api import old_names
+from lamina.stores.embedded.store import EmbeddedStore
 
 
 @pytest.mark.parametrize("old", [name for name in old_names._NEW_NAMES if name != "verify_ledger"])
@@ -23,3 +24,30 @@ def test_the_old_function_takes_the_old_argument(tmp_path: Path) -> None:
 
 def test_no_old_name_is_offered() -> None:
     assert not set(old_names._NEW_NAMES) & set(lamina.__all__)
+
+
+def test_functions_of_the_embedded_store_take_their_old_arguments(tmp_path: Path) -> None:
+    store = EmbeddedStore.open_or_create(tmp_path / "store").folder
+    with pytest.warns(DeprecationWarning, match="the argument everything is called all_paths"):
+        result = lamina.collect_garbage(embedded_store=store, everything=True)  # type: ignore[call-arg]
+    assert result == lamina.collect_garbage(embedded_store=store, all_paths=True)
+    with (
+        pytest.warns(DeprecationWarning, match="everything"),
+        pytest.raises(lamina.InvalidArgument, match=r"^everything: got it and all_paths, expected one"),
+    ):
+        lamina.collect_garbage(embedded_store=store, everything=True, all_paths=True)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("name", "old"),
+    [
+        ("export_paths", "everything"),
+        ("push_paths", "everything"),
+        ("sign_paths", "everything"),
+        ("import_paths", "tell"),
+        ("push_paths", "tell"),
+    ],
+)
+def test_each_old_argument_is_known_to_its_function(name: str, old: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"the argument {old} is called"), pytest.raises(TypeError):
+        getattr(lamina, name)(**{old: str})

@@ -1,5 +1,6 @@
 """Options that were renamed; the old names still work."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,48 @@ def test_the_help_has_only_the_new_names(command: tuple[str, ...]) -> None:
     assert "ledger" not in text
 
 
-def test_python_and_spec_files_may_use_the_old_name_of_the_argument(store: FakeStore) -> None:
-    lamina.stream_layered_image(name="x", contents=["hello"], store=store.root, ledger="from-python")  # type: ignore[call-arg]
-    Path("spec.toml").write_text('[x]\ncontents = ["hello"]\nledger = "from-file"\n', encoding="utf-8")
-    assert run("stream", "--spec", "spec.toml", "--store", store.root).code == 0
+def test_only_the_default_layer_cache_removes_the_file_with_the_old_name(
+    store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path("cache").absolute()))
+    own, default = Path("ledger.sqlite"), Path("cache/lamina/ledger.sqlite")
+    for file in (own, default):
+        assert run("stream", "hello", "--store", store.root, "--layer-cache", file).code == 0
+    assert run("stream", "hello", "--store", store.root, "--layer-cache", "layer-cache.sqlite").code == 0
+    assert own.exists()
+    assert default.exists()
+    assert run("stream", "hello", "--store", store.root).code == 0
+    assert own.exists()
+    assert {file.name for file in default.parent.iterdir()} == {"layer-cache.sqlite"}
+
+
+def test_store_verify_refuses_both_names_before_it_verifies_anything(store: FakeStore) -> None:
+    ran = run("store", "verify", "--store", store.root, "--ledger", "a", "--layer-cache", "b")
+    assert (ran.code, ran.stdout) == (2, b"")
+
+
+def test_a_wrong_option_is_not_answered_with_a_hidden_one(store: FakeStore) -> None:
+    ran = run("stream", "hello", "--ledgr", "x")
+    assert ran.code == 2
+    assert "--ledger" not in ran.error
+
+
+@pytest.mark.parametrize("key", ["ledger", "layer_cache", "layerCache"])
+def test_a_spec_file_names_the_layer_cache_relative_to_itself(store: FakeStore, key: str) -> None:
+    Path("folder").mkdir()
+    Path("folder/spec.toml").write_text(f'[x]\ncontents = ["hello"]\n{key} = "from-file"\n', encoding="utf-8")
+    arguments = ("stream", "--spec", "folder/spec.toml", "--store", store.root)
+    assert run(*arguments, "--no-layer-cache").code == 0
+    assert not Path("folder/from-file").exists()
+    assert run(*arguments, "--layer-cache", "from-option").code == 0
+    assert not Path("folder/from-file").exists()
+    assert run(*arguments).code == 0
+    assert Path("folder/from-file").is_file()
+
+
+def test_python_takes_the_old_name_of_the_argument(store: FakeStore) -> None:
+    made = lamina.stream_layered_image(name="x", contents=["hello"], store=store.root, ledger="file")  # type: ignore[call-arg]
+    made.write_to(io.BytesIO())
+    assert Path("file").is_file()
     with pytest.raises(lamina.InvalidArgument, match=r"^ledger: got it and layer_cache, expected one"):
         lamina.stream_layered_image(name="x", ledger="a", layer_cache="b")  # type: ignore[call-arg]

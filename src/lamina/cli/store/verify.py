@@ -11,9 +11,9 @@ import lamina
 from lamina.cli.options import (
     CACHE_OPTIONS,
     LAYER_CACHE_OPTIONS,
+    get_default_layer_cache,
     get_layer_cache_option,
     output_options,
-    resolve_layer_cache_file,
 )
 from lamina.cli.output import escape_controls, print_stderr, print_stdout
 from lamina.cli.reporting import format_size, open_progress, print_json, warn
@@ -57,6 +57,9 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
     forgotten, so that the next image finds it out anew; layers whose paths are gone are counted and kept. Where
     anything is damaged the exit code is 6. A damaged path of Nix's store is mended by nix-store --repair-path.
     """
+    layer_cache = get_layer_cache_option(flags)
+    if layer_cache is None:
+        layer_cache = get_default_layer_cache()
     folder, others = split_stores(store)
     caches = [url for url in others if opening.is_remote(url)]
     if caches and not repair:
@@ -78,7 +81,6 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
         _print_store_check(store_check, flags)
     elif all(map(opening.is_remote, store)) and not flags["quiet"] and not flags["as_json"]:
         print_stderr(f"No store of lamina's at {folder}")
-    layer_cache = resolve_layer_cache_file(get_layer_cache_option(flags))
     with open_progress(flags) as progress:
         layer_check = lamina.verify_layer_cache(
             layer_cache=layer_cache, store=_select_layer_stores(store, folder), progress=progress
