@@ -23,7 +23,7 @@ _DECOMPRESS = 'find "$0" -name "*.zst" -print0 | xargs -0 -P 2 -n 1 sh -c \'exec
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class SignedCache:
     """A signed binary cache with zstd compression, served at ``url``."""
 
     folder: Path
@@ -64,7 +64,7 @@ class FilledStore:
 
 
 @contextlib.contextmanager
-def serve_cache(planned: PlannedWorkload, folder: Path) -> Iterator[Cache]:
+def serve_cache(planned: PlannedWorkload, folder: Path) -> Iterator[SignedCache]:
     """Push the closure of ``planned`` to a cache in ``folder`` and serve it for the block. Raises `BenchError`."""
     folder.mkdir()
     key, cache, work = folder / "key", folder / "cache", planned.work
@@ -88,7 +88,7 @@ def serve_cache(planned: PlannedWorkload, folder: Path) -> Iterator[Cache]:
         try:
             # The server prints its address in words and then as a URL in brackets.
             line = server.stdout.readline() if server.stdout else ""
-            yield Cache(cache, line.partition("(")[2].partition(")")[0].rstrip("/"), public.strip())
+            yield SignedCache(cache, line.partition("(")[2].partition(")")[0].rstrip("/"), public.strip())
         finally:
             server.terminate()
 

@@ -150,9 +150,9 @@ def zstd(bench: Bench) -> Results:
 
 def _compression(bench: Bench, names: tuple[str, str, str], peer: Command, pairs: int) -> Results:
     name, codec, ending = names
-    shown = " ".join(peer)
-    stage, sizes = bench.row(f"{name} stage ÷ {shown}"), bench.row(f"{name} stage ÷ {shown}, size")
-    whole = bench.row(f"build {ending} ÷ tar | {shown}")
+    peer_command = " ".join(peer)
+    stage, sizes = bench.row(f"{name} stage ÷ {peer_command}"), bench.row(f"{name} stage ÷ {peer_command}, size")
+    whole = bench.row(f"build {ending} ÷ tar | {peer_command}")
     sample = bench.folder / "sample.tar"
     ours = Side(((sys.executable, "-P", str(_HERE / "stage.py"), codec, str(cpu_count())),), source=sample)
     theirs = Side((peer,), source=sample)

@@ -9,7 +9,7 @@ import gzip
 import lzma
 from collections.abc import Iterator
 
-from tests.support.image_files import Layout, docker_archive, dump_layer, hard_link, platform
+from tests.support.image_files import LayoutBuilder, docker_archive, dump_layer, hard_link, platform
 from tests.support.paths import EXAMPLES, GOLDEN
 
 from lamina.compression.decoders import decode_pieces
@@ -108,7 +108,7 @@ def _iter_images() -> Iterator[bytes]:
         dump_layer(["etc/.wh.a", "bin/x"]),
     ]
     archive = docker_archive({f"{number}.tar": layer for number, layer in enumerate(layers)})
-    layout = Layout()
+    layout = LayoutBuilder()
     names = {"org.opencontainers.image.ref.name": "x:1"}
     layout.index(layout.nested([layout.image(layers, annotations=names, platform=platform("amd64"))]))
     for data in (archive, layout.tar()):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.integration.closures import Nix
 from tests.scenarios.test_several_caches import (
-    World,
+    TwoCaches,
     a_url_elsewhere,
     another_size,
     damaged,
@@ -30,7 +30,7 @@ from tests.support.binary_cache import KEY, Cache, Machine, check_store, example
 import lamina
 
 # Not among them: a narinfo that is none, where Nix 2.8 gives up.
-FAULTS: list[Callable[[World], object]] = [
+FAULTS: list[Callable[[TwoCaches], object]] = [
     a_url_elsewhere,
     another_size,
     damaged,
@@ -48,20 +48,20 @@ FAULTS: list[Callable[[World], object]] = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_nix_and_lamina_take_the_same_paths(nix: Nix, fault: Callable[[World], object], tmp_path: Path) -> None:
+def test_nix_and_lamina_take_the_same_paths(nix: Nix, fault: Callable[[TwoCaches], object], tmp_path: Path) -> None:
     first, second = Cache(tmp_path / "first"), Cache(tmp_path / "second")
     (tmp_path / "machine").mkdir()
-    world = World(first, second, Machine(tmp_path / "machine"), example(first))
+    both = TwoCaches(first, second, Machine(tmp_path / "machine"), example(first))
     example(second)
-    fault(world)
+    fault(both)
     own = replace(nix, environment={**nix.environment, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "c")})
     # The order is that of the priorities.
     caches = f"{first.url}?priority=1 {second.url}?priority=2"
     trusted = ("--option", "substituters", caches, "--option", "trusted-public-keys", str(KEY.public))
-    own.call("nix-store", "--store", tmp_path / "root", "--realise", str(world.root), *trusted)
+    own.call("nix-store", "--store", tmp_path / "root", "--realise", str(both.root), *trusted)
     there = set(os.listdir(tmp_path / "root/nix/store")) - {".links"}
     lamina.fetch_paths(
-        [str(world.root)],
+        [str(both.root)],
         embedded_store=tmp_path / "store",
         store=[first.url, second.url],
         trusted_keys=str(KEY.public),

@@ -37,7 +37,7 @@ def test_any_name_of_a_channel_opens_or_raises_a_lamina_error(name_or_url: str) 
     assert message.isprintable()
 
 
-class Memory:
+class OneFileTransport:
     """A transport with one file."""
 
     label = "https://host"
@@ -59,7 +59,7 @@ def test_a_stored_list_finds_the_same_paths(paths: list[StorePath], name: str, l
     data = lzma.compress("".join(f"{path}\n" for path in paths).encode(), preset=0)
 
     def opener(url: str) -> ChannelReader:
-        return Memory(data)
+        return OneFileTransport(data)
 
     with TemporaryDirectory() as folder:
         first = open_channel("nixos-unstable", opener, Path(folder), offline=False, now=now)

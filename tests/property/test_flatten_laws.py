@@ -56,18 +56,18 @@ def _flatten_files(folder: Path, layers: Layers) -> Rootfs:
 def _describe(root: Rootfs) -> dict[str, object]:
     """Return kind and mode or target by path; hard links to one file have the same number."""
     numbers: dict[int, int] = {}
-    described: dict[str, object] = {}
+    entries: dict[str, object] = {}
     for path, entry in root:
         header = entry.header
         match entry.kind:
             case EntryKind.DIRECTORY:
-                described[path.decode()] = ("folder", header.mode if path else 0)
+                entries[path.decode()] = ("folder", header.mode if path else 0)
             case EntryKind.SYMLINK:
-                described[path.decode()] = ("link", header.target.decode(), numbers.setdefault(id(entry), len(numbers)))
+                entries[path.decode()] = ("link", header.target.decode(), numbers.setdefault(id(entry), len(numbers)))
             case _:
                 assert read_head(entry.content, header.size) == b""
-                described[path.decode()] = ("file", header.mode, numbers.setdefault(id(entry), len(numbers)))
-    return described
+                entries[path.decode()] = ("file", header.mode, numbers.setdefault(id(entry), len(numbers)))
+    return entries
 
 
 # The model: a folder on this machine, changed with system calls
@@ -117,18 +117,18 @@ def _remove(file: Path) -> None:
 
 def _describe_folder(top: Path) -> dict[str, object]:
     numbers: dict[int, int] = {}
-    described: dict[str, object] = {"": ("folder", 0)}
+    entries: dict[str, object] = {"": ("folder", 0)}
     paths = (path for path in top.rglob("*"))
     for path in sorted(paths, key=lambda path: path.parts):
         status = path.lstat()
         name = str(path.relative_to(top))
         if path.is_symlink():
-            described[name] = ("link", os.readlink(path), numbers.setdefault(status.st_ino, len(numbers)))
+            entries[name] = ("link", os.readlink(path), numbers.setdefault(status.st_ino, len(numbers)))
         elif path.is_dir():
-            described[name] = ("folder", status.st_mode & 0o7777)
+            entries[name] = ("folder", status.st_mode & 0o7777)
         else:
-            described[name] = ("file", status.st_mode & 0o7777, numbers.setdefault(status.st_ino, len(numbers)))
-    return described
+            entries[name] = ("file", status.st_mode & 0o7777, numbers.setdefault(status.st_ino, len(numbers)))
+    return entries
 
 
 @given(
@@ -148,17 +148,17 @@ def test_a_flattened_root_equals_an_unpacked_one(layers: Layers) -> None:
         try:
             _unpack(top, layers)
         except (OSError, RuntimeError):
-            failed = True
+            refused = True
         else:
-            failed = False
+            refused = False
         finally:
             os.umask(umask)
         try:
             found = _describe(_flatten_files(Path(name), layers))
         except FormatError:
-            assert failed
+            assert refused
             return
-        assert not failed
+        assert not refused
         assert found == _describe_folder(top)
 
 

@@ -20,8 +20,8 @@ from tests.support.fake_nix_store import (
     VERBS,
     CompletedRun,
     FakeStore,
-    Link,
     Program,
+    SymlinkTo,
     call,
     example,
     process,
@@ -29,7 +29,7 @@ from tests.support.fake_nix_store import (
     store_path,
     write_graph,
 )
-from tests.support.image_files import Layout, docker_archive, layer, platform
+from tests.support.image_files import LayoutBuilder, docker_archive, layer, platform
 
 import lamina
 
@@ -369,7 +369,7 @@ def test_inspect_shows_the_config(store: FakeStore) -> None:
 
 
 def test_inspect_shows_the_platforms_of_a_layout(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     made = [
         layout.image([layer(name)], config_more={"architecture": name}, platform=platform(name))
         for name in ("arm64", "amd64")
@@ -751,7 +751,7 @@ def test_an_error_leaves_the_terminal_as_it_was(store: FakeStore, large: Path) -
 
 
 def test_a_store_path_that_is_a_link_is_packed_as_one(store: FakeStore) -> None:
-    link = store.add("profile-1", Link(str(HELLO)), [HELLO])
+    link = store.add("profile-1", SymlinkTo(str(HELLO)), [HELLO])
     Path("current").symlink_to(str(link))
     archive = run("stream", "./current", "--store", store.root).stdout
     assert root_of(archive)["./bin/hello"].linkname == f"{link}/bin/hello"

@@ -32,7 +32,7 @@ SCENARIOS: Mapping[str, dict[str, Any]] = {
 }
 
 
-class MemoryStore:
+class CopiedStore:
     """A store in memory, filled from a store on disk."""
 
     def __init__(self, store: LocalStore, paths: list[StorePath]) -> None:
@@ -60,7 +60,7 @@ def _use_graph(disk: FakeStore, folder: Path) -> dict[str, Any]:
 
 
 def _use_memory(disk: FakeStore, folder: Path) -> dict[str, Any]:
-    return {"store": MemoryStore(LocalStore(disk.root), list(disk.numbers))}
+    return {"store": CopiedStore(LocalStore(disk.root), list(disk.numbers))}
 
 
 def _use_cache(disk: FakeStore, folder: Path) -> dict[str, Any]:

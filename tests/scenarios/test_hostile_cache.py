@@ -58,7 +58,7 @@ TREE: factories.Item = {b"bin": {b"x": factories.File(b"#!/no\n" * 100, executab
 
 
 @dataclass
-class World:
+class HostileCase:
     """A cache, the scripts of its server, and a machine that has an embedded store already."""
 
     cache: Cache
@@ -79,25 +79,25 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def case(before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostileCase:
     monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK,))
     subprocess.run(["cp", "-a", before, tmp_path / "machine"], check=True)
-    return World(Cache(tmp_path / "cache"), Machine(tmp_path / "machine"))
+    return HostileCase(Cache(tmp_path / "cache"), Machine(tmp_path / "machine"))
 
 
-def check_refused(world: World, code: int, words: str, *roots: object, flags: tuple[str, ...] = ()) -> None:
+def check_refused(case: HostileCase, code: int, words: str, *roots: object, flags: tuple[str, ...] = ()) -> None:
     """Build an image of ``roots``; expect the error and neither an image nor a change of the store."""
-    store = read_files(world.machine.store)
-    with serve_cache(world.cache.folder, world.scripts) as server:
-        ran = world.machine.build(server.url, *roots, flags=flags)
+    store = read_files(case.machine.store)
+    with serve_cache(case.cache.folder, case.scripts) as server:
+        ran = case.machine.build(server.url, *roots, flags=flags)
     last = "".join(line for line in ran.stderr.splitlines(keepends=True) if line.startswith(("lamina: ", "hint: ")))
     assert ran.code == code, ran.stderr
     assert re.fullmatch(MESSAGE, last), ran.stderr
     assert re.search(words, last), ran.stderr
     assert not ran.stdout
-    assert not [name for name in os.listdir(world.machine.folder) if "image" in name]
-    assert read_files(world.machine.store) == store
-    assert not list_leftovers(world.machine.store)
+    assert not [name for name in os.listdir(case.machine.folder) if "image" in name]
+    assert read_files(case.machine.store) == store
+    assert not list_leftovers(case.machine.store)
 
 
 # --- malformed NARs
@@ -159,94 +159,94 @@ ARCHIVES = {
 
 @pytest.mark.parametrize("name", ARCHIVES)
 @pytest.mark.parametrize("compression", ["none", "xz"])
-def test_a_malformed_nar_is_refused(name: str, compression: str, world: World) -> None:
+def test_a_malformed_nar_is_refused(name: str, compression: str, case: HostileCase) -> None:
     archive = T(nar.MAGIC) + ARCHIVES[name]
-    root = world.cache.add("bad-1", {}, archive=archive, compression=compression)
+    root = case.cache.add("bad-1", {}, archive=archive, compression=compression)
     begun = time.monotonic()
-    check_refused(world, FORMAT, r"/nix/store/\w+-bad-1 in http://127\.0\.0\.1:\d+: NAR at byte \d+: got ", root)
+    check_refused(case, FORMAT, r"/nix/store/\w+-bad-1 in http://127\.0\.0\.1:\d+: NAR at byte \d+: got ", root)
     assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("depth", [64, 1024])
-def test_folders_nest_up_to_the_limit(depth: int, world: World) -> None:
-    root = world.cache.add("deep-1", {}, archive=T(nar.MAGIC) + dump_nested_folders(depth))
-    ran = world.machine.build(world.cache.url, root)
+def test_folders_nest_up_to_the_limit(depth: int, case: HostileCase) -> None:
+    root = case.cache.add("deep-1", {}, archive=T(nar.MAGIC) + dump_nested_folders(depth))
+    ran = case.machine.build(case.cache.url, root)
     assert ran.code == 0, ran.stderr
-    assert root in check_store(world.machine.store)
+    assert root in check_store(case.machine.store)
 
 
 # --- compressed files
 
 
-def add_with_file(world: World, content: bytes, compression: str = "none") -> StorePath:
+def add_with_file(case: HostileCase, content: bytes, compression: str = "none") -> StorePath:
     """Add a path to the cache whose compressed NAR is the file ``content``."""
-    return world.cache.add("bad-1", TREE, file=content, compression=compression)
+    return case.cache.add("bad-1", TREE, file=content, compression=compression)
 
 
 NAR = dump_nar(TREE)
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
-def test_a_truncated_file_is_refused(compression: str, world: World) -> None:
+def test_a_truncated_file_is_refused(compression: str, case: HostileCase) -> None:
     whole = COMPRESSORS[compression](NAR)
     code = INTEGRITY if compression == "none" else FORMAT
     check_refused(
-        world, code, "bad-1 in http://127.0.0.1", add_with_file(world, whole[: len(whole) * 2 // 3], compression)
+        case, code, "bad-1 in http://127.0.0.1", add_with_file(case, whole[: len(whole) * 2 // 3], compression)
     )
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
-def test_an_empty_file_is_refused(compression: str, world: World) -> None:
+def test_an_empty_file_is_refused(compression: str, case: HostileCase) -> None:
     code = INTEGRITY if compression == "none" else FORMAT
-    check_refused(world, code, "bad-1 in http://127.0.0.1", add_with_file(world, b"", compression))
+    check_refused(case, code, "bad-1 in http://127.0.0.1", add_with_file(case, b"", compression))
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
-def test_a_file_of_noise_is_refused(compression: str, world: World) -> None:
+def test_a_file_of_noise_is_refused(compression: str, case: HostileCase) -> None:
     noise = (b"\xff\xfe noise" * len(NAR))[: len(NAR)]
     code = INTEGRITY if compression == "none" else FORMAT
-    check_refused(world, code, "bad-1 in http://127.0.0.1", add_with_file(world, noise, compression))
+    check_refused(case, code, "bad-1 in http://127.0.0.1", add_with_file(case, noise, compression))
 
 
-def test_an_unknown_compression_is_refused(world: World) -> None:
-    root = world.cache.add("bad-1", TREE, narinfo_fields={"compression": "zip"})
-    check_refused(world, FORMAT, "compression: got 'zip', expected one of none, ", root)
+def test_an_unknown_compression_is_refused(case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE, narinfo_fields={"compression": "zip"})
+    check_refused(case, FORMAT, "compression: got 'zip', expected one of none, ", root)
 
 
 @pytest.mark.parametrize("compression", COMPRESSORS)
-def test_another_content_of_the_same_size_is_refused(compression: str, world: World) -> None:
+def test_another_content_of_the_same_size_is_refused(compression: str, case: HostileCase) -> None:
     other = NAR.replace(b"#!/no", b"#!/ok")
-    root = add_with_file(world, COMPRESSORS[compression](other), compression)
-    check_refused(world, INTEGRITY, "got a NAR with hash sha256:[0-9a-f]{64}, expected sha256:", root)
+    root = add_with_file(case, COMPRESSORS[compression](other), compression)
+    check_refused(case, INTEGRITY, "got a NAR with hash sha256:[0-9a-f]{64}, expected sha256:", root)
 
 
 @pytest.mark.parametrize("more", [-8, -1, 1, 8, 1 << 40])
-def test_a_wrong_nar_size_is_refused(more: int, world: World) -> None:
-    root = world.cache.add("bad-1", TREE, signed_fields={"nar_size": len(NAR) + more})
-    check_refused(world, INTEGRITY, rf"got a NAR of .*bytes, expected {len(NAR) + more}", root)
+def test_a_wrong_nar_size_is_refused(more: int, case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE, signed_fields={"nar_size": len(NAR) + more})
+    check_refused(case, INTEGRITY, rf"got a NAR of .*bytes, expected {len(NAR) + more}", root)
 
 
-def test_a_wrong_nar_hash_is_refused(world: World) -> None:
-    root = world.cache.add("bad-1", TREE, signed_fields={"nar_hash": Digest(bytes(32))})
-    check_refused(world, INTEGRITY, "got a NAR with hash sha256:", root)
+def test_a_wrong_nar_hash_is_refused(case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE, signed_fields={"nar_hash": Digest(bytes(32))})
+    check_refused(case, INTEGRITY, "got a NAR with hash sha256:", root)
 
 
 @pytest.mark.parametrize("fields", [{"file_size": 100}, {"file_size": 1 << 40}, {"file_hash": Digest(bytes(32))}])
 @pytest.mark.parametrize("compression", ["none", "xz"])
 def test_a_wrong_file_size_or_file_hash_is_ignored_because_no_signature_covers_it(
-    fields: dict[str, Any], compression: str, world: World
+    fields: dict[str, Any], compression: str, case: HostileCase
 ) -> None:
     """Pull-through caches serve a NAR uncompressed and keep the size and hash of the compressed file."""
-    root = world.cache.add("good-1", TREE, narinfo_fields=fields, compression=compression)
-    with serve_cache(world.cache.folder) as server:
-        ran = world.machine.build(server.url, root)
+    root = case.cache.add("good-1", TREE, narinfo_fields=fields, compression=compression)
+    with serve_cache(case.cache.folder) as server:
+        ran = case.machine.build(server.url, root)
     assert ran.code == 0, ran.stderr
-    assert root in check_store(world.machine.store)
+    assert root in check_store(case.machine.store)
 
 
-def test_a_file_larger_than_a_nar_of_that_size_can_be_is_refused(world: World) -> None:
-    root = add_with_file(world, NAR + bytes(1 << 20))
-    check_refused(world, FORMAT, r"got \d+ bytes, expected at most \d+", root)
+def test_a_file_larger_than_a_nar_of_that_size_can_be_is_refused(case: HostileCase) -> None:
+    root = add_with_file(case, NAR + bytes(1 << 20))
+    check_refused(case, FORMAT, r"got \d+ bytes, expected at most \d+", root)
 
 
 def compress_zeros(compression: str, size: int) -> bytes:
@@ -258,43 +258,43 @@ def compress_zeros(compression: str, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("compression", sorted(COMPRESSORS.keys() - {"none"}))
-def test_a_decompression_bomb_is_refused_at_once(compression: str, world: World) -> None:
+def test_a_decompression_bomb_is_refused_at_once(compression: str, case: HostileCase) -> None:
     # gzip and lz4 compress to a thousandth at best, and the file must not exceed the limit on its own size.
     root = add_with_file(
-        world, compress_zeros(compression, 1 << 23 if compression in ("gzip", "lz4") else 1 << 28), compression
+        case, compress_zeros(compression, 1 << 23 if compression in ("gzip", "lz4") else 1 << 28), compression
     )
     begun = time.monotonic()
-    check_refused(world, INTEGRITY, rf"got a NAR of more bytes, expected {len(NAR)}", root)
+    check_refused(case, INTEGRITY, rf"got a NAR of more bytes, expected {len(NAR)}", root)
     assert time.monotonic() - begun < 2
 
 
 HEAD = T(nar.MAGIC, b"(", b"type", b"regular", b"contents")
 
 
-def measure_memory(world: World, server: CacheServer, root: StorePath) -> tuple[int, int]:
+def measure_memory(case: HostileCase, server: CacheServer, root: StorePath) -> tuple[int, int]:
     """Run a build in a process of its own, and return its exit code and its peak memory in KiB."""
-    command = [*MODULE, *map(str, world.machine.arguments(server.url, root))]
-    with subprocess.Popen(command, env=world.machine.environment, stderr=subprocess.DEVNULL) as running:
+    command = [*MODULE, *map(str, case.machine.arguments(server.url, root))]
+    with subprocess.Popen(command, env=case.machine.environment, stderr=subprocess.DEVNULL) as running:
         _, status, usage = os.wait4(running.pid, 0)
         running.returncode = os.waitstatus_to_exitcode(status)
     return running.returncode, usage.ru_maxrss // (1024 if sys.platform == "darwin" else 1)
 
 
 @pytest.mark.parametrize("compression", ["xz", "zstd", "bzip2", "br"])
-def test_a_decompression_bomb_takes_no_memory(compression: str, world: World) -> None:
-    good, size = world.cache.add("good-1", TREE), 1 << 27
+def test_a_decompression_bomb_takes_no_memory(compression: str, case: HostileCase) -> None:
+    good, size = case.cache.add("good-1", TREE), 1 << 27
     content = compress_zeros(compression, size)
-    root = add_with_file(world, content, compression)
+    root = add_with_file(case, content, compression)
     # The narinfo has the true size, so that the NAR is read to its end.
-    world.cache.change(root, info=replace(world.cache.narinfos[root].info, nar_size=size))
-    world.cache.sign(root, KEY)
-    with serve_cache(world.cache.folder) as server:
-        code, usual = measure_memory(world, server, good)
+    case.cache.change(root, info=replace(case.cache.narinfos[root].info, nar_size=size))
+    case.cache.sign(root, KEY)
+    with serve_cache(case.cache.folder) as server:
+        code, usual = measure_memory(case, server, good)
         assert code == 0
-        code, found = measure_memory(world, server, root)
+        code, found = measure_memory(case, server, root)
     assert code == INTEGRITY
     assert found - usual < 48 << 10
-    assert not list_leftovers(world.machine.store)
+    assert not list_leftovers(case.machine.store)
 
 
 # Empty streams, of which a file may contain any number.
@@ -309,18 +309,18 @@ EMPTY_STREAMS = {
 
 @pytest.mark.parametrize("size", [None, 1 << 62])
 @pytest.mark.parametrize("compression", EMPTY_STREAMS)
-def test_an_endless_file_of_empty_streams_is_refused(compression: str, size: int | None, world: World) -> None:
-    root = world.cache.add("bad-1", TREE, compression=compression, narinfo_fields={"file_size": size})
-    world.scripts["nar/.*"] = send_forever(piece=EMPTY_STREAMS[compression])
-    check_refused(world, FORMAT, r"got \d+ bytes, expected at most \d+", root)
+def test_an_endless_file_of_empty_streams_is_refused(compression: str, size: int | None, case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE, compression=compression, narinfo_fields={"file_size": size})
+    case.scripts["nar/.*"] = send_forever(piece=EMPTY_STREAMS[compression])
+    check_refused(case, FORMAT, r"got \d+ bytes, expected at most \d+", root)
 
 
 @pytest.mark.parametrize("compression", ["none", "xz"])
-def test_an_endless_nar_is_refused(compression: str, world: World) -> None:
-    root = world.cache.add("bad-1", TREE, compression=compression, narinfo_fields={"file_size": 1 << 62})
+def test_an_endless_nar_is_refused(compression: str, case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE, compression=compression, narinfo_fields={"file_size": 1 << 62})
     start = NAR if compression == "none" else COMPRESSORS["xz"](NAR)
-    world.scripts["nar/.*"] = send_forever(start)
-    check_refused(world, INTEGRITY if compression == "none" else FORMAT, "bad-1 in http://", root)
+    case.scripts["nar/.*"] = send_forever(start)
+    check_refused(case, INTEGRITY if compression == "none" else FORMAT, "bad-1 in http://", root)
 
 
 # --- HTTP responses
@@ -330,18 +330,18 @@ def test_an_endless_nar_is_refused(compression: str, world: World) -> None:
     "script", [send_slowly(500), send_nothing, cut_short(b"StorePath", 500)], ids=["trickle", "silent", "cut"]
 )
 @pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo", "nar/.*"])
-def test_a_slow_server_is_given_up(pattern: str, script: Script, world: World) -> None:
-    root = world.cache.add("bad-1", TREE, compression="none")
-    world.scripts[pattern] = script
-    check_refused(world, STORE, r"in a row, expected the whole file|less than 32768, expected a faster server", root)
+def test_a_slow_server_is_given_up(pattern: str, script: Script, case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE, compression="none")
+    case.scripts[pattern] = script
+    check_refused(case, STORE, r"in a row, expected the whole file|less than 32768, expected a faster server", root)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 418, 429, 500, 503])
 @pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo", "nar/.*"])
-def test_an_http_error_is_reported(pattern: str, status: int, world: World) -> None:
-    root = world.cache.add("bad-1", TREE)
-    world.scripts[pattern] = lambda asked: asked.answer(status)
-    check_refused(world, STORE, "http://127.0.0.1|got no such valid path", root)
+def test_an_http_error_is_reported(pattern: str, status: int, case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE)
+    case.scripts[pattern] = lambda asked: asked.answer(status)
+    check_refused(case, STORE, "http://127.0.0.1|got no such valid path", root)
 
 
 def redirect_to_itself(asked: Any) -> None:
@@ -350,26 +350,26 @@ def redirect_to_itself(asked: Any) -> None:
 
 
 @pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo", "nar/.*"])
-def test_redirects_in_a_circle_are_refused(pattern: str, world: World) -> None:
-    root = world.cache.add("bad-1", TREE)
-    world.scripts[pattern] = redirect_to_itself
-    check_refused(world, STORE, "got more than 10 redirects", root)
+def test_redirects_in_a_circle_are_refused(pattern: str, case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE)
+    case.scripts[pattern] = redirect_to_itself
+    check_refused(case, STORE, "got more than 10 redirects", root)
 
 
 @pytest.mark.parametrize("pattern", [CACHE_INFO, r".*\.narinfo"])
-def test_an_endless_response_is_refused(pattern: str, world: World) -> None:
-    root = world.cache.add("bad-1", TREE)
-    world.scripts[pattern] = send_forever(b"StorePath: ", b"x" * 65536)
-    check_refused(world, FORMAT, r"got more than \d+ bytes, expected at most that many", root)
+def test_an_endless_response_is_refused(pattern: str, case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE)
+    case.scripts[pattern] = send_forever(b"StorePath: ", b"x" * 65536)
+    check_refused(case, FORMAT, r"got more than \d+ bytes, expected at most that many", root)
 
 
-def test_a_server_that_is_down_is_reported(world: World) -> None:
-    root = world.cache.add("bad-1", TREE)
-    with serve_cache(world.cache.folder) as server:
+def test_a_server_that_is_down_is_reported(case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE)
+    with serve_cache(case.cache.folder) as server:
         url = server.url
-    ran = world.machine.build(url, root)
+    ran = case.machine.build(url, root)
     assert ran.code == STORE
-    assert not world.machine.image.exists()
+    assert not case.machine.image.exists()
 
 
 # --- nix-cache-info
@@ -386,20 +386,20 @@ CACHE_INFOS: Mapping[str, tuple[bytes, int, str]] = {
 
 
 @pytest.mark.parametrize("name", CACHE_INFOS)
-def test_an_unsuitable_nix_cache_info_is_refused(name: str, world: World) -> None:
-    root = world.cache.add("x-1", TREE)
+def test_an_unsuitable_nix_cache_info_is_refused(name: str, case: HostileCase) -> None:
+    root = case.cache.add("x-1", TREE)
     content, code, words = CACHE_INFOS[name]
-    (world.cache.folder / CACHE_INFO).write_bytes(content)
+    (case.cache.folder / CACHE_INFO).write_bytes(content)
     if code:
-        check_refused(world, code, words, root)
+        check_refused(case, code, words, root)
     else:
-        assert world.machine.build(world.cache.url, root).code == 0
+        assert case.machine.build(case.cache.url, root).code == 0
 
 
-def test_a_cache_without_nix_cache_info_is_refused(world: World) -> None:
-    root = world.cache.add("x-1", TREE)
-    (world.cache.folder / CACHE_INFO).unlink()
-    check_refused(world, STORE, "got no nix-cache-info there, expected a binary cache", root)
+def test_a_cache_without_nix_cache_info_is_refused(case: HostileCase) -> None:
+    root = case.cache.add("x-1", TREE)
+    (case.cache.folder / CACHE_INFO).unlink()
+    check_refused(case, STORE, "got no nix-cache-info there, expected a binary cache", root)
 
 
 # --- narinfos
@@ -446,132 +446,132 @@ TEXTS: Mapping[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_malformed_narinfo_is_refused(name: str, world: World) -> None:
-    root = world.cache.add("bad-1", TREE, text=TEXTS[name])
-    check_refused(world, FORMAT, rf"{root.hash}\.narinfo in http://127\.0\.0\.1:\d+: ", root)
+def test_a_malformed_narinfo_is_refused(name: str, case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE, text=TEXTS[name])
+    check_refused(case, FORMAT, rf"{root.hash}\.narinfo in http://127\.0\.0\.1:\d+: ", root)
 
 
-def test_a_narinfo_that_is_not_utf_8_is_refused(world: World) -> None:
-    root = world.cache.add("bad-1", TREE)
-    world.cache.narinfo_of(root).write_bytes(b"StorePath: \xff\n")
-    check_refused(world, FORMAT, r"narinfo: got b'\\xff', expected UTF-8", root)
+def test_a_narinfo_that_is_not_utf_8_is_refused(case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE)
+    case.cache.narinfo_of(root).write_bytes(b"StorePath: \xff\n")
+    check_refused(case, FORMAT, r"narinfo: got b'\\xff', expected UTF-8", root)
 
 
-def test_a_narinfo_of_five_megabytes_is_refused(world: World) -> None:
-    root = world.cache.add("bad-1", TREE, text=lambda text: text + "X: " + "y" * (5 << 20) + "\n")
-    check_refused(world, FORMAT, "got more than 4194304 bytes", root)
+def test_a_narinfo_of_five_megabytes_is_refused(case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE, text=lambda text: text + "X: " + "y" * (5 << 20) + "\n")
+    check_refused(case, FORMAT, "got more than 4194304 bytes", root)
 
 
 @pytest.mark.parametrize("name", ["other-1", "bad-2"])
-def test_the_narinfo_of_another_path_is_refused(name: str, world: World) -> None:
-    root, other = world.cache.add("bad-1", TREE), world.cache.add(name, {b"y": factories.File(b"y")})
-    os.replace(world.cache.narinfo_of(other), world.cache.narinfo_of(root))
-    check_refused(world, INTEGRITY, rf"got the narinfo of {other}, expected one of {root.hash}", root)
+def test_the_narinfo_of_another_path_is_refused(name: str, case: HostileCase) -> None:
+    root, other = case.cache.add("bad-1", TREE), case.cache.add(name, {b"y": factories.File(b"y")})
+    os.replace(case.cache.narinfo_of(other), case.cache.narinfo_of(root))
+    check_refused(case, INTEGRITY, rf"got the narinfo of {other}, expected one of {root.hash}", root)
 
 
-def test_a_narinfo_of_the_same_hash_but_another_name_is_not_a_match(world: World) -> None:
-    root = world.cache.add("bad-1", TREE)
+def test_a_narinfo_of_the_same_hash_but_another_name_is_not_a_match(case: HostileCase) -> None:
+    root = case.cache.add("bad-1", TREE)
     other = StorePath(root.base.replace("bad-1", "good-1"))
-    check_refused(world, STORE, rf"{other}: got no such valid path in the store, expected it as a root", other)
+    check_refused(case, STORE, rf"{other}: got no such valid path in the store, expected it as a root", other)
 
 
 @pytest.mark.parametrize("address", ["x", "fixed:r:sha256:x", "fixed:git:sha1:" + "0" * 40, "text:sha1:" + "0" * 32])
-def test_a_content_address_of_an_unknown_kind_is_ignored(address: str, world: World) -> None:
+def test_a_content_address_of_an_unknown_kind_is_ignored(address: str, case: HostileCase) -> None:
     """A newer Nix may know other kinds. Such a path is accepted with a signature only."""
-    root = world.cache.add("bad-1", TREE, narinfo_fields={"address": address})
-    assert world.machine.build(world.cache.url, root).code == 0
-    other = world.cache.add("bad-2", TREE, narinfo_fields={"address": address, "signatures": ()})
-    world.machine.image.unlink()
-    check_refused(world, INTEGRITY, "got no signature, expected one of cache.nixos.org-1, cache.test-1", other)
+    root = case.cache.add("bad-1", TREE, narinfo_fields={"address": address})
+    assert case.machine.build(case.cache.url, root).code == 0
+    other = case.cache.add("bad-2", TREE, narinfo_fields={"address": address, "signatures": ()})
+    case.machine.image.unlink()
+    check_refused(case, INTEGRITY, "got no signature, expected one of cache.nixos.org-1, cache.test-1", other)
 
 
 # --- the references
 
 
 @pytest.mark.parametrize("length", [2, 3, 5])
-def test_a_cycle_of_references_is_refused(length: int, world: World) -> None:
+def test_a_cycle_of_references_is_refused(length: int, case: HostileCase) -> None:
     names = [f"ring-{number}" for number in range(length)]
     paths = [
-        world.cache.add(name, TREE, [factories.path(names[(number + 1) % length])]) for number, name in enumerate(names)
+        case.cache.add(name, TREE, [factories.path(names[(number + 1) % length])]) for number, name in enumerate(names)
     ]
-    root = world.cache.add("root-1", TREE, [paths[0], *paths[1:]])
-    check_refused(world, INTEGRITY, "got a cycle of references, expected none", root)
+    root = case.cache.add("root-1", TREE, [paths[0], *paths[1:]])
+    check_refused(case, INTEGRITY, "got a cycle of references, expected none", root)
 
 
-def test_a_missing_reference_is_refused(world: World) -> None:
-    inner = world.cache.add("inner-1", TREE, [factories.path("nothing-1")])
-    root = world.cache.add("root-1", TREE, [inner])
+def test_a_missing_reference_is_refused(case: HostileCase) -> None:
+    inner = case.cache.add("inner-1", TREE, [factories.path("nothing-1")])
+    root = case.cache.add("root-1", TREE, [inner])
     missing = factories.path("nothing-1")
     check_refused(
-        world, STORE, f"{missing}: got no such valid path in the store, expected it as a reference of {inner}", root
+        case, STORE, f"{missing}: got no such valid path in the store, expected it as a reference of {inner}", root
     )
 
 
-def test_a_thousand_missing_references_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thousand_missing_references_are_refused(case: HostileCase, monkeypatch: pytest.MonkeyPatch) -> None:
     # The requests share this process with the server, which makes it too slow for the short times.
     monkeypatch.setattr(opening.open_transport, "__defaults__", (DEFAULT_POLICY,))
-    root = world.cache.add("root-1", TREE, [factories.path(f"nothing-{number}") for number in range(1_000)])
-    check_refused(world, STORE, "got no such valid path in the store, expected it as a reference of", root)
+    root = case.cache.add("root-1", TREE, [factories.path(f"nothing-{number}") for number in range(1_000)])
+    check_refused(case, STORE, "got no such valid path in the store, expected it as a reference of", root)
 
 
-def test_a_missing_nar_in_the_middle_of_a_closure_is_an_error(world: World) -> None:
+def test_a_missing_nar_in_the_middle_of_a_closure_is_an_error(case: HostileCase) -> None:
     """Complete paths stay in the store for the next run. The path without a NAR and its referrers are not added."""
-    root = example(world.cache)
-    leaf = world.cache.add("leaf-1", {b"l": factories.File(b"leaf")})
-    middle = world.cache.add("middle-1", {b"m": factories.File(b"middle")}, [leaf])
-    top = world.cache.add("top-1", {b"t": factories.File(b"top")}, [middle, root])
-    before = check_store(world.machine.store)
-    world.scripts[world.cache.narinfos[middle].url] = answer_404
-    with serve_cache(world.cache.folder, world.scripts) as server:
-        ran = world.machine.build(server.url, top)
+    root = example(case.cache)
+    leaf = case.cache.add("leaf-1", {b"l": factories.File(b"leaf")})
+    middle = case.cache.add("middle-1", {b"m": factories.File(b"middle")}, [leaf])
+    top = case.cache.add("top-1", {b"t": factories.File(b"top")}, [middle, root])
+    before = check_store(case.machine.store)
+    case.scripts[case.cache.narinfos[middle].url] = answer_404
+    with serve_cache(case.cache.folder, case.scripts) as server:
+        ran = case.machine.build(server.url, top)
         assert ran.code == STORE, ran.stderr
         assert re.search(rf"{middle} in {server.url}: .*got HTTP 404, expected the file", ran.stderr)
-        assert before <= check_store(world.machine.store) <= before | {leaf}
-        assert not world.machine.image.exists()
+        assert before <= check_store(case.machine.store) <= before | {leaf}
+        assert not case.machine.image.exists()
         server.scripts.clear()
-        assert world.machine.build(server.url, top).code == 0
-    assert check_store(world.machine.store) == before | {leaf, middle, top}
+        assert case.machine.build(server.url, top).code == 0
+    assert check_store(case.machine.store) == before | {leaf, middle, top}
 
 
 # --- a stream, and waiting for servers
 
 
-def test_a_stream_that_fails_has_no_manifest(world: World) -> None:
-    good = world.cache.add("good-1", {b"g": factories.File(b"g" * 100_000)})
-    bad = world.cache.add("bad-1", TREE, [good], file=b"noise")
-    with serve_cache(world.cache.folder) as server:
-        arguments = world.machine.arguments(server.url, bad)[3:]
+def test_a_stream_that_fails_has_no_manifest(case: HostileCase) -> None:
+    good = case.cache.add("good-1", {b"g": factories.File(b"g" * 100_000)})
+    bad = case.cache.add("bad-1", TREE, [good], file=b"noise")
+    with serve_cache(case.cache.folder) as server:
+        arguments = case.machine.arguments(server.url, bad)[3:]
         command = [*MODULE, "stream", *map(str, arguments)]
-        ran = subprocess.run(command, env=world.machine.environment, capture_output=True, timeout=60, check=False)
+        ran = subprocess.run(command, env=case.machine.environment, capture_output=True, timeout=60, check=False)
     assert ran.returncode == FORMAT
     assert b"manifest.json" not in ran.stdout
     assert b"Traceback" not in ran.stderr
 
 
 @pytest.fixture
-def stuck(world: World) -> Iterator[tuple[CacheServer, StorePath]]:
+def stuck(case: HostileCase) -> Iterator[tuple[CacheServer, StorePath]]:
     """A server that never answers for the references of a path."""
-    references = [world.cache.add(f"stuck-{number}", TREE) for number in range(5)]
-    root = world.cache.add("root-1", TREE, references)
-    world.scripts |= {f"{path.hash}.narinfo": send_nothing for path in references[1:]}
-    with serve_cache(world.cache.folder, world.scripts) as server:
+    references = [case.cache.add(f"stuck-{number}", TREE) for number in range(5)]
+    root = case.cache.add("root-1", TREE, references)
+    case.scripts |= {f"{path.hash}.narinfo": send_nothing for path in references[1:]}
+    with serve_cache(case.cache.folder, case.scripts) as server:
         yield server, root
 
 
-def test_one_bad_response_ends_the_wait_for_others(stuck: tuple[CacheServer, StorePath], world: World) -> None:
+def test_one_bad_response_ends_the_wait_for_others(stuck: tuple[CacheServer, StorePath], case: HostileCase) -> None:
     server, root = stuck
-    bad = next(path for path in world.cache.narinfos if path.name == "stuck-0")
-    world.cache.sign(bad, OTHER)
+    bad = next(path for path in case.cache.narinfos if path.name == "stuck-0")
+    case.cache.sign(bad, OTHER)
     begun = time.monotonic()
-    ran = world.machine.call(server.url, root)
+    ran = case.machine.call(server.url, root)
     assert ran.code == INTEGRITY, ran.stderr
     assert time.monotonic() - begun < 10
 
 
-def test_a_signal_ends_the_wait(stuck: tuple[CacheServer, StorePath], world: World) -> None:
+def test_a_signal_ends_the_wait(stuck: tuple[CacheServer, StorePath], case: HostileCase) -> None:
     server, root = stuck
-    command = [*MODULE, *map(str, world.machine.arguments(server.url, root))]
-    with subprocess.Popen(command, env=world.machine.environment, stderr=subprocess.PIPE) as running:
+    command = [*MODULE, *map(str, case.machine.arguments(server.url, root))]
+    with subprocess.Popen(command, env=case.machine.environment, stderr=subprocess.PIPE) as running:
         while len(server.asked) < 7:
             time.sleep(0.01)
         running.terminate()
@@ -581,17 +581,19 @@ def test_a_signal_ends_the_wait(stuck: tuple[CacheServer, StorePath], world: Wor
 # --- content addresses
 
 
-def test_a_nar_that_is_already_in_the_store_is_checked_against_the_content_address_of_each_path(world: World) -> None:
+def test_a_nar_already_in_the_store_is_checked_against_the_content_address_of_each_path(
+    case: HostileCase,
+) -> None:
     """The NAR hash identifies the content, but does not prove that the content belongs to this path."""
     evil: factories.Item = {b"evil": factories.File(b"evil")}
-    here = world.cache.add("evil-1", evil)
-    assert world.machine.build(world.cache.url, here).code == 0
-    world.machine.image.unlink()
-    known = world.cache.narinfos[here].info
-    world.cache.key = None
+    here = case.cache.add("evil-1", evil)
+    assert case.machine.build(case.cache.url, here).code == 0
+    case.machine.image.unlink()
+    known = case.cache.narinfos[here].info
+    case.cache.key = None
     believed = {"nar_hash": known.nar_hash, "nar_size": known.nar_size}
     good: factories.Item = {b"good": factories.Link(SELF)}
-    root = world.cache.add(
+    root = case.cache.add(
         "good-1", good, method=RECURSIVE, self_reference=True, file=dump_nar(evil), signed_fields=believed
     )
-    check_refused(world, INTEGRITY, "got other content, expected that of fixed:r:sha256:", root)
+    check_refused(case, INTEGRITY, "got other content, expected that of fixed:r:sha256:", root)

@@ -137,11 +137,11 @@ def lies(chance: random.Random, content: bytes) -> bytes:
     return whole(b"\n".join(lines))
 
 
-def silence(chance: random.Random, content: bytes) -> bytes:
+def no_response(chance: random.Random, content: bytes) -> bytes:
     return b""
 
 
-ANSWERS: list[Answer] = [flipped, cut, some_status, redirect, lengths, chunked, coded, heads, ranges, lies, silence]
+ANSWERS: list[Answer] = [flipped, cut, some_status, redirect, lengths, chunked, coded, heads, ranges, lies, no_response]
 
 
 class Attacker(socketserver.ThreadingTCPServer):

@@ -47,7 +47,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @dataclass
-class World:
+class TwoCaches:
     """Two caches of the same paths, and a machine."""
 
     first: Cache
@@ -65,91 +65,91 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def caches(tmp_path: Path) -> TwoCaches:
     first, second = Cache(tmp_path / "first"), Cache(tmp_path / "second")
     (tmp_path / "machine").mkdir()
     root = example(first)
     example(second)
-    return World(first, second, Machine(tmp_path / "machine"), root)
+    return TwoCaches(first, second, Machine(tmp_path / "machine"), root)
 
 
 # --- faults of the first cache with one path
 
 
-def unsigned(world: World) -> None:
-    world.first.change(world.words, signatures=())
+def unsigned(caches: TwoCaches) -> None:
+    caches.first.change(caches.words, signatures=())
 
 
-def signed_by_another(world: World) -> None:
-    world.first.sign(world.words, OTHER)
+def signed_by_another(caches: TwoCaches) -> None:
+    caches.first.sign(caches.words, OTHER)
 
 
-def wrongly_signed(world: World) -> None:
-    world.first.change(world.words, signatures=(KEY.sign("something else"),))
+def wrongly_signed(caches: TwoCaches) -> None:
+    caches.first.change(caches.words, signatures=(KEY.sign("something else"),))
 
 
-def damaged(world: World) -> None:
-    data = bytearray(world.nar(world.words).read_bytes())
+def damaged(caches: TwoCaches) -> None:
+    data = bytearray(caches.nar(caches.words).read_bytes())
     data[len(data) // 2] ^= 1
-    world.nar(world.words).write_bytes(data)
+    caches.nar(caches.words).write_bytes(data)
 
 
-def truncated(world: World) -> None:
-    os.truncate(world.nar(world.words), 20)
+def truncated(caches: TwoCaches) -> None:
+    os.truncate(caches.nar(caches.words), 20)
 
 
-def empty(world: World) -> None:
-    os.truncate(world.nar(world.words), 0)
+def empty(caches: TwoCaches) -> None:
+    os.truncate(caches.nar(caches.words), 0)
 
 
-def no_nar(world: World) -> None:
-    world.nar(world.words).unlink()
+def no_nar(caches: TwoCaches) -> None:
+    caches.nar(caches.words).unlink()
 
 
-def nar_of_another(world: World) -> None:
-    os.replace(world.nar(world.root), world.nar(world.words))
+def nar_of_another(caches: TwoCaches) -> None:
+    os.replace(caches.nar(caches.root), caches.nar(caches.words))
 
 
-def broken_narinfo(world: World) -> None:
-    world.first.narinfo_of(world.words).write_text("junk")
+def broken_narinfo(caches: TwoCaches) -> None:
+    caches.first.narinfo_of(caches.words).write_text("junk")
 
 
-def no_text(world: World) -> None:
-    world.first.narinfo_of(world.words).write_bytes(b"\xff")
+def no_text(caches: TwoCaches) -> None:
+    caches.first.narinfo_of(caches.words).write_bytes(b"\xff")
 
 
-def narinfo_of_another(world: World) -> None:
-    os.replace(world.first.narinfo_of(world.root), world.first.narinfo_of(world.words))
+def narinfo_of_another(caches: TwoCaches) -> None:
+    os.replace(caches.first.narinfo_of(caches.root), caches.first.narinfo_of(caches.words))
 
 
-def no_narinfo(world: World) -> None:
-    world.first.narinfo_of(world.words).unlink()
+def no_narinfo(caches: TwoCaches) -> None:
+    caches.first.narinfo_of(caches.words).unlink()
 
 
-def unknown_compression(world: World) -> None:
-    world.first.change(world.words, compression="rar")
+def unknown_compression(caches: TwoCaches) -> None:
+    caches.first.change(caches.words, compression="rar")
 
 
-def another_size(world: World) -> None:
-    info = world.first.narinfos[world.words].info
-    world.first.change(world.words, info=replace(info, nar_size=info.nar_size + 1))
-    world.first.sign(world.words, KEY)
+def another_size(caches: TwoCaches) -> None:
+    info = caches.first.narinfos[caches.words].info
+    caches.first.change(caches.words, info=replace(info, nar_size=info.nar_size + 1))
+    caches.first.sign(caches.words, KEY)
 
 
-def a_url_elsewhere(world: World) -> None:
-    world.first.change(world.words, url="file:///etc/passwd")
+def a_url_elsewhere(caches: TwoCaches) -> None:
+    caches.first.change(caches.words, url="file:///etc/passwd")
 
 
-def no_cache_info(world: World) -> None:
-    (world.first.folder / CACHE_INFO).unlink()
+def no_cache_info(caches: TwoCaches) -> None:
+    (caches.first.folder / CACHE_INFO).unlink()
 
 
-def another_store_dir(world: World) -> None:
-    (world.first.folder / CACHE_INFO).write_text("StoreDir: /gnu/store\n")
+def another_store_dir(caches: TwoCaches) -> None:
+    (caches.first.folder / CACHE_INFO).write_text("StoreDir: /gnu/store\n")
 
 
-def broken_cache_info(world: World) -> None:
-    (world.first.folder / CACHE_INFO).write_bytes(b"\xff")
+def broken_cache_info(caches: TwoCaches) -> None:
+    (caches.first.folder / CACHE_INFO).write_bytes(b"\xff")
 
 
 FAULTS = [
@@ -206,24 +206,24 @@ def flags(first: str, second: str) -> tuple[str, ...]:
     return "--store", first, "--store", second, "--trusted-key", str(KEY.public)
 
 
-def fetch(world: World, first: str, second: str) -> CompletedRun:
-    ran = run("store", "fetch", str(world.root), *flags(first, second), "--store", world.machine.store)
+def fetch(caches: TwoCaches, first: str, second: str) -> CompletedRun:
+    ran = run("store", "fetch", str(caches.root), *flags(first, second), "--store", caches.machine.store)
     if ran.code == 0:
-        assert len(check_store(world.machine.store)) == PATHS
+        assert len(check_store(caches.machine.store)) == PATHS
     return ran
 
 
-def build(world: World, first: str, second: str) -> CompletedRun:
-    return world.machine.build(first, world.root, flags=["--store", second])
+def build(caches: TwoCaches, first: str, second: str) -> CompletedRun:
+    return caches.machine.build(first, caches.root, flags=["--store", second])
 
 
-def stream(world: World, first: str, second: str) -> CompletedRun:
-    return run("stream", str(world.root), *flags(first, second), "--no-layer-cache")
+def stream(caches: TwoCaches, first: str, second: str) -> CompletedRun:
+    return run("stream", str(caches.root), *flags(first, second), "--no-layer-cache")
 
 
-def plan(world: World, first: str, second: str) -> CompletedRun:
+def plan(caches: TwoCaches, first: str, second: str) -> CompletedRun:
     """Plan the image, which reads only narinfos."""
-    ran = run("plan", str(world.root), *flags(first, second), "--json")
+    ran = run("plan", str(caches.root), *flags(first, second), "--json")
     if ran.code:
         return ran
     document = json.loads(ran.stdout)
@@ -231,8 +231,8 @@ def plan(world: World, first: str, second: str) -> CompletedRun:
     return replace(ran, stderr="\n".join(document["warnings"]))
 
 
-def script(world: World, first: str, second: str) -> CompletedRun:
-    return run("script", str(world.root), "-o", world.machine.folder / "script", *flags(first, second))
+def script(caches: TwoCaches, first: str, second: str) -> CompletedRun:
+    return run("script", str(caches.root), "-o", caches.machine.folder / "script", *flags(first, second))
 
 
 VERBS = [fetch, build, stream, plan, script]
@@ -240,18 +240,18 @@ NAR_FAULTS = {damaged, truncated, empty, no_nar, nar_of_another, unknown_compres
 
 
 @pytest.fixture(autouse=True)
-def home(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in world.machine.environment.items():
+def home(caches: TwoCaches, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in caches.machine.environment.items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_the_next_cache_makes_up_for_a_fault(
-    fault: Callable[[World], None], verb: Callable[[World, str, str], CompletedRun], world: World
+    fault: Callable[[TwoCaches], None], verb: Callable[[TwoCaches, str, str], CompletedRun], caches: TwoCaches
 ) -> None:
-    fault(world)
-    ran = verb(world, world.first.url, world.second.url)
+    fault(caches)
+    ran = verb(caches, caches.first.url, caches.second.url)
     assert ran.code == 0, ran.stderr
     is_seen = fault is not no_narinfo and not (verb is plan and fault in NAR_FAULTS - {a_url_elsewhere})
     assert ("; the next store is asked" in ran.stderr) == is_seen
@@ -261,31 +261,31 @@ def test_the_next_cache_makes_up_for_a_fault(
 @pytest.mark.parametrize("pattern", [CACHE_INFO, ".*narinfo", "nar/.*"])
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_next_cache_makes_up_for_a_bad_response(
-    name: str, pattern: str, verb: Callable[[World, str, str], CompletedRun], world: World
+    name: str, pattern: str, verb: Callable[[TwoCaches, str, str], CompletedRun], caches: TwoCaches
 ) -> None:
-    with serve_cache(world.first.folder, {pattern: ANSWERS[name]}) as server:
-        ran = verb(world, server.url, world.second.url)
+    with serve_cache(caches.first.folder, {pattern: ANSWERS[name]}) as server:
+        ran = verb(caches, server.url, caches.second.url)
     assert ran.code == 0, ran.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
 def test_the_next_cache_makes_up_for_a_server_that_is_down(
-    verb: Callable[[World, str, str], CompletedRun], world: World
+    verb: Callable[[TwoCaches, str, str], CompletedRun], caches: TwoCaches
 ) -> None:
-    ran = verb(world, NOWHERE, world.second.url)
+    ran = verb(caches, NOWHERE, caches.second.url)
     assert ran.code == 0, ran.stderr
     assert ran.stderr.count("got Connection refused") == 1
 
 
-def test_the_image_is_the_one_of_an_honest_cache(world: World) -> None:
-    assert build(world, world.second.url, world.second.url).code == 0
-    honest = world.machine.image.read_bytes()
+def test_the_image_is_the_one_of_an_honest_cache(caches: TwoCaches) -> None:
+    assert build(caches, caches.second.url, caches.second.url).code == 0
+    honest = caches.machine.image.read_bytes()
     for fault in (damaged, unsigned):
-        fault(world)
-    world.machine.image.unlink()
-    other = Machine(world.machine.folder / "other")
+        fault(caches)
+    caches.machine.image.unlink()
+    other = Machine(caches.machine.folder / "other")
     other.folder.mkdir()
-    ran = other.build(world.first.url, world.root, flags=["--store", world.second.url])
+    ran = other.build(caches.first.url, caches.root, flags=["--store", caches.second.url])
     assert ran.code == 0, ran.stderr
     assert other.image.read_bytes() == honest
 
@@ -294,18 +294,18 @@ def test_the_image_is_the_one_of_an_honest_cache(world: World) -> None:
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault is not no_narinfo], ids=lambda one: one.__name__)
-def test_a_repair_asks_the_next_cache_too(fault: Callable[[World], None], world: World) -> None:
-    assert fetch(world, world.second.url, world.second.url).code == 0
-    store = EmbeddedStore(world.machine.store)
-    file = store.file(next(known for known in store.narinfos() if known.info.path == world.words))
+def test_a_repair_asks_the_next_cache_too(fault: Callable[[TwoCaches], None], caches: TwoCaches) -> None:
+    assert fetch(caches, caches.second.url, caches.second.url).code == 0
+    store = EmbeddedStore(caches.machine.store)
+    file = store.file(next(known for known in store.narinfos() if known.info.path == caches.words))
     file.chmod(0o644)
     file.write_bytes(bytes(file.stat().st_size))
-    fault(world)
-    arguments = flags(world.first.url, world.second.url)
-    ran = run("store", "verify", "--repair", "--store", world.machine.store, *arguments)
+    fault(caches)
+    arguments = flags(caches.first.url, caches.second.url)
+    ran = run("store", "verify", "--repair", "--store", caches.machine.store, *arguments)
     assert ran.code == 0, ran.stderr
     assert "; the next store is asked" in ran.stderr
-    assert len(check_store(world.machine.store)) == PATHS
+    assert len(check_store(caches.machine.store)) == PATHS
 
 
 # --- paths that no store has
@@ -319,57 +319,60 @@ def test_a_repair_asks_the_next_cache_too(fault: Callable[[World], None], world:
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_one_error_has_the_reason_of_each_store(
-    fault: Callable[[World], None], code: int, verb: Callable[[World, str, str], CompletedRun], world: World
+    fault: Callable[[TwoCaches], None],
+    code: int,
+    verb: Callable[[TwoCaches, str, str], CompletedRun],
+    caches: TwoCaches,
 ) -> None:
-    fault(world)
-    world.second.narinfo_of(world.words).unlink()
-    world.second.narinfo_of(world.root).unlink()
-    ran = verb(world, world.first.url, world.second.url)
+    fault(caches)
+    caches.second.narinfo_of(caches.words).unlink()
+    caches.second.narinfo_of(caches.root).unlink()
+    ran = verb(caches, caches.first.url, caches.second.url)
     assert ran.code == code, ran.stderr
     (error,) = [line for line in ran.stderr.splitlines() if line.startswith("lamina: /nix")]
     assert re.search(r"^lamina: \S+: got it from none of 2 stores, expected one that has it: ", error)
-    assert world.first.url in error
-    assert f"{world.second.url}: no such path" in error
-    assert not world.machine.image.exists()
+    assert caches.first.url in error
+    assert f"{caches.second.url}: no such path" in error
+    assert not caches.machine.image.exists()
 
 
-def test_two_reasons_are_both_named(world: World) -> None:
-    unsigned(world)
-    ran = fetch(world, NOWHERE, world.first.url)
+def test_two_reasons_are_both_named(caches: TwoCaches) -> None:
+    unsigned(caches)
+    ran = fetch(caches, NOWHERE, caches.first.url)
     assert ran.code == INTEGRITY
     assert "127.0.0.1:1/nix-cache-info: got Connection refused" in ran.error
-    assert f"{world.words} in {world.first.url}: got no signature" in ran.error
+    assert f"{caches.words} in {caches.first.url}: got no signature" in ran.error
     assert "hint: --trusted-key" in ran.stderr
-    ran = fetch(world, NOWHERE, "http://127.0.0.1:2")
+    ran = fetch(caches, NOWHERE, "http://127.0.0.1:2")
     assert ran.code == STORE
     assert ran.error.count("Connection refused") == 2
 
 
-def test_three_caches_each_have_one_path(world: World, tmp_path: Path) -> None:
+def test_three_caches_each_have_one_path(caches: TwoCaches, tmp_path: Path) -> None:
     third = Cache(tmp_path / "third")
     example(third)
-    caches = [world.first, world.second, third]
-    for number, path in enumerate(sorted(world.first.narinfos)):
-        for cache in caches[:number] + caches[number + 1 :] if number < len(caches) else ():
+    all_caches = [caches.first, caches.second, third]
+    for number, path in enumerate(sorted(caches.first.narinfos)):
+        for cache in all_caches[:number] + all_caches[number + 1 :] if number < len(all_caches) else ():
             (cache.folder / cache.narinfos[path].url).unlink()
-    arguments = [part for cache in caches for part in ("--store", cache.url)]
-    ran = world.machine.build(world.first.url, world.root, flags=arguments)
+    arguments = [part for cache in all_caches for part in ("--store", cache.url)]
+    ran = caches.machine.build(caches.first.url, caches.root, flags=arguments)
     assert ran.code == 0, ran.stderr
-    assert len(check_store(world.machine.store)) == PATHS
+    assert len(check_store(caches.machine.store)) == PATHS
 
 
 # --- which servers are asked
 
 
-def test_a_server_that_is_down_is_asked_once(world: World) -> None:
-    with serve_cache(world.first.folder, {".*": send_nothing}) as server:
-        assert build(world, server.url, world.second.url).code == 0
+def test_a_server_that_is_down_is_asked_once(caches: TwoCaches) -> None:
+    with serve_cache(caches.first.folder, {".*": send_nothing}) as server:
+        assert build(caches, server.url, caches.second.url).code == 0
         assert server.asked == [CACHE_INFO] * QUICK.attempts
 
 
-def test_a_server_that_goes_down_is_not_asked_again(world: World) -> None:
-    with serve_cache(world.first.folder, {"nar/.*": send_nothing}) as server:
-        ran = build(world, server.url, world.second.url)
+def test_a_server_that_goes_down_is_not_asked_again(caches: TwoCaches) -> None:
+    with serve_cache(caches.first.folder, {"nar/.*": send_nothing}) as server:
+        ran = build(caches, server.url, caches.second.url)
         assert ran.code == 0, ran.stderr
         asked = [name for name in server.asked if name.startswith("nar/")]
     # Requests that were under way when the first one was given up are finished.
@@ -377,85 +380,85 @@ def test_a_server_that_goes_down_is_not_asked_again(world: World) -> None:
     assert len(asked) <= PATHS * QUICK.attempts
 
 
-def test_a_server_that_is_not_a_cache_is_asked_once(world: World) -> None:
-    with serve_cache(world.first.folder, {CACHE_INFO: answer_404}) as server:
-        assert build(world, server.url, world.second.url).code == 0
+def test_a_server_that_is_not_a_cache_is_asked_once(caches: TwoCaches) -> None:
+    with serve_cache(caches.first.folder, {CACHE_INFO: answer_404}) as server:
+        assert build(caches, server.url, caches.second.url).code == 0
         assert server.asked == [CACHE_INFO]
 
 
-def test_a_cache_is_still_asked_after_one_path_failed(world: World) -> None:
-    for path in set(world.second.narinfos) - {world.words}:
-        world.second.narinfo_of(path).unlink()
-    scripts: dict[str, Script] = {f"{world.words.hash}.narinfo": answer_with(500)}
-    with serve_cache(world.first.folder, scripts) as server:
-        ran = build(world, server.url, world.second.url)
+def test_a_cache_is_still_asked_after_one_path_failed(caches: TwoCaches) -> None:
+    for path in set(caches.second.narinfos) - {caches.words}:
+        caches.second.narinfo_of(path).unlink()
+    scripts: dict[str, Script] = {f"{caches.words.hash}.narinfo": answer_with(500)}
+    with serve_cache(caches.first.folder, scripts) as server:
+        ran = build(caches, server.url, caches.second.url)
     assert ran.code == 0, ran.stderr
 
 
 # --- two builds of one path
 
 
-def rebuild_in_second(world: World) -> StorePath:
+def rebuild_in_second(caches: TwoCaches) -> StorePath:
     """Give the second cache another build of a path, with one more reference; remove the NAR from the first cache.
 
     Return the added reference.
     """
-    extra = world.second.add("extra-1", {b"extra": factories.File(b"extra")})
-    info = world.second.narinfos[world.words].info
-    other = Cache(world.machine.folder / "other-cache")
+    extra = caches.second.add("extra-1", {b"extra": factories.File(b"extra")})
+    info = caches.second.narinfos[caches.words].info
+    other = Cache(caches.machine.folder / "other-cache")
     other.add("words-2.1", {b"share": {b"hello.txt": factories.File(f"hi {extra}\n".encode())}}, [extra])
     known = other.narinfos[info.path]
-    (world.second.folder / known.url).write_bytes((other.folder / known.url).read_bytes())
-    world.second.change(info.path, **{name: getattr(known, name) for name in ("info", "url", "signatures")})
-    world.nar(world.words).unlink()
+    (caches.second.folder / known.url).write_bytes((other.folder / known.url).read_bytes())
+    caches.second.change(info.path, **{name: getattr(known, name) for name in ("info", "url", "signatures")})
+    caches.nar(caches.words).unlink()
     return extra
 
 
 @pytest.mark.parametrize("verb", [fetch, build, stream, script], ids=lambda verb: verb.__name__)
 def test_the_references_belong_to_the_build_that_was_fetched(
-    verb: Callable[[World, str, str], CompletedRun], world: World
+    verb: Callable[[TwoCaches, str, str], CompletedRun], caches: TwoCaches
 ) -> None:
-    extra = rebuild_in_second(world)
+    extra = rebuild_in_second(caches)
     if verb is fetch:
-        ran = run("store", "fetch", str(world.root), *flags(world.first.url, world.second.url))
+        ran = run("store", "fetch", str(caches.root), *flags(caches.first.url, caches.second.url))
     else:
-        ran = verb(world, world.first.url, world.second.url)
+        ran = verb(caches, caches.first.url, caches.second.url)
     assert ran.code == 0, ran.stderr
-    valid = check_store(world.machine.store)
+    valid = check_store(caches.machine.store)
     assert extra in valid
     assert len(valid) == PATHS + 1
-    known = EmbeddedStore(world.machine.store).narinfo(world.words)
+    known = EmbeddedStore(caches.machine.store).narinfo(caches.words)
     assert known
-    assert known.info == world.second.narinfos[world.words].info
+    assert known.info == caches.second.narinfos[caches.words].info
 
 
-def test_the_layers_belong_to_the_build_that_was_fetched(world: World) -> None:
-    extra = rebuild_in_second(world)
-    ran = build(world, world.first.url, world.second.url)
+def test_the_layers_belong_to_the_build_that_was_fetched(caches: TwoCaches) -> None:
+    extra = rebuild_in_second(caches)
+    ran = build(caches, caches.first.url, caches.second.url)
     assert ran.code == 0, ran.stderr
-    (image,) = lamina.inspect(world.machine.image)
+    (image,) = lamina.inspect(caches.machine.image)
     assert extra in {path for layer in image.layers for path in layer.paths}
 
 
 # --- stores of other kinds
 
 
-def test_a_machines_store_makes_up_for_a_cache(world: World, tmp_path: Path) -> None:
-    machine = world.second.on_disk(tmp_path / "disk")
-    damaged(world)
+def test_a_machines_store_makes_up_for_a_cache(caches: TwoCaches, tmp_path: Path) -> None:
+    machine = caches.second.on_disk(tmp_path / "disk")
+    damaged(caches)
     for verb in (fetch, build, stream):
-        ran = verb(world, world.first.url, str(machine.root))
+        ran = verb(caches, caches.first.url, str(machine.root))
         assert ran.code == 0, ran.stderr
 
 
-def test_a_cache_makes_up_for_a_machines_store(world: World, tmp_path: Path) -> None:
-    machine = world.second.on_disk(tmp_path / "disk")
-    location = machine.location(world.words)
+def test_a_cache_makes_up_for_a_machines_store(caches: TwoCaches, tmp_path: Path) -> None:
+    machine = caches.second.on_disk(tmp_path / "disk")
+    location = machine.location(caches.words)
     location.rename(location.with_name("gone"))
     for verb in (build, stream):
-        ran = verb(world, str(machine.root), world.first.url)
+        ran = verb(caches, str(machine.root), caches.first.url)
         assert ran.code == 0, ran.stderr
-    ran = run("store", "fetch", str(world.root), *flags(str(machine.root), world.first.url))
+    ran = run("store", "fetch", str(caches.root), *flags(str(machine.root), caches.first.url))
     assert ran.code == 0, ran.stderr
 
 
@@ -474,111 +477,115 @@ def write_graph(cache: Cache, file: Path) -> Path:
     return file
 
 
-def test_a_cache_provides_the_contents_of_a_graph(world: World, tmp_path: Path) -> None:
-    graph = write_graph(world.first, tmp_path / "graph.json")
-    ran = build(world, str(graph), world.second.url)
+def test_a_cache_provides_the_contents_of_a_graph(caches: TwoCaches, tmp_path: Path) -> None:
+    graph = write_graph(caches.first, tmp_path / "graph.json")
+    ran = build(caches, str(graph), caches.second.url)
     assert ran.code == 0, ran.stderr
 
 
-def test_the_next_cache_provides_the_contents_of_a_graph(world: World, tmp_path: Path) -> None:
-    graph = write_graph(world.first, tmp_path / "graph.json")
-    damaged(world)
-    ran = world.machine.build(str(graph), world.root, flags=["--store", world.first.url, "--store", world.second.url])
+def test_the_next_cache_provides_the_contents_of_a_graph(caches: TwoCaches, tmp_path: Path) -> None:
+    graph = write_graph(caches.first, tmp_path / "graph.json")
+    damaged(caches)
+    ran = caches.machine.build(
+        str(graph), caches.root, flags=["--store", caches.first.url, "--store", caches.second.url]
+    )
     assert ran.code == 0, ran.stderr
 
 
-def test_another_build_of_a_path_than_that_of_the_graph_is_refused(world: World, tmp_path: Path) -> None:
-    rebuild_in_second(world)
-    graph = write_graph(world.first, tmp_path / "graph.json")
-    ran = build(world, str(graph), world.second.url)
+def test_another_build_of_a_path_than_that_of_the_graph_is_refused(caches: TwoCaches, tmp_path: Path) -> None:
+    rebuild_in_second(caches)
+    graph = write_graph(caches.first, tmp_path / "graph.json")
+    ran = build(caches, str(graph), caches.second.url)
     assert ran.code == INTEGRITY, ran.stderr
     assert "as the closure graph has it" in ran.stderr
 
 
 @pytest.mark.parametrize("how", ["gone", "short", "narinfo"])
-def test_a_cache_makes_up_for_a_damaged_embedded_store(how: str, world: World) -> None:
-    assert fetch(world, world.first.url, world.first.url).code == 0
-    store = EmbeddedStore(world.machine.store)
-    known = store.narinfo(world.words)
+def test_a_cache_makes_up_for_a_damaged_embedded_store(how: str, caches: TwoCaches) -> None:
+    assert fetch(caches, caches.first.url, caches.first.url).code == 0
+    store = EmbeddedStore(caches.machine.store)
+    known = store.narinfo(caches.words)
     assert known
-    file = store.file(known) if how != "narinfo" else world.machine.store / f"{world.words.hash}.narinfo"
+    file = store.file(known) if how != "narinfo" else caches.machine.store / f"{caches.words.hash}.narinfo"
     file.chmod(0o644)
     if how == "gone":
         file.unlink()
     else:
         file.write_bytes(b"x")
     for verb in (build, stream):
-        ran = verb(world, NOWHERE, world.second.url)
+        ran = verb(caches, NOWHERE, caches.second.url)
         assert ran.code == 0, ran.stderr
-    assert len(check_store(world.machine.store)) == PATHS
-    named = run("stream", "hello", *flags(NOWHERE, world.second.url), "--no-layer-cache")
+    assert len(check_store(caches.machine.store)) == PATHS
+    named = run("stream", "hello", *flags(NOWHERE, caches.second.url), "--no-layer-cache")
     assert named.code == 0, named.stderr
 
 
-def test_offline_a_folder_is_asked_and_a_server_is_not(world: World) -> None:
-    with serve_cache(world.first.folder) as server:
-        ran = world.machine.build(server.url, world.root, flags=["--store", world.second.url, "--offline"])
+def test_offline_a_folder_is_asked_and_a_server_is_not(caches: TwoCaches) -> None:
+    with serve_cache(caches.first.folder) as server:
+        ran = caches.machine.build(server.url, caches.root, flags=["--store", caches.second.url, "--offline"])
         assert ran.code == 0, ran.stderr
         assert server.asked == []
 
 
 @pytest.mark.parametrize(("third", "code"), [("", 0), (NOWHERE, STORE)])
 def test_a_mentioned_path_that_no_store_has_is_left_out_if_all_could_be_asked(
-    third: str, code: int, world: World
+    third: str, code: int, caches: TwoCaches
 ) -> None:
     nothing = factories.path("nothing")
-    arguments = ["--store", world.first.url, "--env", f"X={nothing}/x", *(["--store", third] if third else [])]
-    ran = world.machine.build(world.second.url, world.root, flags=arguments)
+    arguments = ["--store", caches.first.url, "--env", f"X={nothing}/x", *(["--store", third] if third else [])]
+    ran = caches.machine.build(caches.second.url, caches.root, flags=arguments)
     assert ran.code == code, ran.stderr
     assert f"{nothing}: {'got it from none of 3' if third else 'mentioned by the config'}" in ran.stderr
 
 
-def test_there_is_one_warning_for_each_path(world: World) -> None:
-    for path in world.first.narinfos:
-        world.first.change(path, signatures=())
-    ran = fetch(world, world.first.url, world.second.url)
+def test_there_is_one_warning_for_each_path(caches: TwoCaches) -> None:
+    for path in caches.first.narinfos:
+        caches.first.change(path, signatures=())
+    ran = fetch(caches, caches.first.url, caches.second.url)
     lines = [line for line in ran.stderr.splitlines() if "the next store is asked" in line]
     assert ran.code == 0
     assert len(lines) == PATHS
-    named = [sum(str(path) in line for line in lines) for path in world.first.narinfos]
+    named = [sum(str(path) in line for line in lines) for path in caches.first.narinfos]
     assert named == [1] * PATHS
 
 
 @pytest.mark.parametrize("fault", [unsigned, damaged, no_nar, broken_narinfo], ids=lambda fault: fault.__name__)
 @pytest.mark.parametrize("verb", ["push", "export"])
-def test_push_and_export_read_from_the_next_cache(fault: Callable[[World], None], verb: str, world: World) -> None:
-    fault(world)
-    target = world.machine.folder / "target"
+def test_push_and_export_read_from_the_next_cache(
+    fault: Callable[[TwoCaches], None], verb: str, caches: TwoCaches
+) -> None:
+    fault(caches)
+    target = caches.machine.folder / "target"
     to = ("--to", f"file://{target}") if verb == "push" else ("-o", target)
-    ran = run("store", verb, str(world.root), *to, *flags(world.first.url, world.second.url))
+    ran = run("store", verb, str(caches.root), *to, *flags(caches.first.url, caches.second.url))
     assert ran.code == 0, ran.stderr
     if verb == "push":
         assert len(list(target.glob("*.narinfo"))) == PATHS
 
 
 @pytest.mark.parametrize("how", ["gone", "short", "narinfo"])
-def test_a_cache_makes_up_for_a_damaged_folder_that_is_a_cache(how: str, world: World) -> None:
-    assert fetch(world, world.first.url, world.first.url).code == 0
-    store = EmbeddedStore(world.machine.store)
-    known = store.narinfo(world.words)
+def test_a_cache_makes_up_for_a_damaged_folder_that_is_a_cache(how: str, caches: TwoCaches) -> None:
+    assert fetch(caches, caches.first.url, caches.first.url).code == 0
+    store = EmbeddedStore(caches.machine.store)
+    known = store.narinfo(caches.words)
     assert known
-    file = store.file(known) if how != "narinfo" else world.machine.store / f"{world.words.hash}.narinfo"
+    file = store.file(known) if how != "narinfo" else caches.machine.store / f"{caches.words.hash}.narinfo"
     file.chmod(0o644)
     if how == "gone":
         file.unlink()
     else:
         file.write_bytes(b"x")
     for verb in (build, stream):
-        ran = verb(world, str(world.machine.store), world.second.url)
+        ran = verb(caches, str(caches.machine.store), caches.second.url)
         assert ran.code == 0, ran.stderr
-    assert len(check_store(world.machine.store)) == PATHS
+    assert len(check_store(caches.machine.store)) == PATHS
 
 
 @pytest.mark.parametrize(("second", "code"), [(True, 0), (False, STORE)])
 def test_a_name_is_found_in_the_next_store_if_the_first_cannot_be_read(
-    second: bool, code: int, world: World, tmp_path: Path
+    second: bool, code: int, caches: TwoCaches, tmp_path: Path
 ) -> None:
-    machine = world.second.on_disk(tmp_path / "disk")
+    machine = caches.second.on_disk(tmp_path / "disk")
     (machine.root / "nix/var/nix/db/db.sqlite").write_bytes(b"junk")
     other = Cache(tmp_path / "plain", compression="none")
     example(other)

@@ -30,7 +30,7 @@ KILLS = int(os.environ.get("LAMINA_TEST_KILLS", "5"))
 
 
 @dataclass(frozen=True)
-class World:
+class SignalCase:
     """The stores that the runs read, and the folder for all that they write."""
 
     folder: Path
@@ -56,7 +56,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignalCase]:
     folder = tmp_path_factory.mktemp("signals")
     (folder / "tmp").mkdir()
     (folder / "run").mkdir()
@@ -66,50 +66,50 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     library = store.add("library-1", {"lib": {"file": b"x" * 200_000}})
     store.add("hello-2", {"bin": {"hello": Program(b"#! " + str(library).encode())}}, references=[library])
     fetch_example(folder / "embedded")
-    yield World(folder, folder / "root", folder / "embedded")
+    yield SignalCase(folder, folder / "root", folder / "embedded")
     shutil.rmtree(folder / "embedded", ignore_errors=True)
 
 
-def image(world: World, *arguments: str) -> list[str]:
-    return ["build", "hello", "--store", str(world.store), "--layer-cache", str(world.folder / "cache"), *arguments]
+def image(case: SignalCase, *arguments: str) -> list[str]:
+    return ["build", "hello", "--store", str(case.store), "--layer-cache", str(case.folder / "cache"), *arguments]
 
 
-RUNS: dict[str, Callable[[World], list[str]]] = {
-    "tar": lambda world: image(world, "-o", f"{world.result}/image.tar"),
-    "tar.gz": lambda world: image(world, "-o", f"{world.result}/image.tar.gz"),
-    "workers": lambda world: image(world, "-o", f"{world.result}/image.tar", "--no-layer-cache", "--jobs", "2"),
-    "tar.zst": lambda world: image(world, "-o", f"{world.result}/image.tar.zst"),
-    "layout": lambda world: image(world, "-o", f"{world.result}/layout/", "--layer-compression", "gzip"),
-    "compressed layers": lambda world: image(world, "-o", f"{world.result}/image.tar", "--layer-compression", "zstd"),
-    "fetch": lambda world: [
+RUNS: dict[str, Callable[[SignalCase], list[str]]] = {
+    "tar": lambda case: image(case, "-o", f"{case.result}/image.tar"),
+    "tar.gz": lambda case: image(case, "-o", f"{case.result}/image.tar.gz"),
+    "workers": lambda case: image(case, "-o", f"{case.result}/image.tar", "--no-layer-cache", "--jobs", "2"),
+    "tar.zst": lambda case: image(case, "-o", f"{case.result}/image.tar.zst"),
+    "layout": lambda case: image(case, "-o", f"{case.result}/layout/", "--layer-compression", "gzip"),
+    "compressed layers": lambda case: image(case, "-o", f"{case.result}/image.tar", "--layer-compression", "zstd"),
+    "fetch": lambda case: [
         *("store", "fetch", ROOT, "--store", f"file://{EXAMPLES}/cache", "--trusted-key", KEY),
-        *("--store", f"{world.result}/new"),
+        *("--store", f"{case.result}/new"),
     ],
-    "add": lambda world: ["store", "add", f"{world.folder}/add", "--store", f"{world.result}/store"],
-    "gc": lambda world: ["store", "gc", "--all", "--store", f"{world.result}/store"],
-    "push": lambda world: [
-        *("store", "push", "hello", "--store", f"{world.result}/store", "--to", f"file://{world.result}/pushed"),
+    "add": lambda case: ["store", "add", f"{case.folder}/add", "--store", f"{case.result}/store"],
+    "gc": lambda case: ["store", "gc", "--all", "--store", f"{case.result}/store"],
+    "push": lambda case: [
+        *("store", "push", "hello", "--store", f"{case.result}/store", "--to", f"file://{case.result}/pushed"),
     ],
 }
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_signal_at_any_moment_ends_a_run_and_leaves_nothing(name: str, world: World) -> None:
-    arguments, workers = [*RUNS[name](world), "--quiet"], name in {"workers", "layout"}
-    environment = {"TMPDIR": str(world.folder / "tmp"), "XDG_CACHE_HOME": str(world.folder / "home")}
+def test_a_signal_at_any_moment_ends_a_run_and_leaves_nothing(name: str, case: SignalCase) -> None:
+    arguments, workers = [*RUNS[name](case), "--quiet"], name in {"workers", "layout"}
+    environment = {"TMPDIR": str(case.folder / "tmp"), "XDG_CACHE_HOME": str(case.folder / "home")}
     chosen = random.Random(name)
     faults: list[str] = []
-    with interrupter(world.folder / "run") as lamina:
-        world.reset()
+    with interrupter(case.folder / "run") as lamina:
+        case.reset()
         count = lamina.lines(arguments, workers=workers, environment=environment)
-        world.reset()
+        case.reset()
         count = lamina.lines(arguments, workers=workers, environment=environment)
         for number, code in CODES.items():
             for at in sorted(chosen.sample(range(1, count), min(MOMENTS, count - 1))):
-                world.reset()
+                case.reset()
                 ended = lamina.run(arguments, number=number, at=at, workers=workers, environment=environment)
-                fault = _find_fault(name, world, number, code, ended)
-                if not fault and (world.result / "new").exists() and not (world.result / "new/nix-cache-info").exists():
+                fault = _find_fault(name, case, number, code, ended)
+                if not fault and (case.result / "new").exists() and not (case.result / "new/nix-cache-info").exists():
                     again = lamina.run(arguments, workers=workers, environment=environment)
                     fault = again.stderr if again.code else ""
                 if fault:
@@ -117,36 +117,36 @@ def test_a_signal_at_any_moment_ends_a_run_and_leaves_nothing(name: str, world: 
     assert not faults, "\n".join([f"{len(faults)} faults", *faults[:10]])
 
 
-def _find_fault(name: str, world: World, number: signal.Signals, code: int, ended: InterruptedRun) -> str:
+def _find_fault(name: str, case: SignalCase, number: signal.Signals, code: int, ended: InterruptedRun) -> str:
     message = "lamina: interrupted\n" if number == signal.SIGINT else ""
     # The last of the counted lines run when the work is done, so a signal there changes nothing.
     expected = {(code, message), (0, "")}
     if (ended.code, ended.stderr) not in expected:
         return f"{ended.code}: {ended.stderr}"
-    if world.leftovers():
-        return f"left {world.leftovers()}"
-    check(world.result / "store")
-    if (world.result / "new" / "nix-cache-info").exists():
-        check(world.result / "new")
-    if name == "push" and (world.result / "pushed").exists():
-        check_cache(world.result / "pushed")
+    if case.leftovers():
+        return f"left {case.leftovers()}"
+    check(case.result / "store")
+    if (case.result / "new" / "nix-cache-info").exists():
+        check(case.result / "new")
+    if name == "push" and (case.result / "pushed").exists():
+        check_cache(case.result / "pushed")
     return ""
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_that_is_killed_is_repeated_with_nothing_left_of_it(name: str, world: World) -> None:
-    arguments, workers = [*RUNS[name](world), "--quiet"], name in {"workers", "layout"}
-    environment = {"TMPDIR": str(world.folder / "tmp"), "XDG_CACHE_HOME": str(world.folder / "home")}
+def test_a_run_that_is_killed_is_repeated_with_nothing_left_of_it(name: str, case: SignalCase) -> None:
+    arguments, workers = [*RUNS[name](case), "--quiet"], name in {"workers", "layout"}
+    environment = {"TMPDIR": str(case.folder / "tmp"), "XDG_CACHE_HOME": str(case.folder / "home")}
     chosen = random.Random(name)
-    with interrupter(world.folder / "run") as lamina:
+    with interrupter(case.folder / "run") as lamina:
         for _ in range(2):  # the first run finds out which modules the second one imports before it counts
-            world.reset()
+            case.reset()
             count = lamina.lines(arguments, workers=workers, environment=environment)
         for at in sorted(chosen.sample(range(1, count), min(KILLS, count - 1))):
-            world.reset()
+            case.reset()
             killed = lamina.run(arguments, number=signal.SIGKILL, at=at, workers=workers, environment=environment)
             assert killed.code in {-signal.SIGKILL, 0}
             again = lamina.run(arguments, workers=workers, environment=environment)
             assert (again.code, again.stderr) == (0, ""), f"after kill -9 at {at} of {count}"
-            assert world.leftovers() == [], f"after kill -9 at {at} of {count}"
-            check(world.result / "store")
+            assert case.leftovers() == [], f"after kill -9 at {at} of {count}"
+            check(case.result / "store")

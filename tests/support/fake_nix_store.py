@@ -77,7 +77,7 @@ CREATE INDEX IndexDerivationOutputs ON DerivationOutputs(path);
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class SymlinkTo:
     """A symlink of a tree."""
 
     target: str | bytes
@@ -90,7 +90,7 @@ class Program:
     content: bytes
 
 
-Item = bytes | Program | Link | Mapping[Any, "Item"]
+Item = bytes | Program | SymlinkTo | Mapping[Any, "Item"]
 """A tree: a file, a symlink, or a folder as a mapping of names (text or bytes) to trees."""
 
 
@@ -102,7 +102,7 @@ def put(path: str | bytes | Path, item: Item) -> None:
             content, mode = (item, 0o444) if isinstance(item, bytes) else (item.content, 0o555)
             Path(os.fsdecode(location)).write_bytes(content)
             os.chmod(location, mode)
-        case Link():
+        case SymlinkTo():
             os.symlink(os.fsencode(item.target), location)
         case _:
             os.mkdir(location)
@@ -215,7 +215,10 @@ def example(root: Path) -> tuple[FakeStore, StorePath]:
     shell = store.add("sh-5", {"bin": {"sh": Program(b"#!/no\n")}}, [lib])
     hello = store.add(
         "hello-2.12.1",
-        {"bin": {"hello": Program(f"#!{shell}/bin/sh\ncat {data}/share\n".encode())}, "share": Link(f"{data}/share")},
+        {
+            "bin": {"hello": Program(f"#!{shell}/bin/sh\ncat {data}/share\n".encode())},
+            "share": SymlinkTo(f"{data}/share"),
+        },
         [shell, data],
     )
     return store, hello

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.support.image_files import (
     OCI,
-    Layout,
+    LayoutBuilder,
     Member,
     config,
     docker_archive,
@@ -134,9 +134,9 @@ def _old_docker(source: random.Random) -> bytes:
     )
 
 
-def _random_layout(source: random.Random) -> Layout:
+def _random_layout(source: random.Random) -> LayoutBuilder:
     """Make a layout of some images and nested indexes, in which any document may be changed."""
-    layout = Layout()
+    layout = LayoutBuilder()
     entries: list[Any] = []
     for _ in range(source.randint(0, 4)):
         entries.append(_entry(source, layout))
@@ -147,7 +147,7 @@ def _random_layout(source: random.Random) -> Layout:
     return layout
 
 
-def _entry(source: random.Random, layout: Layout) -> Any:
+def _entry(source: random.Random, layout: LayoutBuilder) -> Any:
     layers = _layers(source)
     kinds = [f"{OCI}layer.v1.tar" if source.random() < 0.97 else source.choice(_VALUES) for _ in layers]
     document = _maybe_change(source, json.loads(config(layers)))

@@ -71,7 +71,7 @@ def _unpacked(content: bytes) -> bytes:
 
 
 @dataclass
-class Layout:
+class LayoutBuilder:
     """An OCI layout under construction; the methods that add blobs return their descriptor."""
 
     members: dict[str, bytes | str | None] = field(

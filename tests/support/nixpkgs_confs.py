@@ -71,10 +71,10 @@ def _non_ascii_names(folder: Path) -> dict[str, Any]:
 def _hard_links(folder: Path) -> dict[str, Any]:
     put(folder, {"linked": {b"a": File(b"one inode\n" * 100), b"z": {}}, "also": {b"other": File(b"x")}})
     linked, also = (folder / str(path(name)).lstrip("/") for name in ("linked", "also"))
-    for place in (linked / "b", linked / "z" / "c", also / "d"):
-        place.parent.chmod(0o755)
-        os.link(linked / "a", place)
-        place.parent.chmod(0o555)
+    for link in (linked / "b", linked / "z" / "c", also / "d"):
+        link.parent.chmod(0o755)
+        os.link(linked / "a", link)
+        link.parent.chmod(0o555)
     return conf(folder, [["linked", "also"]])
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, Link, Program, call, example, store_path, write_graph
+from tests.support.fake_nix_store import FakeStore, Program, SymlinkTo, call, example, store_path, write_graph
 
 import lamina
 from lamina.core.names import StorePath
@@ -110,7 +110,7 @@ def test_paths_may_be_objects(store: FakeStore, tmp_path: Path) -> None:
     assert image_id(make_stream(store, store=[store.root])) == image_id(make_stream(store))
 
 
-class Memory:
+class TwoMethodStore:
     """A store with only the two required methods."""
 
     def __init__(self, store: LocalStore, paths: Iterable[StorePath]) -> None:
@@ -125,7 +125,7 @@ class Memory:
 
 
 def test_any_object_with_two_methods_is_a_store(store: FakeStore) -> None:
-    memory = Memory(LocalStore(store.root), store.numbers)
+    memory = TwoMethodStore(LocalStore(store.root), store.numbers)
     assert image_id(make_stream(store, store=memory, contents=[str(HELLO)])) == image_id(make_stream(store))
     with pytest.raises(NotFound, match=r"'hello': got no valid path of that name in the store"):
         make_stream(store, store=memory)
@@ -229,7 +229,7 @@ def test_a_time_is_accepted_in_many_formats(store: FakeStore, created: Any) -> N
 
 
 def test_a_link_as_input_is_followed(store: FakeStore) -> None:
-    link = store.add("profile-1", Link(str(HELLO)), [HELLO])
+    link = store.add("profile-1", SymlinkTo(str(HELLO)), [HELLO])
     stream = make_stream(store, contents=[str(link)])
     assert b"bin/hello" in stream.draft.root.tree  # type: ignore[attr-defined]
 

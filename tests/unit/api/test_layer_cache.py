@@ -179,11 +179,11 @@ def test_each_layer_is_read_once_and_each_path_once(store: FakeStore, file: Path
 def test_a_store_that_has_no_files_is_asked_for_what_its_paths_are_made_of(store: FakeStore, file: Path) -> None:
     local = LocalStore(store.root)
 
-    class Elsewhere(MemoryStore):
+    class StoreWithoutFiles(MemoryStore):
         def nodes(self, path: StorePath) -> Sequence[Node]:
             return tuple(local.nodes(path))
 
-    memory = Elsewhere(local.query(store.numbers).values())
+    memory = StoreWithoutFiles(local.query(store.numbers).values())
     assert lamina.verify_layer_cache(layer_cache=file, store=memory) == LayerCacheCheck(intact=4)
     overwrite(store.location(DATA) / TEXT, b"jello\n")
     checked = lamina.verify_layer_cache(layer_cache=file, store=memory)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support.fake_nix_store import FakeStore, Program, call, example, run
-from tests.support.image_files import Layout, docker_archive, platform, sha256, tar
+from tests.support.image_files import LayoutBuilder, docker_archive, platform, sha256, tar
 
 import lamina
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, NotFound, PlanError
@@ -104,8 +104,8 @@ LAYOUTS: dict[str, Callable[[], bytes]] = {
 }
 
 
-def _oci() -> Layout:
-    layout = Layout()
+def _oci() -> LayoutBuilder:
+    layout = LayoutBuilder()
     layout.index(layout.image([_LOWER, _UPPER], compress=gzip.compress, ending="+gzip"))
     return layout
 
@@ -119,7 +119,7 @@ def test_the_layers_are_the_same_in_every_image_format(store: FakeStore, tmp_pat
 
 
 def test_of_several_platforms_that_of_the_image_is_taken(store: FakeStore, tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(
         layout.image([_LOWER], config_more={"architecture": "arm64"}, platform=platform("arm64")),
         layout.image([_UPPER], platform=platform("amd64")),
@@ -134,7 +134,7 @@ def test_of_several_platforms_that_of_the_image_is_taken(store: FakeStore, tmp_p
 
 
 def test_of_several_platforms_that_of_the_first_program_is_taken(store: FakeStore, tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(
         *(
             layout.image([content], config_more={"architecture": word}, platform=platform(word))
@@ -153,7 +153,7 @@ def test_of_several_platforms_that_of_the_first_program_is_taken(store: FakeStor
 
 def write_three_images(folder: Path) -> Path:
     """Write an archive of three images, two of one repository; the file's name has a # too."""
-    layout = Layout()
+    layout = LayoutBuilder()
     names = ("a:1", "a:2", "bare")
     layout.index(
         *(layout.image([tar({name: b"x"})], annotations={"org.opencontainers.image.ref.name": name}) for name in names)

@@ -147,10 +147,10 @@ def test_a_malformed_signature_is_ignored(text: str) -> None:
     assert find_signer(TEXT, [text, KEY.sign(TEXT), text], [KEY.public]) == "key-1"
 
 
-@pytest.mark.parametrize("place", range(0, 64, 7))
-def test_each_byte_of_a_signature_matters(place: int) -> None:
+@pytest.mark.parametrize("offset", range(0, 64, 7))
+def test_each_byte_of_a_signature_matters(offset: int) -> None:
     raw = bytearray(base64.b64decode(KEY.sign(TEXT).partition(":")[2]))
-    raw[place] ^= 1
+    raw[offset] ^= 1
     assert find_signer(TEXT, [key_text("key-1", bytes(raw))], [KEY.public]) is None
 
 

@@ -236,10 +236,10 @@ def test_archives_that_dump_does_not_write_are_refused(data: bytes) -> None:
         list(nar.parse_bytes(data))
 
 
-@pytest.mark.parametrize("place", range(1, 9))
-def test_nonzero_padding_and_trailing_bytes_are_refused(place: int) -> None:
-    data = bytearray(archive("(", "type", "symlink", "target", "x" * place, ")"))
-    pad = -place % 8
+@pytest.mark.parametrize("length", range(1, 9))
+def test_nonzero_padding_and_trailing_bytes_are_refused(length: int) -> None:
+    data = bytearray(archive("(", "type", "symlink", "target", "x" * length, ")"))
+    pad = -length % 8
     if pad:
         data[-16 - 1] = 1
         with pytest.raises(FormatError, match="padding that is not zero"):
@@ -267,28 +267,28 @@ def test_a_subtree_is_a_folder_and_its_entries() -> None:
 @pytest.mark.parametrize("item", [AWKWARD, File(b"hi"), File(b"", executable=True), Link(b"x"), {}])
 def test_nix_store_dumps_the_same_bytes(item: Item, tmp_path: Path) -> None:
     """``dump(walk(p))`` is what ``nix-store --dump`` writes."""
-    place = os.fsencode(tmp_path / "tree")
-    write(item, place)
-    done = subprocess.run(["nix-store", "--dump", place], capture_output=True, check=True)
-    assert packed_bytes(PackedLayer(0, iter(nar.dump(walk(place))))) == done.stdout
+    location = os.fsencode(tmp_path / "tree")
+    write(item, location)
+    done = subprocess.run(["nix-store", "--dump", location], capture_output=True, check=True)
+    assert packed_bytes(PackedLayer(0, iter(nar.dump(walk(location))))) == done.stdout
     assert dumped(item) == done.stdout
 
 
 @needs_nix
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="other systems refuse such names")
 def test_nix_store_dumps_the_same_bytes_of_names_that_are_not_utf8(tmp_path: Path) -> None:
-    place = os.fsencode(tmp_path / "tree")
-    write(NOT_UTF8, place)
-    done = subprocess.run(["nix-store", "--dump", place], capture_output=True, check=True)
-    assert packed_bytes(PackedLayer(0, iter(nar.dump(walk(place))))) == done.stdout == dumped(NOT_UTF8)
+    location = os.fsencode(tmp_path / "tree")
+    write(NOT_UTF8, location)
+    done = subprocess.run(["nix-store", "--dump", location], capture_output=True, check=True)
+    assert packed_bytes(PackedLayer(0, iter(nar.dump(walk(location))))) == done.stdout == dumped(NOT_UTF8)
 
 
 @needs_nix
 @pytest.mark.parametrize("item", [AWKWARD, NOT_UTF8, {}])
 def test_nix_store_restores_what_we_dump(item: Item, tmp_path: Path) -> None:
-    place = os.fsencode(tmp_path / "tree")
-    subprocess.run(["nix-store", "--restore", place], input=dumped(item), check=True)
-    restored = tuple(walk(place))
+    location = os.fsencode(tmp_path / "tree")
+    subprocess.run(["nix-store", "--restore", location], input=dumped(item), check=True)
+    restored = tuple(walk(location))
     assert [(type(node), node.path) for node in restored] == [(type(node), node.path) for node in nodes(item)]
     assert packed_bytes(PackedLayer(0, iter(nar.dump(restored)))) == dumped(item)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.support.image_files import Layout, Member, docker_archive, dump_layer, hard_link, platform, tar_member
+from tests.support.image_files import LayoutBuilder, Member, docker_archive, dump_layer, hard_link, platform, tar_member
 
 import lamina
 from lamina.cli.group import group
@@ -114,7 +114,7 @@ def test_the_same_image_gives_the_same_bytes_in_any_format(tmp_path: Path) -> No
     contents = {f"{number}.tar": layer for number, layer in enumerate(layers)}
     (tmp_path / "plain.tar").write_bytes(docker_archive(contents))
     (tmp_path / "packed.tar.gz").write_bytes(gzip.compress(docker_archive(contents)))
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(layout.image(layers, compress=gzip.compress, ending="+gzip"))
     layout.write(tmp_path / "layout")
     results = set()
@@ -164,7 +164,7 @@ def test_one_of_several_images_is_named_or_all_are_listed(tmp_path: Path) -> Non
 
 
 def test_the_platforms_of_an_index_are_told_apart_by_id(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     made = [
         layout.image([dump_layer([name])], config_more={"architecture": name}, platform=platform(name))
         for name in ("arm64", "amd64")
@@ -180,7 +180,7 @@ def test_the_platforms_of_an_index_are_told_apart_by_id(tmp_path: Path) -> None:
 
 
 def test_the_platform_asked_for_is_exported(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     made = [
         layout.image([dump_layer([name.replace("/", "-")])], config_more={"architecture": "arm", "variant": name})
         for name in ("v6", "v7")
@@ -206,7 +206,7 @@ def test_the_platform_asked_for_is_exported(tmp_path: Path) -> None:
 
 
 def test_a_bare_tag_in_a_layout_is_a_name(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(
         *(
             layout.image([dump_layer([name])], annotations={"org.opencontainers.image.ref.name": name})

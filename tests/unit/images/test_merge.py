@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from tests.support.fake_nix_store import example
-from tests.support.image_files import Layout, config, docker_archive, layer, platform, sha256, tar
+from tests.support.image_files import LayoutBuilder, config, docker_archive, layer, platform, sha256, tar
 
 import lamina
 from lamina.cli.group import group
@@ -31,7 +31,7 @@ def images(tmp_path: Path) -> list[Path]:
     (tmp_path / "one.tar").write_bytes(docker_archive({"a.tar": SHARED, "b.tar": ONE}, entry={"RepoTags": ["one:1"]}))
     two = docker_archive({"1.tar": SHARED, "2.tar": TWO}, entry={"RepoTags": ["two:1", "two:2"]})
     (tmp_path / "two.tar.gz").write_bytes(gzip.compress(two))
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(layout.image([ONE, TWO], compress=gzip.compress, ending="+gzip"))
     layout.write(tmp_path / "three")
     return [tmp_path / "one.tar", tmp_path / "two.tar.gz", tmp_path / "three"]
@@ -71,8 +71,8 @@ def test_a_layer_is_stored_once_and_uncompressed(images: list[Path], tmp_path: P
 
 def test_the_same_images_give_the_same_bytes(images: list[Path], tmp_path: Path) -> None:
     out = io.BytesIO()
-    for place in (tmp_path / "a.tar", tmp_path / "b.tar", out):
-        lamina.merge_images(images, output=place)
+    for output in (tmp_path / "a.tar", tmp_path / "b.tar", out):
+        lamina.merge_images(images, output=output)
         os.utime(images[0], (5, 5))
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes() == out.getvalue()
     with tarfile.open(tmp_path / "a.tar") as archive:
@@ -131,7 +131,7 @@ def test_two_images_of_one_name_are_refused_and_nothing_is_written(images: list[
 
 
 def test_the_platforms_of_an_index_cannot_share_a_name_in_an_archive(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     arm = layout.image([ONE], config_more={"architecture": "arm64"}, platform=platform("arm64"))
     both = [arm, layout.image([TWO], platform=platform("amd64"))]
     layout.index(layout.nested(both, annotations={"org.opencontainers.image.ref.name": "x:1"}))
@@ -164,7 +164,7 @@ def test_other_names_of_one_ending_are_other_names(tmp_path: Path) -> None:
 
 
 def test_one_platform_or_one_image_of_several_is_merged(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     both = [
         layout.image([content], config_more={"architecture": word}, platform=platform(word))
         for word, content in (("amd64", ONE), ("arm64", TWO))
@@ -188,7 +188,7 @@ def test_one_platform_or_one_image_of_several_is_merged(tmp_path: Path) -> None:
 
 
 def test_a_name_that_several_platforms_share_is_listed_with_their_ids(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     made = [
         layout.image([], config_more={"architecture": name}, platform=platform(name)) for name in ("arm64", "amd64")
     ]
@@ -206,7 +206,7 @@ def test_a_name_that_several_platforms_share_is_listed_with_their_ids(tmp_path: 
 
 def test_bare_tags_of_layouts_are_not_names_in_an_archive(tmp_path: Path) -> None:
     for number, content in enumerate((ONE, TWO)):
-        layout = Layout()
+        layout = LayoutBuilder()
         layout.index(layout.image([content], annotations={"org.opencontainers.image.ref.name": "latest"}))
         layout.write(tmp_path / str(number))
     made = lamina.merge_images([tmp_path / "0", tmp_path / "1"], output=tmp_path / "all.tar")

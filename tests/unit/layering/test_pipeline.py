@@ -68,11 +68,11 @@ def refused(calls: list[Any], found: Closure = SPLIT) -> InvalidArgument:
         ([["subcomponent_out", ["P", "Q"]], ["over", "main", ["remove_paths", "A"]]], []),
     ],
 )
-def test_an_operation_that_matches_nothing_is_a_warning(calls: list[Any], said: list[str]) -> None:
+def test_an_operation_that_matches_nothing_is_a_warning(calls: list[Any], parts: list[str]) -> None:
     warnings: list[str] = []
     plan(SPLIT, strategy=Pipeline.parse(paths(calls)), warn=warnings.append)
-    assert len(warnings) == len(said), warnings
-    for warning, part in zip(warnings, said, strict=True):
+    assert len(warnings) == len(parts), warnings
+    for warning, part in zip(warnings, parts, strict=True):
         assert part in warning
         assert "which is not among the paths there, so it changes nothing" in warning
 

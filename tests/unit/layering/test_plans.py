@@ -205,7 +205,7 @@ def many(paths: int, references: int) -> Closure:
         if target not in targets[user]:
             targets[user].add(target)
             references -= 1
-    return Closure.of(info(name, targets[place], chance.randrange(100, 150)) for place, name in enumerate(names))
+    return Closure.of(info(name, targets[index], chance.randrange(100, 150)) for index, name in enumerate(names))
 
 
 @STRATEGY
@@ -224,7 +224,7 @@ def test_a_plan_does_not_depend_on_the_hash_seed() -> None:
         "from lamina.layering import plan\n"
         "print([layers(plan(many(200, 900), max_layers=30, strategy=name)) for name in ('auto', 'popularity')])"
     )
-    said = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", code],
             check=True,
@@ -236,7 +236,7 @@ def test_a_plan_does_not_depend_on_the_hash_seed() -> None:
         for seed in ("0", "1")
     }
     expected = [layers(plan(many(200, 900), max_layers=30, strategy=name)) for name in ("auto", "popularity")]
-    assert said == {str(expected)}
+    assert outputs == {str(expected)}
 
 
 def test_factories_make_sorted_paths_of_the_given_sizes() -> None:

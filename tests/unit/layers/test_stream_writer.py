@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from tests.support.fake_nix_store import FakeStore, Link, Program, example, layer_cache_at
+from tests.support.fake_nix_store import FakeStore, Program, SymlinkTo, example, layer_cache_at
 
 import lamina
 from lamina.core.names import Digest
@@ -30,7 +30,9 @@ from lamina.system.fd_writer import FdWriter
 @pytest.fixture
 def store(tmp_path: Path) -> FakeStore:
     store, _ = example(tmp_path / "root")
-    store.add("large-1", {"data": b"0123456789abcdef" * 20_000, "link": Link("data"), "run": Program(b"#!" * 40_000)})
+    store.add(
+        "large-1", {"data": b"0123456789abcdef" * 20_000, "link": SymlinkTo("data"), "run": Program(b"#!" * 40_000)}
+    )
     return store
 
 
@@ -269,14 +271,14 @@ def test_layers_of_a_store_without_locations_are_cached_by_nar_hash(store: FakeS
     made = make_draft(store)
     inner = made.store
 
-    class Elsewhere:
+    class StoreWithoutLocations:
         def query(self, paths: Any) -> Any:
             return inner.query(paths)
 
         def nodes(self, path: Any) -> Any:
             return inner.nodes(path)
 
-    other = replace(made, store=Elsewhere())
+    other = replace(made, store=StoreWithoutLocations())
     for _ in range(2):
         with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
             assert write_to_memory(other, BuildContext(layer_cache, 2, min_parallel_size=0)) == write_to_memory(made)

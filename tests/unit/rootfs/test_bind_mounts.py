@@ -64,8 +64,8 @@ def test_a_store_is_shown_as_a_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_files_of_etc_with_secrets_are_not_shown() -> None:
-    shown = {path for path in visible_paths("/usr/bin") if path.startswith("/etc/")}
-    assert not shown & {"/etc/shadow", "/etc/gshadow", "/etc/ssl", "/etc/ssl/private", "/etc/passwd", "/etc/sudoers"}
+    visible = {path for path in visible_paths("/usr/bin") if path.startswith("/etc/")}
+    assert not visible & {"/etc/shadow", "/etc/gshadow", "/etc/ssl", "/etc/ssl/private", "/etc/passwd", "/etc/sudoers"}
 
 
 def test_users_are_the_same_on_every_machine(tmp_path: Path) -> None:

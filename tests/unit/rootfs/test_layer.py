@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.support.factories import Item as RandomItem
 from tests.support.factories import folders, packed_bytes, write
-from tests.support.fake_nix_store import Link, Program, put
+from tests.support.fake_nix_store import Program, SymlinkTo, put
 
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import InvalidArgument
@@ -94,7 +94,7 @@ NAMES: list[str | bytes] = [
 
 def test_names_are_in_the_order_of_their_bytes(folder: Path) -> None:
     for name in NAMES:
-        put(folder / os.fsdecode(name), {"inner": b"x", "-": Link("y")})
+        put(folder / os.fsdecode(name), {"inner": b"x", "-": SymlinkTo("y")})
     for name in NAMES:
         put(os.fsencode(folder) + b"/f-" + os.fsencode(name), b"z")
     assert layer_of(folder) == oracle(folder)
@@ -103,9 +103,9 @@ def test_names_are_in_the_order_of_their_bytes(folder: Path) -> None:
 @pytest.mark.parametrize("length", [*range(90, 104), 198, 200, 255])
 def test_long_names_and_targets_are_gnus(folder: Path, length: int) -> None:
     put(folder / ("n" * length), b"file")
-    put(folder / ("d" * length), {"x" * 255: b"", "l" * 100: Link("t" * length)})
-    put(folder / "link", Link("t/" * (length // 2) + "t" * (length % 2)))
-    put(folder / "longest", Link("t" * 4000))
+    put(folder / ("d" * length), {"x" * 255: b"", "l" * 100: SymlinkTo("t" * length)})
+    put(folder / "link", SymlinkTo("t/" * (length // 2) + "t" * (length % 2)))
+    put(folder / "longest", SymlinkTo("t" * 4000))
     assert layer_of(folder) == oracle(folder)
 
 
@@ -130,7 +130,7 @@ def test_owners_are_numbers_of_any_size(folder: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root: to give files away")
     for uid, gid in OWNERS:
-        for name, item in ((f"f{uid}", b"x"), (f"d{uid}", {}), (f"l{uid}", Link("x"))):
+        for name, item in ((f"f{uid}", b"x"), (f"d{uid}", {}), (f"l{uid}", SymlinkTo("x"))):
             put(folder / name, item)
             os.lchown(folder / name, uid, gid)
     os.chown(folder, 5, 6)
@@ -141,7 +141,7 @@ def test_hard_links_become_separate_files(folder: Path) -> None:
     put(folder / "a", b"x" * 1000)
     for name in ("b", "n" * 120):
         os.link(folder / "a", folder / name)
-    put(folder / "link", Link("a"))
+    put(folder / "link", SymlinkTo("a"))
     os.link(folder / "link", folder / "link2", follow_symlinks=False)
     assert layer_of(folder) == oracle(folder)
 
@@ -170,16 +170,16 @@ def test_a_file_of_more_than_eight_gigabytes_has_gnus_size(folder: Path) -> None
 @given(folders())
 def test_any_tree_is_packed_as_gnu_tar_packs_it(tmp_path: Path, item: RandomItem) -> None:
     """The rule: ``tar --format=gnu --sort=name --numeric-owner --mtime=@315532800 --hard-dereference -c .``"""
-    place = tmp_path / "tree"
+    tree = tmp_path / "tree"
     try:
-        write(item, os.fsencode(place))
-        assert layer_of(place) == oracle(place)
+        write(item, os.fsencode(tree))
+        assert layer_of(tree) == oracle(tree)
     finally:
-        subprocess.run(["rm", "-rf", place], check=True)
+        subprocess.run(["rm", "-rf", tree], check=True)
 
 
 def test_python_reads_it_back(folder: Path) -> None:
-    put(folder / "bin", {"tool": Program(b"#!"), "n" * 150: b"long", "sh": Link("t" * 150)})
+    put(folder / "bin", {"tool": Program(b"#!"), "n" * 150: b"long", "sh": SymlinkTo("t" * 150)})
     with tarfile.open(fileobj=io.BytesIO(layer_of(folder))) as archive:
         members = archive.getmembers()
     assert [member.name for member in members] == [".", "./bin", "./bin/" + "n" * 150, "./bin/sh", "./bin/tool"]

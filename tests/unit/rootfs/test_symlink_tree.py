@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.support.fake_nix_store import Item, Link, Program, put, store_path
+from tests.support.fake_nix_store import Item, Program, SymlinkTo, put, store_path
 
 from lamina.core.names import STORE_DIR, StorePath, StoreSubpath
 from lamina.core.nodes import Directory, Symlink
@@ -20,13 +20,13 @@ class Inputs:
     """A store folder to join from."""
 
     def __init__(self, root: Path) -> None:
-        self.place = root / "nix/store"
-        self.place.mkdir(parents=True)
+        self.store = root / "nix/store"
+        self.store.mkdir(parents=True)
         self.folder = FolderStore(root)
 
     def add(self, name: str, item: Item) -> StorePath:
         path = store_path(name)
-        put(self.place / path.base, item)
+        put(self.store / path.base, item)
         return path
 
     def join(self, *contents: StorePath | str) -> tuple[dict[str, str | None], tuple[str, ...]]:
@@ -76,17 +76,17 @@ def test_empty_folders_are_kept(inputs: Inputs) -> None:
     "target", ["bin", "../x", "/nix/store/elsewhere", "/etc/passwd", "no such", ".", "sbin/../bin"]
 )
 def test_symlinks_are_copied_unchanged(inputs: Inputs, target: str) -> None:
-    a = inputs.add("a", {"bin": {}, "sbin": Link(target)})
+    a = inputs.add("a", {"bin": {}, "sbin": SymlinkTo(target)})
     assert inputs.join(a) == ({"bin": None, "sbin": target}, ())
 
 
 def test_names_that_are_not_utf8_are_kept(inputs: Inputs) -> None:
-    a = inputs.add("a", {b"\xff": b"", "é": Link(b"\xfe")})
+    a = inputs.add("a", {b"\xff": b"", "é": SymlinkTo(b"\xfe")})
     assert inputs.join(a) == ({os.fsdecode(b"\xff"): f"{a}/" + os.fsdecode(b"\xff"), "é": os.fsdecode(b"\xfe")}, ())
 
 
 @pytest.mark.parametrize("name", ["backup~", "~", ".#lock~"])
-@pytest.mark.parametrize("item", [b"", Link("x"), {"inner": b""}], ids=["file", "link", "folder"])
+@pytest.mark.parametrize("item", [b"", SymlinkTo("x"), {"inner": b""}], ids=["file", "link", "folder"])
 def test_names_that_end_in_a_tilde_are_left_out(inputs: Inputs, name: str, item: Item) -> None:
     a = inputs.add("a", {name: item, "bin": {"kept": b""}, name + "kept": b""})
     tree, warnings = inputs.join(a)
@@ -144,19 +144,19 @@ def test_the_warning_about_a_third_input_names_the_first_and_not_the_second(inpu
 
 
 def test_the_same_input_twice_is_no_clash(inputs: Inputs) -> None:
-    a = inputs.add("a", {"bin": {"x": b""}, "link": Link("bin")})
+    a = inputs.add("a", {"bin": {"x": b""}, "link": SymlinkTo("bin")})
     assert inputs.join(a, a) == inputs.join(a)
 
 
 def test_equal_links_are_no_clash_and_different_ones_are(inputs: Inputs) -> None:
-    a, b = (inputs.add(name, {"same": Link("bin"), "other": Link(name)}) for name in "ab")
+    a, b = (inputs.add(name, {"same": SymlinkTo("bin"), "other": SymlinkTo(name)}) for name in "ab")
     tree, (warning,) = inputs.join(a, b)
     assert tree == {"same": "bin", "other": "a"}
     assert warning.startswith("/other: ")
 
 
 def test_a_folder_does_not_replace_a_symlink_and_its_content_is_skipped(inputs: Inputs) -> None:
-    a = inputs.add("a", {"bin": {"a": b""}, "sbin": Link("bin")})
+    a = inputs.add("a", {"bin": {"a": b""}, "sbin": SymlinkTo("bin")})
     b = inputs.add("b", {"sbin": {"b": b"", "deep": {"c": b""}}, "sbin2": b""})
     tree, (warning,) = inputs.join(a, b)
     assert tree == {"bin": None, "bin/a": f"{a}/bin/a", "sbin": "bin", "sbin2": f"{b}/sbin2"}
@@ -173,7 +173,7 @@ def test_a_folder_does_not_replace_a_file(inputs: Inputs) -> None:
     assert warning.startswith("/x: ")
 
 
-@pytest.mark.parametrize("item", [b"", Link("elsewhere")], ids=["file", "link"])
+@pytest.mark.parametrize("item", [b"", SymlinkTo("elsewhere")], ids=["file", "link"])
 def test_nothing_replaces_a_folder(inputs: Inputs, item: Item) -> None:
     a, b = inputs.add("a", {"x": {"y": b""}}), inputs.add("b", {"x": item})
     tree, (warning,) = inputs.join(a, b)
@@ -182,8 +182,8 @@ def test_nothing_replaces_a_folder(inputs: Inputs, item: Item) -> None:
 
 
 def test_the_order_of_inputs_that_do_not_clash_does_not_matter(inputs: Inputs) -> None:
-    a = inputs.add("a", {"bin": {"a": b""}, "same": Link("bin")})
-    b = inputs.add("b", {"bin": {"b": b""}, "same": Link("bin")})
+    a = inputs.add("a", {"bin": {"a": b""}, "same": SymlinkTo("bin")})
+    b = inputs.add("b", {"bin": {"b": b""}, "same": SymlinkTo("bin")})
     assert inputs.join(a, b) == inputs.join(b, a)
 
 
@@ -225,13 +225,13 @@ def test_a_folder_inside_may_have_any_name(inputs: Inputs) -> None:
 def test_a_link_to_another_store_path_is_followed_and_kept_in_the_targets(inputs: Inputs) -> None:
     a = inputs.add("a", {"bin": {"x": b""}})
     for target in (str(a), a.base, f"./../store/{a.base}/", f"../../nix/store/{a.base}"):
-        b = inputs.add(f"b{len(target)}", Link(target))
+        b = inputs.add(f"b{len(target)}", SymlinkTo(target))
         assert inputs.join(b) == ({"bin": None, "bin/x": f"{b}/bin/x"}, ())
 
 
 def test_links_on_the_way_to_a_folder_inside_are_followed(inputs: Inputs) -> None:
-    a = inputs.add("a", {"real": {"bin": {"x": b""}}, "short": Link("real"), "up": Link("real/bin/..")})
-    b = inputs.add("b", {"here": Link(f"{a}/short"), "chain": Link("here")})
+    a = inputs.add("a", {"real": {"bin": {"x": b""}}, "short": SymlinkTo("real"), "up": SymlinkTo("real/bin/..")})
+    b = inputs.add("b", {"here": SymlinkTo(f"{a}/short"), "chain": SymlinkTo("here")})
     assert inputs.join(f"{a}/short/bin") == ({"x": f"{a}/short/bin/x"}, ())
     assert inputs.join(f"{b}/chain/bin") == ({"x": f"{b}/chain/bin/x"}, ())
     assert inputs.join(f"{a}/up") == ({"bin": None, "bin/x": f"{a}/up/bin/x"}, ())
@@ -239,14 +239,15 @@ def test_links_on_the_way_to_a_folder_inside_are_followed(inputs: Inputs) -> Non
 
 def test_two_dots_after_a_symlink_are_relative_to_its_target(inputs: Inputs) -> None:
     a = inputs.add(
-        "a", {"real": {"deep": {}, "found": {"x": b""}}, "link": Link("real/deep"), "l": Link("link/../found")}
+        "a",
+        {"real": {"deep": {}, "found": {"x": b""}}, "link": SymlinkTo("real/deep"), "l": SymlinkTo("link/../found")},
     )
     assert inputs.join(f"{a}/l") == ({"x": f"{a}/l/x"}, ())
 
 
 @pytest.mark.parametrize("target", ["self", "./self", "other"])
 def test_links_in_circles_are_an_error(inputs: Inputs, target: str) -> None:
-    a = inputs.add("a", {"self": Link(target), "other": Link("self")})
+    a = inputs.add("a", {"self": SymlinkTo(target), "other": SymlinkTo("self")})
     with pytest.raises(InvalidArgument, match=r"which leads through 41 symlinks, expected fewer"):
         inputs.join(f"{a}/self")
 
@@ -267,13 +268,13 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("target", OUTSIDE)
 def test_a_link_that_leads_out_of_the_store_is_an_error(inputs: Inputs, target: str) -> None:
-    a = inputs.add("a", Link(target))
+    a = inputs.add("a", SymlinkTo(target))
     with pytest.raises(InvalidArgument, match=rf"contents: got {a}, which leads to .*, expected it in {STORE_DIR}"):
         inputs.join(a)
 
 
 def test_a_symlink_to_a_name_that_is_not_a_store_path_is_an_error(inputs: Inputs) -> None:
-    a = inputs.add("a", {"x": Link("/nix/store/.links/y"), "y": Link(str(store_path("missing")))})
+    a = inputs.add("a", {"x": SymlinkTo("/nix/store/.links/y"), "y": SymlinkTo(str(store_path("missing")))})
     with pytest.raises(InvalidArgument, match="expected HASH-NAME"):
         inputs.join(f"{a}/x")
     with pytest.raises(NotFound, match="got nothing there"):
@@ -281,7 +282,7 @@ def test_a_symlink_to_a_name_that_is_not_a_store_path_is_an_error(inputs: Inputs
 
 
 def test_a_link_to_a_file_is_a_file(inputs: Inputs) -> None:
-    a = inputs.add("a", {"file": b"", "link": Link("file"), "dangling": Link("no")})
+    a = inputs.add("a", {"file": b"", "link": SymlinkTo("file"), "dangling": SymlinkTo("no")})
     with pytest.raises(InvalidArgument, match=rf"{a}/link, which is a file"):
         inputs.join(f"{a}/link")
     with pytest.raises(NotFound, match="expected it to exist in the store"):
@@ -289,5 +290,5 @@ def test_a_link_to_a_file_is_a_file(inputs: Inputs) -> None:
 
 
 def test_a_symlink_with_a_target_that_is_not_utf8_is_followed(inputs: Inputs) -> None:
-    a = inputs.add("a", {b"\xff": {"x": b""}, "link": Link(b"\xff")})
+    a = inputs.add("a", {b"\xff": {"x": b""}, "link": SymlinkTo(b"\xff")})
     assert inputs.join(f"{a}/link") == ({"x": f"{a}/link/x"}, ())

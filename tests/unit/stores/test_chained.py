@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.support.fake_nix_store import (
     FakeStore,
-    Link,
     Program,
+    SymlinkTo,
     example,
     put,
     store_path,
@@ -47,7 +47,7 @@ def names(store: Store, *paths: StorePath) -> set[str]:
 def other(tmp_path: Path) -> FakeStore:
     """A store where one of the paths has other contents, and one is new."""
     other = FakeStore(tmp_path / "other")
-    other.add("sh-5", {"bin": {"sh": Program(b"another shell"), "more": Link("sh")}})
+    other.add("sh-5", {"bin": {"sh": Program(b"another shell"), "more": SymlinkTo("sh")}})
     other.add("extra-1", b"extra")
     return other
 

@@ -83,9 +83,9 @@ def test_a_file_for_a_library_must_have_an_end(tmp_path: Path) -> None:
     file.write_bytes(b"x" * 10)
     check_file(file, "file", "a file", limit=10)
     check_file(tmp_path, "folder", "certificates")
-    for place, limit in ((file, 9), (Path(ENDLESS), 10)):
+    for location, limit in ((file, 9), (Path(ENDLESS), 10)):
         with pytest.raises(Unavailable, match=r"^it: got .*, expected a file$"):
-            check_file(place, "it", "a file", limit=limit)
+            check_file(location, "it", "a file", limit=limit)
 
 
 @pytest.mark.parametrize(

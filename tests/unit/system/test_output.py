@@ -119,8 +119,8 @@ def test_a_file_may_have_any_name_that_fits(folder: Path, name: str) -> None:
 def test_a_name_that_cannot_be_written_is_an_output_error_that_names_it(folder: Path, name: str) -> None:
     (folder / "file").touch()
     (folder / "loop").symlink_to("loop")
-    shown = re.escape(cut(str(folder / name)))
-    with pytest.raises(OutputError, match=rf"^{shown}: got .*, expected to write the result there"):
+    path_pattern = re.escape(cut(str(folder / name)))
+    with pytest.raises(OutputError, match=rf"^{path_pattern}: got .*, expected to write the result there"):
         save(folder / name, b"x")
     assert sorted(os.listdir(folder)) == ["file", "loop"]
 

@@ -66,10 +66,10 @@ def shuffled(data: bytes, seed: int) -> bytes:
 def text_is_blob(data: bytes, seed: int) -> bytes:
     """Replace letters everywhere by bytes that are invalid in UTF-8."""
     chance = random.Random(seed)
-    letters = [place for place, byte in enumerate(data) if chr(byte).isalpha()]
+    letters = [position for position, byte in enumerate(data) if chr(byte).isalpha()]
     changed = bytearray(data)
-    for place in chance.sample(letters, min(5, len(letters))):
-        changed[place] = chance.randrange(128, 256)
+    for position in chance.sample(letters, min(5, len(letters))):
+        changed[position] = chance.randrange(128, 256)
     return bytes(changed)
 
 
@@ -117,9 +117,9 @@ def test_a_damaged_database_of_a_store_is_an_error_that_says_so(name: str, store
             lambda: LocalStore(tmp_path).narinfo(paths[0]),
             lambda: LocalStore(tmp_path).hashes(),
         ):
-            said = raised(read, Unavailable)
-            assert said.isprintable()
-            assert len(said) < 1000
+            message = raised(read, Unavailable)
+            assert message.isprintable()
+            assert len(message) < 1000
 
 
 @pytest.mark.parametrize("name", DAMAGES)

@@ -114,8 +114,8 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(kind: str, folder: Path) -> list[Path]:
-    place = folder / ".lamina" / "arriving" if kind == "store" else folder
-    return sorted(place.iterdir())
+    arriving = folder / ".lamina" / "arriving" if kind == "store" else folder
+    return sorted(arriving.iterdir())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -273,8 +273,8 @@ except SystemExit as opened:
 
 def test_no_test_file_is_written_to_find_the_temporary_folder(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _REFUSE_WRITES, str(tmp_path)]
-    said = subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, check=True)
-    assert said.stdout == b"True\n"
+    done = subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, check=True)
+    assert done.stdout == b"True\n"
 
 
 def test_the_temporary_folder_may_be_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

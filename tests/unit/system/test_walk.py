@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.fake_nix_store import Item, Link, Program, as_nobody, public_folder, put
+from tests.support.fake_nix_store import Item, Program, SymlinkTo, as_nobody, public_folder, put
 
 from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
@@ -47,7 +47,7 @@ def test_parents_come_first_and_siblings_are_sorted_by_bytes(top: bytes) -> None
 
 
 def test_nodes_have_their_type_and_content(top: bytes) -> None:
-    put(top, {"file": b"12345", "program": Program(b"#!"), "link": Link(b"\xff/../x"), "folder": {}, "empty": b""})
+    put(top, {"file": b"12345", "program": Program(b"#!"), "link": SymlinkTo(b"\xff/../x"), "folder": {}, "empty": b""})
     found: dict[bytes, Node] = {node.path: node for node in walk(top)}
     assert found[b"folder"] == Directory(b"folder")
     assert found[b"link"] == Symlink(b"link", b"\xff/../x")
@@ -61,7 +61,7 @@ def test_nodes_have_their_type_and_content(top: bytes) -> None:
     assert file.content == Extent(top + b"/file", 0, 5, 5, mtime_ns)
 
 
-@pytest.mark.parametrize("item", [b"content", Program(b"x"), Link("elsewhere"), {}])
+@pytest.mark.parametrize("item", [b"content", Program(b"x"), SymlinkTo("elsewhere"), {}])
 def test_a_store_path_need_not_be_a_folder(top: bytes, item: Item) -> None:
     put(top, item)
     assert names(top) == [b""]
@@ -86,10 +86,10 @@ def test_broken_and_circular_links_are_links(top: bytes) -> None:
     put(
         top,
         {
-            "nowhere": Link("/no/such"),
-            "self": Link("self"),
-            "up": Link(".."),
-            "folder": Link("inner"),
+            "nowhere": SymlinkTo("/no/such"),
+            "self": SymlinkTo("self"),
+            "up": SymlinkTo(".."),
+            "folder": SymlinkTo("inner"),
             "inner": {"x": b""},
         },
     )
@@ -228,7 +228,7 @@ def test_a_store_path_in_a_folder_that_may_not_be_entered_is_an_error(open_top: 
 
 @pytest.mark.parametrize("gone", ["a", "b", "c"])
 def test_a_file_that_vanishes_during_the_walk_is_an_integrity_error(top: bytes, gone: str) -> None:
-    put(top, {"0": b"", "a": {"x": b""}, "b": b"", "c": Link("x")})
+    put(top, {"0": b"", "a": {"x": b""}, "b": b"", "c": SymlinkTo("x")})
     nodes = walk(top)
     assert [next(iter(nodes)).path for _ in range(2)] == [b"", b"0"]
     path = Path(os.fsdecode(top), gone)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.image_files import OCI, Layout, config, docker_archive, layer, platform, sha256, tar
+from tests.support.image_files import OCI, LayoutBuilder, config, docker_archive, layer, platform, sha256, tar
 
 from lamina.compression import libraries
 from lamina.errors import FormatError, IntegrityError, NotFound
@@ -59,7 +59,7 @@ def old_docker() -> bytes:
 
 def new_docker() -> bytes:
     """docker save since 25: an OCI layout that has a manifest.json too."""
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(layout.image(LAYERS, annotations={"io.containerd.image.name": "docker.io/library/x:1"}))
     names = [f"blobs/sha256/{digest[7:]}" for digest in DIFF_IDS]
     layout.members["manifest.json"] = manifest(names, f"blobs/sha256/{NAME}")
@@ -80,7 +80,7 @@ def nixpkgs() -> bytes:
 
 
 def oci(compress: Callable[[bytes], bytes] = bytes, ending: str = "") -> bytes:
-    layout = Layout()
+    layout = LayoutBuilder()
     annotations = {"org.opencontainers.image.ref.name": "x:1"}
     layout.index(layout.image(LAYERS, compress=compress, ending=ending, annotations=annotations))
     return layout.tar()
@@ -125,7 +125,7 @@ def test_every_layout_is_the_same_image(tmp_path: Path, layout: str, outer: str)
 
 
 def test_a_layout_may_be_a_folder(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(layout.image(LAYERS, compress=gzip.compress, ending="+gzip"))
     layout.write(tmp_path / "layout")
     (found,) = open_images(tmp_path / "layout")
@@ -201,7 +201,7 @@ def test_unpacked_files_are_removed_if_the_image_is_refused(tmp_path: Path, monk
 
 
 def test_an_index_gives_every_platform(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     arm = layout.image([LOWER], config_more={"architecture": "arm64", "variant": "v8"}, platform=platform("arm64"))
     amd = layout.image([UPPER], platform=platform("amd64"))
     attestation = layout.manifest({"layers": []}, platform=platform("unknown", "unknown"))
@@ -212,8 +212,8 @@ def test_an_index_gives_every_platform(tmp_path: Path) -> None:
 
 
 def test_a_platform_that_was_not_saved_is_left_out(tmp_path: Path) -> None:
-    layout = Layout()
-    elsewhere = Layout().image([LOWER], platform=platform("s390x"))
+    layout = LayoutBuilder()
+    elsewhere = LayoutBuilder().image([LOWER], platform=platform("s390x"))
     layout.index(layout.nested([elsewhere, layout.image([UPPER], platform=platform("amd64"))]))
     (found,) = read_images(tmp_path, layout.tar())
     assert str(found.layers[0].diff_id) == sha256(UPPER)
@@ -223,7 +223,7 @@ def test_a_platform_that_was_not_saved_is_left_out(tmp_path: Path) -> None:
 
 
 def test_an_image_of_two_names_is_one_image(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     tags = [{"org.opencontainers.image.ref.name": name} for name in ("x:1", "x:2", "latest")]
     layout.index(*(layout.image(LAYERS, annotations=tag) for tag in tags))
     (found,) = read_images(tmp_path, layout.tar())
@@ -231,7 +231,7 @@ def test_an_image_of_two_names_is_one_image(tmp_path: Path) -> None:
 
 
 def test_a_signature_is_not_an_image(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     artifact = {"config": layout.blob(b"{}", "application/vnd.oci.empty.v1+json"), "layers": []}
     layout.index(layout.image(LAYERS), layout.manifest(artifact))
     assert len(read_images(tmp_path, layout.tar())) == 1
@@ -243,7 +243,7 @@ def test_a_signature_is_not_an_image(tmp_path: Path) -> None:
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 DSSE = "application/vnd.dsse.envelope.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
-OTHERS: dict[str, Callable[[Layout], dict[str, Any]]] = {
+OTHERS: dict[str, Callable[[LayoutBuilder], dict[str, Any]]] = {
     "cosign's signature": lambda layout: artifact_as_image(layout, SIMPLE_SIGNING),
     "cosign's attestation": lambda layout: artifact_as_image(layout, DSSE),
     "cosign's bill of materials": lambda layout: artifact_as_image(layout, "text/spdx+json"),
@@ -255,7 +255,7 @@ OTHERS: dict[str, Callable[[Layout], dict[str, Any]]] = {
         layout, IN_TOTO, platform=platform("unknown", "unknown")
     ),
     "an attestation that was not saved": lambda layout: {
-        **artifact_as_image(Layout(), IN_TOTO, platform=platform("unknown", "unknown")),
+        **artifact_as_image(LayoutBuilder(), IN_TOTO, platform=platform("unknown", "unknown")),
         "digest": "sha512:" + "0" * 128,
     },
     "a Helm chart": lambda layout: layout.manifest(
@@ -316,11 +316,11 @@ OTHERS: dict[str, Callable[[Layout], dict[str, Any]]] = {
     "a manifest without a config": lambda layout: layout.manifest({"layers": []}),
     "an index of nothing": lambda layout: layout.blob(b'{"manifests": null}', f"{OCI}index.v1+json"),
     "an index of signatures": lambda layout: layout.nested([artifact_as_image(layout, SIMPLE_SIGNING)]),
-    "an index that was not saved": lambda layout: Layout().nested([]),
+    "an index that was not saved": lambda layout: LayoutBuilder().nested([]),
 }
 
 
-def artifact_as_image(layout: Layout, media_type: str, **more: Any) -> dict[str, Any]:
+def artifact_as_image(layout: LayoutBuilder, media_type: str, **more: Any) -> dict[str, Any]:
     """An artifact as cosign and BuildKit write it: an image's manifest and config, and a layer that is not a tar."""
     payload = b'{"payload": "signed"}'
     document = {"config": layout.blob(config([payload]), f"{OCI}config.v1+json")}
@@ -330,7 +330,7 @@ def artifact_as_image(layout: Layout, media_type: str, **more: Any) -> dict[str,
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("kind", OTHERS)
 def test_manifests_of_other_artifacts_are_skipped(tmp_path: Path, kind: str, is_first: bool) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     both = [layout.image(LAYERS), OTHERS[kind](layout)]
     layout.index(*(both[::-1] if is_first else both))
     (found,) = read_images(tmp_path, layout.tar())
@@ -348,7 +348,7 @@ def test_an_omitted_list_is_empty(tmp_path: Path, diff_ids: dict[str, Any], laye
     archive = {"c.json": empty, "manifest.json": json.dumps([{"Config": "c.json", **layers}]).encode()}
     (found,) = read_images(tmp_path, tar(archive))
     assert (found.id, found.layers, found.repo_tags) == (sha256(empty), (), ())
-    layout = Layout()
+    layout = LayoutBuilder()
     more = {name.lower(): value for name, value in layers.items()}
     layout.index(layout.manifest({"config": layout.blob(empty, f"{OCI}config.v1+json"), **more}))
     (found,) = read_images(tmp_path, layout.tar())
@@ -373,7 +373,7 @@ def test_layers_that_only_one_document_leaves_out_are_refused(tmp_path: Path) ->
 
 def test_null_is_an_empty_list(tmp_path: Path) -> None:
     """Go writes an empty list as null."""
-    layout = Layout()
+    layout = LayoutBuilder()
     empty = json.dumps({"rootfs": {"type": "layers", "diff_ids": None}, "history": None, "config": None}).encode()
     document = layout.blob(empty, f"{OCI}config.v1+json")
     layout.index(layout.manifest({"config": document, "layers": None}, annotations=None, platform=None))
@@ -411,7 +411,7 @@ def test_names_may_be_absolute(tmp_path: Path, config_name: str, layer_name: str
 
 def test_an_archive_of_several_platforms_has_them_all(tmp_path: Path) -> None:
     """containerd's store saves all platforms in the index, and its own in manifest.json, for old readers."""
-    layout = Layout()
+    layout = LayoutBuilder()
     both = [
         layout.image([content], config_more={"architecture": word}, platform=platform(word))
         for word, content in (("amd64", LOWER), ("arm64", UPPER))
@@ -426,7 +426,7 @@ def test_an_archive_of_several_platforms_has_them_all(tmp_path: Path) -> None:
 
 
 def test_the_index_completes_the_platform_of_the_config(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     offered = {**platform("arm"), "variant": "v6"}
     layout.index(layout.image([LOWER], config_more={"architecture": "", "os": ""}, platform=offered))
     assert read_images(tmp_path, layout.tar())[0].platform == "linux/arm/v6"
@@ -453,7 +453,7 @@ def test_the_index_completes_the_platform_of_the_config(tmp_path: Path) -> None:
 def test_names_of_a_layout_are_read_as_engines_read_them(
     tmp_path: Path, annotations: dict[str, Any], repo_tags: tuple[str, ...], tags: tuple[str, ...]
 ) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(layout.image(LAYERS, annotations=annotations))
     (found,) = read_images(tmp_path, layout.tar())
     assert (found.repo_tags, found.tags) == (repo_tags, tags)
@@ -463,7 +463,7 @@ def test_names_of_a_layout_are_read_as_engines_read_them(
 
 
 def test_an_index_that_is_listed_many_times_takes_limited_work(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     descriptor = layout.image(LAYERS)
     for _ in range(4):
         descriptor = layout.nested([descriptor] * 1000)
@@ -475,7 +475,7 @@ def test_an_index_that_is_listed_many_times_takes_limited_work(tmp_path: Path) -
 
 
 def test_an_image_of_many_names_takes_time_that_grows_with_them(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     image = layout.image([])
     layout.index(*({**image, "annotations": {"org.opencontainers.image.ref.name": f"x:{n}"}} for n in range(15_000)))
     assert len(read_images(tmp_path, layout.tar())[0].repo_tags) == 15_000
@@ -562,7 +562,7 @@ def test_more_layers_than_any_image_has_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_nesting_of_indexes_is_limited(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     descriptor = layout.image(LAYERS)
     for _ in range(4):
         descriptor = layout.nested([descriptor])
@@ -582,7 +582,7 @@ def test_the_nesting_of_indexes_is_limited(tmp_path: Path) -> None:
     ids=["config", "manifest", "layer"],
 )
 def test_a_blob_that_does_not_match_its_name_is_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(layout.image([LOWER]))
     index = layout.members.pop("index.json")
     for name, data in layout.members.items():
@@ -594,7 +594,7 @@ def test_a_blob_that_does_not_match_its_name_is_refused(tmp_path: Path, old: byt
 
 def test_the_digest_of_a_compressed_layer_is_checked_too(tmp_path: Path) -> None:
     """The blob contains the same tar, compressed differently."""
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(layout.image([LOWER], compress=lambda data: gzip.compress(data, mtime=0), ending="+gzip"))
     (name,) = (name for name, data in layout.members.items() if isinstance(data, bytes) and data[:2] == b"\x1f\x8b")
     layout.members[name] = gzip.compress(LOWER, mtime=1)
@@ -603,7 +603,7 @@ def test_the_digest_of_a_compressed_layer_is_checked_too(tmp_path: Path) -> None
 
 
 def test_a_blob_of_another_length_is_an_integrity_error(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index({**layout.image(LAYERS), "size": 5})
     with pytest.raises(IntegrityError, match=r"blobs/sha256/.*: got \d+ bytes, expected 5$"):
         read_images(tmp_path, layout.tar())
@@ -655,7 +655,7 @@ def test_a_link_that_leads_out_or_nowhere_is_refused(tmp_path: Path, target: str
 
 
 def test_links_stay_inside_a_layout_folder(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(layout.image([LOWER]))
     layout.write(tmp_path / "layout")
     (found,) = open_images(tmp_path / "layout")
@@ -799,8 +799,8 @@ _NOT_THERE = r"got a layer that may not be distributed and is not there"
 def test_layers_of_another_type_or_without_their_blob_are_refused(
     tmp_path: Path, media_type: str, there: bool, expected: str
 ) -> None:
-    layout = Layout()
-    listed = (layout if there else Layout()).blob(LOWER, media_type)
+    layout = LayoutBuilder()
+    listed = (layout if there else LayoutBuilder()).blob(LOWER, media_type)
     document = layout.blob(config([LOWER]), f"{OCI}config.v1+json")
     layout.index(layout.manifest({"config": document, "layers": [listed]}))
     with pytest.raises(FormatError, match=expected):
@@ -808,7 +808,7 @@ def test_layers_of_another_type_or_without_their_blob_are_refused(
 
 
 def test_a_nondistributable_layer_may_be_present(tmp_path: Path) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     listed = layout.blob(LOWER, f"{OCI}layer.nondistributable.v1.tar")
     document = layout.blob(config([LOWER]), f"{OCI}config.v1+json")
     layout.index(layout.manifest({"config": document, "layers": [listed]}))
@@ -843,7 +843,7 @@ def test_an_index_of_another_shape_is_a_format_error(tmp_path: Path, index: Any)
     [None, [], {}, {"config": 5}, {"config": {}}, {"config": None, "layers": []}, {"config": {"mediaType": {}}}],
 )
 def test_an_image_manifest_of_another_shape_is_a_format_error(tmp_path: Path, document: Any) -> None:
-    layout = Layout()
+    layout = LayoutBuilder()
     layout.index(layout.manifest(document))
     with pytest.raises(FormatError, match=r": got .*, expected"):
         read_images(tmp_path, layout.tar())

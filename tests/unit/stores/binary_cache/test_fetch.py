@@ -185,13 +185,13 @@ def test_a_fetcher_that_is_no_longer_referenced_ends_its_threads(cache: Cache, t
 def test_a_process_that_is_killed_at_any_moment_leaves_the_store_whole(cache: Cache, machine: Machine) -> None:
     source = random.Random(5)
     paths = add_chain(cache, 10, 100_000)
-    everything = set(paths)
+    all_paths = set(paths)
     command = [*MODULE, *map(str, machine.arguments("URL", paths[-1]))]
     grown = 0
     with serve_cache(cache.folder, latency=0.002) as server:
         command[command.index("URL")] = server.url
         for number in range(30):
-            if machine.store.exists() and check_store(machine.store) == everything:
+            if machine.store.exists() and check_store(machine.store) == all_paths:
                 shutil.rmtree(machine.store)
             asked = len(server.asked)
             # The moments range from before the first request to after the last.
@@ -204,10 +204,10 @@ def test_a_process_that_is_killed_at_any_moment_leaves_the_store_whole(cache: Ca
                 running.kill()
                 assert running.wait() in (0, -signal.SIGKILL)
             valid = check_store(machine.store) if machine.store.exists() else set()
-            grown += 0 < len(valid) < len(everything)
+            grown += 0 < len(valid) < len(all_paths)
             if number % 6 == 5:
                 assert machine.build(server.url, paths[-1]).code == 0
-                assert check_store(machine.store) == everything
+                assert check_store(machine.store) == all_paths
     # Otherwise no process was killed in the middle of its work.
     assert grown >= 3
 

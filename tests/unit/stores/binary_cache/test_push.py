@@ -264,13 +264,13 @@ def test_nars_come_before_narinfos_and_references_before_referrers(store: Path, 
     cache = RecordingTransport(f"file://{tmp_path}/cache")
     push(closure_source, closure, cache, push_options(jobs=jobs))
     found = check_cache(tmp_path / "cache")
-    place = {name: number for number, name in enumerate(cache.seen)}
+    position = {name: number for number, name in enumerate(cache.seen)}
     assert cache.seen[0] == "nix-cache-info"
     for path, known in found.items():
-        own = place[f"{path.hash}.narinfo"]
-        assert place[known.url] < own
-        assert place[f"{path.hash}.ls"] < own
-        assert all(place[f"{other.hash}.narinfo"] < own for other in known.info.references - {path})
+        own = position[f"{path.hash}.narinfo"]
+        assert position[known.url] < own
+        assert position[f"{path.hash}.ls"] < own
+        assert all(position[f"{other.hash}.narinfo"] < own for other in known.info.references - {path})
 
 
 @pytest.mark.parametrize("failing", ["narinfo", "nar/", HELLO.hash, "nix-cache-info", ".ls"])

@@ -161,9 +161,9 @@ def test_a_reference_can_be_named(folder: Path) -> None:
         Path(name).write_text("hello\n")
     add("note.txt")
     plain = parse_path(add("page"))
-    told = parse_path(add("page", "--reference", "note.txt"))
-    assert told != plain
-    (known,) = (known for known in lamina.list_paths(embedded_store="store") if known.info.path == told)
+    with_reference = parse_path(add("page", "--reference", "note.txt"))
+    assert with_reference != plain
+    (known,) = (known for known in lamina.list_paths(embedded_store="store") if known.info.path == with_reference)
     assert list(map(str, known.info.references)) == [NOTE]
     assert add("page", "--reference", f"/nix/store/{OWN_HASH}-other").code == 5
 

@@ -15,8 +15,8 @@ from tests.support.fake_nix_store import (
     CompletedRun,
     FakeStore,
     Item,
-    Link,
     Program,
+    SymlinkTo,
     call,
     example,
     in_mount_namespace,
@@ -192,10 +192,10 @@ def test_a_stream_that_ends_early_leaves_the_complete_paths(tmp_path: Path, size
     assert not list_leftovers(tmp_path / "store")
 
 
-@pytest.mark.parametrize("place", range(0, 700, 24))
-def test_a_spoilt_stream_never_spoils_the_store(tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("offset", range(0, 700, 24))
+def test_a_spoilt_stream_never_spoils_the_store(tmp_path: Path, offset: int) -> None:
     data = bytearray(WHOLE)
-    data[place] ^= 0x41
+    data[offset] ^= 0x41
     ran = import_export(bytes(data), tmp_path / "store")
     assert ran.code in (0, 3, 5)
     check_store(tmp_path / "store")
@@ -228,7 +228,7 @@ def test_a_content_addressed_path_keeps_its_address(tmp_path: Path) -> None:
         == narinfos_by_package(tmp_path / "store")["low"].address
         != ""
     )
-    assert not narinfos_by_package(tmp_path / "other")["self"].address  # which would have to be told
+    assert not narinfos_by_package(tmp_path / "other")["self"].address  # which would have to be imported_paths
 
 
 def test_nothing_goes_to_a_terminal_or_comes_from_one(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,11 +256,11 @@ def test_the_python_api_exports_and_imports_too(store: Path, tmp_path: Path) -> 
     out = io.BytesIO()
     paths = lamina.export_paths("hello", output=out, embedded_store=store)
     out.seek(0)
-    told: list[StorePath] = []
+    imported_paths: list[StorePath] = []
     done = lamina.import_paths(
-        out, embedded_store=tmp_path / "other", on_path=lambda imported: told.append(imported.info.path)
+        out, embedded_store=tmp_path / "other", on_path=lambda imported: imported_paths.append(imported.info.path)
     )
-    assert tuple(told) == paths == tuple(found.info.path for found in done)
+    assert tuple(imported_paths) == paths == tuple(found.info.path for found in done)
     assert all(found.is_new for found in done)
 
 
@@ -278,7 +278,7 @@ def test_an_export_stops_at_a_damaged_path(store: Path) -> None:
 
 def test_any_contents_can_be_exported_and_imported(tmp_path: Path) -> None:
     disk = FakeStore(tmp_path / "root")
-    items: list[Item] = [b"a file", Program(b"#!"), Link("x"), {}, {"a": {"b": b"", "c": Link("d")}}]
+    items: list[Item] = [b"a file", Program(b"#!"), SymlinkTo("x"), {}, {"a": {"b": b"", "c": SymlinkTo("d")}}]
     paths = {disk.add(f"item-{number}", item) for number, item in enumerate(items)}
     out = io.BytesIO()
     lamina.export_paths(map(str, paths), output=out, embedded_store=tmp_path / "x", store=disk.root)

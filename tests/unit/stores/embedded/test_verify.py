@@ -222,8 +222,8 @@ def test_a_damaged_cache_repairs_nothing(store: Path, tmp_path: Path) -> None:
     change_a_byte(found)
     spoilt = found.nar.read_bytes()
     cache = Path(shutil.copytree(EXAMPLES / "cache", tmp_path / "cache"))
-    told = narinfo.parse((cache / f"{found.path.hash}.narinfo").read_text())
-    (cache / told.url).write_bytes(b"x")
+    cached = narinfo.parse((cache / f"{found.path.hash}.narinfo").read_text())
+    (cache / cached.url).write_bytes(b"x")
     ran = verify(store, "--repair", "--store", f"file://{cache}", "--trusted-key", KEY)
     assert ran.code == 6
     assert f"lamina: warning: {found.path} in file://{cache}: xz at byte 0: got " in ran.stderr

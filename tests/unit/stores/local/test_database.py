@@ -17,7 +17,7 @@ import pytest
 from tests.support.fake_nix_store import (
     MODULE,
     FakeStore,
-    Link,
+    SymlinkTo,
     as_nobody,
     example,
     in_mount_namespace,
@@ -465,6 +465,6 @@ def test_reading_leaves_the_database_as_it_was(store: FakeStore) -> None:
 
 
 def test_a_store_path_that_is_a_link_is_given_as_one(store: FakeStore) -> None:
-    link = store.add("link-1", Link("words"))
+    link = store.add("link-1", SymlinkTo("words"))
     (node,) = LocalStore(store.root).nodes(link)
     assert node.path == b""
