@@ -1,7 +1,7 @@
-"""Real engines to load images into: dockerd and podman behind one interface, skopeo, containerd, a registry.
+"""Real engines that load images: dockerd and podman behind one interface, skopeo, containerd, a registry.
 
-Each one keeps everything in the folder it is given and listens on unix sockets there, or on a loopback port
-of the kernel's choice. Nothing is ever pulled: a missing image is an error, networks are `none` or `host`.
+Each one keeps its files in the folder that it receives, and listens on unix sockets there or on a free loopback
+port. No image is pulled: a missing image is an error. Networks are `none` or `host`.
 """
 
 import json
@@ -24,15 +24,15 @@ from tests.integration.tools import (
     mount_namespace,
     require,
     run,
-    server,
-    unusable,
+    skip_unusable,
+    start_server,
     with_private_mounts,
 )
 
-# Where root's podman and skopeo remember which registry has which layer, and then copy in another way.
+# The blob cache of root's podman and skopeo: they copy differently once it says which registry has which layer.
 _BLOB_CACHE = ("/var/lib/containers/cache",)
 
-# There is no bridge and no packet filter for us to set up.
+# dockerd must not set up a bridge or a packet filter on this machine.
 _NO_BRIDGE = (
     "--bridge=none",
     *(f"--{name}=false" for name in ("iptables", "ip6tables", "ip-forward", "ip-masq")),
@@ -43,7 +43,7 @@ _NO_BRIDGE = (
 class Engine:
     """An engine that loads and runs images.
 
-    `name` tells it from the others. `driver` is its storage: "overlay2" (at most 125 layers), "vfs", or
+    `name` is unique. `driver` is its storage: "overlay2" (at most 125 layers), "vfs", or
     "overlayfs" with containerd's image store, for docker; "overlay" or "vfs" for podman.
     """
 
@@ -57,11 +57,11 @@ class Engine:
     def call(
         self, *arguments: str | Path, stdin: IO[bytes] | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Any of the client's commands."""
+        """Run a command of the client."""
         return run((*self.command, *arguments), self.environment, stdin=stdin, check=check)
 
     def load(self, archive: Path | IO[bytes]) -> str:
-        """What the engine says when it loads an archive: it names the images."""
+        """Load an archive and return the output of the engine, which names the images."""
         if isinstance(archive, Path):
             return self.call("load", "--input", archive.absolute()).stdout
         return self.call("load", stdin=archive).stdout
@@ -80,7 +80,7 @@ class Engine:
 
     @contextmanager
     def serving(self, image: str, *arguments: str, options: Sequence[str] = ()) -> Iterator[str]:
-        """A container in the background, on the host's network, until the end of the block; yields its id."""
+        """Run a container in the background, on the network of the host, for the block; yield its id."""
         flags = ("--detach", "--pull", "never", "--network", "host", *options)
         container = self.call("run", *flags, image, *arguments).stdout.strip()
         try:
@@ -90,12 +90,12 @@ class Engine:
             self.call("rm", "--force", *at_once, container)
 
     def inspect(self, image: str) -> dict[str, Any]:
-        """The engine's own document about an image."""
+        """Return the document of the engine about an image."""
         (document,) = json.loads(self.call("image", "inspect", image).stdout)
         return dict(document)
 
     def images(self) -> tuple[str, ...]:
-        """The names of all images, as `name:tag`."""
+        """Return the names of all images, as `name:tag`."""
         listed = self.call("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout
         return tuple(sorted(listed.split()))
 
@@ -105,14 +105,14 @@ class Engine:
 
 @contextmanager
 def _started(
-    name: str, command: Sequence[str], env: Mapping[str, str], log: Path, answers: Callable[[], bool]
+    name: str, command: Sequence[str], env: Mapping[str, str], log: Path, is_ready: Callable[[], bool]
 ) -> Iterator[None]:
-    """A server for the block; where it does not come up, the tool is unusable here."""
+    """Run a server for the block; skip the test if it does not start."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(server(command, env, log, answers))
+            stack.enter_context(start_server(command, env, log, is_ready))
         except ToolError as error:
-            unusable(name, str(error))
+            skip_unusable(name, str(error))
         yield
 
 
@@ -128,41 +128,41 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def dockerd(folder: Path) -> Iterator[Engine]:
-    """The dockerd of this machine, started for the block; not as root, the one that answers this user."""
+def start_dockerd(folder: Path) -> Iterator[Engine]:
+    """Start the dockerd of this machine for the block; without root, yield the running dockerd of this user."""
     program, client = require("dockerd"), require("docker")
     if os.geteuid() != 0:
         try:
-            theirs = _docker("docker", (client,), dict(os.environ))
+            running = _docker("docker", (client,), dict(os.environ))
         except ToolError as error:
-            unusable("dockerd", f"not root, and docker says: {error}")
-        yield theirs
+            skip_unusable("dockerd", f"not root, and docker says: {error}")
+        yield running
         return
     address = f"unix://{folder / 'docker.sock'}"
     env = environment(DOCKER_CONFIG=str(folder / "config"), TMPDIR=str(folder))
     command = (client, "--host", address)
     state = {"data-root": folder / "data", "exec-root": folder / "exec", "pidfile": folder / "docker.pid"}
     daemon = (program, "--host", address, *(f"--{name}={path}" for name, path in state.items()), *_NO_BRIDGE)
-    # It would use a containerd that the system runs, and the system's daemon.json; so it sees neither.
+    # Hide the containerd and the daemon.json of the system, which dockerd would use otherwise.
     private = with_private_mounts(daemon, hide=("/run/containerd", "/run/docker", "/etc/docker"))
     with _started("dockerd", private, env, folder / "log", _succeeds((*command, "info"), env)):
         yield _docker("docker", command, env)
 
 
-def attached_docker(host: str, folder: Path) -> Engine:
-    """A dockerd that already runs, found by its DOCKER_HOST value. ToolError where none answers."""
+def attach_docker(host: str, folder: Path) -> Engine:
+    """Return the running dockerd of a DOCKER_HOST value. Raise ToolError if it does not answer."""
     env = environment(DOCKER_CONFIG=str(folder / "config"))
-    return _docker(docker_name(host), (require("docker"), "--host", host), env)
+    return _docker(name_docker(host), (require("docker"), "--host", host), env)
 
 
-def docker_name(host: str) -> str:
-    """A short name for a DOCKER_HOST value: unix:///run/docker28.sock is docker28."""
+def name_docker(host: str) -> str:
+    """Return a short name for a DOCKER_HOST value: docker28 for unix:///run/docker28.sock."""
     return Path(host).stem or host
 
 
 def _docker(name: str, command: tuple[str, ...], env: Mapping[str, str]) -> Engine:
     info = json.loads(run((*command, "info", "--format", "{{json .}}"), env).stdout)
-    if info.get("ServerErrors"):  # an old client's exit status is 0 even then
+    if info.get("ServerErrors"):  # old clients exit with status 0 despite them
         raise ToolError(" ".join(info["ServerErrors"]))
     return Engine("docker", name, _numbers(info["ServerVersion"]), info["Driver"], command, env)
 
@@ -171,19 +171,19 @@ def _docker(name: str, command: tuple[str, ...], env: Mapping[str, str]) -> Engi
 
 
 @contextmanager
-def podman(folder: Path) -> Iterator[Engine]:
-    """podman on a storage of its own, in the overlay driver where that works."""
+def start_podman(folder: Path) -> Iterator[Engine]:
+    """Yield podman with its own storage, with the overlay driver if that works and vfs otherwise."""
     program = require("podman")
     env = _podman_environment(folder)
     flags = ("--root", f"{folder}/root", "--runroot", f"{folder}/run", "--tmpdir", f"{folder}/tmp")
     with ExitStack() as stack:
-        # What root's podman mounts would stay mounted after its end; a user's has a namespace of its own.
+        # Mounts of root's podman would outlive it; podman without root has its own namespace.
         inside: tuple[str, ...] = ()
         if os.geteuid() == 0:
             try:
                 inside = stack.enter_context(mount_namespace(env, hide=_BLOB_CACHE))
             except ToolError as error:
-                unusable("podman", str(error))
+                skip_unusable("podman", str(error))
         for driver in ("overlay", "vfs"):
             storage = {"driver": driver, "graphroot": f"{folder}/root", "runroot": f"{folder}/run"}
             Path(env["CONTAINERS_STORAGE_CONF"]).write_text(_toml("storage", storage))
@@ -192,24 +192,24 @@ def podman(folder: Path) -> Iterator[Engine]:
             if info.returncode == 0:
                 break
         else:
-            unusable("podman", info.stderr.strip())
+            skip_unusable("podman", info.stderr.strip())
         version = _numbers(json.loads(info.stdout)["version"]["Version"])
         engine = Engine("podman", "podman", version, driver, command, env)
         try:
             yield engine
         finally:
             engine.call("rm", "--all", "--force", "--time", "0")
-            if os.geteuid() != 0:  # its storage belongs to several users, and podman mounts it on itself
+            if os.geteuid() != 0:  # its storage belongs to several users, and podman bind-mounts it onto itself
                 engine.call("unshare", "sh", "-c", 'umount -l "$1/overlay"; rm -rf "$1"', "sh", folder / "root")
                 _end_pause(folder)
 
 
 def _podman_environment(folder: Path) -> dict[str, str]:
-    """The environment that makes podman read its configuration from the folder, where it is written."""
+    """Write the configuration of podman to the folder, and return the environment that makes podman read it there."""
     settings = folder / "home/.config/containers"
     settings.mkdir(parents=True)
     (folder / "xdg").mkdir(mode=0o700)
-    # Not every root can raise a limit, and podman's own default is above what there often is.
+    # The default limits of podman are often above the hard limits here, which not every root can raise.
     limits = [f"nofile={_limit(resource.RLIMIT_NOFILE)}", f"nproc={_limit(resource.RLIMIT_NPROC)}"]
     engine = {
         "cgroup_manager": "cgroupfs",
@@ -247,7 +247,7 @@ def _limit(kind: int) -> str:
 
 
 def _end_pause(folder: Path) -> None:
-    """The process that keeps the user namespace of a podman without root."""
+    """End the process that keeps the user namespace of podman without root."""
     for file in folder.rglob("pause.pid"):
         os.kill(int(file.read_text()), signal.SIGTERM)
 
@@ -264,21 +264,21 @@ class Skopeo:
         return run((*self.command, *arguments), self.environment, check=check)
 
     def inspect(self, reference: str, *options: str) -> dict[str, Any]:
-        """What `skopeo inspect` says, for instance with "--config" or "--raw"."""
+        """Return the document of `skopeo inspect`, for instance with "--config" or "--raw"."""
         return dict(json.loads(self.call("inspect", *options, reference).stdout))
 
     def copy(self, source: str, destination: str, *options: str) -> None:
         self.call("copy", "--quiet", *options, source, destination)
 
 
-def skopeo(folder: Path) -> Skopeo:
-    """skopeo without a memory: each call knows what its arguments say, and the logins of this folder."""
-    here = str(folder)
-    env = environment(HOME=here, XDG_RUNTIME_DIR=here, REGISTRY_AUTH_FILE=f"{here}/auth.json", TMPDIR=here)
-    command = (require("skopeo"), "--insecure-policy", "--tmpdir", here)
+def find_skopeo(folder: Path) -> Skopeo:
+    """Return skopeo without a blob cache and without the user's configuration; its logins are kept in the folder."""
+    home = str(folder)
+    env = environment(HOME=home, XDG_RUNTIME_DIR=home, REGISTRY_AUTH_FILE=f"{home}/auth.json", TMPDIR=home)
+    command = (require("skopeo"), "--insecure-policy", "--tmpdir", home)
     private = with_private_mounts(command, hide=_BLOB_CACHE)
-    alone = os.geteuid() == 0 and _succeeds((*private, "--version"), env)()
-    return Skopeo(private if alone else command, env)
+    can_hide = os.geteuid() == 0 and _succeeds((*private, "--version"), env)()
+    return Skopeo(private if can_hide else command, env)
 
 
 # containerd
@@ -294,22 +294,22 @@ class Containerd:
     def call(
         self, *arguments: str | Path, stdin: IO[bytes] | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Any of ctr's commands."""
+        """Run a command of ctr."""
         return run((*self.command, *arguments), self.environment, stdin=stdin, check=check)
 
     def import_(self, archive: Path | IO[bytes]) -> str:
-        """Import a docker-archive or an OCI archive, and unpack it; what ctr says about it."""
+        """Import a docker-archive or an OCI archive, unpack it, and return the output of ctr."""
         if isinstance(archive, Path):
             with archive.open("rb") as file:
                 return self.import_(file)
         return self.call("images", "import", "--snapshotter", self.snapshotter, "-", stdin=archive).stdout
 
     def images(self) -> tuple[str, ...]:
-        """The full names of all images, sorted."""
+        """Return the full names of all images, sorted."""
         return tuple(sorted(self.call("images", "list", "--quiet").stdout.split()))
 
     def run(self, image: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a container to its end, without network; a command replaces entrypoint and arguments both."""
+        """Run a container to its end, without network; ``command`` replaces both the entrypoint and its arguments."""
         flags = ("--rm", "--snapshotter", self.snapshotter, "--fifo-dir", self.fifos)
         return self.call("run", *flags, image, f"test-{next(_NUMBERS)}", *command, check=check)
 
@@ -321,11 +321,11 @@ _NUMBERS = count()
 
 
 @contextmanager
-def containerd(folder: Path) -> Iterator[Containerd]:
-    """The containerd of this machine, started for the block."""
+def start_containerd(folder: Path) -> Iterator[Containerd]:
+    """Start the containerd of this machine for the block."""
     program, client = require("containerd"), require("ctr")
     if os.geteuid() != 0:
-        unusable("containerd", "it needs root")
+        skip_unusable("containerd", "it needs root")
     env = environment(TMPDIR=str(folder))
     address = str(folder / "containerd.sock")
     (folder / "config.toml").write_text(
@@ -352,8 +352,8 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 
 @contextmanager
-def registry(folder: Path) -> Iterator[str]:
-    """A docker-registry that allows deletion, for the block; yields its address, 127.0.0.1:PORT (no TLS)."""
+def start_registry(folder: Path) -> Iterator[str]:
+    """Start a docker-registry that allows deletion, for the block; yield its address, 127.0.0.1:PORT (no TLS)."""
     program = require("docker-registry")
     settings = {
         "version": "0.1",
@@ -364,12 +364,12 @@ def registry(folder: Path) -> Iterator[str]:
     (folder / "config.yml").write_text(json.dumps(settings))  # JSON is YAML
     log = folder / "log"
 
-    def address() -> str | None:
+    def read_address() -> str | None:
         match = re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text(errors="replace"))
         return match[1] if match else None
 
     command = (program, "serve", str(folder / "config.yml"))
-    with _started("docker-registry", command, environment(), log, lambda: address() is not None):
-        found = address()
-        assert found is not None
-        yield found
+    with _started("docker-registry", command, environment(), log, lambda: read_address() is not None):
+        address = read_address()
+        assert address is not None
+        yield address

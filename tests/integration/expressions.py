@@ -1,4 +1,4 @@
-"""tests/nix for a real Nix: the expressions of this checkout in its store, built, evaluated, streamed and run."""
+"""The expressions of tests/nix in the store of a real Nix: they are built, evaluated, streamed and run."""
 
 import gzip
 import json
@@ -13,20 +13,20 @@ from typing import Any
 
 from tests.integration.closures import Nix
 from tests.integration.engines import Engine
-from tests.integration.tools import ToolError, unusable
+from tests.integration.tools import ToolError, skip_unusable
 from tests.support.paths import REPOSITORY
 
-# The host's programs are all that the builders of tests/nix see beside their inputs.
-_SEEN = [place for place in ("/bin", "/usr", "/lib", "/lib64", "/etc/alternatives") if os.path.exists(place)]
-SANDBOX = ("--option", "sandbox", "true", "--option", "sandbox-paths", " ".join(_SEEN))
+# Besides their inputs, the builders of tests/nix see only these folders with programs of the host.
+_HOST_FOLDERS = [path for path in ("/bin", "/usr", "/lib", "/lib64", "/etc/alternatives") if os.path.exists(path)]
+SANDBOX = ("--option", "sandbox", "true", "--option", "sandbox-paths", " ".join(_HOST_FOLDERS))
 _PROGRAMS = ("busybox", "bash", "python3")
 
 
 @dataclass(frozen=True, slots=True)
 class Expressions:
-    """tests/nix as a store path, so that a Nix in another root file system sees it, for one Nix to evaluate.
+    """tests/nix as a store path, which a Nix in another root file system sees too, and the Nix that evaluates it.
 
-    `host` is an expression for the programs of host.nix; `salt` makes every store path another.
+    `host` is an expression for the programs of host.nix; a different `salt` changes every store path.
     """
 
     nix: Nix
@@ -36,34 +36,35 @@ class Expressions:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What Nix's commands are given after the attribute."""
+        """The arguments of the commands of Nix that follow the attribute."""
         return (f"{self.source}/tests/nix", "--arg", "host", self.host, "--argstr", "salt", self.salt)
 
     def derivation(self, attribute: str) -> str:
         return self.nix.call("nix-instantiate", *self.arguments, "--attr", attribute).stdout.strip()
 
     def build(self, attribute: str) -> Path:
-        """What nix-build prints."""
+        """Build an attribute and return its store path."""
         return Path(self.nix.call("nix-store", "--realise", self.derivation(attribute)).stdout.strip())
 
     def rebuild(self, attribute: str, *options: str) -> None:
-        """Builds again what is built already; ToolError where other bytes come out."""
+        """Build an attribute a second time; raise ToolError if the bytes differ."""
         self.nix.call("nix-store", "--realise", "--check", *options, self.derivation(attribute))
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression over the attributes of tests/nix, by way of JSON."""
+        """Return the value of an expression over the attributes of tests/nix, converted through JSON."""
         scope = f"with import {self.source}/tests/nix {{ host = {self.host}; salt = {json.dumps(self.salt)}; }};"
         command = ("nix-instantiate", "--eval", "--strict", "--json", "--expr", f"{scope} {expression}")
         return json.loads(self.nix.call(*command).stdout)
 
     def run(self, attribute: str) -> bytes:
-        """What `nix run` writes."""
+        """Return the output of `nix run`."""
         command = ("nix", "--extra-experimental-features", "flakes", "run", "--file", *self.arguments, attribute)
-        everything = [*self.nix.prefix, *command]
-        return subprocess.run(everything, env=self.nix.environment, capture_output=True, check=True).stdout
+        return subprocess.run(
+            [*self.nix.prefix, *command], env=self.nix.environment, capture_output=True, check=True
+        ).stdout
 
     def archive(self, attribute: str, folder: Path) -> Path:
-        """The image of an attribute as a file that every engine loads."""
+        """Build the image of an attribute and return it as a file that every engine loads."""
         built = self.build(attribute)
         archive = folder / f"{attribute}.tar"
         if built.suffix == ".gz":
@@ -74,8 +75,8 @@ class Expressions:
             archive.write_bytes(stream(built).stdout)
         return archive
 
-    def ran(self, attribute: str, engine: Engine, folder: Path, *options: str) -> str:
-        """What the image of an attribute prints when it is loaded and run."""
+    def load_and_run(self, attribute: str, engine: Engine, folder: Path, *options: str) -> str:
+        """Load the image of an attribute, run it, and return its output."""
         name = load(engine, self.archive(attribute, folder))
         try:
             return engine.run(name, options=options).stdout
@@ -83,8 +84,8 @@ class Expressions:
             engine.remove(name)
 
 
-def expressions(nix: Nix, folder: Path) -> Expressions:
-    """The expressions of this checkout, for the machine's Nix, and the host's programs that they use."""
+def copy_expressions(nix: Nix, folder: Path) -> Expressions:
+    """Add the expressions of this checkout to the store, and the programs of the host that they use."""
     copy = folder / "lamina-expressions"
     for part in ("nix", "src", "tests/nix"):
         shutil.copytree(REPOSITORY / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -96,7 +97,7 @@ def expressions(nix: Nix, folder: Path) -> Expressions:
     except ToolError as error:
         if os.geteuid() == 0:
             raise
-        unusable("nix", f"its daemon does not build without a sandbox for this user: {error}")
+        skip_unusable("nix", f"its daemon does not build without a sandbox for this user: {error}")
     return Expressions(nix, source, f"{{ {programs}}}")
 
 
@@ -106,18 +107,18 @@ def _program(nix: Nix, file: str, name: str) -> str:
     return nix.call("nix-store", "--realise", derivation).stdout.strip()
 
 
-def newer(expressions: Expressions, nix: Nix) -> Expressions:
-    """The same for another Nix, in whose hands every store path is another."""
+def for_other_nix(expressions: Expressions, nix: Nix) -> Expressions:
+    """Return the expressions for another Nix, with a salt that changes every store path."""
     return Expressions(nix, expressions.source, expressions.host, ".".join(map(str, nix.version())))
 
 
 def stream(script: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """A stream script's run, in an empty environment."""
+    """Run a stream script in an empty environment."""
     return subprocess.run([script, *arguments], capture_output=True, check=True, env={})
 
 
 def load(engine: Engine, archive: Path) -> str:
-    """The name of the image that the engine loads, without podman's localhost."""
-    said = engine.load(archive)
-    (name,) = re.findall(r"Loaded image(?:\(s\))?: (?:localhost/)?(\S+)", said)
+    """Load an archive and return the name of its image, without the `localhost/` that podman adds."""
+    output = engine.load(archive)
+    (name,) = re.findall(r"Loaded image(?:\(s\))?: (?:localhost/)?(\S+)", output)
     return str(name)

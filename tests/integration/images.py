@@ -9,13 +9,13 @@ import lamina
 from lamina.stores.local.database import LocalStore
 
 
-def machine() -> LocalStore:
-    """The machine's own store, which a fresh machine has only once Nix has built something."""
+def machine_store() -> LocalStore:
+    """Return the store of this machine; its database exists only after Nix has built something."""
     return LocalStore(Path("/"))
 
 
-def image_file(folder: Path, sample: Sample, **arguments: Any) -> tuple[Path, lamina.Image]:
-    """A docker-archive of ``sample``, named test/image:1 unless ``arguments`` say otherwise."""
+def write_image(folder: Path, sample: Sample, **arguments: Any) -> tuple[Path, lamina.Image]:
+    """Write a docker-archive of ``sample``; its name is test/image:1 unless ``arguments`` override it."""
     output = folder / arguments.pop("file", "image.tar")
-    named = {"name": "test/image", "tag": "1", "contents": [sample.root], "store": machine(), **arguments}
+    named = {"name": "test/image", "tag": "1", "contents": [sample.root], "store": machine_store(), **arguments}
     return output, lamina.build_layered_image(output=output, **named)

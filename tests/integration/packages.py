@@ -1,7 +1,7 @@
-"""The Python packages of this environment, as a package set from which nix/lamina.nix selects.
+"""The Python packages of this environment, as the package set from which nix/lamina.nix selects.
 
-Each package is a folder with the files of its distribution and of all that it depends on, so that a Python with some of
-the packages lacks the others, as nixpkgs' `python3.withPackages` does.
+Each package is a folder with the files of its distribution and of all its dependencies. A Python that has some of the
+packages lacks the others, as with `python3.withPackages` of nixpkgs.
 """
 
 import platform
@@ -21,14 +21,16 @@ PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 
 def dependencies(**marker: str) -> list[str]:
-    """The names of pyproject.toml's dependencies, for the system and the Python that ``marker`` describes."""
+    """Return the names of the dependencies in pyproject.toml for the system and the Python of ``marker``."""
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
-        found = map(Requirement, tomllib.load(file)["project"]["dependencies"])
-    return sorted(canonicalize_name(one.name) for one in found if one.marker is None or one.marker.evaluate(marker))
+        requirements = map(Requirement, tomllib.load(file)["project"]["dependencies"])
+    return sorted(
+        canonicalize_name(one.name) for one in requirements if one.marker is None or one.marker.evaluate(marker)
+    )
 
 
 def with_packages(expressions: Expressions, folder: Path) -> Expressions:
-    """The expressions with a Python that has packages; ``folder`` is where they are put together."""
+    """Return the expressions with a Python that has the packages; they are collected in ``folder``."""
     packages = folder / "packages"
     for name in dependencies():
         for requirement in _closure(name):
@@ -46,14 +48,14 @@ def _closure(name: str) -> Iterator[str]:
             continue
         seen.add(name)
         yield name
-        found = map(Requirement, distribution(name).requires or ())
-        waiting += [one.name for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
+        requirements = map(Requirement, distribution(name).requires or ())
+        waiting += [one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
-def _copy(name: str, place: Path) -> None:
-    found = distribution(name)
-    for file in found.files or ():
-        # Programs lie outside, beside the interpreter's; bytecode is left out.
+def _copy(name: str, target: Path) -> None:
+    package = distribution(name)
+    for file in package.files or ():
+        # Skip programs, which lie outside of the package folder, and bytecode.
         if ".." not in file.parts and file.suffix != ".pyc":
-            (place / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(str(found.locate_file(file)), place / file)
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(str(package.locate_file(file)), target / file)

@@ -1,4 +1,4 @@
-"""ROOTs that are built first: by every Nix, from a file and from a flake."""
+"""Roots that real Nix builds first, from a file and from a flake."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DERIVATION = """derivation {
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with a default.nix and a flake.nix, both with the attribute app."""
+    """A folder with a default.nix and a flake.nix that both have the attribute app."""
     machine = os.uname().machine
     derivation = _DERIVATION.replace("SYSTEM", f'"{machine}-linux"')
     (tmp_path / "default.nix").write_text(f'{{ app = {derivation}; broken = throw "it\'s broken"; }}\n')
@@ -34,8 +34,8 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def on_path(nix: Nix, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A search path on which the commands of ``nix`` are found."""
+def write_commands(nix: Nix, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Write commands that run ``nix``, and return the search path that finds them."""
     folder.mkdir()
     for name in ("nix", "nix-build"):
         command = shlex.join((*nix.prefix, name if nix.prefix else find(name) or name))
@@ -46,14 +46,14 @@ def on_path(nix: Nix, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
-def check(nix: Nix, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = on_path(nix, project / "programs", monkeypatch)
+def _check_roots(nix: Nix, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_commands(nix, project / "programs", monkeypatch)
     monkeypatch.chdir(project)
     roots = ("./single.nix", f"{project}/default.nix#app", f"path:{project}#app")
     (app,) = set(build_roots(roots, path))
     assert app.endswith("-built-app-1")
     planned = lamina.plan_layered_image(contents=["./default.nix#app"], search_path=path)
-    assert [str(found) for layer in planned.layers for found in layer.paths] == [app]
+    assert [str(store_path) for layer in planned.layers for store_path in layer.paths] == [app]
     with pytest.raises(Unavailable, match=r"default.nix#broken: got exit status \d+ of nix-build") as caught:
         build_roots(["./default.nix#broken"], path)
     assert "it's broken" in caught.value.hint
@@ -65,22 +65,22 @@ def check(nix: Nix, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_root_is_built_from_a_file_and_from_a_flake(nix: Nix, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(nix, project, monkeypatch)
+    _check_roots(nix, project, monkeypatch)
 
 
-def test_by_newer_nix_too(newer_nix: Nix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Where it sees the rest of the machine differently, it still sees the store.
-    expression = newer_nix.call("nix-store", "--version").stdout
-    assert "Nix" in expression
-    path = on_path(newer_nix, tmp_path / "programs", monkeypatch)
+def test_a_newer_nix_builds_a_root(newer_nix: Nix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In another root file system this Nix sees other files, but the same store.
+    version = newer_nix.call("nix-store", "--version").stdout
+    assert "Nix" in version
+    path = write_commands(newer_nix, tmp_path / "programs", monkeypatch)
     evaluate = ("nix-instantiate", "--eval", "--read-write-mode", "--expr")
-    file = newer_nix.call(*evaluate, _to_store("hello.nix")).stdout.strip().strip('"')
+    file = newer_nix.call(*evaluate, _make_expression("hello.nix")).stdout.strip().strip('"')
     (app,) = build_roots([f"{file}#"], path)
     assert app.endswith("-built-app-1")
 
 
-def _to_store(name: str) -> str:
-    """A Nix expression that puts one into the store and gives its place there."""
+def _make_expression(name: str) -> str:
+    """Return a Nix expression that writes the derivation to a file in the store and evaluates to its path."""
     derivation = _DERIVATION.replace("SYSTEM", "builtins.currentSystem")
     text = derivation.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
     return f'builtins.toFile "{name}" "{text}"'

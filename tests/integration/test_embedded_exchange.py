@@ -1,4 +1,4 @@
-"""Against real Nix: exports both ways, caches that were pushed, and keys."""
+"""Exports in both directions, pushed caches and keys, exchanged with real Nix."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _export(nix: Nix, sample: Sample, file: Path) -> bytes:
 
 
 def _import(nix: Nix, data: bytes, root: Path) -> list[str]:
-    """The paths that Nix takes into an empty store below ``root``."""
+    """Let Nix import an export into an empty store below ``root``, and return the imported paths."""
     command = (*nix.prefix, "nix-store", "--store", str(root), "--option", "require-sigs", "false", "--import")
     done = subprocess.run(command, env=nix.environment, input=data, capture_output=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr.decode()
@@ -39,7 +39,7 @@ def _import(nix: Nix, data: bytes, root: Path) -> list[str]:
 
 @pytest.fixture
 def embedded(nix: Nix, small: Sample, tmp_path: Path) -> Path:
-    """An embedded store that has the sample."""
+    """An embedded store with the small closure."""
     _export(nix, small, tmp_path / "export")
     lamina.import_paths(tmp_path / "export", embedded_store=tmp_path / "store")
     return tmp_path / "store"
@@ -51,50 +51,52 @@ def key(tmp_path: Path) -> Path:
     return tmp_path / "key"
 
 
-def test_what_nix_exports_comes_in_and_goes_out_the_same(every_nix: Nix, small: Sample, tmp_path: Path) -> None:
+def test_an_export_of_nix_is_imported_and_exported_unchanged(every_nix: Nix, small: Sample, tmp_path: Path) -> None:
     data = _export(every_nix, small, tmp_path / "export")
     ran = run("store", "import", tmp_path / "export", "--store", tmp_path / "store")
     assert ran.stdout.decode().split() == list(small.paths)
     assert run("store", "verify", "--store", tmp_path / "store").code == 0
     ran = run("store", "export", small.root, "--store", tmp_path / "store", "--quiet")
-    # Which of two that need nothing of each other comes first is nobody's business.
+    # The order of two paths that do not depend on each other may differ.
     assert (ran.code, len(ran.stdout)) == (0, len(data))
-    assert _blocks(ran.stdout) == _blocks(data)
+    assert _split_export(ran.stdout) == _split_export(data)
 
 
-def _blocks(data: bytes) -> set[bytes]:
-    """The paths of an export, each with all that is said of it."""
+def _split_export(data: bytes) -> set[bytes]:
+    """Split an export into its paths, each with its metadata."""
     stream = io.BytesIO(data)
-    found, start = set(), 0
+    blocks, start = set(), 0
     for _ in nix_export.parse(stream.read, len):
-        found.add(data[start : stream.tell()])
+        blocks.add(data[start : stream.tell()])
         start = stream.tell()
-    return found
+    return blocks
 
 
-def test_nix_takes_what_is_exported(every_nix: Nix, embedded: Path, small: Sample, tmp_path: Path) -> None:
+def test_nix_imports_an_export_of_the_embedded_store(
+    every_nix: Nix, embedded: Path, small: Sample, tmp_path: Path
+) -> None:
     ran = run("store", "export", "--all", "--store", embedded, "--quiet")
     root = tmp_path / "nix-root"
     assert sorted(_import(every_nix, ran.stdout, root)) == sorted(small.paths)
     done = every_nix.call("nix-store", "--store", root, "--verify", "--check-contents")
     assert "error" not in done.stderr
     for path in small.paths:
-        asked = ("nix-store", "--store", root, "--query", "--hash", path)
-        assert every_nix.call(*asked).stdout == every_nix.call("nix-store", "--query", "--hash", path).stdout
+        query = ("nix-store", "--store", root, "--query", "--hash", path)
+        assert every_nix.call(*query).stdout == every_nix.call("nix-store", "--query", "--hash", path).stdout
 
 
-def test_nix_takes_what_is_exported_from_its_own_store(every_nix: Nix, small: Sample, tmp_path: Path) -> None:
+def test_nix_imports_an_export_of_its_own_store(every_nix: Nix, small: Sample, tmp_path: Path) -> None:
     ran = run("store", "export", small.root, "--store", "/", "--quiet")
     assert ran.code == 0, ran.stderr
     assert sorted(_import(every_nix, ran.stdout, tmp_path / "nix-root")) == sorted(small.paths)
 
 
-@pytest.mark.parametrize("word", ["zstd", "xz", "none", "gzip", "bzip2"])
-def test_nix_copies_from_what_was_pushed(
-    every_nix: Nix, embedded: Path, small: Sample, key: Path, tmp_path: Path, word: str
+@pytest.mark.parametrize("compression", ["zstd", "xz", "none", "gzip", "bzip2"])
+def test_nix_copies_from_a_pushed_cache(
+    every_nix: Nix, embedded: Path, small: Sample, key: Path, tmp_path: Path, compression: str
 ) -> None:
     cache = tmp_path / "cache"
-    flags = ("--key", key, "--compression", word, "--quiet")
+    flags = ("--key", key, "--compression", compression, "--quiet")
     ran = run("store", "push", small.root, "--store", embedded, "--to", f"file://{cache}", *flags)
     assert ran.code == 0, ran.stderr
     assert len(check_cache(cache)) == len(small.paths)
@@ -109,7 +111,7 @@ def test_nix_copies_from_what_was_pushed(
         every_nix.call(*verify, "--trusted-public-keys", str(CACHE_NIXOS_ORG))
 
 
-def test_listings_are_those_that_nix_writes(every_nix: Nix, embedded: Path, small: Sample, tmp_path: Path) -> None:
+def test_listings_equal_those_that_nix_writes(every_nix: Nix, embedded: Path, small: Sample, tmp_path: Path) -> None:
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     every_nix.call("nix", "copy", "--to", f"file://{theirs}?write-nar-listing=true&compression=none", small.root)
     run("store", "push", small.root, "--store", embedded, "--to", f"file://{ours}", "--quiet")
@@ -119,14 +121,14 @@ def test_listings_are_those_that_nix_writes(every_nix: Nix, embedded: Path, smal
         assert json.loads((ours / file.name).read_bytes()) == json.loads(file.read_bytes())
 
 
-def test_nix_reads_a_file_by_a_listing(every_nix: Nix, embedded: Path, small: Sample, tmp_path: Path) -> None:
+def test_nix_reads_our_listings(every_nix: Nix, embedded: Path, small: Sample, tmp_path: Path) -> None:
     run("store", "push", small.root, "--store", embedded, "--to", f"file://{tmp_path}/cache", "--quiet")
     done = every_nix.call("nix", "store", "ls", "--store", f"file://{tmp_path}/cache", "--json", "-R", small.root)
     document = json.loads((tmp_path / "cache" / f"{small.root[11:43]}.ls").read_bytes())
     assert set(json.loads(done.stdout)["entries"]) == set(document["root"]["entries"])
 
 
-def test_nix_copies_from_a_store_that_was_signed(
+def test_nix_copies_from_a_signed_store(
     every_nix: Nix, embedded: Path, small: Sample, key: Path, tmp_path: Path
 ) -> None:
     keys = ("--option", "trusted-public-keys", str(lamina.public_key(key)))
@@ -137,12 +139,12 @@ def test_nix_copies_from_a_store_that_was_signed(
     every_nix.call(*copy, *keys)
 
 
-def test_a_key_is_one_of_nix(every_nix: Nix, key: Path) -> None:
+def test_nix_reads_our_keys(every_nix: Nix, key: Path) -> None:
     script = 'exec nix key convert-secret-to-public < "$1"'
     assert every_nix.call("/bin/sh", "-c", script, "sh", key).stdout == str(lamina.public_key(key))
 
 
-def test_what_is_left_by_gc_is_what_nix_would_keep(nix: Nix, embedded: Path, small: Sample) -> None:
+def test_gc_keeps_the_paths_that_nix_would_keep(nix: Nix, embedded: Path, small: Sample) -> None:
     inner = small.paths[-2]
     assert run("store", "gc", inner, "--store", embedded).code == 0
     ran = run("store", "ls", "--store", embedded)
@@ -165,7 +167,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    name = f"cache-{port}-{os.getpid()}"  # another one each time, for Nix remembers what was in a bucket
+    name = f"cache-{port}-{os.getpid()}"  # a new name for each test, because Nix caches the contents of a bucket
     client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
     client.create_bucket(Bucket=name)
     client.put_bucket_policy(Bucket=name, Policy=_PUBLIC % name)
@@ -173,7 +175,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def test_a_newer_nix_copies_from_a_bucket_if_it_knows_of_any(
+def test_a_newer_nix_copies_from_a_bucket_if_it_supports_s3(
     newer_nix: Nix, embedded: Path, small: Sample, key: Path, tmp_path: Path, bucket: str
 ) -> None:
     ran = run("store", "push", small.root, "--store", embedded, "--to", bucket, "--key", key, "--quiet")

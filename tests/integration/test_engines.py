@@ -1,4 +1,4 @@
-"""Images in real engines: they load, run, answer over HTTP, and are what we said they are."""
+"""Images in real engines: they load, run, serve HTTP, and have the digests that lamina reports."""
 
 import io
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.integration.closures import Sample
 from tests.integration.engines import Containerd, Engine, Skopeo
-from tests.integration.images import image_file, machine
+from tests.integration.images import machine_store, write_image
 from tests.integration.tools import ToolError, fetch, loopback_port
 
 import lamina
@@ -15,29 +15,29 @@ import lamina
 NAME = "localhost/test/image:1"
 
 
-def _loaded(engine: Engine, archive: Path) -> str:
-    """Loads ``archive`` from a stream, as ``lamina stream | ENGINE load`` does; the name it got."""
+def _load(engine: Engine, archive: Path) -> str:
+    """Load ``archive`` from a stream, as ``lamina stream | ENGINE load`` does, and return the name of the image."""
     with archive.open("rb") as file:
-        said = engine.load(file)
+        output = engine.load(file)
     name = "localhost/test/image:1" if engine.kind == "podman" else "test/image:1"
-    assert name in said
+    assert name in output
     return name
 
 
 def test_an_image_of_a_real_closure_runs(engine: Engine, small: Sample, tmp_path: Path) -> None:
-    archive, image = image_file(tmp_path, small, config={"Cmd": ["/bin/hello", "a", "b"]})
-    name = _loaded(engine, archive)
-    said = engine.run(name).stdout
-    assert said.splitlines()[:3] == ["good morning", "args: a b", "uid: 0"]
-    found = engine.inspect(name)
-    assert found["Id"].removeprefix("sha256:") == image.digest.hex
-    assert found["RootFS"]["Layers"] == [str(layer.diff_id) for layer in image.layers]
+    archive, image = write_image(tmp_path, small, config={"Cmd": ["/bin/hello", "a", "b"]})
+    name = _load(engine, archive)
+    output = engine.run(name).stdout
+    assert output.splitlines()[:3] == ["good morning", "args: a b", "uid: 0"]
+    inspected = engine.inspect(name)
+    assert inspected["Id"].removeprefix("sha256:") == image.digest.hex
+    assert inspected["RootFS"]["Layers"] == [str(layer.diff_id) for layer in image.layers]
     engine.remove(name)
 
 
 def test_a_server_answers_over_http(engine: Engine, small: Sample, tmp_path: Path) -> None:
-    archive, _ = image_file(tmp_path, small)
-    name = _loaded(engine, archive)
+    archive, _ = write_image(tmp_path, small)
+    name = _load(engine, archive)
     port = loopback_port()
     with engine.serving(name, "/bin/serve", options=("--env", f"PORT={port}")):
         assert fetch(port, "/greeting.txt") == b"good morning\n"
@@ -46,7 +46,7 @@ def test_a_server_answers_over_http(engine: Engine, small: Sample, tmp_path: Pat
 
 def test_the_config_reaches_the_container(engine: Engine, small: Sample, tmp_path: Path) -> None:
     busybox = next(path for path in small.paths if path.endswith("busybox-static"))
-    archive, _ = image_file(
+    archive, _ = write_image(
         tmp_path,
         small,
         contents=[small.root, busybox],
@@ -65,7 +65,7 @@ def test_the_config_reaches_the_container(engine: Engine, small: Sample, tmp_pat
         ],
         extra_commands="mkdir -p etc; echo hello from a script > etc/motd",
     )
-    name = _loaded(engine, archive)
+    name = _load(engine, archive)
     assert engine.run(name).stdout.splitlines() == [
         "blue",
         "1000",
@@ -79,28 +79,28 @@ def test_the_config_reaches_the_container(engine: Engine, small: Sample, tmp_pat
     engine.remove(name)
 
 
-def test_an_awkward_closure_arrives_whole(engine: Engine, awkward: Sample, tmp_path: Path) -> None:
-    archive, image = image_file(tmp_path, awkward)
-    name = _loaded(engine, archive)
+def test_an_awkward_closure_has_the_reported_layers(engine: Engine, awkward: Sample, tmp_path: Path) -> None:
+    archive, image = write_image(tmp_path, awkward)
+    name = _load(engine, archive)
     assert engine.inspect(name)["RootFS"]["Layers"] == [str(layer.diff_id) for layer in image.layers]
     engine.remove(name)
 
 
-def test_a_store_owned_by_a_user_is_theirs(engine: Engine, small: Sample, tmp_path: Path) -> None:
+def test_a_store_can_be_owned_by_a_user(engine: Engine, small: Sample, tmp_path: Path) -> None:
     busybox = next(path for path in small.paths if path.endswith("busybox-static"))
-    archive, _ = image_file(
+    archive, _ = write_image(
         tmp_path, small, contents=[busybox], uid=1000, gid=100, uname="alice", gname="users", config={"User": "1000"}
     )
-    name = _loaded(engine, archive)
-    said = engine.run(name, "/bin/stat", "-c", "%a %u %g", "/nix", "/nix/store", busybox).stdout
-    assert said.splitlines() == ["755 1000 100", "755 1000 100", "555 1000 100"]
+    name = _load(engine, archive)
+    output = engine.run(name, "/bin/stat", "-c", "%a %u %g", "/nix", "/nix/store", busybox).stdout
+    assert output.splitlines() == ["755 1000 100", "755 1000 100", "555 1000 100"]
     engine.remove(name)
 
 
 @pytest.mark.parametrize("layers", [2, 100])
-def test_docker_takes_as_many_layers_as_we_are_asked_for(docker: Engine, extra: Sample, layers: int) -> None:
+def test_docker_loads_as_many_layers_as_requested(docker: Engine, extra: Sample, layers: int) -> None:
     stream = lamina.stream_layered_image(
-        name="test/image", tag="1", contents=[extra.root], store=machine(), max_layers=layers
+        name="test/image", tag="1", contents=[extra.root], store=machine_store(), max_layers=layers
     )
     out = io.BytesIO()
     image = stream.write_to(out)
@@ -112,15 +112,15 @@ def test_docker_takes_as_many_layers_as_we_are_asked_for(docker: Engine, extra: 
 
 
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
-def test_docker_takes_a_compressed_file(docker: Engine, small: Sample, tmp_path: Path, ending: str) -> None:
-    archive, image = image_file(tmp_path, small, file="image" + ending)
+def test_docker_loads_a_compressed_file(docker: Engine, small: Sample, tmp_path: Path, ending: str) -> None:
+    archive, image = write_image(tmp_path, small, file="image" + ending)
     docker.load(archive)
     assert docker.inspect("test/image:1")["Id"] == image.id
     docker.remove("test/image:1")
 
 
-def test_docker_takes_zstd_since_version_23(docker: Engine, small: Sample, tmp_path: Path) -> None:
-    archive, image = image_file(tmp_path, small, file="image.tar.zst")
+def test_docker_loads_zstd_since_version_23(docker: Engine, small: Sample, tmp_path: Path) -> None:
+    archive, image = write_image(tmp_path, small, file="image.tar.zst")
     if docker.version < (23,):
         with pytest.raises(ToolError, match="invalid tar header"):
             docker.load(archive)
@@ -130,33 +130,33 @@ def test_docker_takes_zstd_since_version_23(docker: Engine, small: Sample, tmp_p
     docker.remove("test/image:1")
 
 
-def test_two_images_share_the_layers_of_what_they_share(own_docker: Engine, small: Sample, tmp_path: Path) -> None:
-    _, whole = image_file(tmp_path, small)
+def test_two_images_share_the_layers_of_common_paths(own_docker: Engine, small: Sample, tmp_path: Path) -> None:
+    _, whole = write_image(tmp_path, small)
     app = next(path for path in small.paths if path.endswith("-app-1.0"))
-    _, part = image_file(tmp_path, small, contents=[app])
+    _, part = write_image(tmp_path, small, contents=[app])
     shared = {layer.diff_id for layer in whole.layers} & {layer.diff_id for layer in part.layers}
     assert len(shared) >= len(part.layers) - 1
 
 
 def test_skopeo_inspects_the_archive(skopeo: Skopeo, small: Sample, tmp_path: Path) -> None:
-    archive, image = image_file(tmp_path, small, config={"Cmd": ["/bin/hello"], "Labels": {"a": "b"}})
-    found = skopeo.inspect(f"docker-archive:{archive}")
-    assert found["Labels"] == {"a": "b"}
-    assert found["Architecture"] in ("amd64", "arm64")
-    assert found["Layers"] == [str(layer.diff_id) for layer in image.layers]
+    archive, image = write_image(tmp_path, small, config={"Cmd": ["/bin/hello"], "Labels": {"a": "b"}})
+    inspected = skopeo.inspect(f"docker-archive:{archive}")
+    assert inspected["Labels"] == {"a": "b"}
+    assert inspected["Architecture"] in ("amd64", "arm64")
+    assert inspected["Layers"] == [str(layer.diff_id) for layer in image.layers]
     config = skopeo.inspect(f"docker-archive:{archive}", "--config")
     assert config["config"]["Cmd"] == ["/bin/hello"]
 
 
 def test_skopeo_copies_the_archive_to_an_oci_layout(skopeo: Skopeo, small: Sample, tmp_path: Path) -> None:
-    archive, image = image_file(tmp_path, small)
+    archive, image = write_image(tmp_path, small)
     skopeo.copy(f"docker-archive:{archive}", f"oci:{tmp_path / 'layout'}:1")
     config = skopeo.inspect(f"oci:{tmp_path / 'layout'}:1", "--config")
     assert config["rootfs"]["diff_ids"] == [str(layer.diff_id) for layer in image.layers]
 
 
-def test_containerd_imports_and_runs_it(containerd: Containerd, small: Sample, tmp_path: Path) -> None:
-    archive, _ = image_file(tmp_path, small, name="example.org/test/image", config={"Cmd": ["/bin/hello"]})
+def test_containerd_imports_and_runs_an_image(containerd: Containerd, small: Sample, tmp_path: Path) -> None:
+    archive, _ = write_image(tmp_path, small, name="example.org/test/image", config={"Cmd": ["/bin/hello"]})
     containerd.import_(archive)
     assert "example.org/test/image:1" in containerd.images()
     assert containerd.run("example.org/test/image:1").stdout.startswith("good morning")
@@ -164,7 +164,7 @@ def test_containerd_imports_and_runs_it(containerd: Containerd, small: Sample, t
 
 
 def test_what_docker_saves_can_be_inspected(docker: Engine, small: Sample, tmp_path: Path) -> None:
-    archive, image = image_file(tmp_path, small)
+    archive, image = write_image(tmp_path, small)
     docker.load(archive)
     saved = tmp_path / "saved.tar"
     docker.call("save", "--output", saved, "test/image:1")

@@ -1,4 +1,4 @@
-"""Fakeroot commands under real fakeroot and proot: what a script does to owners and modes reaches the layer."""
+"""Fakeroot commands under real fakeroot and proot: the owners and modes that a script sets reach the layer."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def _tools() -> None:
         tools.require(name)
 
 
-def made(script: str, *, extra: str = "", tree: Tree | None = None, chroot: bool = False) -> dict[str, Meta]:
-    """The mode, owner and attributes of what the scripts leave."""
+def run_and_list(script: str, *, extra: str = "", tree: Tree | None = None, chroot: bool = False) -> dict[str, Meta]:
+    """Run the scripts and return the mode, owner and extended attributes of each resulting path."""
     ran = run_scripts(tree or Tree(), Scripts(extra, script, chroot, PATH))
     return {"/" + os.fsdecode(node.path): meta for node, meta in ran.tree}
 
 
-def printed(script: str, *, chroot: bool = False) -> str:
+def run_and_print(script: str, *, chroot: bool = False) -> str:
     return run_scripts(Tree(), Scripts("", script, chroot, PATH)).output
 
 
@@ -60,10 +60,12 @@ def test_owners_and_modes_reach_the_layer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("confined", [True, False])
 def test_a_session_without_fakeroots_library_is_refused(monkeypatch: pytest.MonkeyPatch, confined: bool) -> None:
-    """ld.so only warns of a library that it cannot preload, and a user's files would be the user's in the image."""
-    python = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")  # the checkout's may be out of a user's reach
+    """ld.so only warns about a library that it cannot preload; the files would then belong to the user in the image."""
+    python = shutil.which(
+        "python3", path="/usr/local/bin:/usr/bin:/bin"
+    )  # a user may be unable to read the interpreter of the checkout
     if not python:
-        tools.unusable("python3", "no python3 in /usr/bin")
+        tools.skip_unusable("python3", "no python3 in /usr/bin")
     with public_folder() as folder:
         folder.chmod(0o777)
         shutil.copytree(Path(session.__file__).parent, folder / "session")
@@ -78,18 +80,18 @@ def test_a_session_without_fakeroots_library_is_refused(monkeypatch: pytest.Monk
         assert "fakeroot's library: got none at work" in caught.value.output
 
 
-def test_extra_commands_come_first_and_theirs_belongs_to_root() -> None:
+def test_extra_commands_run_first_and_their_files_belong_to_root() -> None:
     """dockertools.md 1.5: extraCommands unprivileged, then fakeRootCommands, both in the tree."""
-    found = made('[ "$(stat -c %u:%g made)" = 0:0 ]; mv made kept; chown 7 kept', extra="touch made")
-    assert found["/kept"] == Meta(0o644, 7, 0)
+    result = run_and_list('[ "$(stat -c %u:%g made)" = 0:0 ]; mv made kept; chown 7 kept', extra="touch made")
+    assert result["/kept"] == Meta(0o644, 7, 0)
 
 
 @pytest.mark.parametrize("chroot", [False, True])
 def test_a_file_capability_set_by_a_script_is_kept(chroot: bool) -> None:
-    """nixpkgs #463986: they are lost there."""
+    """In nixpkgs the capability is lost (#463986)."""
     tools.require("setcap")
-    found = made(f"{'cd /;' if chroot else ''} echo x > ping; setcap cap_net_raw+ep ping", chroot=chroot)
-    ((name, value),) = found["/ping"].xattrs
+    result = run_and_list(f"{'cd /;' if chroot else ''} echo x > ping; setcap cap_net_raw+ep ping", chroot=chroot)
+    ((name, value),) = result["/ping"].xattrs
     assert name == "security.capability"
     assert value == bytes.fromhex("0100000200200000000000000000000000000000")
 
@@ -107,8 +109,8 @@ def test_with_chroot_the_root_of_the_image_is_the_scripts_root() -> None:
     chown 12345:12345 /testfile
     mkdir -p /nix/var/nix; chown -R 1000:100 /nix/var
     """
-    found = made(script, tree=tree, chroot=True)
-    assert found == {
+    result = run_and_list(script, tree=tree, chroot=True)
+    assert result == {
         "/": Meta(0o755),
         "/bin": Meta(0o755),
         "/bin/hello": Meta(0o777),
@@ -122,12 +124,12 @@ def test_with_chroot_the_root_of_the_image_is_the_scripts_root() -> None:
     }
 
 
-def test_with_chroot_the_store_is_visible_and_nothing_of_the_machines_is_changed(small: object) -> None:
+def test_with_chroot_the_store_is_visible_and_the_machine_stays_unchanged(small: object) -> None:
     # Other tests may add paths meanwhile.
     before = {name for name in os.listdir("/nix/store") if not name.startswith(".")}
     look = f"cd /nix/store; for name in {' '.join(sorted(before))}; do [ -e $name -o -L $name ] || echo $name; done"
-    assert printed(f"{look}; echo done", chroot=True) == "done\n"
-    assert printed("mkdir -p /usr/share /etc; touch /usr/share/x /etc/x; echo done", chroot=True) == "done\n"
+    assert run_and_print(f"{look}; echo done", chroot=True) == "done\n"
+    assert run_and_print("mkdir -p /usr/share /etc; touch /usr/share/x /etc/x; echo done", chroot=True) == "done\n"
     assert before <= {*os.listdir("/nix/store")}
     assert not os.path.lexists("/usr/share/x")
     assert not os.path.lexists("/etc/x")
@@ -136,34 +138,34 @@ def test_with_chroot_the_store_is_visible_and_nothing_of_the_machines_is_changed
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root could change them")
 @pytest.mark.parametrize("confined", [True, False])
 @pytest.mark.parametrize(
-    "place",
+    "path",
     ["/nix/store/added", "/lib/x86_64-linux-gnu/added", "/lib64/added", "/proc/added", "/sys/fs/cgroup/added"],
 )
-def test_with_chroot_what_is_shown_of_the_machine_cannot_be_written_to(place: str, confined: bool) -> None:
-    """Without a sandbox too, and where something is mounted below it, as /sys/fs/cgroup is."""
-    if not os.path.isdir(os.path.dirname(place)):
-        pytest.skip(f"no {os.path.dirname(place)} here")
+def test_with_chroot_the_visible_files_of_the_machine_are_read_only(path: str, confined: bool) -> None:
+    """This holds without a sandbox too, and for folders with mounts below them, such as /sys/fs/cgroup."""
+    if not os.path.isdir(os.path.dirname(path)):
+        pytest.skip(f"no {os.path.dirname(path)} here")
     with pytest.raises(ScriptError) as caught:
-        run_scripts(Tree(), Scripts("", f"touch {place}", True, PATH, confined=confined))
+        run_scripts(Tree(), Scripts("", f"touch {path}", True, PATH, confined=confined))
     assert re.search("Read-only file system|No such file|not permitted", caught.value.output)
-    assert not os.path.lexists(place)
+    assert not os.path.lexists(path)
 
 
 @pytest.mark.parametrize("chroot", [False, True])
-def test_a_device_is_refused_though_only_fakeroot_sees_it(chroot: bool) -> None:
+def test_a_device_that_exists_only_in_fakeroot_is_refused(chroot: bool) -> None:
     with pytest.raises(FormatError, match=r"/null: got a character device, expected a file, a folder or a symlink"):
-        made("mknod null c 1 3", chroot=chroot)
+        run_and_list("mknod null c 1 3", chroot=chroot)
 
 
 @pytest.mark.parametrize("chroot", [False, True])
 @pytest.mark.parametrize("script", ["false; true", "false | true", "exit 3"])
 def test_a_script_that_fails_anywhere_fails(script: str, chroot: bool) -> None:
     with pytest.raises(ScriptError, match=r"fakeroot commands: got exit status [13], expected 0"):
-        made(script, chroot=chroot)
+        run_and_list(script, chroot=chroot)
 
 
 @pytest.mark.parametrize(("missing", "chroot"), [("fakeroot", False), ("proot", True), ("bash", False)])
-def test_a_program_that_is_not_there_is_named(tmp_path: Path, missing: str, chroot: bool) -> None:
+def test_the_error_names_a_missing_program(tmp_path: Path, missing: str, chroot: bool) -> None:
     for name in {"bash", "fakeroot", "proot"} - {missing}:
         (tmp_path / name).symlink_to(tools.require(name))
     with pytest.raises(ScriptError, match=f"fakeroot commands: got no {missing}, expected one on PATH") as caught:
@@ -172,24 +174,24 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path, missing: str, chro
 
 
 @pytest.mark.parametrize("chroot", [False, True])
-def test_a_script_that_hangs_is_ended_with_all_that_it_began(tmp_path: Path, chroot: bool) -> None:
-    before = fakeds()
+def test_a_script_that_hangs_is_ended_with_all_its_processes(tmp_path: Path, chroot: bool) -> None:
+    before = find_fakeds()
     script = "(trap '' INT TERM HUP; sleep 300) & sleep 300"
     with pytest.raises(ScriptError, match=r"fakeroot commands: got no end within 0.5 s, expected one"):
         run_scripts(Tree(), Scripts("", script, chroot, PATH, 0.5))
-    assert tools.until(lambda: fakeds() <= before, 5)
+    assert tools.poll_until(lambda: find_fakeds() <= before, 5)
     wait_until(lambda: not is_running("sleep 300"))
 
 
 @pytest.mark.parametrize("chroot", [False, True])
 @pytest.mark.parametrize("leave", ["sleep 298 &", "setsid sleep 298 &", "(setsid sleep 298 &) &"])
-def test_what_a_script_leaves_running_is_ended_wherever_it_hides(leave: str, chroot: bool) -> None:
-    assert printed(f"{leave}\necho done", chroot=chroot) == "done\n"
+def test_every_process_that_a_script_leaves_behind_is_ended(leave: str, chroot: bool) -> None:
+    assert run_and_print(f"{leave}\necho done", chroot=chroot) == "done\n"
     wait_until(lambda: not is_running("sleep 298"))
-    assert tools.until(lambda: not fakeds(), 5)
+    assert tools.poll_until(lambda: not find_fakeds(), 5)
 
 
-def test_a_script_without_fakeroot_hides_nothing_either() -> None:
+def test_every_process_of_a_script_without_fakeroot_is_ended_too() -> None:
     assert run_scripts(Tree(), Scripts("setsid sleep 297 &\necho done", search_path=PATH)).output == "done\n"
     wait_until(lambda: not is_running("sleep 297"))
     with pytest.raises(ScriptError, match="got no end within"):
@@ -197,13 +199,13 @@ def test_a_script_without_fakeroot_hides_nothing_either() -> None:
     wait_until(lambda: not is_running("sleep 297"))
 
 
-def test_the_exit_status_is_told_from_within_proot() -> None:
+def test_the_exit_status_inside_proot_is_reported() -> None:
     for script, status in (("exit 7", 7), ("kill -KILL $$", 137)):
         with pytest.raises(ScriptError, match=f"fakeroot commands: got exit status {status}, expected 0"):
-            made(script, chroot=True)
+            run_and_list(script, chroot=True)
 
 
-def test_ids_that_a_user_namespace_has_not_may_be_given(tmp_path: Path) -> None:
+def test_a_script_can_use_ids_that_its_user_namespace_lacks(tmp_path: Path) -> None:
     program = (
         "import os; from lamina.rootfs.scripts import Scripts, run_scripts; from lamina.rootfs.tree import Tree; "
         "ran = run_scripts(Tree(), Scripts('', 'touch a; chown 1234:5678 a', search_path=os.environ['PATH'])); "
@@ -214,7 +216,7 @@ def test_ids_that_a_user_namespace_has_not_may_be_given(tmp_path: Path) -> None:
     command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", program]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if "unshare failed" in done.stderr:
-        tools.unusable("unshare", done.stderr)
+        tools.skip_unusable("unshare", done.stderr)
     assert "uid=1234, gid=5678" in done.stdout, done.stderr
 
 
@@ -227,40 +229,40 @@ run_scripts(Tree(), Scripts("", sys.argv[1], sys.argv[2] == "True", os.environ["
 
 
 @pytest.mark.parametrize("chroot", [False, True])
-def test_nothing_runs_on_when_lamina_is_killed(tmp_path: Path, chroot: bool) -> None:
-    before = fakeds()
+def test_every_process_ends_when_lamina_is_killed(tmp_path: Path, chroot: bool) -> None:
+    before = find_fakeds()
     environment = {**os.environ, "PATH": PATH, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", _KILLED, "sleep 299", str(chroot)], env=environment) as lamina:
-        assert tools.until(lambda: is_running("sleep 299"), 20)
+        assert tools.poll_until(lambda: is_running("sleep 299"), 20)
         lamina.kill()
-    assert tools.until(lambda: not is_running("sleep 299") and fakeds() <= before, 5)
+    assert tools.poll_until(lambda: not is_running("sleep 299") and find_fakeds() <= before, 5)
 
 
-def fakeds() -> set[int]:
-    """The pids of fakeroot's servers."""
+def find_fakeds() -> set[int]:
+    """Return the process IDs of the servers of fakeroot."""
     return set(find_pids(lambda command: "faked" in command.partition(" ")[0]))
 
 
-def test_the_workspace_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_workspace_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    made("mkdir -p a/b; chmod 0 a", chroot=True)
-    assert tools.until(lambda: not list(tmp_path.iterdir()), 5)
+    run_and_list("mkdir -p a/b; chmod 0 a", chroot=True)
+    assert tools.poll_until(lambda: not list(tmp_path.iterdir()), 5)
 
 
 def test_a_script_sees_the_same_environment_in_every_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "leaked")
     for chroot in (False, True):
-        text = printed('echo "$HOME $LC_ALL $TZ $SOURCE_DATE_EPOCH $(id -u) ${SECRET-no}"; umask', chroot=chroot)
+        text = run_and_print('echo "$HOME $LC_ALL $TZ $SOURCE_DATE_EPOCH $(id -u) ${SECRET-no}"; umask', chroot=chroot)
         assert text == "/homeless-shelter C UTC 315532800 0 no\n0022\n"
-        assert printed('echo x > "$TMPDIR/x"; cat "$TMPDIR/x"', chroot=chroot) == "x\n"
+        assert run_and_print('echo x > "$TMPDIR/x"; cat "$TMPDIR/x"', chroot=chroot) == "x\n"
 
 
-def test_programs_of_the_store_run_inside(small: object) -> None:
+def test_programs_of_the_store_run_in_the_chroot(small: object) -> None:
     busybox = next(Path("/nix/store").glob("*-busybox-static/bin/busybox"), None)
     assert busybox
-    assert printed(f"{busybox} echo inside", chroot=True) == "inside\n"
+    assert run_and_print(f"{busybox} echo inside", chroot=True) == "inside\n"
 
 
-def test_a_path_that_leads_to_nowhere_is_passed_over(tmp_path: Path) -> None:
+def test_missing_folders_on_path_are_ignored(tmp_path: Path) -> None:
     path = f"/no/such:{tmp_path}:{PATH}"
     assert run_scripts(Tree(), Scripts("", "echo hi", True, path)).output == "hi\n"

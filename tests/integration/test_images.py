@@ -1,4 +1,4 @@
-"""Images that real tools wrote are read as what they are, and what we make of them is taken and is what they make."""
+"""lamina reads the images of real tools, and its merged and exported images match those of the tools."""
 
 import hashlib
 import json
@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from tests.integration.closures import Sample
 from tests.integration.engines import Engine, Skopeo
-from tests.integration.images import image_file
+from tests.integration.images import write_image
 
 import lamina
 
-# A layer with all that can go wrong in one: whiteouts, an opaque folder, links of both kinds, modes and owners.
+# Two layers with whiteouts, an opaque folder, both kinds of link, modes and owners.
 _CHANGES = """
 set -e
 mkdir -p /data/keep /data/gone /data/again /usr/bin /empty/folder
@@ -29,8 +29,8 @@ rm -r /data/gone /data/again; mkdir -m 700 /data/again; echo new > /data/again/n
 rm /six; mkdir /six; echo seven > /six/seven; ln /five /eight; rm /four; chmod 600 /data/keep/one
 mv /b /c; echo later > /c/later; rm /empty -r
 """
-# What an engine puts into a container's root itself.
-_ENGINES_OWN = {
+# The paths that an engine itself adds to the root of a container.
+_ENGINE_PATHS = {
     ".dockerenv",
     "dev",
     "etc",
@@ -55,9 +55,9 @@ def _busybox(small: Sample) -> str:
 
 
 @contextmanager
-def _loaded(engine: Engine, small: Sample, folder: Path) -> Iterator[str]:
-    """An image with a shell, in the engine for the block."""
-    archive, _ = image_file(folder, small, contents=[_busybox(small)], config={"Env": ["PATH=/bin"]})
+def _load(engine: Engine, small: Sample, folder: Path) -> Iterator[str]:
+    """Load an image with a shell for the block; yield its name."""
+    archive, _ = write_image(folder, small, contents=[_busybox(small)], config={"Env": ["PATH=/bin"]})
     engine.load(archive)
     try:
         yield _name(engine)
@@ -66,27 +66,27 @@ def _loaded(engine: Engine, small: Sample, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _changed(engine: Engine, image: str) -> Iterator[str]:
-    """The same with two layers that the engine itself made, for the block."""
-    made = [image]
+def _add_layers(engine: Engine, image: str) -> Iterator[str]:
+    """Let the engine add two layers to an image for the block; yield the name of the result."""
+    names = [image]
     try:
         for number, script in enumerate((_CHANGES, _MORE_CHANGES)):
-            command = ("--pull", "never", "--network", "none", made[-1], "/bin/sh", "-c", script)
+            command = ("--pull", "never", "--network", "none", names[-1], "/bin/sh", "-c", script)
             container = engine.call("create", *command).stdout.strip()
             engine.call("start", "--attach", container)
             changed = _name(engine, f"test/changed:{number}")
             engine.call("commit", container, changed)
-            made.append(changed)
+            names.append(changed)
             engine.call("rm", container)
-        yield made[-1]
+        yield names[-1]
     finally:
-        for name in reversed(made[1:]):
+        for name in reversed(names[1:]):
             engine.remove(name)
 
 
-def _saved(engine: Engine, image: str, place: Path, *options: str) -> Path:
-    engine.call("save", *options, "--output", place, image)
-    return place
+def _save(engine: Engine, image: str, archive: Path, *options: str) -> Path:
+    engine.call("save", *options, "--output", archive, image)
+    return archive
 
 
 def _formats(engine: Engine) -> dict[str, tuple[str, ...]]:
@@ -95,69 +95,67 @@ def _formats(engine: Engine) -> dict[str, tuple[str, ...]]:
     return {name: ("--format", name) for name in ("docker-archive", "oci-archive")}
 
 
-def test_what_an_engine_saves_is_opened_and_checked(engine: Engine, small: Sample, tmp_path: Path) -> None:
-    with _loaded(engine, small, tmp_path) as base, _changed(engine, base) as name:
-        said = engine.inspect(name)
+def test_an_image_that_an_engine_saved_is_read(engine: Engine, small: Sample, tmp_path: Path) -> None:
+    with _load(engine, small, tmp_path) as base, _add_layers(engine, base) as name:
+        inspected = engine.inspect(name)
         for form, options in _formats(engine).items():
-            (found,) = lamina.inspect(_saved(engine, name, tmp_path / form, *options))
-            assert [str(layer.diff_id) for layer in found.layers] == said["RootFS"]["Layers"]
+            (found,) = lamina.inspect(_save(engine, name, tmp_path / form, *options))
+            assert [str(layer.diff_id) for layer in found.layers] == inspected["RootFS"]["Layers"]
             assert found.repo_tags == (name,)
-            # podman writes the config anew for a docker-archive; containerd's store calls the manifest's digest the ID.
+            # podman rewrites the config for a docker-archive; in containerd's store the ID is the manifest's digest.
             if form != "docker-archive" and engine.driver != "overlayfs":
-                assert found.digest.hex == said["Id"].removeprefix("sha256:")
+                assert found.digest.hex == inspected["Id"].removeprefix("sha256:")
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_what_skopeo_copies_is_opened_and_checked(
-    skopeo: Skopeo, small: Sample, tmp_path: Path, compression: str
-) -> None:
-    archive, image = image_file(tmp_path, small)
-    places = {
+def test_an_image_that_skopeo_copied_is_read(skopeo: Skopeo, small: Sample, tmp_path: Path, compression: str) -> None:
+    archive, image = write_image(tmp_path, small)
+    copies = {
         "oci": tmp_path / "layout",
         "oci-archive": tmp_path / "oci.tar",
         "docker-archive": tmp_path / "docker.tar",
     }
-    for kind, place in places.items():
+    for kind, location in copies.items():
         compressed = ("--dest-compress", "--dest-compress-format", compression) if kind != "docker-archive" else ()
-        skopeo.copy(f"docker-archive:{archive}", f"{kind}:{place}:test/image:1", *compressed)
-        (found,) = lamina.inspect(place)
+        skopeo.copy(f"docker-archive:{archive}", f"{kind}:{location}:test/image:1", *compressed)
+        (found,) = lamina.inspect(location)
         assert [layer.diff_id for layer in found.layers] == [layer.diff_id for layer in image.layers]
         assert [layer.paths for layer in found.layers] == [layer.paths for layer in image.layers]
         assert found.repo_tags in (("test/image:1",), ("docker.io/test/image:1",))
         assert (found.layers[0].digest == found.layers[0].diff_id) == (kind == "docker-archive")
-    shutil.make_archive(str(tmp_path / "layout"), "tar", places["oci"])
+    shutil.make_archive(str(tmp_path / "layout"), "tar", copies["oci"])
     (in_tar,) = lamina.inspect(tmp_path / "layout.tar")
-    (in_folder,) = lamina.inspect(places["oci"])
+    (in_folder,) = lamina.inspect(copies["oci"])
     assert in_tar.id == in_folder.id
-    config = skopeo.inspect(f"oci:{places['oci']}:test/image:1", "--config")
+    config = skopeo.inspect(f"oci:{copies['oci']}:test/image:1", "--config")
     assert json.loads(in_folder.config_json) == config
 
 
 def _entries(file: Path) -> dict[str, tuple[object, ...]]:
-    """By name: kind, mode, owner, target or content, and the names of its hard links."""
-    found: dict[str, tuple[object, ...]] = {}
+    """Return kind, mode, owner, target or content, and the names of the hard links of each path, by name."""
+    entries: dict[str, tuple[object, ...]] = {}
     links: dict[str, set[str]] = {}
     with tarfile.open(file) as archive:
         for member in archive:
             name = member.name.removeprefix("./").rstrip("/")
-            if name in _ENGINES_OWN or name.startswith("dev/") or name in ("", "."):
+            if name in _ENGINE_PATHS or name.startswith("dev/") or name in ("", "."):
                 continue
             if member.islnk():
                 target = member.linkname.removeprefix("./")
                 links[target].add(name)
-                found[name] = found[target]
+                entries[name] = entries[target]
                 links[name] = links[target]
                 continue
             content = archive.extractfile(member) if member.isreg() else None
-            what = hashlib.sha256(content.read()).hexdigest() if content else member.linkname
-            found[name] = (member.type, member.mode & 0o7777, member.uid, member.gid, what)
+            detail = hashlib.sha256(content.read()).hexdigest() if content else member.linkname
+            entries[name] = (member.type, member.mode & 0o7777, member.uid, member.gid, detail)
             links[name] = {name}
-    return {name: (*entry, *sorted(links[name])) for name, entry in found.items()}
+    return {name: (*entry, *sorted(links[name])) for name, entry in entries.items()}
 
 
-def test_an_exported_root_is_what_the_engine_exports(engine: Engine, small: Sample, tmp_path: Path) -> None:
-    with _loaded(engine, small, tmp_path) as base, _changed(engine, base) as name:
-        saved = _saved(engine, name, tmp_path / "saved.tar")
+def test_an_exported_root_equals_the_export_of_the_engine(engine: Engine, small: Sample, tmp_path: Path) -> None:
+    with _load(engine, small, tmp_path) as base, _add_layers(engine, base) as name:
+        saved = _save(engine, name, tmp_path / "saved.tar")
         container = engine.call("create", "--pull", "never", "--network", "none", name, "/bin/sh").stdout.strip()
         engine.call("export", "--output", tmp_path / "theirs.tar", container)
         engine.call("rm", container)
@@ -169,8 +167,8 @@ def test_an_exported_root_is_what_the_engine_exports(engine: Engine, small: Samp
 
 
 def test_merged_images_load_and_run(engine: Engine, small: Sample, tmp_path: Path) -> None:
-    first, one = image_file(tmp_path, small, file="one.tar.gz", name="test/one", config={"Cmd": ["/bin/hello", "one"]})
-    second, two = image_file(
+    first, one = write_image(tmp_path, small, file="one.tar.gz", name="test/one", config={"Cmd": ["/bin/hello", "one"]})
+    second, two = write_image(
         tmp_path,
         small,
         file="two.tar",
@@ -184,16 +182,16 @@ def test_merged_images_load_and_run(engine: Engine, small: Sample, tmp_path: Pat
     assert "args: one" in engine.run(names[0]).stdout
     assert engine.run(names[1]).stdout == "two"
     for name, image in zip(names, (one, two), strict=True):
-        said = engine.inspect(name)
-        assert said["RootFS"]["Layers"] == [str(layer.diff_id) for layer in image.layers]
-        if engine.driver != "overlayfs":  # containerd's store calls the manifest's digest the ID
-            assert said["Id"].removeprefix("sha256:") == image.digest.hex
+        inspected = engine.inspect(name)
+        assert inspected["RootFS"]["Layers"] == [str(layer.diff_id) for layer in image.layers]
+        if engine.driver != "overlayfs":  # the ID in containerd's store is the digest of the manifest
+            assert inspected["Id"].removeprefix("sha256:") == image.digest.hex
         engine.remove(name)
 
 
-def test_a_merged_archive_of_what_an_engine_saved_loads_again(engine: Engine, small: Sample, tmp_path: Path) -> None:
-    with _loaded(engine, small, tmp_path) as base, _changed(engine, base) as name:
-        saved = [_saved(engine, image, tmp_path / f"{number}.tar") for number, image in enumerate((base, name))]
+def test_a_merged_archive_of_saved_images_loads(engine: Engine, small: Sample, tmp_path: Path) -> None:
+    with _load(engine, small, tmp_path) as base, _add_layers(engine, base) as name:
+        saved = [_save(engine, image, tmp_path / f"{number}.tar") for number, image in enumerate((base, name))]
         layers = engine.inspect(name)["RootFS"]["Layers"]
     lamina.merge_images(saved, output=tmp_path / "both.tar")
     engine.load(tmp_path / "both.tar")

@@ -1,4 +1,4 @@
-"""Against real Nix: our walk has its hashes, our graph its references, its JSON in every version is read."""
+"""Compared with real Nix: NAR hashes, references, the JSON of its versions, and the layers of real closures."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.closures import EXPRESSIONS, Nix, Sample
-from tests.integration.images import machine
+from tests.integration.images import machine_store
 from tests.integration.tools import require
 
 from lamina import layering
@@ -23,35 +23,35 @@ from lamina.system.transfer import hash_pieces, transfer
 
 
 def _closure(sample: Sample) -> Closure:
-    return Closure.resolve([StorePath.parse(sample.root)], machine().query)
+    return Closure.resolve([StorePath.parse(sample.root)], machine_store().query)
 
 
 def _layer(path: StorePath, closure: Closure) -> StoreLayer:
-    return StoreLayer(LayerPlan((path,)), machine().nodes, Owner(0, 0, "root", "root"), 1)
+    return StoreLayer(LayerPlan((path,)), machine_store().nodes, Owner(0, 0, "root", "root"), 1)
 
 
-def test_the_database_gives_nixs_own_closure(nix: Nix, sample: Sample) -> None:
+def test_the_database_gives_the_closure_of_nix(nix: Nix, sample: Sample) -> None:
     closure = _closure(sample)
     assert {str(info.path) for info in closure} == set(sample.paths)
     for info in closure:
         assert set(map(str, info.references)) == set(nix.references(str(info.path)))
 
 
-def test_the_nar_of_our_walk_has_nixs_hash_and_size(nix: Nix, sample: Sample) -> None:
+def test_the_nar_of_our_walk_has_the_hash_and_size_of_nix(nix: Nix, sample: Sample) -> None:
     hashes = nix.call("nix-store", "--query", "--hash", *sample.paths).stdout.split()
     sizes = nix.call("nix-store", "--query", "--size", *sample.paths).stdout.split()
     for path, nar_hash, size in zip(sample.paths, hashes, sizes, strict=True):
-        measured = hash_pieces(nar.dump(machine().nodes(StorePath.parse(path))))
-        assert (measured.digest, measured.size) == (Digest.parse(nar_hash), int(size)), path
+        blob = hash_pieces(nar.dump(machine_store().nodes(StorePath.parse(path))))
+        assert (blob.digest, blob.size) == (Digest.parse(nar_hash), int(size)), path
 
 
-def test_nixs_own_dump_parses_to_what_we_walk(nix: Nix, awkward: Sample) -> None:
+def test_the_nar_of_nix_parses_to_the_nodes_of_our_walk(nix: Nix, awkward: Sample) -> None:
     for path in awkward.paths:
-        dumped = [_shape(node) for node in nar.parse_bytes(nix.dump(path))]
-        assert dumped == [_shape(node) for node in machine().nodes(StorePath.parse(path))], path
+        dumped = [_without_content(node) for node in nar.parse_bytes(nix.dump(path))]
+        assert dumped == [_without_content(node) for node in machine_store().nodes(StorePath.parse(path))], path
 
 
-def _shape(node: object) -> object:
+def _without_content(node: object) -> object:
     return (node.path, node.executable, node.size) if isinstance(node, Regular) else node
 
 
@@ -63,7 +63,7 @@ def test_a_layers_size_is_known_before_it_is_written(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("tool", ["tar", "bsdtar"])
-def test_a_layers_tar_lists_what_the_store_holds(sample: Sample, tool: str, tmp_path: Path) -> None:
+def test_tar_lists_the_nodes_of_the_store(sample: Sample, tool: str, tmp_path: Path) -> None:
     program = require(tool)
     closure = _closure(sample)
     for info in closure:
@@ -71,12 +71,12 @@ def test_a_layers_tar_lists_what_the_store_holds(sample: Sample, tool: str, tmp_
         literal = ["--quoting-style=literal"] if tool == "tar" else []
         command = [program, "-tPf", str(layer), *literal]
         listed = subprocess.run(command, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
-        expected = _names(info.path)
+        expected = _expected_names(info.path)
         if tool == "tar":
             assert listed.stdout.split(b"\n") == [*b"\n".join(expected).split(b"\n"), b""]
-            assert not _complaints(listed.stderr)
+            assert not _find_warnings(listed.stderr)
         else:
-            # bsdtar escapes what it cannot print, so its lines are as many, and equal where all is printable
+            # bsdtar escapes unprintable characters, so only the number of lines and the printable lines are compared
             lines = listed.stdout.splitlines()
             assert len(lines) == len(expected)
             assert set(filter(_is_plain, expected)) <= set(lines)
@@ -88,10 +88,10 @@ def _write_layer(path: StorePath, closure: Closure, folder: Path) -> Path:
     return folder / "layer.tar"
 
 
-def _names(path: StorePath) -> list[bytes]:
+def _expected_names(path: StorePath) -> list[bytes]:
     top = f"{path}".encode()
     names = [b"/nix/", b"/nix/store/"]
-    for node in sort_for_tar(machine().nodes(path)):
+    for node in sort_for_tar(machine_store().nodes(path)):
         name = top + b"/" + node.path if node.path else top
         names.append(name + b"/" if isinstance(node, Directory) else name)
     return names
@@ -101,12 +101,12 @@ def _is_plain(name: bytes) -> bool:
     return name.isascii() and name.decode().isprintable() and b"\\" not in name
 
 
-def _complaints(stderr: bytes) -> list[bytes]:
-    """What GNU tar said but that it does not know ``hdrcharset``, which names that are not UTF-8 need."""
+def _find_warnings(stderr: bytes) -> list[bytes]:
+    """Return the warnings of GNU tar, except for ``hdrcharset``, which names need that are not UTF-8."""
     return [line for line in stderr.splitlines() if b"hdrcharset" not in line]
 
 
-def test_pythons_tarfile_reads_the_bytes_of_every_file_back(awkward: Sample, tmp_path: Path) -> None:
+def test_tarfile_reads_the_bytes_of_every_file(awkward: Sample, tmp_path: Path) -> None:
     closure = _closure(awkward)
     for info in closure:
         with tarfile.open(_write_layer(info.path, closure, tmp_path)) as archive:
@@ -145,8 +145,8 @@ def test_export_references_graph_is_read(nix: Nix, small: Sample) -> None:
 def test_every_strategy_partitions_a_real_closure(sample: Sample) -> None:
     closure = _closure(sample)
     for strategy in layering.STRATEGIES:
-        for most in (2, 10, 100):
-            plans = layering.plan(closure, max_layers=most, strategy=strategy)
+        for max_layers in (2, 10, 100):
+            plans = layering.plan(closure, max_layers=max_layers, strategy=strategy)
             paths = [path for plan in plans for path in plan.paths]
             assert sorted(paths) == [info.path for info in closure]
-            assert len(plans) <= most - 1
+            assert len(plans) <= max_layers - 1

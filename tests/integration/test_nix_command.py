@@ -1,4 +1,4 @@
-"""`lamina` of nix/lamina.nix: its Python has the packages that pyproject.toml names, and the command makes images."""
+"""The command of nix/lamina.nix: its Python has the packages of pyproject.toml, and it builds images."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from tests.support.paths import SOURCES
 
 import lamina
 
-# Prints what cannot be imported, of all that is in the package.
+# Imports every module of the package; an error goes to standard error.
 IMPORT_ALL = """
 import importlib, pkgutil, lamina
 for module in pkgutil.walk_packages(lamina.__path__, "lamina."):
@@ -28,30 +28,30 @@ def command(expressions: Expressions, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def call(command: Path, home: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs the command in an environment of its own."""
+    """Run the command in an empty environment with a home folder."""
     environment = {"HOME": str(home), "PATH": os.defpath}
     return subprocess.run([command, *arguments], env=environment, capture_output=True, text=True, check=False)
 
 
-def python_of(command: Path) -> Path:
-    """The interpreter that the command starts."""
+def find_python(command: Path) -> Path:
+    """Return the interpreter that the command starts."""
     return Path(command.read_text().split("exec ", 1)[1].split()[0])
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("version", ["3.11", "3.13", "3.14"])
-def test_the_command_asks_for_the_dependencies_of_pyproject(
+def test_the_command_requests_the_dependencies_of_pyproject(
     expressions: Expressions, machine: str, version: str
 ) -> None:
-    everything = sorted({*dependencies(), "isal", "backports-zstd"})
-    packages = " ".join(f'"{name}" = "{name}";' for name in everything)
+    all_names = sorted({*dependencies(), "isal", "backports-zstd"})
+    packages = " ".join(f'"{name}" = "{name}";' for name in all_names)
     arguments = f'{{ system = "{machine}-linux"; pythonVersion = "{version}"; }} {{ {packages} }}'
-    asked = expressions.evaluate(f"import {expressions.source}/nix/packages.nix {arguments}")
-    assert sorted(asked) == dependencies(platform_machine=machine, python_version=version)
+    requested = expressions.evaluate(f"import {expressions.source}/nix/packages.nix {arguments}")
+    assert sorted(requested) == dependencies(platform_machine=machine, python_version=version)
 
 
-def test_its_python_has_what_is_imported_and_nothing_else(command: Path) -> None:
-    python = python_of(command)
+def test_its_python_has_only_the_packages_that_lamina_imports(command: Path) -> None:
+    python = find_python(command)
     assert PYTHON in str(next((python.parents[1] / "lib").iterdir()))
     source = SOURCES
     start = f"import sys; sys.path.insert(0, {str(source)!r}); sys.dont_write_bytecode = True\n"
@@ -59,7 +59,7 @@ def test_its_python_has_what_is_imported_and_nothing_else(command: Path) -> None
     assert subprocess.run([python, "-I", "-c", "import pytest"], capture_output=True, check=False).returncode == 1
 
 
-def test_the_command_says_its_version(command: Path, tmp_path: Path) -> None:
+def test_the_command_prints_its_version(command: Path, tmp_path: Path) -> None:
     assert call(command, tmp_path, "--version").stdout == f"lamina {lamina.__version__}\n"
 
 
@@ -86,7 +86,7 @@ def test_the_command_builds_images_from_binary_caches(command: Path, tmp_path: P
 
 
 def test_the_command_reaches_s3(command: Path, tmp_path: Path) -> None:
-    where = "s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1"
-    ran = call(command, tmp_path, "store", "fetch", "/nix/store/" + "0" * 32 + "-x", "--store", where, "--json")
+    url = "s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1"
+    ran = call(command, tmp_path, "store", "fetch", "/nix/store/" + "0" * 32 + "-x", "--store", url, "--json")
     assert ran.returncode == 5, ran.stderr
     assert "Error" not in ran.stderr

@@ -1,4 +1,4 @@
-"""nix/ against real Nix: the manual's examples, and what the values of dockerTools are, built, loaded and run."""
+"""nix/ in real Nix: the examples of the manual and the values of dockerTools are built, loaded and run."""
 
 import json
 import os
@@ -21,8 +21,8 @@ GET_EXE = 'drv: let out = drv.bin or drv.out or drv; in "${out}/bin/${drv.meta.m
 
 @pytest.fixture(scope="module")
 def newer(expressions: Expressions, newer_nix: Nix) -> Expressions:
-    """The expressions in the hands of another Nix."""
-    return tests_nix.newer(expressions, newer_nix)
+    """The expressions for another Nix."""
+    return tests_nix.for_other_nix(expressions, newer_nix)
 
 
 # The examples of the nixpkgs manual
@@ -33,7 +33,7 @@ def _assert_examples(expressions: Expressions, engine: Engine, folder: Path) -> 
     assert built.name.endswith("-hello.tar.gz")
     assert streamed.name.endswith("-stream-hello")
     if engine.kind == "podman" and engine.version < (5,):
-        with pytest.raises(ToolError):  # it reads no gzip
+        with pytest.raises(ToolError):  # podman 4 reads no gzip
             engine.load(built)
         built = expressions.archive("built", folder)
     for archive in (built, expressions.archive("streamed", folder)):
@@ -56,7 +56,7 @@ def test_a_newer_nix_makes_the_same_derivations(expressions: Expressions, newer_
         assert same.derivation(attribute) == expressions.derivation(attribute)
 
 
-def test_the_manuals_lines_are_said(expressions: Expressions) -> None:
+def test_a_stream_prints_the_lines_of_the_manual(expressions: Expressions) -> None:
     ran = stream(expressions.build("streamed"))
     lines = ran.stderr.decode().splitlines()
     assert lines[0] == "No 'fromImage' provided"
@@ -76,12 +76,12 @@ _REBUILT = (
     "images.exported",
 )
 _WITH_FAKEROOT = "images.scripted.conf.given.customisationLayer"
-# Not in a sandbox: Debian's proot 5.1 has no idea of statx there.
+# Not in a sandbox, where proot 5.1 of Debian does not support statx.
 _WITH_PROOT = "images.rooted.conf.given.customisationLayer"
 
 
 @pytest.mark.parametrize("options", [("--cores", "1"), ("--cores", "4"), SANDBOX], ids=["1 core", "4 cores", "sandbox"])
-def test_what_is_built_is_built_again_to_the_same_bytes(expressions: Expressions, options: tuple[str, ...]) -> None:
+def test_a_rebuild_gives_the_same_bytes(expressions: Expressions, options: tuple[str, ...]) -> None:
     require("fakeroot")
     require("proot")
     for attribute in (*_REBUILT, _WITH_FAKEROOT, *([] if options == SANDBOX else [_WITH_PROOT])):
@@ -92,16 +92,16 @@ def test_what_is_built_is_built_again_to_the_same_bytes(expressions: Expressions
 @pytest.mark.parametrize("options", [(), SANDBOX], ids=["plain", "sandbox"])
 def test_a_newer_nix_builds_the_same_bytes(expressions: Expressions, newer_nix: Nix, options: tuple[str, ...]) -> None:
     same = Expressions(newer_nix, expressions.source, expressions.host)
-    for attribute in set(_REBUILT) - {"images.zstd"}:  # where that Nix is, zstd may be another
+    for attribute in set(_REBUILT) - {"images.zstd"}:  # the root file system of that Nix may have another zstd
         expressions.build(attribute)
         same.rebuild(attribute, *options)
 
 
-# What the values are
+# The values of dockerTools
 
 
 def _assert_program(expressions: Expressions) -> None:
-    """An executable file to nix-build and in a string, and a program to nix run and to lib.getExe."""
+    """Check that a stream is an executable file for nix-build and in a string, and a program for `nix run`."""
     printed = expressions.nix.call("nix-build", "--no-out-link", *expressions.arguments, "--attr", "streamed")
     script = Path(printed.stdout.strip())
     assert script.is_file()
@@ -122,14 +122,14 @@ def test_a_stream_is_a_file_and_a_program_to_a_newer_nix(newer: Expressions) -> 
     _assert_program(newer)
 
 
-def test_what_a_stream_passes_on_can_be_asked(expressions: Expressions) -> None:
-    found = expressions.evaluate(
+def test_a_stream_has_the_attributes_of_dockertools(expressions: Expressions) -> None:
+    evaluated = expressions.evaluate(
         "{ inherit (streamed) imageTag imageName isExe name; inherit (streamed.passthru) conf;"
         ' streamScript = "${streamed.streamScript}"; main = streamed.meta.mainProgram; }'
     )
-    conf = Path(found.pop("conf"))
-    streamer = Path(found.pop("streamScript"))
-    assert found == {
+    conf = Path(evaluated.pop("conf"))
+    streamer = Path(evaluated.pop("streamScript"))
+    assert evaluated == {
         "imageTag": "latest",
         "imageName": "hello",
         "isExe": True,
@@ -141,12 +141,12 @@ def test_what_a_stream_passes_on_can_be_asked(expressions: Expressions) -> None:
     assert json.loads(conf.read_text())["repo_tag"] == "hello:latest"
 
 
-def test_what_an_image_file_passes_on_can_be_asked(expressions: Expressions) -> None:
-    found = expressions.evaluate(
+def test_an_image_file_has_the_attributes_of_dockertools(expressions: Expressions) -> None:
+    evaluated = expressions.evaluate(
         '{ inherit (built) imageTag imageName name; conf = "${built.conf}" == "${streamed.conf}"; '
         'stream = "${built.stream}" == "${streamed}"; script = built ? streamScript; exe = built.isExe or false; }'
     )
-    assert found == {
+    assert evaluated == {
         "imageTag": "latest",
         "imageName": "hello",
         "name": "hello.tar.gz",
@@ -183,9 +183,7 @@ def test_conf_has_the_keys_of_nixpkgs_in_their_order(expressions: Expressions) -
     assert re.fullmatch("[0-9a-f]{64}\n", (layer / "checksum").read_text())
 
 
-def test_the_tag_that_is_asked_for_is_the_tag_that_is_loaded(
-    expressions: Expressions, engine: Engine, tmp_path: Path
-) -> None:
+def test_the_engine_loads_the_tag_of_image_tag(expressions: Expressions, engine: Engine, tmp_path: Path) -> None:
     tag, stream_tag = expressions.evaluate("[ images.untagged.imageTag images.untaggedStream.imageTag ]")
     assert re.fullmatch("[0-9a-z]{32}", tag)
     assert stream_tag == tag
@@ -194,7 +192,7 @@ def test_the_tag_that_is_asked_for_is_the_tag_that_is_loaded(
     engine.remove(name)
 
 
-def test_another_name_can_be_given_when_it_runs(expressions: Expressions) -> None:
+def test_a_stream_script_accepts_another_name(expressions: Expressions) -> None:
     with tarfile.open(fileobj=BytesIO(stream(expressions.build("streamed"), "-t", "other:2").stdout)) as archive:
         manifest = archive.extractfile("manifest.json")
         assert manifest
@@ -209,7 +207,7 @@ def test_an_override_changes_the_image(expressions: Expressions) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "why"),
+    ("attribute", "reason"),
     [
         ("argument", "contens"),
         ("budget", "maxLayers argument of dockerTools.streamLayeredImage must be greater than 1"),
@@ -220,13 +218,13 @@ def test_an_override_changes_the_image(expressions: Expressions) -> None:
         ("darwin", "proot, which does not run on Darwin.*327311"),
     ],
 )
-def test_what_cannot_be_is_refused_before_a_build(expressions: Expressions, what: str, why: str) -> None:
-    with pytest.raises(ToolError, match=f"(?s){why}"):
-        expressions.derivation(f"images.refused.{what}")
+def test_invalid_arguments_are_refused_at_evaluation(expressions: Expressions, attribute: str, reason: str) -> None:
+    with pytest.raises(ToolError, match=f"(?s){reason}"):
+        expressions.derivation(f"images.refused.{attribute}")
 
 
 @pytest.mark.parametrize(
-    ("what", "why"),
+    ("attribute", "reason"),
     [
         ("file", "which is a file, expected a folder"),
         ("config", r'config.Cmd: got \'hello\', expected a list of texts.*write Cmd as a list: \["hello"\]'),
@@ -235,18 +233,18 @@ def test_what_cannot_be_is_refused_before_a_build(expressions: Expressions, what
         ("script", "on the way.*extra commands: got exit status 1, expected 0"),
     ],
 )
-def test_what_is_found_in_a_build_ends_it_with_the_reason(expressions: Expressions, what: str, why: str) -> None:
-    with pytest.raises(ToolError, match=f"(?s){why}"):
-        expressions.build(f"images.failing.{what}")
+def test_a_build_fails_with_the_reason(expressions: Expressions, attribute: str, reason: str) -> None:
+    with pytest.raises(ToolError, match=f"(?s){reason}"):
+        expressions.build(f"images.failing.{attribute}")
 
 
-def test_an_image_for_another_processor_is_made_and_streamed_here(expressions: Expressions) -> None:
+def test_an_image_for_another_processor_can_be_built(expressions: Expressions) -> None:
     conf = json.loads(expressions.build("images.cross.conf").read_text())
     assert conf["architecture"] == "arm64"
     assert stream(expressions.build("images.cross")).stdout
 
 
-def test_the_least_that_is_taken_of_pkgs_is_enough(expressions: Expressions) -> None:
+def test_a_minimal_package_set_is_enough(expressions: Expressions) -> None:
     conf = json.loads(expressions.build("images.least.conf").read_text())
     assert conf["architecture"] == "riscv64"
     assert stream(expressions.build("images.least")).stdout

@@ -1,4 +1,4 @@
-"""A Nix inside a container takes the database that lamina made for its own: each Nix, in an image made upon itself."""
+"""Nix in a container uses the database that lamina wrote; the image has that Nix in its base image."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tests.integration.closures import Nix, Sample
 from tests.integration.engines import Engine
-from tests.integration.images import machine
+from tests.integration.images import machine_store
 from tests.support.image_files import docker_archive, sha256
 
 import lamina
 
-# The programs and all that they load, links followed; a Nix in a root of its own is asked there.
+# Packs the programs and their libraries, with links followed; runs where the Nix is, which may be another root.
 _PACK = """
 set -e
 programs="/usr/bin/nix-store /usr/bin/nix /bin/sh /bin/cat"
@@ -25,19 +25,19 @@ _SETTINGS = "NIX_CONFIG=build-users-group =\nsandbox = false\nsubstituters =\nex
 
 
 @contextmanager
-def inside(engine: Engine, nix: Nix, sample: Sample, folder: Path) -> Iterator[str]:
-    """An image that has ``nix`` in it and ``sample`` with a database; its name."""
+def load_image_with_nix(engine: Engine, nix: Nix, sample: Sample, folder: Path) -> Iterator[str]:
+    """Load an image with ``nix``, ``sample`` and a database; yield its name."""
     packed = subprocess.run([*nix.prefix, "sh", "-c", _PACK], env=nix.environment, capture_output=True, check=True)
     base = folder / "base.tar"
     config = {"Env": [_SETTINGS, "PATH=/usr/bin:/bin", "HOME=/root", "USER=root", "NIX_REMOTE=local"]}
-    base.write_bytes(docker_archive({"nix/layer.tar": packed.stdout}, config=_document(packed.stdout, config)))
+    base.write_bytes(docker_archive({"nix/layer.tar": packed.stdout}, config=_make_config(packed.stdout, config)))
     lamina.build_layered_image(
         output=folder / "image.tar",
         name="test/nix",
         tag="inside",
         from_image=base,
         contents=[sample.root],
-        store=machine(),
+        store=machine_store(),
         include_nix_db=True,
         extras=["tmp", "nss"],
     )
@@ -49,16 +49,15 @@ def inside(engine: Engine, nix: Nix, sample: Sample, folder: Path) -> Iterator[s
         engine.remove(name)
 
 
-def _document(layer: bytes, config: object) -> object:
-
+def _make_config(layer: bytes, config: object) -> object:
     rootfs = {"type": "layers", "diff_ids": [sha256(layer)]}
     return {"os": "linux", "architecture": "amd64", "config": config, "rootfs": rootfs}
 
 
-def check(engine: Engine, nix: Nix, sample: Sample, folder: Path) -> None:
-    with inside(engine, nix, sample, folder) as name:
-        said = engine.run(name, "nix-store", "--version").stdout
-        assert ".".join(map(str, nix.version()[:2])) in said
+def _check_database(engine: Engine, nix: Nix, sample: Sample, folder: Path) -> None:
+    with load_image_with_nix(engine, nix, sample, folder) as name:
+        version = engine.run(name, "nix-store", "--version").stdout
+        assert ".".join(map(str, nix.version()[:2])) in version
         paths = engine.run(name, "nix-store", "-qR", sample.root).stdout.split()
         assert set(paths) == set(sample.paths)
         references = engine.run(name, "nix-store", "-q", "--references", sample.root).stdout.split()
@@ -72,8 +71,8 @@ def check(engine: Engine, nix: Nix, sample: Sample, folder: Path) -> None:
 
 
 def test_the_machines_nix_inside_a_container(engine: Engine, nix: Nix, small: Sample, tmp_path: Path) -> None:
-    check(engine, nix, small, tmp_path)
+    _check_database(engine, nix, small, tmp_path)
 
 
 def test_newer_nix_inside_a_container(own_docker: Engine, newer_nix: Nix, small: Sample, tmp_path: Path) -> None:
-    check(own_docker, newer_nix, small, tmp_path)
+    _check_database(own_docker, newer_nix, small, tmp_path)

@@ -1,4 +1,4 @@
-"""The shell of the docs, word for word, in a real docker and with a real Nix."""
+"""The shell examples of the docs run verbatim, with a real docker and a real Nix."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.support.image_files import docker_archive, sha256, tar
 from tests.support.paths import REPOSITORY
 
 
-def _shell(page: str) -> list[str]:
+def _find_examples(page: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
 
 
@@ -30,19 +30,19 @@ def _run(block: str, folder: Path, **environment: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the files that the examples name, and commands for a machine whose store holds hello."""
+    """A folder with the files that the examples use, and commands for a machine whose store has hello."""
     (tmp_path / "bin").mkdir()
     example_store(tmp_path / "machine")
     write_command(tmp_path / "bin/lamina", tmp_path / "machine")
     (tmp_path / "motd.txt").write_text("welcome\n")
-    (tmp_path / "debian.tar").write_bytes(_debian())
+    (tmp_path / "debian.tar").write_bytes(_make_base_image())
     (toml,) = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
     (tmp_path / "lamina.toml").write_text(toml)
     return tmp_path
 
 
-def _debian() -> bytes:
-    """An image to build upon: usr-merged, with a config to inherit."""
+def _make_base_image() -> bytes:
+    """Return a base image with a merged /usr and a config to inherit."""
     layer = tar({"usr/": None, "usr/bin/": None, "bin": "usr/bin", "etc/": None, "etc/os-release": b"ID=debian\n"})
     config = {"Cmd": ["/bin/hello"], "User": "1000", "Env": ["PATH=/usr/bin:/bin"]}
     rootfs = {"type": "layers", "diff_ids": [sha256(layer)]}
@@ -51,15 +51,15 @@ def _debian() -> bytes:
     )
 
 
-def _give_docker(folder: Path, engine: Engine) -> None:
+def _write_docker_command(folder: Path, engine: Engine) -> None:
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in engine.environment.items())
     (folder / "bin/docker").write_text(f'#!/bin/sh\nexec env {settings} {shlex.join(engine.command)} "$@"\n')
     (folder / "bin/docker").chmod(0o755)
 
 
-@pytest.mark.parametrize("block", [block for block in _shell("README.md") if "lamina " in block])
+@pytest.mark.parametrize("block", [block for block in _find_examples("README.md") if "lamina " in block])
 def test_the_shell_of_the_readme_works(block: str, folder: Path, own_docker: Engine) -> None:
-    _give_docker(folder, own_docker)
+    _write_docker_command(folder, own_docker)
     _run(block, folder)
     for name in own_docker.images():
         assert name.startswith("hello:")
@@ -69,8 +69,8 @@ def test_the_shell_of_the_readme_works(block: str, folder: Path, own_docker: Eng
 
 
 def test_the_shell_of_the_store_page_works(folder: Path, own_docker: Engine, nix: Nix, small: Sample) -> None:
-    _give_docker(folder, own_docker)
-    (block,) = _shell("docs/stores.md")
+    _write_docker_command(folder, own_docker)
+    (block,) = _find_examples("docs/stores.md")
     (folder / "mnt").mkdir()
     (folder / "mnt/nix").symlink_to("/nix")
     block = block.replace("/nix/store/…-hello-2.12.1", small.root).replace("/mnt/other", str(folder / "mnt"))

@@ -1,4 +1,4 @@
-"""Nix goes on to the next substituter for one path, and lamina to the next store; both end with the same paths."""
+"""Nix and lamina try the next cache if one fails to provide a path, and both fetch the same paths."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.binary_cache import KEY, Cache, Machine, check_store, example
 
 import lamina
 
-# Not among them: a narinfo that is none, where Nix 2.8 gives up.
+# An invalid narinfo is missing here, because Nix 2.8 gives up on it.
 FAULTS: list[Callable[[TwoCaches], object]] = [
     a_url_elsewhere,
     another_size,
@@ -55,15 +55,15 @@ def test_nix_and_lamina_take_the_same_paths(nix: Nix, fault: Callable[[TwoCaches
     example(second)
     fault(both)
     own = replace(nix, environment={**nix.environment, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "c")})
-    # The order is that of the priorities.
+    # Nix asks caches in the order of their priorities.
     caches = f"{first.url}?priority=1 {second.url}?priority=2"
     trusted = ("--option", "substituters", caches, "--option", "trusted-public-keys", str(KEY.public))
     own.call("nix-store", "--store", tmp_path / "root", "--realise", str(both.root), *trusted)
-    there = set(os.listdir(tmp_path / "root/nix/store")) - {".links"}
+    nix_paths = set(os.listdir(tmp_path / "root/nix/store")) - {".links"}
     lamina.fetch_paths(
         [str(both.root)],
         embedded_store=tmp_path / "store",
         store=[first.url, second.url],
         trusted_keys=str(KEY.public),
     )
-    assert {path.base for path in check_store(tmp_path / "store")} == there
+    assert {path.base for path in check_store(tmp_path / "store")} == nix_paths

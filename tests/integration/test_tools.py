@@ -1,4 +1,4 @@
-"""The outside tools themselves: each fixture works without lamina."""
+"""The fixtures of the outside tools work without lamina."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.integration import tools
 from tests.integration.closures import Nix, Sample
-from tests.integration.engines import Containerd, Engine, Skopeo, attached_docker
+from tests.integration.engines import Containerd, Engine, Skopeo, attach_docker
 from tests.integration.tools import fetch, loopback_port
 
 Archive = Callable[[Sample, str], Path]
@@ -20,7 +20,7 @@ Archive = Callable[[Sample, str], Path]
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    """Writes test/PROGRAM:1, a docker-archive that runs a program of a closure's root; GNU tar packs it."""
+    """A function that writes test/PROGRAM:1, a docker-archive that runs a program of a closure; GNU tar packs it."""
 
     def write(sample: Sample, program: str) -> Path:
         name = program.rpartition("/")[2]
@@ -64,7 +64,7 @@ def test_a_missing_tool_fails_the_test_where_tools_are_required(monkeypatch: pyt
         tools.require("no-such-tool")
 
 
-def test_the_tally_counts_tests_by_the_tool_they_lacked() -> None:
+def test_tests_are_counted_by_their_missing_tool() -> None:
     reasons = [
         "Skipped: podman is not installed",
         "podman is not installed",
@@ -72,27 +72,27 @@ def test_the_tally_counts_tests_by_the_tool_they_lacked() -> None:
         "Skipped: LAMINA_TEST_NIX names no other Nix",
         "AssertionError",
     ]
-    assert tools.tally(reasons) == {"podman is not installed": 2, "dockerd is unusable here: no root": 1}
+    assert tools.count_missing(reasons) == {"podman is not installed": 2, "dockerd is unusable here: no root": 1}
 
 
-def test_a_tool_does_not_see_its_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_does_not_see_the_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere")
     monkeypatch.setenv("NIX_REMOTE", "daemon")
     assert not {"DOCKER_HOST", "NIX_REMOTE"} & tools.environment().keys()
 
 
 def test_a_stream_in_memory_can_be_a_tools_standard_input() -> None:
-    said = tools.run(("cat",), tools.environment(), stdin=io.BytesIO(b"from memory\xff")).stdout
-    assert said == "from memory\udcff"
+    output = tools.run(("cat",), tools.environment(), stdin=io.BytesIO(b"from memory\xff")).stdout
+    assert output == "from memory\udcff"
 
 
-def test_a_tool_that_fails_tells_what_it_said() -> None:
+def test_the_error_of_a_failed_tool_has_its_output() -> None:
     with pytest.raises(tools.ToolError, match="exit status 3\nbecause"):
         tools.run(("sh", "-c", "echo because >&2; exit 3"), tools.environment())
 
 
 def test_a_server_that_ends_early_shows_the_end_of_its_log(tmp_path: Path) -> None:
-    server = tools.server(
+    server = tools.start_server(
         ("sh", "-c", "echo no such setting; exit 1"), tools.environment(), tmp_path / "log", lambda: False
     )
     with pytest.raises(tools.ToolError, match="does not answer\nno such setting"), server:
@@ -102,23 +102,23 @@ def test_a_server_that_ends_early_shows_the_end_of_its_log(tmp_path: Path) -> No
 # Nix
 
 
-def test_nix_finds_the_small_closure_as_it_built_it(nix: Nix, small: Sample) -> None:
+def test_nix_verifies_the_small_closure(nix: Nix, small: Sample) -> None:
     nix.verify(*small.paths)
     assert small.root in small.paths
     assert len(small.paths) == 6
 
 
-def test_nix_finds_the_awkward_closure_as_it_built_it(nix: Nix, awkward: Sample) -> None:
+def test_nix_verifies_the_awkward_closure(nix: Nix, awkward: Sample) -> None:
     nix.verify(*awkward.paths)
     assert awkward.root.endswith("-awkward-1.0+x_y=z?q")
 
 
 def test_the_small_closure_runs_without_a_container(small: Sample) -> None:
-    said = tools.run((f"{small.root}/bin/hello", "a", "b c"), tools.environment()).stdout.splitlines()
-    assert said[:2] == ["good morning", "args: a b c"]
+    output = tools.run((f"{small.root}/bin/hello", "a", "b c"), tools.environment()).stdout.splitlines()
+    assert output[:2] == ["good morning", "args: a b c"]
 
 
-def test_a_path_of_the_small_closure_names_itself(nix: Nix, small: Sample) -> None:
+def test_a_path_of_the_small_closure_refers_to_itself(nix: Nix, small: Sample) -> None:
     assert any(path in nix.references(path) for path in small.paths)
 
 
@@ -147,7 +147,7 @@ def test_the_awkward_names_and_targets_have_the_lengths_at_which_tar_changes(awk
     assert targets >= {99, 100, 101, 255, 256, 480}
 
 
-def test_nix_hashes_what_it_dumps(nix: Nix, awkward: Sample) -> None:
+def test_the_hash_of_nix_is_that_of_its_nar(nix: Nix, awkward: Sample) -> None:
     assert nix.hash(awkward.root) == sha256(nix.dump(awkward.root)).hexdigest()
 
 
@@ -172,8 +172,8 @@ def test_extra_roots_are_in_the_store(nix: Nix, extra_roots: tuple[str, ...]) ->
 
 def test_an_engine_loads_an_image_and_runs_it(engine: Engine, small: Sample, archive: Archive) -> None:
     assert "test/hello:1" in engine.load(archive(small, "bin/hello"))
-    said = engine.run("test/hello:1", "a", "b c", options=("--user", "12:34")).stdout.splitlines()
-    assert said[:3] == ["good morning", "args: a b c", "uid: 12"]
+    output = engine.run("test/hello:1", "a", "b c", options=("--user", "12:34")).stdout.splitlines()
+    assert output[:3] == ["good morning", "args: a b c", "uid: 12"]
     assert engine.inspect("test/hello:1")["Config"]["Entrypoint"] == [f"{small.root}/bin/hello"]
     engine.remove("test/hello:1")
     assert not any("test/hello" in name for name in engine.images())
@@ -196,12 +196,12 @@ def test_an_engine_serves_http_on_loopback(engine: Engine, small: Sample, archiv
 
 def test_an_engine_keeps_every_awkward_name(engine: Engine, awkward: Sample, archive: Archive) -> None:
     engine.load(archive(awkward, "bin/hi"))
-    said = engine.run("test/hi:1").stdout.split()
-    assert said == ["hi", str(1 + len(_walk(awkward.root)))]
+    output = engine.run("test/hi:1").stdout.split()
+    assert output == ["hi", str(1 + len(_walk(awkward.root)))]
     engine.remove("test/hi:1")
 
 
-def test_an_engine_tells_its_version_and_driver(engine: Engine) -> None:
+def test_an_engine_has_a_version_and_a_driver(engine: Engine) -> None:
     assert engine.version > (3,)
     assert engine.driver in {"overlay", "overlay2", "overlayfs", "vfs"}
 
@@ -213,10 +213,10 @@ def test_an_engine_never_pulls_a_missing_image(engine: Engine) -> None:
 def test_a_docker_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     tools.require("docker")
     with pytest.raises(tools.ToolError, match="Cannot connect"):
-        attached_docker(f"unix://{tmp_path}/no.sock", tmp_path)
+        attach_docker(f"unix://{tmp_path}/no.sock", tmp_path)
 
 
-def test_docker_saves_what_it_loaded(docker: Engine, small: Sample, archive: Archive, tmp_path: Path) -> None:
+def test_docker_saves_an_image_that_it_loaded(docker: Engine, small: Sample, archive: Archive, tmp_path: Path) -> None:
     docker.load(archive(small, "bin/hello"))
     docker.call("save", "--output", tmp_path / "saved.tar", "test/hello:1")
     with tarfile.open(tmp_path / "saved.tar") as saved:
@@ -248,8 +248,8 @@ def test_skopeo_copies_an_archive_to_the_registry(
 
 
 def _walk(root: str) -> list[str]:
-    """Every path below the root."""
-    found: list[str] = []
+    """Return every path below the root."""
+    paths: list[str] = []
     for folder, folders, files in os.walk(root):
-        found += [f"{folder}/{name}" for name in (*folders, *files)]
-    return found
+        paths += [f"{folder}/{name}" for name in (*folders, *files)]
+    return paths

@@ -1,8 +1,8 @@
-"""Outside tools: finding them, running them, starting them as servers, and saying which are missing.
+"""Find outside tools, run them, start them as servers, and report missing ones.
 
-A test whose tool is not there is skipped with a reason that begins with the tool's name; with --require-tools
-(or LAMINA_REQUIRE_TOOLS=1, which it sets) the same test fails. A server does not outlive the test run, and
-what it mounts is seen by nobody else: every process started here is ended here, by its own pid.
+A test whose tool is missing is skipped, with a reason that begins with the name of the tool; with --require-tools
+(or LAMINA_REQUIRE_TOOLS=1, which the option sets) the test fails. A server does not outlive the test run, and its
+mounts are private: every process that is started here is ended here, by its own pid.
 """
 
 import os
@@ -25,50 +25,50 @@ import pytest
 
 REQUIRE = "LAMINA_REQUIRE_TOOLS"
 
-# A user's shell often leaves these out, and the daemons are there.
+# The daemons are in these folders, which are often missing from the PATH of a user.
 _MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
-# What would make a tool use its user's configuration or another server than ours.
+# Variables that would make a tool use the configuration of its user, or a server that the tests did not start.
 _FOREIGN = re.compile(r"(DOCKER|BUILDKIT|CONTAINERS?|CONTAINERD|PODMAN|STORAGE|REGISTRY|NIX)_")
 
 _REASON = re.compile(r"(?:Skipped: |Failed: )?(\S+ is (?:not installed|unusable here: .*))")
 
 
 class ToolError(Exception):
-    """A tool ended with another exit status than 0; the message has its command and what it said."""
+    """A tool exited with a status other than 0; the message has its command and its output."""
 
 
 def find(name: str) -> str | None:
-    """The tool's full path, or None."""
+    """Return the full path of the tool, or None."""
     return shutil.which(name, path=_search_path())
 
 
 def require(name: str) -> str:
-    """The tool's full path; without it the test is skipped, or fails under --require-tools."""
-    found = find(name)
-    if found is None:
-        _give_up(f"{name} is not installed")
-    return found
+    """Return the full path of the tool; if it is missing, skip the test, or fail it under --require-tools."""
+    path = find(name)
+    if path is None:
+        _skip_or_fail(f"{name} is not installed")
+    return path
 
 
-def unusable(name: str, why: str) -> NoReturn:
-    """Skip the test, or fail it under --require-tools: the tool is there, but this machine stops it."""
-    _give_up(f"{name} is unusable here: {why.strip().splitlines()[-1]}", why)
+def skip_unusable(name: str, why: str) -> NoReturn:
+    """Skip the test, or fail it under --require-tools, because the installed tool does not work on this machine."""
+    _skip_or_fail(f"{name} is unusable here: {why.strip().splitlines()[-1]}", why)
 
 
-def _give_up(reason: str, details: str = "") -> NoReturn:
+def _skip_or_fail(reason: str, details: str = "") -> NoReturn:
     if os.environ.get(REQUIRE, "0") not in ("", "0"):
         pytest.fail(f"{reason}\n{details}".strip(), pytrace=False)
     pytest.skip(reason)
 
 
-def tally(reasons: Iterable[str]) -> Counter[str]:
-    """How many tests each missing tool has stopped, from the reasons in pytest's reports."""
+def count_missing(reasons: Iterable[str]) -> Counter[str]:
+    """Count the tests that each missing tool prevented, from the reasons in the reports of pytest."""
     return Counter(match[1] for reason in reasons if (match := _REASON.match(reason)))
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a tool: ours without the settings of the user's own engines."""
+    """Return the environment for a tool: that of this process, without the settings of the user's own engines."""
     kept = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
     return kept | {"PATH": _search_path(), "LC_ALL": "C.UTF-8"} | changes
 
@@ -98,7 +98,7 @@ def run(
 
 @contextmanager
 def _as_file(stream: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The stream as one that a process can inherit; a stream in memory is copied."""
+    """Yield the stream as a file that a process can inherit; a stream in memory is copied."""
     try:
         stream.fileno()
     except OSError:
@@ -110,10 +110,10 @@ def _as_file(stream: IO[bytes]) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def until(answers: Callable[[], bool], seconds: float = 30) -> bool:
-    """Ask again and again until the answer is yes; False if it never was."""
+def poll_until(is_ready: Callable[[], bool], seconds: float = 30) -> bool:
+    """Call ``is_ready`` until it returns True; return False after ``seconds``."""
     end = time.monotonic() + seconds
-    while not answers():
+    while not is_ready():
         if time.monotonic() > end:
             return False
         time.sleep(0.05)
@@ -121,27 +121,26 @@ def until(answers: Callable[[], bool], seconds: float = 30) -> bool:
 
 
 @contextmanager
-def server(
+def start_server(
     command: Sequence[str | Path],
     env: Mapping[str, str],
     log: Path,
-    answers: Callable[[], bool],
+    is_ready: Callable[[], bool],
     seconds: float = 60,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that answers, until the end of the block; ToolError with the end of its log if it never does.
+    """Run a server for the block, once it answers; raise ToolError with the end of its log if it never does.
 
-    The command has to stay one process (exec what it wraps), so that its pid is the server's.
+    The command must remain one process (a wrapper has to exec), so that its pid is that of the server.
     """
-    setpriv = find("setpriv")  # then it ends too where pytest is killed
+    setpriv = find("setpriv")  # ends the server when pytest is killed
     tied = () if setpriv is None else (setpriv, "--pdeathsig", "TERM")
     with log.open("wb") as sink:
-        # A session of its own: Ctrl-C is pytest's, which then ends the server in order.
-        nothing = subprocess.DEVNULL
+        # In its own session, the server does not receive Ctrl-C; pytest ends it in order.
         process = subprocess.Popen(
-            (*tied, *command), env=env, stdin=nothing, stdout=sink, stderr=sink, start_new_session=True
+            (*tied, *command), env=env, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
         )
     try:
-        if not until(lambda: process.poll() is not None or answers(), seconds) or process.poll() is not None:
+        if not poll_until(lambda: process.poll() is not None or is_ready(), seconds) or process.poll() is not None:
             end = log.read_text(errors="replace").strip().splitlines()[-5:]
             raise ToolError(f"{' '.join(map(str, command))}: does not answer\n" + "\n".join(end))
         yield process
@@ -155,7 +154,7 @@ def server(
 
 
 def with_private_mounts(command: Sequence[str | Path], hide: Sequence[str] = ()) -> tuple[str, ...]:
-    """The command so that it and its children alone see what it mounts, and the folders `hide` as empty."""
+    """Wrap a command: its mounts are private to it and its children, and the folders `hide` appear empty to them."""
     lines = (f"mkdir -p {folder} && mount -t tmpfs none {folder} || exit" for folder in map(shlex.quote, hide))
     script = "\n".join((*lines, 'exec "$@"'))
     unshare = (require("unshare"), "--mount", "--propagation", "private")
@@ -164,31 +163,31 @@ def with_private_mounts(command: Sequence[str | Path], hide: Sequence[str] = ())
 
 @contextmanager
 def mount_namespace(env: Mapping[str, str], hide: Sequence[str] = ()) -> Iterator[tuple[str, ...]]:
-    """A mount namespace for the block; yields what to put before a command so that it runs in there.
+    """Create a mount namespace for the block; yield the prefix of a command that runs it inside.
 
-    ToolError where this is not permitted. The folders `hide` are empty inside.
+    Raise ToolError if this is not permitted. The folders `hide` are empty inside.
     """
     holder = with_private_mounts(("/bin/sh", "-c", "echo ready && exec cat"), hide)
     pipe = subprocess.PIPE
     with subprocess.Popen(holder, env=env, stdin=pipe, stdout=pipe, start_new_session=True) as process:
-        # The end of the block closes its standard input, and so does the end of pytest: then cat ends.
+        # cat ends when its standard input is closed: at the end of the block, or when pytest ends.
         if process.stdout is None or process.stdout.readline() != b"ready\n":
             raise ToolError("unshare: no mount namespace for us")
         yield (require("nsenter"), "--target", str(process.pid), "--mount", "--")
 
 
 def loopback_port() -> int:
-    """A TCP port of 127.0.0.1 that is free now."""
+    """Return a TCP port of 127.0.0.1 that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def fetch(port: int, path: str = "/", seconds: float = 30) -> bytes:
-    """The body of http://127.0.0.1:PORT/path, as soon as a server is there. ToolError where none comes."""
+    """Return the body of http://127.0.0.1:PORT/path once a server answers. Raise ToolError if none does."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     bodies: list[bytes] = []
 
-    def answers() -> bool:
+    def try_fetch() -> bool:
         try:
             with opener.open(f"http://127.0.0.1:{port}{path}", timeout=seconds) as response:
                 bodies.append(response.read())
@@ -198,6 +197,6 @@ def fetch(port: int, path: str = "/", seconds: float = 30) -> bytes:
             return False
         return True
 
-    if not until(answers, seconds):
+    if not poll_until(try_fetch, seconds):
         raise ToolError(f"nothing answers on 127.0.0.1:{port}")
     return bodies[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.integration.tools import unusable
+from tests.integration.tools import skip_unusable
 from tests.support.factories import infos, path
 
 from lamina.core.names import Digest, StorePath
@@ -160,7 +160,7 @@ def test_a_number_that_sqlite_does_not_hold_is_refused(wrong: dict[str, int]) ->
 def test_another_sqlite_gives_the_same_bytes(count: int) -> None:
     ours, theirs = sqlite3.sqlite_version, apsw.sqlite_lib_version()
     if ours == theirs:
-        unusable("apsw", f"it has SQLite {theirs}, as Python has")
+        skip_unusable("apsw", f"it has SQLite {theirs}, as Python has")
     with closing(apsw.Connection(":memory:")) as connection:
         database.write(connection, many(count))
         assert database.normalise(connection.serialize("main")) == database.dump(many(count)), f"{ours} and {theirs}"
