@@ -11,8 +11,9 @@ the bytes of listings, because those are what takes memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import starmap, zip_longest
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -24,9 +25,10 @@ from lamina.layers.context import BuildContext, LayerState
 from lamina.layers.layer import FinishedLayer, Layer, LayerSource, StoreLayer
 from lamina.layers.listings import LayerListings, find_listings
 from lamina.layers.packed import ListedLayer, PackedLayer
+from lamina.system.extents import check_mtime
 from lamina.system.locations import list_location
 from lamina.system.shared_memory import BufferRange, SharedBuffer
-from lamina.system.transfer import BlobInfo, OnBytes, Write, copy, hash_pieces, transfer
+from lamina.system.transfer import BlobInfo, OnBytes, Piece, Write, copy, hash_pieces, transfer
 
 if TYPE_CHECKING:  # small images need no worker processes, so the module is imported on demand
     from concurrent.futures import Future
@@ -126,6 +128,7 @@ class _LayerJob:
         self._listings: LayerListings | None = None
         self._listing_future: Future[ListedLayer | None] | None = None
         self._listed: ListedLayer | None = None
+        self._written: ListedLayer | None = None
         self._hashing_future: Future[BlobInfo] | None = None
         self._blob_info: BlobInfo | None = None
         self._buffered: tuple[SharedBuffer, BufferRange] | None = None
@@ -196,6 +199,7 @@ class _LayerJob:
         """Wait for the listing and pack the layer. Raises whatever listing it has raised."""
         listed = self._listing_future.result() if self._listing_future else self._listed
         self._listing_future = self._listed = None
+        self._written = listed if self.state.known else None
         if self._buffered:
             return PackedLayer(self._buffered[1].size, iter(()))
         return listed.pack() if listed else self.state.source.pack()
@@ -215,6 +219,7 @@ class _LayerJob:
             raise IntegrityError(f"layer {self.state.number}: got {count} bytes, expected {packed.size}")
         if self._listings:
             self._listings.put()
+        self._written = None  # frees the memory of the listing
 
     def _write_buffered(self, buffer: SharedBuffer, region: BufferRange, out: Write, on_bytes: OnBytes) -> int:
         with buffer.view(region) as view:
@@ -227,31 +232,47 @@ class _LayerJob:
 
     def _write_known(self, known: BlobInfo, packed: PackedLayer, out: Write, on_bytes: OnBytes) -> int:
         """Write a layer that the layer cache knows, and hash it only if a file's modification time has changed."""
-        touched: set[Extent] = set()
+        mtimes: dict[bytes, int] = {}
 
-        def on_mtime_change(extent: Extent) -> None:
-            if not touched:
-                touched.add(extent)
+        def on_mtime_change(extent: Extent, mtime_ns: int) -> None:
+            mtimes[extent.file] = mtime_ns
 
         try:
-            count = copy(packed.pieces, out, on_bytes, on_mtime_change if self._listings else None)
+            count = copy(packed.pieces, out, on_bytes, on_mtime_change if self._written else None)
+            self._blob_info = self._rehash(self._written, mtimes) if self._written and mtimes else known
         except IntegrityError as error:
             if not self._listings:
                 raise
             self._listings.remove()
             hint = "run it again: what was known of the store path is forgotten"
             raise IntegrityError(str(error), hint=hint) from error
-        self._blob_info = self._rehash() if touched else known
         return count if self._blob_info.size == packed.size else self._blob_info.size
 
-    def _rehash(self) -> BlobInfo:
-        """List and hash the layer again, so that the layer cache gets the current modification times of its files."""
+    def _rehash(self, written: ListedLayer, mtimes: Mapping[bytes, int]) -> BlobInfo:
+        """List and hash the layer again, so that the layer cache gets the current modification times of its files.
+
+        Args:
+            written: the listing from which the layer was written.
+            mtimes: the modification times that files had then, if they are not those of ``written``.
+
+        Raises:
+            IntegrityError: The layer has changed since it was listed or written, so that the digest is not that of the
+                bytes written.
+
+        """
         source = self.state.source
-        self._listings = (
+        listings = (
             find_listings(source, self._layer_cache, ignore_cached=True) if isinstance(source, StoreLayer) else None
         )
-        listed = self._listings.complete(map(list_location, self._listings.missing)) if self._listings else None
-        return hash_pieces(listed.pack().pieces if listed else source.pack().pieces)
+        listed = listings.complete(map(list_location, listings.missing)) if listings else None
+        if listed is None or not all(starmap(_is_same_piece, zip_longest(written.pack().pieces, listed.pack().pieces))):
+            raise IntegrityError(f"layer {self.state.number}: got other files, expected those that were listed before")
+        blob_info = hash_pieces(listed.pack().pieces)
+        for piece in written.pack().pieces:
+            if isinstance(piece, Extent):
+                check_mtime(piece, mtimes.get(piece.file, piece.mtime_ns))
+        self._listings = listings
+        return blob_info
 
     def finish(self) -> Layer:
         """Return the layer with its digest, and put it into the layer cache."""
@@ -283,6 +304,13 @@ def add_progress(write: Write, on_bytes: OnBytes) -> Write:
         on_bytes(len(data))
 
     return write_and_report
+
+
+def _is_same_piece(written: Piece | None, listed: Piece | None) -> bool:
+    """Return whether two pieces of a layer are equal but for the modification time of a file."""
+    if isinstance(written, Extent) and isinstance(listed, Extent):
+        return written._replace(mtime_ns=listed.mtime_ns) == listed
+    return written == listed
 
 
 def _hash_content(content: worker_tasks.LayerContent, run_task: RunTask) -> BlobInfo:

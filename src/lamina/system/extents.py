@@ -17,7 +17,7 @@ from typing import Self
 from lamina.core.nodes import Content, Extent
 from lamina.errors import IntegrityError, Unavailable
 
-OnMtimeChange = Callable[[Extent], object]
+OnMtimeChange = Callable[[Extent, int], object]
 """Called with an extent whose file has another modification time; without such a callback that is an error."""
 
 # Non-blocking, because the file may have become a pipe without a writer, and opening it would wait forever.
@@ -114,7 +114,7 @@ def _check_unchanged(extent: Extent, fd: int, before: os.stat_result) -> None:
     after = os.fstat(fd)
     # `nix-store --optimise` changes the number of a file's links, and with it the ctime, while the content stays.
     if before.st_ctime_ns != after.st_ctime_ns:
-        _check_status(extent, after, None if before.st_mtime_ns == extent.mtime_ns else _ignore_mtime)
+        _check_status(extent, after, None if before.st_mtime_ns == extent.mtime_ns else ignore_mtime)
         if before.st_nlink == after.st_nlink or before.st_mtime_ns != after.st_mtime_ns:
             raise _changed_error(extent, "a change", "none")
 
@@ -249,8 +249,18 @@ else:
         return len(data)
 
 
-def _ignore_mtime(_: Extent) -> None:
-    """Do nothing: the callback was called when the file was opened."""
+def ignore_mtime(extent: Extent, mtime_ns: int) -> None:
+    """Do nothing, as an `OnMtimeChange`."""
+
+
+def check_mtime(extent: Extent, mtime_ns: int) -> None:
+    """Raise `IntegrityError` unless the file of ``extent`` has the modification time ``mtime_ns``; it is not opened."""
+    try:
+        status = os.stat(extent.file, follow_symlinks=False)
+    except OSError as error:
+        raise _translate_error(extent, error) from error
+    if status.st_mtime_ns != mtime_ns:
+        raise _changed_error(extent, "another modification time", "the one it had when it was written")
 
 
 def _check_status(extent: Extent, status: os.stat_result, on_mtime_change: OnMtimeChange | None) -> None:
@@ -261,7 +271,7 @@ def _check_status(extent: Extent, status: os.stat_result, on_mtime_change: OnMti
     if status.st_mtime_ns != extent.mtime_ns:
         if on_mtime_change is None:
             raise _changed_error(extent, "another modification time", "the one it had when it was walked")
-        on_mtime_change(extent)
+        on_mtime_change(extent, status.st_mtime_ns)
 
 
 def truncated_error(extent: Extent, left: int) -> IntegrityError:

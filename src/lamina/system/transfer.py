@@ -58,7 +58,8 @@ def fill(
         pieces: what to read.
         buffer: the first buffer.
         next_buffer: called with each full buffer, and at the end with the used part of the last one; returns the next.
-        on_mtime_change: called with an extent whose file has another modification time; without it that is an error.
+        on_mtime_change: called with an extent whose file has another modification time, and that time in nanoseconds;
+            without it that is an error.
 
     Returns:
         The number of bytes in all pieces.

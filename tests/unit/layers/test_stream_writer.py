@@ -185,6 +185,7 @@ def rewrite(file: Path, *, touched: bool = False) -> None:
     status = file.stat()
     file.chmod(0o644)
     file.write_bytes(bytes(status.st_size))
+    file.chmod(status.st_mode)
     os.utime(file, ns=(0, status.st_mtime_ns + touched))
 
 
@@ -218,6 +219,54 @@ def test_files_with_other_mtimes_and_other_bytes_are_hashed_as_they_are(
     for _ in range(2):
         with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
             assert write(made, BuildContext(layer_cache)) == expected
+
+
+@pytest.mark.parametrize("changed", ["touched", "other"])
+def test_a_file_that_changes_after_it_was_written_and_before_it_is_hashed_ends_the_run(
+    store: FakeStore, tmp_path: Path, changed: str
+) -> None:
+    """A touched file makes a known layer be hashed after it was written; that digest must be of the bytes written."""
+    made = make_draft(store)
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        write_to_memory(made, BuildContext(layer_cache))
+    touched = location_of(store, "large-1") / "data"
+    rewrite(touched, touched=True)
+    later = touched if changed == "touched" else touched.with_name("run")
+    changes = iter([lambda: rewrite(later, touched=True)])
+    written = bytearray()
+
+    def write(data: memoryview) -> None:
+        written.extend(data)
+        if b"#!" * 40_000 in written:  # the last file of the layer
+            next(changes, lambda: None)()
+
+    with (
+        layer_cache_at(tmp_path / "layer_cache") as layer_cache,
+        pytest.raises(IntegrityError, match=f"{later}: got another modification time"),
+    ):
+        DockerArchive(write, None, BuildContext(layer_cache)).write(made)
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        assert write_to_memory(made, BuildContext(layer_cache)) == write_to_memory(made)
+
+
+def test_a_file_with_another_mtime_and_another_mode_ends_the_run_and_the_next_one_is_right(
+    store: FakeStore, tmp_path: Path
+) -> None:
+    """The header was made from the cached listing, so a digest of the current files would not be that of the layer."""
+    made = make_draft(store)
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        write_to_memory(made, BuildContext(layer_cache))
+    file = location_of(store, "large-1") / "run"
+    rewrite(file, touched=True)
+    file.chmod(0o444)
+    with (
+        layer_cache_at(tmp_path / "layer_cache") as layer_cache,
+        pytest.raises(IntegrityError, match="got other files, expected those that were listed before") as caught,
+    ):
+        write_to_memory(made, BuildContext(layer_cache))
+    assert caught.value.hint.startswith("run it again")
+    with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
+        assert write_to_memory(made, BuildContext(layer_cache)) == write_to_memory(made)
 
 
 @pytest.mark.parametrize("change", ["shrunk", "gone", "folder"])
