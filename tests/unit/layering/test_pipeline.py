@@ -56,7 +56,7 @@ def refused(calls: list[Any], found: Closure = SPLIT) -> InvalidArgument:
 
 
 @pytest.mark.parametrize(
-    ("calls", "said"),
+    ("calls", "parts"),
     [
         ([["remove_paths", "Z"]], ["layering: [0] remove_paths"]),
         ([["subcomponent_out", ["P", "Z"]]], ["layering: [0] subcomponent_out"]),
