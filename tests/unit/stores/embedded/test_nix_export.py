@@ -294,10 +294,10 @@ def test_a_full_disk_is_an_error_that_names_the_folder(store: Path, tmp_path: Pa
     folder.mkdir()
     script = (
         'mount -t tmpfs -o size=48k none "$1"\n'
-        'code=0; "$3" -m lamina.cli.main store import "$2" --store "$1/store" || code=$?; test $code = 10\n'
-        '"$3" -m lamina.cli.main store verify --store "$1/store" --layer-cache /none\n'
+        'code=0; "$3" -m lamina store import "$2" --store "$1/store" || code=$?; test $code = 10\n'
+        '"$3" -m lamina store verify --store "$1/store" --layer-cache /none\n'
         'mount -o remount,size=1m "$1"\n'
-        '"$3" -m lamina.cli.main store import "$2" --store "$1/store"\n'
+        '"$3" -m lamina store import "$2" --store "$1/store"\n'
     )
     done = in_mount_namespace(script, (folder, file, sys.executable))
     assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
