@@ -7,7 +7,7 @@ Error:
     ├── FormatError      3   bytes that do not follow their format; a socket or device in a tree
     ├── PlanError        4   an impossible plan
     ├── StoreError       5   the store lacks the path, or it could not be read
-    │   ├── NotFound     5   no such path, or a name that fits none or several
+    │   ├── NotFound     5   no such path, or a name that matches none or several
     │   └── Unavailable  5   the store itself could not be read
     │       └── Unreachable  5   its server does not answer
     ├── IntegrityError   6   a hash, size or signature that does not match; a file that changed while it was read
@@ -72,7 +72,7 @@ class StoreError(Error):
 
 
 class NotFound(StoreError):
-    """No such path in the store, or a name that fits none or several."""
+    """The store lacks the path, or a name matches no path or several."""
 
 
 class Unavailable(StoreError):

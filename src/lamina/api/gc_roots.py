@@ -30,8 +30,10 @@ _SPEC_SUFFIXES = (".toml", ".json")
 def resolve_gc_roots(store: EmbeddedStore, roots: Iterable[str]) -> tuple[StorePath, ...]:
     """Return the paths that ``roots`` name, ascending.
 
-    Raises `NotFound` for a ROOT of which nothing is in ``store``, `InvalidArgument` for one that is none of the kinds
-    above, and what reading the files raises.
+    Raises:
+        NotFound: ``store`` has no path of a ROOT.
+        InvalidArgument: a ROOT is of no kind that the module describes.
+        Error: a file could not be read.
     """
     found: set[StorePath] = set()
     for root in roots:

@@ -271,8 +271,8 @@ def verify_layer_cache(
     if _is_missing(spec.layer_cache):
         return LayerCacheCheck(exists=False)
     warnings: list[str] = []
-    with _open_layer_cache(spec, warnings) as found:
-        checked = verify_layers(found, open_store(spec, warnings), progress)
+    with _open_layer_cache(spec, warnings) as opened:
+        checked = verify_layers(opened, open_store(spec, warnings), progress)
     return replace(checked, warnings=tuple(warnings))
 
 
@@ -321,12 +321,12 @@ def inspect(
     from lamina.images.readers.open import open_images
 
     file, name = select.split_name(path)
-    found = open_images(file, _parse_unpacked_size(max_unpacked_size))
+    selected = open_images(file, _parse_unpacked_size(max_unpacked_size))
     if name is not None:
-        found = select.select_by_name(found, name, file, f"name one as {file}#NAME:TAG")
+        selected = select.select_by_name(selected, name, file, f"name one as {file}#NAME:TAG")
     if platform:
-        found = select.select_by_platform(found, Platform.parse(platform), file, select.PLATFORM_HINT)
-    return ListResult(found)
+        selected = select.select_by_platform(selected, Platform.parse(platform), file, select.PLATFORM_HINT)
+    return ListResult(selected)
 
 
 def merge_images(
@@ -362,10 +362,10 @@ def merge_images(
         raise InvalidArgument(f"images: got {short_repr(images)}, expected a list of them")
     check_extension(output, compressor)
     chosen = Platform.parse(platform) if platform else None
-    found = collect_images(images, chosen, _parse_unpacked_size(max_unpacked_size))
+    collected = collect_images(images, chosen, _parse_unpacked_size(max_unpacked_size))
     with _open_output(output, compressor) as write:
-        write_merged(found, write, progress, BuildContext(jobs=cpu_count()))
-    return ListResult(found)
+        write_merged(collected, write, progress, BuildContext(jobs=cpu_count()))
+    return ListResult(collected)
 
 
 def export_image(
@@ -411,11 +411,11 @@ def export_image(
         images = select.select_by_name(images, chosen_name, file, _IMAGE_HINT)
     if platform:
         images = select.select_by_platform(images, Platform.parse(platform), file, select.PLATFORM_HINT)
-    found = select.select_single(images, file, _IMAGE_HINT if platform or chosen_name is None else _PLATFORM_HINT)
-    root = ExportedRoot(found, file)
+    selected = select.select_single(images, file, _IMAGE_HINT if platform or chosen_name is None else _PLATFORM_HINT)
+    root = ExportedRoot(selected, file)
     with _open_output(output, compressor) as write:
         write_root(root, write, progress)
-    return found
+    return selected
 
 
 def check_extension(output: object, compressor: str | None) -> None:

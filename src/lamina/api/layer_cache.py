@@ -108,7 +108,11 @@ class _LayerVerifier:
         return self._layer_cache.entries()
 
     def verify_layer(self, number: int, inputs: LayerInputs, recorded: BlobInfo) -> str | None:
-        """Return what is wrong with a layer, and remove it if it is; empty if it is intact, None if it is not here."""
+        """Check a layer, and remove it from the layer cache if it is damaged.
+
+        Returns:
+            What is wrong with the layer: empty if it is intact, None if the store lacks one of its paths.
+        """
         reason = self._find_fault(number, inputs, recorded) if self._has_all_paths(inputs) else None
         if reason and not self._has_all_paths(inputs):  # a path was deleted while it was read
             return None
@@ -117,7 +121,7 @@ class _LayerVerifier:
         return reason
 
     def _has_all_paths(self, inputs: LayerInputs) -> bool:
-        """Tell whether the store has all paths with these NAR hashes; a path rebuilt to other bytes is another."""
+        """Return whether the store has every path with its NAR hash; a path rebuilt to other bytes does not count."""
         infos = self._store.query(inputs.paths)
         return all(
             path in infos and infos[path].nar_hash == nar_hash and self._is_present(path)
@@ -164,16 +168,16 @@ class _LayerVerifier:
 
     def _find_fault_in_path(self, path: StorePath, nar_hash: Digest, nodes: Iterable[Node]) -> str:
         try:
-            found = self._hash(nar.dump(nodes)).digest
+            digest = self._hash(nar.dump(nodes)).digest
         except _FAULTS as error:
             return str(error)
-        return "" if found == nar_hash else f"{path}: got NAR hash {found}, expected {nar_hash}"
+        return "" if digest == nar_hash else f"{path}: got NAR hash {digest}, expected {nar_hash}"
 
     def _find_fault_in_tar(self, layer: ListedLayer | StoreLayer, recorded: BlobInfo) -> str:
-        found = self._hash(layer.pack().pieces)
-        if found.digest != recorded.digest:
-            return f"tar: got {found.digest}, expected {recorded.digest}"
-        return "" if found.size == recorded.size else f"tar: got {found.size} bytes, expected {recorded.size}"
+        tar = self._hash(layer.pack().pieces)
+        if tar.digest != recorded.digest:
+            return f"tar: got {tar.digest}, expected {recorded.digest}"
+        return "" if tar.size == recorded.size else f"tar: got {tar.size} bytes, expected {recorded.size}"
 
     def _hash(self, pieces: Iterable[Piece]) -> BlobInfo:
         writer = HashingWriter(len)
@@ -183,11 +187,11 @@ class _LayerVerifier:
     def _find_fault_in_listings(self, inputs: LayerInputs, listed: ListedLayer | None) -> str:
         """Return what is wrong with the layer cache's listings; where only dates differ, store the present ones."""
         parts = zip(inputs.contents, listed.parts, strict=True) if listed else ()
-        found = {
+        present = {
             (locations.disk_path(part.location), nar_hash): (path, part.listing) for (path, nar_hash, _), part in parts
         }
-        for location, data in self._layer_cache.get_listings(found).items():
-            path, listing = found[location]
+        for location, data in self._layer_cache.get_listings(present).items():
+            path, listing = present[location]
             if not _equal_except_dates(Listing.parse(data), listing):
                 return f"{path}: got other files in the layer cache, expected those that are there"
             if data != listing.dump():

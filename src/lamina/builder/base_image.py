@@ -76,20 +76,20 @@ class BaseImage:
         path, name = select.split_name(file)
         images = open_images(path, max_unpacked)
         hint = f"name one as {path}#NAME:TAG"
-        found = select.select_by_name(images, name, path, hint) if name is not None else images
-        has_several_platforms = len({image.effective_platform for image in found}) > 1
+        candidates = select.select_by_name(images, name, path, hint) if name is not None else images
+        has_several_platforms = len({image.effective_platform for image in candidates}) > 1
         platform = architecture or (default_architecture() if has_several_platforms else None)
         notes: tuple[str, ...] = ()
         if platform and not has_several_platforms and not is_strict:
-            notes = _find_platform_mismatch(found[0], platform)
+            notes = _find_platform_mismatch(candidates[0], platform)
         elif platform:
-            found = select.select_by_platform(found, Platform.parse(platform), path, _MISMATCH_HINT)
+            candidates = select.select_by_platform(candidates, Platform.parse(platform), path, _MISMATCH_HINT)
         elif has_several_platforms:
-            got = select.list_platforms(found)
+            got = select.list_platforms(candidates)
             raise PlanError(f"{path}: got images for {got}, expected to be told which", hint=_ARCHITECTURE_HINT)
-        chosen = found[0]
-        if found[1:]:
-            notes = (*notes, f"base image: {path}: got {select.list_names(found)}, took the first; {hint}")
+        chosen = candidates[0]
+        if candidates[1:]:
+            notes = (*notes, f"base image: {path}: got {select.list_names(candidates)}, took the first; {hint}")
         layers = tuple(_make_layer(layer, number) for number, layer in enumerate(chosen.layers, 1))
         return cls(chosen, layers, notes)
 
@@ -201,17 +201,17 @@ class BaseImage:
     @staticmethod
     def _read_config(image: SourceImage, keys: Collection[str]) -> Mapping[str, Any]:
         """Return the image's container config, and check the types of ``keys`` in it."""
-        found = image.config.get("config")
-        if found is None:
+        config = image.config.get("config")
+        if config is None:
             return {}
-        if not isinstance(found, Mapping):
-            raise FormatError(f"base image: config: got {short_repr(found)}, expected an object")
+        if not isinstance(config, Mapping):
+            raise FormatError(f"base image: config: got {short_repr(config)}, expected an object")
         try:
             for key in keys:
-                check_type(key, found.get(key))
+                check_type(key, config.get(key))
         except InvalidArgument as error:
             raise FormatError(f"base image: {error}") from error
-        return found
+        return config
 
 
 def _find_platform_mismatch(image: SourceImage, architecture: str) -> tuple[str, ...]:

@@ -34,12 +34,12 @@ def command(image: str, output: str, name: str | None, compressor: str | None, *
     with open_progress(flags) as progress:
         if output == "-":
             with open_stdout() as out:
-                found = lamina.export_image(image, output=out, progress=progress, **arguments)
+                exported = lamina.export_image(image, output=out, progress=progress, **arguments)
         else:
-            found = lamina.export_image(image, output=output, progress=progress, **arguments)
-    print_summary(f"{join_names(found.repo_tags, 'no name')}: {len(found.layers)} layers, {found.id}", flags)
+            exported = lamina.export_image(image, output=output, progress=progress, **arguments)
+    print_summary(f"{join_names(exported.repo_tags, 'no name')}: {len(exported.layers)} layers, {exported.id}", flags)
     if flags["as_json"]:
-        document = {"id": found.id, "repo_tags": list(found.repo_tags), "platform": found.platform}
+        document = {"id": exported.id, "repo_tags": list(exported.repo_tags), "platform": exported.platform}
         print_json(document, to_stderr=output == "-")
     elif output != "-":
         print_stdout(output)

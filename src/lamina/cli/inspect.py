@@ -30,13 +30,13 @@ def command(image: str, **flags: Any) -> None:
     as a folder; NAME chooses one of several images in it. Every digest is computed from the bytes; a file that
     contradicts itself is an error.
     """
-    found = lamina.inspect(image, **pop_image_reader_arguments(flags))
-    warn(found.warnings, flags)
+    images = lamina.inspect(image, **pop_image_reader_arguments(flags))
+    warn(images.warnings, flags)
     if flags["as_json"]:
-        first, *others = (_dump_image(item, several=len(found) > 1) for item in found)
-        print_json({**first, **({"others": others} if others else {}), "warnings": found.warnings})
+        first, *others = (_dump_image(item, several=len(images) > 1) for item in images)
+        print_json({**first, **({"others": others} if others else {}), "warnings": images.warnings})
         return
-    for item in found:
+    for item in images:
         print_stdout(escape_controls(", ".join((*item.repo_tags, *item.tags)) or "no name"))
         print_stdout(escape_controls(f"id {item.digest}, {item.platform or 'no platform'}, {len(item.layers)} layers"))
         for number, layer in enumerate(item.layers, 1):

@@ -35,14 +35,14 @@ def command(images: tuple[str, ...], output: str, compressor: str | None, **flag
     with open_progress(flags) as progress:
         if output == "-":
             with open_stdout() as out:
-                found = lamina.merge_images(images, output=out, progress=progress, **arguments)
+                merged = lamina.merge_images(images, output=out, progress=progress, **arguments)
         else:
-            found = lamina.merge_images(images, output=output, progress=progress, **arguments)
-    warn(found.warnings, flags)
-    layers = {layer.diff_id: layer.tar.length for image in found for layer in image.layers}
-    print_summary(f"{len(found)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", flags)
+            merged = lamina.merge_images(images, output=output, progress=progress, **arguments)
+    warn(merged.warnings, flags)
+    layers = {layer.diff_id: layer.tar.length for image in merged for layer in image.layers}
+    print_summary(f"{len(merged)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", flags)
     if flags["as_json"]:
-        print_json({"images": list(map(_dump_image, found)), "warnings": found.warnings}, to_stderr=output == "-")
+        print_json({"images": list(map(_dump_image, merged)), "warnings": merged.warnings}, to_stderr=output == "-")
     elif output != "-":
         print_stdout(output)
 

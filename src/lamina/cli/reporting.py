@@ -1,6 +1,6 @@
 """Report progress and warnings on stderr while a verb works, and print its result.
 
-Invariant: only the result goes to stdout.
+Only the result goes to stdout, so that it can be piped to another program.
 """
 
 from __future__ import annotations

@@ -73,14 +73,14 @@ class Signals:
             _write_stderr("lamina: interrupted\n")
         os._exit(self.exit_code)
 
-    def _unraisable(self, found: sys.UnraisableHookArgs) -> None:
+    def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Handle an exception that cannot propagate, such as one from a finalizer.
 
         If it is the `Interrupted` of a signal, the process ends here: Python would drop the exception and go on.
         """
         if not self.received:
-            sys.__unraisablehook__(found)
-        elif not self._is_closed and issubclass(found.exc_type, Interrupted):
+            sys.__unraisablehook__(unraisable)
+        elif not self._is_closed and issubclass(unraisable.exc_type, Interrupted):
             self.exit_now()
 
 

@@ -35,11 +35,11 @@ class Closure:
         found: dict[StorePath, PathInfo] = {}
         wanted = dict.fromkeys(roots, "a root")
         while wanted:
-            answer = query(wanted.keys())
+            infos = query(wanted.keys())
             for path, why in wanted.items():
-                if path not in answer:
+                if path not in infos:
                     raise NotFound(f"{path}: got no such valid path in the store, expected it as {why}")
-                found[path] = answer[path]
+                found[path] = infos[path]
             wanted = {
                 reference: f"a reference of {path}"
                 for path in wanted
@@ -103,9 +103,9 @@ class Closure:
     @cached_property
     def referrers(self) -> Mapping[StorePath, tuple[StorePath, ...]]:
         """For each path, the other paths that refer to it, in ascending order."""
-        found: dict[StorePath, list[StorePath]] = {info.path: [] for info in self.infos}
+        referrers_by_path: dict[StorePath, list[StorePath]] = {info.path: [] for info in self.infos}
         for info in self.infos:
             for reference in info.references:
                 if reference != info.path:
-                    found[reference].append(info.path)
-        return {path: tuple(referrers) for path, referrers in found.items()}
+                    referrers_by_path[reference].append(info.path)
+        return {path: tuple(referrers) for path, referrers in referrers_by_path.items()}

@@ -46,9 +46,9 @@ def match_paths(paths: Iterable[StorePath], name: str) -> tuple[StorePath, ...]:
     if separator and output != _MAIN_OUTPUT:
         # An output name that does not begin with a letter would be a version.
         return tuple(path for path in candidates if output[:1].isalpha() and _is_output(path, base, f"-{output}"))
-    found = [path for path in candidates if base in (path.name, path.package)]
-    main = [path for path in found if path.name == base or not has_output_suffix(path)]
-    return tuple(main if separator or main else found)
+    matches = [path for path in candidates if base in (path.name, path.package)]
+    main = [path for path in matches if path.name == base or not has_output_suffix(path)]
+    return tuple(main if separator or main else matches)
 
 
 def search_prefix(name: str) -> str:

@@ -104,10 +104,10 @@ class ContentAddress:
         return f"{self.algorithm}:{self.raw.hex()}"
 
 
-def has_matching_address(found: NarInfo) -> bool:
+def has_matching_address(narinfo: NarInfo) -> bool:
     """Return whether a narinfo has an address from which its store path follows. The content is not checked."""
     try:
-        return ContentAddress.parse(found.address).matches(found.info)
+        return ContentAddress.parse(narinfo.address).matches(narinfo.info)
     except InvalidArgument:
         return False
 

@@ -1,6 +1,6 @@
 """The part of an ELF header that tells for which processor a program is.
 
-Invariant: the first 20 bytes of a file are enough.
+Only the first 20 bytes of a file are needed.
 """
 
 from __future__ import annotations

@@ -149,20 +149,20 @@ class _Records:
 
     def add(self, flag: bytes, body: bytes, offset: int) -> None:
         """Add the records in the ``body`` of a header of type ``flag``. Raises `FormatError`, also for too many."""
-        found = {_LONG[flag]: _until_nul(body)} if flag in _LONG else _parse_records(body, offset)
-        self._count += len(found)
+        records = {_LONG[flag]: _until_nul(body)} if flag in _LONG else _parse_records(body, offset)
+        self._count += len(records)
         if self._count > _MAX_RECORDS:
             raise FormatError(f"tar at byte {offset}: got more than {_MAX_RECORDS} records, expected fewer")
         if flag == b"g":
-            self._add_global(found, offset)
+            self._add_global(records, offset)
         else:
             self._own_size += len(body)
             _check_length(self._own_size, offset)
-            self._own.update(found)
+            self._own.update(records)
 
-    def _add_global(self, found: dict[bytes, bytes], offset: int) -> None:
+    def _add_global(self, records: dict[bytes, bytes], offset: int) -> None:
         """Keep the global records that have a meaning for every member."""
-        kept = {key: value for key, value in found.items() if key in _USED_KEYS or key.startswith(_SPARSE)}
+        kept = {key: value for key, value in records.items() if key in _USED_KEYS or key.startswith(_SPARSE)}
         self._global.update(kept)
         size = sum(len(key) + len(value) for key, value in self._global.items())
         if size > _MAX_GLOBAL_SIZE:
@@ -275,7 +275,7 @@ def _check_length(size: int, offset: int) -> None:
 
 def _parse_records(body: bytes, offset: int) -> dict[bytes, bytes]:
     """Parse PAX records: ``LENGTH KEY=VALUE`` and a newline, where LENGTH counts the whole record."""
-    found = {}
+    records = {}
     start = 0
     while start < len(body):
         space = body.find(b" ", start, start + _MAX_LENGTH_DIGITS)
@@ -286,9 +286,9 @@ def _parse_records(body: bytes, offset: int) -> dict[bytes, bytes]:
             raise FormatError(
                 f"tar at byte {offset}: got {short_repr(body[start : start + 20])}, expected a PAX record"
             )
-        found[body[space + 1 : equals]] = body[equals + 1 : end - 1]
+        records[body[space + 1 : equals]] = body[equals + 1 : end - 1]
         start = end
-    return found
+    return records
 
 
 def _skip_sparse_map(read: Read, block: bytes, start: int, length: int) -> int:

@@ -1,6 +1,6 @@
 """ROOTs that the installed Nix builds first: an installable of a flake, or an expression in a file.
 
-Invariant: this is the only use of Nix in the package. The result is a path in Nix's store; no ``result`` link is made.
+Only this module runs Nix. The result is a path in Nix's store; no ``result`` link is made.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The pipeline file: a layering pipeline in JSON, as dockerTools' ``layeringPipeline`` accepts it.
 
-Invariant: a pipeline from a file is checked like one from an argument, and its errors name the file.
+A pipeline from a file is checked like one from an argument, and its errors name the file.
 """
 
 from __future__ import annotations

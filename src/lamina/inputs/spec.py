@@ -277,8 +277,8 @@ def _parse_moment(name: str, value: Any) -> datetime | None:
 def _parse_config(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise _invalid_argument(name, value, "an object")
-    sort_keys: dict[str, Any] = container_config.sort_keys(dict(value))
-    return sort_keys
+    config: dict[str, Any] = container_config.sort_keys(dict(value))
+    return config
 
 
 def _parse_layering(name: str, value: Any) -> str | Pipeline:

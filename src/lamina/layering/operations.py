@@ -31,7 +31,7 @@ class SplitPoints:
 
 
 def popularity_contest(location: str, value: Value) -> Value:
-    """Divide the graph into a graph of each path without edges, the most popular first."""
+    """Divide the graph into one graph without edges for each path, the most popular first."""
     graph = _require_graph(location, value)
     vertex = {info.path: number for number, info in zip(graph.vertices, graph.infos, strict=True)}
     ranking = rank_by_popularity(graph.as_closure())

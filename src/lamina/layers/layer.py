@@ -157,7 +157,7 @@ class FinishedLayer:
     keep_alive: object = None
 
     def headline(self, number: int) -> str:
-        """Return the progress message for writing it."""
+        """Return the progress message to print before the layer is written."""
         return self.message
 
     def pack(self) -> PackedLayer:

@@ -70,15 +70,15 @@ def find_system_links() -> Iterator[tuple[str, str]]:
 
 def find_binds(search_path: str) -> list[Bind]:
     """Return the bind mounts for a script whose PATH is ``search_path``, without duplicates."""
-    found: dict[str, Bind] = {}
+    binds: dict[str, Bind] = {}
     for path in (*_SYSTEM_FOLDERS, STORE_DIR, *_ETC_PATHS):
         if os.path.exists(path) and not os.path.islink(path):
-            found[path] = Bind(path, path)
+            binds[path] = Bind(path, path)
     for path in filter(_is_reachable, (*session_programs.find_python_folders(), *_search_path_folders(search_path))):
         for name in (os.path.realpath(path), path):
-            if not _is_visible(name, found):
-                found[name] = Bind(os.path.realpath(path), name)
-    return list(found.values())
+            if not _is_visible(name, binds):
+                binds[name] = Bind(os.path.realpath(path), name)
+    return list(binds.values())
 
 
 def _search_path_folders(search_path: str) -> Iterator[str]:
@@ -108,10 +108,10 @@ def _is_reachable(path: str) -> bool:
     return all(status.st_uid == 0 or status.st_mode & stat.S_IXOTH for status in above)
 
 
-def _is_visible(path: str, found: dict[str, Bind]) -> bool:
+def _is_visible(path: str, binds: dict[str, Bind]) -> bool:
     """Tell whether ``path`` is already mounted, by itself or with a folder above it."""
     if path in _SYSTEM_FOLDERS:
         return True
     parts = path.split("/")
     above = ("/".join(parts[:length]) for length in range(2, len(parts) + 1))
-    return any(folder in found or folder in _SYSTEM_FOLDERS for folder in above)
+    return any(folder in binds or folder in _SYSTEM_FOLDERS for folder in above)

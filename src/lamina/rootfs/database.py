@@ -299,7 +299,7 @@ class _Reader:
             raise _UnexpectedContentError("a path twice")
         references, incomplete = self._read_references(paths)
         outputs = self._read_outputs()
-        found = (
+        registrations = (
             _registration(paths[number], row[1:], references.get(number, set()), outputs.get(number, {}))
             for number, row in rows.items()
             if number not in incomplete
@@ -308,26 +308,26 @@ class _Reader:
             f"Nix database of the base image: left out {paths[number]}, which refers to a path that has no row"
             for number in incomplete
         )
-        return tuple(sorted(found, key=lambda registration: registration.path)), tuple(sorted(warnings))
+        return tuple(sorted(registrations, key=lambda registration: registration.path)), tuple(sorted(warnings))
 
     def _read_references(self, paths: dict[int, StorePath]) -> tuple[dict[int, set[StorePath]], set[int]]:
-        found: dict[int, set[StorePath]] = {}
+        references: dict[int, set[StorePath]] = {}
         incomplete = set()
         for referrer, reference in self._rows("Refs"):
             if _row_number(reference) in paths:
-                found.setdefault(referrer, set()).add(paths[reference])
+                references.setdefault(referrer, set()).add(paths[reference])
             elif referrer in paths:
                 incomplete.add(referrer)
-        return found, incomplete
+        return references, incomplete
 
     def _read_outputs(self) -> dict[int, dict[str, StorePath]]:
-        found: dict[int, dict[str, StorePath]] = {}
+        outputs_by_path: dict[int, dict[str, StorePath]] = {}
         for number, name, path in self._rows("DerivationOutputs"):
-            outputs = found.setdefault(number, {})
+            outputs = outputs_by_path.setdefault(number, {})
             if name in outputs:
                 raise _UnexpectedContentError(f"output {short_repr(name)} twice")
             outputs[_text(name)] = StorePath.parse(_text(path))
-        return found
+        return outputs_by_path
 
     def _check_table(self, name: str) -> None:
         query = "SELECT rootpage FROM sqlite_master WHERE name = ? AND type = 'table'"

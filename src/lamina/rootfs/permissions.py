@@ -11,11 +11,11 @@ from pathlib import Path
 
 def read_modes(folders: Iterable[Path]) -> dict[Path, int]:
     """Return the permission bits of those ``folders`` that exist."""
-    found = {}
+    modes = {}
     for folder in folders:
         with contextlib.suppress(OSError):
-            found[folder] = stat.S_IMODE(folder.lstat().st_mode)
-    return found
+            modes[folder] = stat.S_IMODE(folder.lstat().st_mode)
+    return modes
 
 
 def restore_modes(modes: dict[Path, int]) -> None:

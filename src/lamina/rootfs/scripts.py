@@ -201,10 +201,10 @@ class _Runner:
             writer.close()
 
     def _find_program(self, name: str, label: str) -> str:
-        found = shutil.which(name, path=self._scripts.search_path)
-        if not found:
+        program = shutil.which(name, path=self._scripts.search_path)
+        if not program:
             raise ScriptError(f"{label}: got no {name}, expected one on PATH", hint=f"install {name}")
-        return os.path.abspath(found)
+        return os.path.abspath(program)
 
     def list_warnings(self) -> tuple[str, ...]:
         """Return the sandbox's warning, if it has one."""
@@ -213,12 +213,12 @@ class _Runner:
     def _choose_sandbox(self, label: str) -> sandbox.Sandbox:
         """Return the sandbox; choose it on the first call."""
         if not self._cached_sandbox:
-            found = (
+            chosen = (
                 sandbox.find_sandbox(label, self._folders, self._scripts.search_path)
                 if self._scripts.confined
                 else sandbox.Unconfined()
             )
-            self._cached_sandbox = found
+            self._cached_sandbox = chosen
         return self._cached_sandbox
 
     def _write_task(self, owner: int | None, script: str, task: ScriptTask) -> None:

@@ -80,7 +80,7 @@ class _TreeBuilder:
         )
 
     def _nodes_below(self, content: StoreSubpath) -> Iterator[Node]:
-        """Yield the nodes below the folder that ``content`` is or leads to, with paths relative to that folder."""
+        """Yield the nodes below a folder, or below the folder that a symlink leads to, with paths relative to it."""
         path, subpath = self._resolve(content)
         for node in select_subtree(self._index(path).values(), subpath):
             relative = node.path[len(subpath) + 1 :] if subpath else node.path

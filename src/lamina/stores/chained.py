@@ -190,13 +190,13 @@ class ChainedStore:
 
     def hashes(self) -> Collection[str]:
         """Return the hashes of all paths in the stores that have an index."""
-        known = (store.hashes() for store in self._stores if isinstance(store, PathIndex))
-        return frozenset().union(*known)
+        hash_sets = (store.hashes() for store in self._stores if isinstance(store, PathIndex))
+        return frozenset().union(*hash_sets)
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """Return the paths that begin with one of ``hashes``, from all stores that have an index."""
-        known = (store.with_hashes(hashes) for store in self._stores if isinstance(store, PathIndex))
-        return tuple(dict.fromkeys(path for paths in known for path in paths))
+        matches = (store.with_hashes(hashes) for store in self._stores if isinstance(store, PathIndex))
+        return tuple(dict.fromkeys(path for paths in matches for path in paths))
 
     # --- one store after the other
 
@@ -217,11 +217,11 @@ class ChainedStore:
         faults: dict[StorePath, Error] = {}
         stopped: StorePath | None = None
         try:
-            for path, answer in _query_each(self._stores[number], paths) if paths else ():
-                if isinstance(answer, PathInfo):
-                    found[path] = answer
-                elif answer is not None:
-                    faults[path] = answer
+            for path, result in _query_each(self._stores[number], paths) if paths else ():
+                if isinstance(result, PathInfo):
+                    found[path] = result
+                elif result is not None:
+                    faults[path] = result
                     if stop_early:
                         stopped = path
                         break
@@ -252,11 +252,11 @@ class ChainedStore:
             ]
             if not candidates:
                 continue
-            known = self._query_store(number, candidates)
+            infos = self._query_store(number, candidates)
             for path in candidates:
-                found = self._match_contents(number, self._found[path], known.get(path))
-                if found:
-                    self._found[path] = found
+                match = self._match_contents(number, self._found[path], infos.get(path))
+                if match:
+                    self._found[path] = match
                     if not isinstance(self._stores[number], GraphStore):
                         del unlocated[path]
         return {path: self._make_error(path) for path in unlocated}

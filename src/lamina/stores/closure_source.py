@@ -39,8 +39,8 @@ class ClosureSource:
 
         Its URL, compression and file hash have no meaning here.
         """
-        found = self._store.narinfo(info.path) if isinstance(self._store, HasNarInfo) else None
-        return found if found and found.info == info else NarInfo(info, "", "none", ())
+        narinfo = self._store.narinfo(info.path) if isinstance(self._store, HasNarInfo) else None
+        return narinfo if narinfo and narinfo.info == info else NarInfo(info, "", "none", ())
 
     def location(self, path: StorePath) -> Location | None:
         """Return the location of a path, None if the store has no locations. Raises `StoreError`."""

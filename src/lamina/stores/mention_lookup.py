@@ -48,8 +48,8 @@ def resolve_mentions(store: Store, mentions: Collection[StorePath]) -> Mapping[S
 
 def match_by_hash(mentions: Collection[StorePath], valid: Iterable[StorePath]) -> Mapping[StorePath, StorePath]:
     """Map each of ``mentions`` to the one of ``valid`` that has its hash."""
-    known = {path.hash: path for path in valid}
-    return {path: known[path.hash] for path in mentions if path.hash in known}
+    by_hash = {path.hash: path for path in valid}
+    return {path: by_hash[path.hash] for path in mentions if path.hash in by_hash}
 
 
 def _match_by_prefix(store: Store, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:

@@ -46,8 +46,8 @@ def walk(top: bytes, *, case_hack: bool = _DARWIN) -> Iterator[Node]:
 
 def walk_with_modes(top: bytes, *, case_hack: bool = False) -> Iterator[tuple[Node, int]]:
     """Walk as `walk` does, and yield each node with the mode bits that it has on disk."""
-    found = _scan(top, _stat_top(top), case_hack)
-    return ((_make_node(*item), stat.S_IMODE(item[2].st_mode)) for item in found)
+    scanned = _scan(top, _stat_top(top), case_hack)
+    return ((_make_node(*item), stat.S_IMODE(item[2].st_mode)) for item in scanned)
 
 
 def list_tree(top: bytes, *, case_hack: bool = _DARWIN) -> Listing | None:
@@ -107,8 +107,8 @@ def _scan(top: bytes, status: os.stat_result, case_hack: bool) -> Iterator[_Walk
 
 def _read_folder(folder: bytes, path: bytes, case_hack: bool) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
     try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=_disk_name)
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=_disk_name)
     except OSError as error:
         raise _read_error(folder, error) from error
     prefix = path + b"/" if path else b""

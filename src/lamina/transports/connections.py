@@ -226,7 +226,7 @@ class _TimedReader(io.RawIOBase):
             self._rate.record(size, self._clock() - start)
             self.remaining -= size
             if self.remaining < 0:
-                raise http.client.HTTPException("more headers or trailers than anybody needs")
+                raise http.client.HTTPException("more headers or trailers than any response needs")
         return size
 
     def fileno(self) -> int:

@@ -36,30 +36,30 @@ def command(roots: tuple[str, ...], store: str | None, *, all_paths: bool, dry_r
     store nothing is removed.
     """
     folder = resolve_store_folder(store)
-    found = lamina.collect_garbage(roots, embedded_store=folder, all_paths=all_paths, dry_run=dry_run)
-    warn(found.warnings, flags)
+    result = lamina.collect_garbage(roots, embedded_store=folder, all_paths=all_paths, dry_run=dry_run)
+    warn(result.warnings, flags)
     if flags["as_json"]:
-        print_json({"store": folder, "dry_run": dry_run, **_dump_result(found)})
+        print_json({"store": folder, "dry_run": dry_run, **_dump_result(result)})
         return
-    for path, size in found.paths:
+    for path, size in result.paths:
         print_stdout(f"{size:>12} {path}")
-    for name, size in found.files:
+    for name, size in result.files:
         print_stdout(escape_controls(f"{size:>12} {name}"))
-    print_stdout(_format_summary(found, dry_run=dry_run))
+    print_stdout(_format_summary(result, dry_run=dry_run))
 
 
-def _format_summary(found: GCResult, *, dry_run: bool) -> str:
-    count = len(found.files)
+def _format_summary(result: GCResult, *, dry_run: bool) -> str:
+    count = len(result.files)
     others = f" and {count} other {'file' if count == 1 else 'files'}" if count else ""
-    removed = f"{count_paths(len(found.paths))}{others}, {found.size} bytes ({format_size(found.size)})"
-    return f"{removed} {'would be' if dry_run else ''} removed, {count_paths(found.kept)} kept".replace("  ", " ")
+    removed = f"{count_paths(len(result.paths))}{others}, {result.size} bytes ({format_size(result.size)})"
+    return f"{removed} {'would be' if dry_run else ''} removed, {count_paths(result.kept)} kept".replace("  ", " ")
 
 
-def _dump_result(found: GCResult) -> dict[str, Any]:
+def _dump_result(result: GCResult) -> dict[str, Any]:
     return {
-        "paths": [{"path": str(path), "size": size} for path, size in found.paths],
-        "files": [{"name": name, "size": size} for name, size in found.files],
-        "size": found.size,
-        "kept": found.kept,
-        "warnings": found.warnings,
+        "paths": [{"path": str(path), "size": size} for path, size in result.paths],
+        "files": [{"name": name, "size": size} for name, size in result.files],
+        "size": result.size,
+        "kept": result.kept,
+        "warnings": result.warnings,
     }

@@ -50,7 +50,8 @@ def command(file: str, store: str | None, **flags: Any) -> None:
     new = sum(imported.is_new for imported in result)
     if flags["as_json"]:
         paths = [
-            {"path": str(found.info.path), "narSize": found.info.nar_size, "new": found.is_new} for found in result
+            {"path": str(imported.info.path), "narSize": imported.info.nar_size, "new": imported.is_new}
+            for imported in result
         ]
         print_json({"store": folder, "paths": paths, "warnings": result.warnings})
     else:

@@ -33,11 +33,11 @@ def command(roots: tuple[str, ...], store: str | None, **flags: Any) -> None:
     With --json it is named as nix path-info --json names it.
     """
     folder = resolve_store_folder(store)
-    found = lamina.describe_paths(roots, embedded_store=folder)
+    stored_paths = lamina.describe_paths(roots, embedded_store=folder)
     if flags["as_json"]:
-        print_json({"store": folder, "paths": list(map(_dump_path, found))})
+        print_json({"store": folder, "paths": list(map(_dump_path, stored_paths))})
         return
-    for number, path in enumerate(found):
+    for number, path in enumerate(stored_paths):
         if number:
             print_stdout("")
         for line in _format_lines(path):

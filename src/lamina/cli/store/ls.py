@@ -32,12 +32,12 @@ def command(names: tuple[str, ...], store: str | None, *, size: bool, **flags: A
     folder = find_store_folder(store)
     if folder is None and names:
         raise NotFound(f"{names[0]}: got no store yet, expected one", hint="lamina store fetch and add make one")
-    found = lamina.list_paths(names, embedded_store=folder) if folder is not None else ()
+    narinfos = lamina.list_paths(names, embedded_store=folder) if folder is not None else ()
     if flags["as_json"]:
-        print_json({"store": folder, "paths": list(map(dump_narinfo, found))})
+        print_json({"store": folder, "paths": list(map(dump_narinfo, narinfos))})
         return
-    for narinfo in found:
+    for narinfo in narinfos:
         path = narinfo.info.path
         print_stdout(f"{format_size(narinfo.info.nar_size):>11}  {path}" if size else str(path))
     if size and not flags["quiet"]:
-        print_stderr(summarize_paths(found))
+        print_stderr(summarize_paths(narinfos))

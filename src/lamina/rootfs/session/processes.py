@@ -37,14 +37,14 @@ class Process(NamedTuple):
 def list_descendants(root_pid: int) -> list[Process]:
     """Return the running descendants of ``root_pid``, parents first."""
     children: dict[int, list[Process]] = {}
-    for found in _list_processes():
-        children.setdefault(found.parent, []).append(found)
+    for process in _list_processes():
+        children.setdefault(process.parent, []).append(process)
     result: list[Process] = []
     waiting = [root_pid]
     while waiting:
-        found_below = children.get(waiting.pop(), [])
-        result += found_below
-        waiting += [process.pid for process in found_below]
+        child_processes = children.get(waiting.pop(), [])
+        result += child_processes
+        waiting += [process.pid for process in child_processes]
     return result
 
 
@@ -84,10 +84,10 @@ def is_hung(root_pid: int) -> bool:
     It hangs if a process of its first group or fakeroot's server is stopped. It also hangs if every process of the
     script is stopped, because then no process remains that could continue another one.
     """
-    found = [process for process in _list_processes() if process.pid == root_pid] + list_descendants(root_pid)
-    servers = [process for process in found if process.name.startswith(_FAKEROOT_SERVER)]
-    session_processes = [process for process in found if process.group == root_pid]
-    script_processes = [process for process in found if process.group != root_pid and process not in servers]
+    processes = [process for process in _list_processes() if process.pid == root_pid] + list_descendants(root_pid)
+    servers = [process for process in processes if process.name.startswith(_FAKEROOT_SERVER)]
+    session_processes = [process for process in processes if process.group == root_pid]
+    script_processes = [process for process in processes if process.group != root_pid and process not in servers]
     if any(process.is_stopped for process in (*session_processes, *servers)):
         return True
     return bool(script_processes) and all(process.is_stopped for process in script_processes)
@@ -96,9 +96,9 @@ def is_hung(root_pid: int) -> bool:
 def _list_processes() -> Iterator[Process]:
     for file in glob.iglob("/proc/[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError):
-            found = _parse_stat(Path(file).read_text("utf-8", "replace"))
-            if found.state not in ("Z", "X"):
-                yield found
+            process = _parse_stat(Path(file).read_text("utf-8", "replace"))
+            if process.state not in ("Z", "X"):
+                yield process
 
 
 def _parse_stat(text: str) -> Process:

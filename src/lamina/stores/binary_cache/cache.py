@@ -79,9 +79,9 @@ class BinaryCache:
         paths_by_hash: dict[str, list[StorePath]] = {}
         for path in paths:
             paths_by_hash.setdefault(path.hash, []).append(path)
-        for hash_part, answer in self.query_hashes(paths_by_hash):
+        for hash_part, result in self.query_hashes(paths_by_hash):
             for path in paths_by_hash[hash_part]:
-                yield path, None if isinstance(answer, NarInfo) and answer.info.path != path else answer
+                yield path, None if isinstance(result, NarInfo) and result.info.path != path else result
 
     def query_hashes(self, hashes: Collection[str]) -> Iterator[tuple[str, NarInfoResult]]:
         """Query the paths that begin with ``hashes`` concurrently and yield the answer for each, in any order.
@@ -110,7 +110,7 @@ class BinaryCache:
             try:
                 while hash_part := _pop_or_none(pending):
                     results.put((hash_part, self._query_hash(hash_part)))
-            except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits for the answer
+            except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits for the result
                 pending.clear()
                 results.put(error)
 
@@ -119,32 +119,34 @@ class BinaryCache:
             Thread(target=send_queries, name="lamina-narinfo", daemon=True).start()
         try:
             for _ in hashes:
-                answer = results.get()
-                if isinstance(answer, BaseException):
-                    raise answer
-                yield answer
+                result = results.get()
+                if isinstance(result, BaseException):
+                    raise result
+                yield result
         finally:
             pending.clear()
 
-    def trusts_nar_hash(self, known: NarInfo) -> bool:
-        """Return whether a trusted key signed the NAR hash of ``known``, so that it holds regardless of the address."""
-        return self._trust.trusts_nar_hash(known)
+    def trusts_nar_hash(self, narinfo: NarInfo) -> bool:
+        """Return whether a trusted key signed the NAR hash of ``narinfo``, which then holds without the address."""
+        return self._trust.trusts_nar_hash(narinfo)
 
-    def stream_nar(self, known: NarInfo) -> Generator[bytes]:
-        """Yield the decompressed NAR of ``known``, in pieces of at most 256 KiB.
+    def stream_nar(self, narinfo: NarInfo) -> Generator[bytes]:
+        """Yield the decompressed NAR of ``narinfo``, in pieces of at most 256 KiB.
 
         The limit of the download follows from the NAR size, because signatures do not cover the size of the compressed
         file. The caller stops reading at the NAR size. Raises `NotFound`, `FormatError`, `Unavailable`.
         """
         if self._fault:
             raise self._fault
-        size = known.info.nar_size
+        size = narinfo.info.nar_size
         # On a server, a leading slash in the URL means the server's root; folders and buckets have no such root.
-        name = known.url if self.label.startswith(("http://", "https://")) else known.file_name
+        name = narinfo.url if self.label.startswith(("http://", "https://")) else narinfo.file_name
         try:
-            yield from decode_pieces(self._transport.stream(name, size + size // _SLACK + _OVERHEAD), known.compression)
+            yield from decode_pieces(
+                self._transport.stream(name, size + size // _SLACK + _OVERHEAD), narinfo.compression
+            )
         except (FormatError, NotFound) as error:
-            raise type(error)(f"{known.info.path} in {self.label}: {error}", hint=error.hint) from error
+            raise type(error)(f"{narinfo.info.path} in {self.label}: {error}", hint=error.hint) from error
         except Unreachable as error:
             self._fault = error
             raise
@@ -196,15 +198,15 @@ class BinaryCache:
         if data is None:
             return None
         try:
-            known = narinfo.parse_bytes(data)
+            parsed = narinfo.parse_bytes(data)
         except FormatError as error:
             raise FormatError(f"{name} in {self.label}: {error}") from error
-        if known.info.path.hash != hash_part:
+        if parsed.info.path.hash != hash_part:
             raise IntegrityError(
-                f"{name} in {self.label}: got the narinfo of {known.info.path}, expected one of {hash_part}"
+                f"{name} in {self.label}: got the narinfo of {parsed.info.path}, expected one of {hash_part}"
             )
-        self._trust.check(known, self.label)
-        return known
+        self._trust.check(parsed, self.label)
+        return parsed
 
 
 def _decode(data: bytes) -> str:

@@ -43,10 +43,10 @@ class CopyingStore:
     def _is_valid(self, path: StorePath) -> bool:
         """Return whether ``path`` is in the embedded store already; damaged paths do not count."""
         try:
-            known = self._fetcher.store.narinfo(path)
+            narinfo = self._fetcher.store.narinfo(path)
         except FormatError:
             return False
-        return known is not None and self._fetcher.store.has_nar(known)
+        return narinfo is not None and self._fetcher.store.has_nar(narinfo)
 
     def has_fallback(self, path: StorePath) -> bool:
         """Return whether another store may have ``path`` if it cannot be fetched."""
@@ -59,17 +59,17 @@ class CopyingStore:
         else:
             raise faults[min(faults)]
 
-    def trusts_nar_hash(self, known: NarInfo) -> bool:
+    def trusts_nar_hash(self, narinfo: NarInfo) -> bool:
         """Return True: the NAR hashes of a store on this machine are trusted."""
         return True
 
     def _make_narinfo(self, info: PathInfo) -> NarInfo:
-        known = self._store.narinfo(info.path) if isinstance(self._store, HasNarInfo) else None
-        return known or NarInfo(info, "", "none", ())
+        narinfo = self._store.narinfo(info.path) if isinstance(self._store, HasNarInfo) else None
+        return narinfo or NarInfo(info, "", "none", ())
 
-    def stream_nar(self, known: NarInfo) -> Generator[bytes]:
+    def stream_nar(self, narinfo: NarInfo) -> Generator[bytes]:
         """Yield the NAR of a path, serialised from its nodes. Raises what the store raises, and `IntegrityError`."""
-        for piece in nar.dump(self._store.nodes(known.info.path)):
+        for piece in nar.dump(self._store.nodes(narinfo.info.path)):
             if isinstance(piece, Extent):
                 yield from _read_pieces(piece)
             else:

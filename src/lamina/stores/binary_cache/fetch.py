@@ -44,11 +44,11 @@ class NarSource(Protocol):
     def label(self) -> str:
         """The name of the source in messages."""
 
-    def stream_nar(self, known: NarInfo) -> Generator[bytes]:
-        """Yield the NAR that ``known`` describes. Raises `StoreError`, `FormatError`."""
+    def stream_nar(self, narinfo: NarInfo) -> Generator[bytes]:
+        """Yield the NAR that ``narinfo`` describes. Raises `StoreError`, `FormatError`."""
 
-    def trusts_nar_hash(self, known: NarInfo) -> bool:
-        """Return whether the NAR hash of ``known`` is trusted regardless of its content address."""
+    def trusts_nar_hash(self, narinfo: NarInfo) -> bool:
+        """Return whether the NAR hash of ``narinfo`` is trusted regardless of its content address."""
 
 
 class Fetcher:
@@ -75,18 +75,18 @@ class Fetcher:
         self._publisher = _Publisher(store)
         atexit.register(_close_at_exit, weakref.ref(self))
 
-    def register(self, known: NarInfo, source: NarSource) -> None:
-        """Register that ``known`` can be fetched from ``source``; nothing is fetched yet.
+    def register(self, narinfo: NarInfo, source: NarSource) -> None:
+        """Register that ``narinfo`` can be fetched from ``source``; nothing is fetched yet.
 
         An earlier registration of the path is replaced only if fetching it failed.
         """
-        path = known.info.path
+        path = narinfo.info.path
         with self._lock:
             if path not in self._sources or self._has_failed(path):
-                self._sources[path] = known, source
+                self._sources[path] = narinfo, source
                 self._futures.pop(path, None)
                 self._started.discard(path)
-                self._publisher.register(known)
+                self._publisher.register(narinfo)
 
     def is_registered(self, path: StorePath) -> bool:
         """Return whether a source is registered for ``path`` and fetching it has not failed."""
@@ -164,67 +164,71 @@ class Fetcher:
             if future is None or path in self._started:
                 return True
             self._started.add(path)
-            known, source = self._sources[path]
+            narinfo, source = self._sources[path]
         try:
-            self._fetch(known, source)
+            self._fetch(narinfo, source)
         except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits for the path
             future.set_exception(error)
         else:
             future.set_result(None)
         return True
 
-    def _fetch(self, known: NarInfo, source: NarSource) -> None:
+    def _fetch(self, narinfo: NarInfo, source: NarSource) -> None:
         self.store.locks.hold_shared()  # so that a NAR that is found here is not collected
-        content_check = _ContentCheck(known, source)
-        if not self._has_valid_nar(known, content_check):
-            with self.store.locks.lock_path(known.info.path):
+        content_check = _ContentCheck(narinfo, source)
+        if not self._has_valid_nar(narinfo, content_check):
+            with self.store.locks.lock_path(narinfo.info.path):
                 # Another process may have fetched it while this one waited.
-                content_check = _ContentCheck(known, source)
-                if not self._has_valid_nar(known, content_check):
-                    content_check = _ContentCheck(known, source)
+                content_check = _ContentCheck(narinfo, source)
+                if not self._has_valid_nar(narinfo, content_check):
+                    content_check = _ContentCheck(narinfo, source)
                     with self.store.create_incoming() as incoming:
                         self._incoming.append(incoming)
                         try:
-                            self._receive(known, source, incoming, content_check)
+                            self._receive(narinfo, source, incoming, content_check)
                         finally:
                             self._incoming.remove(incoming)
         verified = content_check.make_narinfo()
-        self._sources[known.info.path] = verified, source
+        self._sources[narinfo.info.path] = verified, source
         self._publisher.publish(verified)
 
-    def _has_valid_nar(self, known: NarInfo, content_check: _ContentCheck) -> bool:
-        """Return whether the NAR of ``known`` is in the store already, which is found by hashing it.
+    def _has_valid_nar(self, narinfo: NarInfo, content_check: _ContentCheck) -> bool:
+        """Return whether the NAR of ``narinfo`` is in the store already, which is found by hashing it.
 
         A NAR without a narinfo may be there, for example from a fetch that was interrupted. Raises `IntegrityError` if
         the NAR does not match the content address of the path and nothing else vouches for the path.
         """
-        if not self.store.contains_nar(known.info.nar_hash, known.info.nar_size):
+        if not self.store.contains_nar(narinfo.info.nar_hash, narinfo.info.nar_size):
             return False
         found = hashlib.sha256()
-        for piece in self.store.stream_nar(known):
+        for piece in self.store.stream_nar(narinfo):
             found.update(piece)
             content_check.feed(piece)
-        if found.digest() != known.info.nar_hash.raw:
+        if found.digest() != narinfo.info.nar_hash.raw:
             return False
         content_check.check()
         return True
 
-    def _receive(self, known: NarInfo, source: NarSource, incoming: IncomingFile, content_check: _ContentCheck) -> None:
-        size, nar_size = 0, known.info.nar_size
-        with closing(source.stream_nar(known)) as pieces:  # else the connection stays open as long as the error exists
+    def _receive(
+        self, narinfo: NarInfo, source: NarSource, incoming: IncomingFile, content_check: _ContentCheck
+    ) -> None:
+        size, nar_size = 0, narinfo.info.nar_size
+        with closing(
+            source.stream_nar(narinfo)
+        ) as pieces:  # else the connection stays open as long as the error exists
             for piece in pieces:
                 size += len(piece)
                 if size > nar_size:
                     got = f"got a NAR of more bytes, expected {nar_size}: it was not read on"
-                    raise IntegrityError(f"{known.info.path} in {source.label}: {got}")
+                    raise IntegrityError(f"{narinfo.info.path} in {source.label}: {got}")
                 incoming.write(piece)
                 content_check.feed(piece)
                 if self._is_closed:
                     raise InterruptedError
-        check_incoming(known, incoming, source.label)
+        check_incoming(narinfo, incoming, source.label)
         content_check.check()
-        incoming.commit(nar_name(known.info.nar_hash))
-        self.received.add(known.info.path)
+        incoming.commit(nar_name(narinfo.info.nar_hash))
+        self.received.add(narinfo.info.path)
 
 
 class _ContentCheck:
@@ -235,15 +239,15 @@ class _ContentCheck:
     the path, a wrong address is an error.
     """
 
-    def __init__(self, known: NarInfo, source: NarSource) -> None:
-        self._known = known
+    def __init__(self, narinfo: NarInfo, source: NarSource) -> None:
+        self._narinfo = narinfo
         self._source = source
         self._address_check: ContentAddressCheck | None = None
         self._is_verified = False
-        if has_matching_address(known):
-            address = ContentAddress.parse(known.address)
-            self._is_verified = address.equals_nar_hash(known.info)
-            self._address_check = None if self._is_verified else ContentAddressCheck(address, known.info)
+        if has_matching_address(narinfo):
+            address = ContentAddress.parse(narinfo.address)
+            self._is_verified = address.equals_nar_hash(narinfo.info)
+            self._address_check = None if self._is_verified else ContentAddressCheck(address, narinfo.info)
 
     def feed(self, data: bytes) -> None:
         """Hash the next bytes of the NAR."""
@@ -256,13 +260,13 @@ class _ContentCheck:
             return
         self._is_verified = self._address_check.matches()
         self._address_check = None
-        if not self._is_verified and not self._source.trusts_nar_hash(self._known):
-            info, address = self._known.info, self._known.address
+        if not self._is_verified and not self._source.trusts_nar_hash(self._narinfo):
+            info, address = self._narinfo.info, self._narinfo.address
             raise IntegrityError(f"{info.path} in {self._source.label}: got other content, expected that of {address}")
 
     def make_narinfo(self) -> NarInfo:
         """Return the narinfo, without its content address unless that was found to be right."""
-        return self._known if self._is_verified else replace(self._known, address="")
+        return self._narinfo if self._is_verified else replace(self._narinfo, address="")
 
 
 class _Publisher:
@@ -276,20 +280,20 @@ class _Publisher:
         self._missing: dict[StorePath, set[StorePath]] = {}
         self._referrers: dict[StorePath, list[StorePath]] = {}
 
-    def register(self, known: NarInfo) -> None:
-        """Note that the path of ``known`` may be fetched; it counts as invalid until its NAR is received."""
-        self._registered.add(known.info.path)
+    def register(self, narinfo: NarInfo) -> None:
+        """Note that the path of ``narinfo`` may be fetched; it counts as invalid until its NAR is received."""
+        self._registered.add(narinfo.info.path)
 
-    def publish(self, known: NarInfo) -> None:
-        """Publish ``known``, whose NAR was received, and referrers that waited for it. Raises `OutputError`.
+    def publish(self, narinfo: NarInfo) -> None:
+        """Publish ``narinfo``, whose NAR was received, and referrers that waited for it. Raises `OutputError`.
 
         A path whose references are not all valid yet is published together with the last of them.
         """
-        path = known.info.path
+        path = narinfo.info.path
         with self._lock:
-            references = known.info.references - {path}
+            references = narinfo.info.references - {path}
             missing = {found for found in references if not self._is_valid(found)}
-            self._received[path] = known
+            self._received[path] = narinfo
             self._missing[path] = missing
             for reference in missing:
                 self._referrers.setdefault(reference, []).append(path)

@@ -109,12 +109,12 @@ def _open_thread_pool(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
     pool.shutdown()
 
 
-def add_signatures(found: NarInfo, keys: Iterable[SecretKey]) -> NarInfo:
-    """Sign ``found`` with each key, replacing signatures under the same key name; return the new narinfo."""
+def add_signatures(narinfo: NarInfo, keys: Iterable[SecretKey]) -> NarInfo:
+    """Sign ``narinfo`` with each key, replacing signatures under the same key name; return the new narinfo."""
     for key in keys:
-        others = [text for text in found.signatures if text.partition(":")[0] != key.name]
-        found = replace(found, signatures=(*others, key.sign(found.fingerprint)))
-    return found
+        others = [text for text in narinfo.signatures if text.partition(":")[0] != key.name]
+        narinfo = replace(narinfo, signatures=(*others, key.sign(narinfo.fingerprint)))
+    return narinfo
 
 
 def _check_cache(cache: WritableTransport) -> None:
@@ -136,10 +136,10 @@ def _find_present(cache: WritableTransport, info: PathInfo) -> NarInfo | None:
     if data is None:
         return None
     try:
-        found = narinfo.parse_bytes(data)
+        parsed = narinfo.parse_bytes(data)
     except FormatError:
         return None
-    return found if found.info == info else None
+    return parsed if parsed.info == info else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +203,13 @@ class _Push:
         return PushResult(tuple(done), newly_signed, len(present) - len(newly_signed), size)
 
     def _sign(self, present: dict[StorePath, NarInfo], network_pool: ThreadPoolExecutor) -> tuple[StorePath, ...]:
-        updated = {path: add_signatures(found, self._options.keys) for path, found in present.items()}
-        changed = [found for path, found in updated.items() if {*found.signatures} != {*present[path].signatures}]
+        updated = {path: add_signatures(narinfo, self._options.keys) for path, narinfo in present.items()}
+        changed = [narinfo for path, narinfo in updated.items() if {*narinfo.signatures} != {*present[path].signatures}]
         list(network_pool.map(self._write_narinfo, changed))
-        return tuple(found.info.path for found in changed)
+        return tuple(narinfo.info.path for narinfo in changed)
 
-    def _write_narinfo(self, known: NarInfo) -> None:
-        self._cache.write(f"{known.info.path.hash}.narinfo", known.dump().encode())
+    def _write_narinfo(self, narinfo: NarInfo) -> None:
+        self._cache.write(f"{narinfo.info.path.hash}.narinfo", narinfo.dump().encode())
 
     def _write_metadata(self, info: PathInfo, sent: _UploadedNar) -> None:
         """Write the NAR listing, then the narinfo."""
@@ -218,14 +218,14 @@ class _Push:
             document = nar_listing.dump(listing) if listing else None
             if document:
                 self._cache.write(f"{info.path.hash}.ls", document)
-        known = replace(
+        narinfo = replace(
             self._closure_source.narinfo(info),
             url=sent.url,
             compression=sent.compression,
             file_hash=sent.file.digest,
             file_size=sent.file.size,
         )
-        self._write_narinfo(add_signatures(known, self._options.keys))
+        self._write_narinfo(add_signatures(narinfo, self._options.keys))
 
     def _send(self, info: PathInfo) -> _UploadedNar:
         """Compress the NAR of a path to a temporary file and upload that, so that exactly the hashed bytes are sent."""

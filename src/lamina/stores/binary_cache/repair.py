@@ -47,9 +47,9 @@ class _RepairTarget(EmbeddedStore):
     def narinfo(self, path: StorePath) -> NarInfo | None:
         return None if path.hash in self._damaged else super().narinfo(path)
 
-    def publish(self, known: NarInfo) -> NarInfo:
-        self._damaged.discard(known.info.path.hash)
-        return super().publish(known)
+    def publish(self, narinfo: NarInfo) -> NarInfo:
+        self._damaged.discard(narinfo.info.path.hash)
+        return super().publish(narinfo)
 
     def contains_nar(self, nar_hash: Digest, nar_size: int) -> bool:
         return False
@@ -139,9 +139,9 @@ def _find_names(store: EmbeddedStore, hashes: set[str], caches: Sequence[BinaryC
             if path := _find_path(damaged_text, hash_part):
                 found[hash_part] = path
     for cache in caches:
-        for hash_part, answer in cache.query_hashes(hashes - found.keys()):
-            if isinstance(answer, NarInfo):
-                found[hash_part] = answer.info.path
+        for hash_part, result in cache.query_hashes(hashes - found.keys()):
+            if isinstance(result, NarInfo):
+                found[hash_part] = result.info.path
     return found
 
 

@@ -40,11 +40,11 @@ class SubstitutingStore:
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Return the path infos of ``paths``; raises the first error that `query_each` yields."""
         found: dict[StorePath, PathInfo] = {}
-        for path, answer in self.query_each(paths):
-            if isinstance(answer, Error):
-                raise answer
-            if answer:
-                found[path] = answer
+        for path, result in self.query_each(paths):
+            if isinstance(result, Error):
+                raise result
+            if result:
+                found[path] = result
         return found
 
     def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathInfo | Error | None]]:
@@ -56,33 +56,33 @@ class SubstitutingStore:
         for path in paths:
             self._graph[path] = frozenset()
             try:
-                known = self._find_narinfo(path)
+                narinfo = self._find_narinfo(path)
             except (FormatError, IntegrityError) as error:
-                known, faults[path] = None, error
-            if known:
-                self._graph[path] = known.info.references
-                yield path, known.info
+                narinfo, faults[path] = None, error
+            if narinfo:
+                self._graph[path] = narinfo.info.references
+                yield path, narinfo.info
             else:
                 missing.append(path)
         if self._cache is None:
             yield from ((path, faults.get(path)) for path in missing)
             return
-        asked: list[StorePath] = []
-        for path, answer in self._cache.query_each(missing):
-            if isinstance(answer, NarInfo):
-                self._register(answer, self._cache)
-                asked.append(path)
-                yield path, answer.info
+        from_cache: list[StorePath] = []
+        for path, result in self._cache.query_each(missing):
+            if isinstance(result, NarInfo):
+                self._register(result, self._cache)
+                from_cache.append(path)
+                yield path, result.info
             else:
                 # Damage in the embedded store is reported only if the cache does not have the path either.
-                yield path, answer or faults.get(path)
-        if asked:
-            self._check_cycles(asked, self._cache.label)
+                yield path, result or faults.get(path)
+        if from_cache:
+            self._check_cycles(from_cache, self._cache.label)
 
-    def _register(self, known: NarInfo, cache: BinaryCache) -> None:
-        self._fetcher.register(known, cache)
-        self._registered[known.info.path] = known
-        self._graph[known.info.path] = known.info.references
+    def _register(self, narinfo: NarInfo, cache: BinaryCache) -> None:
+        self._fetcher.register(narinfo, cache)
+        self._registered[narinfo.info.path] = narinfo
+        self._graph[narinfo.info.path] = narinfo.info.references
 
     def _check_cycles(self, found: Iterable[StorePath], label: str) -> None:
         """Raise `IntegrityError` for a cycle, once all references of ``found`` were queried.
@@ -107,12 +107,12 @@ class SubstitutingStore:
         registered = self._registered.get(path)
         if registered:
             return registered
-        known = self._store.narinfo(path)
-        if known is None or not self._trust.accepts(known):
+        narinfo = self._store.narinfo(path)
+        if narinfo is None or not self._trust.accepts(narinfo):
             return None
-        if not self._store.has_nar(known):
+        if not self._store.has_nar(narinfo):
             raise IntegrityError(f"{path}: got no whole NAR in {self._store.folder}, expected one", hint=REPAIR_HINT)
-        return known
+        return narinfo
 
     def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:
         """Find the valid path that each of ``mentions`` means, in the embedded store or else in the cache.
@@ -122,12 +122,12 @@ class SubstitutingStore:
         hashes = {path.hash for path in mentions}
         valid = list(self.with_hashes(hashes))
         if self._cache:
-            for _, answer in self._cache.query_hashes(hashes - {path.hash for path in valid}):
-                if isinstance(answer, Error):
-                    raise answer
-                if answer:
-                    self._register(answer, self._cache)
-                    valid.append(answer.info.path)
+            for _, result in self._cache.query_hashes(hashes - {path.hash for path in valid}):
+                if isinstance(result, Error):
+                    raise result
+                if result:
+                    self._register(result, self._cache)
+                    valid.append(result.info.path)
         return match_by_hash(mentions, valid)
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
@@ -182,7 +182,7 @@ class SubstitutingStore:
     def _embedded_narinfo(self, path: StorePath) -> NarInfo | None:
         """Return the trusted narinfo in the embedded store, even if its NAR is missing; None if it is invalid."""
         try:
-            known = self._store.narinfo(path)
+            narinfo = self._store.narinfo(path)
         except FormatError:
             return None
-        return known if known and self._trust.accepts(known) else None
+        return narinfo if narinfo and self._trust.accepts(narinfo) else None

@@ -21,24 +21,24 @@ class Trust:
     keys: tuple[PublicKey, ...] = (CACHE_NIXOS_ORG,)
     allow_unsigned: bool = False
 
-    def accepts(self, found: NarInfo) -> bool:
-        """Return whether ``found`` is trusted, by the rules of Nix (Nix manual, require-sigs)."""
-        return self.allow_unsigned or has_matching_address(found) or self.trusts_nar_hash(found)
+    def accepts(self, narinfo: NarInfo) -> bool:
+        """Return whether ``narinfo`` is trusted, by the rules of Nix (Nix manual, require-sigs)."""
+        return self.allow_unsigned or has_matching_address(narinfo) or self.trusts_nar_hash(narinfo)
 
-    def trusts_nar_hash(self, found: NarInfo) -> bool:
-        """Return whether a trusted key signed the NAR hash of ``found``, so that it holds regardless of the address."""
-        return find_signer(found.fingerprint, found.signatures, self.keys) is not None
+    def trusts_nar_hash(self, narinfo: NarInfo) -> bool:
+        """Return whether a trusted key signed the NAR hash of ``narinfo``, which then holds without the address."""
+        return find_signer(narinfo.fingerprint, narinfo.signatures, self.keys) is not None
 
-    def check(self, found: NarInfo, label: str) -> None:
-        """Raise `IntegrityError` if ``found`` is not trusted; ``label`` names the cache in the message."""
-        if self.accepts(found):
+    def check(self, narinfo: NarInfo, label: str) -> None:
+        """Raise `IntegrityError` if ``narinfo`` is not trusted; ``label`` names the cache in the message."""
+        if self.accepts(narinfo):
             return
-        names = sorted({text.partition(":")[0] for text in found.signatures})
+        names = sorted({text.partition(":")[0] for text in narinfo.signatures})
         got = f"no signature but of {', '.join(names)}" if names else "no signature"
         trusted = ", ".join(key.name for key in self.keys) or "a key that is trusted"
         if {key.name for key in self.keys} & set(names):
             got = f"a signature of {', '.join(names)} that does not match"
         raise IntegrityError(
-            f"{found.info.path} in {label}: got {got}, expected one of {trusted}",
+            f"{narinfo.info.path} in {label}: got {got}, expected one of {trusted}",
             hint="--trusted-key NAME:BASE64 trusts a key, --no-verify-signatures whoever runs the cache",
         )

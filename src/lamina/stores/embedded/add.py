@@ -114,18 +114,18 @@ def add_content(store: EmbeddedStore, content: AddedContent, references: Collect
     path = address.make_path(content.named.name, references, content.self_reference)
     store.locks.hold_shared()
     with store.locks.lock_path(path):
-        known = store.narinfo(path)
-        if known and store.contains_nar(known.info.nar_hash, known.info.nar_size):
-            return known
+        narinfo = store.narinfo(path)
+        if narinfo and store.contains_nar(narinfo.info.nar_hash, narinfo.info.nar_size):
+            return narinfo
         with store.create_incoming() as incoming:
             _write(content, path, incoming)
-            found = incoming.blob_info
+            nar = incoming.blob_info
             self_reference = (path,) if content.self_reference else ()
-            info = PathInfo(path, found.digest, found.size, frozenset((*references, *self_reference)))
-            known = NarInfo(info, nar_name(found.digest), "none", (), address=str(address))
-            check_incoming(known, incoming, str(content.named.source))
-            incoming.commit(known.url)
-        return store.publish(known)
+            info = PathInfo(path, nar.digest, nar.size, frozenset((*references, *self_reference)))
+            narinfo = NarInfo(info, nar_name(nar.digest), "none", (), address=str(address))
+            check_incoming(narinfo, incoming, str(content.named.source))
+            incoming.commit(narinfo.url)
+        return store.publish(narinfo)
 
 
 def _write(content: AddedContent, path: StorePath, incoming: IncomingFile) -> None:

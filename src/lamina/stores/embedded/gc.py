@@ -52,17 +52,17 @@ def find_garbage(store: EmbeddedStore, roots: Iterable[StorePath]) -> GCResult:
 
 
 def remove_garbage(store: EmbeddedStore, roots: Iterable[StorePath]) -> GCResult:
-    """Remove what `find_garbage` finds, and old lock files; return what was found.
+    """Remove what `find_garbage` returns, and old lock files; return the same result.
 
     The caller holds the exclusive lock of the store. Raises what `find_garbage` raises, before anything is removed,
     and `OutputError`.
     """
     plan = _GarbagePlan(store, roots)
-    found = plan.find_garbage()
+    result = plan.find_garbage()
     plan.remove()
-    for name in (*(name for name, _ in found.files), *find_old_locks(store.folder)):
+    for name in (*(name for name, _ in result.files), *find_old_locks(store.folder)):
         store.discard(name)
-    return found
+    return result
 
 
 class _GarbagePlan:
@@ -71,45 +71,48 @@ class _GarbagePlan:
     def __init__(self, store: EmbeddedStore, roots: Iterable[StorePath]) -> None:
         self._store = store
         self._live = {info.path for info in Closure.resolve(roots, store.query)}
-        self._known = read_valid_narinfos(store)
-        self._dead = sort_referrers_first([found for found in self._known if found.info.path not in self._live])
-        self._nar_uses = Counter(found.file_name for found in self._known)
+        self._narinfos = read_valid_narinfos(store)
+        self._dead = sort_referrers_first(
+            [narinfo for narinfo in self._narinfos if narinfo.info.path not in self._live]
+        )
+        self._nar_uses = Counter(narinfo.file_name for narinfo in self._narinfos)
 
     def find_garbage(self) -> GCResult:
         folder = self._store.folder
-        kept = [found for found in self._known if found.info.path in self._live]
+        kept = [narinfo for narinfo in self._narinfos if narinfo.info.path in self._live]
         paths = [
-            (found.info.path, sum(get_size(folder, name) for name in names)) for found, names in self._list_deletions()
+            (narinfo.info.path, sum(get_size(folder, name) for name in names))
+            for narinfo, names in self._list_deletions()
         ]
-        readable = {found.info.path.hash for found in self._known}
+        readable = {narinfo.info.path.hash for narinfo in self._narinfos}
         names = [f"{hash_part}{_SUFFIX}" for hash_part in sorted(self._store.hashes()) if hash_part not in readable]
         deleted = {name for _, names in self._list_deletions() for name in names}
-        strays = (*find_orphans(folder, self._known), *find_stray_files(folder, self._known))
+        strays = (*find_orphans(folder, self._narinfos), *find_stray_files(folder, self._narinfos))
         names += [name for name in strays if name not in deleted]
         return GCResult(tuple(paths), tuple((name, get_size(folder, name)) for name in names), len(kept))
 
     def remove(self) -> None:
-        for found, names in self._list_deletions():
-            self._store.remove((found.info.path,))
+        for narinfo, names in self._list_deletions():
+            self._store.remove((narinfo.info.path,))
             for name in names:
                 self._store.discard(name)
 
     def _list_deletions(self) -> Iterable[tuple[NarInfo, Sequence[str]]]:
         """Yield each path to remove, with its files in the order of their removal."""
         uses = Counter(self._nar_uses)
-        for found in self._dead:
-            nar = found.file_name
+        for narinfo in self._dead:
+            nar = narinfo.file_name
             uses[nar] -= 1
-            names = [f"{found.info.path.hash}{_SUFFIX}", f"{found.info.path.hash}{_LISTING}"]
+            names = [f"{narinfo.info.path.hash}{_SUFFIX}", f"{narinfo.info.path.hash}{_LISTING}"]
             # A file outside of nar/ that a narinfo names was not written by this store, so it is not removed.
             is_last = not uses[nar] and nar.startswith(f"{NARS}/")
-            yield found, [*names, nar] if is_last else names
+            yield narinfo, [*names, nar] if is_last else names
 
 
-def sort_referrers_first(known: Collection[NarInfo]) -> list[NarInfo]:
-    """Sort ``known`` so that each path comes before its references; cycles, which Nix never makes, come last."""
-    by_path = {found.info.path: found for found in known}
-    referrer_counts = Counter(path for found in known for path in found.info.references - {found.info.path})
+def sort_referrers_first(narinfos: Collection[NarInfo]) -> list[NarInfo]:
+    """Sort ``narinfos`` so that each path comes before its references; cycles, which Nix never makes, come last."""
+    by_path = {narinfo.info.path: narinfo for narinfo in narinfos}
+    referrer_counts = Counter(path for narinfo in narinfos for path in narinfo.info.references - {narinfo.info.path})
     ready = [path for path in by_path if not referrer_counts[path]]
     order: dict[StorePath, NarInfo] = {}
     while ready:
@@ -119,4 +122,4 @@ def sort_referrers_first(known: Collection[NarInfo]) -> list[NarInfo]:
             referrer_counts[reference] -= 1
             if not referrer_counts[reference] and reference in by_path:
                 ready.append(reference)
-    return [*order.values(), *(found for found in known if found.info.path not in order)]
+    return [*order.values(), *(narinfo for narinfo in narinfos if narinfo.info.path not in order)]

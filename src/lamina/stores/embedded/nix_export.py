@@ -63,10 +63,10 @@ def read_export(store: EmbeddedStore, read: Callable[[int], bytes]) -> Iterator[
     while True:
         with store.create_incoming() as incoming:
             receiver.incoming = incoming
-            found = next(paths, None)
-            if found is None:
+            exported = next(paths, None)
+            if exported is None:
                 return
-            imported = _import_path(store, found, incoming)
+            imported = _import_path(store, exported, incoming)
         yield imported
 
 
@@ -79,11 +79,11 @@ class _NarReceiver:
         self.incoming.write(data)
 
 
-def _import_path(store: EmbeddedStore, found: ExportedPath, incoming: IncomingFile) -> ImportedPath:
+def _import_path(store: EmbeddedStore, exported: ExportedPath, incoming: IncomingFile) -> ImportedPath:
     blob_info = incoming.blob_info
-    info = PathInfo(found.path, blob_info.digest, blob_info.size, found.references)
+    info = PathInfo(exported.path, blob_info.digest, blob_info.size, exported.references)
     _check_references(store, info)
-    existing = store.narinfo(found.path)
+    existing = store.narinfo(exported.path)
     if existing and existing.info.nar_hash != info.nar_hash:
         return ImportedPath(existing.info, is_new=False)
     # An existing NAR file is replaced too: it may be damaged, while this one was just verified.
@@ -92,8 +92,8 @@ def _import_path(store: EmbeddedStore, found: ExportedPath, incoming: IncomingFi
         return ImportedPath(existing.info, is_new=False)
     address = ContentAddress.nar(info.nar_hash)
     # The format does not contain content addresses; whether a path is addressed by its NAR hash shows in its name.
-    is_addressed = found.path not in found.references and address.matches(info)
-    store.publish(NarInfo(info, "", "none", (), deriver=found.deriver, address=str(address) if is_addressed else ""))
+    is_addressed = exported.path not in exported.references and address.matches(info)
+    store.publish(NarInfo(info, "", "none", (), deriver=exported.deriver, address=str(address) if is_addressed else ""))
     return ImportedPath(info, is_new=True)
 
 

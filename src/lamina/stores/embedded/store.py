@@ -113,69 +113,71 @@ class EmbeddedStore:
     def narinfo(self, path: StorePath) -> NarInfo | None:
         """Return the narinfo of ``path``, or None if it is not valid here. Raises `FormatError`, `Unavailable`."""
         if path not in self._infos:
-            found = self.read_narinfo(path.hash)
-            if found is None or found.info.path != path:
+            stored = self.read_narinfo(path.hash)
+            if stored is None or stored.info.path != path:
                 return None
-            self._infos[path] = found
+            self._infos[path] = stored
         return self._infos[path]
 
     def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathInfo | Error | None]]:
         """Yield each of ``paths`` with its path info, with the error if its narinfo is invalid, or with None."""
         for path in paths:
             try:
-                known = self.narinfo(path)
+                narinfo = self.narinfo(path)
             except (FormatError, Unavailable) as error:
                 yield path, error
             else:
-                yield path, known.info if known else None
+                yield path, narinfo.info if narinfo else None
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Return the path infos of those of ``paths`` that are valid."""
-        found = ((path, self.narinfo(path)) for path in paths)
-        return {path: known.info for path, known in found if known}
+        narinfos = ((path, self.narinfo(path)) for path in paths)
+        return {path: narinfo.info for path, narinfo in narinfos if narinfo}
 
     def location(self, path: StorePath) -> Extent:
         """Return the NAR of ``path``. Raises `NotFound`; `IntegrityError` if the file is missing or of another size."""
-        known = self.narinfo(path)
-        if known is None:
+        narinfo = self.narinfo(path)
+        if narinfo is None:
             raise NotFound(f"{path}: got no such valid path in {self.folder}, expected one")
-        return self.nar_extent(known)
+        return self.nar_extent(narinfo)
 
-    def received_nar(self, known: NarInfo) -> Extent:
-        """Return the NAR of ``known``, which was received and may not be valid yet. Raises what `location` raises."""
-        return self.nar_extent(_relocate(known))
+    def received_nar(self, narinfo: NarInfo) -> Extent:
+        """Return the NAR of ``narinfo``, which was received and may not be valid yet. Raises what `location` raises."""
+        return self.nar_extent(_relocate(narinfo))
 
-    def nar_extent(self, known: NarInfo) -> Extent:
-        """Return the NAR file that ``known`` names. Raises what `location` raises."""
-        if known.compression != "none":
+    def nar_extent(self, narinfo: NarInfo) -> Extent:
+        """Return the NAR file that ``narinfo`` names. Raises what `location` raises."""
+        if narinfo.compression != "none":
             raise Unavailable(
-                f"{self.folder / known.url}: got a NAR in {known.compression}, expected it uncompressed",
+                f"{self.folder / narinfo.url}: got a NAR in {narinfo.compression}, expected it uncompressed",
                 hint=f"name the cache by its URL: --store file://{self.folder.absolute()}",
             )
         self.locks.hold_shared()
-        file = self.file(known)
+        file = self.file(narinfo)
         try:
             extent = narfile.nar_extent(os.fsencode(file))
         except IntegrityError as error:
-            raise IntegrityError(f"{known.info.path}: {error}", hint=REPAIR_HINT) from error
-        if extent.length != known.info.nar_size:
-            raise IntegrityError(f"{file}: got {extent.length} bytes, expected {known.info.nar_size}", hint=REPAIR_HINT)
+            raise IntegrityError(f"{narinfo.info.path}: {error}", hint=REPAIR_HINT) from error
+        if extent.length != narinfo.info.nar_size:
+            raise IntegrityError(
+                f"{file}: got {extent.length} bytes, expected {narinfo.info.nar_size}", hint=REPAIR_HINT
+            )
         return extent
 
-    def has_nar(self, known: NarInfo) -> bool:
-        """Return whether the file that `nar_extent` would read exists and has the size of the NAR of ``known``."""
+    def has_nar(self, narinfo: NarInfo) -> bool:
+        """Return whether the file that `nar_extent` would read exists and has the size of the NAR of ``narinfo``."""
         try:
-            return known.compression == "none" and self.file(known).stat().st_size == known.info.nar_size
+            return narinfo.compression == "none" and self.file(narinfo).stat().st_size == narinfo.info.nar_size
         except (OSError, FormatError):
             return False
 
-    def file(self, known: NarInfo) -> Path:
-        """Return the NAR file that ``known`` names. Raises `FormatError` for a URL that leads out of the store."""
-        return self.folder / check_file_name(str(self.folder), known.file_name)
+    def file(self, narinfo: NarInfo) -> Path:
+        """Return the NAR file that ``narinfo`` names. Raises `FormatError` for a URL that leads out of the store."""
+        return self.folder / check_file_name(str(self.folder), narinfo.file_name)
 
-    def stream_nar(self, known: NarInfo) -> Iterator[bytes]:
-        """Yield the NAR of ``known``, which must be here, in pieces of at most 256 KiB. Raises `Unavailable`."""
-        file = self.folder / nar_name(known.info.nar_hash)
+    def stream_nar(self, narinfo: NarInfo) -> Iterator[bytes]:
+        """Yield the NAR of ``narinfo``, which must be here, in pieces of at most 256 KiB. Raises `Unavailable`."""
+        file = self.folder / nar_name(narinfo.info.nar_hash)
         try:
             with file.open("rb", buffering=0) as opened:
                 while piece := opened.read(_PIECE):
@@ -207,16 +209,18 @@ class EmbeddedStore:
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """Return the valid paths that begin with one of ``hashes``, ascending. Raises what `read_narinfo` raises."""
-        found = ((hash_part, self.read_narinfo(hash_part)) for hash_part in hashes)
+        narinfos = ((hash_part, self.read_narinfo(hash_part)) for hash_part in hashes)
         # A narinfo under the hash of another path makes no path valid; `lamina store verify` reports it.
         return tuple(
-            sorted(known.info.path for hash_part, known in found if known and known.info.path.hash == hash_part)
+            sorted(
+                narinfo.info.path for hash_part, narinfo in narinfos if narinfo and narinfo.info.path.hash == hash_part
+            )
         )
 
     def narinfos(self) -> list[NarInfo]:
         """Return the narinfos of all valid paths, ordered by path. Raises `FormatError` for an invalid narinfo."""
-        found = (self.read_narinfo(hash_part) for hash_part in sorted(self.hashes()))
-        return sorted((known for known in found if known), key=lambda known: known.info.path)
+        narinfos = (self.read_narinfo(hash_part) for hash_part in sorted(self.hashes()))
+        return sorted((narinfo for narinfo in narinfos if narinfo), key=lambda narinfo: narinfo.info.path)
 
     def read_narinfo(self, hash_part: str) -> NarInfo | None:
         """Read the narinfo file of ``hash_part`` from disk; return None if there is no such file.
@@ -255,11 +259,11 @@ class EmbeddedStore:
         except OSError:
             return False
 
-    def publish(self, known: NarInfo) -> NarInfo:
+    def publish(self, narinfo: NarInfo) -> NarInfo:
         """Make a path valid whose NAR is already in the store; return its narinfo as stored. Raises `OutputError`."""
-        stored = _relocate(known)
-        write_file(self.folder, f"{known.info.path.hash}{_SUFFIX}", stored.dump().encode())
-        self._infos[known.info.path] = stored
+        stored = _relocate(narinfo)
+        write_file(self.folder, f"{narinfo.info.path.hash}{_SUFFIX}", stored.dump().encode())
+        self._infos[narinfo.info.path] = stored
         return stored
 
     def remove(self, paths: Iterable[StorePath]) -> None:
@@ -299,11 +303,11 @@ def may_become_store(folder: Path) -> bool:
     return names <= {PRIVATE} or CACHE_INFO in names
 
 
-def _relocate(known: NarInfo) -> NarInfo:
-    """Return ``known`` with the URL, compression and file hash that its NAR has in an embedded store."""
-    info = known.info
+def _relocate(narinfo: NarInfo) -> NarInfo:
+    """Return ``narinfo`` with the URL, compression and file hash that its NAR has in an embedded store."""
+    info = narinfo.info
     return replace(
-        known, url=nar_name(info.nar_hash), compression="none", file_hash=info.nar_hash, file_size=info.nar_size
+        narinfo, url=nar_name(info.nar_hash), compression="none", file_hash=info.nar_hash, file_size=info.nar_size
     )
 
 

@@ -20,28 +20,28 @@ _INCOMING, _LOCKS = f"{PRIVATE}/arriving", f"{PRIVATE}/fetching"
 _LISTING = ".ls"
 
 
-def find_orphans(folder: Path, known: Collection[NarInfo]) -> list[str]:
-    """Return the NARs that none of ``known`` names, relative to ``folder``, ascending. Raises `Unavailable`."""
-    used = {found.file_name for found in known}
+def find_orphans(folder: Path, narinfos: Collection[NarInfo]) -> list[str]:
+    """Return the NARs that none of ``narinfos`` names, relative to ``folder``, ascending. Raises `Unavailable`."""
+    used = {narinfo.file_name for narinfo in narinfos}
     names = (f"{NARS}/{name}" for name in _list_files(folder / NARS) if not is_part(name))
     return sorted(name for name in names if name not in used)
 
 
-def find_stray_files(folder: Path, known: Collection[NarInfo]) -> list[str]:
+def find_stray_files(folder: Path, narinfos: Collection[NarInfo]) -> list[str]:
     """Return temporary files that killed processes left, and the NAR listings of paths that are not valid.
 
     The names are relative to ``folder`` and ascending. Raises `Unavailable`.
     """
-    hashes = {found.info.path.hash for found in known}
-    found = [name for name in _list_files(folder) if is_part(name)]
-    found += [f"{NARS}/{name}" for name in _list_files(folder / NARS) if is_part(name)]
-    found += [f"{_INCOMING}/{name}" for name in _list_files(folder / _INCOMING)]
+    hashes = {narinfo.info.path.hash for narinfo in narinfos}
+    names = [name for name in _list_files(folder) if is_part(name)]
+    names += [f"{NARS}/{name}" for name in _list_files(folder / NARS) if is_part(name)]
+    names += [f"{_INCOMING}/{name}" for name in _list_files(folder / _INCOMING)]
     # Another process may push to the folder as a binary cache; such a process does not take the locks of the store.
-    found = [name for name in found if not is_in_use(folder / name)]
-    found += [
+    names = [name for name in names if not is_in_use(folder / name)]
+    names += [
         name for name in _list_files(folder) if name[HASH_LENGTH:] == _LISTING and name[:HASH_LENGTH] not in hashes
     ]
-    return sorted(found)
+    return sorted(names)
 
 
 def find_old_locks(folder: Path) -> list[str]:

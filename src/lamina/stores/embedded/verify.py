@@ -64,29 +64,31 @@ def check_store(store: EmbeddedStore, threads: int = 0) -> StoreCheck:
         Unavailable: The store cannot be read.
     """
     store.locks.hold_shared()
-    known, damaged = _read_narinfos(store)
-    valid = {found.info.path for found in known}
+    narinfos, damaged = _read_narinfos(store)
+    valid = {narinfo.info.path for narinfo in narinfos}
     pool = ThreadPoolExecutor(threads or cpu_count(), "lamina-check")
     try:
-        faults = list(pool.map(lambda found: _find_fault(store, found), known))
+        faults = list(pool.map(lambda narinfo: _find_fault(store, narinfo), narinfos))
     finally:  # after an interrupt, the remaining paths are not waited for
         pool.shutdown(wait=False, cancel_futures=True)
-    damaged += [DamagedPath(found.info.path.hash, fault) for found, fault in zip(known, faults, strict=True) if fault]
+    damaged += [
+        DamagedPath(narinfo.info.path.hash, fault) for narinfo, fault in zip(narinfos, faults, strict=True) if fault
+    ]
     bad = {damage.hash for damage in damaged}
     missing = {
-        reference.hash: DamagedPath(reference.hash, _describe_missing(reference, found))
-        for found in known
-        for reference in sorted(found.info.references)
+        reference.hash: DamagedPath(reference.hash, _describe_missing(reference, narinfo))
+        for narinfo in narinfos
+        for reference in sorted(narinfo.info.references)
         if reference not in valid and reference.hash not in bad and not _is_valid(store, reference)
     }
     damaged += missing.values()
     return StoreCheck(
-        intact=sum(found.info.path.hash not in bad for found in known),
+        intact=sum(narinfo.info.path.hash not in bad for narinfo in narinfos),
         damaged=tuple(damaged),
         # The NAR of a path with an unreadable narinfo counts as an orphan too, since nothing names it.
-        orphans=len(find_orphans(store.folder, known)),
-        leftovers=len(find_stray_files(store.folder, known)),
-        size=sum(found.info.nar_size for found in known),
+        orphans=len(find_orphans(store.folder, narinfos)),
+        leftovers=len(find_stray_files(store.folder, narinfos)),
+        size=sum(narinfo.info.nar_size for narinfo in narinfos),
     )
 
 
@@ -95,11 +97,11 @@ def check_paths(store: EmbeddedStore, hashes: Collection[str]) -> dict[str, str]
     faults = {}
     for hash_part in hashes:
         try:
-            found = require_narinfo(store, hash_part)
+            narinfo = require_narinfo(store, hash_part)
         except _DAMAGE_ERRORS as error:
             faults[hash_part] = str(error)
             continue
-        fault = _find_fault(store, found) or _find_missing_reference(store, found)
+        fault = _find_fault(store, narinfo) or _find_missing_reference(store, narinfo)
         if fault:
             faults[hash_part] = fault
     return faults
@@ -115,43 +117,43 @@ def require_narinfo(store: EmbeddedStore, hash_part: str) -> NarInfo:
         Unavailable: The file cannot be read.
     """
     file = store.folder / f"{hash_part}{_SUFFIX}"
-    found = store.read_narinfo(hash_part)
-    if found is None:
+    narinfo = store.read_narinfo(hash_part)
+    if narinfo is None:
         raise NotFound(f"{file}: got nothing there, expected a narinfo")
-    if found.info.path.hash != hash_part:
-        raise IntegrityError(f"{file}: got the narinfo of {found.info.path}, expected one of {hash_part}")
-    return found
+    if narinfo.info.path.hash != hash_part:
+        raise IntegrityError(f"{file}: got the narinfo of {narinfo.info.path}, expected one of {hash_part}")
+    return narinfo
 
 
 def _read_narinfos(store: EmbeddedStore) -> tuple[list[NarInfo], list[DamagedPath]]:
     """Return all valid narinfos, in order of their hashes, and what is wrong with the others."""
-    known: list[NarInfo] = []
+    narinfos: list[NarInfo] = []
     damaged: list[DamagedPath] = []
     for hash_part in sorted(store.hashes()):
         try:
-            known.append(require_narinfo(store, hash_part))
+            narinfos.append(require_narinfo(store, hash_part))
         except NotFound:  # removed since the folder was listed
             continue
         except _DAMAGE_ERRORS as error:
             damaged.append(DamagedPath(hash_part, str(error)))
-    return known, damaged
+    return narinfos, damaged
 
 
-def _find_fault(store: EmbeddedStore, found: NarInfo) -> str:
+def _find_fault(store: EmbeddedStore, narinfo: NarInfo) -> str:
     """Return what is wrong with the NAR of a path, or an empty text; references are not checked."""
     try:
-        extent = store.nar_extent(found)
-        check_nar(found, extent)
+        extent = store.nar_extent(narinfo)
+        check_nar(narinfo, extent)
     except _DAMAGE_ERRORS as error:
         text = str(error)
-        return text if text.startswith(f"{found.info.path}: ") else f"{found.info.path}: {text}"
+        return text if text.startswith(f"{narinfo.info.path}: ") else f"{narinfo.info.path}: {text}"
     return ""
 
 
-def _find_missing_reference(store: EmbeddedStore, found: NarInfo) -> str:
-    for reference in sorted(found.info.references):
+def _find_missing_reference(store: EmbeddedStore, narinfo: NarInfo) -> str:
+    for reference in sorted(narinfo.info.references):
         if not _is_valid(store, reference):
-            return _describe_missing(reference, found)
+            return _describe_missing(reference, narinfo)
     return ""
 
 
@@ -162,15 +164,15 @@ def _is_valid(store: EmbeddedStore, path: StorePath) -> bool:
         return True
 
 
-def _describe_missing(path: StorePath, found: NarInfo) -> str:
-    return f"{path}: got no such valid path, expected it as a reference of {found.info.path}"
+def _describe_missing(path: StorePath, narinfo: NarInfo) -> str:
+    return f"{path}: got no such valid path, expected it as a reference of {narinfo.info.path}"
 
 
-def iterate_paths(known: Iterable[NarInfo]) -> Iterator[StorePath]:
-    """Yield the path and the references of each of ``known``."""
-    for found in known:
-        yield found.info.path
-        yield from found.info.references
+def iterate_paths(narinfos: Iterable[NarInfo]) -> Iterator[StorePath]:
+    """Yield the path and the references of each of ``narinfos``."""
+    for narinfo in narinfos:
+        yield narinfo.info.path
+        yield from narinfo.info.references
 
 
 def read_valid_narinfos(store: EmbeddedStore) -> list[NarInfo]:
