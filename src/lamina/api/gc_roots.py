@@ -3,8 +3,8 @@
 A ROOT is the first of these that fits: a store path, a spec file (TOML or JSON, with ``#NAME`` or without), a package
 name that the store knows, a link into the store, an image file or an OCI layout.
 
-Invariant: a ROOT that keeps nothing is an error. A file keeps the paths that it mentions and that are in the store;
-the others may be in another store, since an image can be made from several.
+A ROOT that keeps nothing is an error. A file keeps the paths that it mentions and that are in the store; the others may
+be in another store, since an image can be made from several.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The public functions that make and read images.
 
-Invariant: the arguments are those of one table (`lamina.ImageArguments`), every error is a `lamina.Error`, and nothing
-is printed.
+The arguments are those of one table (`lamina.ImageArguments`). Every error is a `lamina.Error`, and nothing is printed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The base image of a new image.
 
-Invariant: of its config, only ``Env`` is taken over by default, as in nixpkgs' streamer. Its layers are taken over
-unchanged and uncompressed, each with its diff ID. Layers for another platform than the image's are refused.
+By default, a new image takes over only ``Env`` of the base image's config, as in nixpkgs' streamer. The layers are
+taken over unchanged and uncompressed, each with its diff ID. Layers for another platform than the image's are refused.
 """
 
 from __future__ import annotations

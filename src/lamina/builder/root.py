@@ -1,8 +1,7 @@
 """The image's root: the contents of the customisation layer.
 
-Invariant: the root is made in one order: symlink tree, ready-made contents, Nix database, extra commands, fakeroot
-commands, declared entries. Each step sees the results of those before it (nixpkgs: dockerTools,
-``customisationLayer``).
+The root is made in one order: symlink tree, ready-made contents, Nix database, extra commands, fakeroot commands,
+declared entries. Each step sees the results of those before it (nixpkgs: dockerTools, ``customisationLayer``).
 """
 
 from __future__ import annotations

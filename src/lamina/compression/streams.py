@@ -1,6 +1,6 @@
 """Detect and decode the compression of image files and layers.
 
-Invariant: the first bytes of a stream decide which decoder is used, never a file name.
+The decoder is chosen by the first bytes of a stream, never by a file name.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
 """Parsers and writers of every format: NAR, tar, narinfo, the JSON of images, closure graphs, channel lists.
 
-Invariant: the modules are pure. They turn bytes into values and values into bytes, and read no file, clock or
-environment.
+The modules are pure. They turn bytes into values and values into bytes, and read no file, clock or environment.
 """

@@ -1,6 +1,6 @@
 """Lists in which store paths are found by name: the ``store-paths`` file of a Nix channel, or a JSON object.
 
-Invariant: a list is checked completely when it is parsed; a `StorePath` is only created when `find` returns it.
+A list is checked completely when it is parsed; a `StorePath` is only created when `find` returns it.
 
 The list of a channel has one path per line, without references, and two hundred thousand lines or more (nixpkgs,
 ``pkgs/top-level/release.nix`` and the channels made from it). A JSON list is an object from names to store paths.

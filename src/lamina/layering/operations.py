@@ -1,6 +1,6 @@
 """The operations of a layering pipeline: each is a function from a value to a value.
 
-Invariant: an operation divides, orders or merges its input. Only ``remove_paths`` drops a path; none duplicates one.
+Invariant: only ``remove_paths`` drops a path, and no operation duplicates one.
 
 A value is a graph, a list of values, or an object, which is an ordered mapping of names to values. The error for an
 input of the wrong kind says where the operation is, what the input was, and which operation to put before it. The

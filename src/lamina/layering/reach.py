@@ -1,6 +1,6 @@
 """Reachability in a closure, with sets of paths as bit masks.
 
-Invariant: bit ``i`` stands for the path with index ``i`` in the closure, which is sorted by path.
+Bit ``i`` stands for the path with index ``i`` in the closure, which is sorted by path.
 
 A set of 10,000 paths is an integer of 1,250 bytes. A union of two takes a microsecond, so the transitive closure of
 60,000 references takes a tenth of a second.

@@ -1,7 +1,7 @@
 """Reads the images of a docker-archive, as listed in its ``manifest.json``.
 
-Invariant: members are found only through the names in the documents, never by a naming pattern, so that the archives
-of all writers are read the same way.
+Members are found only through the names in the documents, never by a naming pattern, so that the archives of all
+writers are read the same way.
 
 Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format". docker 20.10 and podman write
 layers as ``ID/layer.tar`` (some of them links to others), docker since 25 as ``blobs/sha256/HEX``, skopeo as

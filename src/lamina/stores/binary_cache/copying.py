@@ -1,7 +1,6 @@
 """Copy paths of a store on this machine into the embedded store, as if the store were a binary cache.
 
-Invariant: the NAR hash that the store states for a path is trusted, and the content read from the store is checked
-against it.
+The NAR hash that the store states for a path is trusted, and the content read from the store is checked against it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The list of store paths of a nixpkgs channel, or a catalogue, as a store: names without contents.
 
-Invariant: a downloaded list is cached only if it is complete and valid. It is not downloaded again within a day, and a
-warning gives the age of an older one that is used.
+A downloaded list is cached only if it is complete and valid. It is not downloaded again within a day, and a warning
+gives the age of an older one that is used.
 
 A channel is a name at ``https://channels.nixos.org``; its list is the file ``store-paths.xz`` there (nixos.org,
 "Channels"). The list says which path a name means, but not the references of the path; a binary cache has those.
