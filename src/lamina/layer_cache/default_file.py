@@ -20,14 +20,13 @@ def remove_old_file(folder: Path) -> None:
     Another program's file of that name stays, and so does one that cannot be removed.
     """
     old = folder / OLD_FILE_NAME
-    if os.path.lexists(folder / FILE_NAME) or old.is_symlink() or not old.is_file():
-        return
-    if not is_layer_cache(read_head(old)):
-        return
     try:
-        # The database first: without it, SQLite ignores the files beside it.
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            Path(f"{old}{suffix}").unlink(missing_ok=True)
+        if os.path.lexists(folder / FILE_NAME) or old.is_symlink() or not old.is_file():
+            return
+        if is_layer_cache(read_head(old)):
+            # The database first: without it, SQLite ignores the files beside it.
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                Path(f"{old}{suffix}").unlink(missing_ok=True)
     except OSError:
         return
 

@@ -11,13 +11,14 @@ locks that other threads of this process hold.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import itertools
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
-from queue import PriorityQueue
+from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
@@ -27,6 +28,8 @@ from lamina.layers.worker_tasks import TaskResult, WorkerTask
 from lamina.system.cleanup import Cleanup
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.layers.worker_tasks import main; main()"
+# How long an interrupted pool waits for each thread, in seconds; they end at once, as their workers were killed.
+_JOIN_TIMEOUT = 0.5
 _HIGHEST_PRIORITY, _LOWEST_PRIORITY = (-1, 0), (sys.maxsize, 0)
 
 
@@ -46,8 +49,10 @@ class WorkerPool:
     def __init__(self, size: int, pass_fds: Collection[int] = ()) -> None:
         self._size = size
         self._pass_fds = tuple(pass_fds)
-        self._waiting: PriorityQueue[tuple[tuple[int, int], int, Callable[[RunTask], Any] | None, Future[Any]]]
-        self._waiting = PriorityQueue()
+        # A heap, and a ticket for each of its entries. Both are written in C: a signal that raises in the middle cannot
+        # leave them locked, as it can a `queue.PriorityQueue`.
+        self._jobs: list[tuple[tuple[int, int], int, Callable[[RunTask], Any] | None, Future[Any]]] = []
+        self._tickets: SimpleQueue[None] = SimpleQueue()
         self._count = itertools.count()
         self._workers: list[_Worker] = []
         self._threads: list[Thread] = []
@@ -61,7 +66,7 @@ class WorkerPool:
             priority: The waiting job with the lowest priority is next; of equal ones, the oldest.
         """
         future: Future[_T] = Future()
-        self._waiting.put((priority, next(self._count), job, future))
+        self._push(priority, job, future)
         if len(self._threads) < self._size:
             worker = _Worker(self._pass_fds)
             self._workers.append(worker)
@@ -79,12 +84,17 @@ class WorkerPool:
         # One for each possible thread: an interrupt may have come between a thread's start and its entry in the list.
         for _ in range(self._size):
             priority = _LOWEST_PRIORITY if kind is None else _HIGHEST_PRIORITY
-            self._waiting.put((priority, next(self._count), None, Future()))
+            self._push(priority, None, Future())
         if kind is not None:
             self._kill()
         for thread in self._threads:
-            thread.join()
+            # A thread may wait for ever for the lock of a future that the interrupt left locked.
+            thread.join(None if kind is None else _JOIN_TIMEOUT)
         self._cleanup.cancel()
+
+    def _push(self, priority: tuple[int, int], job: Callable[[RunTask], Any] | None, future: Future[Any]) -> None:
+        heapq.heappush(self._jobs, (priority, next(self._count), job, future))
+        self._tickets.put(None)
 
     def _kill(self) -> None:
         for worker in self._workers:
@@ -93,7 +103,8 @@ class WorkerPool:
     def _run_jobs(self, worker: _Worker) -> None:
         with contextlib.closing(worker):
             while True:
-                *_, job, future = self._waiting.get()
+                self._tickets.get()
+                *_, job, future = heapq.heappop(self._jobs)
                 if job is None:
                     return
                 try:

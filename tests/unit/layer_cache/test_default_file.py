@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.support.fake_nix_store import as_nobody, public_folder
 
 from lamina.layer_cache.cache import LayerCache
 from lamina.layer_cache.default_file import FILE_NAME, OLD_FILE_NAME, remove_old_file
@@ -66,3 +67,9 @@ def test_a_symlink_or_a_folder_of_that_name_stays(old: Path, tmp_path: Path) -> 
         remove_old_file(folder)
         assert (folder / OLD_FILE_NAME).exists()
     assert old.exists()
+
+
+def test_a_folder_that_may_not_be_entered_is_left_alone() -> None:
+    with public_folder() as folder:
+        folder.joinpath("cache").mkdir(0o700)
+        as_nobody(lambda: remove_old_file(folder / "cache"))

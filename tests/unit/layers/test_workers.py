@@ -128,3 +128,42 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
             return
         time.sleep(0.01)
     pytest.fail("the worker is still running")
+
+
+_INTERRUPTED = """
+import concurrent.futures, queue, sys, threading
+from lamina.layers import workers
+
+workers._JOIN_TIMEOUT = 0.02
+FILES = {module.__file__ for module in (workers, queue, concurrent.futures._base)}
+# Others of threading's functions use locks that are written in C, which only a trace function can interrupt there.
+CONDITION = {function.__code__ for function in vars(threading.Condition).values() if hasattr(function, "__code__")}
+ended = 0
+for at in range(1, 1000):
+    left = at
+    def trace(frame, event, argument):
+        global left
+        if frame.f_code.co_filename not in FILES and frame.f_code not in CONDITION:
+            return None
+        left -= event == "line"
+        if event == "line" and left == 0:
+            raise KeyboardInterrupt
+        return trace
+    try:
+        with workers.WorkerPool(2) as pool:
+            sys.settrace(trace)
+            assert [pool.submit(lambda run_task: 1, (0, 0)).result() for _ in range(3)] == [1, 1, 1]
+            sys.settrace(None)
+            break
+    except (KeyboardInterrupt, RuntimeError):  # the latter from a lock that the interrupt left released
+        sys.settrace(None)
+        ended += 1
+print(ended)
+"""
+
+
+def test_an_interrupt_at_any_line_ends_the_pool() -> None:
+    """`with` on a lock that is written in Python can be interrupted on its way out, and leaves the lock held."""
+    ran = subprocess.run([sys.executable, "-c", _INTERRUPTED], capture_output=True, text=True, timeout=40, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 100
