@@ -59,3 +59,18 @@ def test_the_version_is_printed_without_a_framework() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output == f"lamina {lamina.__version__}\n[]\n"
+
+
+def test_the_help_of_a_command_imports_no_other_room() -> None:
+    """Every start of lamina pays for what the options import."""
+    code = (
+        "import sys; sys.argv = ['lamina', 'stream', '--help']\n"
+        "from lamina.cli.start import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "names = {'.'.join(name.split('.')[:2]) for name in sys.modules if name.startswith('lamina.')}\n"
+        "print(sorted(names), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    rooms = ["lamina.cli", "lamina.errors", "lamina.messages", "lamina.system", "lamina.version"]
+    assert ran.stderr == f"{rooms}\n"

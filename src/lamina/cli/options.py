@@ -16,7 +16,6 @@ import click
 
 import lamina
 from lamina.errors import InvalidArgument
-from lamina.layer_cache.default_file import FILE_NAME, remove_old_file
 from lamina.messages.redaction import holds_secret, short_repr
 
 # The help repeats these values of other modules, because importing those modules would make every start slower. A test
@@ -239,6 +238,7 @@ def collect_image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     from lamina.cli.container_config import build_container_config
     from lamina.inputs import specfile
     from lamina.inputs.spec import Spec
+    from lamina.layer_cache.default_file import remove_old_file
 
     arguments: dict[str, Any] = specfile.load(flags["spec"]) if flags["spec"] else {}
     arguments |= {name: flags[name] for name in _COPIED if flags.get(name) is not None}
@@ -291,6 +291,8 @@ def get_layer_cache_option(flags: Mapping[str, Any]) -> str | None:
 def get_default_layer_cache() -> str:
     """Return the file of the default layer cache, in the user's cache folder."""
     from platformdirs import user_cache_path
+
+    from lamina.layer_cache.default_file import FILE_NAME
 
     return str(user_cache_path("lamina", appauthor=False) / FILE_NAME)
 
