@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -235,6 +234,8 @@ def collect_image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
         NotFound: The spec file does not exist.
         FormatError: A file cannot be parsed.
     """
+    from pathlib import Path
+
     from lamina.cli.container_config import build_container_config
     from lamina.inputs import specfile
     from lamina.inputs.spec import Spec
