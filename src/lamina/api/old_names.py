@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from lamina.errors import InvalidArgument
+from lamina.inputs.old_arguments import rename_old_arguments
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import LayerCacheCheck
@@ -24,12 +24,11 @@ _NEW_NAMES = {
     "verify_ledger": "verify_layer_cache",
 }
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-
-def takes_old_arguments(**new_names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def takes_old_arguments(**new_names: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
     """Make a function take keyword arguments by their old names too, with a `DeprecationWarning`.
 
     Args:
@@ -37,16 +36,13 @@ def takes_old_arguments(**new_names: str) -> Callable[[Callable[P, T]], Callable
 
     """
 
-    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+    def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
         @wraps(function)
-        def call(*arguments: P.args, **keywords: P.kwargs) -> T:
+        def call(*arguments: _P.args, **keywords: _P.kwargs) -> _T:
             for old in new_names.keys() & keywords:
-                new = new_names[old]
-                warnings.warn(f"the argument {old} is called {new}", DeprecationWarning, stacklevel=2)
-                if new in keywords:
-                    raise InvalidArgument(f"{old}: got it and {new}, expected one: it is the old name of the same")
-                keywords[new] = keywords.pop(old)
-            return function(*arguments, **keywords)
+                warnings.warn(f"the argument {old} is called {new_names[old]}", DeprecationWarning, stacklevel=2)
+            renamed: Any = rename_old_arguments(keywords, new_names)
+            return function(*arguments, **renamed)
 
         return call
 

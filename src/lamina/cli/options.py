@@ -239,7 +239,7 @@ def collect_image_arguments(flags: Mapping[str, Any]) -> dict[str, Any]:
     from lamina.cli.container_config import build_container_config
     from lamina.inputs import specfile
     from lamina.inputs.spec import Spec
-    from lamina.layer_cache.default_file import remove_old_file
+    from lamina.layer_cache.files import remove_old_file
 
     arguments: dict[str, Any] = specfile.load(flags["spec"]) if flags["spec"] else {}
     arguments |= {name: flags[name] for name in _COPIED if flags.get(name) is not None}
@@ -293,7 +293,7 @@ def get_default_layer_cache() -> str:
     """Return the file of the default layer cache, in the user's cache folder."""
     from platformdirs import user_cache_path
 
-    from lamina.layer_cache.default_file import FILE_NAME
+    from lamina.layer_cache.files import FILE_NAME
 
     return str(user_cache_path("lamina", appauthor=False) / FILE_NAME)
 

@@ -21,6 +21,7 @@ from lamina.formats.keys import PublicKey
 from lamina.formats.platform import LINUX, Platform
 from lamina.formats.tar import Owner
 from lamina.inputs import pipelinefile
+from lamina.inputs.old_arguments import IMAGE_ARGUMENTS, rename_old_arguments
 from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
 from lamina.messages.redaction import short_repr
 from lamina.rootfs.entries import DeclaredEntry, Dir, File, Perm, Symlink, Xattr
@@ -84,10 +85,6 @@ class ImageArguments(StoreArguments, total=False):
     layer_cache: str | os.PathLike[str] | None
     verify: bool
     embedded_store: str | os.PathLike[str] | None
-
-
-OLD_NAMES = {"ledger": "layer_cache"}
-"""Old names of arguments, which are still accepted: old name → new name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +182,7 @@ class Spec:
             FormatError: the file is not a pipeline in JSON.
 
         """
-        arguments = _rename_old_arguments(arguments)
+        arguments = rename_old_arguments(arguments, IMAGE_ARGUMENTS)
         unknown = [name for name in arguments if name not in ImageArguments.__annotations__]
         if unknown:
             raise InvalidArgument(
@@ -200,16 +197,6 @@ class Spec:
         )
         config = values.get("config", {})
         return cls(**values, owner=owner, warnings=container_config.check(config))
-
-
-def _rename_old_arguments(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Replace old names of arguments by the new ones; raise `InvalidArgument` if both names are given."""
-    for old in OLD_NAMES.keys() & arguments:
-        new = OLD_NAMES[old]
-        if new in arguments:
-            raise InvalidArgument(f"{old}: got it and {new}, expected one: it is the old name of the same argument")
-        arguments = {OLD_NAMES.get(name, name): value for name, value in arguments.items()}
-    return arguments
 
 
 def _parse_text(name: str, value: Any) -> str:

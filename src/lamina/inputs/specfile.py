@@ -20,13 +20,14 @@ from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.json_toml import parse_json, parse_toml
 from lamina.inputs import pipelinefile
 from lamina.inputs.nix_build import needs_nix_build
-from lamina.inputs.spec import OLD_NAMES, ImageArguments
+from lamina.inputs.old_arguments import IMAGE_ARGUMENTS
+from lamina.inputs.spec import ImageArguments
 from lamina.layering import STRATEGIES
 from lamina.messages.redaction import join_names, short_repr
 from lamina.system.documents import MAX_BYTES, read_document
 
 # dockerTools' names that differ from Python's by more than camel case.
-_ALIASES = {"layering_pipeline": "layering", "include_nix_dB": "include_nix_db", **OLD_NAMES}
+_ALIASES = {"layering_pipeline": "layering", "include_nix_dB": "include_nix_db", **IMAGE_ARGUMENTS}
 # Python parses a megabyte of TOML in about a second, and JSON at a hundred times that rate.
 _MAX_TOML_SIZE = 1 << 20
 # A spec file can come from another person, so it may neither set where programs are looked for nor disable the sandbox.

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lamina.layer_cache.default_file import APPLICATION_ID_OFFSET, MAGIC, read_head
+from lamina.layer_cache.files import APPLICATION_ID_OFFSET, MAGIC, list_files, read_head
 from lamina.layer_cache.schema import (
     APPLICATION_ID,
     SCHEMA_VERSION,
@@ -164,10 +164,12 @@ class CacheDatabase:
             if self._current_file_id() != self._file_id:
                 return None
             aside = next(
-                name for name in _set_aside_names(self._path) if not any(os.path.lexists(file) for file in _files(name))
+                name
+                for name in _set_aside_names(self._path)
+                if not any(os.path.lexists(file) for file in list_files(name))
             )
             # The database itself comes last: as long as the damaged file is there, no process creates a new one.
-            for file, new_file in reversed(list(zip(_files(self._path), _files(aside), strict=True))):
+            for file, new_file in reversed(list(zip(list_files(self._path), list_files(aside), strict=True))):
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(file, new_file) if keep else os.unlink(file)
             return aside
@@ -200,7 +202,7 @@ class CacheDatabase:
         Files beside an earlier database of this name are removed first.
         """
         if exclusive:
-            for file in _files(self._path)[1:]:
+            for file in list_files(self._path)[1:]:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(file)
         with contextlib.suppress(FileExistsError):
@@ -238,7 +240,7 @@ class CacheDatabase:
 
     def _is_readable(self, error: DatabaseError) -> bool:
         """Return whether the file can be read on its own: its log is empty, and ``error`` is not due to the file."""
-        log = _files(self._path)[1]
+        log = list_files(self._path)[1]
         log_is_empty = not os.path.exists(log) or not os.path.getsize(log)
         return log_is_empty and not error.is_damage and not error.is_busy
 
@@ -341,11 +343,6 @@ def _make_folder(folder: Path) -> None:
         path.mkdir(mode=stat.S_IRWXU, exist_ok=True)
     if not os.path.isdir(folder):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-
-
-def _files(database: Path) -> list[Path]:
-    """Return the path of the database, then those of the files that SQLite puts beside it, the log first."""
-    return [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
 
 
 def _set_aside_names(path: Path) -> Iterator[Path]:

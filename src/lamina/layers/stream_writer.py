@@ -215,11 +215,14 @@ class _LayerJob:
         else:
             self._blob_info = transfer(packed.pieces, add_progress(out, on_bytes))
             count = self._blob_info.size
-        if count != packed.size:
-            raise IntegrityError(f"layer {self.state.number}: got {count} bytes, expected {packed.size}")
+        self._check_size(count, packed)
         if self._listings:
             self._listings.put()
         self._written = None  # frees the memory of the listing
+
+    def _check_size(self, size: int, packed: PackedLayer) -> None:
+        if size != packed.size:
+            raise IntegrityError(f"layer {self.state.number}: got {size} bytes, expected {packed.size}")
 
     def _write_buffered(self, buffer: SharedBuffer, region: BufferRange, out: Write, on_bytes: OnBytes) -> int:
         with buffer.view(region) as view:
@@ -246,7 +249,8 @@ class _LayerJob:
             self._listings.remove()
             hint = "run it again: what was known of the store path is forgotten"
             raise IntegrityError(str(error), hint=hint) from error
-        return count if self._blob_info.size == packed.size else self._blob_info.size
+        self._check_size(self._blob_info.size, packed)
+        return count
 
     def _rehash(self, written: ListedLayer, mtimes: Mapping[bytes, int]) -> BlobInfo:
         """List and hash the layer again, so that the layer cache gets the current modification times of its files.

@@ -1,4 +1,4 @@
-"""The default layer cache, and the file that it replaces."""
+"""The files of a layer cache, and the default one that a newer version replaces."""
 
 import sqlite3
 from contextlib import closing
@@ -8,7 +8,7 @@ import pytest
 from tests.support.fake_nix_store import as_nobody, public_folder
 
 from lamina.layer_cache.cache import LayerCache
-from lamina.layer_cache.default_file import FILE_NAME, OLD_FILE_NAME, remove_old_file
+from lamina.layer_cache.files import FILE_NAME, OLD_FILE_NAME, remove_old_file
 
 
 def fail(warning: str) -> None:

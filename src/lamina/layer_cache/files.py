@@ -1,4 +1,4 @@
-"""The default layer cache, a file in the user's cache folder, and the name that it had before."""
+"""The files of a layer cache: the default one, those beside a database, and how a layer cache is recognised."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lamina.layer_cache.schema import APPLICATION_ID
 
+# The default layer cache in the user's cache folder, and the name that it had before.
 FILE_NAME = "layer-cache.sqlite"
 OLD_FILE_NAME = "ledger.sqlite"
 
@@ -25,10 +26,15 @@ def remove_old_file(folder: Path) -> None:
             return
         if is_layer_cache(read_head(old)):
             # The database first: without it, SQLite ignores the files beside it.
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                Path(f"{old}{suffix}").unlink(missing_ok=True)
+            for file in list_files(old):
+                file.unlink(missing_ok=True)
     except OSError:
         return
+
+
+def list_files(database: Path) -> list[Path]:
+    """Return the path of the database, then those of the files that SQLite puts beside it, the log first."""
+    return [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
 
 
 def is_layer_cache(head: bytes) -> bool:

@@ -1,0 +1,27 @@
+"""Arguments that have another name now: the old name is still taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lamina.errors import InvalidArgument
+
+IMAGE_ARGUMENTS = {"ledger": "layer_cache"}
+"""Of the public functions that make an image, and of spec files: old name → new name."""
+
+
+def rename_old_arguments(arguments: Mapping[str, Any], new_names: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``arguments`` by their new names; raise `InvalidArgument` if an old name and its new one are both given.
+
+    Args:
+        arguments: the values by name.
+        new_names: the new name of each old one.
+
+    """
+    for old in new_names.keys() & arguments:
+        if new_names[old] in arguments:
+            raise InvalidArgument(
+                f"{old}: got it and {new_names[old]}, expected one: it is the old name of the same argument"
+            )
+    return {new_names.get(name, name): value for name, value in arguments.items()}
