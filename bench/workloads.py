@@ -49,7 +49,7 @@ class Workload:
 
     @property
     def huge(self) -> bool:
-        """Whether it is so large that only its memory is measured."""
+        """Whether only the peak memory is measured, because the workload is too large to repeat."""
         return self.kind in {HUGE_IMAGE, HUGE_LAYER}
 
     def lamina(self, command: str, *options: str) -> Command:
