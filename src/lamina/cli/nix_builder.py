@@ -29,7 +29,7 @@ from lamina.cli.exits import run_to_exit_code
 from lamina.cli.output import open_stdout, print_stderr
 from lamina.cli.progress_lines import ProgressLines
 from lamina.compression.compressors import COMPRESSORS
-from lamina.compression.streams import MAGIC_SIZE, detect_image_compression
+from lamina.compression.streams import MAGIC_SIZE, detect_compression
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
@@ -326,7 +326,7 @@ def _decompress_zstd(derivation: Derivation, image: Path, folder: Path) -> Path:
 def _detect_compressor(file: Path) -> str:
     """Return the name of the compressor that made ``file``, or ``none`` if lamina has no compressor for its format."""
     with file.open("rb") as opened:
-        name = detect_image_compression(opened.read(MAGIC_SIZE))
+        name = detect_compression(opened.read(MAGIC_SIZE)).replace("gzip", "gz")
     return name if name in COMPRESSORS else "none"
 
 

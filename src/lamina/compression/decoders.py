@@ -11,7 +11,6 @@ because tapes, and tools that write whole blocks, leave them there.
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,13 +26,6 @@ MAX_PIECE = 1 << 18
 # stream, so a piece with thousands of tiny streams would be copied thousands of times. Portions that start small and
 # double keep all copies within twice the input.
 _FIRST_PORTION = 1 << 9
-_MAGIC = {
-    "xz": re.compile(rb"\xfd7zXZ\0"),
-    "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
-    "gzip": re.compile(rb"\x1f\x8b"),
-    "bzip2": re.compile(rb"BZh[1-9][1\x17]"),
-    "lz4": re.compile(rb"\x04\x22\x4d\x18"),
-}
 # Starting a decoder takes microseconds, so millions of tiny streams would cost more time than their bytes. No tool
 # writes that many: streams of bgzip are up to 64 KiB long, and those of parallel compressors are longer.
 _SHORT_STREAM = 1 << 9
@@ -69,14 +61,6 @@ def decode_pieces(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
         known = ", ".join(("none", *_FORMATS))
         raise FormatError(f"compression: got {short_repr(compression)}, expected one of {known}")
     return _decode_all(pieces, _Streams(compression, _FORMATS[compression]()))
-
-
-def detect_compression(start: bytes) -> str:
-    """Return Nix's name for the compression of a file that begins with ``start``, or ``none`` if it is not recognised.
-
-    Six bytes are enough. Brotli streams have no magic number, so they are not recognised.
-    """
-    return next((name for name, magic in _MAGIC.items() if magic.match(start)), "none")
 
 
 def _decode_all(pieces: Iterable[bytes], streams: _Streams) -> Iterator[bytes]:

@@ -1,7 +1,4 @@
-"""Detect and decode the compression of image files and layers.
-
-The decoder is chosen by the first bytes of a stream, never by a file name.
-"""
+"""Detect the compression of a stream by its first bytes, never by a file name, and decode image files and layers."""
 
 from __future__ import annotations
 
@@ -13,24 +10,25 @@ from lamina.compression.decoders import decode_pieces
 from lamina.errors import FormatError
 
 MAGIC_SIZE = 6
-_GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
-# A skippable frame (RFC 8878, 3.1.2), with which some programs begin a file; its first byte is 0x50 to 0x5f.
-_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
-_XZ = b"\xfd7zXZ\0"
-_BZIP2 = re.compile(rb"BZh[1-9]1A")
-_DECODERS = {"gz": "gzip", "zstd": "zstd", "xz": "xz", "none": "none"}
+"""The number of bytes that `detect_compression` needs."""
+_MAGIC = {
+    "gzip": re.compile(rb"\x1f\x8b"),
+    # A zstd file may begin with a skippable frame (RFC 8878, 3.1.2).
+    "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
+    "xz": re.compile(rb"\xfd7zXZ\0"),
+    # The level is followed by the start of a block or by the end of an empty stream. A text can begin with less.
+    "bzip2": re.compile(rb"BZh[1-9](?:1A|\x17r)"),
+    "lz4": re.compile(rb"\x04\x22\x4d\x18"),
+}
+_IMAGE_HINTS = {"bzip2": "decompress it first: bunzip2", "lz4": "decompress it first: lz4 -d"}
 
 
-def detect_image_compression(start: bytes) -> str:
-    """Return the compression of a stream that begins with these `MAGIC_SIZE` bytes: gz, zstd, xz, bzip2, or none."""
-    if start[:2] == _GZIP:
-        return "gz"
-    if start == _XZ:
-        return "xz"
-    if start[:4] == _ZSTD or (start[1:4] == _ZSTD_SKIPPABLE and 0x50 <= start[0] <= 0x5F):
-        return "zstd"
-    return "bzip2" if _BZIP2.match(start) else "none"
+def detect_compression(start: bytes) -> str:
+    """Return Nix's name for the compression of a stream that begins with these `MAGIC_SIZE` bytes.
+
+    The name is ``none`` if the stream is not recognised. Brotli streams have no magic number, so they never are.
+    """
+    return next((name for name, magic in _MAGIC.items() if magic.match(start)), "none")
 
 
 def detect_and_decode(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -45,7 +43,7 @@ def detect_and_decode(pieces: Iterable[bytes]) -> Iterator[bytes]:
         start += piece
         if len(start) >= MAGIC_SIZE:
             break
-    compression = detect_image_compression(start[:MAGIC_SIZE])
-    if compression not in _DECODERS:
-        raise FormatError(f"got {compression}, expected gzip, zstd or xz", hint="decompress it first: bunzip2")
-    return decode_pieces(chain([start], rest), _DECODERS[compression])
+    compression = detect_compression(start)
+    if compression in _IMAGE_HINTS:
+        raise FormatError(f"got {compression}, expected gzip, zstd or xz", hint=_IMAGE_HINTS[compression])
+    return decode_pieces(chain([start], rest), compression)

@@ -31,8 +31,7 @@ from lamina.compression.compressors import (
     find_compressor,
     parse_jobs,
 )
-from lamina.compression.streams import detect_and_decode
-from lamina.errors import FormatError, InvalidArgument
+from lamina.errors import InvalidArgument
 
 CODECS = ["gz", "zstd"]
 # Both levels of isal, one of zlib, and two of zstd, at which its threads get portions of 2 and of 8 MiB.
@@ -453,21 +452,3 @@ def test_no_codec_is_imported_before_it_is_used() -> None:
         "print([m for m in sys.modules if m.split('.')[0] in {'isal', 'backports', 'compression', 'lzma', 'platform'}])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-
-
-# --- decoding
-
-
-@pytest.mark.parametrize("name", ["gz", "zstd", "none"])
-@pytest.mark.parametrize("size", [0, 1, 3, 4, 100_000])
-def test_a_compression_is_recognised_by_the_first_bytes(name: str, size: int) -> None:
-    data = sample(size)
-    assert b"".join(detect_and_decode([compress(name, [data])])) == data
-
-
-@pytest.mark.parametrize("name", CODECS)
-def test_a_truncated_stream_is_refused(name: str) -> None:
-    packed = compress(name, [sample(BLOCK)])
-    for length in (5, 11, len(packed) // 2, len(packed) - 1):
-        with pytest.raises(FormatError):
-            list(detect_and_decode([packed[:length]]))

@@ -17,7 +17,7 @@ import lz4.frame
 import pytest
 
 from lamina.compression import decoders, libraries
-from lamina.compression.decoders import MAX_PIECE, decode_pieces, detect_compression
+from lamina.compression.decoders import MAX_PIECE, decode_pieces
 from lamina.errors import FormatError, Unavailable
 
 zstd = libraries.zstd()
@@ -170,18 +170,6 @@ def test_a_hundred_thousand_tiny_streams_take_linear_time(word: str) -> None:
     few = seconds(5_000, MAX_PIECE)
     # Twenty times as many streams: with quadratic copying they would take four hundred times as long.
     assert seconds(100_000, 1 << 30) < 100 * few + 1
-
-
-@pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize("content", [b"", b"/nix/store/x"])
-def test_all_but_brotli_is_recognised_by_its_first_bytes(word: str, content: bytes) -> None:
-    assert detect_compression(COMPRESS[word](content)[:6]) == ("none" if word == "br" else word)
-    assert detect_compression((SKIPPABLE + COMPRESS["zstd"](content))[:6]) == "zstd"
-
-
-@pytest.mark.parametrize("start", [b"", b"\x1f", b"BZh", b"BZh9x", b"{", b"/nix/s"])
-def test_other_bytes_are_recognised_as_uncompressed(start: bytes) -> None:
-    assert detect_compression(start) == "none"
 
 
 # --- refused input

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from lamina.compression.streams import MAGIC_SIZE, detect_image_compression
+from lamina.compression.streams import MAGIC_SIZE, detect_compression
 from lamina.core.names import STORE_DIR, Digest, StorePath
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, IntegrityError, InvalidArgument
@@ -157,7 +157,7 @@ class Blobs:
         )
 
     def _read_content(self, blob: Extent) -> _BlobContent:
-        if detect_image_compression(read_head(blob, MAGIC_SIZE)) == "none":
+        if detect_compression(read_head(blob, MAGIC_SIZE)) == "none":
             blob_info = hash_pieces([blob])
             return _BlobContent(blob_info, blob_info, blob)
         with open_reader(blob) as read:

@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from lamina.compression.streams import MAGIC_SIZE, detect_image_compression
+from lamina.compression.streams import MAGIC_SIZE, detect_compression
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats.oci import INDEX
 from lamina.formats.tar_reader import is_header
@@ -72,7 +72,7 @@ def _open_members(path: Path, unpacker: Unpacker) -> Members:
             return _open_folder(path)
         if stat.S_ISREG(mode):
             plain = get_extent(Path(os.path.realpath(path)))
-            if detect_image_compression(read_head(plain, MAGIC_SIZE)) == "none":
+            if detect_compression(read_head(plain, MAGIC_SIZE)) == "none":
                 return ArchiveMembers(plain)
         with path.open("rb", buffering=0) as file:
             return ArchiveMembers(unpacker.unpack(file, _require_tar_header).content)

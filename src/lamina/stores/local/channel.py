@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lamina.compression.decoders import decode_pieces, detect_compression
+from lamina.compression.decoders import decode_pieces
+from lamina.compression.streams import MAGIC_SIZE, detect_compression
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
@@ -189,7 +190,7 @@ def _decompress(data: bytes) -> bytes:
     if not data:
         raise FormatError("got no bytes, expected a list of store paths")
     pieces, size = [], 0
-    for piece in decode_pieces((data,), detect_compression(data[:6])):
+    for piece in decode_pieces((data,), detect_compression(data[:MAGIC_SIZE])):
         pieces.append(piece)
         size += len(piece)
         if size > _MAX_TEXT:
