@@ -10,7 +10,6 @@ in
   packages.certifi
   packages.click
   packages.cryptography
-  packages.filelock
   packages.lz4
   packages.platformdirs
   packages.rich

@@ -2,7 +2,8 @@
 
 Invariant: a file or folder with a temporary name is locked (``flock``) from before its first use until it is renamed
 or removed. An unlocked one is therefore a leftover of a killed process, and the next process that works in the same
-folder removes it.
+folder removes it. Nobody waits for such a lock: it only shows that the process lives, so it is taken on the descriptor
+that the process has open anyway, without `lamina.system.locks.FileLock`.
 
 A temporary name contains a tag of the running kernel (the boot ID). The lock alone decides only for names with this
 kernel's tag. Otherwise, that is on a network file system shared with another machine, after a reboot, or without
@@ -24,11 +25,7 @@ from pathlib import Path
 from typing import Self
 
 from lamina.system.cleanup import Cleanup, create
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system
-    fcntl = None  # type: ignore[assignment]
+from lamina.system.locks import try_lock
 
 # Prefixes of the names of part files, which lie beside the file they become, and of folders in TMPDIR.
 PART_PREFIX, FOLDER_PREFIX = ".lamina.", "lamina-"
@@ -143,7 +140,7 @@ def is_in_use(path: Path) -> bool:
     except OSError:
         return False
     try:
-        return _lock(fd) is False
+        return try_lock(fd) is False
     finally:
         os.close(fd)
 
@@ -169,7 +166,7 @@ def _create_file(path: Path, mode: int) -> int:
 def _create_locked_folder(path: Path) -> int:
     os.mkdir(path, stat.S_IRWXU)
     os.chmod(path, stat.S_IRWXU)  # the umask may have removed some of these permissions
-    if fcntl is None:
+    if not hasattr(os, "O_DIRECTORY"):  # systems that cannot open folders
         return -1
     try:
         fd = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
@@ -181,25 +178,12 @@ def _create_locked_folder(path: Path) -> int:
 def _lock_new(fd: int, path: Path) -> int:
     try:
         # Look for the name, not for the inode: some file systems report another inode number each time.
-        if _lock(fd) is False or not os.path.lexists(path):
+        if try_lock(fd) is False or not os.path.lexists(path):
             raise _TakenError
     except BaseException:
         os.close(fd)
         raise
     return fd
-
-
-def _lock(fd: int) -> bool | None:
-    """Lock the open file; return whether that succeeded, or None if the system or file system has no locks."""
-    if fcntl is None:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
 
 
 def _is_same_file(path: Path, status: os.stat_result) -> bool:
@@ -265,7 +249,7 @@ def _remove_leftover(path: Path, now: float, remove: Callable[[Path], object]) -
             return
         fd = -1
     try:
-        lock = _lock(fd) if fd >= 0 else None
+        lock = try_lock(fd) if fd >= 0 else None
         if lock is False or not (is_old or (lock and _is_from_this_boot(path.name))) or not _is_same_file(path, status):
             return
         if is_folder:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lamina.stores.incoming import IncomingFile
-from lamina.system import temporary
+from lamina.system import locks, temporary
 from lamina.system.output import atomic_write
 from lamina.system.tempdir import TempDir
 from lamina.system.temporary import PartFile, is_in_use
@@ -199,7 +199,7 @@ def test_a_read_only_leftover_is_removed(tmp_path: Path) -> None:
 
 def test_without_locks_the_age_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some network file systems have no locks."""
-    monkeypatch.setattr(temporary, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
     names = [f".lamina.{temporary._boot_tag()}0000000{number}.part" for number in (1, 2)]
     for name in names:
         (tmp_path / name).touch()
@@ -212,7 +212,7 @@ def test_a_file_that_is_swept_before_it_is_locked_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Path] = []
-    lock = temporary._lock
+    lock = locks.try_lock
 
     def late(number: int) -> bool | None:
         if not taken:
@@ -220,14 +220,14 @@ def test_a_file_that_is_swept_before_it_is_locked_is_created_again(
             taken[0].unlink()
         return lock(number)
 
-    monkeypatch.setattr(temporary, "_lock", late)
+    monkeypatch.setattr(temporary, "try_lock", late)
     with PartFile(tmp_path) as part:
         assert part.path != taken[0]
         assert part.path.exists()
 
 
 def test_a_file_that_can_never_be_locked_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(temporary, "_lock", lambda number: False)
+    monkeypatch.setattr(temporary, "try_lock", lambda number: False)
     with pytest.raises(FileExistsError):
         PartFile(tmp_path)
 

@@ -41,6 +41,7 @@ from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
 from lamina.system.extents import read_head
+from lamina.system.locks import FileLock
 from lamina.system.output import atomic_write
 from lamina.system.tempdir import TempDir
 from lamina.system.temporary import is_part
@@ -223,7 +224,7 @@ class _LayoutBlobs:
 
         """
         index = self._path / INDEX
-        with _lock_index(self._path / LAYOUT):
+        with FileLock(self._path / LAYOUT, str(self._path)):
             try:
                 updated = update_index(_read_file(index), manifest, reference, architecture)
             except FormatError as error:
@@ -243,18 +244,3 @@ def _read_file(file: Path) -> bytes | None:
         return None
     except OSError as error:
         raise OutputError(f"{file}: got {error.strerror}, expected to read it") from error
-
-
-@contextlib.contextmanager
-def _lock_index(file: Path) -> Iterator[None]:
-    """Keep other runs from replacing the index during the block, on systems that have ``flock``."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # some network file systems have no locks
-            locked = stack.enter_context(file.open("rb"))
-            fcntl.flock(locked, fcntl.LOCK_EX)
-        yield

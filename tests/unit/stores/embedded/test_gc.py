@@ -197,7 +197,7 @@ def test_nothing_is_removed_while_another_process_uses_the_store(store: Path) ->
     ran = call("store", "gc", "--all", "--store", store)
     assert (ran.code, ran.error) == (
         5,
-        f"store {store}: got it in use, expected nobody to use it",
+        f"store {store}: got it in use by another process, expected nobody to use it",
     )
     assert len(names(store)) == CLOSURE
 

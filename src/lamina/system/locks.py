@@ -1,0 +1,103 @@
+"""Locks between processes, by the path of a file or folder.
+
+Invariant: a lock ends with the process that holds it, however that process ends.
+
+They are flock(2)'s, because the kernel has both shared and exclusive ones, for files and for folders, and needs neither
+a library nor write permission: a stream script runs on machines where only Python is installed. docs/design/0011 says
+what was rejected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+import weakref
+from pathlib import Path
+from typing import Self
+
+from lamina.errors import Unavailable
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+_POLL_INTERVAL = 0.01  # seconds
+
+
+class FileLock:
+    """A lock on ``path`` that is held until `release`; a context manager.
+
+    Threads of one process exclude each other as processes do.
+
+    Args:
+        path: A folder, or a file, which is created with its parents if it is missing. Its content is left alone.
+        subject: What is locked, for messages.
+        shared: Whether others may hold a shared lock at the same time.
+        timeout: How long to wait for others, in seconds; None for as long as they take.
+
+    Attributes:
+        is_held: Whether the lock is held. It is not if the path cannot be opened, or if the system or file system has
+            no locks; callers that cannot do without it must check this.
+
+    Raises:
+        Unavailable: Others still hold the lock after ``timeout`` seconds.
+    """
+
+    def __init__(self, path: Path, subject: str, *, shared: bool = False, timeout: float | None = None) -> None:
+        fd = _open(path)
+        self.release = weakref.finalize(self, _close, fd)
+        self.release.atexit = False  # the kernel releases the lock when the process ends
+        try:
+            self.is_held = fd >= 0 and _wait(fd, subject, shared, timeout)
+        except BaseException:
+            self.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def try_lock(fd: int, *, shared: bool = False) -> bool | None:
+    """Lock an open file; return whether that succeeded, or None if the system or file system has no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _open(path: Path) -> int:
+    """Return a descriptor of ``path``, -1 if it cannot be opened."""
+    # Over NFS, an exclusive lock requires a file that is open for writing. A folder is only ever opened for reading.
+    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+    return -1
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
+
+
+def _wait(fd: int, subject: str, shared: bool, timeout: float | None) -> bool:
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    while (is_locked := try_lock(fd, shared=shared)) is False:
+        if time.monotonic() >= deadline:
+            raise Unavailable(
+                f"{subject}: got it in use by another process, expected nobody to use it",
+                hint="try again once that process is done",
+            )
+        time.sleep(_POLL_INTERVAL)
+    return bool(is_locked)
