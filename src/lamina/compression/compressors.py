@@ -20,12 +20,11 @@ from threading import Thread
 from typing import Protocol
 
 from lamina.compression import libraries
+from lamina.compression.levels import GZIP_LEVEL, ZSTD_LEVEL, format_codec, parse_codec
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
 from lamina.system.transfer import Write
 
-GZIP_LEVEL = 2
-ZSTD_LEVEL = 3
 _BLOCK = 1 << 20
 _WINDOW = 1 << 15
 _MAX_JOBS = 256
@@ -265,10 +264,6 @@ def choose_compressor(file: str) -> str:
     return next((name for ending, name in _SUFFIXES.items() if lowered.endswith(ending)), "none")
 
 
-_LEVELS: Mapping[str, range] = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 20)}
-_DEFAULT_LEVELS = {"none": 0, "gzip": GZIP_LEVEL, "zstd": ZSTD_LEVEL}
-
-
 @dataclass(frozen=True, slots=True)
 class LayerCompression:
     """The compression of all layers of an image. ``level`` is 0 if ``codec`` is ``none``."""
@@ -283,14 +278,7 @@ class LayerCompression:
         Levels 1 and 2 of gzip, of which 2 is the default, are compressed by isal, the others by zlib. Raises
         `InvalidArgument` for other texts.
         """
-        codec, colon, level = text.partition(":") if isinstance(text, str) else ("", "", "")
-        levels = _LEVELS.get(codec, ())
-        if codec in _LEVELS and not colon:
-            return cls(codec, _DEFAULT_LEVELS[codec])
-        for number in levels:
-            if str(number) == level:
-                return cls(codec, number)
-        raise InvalidArgument(f"layer compression: got {short_repr(text)}, expected none, gzip[:1-9] or zstd[:1-19]")
+        return cls(*parse_codec(text, "layer compression", ("none", "gzip", "zstd")))
 
     @property
     def is_none(self) -> bool:
@@ -329,7 +317,7 @@ class LayerCompression:
         return Uncompressed(write, jobs)
 
     def __str__(self) -> str:
-        return self.codec if self.is_none else f"{self.codec}:{self.level}"
+        return format_codec(self.codec, self.level)
 
 
 NO_LAYER_COMPRESSION = LayerCompression("none", 0)

@@ -5,28 +5,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lamina.compression import libraries
-from lamina.compression.compressors import GZIP_LEVEL, ZSTD_LEVEL, Compressor, Gzip, Uncompressed, Zstd
-from lamina.errors import FormatError, InvalidArgument
-from lamina.messages.redaction import short_repr
+from lamina.compression.compressors import Compressor, Gzip, Uncompressed, Zstd
+from lamina.compression.levels import format_codec, parse_codec
+from lamina.errors import FormatError
 from lamina.system.transfer import Write
 
-_ALLOWED = "none, zstd[:1-19], xz[:0-9], gzip[:1-9] or bzip2[:1-9]"
-_LEVELS: Mapping[str, range] = {
-    "none": range(0),
-    "zstd": range(1, 20),
-    "xz": range(10),
-    "gzip": range(1, 10),
-    "bzip2": range(1, 10),
-}
-_DEFAULT_LEVELS = {"none": 0, "zstd": ZSTD_LEVEL, "xz": 6, "gzip": GZIP_LEVEL, "bzip2": 9}
-# The suffixes that Nix appends to the name of a NAR; nothing depends on them (Nix source, libstore,
-# binary-cache-store).
+# The codecs in the order in which messages list them, with the suffixes that Nix appends to the name of a NAR. Nothing
+# depends on the suffixes (Nix source, libstore, binary-cache-store).
 _SUFFIXES = {"none": "", "zstd": ".zst", "xz": ".xz", "gzip": ".gz", "bzip2": ".bz2"}
 
 
@@ -40,15 +30,10 @@ class NarCompression:
     @classmethod
     def parse(cls, text: str) -> NarCompression:
         """Parse ``ALGORITHM`` or ``ALGORITHM:LEVEL``. Raises `InvalidArgument` for anything else."""
-        algorithm, colon, level = text.partition(":") if isinstance(text, str) else ("", "", "")
-        if algorithm in _LEVELS and not colon:
-            return cls(algorithm, _DEFAULT_LEVELS[algorithm])
-        if algorithm in _LEVELS and re.fullmatch("[0-9]{1,2}", level) and int(level) in _LEVELS[algorithm]:
-            return cls(algorithm, int(level))
-        raise InvalidArgument(f"compression: got {short_repr(text)}, expected {_ALLOWED}")
+        return cls(*parse_codec(text, "compression", tuple(_SUFFIXES)))
 
     def __str__(self) -> str:
-        return self.algorithm if self.algorithm == "none" else f"{self.algorithm}:{self.level}"
+        return format_codec(self.algorithm, self.level)
 
     @property
     def suffix(self) -> str:
