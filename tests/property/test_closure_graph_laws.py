@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.support.factories import graphs
 from tests.unit.formats.test_closure_graph import A, item, load_sample
 
+from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError
 from lamina.formats import closure_graph
@@ -29,25 +30,31 @@ DOCUMENTS = st.recursive(
 )
 
 
-def is_graph(text: str | bytes) -> bool:
+def check(text: str | bytes) -> None:
+    """Check that a document is refused, or gives valid infos of different paths."""
     try:
-        closure_graph.parse(text)
+        infos = closure_graph.parse(text)
     except FormatError:
-        return False
-    return True
+        return
+    assert len({info.path for info in infos}) == len(infos)
+    assert all(info.nar_size > 0 and all(map(is_store_path, (info.path, *info.references))) for info in infos)
+
+
+def is_store_path(path: StorePath) -> bool:
+    return StorePath.parse(str(path)) == path
 
 
 @given(DOCUMENTS)
 @settings(deadline=None, max_examples=200)
 def test_any_json_is_refused_or_parsed(document: Any) -> None:
     """Invalid documents raise `FormatError` and nothing else."""
-    is_graph(json.dumps(document))
+    check(json.dumps(document))
 
 
 @given(st.one_of(st.text(), st.binary()))
 @settings(deadline=None, max_examples=100)
 def test_garbage_raises_format_error_and_nothing_else(text: str | bytes) -> None:
-    is_graph(text)
+    check(text)
 
 
 @given(st.sampled_from(["nix-2.8", "nix-2.34-format-2", "attrs"]), st.data())
@@ -61,7 +68,7 @@ def test_a_graph_with_a_changed_value_is_refused_or_parsed(name: str, data: st.D
             break
         container = container[key]
     container[key] = data.draw(DOCUMENTS)
-    is_graph(json.dumps(document))
+    check(json.dumps(document))
 
 
 @given(graphs())

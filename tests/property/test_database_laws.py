@@ -45,10 +45,12 @@ def read(content: bytes) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
 
 
 def is_readable(content: bytes) -> bool:
+    """Return whether a database is valid; what was read of a valid one can be dumped, and reads back."""
     try:
-        read(content)
+        found, _ = read(content)
     except FormatError:
         return False
+    assert read(database.dump(found))[0] == found
     return True
 
 
