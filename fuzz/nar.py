@@ -73,8 +73,8 @@ def _compare(data: bytes, nodes: Sequence[Node], entries: Sequence[ListingEntry]
 def _entry(node: Node) -> ListingEntry:
     match node:
         case Regular(path, executable, size):
-            return EXECUTABLE if executable else FILE, path, size, 0, b""
+            return EXECUTABLE if executable else FILE, path, size, b"", 0
         case Symlink(path, target):
-            return SYMLINK, path, 0, 0, target
+            return SYMLINK, path, 0, target, 0
         case Directory(path):
-            return FOLDER, path, 0, 0, b""
+            return FOLDER, path, 0, b"", 0

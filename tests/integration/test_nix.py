@@ -13,11 +13,13 @@ from tests.integration.tools import require
 from lamina import layering
 from lamina.core.closure import Closure
 from lamina.core.names import Digest, StorePath
-from lamina.core.nodes import Directory, Regular
+from lamina.core.nodes import Regular
 from lamina.formats import closure_graph, nar
+from lamina.formats.listing import FOLDER
 from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
-from lamina.layers.layer import StoreLayer, sort_for_tar
+from lamina.layers.layer import StoreLayer
+from lamina.layers.packed import list_entries
 from lamina.stores.local.graph import GraphStore
 from lamina.system.transfer import hash_pieces, transfer
 
@@ -91,9 +93,9 @@ def _write_layer(path: StorePath, closure: Closure, folder: Path) -> Path:
 def _expected_names(path: StorePath) -> list[bytes]:
     top = f"{path}".encode()
     names = [b"/nix/", b"/nix/store/"]
-    for node in sort_for_tar(machine_store().nodes(path)):
-        name = top + b"/" + node.path if node.path else top
-        names.append(name + b"/" if isinstance(node, Directory) else name)
+    for kind, inside, *_ in list_entries(machine_store().nodes(path)):
+        name = top + b"/" + inside if inside else top
+        names.append(name + b"/" if kind == FOLDER else name)
     return names
 
 

@@ -17,8 +17,8 @@ from lamina.core.nodes import Directory, Node
 from lamina.formats import nar
 from lamina.formats.tar import Owner
 from lamina.layering import LayerPlan
-from lamina.layers.layer import StoreLayer, sort_for_tar
-from lamina.layers.packed import PackedLayer
+from lamina.layers.layer import StoreLayer
+from lamina.layers.packed import PackedLayer, list_entries
 from lamina.system.walk import walk
 
 OWNERS = st.builds(Owner, st.sampled_from([0, 1000, 1 << 21]), st.integers(0, 9), st.sampled_from(["", "ü"]))
@@ -74,5 +74,5 @@ def test_a_layer_has_every_node(item: Item) -> None:
 def test_nodes_are_sorted_like_paths_of_pathlib(paths: set[bytes]) -> None:
     """nixpkgs sorts `pathlib.Path`s: component by component, as Python compares strings."""
     in_nar_order = sorted(paths, key=lambda path: path.split(b"/") if path else [])
-    ordered = [node.path for node in sort_for_tar([Directory(path) for path in in_nar_order])]
+    ordered = [entry.path for entry in list_entries([Directory(path) for path in in_nar_order])]
     assert ordered == sorted(paths, key=lambda path: PurePosixPath("/top", os.fsdecode(path)))

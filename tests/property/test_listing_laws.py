@@ -27,9 +27,9 @@ names = st.binary(min_size=1, max_size=30).filter(lambda name: b"\0" not in name
 sizes = st.integers(0, 2**63 - 1)
 mtimes = st.integers(-(2**63), 2**63 - 1)
 entries: st.SearchStrategy[ListingEntry] = st.one_of(
-    st.tuples(st.just(FOLDER), names, st.just(0), st.just(0), st.just(b"")),
-    st.tuples(st.just(SYMLINK), names, st.just(0), st.just(0), names),
-    st.tuples(st.sampled_from((FILE, EXECUTABLE)), names, sizes, mtimes, st.just(b"")),
+    st.tuples(st.just(FOLDER), names, st.just(0), st.just(b""), st.just(0)),
+    st.tuples(st.just(SYMLINK), names, st.just(0), names, st.just(0)),
+    st.tuples(st.sampled_from((FILE, EXECUTABLE)), names, sizes, st.just(b""), mtimes),
 )
 
 
@@ -66,7 +66,7 @@ def test_changed_bytes_raise_format_error_or_are_a_listing(found: list[ListingEn
 
 @pytest.mark.parametrize("count", [4095, 4096, 4097, 10_000])
 def test_a_listing_of_many_entries_is_in_chunks(count: int) -> None:
-    found: list[ListingEntry] = [(FILE, b"%06d" % number, number, -number, b"") for number in range(count)]
+    found: list[ListingEntry] = [(FILE, b"%06d" % number, number, b"", -number) for number in range(count)]
     listing = listing_of(found)
     assert list(listing) == found
     assert Listing.parse(listing.dump()) == listing

@@ -38,11 +38,11 @@ def scanned(data: bytes) -> list[ListingEntry] | None:
 def entry(node: Node) -> ListingEntry:
     match node:
         case Regular(path, executable, size):
-            return EXECUTABLE if executable else FILE, path, size, 7, b""
+            return EXECUTABLE if executable else FILE, path, size, b"", 7
         case Symlink(path, target):
-            return SYMLINK, path, 0, 0, target
+            return SYMLINK, path, 0, target, 0
         case Directory(path):
-            return FOLDER, path, 0, 0, b""
+            return FOLDER, path, 0, b"", 0
 
 
 @given(trees())

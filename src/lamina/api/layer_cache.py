@@ -215,4 +215,4 @@ class _CheckedLayer(StoreLayer):
 
 def _equal_except_dates(one: Listing, other: Listing) -> bool:
     """Tell whether the listings are equal except for dates."""
-    return all(a and b and (a[:3], a[4]) == (b[:3], b[4]) for a, b in zip_longest(one, other))
+    return all(a and b and a[:4] == b[:4] for a, b in zip_longest(one, other))

@@ -68,6 +68,17 @@ class Regular:
 Node = Directory | Symlink | Regular
 
 
+def is_utf8(text: bytes) -> bool:
+    """Return whether ``text`` is valid UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def select_subtree(nodes: Iterable[Node], folder: bytes) -> Iterator[Node]:
     """Yield the nodes at and below ``folder`` in their order; paths stay relative to the store path."""
     prefix = folder + b"/"

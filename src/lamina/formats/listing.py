@@ -15,16 +15,43 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from lamina.core.nodes import Content, Directory, Node, Regular, Symlink, is_utf8
 from lamina.errors import FormatError
 
 FOLDER, SYMLINK, FILE, EXECUTABLE = range(4)
-ListingEntry = tuple[int, bytes, int, int, bytes]
-"""Kind, path below the store path, size in bytes, mtime_ns as in `Extent`, and target; 0 or empty if not applicable."""
+ListingEntry = tuple[int, bytes, int, bytes, int]
+"""The first four fields of an `Entry`, then the mtime_ns as in `Extent`; 0 or empty if not applicable."""
 
 _CHUNK_ENTRIES = 4096
 _CHUNK_HEADER = struct.Struct("<3I")
 _LENGTH = struct.Struct("<I")
+
+
+class Entry(NamedTuple):
+    """A node as the packer and a listing have it: kind, path below the store path, size in bytes, target, content.
+
+    The fields that do not apply to the kind are 0 or empty. A named tuple rather than a dataclass, because one is
+    created for every file of an image.
+    """
+
+    kind: int
+    path: bytes
+    size: int
+    target: bytes
+    content: Content
+
+    @classmethod
+    def from_node(cls, node: Node) -> Entry:
+        """Return the entry for ``node``."""
+        match node:
+            case Regular(path, executable, size, content):
+                return cls(EXECUTABLE if executable else FILE, path, size, b"", content)
+            case Symlink(path, target):
+                return cls(SYMLINK, path, 0, target, b"")
+            case Directory(path):
+                return cls(FOLDER, path, 0, b"", b"")
 
 
 def _string_size(length: int) -> int:
@@ -63,7 +90,7 @@ class Listing:
         """
         offset, depth = _MAGIC_SIZE, 0
         for entry in self:
-            kind, path, size, _, target = entry
+            kind, path, size, target, _ = entry
             if path:
                 level = path.count(b"/") + 1
                 offset += _CLOSE_SIZE * (depth - level) + _ENTRY_SIZE + _string_size(len(path) - path.rfind(b"/") - 1)
@@ -92,12 +119,7 @@ class Listing:
     @property
     def is_utf8(self) -> bool:
         """Whether the paths of all entries are UTF-8."""
-        try:
-            for chunk in self.chunks:
-                _unpack_paths(chunk).decode()
-        except UnicodeDecodeError:
-            return False
-        return True
+        return all(is_utf8(_unpack_paths(chunk)) for chunk in self.chunks)
 
     def dump(self) -> bytes:
         """Return the chunks, each preceded by its length in 4 little-endian bytes."""
@@ -138,7 +160,7 @@ class ListingBuilder:
         return Listing(tuple(self._chunks))
 
     def _end_chunk(self) -> None:
-        kinds, paths, sizes, mtimes, targets = zip(*self._entries, strict=True)
+        kinds, paths, sizes, targets, mtimes = zip(*self._entries, strict=True)
         joined_paths, joined_targets = b"\0".join(paths), b"\0".join(target for target in targets if target)
         head = _CHUNK_HEADER.pack(len(kinds), len(joined_paths), len(joined_targets))
         self._chunks.append(
@@ -156,8 +178,8 @@ def _unpack_entries(chunk: bytes) -> Iterator[ListingEntry]:
     numbers = start + paths_size + targets_size
     sizes = _unpack_numbers(chunk[numbers : numbers + 8 * count])
     mtimes = _unpack_numbers(chunk[numbers + 8 * count :])
-    for kind, path, size, mtime_ns in zip(kinds, paths, sizes, mtimes, strict=True):
-        yield kind, path, size, mtime_ns, next(links) if kind == SYMLINK else b""
+    targets = [next(links) if kind == SYMLINK else b"" for kind in kinds]
+    return zip(kinds, paths, sizes, targets, mtimes, strict=True)
 
 
 def _unpack_paths(chunk: bytes) -> bytes:

@@ -45,7 +45,7 @@ def _dump_parts(listing: Listing) -> Iterator[str]:
 
 
 def _dump_node(entry: ListingEntry, offset: int) -> str:
-    kind, _, size, _, target = entry
+    kind, _, size, target, _ = entry
     if kind == FOLDER:
         return '{"type":"directory","entries":{'
     if kind == SYMLINK:

@@ -104,14 +104,14 @@ class _Scanner:
         if window.startswith(_FOLDER, at):
             self._position += len(_FOLDER)
             self._skip(0)
-            return FOLDER, path, 0, 0, b""
+            return FOLDER, path, 0, b"", 0
         self._expect(_SYMLINK)
         target = self._read_string()
         if not target or b"\0" in target:
             raise ScanError
         self._expect(closing[0])
         self._skip(0)
-        return SYMLINK, path, 0, 0, target
+        return SYMLINK, path, 0, target, 0
 
     def _scan_regular(self, kind: int, path: bytes, at: int, closing: tuple[bytes, ...]) -> ListingEntry:
         size = int.from_bytes(self._window[at : at + 8], "little")
@@ -120,7 +120,7 @@ class _Scanner:
             raise ScanError
         self._skip(size)
         self._expect(closing[size % 8])
-        return kind, path, size, self._mtime_ns, b""
+        return kind, path, size, b"", self._mtime_ns
 
     def _skip(self, size: int) -> None:
         """Skip ``size`` bytes, and load a new window if the next tokens may not be in this one."""

@@ -17,6 +17,8 @@ from enum import Enum
 from functools import lru_cache, partial
 from zlib import adler32
 
+from lamina.core.nodes import is_utf8
+
 # Sizes in bytes: files are padded to blocks, archives to records.
 BLOCK = 512
 RECORD = 10240
@@ -278,7 +280,7 @@ def _pax_header(records: dict[str, bytes], xattrs: dict[str, bytes]) -> bytes:
     body = b"".join(
         _pax_record(key.encode("utf-8", "surrogateescape"), value) for key, value in (records | xattrs).items()
     )
-    if not all(map(_is_utf8, records.values())):
+    if not all(map(is_utf8, records.values())):
         body = _pax_record(b"hdrcharset", b"BINARY") + body
     return _pax_block(len(body)) + body + padding(len(body))
 
@@ -293,7 +295,7 @@ def _pax_block(size: int) -> bytes:
 
 def _body_size(records: dict[str, bytes], xattrs: dict[str, bytes]) -> int:
     """Return the length of the records of a PAX header."""
-    charset = 0 if all(map(_is_utf8, records.values())) else _record_size(10, 6)
+    charset = 0 if all(map(is_utf8, records.values())) else _record_size(10, 6)
     return charset + sum(
         _record_size(len(key.encode("utf-8", "surrogateescape")), len(value))
         for key, value in (records | xattrs).items()
@@ -308,16 +310,6 @@ def _pax_record(key: bytes, value: bytes) -> bytes:
 def _record_size(key: int, value: int) -> int:
     rest = key + value + 3
     return rest + len(str(rest + len(str(rest))))
-
-
-def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _long_link(kind: bytes, text: bytes) -> bytes:

@@ -9,26 +9,17 @@ Invariant: a source can be packed any number of times and gives the same bytes, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from lamina.core.names import STORE_DIR, Digest, StorePath
-from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
+from lamina.core.names import Digest, StorePath
+from lamina.core.nodes import Extent, Node
 from lamina.formats.docker import store_paths_comment
-from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK
-from lamina.formats.tar import Owner, PaxHeaders, padded_size
+from lamina.formats.tar import Owner, PaxHeaders
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
-from lamina.layers.packed import (
-    WHITEOUT_INSIDE,
-    PackedLayer,
-    PackedMember,
-    dump_store_dir_headers,
-    pack_members,
-    split_components,
-    whiteout_error,
-)
+from lamina.layers.packed import PackedLayer, check_names, list_entries, measure_entries, pack_entries
 from lamina.system.locations import Location
 
 ReadNodes = Callable[[StorePath], Iterable[Node]]
@@ -125,20 +116,9 @@ class StoreLayer:
         Raises `FormatError` for a name that would be a whiteout in a layer, and whatever the store raises.
         """
         headers = PaxHeaders(self.owner, self.mtime)
-        members = list(self._members())
-        size = len(dump_store_dir_headers(headers))
-        for kind, name, length, target, _ in members:
-            size += headers.templated_size(name if kind else name + b"/", length, target) + padded_size(length)
-        return pack_members(headers, members, size)
-
-    def _members(self) -> Iterator[PackedMember]:
-        for path in self.paths:
-            top = f"{STORE_DIR}/{path.base}".encode()
-            for node in sort_for_tar(self.read_nodes(path)):
-                name = top + b"/" + node.path if node.path else top
-                if WHITEOUT_INSIDE in name:
-                    raise whiteout_error(name)
-                yield _make_member(name, node)
+        paths = [(str(path).encode(), list_entries(self.read_nodes(path))) for path in self.paths]
+        check_names(paths)
+        return pack_entries(headers, paths, measure_entries(headers, paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,35 +143,3 @@ class FinishedLayer:
     def pack(self) -> PackedLayer:
         """Return the tar as it is in the file."""
         return PackedLayer(self.tar.length, iter((self.tar,)))
-
-
-def sort_for_tar(nodes: Iterable[Node]) -> Sequence[Node]:
-    """Sort nodes for a store layer: by path components, compared as Python strings, as nixpkgs sorts `pathlib.Path`s.
-
-    For UTF-8 names this is NAR order, so nothing has to be sorted. Only names that are not UTF-8 come elsewhere,
-    because Python represents their bytes as surrogates.
-    """
-    in_nar_order = nodes if isinstance(nodes, Sequence) else tuple(nodes)
-    if all(_is_utf8(node.path) for node in in_nar_order):
-        return in_nar_order
-    return sorted(in_nar_order, key=lambda node: split_components(node.path))
-
-
-def _is_utf8(path: bytes) -> bool:
-    if path.isascii():
-        return True
-    try:
-        path.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _make_member(name: bytes, node: Node) -> PackedMember:
-    match node:
-        case Regular():
-            return EXECUTABLE if node.executable else FILE, name, node.size, b"", node.content
-        case Symlink():
-            return SYMLINK, name, 0, node.target, b""
-        case Directory():
-            return FOLDER, name, 0, b"", b""

@@ -1,6 +1,7 @@
 """Pack store paths as a tar: the members, their order and their headers.
 
 Invariant: the pieces of a `PackedLayer` are exactly ``size`` bytes long, and the size is known before a file is opened.
+The entries of a listing and the nodes of a store give the same bytes, because both are packed as `Entry` values.
 
 The tar has the layout of nixpkgs' dockerTools: ``/nix/`` and ``/nix/store/``, then each store path and all below it.
 """
@@ -10,23 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from lamina.core.nodes import Content
+from lamina.core.nodes import Node, is_utf8
 from lamina.errors import FormatError
-from lamina.formats.listing import Listing
+from lamina.formats.listing import Entry, Listing
 from lamina.formats.tar import BLOCK, WHITEOUT, Member, Owner, PaxHeaders, TypeFlag, padding, trailer_size
-from lamina.system import locations
-from lamina.system.locations import LocatedEntry, Location
+from lamina.system.locations import Location, iter_entries
 from lamina.system.transfer import Piece
 
 # A layer cannot contain a file of this name: runtimes take it for a whiteout and delete another file.
-WHITEOUT_INSIDE = b"/" + WHITEOUT
-# Type and mode of a member, indexed by a listing's kind; the modes are those that Nix gives to files of the store.
+_WHITEOUT_INSIDE = b"/" + WHITEOUT
+# Type and mode of a member, indexed by an entry's kind; the modes are those that Nix gives to files of the store.
 _KINDS = ((TypeFlag.DIRECTORY, 0o555), (TypeFlag.SYMLINK, 0o777), (TypeFlag.FILE, 0o444), (TypeFlag.FILE, 0o555))
 _MAX_HEADERS = 1 << 15
 _PADDING = tuple(padding(size) for size in range(BLOCK))
 
-PackedMember = tuple[int, bytes, int, bytes, Content]
-"""A member of the tar: kind as in a listing, name, size in bytes, target of a symlink, and content."""
+NamedEntries = tuple[bytes, Iterable[Entry]]
+"""The full name of a store path (``/nix/store/…``), and its entries in tar order."""
+NamedHeads = tuple[bytes, Iterable[tuple[int, bytes, int, bytes, object]]]
+"""The same, in any order and with anything as content, such as the entries of a `Listing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,81 +67,92 @@ class ListedLayer:
 
     def pack_with_size(self, size: int) -> PackedLayer:
         """Return the tar, given the result of `size`, so that it is not computed twice."""
-        return pack_members(PaxHeaders(self.owner, self.mtime), self._members(), size)
+        entries = (
+            (part.name, _sort_for_tar(iter_entries(part.listing, part.location), is_utf8=part.listing.is_utf8))
+            for part in self.parts
+        )
+        return pack_entries(PaxHeaders(self.owner, self.mtime), entries, size)
 
     def size(self) -> int:
         """Return the size of all members in bytes, without the tar's trailer. Raises the same errors as `pack`."""
-        headers = PaxHeaders(self.owner, self.mtime)
-        size = len(dump_store_dir_headers(headers))
-        for part in self.parts:
-            _check_names(part)
-            name = part.name
-            inside = name + b"/"
-            for kind, path, length, _, target in part.listing:
-                full = inside + path if path else name
-                full = full if kind else full + b"/"
-                size += headers.templated_size(full, length, target) + length + -length % BLOCK
-        return size
-
-    def _members(self) -> Iterator[PackedMember]:
-        for part in self.parts:
-            name = part.name
-            inside = name + b"/"
-            for kind, path, size, target, content in _in_tar_order(part):
-                yield kind, inside + path if path else name, size, target, content
+        check_names((part.name, part.listing) for part in self.parts if part.listing.contains_name(WHITEOUT))
+        return measure_entries(PaxHeaders(self.owner, self.mtime), ((part.name, part.listing) for part in self.parts))
 
 
-def _in_tar_order(part: ListedPath) -> Iterable[LocatedEntry]:
-    entries = locations.iter_entries(part.listing, part.location)
-    return entries if part.listing.is_utf8 else sorted(entries, key=lambda entry: split_components(entry[1]))
+def list_entries(nodes: Iterable[Node]) -> Iterable[Entry]:
+    """Return the entries of the nodes of a store path in tar order."""
+    entries = tuple(map(Entry.from_node, nodes))
+    return _sort_for_tar(entries, is_utf8=is_utf8(b"/".join(entry.path for entry in entries)))
 
 
-def split_components(path: bytes) -> list[str]:
-    """Return the sort key of a member: its path components as Python strings, with surrogates for non-UTF-8 bytes."""
+def _sort_for_tar(entries: Iterable[Entry], *, is_utf8: bool) -> Iterable[Entry]:
+    """Sort entries in NAR order for a store layer: by path components, compared as Python strings.
+
+    That is how nixpkgs sorts `pathlib.Path`s. For paths that are all UTF-8, it is NAR order, so nothing has to be
+    sorted. Only names that are not UTF-8 come elsewhere, because Python represents their bytes as surrogates.
+    """
+    return entries if is_utf8 else sorted(entries, key=lambda entry: _split_components(entry.path))
+
+
+def _split_components(path: bytes) -> list[str]:
     return path.decode("utf-8", "surrogateescape").split("/")
 
 
-def _check_names(part: ListedPath) -> None:
-    if part.listing.contains_name(WHITEOUT):
-        for _, path, *_ in part.listing:
-            name = part.name + b"/" + path
-            if WHITEOUT_INSIDE in name:
-                raise whiteout_error(name)
+def check_names(paths: Iterable[NamedHeads]) -> None:
+    """Raise `FormatError` for a name that would be a whiteout in a layer."""
+    for top, entries in paths:
+        for _, path, *_ in entries:
+            if _WHITEOUT_INSIDE in b"/" + path:
+                raise _whiteout_error(top + b"/" + path)
 
 
-def whiteout_error(name: bytes) -> FormatError:
-    """Return the error for a member of that name."""
-    return FormatError(
-        f"{name.decode('utf-8', 'backslashreplace')}: got a name that begins with .wh., "
-        "expected none: in a layer it would delete a file instead of adding one"
-    )
+def measure_entries(headers: PaxHeaders, paths: Iterable[NamedHeads]) -> int:
+    """Return the size in bytes of the store directory's headers and all members, without the tar's trailer."""
+    size = len(_dump_store_dir_headers(headers))
+    header_size = headers.templated_size
+    for top, entries in paths:
+        inside = top + b"/"
+        for kind, path, length, target, _ in entries:
+            name = inside + path if path else top
+            size += header_size(name if kind else name + b"/", length, target) + length + -length % BLOCK
+    return size
 
 
-def dump_store_dir_headers(headers: PaxHeaders) -> bytes:
+def pack_entries(headers: PaxHeaders, paths: Iterable[NamedEntries], size: int) -> PackedLayer:
+    """Return the tar of ``paths``, given the result of `measure_entries`."""
+    end = bytes(trailer_size(size))
+    return PackedLayer(size + len(end), _pieces(headers, paths, end))
+
+
+def _pieces(headers: PaxHeaders, paths: Iterable[NamedEntries], end: bytes) -> Iterator[Piece]:
+    templates = [headers.make_template(kind, mode) for kind, mode in _KINDS]
+    before = _dump_store_dir_headers(headers)
+    for top, entries in paths:
+        inside = top + b"/"
+        for kind, path, size, target, content in entries:
+            name = inside + path if path else top
+            header = templates[kind](name if kind else name + b"/", size, target)
+            if size:
+                yield before + header
+                yield content
+                before = _PADDING[size % BLOCK]
+            else:
+                before += header
+                if len(before) >= _MAX_HEADERS:
+                    yield before
+                    before = b""
+    yield before + end
+
+
+def _dump_store_dir_headers(headers: PaxHeaders) -> bytes:
     """Return the headers of ``/nix/`` and ``/nix/store/``, with which every store layer begins."""
     return b"".join(
         headers.make_header(Member(folder, TypeFlag.DIRECTORY, 0o755)) for folder in (b"/nix/", b"/nix/store/")
     )
 
 
-def pack_members(headers: PaxHeaders, members: Iterable[PackedMember], size: int) -> PackedLayer:
-    """Return the tar of ``members``, which take ``size`` bytes together with the store directory's headers."""
-    end = bytes(trailer_size(size))
-    return PackedLayer(size + len(end), _pieces(headers, members, end))
-
-
-def _pieces(headers: PaxHeaders, members: Iterable[PackedMember], end: bytes) -> Iterator[Piece]:
-    templates = [headers.make_template(kind, mode) for kind, mode in _KINDS]
-    before = dump_store_dir_headers(headers)
-    for kind, name, size, target, content in members:
-        header = templates[kind](name if kind else name + b"/", size, target)
-        if size:
-            yield before + header
-            yield content
-            before = _PADDING[size % BLOCK]
-        else:
-            before += header
-            if len(before) >= _MAX_HEADERS:
-                yield before
-                before = b""
-    yield before + end
+def _whiteout_error(name: bytes) -> FormatError:
+    return FormatError(
+        f"{name.decode('utf-8', 'backslashreplace')}: got a name that begins with .wh., "
+        "expected none: in a layer it would delete a file instead of adding one"
+    )

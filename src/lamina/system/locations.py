@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lamina.core.nodes import Content, Directory, Extent, Node, Regular, Symlink
-from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, Listing
+from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, Entry, Listing
 from lamina.system.narfile import list_nar
 from lamina.system.walk import list_tree
 
 Location = bytes | Extent
 """Where a store path lies: the path of its file or folder, or the extent of a file that holds its NAR."""
-
-LocatedEntry = tuple[int, bytes, int, bytes, Content]
-"""Kind, path relative to the store path, size in bytes, symlink target, content."""
 
 
 def list_location(location: Location) -> Listing | None:
@@ -29,20 +26,21 @@ def disk_path(location: Location) -> bytes:
     return location.file if isinstance(location, Extent) else location
 
 
-def iter_entries(listing: Listing, location: Location) -> Iterator[LocatedEntry]:
+def iter_entries(listing: Listing, location: Location) -> Iterator[Entry]:
     """Yield the entries of the store path at ``location``, with their contents."""
     if isinstance(location, Extent):
         file, start, total = location.file, location.offset, location.file_size
-        for (kind, path, size, mtime_ns, target), offset in listing.with_nar_offsets():
+        for (kind, path, size, target, mtime_ns), offset in listing.with_nar_offsets():
             content: Content = Extent(file, start + offset, size, total, mtime_ns) if kind >= FILE else b""
-            yield kind, path, size, target, content
+            yield Entry(kind, path, size, target, content)
         return
     prefix = location + b"/"
-    for kind, path, size, mtime_ns, target in listing:
+    for kind, path, size, target, mtime_ns in listing:
         if kind >= FILE:
-            yield kind, path, size, target, Extent(prefix + path if path else location, 0, size, size, mtime_ns)
+            file = prefix + path if path else location
+            yield Entry(kind, path, size, target, Extent(file, 0, size, size, mtime_ns))
         else:
-            yield kind, path, size, target, b""
+            yield Entry(kind, path, size, target, b"")
 
 
 def iter_nodes(listing: Listing, location: Location) -> Iterator[Node]:

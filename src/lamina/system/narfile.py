@@ -12,10 +12,10 @@ import os
 from collections import deque
 from collections.abc import Iterator
 
-from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
+from lamina.core.nodes import Extent, Node
 from lamina.errors import FormatError, IntegrityError, Unavailable
 from lamina.formats import nar
-from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, Listing, ListingBuilder, ListingEntry
+from lamina.formats.listing import FILE, Entry, Listing, ListingBuilder
 from lamina.formats.nar_scanner import ScanError, scan
 
 _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_CLOEXEC"))
@@ -65,19 +65,9 @@ def list_nar(extent: Extent) -> Listing:
             lister.add(*entry)
         return lister.build()
     lister = ListingBuilder()
-    for node in read_nodes(extent):
-        lister.add(*_make_entry(node, extent.mtime_ns))
+    for kind, path, size, target, _ in map(Entry.from_node, read_nodes(extent)):
+        lister.add(kind, path, size, target, extent.mtime_ns if kind >= FILE else 0)
     return lister.build()
-
-
-def _make_entry(node: Node, mtime_ns: int) -> ListingEntry:
-    match node:
-        case Regular(path, executable, size):
-            return EXECUTABLE if executable else FILE, path, size, mtime_ns, b""
-        case Symlink(path, target):
-            return SYMLINK, path, 0, 0, target
-        case Directory(path):
-            return FOLDER, path, 0, 0, b""
 
 
 class _MappedFile(mmap.mmap):

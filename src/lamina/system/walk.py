@@ -61,11 +61,11 @@ def list_tree(top: bytes, *, case_hack: bool = _DARWIN) -> Listing | None:
     for path, file, status, target in _scan(top, _stat_top(top), case_hack):
         mode = status.st_mode
         if is_file(mode):
-            add(EXECUTABLE if mode & stat.S_IXUSR else FILE, path, status.st_size, status.st_mtime_ns, b"")
+            add(EXECUTABLE if mode & stat.S_IXUSR else FILE, path, status.st_size, b"", status.st_mtime_ns)
         elif target:
-            add(SYMLINK, path, 0, 0, target)
+            add(SYMLINK, path, 0, target, 0)
         else:
-            add(FOLDER, path, 0, 0, b"")
+            add(FOLDER, path, 0, b"", 0)
         if case_hack and path and not file.endswith(b"/" + path):
             return None
     return lister.build()

@@ -370,11 +370,11 @@ def _dump_listing(tree: Any) -> bytes | None:
     for node in nodes(tree):
         match node:
             case Directory(path):
-                lister.add(FOLDER, path, 0, 0, b"")
+                lister.add(FOLDER, path, 0, b"", 0)
             case Symlink(path, target):
-                lister.add(SYMLINK, path, 0, 0, target)
+                lister.add(SYMLINK, path, 0, target, 0)
             case Regular(path, executable, size):
-                lister.add(EXECUTABLE if executable else FILE, path, size, 0, b"")
+                lister.add(EXECUTABLE if executable else FILE, path, size, b"", 0)
     return nar_listing.dump(lister.build())
 
 
@@ -410,7 +410,7 @@ def _compare(found: Any, expected: Any, data: bytes) -> None:
 def test_a_listing_may_be_deep() -> None:
     lister = ListingBuilder()
     for depth in range(1001):
-        lister.add(FOLDER, b"/".join([b"d"] * depth), 0, 0, b"")
+        lister.add(FOLDER, b"/".join([b"d"] * depth), 0, b"", 0)
     made = nar_listing.dump(lister.build())
     assert made
     assert made.count(b'"directory"') == 1001
