@@ -22,29 +22,72 @@ A message reads ``subject: got X, expected Y``. A hint names the flag or command
 
 from __future__ import annotations
 
-from lamina.messages.redaction import clean
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self, TypeVar
+
+from lamina.messages.redaction import MAX_MESSAGE_LENGTH, MAX_SUBJECT_LENGTH, clean, cut
+
+_Kind = TypeVar("_Kind", bound="Error")
 
 
 class Error(Exception):
-    """The root of the tree. ``str(error)`` is one line; ``error.hint`` is another, or empty.
+    """The root of the tree. ``str(error)`` is one line: ``SUBJECT: got GOT, expected EXPECTED``.
 
-    `lamina.messages.redaction.clean` removes secrets from both, and shortens long values.
+    `lamina.messages.redaction.clean` removes secrets from each field, and shortens long values.
+
+    Args:
+        subject: What the error is about, for example the name of a file; the whole message if there is no ``got``.
+        got: What was found.
+        expected: What should have been there.
+        hint: A flag or command that helps; empty if there is none.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(clean(message))
+    def __init__(self, subject: object = "", *, got: object = "", expected: object = "", hint: str = "") -> None:
+        super().__init__()
+        self.subject = clean(str(subject))
+        self.got = clean(str(got))
+        self.expected = clean(str(expected))
         self.hint = clean(hint)
 
-    def add_hint(self, hint: str) -> None:
-        """Append ``hint`` to the hint of the error."""
+    def __str__(self) -> str:
+        if not self.got and not self.expected:
+            return cut(self.subject, MAX_MESSAGE_LENGTH)
+        subject = f"{cut(self.subject, MAX_SUBJECT_LENGTH)}: " if self.subject else ""
+        return cut(f"{subject}got {self.got}, expected {self.expected}", MAX_MESSAGE_LENGTH)
+
+    def add_context(self, context: object) -> Self:
+        """Put ``context`` in front of the subject, unless the subject begins with it; return the error."""
+        text = clean(str(context))
+        if self.subject != text and not self.subject.startswith(f"{text}: "):
+            self.subject = ": ".join(filter(None, (text, self.subject)))
+        return self
+
+    def add_hint(self, hint: str) -> Self:
+        """Append ``hint`` to the hint of the error, and return the error."""
         self.hint = "; ".join(filter(None, (self.hint, clean(hint))))
+        return self
+
+    def convert(self, kind: type[_Kind]) -> _Kind:
+        """Return an error of the family ``kind`` with the same fields."""
+        return kind(self.subject, got=self.got, expected=self.expected, hint=self.hint)
 
 
-def output_error(name: str, error: OSError) -> OutputError:
+@contextmanager
+def error_context(context: object, *kinds: type[Error]) -> Iterator[None]:
+    """Put ``context`` in front of the subject of an error of ``kinds`` that the block raises."""
+    try:
+        yield
+    except kinds as error:
+        error.add_context(context)
+        raise
+
+
+def output_error(name: object, error: OSError) -> OutputError:
     """Return the error for an output called ``name`` that could not be written."""
-    return OutputError(f"{name}: got {error.strerror or error}, expected to write the result there")
+    return OutputError(name, got=error.strerror or error, expected="to write the result there")
 
 
 class InvalidArgument(Error):
@@ -106,8 +149,10 @@ class ScriptError(Error):
 
     exit_code = 9
 
-    def __init__(self, message: str, *, hint: str = "", output: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, subject: object = "", *, got: object = "", expected: object = "", hint: str = "", output: str = ""
+    ) -> None:
+        super().__init__(subject, got=got, expected=expected, hint=hint)
         self.output = output
 
 

@@ -74,4 +74,4 @@ def test_nix_trusts_our_signatures(nix: Nix, small: Sample, tmp_path: Path) -> N
 
 def test_the_cache_info_of_nix_is_parsed(nix: Nix, small: Sample, tmp_path: Path) -> None:
     _write_cache(nix, small, tmp_path / "cache")
-    assert CacheInfo.parse((tmp_path / "cache" / "nix-cache-info").read_text(encoding="utf-8")) == CacheInfo()
+    assert CacheInfo.parse((tmp_path / "cache" / "nix-cache-info").read_bytes()) == CacheInfo()

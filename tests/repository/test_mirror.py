@@ -22,4 +22,3 @@ def test_a_file_of_unit_tests_is_named_after_a_module(file: Path) -> None:
 
 def test_no_test_is_beside_the_folders_of_tests() -> None:
     assert sorted(file.name for file in (REPOSITORY / "tests").glob("*.py")) == ["conftest.py"]
-    assert not list(UNIT.glob("*.py"))

@@ -22,5 +22,5 @@ def parse_store_folder(value: str | os.PathLike[str]) -> Path:
 
 def _require_folder(spec: Spec) -> Path:
     if spec.embedded_store is None:
-        raise InvalidArgument("embedded_store: got None, expected the name of a folder")
+        raise InvalidArgument("embedded_store", got="None", expected="the name of a folder")
     return Path(spec.embedded_store)

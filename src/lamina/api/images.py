@@ -106,7 +106,9 @@ class Stream:
             return self._write_archive(Path(output), compressor or self._spec.compressor, progress)
         if (compressor or self._spec.compressor) not in (None, "none"):
             raise InvalidArgument(
-                f"compressor: got {compressor or self._spec.compressor}, expected none for an OCI layout, a folder",
+                "compressor",
+                got=compressor or self._spec.compressor,
+                expected="none for an OCI layout, a folder",
                 hint="--layer-compression is for its layers",
             )
         from lamina.images.writers.oci_layout import OciLayout
@@ -213,7 +215,7 @@ def stream_conf(
 
     spec = Spec.parse({"store": store, "jobs": jobs})
     if not isinstance(spec.store, tuple):
-        raise InvalidArgument(f"store: got {short_repr(store)}, expected folders")
+        raise InvalidArgument("store", got=short_repr(store), expected="folders")
     reference = ImageReference.parse(repo_tag) if repo_tag is not None else None
     folders = tuple(map(Path, spec.store)) or (MACHINE,)
     draft, warnings = draft_from_conf(read_conf(Path(conf)), reference, folders, datetime.now(UTC))
@@ -264,7 +266,7 @@ def verify_layer_cache(
     """
     spec = Spec.parse({"layer_cache": layer_cache, "store": store})
     if spec.layer_cache is None:
-        raise InvalidArgument("layer_cache: got None, expected the name of a file")
+        raise InvalidArgument("layer_cache", got="None", expected="the name of a file")
     from lamina.api.layer_cache import LayerCacheCheck, verify_layers
 
     if _is_missing(spec.layer_cache):
@@ -358,7 +360,7 @@ def merge_images(
     from lamina.images.merge import collect_images, write_merged
 
     if isinstance(images, (str, os.PathLike)):
-        raise InvalidArgument(f"images: got {short_repr(images)}, expected a list of them")
+        raise InvalidArgument("images", got=short_repr(images), expected="a list of them")
     check_extension(output, compressor)
     chosen = Platform.parse(platform) if platform else None
     collected = collect_images(images, chosen, _parse_unpacked_size(max_unpacked_size))
@@ -434,7 +436,7 @@ def _refuse_as_output(output: object, image: Path) -> None:
     """Raise `InvalidArgument` if writing ``output`` would overwrite the image that is read."""
     with contextlib.suppress(OSError, ValueError):
         if isinstance(output, (str, os.PathLike)) and os.path.samefile(output, image):
-            raise InvalidArgument(f"output: got {image}, the image itself, expected another file")
+            raise InvalidArgument("output", got=f"{image}, the image itself", expected="another file")
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from lamina.api.results import ListResult
 from lamina.compression.nar import NarCompression
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
-from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable
+from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable, error_context
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.roots import resolve_root
@@ -44,7 +44,6 @@ from lamina.system.output import Writable, atomic_write, make_writer
 from lamina.transports.open import check_url, open_transport, open_writable
 
 _StrPath = str | os.PathLike[str]
-_NO_ROOT = "roots: got none, expected some"
 
 
 class Readable(Protocol):
@@ -97,7 +96,9 @@ def _cache_urls(spec: Spec, target: EmbeddedStore) -> tuple[str, ...]:
     ]
     if not urls:
         raise InvalidArgument(
-            "repair: got no binary cache, expected one that has what is damaged",
+            "repair",
+            got="no binary cache",
+            expected="one that has what is damaged",
             hint="name one: --store https://cache.nixos.org",
         )
     return tuple(urls)
@@ -201,9 +202,9 @@ def import_paths(
     try:
         opened = open(source, "rb")  # noqa: SIM115 - closed below; an error within the block is another error
     except (FileNotFoundError, ValueError) as error:
-        raise NotFound(f"{source}: got nothing there, expected an export") from error
+        raise NotFound(source, got="nothing there", expected="an export") from error
     except OSError as error:
-        raise Unavailable(f"{source}: got {error.strerror}, expected to read an export") from error
+        raise Unavailable(source, got=error.strerror, expected="to read an export") from error
     with opened:
         return _import_stream(target, opened, os.fspath(source), on_path)
 
@@ -215,15 +216,13 @@ def _import_stream(
         try:
             return source.read(size)
         except OSError as error:
-            raise Unavailable(f"{name}: got {error.strerror or error}, expected to read an export") from error
+            raise Unavailable(name, got=error.strerror or error, expected="to read an export") from error
 
     imported_paths = []
-    try:
+    with error_context(name, FormatError):
         for imported in read_export(target, read):
             on_path(imported)
             imported_paths.append(imported)
-    except FormatError as error:
-        raise FormatError(f"{name}: {error}", hint=error.hint) from error
     return ListResult(imported_paths)
 
 
@@ -320,7 +319,7 @@ def sign_paths(
 def _sign_path(target: EmbeddedStore, path: StorePath, key: SecretKey) -> NarInfo:
     narinfo = target.narinfo(path)
     if narinfo is None:
-        raise NotFound(f"{path}: got no such valid path in {target.folder}, expected one")
+        raise NotFound(path, got=f"no such valid path in {target.folder}", expected="one")
     target.nar_extent(narinfo)  # raises unless the NAR is one that an embedded store holds
     return target.publish(add_signatures(narinfo, [key]))
 
@@ -359,7 +358,7 @@ def public_key(file: _StrPath) -> PublicKey:
 def _open_closure(spec: Spec, warnings: list[str], *, all_paths: bool) -> tuple[ClosureSource, Closure]:
     _check_roots(spec, all_paths=all_paths)
     if all_paths and spec.store:
-        raise InvalidArgument("store: got places to read from, expected none together with everything")
+        raise InvalidArgument("store", got="places to read from", expected="none together with everything")
     store: Store = open_store(spec, warnings) if spec.store or spec.channel else open_embedded_store(spec)
     closure_source = ClosureSource(store)
     target = open_embedded_store(spec) if all_paths else None
@@ -374,6 +373,6 @@ def _resolve_roots(store: Store, target: EmbeddedStore | None, spec: Spec, *, al
 
 def _check_roots(spec: Spec, *, all_paths: bool) -> None:
     if not spec.contents and not all_paths:
-        raise InvalidArgument(_NO_ROOT, hint="--all is for all that is in the store")
+        raise InvalidArgument("roots", got="none", expected="some", hint="--all is for all that is in the store")
     if spec.contents and all_paths:
-        raise InvalidArgument(f"roots: got {spec.contents[0]} together with everything, expected one of the two")
+        raise InvalidArgument("roots", got=f"{spec.contents[0]} together with everything", expected="one of the two")

@@ -29,7 +29,9 @@ def choose_architecture(paths: Iterable[StorePath], store: Store, default: str =
         return Platform.parse(machine).architecture
     except InvalidArgument as error:
         raise InvalidArgument(
-            f"architecture: got {short_repr(machine)}, that of this machine, expected one that images have",
+            "architecture",
+            got=f"{short_repr(machine)}, that of this machine",
+            expected="one that images have",
             hint="say which with --architecture",
         ) from error
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamina.core.nodes import Symlink
-from lamina.errors import FormatError, InvalidArgument, PlanError
+from lamina.errors import FormatError, InvalidArgument, PlanError, error_context
 from lamina.formats.container_config import check_type, inherit, merge_environment
 from lamina.formats.docker import store_paths_comment
 from lamina.formats.platform import Platform
@@ -81,12 +81,13 @@ class BaseImage:
         platform = architecture or (default_architecture() if has_several_platforms else None)
         notes: tuple[str, ...] = ()
         if platform and not has_several_platforms and not is_strict:
-            notes = _find_platform_mismatch(candidates[0], platform)
+            mismatch = _find_platform_mismatch(candidates[0], platform)
+            notes = (str(mismatch),) if mismatch else ()
         elif platform:
             candidates = select.select_by_platform(candidates, Platform.parse(platform), path, _MISMATCH_HINT)
         elif has_several_platforms:
             got = select.list_platforms(candidates)
-            raise PlanError(f"{path}: got images for {got}, expected to be told which", hint=_ARCHITECTURE_HINT)
+            raise PlanError(path, got=f"images for {got}", expected="to be told which", hint=_ARCHITECTURE_HINT)
         chosen = candidates[0]
         if candidates[1:]:
             notes = (*notes, f"base image: {path}: got {select.list_names(candidates)}, took the first; {hint}")
@@ -105,9 +106,8 @@ class BaseImage:
         """
         if self.image is None:
             return ()
-        mismatch = _find_platform_mismatch(self.image, architecture)
-        if mismatch:
-            raise PlanError(mismatch[0], hint=_MISMATCH_HINT)
+        if mismatch := _find_platform_mismatch(self.image, architecture):
+            raise mismatch
         unknown = () if self.architecture else (f"base image: got no architecture, expected {architecture}",)
         return (*self.notes, *unknown)
 
@@ -129,8 +129,8 @@ class BaseImage:
                     database.checkpoint_wal(file)
                 return database.read(file)
             except FormatError as error:
-                text = str(error).removeprefix(f"{file}: ")
-                raise FormatError(f"base image: /{database.DATABASE_PATH.decode()}: {text}", hint=error.hint) from error
+                error.subject = f"base image: /{database.DATABASE_PATH.decode()}"  # the copy's name means nothing
+                raise
 
     def _copy(self, path: bytes, target: Path) -> bool:
         """Copy the file at ``path``, if there is one, to ``target``; return whether there is."""
@@ -154,7 +154,7 @@ class BaseImage:
             return None
         if entry.header.size > max_size:
             name = os.fsdecode(path)
-            raise FormatError(f"base image: /{name}: got {entry.header.size} bytes, expected at most {max_size}")
+            raise FormatError(f"base image: /{name}", got=f"{entry.header.size} bytes", expected=f"at most {max_size}")
         content = self.root.read(real) or b""
         return BaseFile(real, content, Meta(entry.header.mode, entry.header.uid, entry.header.gid))
 
@@ -183,10 +183,8 @@ class BaseImage:
         """The file system that its layers make. Raises `FormatError`."""
         from lamina.images.readers.flatten import flatten
 
-        try:
+        with error_context("base image", FormatError):
             return flatten(self.image.layers if self.image else ())
-        except FormatError as error:
-            raise FormatError(f"base image: {error}", hint=error.hint) from error
 
     def merge_config(self, config: Mapping[str, Any] | None, keys: Collection[str] = ()) -> Mapping[str, Any] | None:
         """Return ``config`` merged over the base image's ``Env`` and ``keys``.
@@ -205,21 +203,26 @@ class BaseImage:
         if config is None:
             return {}
         if not isinstance(config, Mapping):
-            raise FormatError(f"base image: config: got {short_repr(config)}, expected an object")
+            raise FormatError("base image: config", got=short_repr(config), expected="an object")
         try:
             for key in keys:
                 check_type(key, config.get(key))
         except InvalidArgument as error:
-            raise FormatError(f"base image: {error}") from error
+            raise error.convert(FormatError).add_context("base image") from error
         return config
 
 
-def _find_platform_mismatch(image: SourceImage, architecture: str) -> tuple[str, ...]:
-    """Return a message if the image is for another platform than ``architecture``, else nothing."""
+def _find_platform_mismatch(image: SourceImage, architecture: str) -> PlanError | None:
+    """Return the error if the image is for another platform than ``architecture``, else None."""
     asked = Platform.parse(architecture)
     if image.effective_platform.match_rank(asked) is not None:
-        return ()
-    return (f"base image: got layers for {image.platform}, expected layers for {asked}, that of the image",)
+        return None
+    return PlanError(
+        "base image",
+        got=f"layers for {image.platform}",
+        expected=f"layers for {asked}, that of the image",
+        hint=_MISMATCH_HINT,
+    )
 
 
 def _make_layer(layer: SourceLayer, number: int) -> FinishedLayer:

@@ -14,7 +14,7 @@ from pathlib import Path
 from lamina.builder.base_image import BaseImage
 from lamina.core.names import Digest, ImageReference
 from lamina.core.nodes import Regular
-from lamina.errors import FormatError, InvalidArgument
+from lamina.errors import FormatError, InvalidArgument, error_context
 from lamina.formats.conf import Conf
 from lamina.formats.docker import ImageConfig, store_paths_comment
 from lamina.images.image import Draft, Settings
@@ -32,10 +32,8 @@ _MAX_BYTES = 64 << 20
 def read_conf(path: Path) -> Conf:
     """Return the conf in the file at ``path``; raises `NotFound`, `Unavailable`, `FormatError`."""
     data = read_document(path, str(path), "a conf.json", limit=_MAX_BYTES)
-    try:
+    with error_context(path, FormatError):
         return Conf.parse(data)
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
 
 
 def draft_from_conf(
@@ -74,12 +72,12 @@ def _open_customisation_layer(name: str, folder: Path, number: int) -> FinishedL
     """Return the layer of ``layer.tar`` in ``folder``, with the diff ID in the file ``checksum`` beside it."""
     (node,) = walk(os.fsencode(folder / "layer.tar"))
     if not isinstance(node, Regular) or isinstance(node.content, bytes):
-        raise FormatError(f"{folder}/layer.tar: got no file, expected the customisation layer")
+        raise FormatError(f"{folder}/layer.tar", got="no file", expected="the customisation layer")
     try:
         checksum = read_document(folder / "checksum", f"{folder}/checksum", "the digest of layer.tar", limit=4096)
         expected_diff_id = Digest.from_hex(checksum.decode("ascii").strip())
     except (InvalidArgument, ValueError) as error:
-        raise FormatError(f"{folder}/checksum: got {error}, expected 64 hex digits") from error
+        raise FormatError(f"{folder}/checksum", got=error, expected="64 hex digits") from error
     message = f"Creating layer {number} with customisation..."
     return FinishedLayer(node.content, message, store_paths_comment([name]), expected_diff_id)
 

@@ -177,7 +177,9 @@ def _check_not_empty(spec: Spec) -> None:
     references = scan_references(json.dumps(spec.config).encode())
     if not references.paths and not references.hashes:
         raise InvalidArgument(
-            "ROOT: got none, expected a store path or a package name, or a config that names a store path",
+            "ROOT",
+            got="none",
+            expected="a store path or a package name, or a config that names a store path",
             hint="name what the image is to hold, such as hello or /nix/store/…-hello-2.12.1",
         )
 
@@ -187,7 +189,7 @@ def _choose_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
         return spec.name
     if not contents:
         raise InvalidArgument(
-            "name: got none, expected one, for there is no ROOT to take it from", hint="give one with --name"
+            "name", got="none", expected="one, for there is no ROOT to take it from", hint="give one with --name"
         )
     return Spec.parse({"name": contents[0].path.package}).name or ""
 
@@ -264,7 +266,7 @@ def list_script_folders(spec: Spec) -> tuple[Path, ...]:
     """
     if not isinstance(spec.store, tuple):
         raise InvalidArgument(
-            f"script: got a store of type {type(spec.store).__name__}, expected folders on this machine"
+            "script", got=f"a store of type {type(spec.store).__name__}", expected="folders on this machine"
         )
     local = [store for store in spec.store if not opening.is_remote(store)]
     folders = [Path(store) for store in local if os.path.isdir(store)]
@@ -276,7 +278,9 @@ def list_script_folders(spec: Spec) -> tuple[Path, ...]:
             folders.append(Path(spec.embedded_store))
         elif len(local) < len(spec.store) and not any(map(opening.is_cache_folder, local)):
             raise InvalidArgument(
-                "script: got a binary cache and no embedded store, expected a folder in which store paths stay",
+                "script",
+                got="a binary cache and no embedded store",
+                expected="a folder in which store paths stay",
                 hint="name one as embedded_store",
             )
     return tuple(dict.fromkeys(folders))

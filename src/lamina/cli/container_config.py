@@ -84,7 +84,7 @@ def _as_utf8(value: Any) -> Any:
 
 def _validate(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise InvalidArgument(f"config: got {short_repr(value)}, expected an object")
+        raise InvalidArgument("config", got=short_repr(value), expected="an object")
     ordered: dict[str, Any] = sort_keys(value)
     check(ordered)
     return ordered
@@ -100,14 +100,14 @@ def _parse_words(flag: str, text: str) -> Any:
         return json.loads(text) if text.startswith("[") else shlex.split(text)
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(
-            f"{flag}: got {short_repr(text)} ({error}), expected a JSON list or words as a shell splits them"
+            flag, got=f"{short_repr(text)} ({error})", expected="a JSON list or words as a shell splits them"
         ) from error
 
 
 def _parse_pair(flag: str, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise InvalidArgument(f"{flag}: got {short_repr(text)}, expected K=V")
+        raise InvalidArgument(flag, got=short_repr(text), expected="K=V")
     return key, value
 
 
@@ -115,5 +115,5 @@ def _parse_port(text: str) -> str:
     number, slash, protocol = text.partition("/")
     digits = number.isascii() and number.isdigit() and len(number) <= _PORT_DIGITS
     if not digits or not 0 < int(number) < 1 << 16 or (slash and protocol not in ("tcp", "udp")):
-        raise InvalidArgument(f"expose: got {short_repr(text)}, expected N, N/tcp or N/udp with N from 1 to 65535")
+        raise InvalidArgument("expose", got=short_repr(text), expected="N, N/tcp or N/udp with N from 1 to 65535")
     return f"{number}/{protocol or 'tcp'}"

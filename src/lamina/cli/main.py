@@ -13,6 +13,8 @@ TYPE_CHECKING = False  # as in typing, whose import takes longer than printing t
 if TYPE_CHECKING:
     import click
 
+    from lamina.errors import InvalidArgument
+
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
@@ -41,46 +43,49 @@ def _run(arguments: list[str]) -> None:
     import click
 
     from lamina.cli.group import group
-    from lamina.errors import InvalidArgument
 
     try:
         group.main(arguments, prog_name="lamina", standalone_mode=False)
     except click.Abort as error:
         raise KeyboardInterrupt from error
     except click.ClickException as error:
-        raise InvalidArgument(_format_usage_error(error), hint=_format_help_hint(error)) from error
+        raise _translate_usage_error(error).add_hint(_format_help_hint(error)) from error
 
 
-def _format_usage_error(error: click.ClickException) -> str:
-    """Rewrite click's own sentence for ``error`` as ``SUBJECT: got X, expected Y``."""
+def _translate_usage_error(error: click.ClickException) -> InvalidArgument:
+    """Translate click's own sentence for ``error``."""
     import re
 
     import click
 
+    from lamina.errors import InvalidArgument
     from lamina.messages.redaction import clean_value, cut
 
     text = error.format_message().rstrip(".")
     match error:
         case click.MissingParameter():
-            return f"{_format_parameter(error)}: got none, expected one"
+            return InvalidArgument(_format_parameter(error), got="none", expected="one")
         case click.BadParameter():
             value, _, expected = error.message.rstrip(".").rpartition(" is not ")
             got = cut(clean_value(value)) if value else "another"
-            return f"{_format_parameter(error)}: got {got}, expected {expected}"
+            return InvalidArgument(_format_parameter(error), got=got, expected=expected)
         case click.NoSuchOption():
             parameters = error.ctx.command.params if error.ctx else ()
             hidden = {name for option in parameters if getattr(option, "hidden", False) for name in option.opts}
             close = " or ".join(sorted(set(error.possibilities or ()) - hidden))
             option = cut(clean_value(error.option_name))
-            return f"usage: got option {option}, expected {close or 'one of those that there are'}"
+            return InvalidArgument("usage", got=f"option {option}", expected=close or "one of those that there are")
         case click.BadOptionUsage():
             got, expected = ("no value", "one") if text.endswith("requires an argument") else ("a value", "none")
-            return f"{error.option_name}: got {got}, expected {expected}"
+            return InvalidArgument(error.option_name, got=got, expected=expected)
     extra = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", text, re.DOTALL)
     if extra:
-        return f"usage: got unexpected extra argument ({cut(clean_value(extra[1]))}), expected no such thing"
+        got = f"unexpected extra argument ({cut(clean_value(extra[1]))})"
+        return InvalidArgument("usage", got=got, expected="no such thing")
     text = re.sub("'.*'", lambda found: cut(clean_value(found[0])), text, flags=re.DOTALL)
-    return f"usage: {text[:1].lower()}{text[1:]}{'' if ', expected ' in text else ', expected no such thing'}"
+    return InvalidArgument(
+        f"usage: {text[:1].lower()}{text[1:]}{'' if ', expected ' in text else ', expected no such thing'}"
+    )
 
 
 def _format_parameter(error: click.BadParameter) -> str:

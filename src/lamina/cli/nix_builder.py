@@ -116,7 +116,7 @@ def _read_derivation() -> Derivation:
     candidates = [os.environ.get("NIX_ATTRS_JSON_FILE", ""), ".attrs.json"]
     file = next(filter(os.path.isfile, candidates), None)
     if not file:
-        raise InvalidArgument("NIX_ATTRS_JSON_FILE: got no such file, expected the attributes of a derivation")
+        raise InvalidArgument("NIX_ATTRS_JSON_FILE", got="no such file", expected="the attributes of a derivation")
     return Derivation.parse(Path(file), os.environ.get("NIX_BUILD_CORES", ""))
 
 
@@ -309,7 +309,7 @@ def _open_compressed(derivation: Derivation, compressor: str) -> Iterator[tuple[
             if process.stdin:
                 yield process.stdin, "none"
     if process.returncode:
-        raise OutputError(f"zstd: got exit status {process.returncode}, expected 0")
+        raise OutputError("zstd", got=f"exit status {process.returncode}", expected="0")
 
 
 def _decompress_zstd(derivation: Derivation, image: Path, folder: Path) -> Path:
@@ -319,7 +319,7 @@ def _decompress_zstd(derivation: Derivation, image: Path, folder: Path) -> Path:
     unpacked = folder / image.name
     unpack = [derivation.attributes["program"], "--quiet", "--decompress", "-o", str(unpacked), str(image)]
     if subprocess.run(unpack, check=False).returncode:
-        raise FormatError(f"{image}: got broken zstd, expected an image")
+        raise FormatError(image, got="broken zstd", expected="an image")
     return unpacked
 
 

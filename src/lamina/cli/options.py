@@ -282,10 +282,12 @@ def get_layer_cache_option(flags: Mapping[str, Any]) -> str | None:
     of a new file.
     """
     if flags["layer_cache"] is not None and flags["ledger"] is not None:
-        raise InvalidArgument("--ledger: got it and --layer-cache, expected one: it is the old name of the same option")
+        raise InvalidArgument(
+            "--ledger", got="it and --layer-cache", expected="one: it is the old name of the same option"
+        )
     path: str | None = flags["layer_cache"] if flags["layer_cache"] is not None else flags["ledger"]
     if path is not None and not os.path.lexists(path) and holds_secret(path):
-        raise InvalidArgument(f"layer_cache: got {short_repr(path)}, expected the name of a file")
+        raise InvalidArgument("layer_cache", got=short_repr(path), expected="the name of a file")
     return path
 
 
@@ -334,4 +336,4 @@ def _parse_epoch(text: str) -> str:
     try:
         return datetime.fromtimestamp(int(text), UTC).isoformat()
     except (ValueError, OverflowError, OSError) as error:
-        raise InvalidArgument(f"SOURCE_DATE_EPOCH: got {short_repr(text)}, expected seconds since 1970") from error
+        raise InvalidArgument("SOURCE_DATE_EPOCH", got=short_repr(text), expected="seconds since 1970") from error

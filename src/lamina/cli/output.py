@@ -33,7 +33,9 @@ def open_stdout() -> Iterator[Writable]:
     """
     if sys.stdout.isatty():
         raise InvalidArgument(
-            "stdout: got a terminal, expected a pipe or a file",
+            "stdout",
+            got="a terminal",
+            expected="a pipe or a file",
             hint="end the command with '| docker load', or with '> image.tar'",
         )
     flush()

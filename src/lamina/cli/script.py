@@ -27,7 +27,7 @@ def command(output: str, **flags: Any) -> None:
     paths are; it takes -t NAME:TAG. Prints FILE.
     """
     if output == "-" or output.endswith("/"):
-        raise InvalidArgument(f"output: got {output}, expected the name of a file")
+        raise InvalidArgument("output", got=output, expected="the name of a file")
     stream = lamina.stream_layered_image(**collect_image_arguments(flags))
     show_script_output(stream.script_output, flags)
     warn(stream.warnings, flags)

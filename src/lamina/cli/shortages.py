@@ -13,15 +13,21 @@ from lamina.errors import Error, OutputError
 from lamina.messages.shortages import find_errno
 
 _MEMORY = OutputError(
-    "memory: got too little, expected more",
+    "memory",
+    got="too little",
+    expected="more",
     hint="raise the limit (ulimit -v, or the container's); --jobs 1 needs less",
 )
 _THREADS = OutputError(
-    "threads and processes: got no more of them from the system, expected enough memory and limits that allow them",
+    "threads and processes",
+    got="no more of them from the system",
+    expected="enough memory and limits that allow them",
     hint="raise the limits (ulimit -u, ulimit -v, or a container's of pids and of memory); --jobs 1 needs fewer",
 )
 _FILES = OutputError(
-    "open files: got as many as are allowed, expected more",
+    "open files",
+    got="as many as are allowed",
+    expected="more",
     hint="raise the limit (ulimit -n); --jobs 1 needs fewer",
 )
 _SHORTAGE_BY_ERRNO = {

@@ -43,9 +43,9 @@ def command(conf: str | None, repo_tag: str | None, **flags: Any) -> None:
 def _stream(conf: str | None, repo_tag: str | None, flags: Mapping[str, Any]) -> lamina.Stream:
     if conf is None:
         if repo_tag is not None:
-            raise InvalidArgument("repo tag: got -t without --conf, expected --name and --tag")
+            raise InvalidArgument("repo tag", got="-t without --conf", expected="--name and --tag")
         return lamina.stream_layered_image(**collect_image_arguments(flags))
     option = find_image_option(flags)
     if option:
-        raise InvalidArgument(f"conf: got {option} as well, expected --conf alone, for it says all of the image")
+        raise InvalidArgument("conf", got=f"{option} as well", expected="--conf alone, for it says all of the image")
     return lamina.stream_conf(conf, repo_tag=repo_tag, store=flags["store"], jobs=flags["jobs"])

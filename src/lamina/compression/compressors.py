@@ -237,14 +237,14 @@ _UNSUPPORTED_SUFFIXES = (
 def find_compressor(name: str) -> Callable[[Write, int], Compressor]:
     """Return the compressor called ``name``. Raises `InvalidArgument` if there is none."""
     if not isinstance(name, str) or name not in COMPRESSORS:
-        raise InvalidArgument(f"compressor: got {short_repr(name)}, expected one of {', '.join(COMPRESSORS)}")
+        raise InvalidArgument("compressor", got=short_repr(name), expected=f"one of {', '.join(COMPRESSORS)}")
     return COMPRESSORS[name]
 
 
 def parse_jobs(jobs: int) -> int:
     """Return ``jobs`` if it is a valid number of threads. Raises `InvalidArgument` otherwise."""
     if not isinstance(jobs, int) or isinstance(jobs, bool) or not 1 <= jobs <= _MAX_JOBS:
-        raise InvalidArgument(f"jobs: got {short_repr(jobs)}, expected a number from 1 to {_MAX_JOBS}")
+        raise InvalidArgument("jobs", got=short_repr(jobs), expected=f"a number from 1 to {_MAX_JOBS}")
     return jobs
 
 
@@ -257,8 +257,9 @@ def choose_compressor(file: str) -> str:
     if lowered.endswith(_UNSUPPORTED_SUFFIXES):
         ending = "." + lowered.rpartition(".")[2]
         raise InvalidArgument(
-            f"output: got {short_repr(file)}, a name that ends in {ending}, "
-            f"expected .tar, or one of {', '.join(_SUFFIXES)}",
+            "output",
+            got=f"{short_repr(file)}, a name that ends in {ending}",
+            expected=f".tar, or one of {', '.join(_SUFFIXES)}",
             hint="write to stdout with -o - and let another program do the rest, or say what it is with --compressor",
         )
     return next((name for ending, name in _SUFFIXES.items() if lowered.endswith(ending)), "none")

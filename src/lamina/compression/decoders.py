@@ -59,7 +59,7 @@ def decode_pieces(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
         return _split(pieces)
     if compression not in _FORMATS:
         known = ", ".join(("none", *_FORMATS))
-        raise FormatError(f"compression: got {short_repr(compression)}, expected one of {known}")
+        raise FormatError("compression", got=short_repr(compression), expected=f"one of {known}")
     return _decode_all(pieces, _Streams(compression, _FORMATS[compression]()))
 
 
@@ -141,7 +141,9 @@ class _Streams:
     def finish(self) -> None:
         """Raise `FormatError` if the input is truncated, or if the padding at its end has a wrong length."""
         if self._decoder is not None or not self._count:
-            raise FormatError(f"{self._name} at byte {self._start}: got the end at byte {self._offset}, expected more")
+            raise FormatError(
+                f"{self._name} at byte {self._start}", got=f"the end at byte {self._offset}", expected="more"
+            )
         self._check_padding()
 
     def _finish_stream(self) -> None:
@@ -150,13 +152,15 @@ class _Streams:
         self._short_count += self._offset - self._start < _SHORT_STREAM
         if self._empty_count > _MAX_EMPTY_STREAMS:
             raise FormatError(
-                f"{self._name} to byte {self._offset}: got more than {_MAX_EMPTY_STREAMS} streams that hold nothing, "
-                "expected fewer"
+                f"{self._name} to byte {self._offset}",
+                got=f"more than {_MAX_EMPTY_STREAMS} streams that hold nothing",
+                expected="fewer",
             )
         if self._short_count > _MAX_SHORT_STREAMS:
             raise FormatError(
-                f"{self._name} to byte {self._offset}: got more than {_MAX_SHORT_STREAMS} streams shorter than "
-                f"{_SHORT_STREAM} bytes, expected fewer and longer ones"
+                f"{self._name} to byte {self._offset}",
+                got=f"more than {_MAX_SHORT_STREAMS} streams shorter than {_SHORT_STREAM} bytes",
+                expected="fewer and longer ones",
             )
 
     def _skip_padding(self, data: memoryview) -> memoryview:
@@ -196,7 +200,7 @@ class _Streams:
             data = b""
 
     def _error(self, got: str, expected: str) -> FormatError:
-        return FormatError(f"{self._name} at byte {self._start}: got {got}, expected {expected}")
+        return FormatError(f"{self._name} at byte {self._start}", got=got, expected=expected)
 
 
 def _xz() -> _Format:
@@ -252,7 +256,7 @@ def _import_library(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise FormatError(
-            f"{name}: got {error}, expected a Python that has it", hint=f"install {name.partition('.')[0]}"
+            name, got=error, expected="a Python that has it", hint=f"install {name.partition('.')[0]}"
         ) from error
 
 

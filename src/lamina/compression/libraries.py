@@ -24,7 +24,7 @@ def zstd() -> Any:
             from backports import zstd
     except ImportError as error:
         raise FormatError(
-            f"zstd: got {error}, expected a Python that has it", hint="use Python 3.14, or install backports.zstd"
+            "zstd", got=error, expected="a Python that has it", hint="use Python 3.14, or install backports.zstd"
         ) from error
     return zstd
 
@@ -104,6 +104,6 @@ def xz() -> Any:
         import lzma
     except ImportError as error:
         raise FormatError(
-            f"xz: got {error}, expected a Python that has it", hint="decompress it first, or use another Python"
+            "xz", got=error, expected="a Python that has it", hint="decompress it first, or use another Python"
         ) from error
     return lzma

@@ -78,7 +78,7 @@ def _bzip2(write: Write, threads: int, level: int) -> Compressor:
     try:
         import bz2
     except ImportError as error:
-        raise FormatError(f"bzip2: got {error}, expected a Python that has it") from error
+        raise FormatError("bzip2", got=error, expected="a Python that has it") from error
     return _StandardCompressor(write, bz2.BZ2Compressor(level))
 
 

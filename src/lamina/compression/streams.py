@@ -45,5 +45,5 @@ def detect_and_decode(pieces: Iterable[bytes]) -> Iterator[bytes]:
             break
     compression = detect_compression(start)
     if compression in _IMAGE_HINTS:
-        raise FormatError(f"got {compression}, expected gzip, zstd or xz", hint=_IMAGE_HINTS[compression])
+        raise FormatError(got=compression, expected="gzip, zstd or xz", hint=_IMAGE_HINTS[compression])
     return decode_pieces(chain([start], rest), compression)

@@ -38,7 +38,7 @@ class Closure:
             infos = query(wanted.keys())
             for path, why in wanted.items():
                 if path not in infos:
-                    raise NotFound(f"{path}: got no such valid path in the store, expected it as {why}")
+                    raise NotFound(path, got="no such valid path in the store", expected=f"it as {why}")
                 found[path] = infos[path]
             wanted = {
                 reference: f"a reference of {path}"
@@ -61,7 +61,7 @@ class Closure:
             for reference in info.references:
                 if reference not in closure:
                     raise NotFound(
-                        f"{reference}: got no such path in the graph, expected it as a reference of {info.path}"
+                        reference, got="no such path in the graph", expected=f"it as a reference of {info.path}"
                     )
         closure.bottom_up  # noqa: B018 - finds the cycles
         return closure
@@ -97,7 +97,7 @@ class Closure:
                     ready.append(referrer)
         if len(order) < len(self.infos):
             stuck = min(path for path, count in waiting.items() if count)
-            raise PlanError(f"closure: got a cycle of references at or above {stuck}, expected none")
+            raise PlanError("closure", got=f"a cycle of references at or above {stuck}", expected="none")
         return tuple(order)
 
     @cached_property

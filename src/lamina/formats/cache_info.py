@@ -30,18 +30,22 @@ class CacheInfo:
     priority: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> CacheInfo:
+    def parse(cls, data: bytes) -> CacheInfo:
         """Parse ``key: value`` lines (Nix source, BinaryCacheStore::init). Raises `FormatError` with the line.
 
         Spaces around a value and empty lines are ignored.
         """
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise FormatError(FILE_NAME, got=short_repr(data[error.start : error.end]), expected="UTF-8") from error
         fields: dict[str, str] = {}
         for number, line in enumerate(text.split("\n"), 1):
             key, colon, value = line.partition(":")
             if not colon and line.strip():
-                raise FormatError(f"{FILE_NAME} line {number}: got {short_repr(line)}, expected KEY: VALUE")
+                raise FormatError(f"{FILE_NAME} line {number}", got=short_repr(line), expected="KEY: VALUE")
             if key in fields:
-                raise FormatError(f"{FILE_NAME} line {number}: got a second {key}, expected one")
+                raise FormatError(f"{FILE_NAME} line {number}", got=f"a second {key}", expected="one")
             if key in _KNOWN_FIELDS:
                 fields[key] = value.strip()
         # As in Nix, every value but 1 is false.
@@ -56,7 +60,7 @@ class CacheInfo:
 def _parse_store_dir(fields: dict[str, str]) -> str:
     folder = fields.get("StoreDir", STORE_DIR)
     if not folder.startswith("/"):
-        raise FormatError(f"{FILE_NAME}: got StoreDir {short_repr(folder)}, expected an absolute path")
+        raise FormatError(FILE_NAME, got=f"StoreDir {short_repr(folder)}", expected="an absolute path")
     return folder
 
 
@@ -65,5 +69,5 @@ def _parse_priority(fields: dict[str, str]) -> int | None:
     if text is None:
         return None
     if not re.fullmatch("-?[0-9]{1,9}", text):
-        raise FormatError(f"{FILE_NAME}: got Priority {short_repr(text)}, expected a number of at most 9 digits")
+        raise FormatError(FILE_NAME, got=f"Priority {short_repr(text)}", expected="a number of at most 9 digits")
     return int(text)

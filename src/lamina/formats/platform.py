@@ -83,7 +83,9 @@ class Platform:
         found = cls.of(*parts) if len(parts) in (2, 3) and all(parts) else cls("", "")
         if found.architecture not in ARCHITECTURES or not _is_variant(found.variant, found.architecture):
             raise InvalidArgument(
-                f"{subject}: got {short_repr(text)}, expected an architecture such as amd64, arm64 or arm/v7",
+                subject,
+                got=short_repr(text),
+                expected="an architecture such as amd64, arm64 or arm/v7",
                 hint=f"there are {', '.join(ARCHITECTURES)}",
             )
         return found

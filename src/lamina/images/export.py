@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent
-from lamina.errors import FormatError
+from lamina.errors import FormatError, error_context
 from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padded_size, padding, trailer_size
 from lamina.formats.tar_reader import EntryKind
 from lamina.images.progress import NoProgress, Progress
@@ -49,15 +49,13 @@ class ExportedRoot:
 
     def __init__(self, image: SourceImage, subject: object) -> None:
         self._image = image
-        try:
+        with error_context(subject, FormatError):
             # Look up all content now, so that a file that cannot be exported is refused before anything is written.
             self._entries = [
                 (path, entry, (entry.content,) if entry.kind is EntryKind.FILE else ())
                 for path, entry in flatten(image.layers)
                 if path or entry.layer >= 0
             ]
-        except FormatError as error:
-            raise FormatError(f"{subject}: {error}", hint=error.hint) from error
 
     def headline(self, number: int) -> str:
         """Return the line that is logged when the root is written."""

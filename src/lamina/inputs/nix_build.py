@@ -48,7 +48,7 @@ def _build_root(root: str, search_path: str) -> Iterable[str]:
     program = shutil.which(command[0], path=search_path)
     if not program:
         raise NotFound(
-            f"{root}: got no {command[0]} on PATH, expected one to build it", hint="install Nix, or name a store path"
+            root, got=f"no {command[0]} on PATH", expected="one to build it", hint="install Nix, or name a store path"
         )
     return _run_nix(root, [program, *command[1:]])
 
@@ -60,13 +60,13 @@ def _run_nix(root: str, command: list[str]) -> Sequence[str]:
     stderr = done.stderr.decode("utf-8", "replace").strip()
     if done.returncode:
         got = f"exit status {done.returncode} of {os.path.basename(command[0])}"
-        raise Unavailable(f"{root}: got {got}, expected a store path", hint=_extract_error(stderr))
+        raise Unavailable(root, got=got, expected="a store path", hint=_extract_error(stderr))
     try:
         paths = _parse_outputs(done.stdout.decode()) if "--json" in command else done.stdout.decode().split()
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Unavailable(f"{root}: got {short_repr(done.stdout)}, expected the store paths that Nix built") from error
+        raise Unavailable(root, got=short_repr(done.stdout), expected="the store paths that Nix built") from error
     if not paths:
-        raise Unavailable(f"{root}: got nothing built, expected a derivation")
+        raise Unavailable(root, got="nothing built", expected="a derivation")
     return paths
 
 

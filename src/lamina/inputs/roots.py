@@ -51,8 +51,10 @@ def _resolve_name(store: Store, name: str) -> StorePath:
     if not found:
         is_file = name and os.path.lexists(name)
         hint = f"./{name} is a file here; a path needs a slash" if is_file else "--channel has names of more paths"
-        raise NotFound(f"{short_repr(name)}: got no valid path of that name in the store, expected one", hint=hint)
+        raise NotFound(short_repr(name), got="no valid path of that name in the store", expected="one", hint=hint)
     raise NotFound(
-        f"{short_repr(name)}: got {len(found)} paths of that name, expected one: {_format_paths(found)}",
+        short_repr(name),
+        got=f"{len(found)} paths of that name",
+        expected=f"one: {_format_paths(found)}",
         hint="name one of them by its path",
     )

@@ -186,7 +186,7 @@ class Spec:
         unknown = [name for name in arguments if name not in ImageArguments.__annotations__]
         if unknown:
             raise InvalidArgument(
-                f"argument: got {short_repr(unknown[0])}, expected one of {', '.join(ImageArguments.__annotations__)}"
+                "argument", got=short_repr(unknown[0]), expected=f"one of {', '.join(ImageArguments.__annotations__)}"
             )
         values: dict[str, Any] = {name: _PARSERS[name](name, value) for name, value in arguments.items()}
         owner = Owner(
@@ -294,9 +294,7 @@ def _parse_inherit(name: str, value: Any) -> tuple[str, ...]:
     keys = _parse_words(name, value)
     unknown = [key for key in keys if key not in container_config.KEYS]
     if unknown:
-        raise InvalidArgument(
-            f"{name}: got {short_repr(unknown[0])}, expected some of {', '.join(container_config.KEYS)}"
-        )
+        raise InvalidArgument(name, got=short_repr(unknown[0]), expected=f"some of {', '.join(container_config.KEYS)}")
     return keys
 
 
@@ -304,7 +302,7 @@ def _parse_extras(name: str, value: Any) -> tuple[str, ...]:
     words = _parse_words(name, value)
     unknown = [word for word in words if word not in EXTRAS]
     if unknown:
-        raise InvalidArgument(f"{name}: got {short_repr(unknown[0])}, expected some of {', '.join(EXTRAS)}")
+        raise InvalidArgument(name, got=short_repr(unknown[0]), expected=f"some of {', '.join(EXTRAS)}")
     return words
 
 
@@ -381,7 +379,7 @@ def _parse_keys(name: str, value: Any) -> tuple[PublicKey, ...]:
 
 
 def _invalid_argument(name: str, value: Any, expected: str) -> InvalidArgument:
-    return InvalidArgument(f"{name}: got {short_repr(value)}, expected {expected}")
+    return InvalidArgument(name, got=short_repr(value), expected=expected)
 
 
 _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {

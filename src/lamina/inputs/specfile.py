@@ -57,15 +57,15 @@ def load(table_name: str) -> dict[str, Any]:
     if not name and len(tables) == 1:
         (name,) = tables
     if name not in tables:
-        raise InvalidArgument(f"{path}: got image {short_repr(name)}, expected one of {join_names(tables)}")
+        raise InvalidArgument(path, got=f"image {short_repr(name)}", expected=f"one of {join_names(tables)}")
     table = tables[name]
     if not isinstance(table, dict):
-        raise FormatError(f"{path}: {name}: got {type(table).__name__}, expected a table of arguments")
+        raise FormatError(f"{path}: {name}", got=type(table).__name__, expected="a table of arguments")
     arguments: dict[str, Any] = {}
     for key, value in table.items():
         argument = _argument_name(path, key)
         if argument in arguments:
-            raise InvalidArgument(f"{path}: got argument {short_repr(key)} after another spelling of it, expected one")
+            raise InvalidArgument(path, got=f"argument {short_repr(key)} after another spelling of it", expected="one")
         arguments[argument] = value
     return _rebase_paths(arguments, path.parent)
 
@@ -77,7 +77,7 @@ def read_tables(path: Path) -> dict[str, Any]:
     parse = parse_json if is_json else parse_toml
     tables: Any = parse(data, str(path), "TOML, or JSON in a .json file")
     if not isinstance(tables, dict):
-        raise FormatError(f"{path}: got {type(tables).__name__}, expected one table for each image")
+        raise FormatError(path, got=type(tables).__name__, expected="one table for each image")
     return tables
 
 
@@ -86,11 +86,13 @@ def _argument_name(path: Path, key: str) -> str:
     name = _ALIASES.get(name, name)
     if name in ("sandbox", "no_sandbox"):
         raise InvalidArgument(
-            f"{path}: got argument {short_repr(key)}, expected no spec file to say whether scripts are confined",
+            path,
+            got=f"argument {short_repr(key)}",
+            expected="no spec file to say whether scripts are confined",
             hint="--no-sandbox on the command line says that it is wanted",
         )
     if name not in _ALLOWED:
-        raise InvalidArgument(f"{path}: got argument {short_repr(key)}, expected one of {', '.join(_ALLOWED)}")
+        raise InvalidArgument(path, got=f"argument {short_repr(key)}", expected=f"one of {', '.join(_ALLOWED)}")
     return name
 
 

@@ -86,4 +86,4 @@ def _text(value: object) -> str:
 
 
 def _invalid_inputs(data: bytes) -> FormatError:
-    return FormatError(f"layer inputs: got {short_repr(data)}, expected one as it is dumped")
+    return FormatError("layer inputs", got=short_repr(data), expected="one as it is dumped")

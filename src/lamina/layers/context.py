@@ -73,7 +73,7 @@ class LayerState:
         """
         expected_diff_id = self.source.expected_diff_id
         if expected_diff_id not in (None, blob_info.digest):
-            raise IntegrityError(f"layer {self.number}: got {blob_info.digest}, expected {expected_diff_id}")
+            raise IntegrityError(f"layer {self.number}", got=blob_info.digest, expected=expected_diff_id)
         if self._inputs and blob_info != self._cached:
             self._put(self._inputs, blob_info)
         return Layer(blob_info.digest, blob_info.size, self.source.paths)
@@ -82,8 +82,9 @@ class LayerState:
         if self._context.verify and self._cached:
             self._context.layer_cache.remove_layer(inputs)
             raise IntegrityError(
-                f"layer {self.number}: got {blob_info.digest}, "
-                f"expected {self._cached.digest}, as the layer cache has it",
+                f"layer {self.number}",
+                got=blob_info.digest,
+                expected=f"{self._cached.digest}, as the layer cache has it",
                 hint="run it again: what was known of the layer is forgotten; a store path may be damaged",
             )
         self._context.layer_cache.put_layer(inputs, blob_info)

@@ -153,6 +153,7 @@ def _dump_store_dir_headers(headers: PaxHeaders) -> bytes:
 
 def _whiteout_error(name: bytes) -> FormatError:
     return FormatError(
-        f"{name.decode('utf-8', 'backslashreplace')}: got a name that begins with .wh., "
-        "expected none: in a layer it would delete a file instead of adding one"
+        name.decode("utf-8", "backslashreplace"),
+        got="a name that begins with .wh.",
+        expected="none: in a layer it would delete a file instead of adding one",
     )

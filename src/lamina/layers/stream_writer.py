@@ -222,7 +222,7 @@ class _LayerJob:
 
     def _check_size(self, size: int, packed: PackedLayer) -> None:
         if size != packed.size:
-            raise IntegrityError(f"layer {self.state.number}: got {size} bytes, expected {packed.size}")
+            raise IntegrityError(f"layer {self.state.number}", got=f"{size} bytes", expected=packed.size)
 
     def _write_buffered(self, buffer: SharedBuffer, region: BufferRange, out: Write, on_bytes: OnBytes) -> int:
         with buffer.view(region) as view:
@@ -247,8 +247,8 @@ class _LayerJob:
             if not self._listings:
                 raise
             self._listings.remove()
-            hint = "run it again: what was known of the store path is forgotten"
-            raise IntegrityError(str(error), hint=hint) from error
+            error.add_hint("run it again: what was known of the store path is forgotten")
+            raise
         self._check_size(self._blob_info.size, packed)
         return count
 
@@ -270,7 +270,9 @@ class _LayerJob:
         )
         listed = listings.complete(map(list_location, listings.missing)) if listings else None
         if listed is None or not all(starmap(_is_same_piece, zip_longest(written.pack().pieces, listed.pack().pieces))):
-            raise IntegrityError(f"layer {self.state.number}: got other files, expected those that were listed before")
+            raise IntegrityError(
+                f"layer {self.state.number}", got="other files", expected="those that were listed before"
+            )
         blob_info = hash_pieces(listed.pack().pieces)
         for piece in written.pack().pieces:
             if isinstance(piece, Extent):

@@ -187,9 +187,10 @@ def receive(stream: IO[bytes]) -> Any:
 
 def parse_reply(reply: tuple[Any, ...]) -> TaskResult:
     """Return the result in a worker's reply, or raise the `Error` that the task raised in the worker."""
-    kind, value, hint = reply
+    kind, value = reply
     if kind:
-        raise getattr(errors, kind)(value, hint=hint)
+        subject, got, expected, hint = value
+        raise getattr(errors, kind)(subject, got=got, expected=expected, hint=hint)
     return value
 
 
@@ -213,9 +214,9 @@ def main() -> None:
 
 def _reply(task: WorkerTask) -> tuple[Any, ...]:
     try:
-        return "", run(task), ""
+        return "", run(task)
     except Error as error:
-        return type(error).__name__, str(error), error.hint
+        return type(error).__name__, (error.subject, error.got, error.expected, error.hint)
 
 
 if __name__ == "__main__":

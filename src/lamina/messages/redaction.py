@@ -21,12 +21,11 @@ _MAX_LISTED = 20
 _MAX_NAME_LENGTH = 80
 _MAX_TEXT_LENGTH = 160
 _MAX_REPR_LENGTH = 60
-_MAX_SUBJECT_LENGTH = 240
-_MAX_MESSAGE_LENGTH = 1500
+MAX_SUBJECT_LENGTH = 240
+MAX_MESSAGE_LENGTH = 1500
 # Longer texts are cut before they are matched, because some patterns take quadratic time.
 _MAX_SEARCHED_LENGTH = 4096
 _HIDDEN = "***"
-_GOT = ": got "
 
 # A well-known scheme is recognised without slashes too.
 _SCHEME = r"(?<![A-Za-z0-9+.-])(?:(?:https?|s3|file|ssh|ftp):/*|[A-Za-z0-9+.-]{2,}+:/+)"
@@ -61,15 +60,9 @@ def cut(text: str, max_length: int = MAX_VALUE_LENGTH) -> str:
     return f"{text[: max_length - tail - 1]}…{text[-tail:]}"
 
 
-def clean(message: str) -> str:
-    """Return ``message`` without secrets, and with long values shortened.
-
-    Args:
-        message: a complete message, with the user's values in it.
-
-    """
-    subject, got, rest = _remove_secrets_from_message(message).partition(_GOT)
-    return cut(cut(_shorten_words(subject), _MAX_SUBJECT_LENGTH) + got + _shorten_words(rest), _MAX_MESSAGE_LENGTH)
+def clean(text: str) -> str:
+    """Return ``text``, a part of a message with the user's values in it, without secrets and with long words cut."""
+    return _shorten_words(_remove_secrets(text))
 
 
 def clean_value(value: str) -> str:
@@ -176,14 +169,6 @@ def _remove_secrets(text: str) -> str:
     if "=" in text or ":" in text:
         text = _compile(_SETTING).sub(rf"\1{_HIDDEN}", text)
     return _compile(_KEY).sub(_hide_key, text) if len(text) >= _MIN_KEY_LENGTH else text
-
-
-def _remove_secrets_from_message(message: str) -> str:
-    """Return ``message`` without secrets; if its subject is too long to be searched, the rest is still shown."""
-    subject, got, rest = message.partition(_GOT)
-    if len(subject) <= _MAX_SEARCHED_LENGTH or "@" in rest:
-        return _remove_secrets(message)
-    return _remove_secrets(subject) + got + _remove_secrets(rest)
 
 
 def _hide_key(found: re.Match[str]) -> str:

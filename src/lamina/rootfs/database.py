@@ -108,7 +108,7 @@ def write(database: Connection, registrations: Iterable[Registration]) -> None:
         duplicate = next(
             registration.path for registration, other in pairwise(ordered) if registration.path == other.path
         )
-        raise PlanError(f"Nix database: got {duplicate} twice, expected each path once")
+        raise PlanError("Nix database", got=f"{duplicate} twice", expected="each path once")
     for statement in (*_SETTINGS, "BEGIN", *_TABLES.strip().split("\n\n")):
         database.execute(statement)
     database.executemany(
@@ -130,7 +130,7 @@ def write(database: Connection, registrations: Iterable[Registration]) -> None:
 def _make_row(number: int, registration: Registration) -> tuple[str | int | None, ...]:
     for value in (registration.nar_size, registration.registration_time):
         if not 0 <= value < _INTEGER_LIMIT:
-            raise PlanError(f"{registration.path}: got {value}, expected a number of 63 bits for the Nix database")
+            raise PlanError(registration.path, got=value, expected="a number of 63 bits for the Nix database")
     return (
         number,
         str(registration.path),
@@ -149,7 +149,7 @@ def _reference_rows(ordered: Iterable[Registration], numbers: dict[StorePath, in
         absent = [reference for reference in registration.references if reference not in numbers]
         if absent:
             raise PlanError(
-                f"{registration.path}: got a reference to {min(absent)}, expected the Nix database to have that too"
+                registration.path, got=f"a reference to {min(absent)}", expected="the Nix database to have that too"
             )
         for number in sorted(numbers[reference] for reference in registration.references):
             yield numbers[registration.path], number
@@ -229,7 +229,7 @@ def checkpoint_wal(file: Path) -> None:
         with open_database(file, "mode=rw") as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except DatabaseError as error:
-        raise FormatError(f"{file}: got {error}, expected a database and its log") from error
+        raise FormatError(file, got=error, expected="a database and its log") from error
 
 
 def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
@@ -250,17 +250,17 @@ def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
     try:
         status = os.stat(file)
     except OSError as error:
-        raise Unavailable(f"{file}: got {error.strerror}, expected a Nix database") from error
+        raise Unavailable(file, got=error.strerror, expected="a Nix database") from error
     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE_SIZE:
         got = f"{status.st_size} bytes" if stat.S_ISREG(status.st_mode) else "no file"
-        raise FormatError(f"{file}: got {got}, expected a file of at most {_MAX_FILE_SIZE} bytes")
+        raise FormatError(file, got=got, expected=f"a file of at most {_MAX_FILE_SIZE} bytes")
     try:
         with open_database(file, "mode=ro&immutable=1") as database:
             return _Reader(database, status.st_size).read()
     except (DatabaseError, UnicodeError, InvalidArgument, _UnexpectedContentError) as error:
         got = str(error)
         got = got if got.isprintable() else short_repr(got)
-        raise FormatError(f"{file}: got {got}, expected a Nix database of schema 10") from error
+        raise FormatError(file, got=got, expected="a Nix database of schema 10") from error
 
 
 class _UnexpectedContentError(Exception):

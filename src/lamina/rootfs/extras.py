@@ -138,10 +138,10 @@ def _link_to_program(program: _Program, closure: Closure, store: Store) -> _Item
         found = [target for path in candidates for target in _find_targets(path, program, store)]
         if len(found) > 1:
             programs = ", ".join(found)
-            raise NotFound(f"{link}: got {len(found)} programs for it, expected one: {programs}", hint=hint)
+            raise NotFound(link, got=f"{len(found)} programs for it", expected=f"one: {programs}", hint=hint)
         if found:
             return _link(program.link, found[0].encode())
-    raise NotFound(f"{link}: got none of {', '.join(program.packages)} in the store, expected one", hint=hint)
+    raise NotFound(link, got=f"none of {', '.join(program.packages)} in the store", expected="one", hint=hint)
 
 
 def _find_package(package: str, store: Store) -> tuple[StorePath, ...]:

@@ -69,8 +69,9 @@ def check_whiteouts(tree: Tree, *, over_base: bool) -> None:
             or f"{_text(hidden_path)}/".startswith("nix/store/")
         ):
             raise FormatError(
-                f"/{_text(node.path)}: got a name that begins with .wh., expected one only to hide files of a base "
-                "image: in a layer it deletes what lies below"
+                f"/{_text(node.path)}",
+                got="a name that begins with .wh.",
+                expected="one only to hide files of a base image: in a layer it deletes what lies below",
             )
 
 

@@ -87,7 +87,9 @@ class _TreeBuilder:
             if node.path == subpath:
                 if not isinstance(node, Directory):
                     raise InvalidArgument(
-                        f"contents: got {content}, which is a file, expected a folder",
+                        "contents",
+                        got=f"{content}, which is a file",
+                        expected="a folder",
                         hint="name a folder that holds it, or --closure for the path without a link to it",
                     )
                 continue
@@ -112,10 +114,12 @@ class _TreeBuilder:
                 else:
                     resolved.append(part)
             if links > _MAX_LINKS:
-                raise InvalidArgument(f"contents: got {content}, which leads through {links} symlinks, expected fewer")
+                raise InvalidArgument(
+                    "contents", got=f"{content}, which leads through {links} symlinks", expected="fewer"
+                )
         text = "/" + "/".join(resolved)
         if not text.startswith(STORE_DIR + "/"):
-            raise InvalidArgument(f"contents: got {content}, which leads to {text}, expected it in {STORE_DIR}")
+            raise InvalidArgument("contents", got=f"{content}, which leads to {text}", expected=f"it in {STORE_DIR}")
         path, subpath = StorePath.split(text)
         return path, os.fsencode(subpath)
 
@@ -127,7 +131,7 @@ class _TreeBuilder:
         path, subpath = StorePath.split(text)
         node = self._index(path).get(os.fsencode(subpath))
         if node is None:
-            raise NotFound(f"contents: got {content}, expected it to exist in the store")
+            raise NotFound("contents", got=content, expected="it to exist in the store")
         return node
 
     def _index(self, path: StorePath) -> dict[bytes, Node]:

@@ -272,8 +272,12 @@ class ChainedStore:
         if info and isinstance(store, CanQueryEach):
             if (info.nar_hash, info.nar_size) == (found.info.nar_hash, found.info.nar_size):
                 return replace(found, holder=number)
-            got = f"got NAR hash {info.nar_hash}, expected {found.info.nar_hash} as the closure graph has it"
-            self._record_failures(number, {path: IntegrityError(f"{path} in {self._names[number]}: {got}")})
+            error = IntegrityError(
+                f"{path} in {self._names[number]}",
+                got=f"NAR hash {info.nar_hash}",
+                expected=f"{found.info.nar_hash} as the closure graph has it",
+            )
+            self._record_failures(number, {path: error})
             return None
         try:
             _find_location(store, path)
@@ -309,7 +313,7 @@ class ChainedStore:
 
     def _read_from_any(self, path: StorePath, read: Callable[[Store], _T]) -> _T:
         """Return the result of ``read`` on the first store that has ``path``, which was never queried."""
-        missing = NotFound(f"{path}: got no store, expected one to have its contents")
+        missing = NotFound(path, got="no store", expected="one to have its contents")
         for store in self._stores:
             try:
                 return read(store)
@@ -351,7 +355,7 @@ class ChainedStore:
         return (
             combine_failures(path, failures)
             if failures
-            else NotFound(f"{path}: got no store, expected one to have its contents")
+            else NotFound(path, got="no store", expected="one to have its contents")
         )
 
 

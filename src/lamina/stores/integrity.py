@@ -6,7 +6,7 @@ import os
 
 from lamina.core.nodes import Extent
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import FormatError, IntegrityError
+from lamina.errors import IntegrityError
 from lamina.formats.content_address import ContentAddress, ContentAddressCheck, has_matching_address
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.incoming import IncomingFile
@@ -21,23 +21,18 @@ def check_incoming(narinfo: NarInfo, incoming: IncomingFile, label: str) -> None
     """
     info, nar = narinfo.info, incoming.blob_info
     if nar.size != info.nar_size:
-        raise IntegrityError(f"{info.path} in {label}: got a NAR of {nar.size} bytes, expected {info.nar_size}")
+        raise IntegrityError(f"{info.path} in {label}", got=f"a NAR of {nar.size} bytes", expected=info.nar_size)
     if nar.digest != info.nar_hash:
-        raise IntegrityError(f"{info.path} in {label}: got a NAR with hash {nar.digest}, expected {info.nar_hash}")
-    try:
-        narfile.check_nar_file(narfile.nar_extent(os.fsencode(incoming.path)))
-    except FormatError as error:
-        raise FormatError(f"{info.path} in {label}: {str(error).removeprefix(f'{incoming.path}: ')}") from error
+        raise IntegrityError(f"{info.path} in {label}", got=f"a NAR with hash {nar.digest}", expected=info.nar_hash)
+    narfile.check_nar_file(narfile.nar_extent(os.fsencode(incoming.path)), f"{info.path} in {label}")
 
 
 def check_nar_hash(info: PathInfo, actual: BlobInfo) -> None:
     """Raise `IntegrityError` if ``actual``, the hash and size of a NAR, does not match ``info``."""
     if actual.digest != info.nar_hash:
-        raise IntegrityError(f"{info.path}: got NAR hash {actual.digest}, expected {info.nar_hash}", hint=REPAIR_HINT)
+        raise IntegrityError(info.path, got=f"NAR hash {actual.digest}", expected=info.nar_hash, hint=REPAIR_HINT)
     if actual.size != info.nar_size:
-        raise IntegrityError(
-            f"{info.path}: got a NAR of {actual.size} bytes, expected {info.nar_size}", hint=REPAIR_HINT
-        )
+        raise IntegrityError(info.path, got=f"a NAR of {actual.size} bytes", expected=info.nar_size, hint=REPAIR_HINT)
 
 
 def check_nar(narinfo: NarInfo, extent: Extent) -> None:
@@ -51,7 +46,7 @@ def check_nar(narinfo: NarInfo, extent: Extent) -> None:
     copy((extent,), writer)
     check_nar_hash(narinfo.info, writer.blob_info)
     if content_check and not content_check.matches():
-        raise IntegrityError(f"{narinfo.info.path}: got other content, expected that of {narinfo.address}")
+        raise IntegrityError(narinfo.info.path, got="other content", expected=f"that of {narinfo.address}")
     narfile.check_nar_file(extent)
 
 

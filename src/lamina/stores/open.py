@@ -126,7 +126,9 @@ class _StoreOpener:
             stores.append((DEFAULT_CACHE, self._open_cache(DEFAULT_CACHE)))
         if not stores:
             raise Unavailable(
-                "store: got none on this machine, expected a Nix store at / or an embedded one",
+                "store",
+                got="none on this machine",
+                expected="a Nix store at / or an embedded one",
                 hint=f"name one with --store: a binary cache such as {DEFAULT_CACHE}, a folder that holds nix/store, "
                 "or a closure graph in JSON",
             )
@@ -153,7 +155,9 @@ class _StoreOpener:
         mode = _read_mode(path)
         if mode is None:
             raise Unavailable(
-                f"store {location}: got nothing there, expected a folder, a closure graph in JSON or the URL of a cache"
+                f"store {location}",
+                got="nothing there",
+                expected="a folder, a closure graph in JSON or the URL of a cache",
             )
         if not stat.S_ISDIR(mode):
             return GraphStore(path)
@@ -165,7 +169,9 @@ class _StoreOpener:
         if after_graph:
             return folder
         raise Unavailable(
-            f"store {location}: got no {DATABASE} in it, expected a Nix database",
+            f"store {location}",
+            got=f"no {DATABASE} in it",
+            expected="a Nix database",
             hint="name a closure graph before it, which says what refers to what: --store graph.json --store FOLDER",
         )
 
@@ -216,7 +222,7 @@ def _read_mode(path: Path) -> int | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: the path contains a NUL
         return None
     except OSError as error:
-        raise Unavailable(f"{path}: got {error.strerror}, expected to look at it") from error
+        raise Unavailable(path, got=error.strerror, expected="to look at it") from error
 
 
 def open_contents(folder: Path) -> Store:

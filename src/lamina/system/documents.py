@@ -37,13 +37,13 @@ def read_document(
         with Path(file).open("rb", buffering=0) as opened:
             data = _read(opened.fileno(), limit + 1)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise NotFound(f"{subject}: got {error.strerror}, expected {expected}", hint=hint) from error
+        raise NotFound(subject, got=error.strerror, expected=expected, hint=hint) from error
     except OSError as error:
-        raise Unavailable(f"{subject}: got {error.strerror}, expected {expected}", hint=hint) from error
+        raise Unavailable(subject, got=error.strerror, expected=expected, hint=hint) from error
     except ValueError as error:
-        raise NotFound(f"{subject}: got a NUL in its name, expected {expected}", hint=hint) from error
+        raise NotFound(subject, got="a NUL in its name", expected=expected, hint=hint) from error
     if len(data) > limit:
-        raise FormatError(f"{subject}: got more than {limit} bytes, expected {expected}")
+        raise FormatError(subject, got=f"more than {limit} bytes", expected=expected)
     return data
 
 
@@ -57,9 +57,9 @@ def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, lim
     """
     status = os.stat(file)
     if stat.S_ISREG(status.st_mode) and status.st_size > limit:
-        raise Unavailable(f"{subject}: got more than {limit} bytes, expected {expected}")
+        raise Unavailable(subject, got=f"more than {limit} bytes", expected=expected)
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-        raise Unavailable(f"{subject}: got a device or pipe, expected {expected}")
+        raise Unavailable(subject, got="a device or pipe", expected=expected)
 
 
 def _read(fd: int, limit: int) -> bytes:

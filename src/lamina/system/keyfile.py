@@ -30,15 +30,15 @@ def read_key(file: Path) -> SecretKey:
         with file.open("rb") as opened:
             data = opened.read(_MAX_BYTES)
     except (FileNotFoundError, ValueError) as error:
-        raise NotFound(f"{file}: got nothing there, expected a secret key") from error
+        raise NotFound(file, got="nothing there", expected="a secret key") from error
     except OSError as error:
-        raise Unavailable(f"{file}: got {error.strerror}, expected to read a secret key") from error
+        raise Unavailable(file, got=error.strerror, expected="to read a secret key") from error
     # No part of the file's content may appear in an error, not even in its cause.
     text = data.decode("utf-8", "replace")
     try:
         return SecretKey.parse(text)
     except InvalidArgument as error:
-        raise InvalidArgument(f"{file}: {error}") from None
+        raise error.add_context(file) from None
 
 
 def write_key(key: SecretKey, file: Path) -> None:
@@ -46,11 +46,11 @@ def write_key(key: SecretKey, file: Path) -> None:
     try:
         fd = os.open(file, _FLAGS, 0o600)
     except FileExistsError as error:
-        raise OutputError(f"{file}: got a file there already, expected none: keys are not written over") from error
+        raise OutputError(file, got="a file there already", expected="none: keys are not written over") from error
     except OSError as error:
         raise output_error(str(file), error) from error
     except ValueError as error:
-        raise InvalidArgument(f"key file: got {short_repr(str(file))}, expected the name of a file") from error
+        raise InvalidArgument("key file", got=short_repr(str(file)), expected="the name of a file") from error
     try:
         with os.fdopen(fd, "wb") as opened:
             opened.write(str(key).encode())

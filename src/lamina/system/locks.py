@@ -96,7 +96,9 @@ def _wait(fd: int, subject: str, shared: bool, timeout: float | None) -> bool:
     while (is_locked := try_lock(fd, shared=shared)) is False:
         if time.monotonic() >= deadline:
             raise Unavailable(
-                f"{subject}: got it in use by another process, expected nobody to use it",
+                subject,
+                got="it in use by another process",
+                expected="nobody to use it",
                 hint="try again once that process is done",
             )
         time.sleep(_POLL_INTERVAL)

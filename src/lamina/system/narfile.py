@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from lamina.core.nodes import Extent, Node
-from lamina.errors import FormatError, IntegrityError, Unavailable
+from lamina.errors import FormatError, IntegrityError, Unavailable, error_context
 from lamina.formats import nar
 from lamina.formats.listing import FILE, Entry, Listing, ListingBuilder
 from lamina.formats.nar_scanner import ScanError, scan
@@ -33,28 +33,24 @@ def nar_extent(file: bytes) -> Extent:
     return Extent.whole(file, status.st_size, status.st_mtime_ns)
 
 
-def read_nodes(extent: Extent) -> Iterator[Node]:
-    """Yield the nodes of the NAR at ``extent``.
+def read_nodes(extent: Extent, subject: str = "") -> Iterator[Node]:
+    """Yield the nodes of the NAR at ``extent``; errors begin with ``subject``, or with the name of the file.
 
     Raises:
         FormatError: the file is not a NAR.
         IntegrityError: the file is missing, or its size has changed.
         Unavailable: the file cannot be read.
     """
-    name = os.fsdecode(extent.file)
-    with _map_file(extent) as data:
-        try:
-            yield from nar.parse(data, extent.part)
-        except FormatError as error:
-            raise FormatError(f"{name}: {error}") from error
+    with _map_file(extent) as data, error_context(subject or os.fsdecode(extent.file), FormatError):
+        yield from nar.parse(data, extent.part)
 
 
-def check_nar_file(extent: Extent) -> None:
+def check_nar_file(extent: Extent, subject: str = "") -> None:
     """Check that there is a NAR at ``extent``. Raises as `read_nodes` does."""
     with _map_file(extent) as data, contextlib.suppress(ScanError):
         deque(scan(data, extent.mtime_ns), 0)
         return
-    deque(read_nodes(extent), 0)
+    deque(read_nodes(extent, subject), 0)
 
 
 def list_nar(extent: Extent) -> Listing:
@@ -84,11 +80,9 @@ def _map_file(extent: Extent) -> Iterator[_MappedFile]:
         fd = os.open(extent.file, _FLAGS)
         try:
             if os.fstat(fd).st_size != extent.length:
-                raise IntegrityError(
-                    f"{os.fsdecode(extent.file)}: got another size than before, expected {extent.length}"
-                )
+                raise IntegrityError(os.fsdecode(extent.file), got="another size than before", expected=extent.length)
             if not extent.length:
-                raise FormatError(f"{os.fsdecode(extent.file)}: got an empty file, expected a NAR")
+                raise FormatError(os.fsdecode(extent.file), got="an empty file", expected="a NAR")
             data = _MappedFile(fd, extent.length, access=mmap.ACCESS_READ)
         finally:
             os.close(fd)
@@ -101,6 +95,6 @@ def _translate_errors(file: bytes) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise IntegrityError(f"{os.fsdecode(file)}: got nothing there, expected a NAR") from error
+        raise IntegrityError(os.fsdecode(file), got="nothing there", expected="a NAR") from error
     except OSError as error:
-        raise Unavailable(f"{os.fsdecode(file)}: got {error.strerror}, expected to read a NAR") from error
+        raise Unavailable(os.fsdecode(file), got=error.strerror, expected="to read a NAR") from error

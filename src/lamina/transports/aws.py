@@ -41,7 +41,6 @@ _PROFILE_HINT = (
     "aws configure export-credentials --profile {name} shows whether the profile works; "
     "aws sso login --profile {name} begins a new session"
 )
-_INCOMPLETE_KEY = "environment: got one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, expected both or none"
 # Files by which an EC2 instance is recognised, and the text that they begin with there (EC2 user guide, "Identify EC2
 # instances").
 _EC2_MARKERS = {"/sys/class/dmi/id/sys_vendor": "amazon ec2", "/sys/hypervisor/uuid": "ec2"}
@@ -108,7 +107,7 @@ class AwsSession:
         self._call_botocore(lambda: S3SigV4Auth(credentials, "s3", self.region).add_auth(request))
         all_headers |= dict(request.headers.items())
         if not all(value.isascii() and value.isprintable() for value in all_headers.values()):
-            raise Unavailable(f"{_SUBJECT}: got a character that no header can hold, expected keys", hint=_HINT)
+            raise Unavailable(_SUBJECT, got="a character that no header can hold", expected="keys", hint=_HINT)
         return all_headers
 
     def _get_credentials(self) -> Any:
@@ -160,10 +159,14 @@ class AwsSession:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise Unavailable(f"{path}: got {error.strerror}, expected {_EXPECTED_CONFIG}") from None
+                raise Unavailable(path, got=error.strerror, expected=_EXPECTED_CONFIG) from None
         self._call_botocore(self._session.get_scoped_config)
         if bool(os.environ.get("AWS_ACCESS_KEY_ID")) != bool(os.environ.get("AWS_SECRET_ACCESS_KEY")):
-            raise Unavailable(_INCOMPLETE_KEY)
+            raise Unavailable(
+                "environment",
+                got="one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                expected="both or none",
+            )
 
     def _get_setting(self, name: str) -> str:
         return str(self._call_botocore(lambda: self._session.get_config_variable(name)) or "")
@@ -210,12 +213,10 @@ class AwsSession:
         if isinstance(error, ProfileNotFound):
             path = self._get_config_path("credentials_file")
             return InvalidArgument(
-                f"profile {short_repr(self._profile)}: got none of that name, expected one in {path}"
+                f"profile {short_repr(self._profile)}", got="none of that name", expected=f"one in {path}"
             )
         if isinstance(error, ConfigParseError):
-            return Unavailable(
-                f"{fields.get('path', _SUBJECT)}: got a line that is no setting, expected {_EXPECTED_CONFIG}"
-            )
+            return Unavailable(fields.get("path", _SUBJECT), got="a line that is no setting", expected=_EXPECTED_CONFIG)
         provider = fields.get("provider")
         source = f" from {provider}" if isinstance(provider, str) else ""
         return self._credentials_error(f"{type(error).__name__}{source}")
@@ -223,7 +224,7 @@ class AwsSession:
     def _credentials_error(self, got: str) -> Unavailable:
         subject = f"{_SUBJECT} of the profile {short_repr(self._profile)}" if self._profile else _SUBJECT
         hint = _PROFILE_HINT.format(name=self._profile) if self._profile else _HINT
-        return Unavailable(f"{subject}: got {got}, expected keys", hint=hint)
+        return Unavailable(subject, got=got, expected="keys", hint=hint)
 
 
 def _format_host(url: str) -> str:

@@ -88,4 +88,4 @@ class HttpTransport:
                     return
                 url = response.resolve_redirect(url)
                 response.drain()
-        raise Unavailable(f"{request.subject}: got more than {_MAX_REDIRECTS} redirects, expected the file")
+        raise Unavailable(request.subject, got=f"more than {_MAX_REDIRECTS} redirects", expected="the file")

@@ -86,7 +86,7 @@ def open_writable(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> WritableTra
         from lamina.transports.s3 import S3Transport
 
         return S3Transport(url, policy)
-    raise InvalidArgument(f"cache {redact_url(url)}: got {scheme}://, which is only read, expected {_WRITABLE}")
+    raise InvalidArgument(f"cache {redact_url(url)}", got=f"{scheme}://, which is only read", expected=_WRITABLE)
 
 
 def _parse_scheme(url: str, expected: str) -> str:
@@ -96,7 +96,7 @@ def _parse_scheme(url: str, expected: str) -> str:
         return scheme
     if url.partition("?")[0] in _NIX_STORES or (separator and scheme in _NIX_STORES):
         raise InvalidArgument(
-            f"cache {short_repr(redact_url(url))}: got a store of Nix, expected a binary cache: {expected}"
+            f"cache {short_repr(redact_url(url))}", got="a store of Nix", expected=f"a binary cache: {expected}"
         )
     hint = f"a folder is named file://{url}" if url.startswith("/") else ""
-    raise InvalidArgument(f"cache {short_repr(redact_url(url))}: got no known scheme, expected {expected}", hint=hint)
+    raise InvalidArgument(f"cache {short_repr(redact_url(url))}", got="no known scheme", expected=expected, hint=hint)

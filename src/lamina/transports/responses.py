@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 from urllib3 import BaseHTTPResponse
 
 from lamina.compression.decoders import decode_pieces
-from lamina.errors import FormatError, InvalidArgument, Unavailable
+from lamina.errors import FormatError, InvalidArgument, Unavailable, error_context
 from lamina.messages.redaction import short_repr
 from lamina.transports.connections import credentials_error, translate_errors
 from lamina.transports.retry import RetryPolicy, TransientError
@@ -98,7 +98,7 @@ class Response:
     def require_length(self) -> int:
         """Return the file's size in bytes. Raises `Unavailable` if the response does not state it."""
         if self.length is None or self.codings:
-            raise Unavailable(f"{self._request.subject}: got no Content-Length, expected one")
+            raise Unavailable(self._request.subject, got="no Content-Length", expected="one")
         return self.length
 
     def raise_for_status(self) -> None:
@@ -124,7 +124,7 @@ class Response:
             raise TransientError(f"HTTP {status}", retry_after)
         if status in (401, 403, 407):
             raise credentials_error(subject, status)
-        raise Unavailable(f"{subject}: got HTTP {status}, expected the file")
+        raise Unavailable(subject, got=f"HTTP {status}", expected="the file")
 
     def resolve_redirect(self, url: str) -> str:
         """Return the URL that the redirect from ``url`` leads to, without credentials.
@@ -141,11 +141,12 @@ class Response:
             target, origin = "", None
         if not location or origin is None:
             got = f"a redirect to {redact_url(location)}" if location else "a redirect to nowhere"
-            raise Unavailable(f"{self._request.subject}: got {got}, expected http:// or https://")
+            raise Unavailable(self._request.subject, got=got, expected="http:// or https://")
         if origin.scheme == "http" and Origin.of(url).scheme == "https":
             raise Unavailable(
-                f"{self._request.subject}: got a redirect to {redact_url(target)}, "
-                "expected one that stays with https://"
+                self._request.subject,
+                got=f"a redirect to {redact_url(target)}",
+                expected="one that stays with https://",
             )
         return target
 
@@ -165,7 +166,7 @@ class Response:
         unknown = [name for name in codings if name not in _CODINGS]
         if unknown or len(codings) > _MAX_CODINGS:
             got = f"Content-Encoding {short_repr(', '.join(reversed(codings))[:60])}"
-            raise Unavailable(f"{self._request.subject}: got {got}, expected one of {', '.join(_CODINGS)}")
+            raise Unavailable(self._request.subject, got=got, expected=f"one of {', '.join(_CODINGS)}")
         for name in codings:
             pieces = decode_pieces(pieces, _CODINGS[name])
         return self._with_subject(pieces)
@@ -207,10 +208,8 @@ class Response:
         self._is_consumed = True
 
     def _with_subject(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        try:
+        with error_context(self._request.subject, FormatError):
             yield from pieces
-        except FormatError as error:
-            raise FormatError(f"{self._request.subject}: {error}", hint=error.hint) from error
 
     @property
     def retry_after(self) -> float:

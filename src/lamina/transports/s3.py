@@ -151,27 +151,29 @@ class S3Transport:
             except TransientError as error:
                 retries.retry(error)
             except Unavailable as error:
-                raise OutputError(str(error), hint=error.hint) from None
+                raise error.convert(OutputError) from None
 
     def _status_error(self, response: Response, code: str, kind: type[Error], expected: str) -> Error | TransientError:
         """Return the error for a response; of the response, it shows only the status and S3's error code."""
         status, subject = response.status, response.subject
         got = f"HTTP {status} ({code})" if code else f"HTTP {status}"
         if code == "NoSuchBucket":
-            return kind(f"{subject}: got no such bucket, expected {expected}")
+            return kind(subject, got="no such bucket", expected=expected)
         if status in REDIRECTS:
             region = response.header("x-amz-bucket-region")
             named = region if re.fullmatch("[a-z0-9-]{1,32}", region) else "REGION"
             location = response.header("Location")
             got = f"a redirect to {redact_url(location)}" if location else "a redirect to another region"
             return kind(
-                f"{subject}: got {got}, expected {expected}",
+                subject,
+                got=got,
+                expected=expected,
                 hint=f"the URL says where the bucket is: region={named} in its query",
             )
         if response.is_transient or code in _TRANSIENT_CODES:
             return TransientError(got, response.retry_after)
         is_refused = status in (401, 403) or code in _REFUSED_CODES
-        return kind(f"{subject}: got {got}, expected {expected}", hint=_CREDENTIALS_HINT if is_refused else "")
+        return kind(subject, got=got, expected=expected, hint=_CREDENTIALS_HINT if is_refused else "")
 
     # --- large objects
 
@@ -181,7 +183,7 @@ class S3Transport:
         _, document = self._put(replace(request, url=f"{request.url}?uploads="))
         match = re.search(rb"<UploadId>([^<]{1,2000})</UploadId>", document)
         if not match:
-            raise OutputError(f"{request.subject}: got no UploadId, expected to write it")
+            raise OutputError(request.subject, got="no UploadId", expected="to write it")
         query = f"uploadId={_quote(match[1].decode('utf-8', 'replace'))}"
         try:
             etags = self._send_parts(replace(request, method="PUT", headers={}), query, pieces)
@@ -214,7 +216,7 @@ def _choose_part_size(file: Path) -> int:
     try:
         return max(_PART_SIZE, file.stat().st_size // _MAX_PARTS)
     except OSError as error:
-        raise Unavailable(f"{file}: got {error.strerror or error}, expected to read it") from error
+        raise Unavailable(file, got=error.strerror or error, expected="to read it") from error
 
 
 def _read_pieces(file: Path, size: int) -> Iterator[bytes]:
@@ -223,7 +225,7 @@ def _read_pieces(file: Path, size: int) -> Iterator[bytes]:
             while piece := opened.read(size):
                 yield piece
     except OSError as error:
-        raise Unavailable(f"{file}: got {error.strerror or error}, expected to read it") from error
+        raise Unavailable(file, got=error.strerror or error, expected="to read it") from error
 
 
 def _chain(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

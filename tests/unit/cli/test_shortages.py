@@ -140,7 +140,7 @@ def test_a_shortage_is_recognised_in_the_error_or_its_causes(error: Any, subject
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("x"), OSError(errno.ENOENT, "x"), FormatError("a text: got too many open files, expected few")],
+    [ValueError("x"), OSError(errno.ENOENT, "x"), FormatError("a text", got="too many open files", expected="few")],
 )
 def test_other_errors_are_not_shortages(error: Exception) -> None:
     assert find_shortage(error) is None

@@ -10,28 +10,28 @@ EXAMPLE = EXAMPLES / "cache" / FILE_NAME
 
 
 def test_the_example_is_of_our_store() -> None:
-    assert CacheInfo.parse(EXAMPLE.read_text(encoding="utf-8")).store_dir == "/nix/store"
+    assert CacheInfo.parse(EXAMPLE.read_bytes()).store_dir == "/nix/store"
 
 
 def test_all_fields() -> None:
-    found = CacheInfo.parse("StoreDir: /gnu/store\nWantMassQuery: 1\nPriority: 40\n")
+    found = CacheInfo.parse(b"StoreDir: /gnu/store\nWantMassQuery: 1\nPriority: 40\n")
     assert found == CacheInfo("/gnu/store", want_mass_query=True, priority=40)
 
 
 def test_fields_without_a_value_are_omitted() -> None:
     for text in ("", "\n", "Unknown: x\n"):
-        assert CacheInfo.parse(text) == CacheInfo("/nix/store", want_mass_query=False, priority=None)
+        assert CacheInfo.parse(text.encode()) == CacheInfo("/nix/store", want_mass_query=False, priority=None)
 
 
 def test_irrelevant_differences_are_ignored() -> None:
     """Nix ignores unknown keys, empty lines, spaces around a value, CR, and a missing line end."""
-    found = CacheInfo.parse("X: y\r\nX: y\r\n\r\nPriority:  -7 \r\nWantMassQuery:1\r\nStoreDir: /nix/store")
+    found = CacheInfo.parse(b"X: y\r\nX: y\r\n\r\nPriority:  -7 \r\nWantMassQuery:1\r\nStoreDir: /nix/store")
     assert found == CacheInfo(want_mass_query=True, priority=-7)
 
 
 @pytest.mark.parametrize("value", ["0", "", "yes", "11"])
 def test_only_1_is_true(value: str) -> None:
-    assert not CacheInfo.parse(f"WantMassQuery: {value}\n").want_mass_query
+    assert not CacheInfo.parse(f"WantMassQuery: {value}\n".encode()).want_mass_query
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_only_1_is_true(value: str) -> None:
     [CacheInfo(), CacheInfo("/a b", want_mass_query=True), CacheInfo(priority=0), CacheInfo(priority=-999_999_999)],
 )
 def test_a_dump_parses_back(found: CacheInfo) -> None:
-    assert CacheInfo.parse(found.dump()) == found
+    assert CacheInfo.parse(found.dump().encode()) == found
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_a_dump_parses_back(found: CacheInfo) -> None:
 )
 def test_garbage_is_refused(text: str, message: str) -> None:
     with pytest.raises(FormatError) as caught:
-        CacheInfo.parse(text)
+        CacheInfo.parse(text.encode())
     assert str(caught.value) == message
 
 
 def test_a_long_number_is_refused() -> None:
     with pytest.raises(FormatError, match="Priority"):
-        CacheInfo.parse("Priority: " + "9" * 5000)
+        CacheInfo.parse(b"Priority: " + b"9" * 5000)

@@ -45,7 +45,7 @@ def generate(name: str, output: str, **flags: Any) -> None:
     custom it is a host's with a number. A FILE that is there is not written over.
     """
     if output == "-":
-        raise InvalidArgument("output: got -, expected a file, for stdout is for the public key")
+        raise InvalidArgument("output", got="-", expected="a file, for stdout is for the public key")
     _print_key(lamina.generate_key(name, output), flags)
 
 

@@ -31,7 +31,7 @@ def command(names: tuple[str, ...], store: str | None, *, size: bool, **flags: A
     """
     folder = find_store_folder(store)
     if folder is None and names:
-        raise NotFound(f"{names[0]}: got no store yet, expected one", hint="lamina store fetch and add make one")
+        raise NotFound(names[0], got="no store yet", expected="one", hint="lamina store fetch and add make one")
     narinfos = lamina.list_paths(names, embedded_store=folder) if folder is not None else ()
     if flags["as_json"]:
         print_json({"store": folder, "paths": list(map(dump_narinfo, narinfos))})

@@ -64,7 +64,9 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
     caches = [url for url in others if opening.is_remote(url)]
     if caches and not repair:
         raise InvalidArgument(
-            f"store: got {caches[0]} without --repair, expected folders to verify",
+            "store",
+            got=f"{caches[0]} without --repair",
+            expected="folders to verify",
             hint="a binary cache is where --repair fetches what is damaged from",
         )
     store_check = None
@@ -102,7 +104,7 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
         )
     if store_check and store_check.damaged:
         hint = "" if repair else "lamina store verify --repair --store URL fetches it anew from a binary cache"
-        raise IntegrityError(escape_controls(store_check.damaged[0].reason), hint=hint)
+        raise IntegrityError(store_check.damaged[0].reason, hint=hint)
     if layer_check.damaged:
         raise IntegrityError(
             _describe_layer(layer_check.damaged[0]),

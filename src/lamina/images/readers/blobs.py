@@ -76,7 +76,7 @@ class Blobs:
         """Return the member ``name``. Raises `FormatError` if there is none."""
         member = self._members.find(name)
         if member is None:
-            raise FormatError(f"got no {name}, expected an image file: a docker-archive or an OCI layout")
+            raise FormatError(got=f"no {name}", expected="an image file: a docker-archive or an OCI layout")
         return member
 
     def read_document(self, name: str) -> JsonDocument:
@@ -85,15 +85,16 @@ class Blobs:
         self._document_bytes += extent.length
         if extent.length > _MAX_DOCUMENT_SIZE or self._document_bytes > _MAX_DOCUMENT_BYTES:
             raise FormatError(
-                f"{name}: got {extent.length} bytes, expected a document of at most {_MAX_DOCUMENT_SIZE}, "
-                f"and {_MAX_DOCUMENT_BYTES} in all"
+                name,
+                got=f"{extent.length} bytes",
+                expected=f"a document of at most {_MAX_DOCUMENT_SIZE}, and {_MAX_DOCUMENT_BYTES} in all",
             )
         text = read_head(extent, extent.length)
         # A parsed value takes about 70 bytes of memory, but may be only two bytes of JSON.
         self._value_count += sum(map(text.count, (b",", b"[", b"{")))
         if self._value_count > _MAX_VALUES:
             raise FormatError(
-                f"{name}: got {self._value_count} values, expected at most {_MAX_VALUES} in all documents"
+                name, got=f"{self._value_count} values", expected=f"at most {_MAX_VALUES} in all documents"
             )
         return JsonDocument(text, parse_json(text, name, "JSON, as in an image file"))
 
@@ -121,21 +122,24 @@ class Blobs:
         self._layer_count += len(layer_names)
         if len(layer_names) > _MAX_LAYERS or self._layer_count > _MAX_LAYERS_TOTAL:
             raise FormatError(
-                f"{config_name}: got {len(layer_names)} layers, expected at most {_MAX_LAYERS}, and "
-                f"{_MAX_LAYERS_TOTAL} in all images"
+                config_name,
+                got=f"{len(layer_names)} layers",
+                expected=f"at most {_MAX_LAYERS}, and {_MAX_LAYERS_TOTAL} in all images",
             )
         config = self.read_document(config_name)
         name_match = _NAMED_CONFIG.fullmatch(config_name)
         if name_match and name_match[1] != config.digest.hex:
-            raise IntegrityError(f"config: got {config.digest}, expected sha256:{name_match[1]}")
+            raise IntegrityError("config", got=config.digest, expected=f"sha256:{name_match[1]}")
         rootfs = get_field(config.value, config_name, "rootfs")
         blobs = [self.find(name) for name in layer_names]
         # docker leaves out an empty list of diff IDs, but never the type (OCI image spec, config.md, "rootfs").
         if not isinstance(rootfs, dict) or (rootfs.get("diff_ids") is None and rootfs.get("type") != "layers"):
-            raise FormatError(f"{config_name}: rootfs: got {short_repr(rootfs)}, expected an object with diff_ids")
+            raise FormatError(f"{config_name}: rootfs", got=short_repr(rootfs), expected="an object with diff_ids")
         diff_ids = [parse_digest(text) for text in parse_strings(f"{config_name}: diff_ids", rootfs.get("diff_ids"))]
         if len(diff_ids) != len(blobs):
-            raise IntegrityError(f"rootfs: got {len(diff_ids)} diff IDs, expected {len(blobs)}, one for each layer")
+            raise IntegrityError(
+                "rootfs", got=f"{len(diff_ids)} diff IDs", expected=f"{len(blobs)}, one for each layer"
+            )
         layers = tuple(map(self._read_layer, count(1), layer_names, blobs, diff_ids))
         return SourceImage(config.digest, repo_tags, config.text, config.value, layers, index_platform=index_platform)
 
@@ -144,14 +148,15 @@ class Blobs:
             content = self._contents_by_blob[blob] = self._contents_by_blob.get(blob) or self._read_content(blob)
             name_match = _NAMED_BLOB.fullmatch(name)
             if name_match and name_match[1] != content.blob.digest.hex:
-                raise IntegrityError(f"got {content.blob.digest}, expected the digest in its name")
+                raise IntegrityError(got=content.blob.digest, expected="the digest in its name")
             if content.uncompressed.digest != diff_id:
-                raise IntegrityError(f"layer {number}: got {content.uncompressed.digest}, expected {diff_id}")
+                raise IntegrityError(f"layer {number}", got=content.uncompressed.digest, expected=diff_id)
             if blob not in self._store_paths_by_blob:
                 self._store_paths_by_blob[blob] = self._find_store_paths(content.tar)
             paths = self._store_paths_by_blob[blob]
         except (FormatError, IntegrityError) as error:
-            raise type(error)(f"{name}: {error}", hint=error.hint) from error
+            error.add_context(name)
+            raise
         return SourceLayer(
             name, diff_id, content.blob.digest, content.blob.size, blob, content.tar, paths, self._unpacker.keep_alive
         )
@@ -174,7 +179,7 @@ class Blobs:
             for header in read_headers(read, tar.length):
                 self._member_count += 1
                 if self._member_count > _MAX_MEMBERS:
-                    raise FormatError(f"got more than {_MAX_MEMBERS} members in all layers, expected fewer")
+                    raise FormatError(got=f"more than {_MAX_MEMBERS} members in all layers", expected="fewer")
                 _check_name(header.name)
                 if header.kind is EntryKind.LINK:
                     _check_name(header.target)
@@ -182,7 +187,7 @@ class Blobs:
                 if match and match[1] not in bases:
                     bases[match[1]] = None
                     if len(bases) > _MAX_STORE_PATHS:
-                        raise FormatError(f"got more than {_MAX_STORE_PATHS} names in {STORE_DIR}, expected fewer")
+                        raise FormatError(got=f"more than {_MAX_STORE_PATHS} names in {STORE_DIR}", expected="fewer")
         return tuple(path for path in map(_try_parse_store_path, bases) if path)
 
 
@@ -214,7 +219,7 @@ class _ExtentStream:
 def _check_name(name: bytes) -> None:
     if b".." in name and b".." in name.split(b"/"):
         member = short_repr(name.decode("utf-8", "backslashreplace"))
-        raise FormatError(f"got a member {member}, expected names without '..', which may lead out")
+        raise FormatError(got=f"a member {member}", expected="names without '..', which may lead out")
 
 
 def _try_parse_store_path(base: bytes) -> StorePath | None:
@@ -227,7 +232,7 @@ def _try_parse_store_path(base: bytes) -> StorePath | None:
 def get_field(value: Any, subject: str, key: str) -> Any:
     """Return ``value[key]`` of a JSON object. Raises `FormatError`, which names ``subject``."""
     if not isinstance(value, dict) or key not in value:
-        raise FormatError(f"{subject}: got {short_repr(value)}, expected an object with {key}, as in an image file")
+        raise FormatError(subject, got=short_repr(value), expected=f"an object with {key}, as in an image file")
     return value[key]
 
 
@@ -236,14 +241,14 @@ def parse_list(subject: str, value: Any) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise FormatError(f"{subject}: got {short_repr(value)}, expected a list, as in an image file")
+        raise FormatError(subject, got=short_repr(value), expected="a list, as in an image file")
     return value
 
 
 def parse_strings(subject: str, value: Any) -> list[str]:
     """Return ``value`` if it is a list of strings, or an empty list for null. Raises `FormatError`."""
     if not all(isinstance(text, str) for text in parse_list(subject, value)):
-        raise FormatError(f"{subject}: got {short_repr(value)}, expected a list of texts, as in an image file")
+        raise FormatError(subject, got=short_repr(value), expected="a list of texts, as in an image file")
     return value or []
 
 
@@ -255,4 +260,4 @@ def parse_digest(text: str) -> Digest:
             return Digest.from_hex(hex_digits)
     except InvalidArgument:
         pass
-    raise FormatError(f"digest: got {short_repr(text)}, expected sha256: and 64 hex digits")
+    raise FormatError("digest", got=short_repr(text), expected="sha256: and 64 hex digits")

@@ -45,8 +45,8 @@ class ArchiveMembers:
                 return self._files.get(current or "")
             current = self._links[current]
             if not current:
-                raise FormatError(f"{short_repr(name)}: got a link that leads out of the archive, expected one inside")
-        raise FormatError(f"{short_repr(name)}: got a link that leads to itself, expected one to a file")
+                raise FormatError(short_repr(name), got="a link that leads out of the archive", expected="one inside")
+        raise FormatError(short_repr(name), got="a link that leads to itself", expected="one to a file")
 
 
 def _index_members(tar: Extent) -> tuple[Mapping[str, Extent], Mapping[str | None, str | None]]:
@@ -56,7 +56,7 @@ def _index_members(tar: Extent) -> tuple[Mapping[str, Extent], Mapping[str | Non
     with open_reader(tar) as read:
         for number, header in enumerate(read_headers(read, tar.length)):
             if number >= _MAX_MEMBERS:
-                raise FormatError(f"got more than {_MAX_MEMBERS} members, expected the few that an image has")
+                raise FormatError(got=f"more than {_MAX_MEMBERS} members", expected="the few that an image has")
             name = _normalise(header.name.decode("utf-8", "surrogateescape"))
             if not name:
                 continue
@@ -84,7 +84,7 @@ class FolderMembers:
         try:
             file = Path(os.path.realpath(self._folder / _parse_name(name), strict=True))
             if not file.is_relative_to(self._folder):
-                raise FormatError(f"{short_repr(name)}: got a link that leads out of the folder, expected one inside")
+                raise FormatError(short_repr(name), got="a link that leads out of the folder", expected="one inside")
             return get_extent(file) if stat.S_ISREG(os.stat(file).st_mode) else None
         except (OSError, ValueError):
             return None
@@ -93,7 +93,7 @@ class FolderMembers:
 def _parse_name(name: str) -> str:
     normalised = _normalise(name)
     if not normalised:
-        raise FormatError(f"got {short_repr(name)}, expected the name of a member, without '..'")
+        raise FormatError(got=short_repr(name), expected="the name of a member, without '..'")
     return normalised
 
 

@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
-from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable
+from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats.oci import INDEX
 from lamina.formats.tar_reader import is_header
 from lamina.images.readers.blobs import Blobs
@@ -51,7 +51,8 @@ def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImag
         blobs = Blobs(_open_members(path, unpacker), unpacker)
         return _read_images(blobs)
     except (FormatError, IntegrityError, Unavailable) as error:
-        raise _add_path(path, error) from error
+        error.add_context(path)
+        raise
 
 
 def _read_images(blobs: Blobs) -> tuple[SourceImage, ...]:
@@ -61,7 +62,7 @@ def _read_images(blobs: Blobs) -> tuple[SourceImage, ...]:
     from_index = read_oci_images(blobs, allow_empty=bool(from_manifest)) if has_index else ()
     images = deduplicate((*from_manifest, *from_index))
     if not images:
-        raise FormatError(f"{MANIFEST}: got no images, expected at least one, as in a docker-archive")
+        raise FormatError(MANIFEST, got="no images", expected="at least one, as in a docker-archive")
     return images
 
 
@@ -77,19 +78,20 @@ def _open_members(path: Path, unpacker: Unpacker) -> Members:
         with path.open("rb", buffering=0) as file:
             return ArchiveMembers(unpacker.unpack(file, _require_tar_header).content)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"{path}: got {error.strerror}, expected an image file") from error
+        raise NotFound(path, got=error.strerror, expected="an image file") from error
     except ValueError as error:
-        raise NotFound(f"{short_repr(str(path))}: got {error}, expected an image file") from error
+        raise NotFound(short_repr(str(path)), got=error, expected="an image file") from error
     except OSError as error:
-        raise Unavailable(f"got {error.strerror}, expected a readable image file") from error
+        raise Unavailable(got=error.strerror, expected="a readable image file") from error
     except FormatError as error:
-        raise FormatError(f"{error}, as in a docker-archive or an OCI layout", hint=error.hint) from error
+        error.expected += ", as in a docker-archive or an OCI layout"
+        raise
 
 
 def _open_folder(path: Path) -> Members:
     members = FolderMembers(path)
     if not members.find(INDEX) and not members.find(MANIFEST):
-        raise NotFound(f"{path}: got a folder without {INDEX}, expected an image file or an OCI layout")
+        raise NotFound(path, got=f"a folder without {INDEX}", expected="an image file or an OCI layout")
     return members
 
 
@@ -99,9 +101,4 @@ def _require_tar_header(start: bytes) -> None:
     The check is made before more is unpacked, because a device such as /dev/zero never ends.
     """
     if not is_header(start):
-        raise FormatError("got no tar header at byte 0, expected one")
-
-
-def _add_path(path: Path, error: Error) -> Error:
-    text = str(error)
-    return error if text.startswith(f"{path}: ") else type(error)(f"{path}: {text}", hint=error.hint)
+        raise FormatError(got="no tar header at byte 0", expected="one")

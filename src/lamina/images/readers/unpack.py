@@ -93,7 +93,7 @@ class Unpacker:
                 inner = self._write_output(_join_start(detect_and_decode(metered.pieces())), out, metered, accept)
         except OSError as error:
             path = error.filename or file.parent
-            raise OutputError(f"{path}: got {error.strerror}, expected room to unpack", hint=_HINT) from error
+            raise OutputError(path, got=error.strerror, expected="room to unpack", hint=_HINT) from error
         self._input_size += metered.input_size
         return Unpacked(get_extent(file), metered.blob_info, inner)
 
@@ -101,7 +101,7 @@ class Unpacker:
         try:
             self._workspace = self._workspace or TempDir()
         except OSError as error:
-            raise OutputError(f"temporary folder: got {error.strerror}, expected room to unpack", hint=_HINT) from error
+            raise OutputError("temporary folder", got=error.strerror, expected="room to unpack", hint=_HINT) from error
         return self._workspace.path / str(next(self._numbers))
 
     def _is_unpacked(self, source: ByteSource) -> bool:
@@ -140,8 +140,8 @@ class Unpacker:
         )
         if self._written > limit:
             raise FormatError(
-                f"got more than {limit} bytes when decompressed, expected at most {limit}: a decompression bomb, or a "
-                "large image",
+                got=f"more than {limit} bytes when decompressed",
+                expected=f"at most {limit}: a decompression bomb, or a large image",
                 hint="if the image may be larger, say so with --max-unpacked-size",
             )
 
@@ -185,7 +185,7 @@ class _MeteredSource:
             try:
                 length = self._source.readinto(buffer) or 0
             except OSError as error:
-                raise Unavailable(f"got {error.strerror}, expected a readable file") from error
+                raise Unavailable(got=error.strerror, expected="a readable file") from error
             if not length:
                 return
             piece = bytes(buffer[:length])

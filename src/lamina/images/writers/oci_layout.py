@@ -20,7 +20,7 @@ from pathlib import Path
 from lamina.compression.compressors import LayerCompression
 from lamina.core.names import Digest, ImageReference
 from lamina.core.nodes import Extent
-from lamina.errors import Error, FormatError, InvalidArgument, OutputError, output_error
+from lamina.errors import Error, FormatError, InvalidArgument, OutputError, error_context, output_error
 from lamina.formats.docker import HistoryItem
 from lamina.formats.json_toml import parse_json
 from lamina.formats.oci import (
@@ -123,14 +123,16 @@ def _open_layout(path: Path, *, verify: bool) -> Iterator[_LayoutBlobs]:
             and any(not _is_layout_file(name) for name in os.listdir(path))
         ):
             raise InvalidArgument(
-                f"{path}: got a folder with other things in it, expected an OCI layout or an empty folder",
+                path,
+                got="a folder with other things in it",
+                expected="an OCI layout or an empty folder",
                 hint="name a new folder, or a file inside it",
             )
         os.makedirs(path / "blobs" / "sha256", exist_ok=True)
     except NotADirectoryError as error:
-        raise InvalidArgument(f"{path}: got a file, expected a folder") from error
+        raise InvalidArgument(path, got="a file", expected="a folder") from error
     except FileExistsError as error:
-        raise InvalidArgument(f"{path}: got a file, expected a folder") from error
+        raise InvalidArgument(path, got="a file", expected="a folder") from error
     except OSError as error:
         raise output_error(str(path), error) from error
     _mark_layout(path)
@@ -150,7 +152,7 @@ def _mark_layout(path: Path) -> None:
             write(memoryview(LAYOUT_JSON))
     document = parse_json(_read_file(file) or b"", str(file), "JSON, as in an OCI layout")
     if not isinstance(document, dict) or not isinstance(document.get("imageLayoutVersion"), str):
-        raise FormatError(f"{file}: got {short_repr(document)}, expected an object with imageLayoutVersion")
+        raise FormatError(file, got=short_repr(document), expected="an object with imageLayoutVersion")
 
 
 def _is_layout_file(name: str) -> bool:
@@ -225,10 +227,8 @@ class _LayoutBlobs:
         """
         index = self._path / INDEX
         with FileLock(self._path / LAYOUT, str(self._path)):
-            try:
+            with error_context(self._path, FormatError):
                 updated = update_index(_read_file(index), manifest, reference, architecture)
-            except FormatError as error:
-                raise FormatError(f"{self._path}: {error}", hint=error.hint) from error
             with atomic_write(index) as write:
                 write(memoryview(updated.document))
         return updated.renamed
@@ -238,9 +238,9 @@ def _read_file(file: Path) -> bytes | None:
     try:
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise FormatError(f"{file}: got no file, expected one, as in an OCI layout")
+            raise FormatError(file, got="no file", expected="one, as in an OCI layout")
         return read_head(Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns), _MAX_INDEX_SIZE)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise OutputError(f"{file}: got {error.strerror}, expected to read it") from error
+        raise OutputError(file, got=error.strerror, expected="to read it") from error

@@ -16,12 +16,11 @@ from typing import Protocol
 
 from lamina.compression.decoders import decode_pieces
 from lamina.core.names import STORE_DIR, StorePath
-from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, Unreachable
+from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, Unreachable, error_context
 from lamina.formats import narinfo
 from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
 from lamina.formats.cache_info import CacheInfo
 from lamina.formats.narinfo import NarInfo
-from lamina.messages.redaction import short_repr
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.failures import RECOVERABLE_ERRORS
 from lamina.transports.retry import MAX_CONNECTIONS
@@ -96,7 +95,7 @@ class BinaryCache:
             return
         self._query_count += len(hashes)
         if self._query_count > _MAX_PATHS:
-            raise FormatError(f"{self.label}: got a closure of more than {_MAX_PATHS} paths, expected an end of it")
+            raise FormatError(self.label, got=f"a closure of more than {_MAX_PATHS} paths", expected="an end of it")
         if len(hashes) == 1:
             yield from ((hash_part, self._query_hash(hash_part)) for hash_part in hashes)
         else:
@@ -146,7 +145,8 @@ class BinaryCache:
                 self._transport.stream(name, size + size // _SLACK + _OVERHEAD), narinfo.compression
             )
         except (FormatError, NotFound) as error:
-            raise type(error)(f"{narinfo.info.path} in {self.label}: {error}", hint=error.hint) from error
+            error.add_context(f"{narinfo.info.path} in {self.label}")
+            raise
         except Unreachable as error:
             self._fault = error
             raise
@@ -166,16 +166,16 @@ class BinaryCache:
         data = self._transport.read(CACHE_INFO, _MAX_CACHE_INFO)
         if data is None:
             raise Unavailable(
-                f"{self.label}: got no {CACHE_INFO} there, expected a binary cache",
+                self.label,
+                got=f"no {CACHE_INFO} there",
+                expected="a binary cache",
                 hint="a server may also hide it from requests without credentials: ~/.netrc or the URL holds those for "
                 "HTTP, AWS_ACCESS_KEY_ID or profile=NAME in the URL's query names those for S3",
             )
-        try:
-            info = CacheInfo.parse(_decode(data))
-        except FormatError as error:
-            raise FormatError(f"{self.label}: {error}") from error
+        with error_context(self.label, FormatError):
+            info = CacheInfo.parse(data)
         if info.store_dir != STORE_DIR:
-            raise Unavailable(f"{self.label}: got a cache of {info.store_dir}, expected one of {STORE_DIR}")
+            raise Unavailable(self.label, got=f"a cache of {info.store_dir}", expected=f"one of {STORE_DIR}")
 
     @cached_property
     def _transport(self) -> CacheTransport:
@@ -197,23 +197,14 @@ class BinaryCache:
         data = self._transport.read(name, narinfo.MAX_SIZE)
         if data is None:
             return None
-        try:
+        with error_context(f"{name} in {self.label}", FormatError):
             parsed = narinfo.parse_bytes(data)
-        except FormatError as error:
-            raise FormatError(f"{name} in {self.label}: {error}") from error
         if parsed.info.path.hash != hash_part:
             raise IntegrityError(
-                f"{name} in {self.label}: got the narinfo of {parsed.info.path}, expected one of {hash_part}"
+                f"{name} in {self.label}", got=f"the narinfo of {parsed.info.path}", expected=f"one of {hash_part}"
             )
         self._trust.check(parsed, self.label)
         return parsed
-
-
-def _decode(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise FormatError(f"text: got {short_repr(data[error.start : error.end])}, expected UTF-8") from error
 
 
 def _pop_or_none(hashes: list[str]) -> str | None:

@@ -219,8 +219,11 @@ class Fetcher:
             for piece in pieces:
                 size += len(piece)
                 if size > nar_size:
-                    got = f"got a NAR of more bytes, expected {nar_size}: it was not read on"
-                    raise IntegrityError(f"{narinfo.info.path} in {source.label}: {got}")
+                    raise IntegrityError(
+                        f"{narinfo.info.path} in {source.label}",
+                        got="a NAR of more bytes",
+                        expected=f"{nar_size}: it was not read on",
+                    )
                 incoming.write(piece)
                 content_check.feed(piece)
                 if self._is_closed:
@@ -262,7 +265,9 @@ class _ContentCheck:
         self._address_check = None
         if not self._is_verified and not self._source.trusts_nar_hash(self._narinfo):
             info, address = self._narinfo.info, self._narinfo.address
-            raise IntegrityError(f"{info.path} in {self._source.label}: got other content, expected that of {address}")
+            raise IntegrityError(
+                f"{info.path} in {self._source.label}", got="other content", expected=f"that of {address}"
+            )
 
     def make_narinfo(self) -> NarInfo:
         """Return the narinfo, without its content address unless that was found to be right."""

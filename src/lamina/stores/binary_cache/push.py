@@ -20,7 +20,7 @@ from lamina.compression.nar import NarCompression
 from lamina.core.closure import Closure
 from lamina.core.names import STORE_DIR, Digest, StorePath, dump_nix32
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import FormatError, Unavailable, output_error
+from lamina.errors import FormatError, Unavailable, error_context, output_error
 from lamina.formats import nar_listing, narinfo
 from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
 from lamina.formats.cache_info import CacheInfo
@@ -122,12 +122,10 @@ def _check_cache(cache: WritableTransport) -> None:
     if data is None:
         cache.write(CACHE_INFO, CacheInfo(want_mass_query=True).dump().encode())
         return
-    try:
-        info = CacheInfo.parse(data.decode())
-    except (FormatError, UnicodeDecodeError) as error:
-        raise FormatError(f"{cache.label}: {error}") from error
+    with error_context(cache.label, FormatError):
+        info = CacheInfo.parse(data)
     if info.store_dir != STORE_DIR:
-        raise Unavailable(f"{cache.label}: got a cache of {info.store_dir}, expected one of {STORE_DIR}")
+        raise Unavailable(cache.label, got=f"a cache of {info.store_dir}", expected=f"one of {STORE_DIR}")
 
 
 def _find_present(cache: WritableTransport, info: PathInfo) -> NarInfo | None:

@@ -96,7 +96,7 @@ class SubstitutingStore:
                 TopologicalSorter({path: references - {path} for path, references in graph.items()}).prepare()
             except CycleError as error:
                 raise IntegrityError(
-                    f"{error.args[1][0]} in {label}: got a cycle of references, expected none"
+                    f"{error.args[1][0]} in {label}", got="a cycle of references", expected="none"
                 ) from error
 
     def _find_narinfo(self, path: StorePath) -> NarInfo | None:
@@ -111,7 +111,7 @@ class SubstitutingStore:
         if narinfo is None or not self._trust.accepts(narinfo):
             return None
         if not self._store.has_nar(narinfo):
-            raise IntegrityError(f"{path}: got no whole NAR in {self._store.folder}, expected one", hint=REPAIR_HINT)
+            raise IntegrityError(path, got=f"no whole NAR in {self._store.folder}", expected="one", hint=REPAIR_HINT)
         return narinfo
 
     def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:

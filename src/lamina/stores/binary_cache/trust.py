@@ -39,6 +39,8 @@ class Trust:
         if {key.name for key in self.keys} & set(names):
             got = f"a signature of {', '.join(names)} that does not match"
         raise IntegrityError(
-            f"{narinfo.info.path} in {label}: got {got}, expected one of {trusted}",
+            f"{narinfo.info.path} in {label}",
+            got=got,
+            expected=f"one of {trusted}",
             hint="--trusted-key NAME:BASE64 trusts a key, --no-verify-signatures whoever runs the cache",
         )

@@ -101,6 +101,8 @@ def _check_references(store: EmbeddedStore, info: PathInfo) -> None:
     for reference in sorted(info.references - {info.path}):
         if store.narinfo(reference) is None:
             raise NotFound(
-                f"export of {info.path}: got a reference to {reference}, expected that in the store or before it",
+                f"export of {info.path}",
+                got=f"a reference to {reference}",
+                expected="that in the store or before it",
                 hint="export whole closures: nix-store --export $(nix-store --query --requisites PATH)",
             )

@@ -24,7 +24,7 @@ from lamina.core.name_match import match_paths
 from lamina.core.names import HASH_LENGTH, Digest, StorePath, dump_nix32
 from lamina.core.nodes import Extent, Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, output_error
+from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, error_context, output_error
 from lamina.formats import narinfo
 from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
 from lamina.formats.cache_info import CacheInfo
@@ -63,7 +63,7 @@ class EmbeddedStore:
         if not is_store(folder):
             if not may_become_store(folder):
                 raise Unavailable(
-                    f"store {folder}: got something else, expected an empty folder or a store of lamina's"
+                    f"store {folder}", got="something else", expected="an empty folder or a store of lamina's"
                 )
             write_file(folder, CACHE_INFO, _INFO.dump().encode())
         return cls(folder)
@@ -94,19 +94,21 @@ class EmbeddedStore:
             check_file(
                 self.folder / CACHE_INFO, f"{self.folder}/{CACHE_INFO}", "a store of lamina's", limit=_MAX_CACHE_INFO
             )
-            info = CacheInfo.parse((self.folder / CACHE_INFO).read_text(encoding="utf-8"))
+            with error_context(f"store {self.folder}", FormatError):
+                info = CacheInfo.parse((self.folder / CACHE_INFO).read_bytes())
         except FileNotFoundError as error:
             raise Unavailable(
-                f"store {self.folder}: got none there, expected a store of lamina's",
+                f"store {self.folder}",
+                got="none there",
+                expected="a store of lamina's",
                 hint="lamina store fetch, add and import make one",
             ) from error
-        except (OSError, UnicodeDecodeError) as error:
-            got = getattr(error, "strerror", None) or error
+        except OSError as error:
             raise Unavailable(
-                f"store {self.folder}: got {got} for {CACHE_INFO}, expected a store of lamina's"
+                f"store {self.folder}", got=f"{error.strerror} for {CACHE_INFO}", expected="a store of lamina's"
             ) from error
         if info.store_dir != CacheInfo().store_dir:
-            raise Unavailable(f"store {self.folder}: got one of {info.store_dir}, expected {CacheInfo().store_dir}")
+            raise Unavailable(f"store {self.folder}", got=f"one of {info.store_dir}", expected=CacheInfo().store_dir)
 
     # --- reading
 
@@ -138,7 +140,7 @@ class EmbeddedStore:
         """Return the NAR of ``path``. Raises `NotFound`; `IntegrityError` if the file is missing or of another size."""
         narinfo = self.narinfo(path)
         if narinfo is None:
-            raise NotFound(f"{path}: got no such valid path in {self.folder}, expected one")
+            raise NotFound(path, got=f"no such valid path in {self.folder}", expected="one")
         return self.nar_extent(narinfo)
 
     def received_nar(self, narinfo: NarInfo) -> Extent:
@@ -149,7 +151,9 @@ class EmbeddedStore:
         """Return the NAR file that ``narinfo`` names. Raises what `location` raises."""
         if narinfo.compression != "none":
             raise Unavailable(
-                f"{self.folder / narinfo.url}: got a NAR in {narinfo.compression}, expected it uncompressed",
+                self.folder / narinfo.url,
+                got=f"a NAR in {narinfo.compression}",
+                expected="it uncompressed",
                 hint=f"name the cache by its URL: --store file://{self.folder.absolute()}",
             )
         self.locks.hold_shared()
@@ -157,11 +161,10 @@ class EmbeddedStore:
         try:
             extent = narfile.nar_extent(os.fsencode(file))
         except IntegrityError as error:
-            raise IntegrityError(f"{narinfo.info.path}: {error}", hint=REPAIR_HINT) from error
+            error.add_context(narinfo.info.path).add_hint(REPAIR_HINT)
+            raise
         if extent.length != narinfo.info.nar_size:
-            raise IntegrityError(
-                f"{file}: got {extent.length} bytes, expected {narinfo.info.nar_size}", hint=REPAIR_HINT
-            )
+            raise IntegrityError(file, got=f"{extent.length} bytes", expected=narinfo.info.nar_size, hint=REPAIR_HINT)
         return extent
 
     def has_nar(self, narinfo: NarInfo) -> bool:
@@ -240,7 +243,8 @@ class EmbeddedStore:
         try:
             return narinfo.parse_bytes(data)
         except FormatError as error:
-            raise FormatError(f"{file}: {error}", hint=REPAIR_HINT) from error
+            error.add_context(file).add_hint(REPAIR_HINT)
+            raise
 
     # --- writing
 
@@ -280,7 +284,7 @@ class EmbeddedStore:
             raise output_error(str(self.folder / name), error) from error
 
     def _make_error(self, file: Path, error: OSError) -> Unavailable:
-        return Unavailable(f"{file}: got {error.strerror}, expected to read the store")
+        return Unavailable(file, got=error.strerror, expected="to read the store")
 
 
 def is_store(folder: Path) -> bool:

@@ -119,9 +119,9 @@ def require_narinfo(store: EmbeddedStore, hash_part: str) -> NarInfo:
     file = store.folder / f"{hash_part}{_SUFFIX}"
     narinfo = store.read_narinfo(hash_part)
     if narinfo is None:
-        raise NotFound(f"{file}: got nothing there, expected a narinfo")
+        raise NotFound(file, got="nothing there", expected="a narinfo")
     if narinfo.info.path.hash != hash_part:
-        raise IntegrityError(f"{file}: got the narinfo of {narinfo.info.path}, expected one of {hash_part}")
+        raise IntegrityError(file, got=f"the narinfo of {narinfo.info.path}", expected=f"one of {hash_part}")
     return narinfo
 
 
@@ -145,8 +145,7 @@ def _find_fault(store: EmbeddedStore, narinfo: NarInfo) -> str:
         extent = store.nar_extent(narinfo)
         check_nar(narinfo, extent)
     except _DAMAGE_ERRORS as error:
-        text = str(error)
-        return text if text.startswith(f"{narinfo.info.path}: ") else f"{narinfo.info.path}: {text}"
+        return str(error.add_context(narinfo.info.path))
     return ""
 
 

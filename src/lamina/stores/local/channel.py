@@ -23,7 +23,7 @@ from lamina.compression.streams import MAGIC_SIZE, detect_compression
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import Error, FormatError, NotFound, Unavailable
+from lamina.errors import Error, FormatError, NotFound, Unavailable, error_context
 from lamina.formats import channel_index
 from lamina.messages.redaction import short_repr
 from lamina.system.temporary import PartFile
@@ -77,7 +77,7 @@ class Channel:
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """Raise `NotFound`: a list has no contents."""
-        raise NotFound(f"{path}: got a list of names, {self.name}, expected a store that has the contents")
+        raise NotFound(path, got=f"a list of names, {self.name}", expected="a store that has the contents")
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the paths that ``name`` may mean (`lamina.core.name_match`)."""
@@ -128,7 +128,7 @@ def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offlin
     if cached and (cached.is_fresh or offline):
         return cached.to_channel(name, "")
     if offline:
-        raise Unavailable(f"list of {name}: got none that was kept, expected one", hint="do without --offline once")
+        raise Unavailable(f"list of {name}", got="none that was kept", expected="one", hint="do without --offline once")
     try:
         data = _fetch(url, opener, name)
         paths = _parse(data, name)
@@ -162,7 +162,7 @@ def _fetch(url: str, opener: Opener, name: str) -> bytes:
             data = reader.read(file, _MAX_BYTES)
         if data is not None:
             return data
-    raise NotFound(f"list of {name}: got nothing there, expected a list of store paths")
+    raise NotFound(f"list of {name}", got="nothing there", expected="a list of store paths")
 
 
 def _read_file(path: str) -> bytes:
@@ -170,31 +170,29 @@ def _read_file(path: str) -> bytes:
         with open(path, "rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise Unavailable(f"channel {short_repr(path)}: got no such thing, expected {_EXPECTED}") from error
+        raise Unavailable(f"channel {short_repr(path)}", got="no such thing", expected=_EXPECTED) from error
     except (OSError, ValueError) as error:  # ValueError: the path contains a NUL
         got = (error.strerror if isinstance(error, OSError) else None) or error
-        raise Unavailable(f"channel {short_repr(path)}: got {got}, expected {_EXPECTED}") from error
+        raise Unavailable(f"channel {short_repr(path)}", got=got, expected=_EXPECTED) from error
     if len(data) > _MAX_BYTES:
-        raise FormatError(f"{path}: got more than {_MAX_BYTES} bytes, expected a list of store paths")
+        raise FormatError(path, got=f"more than {_MAX_BYTES} bytes", expected="a list of store paths")
     return data
 
 
 def _parse(data: bytes, name: str) -> channel_index.ChannelIndex:
-    try:
+    with error_context(f"list of {name}", FormatError):
         return channel_index.parse(_decompress(data))
-    except FormatError as error:
-        raise FormatError(f"list of {name}: {error}", hint=error.hint) from error
 
 
 def _decompress(data: bytes) -> bytes:
     if not data:
-        raise FormatError("got no bytes, expected a list of store paths")
+        raise FormatError(got="no bytes", expected="a list of store paths")
     pieces, size = [], 0
     for piece in decode_pieces((data,), detect_compression(data[:MAGIC_SIZE])):
         pieces.append(piece)
         size += len(piece)
         if size > _MAX_TEXT:
-            raise FormatError(f"got more than {_MAX_TEXT} bytes of text, expected a list of store paths")
+            raise FormatError(got=f"more than {_MAX_TEXT} bytes of text", expected="a list of store paths")
     return b"".join(pieces)
 
 

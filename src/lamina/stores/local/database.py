@@ -57,9 +57,9 @@ class LocalStore(FolderStore):
             found = schema.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             got = (error.strerror if isinstance(error, OSError) else None) or error
-            raise Unavailable(f"{schema}: got {got}, expected the schema number of a Nix database") from error
+            raise Unavailable(schema, got=got, expected="the schema number of a Nix database") from error
         if found != SCHEMA:
-            raise Unavailable(f"{schema}: got schema {short_repr(found[:20])}, expected {SCHEMA}")
+            raise Unavailable(schema, got=f"schema {short_repr(found[:20])}", expected=SCHEMA)
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Return the path infos of those of ``paths`` that are valid."""
@@ -115,7 +115,7 @@ class LocalStore(FolderStore):
                     raise self._make_error(error) from error
             with contextlib.suppress(_ChangedError):
                 return self._read_immutable(work)
-        raise Unavailable(f"{self._database}: got changed in each of {_MAX_READS} readings, expected it at rest")
+        raise Unavailable(self._database, got=f"changed in each of {_MAX_READS} readings", expected="it at rest")
 
     def _is_idle_wal(self) -> bool:
         """Return whether the database is in WAL mode and not in use, so that ``mode=ro`` would leave files behind."""
@@ -138,7 +138,9 @@ class LocalStore(FolderStore):
         if before.log_size:
             log = self._database.with_name(_WAL)
             raise Unavailable(
-                f"{log}: got changes that are not in the database yet, expected none or a way to read them",
+                log,
+                got="changes that are not in the database yet",
+                expected="none or a way to read them",
                 hint=f"read the store as a user who may write {log.parent}, or once nothing writes to it",
             )
         try:
@@ -163,7 +165,7 @@ class LocalStore(FolderStore):
 
     def _make_error(self, error: Exception) -> Unavailable:
         got = (error.strerror if isinstance(error, OSError) else None) or error
-        return Unavailable(f"{self._database}: got {got}, expected a readable Nix database")
+        return Unavailable(self._database, got=got, expected="a readable Nix database")
 
 
 class _DatabaseState(NamedTuple):
@@ -205,11 +207,11 @@ def _make_info(path: StorePath, nar_hash: object, nar_size: object, references: 
     try:
         digest = Digest.parse(str(nar_hash))
     except InvalidArgument as error:
-        raise Unavailable(f"{path}: got hash {short_repr(nar_hash)} in the database, expected a SHA-256") from error
+        raise Unavailable(path, got=f"hash {short_repr(nar_hash)} in the database", expected="a SHA-256") from error
     if nar_size is None:
         nar_size = 0
     if not isinstance(nar_size, int) or nar_size < 0:
-        raise Unavailable(f"{path}: got size {short_repr(nar_size)} in the database, expected a number of bytes")
+        raise Unavailable(path, got=f"size {short_repr(nar_size)} in the database", expected="a number of bytes")
     return PathInfo(path, digest, nar_size, references)
 
 
@@ -217,7 +219,7 @@ def _parse_store_path(text: object) -> StorePath:
     try:
         return StorePath.parse(str(text))
     except InvalidArgument as error:
-        raise Unavailable(f"Nix database: {error}") from error
+        raise error.convert(Unavailable).add_context("Nix database") from error
 
 
 def _make_placeholders(items: Collection[object]) -> str:

@@ -12,7 +12,7 @@ from lamina.core.name_match import match_paths
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import FormatError, NotFound
+from lamina.errors import FormatError, NotFound, error_context
 from lamina.formats import closure_graph
 from lamina.system.documents import read_document
 
@@ -26,10 +26,8 @@ class GraphStore:
     def __init__(self, file: Path) -> None:
         self._file = file
         data = read_document(file, str(file), "a closure graph", limit=_MAX_BYTES)
-        try:
+        with error_context(file, FormatError):
             infos = closure_graph.parse(data)
-        except FormatError as error:
-            raise FormatError(f"{file}: {error}") from error
         self._infos = {info.path: info for info in infos}
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
@@ -38,7 +36,7 @@ class GraphStore:
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """Raise `NotFound`: a graph has no contents."""
-        raise NotFound(f"{path}: got a closure graph, {self._file}, expected a store that has the contents")
+        raise NotFound(path, got=f"a closure graph, {self._file}", expected="a store that has the contents")
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the paths that ``name`` may mean (`lamina.core.name_match`)."""

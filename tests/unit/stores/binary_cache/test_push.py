@@ -87,7 +87,7 @@ def test_a_pushed_closure_is_a_binary_cache(store: Path, tmp_path: Path, algorit
             replace(sent, url=known.url, compression="none", file_hash=known.file_hash, file_size=known.file_size)
             == known
         )
-    assert CacheInfo.parse((tmp_path / "cache/nix-cache-info").read_text()) == CacheInfo(want_mass_query=True)
+    assert CacheInfo.parse((tmp_path / "cache/nix-cache-info").read_bytes()) == CacheInfo(want_mass_query=True)
     flags = ("--store", f"file://{tmp_path}/cache", "--trusted-key", KEY, "--store", tmp_path / "other")
     assert run("store", "fetch", ROOT, *flags).code == 0
     assert check_store(tmp_path / "other") == set(found)
@@ -249,7 +249,7 @@ class RecordingTransport(FileTransport):
 
     def _record(self, name: str) -> None:
         if self._failing and self._failing in name:
-            raise OutputError(f"{name}: got no room, expected some")
+            raise OutputError(name, got="no room", expected="some")
         self.seen.append(name)
 
 

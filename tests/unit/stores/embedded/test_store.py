@@ -53,7 +53,7 @@ Filled = tuple[StorePath, EmbeddedStore]
 
 
 def test_the_store_is_a_binary_cache_with_uncompressed_nars(filled: Filled, cache: Cache, machine: Machine) -> None:
-    info = CacheInfo.parse((machine.store / "nix-cache-info").read_text())
+    info = CacheInfo.parse((machine.store / "nix-cache-info").read_bytes())
     assert info == CacheInfo("/nix/store", want_mass_query=True, priority=30)
     assert check_store(machine.store) == set(cache.trees)
     for path, tree in cache.trees.items():
@@ -107,7 +107,7 @@ def test_a_folder_that_is_not_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="got one of /gnu/store, expected /nix/store"):
         EmbeddedStore(tmp_path)
     (tmp_path / "nix-cache-info").write_bytes(b"\xff")
-    with pytest.raises(Unavailable, match="for nix-cache-info, expected a store of lamina's"):
+    with pytest.raises(FormatError, match=r"nix-cache-info: got .*, expected UTF-8"):
         EmbeddedStore(tmp_path)
 
 

@@ -47,7 +47,7 @@ class Folder:
             return None
         data = path.read_bytes()
         if len(data) > limit:
-            raise FormatError(f"{path}: got {len(data)} bytes, expected {limit} at most")
+            raise FormatError(path, got=f"{len(data)} bytes", expected=f"{limit} at most")
         return data
 
     def close(self) -> None:
@@ -244,7 +244,7 @@ def test_a_cached_list_that_cannot_be_replaced_is_used_with_a_warning(
     network: Network, cache: Path, age: float, age_text: str
 ) -> None:
     open_list("nixos-25.11", network.open, cache)
-    network.error = Unavailable("https://channels.nixos.org: got no answer, expected one")
+    network.error = Unavailable("https://channels.nixos.org", got="no answer", expected="one")
     channel = open_list("nixos-25.11", network.open, cache, NOW + age)
     assert channel.find("hello") == (HELLO,)
     assert channel.age == pytest.approx(age, abs=0.01)

@@ -1,0 +1,58 @@
+"""The fields of errors, and how a message is made of them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from lamina.errors import Error, FormatError, InvalidArgument, ScriptError, Unreachable, error_context
+
+
+def test_a_message_has_a_subject_what_was_found_and_what_was_expected() -> None:
+    error = FormatError("conf.json", got=3, expected="an object", hint="see the manual")
+    assert str(error) == "conf.json: got 3, expected an object"
+    assert (error.subject, error.got, error.expected, error.hint) == ("conf.json", "3", "an object", "see the manual")
+    assert str(FormatError(got="nothing", expected="a header")) == "got nothing, expected a header"
+    assert str(FormatError("a whole sentence")) == "a whole sentence"
+
+
+def test_context_goes_in_front_of_the_subject_once() -> None:
+    error = FormatError("line 3", got="x", expected="y")
+    assert str(error.add_context("a.json").add_context("b")) == "b: a.json: line 3: got x, expected y"
+    assert str(error.add_context("b")) == "b: a.json: line 3: got x, expected y"
+    assert str(FormatError("b", got="x", expected="y").add_context("b")) == "b: got x, expected y"
+    assert str(FormatError("bc", got="x", expected="y").add_context("b")) == "b: bc: got x, expected y"
+    assert str(FormatError(got="x", expected="y").add_context("b")) == "b: got x, expected y"
+
+
+def test_a_block_adds_context_to_the_families_it_names_and_to_those_below_them() -> None:
+    with pytest.raises(Unreachable, match=r"^cache: line: got a, expected b$"), error_context("cache", Unreachable):
+        raise Unreachable("line", got="a", expected="b")
+    with pytest.raises(InvalidArgument, match=r"^line: got a, expected b$"), error_context("cache", FormatError):
+        raise InvalidArgument("line", got="a", expected="b")
+    with pytest.raises(ScriptError, match=r"^cache: line$"), error_context("cache", Error):
+        raise ScriptError("line")
+
+
+def test_an_error_becomes_one_of_another_family_with_the_same_fields() -> None:
+    error = InvalidArgument("date", got="x", expected="y", hint="z").add_hint("w")
+    converted = error.convert(FormatError)
+    assert type(converted) is FormatError
+    assert (str(converted), converted.hint) == ("date: got x, expected y", "z; w")
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_a_copy_has_the_same_fields(duplicate: object) -> None:
+    assert callable(duplicate)
+    error = duplicate(ScriptError("script", got="a", expected="b", hint="c", output="d").add_context("e"))
+    assert (str(error), error.hint, error.output) == ("e: script: got a, expected b", "c", "d")
+
+
+def test_secrets_are_removed_from_every_field() -> None:
+    url = "https://user:password@example.org/x?token=word"
+    error = Error(url, got=url, expected=url, hint=url).add_context(url).add_hint(url)
+    shown = f"{error} {error.hint} {error.subject} {error.got} {error.expected} {error!r}"
+    assert "password" not in shown
+    assert "word" not in shown
