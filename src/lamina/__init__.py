@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from lamina.stores.embedded.gc import GCResult
     from lamina.stores.embedded.nix_export import ImportedPath
     from lamina.stores.embedded.verify import DamagedPath, StoreCheck
-    from lamina.stores.protocols import Store
+    from lamina.stores.store import Store
 
 _EXPORTS = {
     "lamina.api.images": (
@@ -97,7 +97,8 @@ _EXPORTS = {
     ),
     "lamina.formats.keys": ("PublicKey",),
     "lamina.formats.narinfo": ("NarInfo",),
-    "lamina.images.image": ("Draft", "Image", "Store"),
+    "lamina.images.image": ("Draft", "Image"),
+    "lamina.stores.store": ("Store",),
     "lamina.layers.layer": ("Layer",),
     "lamina.api.results": ("ListResult",),
     "lamina.rootfs.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),

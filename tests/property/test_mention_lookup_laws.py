@@ -6,7 +6,6 @@ from tests.support import factories
 
 from lamina.core.names import NIX32, StorePath
 from lamina.formats.reference_scanner import scan_references
-from lamina.stores.mention_lookup import resolve_mentions
 
 NAMES = ["app-1.0", "lib_a+b?-2", "agent-1.0.jar", "x" * 211, "a", "=", "lib", "lib.so.1=2"]
 PATHS = [factories.path(name) for name in NAMES]
@@ -21,11 +20,7 @@ TEXTS = st.one_of(
 class ByHash(factories.MemoryStore):
     """A store that looks up hashes."""
 
-    def find(self, name: str) -> tuple[StorePath, ...]:
-        return ()
-
-    def hashes(self) -> frozenset[str]:
-        return frozenset(path.hash for path in PATHS)
+    has_index = True
 
     def with_hashes(self, hashes: object) -> tuple[StorePath, ...]:
         assert isinstance(hashes, set)
@@ -46,7 +41,7 @@ def test_every_path_in_a_text_is_found(parts: list[tuple[str, StorePath]], end: 
     text = "".join(f"{before}{path}" for before, path in parts) + end
     for store in stores():
         full_paths = scan_references(text.encode()).paths
-        found = resolve_mentions(store, full_paths)
+        found = store.resolve_mentions(full_paths)
         assert {path for _, path in parts} <= set(found.values()) <= set(PATHS)
         assert set(found) <= full_paths
         assert all(path.hash == valid.hash for path, valid in found.items())

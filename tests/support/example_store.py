@@ -18,7 +18,7 @@ from lamina.core.nodes import Directory, Extent, Node, Regular, Symlink
 from lamina.formats.keys import PublicKey
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.open import StoreAccess, open_stores
-from lamina.stores.protocols import Store
+from lamina.stores.store import Store
 from lamina.system.extents import open_reader
 
 CACHE = f"file://{EXAMPLES / 'cache'}"

@@ -19,6 +19,7 @@ from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.core.pathinfo import PathInfo
 from lamina.layering import LayerPlan
 from lamina.layers.packed import PackedLayer
+from lamina.stores.store import Store
 from lamina.system.transfer import transfer
 
 # --- graphs
@@ -113,7 +114,7 @@ def write(item: Item, location: bytes) -> None:
             os.chmod(location, 0o555)
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """A store in memory; ``asked`` records the paths of each query."""
 
     def __init__(self, infos: Iterable[PathInfo] = (), trees: Mapping[StorePath, Item] | None = None) -> None:

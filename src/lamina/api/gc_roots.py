@@ -22,7 +22,6 @@ from lamina.images.readers.open import open_images
 from lamina.inputs import specfile
 from lamina.inputs.roots import resolve_root
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.stores.mention_lookup import resolve_mentions
 
 _SPEC_SUFFIXES = (".toml", ".json")
 
@@ -77,7 +76,7 @@ def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Itera
     """Yield the paths that an image of this table may need: its contents, its closure, and paths mentioned in it."""
     found = scan_references(json.dumps(arguments, default=str).encode())
     yield from found.paths
-    yield from resolve_mentions(store, found.paths).values()
+    yield from store.resolve_mentions(found.paths).values()
     yield from store.with_hashes(found.hashes & frozenset(store.hashes()))
     for key in ("contents", "closure"):
         value = arguments.get(key, ())

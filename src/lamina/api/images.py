@@ -27,9 +27,9 @@ from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
-from lamina.stores.cached import with_layer_cache
+from lamina.stores.cached import CachedStore
 from lamina.stores.open import MACHINE
-from lamina.stores.protocols import CanPrefetch, HasLocation, Store
+from lamina.stores.store import StoreLike
 from lamina.system.cpus import cpu_count
 from lamina.system.fd_writer import FdWriter
 from lamina.system.output import Writable, atomic_write, is_layout, make_writer
@@ -150,11 +150,10 @@ class Stream:
     def _fetch_missing(self) -> None:
         """Wait until the store paths that must be downloaded are here."""
         store = self.draft.store
-        if isinstance(store, CanPrefetch) and isinstance(store, HasLocation):
-            paths = [path for plan in self.draft.plans for path in plan.paths]
-            store.prefetch(paths)
-            for path in paths:
-                store.location(path)
+        paths = [path for plan in self.draft.plans for path in plan.paths]
+        store.prefetch(paths)
+        for path in paths:
+            store.location(path)
 
 
 def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
@@ -179,7 +178,7 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     warnings: list[str] = []
     store = open_store(spec, warnings)
     with _open_layer_cache(spec, warnings) as layer_cache:
-        prepared = prepare(spec, with_layer_cache(store, layer_cache), datetime.now(UTC))
+        prepared = prepare(spec, CachedStore(store, layer_cache), datetime.now(UTC))
     draft = replace(prepared.draft, store=store)
     return Stream(draft, (*warnings, *prepared.warnings), prepared.script_output, spec)
 
@@ -245,7 +244,7 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:
 def verify_layer_cache(
     *,
     layer_cache: str | os.PathLike[str],
-    store: str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]] = (),
+    store: str | os.PathLike[str] | StoreLike | Sequence[str | os.PathLike[str]] = (),
     progress: Progress | None = None,
 ) -> LayerCacheCheck:
     """Hash the layers of a layer cache and their store paths again, and remove the entries that are wrong.

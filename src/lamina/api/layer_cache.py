@@ -23,9 +23,9 @@ from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import StoreLayer
 from lamina.layers.listings import find_listings
 from lamina.layers.packed import ListedLayer
-from lamina.stores.protocols import HasLocation, Store
+from lamina.stores.store import Store
 from lamina.system import locations
-from lamina.system.locations import Location, list_location
+from lamina.system.locations import list_location
 from lamina.system.transfer import BlobInfo, HashingWriter, Piece, copy
 
 # The errors of store paths that cannot be packed. They are damage, not a reason to stop.
@@ -96,7 +96,6 @@ class _LayerVerifier:
     def __init__(self, layer_cache: LayerCache, store: Store, progress: Progress) -> None:
         self._layer_cache = layer_cache
         self._store = store
-        self._location = store.location if isinstance(store, HasLocation) else None
         self._progress = progress
         self._faults: dict[tuple[StorePath, Digest], str] = {}
 
@@ -130,19 +129,16 @@ class _LayerVerifier:
 
     def _is_present(self, path: StorePath) -> bool:
         try:
-            if self._find_location(path) is None:
+            if self._store.location(path) is None:
                 next(iter(self._store.nodes(path)), None)
         except NotFound:
             return False
         return True
 
-    def _find_location(self, path: StorePath) -> Location | None:
-        return self._location(path) if self._location else None
-
     def _find_fault(self, number: int, inputs: LayerInputs, recorded: BlobInfo) -> str:
         nars = tuple((nar_hash, nar_size) for _, nar_hash, nar_size in inputs.contents)
         plan = LayerPlan(inputs.paths, "", nars)
-        layer = _CheckedLayer(plan, self._store.nodes, inputs.owner, inputs.mtime, self._location)
+        layer = _CheckedLayer(plan, self._store.nodes, inputs.owner, inputs.mtime, self._store.location)
         unread = (size for path, nar_hash, size in inputs.contents if (path, nar_hash) not in self._faults)
         self._progress.layer(number, layer, recorded.size + sum(unread))
         try:
@@ -202,7 +198,7 @@ class _LayerVerifier:
         self._layer_cache.remove_layer(inputs)
         for path, nar_hash, _ in inputs.contents:
             with contextlib.suppress(NotFound):
-                if location := self._find_location(path):
+                if location := self._store.location(path):
                     self._layer_cache.remove_listing(locations.disk_path(location), nar_hash)
 
 

@@ -23,13 +23,14 @@ from lamina.inputs.spec import Spec, StoreArguments
 from lamina.inputs.stores import make_store_access
 from lamina.stores.binary_cache.copying import CopyingStore
 from lamina.stores.binary_cache.fetch import Fetcher
+from lamina.stores.chained import ChainedStore
 from lamina.stores.embedded.add import AddedContent, NamedSource, add_content
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.failures import RECOVERABLE_ERRORS
 from lamina.stores.open import DEFAULT_CACHE, open_stores
-from lamina.stores.protocols import Store
+from lamina.stores.store import StoreLike
 
-_StoreArgument = str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
+_StoreArgument = str | os.PathLike[str] | StoreLike | Sequence[str | os.PathLike[str]]
 
 
 class FetchProgress(Protocol):
@@ -255,7 +256,7 @@ def _fetch_closure(
 def _open_sources(spec: Spec, fetcher: Fetcher, warnings: list[str]) -> CopyingStore:
     """Open the stores that ``spec`` names; ``fetcher`` brings all their paths into the embedded store."""
     if not isinstance(spec.store, tuple):
-        return CopyingStore(fetcher, spec.store)
+        return CopyingStore(fetcher, ChainedStore([spec.store]))
     access = replace(make_store_access(spec, warnings), embedded_store=fetcher.store.folder, fetcher=fetcher)
     return CopyingStore(fetcher, open_stores(spec.store or (DEFAULT_CACHE,), access))
 

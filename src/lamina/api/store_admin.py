@@ -37,7 +37,7 @@ from lamina.stores.embedded.nix_export import ImportedPath, read_export, write_e
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.embedded.verify import StoreCheck, check_store
 from lamina.stores.open import is_cache_folder, is_remote
-from lamina.stores.protocols import Store
+from lamina.stores.store import Store
 from lamina.system.cpus import cpu_count
 from lamina.system.keyfile import read_key, write_key
 from lamina.system.output import Writable, atomic_write, make_writer

@@ -10,7 +10,7 @@ from lamina.errors import InvalidArgument
 from lamina.formats import elf
 from lamina.formats.platform import Platform
 from lamina.messages.redaction import short_repr
-from lamina.stores.protocols import Store
+from lamina.stores.store import Store
 from lamina.system.extents import ignore_mtime, read_head
 
 

@@ -35,9 +35,8 @@ from lamina.rootfs.layer import RootLayer
 from lamina.rootfs.overlay import check_whiteouts, overlay_tree
 from lamina.rootfs.tree import Tree
 from lamina.stores import open as opening
-from lamina.stores.mention_lookup import resolve_mentions
-from lamina.stores.protocols import CanPrefetch, PathIndex, Store
 from lamina.stores.resolve import resolve_closure
+from lamina.stores.store import Store
 from lamina.system.transfer import transfer
 
 
@@ -80,7 +79,7 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     root = make_root(spec, contents, store, base)
     plan_warnings: list[str] = []
     plans = _plan_layers(spec, root.closure, base, plan_warnings)
-    _prefetch(store, (path for plan in plans for path in plan.paths))
+    store.prefetch(path for plan in plans for path in plan.paths)
     architecture = spec.architecture or choose_architecture(
         _order_paths(root.closure, contents), store, base.architecture
     )
@@ -102,7 +101,7 @@ def make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base: 
     closure, closure_warnings = _resolve_spec_closure(
         spec, contents, store, scan_references(json.dumps(spec.config).encode()), is_packed=is_packed
     )
-    _prefetch(store, (content.path for content in contents))
+    store.prefetch(content.path for content in contents)
     root = customise(spec, contents, closure, store, base)
     check_whiteouts(root.tree, over_base=base.image is not None)
     # The database mentions every path that it registers; those mentions are not references of the image.
@@ -131,12 +130,6 @@ def plan(spec: Spec, store: Store) -> PlanResult:
     plan_warnings: list[str] = []
     layers = _plan_layers(spec, closure, open_base(spec), plan_warnings)
     return PlanResult(layers, (*spec.warnings, *closure_warnings, *reference_warnings, *plan_warnings))
-
-
-def _prefetch(store: Store, paths: Iterable[StorePath]) -> None:
-    """Start the download of those ``paths`` that are not here yet, in that order."""
-    if isinstance(store, CanPrefetch):
-        store.prefetch(paths)
 
 
 def _resolve_contents(spec: Spec, store: Store) -> list[StoreSubpath]:
@@ -214,9 +207,9 @@ def _extend_closure(
     """Return ``closure`` with the paths in ``references`` added, and a warning for each path that no store has."""
     known_hashes = {info.path.hash for info in closure}
     mentioned = [path for path in references.paths if path.hash not in known_hashes]
-    valid = resolve_mentions(store, mentioned)
+    valid = store.resolve_mentions(mentioned)
     bare_hashes = references.hashes - known_hashes - {path.hash for path in mentioned}
-    by_hash = store.with_hashes(bare_hashes) if bare_hashes and isinstance(store, PathIndex) else ()
+    by_hash = store.with_hashes(bare_hashes) if bare_hashes else ()
     added = {*valid.values(), *by_hash}
     warnings = tuple(
         f"{path}: mentioned by the config or the root, but not valid in the store; left out"
@@ -255,7 +248,7 @@ def _make_hash_filter(closure: Closure, store: Store) -> Callable[[str], bool]:
     The store's hashes are read at most once, when a hash outside the closure first comes up.
     """
     in_closure = frozenset(info.path.hash for info in closure)
-    in_store = cache(lambda: store.hashes() if isinstance(store, PathIndex) else frozenset())
+    in_store = cache(store.hashes)
     return lambda digits: digits in in_closure or digits in in_store()
 
 
@@ -265,9 +258,7 @@ def list_script_folders(spec: Spec) -> tuple[Path, ...]:
     Raises `InvalidArgument` if the store is an object, or a binary cache whose paths stay in no folder.
     """
     if not isinstance(spec.store, tuple):
-        raise InvalidArgument(
-            "script", got=f"a store of type {type(spec.store).__name__}", expected="folders on this machine"
-        )
+        raise InvalidArgument("script", got="a store object", expected="folders on this machine")
     local = [store for store in spec.store if not opening.is_remote(store)]
     folders = [Path(store) for store in local if os.path.isdir(store)]
     # The paths of a graph file, and of a spec without stores, are in this machine's own store.

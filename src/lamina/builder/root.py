@@ -19,7 +19,7 @@ from lamina.inputs.spec import Spec
 from lamina.rootfs import extras
 from lamina.rootfs.symlink_tree import build_symlink_tree
 from lamina.rootfs.tree import Tree
-from lamina.stores.protocols import Store
+from lamina.stores.store import Store
 
 if TYPE_CHECKING:
     from lamina.rootfs.scripts import ScriptResult

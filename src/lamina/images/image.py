@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from lamina.core.names import Digest, ImageReference, StorePath
+from lamina.core.names import Digest, ImageReference
 from lamina.formats.docker import HistoryItem, ImageConfig, dump_image_config
 from lamina.formats.tar import Owner
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import Layer, LayerSource, StoreLayer
-from lamina.stores.protocols import CanPrefetch, HasLocation, Store
+from lamina.stores.store import Store
 
 _TAG_LENGTH = 32
 
@@ -67,14 +67,8 @@ class Draft:
         """The layers from the lowest up: the base image's, those of store paths, then the customisation layer."""
         owner, mtime = self.settings.owner, self.settings.mtime_seconds
         store = self.store
-        location = store.location if isinstance(store, HasLocation) else None
-        is_local = store.is_local if isinstance(store, CanPrefetch) else _always
-        layers = (StoreLayer(plan, store.nodes, owner, mtime, location, is_local) for plan in self.plans)
+        layers = (StoreLayer(plan, store.nodes, owner, mtime, store.location, store.is_local) for plan in self.plans)
         return (*self.base, *layers, self.root)
-
-
-def _always(path: StorePath) -> bool:
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from lamina.core.names import STORE_DIR, StorePath, StoreSubpath
 from lamina.errors import NotFound
 from lamina.messages.redaction import short_repr
-from lamina.stores.protocols import PathIndex, Store
+from lamina.stores.store import Store
 from lamina.system.store_links import resolve_store_link
 
 _MAX_LISTED = 20
@@ -45,7 +45,7 @@ def _format_paths(paths: Sequence[StorePath]) -> str:
 
 
 def _resolve_name(store: Store, name: str) -> StorePath:
-    found = store.find(name) if isinstance(store, PathIndex) and name else ()
+    found = store.find(name) if name else ()
     if len(found) == 1:
         return found[0]
     if not found:

@@ -26,7 +26,7 @@ from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pi
 from lamina.messages.redaction import short_repr
 from lamina.rootfs.entries import DeclaredEntry, Dir, File, Perm, Symlink, Xattr
 from lamina.rootfs.extras import EXTRAS
-from lamina.stores.protocols import Store
+from lamina.stores.store import Store, StoreLike, adapt_store
 
 NOW = "now"
 _DEFAULT_MOMENT = parse_datetime("1970-01-01T00:00:01Z")
@@ -41,7 +41,7 @@ _FORBIDDEN_CHARACTERS = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 class StoreArguments(TypedDict, total=False):
     """Where store paths come from, and whose signatures are trusted; every function with stores takes these."""
 
-    store: str | os.PathLike[str] | Store | Sequence[str | os.PathLike[str]]
+    store: str | os.PathLike[str] | StoreLike | Sequence[str | os.PathLike[str]]
     trusted_keys: str | Sequence[str]
     verify_signatures: bool
     channel: str | None
@@ -368,10 +368,7 @@ def _parse_entry(name: str, item: Any) -> DeclaredEntry:
 
 
 def _parse_store(name: str, value: Any) -> tuple[str, ...] | Store:
-    if hasattr(value, "query") and hasattr(value, "nodes"):
-        store: Store = value
-        return store
-    return _parse_texts(name, value)
+    return adapt_store(value) if isinstance(value, StoreLike) else _parse_texts(name, value)
 
 
 def _parse_keys(name: str, value: Any) -> tuple[PublicKey, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lamina.inputs.spec import Spec
 from lamina.stores.open import StoreAccess, open_stores
-from lamina.stores.protocols import Store
+from lamina.stores.store import Store
 
 if TYPE_CHECKING:
     from lamina.stores.binary_cache.trust import Trust

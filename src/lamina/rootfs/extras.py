@@ -23,7 +23,7 @@ from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import NotFound
 from lamina.rootfs.accounts import MAX_ACCOUNT_FILE_SIZE, BaseFile, FindFile, find_no_file, merge_accounts
 from lamina.rootfs.tree import DIRECTORY_MODE, FILE_MODE, SYMLINK_MODE, Meta, Tree
-from lamina.stores.protocols import PathIndex, Store
+from lamina.stores.store import Store
 
 _PASSWD = b"root:x:0:0:root user:/var/empty:/bin/sh\nnobody:x:65534:65534:nobody:/var/empty:/bin/sh\n"
 _GROUP = b"root:x:0:\nnobody:x:65534:\n"
@@ -132,7 +132,7 @@ _LINKS = {"sh": _SH.link, "env": _ENV.link}
 def _link_to_program(program: _Program, closure: Closure, store: Store) -> _Item:
     link = f"/{program.link.decode()}"
     in_closure = [[info.path for info in closure if info.path.package == package] for package in program.packages]
-    in_store = (_find_package(package, store) for package in program.packages)
+    in_store = (store.find(package) for package in program.packages)
     hint = f"say which it is: --symlink {link}=PROGRAM in place of --with"
     for candidates in (*in_closure, *in_store):
         found = [target for path in candidates for target in _find_targets(path, program, store)]
@@ -142,10 +142,6 @@ def _link_to_program(program: _Program, closure: Closure, store: Store) -> _Item
         if found:
             return _link(program.link, found[0].encode())
     raise NotFound(link, got=f"none of {', '.join(program.packages)} in the store", expected="one", hint=hint)
-
-
-def _find_package(package: str, store: Store) -> tuple[StorePath, ...]:
-    return store.find(package) if isinstance(store, PathIndex) else ()
 
 
 def _find_targets(path: StorePath, program: _Program, store: Store) -> Iterator[str]:

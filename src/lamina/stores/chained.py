@@ -6,7 +6,7 @@ the contents of a path come from the same store, unless the path info is from a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -16,9 +16,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, IntegrityError, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.failures import RECOVERABLE_ERRORS, StoreFailure, combine_failures
-from lamina.stores.local.graph import GraphStore
-from lamina.stores.mention_lookup import resolve_mentions
-from lamina.stores.protocols import CanPrefetch, CanQueryEach, HasLocation, HasNarInfo, PathIndex, PathResult, Store
+from lamina.stores.store import Store
 from lamina.system.locations import Location
 
 _T = TypeVar("_T")
@@ -35,7 +33,7 @@ class _ResolvedPath:
     holder: int
 
 
-class ChainedStore:
+class ChainedStore(Store):
     """Asks ``stores`` in order; ``names`` are their names in messages.
 
     ``warn`` is called with a message whenever a store fails for a path and the next one is asked.
@@ -77,7 +75,7 @@ class ChainedStore:
 
     def _resolve_mentions_in(self, number: int, mentions: Sequence[StorePath]) -> Mapping[StorePath, StorePath]:
         try:
-            return resolve_mentions(self._stores[number], mentions)
+            return self._stores[number].resolve_mentions(mentions)
         except RECOVERABLE_ERRORS as error:
             if len(mentions) == 1:
                 self._record_failures(number, {mentions[0]: error})
@@ -88,8 +86,7 @@ class ChainedStore:
     def narinfo(self, path: StorePath) -> NarInfo | None:
         """Return the narinfo of ``path`` from the store that holds it, None if that store has no narinfos."""
         found = self._found.get(path)
-        store = self._stores[found.holder if found else 0]
-        return store.narinfo(path) if isinstance(store, HasNarInfo) else None
+        return self._stores[found.holder if found else 0].narinfo(path)
 
     # --- contents
 
@@ -105,12 +102,11 @@ class ChainedStore:
         """Begin to download those of ``paths`` that are not on this machine, in that order."""
         wanted = tuple(paths)
         for store in self._stores:
-            if isinstance(store, CanPrefetch):
-                store.prefetch(wanted)
+            store.prefetch(wanted)
 
     def is_local(self, path: StorePath) -> bool:
         """Return whether `location` would return without waiting for a download."""
-        return all(store.is_local(path) for store in self._stores if isinstance(store, CanPrefetch))
+        return all(store.is_local(path) for store in self._stores)
 
     def confirm_sources(self, infos: Iterable[PathInfo]) -> bool:
         """Download the paths of ``infos`` for which a later store could take over if the download fails.
@@ -177,7 +173,7 @@ class ChainedStore:
         errors: list[Error] = []
         for number, store in enumerate(self._stores):
             try:
-                found = store.find(name) if isinstance(store, PathIndex) else ()
+                found = store.find(name)
             except RECOVERABLE_ERRORS as error:
                 errors.append(error)
                 self._warn_once(number, [str(error)])
@@ -190,13 +186,11 @@ class ChainedStore:
 
     def hashes(self) -> Collection[str]:
         """Return the hashes of all paths in the stores that have an index."""
-        hash_sets = (store.hashes() for store in self._stores if isinstance(store, PathIndex))
-        return frozenset().union(*hash_sets)
+        return frozenset().union(*(store.hashes() for store in self._stores))
 
     def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
         """Return the paths that begin with one of ``hashes``, from all stores that have an index."""
-        matches = (store.with_hashes(hashes) for store in self._stores if isinstance(store, PathIndex))
-        return tuple(dict.fromkeys(path for paths in matches for path in paths))
+        return tuple(dict.fromkeys(path for store in self._stores for path in store.with_hashes(hashes)))
 
     # --- one store after the other
 
@@ -217,7 +211,7 @@ class ChainedStore:
         faults: dict[StorePath, Error] = {}
         stopped: StorePath | None = None
         try:
-            for path, result in _query_each(self._stores[number], paths) if paths else ():
+            for path, result in self._stores[number].query_each(paths) if paths else ():
                 if isinstance(result, PathInfo):
                     found[path] = result
                 elif result is not None:
@@ -257,7 +251,7 @@ class ChainedStore:
                 match = self._match_contents(number, self._found[path], infos.get(path))
                 if match:
                     self._found[path] = match
-                    if not isinstance(self._stores[number], GraphStore):
+                    if self._stores[number].has_contents:
                         del unlocated[path]
         return {path: self._make_error(path) for path in unlocated}
 
@@ -269,7 +263,7 @@ class ChainedStore:
         store, path = self._stores[number], found.info.path
         if info and not self._is_from_graph(path):
             return _ResolvedPath(info, number, number)
-        if info and isinstance(store, CanQueryEach):
+        if info and store.is_binary_cache:
             if (info.nar_hash, info.nar_size) == (found.info.nar_hash, found.info.nar_size):
                 return replace(found, holder=number)
             error = IntegrityError(
@@ -289,7 +283,7 @@ class ChainedStore:
 
     def _is_from_graph(self, path: StorePath) -> bool:
         """Return whether the path info of ``path`` is from a closure graph, so that its contents are elsewhere."""
-        return isinstance(self._stores[self._found[path].store], GraphStore)
+        return not self._stores[self._found[path].store].has_contents
 
     def _read_from_holder(self, path: StorePath, read: Callable[[Store], _T]) -> _T:
         """Return the result of ``read`` on the first store whose contents of ``path`` match its path info."""
@@ -350,7 +344,7 @@ class ChainedStore:
         failures = [
             recorded.get(number) or StoreFailure(name, None)
             for number, name in enumerate(self._names)
-            if number in recorded or isinstance(self._stores[number], CanQueryEach)
+            if number in recorded or self._stores[number].is_binary_cache
         ]
         return (
             combine_failures(path, failures)
@@ -359,15 +353,8 @@ class ChainedStore:
         )
 
 
-def _query_each(store: Store, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathResult]]:
-    if isinstance(store, CanQueryEach):
-        yield from store.query_each(paths)
-    else:
-        yield from store.query(paths).items()
-
-
 def _find_location(store: Store, path: StorePath) -> Location | None:
-    if isinstance(store, HasLocation):
-        return store.location(path)
-    store.nodes(path)  # raises `NotFound` if the store does not have the path
-    return None
+    location = store.location(path)
+    if location is None:
+        store.nodes(path)  # raises `NotFound` if the store does not have the path
+    return location

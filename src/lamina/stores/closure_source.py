@@ -15,8 +15,8 @@ from lamina.formats import nar
 from lamina.formats.listing import Listing
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.integrity import check_nar_hash
-from lamina.stores.protocols import CanPrefetch, HasLocation, HasNarInfo, Store
 from lamina.stores.resolve import resolve_closure
+from lamina.stores.store import Store
 from lamina.system.locations import Location, list_location
 from lamina.system.transfer import HashingWriter, Piece, copy
 
@@ -30,8 +30,7 @@ class ClosureSource:
     def resolve(self, roots: Iterable[StorePath]) -> Closure:
         """Return the closure of ``roots`` and begin to download its paths where necessary. Raises `StoreError`."""
         closure = resolve_closure(roots, self._store)
-        if isinstance(self._store, CanPrefetch):
-            self._store.prefetch(info.path for info in closure.bottom_up)
+        self._store.prefetch(info.path for info in closure.bottom_up)
         return closure
 
     def narinfo(self, info: PathInfo) -> NarInfo:
@@ -39,12 +38,12 @@ class ClosureSource:
 
         Its URL, compression and file hash have no meaning here.
         """
-        narinfo = self._store.narinfo(info.path) if isinstance(self._store, HasNarInfo) else None
+        narinfo = self._store.narinfo(info.path)
         return narinfo if narinfo and narinfo.info == info else NarInfo(info, "", "none", ())
 
     def location(self, path: StorePath) -> Location | None:
         """Return the location of a path, None if the store has no locations. Raises `StoreError`."""
-        return self._store.location(path) if isinstance(self._store, HasLocation) else None
+        return self._store.location(path)
 
     def listing(self, path: StorePath) -> Listing | None:
         """Return the listing of a path, None if it has no location."""

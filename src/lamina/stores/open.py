@@ -20,7 +20,7 @@ from lamina.stores.chained import ChainedStore
 from lamina.stores.local.database import DATABASE, LocalStore
 from lamina.stores.local.folder import FolderStore
 from lamina.stores.local.graph import GraphStore
-from lamina.stores.protocols import Store
+from lamina.stores.store import Store
 from lamina.transports.urls import redact_url
 
 if TYPE_CHECKING:  # imported when a binary cache or embedded store is opened; most stores are on this machine
@@ -54,7 +54,7 @@ class StoreAccess:
     warn: Callable[[str], object] = field(default=len)
 
 
-def open_stores(locations: Sequence[str], access: StoreAccess | None = None) -> Store:
+def open_stores(locations: Sequence[str], access: StoreAccess | None = None) -> ChainedStore:
     """Open the stores at ``locations`` as one store that asks them in order.
 
     Without locations, these are the machine's own store, then the embedded one. If a closure graph is named, contents
@@ -68,8 +68,6 @@ def open_stores(locations: Sequence[str], access: StoreAccess | None = None) -> 
     opener = _StoreOpener(locations, access or StoreAccess())
     stores = opener.open_named() if locations else opener.open_default()
     channel = opener.open_channels()
-    if len(stores) == 1 and not channel and not locations:
-        return stores[0][1]
     names, opened = zip(*channel, *stores, strict=True)
     return ChainedStore(opened, names, opener.warn)
 
@@ -109,7 +107,7 @@ class _StoreOpener:
         has_graph = False
         for location in self._locations:
             store = self._open(location, after_graph=has_graph)
-            has_graph = has_graph or isinstance(store, GraphStore)
+            has_graph = has_graph or not store.has_contents
             stores.append((redact_url(location) if is_remote(location) else location, store))
         if has_graph and machine_has_store():
             stores.append((str(MACHINE), FolderStore(MACHINE)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
-from lamina.stores.protocols import CanConfirmSources, Store
+from lamina.stores.store import Store
 
 
 def resolve_closure(roots: Iterable[StorePath], store: Store) -> Closure:
@@ -19,5 +19,5 @@ def resolve_closure(roots: Iterable[StorePath], store: Store) -> Closure:
     root_paths = tuple(roots)
     while True:
         closure = Closure.resolve(root_paths, store.query)
-        if not isinstance(store, CanConfirmSources) or not store.confirm_sources(closure):
+        if not store.confirm_sources(closure):
             return closure

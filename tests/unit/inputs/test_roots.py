@@ -4,11 +4,13 @@ import pytest
 
 from lamina.core.name_match import match_paths
 from lamina.core.names import NIX32, StorePath
+from lamina.core.pathinfo import PathInfo
 from lamina.errors import NotFound
 from lamina.inputs import roots
+from lamina.stores.store import Store
 
 
-class Many:
+class Many(Store):
     """A store with as many paths of one name as there are digits."""
 
     version = "1"
@@ -16,22 +18,16 @@ class Many:
     def find(self, name: str) -> tuple[StorePath, ...]:
         return match_paths((StorePath(f"{digit * 32}-a-{self.version}") for digit in NIX32), name)
 
-    def query(self, paths: object) -> dict[StorePath, object]:
+    def query(self, paths: object) -> dict[StorePath, PathInfo]:
         return {}
 
     def nodes(self, path: object) -> tuple[()]:
         return ()
 
-    def hashes(self) -> tuple[()]:
-        return ()
-
-    def with_hashes(self, hashes: object) -> tuple[()]:
-        return ()
-
 
 def test_of_many_candidates_twenty_are_listed() -> None:
     with pytest.raises(NotFound) as caught:
-        roots.resolve_root(Many(), "a")  # type: ignore[arg-type]
+        roots.resolve_root(Many(), "a")
     message = str(caught.value)
     assert message.startswith("'a': got 32 paths of that name, expected one: /nix/store/000")
     assert message.endswith("-a-1, and 12 more")
@@ -42,7 +38,7 @@ def test_candidates_of_long_names_are_listed_whole_and_the_others_counted() -> N
     many = Many()
     many.version = "1" * 140
     with pytest.raises(NotFound) as caught:
-        roots.resolve_root(many, "a")  # type: ignore[arg-type]
+        roots.resolve_root(many, "a")
     listed, _, more = str(caught.value).partition("expected one: ")[2].rpartition(", and ")
     texts = listed.split(", ")
     assert {len(text) for text in texts} == {len(str(many.find("a")[0]))}

@@ -17,6 +17,7 @@ from lamina.formats.tar import Owner
 from lamina.inputs.spec import ImageArguments, Spec
 from lamina.layering import Pipeline
 from lamina.rootfs.entries import Dir, File, Perm, Symlink
+from lamina.stores.store import adapt_store
 
 FIRST_SECOND = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 
@@ -82,7 +83,7 @@ def test_every_argument_has_its_place() -> None:
         include_store_paths=False,
         sandbox=False,
         tree=(Dir("/tmp", 0o1777), File("/a", "b", 0o600, 1, 2), Symlink("/c", "d"), Perm("/a", 0o644)),
-        store=store,
+        store=adapt_store(store),
         search_path="/bin",
     )
     assert list(spec.config) == ["Cmd", "User"]

@@ -24,6 +24,7 @@ from lamina.images.writers.docker_archive import DockerArchive
 from lamina.layer_cache.cache import NullLayerCache
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import FinishedLayer
+from lamina.stores.store import adapt_store
 from lamina.system.fd_writer import FdWriter
 
 
@@ -327,7 +328,7 @@ def test_layers_of_a_store_without_locations_are_cached_by_nar_hash(store: FakeS
         def nodes(self, path: Any) -> Any:
             return inner.nodes(path)
 
-    other = replace(made, store=StoreWithoutLocations())
+    other = replace(made, store=adapt_store(StoreWithoutLocations()))
     for _ in range(2):
         with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
             assert write_to_memory(other, BuildContext(layer_cache, 2, min_parallel_size=0)) == write_to_memory(made)

@@ -22,7 +22,7 @@ from lamina.stores.chained import ChainedStore
 from lamina.stores.local.database import LocalStore
 from lamina.stores.local.folder import FolderStore
 from lamina.stores.local.graph import GraphStore
-from lamina.stores.protocols import Store
+from lamina.stores.store import Store
 
 
 @pytest.fixture

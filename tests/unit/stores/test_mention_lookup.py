@@ -21,8 +21,8 @@ from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.chained import ChainedStore
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.local.database import LocalStore
-from lamina.stores.mention_lookup import resolve_mentions
 from lamina.stores.open import StoreAccess, open_stores
+from lamina.stores.store import adapt_store
 
 APP, LIB, AGENT = factories.path("app-1.0"), factories.path("lib_a+b?-2"), factories.path("agent-1.0.jar")
 MISSING = factories.path("gone-1")
@@ -128,7 +128,7 @@ def _minimal_store_then_cache(sources: SourceStores, folder: Path, stack: ExitSt
     empty = FakeStore(folder / "empty")
     return ChainedStore(
         [
-            MinimalStore(empty),
+            adapt_store(MinimalStore(empty)),
             open_stores([sources.cache.url], StoreAccess(embedded_store=folder / "kept", trust=make_trust)),
         ]
     )
@@ -238,7 +238,7 @@ def test_a_damaged_narinfo_of_a_mention_in_the_embedded_store_is_replaced_by_the
         (folder / f"{path.hash}.narinfo").write_text(text)
     assert plan_paths([sources.cache.url], tmp_path, f"{AGENT}=1", f"{LIB}=1", AGENT.hash)[0] == {APP, AGENT, LIB}
     with pytest.raises(FormatError, match=AGENT.hash):
-        resolve_mentions(EmbeddedStore(folder), [AGENT])
+        EmbeddedStore(folder).resolve_mentions([AGENT])
     assert EmbeddedStore(folder).with_hashes([LIB.hash]) == ()
     assert EmbeddedStore(folder).find("app") == ()
 
@@ -264,7 +264,7 @@ def test_a_store_without_an_index_is_queried_for_all_prefixes(sources: SourceSto
             return super().query(paths)
 
     mention = StorePath(f"{AGENT.base}=9404")
-    assert resolve_mentions(RecordingStore(sources.disk), [mention]) == {mention: AGENT}
+    assert adapt_store(RecordingStore(sources.disk)).resolve_mentions([mention]) == {mention: AGENT}
     assert len(asked) == 1
     assert set(asked[0]) == {StorePath(mention.base[:end]) for end in range(34, len(mention.base) + 1)}
 
@@ -274,4 +274,4 @@ def test_without_mentions_the_store_is_not_queried(sources: SourceStores) -> Non
         def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
             raise AssertionError
 
-    assert resolve_mentions(FailingStore(sources.disk), []) == {}
+    assert adapt_store(FailingStore(sources.disk)).resolve_mentions([]) == {}

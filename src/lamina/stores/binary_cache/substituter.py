@@ -20,11 +20,14 @@ from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.integrity import REPAIR_HINT
 from lamina.stores.mention_lookup import match_by_hash
+from lamina.stores.store import PathResult, Store
 from lamina.system import narfile
 
 
-class SubstitutingStore:
+class SubstitutingStore(Store):
     """The paths of ``cache``, fetched by ``fetcher`` into its store; ``cache`` is None to work without the network."""
+
+    is_binary_cache = True
 
     def __init__(self, fetcher: Fetcher, cache: BinaryCache | None, trust: Trust) -> None:
         self._fetcher = fetcher
@@ -47,7 +50,7 @@ class SubstitutingStore:
                 found[path] = result
         return found
 
-    def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathInfo | Error | None]]:
+    def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathResult]]:
         """Yield the answer for each of ``paths``: first from the embedded store, then from the cache for the others.
 
         Raises `IntegrityError` for a cycle of references.

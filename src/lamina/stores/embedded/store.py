@@ -24,7 +24,7 @@ from lamina.core.name_match import match_paths
 from lamina.core.names import HASH_LENGTH, Digest, StorePath, dump_nix32
 from lamina.core.nodes import Extent, Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, error_context, output_error
+from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable, error_context, output_error
 from lamina.formats import narinfo
 from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
 from lamina.formats.cache_info import CacheInfo
@@ -32,6 +32,7 @@ from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.locks import Locks
 from lamina.stores.incoming import PRIVATE, IncomingFile, write_file
 from lamina.stores.integrity import REPAIR_HINT
+from lamina.stores.store import PathResult, Store
 from lamina.system import narfile
 from lamina.system.documents import check_file
 from lamina.transports.urls import check_file_name
@@ -43,8 +44,11 @@ _MAX_CACHE_INFO = 1 << 16
 _INFO = CacheInfo(want_mass_query=True, priority=30)
 
 
-class EmbeddedStore:
+class EmbeddedStore(Store):
     """The store in ``folder``; opening it raises `Unavailable` if the folder is not a store."""
+
+    has_index = True
+    is_binary_cache = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -121,7 +125,7 @@ class EmbeddedStore:
             self._infos[path] = stored
         return self._infos[path]
 
-    def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathInfo | Error | None]]:
+    def query_each(self, paths: Collection[StorePath]) -> Iterator[tuple[StorePath, PathResult]]:
         """Yield each of ``paths`` with its path info, with the error if its narinfo is invalid, or with None."""
         for path in paths:
             try:

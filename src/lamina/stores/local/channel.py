@@ -26,6 +26,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, FormatError, NotFound, Unavailable, error_context
 from lamina.formats import channel_index
 from lamina.messages.redaction import short_repr
+from lamina.stores.store import Store
 from lamina.system.temporary import PartFile
 
 CHANNELS = "https://channels.nixos.org"
@@ -60,8 +61,13 @@ Opener = Callable[[str], ChannelReader]
 """Returns the reader of a URL; raises `InvalidArgument`."""
 
 
-class Channel:
-    """The paths of the list ``name``, which was downloaded ``age`` seconds ago, with the ``warnings`` about it."""
+class Channel(Store):
+    """The paths of the list ``name``, which was downloaded ``age`` seconds ago, with the ``warnings`` about it.
+
+    It has no index of hashes, because a list names paths and does not say that they are valid.
+    """
+
+    has_contents = False
 
     def __init__(
         self, name: str, paths: channel_index.ChannelIndex, *, age: float = 0.0, warnings: tuple[str, ...] = ()
@@ -82,14 +88,6 @@ class Channel:
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the paths that ``name`` may mean (`lamina.core.name_match`)."""
         return self._paths.find(name)
-
-    def hashes(self) -> Collection[str]:
-        """Return nothing: a list names paths, but does not say that they are valid."""
-        return frozenset()
-
-    def with_hashes(self, hashes: Collection[str]) -> tuple[StorePath, ...]:
-        """Return nothing, for the same reason."""
-        return ()
 
 
 def open_channel(address: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:

@@ -48,6 +48,8 @@ _T = TypeVar("_T")
 class LocalStore(FolderStore):
     """The valid paths of the Nix store below ``root``."""
 
+    has_index = True
+
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self._database = root / DATABASE

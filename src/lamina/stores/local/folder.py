@@ -13,10 +13,11 @@ from lamina.core.names import STORE_DIR, StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Unavailable
+from lamina.stores.store import Store
 from lamina.system.walk import missing_error, walk
 
 
-class FolderStore:
+class FolderStore(Store):
     """The store below ``root``, which is ``/`` for this machine's own store."""
 
     def __init__(self, root: Path) -> None:

@@ -14,14 +14,18 @@ from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, NotFound, error_context
 from lamina.formats import closure_graph
+from lamina.stores.store import Store
 from lamina.system.documents import read_document
 
 # A graph of a hundred thousand paths is less than half as large.
 _MAX_BYTES = 256 << 20
 
 
-class GraphStore:
+class GraphStore(Store):
     """The paths of the closure graph in ``file``."""
+
+    has_contents = False
+    has_index = True
 
     def __init__(self, file: Path) -> None:
         self._file = file

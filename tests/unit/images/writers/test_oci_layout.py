@@ -23,6 +23,7 @@ from lamina.images.image import Draft, Image
 from lamina.images.writers.oci_layout import OciLayout
 from lamina.layer_cache.cache import NullLayerCache
 from lamina.layers.context import BuildContext
+from lamina.stores.store import adapt_store
 
 COMPRESSIONS = ["none", "gzip", "zstd", "gzip:1", "gzip:9", "zstd:1"]
 
@@ -318,7 +319,7 @@ def test_a_file_that_changes_meanwhile_leaves_the_old_image(store: FakeStore, tm
     extent = made.store.nodes
 
     class Changing:
-        query = made.store.query
+        query = staticmethod(made.store.query)
 
         def nodes(self, path: Any) -> Any:
             found = tuple(extent(path))
@@ -327,7 +328,7 @@ def test_a_file_that_changes_meanwhile_leaves_the_old_image(store: FakeStore, tm
                 file.write_bytes(b"other")
             return found
 
-    changing = Draft(made.plans, Changing(), made.root, made.settings)
+    changing = Draft(made.plans, adapt_store(Changing()), made.root, made.settings)
     with pytest.raises(IntegrityError, match="the file changed while it was read"):
         write_layout(changing, folder)
     after = files(folder)

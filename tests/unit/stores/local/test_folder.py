@@ -13,7 +13,6 @@ from tests.support.fake_nix_store import (
 
 from lamina.errors import NotFound
 from lamina.stores.local.folder import FolderStore
-from lamina.stores.protocols import PathIndex
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ HELLO = store_path("hello-2.12.1")
 def test_a_folder_has_contents_but_no_path_infos(store: FakeStore) -> None:
     folder = FolderStore(store.root)
     assert folder.query([HELLO]) == {}
-    assert not isinstance(folder, PathIndex)
+    assert (folder.find("hello"), folder.has_index) == ((), False)
     assert [node.path for node in folder.nodes(HELLO)] == [b"", b"bin", b"bin/hello", b"share"]
 
 
