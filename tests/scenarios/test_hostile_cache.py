@@ -41,6 +41,7 @@ from tests.support.binary_cache import (
     serve_cache,
 )
 from tests.support.fake_nix_store import MODULE
+from tests.support.processes import wait_until
 
 from lamina.core.names import Digest, StorePath
 from lamina.formats import nar
@@ -572,8 +573,7 @@ def test_a_signal_ends_the_wait(stuck: tuple[CacheServer, StorePath], case: Host
     server, root = stuck
     command = [*MODULE, *map(str, case.machine.arguments(server.url, root))]
     with subprocess.Popen(command, env=case.machine.environment, stderr=subprocess.PIPE) as running:
-        while len(server.asked) < 7:
-            time.sleep(0.01)
+        wait_until(lambda: len(server.asked) == 7)
         running.terminate()
         assert running.wait(10) == 143
 

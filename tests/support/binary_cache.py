@@ -13,7 +13,6 @@ import lzma
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -246,8 +245,7 @@ class CacheRequest(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, name = self.server, self.path.lstrip("/")
         with server.counting(name, self.client_address[1]):
-            if server.latency:
-                time.sleep(server.latency)
+            server.is_closing.wait(server.latency)
             script = next((script for pattern, script in server.scripts.items() if re.fullmatch(pattern, name)), None)
             if script:
                 script(self)
@@ -286,7 +284,10 @@ Script = Callable[[CacheRequest], None]
 
 
 class CacheServer(http.server.ThreadingHTTPServer):
-    """A server of ``folder`` with ``latency`` in seconds; a script answers instead for names that match its pattern."""
+    """A server of ``folder`` that answers after ``latency`` seconds.
+
+    A script answers instead for the names that match its pattern.
+    """
 
     daemon_threads = True
     block_on_close = False

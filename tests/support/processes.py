@@ -28,6 +28,14 @@ def find_pids(matches: Callable[[str], bool]) -> list[int]:
     return found
 
 
+def has_ended(pid: int) -> bool:
+    """Return whether a process is gone, or a zombie that its parent has not waited for."""
+    try:
+        return b") Z" in Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return True
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     """Wait until ``condition`` holds; fail the test after 20 seconds."""
     end = time.monotonic() + _TIMEOUT_SECONDS

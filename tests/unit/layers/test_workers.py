@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.processes import has_ended, wait_until
 
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
@@ -103,8 +103,7 @@ def test_an_exception_ends_the_workers_at_once(tmp_path: Path) -> None:
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt), WorkerPool(2) as pool:  # noqa: PT012
         futures += [pool.submit(lambda run_task: run_task(worker_tasks.hash_task(extent)), (0, 0)) for _ in range(2)]
-        while len(running_pids(pool)) < 2:
-            time.sleep(0.01)
+        wait_until(lambda: len(running_pids(pool)) == 2)
         raise KeyboardInterrupt
     assert running_pids(pool) == []
     assert threading.active_count() == threads
@@ -114,20 +113,16 @@ def test_an_exception_ends_the_workers_at_once(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
-        "import os, sys, time\nfrom lamina.layers import worker_tasks\nfrom lamina.layers.workers import WorkerPool\n"
+        "import os, signal, sys\nfrom lamina.layers import worker_tasks\nfrom lamina.layers.workers import WorkerPool\n"
         "pool = WorkerPool(1)\ntask = worker_tasks.listing_task([os.fsencode(sys.argv[1])])\n"
         "pool.submit(lambda run_task: run_task(task), (0, 0)).result()\n"
-        "print(pool._workers[0]._process.pid, flush=True)\ntime.sleep(100)\n"
+        "print(pool._workers[0]._process.pid, flush=True)\nsignal.pause()\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout
         worker = int(running.stdout.readline())
         running.kill()
-    for _ in range(500):
-        if not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text().split()[2]:
-            return
-        time.sleep(0.01)
-    pytest.fail("the worker is still running")
+    wait_until(lambda: has_ended(worker))
 
 
 _INTERRUPTED = """

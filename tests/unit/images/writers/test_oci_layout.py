@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +336,15 @@ def test_a_file_that_changes_meanwhile_leaves_the_old_image(store: FakeStore, tm
     assert not [name for name in after if ".part" in name]
 
 
+def count_unfinished_bytes(folder: Path, ignored: set[str]) -> int:
+    """Return the size of all files in the folders of runs that have not ended, without the folders ``ignored``."""
+    total = 0
+    for name in set(os.listdir(folder)) - ignored:
+        with contextlib.suppress(OSError):
+            total += sum(file.stat().st_size for file in os.scandir(folder / name) if name.startswith(".lamina."))
+    return total
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_a_run_that_is_killed_leaves_the_old_image_whole(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
@@ -343,9 +352,11 @@ def test_a_run_that_is_killed_leaves_the_old_image_whole(store: FakeStore, tmp_p
     arguments = f"build --quiet --no-layer-cache --store {store.root} --name x --tag 1 --jobs 2".split()
     assert run(*arguments, "hello", "-o", f"{folder}/").code == 0
     (before,) = lamina.inspect(folder)
-    for delay in (0.05, 0.15, 0.25, 0.35, 0.45):
+    for size in (0, 1, 10 << 20, 40 << 20, 70 << 20):  # of what was written when the run is killed
+        others = set(os.listdir(folder))
         with subprocess.Popen([*MODULE, *arguments, "slow", "-o", f"{folder}/"]) as running:
-            time.sleep(delay)  # not for the result to come: to be killed at different moments
+            while running.poll() is None and count_unfinished_bytes(folder, others) < size:
+                os.sched_yield()
             running.kill()
         found = lamina.inspect(folder)
         assert len(found) == 1

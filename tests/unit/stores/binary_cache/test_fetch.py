@@ -33,6 +33,7 @@ from tests.support.binary_cache import (
     serve_cache,
 )
 from tests.support.fake_nix_store import MODULE, in_mount_namespace
+from tests.support.processes import wait_until
 
 from lamina.core.names import StorePath
 from lamina.errors import NotFound, OutputError
@@ -70,6 +71,11 @@ def add_chain(cache: Cache, count: int, size: int = 1000) -> list[StorePath]:
 def open_substituter(server: CacheServer, folder: Path, threads: int = 0) -> SubstitutingStore:
     cache = BinaryCache(lambda: open_transport(server.url), TRUST)
     return SubstitutingStore(Fetcher(EmbeddedStore.open_or_create(folder), threads), cache, TRUST)
+
+
+def is_receiving(store: Path) -> bool:
+    """Return whether a part of a NAR is in the store."""
+    return any(file.stat().st_size for file in (store / ".lamina/arriving").glob("*"))
 
 
 def requested_nars(server: CacheServer) -> list[str]:
@@ -168,11 +174,7 @@ def test_a_fetcher_that_is_no_longer_referenced_ends_its_threads(cache: Cache, t
         found.location(paths[0])
         gone = weakref.ref(found._fetcher)
         del found
-        until = time.monotonic() + 10
-        while gone() is not None and time.monotonic() < until:
-            gc.collect()
-            time.sleep(0.01)
-        assert gone() is None
+        wait_until(lambda: gc.collect() >= 0 and gone() is None)
     fetching = [thread for thread in set(threading.enumerate()) - before if thread.name == "lamina-fetch"]
     for thread in fetching:
         thread.join(5)
@@ -194,13 +196,11 @@ def test_a_process_that_is_killed_at_any_moment_leaves_the_store_whole(cache: Ca
             if machine.store.exists() and check_store(machine.store) == all_paths:
                 shutil.rmtree(machine.store)
             asked = len(server.asked)
-            # The moments range from before the first request to after the last.
-            wanted, delay = source.randrange(0, 23), source.random() * 0.02
+            # The moments range from the first request to after the last.
+            wanted = source.randrange(1, 23)
             with subprocess.Popen(command, env=machine.environment, stderr=subprocess.DEVNULL) as running:
-                until = time.monotonic() + 20
-                while len(server.asked) - asked < wanted and running.poll() is None and time.monotonic() < until:
-                    time.sleep(0.001)
-                time.sleep(delay if wanted else delay * 15)
+                moment = asked + wanted
+                wait_until(lambda: len(server.asked) >= moment or running.poll() is not None)  # noqa: B023 - called here
                 running.kill()
                 assert running.wait() in (0, -signal.SIGKILL)
             valid = check_store(machine.store) if machine.store.exists() else set()
@@ -249,9 +249,7 @@ def test_a_signal_leaves_nothing_behind(number: int, cache: Cache, machine: Mach
     with serve_cache(cache.folder, {cache.narinfos[paths[0]].url: send_half}) as server:
         command = [*MODULE, *map(str, machine.arguments(server.url, paths[-1]))]
         with subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE) as running:
-            while len(requested_nars(server)) < 4:
-                time.sleep(0.01)
-            time.sleep(0.1)
+            wait_until(lambda: len(requested_nars(server)) == 4 and is_receiving(machine.store))
             running.send_signal(number)
             assert running.wait(10) in (130, 143)
             assert running.stderr is not None
