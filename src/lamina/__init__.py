@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from lamina.formats.keys import PublicKey
     from lamina.formats.narinfo import NarInfo
     from lamina.images.image import Draft, Image
-    from lamina.inputs.spec import ImageArguments, StoreArguments
+    from lamina.inputs.arguments import ImageArguments, StoreArguments
     from lamina.layers.layer import Layer
     from lamina.rootfs.entries import Dir, File, Perm, Symlink, Xattr
     from lamina.stores.binary_cache.push import PushResult
@@ -102,7 +102,7 @@ _EXPORTS = {
     "lamina.layers.layer": ("Layer",),
     "lamina.api.results": ("ListResult",),
     "lamina.rootfs.entries": ("Dir", "File", "Perm", "Symlink", "Xattr"),
-    "lamina.inputs.spec": ("ImageArguments", "StoreArguments"),
+    "lamina.inputs.arguments": ("ImageArguments", "StoreArguments"),
     "lamina.api.store_admin": (
         "collect_garbage",
         "export_paths",

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from lamina.errors import FormatError, InvalidArgument, NotFound
 from lamina.formats.container_config import _FIELDS
 from lamina.formats.tar import Member, PaxHeaders, TypeFlag
-from lamina.inputs.spec import ImageArguments, Spec
+from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.spec import Spec
 from lamina.inputs.specfile import load
 
 VALUES = st.recursive(

@@ -764,28 +764,13 @@ def test_a_name_that_is_not_utf8_is_not_found_in_the_store(tmp_path: Path) -> No
     assert "got no valid path of that name" in ran.stderr
 
 
-def test_the_help_lists_the_values_that_exist() -> None:
-    from lamina import layering
-    from lamina.cli import options
-    from lamina.compression.compressors import COMPRESSORS
-    from lamina.rootfs.extras import EXTRAS
-
-    assert tuple(COMPRESSORS) == options.COMPRESSORS
-    assert tuple(layering.STRATEGIES) == options.STRATEGIES
-    assert tuple(EXTRAS) == options.EXTRAS
-    assert (options.DEFAULT_MAX_LAYERS, options.DEFAULT_STRATEGY) == (
-        layering.DEFAULT_MAX_LAYERS,
-        layering.DEFAULT_STRATEGY,
-    )
-
-
 @pytest.mark.parametrize(
     ("arguments", "others"),
     [
         (["--version"], {"typing", "click", "lamina.errors", "lamina.cli.exits"}),
         (
             ["stream", "--help"],
-            {"lamina.api.images", "lamina.system.transfer", "lamina.inputs.spec", "sqlite3", "rich", "lamina.layering"},
+            {"lamina.api.images", "lamina.system.transfer", "lamina.core.names", "sqlite3", "rich", "lamina.layering"},
         ),
     ],
 )

@@ -13,7 +13,7 @@ from tests.support.paths import EXAMPLES
 
 import lamina
 from lamina.api.results import ListResult
-from lamina.inputs.spec import StoreArguments
+from lamina.inputs.arguments import StoreArguments
 
 WARNING = "the next store is asked"
 

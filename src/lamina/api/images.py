@@ -22,7 +22,8 @@ from lamina.formats.platform import Platform
 from lamina.images.image import Draft, Image, ImageWriter
 from lamina.images.progress import Progress
 from lamina.images.writers.docker_archive import DockerArchive
-from lamina.inputs.spec import ImageArguments, Spec
+from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.spec import Spec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layers.context import BuildContext

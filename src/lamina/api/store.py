@@ -18,8 +18,9 @@ from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, NotFound
 from lamina.formats.narinfo import NarInfo
+from lamina.inputs.arguments import StoreArguments
 from lamina.inputs.roots import resolve_root
-from lamina.inputs.spec import Spec, StoreArguments
+from lamina.inputs.spec import Spec
 from lamina.inputs.stores import make_store_access
 from lamina.stores.binary_cache.copying import CopyingStore
 from lamina.stores.binary_cache.fetch import Fetcher

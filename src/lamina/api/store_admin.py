@@ -24,8 +24,9 @@ from lamina.core.names import StorePath
 from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable, error_context
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
+from lamina.inputs.arguments import StoreArguments
 from lamina.inputs.roots import resolve_root
-from lamina.inputs.spec import Spec, StoreArguments
+from lamina.inputs.spec import Spec
 from lamina.inputs.stores import make_store_access, open_store
 from lamina.stores.binary_cache.cache import BinaryCache
 from lamina.stores.binary_cache.push import PushOptions, PushResult, add_signatures, push

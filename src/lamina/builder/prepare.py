@@ -26,6 +26,7 @@ from lamina.formats.docker import ImageConfig
 from lamina.formats.reference_scanner import ReferenceScanner, scan_references
 from lamina.images.image import Draft, Settings
 from lamina.inputs.nix_build import build_roots
+from lamina.inputs.parsers import parse_name
 from lamina.inputs.roots import resolve_root
 from lamina.inputs.spec import Spec
 from lamina.layering import LayerPlan
@@ -184,7 +185,7 @@ def _choose_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
         raise InvalidArgument(
             "name", got="none", expected="one, for there is no ROOT to take it from", hint="give one with --name"
         )
-    return Spec.parse({"name": contents[0].path.package}).name or ""
+    return parse_name("name", contents[0].path.package) or ""
 
 
 def _resolve_spec_closure(

@@ -9,7 +9,8 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from lamina.errors import InvalidArgument
 from lamina.formats.container_config import MAX_SIZE, check, sort_keys
@@ -17,21 +18,13 @@ from lamina.formats.json_toml import parse_json
 from lamina.messages.redaction import short_repr
 from lamina.system.documents import read_document
 
+if TYPE_CHECKING:
+    from lamina.cli.image_options import ContainerOptions
+
 _PORT_DIGITS = 5
-_FLAGS = (
-    "cmd",
-    "entrypoint",
-    "user",
-    "workdir",
-    "stop_signal",
-    "env",
-    "label",
-    "expose",
-    "volume",
-)
 
 
-def build_container_config(default: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
+def build_container_config(default: Any, options: ContainerOptions) -> dict[str, Any]:
     """Return the container config of an image, with the keys that OCI and Docker use, such as ``Cmd`` and ``Env``.
 
     The file of ``--config`` overrides ``default``, and single flags override both. ``--env``, ``--label``, ``--expose``
@@ -39,30 +32,31 @@ def build_container_config(default: Any, flags: Mapping[str, Any]) -> dict[str, 
 
     Args:
         default: The config from a spec file; anything but an object is an error.
-        flags: The options of the command; `_FLAGS` and ``config`` are read.
+        options: The options of the command.
 
     Raises:
         InvalidArgument: A flag or a key of the config has a bad value.
         StoreError: The file cannot be read.
         FormatError: The file is not valid JSON.
     """
-    file = flags["config"]
-    flags = {name: _as_utf8(flags[name]) for name in _FLAGS}
     container = _validate(default)
-    if file:
-        container |= _read_file(file)
-    for flag, key in (("cmd", "Cmd"), ("entrypoint", "Entrypoint")):
-        if flags[flag] is not None:
-            container[key] = _parse_words(flag, flags[flag])
-    for flag, key in (("user", "User"), ("workdir", "WorkingDir"), ("stop_signal", "StopSignal")):
-        if flags[flag] is not None:
-            container[key] = flags[flag]
-    if flags["env"]:
-        container["Env"] = [*(container.get("Env") or ()), *flags["env"]]
+    if options.config:
+        container |= _read_file(options.config)
+    options = replace(options, **{name: _as_utf8(getattr(options, name)) for name in options.__slots__})
+    single = {
+        "Cmd": _parse_words("cmd", options.cmd),
+        "Entrypoint": _parse_words("entrypoint", options.entrypoint),
+        "User": options.user,
+        "WorkingDir": options.workdir,
+        "StopSignal": options.stop_signal,
+    }
+    container |= {key: value for key, value in single.items() if value is not None}
+    if options.env:
+        container["Env"] = [*(container.get("Env") or ()), *options.env]
     added: dict[str, dict[str, Any]] = {
-        "Labels": dict(_parse_pair("label", text) for text in flags["label"]),
-        "ExposedPorts": {_parse_port(text): {} for text in flags["expose"]},
-        "Volumes": {text: {} for text in flags["volume"]},
+        "Labels": dict(_parse_pair("label", text) for text in options.label),
+        "ExposedPorts": {_parse_port(text): {} for text in options.expose},
+        "Volumes": {text: {} for text in options.volume},
     }
     container |= {key: {**(container.get(key) or {}), **value} for key, value in added.items() if value}
     return container
@@ -95,7 +89,9 @@ def _read_file(name: str) -> dict[str, Any]:
     return _validate(parse_json(read_document(name, subject, "a file in JSON", limit=MAX_SIZE), subject))
 
 
-def _parse_words(flag: str, text: str) -> Any:
+def _parse_words(flag: str, text: str | None) -> Any:
+    if text is None:
+        return None
     try:
         return json.loads(text) if text.startswith("[") else shlex.split(text)
     except (ValueError, RecursionError) as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import image_reader_options, output_options, pop_image_reader_arguments
+from lamina.cli.options import ReaderOptions, ReportOptions, reader_options, report_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import format_size, print_json, warn
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     epilog="Example: lamina inspect hello.tar.gz --json",
 )
 @click.argument("image", metavar="IMAGE[#NAME]")
-@image_reader_options
-@output_options
-def command(image: str, **flags: Any) -> None:
+@reader_options
+@report_options
+def command(image: str, reader: ReaderOptions, report: ReportOptions) -> None:
     """What IMAGE holds: its ID, names and layers, with the store paths in each.
 
     IMAGE is a docker-archive, an OCI layout in a tar, both plain or compressed with gzip, zstd or xz, or an OCI layout
     as a folder; NAME chooses one of several images in it. Every digest is computed from the bytes; a file that
     contradicts itself is an error.
     """
-    images = lamina.inspect(image, **pop_image_reader_arguments(flags))
-    warn(images.warnings, flags)
-    if flags["as_json"]:
+    images = lamina.inspect(image, platform=reader.platform, max_unpacked_size=reader.max_unpacked_size)
+    warn(images.warnings, report)
+    if report.as_json:
         first, *others = (_dump_image(item, several=len(images) > 1) for item in images)
         print_json({**first, **({"others": others} if others else {}), "warnings": images.warnings})
         return

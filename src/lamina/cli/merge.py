@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import COMPRESSORS, image_reader_options, output_options, pop_image_reader_arguments
-from lamina.cli.output import open_stdout, print_stdout
+from lamina.cli.options import ReaderOptions, ReportOptions, argument_option, reader_options, report_options
+from lamina.cli.output import open_output, print_stdout
 from lamina.cli.reporting import open_progress, print_json, print_summary, warn
 
 if TYPE_CHECKING:
@@ -22,26 +22,30 @@ if TYPE_CHECKING:
 )
 @click.argument("images", metavar="IMAGE[#NAME]...", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the archive goes; - is stdout.")
-@click.option("--compressor", type=click.Choice(COMPRESSORS), help="[default: as FILE's ending says, else none]")
-@image_reader_options
-@output_options
-def command(images: tuple[str, ...], output: str, compressor: str | None, **flags: Any) -> None:
+@argument_option("compressor")
+@reader_options
+@report_options
+def command(
+    images: tuple[str, ...], output: str, compressor: str | None, reader: ReaderOptions, report: ReportOptions
+) -> None:
     """One docker-archive in FILE with the images of every IMAGE, written whole or not at all.
 
     Every image keeps its ID and its names; what several share is stored once. Two images of one name are an error.
     Prints FILE; with --json the images. With -o - the result is on stderr.
     """
-    arguments = {"compressor": compressor, **pop_image_reader_arguments(flags)}
-    with open_progress(flags) as progress:
-        if output == "-":
-            with open_stdout() as out:
-                merged = lamina.merge_images(images, output=out, progress=progress, **arguments)
-        else:
-            merged = lamina.merge_images(images, output=output, progress=progress, **arguments)
-    warn(merged.warnings, flags)
+    with open_progress(report) as progress, open_output(output) as target:
+        merged = lamina.merge_images(
+            images,
+            output=target,
+            platform=reader.platform,
+            max_unpacked_size=reader.max_unpacked_size,
+            compressor=compressor,
+            progress=progress,
+        )
+    warn(merged.warnings, report)
     layers = {layer.diff_id: layer.tar.length for image in merged for layer in image.layers}
-    print_summary(f"{len(merged)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", flags)
-    if flags["as_json"]:
+    print_summary(f"{len(merged)} images, {len(layers)} layers, {sum(layers.values()) / 1e6:.1f} MB", report)
+    if report.as_json:
         print_json({"images": list(map(_dump_image, merged)), "warnings": merged.warnings}, to_stderr=output == "-")
     elif output != "-":
         print_stdout(output)

@@ -42,8 +42,9 @@ from lamina.images.export import ExportedRoot, write_root
 from lamina.images.readers import select
 from lamina.images.readers.open import open_images
 from lamina.images.readers.unpack import get_extent
+from lamina.inputs.parsers import NOW
 from lamina.inputs.roots import resolve_root
-from lamina.inputs.spec import NOW, Spec
+from lamina.inputs.spec import Spec
 from lamina.rootfs.database import DATABASE_PATH
 from lamina.stores.chained import ChainedStore
 from lamina.stores.local.folder import FolderStore

@@ -44,6 +44,11 @@ def open_stdout() -> Iterator[Writable]:
     flush()
 
 
+def open_output(output: str) -> contextlib.AbstractContextManager[Writable | str]:
+    """Return the target of ``-o``: stdout, opened for an image, for ``-``, and else the name of the file."""
+    return open_stdout() if output == "-" else contextlib.nullcontext(output)
+
+
 def _open_unbuffered_stdout() -> Writable:
     """Return stdout without a buffer if it has a file descriptor; name it ``stdout`` for the messages of errors."""
     try:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import collect_image_arguments, image_options
+from lamina.cli.image_options import ImageOptions, image_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import format_size, print_json, warn
 
@@ -21,16 +22,17 @@ if TYPE_CHECKING:
     epilog="Example: lamina plan /nix/store/…-hello-2.12.1 --max-layers 20 --layering popularity",
 )
 @image_options
-def command(**flags: Any) -> None:
+@report_options
+def command(image: ImageOptions, report: ReportOptions) -> None:
     """Which store path of ROOT... and all they need goes to which layer, how large it is, and why.
 
     Opens no store path and runs no script: the graph is enough, so that --store graph.json plans paths which are not
     on this machine. So it does not see what a script or --with would bring along, but it does count the layers of a
     base image. The customisation layer, the last, is not among those listed.
     """
-    planned = lamina.plan_layered_image(**collect_image_arguments(flags))
-    warn(planned.warnings, flags)
-    if flags["as_json"]:
+    planned = lamina.plan_layered_image(**image.make_arguments())
+    warn(planned.warnings, report)
+    if report.as_json:
         print_json({"layers": [_dump_layer(layer) for layer in planned.layers], "warnings": list(planned.warnings)})
         return
     for number, layer in enumerate(planned.layers, 1):

@@ -16,6 +16,7 @@ from lamina.cli.progress_lines import ProgressLines
 from lamina.messages.redaction import clean
 
 if TYPE_CHECKING:
+    from lamina.cli.options import ReportOptions
     from lamina.images.image import Image
     from lamina.images.progress import Progress
 
@@ -23,17 +24,17 @@ JSON_VERSION = 1
 
 
 @contextlib.contextmanager
-def open_progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
-    """Open the progress display that the flags ask for.
+def open_progress(report: ReportOptions) -> Iterator[Progress]:
+    """Open the progress display that ``report`` asks for.
 
     It draws bars on a terminal, prints lines elsewhere or under ``--progress plain``, and is silent under ``--quiet``
     and ``--json``. Bars are removed from the terminal when the block ends, also by an exception.
     """
-    if flags["quiet"] or flags["as_json"]:
+    if report.is_silent:
         from lamina.images.progress import NoProgress
 
         yield NoProgress()
-    elif flags["progress"] == "auto" and sys.stderr.isatty():
+    elif report.draws_bars:
         from lamina.cli.progress_bars import ProgressBars
 
         bars = ProgressBars(sys.stderr)
@@ -45,27 +46,26 @@ def open_progress(flags: Mapping[str, Any]) -> Iterator[Progress]:
         yield ProgressLines(sys.stderr)
 
 
-def print_summary(summary: str, flags: Mapping[str, Any]) -> None:
+def print_summary(summary: str, report: ReportOptions) -> None:
     """Print the last line of a verb whose result is not one new image: ``summary`` on a terminal, else ``Done.``."""
-    if not flags["quiet"] and not flags["as_json"]:
-        on_terminal = flags["progress"] == "auto" and sys.stderr.isatty()
-        print_stderr(summary if on_terminal else "Done.")
+    if not report.is_silent:
+        print_stderr(summary if report.draws_bars else "Done.")
 
 
-def warn(warnings: Collection[str], flags: Mapping[str, Any]) -> int:
+def warn(warnings: Collection[str], report: ReportOptions) -> int:
     """Print ``warnings`` and return their number.
 
     They are not printed under ``--quiet``, nor under ``--json``, where the document contains them.
     """
-    if not flags["quiet"] and not flags["as_json"]:
+    if not report.is_silent:
         for warning in warnings:
             print_stderr(f"lamina: warning: {warning}")
     return len(warnings)
 
 
-def show_script_output(text: str, flags: Mapping[str, Any]) -> None:
+def show_script_output(text: str, report: ReportOptions) -> None:
     """Print the output of scripts, except under ``--quiet`` and ``--json``."""
-    if text and not flags["quiet"] and not flags["as_json"]:
+    if text and not report.is_silent:
         print_script_output(text)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 import lamina
-from lamina.cli.options import collect_image_arguments, image_options
+from lamina.cli.image_options import ImageOptions, image_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
@@ -20,7 +19,8 @@ from lamina.errors import InvalidArgument
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the script goes.")
 @image_options
-def command(output: str, **flags: Any) -> None:
+@report_options
+def command(output: str, image: ImageOptions, report: ReportOptions) -> None:
     """An executable FILE that streams the image of ROOT... to stdout when it is run.
 
     It carries the plan, the config and the finished customisation layer, and runs wherever this Python and the store
@@ -28,11 +28,11 @@ def command(output: str, **flags: Any) -> None:
     """
     if output == "-" or output.endswith("/"):
         raise InvalidArgument("output", got=output, expected="the name of a file")
-    stream = lamina.stream_layered_image(**collect_image_arguments(flags))
-    show_script_output(stream.script_output, flags)
-    warn(stream.warnings, flags)
+    stream = lamina.stream_layered_image(**image.make_arguments())
+    show_script_output(stream.script_output, report)
+    warn(stream.warnings, report)
     stream.script(output)
-    if flags["as_json"]:
+    if report.as_json:
         print_json({"script": output, "layers": len(stream.draft.layers), "warnings": list(stream.warnings)})
     else:
         print_stdout(output)

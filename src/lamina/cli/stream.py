@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 
 import lamina
-from lamina.cli.options import collect_image_arguments, find_image_option, image_options
+from lamina.cli.image_options import ImageOptions, find_image_option, image_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import open_stdout
 from lamina.cli.reporting import dump_image, open_progress, print_json, show_script_output, warn
 from lamina.errors import InvalidArgument
@@ -22,7 +20,8 @@ from lamina.errors import InvalidArgument
 @click.option("--conf", metavar="FILE", help="Stream the image of a conf.json that nixpkgs' dockerTools wrote.")
 @click.option("-t", "--repo_tag", "--repo-tag", metavar="NAME:TAG", help="Another name for it, with --conf.")
 @image_options
-def command(conf: str | None, repo_tag: str | None, **flags: Any) -> None:
+@report_options
+def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report: ReportOptions) -> None:
     """The image of ROOT... and all they need, as an uncompressed docker-archive on stdout, in one pass.
 
     A ROOT is a store path, a folder inside one, a link to one such as ./result, a package name that fits one path of
@@ -30,22 +29,22 @@ def command(conf: str | None, repo_tag: str | None, **flags: Any) -> None:
     result is on stderr.
     """
     with open_stdout() as out:
-        stream = _stream(conf, repo_tag, flags)
-        show_script_output(stream.script_output, flags)
-        reported = warn(stream.warnings, flags)
-        with open_progress(flags) as progress:
-            image = stream.write_to(out, progress=progress)
-        warn(stream.warnings[reported:], flags)
-    if flags["as_json"]:
-        print_json(dump_image(image, stream.warnings), to_stderr=True)
+        stream = _stream(conf, repo_tag, image)
+        show_script_output(stream.script_output, report)
+        reported = warn(stream.warnings, report)
+        with open_progress(report) as progress:
+            written = stream.write_to(out, progress=progress)
+        warn(stream.warnings[reported:], report)
+    if report.as_json:
+        print_json(dump_image(written, stream.warnings), to_stderr=True)
 
 
-def _stream(conf: str | None, repo_tag: str | None, flags: Mapping[str, Any]) -> lamina.Stream:
+def _stream(conf: str | None, repo_tag: str | None, image: ImageOptions) -> lamina.Stream:
     if conf is None:
         if repo_tag is not None:
             raise InvalidArgument("repo tag", got="-t without --conf", expected="--name and --tag")
-        return lamina.stream_layered_image(**collect_image_arguments(flags))
-    option = find_image_option(flags)
+        return lamina.stream_layered_image(**image.make_arguments())
+    option = find_image_option()
     if option:
         raise InvalidArgument("conf", got=f"{option} as well", expected="--conf alone, for it says all of the image")
-    return lamina.stream_conf(conf, repo_tag=repo_tag, store=flags["store"], jobs=flags["jobs"])
+    return lamina.stream_conf(conf, repo_tag=repo_tag, **image.select("store", "jobs"))

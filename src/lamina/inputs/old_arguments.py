@@ -7,9 +7,6 @@ from typing import Any
 
 from lamina.errors import InvalidArgument
 
-IMAGE_ARGUMENTS = {"ledger": "layer_cache"}
-"""Of the public functions that make an image, and of spec files: old name → new name."""
-
 
 def rename_old_arguments(arguments: Mapping[str, Any], new_names: Mapping[str, str]) -> dict[str, Any]:
     """Return ``arguments`` by their new names; raise `InvalidArgument` if an old name and its new one are both given.

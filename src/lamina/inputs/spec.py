@@ -1,4 +1,7 @@
-"""The arguments of an image: one table for the command line, spec files and Python.
+"""The table of arguments of an image, for the command line, spec files and Python.
+
+Each field of `Spec` declares an argument: its parser, its default, its flags with their help, and its key in a spec
+file. To add an argument, add a field here, and its name and type to `lamina.inputs.arguments` for type checkers.
 
 Invariant: the command line, a spec file and Python give the same `Spec` for the same values, and every value in a
 `Spec` has been checked.
@@ -7,171 +10,72 @@ Invariant: the command line, a spec file and Python give the same `Spec` for the
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any, TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
-from lamina.compression.compressors import NO_LAYER_COMPRESSION, LayerCompression, find_compressor, parse_jobs
-from lamina.core.names import parse_datetime, parse_repository, parse_size, parse_tag
 from lamina.errors import InvalidArgument
-from lamina.formats import container_config
-from lamina.formats.keys import PublicKey
-from lamina.formats.platform import LINUX, Platform
-from lamina.formats.tar import Owner
-from lamina.inputs import pipelinefile
-from lamina.inputs.old_arguments import IMAGE_ARGUMENTS, rename_old_arguments
-from lamina.layering import DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY, STRATEGIES, Pipeline
+from lamina.inputs import parsers, relative_paths
+from lamina.inputs.declarations import Flag, argument, entries, list_arguments, repeatable, switch, words
+from lamina.inputs.old_arguments import rename_old_arguments
 from lamina.messages.redaction import short_repr
-from lamina.rootfs.entries import DeclaredEntry, Dir, File, Perm, Symlink, Xattr
-from lamina.rootfs.extras import EXTRAS
-from lamina.stores.store import Store, StoreLike, adapt_store
 
-NOW = "now"
-_DEFAULT_MOMENT = parse_datetime("1970-01-01T00:00:01Z")
-_DEFAULT_OWNER = Owner(0, 0, "root", "root")
-_MAX_ID = 2**32 - 2
-_MAX_SECONDS = 1_000_000
-# Characters that no command line or file name can hold. They can hold U+DC80 to U+DCFF, which stand for bytes that are
-# not UTF-8 (PEP 383).
-_FORBIDDEN_CHARACTERS = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+if TYPE_CHECKING:
+    from datetime import datetime
 
+    from lamina.compression.compressors import LayerCompression
+    from lamina.formats.keys import PublicKey
+    from lamina.formats.tar import Owner
+    from lamina.layering import Pipeline
+    from lamina.rootfs.entries import DeclaredEntry
+    from lamina.stores.store import Store
 
-class StoreArguments(TypedDict, total=False):
-    """Where store paths come from, and whose signatures are trusted; every function with stores takes these."""
-
-    store: str | os.PathLike[str] | StoreLike | Sequence[str | os.PathLike[str]]
-    trusted_keys: str | Sequence[str]
-    verify_signatures: bool
-    channel: str | None
-    channel_lists: str | os.PathLike[str] | None
-    offline: bool
-
-
-class ImageArguments(StoreArguments, total=False):
-    """The arguments of `lamina.stream_layered_image`, under their Python names."""
-
-    name: str | None
-    tag: str | None
-    contents: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-    closure: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-    config: Mapping[str, Any]
-    architecture: str | None
-    created: str | datetime
-    mtime: str | datetime
-    uid: int
-    gid: int
-    uname: str
-    gname: str
-    max_layers: int
-    layering: str | os.PathLike[str] | Sequence[Any] | Pipeline
-    from_image: str | os.PathLike[str] | None
-    max_unpacked_size: int | str | None
-    inherit: str | Sequence[str]
-    extra_commands: str
-    fake_root_commands: str
-    enable_fakechroot: bool
-    time_limit: float | None
-    sandbox: bool
-    include_store_paths: bool
-    include_nix_db: bool
-    extras: str | Sequence[str]
-    tree: Sequence[DeclaredEntry]
-    search_path: str
-    compressor: str | None
-    layer_compression: str
-    jobs: int | None
-    layer_cache: str | os.PathLike[str] | None
-    verify: bool
-    embedded_store: str | os.PathLike[str] | None
+_DEFAULT_MOMENT = "1970-01-01T00:00:01Z"
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
-    """The checked arguments of an image.
+class StoreSpec:
+    """The checked arguments of every function with stores: where store paths come from, and who is trusted."""
 
-    Attributes:
-        name: the image's name; None for the name of the first ROOT.
-        tag: the image's tag; None for the first 32 hex digits of its ID.
-        contents: the ROOTs, whose files are linked into the image's root.
-        closure: ROOTs that are in the image without links.
-        config: the container config, with sorted keys.
-        architecture: the GOARCH, with a variant if it has one; None for that of the first program.
-        created: the image's date; None for the current time.
-        mtime: the date of its files; None for the current time.
-        owner: the owner of its files.
-        max_layers: the most layers, those of the base image and the customisation layer included.
-        layering: the name of a strategy, or a pipeline.
-        from_image: the base image, ``FILE`` or ``FILE#NAME``.
-        max_unpacked_size: the most bytes that a base image may unpack to; None for the default.
-        inherit: the keys of the base image's config that are taken over, beside ``Env``.
-        extra_commands: a script that runs in the image's root.
-        fake_root_commands: a script that runs in the image's root under fakeroot.
-        enable_fakechroot: whether that script sees the image's root as ``/``.
-        time_limit: the most seconds for each script; None for no limit.
-        sandbox: whether scripts are confined.
-        include_store_paths: whether store paths are in the image.
-        include_nix_db: whether the image has a Nix database of its store paths.
-        extras: the names of ready-made contents.
-        tree: declared entries of the image's root.
-        store: the stores to read from, the first asked first; none for this machine's own.
-        search_path: where scripts look for programs, in the form of PATH.
-        compressor: the compression of the output; None for what the output's name says.
-        layer_compression: the compression of the layers.
-        jobs: the number of processors to use; None for all.
-        layer_cache: the file of the layer cache; None for no layer cache.
-        verify: whether everything that the layer cache has is computed again and compared.
-        trusted_keys: public keys of binary caches that are trusted beside that of cache.nixos.org.
-        verify_signatures: whether a path without a trusted signature is refused.
-        channel: the channel in which package names are looked up.
-        offline: whether the network is left alone.
-        embedded_store: the folder that keeps what binary caches sent; None for a temporary one.
-        channel_lists: the folder that keeps the lists of channels; None for a temporary one.
-        warnings: messages about the arguments.
-
-    """
-
-    name: str | None = None
-    tag: str | None = None
-    contents: tuple[str, ...] = ()
-    closure: tuple[str, ...] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
-    architecture: str | None = None
-    created: datetime | None = _DEFAULT_MOMENT
-    mtime: datetime | None = _DEFAULT_MOMENT
-    owner: Owner = _DEFAULT_OWNER
-    max_layers: int = DEFAULT_MAX_LAYERS
-    layering: str | Pipeline = DEFAULT_STRATEGY
-    from_image: str | None = None
-    max_unpacked_size: int | None = None
-    inherit: tuple[str, ...] = ()
-    extra_commands: str = ""
-    fake_root_commands: str = ""
-    enable_fakechroot: bool = False
-    time_limit: float | None = None
-    sandbox: bool = True
-    include_store_paths: bool = True
-    include_nix_db: bool = False
-    extras: tuple[str, ...] = ()
-    tree: tuple[DeclaredEntry, ...] = ()
-    store: tuple[str, ...] | Store = ()
-    search_path: str = os.defpath
-    compressor: str | None = None
-    layer_compression: LayerCompression = NO_LAYER_COMPRESSION
-    jobs: int | None = None
-    layer_cache: str | None = None
-    verify: bool = False
-    trusted_keys: tuple[PublicKey, ...] = ()
-    verify_signatures: bool = True
-    channel: str | None = None
-    offline: bool = False
-    embedded_store: str | None = None
-    channel_lists: str | None = None
-    warnings: tuple[str, ...] = ()
+    store: tuple[str, ...] | Store = argument(
+        parsers.parse_store,
+        (),
+        repeatable(
+            "--store",
+            "WHERE",
+            "A folder that holds nix/store, a closure graph in JSON, a binary cache (file://, https://, s3://) or an "
+            "embedded store; repeat it, the first that gives a path wins.  [default: the machine's own, then the "
+            "embedded one]",
+        ),
+        rebase=relative_paths.rebase_paths,
+    )
+    trusted_keys: tuple[PublicKey, ...] = argument(
+        parsers.parse_keys,
+        (),
+        repeatable(
+            "--trusted-key", "NAME:BASE64", "A key that signs what binary caches have, beside that of cache.nixos.org."
+        ),
+    )
+    verify_signatures: bool = argument(
+        parsers.parse_boolean,
+        True,
+        switch("--no-verify-signatures", False, "Take what a binary cache has, whoever signed it or not."),
+    )
+    channel: str | None = argument(
+        parsers.parse_optional_text,
+        None,
+        Flag(
+            "--channel",
+            "Where names are looked up: a channel such as nixos-25.11, or a list of store paths.",
+            "NAME|URL|FILE",
+        ),
+    )
+    # The folder that keeps the lists of channels; None for a temporary one.
+    channel_lists: str | None = argument(parsers.parse_path, None)
+    offline: bool = argument(parsers.parse_boolean, False, switch("--offline", True, "Ask nobody over the network."))
 
     @classmethod
-    def parse(cls, arguments: Mapping[str, Any]) -> Spec:
+    def parse(cls, arguments: Mapping[str, Any]) -> Self:
         """Check ``arguments`` and return them as a spec.
 
         Reads the file that ``layering`` names, if it names one.
@@ -182,241 +86,194 @@ class Spec:
             FormatError: the file is not a pipeline in JSON.
 
         """
-        arguments = rename_old_arguments(arguments, IMAGE_ARGUMENTS)
-        unknown = [name for name in arguments if name not in ImageArguments.__annotations__]
+        table = list_arguments(cls)
+        old_names = {old: name for name, declared in table.items() for old in declared.old_names}
+        given = rename_old_arguments(arguments, old_names)
+        unknown = [name for name in given if name not in table]
         if unknown:
-            raise InvalidArgument(
-                "argument", got=short_repr(unknown[0]), expected=f"one of {', '.join(ImageArguments.__annotations__)}"
-            )
-        values: dict[str, Any] = {name: _PARSERS[name](name, value) for name, value in arguments.items()}
-        owner = Owner(
-            values.pop("uid", _DEFAULT_OWNER.uid),
-            values.pop("gid", _DEFAULT_OWNER.gid),
-            values.pop("uname", _DEFAULT_OWNER.uname),
-            values.pop("gname", _DEFAULT_OWNER.gname),
-        )
-        config = values.get("config", {})
-        return cls(**values, owner=owner, warnings=container_config.check(config))
+            raise InvalidArgument("argument", got=short_repr(unknown[0]), expected=f"one of {', '.join(table)}")
+        return cls(**{name: table[name].parse(name, value) for name, value in given.items()})
 
 
-def _parse_text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise _invalid_argument(name, value, "a text")
-    if _FORBIDDEN_CHARACTERS.search(value):
-        raise _invalid_argument(name, value, "a text without NUL and lone surrogates")
-    return value
+@dataclass(frozen=True, slots=True)
+class Spec(StoreSpec):
+    """The checked arguments of an image."""
 
-
-def _parse_optional_text(name: str, value: Any) -> str | None:
-    return None if value is None else _parse_text(name, value)
-
-
-def _parse_name(name: str, value: Any) -> str | None:
-    return None if value is None else parse_repository(_parse_text(name, value))
-
-
-def _parse_tag(name: str, value: Any) -> str | None:
-    return None if value is None else parse_tag(_parse_text(name, value))
-
-
-def _parse_architecture(name: str, value: Any) -> str | None:
-    """Return the architecture as images have it (GOARCH), for any of its usual names."""
-    if value is None:
-        return None
-    found = Platform.parse(_parse_text(name, value), name)
-    if found.os != LINUX:
-        raise _invalid_argument(name, value, "an architecture for Linux, which is what images are made for")
-    return found.name
-
-
-def _parse_texts(name: str, value: Any) -> tuple[str, ...]:
-    items = [value] if isinstance(value, str | os.PathLike) else value
-    if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
-        raise _invalid_argument(name, value, "a list of texts")
-    return tuple(_parse_text(name, os.fspath(item) if isinstance(item, os.PathLike) else item) for item in items)
-
-
-def _parse_flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _invalid_argument(name, value, "true or false")
-    return value
-
-
-def _parse_number(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _invalid_argument(name, value, "a whole number")
-    return value
-
-
-def _parse_id(name: str, value: Any) -> int:
-    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) else _parse_number(name, value)
-    if not 0 <= number <= _MAX_ID:
-        raise _invalid_argument(name, value, f"a number from 0 to {_MAX_ID}")
-    return number
-
-
-def _parse_moment(name: str, value: Any) -> datetime | None:
-    if isinstance(value, date):  # TOML has dates and datetimes, and a datetime is a date
-        return parse_datetime(value.isoformat())
-    return None if value == NOW else parse_datetime(_parse_text(name, value))
-
-
-def _parse_config(name: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise _invalid_argument(name, value, "an object")
-    config: dict[str, Any] = container_config.sort_keys(dict(value))
-    return config
-
-
-def _parse_layering(name: str, value: Any) -> str | Pipeline:
-    if isinstance(value, Pipeline):
-        return value
-    if isinstance(value, list | tuple):
-        return pipelinefile.resolve_links(Pipeline.parse(value, name))
-    if isinstance(value, os.PathLike):
-        return pipelinefile.load(_parse_text(name, os.fspath(value)))
-    if isinstance(value, str) and value not in STRATEGIES and pipelinefile.looks_like_file(_parse_text(name, value)):
-        return pipelinefile.load(value)
-    if value not in tuple(STRATEGIES):
-        raise _invalid_argument(
-            name, value, f"one of {', '.join(STRATEGIES)}, a pipeline, or a JSON file that holds one"
-        )
-    return str(value)
-
-
-def _parse_path(name: str, value: Any) -> str | None:
-    if value == "":
-        raise _invalid_argument(name, value, "the name of a file or folder")
-    return None if value is None else _parse_text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
-
-
-def _parse_inherit(name: str, value: Any) -> tuple[str, ...]:
-    keys = _parse_words(name, value)
-    unknown = [key for key in keys if key not in container_config.KEYS]
-    if unknown:
-        raise InvalidArgument(name, got=short_repr(unknown[0]), expected=f"some of {', '.join(container_config.KEYS)}")
-    return keys
-
-
-def _parse_extras(name: str, value: Any) -> tuple[str, ...]:
-    words = _parse_words(name, value)
-    unknown = [word for word in words if word not in EXTRAS]
-    if unknown:
-        raise InvalidArgument(name, got=short_repr(unknown[0]), expected=f"some of {', '.join(EXTRAS)}")
-    return words
-
-
-def _parse_words(name: str, value: Any) -> tuple[str, ...]:
-    """Return the words of a list, or of a text with commas between them, each once."""
-    texts = value.split(",") if isinstance(value, str) else _parse_texts(name, value)
-    return tuple(dict.fromkeys(_parse_text(name, text).strip() for text in texts))
-
-
-def _parse_size(name: str, value: Any) -> int | None:
-    return None if value is None else parse_size(name, value)
-
-
-def _parse_seconds(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _MAX_SECONDS:
-        raise _invalid_argument(name, value, f"a number of seconds, more than 0 and at most {_MAX_SECONDS}")
-    return float(value)
-
-
-def _parse_compressor(name: str, value: Any) -> str | None:
-    if value is not None:
-        find_compressor(value)
-    return None if value is None else _parse_text(name, value)
-
-
-def _parse_layer_compression(name: str, value: Any) -> LayerCompression:
-    return value if isinstance(value, LayerCompression) else LayerCompression.parse(_parse_text(name, value))
-
-
-def _parse_jobs(name: str, value: Any) -> int | None:
-    return None if value is None else parse_jobs(value)
-
-
-_ENTRY_PARSERS: Mapping[str, Callable[[str], DeclaredEntry]] = {
-    "dir": Dir.parse,
-    "file": File.parse,
-    "symlink": Symlink.parse,
-    "perm": Perm.parse,
-    "xattr": Xattr.parse,
-}
-
-
-def _parse_tree(name: str, value: Any) -> tuple[DeclaredEntry, ...]:
-    if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
-        raise _invalid_argument(name, value, "a list of entries")
-    return tuple(_parse_entry(name, item) for item in value)
-
-
-def _parse_entry(name: str, item: Any) -> DeclaredEntry:
-    if isinstance(item, Dir | File | Symlink | Perm | Xattr):
-        return item
-    if isinstance(item, Mapping) and len(item) == 1:
-        ((kind, text),) = item.items()
-        if kind in _ENTRY_PARSERS:
-            return _ENTRY_PARSERS[kind](_parse_text(f"{name}.{kind}", text))
-    raise _invalid_argument(
-        name,
-        item,
-        "a Dir, File, Symlink, Perm or Xattr, or {dir = …}, {file = …}, {symlink = …}, {perm = …}, {xattr = …}",
+    contents: tuple[str, ...] = argument(
+        parsers.parse_texts, (), repeatable("[ROOT]...", "", ""), rebase=relative_paths.rebase_roots
     )
+    closure: tuple[str, ...] = argument(
+        parsers.parse_texts, (), repeatable("--closure", "PATH", "Add a path with its closure, linking nothing.")
+    )
+    from_image: str | None = argument(
+        parsers.parse_path,
+        None,
+        Flag(
+            "--from-image",
+            "The image to build upon: a docker-archive or OCI layout; NAME chooses one of several in it.",
+            "FILE[#NAME]",
+        ),
+        rebase=relative_paths.rebase_path,
+    )
+    max_unpacked_size: int | None = argument(
+        parsers.parse_size,
+        None,
+        Flag(
+            "--max-unpacked-size",
+            "How much an image may unpack to: bytes, or 500M, 4GiB …  [default: 2GiB, or 100 times a larger file]",
+            "SIZE",
+        ),
+    )
+    # All layers count, those of the base image and the customisation layer included.
+    max_layers: int = argument(
+        parsers.parse_integer, 100, Flag("--max-layers", "The most layers, all counted.  [default: 100]", type=int)
+    )
+    layering: str | Pipeline = argument(
+        parsers.parse_layering,
+        "auto",
+        Flag(
+            "--layering",
+            "auto, popularity, or a JSON file that holds a layeringPipeline.  [default: auto]",
+            "NAME|FILE",
+        ),
+        key="layeringPipeline",
+        rebase=relative_paths.rebase_layering,
+    )
+    include_store_paths: bool = argument(
+        parsers.parse_boolean,
+        True,
+        switch("--no-store-paths", False, "Leave the store paths out; the links will dangle."),
+    )
+    # On the command line, the flags in `lamina.cli.container_config` give it.
+    config: Mapping[str, Any] = argument(parsers.parse_config, {})
+    # None for the name of the first ROOT.
+    name: str | None = argument(
+        parsers.parse_name, None, Flag("--name", "The image's name.  [default: the first ROOT's package name]")
+    )
+    # None for the first 32 hex digits of the image's ID.
+    tag: str | None = argument(parsers.parse_tag, None, Flag("--tag", "The image's tag.  [default: from the image ID]"))
+    # A GOARCH, with a variant if it has one; None for that of the first program.
+    architecture: str | None = argument(
+        parsers.parse_architecture,
+        None,
+        Flag("--architecture", "amd64, arm64, arm/v7, or aarch64 …  [default: the first program's]", "ARCH[/VARIANT]"),
+    )
+    # The image's date; None for the current time.
+    created: datetime | None = argument(
+        parsers.parse_moment,
+        _DEFAULT_MOMENT,
+        Flag("--created", "ISO-8601 or now; SOURCE_DATE_EPOCH is the default where set.", "DATE"),
+    )
+    # The date of the image's files; None for the current time.
+    mtime: datetime | None = argument(
+        parsers.parse_moment,
+        _DEFAULT_MOMENT,
+        Flag("--mtime", "The date of the files in store layers, ISO-8601 or now.", "DATE"),
+    )
+    uid: int = argument(
+        parsers.parse_id, 0, Flag("--uid", "The owner of the files in store layers.  [default: 0]", type=int)
+    )
+    gid: int = argument(parsers.parse_id, 0, Flag("--gid", "Their group.  [default: 0]", type=int))
+    uname: str = argument(parsers.parse_text, "root", Flag("--uname", "The owner's name.  [default: root]"))
+    gname: str = argument(parsers.parse_text, "root", Flag("--gname", "The group's name.  [default: root]"))
+    extra_commands: str = argument(
+        parsers.parse_text,
+        "",
+        Flag("--extra-commands", "Bash to run in the image's root, by relative paths.", "SCRIPT"),
+    )
+    # Keys of the base image's config that are taken over, beside ``Env``.
+    inherit: tuple[str, ...] = argument(
+        parsers.parse_inherit, (), words("--inherit", "KEYS", "What of its config to take over beside Env: Cmd,…")
+    )
+    fake_root_commands: str = argument(
+        parsers.parse_text, "", Flag("--fake-root-commands", "Bash to run after that, under fakeroot.", "SCRIPT")
+    )
+    enable_fakechroot: bool = argument(
+        parsers.parse_boolean,
+        False,
+        switch("--enable-fakechroot", True, "Run that with the image's root as /, under proot."),
+    )
+    include_nix_db: bool = argument(
+        parsers.parse_boolean,
+        False,
+        switch("--include-nix-db", True, "A database for a Nix inside, of all the store paths."),
+        key="includeNixDB",
+    )
+    # For each script; None for no limit.
+    time_limit: float | None = argument(
+        parsers.parse_seconds, None, Flag("--time-limit", "The longest that a script may take.", "SECONDS", float)
+    )
+    # A spec file can come from another person, so it may not disable the sandbox.
+    sandbox: bool = argument(
+        parsers.parse_boolean,
+        True,
+        switch(
+            "--no-sandbox",
+            False,
+            "Run scripts with all that you may do yourself.  [default: in a sandbox, or not at all]",
+        ),
+        in_spec_file=False,
+    )
+    extras: tuple[str, ...] = argument(
+        parsers.parse_extras, (), words("--with", "WORDS", "Ready-made contents: nss,certs,sh,env,tmp.")
+    )
+    tree: tuple[DeclaredEntry, ...] = argument(
+        parsers.parse_tree,
+        (),
+        entries("--dir", "dir", "PATH[:MODE[:UID:GID]]", "A folder in the root."),
+        entries("--file", "file", "PATH=SOURCE[:MODE[:UID:GID]]", "A file in the root."),
+        entries("--symlink", "symlink", "PATH=TARGET", "A symlink in the root."),
+        entries("--perm", "perm", "PATH:MODE[:UID:GID]", "Mode and owner in the root."),
+        entries("--xattr", "xattr", "PATH:NAME=HEX", "An extended attribute."),
+        rebase=relative_paths.rebase_sources,
+    )
+    # None for what the extension of the output says. Only ``build`` has the flag.
+    compressor: str | None = argument(
+        parsers.parse_compressor,
+        None,
+        Flag("--compressor", "[default: as FILE's ending says, else none]", type=("none", "gz", "zstd")),
+    )
+    layer_compression: LayerCompression = argument(
+        parsers.parse_layer_compression,
+        "none",
+        Flag(
+            "--layer-compression",
+            "How each layer is compressed: none, gzip[:LEVEL] or zstd[:LEVEL].  [default: none]",
+            "WORD",
+        ),
+    )
+    jobs: int | None = argument(
+        parsers.parse_jobs, None, Flag("--jobs", "Processors.  [default: those this process may use]", "N", int)
+    )
+    # None for no layer cache.
+    layer_cache: str | None = argument(
+        parsers.parse_layer_cache,
+        None,
+        Flag("--layer-cache", "What earlier runs learnt about layers.  [default: in the cache folder]", "PATH"),
+        Flag("--ledger", "The old name of --layer-cache.", "PATH", is_hidden=True),
+        switch("--no-layer-cache", None, "Use nothing of earlier runs, and leave nothing for later ones."),
+        switch("--no-ledger", None, "The old name of --no-layer-cache.", is_hidden=True),
+        old_names=("ledger",),
+        rebase=relative_paths.rebase_path,
+    )
+    verify: bool = argument(
+        parsers.parse_boolean, False, switch("--verify", True, "Find out anew what the layer cache knows, and compare.")
+    )
+    # Where scripts look for programs, in the form of PATH. A spec file may not choose which programs run.
+    search_path: str = argument(parsers.parse_text, os.defpath, in_spec_file=False)
+    # The folder that keeps what binary caches sent; None for a temporary one.
+    embedded_store: str | None = argument(parsers.parse_path, None, rebase=relative_paths.rebase_path)
 
+    @property
+    def owner(self) -> Owner:
+        """The owner of the image's files."""
+        from lamina.formats.tar import Owner
 
-def _parse_store(name: str, value: Any) -> tuple[str, ...] | Store:
-    return adapt_store(value) if isinstance(value, StoreLike) else _parse_texts(name, value)
+        return Owner(self.uid, self.gid, self.uname, self.gname)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Messages about the container config."""
+        from lamina.formats.container_config import check
 
-def _parse_keys(name: str, value: Any) -> tuple[PublicKey, ...]:
-    return tuple(map(PublicKey.parse, _parse_texts(name, value)))
-
-
-def _invalid_argument(name: str, value: Any, expected: str) -> InvalidArgument:
-    return InvalidArgument(name, got=short_repr(value), expected=expected)
-
-
-_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
-    "name": _parse_name,
-    "tag": _parse_tag,
-    "contents": _parse_texts,
-    "closure": _parse_texts,
-    "config": _parse_config,
-    "architecture": _parse_architecture,
-    "created": _parse_moment,
-    "mtime": _parse_moment,
-    "uid": _parse_id,
-    "gid": _parse_id,
-    "uname": _parse_text,
-    "gname": _parse_text,
-    "max_layers": _parse_number,
-    "layering": _parse_layering,
-    "from_image": _parse_path,
-    "max_unpacked_size": _parse_size,
-    "inherit": _parse_inherit,
-    "extra_commands": _parse_text,
-    "fake_root_commands": _parse_text,
-    "enable_fakechroot": _parse_flag,
-    "time_limit": _parse_seconds,
-    "sandbox": _parse_flag,
-    "include_store_paths": _parse_flag,
-    "include_nix_db": _parse_flag,
-    "extras": _parse_extras,
-    "tree": _parse_tree,
-    "store": _parse_store,
-    "search_path": _parse_text,
-    "compressor": _parse_compressor,
-    "layer_compression": _parse_layer_compression,
-    "jobs": _parse_jobs,
-    "layer_cache": _parse_path,
-    "verify": _parse_flag,
-    "trusted_keys": _parse_keys,
-    "verify_signatures": _parse_flag,
-    "channel": _parse_optional_text,
-    "offline": _parse_flag,
-    "embedded_store": _parse_path,
-    "channel_lists": _parse_path,
-}
+        return check(self.config)

@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 
+from lamina import layering
+from lamina.compression.compressors import COMPRESSORS
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import FormatError, InvalidArgument, NotFound
 from lamina.formats.tar import Owner
-from lamina.inputs.spec import ImageArguments, Spec
+from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.declarations import list_arguments
+from lamina.inputs.spec import Spec
 from lamina.layering import Pipeline
 from lamina.rootfs.entries import Dir, File, Perm, Symlink
+from lamina.rootfs.extras import EXTRAS
 from lamina.stores.store import adapt_store
 
 FIRST_SECOND = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
@@ -76,7 +81,10 @@ def test_every_argument_has_its_place() -> None:
         architecture="arm64",
         created=None,
         mtime=datetime(2026, 1, 31, tzinfo=UTC),
-        owner=Owner(1000, 100, "user", "users"),
+        uid=1000,
+        gid=100,
+        uname="user",
+        gname="users",
         max_layers=5,
         layering="popularity",
         extra_commands="mkdir tmp",
@@ -86,7 +94,24 @@ def test_every_argument_has_its_place() -> None:
         store=adapt_store(store),
         search_path="/bin",
     )
+    assert spec.owner == Owner(1000, 100, "user", "users")
     assert list(spec.config) == ["Cmd", "User"]
+
+
+def test_the_help_repeats_the_values_that_exist() -> None:
+    """The help of a command imports no other room, so its texts repeat the names of strategies, contents and so on."""
+    flags = {name: declared.flags[0] for name, declared in list_arguments(Spec).items() if declared.flags}
+    assert flags["compressor"].type == tuple(COMPRESSORS)
+    assert flags["layering"].help.startswith(", ".join(layering.STRATEGIES))
+    assert flags["layering"].help.endswith(f"[default: {layering.DEFAULT_STRATEGY}]")
+    assert flags["max_layers"].help.endswith(f"[default: {layering.DEFAULT_MAX_LAYERS}]")
+    assert ",".join(EXTRAS) in flags["extras"].help
+    assert (Spec().layering, Spec().max_layers) == (layering.DEFAULT_STRATEGY, layering.DEFAULT_MAX_LAYERS)
+
+
+def test_every_flag_has_a_name_of_its_own() -> None:
+    names = [flag.name for declared in list_arguments(Spec).values() for flag in declared.flags]
+    assert len(names) == len(set(names))
 
 
 def test_an_unknown_argument_lists_the_known_ones() -> None:

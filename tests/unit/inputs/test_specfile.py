@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lamina.errors import FormatError, InvalidArgument, NotFound
-from lamina.inputs.spec import ImageArguments, Spec
+from lamina.inputs.arguments import ImageArguments
+from lamina.inputs.spec import Spec
 from lamina.inputs.specfile import load
 from lamina.layering import Pipeline
 

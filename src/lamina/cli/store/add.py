@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 import lamina
-from lamina.cli.options import output_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
 from lamina.cli.store.path_reports import dump_narinfo
@@ -36,8 +34,10 @@ from lamina.errors import InvalidArgument
     metavar="ROOT",
     help="A path of that store that PATH needs, though nothing in it says so; repeat it.",
 )
-@output_options
-def command(paths: tuple[str, ...], name: str | None, store: tuple[str, ...], **flags: Any) -> None:
+@report_options
+def command(
+    paths: tuple[str, ...], name: str | None, store: tuple[str, ...], references: tuple[str, ...], report: ReportOptions
+) -> None:
     """Make a store path of each PATH, a file or folder of your own, and print it.
 
     It is called by its content: the same name, content and references give the same path, which without references is
@@ -49,12 +49,10 @@ def command(paths: tuple[str, ...], name: str | None, store: tuple[str, ...], **
     folder, others = split_stores(store)
     added = []
     for path in paths:
-        added.append(
-            lamina.add_path(path, embedded_store=folder, name=name, references=flags["references"], store=others)
-        )
-        warn(added[-1].warnings, flags)
-        if not flags["as_json"]:
+        added.append(lamina.add_path(path, embedded_store=folder, name=name, references=references, store=others))
+        warn(added[-1].warnings, report)
+        if not report.as_json:
             print_stdout(str(added[-1].info.path))
-    if flags["as_json"]:
+    if report.as_json:
         warnings = [warning for path in added for warning in path.warnings]
         print_json({"store": folder, "paths": list(map(dump_narinfo, added)), "warnings": warnings})

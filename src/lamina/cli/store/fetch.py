@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 import lamina
-from lamina.cli.options import cache_options, collect_cache_arguments, output_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import format_size, print_json, print_summary, warn
 from lamina.cli.store.path_reports import count_paths, dump_narinfo, summarize_paths
-from lamina.cli.store.store_option import split_stores
+from lamina.cli.store.store_option import StoreOptions, store_options
 
 if TYPE_CHECKING:
     from lamina.api.store import FetchProgress
@@ -27,37 +27,30 @@ if TYPE_CHECKING:
     epilog="Example: lamina store fetch hello --channel nixos-25.11",
 )
 @click.argument("roots", metavar="ROOT...", nargs=-1, required=True)
-@click.option(
-    "--store",
-    multiple=True,
-    metavar="WHERE",
-    help="Where they come from: a binary cache (file://, https://, s3://) or a folder that holds nix/store; repeat it, "
+@store_options(
+    "Where they come from: a binary cache (file://, https://, s3://) or a folder that holds nix/store; repeat it, "
     "the first that gives a path wins.  [default: https://cache.nixos.org]  A folder that is a store of lamina's, or "
-    "empty, or not there, is where they go.  [default: in the data folder]",
+    "empty, or not there, is where they go.  [default: in the data folder]"
 )
-@cache_options
 @click.option("--jobs", type=int, metavar="N", help="How many come at a time.  [default: two more than processors]")
-@output_options
-def command(roots: tuple[str, ...], store: tuple[str, ...], jobs: int | None, **flags: Any) -> None:
+@report_options
+def command(roots: tuple[str, ...], store: StoreOptions, jobs: int | None, report: ReportOptions) -> None:
     """Fetch ROOT... and all they need into the store that lamina keeps.
 
     A ROOT is a store path, or a name that --channel, that store or a --store can tell. Prints the store paths, one a
     line, references first. What is there already is not fetched again; every other NAR is checked before it counts.
     """
-    folder, sources = split_stores(store)
-    with _open_progress(flags) as progress:
-        fetched = lamina.fetch_paths(
-            roots, embedded_store=folder, store=sources, jobs=jobs, progress=progress, **collect_cache_arguments(flags)
-        )
-    warn(fetched.warnings, flags)
-    if flags["as_json"]:
+    with _open_progress(report) as progress:
+        fetched = lamina.fetch_paths(roots, embedded_store=store.folder, jobs=jobs, progress=progress, **store.sources)
+    warn(fetched.warnings, report)
+    if report.as_json:
         paths = [{**dump_narinfo(narinfo), "fetched": narinfo.info.path in fetched.new} for narinfo in fetched.paths]
-        print_json({"store": folder, "paths": paths, "warnings": list(fetched.warnings)})
+        print_json({"store": store.folder, "paths": paths, "warnings": list(fetched.warnings)})
         return
     for narinfo in fetched.paths:
         print_stdout(str(narinfo.info.path))
     new = summarize_paths(narinfo for narinfo in fetched.paths if narinfo.info.path in fetched.new)
-    print_summary(f"{folder}: {count_paths(len(fetched.paths))}, fetched {new}", flags)
+    print_summary(f"{store.folder}: {count_paths(len(fetched.paths))}, fetched {new}", report)
 
 
 class _FetchLine:
@@ -73,15 +66,15 @@ class _FetchLine:
 
 
 @contextlib.contextmanager
-def _open_progress(flags: Mapping[str, Any]) -> Iterator[FetchProgress | None]:
-    """Open the progress display that the flags ask for.
+def _open_progress(report: ReportOptions) -> Iterator[FetchProgress | None]:
+    """Open the progress display that ``report`` asks for.
 
     It draws a bar on a terminal, prints a line elsewhere or under ``--progress plain``, and is None under ``--quiet``
     and ``--json``.
     """
-    if flags["quiet"] or flags["as_json"]:
+    if report.is_silent:
         yield None
-    elif flags["progress"] == "auto" and sys.stderr.isatty():
+    elif report.draws_bars:
         from lamina.cli.progress_bars import FetchBar
 
         bar = FetchBar(sys.stderr)

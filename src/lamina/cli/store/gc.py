@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import output_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import format_size, print_json, warn
 from lamina.cli.store.path_reports import count_paths
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 @click.option("--all", "all_paths", is_flag=True, help="Remove all there is: no ROOT is kept.")
 @click.option("--dry-run", is_flag=True, help="Only list what would go.")
 @click.option("--store", metavar="FOLDER", help="The store to clean up.  [default: in the data folder]")
-@output_options
-def command(roots: tuple[str, ...], store: str | None, *, all_paths: bool, dry_run: bool, **flags: Any) -> None:
+@report_options
+def command(
+    roots: tuple[str, ...], store: str | None, *, all_paths: bool, dry_run: bool, report: ReportOptions
+) -> None:
     """Remove from the store what no ROOT reaches, and what killed processes left there.
 
     A ROOT is a store path, a name, an image file, an OCI layout, or a spec file: lamina.toml, or lamina.toml#NAME for
@@ -37,8 +39,8 @@ def command(roots: tuple[str, ...], store: str | None, *, all_paths: bool, dry_r
     """
     folder = resolve_store_folder(store)
     result = lamina.collect_garbage(roots, embedded_store=folder, all_paths=all_paths, dry_run=dry_run)
-    warn(result.warnings, flags)
-    if flags["as_json"]:
+    warn(result.warnings, report)
+    if report.as_json:
         print_json({"store": folder, "dry_run": dry_run, **_dump_result(result)})
         return
     for path, size in result.paths:

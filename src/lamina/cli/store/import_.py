@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 import lamina
-from lamina.cli.options import output_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, print_summary, warn
 from lamina.cli.store.path_reports import count_paths
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Where it goes: a store of lamina's, or a folder that is empty or not there.  [default: in the data folder]",
 )
-@output_options
-def command(file: str, store: str | None, **flags: Any) -> None:
+@report_options
+def command(file: str, store: str | None, report: ReportOptions) -> None:
     """Take in the store paths of an export, from FILE or from stdin, and print each once it is valid.
 
     Each is hashed on its way in, and all it refers to must be in the store or come before it. No signature is in an
@@ -44,17 +44,17 @@ def command(file: str, store: str | None, **flags: Any) -> None:
         )
 
     def print_path(imported: ImportedPath) -> None:
-        if not flags["as_json"]:
+        if not report.as_json:
             print_stdout(str(imported.info.path))
 
     result = lamina.import_paths(sys.stdin.buffer if file == "-" else file, embedded_store=folder, on_path=print_path)
-    warn(result.warnings, flags)
+    warn(result.warnings, report)
     new = sum(imported.is_new for imported in result)
-    if flags["as_json"]:
+    if report.as_json:
         paths = [
             {"path": str(imported.info.path), "narSize": imported.info.nar_size, "new": imported.is_new}
             for imported in result
         ]
         print_json({"store": folder, "paths": paths, "warnings": result.warnings})
     else:
-        print_summary(f"{folder}: {count_paths(len(result))}, {new} of them new", flags)
+        print_summary(f"{folder}: {count_paths(len(result))}, {new} of them new", report)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import output_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import escape_controls, print_stdout
 from lamina.cli.reporting import format_size, print_json
 from lamina.cli.store.path_reports import dump_narinfo
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 )
 @click.argument("roots", metavar="ROOT...", nargs=-1, required=True)
 @click.option("--store", metavar="FOLDER", help="The store to look into.  [default: in the data folder]")
-@output_options
-def command(roots: tuple[str, ...], store: str | None, **flags: Any) -> None:
+@report_options
+def command(roots: tuple[str, ...], store: str | None, report: ReportOptions) -> None:
     """What the store knows of each ROOT, a store path or a name that fits one.
 
     With --json it is named as nix path-info --json names it.
     """
     folder = resolve_store_folder(store)
     stored_paths = lamina.describe_paths(roots, embedded_store=folder)
-    if flags["as_json"]:
+    if report.as_json:
         print_json({"store": folder, "paths": list(map(_dump_path, stored_paths))})
         return
     for number, path in enumerate(stored_paths):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 import lamina
-from lamina.cli.options import output_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json
 from lamina.errors import InvalidArgument
@@ -37,8 +35,8 @@ def command() -> None:
 )
 @click.argument("name")
 @click.option("-o", "--output", required=True, metavar="FILE", help="A new file for the secret key.")
-@output_options
-def generate(name: str, output: str, **flags: Any) -> None:
+@report_options
+def generate(name: str, output: str, report: ReportOptions) -> None:
     """Make a key called NAME: the secret one goes to FILE, which only you can read, the public one to stdout.
 
     The public key is what --trusted-key, and trusted-public-keys in nix.conf, take. NAME stands in each signature; by
@@ -46,19 +44,19 @@ def generate(name: str, output: str, **flags: Any) -> None:
     """
     if output == "-":
         raise InvalidArgument("output", got="-", expected="a file, for stdout is for the public key")
-    _print_key(lamina.generate_key(name, output), flags)
+    _print_key(lamina.generate_key(name, output), report)
 
 
 @command.command("public", short_help="Show a key's public half.", epilog="Example: lamina store key public cache.key")
 @click.argument("file")
-@output_options
-def public(file: str, **flags: Any) -> None:
+@report_options
+def public(file: str, report: ReportOptions) -> None:
     """Print the public half of the secret key in FILE."""
-    _print_key(lamina.public_key(file), flags)
+    _print_key(lamina.public_key(file), report)
 
 
-def _print_key(key: lamina.PublicKey, flags: dict[str, Any]) -> None:
-    if flags["as_json"]:
+def _print_key(key: lamina.PublicKey, report: ReportOptions) -> None:
+    if report.as_json:
         print_json({"name": key.name, "public_key": str(key)})
     else:
         print_stdout(str(key))

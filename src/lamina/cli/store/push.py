@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 import lamina
-from lamina.cli.options import cache_options, collect_cache_arguments, output_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stderr, print_stdout
 from lamina.cli.reporting import format_size, print_json, warn
 from lamina.cli.store.path_reports import count_paths
-from lamina.cli.store.store_option import source_option, split_stores
+from lamina.cli.store.store_option import StoreOptions, store_options
 
 if TYPE_CHECKING:
     from lamina.core.names import StorePath
@@ -34,38 +34,45 @@ if TYPE_CHECKING:
 @click.option("--key", "keys", multiple=True, metavar="FILE", help="A secret key to sign with; repeat it.")
 @click.option("--no-listings", is_flag=True, help="Write no listing of what is in each NAR.")
 @click.option("--jobs", type=int, metavar="N", help="How many NARs go at a time.  [default: one for each processor]")
-@source_option
-@cache_options
-@output_options
-def command(roots: tuple[str, ...], to: str, store: tuple[str, ...], **flags: Any) -> None:
+@store_options()
+@report_options
+def command(
+    roots: tuple[str, ...],
+    to: str,
+    store: StoreOptions,
+    compression: str,
+    keys: tuple[str, ...],
+    jobs: int | None,
+    report: ReportOptions,
+    *,
+    all_paths: bool,
+    no_listings: bool,
+) -> None:
     """Copy ROOT... and all they need to a binary cache, a folder or a bucket, for lamina and for Nix to fetch from.
 
     What is there is not sent again, but signed where it lacks the signature of --key. A NAR goes before what vouches
     for it, and a path after all it refers to, so that what is there can be used at any moment. Signatures that a path
     has are kept. Prints how much was sent; each path as it goes is on stderr.
     """
-    folder, others = split_stores(store)
-    quiet = flags["quiet"] or flags["as_json"]
 
     def print_path(path: StorePath) -> None:
-        if not quiet:
+        if not report.is_silent:
             print_stderr(f"Sent {path}")
 
     result = lamina.push_paths(
         roots,
         to=to,
-        embedded_store=folder,
-        store=others,
-        all_paths=flags["all_paths"],
-        compression=flags["compression"],
-        key_files=flags["keys"],
-        listings=not flags["no_listings"],
-        jobs=flags["jobs"],
+        embedded_store=store.folder,
+        all_paths=all_paths,
+        compression=compression,
+        key_files=keys,
+        listings=not no_listings,
+        jobs=jobs,
         on_path=print_path,
-        **collect_cache_arguments(flags),
+        **store.sources,
     )
-    warn(result.warnings, flags)
-    if flags["as_json"]:
+    warn(result.warnings, report)
+    if report.as_json:
         print_json(
             {
                 "sent": list(map(str, result.sent)),

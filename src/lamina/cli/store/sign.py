@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 import lamina
-from lamina.cli.options import output_options
+from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
 from lamina.cli.reporting import print_json, warn
 from lamina.cli.store.path_reports import dump_narinfo
@@ -24,9 +22,9 @@ from lamina.cli.store.store_option import resolve_store_folder
 @click.option("--all", "all_paths", is_flag=True, help="All that is in the store, in place of ROOT...")
 @click.option("-r", "--recursive", is_flag=True, help="All that ROOT... need too.")
 @click.option("--store", metavar="FOLDER", help="The store that they are in.  [default: in the data folder]")
-@output_options
+@report_options
 def command(
-    roots: tuple[str, ...], key: str, store: str | None, *, all_paths: bool, recursive: bool, **flags: Any
+    roots: tuple[str, ...], key: str, store: str | None, *, all_paths: bool, recursive: bool, report: ReportOptions
 ) -> None:
     """Add a signature to each ROOT in the store, in place of one under the same key's name, and print them.
 
@@ -34,8 +32,8 @@ def command(
     """
     folder = resolve_store_folder(store)
     result = lamina.sign_paths(roots, key_file=key, embedded_store=folder, all_paths=all_paths, recursive=recursive)
-    warn(result.warnings, flags)
-    if flags["as_json"]:
+    warn(result.warnings, report)
+    if report.as_json:
         print_json({"store": folder, "paths": list(map(dump_narinfo, result)), "warnings": result.warnings})
         return
     for narinfo in result:

@@ -4,22 +4,61 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from lamina.cli.options import get_default_embedded_store
+from lamina.cli.default_paths import get_default_channel_lists, get_default_embedded_store
+from lamina.cli.options import collect_given, group_options, list_flags, make_option
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import holds_secret, short_repr
 from lamina.stores.open import is_cache_folder, is_remote
 
-source_option = click.option(
-    "--store",
-    multiple=True,
-    metavar="WHERE",
-    help="Where ROOT is: as lamina stream has it; repeat it, the first that gives a path wins.  [default: the store in "
-    "the data folder]",
+if TYPE_CHECKING:
+    from lamina.cli.options import Decorator
+    from lamina.inputs.arguments import StoreArguments
+
+_HELP = (
+    "Where ROOT is: as lamina stream has it; repeat it, the first that gives a path wins.  [default: the store in the "
+    "data folder]"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """The stores of a verb.
+
+    Attributes:
+        folder: the folder to work in.
+        sources: the other stores, and how they are used.
+
+    """
+
+    folder: str
+    sources: StoreArguments
+
+    @classmethod
+    def collect(cls, store: Sequence[str], **values: Any) -> StoreOptions:
+        """Make the object of click's values."""
+        folder, others = split_stores(store)
+        sources = {"store": others, "channel_lists": get_default_channel_lists(), **collect_given(**values)}
+        return cls(folder, cast("StoreArguments", sources))
+
+
+def store_options(text: str = _HELP) -> Decorator:
+    """Return a decorator that adds the options for stores to a command, which takes them as ``store``.
+
+    Args:
+        text: The help of ``--store``.
+    """
+    return group_options(
+        "store",
+        StoreOptions.collect,
+        click.option("--store", multiple=True, metavar="WHERE", help=text),
+        *map(make_option, list_flags("trusted_keys", "verify_signatures", "channel", "offline")),
+    )
 
 
 def split_stores(stores: Sequence[str]) -> tuple[str, tuple[str, ...]]:

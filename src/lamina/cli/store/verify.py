@@ -8,23 +8,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lamina
-from lamina.cli.options import (
-    CACHE_OPTIONS,
-    LAYER_CACHE_OPTIONS,
-    get_default_layer_cache,
-    get_layer_cache_option,
-    output_options,
-)
+from lamina.cli.default_paths import get_default_layer_cache
+from lamina.cli.options import ReportOptions, argument_options, list_flags, report_options
 from lamina.cli.output import escape_controls, print_stderr, print_stdout
 from lamina.cli.reporting import format_size, open_progress, print_json, warn
 from lamina.cli.store.path_reports import count_paths
 from lamina.cli.store.store_option import split_stores
 from lamina.errors import IntegrityError, InvalidArgument
+from lamina.inputs.parsers import parse_layer_cache
 from lamina.stores import open as opening
 from lamina.stores.local.database import DATABASE
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import DamagedLayer, LayerCacheCheck
+    from lamina.inputs.arguments import ImageArguments, StoreArguments
     from lamina.stores.embedded.verify import StoreCheck
 
 
@@ -33,8 +30,7 @@ if TYPE_CHECKING:
     short_help="Hash everything anew, and compare: the store's paths, and what the layer cache knows.",
     epilog="Example: lamina store verify --repair --store https://cache.nixos.org",
 )
-@LAYER_CACHE_OPTIONS[0]
-@LAYER_CACHE_OPTIONS[1]
+@argument_options("cache", *list_flags("layer_cache")[:2])
 @click.option(
     "--store",
     multiple=True,
@@ -44,11 +40,11 @@ if TYPE_CHECKING:
     "own]  A binary cache is where --repair fetches from.",
 )
 @click.option("--repair", is_flag=True, help="Fetch what is damaged from the binary caches among --store.")
-@CACHE_OPTIONS[0]
-@CACHE_OPTIONS[1]
-@click.option("--offline", is_flag=True, help="Ask nobody over the network.")
-@output_options
-def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
+@argument_options("sources", *list_flags("trusted_keys", "verify_signatures", "offline"))
+@report_options
+def command(
+    cache: ImageArguments, store: tuple[str, ...], sources: StoreArguments, *, repair: bool, report: ReportOptions
+) -> None:
     """Hash anew every path in the store that lamina keeps, then every layer in the layer cache whose store paths are
     there.
 
@@ -57,9 +53,7 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
     forgotten, so that the next image finds it out anew; layers whose paths are gone are counted and kept. Where
     anything is damaged the exit code is 6. A damaged path of Nix's store is mended by nix-store --repair-path.
     """
-    layer_cache = get_layer_cache_option(flags)
-    if layer_cache is None:
-        layer_cache = get_default_layer_cache()
+    layer_cache = parse_layer_cache("layer_cache", cache.get("layer_cache")) or get_default_layer_cache()
     folder, others = split_stores(store)
     caches = [url for url in others if opening.is_remote(url)]
     if caches and not repair:
@@ -71,24 +65,18 @@ def command(store: tuple[str, ...], *, repair: bool, **flags: Any) -> None:
         )
     store_check = None
     if opening.is_cache_folder(folder) or folder in store:
-        store_check = lamina.verify_store(
-            embedded_store=folder,
-            repair=repair,
-            store=others,
-            trusted_keys=flags["trusted_keys"],
-            verify_signatures=not flags["no_verify_signatures"],
-            offline=flags["offline"],
-        )
-        warn(store_check.warnings, flags)
-        _print_store_check(store_check, flags)
-    elif all(map(opening.is_remote, store)) and not flags["quiet"] and not flags["as_json"]:
+        sources["store"] = others
+        store_check = lamina.verify_store(embedded_store=folder, repair=repair, **sources)
+        warn(store_check.warnings, report)
+        _print_store_check(store_check, report)
+    elif all(map(opening.is_remote, store)) and not report.is_silent:
         print_stderr(f"No store of lamina's at {folder}")
-    with open_progress(flags) as progress:
+    with open_progress(report) as progress:
         layer_check = lamina.verify_layer_cache(
             layer_cache=layer_cache, store=_select_layer_stores(store, folder), progress=progress
         )
-    warn(layer_check.warnings, flags)
-    if flags["as_json"]:
+    warn(layer_check.warnings, report)
+    if report.as_json:
         print_json(
             {
                 "layer_cache": layer_cache,
@@ -124,8 +112,8 @@ def _select_layer_stores(store: tuple[str, ...], folder: str) -> tuple[str, ...]
     return (machine, folder) if os.path.exists(os.path.join(machine, DATABASE)) else (folder,)
 
 
-def _print_store_check(check: StoreCheck, flags: dict[str, Any]) -> None:
-    if flags["as_json"]:
+def _print_store_check(check: StoreCheck, report: ReportOptions) -> None:
+    if report.as_json:
         return
     for damage in check.mended:
         print_stdout(escape_controls(f"mended: {damage.reason}"))

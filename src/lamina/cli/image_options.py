@@ -1,0 +1,150 @@
+"""The options that describe an image, and their translation into arguments of the API.
+
+A flag wins over a spec file, and both win over a default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from lamina.cli.default_paths import get_default_channel_lists, get_default_embedded_store, get_default_layer_cache
+from lamina.cli.options import ARGUMENTS, collect_given, group_options, list_flags, list_options, make_option, option
+from lamina.errors import InvalidArgument
+from lamina.messages.redaction import short_repr
+
+if TYPE_CHECKING:
+    from lamina.cli.options import Command
+    from lamina.inputs.arguments import ImageArguments
+
+# The help has ``--compressor`` beside ``--output``.
+_NAMES = tuple(name for name in ARGUMENTS if name != "compressor")
+_CONFIG = _NAMES.index("config")
+# The arguments that say nothing about the image.
+_UNRELATED = ("store", "jobs", "layer_cache", "verify")
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerOptions:
+    """The options of the container config, as the user wrote them; None or empty if they are not given."""
+
+    config: str | None = option(
+        "--config", metavar="FILE", help="The container config in JSON; the flags below are put over it."
+    )
+    cmd: str | None = option("--cmd", metavar="WORDS", help="Cmd: a JSON list, or words as a shell splits them.")
+    entrypoint: str | None = option("--entrypoint", metavar="WORDS", help="Entrypoint, likewise.")
+    env: tuple[str, ...] = option("--env", multiple=True, metavar="K=V", help="A variable of the environment.")
+    user: str | None = option("--user", metavar="USER[:GROUP]", help="Who the program runs as.")
+    workdir: str | None = option("--workdir", metavar="PATH", help="The folder that it starts in.")
+    expose: tuple[str, ...] = option(
+        "--expose", multiple=True, metavar="N[/tcp|udp]", help="A port that it listens on."
+    )
+    volume: tuple[str, ...] = option("--volume", multiple=True, metavar="PATH", help="A folder to mount something at.")
+    label: tuple[str, ...] = option("--label", multiple=True, metavar="K=V", help="A label.")
+    stop_signal: str | None = option("--stop-signal", metavar="SIGNAL", help="The signal that asks it to stop.")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """The options that describe an image.
+
+    Attributes:
+        given: the arguments that flags gave, by name.
+        spec_file: the value of ``--spec``.
+        container: the options of the container config.
+
+    """
+
+    given: Mapping[str, Any]
+    spec_file: str | None
+    container: ContainerOptions
+
+    @classmethod
+    def collect(cls, spec: str | None, **values: Any) -> ImageOptions:
+        """Make the object of click's values."""
+        container = ContainerOptions(**{name: values.pop(name) for name in ContainerOptions.__slots__})
+        return cls(collect_given(**values), spec, container)
+
+    def select(self, *names: str) -> dict[str, Any]:
+        """Return those of the arguments ``names`` that were given."""
+        return {name: self.given[name] for name in names if name in self.given}
+
+    def make_arguments(self) -> ImageArguments:
+        """Return the arguments of `lamina.stream_layered_image`.
+
+        The environment gives ``SOURCE_DATE_EPOCH``, the default of ``created``, and ``PATH``, where scripts find their
+        programs.
+
+        Raises:
+            InvalidArgument: A value is not valid, or the spec file has no table of the given name.
+            NotFound: The spec file does not exist.
+            FormatError: A file cannot be parsed.
+        """
+        from lamina.cli.container_config import build_container_config
+        from lamina.inputs import specfile
+        from lamina.inputs.parsers import parse_tree
+
+        in_file = specfile.load(self.spec_file) if self.spec_file else {}
+        arguments = {**in_file, **self.given, "search_path": os.environ.get("PATH", os.defpath)}
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        if epoch and "created" not in arguments:
+            arguments["created"] = _parse_epoch(epoch)
+        if "layer_cache" not in arguments:
+            arguments["layer_cache"] = _choose_layer_cache()
+        arguments.setdefault("embedded_store", get_default_embedded_store())
+        arguments.setdefault("channel_lists", get_default_channel_lists())
+        arguments["config"] = build_container_config(in_file.get("config", {}), self.container)
+        if "tree" in self.given:
+            declared = parse_tree("tree", in_file.get("tree", ()))
+            arguments["tree"] = (*declared, *parse_tree("tree", self.given["tree"]))
+        return cast("ImageArguments", arguments)
+
+
+def _parse_epoch(text: str) -> str:
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.fromtimestamp(int(text), UTC).isoformat()
+    except (ValueError, OverflowError, OSError) as error:
+        raise InvalidArgument("SOURCE_DATE_EPOCH", got=short_repr(text), expected="seconds since 1970") from error
+
+
+def _choose_layer_cache() -> str:
+    """Return the default layer cache; remove that of an earlier version."""
+    from pathlib import Path
+
+    from lamina.layer_cache.files import remove_old_file
+
+    layer_cache = get_default_layer_cache()
+    remove_old_file(Path(layer_cache).parent)
+    return layer_cache
+
+
+def image_options(command: Command) -> Command:
+    """Add the options that describe an image to ``command``, which takes them as ``image``."""
+    return group_options(
+        "image",
+        ImageOptions.collect,
+        click.option("--spec", metavar="FILE[#NAME]", help="Take arguments from a table of a TOML or JSON file."),
+        *map(make_option, list_flags(*_NAMES[:_CONFIG])),
+        *list_options(ContainerOptions),
+        *map(make_option, list_flags(*_NAMES[_CONFIG:])),
+    )(command)
+
+
+def find_image_option() -> str:
+    """Return the first given option that describes an image, as the user writes it; empty if there is none.
+
+    ``a ROOT`` stands for the positional arguments.
+    """
+    context = click.get_current_context()
+    related = {flag.parameter for flag in list_flags(*(name for name in _NAMES if name not in _UNRELATED))}
+    related |= {"spec", *ContainerOptions.__slots__}
+    for parameter in context.command.params:
+        if parameter.name in related and context.params[parameter.name] not in (None, False, ()):
+            return "a ROOT" if isinstance(parameter, click.Argument) else parameter.opts[0]
+    return ""

@@ -1,0 +1,119 @@
+"""The declaration of an argument: its parser, default, flags and key in a spec file, in one place.
+
+`argument` makes a field of a dataclass. What it declares is read when a spec is parsed, by spec files, and by the
+command line. The help of every command needs the declarations, so this module imports almost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_T = TypeVar("_T")
+
+
+class Flag(NamedTuple):
+    """A flag of the command line that gives an argument.
+
+    Attributes:
+        name: the flag, such as ``--max-layers``; without dashes, the metavar of positional arguments.
+        help: its text in the help.
+        metavar: what the help calls its value; None for the name of its type.
+        type: the type of its value, or the texts to choose from; bool for a flag without a value.
+        is_repeatable: whether it may be given several times; its values are a list then.
+        is_hidden: whether it is an old name, which the help leaves out.
+        convert: returns the argument's value for the flag's.
+
+    """
+
+    name: str
+    help: str
+    metavar: str | None = None
+    type: type[object] | Sequence[str] = str
+    is_repeatable: bool = False
+    is_hidden: bool = False
+    convert: Callable[[Any], Any] = lambda value: value
+
+    @property
+    def parameter(self) -> str:
+        """The name of the flag's value in Python."""
+        return self.name.strip("-[].").replace("-", "_").lower()
+
+
+class Argument(NamedTuple):
+    """What is declared of an argument, beside its name and type.
+
+    Attributes:
+        parse: takes the argument's name and a value, and returns the checked value.
+        default: the value of an argument that is not given, as a user would write it.
+        flags: the flags that give it.
+        key: dockerTools' name for it; empty if that is the Python name in camel case.
+        old_names: names that still mean the same.
+        rebase: takes a value from a spec file and the file's folder, and joins relative paths in the value to the
+            folder; None if the argument holds no paths.
+        in_spec_file: whether a spec file may give it.
+
+    """
+
+    parse: Callable[[str, Any], Any]
+    default: object
+    flags: tuple[Flag, ...]
+    key: str = ""
+    old_names: tuple[str, ...] = ()
+    rebase: Callable[[Any, Path], Any] | None = None
+    in_spec_file: bool = True
+
+
+def argument(
+    parse: Callable[[str, Any], _T],
+    default: object,
+    *flags: Flag,
+    key: str = "",
+    old_names: tuple[str, ...] = (),
+    rebase: Callable[[Any, Path], Any] | None = None,
+    in_spec_file: bool = True,
+) -> _T:
+    """Declare an argument as a field of a dataclass: the type of the field is that of the result of ``parse``.
+
+    The parameters are the attributes of `Argument`.
+    """
+    declared = Argument(parse, default, flags, key, old_names, rebase, in_spec_file)
+    made: _T = field(default_factory=lambda: parse("default", default), metadata={"argument": declared})
+    return made
+
+
+def list_arguments(spec: type[Any]) -> Mapping[str, Argument]:
+    """Return what the fields of the dataclass ``spec`` declare, by name, in their order."""
+    return {item.name: item.metadata["argument"] for item in fields(spec)}
+
+
+def switch(name: str, value: object, text: str, *, is_hidden: bool = False) -> Flag:
+    """Declare a flag that takes no value, and gives the argument ``value``; ``text`` is its help."""
+    return Flag(name, text, type=bool, is_hidden=is_hidden, convert=lambda _: value)
+
+
+def repeatable(name: str, metavar: str, text: str, convert: Callable[[Sequence[str]], object] = list) -> Flag:
+    """Declare a flag that may be given several times; ``text`` is its help, ``convert`` as in `Flag`."""
+    return Flag(name, text, metavar, is_repeatable=True, convert=convert)
+
+
+def words(name: str, metavar: str, text: str) -> Flag:
+    """Declare a flag of words with commas between them, which may be given several times; ``text`` is its help."""
+    return repeatable(name, metavar, text, lambda texts: [word for item in texts for word in item.split(",")])
+
+
+def entries(name: str, kind: str, metavar: str, text: str) -> Flag:
+    """Declare a flag of declared entries, which may be given several times; ``text`` is its help.
+
+    Args:
+        name: the flag.
+        kind: the key of such an entry in a spec file, such as ``dir``.
+        metavar: the form of its value.
+        text: its help.
+
+    """
+    return repeatable(name, metavar, text, lambda texts: [{kind: item} for item in texts])

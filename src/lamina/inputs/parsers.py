@@ -1,0 +1,269 @@
+"""The parsers of arguments: each takes an argument's name and a value, and returns the value checked.
+
+The type of ``value`` is what the argument documents. Values from spec files and from untyped callers can be anything,
+so every parser checks that too. A parser imports what it needs when it runs, because the help of every command imports
+this module.
+
+Raises `InvalidArgument` for a wrong value; the message begins with the argument's name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lamina.errors import InvalidArgument
+from lamina.messages.redaction import holds_secret, short_repr
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lamina.compression.compressors import LayerCompression
+    from lamina.formats.keys import PublicKey
+    from lamina.inputs.arguments import StrPath
+    from lamina.layering import Pipeline
+    from lamina.rootfs.entries import DeclaredEntry
+    from lamina.stores.store import Store, StoreLike
+
+NOW = "now"
+_MAX_ID = 2**32 - 2
+_MAX_SECONDS = 1_000_000
+# Characters that no command line or file name can hold. They can hold U+DC80 to U+DCFF, which stand for bytes that are
+# not UTF-8 (PEP 383).
+_FORBIDDEN_CHARACTERS = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+_ENTRY_KINDS = ("dir", "file", "symlink", "perm", "xattr")
+
+
+def parse_text(name: str, value: str) -> str:
+    """Parse a text without NUL and lone surrogates."""
+    if not isinstance(value, str):
+        raise _invalid_argument(name, value, "a text")
+    if _FORBIDDEN_CHARACTERS.search(value):
+        raise _invalid_argument(name, value, "a text without NUL and lone surrogates")
+    return value
+
+
+def parse_optional_text(name: str, value: str | None) -> str | None:
+    """Parse a text or None."""
+    return None if value is None else parse_text(name, value)
+
+
+def parse_path(name: str, value: StrPath | None) -> str | None:
+    """Parse the name of a file or folder, or None."""
+    if value == "":
+        raise _invalid_argument(name, value, "the name of a file or folder")
+    return None if value is None else parse_text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def parse_layer_cache(name: str, value: StrPath | None) -> str | None:
+    """Parse the file of a layer cache, or None; refuse what looks like a secret, not to make a file of that name."""
+    path = parse_path(name, value)
+    if path is not None and holds_secret(path) and not os.path.lexists(path):
+        raise _invalid_argument(name, path, "the name of a file")
+    return path
+
+
+def parse_texts(name: str, value: StrPath | Sequence[StrPath]) -> tuple[str, ...]:
+    """Parse a list of texts and paths, or a single one."""
+    items = [value] if isinstance(value, str | os.PathLike) else value
+    if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
+        raise _invalid_argument(name, value, "a list of texts")
+    return tuple(parse_text(name, os.fspath(item) if isinstance(item, os.PathLike) else item) for item in items)
+
+
+def parse_boolean(name: str, value: bool) -> bool:
+    """Parse true or false."""
+    if not isinstance(value, bool):
+        raise _invalid_argument(name, value, "true or false")
+    return value
+
+
+def parse_integer(name: str, value: int) -> int:
+    """Parse a whole number."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _invalid_argument(name, value, "a whole number")
+    return value
+
+
+def parse_id(name: str, value: int) -> int:
+    """Parse the number of a user or group, which may be a text of digits too."""
+    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) else parse_integer(name, value)
+    if not 0 <= number <= _MAX_ID:
+        raise _invalid_argument(name, value, f"a number from 0 to {_MAX_ID}")
+    return number
+
+
+def parse_seconds(name: str, value: float | None) -> float | None:
+    """Parse a number of seconds, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _MAX_SECONDS:
+        raise _invalid_argument(name, value, f"a number of seconds, more than 0 and at most {_MAX_SECONDS}")
+    return float(value)
+
+
+def parse_size(name: str, value: int | str | None) -> int | None:
+    """Parse a size in bytes, as a number or as a text such as ``4GiB``, or None."""
+    from lamina.core import names
+
+    return None if value is None else names.parse_size(name, value)
+
+
+def parse_name(name: str, value: str | None) -> str | None:
+    """Parse the name of an image, or None."""
+    from lamina.core.names import parse_repository
+
+    return None if value is None else parse_repository(parse_text(name, value))
+
+
+def parse_tag(name: str, value: str | None) -> str | None:
+    """Parse the tag of an image, or None."""
+    from lamina.core import names
+
+    return None if value is None else names.parse_tag(parse_text(name, value))
+
+
+def parse_moment(name: str, value: str | datetime) -> datetime | None:
+    """Parse a date or time; return None for ``now``."""
+    from datetime import date
+
+    from lamina.core.names import parse_datetime
+
+    if isinstance(value, date):  # TOML has dates and datetimes, and a datetime is a date
+        return parse_datetime(value.isoformat())
+    return None if value == NOW else parse_datetime(parse_text(name, value))
+
+
+def parse_architecture(name: str, value: str | None) -> str | None:
+    """Return the architecture as images have it (GOARCH), for any of its usual names."""
+    from lamina.formats.platform import LINUX, Platform
+
+    if value is None:
+        return None
+    found = Platform.parse(parse_text(name, value), name)
+    if found.os != LINUX:
+        raise _invalid_argument(name, value, "an architecture for Linux, which is what images are made for")
+    return found.name
+
+
+def parse_config(name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Parse a container config, and return it with sorted keys."""
+    from lamina.formats import container_config
+
+    if not isinstance(value, Mapping):
+        raise _invalid_argument(name, value, "an object")
+    config: dict[str, Any] = container_config.sort_keys(dict(value))
+    container_config.check(config)
+    return config
+
+
+def parse_inherit(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    """Parse keys of a container config."""
+    from lamina.formats.container_config import KEYS
+
+    return _parse_words(name, value, KEYS)
+
+
+def parse_extras(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    """Parse the names of ready-made contents."""
+    from lamina.rootfs.extras import EXTRAS
+
+    return _parse_words(name, value, EXTRAS)
+
+
+def _parse_words(name: str, value: str | Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
+    """Return the words of a list, or of a text with commas between them, each once."""
+    texts = value.split(",") if isinstance(value, str) else parse_texts(name, value)
+    words = tuple(dict.fromkeys(parse_text(name, text).strip() for text in texts))
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        raise InvalidArgument(name, got=short_repr(unknown[0]), expected=f"some of {', '.join(known)}")
+    return words
+
+
+def parse_layering(name: str, value: StrPath | Sequence[Any] | Pipeline) -> str | Pipeline:
+    """Parse the name of a strategy or a pipeline; a file that holds a pipeline is read."""
+    from lamina.inputs import pipelinefile
+    from lamina.layering import STRATEGIES, Pipeline
+
+    if isinstance(value, Pipeline):
+        return value
+    if isinstance(value, list | tuple):
+        return pipelinefile.resolve_links(Pipeline.parse(value, name))
+    if isinstance(value, os.PathLike):
+        return pipelinefile.load(parse_text(name, os.fspath(value)))
+    if isinstance(value, str) and value not in STRATEGIES and pipelinefile.looks_like_file(parse_text(name, value)):
+        return pipelinefile.load(value)
+    if value not in tuple(STRATEGIES):
+        raise _invalid_argument(
+            name, value, f"one of {', '.join(STRATEGIES)}, a pipeline, or a JSON file that holds one"
+        )
+    return str(value)
+
+
+def parse_compressor(name: str, value: str | None) -> str | None:
+    """Parse the name of a compressor, or None."""
+    from lamina.compression.compressors import find_compressor
+
+    if value is not None:
+        find_compressor(value)
+    return None if value is None else parse_text(name, value)
+
+
+def parse_layer_compression(name: str, value: str) -> LayerCompression:
+    """Parse the compression of layers."""
+    from lamina.compression.compressors import LayerCompression
+
+    return value if isinstance(value, LayerCompression) else LayerCompression.parse(parse_text(name, value))
+
+
+def parse_jobs(_name: str, value: int | None) -> int | None:
+    """Parse a number of processors, or None."""
+    from lamina.compression import compressors
+
+    return None if value is None else compressors.parse_jobs(value)
+
+
+def parse_tree(name: str, value: Sequence[DeclaredEntry]) -> tuple[DeclaredEntry, ...]:
+    """Parse declared entries, each as an object or in the form that spec files have, such as ``{dir = "/tmp"}``."""
+    if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
+        raise _invalid_argument(name, value, "a list of entries")
+    return tuple(_parse_entry(name, item) for item in value)
+
+
+def _parse_entry(name: str, item: Any) -> DeclaredEntry:
+    from lamina.rootfs.entries import Dir, File, Perm, Symlink, Xattr
+
+    kinds = (Dir, File, Symlink, Perm, Xattr)
+    if isinstance(item, kinds):
+        return item
+    if isinstance(item, Mapping) and len(item) == 1:
+        parse: Callable[[str], DeclaredEntry]
+        for kind, parse in zip(_ENTRY_KINDS, (entry.parse for entry in kinds), strict=True):
+            if kind in item:
+                return parse(parse_text(f"{name}.{kind}", item[kind]))
+    raise _invalid_argument(
+        name,
+        item,
+        "a Dir, File, Symlink, Perm or Xattr, or {dir = …}, {file = …}, {symlink = …}, {perm = …}, {xattr = …}",
+    )
+
+
+def parse_store(name: str, value: StrPath | StoreLike | Sequence[StrPath]) -> tuple[str, ...] | Store:
+    """Parse the stores to read from; return a store of the caller's own as a `Store`."""
+    from lamina.stores.store import StoreLike, adapt_store
+
+    return adapt_store(value) if isinstance(value, StoreLike) else parse_texts(name, value)
+
+
+def parse_keys(name: str, value: str | Sequence[str]) -> tuple[PublicKey, ...]:
+    """Parse public keys."""
+    from lamina.formats.keys import PublicKey
+
+    return tuple(map(PublicKey.parse, parse_texts(name, value)))
+
+
+def _invalid_argument(name: str, value: object, expected: str) -> InvalidArgument:
+    return InvalidArgument(name, got=short_repr(value), expected=expected)

@@ -1,0 +1,79 @@
+"""Relative paths in a spec file: they start at the file's folder.
+
+Each function takes the value of an argument and the folder, and returns the value with its relative paths joined to the
+folder. Values are not checked yet: a value of the wrong kind is returned unchanged, and its parser reports it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def rebase_path(value: Any, folder: Path) -> Any:
+    """Rebase the name of a file or folder; return URLs unchanged."""
+    return str(folder / value) if isinstance(value, str) and "://" not in value else value
+
+
+def rebase_paths(value: Any, folder: Path) -> Any:
+    """Rebase names of files and folders."""
+    return [rebase_path(item, folder) for item in _as_list(value)] if isinstance(value, str | list) else value
+
+
+def rebase_roots(value: Any, folder: Path) -> Any:
+    """Rebase ROOTs."""
+    return [_rebase_root(item, folder) for item in _as_list(value)] if isinstance(value, str | list) else value
+
+
+def _as_list(value: str | list[Any]) -> list[Any]:
+    return [value] if isinstance(value, str) else value
+
+
+def _rebase_root(root: Any, folder: Path) -> Any:
+    """Rebase a ROOT that is a relative path, such as ``./result`` or ``.#app``; return other ROOTs unchanged."""
+    from lamina.inputs.nix_build import needs_nix_build
+
+    path, hash_sign, attribute = root.partition("#") if isinstance(root, str) else ("", "", "")
+    is_path = path.startswith(".") if hash_sign else "/" in path or path.endswith(".nix")
+    if not is_path or path.startswith("/"):
+        return root
+    return f"{os.path.abspath(folder / path)}{hash_sign}{attribute}" if needs_nix_build(root) else str(folder / path)
+
+
+def rebase_layering(value: Any, folder: Path) -> Any:
+    """Rebase the file of a pipeline, or the links in a pipeline, such as ``./result``."""
+    from lamina.inputs.pipelinefile import looks_like_file
+    from lamina.layering import STRATEGIES
+
+    match value:
+        case str() if value not in STRATEGIES and looks_like_file(value, folder):
+            return rebase_path(value, folder)
+        case list():
+            return _rebase_links(value, folder)
+    return value
+
+
+def _rebase_links(pipeline: Any, folder: Path) -> Any:
+    match pipeline:
+        case str() if "/" in pipeline and not pipeline.startswith("/"):
+            return os.path.abspath(folder / pipeline)
+        case list():
+            return [_rebase_links(item, folder) for item in pipeline]
+        case dict():
+            return {key: _rebase_links(item, folder) for key, item in pipeline.items()}
+    return pipeline
+
+
+def rebase_sources(value: Any, folder: Path) -> Any:
+    """Rebase the sources of the files among declared entries."""
+    return [_rebase_source(entry, folder) for entry in value] if isinstance(value, list) else value
+
+
+def _rebase_source(entry: Any, folder: Path) -> Any:
+    if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
+        return entry
+    path, _, source = entry["file"].partition("=")
+    return {**entry, "file": f"{path}={folder / source}"} if source else entry
