@@ -13,7 +13,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.layering import STRATEGIES, plan
 from lamina.layering.auto import auto
 from lamina.layering.popularity import compute_popularity, popularity
-from lamina.layering.reach import Reachability, Weights, iter_bits, number_paths
+from lamina.layering.reach import Reachability, Weights, iter_bits
 
 LAW = settings(deadline=None, max_examples=80)
 Children = Mapping[StorePath, Collection[StorePath]]
@@ -166,7 +166,7 @@ def test_weights_are_summed(weights: list[int], data: st.DataObject) -> None:
 def test_reach_is_the_transitive_closure(infos: tuple[PathInfo, ...]) -> None:
     """Dependencies and referrers are by path number, and include no path itself."""
     closure = Closure.of(infos)
-    children, number, reach = children_of(infos), number_paths(closure), Reachability.of(closure)
+    children, number, reach = children_of(infos), closure.numbers, Reachability.of(closure)
     for path, index in number.items():
         needed = {number[found] for found in below(path, children)}
         assert set(iter_bits(reach.dependencies[index])) == needed

@@ -6,12 +6,13 @@ reference to itself, and does not depend on the order in which its paths were fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
+from lamina.core.topological_order import sort_topologically
 from lamina.errors import NotFound, PlanError
 
 Query = Callable[[Collection[StorePath]], Mapping[StorePath, PathInfo]]
@@ -57,17 +58,18 @@ class Closure:
             PlanError: the references form a cycle.
         """
         closure = cls(tuple(sorted(infos, key=lambda info: info.path)))
+        known = frozenset(closure.numbers)
         for info in closure.infos:
-            for reference in info.references:
-                if reference not in closure:
-                    raise NotFound(
-                        reference, got="no such path in the graph", expected=f"it as a reference of {info.path}"
-                    )
-        closure.bottom_up  # noqa: B018 - finds the cycles
+            if not info.references <= known:
+                reference = min(info.references - known)
+                raise NotFound(reference, got="no such path in the graph", expected=f"it as a reference of {info.path}")
+        if len(closure.order) < len(closure):
+            stuck = closure.infos[min({*closure.numbers.values()}.difference(closure.order))].path
+            raise PlanError("closure", got=f"a cycle of references at or above {stuck}", expected="none")
         return closure
 
     def __contains__(self, path: StorePath) -> bool:
-        return path in self.by_path
+        return path in self.numbers
 
     def __iter__(self) -> Iterator[PathInfo]:
         return iter(self.infos)
@@ -76,36 +78,30 @@ class Closure:
         return len(self.infos)
 
     @cached_property
-    def by_path(self) -> Mapping[StorePath, PathInfo]:
-        """The path infos by path."""
-        return {info.path: info for info in self.infos}
+    def numbers(self) -> Mapping[StorePath, int]:
+        """The number of each path: its index in ``infos``."""
+        return {info.path: number for number, info in enumerate(self.infos)}
+
+    @cached_property
+    def references(self) -> Sequence[Sequence[int]]:
+        """For each path number, the numbers of the other paths that it refers to, in no particular order."""
+        return [[self.numbers[reference] for reference in info.references - {info.path}] for info in self.infos]
+
+    @cached_property
+    def referrers(self) -> Sequence[Sequence[int]]:
+        """For each path number, the numbers of the other paths that refer to it, ascending."""
+        referrers: list[list[int]] = [[] for _ in self.infos]
+        for number, references in enumerate(self.references):
+            for reference in references:
+                referrers[reference].append(number)
+        return referrers
+
+    @cached_property
+    def order(self) -> Sequence[int]:
+        """The path numbers in topological order, each after those of all that the path refers to."""
+        return sort_topologically(dict(enumerate(self.references)))
 
     @cached_property
     def bottom_up(self) -> tuple[PathInfo, ...]:
-        """The paths in topological order, each after all that it refers to; raises `PlanError` for a cycle."""
-        # Kahn's algorithm: count the references of each path that are not placed yet.
-        waiting = {info.path: len(info.references - {info.path}) for info in self.infos}
-        referrers = self.referrers
-        ready = [path for path, count in waiting.items() if not count]
-        order = []
-        while ready:
-            path = ready.pop()
-            order.append(self.by_path[path])
-            for referrer in referrers[path]:
-                waiting[referrer] -= 1
-                if not waiting[referrer]:
-                    ready.append(referrer)
-        if len(order) < len(self.infos):
-            stuck = min(path for path, count in waiting.items() if count)
-            raise PlanError("closure", got=f"a cycle of references at or above {stuck}", expected="none")
-        return tuple(order)
-
-    @cached_property
-    def referrers(self) -> Mapping[StorePath, tuple[StorePath, ...]]:
-        """For each path, the other paths that refer to it, in ascending order."""
-        referrers_by_path: dict[StorePath, list[StorePath]] = {info.path: [] for info in self.infos}
-        for info in self.infos:
-            for reference in info.references:
-                if reference != info.path:
-                    referrers_by_path[reference].append(info.path)
-        return {path: tuple(referrers) for path, referrers in referrers_by_path.items()}
+        """The paths in topological order."""
+        return tuple(self.infos[number] for number in self.order)

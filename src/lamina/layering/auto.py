@@ -19,7 +19,7 @@ from collections.abc import Collection
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.layering.plans import LayerPlan
-from lamina.layering.reach import Reachability, Weights, iter_bits, number_paths
+from lamina.layering.reach import Reachability, Weights, iter_bits
 
 Groups = dict[int, int]
 """Maps each set of primaries to the paths that belong to it, both as bit masks."""
@@ -34,7 +34,7 @@ def auto(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple
         return ()
     reach = Reachability.of(closure)
     groups = _split(closure, budget, reach)
-    ignored_mask = sum(1 << number for path, number in number_paths(closure).items() if path in ignored)
+    ignored_mask = sum(1 << number for path, number in closure.numbers.items() if path in ignored)
     weights = Weights([info.nar_size for info in closure])
     layers = []
     for paths in groups.values():

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.layering.reach import number_paths
 
 Edges = Mapping[int, frozenset[int]]
 _NONE: frozenset[int] = frozenset()
@@ -38,14 +37,9 @@ class Graph:
     @classmethod
     def of(cls, closure: Closure, ignored: Collection[StorePath]) -> Graph:
         """Make the graph of all of ``closure``, without ignored paths and references to them."""
-        numbers = number_paths(closure)
-        kept = [number for path, number in numbers.items() if path not in ignored]
+        kept = [number for path, number in closure.numbers.items() if path not in ignored]
         vertices = sorted(kept, key=lambda number: closure.infos[number].nar_size)
-        edges = {
-            vertex: frozenset(map(numbers.__getitem__, closure.infos[vertex].references)) - {vertex}
-            for vertex in vertices
-        }
-        return cls(closure, tuple(vertices), edges)
+        return cls(closure, tuple(vertices), {vertex: frozenset(closure.references[vertex]) for vertex in vertices})
 
     def __len__(self) -> int:
         return len(self.vertices)

@@ -20,7 +20,7 @@ from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.layering.plans import LayerPlan
-from lamina.layering.reach import Reachability, Weights, number_paths
+from lamina.layering.reach import Reachability, Weights
 
 
 def popularity(closure: Closure, budget: int, ignored: Collection[StorePath]) -> tuple[LayerPlan, ...]:
@@ -50,14 +50,12 @@ def rank_by_popularity(closure: Closure) -> tuple[tuple[PathInfo, int], ...]:
 
 def compute_popularity(closure: Closure) -> dict[StorePath, int]:
     """Compute the popularity of every path."""
-    numbers = number_paths(closure)
     ways = [0] * len(closure)
-    for info in reversed(closure.bottom_up):
-        referrers = closure.referrers[info.path]
-        ways[numbers[info.path]] = sum(ways[numbers[referrer]] for referrer in referrers) if referrers else 1
+    for number in reversed(closure.order):
+        ways[number] = sum(ways[referrer] for referrer in closure.referrers[number]) or 1
     reach = Reachability.of(closure)
     weights = Weights(ways)
-    return {path: weights.sum(reach.referrers[number] | 1 << number) for path, number in numbers.items()}
+    return {path: weights.sum(reach.referrers[number] | 1 << number) for path, number in closure.numbers.items()}
 
 
 def _name_key(path: StorePath) -> tuple[str, str]:

@@ -8,11 +8,10 @@ A set of 10,000 paths is an integer of 1,250 bytes. A union of two takes a micro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lamina.core.closure import Closure
-from lamina.core.names import StorePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +24,16 @@ class Reachability:
     @classmethod
     def of(cls, closure: Closure) -> Reachability:
         """Compute the reachability of ``closure``."""
-        numbers = number_paths(closure)
-        dependencies, referrers = [0] * len(closure), [0] * len(closure)
-        for info in closure.bottom_up:
-            here = numbers[info.path]
-            for reference in info.references - {info.path}:
-                there = numbers[reference]
-                dependencies[here] |= dependencies[there] | 1 << there
-        for info in reversed(closure.bottom_up):
-            here = numbers[info.path]
-            for referrer in closure.referrers[info.path]:
-                there = numbers[referrer]
-                referrers[here] |= referrers[there] | 1 << there
-        return cls(dependencies, referrers)
+        return cls(_reach(closure.order, closure.references), _reach(reversed(closure.order), closure.referrers))
 
 
-def number_paths(closure: Closure) -> Mapping[StorePath, int]:
-    """Return the number of each path: its index in ``closure``."""
-    return {info.path: number for number, info in enumerate(closure)}
+def _reach(order: Iterable[int], neighbours: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Return the mask of all that each path reaches over its ``neighbours``, which come before it in ``order``."""
+    masks = [0] * len(neighbours)
+    for here in order:
+        for there in neighbours[here]:
+            masks[here] |= masks[there] | 1 << there
+    return masks
 
 
 def iter_bits(mask: int) -> Iterator[int]:

@@ -195,7 +195,7 @@ def test_a_plan_has_the_paths_and_sizes_of_the_closure() -> None:
     for calls in ([["split_paths", ["B"]]], [["popularity_contest"]], [["split_every", 2]]):
         found = planned(calls, SIZED, "D")
         for layer in found:
-            assert layer.nar_size == sum(SIZED.by_path[one].nar_size for one in layer.paths)
+            assert layer.nar_size == sum(SIZED.infos[SIZED.numbers[one]].nar_size for one in layer.paths)
 
 
 def test_self_references_are_ignored() -> None:

@@ -190,10 +190,11 @@ class _Push:
                 else:
                     done.append(info.path)
                     self._options.on_path(info.path)
-                    for referrer in self._closure.referrers[info.path]:
-                        if referrer in missing_references:
-                            missing_references[referrer].discard(info.path)
-                            ready.append(self._closure.by_path[referrer])
+                    for number in self._closure.referrers[self._closure.numbers[info.path]]:
+                        referrer = self._closure.infos[number]
+                        if referrer.path in missing_references:
+                            missing_references[referrer.path].discard(info.path)
+                            ready.append(referrer)
             for info in dict.fromkeys(ready):
                 if info.path in nars and not missing_references[info.path]:
                     running[network_pool.submit(self._write_metadata, info, nars[info.path])] = info

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
+from lamina.core.topological_order import sort_topologically
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.embedded.stray_files import NARS, find_old_locks, find_orphans, find_stray_files, get_size
@@ -112,14 +113,8 @@ class _GarbagePlan:
 def sort_referrers_first(narinfos: Collection[NarInfo]) -> list[NarInfo]:
     """Sort ``narinfos`` so that each path comes before its references; cycles, which Nix never makes, come last."""
     by_path = {narinfo.info.path: narinfo for narinfo in narinfos}
-    referrer_counts = Counter(path for narinfo in narinfos for path in narinfo.info.references - {narinfo.info.path})
-    ready = [path for path in by_path if not referrer_counts[path]]
-    order: dict[StorePath, NarInfo] = {}
-    while ready:
-        path = ready.pop()
-        order[path] = by_path[path]
-        for reference in sorted(by_path[path].info.references - {path}):
-            referrer_counts[reference] -= 1
-            if not referrer_counts[reference] and reference in by_path:
-                ready.append(reference)
-    return [*order.values(), *(narinfo for narinfo in narinfos if narinfo.info.path not in order)]
+    referrers: dict[StorePath, list[StorePath]] = {path: [] for path in by_path}
+    for path, narinfo in by_path.items():
+        for reference in narinfo.info.references & by_path.keys() - {path}:
+            referrers[reference].append(path)
+    return [by_path[path] for path in dict.fromkeys([*sort_topologically(referrers), *by_path])]
