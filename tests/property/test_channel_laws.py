@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +14,8 @@ from tests.property.test_name_match_laws import PATHS, QUERIES
 from lamina.core.name_match import match_paths
 from lamina.core.names import StorePath
 from lamina.errors import Error
-from lamina.stores.local.channel import DAY, ChannelReader, open_channel
+from lamina.stores.local.channel import DAY, open_channel
+from lamina.stores.transport import Transport
 from lamina.transports.open import open_transport
 
 NAMES_AND_URLS = st.one_of(
@@ -48,6 +50,9 @@ class OneFileTransport:
     def read(self, name: str, limit: int) -> bytes:
         return self._data
 
+    def stream(self, name: str, limit: int) -> Iterator[bytes]:
+        yield self._data
+
     def close(self) -> None:
         pass
 
@@ -58,7 +63,7 @@ def test_a_stored_list_finds_the_same_paths(paths: list[StorePath], name: str, l
     now = 1_800_000_000.0
     data = lzma.compress("".join(f"{path}\n" for path in paths).encode(), preset=0)
 
-    def opener(url: str) -> ChannelReader:
+    def opener(url: str) -> Transport:
         return OneFileTransport(data)
 
     with TemporaryDirectory() as folder:

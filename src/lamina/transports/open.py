@@ -5,56 +5,22 @@ Invariant: a URL that cannot be used is refused before any request is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
 from lamina.transports.retry import DEFAULT_POLICY, RetryPolicy
 from lamina.transports.urls import redact_url
 
+if TYPE_CHECKING:  # each is imported when a URL needs it
+    from lamina.transports.files import FileTransport
+    from lamina.transports.http import HttpTransport
+    from lamina.transports.s3 import S3Transport
+
 _READABLE = "file:///FOLDER, http://HOST, https://HOST or s3://BUCKET"
 _WRITABLE = "file:///FOLDER or s3://BUCKET"
 # Stores that need Nix itself, here or on another machine (Nix manual, "Store Types").
 _NIX_STORES = {"auto", "daemon", "dummy", "local", "local-overlay", "mounted-ssh-ng", "ssh", "ssh-ng", "unix"}
-
-
-class Transport(Protocol):
-    """Reads the files of a binary cache; safe for many threads."""
-
-    @property
-    def label(self) -> str:
-        """The cache's URL without credentials, for messages."""
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """Read a small file completely, or return None if it is absent.
-
-        Raises `FormatError` if it has more than ``limit`` bytes, and `Unavailable` if it cannot be read.
-        """
-
-    def stream(self, name: str, limit: int) -> Iterator[bytes]:
-        """Yield a large file in pieces.
-
-        Raises `NotFound` if it is absent, `FormatError` if it has more than ``limit`` bytes, and `Unavailable` if it
-        cannot be read.
-        """
-
-    def size(self, name: str) -> int | None:
-        """Return a file's size in bytes, or None if it is absent. Raises `Unavailable`."""
-
-    def close(self) -> None:
-        """Close all connections."""
-
-
-class WritableTransport(Transport, Protocol):
-    """A transport that also writes the files of a cache."""
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write ``data`` to the file ``name``, completely or not at all. Raises `OutputError`."""
-
-    def upload(self, name: str, file: Path) -> None:
-        """Copy ``file`` to the file ``name``, completely or not at all. Raises `OutputError`."""
 
 
 def check_url(url: str) -> str:
@@ -63,7 +29,7 @@ def check_url(url: str) -> str:
     return url
 
 
-def open_transport(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> Transport:
+def open_transport(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> HttpTransport | FileTransport | S3Transport:
     """Return the transport that reads the cache at ``url``. Raises `InvalidArgument`."""
     if _parse_scheme(url, _READABLE) in ("http", "https"):
         from lamina.transports.http import HttpTransport
@@ -72,7 +38,7 @@ def open_transport(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> Transport:
     return open_writable(url, policy)
 
 
-def open_writable(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> WritableTransport:
+def open_writable(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> FileTransport | S3Transport:
     """Return the transport that reads and writes the cache at ``url``.
 
     Raises `InvalidArgument` if the URL is invalid, or if its scheme can only be read.

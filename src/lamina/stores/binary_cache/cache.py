@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from functools import cached_property
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Protocol
 
 from lamina.compression.decoders import decode_pieces
 from lamina.core.names import STORE_DIR, StorePath
@@ -23,6 +22,7 @@ from lamina.formats.cache_info import CacheInfo
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.failures import RECOVERABLE_ERRORS
+from lamina.stores.transport import Transport
 from lamina.transports.retry import MAX_CONNECTIONS
 
 _MAX_CACHE_INFO = 1 << 16
@@ -35,20 +35,6 @@ NarInfoResult = NarInfo | Error | None
 """What a cache answers for a path: a narinfo, an error if that is unreadable or untrusted, None if it is missing."""
 
 
-class CacheTransport(Protocol):
-    """The transport that a cache is read through."""
-
-    @property
-    def label(self) -> str:
-        """The URL of the cache, without credentials."""
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """Read a small file; None if it is missing. Raises `FormatError` above ``limit`` bytes, `Unavailable`."""
-
-    def stream(self, name: str, limit: int) -> Iterator[bytes]:
-        """Yield a file in pieces. Raises `NotFound`, `FormatError` above ``limit`` bytes, `Unavailable`."""
-
-
 class BinaryCache:
     """A binary cache, reached through the transport that ``opener`` returns; ``trust`` decides which narinfos count.
 
@@ -56,7 +42,7 @@ class BinaryCache:
     cache, or its server does not answer, no further requests are sent.
     """
 
-    def __init__(self, opener: Callable[[], CacheTransport], trust: Trust) -> None:
+    def __init__(self, opener: Callable[[], Transport], trust: Trust) -> None:
         self._opener = opener
         self._trust = trust
         self._lock = Lock()
@@ -178,7 +164,7 @@ class BinaryCache:
             raise Unavailable(self.label, got=f"a cache of {info.store_dir}", expected=f"one of {STORE_DIR}")
 
     @cached_property
-    def _transport(self) -> CacheTransport:
+    def _transport(self) -> Transport:
         return self._opener()
 
     def _query_hash(self, hash_part: str) -> NarInfoResult:

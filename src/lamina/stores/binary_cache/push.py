@@ -27,9 +27,9 @@ from lamina.formats.cache_info import CacheInfo
 from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.closure_source import ClosureSource
+from lamina.stores.transport import WritableTransport
 from lamina.system.tempdir import TempDir
 from lamina.system.transfer import BlobInfo, HashingWriter
-from lamina.transports.open import WritableTransport
 
 _MAX_CACHE_INFO = 1 << 16
 # Threads that only wait for the network. More gain little: a closure is deep, and its levels are written one by one.

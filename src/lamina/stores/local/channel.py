@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from lamina.compression.decoders import decode_pieces
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
@@ -27,6 +26,7 @@ from lamina.errors import Error, FormatError, NotFound, Unavailable, error_conte
 from lamina.formats import channel_index
 from lamina.messages.redaction import short_repr
 from lamina.stores.store import Store
+from lamina.stores.transport import Transport
 from lamina.system.temporary import PartFile
 
 CHANNELS = "https://channels.nixos.org"
@@ -43,22 +43,8 @@ _LIST_NAME = re.compile(r"store-paths|.*\.(?:xz|zst|gz|bz2|lz4|json|txt|list)", 
 _EXPECTED = "a channel such as nixos-25.11, the URL of a list or of a folder with one, or a file"
 
 
-class ChannelReader(Protocol):
-    """Reads files of a local or remote folder."""
-
-    @property
-    def label(self) -> str:
-        """The folder in messages, without credentials."""
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """Read a whole file; None if it is missing. Raises `FormatError` above ``limit`` bytes, `Unavailable`."""
-
-    def close(self) -> None:
-        """Close connections."""
-
-
-Opener = Callable[[str], ChannelReader]
-"""Returns the reader of a URL; raises `InvalidArgument`."""
+Opener = Callable[[str], Transport]
+"""Returns the transport of a URL; raises `InvalidArgument`."""
 
 
 class Channel(Store):
@@ -139,8 +125,8 @@ def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offlin
 
 def _redact(url: str, opener: Opener) -> str:
     """Return ``url`` without credentials, for messages."""
-    with closing(opener(url)) as reader:
-        return reader.label
+    with closing(opener(url)) as transport:
+        return transport.label
 
 
 def _list_candidates(url: str) -> list[tuple[str, str]]:
@@ -156,8 +142,8 @@ def _list_candidates(url: str) -> list[tuple[str, str]]:
 
 def _fetch(url: str, opener: Opener, name: str) -> bytes:
     for folder, file in _list_candidates(url):
-        with closing(opener(folder)) as reader:
-            data = reader.read(file, _MAX_BYTES)
+        with closing(opener(folder)) as transport:
+            data = transport.read(file, _MAX_BYTES)
         if data is not None:
             return data
     raise NotFound(f"list of {name}", got="nothing there", expected="a list of store paths")

@@ -20,7 +20,8 @@ from tests.support.fake_nix_store import store_path
 
 from lamina.compression import libraries
 from lamina.errors import Error, FormatError, InvalidArgument, NotFound, Unavailable
-from lamina.stores.local.channel import CHANNELS, DAY, LIST, Channel, ChannelReader, Opener, format_age, open_channel
+from lamina.stores.local.channel import CHANNELS, DAY, LIST, Channel, Opener, format_age, open_channel
+from lamina.stores.transport import Transport
 from lamina.transports.open import open_transport
 from lamina.transports.retry import RetryPolicy
 
@@ -49,6 +50,9 @@ class Folder:
             raise FormatError(path, got=f"{len(data)} bytes", expected=f"{limit} at most")
         return data
 
+    def stream(self, name: str, limit: int) -> Iterator[bytes]:
+        yield self.read(name, limit) or b""
+
     def close(self) -> None:
         pass
 
@@ -61,7 +65,7 @@ class Network:
         self.asked: list[str] = []
         self.error: Error | None = None
 
-    def open(self, url: str) -> ChannelReader:
+    def open(self, url: str) -> Transport:
         network = self
         parts = urlsplit(url)
 
@@ -95,7 +99,7 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def offline(url: str) -> ChannelReader:
+def offline(url: str) -> Transport:
     raise AssertionError(url)
 
 
@@ -397,7 +401,7 @@ def test_a_list_is_downloaded_over_http_and_cached(tmp_path: Path, cache: Path) 
     (tmp_path / "channel").mkdir()
     (tmp_path / "channel" / LIST).write_bytes(XZ)
 
-    def opener(url: str) -> ChannelReader:
+    def opener(url: str) -> Transport:
         return open_transport(url, QUICK_POLICY)
 
     with serve(tmp_path) as host:
