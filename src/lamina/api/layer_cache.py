@@ -21,11 +21,9 @@ from lamina.layer_cache.cache import LayerCache
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
 from lamina.layers.layer import StoreLayer
-from lamina.layers.listings import find_listings
 from lamina.layers.packed import ListedLayer
 from lamina.stores.store import Store
 from lamina.system import locations
-from lamina.system.locations import list_location
 from lamina.system.transfer import BlobInfo, HashingWriter, Piece, copy
 
 # The errors of store paths that cannot be packed. They are damage, not a reason to stop.
@@ -142,8 +140,8 @@ class _LayerVerifier:
         unread = (size for path, nar_hash, size in inputs.contents if (path, nar_hash) not in self._faults)
         self._progress.layer(number, layer, recorded.size + sum(unread))
         try:
-            listings = find_listings(layer, self._layer_cache, ignore_cached=True)
-            listed = listings.complete(map(list_location, listings.missing)) if listings else None
+            located = layer.locate_paths()
+            listed = located.list_files() if located else None
             return (
                 self._find_fault_in_paths(inputs, listed)
                 or self._find_fault_in_tar(listed or layer, recorded)

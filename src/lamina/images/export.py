@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, error_context
 from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padded_size, padding, trailer_size
@@ -17,6 +16,7 @@ from lamina.formats.tar_reader import EntryKind
 from lamina.images.progress import NoProgress, Progress
 from lamina.images.readers.flatten import RootEntry, flatten
 from lamina.images.readers.source_image import SourceImage
+from lamina.layers.layer import LayerSource
 from lamina.layers.packed import PackedLayer
 from lamina.messages.redaction import join_names
 from lamina.system.transfer import Piece, Write, copy
@@ -31,7 +31,7 @@ _KINDS = {
 }
 
 
-class ExportedRoot:
+class ExportedRoot(LayerSource):
     """The root file system of an image, as a layer source.
 
     Args:
@@ -42,10 +42,6 @@ class ExportedRoot:
         FormatError: the layers do not form a root file system.
 
     """
-
-    paths: tuple[StorePath, ...] = ()
-    comment = ""
-    expected_diff_id: Digest | None = None
 
     def __init__(self, image: SourceImage, subject: object) -> None:
         self._image = image

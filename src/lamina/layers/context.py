@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from lamina.errors import IntegrityError
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layer_cache.key import LayerInputs
-from lamina.layers.layer import FinishedLayer, Layer, LayerSource, StoreLayer
+from lamina.layers.layer import Layer, LayerSource
 from lamina.system.transfer import BlobInfo
 
 # Below this many bytes, starting worker processes takes longer than they save.
 MIN_PARALLEL_SIZE = 64 << 20
-# The size in bytes that is assumed for a store path of unknown size.
-_UNKNOWN_PATH_SIZE = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +39,29 @@ class BuildContext:
         return min(self.jobs, limit) if self.jobs > 1 and size >= self.min_parallel_size else 0
 
 
+@dataclass(frozen=True, slots=True)
 class LayerState:
     """What is known about layer ``number``, counted from 1.
 
-    ``known`` is the digest and size of its tar according to the layer cache; None if the layer has to be hashed.
+    ``cached`` is the digest and size of its tar according to the layer cache; None if they are not there.
     """
 
-    def __init__(self, number: int, source: LayerSource, context: BuildContext) -> None:
-        self.number = number
-        self.source = source
-        self._context = context
-        self._inputs = source.inputs if isinstance(source, StoreLayer) else None
-        self._cached = context.layer_cache.get_layer(self._inputs) if self._inputs else None
-        self.known = None if context.verify else self._cached
+    number: int
+    source: LayerSource
+    context: BuildContext
+    key: LayerInputs | None
+    cached: BlobInfo | None
+
+    @classmethod
+    def find(cls, number: int, source: LayerSource, context: BuildContext) -> LayerState:
+        """Look the layer up in the layer cache."""
+        key = source.key
+        return cls(number, source, context, key, context.layer_cache.get_layer(key) if key else None)
 
     @property
-    def estimated_size(self) -> int:
-        """The approximate size in bytes."""
-        match self.source:
-            case StoreLayer(plan=plan):
-                return plan.nar_size if plan.nars else _UNKNOWN_PATH_SIZE * len(plan.paths)
-            case FinishedLayer(tar=tar):
-                return tar.length
-        return 0
+    def known(self) -> BlobInfo | None:
+        """The digest and size of the layer's tar; None if it has to be hashed."""
+        return None if self.context.verify else self.cached
 
     def finish(self, blob_info: BlobInfo) -> Layer:
         """Record the digest and size of the layer's tar in the layer cache and return the layer.
@@ -74,17 +72,17 @@ class LayerState:
         expected_diff_id = self.source.expected_diff_id
         if expected_diff_id not in (None, blob_info.digest):
             raise IntegrityError(f"layer {self.number}", got=blob_info.digest, expected=expected_diff_id)
-        if self._inputs and blob_info != self._cached:
-            self._put(self._inputs, blob_info)
+        if self.key and blob_info != self.cached:
+            self._put(self.key, blob_info)
         return Layer(blob_info.digest, blob_info.size, self.source.paths)
 
-    def _put(self, inputs: LayerInputs, blob_info: BlobInfo) -> None:
-        if self._context.verify and self._cached:
-            self._context.layer_cache.remove_layer(inputs)
+    def _put(self, key: LayerInputs, blob_info: BlobInfo) -> None:
+        if self.context.verify and self.cached:
+            self.context.layer_cache.remove_layer(key)
             raise IntegrityError(
                 f"layer {self.number}",
                 got=blob_info.digest,
-                expected=f"{self._cached.digest}, as the layer cache has it",
+                expected=f"{self.cached.digest}, as the layer cache has it",
                 hint="run it again: what was known of the layer is forgotten; a store path may be damaged",
             )
-        self._context.layer_cache.put_layer(inputs, blob_info)
+        self.context.layer_cache.put_layer(key, blob_info)

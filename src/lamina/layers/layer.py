@@ -9,9 +9,10 @@ Invariant: a source can be packed any number of times and gives the same bytes, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import zip_longest
 
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent, Node
@@ -19,34 +20,73 @@ from lamina.formats.docker import store_paths_comment
 from lamina.formats.tar import Owner, PaxHeaders
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
+from lamina.layers.listings import LocatedLayer, LocatedPath
 from lamina.layers.packed import PackedLayer, check_names, list_entries, measure_entries, pack_entries
 from lamina.system.locations import Location
 
 ReadNodes = Callable[[StorePath], Iterable[Node]]
 Locate = Callable[[StorePath], Location | None]
 """Returns the location of a store path on this machine; None if it is neither here as files nor as a NAR."""
+# The size in bytes that is assumed for a store path of unknown size.
+_UNKNOWN_PATH_SIZE = 8 << 20
 
 
-class LayerSource(Protocol):
-    """A layer that can be packed any number of times and gives the same bytes each time."""
+class LayerSource(ABC):
+    """A layer that can be packed any number of times and gives the same bytes each time.
+
+    What only some layers have is a property or a method with a default that fits the others.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def headline(self, number: int) -> str:
+        """Return the progress message for writing it as layer ``number``, counted from 1."""
+
+    @abstractmethod
+    def pack(self) -> PackedLayer:
+        """Pack the layer from the files as they are now."""
 
     @property
     def comment(self) -> str:
         """The comment on the layer in the image's history."""
+        return ""
 
     @property
     def paths(self) -> tuple[StorePath, ...]:
         """The store paths in it, in packing order."""
+        return ()
 
     @property
     def expected_diff_id(self) -> Digest | None:
         """The diff ID that the packed layer must have; None if none is prescribed."""
+        return None
 
-    def headline(self, number: int) -> str:
-        """Return the progress message for writing it as layer ``number``, counted from 1."""
+    @property
+    def key(self) -> LayerInputs | None:
+        """The inputs that the layer's bytes depend on; None if they are unknown, so that it cannot be cached."""
+        return None
 
-    def pack(self) -> PackedLayer:
-        """Pack the layer from the files as they are now."""
+    @property
+    def weight(self) -> int:
+        """The approximate size in bytes, for the order of work; 0 if it is unknown."""
+        return 0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all of it can be read without waiting for a download."""
+        return True
+
+    def find_tar(self) -> Extent | None:
+        """Return the extent that is the layer's tar, so that a worker process can read it; None if there is none."""
+        return None
+
+    def locate_paths(self) -> LocatedLayer | None:
+        """Return the locations of its store paths, so that a worker process can read them; None if one has none.
+
+        Raises `NotFound` if a store path has disappeared.
+        """
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +99,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreLayer:
+class StoreLayer(LayerSource):
     """Store paths, packed as the streamer of nixpkgs' dockerTools packs them.
 
     Args:
@@ -67,7 +107,7 @@ class StoreLayer:
         read_nodes: Returns the nodes of a store path.
         owner: The owner of every file in the layer.
         mtime: The modification time of every file, in whole seconds since 1970.
-        locate: Returns the location of a store path on this machine; None if the store cannot tell.
+        locate: Returns the location of a store path on this machine.
         is_path_local: Returns whether a store path can be read without waiting for a download.
     """
 
@@ -75,7 +115,7 @@ class StoreLayer:
     read_nodes: ReadNodes
     owner: Owner
     mtime: int
-    locate: Locate | None = None
+    locate: Locate = lambda _: None
     is_path_local: Callable[[StorePath], bool] = lambda _: True
 
     @property
@@ -89,17 +129,17 @@ class StoreLayer:
         return self.plan.paths
 
     @property
-    def expected_diff_id(self) -> Digest | None:
-        """None: the store's contents decide the diff ID."""
-        return None
-
-    @property
-    def inputs(self) -> LayerInputs | None:
+    def key(self) -> LayerInputs | None:
         """The inputs that the layer's bytes depend on; None if the NAR hashes of its paths are unknown."""
         if not self.plan.nars:
             return None
         contents = ((path, *nar) for path, nar in zip(self.paths, self.plan.nars, strict=True))
         return LayerInputs(self.owner, self.mtime, tuple(contents))
+
+    @property
+    def weight(self) -> int:
+        """The size of the NARs in bytes, or an assumption if it is unknown."""
+        return self.plan.nar_size if self.plan.nars else _UNKNOWN_PATH_SIZE * len(self.paths)
 
     @property
     def is_local(self) -> bool:
@@ -109,6 +149,16 @@ class StoreLayer:
     def headline(self, number: int) -> str:
         """Return the progress message for writing it as layer ``number``."""
         return f"Creating layer {number} from paths: {list(map(str, self.paths))}"
+
+    def locate_paths(self) -> LocatedLayer | None:
+        """Return the locations of the paths; None if one of them is not on this machine."""
+        hashes = (nar_hash for nar_hash, _ in self.plan.nars)
+        located = tuple(
+            LocatedPath(str(path).encode(), location, nar_hash)
+            for path, nar_hash in zip_longest(self.paths, hashes)
+            if (location := self.locate(path)) is not None
+        )
+        return LocatedLayer(located, self.owner, self.mtime) if len(located) == len(self.paths) else None
 
     def pack(self) -> PackedLayer:
         """Read the nodes of all paths and return their tar, whose size is then known without reading a file.
@@ -122,7 +172,7 @@ class StoreLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedLayer:
+class FinishedLayer(LayerSource):
     """A layer whose tar is already a file: one of a base image, or a customisation layer that was built before.
 
     ``message`` is the progress message, which needs no number because the layer's position is known. ``keep_alive``
@@ -131,7 +181,7 @@ class FinishedLayer:
 
     tar: Extent
     message: str
-    comment: str
+    comment: str = ""
     expected_diff_id: Digest | None = None
     paths: tuple[StorePath, ...] = ()
     keep_alive: object = None
@@ -139,6 +189,15 @@ class FinishedLayer:
     def headline(self, number: int) -> str:
         """Return the progress message to print before the layer is written."""
         return self.message
+
+    @property
+    def weight(self) -> int:
+        """The size of the tar in bytes."""
+        return self.tar.length
+
+    def find_tar(self) -> Extent:
+        """Return the tar."""
+        return self.tar
 
     def pack(self) -> PackedLayer:
         """Return the tar as it is in the file."""

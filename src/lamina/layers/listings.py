@@ -9,73 +9,70 @@ processes return listings and never open it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from lamina.core.names import Digest
 from lamina.formats.listing import Listing
+from lamina.formats.tar import Owner
 from lamina.layer_cache.cache import LayerCache
-from lamina.layers.layer import StoreLayer
 from lamina.layers.packed import ListedLayer, ListedPath
-from lamina.system.locations import Location, disk_path
+from lamina.system.locations import Location, disk_path, list_location
 
 
-class LayerListings:
-    """The listings of ``layer``, whose store paths lie at ``locations``.
+@dataclass(frozen=True, slots=True)
+class LocatedPath:
+    """A store path with its full ``name`` (``/nix/store/…``), its location, and its NAR hash if it is known."""
 
-    With ``ignore_cached``, no listing comes from the layer cache.
+    name: bytes
+    location: Location
+    nar_hash: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedLayer:
+    """Store paths that lie on this machine, and whose files are not listed yet.
+
+    ``owner`` and ``mtime`` are those of every file in the layer; ``mtime`` is in whole seconds since 1970.
     """
 
-    def __init__(
-        self, layer: StoreLayer, locations: Iterable[Location], layer_cache: LayerCache, *, ignore_cached: bool
-    ) -> None:
-        self._layer = layer
-        self._locations = tuple(locations)
-        self._tops = tuple(map(disk_path, self._locations))
-        self._hashes: tuple[Digest, ...] = tuple(nar_hash for nar_hash, _ in layer.plan.nars)
-        self._layer_cache = layer_cache
-        cached = {} if ignore_cached else layer_cache.get_listings(list(zip(self._tops, self._hashes, strict=False)))
-        self._known = {top: Listing.parse(data) for (top, _), data in cached.items()}
-        self._new: dict[bytes, Listing] = {}
+    paths: tuple[LocatedPath, ...]
+    owner: Owner
+    mtime: int
 
     @property
-    def missing(self) -> list[Location]:
-        """The locations of the store paths that have to be listed, in packing order."""
-        return [location for location, top in zip(self._locations, self._tops, strict=True) if top not in self._known]
+    def locations(self) -> list[Location]:
+        """The locations of the store paths, in packing order."""
+        return [path.location for path in self.paths]
 
-    def complete(self, listings: Iterable[Listing | None]) -> ListedLayer | None:
-        """Return the layer, given the listings of the `missing` locations; None if one of those is None."""
-        by_top = dict(zip(map(disk_path, self.missing), listings, strict=True))
-        self._new = {top: listing for top, listing in by_top.items() if listing is not None}
-        known = self._known | self._new
-        if len(known) < len(set(self._tops)):
-            return None
-        parts = (
-            ListedPath(str(path).encode(), location, known[top])
-            for path, location, top in zip(self._layer.paths, self._locations, self._tops, strict=True)
+    def get_listings(self, layer_cache: LayerCache) -> ListedLayer | None:
+        """Return the layer with listings from the layer cache; None if one of them is missing there."""
+        keys = [(disk_path(path.location), path.nar_hash) for path in self.paths if path.nar_hash]
+        found = layer_cache.get_listings(keys)
+        return self.with_listings(Listing.parse(found[key]) if key in found else None for key in keys)
+
+    def list_files(self) -> ListedLayer | None:
+        """List the files in this process; return None if a path has no listing. Raises as `list_location` does."""
+        return self.with_listings(map(list_location, self.locations))
+
+    def with_listings(self, listings: Iterable[Listing | None]) -> ListedLayer | None:
+        """Return the layer, given the listing of each store path; None if one of those is None."""
+        parts = tuple(
+            ListedPath(path.name, path.location, listing, path.nar_hash)
+            for path, listing in zip(self.paths, listings, strict=True)
+            if listing is not None
         )
-        return ListedLayer(tuple(parts), self._layer.owner, self._layer.mtime)
-
-    def put(self) -> None:
-        """Put the new listings into the layer cache."""
-        for top, nar_hash in zip(self._tops, self._hashes, strict=False):
-            if top in self._new:
-                self._layer_cache.put_listing(top, nar_hash, self._new[top].dump())
-        self._new = {}
-
-    def remove(self) -> None:
-        """Remove the layer's listings from the layer cache, because the files on disk have changed."""
-        for top, nar_hash in zip(self._tops, self._hashes, strict=False):
-            self._layer_cache.remove_listing(top, nar_hash)
+        return ListedLayer(parts, self.owner, self.mtime) if len(parts) == len(self.paths) else None
 
 
-def find_listings(layer: StoreLayer, layer_cache: LayerCache, *, ignore_cached: bool) -> LayerListings | None:
-    """Return the listings of ``layer``; None if one of its store paths is not on this machine.
+def put_listings(layer_cache: LayerCache, listed: ListedLayer) -> None:
+    """Put the listings into the layer cache."""
+    for part in listed.parts:
+        if part.nar_hash:
+            layer_cache.put_listing(disk_path(part.location), part.nar_hash, part.listing.dump())
 
-    Raises `NotFound` if a store path has disappeared.
-    """
-    if layer.locate is None:
-        return None
-    located = list(map(layer.locate, layer.paths))
-    locations = [location for location in located if location is not None]
-    if len(locations) < len(located):
-        return None
-    return LayerListings(layer, locations, layer_cache, ignore_cached=ignore_cached)
+
+def remove_listings(layer_cache: LayerCache, listed: ListedLayer) -> None:
+    """Remove the listings from the layer cache, because the files on disk have changed."""
+    for part in listed.parts:
+        if part.nar_hash:
+            layer_cache.remove_listing(disk_path(part.location), part.nar_hash)

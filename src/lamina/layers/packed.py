@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from lamina.core.names import Digest
 from lamina.core.nodes import Node, is_utf8
 from lamina.errors import FormatError
 from lamina.formats.listing import Entry, Listing
@@ -41,11 +42,12 @@ class PackedLayer:
 
 @dataclass(frozen=True, slots=True)
 class ListedPath:
-    """A store path with its full ``name`` (``/nix/store/…``), its location on this machine, and its listing."""
+    """A store path with its full ``name`` (``/nix/store/…``), its location, its listing, and its NAR hash if known."""
 
     name: bytes
     location: Location
     listing: Listing
+    nar_hash: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)

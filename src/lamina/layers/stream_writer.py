@@ -11,7 +11,10 @@ the bytes of listings, because those are what takes memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import starmap, zip_longest
 from types import TracebackType
@@ -19,14 +22,12 @@ from typing import TYPE_CHECKING, Self
 
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError
-from lamina.layer_cache.cache import LayerCache
 from lamina.layers import worker_tasks
 from lamina.layers.context import BuildContext, LayerState
-from lamina.layers.layer import FinishedLayer, Layer, LayerSource, StoreLayer
-from lamina.layers.listings import LayerListings, find_listings
+from lamina.layers.layer import Layer, LayerSource
+from lamina.layers.listings import LocatedLayer, put_listings, remove_listings
 from lamina.layers.packed import ListedLayer, PackedLayer
 from lamina.system.extents import check_mtime
-from lamina.system.locations import list_location
 from lamina.system.shared_memory import BufferRange, SharedBuffer
 from lamina.system.transfer import BlobInfo, OnBytes, Piece, Write, copy, hash_pieces, transfer
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:  # small images need no worker processes, so the module is imp
     from concurrent.futures import Future
 
     from lamina.layers.workers import RunTask, WorkerPool
+
+FindBlobInfo = Callable[[], BlobInfo]
+"""Returns the digest and size of a layer that is written; waits for the worker that hashes it, if one does."""
 
 # Listing comes first, because the writer waits for it. Among the layers to be hashed, the largest comes first, so that
 # no large one is left for the end.
@@ -54,13 +58,13 @@ class LayerStream:
     """
 
     def __init__(self, sources: Sequence[LayerSource], context: BuildContext) -> None:
-        states = [LayerState(number, source, context) for number, source in enumerate(sources, 1)]
-        self._jobs = [_LayerJob(state, context.layer_cache) for state in states]
-        unknown_size = sum(state.estimated_size for state in states if state.known is None)
+        self._states = [LayerState.find(number, source, context) for number, source in enumerate(sources, 1)]
+        unknown_size = sum(state.source.weight for state in self._states if state.known is None)
         worker_count = context.worker_count(unknown_size, _MAX_HASHING_WORKERS)
         self._buffer = _create_buffer() if worker_count else None
         self._pool = _start_pool(worker_count, self._buffer) if worker_count else None
-        self._started = 0
+        self._started: deque[_ListingLayer | _ReadyLayer] = deque()
+        self._written: list[tuple[LayerState, FindBlobInfo]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -75,9 +79,9 @@ class LayerStream:
 
     def __iter__(self) -> Iterator[PendingLayer]:
         """Yield the layers. Raises whatever listing them raises."""
-        for number, job in enumerate(self._jobs):
-            self._start_jobs(number)
-            yield PendingLayer(job, job.pack())
+        for index in range(len(self._states)):
+            self._start_layers(index)
+            yield PendingLayer(self._started.popleft().result(), self._written)
 
     def layers(self) -> tuple[Layer, ...]:
         """Return the layers with their digests, once all are written.
@@ -85,207 +89,239 @@ class LayerStream:
         Raises `IntegrityError` if a digest is not the one that the source expects, or, with ``verify``, not the one in
         the layer cache.
         """
-        return tuple(job.finish() for job in self._jobs)
+        if len(self._written) < len(self._states):
+            raise ValueError(f"layers: got {len(self._written)} written, expected all {len(self._states)}")
+        return tuple(state.finish(find_blob_info()) for state, find_blob_info in self._written)
 
-    def _start_jobs(self, current: int) -> None:
-        """Start the job of the ``current`` layer and, with a worker pool, those of the next ones, up to a limit."""
-        ahead = listed = 0
-        for number in range(current, len(self._jobs)):
-            job = self._jobs[number]
-            if number >= self._started:
-                wanted = self._pool and ahead <= _MAX_AHEAD and listed <= _MAX_LISTED and job.is_local
-                if number > current and not wanted:
-                    return
-                job.start(self._pool, self._buffer)
-                self._started = number + 1
-            ahead += job.state.estimated_size
-            listed += job.listing_memory
+    def _start_layers(self, index: int) -> None:
+        """Start the layer of that index and, with a worker pool, those after it, up to a limit."""
+        ahead = sum(layer.state.source.weight for layer in self._started)
+        listed = sum(layer.memory_size for layer in self._started)
+        for state in self._states[index + len(self._started) :]:
+            is_wanted = self._pool and ahead <= _MAX_AHEAD and listed <= _MAX_LISTED and state.source.is_local
+            if self._started and not is_wanted:
+                return
+            started = self._start_layer(state)
+            self._started.append(started)
+            ahead += state.source.weight
+            listed += started.memory_size
+
+    def _start_layer(self, state: LayerState) -> _ListingLayer | _ReadyLayer:
+        """Start to list and hash the layer in a worker, or prepare it to be hashed or written in this process."""
+        tar, located = state.source.find_tar(), state.source.locate_paths()
+        if state.known:
+            listed = located.get_listings(state.context.layer_cache) if located else None
+            if listed:
+                return _CachedLayer(state, listed.pack(), state.known, listed)
+            if not located:
+                return _KnownLayer(state, state.source.pack(), state.known)
+            # Without cached modification times there is no way to tell whether a file has changed since it was hashed.
+        if self._pool and tar:
+            return _HashedLayer(state, state.source.pack(), _submit_hashing(self._pool, state, tar))
+        if self._pool and located:
+            task = partial(_list_and_hash, state, located, self._pool, self._buffer)
+            return _ListingLayer(state, self._pool.submit(task, (_LISTING_PRIORITY, state.number)))
+        listed = located.list_files() if located else None
+        return _UnhashedLayer(state, (listed or state.source).pack(), listed)
 
 
 class PendingLayer:
     """A layer that is ready to be written: its ``source``, and its ``size`` in bytes."""
 
-    def __init__(self, job: _LayerJob, packed: PackedLayer) -> None:
-        self.source = job.state.source
-        self.size = packed.size
-        self._job = job
-        self._packed = packed
+    def __init__(self, layer: _ReadyLayer, written: list[tuple[LayerState, FindBlobInfo]]) -> None:
+        self.source = layer.state.source
+        self.size = layer.packed.size
+        self._layer = layer
+        self._written = written
 
     def write(self, out: Write, on_bytes: OnBytes) -> None:
         """Write the layer and report the size of each portion to ``on_bytes``.
 
         Raises `IntegrityError` if a file has changed since it was listed, and whatever ``out`` raises.
         """
-        self._job.write(self._packed, out, on_bytes)
+        self._written.append((self._layer.state, self._layer.write(out, on_bytes)))
 
 
-class _LayerJob:
-    """The listing, hashing and writing of one layer."""
+@dataclass(frozen=True, slots=True)
+class _ListingLayer:
+    """A layer that a worker lists, and hashes if it is small; the result is None if it could not be listed."""
 
-    def __init__(self, state: LayerState, layer_cache: LayerCache) -> None:
-        self.state = state
-        self._layer_cache = layer_cache
-        self._listings: LayerListings | None = None
-        self._listing_future: Future[ListedLayer | None] | None = None
-        self._listed: ListedLayer | None = None
-        self._written: ListedLayer | None = None
-        self._hashing_future: Future[BlobInfo] | None = None
-        self._blob_info: BlobInfo | None = None
-        self._buffered: tuple[SharedBuffer, BufferRange] | None = None
+    state: LayerState
+    future: Future[_ReadyLayer | None]
 
     @property
-    def is_local(self) -> bool:
-        """Whether its store paths can be read without waiting for a download."""
-        source = self.state.source
-        return not isinstance(source, StoreLayer) or source.is_local
-
-    @property
-    def listing_memory(self) -> int:
-        """The memory that its listing takes, in bytes; 0 until it is listed."""
-        future = self._listing_future
-        listed = future.result() if future and future.done() else None
+    def memory_size(self) -> int:
+        listed = self.future.result() if self.future.done() else None
         return listed.memory_size if listed else 0
 
-    def start(self, pool: WorkerPool | None, buffer: SharedBuffer | None) -> None:
-        """List the layer's files, and submit the hashing to ``pool`` if its digest is unknown.
+    def result(self) -> _ReadyLayer:
+        """Wait for the listing. Raises whatever listing raises."""
+        return self.future.result() or _UnhashedLayer(self.state, self.state.source.pack(), None)
 
-        A small layer is also copied to ``buffer`` by the worker that hashes it.
-        """
-        state, source = self.state, self.state.source
-        if isinstance(source, FinishedLayer) and pool:
-            self._hashing_future = pool.submit(
-                partial(_hash_content, source.tar), (_HASHING_PRIORITY, -state.estimated_size)
-            )
-        if not isinstance(source, StoreLayer):
-            return
-        listings = find_listings(source, self._layer_cache, ignore_cached=state.known is None)
-        if listings and listings.missing and state.known:
-            # Without cached modification times there is no way to tell whether a file has changed since it was hashed.
-            listings, state.known = find_listings(source, self._layer_cache, ignore_cached=True), None
-        if listings and state.known is None and pool:
-            self._listing_future = pool.submit(
-                partial(self._list_and_hash, listings, pool, buffer), (_LISTING_PRIORITY, state.number)
-            )
-        elif listings:
-            self._listed = listings.complete(map(list_location, listings.missing))
-        self._listings = listings
 
-    def _list_and_hash(
-        self, listings: LayerListings, pool: WorkerPool, buffer: SharedBuffer | None, run_task: RunTask
-    ) -> ListedLayer | None:
-        """List the layer in a worker and have it hashed.
+@dataclass(frozen=True, slots=True)
+class _ReadyLayer(ABC):
+    """A layer that can be written; the subclasses differ in how its digest is found."""
 
-        Returns the listed layer, whose hashing has been submitted. Returns None if the layer is already hashed and in
-        ``buffer``, or if it could not be listed.
-        """
-        listed = listings.complete(worker_tasks.parse_listings(run_task(worker_tasks.listing_task(listings.missing))))
-        if listed is None:
-            return None
-        if buffer and self.state.estimated_size <= _MAX_BUFFERED:
-            size = listed.size()
-            tar_size = listed.pack_with_size(size).size
-            region = buffer.allocate(tar_size) if tar_size <= _MAX_BUFFERED else None
-            if region:
-                task = worker_tasks.buffer_task(listed, size, region)
-                (self._blob_info,) = worker_tasks.parse_blob_infos(run_task(task))
-                self._buffered = buffer, region
-                return None
-        self._hashing_future = pool.submit(
-            partial(_hash_content, listed), (_HASHING_PRIORITY, -self.state.estimated_size)
-        )
-        return listed
+    state: LayerState
+    packed: PackedLayer
 
-    def pack(self) -> PackedLayer:
-        """Wait for the listing and pack the layer. Raises whatever listing it has raised."""
-        listed = self._listing_future.result() if self._listing_future else self._listed
-        self._listing_future = self._listed = None
-        self._written = listed if self.state.known else None
-        if self._buffered:
-            return PackedLayer(self._buffered[1].size, iter(()))
-        return listed.pack() if listed else self.state.source.pack()
+    @property
+    def memory_size(self) -> int:
+        """The memory that its listing takes, in bytes."""
+        return 0
 
-    def write(self, packed: PackedLayer, out: Write, on_bytes: OnBytes) -> None:
-        """Write the layer that `pack` returned."""
-        if self._buffered:
-            count = self._write_buffered(*self._buffered, out, on_bytes)
-        elif self.state.known:
-            count = self._write_known(self.state.known, packed, out, on_bytes)
-        elif self._hashing_future:
-            count = copy(packed.pieces, out, on_bytes)
-        else:
-            self._blob_info = transfer(packed.pieces, add_progress(out, on_bytes))
-            count = self._blob_info.size
-        self._check_size(count, packed)
-        if self._listings:
-            self._listings.put()
-        self._written = None  # frees the memory of the listing
+    def result(self) -> Self:
+        return self
 
-    def _check_size(self, size: int, packed: PackedLayer) -> None:
-        if size != packed.size:
-            raise IntegrityError(f"layer {self.state.number}", got=f"{size} bytes", expected=packed.size)
+    @abstractmethod
+    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
+        """Write the layer, and return a function that returns its digest and size."""
 
-    def _write_buffered(self, buffer: SharedBuffer, region: BufferRange, out: Write, on_bytes: OnBytes) -> int:
-        with buffer.view(region) as view:
-            for start in range(0, region.size, _PORTION):
+    def check_size(self, size: int) -> None:
+        if size != self.packed.size:
+            raise IntegrityError(f"layer {self.state.number}", got=f"{size} bytes", expected=self.packed.size)
+
+    def put_listings(self, listed: ListedLayer | None) -> None:
+        if listed:
+            put_listings(self.state.context.layer_cache, listed)
+
+
+@dataclass(frozen=True, slots=True)
+class _UnhashedLayer(_ReadyLayer):
+    """A layer that a thread of this process hashes while it is written; ``listed`` is None if it is not listed."""
+
+    listed: ListedLayer | None
+
+    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
+        blob_info = transfer(self.packed.pieces, add_progress(out, on_bytes))
+        self.check_size(blob_info.size)
+        self.put_listings(self.listed)
+        return lambda: blob_info
+
+
+@dataclass(frozen=True, slots=True)
+class _HashedLayer(_ReadyLayer):
+    """A layer that a worker hashes, perhaps while it is written."""
+
+    blob_info: Future[BlobInfo]
+    listed: ListedLayer | None = None
+
+    @property
+    def memory_size(self) -> int:
+        return self.listed.memory_size if self.listed else 0
+
+    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
+        self.check_size(copy(self.packed.pieces, out, on_bytes))
+        self.put_listings(self.listed)
+        return self.blob_info.result
+
+
+@dataclass(frozen=True, slots=True)
+class _BufferedLayer(_ReadyLayer):
+    """A small layer that a worker has hashed and copied to ``region`` of the shared buffer."""
+
+    blob_info: BlobInfo
+    listed: ListedLayer
+    buffer: SharedBuffer
+    region: BufferRange
+
+    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
+        with self.buffer.view(self.region) as view:
+            for start in range(0, self.region.size, _PORTION):
                 with view[start : start + _PORTION] as portion:
                     out(portion)
                     on_bytes(len(portion))
-        buffer.free(region)
-        return region.size
+        self.buffer.free(self.region)
+        self.put_listings(self.listed)
+        return lambda: self.blob_info
 
-    def _write_known(self, known: BlobInfo, packed: PackedLayer, out: Write, on_bytes: OnBytes) -> int:
-        """Write a layer that the layer cache knows, and hash it only if a file's modification time has changed."""
+
+@dataclass(frozen=True, slots=True)
+class _KnownLayer(_ReadyLayer):
+    """A layer that the layer cache knows and whose store paths have no location; it is not hashed."""
+
+    known: BlobInfo
+
+    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
+        self.check_size(copy(self.packed.pieces, out, on_bytes))
+        self.check_size(self.known.size)
+        return lambda: self.known
+
+
+@dataclass(frozen=True, slots=True)
+class _CachedLayer(_ReadyLayer):
+    """A layer that the layer cache knows, with its listings; it is hashed only if a modification time has changed."""
+
+    known: BlobInfo
+    listed: ListedLayer
+
+    @property
+    def memory_size(self) -> int:
+        return self.listed.memory_size
+
+    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
         mtimes: dict[bytes, int] = {}
 
         def on_mtime_change(extent: Extent, mtime_ns: int) -> None:
             mtimes[extent.file] = mtime_ns
 
         try:
-            count = copy(packed.pieces, out, on_bytes, on_mtime_change if self._written else None)
-            self._blob_info = self._rehash(self._written, mtimes) if self._written and mtimes else known
+            size = copy(self.packed.pieces, out, on_bytes, on_mtime_change)
+            blob_info = self._rehash(mtimes) if mtimes else self.known
         except IntegrityError as error:
-            if not self._listings:
-                raise
-            self._listings.remove()
+            remove_listings(self.state.context.layer_cache, self.listed)
             error.add_hint("run it again: what was known of the store path is forgotten")
             raise
-        self._check_size(self._blob_info.size, packed)
-        return count
+        self.check_size(size)
+        self.check_size(blob_info.size)
+        return lambda: blob_info
 
-    def _rehash(self, written: ListedLayer, mtimes: Mapping[bytes, int]) -> BlobInfo:
+    def _rehash(self, mtimes: Mapping[bytes, int]) -> BlobInfo:
         """List and hash the layer again, so that the layer cache gets the current modification times of its files.
 
         Args:
-            written: the listing from which the layer was written.
-            mtimes: the modification times that files had then, if they are not those of ``written``.
+            mtimes: the modification times that files had when the layer was written, if not those of the listing.
 
         Raises:
             IntegrityError: The layer has changed since it was listed or written, so that the digest is not that of the
                 bytes written.
 
         """
-        source = self.state.source
-        listings = (
-            find_listings(source, self._layer_cache, ignore_cached=True) if isinstance(source, StoreLayer) else None
-        )
-        listed = listings.complete(map(list_location, listings.missing)) if listings else None
-        if listed is None or not all(starmap(_is_same_piece, zip_longest(written.pack().pieces, listed.pack().pieces))):
+        located = self.state.source.locate_paths()
+        listed = located.list_files() if located else None
+        pieces = zip_longest(self.listed.pack().pieces, listed.pack().pieces if listed else ())
+        if listed is None or not all(starmap(_is_same_piece, pieces)):
             raise IntegrityError(
                 f"layer {self.state.number}", got="other files", expected="those that were listed before"
             )
         blob_info = hash_pieces(listed.pack().pieces)
-        for piece in written.pack().pieces:
+        for piece in self.listed.pack().pieces:
             if isinstance(piece, Extent):
                 check_mtime(piece, mtimes.get(piece.file, piece.mtime_ns))
-        self._listings = listings
+        self.put_listings(listed)
         return blob_info
 
-    def finish(self) -> Layer:
-        """Return the layer with its digest, and put it into the layer cache."""
-        blob_info = self._blob_info or (self._hashing_future.result() if self._hashing_future else None)
-        if blob_info is None:
-            raise ValueError(f"layer {self.state.number}: got it not written yet, expected it to be")
-        return self.state.finish(blob_info)
+
+def _list_and_hash(
+    state: LayerState, located: LocatedLayer, pool: WorkerPool, buffer: SharedBuffer | None, run_task: RunTask
+) -> _ReadyLayer | None:
+    """List the layer in a worker and have it hashed; a small one is also copied to ``buffer``."""
+    task = worker_tasks.listing_task(located.locations)
+    listed = located.with_listings(worker_tasks.parse_listings(run_task(task)))
+    if listed is None:
+        return None
+    size = listed.size()
+    packed = listed.pack_with_size(size)
+    region = buffer.allocate(packed.size) if buffer and packed.size <= _MAX_BUFFERED else None
+    if buffer and region:
+        (blob_info,) = worker_tasks.parse_blob_infos(run_task(worker_tasks.buffer_task(listed, size, region)))
+        return _BufferedLayer(state, packed, blob_info, listed, buffer, region)
+    return _HashedLayer(state, packed, _submit_hashing(pool, state, listed), listed)
+
+
+def _submit_hashing(pool: WorkerPool, state: LayerState, content: worker_tasks.LayerContent) -> Future[BlobInfo]:
+    return pool.submit(partial(_hash_content, content), (_HASHING_PRIORITY, -state.source.weight))
 
 
 def _start_pool(size: int, buffer: SharedBuffer | None) -> WorkerPool:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.formats.tar import GnuHeaders, Member, Owner, PaxHeaders, TypeFlag, padded_size, padding, trailer_size
+from lamina.layers.layer import LayerSource
 from lamina.layers.packed import PackedLayer
 from lamina.rootfs.tree import Meta, Tree
 from lamina.system.transfer import Piece
@@ -24,7 +24,7 @@ _Entry = tuple[Node, Member, Meta]
 
 
 @dataclass(frozen=True, slots=True)
-class RootLayer:
+class RootLayer(LayerSource):
     """A root as the last layer of an image.
 
     ``keep_alive`` is an object that must live as long as the layer, such as the folder that holds the tree's files.
@@ -38,19 +38,9 @@ class RootLayer:
         """The comment for this layer in the image's history."""
         return "customisation layer"
 
-    @property
-    def expected_diff_id(self) -> Digest | None:
-        """None, as no digest is known before the tree is packed."""
-        return None
-
     def headline(self, number: int) -> str:
         """Return the progress message for writing this as layer ``number``."""
         return f"Creating layer {number} with customisation..."
-
-    @property
-    def paths(self) -> tuple[StorePath, ...]:
-        """Empty, as store paths are in other layers."""
-        return ()
 
     def pack(self) -> PackedLayer:
         """Return the layer's tar: its exact size, and its bytes as pieces that are read on demand."""
