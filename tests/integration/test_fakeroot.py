@@ -16,7 +16,7 @@ from tests.integration import tools
 from tests.integration.closures import Sample
 from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import as_nobody, public_folder
-from tests.support.processes import find_pids, is_running, wait_until
+from tests.support.processes import find_pids, has_ended, is_running, unique_sleep, wait_until
 
 from lamina.core.nodes import Symlink
 from lamina.errors import FormatError, ScriptError
@@ -180,28 +180,30 @@ def test_the_error_names_a_missing_program(tmp_path: Path, missing: str, chroot:
 
 @pytest.mark.parametrize("chroot", [False, True])
 def test_a_script_that_hangs_is_ended_with_all_its_processes(tmp_path: Path, chroot: bool) -> None:
-    before = find_fakeds()
-    script = "(trap '' INT TERM HUP; sleep 300) & sleep 300"
+    before, sleep = find_fakeds(), unique_sleep()
+    script = f"(trap '' INT TERM HUP; {sleep}) & {sleep}"
     with pytest.raises(ScriptError, match=r"fakeroot commands: got no end within 0.5 s, expected one"):
         run_scripts(Tree(), Scripts("", script, chroot, PATH, 0.5))
-    assert tools.poll_until(lambda: find_fakeds() <= before, 5)
-    wait_until(lambda: not is_running("sleep 300"))
+    wait_for_end(find_fakeds() - before)
+    wait_until(lambda: not is_running(sleep))
 
 
 @pytest.mark.parametrize("chroot", [False, True])
-@pytest.mark.parametrize("leave", ["sleep 298 &", "setsid sleep 298 &", "(setsid sleep 298 &) &"])
+@pytest.mark.parametrize("leave", ["{} &", "setsid {} &", "(setsid {} &) &"])
 def test_every_process_that_a_script_leaves_behind_is_ended(leave: str, chroot: bool) -> None:
-    assert run_and_print(f"{leave}\necho done", chroot=chroot) == "done\n"
-    wait_until(lambda: not is_running("sleep 298"))
-    assert tools.poll_until(lambda: not find_fakeds(), 5)
+    before, sleep = find_fakeds(), unique_sleep()
+    assert run_and_print(f"{leave.format(sleep)}\necho done", chroot=chroot) == "done\n"
+    wait_until(lambda: not is_running(sleep))
+    wait_for_end(find_fakeds() - before)
 
 
 def test_every_process_of_a_script_without_fakeroot_is_ended_too() -> None:
-    assert run_scripts(Tree(), Scripts("setsid sleep 297 &\necho done", search_path=PATH)).output == "done\n"
-    wait_until(lambda: not is_running("sleep 297"))
+    sleep = unique_sleep()
+    assert run_scripts(Tree(), Scripts(f"setsid {sleep} &\necho done", search_path=PATH)).output == "done\n"
+    wait_until(lambda: not is_running(sleep))
     with pytest.raises(ScriptError, match="got no end within"):
-        run_scripts(Tree(), Scripts("setsid --wait sleep 297", search_path=PATH, time_limit=0.5))
-    wait_until(lambda: not is_running("sleep 297"))
+        run_scripts(Tree(), Scripts(f"setsid --wait {sleep}", search_path=PATH, time_limit=0.5))
+    wait_until(lambda: not is_running(sleep))
 
 
 def test_the_exit_status_inside_proot_is_reported() -> None:
@@ -235,17 +237,22 @@ run_scripts(Tree(), Scripts("", sys.argv[1], sys.argv[2] == "True", os.environ["
 
 @pytest.mark.parametrize("chroot", [False, True])
 def test_every_process_ends_when_lamina_is_killed(tmp_path: Path, chroot: bool) -> None:
-    before = find_fakeds()
+    before, sleep = find_fakeds(), unique_sleep()
     environment = {**os.environ, "PATH": PATH, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen([sys.executable, "-c", _KILLED, "sleep 299", str(chroot)], env=environment) as lamina:
-        assert tools.poll_until(lambda: is_running("sleep 299"), 20)
+    with subprocess.Popen([sys.executable, "-c", _KILLED, sleep, str(chroot)], env=environment) as lamina:
+        wait_until(lambda: is_running(sleep))
         lamina.kill()
-    assert tools.poll_until(lambda: not is_running("sleep 299") and find_fakeds() <= before, 5)
+    wait_until(lambda: not is_running(sleep))
+    wait_for_end(find_fakeds() - before)
 
 
 def find_fakeds() -> set[int]:
-    """Return the process IDs of the servers of fakeroot."""
+    """Return the process IDs of the servers of fakeroot, those of other programs too."""
     return set(find_pids(lambda command: "faked" in command.partition(" ")[0]))
+
+
+def wait_for_end(pids: set[int]) -> None:
+    wait_until(lambda: all(map(has_ended, pids)))
 
 
 def test_the_workspace_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

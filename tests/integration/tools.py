@@ -43,12 +43,15 @@ def find(name: str) -> str | None:
     return shutil.which(name, path=_search_path())
 
 
-def require(name: str) -> str:
-    """Return the full path of the tool; if it is missing, skip the test, or fail it under --require-tools."""
-    path = find(name)
-    if path is None:
-        _skip_or_fail(f"{name} is not installed")
-    return path
+def require(name: str, *others: str) -> str:
+    """Return the full path of the tool.
+
+    If it or one of ``others`` is missing, skip the test, or fail it under --require-tools.
+    """
+    for tool in (name, *others):
+        if find(tool) is None:
+            _skip_or_fail(f"{tool} is not installed")
+    return find(name) or name
 
 
 def skip_unusable(name: str, why: str) -> NoReturn:

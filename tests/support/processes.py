@@ -1,13 +1,24 @@
-"""Find processes of this machine by their command lines, and wait for a condition."""
+"""Find processes of this machine by their command lines, and wait for a condition.
+
+Other test runs may use the same machine at the same time, so each test looks for processes that only it can have.
+"""
 
 from __future__ import annotations
 
+import itertools
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 _TIMEOUT_SECONDS = 20
 _PAUSE_SECONDS = 0.005
+_numbers = itertools.count(1)
+
+
+def unique_sleep() -> str:
+    """Return a command that sleeps for five minutes, with a command line that no other process of this machine has."""
+    return f"sleep 300.{os.getpid():07}{next(_numbers):04}"
 
 
 def is_running(command: str) -> bool:

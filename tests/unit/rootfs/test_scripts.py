@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from tests.support.factories import packed_bytes
 from tests.support.fake_nix_store import as_nobody, public_folder
-from tests.support.processes import is_running, wait_until
+from tests.support.processes import is_running, unique_sleep, wait_until
 
 from lamina.core.nodes import Directory, Regular, Symlink
 from lamina.errors import FormatError, InvalidArgument, OutputError, ScriptError
@@ -237,9 +237,10 @@ def test_the_output_of_a_successful_script_is_returned() -> None:
 
 
 def test_processes_that_a_script_leaves_running_are_ended() -> None:
-    ran = run_scripts(Tree(), Scripts("(trap '' HUP TERM; sleep 296; sleep 296) & echo > x", search_path=PATH))
+    sleep = unique_sleep()
+    ran = run_scripts(Tree(), Scripts(f"(trap '' HUP TERM; {sleep}; {sleep}) & echo > x", search_path=PATH))
     assert ran.tree.node(b"x")
-    wait_until(lambda: not is_running("sleep 296"))
+    wait_until(lambda: not is_running(sleep))
 
 
 def test_a_process_that_holds_the_output_is_not_waited_for() -> None:
@@ -296,7 +297,8 @@ sys.exit(run_to_exit_code(lambda: run_scripts(Tree(), Scripts(sys.argv[1], searc
 def test_an_interrupted_script_is_ended_with_all_its_processes_and_its_workspace_is_removed(
     workspaces: Path, number: signal.Signals, code: int
 ) -> None:
-    script = "(trap '' INT TERM; sleep 295; sleep 295) & echo > begun; sleep 295"
+    sleep = unique_sleep()
+    script = f"(trap '' INT TERM; {sleep}; {sleep}) & echo > begun; {sleep}"
     environment = {**os.environ, "TMPDIR": str(workspaces)}
     with subprocess.Popen(
         [sys.executable, "-c", _INTERRUPTED, script], env=environment, stderr=subprocess.PIPE
@@ -308,7 +310,7 @@ def test_an_interrupted_script_is_ended_with_all_its_processes_and_its_workspace
     assert lamina.returncode == code
     assert b"Traceback" not in stderr
     assert list(workspaces.iterdir()) == []
-    wait_until(lambda: not is_running("sleep 295"))
+    wait_until(lambda: not is_running(sleep))
 
 
 def test_a_temporary_folder_that_cannot_be_written_is_an_output_error(

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.processes import is_running, wait_until
+from tests.support.processes import is_running, unique_sleep, wait_until
 
 from lamina.rootfs.session import processes
+
+SLEEP = unique_sleep()
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc here")
 
@@ -19,9 +21,9 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="th
 @pytest.fixture
 def session() -> Iterator[subprocess.Popen[bytes]]:
     """A session like that of a script: a first process, and one in its own process group that waits for another."""
-    script = "set -m; (sleep 282; true) & exec 2>/dev/null; wait; sleep 281"
+    script = f"set -m; ({SLEEP}; true) & exec 2>/dev/null; wait; sleep 300"
     with subprocess.Popen(["bash", "-c", script], start_new_session=True) as first:
-        wait_until(lambda: is_running("sleep 282"))
+        wait_until(lambda: is_running(SLEEP))
         yield first
         processes.kill_descendants(first.pid)
         first.kill()
@@ -55,16 +57,16 @@ def test_a_session_is_hung_if_every_process_of_the_script_is_stopped(session: su
 def test_all_descendants_but_one_are_killed(session: subprocess.Popen[bytes]) -> None:
     shell, _ = processes.list_descendants(session.pid)
     processes.kill_descendants(session.pid, except_pid=shell.pid)
-    assert not is_running("sleep 282")
+    assert not is_running(SLEEP)
     assert session.poll() is None
 
 
 def test_the_rest_of_a_session_is_killed_after_its_first_process_ended() -> None:
-    script = "(sleep 280 & sleep 280) & sleep 280 & kill -KILL $$"
+    script = f"({SLEEP} & {SLEEP}) & {SLEEP} & kill -KILL $$"
     with subprocess.Popen(["bash", "-c", script], start_new_session=True) as first:
         first.wait()
         processes.kill_session(first.pid)
-    assert not is_running("sleep 280")
+    assert not is_running(SLEEP)
 
 
 @pytest.mark.parametrize("name", ["a b", "a) S 1 2 3 (b", ")", ""])
