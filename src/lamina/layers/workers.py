@@ -11,27 +11,21 @@ locks that other threads of this process hold.
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
-from queue import SimpleQueue
-from threading import Thread
+from functools import partial
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Self, TypeVar
 
 from lamina.layers import worker_tasks
 from lamina.layers.worker_tasks import TaskResult, WorkerTask
 from lamina.system.cleanup import Cleanup
+from lamina.system.threads import Priority, ThreadPool
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.layers.worker_tasks import main; main()"
-# How long an interrupted pool waits for each thread, in seconds; they end at once, as their workers were killed.
-_JOIN_TIMEOUT = 0.5
-_HIGHEST_PRIORITY, _LOWEST_PRIORITY = (-1, 0), (sys.maxsize, 0)
-
 
 RunTask = Callable[[WorkerTask], TaskResult]
 """Runs a task in a worker process and waits for its result."""
@@ -40,40 +34,26 @@ _T = TypeVar("_T")
 
 
 class WorkerPool:
-    """A pool of up to ``size`` worker processes; a context manager that ends them.
+    """A pool of ``size`` worker processes; a context manager that ends them.
 
-    Each process is started when there is a job for it. The workers inherit the file descriptors ``pass_fds`` under the
-    same numbers.
+    Each process is started for its first task. The workers inherit the file descriptors ``pass_fds`` under the same
+    numbers.
     """
 
     def __init__(self, size: int, pass_fds: Collection[int] = ()) -> None:
-        self._size = size
-        self._pass_fds = tuple(pass_fds)
-        # A heap, and a ticket for each of its entries. Both are written in C: a signal that raises in the middle cannot
-        # leave them locked, as it can a `queue.PriorityQueue`.
-        self._jobs: list[tuple[tuple[int, int], int, Callable[[RunTask], Any] | None, Future[Any]]] = []
-        self._tickets: SimpleQueue[None] = SimpleQueue()
-        self._count = itertools.count()
-        self._workers: list[_Worker] = []
-        self._threads: list[Thread] = []
+        self._workers = tuple(_Worker(tuple(pass_fds)) for _ in range(size))
+        self._idle = list(self._workers)
+        self._threads = ThreadPool(size, "lamina-workers")
         self._cleanup = Cleanup(self._kill)
 
-    def submit(self, job: Callable[[RunTask], _T], priority: tuple[int, int]) -> Future[_T]:
+    def submit(self, job: Callable[[RunTask], _T], priority: Priority) -> Future[_T]:
         """Call ``job`` in a thread that has a worker process, and return a future for its result.
 
         Args:
             job: A function that receives the worker's `RunTask` and may call it any number of times.
-            priority: The waiting job with the lowest priority is next; of equal ones, the oldest.
+            priority: The order in which jobs are started, as in `ThreadPool.submit`.
         """
-        future: Future[_T] = Future()
-        self._push(priority, job, future)
-        if len(self._threads) < self._size:
-            worker = _Worker(self._pass_fds)
-            self._workers.append(worker)
-            thread = Thread(target=self._run_jobs, args=(worker,), name="lamina-workers", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-        return future
+        return self._threads.submit(partial(self._run_job, job), priority)
 
     def __enter__(self) -> Self:
         return self
@@ -81,40 +61,25 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # One for each possible thread: an interrupt may have come between a thread's start and its entry in the list.
-        for _ in range(self._size):
-            priority = _LOWEST_PRIORITY if kind is None else _HIGHEST_PRIORITY
-            self._push(priority, None, Future())
         if kind is not None:
             self._kill()
-        for thread in self._threads:
-            # A thread may wait for ever for the lock of a future that the interrupt left locked.
-            thread.join(None if kind is None else _JOIN_TIMEOUT)
+        self._threads.__exit__(kind, error, trace)
+        for worker in self._workers:
+            worker.close_input()  # of all first, so that they end at the same time
+        for worker in self._workers:
+            worker.close()
         self._cleanup.cancel()
 
-    def _push(self, priority: tuple[int, int], job: Callable[[RunTask], Any] | None, future: Future[Any]) -> None:
-        heapq.heappush(self._jobs, (priority, next(self._count), job, future))
-        self._tickets.put(None)
+    def _run_job(self, job: Callable[[RunTask], _T]) -> _T:
+        worker = self._idle.pop()  # there are as many workers as threads
+        try:
+            return job(worker.run_task)
+        finally:
+            self._idle.append(worker)
 
     def _kill(self) -> None:
         for worker in self._workers:
             worker.kill()
-
-    def _run_jobs(self, worker: _Worker) -> None:
-        with contextlib.closing(worker):
-            while True:
-                self._tickets.get()
-                *_, job, future = heapq.heappop(self._jobs)
-                if job is None:
-                    return
-                try:
-                    result = job(worker.run_task)
-                except BaseException as error:  # noqa: BLE001 - the caller gets it from the future
-                    future.set_exception(error)
-                else:
-                    future.set_result(result)
-                    del result
-                del job, future
 
 
 class _Worker:
@@ -145,10 +110,15 @@ class _Worker:
         if self._process:
             self._process.kill()
 
-    def close(self) -> None:
-        if self._process:
+    def close_input(self) -> None:
+        if self._process and self._process.stdin:
             with contextlib.suppress(OSError):
-                self._process.communicate()
+                self._process.stdin.close()
+
+    def close(self) -> None:
+        if self._process and self._process.stdout:
+            self._process.wait()
+            self._process.stdout.close()
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         process = self._process or self._start()

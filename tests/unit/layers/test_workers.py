@@ -128,9 +128,10 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
 _INTERRUPTED = """
 import concurrent.futures, queue, sys, threading
 from lamina.layers import workers
+from lamina.system import threads
 
-workers._JOIN_TIMEOUT = 0.02
-FILES = {module.__file__ for module in (workers, queue, concurrent.futures._base)}
+threads._INTERRUPTED_TIMEOUT = 0.02
+FILES = {module.__file__ for module in (workers, threads, queue, concurrent.futures._base)}
 # Others of threading's functions use locks that are written in C, which only a trace function can interrupt there.
 CONDITION = {function.__code__ for function in vars(threading.Condition).values() if hasattr(function, "__code__")}
 ended = 0
