@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from lamina.errors import Error, FormatError, OutputError, Unavailable
+from lamina.system.threads import ThreadPool
 from lamina.transports.aws import AwsSession
 from lamina.transports.connections import Connections
 from lamina.transports.downloads import Downloader
@@ -201,11 +202,11 @@ class S3Transport:
     def _send_parts(self, part: Request, query: str, pieces: Iterator[bytes]) -> list[str]:
         """Send ``pieces`` as parts, several at a time, and return their ETags in order."""
         etags: list[str] = []
-        with ThreadPoolExecutor(_PARALLEL_PARTS, "lamina-s3") as pool:
+        with ThreadPool(_PARALLEL_PARTS, "lamina-s3") as pool:
             pending = []
             for number, piece in enumerate(pieces, 1):
                 request = replace(part, url=f"{part.url}?partNumber={number}&{query}", body=piece)
-                pending.append(pool.submit(self._put, request))
+                pending.append(pool.submit(partial(self._put, request)))
                 if len(pending) >= _PARALLEL_PARTS:
                     etags.append(pending.pop(0).result()[0])
             etags += [future.result()[0] for future in pending]

@@ -8,10 +8,11 @@ the NAR at the URL that the narinfo gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Collection, Generator, Iterator
+from concurrent.futures import Future
+from functools import cached_property, partial
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock
 
 from lamina.compression.decoders import decode_pieces
 from lamina.core.names import STORE_DIR, StorePath
@@ -23,6 +24,7 @@ from lamina.formats.narinfo import NarInfo
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.failures import RECOVERABLE_ERRORS
 from lamina.stores.transport import Transport
+from lamina.system.threads import ThreadPool
 from lamina.transports.retry import MAX_CONNECTIONS
 
 _MAX_CACHE_INFO = 1 << 16
@@ -83,33 +85,21 @@ class BinaryCache:
         if self._query_count > _MAX_PATHS:
             raise FormatError(self.label, got=f"a closure of more than {_MAX_PATHS} paths", expected="an end of it")
         if len(hashes) == 1:
-            yield from ((hash_part, self._query_hash(hash_part)) for hash_part in hashes)
+            yield from map(self._query_hash, hashes)
         else:
-            yield from self._query_concurrently(tuple(hashes))
+            yield from self._query_concurrently(hashes)
 
-    def _query_concurrently(self, hashes: Sequence[str]) -> Iterator[tuple[str, NarInfoResult]]:
+    def _query_concurrently(self, hashes: Collection[str]) -> Iterator[tuple[str, NarInfoResult]]:
         """Yield each answer as it arrives; a caller that stops iterating does not wait for the rest."""
-        pending, results = list(hashes), SimpleQueue[tuple[str, NarInfoResult] | BaseException]()
-
-        def send_queries() -> None:
-            try:
-                while hash_part := _pop_or_none(pending):
-                    results.put((hash_part, self._query_hash(hash_part)))
-            except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits for the result
-                pending.clear()
-                results.put(error)
-
-        for _ in range(min(MAX_CONNECTIONS, len(hashes))):
-            # Daemon threads: the process can exit while a server does not answer.
-            Thread(target=send_queries, name="lamina-narinfo", daemon=True).start()
+        pool = ThreadPool(min(MAX_CONNECTIONS, len(hashes)), "lamina-narinfo")
+        results = SimpleQueue[Future[tuple[str, NarInfoResult]]]()
         try:
+            for hash_part in hashes:
+                pool.submit(partial(self._query_hash, hash_part)).add_done_callback(results.put)
             for _ in hashes:
-                result = results.get()
-                if isinstance(result, BaseException):
-                    raise result
-                yield result
+                yield results.get().result()
         finally:
-            pending.clear()
+            pool.close(timeout=0)
 
     def trusts_nar_hash(self, narinfo: NarInfo) -> bool:
         """Return whether a trusted key signed the NAR hash of ``narinfo``, which then holds without the address."""
@@ -167,16 +157,16 @@ class BinaryCache:
     def _transport(self) -> Transport:
         return self._opener()
 
-    def _query_hash(self, hash_part: str) -> NarInfoResult:
+    def _query_hash(self, hash_part: str) -> tuple[str, NarInfoResult]:
         if self._fault:
-            return self._fault
+            return hash_part, self._fault
         try:
-            return self._fetch_narinfo(hash_part)
+            return hash_part, self._fetch_narinfo(hash_part)
         except Unreachable as error:
             self._fault = error
-            return error
+            return hash_part, error
         except RECOVERABLE_ERRORS as error:
-            return error
+            return hash_part, error
 
     def _fetch_narinfo(self, hash_part: str) -> NarInfo | None:
         name = f"{hash_part}.narinfo"
@@ -191,10 +181,3 @@ class BinaryCache:
             )
         self._trust.check(parsed, self.label)
         return parsed
-
-
-def _pop_or_none(hashes: list[str]) -> str | None:
-    try:
-        return hashes.pop()
-    except IndexError:  # another thread took the last one
-        return None

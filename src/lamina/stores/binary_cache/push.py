@@ -10,9 +10,10 @@ have threads of their own.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -29,6 +30,7 @@ from lamina.formats.narinfo import NarInfo
 from lamina.stores.closure_source import ClosureSource
 from lamina.stores.transport import WritableTransport
 from lamina.system.tempdir import TempDir
+from lamina.system.threads import ThreadPool
 from lamina.system.transfer import BlobInfo, HashingWriter
 
 _MAX_CACHE_INFO = 1 << 16
@@ -80,8 +82,8 @@ def push(closure_source: ClosureSource, closure: Closure, cache: WritableTranspo
     """
     _check_cache(cache)
     with (
-        _open_thread_pool(options.jobs, "lamina-push") as compression_pool,
-        _open_thread_pool(_NETWORK_THREADS, "lamina-narinfo") as network_pool,
+        ThreadPool(options.jobs, "lamina-push") as compression_pool,
+        ThreadPool(_NETWORK_THREADS, "lamina-narinfo") as network_pool,
     ):
         infos = closure.bottom_up
         present = dict(zip(infos, network_pool.map(lambda info: _find_present(cache, info), infos), strict=True))
@@ -93,20 +95,6 @@ def push(closure_source: ClosureSource, closure: Closure, cache: WritableTranspo
         except BaseException:
             run.stopping.set()
             raise
-
-
-@contextlib.contextmanager
-def _open_thread_pool(count: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    pool = ThreadPoolExecutor(count, name)
-    try:
-        yield pool
-    except Exception:
-        pool.shutdown(cancel_futures=True)
-        raise
-    except BaseException:  # after an interrupt, a server that does not answer is not waited for
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
 
 
 def add_signatures(narinfo: NarInfo, keys: Iterable[SecretKey]) -> NarInfo:
@@ -168,14 +156,14 @@ class _Push:
         self.stopping = Event()
 
     def push(
-        self, present: dict[StorePath, NarInfo], compression_pool: ThreadPoolExecutor, network_pool: ThreadPoolExecutor
+        self, present: dict[StorePath, NarInfo], compression_pool: ThreadPool, network_pool: ThreadPool
     ) -> PushResult:
         newly_signed = self._sign(present, network_pool)
         missing = [info for info in self._closure.bottom_up if info.path not in present]
         missing_references = {info.path: {*info.references} - {info.path} - present.keys() for info in missing}
         nars: dict[StorePath, _UploadedNar] = {}
         running: dict[Future[_UploadedNar | None], PathInfo] = {
-            compression_pool.submit(self._send, info): info for info in missing
+            compression_pool.submit(partial(self._send, info)): info for info in missing
         }
         done: list[StorePath] = []
         while running:
@@ -197,14 +185,14 @@ class _Push:
                             ready.append(referrer)
             for info in dict.fromkeys(ready):
                 if info.path in nars and not missing_references[info.path]:
-                    running[network_pool.submit(self._write_metadata, info, nars[info.path])] = info
+                    running[network_pool.submit(partial(self._write_metadata, info, nars[info.path]))] = info
         size = sum(sent.file.size for sent in nars.values() if sent.is_new)
         return PushResult(tuple(done), newly_signed, len(present) - len(newly_signed), size)
 
-    def _sign(self, present: dict[StorePath, NarInfo], network_pool: ThreadPoolExecutor) -> tuple[StorePath, ...]:
+    def _sign(self, present: dict[StorePath, NarInfo], network_pool: ThreadPool) -> tuple[StorePath, ...]:
         updated = {path: add_signatures(narinfo, self._options.keys) for path, narinfo in present.items()}
         changed = [narinfo for path, narinfo in updated.items() if {*narinfo.signatures} != {*present[path].signatures}]
-        list(network_pool.map(self._write_narinfo, changed))
+        network_pool.map(self._write_narinfo, changed)
         return tuple(narinfo.info.path for narinfo in changed)
 
     def _write_narinfo(self, narinfo: NarInfo) -> None:

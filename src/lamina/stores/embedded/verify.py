@@ -7,7 +7,6 @@ not checked again: that happened when the path was added, or the user turned the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lamina.core.names import StorePath
@@ -17,6 +16,7 @@ from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.embedded.stray_files import find_orphans, find_stray_files
 from lamina.stores.integrity import check_nar
 from lamina.system.cpus import cpu_count
+from lamina.system.threads import ThreadPool
 
 _SUFFIX = ".narinfo"
 _DAMAGE_ERRORS = (FormatError, IntegrityError, InvalidArgument, NotFound, Unavailable)
@@ -66,11 +66,8 @@ def check_store(store: EmbeddedStore, threads: int = 0) -> StoreCheck:
     store.locks.hold_shared()
     narinfos, damaged = _read_narinfos(store)
     valid = {narinfo.info.path for narinfo in narinfos}
-    pool = ThreadPoolExecutor(threads or cpu_count(), "lamina-check")
-    try:
-        faults = list(pool.map(lambda narinfo: _find_fault(store, narinfo), narinfos))
-    finally:  # after an interrupt, the remaining paths are not waited for
-        pool.shutdown(wait=False, cancel_futures=True)
+    with ThreadPool(threads or cpu_count(), "lamina-check") as pool:
+        faults = pool.map(lambda narinfo: _find_fault(store, narinfo), narinfos)
     damaged += [
         DamagedPath(narinfo.info.path.hash, fault) for narinfo, fault in zip(narinfos, faults, strict=True) if fault
     ]
