@@ -23,10 +23,9 @@ def main() -> None:
         while data:
             data = data[os.write(1, data) :]
 
-    compressor = find_compressor(codec)(write, int(jobs))
-    while data := os.read(0, _PORTION):
-        compressor.write(memoryview(data))
-    compressor.close()
+    with find_compressor(codec)(write, int(jobs)) as compressor:
+        while data := os.read(0, _PORTION):
+            compressor.write(memoryview(data))
 
 
 if __name__ == "__main__":

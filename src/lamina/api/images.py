@@ -459,6 +459,5 @@ def _open_output(
         if make is Uncompressed:
             yield write  # as it is: a writer of a descriptor accepts extents too, a compressor only bytes
             return
-        compressed = make(write, jobs or cpu_count())
-        yield compressed.write
-        compressed.close()
+        with make(write, jobs or cpu_count()) as compressed:
+            yield compressed.write

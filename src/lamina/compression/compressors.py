@@ -12,17 +12,20 @@ For gzip, the input is cut into blocks of 1 MiB, which threads compress in paral
 from __future__ import annotations
 
 import zlib
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Thread
-from typing import Protocol
+from functools import partial
+from types import TracebackType
+from typing import Protocol, Self
 
 from lamina.compression import libraries
 from lamina.compression.levels import GZIP_LEVEL, ZSTD_LEVEL, format_codec, parse_codec
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
+from lamina.system.threads import ThreadPool
 from lamina.system.transfer import Write
 
 _BLOCK = 1 << 20
@@ -36,17 +39,31 @@ _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"
 
 
-class Compressor(Protocol):
-    """A stream that compresses the bytes written to it and passes the result to a function."""
+class Compressor(ABC):
+    """A stream that compresses the bytes written to it and passes the result to a function.
 
+    As a context manager, it is closed at the end of the block, unless the block ends with an error.
+    """
+
+    @abstractmethod
     def write(self, data: memoryview) -> None:
         """Compress the next bytes."""
 
+    @abstractmethod
     def close(self) -> None:
         """Write the rest of the output, which is incomplete without it."""
 
+    def __enter__(self) -> Self:
+        return self
 
-class Uncompressed:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+
+
+class Uncompressed(Compressor):
     """A `Compressor` that passes bytes on as they are."""
 
     def __init__(self, write: Write, jobs: int) -> None:
@@ -60,23 +77,21 @@ class Uncompressed:
         """Do nothing, because nothing is buffered."""
 
 
-class Gzip:
+class Gzip(Compressor):
     """A `Compressor` that writes one gzip member with ``jobs`` threads.
 
-    The threads end when the compressor is closed or garbage-collected, or when ``write`` fails. Memory is bounded by
-    two blocks per thread, one more, and their compressed output.
+    Memory is bounded by two blocks per thread, one more, and their compressed output.
     """
 
     def __init__(self, write: Write, jobs: int, level: int = GZIP_LEVEL) -> None:
-        self._tasks: SimpleQueue[_Block | None] = SimpleQueue()
-        self._threads: list[Thread] = []
-        self._jobs = jobs
+        self._pool = ThreadPool(jobs, "lamina-gzip")
+        self._max_waiting = jobs + min(jobs, _MAX_AHEAD)
         self._write = write
         self._deflate = _Deflate(level)
         self._crc32 = libraries.crc32()
         self._checksum = 0
         self._size = 0
-        self._waiting: deque[_Block] = deque()
+        self._waiting: deque[tuple[_Block, Future[tuple[bytes, ...]]]] = deque()
         self._free: list[_Block] = []
         self._block = _Block()
         write(memoryview(_HEADER))
@@ -88,66 +103,51 @@ class Gzip:
         while data:
             data = data[self._block.fill(data) :]
             if self._block.size == _BLOCK:
-                self._submit()
-                self._forward_results(self._jobs + min(self._jobs, _MAX_AHEAD))
+                block = self._block
+                self._block = self._free.pop() if self._free else _Block()
+                self._block.restart_after(block)
+                self._submit(block)
+                self._forward_results(self._max_waiting)
 
     def close(self) -> None:
-        """Write the remaining blocks and the trailer."""
-        if self._threads and self._block.size:
-            self._submit()
-        elif self._block.size:
-            self._block.compress(self._deflate)
-            self._waiting.append(self._block)
-        self._forward_results(0)
-        self._stop()
+        """Write the remaining blocks and the trailer, and end the threads."""
+        with self._pool:
+            if self._size > self._block.size:
+                self._submit(self._block)
+                self._forward_results(0)
+            elif self._size:  # a single block needs no thread
+                self._forward(self._block.compress(self._deflate))
         trailer = self._checksum.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little")
         self._write(memoryview(_LAST_BLOCK + trailer))
 
-    def __del__(self) -> None:
-        # A caller that fails while it is compressing never calls `close`.
-        self._end_threads()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._pool.__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)
 
-    def _submit(self) -> None:
-        block = self._block
-        self._block = self._free.pop() if self._free else _Block()
-        self._block.restart_after(block)
-        if len(self._threads) < self._jobs:
-            thread = Thread(target=_compress_blocks, args=(self._tasks, self._deflate), name="lamina-gzip", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-        self._waiting.append(block)
-        self._tasks.put(block)
+    def _submit(self, block: _Block) -> None:
+        self._waiting.append((block, self._pool.submit(partial(block.compress, self._deflate))))
 
     def _forward_results(self, max_waiting: int) -> None:
-        try:
-            while len(self._waiting) > max_waiting:
-                block = self._waiting.popleft()
-                for part in block.result():
-                    self._write(memoryview(part))
-                self._free.append(block)
-        except BaseException:
-            self._stop()
-            raise
+        while len(self._waiting) > max_waiting:
+            block, compressed = self._waiting.popleft()
+            self._forward(compressed.result())
+            self._free.append(block)
 
-    def _stop(self) -> None:
-        self._end_threads()
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
-
-    def _end_threads(self) -> None:
-        for _ in self._threads:
-            self._tasks.put(None)
+    def _forward(self, parts: Iterable[bytes]) -> None:
+        for part in parts:
+            self._write(memoryview(part))
 
 
 class _Block:
-    """A buffer with one block of input and the 32 KiB before it, and the compressed result."""
+    """A buffer with one block of input and the 32 KiB before it."""
 
     def __init__(self) -> None:
         self.size = 0
         self._view = memoryview(bytearray(_WINDOW + _BLOCK))
         self._window_size = 0
-        self._result: SimpleQueue[tuple[bytes, ...] | BaseException] = SimpleQueue()
 
     def restart_after(self, previous: _Block) -> None:
         """Empty the block and copy the end of the full block ``previous`` as its dictionary."""
@@ -163,20 +163,10 @@ class _Block:
         self.size += count
         return count
 
-    def compress(self, deflate: _Deflate) -> None:
-        """Compress the block and keep the result, or the error for `result` to raise."""
-        try:
-            window = self._view[_WINDOW - self._window_size : _WINDOW]
-            self._result.put(deflate(window, self._view[_WINDOW : _WINDOW + self.size]))
-        except BaseException as error:  # noqa: BLE001 - `result` raises it in the thread that waits
-            self._result.put(error)
-
-    def result(self) -> tuple[bytes, ...]:
-        """Wait for the result, which can be taken once."""
-        result = self._result.get()
-        if isinstance(result, BaseException):
-            raise result
-        return result
+    def compress(self, deflate: _Deflate) -> tuple[bytes, ...]:
+        """Return the block compressed."""
+        window = self._view[_WINDOW - self._window_size : _WINDOW]
+        return deflate(window, self._view[_WINDOW : _WINDOW + self.size])
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +181,36 @@ class _Deflate:
         return compressor.compress(block), compressor.flush(zlib.Z_SYNC_FLUSH)
 
 
-def _compress_blocks(tasks: SimpleQueue[_Block | None], deflate: _Deflate) -> None:
-    # The thread holds no reference to the compressor, so that its garbage collection can end the thread.
-    while block := tasks.get():
-        block.compress(deflate)
+class _LibraryStream(Protocol):
+    """The methods that the compressors of zstd, `lzma` and `bz2` have in common."""
+
+    def compress(self, data: memoryview, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
 
 
-class Zstd:
+class LibraryCompressor(Compressor):
+    """A `Compressor` around the compressor of a library."""
+
+    def __init__(self, write: Write, stream: _LibraryStream) -> None:
+        self._write = write
+        self._stream = stream
+
+    def write(self, data: memoryview) -> None:
+        """Compress the next bytes."""
+        if data:  # for zstd, an empty write would be a cut
+            self._forward(self._stream.compress(data))
+
+    def close(self) -> None:
+        """Write the output that the library still holds."""
+        self._forward(self._stream.flush())
+
+    def _forward(self, data: bytes) -> None:
+        if data:
+            self._write(memoryview(data))
+
+
+class Zstd(LibraryCompressor):
     """A `Compressor` that writes one zstd frame with ``jobs`` threads of the library."""
 
     def __init__(self, write: Write, jobs: int, level: int = ZSTD_LEVEL) -> None:
@@ -208,21 +221,7 @@ class Zstd:
             parameter.nb_workers: jobs,  # never 0, because the single-threaded mode gives different bytes
             parameter.checksum_flag: 1,
         }
-        self._write = write
-        self._compressor = zstd.ZstdCompressor(options=options)
-
-    def write(self, data: memoryview) -> None:
-        """Compress the next bytes."""
-        if data:
-            self._forward(self._compressor.compress(data))
-
-    def close(self) -> None:
-        """Write the output that the library still holds."""
-        self._forward(self._compressor.flush())
-
-    def _forward(self, data: bytes) -> None:
-        if data:
-            self._write(memoryview(data))
+        super().__init__(write, zstd.ZstdCompressor(options=options))
 
 
 COMPRESSORS: Mapping[str, Callable[[Write, int], Compressor]] = {"none": Uncompressed, "gz": Gzip, "zstd": Zstd}

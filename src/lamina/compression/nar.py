@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from lamina.compression import libraries
-from lamina.compression.compressors import Compressor, Gzip, Uncompressed, Zstd
+from lamina.compression.compressors import Compressor, Gzip, LibraryCompressor, Uncompressed, Zstd
 from lamina.compression.levels import format_codec, parse_codec
 from lamina.errors import FormatError
 from lamina.system.transfer import Write
@@ -45,33 +45,9 @@ class NarCompression:
         return _COMPRESSORS[self.algorithm](write, threads, self.level)
 
 
-class _LibraryCompressor(Protocol):
-    """The methods that the compressors of `lzma` and `bz2` have in common."""
-
-    def compress(self, data: memoryview, /) -> bytes: ...
-
-    def flush(self) -> bytes: ...
-
-
-class _StandardCompressor:
-    def __init__(self, write: Write, inner: _LibraryCompressor) -> None:
-        self._write = write
-        self._inner = inner
-
-    def write(self, data: memoryview) -> None:
-        self._forward(self._inner.compress(data))
-
-    def close(self) -> None:
-        self._forward(self._inner.flush())
-
-    def _forward(self, data: bytes) -> None:
-        if data:
-            self._write(memoryview(data))
-
-
 def _xz(write: Write, threads: int, level: int) -> Compressor:
     lzma: Any = libraries.xz()
-    return _StandardCompressor(write, lzma.LZMACompressor(lzma.FORMAT_XZ, preset=level))
+    return LibraryCompressor(write, lzma.LZMACompressor(lzma.FORMAT_XZ, preset=level))
 
 
 def _bzip2(write: Write, threads: int, level: int) -> Compressor:
@@ -79,7 +55,7 @@ def _bzip2(write: Write, threads: int, level: int) -> Compressor:
         import bz2
     except ImportError as error:
         raise FormatError("bzip2", got=error, expected="a Python that has it") from error
-    return _StandardCompressor(write, bz2.BZ2Compressor(level))
+    return LibraryCompressor(write, bz2.BZ2Compressor(level))
 
 
 _COMPRESSORS: Mapping[str, Callable[[Write, int, int], Compressor]] = {

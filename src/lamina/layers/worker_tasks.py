@@ -82,10 +82,9 @@ def write_blob(packed: PackedLayer, out: Write, compression: LayerCompression, j
         copy(packed.pieces, plain)
         return plain.blob_info, plain.blob_info
     blob = HashingWriter(out)
-    compressor = compression.create_compressor(blob, jobs)
-    plain = HashingWriter(compressor.write)
-    copy(packed.pieces, plain)
-    compressor.close()
+    with compression.create_compressor(blob, jobs) as compressor:
+        plain = HashingWriter(compressor.write)
+        copy(packed.pieces, plain)
     return plain.blob_info, blob.blob_info
 
 

@@ -221,7 +221,8 @@ def test_an_error_of_the_output_is_raised(name: str) -> None:
         fill()
 
 
-def test_a_failing_output_leaves_no_thread_and_nothing_hangs() -> None:
+@pytest.mark.parametrize("fails_in_the_block", [True, False])
+def test_a_failing_output_leaves_no_thread_and_nothing_hangs(fails_in_the_block: bool) -> None:
     before = threading.active_count()
     fails = False
 
@@ -229,17 +230,10 @@ def test_a_failing_output_leaves_no_thread_and_nothing_hangs() -> None:
         if fails:
             raise OSError(28, "No space left on device")
 
-    compressor = Gzip(write, 4)
-    for portion in cut(sample(3 * BLOCK), BLOCK):
-        compressor.write(memoryview(portion))
-    fails = True
-    with pytest.raises(OSError, match="No space left on device"):
-        compressor.close()
-    assert threading.active_count() == before
-    # Another `close` fails again.
-    compressor.write(memoryview(sample(BLOCK)))
-    with pytest.raises(OSError, match="No space left on device"):
-        compressor.close()
+    with pytest.raises(OSError, match="No space left on device"), Gzip(write, 4) as compressor:  # noqa: PT012
+        for portion in cut(sample((15 if fails_in_the_block else 3) * BLOCK), BLOCK):
+            fails = not fails_in_the_block or threading.active_count() > before + 1
+            compressor.write(memoryview(portion))
     assert threading.active_count() == before
 
 
@@ -253,8 +247,7 @@ def test_an_output_that_fails_at_the_header_raises() -> None:
 
 def test_an_error_of_the_library_is_raised() -> None:
     before = threading.active_count()
-    compressor = Gzip(len, 2, level=77)
-    with pytest.raises(ValueError, match="nvalid"):
+    with pytest.raises(ValueError, match="nvalid"), Gzip(len, 2, level=77) as compressor:
         compressor.write(memoryview(sample(6 * BLOCK)))
     assert threading.active_count() == before
 
@@ -279,16 +272,13 @@ def test_no_thread_is_left_behind() -> None:
     assert threading.active_count() == before
 
 
-def test_the_threads_of_a_garbage_collected_compressor_end() -> None:
-    before = set(threading.enumerate())
-    compressor = Gzip(len, 2)
-    compressor.write(memoryview(sample(3 * BLOCK)))
-    threads = set(threading.enumerate()) - before
-    assert len(threads) == 2
-    del compressor
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
+def test_an_error_in_the_block_ends_the_threads() -> None:
+    before = threading.active_count()
+    with pytest.raises(KeyError), Gzip(len, 2) as compressor:  # noqa: PT012
+        compressor.write(memoryview(sample(3 * BLOCK)))
+        assert threading.active_count() == before + 2
+        raise KeyError
+    assert threading.active_count() == before
 
 
 def test_input_of_less_than_a_block_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:

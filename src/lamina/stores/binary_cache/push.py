@@ -228,15 +228,14 @@ class _Push:
             with file.open("wb", buffering=1 << 18) as opened:
                 writer = HashingWriter(opened.write)
                 threads = min(self._options.jobs, _MAX_COMPRESSION_THREADS) if info.nar_size > _LARGE else 1
-                compressor = self._options.compression.create_compressor(writer, threads)
+                with self._options.compression.create_compressor(writer, threads) as compressor:
 
-                def write(data: memoryview) -> None:
-                    if self.stopping.is_set():
-                        raise _StoppedError
-                    compressor.write(data)
+                    def write(data: memoryview) -> None:
+                        if self.stopping.is_set():
+                            raise _StoppedError
+                        compressor.write(data)
 
-                self._closure_source.copy(info, write)
-                compressor.close()
+                    self._closure_source.copy(info, write)
         except OSError as error:
             raise output_error(str(self._temporary_folder.path), error) from error
         return writer.blob_info
