@@ -120,4 +120,4 @@ def test_the_process_ends_while_a_task_hangs() -> None:
         "import threading\nfrom lamina.system.threads import ThreadPool\n"
         "pool = ThreadPool(1, 'some')\npool.submit(threading.Event().wait)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
