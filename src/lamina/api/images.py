@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Unpack
 from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
 from lamina.compression.compressors import Uncompressed, choose_compressor, find_compressor
-from lamina.core.names import ImageReference, parse_size
+from lamina.core.names import ImageReference
 from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
 from lamina.images.image import Draft, Image, ImageWriter
 from lamina.images.progress import Progress
 from lamina.images.writers.docker_archive import DockerArchive
-from lamina.inputs.arguments import ImageArguments
-from lamina.inputs.spec import Spec
+from lamina.inputs.arguments import ImageArguments, StrPath
+from lamina.inputs.parsers import parse_jobs, parse_layer_cache, parse_size, parse_store
+from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layers.context import BuildContext
@@ -82,9 +83,7 @@ class Stream:
         """
         return self._write_archive(out, compressor, progress)
 
-    def build(
-        self, output: str | os.PathLike[str], *, compressor: str | None = None, progress: Progress | None = None
-    ) -> Image:
+    def build(self, output: StrPath, *, compressor: str | None = None, progress: Progress | None = None) -> Image:
         """Write the image to a file, whole or not at all, or into an OCI layout.
 
         Args:
@@ -132,10 +131,10 @@ class Stream:
     @contextlib.contextmanager
     def _build_context(self) -> Iterator[BuildContext]:
         spec = self._spec
-        with _open_layer_cache(spec, self._warnings) as layer_cache:
+        with _open_layer_cache(spec.layer_cache, self._warnings) as layer_cache:
             yield BuildContext(layer_cache, spec.jobs or cpu_count(), spec.verify)
 
-    def script(self, output: str | os.PathLike[str]) -> None:
+    def script(self, output: StrPath) -> None:
         """Write an executable file that streams the image on any machine that has this Python and the store paths.
 
         Raises:
@@ -177,18 +176,18 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     """
     spec = Spec.parse(arguments)
     warnings: list[str] = []
-    store = open_store(spec, warnings)
-    with _open_layer_cache(spec, warnings) as layer_cache:
+    store = open_store(spec, spec.embedded_store, warnings)
+    with _open_layer_cache(spec.layer_cache, warnings) as layer_cache:
         prepared = prepare(spec, CachedStore(store, layer_cache), datetime.now(UTC))
     draft = replace(prepared.draft, store=store)
     return Stream(draft, (*warnings, *prepared.warnings), prepared.script_output, spec)
 
 
 def stream_conf(
-    conf: str | os.PathLike[str],
+    conf: StrPath,
     *,
     repo_tag: str | None = None,
-    store: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    store: StrPath | Sequence[StrPath] = (),
     jobs: int | None = None,
 ) -> Stream:
     """Prepare the image that nixpkgs' streamer would make of a ``conf.json``.
@@ -213,7 +212,7 @@ def stream_conf(
     """
     from lamina.builder.nixpkgs_conf import draft_from_conf, read_conf
 
-    spec = Spec.parse({"store": store, "jobs": jobs})
+    spec = Spec(store=parse_store("store", store), jobs=parse_jobs("jobs", jobs))
     if not isinstance(spec.store, tuple):
         raise InvalidArgument("store", got=short_repr(store), expected="folders")
     reference = ImageReference.parse(repo_tag) if repo_tag is not None else None
@@ -222,7 +221,7 @@ def stream_conf(
     return Stream(draft, warnings, "", spec)
 
 
-def build_layered_image(*, output: str | os.PathLike[str], **arguments: Unpack[ImageArguments]) -> Image:
+def build_layered_image(*, output: StrPath, **arguments: Unpack[ImageArguments]) -> Image:
     """Write the image to ``output`` (nixpkgs: dockerTools.buildLayeredImage).
 
     Returns and raises what `stream_layered_image` and `Stream.build` do.
@@ -238,14 +237,14 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:
     """
     spec = Spec.parse(arguments)
     warnings: list[str] = []
-    planned = plan(spec, open_store(spec, warnings))
+    planned = plan(spec, open_store(spec, spec.embedded_store, warnings))
     return replace(planned, warnings=(*warnings, *planned.warnings))
 
 
 def verify_layer_cache(
     *,
-    layer_cache: str | os.PathLike[str],
-    store: str | os.PathLike[str] | StoreLike | Sequence[str | os.PathLike[str]] = (),
+    layer_cache: StrPath,
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
     progress: Progress | None = None,
 ) -> LayerCacheCheck:
     """Hash the layers of a layer cache and their store paths again, and remove the entries that are wrong.
@@ -264,16 +263,16 @@ def verify_layer_cache(
         FormatError: a graph file is broken.
 
     """
-    spec = Spec.parse({"layer_cache": layer_cache, "store": store})
-    if spec.layer_cache is None:
+    file, stores = parse_layer_cache("layer_cache", layer_cache), StoreSpec(parse_store("store", store))
+    if file is None:
         raise InvalidArgument("layer_cache", got="None", expected="the name of a file")
     from lamina.api.layer_cache import LayerCacheCheck, verify_layers
 
-    if _is_missing(spec.layer_cache):
+    if _is_missing(file):
         return LayerCacheCheck(exists=False)
     warnings: list[str] = []
-    with _open_layer_cache(spec, warnings) as opened:
-        checked = verify_layers(opened, open_store(spec, warnings), progress)
+    with _open_layer_cache(file, warnings) as opened:
+        checked = verify_layers(opened, open_store(stores, None, warnings), progress)
     return replace(checked, warnings=tuple(warnings))
 
 
@@ -288,19 +287,19 @@ def _is_missing(file: str) -> bool:
 
 
 @contextlib.contextmanager
-def _open_layer_cache(spec: Spec, warnings: list[str]) -> Iterator[LayerCache]:
-    """Open the layer cache of ``spec`` for the block, and add each warning about it to ``warnings`` once."""
+def _open_layer_cache(file: str | None, warnings: list[str]) -> Iterator[LayerCache]:
+    """Open the layer cache in ``file`` for the block, or none for None; add each warning about it once."""
 
     def warn(text: str) -> None:
         if text not in warnings:
             warnings.append(text)
 
-    with LayerCache.open(Path(spec.layer_cache), warn) if spec.layer_cache else NullLayerCache() as layer_cache:
+    with LayerCache.open(Path(file), warn) if file else NullLayerCache() as layer_cache:
         yield layer_cache
 
 
 def inspect(
-    path: str | os.PathLike[str], *, platform: str | None = None, max_unpacked_size: int | str | None = None
+    path: StrPath, *, platform: str | None = None, max_unpacked_size: int | str | None = None
 ) -> ListResult[SourceImage]:
     """Return the images in an image file or an OCI layout; every digest is computed from its bytes.
 
@@ -322,7 +321,7 @@ def inspect(
     from lamina.images.readers.open import open_images
 
     file, name = select.split_name(path)
-    selected = open_images(file, _parse_unpacked_size(max_unpacked_size))
+    selected = open_images(file, parse_size("max_unpacked_size", max_unpacked_size))
     if name is not None:
         selected = select.select_by_name(selected, name, file, f"name one as {file}#NAME:TAG")
     if platform:
@@ -331,9 +330,9 @@ def inspect(
 
 
 def merge_images(
-    images: Iterable[str | os.PathLike[str]],
+    images: Iterable[StrPath],
     *,
-    output: str | os.PathLike[str] | Writable,
+    output: StrPath | Writable,
     platform: str | None = None,
     max_unpacked_size: int | str | None = None,
     compressor: str | None = None,
@@ -363,16 +362,16 @@ def merge_images(
         raise InvalidArgument("images", got=short_repr(images), expected="a list of them")
     check_extension(output, compressor)
     chosen = Platform.parse(platform) if platform else None
-    collected = collect_images(images, chosen, _parse_unpacked_size(max_unpacked_size))
+    collected = collect_images(images, chosen, parse_size("max_unpacked_size", max_unpacked_size))
     with _open_output(output, compressor) as write:
         write_merged(collected, write, progress, BuildContext(jobs=cpu_count()))
     return ListResult(collected)
 
 
 def export_image(
-    image: str | os.PathLike[str],
+    image: StrPath,
     *,
-    output: str | os.PathLike[str] | Writable,
+    output: StrPath | Writable,
     name: str | None = None,
     platform: str | None = None,
     max_unpacked_size: int | str | None = None,
@@ -407,7 +406,7 @@ def export_image(
     file, name_in_file = select.split_name(image)
     chosen_name = name if name is not None else name_in_file
     _refuse_as_output(output, file)
-    images = open_images(file, _parse_unpacked_size(max_unpacked_size))
+    images = open_images(file, parse_size("max_unpacked_size", max_unpacked_size))
     if chosen_name is not None:
         images = select.select_by_name(images, chosen_name, file, _IMAGE_HINT)
     if platform:
@@ -428,10 +427,6 @@ def check_extension(output: object, compressor: str | None) -> None:
         choose_compressor(os.path.basename(os.fspath(output)))
 
 
-def _parse_unpacked_size(size: int | str | None) -> int | None:
-    return None if size is None else parse_size("max_unpacked_size", size)
-
-
 def _refuse_as_output(output: object, image: Path) -> None:
     """Raise `InvalidArgument` if writing ``output`` would overwrite the image that is read."""
     with contextlib.suppress(OSError, ValueError):
@@ -440,9 +435,7 @@ def _refuse_as_output(output: object, image: Path) -> None:
 
 
 @contextlib.contextmanager
-def _open_output(
-    output: str | os.PathLike[str] | Writable, compressor: str | None, jobs: int | None = None
-) -> Iterator[Write]:
+def _open_output(output: StrPath | Writable, compressor: str | None, jobs: int | None = None) -> Iterator[Write]:
     """Open ``output`` for the block, and yield the function that writes to it, compressed.
 
     ``compressor`` None is what a file's extension says, and no compression for any other output.

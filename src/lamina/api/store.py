@@ -6,7 +6,6 @@ Every error is a `lamina.Error`, and nothing is printed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,9 +17,10 @@ from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, NotFound
 from lamina.formats.narinfo import NarInfo
-from lamina.inputs.arguments import StoreArguments
+from lamina.inputs.arguments import StoreArguments, StrPath
+from lamina.inputs.parsers import parse_jobs, parse_store, parse_texts
 from lamina.inputs.roots import resolve_root
-from lamina.inputs.spec import Spec
+from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import make_store_access
 from lamina.stores.binary_cache.copying import CopyingStore
 from lamina.stores.binary_cache.fetch import Fetcher
@@ -30,8 +30,6 @@ from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.failures import RECOVERABLE_ERRORS
 from lamina.stores.open import DEFAULT_CACHE, open_stores
 from lamina.stores.store import StoreLike
-
-_StoreArgument = str | os.PathLike[str] | StoreLike | Sequence[str | os.PathLike[str]]
 
 
 class FetchProgress(Protocol):
@@ -92,7 +90,7 @@ class StoredPath:
 def fetch_paths(
     roots: Iterable[str],
     *,
-    embedded_store: str | os.PathLike[str],
+    embedded_store: StrPath,
     jobs: int | None = None,
     progress: FetchProgress | None = None,
     **sources: Unpack[StoreArguments],
@@ -118,18 +116,19 @@ def fetch_paths(
 
     Paths that were fetched before an error stay in the store.
     """
-    spec = Spec.parse({"contents": roots, "jobs": jobs, **sources})
+    texts, spec = parse_texts("contents", roots), StoreSpec.parse(sources)
+    workers = parse_jobs("jobs", jobs)
     with EmbeddedStore.open_for_writing(parse_store_folder(embedded_store)) as target:
-        return _fetch(spec, target, progress)
+        return _fetch(texts, spec, target, workers, progress)
 
 
 def add_path(
-    source: str | os.PathLike[str],
+    source: StrPath,
     *,
-    embedded_store: str | os.PathLike[str],
+    embedded_store: StrPath,
     name: str | None = None,
     references: str | Sequence[str] = (),
-    store: _StoreArgument = (),
+    store: StrPath | StoreLike | Sequence[StrPath] = (),
 ) -> AddedPath:
     """Add a file or folder to the embedded store as a store path.
 
@@ -155,26 +154,26 @@ def add_path(
         OutputError: the embedded store could not be written.
 
     """
-    spec = Spec.parse({"store": store, "contents": references})
+    spec, roots = StoreSpec(parse_store("store", store)), parse_texts("contents", references)
     named_source = NamedSource.parse(source, name)
     target = EmbeddedStore.open_or_create(parse_store_folder(embedded_store))
     target.locks.hold_shared()
     warnings: list[str] = []
     others = _open_sources(spec, Fetcher(target), warnings) if spec.store else None
     content = AddedContent.read(named_source, {*target.hashes(), *(others.hashes() if others else ())})
-    paths = {resolve_root(target, text).path for text in spec.contents}
+    paths = {resolve_root(target, text).path for text in roots}
     paths |= set(target.with_hashes(content.hashes))
     missing = content.hashes - {path.hash for path in paths}
     if others and missing:
         copied = others.with_hashes(missing)
-        warnings += _fetch(replace(spec, contents=tuple(map(str, copied))), target, None).warnings
+        warnings += _fetch(tuple(map(str, copied)), spec, target).warnings
         paths |= set(copied)
     for path in paths - target.query(paths).keys():
         raise NotFound(path, got=f"no such valid path in {target.folder}", expected="it as a reference")
     return AddedPath.of(add_content(target, content, paths), dict.fromkeys(warnings))
 
 
-def list_paths(names: str | Iterable[str] = (), *, embedded_store: str | os.PathLike[str]) -> tuple[NarInfo, ...]:
+def list_paths(names: str | Iterable[str] = (), *, embedded_store: StrPath) -> tuple[NarInfo, ...]:
     """Return the valid paths in the folder ``embedded_store``, ascending.
 
     Args:
@@ -189,30 +188,35 @@ def list_paths(names: str | Iterable[str] = (), *, embedded_store: str | os.Path
 
     """
     target = EmbeddedStore(parse_store_folder(embedded_store))
-    texts = Spec.parse({"contents": names}).contents
+    texts = parse_texts("contents", names)
     if not texts:
         return tuple(target.narinfos())
     found = {path for text in texts for path in _find_paths(target, text)}
     return tuple(filter(None, map(target.narinfo, sorted(found))))
 
 
-def describe_paths(roots: str | Iterable[str], *, embedded_store: str | os.PathLike[str]) -> tuple[StoredPath, ...]:
+def describe_paths(roots: str | Iterable[str], *, embedded_store: StrPath) -> tuple[StoredPath, ...]:
     """Describe each of ``roots`` in the folder ``embedded_store``, in that order.
 
     Raises what `list_paths` raises, and `NotFound` for a name that fits several paths.
     """
     target = EmbeddedStore(parse_store_folder(embedded_store))
-    return tuple(
-        _describe_path(target, resolve_root(target, text).path) for text in Spec.parse({"contents": roots}).contents
-    )
+    texts = parse_texts("contents", roots)
+    return tuple(_describe_path(target, resolve_root(target, text).path) for text in texts)
 
 
-def _fetch(spec: Spec, target: EmbeddedStore, progress: FetchProgress | None) -> FetchResult:
+def _fetch(
+    texts: Iterable[str],
+    spec: StoreSpec,
+    target: EmbeddedStore,
+    jobs: int | None = None,
+    progress: FetchProgress | None = None,
+) -> FetchResult:
     warnings: list[str] = []
-    fetcher = Fetcher(target, spec.jobs or 0)
+    fetcher = Fetcher(target, jobs or 0)
     try:
         store = _open_sources(spec, fetcher, warnings)
-        roots = dict.fromkeys(resolve_root(store, text).path for text in spec.contents)
+        roots = dict.fromkeys(resolve_root(store, text).path for text in texts)
         closure = _fetch_closure(roots, store, fetcher, progress)
     finally:
         fetcher.close()
@@ -254,11 +258,11 @@ def _fetch_closure(
         store.fall_back(failures)
 
 
-def _open_sources(spec: Spec, fetcher: Fetcher, warnings: list[str]) -> CopyingStore:
+def _open_sources(spec: StoreSpec, fetcher: Fetcher, warnings: list[str]) -> CopyingStore:
     """Open the stores that ``spec`` names; ``fetcher`` brings all their paths into the embedded store."""
     if not isinstance(spec.store, tuple):
         return CopyingStore(fetcher, ChainedStore([spec.store]))
-    access = replace(make_store_access(spec, warnings), embedded_store=fetcher.store.folder, fetcher=fetcher)
+    access = replace(make_store_access(spec, fetcher.store.folder, warnings), fetcher=fetcher)
     return CopyingStore(fetcher, open_stores(spec.store or (DEFAULT_CACHE,), access))
 
 

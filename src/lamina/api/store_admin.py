@@ -7,14 +7,14 @@ is printed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, Unpack
 
-from lamina.api.embedded_store import open_embedded_store, parse_store_folder
+from lamina.api.embedded_store import parse_store_folder
 from lamina.api.gc_roots import resolve_gc_roots
 from lamina.api.old_names import takes_old_arguments
 from lamina.api.results import ListResult
@@ -24,14 +24,14 @@ from lamina.core.names import StorePath
 from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable, error_context
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
-from lamina.inputs.arguments import StoreArguments
+from lamina.inputs.arguments import StoreArguments, StrPath
+from lamina.inputs.parsers import parse_jobs, parse_texts
 from lamina.inputs.roots import resolve_root
-from lamina.inputs.spec import Spec
-from lamina.inputs.stores import make_store_access, open_store
+from lamina.inputs.spec import StoreSpec
+from lamina.inputs.stores import make_trust, open_store
 from lamina.stores.binary_cache.cache import BinaryCache
 from lamina.stores.binary_cache.push import PushOptions, PushResult, add_signatures, push
 from lamina.stores.binary_cache.repair import repair_paths
-from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.closure_source import ClosureSource
 from lamina.stores.embedded.gc import GCResult, find_garbage, remove_garbage
 from lamina.stores.embedded.nix_export import ImportedPath, read_export, write_export
@@ -44,8 +44,6 @@ from lamina.system.keyfile import read_key, write_key
 from lamina.system.output import Writable, atomic_write, make_writer
 from lamina.transports.open import check_url, open_transport, open_writable
 
-_StrPath = str | os.PathLike[str]
-
 
 class Readable(Protocol):
     """Anything with a binary ``read``."""
@@ -56,7 +54,7 @@ class Readable(Protocol):
 
 def verify_store(
     *,
-    embedded_store: _StrPath,
+    embedded_store: StrPath,
     repair: bool = False,
     **sources: Unpack[StoreArguments],
 ) -> StoreCheck:
@@ -73,19 +71,18 @@ def verify_store(
         OutputError: the store could not be written.
 
     """
-    spec = Spec.parse({"embedded_store": embedded_store, **sources})
-    target = open_embedded_store(spec)
+    spec, target = StoreSpec.parse(sources), EmbeddedStore(parse_store_folder(embedded_store))
     urls = _cache_urls(spec, target) if repair else ()
     checked = check_store(target)
     if not repair or not checked.damaged:
         return checked
-    trust = (make_store_access(spec, []).trust or Trust)()
+    trust = make_trust(spec)
     caches = [BinaryCache(partial(open_transport, url), trust) for url in urls]
     result = repair_paths(target.folder, checked.damaged, caches, trust)
     return replace(checked, damaged=result.remaining, mended=result.repaired, warnings=result.warnings)
 
 
-def _cache_urls(spec: Spec, target: EmbeddedStore) -> tuple[str, ...]:
+def _cache_urls(spec: StoreSpec, target: EmbeddedStore) -> tuple[str, ...]:
     """Return the URLs of the binary caches that ``spec`` names, without ``target`` itself."""
     stores = spec.store if isinstance(spec.store, tuple) else ()
     own_folder = os.path.realpath(target.folder)
@@ -107,7 +104,7 @@ def _cache_urls(spec: Spec, target: EmbeddedStore) -> tuple[str, ...]:
 
 @takes_old_arguments(everything="all_paths")
 def collect_garbage(
-    roots: str | Iterable[str] = (), *, embedded_store: _StrPath, all_paths: bool = False, dry_run: bool = False
+    roots: str | Iterable[str] = (), *, embedded_store: StrPath, all_paths: bool = False, dry_run: bool = False
 ) -> GCResult:
     """Remove from the embedded store every path that ``roots`` do not reach.
 
@@ -126,21 +123,20 @@ def collect_garbage(
         OutputError: a file could not be removed. All other errors come before anything is removed.
 
     """
-    spec = Spec.parse({"embedded_store": embedded_store, "contents": roots})
-    _check_roots(spec, all_paths=all_paths)
-    target = open_embedded_store(spec)
+    texts = _parse_roots(roots, all_paths=all_paths)
+    target = EmbeddedStore(parse_store_folder(embedded_store))
     if dry_run:
-        return find_garbage(target, resolve_gc_roots(target, spec.contents))
+        return find_garbage(target, resolve_gc_roots(target, texts))
     with target.locks.hold_exclusive():
-        return remove_garbage(target, resolve_gc_roots(target, spec.contents))
+        return remove_garbage(target, resolve_gc_roots(target, texts))
 
 
 @takes_old_arguments(everything="all_paths")
 def export_paths(
     roots: str | Iterable[str] = (),
     *,
-    output: _StrPath | Writable,
-    embedded_store: _StrPath,
+    output: StrPath | Writable,
+    embedded_store: StrPath,
     all_paths: bool = False,
     **sources: Unpack[StoreArguments],
 ) -> ListResult[StorePath]:
@@ -163,9 +159,9 @@ def export_paths(
         OutputError: ``output`` could not be written.
 
     """
-    spec = Spec.parse({"contents": roots, "embedded_store": embedded_store, **sources})
+    texts, spec = _parse_roots(roots, all_paths=all_paths), StoreSpec.parse(sources)
     warnings: list[str] = []
-    closure_source, closure = _open_closure(spec, warnings, all_paths=all_paths)
+    closure_source, closure = _open_closure(texts, spec, parse_store_folder(embedded_store), warnings)
     if isinstance(output, (str, os.PathLike)):
         with atomic_write(Path(output)) as write:
             write_export(closure_source, closure, write)
@@ -176,7 +172,7 @@ def export_paths(
 
 @takes_old_arguments(tell="on_path")
 def import_paths(
-    source: _StrPath | Readable, *, embedded_store: _StrPath, on_path: Callable[[ImportedPath], object] = str
+    source: StrPath | Readable, *, embedded_store: StrPath, on_path: Callable[[ImportedPath], object] = str
 ) -> ListResult[ImportedPath]:
     """Import a stream that ``nix-store --export`` wrote into the embedded store, in one pass.
 
@@ -232,10 +228,10 @@ def push_paths(
     roots: str | Iterable[str] = (),
     *,
     to: str,
-    embedded_store: _StrPath,
+    embedded_store: StrPath,
     all_paths: bool = False,
     compression: str = "zstd",
-    key_files: _StrPath | Sequence[_StrPath] = (),
+    key_files: StrPath | Sequence[StrPath] = (),
     listings: bool = True,
     jobs: int | None = None,
     on_path: Callable[[StorePath], object] = str,
@@ -264,18 +260,19 @@ def push_paths(
         OutputError: the cache could not be written.
 
     """
-    spec = Spec.parse({"contents": roots, "embedded_store": embedded_store, "jobs": jobs, **sources})
+    texts, spec = _parse_roots(roots, all_paths=all_paths), StoreSpec.parse(sources)
+    folder = parse_store_folder(embedded_store)
     files = [key_files] if isinstance(key_files, (str, os.PathLike)) else key_files
     options = PushOptions(
         NarCompression.parse(compression),
         tuple(read_key(Path(file)) for file in files),
-        spec.jobs or cpu_count(),
+        parse_jobs("jobs", jobs) or cpu_count(),
         listings,
         on_path,
     )
     with closing(open_writable(to)) as target:
         warnings: list[str] = []
-        closure_source, closure = _open_closure(spec, warnings, all_paths=all_paths)
+        closure_source, closure = _open_closure(texts, spec, folder, warnings)
         return replace(push(closure_source, closure, target, options), warnings=tuple(warnings))
 
 
@@ -283,8 +280,8 @@ def push_paths(
 def sign_paths(
     roots: str | Iterable[str] = (),
     *,
-    key_file: _StrPath,
-    embedded_store: _StrPath,
+    key_file: StrPath,
+    embedded_store: StrPath,
     all_paths: bool = False,
     recursive: bool = False,
 ) -> ListResult[NarInfo]:
@@ -306,12 +303,11 @@ def sign_paths(
         OutputError: the store could not be written.
 
     """
-    spec = Spec.parse({"embedded_store": embedded_store, "contents": roots})
-    _check_roots(spec, all_paths=all_paths)
+    texts = _parse_roots(roots, all_paths=all_paths)
     key = read_key(Path(key_file))
-    target = open_embedded_store(spec)
+    target = EmbeddedStore(parse_store_folder(embedded_store))
     target.locks.hold_shared()  # else a garbage collection could delete a path before its narinfo is written
-    paths = _resolve_roots(target, target, spec, all_paths=all_paths)
+    paths = _resolve_roots(texts, target, target.folder)
     if recursive:
         paths = [info.path for info in Closure.resolve(paths, target.query)]
     return ListResult(_sign_path(target, path, key) for path in sorted(set(paths)))
@@ -325,7 +321,7 @@ def _sign_path(target: EmbeddedStore, path: StorePath, key: SecretKey) -> NarInf
     return target.publish(add_signatures(narinfo, [key]))
 
 
-def generate_key(name: str, file: _StrPath) -> PublicKey:
+def generate_key(name: str, file: StrPath) -> PublicKey:
     """Generate a signing key.
 
     Args:
@@ -345,7 +341,7 @@ def generate_key(name: str, file: _StrPath) -> PublicKey:
     return key.public
 
 
-def public_key(file: _StrPath) -> PublicKey:
+def public_key(file: StrPath) -> PublicKey:
     """Return the public key of the secret key in ``file``.
 
     Raises:
@@ -356,24 +352,28 @@ def public_key(file: _StrPath) -> PublicKey:
     return read_key(Path(file)).public
 
 
-def _open_closure(spec: Spec, warnings: list[str], *, all_paths: bool) -> tuple[ClosureSource, Closure]:
-    _check_roots(spec, all_paths=all_paths)
-    if all_paths and spec.store:
-        raise InvalidArgument("store", got="places to read from", expected="none together with everything")
-    store: Store = open_store(spec, warnings) if spec.store or spec.channel else open_embedded_store(spec)
-    closure_source = ClosureSource(store)
-    target = open_embedded_store(spec) if all_paths else None
-    return closure_source, closure_source.resolve(_resolve_roots(store, target, spec, all_paths=all_paths))
-
-
-def _resolve_roots(store: Store, target: EmbeddedStore | None, spec: Spec, *, all_paths: bool) -> list[StorePath]:
-    if all_paths and target:
-        return [narinfo.info.path for narinfo in target.narinfos()]
-    return [resolve_root(store, text).path for text in spec.contents]
-
-
-def _check_roots(spec: Spec, *, all_paths: bool) -> None:
-    if not spec.contents and not all_paths:
+def _parse_roots(roots: str | Iterable[str], *, all_paths: bool) -> tuple[str, ...]:
+    """Return ``roots`` as texts; none of them means all paths."""
+    texts = parse_texts("contents", roots)
+    if not texts and not all_paths:
         raise InvalidArgument("roots", got="none", expected="some", hint="--all is for all that is in the store")
-    if spec.contents and all_paths:
-        raise InvalidArgument("roots", got=f"{spec.contents[0]} together with everything", expected="one of the two")
+    if texts and all_paths:
+        raise InvalidArgument("roots", got=f"{texts[0]} together with everything", expected="one of the two")
+    return texts
+
+
+def _open_closure(
+    roots: Collection[str], spec: StoreSpec, folder: Path, warnings: list[str]
+) -> tuple[ClosureSource, Closure]:
+    if spec.store and not roots:
+        raise InvalidArgument("store", got="places to read from", expected="none together with everything")
+    store = open_store(spec, folder, warnings) if spec.store or spec.channel else EmbeddedStore(folder)
+    closure_source = ClosureSource(store)
+    return closure_source, closure_source.resolve(_resolve_roots(roots, store, folder))
+
+
+def _resolve_roots(roots: Collection[str], store: Store, folder: Path) -> list[StorePath]:
+    """Return the paths that ``roots`` name in ``store``, or without roots, all paths in the folder."""
+    if roots:
+        return [resolve_root(store, text).path for text in roots]
+    return [narinfo.info.path for narinfo in EmbeddedStore(folder).narinfos()]

@@ -7,7 +7,7 @@ A type checker needs the names and types written out. A test compares them with 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -32,8 +32,8 @@ class StoreArguments(TypedDict, total=False):
 class ImageArguments(StoreArguments, total=False):
     """The arguments of `lamina.stream_layered_image`, under their Python names."""
 
-    contents: StrPath | Sequence[StrPath]
-    closure: StrPath | Sequence[StrPath]
+    contents: StrPath | Iterable[StrPath]
+    closure: StrPath | Iterable[StrPath]
     from_image: StrPath | None
     max_unpacked_size: int | str | None
     max_layers: int

@@ -6,39 +6,49 @@ Invariant: which stores are asked, and whose signatures are trusted, depends onl
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamina.inputs.spec import Spec
+from lamina.inputs.spec import StoreSpec
 from lamina.stores.open import StoreAccess, open_stores
 from lamina.stores.store import Store
 
 if TYPE_CHECKING:
+    from lamina.inputs.arguments import StrPath
     from lamina.stores.binary_cache.trust import Trust
 
 
-def open_store(spec: Spec, warnings: list[str]) -> Store:
-    """Open the stores that ``spec`` names, as one; messages are added to ``warnings``.
+def open_store(spec: StoreSpec, embedded_store: StrPath | None, warnings: list[str]) -> Store:
+    """Open the stores that ``spec`` names, as one.
+
+    Args:
+        spec: the stores, and how they are used.
+        embedded_store: the folder that keeps what binary caches send; None for a temporary one.
+        warnings: receives messages.
 
     Raises what `open_stores` raises.
     """
-    return open_stores(spec.store, make_store_access(spec, warnings)) if isinstance(spec.store, tuple) else spec.store
+    if not isinstance(spec.store, tuple):
+        return spec.store
+    return open_stores(spec.store, make_store_access(spec, embedded_store, warnings))
 
 
-def make_store_access(spec: Spec, warnings: list[str]) -> StoreAccess:
-    """Return how the remote stores of ``spec`` are used; messages are added to ``warnings``."""
-
-    def trust() -> Trust:
-        from lamina.stores.binary_cache.trust import Trust
-
-        return Trust((*Trust().keys, *spec.trusted_keys), allow_unsigned=not spec.verify_signatures)
-
+def make_store_access(spec: StoreSpec, embedded_store: StrPath | None, warnings: list[str]) -> StoreAccess:
+    """Return how the remote stores of ``spec`` are used; the parameters are those of `open_store`."""
     return StoreAccess(
-        embedded_store=Path(spec.embedded_store) if spec.embedded_store else None,
-        trust=trust,
+        embedded_store=Path(embedded_store) if embedded_store else None,
+        trust=partial(make_trust, spec),
         channel=spec.channel,
         channel_lists=Path(spec.channel_lists) if spec.channel_lists else None,
         offline=spec.offline,
         now=datetime.now(UTC).timestamp(),
         warn=warnings.append,
     )
+
+
+def make_trust(spec: StoreSpec) -> Trust:
+    """Return which signatures ``spec`` trusts."""
+    from lamina.stores.binary_cache.trust import Trust
+
+    return Trust((*Trust().keys, *spec.trusted_keys), allow_unsigned=not spec.verify_signatures)

@@ -293,3 +293,13 @@ def test_bytes_that_are_not_utf8_are_a_text() -> None:
 def test_an_owner_may_be_a_number_or_its_digits(number: int) -> None:
     assert Spec.parse({"uid": number}).owner.uid == number
     assert Spec.parse({"gid": str(number)}).owner.gid == number
+
+
+def test_a_layer_cache_is_not_called_like_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    secret = "user:password@host"
+    with pytest.raises(InvalidArgument, match=r"^layer_cache: got .*, expected the name of a file$") as caught:
+        Spec.parse({"layer_cache": secret})
+    assert "password" not in str(caught.value)
+    Path(secret).touch()
+    assert Spec.parse({"layer_cache": secret}).layer_cache == secret
