@@ -1,0 +1,73 @@
+"""The JSON documents of an OCI layout, and which entries of its index a new image replaces."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lamina.core.names import Digest, ImageReference
+from lamina.errors import FormatError
+from lamina.formats import oci
+from lamina.formats.oci import FULL_NAME, REF_NAME, Descriptor, update_index
+
+MANIFEST = Descriptor(oci.MANIFEST_TYPE, Digest(bytes(32)), 7)
+
+
+def entry(full: Any = None, ref: Any = None) -> dict[str, Any]:
+    annotations = {name: value for name, value in ((FULL_NAME, full), (REF_NAME, ref)) if value is not None}
+    return {"mediaType": oci.MANIFEST_TYPE, "digest": "sha256:x", "size": 1, "annotations": annotations}
+
+
+def add(*others: Any, name: str = "app:1", architecture: str = "amd64", **fields: Any) -> oci.UpdatedIndex:
+    existing = json.dumps({"schemaVersion": 2, "manifests": list(others), **fields}).encode()
+    return update_index(existing, MANIFEST, ImageReference.parse(name), architecture)
+
+
+def test_a_manifest_lists_config_and_layers_in_order() -> None:
+    layer = Descriptor(oci.LAYER_TYPE, Digest(bytes(31) + b"\1"), 5)
+    document = json.loads(oci.dump_manifest(MANIFEST, [layer, MANIFEST]))
+    assert document["mediaType"] == oci.MANIFEST_TYPE
+    assert document["config"] == MANIFEST.dump()
+    assert document["layers"] == [layer.dump(), MANIFEST.dump()]
+    assert oci.blob_path(layer.digest) == f"blobs/sha256/{'0' * 63}1"
+
+
+def test_a_new_index_has_one_entry_with_platform_and_names() -> None:
+    updated = update_index(None, MANIFEST, ImageReference.parse("me/app:1"), "arm/v7")
+    document = json.loads(updated.document)
+    assert document["mediaType"] == oci.INDEX_TYPE
+    assert document["manifests"] == [
+        MANIFEST.dump()
+        | {
+            "platform": {"architecture": "arm", "os": "linux", "variant": "v7"},
+            "annotations": {FULL_NAME: "docker.io/me/app:1", REF_NAME: "1"},
+        }
+    ]
+    assert updated.renamed == ()
+
+
+@pytest.mark.parametrize("replaced", [entry("docker.io/library/app:1"), entry("app:1", "x"), entry(None, "1")])
+def test_an_entry_of_the_same_name_is_replaced(replaced: dict[str, Any]) -> None:
+    assert len(json.loads(add(replaced).document)["manifests"]) == 1
+
+
+@pytest.mark.parametrize("kept", [entry("docker.io/library/other:2", "2"), entry(5), "text", None, {"annotations": 5}])
+def test_entries_of_other_names_are_kept_as_they_are(kept: object) -> None:
+    updated = add(kept, more="kept")
+    document = json.loads(updated.document)
+    assert document["manifests"][:-1] == [kept]
+    assert document["more"] == "kept"
+    assert updated.renamed == ()
+
+
+def test_another_image_loses_its_tag_to_the_new_one() -> None:
+    updated = add(entry("docker.io/library/other:1", "1"), entry("no name", "1"))
+    names = [item["annotations"][REF_NAME] for item in json.loads(updated.document)["manifests"]]
+    assert names == ["other:1", "no name", "1"]
+    assert updated.renamed == ("other:1", "no name")
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{", b'{"manifests": 5}', b"null"])
+def test_a_file_that_is_no_index_is_refused(text: bytes) -> None:
+    with pytest.raises(FormatError, match=r"index\.json: got .*as in an OCI layout"):
+        update_index(text, MANIFEST, ImageReference.parse("app:1"), "amd64")
