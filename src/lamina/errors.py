@@ -14,7 +14,8 @@ Error:
     ├── RegistryError    7   a registry failed
     ├── AuthError        8   a registry refused the credentials
     ├── ScriptError      9   a customisation script failed
-    └── OutputError     10   the result could not be written
+    ├── OutputError     10   the result could not be written
+    └── InputError      11   a file that the user named is missing, or could not be read
 
 A message reads ``subject: got X, expected Y``. A hint names the flag or command that helps.
 
@@ -160,3 +161,9 @@ class OutputError(Error):
     """The result could not be written."""
 
     exit_code = 10
+
+
+class InputError(Error):
+    """A file that the user named, such as a spec, a key or an image, is missing or could not be read."""
+
+    exit_code = 11

@@ -205,7 +205,7 @@ def stream_conf(
 
     Raises:
         InvalidArgument: an argument is wrong.
-        NotFound: there is no such file, or a file that it names is missing.
+        InputError: ``conf``, or a file that it names, is missing or cannot be read.
         FormatError: ``conf`` is not a conf.json of nixpkgs.
         Error: what opening a base image raises.
 
@@ -311,7 +311,8 @@ def inspect(
 
     Raises:
         InvalidArgument: an argument is wrong.
-        NotFound: there is no such file, or no image of that name.
+        InputError: the file is missing, or cannot be read.
+        NotFound: the file has no image of that name.
         FormatError: the file is not an image.
         IntegrityError: the image contradicts itself.
         PlanError: no image is for ``platform``.

@@ -147,7 +147,8 @@ def add_path(
 
     Raises:
         InvalidArgument: an argument is wrong.
-        NotFound: ``source`` or a reference is missing.
+        InputError: ``source`` is missing, or cannot be read.
+        NotFound: a reference is missing.
         FormatError: ``source`` holds something that a store path cannot hold, such as a socket.
         Unavailable: a store or ``source`` could not be read.
         IntegrityError: ``source`` changed while it was read.

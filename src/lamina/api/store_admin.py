@@ -21,7 +21,7 @@ from lamina.api.results import ListResult
 from lamina.compression.nar import NarCompression
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
-from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable, error_context
+from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, error_context
 from lamina.formats.keys import PublicKey, SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.arguments import StoreArguments, StrPath
@@ -188,8 +188,8 @@ def import_paths(
 
     Raises:
         FormatError: the stream does not follow the format.
-        NotFound: there is no such file, or a reference is neither in the stream nor in the store.
-        Unavailable: ``source`` could not be read.
+        InputError: ``source`` is missing, or could not be read.
+        NotFound: a reference is neither in the stream nor in the store.
         OutputError: the store could not be written.
 
     """
@@ -198,10 +198,8 @@ def import_paths(
         return _import_stream(target, source, str(getattr(source, "name", "input")), on_path)
     try:
         opened = open(source, "rb")  # noqa: SIM115 - closed below; an error within the block is another error
-    except (FileNotFoundError, ValueError) as error:
-        raise NotFound(source, got="nothing there", expected="an export") from error
-    except OSError as error:
-        raise Unavailable(source, got=error.strerror, expected="to read an export") from error
+    except (OSError, ValueError) as error:
+        raise InputError(source, got=getattr(error, "strerror", error), expected="an export") from error
     with opened:
         return _import_stream(target, opened, os.fspath(source), on_path)
 
@@ -213,7 +211,7 @@ def _import_stream(
         try:
             return source.read(size)
         except OSError as error:
-            raise Unavailable(name, got=error.strerror or error, expected="to read an export") from error
+            raise InputError(name, got=error.strerror or error, expected="to read an export") from error
 
     imported_paths = []
     with error_context(name, FormatError):

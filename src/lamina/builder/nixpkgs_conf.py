@@ -30,7 +30,7 @@ _MAX_BYTES = 64 << 20
 
 
 def read_conf(path: Path) -> Conf:
-    """Return the conf in the file at ``path``; raises `NotFound`, `Unavailable`, `FormatError`."""
+    """Return the conf in the file at ``path``; raises `InputError`, `FormatError`."""
     data = read_document(path, str(path), "a conf.json", limit=_MAX_BYTES)
     with error_context(path, FormatError):
         return Conf.parse(data)
@@ -50,7 +50,7 @@ def draft_from_conf(
         now: the time that "now" in ``conf`` means.
 
     Raises:
-        NotFound: a file that ``conf`` names is missing.
+        InputError: a file that ``conf`` names is missing.
         FormatError: the customisation layer is broken.
         Error: what opening the base image raises.
 

@@ -81,7 +81,7 @@ class ImageOptions:
 
         Raises:
             InvalidArgument: A value is not valid, or the spec file has no table of the given name.
-            NotFound: The spec file does not exist.
+            InputError: The spec file is missing, or cannot be read.
             FormatError: A file cannot be parsed.
         """
         from lamina.cli.container_config import build_container_config

@@ -82,7 +82,7 @@ class StoreSpec:
 
         Raises:
             InvalidArgument: an argument is unknown or wrong; the message begins with its name.
-            NotFound: the file is missing.
+            InputError: the file is missing, or cannot be read.
             FormatError: the file is not a pipeline in JSON.
 
         """

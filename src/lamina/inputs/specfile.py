@@ -51,7 +51,7 @@ def load(table_name: str) -> dict[str, Any]:
         its folder.
 
     Raises:
-        NotFound: the file is missing.
+        InputError: the file is missing, or cannot be read.
         FormatError: the file is neither TOML nor JSON.
         InvalidArgument: there is no such table, or an argument is unknown or there twice.
 

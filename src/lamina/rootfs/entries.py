@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from lamina.core.nodes import Directory, Extent, Regular
 from lamina.core.nodes import Symlink as SymlinkNode
-from lamina.errors import InvalidArgument, NotFound
+from lamina.errors import InputError, InvalidArgument
 from lamina.messages.redaction import short_repr
 from lamina.rootfs.tree import DIRECTORY_MODE, SYMLINK_MODE, Meta, Tree
 
@@ -74,14 +74,14 @@ class File:
         return cls(path, source, *((meta.mode, meta.uid, meta.gid) if meta else ()))
 
     def apply(self, tree: Tree) -> None:
-        """Put the file into ``tree``; raise `NotFound` if the source is not a regular file."""
+        """Put the file into ``tree``; raise `InputError` if the source is not a regular file."""
         try:
             status = os.stat(self.source)
         except (OSError, TypeError, ValueError) as error:
             got = (error.strerror if isinstance(error, OSError) else None) or error
-            raise NotFound(f"file {self.path}", got=f"{self.source}: {got}", expected="a file") from error
+            raise InputError(f"file {self.path}", got=f"{self.source}: {got}", expected="a file") from error
         if not stat.S_ISREG(status.st_mode):
-            raise NotFound(f"file {self.path}", got=self.source, expected="a file")
+            raise InputError(f"file {self.path}", got=self.source, expected="a file")
         executable = bool(status.st_mode & stat.S_IXUSR)
         mode = self.mode if self.mode is not None else 0o755 if executable else 0o644
         source = os.fsencode(os.path.realpath(self.source))

@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-from lamina.errors import FormatError, NotFound, Unavailable
+from lamina.errors import FormatError, InputError, Unavailable
 
 MAX_BYTES = 16 << 20
 """The limit for most documents. Registries and container engines accept less."""
@@ -28,20 +28,17 @@ def read_document(
         hint: the suggestion that the error for a missing or unreadable file gives.
 
     Raises:
-        NotFound: there is no such file.
-        Unavailable: the file cannot be read.
+        InputError: the file is missing, or cannot be read.
         FormatError: the file is longer than ``limit``.
 
     """
     try:
         with Path(file).open("rb", buffering=0) as opened:
             data = _read(opened.fileno(), limit + 1)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise NotFound(subject, got=error.strerror, expected=expected, hint=hint) from error
     except OSError as error:
-        raise Unavailable(subject, got=error.strerror, expected=expected, hint=hint) from error
+        raise InputError(subject, got=error.strerror, expected=expected, hint=hint) from error
     except ValueError as error:
-        raise NotFound(subject, got="a NUL in its name", expected=expected, hint=hint) from error
+        raise InputError(subject, got="a NUL in its name", expected=expected, hint=hint) from error
     if len(data) > limit:
         raise FormatError(subject, got=f"more than {limit} bytes", expected=expected)
     return data

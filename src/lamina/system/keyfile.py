@@ -10,9 +10,10 @@ import contextlib
 import os
 from pathlib import Path
 
-from lamina.errors import InvalidArgument, NotFound, OutputError, Unavailable, output_error
+from lamina.errors import InvalidArgument, OutputError, output_error
 from lamina.formats.keys import SecretKey
 from lamina.messages.redaction import short_repr
+from lamina.system.documents import read_document
 
 _MAX_BYTES = 4096
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -22,17 +23,10 @@ def read_key(file: Path) -> SecretKey:
     """Read the secret key in ``file``.
 
     Raises:
-        NotFound: the file does not exist.
-        Unavailable: the file cannot be read.
+        InputError: the file is missing, or cannot be read.
         InvalidArgument: the file holds no secret key.
     """
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(_MAX_BYTES)
-    except (FileNotFoundError, ValueError) as error:
-        raise NotFound(file, got="nothing there", expected="a secret key") from error
-    except OSError as error:
-        raise Unavailable(file, got=error.strerror, expected="to read a secret key") from error
+    data = read_document(file, str(file), "a secret key", limit=_MAX_BYTES)
     # No part of the file's content may appear in an error, not even in its cause.
     text = data.decode("utf-8", "replace")
     try:

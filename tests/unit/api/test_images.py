@@ -374,9 +374,14 @@ MISSING: list[dict[str, Any]] = [
     {"closure": ["no-such-package"]},
     {"store": "/no/such/store"},
     {"store": "/", "contents": ["no-such-package"]},
-    {"tree": [lamina.File("/x", "/no/such/source")]},
-    {"tree": [lamina.File("/x", "/")]},
 ]
+
+
+@pytest.mark.parametrize("source", ["/no/such/source", "/"])
+def test_a_source_that_is_no_file_is_an_input_error(store: FakeStore, source: str) -> None:
+    with pytest.raises(lamina.InputError, match=r"^file /x: got .*, expected a file") as caught:
+        make_stream(store, tree=[lamina.File("/x", source)])
+    assert caught.value.exit_code == 11
 
 
 @pytest.mark.parametrize("arguments", MISSING, ids=repr)

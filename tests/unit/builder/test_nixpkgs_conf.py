@@ -169,17 +169,21 @@ def test_garbage_raises_format_error_and_nothing_else(text: bytes) -> None:
         Conf.parse(text)
 
 
-def test_a_missing_file_that_the_conf_names_is_a_store_error(tmp_path: Path) -> None:
-    for changes in (
-        {"store_layers": [[str(path("gone"))]]},
-        {"customisation_layer": "/no/such"},
-        {"from_image": "/no/such.tar"},
-    ):
-        folder = tmp_path / next(iter(changes))
-        folder.mkdir()
-        ran = run("stream", "--conf", damaged_conf(folder, **changes), "--store", folder)
-        assert ran.code == 5, ran.stderr
-    assert run("stream", "--conf", tmp_path / "missing").code == 5
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"store_layers": [[str(path("gone"))]]}, 5),
+        ({"customisation_layer": "/no/such"}, 5),
+        ({"from_image": "/no/such.tar"}, 11),
+    ],
+)
+def test_a_missing_file_that_the_conf_names_is_an_error(changes: dict[str, object], code: int, tmp_path: Path) -> None:
+    ran = run("stream", "--conf", damaged_conf(tmp_path, **changes), "--store", tmp_path)
+    assert ran.code == code, ran.stderr
+
+
+def test_a_missing_conf_is_an_input_error(tmp_path: Path) -> None:
+    assert run("stream", "--conf", tmp_path / "missing").code == 11
 
 
 def test_a_customisation_layer_that_is_not_the_promised_one_is_an_integrity_error(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.support.image_files import LayoutBuilder, config, docker_archive, lay
 import lamina
 from lamina.cli.group import group
 from lamina.compression import libraries
-from lamina.errors import FormatError, InvalidArgument, NotFound, OutputError, PlanError
+from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, OutputError, PlanError
 from lamina.formats.platform import Platform
 from lamina.images.merge import collect_images
 
@@ -216,7 +216,7 @@ def test_bare_tags_of_layouts_are_not_names_in_an_archive(tmp_path: Path) -> Non
 
 def test_a_file_that_is_not_an_image_is_refused_and_nothing_is_written(images: list[Path], tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
-    for path, kind in ((tmp_path / "text", FormatError), (tmp_path / "missing", NotFound)):
+    for path, kind in ((tmp_path / "text", FormatError), (tmp_path / "missing", InputError)):
         with pytest.raises(kind):
             lamina.merge_images([*images, path], output=tmp_path / "all.tar")
     assert not (tmp_path / "all.tar").exists()

@@ -14,7 +14,7 @@ from lamina.compression.compressors import COMPRESSORS
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import FormatError, InvalidArgument, NotFound
+from lamina.errors import FormatError, InputError, InvalidArgument
 from lamina.formats.tar import Owner
 from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.declarations import list_arguments
@@ -256,7 +256,7 @@ def test_a_name_that_is_neither_a_strategy_nor_a_file_says_both() -> None:
 def test_a_pipeline_file_that_is_not_there_is_not_found(file: str) -> None:
     if file == ".":
         file = "./"
-    with pytest.raises(NotFound, match=rf"^layering {re.escape(file)}: got .*, expected a layering pipeline in JSON$"):
+    with pytest.raises(InputError, match=rf"^layering {re.escape(file)}: got .*, expected a layering pipeline"):
         Spec.parse({"layering": file})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lamina.errors import FormatError, InvalidArgument, NotFound
+from lamina.errors import FormatError, InputError, InvalidArgument
 from lamina.inputs.arguments import ImageArguments
 from lamina.inputs.spec import Spec
 from lamina.inputs.specfile import load
@@ -231,5 +231,5 @@ def test_an_image_is_a_table(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     for file in (tmp_path / "none.toml", tmp_path):
-        with pytest.raises(NotFound, match="expected a spec file"):
+        with pytest.raises(InputError, match="expected a spec file"):
             load(f"{file}#hello")

@@ -11,7 +11,7 @@ import pytest
 
 from lamina.core.nodes import Directory, Regular
 from lamina.core.nodes import Symlink as SymlinkNode
-from lamina.errors import InvalidArgument, NotFound
+from lamina.errors import InputError, InvalidArgument
 from lamina.rootfs.entries import DeclaredEntry, Dir, File, Perm, Symlink
 from lamina.rootfs.tree import Meta, Tree
 
@@ -281,7 +281,7 @@ def test_a_link_to_a_source_is_followed(source: Path) -> None:
 def test_a_source_must_be_an_existing_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for bad in (tmp_path, tmp_path / "missing", tmp_path / "pipe", Path("/dev/null"), Path("nul\0")):
-        with pytest.raises(NotFound, match=r"file /x: got .*, expected a file"):
+        with pytest.raises(InputError, match=r"file /x: got .*, expected a file"):
             made(File("/x", str(bad)))
 
 

@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from lamina.compression.streams import MAGIC_SIZE, detect_compression
-from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
+from lamina.errors import FormatError, InputError, IntegrityError, Unavailable
 from lamina.formats.oci import INDEX
 from lamina.formats.tar_reader import is_header
 from lamina.images.readers.blobs import Blobs
@@ -50,7 +50,9 @@ def open_images(path: Path, max_unpacked: int | None = None) -> tuple[SourceImag
     try:
         blobs = Blobs(_open_members(path, unpacker), unpacker)
         return _read_images(blobs)
-    except (FormatError, IntegrityError, Unavailable) as error:
+    except Unavailable as error:  # extents raise errors meant for stores
+        raise error.convert(InputError).add_context(path) from error
+    except (FormatError, InputError, IntegrityError) as error:
         error.add_context(path)
         raise
 
@@ -77,12 +79,10 @@ def _open_members(path: Path, unpacker: Unpacker) -> Members:
                 return ArchiveMembers(plain)
         with path.open("rb", buffering=0) as file:
             return ArchiveMembers(unpacker.unpack(file, _require_tar_header).content)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(path, got=error.strerror, expected="an image file") from error
-    except ValueError as error:
-        raise NotFound(short_repr(str(path)), got=error, expected="an image file") from error
     except OSError as error:
-        raise Unavailable(got=error.strerror, expected="a readable image file") from error
+        raise InputError(path, got=error.strerror, expected="an image file") from error
+    except ValueError as error:
+        raise InputError(short_repr(str(path)), got=error, expected="an image file") from error
     except FormatError as error:
         error.expected += ", as in a docker-archive or an OCI layout"
         raise
@@ -91,7 +91,7 @@ def _open_members(path: Path, unpacker: Unpacker) -> Members:
 def _open_folder(path: Path) -> Members:
     members = FolderMembers(path)
     if not members.find(INDEX) and not members.find(MANIFEST):
-        raise NotFound(path, got=f"a folder without {INDEX}", expected="an image file or an OCI layout")
+        raise InputError(path, got=f"a folder without {INDEX}", expected="an image file or an OCI layout")
     return members
 
 

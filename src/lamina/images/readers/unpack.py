@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from lamina.compression.streams import detect_and_decode
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
-from lamina.errors import FormatError, OutputError, Unavailable
+from lamina.errors import FormatError, InputError, OutputError
 from lamina.system.tempdir import TempDir
 from lamina.system.transfer import BlobInfo
 
@@ -179,13 +179,13 @@ class _MeteredSource:
         return self.size if self._counts else 0
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield all bytes in pieces of at most 1 MiB. Raises `Unavailable`."""
+        """Yield all bytes in pieces of at most 1 MiB. Raises `InputError`."""
         buffer = memoryview(bytearray(_CHUNK))
         while True:
             try:
                 length = self._source.readinto(buffer) or 0
             except OSError as error:
-                raise Unavailable(got=error.strerror, expected="a readable file") from error
+                raise InputError(got=error.strerror, expected="a readable file") from error
             if not length:
                 return
             piece = bytes(buffer[:length])

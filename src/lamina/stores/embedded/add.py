@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lamina.core.names import HASH_LENGTH, Digest, StorePath
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import IntegrityError, InvalidArgument, NotFound
+from lamina.errors import InputError, IntegrityError, InvalidArgument, NotFound, StoreError
 from lamina.formats import nar
 from lamina.formats.content_address import ContentAddress, ModuloHash, Rewriter
 from lamina.formats.hash_scanner import HashScanner
@@ -46,12 +46,12 @@ class NamedSource:
         """Return the source at ``text``, named ``name``, or by its file name if that is None.
 
         Raises:
-            NotFound: There is no such file or folder.
+            InputError: There is no such file or folder.
             InvalidArgument: A store path cannot have that name.
         """
         source = Path(text)
         if not os.fspath(text) or not os.path.lexists(source):
-            raise NotFound(short_repr(os.fspath(text)), got="nothing there", expected="a file or folder to add")
+            raise InputError(short_repr(os.fspath(text)), got="nothing there", expected="a file or folder to add")
         base = os.path.basename(os.path.abspath(source))
         try:
             path = StorePath.parse_base(base)
@@ -91,11 +91,14 @@ class AddedContent:
 
         Raises:
             FormatError: The source contains a socket, a device or a pipe.
-            Unavailable: The source cannot be read.
+            InputError: The source is missing, or cannot be read.
             IntegrityError: A file changed while it was read.
         """
         scanner = HashScanner({*hashes, named.own_hash} - {""})
-        digest = _hash_source(named, scanner.feed)
+        try:
+            digest = _hash_source(named, scanner.feed)
+        except StoreError as error:  # `walk` raises errors meant for store paths
+            raise error.convert(InputError) from error
         return cls(named, digest, named.own_hash in scanner.found, frozenset(scanner.found - {named.own_hash}))
 
 

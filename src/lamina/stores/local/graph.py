@@ -12,7 +12,7 @@ from lamina.core.name_match import match_paths
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import FormatError, NotFound, error_context
+from lamina.errors import FormatError, InputError, NotFound, Unavailable, error_context
 from lamina.formats import closure_graph
 from lamina.stores.store import Store
 from lamina.system.documents import read_document
@@ -29,7 +29,10 @@ class GraphStore(Store):
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        data = read_document(file, str(file), "a closure graph", limit=_MAX_BYTES)
+        try:
+            data = read_document(file, str(file), "a closure graph", limit=_MAX_BYTES)
+        except InputError as error:
+            raise error.convert(Unavailable) from error
         with error_context(file, FormatError):
             infos = closure_graph.parse(data)
         self._infos = {info.path: info for info in infos}

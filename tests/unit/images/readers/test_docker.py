@@ -18,7 +18,7 @@ from tests.support.image_files import docker_archive, layer, tar
 
 import lamina
 from lamina.compression import libraries
-from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
+from lamina.errors import FormatError, InputError, IntegrityError
 from lamina.images.image import Image
 from lamina.images.readers.open import open_images
 from lamina.images.readers.source_image import SourceImage
@@ -151,15 +151,15 @@ def test_another_number_of_layers_is_an_integrity_error(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path, tmp_path / "missing/x", Path("nul\0")):
-        with pytest.raises(NotFound, match=r": got .*, expected an image file"):
+        with pytest.raises(InputError, match=r": got .*, expected an image file"):
             open_images(path)
 
 
-def test_a_file_without_read_permission_is_unavailable() -> None:
+def test_a_file_without_read_permission_is_an_input_error() -> None:
     with public_folder() as folder:
         (folder / "image").write_bytes(b"x")
         (folder / "image").chmod(0)
-        with pytest.raises(Unavailable, match=rf"^{folder}/image: got Permission denied, expected"):
+        with pytest.raises(InputError, match=rf"^{folder}/image: got Permission denied, expected"):
             as_nobody(lambda: open_images(folder / "image"))
 
 

@@ -20,7 +20,7 @@ import pytest
 from tests.support.image_files import OCI, LayoutBuilder, config, docker_archive, layer, platform, sha256, tar
 
 from lamina.compression import libraries
-from lamina.errors import FormatError, IntegrityError, NotFound
+from lamina.errors import FormatError, InputError, IntegrityError
 from lamina.formats import image_names
 from lamina.images.readers import blobs, unpack
 from lamina.images.readers.open import open_images
@@ -675,7 +675,7 @@ def test_links_stay_inside_a_layout_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_other_things_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"got a folder without index\.json, expected an image file or an OCI layout"):
+    with pytest.raises(InputError, match=r"got a folder without index\.json, expected an image file or an OCI layout"):
         open_images(tmp_path)
 
 

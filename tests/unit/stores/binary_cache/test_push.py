@@ -198,7 +198,7 @@ def test_a_cache_of_another_store_folder_is_refused(store: Path, tmp_path: Path)
         (["hello", "--compression", "zstd:99"], 2),
         (["hello", "--compression", "none:1"], 2),
         (["hello", "--jobs", "0"], 2),
-        (["hello", "--key", "none"], 5),
+        (["hello", "--key", "none"], 11),
     ],
 )
 def test_invalid_arguments_are_refused_before_anything_is_written(
