@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, Unpack
 
 from lamina.api.embedded_store import parse_store_folder
+from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.core.pathinfo import PathInfo
@@ -233,14 +234,13 @@ def _fetch_closure(
 ) -> Closure:
     """Fetch the closure of ``roots``, large paths first; if a source fails to give a path, ask the next source."""
     received: set[StorePath] = set()
-    unannounced = progress
+    announce, advance = (progress.begin, progress.advance) if progress else (ignore, ignore)
     while True:
         closure = Closure.resolve(roots, store.query)
         missing = [info for info in closure if fetcher.is_registered(info.path) and info.path not in received]
         missing.sort(key=lambda info: info.nar_size, reverse=True)
-        if unannounced:
-            unannounced.begin(missing, len(closure))
-            unannounced = None
+        announce(missing, len(closure))
+        announce = ignore
         fetcher.prefetch(info.path for info in missing)
         failures: dict[StorePath, Error] = {}
         for info in missing:
@@ -252,8 +252,7 @@ def _fetch_closure(
                     break
                 continue
             received.add(info.path)
-            if progress:
-                progress.advance(info)
+            advance(info)
         if not failures:
             return closure
         store.fall_back(failures)

@@ -19,6 +19,7 @@ from lamina.api.gc_roots import resolve_gc_roots
 from lamina.api.old_names import takes_old_arguments
 from lamina.api.results import ListResult
 from lamina.compression.nar import NarCompression
+from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.errors import FormatError, InputError, InvalidArgument, NotFound, error_context
@@ -172,7 +173,7 @@ def export_paths(
 
 @takes_old_arguments(tell="on_path")
 def import_paths(
-    source: StrPath | Readable, *, embedded_store: StrPath, on_path: Callable[[ImportedPath], object] = str
+    source: StrPath | Readable, *, embedded_store: StrPath, on_path: Callable[[ImportedPath], object] = ignore
 ) -> ListResult[ImportedPath]:
     """Import a stream that ``nix-store --export`` wrote into the embedded store, in one pass.
 
@@ -232,7 +233,7 @@ def push_paths(
     key_files: StrPath | Sequence[StrPath] = (),
     listings: bool = True,
     jobs: int | None = None,
-    on_path: Callable[[StorePath], object] = str,
+    on_path: Callable[[StorePath], object] = ignore,
     **sources: Unpack[StoreArguments],
 ) -> PushResult:
     """Copy the closure of ``roots`` to a binary cache; paths that it has already are not sent again.

@@ -16,6 +16,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from lamina.core.callbacks import accept
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import MAX_VALUE_LENGTH, short_repr
 
@@ -136,7 +137,7 @@ def check(config: Any) -> tuple[str, ...]:
 def check_type(key: str, value: Any) -> None:
     """Check that ``key`` can have ``value``; every key can be None. Raises `InvalidArgument`."""
     name = _BY_LOWER.get(str(key).lower())
-    expected, fits = _FIELDS[name] if name else ("", lambda _: True)
+    expected, fits = _FIELDS[name] if name else ("", accept)
     if value is not None and not fits(value):
         raise InvalidArgument(
             f"config.{key}", got=short_repr(value), expected=expected, hint=_fix_hint(key, value, expected)

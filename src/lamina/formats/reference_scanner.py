@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from lamina.core.callbacks import accept
 from lamina.core.names import HASH_LENGTH, NIX32, STORE_DIR, StorePath
 from lamina.formats.hash_scanner import find_digit_runs, slide_window
 
@@ -26,7 +27,7 @@ class ReferenceScanner:
     ``is_known`` decides which 32 digits count as a hash, because a text can have many that are not one.
     """
 
-    def __init__(self, is_known: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(self, is_known: Callable[[str], bool] = accept) -> None:
         self._is_known = is_known
         self.paths: set[StorePath] = set()
         self.hashes: set[str] = set()

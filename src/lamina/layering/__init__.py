@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
+from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath
 from lamina.errors import InvalidArgument, PlanError
@@ -34,7 +35,7 @@ def plan(
     strategy: str | Pipeline = DEFAULT_STRATEGY,
     base_layers: int = 0,
     ignored: Collection[StorePath] = (),
-    warn: Callable[[str], object] = len,
+    warn: Callable[[str], object] = ignore,
 ) -> tuple[LayerPlan, ...]:
     """Distribute the paths of ``closure`` to the store layers of an image.
 

@@ -138,7 +138,7 @@ class Pipeline:
         closure: Closure,
         budget: int,
         ignored: Collection[StorePath],
-        warn: Callable[[str], object] = len,
+        warn: Callable[[str], object],
     ) -> tuple[LayerPlan, ...]:
         """Plan the layers of ``closure``.
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from lamina.core.callbacks import accept, ignore
 from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent, Node
 from lamina.formats.docker import store_paths_comment
@@ -115,8 +116,8 @@ class StoreLayer(LayerSource):
     read_nodes: ReadNodes
     owner: Owner
     mtime: int
-    locate: Locate = lambda _: None
-    is_path_local: Callable[[StorePath], bool] = lambda _: True
+    locate: Locate = ignore
+    is_path_local: Callable[[StorePath], bool] = accept
 
     @property
     def comment(self) -> str:

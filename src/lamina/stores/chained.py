@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from lamina.core.callbacks import ignore
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
@@ -39,7 +40,9 @@ class ChainedStore(Store):
     ``warn`` is called with a message whenever a store fails for a path and the next one is asked.
     """
 
-    def __init__(self, stores: Sequence[Store], names: Sequence[str] = (), warn: Callable[[str], object] = len) -> None:
+    def __init__(
+        self, stores: Sequence[Store], names: Sequence[str] = (), warn: Callable[[str], object] = ignore
+    ) -> None:
         self._stores = tuple(stores)
         self._names = tuple(names) or tuple(f"store {number}" for number in range(1, len(stores) + 1))
         self._warn = warn

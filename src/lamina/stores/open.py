@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamina.core.callbacks import ignore
 from lamina.core.names import STORE_DIR
 from lamina.errors import Unavailable
 from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
@@ -51,7 +52,7 @@ class StoreAccess:
     offline: bool = False
     fetcher: Fetcher | None = None
     now: float = 0
-    warn: Callable[[str], object] = field(default=len)
+    warn: Callable[[str], object] = field(default=ignore)
 
 
 def open_stores(locations: Sequence[str], access: StoreAccess | None = None) -> ChainedStore:

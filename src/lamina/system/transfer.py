@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 
+from lamina.core.callbacks import ignore
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.system.extents import ExtentReader, OnMtimeChange, read_some, truncated_error
@@ -127,14 +128,13 @@ def hash_pieces(pieces: Iterable[Piece], buffer: memoryview | None = None) -> Bl
 
 
 def copy(
-    pieces: Iterable[Piece], out: Write, on_bytes: OnBytes | None = None, on_mtime_change: OnMtimeChange | None = None
+    pieces: Iterable[Piece], out: Write, on_bytes: OnBytes = ignore, on_mtime_change: OnMtimeChange | None = None
 ) -> int:
     """Write ``pieces`` in order without hashing them, and return their size in bytes.
 
     The kernel copies large files to an `FdWriter` where it can. ``on_bytes`` is called with the size of each portion
     that was written. Raises as `fill` does, and whatever ``out`` raises.
     """
-    on_bytes = on_bytes or _ignore
     if isinstance(out, FdWriter):
         return _copy_to_fd(pieces, out, on_bytes, on_mtime_change)
     buffer = memoryview(bytearray(_CHUNK_SIZE))
@@ -250,10 +250,6 @@ def _send_file(extent: Extent, out: FdWriter, on_bytes: OnBytes, files: ExtentRe
             out(buffer[:count])
             on_bytes(count)
             left -= count
-
-
-def _ignore(_: object) -> None:
-    """Do nothing."""
 
 
 class _HashingThread:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lamina.compression.streams import detect_and_decode
+from lamina.core.callbacks import ignore
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, InputError, OutputError
@@ -71,7 +72,7 @@ class Unpacker:
         """An object that must be referenced for as long as the unpacked files are used."""
         return self._workspace
 
-    def unpack(self, source: ByteSource, accept: Callable[[bytes], object] = len) -> Unpacked:
+    def unpack(self, source: ByteSource, accept: Callable[[bytes], object] = ignore) -> Unpacked:
         """Write the rest of ``source``, decompressed, to a new file.
 
         Args:

@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from lamina.compression.compressors import LayerCompression
+from lamina.core.callbacks import ignore
 from lamina.core.names import Digest, ImageReference
 from lamina.core.nodes import Extent
 from lamina.errors import Error, FormatError, InvalidArgument, OutputError, error_context, output_error
@@ -62,7 +63,7 @@ class OciLayout:
         compression: LayerCompression,
         progress: Progress | None = None,
         context: BuildContext | None = None,
-        warn: Callable[[str], object] = len,
+        warn: Callable[[str], object] = ignore,
     ) -> None:
         self._folder = folder
         self._compression = compression

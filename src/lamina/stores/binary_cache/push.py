@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Event
 
 from lamina.compression.nar import NarCompression
+from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import STORE_DIR, Digest, StorePath, dump_nix32
 from lamina.core.pathinfo import PathInfo
@@ -53,7 +54,7 @@ class PushOptions:
     keys: Sequence[SecretKey] = ()
     jobs: int = 1
     listings: bool = True
-    on_path: Callable[[StorePath], object] = str
+    on_path: Callable[[StorePath], object] = ignore
 
 
 @dataclass(frozen=True, slots=True)
