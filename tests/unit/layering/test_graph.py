@@ -60,7 +60,7 @@ def test_edges_to_some_paths_can_be_removed() -> None:
 
 
 def test_merged_graphs_follow_one_another_without_edges_between_them() -> None:
-    merged = merge_graphs([GRAPH.single(*find("A"), "one"), GRAPH.subgraph(find("B C"), "two")], "merged")
+    merged = merge_graphs([GRAPH.single(find("A").pop(), "one"), GRAPH.subgraph(find("B C"), "two")], "merged")
     assert names(merged) == "A B C"
     assert select(merged.roots()) == "A B"
 
