@@ -5,23 +5,23 @@ The file is validated before the flags are applied, so a flag always meets well-
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lamina.errors import InvalidArgument
+from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.container_config import MAX_SIZE, check, sort_keys
 from lamina.formats.json_toml import parse_json
 from lamina.messages.redaction import short_repr
-from lamina.system.documents import read_document
+from lamina.system.documents import read_json
 
 if TYPE_CHECKING:
     from lamina.cli.image_options import ContainerOptions
 
 _PORT_DIGITS = 5
+_WORDS = "a JSON list or words as a shell splits them"
 
 
 def build_container_config(default: Any, options: ContainerOptions) -> dict[str, Any]:
@@ -86,18 +86,18 @@ def _validate(value: Any) -> dict[str, Any]:
 
 def _read_file(name: str) -> dict[str, Any]:
     subject = f"config {name}"
-    return _validate(parse_json(read_document(name, subject, "a file in JSON", limit=MAX_SIZE), subject))
+    return _validate(read_json(name, subject, "a file in JSON", limit=MAX_SIZE))
 
 
 def _parse_words(flag: str, text: str | None) -> Any:
     if text is None:
         return None
     try:
-        return json.loads(text) if text.startswith("[") else shlex.split(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(
-            flag, got=f"{short_repr(text)} ({error})", expected="a JSON list or words as a shell splits them"
-        ) from error
+        return parse_json(text, flag, _WORDS) if text.startswith("[") else shlex.split(text)
+    except FormatError as error:
+        raise error.convert(InvalidArgument) from error
+    except ValueError as error:
+        raise InvalidArgument(flag, got=f"{short_repr(text)} ({error})", expected=_WORDS) from error
 
 
 def _parse_pair(flag: str, text: str) -> tuple[str, str]:

@@ -6,7 +6,6 @@ Invariant: this module needs only the standard library and the modules of lamina
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import struct
 import sys
@@ -23,6 +22,7 @@ from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.core.nodes import Extent
 from lamina.errors import Error, FormatError
 from lamina.formats.docker import ImageConfig
+from lamina.formats.json_toml import parse_json
 from lamina.formats.tar import Owner
 from lamina.images.image import Draft, Settings
 from lamina.images.writers.docker_archive import DockerArchive
@@ -68,7 +68,7 @@ def read_draft(archive: zipfile.ZipFile) -> Draft:
         FormatError: The archive is not a stream script that this version of lamina wrote.
     """
     try:
-        document = json.loads(archive.read(DRAFT))
+        document = parse_json(archive.read(DRAFT), DRAFT)
         return _parse_draft(document, archive)
     except (KeyError, ValueError, TypeError, Error) as error:
         if isinstance(error, Error) and not isinstance(error, FormatError):

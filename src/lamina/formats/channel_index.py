@@ -8,7 +8,6 @@ The list of a channel has one path per line, without references, and two hundred
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 from lamina.core.name_match import match_paths, search_prefix
 from lamina.core.names import HASH_LENGTH, NIX32, STORE_DIR, StorePath
 from lamina.errors import FormatError, InvalidArgument
+from lamina.formats.json_toml import parse_json
 from lamina.messages.redaction import short_repr
 
 _PREFIX = f"{STORE_DIR}/".encode()
@@ -77,10 +77,7 @@ def parse(data: bytes) -> ChannelIndex:
 
 
 def _parse_json(data: bytes) -> ChannelIndex:
-    try:
-        pairs = json.loads(data, object_pairs_hook=tuple)
-    except (ValueError, RecursionError) as error:
-        raise FormatError("catalogue", got=error, expected=_EXPECTED) from error
+    pairs = parse_json(data, "catalogue", _EXPECTED, object_pairs_hook=tuple)
     aliases: dict[str, StorePath] = {}
     for name, value in pairs:
         if name in aliases:

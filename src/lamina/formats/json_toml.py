@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lamina.errors import FormatError
@@ -19,20 +19,27 @@ _KEY_PART = r"(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
 _LONG_KEY = rf"(?<![A-Za-z0-9_.-]){_KEY_PART}(?:[ \t]*+\.[ \t]*+{_KEY_PART}){{{_MAX_KEY_PARTS}}}"
 
 
-def parse_json(text: str | bytes, subject: str, expected: str = "JSON") -> Any:
+def parse_json(
+    text: str | bytes,
+    subject: str,
+    expected: str = "JSON",
+    *,
+    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
     """Parse a JSON document.
 
     Args:
         text: the document, in UTF-8 if it is bytes.
         subject: the start of an error message, for example the name of the file.
         expected: the expected format in an error message.
+        object_pairs_hook: that of `json.loads`, which makes something else than a dict of the pairs of an object.
 
     Raises:
         FormatError: ``text`` is not JSON, is nested too deeply, or has a number with too many digits.
 
     """
     with _translate_errors(subject, expected):
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=object_pairs_hook)
 
 
 def parse_toml(data: bytes, subject: str, expected: str = "TOML") -> dict[str, Any]:

@@ -5,11 +5,11 @@ Only this module runs Nix. The result is a path in Nix's store; no ``result`` li
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 
-from lamina.errors import NotFound, Unavailable
+from lamina.errors import FormatError, NotFound, Unavailable
+from lamina.formats.json_toml import parse_json
 from lamina.messages.redaction import short_repr
 
 _FLAKES = ("--extra-experimental-features", "nix-command flakes")
@@ -62,8 +62,8 @@ def _run_nix(root: str, command: list[str]) -> Sequence[str]:
         got = f"exit status {done.returncode} of {os.path.basename(command[0])}"
         raise Unavailable(root, got=got, expected="a store path", hint=_extract_error(stderr))
     try:
-        paths = _parse_outputs(done.stdout.decode()) if "--json" in command else done.stdout.decode().split()
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        paths = _parse_outputs(root, done.stdout) if "--json" in command else done.stdout.decode().split()
+    except (FormatError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise Unavailable(root, got=short_repr(done.stdout), expected="the store paths that Nix built") from error
     if not paths:
         raise Unavailable(root, got="nothing built", expected="a derivation")
@@ -75,6 +75,6 @@ def _extract_error(stderr: str) -> str:
     return stderr[max(0, stderr.rfind("error:")) :][:_MAX_HINT_LENGTH]
 
 
-def _parse_outputs(text: str) -> Sequence[str]:
+def _parse_outputs(root: str, text: bytes) -> Sequence[str]:
     """Return the store paths in the output of ``nix build --json``: a list of derivations, each with named outputs."""
-    return [path for item in json.loads(text) for path in item["outputs"].values()]
+    return [path for item in parse_json(text, root) for path in item["outputs"].values()]

@@ -10,9 +10,8 @@ from functools import partial
 
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.errors import Error
-from lamina.formats.json_toml import parse_json
 from lamina.layering import STRATEGIES, Pipeline
-from lamina.system.documents import read_document
+from lamina.system.documents import read_json
 from lamina.system.store_links import resolve_store_link
 
 _EXPECTED = "a layering pipeline in JSON"
@@ -33,8 +32,8 @@ def load(file: str) -> Pipeline:
 
     """
     subject = f"layering {file}"
-    data = read_document(file, subject, _EXPECTED, hint=f"what needs no file is {' or '.join(STRATEGIES)}")
-    pipeline = Pipeline.parse(parse_json(data, subject, _EXPECTED), subject)
+    document = read_json(file, subject, _EXPECTED, hint=f"what needs no file is {' or '.join(STRATEGIES)}")
+    pipeline = Pipeline.parse(document, subject)
     return resolve_links(pipeline, os.path.dirname(file))
 
 

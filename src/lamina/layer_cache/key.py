@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError, InvalidArgument
+from lamina.formats.json_toml import parse_json
 from lamina.formats.tar import Owner
 from lamina.messages.redaction import short_repr
 
@@ -57,7 +58,7 @@ class LayerInputs:
     def parse(cls, data: bytes) -> LayerInputs:
         """Parse the output of `dump` under the same tar rules. Raises `FormatError` for anything else."""
         try:
-            value = json.loads(data.decode("ascii"))
+            value = parse_json(data, "layer inputs")
             uid, gid, mtime = (_integer(value[key]) for key in ("uid", "gid", "mtime"))
             owner = Owner(uid, gid, _text(value["uname"]), _text(value["gname"]))
             contents = tuple(
@@ -66,7 +67,7 @@ class LayerInputs:
             )
             inputs = cls(owner, mtime, contents)
             same = inputs.dump() == data
-        except (ValueError, TypeError, KeyError, RecursionError, InvalidArgument) as error:
+        except (FormatError, ValueError, TypeError, KeyError, InvalidArgument) as error:
             raise _invalid_inputs(data) from error
         if not same:
             raise _invalid_inputs(data)

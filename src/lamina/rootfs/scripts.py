@@ -22,6 +22,7 @@ from typing import Any
 
 from lamina.core.nodes import Directory, Node, Regular, Symlink
 from lamina.errors import FormatError, IntegrityError, OutputError, ScriptError, StoreError
+from lamina.formats.json_toml import parse_json
 from lamina.messages.redaction import short_repr
 from lamina.messages.shortages import find_errno
 from lamina.rootfs import permissions, resource_limits, sandbox, session_programs, session_runner
@@ -317,11 +318,11 @@ def _check_proot(label: str, proot: str) -> None:
 
 def _parse_json(text: bytes) -> dict[str, Any]:
     """Return the session's result, an empty one if it is missing or invalid."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
+    with contextlib.suppress(FormatError):
+        document = parse_json(text, "session")
+        if isinstance(document, dict):
+            return document
+    return {}
 
 
 def _parse_entries(raw_entries: object) -> dict[bytes, ScriptEntry] | None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
+from typing import Any
 
 from lamina.errors import FormatError, InputError, Unavailable
+from lamina.formats.json_toml import parse_json
 
 MAX_BYTES = 16 << 20
 """The limit for most documents. Registries and container engines accept less."""
@@ -33,7 +34,7 @@ def read_document(
 
     """
     try:
-        with Path(file).open("rb", buffering=0) as opened:
+        with open(file, "rb", buffering=0) as opened:
             data = _read(opened.fileno(), limit + 1)
     except OSError as error:
         raise InputError(subject, got=error.strerror, expected=expected, hint=hint) from error
@@ -42,6 +43,13 @@ def read_document(
     if len(data) > limit:
         raise FormatError(subject, got=f"more than {limit} bytes", expected=expected)
     return data
+
+
+def read_json(
+    file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MAX_BYTES, hint: str = ""
+) -> Any:
+    """Read the JSON in ``file``; arguments and errors are those of `read_document` and `parse_json`."""
+    return parse_json(read_document(file, subject, expected, limit=limit, hint=hint), subject, expected)
 
 
 def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, limit: int = MAX_BYTES) -> None:

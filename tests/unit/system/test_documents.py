@@ -17,7 +17,7 @@ from lamina.errors import FormatError, InputError, InvalidArgument, Unavailable
 from lamina.formats.container_config import MAX_SIZE, check
 from lamina.formats.json_toml import parse_json, parse_toml
 from lamina.messages.redaction import join_names
-from lamina.system.documents import check_file, read_document
+from lamina.system.documents import check_file, read_document, read_json
 from lamina.transports.aws import AwsSession
 from lamina.transports.environment import create_tls_context, find_ca_bundle, read_credentials
 from lamina.transports.retry import DEFAULT_POLICY
@@ -69,6 +69,20 @@ def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
     assert read_document(f"/dev/fd/{reading}", "pipe", "a document") == data
     thread.join()
     os.close(reading)
+
+
+def test_the_json_of_a_file_is_read_with_one_kind_of_error(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text('{"a": [1]}')
+    assert read_json(file, "file", "a list in JSON") == {"a": [1]}
+    with pytest.raises(FormatError, match=r"^file: got more than 9 bytes, expected a list in JSON$"):
+        read_json(file, "file", "a list in JSON", limit=9)
+    file.write_text("[" * 100_000)
+    with pytest.raises(FormatError, match=r"^file: got values nested too deep, expected a list in JSON$"):
+        read_json(file, "file", "a list in JSON")
+    with pytest.raises(InputError, match=r"^file: got No such file or directory, expected a list in JSON$") as caught:
+        read_json(tmp_path / "nothing", "file", "a list in JSON", hint="write one")
+    assert caught.value.hint == "write one"
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

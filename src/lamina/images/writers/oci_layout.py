@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -21,7 +20,7 @@ from lamina.compression.compressors import LayerCompression
 from lamina.core.callbacks import ignore
 from lamina.core.names import Digest, ImageReference
 from lamina.core.nodes import Extent
-from lamina.errors import Error, FormatError, InvalidArgument, OutputError, error_context, output_error
+from lamina.errors import Error, FormatError, InvalidArgument, error_context, output_error
 from lamina.formats.docker import HistoryItem
 from lamina.formats.json_toml import parse_json
 from lamina.formats.oci import (
@@ -41,7 +40,7 @@ from lamina.images.progress import NoProgress, Progress
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
-from lamina.system.extents import read_head
+from lamina.system.documents import read_document
 from lamina.system.locks import FileLock
 from lamina.system.output import atomic_write
 from lamina.system.tempdir import TempDir
@@ -236,12 +235,8 @@ class _LayoutBlobs:
 
 
 def _read_file(file: Path) -> bytes | None:
-    try:
-        status = os.stat(file)
-        if not stat.S_ISREG(status.st_mode):
-            raise FormatError(file, got="no file", expected="one, as in an OCI layout")
-        return read_head(Extent.whole(os.fsencode(file), status.st_size, status.st_mtime_ns), _MAX_INDEX_SIZE)
-    except FileNotFoundError:
+    if not os.path.exists(file):
         return None
-    except OSError as error:
-        raise OutputError(file, got=error.strerror, expected="to read it") from error
+    if not os.path.isfile(file):
+        raise FormatError(file, got="no file", expected="one, as in an OCI layout")
+    return read_document(file, str(file), "JSON, as in an OCI layout", limit=_MAX_INDEX_SIZE)

@@ -27,6 +27,7 @@ from lamina.formats import channel_index
 from lamina.messages.redaction import short_repr
 from lamina.stores.store import Store
 from lamina.stores.transport import Transport
+from lamina.system.documents import read_document
 from lamina.system.temporary import PartFile
 
 CHANNELS = "https://channels.nixos.org"
@@ -99,8 +100,9 @@ def open_channel(address: str, opener: Opener, cache: Path | None, *, offline: b
         return _open_url(address, "", opener, cache, offline=offline, now=now)
     if _CHANNEL.fullmatch(address):
         return _open_url(f"{CHANNELS}/{address}/{LIST}", address, opener, cache, offline=offline, now=now)
-    is_folder = os.path.isdir(address)
-    return Channel(address, _parse(_read_file(os.path.join(address, LIST) if is_folder else address), address))
+    file = os.path.join(address, LIST) if os.path.isdir(address) else address
+    data = read_document(file, f"channel {short_repr(file)}", _EXPECTED, limit=_MAX_BYTES)
+    return Channel(address, _parse(data, address))
 
 
 def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offline: bool, now: float) -> Channel:
@@ -147,20 +149,6 @@ def _fetch(url: str, opener: Opener, name: str) -> bytes:
         if data is not None:
             return data
     raise NotFound(f"list of {name}", got="nothing there", expected="a list of store paths")
-
-
-def _read_file(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        raise Unavailable(f"channel {short_repr(path)}", got="no such thing", expected=_EXPECTED) from error
-    except (OSError, ValueError) as error:  # ValueError: the path contains a NUL
-        got = (error.strerror if isinstance(error, OSError) else None) or error
-        raise Unavailable(f"channel {short_repr(path)}", got=got, expected=_EXPECTED) from error
-    if len(data) > _MAX_BYTES:
-        raise FormatError(path, got=f"more than {_MAX_BYTES} bytes", expected="a list of store paths")
-    return data
 
 
 def _parse(data: bytes, name: str) -> channel_index.ChannelIndex:

@@ -296,6 +296,15 @@ def test_an_index_that_is_a_folder_is_an_error(store: FakeStore, tmp_path: Path)
         write_layout(draft(store), tmp_path / "layout")
 
 
+def test_an_index_that_is_too_long_is_refused_as_such(store: FakeStore, tmp_path: Path) -> None:
+    (tmp_path / "layout").mkdir()
+    (tmp_path / "layout" / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    with (tmp_path / "layout" / "index.json").open("wb") as index:
+        index.truncate((20 << 20) + 1)
+    with pytest.raises(FormatError, match=r"index\.json: got more than 20971520 bytes, expected"):
+        write_layout(draft(store), tmp_path / "layout")
+
+
 def test_verify_finds_a_damaged_blob_and_writes_it_again(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
     with layer_cache_at(tmp_path / "layer_cache") as layer_cache:

@@ -19,7 +19,7 @@ import pytest
 from tests.support.fake_nix_store import store_path
 
 from lamina.compression import libraries
-from lamina.errors import Error, FormatError, InvalidArgument, NotFound, Unavailable
+from lamina.errors import Error, FormatError, InputError, InvalidArgument, NotFound, Unavailable
 from lamina.stores.local.channel import CHANNELS, DAY, LIST, Channel, Opener, format_age, open_channel
 from lamina.stores.transport import Transport
 from lamina.transports.open import open_transport
@@ -205,8 +205,8 @@ def test_the_compression_of_a_file_is_detected_by_its_bytes(
 
 
 @pytest.mark.parametrize("where", ["", "no-such", "./nixos-25.11", "a\0b", "/", "\ud800", "\x1b[2J"])
-def test_anything_else_is_unavailable(where: str) -> None:
-    with pytest.raises(Unavailable, match=r"expected a channel such as nixos-25\.11, the URL") as caught:
+def test_a_name_that_is_no_channel_and_no_file_is_an_error(where: str) -> None:
+    with pytest.raises(InputError, match=r"expected a channel such as nixos-25\.11, the URL") as caught:
         open_list(where)
     assert str(caught.value).isprintable()
 
