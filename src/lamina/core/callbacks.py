@@ -7,6 +7,6 @@ def ignore(*values: object) -> None:
     """Do nothing with ``values``."""
 
 
-def accept(value: object) -> bool:
-    """Return True for every ``value``."""
+def accept(*values: object) -> bool:
+    """Return True for any ``values``."""
     return True

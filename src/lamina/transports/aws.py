@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -71,8 +72,6 @@ class AwsSession:
         logging.getLogger("botocore").setLevel(logging.CRITICAL + 1)
         self._policy = policy
         self._lock = Lock()
-        self._is_resolved = False
-        self._credentials: Any = None
         self._profile = profile
         self._session = Session(profile=profile or None)
         self._profile = profile or self._get_setting("profile")
@@ -113,10 +112,13 @@ class AwsSession:
     def _get_credentials(self) -> Any:
         """Return credentials that are valid now, or None if none are configured."""
         with self._lock:
-            if not self._is_resolved:
-                self._credentials = self._call_botocore(self._resolve_credentials)
-                self._is_resolved = True
-        return None if self._credentials is None else self._call_botocore(self._credentials.get_frozen_credentials)
+            credentials = self._credentials
+        return None if credentials is None else self._call_botocore(credentials.get_frozen_credentials)
+
+    @cached_property
+    def _credentials(self) -> Any:
+        """The credentials that AWS's own tools would find, None if none are configured."""
+        return self._call_botocore(self._resolve_credentials)
 
     def _resolve_credentials(self) -> Any:
         session = self._session

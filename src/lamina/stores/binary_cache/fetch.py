@@ -14,7 +14,7 @@ import atexit
 import hashlib
 import time
 import weakref
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
@@ -23,6 +23,7 @@ from queue import Empty, PriorityQueue
 from threading import Lock, Thread, current_thread
 from typing import Protocol
 
+from lamina.core.callbacks import accept, ignore
 from lamina.core.names import StorePath
 from lamina.errors import IntegrityError
 from lamina.formats.content_address import ContentAddress, ContentAddressCheck, has_matching_address
@@ -175,43 +176,41 @@ class Fetcher:
 
     def _fetch(self, narinfo: NarInfo, source: NarSource) -> None:
         self.store.locks.hold_shared()  # so that a NAR that is found here is not collected
-        content_check = _ContentCheck(narinfo, source)
-        if not self._has_valid_nar(narinfo, content_check):
+        verified = self._find_received(narinfo, source)
+        if verified is None:
             with self.store.locks.lock_path(narinfo.info.path):
                 # Another process may have fetched it while this one waited.
-                content_check = _ContentCheck(narinfo, source)
-                if not self._has_valid_nar(narinfo, content_check):
-                    content_check = _ContentCheck(narinfo, source)
-                    with self.store.create_incoming() as incoming:
-                        self._incoming.append(incoming)
-                        try:
-                            self._receive(narinfo, source, incoming, content_check)
-                        finally:
-                            self._incoming.remove(incoming)
-        verified = content_check.make_narinfo()
+                verified = self._find_received(narinfo, source) or self._receive(narinfo, source)
         self._sources[narinfo.info.path] = verified, source
         self._publisher.publish(verified)
 
-    def _has_valid_nar(self, narinfo: NarInfo, content_check: _ContentCheck) -> bool:
-        """Return whether the NAR of ``narinfo`` is in the store already, which is found by hashing it.
+    def _find_received(self, narinfo: NarInfo, source: NarSource) -> NarInfo | None:
+        """Return the verified narinfo if its NAR is in the store already, which is found by hashing it; else None.
 
         A NAR without a narinfo may be there, for example from a fetch that was interrupted. Raises `IntegrityError` if
         the NAR does not match the content address of the path and nothing else vouches for the path.
         """
         if not self.store.contains_nar(narinfo.info.nar_hash, narinfo.info.nar_size):
-            return False
-        found = hashlib.sha256()
+            return None
+        content_check, digest = _ContentCheck(narinfo, source), hashlib.sha256()
         for piece in self.store.stream_nar(narinfo):
-            found.update(piece)
+            digest.update(piece)
             content_check.feed(piece)
-        if found.digest() != narinfo.info.nar_hash.raw:
-            return False
-        content_check.check()
-        return True
+        return content_check.finish() if digest.digest() == narinfo.info.nar_hash.raw else None
 
-    def _receive(
-        self, narinfo: NarInfo, source: NarSource, incoming: IncomingFile, content_check: _ContentCheck
-    ) -> None:
+    def _receive(self, narinfo: NarInfo, source: NarSource) -> NarInfo:
+        """Copy the NAR from ``source`` to the store and return the verified narinfo."""
+        with self.store.create_incoming() as incoming:
+            self._incoming.append(incoming)
+            try:
+                verified = self._stream_nar(narinfo, source, incoming)
+            finally:
+                self._incoming.remove(incoming)
+        self.received.add(narinfo.info.path)
+        return verified
+
+    def _stream_nar(self, narinfo: NarInfo, source: NarSource, incoming: IncomingFile) -> NarInfo:
+        content_check = _ContentCheck(narinfo, source)
         size, nar_size = 0, narinfo.info.nar_size
         with closing(
             source.stream_nar(narinfo)
@@ -229,49 +228,45 @@ class Fetcher:
                 if self._is_closed:
                     raise InterruptedError
         check_incoming(narinfo, incoming, source.label)
-        content_check.check()
+        verified = content_check.finish()
         incoming.commit(nar_name(narinfo.info.nar_hash))
-        self.received.add(narinfo.info.path)
+        return verified
 
 
 class _ContentCheck:
-    """Checks the content address of a narinfo against the NAR that is passed to `feed`.
+    """Checks the content address of a narinfo against the NAR that is passed to ``feed``.
 
     Signatures do not cover the address. An address that does not result in the name of the path is ignored, and so is
-    a wrong one if a signature vouches for the NAR hash; `make_narinfo` drops both. If only the address vouches for
-    the path, a wrong address is an error.
+    a wrong one if a signature vouches for the NAR hash; `finish` drops both. If only the address vouches for the path,
+    a wrong address is an error.
     """
 
     def __init__(self, narinfo: NarInfo, source: NarSource) -> None:
-        self._narinfo = narinfo
+        self._narinfo = narinfo if has_matching_address(narinfo) else replace(narinfo, address="")
         self._source = source
-        self._address_check: ContentAddressCheck | None = None
-        self._is_verified = False
-        if has_matching_address(narinfo):
+        self.feed: Callable[[bytes], object] = ignore
+        self._matches: Callable[[], bool] = accept
+        if self._narinfo.address:
             address = ContentAddress.parse(narinfo.address)
-            self._is_verified = address.equals_nar_hash(narinfo.info)
-            self._address_check = None if self._is_verified else ContentAddressCheck(address, narinfo.info)
+            if not address.equals_nar_hash(narinfo.info):
+                check = ContentAddressCheck(address, narinfo.info)
+                self.feed, self._matches = check.feed, check.matches
 
-    def feed(self, data: bytes) -> None:
-        """Hash the next bytes of the NAR."""
-        if self._address_check:
-            self._address_check.feed(data)
+    def finish(self) -> NarInfo:
+        """Return the narinfo after the last byte, without its content address if that is wrong.
 
-    def check(self) -> None:
-        """Compare after the last byte. Raises `IntegrityError` if only a wrong address vouches for the path."""
-        if not self._address_check:
-            return
-        self._is_verified = self._address_check.matches()
-        self._address_check = None
-        if not self._is_verified and not self._source.trusts_nar_hash(self._narinfo):
-            info, address = self._narinfo.info, self._narinfo.address
+        Raises `IntegrityError` if only a wrong address vouches for the path.
+        """
+        narinfo = self._narinfo
+        if self._matches():
+            return narinfo
+        if not self._source.trusts_nar_hash(narinfo):
             raise IntegrityError(
-                f"{info.path} in {self._source.label}", got="other content", expected=f"that of {address}"
+                f"{narinfo.info.path} in {self._source.label}",
+                got="other content",
+                expected=f"that of {narinfo.address}",
             )
-
-    def make_narinfo(self) -> NarInfo:
-        """Return the narinfo, without its content address unless that was found to be right."""
-        return self._narinfo if self._is_verified else replace(self._narinfo, address="")
+        return replace(narinfo, address="")
 
 
 class _Publisher:
