@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from lamina.core.names import STORE_DIR
-from lamina.errors import FormatError
+from lamina.errors import FormatError, Unavailable, error_context
 from lamina.messages.redaction import short_repr
 
 # The name of the file in a cache.
@@ -55,6 +55,19 @@ class CacheInfo:
         """Return the text of the file."""
         priority = "" if self.priority is None else f"Priority: {self.priority}\n"
         return f"StoreDir: {self.store_dir}\nWantMassQuery: {self.want_mass_query:d}\n{priority}"
+
+
+def check_cache_info(data: bytes, subject: str) -> None:
+    """Check that ``data`` describes a binary cache of paths below ``/nix/store``; errors begin with ``subject``.
+
+    Raises:
+        FormatError: The description is invalid.
+        Unavailable: The cache is for another store directory.
+    """
+    with error_context(subject, FormatError):
+        info = CacheInfo.parse(data)
+    if info.store_dir != STORE_DIR:
+        raise Unavailable(subject, got=f"a cache of {info.store_dir}", expected=f"one of {STORE_DIR}")
 
 
 def _parse_store_dir(fields: dict[str, str]) -> str:

@@ -3,8 +3,8 @@
 import pytest
 from tests.support.paths import EXAMPLES
 
-from lamina.errors import FormatError
-from lamina.formats.cache_info import FILE_NAME, CacheInfo
+from lamina.errors import FormatError, Unavailable
+from lamina.formats.cache_info import FILE_NAME, CacheInfo, check_cache_info
 
 EXAMPLE = EXAMPLES / "cache" / FILE_NAME
 
@@ -64,3 +64,11 @@ def test_garbage_is_refused(text: str, message: str) -> None:
 def test_a_long_number_is_refused() -> None:
     with pytest.raises(FormatError, match="Priority"):
         CacheInfo.parse(b"Priority: " + b"9" * 5000)
+
+
+def test_a_cache_of_another_store_directory_is_refused() -> None:
+    check_cache_info(EXAMPLE.read_bytes(), "the cache")
+    with pytest.raises(Unavailable, match="the cache: got a cache of /gnu/store, expected one of /nix/st"):
+        check_cache_info(b"StoreDir: /gnu/store\n", "the cache")
+    with pytest.raises(FormatError, match="the cache: nix-cache-info line 1: got 'x', expected KEY: VALUE"):
+        check_cache_info(b"x", "the cache")

@@ -15,11 +15,11 @@ from queue import SimpleQueue
 from threading import Lock
 
 from lamina.compression.decoders import decode_pieces
-from lamina.core.names import STORE_DIR, StorePath
+from lamina.core.names import StorePath
 from lamina.errors import Error, FormatError, IntegrityError, NotFound, Unavailable, Unreachable, error_context
 from lamina.formats import narinfo
 from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
-from lamina.formats.cache_info import CacheInfo
+from lamina.formats.cache_info import check_cache_info
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.binary_cache.trust import Trust
 from lamina.stores.failures import RECOVERABLE_ERRORS
@@ -148,10 +148,7 @@ class BinaryCache:
                 hint="a server may also hide it from requests without credentials: ~/.netrc or the URL holds those for "
                 "HTTP, AWS_ACCESS_KEY_ID or profile=NAME in the URL's query names those for S3",
             )
-        with error_context(self.label, FormatError):
-            info = CacheInfo.parse(data)
-        if info.store_dir != STORE_DIR:
-            raise Unavailable(self.label, got=f"a cache of {info.store_dir}", expected=f"one of {STORE_DIR}")
+        check_cache_info(data, self.label)
 
     @cached_property
     def _transport(self) -> Transport:

@@ -20,12 +20,12 @@ from threading import Event
 from lamina.compression.nar import NarCompression
 from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
-from lamina.core.names import STORE_DIR, Digest, StorePath, dump_nix32
+from lamina.core.names import Digest, StorePath, dump_nix32
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import FormatError, Unavailable, error_context, output_error
+from lamina.errors import FormatError, output_error
 from lamina.formats import nar_listing, narinfo
 from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
-from lamina.formats.cache_info import CacheInfo
+from lamina.formats.cache_info import CacheInfo, check_cache_info
 from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.closure_source import ClosureSource
@@ -110,11 +110,8 @@ def _check_cache(cache: WritableTransport) -> None:
     data = cache.read(CACHE_INFO, _MAX_CACHE_INFO)
     if data is None:
         cache.write(CACHE_INFO, CacheInfo(want_mass_query=True).dump().encode())
-        return
-    with error_context(cache.label, FormatError):
-        info = CacheInfo.parse(data)
-    if info.store_dir != STORE_DIR:
-        raise Unavailable(cache.label, got=f"a cache of {info.store_dir}", expected=f"one of {STORE_DIR}")
+    else:
+        check_cache_info(data, cache.label)
 
 
 def _find_present(cache: WritableTransport, info: PathInfo) -> NarInfo | None:

@@ -24,10 +24,10 @@ from lamina.core.name_match import match_paths
 from lamina.core.names import HASH_LENGTH, Digest, StorePath, dump_nix32
 from lamina.core.nodes import Extent, Node
 from lamina.core.pathinfo import PathInfo
-from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable, error_context, output_error
+from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable, output_error
 from lamina.formats import narinfo
 from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
-from lamina.formats.cache_info import CacheInfo
+from lamina.formats.cache_info import CacheInfo, check_cache_info
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.locks import Locks
 from lamina.stores.incoming import PRIVATE, IncomingFile, write_file
@@ -98,8 +98,7 @@ class EmbeddedStore(Store):
             check_file(
                 self.folder / CACHE_INFO, f"{self.folder}/{CACHE_INFO}", "a store of lamina's", limit=_MAX_CACHE_INFO
             )
-            with error_context(f"store {self.folder}", FormatError):
-                info = CacheInfo.parse((self.folder / CACHE_INFO).read_bytes())
+            check_cache_info((self.folder / CACHE_INFO).read_bytes(), f"store {self.folder}")
         except FileNotFoundError as error:
             raise Unavailable(
                 f"store {self.folder}",
@@ -111,8 +110,6 @@ class EmbeddedStore(Store):
             raise Unavailable(
                 f"store {self.folder}", got=f"{error.strerror} for {CACHE_INFO}", expected="a store of lamina's"
             ) from error
-        if info.store_dir != CacheInfo().store_dir:
-            raise Unavailable(f"store {self.folder}", got=f"one of {info.store_dir}", expected=CacheInfo().store_dir)
 
     # --- reading
 
