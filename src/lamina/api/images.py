@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
@@ -48,17 +50,36 @@ _PLATFORM_HINT = "say which with --platform"
 class Stream:
     """An image that is ready to be written, any number of times.
 
+    A context manager, which closes the stores that it reads and removes its temporary files. Without a block, that
+    happens when nothing refers to it any more, or when `close` is called. Then it cannot be written any more.
+
     Attributes:
         draft: the image before it is written.
         script_output: what the extra commands printed.
+        close: closes it.
 
     """
 
-    def __init__(self, draft: Draft, warnings: tuple[str, ...], script_output: str, spec: Spec) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        warnings: tuple[str, ...],
+        script_output: str,
+        spec: Spec,
+        close: Callable[[], object],
+    ) -> None:
+        self.close = weakref.finalize(self, close)
+        self.close.atexit = False  # `lamina.system.cleanup` removes files, the system does the rest
         self.draft = draft
         self._warnings = list(warnings)
         self.script_output = script_output
         self._spec = spec
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -176,11 +197,13 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     """
     spec = Spec.parse(arguments)
     warnings: list[str] = []
-    store = open_store(spec, spec.embedded_store, warnings)
-    with _open_layer_cache(spec.layer_cache, warnings) as layer_cache:
+    with ExitStack() as resources, _open_layer_cache(spec.layer_cache, warnings) as layer_cache:
+        store = resources.enter_context(open_store(spec, spec.embedded_store, warnings))
         prepared = prepare(spec, CachedStore(store, layer_cache), datetime.now(UTC))
-    draft = replace(prepared.draft, store=store)
-    return Stream(draft, (*warnings, *prepared.warnings), prepared.script_output, spec)
+        draft = replace(prepared.draft, store=store)
+        resources.callback(draft.close)
+        kept = resources.pop_all()
+    return Stream(draft, (*warnings, *prepared.warnings), prepared.script_output, spec, kept.close)
 
 
 def stream_conf(
@@ -218,7 +241,7 @@ def stream_conf(
     reference = ImageReference.parse(repo_tag) if repo_tag is not None else None
     folders = tuple(map(Path, spec.store)) or (MACHINE,)
     draft, warnings = draft_from_conf(read_conf(Path(conf)), reference, folders, datetime.now(UTC))
-    return Stream(draft, warnings, "", spec)
+    return Stream(draft, warnings, "", spec, draft.close)
 
 
 def build_layered_image(*, output: StrPath, **arguments: Unpack[ImageArguments]) -> Image:
@@ -227,7 +250,8 @@ def build_layered_image(*, output: StrPath, **arguments: Unpack[ImageArguments])
     Returns and raises what `stream_layered_image` and `Stream.build` do.
     """
     check_extension(output, arguments.get("compressor"))
-    return stream_layered_image(**arguments).build(output)
+    with stream_layered_image(**arguments) as stream:
+        return stream.build(output)
 
 
 def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:
@@ -237,7 +261,8 @@ def plan_layered_image(**arguments: Unpack[ImageArguments]) -> PlanResult:
     """
     spec = Spec.parse(arguments)
     warnings: list[str] = []
-    planned = plan(spec, open_store(spec, spec.embedded_store, warnings))
+    with open_store(spec, spec.embedded_store, warnings) as store:
+        planned = plan(spec, store)
     return replace(planned, warnings=(*warnings, *planned.warnings))
 
 
@@ -271,8 +296,8 @@ def verify_layer_cache(
     if _is_missing(file):
         return LayerCacheCheck(exists=False)
     warnings: list[str] = []
-    with _open_layer_cache(file, warnings) as opened:
-        checked = verify_layers(opened, open_store(stores, None, warnings), progress)
+    with _open_layer_cache(file, warnings) as opened, open_store(stores, None, warnings) as source:
+        checked = verify_layers(opened, source, progress)
     return replace(checked, warnings=tuple(warnings))
 
 

@@ -6,7 +6,8 @@ Every error is a `lamina.Error`, and nothing is printed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol, Unpack
@@ -158,21 +159,22 @@ def add_path(
     """
     spec, roots = StoreSpec(parse_store("store", store)), parse_texts("contents", references)
     named_source = NamedSource.parse(source, name)
-    target = EmbeddedStore.open_or_create(parse_store_folder(embedded_store))
-    target.locks.hold_shared()
     warnings: list[str] = []
-    others = _open_sources(spec, Fetcher(target), warnings) if spec.store else None
-    content = AddedContent.read(named_source, {*target.hashes(), *(others.hashes() if others else ())})
-    paths = {resolve_root(target, text).path for text in roots}
-    paths |= set(target.with_hashes(content.hashes))
-    missing = content.hashes - {path.hash for path in paths}
-    if others and missing:
-        copied = others.with_hashes(missing)
-        warnings += _fetch(tuple(map(str, copied)), spec, target).warnings
-        paths |= set(copied)
-    for path in paths - target.query(paths).keys():
-        raise NotFound(path, got=f"no such valid path in {target.folder}", expected="it as a reference")
-    return AddedPath.of(add_content(target, content, paths), dict.fromkeys(warnings))
+    with ExitStack() as resources:
+        target = resources.enter_context(EmbeddedStore.open_or_create(parse_store_folder(embedded_store)))
+        target.locks.hold_shared()
+        others = resources.enter_context(_open_sources(spec, target, warnings))[0] if spec.store else None
+        content = AddedContent.read(named_source, {*target.hashes(), *(others.hashes() if others else ())})
+        paths = {resolve_root(target, text).path for text in roots}
+        paths |= set(target.with_hashes(content.hashes))
+        missing = content.hashes - {path.hash for path in paths}
+        if others and missing:
+            copied = others.with_hashes(missing)
+            warnings += _fetch(tuple(map(str, copied)), spec, target).warnings
+            paths |= set(copied)
+        for path in paths - target.query(paths).keys():
+            raise NotFound(path, got=f"no such valid path in {target.folder}", expected="it as a reference")
+        return AddedPath.of(add_content(target, content, paths), dict.fromkeys(warnings))
 
 
 def list_paths(names: str | Iterable[str] = (), *, embedded_store: StrPath) -> tuple[NarInfo, ...]:
@@ -189,12 +191,12 @@ def list_paths(names: str | Iterable[str] = (), *, embedded_store: StrPath) -> t
         FormatError: the store is damaged.
 
     """
-    target = EmbeddedStore(parse_store_folder(embedded_store))
-    texts = parse_texts("contents", names)
-    if not texts:
-        return tuple(target.narinfos())
-    found = {path for text in texts for path in _find_paths(target, text)}
-    return tuple(filter(None, map(target.narinfo, sorted(found))))
+    with EmbeddedStore(parse_store_folder(embedded_store)) as target:
+        texts = parse_texts("contents", names)
+        if not texts:
+            return tuple(target.narinfos())
+        found = {path for text in texts for path in _find_paths(target, text)}
+        return tuple(filter(None, map(target.narinfo, sorted(found))))
 
 
 def describe_paths(roots: str | Iterable[str], *, embedded_store: StrPath) -> tuple[StoredPath, ...]:
@@ -202,9 +204,9 @@ def describe_paths(roots: str | Iterable[str], *, embedded_store: StrPath) -> tu
 
     Raises what `list_paths` raises, and `NotFound` for a name that fits several paths.
     """
-    target = EmbeddedStore(parse_store_folder(embedded_store))
-    texts = parse_texts("contents", roots)
-    return tuple(_describe_path(target, resolve_root(target, text).path) for text in texts)
+    with EmbeddedStore(parse_store_folder(embedded_store)) as target:
+        texts = parse_texts("contents", roots)
+        return tuple(_describe_path(target, resolve_root(target, text).path) for text in texts)
 
 
 def _fetch(
@@ -215,13 +217,9 @@ def _fetch(
     progress: FetchProgress | None = None,
 ) -> FetchResult:
     warnings: list[str] = []
-    fetcher = Fetcher(target, jobs or 0)
-    try:
-        store = _open_sources(spec, fetcher, warnings)
+    with _open_sources(spec, target, warnings, jobs or 0) as (store, fetcher):
         roots = dict.fromkeys(resolve_root(store, text).path for text in texts)
         closure = _fetch_closure(roots, store, fetcher, progress)
-    finally:
-        fetcher.close()
     paths = [info.path for info in closure.bottom_up]
     for path in paths:
         target.location(path)
@@ -258,12 +256,19 @@ def _fetch_closure(
         store.fall_back(failures)
 
 
-def _open_sources(spec: StoreSpec, fetcher: Fetcher, warnings: list[str]) -> CopyingStore:
-    """Open the stores that ``spec`` names; ``fetcher`` brings all their paths into the embedded store."""
-    if not isinstance(spec.store, tuple):
-        return CopyingStore(fetcher, ChainedStore([spec.store]))
-    access = replace(make_store_access(spec, fetcher.store.folder, warnings), fetcher=fetcher)
-    return CopyingStore(fetcher, open_stores(spec.store or (DEFAULT_CACHE,), access))
+@contextmanager
+def _open_sources(
+    spec: StoreSpec, target: EmbeddedStore, warnings: list[str], threads: int = 0
+) -> Iterator[tuple[CopyingStore, Fetcher]]:
+    """Open the stores that ``spec`` names for the block, and a fetcher that brings all their paths into ``target``."""
+    with ExitStack() as resources:
+        fetcher = resources.enter_context(closing(Fetcher(target, threads)))
+        if isinstance(spec.store, tuple):
+            access = replace(make_store_access(spec, target.folder, warnings), fetcher=fetcher, resources=resources)
+            store = open_stores(spec.store or (DEFAULT_CACHE,), access)
+        else:
+            store = ChainedStore([spec.store])
+        yield CopyingStore(fetcher, store), fetcher
 
 
 def _find_paths(target: EmbeddedStore, text: str) -> Collection[StorePath]:

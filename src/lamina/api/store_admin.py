@@ -7,8 +7,8 @@ is printed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -72,14 +72,15 @@ def verify_store(
         OutputError: the store could not be written.
 
     """
-    spec, target = StoreSpec.parse(sources), EmbeddedStore(parse_store_folder(embedded_store))
-    urls = _cache_urls(spec, target) if repair else ()
-    checked = check_store(target)
-    if not repair or not checked.damaged:
-        return checked
-    trust = make_trust(spec)
-    caches = [BinaryCache(partial(open_transport, url), trust) for url in urls]
-    result = repair_paths(target.folder, checked.damaged, caches, trust)
+    spec = StoreSpec.parse(sources)
+    with EmbeddedStore(parse_store_folder(embedded_store)) as target, ExitStack() as resources:
+        urls = _cache_urls(spec, target) if repair else ()
+        checked = check_store(target)
+        if not repair or not checked.damaged:
+            return checked
+        trust = make_trust(spec)
+        caches = [resources.enter_context(closing(BinaryCache(partial(open_transport, url), trust))) for url in urls]
+        result = repair_paths(target.folder, checked.damaged, caches, trust)
     return replace(checked, damaged=result.remaining, mended=result.repaired, warnings=result.warnings)
 
 
@@ -125,11 +126,11 @@ def collect_garbage(
 
     """
     texts = _parse_roots(roots, all_paths=all_paths)
-    target = EmbeddedStore(parse_store_folder(embedded_store))
-    if dry_run:
-        return find_garbage(target, resolve_gc_roots(target, texts))
-    with target.locks.hold_exclusive():
-        return remove_garbage(target, resolve_gc_roots(target, texts))
+    with EmbeddedStore(parse_store_folder(embedded_store)) as target:
+        if dry_run:
+            return find_garbage(target, resolve_gc_roots(target, texts))
+        with target.locks.hold_exclusive():
+            return remove_garbage(target, resolve_gc_roots(target, texts))
 
 
 @takes_old_arguments(everything="all_paths")
@@ -162,13 +163,14 @@ def export_paths(
     """
     texts, spec = _parse_roots(roots, all_paths=all_paths), StoreSpec.parse(sources)
     warnings: list[str] = []
-    closure_source, closure = _open_closure(texts, spec, parse_store_folder(embedded_store), warnings)
-    if isinstance(output, (str, os.PathLike)):
-        with atomic_write(Path(output)) as write:
-            write_export(closure_source, closure, write)
-    else:
-        write_export(closure_source, closure, make_writer(output, str(getattr(output, "name", "output"))))
-    return ListResult((info.path for info in closure.bottom_up), warnings)
+    folder = parse_store_folder(embedded_store)
+    with _open_closure(texts, spec, folder, warnings) as (closure_source, closure):
+        if isinstance(output, (str, os.PathLike)):
+            with atomic_write(Path(output)) as write:
+                write_export(closure_source, closure, write)
+        else:
+            write_export(closure_source, closure, make_writer(output, str(getattr(output, "name", "output"))))
+        return ListResult((info.path for info in closure.bottom_up), warnings)
 
 
 @takes_old_arguments(tell="on_path")
@@ -194,19 +196,19 @@ def import_paths(
         OutputError: the store could not be written.
 
     """
-    target = EmbeddedStore.open_or_create(parse_store_folder(embedded_store))
+    folder = parse_store_folder(embedded_store)
     if not isinstance(source, (str, os.PathLike)):
-        return _import_stream(target, source, str(getattr(source, "name", "input")), on_path)
+        return _import_stream(folder, source, str(getattr(source, "name", "input")), on_path)
     try:
         opened = open(source, "rb")  # noqa: SIM115 - closed below; an error within the block is another error
     except (OSError, ValueError) as error:
         raise InputError(source, got=getattr(error, "strerror", error), expected="an export") from error
     with opened:
-        return _import_stream(target, opened, os.fspath(source), on_path)
+        return _import_stream(folder, opened, os.fspath(source), on_path)
 
 
 def _import_stream(
-    target: EmbeddedStore, source: Readable, name: str, on_path: Callable[[ImportedPath], object]
+    folder: Path, source: Readable, name: str, on_path: Callable[[ImportedPath], object]
 ) -> ListResult[ImportedPath]:
     def read(size: int) -> bytes:
         try:
@@ -215,7 +217,7 @@ def _import_stream(
             raise InputError(name, got=error.strerror or error, expected="to read an export") from error
 
     imported_paths = []
-    with error_context(name, FormatError):
+    with EmbeddedStore.open_or_create(folder) as target, error_context(name, FormatError):
         for imported in read_export(target, read):
             on_path(imported)
             imported_paths.append(imported)
@@ -269,9 +271,11 @@ def push_paths(
         listings,
         on_path,
     )
-    with closing(open_writable(to)) as target:
-        warnings: list[str] = []
-        closure_source, closure = _open_closure(texts, spec, folder, warnings)
+    warnings: list[str] = []
+    with (
+        closing(open_writable(to)) as target,
+        _open_closure(texts, spec, folder, warnings) as (closure_source, closure),
+    ):
         return replace(push(closure_source, closure, target, options), warnings=tuple(warnings))
 
 
@@ -304,12 +308,12 @@ def sign_paths(
     """
     texts = _parse_roots(roots, all_paths=all_paths)
     key = read_key(Path(key_file))
-    target = EmbeddedStore(parse_store_folder(embedded_store))
-    target.locks.hold_shared()  # else a garbage collection could delete a path before its narinfo is written
-    paths = _resolve_roots(texts, target, target.folder)
-    if recursive:
-        paths = [info.path for info in Closure.resolve(paths, target.query)]
-    return ListResult(_sign_path(target, path, key) for path in sorted(set(paths)))
+    with EmbeddedStore(parse_store_folder(embedded_store)) as target:
+        target.locks.hold_shared()  # else a garbage collection could delete a path before its narinfo is written
+        paths = _resolve_roots(texts, target, target.folder)
+        if recursive:
+            paths = [info.path for info in Closure.resolve(paths, target.query)]
+        return ListResult(_sign_path(target, path, key) for path in sorted(set(paths)))
 
 
 def _sign_path(target: EmbeddedStore, path: StorePath, key: SecretKey) -> NarInfo:
@@ -361,18 +365,23 @@ def _parse_roots(roots: str | Iterable[str], *, all_paths: bool) -> tuple[str, .
     return texts
 
 
+@contextmanager
 def _open_closure(
     roots: Collection[str], spec: StoreSpec, folder: Path, warnings: list[str]
-) -> tuple[ClosureSource, Closure]:
+) -> Iterator[tuple[ClosureSource, Closure]]:
     if spec.store and not roots:
         raise InvalidArgument("store", got="places to read from", expected="none together with everything")
-    store = open_store(spec, folder, warnings) if spec.store or spec.channel else EmbeddedStore(folder)
-    closure_source = ClosureSource(store)
-    return closure_source, closure_source.resolve(_resolve_roots(roots, store, folder))
+    opened: AbstractContextManager[Store] = (
+        open_store(spec, folder, warnings) if spec.store or spec.channel else EmbeddedStore(folder)
+    )
+    with opened as store:
+        closure_source = ClosureSource(store)
+        yield closure_source, closure_source.resolve(_resolve_roots(roots, store, folder))
 
 
 def _resolve_roots(roots: Collection[str], store: Store, folder: Path) -> list[StorePath]:
     """Return the paths that ``roots`` name in ``store``, or without roots, all paths in the folder."""
     if roots:
         return [resolve_root(store, text).path for text in roots]
-    return [narinfo.info.path for narinfo in EmbeddedStore(folder).narinfos()]
+    with EmbeddedStore(folder) as target:
+        return [narinfo.info.path for narinfo in target.narinfos()]

@@ -228,5 +228,5 @@ def _find_platform_mismatch(image: SourceImage, architecture: str) -> PlanError 
 def _make_layer(layer: SourceLayer, number: int) -> FinishedLayer:
     message = f"Adding base layer {number} from {cut(layer.name)}"
     return FinishedLayer(
-        layer.tar, message, store_paths_comment([layer.name]), layer.diff_id, keep_alive=layer.keep_alive
+        layer.tar, message, store_paths_comment([layer.name]), layer.diff_id, workspace=layer.workspace
     )

@@ -34,16 +34,16 @@ def command(output: str, compressor: str | None, image: ImageOptions, report: Re
     if compressor is not None:
         arguments["compressor"] = compressor
     check_extension(output, arguments.get("compressor"))
-    stream = lamina.stream_layered_image(**arguments)
-    show_script_output(stream.script_output, report)
-    reported = warn(stream.warnings, report)
-    with open_progress(report) as progress:
-        if output == "-":
-            with open_stdout() as out:
-                written = stream.write_to(out, compressor=arguments.get("compressor") or "none", progress=progress)
-        else:
-            written = stream.build(output, progress=progress)
-    warn(stream.warnings[reported:], report)
+    with lamina.stream_layered_image(**arguments) as stream:
+        show_script_output(stream.script_output, report)
+        reported = warn(stream.warnings, report)
+        with open_progress(report) as progress:
+            if output == "-":
+                with open_stdout() as out:
+                    written = stream.write_to(out, compressor=arguments.get("compressor") or "none", progress=progress)
+            else:
+                written = stream.build(output, progress=progress)
+        warn(stream.warnings[reported:], report)
     if report.as_json:
         print_json(dump_image(written, stream.warnings), to_stderr=output == "-")
     elif output != "-":

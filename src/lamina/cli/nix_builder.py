@@ -253,8 +253,10 @@ def _format_date(moment: datetime | None) -> str:
 
 def write_archive(derivation: Derivation) -> None:
     """The image of a conf.json as a file."""
-    stream = stream_conf(derivation.attributes["conf"], jobs=derivation.jobs)
-    with _open_compressed(derivation, derivation.attributes["compressor"]) as (out, compressor):
+    with (
+        stream_conf(derivation.attributes["conf"], jobs=derivation.jobs) as stream,
+        _open_compressed(derivation, derivation.attributes["compressor"]) as (out, compressor),
+    ):
         stream.write_to(out, compressor=compressor, progress=ProgressLines(sys.stderr))
 
 
@@ -290,8 +292,7 @@ VERBS: Mapping[str, Callable[[Derivation], None]] = {
 
 
 def _stream(file: Path, repo_tag: str | None) -> None:
-    with open_stdout() as out:
-        stream = stream_conf(file, repo_tag=repo_tag)
+    with open_stdout() as out, stream_conf(file, repo_tag=repo_tag) as stream:
         _warn(stream.warnings)
         stream.write_to(out, progress=ProgressLines(sys.stderr))
 

@@ -28,10 +28,10 @@ def command(output: str, image: ImageOptions, report: ReportOptions) -> None:
     """
     if output == "-" or output.endswith("/"):
         raise InvalidArgument("output", got=output, expected="the name of a file")
-    stream = lamina.stream_layered_image(**image.make_arguments())
-    show_script_output(stream.script_output, report)
-    warn(stream.warnings, report)
-    stream.script(output)
+    with lamina.stream_layered_image(**image.make_arguments()) as stream:
+        show_script_output(stream.script_output, report)
+        warn(stream.warnings, report)
+        stream.script(output)
     if report.as_json:
         print_json({"script": output, "layers": len(stream.draft.layers), "warnings": list(stream.warnings)})
     else:

@@ -28,8 +28,7 @@ def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report:
     the store, or, where Nix is installed, what it is to build first: nixpkgs#hello, ./default.nix. With --json the
     result is on stderr.
     """
-    with open_stdout() as out:
-        stream = _stream(conf, repo_tag, image)
+    with open_stdout() as out, _stream(conf, repo_tag, image) as stream:
         show_script_output(stream.script_output, report)
         reported = warn(stream.warnings, report)
         with open_progress(report) as progress:

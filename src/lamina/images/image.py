@@ -62,6 +62,11 @@ class Draft:
     settings: Settings
     base: tuple[LayerSource, ...] = ()
 
+    def close(self) -> None:
+        """Remove the temporary files of the layers; the draft cannot be written any more."""
+        for source in (*self.base, self.root):
+            source.close()
+
     @property
     def layers(self) -> tuple[LayerSource, ...]:
         """The layers from the lowest up: the base image's, those of store paths, then the customisation layer."""

@@ -113,4 +113,4 @@ def write_merged(
 
 def _make_source(number: int, layer: SourceLayer) -> FinishedLayer:
     message = f"Adding layer {number} from {cut(layer.name)}"
-    return FinishedLayer(layer.tar, message, layer.name, layer.diff_id, layer.paths, layer.keep_alive)
+    return FinishedLayer(layer.tar, message, layer.name, layer.diff_id, layer.paths, layer.workspace)

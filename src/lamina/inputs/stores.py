@@ -5,6 +5,8 @@ Invariant: which stores are asked, and whose signatures are trusted, depends onl
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from lamina.stores.binary_cache.trust import Trust
 
 
-def open_store(spec: StoreSpec, embedded_store: StrPath | None, warnings: list[str]) -> Store:
-    """Open the stores that ``spec`` names, as one.
+@contextlib.contextmanager
+def open_store(spec: StoreSpec, embedded_store: StrPath | None, warnings: list[str]) -> Iterator[Store]:
+    """Open the stores that ``spec`` names, as one, for the block; a store that the caller made stays open.
 
     Args:
         spec: the stores, and how they are used.
@@ -30,8 +33,11 @@ def open_store(spec: StoreSpec, embedded_store: StrPath | None, warnings: list[s
     Raises what `open_stores` raises.
     """
     if not isinstance(spec.store, tuple):
-        return spec.store
-    return open_stores(spec.store, make_store_access(spec, embedded_store, warnings))
+        yield spec.store
+        return
+    access = make_store_access(spec, embedded_store, warnings)
+    with access.resources:
+        yield open_stores(spec.store, access)
 
 
 def make_store_access(spec: StoreSpec, embedded_store: StrPath | None, warnings: list[str]) -> StoreAccess:

@@ -24,6 +24,7 @@ from lamina.layering.plans import LayerPlan
 from lamina.layers.listings import LocatedLayer, LocatedPath
 from lamina.layers.packed import PackedLayer, check_names, list_entries, measure_entries, pack_entries
 from lamina.system.locations import Location
+from lamina.system.tempdir import TempDir
 
 ReadNodes = Callable[[StorePath], Iterable[Node]]
 Locate = Callable[[StorePath], Location | None]
@@ -47,6 +48,9 @@ class LayerSource(ABC):
     @abstractmethod
     def pack(self) -> PackedLayer:
         """Pack the layer from the files as they are now."""
+
+    def close(self) -> None:  # noqa: B027 - most layers have no temporary files
+        """Remove the temporary files that the layer is packed from; it cannot be packed any more."""
 
     @property
     def comment(self) -> str:
@@ -176,8 +180,8 @@ class StoreLayer(LayerSource):
 class FinishedLayer(LayerSource):
     """A layer whose tar is already a file: one of a base image, or a customisation layer that was built before.
 
-    ``message`` is the progress message, which needs no number because the layer's position is known. ``keep_alive``
-    holds an object, such as a temporary folder, that must live as long as the file is needed.
+    ``message`` is the progress message, which needs no number because the layer's position is known. ``workspace``
+    is the temporary folder that holds the tar, None if it is elsewhere.
     """
 
     tar: Extent
@@ -185,7 +189,7 @@ class FinishedLayer(LayerSource):
     comment: str = ""
     expected_diff_id: Digest | None = None
     paths: tuple[StorePath, ...] = ()
-    keep_alive: object = None
+    workspace: TempDir | None = None
 
     def headline(self, number: int) -> str:
         """Return the progress message to print before the layer is written."""
@@ -195,6 +199,11 @@ class FinishedLayer(LayerSource):
     def weight(self) -> int:
         """The size of the tar in bytes."""
         return self.tar.length
+
+    def close(self) -> None:
+        """Remove the temporary folder."""
+        if self.workspace:
+            self.workspace.close()
 
     def find_tar(self) -> Extent:
         """Return the tar."""

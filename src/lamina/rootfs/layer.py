@@ -15,6 +15,7 @@ from lamina.formats.tar import GnuHeaders, Member, Owner, PaxHeaders, TypeFlag, 
 from lamina.layers.layer import LayerSource
 from lamina.layers.packed import PackedLayer
 from lamina.rootfs.tree import Meta, Tree
+from lamina.system.tempdir import TempDir
 from lamina.system.transfer import Piece
 
 # 1980-01-01, the date that Nix's builders give to files. The options for an image's dates do not change this layer.
@@ -27,11 +28,11 @@ _Entry = tuple[Node, Member, Meta]
 class RootLayer(LayerSource):
     """A root as the last layer of an image.
 
-    ``keep_alive`` is an object that must live as long as the layer, such as the folder that holds the tree's files.
+    ``workspace`` is the temporary folder that holds the tree's files, None if they are elsewhere.
     """
 
     tree: Tree
-    keep_alive: object = None
+    workspace: TempDir | None = None
 
     @property
     def comment(self) -> str:
@@ -41,6 +42,11 @@ class RootLayer(LayerSource):
     def headline(self, number: int) -> str:
         """Return the progress message for writing this as layer ``number``."""
         return f"Creating layer {number} with customisation..."
+
+    def close(self) -> None:
+        """Remove the temporary folder."""
+        if self.workspace:
+            self.workspace.close()
 
     def pack(self) -> PackedLayer:
         """Return the layer's tar: its exact size, and its bytes as pieces that are read on demand."""

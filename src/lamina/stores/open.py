@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -42,7 +43,7 @@ class StoreAccess:
     settings of the caches, None for the default; ``channel`` is where names are looked up first; ``channel_lists`` is
     the folder that caches the lists of channels; ``offline`` forbids requests; ``fetcher`` is used instead of a new one
     if it already fetches into ``embedded_store``; ``now`` is the time in seconds since 1970; ``warn`` is called with
-    each warning.
+    each warning. Closing ``resources`` closes the stores that were opened.
     """
 
     embedded_store: Path | None = None
@@ -53,6 +54,7 @@ class StoreAccess:
     fetcher: Fetcher | None = None
     now: float = 0
     warn: Callable[[str], object] = field(default=ignore)
+    resources: ExitStack = field(default_factory=ExitStack)
 
 
 def open_stores(locations: Sequence[str], access: StoreAccess | None = None) -> ChainedStore:
@@ -179,7 +181,7 @@ class _StoreOpener:
             return self._fetcher.store
         from lamina.stores.embedded.store import EmbeddedStore
 
-        return EmbeddedStore(folder)
+        return self._access.resources.enter_context(EmbeddedStore(folder))
 
     def _open_cache(self, url: str) -> Store:
         from lamina.stores.binary_cache.cache import BinaryCache
@@ -189,8 +191,10 @@ class _StoreOpener:
 
         trust = self._access.trust() if self._access.trust else Trust()
         may_query = not self._access.offline or url.startswith("file://")
-        cache = BinaryCache(partial(open_transport, check_url(url)), trust) if may_query else None
-        return SubstitutingStore(self._fetcher, cache, trust)
+        if not may_query:
+            return SubstitutingStore(self._fetcher, None, trust)
+        cache = BinaryCache(partial(open_transport, check_url(url)), trust)
+        return SubstitutingStore(self._fetcher, self._access.resources.enter_context(closing(cache)), trust)
 
     @cached_property
     def _download_folder(self) -> Path | None:
@@ -208,10 +212,13 @@ class _StoreOpener:
 
         if self._access.fetcher:
             return self._access.fetcher
-        if self._download_folder:
-            return Fetcher(EmbeddedStore.open_or_create(self._download_folder))
-        workspace = TempDir()
-        return Fetcher(EmbeddedStore.open_or_create(workspace.path / "store"), keep_alive=workspace)
+        enter = self._access.resources.enter_context
+        workspace, folder = None, self._download_folder
+        if folder is None:
+            workspace = enter(TempDir())
+            folder = workspace.path / "store"
+        store = enter(EmbeddedStore.open_or_create(folder))
+        return enter(closing(Fetcher(store, workspace=workspace)))
 
 
 def _read_mode(path: Path) -> int | None:

@@ -158,7 +158,7 @@ class Blobs:
             error.add_context(name)
             raise
         return SourceLayer(
-            name, diff_id, content.blob.digest, content.blob.size, blob, content.tar, paths, self._unpacker.keep_alive
+            name, diff_id, content.blob.digest, content.blob.size, blob, content.tar, paths, self._unpacker.workspace
         )
 
     def _read_content(self, blob: Extent) -> _BlobContent:

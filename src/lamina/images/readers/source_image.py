@@ -13,6 +13,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Extent
 from lamina.formats.image_names import DistinctNames
 from lamina.formats.platform import Platform
+from lamina.system.tempdir import TempDir
 
 NO_PLATFORM = Platform("", "")
 
@@ -23,7 +24,7 @@ class SourceLayer:
 
     ``name`` is the name of the layer's file in the image file. ``blob`` is that file as it is stored, possibly
     compressed; ``digest`` and ``size`` describe it. ``tar`` is the uncompressed tar, which exists for as long as
-    ``keep_alive`` is referenced. ``paths`` are the store paths of which the tar has members.
+    ``workspace`` is referenced. ``paths`` are the store paths of which the tar has members.
     """
 
     name: str
@@ -33,7 +34,7 @@ class SourceLayer:
     blob: Extent
     tar: Extent
     paths: tuple[StorePath, ...]
-    keep_alive: object = field(default=None, repr=False, compare=False)
+    workspace: TempDir | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

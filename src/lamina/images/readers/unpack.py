@@ -68,8 +68,8 @@ class Unpacker:
         self._numbers = count()
 
     @property
-    def keep_alive(self) -> object:
-        """An object that must be referenced for as long as the unpacked files are used."""
+    def workspace(self) -> TempDir | None:
+        """The temporary folder, None if nothing was unpacked; it is removed once nothing refers to it."""
         return self._workspace
 
     def unpack(self, source: ByteSource, accept: Callable[[bytes], object] = ignore) -> Unpacked:

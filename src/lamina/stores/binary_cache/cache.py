@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack, closing
 from functools import cached_property, partial
 from queue import SimpleQueue
 from threading import Lock
@@ -47,10 +48,15 @@ class BinaryCache:
     def __init__(self, opener: Callable[[], Transport], trust: Trust) -> None:
         self._opener = opener
         self._trust = trust
+        self._opened = ExitStack()
         self._lock = Lock()
         self._is_checked = False
         self._fault: Error | None = None
         self._query_count = 0
+
+    def close(self) -> None:
+        """Close the connections that are open."""
+        self._opened.close()
 
     @property
     def label(self) -> str:
@@ -152,7 +158,7 @@ class BinaryCache:
 
     @cached_property
     def _transport(self) -> Transport:
-        return self._opener()
+        return self._opened.enter_context(closing(self._opener()))
 
     def _query_hash(self, hash_part: str) -> tuple[str, NarInfoResult]:
         if self._fault:

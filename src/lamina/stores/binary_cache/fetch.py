@@ -10,17 +10,14 @@ threads run as there are processors, and two more, because some always wait for 
 
 from __future__ import annotations
 
-import atexit
 import hashlib
-import time
-import weakref
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import count
-from queue import Empty, PriorityQueue
-from threading import Lock, Thread, current_thread
+from threading import Lock
 from typing import Protocol
 
 from lamina.core.callbacks import accept, ignore
@@ -32,6 +29,8 @@ from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import IncomingFile
 from lamina.stores.integrity import check_incoming
 from lamina.system.cpus import cpu_count
+from lamina.system.tempdir import TempDir
+from lamina.system.threads import ThreadPool
 
 _EXTRA_THREADS = 2
 # In seconds: enough for a thread to finish the piece that it is working on.
@@ -55,26 +54,23 @@ class NarSource(Protocol):
 class Fetcher:
     """Fetches paths into ``store``, in the order in which they were requested.
 
-    ``keep_alive`` is kept as long as the fetcher, such as the temporary folder of the store. ``received`` are the paths
-    whose NARs this fetcher received, without those that another process fetched.
+    ``workspace`` is the temporary folder of the store, if it is in one. ``received`` are the paths whose NARs this
+    fetcher received, without those that another process fetched. Its threads end when it is closed.
     """
 
-    def __init__(self, store: EmbeddedStore, threads: int = 0, *, keep_alive: object = None) -> None:
+    def __init__(self, store: EmbeddedStore, threads: int = 0, workspace: TempDir | None = None) -> None:
         self.store = store
-        self._keep_alive = keep_alive
-        self._max_threads = threads or cpu_count() + _EXTRA_THREADS
+        self._workspace = workspace
+        self._pool = ThreadPool(threads or cpu_count() + _EXTRA_THREADS, "lamina-fetch")
         self._lock = Lock()
-        self._queue: PriorityQueue[tuple[int, StorePath]] = PriorityQueue()
         self._order = count(1)
         self._sources: dict[StorePath, tuple[NarInfo, NarSource]] = {}
         self._futures: dict[StorePath, Future[None]] = {}
         self._started: set[StorePath] = set()
         self.received: set[StorePath] = set()
-        self._threads: set[Thread] = set()
         self._incoming: list[IncomingFile] = []
         self._is_closed = False
         self._publisher = _Publisher(store)
-        atexit.register(_close_at_exit, weakref.ref(self))
 
     def register(self, narinfo: NarInfo, source: NarSource) -> None:
         """Register that ``narinfo`` can be fetched from ``source``; nothing is fetched yet.
@@ -104,8 +100,7 @@ class Fetcher:
             for path in paths:
                 if path in self._sources and path not in self._futures:
                     self._futures[path] = Future()
-                    self._queue.put((next(self._order), path))
-                    self._add_thread()
+                    self._submit(path, next(self._order))
 
     def is_local(self, path: StorePath) -> bool:
         """Return whether `wait` would return at once."""
@@ -121,7 +116,7 @@ class Fetcher:
         future = self._futures.get(path)
         if future:
             # Move a path that someone is blocked on to the front of the queue.
-            self._queue.put((-next(self._order), path))
+            self._submit(path, -next(self._order))
             future.result()
 
     def narinfo(self, path: StorePath) -> NarInfo | None:
@@ -132,38 +127,20 @@ class Fetcher:
     def close(self) -> None:
         """Stop fetching and remove the files of incomplete NARs."""
         self._is_closed = True
-        deadline = time.monotonic() + _CLOSE_TIMEOUT
-        for thread in tuple(self._threads):
-            thread.join(max(deadline - time.monotonic(), 0))
+        self._pool.close(_CLOSE_TIMEOUT)
         # Threads that still wait for a server do not get to remove their files.
         for incoming in tuple(self._incoming):
             incoming.drop()
 
-    def _add_thread(self) -> None:
-        if len(self._threads) < self._max_threads:
-            thread = Thread(target=_run_thread, args=(weakref.ref(self),), name="lamina-fetch", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the system allows no more threads
-                if not self._threads:
-                    raise
-            else:
-                self._threads.add(thread)
+    def _submit(self, path: StorePath, priority: int) -> None:
+        self._pool.submit(partial(self._fetch_once, path), (priority, 0))
 
-    def fetch_next(self) -> bool:
-        """Fetch the next path in the queue; return False if there is none and the thread should end."""
+    def _fetch_once(self, path: StorePath) -> None:
         with self._lock:
-            try:
-                _, path = self._queue.get_nowait()
-            except Empty:
-                self._threads.discard(current_thread())
-                return False
-            if self._is_closed:
-                return False
             future = self._futures.get(path)
-            # The path is in the queue twice, or it was registered again with another source and is not requested yet.
-            if future is None or path in self._started:
-                return True
+            # The path was submitted twice, or it was registered again with another source and is not requested yet.
+            if future is None or path in self._started or self._is_closed:
+                return
             self._started.add(path)
             narinfo, source = self._sources[path]
         try:
@@ -172,7 +149,6 @@ class Fetcher:
             future.set_exception(error)
         else:
             future.set_result(None)
-        return True
 
     def _fetch(self, narinfo: NarInfo, source: NarSource) -> None:
         self.store.locks.hold_shared()  # so that a NAR that is found here is not collected
@@ -309,18 +285,3 @@ class _Publisher:
 
     def _is_valid(self, path: StorePath) -> bool:
         return path not in self._registered and self._store.narinfo(path) is not None
-
-
-def _run_thread(reference: weakref.ref[Fetcher]) -> None:
-    """Fetch until the queue is empty or the fetcher no longer exists."""
-    while True:
-        fetcher = reference()
-        if fetcher is None or not fetcher.fetch_next():
-            return
-        del fetcher
-
-
-def _close_at_exit(reference: weakref.ref[Fetcher]) -> None:
-    fetcher = reference()
-    if fetcher:
-        fetcher.close()

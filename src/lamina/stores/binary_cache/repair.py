@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,20 +75,17 @@ def repair_paths(
         OutputError: The store cannot be written.
     """
     hashes = {damage.hash for damage in damaged}
-    store = _RepairTarget(folder, hashes)
     warnings: list[str] = []
-    paths = _find_names(store, hashes, caches)
-    fetcher = Fetcher(store)
-    sources = ChainedStore(
-        [SubstitutingStore(fetcher, cache, trust) for cache in caches],
-        [cache.label for cache in caches],
-        warnings.append,
-    )
-    try:
+    with _RepairTarget(folder, hashes) as store, closing(Fetcher(store)) as fetcher:
+        paths = _find_names(store, hashes, caches)
+        sources = ChainedStore(
+            [SubstitutingStore(fetcher, cache, trust) for cache in caches],
+            [cache.label for cache in caches],
+            warnings.append,
+        )
         warnings += _fetch(sources, store, set(paths.values()))
-    finally:
-        fetcher.close()
-    faults = check_paths(EmbeddedStore(folder), hashes)
+    with EmbeddedStore(folder) as repaired_store:
+        faults = check_paths(repaired_store, hashes)
     repaired = tuple(damage for damage in damaged if damage.hash not in faults)
     remaining = tuple(damage for damage in damaged if damage.hash in faults)
     return RepairResult(repaired, remaining, tuple(warnings))

@@ -79,7 +79,8 @@ class EmbeddedStore(Store):
         was_there, was_store = os.path.lexists(folder), is_store(folder)
         store = cls.open_or_create(folder)
         try:
-            yield store
+            with store:
+                yield store
         except BaseException:
             if not was_store and not os.path.exists(folder / _NARS):
                 store.remove_empty(keep_folder=was_there)
@@ -92,6 +93,16 @@ class EmbeddedStore(Store):
             shutil.rmtree(self.folder / PRIVATE)
             if not keep_folder:
                 self.folder.rmdir()
+
+    def close(self) -> None:
+        """Let other processes remove paths again."""
+        self.locks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _check(self) -> None:
         try:

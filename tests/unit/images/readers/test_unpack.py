@@ -45,7 +45,7 @@ def test_the_files_are_removed_with_the_unpacker(workspaces: Path) -> None:
     assert unpacker
     assert list(workspaces.iterdir()) == [], "nothing is unpacked yet"
     unpacker.unpack(io.BytesIO(b"x"))
-    kept = unpacker.keep_alive
+    kept = unpacker.workspace
     unpacker = None
     gc.collect()
     assert len(list(workspaces.iterdir())) == 1
