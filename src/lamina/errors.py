@@ -39,7 +39,7 @@ class Error(Exception):
 
     Args:
         subject: What the error is about, for example the name of a file; the whole message if there is no ``got``.
-        got: What was found.
+        got: What was found, or the exception that tells.
         expected: What should have been there.
         hint: A flag or command that helps; empty if there is none.
     """
@@ -49,7 +49,7 @@ class Error(Exception):
     def __init__(self, subject: object = "", *, got: object = "", expected: object = "", hint: str = "") -> None:
         super().__init__()
         self.subject = clean(str(subject))
-        self.got = clean(str(got))
+        self.got = clean(_describe(got))
         self.expected = clean(str(expected))
         self.hint = clean(hint)
 
@@ -58,6 +58,9 @@ class Error(Exception):
             return cut(self.subject, MAX_MESSAGE_LENGTH)
         subject = f"{cut(self.subject, MAX_SUBJECT_LENGTH)}: " if self.subject else ""
         return cut(f"{subject}got {self.got}, expected {self.expected}", MAX_MESSAGE_LENGTH)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
 
     def add_context(self, context: object) -> Self:
         """Put ``context`` in front of the subject, unless the subject begins with it; return the error."""
@@ -76,6 +79,11 @@ class Error(Exception):
         return kind(self.subject, got=self.got, expected=self.expected, hint=self.hint)
 
 
+def _describe(value: object) -> str:
+    text = (isinstance(value, OSError) and value.strerror) or str(value)  # without the number and the name of the file
+    return text or (type(value).__name__ if isinstance(value, Exception) else "")
+
+
 @contextmanager
 def error_context(context: object, *kinds: type[Error]) -> Iterator[None]:
     """Put ``context`` in front of the subject of an error of ``kinds`` that the block raises."""
@@ -88,7 +96,7 @@ def error_context(context: object, *kinds: type[Error]) -> Iterator[None]:
 
 def output_error(name: object, error: OSError) -> OutputError:
     """Return the error for an output called ``name`` that could not be written."""
-    return OutputError(name, got=error.strerror or error, expected="to write the result there")
+    return OutputError(name, got=error, expected="to write the result there")
 
 
 class InvalidArgument(Error):

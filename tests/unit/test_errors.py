@@ -16,6 +16,7 @@ def test_a_message_has_a_subject_what_was_found_and_what_was_expected() -> None:
     assert (error.subject, error.got, error.expected, error.hint) == ("conf.json", "3", "an object", "see the manual")
     assert str(FormatError(got="nothing", expected="a header")) == "got nothing, expected a header"
     assert str(FormatError("a whole sentence")) == "a whole sentence"
+    assert repr(FormatError("x", got=1, expected=2)) == "<FormatError: x: got 1, expected 2>"
 
 
 def test_context_goes_in_front_of_the_subject_once() -> None:
@@ -56,3 +57,12 @@ def test_secrets_are_removed_from_every_field() -> None:
     shown = f"{error} {error.hint} {error.subject} {error.got} {error.expected} {error!r}"
     assert "password" not in shown
     assert "word" not in shown
+
+
+def test_an_exception_that_tells_what_was_found_is_its_text_without_number_and_file() -> None:
+    missing = FileNotFoundError(2, "No such file or directory", "/secret/name")
+    assert str(Error("spec", got=missing, expected="a file")) == "spec: got No such file or directory, expected a file"
+    assert Error("spec", got=ValueError("embedded null byte")).got == "embedded null byte"
+    assert Error("spec", got=TimeoutError("too slow")).got == "too slow"
+    assert Error("spec", got=OSError(), expected="a file").got == "OSError"
+    assert Error("spec", got=KeyError, expected="a file").got == "<class 'KeyError'>"

@@ -202,7 +202,7 @@ def import_paths(
     try:
         opened = open(source, "rb")  # noqa: SIM115 - closed below; an error within the block is another error
     except (OSError, ValueError) as error:
-        raise InputError(source, got=getattr(error, "strerror", error), expected="an export") from error
+        raise InputError(source, got=error, expected="an export") from error
     with opened:
         return _import_stream(folder, opened, os.fspath(source), on_path)
 
@@ -214,7 +214,7 @@ def _import_stream(
         try:
             return source.read(size)
         except OSError as error:
-            raise InputError(name, got=error.strerror or error, expected="to read an export") from error
+            raise InputError(name, got=error, expected="to read an export") from error
 
     imported_paths = []
     with EmbeddedStore.open_or_create(folder) as target, error_context(name, FormatError):

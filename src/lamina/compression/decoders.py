@@ -191,7 +191,7 @@ class _Streams:
             try:
                 out = decoder.decompress(data, MAX_PIECE)
             except self._format.errors as error:
-                raise self._error(str(error) or type(error).__name__, "a whole stream") from error
+                raise self._error(error, "a whole stream") from error
             self._is_empty = self._is_empty and not out
             yield from _split((out,))
             # Without input and without output, a decoder needs input, even if it does not say so.
@@ -199,7 +199,7 @@ class _Streams:
                 return
             data = b""
 
-    def _error(self, got: str, expected: str) -> FormatError:
+    def _error(self, got: object, expected: str) -> FormatError:
         return FormatError(f"{self._name} at byte {self._start}", got=got, expected=expected)
 
 

@@ -250,7 +250,7 @@ def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
     try:
         status = os.stat(file)
     except OSError as error:
-        raise Unavailable(file, got=error.strerror, expected="a Nix database") from error
+        raise Unavailable(file, got=error, expected="a Nix database") from error
     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE_SIZE:
         got = f"{status.st_size} bytes" if stat.S_ISREG(status.st_mode) else "no file"
         raise FormatError(file, got=got, expected=f"a file of at most {_MAX_FILE_SIZE} bytes")

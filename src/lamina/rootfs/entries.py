@@ -78,10 +78,9 @@ class File:
         try:
             status = os.stat(self.source)
         except (OSError, TypeError, ValueError) as error:
-            got = (error.strerror if isinstance(error, OSError) else None) or error
-            raise InputError(f"file {self.path}", got=f"{self.source}: {got}", expected="a file") from error
+            raise InputError(f"file {self.path}: {self.source}", got=error, expected="a file") from error
         if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"file {self.path}", got=self.source, expected="a file")
+            raise InputError(f"file {self.path}: {self.source}", got="no regular file", expected="a file")
         executable = bool(status.st_mode & stat.S_IXUSR)
         mode = self.mode if self.mode is not None else 0o755 if executable else 0o644
         source = os.fsencode(os.path.realpath(self.source))

@@ -409,6 +409,4 @@ def _make_output_error(error: OSError, workspace: Path | None) -> OutputError:
     If the error names two files, the first one is the source of a copy, so it is not the file that was written.
     """
     path = (not error.filename2 and error.filename) or workspace or "temporary folder"
-    return OutputError(
-        path, got=error.strerror, expected="to write the root there", hint=resource_limits.find_hint(error.errno)
-    )
+    return OutputError(path, got=error, expected="to write the root there", hint=resource_limits.find_hint(error.errno))

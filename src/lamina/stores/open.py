@@ -228,7 +228,7 @@ def _read_mode(path: Path) -> int | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: the path contains a NUL
         return None
     except OSError as error:
-        raise Unavailable(path, got=error.strerror, expected="to look at it") from error
+        raise Unavailable(path, got=error, expected="to look at it") from error
 
 
 def open_contents(folder: Path) -> Store:

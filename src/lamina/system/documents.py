@@ -37,7 +37,7 @@ def read_document(
         with open(file, "rb", buffering=0) as opened:
             data = _read(opened.fileno(), limit + 1)
     except OSError as error:
-        raise InputError(subject, got=error.strerror, expected=expected, hint=hint) from error
+        raise InputError(subject, got=error, expected=expected, hint=hint) from error
     except ValueError as error:
         raise InputError(subject, got="a NUL in its name", expected=expected, hint=hint) from error
     if len(data) > limit:

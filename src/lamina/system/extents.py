@@ -287,5 +287,5 @@ def _changed_error(extent: Extent, got: str, expected: str) -> IntegrityError:
 def _translate_error(extent: Extent, error: OSError) -> IntegrityError | Unavailable:
     name = os.fsdecode(extent.file)
     if error.errno in _REPLACED:
-        return IntegrityError(name, got=error.strerror, expected="the file that was walked")
-    return Unavailable(name, got=error.strerror, expected="a readable file")
+        return IntegrityError(name, got=error, expected="the file that was walked")
+    return Unavailable(name, got=error, expected="a readable file")

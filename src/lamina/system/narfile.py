@@ -97,4 +97,4 @@ def _translate_errors(file: bytes) -> Iterator[None]:
     except FileNotFoundError as error:
         raise IntegrityError(os.fsdecode(file), got="nothing there", expected="a NAR") from error
     except OSError as error:
-        raise Unavailable(os.fsdecode(file), got=error.strerror, expected="to read a NAR") from error
+        raise Unavailable(os.fsdecode(file), got=error, expected="to read a NAR") from error

@@ -158,5 +158,5 @@ def _first(item: tuple[bytes, object]) -> bytes:
 
 def _read_error(path: bytes, error: OSError) -> IntegrityError | Unavailable:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return IntegrityError(os.fsdecode(path), got=error.strerror, expected="what was there a moment ago")
-    return Unavailable(os.fsdecode(path), got=error.strerror, expected="to read it")
+        return IntegrityError(os.fsdecode(path), got=error, expected="what was there a moment ago")
+    return Unavailable(os.fsdecode(path), got=error, expected="to read it")

@@ -161,7 +161,7 @@ class AwsSession:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise Unavailable(path, got=error.strerror, expected=_EXPECTED_CONFIG) from None
+                raise Unavailable(path, got=error, expected=_EXPECTED_CONFIG) from None
         self._call_botocore(self._session.get_scoped_config)
         if bool(os.environ.get("AWS_ACCESS_KEY_ID")) != bool(os.environ.get("AWS_SECRET_ACCESS_KEY")):
             raise Unavailable(

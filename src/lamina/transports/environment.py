@@ -100,7 +100,7 @@ def create_tls_context() -> ssl.SSLContext:
                 return ssl.create_default_context(capath=str(path))
             return ssl.create_default_context(cafile=str(path))
         except OSError as error:  # includes ssl.SSLError
-            raise Unavailable(path, got=error.strerror or error, expected="certificates in PEM") from error
+            raise Unavailable(path, got=error, expected="certificates in PEM") from error
     context = ssl.create_default_context()
     if not context.get_ca_certs() and not _has_files(ssl.get_default_verify_paths().capath):
         import certifi

@@ -139,4 +139,4 @@ def _read_pieces(file: io.FileIO, name: str) -> Iterator[bytes]:
 
 
 def _unavailable_error(path: str, error: OSError) -> Unavailable:
-    return Unavailable(path, got=error.strerror or error, expected="to read it")
+    return Unavailable(path, got=error, expected="to read it")

@@ -217,7 +217,7 @@ def _choose_part_size(file: Path) -> int:
     try:
         return max(_PART_SIZE, file.stat().st_size // _MAX_PARTS)
     except OSError as error:
-        raise Unavailable(file, got=error.strerror or error, expected="to read it") from error
+        raise Unavailable(file, got=error, expected="to read it") from error
 
 
 def _read_pieces(file: Path, size: int) -> Iterator[bytes]:
@@ -226,7 +226,7 @@ def _read_pieces(file: Path, size: int) -> Iterator[bytes]:
             while piece := opened.read(size):
                 yield piece
     except OSError as error:
-        raise Unavailable(file, got=error.strerror or error, expected="to read it") from error
+        raise Unavailable(file, got=error, expected="to read it") from error
 
 
 def _chain(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

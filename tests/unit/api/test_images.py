@@ -379,7 +379,7 @@ MISSING: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("source", ["/no/such/source", "/"])
 def test_a_source_that_is_no_file_is_an_input_error(store: FakeStore, source: str) -> None:
-    with pytest.raises(lamina.InputError, match=r"^file /x: got .*, expected a file") as caught:
+    with pytest.raises(lamina.InputError, match=r"^file /x: .*: got .*, expected a file") as caught:
         make_stream(store, tree=[lamina.File("/x", source)])
     assert caught.value.exit_code == 11
 

@@ -281,7 +281,7 @@ def test_a_link_to_a_source_is_followed(source: Path) -> None:
 def test_a_source_must_be_an_existing_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for bad in (tmp_path, tmp_path / "missing", tmp_path / "pipe", Path("/dev/null"), Path("nul\0")):
-        with pytest.raises(InputError, match=r"file /x: got .*, expected a file"):
+        with pytest.raises(InputError, match=r"file /x: .*: got .*, expected a file"):
             made(File("/x", str(bad)))
 
 

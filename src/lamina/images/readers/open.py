@@ -80,7 +80,7 @@ def _open_members(path: Path, unpacker: Unpacker) -> Members:
         with path.open("rb", buffering=0) as file:
             return ArchiveMembers(unpacker.unpack(file, _require_tar_header).content)
     except OSError as error:
-        raise InputError(path, got=error.strerror, expected="an image file") from error
+        raise InputError(path, got=error, expected="an image file") from error
     except ValueError as error:
         raise InputError(short_repr(str(path)), got=error, expected="an image file") from error
     except FormatError as error:

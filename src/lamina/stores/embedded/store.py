@@ -296,7 +296,7 @@ class EmbeddedStore(Store):
             raise output_error(str(self.folder / name), error) from error
 
     def _make_error(self, file: Path, error: OSError) -> Unavailable:
-        return Unavailable(file, got=error.strerror, expected="to read the store")
+        return Unavailable(file, got=error, expected="to read the store")
 
 
 def is_store(folder: Path) -> bool:

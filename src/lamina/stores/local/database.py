@@ -58,8 +58,7 @@ class LocalStore(FolderStore):
             check_file(schema, str(schema), "the schema number of a Nix database", limit=_MAX_SCHEMA)
             found = schema.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            got = (error.strerror if isinstance(error, OSError) else None) or error
-            raise Unavailable(schema, got=got, expected="the schema number of a Nix database") from error
+            raise Unavailable(schema, got=error, expected="the schema number of a Nix database") from error
         if found != SCHEMA:
             raise Unavailable(schema, got=f"schema {short_repr(found[:20])}", expected=SCHEMA)
 
@@ -166,8 +165,7 @@ class LocalStore(FolderStore):
         return _DatabaseState(status.st_ino, status.st_size, status.st_mtime_ns, log_size)
 
     def _make_error(self, error: Exception) -> Unavailable:
-        got = (error.strerror if isinstance(error, OSError) else None) or error
-        return Unavailable(self._database, got=got, expected="a readable Nix database")
+        return Unavailable(self._database, got=error, expected="a readable Nix database")
 
 
 class _DatabaseState(NamedTuple):
