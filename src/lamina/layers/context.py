@@ -12,7 +12,7 @@ from lamina.errors import IntegrityError
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layer_cache.key import LayerInputs
 from lamina.layers.layer import Layer, LayerSource
-from lamina.system.transfer import BlobInfo
+from lamina.system.transfer import BlobInfo, TransferBuffers
 
 # Below this many bytes, starting worker processes takes longer than they save.
 MIN_PARALLEL_SIZE = 64 << 20
@@ -27,12 +27,14 @@ class BuildContext:
         jobs: The number of processors to use.
         verify: Whether to hash layers that the layer cache knows, and to compare the result.
         min_parallel_size: The number of bytes to be packed from which on worker processes are started.
+        buffers: The buffers through which layers are written.
     """
 
     layer_cache: LayerCache = field(default_factory=NullLayerCache)
     jobs: int = 1
     verify: bool = False
     min_parallel_size: int = MIN_PARALLEL_SIZE
+    buffers: TransferBuffers = field(default_factory=TransferBuffers)
 
     def worker_count(self, size: int, limit: int) -> int:
         """Return how many worker processes to start for ``size`` bytes, up to ``limit``; 0 for none."""

@@ -194,7 +194,7 @@ class _UnhashedLayer(_ReadyLayer):
     listed: ListedLayer | None
 
     def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
-        blob_info = transfer(self.packed.pieces, add_progress(out, on_bytes))
+        blob_info = transfer(self.packed.pieces, add_progress(out, on_bytes), self.state.context.buffers)
         self.check_size(blob_info.size)
         self.put_listings(self.listed)
         return lambda: blob_info

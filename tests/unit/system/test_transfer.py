@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.support.fake_nix_store import as_nobody, public_folder
@@ -20,7 +21,7 @@ from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, Unavailable
 from lamina.system.extents import read_head
-from lamina.system.transfer import BUFFER_SIZE, BlobInfo, Piece, copy, hash_pieces, transfer
+from lamina.system.transfer import BUFFER_SIZE, BlobInfo, Piece, TransferBuffers, copy, hash_pieces, transfer
 
 MIDDLE = BUFFER_SIZE // 2
 
@@ -353,3 +354,16 @@ def test_memory_does_not_grow_with_the_file(file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", _READ, str(file), str(large), str(300 << 20)]
     grown = int(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     assert grown < 8 << 20
+
+
+def test_buffers_are_kept_for_the_next_transfer() -> None:
+    used: list[bytearray] = []
+
+    def write(data: memoryview) -> None:
+        if not any(buffer is data.obj for buffer in used):
+            used.append(cast("bytearray", data.obj))
+
+    buffers = TransferBuffers()
+    for _ in range(3):
+        transfer([b"x" * 1000], write, buffers)
+    assert len(used) <= 2, "one that is filled, and the one that is next"
