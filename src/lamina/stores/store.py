@@ -27,7 +27,8 @@ class Store(ABC):
     """A source of store paths.
 
     A subclass implements `query` and `nodes`. It overrides what else it can do: say where its paths are on this
-    machine, find paths by name or hash, download paths, return narinfos.
+    machine, find paths by name or hash, download paths, return narinfos. Functions that take a store also accept an
+    object of any other class that has these two methods.
 
     Attributes:
         has_contents: Whether the store has the contents of its valid paths. A closure graph only has path infos.
