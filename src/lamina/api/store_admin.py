@@ -33,12 +33,12 @@ from lamina.inputs.stores import make_trust, open_store
 from lamina.stores.binary_cache.cache import BinaryCache
 from lamina.stores.binary_cache.push import PushOptions, PushResult, add_signatures, push
 from lamina.stores.binary_cache.repair import repair_paths
-from lamina.stores.closure_source import ClosureSource
 from lamina.stores.embedded.gc import GCResult, find_garbage, remove_garbage
 from lamina.stores.embedded.nix_export import ImportedPath, read_export, write_export
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.embedded.verify import StoreCheck, check_store
 from lamina.stores.open import is_cache_folder, is_remote
+from lamina.stores.resolve import resolve_closure
 from lamina.stores.store import Store
 from lamina.system.cpus import cpu_count
 from lamina.system.keyfile import read_key, write_key
@@ -164,12 +164,12 @@ def export_paths(
     texts, spec = _parse_roots(roots, all_paths=all_paths), StoreSpec.parse(sources)
     warnings: list[str] = []
     folder = parse_store_folder(embedded_store)
-    with _open_closure(texts, spec, folder, warnings) as (closure_source, closure):
+    with _open_closure(texts, spec, folder, warnings) as (store, closure):
         if isinstance(output, (str, os.PathLike)):
             with atomic_write(Path(output)) as write:
-                write_export(closure_source, closure, write)
+                write_export(store, closure, write)
         else:
-            write_export(closure_source, closure, make_writer(output, str(getattr(output, "name", "output"))))
+            write_export(store, closure, make_writer(output, str(getattr(output, "name", "output"))))
         return ListResult((info.path for info in closure.bottom_up), warnings)
 
 
@@ -274,9 +274,9 @@ def push_paths(
     warnings: list[str] = []
     with (
         closing(open_writable(to)) as target,
-        _open_closure(texts, spec, folder, warnings) as (closure_source, closure),
+        _open_closure(texts, spec, folder, warnings) as (store, closure),
     ):
-        return replace(push(closure_source, closure, target, options), warnings=tuple(warnings))
+        return replace(push(store, closure, target, options), warnings=tuple(warnings))
 
 
 @takes_old_arguments(everything="all_paths")
@@ -368,15 +368,16 @@ def _parse_roots(roots: str | Iterable[str], *, all_paths: bool) -> tuple[str, .
 @contextmanager
 def _open_closure(
     roots: Collection[str], spec: StoreSpec, folder: Path, warnings: list[str]
-) -> Iterator[tuple[ClosureSource, Closure]]:
+) -> Iterator[tuple[Store, Closure]]:
     if spec.store and not roots:
         raise InvalidArgument("store", got="places to read from", expected="none together with everything")
     opened: AbstractContextManager[Store] = (
         open_store(spec, folder, warnings) if spec.store or spec.channel else EmbeddedStore(folder)
     )
     with opened as store:
-        closure_source = ClosureSource(store)
-        yield closure_source, closure_source.resolve(_resolve_roots(roots, store, folder))
+        closure = resolve_closure(_resolve_roots(roots, store, folder), store)
+        store.prefetch(info.path for info in closure.bottom_up)
+        yield store, closure
 
 
 def _resolve_roots(roots: Collection[str], store: Store, folder: Path) -> list[StorePath]:

@@ -28,8 +28,10 @@ from lamina.formats.cache_info import FILE_NAME as CACHE_INFO
 from lamina.formats.cache_info import CacheInfo, check_cache_info
 from lamina.formats.keys import SecretKey
 from lamina.formats.narinfo import NarInfo
-from lamina.stores.closure_source import ClosureSource
+from lamina.stores.nars import copy_nar, find_narinfo
+from lamina.stores.store import Store
 from lamina.stores.transport import WritableTransport
+from lamina.system.locations import list_location
 from lamina.system.tempdir import TempDir
 from lamina.system.threads import ThreadPool
 from lamina.system.transfer import BlobInfo, HashingWriter
@@ -73,8 +75,8 @@ class PushResult:
     warnings: tuple[str, ...] = ()
 
 
-def push(closure_source: ClosureSource, closure: Closure, cache: WritableTransport, options: PushOptions) -> PushResult:
-    """Copy ``closure`` to ``cache``.
+def push(store: Store, closure: Closure, cache: WritableTransport, options: PushOptions) -> PushResult:
+    """Copy ``closure`` from ``store`` to ``cache``.
 
     Raises:
         IntegrityError: A path's NAR does not match its path info.
@@ -88,7 +90,7 @@ def push(closure_source: ClosureSource, closure: Closure, cache: WritableTranspo
     ):
         infos = closure.bottom_up
         present = dict(zip(infos, network_pool.map(lambda info: _find_present(cache, info), infos), strict=True))
-        run = _Push(closure_source, closure, cache, options)
+        run = _Push(store, closure, cache, options)
         try:
             return run.push(
                 {info.path: found for info, found in present.items() if found}, compression_pool, network_pool
@@ -143,10 +145,8 @@ class _StoppedError(Exception):
 class _Push:
     """One push; ``stopping`` makes running compressions end early."""
 
-    def __init__(
-        self, closure_source: ClosureSource, closure: Closure, cache: WritableTransport, options: PushOptions
-    ) -> None:
-        self._closure_source = closure_source
+    def __init__(self, store: Store, closure: Closure, cache: WritableTransport, options: PushOptions) -> None:
+        self._store = store
         self._closure = closure
         self._cache = cache
         self._options = options
@@ -199,12 +199,13 @@ class _Push:
     def _write_metadata(self, info: PathInfo, sent: _UploadedNar) -> None:
         """Write the NAR listing, then the narinfo."""
         if self._options.listings:
-            listing = self._closure_source.listing(info.path)
+            location = self._store.location(info.path)
+            listing = list_location(location) if location is not None else None
             document = nar_listing.dump(listing) if listing else None
             if document:
                 self._cache.write(f"{info.path.hash}.ls", document)
         narinfo = replace(
-            self._closure_source.narinfo(info),
+            find_narinfo(self._store, info),
             url=sent.url,
             compression=sent.compression,
             file_hash=sent.file.digest,
@@ -233,7 +234,7 @@ class _Push:
                             raise _StoppedError
                         compressor.write(data)
 
-                    self._closure_source.copy(info, write)
+                    copy_nar(self._store, info, write)
         except OSError as error:
             raise output_error(str(self._temporary_folder.path), error) from error
         return writer.blob_info

@@ -19,21 +19,22 @@ from lamina.formats import nix_export
 from lamina.formats.content_address import ContentAddress
 from lamina.formats.narinfo import NarInfo
 from lamina.formats.nix_export import END, NEXT, ExportedPath
-from lamina.stores.closure_source import ClosureSource
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import IncomingFile
+from lamina.stores.nars import copy_nar, find_narinfo
+from lamina.stores.store import Store
 from lamina.system.transfer import Write
 
 
-def write_export(closure_source: ClosureSource, closure: Closure, write: Write) -> None:
-    """Pass an export of ``closure``, references first, to ``write``.
+def write_export(store: Store, closure: Closure, write: Write) -> None:
+    """Pass an export of ``closure`` in ``store``, references first, to ``write``.
 
     Raises `IntegrityError` for a path whose NAR does not match its path info; the export is incomplete then.
     """
     for info in closure.bottom_up:
         write(memoryview(NEXT))
-        closure_source.copy(info, write)
-        deriver = closure_source.narinfo(info).deriver
+        copy_nar(store, info, write)
+        deriver = find_narinfo(store, info).deriver
         write(memoryview(ExportedPath(info.path, info.references, deriver).dump()))
     write(memoryview(END))
 

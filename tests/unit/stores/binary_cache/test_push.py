@@ -45,8 +45,8 @@ from lamina.formats.cache_info import CacheInfo
 from lamina.formats.keys import SecretKey, find_signer
 from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, ListingBuilder
 from lamina.stores.binary_cache.push import PushOptions, push
-from lamina.stores.closure_source import ClosureSource
 from lamina.stores.embedded.store import EmbeddedStore
+from lamina.stores.resolve import resolve_closure
 from lamina.transports.files import FileTransport
 from lamina.transports.open import open_writable
 
@@ -259,10 +259,10 @@ def push_options(**options: Any) -> PushOptions:
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
 def test_nars_come_before_narinfos_and_references_before_referrers(store: Path, tmp_path: Path, jobs: int) -> None:
-    closure_source = ClosureSource(EmbeddedStore(store))
-    closure = closure_source.resolve([HELLO])
+    source = EmbeddedStore(store)
+    closure = resolve_closure([HELLO], source)
     cache = RecordingTransport(f"file://{tmp_path}/cache")
-    push(closure_source, closure, cache, push_options(jobs=jobs))
+    push(source, closure, cache, push_options(jobs=jobs))
     found = check_cache(tmp_path / "cache")
     position = {name: number for number, name in enumerate(cache.seen)}
     assert cache.seen[0] == "nix-cache-info"
@@ -275,11 +275,11 @@ def test_nars_come_before_narinfos_and_references_before_referrers(store: Path, 
 
 @pytest.mark.parametrize("failing", ["narinfo", "nar/", HELLO.hash, "nix-cache-info", ".ls"])
 def test_a_failing_cache_ends_the_push_and_stays_complete(store: Path, tmp_path: Path, failing: str) -> None:
-    closure_source = ClosureSource(EmbeddedStore(store))
+    source = EmbeddedStore(store)
     with pytest.raises(OutputError, match="got no room, expected some"):
         push(
-            closure_source,
-            closure_source.resolve([HELLO]),
+            source,
+            resolve_closure([HELLO], source),
             RecordingTransport(f"file://{tmp_path}/cache", failing),
             push_options(jobs=2),
         )
@@ -292,7 +292,7 @@ def test_an_empty_closure_is_an_empty_cache(tmp_path: Path) -> None:
     assert (done.sent, done.present, done.size) == ((), 0, 0)
     assert os.listdir(tmp_path / "cache") == ["nix-cache-info"]
     push(
-        ClosureSource(EmbeddedStore(tmp_path / "store")),
+        EmbeddedStore(tmp_path / "store"),
         Closure(()),
         FileTransport(f"file://{tmp_path}/cache"),
         push_options(),
