@@ -53,10 +53,8 @@ class IncomingFile:
         """Append ``data``. Raises `OutputError`."""
         self._hash.update(data)
         self._size += len(data)
-        view = memoryview(data)
         with _translate_errors(self._folder):
-            while view:
-                view = view[os.write(self._part.fd, view) :]
+            self._part.write(data)
 
     def drop(self) -> None:
         """Remove the file unless it was committed, even if another thread still writes to it."""

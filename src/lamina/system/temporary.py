@@ -51,6 +51,9 @@ _last_sweeps: dict[tuple[int, int], float] = {}
 class PartFile:
     """A new, locked file that is renamed to its final name by `commit` or removed; a context manager.
 
+    Every file that appears whole or not at all is written through one. Only an OCI layout has its many blobs in one
+    locked folder (`create_folder`), because each `PartFile` takes a descriptor.
+
     Creating one also removes the leftovers of killed processes in ``folder``. It raises `OSError`.
 
     Args:
@@ -69,6 +72,12 @@ class PartFile:
         )
         self._is_open = True
         _sweep(folder, PART_PREFIX, os.fstat(self.fd).st_mtime, sweep_all=sweep_all)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append ``data``. Raises `OSError`."""
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self.fd, left) :]
 
     def commit(self, target: Path, mode: int | None = None) -> None:
         """Rename the file to ``target``, with the permissions ``mode``, replacing a file there. Raises `OSError`."""

@@ -119,9 +119,7 @@ class FileTransport:
             os.makedirs(folder, exist_ok=True)
             with PartFile(Path(folder)) as part:
                 for piece in pieces:
-                    unwritten = memoryview(piece)
-                    while unwritten:
-                        unwritten = unwritten[os.write(part.fd, unwritten) :]
+                    part.write(piece)
                 part.commit(Path(path))
         except OSError as error:
             raise output_error(self._folder, error) from error

@@ -208,7 +208,7 @@ class _ListCache:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with PartFile(self.file.parent) as part:
-                part.path.write_bytes(data)
+                part.write(data)
                 os.utime(part.path, (now, now))
                 part.commit(self.file)
         except OSError as error:
