@@ -4,11 +4,8 @@ import os
 import tempfile
 
 import pytest
-from hypothesis import HealthCheck, settings
+from tests.support.examples import choose_profile
 
-# How long it takes to think of an example says more about the machine than about the code.
-settings.register_profile("lamina", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("lamina")
 _FOLDERS = ("XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 
@@ -18,6 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """No test touches the user's folders, nor does a process that one starts; each of xdist's workers has its own."""
+    choose_profile(config.option.markexpr)
     worker = getattr(config, "workerinput", None)
     if worker:
         for name in _FOLDERS:

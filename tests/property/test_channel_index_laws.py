@@ -2,9 +2,10 @@
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.test_name_match_laws import PATHS, QUERIES
+from tests.support.examples import examples
 from tests.unit.formats.test_channel_index import LIST
 
 from lamina.core.name_match import match_paths
@@ -28,7 +29,7 @@ def test_json_finds_aliases_and_matching_paths(paths: dict[str, StorePath], name
 
 
 @given(st.one_of(st.binary(), st.binary().map(lambda data: b"{" + data), st.binary().map(lambda data: LIST + data)))
-@settings(max_examples=300)
+@examples(300)
 def test_garbage_raises_format_error_and_nothing_else(data: bytes) -> None:
     try:
         found = channel_index.parse(data)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.test_name_match_laws import PATHS, QUERIES
+from tests.support.examples import examples
 
 from lamina.core.name_match import match_paths
 from lamina.core.names import StorePath
@@ -28,7 +29,7 @@ NAMES_AND_URLS = st.one_of(
 
 
 @given(NAMES_AND_URLS)
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_any_name_of_a_channel_opens_or_raises_a_lamina_error(name_or_url: str) -> None:
     try:
         open_channel(name_or_url, open_transport, None, offline=True, now=0.0)
@@ -58,7 +59,7 @@ class OneFileTransport:
 
 
 @given(PATHS.filter(bool), QUERIES, st.floats(0, 10 * DAY))
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_a_stored_list_finds_the_same_paths(paths: list[StorePath], name: str, later: float) -> None:
     now = 1_800_000_000.0
     data = lzma.compress("".join(f"{path}\n" for path in paths).encode(), preset=0)

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.factories import graphs
 from tests.unit.formats.test_closure_graph import A, item, load_sample
 
@@ -45,20 +46,20 @@ def is_store_path(path: StorePath) -> bool:
 
 
 @given(DOCUMENTS)
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_any_json_is_refused_or_parsed(document: Any) -> None:
     """Invalid documents raise `FormatError` and nothing else."""
     check(json.dumps(document))
 
 
 @given(st.one_of(st.text(), st.binary()))
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_garbage_raises_format_error_and_nothing_else(text: str | bytes) -> None:
     check(text)
 
 
 @given(st.sampled_from(["nix-2.8", "nix-2.34-format-2", "attrs"]), st.data())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_a_graph_with_a_changed_value_is_refused_or_parsed(name: str, data: st.DataObject) -> None:
     document = load_sample(name)
     container = document
@@ -72,7 +73,7 @@ def test_a_graph_with_a_changed_value_is_refused_or_parsed(name: str, data: st.D
 
 
 @given(graphs())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_every_format_gives_the_same_infos(infos: tuple[PathInfo, ...]) -> None:
     """Every format that Nix has used gives the same `PathInfo` objects."""
 

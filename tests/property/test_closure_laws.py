@@ -2,15 +2,16 @@
 
 import graphlib
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.factories import MemoryStore, graphs, info
 
 from lamina.core.closure import Closure
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import PlanError
 
-LAW = settings(deadline=None, max_examples=80)
+LAW = examples(80)
 
 
 @given(graphs(), st.data())

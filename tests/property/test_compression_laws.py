@@ -4,8 +4,9 @@ import io
 import zlib
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidArgument
@@ -24,13 +25,12 @@ DATA = b"".join(b"%d " % (number * number) for number in range(500_000))
 
 
 @given(COMPRESSIONS)
-@settings(deadline=None)
 def test_a_layer_compression_parses_from_its_text(compression: LayerCompression) -> None:
     assert LayerCompression.parse(str(compression)) == compression
 
 
 @given(SIMILAR_TEXTS)
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_any_text_is_a_layer_compression_or_invalid(text: str) -> None:
     try:
         found = LayerCompression.parse(text)
@@ -40,7 +40,7 @@ def test_any_text_is_a_layer_compression_or_invalid(text: str) -> None:
 
 
 @given(st.lists(st.integers(0, len(DATA)), max_size=20), st.integers(1, 4))
-@settings(deadline=None, max_examples=20)
+@examples(20)
 def test_gzip_output_is_one_member_for_any_division_of_the_input(offsets: list[int], jobs: int) -> None:
     """RFC 1952, 2.2: a member is a header, one deflate stream, a CRC-32 and a length."""
     out = io.BytesIO()

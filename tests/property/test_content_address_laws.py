@@ -2,8 +2,9 @@
 
 import hashlib
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 from lamina.core.names import NIX32, StorePath
 from lamina.errors import InvalidArgument
@@ -28,14 +29,14 @@ ADDRESSES = st.sampled_from(
 
 
 @given(ADDRESSES)
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_an_address_parses_back(found: ContentAddress) -> None:
     """``parse(str(x)) == x``."""
     assert ContentAddress.parse(str(found)) == found
 
 
 @given(st.text() | st.builds("fixed:{}:{}".format, st.sampled_from(["sha256", "r:sha1", "md5"]), st.text(NIX32)))
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_any_text_is_an_address_or_invalid(text: str) -> None:
     try:
         found = ContentAddress.parse(text)
@@ -45,7 +46,7 @@ def test_any_text_is_an_address_or_invalid(text: str) -> None:
 
 
 @given(st.binary(min_size=32, max_size=32), PATHS, st.booleans())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_a_path_does_not_depend_on_the_order_of_references(
     raw: bytes, paths: frozenset[StorePath], self_reference: bool
 ) -> None:
@@ -61,7 +62,7 @@ def split_randomly(text: bytes, data: st.DataObject) -> list[bytes]:
 
 
 @given(TEXTS, HASHES, HASHES, st.data())
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_rewriting_a_stream_equals_replacing_in_the_whole(text: bytes, old: str, new: str, data: st.DataObject) -> None:
     """A text is replaced from left to right, even if it spans two buffers."""
     rewriter = Rewriter(old.encode(), new.encode())
@@ -72,7 +73,7 @@ def test_rewriting_a_stream_equals_replacing_in_the_whole(text: bytes, old: str,
 
 
 @given(TEXTS, HASHES, st.data())
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_a_hash_modulo_a_text_has_zeros_and_offsets(text: bytes, digits: str, data: st.DataObject) -> None:
     """The text is replaced by zero bytes, and ``|OFFSET`` follows for each (Nix source, HashModuloSink)."""
     modulo = ModuloHash(digits)
@@ -86,7 +87,7 @@ def test_a_hash_modulo_a_text_has_zeros_and_offsets(text: bytes, digits: str, da
 
 
 @given(TEXTS, st.sets(HASHES | st.text(NIX32, min_size=32, max_size=32), max_size=200), st.data())
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_hashes_are_found_exactly_if_they_occur(text: bytes, hashes: set[str], data: st.DataObject) -> None:
     """A hash is found exactly if its 32 digits occur in a row."""
     scanner = HashScanner(hashes)

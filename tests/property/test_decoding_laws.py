@@ -7,8 +7,9 @@ import zlib
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.unit.compression.test_decoders import COMPRESS, COMPRESSED, DATA, IN_A_ROW, SKIPPABLE, WORDS
 
 from lamina.compression.decoders import MAX_PIECE, decode_pieces
@@ -61,7 +62,7 @@ OFFSETS = st.lists(st.integers(0, 1 << 30), max_size=20)
 
 @pytest.mark.parametrize("word", WORDS)
 @given(offsets=OFFSETS)
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_any_division_of_the_input_gives_the_same_output(word: str, offsets: list[int]) -> None:
     assert try_decode(cut(compress_small(word), offsets), word) == SMALL
 
@@ -77,7 +78,7 @@ def test_truncation_anywhere_is_refused(word: str) -> None:
 
 @pytest.mark.parametrize("word", COMPRESSED)
 @given(data=st.binary(max_size=200), offsets=OFFSETS)
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_random_bytes_have_the_same_result_for_any_division(word: str, data: bytes, offsets: list[int]) -> None:
     found = try_decode([data], word)
     assert try_decode(cut(data, offsets), word) == found
@@ -86,7 +87,7 @@ def test_random_bytes_have_the_same_result_for_any_division(word: str, data: byt
 
 @pytest.mark.parametrize("word", COMPRESSED)
 @given(offset=st.integers(0, 1 << 30), value=st.integers(0, 255), offsets=OFFSETS)
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_a_changed_byte_raises_format_error_or_nothing(word: str, offset: int, value: int, offsets: list[int]) -> None:
     data = bytearray(compress_small(word))
     data[offset % len(data)] = value
@@ -94,7 +95,7 @@ def test_a_changed_byte_raises_format_error_or_nothing(word: str, offset: int, v
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=5), OFFSETS)
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_gzip_members_are_decoded_one_after_another(contents: list[bytes], offsets: list[int]) -> None:
     """RFC 1952, 2.2: the members simply appear one after another in the file."""
     data = b"".join(zlib.compress(content, wbits=31) for content in contents)
@@ -103,6 +104,6 @@ def test_gzip_members_are_decoded_one_after_another(contents: list[bytes], offse
 
 @pytest.mark.parametrize("word", WORDS)
 @given(content=st.binary(max_size=2000), times=st.integers(1, 400))
-@settings(deadline=None, max_examples=25)
+@examples(25)
 def test_compressed_bytes_decode_to_the_input(word: str, content: bytes, times: int) -> None:
     assert try_decode([COMPRESS[word](content * times)], word) == content * times

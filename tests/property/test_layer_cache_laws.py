@@ -5,9 +5,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.test_tar_laws import OWNERS
+from tests.support.examples import examples
 
 from lamina.core.names import NIX32, Digest, StorePath
 from lamina.errors import FormatError
@@ -15,8 +16,8 @@ from lamina.layer_cache.cache import LayerCache
 from lamina.layer_cache.key import LayerInputs
 from lamina.system.transfer import BlobInfo
 
-LAW = settings(deadline=None, max_examples=200)
-FILES = settings(deadline=None, max_examples=40)
+LAW = examples(200)
+FILES = examples(40)
 
 DIGESTS = st.binary(min_size=32, max_size=32).map(Digest)
 PATHS = st.builds(

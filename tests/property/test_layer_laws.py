@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.factories import Item, entry_names, folders, nodes, packed_bytes, path, trees, write
 from tests.unit.layers.test_layer import pack_with_tarfile
 
@@ -31,7 +32,7 @@ def pack(nodes: tuple[Node, ...], owner: Owner, mtime: int) -> PackedLayer:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
 @given(trees(), OWNERS, MTIMES)
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_disk_nar_memory_and_the_streamer_of_dockertools_give_the_same_layer(
     item: Item, owner: Owner, mtime: int
 ) -> None:
@@ -48,7 +49,7 @@ def test_disk_nar_memory_and_the_streamer_of_dockertools_give_the_same_layer(
 
 
 @given(trees(), OWNERS, MTIMES)
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_the_size_is_the_length_of_the_tar(item: Item, owner: Owner, mtime: int) -> None:
     """The size is computed before the bytes are made."""
     packed = pack(nodes(item), owner, mtime)
@@ -56,7 +57,7 @@ def test_the_size_is_the_length_of_the_tar(item: Item, owner: Owner, mtime: int)
 
 
 @given(folders())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_a_layer_has_every_node(item: Item) -> None:
     data = packed_bytes(pack(nodes(item), Owner(), 1))
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -70,7 +71,7 @@ def test_a_layer_has_every_node(item: Item) -> None:
 
 
 @given(st.sets(st.lists(entry_names(), max_size=3).map(b"/".join), max_size=8))
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_nodes_are_sorted_like_paths_of_pathlib(paths: set[bytes]) -> None:
     """nixpkgs sorts `pathlib.Path`s: component by component, as Python compares strings."""
     in_nar_order = sorted(paths, key=lambda path: path.split(b"/") if path else [])

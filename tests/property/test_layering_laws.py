@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.factories import graphs
 
 from lamina.core.closure import Closure
@@ -15,7 +16,7 @@ from lamina.layering.auto import auto
 from lamina.layering.popularity import compute_popularity, popularity
 from lamina.layering.reach import Reachability, Weights, iter_bits
 
-LAW = settings(deadline=None, max_examples=80)
+LAW = examples(80)
 Children = Mapping[StorePath, Collection[StorePath]]
 
 
@@ -112,7 +113,7 @@ def test_popularity_is_computed_without_ignored_paths(
 
 
 @given(graphs_and_ignored(), st.integers(1, 14))
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_auto_matches_its_definition(given: tuple[tuple[PathInfo, ...], frozenset[StorePath]], budget: int) -> None:
     """The layers are those of nixpkgs for every acyclic graph."""
     infos, ignored = given

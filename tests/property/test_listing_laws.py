@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.factories import Item, nodes, packed_bytes, path, trees, write
 
 from lamina.errors import FormatError
@@ -75,7 +76,7 @@ def test_a_listing_of_many_entries_is_in_chunks(count: int) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
 @given(trees())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_a_layer_from_a_listing_equals_one_from_nodes(tree: Item) -> None:
     """The same nodes give the same layer, whether they come as nodes or as a listing."""
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +90,7 @@ def test_a_layer_from_a_listing_equals_one_from_nodes(tree: Item) -> None:
 
 
 @given(trees())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_a_layer_from_a_nar_equals_one_from_disk(tree: Item) -> None:
     """A folder on disk and a NAR give the same layer."""
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,9 @@
 """Laws of finding the store paths that a text mentions."""
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support import factories
+from tests.support.examples import examples
 
 from lamina.core.names import NIX32, StorePath
 from lamina.formats.reference_scanner import scan_references
@@ -35,7 +36,7 @@ def stores() -> list[factories.MemoryStore]:
 @given(st.lists(st.tuples(TEXTS, st.sampled_from(PATHS)), max_size=5), TEXTS)
 @example([("-javaagent:", PATHS[2])], "=9404:/config.yaml")
 @example([("", PATHS[0]), ("", PATHS[1]), ("=", PATHS[2])], "")
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_every_path_in_a_text_is_found(parts: list[tuple[str, StorePath]], end: str) -> None:
     """Paths are found next to any text and next to each other."""
     text = "".join(f"{before}{path}" for before, path in parts) + end

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 from lamina.core.names import (
     NIX32,
@@ -21,7 +22,7 @@ from lamina.core.names import (
 )
 from lamina.errors import InvalidArgument
 
-LAW = settings(deadline=None, max_examples=200)
+LAW = examples(200)
 
 PARSERS: tuple[Callable[[str], object], ...] = (
     Digest.parse,
@@ -136,7 +137,7 @@ def test_a_datetime_parses_back(naive: datetime, zone: timezone | None) -> None:
 
 @pytest.mark.parametrize("parser", PARSERS)
 @given(text=NEARLY_VALID)
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_garbage_raises_invalid_argument_and_nothing_else(parser: Callable[[str], object], text: str) -> None:
     """Garbage raises `InvalidArgument`, whose message is one line."""
     message = ""

@@ -1,7 +1,8 @@
 """Laws of the Nix archive."""
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.factories import Item, nodes, packed_bytes, trees
 
 from lamina.core.nodes import Directory, Node, Regular, Symlink
@@ -46,7 +47,7 @@ def entry(node: Node) -> ListingEntry:
 
 
 @given(trees())
-@settings(deadline=None, max_examples=150)
+@examples(150)
 def test_an_archive_parses_back(item: Item) -> None:
     """``dump(parse(nar)) == nar``, and ``parse(dump(nodes)) == nodes``."""
     data = dumped(item)
@@ -55,7 +56,7 @@ def test_an_archive_parses_back(item: Item) -> None:
 
 
 @given(trees())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_parents_come_first_and_siblings_ascend(item: Item) -> None:
     """Nodes come in NAR order: parents first, siblings by the bytes of their names."""
     paths = [node.path for node in nar.parse_bytes(dumped(item))]
@@ -64,7 +65,7 @@ def test_parents_come_first_and_siblings_ascend(item: Item) -> None:
 
 
 @given(trees(), st.data())
-@settings(deadline=None, max_examples=150)
+@examples(150)
 def test_a_changed_byte_is_refused_or_gives_another_archive(item: Item, data: st.DataObject) -> None:
     """Anything that ``dump`` cannot write raises `FormatError`: a parsed archive dumps to the same bytes."""
     original = dumped(item)
@@ -75,7 +76,7 @@ def test_a_changed_byte_is_refused_or_gives_another_archive(item: Item, data: st
 
 
 @given(trees(), st.data())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_a_truncated_or_extended_archive_is_refused(item: Item, data: st.DataObject) -> None:
     original = dumped(item)
     assert reread(original[: data.draw(st.integers(0, len(original) - 1))]) is None
@@ -83,7 +84,7 @@ def test_a_truncated_or_extended_archive_is_refused(item: Item, data: st.DataObj
 
 
 @given(trees(), st.data())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_inserted_or_removed_bytes_are_refused_or_give_another_archive(item: Item, data: st.DataObject) -> None:
     original = dumped(item)
     words = [offset * 8 for offset in range(len(original) // 8 + 1)]
@@ -97,7 +98,7 @@ def test_inserted_or_removed_bytes_are_refused_or_give_another_archive(item: Ite
 
 @given(st.binary(max_size=200))
 @example(b"")
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_garbage_raises_format_error_and_nothing_else(data: bytes) -> None:
     assert reread(data) is None
     assert reread(dumped({})[:24] + data) in (None, dumped({})[:24] + data)

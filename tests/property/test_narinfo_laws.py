@@ -1,8 +1,9 @@
 """Laws of narinfos."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.unit.formats.test_narinfo import NARINFO
 
 from lamina.core.names import NIX32, Digest, StorePath
@@ -24,20 +25,20 @@ def is_narinfo(text: str) -> bool:
 
 
 @given(st.text())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_garbage_raises_format_error_and_nothing_else(text: str) -> None:
     assert not is_narinfo(text)
     is_narinfo(NARINFO + text)
 
 
 @given(st.integers(0, len(NARINFO) - 1), st.characters())
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_a_changed_character_is_refused_or_parsed(index: int, character: str) -> None:
     is_narinfo(NARINFO[:index] + character + NARINFO[index + 1 :])
 
 
 @given(st.permutations(LINES))
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_the_order_of_lines_does_not_matter(lines: list[str]) -> None:
     found, first = narinfo.parse("".join(f"{line}\n" for line in lines)), narinfo.parse(NARINFO)
     assert (found.info, found.url, found.compression) == (first.info, first.url, first.compression)
@@ -45,7 +46,7 @@ def test_the_order_of_lines_does_not_matter(lines: list[str]) -> None:
 
 
 @given(st.sampled_from(LINES).map(lambda line: line.partition(": ")[0]), st.text())
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_any_value_is_refused_or_parsed(key: str, value: str) -> None:
     lines = (f"{key}: {value}" if line.startswith(key + ": ") else line for line in LINES)
     is_narinfo("".join(f"{line}\n" for line in lines))
@@ -76,14 +77,14 @@ NARINFOS = st.builds(
 
 
 @given(NARINFOS)
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_a_narinfo_parses_back(found: NarInfo) -> None:
     """``parse(found.dump()) == found``."""
     assert narinfo.parse(found.dump()) == found
 
 
 @given(NARINFOS)
-@settings(deadline=None, max_examples=50)
+@examples(50)
 def test_the_fingerprint_depends_only_on_the_path_info(found: NarInfo) -> None:
     """The fingerprint has path, NAR hash, NAR size and references, and nothing else."""
     assert NarInfo(found.info, "x", "none", ()).fingerprint == found.fingerprint

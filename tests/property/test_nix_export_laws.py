@@ -1,7 +1,8 @@
 """Laws of the format of nix-store --export."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.factories import Item, trees
 from tests.unit.formats.test_nix_export import DATA, exported, nar_of, parsed
 
@@ -15,7 +16,7 @@ ENTRIES = st.tuples(trees(), st.builds(ExportedPath, PATHS, st.frozensets(PATHS,
 
 
 @given(st.lists(ENTRIES, max_size=3), st.integers(1, 100), st.binary(max_size=9))
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_an_export_parses_back(entries: list[tuple[Item, ExportedPath]], read_size: int, rest: bytes) -> None:
     """`parse` yields the paths that were exported, and reads nothing beyond the end."""
     paths = [(nar_of(item), found) for item, found in entries]
@@ -23,7 +24,7 @@ def test_an_export_parses_back(entries: list[tuple[Item, ExportedPath]], read_si
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_a_changed_byte_is_refused_or_parsed(data: st.DataObject) -> None:
     changed = bytearray(DATA)
     # The content of the long file in the middle does not matter.
@@ -36,7 +37,7 @@ def test_a_changed_byte_is_refused_or_parsed(data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_garbage_raises_format_error_and_nothing_else(data: bytes) -> None:
     for text in (data, DATA[:8] + data, DATA[: 8 + len(nar_of({}))] + data):
         try:

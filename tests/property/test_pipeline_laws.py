@@ -4,8 +4,9 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.support.factories import graphs, path
 
 from lamina.core.closure import Closure
@@ -15,7 +16,7 @@ from lamina.errors import InvalidArgument
 from lamina.layering import LayerPlan, Pipeline, plan
 from lamina.layering.pipeline import _OPERATIONS
 
-LAW = settings(deadline=None, max_examples=200)
+LAW = examples(200)
 PATHS = st.lists(st.sampled_from([str(path(letter)) for letter in "ABCDEFGHIJKLM"]), max_size=3)
 MARKS: st.SearchStrategy[list[Any]] = st.lists(
     st.one_of(
@@ -179,7 +180,7 @@ def find_error(value: Any, infos: tuple[PathInfo, ...]) -> InvalidArgument | Non
 
 
 @given(st.one_of(JSON, st.lists(st.lists(JSON, max_size=3), max_size=3)), graphs())
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_any_json_is_refused_or_partitions_a_closure(value: Any, infos: tuple[PathInfo, ...]) -> None:
     """Invalid pipelines raise `InvalidArgument` and nothing else; valid ones parse back."""
     error = find_error(value, infos)
@@ -187,7 +188,7 @@ def test_any_json_is_refused_or_partitions_a_closure(value: Any, infos: tuple[Pa
 
 
 @given(CALLS, graphs())
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_any_sequence_of_calls_is_accepted_or_refused(calls: list[Any], infos: tuple[PathInfo, ...]) -> None:
     """A value that an operation does not accept is refused with its position in the pipeline."""
     error = find_error(calls, infos)

@@ -1,7 +1,8 @@
 """Laws of scanning for references."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 from lamina.core.names import NIX32, StorePath
 from lamina.errors import InvalidArgument
@@ -18,7 +19,7 @@ TEXTS = st.lists(FRAGMENTS, max_size=12).map(b"".join)
 
 
 @given(TEXTS, st.data())
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_the_sizes_of_buffers_do_not_matter(text: bytes, data: st.DataObject) -> None:
     """A reference is found anywhere in the text, even if it spans two buffers."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
@@ -32,7 +33,7 @@ def test_the_sizes_of_buffers_do_not_matter(text: bytes, data: st.DataObject) ->
 
 
 @given(TEXTS)
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_hashes_and_paths_are_found_exactly_if_they_occur(text: bytes) -> None:
     """Nix searches for hashes only; this scanner also finds full paths, ``/nix/store/HASH-NAME``."""
     found = scan_references(text)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 from lamina.errors import FormatError, InvalidArgument, NotFound
 from lamina.formats.container_config import _FIELDS
@@ -53,14 +54,14 @@ def check(arguments: Mapping[str, Any]) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(sorted(ImageArguments.__annotations__)), VALUES, max_size=3))
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_any_arguments_are_refused_or_make_a_spec(arguments: dict[str, Any]) -> None:
     """Invalid arguments raise `InvalidArgument`; only a file named by `layering` may raise other errors."""
     check(arguments)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(_FIELDS)), VALUES, max_size=3))
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_any_config_is_refused_or_can_be_written(config: dict[str, Any]) -> None:
     """Every value of a `Spec` has been checked."""
     check({"config": config})
@@ -69,7 +70,7 @@ def test_any_config_is_refused_or_can_be_written(config: dict[str, Any]) -> None
 @given(
     st.dictionaries(st.sampled_from(["tag", "maxLayers", "max_layers", "store", "tree", "config", "uid", "x"]), VALUES)
 )
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_any_file_is_refused_or_makes_a_spec(table: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "lamina.json"

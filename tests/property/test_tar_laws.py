@@ -3,12 +3,13 @@
 import os
 import tarfile
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 from lamina.formats.tar import GnuHeaders, Member, Owner, PaxHeaders, TypeFlag
 
-LAW = settings(deadline=None, max_examples=300)
+LAW = examples(300)
 
 LENGTHS = st.one_of(
     st.integers(0, 5), st.integers(96, 104), st.integers(150, 160), st.integers(250, 260), st.integers(509, 514)

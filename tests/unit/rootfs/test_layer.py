@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from tests.support.examples import examples
 from tests.support.factories import Item as RandomItem
 from tests.support.factories import folders, packed_bytes, write
 from tests.support.fake_nix_store import Program, SymlinkTo, put
@@ -166,7 +167,7 @@ def test_a_file_of_more_than_eight_gigabytes_has_gnus_size(folder: Path) -> None
     assert packed.size == 10240 * -((1024 + (8 << 30) + 512 + 1024) // -10240)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(folders())
 def test_any_tree_is_packed_as_gnu_tar_packs_it(tmp_path: Path, item: RandomItem) -> None:
     """The rule: ``tar --format=gnu --sort=name --numeric-owner --mtime=@315532800 --hard-dereference -c .``"""

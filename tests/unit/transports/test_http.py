@@ -26,8 +26,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 
 from lamina import __version__
 from lamina.compression import libraries
@@ -714,7 +715,7 @@ def test_a_small_file_that_was_cut_is_read_again() -> None:
         assert read(web.url) == CONTENT
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.data())
 def test_the_file_is_complete_and_in_order_wherever_it_was_cut(data: st.DataObject) -> None:
     """RFC 9110, 14.2: a client "can request the remainder"; the joined parts are what one response would contain."""
@@ -873,7 +874,7 @@ def test_a_name_that_begins_like_a_url_must_be_valid(name: str) -> None:
         catch_error(FormatError, read, web.url.replace("//", f"//user:{SECRET}@"), name)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.text(max_size=20))
 def test_any_name_is_a_file_or_an_error_of_lamina(name: str) -> None:
     with serve(always()) as web:
