@@ -5,10 +5,10 @@ Invariant: no name leads out of the folder. A file is replaced atomically: reade
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -91,13 +91,9 @@ class FileTransport:
 
     def upload(self, name: str, file: Path) -> None:
         """Copy ``file`` to the file ``name``. Raises `Unavailable` if ``file`` cannot be read, and `OutputError`."""
-        path = self._resolve(name)
-        try:
-            source = file.open("rb", buffering=0)
-        except OSError as error:
-            raise _unavailable_error(str(file), error) from error
-        with source:
-            self._write_pieces(path, _read_pieces(source, str(file)))
+        path, pieces = self._resolve(name), read_pieces(file, _COPY_SIZE)
+        first = next(pieces, b"")  # before anything is created
+        self._write_pieces(path, chain((first,), pieces))
 
     def close(self) -> None:
         """Do nothing, because no file is kept open."""
@@ -125,15 +121,14 @@ class FileTransport:
             raise output_error(self._folder, error) from error
 
 
-def _read_pieces(file: io.FileIO, name: str) -> Iterator[bytes]:
-    while True:
-        try:
-            piece = file.read(_COPY_SIZE)
-        except OSError as error:
-            raise _unavailable_error(name, error) from error
-        if not piece:
-            return
-        yield piece
+def read_pieces(file: Path, size: int) -> Iterator[bytes]:
+    """Yield ``file`` in pieces of ``size`` bytes, the last may be smaller; raise `Unavailable` if it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            while piece := opened.read(size):
+                yield piece
+    except OSError as error:
+        raise _unavailable_error(str(file), error) from error
 
 
 def _unavailable_error(path: str, error: OSError) -> Unavailable:

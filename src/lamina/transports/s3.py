@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from lamina.errors import Error, FormatError, OutputError, Unavailable
@@ -19,6 +21,7 @@ from lamina.system.threads import ThreadPool
 from lamina.transports.aws import AwsSession
 from lamina.transports.connections import Connections
 from lamina.transports.downloads import Downloader
+from lamina.transports.files import read_pieces
 from lamina.transports.responses import METHOD_UNSUPPORTED, REDIRECTS, Request, Response
 from lamina.transports.retry import DEFAULT_POLICY, RetryPolicy, RetryState, TransientError
 from lamina.transports.s3_urls import BucketUrl, check_endpoint
@@ -95,11 +98,11 @@ class S3Transport:
         Raises `Unavailable` if ``file`` cannot be read, and `OutputError` if the object cannot be written.
         """
         part_size = _choose_part_size(file)
-        pieces = _read_pieces(file, part_size)
+        pieces = read_pieces(file, part_size)
         first = next(pieces, b"")
         second = next(pieces, b"") if len(first) == part_size else b""
         if second:
-            self._upload_parts(name, _chain(first, second, pieces))
+            self._upload_parts(name, chain((first, second), pieces))
         else:
             self.write(name, first)
 
@@ -185,7 +188,7 @@ class S3Transport:
         match = re.search(rb"<UploadId>([^<]{1,2000})</UploadId>", document)
         if not match:
             raise OutputError(request.subject, got="no UploadId", expected="to write it")
-        query = f"uploadId={_quote(match[1].decode('utf-8', 'replace'))}"
+        query = f"uploadId={quote(match[1].decode('utf-8', 'replace'), safe='-_.~')}"
         try:
             etags = self._send_parts(replace(request, method="PUT", headers={}), query, pieces)
             parts = "".join(
@@ -218,27 +221,6 @@ def _choose_part_size(file: Path) -> int:
         return max(_PART_SIZE, file.stat().st_size // _MAX_PARTS)
     except OSError as error:
         raise Unavailable(file, got=error, expected="to read it") from error
-
-
-def _read_pieces(file: Path, size: int) -> Iterator[bytes]:
-    try:
-        with file.open("rb") as opened:
-            while piece := opened.read(size):
-                yield piece
-    except OSError as error:
-        raise Unavailable(file, got=error, expected="to read it") from error
-
-
-def _chain(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield second
-    yield from rest
-
-
-def _quote(text: str) -> str:
-    from urllib.parse import quote
-
-    return quote(text, safe="-_.~")
 
 
 def _read_document(response: Response) -> bytes:
