@@ -330,11 +330,12 @@ class ChainedStore(Store):
         for path, error in faults.items():
             failures = self._failures.setdefault(path, {})
             failures[number] = StoreFailure(self._names[number], error, contents_refused)
-        if number < len(self._stores) - 1:
-            self._warn_once(number, dict.fromkeys(str(faults[path]) for path in sorted(faults)))
+        self._warn_once(number, dict.fromkeys(str(faults[path]) for path in sorted(faults)))
 
     def _warn_once(self, number: int, texts: Iterable[str]) -> None:
-        """Warn with each of ``texts`` that was not reported before."""
+        """Warn with each of ``texts`` that was not reported before, if there is a store to ask next."""
+        if number == len(self._stores) - 1:
+            return
         new = [text for text in texts if text not in self._reported]
         self._reported.update(new)
         for text in new[:_MAX_WARNINGS]:

@@ -68,11 +68,12 @@ def open_stores(locations: Sequence[str], access: StoreAccess | None = None) -> 
         Unavailable: A store cannot be read, or there is none.
         FormatError: A closure graph is invalid.
     """
-    opener = _StoreOpener(locations, access or StoreAccess())
+    access = access or StoreAccess()
+    opener = _StoreOpener(locations, access)
     stores = opener.open_named() if locations else opener.open_default()
     channel = opener.open_channels()
     names, opened = zip(*channel, *stores, strict=True)
-    return ChainedStore(opened, names, opener.warn)
+    return ChainedStore(opened, names, access.warn)
 
 
 def machine_has_store() -> bool:
@@ -100,10 +101,6 @@ class _StoreOpener:
     def __init__(self, locations: Sequence[str], access: StoreAccess) -> None:
         self._locations = locations
         self._access = access
-
-    @property
-    def warn(self) -> Callable[[str], object]:
-        return self._access.warn
 
     def open_named(self) -> list[_NamedStore]:
         stores: list[_NamedStore] = []

@@ -17,7 +17,7 @@ from tests.support.fake_nix_store import (
 
 from lamina.core.names import StorePath
 from lamina.core.nodes import Regular
-from lamina.errors import NotFound
+from lamina.errors import NotFound, Unavailable
 from lamina.stores.chained import ChainedStore
 from lamina.stores.local.database import LocalStore
 from lamina.stores.local.folder import FolderStore
@@ -91,3 +91,15 @@ def test_no_store_has_the_contents_of_a_path_that_none_knows(store: FakeStore) -
         ChainedStore([LocalStore(store.root)]).nodes(store_path("other"))
     with pytest.raises(NotFound, match="got no store, expected one to have its contents"):
         ChainedStore([]).nodes(store_path("other"))
+
+
+def test_a_warning_says_that_the_next_store_is_asked_only_if_there_is_one(store: FakeStore, other: FakeStore) -> None:
+    store.database.write_bytes(b"garbage" * 1000)
+    warnings: list[str] = []
+    chained = ChainedStore([LocalStore(store.root), LocalStore(other.root)], warn=warnings.append)
+    assert chained.find("extra") == (store_path("extra-1"),)
+    assert [text.endswith("; the next store is asked") for text in warnings] == [True]
+    warnings.clear()
+    with pytest.raises(Unavailable):
+        ChainedStore([LocalStore(store.root)], warn=warnings.append).find("extra")
+    assert warnings == []
