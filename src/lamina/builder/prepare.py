@@ -99,9 +99,7 @@ def make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base: 
     Runs the scripts. Raises what resolving, the scripts and the base image raise.
     """
     is_packed = spec.include_store_paths
-    closure, closure_warnings = _resolve_spec_closure(
-        spec, contents, store, scan_references(json.dumps(spec.config).encode()), is_packed=is_packed
-    )
+    closure, closure_warnings = _resolve_spec_closure(spec, contents, store, is_packed=is_packed)
     store.prefetch(content.path for content in contents)
     root = customise(spec, contents, closure, store, base)
     check_whiteouts(root.tree, over_base=base.image is not None)
@@ -118,9 +116,7 @@ def plan(spec: Spec, store: Store) -> PlanResult:
     """Plan the layers of ``spec`` from references alone, without opening a store path or running a script."""
     _check_not_empty(spec)
     contents = _resolve_contents(spec, store)
-    closure, closure_warnings = _resolve_spec_closure(
-        spec, contents, store, scan_references(json.dumps(spec.config).encode()), is_packed=False
-    )
+    closure, closure_warnings = _resolve_spec_closure(spec, contents, store, is_packed=False)
     tree = Tree()
     add_declared_entries(
         replace(spec, tree=tuple(entry for entry in spec.tree if not isinstance(entry, Perm | Xattr))), tree
@@ -168,7 +164,7 @@ def _check_not_empty(spec: Spec) -> None:
     scripts = spec.extra_commands or spec.fake_root_commands
     if spec.contents or spec.closure or spec.from_image or spec.tree or spec.extras or scripts or spec.include_nix_db:
         return
-    references = scan_references(json.dumps(spec.config).encode())
+    references = _scan_config(spec)
     if not references.paths and not references.hashes:
         raise InvalidArgument(
             "ROOT",
@@ -189,11 +185,12 @@ def _choose_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
 
 
 def _resolve_spec_closure(
-    spec: Spec, contents: Iterable[StoreSubpath], store: Store, references: ReferenceScanner, *, is_packed: bool
+    spec: Spec, contents: Iterable[StoreSubpath], store: Store, *, is_packed: bool
 ) -> tuple[Closure, tuple[str, ...]]:
-    """Return the closure of the contents, of the closure argument and of the paths in ``references``, with warnings."""
+    """Return the closure of the contents, of the closure argument and of the paths in the config, with warnings."""
     roots = {content.path for content in contents} | {resolve_root(store, text).path for text in spec.closure}
-    return _extend_closure(_resolve_closure(roots, store, is_packed=is_packed), store, references, is_packed=is_packed)
+    closure = _resolve_closure(roots, store, is_packed=is_packed)
+    return _extend_closure(closure, store, _scan_config(spec), is_packed=is_packed)
 
 
 def _resolve_closure(roots: Iterable[StorePath], store: Store, *, is_packed: bool) -> Closure:
@@ -234,6 +231,10 @@ def _check_architecture(spec: Spec, paths: Iterable[StorePath], store: Store) ->
 def _order_paths(closure: Closure, contents: Sequence[StoreSubpath]) -> Iterable[StorePath]:
     """Return every path once, those of ``contents`` first."""
     return dict.fromkeys([*(content.path for content in contents), *(info.path for info in closure)])
+
+
+def _scan_config(spec: Spec) -> ReferenceScanner:
+    return scan_references(json.dumps(spec.config).encode())
 
 
 def _scan_tree(tree: Tree, is_known: Callable[[str], bool]) -> ReferenceScanner:
