@@ -11,6 +11,7 @@ import os
 import sys
 
 from lamina.compression.compressors import find_compressor
+from lamina.system.fd_writer import FdWriter
 
 _PORTION = 1 << 20
 
@@ -19,11 +20,7 @@ def main() -> None:
     """Compress with the codec and the number of threads from the arguments."""
     codec, jobs = sys.argv[1:]
 
-    def write(data: memoryview) -> None:
-        while data:
-            data = data[os.write(1, data) :]
-
-    with find_compressor(codec)(write, int(jobs)) as compressor:
+    with find_compressor(codec)(FdWriter(1, "stdout"), int(jobs)) as compressor:
         while data := os.read(0, _PORTION):
             compressor.write(memoryview(data))
 

@@ -16,6 +16,7 @@ from lamina.images.merge import collect_images, write_merged
 from lamina.images.progress import NoProgress
 from lamina.images.readers.open import open_images
 from lamina.images.readers.source_image import SourceImage
+from lamina.system.fd_writer import FunctionOutput
 
 _MAX_UNPACKED = 64 << 20
 
@@ -34,7 +35,7 @@ def process_image(path: Path) -> str:
         images = open_images(path, _MAX_UNPACKED)
         for image in images:
             _export(path, image)
-        write_merged(collect_images([path], max_unpacked=_MAX_UNPACKED), len, NoProgress())
+        write_merged(collect_images([path], max_unpacked=_MAX_UNPACKED), FunctionOutput(len), NoProgress())
     except Error as error:
         if type(error) is Error or not str(error):
             raise AssertionError("an error without a family or a message") from error
@@ -44,7 +45,7 @@ def process_image(path: Path) -> str:
 
 def _export(path: Path, image: SourceImage) -> None:
     try:
-        write_root(ExportedRoot(image, path), len)
+        write_root(ExportedRoot(image, path), FunctionOutput(len))
     except Error as error:
         if type(error) is Error:
             raise AssertionError("an error without a family") from error

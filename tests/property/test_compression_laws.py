@@ -10,6 +10,7 @@ from tests.support.examples import examples
 
 from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidArgument
+from lamina.system.fd_writer import FunctionOutput
 
 COMPRESSIONS = st.one_of(
     st.just(LayerCompression("none", 0)),
@@ -44,7 +45,7 @@ def test_any_text_is_a_layer_compression_or_invalid(text: str) -> None:
 def test_gzip_output_is_one_member_for_any_division_of_the_input(offsets: list[int], jobs: int) -> None:
     """RFC 1952, 2.2: a member is a header, one deflate stream, a CRC-32 and a length."""
     out = io.BytesIO()
-    compressor = LayerCompression("gzip", 2).create_compressor(out.write, jobs)
+    compressor = LayerCompression("gzip", 2).create_compressor(FunctionOutput(out.write), jobs)
     for begin, end in pairwise([0, *sorted(offsets), len(DATA)]):
         compressor.write(memoryview(DATA)[begin:end])
     compressor.close()
@@ -57,7 +58,7 @@ def test_gzip_output_is_one_member_for_any_division_of_the_input(offsets: list[i
 
 def compress_at_once() -> bytes:
     out = io.BytesIO()
-    compressor = LayerCompression("gzip", 2).create_compressor(out.write, 1)
+    compressor = LayerCompression("gzip", 2).create_compressor(FunctionOutput(out.write), 1)
     compressor.write(memoryview(DATA))
     compressor.close()
     return out.getvalue()

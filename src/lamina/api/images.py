@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
-from lamina.compression.compressors import Uncompressed, choose_compressor, find_compressor
+from lamina.compression.compressors import choose_compressor, find_compressor
 from lamina.core.names import ImageReference
 from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
@@ -35,9 +35,8 @@ from lamina.stores.cached import CachedStore
 from lamina.stores.open import MACHINE
 from lamina.stores.store import StoreLike
 from lamina.system.cpus import cpu_count
-from lamina.system.fd_writer import FdWriter
+from lamina.system.fd_writer import Output
 from lamina.system.output import Writable, atomic_write, is_layout, make_writer
-from lamina.system.transfer import Write
 
 if TYPE_CHECKING:
     from lamina.api.layer_cache import LayerCacheCheck
@@ -140,11 +139,11 @@ class Stream:
 
     def _write_archive(self, output: Path | Writable, compressor: str | None, progress: Progress | None) -> Image:
         spec = self._spec
-        with self._build_context() as context, _open_output(output, compressor, spec.jobs) as write:
+        with self._build_context() as context, _open_output(output, compressor, spec.jobs) as out:
             # A compressor or a writer in Python is the bottleneck; one hashing thread keeps up with it, so no workers
             # are started.
-            hashing = context if isinstance(write, FdWriter) else replace(context, jobs=1)
-            return self._write_draft(DockerArchive(write, progress, hashing, spec.layer_compression))
+            hashing = context if out.is_zero_copy else replace(context, jobs=1)
+            return self._write_draft(DockerArchive(out, progress, hashing, spec.layer_compression))
 
     def _write_draft(self, writer: ImageWriter) -> Image:
         return writer.write(self.draft)
@@ -389,8 +388,8 @@ def merge_images(
     check_extension(output, compressor)
     chosen = Platform.parse(platform) if platform else None
     collected = collect_images(images, chosen, parse_size("max_unpacked_size", max_unpacked_size))
-    with _open_output(output, compressor) as write:
-        write_merged(collected, write, progress, BuildContext(jobs=cpu_count()))
+    with _open_output(output, compressor) as out:
+        write_merged(collected, out, progress, BuildContext(jobs=cpu_count()))
     return ListResult(collected)
 
 
@@ -439,8 +438,8 @@ def export_image(
         images = select.select_by_platform(images, Platform.parse(platform), file, select.PLATFORM_HINT)
     selected = select.select_single(images, file, _IMAGE_HINT if platform or chosen_name is None else _PLATFORM_HINT)
     root = ExportedRoot(selected, file)
-    with _open_output(output, compressor) as write:
-        write_root(root, write, progress)
+    with _open_output(output, compressor) as out:
+        write_root(root, out, progress)
     return selected
 
 
@@ -461,8 +460,8 @@ def _refuse_as_output(output: object, image: Path) -> None:
 
 
 @contextlib.contextmanager
-def _open_output(output: StrPath | Writable, compressor: str | None, jobs: int | None = None) -> Iterator[Write]:
-    """Open ``output`` for the block, and yield the function that writes to it, compressed.
+def _open_output(output: StrPath | Writable, compressor: str | None, jobs: int | None = None) -> Iterator[Output]:
+    """Open ``output`` for the block, compressed.
 
     ``compressor`` None is what a file's extension says, and no compression for any other output.
     """
@@ -470,13 +469,10 @@ def _open_output(output: StrPath | Writable, compressor: str | None, jobs: int |
         if isinstance(output, (str, os.PathLike)):
             path = Path(output)
             make = find_compressor(compressor or choose_compressor(path.name))
-            write = stack.enter_context(atomic_write(path))
+            out = stack.enter_context(atomic_write(path))
         else:
             name = getattr(output, "name", None)
             make = find_compressor(compressor or "none")
-            write = make_writer(output, name if isinstance(name, str) else "output")
-        if make is Uncompressed:
-            yield write  # as it is: a writer of a descriptor accepts extents too, a compressor only bytes
-            return
-        with make(write, jobs or cpu_count()) as compressed:
-            yield compressed.write
+            out = make_writer(output, name if isinstance(name, str) else "output")
+        with make(out, jobs or cpu_count()) as compressed:
+            yield compressed

@@ -166,10 +166,10 @@ def export_paths(
     folder = parse_store_folder(embedded_store)
     with _open_closure(texts, spec, folder, warnings) as (store, closure):
         if isinstance(output, (str, os.PathLike)):
-            with atomic_write(Path(output)) as write:
-                write_export(store, closure, write)
+            with atomic_write(Path(output)) as out:
+                write_export(store, closure, out.write)
         else:
-            write_export(store, closure, make_writer(output, str(getattr(output, "name", "output"))))
+            write_export(store, closure, make_writer(output, str(getattr(output, "name", "output"))).write)
         return ListResult((info.path for info in closure.bottom_up), warnings)
 
 

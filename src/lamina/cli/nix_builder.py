@@ -129,8 +129,8 @@ def write_customisation_layer(derivation: Derivation) -> None:
     sys.stderr.write(root.script_output)
     _warn((*spec.warnings, *root.warnings))
     derivation.output.mkdir()
-    with atomic_write(derivation.output / "layer.tar") as write:
-        blob_info = transfer(root.layer.pack().pieces, write)
+    with atomic_write(derivation.output / "layer.tar") as out:
+        blob_info = transfer(root.layer.pack().pieces, out.write)
     (derivation.output / "checksum").write_text(f"{blob_info.digest.hex}\n")
 
 
@@ -278,8 +278,8 @@ def write_exported_root(derivation: Derivation) -> None:
         # nixpkgs takes the first image if no name is given.
         selected = select.select_by_name(images, name, image, "name one as imageName")[0] if name else images[0]
         root = ExportedRoot(selected, image)
-        with atomic_write(derivation.output) as write:
-            write_root(root, write)
+        with atomic_write(derivation.output) as out:
+            write_root(root, out)
 
 
 VERBS: Mapping[str, Callable[[Derivation], None]] = {

@@ -12,21 +12,20 @@ For gzip, the input is cut into blocks of 1 MiB, which threads compress in paral
 from __future__ import annotations
 
 import zlib
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from lamina.compression import libraries
 from lamina.compression.levels import GZIP_LEVEL, ZSTD_LEVEL, format_codec, parse_codec
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
+from lamina.system.fd_writer import Output
 from lamina.system.threads import ThreadPool
-from lamina.system.transfer import Write
 
 _BLOCK = 1 << 20
 _WINDOW = 1 << 15
@@ -39,54 +38,16 @@ _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"
 
 
-class Compressor(ABC):
-    """A stream that compresses the bytes written to it and passes the result to a function.
-
-    As a context manager, it is closed at the end of the block, unless the block ends with an error.
-    """
-
-    @abstractmethod
-    def write(self, data: memoryview) -> None:
-        """Compress the next bytes."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Write the rest of the output, which is incomplete without it."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-
-
-class Uncompressed(Compressor):
-    """A `Compressor` that passes bytes on as they are."""
-
-    def __init__(self, write: Write, jobs: int) -> None:
-        self._write = write
-
-    def write(self, data: memoryview) -> None:
-        """Pass ``data`` on."""
-        self._write(data)
-
-    def close(self) -> None:
-        """Do nothing, because nothing is buffered."""
-
-
-class Gzip(Compressor):
-    """A `Compressor` that writes one gzip member with ``jobs`` threads.
+class Gzip(Output):
+    """An output that writes one gzip member with ``jobs`` threads.
 
     Memory is bounded by two blocks per thread, one more, and their compressed output.
     """
 
-    def __init__(self, write: Write, jobs: int, level: int = GZIP_LEVEL) -> None:
+    def __init__(self, out: Output, jobs: int, level: int = GZIP_LEVEL) -> None:
         self._pool = ThreadPool(jobs, "lamina-gzip")
         self._max_waiting = jobs + min(jobs, _MAX_AHEAD)
-        self._write = write
+        self._write = out.write
         self._deflate = _Deflate(level)
         self._crc32 = libraries.crc32()
         self._checksum = 0
@@ -94,7 +55,7 @@ class Gzip(Compressor):
         self._waiting: deque[tuple[_Block, Future[tuple[bytes, ...]]]] = deque()
         self._free: list[_Block] = []
         self._block = _Block()
-        write(memoryview(_HEADER))
+        self._write(memoryview(_HEADER))
 
     def write(self, data: memoryview) -> None:
         """Compress the next bytes and pass on the blocks that are finished."""
@@ -189,11 +150,11 @@ class _LibraryStream(Protocol):
     def flush(self) -> bytes: ...
 
 
-class LibraryCompressor(Compressor):
-    """A `Compressor` around the compressor of a library."""
+class LibraryCompressor(Output):
+    """An output around the compressor of a library."""
 
-    def __init__(self, write: Write, stream: _LibraryStream) -> None:
-        self._write = write
+    def __init__(self, out: Output, stream: _LibraryStream) -> None:
+        self._write = out.write
         self._stream = stream
 
     def write(self, data: memoryview) -> None:
@@ -211,9 +172,9 @@ class LibraryCompressor(Compressor):
 
 
 class Zstd(LibraryCompressor):
-    """A `Compressor` that writes one zstd frame with ``jobs`` threads of the library."""
+    """An output that writes one zstd frame with ``jobs`` threads of the library."""
 
-    def __init__(self, write: Write, jobs: int, level: int = ZSTD_LEVEL) -> None:
+    def __init__(self, out: Output, jobs: int, level: int = ZSTD_LEVEL) -> None:
         zstd = libraries.zstd()
         parameter = zstd.CompressionParameter
         options: dict[int, int] = {
@@ -221,10 +182,12 @@ class Zstd(LibraryCompressor):
             parameter.nb_workers: jobs,  # never 0, because the single-threaded mode gives different bytes
             parameter.checksum_flag: 1,
         }
-        super().__init__(write, zstd.ZstdCompressor(options=options))
+        super().__init__(out, zstd.ZstdCompressor(options=options))
 
 
-COMPRESSORS: Mapping[str, Callable[[Write, int], Compressor]] = {"none": Uncompressed, "gz": Gzip, "zstd": Zstd}
+CreateCompressor = Callable[[Output, int], Output]
+"""Returns an output that compresses with a number of threads and writes to another; closing it leaves that open."""
+COMPRESSORS: Mapping[str, CreateCompressor] = {"none": lambda out, _: out, "gz": Gzip, "zstd": Zstd}
 _SUFFIXES = {".gz": "gz", ".tgz": "gz", ".gzip": "gz", ".zst": "zstd", ".zstd": "zstd", ".tzst": "zstd"}
 # Compressions and archive formats that lamina does not write: an image with such a name would not be what it says.
 _UNSUPPORTED_SUFFIXES = (
@@ -233,7 +196,7 @@ _UNSUPPORTED_SUFFIXES = (
 )
 
 
-def find_compressor(name: str) -> Callable[[Write, int], Compressor]:
+def find_compressor(name: str) -> CreateCompressor:
     """Return the compressor called ``name``. Raises `InvalidArgument` if there is none."""
     if not isinstance(name, str) or name not in COMPRESSORS:
         raise InvalidArgument("compressor", got=short_repr(name), expected=f"one of {', '.join(COMPRESSORS)}")
@@ -304,17 +267,17 @@ class LayerCompression:
                 return f"{self} {libraries.describe_zstd()}"
         return str(self)
 
-    def create_compressor(self, write: Write, jobs: int) -> Compressor:
-        """Create a compressor that writes to ``write`` and has ``jobs`` threads.
+    def create_compressor(self, out: Output, jobs: int) -> Output:
+        """Create a compressor that writes to ``out`` and has ``jobs`` threads; ``out`` itself for no compression.
 
         Raises `FormatError` if the library is missing.
         """
         match self.codec:
             case "gzip":
-                return Gzip(write, jobs, self.level)
+                return Gzip(out, jobs, self.level)
             case "zstd":
-                return Zstd(write, jobs, self.level)
-        return Uncompressed(write, jobs)
+                return Zstd(out, jobs, self.level)
+        return out
 
     def __str__(self) -> str:
         return format_codec(self.codec, self.level)

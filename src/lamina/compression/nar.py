@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamina.compression import libraries
-from lamina.compression.compressors import Compressor, Gzip, LibraryCompressor, Uncompressed, Zstd
+from lamina.compression.compressors import Gzip, LibraryCompressor, Zstd
 from lamina.compression.levels import format_codec, parse_codec
 from lamina.errors import FormatError
-from lamina.system.transfer import Write
+from lamina.system.fd_writer import Output
 
 # The codecs in the order in which messages list them, with the suffixes that Nix appends to the name of a NAR. Nothing
 # depends on the suffixes (Nix source, libstore, binary-cache-store).
@@ -40,26 +40,29 @@ class NarCompression:
         """The suffix after ``.nar`` in a file's name."""
         return _SUFFIXES[self.algorithm]
 
-    def create_compressor(self, write: Write, threads: int) -> Compressor:
-        """Create a compressor that writes to ``write``. Raises `FormatError` if the library is missing."""
-        return _COMPRESSORS[self.algorithm](write, threads, self.level)
+    def create_compressor(self, out: Output, threads: int) -> Output:
+        """Create a compressor that writes to ``out``; ``out`` itself for ``none``.
+
+        Raises `FormatError` if the library is missing.
+        """
+        return _COMPRESSORS[self.algorithm](out, threads, self.level)
 
 
-def _xz(write: Write, threads: int, level: int) -> Compressor:
+def _xz(out: Output, threads: int, level: int) -> Output:
     lzma: Any = libraries.xz()
-    return LibraryCompressor(write, lzma.LZMACompressor(lzma.FORMAT_XZ, preset=level))
+    return LibraryCompressor(out, lzma.LZMACompressor(lzma.FORMAT_XZ, preset=level))
 
 
-def _bzip2(write: Write, threads: int, level: int) -> Compressor:
+def _bzip2(out: Output, threads: int, level: int) -> Output:
     try:
         import bz2
     except ImportError as error:
         raise FormatError("bzip2", got=error, expected="a Python that has it") from error
-    return LibraryCompressor(write, bz2.BZ2Compressor(level))
+    return LibraryCompressor(out, bz2.BZ2Compressor(level))
 
 
-_COMPRESSORS: Mapping[str, Callable[[Write, int, int], Compressor]] = {
-    "none": lambda write, threads, _: Uncompressed(write, threads),
+_COMPRESSORS: Mapping[str, Callable[[Output, int, int], Output]] = {
+    "none": lambda out, *_: out,
     "zstd": Zstd,
     "gzip": Gzip,
     "xz": _xz,

@@ -19,7 +19,8 @@ from lamina.images.readers.source_image import SourceImage
 from lamina.layers.layer import LayerSource
 from lamina.layers.packed import PackedLayer
 from lamina.messages.redaction import join_names
-from lamina.system.transfer import Piece, Write, copy
+from lamina.system.fd_writer import Output
+from lamina.system.transfer import Piece, copy
 
 _KINDS = {
     EntryKind.FILE: TypeFlag.FILE,
@@ -75,20 +76,20 @@ class ExportedRoot(LayerSource):
                 yield _dump_header(entry, _make_member(path, entry)), content
 
 
-def write_root(root: ExportedRoot, write: Write, progress: Progress | None = None) -> None:
+def write_root(root: ExportedRoot, out: Output, progress: Progress | None = None) -> None:
     """Write the tar of ``root``.
 
     Raises:
         IntegrityError: the image file has changed since it was opened.
 
-    Whatever ``write`` raises is passed on.
+    Whatever ``out`` raises is passed on.
 
     """
     progress = progress or NoProgress()
     packed = root.pack()
     progress.begin(1, 1)
     progress.layer(1, root, packed.size)
-    copy(packed.pieces, write, progress.advance)
+    copy(packed.pieces, out, progress.advance)
 
 
 def _make_member(path: bytes, entry: RootEntry) -> Member:

@@ -23,7 +23,7 @@ from lamina.layers.context import BuildContext
 from lamina.layers.layer import FinishedLayer
 from lamina.layers.stream_writer import LayerStream
 from lamina.messages.redaction import cut
-from lamina.system.transfer import Write
+from lamina.system.fd_writer import Output
 
 # The date of the outer members: 1970-01-01T00:00:01Z, as for any image whose date is not given.
 _MTIME = 1
@@ -82,14 +82,14 @@ def _claim_name(owners: dict[str, tuple[Digest, Path]], tag: str, image: SourceI
 
 
 def write_merged(
-    images: Iterable[SourceImage], write: Write, progress: Progress | None = None, context: BuildContext | None = None
+    images: Iterable[SourceImage], out: Output, progress: Progress | None = None, context: BuildContext | None = None
 ) -> None:
     """Write one docker-archive of ``images`` in one pass, with every layer once and uncompressed.
 
     Raises:
         IntegrityError: an image file has changed since it was opened.
 
-    Whatever ``write`` raises is passed on.
+    Whatever ``out`` raises is passed on.
 
     """
     images = tuple(images)
@@ -99,7 +99,7 @@ def write_merged(
             layers.setdefault(layer.diff_id, layer)
     progress = progress or NoProgress()
     progress.begin(len(layers), len(layers))
-    archive = ArchiveWriter(write, _MTIME, progress)
+    archive = ArchiveWriter(out, _MTIME, progress)
     sources = tuple(map(_make_source, count(1), layers.values()))
     with LayerStream(sources, context or BuildContext()) as stream:
         names = dict(zip(layers, map(archive.write_layer, stream), strict=True))

@@ -28,8 +28,9 @@ from lamina.layers.layer import Layer, LayerSource
 from lamina.layers.listings import LocatedLayer, put_listings, remove_listings
 from lamina.layers.packed import ListedLayer, PackedLayer
 from lamina.system.extents import check_mtime
+from lamina.system.fd_writer import Output
 from lamina.system.shared_memory import BufferRange, SharedBuffer
-from lamina.system.transfer import BlobInfo, OnBytes, Piece, Write, copy, hash_pieces, transfer
+from lamina.system.transfer import BlobInfo, OnBytes, Piece, copy, hash_pieces, transfer
 
 if TYPE_CHECKING:  # small images need no worker processes, so the module is imported on demand
     from concurrent.futures import Future
@@ -134,7 +135,7 @@ class PendingLayer:
         self._layer = layer
         self._written = written
 
-    def write(self, out: Write, on_bytes: OnBytes) -> None:
+    def write(self, out: Output, on_bytes: OnBytes) -> None:
         """Write the layer and report the size of each portion to ``on_bytes``.
 
         Raises `IntegrityError` if a file has changed since it was listed, and whatever ``out`` raises.
@@ -175,7 +176,7 @@ class _ReadyLayer(ABC):
         return self
 
     @abstractmethod
-    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
+    def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         """Write the layer, and return a function that returns its digest and size."""
 
     def check_size(self, size: int) -> None:
@@ -193,8 +194,8 @@ class _UnhashedLayer(_ReadyLayer):
 
     listed: ListedLayer | None
 
-    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
-        blob_info = transfer(self.packed.pieces, add_progress(out, on_bytes), self.state.context.buffers)
+    def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
+        blob_info = transfer(self.packed.pieces, partial(_write_and_report, out, on_bytes), self.state.context.buffers)
         self.check_size(blob_info.size)
         self.put_listings(self.listed)
         return lambda: blob_info
@@ -211,7 +212,7 @@ class _HashedLayer(_ReadyLayer):
     def memory_size(self) -> int:
         return self.listed.memory_size if self.listed else 0
 
-    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
+    def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         self.check_size(copy(self.packed.pieces, out, on_bytes))
         self.put_listings(self.listed)
         return self.blob_info.result
@@ -226,11 +227,11 @@ class _BufferedLayer(_ReadyLayer):
     buffer: SharedBuffer
     region: BufferRange
 
-    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
+    def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         with self.buffer.view(self.region) as view:
             for start in range(0, self.region.size, _PORTION):
                 with view[start : start + _PORTION] as portion:
-                    out(portion)
+                    out.write(portion)
                     on_bytes(len(portion))
         self.buffer.free(self.region)
         self.put_listings(self.listed)
@@ -243,7 +244,7 @@ class _KnownLayer(_ReadyLayer):
 
     known: BlobInfo
 
-    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
+    def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         self.check_size(copy(self.packed.pieces, out, on_bytes))
         self.check_size(self.known.size)
         return lambda: self.known
@@ -260,7 +261,7 @@ class _CachedLayer(_ReadyLayer):
     def memory_size(self) -> int:
         return self.listed.memory_size
 
-    def write(self, out: Write, on_bytes: OnBytes) -> FindBlobInfo:
+    def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         mtimes: dict[bytes, int] = {}
 
         def on_mtime_change(extent: Extent, mtime_ns: int) -> None:
@@ -338,14 +339,9 @@ def _create_buffer() -> SharedBuffer | None:
         return None
 
 
-def add_progress(write: Write, on_bytes: OnBytes) -> Write:
-    """Return a function that calls ``write`` and then ``on_bytes`` with the number of bytes written."""
-
-    def write_and_report(data: memoryview) -> None:
-        write(data)
-        on_bytes(len(data))
-
-    return write_and_report
+def _write_and_report(out: Output, on_bytes: OnBytes, data: memoryview) -> None:
+    out.write(data)
+    on_bytes(len(data))
 
 
 def _is_same_piece(written: Piece | None, listed: Piece | None) -> bool:

@@ -19,9 +19,9 @@ from lamina.formats.listing import Listing
 from lamina.formats.tar import Owner
 from lamina.layers.packed import ListedLayer, ListedPath, PackedLayer
 from lamina.system import shared_memory
-from lamina.system.fd_writer import FdWriter
+from lamina.system.fd_writer import FdWriter, Output
 from lamina.system.locations import Location, list_location
-from lamina.system.transfer import BlobInfo, HashingWriter, Write, copy, hash_pieces
+from lamina.system.transfer import BlobInfo, HashingWriter, copy, hash_pieces
 
 if TYPE_CHECKING:
     from lamina.compression.compressors import LayerCompression  # imported on demand: most workers never compress
@@ -75,13 +75,13 @@ def run(task: WorkerTask) -> TaskResult:
     return _TASKS[task[0]](*task[1:])
 
 
-def write_blob(packed: PackedLayer, out: Write, compression: LayerCompression, jobs: int) -> tuple[BlobInfo, BlobInfo]:
+def write_blob(packed: PackedLayer, out: Output, compression: LayerCompression, jobs: int) -> tuple[BlobInfo, BlobInfo]:
     """Write the layer compressed to ``out``; return digest and size of its tar, then of the bytes written."""
     if compression.is_none:
-        plain = HashingWriter(out)
+        plain = HashingWriter(out.write)
         copy(packed.pieces, plain)
         return plain.blob_info, plain.blob_info
-    blob = HashingWriter(out)
+    blob = HashingWriter(out.write)
     with compression.create_compressor(blob, jobs) as compressor:
         plain = HashingWriter(compressor.write)
         copy(packed.pieces, plain)

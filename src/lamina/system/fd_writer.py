@@ -1,4 +1,4 @@
-"""Writing to a file, pipe or socket through its descriptor.
+"""Outputs: what an image is written to, such as a file, pipe or socket that is written through its descriptor.
 
 Invariant: all data is written, in order, however little the system takes at a time; otherwise `OutputError` is raised.
 """
@@ -9,7 +9,10 @@ import errno
 import os
 import select
 import sys
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
 
 from lamina.errors import output_error
 
@@ -22,34 +25,23 @@ _OUTPUT_FAILED = {
 }
 
 
-class FdWriter:
-    """A writer to the descriptor ``fd``, which the caller closes; errors refer to it as ``name``."""
+class Output(ABC):
+    """A place to write bytes to, in order; as a context manager, it is closed unless the block ends with an error.
 
-    def __init__(self, fd: int, name: str) -> None:
-        self._fd = fd
-        self._name = name
-        # Other systems send files to sockets only, or have no sendfile.
-        self._can_sendfile = sys.platform == "linux"
+    Attributes:
+        is_zero_copy: Whether the kernel may copy files to it, so that this process does not handle their bytes.
+    """
 
-    def __call__(self, data: memoryview) -> None:
-        """Write all of ``data``."""
-        left = memoryview(data).cast("B")
-        while left:
-            left = left[self._write_some(left) :]
+    __slots__ = ()
+    is_zero_copy = False
 
-    def write_parts(self, parts: Sequence[bytes]) -> None:
-        """Write ``parts`` in one system call where possible; at most 1000, because writev(2) takes only IOV_MAX."""
-        if not hasattr(os, "writev"):
-            self(memoryview(b"".join(parts)))
-            return
-        try:
-            count = os.writev(self._fd, parts)
-        except BlockingIOError:
-            count = 0
-        except OSError as error:
-            raise output_error(self._name, error) from error
-        if count < sum(map(len, parts)):
-            self(memoryview(b"".join(parts))[count:])
+    @abstractmethod
+    def write(self, data: memoryview) -> None:
+        """Write all of ``data``, or raise an error; the memory may change afterwards."""
+
+    def write_many(self, parts: Sequence[bytes]) -> None:
+        """Write ``parts``, at most 1000, together."""
+        self.write(memoryview(b"".join(parts)))
 
     def send_file(self, source: int, size: int) -> int:
         """Let the kernel copy up to ``size`` bytes from the current position of the descriptor ``source``.
@@ -58,6 +50,65 @@ class FdWriter:
             The number of bytes copied; 0 at the end of the file; -1 if the kernel cannot copy between these two
             descriptors, in which case the caller has to read and write.
         """
+        return -1
+
+    def close(self) -> None:  # noqa: B027 - most outputs buffer nothing
+        """Write what is still buffered; do nothing for an output that buffers nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+
+
+class FunctionOutput(Output):
+    """An output that passes the data to a function."""
+
+    def __init__(self, function: Callable[[memoryview], object]) -> None:
+        self._function = function
+
+    def write(self, data: memoryview) -> None:
+        """Call the function with ``data``."""
+        self._function(data)
+
+
+class FdWriter(Output):
+    """A writer to the descriptor ``fd``, which the caller closes; errors refer to it as ``name``."""
+
+    is_zero_copy = True
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd = fd
+        self._name = name
+        # Other systems send files to sockets only, or have no sendfile.
+        self._can_sendfile = sys.platform == "linux"
+
+    def write(self, data: memoryview) -> None:
+        """Write all of ``data``."""
+        left = memoryview(data).cast("B")
+        while left:
+            left = left[self._write_some(left) :]
+
+    def write_many(self, parts: Sequence[bytes]) -> None:
+        """Write ``parts`` in one system call where possible; at most 1000, because writev(2) takes only IOV_MAX."""
+        if not hasattr(os, "writev"):
+            super().write_many(parts)
+            return
+        try:
+            count = os.writev(self._fd, parts)
+        except BlockingIOError:
+            count = 0
+        except OSError as error:
+            raise output_error(self._name, error) from error
+        if count < sum(map(len, parts)):
+            self.write(memoryview(b"".join(parts))[count:])
+
+    def send_file(self, source: int, size: int) -> int:
+        """Let the kernel copy from ``source``, as in `Output.send_file`."""
         while self._can_sendfile:
             try:
                 return os.sendfile(self._fd, source, None, min(size, _MAX_SENT))

@@ -15,9 +15,8 @@ from typing import Protocol
 
 from lamina.errors import InvalidArgument, output_error
 from lamina.messages.redaction import short_repr
-from lamina.system.fd_writer import FdWriter
+from lamina.system.fd_writer import FdWriter, Output
 from lamina.system.temporary import PartFile
-from lamina.system.transfer import Write
 
 
 class Writable(Protocol):
@@ -27,15 +26,15 @@ class Writable(Protocol):
         """Write ``data``; return None if all of it was written, else the number of bytes."""
 
 
-def make_writer(out: Writable, name: str) -> Write:
-    """Return a function that writes all it is given to ``out``, or raises `OutputError` with ``name``.
+def make_writer(out: Writable, name: str) -> Output:
+    """Return an output that writes all it is given to ``out``, or raises `OutputError` with ``name``.
 
     A plain file of the operating system is written through its descriptor, from its current position. This lets the
     kernel copy files to it.
     """
     file = _find_raw_file(out)
     if file is None:
-        return _write_fully(out, name)
+        return _WritableOutput(out, name)
     try:
         if isinstance(out, io.BufferedWriter):
             out.flush()
@@ -49,16 +48,20 @@ def _find_raw_file(out: Writable) -> io.FileIO | None:
     return raw if isinstance(raw, io.FileIO) else None
 
 
-def _write_fully(out: Writable, name: str) -> Write:
-    def write(data: memoryview) -> None:
+class _WritableOutput(Output):
+    """An object of the caller as an output."""
+
+    def __init__(self, out: Writable, name: str) -> None:
+        self._out = out
+        self._name = name
+
+    def write(self, data: memoryview) -> None:
         try:
             while data:
-                count = out.write(data)
+                count = self._out.write(data)
                 data = data[len(data) if count is None else count :]
         except OSError as error:
-            raise output_error(name, error) from error
-
-    return write
+            raise output_error(self._name, error) from error
 
 
 def is_layout(output: str | os.PathLike[str]) -> bool:
@@ -68,7 +71,7 @@ def is_layout(output: str | os.PathLike[str]) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Write]:
+def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Output]:
     """Write the file ``path``, which appears when the block ends without an error.
 
     A pipe or device is written directly. Temporary files that a killed process left in the same folder are removed.
@@ -83,8 +86,8 @@ def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Write]:
     """
     name = str(path)
     if not _is_new_or_regular(path):
-        with _open_special(path, name) as write:
-            yield write
+        with _open_special(path, name) as out:
+            yield out
         return
     target = Path(os.path.realpath(path))
     try:
@@ -115,7 +118,7 @@ def _is_new_or_regular(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _open_special(path: Path, name: str) -> Iterator[Write]:
+def _open_special(path: Path, name: str) -> Iterator[Output]:
     try:
         fd = os.open(path, os.O_WRONLY)
     except OSError as error:

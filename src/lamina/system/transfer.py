@@ -20,7 +20,7 @@ from lamina.core.callbacks import ignore
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.system.extents import ExtentReader, OnMtimeChange, read_some, truncated_error
-from lamina.system.fd_writer import FdWriter
+from lamina.system.fd_writer import Output
 
 Piece = bytes | Extent
 Write = Callable[[memoryview], object]
@@ -152,34 +152,53 @@ def hash_pieces(pieces: Iterable[Piece], buffer: memoryview | None = None) -> Bl
 
 
 def copy(
-    pieces: Iterable[Piece], out: Write, on_bytes: OnBytes = ignore, on_mtime_change: OnMtimeChange | None = None
+    pieces: Iterable[Piece], out: Output, on_bytes: OnBytes = ignore, on_mtime_change: OnMtimeChange | None = None
 ) -> int:
     """Write ``pieces`` in order without hashing them, and return their size in bytes.
 
-    The kernel copies large files to an `FdWriter` where it can. ``on_bytes`` is called with the size of each portion
-    that was written. Raises as `fill` does, and whatever ``out`` raises.
+    The kernel copies large files where it can. ``on_bytes`` is called with the size of each portion that was written.
+    Raises as `fill` does, and whatever ``out`` raises.
     """
-    if isinstance(out, FdWriter):
-        return _copy_to_fd(pieces, out, on_bytes, on_mtime_change)
-    buffer = memoryview(bytearray(_CHUNK_SIZE))
+    parts: list[bytes] = []
+    pending = size = 0
+    # Many small pieces share one system call; large files are sent separately.
+    with ExtentReader(on_mtime_change) as files:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                data = piece
+            elif piece.length <= _SMALL_FILE:
+                data = files.read_small(piece)
+            else:
+                if parts:
+                    out.write_many(parts)
+                    on_bytes(pending)
+                    size += pending
+                    parts, pending = [], 0
+                _send_file(piece, out, on_bytes, files)
+                size += piece.length
+                continue
+            parts.append(data)
+            pending += len(data)
+            if pending >= _MAX_PENDING_BYTES or len(parts) >= _MAX_PARTS:
+                out.write_many(parts)
+                on_bytes(pending)
+                size += pending
+                parts, pending = [], 0
+    if parts:
+        out.write_many(parts)
+        on_bytes(pending)
+    return size + pending
 
-    def next_buffer(view: memoryview) -> memoryview:
-        out(view)
-        on_bytes(len(view))
-        return buffer
 
-    return fill(pieces, buffer, next_buffer, on_mtime_change)
-
-
-class HashingWriter:
-    """A `Write` that hashes and counts the data, and passes it on to another."""
+class HashingWriter(Output):
+    """An output that hashes and counts the data, and passes it on to a function."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
         self._hash = hashlib.sha256()
         self._size = 0
 
-    def __call__(self, data: memoryview) -> None:
+    def write(self, data: memoryview) -> None:
         """Hash and count ``data``, and pass it on."""
         self._hash.update(data)
         self._size += len(data)
@@ -224,41 +243,7 @@ def _advance(buffer: memoryview, filled: int, count: int, next_buffer: NextBuffe
     return next_buffer(buffer), 0
 
 
-def _copy_to_fd(
-    pieces: Iterable[Piece], out: FdWriter, on_bytes: OnBytes, on_mtime_change: OnMtimeChange | None
-) -> int:
-    parts: list[bytes] = []
-    pending = size = 0
-    # Many small pieces share one system call; large files are sent separately.
-    with ExtentReader(on_mtime_change) as files:
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                data = piece
-            elif piece.length <= _SMALL_FILE:
-                data = files.read_small(piece)
-            else:
-                if parts:
-                    out.write_parts(parts)
-                    on_bytes(pending)
-                    size += pending
-                    parts, pending = [], 0
-                _send_file(piece, out, on_bytes, files)
-                size += piece.length
-                continue
-            parts.append(data)
-            pending += len(data)
-            if pending >= _MAX_PENDING_BYTES or len(parts) >= _MAX_PARTS:
-                out.write_parts(parts)
-                on_bytes(pending)
-                size += pending
-                parts, pending = [], 0
-    if parts:
-        out.write_parts(parts)
-        on_bytes(pending)
-    return size + pending
-
-
-def _send_file(extent: Extent, out: FdWriter, on_bytes: OnBytes, files: ExtentReader) -> None:
+def _send_file(extent: Extent, out: Output, on_bytes: OnBytes, files: ExtentReader) -> None:
     with files.open_large(extent) as fd:
         left = extent.length
         while left and (count := out.send_file(fd, left)) >= 0:
@@ -266,12 +251,12 @@ def _send_file(extent: Extent, out: FdWriter, on_bytes: OnBytes, files: ExtentRe
                 raise truncated_error(extent, left)
             on_bytes(count)
             left -= count
-        buffer = memoryview(bytearray(_CHUNK_SIZE if left else 0))
+        buffer = memoryview(bytearray(min(left, _CHUNK_SIZE)))
         while left:
             count = read_some(extent, fd, buffer[:left])
             if not count:
                 raise truncated_error(extent, left)
-            out(buffer[:count])
+            out.write(buffer[:count])
             on_bytes(count)
             left -= count
 

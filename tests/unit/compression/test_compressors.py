@@ -32,6 +32,7 @@ from lamina.compression.compressors import (
     parse_jobs,
 )
 from lamina.errors import InvalidArgument
+from lamina.system.fd_writer import FunctionOutput
 
 CODECS = ["gz", "zstd"]
 # Both levels of isal, one of zlib, and two of zstd, at which its threads get portions of 2 and of 8 MiB.
@@ -50,7 +51,7 @@ def sample(size: int, seed: int = 1) -> bytes:
 
 def compress(name: str, portions: Iterable[bytes], jobs: int = 1) -> bytes:
     out = io.BytesIO()
-    compressor = find_compressor(name)(out.write, jobs)
+    compressor = find_compressor(name)(FunctionOutput(out.write), jobs)
     for portion in portions:
         compressor.write(memoryview(portion))
     compressor.close()
@@ -63,7 +64,7 @@ def decompress(name: str, data: bytes) -> bytes:
 
 def compress_layer(text: str, portions: Iterable[bytes], jobs: int = 1) -> bytes:
     out = io.BytesIO()
-    compressor = LayerCompression.parse(text).create_compressor(out.write, jobs)
+    compressor = LayerCompression.parse(text).create_compressor(FunctionOutput(out.write), jobs)
     for portion in portions:
         compressor.write(memoryview(portion))
     compressor.close()
@@ -212,7 +213,7 @@ def test_an_error_of_the_output_is_raised(name: str) -> None:
             raise OSError(28, "No space left on device")
 
     def fill() -> None:
-        compressor = find_compressor(name)(write, 2)
+        compressor = find_compressor(name)(FunctionOutput(write), 2)
         for portion in cut(os.urandom(8 * BLOCK), BLOCK):
             compressor.write(memoryview(portion))
         compressor.close()
@@ -230,7 +231,7 @@ def test_a_failing_output_leaves_no_thread_and_nothing_hangs(fails_in_the_block:
         if fails:
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left on device"), Gzip(write, 4) as compressor:  # noqa: PT012
+    with pytest.raises(OSError, match="No space left on device"), Gzip(FunctionOutput(write), 4) as compressor:  # noqa: PT012
         for portion in cut(sample((15 if fails_in_the_block else 3) * BLOCK), BLOCK):
             fails = not fails_in_the_block or threading.active_count() > before + 1
             compressor.write(memoryview(portion))
@@ -242,12 +243,12 @@ def test_an_output_that_fails_at_the_header_raises() -> None:
         raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        Gzip(write, 2)
+        Gzip(FunctionOutput(write), 2)
 
 
 def test_an_error_of_the_library_is_raised() -> None:
     before = threading.active_count()
-    with pytest.raises(ValueError, match="nvalid"), Gzip(len, 2, level=77) as compressor:
+    with pytest.raises(ValueError, match="nvalid"), Gzip(FunctionOutput(len), 2, level=77) as compressor:
         compressor.write(memoryview(sample(6 * BLOCK)))
     assert threading.active_count() == before
 
@@ -255,7 +256,7 @@ def test_an_error_of_the_library_is_raised() -> None:
 @pytest.mark.parametrize("jobs", [1, 2, 4])
 def test_memory_is_a_few_blocks_for_each_thread(jobs: int) -> None:
     portion = sample(BLOCK)
-    compressor = Gzip(len, jobs)
+    compressor = Gzip(FunctionOutput(len), jobs)
     tracemalloc.start()
     for _ in range(40):
         compressor.write(memoryview(portion))
@@ -274,7 +275,7 @@ def test_no_thread_is_left_behind() -> None:
 
 def test_an_error_in_the_block_ends_the_threads() -> None:
     before = threading.active_count()
-    with pytest.raises(KeyError), Gzip(len, 2) as compressor:  # noqa: PT012
+    with pytest.raises(KeyError), Gzip(FunctionOutput(len), 2) as compressor:  # noqa: PT012
         compressor.write(memoryview(sample(3 * BLOCK)))
         assert threading.active_count() == before + 2
         raise KeyError

@@ -8,6 +8,7 @@ import pytest
 from lamina.compression.decoders import decode_pieces
 from lamina.compression.nar import NarCompression
 from lamina.errors import FormatError, InvalidArgument
+from lamina.system.fd_writer import FunctionOutput
 
 DATA = b"some content " * 20_000
 
@@ -20,7 +21,7 @@ def test_a_nar_is_compressed_and_decoded_again(text: str, suffix: str) -> None:
     compression = NarCompression.parse(text)
     assert compression.suffix == suffix
     output = io.BytesIO()
-    compressor = compression.create_compressor(output.write, 1)
+    compressor = compression.create_compressor(FunctionOutput(output.write), 1)
     for start in range(0, len(DATA), 100_000):
         compressor.write(memoryview(DATA)[start : start + 100_000])
     compressor.close()
@@ -42,4 +43,4 @@ def test_another_name_or_level_is_refused(text: str) -> None:
 def test_a_missing_library_is_an_error(text: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(FormatError, match=f"{text}: got .*expected a Python that has it"):
-        NarCompression.parse(text).create_compressor(len, 1)
+        NarCompression.parse(text).create_compressor(FunctionOutput(len), 1)

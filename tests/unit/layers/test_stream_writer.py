@@ -25,7 +25,7 @@ from lamina.layer_cache.cache import NullLayerCache
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import FinishedLayer
 from lamina.stores.store import adapt_store
-from lamina.system.fd_writer import FdWriter
+from lamina.system.fd_writer import FdWriter, FunctionOutput
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def make_draft(store: FakeStore, *roots: str, **arguments: Any) -> Draft:
 
 def write_to_memory(draft: Draft, context: BuildContext | None = None) -> tuple[bytes, Image]:
     out = io.BytesIO()
-    image = DockerArchive(out.write, None, context).write(draft)
+    image = DockerArchive(FunctionOutput(out.write), None, context).write(draft)
     return out.getvalue(), image
 
 
@@ -245,7 +245,7 @@ def test_a_file_that_changes_after_it_was_written_and_before_it_is_hashed_ends_t
         layer_cache_at(tmp_path / "layer_cache") as layer_cache,
         pytest.raises(IntegrityError, match=f"{later}: got another modification time"),
     ):
-        DockerArchive(write, None, BuildContext(layer_cache)).write(made)
+        DockerArchive(FunctionOutput(write), None, BuildContext(layer_cache)).write(made)
     with layer_cache_at(tmp_path / "layer_cache") as layer_cache:
         assert write_to_memory(made, BuildContext(layer_cache)) == write_to_memory(made)
 
@@ -368,7 +368,9 @@ def test_an_output_that_fails_ends_the_worker_pool(store: FakeStore) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        DockerArchive(full, None, BuildContext(NullLayerCache(), 2, min_parallel_size=0)).write(make_draft(store))
+        DockerArchive(FunctionOutput(full), None, BuildContext(NullLayerCache(), 2, min_parallel_size=0)).write(
+            make_draft(store)
+        )
 
 
 def test_digests_do_not_depend_on_the_order_in_which_workers_finish(store: FakeStore) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from lamina.core.nodes import Extent
 from lamina.errors import OutputError
-from lamina.system.fd_writer import FdWriter
+from lamina.system.fd_writer import FdWriter, FunctionOutput
 from lamina.system.transfer import copy
 
 CONTENT = bytes(range(256)) * 4096
@@ -52,8 +52,8 @@ def test_a_slow_pipe_gets_all_bytes(pipe: tuple[int, int], blocks: bool, tmp_pat
     taken = bytearray()
     reader = start_reader(pipe[0], taken)
     out = FdWriter(pipe[1], "pipe")
-    out(memoryview(CONTENT))
-    out.write_parts([CONTENT[:10], b"", CONTENT[10:]])
+    out.write(memoryview(CONTENT))
+    out.write_many([CONTENT[:10], b"", CONTENT[10:]])
     assert copy([extent(file)], out) == len(CONTENT)
     os.close(pipe[1])
     reader.join()
@@ -128,3 +128,27 @@ def test_a_large_file_does_not_pass_through_this_process(tmp_path: Path, pipe: t
     os.close(pipe[1])
     reader.join()
     assert taken == CONTENT
+
+
+def test_an_output_that_only_writes_gets_all_bytes_of_all_pieces(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(CONTENT)
+    taken = bytearray()
+    out = FunctionOutput(taken.extend)
+    assert not out.is_zero_copy
+    assert copy([b"head", extent(file), extent(file).part(7, 9), b"tail"], out) == len(taken)
+    assert taken == b"head" + CONTENT + CONTENT[7:16] + b"tail"
+
+
+def test_an_output_is_closed_at_the_end_of_its_block_unless_that_fails() -> None:
+    closed = []
+
+    class Buffering(FunctionOutput):
+        def close(self) -> None:
+            closed.append(self)
+
+    with Buffering(len) as good:
+        good.write(memoryview(b"x"))
+    with pytest.raises(KeyError), Buffering(len):
+        raise KeyError
+    assert closed == [good]

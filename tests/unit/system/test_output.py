@@ -23,8 +23,8 @@ from lamina.system.output import atomic_write, make_writer
 
 
 def save(path: Path, data: bytes, mode: int = 0o666, error: BaseException | None = None) -> None:
-    with atomic_write(path, mode) as write:
-        write(memoryview(data))
+    with atomic_write(path, mode) as out:
+        out.write(memoryview(data))
         if error:
             raise error
 
@@ -39,10 +39,10 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_file_appears_once_it_is_complete(folder: Path) -> None:
     file = folder / "file"
-    with atomic_write(file) as write:
-        write(memoryview(b"one"))
+    with atomic_write(file) as out:
+        out.write(memoryview(b"one"))
         assert not file.exists()
-        write(memoryview(b"two"))
+        out.write(memoryview(b"two"))
     assert file.read_bytes() == b"onetwo"
     assert os.listdir(folder) == ["file"]
 
@@ -180,9 +180,9 @@ from typing import Any
 from lamina.errors import OutputError
 from lamina.system.output import atomic_write
 try:
-    with atomic_write(Path(sys.argv[1])) as write:
+    with atomic_write(Path(sys.argv[1])) as out:
         for _ in range(64):
-            write(memoryview(bytes(1 << 16)))
+            out.write(memoryview(bytes(1 << 16)))
 except OutputError as error:
     print(error)
 """
@@ -260,7 +260,7 @@ class Slow(io.RawIOBase):
 
 def test_the_rest_of_a_partial_write_is_written_too() -> None:
     slow = Slow()
-    make_writer(slow, "slow")(memoryview(b"abcdefgh"))
+    make_writer(slow, "slow").write(memoryview(b"abcdefgh"))
     assert slow.got == b"abcdefgh"
 
 
@@ -273,7 +273,7 @@ def test_a_write_that_returns_none_has_written_all() -> None:
             self.got += data
 
     silent = Silent()
-    make_writer(silent, "silent")(memoryview(b"abc"))
+    make_writer(silent, "silent").write(memoryview(b"abc"))
     assert silent.got == b"abc"
 
 
@@ -285,7 +285,7 @@ def test_an_output_that_fails_is_named() -> None:
     with pytest.raises(
         OutputError, match=r"^disk: got Input/output error, expected to write the result there"
     ) as caught:
-        make_writer(Broken(), "disk")(memoryview(b"x"))
+        make_writer(Broken(), "disk").write(memoryview(b"x"))
     assert caught.value.exit_code == 10
 
 
@@ -299,9 +299,9 @@ from lamina.cli.exits import run_to_exit_code
 from lamina.system.output import atomic_write
 
 def work():
-    with atomic_write(Path(sys.argv[1])) as write:
+    with atomic_write(Path(sys.argv[1])) as out:
         while True:
-            write(memoryview(bytes(1 << 12)))
+            out.write(memoryview(bytes(1 << 12)))
             print(".", flush=True)
             sys.stdin.readline()
 

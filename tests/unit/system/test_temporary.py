@@ -37,8 +37,8 @@ def hold():
 
 match kind:
     case "file":
-        with atomic_write(folder / "result") as write:
-            write(memoryview(bytes(1000)))
+        with atomic_write(folder / "result") as out:
+            out.write(memoryview(bytes(1000)))
             hold()
     case "store":
         with IncomingFile(folder) as incoming:
@@ -71,8 +71,8 @@ def holder(kind: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _write_file(folder: Path) -> None:
-    with atomic_write(folder / "other") as write:
-        write(memoryview(b"x"))
+    with atomic_write(folder / "other") as out:
+        out.write(memoryview(b"x"))
     (folder / "other").unlink()
 
 

@@ -24,20 +24,21 @@ from lamina.images.progress import NoProgress, Progress
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource
 from lamina.layers.stream_writer import LayerStream, PendingLayer
-from lamina.system.transfer import Write, copy
+from lamina.system.fd_writer import Output
+from lamina.system.transfer import copy
 
 
 class DockerArchive:
-    """Writes drafts as docker-archives to ``write``, which must accept every byte it is given or raise."""
+    """Writes drafts as docker-archives to ``out``."""
 
     def __init__(
         self,
-        write: Write,
+        out: Output,
         progress: Progress | None = None,
         context: BuildContext | None = None,
         compression: LayerCompression = NO_LAYER_COMPRESSION,
     ) -> None:
-        self._write = write
+        self._out = out
         self._progress = progress or NoProgress()
         self._context = context or BuildContext()
         self._compression = compression
@@ -54,7 +55,7 @@ class DockerArchive:
         settings = draft.settings
         sources = draft.layers
         self._progress.begin(len(sources), len(draft.base))
-        archive = ArchiveWriter(self._write, settings.mtime_seconds, self._progress)
+        archive = ArchiveWriter(self._out, settings.mtime_seconds, self._progress)
         if self._compression.is_none:
             with LayerStream(sources, self._context) as stream:
                 names = [archive.write_layer(pending) for pending in stream]
@@ -109,8 +110,8 @@ class ArchiveWriter:
     ``mtime`` is the date of the members, in seconds since 1970.
     """
 
-    def __init__(self, write: Write, mtime: int, progress: Progress) -> None:
-        self._write = write
+    def __init__(self, out: Output, mtime: int, progress: Progress) -> None:
+        self._out = out
         self._progress = progress
         self._headers = PaxHeaders(Owner(), mtime)
         self._size = 0
@@ -118,11 +119,11 @@ class ArchiveWriter:
 
     def write_layer(self, layer: PendingLayer) -> str:
         """Write the next layer and return its member name. Raise `IntegrityError`, or whatever the output raises."""
-        return self._write_member(layer.source, layer.size, lambda: layer.write(self._write, self._progress.advance))
+        return self._write_member(layer.source, layer.size, lambda: layer.write(self._out, self._progress.advance))
 
     def write_blob(self, source: LayerSource, blob: Extent) -> str:
         """Write the next layer, whose compressed bytes are in ``blob``, and return its member name."""
-        return self._write_member(source, blob.length, lambda: copy((blob,), self._write, self._progress.advance))
+        return self._write_member(source, blob.length, lambda: copy((blob,), self._out, self._progress.advance))
 
     def _write_member(self, source: LayerSource, size: int, write: Callable[[], object]) -> str:
         self._layers += 1
@@ -156,5 +157,5 @@ class ArchiveWriter:
         self._write_bytes(memoryview(padding(size)))
 
     def _write_bytes(self, data: memoryview) -> None:
-        self._write(data)
+        self._out.write(data)
         self._size += len(data)

@@ -148,8 +148,8 @@ def _mark_layout(path: Path) -> None:
     """Write the file that marks a folder as a layout. Raises `FormatError` if the file exists with other content."""
     file = path / LAYOUT
     if not os.path.exists(file):
-        with atomic_write(file) as write:
-            write(memoryview(LAYOUT_JSON))
+        with atomic_write(file) as out:
+            out.write(memoryview(LAYOUT_JSON))
     document = parse_json(_read_file(file) or b"", str(file), "JSON, as in an OCI layout")
     if not isinstance(document, dict) or not isinstance(document.get("imageLayoutVersion"), str):
         raise FormatError(file, got=short_repr(document), expected="an object with imageLayoutVersion")
@@ -210,8 +210,8 @@ class _LayoutBlobs:
         """Write ``document`` as a blob, if it is not present, and return its digest."""
         blob = BlobInfo(Digest(hashlib.sha256(document).digest()), len(document))
         if not self.has(blob):
-            with atomic_write(self._path / blob_path(blob.digest)) as write:
-                write(memoryview(document))
+            with atomic_write(self._path / blob_path(blob.digest)) as out:
+                out.write(memoryview(document))
         return blob.digest
 
     def tag(self, reference: ImageReference, manifest: Descriptor, architecture: str) -> tuple[str, ...]:
@@ -229,8 +229,8 @@ class _LayoutBlobs:
         with FileLock(self._path / LAYOUT, str(self._path)):
             with error_context(self._path, FormatError):
                 updated = update_index(_read_file(index), manifest, reference, architecture)
-            with atomic_write(index) as write:
-                write(memoryview(updated.document))
+            with atomic_write(index) as out:
+                out.write(memoryview(updated.document))
         return updated.renamed
 
 

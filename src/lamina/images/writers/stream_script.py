@@ -49,8 +49,8 @@ def write_script(draft: Draft, folders: Sequence[Path], path: Path) -> None:
     """
     finished = (*draft.base, draft.root)
     python = os.path.realpath(sys.executable)
-    with atomic_write(path, 0o777) as write:
-        out = _CountingFile(write)
+    with atomic_write(path, 0o777) as output:
+        out = _CountingFile(output.write)
         out.write(f'#!/bin/sh\nexec {shlex.quote(python)} -I "$0" "$@"\n'.encode())
         with zipfile.ZipFile(out, "w") as archive:
             _write_entry(archive, "__main__.py", _MAIN.encode())

@@ -27,6 +27,7 @@ from lamina.messages.redaction import short_repr
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import IncomingFile
 from lamina.stores.integrity import check_incoming
+from lamina.system.fd_writer import FunctionOutput
 from lamina.system.transfer import copy
 from lamina.system.walk import walk
 
@@ -158,5 +159,5 @@ def _hash_source(named: NamedSource, write: Callable[[memoryview], object]) -> D
         feed(data)
         write(data)
 
-    copy(nar.dump(walk(os.fsencode(named.source))), feed_and_write)
+    copy(nar.dump(walk(os.fsencode(named.source))), FunctionOutput(feed_and_write))
     return Digest(modulo.digest() if named.own_hash else plain.digest())

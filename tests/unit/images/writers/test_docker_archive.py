@@ -22,7 +22,7 @@ from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.layers.layer import LayerSource
-from lamina.system.transfer import Write
+from lamina.system.fd_writer import FunctionOutput
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def draft(store: FakeStore, *roots: str, **arguments: Any) -> Draft:
 
 def write_archive(made: Draft) -> tuple[bytes, Image]:
     out = io.BytesIO()
-    image = DockerArchive(out.write).write(made)
+    image = DockerArchive(FunctionOutput(out.write)).write(made)
     return out.getvalue(), image
 
 
@@ -234,7 +234,7 @@ class RecordedProgress:
 
 def test_progress_reports_each_layer_before_its_bytes_and_every_byte(store: FakeStore) -> None:
     progress = RecordedProgress()
-    image = DockerArchive(len, progress).write(draft(store, "words"))
+    image = DockerArchive(FunctionOutput(len), progress).write(draft(store, "words"))
     (path,) = image.layers[0].paths
     first, second = (layer.size for layer in image.layers)
     assert progress.calls == [
@@ -313,7 +313,7 @@ def test_a_file_that_changes_between_its_header_and_its_bytes_is_an_error(
         sizes.append(len(data))
 
     with pytest.raises(IntegrityError, match=rf"^{file}: got .*, expected") as caught:
-        DockerArchive(write).write(made)
+        DockerArchive(FunctionOutput(write)).write(made)
     assert caught.value.exit_code == 6
 
 
@@ -322,7 +322,7 @@ def test_a_store_path_that_is_removed_before_its_layer_is_written_is_named(store
     made = draft(store, name="x", closure=["data"])
     store.location(path).unlink()
     with pytest.raises(NotFound, match=rf"{path.base}: got nothing there"):
-        DockerArchive(len).write(made)
+        DockerArchive(FunctionOutput(len)).write(made)
 
 
 def test_errors_of_the_output_are_passed_on(store: FakeStore) -> None:
@@ -331,7 +331,7 @@ def test_errors_of_the_output_are_passed_on(store: FakeStore) -> None:
             DockerArchive(_full_after(limit)).write(draft(store, "hello"))
 
 
-def _full_after(limit: int) -> Write:
+def _full_after(limit: int) -> FunctionOutput:
     size = 0
 
     def write(data: memoryview) -> None:
@@ -340,4 +340,4 @@ def _full_after(limit: int) -> Write:
         if size > limit:
             raise OSError(28, "No space left on device")
 
-    return write
+    return FunctionOutput(write)

@@ -47,6 +47,7 @@ from lamina.formats.listing import EXECUTABLE, FILE, FOLDER, SYMLINK, ListingBui
 from lamina.stores.binary_cache.push import PushOptions, push
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.stores.resolve import resolve_closure
+from lamina.system.fd_writer import FunctionOutput
 from lamina.transports.files import FileTransport
 from lamina.transports.open import open_writable
 
@@ -326,7 +327,7 @@ def test_a_nar_can_be_decompressed_under_the_name_of_its_compression(text: str) 
     data = b"some text " * 5000
     found = NarCompression.parse(text)
     made = bytearray()
-    compressor = found.create_compressor(made.extend, 2)
+    compressor = found.create_compressor(FunctionOutput(made.extend), 2)
     for start in range(0, len(data), 7000):
         compressor.write(memoryview(data)[start : start + 7000])
     compressor.close()
