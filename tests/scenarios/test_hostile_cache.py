@@ -40,6 +40,7 @@ from tests.support.binary_cache import (
     send_slowly,
     serve_cache,
 )
+from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import MODULE
 from tests.support.processes import wait_until
 
@@ -281,7 +282,7 @@ def measure_memory(case: HostileCase, server: CacheServer, root: StorePath) -> t
     return running.returncode, usage.ru_maxrss // (1024 if sys.platform == "darwin" else 1)
 
 
-@pytest.mark.parametrize("compression", ["xz", "zstd", "bzip2", "br"])
+@pytest.mark.parametrize("compression", mark_rest(["zstd", "xz", "bzip2", "br"], 1))
 def test_a_decompression_bomb_takes_no_memory(compression: str, case: HostileCase) -> None:
     good, size = case.cache.add("good-1", TREE), 1 << 27
     content = compress_zeros(compression, size)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from fuzz.image import check, process_image
 from tests.support import hostile_images
+from tests.support.examples import scale
 from tests.support.image_files import docker_archive, layer
 from tests.support.paths import REPOSITORY
 
-COUNT = 1400
+COUNT = scale(1400)
 # Bytes of address space. Python with all of lamina imported takes about 300 MB.
 MEMORY = 1 << 30
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.binary_cache import KEY, Cache, check_store, example, list_leftovers
+from tests.support.examples import scale
 
 import lamina
 from lamina.core.names import StorePath
@@ -25,7 +26,7 @@ from lamina.errors import Error
 from lamina.transports import open as opening
 from lamina.transports.retry import RetryPolicy
 
-ATTACKS = int(os.environ.get("LAMINA_ATTACKS", "24"))
+ATTACKS = int(os.environ.get("LAMINA_ATTACKS") or scale(24))
 QUICK = RetryPolicy(
     connect_timeout=1, read_timeout=0.15, rate_window=0.3, attempts=2, initial_delay=0.001, max_delay=0.01
 )

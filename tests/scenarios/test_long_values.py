@@ -9,6 +9,7 @@ from random import Random
 import click
 import pytest
 from tests.support.cli_parameters import IDS, PARAMETERS, arguments
+from tests.support.examples import scale
 from tests.support.fake_nix_store import example, run
 
 LONG = {
@@ -38,7 +39,7 @@ def test_no_parameter_of_the_command_line_is_repeated_in_full(
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     draw = Random(" ".join((*names, option)))
-    for number, kind in enumerate(LONG if os.environ.get("LAMINA_ALL") else draw.sample(sorted(LONG), 3)):
+    for number, kind in enumerate(LONG if os.environ.get("LAMINA_ALL") else draw.sample(sorted(LONG), scale(5))):
         value = LONG[kind]
         ran = run(*arguments(names, option, value, tmp_path), *(["--debug"] if number % 2 else []))
         assert ran.code in (0, 2, 3, 4, 5, 6, 10), (kind, ran.stderr[:2000])

@@ -17,6 +17,7 @@ import pytest
 from tests.support.cli_parameters import IDS, PARAMETERS, arguments
 from tests.support.embedded_store import KEY as PUBLIC
 from tests.support.embedded_store import ROOT
+from tests.support.examples import scale
 from tests.support.fake_nix_store import CompletedRun, example, run
 from tests.support.paths import EXAMPLES
 
@@ -93,7 +94,7 @@ def test_no_parameter_of_the_command_line_prints_a_secret(
 ) -> None:
     """Each option and argument of every verb is tried with some secrets, drawn at random; ``LAMINA_ALL`` tries all."""
     draw = Random(" ".join((*names, option)))
-    chosen = SECRETS if os.environ.get("LAMINA_ALL") else draw.sample(SECRETS, 4)
+    chosen = SECRETS if os.environ.get("LAMINA_ALL") else draw.sample(SECRETS, scale(5))
     for number, secret in enumerate(chosen):
         more = [(), ("--json",), ("--debug",), ("--json", "--debug")][number % 4]
         ran = run(*arguments(names, option, secret, here), *more)

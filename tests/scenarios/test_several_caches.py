@@ -26,6 +26,7 @@ from tests.support.binary_cache import (
     send_nothing,
     serve_cache,
 )
+from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import CompletedRun, run
 
 import lamina
@@ -245,7 +246,7 @@ def home(caches: TwoCaches, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+@pytest.mark.parametrize("verb", mark_rest(VERBS, 2), ids=lambda verb: verb.__name__)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_the_next_cache_makes_up_for_a_fault(
     fault: Callable[[TwoCaches], None], verb: Callable[[TwoCaches, str, str], CompletedRun], caches: TwoCaches
@@ -257,7 +258,7 @@ def test_the_next_cache_makes_up_for_a_fault(
     assert ("; the next store is asked" in ran.stderr) == is_seen
 
 
-@pytest.mark.parametrize("verb", [fetch, stream], ids=lambda verb: verb.__name__)
+@pytest.mark.parametrize("verb", mark_rest([fetch, stream], 1), ids=lambda verb: verb.__name__)
 @pytest.mark.parametrize("pattern", [CACHE_INFO, ".*narinfo", "nar/.*"])
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_next_cache_makes_up_for_a_bad_response(

@@ -1,10 +1,15 @@
-"""How many examples hypothesis tries.
+"""How much is tried in the inner loop, ``-m "not integration"``, and in a thorough run.
 
-A test states the number for a thorough run. In the inner loop, ``-m "not integration"``, it is a fifth of that.
+A test states the number of random examples for a thorough run; the inner loop tries a fifth of them. Of the cases that
+differ little, the inner loop takes the first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 _THOROUGH = 100
@@ -20,4 +25,18 @@ def choose_profile(marker_expression: str) -> None:
 
 def examples(thorough: int) -> settings:
     """Return the settings for a test that tries ``thorough`` examples in a thorough run."""
-    return settings(max_examples=max(1, thorough * settings().max_examples // _THOROUGH))
+    return settings(max_examples=scale(thorough))
+
+
+def scale(thorough: int) -> int:
+    """Return how often a loop with random input repeats, of ``thorough`` times in a thorough run."""
+    return max(1, thorough * settings().max_examples // _THOROUGH)
+
+
+def mark_rest(values: Iterable[object], inner: int) -> list[Any]:
+    """Return ``values`` as parameters of a test, of which only the first ``inner`` belong to the inner loop."""
+    rows = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [
+        *(pytest.param(*row) for row in rows[:inner]),
+        *(pytest.param(*row, marks=pytest.mark.integration) for row in rows[inner:]),
+    ]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import FakeStore, call, example
 
 # --- signals before the run begins
@@ -140,9 +141,9 @@ def open_full_pipe() -> int:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("opened", [open_full_device, open_pipe_without_reader, open_full_pipe])
-@pytest.mark.parametrize("arguments", [(), ("--json",), ("--progress", "plain", "--debug")])
+@pytest.mark.parametrize("arguments", mark_rest([[], ["--json"], ["--progress", "plain", "--debug"]], 1))
 def test_a_stderr_that_cannot_be_written_to_changes_no_exit_code(
-    store: FakeStore, tmp_path: Path, opened: Callable[[], int], arguments: tuple[str, ...]
+    store: FakeStore, tmp_path: Path, opened: Callable[[], int], arguments: list[str]
 ) -> None:
     stderr = opened()
     image = tmp_path / "image.tar"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support.embedded_store import KEY, ROOT
+from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import CompletedRun, FakeStore, Program
 from tests.support.paths import EXAMPLES
 
@@ -86,18 +87,18 @@ def check_shortage_error(folder: Path, ran: CompletedRun) -> None:
 
 
 @pytest.mark.parametrize("name", RUNS)
-@pytest.mark.parametrize("size", [70, 100, 120, 180, 280])
+@pytest.mark.parametrize("size", mark_rest([100, 70, 120, 180, 280], 1))
 def test_too_little_memory_is_an_error_that_names_it(folder: Path, name: str, size: int) -> None:
     check_shortage_error(folder, run_limited(folder, "RLIMIT_AS", size * MIB, RUNS[name](folder)))
 
 
 @pytest.mark.parametrize("name", RUNS)
-@pytest.mark.parametrize("count", [5, 6, 7, 8, 10])
+@pytest.mark.parametrize("count", mark_rest([7, 5, 6, 8, 10], 1))
 def test_too_few_open_files_are_an_error_that_names_them(folder: Path, name: str, count: int) -> None:
     check_shortage_error(folder, run_limited(folder, "RLIMIT_NOFILE", count, RUNS[name](folder)))
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("count", mark_rest([2, 1, 3, 5], 1))
 def test_too_few_processes_are_an_error_that_names_them(folder: Path, count: int) -> None:
     """The limit counts the processes of a user, so the test runs as a user that has no others.
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.examples import mark_rest
 from tests.support.paths import GOLDEN
 
 from lamina.compression import libraries
@@ -101,7 +102,7 @@ def divide_in_several_ways(data: bytes) -> Iterator[list[bytes]]:
     yield [data[begin:end] for begin, end in zip([0, *offsets], [*offsets, len(data)], strict=True)]
 
 
-@pytest.mark.parametrize("text", LAYER_CODECS)
+@pytest.mark.parametrize("text", mark_rest(LAYER_CODECS, 2))
 def test_the_bytes_depend_neither_on_the_portions_nor_on_the_threads(text: str) -> None:
     # More than zstd gives to one thread: compressible bytes, random ones, zeros, and a repetition.
     parts = [sample(BLOCK), random.Random(3).randbytes(BLOCK // 2), bytes(BLOCK // 2), sample(BLOCK)[999:]]

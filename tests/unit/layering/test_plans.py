@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.support.examples import mark_rest
 from tests.support.factories import closure, info, infos, layers, path
 from tests.support.paths import REPOSITORY
 
@@ -208,7 +209,7 @@ def many(paths: int, references: int) -> Closure:
     return Closure.of(info(name, targets[index], chance.randrange(100, 150)) for index, name in enumerate(names))
 
 
-@STRATEGY
+@pytest.mark.parametrize("strategy", mark_rest(STRATEGIES, 1))
 def test_ten_thousand_paths_with_sixty_thousand_references_are_planned(strategy: str) -> None:
     found = many(10_000, 60_000)
     assert (len(found), sum(len(info.references) for info in found)) == (10_000, 60_000)

@@ -181,6 +181,7 @@ def test_a_closed_fetcher_ends_its_threads(cache: Cache, tmp_path: Path) -> None
 # --- killed processes
 
 
+@pytest.mark.integration
 def test_a_process_that_is_killed_at_any_moment_leaves_the_store_whole(cache: Cache, machine: Machine) -> None:
     source = random.Random(5)
     paths = add_chain(cache, 10, 100_000)

@@ -219,6 +219,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(store: Path, tmp_path: Path) -
     assert push_store(store, "hello").code in (5, 10)
 
 
+@pytest.mark.integration
 def test_a_push_killed_at_any_moment_leaves_a_complete_cache(store: Path, tmp_path: Path) -> None:
     steps, was_killed, most = 0, True, set()
     while was_killed:

@@ -235,6 +235,7 @@ def test_nothing_is_removed_between_planning_and_writing_an_image(is_cache: bool
     assert run_gc(store, "--all").code == 0
 
 
+@pytest.mark.integration
 def test_a_collection_killed_at_any_moment_leaves_a_complete_store(store: Path, tmp_path: Path) -> None:
     steps, was_killed = 0, True
     while was_killed:

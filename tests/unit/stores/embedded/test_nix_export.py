@@ -203,6 +203,7 @@ def test_a_spoilt_stream_never_spoils_the_store(tmp_path: Path, offset: int) -> 
     assert not list_leftovers(tmp_path / "store")
 
 
+@pytest.mark.integration
 def test_an_import_killed_at_any_moment_leaves_a_complete_store(store: Path, tmp_path: Path) -> None:
     file = _write_export(export_store(store, "hello"), store)
     steps, was_killed, most = 0, True, set()
