@@ -13,7 +13,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.pathinfo import PathInfo
 from lamina.formats import nar, nix_export
 from lamina.formats.content_address import ContentAddress, ContentAddressCheck, ModuloHash, Rewriter
-from lamina.formats.hash_scanner import scan_hashes
+from lamina.formats.hash_scanner import HashScanner
 from lamina.system.walk import walk
 
 
@@ -116,8 +116,9 @@ def test_references_are_those_that_nix_found(nix: Nix, sample: Sample) -> None:
     """Nix searches an output for the hashes of its closure, and registers those that it finds."""
     hashes = {StorePath.parse(path).hash: path for path in sample.paths}
     for path in sample.paths:
-        found = scan_hashes(nix.dump(path), hashes)
-        assert {hashes[digits] for digits in found} == set(nix.references(path)), path
+        scanner = HashScanner(hashes)
+        scanner.feed(nix.dump(path))
+        assert {hashes[digits] for digits in scanner.found} == set(nix.references(path)), path
 
 
 def _parse(data: bytes) -> list[tuple[bytes, nix_export.ExportedPath]]:

@@ -62,10 +62,3 @@ class HashScanner:
         if found:
             missing -= found
             self.found.update(digits.decode() for digits in found)
-
-
-def scan_hashes(data: bytes, hashes: Iterable[str]) -> set[str]:
-    """Return which of ``hashes`` occur in ``data``."""
-    scanner = HashScanner(hashes)
-    scanner.feed(data)
-    return scanner.found

@@ -1,11 +1,19 @@
 """Scanning for hashes: all that occur are found, and nothing else."""
 
+from collections.abc import Iterable
+
 import pytest
 
-from lamina.formats.hash_scanner import HashScanner, find_digit_runs, scan_hashes
+from lamina.formats.hash_scanner import HashScanner, find_digit_runs
 
 HASH, OTHER = "0c4a744h9ia7v9mig6h7vvwaf2lfcfsl", "1hc42b37ja6apgn550a10ikj6vb9db1n"
 MANY = [f"{number:0>32}" for number in range(1000)]
+
+
+def scan_hashes(data: bytes, hashes: Iterable[str]) -> set[str]:
+    scanner = HashScanner(hashes)
+    scanner.feed(data)
+    return scanner.found
 
 
 @pytest.mark.parametrize(
