@@ -47,8 +47,7 @@ from tests.support.processes import wait_until
 from lamina.core.names import Digest, StorePath
 from lamina.formats import nar
 from lamina.formats.content_address import NAR as RECURSIVE
-from lamina.transports import open as opening
-from lamina.transports.retry import DEFAULT_POLICY, RetryPolicy
+from lamina.transports.retry import RetryPolicy, use_policy
 
 # The real policy waits up to a minute, too long for a test; these times are a few hundred times shorter.
 QUICK = RetryPolicy(
@@ -81,10 +80,10 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def case(before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostileCase:
-    monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK,))
+def case(before: Path, tmp_path: Path) -> Iterator[HostileCase]:
     subprocess.run(["cp", "-a", before, tmp_path / "machine"], check=True)
-    return HostileCase(Cache(tmp_path / "cache"), Machine(tmp_path / "machine"))
+    with use_policy(QUICK):
+        yield HostileCase(Cache(tmp_path / "cache"), Machine(tmp_path / "machine"))
 
 
 def check_refused(case: HostileCase, code: int, words: str, *roots: object, flags: tuple[str, ...] = ()) -> None:
@@ -509,11 +508,11 @@ def test_a_missing_reference_is_refused(case: HostileCase) -> None:
     )
 
 
-def test_a_thousand_missing_references_are_refused(case: HostileCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The requests share this process with the server, which makes it too slow for the short times.
-    monkeypatch.setattr(opening.open_transport, "__defaults__", (DEFAULT_POLICY,))
+def test_a_thousand_missing_references_are_refused(case: HostileCase) -> None:
     root = case.cache.add("root-1", TREE, [factories.path(f"nothing-{number}") for number in range(1_000)])
-    check_refused(case, STORE, "got no such valid path in the store, expected it as a reference of", root)
+    # The requests share this process with the server, which makes it too slow for the short times.
+    with use_policy(RetryPolicy()):
+        check_refused(case, STORE, "got no such valid path in the store, expected it as a reference of", root)
 
 
 def test_a_missing_nar_in_the_middle_of_a_closure_is_an_error(case: HostileCase) -> None:

@@ -23,8 +23,7 @@ from tests.support.examples import scale
 import lamina
 from lamina.core.names import StorePath
 from lamina.errors import Error
-from lamina.transports import open as opening
-from lamina.transports.retry import RetryPolicy
+from lamina.transports.retry import RetryPolicy, use_policy
 
 ATTACKS = int(os.environ.get("LAMINA_ATTACKS") or scale(24))
 QUICK = RetryPolicy(
@@ -203,12 +202,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cache, StorePath]:
 
 @pytest.fixture(autouse=True)
 def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK,))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
-    yield
+    with use_policy(QUICK):
+        yield
     # Threads whose results are no longer needed keep their connections open until the last response. The next test must
     # not see them.
     for thread in threading.enumerate():

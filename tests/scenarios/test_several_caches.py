@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,8 +32,7 @@ from tests.support.fake_nix_store import CompletedRun, run
 import lamina
 from lamina.core.names import StorePath
 from lamina.stores.embedded.store import EmbeddedStore
-from lamina.transports import open as opening
-from lamina.transports.retry import RetryPolicy
+from lamina.transports.retry import RetryPolicy, use_policy
 
 QUICK = RetryPolicy(
     connect_timeout=2, read_timeout=0.3, rate_window=0.6, attempts=2, initial_delay=0.01, max_delay=0.05
@@ -43,8 +42,9 @@ NOWHERE = "http://127.0.0.1:1"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK,))
+def quick() -> Iterator[None]:
+    with use_policy(QUICK):
+        yield
 
 
 @dataclass

@@ -14,7 +14,7 @@ from lamina.transports.connections import Connections
 from lamina.transports.downloads import Downloader
 from lamina.transports.environment import format_basic_auth, read_credentials
 from lamina.transports.responses import REDIRECTS, Request, Response
-from lamina.transports.retry import DEFAULT_POLICY, RetryPolicy
+from lamina.transports.retry import RetryPolicy
 from lamina.transports.urls import CacheUrl, Origin
 from lamina.version import __version__
 
@@ -24,7 +24,7 @@ _MAX_REDIRECTS = 10
 class HttpTransport:
     """Files below an http or https URL. Raises `InvalidArgument` for an invalid URL."""
 
-    def __init__(self, url: str, policy: RetryPolicy = DEFAULT_POLICY) -> None:
+    def __init__(self, url: str, policy: RetryPolicy) -> None:
         self._url = CacheUrl.parse(url)
         self._policy = policy
         self._connections = Connections(policy)

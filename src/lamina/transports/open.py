@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
-from lamina.transports.retry import DEFAULT_POLICY, RetryPolicy
+from lamina.transports.retry import current_policy
 from lamina.transports.urls import redact_url
 
 if TYPE_CHECKING:  # each is imported when a URL needs it
@@ -29,16 +29,16 @@ def check_url(url: str) -> str:
     return url
 
 
-def open_transport(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> HttpTransport | FileTransport | S3Transport:
+def open_transport(url: str) -> HttpTransport | FileTransport | S3Transport:
     """Return the transport that reads the cache at ``url``. Raises `InvalidArgument`."""
     if _parse_scheme(url, _READABLE) in ("http", "https"):
         from lamina.transports.http import HttpTransport
 
-        return HttpTransport(url, policy)
-    return open_writable(url, policy)
+        return HttpTransport(url, current_policy())
+    return open_writable(url)
 
 
-def open_writable(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> FileTransport | S3Transport:
+def open_writable(url: str) -> FileTransport | S3Transport:
     """Return the transport that reads and writes the cache at ``url``.
 
     Raises `InvalidArgument` if the URL is invalid, or if its scheme can only be read.
@@ -51,7 +51,7 @@ def open_writable(url: str, policy: RetryPolicy = DEFAULT_POLICY) -> FileTranspo
     if scheme == "s3":
         from lamina.transports.s3 import S3Transport
 
-        return S3Transport(url, policy)
+        return S3Transport(url, current_policy())
     raise InvalidArgument(f"cache {redact_url(url)}", got=f"{scheme}://, which is only read", expected=_WRITABLE)
 
 

@@ -1,13 +1,18 @@
 """Defines how long to wait for a server, how often to repeat a request, and how many connections to use.
 
 Invariant: every wait has a limit: for a connection, for the next bytes, and for the next attempt.
+
+Attempts are counted here rather than by a library, because a download goes on where it was cut: the next attempt asks
+for the rest, and the count starts again after enough bytes. The retries of urllib3 and stamina repeat the whole call.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from lamina.errors import Error, Unavailable, Unreachable
@@ -50,7 +55,22 @@ class RetryPolicy:
         return max(full_delay * (1 - self.jitter() / 2), min(retry_after, self.max_delay))
 
 
-DEFAULT_POLICY = RetryPolicy()
+_CURRENT_POLICY = ContextVar("retry policy", default=RetryPolicy())  # noqa: B039 - it is frozen
+
+
+def current_policy() -> RetryPolicy:
+    """Return the policy of the caches that are opened in this context."""
+    return _CURRENT_POLICY.get()
+
+
+@contextlib.contextmanager
+def use_policy(policy: RetryPolicy) -> Iterator[None]:
+    """Open caches with ``policy`` within the block."""
+    token = _CURRENT_POLICY.set(policy)
+    try:
+        yield
+    finally:
+        _CURRENT_POLICY.reset(token)
 
 
 class TransientError(Exception):

@@ -23,7 +23,7 @@ from lamina.transports.connections import Connections
 from lamina.transports.downloads import Downloader
 from lamina.transports.files import read_pieces
 from lamina.transports.responses import METHOD_UNSUPPORTED, REDIRECTS, Request, Response
-from lamina.transports.retry import DEFAULT_POLICY, RetryPolicy, RetryState, TransientError
+from lamina.transports.retry import RetryPolicy, RetryState, TransientError
 from lamina.transports.s3_urls import BucketUrl, check_endpoint
 from lamina.transports.urls import redact_url
 from lamina.version import __version__
@@ -64,7 +64,7 @@ class S3Transport:
 
     """
 
-    def __init__(self, url: str, policy: RetryPolicy = DEFAULT_POLICY) -> None:
+    def __init__(self, url: str, policy: RetryPolicy) -> None:
         self._url = BucketUrl.parse(url)
         self.label = self._url.label
         self._policy = policy

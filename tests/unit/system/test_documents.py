@@ -20,7 +20,7 @@ from lamina.messages.redaction import join_names
 from lamina.system.documents import check_file, read_document, read_json
 from lamina.transports.aws import AwsSession
 from lamina.transports.environment import create_tls_context, find_ca_bundle, read_credentials
-from lamina.transports.retry import DEFAULT_POLICY
+from lamina.transports.retry import RetryPolicy
 
 # The environment variable LAMINA_ALL sets how many documents of each kind are tried.
 COUNT = int(os.environ.get("LAMINA_ALL") or 80)
@@ -137,7 +137,7 @@ def test_no_variable_makes_lamina_read_an_endless_file(
         "SSL_CERT_FILE": [find_ca_bundle, create_tls_context],
         "NETRC": [lambda: read_credentials("host")],
     }
-    for read in readers.get(variable, [lambda: AwsSession("", "", DEFAULT_POLICY)]):
+    for read in readers.get(variable, [lambda: AwsSession("", "", RetryPolicy())]):
         with pytest.raises(Unavailable, match=rf"^{ENDLESS}: got a device or pipe, expected "):
             read()
 

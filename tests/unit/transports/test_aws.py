@@ -34,8 +34,8 @@ from tests.support.s3_server import (
 
 from lamina import __version__
 from lamina.errors import InvalidArgument, OutputError, Unavailable
-from lamina.transports import open as opening
 from lamina.transports.aws import AwsSession
+from lamina.transports.retry import use_policy
 from lamina.transports.s3 import S3Transport
 
 FAR = "2999-01-01T00:00:00Z"
@@ -228,8 +228,7 @@ def test_a_key_that_no_header_can_hold_is_not_shown(
 ) -> None:
     """A key may have been copied together with the line below it."""
     monkeypatch.setenv(name, value)
-    monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK_POLICY,))
-    with serve_s3(lambda asked, _: asked.answer(404)) as server:
+    with use_policy(QUICK_POLICY), serve_s3(lambda asked, _: asked.answer(404)) as server:
         url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
         ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--debug", "--store", home / "store")
     assert ran.code != 0
@@ -522,8 +521,7 @@ def test_authorities_that_the_environment_names_are_those_of_services_too(
 def test_a_private_bucket_without_credentials_says_where_they_are_looked_for(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening.open_transport, "__defaults__", (QUICK_POLICY,))
-    with serve_s3(lambda asked, _: asked.answer(403)) as server:
+    with use_policy(QUICK_POLICY), serve_s3(lambda asked, _: asked.answer(403)) as server:
         url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
         ran = run("store", "fetch", f"/nix/store/{'0' * 32}-x", "--store", url, "--store", home / "store")
     assert ran.code == 5

@@ -887,7 +887,7 @@ def test_any_name_is_a_file_or_an_error_of_lamina(name: str) -> None:
 def test_credentials_are_never_shown() -> None:
     with serve(always(500, b"")) as web:
         url = web.url.replace("//", f"//user:{SECRET}@") + "/c/?tOkEn=1"
-        assert HttpTransport(url).label == f"{web.url}/c"
+        assert HttpTransport(url, RetryPolicy()).label == f"{web.url}/c"
         error = catch_error(Unavailable, read, url, "nar/x?tOkEn=2")
         assert str(error).startswith(f"{web.url}/c/nar/x: got HTTP 500")
         error = catch_error(Unavailable, read, url, web.url.replace("//", f"//user:{SECRET}@") + "/y?tOkEn=1")

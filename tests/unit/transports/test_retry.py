@@ -3,7 +3,15 @@
 import pytest
 
 from lamina.errors import Unavailable
-from lamina.transports.retry import MinimumRate, RetryPolicy, RetryState, TooSlowError, TransientError
+from lamina.transports.retry import (
+    MinimumRate,
+    RetryPolicy,
+    RetryState,
+    TooSlowError,
+    TransientError,
+    current_policy,
+    use_policy,
+)
 
 
 def test_delays_double_up_to_the_maximum() -> None:
@@ -39,3 +47,12 @@ def test_bytes_must_arrive_at_the_minimum_rate() -> None:
     rate.record(99, 9)
     with pytest.raises(TooSlowError, match=r"^99 bytes in 10 seconds, which are less than 100$"):
         rate.record(0, 1)
+
+
+def test_a_policy_is_used_within_its_block() -> None:
+    policy, inner = RetryPolicy(attempts=2), RetryPolicy(attempts=3)
+    with use_policy(policy):
+        with use_policy(inner):
+            assert current_policy() is inner
+        assert current_policy() is policy
+    assert current_policy() == RetryPolicy()

@@ -29,8 +29,7 @@ from tests.support.s3_server import (
 )
 
 from lamina.errors import FormatError, InvalidArgument, NotFound, OutputError, Unavailable
-from lamina.transports import open as opening
-from lamina.transports.retry import RetryPolicy
+from lamina.transports.retry import RetryPolicy, use_policy
 from lamina.transports.s3 import S3Transport
 from lamina.transports.s3_urls import BucketUrl
 
@@ -358,8 +357,7 @@ def test_a_traceback_says_no_secret(token: None, home: Path) -> None:
         with serve_s3(script) as server:
             url = f"s3://cache?endpoint=127.0.0.1:{server.server_port}&scheme=http"
             root = "/nix/store/" + "0" * 32 + "-x"
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(opening.open_transport, "__defaults__", (QUICK_POLICY,))
+            with use_policy(QUICK_POLICY):
                 ran = run("store", "fetch", root, "--store", url, "--debug", "--store", home / "store")
         assert ran.code != 0
 
@@ -560,7 +558,7 @@ def test_an_endpoint_may_be_a_url(keys: None, endpoint: str) -> None:
     ],
 )
 def test_an_invalid_url_is_refused(url: str) -> None:
-    assert str(catch_error(InvalidArgument, lambda: S3Transport(url))).startswith("cache s3:")
+    assert str(catch_error(InvalidArgument, lambda: S3Transport(url, QUICK_POLICY))).startswith("cache s3:")
 
 
 def test_settings_of_nix_are_ignored(moto: str, keys: None) -> None:

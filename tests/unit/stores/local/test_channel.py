@@ -23,7 +23,7 @@ from lamina.errors import Error, FormatError, InputError, InvalidArgument, NotFo
 from lamina.stores.local.channel import CHANNELS, DAY, LIST, Channel, Opener, format_age, open_channel
 from lamina.stores.transport import Transport
 from lamina.transports.open import open_transport
-from lamina.transports.retry import RetryPolicy
+from lamina.transports.retry import RetryPolicy, use_policy
 
 HELLO, NEWER = store_path("hello-2.12.1"), store_path("hello-2.12.2")
 OTHERS = [store_path(name) for name in ("glibc-2.40", "glibc-2.40-dev", "hello-2.12.1.drv")]
@@ -402,7 +402,8 @@ def test_a_list_is_downloaded_over_http_and_cached(tmp_path: Path, cache: Path) 
     (tmp_path / "channel" / LIST).write_bytes(XZ)
 
     def opener(url: str) -> Transport:
-        return open_transport(url, QUICK_POLICY)
+        with use_policy(QUICK_POLICY):
+            return open_transport(url)
 
     with serve(tmp_path) as host:
         for where in (f"{host}/channel", f"{host}/channel/{LIST}"):
