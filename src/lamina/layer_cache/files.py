@@ -1,51 +1,91 @@
-"""The files of a layer cache: the default one, those beside a database, and how a layer cache is recognised."""
+"""The files of a layer cache: how they are recognised, and how they are deleted while other processes use them.
+
+Invariant: only files that lamina has made are deleted, and none while another process opens or writes it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import stat
 from pathlib import Path
 
+from lamina.errors import FormatError
 from lamina.layer_cache.schema import APPLICATION_ID
+from lamina.system.locks import FileLock
 
 # The default layer cache in the user's cache folder, and the name that it had before.
 FILE_NAME = "layer-cache.sqlite"
 OLD_FILE_NAME = "ledger.sqlite"
+LOCK_TIMEOUT = 2.0
+"""How long to wait for another process, in seconds."""
 
-# Where a database says which kind of file it is, and whose (SQLite documentation, "Database File Format", 1.3).
-MAGIC, APPLICATION_ID_OFFSET = b"SQLite format 3\0", 68
+# The start of every SQLite file, and where a database says whose it is (SQLite documentation, "Database File Format",
+# 1.3).
+_MAGIC, _APPLICATION_ID_OFFSET = b"SQLite format 3\0", 68
+# Earlier versions of lamina renamed damaged layer caches to such names.
+_DAMAGED = re.compile(r"(?:layer-cache|ledger)\.sqlite\.damaged(?:\.[0-9]+)?(?:-wal|-shm|-journal)?")
+
+FileId = tuple[int, int]
+"""The device and the inode of a file."""
+
+
+def identify_file(path: Path) -> FileId | None:
+    """Return which file lies at ``path``; None if no regular file does, or if that cannot be found out."""
+    with contextlib.suppress(OSError):
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_dev, status.st_ino
+    return None
+
+
+def lock_layer_cache(path: Path, *, shared: bool) -> FileLock:
+    """Lock the folder of the layer cache at ``path``; raise `Unavailable` if another process keeps its lock."""
+    return FileLock(path.parent, str(path), shared=shared, timeout=LOCK_TIMEOUT)
+
+
+def delete_layer_cache(path: Path) -> None:
+    """Delete the layer cache at ``path``, which is locked, and the files that SQLite may have put beside it.
+
+    Raises `FormatError` if the file was never a layer cache, and `OSError`.
+    """
+    if not _is_layer_cache(path):
+        raise FormatError(got="something else", expected="a layer cache, or no file")
+    for file in list_files(path):
+        file.unlink(missing_ok=True)
+
+
+def list_leftovers(folder: Path) -> list[Path]:
+    """Return the files of earlier versions of lamina in ``folder``: the old layer cache, and damaged ones that it kept.
+
+    Raises `OSError` if the folder cannot be read.
+    """
+    old = folder / OLD_FILE_NAME
+    # The database comes first: without it, SQLite ignores the files beside it.
+    files = list_files(old) if not old.is_symlink() and old.is_file() and _is_layer_cache(old) else []
+    files += sorted(file for file in folder.iterdir() if _DAMAGED.fullmatch(file.name))
+    return [file for file in files if file.is_file() and not file.is_symlink()]
 
 
 def remove_old_file(folder: Path) -> None:
-    """Remove the default layer cache of an earlier version from ``folder``, once, before there is a new one.
+    """Remove what earlier versions of lamina left in ``folder``, once, before there is a new default layer cache.
 
-    Another program's file of that name stays, and so does one that cannot be removed.
+    A file that cannot be removed stays.
     """
-    old = folder / OLD_FILE_NAME
-    try:
-        if os.path.lexists(folder / FILE_NAME) or old.is_symlink() or not old.is_file():
-            return
-        if is_layer_cache(read_head(old)):
-            # The database first: without it, SQLite ignores the files beside it.
-            for file in list_files(old):
-                file.unlink(missing_ok=True)
-    except OSError:
-        return
+    with contextlib.suppress(OSError):
+        for file in list_leftovers(folder) if not os.path.lexists(folder / FILE_NAME) else ():
+            file.unlink(missing_ok=True)
 
 
 def list_files(database: Path) -> list[Path]:
-    """Return the path of the database, then those of the files that SQLite puts beside it, the log first."""
+    """Return the path of the database, then those of the files that SQLite puts beside it."""
     return [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
 
 
-def is_layer_cache(head: bytes) -> bool:
-    """Return whether ``head`` is the start of a database that lamina made."""
-    return head.startswith(MAGIC) and head[APPLICATION_ID_OFFSET:] == APPLICATION_ID.to_bytes(4, "big")
-
-
-def read_head(path: Path) -> bytes:
-    """Return the start of a database's header, up to the application's number; empty if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(APPLICATION_ID_OFFSET + 4)
-    except OSError:
-        return b""
+def _is_layer_cache(path: Path) -> bool:
+    """Return whether lamina has made the file, judging by its header, or by its name if the header is lost."""
+    with path.open("rb") as file:
+        head = file.read(_APPLICATION_ID_OFFSET + 4)
+    is_ours = head[_APPLICATION_ID_OFFSET:] == APPLICATION_ID.to_bytes(4, "big")
+    return is_ours or (path.name == FILE_NAME and not head.startswith(_MAGIC))

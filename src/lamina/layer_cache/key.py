@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lamina.core.names import Digest, StorePath
 from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.json_toml import parse_json
 from lamina.formats.tar import Owner
 from lamina.messages.redaction import short_repr
+
+_T = TypeVar("_T")
 
 TAR_RULES = 1
 """The version of the tar rules, which is raised when the same nodes would give different bytes."""
@@ -59,32 +62,22 @@ class LayerInputs:
         """Parse the output of `dump` under the same tar rules. Raises `FormatError` for anything else."""
         try:
             value = parse_json(data, "layer inputs")
-            uid, gid, mtime = (_integer(value[key]) for key in ("uid", "gid", "mtime"))
-            owner = Owner(uid, gid, _text(value["uname"]), _text(value["gname"]))
+            uid, gid, mtime = (_typed(value[key], int) for key in ("uid", "gid", "mtime"))
+            owner = Owner(uid, gid, _typed(value["uname"], str), _typed(value["gname"], str))
             contents = tuple(
-                (StorePath.parse_base(base), Digest.parse(nar_hash), _integer(nar_size))
+                (StorePath.parse_base(base), Digest.parse(nar_hash), _typed(nar_size, int))
                 for base, nar_hash, nar_size in value["paths"]
             )
             inputs = cls(owner, mtime, contents)
-            same = inputs.dump() == data
+            if inputs.dump() != data:
+                raise ValueError
         except (FormatError, ValueError, TypeError, KeyError, InvalidArgument) as error:
-            raise _invalid_inputs(data) from error
-        if not same:
-            raise _invalid_inputs(data)
+            raise FormatError("layer inputs", got=short_repr(data), expected="one as it is dumped") from error
         return inputs
 
 
-def _integer(value: object) -> int:
-    if type(value) is not int:
+def _typed(value: object, kind: type[_T]) -> _T:
+    """Return ``value``, or raise `TypeError` if its class is not exactly ``kind``: a bool is no int."""
+    if type(value) is not kind:
         raise TypeError(value)
     return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _invalid_inputs(data: bytes) -> FormatError:
-    return FormatError("layer inputs", got=short_repr(data), expected="one as it is dumped")

@@ -48,16 +48,6 @@ class DatabaseError(Exception):
         return self.code not in _ENVIRONMENT_CODES
 
     @property
-    def is_busy(self) -> bool:
-        """Whether another process holds a lock."""
-        return self.code == sqlite3.SQLITE_BUSY
-
-    @property
-    def is_read_only(self) -> bool:
-        """Whether the file cannot be written, or only by a newer version of SQLite."""
-        return self.code == sqlite3.SQLITE_READONLY
-
-    @property
     def cannot_open(self) -> bool:
         """Whether SQLite could not open the file or create the files that it needs beside it."""
         return self.code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
@@ -104,6 +94,19 @@ def open_database(path: Path, options: str, *, timeout: float = 5) -> Iterator[s
     """Open the database as `connect` does, for the block, and translate the errors in it to `DatabaseError`."""
     with contextlib.closing(connect(path, options, timeout=timeout)) as database, translate_errors():
         yield database
+
+
+@contextlib.contextmanager
+def transaction(database: sqlite3.Connection, kind: str) -> Iterator[None]:
+    """Run the block in a transaction of this ``kind``, which is rolled back if the block raises."""
+    database.execute(f"BEGIN {kind}")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(DatabaseError), translate_errors():  # some errors have already ended the transaction
+            database.execute("ROLLBACK")
+        raise
 
 
 @contextlib.contextmanager

@@ -84,11 +84,11 @@ def test_the_layer_cache_in_the_cache_folder_is_the_default(store: FakeStore, mo
 
 
 def test_a_damaged_file_is_a_warning(store: FakeStore) -> None:
-    Path("layer_cache").write_bytes(b"garbage" * 1000)
+    Path("layer_cache").write_bytes(Path("layer_cache").read_bytes()[:2000])
     ran = run("store", "verify", "--store", store.root, "--layer-cache", "layer_cache")
     assert (ran.code, ran.stdout) == (0, b"0 layers: 0 as they were, 0 damaged, 0 not here\n")
     assert ran.stderr.startswith("lamina: warning: ")
-    assert Path("layer_cache.damaged").exists()
+    assert "it is deleted, and a new one is begun" in ran.stderr
 
 
 def test_the_result_is_readable_for_machines(store: FakeStore) -> None:

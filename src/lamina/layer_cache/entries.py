@@ -1,0 +1,112 @@
+"""The entries of the layer cache, as rows of its database: read, write and count them, and evict old ones.
+
+Invariant: a value is returned as it was written, and for its own key, or `IntegrityError` is raised.
+
+An entry has a key, a value, the time of its last use in seconds since 1970, and a checksum of key and value, which
+reveals bits that have changed on the disk. The time of use is written only when it is a day late, so that a run that
+adds nothing seldom writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+
+from lamina.errors import IntegrityError
+
+# A SQLite statement can have at least 999 parameters (SQLITE_MAX_VARIABLE_NUMBER before 3.32).
+_MAX_PARAMETERS = 900
+_DAY = 24 * 60 * 60
+_EXPECTED = "a layer cache that can be used"
+_SELECT = "SELECT key, checksum, value, abs(? - used) > ? FROM entries WHERE key IN ({})"
+_DELETE_OLDEST = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries ORDER BY used, rowid LIMIT ?)"
+
+
+def select_values(
+    database: sqlite3.Connection, keys: Sequence[bytes], now: int
+) -> tuple[dict[bytes, bytes], list[bytes]]:
+    """Return the values of the ``keys`` that have an entry, and the keys whose time of use is a day late.
+
+    Raises `IntegrityError` if an entry is damaged.
+    """
+    values: dict[bytes, bytes] = {}
+    late = []
+    for start in range(0, len(keys), _MAX_PARAMETERS):
+        part = frozenset(keys[start : start + _MAX_PARAMETERS])
+        query = _SELECT.format(",".join("?" * len(part)))
+        for key, checksum, value, is_late in database.execute(query, (now, _DAY, *part)):
+            _check_row(key, checksum, value)
+            if key not in part:
+                raise IntegrityError(got="an entry in the place of another", expected=_EXPECTED)
+            values[key] = value
+            if is_late:
+                late.append(key)
+    return values, late
+
+
+def select_keys(database: sqlite3.Connection, kind: bytes) -> list[bytes]:
+    """Return the keys that begin with ``kind``, in ascending order."""
+    keys = database.execute("SELECT key FROM entries WHERE substr(key, 1, ?) = ? ORDER BY key", (len(kind), kind))
+    return [key for (key,) in keys]
+
+
+def write_entries(
+    database: sqlite3.Connection, changes: Mapping[bytes, bytes | None], used: Iterable[bytes], now: int
+) -> None:
+    """Write the new values in ``changes``, delete the entries whose value is None, and record the use of others."""
+    for key, value in changes.items():
+        if value is None:
+            database.execute("DELETE FROM entries WHERE key = ?", (key,))
+        else:
+            row = key, now, _checksum(key, value), value
+            database.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", row)
+    database.executemany("UPDATE entries SET used = ? WHERE key = ?", ((now, key) for key in used))
+
+
+def evict(database: sqlite3.Connection, max_size: int, oldest: int = 0) -> int:
+    """Delete entries last used before ``oldest``, then the least recently used ones, down to ``max_size`` bytes.
+
+    Returns the number of deleted entries.
+    """
+    deleted = database.execute("DELETE FROM entries WHERE used < ?", (oldest,)).rowcount
+    # Most entries are smaller than four pages, so a quarter of the excess is not too much to delete at once.
+    while (excess := measure_size(database) - max_size) > 0 and (
+        count := database.execute(_DELETE_OLDEST, (1 + excess // (4 * _read_pragma(database, "page_size")),)).rowcount
+    ):
+        deleted += count
+    return deleted
+
+
+def measure_size(database: sqlite3.Connection) -> int:
+    """Return the size of the used part of the file in bytes. The free part is used before the file grows."""
+    pages = _read_pragma(database, "page_count") - _read_pragma(database, "freelist_count")
+    return pages * _read_pragma(database, "page_size")
+
+
+def check_entries(database: sqlite3.Connection) -> None:
+    """Read all of the database. Raises `IntegrityError` if any of it is damaged."""
+    ((result, *_), *_) = database.execute("PRAGMA integrity_check(1)").fetchall()
+    if result != b"ok":
+        raise IntegrityError(got=result.decode("utf-8", "replace"), expected=_EXPECTED)
+    for row in database.execute("SELECT key, checksum, value FROM entries"):
+        _check_row(*row)
+
+
+def _read_pragma(database: sqlite3.Connection, name: str) -> int:
+    value: int = database.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
+
+
+def _check_row(key: bytes, checksum: bytes, value: bytes) -> None:
+    """Raise `IntegrityError` if the values of a row, which may have any type, are not as they were written."""
+    try:
+        is_intact = _checksum(key, value) == checksum
+    except TypeError:
+        is_intact = False
+    if not is_intact:
+        raise IntegrityError(got="an entry that is not as it was written", expected=_EXPECTED)
+
+
+def _checksum(key: bytes, value: bytes) -> bytes:
+    return hashlib.blake2b(b"%d %b%b" % (len(key), key, value), digest_size=8).digest()
