@@ -38,7 +38,8 @@ rec {
   # The sandbox of Nix's build confines scripts, so lamina makes none of its own inside it.
   sandbox = false;
 
-  # What lamina's verb makes of `given`; a `graph` there is says what is to be known of the closure of these paths.
+  # What lamina's verb makes of `given`, whose `arguments` are those of lamina's Python functions; a `graph` there is
+  # says what is to be known of the closure of these paths.
   lamina = name: verb: { given, graph ? [ ] }: derivation ({
     inherit name given;
     inherit (taken) system;

@@ -69,26 +69,40 @@ rec {
 
       customisationLayer = lamina "${baseName}-customisation-layer" "customisation-layer" {
         given = {
-          inherit baseImage baseJson extraCommands fakeRootCommands enableFakechroot includeNixDB sandbox;
-          contents = roots;
-          searchPath = binPath searchPath;
+          inherit baseJson;
+          arguments = {
+            inherit sandbox;
+            contents = roots;
+            from_image = baseImage;
+            extra_commands = extraCommands;
+            fake_root_commands = fakeRootCommands;
+            enable_fakechroot = enableFakechroot;
+            include_nix_db = includeNixDB;
+            search_path = binPath searchPath;
+          };
         };
         graph = [ mentioned ];
       };
 
       conf = lamina "${baseName}-conf.json" "conf" {
         given = {
-          inherit baseImage baseJson created customisationLayer debug gname imageName includeNixDB maxLayers mtime tag;
-          inherit uname;
-          inherit (builtins) storeDir;
-          layering =
-            if layeringPipeline == null then "auto"
-            else if builtins.isList layeringPipeline then layeringPipeline
-            else "${layeringPipeline}";
-          uid = toString uid;
-          gid = toString gid;
+          inherit baseJson customisationLayer debug;
+          arguments = {
+            inherit created gname mtime tag uname;
+            name = imageName;
+            from_image = baseImage;
+            include_nix_db = includeNixDB;
+            include_store_paths = includeStorePaths;
+            max_layers = maxLayers;
+            layering =
+              if layeringPipeline == null then "auto"
+              else if builtins.isList layeringPipeline then layeringPipeline
+              else "${layeringPipeline}";
+            uid = toString uid;
+            gid = toString gid;
+          };
         };
-        graph = if includeStorePaths then [ baseJson customisationLayer ] else [ ];
+        graph = [ baseJson customisationLayer ];
       };
 
       mainProgram = "stream-${baseName}";

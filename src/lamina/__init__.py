@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # type checkers know the name; importing typing takes lon
 if TYPE_CHECKING:
     from typing import Any
 
+    from lamina.api.docker_tools import stream_conf
     from lamina.api.images import (
         Stream,
         build_layered_image,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
         inspect,
         merge_images,
         plan_layered_image,
-        stream_conf,
         stream_layered_image,
         verify_layer_cache,
     )
@@ -76,10 +76,10 @@ _EXPORTS = {
         "inspect",
         "merge_images",
         "plan_layered_image",
-        "stream_conf",
         "stream_layered_image",
         "verify_layer_cache",
     ),
+    "lamina.api.docker_tools": ("stream_conf",),
     "lamina.errors": (
         "AuthError",
         "Error",

@@ -140,6 +140,10 @@ def test_images_are_merged_and_packed_with_zstd(expressions: Expressions) -> Non
     assert [image.repo_tags for image in lamina.inspect(merged)] == [("base:1",), ("plain:1",)]
 
 
+def test_an_image_that_is_merged_twice_is_there_once(expressions: Expressions) -> None:
+    assert [image.repo_tags for image in lamina.inspect(expressions.build("images.mergedTwice"))] == [("plain:1",)]
+
+
 def test_an_image_is_exported_as_its_root_file_system(expressions: Expressions) -> None:
     exported = expressions.build("images.exported")
     assert exported.name.endswith("-root.tar.gz")

@@ -131,6 +131,7 @@ rec {
   popular = pipelined.override { layeringPipeline = "popularity"; maxLayers = 3; };
 
   merged = dockerTools.mergeImages [ zstd untagged ];
+  mergedTwice = dockerTools.mergeImages [ zstd zstd ];
   mergedPacked = dockerTools.mergeImages [ base zstd ];
   exported = dockerTools.exportImage { fromImage = base; name = "root.tar.gz"; };
   exportedByName = dockerTools.exportImage {

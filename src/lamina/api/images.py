@@ -18,21 +18,19 @@ from typing import TYPE_CHECKING, Self, Unpack
 from lamina.api.results import ListResult
 from lamina.builder.prepare import PlanResult, list_script_folders, plan, prepare
 from lamina.compression.compressors import choose_compressor, find_compressor
-from lamina.core.names import ImageReference
 from lamina.errors import InvalidArgument
 from lamina.formats.platform import Platform
 from lamina.images.image import Draft, Image, ImageWriter
 from lamina.images.progress import Progress
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.parsers import parse_jobs, parse_layer_cache, parse_size, parse_store
+from lamina.inputs.parsers import parse_layer_cache, parse_size, parse_store
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
 from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
 from lamina.stores.cached import CachedStore
-from lamina.stores.open import MACHINE
 from lamina.stores.store import StoreLike
 from lamina.system.cpus import cpu_count
 from lamina.system.fd_writer import Output
@@ -203,44 +201,6 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
         resources.callback(draft.close)
         kept = resources.pop_all()
     return Stream(draft, (*warnings, *prepared.warnings), prepared.script_output, spec, kept.close)
-
-
-def stream_conf(
-    conf: StrPath,
-    *,
-    repo_tag: str | None = None,
-    store: StrPath | Sequence[StrPath] = (),
-    jobs: int | None = None,
-) -> Stream:
-    """Prepare the image that nixpkgs' streamer would make of a ``conf.json``.
-
-    Store paths are read only when the image is written.
-
-    Args:
-        conf: the ``conf.json`` that nixpkgs wrote for its streamer.
-        repo_tag: another NAME:TAG for the image.
-        store: folders that hold ``nix/store``; none for this machine's own.
-        jobs: the number of processors to use; None for all.
-
-    Returns:
-        The image, ready to be streamed.
-
-    Raises:
-        InvalidArgument: an argument is wrong.
-        InputError: ``conf``, or a file that it names, is missing or cannot be read.
-        FormatError: ``conf`` is not a conf.json of nixpkgs.
-        Error: what opening a base image raises.
-
-    """
-    from lamina.builder.nixpkgs_conf import draft_from_conf, read_conf
-
-    spec = Spec(store=parse_store("store", store), jobs=parse_jobs("jobs", jobs))
-    if not isinstance(spec.store, tuple):
-        raise InvalidArgument("store", got=short_repr(store), expected="folders")
-    reference = ImageReference.parse(repo_tag) if repo_tag is not None else None
-    folders = tuple(map(Path, spec.store)) or (MACHINE,)
-    draft, warnings = draft_from_conf(read_conf(Path(conf)), reference, folders, datetime.now(UTC))
-    return Stream(draft, warnings, "", spec, draft.close)
 
 
 def build_layered_image(*, output: StrPath, **arguments: Unpack[ImageArguments]) -> Image:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -77,9 +77,9 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     contents = _resolve_contents(spec, store)
     name = _choose_name(spec, contents)
     base = open_base(spec, lambda: detect_architecture((content.path for content in contents), store))
-    root = make_root(spec, contents, store, base)
+    root = _make_root(spec, contents, store, base)
     plan_warnings: list[str] = []
-    plans = _plan_layers(spec, root.closure, base, plan_warnings)
+    plans = plan_layers(spec, root.closure, base, plan_warnings)
     store.prefetch(path for plan in plans for path in plan.paths)
     architecture = spec.architecture or choose_architecture(
         _order_paths(root.closure, contents), store, base.architecture
@@ -93,11 +93,16 @@ def prepare(spec: Spec, store: Store, now: datetime) -> PreparedDraft:
     return PreparedDraft(draft, warnings, root.script_output)
 
 
-def make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base: BaseImage) -> PreparedRoot:
-    """Return the customisation layer of ``spec`` over ``base``; ``contents`` are the resolved contents of ``spec``.
+def prepare_root(spec: Spec, store: Store) -> PreparedRoot:
+    """Return the customisation layer of ``spec``, whose contents are store paths: nothing is built for them.
 
     Runs the scripts. Raises what resolving, the scripts and the base image raise.
     """
+    return _make_root(spec, [resolve_root(store, text) for text in spec.contents], store, open_base(spec))
+
+
+def _make_root(spec: Spec, contents: Sequence[StoreSubpath], store: Store, base: BaseImage) -> PreparedRoot:
+    """Return the customisation layer of ``spec`` over ``base``; ``contents`` are the resolved contents of ``spec``."""
     is_packed = spec.include_store_paths
     closure, closure_warnings = _resolve_spec_closure(spec, contents, store, is_packed=is_packed)
     store.prefetch(content.path for content in contents)
@@ -125,7 +130,7 @@ def plan(spec: Spec, store: Store) -> PlanResult:
         closure, store, _scan_tree(tree, _make_hash_filter(closure, store)), is_packed=False
     )
     plan_warnings: list[str] = []
-    layers = _plan_layers(spec, closure, open_base(spec), plan_warnings)
+    layers = plan_layers(spec, closure, open_base(spec), plan_warnings)
     return PlanResult(layers, (*spec.warnings, *closure_warnings, *reference_warnings, *plan_warnings))
 
 
@@ -148,7 +153,13 @@ def open_base(spec: Spec, default_architecture: Callable[[], str | None] = lambd
     )
 
 
-def _plan_layers(spec: Spec, closure: Closure, base: BaseImage, warnings: list[str]) -> tuple[LayerPlan, ...]:
+def plan_layers(
+    spec: Spec, closure: Closure, base: BaseImage, warnings: list[str], ignored: Collection[StorePath] = ()
+) -> tuple[LayerPlan, ...]:
+    """Return the store layers of ``spec`` over ``base``; messages are added to ``warnings``.
+
+    ``closure`` are the paths of the image, of which ``ignored`` are in no layer. Raises what `layering.plan` raises.
+    """
     packed = closure if spec.include_store_paths else Closure.of(())
     return layering.plan(
         packed,
@@ -156,6 +167,7 @@ def _plan_layers(spec: Spec, closure: Closure, base: BaseImage, warnings: list[s
         strategy=spec.layering,
         base_layers=len(base.layers),
         warn=warnings.append,
+        ignored=ignored,
     )
 
 

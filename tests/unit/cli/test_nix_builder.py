@@ -14,37 +14,24 @@ from tests.support.paths import REPOSITORY, SOURCES
 
 from lamina.cli.nix_builder import VERBS, Derivation
 
-# As nix/derive.nix starts it, except that the root of the file system is a folder of the test with an empty store.
+# As nix/derive.nix starts it.
 START = f"""import sys; sys.path.insert(0, "{SOURCES}")
-from pathlib import Path
-from lamina.cli import nix_builder
-nix_builder.HOST_ROOT = Path("machine").absolute()
-nix_builder.main()
+from lamina.cli.nix_builder import main
+main()
 """
 
 HASH = "sha256-bkYphNLgq5on51RlM1cdSO3Pq0EBDX2oM2aL7otOt9s="
 
 
-def root(folder: Path) -> dict[str, Any]:
-    """Return the attributes of an empty customisation layer."""
+def root(folder: Path, **arguments: Any) -> dict[str, Any]:
+    """Return the attributes of a customisation layer, an empty one without ``arguments``."""
     base = folder / "base.json"
     base.write_text('{"architecture": "amd64", "config": {}, "os": "linux"}')
-    return {
-        "baseImage": None,
-        "baseJson": str(base),
-        "contents": [],
-        "enableFakechroot": False,
-        "extraCommands": "",
-        "fakeRootCommands": "",
-        "includeNixDB": False,
-        "sandbox": False,
-        "searchPath": os.defpath,
-    }
+    return {"baseJson": str(base), "arguments": {"sandbox": False, "search_path": os.defpath, **arguments}}
 
 
 def start(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     # Without site, so that only the standard library can be imported.
-    (folder / "machine/nix/store").mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-I", "-S", "-B", "-c", START, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -71,7 +58,7 @@ def test_a_verb_without_a_derivation_is_an_error(verb: str, tmp_path: Path) -> N
 
 def test_attributes_are_found_by_the_variable_and_in_the_working_folder(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
-    given = {**root(tmp_path), "extraCommands": "mkdir -p etc; echo made > etc/file"}
+    given = root(tmp_path, extra_commands="mkdir -p etc; echo made > etc/file")
     named, here = tmp_path / "named.json", tmp_path / "sub/.attrs.json"
     named.write_text(attributes(tmp_path / "first", **given))
     here.write_text(attributes(tmp_path / "second", **given))
@@ -84,7 +71,7 @@ def test_attributes_are_found_by_the_variable_and_in_the_working_folder(tmp_path
 
 
 def test_a_failing_script_ends_the_build_with_its_output(tmp_path: Path) -> None:
-    given = {**root(tmp_path), "extraCommands": "echo on the way; exit 3"}
+    given = root(tmp_path, extra_commands="echo on the way; exit 3")
     (tmp_path / ".attrs.json").write_text(attributes(tmp_path / "out", **given))
     ran = start("customisation-layer", folder=tmp_path)
     assert ran.returncode == 9
@@ -105,16 +92,15 @@ def test_an_invalid_conf_is_not_streamed(text: str, tmp_path: Path) -> None:
 def test_a_base_image_that_this_python_cannot_read_is_named_as_such(tmp_path: Path) -> None:
     base = tmp_path / "image"
     base.write_bytes(b"\x28\xb5\x2f\xfd and more")
-    (tmp_path / ".attrs.json").write_text(attributes(tmp_path / "out", **root(tmp_path) | {"baseImage": str(base)}))
+    (tmp_path / ".attrs.json").write_text(attributes(tmp_path / "out", **root(tmp_path, from_image=str(base))))
     ran = start("customisation-layer", folder=tmp_path)
     assert ran.returncode == 3
     assert "zstd: got No module named 'backports', expected a Python that has it" in ran.stderr
     assert "hint: use Python 3.14, or install backports.zstd" in ran.stderr
 
 
-@pytest.mark.parametrize(("cores", "jobs"), [("3", 3), ("1000", 64)])
-def test_nix_limits_the_number_of_processors(cores: str, jobs: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cores", "jobs"), [("3", 3), ("1000", 64), ("0", None), ("", None), ("all", None)])
+def test_nix_limits_the_number_of_processors(cores: str, jobs: int | None, tmp_path: Path) -> None:
     file = tmp_path / "attributes.json"
     file.write_text(attributes(tmp_path / "out"))
     assert Derivation.parse(file, cores).jobs == jobs
-    assert 1 <= Derivation.parse(file, "0").jobs <= 64

@@ -92,8 +92,8 @@ def open_channel(address: str, opener: Opener, cache: Path | None, *, offline: b
 
     Raises:
         InvalidArgument: The URL is invalid.
-        NotFound: There is no list.
-        Unavailable: The list cannot be read.
+        NotFound: There is no list at the URL.
+        InputError: The local file is missing, or cannot be read.
         FormatError: The file is not a list.
     """
     if "://" in address:

@@ -1,0 +1,146 @@
+"""The plan of an image as nixpkgs' ``conf.json``: which store path goes to which layer, and all that the image says.
+
+Invariant: the plan is the one that nixpkgs makes of the same closure graph, and `lamina.builder.nixpkgs_conf` reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from lamina.builder.prepare import open_base, plan_layers
+from lamina.core.closure import Closure
+from lamina.core.names import STORE_DIR, StorePath
+from lamina.core.nodes import Extent, Regular
+from lamina.errors import FormatError, InvalidArgument, NotFound
+from lamina.formats.conf import Conf
+from lamina.formats.json_toml import parse_json
+from lamina.formats.reference_scanner import ReferenceScanner
+from lamina.formats.tar_reader import read_headers
+from lamina.inputs.parsers import parse_architecture
+from lamina.inputs.spec import Spec
+from lamina.layering import LayerPlan
+from lamina.messages.redaction import short_repr
+from lamina.rootfs.database import DATABASE_PATH
+from lamina.stores.store import Store
+from lamina.system.documents import MAX_BYTES
+from lamina.system.extents import open_reader, read_head
+from lamina.system.transfer import transfer
+
+
+@dataclass(frozen=True, slots=True)
+class ConfResult:
+    """A ``conf.json`` in ``text``, with the plan of its store layers.
+
+    ``base_layers`` is the number of layers of the base image, which come before ``layers``; ``warnings`` are about the
+    layering.
+    """
+
+    text: str
+    layers: tuple[LayerPlan, ...]
+    base_layers: int
+    warnings: tuple[str, ...]
+
+
+def plan_conf(
+    spec: Spec, base_json: StorePath, customisation_layer: StorePath, store: Store, warnings: list[str]
+) -> ConfResult:
+    """Plan the layers of ``spec``, and return the ``conf.json`` that describes the image.
+
+    Args:
+        spec: the image, whose config and architecture are those of ``base_json``.
+        base_json: the file with the architecture, the config and the operating system of the image.
+        customisation_layer: the folder with the customisation layer.
+        store: has both, and all that they refer to.
+        warnings: those so far; messages about the layers are added.
+
+    Raises:
+        InvalidArgument: ``spec`` has no name or no tag.
+        NotFound: the store lacks a path, or a file in it.
+        PlanError: the layers do not suffice.
+        FormatError: a file is broken, or `lamina.builder.nixpkgs_conf` could not read the result.
+        Error: what opening the base image raises.
+
+    """
+    if not spec.name or not spec.tag:
+        raise InvalidArgument("name", got="none" if not spec.name else "no tag", expected="a name and a tag")
+    base = _read_base(store, base_json)
+    architecture = parse_architecture("architecture", base["architecture"])
+    base_image = open_base(replace(spec, architecture=architecture))
+    closure = _resolve_closure(spec, base_json, customisation_layer, store)
+    layers = plan_layers(spec, closure, base_image, warnings, ignored=[base_json, customisation_layer])
+    owner = spec.owner
+    document = {
+        "architecture": architecture,
+        "config": base["config"],
+        "os": base["os"],
+        "store_dir": STORE_DIR,
+        "from_image": spec.from_image,
+        "store_layers": [list(map(str, layer.paths)) for layer in layers],
+        "customisation_layer": str(customisation_layer),
+        "repo_tag": f"{spec.name}:{spec.tag}",
+        "created": _format_date(spec.created),
+        "mtime": _format_date(spec.mtime),
+        "uid": str(owner.uid),
+        "gid": str(owner.gid),
+        "uname": owner.uname,
+        "gname": owner.gname,
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    Conf.parse(text.encode())  # the streamer would refuse what this refuses
+    return ConfResult(text, layers, len(base_image.layers), tuple(warnings))
+
+
+def _read_base(store: Store, base_json: StorePath) -> dict[str, Any]:
+    base = parse_json(read_head(_find_file(store, base_json, b""), MAX_BYTES), str(base_json))
+    if not isinstance(base, dict) or not base.keys() >= {"architecture", "config", "os"}:
+        raise FormatError(base_json, got=short_repr(base), expected="an object with architecture, config and os")
+    return base
+
+
+def _format_date(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else "now"
+
+
+def _resolve_closure(spec: Spec, base_json: StorePath, customisation_layer: StorePath, store: Store) -> Closure:
+    """Return the closure of the two paths, with all store paths of the image.
+
+    If the layer contains a Nix database, that database also names the paths of the base image. The image needs none of
+    them on that account, so references that occur in the database alone are left out.
+    """
+    roots = [base_json, customisation_layer]
+    closure = Closure.resolve(roots, store.query)
+    if not spec.include_nix_db:
+        return closure
+    infos = {info.path: info for info in closure}
+    layer = infos[customisation_layer]
+    content = _find_file(store, customisation_layer, b"layer.tar")
+    hashes = _find_hashes_outside_database(content, {path.hash for path in infos})
+    references = frozenset(path for path in layer.references if path.hash in hashes or path == layer.path)
+    infos[layer.path] = replace(layer, references=references)
+    return Closure.resolve(roots, lambda paths: {path: infos[path] for path in paths})
+
+
+def _find_file(store: Store, path: StorePath, name: bytes) -> Extent:
+    """Return the content of the file ``name`` in ``path``; the name is empty for ``path`` itself."""
+    for node in store.nodes(path):
+        if node.path == name and isinstance(node, Regular) and isinstance(node.content, Extent):
+            return node.content
+    raise NotFound(path, got=f"no file {name.decode()}", expected="one")
+
+
+def _find_hashes_outside_database(tar: Extent, known: Collection[str]) -> Collection[str]:
+    """Return those of the hashes ``known`` that occur in ``tar`` outside of its Nix database."""
+    scanner = ReferenceScanner(lambda digits: digits in known)
+    start = end = tar.length
+    with open_reader(tar) as read:
+        for header in read_headers(read, tar.length):
+            if header.name.removeprefix(b"./") == DATABASE_PATH:
+                start, end = header.start, header.start + header.size
+    for offset, length in ((0, start), (end, tar.length - end)):
+        transfer([tar.part(offset, length)], scanner.feed)
+    scanner.close()
+    return scanner.hashes
