@@ -18,7 +18,6 @@ from lamina.api.images import Stream, inspect
 from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.errors import InputError, InvalidArgument, output_error
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.parsers import parse_jobs, parse_store
 from lamina.inputs.spec import Spec
 from lamina.inputs.stores import open_store
 from lamina.messages.redaction import short_repr
@@ -134,7 +133,7 @@ def stream_conf(
     """
     from lamina.builder.nixpkgs_conf import draft_from_conf, read_conf
 
-    spec = Spec(store=parse_store("store", store), jobs=parse_jobs("jobs", jobs))
+    spec = Spec.parse({"store": store, "jobs": jobs})
     if not isinstance(spec.store, tuple):
         raise InvalidArgument("store", got=short_repr(store), expected="folders")
     reference = ImageReference.parse(repo_tag) if repo_tag is not None else None

@@ -24,7 +24,7 @@ from lamina.images.image import Draft, Image, ImageWriter
 from lamina.images.progress import Progress
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.parsers import parse_layer_cache, parse_size, parse_store
+from lamina.inputs.parsers import parse_layer_cache, parse_size
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
@@ -247,7 +247,7 @@ def verify_layer_cache(
         FormatError: a graph file is broken.
 
     """
-    file, stores = parse_layer_cache("layer_cache", layer_cache), StoreSpec(parse_store("store", store))
+    file, stores = parse_layer_cache("layer_cache", layer_cache), StoreSpec.parse({"store": store})
     if file is None:
         raise InvalidArgument("layer_cache", got="None", expected="the name of a file")
     from lamina.api.layer_cache import LayerCacheCheck, verify_layers

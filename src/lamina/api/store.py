@@ -20,7 +20,7 @@ from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, NotFound
 from lamina.formats.narinfo import NarInfo
 from lamina.inputs.arguments import StoreArguments, StrPath
-from lamina.inputs.parsers import parse_jobs, parse_store, parse_texts
+from lamina.inputs.parsers import parse_jobs, parse_texts
 from lamina.inputs.roots import resolve_root
 from lamina.inputs.spec import StoreSpec
 from lamina.inputs.stores import make_store_access
@@ -157,7 +157,7 @@ def add_path(
         OutputError: the embedded store could not be written.
 
     """
-    spec, roots = StoreSpec(parse_store("store", store)), parse_texts("contents", references)
+    spec, roots = StoreSpec.parse({"store": store}), parse_texts("contents", references)
     named_source = NamedSource.parse(source, name)
     warnings: list[str] = []
     with ExitStack() as resources:

@@ -8,17 +8,14 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lamina.cli.image_options import ContainerOptions
 from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.container_config import MAX_SIZE, check, sort_keys
 from lamina.formats.json_toml import parse_json
 from lamina.messages.redaction import short_repr
 from lamina.system.documents import read_json
-
-if TYPE_CHECKING:
-    from lamina.cli.image_options import ContainerOptions
 
 _PORT_DIGITS = 5
 _WORDS = "a JSON list or words as a shell splits them"
@@ -42,7 +39,7 @@ def build_container_config(default: Any, options: ContainerOptions) -> dict[str,
     container = _validate(default)
     if options.config:
         container |= _read_file(options.config)
-    options = replace(options, **{name: _as_utf8(getattr(options, name)) for name in options.__slots__})
+    options = ContainerOptions(*map(_as_utf8, options))
     single = {
         "Cmd": _parse_words("cmd", options.cmd),
         "Entrypoint": _parse_words("entrypoint", options.entrypoint),

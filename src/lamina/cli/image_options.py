@@ -3,22 +3,18 @@
 A flag wins over a spec file, and both win over a default.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import click
 
-from lamina.cli.default_paths import get_default_channel_lists, get_default_embedded_store, get_default_layer_cache
-from lamina.cli.options import ARGUMENTS, collect_given, group_options, list_flags, list_options, make_option, option
+from lamina.cli.options import Command, collect_given, group_options, list_flags, list_options, make_option
 from lamina.errors import InvalidArgument
+from lamina.inputs.arguments import ARGUMENTS
 from lamina.messages.redaction import short_repr
 
 if TYPE_CHECKING:
-    from lamina.cli.options import Command
     from lamina.inputs.arguments import ImageArguments
 
 # The help has ``--compressor`` beside ``--output``.
@@ -28,28 +24,36 @@ _CONFIG = _NAMES.index("config")
 _UNRELATED = ("store", "jobs", "layer_cache", "verify")
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerOptions:
+class ContainerOptions(NamedTuple):
     """The options of the container config, as the user wrote them; None or empty if they are not given."""
 
-    config: str | None = option(
-        "--config", metavar="FILE", help="The container config in JSON; the flags below are put over it."
-    )
-    cmd: str | None = option("--cmd", metavar="WORDS", help="Cmd: a JSON list, or words as a shell splits them.")
-    entrypoint: str | None = option("--entrypoint", metavar="WORDS", help="Entrypoint, likewise.")
-    env: tuple[str, ...] = option("--env", multiple=True, metavar="K=V", help="A variable of the environment.")
-    user: str | None = option("--user", metavar="USER[:GROUP]", help="Who the program runs as.")
-    workdir: str | None = option("--workdir", metavar="PATH", help="The folder that it starts in.")
-    expose: tuple[str, ...] = option(
-        "--expose", multiple=True, metavar="N[/tcp|udp]", help="A port that it listens on."
-    )
-    volume: tuple[str, ...] = option("--volume", multiple=True, metavar="PATH", help="A folder to mount something at.")
-    label: tuple[str, ...] = option("--label", multiple=True, metavar="K=V", help="A label.")
-    stop_signal: str | None = option("--stop-signal", metavar="SIGNAL", help="The signal that asks it to stop.")
+    config: Annotated[
+        str | None,
+        click.option("--config", metavar="FILE", help="The container config in JSON; the flags below are put over it."),
+    ]
+    cmd: Annotated[
+        str | None, click.option("--cmd", metavar="WORDS", help="Cmd: a JSON list, or words as a shell splits them.")
+    ]
+    entrypoint: Annotated[str | None, click.option("--entrypoint", metavar="WORDS", help="Entrypoint, likewise.")]
+    env: Annotated[
+        tuple[str, ...], click.option("--env", multiple=True, metavar="K=V", help="A variable of the environment.")
+    ]
+    user: Annotated[str | None, click.option("--user", metavar="USER[:GROUP]", help="Who the program runs as.")]
+    workdir: Annotated[str | None, click.option("--workdir", metavar="PATH", help="The folder that it starts in.")]
+    expose: Annotated[
+        tuple[str, ...],
+        click.option("--expose", multiple=True, metavar="N[/tcp|udp]", help="A port that it listens on."),
+    ]
+    volume: Annotated[
+        tuple[str, ...], click.option("--volume", multiple=True, metavar="PATH", help="A folder to mount something at.")
+    ]
+    label: Annotated[tuple[str, ...], click.option("--label", multiple=True, metavar="K=V", help="A label.")]
+    stop_signal: Annotated[
+        str | None, click.option("--stop-signal", metavar="SIGNAL", help="The signal that asks it to stop.")
+    ]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageOptions:
+class ImageOptions(NamedTuple):
     """The options that describe an image.
 
     Attributes:
@@ -64,16 +68,16 @@ class ImageOptions:
     container: ContainerOptions
 
     @classmethod
-    def collect(cls, spec: str | None, **values: Any) -> ImageOptions:
+    def collect(cls, spec: str | None, **values: Any) -> "ImageOptions":
         """Make the object of click's values."""
-        container = ContainerOptions(**{name: values.pop(name) for name in ContainerOptions.__slots__})
+        container = ContainerOptions(**{name: values.pop(name) for name in ContainerOptions._fields})
         return cls(collect_given(**values), spec, container)
 
     def select(self, *names: str) -> dict[str, Any]:
         """Return those of the arguments ``names`` that were given."""
         return {name: self.given[name] for name in names if name in self.given}
 
-    def make_arguments(self) -> ImageArguments:
+    def make_arguments(self) -> "ImageArguments":
         """Return the arguments of `lamina.stream_layered_image`.
 
         The environment gives ``SOURCE_DATE_EPOCH``, the default of ``created``, and ``PATH``, where scripts find their
@@ -85,6 +89,7 @@ class ImageOptions:
             FormatError: A file cannot be parsed.
         """
         from lamina.cli.container_config import build_container_config
+        from lamina.cli.default_paths import get_default_channel_lists, get_default_embedded_store
         from lamina.inputs import specfile
         from lamina.inputs.parsers import parse_tree
 
@@ -117,6 +122,7 @@ def _choose_layer_cache() -> str:
     """Return the default layer cache; remove that of an earlier version."""
     from pathlib import Path
 
+    from lamina.cli.default_paths import get_default_layer_cache
     from lamina.layer_cache.files import remove_old_file
 
     layer_cache = get_default_layer_cache()
@@ -143,7 +149,7 @@ def find_image_option() -> str:
     """
     context = click.get_current_context()
     related = {flag.parameter for flag in list_flags(*(name for name in _NAMES if name not in _UNRELATED))}
-    related |= {"spec", *ContainerOptions.__slots__}
+    related |= {"spec", *ContainerOptions._fields}
     for parameter in context.command.params:
         if parameter.name in related and context.params[parameter.name] not in (None, False, ()):
             return "a ROOT" if isinstance(parameter, click.Argument) else parameter.opts[0]

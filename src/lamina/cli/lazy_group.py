@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import keyword
 from collections.abc import Mapping
@@ -44,6 +45,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._summaries:
             return None
         module = importlib.import_module(f"{self._package}.{cmd_name}{'_' * keyword.iskeyword(cmd_name)}")
+        gc.freeze()  # modules stay to the end, so no collection has to look at them again
+        gc.enable()
         command: click.Command = module.command
         return command
 

@@ -40,6 +40,9 @@ def _print_version() -> bool:
 
 
 def _run(arguments: list[str]) -> None:
+    import gc
+
+    gc.disable()  # what imports make is not garbage; `LazyGroup` enables it for the command
     import click
 
     from lamina.cli.group import group
@@ -50,6 +53,8 @@ def _run(arguments: list[str]) -> None:
         raise KeyboardInterrupt from error
     except click.ClickException as error:
         raise _translate_usage_error(error).add_hint(_format_help_hint(error)) from error
+    finally:
+        gc.enable()
 
 
 def _translate_usage_error(error: click.ClickException) -> InvalidArgument:

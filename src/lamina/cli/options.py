@@ -1,27 +1,24 @@
 """Options that several verbs share: the values of each group reach the verb as one object.
 
-The flags of arguments come from the table in `lamina.inputs.spec`. An option that the user does not give is not passed
-on, so that the API's own default holds.
-"""
+The flags of arguments come from the table in `lamina.inputs.arguments`. An option that the user does not give is not
+passed on, so that the API's own default holds.
 
-from __future__ import annotations
+The objects are named tuples, because making a dataclass takes half a millisecond at every start of a verb.
+"""
 
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import click
 
 from lamina.errors import InvalidArgument
-from lamina.inputs.declarations import Flag, list_arguments
-from lamina.inputs.spec import Spec
+from lamina.inputs.arguments import ARGUMENTS
+from lamina.inputs.declarations import Flag
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
-
-ARGUMENTS = list_arguments(Spec)
 
 
 def group_options(keyword: str, make: Callable[..., object], *options: Decorator) -> Decorator:
@@ -51,26 +48,23 @@ def group_options(keyword: str, make: Callable[..., object], *options: Decorator
     return decorate
 
 
-def option(*names: str, **properties: Any) -> Any:
-    """Declare an option as a field of a dataclass; the parameters are those of `click.option`."""
-    return field(metadata={"option": functools.partial(click.option, *names, **properties)})
-
-
 def list_options(group: type[Any]) -> list[Decorator]:
-    """Return the options that the fields of the dataclass ``group`` declare."""
-    return [item.metadata["option"](item.name) for item in fields(group)]
+    """Return the options that the fields of the `NamedTuple` ``group`` declare."""
+    return [annotation.__metadata__[0] for annotation in group.__annotations__.values()]
 
 
-@dataclass(frozen=True, slots=True)
-class ReportOptions:
+class ReportOptions(NamedTuple):
     """How a verb reports its progress and its result."""
 
-    progress: str = option(
-        "--progress", type=click.Choice(["auto", "plain"]), default="auto", help="Bars on a terminal, or lines."
-    )
-    quiet: bool = option("--quiet", is_flag=True, help="Say nothing but errors.")
-    as_json: bool = option("--json", is_flag=True, help="A machine-readable result.")
-    debug: bool = option("--debug", is_flag=True, help="Show where an error comes from.")
+    progress: Annotated[
+        str,
+        click.option(
+            "--progress", type=click.Choice(["auto", "plain"]), default="auto", help="Bars on a terminal, or lines."
+        ),
+    ]
+    quiet: Annotated[bool, click.option("--quiet", is_flag=True, help="Say nothing but errors.")]
+    as_json: Annotated[bool, click.option("--json", "as_json", is_flag=True, help="A machine-readable result.")]
+    debug: Annotated[bool, click.option("--debug", is_flag=True, help="Show where an error comes from.")]
 
     @property
     def is_silent(self) -> bool:
@@ -81,14 +75,6 @@ class ReportOptions:
     def draws_bars(self) -> bool:
         """Whether progress is drawn as bars, unless the verb is silent."""
         return self.progress == "auto" and sys.stderr.isatty()
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderOptions:
-    """Which images of a file are read, and how much they may unpack to."""
-
-    platform: str | None
-    max_unpacked_size: str | None
 
 
 def argument_options(keyword: str, *flags: Flag) -> Decorator:
@@ -114,8 +100,8 @@ def make_option(flag: Flag) -> Decorator:
         flag.name,
         flag.parameter,
         metavar=flag.metavar,
-        type=flag.type if isinstance(flag.type, type) else click.Choice(flag.type),
-        is_flag=flag.type is bool,
+        type=flag.value_type if isinstance(flag.value_type, type) else click.Choice(flag.value_type),
+        is_flag=flag.value_type is bool,
         multiple=flag.is_repeatable,
         hidden=flag.is_hidden,
         help=flag.help,
@@ -140,7 +126,7 @@ def collect_given(**values: Any) -> dict[str, Any]:
                 continue
             if flag.is_repeatable:
                 given[name] = [*given.get(name, ()), *flag.convert(value)]
-            elif name in given and flag.type is not bool:
+            elif name in given and flag.value_type is not bool:
                 raise InvalidArgument(
                     flag.name,
                     got=f"it and {declared.flags[0].name}",
@@ -151,12 +137,19 @@ def collect_given(**values: Any) -> dict[str, Any]:
     return given
 
 
+class ReaderOptions(NamedTuple):
+    """Which images of a file are read, and how much they may unpack to."""
+
+    platform: Annotated[
+        str | None,
+        click.option(
+            "--platform",
+            metavar="[OS/]ARCH[/VARIANT]",
+            help="Take images for this platform alone: linux/arm64, arm/v7 …",
+        ),
+    ]
+    max_unpacked_size: Annotated[str | None, argument_option("max_unpacked_size")]
+
+
 report_options = group_options("report", ReportOptions, *list_options(ReportOptions))
-reader_options = group_options(
-    "reader",
-    ReaderOptions,
-    click.option(
-        "--platform", metavar="[OS/]ARCH[/VARIANT]", help="Take images for this platform alone: linux/arm64, arm/v7 …"
-    ),
-    argument_option("max_unpacked_size"),
-)
+reader_options = group_options("reader", ReaderOptions, *list_options(ReaderOptions))

@@ -6,13 +6,11 @@ Only the result goes to stdout, so that it can be piped to another program.
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lamina.cli.output import print_script_output, print_stderr, print_stdout
-from lamina.cli.progress_lines import ProgressLines
 from lamina.messages.redaction import clean
 
 if TYPE_CHECKING:
@@ -43,6 +41,8 @@ def open_progress(report: ReportOptions) -> Iterator[Progress]:
         finally:
             bars.stop()
     else:
+        from lamina.cli.progress_lines import ProgressLines
+
         yield ProgressLines(sys.stderr)
 
 
@@ -78,6 +78,8 @@ def print_json(document: Mapping[str, Any], *, to_stderr: bool = False) -> None:
         document: The other keys of the result.
         to_stderr: Print on stderr, because stdout carries an image.
     """
+    import json
+
     warnings = [clean(text) for text in document.get("warnings", ())]
     text = json.dumps({"version": JSON_VERSION, **document, "warnings": warnings}, indent=2)
     if to_stderr:

@@ -7,24 +7,28 @@ it is refused and whichever library raises the error.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from lamina.errors import Error, OutputError
 from lamina.messages.shortages import find_errno
 
-_MEMORY = OutputError(
+_MEMORY = partial(
+    OutputError,
     "memory",
     got="too little",
     expected="more",
     hint="raise the limit (ulimit -v, or the container's); --jobs 1 needs less",
 )
-_THREADS = OutputError(
+_THREADS = partial(
+    OutputError,
     "threads and processes",
     got="no more of them from the system",
     expected="enough memory and limits that allow them",
     hint="raise the limits (ulimit -u, ulimit -v, or a container's of pids and of memory); --jobs 1 needs fewer",
 )
-_FILES = OutputError(
+_FILES = partial(
+    OutputError,
     "open files",
     got="as many as are allowed",
     expected="more",
@@ -41,7 +45,7 @@ _MAX_SEARCHED_LENGTH = 1000
 
 def find_shortage(error: BaseException) -> OutputError | None:
     """Return the error to report if ``error``, or an error that it was raised from, means a shortage."""
-    return next((found for cause in _iterate_causes(error) if (found := _classify(cause))), None)
+    return next((make() for cause in _iterate_causes(error) if (make := _classify(cause))), None)
 
 
 def _iterate_causes(error: BaseException) -> Iterator[BaseException]:
@@ -54,7 +58,7 @@ def _iterate_causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
-def _classify(error: BaseException) -> OutputError | None:
+def _classify(error: BaseException) -> Callable[[], OutputError] | None:
     match error:
         case MemoryError():
             return _MEMORY

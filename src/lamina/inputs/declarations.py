@@ -1,19 +1,14 @@
 """The declaration of an argument: its parser, default, flags and key in a spec file, in one place.
 
-`argument` makes a field of a dataclass. What it declares is read when a spec is parsed, by spec files, and by the
-command line. The help of every command needs the declarations, so this module imports almost nothing.
+An argument is a key of a `TypedDict`: ``name: Annotated[type, Argument(…), Flag(…), …]``. Specs, spec files and the
+command line read the declaration. The help of every command needs it, so this module imports almost nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_T = TypeVar("_T")
 
 
 class Flag(NamedTuple):
@@ -23,7 +18,7 @@ class Flag(NamedTuple):
         name: the flag, such as ``--max-layers``; without dashes, the metavar of positional arguments.
         help: its text in the help.
         metavar: what the help calls its value; None for the name of its type.
-        type: the type of its value, or the texts to choose from; bool for a flag without a value.
+        value_type: the type of its value, or the texts to choose from; bool for a flag without a value.
         is_repeatable: whether it may be given several times; its values are a list then.
         is_hidden: whether it is an old name, which the help leaves out.
         convert: returns the argument's value for the flag's.
@@ -33,7 +28,7 @@ class Flag(NamedTuple):
     name: str
     help: str
     metavar: str | None = None
-    type: type[object] | Sequence[str] = str
+    value_type: type[object] | Sequence[str] = str
     is_repeatable: bool = False
     is_hidden: bool = False
     convert: Callable[[Any], Any] = lambda value: value
@@ -50,50 +45,35 @@ class Argument(NamedTuple):
     Attributes:
         parse: takes the argument's name and a value, and returns the checked value.
         default: the value of an argument that is not given, as a user would write it.
-        flags: the flags that give it.
         key: dockerTools' name for it; empty if that is the Python name in camel case.
         old_names: names that still mean the same.
         rebase: takes a value from a spec file and the file's folder, and joins relative paths in the value to the
             folder; None if the argument holds no paths.
         in_spec_file: whether a spec file may give it.
+        flags: the flags that give it; `list_arguments` adds them.
 
     """
 
     parse: Callable[[str, Any], Any]
     default: object
-    flags: tuple[Flag, ...]
     key: str = ""
     old_names: tuple[str, ...] = ()
-    rebase: Callable[[Any, Path], Any] | None = None
+    rebase: Callable[[Any, "Path"], Any] | None = None
     in_spec_file: bool = True
+    flags: tuple[Flag, ...] = ()
 
 
-def argument(
-    parse: Callable[[str, Any], _T],
-    default: object,
-    *flags: Flag,
-    key: str = "",
-    old_names: tuple[str, ...] = (),
-    rebase: Callable[[Any, Path], Any] | None = None,
-    in_spec_file: bool = True,
-) -> _T:
-    """Declare an argument as a field of a dataclass: the type of the field is that of the result of ``parse``.
-
-    The parameters are the attributes of `Argument`.
-    """
-    declared = Argument(parse, default, flags, key, old_names, rebase, in_spec_file)
-    made: _T = field(default_factory=lambda: parse("default", default), metadata={"argument": declared})
-    return made
-
-
-def list_arguments(spec: type[Any]) -> Mapping[str, Argument]:
-    """Return what the fields of the dataclass ``spec`` declare, by name, in their order."""
-    return {item.name: item.metadata["argument"] for item in fields(spec)}
+def list_arguments(table: type[Any]) -> Mapping[str, Argument]:
+    """Return what the keys of the `TypedDict` ``table`` declare, by name, in their order."""
+    return {
+        name: annotation.__metadata__[0]._replace(flags=annotation.__metadata__[1:])
+        for name, annotation in table.__annotations__.items()
+    }
 
 
 def switch(name: str, value: object, text: str, *, is_hidden: bool = False) -> Flag:
     """Declare a flag that takes no value, and gives the argument ``value``; ``text`` is its help."""
-    return Flag(name, text, type=bool, is_hidden=is_hidden, convert=lambda _: value)
+    return Flag(name, text, value_type=bool, is_hidden=is_hidden, convert=lambda _: value)
 
 
 def repeatable(name: str, metavar: str, text: str, convert: Callable[[Sequence[str]], object] = list) -> Flag:

@@ -32,7 +32,7 @@ _MAX_ID = 2**32 - 2
 _MAX_SECONDS = 1_000_000
 # Characters that no command line or file name can hold. They can hold U+DC80 to U+DCFF, which stand for bytes that are
 # not UTF-8 (PEP 383).
-_FORBIDDEN_CHARACTERS = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+_FORBIDDEN_CHARACTERS = "[\0\ud800-\udc7f\udd00-\udfff]"
 _ENTRY_KINDS = ("dir", "file", "symlink", "perm", "xattr")
 
 
@@ -40,7 +40,7 @@ def parse_text(name: str, value: str) -> str:
     """Parse a text without NUL and lone surrogates."""
     if not isinstance(value, str):
         raise _invalid_argument(name, value, "a text")
-    if _FORBIDDEN_CHARACTERS.search(value):
+    if re.search(_FORBIDDEN_CHARACTERS, value):
         raise _invalid_argument(name, value, "a text without NUL and lone surrogates")
     return value
 

@@ -17,15 +17,13 @@ from typing import Any
 
 from lamina.errors import FormatError, InvalidArgument
 from lamina.formats.json_toml import parse_json, parse_toml
-from lamina.inputs.declarations import list_arguments
-from lamina.inputs.spec import Spec
+from lamina.inputs.arguments import ARGUMENTS
 from lamina.messages.redaction import join_names, short_repr
 from lamina.system.documents import MAX_BYTES, read_document
 
-_TABLE = list_arguments(Spec)
 # Python parses a megabyte of TOML in about a second, and JSON at a hundred times that rate.
 _MAX_TOML_SIZE = 1 << 20
-_ALLOWED = tuple(name for name, declared in _TABLE.items() if declared.in_spec_file)
+_ALLOWED = tuple(name for name, declared in ARGUMENTS.items() if declared.in_spec_file)
 
 
 def _to_snake_case(key: str) -> str:
@@ -34,7 +32,7 @@ def _to_snake_case(key: str) -> str:
 
 _NAMES = {
     _to_snake_case(key): name
-    for name, declared in _TABLE.items()
+    for name, declared in ARGUMENTS.items()
     for key in (name, declared.key or name, *declared.old_names)
 }
 
@@ -73,7 +71,7 @@ def load(table_name: str) -> dict[str, Any]:
             raise InvalidArgument(path, got=f"argument {short_repr(key)} after another spelling of it", expected="one")
         arguments[argument] = value
     return {
-        name: rebase(value, path.parent) if (rebase := _TABLE[name].rebase) else value
+        name: rebase(value, path.parent) if (rebase := ARGUMENTS[name].rebase) else value
         for name, value in arguments.items()
     }
 

@@ -1,21 +1,64 @@
-"""The names and types that type checkers see are those of the table of arguments."""
+"""The table of arguments, beside what it must agree with."""
 
 import inspect
-from typing import Any
+from datetime import datetime
+from typing import Any, get_type_hints
 
 import pytest
 
-from lamina.inputs.arguments import ImageArguments, StoreArguments
-from lamina.inputs.declarations import list_arguments
+from lamina import layering
+from lamina.compression.compressors import COMPRESSORS, LayerCompression
+from lamina.formats.keys import PublicKey
+from lamina.inputs import arguments
+from lamina.inputs.arguments import ARGUMENTS, ImageArguments, StoreArguments
 from lamina.inputs.spec import Spec, StoreSpec
+from lamina.rootfs.entries import DeclaredEntry
+from lamina.rootfs.extras import EXTRAS
+from lamina.stores.store import Store, StoreLike
+
+# What the modules import for type checkers only.
+NAMES = {
+    **vars(arguments),
+    "DeclaredEntry": DeclaredEntry,
+    "LayerCompression": LayerCompression,
+    "Pipeline": layering.Pipeline,
+    "PublicKey": PublicKey,
+    "Store": Store,
+    "StoreLike": StoreLike,
+    "datetime": datetime,
+}
 
 
-@pytest.mark.parametrize(("typed", "spec"), [(StoreArguments, StoreSpec), (ImageArguments, Spec)])
-def test_the_table_and_the_types_for_type_checkers_are_the_same(typed: Any, spec: Any) -> None:
-    """The type of an argument is what its parser takes."""
-    accepted = {
-        name: inspect.signature(declared.parse).parameters["value"].annotation
-        for name, declared in list_arguments(spec).items()
-    }
-    written = {name: reference.__forward_arg__ for name, reference in typed.__annotations__.items()}
-    assert list(written.items()) == list(accepted.items())
+@pytest.mark.parametrize(("written", "checked"), [(StoreArguments, StoreSpec), (ImageArguments, Spec)])
+def test_a_spec_has_what_the_parsers_of_its_arguments_return(written: Any, checked: Any) -> None:
+    parsed = {name: get_type_hints(ARGUMENTS[name].parse, localns=NAMES)["return"] for name in written.__annotations__}
+    assert list(get_type_hints(checked, localns=NAMES).items()) == list(parsed.items())
+
+
+def test_a_parser_takes_what_its_argument_may_be() -> None:
+    accepted = get_type_hints(ImageArguments, localns=NAMES)
+    taken = {name: get_type_hints(declared.parse, localns=NAMES)["value"] for name, declared in ARGUMENTS.items()}
+    assert taken == accepted
+
+
+def test_every_parser_takes_its_default() -> None:
+    for name, declared in ARGUMENTS.items():
+        assert declared.parse(name, declared.default) == getattr(Spec.parse({}), name)
+        assert list(inspect.signature(declared.parse).parameters)[1:] == ["value"]
+
+
+def test_the_help_repeats_the_values_that_exist() -> None:
+    """The help of a command imports no other room, so its texts repeat the names of strategies, contents and so on."""
+    flags = {name: declared.flags[0] for name, declared in ARGUMENTS.items() if declared.flags}
+    assert flags["compressor"].value_type == tuple(COMPRESSORS)
+    assert flags["layering"].help.startswith(", ".join(layering.STRATEGIES))
+    assert flags["layering"].help.endswith(f"[default: {layering.DEFAULT_STRATEGY}]")
+    assert flags["max_layers"].help.endswith(f"[default: {layering.DEFAULT_MAX_LAYERS}]")
+    assert ",".join(EXTRAS) in flags["extras"].help
+    assert ARGUMENTS["layering"].default == layering.DEFAULT_STRATEGY
+    assert ARGUMENTS["max_layers"].default == layering.DEFAULT_MAX_LAYERS
+
+
+def test_every_flag_has_a_name_of_its_own() -> None:
+    names = [flag.name for declared in ARGUMENTS.values() for flag in declared.flags]
+    assert len(names) == len(set(names))

@@ -1,27 +1,27 @@
 """The declaration of an argument: its parser, default, flags and key in a spec file, in one place."""
 
-from dataclasses import dataclass
+from typing import Annotated, TypedDict
 
-from lamina.inputs.declarations import Flag, argument, entries, list_arguments, repeatable, switch, words
+from lamina.inputs.declarations import Argument, Flag, entries, list_arguments, repeatable, switch, words
 from lamina.inputs.parsers import parse_integer, parse_text
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    number: int = argument(parse_integer, 5, Flag("--number", "A number.", type=int), old_names=("count",))
-    text: str = argument(parse_text, "x", key="theText")
+class Base(TypedDict, total=False):
+    number: Annotated[
+        int, Argument(parse_integer, 5, old_names=("count",)), Flag("--number", "A number.", value_type=int)
+    ]
 
 
-def test_a_declared_argument_is_a_field_whose_default_is_parsed() -> None:
-    assert Example() == Example(5, "x")
-    assert Example(text="y").text == "y"
+class Example(Base, total=False):
+    text: Annotated[str, Argument(parse_text, "x", key="theText")]
 
 
-def test_what_is_declared_can_be_read_in_the_order_of_the_fields() -> None:
+def test_what_is_declared_can_be_read_in_the_order_of_the_keys() -> None:
     declared = list_arguments(Example)
     assert list(declared) == ["number", "text"]
-    assert declared["number"].flags[0].parameter == "number"
-    assert (declared["number"].old_names, declared["text"].key) == (("count",), "theText")
+    assert (declared["number"].parse, declared["number"].default) == (parse_integer, 5)
+    assert [flag.name for flag in declared["number"].flags] == ["--number"]
+    assert (declared["number"].old_names, declared["text"].key, declared["text"].flags) == (("count",), "theText", ())
 
 
 def test_a_flag_converts_its_value_to_that_of_the_argument() -> None:
