@@ -25,7 +25,7 @@ from tests.support.fake_nix_store import (
 
 import lamina
 from lamina.core.names import StorePath
-from lamina.errors import FormatError, InvalidArgument, NotFound, Unavailable
+from lamina.errors import FormatError, InputError, InvalidArgument
 from lamina.formats import nix_export
 from lamina.formats.content_address import NAR
 from lamina.formats.nix_export import END, NEXT, ExportedPath
@@ -243,9 +243,9 @@ def test_nothing_goes_to_a_terminal_or_comes_from_one(store: Path, monkeypatch: 
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(InputError):
         lamina.import_paths(tmp_path / "none", embedded_store=tmp_path / "store")
-    with pytest.raises(Unavailable):
+    with pytest.raises(InputError):
         lamina.import_paths(tmp_path, embedded_store=tmp_path / "store")
     with pytest.raises(FormatError):
         lamina.import_paths(io.BytesIO(b"x" * 100), embedded_store=tmp_path / "store")
