@@ -17,6 +17,7 @@ import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,9 @@ def run_scripts(tree: Tree, scripts: Scripts) -> ScriptResult:
             runner.run(_EXTRA_LABEL, scripts.extra, is_fakeroot=False)
         if scripts.fake_root:
             runner.run(_FAKEROOT_LABEL, scripts.fake_root, is_fakeroot=True)
-        return ScriptResult(runner.read_tree(), runner.output, runner.workspace, runner.list_warnings())
+        return ScriptResult(runner.read_tree(), runner.output, runner.workspace, runner.warnings)
     except ScriptError as error:
-        for warning in runner.list_warnings():  # it may explain why the script failed
+        for warning in runner.warnings:  # it may explain why the script failed
             error.add_hint(warning)
         raise
 
@@ -106,7 +107,7 @@ class _Runner:
         self._scripts = scripts
         self._entries: dict[bytes, ScriptEntry] = {}
         self.output = ""
-        self._cached_sandbox: sandbox.Sandbox | None = None
+        self.warnings: tuple[str, ...] = ()
         if scripts:
             resource_limits.check_descriptors()
         try:
@@ -155,7 +156,8 @@ class _Runner:
         bash = self._find_program("bash", label)
         fakeroot = [self._find_program("fakeroot", label), "--"] if is_fakeroot else []
         proot = self._find_program("proot", label) if is_fakeroot and self._scripts.chroot else ""
-        search_path, chosen_sandbox = self._scripts.search_path, self._choose_sandbox(label)
+        search_path, chosen_sandbox = self._scripts.search_path, self._sandbox
+        self.warnings = (chosen_sandbox.warning,) if chosen_sandbox.warning else ()
         session_paths = chosen_sandbox.session_paths(self._folders)
         proot_root = (
             ProotRoot.of(proot, session_paths.root, search_path, session_paths.scratch, session_paths.system)
@@ -207,20 +209,13 @@ class _Runner:
             raise ScriptError(label, got=f"no {name}", expected="one on PATH", hint=f"install {name}")
         return os.path.abspath(program)
 
-    def list_warnings(self) -> tuple[str, ...]:
-        """Return the sandbox's warning, if it has one."""
-        return (self._cached_sandbox.warning,) if self._cached_sandbox and self._cached_sandbox.warning else ()
-
-    def _choose_sandbox(self, label: str) -> sandbox.Sandbox:
-        """Return the sandbox; choose it on the first call."""
-        if not self._cached_sandbox:
-            chosen = (
-                sandbox.find_sandbox(label, self._folders, self._scripts.search_path)
-                if self._scripts.confined
-                else sandbox.Unconfined()
-            )
-            self._cached_sandbox = chosen
-        return self._cached_sandbox
+    @cached_property
+    def _sandbox(self) -> sandbox.Sandbox:
+        """The sandbox, which is chosen for the first script."""
+        if not self._scripts.confined:
+            return sandbox.Unconfined()
+        label = _EXTRA_LABEL if self._scripts.extra else _FAKEROOT_LABEL
+        return sandbox.find_sandbox(label, self._folders, self._scripts.search_path)
 
     def _write_task(self, owner: int | None, script: str, task: ScriptTask) -> None:
         """Write the files of the script and the task for the session; raise `OSError` if that fails."""

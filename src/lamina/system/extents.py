@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from lamina.core.nodes import Content, Extent
 from lamina.errors import IntegrityError, Unavailable
@@ -128,9 +128,7 @@ class ExtentReader:
 
     def __init__(self, on_mtime_change: OnMtimeChange | None = None) -> None:
         self._on_mtime_change = on_mtime_change
-        self._extent: Extent | None = None
-        self._fd = -1
-        self._before: os.stat_result | None = None
+        self._last: _OpenFile | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -176,30 +174,36 @@ class ExtentReader:
             os.close(fd)
 
     def _open_file(self, extent: Extent) -> int:
-        last = self._extent
+        last = self._last
         if (
             last is None
-            or last.file != extent.file
-            or last.mtime_ns != extent.mtime_ns
-            or last.file_size != extent.file_size
+            or last.extent.file != extent.file
+            or last.extent.mtime_ns != extent.mtime_ns
+            or last.extent.file_size != extent.file_size
         ):
             self._close(check=True)
-            self._fd, self._before = open_extent(extent, self._on_mtime_change)
-            self._extent = extent
+            self._last = last = _OpenFile(extent, *open_extent(extent, self._on_mtime_change))
         else:
-            os.lseek(self._fd, extent.offset, os.SEEK_SET)
-        return self._fd
+            os.lseek(last.fd, extent.offset, os.SEEK_SET)
+        return last.fd
 
     def _close(self, *, check: bool) -> None:
-        extent, fd, before = self._extent, self._fd, self._before
-        if extent is None or before is None:
+        last, self._last = self._last, None
+        if last is None:
             return
-        self._extent = None
         try:
             if check:
-                _check_unchanged(extent, fd, before)
+                _check_unchanged(*last)
         finally:
-            os.close(fd)
+            os.close(last.fd)
+
+
+class _OpenFile(NamedTuple):
+    """The open file of an extent, and its status when it was opened."""
+
+    extent: Extent
+    fd: int
+    before: os.stat_result
 
 
 @contextlib.contextmanager
