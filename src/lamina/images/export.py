@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from lamina.core.nodes import Extent
 from lamina.errors import FormatError, error_context
-from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padded_size, padding, trailer_size
+from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padded_size, padding
 from lamina.formats.tar_reader import EntryKind
 from lamina.images.progress import NoProgress, Progress
 from lamina.images.readers.flatten import RootEntry, flatten
@@ -62,8 +62,7 @@ class ExportedRoot(LayerSource):
         """Return the tar of the root."""
         members = list(self._list_members())
         size = sum(len(header) + sum(padded_size(extent.length) for extent in content) for header, content in members)
-        end = bytes(trailer_size(size))
-        return PackedLayer(size + len(end), _join_pieces(members, end))
+        return PackedLayer.with_trailer(size, _join_pieces(members))
 
     def _list_members(self) -> Iterator[tuple[bytes, Sequence[Extent]]]:
         first_paths: dict[int, bytes] = {}
@@ -120,10 +119,9 @@ def _decode(field: bytes) -> str:
     return field.decode("utf-8", "surrogateescape")
 
 
-def _join_pieces(members: Sequence[tuple[bytes, Sequence[Extent]]], end: bytes) -> Iterator[Piece]:
+def _join_pieces(members: Sequence[tuple[bytes, Sequence[Extent]]]) -> Iterator[Piece]:
     for header, content in members:
         yield header
         for extent in content:
             yield extent
             yield padding(extent.length)
-    yield end

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from lamina.core.names import Digest
 from lamina.core.nodes import Node, is_utf8
@@ -38,6 +39,12 @@ class PackedLayer:
 
     size: int
     pieces: Iterator[Piece]
+
+    @classmethod
+    def with_trailer(cls, size: int, pieces: Iterable[Piece]) -> PackedLayer:
+        """Return the tar whose members are ``pieces`` and take ``size`` bytes."""
+        trailer = bytes(trailer_size(size))
+        return cls(size + len(trailer), chain(pieces, (trailer,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +129,10 @@ def measure_entries(headers: PaxHeaders, paths: Iterable[NamedHeads]) -> int:
 
 def pack_entries(headers: PaxHeaders, paths: Iterable[NamedEntries], size: int) -> PackedLayer:
     """Return the tar of ``paths``, given the result of `measure_entries`."""
-    end = bytes(trailer_size(size))
-    return PackedLayer(size + len(end), _pieces(headers, paths, end))
+    return PackedLayer.with_trailer(size, _pieces(headers, paths))
 
 
-def _pieces(headers: PaxHeaders, paths: Iterable[NamedEntries], end: bytes) -> Iterator[Piece]:
+def _pieces(headers: PaxHeaders, paths: Iterable[NamedEntries]) -> Iterator[Piece]:
     templates = [headers.make_template(kind, mode) for kind, mode in _KINDS]
     before = _dump_store_dir_headers(headers)
     for top, entries in paths:
@@ -143,7 +149,7 @@ def _pieces(headers: PaxHeaders, paths: Iterable[NamedEntries], end: bytes) -> I
                 if len(before) >= _MAX_HEADERS:
                     yield before
                     before = b""
-    yield before + end
+    yield before
 
 
 def _dump_store_dir_headers(headers: PaxHeaders) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lamina.core.nodes import Directory, Node, Regular, Symlink
-from lamina.formats.tar import GnuHeaders, Member, Owner, PaxHeaders, TypeFlag, padded_size, padding, trailer_size
+from lamina.formats.tar import GnuHeaders, Member, Owner, PaxHeaders, TypeFlag, padded_size, padding
 from lamina.layers.layer import LayerSource
 from lamina.layers.packed import PackedLayer
 from lamina.rootfs.tree import Meta, Tree
@@ -52,8 +52,7 @@ class RootLayer(LayerSource):
         """Return the layer's tar: its exact size, and its bytes as pieces that are read on demand."""
         entries = [(node, _member(node, meta), meta) for node, meta in self.tree]
         size = sum(_header_size(member, meta) + padded_size(member.size) for _, member, meta in entries)
-        end = bytes(trailer_size(size))
-        return PackedLayer(size + len(end), _pieces(entries, end))
+        return PackedLayer.with_trailer(size, _pieces(entries))
 
 
 def _member(node: Node, meta: Meta) -> Member:
@@ -79,10 +78,9 @@ def _header_size(member: Member, meta: Meta) -> int:
     return len(_header(member, meta)) if meta.xattrs else _HEADERS.header_size(member)
 
 
-def _pieces(entries: list[_Entry], end: bytes) -> Iterator[Piece]:
+def _pieces(entries: list[_Entry]) -> Iterator[Piece]:
     for node, member, meta in entries:
         yield _header(member, meta)
         if isinstance(node, Regular) and node.size:
             yield node.content
             yield padding(node.size)
-    yield end
