@@ -14,7 +14,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Protocol
 
 from lamina.compression import libraries
@@ -204,7 +203,7 @@ class _Streams:
 
 
 def _xz() -> _Format:
-    lzma = libraries.xz()
+    lzma = libraries.load("xz")
 
     def create() -> _Decoder:
         decoder: _Decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
@@ -214,7 +213,7 @@ def _xz() -> _Format:
 
 
 def _bzip2() -> _Format:
-    return _Format(_import_library("bz2").BZ2Decompressor, (OSError, ValueError, EOFError))
+    return _Format(libraries.load("bzip2").BZ2Decompressor, (OSError, ValueError, EOFError))
 
 
 def _gzip() -> _Format:
@@ -233,12 +232,12 @@ def _zstd() -> _Format:
 
 
 def _brotli() -> _Format:
-    brotli = _import_library("brotli")
+    brotli = libraries.load("br")
     return _Format(lambda: _BrotliDecoder(brotli.Decompressor()), (brotli.error,), is_single=True)
 
 
 def _lz4() -> _Format:
-    return _Format(_import_library("lz4.frame").LZ4FrameDecompressor, (RuntimeError, EOFError))
+    return _Format(libraries.load("lz4").LZ4FrameDecompressor, (RuntimeError, EOFError))
 
 
 _FORMATS: dict[str, Callable[[], _Format]] = {
@@ -249,15 +248,6 @@ _FORMATS: dict[str, Callable[[], _Format]] = {
     "br": _brotli,
     "lz4": _lz4,
 }
-
-
-def _import_library(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise FormatError(
-            name, got=error, expected="a Python that has it", hint=f"install {name.partition('.')[0]}"
-        ) from error
 
 
 class _GzipDecoder:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 import zlib
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from lamina.errors import FormatError
@@ -15,18 +17,32 @@ ISAL_LEVELS = (1, 2)
 _X86 = "x86-64"
 
 
+_OTHER_PYTHON = "decompress it first, or use another Python"
+_LIBRARIES: Mapping[str, tuple[str, str]] = {
+    "zstd": (
+        "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd",
+        "use Python 3.14, or install backports.zstd",
+    ),
+    "xz": ("lzma", _OTHER_PYTHON),
+    "bzip2": ("bz2", _OTHER_PYTHON),
+    "br": ("brotli", "install brotli"),
+    "lz4": ("lz4.frame", "install lz4"),
+}
+"""The module of each codec but gzip, and what to do if it is missing; Python may be built without its own."""
+
+
+def load(codec: str) -> Any:
+    """Import the module that compresses and decompresses ``codec``. Raises `FormatError` if it is missing."""
+    module, hint = _LIBRARIES[codec]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise FormatError(codec, got=error, expected="a Python that has it", hint=hint) from error
+
+
 def zstd() -> Any:
     """Return the module ``compression.zstd`` of Python 3.14, or its backport. Raises `FormatError` if it is missing."""
-    try:
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
-    except ImportError as error:
-        raise FormatError(
-            "zstd", got=error, expected="a Python that has it", hint="use Python 3.14, or install backports.zstd"
-        ) from error
-    return zstd
+    return load("zstd")
 
 
 def deflate(level: int) -> Any:
@@ -96,14 +112,3 @@ def _read_cpuinfo() -> str | None:
             return file.read()
     except OSError:
         return None
-
-
-def xz() -> Any:
-    """Return the module ``lzma``. Raises `FormatError` if Python was built without it."""
-    try:
-        import lzma
-    except ImportError as error:
-        raise FormatError(
-            "xz", got=error, expected="a Python that has it", hint="decompress it first, or use another Python"
-        ) from error
-    return lzma

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from lamina.compression import libraries
 from lamina.compression.compressors import Gzip, LibraryCompressor, Zstd
 from lamina.compression.levels import format_codec, parse_codec
-from lamina.errors import FormatError
 from lamina.system.fd_writer import Output
 
 # The codecs in the order in which messages list them, with the suffixes that Nix appends to the name of a NAR. Nothing
@@ -48,17 +46,13 @@ class NarCompression:
         return _COMPRESSORS[self.algorithm](out, threads, self.level)
 
 
-def _xz(out: Output, threads: int, level: int) -> Output:
-    lzma: Any = libraries.xz()
+def _xz(out: Output, _threads: int, level: int) -> Output:
+    lzma = libraries.load("xz")
     return LibraryCompressor(out, lzma.LZMACompressor(lzma.FORMAT_XZ, preset=level))
 
 
-def _bzip2(out: Output, threads: int, level: int) -> Output:
-    try:
-        import bz2
-    except ImportError as error:
-        raise FormatError("bzip2", got=error, expected="a Python that has it") from error
-    return LibraryCompressor(out, bz2.BZ2Compressor(level))
+def _bzip2(out: Output, _threads: int, level: int) -> Output:
+    return LibraryCompressor(out, libraries.load("bzip2").BZ2Compressor(level))
 
 
 _COMPRESSORS: Mapping[str, Callable[[Output, int, int], Output]] = {

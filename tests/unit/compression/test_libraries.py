@@ -40,11 +40,22 @@ def test_a_processor_is_classified_by_what_isal_depends_on(machine: str, cpuinfo
     assert libraries.classify_processor(machine, cpuinfo) == expected
 
 
-def test_a_missing_library_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("lzma", "compression", "backports"):
+@pytest.mark.parametrize(
+    ("codec", "modules", "hint"),
+    [
+        ("zstd", ["compression.zstd", "backports.zstd"], "use Python 3.14, or install backports.zstd"),
+        ("xz", ["lzma"], "decompress it first, or use another Python"),
+        ("bzip2", ["bz2"], "decompress it first, or use another Python"),
+        ("br", ["brotli"], "install brotli"),
+        ("lz4", ["lz4.frame"], "install lz4"),
+    ],
+)
+def test_a_missing_library_is_an_error_with_what_to_do(
+    codec: str, modules: list[str], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert libraries.load(codec).__name__ in modules
+    for module in modules:
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(FormatError, match="xz: got "):
-        libraries.xz()
-    with pytest.raises(FormatError, match="zstd: got ") as caught:
-        libraries.zstd()
-    assert "backports.zstd" in caught.value.hint
+    with pytest.raises(FormatError, match=f"^{codec}: got .*, expected a Python that has it$") as caught:
+        libraries.load(codec)
+    assert caught.value.hint == hint
