@@ -124,7 +124,7 @@ def test_the_error_for_an_ambiguous_name_lists_the_paths(store: FakeStore, tmp_p
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        (None, 5),
+        (None, 11),
         ("[[", 3),
         ('[["limit_layers", ' + "9" * 5000 + "]]", 3),
         ("[" * 100_000, 3),

@@ -403,7 +403,7 @@ def test_invalid_images_have_their_exit_codes(tmp_path: Path, verb: str, more: t
         ran = run(verb, tmp_path / "image.tar", *more)
         assert (ran.code, ran.stdout) == (code, b"")
         assert f"lamina: {tmp_path}/image.tar: " in ran.stderr
-    assert run(verb, tmp_path / "missing", *more).code == 5
+    assert run(verb, tmp_path / "missing", *more).code == 11
 
 
 def test_a_tag_of_control_characters_does_not_reach_the_terminal(tmp_path: Path) -> None:

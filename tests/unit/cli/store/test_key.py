@@ -14,7 +14,7 @@ from tests.support.embedded_store import CLOSURE, KEY, ROOT, fetch_example, nari
 from tests.support.fake_nix_store import as_nobody, run
 
 import lamina
-from lamina.errors import InvalidArgument, NotFound, OutputError, Unavailable
+from lamina.errors import InputError, InvalidArgument, OutputError
 from lamina.formats.keys import PublicKey, SecretKey, find_signer
 from lamina.stores.embedded.store import EmbeddedStore
 from lamina.system.keyfile import read_key, write_key
@@ -92,13 +92,13 @@ def test_a_key_may_end_with_a_line_end(here: Path) -> None:
 
 
 def test_a_key_that_cannot_be_read_is_an_error(here: Path) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(InputError):
         read_key(Path("none"))
-    with pytest.raises(NotFound):
+    with pytest.raises(InputError):
         lamina.public_key("\0")
-    with pytest.raises(Unavailable):
+    with pytest.raises(InputError):
         read_key(here)
-    assert run("store", "sign", "--key", "none", "--all").code == 5
+    assert run("store", "sign", "--key", "none", "--all").code == 11
 
 
 def test_a_signed_path_is_trusted(here: Path) -> None:
