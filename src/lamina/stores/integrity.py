@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 
+from lamina.core.callbacks import accept, ignore
 from lamina.core.nodes import Extent
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import IntegrityError
@@ -41,25 +44,52 @@ def check_nar(narinfo: NarInfo, extent: Extent) -> None:
     The content address is checked too if nothing else vouches for the path.
     Raises `IntegrityError`, `FormatError`, `Unavailable`.
     """
-    content_check = required_content_check(narinfo)
-    writer = HashingWriter(content_check.feed if content_check else len)
+    # A signature vouches for the NAR hash, and so for the content.
+    unsigned = replace(narinfo, address="") if narinfo.signatures else narinfo
+    content_check = ContentCheck(unsigned, narinfo.info.path, is_vouched=ignore)
+    writer = HashingWriter(content_check.feed)
     copy((extent,), writer)
     check_nar_hash(narinfo.info, writer.blob_info)
-    if content_check and not content_check.matches():
-        raise IntegrityError(narinfo.info.path, got="other content", expected=f"that of {narinfo.address}")
+    content_check.finish()
     narfile.check_nar_file(extent)
 
 
-def required_content_check(narinfo: NarInfo) -> ContentAddressCheck | None:
-    """Return the check of the content address of ``narinfo``, None if the address need not be checked.
+class ContentCheck:
+    """Checks the content address of a narinfo against the NAR that is passed to ``feed``.
 
-    Signatures do not cover the address. One that does not result in the name of the path is ignored; if the narinfo has
-    a signature, that vouches for the path; an address that equals the NAR hash is checked with it.
+    Signatures do not cover the address. An address that does not result in the name of the path is ignored, and so is
+    a wrong one if something else vouches for the NAR hash; `finish` drops both. If only the address vouches for the
+    path, a wrong address is an error. An address that equals the NAR hash is checked with that.
+
+    Args:
+        narinfo: The narinfo to check.
+        subject: What an error begins with.
+        is_vouched: Returns whether something else vouches for a narinfo.
     """
-    if narinfo.signatures or not has_matching_address(narinfo):
-        return None
-    address = ContentAddress.parse(narinfo.address)
-    return None if address.equals_nar_hash(narinfo.info) else ContentAddressCheck(address, narinfo.info)
+
+    def __init__(self, narinfo: NarInfo, subject: object, is_vouched: Callable[[NarInfo], object]) -> None:
+        self._narinfo = narinfo if has_matching_address(narinfo) else replace(narinfo, address="")
+        self._subject = subject
+        self._is_vouched = is_vouched
+        self.feed: Callable[[bytes | memoryview], object] = ignore
+        self._matches: Callable[[], bool] = accept
+        if self._narinfo.address:
+            address = ContentAddress.parse(narinfo.address)
+            if not address.equals_nar_hash(narinfo.info):
+                check = ContentAddressCheck(address, narinfo.info)
+                self.feed, self._matches = check.feed, check.matches
+
+    def finish(self) -> NarInfo:
+        """Return the narinfo after the last byte, without its content address if that is wrong.
+
+        Raises `IntegrityError` if only a wrong address vouches for the path.
+        """
+        narinfo = self._narinfo
+        if self._matches():
+            return narinfo
+        if not self._is_vouched(narinfo):
+            raise IntegrityError(self._subject, got="other content", expected=f"that of {narinfo.address}")
+        return replace(narinfo, address="")
 
 
 REPAIR_HINT = "lamina store verify --repair --store URL mends what a binary cache has"

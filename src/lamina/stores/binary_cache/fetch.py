@@ -10,27 +10,24 @@ threads run as there are processors, and two more, because some always wait for 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from threading import Lock
 from typing import Protocol
 
-from lamina.core.callbacks import accept, ignore
 from lamina.core.names import StorePath
 from lamina.errors import IntegrityError
-from lamina.formats.content_address import ContentAddress, ContentAddressCheck, has_matching_address
 from lamina.formats.narinfo import NarInfo
 from lamina.stores.embedded.store import EmbeddedStore, nar_name
 from lamina.stores.incoming import IncomingFile
-from lamina.stores.integrity import check_incoming
+from lamina.stores.integrity import ContentCheck, check_incoming
 from lamina.system.cpus import cpu_count
 from lamina.system.tempdir import TempDir
 from lamina.system.threads import ThreadPool
+from lamina.system.transfer import HashingWriter
 
 _EXTRA_THREADS = 2
 # In seconds: enough for a thread to finish the piece that it is working on.
@@ -168,11 +165,11 @@ class Fetcher:
         """
         if not self.store.contains_nar(narinfo.info.nar_hash, narinfo.info.nar_size):
             return None
-        content_check, digest = _ContentCheck(narinfo, source), hashlib.sha256()
+        content_check = _start_content_check(narinfo, source)
+        writer = HashingWriter(content_check.feed)
         for piece in self.store.stream_nar(narinfo):
-            digest.update(piece)
-            content_check.feed(piece)
-        return content_check.finish() if digest.digest() == narinfo.info.nar_hash.raw else None
+            writer.write(memoryview(piece))
+        return content_check.finish() if writer.blob_info.digest == narinfo.info.nar_hash else None
 
     def _receive(self, narinfo: NarInfo, source: NarSource) -> NarInfo:
         """Copy the NAR from ``source`` to the store and return the verified narinfo."""
@@ -186,7 +183,7 @@ class Fetcher:
         return verified
 
     def _stream_nar(self, narinfo: NarInfo, source: NarSource, incoming: IncomingFile) -> NarInfo:
-        content_check = _ContentCheck(narinfo, source)
+        content_check = _start_content_check(narinfo, source)
         size, nar_size = 0, narinfo.info.nar_size
         with closing(
             source.stream_nar(narinfo)
@@ -209,40 +206,8 @@ class Fetcher:
         return verified
 
 
-class _ContentCheck:
-    """Checks the content address of a narinfo against the NAR that is passed to ``feed``.
-
-    Signatures do not cover the address. An address that does not result in the name of the path is ignored, and so is
-    a wrong one if a signature vouches for the NAR hash; `finish` drops both. If only the address vouches for the path,
-    a wrong address is an error.
-    """
-
-    def __init__(self, narinfo: NarInfo, source: NarSource) -> None:
-        self._narinfo = narinfo if has_matching_address(narinfo) else replace(narinfo, address="")
-        self._source = source
-        self.feed: Callable[[bytes], object] = ignore
-        self._matches: Callable[[], bool] = accept
-        if self._narinfo.address:
-            address = ContentAddress.parse(narinfo.address)
-            if not address.equals_nar_hash(narinfo.info):
-                check = ContentAddressCheck(address, narinfo.info)
-                self.feed, self._matches = check.feed, check.matches
-
-    def finish(self) -> NarInfo:
-        """Return the narinfo after the last byte, without its content address if that is wrong.
-
-        Raises `IntegrityError` if only a wrong address vouches for the path.
-        """
-        narinfo = self._narinfo
-        if self._matches():
-            return narinfo
-        if not self._source.trusts_nar_hash(narinfo):
-            raise IntegrityError(
-                f"{narinfo.info.path} in {self._source.label}",
-                got="other content",
-                expected=f"that of {narinfo.address}",
-            )
-        return replace(narinfo, address="")
+def _start_content_check(narinfo: NarInfo, source: NarSource) -> ContentCheck:
+    return ContentCheck(narinfo, f"{narinfo.info.path} in {source.label}", source.trusts_nar_hash)
 
 
 class _Publisher:
