@@ -8,17 +8,15 @@ an `OutputError` that names the folder.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lamina.core.names import Digest
 from lamina.errors import OutputError
 from lamina.system.temporary import PartFile
-from lamina.system.transfer import BlobInfo
+from lamina.system.transfer import BlobInfo, HashingWriter
 
 # The subfolder of a store's folder for locks and temporary files.
 PRIVATE = ".lamina"
@@ -33,12 +31,11 @@ class IncomingFile:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._hash = hashlib.sha256()
-        self._size = 0
         incoming_folder = folder / PRIVATE / "arriving"
         with _translate_errors(folder):
             incoming_folder.mkdir(parents=True, exist_ok=True)
             self._part = PartFile(incoming_folder, 0o600, sweep_all=True)
+        self._hashing = HashingWriter(self._part.write)
         self.path = self._part.path
 
     def __enter__(self) -> Self:
@@ -51,10 +48,8 @@ class IncomingFile:
 
     def write(self, data: bytes | memoryview) -> None:
         """Append ``data``. Raises `OutputError`."""
-        self._hash.update(data)
-        self._size += len(data)
         with _translate_errors(self._folder):
-            self._part.write(data)
+            self._hashing.write(memoryview(data))
 
     def drop(self) -> None:
         """Remove the file unless it was committed, even if another thread still writes to it."""
@@ -64,7 +59,7 @@ class IncomingFile:
     @property
     def blob_info(self) -> BlobInfo:
         """The hash and size of what was written so far."""
-        return BlobInfo(Digest(self._hash.digest()), self._size)
+        return self._hashing.blob_info
 
     def commit(self, name: str) -> None:
         """Move the file to ``name``, relative to the folder of the store. Raises `OutputError`."""
