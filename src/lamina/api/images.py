@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -32,6 +31,7 @@ from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
 from lamina.stores.cached import CachedStore
 from lamina.stores.store import StoreLike
+from lamina.system.cleanup import close_with
 from lamina.system.cpus import cpu_count
 from lamina.system.fd_writer import Output
 from lamina.system.output import Writable, atomic_write, is_layout, make_writer
@@ -65,8 +65,7 @@ class Stream:
         spec: Spec,
         close: Callable[[], object],
     ) -> None:
-        self.close = weakref.finalize(self, close)
-        self.close.atexit = False  # `lamina.system.cleanup` removes files, the system does the rest
+        self.close = close_with(self, close)
         self.draft = draft
         self._warnings = list(warnings)
         self.script_output = script_output

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import itertools
 import os
+import weakref
 from collections.abc import Callable
 from threading import RLock
 from typing import TypeVar
@@ -42,6 +43,16 @@ class Cleanup:
     def cancel(self) -> None:
         """Remove the action from the register without running it."""
         _actions.pop(self._number, None)
+
+
+def close_with(owner: object, close: Callable[[], object]) -> Callable[[], object]:
+    """Return a function that calls ``close`` once, which also happens when nothing refers to ``owner`` any more.
+
+    It does not happen when the process ends: then `run_all` removes files, and the system does the rest.
+    """
+    finalizer = weakref.finalize(owner, close)
+    finalizer.atexit = False
+    return finalizer
 
 
 def create(make: Callable[[], _T], undo: Callable[[], object]) -> tuple[_T, Cleanup]:

@@ -13,11 +13,12 @@ import contextlib
 import math
 import os
 import time
-import weakref
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from lamina.errors import Unavailable
+from lamina.system.cleanup import close_with
 
 try:
     import fcntl
@@ -48,8 +49,7 @@ class FileLock:
 
     def __init__(self, path: Path, subject: str, *, shared: bool = False, timeout: float | None = None) -> None:
         fd = _open(path)
-        self.release = weakref.finalize(self, _close, fd)
-        self.release.atexit = False  # the kernel releases the lock when the process ends
+        self.release = close_with(self, partial(_close, fd))
         try:
             self.is_held = fd >= 0 and _wait(fd, subject, shared, timeout)
         except BaseException:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import weakref
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from lamina.system.cleanup import Cleanup
+from lamina.system.cleanup import Cleanup, close_with
 from lamina.system.temporary import create_folder
 
 # Processes that end together with this one may still write to the folder while it is being removed.
@@ -33,8 +33,7 @@ class TempDir:
             self.path, fd, cleanup = create_folder(_find_temporary_folder(), _remove)
         else:
             self.path, fd, cleanup = create_folder(parent, _remove, holds_parts=True)
-        self.close = weakref.finalize(self, _close, cleanup, fd)
-        self.close.atexit = False  # `lamina.system.cleanup` does it, and also if a signal ends the process
+        self.close = close_with(self, partial(_close, cleanup, fd))
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,11 @@ import sys
 import pytest
 
 from lamina.system import cleanup
-from lamina.system.cleanup import Cleanup, create
+from lamina.system.cleanup import Cleanup, close_with, create
+
+
+class _Owner:
+    """Anything that is closed."""
 
 
 def test_an_action_runs_once_and_not_after_it_was_cancelled() -> None:
@@ -77,3 +81,15 @@ def test_nothing_is_created_when_the_process_is_ending(monkeypatch: pytest.Monke
     with pytest.raises(InterruptedError):
         create(lambda: ran.append(2), lambda: None)
     assert ran == [1]
+
+
+def test_an_owner_is_closed_once_by_hand_or_when_nothing_refers_to_it() -> None:
+    closed: list[str] = []
+    first, second = _Owner(), _Owner()
+    close = close_with(first, lambda: closed.append("first"))
+    close_with(second, lambda: closed.append("second"))
+    close()
+    close()
+    assert closed == ["first"]
+    del first, second
+    assert closed == ["first", "second"]
