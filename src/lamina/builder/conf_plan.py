@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from lamina.builder.prepare import open_base, plan_layers
 from lamina.core.closure import Closure
 from lamina.core.names import STORE_DIR, StorePath
 from lamina.core.nodes import Extent, Regular
-from lamina.errors import FormatError, InvalidArgument, NotFound
+from lamina.errors import FormatError, NotFound
 from lamina.formats.conf import Conf
 from lamina.formats.json_toml import parse_json
 from lamina.formats.reference_scanner import ReferenceScanner
@@ -58,21 +57,19 @@ def plan_conf(
         warnings: those so far; messages about the layers are added.
 
     Raises:
-        InvalidArgument: ``spec`` has no name or no tag.
         NotFound: the store lacks a path, or a file in it.
         PlanError: the layers do not suffice.
-        FormatError: a file is broken, or `lamina.builder.nixpkgs_conf` could not read the result.
+        FormatError: a file is broken; or the result could not be read, for example without a name and a tag.
         Error: what opening the base image raises.
 
     """
-    if not spec.name or not spec.tag:
-        raise InvalidArgument("name", got="none" if not spec.name else "no tag", expected="a name and a tag")
-    base = _read_base(store, base_json)
+    base = parse_json(read_head(_find_file(store, base_json, b""), MAX_BYTES), str(base_json))
+    if not isinstance(base, dict) or not base.keys() >= {"architecture", "config", "os"}:
+        raise FormatError(base_json, got=short_repr(base), expected="an object with architecture, config and os")
     architecture = parse_architecture("architecture", base["architecture"])
     base_image = open_base(replace(spec, architecture=architecture))
     closure = _resolve_closure(spec, base_json, customisation_layer, store)
     layers = plan_layers(spec, closure, base_image, warnings, ignored=[base_json, customisation_layer])
-    owner = spec.owner
     document = {
         "architecture": architecture,
         "config": base["config"],
@@ -81,24 +78,14 @@ def plan_conf(
         "from_image": spec.from_image,
         "store_layers": [list(map(str, layer.paths)) for layer in layers],
         "customisation_layer": str(customisation_layer),
-        "repo_tag": f"{spec.name}:{spec.tag}",
+        "repo_tag": f"{spec.name or ''}:{spec.tag or ''}",
         "created": _format_date(spec.created),
         "mtime": _format_date(spec.mtime),
-        "uid": str(owner.uid),
-        "gid": str(owner.gid),
-        "uname": owner.uname,
-        "gname": owner.gname,
+        **{name: str(value) for name, value in asdict(spec.owner).items()},
     }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     Conf.parse(text.encode())  # the streamer would refuse what this refuses
     return ConfResult(text, layers, len(base_image.layers), tuple(warnings))
-
-
-def _read_base(store: Store, base_json: StorePath) -> dict[str, Any]:
-    base = parse_json(read_head(_find_file(store, base_json, b""), MAX_BYTES), str(base_json))
-    if not isinstance(base, dict) or not base.keys() >= {"architecture", "config", "os"}:
-        raise FormatError(base_json, got=short_repr(base), expected="an object with architecture, config and os")
-    return base
 
 
 def _format_date(moment: datetime | None) -> str:

@@ -227,6 +227,10 @@ def choose_compressor(file: str) -> str:
     return next((name for ending, name in _SUFFIXES.items() if lowered.endswith(ending)), "none")
 
 
+CODECS: Mapping[str, Callable[[Output, int, int], Output]] = {"none": lambda out, *_: out, "gzip": Gzip, "zstd": Zstd}
+"""Compressors by the name of their codec; they take the number of threads and the level."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerCompression:
     """The compression of all layers of an image. ``level`` is 0 if ``codec`` is ``none``."""
@@ -241,7 +245,7 @@ class LayerCompression:
         Levels 1 and 2 of gzip, of which 2 is the default, are compressed by isal, the others by zlib. Raises
         `InvalidArgument` for other texts.
         """
-        return cls(*parse_codec(text, "layer compression", ("none", "gzip", "zstd")))
+        return cls(*parse_codec(text, "layer compression", tuple(CODECS)))
 
     @property
     def is_none(self) -> bool:
@@ -272,12 +276,7 @@ class LayerCompression:
 
         Raises `FormatError` if the library is missing.
         """
-        match self.codec:
-            case "gzip":
-                return Gzip(out, jobs, self.level)
-            case "zstd":
-                return Zstd(out, jobs, self.level)
-        return out
+        return CODECS[self.codec](out, jobs, self.level)
 
     def __str__(self) -> str:
         return format_codec(self.codec, self.level)

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lamina.compression import libraries
-from lamina.compression.compressors import Gzip, LibraryCompressor, Zstd
+from lamina.compression.compressors import CODECS, LibraryCompressor
 from lamina.compression.levels import format_codec, parse_codec
 from lamina.system.fd_writer import Output
 
@@ -43,7 +42,7 @@ class NarCompression:
 
         Raises `FormatError` if the library is missing.
         """
-        return _COMPRESSORS[self.algorithm](out, threads, self.level)
+        return _CODECS[self.algorithm](out, threads, self.level)
 
 
 def _xz(out: Output, _threads: int, level: int) -> Output:
@@ -55,10 +54,4 @@ def _bzip2(out: Output, _threads: int, level: int) -> Output:
     return LibraryCompressor(out, libraries.load("bzip2").BZ2Compressor(level))
 
 
-_COMPRESSORS: Mapping[str, Callable[[Output, int, int], Output]] = {
-    "none": lambda out, *_: out,
-    "zstd": Zstd,
-    "gzip": Gzip,
-    "xz": _xz,
-    "bzip2": _bzip2,
-}
+_CODECS = {**CODECS, "xz": _xz, "bzip2": _bzip2}

@@ -166,7 +166,7 @@ def test_a_conf_needs_a_name_a_tag_and_both_paths(steps: Steps) -> None:
     layer, base = steps.build_layer(include_nix_db=True), steps.add_base()
     names: list[Any] = [{}, {"name": "hello"}, {"tag": "1"}]
     for name in names:
-        with pytest.raises(InvalidArgument, match="expected a name and a tag"):
+        with pytest.raises(FormatError, match=r"got repo_tag '.*', expected NAME:TAG"):
             plan_conf(str(base), str(layer), store=steps.folder, **name)
     with pytest.raises(NotFound, match=r"got no file layer\.tar, expected one"):
         plan_conf(str(base), str(steps.hello), store=steps.folder, include_nix_db=True, **NAME)
