@@ -210,7 +210,7 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
         yield
     # Threads whose results are no longer needed keep their connections open until the last response. The next test must
     # not see them.
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - before:
         if thread.name.startswith("lamina-"):
             thread.join(5)
     gc.collect()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.support import factories
 from tests.support.binary_cache import KEY, Cache, serve_cache
+from tests.support.examples import mark_rest, scale
 
 import lamina
 
@@ -79,7 +80,7 @@ def roots(cache: Cache) -> list[str]:
 
 def test_a_thousand_images_of_a_local_store(cache: Cache, roots: list[str], tmp_path: Path) -> None:
     disk = cache.on_disk(tmp_path / "root")
-    _run(tmp_path, 1000, {"contents": roots, "store": str(disk.root)})
+    _run(tmp_path, scale(1000), {"contents": roots, "store": str(disk.root)})
 
 
 def _use_files(cache: Cache, url: str) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def _use_embedded_store(cache: Cache, url: str) -> dict[str, Any]:
     return {"store": url, "embedded_store": str(cache.folder.parent / "embedded")}
 
 
-@pytest.mark.parametrize("use", [_use_files, _use_server, _use_embedded_store])
+@pytest.mark.parametrize("use", mark_rest([_use_server, _use_files, _use_embedded_store], 1))
 def test_many_images_of_binary_caches(
     use: Callable[[Cache, str], dict[str, Any]], cache: Cache, roots: list[str], tmp_path: Path
 ) -> None:

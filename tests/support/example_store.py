@@ -44,11 +44,13 @@ def hello(system: str = SYSTEM) -> StorePath:
 def example_store(root: Path, system: str = SYSTEM) -> FakeStore:
     """Create a store below ``root`` that contains the closure of `hello`."""
     store = FakeStore(root)
-    cache = open_stores([CACHE], StoreAccess(trust=lambda: Trust((PublicKey.parse(KEY),))))
-    closure = Closure.resolve([hello(system)], cache.query)
-    for info in closure:
-        unpack(cache, info.path, store.location(info.path))
-        store.register(info.path)
+    access = StoreAccess(trust=lambda: Trust((PublicKey.parse(KEY),)))
+    with access.resources:
+        cache = open_stores([CACHE], access)
+        closure = Closure.resolve([hello(system)], cache.query)
+        for info in closure:
+            unpack(cache, info.path, store.location(info.path))
+            store.register(info.path)
     with store.writing() as database:
         references = [(info.path, reference) for info in closure for reference in info.references]
         numbers = [(store.numbers[path], store.numbers[reference]) for path, reference in references]
