@@ -12,6 +12,7 @@ import click
 from lamina.cli.options import Command, collect_given, group_options, list_flags, list_options, make_option
 from lamina.errors import InvalidArgument
 from lamina.inputs.arguments import ARGUMENTS
+from lamina.inputs.declarations import Flag, repeatable
 from lamina.messages.redaction import short_repr
 
 if TYPE_CHECKING:
@@ -27,30 +28,16 @@ _UNRELATED = ("store", "jobs", "layer_cache", "verify")
 class ContainerOptions(NamedTuple):
     """The options of the container config, as the user wrote them; None or empty if they are not given."""
 
-    config: Annotated[
-        str | None,
-        click.option("--config", metavar="FILE", help="The container config in JSON; the flags below are put over it."),
-    ]
-    cmd: Annotated[
-        str | None, click.option("--cmd", metavar="WORDS", help="Cmd: a JSON list, or words as a shell splits them.")
-    ]
-    entrypoint: Annotated[str | None, click.option("--entrypoint", metavar="WORDS", help="Entrypoint, likewise.")]
-    env: Annotated[
-        tuple[str, ...], click.option("--env", multiple=True, metavar="K=V", help="A variable of the environment.")
-    ]
-    user: Annotated[str | None, click.option("--user", metavar="USER[:GROUP]", help="Who the program runs as.")]
-    workdir: Annotated[str | None, click.option("--workdir", metavar="PATH", help="The folder that it starts in.")]
-    expose: Annotated[
-        tuple[str, ...],
-        click.option("--expose", multiple=True, metavar="N[/tcp|udp]", help="A port that it listens on."),
-    ]
-    volume: Annotated[
-        tuple[str, ...], click.option("--volume", multiple=True, metavar="PATH", help="A folder to mount something at.")
-    ]
-    label: Annotated[tuple[str, ...], click.option("--label", multiple=True, metavar="K=V", help="A label.")]
-    stop_signal: Annotated[
-        str | None, click.option("--stop-signal", metavar="SIGNAL", help="The signal that asks it to stop.")
-    ]
+    config: Annotated[str | None, Flag("The container config in JSON; the flags below are put over it.", "FILE")]
+    cmd: Annotated[str | None, Flag("Cmd: a JSON list, or words as a shell splits them.", "WORDS")]
+    entrypoint: Annotated[str | None, Flag("Entrypoint, likewise.", "WORDS")]
+    env: Annotated[tuple[str, ...], repeatable("K=V", "A variable of the environment.")]
+    user: Annotated[str | None, Flag("Who the program runs as.", "USER[:GROUP]")]
+    workdir: Annotated[str | None, Flag("The folder that it starts in.", "PATH")]
+    expose: Annotated[tuple[str, ...], repeatable("N[/tcp|udp]", "A port that it listens on.")]
+    volume: Annotated[tuple[str, ...], repeatable("PATH", "A folder to mount something at.")]
+    label: Annotated[tuple[str, ...], repeatable("K=V", "A label.")]
+    stop_signal: Annotated[str | None, Flag("The signal that asks it to stop.", "SIGNAL")]
 
 
 class ImageOptions(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import click
 
 from lamina.errors import InvalidArgument
+from lamina.inputs import declarations
 from lamina.inputs.arguments import ARGUMENTS
 from lamina.inputs.declarations import Flag
 
@@ -49,22 +50,39 @@ def group_options(keyword: str, make: Callable[..., object], *options: Decorator
 
 
 def list_options(group: type[Any]) -> list[Decorator]:
-    """Return the options that the fields of the `NamedTuple` ``group`` declare."""
-    return [annotation.__metadata__[0] for annotation in group.__annotations__.values()]
+    """Return the options of the flags that the fields of the `NamedTuple` ``group`` declare."""
+    return [
+        make_option(flag, name)
+        for name, annotation in group.__annotations__.items()
+        for flag in declarations.list_flags(name, annotation)
+    ]
+
+
+def make_option(flag: Flag, parameter: str = "") -> Decorator:
+    """Return a flag as click's decorator; ``parameter`` is the name of its value, if not the flag's own."""
+    parameter = parameter or flag.parameter
+    if not flag.name.startswith("-"):
+        return click.argument(parameter, metavar=flag.name, nargs=-1)
+    return click.option(
+        flag.name,
+        parameter,
+        metavar=flag.metavar,
+        type=flag.value_type if isinstance(flag.value_type, type) else click.Choice(flag.value_type),
+        is_flag=flag.value_type is bool,
+        default=flag.default,
+        multiple=flag.is_repeatable,
+        hidden=flag.is_hidden,
+        help=flag.help,
+    )
 
 
 class ReportOptions(NamedTuple):
     """How a verb reports its progress and its result."""
 
-    progress: Annotated[
-        str,
-        click.option(
-            "--progress", type=click.Choice(["auto", "plain"]), default="auto", help="Bars on a terminal, or lines."
-        ),
-    ]
-    quiet: Annotated[bool, click.option("--quiet", is_flag=True, help="Say nothing but errors.")]
-    as_json: Annotated[bool, click.option("--json", "as_json", is_flag=True, help="A machine-readable result.")]
-    debug: Annotated[bool, click.option("--debug", is_flag=True, help="Show where an error comes from.")]
+    progress: Annotated[str, Flag("Bars on a terminal, or lines.", value_type=("auto", "plain"), default="auto")]
+    quiet: Annotated[bool, Flag("Say nothing but errors.", value_type=bool)]
+    as_json: Annotated[bool, Flag("A machine-readable result.", name="--json", value_type=bool)]
+    debug: Annotated[bool, Flag("Show where an error comes from.", value_type=bool)]
 
     @property
     def is_silent(self) -> bool:
@@ -90,22 +108,6 @@ def argument_option(name: str) -> Decorator:
 def list_flags(*names: str) -> list[Flag]:
     """Return the flags of the arguments called ``names``, in the order of the help."""
     return [flag for name in names for flag in ARGUMENTS[name].flags]
-
-
-def make_option(flag: Flag) -> Decorator:
-    """Return a flag as click's decorator."""
-    if not flag.name.startswith("-"):
-        return click.argument(flag.parameter, metavar=flag.name, nargs=-1)
-    return click.option(
-        flag.name,
-        flag.parameter,
-        metavar=flag.metavar,
-        type=flag.value_type if isinstance(flag.value_type, type) else click.Choice(flag.value_type),
-        is_flag=flag.value_type is bool,
-        multiple=flag.is_repeatable,
-        hidden=flag.is_hidden,
-        help=flag.help,
-    )
 
 
 def collect_given(**values: Any) -> dict[str, Any]:
@@ -141,14 +143,9 @@ class ReaderOptions(NamedTuple):
     """Which images of a file are read, and how much they may unpack to."""
 
     platform: Annotated[
-        str | None,
-        click.option(
-            "--platform",
-            metavar="[OS/]ARCH[/VARIANT]",
-            help="Take images for this platform alone: linux/arm64, arm/v7 …",
-        ),
+        str | None, Flag("Take images for this platform alone: linux/arm64, arm/v7 …", "[OS/]ARCH[/VARIANT]")
     ]
-    max_unpacked_size: Annotated[str | None, argument_option("max_unpacked_size")]
+    max_unpacked_size: Annotated[str | None, ARGUMENTS["max_unpacked_size"].flags[0]]
 
 
 report_options = group_options("report", ReportOptions, *list_options(ReportOptions))

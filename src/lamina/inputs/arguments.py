@@ -33,7 +33,6 @@ class StoreArguments(TypedDict, total=False):
         "StrPath | StoreLike | Sequence[StrPath]",
         Argument(parsers.parse_store, (), rebase=relative_paths.rebase_paths),
         repeatable(
-            "--store",
             "WHERE",
             "A folder that holds nix/store, a closure graph in JSON, a binary cache (file://, https://, s3://) or an "
             "embedded store; repeat it, the first that gives a path wins.  [default: the machine's own, then the "
@@ -44,28 +43,24 @@ class StoreArguments(TypedDict, total=False):
         str | Sequence[str],
         Argument(parsers.parse_keys, ()),
         repeatable(
-            "--trusted-key", "NAME:BASE64", "A key that signs what binary caches have, beside that of cache.nixos.org."
+            "NAME:BASE64",
+            "A key that signs what binary caches have, beside that of cache.nixos.org.",
+            name="--trusted-key",
         ),
     ]
     verify_signatures: Annotated[
         bool,
         Argument(parsers.parse_boolean, True),
-        switch("--no-verify-signatures", False, "Take what a binary cache has, whoever signed it or not."),
+        switch(False, "Take what a binary cache has, whoever signed it or not.", name="--no-verify-signatures"),
     ]
     channel: Annotated[
         str | None,
         Argument(parsers.parse_optional_text, None),
-        Flag(
-            "--channel",
-            "Where names are looked up: a channel such as nixos-25.11, or a list of store paths.",
-            "NAME|URL|FILE",
-        ),
+        Flag("Where names are looked up: a channel such as nixos-25.11, or a list of store paths.", "NAME|URL|FILE"),
     ]
     # The folder that keeps the lists of channels; None for a temporary one.
     channel_lists: Annotated[StrPath | None, Argument(parsers.parse_path, None)]
-    offline: Annotated[
-        bool, Argument(parsers.parse_boolean, False), switch("--offline", True, "Ask nobody over the network.")
-    ]
+    offline: Annotated[bool, Argument(parsers.parse_boolean, False), switch(True, "Ask nobody over the network.")]
 
 
 class ImageArguments(StoreArguments, total=False):
@@ -74,50 +69,41 @@ class ImageArguments(StoreArguments, total=False):
     contents: Annotated[
         StrPath | Iterable[StrPath],
         Argument(parsers.parse_texts, (), rebase=relative_paths.rebase_roots),
-        repeatable("[ROOT]...", "", ""),
+        repeatable("", "", name="[ROOT]..."),
     ]
     closure: Annotated[
         StrPath | Iterable[StrPath],
         Argument(parsers.parse_texts, ()),
-        repeatable("--closure", "PATH", "Add a path with its closure, linking nothing."),
+        repeatable("PATH", "Add a path with its closure, linking nothing."),
     ]
     from_image: Annotated[
         StrPath | None,
         Argument(parsers.parse_path, None, rebase=relative_paths.rebase_path),
         Flag(
-            "--from-image",
-            "The image to build upon: a docker-archive or OCI layout; NAME chooses one of several in it.",
-            "FILE[#NAME]",
+            "The image to build upon: a docker-archive or OCI layout; NAME chooses one of several in it.", "FILE[#NAME]"
         ),
     ]
     max_unpacked_size: Annotated[
         int | str | None,
         Argument(parsers.parse_size, None),
         Flag(
-            "--max-unpacked-size",
             "How much an image may unpack to: bytes, or 500M, 4GiB …  [default: 2GiB, or 100 times a larger file]",
             "SIZE",
         ),
     ]
     # All layers count, those of the base image and the customisation layer included.
     max_layers: Annotated[
-        int,
-        Argument(parsers.parse_integer, 100),
-        Flag("--max-layers", "The most layers, all counted.  [default: 100]", value_type=int),
+        int, Argument(parsers.parse_integer, 100), Flag("The most layers, all counted.  [default: 100]", value_type=int)
     ]
     layering: Annotated[
         "StrPath | Sequence[Any] | Pipeline",
         Argument(parsers.parse_layering, "auto", key="layeringPipeline", rebase=relative_paths.rebase_layering),
-        Flag(
-            "--layering",
-            "auto, popularity, or a JSON file that holds a layeringPipeline.  [default: auto]",
-            "NAME|FILE",
-        ),
+        Flag("auto, popularity, or a JSON file that holds a layeringPipeline.  [default: auto]", "NAME|FILE"),
     ]
     include_store_paths: Annotated[
         bool,
         Argument(parsers.parse_boolean, True),
-        switch("--no-store-paths", False, "Leave the store paths out; the links will dangle."),
+        switch(False, "Leave the store paths out; the links will dangle.", name="--no-store-paths"),
     ]
     # On the command line, the flags in `lamina.cli.container_config` give it.
     config: Annotated[Mapping[str, Any], Argument(parsers.parse_config, {})]
@@ -125,127 +111,117 @@ class ImageArguments(StoreArguments, total=False):
     name: Annotated[
         str | None,
         Argument(parsers.parse_name, None),
-        Flag("--name", "The image's name.  [default: the first ROOT's package name]"),
+        Flag("The image's name.  [default: the first ROOT's package name]"),
     ]
     # None for the first 32 hex digits of the image's ID.
     tag: Annotated[
-        str | None, Argument(parsers.parse_tag, None), Flag("--tag", "The image's tag.  [default: from the image ID]")
+        str | None, Argument(parsers.parse_tag, None), Flag("The image's tag.  [default: from the image ID]")
     ]
     # A GOARCH, with a variant if it has one; None for that of the first program.
     architecture: Annotated[
         str | None,
         Argument(parsers.parse_architecture, None),
-        Flag("--architecture", "amd64, arm64, arm/v7, or aarch64 …  [default: the first program's]", "ARCH[/VARIANT]"),
+        Flag("amd64, arm64, arm/v7, or aarch64 …  [default: the first program's]", "ARCH[/VARIANT]"),
     ]
     # The image's date; None for the current time.
     created: Annotated[
         "str | datetime",
         Argument(parsers.parse_moment, _DEFAULT_MOMENT),
-        Flag("--created", "ISO-8601 or now; SOURCE_DATE_EPOCH is the default where set.", "DATE"),
+        Flag("ISO-8601 or now; SOURCE_DATE_EPOCH is the default where set.", "DATE"),
     ]
     # The date of the image's files; None for the current time.
     mtime: Annotated[
         "str | datetime",
         Argument(parsers.parse_moment, _DEFAULT_MOMENT),
-        Flag("--mtime", "The date of the files in store layers, ISO-8601 or now.", "DATE"),
+        Flag("The date of the files in store layers, ISO-8601 or now.", "DATE"),
     ]
     uid: Annotated[
         int,
         Argument(parsers.parse_id, 0),
-        Flag("--uid", "The owner of the files in store layers.  [default: 0]", value_type=int),
+        Flag("The owner of the files in store layers.  [default: 0]", value_type=int),
     ]
-    gid: Annotated[int, Argument(parsers.parse_id, 0), Flag("--gid", "Their group.  [default: 0]", value_type=int)]
-    uname: Annotated[str, Argument(parsers.parse_text, "root"), Flag("--uname", "The owner's name.  [default: root]")]
-    gname: Annotated[str, Argument(parsers.parse_text, "root"), Flag("--gname", "The group's name.  [default: root]")]
+    gid: Annotated[int, Argument(parsers.parse_id, 0), Flag("Their group.  [default: 0]", value_type=int)]
+    uname: Annotated[str, Argument(parsers.parse_text, "root"), Flag("The owner's name.  [default: root]")]
+    gname: Annotated[str, Argument(parsers.parse_text, "root"), Flag("The group's name.  [default: root]")]
     extra_commands: Annotated[
-        str,
-        Argument(parsers.parse_text, ""),
-        Flag("--extra-commands", "Bash to run in the image's root, by relative paths.", "SCRIPT"),
+        str, Argument(parsers.parse_text, ""), Flag("Bash to run in the image's root, by relative paths.", "SCRIPT")
     ]
     # Keys of the base image's config that are taken over, beside ``Env``.
     inherit: Annotated[
         str | Sequence[str],
         Argument(parsers.parse_inherit, ()),
-        words("--inherit", "KEYS", "What of its config to take over beside Env: Cmd,…"),
+        words("KEYS", "What of its config to take over beside Env: Cmd,…"),
     ]
     fake_root_commands: Annotated[
-        str,
-        Argument(parsers.parse_text, ""),
-        Flag("--fake-root-commands", "Bash to run after that, under fakeroot.", "SCRIPT"),
+        str, Argument(parsers.parse_text, ""), Flag("Bash to run after that, under fakeroot.", "SCRIPT")
     ]
     enable_fakechroot: Annotated[
-        bool,
-        Argument(parsers.parse_boolean, False),
-        switch("--enable-fakechroot", True, "Run that with the image's root as /, under proot."),
+        bool, Argument(parsers.parse_boolean, False), switch(True, "Run that with the image's root as /, under proot.")
     ]
     include_nix_db: Annotated[
         bool,
         Argument(parsers.parse_boolean, False, key="includeNixDB"),
-        switch("--include-nix-db", True, "A database for a Nix inside, of all the store paths."),
+        switch(True, "A database for a Nix inside, of all the store paths."),
     ]
     # For each script; None for no limit.
     time_limit: Annotated[
         float | None,
         Argument(parsers.parse_seconds, None),
-        Flag("--time-limit", "The longest that a script may take.", "SECONDS", float),
+        Flag("The longest that a script may take.", "SECONDS", value_type=float),
     ]
     # A spec file can come from another person, so it may not disable the sandbox.
     sandbox: Annotated[
         bool,
         Argument(parsers.parse_boolean, True, in_spec_file=False),
         switch(
-            "--no-sandbox",
             False,
             "Run scripts with all that you may do yourself.  [default: in a sandbox, or not at all]",
+            name="--no-sandbox",
         ),
     ]
     extras: Annotated[
         str | Sequence[str],
         Argument(parsers.parse_extras, ()),
-        words("--with", "WORDS", "Ready-made contents: nss,certs,sh,env,tmp."),
+        words("WORDS", "Ready-made contents: nss,certs,sh,env,tmp.", name="--with"),
     ]
     tree: Annotated[
         "Sequence[DeclaredEntry]",
         Argument(parsers.parse_tree, (), rebase=relative_paths.rebase_sources),
-        entries("--dir", "dir", "PATH[:MODE[:UID:GID]]", "A folder in the root."),
-        entries("--file", "file", "PATH=SOURCE[:MODE[:UID:GID]]", "A file in the root."),
-        entries("--symlink", "symlink", "PATH=TARGET", "A symlink in the root."),
-        entries("--perm", "perm", "PATH:MODE[:UID:GID]", "Mode and owner in the root."),
-        entries("--xattr", "xattr", "PATH:NAME=HEX", "An extended attribute."),
+        entries("dir", "PATH[:MODE[:UID:GID]]", "A folder in the root."),
+        entries("file", "PATH=SOURCE[:MODE[:UID:GID]]", "A file in the root."),
+        entries("symlink", "PATH=TARGET", "A symlink in the root."),
+        entries("perm", "PATH:MODE[:UID:GID]", "Mode and owner in the root."),
+        entries("xattr", "PATH:NAME=HEX", "An extended attribute."),
     ]
     # None for what the extension of the output says. Only ``build`` has the flag.
     compressor: Annotated[
         str | None,
         Argument(parsers.parse_compressor, None),
-        Flag("--compressor", "[default: as FILE's ending says, else none]", value_type=("none", "gz", "zstd")),
+        Flag("[default: as FILE's ending says, else none]", value_type=("none", "gz", "zstd")),
     ]
     layer_compression: Annotated[
         str,
         Argument(parsers.parse_layer_compression, "none"),
-        Flag(
-            "--layer-compression",
-            "How each layer is compressed: none, gzip[:LEVEL] or zstd[:LEVEL].  [default: none]",
-            "WORD",
-        ),
+        Flag("How each layer is compressed: none, gzip[:LEVEL] or zstd[:LEVEL].  [default: none]", "WORD"),
     ]
     jobs: Annotated[
         int | None,
         Argument(parsers.parse_jobs, None),
-        Flag("--jobs", "Processors.  [default: those this process may use]", "N", int),
+        Flag("Processors.  [default: those this process may use]", "N", value_type=int),
     ]
     # None for no layer cache.
     layer_cache: Annotated[
         StrPath | None,
         Argument(parsers.parse_layer_cache, None, old_names=("ledger",), rebase=relative_paths.rebase_path),
-        Flag("--layer-cache", "What earlier runs learnt about layers.  [default: in the cache folder]", "PATH"),
-        Flag("--ledger", "The old name of --layer-cache.", "PATH", is_hidden=True),
-        switch("--no-layer-cache", None, "Use nothing of earlier runs, and leave nothing for later ones."),
-        switch("--no-ledger", None, "The old name of --no-layer-cache.", is_hidden=True),
+        Flag("What earlier runs learnt about layers.  [default: in the cache folder]", "PATH"),
+        Flag("The old name of --layer-cache.", "PATH", is_hidden=True, name="--ledger"),
+        switch(None, "Use nothing of earlier runs, and leave nothing for later ones.", name="--no-layer-cache"),
+        switch(None, "The old name of --no-layer-cache.", is_hidden=True, name="--no-ledger"),
     ]
     verify: Annotated[
         bool,
         Argument(parsers.parse_boolean, False),
-        switch("--verify", True, "Find out anew what the layer cache knows, and compare."),
+        switch(True, "Find out anew what the layer cache knows, and compare."),
     ]
     # Where scripts look for programs, in the form of PATH. A spec file may not choose which programs run.
     search_path: Annotated[str, Argument(parsers.parse_text, os.defpath, in_spec_file=False)]

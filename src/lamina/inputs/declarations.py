@@ -12,23 +12,26 @@ if TYPE_CHECKING:
 
 
 class Flag(NamedTuple):
-    """A flag of the command line that gives an argument.
+    """A flag of the command line.
 
     Attributes:
-        name: the flag, such as ``--max-layers``; without dashes, the metavar of positional arguments.
         help: its text in the help.
         metavar: what the help calls its value; None for the name of its type.
+        name: the flag, such as ``--max-layers``; empty if that is what it gives, with dashes. A name without dashes is
+            the metavar of positional arguments.
         value_type: the type of its value, or the texts to choose from; bool for a flag without a value.
+        default: its value where it is not given.
         is_repeatable: whether it may be given several times; its values are a list then.
         is_hidden: whether it is an old name, which the help leaves out.
         convert: returns the argument's value for the flag's.
 
     """
 
-    name: str
     help: str
     metavar: str | None = None
+    name: str = ""
     value_type: type[object] | Sequence[str] = str
+    default: str | None = None
     is_repeatable: bool = False
     is_hidden: bool = False
     convert: Callable[[Any], Any] = lambda value: value
@@ -37,6 +40,13 @@ class Flag(NamedTuple):
     def parameter(self) -> str:
         """The name of the flag's value in Python."""
         return self.name.strip("-[].").replace("-", "_").lower()
+
+
+def list_flags(name: str, annotation: Any) -> tuple[Flag, ...]:
+    """Return the flags in the metadata of an annotation of ``name``, each with its own name."""
+    own_name = f"--{name.replace('_', '-')}"
+    flags = (item for item in annotation.__metadata__ if isinstance(item, Flag))
+    return tuple(flag if flag.name else flag._replace(name=own_name) for flag in flags)
 
 
 class Argument(NamedTuple):
@@ -66,34 +76,33 @@ class Argument(NamedTuple):
 def list_arguments(table: type[Any]) -> Mapping[str, Argument]:
     """Return what the keys of the `TypedDict` ``table`` declare, by name, in their order."""
     return {
-        name: annotation.__metadata__[0]._replace(flags=annotation.__metadata__[1:])
+        name: annotation.__metadata__[0]._replace(flags=list_flags(name, annotation))
         for name, annotation in table.__annotations__.items()
     }
 
 
-def switch(name: str, value: object, text: str, *, is_hidden: bool = False) -> Flag:
+def switch(value: object, text: str, *, name: str = "", is_hidden: bool = False) -> Flag:
     """Declare a flag that takes no value, and gives the argument ``value``; ``text`` is its help."""
-    return Flag(name, text, value_type=bool, is_hidden=is_hidden, convert=lambda _: value)
+    return Flag(text, name=name, value_type=bool, is_hidden=is_hidden, convert=lambda _: value)
 
 
-def repeatable(name: str, metavar: str, text: str, convert: Callable[[Sequence[str]], object] = list) -> Flag:
+def repeatable(metavar: str, text: str, convert: Callable[[Sequence[str]], object] = list, *, name: str = "") -> Flag:
     """Declare a flag that may be given several times; ``text`` is its help, ``convert`` as in `Flag`."""
-    return Flag(name, text, metavar, is_repeatable=True, convert=convert)
+    return Flag(text, metavar, name, is_repeatable=True, convert=convert)
 
 
-def words(name: str, metavar: str, text: str) -> Flag:
+def words(metavar: str, text: str, *, name: str = "") -> Flag:
     """Declare a flag of words with commas between them, which may be given several times; ``text`` is its help."""
-    return repeatable(name, metavar, text, lambda texts: [word for item in texts for word in item.split(",")])
+    return repeatable(metavar, text, lambda texts: [word for item in texts for word in item.split(",")], name=name)
 
 
-def entries(name: str, kind: str, metavar: str, text: str) -> Flag:
-    """Declare a flag of declared entries, which may be given several times; ``text`` is its help.
+def entries(kind: str, metavar: str, text: str) -> Flag:
+    """Declare the flag ``--KIND`` of declared entries, which may be given several times.
 
     Args:
-        name: the flag.
         kind: the key of such an entry in a spec file, such as ``dir``.
         metavar: the form of its value.
         text: its help.
 
     """
-    return repeatable(name, metavar, text, lambda texts: [{kind: item} for item in texts])
+    return repeatable(metavar, text, lambda texts: [{kind: item} for item in texts], name=f"--{kind}")

@@ -60,5 +60,7 @@ def test_the_help_repeats_the_values_that_exist() -> None:
 
 
 def test_every_flag_has_a_name_of_its_own() -> None:
-    names = [flag.name for declared in ARGUMENTS.values() for flag in declared.flags]
-    assert len(names) == len(set(names))
+    flags = [flag for declared in ARGUMENTS.values() for flag in declared.flags]
+    assert len({flag.name for flag in flags}) == len(flags)
+    assert all(flag.name.startswith("--") or flag.name == "[ROOT]..." for flag in flags)
+    assert all(flag.help.endswith((".", "]", "…")) for flag in flags if flag.name != "[ROOT]...")

@@ -2,14 +2,12 @@
 
 from typing import Annotated, TypedDict
 
-from lamina.inputs.declarations import Argument, Flag, entries, list_arguments, repeatable, switch, words
+from lamina.inputs.declarations import Argument, Flag, entries, list_arguments, list_flags, repeatable, switch, words
 from lamina.inputs.parsers import parse_integer, parse_text
 
 
 class Base(TypedDict, total=False):
-    number: Annotated[
-        int, Argument(parse_integer, 5, old_names=("count",)), Flag("--number", "A number.", value_type=int)
-    ]
+    number: Annotated[int, Argument(parse_integer, 5, old_names=("count",)), Flag("A number.", value_type=int)]
 
 
 class Example(Base, total=False):
@@ -25,13 +23,18 @@ def test_what_is_declared_can_be_read_in_the_order_of_the_keys() -> None:
 
 
 def test_a_flag_converts_its_value_to_that_of_the_argument() -> None:
-    assert Flag("--name", "").convert("x") == "x"
-    assert switch("--no-sandbox", False, "").convert(True) is False
-    assert repeatable("--store", "", "").convert(("a", "b")) == ["a", "b"]
-    assert words("--with", "", "").convert(("a,b", "c")) == ["a", "b", "c"]
-    assert entries("--dir", "dir", "", "").convert(("/a", "/b")) == [{"dir": "/a"}, {"dir": "/b"}]
+    assert Flag("").convert("x") == "x"
+    assert switch(False, "").convert(True) is False
+    assert repeatable("", "").convert(("a", "b")) == ["a", "b"]
+    assert words("", "").convert(("a,b", "c")) == ["a", "b", "c"]
+    assert entries("dir", "", "").convert(("/a", "/b")) == [{"dir": "/a"}, {"dir": "/b"}]
 
 
 def test_a_flag_names_its_value_in_python() -> None:
-    assert Flag("--no-layer-cache", "").parameter == "no_layer_cache"
-    assert Flag("[ROOT]...", "").parameter == "root"
+    assert Flag("", name="--no-layer-cache").parameter == "no_layer_cache"
+    assert Flag("", name="[ROOT]...").parameter == "root"
+
+
+def test_a_flag_without_a_name_has_that_of_what_it_gives() -> None:
+    annotation = Annotated[str, Flag("A"), Flag("B", name="--other")]
+    assert [flag.name for flag in list_flags("max_layers", annotation)] == ["--max-layers", "--other"]
