@@ -59,25 +59,18 @@ def read_export(store: EmbeddedStore, read: Callable[[int], bytes]) -> Iterator[
         NotFound: A path has a reference that is neither in the store nor earlier in the export.
         OutputError: The store cannot be written.
     """
-    receiver = _NarReceiver()
-    paths = nix_export.parse(read, receiver.write)
+
+    def write(data: bytes) -> None:
+        incoming.write(data)  # to the file of the current path
+
+    paths = nix_export.parse(read, write)
     while True:
         with store.create_incoming() as incoming:
-            receiver.incoming = incoming
             exported = next(paths, None)
             if exported is None:
                 return
             imported = _import_path(store, exported, incoming)
         yield imported
-
-
-class _NarReceiver:
-    """Passes the NAR that is being parsed to the current `IncomingFile`."""
-
-    incoming: IncomingFile
-
-    def write(self, data: bytes) -> None:
-        self.incoming.write(data)
 
 
 def _import_path(store: EmbeddedStore, exported: ExportedPath, incoming: IncomingFile) -> ImportedPath:
