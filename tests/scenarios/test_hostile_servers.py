@@ -206,6 +206,7 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
+    before = set(threading.enumerate())
     with use_policy(QUICK):
         yield
     # Threads whose results are no longer needed keep their connections open until the last response. The next test must
