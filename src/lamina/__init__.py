@@ -17,6 +17,14 @@ TYPE_CHECKING = False  # type checkers know the name; importing typing takes lon
 if TYPE_CHECKING:
     from typing import Any
 
+    from lamina.api.cache_folder import (
+        CleanResult,
+        LayerCacheResult,
+        PruneResult,
+        clean_cache,
+        describe_layer_cache,
+        prune_layer_cache,
+    )
     from lamina.api.docker_tools import stream_conf
     from lamina.api.images import (
         Stream,
@@ -128,12 +136,21 @@ _EXPORTS = {
         "list_paths",
     ),
     "lamina.api.layer_cache": ("DamagedLayer", "LayerCacheCheck"),
+    "lamina.api.cache_folder": (
+        "CleanResult",
+        "LayerCacheResult",
+        "PruneResult",
+        "clean_cache",
+        "describe_layer_cache",
+        "prune_layer_cache",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
     "AddedPath",
     "AuthError",
+    "CleanResult",
     "DamagedLayer",
     "DamagedPath",
     "Dir",
@@ -151,12 +168,14 @@ __all__ = [
     "InvalidArgument",
     "Layer",
     "LayerCacheCheck",
+    "LayerCacheResult",
     "ListResult",
     "NarInfo",
     "NotFound",
     "OutputError",
     "Perm",
     "PlanError",
+    "PruneResult",
     "PublicKey",
     "PushResult",
     "RegistryError",
@@ -174,7 +193,9 @@ __all__ = [
     "__version__",
     "add_path",
     "build_layered_image",
+    "clean_cache",
     "collect_garbage",
+    "describe_layer_cache",
     "describe_paths",
     "export_image",
     "export_paths",
@@ -185,6 +206,7 @@ __all__ = [
     "list_paths",
     "merge_images",
     "plan_layered_image",
+    "prune_layer_cache",
     "public_key",
     "push_paths",
     "sign_paths",

@@ -25,6 +25,7 @@ _VERBS = {
     "merge": "Several images in one archive.",
     "export": "The root file system of an image as a tar.",
     "store": "The store that lamina keeps: fetch, add, ls, info, verify, gc …",
+    "cache": "What lamina keeps in the cache folder: info, prune, clean.",
 }
 
 

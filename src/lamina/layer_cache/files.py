@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from lamina.errors import FormatError
@@ -29,6 +30,8 @@ _DAMAGED = re.compile(r"(?:layer-cache|ledger)\.sqlite\.damaged(?:\.[0-9]+)?(?:-
 
 FileId = tuple[int, int]
 """The device and the inode of a file."""
+DeletedFile = tuple[str, int]
+"""The path of a file that was deleted, and its size in bytes."""
 
 
 def identify_file(path: Path) -> FileId | None:
@@ -45,25 +48,37 @@ def lock_layer_cache(path: Path, *, shared: bool) -> FileLock:
     return FileLock(path.parent, str(path), shared=shared, timeout=LOCK_TIMEOUT)
 
 
-def delete_layer_cache(path: Path) -> None:
+def delete_layer_cache(path: Path) -> tuple[DeletedFile, ...]:
     """Delete the layer cache at ``path``, which is locked, and the files that SQLite may have put beside it.
 
     Raises `FormatError` if the file was never a layer cache, and `OSError`.
     """
     if not _is_layer_cache(path):
         raise FormatError(got="something else", expected="a layer cache, or no file")
-    for file in list_files(path):
-        file.unlink(missing_ok=True)
+    return delete_files(_list_files(path))
+
+
+def delete_files(files: Iterable[Path]) -> tuple[DeletedFile, ...]:
+    """Delete ``files``, and return those that were there. Raises `OSError`."""
+    deleted = []
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            size = os.lstat(file).st_size
+            file.unlink()
+            deleted.append((str(file), size))
+    return tuple(deleted)
 
 
 def list_leftovers(folder: Path) -> list[Path]:
     """Return the files of earlier versions of lamina in ``folder``: the old layer cache, and damaged ones that it kept.
 
-    Raises `OSError` if the folder cannot be read.
+    There are none in a folder that does not exist. Raises `OSError` if the folder cannot be read.
     """
+    if not folder.is_dir():
+        return []
     old = folder / OLD_FILE_NAME
     # The database comes first: without it, SQLite ignores the files beside it.
-    files = list_files(old) if not old.is_symlink() and old.is_file() and _is_layer_cache(old) else []
+    files = _list_files(old) if not old.is_symlink() and old.is_file() and _is_layer_cache(old) else []
     files += sorted(file for file in folder.iterdir() if _DAMAGED.fullmatch(file.name))
     return [file for file in files if file.is_file() and not file.is_symlink()]
 
@@ -74,11 +89,11 @@ def remove_old_file(folder: Path) -> None:
     A file that cannot be removed stays.
     """
     with contextlib.suppress(OSError):
-        for file in list_leftovers(folder) if not os.path.lexists(folder / FILE_NAME) else ():
-            file.unlink(missing_ok=True)
+        if not os.path.lexists(folder / FILE_NAME):
+            delete_files(list_leftovers(folder))
 
 
-def list_files(database: Path) -> list[Path]:
+def _list_files(database: Path) -> list[Path]:
     """Return the path of the database, then those of the files that SQLite puts beside it."""
     return [Path(f"{database}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
 

@@ -39,6 +39,8 @@ _HOUR = 3600
 _MAX_BYTES = 64 << 20
 _MAX_TEXT = 512 << 20
 _CHANNEL = re.compile(r"(?:nixos|nixpkgs)-(?:unstable|[0-9]{2}\.[0-9]{2})(?:-[a-z0-9_]+)*")
+# Names in the folder of cached lists: lists, and those that a killed process left half written.
+_CACHED = re.compile(r"[0-9a-f]{32}|\.lamina\.[0-9a-f]{1,32}\.part")
 # File names of lists; a URL with another last component may also be a folder.
 _LIST_NAME = re.compile(r"store-paths|.*\.(?:xz|zst|gz|bz2|lz4|json|txt|list)", re.DOTALL)
 _EXPECTED = "a channel such as nixos-25.11, the URL of a list or of a folder with one, or a file"
@@ -214,6 +216,12 @@ class _ListCache:
         except OSError as error:
             return (f"list of {name} could not be kept in {self.file.parent}: {error.strerror or error}",)
         return ()
+
+
+def list_cached_lists(cache: Path) -> list[Path]:
+    """Return the lists in the folder ``cache``; none if there is no such folder. Raises `OSError`."""
+    files = cache.iterdir() if cache.is_dir() else ()
+    return sorted(file for file in files if _CACHED.fullmatch(file.name) and file.is_file())
 
 
 def format_age(seconds: float) -> str:

@@ -1,0 +1,215 @@
+"""The public functions that describe, prune and delete what lamina keeps in the user's cache folder.
+
+Invariant: only files that lamina has made are deleted, and other processes may use them meanwhile. Every error is a
+`lamina.Error`, and nothing is printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, Unavailable
+from lamina.inputs.arguments import StrPath
+from lamina.inputs.parsers import parse_layer_cache, parse_path, parse_size
+from lamina.layer_cache.cache import MAX_SIZE
+from lamina.layer_cache.database import delete_if_damaged, open_layer_cache, translate_cache_errors
+from lamina.layer_cache.entries import check_entries, count_entries, evict, find_oldest_use
+from lamina.layer_cache.files import (
+    DeletedFile,
+    delete_files,
+    delete_layer_cache,
+    identify_file,
+    list_leftovers,
+    lock_layer_cache,
+)
+from lamina.messages.redaction import short_repr
+from lamina.stores.local.channel import list_cached_lists
+from lamina.system.sqlite import transaction
+
+_DAY = 24 * 60 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCacheResult:
+    """What a layer cache holds.
+
+    Attributes:
+        exists: whether there is a layer cache.
+        size: the size of the file in bytes.
+        layers: the number of layers whose digest is known.
+        compressed: the number of compressed layers whose digest is known.
+        listings: the number of store paths whose files are known.
+        oldest: when the least recently used entry was used, to the day; None if there is no entry.
+
+    """
+
+    exists: bool = True
+    size: int = 0
+    layers: int = 0
+    compressed: int = 0
+    listings: int = 0
+    oldest: datetime | None = None
+
+    @property
+    def entries(self) -> int:
+        """The number of all entries."""
+        return self.layers + self.compressed + self.listings
+
+
+@dataclass(frozen=True, slots=True)
+class PruneResult:
+    """The result of pruning a layer cache.
+
+    Attributes:
+        deleted: the number of entries that were deleted.
+        kept: the number of entries that are left.
+        size: the size of the file afterwards, in bytes.
+        files: the files that earlier versions of lamina left there, which were deleted.
+        warnings: messages about a layer cache that was damaged, and therefore deleted.
+
+    """
+
+    deleted: int = 0
+    kept: int = 0
+    size: int = 0
+    files: tuple[DeletedFile, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CleanResult:
+    """The ``files`` that were deleted."""
+
+    files: tuple[DeletedFile, ...]
+
+    @property
+    def size(self) -> int:
+        """The size of the files in bytes."""
+        return sum(size for _, size in self.files)
+
+
+def describe_layer_cache(*, layer_cache: StrPath) -> LayerCacheResult:
+    """Return what a layer cache holds; change nothing.
+
+    Args:
+        layer_cache: the file.
+
+    Raises:
+        FormatError: the file is no layer cache, or belongs to a newer lamina.
+        IntegrityError: it is damaged, or belongs to an older lamina.
+        Unavailable: it cannot be read.
+
+    """
+    path = _parse_layer_cache(layer_cache)
+    if not _exists(path):
+        return LayerCacheResult(exists=False)
+    if not (size := os.path.getsize(path)):
+        return LayerCacheResult()
+    try:
+        with open_layer_cache(path) as database:
+            counts, oldest = count_entries(database), find_oldest_use(database)
+    except IntegrityError as error:
+        error.add_hint("the next image begins a new one, if it was a layer cache")
+        raise
+    return LayerCacheResult(
+        size=size,
+        layers=counts.get(b"layer", 0),
+        compressed=counts.get(b"compressed", 0),
+        listings=counts.get(b"listing", 0),
+        oldest=None if oldest is None else datetime.fromtimestamp(oldest, UTC),
+    )
+
+
+def prune_layer_cache(
+    *, layer_cache: StrPath, max_size: int | str = MAX_SIZE, older_than: int | None = None
+) -> PruneResult:
+    """Delete the least recently used entries of a layer cache, and the files that earlier versions left beside it.
+
+    The layer cache is read whole; it is deleted if it is damaged.
+
+    Args:
+        layer_cache: the file.
+        max_size: how large the file may be afterwards, in bytes or as a text such as ``100M``.
+        older_than: also delete the entries that were not used for this many days.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        FormatError: the file is no layer cache, or belongs to a newer lamina.
+        OutputError: a file cannot be written or deleted.
+
+    """
+    path, limit = _parse_layer_cache(layer_cache), parse_size("max_size", max_size) or 0
+    if older_than is not None and (type(older_than) is not int or older_than < 0):
+        raise InvalidArgument("older_than", got=short_repr(older_than), expected="a number of days")
+    oldest = 0 if older_than is None else max(0, int(time.time()) - older_than * _DAY)
+    with _translate_errors(path):
+        files = delete_files(list_leftovers(path.parent))
+        if not _exists(path):
+            return PruneResult(files=files)
+        try:
+            with lock_layer_cache(path, shared=True), open_layer_cache(path) as database:
+                check_entries(database)
+                with transaction(database, "IMMEDIATE"):
+                    deleted = evict(database, limit, oldest)
+                database.execute("VACUUM")
+                kept = sum(count_entries(database).values())
+        except IntegrityError as error:
+            is_deleted = delete_if_damaged(path)
+            return PruneResult(files=files, warnings=(f"{error}: it is deleted",) if is_deleted else ())
+        return PruneResult(deleted, kept, os.path.getsize(path), files)
+
+
+def clean_cache(*, layer_cache: StrPath, channel_lists: StrPath | None = None) -> CleanResult:
+    """Delete a layer cache, the files that earlier versions left beside it, and the lists of channels.
+
+    Args:
+        layer_cache: the file.
+        channel_lists: the folder of the lists; None to delete none.
+
+    Raises:
+        InvalidArgument: an argument is wrong.
+        FormatError: the file is no layer cache.
+        OutputError: a file cannot be deleted.
+
+    """
+    path, folder = _parse_layer_cache(layer_cache), parse_path("channel_lists", channel_lists)
+    with _translate_errors(path):
+        files: tuple[DeletedFile, ...] = ()
+        if _exists(path):
+            with lock_layer_cache(path, shared=False):
+                files = delete_layer_cache(path)
+        others = list_leftovers(path.parent) + (list_cached_lists(Path(folder)) if folder else [])
+        return CleanResult(files + delete_files(others))
+
+
+def _parse_layer_cache(value: StrPath) -> Path:
+    """Return the file that the argument names, without symlinks; raise `InvalidArgument` for anything else."""
+    file = parse_layer_cache("layer_cache", value)
+    if file is None:
+        raise InvalidArgument("layer_cache", got="None", expected="the name of a file")
+    return Path(os.path.realpath(file))
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is a file; raise `FormatError` if something else lies there."""
+    if identify_file(path):
+        return True
+    if os.path.lexists(path):
+        raise FormatError(path, got="no regular file", expected="a layer cache")
+    return False
+
+
+@contextlib.contextmanager
+def _translate_errors(path: Path) -> Iterator[None]:
+    """Translate errors of the block; a file that cannot be used is an `OutputError` here."""
+    try:
+        with translate_cache_errors(path):
+            yield
+    except Unavailable as error:
+        raise error.convert(OutputError) from error

@@ -1,0 +1,29 @@
+"""The ``lamina cache`` group: its commands by name, each imported only when it runs."""
+
+from __future__ import annotations
+
+import click
+
+from lamina.cli.lazy_group import LazyGroup
+
+_COMMANDS = {
+    "info": "Show where the layer cache is, and what it holds.",
+    "prune": "Delete the least recently used entries of the layer cache.",
+    "clean": "Delete everything that lamina keeps in the cache folder.",
+}
+
+
+@click.group(
+    "cache",
+    cls=LazyGroup,
+    package="lamina.cli.cache",
+    noun="command",
+    summaries=_COMMANDS,
+    short_help="What lamina keeps in the cache folder: info, prune, clean.",
+    epilog="Example: lamina cache prune --older-than 30",
+)
+def command() -> None:
+    """Show and delete what lamina keeps in the user's cache folder: the layer cache, and lists of channels.
+
+    All of it is safe to delete at any time, also while lamina is running: the next image takes longer.
+    """

@@ -1,0 +1,38 @@
+"""``lamina cache clean``."""
+
+from __future__ import annotations
+
+import click
+
+import lamina
+from lamina.cli.cache.deleted_files import dump_files, print_files
+from lamina.cli.cache.layer_cache_option import layer_cache_option
+from lamina.cli.default_paths import get_default_channel_lists, get_default_layer_cache
+from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.output import print_stdout
+from lamina.cli.reporting import format_size, print_json
+
+
+@click.command(
+    "clean",
+    short_help="Delete everything that lamina keeps in the cache folder.",
+    epilog="Example: lamina cache clean",
+)
+@layer_cache_option
+@report_options
+def command(layer_cache: str, *, report: ReportOptions) -> None:
+    """Delete the layer cache, what earlier versions of lamina left beside it, and the lists of channels.
+
+    With another --layer-cache than the default one, the lists of channels are kept. Files of other programs are never
+    deleted. Prints what is deleted, one file a line, with its size in bytes.
+    """
+    is_default = layer_cache == get_default_layer_cache()
+    result = lamina.clean_cache(
+        layer_cache=layer_cache, channel_lists=get_default_channel_lists() if is_default else None
+    )
+    if report.as_json:
+        print_json({"files": dump_files(result.files), "size": result.size})
+        return
+    print_files(result.files)
+    count = len(result.files)
+    print_stdout(f"{count} file{'' if count == 1 else 's'} deleted, {result.size} bytes ({format_size(result.size)})")

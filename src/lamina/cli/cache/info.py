@@ -1,0 +1,48 @@
+"""``lamina cache info``."""
+
+from __future__ import annotations
+
+import click
+
+import lamina
+from lamina.cli.cache.layer_cache_option import layer_cache_option
+from lamina.cli.options import ReportOptions, report_options
+from lamina.cli.output import escape_controls, print_stdout
+from lamina.cli.reporting import format_size, print_json
+
+
+@click.command(
+    "info",
+    short_help="Show where the layer cache is, and what it holds.",
+    epilog="Example: lamina cache info",
+)
+@layer_cache_option
+@report_options
+def command(layer_cache: str, *, report: ReportOptions) -> None:
+    """Show the path and the size of the layer cache, the number of its entries, and when the least recently used one
+    was used.
+    """
+    result = lamina.describe_layer_cache(layer_cache=layer_cache)
+    if report.as_json:
+        print_json(
+            {
+                "layer_cache": layer_cache,
+                "exists": result.exists,
+                "size": result.size,
+                "entries": result.entries,
+                "layers": result.layers,
+                "compressed": result.compressed,
+                "listings": result.listings,
+                "oldest": result.oldest.isoformat() if result.oldest else None,
+            }
+        )
+        return
+    if not result.exists:
+        print_stdout(escape_controls(f"no layer cache at {layer_cache}"))
+        return
+    print_stdout(escape_controls(layer_cache))
+    print_stdout(f"  size: {format_size(result.size)}")
+    kinds = f"{result.layers} layers, {result.compressed} compressed layers, {result.listings} store paths"
+    print_stdout(f"  entries: {result.entries} ({kinds})")
+    if result.oldest:
+        print_stdout(f"  least recently used: {result.oldest:%Y-%m-%d}")

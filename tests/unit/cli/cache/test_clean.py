@@ -1,0 +1,55 @@
+"""``lamina cache clean`` as its users see it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.support.fake_nix_store import run
+from tests.support.layer_cache import facts, put
+
+LIST = "0123456789abcdef" * 2
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a layer cache and the list of a channel in the cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    file = tmp_path / "lamina" / "layer-cache.sqlite"
+    put(file, facts(1))
+    (file.parent / "channels").mkdir()
+    (file.parent / "channels" / LIST).write_text("list")
+    return file
+
+
+def test_the_layer_cache_and_the_lists_are_deleted(file: Path) -> None:
+    size = file.stat().st_size
+    ran = run("cache", "clean")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout.decode().splitlines() == [
+        f"{size:>12} {file}",
+        f"           4 {file.parent}/channels/{LIST}",
+        f"2 files deleted, {size + 4} bytes ({(size + 4) / 1024:.1f} KiB)",
+    ]
+    assert run("cache", "clean").stdout == b"0 files deleted, 0 bytes (0 B)\n"
+
+
+def test_json_has_the_same(file: Path) -> None:
+    size = file.stat().st_size
+    assert json.loads(run("cache", "clean", "--json").stdout) == {
+        "version": 1,
+        "files": [{"path": str(file), "size": size}, {"path": f"{file.parent}/channels/{LIST}", "size": 4}],
+        "size": size + 4,
+        "warnings": [],
+    }
+
+
+def test_the_lists_stay_if_another_layer_cache_is_named(file: Path) -> None:
+    file.rename(file.with_name("other"))
+    ran = run("cache", "clean", "--layer-cache", file.with_name("other"))
+    assert ran.stdout.decode().splitlines()[1].startswith("1 file deleted, ")
+    assert (file.parent / "channels" / LIST).exists()
+
+
+def test_an_empty_name_is_refused(file: Path) -> None:
+    assert run("cache", "clean", "--layer-cache", "").code == 2
+    assert file.exists()

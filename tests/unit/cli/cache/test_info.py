@@ -1,0 +1,60 @@
+"""``lamina cache info`` as its users see it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.support.fake_nix_store import run
+from tests.support.layer_cache import DAY, facts, put
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a layer cache in the cache folder, whose entries were used on 1 February 1970."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    file = tmp_path / "lamina" / "layer-cache.sqlite"
+    put(file, facts(3), now=31 * DAY)
+    return file
+
+
+def test_the_layer_cache_is_shown(file: Path) -> None:
+    ran = run("cache", "info")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout.decode().splitlines() == [
+        str(file),
+        f"  size: {file.stat().st_size / 1024:.1f} KiB",
+        "  entries: 12 (3 layers, 6 compressed layers, 3 store paths)",
+        "  least recently used: 1970-02-01",
+    ]
+
+
+def test_json_has_the_same(file: Path) -> None:
+    assert json.loads(run("cache", "info", "--json").stdout) == {
+        "version": 1,
+        "layer_cache": str(file),
+        "exists": True,
+        "size": file.stat().st_size,
+        "entries": 12,
+        "layers": 3,
+        "compressed": 6,
+        "listings": 3,
+        "oldest": "1970-02-01T00:00:00+00:00",
+        "warnings": [],
+    }
+
+
+def test_a_missing_layer_cache_is_no_error(file: Path) -> None:
+    ran = run("cache", "info", "--layer-cache", file.with_name("none"))
+    assert (ran.code, ran.stdout.decode()) == (0, f"no layer cache at {file.with_name('none')}\n")
+    document = json.loads(run("cache", "info", "--layer-cache", file.with_name("none"), "--json").stdout)
+    assert (document["exists"], document["entries"], document["oldest"]) == (False, 0, None)
+
+
+def test_a_file_that_is_no_layer_cache_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("text " * 50)
+    ran = run("cache", "info", "--layer-cache", tmp_path / "notes")
+    assert ran.code == 6
+    assert ran.stderr.splitlines() == [
+        f"lamina: {tmp_path}/notes: got file is not a database, expected a layer cache that can be used",
+        "hint: the next image begins a new one, if it was a layer cache",
+    ]

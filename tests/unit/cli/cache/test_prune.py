@@ -1,0 +1,65 @@
+"""``lamina cache prune`` as its users see it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.support.fake_nix_store import run
+from tests.support.layer_cache import DAY, count_known, facts, put
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a layer cache in the cache folder, and a file that an earlier version left there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    file = tmp_path / "lamina" / "layer-cache.sqlite"
+    put(file, facts(3, "old"), now=31 * DAY)
+    put(file, facts(2, "new"))
+    file.with_name("layer-cache.sqlite.damaged").write_text("text")
+    return file
+
+
+def test_old_entries_and_files_are_deleted(file: Path) -> None:
+    ran = run("cache", "prune", "--older-than", "30")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout.decode().splitlines() == [
+        f"           4 {file}.damaged",
+        f"12 entries deleted, 8 kept ({file.stat().st_size / 1024:.1f} KiB)",
+    ]
+    assert count_known(file, facts(2, "new")) == 8
+
+
+def test_json_has_the_same(file: Path) -> None:
+    assert json.loads(run("cache", "prune", "--max-size", "1K", "--json").stdout) == {
+        "version": 1,
+        "layer_cache": str(file),
+        "deleted": 20,
+        "kept": 0,
+        "size": file.stat().st_size,
+        "files": [{"path": f"{file}.damaged", "size": 4}],
+        "warnings": [],
+    }
+
+
+def test_a_layer_cache_below_the_default_size_is_kept(file: Path) -> None:
+    assert (
+        run("cache", "prune", "--layer-cache", file).stdout.decode().endswith("0 entries deleted, 20 kept (24.0 KiB)\n")
+    )
+
+
+def test_a_damaged_layer_cache_is_deleted_with_a_warning(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:5000])
+    ran = run("cache", "prune")
+    assert ran.code == 0
+    assert ran.stderr.startswith(f"lamina: warning: {file}: got ")
+    assert ran.stderr.endswith(", expected a layer cache that can be used: it is deleted\n")
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "flags", [("--max-size", "much"), ("--older-than", "-1"), ("--older-than", "x"), ("--layer-cache", "")]
+)
+def test_a_wrong_option_deletes_nothing(file: Path, flags: tuple[str, ...]) -> None:
+    assert run("cache", "prune", *flags).code == 2
+    assert count_known(file, facts(3, "old")) == 12
+    assert Path(f"{file}.damaged").exists()
