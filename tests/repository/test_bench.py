@@ -264,6 +264,7 @@ def test_the_digests_in_the_baselines_image_are_right(tmp_path: Path) -> None:
     assert [str(layer.diff_id) for layer in image.layers] == [f"sha256:{digest}" for digest in digests]
 
 
+@pytest.mark.integration
 def test_only_the_root_and_a_leaf_change_before_a_repeated_build(tmp_path: Path) -> None:
     planned = PlannedWorkload.of(
         Workload.from_tree(SMALL, "small files", generate_small_files(tmp_path / "tree", 1, 600, 100))
@@ -362,6 +363,7 @@ def run(folder: Path, *arguments: str, python: str = sys.executable) -> subproce
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.integration
 def test_one_pair_on_a_tiny_tree_gives_every_line_as_a_table_and_json_and_leaves_nothing(tmp_path: Path) -> None:
     sizes = ("--files", "40", "--file-size", "100", "--leaf-size", "1000", "--sample", "5000")
     ended = run(tmp_path, "--pairs", "1", "--json", "result.json", "--on", "small", *sizes)
@@ -381,6 +383,7 @@ def test_one_pair_on_a_tiny_tree_gives_every_line_as_a_table_and_json_and_leaves
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
 
 
+@pytest.mark.integration
 def test_large_files_are_measured_and_huge_ones_if_asked_for(tmp_path: Path) -> None:
     sizes = ("--large-files", "1", "--large-size", "5000", "--huge-size", "100", "--huge-entries", "9")
     ended = run(tmp_path, "--on", "large", "--only", "memory", "--huge", *sizes)

@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.support.examples import mark_rest
 from tests.support.layer_cache import Fact, OpenedCache, check, count_known, facts, open_cache, put, read_folder
 from tests.support.paths import REPOSITORY, SOURCES
 
@@ -359,7 +360,7 @@ with LayerCache.open(Path(sys.argv[1]), warn) as layer_cache:
 """
 
 
-@pytest.mark.parametrize("state", ["none", "damaged", "row damaged"])
+@pytest.mark.parametrize("state", mark_rest(["none", "damaged", "row damaged"], 1))
 def test_processes_that_write_at_once_lose_nothing(file: Path, state: str) -> None:
     if state == "damaged":
         file.write_bytes(b"garbage" * 1000)
@@ -392,6 +393,7 @@ for number in range(1000):
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_killed_run_leaves_only_right_entries(file: Path, fresh: bool) -> None:
     chance = random.Random(3)
@@ -426,7 +428,7 @@ with LayerCache.open(Path(sys.argv[1]), warn) as layer_cache:
 """
 
 
-@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("exists", mark_rest([True, False], 1))
 def test_a_file_that_cannot_grow_is_a_warning(file: Path, exists: bool) -> None:
     for limit in (0, 1, 4096, 20_000, 33_000, 60_000):
         shutil.rmtree(file.parent, ignore_errors=True)
