@@ -14,8 +14,11 @@ from tests.support.paths import PACKAGE, REPOSITORY
 import lamina
 from lamina import errors
 from lamina.cli import group
+from lamina.cli.image_options import ContainerOptions
 from lamina.core.closure import Closure
 from lamina.images.image import Image
+from lamina.inputs.arguments import ARGUMENTS
+from lamina.inputs.declarations import Argument, list_flags
 from lamina.layering import Pipeline, plan
 from lamina.layering.pipeline import _OPERATIONS
 from lamina.stores import open as opening
@@ -111,6 +114,24 @@ def test_each_of_nixpkgs_32_behaviours_has_a_test() -> None:
     for number, name in rows:
         assert f"\ndef {name}(" in tests
         assert f"_{number:>02}_" in name
+
+
+def format_argument(name: str, declared: Argument) -> str:
+    """Return the row of an argument in ``docs/arguments.md``."""
+    annotations = ContainerOptions.__annotations__.items()
+    config_flags = [flag for parameter, annotation in annotations for flag in list_flags(parameter, annotation)]
+    flags = [flag for flag in declared.flags or (config_flags if name == "config" else ()) if not flag.is_hidden]
+    options = ", ".join(f"`{flag.name} {flag.metavar or ''}".strip() + "`" for flag in flags).replace("|", r"\|")
+    key = declared.key or re.sub("_([a-z])", lambda found: found[1].upper(), name)
+    default = "os.defpath" if name == "search_path" else json.dumps(declared.default)
+    return f"| `{name}` | {f'`{key}`' if declared.in_spec_file else '-'} | {options or '-'} | `{default}` |"
+
+
+def test_the_docs_list_every_argument() -> None:
+    """The table in ``docs/arguments.md`` is that of `lamina.inputs.arguments`, in its order."""
+    page = (REPOSITORY / "docs/arguments.md").read_text()
+    written = [line for line in page.splitlines() if line.startswith("| `")]
+    assert written == [format_argument(name, declared) for name, declared in ARGUMENTS.items()]
 
 
 def test_the_links_of_the_docs_have_targets() -> None:
