@@ -14,18 +14,19 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.compression import libraries
 from lamina.compression.levels import GZIP_LEVEL, ZSTD_LEVEL, format_codec, parse_codec
 from lamina.errors import InvalidArgument
 from lamina.messages.redaction import short_repr
 from lamina.system.fd_writer import Output
-from lamina.system.threads import ThreadPool
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _BLOCK = 1 << 20
 _WINDOW = 1 << 15
@@ -45,6 +46,8 @@ class Gzip(Output):
     """
 
     def __init__(self, out: Output, jobs: int, level: int = GZIP_LEVEL) -> None:
+        from lamina.system.threads import ThreadPool  # imported on demand: most images are not compressed
+
         self._pool = ThreadPool(jobs, "lamina-gzip")
         self._max_waiting = jobs + min(jobs, _MAX_AHEAD)
         self._write = out.write

@@ -444,3 +444,9 @@ def test_no_codec_is_imported_before_it_is_used() -> None:
         "print([m for m in sys.modules if m.split('.')[0] in {'isal', 'backports', 'compression', 'lzma', 'platform'}])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_an_image_that_is_not_compressed_imports_no_thread_pool() -> None:
+    """`concurrent.futures` imports `logging`, which takes a tenth of the time that the program needs to start."""
+    code = "import sys, lamina.api.images; print('concurrent.futures' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
