@@ -19,7 +19,7 @@ from lamina.inputs.arguments import StrPath
 from lamina.inputs.parsers import parse_layer_cache, parse_path, parse_size
 from lamina.layer_cache.cache import MAX_SIZE
 from lamina.layer_cache.database import delete_if_damaged, open_layer_cache, translate_cache_errors
-from lamina.layer_cache.entries import check_entries, count_entries, evict, find_oldest_use
+from lamina.layer_cache.entries import check_entries, count_entries, evict, select_keys
 from lamina.layer_cache.files import (
     DeletedFile,
     delete_files,
@@ -113,16 +113,14 @@ def describe_layer_cache(*, layer_cache: StrPath) -> LayerCacheResult:
         return LayerCacheResult()
     try:
         with open_layer_cache(path) as database:
-            counts, oldest = count_entries(database), find_oldest_use(database)
+            kinds = count_entries(database)
     except IntegrityError as error:
         error.add_hint("the next image begins a new one, if it was a layer cache")
         raise
+    layers, compressed, listings = (kinds.get(kind, (0, 0))[0] for kind in (b"layer", b"compressed", b"listing"))
+    oldest = min((oldest for _, oldest in kinds.values()), default=None)
     return LayerCacheResult(
-        size=size,
-        layers=counts.get(b"layer", 0),
-        compressed=counts.get(b"compressed", 0),
-        listings=counts.get(b"listing", 0),
-        oldest=None if oldest is None else datetime.fromtimestamp(oldest, UTC),
+        True, size, layers, compressed, listings, None if oldest is None else datetime.fromtimestamp(oldest, UTC)
     )
 
 
@@ -158,7 +156,7 @@ def prune_layer_cache(
                 with transaction(database, "IMMEDIATE"):
                     deleted = evict(database, limit, oldest)
                 database.execute("VACUUM")
-                kept = sum(count_entries(database).values())
+                kept = len(select_keys(database, b""))
         except IntegrityError as error:
             is_deleted = delete_if_damaged(path)
             return PruneResult(files=files, warnings=(f"{error}: it is deleted",) if is_deleted else ())

@@ -11,7 +11,6 @@ milliseconds, the file may be damaged.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import sqlite3
 import stat
@@ -94,7 +93,6 @@ class CacheDatabase:
         try:
             with translate_cache_errors(self._path):
                 self._path = Path(os.path.realpath(self._path))
-                _create_folder(self._path.parent)
                 with lock_layer_cache(self._path, shared=True):
                     self._file_id = identify_file(self._path) or _create_file(self._path)
                     self._database = connect_to_cache(self._path)
@@ -176,13 +174,6 @@ def translate_cache_errors(path: Path) -> Iterator[None]:
         raise family(path, got=error, expected="a layer cache that can be used") from error
     except OSError as error:
         raise Unavailable(path, got=error.strerror or error, expected="a layer cache that can be used") from error
-
-
-def _create_folder(folder: Path) -> None:
-    """Create ``folder`` and its parents for this user only (XDG Base Directory Specification, "Referencing")."""
-    missing = itertools.takewhile(lambda path: not os.path.lexists(path), (folder, *folder.parents))
-    for path in reversed(list(missing)):
-        path.mkdir(mode=stat.S_IRWXU, exist_ok=True)
 
 
 def _create_file(path: Path) -> FileId:

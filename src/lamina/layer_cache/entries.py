@@ -84,16 +84,10 @@ def measure_size(database: sqlite3.Connection) -> int:
     return pages * _read_pragma(database, "page_size")
 
 
-def count_entries(database: sqlite3.Connection) -> dict[bytes, int]:
-    """Return the number of entries by kind, the first word of their keys."""
-    kinds = "SELECT substr(key, 1, instr(key, x'20') - 1) AS kind, count(*) FROM entries GROUP BY kind"
-    return dict(database.execute(kinds).fetchall())
-
-
-def find_oldest_use(database: sqlite3.Connection) -> int | None:
-    """Return when the least recently used entry was used, None if there is no entry."""
-    time: int | None = database.execute("SELECT min(used) FROM entries").fetchone()[0]
-    return time
+def count_entries(database: sqlite3.Connection) -> dict[bytes, tuple[int, int]]:
+    """Return, for each kind of entries, which is the first word of their keys, their number and their oldest use."""
+    kinds = "SELECT substr(key, 1, instr(key, x'20') - 1) AS kind, count(*), min(used) FROM entries GROUP BY kind"
+    return {kind: (count, oldest) for kind, count, oldest in database.execute(kinds)}
 
 
 def check_entries(database: sqlite3.Connection) -> None:

@@ -6,6 +6,7 @@ Invariant: only files that lamina has made are deleted, and none while another p
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import stat
@@ -13,7 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lamina.errors import FormatError
-from lamina.layer_cache.schema import APPLICATION_ID
 from lamina.system.locks import FileLock
 
 # The default layer cache in the user's cache folder, and the name that it had before.
@@ -22,9 +22,11 @@ OLD_FILE_NAME = "ledger.sqlite"
 LOCK_TIMEOUT = 2.0
 """How long to wait for another process, in seconds."""
 
-# The start of every SQLite file, and where a database says whose it is (SQLite documentation, "Database File Format",
-# 1.3).
-_MAGIC, _APPLICATION_ID_OFFSET = b"SQLite format 3\0", 68
+# The number by which a database says that it is lamina's, where that is, and the start of every SQLite file (SQLite
+# documentation, "Database File Format", 1.3).
+APPLICATION_ID = int.from_bytes(b"lmna", "big")
+_APPLICATION_ID_OFFSET = 68
+_MAGIC = b"SQLite format 3\0"
 # Earlier versions of lamina renamed damaged layer caches to such names.
 _DAMAGED = re.compile(r"(?:layer-cache|ledger)\.sqlite\.damaged(?:\.[0-9]+)?(?:-wal|-shm|-journal)?")
 
@@ -44,7 +46,11 @@ def identify_file(path: Path) -> FileId | None:
 
 
 def lock_layer_cache(path: Path, *, shared: bool) -> FileLock:
-    """Lock the folder of the layer cache at ``path``; raise `Unavailable` if another process keeps its lock."""
+    """Lock the folder of the layer cache at ``path``, which is created if it is missing.
+
+    Raises `Unavailable` if another process keeps its lock, and `OSError` if the folder cannot be created.
+    """
+    _create_folder(path.parent)
     return FileLock(path.parent, str(path), shared=shared, timeout=LOCK_TIMEOUT)
 
 
@@ -91,6 +97,13 @@ def remove_old_file(folder: Path) -> None:
     with contextlib.suppress(OSError):
         if not os.path.lexists(folder / FILE_NAME):
             delete_files(list_leftovers(folder))
+
+
+def _create_folder(folder: Path) -> None:
+    """Create ``folder`` and its parents for this user only (XDG Base Directory Specification, "Referencing")."""
+    missing = itertools.takewhile(lambda path: not os.path.lexists(path), (folder, *folder.parents))
+    for path in reversed(list(missing)):
+        path.mkdir(mode=stat.S_IRWXU, exist_ok=True)
 
 
 def _list_files(database: Path) -> list[Path]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sqlite3
 
 from lamina.errors import FormatError, IntegrityError
+from lamina.layer_cache.files import APPLICATION_ID
 from lamina.system.sqlite import transaction
 
 SCHEMA_VERSION = 3
-APPLICATION_ID = int.from_bytes(b"lmna", "big")
 _STATEMENTS = [
     """CREATE TABLE entries (
   key BLOB NOT NULL PRIMARY KEY, used INTEGER NOT NULL, checksum BLOB NOT NULL, value BLOB NOT NULL)""",

@@ -99,6 +99,14 @@ def test_a_layer_cache_that_is_deleted_while_in_use_is_created_again(file: Path)
     assert count_known(file, [Fact("four"), Fact("five")]) == 8
 
 
+def test_a_folder_that_is_deleted_while_in_use_is_created_again(file: Path) -> None:
+    with open_cache(file) as layer_cache:
+        Fact("one").put(layer_cache)
+        shutil.rmtree(file.parent)
+    assert count_known(file, [Fact("one")]) == 4
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
 # --- damage
 
 
@@ -397,7 +405,7 @@ for number in range(1000):
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_killed_run_leaves_only_right_entries(file: Path, fresh: bool) -> None:
     chance = random.Random(3)
-    for number in range(10):
+    for number in range(5):
         if fresh:
             shutil.rmtree(file.parent, ignore_errors=True)
         process = start_python(PUT_UNTIL_KILLED, file, f"r{number}")
@@ -430,7 +438,7 @@ with LayerCache.open(Path(sys.argv[1]), warn) as layer_cache:
 
 @pytest.mark.parametrize("exists", mark_rest([True, False], 1))
 def test_a_file_that_cannot_grow_is_a_warning(file: Path, exists: bool) -> None:
-    for limit in (0, 1, 4096, 20_000, 33_000, 60_000):
+    for limit in (0, 4096, 20_000, 60_000):
         shutil.rmtree(file.parent, ignore_errors=True)
         if exists:
             put(file, facts(12))

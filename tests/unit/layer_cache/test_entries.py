@@ -11,7 +11,6 @@ from lamina.layer_cache.entries import (
     check_entries,
     count_entries,
     evict,
-    find_oldest_use,
     measure_size,
     select_keys,
     select_values,
@@ -81,10 +80,10 @@ def test_everything_goes_if_nothing_is_small_enough(database: sqlite3.Connection
 
 
 def test_entries_are_counted_by_kind(database: sqlite3.Connection) -> None:
-    assert (count_entries(database), find_oldest_use(database)) == ({}, None)
+    assert count_entries(database) == {}
     write_entries(database, {b"layer a": b"", b"listing a b": b""}, (), 7)
     write_entries(database, {b"listing c": b""}, (), 5)
-    assert (count_entries(database), find_oldest_use(database)) == ({b"layer": 1, b"listing": 2}, 5)
+    assert count_entries(database) == {b"layer": (1, 7), b"listing": (2, 5)}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The files of a layer cache: only those that lamina has made are deleted."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -69,6 +71,15 @@ def test_the_old_file_is_removed_once_before_there_is_a_new_one(old: Path) -> No
     put(old.with_name(FILE_NAME), [Fact("one")])
     remove_old_file(old.parent)
     assert old.exists()
+
+
+def test_a_python_without_sqlite_can_do_that_too(old: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; sys.modules['sqlite3'] = None; "
+        f"from lamina.layer_cache.files import remove_old_file; remove_old_file(Path({str(old.parent)!r}))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert not old.exists()
 
 
 def test_a_folder_that_may_not_be_entered_is_left_alone() -> None:

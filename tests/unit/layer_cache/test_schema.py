@@ -7,7 +7,8 @@ from contextlib import closing
 import pytest
 
 from lamina.errors import FormatError, IntegrityError
-from lamina.layer_cache.schema import APPLICATION_ID, SCHEMA_VERSION, check_owner, prepare_database
+from lamina.layer_cache.files import APPLICATION_ID
+from lamina.layer_cache.schema import SCHEMA_VERSION, check_owner, prepare_database
 
 
 @pytest.fixture
