@@ -1,0 +1,56 @@
+"""Relative paths in a spec file start at its folder; values of other kinds stay as they are."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lamina.inputs.relative_paths import rebase_layering, rebase_path, rebase_paths, rebase_roots, rebase_sources
+
+FOLDER = Path("/specs")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("a/b", "/specs/a/b"), ("/a", "/a"), ("https://host/a", "https://host/a"), (5, 5), (None, None)],
+)
+def test_a_path_is_joined_to_the_folder(value: Any, expected: Any) -> None:
+    assert rebase_path(value, FOLDER) == expected
+
+
+def test_one_path_is_a_list_of_one() -> None:
+    assert rebase_paths("a", FOLDER) == ["/specs/a"]
+    assert rebase_paths(["a", "s3://b", 5], FOLDER) == ["/specs/a", "s3://b", 5]
+    assert rebase_paths({"a": 1}, FOLDER) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("hello", "hello"),
+        ("./result", "/specs/result"),
+        ("/nix/store/x", "/nix/store/x"),
+        (".#app", "/specs#app"),
+        ("nixpkgs#hello", "nixpkgs#hello"),
+        ("default.nix", "/specs/default.nix"),
+        (5, 5),
+    ],
+)
+def test_a_root_is_rebased_only_if_it_is_a_path(root: Any, expected: Any) -> None:
+    assert rebase_roots([root], FOLDER) == [expected]
+
+
+def test_a_pipeline_and_the_links_in_it_are_rebased(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    assert rebase_layering("popularity", tmp_path) == "popularity"
+    assert rebase_layering("mine", tmp_path) == f"{tmp_path}/mine"
+    assert rebase_layering([["split_paths", ["./result", "/nix/store/x"]]], FOLDER) == [
+        ["split_paths", ["/specs/result", "/nix/store/x"]]
+    ]
+    assert rebase_layering({"a": "./b"}, FOLDER) == {"a": "./b"}
+
+
+def test_sources_of_declared_files_are_rebased() -> None:
+    entries = [{"file": "/etc/x=x", "mode": 1}, {"file": "/etc/y"}, {"dir": "/tmp"}, 5]
+    assert rebase_sources(entries, FOLDER) == [{"file": "/etc/x=/specs/x", "mode": 1}, *entries[1:]]
+    assert rebase_sources("x", FOLDER) == "x"

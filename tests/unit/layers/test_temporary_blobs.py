@@ -1,0 +1,45 @@
+"""Compressed layers in a temporary folder, until they are copied."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from lamina.core.names import Digest
+from lamina.errors import OutputError
+from lamina.layers.temporary_blobs import TemporaryBlobStore
+from lamina.system.extents import read_head
+from lamina.system.transfer import BlobInfo
+
+BLOB = BlobInfo(Digest(hashlib.sha256(b"hello").digest()), 5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_blob_is_kept_until_it_is_removed(folder: Path) -> None:
+    blobs = TemporaryBlobStore()
+    part, other = blobs.create(), blobs.create()
+    assert part != other
+    assert part.stat().st_mode & 0o777 == 0o600
+    part.write_bytes(b"hello")
+    assert not blobs.has(BLOB)
+    blobs.commit(part, BLOB)
+    assert read_head(blobs.extent(BLOB), 10) == b"hello"
+    blobs.remove(BLOB)
+    assert not part.exists()
+    blobs.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_used_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = TemporaryBlobStore()
+    blobs.close()
+    with pytest.raises(OutputError):
+        blobs.create()
+    monkeypatch.setattr("tempfile.tempdir", str(folder / "nothing"))
+    with pytest.raises(OutputError, match=r"temporary folder: got .*expected room for compressed layers"):
+        TemporaryBlobStore()
