@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
+from graphlib import TopologicalSorter
 from pathlib import Path
 from threading import Event
 
@@ -157,33 +158,34 @@ class _Push:
         self, present: dict[StorePath, NarInfo], compression_pool: ThreadPool, network_pool: ThreadPool
     ) -> PushResult:
         newly_signed = self._sign(present, network_pool)
-        missing = [info for info in self._closure.bottom_up if info.path not in present]
-        missing_references = {info.path: {*info.references} - {info.path} - present.keys() for info in missing}
+        missing = {info.path: info for info in self._closure.bottom_up if info.path not in present}
+        order = TopologicalSorter({path: missing.keys() & info.references - {path} for path, info in missing.items()})
+        order.prepare()
+        complete = set(order.get_ready())  # all references of these paths are in the cache
         nars: dict[StorePath, _UploadedNar] = {}
-        running: dict[Future[_UploadedNar | None], PathInfo] = {
-            compression_pool.submit(partial(self._send, info)): info for info in missing
+        running: dict[Future[_UploadedNar | None], StorePath] = {
+            compression_pool.submit(partial(self._send, info)): path for path, info in missing.items()
         }
         done: list[StorePath] = []
         while running:
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            ready: list[PathInfo] = []
+            changed: list[StorePath] = []
             for future in finished:
-                info = running.pop(future)
+                path = running.pop(future)
                 sent = future.result()
                 if sent:
-                    nars[info.path] = sent
-                    ready.append(info)
+                    nars[path] = sent
+                    changed.append(path)
                 else:
-                    done.append(info.path)
-                    self._options.on_path(info.path)
-                    for number in self._closure.referrers[self._closure.numbers[info.path]]:
-                        referrer = self._closure.infos[number]
-                        if referrer.path in missing_references:
-                            missing_references[referrer.path].discard(info.path)
-                            ready.append(referrer)
-            for info in dict.fromkeys(ready):
-                if info.path in nars and not missing_references[info.path]:
-                    running[network_pool.submit(partial(self._write_metadata, info, nars[info.path]))] = info
+                    done.append(path)
+                    self._options.on_path(path)
+                    order.done(path)
+                    newly_complete = order.get_ready()
+                    complete.update(newly_complete)
+                    changed += newly_complete
+            for path in dict.fromkeys(changed):
+                if path in nars and path in complete:
+                    running[network_pool.submit(partial(self._write_metadata, missing[path], nars[path]))] = path
         size = sum(sent.file.size for sent in nars.values() if sent.is_new)
         return PushResult(tuple(done), newly_signed, len(present) - len(newly_signed), size)
 
