@@ -4,8 +4,8 @@ Every public name is a name of this module. Its home is imported when the name i
 costs almost nothing.
 
     import sys, lamina
-    stream = lamina.stream_layered_image(contents=["/nix/store/…-hello-2.12.1"], config={"Cmd": ["/bin/hello"]})
-    image = stream.write_to(sys.stdout.buffer)
+    with lamina.stream_layered_image(contents=["/nix/store/…-hello-2.12.1"], config={"Cmd": ["/bin/hello"]}) as stream:
+        image = stream.write_to(sys.stdout.buffer)
 """
 
 from __future__ import annotations

@@ -86,12 +86,13 @@ def push(store: Store, closure: Closure, cache: WritableTransport, options: Push
     """
     _check_cache(cache)
     with (
+        _create_temporary_folder() as folder,
         ThreadPool(options.jobs, "lamina-push") as compression_pool,
         ThreadPool(_NETWORK_THREADS, "lamina-narinfo") as network_pool,
     ):
         infos = closure.bottom_up
         present = dict(zip(infos, network_pool.map(lambda info: _find_present(cache, info), infos), strict=True))
-        run = _Push(store, closure, cache, options)
+        run = _Push(store, closure, cache, options, folder.path)
         try:
             return run.push(
                 {info.path: found for info, found in present.items() if found}, compression_pool, network_pool
@@ -144,14 +145,16 @@ class _StoppedError(Exception):
 
 
 class _Push:
-    """One push; ``stopping`` makes running compressions end early."""
+    """One push; compressed NARs are in ``folder`` until they are sent. ``stopping`` ends running compressions early."""
 
-    def __init__(self, store: Store, closure: Closure, cache: WritableTransport, options: PushOptions) -> None:
+    def __init__(
+        self, store: Store, closure: Closure, cache: WritableTransport, options: PushOptions, folder: Path
+    ) -> None:
         self._store = store
         self._closure = closure
         self._cache = cache
         self._options = options
-        self._temporary_folder = _create_temporary_folder()
+        self._folder = folder
         self.stopping = Event()
 
     def push(
@@ -217,7 +220,7 @@ class _Push:
 
     def _send(self, info: PathInfo) -> _UploadedNar:
         """Compress the NAR of a path to a temporary file and upload that, so that exactly the hashed bytes are sent."""
-        file = self._temporary_folder.path / info.path.hash
+        file = self._folder / info.path.hash
         try:
             return self._upload(file, self._compress(info, file))
         finally:
@@ -238,7 +241,7 @@ class _Push:
 
                     copy_nar(self._store, info, write)
         except OSError as error:
-            raise output_error(str(self._temporary_folder.path), error) from error
+            raise output_error(str(self._folder), error) from error
         return writer.blob_info
 
     def _upload(self, file: Path, found: BlobInfo) -> _UploadedNar:
