@@ -40,11 +40,15 @@ def make_images(count: int, folder: str, compressor: str, arguments: dict[str, A
     for number in range(count):
         if number == count // 10:
             early = _measure()
-        with lamina.stream_layered_image(layer_cache=None, **arguments) as stream:
-            if number % 2:
-                stream.write_to(io.BytesIO(), compressor=compressor)
-            else:
-                stream.build(f"{folder}/image.tar", compressor=compressor)
+        layer_cache = f"{folder}/layer-cache.sqlite" if number % 2 else None
+        with lamina.stream_layered_image(layer_cache=layer_cache, **arguments) as stream:
+            match number % 3:
+                case 0:
+                    stream.write_to(io.BytesIO(), compressor=compressor)
+                case 1:
+                    stream.build(f"{folder}/image.tar", compressor=compressor)
+                case 2:
+                    stream.build(f"{folder}/layout/")
     return {"early": early, "late": _measure(), "files": sorted(os.listdir(os.environ["TMPDIR"]))}
 
 
