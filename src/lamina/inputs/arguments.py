@@ -59,7 +59,7 @@ class StoreArguments(TypedDict, total=False):
         Flag("Where names are looked up: a channel such as nixos-25.11, or a list of store paths.", "NAME|URL|FILE"),
     ]
     # The folder that keeps the lists of channels; None for a temporary one.
-    channel_lists: Annotated[StrPath | None, Argument(parsers.parse_path, None)]
+    channel_lists: Annotated[StrPath | None, Argument(parsers.parse_path, None, rebase=relative_paths.rebase_path)]
     offline: Annotated[bool, Argument(parsers.parse_boolean, False), switch(True, "Ask nobody over the network.")]
 
 
@@ -73,7 +73,7 @@ class ImageArguments(StoreArguments, total=False):
     ]
     closure: Annotated[
         StrPath | Iterable[StrPath],
-        Argument(parsers.parse_texts, ()),
+        Argument(parsers.parse_texts, (), rebase=relative_paths.rebase_roots),
         repeatable("PATH", "Add a path with its closure, linking nothing."),
     ]
     from_image: Annotated[

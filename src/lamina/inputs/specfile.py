@@ -44,9 +44,8 @@ def load(table_name: str) -> dict[str, Any]:
         table_name: ``FILE#NAME``; ``#NAME`` is optional if the file has one table.
 
     Returns:
-        The arguments by their Python names, unchecked. Relative paths in ``contents``, ``store``, ``from_image``,
-        ``embedded_store``, ``layer_cache``, ``layering`` and the sources of files start at the file; they are joined to
-        its folder.
+        The arguments by their Python names, unchecked. Relative paths in them start at the file; they are joined to its
+        folder.
 
     Raises:
         InputError: the file is missing, or cannot be read.

@@ -233,3 +233,20 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     for file in (tmp_path / "none.toml", tmp_path):
         with pytest.raises(InputError, match="expected a spec file"):
             load(f"{file}#hello")
+
+
+@pytest.mark.parametrize("key", ["contents", "closure"])
+def test_a_relative_root_starts_at_the_file(key: str, tmp_path: Path) -> None:
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    roots = ["./result", "hello", "/nix/store/x"]
+    assert load(as_json(folder, {"image": {key: roots}})) == {key: [f"{folder}/result", *roots[1:]]}
+    assert load(as_json(folder, {"image": {key: "./result"}})) == {key: [f"{folder}/result"]}
+
+
+@pytest.mark.parametrize("key", ["from_image", "layer_cache", "embedded_store", "channel_lists"])
+def test_a_relative_file_or_folder_starts_at_the_file(key: str, tmp_path: Path) -> None:
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    for value, expected in (("x/y", f"{folder}/x/y"), ("/x", "/x"), ("https://x/y", "https://x/y"), (5, 5)):
+        assert load(as_json(folder, {"image": {key: value}})) == {key: expected}
