@@ -9,7 +9,7 @@ import click
 import lamina
 from lamina.cli.options import ReaderOptions, ReportOptions, reader_options, report_options
 from lamina.cli.output import escape_controls, print_stdout
-from lamina.cli.reporting import format_size, print_json, warn
+from lamina.cli.reporting import dump_layer, format_size, print_json, warn
 
 if TYPE_CHECKING:
     from lamina.images.readers.source_image import SourceImage
@@ -54,13 +54,5 @@ def _dump_image(image: SourceImage, *, several: bool) -> dict[str, Any]:
         **({"platform": image.platform} if several else {}),
         "created": image.config.get("created"),
         "config": image.config.get("config"),
-        "layers": [
-            {
-                "diff_id": str(layer.diff_id),
-                "digest": str(layer.digest),
-                "size": layer.size,
-                "paths": list(map(str, layer.paths)),
-            }
-            for layer in image.layers
-        ],
+        "layers": [dump_layer(layer.diff_id, layer.digest, layer.size, layer.paths) for layer in image.layers],
     }

@@ -9,7 +9,7 @@ import click
 import lamina
 from lamina.cli.options import ReaderOptions, ReportOptions, argument_option, reader_options, report_options
 from lamina.cli.output import open_output, print_stdout
-from lamina.cli.reporting import open_progress, print_json, print_summary, warn
+from lamina.cli.reporting import dump_layer, open_progress, print_json, print_summary, warn
 
 if TYPE_CHECKING:
     from lamina.images.readers.source_image import SourceImage
@@ -55,13 +55,5 @@ def _dump_image(image: SourceImage) -> dict[str, Any]:
     return {
         "id": image.id,
         "repo_tags": list(image.repo_tags),
-        "layers": [
-            {
-                "diff_id": str(layer.diff_id),
-                "digest": str(layer.diff_id),
-                "size": layer.tar.length,
-                "paths": list(map(str, layer.paths)),
-            }
-            for layer in image.layers
-        ],
+        "layers": [dump_layer(layer.diff_id, layer.diff_id, layer.tar.length, layer.paths) for layer in image.layers],
     }

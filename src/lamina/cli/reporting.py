@@ -15,6 +15,7 @@ from lamina.messages.redaction import clean
 
 if TYPE_CHECKING:
     from lamina.cli.options import ReportOptions
+    from lamina.core.names import Digest, StorePath
     from lamina.images.image import Image
     from lamina.images.progress import Progress
 
@@ -93,17 +94,14 @@ def dump_image(image: Image, warnings: Iterable[str]) -> dict[str, Any]:
     return {
         "id": image.id,
         "repo_tags": [image.repo_tag],
-        "layers": [
-            {
-                "diff_id": str(layer.diff_id),
-                "digest": str(layer.diff_id),
-                "size": layer.size,
-                "paths": list(map(str, layer.paths)),
-            }
-            for layer in image.layers
-        ],
+        "layers": [dump_layer(layer.diff_id, layer.diff_id, layer.size, layer.paths) for layer in image.layers],
         "warnings": list(warnings),
     }
+
+
+def dump_layer(diff_id: Digest, digest: Digest, size: int, paths: Iterable[StorePath]) -> dict[str, Any]:
+    """Return a layer as the documents of ``--json`` have it; ``digest`` and ``size`` are those of its blob."""
+    return {"diff_id": str(diff_id), "digest": str(digest), "size": size, "paths": list(map(str, paths))}
 
 
 def format_size(size: int) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lamina.errors import InvalidArgument
@@ -33,7 +33,6 @@ _MAX_SECONDS = 1_000_000
 # Characters that no command line or file name can hold. They can hold U+DC80 to U+DCFF, which stand for bytes that are
 # not UTF-8 (PEP 383).
 _FORBIDDEN_CHARACTERS = "[\0\ud800-\udc7f\udd00-\udfff]"
-_ENTRY_KINDS = ("dir", "file", "symlink", "perm", "xattr")
 
 
 def parse_text(name: str, value: str) -> str:
@@ -209,7 +208,7 @@ def parse_compressor(name: str, value: str | None) -> str | None:
 
     if value is not None:
         find_compressor(value)
-    return None if value is None else parse_text(name, value)
+    return value
 
 
 def parse_layer_compression(name: str, value: str) -> LayerCompression:
@@ -236,14 +235,19 @@ def parse_tree(name: str, value: Sequence[DeclaredEntry]) -> tuple[DeclaredEntry
 def _parse_entry(name: str, item: Any) -> DeclaredEntry:
     from lamina.rootfs.entries import Dir, File, Perm, Symlink, Xattr
 
-    kinds = (Dir, File, Symlink, Perm, Xattr)
-    if isinstance(item, kinds):
+    kinds: Mapping[str, type[DeclaredEntry]] = {
+        "dir": Dir,
+        "file": File,
+        "symlink": Symlink,
+        "perm": Perm,
+        "xattr": Xattr,
+    }
+    if isinstance(item, Dir | File | Symlink | Perm | Xattr):
         return item
     if isinstance(item, Mapping) and len(item) == 1:
-        parse: Callable[[str], DeclaredEntry]
-        for kind, parse in zip(_ENTRY_KINDS, (entry.parse for entry in kinds), strict=True):
-            if kind in item:
-                return parse(parse_text(f"{name}.{kind}", item[kind]))
+        ((kind, text),) = item.items()
+        if kind in kinds:
+            return kinds[kind].parse(parse_text(f"{name}.{kind}", text))
     raise _invalid_argument(
         name,
         item,

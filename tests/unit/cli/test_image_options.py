@@ -1,0 +1,95 @@
+"""The options that describe an image, and their translation into arguments of the API."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from lamina.cli.image_options import ContainerOptions, ImageOptions, find_image_option, image_options
+from lamina.errors import InvalidArgument
+from lamina.inputs.arguments import ARGUMENTS
+from lamina.rootfs.entries import Dir, Symlink
+
+Collect = Callable[..., ImageOptions]
+
+
+@pytest.fixture
+def collect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collect:
+    """Return a function that parses a command line."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.setenv("PATH", "/bin")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> ImageOptions:
+        collected: list[Any] = []
+        command = click.command()(image_options(lambda image: collected.append((image, find_image_option()))))
+        result = CliRunner().invoke(command, arguments, standalone_mode=False)
+        if result.exception:
+            raise result.exception
+        ((image, run.option),) = collected  # type: ignore[attr-defined]
+        assert isinstance(image, ImageOptions)
+        return image
+
+    return run
+
+
+def test_what_is_not_given_is_not_passed_on_but_for_the_user_s_own_folders(collect: Collect, tmp_path: Path) -> None:
+    image = collect()
+    assert (image.given, image.spec_file) == ({}, None)
+    assert image.container == ContainerOptions(None, None, None, (), None, None, (), (), (), None)
+    assert image.make_arguments() == {
+        "config": {},
+        "search_path": "/bin",
+        "layer_cache": f"{tmp_path}/cache/lamina/layer-cache.sqlite",
+        "embedded_store": f"{tmp_path}/data/lamina/store",
+        "channel_lists": f"{tmp_path}/cache/lamina/channels",
+    }
+
+
+def test_every_flag_gives_its_argument(collect: Collect) -> None:
+    for name, declared in ARGUMENTS.items():
+        for flag in declared.flags:
+            if name == "compressor":
+                continue
+            value = [] if flag.value_type is bool else ["5"]
+            words = [flag.name, *value] if flag.name.startswith("--") else value
+            given = collect(*words).given
+            assert list(given) == [name]
+            assert find_given(collect) == ("" if name in ("store", "jobs", "layer_cache", "verify") else words[0])
+
+
+def find_given(collect: Any) -> str:
+    """Return what `find_image_option` said, with ``5`` for a ROOT, which has no flag."""
+    found: str = collect.option
+    return "5" if found == "a ROOT" else found
+
+
+def test_a_flag_wins_over_the_spec_file_and_entries_are_added(collect: Collect) -> None:
+    Path("lamina.toml").write_text(
+        '[x]\ntag = "file"\nuid = 5\nconfig.Env = ["A=1"]\ntree = [{dir = "/a"}]\nledger = "cache"\n', encoding="utf-8"
+    )
+    flags = ("--tag", "flag", "--env", "B=2", "--symlink", "/c=d", "--dir", "/b")
+    arguments = collect("--spec", "lamina.toml", *flags).make_arguments()
+    assert (arguments["tag"], arguments["uid"]) == ("flag", 5)
+    assert arguments["config"] == {"Env": ["A=1", "B=2"]}
+    assert arguments["tree"] == (Dir("/a"), Dir("/b"), Symlink("/c", "d"))
+    assert arguments["layer_cache"] == "cache"
+
+
+def test_the_environment_gives_the_date_unless_it_is_said(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    assert collect().make_arguments()["created"] == "1970-01-01T00:00:01+00:00"
+    assert collect("--created", "now").make_arguments()["created"] == "now"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(InvalidArgument, match=r"^SOURCE_DATE_EPOCH: got 'yesterday', expected seconds since 1970$"):
+        collect().make_arguments()
+
+
+def test_no_layer_cache_wins_over_one_that_is_named(collect: Collect) -> None:
+    assert collect("--no-layer-cache", "--layer-cache", "x").make_arguments()["layer_cache"] is None
+    assert collect("--no-ledger").make_arguments()["layer_cache"] is None
