@@ -12,8 +12,9 @@ because tapes, and tools that write whole blocks, leave them there.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from lamina.compression import libraries
@@ -59,7 +60,7 @@ def decode_pieces(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
     if compression not in _FORMATS:
         known = ", ".join(("none", *_FORMATS))
         raise FormatError("compression", got=short_repr(compression), expected=f"one of {known}")
-    return _decode_all(pieces, _Streams(compression, _FORMATS[compression]()))
+    return _decode_all(pieces, _Streams(compression, _FORMATS[compression](libraries.load(compression))))
 
 
 def _decode_all(pieces: Iterable[bytes], streams: _Streams) -> Iterator[bytes]:
@@ -202,52 +203,29 @@ class _Streams:
         return FormatError(f"{self._name} at byte {self._start}", got=got, expected=expected)
 
 
-def _xz() -> _Format:
-    lzma = libraries.load("xz")
-
-    def create() -> _Decoder:
-        decoder: _Decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
-        return decoder
-
+def _xz(lzma: Any) -> _Format:
+    create = partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
     return _Format(create, (lzma.LZMAError, EOFError), padding=4)
 
 
-def _bzip2() -> _Format:
-    return _Format(libraries.load("bzip2").BZ2Decompressor, (OSError, ValueError, EOFError))
-
-
-def _gzip() -> _Format:
-    return _Format(_GzipDecoder, (zlib.error,))
-
-
-def _zstd() -> _Format:
-    zstd = libraries.zstd()
+def _zstd(zstd: Any) -> _Format:
     options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
-
-    def create() -> _Decoder:
-        decoder: _Decoder = zstd.ZstdDecompressor(options=options)
-        return decoder
-
-    return _Format(create, (zstd.ZstdError, EOFError))
+    return _Format(partial(zstd.ZstdDecompressor, options=options), (zstd.ZstdError, EOFError))
 
 
-def _brotli() -> _Format:
-    brotli = libraries.load("br")
+def _brotli(brotli: Any) -> _Format:
     return _Format(lambda: _BrotliDecoder(brotli.Decompressor()), (brotli.error,), is_single=True)
 
 
-def _lz4() -> _Format:
-    return _Format(libraries.load("lz4").LZ4FrameDecompressor, (RuntimeError, EOFError))
-
-
-_FORMATS: dict[str, Callable[[], _Format]] = {
+_FORMATS: Mapping[str, Callable[[Any], _Format]] = {
     "xz": _xz,
-    "bzip2": _bzip2,
-    "gzip": _gzip,
+    "bzip2": lambda bz2: _Format(bz2.BZ2Decompressor, (OSError, ValueError, EOFError)),
+    "gzip": lambda _: _Format(_GzipDecoder, (zlib.error,)),
     "zstd": _zstd,
     "br": _brotli,
-    "lz4": _lz4,
+    "lz4": lambda lz4: _Format(lz4.LZ4FrameDecompressor, (RuntimeError, EOFError)),
 }
+"""The format of each compression, made of its library."""
 
 
 class _GzipDecoder:

@@ -19,6 +19,7 @@ _X86 = "x86-64"
 
 _OTHER_PYTHON = "decompress it first, or use another Python"
 _LIBRARIES: Mapping[str, tuple[str, str]] = {
+    "gzip": ("zlib", _OTHER_PYTHON),
     "zstd": (
         "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd",
         "use Python 3.14, or install backports.zstd",
@@ -28,7 +29,7 @@ _LIBRARIES: Mapping[str, tuple[str, str]] = {
     "br": ("brotli", "install brotli"),
     "lz4": ("lz4.frame", "install lz4"),
 }
-"""The module of each codec but gzip, and what to do if it is missing; Python may be built without its own."""
+"""The module of each codec, and what to do if it is missing; Python may be built without its own."""
 
 
 def load(codec: str) -> Any:

@@ -62,7 +62,10 @@ def _run_nix(root: str, command: list[str]) -> Sequence[str]:
         got = f"exit status {done.returncode} of {os.path.basename(command[0])}"
         raise Unavailable(root, got=got, expected="a store path", hint=_extract_error(stderr))
     try:
-        paths = _parse_outputs(root, done.stdout) if "--json" in command else done.stdout.decode().split()
+        if "--json" in command:  # a list of derivations, each with named outputs
+            paths = [path for item in parse_json(done.stdout, root) for path in item["outputs"].values()]
+        else:
+            paths = done.stdout.decode().split()
     except (FormatError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise Unavailable(root, got=short_repr(done.stdout), expected="the store paths that Nix built") from error
     if not paths:
@@ -73,8 +76,3 @@ def _run_nix(root: str, command: list[str]) -> Sequence[str]:
 def _extract_error(stderr: str) -> str:
     """Return the end of Nix's output, from its last ``error:`` on."""
     return stderr[max(0, stderr.rfind("error:")) :][:_MAX_HINT_LENGTH]
-
-
-def _parse_outputs(root: str, text: bytes) -> Sequence[str]:
-    """Return the store paths in the output of ``nix build --json``: a list of derivations, each with named outputs."""
-    return [path for item in parse_json(text, root) for path in item["outputs"].values()]

@@ -44,6 +44,7 @@ def test_a_processor_is_classified_by_what_isal_depends_on(machine: str, cpuinfo
     ("codec", "modules", "hint"),
     [
         ("zstd", ["compression.zstd", "backports.zstd"], "use Python 3.14, or install backports.zstd"),
+        ("gzip", ["zlib"], "decompress it first, or use another Python"),
         ("xz", ["lzma"], "decompress it first, or use another Python"),
         ("bzip2", ["bz2"], "decompress it first, or use another Python"),
         ("br", ["brotli"], "install brotli"),
