@@ -39,7 +39,7 @@ class HttpTransport:
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Read the whole file, or return None if it is absent. Raises what `Downloader.read` raises."""
-        return self._downloader.read(self._make_request("GET", name, "zstd, br, gzip"), limit)
+        return self._downloader.read(self._make_request(name, "zstd, br, gzip"), limit)
 
     def stream(self, name: str, limit: int) -> Iterator[bytes]:
         """Yield the file in pieces of at most 256 KiB. Raises what `Downloader.stream` raises.
@@ -47,7 +47,7 @@ class HttpTransport:
         A ``name`` with a leading slash is requested relative to the server's root first and then relative to the cache,
         because versions of Nix differ in how they resolve it.
         """
-        request = self._make_request("GET", name, "identity")
+        request = self._make_request(name, "identity")
         fallback_url = self._url.resolve_below(name)
         if name.startswith("/") and fallback_url != request.url:
             try:
@@ -58,16 +58,12 @@ class HttpTransport:
                 return
         yield from self._downloader.stream(request, limit)
 
-    def size(self, name: str) -> int | None:
-        """Return the file's size in bytes, or None if it is absent. Raises what `Downloader.size` raises."""
-        return self._downloader.size(self._make_request("HEAD", name, "identity"))
-
     def close(self) -> None:
         """Close all connections."""
         self._connections.close()
 
-    def _make_request(self, method: str, name: str, codings: str) -> Request:
-        return Request(method, self._url.resolve(name), {"Accept-Encoding": codings}, self._url.redact(name))
+    def _make_request(self, name: str, codings: str) -> Request:
+        return Request("GET", self._url.resolve(name), {"Accept-Encoding": codings}, self._url.redact(name))
 
     @contextlib.contextmanager
     def _open(self, request: Request) -> Iterator[Response]:

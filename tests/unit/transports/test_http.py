@@ -245,7 +245,6 @@ def test_an_empty_file_is_there() -> None:
     with serve(always(content=b"")) as web, transport(web.url) as opened:
         assert opened.read("x", 0) == b""
         assert list(opened.stream("x", 0)) == []
-        assert opened.size("x") == 0
         assert web.connections == 1
 
 
@@ -255,7 +254,6 @@ def test_an_empty_file_is_there() -> None:
 def test_a_file_may_be_absent(status: int, headers: dict[str, str]) -> None:
     with serve(always(status, b"no", **headers)) as web, transport(web.url) as opened:
         assert opened.read("x", 10) is None
-        assert opened.size("x") is None
         error = catch_error(NotFound, list, opened.stream("nar/x", 10))
     assert str(error) == f"{web.url}/nar/x: got HTTP {status}, expected the file"
 
@@ -314,25 +312,6 @@ def test_bytes_after_the_announced_length_are_ignored() -> None:
 
     with raw_server(talk) as url, transport(url) as opened:
         assert [opened.read("x", 100), opened.read("y", 100)] == [b"hello", b"hello"]
-
-
-def test_a_size_is_read_without_the_file() -> None:
-    with serve(always()) as web, transport(web.url) as opened:
-        assert opened.size("x") == len(CONTENT)
-    assert [seen.method for seen in web.seen] == ["HEAD"]
-
-
-@pytest.mark.parametrize("status", [405, 501])
-def test_a_server_without_head_is_sent_a_get(status: int) -> None:
-    script = in_turn(lambda handler: handler.answer(status), lambda handler: handler.answer(content=CONTENT))
-    with serve(script) as web, transport(web.url) as opened:
-        assert opened.size("x") == len(CONTENT)
-    assert [seen.method for seen in web.seen] == ["HEAD", "GET"]
-
-
-def test_a_missing_content_length_is_an_error() -> None:
-    with raw_server(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")) as url, transport(url) as opened:
-        catch_error(Unavailable, opened.size, "x")
 
 
 def test_a_request_has_a_user_agent() -> None:
@@ -421,7 +400,7 @@ def test_a_transient_status_is_retried(status: int) -> None:
     assert web.connections == 1
 
 
-@pytest.mark.parametrize("verb", [read, stream_file, lambda url: HttpTransport(url, Pauses().policy()).size("x")])
+@pytest.mark.parametrize("verb", [read, stream_file])
 def test_retries_are_limited(verb: Callable[[str], object]) -> None:
     with serve(always(503, b"")) as web:
         error = catch_error(Unavailable, verb, web.url)
@@ -910,7 +889,7 @@ def test_credentials_are_never_shown() -> None:
     ],
 )
 def test_an_invalid_url_is_refused(url: str) -> None:
-    catch_error(InvalidArgument, HttpTransport, url)
+    catch_error(InvalidArgument, HttpTransport, url, RetryPolicy())
 
 
 def test_a_host_without_an_address_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -939,9 +918,8 @@ def test_connections_are_kept() -> None:
         assert opened.read("x", 1 << 20) is None
         assert opened.read("x", 1 << 20) == CONTENT
         assert opened.read("x", 1 << 20) == CONTENT
-        assert opened.size("x") == 0
         assert list(opened.stream("x", 1)) == []
-        assert len(web.seen) == 7
+        assert len(web.seen) == 6
         assert web.connections == 1
 
 
@@ -1001,13 +979,13 @@ def test_netrc_is_for_the_hosts_it_names(home: Path) -> None:
 @pytest.mark.parametrize("content", [b"machine 127.0.0.1\nlogin user pasword hunter2\n", b"hunter2\n", b"\xffhunter2"])
 def test_a_broken_netrc_is_named_and_not_shown(home: Path, content: bytes) -> None:
     (home / ".netrc").write_bytes(content)
-    error = catch_error(Unavailable, HttpTransport, "http://127.0.0.1:1")
+    error = catch_error(Unavailable, HttpTransport, "http://127.0.0.1:1", RetryPolicy())
     assert str(error).startswith(f"{home}/.netrc")
 
 
 def test_a_configured_netrc_must_exist(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(home / "none"))
-    error = catch_error(Unavailable, HttpTransport, "http://127.0.0.1:1")
+    error = catch_error(Unavailable, HttpTransport, "http://127.0.0.1:1", RetryPolicy())
     assert str(error) == f"{home}/none: got nothing there, expected a netrc"
 
 
