@@ -147,6 +147,7 @@ class Stream:
 
     @contextlib.contextmanager
     def _build_context(self) -> Iterator[BuildContext]:
+        self._check_open()
         spec = self._spec
         with _open_layer_cache(spec.layer_cache, self._warnings) as layer_cache:
             yield BuildContext(layer_cache, spec.jobs or cpu_count(), spec.verify)
@@ -161,8 +162,13 @@ class Stream:
         """
         from lamina.images.writers.stream_script import write_script
 
+        self._check_open()
         self._fetch_missing()
         write_script(self.draft, list_script_folders(self._spec), Path(output))
+
+    def _check_open(self) -> None:
+        if not self.close.alive:
+            raise InvalidArgument("stream", got="it closed", expected="to write it before its block ends")
 
     def _fetch_missing(self) -> None:
         """Wait until the store paths that must be downloaded are here."""

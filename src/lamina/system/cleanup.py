@@ -45,7 +45,7 @@ class Cleanup:
         _actions.pop(self._number, None)
 
 
-def close_with(owner: object, close: Callable[[], object]) -> Callable[[], object]:
+def close_with(owner: object, close: Callable[[], object]) -> weakref.finalize[[], object]:
     """Return a function that calls ``close`` once, which also happens when nothing refers to ``owner`` any more.
 
     It does not happen when the process ends: then `run_all` removes files, and the system does the rest.

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -51,9 +51,12 @@ class ThreadPool:
         self._tickets: SimpleQueue[None] = SimpleQueue()
         self._count = itertools.count()
         self._threads: list[Thread] = []
+        self._is_closed = False
 
     def submit(self, task: Callable[[], _T], priority: Priority = _DEFAULT) -> Future[_T]:
-        """Call ``task`` in a thread, and return a future for its result."""
+        """Call ``task`` in a thread, and return a future for its result. Raises `RuntimeError` after the block."""
+        if self._is_closed:
+            raise RuntimeError(f"{self._name}: got a task, expected none after the end")
         future: Future[_T] = Future()
         self._push(priority, task, future)
         if len(self._threads) < self._size:
@@ -100,11 +103,12 @@ class ThreadPool:
         self._tickets.put(None)
 
     def _end(self, priority: Priority, timeout: float | None) -> None:
+        self._is_closed = True
         # One for each possible thread: an interrupt may have come between a thread's start and its entry in the list.
         for _ in range(self._size):
             self._push(priority, None, Future())
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        for thread in self._threads:
+        for thread in {*self._threads} - {current_thread()}:
             thread.join(None if timeout is None else max(deadline - time.monotonic(), 0))
 
     def _run_tasks(self) -> None:

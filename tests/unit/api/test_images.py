@@ -60,6 +60,24 @@ def test_an_image_is_streamed_in_three_lines(store: FakeStore) -> None:
     assert out.getvalue()
 
 
+def test_an_image_is_written_within_its_block(store: FakeStore, tmp_path: Path) -> None:
+    with lamina.stream_layered_image(
+        contents=[str(HELLO)], store=str(store.root), extra_commands="echo hi > motd"
+    ) as stream:
+        workspace = stream.draft.root.workspace  # type: ignore[attr-defined]
+        assert stream.write_to(io.BytesIO()) == stream.build(tmp_path / "image.tar")
+        assert workspace.path.exists()
+    assert not workspace.path.exists()
+    for write in (
+        lambda: stream.write_to(io.BytesIO()),
+        lambda: stream.build(tmp_path / "image.tar"),
+        lambda: stream.build(tmp_path / "layout/"),
+        lambda: stream.script(tmp_path / "script"),
+    ):
+        with pytest.raises(InvalidArgument, match="got it closed, expected to write it before its block ends"):
+            write()
+
+
 def test_an_image_is_built_inspected_and_planned(store: FakeStore, tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"contents": [str(HELLO)], "store": str(store.root), "tag": "1"}
     image = lamina.build_layered_image(output=tmp_path / "hello.tar.gz", jobs=2, **arguments)

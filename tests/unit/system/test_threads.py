@@ -121,3 +121,15 @@ def test_the_process_ends_while_a_task_hangs() -> None:
         "pool = ThreadPool(1, 'some')\npool.submit(threading.Event().wait)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_a_closed_pool_takes_no_task() -> None:
+    with ThreadPool(1, "some") as pool:
+        pool.submit(lambda: None)
+    with pytest.raises(RuntimeError, match="expected none after the end"):
+        pool.submit(lambda: None)
+
+
+def test_a_task_may_close_its_pool() -> None:
+    with ThreadPool(1, "some") as pool:
+        assert pool.submit(pool.close).result() is None
