@@ -123,7 +123,7 @@ def write_conf(derivation: Derivation) -> None:
     _warn(conf.warnings)
     if attributes["debug"]:
         for number, plan in enumerate(conf.layers, conf.base_layers + 1):
-            _print_message(f"layer {number}: {plan.reason}, {plan.nar_size} bytes")
+            print_stderr(f"lamina: layer {number}: {plan.reason}, {plan.nar_size} bytes")
     sys.stderr.write(conf.text)
     derivation.output.write_text(conf.text, encoding="utf-8")
 
@@ -209,8 +209,4 @@ def _decompress_zstd(derivation: Derivation, image: str, folder: str) -> str:
 
 def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
-        _print_message(f"warning: {warning}")
-
-
-def _print_message(text: str) -> None:
-    print_stderr(f"lamina: {text}")
+        print_stderr(f"lamina: warning: {warning}")

@@ -150,18 +150,13 @@ class _Streams:
         self._decoder = None
         self._empty_count += self._is_empty
         self._short_count += self._offset - self._start < _SHORT_STREAM
+        got = ""
         if self._empty_count > _MAX_EMPTY_STREAMS:
-            raise FormatError(
-                f"{self._name} to byte {self._offset}",
-                got=f"more than {_MAX_EMPTY_STREAMS} streams that hold nothing",
-                expected="fewer",
-            )
-        if self._short_count > _MAX_SHORT_STREAMS:
-            raise FormatError(
-                f"{self._name} to byte {self._offset}",
-                got=f"more than {_MAX_SHORT_STREAMS} streams shorter than {_SHORT_STREAM} bytes",
-                expected="fewer and longer ones",
-            )
+            got = f"more than {_MAX_EMPTY_STREAMS} streams that hold nothing"
+        elif self._short_count > _MAX_SHORT_STREAMS:
+            got = f"more than {_MAX_SHORT_STREAMS} streams shorter than {_SHORT_STREAM} bytes"
+        if got:
+            raise FormatError(f"{self._name} to byte {self._offset}", got=got, expected="fewer, and longer ones")
 
     def _skip_padding(self, data: memoryview) -> memoryview:
         if self._format.is_single or not self._count or data[0]:

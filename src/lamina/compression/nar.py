@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lamina.compression import libraries
@@ -45,13 +46,8 @@ class NarCompression:
         return _CODECS[self.algorithm](out, threads, self.level)
 
 
-def _xz(out: Output, _threads: int, level: int) -> Output:
-    lzma = libraries.load("xz")
-    return LibraryCompressor(out, lzma.LZMACompressor(lzma.FORMAT_XZ, preset=level))
-
-
-def _bzip2(out: Output, _threads: int, level: int) -> Output:
-    return LibraryCompressor(out, libraries.load("bzip2").BZ2Compressor(level))
-
-
-_CODECS = {**CODECS, "xz": _xz, "bzip2": _bzip2}
+_CODECS: Mapping[str, Callable[[Output, int, int], Output]] = {
+    **CODECS,
+    "xz": lambda out, _, level: LibraryCompressor(out, libraries.load("xz").LZMACompressor(preset=level)),
+    "bzip2": lambda out, _, level: LibraryCompressor(out, libraries.load("bzip2").BZ2Compressor(level)),
+}
