@@ -1,0 +1,73 @@
+"""Layers become blobs in a store of blobs: in order, each once, and none that is there already."""
+
+from pathlib import Path
+
+import pytest
+from tests.support.factories import File, Item, MemoryStore, info, packed_bytes, path
+
+from lamina.compression.compressors import LayerCompression
+from lamina.compression.decoders import decode_pieces
+from lamina.core.names import StorePath
+from lamina.formats.tar import Owner
+from lamina.layer_cache.cache import LayerCache
+from lamina.layering.plans import LayerPlan
+from lamina.layers.blob_writer import BlobWriter, WrittenBlob
+from lamina.layers.context import BuildContext
+from lamina.layers.layer import StoreLayer
+from lamina.system.transfer import BlobInfo, hash_pieces
+
+TREES: dict[StorePath, Item] = {path("A"): {b"a": File(b"a" * 5000)}, path("B"): File(b"b")}
+SOURCES = [StoreLayer(LayerPlan.of([info(name)], ""), MemoryStore((), TREES).nodes, Owner(), 1) for name in ("A", "B")]
+
+
+class FolderOfBlobs:
+    """A `BlobStore` in a folder that also counts the files that were created."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.created = 0
+
+    def has(self, blob: BlobInfo) -> bool:
+        return (self.folder / blob.digest.hex).exists()
+
+    def create(self) -> Path:
+        self.created += 1
+        part = self.folder / f"part-{self.created}"
+        part.touch()
+        return part
+
+    def commit(self, part: Path, blob: BlobInfo) -> None:
+        part.rename(self.folder / blob.digest.hex)
+
+
+def write(context: BuildContext, compression: str, blobs: FolderOfBlobs) -> list[WrittenBlob]:
+    with BlobWriter(SOURCES, context, LayerCompression.parse(compression), blobs) as writer:
+        return list(writer)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd:1"])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_each_layer_is_a_blob_of_its_digest(tmp_path: Path, compression: str, jobs: int) -> None:
+    blobs = FolderOfBlobs(tmp_path)
+    written = write(BuildContext(jobs=jobs, min_parallel_size=0), compression, blobs)
+    assert [found.source for found in written] == SOURCES
+    for found in written:
+        data = (tmp_path / found.blob.digest.hex).read_bytes()
+        assert hash_pieces([data]) == found.blob
+        plain = b"".join(decode_pieces([data], compression.partition(":")[0]))
+        assert plain == packed_bytes(found.source.pack())
+        assert (found.layer.diff_id, found.layer.size) == (hash_pieces([plain]).digest, len(plain))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_blob_that_is_stored_already_is_not_written_again(tmp_path: Path) -> None:
+    blobs = FolderOfBlobs(tmp_path / "blobs")
+    blobs.folder.mkdir()
+    with LayerCache.open(tmp_path / "cache", len) as layer_cache:
+        context = BuildContext(layer_cache)
+        first = write(context, "gzip", blobs)
+        assert write(context, "gzip", blobs) == first
+        assert blobs.created == 2
+        (blobs.folder / first[0].blob.digest.hex).unlink()
+        assert write(context, "gzip", blobs) == first
+        assert blobs.created == 3

@@ -1,0 +1,67 @@
+"""Locks of an embedded store: many may read it, one may clean it up, and one fetches a path."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.factories import path
+
+from lamina.errors import Unavailable
+from lamina.stores.embedded.locks import Locks
+
+_TRY = """
+import sys
+from pathlib import Path
+from lamina.errors import Unavailable
+from lamina.stores.embedded.locks import Locks
+locks = Locks(Path(sys.argv[1]))
+try:
+    with locks.hold_exclusive():
+        print("exclusive")
+except Unavailable:
+    print("in use")
+"""
+
+
+def try_exclusive(folder: Path) -> str:
+    ran = subprocess.run([sys.executable, "-c", _TRY, str(folder)], capture_output=True, text=True, check=True)
+    return ran.stdout.strip()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = tmp_path / "store/.lamina"
+    found.mkdir(parents=True)
+    return found
+
+
+def test_another_process_may_not_clean_up_a_store_in_use(folder: Path) -> None:
+    locks = Locks(folder)
+    locks.hold_shared()
+    locks.hold_shared()
+    assert try_exclusive(folder) == "in use"
+    locks.close()
+    assert try_exclusive(folder) == "exclusive"
+
+
+def test_readers_share_a_store_and_keep_out_whoever_cleans_it_up(folder: Path) -> None:
+    one, two = Locks(folder), Locks(folder)
+    one.hold_shared()
+    two.hold_shared()
+    with pytest.raises(Unavailable), Locks(folder).hold_exclusive():
+        pass
+    one.close()
+    two.close()
+    with Locks(folder).hold_exclusive():
+        assert try_exclusive(folder) == "in use"
+
+
+def test_a_path_is_fetched_by_one_at_a_time(folder: Path) -> None:
+    locks = Locks(folder)
+    with locks.lock_path(path("A")), locks.lock_path(path("B")):
+        assert sorted(file.name for file in (folder / "fetching").iterdir()) == sorted(
+            f"{path(name).hash}.lock" for name in ("A", "B")
+        )
+    with locks.lock_path(path("A")):
+        pass
