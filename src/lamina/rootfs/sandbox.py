@@ -14,10 +14,10 @@ import os
 import shutil
 import stat
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from lamina.core.names import STORE_DIR
 from lamina.errors import ScriptError
@@ -54,49 +54,36 @@ class SessionPaths:
 
 @dataclass(frozen=True, slots=True)
 class SessionFolders:
-    """The folders of a session in the workspace, by their paths on this machine."""
+    """The folders of a session in the workspace, by their paths on this machine.
+
+    Attributes:
+        workspace: The folder that holds the others.
+        build: The folder that holds the image's root.
+        root: The image's root.
+        scratch: The script's temporary folder.
+        proot: The folder for proot's temporary files.
+        session: The folder of the session's programs and its task.
+        etc: The folder of the files that a sandbox shows in ``/etc``.
+        filter: The file of bubblewrap's seccomp filter; it exists only for the architectures that `seccomp` knows.
+        mounts: An empty folder that a new root is mounted on.
+    """
 
     workspace: Path
+    build: Path
+    root: Path
+    scratch: Path
+    proot: Path
+    session: Path
+    etc: Path
+    filter: Path
+    mounts: Path
 
-    @property
-    def build(self) -> Path:
-        """The folder that holds the image's root."""
-        return self.workspace / "build"
-
-    @property
-    def root(self) -> Path:
-        """The image's root."""
-        return self.build / "root"
-
-    @property
-    def scratch(self) -> Path:
-        """The script's temporary folder."""
-        return self.workspace / "tmp"
-
-    @property
-    def proot(self) -> Path:
-        """The folder for proot's temporary files."""
-        return self.workspace / "proot"
-
-    @property
-    def session(self) -> Path:
-        """The folder of the session's programs and its task."""
-        return self.workspace / "session"
-
-    @property
-    def etc(self) -> Path:
-        """The folder of the files that a sandbox shows in ``/etc``."""
-        return self.workspace / "etc"
-
-    @property
-    def filter(self) -> Path:
-        """The file of bubblewrap's seccomp filter; it exists only for the architectures that `seccomp` knows."""
-        return self.workspace / "filter"
-
-    @property
-    def mounts(self) -> Path:
-        """An empty folder that a new root is mounted on."""
-        return self.workspace / "mounts"
+    @classmethod
+    def of(cls, workspace: Path) -> SessionFolders:
+        """Return the folders in ``workspace``."""
+        build = workspace / "build"
+        names = ("tmp", "proot", "session", "etc", "filter", "mounts")
+        return cls(workspace, build, build / "root", *(workspace / name for name in names))
 
     @property
     def folders_to_restore(self) -> tuple[Path, ...]:
@@ -130,24 +117,25 @@ class SessionFolders:
                     os.chown(os.path.join(parent, name), owner, owner, follow_symlinks=False)
 
 
-class Sandbox(Protocol):
-    """A way to run a session: in a sandbox, or unconfined."""
+class Sandbox(ABC):
+    """A way to run a session: in a sandbox, or unconfined.
 
-    @property
-    def warning(self) -> str:
-        """The warning about what it does not confine, or an empty text."""
+    Attributes:
+        warning: What it does not confine; an empty text if nothing needs a warning.
+        owner: The user and group ID that must own the workspace; None to leave its owner unchanged.
+        has_writable_tmp: Whether scripts may write to ``/tmp``.
+    """
 
-    @property
-    def owner(self) -> int | None:
-        """The user and group ID that must own the workspace, None to leave its owner unchanged."""
-
-    @property
-    def has_writable_tmp(self) -> bool:
-        """Whether scripts may write to ``/tmp``."""
+    __slots__ = ()
+    warning = ""
+    owner: int | None = None
+    has_writable_tmp = True
 
     def session_paths(self, folders: SessionFolders) -> SessionPaths:
         """Return the paths of the session's folders as the script sees them."""
+        return _INNER_PATHS
 
+    @abstractmethod
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` for a script whose PATH is ``search_path``.
 
@@ -156,7 +144,7 @@ class Sandbox(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Bubblewrap:
+class Bubblewrap(Sandbox):
     """Namespaces made by bubblewrap.
 
     Attributes:
@@ -168,13 +156,6 @@ class Bubblewrap:
     program: str
     shell: str
     extra_flags: tuple[str, ...]
-    warning = ""
-    owner = None
-    has_writable_tmp = True
-
-    def session_paths(self, folders: SessionFolders) -> SessionPaths:
-        """Return the paths of the session's folders as the script sees them."""
-        return _INNER_PATHS
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` under bubblewrap."""
@@ -198,16 +179,8 @@ class Bubblewrap:
 
 
 @dataclass(frozen=True, slots=True)
-class Namespaces:
+class Namespaces(Sandbox):
     """Namespaces made by lamina itself (`lamina.rootfs.session.namespaces`)."""
-
-    warning = ""
-    owner = None
-    has_writable_tmp = True
-
-    def session_paths(self, folders: SessionFolders) -> SessionPaths:
-        """Return the paths of the session's folders as the script sees them."""
-        return _INNER_PATHS
 
     def command(self, folders: SessionFolders, search_path: str, command: list[str], *, as_root: bool) -> list[str]:
         """Return the command line that runs ``command`` in namespaces."""
@@ -221,24 +194,19 @@ class Namespaces:
 
 
 @dataclass(frozen=True, slots=True)
-class Landlock:
+class Landlock(Sandbox):
     """Landlock, for machines that do not allow namespaces.
 
     If lamina runs as root, the script runs as an ordinary user, because Landlock does not restrict changes of modes and
     owners.
     """
 
-    is_root: bool
+    owner: int | None
     warning = (
         "scripts: confined by Landlock alone: they see other processes, and can change modes, owners and dates of your "
         "own files"
     )
     has_writable_tmp = False
-
-    @property
-    def owner(self) -> int | None:
-        """The user and group ID that must own the workspace, None to leave its owner unchanged."""
-        return UNUSED_ID if self.is_root else None
 
     def session_paths(self, folders: SessionFolders) -> SessionPaths:
         """Return the paths of the session's folders as the script sees them."""
@@ -261,7 +229,7 @@ class Landlock:
 
 
 @dataclass(frozen=True, slots=True)
-class Unconfined:
+class Unconfined(Sandbox):
     """No sandbox.
 
     ``read_only`` are folders of this machine that are visible in the image's root under proot. They are made read-only
@@ -269,9 +237,6 @@ class Unconfined:
     """
 
     read_only: tuple[str, ...] = ()
-    warning = ""
-    owner = None
-    has_writable_tmp = True
 
     def session_paths(self, folders: SessionFolders) -> SessionPaths:
         """Return the paths of the session's folders as the script sees them."""
@@ -342,7 +307,7 @@ def _find_landlock(search_path: str) -> Sandbox | str:
     version = landlock.get_abi_version() if sys.platform == "linux" else 0
     if version < landlock.MIN_ABI_VERSION:
         return f"the kernel has version {version}" if version else "not in this kernel"
-    return Landlock(os.geteuid() == 0)
+    return Landlock(UNUSED_ID if os.geteuid() == 0 else None)
 
 
 CANDIDATES: dict[str, Callable[[str], Sandbox | str]] = {

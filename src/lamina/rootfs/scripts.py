@@ -115,7 +115,7 @@ class _Runner:
         except OSError as error:
             raise _make_output_error(error, None) from error
         try:
-            self._folders = sandbox.SessionFolders(self.workspace.path)
+            self._folders = sandbox.SessionFolders.of(self.workspace.path)
             self._folders.build.mkdir()
             if scripts:
                 self._folders.make()
