@@ -6,6 +6,7 @@ mounts are private: every process that is started here is ended here, by its own
 """
 
 import os
+import random
 import re
 import shlex
 import shutil
@@ -17,7 +18,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -180,9 +181,15 @@ def mount_namespace(env: Mapping[str, str], hide: Sequence[str] = ()) -> Iterato
 
 
 def loopback_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a TCP port of 127.0.0.1 that is free now.
+
+    It is none of those that Linux gives to connections and to servers that ask for any port, so that no other program
+    gets it before the server of the test starts.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def fetch(port: int, path: str = "/", seconds: float = 30) -> bytes:

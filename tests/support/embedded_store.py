@@ -76,7 +76,7 @@ def run_and_kill(steps: int, *arguments: str | Path, stdin: Path | None = None) 
     """Run lamina, and kill it after it has renamed or removed ``steps`` files; return whether it was killed."""
     command = [sys.executable, "-c", _KILLED, str(steps), *map(str, arguments)]
     with open(stdin or os.devnull, "rb") as source:
-        done = subprocess.run(command, stdin=source, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(command, stdin=source, capture_output=True, timeout=240, check=False)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
     return done.returncode != 0
 

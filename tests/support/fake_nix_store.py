@@ -369,7 +369,7 @@ def process(*arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
 def call(*arguments: str | Path, **options: Any) -> CompletedRun:
     """Run ``lamina ARGUMENTS`` as a process of its own, and wait for it."""
     with process(*arguments, **options) as running:
-        stdout, stderr = running.communicate(timeout=60)
+        stdout, stderr = running.communicate(timeout=240)
     return CompletedRun(running.returncode, stdout or b"", (stderr or b"").decode("utf-8", "backslashreplace"))
 
 
@@ -380,4 +380,4 @@ def in_mount_namespace(script: str, arguments: Sequence[str | Path] = ()) -> sub
     if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
         pytest.skip("mounting is not allowed here")
     command = ["unshare", "-m", "--propagation", "private", "sh", "-euc", script, "sh", *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, timeout=60)
+    return subprocess.run(command, check=False, capture_output=True, timeout=240)

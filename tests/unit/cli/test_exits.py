@@ -41,7 +41,7 @@ def test_a_signal_while_lamina_is_imported_shows_no_traceback(number: signal.Sig
         [sys.executable, "-c", _EARLY, str(int(number)), str(at), "plan", "--help"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == code

@@ -38,7 +38,7 @@ def run_limited(folder: Path, name: str, amount: int, arguments: Sequence[object
     command = [sys.executable, "-c", _LIMITED, name, str(amount), *prefix]
     command += [sys.executable, "-m", "lamina", *map(str, arguments)]
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder / "cache")}
-    done = subprocess.run(command, capture_output=True, env=environment, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=400, check=False)
     return CompletedRun(done.returncode, done.stdout, done.stderr.decode())
 
 

@@ -84,7 +84,7 @@ def test_no_process_of_a_probe_remains_when_lamina_is_interrupted(
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as lamina:
         wait_until(lambda: is_running(sleep))
         lamina.send_signal(number)
-        lamina.communicate(timeout=20)
+        lamina.communicate(timeout=120)
     assert lamina.returncode == 128 + number
     assert not is_running(sleep)
     assert [path.name for path in tmp_path.iterdir()] == ["bwrap"]

@@ -245,8 +245,8 @@ def test_processes_that_a_script_leaves_running_are_ended() -> None:
 
 def test_a_process_that_holds_the_output_is_not_waited_for() -> None:
     began = time.monotonic()
-    assert printed("sleep 60 & disown; echo hi") == "hi\n"
-    assert time.monotonic() - began < 5
+    assert printed("sleep 600 & disown; echo hi") == "hi\n"
+    assert time.monotonic() - began < 120
 
 
 # The workspace
@@ -306,7 +306,7 @@ def test_an_interrupted_script_is_ended_with_all_its_processes_and_its_workspace
         wait_until(lambda: any(workspaces.glob("*/build/root/begun")))
         assert len(list(workspaces.iterdir())) == 1
         lamina.send_signal(number)
-        _, stderr = lamina.communicate(timeout=20)
+        _, stderr = lamina.communicate(timeout=120)
     assert lamina.returncode == code
     assert b"Traceback" not in stderr
     assert list(workspaces.iterdir()) == []

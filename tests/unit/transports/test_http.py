@@ -937,7 +937,7 @@ def test_many_threads_read_at_once() -> None:
     barrier = threading.Barrier(32)
 
     def script(handler: ScriptedHandler, number: int) -> None:
-        barrier.wait(10)  # no response before all requests have arrived
+        barrier.wait(60)  # no response before all requests have arrived
         handler.answer(content=handler.path.encode())
 
     with serve(script) as web, transport(web.url) as opened, ThreadPoolExecutor(32) as pool:

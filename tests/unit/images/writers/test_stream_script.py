@@ -45,7 +45,7 @@ def read_stream(made: lamina.Stream) -> bytes:
 def start(script: Path | str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run the script as a user without HOME and PATH."""
     options = {"env": {}, "cwd": "/", **options}
-    return subprocess.run([script, *arguments], check=False, capture_output=True, timeout=60, **options)
+    return subprocess.run([script, *arguments], check=False, capture_output=True, timeout=240, **options)
 
 
 def tags(archive: bytes) -> list[str]:
@@ -280,7 +280,7 @@ def test_a_closed_pipe_is_silent(store: FakeStore, tmp_path: Path) -> None:
         assert running.stdout
         assert len(running.stdout.read(100)) == 100
         running.stdout.close()
-        assert running.wait(30) == 141
+        assert running.wait(120) == 141
         assert running.stderr
         assert b"lamina" not in running.stderr.read()
 
@@ -294,7 +294,7 @@ def test_an_interrupt_ends_it_quietly(store: FakeStore, tmp_path: Path) -> None:
         assert running.stdout
         assert len(running.stdout.read(100)) == 100
         running.send_signal(signal.SIGINT)
-        _, stderr = running.communicate(timeout=30)
+        _, stderr = running.communicate(timeout=120)
     assert running.returncode == 130
     assert stderr.splitlines()[-1] == b"lamina: interrupted"
     assert b"Traceback" not in stderr

@@ -142,7 +142,7 @@ def test_query_threads_end_after_the_last_answer(cache: Cache) -> None:
         query_narinfos(open_cache(server), paths)
     for thread in threading.enumerate():
         if thread.name == "lamina-narinfo":
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
 
 

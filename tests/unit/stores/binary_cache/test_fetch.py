@@ -117,7 +117,7 @@ def test_a_path_becomes_valid_after_its_references(cache: Cache, tmp_path: Path)
     gate = threading.Event()
 
     def answer_late(asked: CacheRequest) -> None:
-        gate.wait(10)
+        gate.wait(60)
         asked.answer(200, (cache.folder / asked.path.lstrip("/")).read_bytes())
 
     scripts: dict[str, Script] = {cache.narinfos[paths[0]].url: answer_late}
@@ -174,7 +174,7 @@ def test_a_closed_fetcher_ends_its_threads(cache: Cache, tmp_path: Path) -> None
         assert fetching
         found._fetcher.close()
     for thread in fetching:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -242,14 +242,14 @@ def test_a_signal_leaves_nothing_behind(number: int, cache: Cache, machine: Mach
         asked.begin(length=len(content))
         asked.wfile.write(content[:1_000_000])
         asked.wfile.flush()
-        gate.wait(5)
+        gate.wait(60)
 
     with serve_cache(cache.folder, {cache.narinfos[paths[0]].url: send_half}) as server:
         command = [*MODULE, *map(str, machine.arguments(server.url, paths[-1]))]
         with subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE) as running:
             wait_until(lambda: len(requested_nars(server)) == 4 and is_receiving(machine.store))
             running.send_signal(number)
-            assert running.wait(10) in (130, 143)
+            assert running.wait(60) in (130, 143)
             assert running.stderr is not None
             assert b"Traceback" not in running.stderr.read()
         gate.set()

@@ -504,6 +504,6 @@ def test_an_interrupted_push_ends_and_leaves_a_complete_cache(store: Path, tmp_p
         assert running.stderr
         running.stderr.readline()
         running.send_signal(signal.SIGINT)
-        running.communicate(timeout=30)
+        running.communicate(timeout=120)
     assert running.returncode in (0, 130)
     check_cache(tmp_path / "cache")
