@@ -113,12 +113,12 @@ class LayerStream:
         if state.known:
             listed = located.get_listings(state.context.layer_cache) if located else None
             if listed:
-                return _CachedLayer(state, listed.pack(), state.known, listed)
+                return _CachedLayer(state, listed.pack(), listed, state.known)
             if not located:
-                return _KnownLayer(state, state.source.pack(), state.known)
+                return _KnownLayer(state, state.source.pack(), None, state.known)
             # Without cached modification times there is no way to tell whether a file has changed since it was hashed.
         if self._pool and tar:
-            return _HashedLayer(state, state.source.pack(), _submit_hashing(self._pool, state, tar))
+            return _HashedLayer(state, state.source.pack(), None, _submit_hashing(self._pool, state, tar))
         if self._pool and located:
             task = partial(_list_and_hash, state, located, self._pool, self._buffer)
             return _ListingLayer(state, self._pool.submit(task, (_LISTING_PRIORITY, state.number)))
@@ -162,15 +162,16 @@ class _ListingLayer:
 
 @dataclass(frozen=True, slots=True)
 class _ReadyLayer(ABC):
-    """A layer that can be written; the subclasses differ in how its digest is found."""
+    """A layer that can be written, and its listing if it has one; the subclasses differ in how its digest is found."""
 
     state: LayerState
     packed: PackedLayer
+    listed: ListedLayer | None
 
     @property
     def memory_size(self) -> int:
         """The memory that its listing takes, in bytes."""
-        return 0
+        return self.listed.memory_size if self.listed else 0
 
     def result(self) -> Self:
         return self
@@ -190,9 +191,7 @@ class _ReadyLayer(ABC):
 
 @dataclass(frozen=True, slots=True)
 class _UnhashedLayer(_ReadyLayer):
-    """A layer that a thread of this process hashes while it is written; ``listed`` is None if it is not listed."""
-
-    listed: ListedLayer | None
+    """A layer that a thread of this process hashes while it is written."""
 
     def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         blob_info = transfer(self.packed.pieces, partial(_write_and_report, out, on_bytes), self.state.context.buffers)
@@ -206,11 +205,6 @@ class _HashedLayer(_ReadyLayer):
     """A layer that a worker hashes, perhaps while it is written."""
 
     blob_info: Future[BlobInfo]
-    listed: ListedLayer | None = None
-
-    @property
-    def memory_size(self) -> int:
-        return self.listed.memory_size if self.listed else 0
 
     def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         self.check_size(copy(self.packed.pieces, out, on_bytes))
@@ -223,7 +217,6 @@ class _BufferedLayer(_ReadyLayer):
     """A small layer that a worker has hashed and copied to ``region`` of the shared buffer."""
 
     blob_info: BlobInfo
-    listed: ListedLayer
     buffer: SharedBuffer
     region: BufferRange
 
@@ -254,12 +247,8 @@ class _KnownLayer(_ReadyLayer):
 class _CachedLayer(_ReadyLayer):
     """A layer that the layer cache knows, with its listings; it is hashed only if a modification time has changed."""
 
-    known: BlobInfo
     listed: ListedLayer
-
-    @property
-    def memory_size(self) -> int:
-        return self.listed.memory_size
+    known: BlobInfo
 
     def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         mtimes: dict[bytes, int] = {}
@@ -317,8 +306,8 @@ def _list_and_hash(
     region = buffer.allocate(packed.size) if buffer and packed.size <= _MAX_BUFFERED else None
     if buffer and region:
         (blob_info,) = worker_tasks.parse_blob_infos(run_task(worker_tasks.buffer_task(listed, size, region)))
-        return _BufferedLayer(state, packed, blob_info, listed, buffer, region)
-    return _HashedLayer(state, packed, _submit_hashing(pool, state, listed), listed)
+        return _BufferedLayer(state, packed, listed, blob_info, buffer, region)
+    return _HashedLayer(state, packed, listed, _submit_hashing(pool, state, listed))
 
 
 def _submit_hashing(pool: WorkerPool, state: LayerState, content: worker_tasks.LayerContent) -> Future[BlobInfo]:
