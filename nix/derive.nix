@@ -2,7 +2,7 @@
 taken:
 let
   isSource = path: type:
-    type == "directory" && baseNameOf path != "__pycache__" || builtins.match ".*\\.py" (baseNameOf path) != null;
+    type == "directory" && baseNameOf path != "__pycache__" || builtins.match ".*\\.pyi?" (baseNameOf path) != null;
   source = builtins.path {
     name = "lamina";
     path = ../src;
