@@ -19,7 +19,7 @@ from lamina.inputs.arguments import StrPath
 from lamina.inputs.parsers import parse_layer_cache, parse_path, parse_size
 from lamina.layer_cache.cache import MAX_SIZE
 from lamina.layer_cache.database import delete_if_damaged, open_layer_cache, translate_cache_errors
-from lamina.layer_cache.entries import check_entries, count_entries, evict, select_keys
+from lamina.layer_cache.entries import check_entries, compact, count_entries, evict, select_keys
 from lamina.layer_cache.files import (
     DeletedFile,
     delete_files,
@@ -30,7 +30,6 @@ from lamina.layer_cache.files import (
 )
 from lamina.messages.redaction import short_repr
 from lamina.stores.local.channel import list_cached_lists
-from lamina.system.sqlite import transaction
 
 _DAY = 24 * 60 * 60
 
@@ -153,10 +152,9 @@ def prune_layer_cache(
         try:
             with lock_layer_cache(path, shared=True), open_layer_cache(path) as database:
                 check_entries(database)
-                with transaction(database, "IMMEDIATE"):
-                    deleted = evict(database, limit, oldest)
-                database.execute("VACUUM")
+                deleted = evict(database, limit, oldest)
                 kept = len(select_keys(database, b""))
+                compact(database)
         except IntegrityError as error:
             is_deleted = delete_if_damaged(path)
             return PruneResult(files=files, warnings=(f"{error}: it is deleted",) if is_deleted else ())

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lamina.layer_cache.database import CacheDatabase
 
 MAX_SIZE = 256 << 20
-"""How large the file may become, in bytes, before the least recently used eighth of it is deleted."""
+"""How large the file may become, in bytes, before the least recently used sixteenth of it is deleted."""
 
 # The kinds of entries, with which their keys begin.
 _LAYER, _COMPRESSED, _LISTING = b"layer ", b"compressed ", b"listing "
@@ -189,7 +189,7 @@ class LayerCache:
 
         write_entries(database, self._changes, self._used, self._now)
         if measure_size(database) > self._max_size:
-            evict(database, self._max_size * 7 // 8)
+            evict(database, self._max_size * 15 // 16)
 
 
 class NullLayerCache(LayerCache):

@@ -78,6 +78,14 @@ def evict(database: sqlite3.Connection, max_size: int, oldest: int = 0) -> int:
     return deleted
 
 
+def compact(database: sqlite3.Connection) -> None:
+    """Make the file as small as its used part. If the process is killed meanwhile, the file is damaged."""
+    # Otherwise the memory would hold all of the file.
+    for setting in ("journal_mode = OFF", "cache_spill = ON"):
+        database.execute(f"PRAGMA {setting}")
+    database.execute("VACUUM")
+
+
 def measure_size(database: sqlite3.Connection) -> int:
     """Return the size of the used part of the file in bytes. The free part is used before the file grows."""
     pages = _read_pragma(database, "page_count") - _read_pragma(database, "freelist_count")

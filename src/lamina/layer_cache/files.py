@@ -19,7 +19,7 @@ from lamina.system.locks import FileLock
 # The default layer cache in the user's cache folder, and the name that it had before.
 FILE_NAME = "layer-cache.sqlite"
 OLD_FILE_NAME = "ledger.sqlite"
-LOCK_TIMEOUT = 2.0
+LOCK_TIMEOUT = 10.0
 """How long to wait for another process, in seconds."""
 
 # The number by which a database says that it is lamina's, where that is, and the start of every SQLite file (SQLite
