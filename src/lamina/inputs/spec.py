@@ -6,17 +6,17 @@ Invariant: the command line, a spec file and Python give the same `Spec` for the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from lamina.compression.compressors import LayerCompression
 from lamina.errors import InvalidArgument
 from lamina.formats import container_config
 from lamina.formats.keys import PublicKey
 from lamina.formats.tar import Owner
-from lamina.inputs.arguments import ARGUMENTS
+from lamina.inputs.arguments import ARGUMENTS, StoreArguments
 from lamina.inputs.old_arguments import rename_old_arguments
 from lamina.layering import Pipeline
 from lamina.messages.redaction import short_repr
@@ -36,26 +36,12 @@ class StoreSpec:
     offline: bool
 
     @classmethod
-    def parse(cls, arguments: Mapping[str, Any]) -> Self:
+    def parse(cls, arguments: Mapping[str, Any]) -> StoreSpec:
         """Check ``arguments`` and return them as a spec.
 
-        Reads the file that ``layering`` names, if it names one.
-
-        Raises:
-            InvalidArgument: an argument is unknown or wrong; the message begins with its name.
-            InputError: the file is missing, or cannot be read.
-            FormatError: the file is not a pipeline in JSON.
-
+        Raises `InvalidArgument` if an argument is unknown or wrong; the message begins with its name.
         """
-        table = {item.name: ARGUMENTS[item.name] for item in fields(cls)}
-        old_names = {old: name for name, declared in table.items() for old in declared.old_names}
-        given = rename_old_arguments(arguments, old_names)
-        unknown = [name for name in given if name not in table]
-        if unknown:
-            raise InvalidArgument("argument", got=short_repr(unknown[0]), expected=f"one of {', '.join(table)}")
-        return cls(
-            **{name: declared.parse(name, given.get(name, declared.default)) for name, declared in table.items()}
-        )
+        return cls(**_parse_arguments(arguments, StoreArguments.__annotations__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +85,20 @@ class Spec(StoreSpec):
     search_path: str
     embedded_store: str | None
 
+    @classmethod
+    def parse(cls, arguments: Mapping[str, Any]) -> Spec:
+        """Check ``arguments`` and return them as a spec.
+
+        Reads the file that ``layering`` names, if it names one.
+
+        Raises:
+            InvalidArgument: an argument is unknown or wrong; the message begins with its name.
+            InputError: the file is missing, or cannot be read.
+            FormatError: the file is not a pipeline in JSON.
+
+        """
+        return cls(**_parse_arguments(arguments, ARGUMENTS))
+
     @property
     def owner(self) -> Owner:
         """The owner of the image's files."""
@@ -108,3 +108,14 @@ class Spec(StoreSpec):
     def warnings(self) -> tuple[str, ...]:
         """Messages about the container config."""
         return container_config.check(self.config)
+
+
+def _parse_arguments(arguments: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the checked values of the arguments ``names``; those that are not given have their defaults."""
+    table = {name: ARGUMENTS[name] for name in names}
+    old_names = {old: name for name, declared in table.items() for old in declared.old_names}
+    given = rename_old_arguments(arguments, old_names)
+    unknown = [name for name in given if name not in table]
+    if unknown:
+        raise InvalidArgument("argument", got=short_repr(unknown[0]), expected=f"one of {', '.join(table)}")
+    return {name: declared.parse(name, given.get(name, declared.default)) for name, declared in table.items()}
