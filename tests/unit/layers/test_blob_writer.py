@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.factories import File, Item, MemoryStore, info, packed_bytes, path
+from tests.support.fake_nix_store import example
 
+import lamina
 from lamina.compression.compressors import LayerCompression
 from lamina.compression.decoders import decode_pieces
 from lamina.core.names import StorePath
@@ -71,3 +73,21 @@ def test_a_blob_that_is_stored_already_is_not_written_again(tmp_path: Path) -> N
         (blobs.folder / first[0].blob.digest.hex).unlink()
         assert write(context, "gzip", blobs) == first
         assert blobs.created == 3
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_workers_write_the_blobs_that_this_process_writes(tmp_path: Path, compression: str) -> None:
+    """The store paths are files on this machine, so that a worker process lists and reads them."""
+    store, _ = example(tmp_path / "root")
+    draft = lamina.stream_layered_image(
+        name="x", contents=["hello"], store=str(store.root), architecture="amd64", layer_cache=None
+    ).draft
+    written = []
+    for jobs in (1, 2):
+        blobs = FolderOfBlobs(tmp_path / str(jobs))
+        blobs.folder.mkdir()
+        context = BuildContext(jobs=jobs, min_parallel_size=0)
+        with BlobWriter(draft.layers, context, LayerCompression.parse(compression), blobs) as writer:
+            written.append([(found.layer, found.blob) for found in writer])
+        assert len(list(blobs.folder.iterdir())) == len(draft.layers)
+    assert written[0] == written[1]
