@@ -178,7 +178,10 @@ class _ReadyLayer(ABC):
 
     @abstractmethod
     def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
-        """Write the layer, and return a function that returns its digest and size."""
+        """Write the layer, and return a function that returns its digest and size.
+
+        The function does not refer to the layer, so that the memory of its listing is freed.
+        """
 
     def check_size(self, size: int) -> None:
         if size != self.packed.size:
@@ -228,7 +231,8 @@ class _BufferedLayer(_ReadyLayer):
                     on_bytes(len(portion))
         self.buffer.free(self.region)
         self.put_listings(self.listed)
-        return lambda: self.blob_info
+        blob_info = self.blob_info
+        return lambda: blob_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +244,8 @@ class _KnownLayer(_ReadyLayer):
     def write(self, out: Output, on_bytes: OnBytes) -> FindBlobInfo:
         self.check_size(copy(self.packed.pieces, out, on_bytes))
         self.check_size(self.known.size)
-        return lambda: self.known
+        known = self.known
+        return lambda: known
 
 
 @dataclass(frozen=True, slots=True)

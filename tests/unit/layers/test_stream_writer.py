@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from tests.support.fake_nix_store import FakeStore, Program, SymlinkTo, example, layer_cache_at
 
 import lamina
+from lamina.core.callbacks import ignore
 from lamina.core.names import Digest
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
@@ -24,6 +26,8 @@ from lamina.images.writers.docker_archive import DockerArchive
 from lamina.layer_cache.cache import NullLayerCache
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import FinishedLayer
+from lamina.layers.packed import ListedLayer
+from lamina.layers.stream_writer import LayerStream
 from lamina.stores.store import adapt_store
 from lamina.system.fd_writer import FdWriter, FunctionOutput
 
@@ -383,3 +387,16 @@ def test_digests_do_not_depend_on_the_order_in_which_workers_finish(store: FakeS
     }
     assert images == {write_to_memory(made)[1].digest}
     assert all(isinstance(digest, Digest) for digest in images)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_listing_of_a_layer_is_freed_once_the_layer_is_written(store: FakeStore, jobs: int) -> None:
+    layers = make_draft(store).layers
+    out = FunctionOutput(len)
+    with LayerStream(layers, BuildContext(NullLayerCache(), jobs, min_parallel_size=0)) as stream:
+        for layer in stream:
+            layer.write(out, ignore)
+        del layer
+        gc.collect()
+        assert not [found for found in gc.get_objects() if isinstance(found, ListedLayer)]
+        assert len(stream.layers()) == len(layers)
