@@ -25,15 +25,24 @@ LONG = {
 _MAX_REPEATED = 600
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store that no test changes."""
+    folder = tmp_path_factory.mktemp("store") / "root"
+    example(folder)
+    return folder
+
+
 @pytest.mark.parametrize(("names", "option", "parameter"), PARAMETERS, ids=IDS)
 def test_no_parameter_of_the_command_line_is_repeated_in_full(
     names: tuple[str, ...],
     option: str,
     parameter: click.Parameter,
+    store: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    example(tmp_path / "root")
+    (tmp_path / "root").symlink_to(store)
     for variable in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
     (tmp_path / "work").mkdir()

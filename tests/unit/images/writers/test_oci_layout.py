@@ -56,7 +56,7 @@ def entries(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("words", COMPRESSIONS)
+@pytest.mark.parametrize("words", mark_rest(COMPRESSIONS, 3))
 @pytest.mark.parametrize("min_parallel_size", [0, 1 << 40])
 def test_every_blob_matches_its_name_and_the_image_is_the_same_as_in_an_archive(
     store: FakeStore, tmp_path: Path, words: str, min_parallel_size: int
@@ -355,6 +355,7 @@ def count_unfinished_bytes(folder: Path, ignored: set[str]) -> int:
     return total
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_a_run_that_is_killed_leaves_the_old_image_whole(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "layout"

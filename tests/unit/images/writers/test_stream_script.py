@@ -131,6 +131,7 @@ def test_the_source_of_a_declared_file_is_not_needed_again(store: FakeStore, tmp
 # The script's location
 
 
+@pytest.mark.integration
 def test_a_script_may_be_moved_copied_and_linked(store: FakeStore, tmp_path: Path) -> None:
     made = stream(store)
     expected = read_stream(made)
@@ -205,6 +206,7 @@ def test_a_store_that_is_not_a_folder_has_no_script(store: FakeStore, tmp_path: 
 # Another name
 
 
+@pytest.mark.integration
 def test_another_name_and_tag_change_nothing_else(store: FakeStore, tmp_path: Path) -> None:
     made = stream(store)
     made.script(tmp_path / "script")
