@@ -29,8 +29,8 @@ _PADDING = tuple(padding(size) for size in range(BLOCK))
 
 NamedEntries = tuple[bytes, Iterable[Entry]]
 """The full name of a store path (``/nix/store/…``), and its entries in tar order."""
-NamedHeads = tuple[bytes, Iterable[tuple[int, bytes, int, bytes, object]]]
-"""The same, in any order and with anything as content, such as the entries of a `Listing`."""
+ListedEntries = tuple[bytes, Iterable[tuple[int, bytes, int, bytes, object]]]
+"""The same in any order and without the contents, such as the entries of a `Listing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _split_components(path: bytes) -> list[str]:
     return path.decode("utf-8", "surrogateescape").split("/")
 
 
-def check_names(paths: Iterable[NamedHeads]) -> None:
+def check_names(paths: Iterable[ListedEntries]) -> None:
     """Raise `FormatError` for a name that would be a whiteout in a layer."""
     for top, entries in paths:
         for _, path, *_ in entries:
@@ -115,7 +115,7 @@ def check_names(paths: Iterable[NamedHeads]) -> None:
                 raise _whiteout_error(top + b"/" + path)
 
 
-def measure_entries(headers: PaxHeaders, paths: Iterable[NamedHeads]) -> int:
+def measure_entries(headers: PaxHeaders, paths: Iterable[ListedEntries]) -> int:
     """Return the size in bytes of the store directory's headers and all members, without the tar's trailer."""
     size = len(_dump_store_dir_headers(headers))
     header_size = headers.templated_size
