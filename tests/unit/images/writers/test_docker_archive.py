@@ -31,11 +31,16 @@ def store(tmp_path: Path) -> FakeStore:
     return example(tmp_path / "root")[0]
 
 
-def draft(store: FakeStore, *roots: str, **arguments: Any) -> Draft:
+def stream(store: FakeStore, *roots: str, **arguments: Any) -> lamina.Stream:
     contents = {"contents": roots} if roots else {}
     return lamina.stream_layered_image(
         store=str(store.root), architecture="amd64", **{"name": "x"} | contents | arguments
-    ).draft
+    )
+
+
+def draft(store: FakeStore, *roots: str, **arguments: Any) -> Draft:
+    """Return the draft of an image without scripts, whose files would go with the stream."""
+    return stream(store, *roots, **arguments).draft
 
 
 def write_archive(made: Draft) -> tuple[bytes, Image]:
@@ -161,8 +166,8 @@ def test_an_image_may_have_no_store_path_at_all(store: FakeStore) -> None:
 
 
 def test_writing_twice_gives_the_same_bytes(store: FakeStore) -> None:
-    made = draft(store, "hello", extra_commands="echo hi > hi")
-    assert write_archive(made) == write_archive(made)
+    with stream(store, "hello", extra_commands="echo hi > hi") as made:
+        assert write_archive(made.draft) == write_archive(made.draft)
 
 
 # One pass
