@@ -90,7 +90,7 @@ class CleanResult:
     @property
     def size(self) -> int:
         """The size of the files in bytes."""
-        return sum(size for _, size in self.files)
+        return sum(file.size for file in self.files)
 
 
 def describe_layer_cache(*, layer_cache: StrPath) -> LayerCacheResult:

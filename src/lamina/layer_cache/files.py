@@ -11,6 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import FormatError
@@ -32,8 +33,14 @@ _DAMAGED = re.compile(r"(?:layer-cache|ledger)\.sqlite\.damaged(?:\.[0-9]+)?(?:-
 
 FileId = tuple[int, int]
 """The device and the inode of a file."""
-DeletedFile = tuple[str, int]
-"""The path of a file that was deleted, and its size in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedFile:
+    """The path of a file that was deleted, and its ``size`` in bytes."""
+
+    path: str
+    size: int
 
 
 def identify_file(path: Path) -> FileId | None:
@@ -71,7 +78,7 @@ def delete_files(files: Iterable[Path]) -> tuple[DeletedFile, ...]:
         with contextlib.suppress(FileNotFoundError):
             size = os.lstat(file).st_size
             file.unlink()
-            deleted.append((str(file), size))
+            deleted.append(DeletedFile(str(file), size))
     return tuple(deleted)
 
 

@@ -15,6 +15,7 @@ from tests.support.layer_cache import DAY, Fact, count_known, facts, open_cache,
 
 import lamina
 from lamina import CleanResult, FormatError, IntegrityError, InvalidArgument, LayerCacheResult, OutputError, PruneResult
+from lamina.layer_cache.files import DeletedFile
 
 LIST = "0123456789abcdef" * 2
 
@@ -114,7 +115,7 @@ def test_what_earlier_versions_left_is_pruned(file: Path) -> None:
     leftovers[1].write_bytes(b"garbage")
     (file.parent / "notes").touch()
     sizes = [leftover.stat().st_size for leftover in leftovers]
-    assert prune(file).files == tuple(zip(map(str, leftovers), sizes, strict=True))
+    assert prune(file).files == tuple(map(DeletedFile, map(str, leftovers), sizes))
     assert os.listdir(file.parent) == ["notes"]
 
 
@@ -201,7 +202,7 @@ def test_everything_that_lamina_made_is_deleted_and_nothing_else(file: Path) -> 
         other.touch()
     sizes = sum(path.stat().st_size for path in made)
     result = lamina.clean_cache(layer_cache=file, channel_lists=channels)
-    assert sorted(path for path, _ in result.files) == sorted(map(str, made))
+    assert sorted(deleted.path for deleted in result.files) == sorted(map(str, made))
     assert result.size == sizes
     assert sorted(path for path in file.parent.rglob("*") if path.is_file()) == sorted(kept)
 
@@ -210,7 +211,7 @@ def test_lists_of_channels_are_kept_unless_their_folder_is_named(file: Path) -> 
     put(file, facts(1))
     (file.parent / "channels").mkdir()
     (file.parent / "channels" / LIST).touch()
-    assert [path for path, _ in lamina.clean_cache(layer_cache=file).files] == [str(file)]
+    assert [deleted.path for deleted in lamina.clean_cache(layer_cache=file).files] == [str(file)]
     assert lamina.clean_cache(layer_cache=file, channel_lists=file.parent / "none") == CleanResult(())
     assert (file.parent / "channels" / LIST).exists()
 
@@ -227,7 +228,7 @@ def test_a_symlink_to_a_layer_cache_stays(file: Path, tmp_path: Path) -> None:
     put(file, facts(1))
     link = tmp_path / "link"
     link.symlink_to(file)
-    assert [path for path, _ in lamina.clean_cache(layer_cache=link).files] == [str(file)]
+    assert [deleted.path for deleted in lamina.clean_cache(layer_cache=link).files] == [str(file)]
     assert link.is_symlink()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 import lamina
-from lamina.cli.cache.deleted_files import dump_files, print_files
+from lamina.cli.cache.deleted_files import print_files
 from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.default_paths import get_default_channel_lists, get_default_layer_cache
 from lamina.cli.options import ReportOptions, report_options
@@ -31,7 +33,7 @@ def command(layer_cache: str, *, report: ReportOptions) -> None:
         layer_cache=layer_cache, channel_lists=get_default_channel_lists() if is_default else None
     )
     if report.as_json:
-        print_json({"files": dump_files(result.files), "size": result.size})
+        print_json({**asdict(result), "size": result.size})
         return
     print_files(result.files)
     count = len(result.files)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lamina.cli.output import escape_controls, print_stdout
 
+if TYPE_CHECKING:
+    from lamina.layer_cache.files import DeletedFile
 
-def print_files(files: Iterable[tuple[str, int]]) -> None:
+
+def print_files(files: Iterable[DeletedFile]) -> None:
     """Print the size and the path of each file."""
-    for path, size in files:
-        print_stdout(escape_controls(f"{size:>12} {path}"))
-
-
-def dump_files(files: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Return the files as JSON documents have them."""
-    return [{"path": path, "size": size} for path, size in files]
+    for file in files:
+        print_stdout(escape_controls(f"{file.size:>12} {file.path}"))

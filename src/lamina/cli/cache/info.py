@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 import lamina
@@ -24,18 +26,8 @@ def command(layer_cache: str, *, report: ReportOptions) -> None:
     """
     result = lamina.describe_layer_cache(layer_cache=layer_cache)
     if report.as_json:
-        print_json(
-            {
-                "layer_cache": layer_cache,
-                "exists": result.exists,
-                "size": result.size,
-                "entries": result.entries,
-                "layers": result.layers,
-                "compressed": result.compressed,
-                "listings": result.listings,
-                "oldest": result.oldest.isoformat() if result.oldest else None,
-            }
-        )
+        oldest = result.oldest.isoformat() if result.oldest else None
+        print_json({"layer_cache": layer_cache, "entries": result.entries, **asdict(result), "oldest": oldest})
         return
     if not result.exists:
         print_stdout(escape_controls(f"no layer cache at {layer_cache}"))

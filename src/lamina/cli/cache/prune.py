@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 import lamina
-from lamina.cli.cache.deleted_files import dump_files, print_files
+from lamina.cli.cache.deleted_files import print_files
 from lamina.cli.cache.layer_cache_option import layer_cache_option
 from lamina.cli.options import ReportOptions, report_options
 from lamina.cli.output import print_stdout
@@ -37,16 +39,7 @@ def command(layer_cache: str, max_size: str, older_than: int | None, *, report: 
     result = lamina.prune_layer_cache(layer_cache=layer_cache, max_size=max_size, older_than=older_than)
     warn(result.warnings, report)
     if report.as_json:
-        print_json(
-            {
-                "layer_cache": layer_cache,
-                "deleted": result.deleted,
-                "kept": result.kept,
-                "size": result.size,
-                "files": dump_files(result.files),
-                "warnings": result.warnings,
-            }
-        )
+        print_json({"layer_cache": layer_cache, **asdict(result)})
         return
     print_files(result.files)
     print_stdout(f"{result.deleted} entries deleted, {result.kept} kept ({format_size(result.size)})")
