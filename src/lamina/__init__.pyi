@@ -53,6 +53,7 @@ from lamina.images.image import Draft as Draft
 from lamina.images.image import Image as Image
 from lamina.inputs.arguments import ImageArguments as ImageArguments
 from lamina.inputs.arguments import StoreArguments as StoreArguments
+from lamina.layer_cache.files import DeletedFile as DeletedFile
 from lamina.layers.layer import Layer as Layer
 from lamina.rootfs.entries import Dir as Dir
 from lamina.rootfs.entries import File as File

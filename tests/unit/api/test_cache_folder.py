@@ -14,8 +14,16 @@ from tests.support.fake_nix_store import as_nobody, public_folder
 from tests.support.layer_cache import DAY, Fact, count_known, facts, open_cache, put, read_folder
 
 import lamina
-from lamina import CleanResult, FormatError, IntegrityError, InvalidArgument, LayerCacheResult, OutputError, PruneResult
-from lamina.layer_cache.files import DeletedFile
+from lamina import (
+    CleanResult,
+    DeletedFile,
+    FormatError,
+    IntegrityError,
+    InvalidArgument,
+    LayerCacheResult,
+    OutputError,
+    PruneResult,
+)
 
 LIST = "0123456789abcdef" * 2
 
