@@ -26,7 +26,7 @@ def command(layer_cache: str, *, report: ReportOptions) -> None:
     """Delete the layer cache, what earlier versions of lamina left beside it, and the lists of channels.
 
     With another --layer-cache than the default one, the lists of channels are kept. Files of other programs are never
-    deleted. Prints what is deleted, one file a line, with its size in bytes.
+    deleted. Each deleted file is printed on a line, after its size in bytes.
     """
     is_default = layer_cache == get_default_layer_cache()
     result = lamina.clean_cache(
