@@ -1,0 +1,82 @@
+"""Connections to web servers: kept for the next request, and errors of other libraries as lamina's own."""
+
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.binary_cache import CacheServer, serve_cache
+from urllib3 import exceptions
+
+from lamina.errors import Error, Unavailable, Unreachable
+from lamina.transports.connections import Connections, credentials_error, translate_errors
+from lamina.transports.retry import RetryPolicy, TooSlowError, TransientError
+
+POLICY = RetryPolicy(connect_timeout=5, read_timeout=5)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[CacheServer]:
+    (tmp_path / "file").write_bytes(b"content")
+    with serve_cache(tmp_path) as server:
+        yield server
+
+
+def test_a_connection_is_used_again_until_all_are_closed(server: CacheServer) -> None:
+    connections = Connections(POLICY, is_direct=True)
+    for _ in range(3):
+        response = connections.send("GET", f"{server.url}/file", {}, "file")
+        assert (response.status, response.read()) == (200, b"content")
+        response.release_conn()
+    assert len(server.ports) == 1
+    connections.close()
+    connections.send("GET", f"{server.url}/file", {}, "file").close()
+    assert len(server.ports) == 2
+    connections.close()
+
+
+def test_a_server_that_refuses_may_be_there_later() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(TransientError) as caught:
+        Connections(POLICY, is_direct=True).send("GET", f"http://127.0.0.1:{port}/x", {}, "file")
+    assert caught.value.is_unreachable
+
+
+def test_a_url_of_another_scheme_is_unavailable_without_its_password() -> None:
+    with pytest.raises(Unavailable, match=r"file: got .*expected http:// or https://") as caught:
+        Connections(POLICY).send("GET", "ftp://user:hunter2@host/x", {}, "file")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "message"),
+    [
+        (http.client.IncompleteRead(b"x"), TransientError, ""),
+        (ConnectionResetError(104, "Connection reset by peer"), TransientError, ""),
+        (exceptions.ProtocolError("cut", ConnectionResetError()), TransientError, ""),
+        (TooSlowError("5 bytes in 60 s"), Unreachable, "expected a faster server"),
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), Unreachable, "got no address for its host"),
+        (ssl.SSLCertVerificationError("bad"), Unreachable, "a certificate that is not trusted"),
+        (OSError("Tunnel connection failed: 403 Forbidden"), Unreachable, "HTTP 403 from the proxy"),
+        (OSError("Tunnel connection failed: 407 Proxy"), Unavailable, "HTTP 407 from the proxy"),
+        (OSError("Tunnel connection failed: 502 Bad"), TransientError, "HTTP 502 from the proxy"),
+        (exceptions.LocationParseError("http://user:hunter2@"), Unavailable, "expected an answer in HTTP"),
+    ],
+)
+def test_an_error_of_another_library_is_translated(raised: Exception, kind: type[Exception], message: str) -> None:
+    if isinstance(raised, ssl.SSLCertVerificationError):
+        raised.verify_message = "self-signed"
+    with pytest.raises(kind) as caught, translate_errors("file", POLICY):
+        raise raised
+    assert message in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert type(caught.value) is kind
+
+
+def test_a_status_that_asks_for_credentials_says_who_sent_it() -> None:
+    errors: list[Error] = [credentials_error("file", status) for status in (401, 407)]
+    assert ["the server" in str(errors[0]), "the proxy" in str(errors[1])] == [True, True]
+    assert "netrc" in errors[0].hint
