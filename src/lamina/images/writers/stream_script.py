@@ -72,7 +72,7 @@ def _list_modules(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]
         path = f"{name}/{item.name}"
         if item.is_dir():
             yield from _list_modules(item, path)
-        elif path.endswith(".py"):
+        elif path.endswith((".py", ".pyi")):
             yield path, item.read_bytes()
 
 
