@@ -62,10 +62,18 @@ SECRETS = (
 _RESULTS = {"output", "name", "tag"}
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store that no test changes."""
+    folder = tmp_path_factory.mktemp("store") / "root"
+    example(folder)
+    return folder
+
+
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a store, away from the user's own settings; the tests work in its folder ``work``."""
-    example(tmp_path / "root")
+    (tmp_path / "root").symlink_to(store)
     for variable in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
     for variable in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
