@@ -12,7 +12,6 @@ FILES = sorted(file.relative_to(UNIT) for file in UNIT.rglob("test_*.py"))
 MANY_STATEMENTS = 60
 # These run beside a script, in a process of their own that ends with it: tests/integration/test_sandbox.py.
 IN_SANDBOX = {f"rootfs/session/{name}.py" for name in ("linux", "namespaces", "script", "supervisor")}
-IN_SANDBOX |= {"rootfs/session_runner.py"}
 
 
 @pytest.mark.parametrize("folder", sorted({file.parent for file in FILES}), ids=str)
