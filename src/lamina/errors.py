@@ -46,7 +46,7 @@ class Error(Exception):
 
     exit_code = 1
 
-    def __init__(self, subject: object = "", *, got: object = "", expected: object = "", hint: str = "") -> None:
+    def __init__(self, subject: object = "", got: object = "", expected: object = "", *, hint: str = "") -> None:
         super().__init__()
         self.subject = clean(str(subject))
         self.got = clean(_describe(got))
@@ -76,7 +76,7 @@ class Error(Exception):
 
     def convert(self, kind: type[_Kind]) -> _Kind:
         """Return an error of the family ``kind`` with the same fields."""
-        return kind(self.subject, got=self.got, expected=self.expected, hint=self.hint)
+        return kind(self.subject, self.got, self.expected, hint=self.hint)
 
 
 def _describe(value: object) -> str:
@@ -96,7 +96,7 @@ def error_context(context: object, *kinds: type[Error]) -> Iterator[None]:
 
 def output_error(name: object, error: OSError) -> OutputError:
     """Return the error for an output called ``name`` that could not be written."""
-    return OutputError(name, got=error, expected="to write the result there")
+    return OutputError(name, error, "to write the result there")
 
 
 class InvalidArgument(Error):
@@ -159,7 +159,7 @@ class ScriptError(Error):
     exit_code = 9
 
     def __init__(
-        self, subject: object = "", *, got: object = "", expected: object = "", hint: str = "", output: str = ""
+        self, subject: object = "", got: object = "", expected: object = "", *, hint: str = "", output: str = ""
     ) -> None:
         super().__init__(subject, got=got, expected=expected, hint=hint)
         self.output = output

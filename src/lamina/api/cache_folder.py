@@ -143,7 +143,7 @@ def prune_layer_cache(
     """
     path, limit = _parse_layer_cache(layer_cache), parse_size("max_size", max_size) or 0
     if older_than is not None and (type(older_than) is not int or older_than < 0):
-        raise InvalidArgument("older_than", got=short_repr(older_than), expected="a number of days")
+        raise InvalidArgument("older_than", short_repr(older_than), "a number of days")
     oldest = 0 if older_than is None else max(0, int(time.time()) - older_than * _DAY)
     with _translate_errors(path):
         files = delete_files(list_leftovers(path.parent))
@@ -188,7 +188,7 @@ def _parse_layer_cache(value: StrPath) -> Path:
     """Return the file that the argument names, without symlinks; raise `InvalidArgument` for anything else."""
     file = parse_layer_cache("layer_cache", value)
     if file is None:
-        raise InvalidArgument("layer_cache", got="None", expected="the name of a file")
+        raise InvalidArgument("layer_cache", "None", "the name of a file")
     return Path(os.path.realpath(file))
 
 
@@ -197,7 +197,7 @@ def _exists(path: Path) -> bool:
     if identify_file(path):
         return True
     if os.path.lexists(path):
-        raise FormatError(path, got="no regular file", expected="a layer cache")
+        raise FormatError(path, "no regular file", "a layer cache")
     return False
 
 

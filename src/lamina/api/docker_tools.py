@@ -135,7 +135,7 @@ def stream_conf(
 
     spec = Spec.parse({"store": store, "jobs": jobs})
     if not isinstance(spec.store, tuple):
-        raise InvalidArgument("store", got=short_repr(store), expected="folders")
+        raise InvalidArgument("store", short_repr(store), "folders")
     reference = ImageReference.parse(repo_tag) if repo_tag is not None else None
     folders = tuple(map(Path, spec.store)) or (MACHINE,)
     draft, warnings = draft_from_conf(read_conf(Path(conf)), reference, folders, datetime.now(UTC))
@@ -179,5 +179,5 @@ def detect_compressor(image: StrPath) -> str:
         with open(image, "rb") as file:
             compression = detect_compression(file.read(MAGIC_SIZE))
     except (OSError, ValueError) as error:
-        raise InputError(image, got=getattr(error, "strerror", error), expected="an image file") from error
+        raise InputError(image, error, "an image file") from error
     return {"gzip": "gz", "zstd": "zstd"}.get(compression, "none")

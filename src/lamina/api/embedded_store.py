@@ -16,5 +16,5 @@ def parse_store_folder(value: StrPath) -> Path:
     """Return the folder that the argument names; raise `InvalidArgument` for None and for what is not a path."""
     folder = parse_path("embedded_store", value)
     if folder is None:
-        raise InvalidArgument("embedded_store", got="None", expected="the name of a folder")
+        raise InvalidArgument("embedded_store", "None", "the name of a folder")
     return Path(folder)

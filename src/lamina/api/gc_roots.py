@@ -49,7 +49,7 @@ def _resolve_gc_root(store: EmbeddedStore, root: str) -> set[StorePath]:
     if not os.path.exists(root) or ("/" not in root and store.find(root)) or _links_into_store(root):
         return {resolve_root(store, root).path}
     if not os.path.isfile(file) and not os.path.isdir(file):
-        raise InvalidArgument(root, got="neither a file nor a folder", expected="an image, a spec or a store path")
+        raise InvalidArgument(root, "neither a file nor a folder", "an image, a spec or a store path")
     return _require_present(
         store, root, {path for image in open_images(file) for layer in image.layers for path in layer.paths}
     )
@@ -62,7 +62,7 @@ def _links_into_store(root: str) -> bool:
 def _require_present(store: EmbeddedStore, root: str, paths: set[StorePath]) -> set[StorePath]:
     present = set(store.query(paths))
     if not present:
-        raise NotFound(root, got=f"{len(paths)} store paths, none of them in {store.folder}", expected="some")
+        raise NotFound(root, f"{len(paths)} store paths, none of them in {store.folder}", "some")
     return present
 
 
@@ -82,7 +82,7 @@ def _paths_in_table(store: EmbeddedStore, arguments: Mapping[str, Any]) -> Itera
         value = arguments.get(key, ())
         for root in [value] if isinstance(value, str) else value:
             if not isinstance(root, str):
-                raise InvalidArgument(key, got=type(root).__name__, expected="texts")
+                raise InvalidArgument(key, type(root).__name__, "texts")
             if "/" not in root:
                 # Several paths may have the name. The next build decides which it takes, so keep all of them.
                 yield from store.find(root)

@@ -124,8 +124,8 @@ class Stream:
         if (compressor or self._spec.compressor) not in (None, "none"):
             raise InvalidArgument(
                 "compressor",
-                got=compressor or self._spec.compressor,
-                expected="none for an OCI layout, a folder",
+                compressor or self._spec.compressor,
+                "none for an OCI layout, a folder",
                 hint="--layer-compression is for its layers",
             )
         from lamina.images.writers.oci_layout import OciLayout
@@ -168,7 +168,7 @@ class Stream:
 
     def _check_open(self) -> None:
         if not self.close.alive:
-            raise InvalidArgument("stream", got="it closed", expected="to write it before its block ends")
+            raise InvalidArgument("stream", "it closed", "to write it before its block ends")
 
     def _fetch_missing(self) -> None:
         """Wait until the store paths that must be downloaded are here."""
@@ -254,7 +254,7 @@ def verify_layer_cache(
     """
     file, stores = parse_layer_cache("layer_cache", layer_cache), StoreSpec.parse({"store": store})
     if file is None:
-        raise InvalidArgument("layer_cache", got="None", expected="the name of a file")
+        raise InvalidArgument("layer_cache", "None", "the name of a file")
     from lamina.api.layer_cache import LayerCacheCheck, verify_layers
 
     if _is_missing(file):
@@ -349,7 +349,7 @@ def merge_images(
     from lamina.images.merge import collect_images, write_merged
 
     if isinstance(images, (str, os.PathLike)):
-        raise InvalidArgument("images", got=short_repr(images), expected="a list of them")
+        raise InvalidArgument("images", short_repr(images), "a list of them")
     check_extension(output, compressor)
     chosen = Platform.parse(platform) if platform else None
     collected = collect_images(images, chosen, parse_size("max_unpacked_size", max_unpacked_size))
@@ -421,7 +421,7 @@ def _refuse_as_output(output: object, image: Path) -> None:
     """Raise `InvalidArgument` if writing ``output`` would overwrite the image that is read."""
     with contextlib.suppress(OSError, ValueError):
         if isinstance(output, (str, os.PathLike)) and os.path.samefile(output, image):
-            raise InvalidArgument("output", got=f"{image}, the image itself", expected="another file")
+            raise InvalidArgument("output", f"{image}, the image itself", "another file")
 
 
 @contextlib.contextmanager

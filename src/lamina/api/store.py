@@ -173,7 +173,7 @@ def add_path(
             warnings += _fetch(tuple(map(str, copied)), spec, target).warnings
             paths |= set(copied)
         for path in paths - target.query(paths).keys():
-            raise NotFound(path, got=f"no such valid path in {target.folder}", expected="it as a reference")
+            raise NotFound(path, f"no such valid path in {target.folder}", "it as a reference")
         return AddedPath.of(add_content(target, content, paths), dict.fromkeys(warnings))
 
 
@@ -274,13 +274,13 @@ def _open_sources(
 def _find_paths(target: EmbeddedStore, text: str) -> Collection[StorePath]:
     found = target.find(text) if "/" not in text else target.query([resolve_root(target, text).path]).keys()
     if not found:
-        raise NotFound(text, got=f"no such valid path in {target.folder}", expected="one")
+        raise NotFound(text, f"no such valid path in {target.folder}", "one")
     return found
 
 
 def _describe_path(target: EmbeddedStore, path: StorePath) -> StoredPath:
     narinfo = target.narinfo(path)
     if narinfo is None:
-        raise NotFound(path, got=f"no such valid path in {target.folder}", expected="one")
+        raise NotFound(path, f"no such valid path in {target.folder}", "one")
     closure = Closure.resolve([path], target.query)
     return StoredPath(narinfo, sum(info.nar_size for info in closure), target.file(narinfo))

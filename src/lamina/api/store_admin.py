@@ -97,8 +97,8 @@ def _cache_urls(spec: StoreSpec, target: EmbeddedStore) -> tuple[str, ...]:
     if not urls:
         raise InvalidArgument(
             "repair",
-            got="no binary cache",
-            expected="one that has what is damaged",
+            "no binary cache",
+            "one that has what is damaged",
             hint="name one: --store https://cache.nixos.org",
         )
     return tuple(urls)
@@ -202,7 +202,7 @@ def import_paths(
     try:
         opened = open(source, "rb")  # noqa: SIM115 - closed below; an error within the block is another error
     except (OSError, ValueError) as error:
-        raise InputError(source, got=error, expected="an export") from error
+        raise InputError(source, error, "an export") from error
     with opened:
         return _import_stream(folder, opened, os.fspath(source), on_path)
 
@@ -214,7 +214,7 @@ def _import_stream(
         try:
             return source.read(size)
         except OSError as error:
-            raise InputError(name, got=error, expected="to read an export") from error
+            raise InputError(name, error, "to read an export") from error
 
     imported_paths = []
     with EmbeddedStore.open_or_create(folder) as target, error_context(name, FormatError):
@@ -319,7 +319,7 @@ def sign_paths(
 def _sign_path(target: EmbeddedStore, path: StorePath, key: SecretKey) -> NarInfo:
     narinfo = target.narinfo(path)
     if narinfo is None:
-        raise NotFound(path, got=f"no such valid path in {target.folder}", expected="one")
+        raise NotFound(path, f"no such valid path in {target.folder}", "one")
     target.nar_extent(narinfo)  # raises unless the NAR is one that an embedded store holds
     return target.publish(add_signatures(narinfo, [key]))
 
@@ -359,9 +359,9 @@ def _parse_roots(roots: str | Iterable[str], *, all_paths: bool) -> tuple[str, .
     """Return ``roots`` as texts; none of them means all paths."""
     texts = parse_texts("contents", roots)
     if not texts and not all_paths:
-        raise InvalidArgument("roots", got="none", expected="some", hint="--all is for all that is in the store")
+        raise InvalidArgument("roots", "none", "some", hint="--all is for all that is in the store")
     if texts and all_paths:
-        raise InvalidArgument("roots", got=f"{texts[0]} together with everything", expected="one of the two")
+        raise InvalidArgument("roots", f"{texts[0]} together with everything", "one of the two")
     return texts
 
 
@@ -370,7 +370,7 @@ def _open_closure(
     roots: Collection[str], spec: StoreSpec, folder: Path, warnings: list[str]
 ) -> Iterator[tuple[Store, Closure]]:
     if spec.store and not roots:
-        raise InvalidArgument("store", got="places to read from", expected="none together with everything")
+        raise InvalidArgument("store", "places to read from", "none together with everything")
     opened: AbstractContextManager[Store] = (
         open_store(spec, folder, warnings) if spec.store or spec.channel else EmbeddedStore(folder)
     )

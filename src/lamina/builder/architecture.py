@@ -30,8 +30,8 @@ def choose_architecture(paths: Iterable[StorePath], store: Store, default: str =
     except InvalidArgument as error:
         raise InvalidArgument(
             "architecture",
-            got=f"{short_repr(machine)}, that of this machine",
-            expected="one that images have",
+            f"{short_repr(machine)}, that of this machine",
+            "one that images have",
             hint="say which with --architecture",
         ) from error
 

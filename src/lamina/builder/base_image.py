@@ -87,7 +87,7 @@ class BaseImage:
             candidates = select.select_by_platform(candidates, Platform.parse(platform), path, _MISMATCH_HINT)
         elif has_several_platforms:
             got = select.list_platforms(candidates)
-            raise PlanError(path, got=f"images for {got}", expected="to be told which", hint=_ARCHITECTURE_HINT)
+            raise PlanError(path, f"images for {got}", "to be told which", hint=_ARCHITECTURE_HINT)
         chosen = candidates[0]
         if candidates[1:]:
             notes = (*notes, f"base image: {path}: got {select.list_names(candidates)}, took the first; {hint}")
@@ -154,7 +154,7 @@ class BaseImage:
             return None
         if entry.header.size > max_size:
             name = os.fsdecode(path)
-            raise FormatError(f"base image: /{name}", got=f"{entry.header.size} bytes", expected=f"at most {max_size}")
+            raise FormatError(f"base image: /{name}", f"{entry.header.size} bytes", f"at most {max_size}")
         content = self.root.read(real) or b""
         return BaseFile(real, content, Meta(entry.header.mode, entry.header.uid, entry.header.gid))
 
@@ -203,7 +203,7 @@ class BaseImage:
         if config is None:
             return {}
         if not isinstance(config, Mapping):
-            raise FormatError("base image: config", got=short_repr(config), expected="an object")
+            raise FormatError("base image: config", short_repr(config), "an object")
         try:
             for key in keys:
                 check_type(key, config.get(key))
@@ -218,10 +218,7 @@ def _find_platform_mismatch(image: SourceImage, architecture: str) -> PlanError 
     if image.effective_platform.match_rank(asked) is not None:
         return None
     return PlanError(
-        "base image",
-        got=f"layers for {image.platform}",
-        expected=f"layers for {asked}, that of the image",
-        hint=_MISMATCH_HINT,
+        "base image", f"layers for {image.platform}", f"layers for {asked}, that of the image", hint=_MISMATCH_HINT
     )
 
 

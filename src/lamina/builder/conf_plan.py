@@ -65,7 +65,7 @@ def plan_conf(
     """
     base = parse_json(read_head(_find_file(store, base_json, b""), MAX_BYTES), str(base_json))
     if not isinstance(base, dict) or not base.keys() >= {"architecture", "config", "os"}:
-        raise FormatError(base_json, got=short_repr(base), expected="an object with architecture, config and os")
+        raise FormatError(base_json, short_repr(base), "an object with architecture, config and os")
     architecture = parse_architecture("architecture", base["architecture"])
     base_image = open_base(replace(spec, architecture=architecture))
     closure = _resolve_closure(spec, base_json, customisation_layer, store)
@@ -116,7 +116,7 @@ def _find_file(store: Store, path: StorePath, name: bytes) -> Extent:
     for node in store.nodes(path):
         if node.path == name and isinstance(node, Regular) and isinstance(node.content, Extent):
             return node.content
-    raise NotFound(path, got=f"no file {name.decode()}", expected="one")
+    raise NotFound(path, f"no file {name.decode()}", "one")
 
 
 def _find_hashes_outside_database(tar: Extent, known: Collection[str]) -> Collection[str]:

@@ -68,7 +68,7 @@ def _rewrite(file: bytes, content: bytes) -> None:
             out.truncate()
         os.chmod(file, mode)
     except OSError as error:
-        raise OutputError(os.fsdecode(file), got=error, expected="to write the Nix database") from error
+        raise OutputError(os.fsdecode(file), error, "to write the Nix database") from error
 
 
 def _refresh_extents(tree: Tree, file: bytes) -> None:

@@ -72,12 +72,12 @@ def _open_customisation_layer(name: str, folder: Path, number: int) -> FinishedL
     """Return the layer of ``layer.tar`` in ``folder``, with the diff ID in the file ``checksum`` beside it."""
     (node,) = walk(os.fsencode(folder / "layer.tar"))
     if not isinstance(node, Regular) or isinstance(node.content, bytes):
-        raise FormatError(f"{folder}/layer.tar", got="no file", expected="the customisation layer")
+        raise FormatError(f"{folder}/layer.tar", "no file", "the customisation layer")
     try:
         checksum = read_document(folder / "checksum", f"{folder}/checksum", "the digest of layer.tar", limit=4096)
         expected_diff_id = Digest.from_hex(checksum.decode("ascii").strip())
     except (InvalidArgument, ValueError) as error:
-        raise FormatError(f"{folder}/checksum", got=error, expected="64 hex digits") from error
+        raise FormatError(f"{folder}/checksum", error, "64 hex digits") from error
     message = f"Creating layer {number} with customisation..."
     return FinishedLayer(node.content, message, store_paths_comment([name]), expected_diff_id)
 

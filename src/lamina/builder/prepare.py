@@ -180,8 +180,8 @@ def _check_not_empty(spec: Spec) -> None:
     if not references.paths and not references.hashes:
         raise InvalidArgument(
             "ROOT",
-            got="none",
-            expected="a store path or a package name, or a config that names a store path",
+            "none",
+            "a store path or a package name, or a config that names a store path",
             hint="name what the image is to hold, such as hello or /nix/store/…-hello-2.12.1",
         )
 
@@ -190,9 +190,7 @@ def _choose_name(spec: Spec, contents: Sequence[StoreSubpath]) -> str:
     if spec.name:
         return spec.name
     if not contents:
-        raise InvalidArgument(
-            "name", got="none", expected="one, for there is no ROOT to take it from", hint="give one with --name"
-        )
+        raise InvalidArgument("name", "none", "one, for there is no ROOT to take it from", hint="give one with --name")
     return parse_name("name", contents[0].path.package) or ""
 
 
@@ -272,7 +270,7 @@ def list_script_folders(spec: Spec) -> tuple[Path, ...]:
     Raises `InvalidArgument` if the store is an object, or a binary cache whose paths stay in no folder.
     """
     if not isinstance(spec.store, tuple):
-        raise InvalidArgument("script", got="a store object", expected="folders on this machine")
+        raise InvalidArgument("script", "a store object", "folders on this machine")
     local = [store for store in spec.store if not opening.is_remote(store)]
     folders = [Path(store) for store in local if os.path.isdir(store)]
     # The paths of a graph file, and of a spec without stores, are in this machine's own store.
@@ -284,8 +282,8 @@ def list_script_folders(spec: Spec) -> tuple[Path, ...]:
         elif len(local) < len(spec.store) and not any(map(opening.is_cache_folder, local)):
             raise InvalidArgument(
                 "script",
-                got="a binary cache and no embedded store",
-                expected="a folder in which store paths stay",
+                "a binary cache and no embedded store",
+                "a folder in which store paths stay",
                 hint="name one as embedded_store",
             )
     return tuple(dict.fromkeys(folders))

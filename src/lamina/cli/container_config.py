@@ -75,7 +75,7 @@ def _as_utf8(value: Any) -> Any:
 
 def _validate(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise InvalidArgument("config", got=short_repr(value), expected="an object")
+        raise InvalidArgument("config", short_repr(value), "an object")
     ordered: dict[str, Any] = sort_keys(value)
     check(ordered)
     return ordered
@@ -94,13 +94,13 @@ def _parse_words(flag: str, text: str | None) -> Any:
     except FormatError as error:
         raise error.convert(InvalidArgument) from error
     except ValueError as error:
-        raise InvalidArgument(flag, got=f"{short_repr(text)} ({error})", expected=_WORDS) from error
+        raise InvalidArgument(flag, f"{short_repr(text)} ({error})", _WORDS) from error
 
 
 def _parse_pair(flag: str, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise InvalidArgument(flag, got=short_repr(text), expected="K=V")
+        raise InvalidArgument(flag, short_repr(text), "K=V")
     return key, value
 
 
@@ -108,5 +108,5 @@ def _parse_port(text: str) -> str:
     number, slash, protocol = text.partition("/")
     digits = number.isascii() and number.isdigit() and len(number) <= _PORT_DIGITS
     if not digits or not 0 < int(number) < 1 << 16 or (slash and protocol not in ("tcp", "udp")):
-        raise InvalidArgument("expose", got=short_repr(text), expected="N, N/tcp or N/udp with N from 1 to 65535")
+        raise InvalidArgument("expose", short_repr(text), "N, N/tcp or N/udp with N from 1 to 65535")
     return f"{number}/{protocol or 'tcp'}"

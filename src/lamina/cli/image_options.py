@@ -102,7 +102,7 @@ def _parse_epoch(text: str) -> str:
     try:
         return datetime.fromtimestamp(int(text), UTC).isoformat()
     except (ValueError, OverflowError, OSError) as error:
-        raise InvalidArgument("SOURCE_DATE_EPOCH", got=short_repr(text), expected="seconds since 1970") from error
+        raise InvalidArgument("SOURCE_DATE_EPOCH", short_repr(text), "seconds since 1970") from error
 
 
 def _choose_layer_cache() -> str:

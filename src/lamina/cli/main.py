@@ -69,24 +69,24 @@ def _translate_usage_error(error: click.ClickException) -> InvalidArgument:
     text = error.format_message().rstrip(".")
     match error:
         case click.MissingParameter():
-            return InvalidArgument(_format_parameter(error), got="none", expected="one")
+            return InvalidArgument(_format_parameter(error), "none", "one")
         case click.BadParameter():
             value, _, expected = error.message.rstrip(".").rpartition(" is not ")
             got = cut(clean_value(value)) if value else "another"
-            return InvalidArgument(_format_parameter(error), got=got, expected=expected)
+            return InvalidArgument(_format_parameter(error), got, expected)
         case click.NoSuchOption():
             parameters = error.ctx.command.params if error.ctx else ()
             hidden = {name for option in parameters if getattr(option, "hidden", False) for name in option.opts}
             close = " or ".join(sorted(set(error.possibilities or ()) - hidden))
             option = cut(clean_value(error.option_name))
-            return InvalidArgument("usage", got=f"option {option}", expected=close or "one of those that there are")
+            return InvalidArgument("usage", f"option {option}", close or "one of those that there are")
         case click.BadOptionUsage():
             got, expected = ("no value", "one") if text.endswith("requires an argument") else ("a value", "none")
-            return InvalidArgument(error.option_name, got=got, expected=expected)
+            return InvalidArgument(error.option_name, got, expected)
     extra = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", text, re.DOTALL)
     if extra:
         got = f"unexpected extra argument ({cut(clean_value(extra[1]))})"
-        return InvalidArgument("usage", got=got, expected="no such thing")
+        return InvalidArgument("usage", got, "no such thing")
     text = re.sub("'.*'", lambda found: cut(clean_value(found[0])), text, flags=re.DOTALL)
     return InvalidArgument(
         f"usage: {text[:1].lower()}{text[1:]}{'' if ', expected ' in text else ', expected no such thing'}"

@@ -87,7 +87,7 @@ def _read_derivation() -> Derivation:
     candidates = [os.environ.get("NIX_ATTRS_JSON_FILE", ""), ".attrs.json"]
     file = next(filter(os.path.isfile, candidates), None)
     if not file:
-        raise InvalidArgument("NIX_ATTRS_JSON_FILE", got="no such file", expected="the attributes of a derivation")
+        raise InvalidArgument("NIX_ATTRS_JSON_FILE", "no such file", "the attributes of a derivation")
     return Derivation.parse(Path(file), os.environ.get("NIX_BUILD_CORES", ""))
 
 
@@ -193,7 +193,7 @@ def _open_compressed(derivation: Derivation, compressor: str) -> Iterator[tuple[
             if process.stdin:
                 yield process.stdin, "none"
     if process.returncode:
-        raise OutputError("zstd", got=f"exit status {process.returncode}", expected="0")
+        raise OutputError("zstd", f"exit status {process.returncode}", "0")
 
 
 def _decompress_zstd(derivation: Derivation, image: str, folder: str) -> str:
@@ -203,7 +203,7 @@ def _decompress_zstd(derivation: Derivation, image: str, folder: str) -> str:
     unpacked = os.path.join(folder, os.path.basename(image))
     unpack = [derivation.attributes["program"], "--quiet", "--decompress", "-o", unpacked, image]
     if subprocess.run(unpack, check=False).returncode:
-        raise FormatError(image, got="broken zstd", expected="an image")
+        raise FormatError(image, "broken zstd", "an image")
     return unpacked
 
 

@@ -130,9 +130,7 @@ def collect_given(**values: Any) -> dict[str, Any]:
                 given[name] = [*given.get(name, ()), *flag.convert(value)]
             elif name in given and flag.value_type is not bool:
                 raise InvalidArgument(
-                    flag.name,
-                    got=f"it and {declared.flags[0].name}",
-                    expected="one: it is the old name of the same option",
+                    flag.name, f"it and {declared.flags[0].name}", "one: it is the old name of the same option"
                 )
             else:
                 given[name] = flag.convert(value)

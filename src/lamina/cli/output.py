@@ -34,8 +34,8 @@ def open_stdout() -> Iterator[Writable]:
     if sys.stdout.isatty():
         raise InvalidArgument(
             "stdout",
-            got="a terminal",
-            expected="a pipe or a file",
+            "a terminal",
+            "a pipe or a file",
             hint="end the command with '| docker load', or with '> image.tar'",
         )
     flush()

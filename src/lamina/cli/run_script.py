@@ -73,7 +73,7 @@ def read_draft(archive: zipfile.ZipFile) -> Draft:
     except (KeyError, ValueError, TypeError, Error) as error:
         if isinstance(error, Error) and not isinstance(error, FormatError):
             raise
-        raise FormatError(archive.filename, got=short_repr(error), expected="a stream script of lamina") from error
+        raise FormatError(archive.filename, short_repr(error), "a stream script of lamina") from error
 
 
 def _parse_draft(document: dict[str, Any], archive: zipfile.ZipFile) -> Draft:

@@ -27,7 +27,7 @@ def command(output: str, image: ImageOptions, report: ReportOptions) -> None:
     paths are; it takes -t NAME:TAG. Prints FILE.
     """
     if output == "-" or output.endswith("/"):
-        raise InvalidArgument("output", got=output, expected="the name of a file")
+        raise InvalidArgument("output", output, "the name of a file")
     with lamina.stream_layered_image(**image.make_arguments()) as stream:
         show_script_output(stream.script_output, report)
         warn(stream.warnings, report)

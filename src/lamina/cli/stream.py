@@ -41,9 +41,9 @@ def command(conf: str | None, repo_tag: str | None, image: ImageOptions, report:
 def _stream(conf: str | None, repo_tag: str | None, image: ImageOptions) -> lamina.Stream:
     if conf is None:
         if repo_tag is not None:
-            raise InvalidArgument("repo tag", got="-t without --conf", expected="--name and --tag")
+            raise InvalidArgument("repo tag", "-t without --conf", "--name and --tag")
         return lamina.stream_layered_image(**image.make_arguments())
     option = find_image_option()
     if option:
-        raise InvalidArgument("conf", got=f"{option} as well", expected="--conf alone, for it says all of the image")
+        raise InvalidArgument("conf", f"{option} as well", "--conf alone, for it says all of the image")
     return lamina.stream_conf(conf, repo_tag=repo_tag, **image.select("store", "jobs"))

@@ -202,14 +202,14 @@ _UNSUPPORTED_SUFFIXES = (
 def find_compressor(name: str) -> CreateCompressor:
     """Return the compressor called ``name``. Raises `InvalidArgument` if there is none."""
     if not isinstance(name, str) or name not in COMPRESSORS:
-        raise InvalidArgument("compressor", got=short_repr(name), expected=f"one of {', '.join(COMPRESSORS)}")
+        raise InvalidArgument("compressor", short_repr(name), f"one of {', '.join(COMPRESSORS)}")
     return COMPRESSORS[name]
 
 
 def parse_jobs(jobs: int) -> int:
     """Return ``jobs`` if it is a valid number of threads. Raises `InvalidArgument` otherwise."""
     if not isinstance(jobs, int) or isinstance(jobs, bool) or not 1 <= jobs <= _MAX_JOBS:
-        raise InvalidArgument("jobs", got=short_repr(jobs), expected=f"a number from 1 to {_MAX_JOBS}")
+        raise InvalidArgument("jobs", short_repr(jobs), f"a number from 1 to {_MAX_JOBS}")
     return jobs
 
 
@@ -223,8 +223,8 @@ def choose_compressor(file: str) -> str:
         ending = "." + lowered.rpartition(".")[2]
         raise InvalidArgument(
             "output",
-            got=f"{short_repr(file)}, a name that ends in {ending}",
-            expected=f".tar, or one of {', '.join(_SUFFIXES)}",
+            f"{short_repr(file)}, a name that ends in {ending}",
+            f".tar, or one of {', '.join(_SUFFIXES)}",
             hint="write to stdout with -o - and let another program do the rest, or say what it is with --compressor",
         )
     return next((name for ending, name in _SUFFIXES.items() if lowered.endswith(ending)), "none")

@@ -59,7 +59,7 @@ def decode_pieces(pieces: Iterable[bytes], compression: str) -> Iterator[bytes]:
         return _split(pieces)
     if compression not in _FORMATS:
         known = ", ".join(("none", *_FORMATS))
-        raise FormatError("compression", got=short_repr(compression), expected=f"one of {known}")
+        raise FormatError("compression", short_repr(compression), f"one of {known}")
     return _decode_all(pieces, _Streams(compression, _FORMATS[compression](libraries.load(compression))))
 
 
@@ -141,9 +141,7 @@ class _Streams:
     def finish(self) -> None:
         """Raise `FormatError` if the input is truncated, or if the padding at its end has a wrong length."""
         if self._decoder is not None or not self._count:
-            raise FormatError(
-                f"{self._name} at byte {self._start}", got=f"the end at byte {self._offset}", expected="more"
-            )
+            raise FormatError(f"{self._name} at byte {self._start}", f"the end at byte {self._offset}", "more")
         self._check_padding()
 
     def _finish_stream(self) -> None:
@@ -156,7 +154,7 @@ class _Streams:
         elif self._short_count > _MAX_SHORT_STREAMS:
             got = f"more than {_MAX_SHORT_STREAMS} streams shorter than {_SHORT_STREAM} bytes"
         if got:
-            raise FormatError(f"{self._name} to byte {self._offset}", got=got, expected="fewer, and longer ones")
+            raise FormatError(f"{self._name} to byte {self._offset}", got, "fewer, and longer ones")
 
     def _skip_padding(self, data: memoryview) -> memoryview:
         if self._format.is_single or not self._count or data[0]:
@@ -195,7 +193,7 @@ class _Streams:
             data = b""
 
     def _error(self, got: object, expected: str) -> FormatError:
-        return FormatError(f"{self._name} at byte {self._start}", got=got, expected=expected)
+        return FormatError(f"{self._name} at byte {self._start}", got, expected)
 
 
 def _xz(lzma: Any) -> _Format:

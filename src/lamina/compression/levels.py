@@ -42,7 +42,7 @@ def parse_codec(text: str, subject: str, codecs: Sequence[str]) -> tuple[str, in
         if level in map(str, levels):
             return codec, int(level)
     *others, last = map(_describe, codecs)
-    raise InvalidArgument(subject, got=short_repr(text), expected=f"{', '.join(others)} or {last}")
+    raise InvalidArgument(subject, short_repr(text), f"{', '.join(others)} or {last}")
 
 
 def format_codec(codec: str, level: int) -> str:

@@ -38,7 +38,7 @@ def load(codec: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise FormatError(codec, got=error, expected="a Python that has it", hint=hint) from error
+        raise FormatError(codec, error, "a Python that has it", hint=hint) from error
 
 
 def zstd() -> Any:

@@ -39,7 +39,7 @@ class Closure:
             infos = query(wanted.keys())
             for path, why in wanted.items():
                 if path not in infos:
-                    raise NotFound(path, got="no such valid path in the store", expected=f"it as {why}")
+                    raise NotFound(path, "no such valid path in the store", f"it as {why}")
                 found[path] = infos[path]
             wanted = {
                 reference: f"a reference of {path}"
@@ -62,10 +62,10 @@ class Closure:
         for info in closure.infos:
             if not info.references <= known:
                 reference = min(info.references - known)
-                raise NotFound(reference, got="no such path in the graph", expected=f"it as a reference of {info.path}")
+                raise NotFound(reference, "no such path in the graph", f"it as a reference of {info.path}")
         if len(closure.order) < len(closure):
             stuck = closure.infos[min({*closure.numbers.values()}.difference(closure.order))].path
-            raise PlanError("closure", got=f"a cycle of references at or above {stuck}", expected="none")
+            raise PlanError("closure", f"a cycle of references at or above {stuck}", "none")
         return closure
 
     def __contains__(self, path: StorePath) -> bool:

@@ -43,17 +43,15 @@ def dump_nix32(raw: bytes) -> str:
 def parse_nix32(text: str, size: int) -> bytes:
     """Decode Nix's base 32 to ``size`` bytes; raise `InvalidArgument` if ``text`` is not their encoding."""
     if len(text) != (size * 8 + 4) // 5:
-        raise InvalidArgument(
-            f"nix32 {short_repr(text)}", got=f"{len(text)} digits", expected=f"the spelling of {size} bytes"
-        )
+        raise InvalidArgument(f"nix32 {short_repr(text)}", f"{len(text)} digits", f"the spelling of {size} bytes")
     number = 0
     for character in text:
         if character not in _NIX32_VALUE:
-            raise InvalidArgument(f"nix32 {short_repr(text)}", got=short_repr(character), expected=f"one of {NIX32}")
+            raise InvalidArgument(f"nix32 {short_repr(text)}", short_repr(character), f"one of {NIX32}")
         number = number << 5 | _NIX32_VALUE[character]
     if number >> size * 8:
         raise InvalidArgument(
-            f"nix32 {short_repr(text)}", got=f"more than {size * 8} bits", expected=f"the spelling of {size} bytes"
+            f"nix32 {short_repr(text)}", f"more than {size * 8} bits", f"the spelling of {size} bytes"
         )
     return number.to_bytes(size, "little")
 
@@ -73,7 +71,7 @@ class Digest:
         """
         algorithm, separator, rest = text[:6], text[6:7], text[7:]
         if algorithm != "sha256" or separator not in (":", "-"):
-            raise InvalidArgument("digest", got=short_repr(text), expected="sha256:HEX, sha256:NIX32 or sha256-BASE64")
+            raise InvalidArgument("digest", short_repr(text), "sha256:HEX, sha256:NIX32 or sha256-BASE64")
         if separator == "-":
             return cls(_parse_base64(text, rest))
         if len(rest) == 64:
@@ -84,7 +82,7 @@ class Digest:
     def from_hex(cls, text: str) -> Digest:
         """Parse 64 lower-case hex digits; raise `InvalidArgument` for any other text."""
         if not re.fullmatch("[0-9a-f]{64}", text):
-            raise InvalidArgument("digest", got=short_repr(text), expected="64 lower-case hex digits")
+            raise InvalidArgument("digest", short_repr(text), "64 lower-case hex digits")
         return cls(bytes.fromhex(text))
 
     @property
@@ -110,9 +108,9 @@ def _parse_base64(text: str, rest: str) -> bytes:
     try:
         raw = base64.b64decode(rest, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidArgument("digest", got=short_repr(text), expected="base 64 after 'sha256-'") from error
+        raise InvalidArgument("digest", short_repr(text), "base 64 after 'sha256-'") from error
     if len(raw) != 32 or base64.b64encode(raw).decode() != rest:
-        raise InvalidArgument("digest", got=short_repr(text), expected="the base 64 of 32 bytes")
+        raise InvalidArgument("digest", short_repr(text), "the base 64 of 32 bytes")
     return raw
 
 
@@ -127,7 +125,7 @@ class StorePath:
         """Parse ``/nix/store/HASH-NAME``; raise `InvalidArgument` for any other text, also a path inside one."""
         folder, _, base = text.rpartition("/")
         if folder != STORE_DIR:
-            raise InvalidArgument("store path", got=short_repr(text), expected=f"{STORE_DIR}/HASH-NAME")
+            raise InvalidArgument("store path", short_repr(text), f"{STORE_DIR}/HASH-NAME")
         return cls.parse_base(base)
 
     @classmethod
@@ -135,9 +133,7 @@ class StorePath:
         """Parse ``HASH-NAME``, the last component of a store path; raise `InvalidArgument` for any other text."""
         digits, dash, name = base[:HASH_LENGTH], base[HASH_LENGTH : HASH_LENGTH + 1], base[HASH_LENGTH + 1 :]
         if not _STORE_HASH.fullmatch(digits) or dash != "-" or not _STORE_NAME.fullmatch(name):
-            raise InvalidArgument(
-                "store path", got=short_repr(base), expected="HASH-NAME with a hash of 32 nix32 digits"
-            )
+            raise InvalidArgument("store path", short_repr(base), "HASH-NAME with a hash of 32 nix32 digits")
         return cls(base)
 
     @classmethod
@@ -149,11 +145,11 @@ class StorePath:
         """
         prefix = STORE_DIR + "/"
         if not text.startswith(prefix):
-            raise InvalidArgument("store path", got=short_repr(text), expected=f"it below {STORE_DIR}")
+            raise InvalidArgument("store path", short_repr(text), f"it below {STORE_DIR}")
         base, *inside = text[len(prefix) :].split("/")
         parts = [part for part in inside if part]
         if "." in parts or ".." in parts:
-            raise InvalidArgument("store path", got=short_repr(text), expected="no '.' or '..' in it")
+            raise InvalidArgument("store path", short_repr(text), "no '.' or '..' in it")
         return cls.parse_base(base), "/".join(parts)
 
     @property
@@ -196,7 +192,7 @@ class ImageReference:
         """Parse ``NAME:TAG``; raise `InvalidArgument` if either is missing or invalid."""
         repository, colon, tag = text.rpartition(":")
         if not colon or "/" in tag:
-            raise InvalidArgument("image name", got=short_repr(text), expected="NAME:TAG")
+            raise InvalidArgument("image name", short_repr(text), "NAME:TAG")
         return cls(parse_repository(repository), parse_tag(tag))
 
     def __str__(self) -> str:
@@ -210,8 +206,8 @@ def parse_repository(text: str) -> str:
     if not text.isascii() or not _REPOSITORY.fullmatch(lowered) or len(lowered) > 255:
         raise InvalidArgument(
             "image name",
-            got=short_repr(text),
-            expected="[HOST[:PORT]/]PATH of letters, digits and single . _ - between them",
+            short_repr(text),
+            "[HOST[:PORT]/]PATH of letters, digits and single . _ - between them",
             hint="give one with --name",
         )
     return lowered
@@ -221,7 +217,7 @@ def parse_tag(text: str) -> str:
     """Parse a tag, which stays as it is; raise `InvalidArgument` if it is invalid."""
     if not _TAG.fullmatch(text):
         raise InvalidArgument(
-            "tag", got=short_repr(text), expected="up to 128 letters, digits, '_', '.', '-', the first no '.' or '-'"
+            "tag", short_repr(text), "up to 128 letters, digits, '_', '.', '-', the first no '.' or '-'"
         )
     return text
 
@@ -235,9 +231,7 @@ def parse_datetime(text: str) -> datetime:
         moment = datetime.fromisoformat(text.strip())
         moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidArgument(
-            "date", got=short_repr(text), expected="ISO-8601 such as 2026-01-31T12:00:00Z, or 'now'"
-        ) from error
+        raise InvalidArgument("date", short_repr(text), "ISO-8601 such as 2026-01-31T12:00:00Z, or 'now'") from error
     return moment.replace(microsecond=0)
 
 
@@ -255,7 +249,7 @@ def parse_size(name: str, value: object) -> int:
         size = int(float(found[1]) * base ** "_kmgt".index(found[2].lower() or "_"))
         if size <= _MAX_BYTES:
             return size
-    raise InvalidArgument(name, got=short_repr(value), expected="a number of bytes, or a size such as 500M or 4GiB")
+    raise InvalidArgument(name, short_repr(value), "a number of bytes, or a size such as 500M or 4GiB")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,14 +38,14 @@ class CacheInfo:
         try:
             text = data.decode()
         except UnicodeDecodeError as error:
-            raise FormatError(FILE_NAME, got=short_repr(data[error.start : error.end]), expected="UTF-8") from error
+            raise FormatError(FILE_NAME, short_repr(data[error.start : error.end]), "UTF-8") from error
         fields: dict[str, str] = {}
         for number, line in enumerate(text.split("\n"), 1):
             key, colon, value = line.partition(":")
             if not colon and line.strip():
-                raise FormatError(f"{FILE_NAME} line {number}", got=short_repr(line), expected="KEY: VALUE")
+                raise FormatError(f"{FILE_NAME} line {number}", short_repr(line), "KEY: VALUE")
             if key in fields:
-                raise FormatError(f"{FILE_NAME} line {number}", got=f"a second {key}", expected="one")
+                raise FormatError(f"{FILE_NAME} line {number}", f"a second {key}", "one")
             if key in _KNOWN_FIELDS:
                 fields[key] = value.strip()
         # As in Nix, every value but 1 is false.
@@ -67,13 +67,13 @@ def check_cache_info(data: bytes, subject: str) -> None:
     with error_context(subject, FormatError):
         info = CacheInfo.parse(data)
     if info.store_dir != STORE_DIR:
-        raise Unavailable(subject, got=f"a cache of {info.store_dir}", expected=f"one of {STORE_DIR}")
+        raise Unavailable(subject, f"a cache of {info.store_dir}", f"one of {STORE_DIR}")
 
 
 def _parse_store_dir(fields: dict[str, str]) -> str:
     folder = fields.get("StoreDir", STORE_DIR)
     if not folder.startswith("/"):
-        raise FormatError(FILE_NAME, got=f"StoreDir {short_repr(folder)}", expected="an absolute path")
+        raise FormatError(FILE_NAME, f"StoreDir {short_repr(folder)}", "an absolute path")
     return folder
 
 
@@ -82,5 +82,5 @@ def _parse_priority(fields: dict[str, str]) -> int | None:
     if text is None:
         return None
     if not re.fullmatch("-?[0-9]{1,9}", text):
-        raise FormatError(FILE_NAME, got=f"Priority {short_repr(text)}", expected="a number of at most 9 digits")
+        raise FormatError(FILE_NAME, f"Priority {short_repr(text)}", "a number of at most 9 digits")
     return int(text)

@@ -72,7 +72,7 @@ def parse(data: bytes) -> ChannelIndex:
     if end < len(text):
         number = text.count(b"\n", 0, end) + 1
         got = short_repr(text[end : text.index(b"\n", end)][:300].decode("ascii", "backslashreplace"))
-        raise FormatError(f"list of store paths, line {number}", got=got, expected=_EXPECTED)
+        raise FormatError(f"list of store paths, line {number}", got, _EXPECTED)
     return ChannelIndex(text)
 
 
@@ -81,7 +81,7 @@ def _parse_json(data: bytes) -> ChannelIndex:
     aliases: dict[str, StorePath] = {}
     for name, value in pairs:
         if name in aliases:
-            raise FormatError("catalogue", got=f"the name {short_repr(name)} twice", expected="each once")
+            raise FormatError("catalogue", f"the name {short_repr(name)} twice", "each once")
         aliases[name] = _parse_path(name, value)
     text = b"".join(b"%s\n" % str(path).encode() for path in aliases.values())
     return ChannelIndex(text, MappingProxyType(aliases))
@@ -90,7 +90,7 @@ def _parse_json(data: bytes) -> ChannelIndex:
 def _parse_path(name: str, value: Any) -> StorePath:
     if not isinstance(value, str):
         got = short_repr(value) if not isinstance(value, tuple) else "an object"
-        raise FormatError(f"catalogue, {short_repr(name)}", got=got, expected="a store path")
+        raise FormatError(f"catalogue, {short_repr(name)}", got, "a store path")
     try:
         return StorePath.parse(value)
     except InvalidArgument as error:

@@ -29,7 +29,7 @@ def parse(text: str | bytes) -> tuple[PathInfo, ...]:
     except InvalidArgument as error:
         raise error.convert(FormatError).add_context("closure graph") from error
     if len({info.path for info in infos}) != len(infos):
-        raise FormatError("closure graph", got="a path twice", expected="the same of it each time")
+        raise FormatError("closure graph", "a path twice", "the same of it each time")
     return infos
 
 
@@ -37,7 +37,7 @@ def _find_items(document: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(document, dict) and isinstance(document.get("info"), dict):
         folder = document.get("storeDir", STORE_DIR)
         if folder != STORE_DIR:
-            raise FormatError("closure graph", got=f"store {short_repr(folder)}", expected=STORE_DIR)
+            raise FormatError("closure graph", f"store {short_repr(folder)}", STORE_DIR)
         yield from document["info"].items()
     elif isinstance(document, dict) and any(_is_graph(value) for value in document.values()):
         for value in document.values():
@@ -48,10 +48,10 @@ def _find_items(document: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(document, list):
         for item in document:
             if not isinstance(item, dict) or not isinstance(item.get("path"), str):
-                raise FormatError("closure graph", got=short_repr(item), expected="an object with a path")
+                raise FormatError("closure graph", short_repr(item), "an object with a path")
             yield item["path"], item
     else:
-        raise FormatError("closure graph", got=short_repr(document), expected=_EXPECTED)
+        raise FormatError("closure graph", short_repr(document), _EXPECTED)
 
 
 def _is_graph(value: Any) -> bool:
@@ -71,16 +71,14 @@ def _is_path(key: str) -> bool:
 def _parse_info(text: str, item: Any) -> PathInfo:
     path = _parse_store_path(text)
     if not isinstance(item, dict):
-        raise FormatError(f"closure graph: {path}", got=short_repr(item), expected="an object; is the path valid?")
+        raise FormatError(f"closure graph: {path}", short_repr(item), "an object; is the path valid?")
     nar_hash, size, references = item.get("narHash"), item.get("narSize"), item.get("references")
     if not isinstance(nar_hash, str):
-        raise FormatError(f"closure graph: {path}", got=f"narHash {short_repr(nar_hash)}", expected="a text")
+        raise FormatError(f"closure graph: {path}", f"narHash {short_repr(nar_hash)}", "a text")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 < size < 1 << 63:
-        raise FormatError(f"closure graph: {path}", got=f"narSize {short_repr(size)}", expected="a positive number")
+        raise FormatError(f"closure graph: {path}", f"narSize {short_repr(size)}", "a positive number")
     if not isinstance(references, list) or not all(isinstance(text, str) for text in references):
-        raise FormatError(
-            f"closure graph: {path}", got=f"references {short_repr(references)}", expected="a list of texts"
-        )
+        raise FormatError(f"closure graph: {path}", f"references {short_repr(references)}", "a list of texts")
     return PathInfo(path, Digest.parse(nar_hash), size, frozenset(map(_parse_store_path, references)))
 
 

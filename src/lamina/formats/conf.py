@@ -41,21 +41,21 @@ class Conf:
         """Parse ``conf.json`` (nixpkgs: dockerTools). Raises `FormatError`."""
         document = parse_json(text, "conf")
         if not isinstance(document, dict):
-            raise FormatError("conf", got=short_repr(document), expected="an object")
+            raise FormatError("conf", short_repr(document), "an object")
         fields = {name: _parse_field(document, name, *rule) for name, rule in _FIELDS.items()}
         if fields.pop("store_dir") != STORE_DIR:
-            raise FormatError("conf", got=f"store_dir {short_repr(document['store_dir'])}", expected=STORE_DIR)
+            raise FormatError("conf", f"store_dir {short_repr(document['store_dir'])}", STORE_DIR)
         owner = Owner(fields.pop("uid"), fields.pop("gid"), fields.pop("uname"), fields.pop("gname"))
         return cls(**fields, owner=owner)
 
 
 def _parse_field(document: dict[str, Any], name: str, expected: str, parse: Callable[[Any], Any]) -> Any:
     if name not in document:
-        raise FormatError("conf", got=f"no {name}", expected=expected)
+        raise FormatError("conf", f"no {name}", expected)
     try:
         return parse(document[name])
     except (InvalidArgument, ValueError, TypeError, OverflowError) as error:
-        raise FormatError("conf", got=f"{name} {short_repr(document[name])}", expected=expected) from error
+        raise FormatError("conf", f"{name} {short_repr(document[name])}", expected) from error
 
 
 def _parse_text(value: Any) -> str:

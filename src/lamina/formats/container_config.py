@@ -121,7 +121,7 @@ def check(config: Any) -> tuple[str, ...]:
 
     """
     if not isinstance(config, dict):
-        raise InvalidArgument("config", got=short_repr(config), expected="an object")
+        raise InvalidArgument("config", short_repr(config), "an object")
     _check_size(config)
     warnings = _warn_of_unknown("config", config, _FIELDS)
     for key, value in config.items():
@@ -139,9 +139,7 @@ def check_type(key: str, value: Any) -> None:
     name = _BY_LOWER.get(str(key).lower())
     expected, fits = _FIELDS[name] if name else ("", accept)
     if value is not None and not fits(value):
-        raise InvalidArgument(
-            f"config.{key}", got=short_repr(value), expected=expected, hint=_fix_hint(key, value, expected)
-        )
+        raise InvalidArgument(f"config.{key}", short_repr(value), expected, hint=_fix_hint(key, value, expected))
 
 
 def _check_size(config: Mapping[str, Any]) -> None:
@@ -150,7 +148,7 @@ def _check_size(config: Mapping[str, Any]) -> None:
     except ValueError:  # A number has too many digits; `check_type` or `sort_keys` refuses it.
         return
     if size > MAX_SIZE:
-        raise InvalidArgument("config", got=f"{size} characters", expected=f"at most {MAX_SIZE}")
+        raise InvalidArgument("config", f"{size} characters", f"at most {MAX_SIZE}")
 
 
 def _warn_of_unknown(subject: str, keys: Iterable[object], known: Mapping[str, object]) -> list[str]:
@@ -173,7 +171,7 @@ def _check_environment(items: Sequence[str]) -> None:
     for item in items:
         name, equals, _ = item.partition("=")
         if not name or not equals:
-            raise InvalidArgument("config.Env", got=short_repr(item), expected="NAME=VALUE")
+            raise InvalidArgument("config.Env", short_repr(item), "NAME=VALUE")
 
 
 def sort_keys(value: Any, depth: int = 0) -> Any:
@@ -184,18 +182,18 @@ def sort_keys(value: Any, depth: int = 0) -> Any:
 
     """
     if depth > _MAX_DEPTH:
-        raise InvalidArgument("config", got=f"more than {_MAX_DEPTH} nested values", expected="fewer")
+        raise InvalidArgument("config", f"more than {_MAX_DEPTH} nested values", "fewer")
     if isinstance(value, Mapping) and all(map(_is_text, value)):
         return {sort_keys(key): sort_keys(value[key], depth + 1) for key in sorted(value)}
     if isinstance(value, list | tuple):
         return [sort_keys(item, depth + 1) for item in value]
     if isinstance(value, str) and not _is_unicode(value):
-        raise InvalidArgument("config", got=short_repr(value), expected="text in Unicode")
+        raise InvalidArgument("config", short_repr(value), "text in Unicode")
     if isinstance(value, int) and not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
-        raise InvalidArgument("config", got=short_repr(value), expected="a number that Python writes out")
+        raise InvalidArgument("config", short_repr(value), "a number that Python writes out")
     if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise InvalidArgument("config", got=short_repr(value), expected="what JSON can hold")
+    raise InvalidArgument("config", short_repr(value), "what JSON can hold")
 
 
 def _is_unicode(text: str) -> bool:

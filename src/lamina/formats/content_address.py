@@ -46,9 +46,7 @@ class ContentAddress:
         found = _ADDRESS.fullmatch(text)
         if not found or (found[1] == TEXT and found[2] != "sha256"):
             raise InvalidArgument(
-                "content address",
-                got=short_repr(text),
-                expected="text:sha256:HASH, fixed:ALGORITHM:HASH or fixed:r:ALGORITHM:HASH",
+                "content address", short_repr(text), "text:sha256:HASH, fixed:ALGORITHM:HASH or fixed:r:ALGORITHM:HASH"
             )
         method, algorithm, digits = found.groups()
         size = _SIZES[algorithm]
@@ -82,7 +80,7 @@ class ContentAddress:
         if self.method == NAR and self.algorithm == "sha256":
             return _make_store_path(_fingerprint_type("source", references, self_reference), self._inner_digest, name)
         if references or self_reference:
-            raise FormatError(f"content address {self}", got="references", expected="none with it")
+            raise FormatError(f"content address {self}", "references", "none with it")
         prefix = "r:" if self.method == NAR else ""
         inner = hashlib.sha256(f"fixed:out:{prefix}{self._inner_digest}:".encode()).hexdigest()
         return _make_store_path("output:out", f"sha256:{inner}", name)
@@ -133,7 +131,7 @@ class Rewriter:
 
     def __init__(self, old: bytes, new: bytes) -> None:
         if not old or len(old) != len(new):
-            raise InvalidArgument(f"rewriting {short_repr(old)}", got=short_repr(new), expected="as many bytes")
+            raise InvalidArgument(f"rewriting {short_repr(old)}", short_repr(new), "as many bytes")
         self._old = old
         self._new = new
         self._tail = b""
@@ -148,9 +146,7 @@ class Rewriter:
             self.offsets.append(self._start + offset)
             end = offset + len(self._old)
             if len(self.offsets) > MAX_OFFSETS:
-                raise FormatError(
-                    "content", got=f"{short_repr(self._old)} more than {MAX_OFFSETS} times", expected="it fewer times"
-                )
+                raise FormatError("content", f"{short_repr(self._old)} more than {MAX_OFFSETS} times", "it fewer times")
         complete = max(end, len(text) - len(self._old) + 1, 0)
         self._tail = text[complete:]
         self._start += complete

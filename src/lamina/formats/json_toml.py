@@ -49,7 +49,7 @@ def parse_toml(data: bytes, subject: str, expected: str = "TOML") -> dict[str, A
     with _translate_errors(subject, expected):
         text = data.decode()
         if re.search(_LONG_KEY, text):
-            raise FormatError(subject, got=f"a key of more than {_MAX_KEY_PARTS} parts", expected=expected)
+            raise FormatError(subject, f"a key of more than {_MAX_KEY_PARTS} parts", expected)
         return tomllib.loads(text)
 
 
@@ -59,8 +59,8 @@ def _translate_errors(subject: str, expected: str) -> Iterator[None]:
     try:
         yield
     except RecursionError as error:
-        raise FormatError(subject, got="values nested too deep", expected=expected) from error
+        raise FormatError(subject, "values nested too deep", expected) from error
     except ValueError as error:
         # The parsers raise subclasses of ValueError; a plain ValueError comes from converting a number.
         got = "a number of too many digits" if type(error) is ValueError else error
-        raise FormatError(subject, got=got, expected=expected) from error
+        raise FormatError(subject, got, expected) from error

@@ -40,7 +40,7 @@ class PublicKey:
             # The text may be a secret key by mistake, so the message must not contain it.
             secret = raw is not None and len(raw) == _SECRET_KEY_SIZE
             got = "a secret key" if secret else f"something else under the name {short_repr(text.partition(':')[0])}"
-            raise InvalidArgument("public key", got=got, expected=f"NAME:BASE64 of {_KEY_SIZE} bytes")
+            raise InvalidArgument("public key", got, f"NAME:BASE64 of {_KEY_SIZE} bytes")
         return cls(name, raw)
 
     def __str__(self) -> str:
@@ -70,14 +70,10 @@ class SecretKey:
         """Parse a key file: ``NAME:BASE64`` of 64 bytes, the seed and the public key. Raises `InvalidArgument`."""
         name, raw = _split_key(text)
         if name is None or raw is None or len(raw) != _SECRET_KEY_SIZE:
-            raise InvalidArgument(
-                "secret key", got="something else", expected=f"NAME:BASE64 of {_SECRET_KEY_SIZE} bytes"
-            )
+            raise InvalidArgument("secret key", "something else", f"NAME:BASE64 of {_SECRET_KEY_SIZE} bytes")
         found = cls(name, raw[:_KEY_SIZE])
         if found.public.raw != raw[_KEY_SIZE:]:
-            raise InvalidArgument(
-                f"secret key {short_repr(name)}", got="two halves that do not match", expected="one key"
-            )
+            raise InvalidArgument(f"secret key {short_repr(name)}", "two halves that do not match", "one key")
         return found
 
     @classmethod
@@ -86,7 +82,7 @@ class SecretKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         if not _NAME.fullmatch(name) or holds_secret(name):
-            raise InvalidArgument("key name", got=short_repr(name), expected="a text without ':' and white space")
+            raise InvalidArgument("key name", short_repr(name), "a text without ':' and white space")
         return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
 
     @property

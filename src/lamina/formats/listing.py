@@ -132,7 +132,7 @@ class Listing:
         offset = 0
         while offset < len(data):
             if len(data) - offset < _LENGTH.size:
-                raise FormatError(f"listing at byte {offset}", got="the end", expected="a chunk's length")
+                raise FormatError(f"listing at byte {offset}", "the end", "a chunk's length")
             (length,) = _LENGTH.unpack_from(data, offset)
             start = offset + _LENGTH.size
             offset = start + length
@@ -189,12 +189,10 @@ def _unpack_paths(chunk: bytes) -> bytes:
 
 def _check_chunk(chunk: bytes, length: int, offset: int) -> bytes:
     if len(chunk) < length or length < _CHUNK_HEADER.size:
-        raise FormatError(f"listing at byte {offset}", got=f"{len(chunk)} bytes", expected=f"a chunk of {length}")
+        raise FormatError(f"listing at byte {offset}", f"{len(chunk)} bytes", f"a chunk of {length}")
     count, paths_size, targets_size = _CHUNK_HEADER.unpack_from(chunk)
     if not 0 < count <= _CHUNK_ENTRIES or length != _CHUNK_HEADER.size + 17 * count + paths_size + targets_size:
-        raise FormatError(
-            f"listing at byte {offset}", got=f"a chunk of {length} bytes", expected=f"one of {count} entries"
-        )
+        raise FormatError(f"listing at byte {offset}", f"a chunk of {length} bytes", f"one of {count} entries")
     kinds = chunk[_CHUNK_HEADER.size : _CHUNK_HEADER.size + count]
     links = kinds.count(SYMLINK)
     start = _CHUNK_HEADER.size + count
@@ -203,9 +201,7 @@ def _check_chunk(chunk: bytes, length: int, offset: int) -> bytes:
         chunk[start + paths_size :][:targets_size].count(b"\0") + bool(links),
     )
     if max(kinds) > EXECUTABLE or listed != (count, links) or (targets_size and not links):
-        raise FormatError(
-            f"listing at byte {offset}", got="names that do not fit", expected=f"{count}, {links} of symlinks"
-        )
+        raise FormatError(f"listing at byte {offset}", "names that do not fit", f"{count}, {links} of symlinks")
     return chunk
 
 

@@ -271,7 +271,7 @@ class _Parser:
         return data
 
     def _error(self, got: str, expected: str) -> FormatError:
-        return FormatError(f"NAR at byte {self._position}", got=got, expected=expected)
+        return FormatError(f"NAR at byte {self._position}", got, expected)
 
 
 def _is_inside(path: bytes, folder: bytes) -> bool:

@@ -99,14 +99,14 @@ class NarInfo:
 def parse_bytes(data: bytes) -> NarInfo:
     """Parse a narinfo from bytes. Raises `FormatError`, also for more than `MAX_SIZE` bytes."""
     if len(data) > MAX_SIZE:
-        raise FormatError("narinfo", got=f"more than {MAX_SIZE} bytes", expected="at most as many")
+        raise FormatError("narinfo", f"more than {MAX_SIZE} bytes", "at most as many")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         try:  # An unsigned field with bytes that are not UTF-8 is ignored.
             return parse(data.decode("utf-8", "surrogateescape"))
         except FormatError:
-            raise FormatError("narinfo", got=short_repr(data[error.start : error.end]), expected="UTF-8") from error
+            raise FormatError("narinfo", short_repr(data[error.start : error.end]), "UTF-8") from error
     return parse(text)
 
 
@@ -115,7 +115,7 @@ def parse(text: str) -> NarInfo:
     fields, signatures = _split_fields(text)
     for key in _REQUIRED:
         if not fields.get(key):
-            raise FormatError("narinfo", got=f"no {key}", expected="one")
+            raise FormatError("narinfo", f"no {key}", "one")
     try:
         return NarInfo(
             _parse_path_info(fields),
@@ -139,31 +139,27 @@ def _split_fields(text: str) -> tuple[dict[str, str], list[str]]:
     for number, line in enumerate(lines, 1):
         key, colon, value = line.partition(":")
         if not key or not colon or value[:1] not in ("", " "):
-            raise FormatError(f"narinfo line {number}", got=short_repr(line), expected="KEY: VALUE")
+            raise FormatError(f"narinfo line {number}", short_repr(line), "KEY: VALUE")
         if _UNPRINTABLE.search(line):
             if key not in _NEEDED:
                 continue
-            raise FormatError(
-                f"narinfo line {number}", got=short_repr(line), expected="no control characters, and LF ends"
-            )
+            raise FormatError(f"narinfo line {number}", short_repr(line), "no control characters, and LF ends")
         value = value[1:]
         if key == "Sig":
             signatures.append(value)
         elif key in fields and key in _SIGNED:
-            raise FormatError(f"narinfo line {number}", got=f"a second {key[:40]}", expected="one")
+            raise FormatError(f"narinfo line {number}", f"a second {key[:40]}", "one")
         else:
             fields[key] = value
     if rest:
-        raise FormatError(
-            f"narinfo line {len(lines) + 1}", got=f"{short_repr(rest)} and the end", expected="a line end first"
-        )
+        raise FormatError(f"narinfo line {len(lines) + 1}", f"{short_repr(rest)} and the end", "a line end first")
     return fields, signatures
 
 
 def _parse_path_info(fields: dict[str, str]) -> PathInfo:
     size = _parse_size("NarSize", fields["NarSize"])
     if size == 0:
-        raise FormatError("narinfo", got="NarSize 0", expected="a positive number")
+        raise FormatError("narinfo", "NarSize 0", "a positive number")
     references = frozenset(StorePath.parse_base(base) for base in fields.get("References", "").split(" ") if base)
     return PathInfo(StorePath.parse(fields["StorePath"]), Digest.parse(fields["NarHash"]), size, references)
 
@@ -183,7 +179,7 @@ def _parse_file(file_hash: str, file_size: str) -> tuple[Digest | None, int | No
 
 def _parse_size(key: str, text: str) -> int:
     if not re.fullmatch("[0-9]{1,19}", text) or int(text) >= _SIZE_LIMIT:
-        raise FormatError("narinfo", got=f"{key} {short_repr(text)}", expected="a number of bytes")
+        raise FormatError("narinfo", f"{key} {short_repr(text)}", "a number of bytes")
     return int(text)
 
 
@@ -194,7 +190,7 @@ def _check_url(text: str) -> str:
     """
     is_other = (_SCHEME.match(text) and not _HTTP_URL.match(text)) or text.startswith("//")
     if is_other or "\\" in text or "\t" in text or ".." in text.split("/") or text == "/":
-        raise FormatError("narinfo", got=f"URL {short_repr(text)}", expected="a path without '..', http:// or https://")
+        raise FormatError("narinfo", f"URL {short_repr(text)}", "a path without '..', http:// or https://")
     return text
 
 

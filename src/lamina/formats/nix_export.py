@@ -74,12 +74,12 @@ class _ExportReader:
     def read_path(self) -> ExportedPath:
         magic = self._read_number()
         if magic != _MAGIC:
-            raise FormatError("export", got=f"{magic:#x} behind a NAR", expected=f"{_MAGIC:#x}")
+            raise FormatError("export", f"{magic:#x} behind a NAR", f"{_MAGIC:#x}")
         try:
             path = StorePath.parse(self._read_string())
             count = self._read_number()
             if count > _MAX_REFERENCES:
-                raise FormatError(f"export of {path}", got=f"{count} references", expected=f"at most {_MAX_REFERENCES}")
+                raise FormatError(f"export of {path}", f"{count} references", f"at most {_MAX_REFERENCES}")
             references = frozenset(StorePath.parse(self._read_string()) for _ in range(count))
             deriver = self._read_string()
             exported = ExportedPath(path, references, StorePath.parse(deriver).base if deriver else "")
@@ -93,7 +93,7 @@ class _ExportReader:
     def read_flag(self, expected: str) -> int:
         value = self._read_number()
         if value not in (0, 1):
-            raise FormatError("export", got=value, expected=f"1 or 0 for {expected}")
+            raise FormatError("export", value, f"1 or 0 for {expected}")
         return value
 
     def _read_number(self) -> int:
@@ -102,20 +102,20 @@ class _ExportReader:
     def _read_string(self) -> str:
         size = self._read_number()
         if size > _MAX_STRING:
-            raise FormatError("export", got=f"a string of {size} bytes", expected=f"at most {_MAX_STRING}")
+            raise FormatError("export", f"a string of {size} bytes", f"at most {_MAX_STRING}")
         data = self._read_exactly(size)
         if self._read_exactly(-size % 8).strip(b"\0"):
-            raise FormatError("export", got="padding that is not zero", expected="zeros")
+            raise FormatError("export", "padding that is not zero", "zeros")
         try:
             return data.decode("ascii")
         except UnicodeDecodeError as error:
-            raise FormatError("export", got=short_repr(data), expected="ASCII") from error
+            raise FormatError("export", short_repr(data), "ASCII") from error
 
     def _read_exactly(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
             more = self._read(size - len(data))
             if not more:
-                raise FormatError("export", got="the end", expected=f"{size - len(data)} more bytes")
+                raise FormatError("export", "the end", f"{size - len(data)} more bytes")
             data += more
         return data

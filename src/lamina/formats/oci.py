@@ -108,7 +108,7 @@ def _parse_index(existing: bytes | None) -> dict[str, Any]:
         return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
     index = parse_json(existing, INDEX, "JSON, as in an OCI layout")
     if not isinstance(index, dict) or not isinstance(index.get("manifests", 0), list | None):
-        raise FormatError(INDEX, got=short_repr(index), expected="an object with manifests, as in an OCI layout")
+        raise FormatError(INDEX, short_repr(index), "an object with manifests, as in an OCI layout")
     return index
 
 

@@ -84,8 +84,8 @@ class Platform:
         if found.architecture not in ARCHITECTURES or not _is_variant(found.variant, found.architecture):
             raise InvalidArgument(
                 subject,
-                got=short_repr(text),
-                expected="an architecture such as amd64, arm64 or arm/v7",
+                short_repr(text),
+                "an architecture such as amd64, arm64 or arm/v7",
                 hint=f"there are {', '.join(ARCHITECTURES)}",
             )
         return found

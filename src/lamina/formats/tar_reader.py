@@ -116,7 +116,7 @@ def read_headers(read: Read, length: int) -> Iterator[TarHeader]:
         if block == _ZEROS:
             return
         if len(block) < BLOCK or not _checksum_matches(block):
-            raise FormatError(f"tar at byte {offset}", got="no header", expected="one or the end")
+            raise FormatError(f"tar at byte {offset}", "no header", "one or the end")
         fields = _FIELDS.unpack(block)
         flag = fields[7]
         start = offset + BLOCK
@@ -129,13 +129,11 @@ def read_headers(read: Read, length: int) -> Iterator[TarHeader]:
             start = _skip_sparse_map(read, block, start, length)
         header = _parse_header(fields, records.pop(), offset, start)
         if header.start + header.size > length:
-            raise FormatError(
-                f"tar at byte {offset}", got=f"{length - start} bytes", expected=f"{header.size}: it is cut short"
-            )
+            raise FormatError(f"tar at byte {offset}", f"{length - start} bytes", f"{header.size}: it is cut short")
         yield header
         offset = start + padded_size(header.size)
     if records.pop(with_global=False):
-        raise FormatError(f"tar at byte {offset}", got="the end", expected="the member that records describe")
+        raise FormatError(f"tar at byte {offset}", "the end", "the member that records describe")
 
 
 class _Records:
@@ -152,7 +150,7 @@ class _Records:
         records = {_LONG[flag]: _until_nul(body)} if flag in _LONG else _parse_records(body, offset)
         self._count += len(records)
         if self._count > _MAX_RECORDS:
-            raise FormatError(f"tar at byte {offset}", got=f"more than {_MAX_RECORDS} records", expected="fewer")
+            raise FormatError(f"tar at byte {offset}", f"more than {_MAX_RECORDS} records", "fewer")
         if flag == b"g":
             self._add_global(records, offset)
         else:
@@ -167,9 +165,7 @@ class _Records:
         size = sum(len(key) + len(value) for key, value in self._global.items())
         if size > _MAX_GLOBAL_SIZE:
             raise FormatError(
-                f"tar at byte {offset}",
-                got=f"{size} bytes of records for all members",
-                expected=f"at most {_MAX_GLOBAL_SIZE}",
+                f"tar at byte {offset}", f"{size} bytes of records for all members", f"at most {_MAX_GLOBAL_SIZE}"
             )
 
     def pop(self, *, with_global: bool = True) -> dict[bytes, bytes]:
@@ -185,9 +181,7 @@ def _parse_header(fields: tuple[bytes, ...], records: dict[bytes, bytes], offset
     kind = _KINDS.get(flag)
     if kind is None:
         raise FormatError(
-            f"tar at byte {offset}",
-            got=f"a member of type {short_repr(flag)}",
-            expected="a file, folder, link or device",
+            f"tar at byte {offset}", f"a member of type {short_repr(flag)}", "a file, folder, link or device"
         )
     is_ustar, is_gnu = magic[:6] == b"ustar\0", magic == b"ustar  \0"
     path = _until_nul(name)
@@ -196,14 +190,14 @@ def _parse_header(fields: tuple[bytes, ...], records: dict[bytes, bytes], offset
     path = records.get(b"GNU.sparse.name", records.get(b"path", path))
     link = records.get(b"linkpath", _until_nul(target))
     if b"\0" in path or b"\0" in link:
-        raise FormatError(f"tar at byte {offset}", got="a name with a zero byte", expected="none")
+        raise FormatError(f"tar at byte {offset}", "a name with a zero byte", "none")
     if flag == b"\0" and path.endswith(b"/"):
         kind = EntryKind.DIRECTORY  # The V7 format has no type flag for directories.
     owner = (uname, gname) if is_ustar or is_gnu else (b"", b"")
     is_device = kind in (EntryKind.CHARACTER, EntryKind.BLOCK)
     content_size = _record_or_field(records, b"size", size, offset) if kind is EntryKind.FILE else 0
     if content_size < 0:
-        raise FormatError(f"tar at byte {offset}", got=f"a size of {content_size}", expected="one that a file can have")
+        raise FormatError(f"tar at byte {offset}", f"a size of {content_size}", "one that a file can have")
     return TarHeader(
         path,
         kind,
@@ -247,7 +241,7 @@ def _parse_number(field: bytes, offset: int) -> int:
         return int(digits, 8)  # A fast path: nearly all fields look like this.
     found = _NUMBER.match(field)
     if not found or (found.end() < len(field) and field[found.end() - 1 : found.end()] != b"\0"):
-        raise FormatError(f"tar at byte {offset}", got=short_repr(field), expected="an octal number")
+        raise FormatError(f"tar at byte {offset}", short_repr(field), "an octal number")
     return int(found[1] or b"0", 8)
 
 
@@ -258,7 +252,7 @@ def _record_or_field(records: dict[bytes, bytes], key: bytes, field: bytes, offs
         return _parse_number(field, offset)
     found = _DECIMAL.fullmatch(text)
     if not found:
-        raise FormatError(f"tar at byte {offset}", got=f"{key.decode()} {short_repr(text)}", expected="a number")
+        raise FormatError(f"tar at byte {offset}", f"{key.decode()} {short_repr(text)}", "a number")
     whole = int(found[2])
     return -whole - bool((found[3] or b"").strip(b"0")) if found[1] else whole
 
@@ -267,15 +261,13 @@ def _read_body(read: Read, start: int, size: int, length: int) -> bytes:
     _check_length(size, start)
     body = read(start, size)
     if len(body) < size or start + size > length:
-        raise FormatError(f"tar at byte {start}", got=f"{len(body)} bytes", expected=f"{size}: it is cut short")
+        raise FormatError(f"tar at byte {start}", f"{len(body)} bytes", f"{size}: it is cut short")
     return body
 
 
 def _check_length(size: int, offset: int) -> None:
     if not 0 <= size <= _MAX_RECORDS_SIZE:
-        raise FormatError(
-            f"tar at byte {offset}", got=f"{size} bytes of records", expected=f"at most {_MAX_RECORDS_SIZE}"
-        )
+        raise FormatError(f"tar at byte {offset}", f"{size} bytes of records", f"at most {_MAX_RECORDS_SIZE}")
 
 
 def _parse_records(body: bytes, offset: int) -> dict[bytes, bytes]:
@@ -288,9 +280,7 @@ def _parse_records(body: bytes, offset: int) -> dict[bytes, bytes]:
         end = start + int(digits) if digits.isdigit() else -1
         equals = body.find(b"=", space, end) if end > 0 else -1
         if equals < 0 or body[end - 1 : end] != b"\n" or end > len(body):
-            raise FormatError(
-                f"tar at byte {offset}", got=short_repr(body[start : start + 20]), expected="a PAX record"
-            )
+            raise FormatError(f"tar at byte {offset}", short_repr(body[start : start + 20]), "a PAX record")
         records[body[space + 1 : equals]] = body[equals + 1 : end - 1]
         start = end
     return records

@@ -61,7 +61,7 @@ def collect_images(
                 _claim_name(owners, tag, image, path)
         selected += images
     if not selected:
-        raise InvalidArgument("images", got="none", expected="at least one")
+        raise InvalidArgument("images", "none", "at least one")
     return deduplicate(selected)
 
 
@@ -77,7 +77,7 @@ def _claim_name(owners: dict[str, tuple[Digest, Path]], tag: str, image: SourceI
     if other_path == path:
         hint = "an archive has no place for several platforms of one image: choose one with --platform"
     raise InvalidArgument(
-        tag, got=f"two images, {other_digest} in {other_path} and {image.digest} in {path}", expected="one", hint=hint
+        tag, f"two images, {other_digest} in {other_path} and {image.digest} in {path}", "one", hint=hint
     )
 
 

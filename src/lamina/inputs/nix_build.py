@@ -47,9 +47,7 @@ def _build_root(root: str, search_path: str) -> Iterable[str]:
 
     program = shutil.which(command[0], path=search_path)
     if not program:
-        raise NotFound(
-            root, got=f"no {command[0]} on PATH", expected="one to build it", hint="install Nix, or name a store path"
-        )
+        raise NotFound(root, f"no {command[0]} on PATH", "one to build it", hint="install Nix, or name a store path")
     return _run_nix(root, [program, *command[1:]])
 
 
@@ -60,16 +58,16 @@ def _run_nix(root: str, command: list[str]) -> Sequence[str]:
     stderr = done.stderr.decode("utf-8", "replace").strip()
     if done.returncode:
         got = f"exit status {done.returncode} of {os.path.basename(command[0])}"
-        raise Unavailable(root, got=got, expected="a store path", hint=_extract_error(stderr))
+        raise Unavailable(root, got, "a store path", hint=_extract_error(stderr))
     try:
         if "--json" in command:  # a list of derivations, each with named outputs
             paths = [path for item in parse_json(done.stdout, root) for path in item["outputs"].values()]
         else:
             paths = done.stdout.decode().split()
     except (FormatError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Unavailable(root, got=short_repr(done.stdout), expected="the store paths that Nix built") from error
+        raise Unavailable(root, short_repr(done.stdout), "the store paths that Nix built") from error
     if not paths:
-        raise Unavailable(root, got="nothing built", expected="a derivation")
+        raise Unavailable(root, "nothing built", "a derivation")
     return paths
 
 

@@ -178,7 +178,7 @@ def _parse_words(name: str, value: str | Sequence[str], known: Iterable[str]) ->
     words = tuple(dict.fromkeys(parse_text(name, text).strip() for text in texts))
     unknown = [word for word in words if word not in known]
     if unknown:
-        raise InvalidArgument(name, got=short_repr(unknown[0]), expected=f"some of {', '.join(known)}")
+        raise InvalidArgument(name, short_repr(unknown[0]), f"some of {', '.join(known)}")
     return words
 
 
@@ -270,4 +270,4 @@ def parse_keys(name: str, value: str | Sequence[str]) -> tuple[PublicKey, ...]:
 
 
 def _invalid_argument(name: str, value: object, expected: str) -> InvalidArgument:
-    return InvalidArgument(name, got=short_repr(value), expected=expected)
+    return InvalidArgument(name, short_repr(value), expected)

@@ -51,10 +51,10 @@ def _resolve_name(store: Store, name: str) -> StorePath:
     if not found:
         is_file = name and os.path.lexists(name)
         hint = f"./{name} is a file here; a path needs a slash" if is_file else "--channel has names of more paths"
-        raise NotFound(short_repr(name), got="no valid path of that name in the store", expected="one", hint=hint)
+        raise NotFound(short_repr(name), "no valid path of that name in the store", "one", hint=hint)
     raise NotFound(
         short_repr(name),
-        got=f"{len(found)} paths of that name",
-        expected=f"one: {_format_paths(found)}",
+        f"{len(found)} paths of that name",
+        f"one: {_format_paths(found)}",
         hint="name one of them by its path",
     )

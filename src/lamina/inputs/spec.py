@@ -117,5 +117,5 @@ def _parse_arguments(arguments: Mapping[str, Any], names: Iterable[str]) -> dict
     given = rename_old_arguments(arguments, old_names)
     unknown = [name for name in given if name not in table]
     if unknown:
-        raise InvalidArgument("argument", got=short_repr(unknown[0]), expected=f"one of {', '.join(table)}")
+        raise InvalidArgument("argument", short_repr(unknown[0]), f"one of {', '.join(table)}")
     return {name: declared.parse(name, given.get(name, declared.default)) for name, declared in table.items()}

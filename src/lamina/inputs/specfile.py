@@ -59,15 +59,15 @@ def load(table_name: str) -> dict[str, Any]:
     if not name and len(tables) == 1:
         (name,) = tables
     if name not in tables:
-        raise InvalidArgument(path, got=f"image {short_repr(name)}", expected=f"one of {join_names(tables)}")
+        raise InvalidArgument(path, f"image {short_repr(name)}", f"one of {join_names(tables)}")
     table = tables[name]
     if not isinstance(table, dict):
-        raise FormatError(f"{path}: {name}", got=type(table).__name__, expected="a table of arguments")
+        raise FormatError(f"{path}: {name}", type(table).__name__, "a table of arguments")
     arguments: dict[str, Any] = {}
     for key, value in table.items():
         argument = _argument_name(path, key)
         if argument in arguments:
-            raise InvalidArgument(path, got=f"argument {short_repr(key)} after another spelling of it", expected="one")
+            raise InvalidArgument(path, f"argument {short_repr(key)} after another spelling of it", "one")
         arguments[argument] = value
     return {
         name: rebase(value, path.parent) if (rebase := ARGUMENTS[name].rebase) else value
@@ -82,7 +82,7 @@ def read_tables(path: Path) -> dict[str, Any]:
     parse = parse_json if is_json else parse_toml
     tables: Any = parse(data, str(path), "TOML, or JSON in a .json file")
     if not isinstance(tables, dict):
-        raise FormatError(path, got=type(tables).__name__, expected="one table for each image")
+        raise FormatError(path, type(tables).__name__, "one table for each image")
     return tables
 
 
@@ -92,10 +92,10 @@ def _argument_name(path: Path, key: str) -> str:
     if name in ("sandbox", "no_sandbox"):
         raise InvalidArgument(
             path,
-            got=f"argument {short_repr(key)}",
-            expected="no spec file to say whether scripts are confined",
+            f"argument {short_repr(key)}",
+            "no spec file to say whether scripts are confined",
             hint="--no-sandbox on the command line says that it is wanted",
         )
     if name not in _ALLOWED:
-        raise InvalidArgument(path, got=f"argument {short_repr(key)}", expected=f"one of {', '.join(_ALLOWED)}")
+        raise InvalidArgument(path, f"argument {short_repr(key)}", f"one of {', '.join(_ALLOWED)}")
     return name

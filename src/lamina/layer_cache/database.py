@@ -173,7 +173,7 @@ def translate_cache_errors(path: Path) -> Iterator[None]:
         family = IntegrityError if error.is_damage else Unavailable
         raise family(path, got=error, expected="a layer cache that can be used") from error
     except OSError as error:
-        raise Unavailable(path, got=error.strerror or error, expected="a layer cache that can be used") from error
+        raise Unavailable(path, error.strerror or error, "a layer cache that can be used") from error
 
 
 def _create_file(path: Path) -> FileId:

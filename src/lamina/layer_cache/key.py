@@ -72,7 +72,7 @@ class LayerInputs:
             if inputs.dump() != data:
                 raise ValueError
         except (FormatError, ValueError, TypeError, KeyError, InvalidArgument) as error:
-            raise FormatError("layer inputs", got=short_repr(data), expected="one as it is dumped") from error
+            raise FormatError("layer inputs", short_repr(data), "one as it is dumped") from error
         return inputs
 
 

@@ -59,7 +59,7 @@ def plan(
     if isinstance(strategy, Pipeline):
         return strategy(closure, max_layers, ignored, warn)
     if strategy not in STRATEGIES:
-        raise InvalidArgument("layering", got=short_repr(strategy), expected=f"one of {', '.join(STRATEGIES)}")
+        raise InvalidArgument("layering", short_repr(strategy), f"one of {', '.join(STRATEGIES)}")
     used = 1 + base_layers
     if not used < max_layers:
         raise PlanError(

@@ -104,8 +104,8 @@ def over(location: str, value: Value, key: str, step: Step) -> Value:
     if key not in value:
         raise InvalidArgument(
             location,
-            got=f"no {short_repr(key)} in {_describe(value)}",
-            expected="one of its names",
+            f"no {short_repr(key)} in {_describe(value)}",
+            "one of its names",
             hint="split_paths leaves out main, common or rest where it is empty" if key in _SPLIT_NAMES else "",
         )
     return {name: step(item) if name == key else item for name, item in value.items()}
@@ -174,14 +174,14 @@ def _require_list(location: str, value: Value) -> tuple[Value, ...]:
 def _require_mergeable(location: str, item: Value) -> Graph:
     if not isinstance(item, Graph):
         raise InvalidArgument(
-            location, got=f"{_describe(item)} in the list", expected="graphs to merge", hint='put ["flatten"] before it'
+            location, f"{_describe(item)} in the list", "graphs to merge", hint='put ["flatten"] before it'
         )
     return item
 
 
 def _invalid_value(location: str, value: Value, expected: str, hints: Mapping[str, str]) -> InvalidArgument:
     kind = "graph" if isinstance(value, Graph) else "list" if isinstance(value, tuple) else "object"
-    return InvalidArgument(location, got=_describe(value), expected=expected, hint=hints[kind])
+    return InvalidArgument(location, _describe(value), expected, hint=hints[kind])
 
 
 def _describe(value: Value) -> str:

@@ -184,7 +184,7 @@ def _check_size(value: object, subject: str) -> None:
         level = [part for parts in inner if isinstance(parts, Iterable) for part in parts if _is_nested(part)]
         count += len(level)
         if count > _MAX_LISTS:
-            raise InvalidArgument(subject, got=f"more than {_MAX_LISTS} lists", expected="fewer calls")
+            raise InvalidArgument(subject, f"more than {_MAX_LISTS} lists", "fewer calls")
 
 
 def _is_nested(value: object) -> bool:
@@ -199,20 +199,18 @@ def _parse_calls(location: str, value: object, depth: int) -> tuple[Call, ...]:
 
 def _parse_call(location: str, value: object, depth: int) -> Call:
     if depth > _MAX_DEPTH:
-        raise InvalidArgument(location, got=f"calls nested deeper than {_MAX_DEPTH}", expected="fewer")
+        raise InvalidArgument(location, f"calls nested deeper than {_MAX_DEPTH}", "fewer")
     if not isinstance(value, list | tuple) or not value or not isinstance(value[0], str):
         raise _invalid_value(location, value, 'a call, a list that begins with an operation such as ["reverse"]')
     name, *arguments = value
     if name not in _OPERATIONS:
         known = ", ".join(_OPERATIONS)
-        raise InvalidArgument(location, got=f"operation {short_repr(name)}", expected=f"one of {known}{_suggest(name)}")
+        raise InvalidArgument(location, f"operation {short_repr(name)}", f"one of {known}{_suggest(name)}")
     location = f"{location} {name}"
     parameters = _OPERATIONS[name].parameters
     if len(arguments) != len(parameters):
         expected = " and ".join(argument.kind for argument in parameters) or "none"
-        raise InvalidArgument(
-            location, got=f"{len(arguments)} argument{'s' * (len(arguments) != 1)}", expected=expected
-        )
+        raise InvalidArgument(location, f"{len(arguments)} argument{'s' * (len(arguments) != 1)}", expected)
     numbered = enumerate(zip(parameters, arguments, strict=True), 1)
     parsed = tuple(argument.parse(f"{location}: [{number}]", item, depth + 1) for number, (argument, item) in numbered)
     return Call(location, name, parsed)
@@ -270,7 +268,7 @@ def _parse_split_points(location: str, value: object, depth: int) -> SplitPoints
 
 
 def _invalid_value(location: str, value: object, expected: str) -> InvalidArgument:
-    return InvalidArgument(location, got=short_repr(value), expected=expected)
+    return InvalidArgument(location, short_repr(value), expected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class LayerState:
         """
         expected_diff_id = self.source.expected_diff_id
         if expected_diff_id not in (None, blob_info.digest):
-            raise IntegrityError(f"layer {self.number}", got=blob_info.digest, expected=expected_diff_id)
+            raise IntegrityError(f"layer {self.number}", blob_info.digest, expected_diff_id)
         if self.key and blob_info != self.cached:
             self._put(self.key, blob_info)
         return Layer(blob_info.digest, blob_info.size, self.source.paths)
@@ -83,8 +83,8 @@ class LayerState:
             self.context.layer_cache.remove_layer(key)
             raise IntegrityError(
                 f"layer {self.number}",
-                got=blob_info.digest,
-                expected=f"{self.cached.digest}, as the layer cache has it",
+                blob_info.digest,
+                f"{self.cached.digest}, as the layer cache has it",
                 hint="run it again: what was known of the layer is forgotten; a store path may be damaged",
             )
         self.context.layer_cache.put_layer(key, blob_info)

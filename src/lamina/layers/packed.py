@@ -162,6 +162,6 @@ def _dump_store_dir_headers(headers: PaxHeaders) -> bytes:
 def _whiteout_error(name: bytes) -> FormatError:
     return FormatError(
         name.decode("utf-8", "backslashreplace"),
-        got="a name that begins with .wh.",
-        expected="none: in a layer it would delete a file instead of adding one",
+        "a name that begins with .wh.",
+        "none: in a layer it would delete a file instead of adding one",
     )

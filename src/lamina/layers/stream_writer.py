@@ -185,7 +185,7 @@ class _ReadyLayer(ABC):
 
     def check_size(self, size: int) -> None:
         if size != self.packed.size:
-            raise IntegrityError(f"layer {self.state.number}", got=f"{size} bytes", expected=self.packed.size)
+            raise IntegrityError(f"layer {self.state.number}", f"{size} bytes", self.packed.size)
 
     def put_listings(self, listed: ListedLayer | None) -> None:
         if listed:
@@ -287,9 +287,7 @@ class _CachedLayer(_ReadyLayer):
         listed = located.list_files() if located else None
         pieces = zip_longest(self.listed.pack().pieces, listed.pack().pieces if listed else ())
         if listed is None or not all(starmap(_is_same_piece, pieces)):
-            raise IntegrityError(
-                f"layer {self.state.number}", got="other files", expected="those that were listed before"
-            )
+            raise IntegrityError(f"layer {self.state.number}", "other files", "those that were listed before")
         blob_info = hash_pieces(listed.pack().pieces)
         for piece in self.listed.pack().pieces:
             if isinstance(piece, Extent):

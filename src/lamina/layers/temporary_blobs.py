@@ -24,7 +24,7 @@ class TemporaryBlobStore:
         try:
             self._folder = TempDir()
         except OSError as error:
-            raise OutputError("temporary folder", got=error, expected="room for compressed layers") from error
+            raise OutputError("temporary folder", error, "room for compressed layers") from error
         self._numbers = count()
         self._files: dict[BlobInfo, Path] = {}
 

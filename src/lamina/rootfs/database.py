@@ -108,7 +108,7 @@ def write(database: Connection, registrations: Iterable[Registration]) -> None:
         duplicate = next(
             registration.path for registration, other in pairwise(ordered) if registration.path == other.path
         )
-        raise PlanError("Nix database", got=f"{duplicate} twice", expected="each path once")
+        raise PlanError("Nix database", f"{duplicate} twice", "each path once")
     for statement in (*_SETTINGS, "BEGIN", *_TABLES.strip().split("\n\n")):
         database.execute(statement)
     database.executemany(
@@ -130,7 +130,7 @@ def write(database: Connection, registrations: Iterable[Registration]) -> None:
 def _make_row(number: int, registration: Registration) -> tuple[str | int | None, ...]:
     for value in (registration.nar_size, registration.registration_time):
         if not 0 <= value < _INTEGER_LIMIT:
-            raise PlanError(registration.path, got=value, expected="a number of 63 bits for the Nix database")
+            raise PlanError(registration.path, value, "a number of 63 bits for the Nix database")
     return (
         number,
         str(registration.path),
@@ -148,9 +148,7 @@ def _reference_rows(ordered: Iterable[Registration], numbers: dict[StorePath, in
     for registration in ordered:
         absent = [reference for reference in registration.references if reference not in numbers]
         if absent:
-            raise PlanError(
-                registration.path, got=f"a reference to {min(absent)}", expected="the Nix database to have that too"
-            )
+            raise PlanError(registration.path, f"a reference to {min(absent)}", "the Nix database to have that too")
         for number in sorted(numbers[reference] for reference in registration.references):
             yield numbers[registration.path], number
 
@@ -229,7 +227,7 @@ def checkpoint_wal(file: Path) -> None:
         with open_database(file, "mode=rw") as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except DatabaseError as error:
-        raise FormatError(file, got=error, expected="a database and its log") from error
+        raise FormatError(file, error, "a database and its log") from error
 
 
 def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
@@ -250,17 +248,17 @@ def read(file: Path) -> tuple[tuple[Registration, ...], tuple[str, ...]]:
     try:
         status = os.stat(file)
     except OSError as error:
-        raise Unavailable(file, got=error, expected="a Nix database") from error
+        raise Unavailable(file, error, "a Nix database") from error
     if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE_SIZE:
         got = f"{status.st_size} bytes" if stat.S_ISREG(status.st_mode) else "no file"
-        raise FormatError(file, got=got, expected=f"a file of at most {_MAX_FILE_SIZE} bytes")
+        raise FormatError(file, got, f"a file of at most {_MAX_FILE_SIZE} bytes")
     try:
         with open_database(file, "mode=ro&immutable=1") as database:
             return _Reader(database, status.st_size).read()
     except (DatabaseError, UnicodeError, InvalidArgument, _UnexpectedContentError) as error:
         got = str(error)
         got = got if got.isprintable() else short_repr(got)
-        raise FormatError(file, got=got, expected="a Nix database of schema 10") from error
+        raise FormatError(file, got, "a Nix database of schema 10") from error
 
 
 class _UnexpectedContentError(Exception):

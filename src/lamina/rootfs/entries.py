@@ -70,7 +70,7 @@ class File:
         path, equals, rest = text.partition("=")
         source, meta = _split_meta(rest)
         if not equals or not source:
-            raise InvalidArgument("file", got=short_repr(text), expected="PATH=SOURCE[:MODE[:UID:GID]]")
+            raise InvalidArgument("file", short_repr(text), "PATH=SOURCE[:MODE[:UID:GID]]")
         return cls(path, source, *((meta.mode, meta.uid, meta.gid) if meta else ()))
 
     def apply(self, tree: Tree) -> None:
@@ -78,9 +78,9 @@ class File:
         try:
             status = os.stat(self.source)
         except (OSError, TypeError, ValueError) as error:
-            raise InputError(f"file {self.path}: {self.source}", got=error, expected="a file") from error
+            raise InputError(f"file {self.path}: {self.source}", error, "a file") from error
         if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"file {self.path}: {self.source}", got="no regular file", expected="a file")
+            raise InputError(f"file {self.path}: {self.source}", "no regular file", "a file")
         executable = bool(status.st_mode & stat.S_IXUSR)
         mode = self.mode if self.mode is not None else 0o755 if executable else 0o644
         source = os.fsencode(os.path.realpath(self.source))
@@ -99,16 +99,14 @@ class SymlinkEntry:
     def __post_init__(self) -> None:
         _check(self.path)
         if not isinstance(self.target, str) or not self.target or "\0" in self.target:
-            raise InvalidArgument(
-                f"symlink {self.path}", got=f"target {short_repr(self.target)}", expected="a text without NUL"
-            )
+            raise InvalidArgument(f"symlink {self.path}", f"target {short_repr(self.target)}", "a text without NUL")
 
     @classmethod
     def parse(cls, text: str) -> SymlinkEntry:
         """Parse ``PATH=TARGET``; raise `InvalidArgument` for anything else."""
         path, equals, target = text.partition("=")
         if not equals or not target:
-            raise InvalidArgument("symlink", got=short_repr(text), expected="PATH=TARGET")
+            raise InvalidArgument("symlink", short_repr(text), "PATH=TARGET")
         return cls(path, target)
 
     def apply(self, tree: Tree) -> None:
@@ -137,7 +135,7 @@ class Perm:
         """Parse ``PATH:MODE[:UID:GID]``; raise `InvalidArgument` for anything else."""
         path, meta = _split_meta(text)
         if meta is None:
-            raise InvalidArgument("perm", got=short_repr(text), expected="PATH:MODE[:UID:GID]")
+            raise InvalidArgument("perm", short_repr(text), "PATH:MODE[:UID:GID]")
         return cls(path, meta.mode, meta.uid, meta.gid)
 
     def apply(self, tree: Tree) -> None:
@@ -156,11 +154,9 @@ class Xattr:
     def __post_init__(self) -> None:
         _check(self.path)
         if not isinstance(self.name, str) or not _XATTR_NAME.fullmatch(self.name):
-            raise InvalidArgument(
-                f"xattr {self.path}", got=f"name {short_repr(self.name)}", expected="SPACE.NAME without '='"
-            )
+            raise InvalidArgument(f"xattr {self.path}", f"name {short_repr(self.name)}", "SPACE.NAME without '='")
         if not isinstance(self.value, bytes):
-            raise InvalidArgument(f"xattr {self.path}", got=f"value {short_repr(self.value)}", expected="bytes")
+            raise InvalidArgument(f"xattr {self.path}", f"value {short_repr(self.value)}", "bytes")
 
     @classmethod
     def parse(cls, text: str) -> Xattr:
@@ -168,7 +164,7 @@ class Xattr:
         path, colon, rest = text.rpartition(":")
         name, equals, value = rest.partition("=")
         if not colon or not equals or not _HEX.fullmatch(value):
-            raise InvalidArgument("xattr", got=short_repr(text), expected="PATH:NAME=HEX")
+            raise InvalidArgument("xattr", short_repr(text), "PATH:NAME=HEX")
         return cls(path, name, bytes.fromhex(value))
 
     def apply(self, tree: Tree) -> None:
@@ -186,9 +182,9 @@ def _split_meta(text: str) -> tuple[str, Meta | None]:
     found = _META.search(text)
     rest = text[: found.start()] if found else text
     if not found and _OWNER_NAME.search(text):
-        raise InvalidArgument("owner", got=short_repr(text), expected=":MODE:UID:GID at its end, in numbers")
+        raise InvalidArgument("owner", short_repr(text), ":MODE:UID:GID at its end, in numbers")
     if (_MODE if found else _DIGITS).search(rest):
-        raise InvalidArgument("mode", got=short_repr(text), expected=":MODE or :MODE:UID:GID at its end, MODE in octal")
+        raise InvalidArgument("mode", short_repr(text), ":MODE or :MODE:UID:GID at its end, MODE in octal")
     if not found:
         return rest, None
     mode, uid, gid = found.groups(default="0")
@@ -198,14 +194,12 @@ def _split_meta(text: str) -> tuple[str, Meta | None]:
 def _check(path: object, mode: object = None, uid: object = 0, gid: object = 0) -> None:
     """Raise `InvalidArgument` for values that a tar header cannot hold."""
     if not isinstance(path, str):
-        raise InvalidArgument("path in the image", got=short_repr(path), expected="a text")
+        raise InvalidArgument("path in the image", short_repr(path), "a text")
     _relative_path(path)
     if mode is not None and not _in_range(mode, _MAX_MODE):
-        raise InvalidArgument(path, got=f"mode {short_repr(mode)}", expected=f"a number from 0 to {_MAX_MODE:#o}")
+        raise InvalidArgument(path, f"mode {short_repr(mode)}", f"a number from 0 to {_MAX_MODE:#o}")
     if not _in_range(uid, _MAX_ID) or not _in_range(gid, _MAX_ID):
-        raise InvalidArgument(
-            path, got=f"owner {short_repr(uid)}:{short_repr(gid)}", expected=f"numbers from 0 to {_MAX_ID}"
-        )
+        raise InvalidArgument(path, f"owner {short_repr(uid)}:{short_repr(gid)}", f"numbers from 0 to {_MAX_ID}")
 
 
 def _in_range(number: object, maximum: int) -> bool:
@@ -216,5 +210,5 @@ def _relative_path(path: str) -> bytes:
     """Return ``path`` relative to the root, without slashes at its ends; raise `InvalidArgument` for ``..``."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not path.startswith("/") or ".." in parts or "\0" in path:
-        raise InvalidArgument("path in the image", got=short_repr(path), expected="an absolute one without '..'")
+        raise InvalidArgument("path in the image", short_repr(path), "an absolute one without '..'")
     return os.fsencode("/".join(parts))

@@ -138,10 +138,10 @@ def _link_to_program(program: _Program, closure: Closure, store: Store) -> _Item
         found = [target for path in candidates for target in _find_targets(path, program, store)]
         if len(found) > 1:
             programs = ", ".join(found)
-            raise NotFound(link, got=f"{len(found)} programs for it", expected=f"one: {programs}", hint=hint)
+            raise NotFound(link, f"{len(found)} programs for it", f"one: {programs}", hint=hint)
         if found:
             return _link(program.link, found[0].encode())
-    raise NotFound(link, got=f"none of {', '.join(program.packages)} in the store", expected="one", hint=hint)
+    raise NotFound(link, f"none of {', '.join(program.packages)} in the store", "one", hint=hint)
 
 
 def _find_targets(path: StorePath, program: _Program, store: Store) -> Iterator[str]:

@@ -70,8 +70,8 @@ def check_whiteouts(tree: Tree, *, over_base: bool) -> None:
         ):
             raise FormatError(
                 f"/{_text(node.path)}",
-                got="a name that begins with .wh.",
-                expected="one only to hide files of a base image: in a layer it deletes what lies below",
+                "a name that begins with .wh.",
+                "one only to hide files of a base image: in a layer it deletes what lies below",
             )
 
 

@@ -34,7 +34,7 @@ def check_descriptors() -> None:
         if 0 <= limit < _MIN_DESCRIPTORS:
             expected = f"at least {_MIN_DESCRIPTORS} to run scripts"
             hint = _HINTS[errno.EMFILE]
-            raise OutputError("open files", got=f"a limit of {limit}", expected=expected, hint=hint)
+            raise OutputError("open files", f"a limit of {limit}", expected, hint=hint)
 
 
 def find_hint(number: int | None) -> str:
@@ -46,7 +46,7 @@ def make_shortage_error(label: str, number: object) -> OutputError | None:
     """Return the error for the script ``label`` that ended with the errno ``number``, or None if it is no shortage."""
     if not isinstance(number, int) or number not in _HINTS:
         return None
-    return OutputError(label, got=os.strerror(number), expected="room to run them", hint=_HINTS[number])
+    return OutputError(label, os.strerror(number), "room to run them", hint=_HINTS[number])
 
 
 def probe_write(folder: Path) -> int | None:

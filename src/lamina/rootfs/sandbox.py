@@ -274,7 +274,7 @@ def find_sandbox(label: str, folders: SessionFolders, search_path: str) -> Sandb
         refused.append(f"{name}: {problem}")
     if shortage := resource_limits.make_shortage_error(label, find_errno("\n".join(refused))):
         raise shortage
-    raise ScriptError(label, got=f"no sandbox ({'; '.join(refused)})", expected="one to run them in", hint=_HINT)
+    raise ScriptError(label, f"no sandbox ({'; '.join(refused)})", "one to run them in", hint=_HINT)
 
 
 def _find_bubblewrap(search_path: str) -> Sandbox | str:

@@ -128,7 +128,7 @@ class _Runner:
         label = _FAKEROOT_LABEL if self._scripts.fake_root else _EXTRA_LABEL
         root = self._folders.root
         if not _is_folder(root):
-            raise ScriptError(label, got="no folder where they began", expected="the root there")
+            raise ScriptError(label, "no folder where they began", "the root there")
         if self._scripts and os.geteuid() != 0:
             permissions.make_readable(os.fsencode(root))
         tree = Tree()
@@ -137,7 +137,7 @@ class _Runner:
                 entry = self._entries.get(node.path)
                 tree.put(node, _make_meta(node, entry) if entry else Meta(mode))
         except (StoreError, IntegrityError) as error:  # `walk_with_modes` raises errors meant for store paths
-            raise ScriptError(f"{label}: left {error.subject}", got=error.got, expected=error.expected) from error
+            raise ScriptError(f"{label}: left {error.subject}", error.got, error.expected) from error
         return tree
 
     def run(self, label: str, script: str, *, is_fakeroot: bool) -> None:
@@ -206,7 +206,7 @@ class _Runner:
     def _find_program(self, name: str, label: str) -> str:
         program = shutil.which(name, path=self._scripts.search_path)
         if not program:
-            raise ScriptError(label, got=f"no {name}", expected="one on PATH", hint=f"install {name}")
+            raise ScriptError(label, f"no {name}", "one on PATH", hint=f"install {name}")
         return os.path.abspath(program)
 
     @cached_property
@@ -241,9 +241,9 @@ class _Runner:
         """Return the entries that the session listed; raise an error if the script or its session failed."""
         if result.end is SessionEnd.TIMED_OUT:
             limit, hint = self._scripts.time_limit or 0, "--time-limit says how long"
-            raise ScriptError(label, got=f"no end within {limit:g} s", expected="one", hint=hint, output=output)
+            raise ScriptError(label, f"no end within {limit:g} s", "one", hint=hint, output=output)
         if result.end is SessionEnd.STOPPED:
-            raise ScriptError(label, got="a session that was stopped", expected="it to go on", output=output)
+            raise ScriptError(label, "a session that was stopped", "it to go on", output=output)
         document = _parse_json(result.text)
         status, entries = document.get("status"), _parse_entries(document.get("entries"))
         if type(status) is not int or abs(status) >= _NUMBER_LIMIT or entries is None:
@@ -251,7 +251,7 @@ class _Runner:
         if status:
             how = f"exit status {status}" if status > 0 else f"signal {-status}"
             hint = resource_limits.find_failure_hint(self.workspace.path, output)
-            raise ScriptError(label, got=how, expected="0", hint=hint, output=output)
+            raise ScriptError(label, how, "0", hint=hint, output=output)
         return entries
 
     def _make_session_error(self, label: str, document: dict[str, Any], output: str) -> OutputError | ScriptError:
@@ -265,7 +265,7 @@ class _Runner:
         )
         shortage = next(filter(None, (resource_limits.make_shortage_error(label, number) for number in numbers)), None)
         reason = short_repr(message) if message else "no answer of their session"
-        return shortage or ScriptError(label, got=reason, expected="one", output=output)
+        return shortage or ScriptError(label, reason, "one", output=output)
 
 
 def _make_task(
@@ -297,18 +297,14 @@ def _check_binds(label: str, scratch: str, visible_folders: tuple[str, ...]) -> 
     """
     for path, hint in ((scratch, "TMPDIR names another"), *((path, "PATH leads to it") for path in visible_folders)):
         if ":" in path:
-            raise ScriptError(
-                label, got=f"the folder {short_repr(path)}", expected="one without ':' for proot", hint=hint
-            )
+            raise ScriptError(label, f"the folder {short_repr(path)}", "one without ':' for proot", hint=hint)
 
 
 def _check_proot(label: str, proot: str) -> None:
     """Raise `ScriptError` for a proot that writes to ``/tmp`` only, as this sandbox does not allow that."""
     if b"PROOT_TMP_DIR" not in Path(proot).read_bytes():
         hint = "install bubblewrap, or a newer proot; --no-sandbox runs the scripts unconfined"
-        raise ScriptError(
-            label, got="a proot that works in /tmp alone", expected="one to run under Landlock", hint=hint
-        )
+        raise ScriptError(label, "a proot that works in /tmp alone", "one to run under Landlock", hint=hint)
 
 
 def _parse_json(text: bytes) -> dict[str, Any]:
@@ -351,13 +347,11 @@ def _make_meta(node: Node, entry: ScriptEntry) -> Meta:
     kinds = {Directory: stat.S_IFDIR, Regular: stat.S_IFREG, Symlink: stat.S_IFLNK}
     if stat.S_IFMT(entry.mode) != kinds[type(node)]:
         name = node.path.decode("utf-8", "backslashreplace")
-        raise FormatError(f"/{name}", got=file_type_name(entry.mode), expected="a file, a folder or a symlink")
+        raise FormatError(f"/{name}", file_type_name(entry.mode), "a file, a folder or a symlink")
     for attribute in entry.xattrs:
         if "=" in attribute:
             name = node.path.decode("utf-8", "backslashreplace")
-            raise FormatError(
-                f"/{name}", got=f"an extended attribute {short_repr(attribute)}", expected="none with '=' in its name"
-            )
+            raise FormatError(f"/{name}", f"an extended attribute {short_repr(attribute)}", "none with '=' in its name")
     xattrs = tuple((name, bytes.fromhex(value)) for name, value in sorted(entry.xattrs.items()))
     return Meta(stat.S_IMODE(entry.mode), entry.uid, entry.gid, xattrs)
 
@@ -376,7 +370,7 @@ def _write_tree(tree: Tree, root: Path) -> None:
                     file.write(content)
                 os.chmod(target, meta.mode)
             case Regular():
-                raise FormatError(os.fsdecode(node.path), got="a file", expected="links and folders alone")
+                raise FormatError(os.fsdecode(node.path), "a file", "links and folders alone")
 
 
 def _is_folder(path: Path) -> bool:
@@ -404,4 +398,4 @@ def _make_output_error(error: OSError, workspace: Path | None) -> OutputError:
     If the error names two files, the first one is the source of a copy, so it is not the file that was written.
     """
     path = (not error.filename2 and error.filename) or workspace or "temporary folder"
-    return OutputError(path, got=error, expected="to write the root there", hint=resource_limits.find_hint(error.errno))
+    return OutputError(path, error, "to write the root there", hint=resource_limits.find_hint(error.errno))

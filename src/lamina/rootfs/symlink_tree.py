@@ -88,8 +88,8 @@ class _TreeBuilder:
                 if not isinstance(node, Directory):
                     raise InvalidArgument(
                         "contents",
-                        got=f"{content}, which is a file",
-                        expected="a folder",
+                        f"{content}, which is a file",
+                        "a folder",
                         hint="name a folder that holds it, or --closure for the path without a link to it",
                     )
                 continue
@@ -114,12 +114,10 @@ class _TreeBuilder:
                 else:
                     resolved.append(part)
             if links > _MAX_LINKS:
-                raise InvalidArgument(
-                    "contents", got=f"{content}, which leads through {links} symlinks", expected="fewer"
-                )
+                raise InvalidArgument("contents", f"{content}, which leads through {links} symlinks", "fewer")
         text = "/" + "/".join(resolved)
         if not text.startswith(STORE_DIR + "/"):
-            raise InvalidArgument("contents", got=f"{content}, which leads to {text}", expected=f"it in {STORE_DIR}")
+            raise InvalidArgument("contents", f"{content}, which leads to {text}", f"it in {STORE_DIR}")
         path, subpath = StorePath.split(text)
         return path, os.fsencode(subpath)
 
@@ -131,7 +129,7 @@ class _TreeBuilder:
         path, subpath = StorePath.split(text)
         node = self._index(path).get(os.fsencode(subpath))
         if node is None:
-            raise NotFound("contents", got=content, expected="it to exist in the store")
+            raise NotFound("contents", content, "it to exist in the store")
         return node
 
     def _index(self, path: StorePath) -> dict[bytes, Node]:

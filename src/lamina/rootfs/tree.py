@@ -52,7 +52,7 @@ class Tree:
         """
         present = self.node(node.path)
         if present is not None and isinstance(present, Directory) != isinstance(node, Directory):
-            raise InvalidArgument(f"/{_text(node.path)}", got=f"{_kind(present)} there", expected=_kind(node))
+            raise InvalidArgument(f"/{_text(node.path)}", f"{_kind(present)} there", _kind(node))
         self._make_parents(node.path)
         self._entries[node.path] = node, meta
 
@@ -82,7 +82,7 @@ class Tree:
         node = self.node(path)
         if node is None or isinstance(node, Symlink):
             got = "nothing there" if node is None else f"a symlink to {_text(node.target)}"
-            raise InvalidArgument(f"/{_text(path)}", got=got, expected="a file or folder of the image's root")
+            raise InvalidArgument(f"/{_text(path)}", got, "a file or folder of the image's root")
         self._entries[path] = node, change(self._entries[path][1])
 
     def _make_parents(self, path: bytes) -> None:
@@ -91,9 +91,7 @@ class Tree:
             if present is None:
                 self._entries[parent] = Directory(parent), Meta(DIRECTORY_MODE)
             elif not isinstance(present, Directory):
-                raise InvalidArgument(
-                    f"/{_text(path)}", got=f"{_kind(present)} at /{_text(parent)}", expected="a folder"
-                )
+                raise InvalidArgument(f"/{_text(path)}", f"{_kind(present)} at /{_text(parent)}", "a folder")
 
 
 def parent_paths(path: bytes) -> Iterator[bytes]:

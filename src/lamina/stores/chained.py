@@ -271,8 +271,8 @@ class ChainedStore(Store):
                 return replace(found, holder=number)
             error = IntegrityError(
                 f"{path} in {self._names[number]}",
-                got=f"NAR hash {info.nar_hash}",
-                expected=f"{found.info.nar_hash} as the closure graph has it",
+                f"NAR hash {info.nar_hash}",
+                f"{found.info.nar_hash} as the closure graph has it",
             )
             self._record_failures(number, {path: error})
             return None
@@ -310,7 +310,7 @@ class ChainedStore(Store):
 
     def _read_from_any(self, path: StorePath, read: Callable[[Store], _T]) -> _T:
         """Return the result of ``read`` on the first store that has ``path``, which was never queried."""
-        missing = NotFound(path, got="no store", expected="one to have its contents")
+        missing = NotFound(path, "no store", "one to have its contents")
         for store in self._stores:
             try:
                 return read(store)
@@ -350,11 +350,7 @@ class ChainedStore(Store):
             for number, name in enumerate(self._names)
             if number in recorded or self._stores[number].is_binary_cache
         ]
-        return (
-            combine_failures(path, failures)
-            if failures
-            else NotFound(path, got="no store", expected="one to have its contents")
-        )
+        return combine_failures(path, failures) if failures else NotFound(path, "no store", "one to have its contents")
 
 
 def _find_location(store: Store, path: StorePath) -> Location | None:

@@ -46,4 +46,4 @@ def combine_failures(path: StorePath, failures: Sequence[StoreFailure]) -> Error
     hint = next((error.hint for error in (*refusals, *errors) if error.hint), "")
     details = "; ".join(map(str, failures))
     kind = IntegrityError if refusals else NotFound
-    return kind(path, got=f"it from none of {len(failures)} stores", expected=f"one that has it: {details}", hint=hint)
+    return kind(path, f"it from none of {len(failures)} stores", f"one that has it: {details}", hint=hint)

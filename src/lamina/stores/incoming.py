@@ -82,4 +82,4 @@ def _translate_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"store {folder}", got=error, expected="to write there") from error
+        raise OutputError(f"store {folder}", error, "to write there") from error

@@ -24,18 +24,18 @@ def check_incoming(narinfo: NarInfo, incoming: IncomingFile, label: str) -> None
     """
     info, nar = narinfo.info, incoming.blob_info
     if nar.size != info.nar_size:
-        raise IntegrityError(f"{info.path} in {label}", got=f"a NAR of {nar.size} bytes", expected=info.nar_size)
+        raise IntegrityError(f"{info.path} in {label}", f"a NAR of {nar.size} bytes", info.nar_size)
     if nar.digest != info.nar_hash:
-        raise IntegrityError(f"{info.path} in {label}", got=f"a NAR with hash {nar.digest}", expected=info.nar_hash)
+        raise IntegrityError(f"{info.path} in {label}", f"a NAR with hash {nar.digest}", info.nar_hash)
     narfile.check_nar_file(narfile.nar_extent(os.fsencode(incoming.path)), f"{info.path} in {label}")
 
 
 def check_nar_hash(info: PathInfo, actual: BlobInfo) -> None:
     """Raise `IntegrityError` if ``actual``, the hash and size of a NAR, does not match ``info``."""
     if actual.digest != info.nar_hash:
-        raise IntegrityError(info.path, got=f"NAR hash {actual.digest}", expected=info.nar_hash, hint=REPAIR_HINT)
+        raise IntegrityError(info.path, f"NAR hash {actual.digest}", info.nar_hash, hint=REPAIR_HINT)
     if actual.size != info.nar_size:
-        raise IntegrityError(info.path, got=f"a NAR of {actual.size} bytes", expected=info.nar_size, hint=REPAIR_HINT)
+        raise IntegrityError(info.path, f"a NAR of {actual.size} bytes", info.nar_size, hint=REPAIR_HINT)
 
 
 def check_nar(narinfo: NarInfo, extent: Extent) -> None:
@@ -88,7 +88,7 @@ class ContentCheck:
         if self._matches():
             return narinfo
         if not self._is_vouched(narinfo):
-            raise IntegrityError(self._subject, got="other content", expected=f"that of {narinfo.address}")
+            raise IntegrityError(self._subject, "other content", f"that of {narinfo.address}")
         return replace(narinfo, address="")
 
 

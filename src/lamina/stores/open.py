@@ -125,8 +125,8 @@ class _StoreOpener:
         if not stores:
             raise Unavailable(
                 "store",
-                got="none on this machine",
-                expected="a Nix store at / or an embedded one",
+                "none on this machine",
+                "a Nix store at / or an embedded one",
                 hint=f"name one with --store: a binary cache such as {DEFAULT_CACHE}, a folder that holds nix/store, "
                 "or a closure graph in JSON",
             )
@@ -153,9 +153,7 @@ class _StoreOpener:
         mode = _read_mode(path)
         if mode is None:
             raise Unavailable(
-                f"store {location}",
-                got="nothing there",
-                expected="a folder, a closure graph in JSON or the URL of a cache",
+                f"store {location}", "nothing there", "a folder, a closure graph in JSON or the URL of a cache"
             )
         if not stat.S_ISDIR(mode):
             return GraphStore(path)
@@ -168,8 +166,8 @@ class _StoreOpener:
             return folder
         raise Unavailable(
             f"store {location}",
-            got=f"no {DATABASE} in it",
-            expected="a Nix database",
+            f"no {DATABASE} in it",
+            "a Nix database",
             hint="name a closure graph before it, which says what refers to what: --store graph.json --store FOLDER",
         )
 
@@ -225,7 +223,7 @@ def _read_mode(path: Path) -> int | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: the path contains a NUL
         return None
     except OSError as error:
-        raise Unavailable(path, got=error, expected="to look at it") from error
+        raise Unavailable(path, error, "to look at it") from error
 
 
 def open_contents(folder: Path) -> Store:

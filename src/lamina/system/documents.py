@@ -37,11 +37,11 @@ def read_document(
         with open(file, "rb", buffering=0) as opened:
             data = _read(opened.fileno(), limit + 1)
     except OSError as error:
-        raise InputError(subject, got=error, expected=expected, hint=hint) from error
+        raise InputError(subject, error, expected, hint=hint) from error
     except ValueError as error:
-        raise InputError(subject, got="a NUL in its name", expected=expected, hint=hint) from error
+        raise InputError(subject, "a NUL in its name", expected, hint=hint) from error
     if len(data) > limit:
-        raise FormatError(subject, got=f"more than {limit} bytes", expected=expected)
+        raise FormatError(subject, f"more than {limit} bytes", expected)
     return data
 
 
@@ -62,9 +62,9 @@ def check_file(file: str | os.PathLike[str], subject: str, expected: str, *, lim
     """
     status = os.stat(file)
     if stat.S_ISREG(status.st_mode) and status.st_size > limit:
-        raise Unavailable(subject, got=f"more than {limit} bytes", expected=expected)
+        raise Unavailable(subject, f"more than {limit} bytes", expected)
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-        raise Unavailable(subject, got="a device or pipe", expected=expected)
+        raise Unavailable(subject, "a device or pipe", expected)
 
 
 def _read(fd: int, limit: int) -> bytes:

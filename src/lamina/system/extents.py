@@ -285,11 +285,11 @@ def truncated_error(extent: Extent, left: int) -> IntegrityError:
 
 def _changed_error(extent: Extent, got: str, expected: str) -> IntegrityError:
     name = os.fsdecode(extent.file)
-    return IntegrityError(name, got=got, expected=f"{expected}: the file changed while it was read")
+    return IntegrityError(name, got, f"{expected}: the file changed while it was read")
 
 
 def _translate_error(extent: Extent, error: OSError) -> IntegrityError | Unavailable:
     name = os.fsdecode(extent.file)
     if error.errno in _REPLACED:
-        return IntegrityError(name, got=error, expected="the file that was walked")
-    return Unavailable(name, got=error, expected="a readable file")
+        return IntegrityError(name, error, "the file that was walked")
+    return Unavailable(name, error, "a readable file")

@@ -40,11 +40,11 @@ def write_key(key: SecretKey, file: Path) -> None:
     try:
         fd = os.open(file, _FLAGS, 0o600)
     except FileExistsError as error:
-        raise OutputError(file, got="a file there already", expected="none: keys are not written over") from error
+        raise OutputError(file, "a file there already", "none: keys are not written over") from error
     except OSError as error:
         raise output_error(str(file), error) from error
     except ValueError as error:
-        raise InvalidArgument("key file", got=short_repr(str(file)), expected="the name of a file") from error
+        raise InvalidArgument("key file", short_repr(str(file)), "the name of a file") from error
     try:
         with os.fdopen(fd, "wb") as opened:
             opened.write(str(key).encode())

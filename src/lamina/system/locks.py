@@ -96,10 +96,7 @@ def _wait(fd: int, subject: str, shared: bool, timeout: float | None) -> bool:
     while (is_locked := try_lock(fd, shared=shared)) is False:
         if time.monotonic() >= deadline:
             raise Unavailable(
-                subject,
-                got="it in use by another process",
-                expected="nobody to use it",
-                hint="try again once that process is done",
+                subject, "it in use by another process", "nobody to use it", hint="try again once that process is done"
             )
         time.sleep(_POLL_INTERVAL)
     return bool(is_locked)

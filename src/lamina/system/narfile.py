@@ -80,9 +80,9 @@ def _map_file(extent: Extent) -> Iterator[_MappedFile]:
         fd = os.open(extent.file, _FLAGS)
         try:
             if os.fstat(fd).st_size != extent.length:
-                raise IntegrityError(os.fsdecode(extent.file), got="another size than before", expected=extent.length)
+                raise IntegrityError(os.fsdecode(extent.file), "another size than before", extent.length)
             if not extent.length:
-                raise FormatError(os.fsdecode(extent.file), got="an empty file", expected="a NAR")
+                raise FormatError(os.fsdecode(extent.file), "an empty file", "a NAR")
             data = _MappedFile(fd, extent.length, access=mmap.ACCESS_READ)
         finally:
             os.close(fd)
@@ -95,6 +95,6 @@ def _translate_errors(file: bytes) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise IntegrityError(os.fsdecode(file), got="nothing there", expected="a NAR") from error
+        raise IntegrityError(os.fsdecode(file), "nothing there", "a NAR") from error
     except OSError as error:
-        raise Unavailable(os.fsdecode(file), got=error, expected="to read a NAR") from error
+        raise Unavailable(os.fsdecode(file), error, "to read a NAR") from error

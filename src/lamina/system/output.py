@@ -109,11 +109,11 @@ def _is_new_or_regular(path: Path) -> bool:
     except FileNotFoundError:
         return True
     except ValueError as error:
-        raise InvalidArgument("output", got=short_repr(str(path)), expected="the name of a file") from error
+        raise InvalidArgument("output", short_repr(str(path)), "the name of a file") from error
     except OSError as error:
         raise output_error(str(path), error) from error
     if stat.S_ISDIR(mode):
-        raise InvalidArgument(path, got="a folder", expected="the name of a file")
+        raise InvalidArgument(path, "a folder", "the name of a file")
     return stat.S_ISREG(mode)
 
 
@@ -125,7 +125,7 @@ def _open_special(path: Path, name: str) -> Iterator[Output]:
         raise output_error(name, error) from error
     try:
         if os.isatty(fd):
-            raise InvalidArgument(name, got="a terminal", expected="a pipe or a file")
+            raise InvalidArgument(name, "a terminal", "a pipe or a file")
         yield FdWriter(fd, name)
     except BaseException:
         os.close(fd)

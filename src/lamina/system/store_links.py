@@ -30,5 +30,5 @@ def resolve_store_link(text: str) -> str:
         if path.startswith(STORE_DIR + "/"):
             return path
     if not os.path.lexists(path):
-        raise NotFound(text, got="nothing there", expected="a store path or a link to one")
-    raise InvalidArgument(text, got=f"a path outside {STORE_DIR}", expected="one in it")
+        raise NotFound(text, "nothing there", "a store path or a link to one")
+    raise InvalidArgument(text, f"a path outside {STORE_DIR}", "one in it")

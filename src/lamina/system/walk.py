@@ -117,9 +117,7 @@ def _read_folder(folder: bytes, path: bytes, case_hack: bool) -> Iterator[tuple[
     named = sorted(((_CASE_HACK.sub(b"", entry.name), entry) for entry in entries), key=_first)
     for (name, _), (following, _) in itertools.pairwise(named):
         if name == following:
-            raise FormatError(
-                os.fsdecode(folder), got=f"two entries for {short_repr(os.fsdecode(name))}", expected="one"
-            )
+            raise FormatError(os.fsdecode(folder), f"two entries for {short_repr(os.fsdecode(name))}", "one")
     return iter([(prefix + name, entry) for name, entry in named])
 
 
@@ -130,7 +128,7 @@ def _read_target(file: bytes, status: os.stat_result) -> bytes:
         return os.readlink(file)
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return b""
-    raise FormatError(os.fsdecode(file), got=file_type_name(mode), expected="a file, a folder or a symlink")
+    raise FormatError(os.fsdecode(file), file_type_name(mode), "a file, a folder or a symlink")
 
 
 def _make_node(path: bytes, file: bytes, status: os.stat_result, target: bytes) -> Node:
@@ -143,7 +141,7 @@ def _make_node(path: bytes, file: bytes, status: os.stat_result, target: bytes) 
 
 def missing_error(top: bytes) -> NotFound:
     """Return the error for a missing store path at ``top``."""
-    return NotFound(os.fsdecode(top), got="nothing there", expected="a store path")
+    return NotFound(os.fsdecode(top), "nothing there", "a store path")
 
 
 def file_type_name(mode: int) -> str:
@@ -158,5 +156,5 @@ def _first(item: tuple[bytes, object]) -> bytes:
 
 def _read_error(path: bytes, error: OSError) -> IntegrityError | Unavailable:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return IntegrityError(os.fsdecode(path), got=error, expected="what was there a moment ago")
-    return Unavailable(os.fsdecode(path), got=error, expected="to read it")
+        return IntegrityError(os.fsdecode(path), error, "what was there a moment ago")
+    return Unavailable(os.fsdecode(path), error, "to read it")

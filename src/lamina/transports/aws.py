@@ -106,7 +106,7 @@ class AwsSession:
         self._call_botocore(lambda: S3SigV4Auth(credentials, "s3", self.region).add_auth(request))
         all_headers |= dict(request.headers.items())
         if not all(value.isascii() and value.isprintable() for value in all_headers.values()):
-            raise Unavailable(_SUBJECT, got="a character that no header can hold", expected="keys", hint=_HINT)
+            raise Unavailable(_SUBJECT, "a character that no header can hold", "keys", hint=_HINT)
         return all_headers
 
     def _get_credentials(self) -> Any:
@@ -161,14 +161,10 @@ class AwsSession:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise Unavailable(path, got=error, expected=_EXPECTED_CONFIG) from None
+                raise Unavailable(path, error, _EXPECTED_CONFIG) from None
         self._call_botocore(self._session.get_scoped_config)
         if bool(os.environ.get("AWS_ACCESS_KEY_ID")) != bool(os.environ.get("AWS_SECRET_ACCESS_KEY")):
-            raise Unavailable(
-                "environment",
-                got="one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-                expected="both or none",
-            )
+            raise Unavailable("environment", "one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "both or none")
 
     def _get_setting(self, name: str) -> str:
         return str(self._call_botocore(lambda: self._session.get_config_variable(name)) or "")
@@ -214,11 +210,9 @@ class AwsSession:
         fields = getattr(error, "kwargs", {})
         if isinstance(error, ProfileNotFound):
             path = self._get_config_path("credentials_file")
-            return InvalidArgument(
-                f"profile {short_repr(self._profile)}", got="none of that name", expected=f"one in {path}"
-            )
+            return InvalidArgument(f"profile {short_repr(self._profile)}", "none of that name", f"one in {path}")
         if isinstance(error, ConfigParseError):
-            return Unavailable(fields.get("path", _SUBJECT), got="a line that is no setting", expected=_EXPECTED_CONFIG)
+            return Unavailable(fields.get("path", _SUBJECT), "a line that is no setting", _EXPECTED_CONFIG)
         provider = fields.get("provider")
         source = f" from {provider}" if isinstance(provider, str) else ""
         return self._credentials_error(f"{type(error).__name__}{source}")
@@ -226,7 +220,7 @@ class AwsSession:
     def _credentials_error(self, got: str) -> Unavailable:
         subject = f"{_SUBJECT} of the profile {short_repr(self._profile)}" if self._profile else _SUBJECT
         hint = _PROFILE_HINT.format(name=self._profile) if self._profile else _HINT
-        return Unavailable(subject, got=got, expected="keys", hint=hint)
+        return Unavailable(subject, got, "keys", hint=hint)
 
 
 def _format_host(url: str) -> str:

@@ -92,7 +92,7 @@ class Connections:
         try:
             origin = Origin.of(url)
         except InvalidArgument:
-            raise Unavailable(subject, got=redact_url(url), expected="http:// or https://") from None
+            raise Unavailable(subject, redact_url(url), "http:// or https://") from None
         proxy = None if self._is_direct else find_proxy(origin)
         key = origin.scheme, proxy
         with self._lock:
@@ -130,32 +130,32 @@ def translate_errors(subject: str, policy: RetryPolicy) -> Iterator[None]:
 def credentials_error(subject: str, status: int) -> Unavailable:
     """Return the error for a ``status`` that asks for other credentials."""
     sender = "the proxy" if status == 407 else "the server"
-    return Unavailable(subject, got=f"HTTP {status} from {sender}", expected="to be let in", hint=_NETRC_HINT)
+    return Unavailable(subject, f"HTTP {status} from {sender}", "to be let in", hint=_NETRC_HINT)
 
 
 def _raise_translated(subject: str, error: Exception, policy: RetryPolicy) -> NoReturn:
     inner = _find_root_cause(error)
     if isinstance(inner, ssl.SSLCertVerificationError):
         got = f"a certificate that is not trusted ({inner.verify_message})"
-        raise Unreachable(subject, got=got, expected="one that is", hint=_CA_HINT) from error
+        raise Unreachable(subject, got, "one that is", hint=_CA_HINT) from error
     if isinstance(inner, socket.gaierror) and inner.errno == socket.EAI_NONAME:
-        raise Unreachable(subject, got="no address for its host", expected="one") from error
+        raise Unreachable(subject, "no address for its host", "one") from error
     tunnel = re.match(r"Tunnel connection failed: (\d+)", str(inner)) if type(inner) is OSError else None
     if tunnel is not None:
         status = int(tunnel[1])
         if status == 407:
             raise credentials_error(subject, status) from error
         if status < 500:
-            raise Unreachable(subject, got=f"HTTP {status} from the proxy", expected="a way through it") from error
+            raise Unreachable(subject, f"HTTP {status} from the proxy", "a way through it") from error
         raise TransientError(f"HTTP {status} from the proxy", is_unreachable=True) from error
     if isinstance(inner, TooSlowError):  # a server that is too slow now would be too slow again
-        raise Unreachable(subject, got=inner, expected="a faster server") from error
+        raise Unreachable(subject, inner, "a faster server") from error
     transient = _TRANSIENT if isinstance(error, exceptions.HTTPError) else (http.client.HTTPException, OSError)
     if isinstance(error, transient):
         raise TransientError(
             _describe_failure(error, inner, policy), is_unreachable=isinstance(error, _UNREACHABLE)
         ) from error
-    raise Unavailable(subject, got=type(error).__name__, expected="an answer in HTTP") from error
+    raise Unavailable(subject, type(error).__name__, "an answer in HTTP") from error
 
 
 _TRANSIENT = (

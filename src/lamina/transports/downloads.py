@@ -138,7 +138,7 @@ class _Download:
         Raises `NotFound` if the file is absent and `IntegrityError` if it changed.
         """
         if response.is_absent:
-            raise NotFound(self.request.subject, got=f"HTTP {response.status}", expected="the file")
+            raise NotFound(self.request.subject, f"HTTP {response.status}", "the file")
         if response.status == 416:
             self._end_at_range(response)
             return 0
@@ -165,7 +165,7 @@ class _Download:
         self.received += len(piece)
         if self.received > limit or (self._length or 0) > limit:
             size = max(self.received, self._length or 0)
-            raise FormatError(self.request.subject, got=f"{size} bytes", expected=f"at most {limit}")
+            raise FormatError(self.request.subject, f"{size} bytes", f"at most {limit}")
 
     def finish(self, to_skip: int) -> None:
         """Check the length at the end of a response, in which ``to_skip`` bytes were still to be skipped.
@@ -196,7 +196,7 @@ class _Download:
         self._length = self.received
 
     def _changed_error(self, got: str, expected: str) -> IntegrityError:
-        return IntegrityError(self.request.subject, got=got, expected=f"{expected}: it changed meanwhile")
+        return IntegrityError(self.request.subject, got, f"{expected}: it changed meanwhile")
 
 
 def _limit_size(pieces: Iterator[bytes], limit: int, subject: str) -> Iterator[bytes]:
@@ -204,5 +204,5 @@ def _limit_size(pieces: Iterator[bytes], limit: int, subject: str) -> Iterator[b
     for piece in pieces:
         size += len(piece)
         if size > limit:
-            raise FormatError(subject, got=f"more than {limit} bytes", expected="at most that many")
+            raise FormatError(subject, f"more than {limit} bytes", "at most that many")
         yield piece

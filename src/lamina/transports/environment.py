@@ -60,8 +60,8 @@ def proxy_error(url: str, scheme: str) -> InvalidArgument:
     """Return the error for a proxy ``url`` that cannot be used for requests of ``scheme``."""
     return InvalidArgument(
         f"proxy {redact_url(url)}",
-        got="no HTTP proxy",
-        expected="http://HOST:8080",
+        "no HTTP proxy",
+        "http://HOST:8080",
         hint=f"{scheme}_proxy or all_proxy names it; no_proxy names hosts to connect to directly",
     )
 
@@ -79,10 +79,7 @@ def find_ca_bundle() -> Path | None:
                 check_file(path, str(path), "certificate authorities")
             if not os.access(path, os.R_OK):
                 raise Unavailable(
-                    path,
-                    got="no file that can be read",
-                    expected="certificate authorities",
-                    hint=f"{variable} names it",
+                    path, "no file that can be read", "certificate authorities", hint=f"{variable} names it"
                 )
             return path
     return None
@@ -100,7 +97,7 @@ def create_tls_context() -> ssl.SSLContext:
                 return ssl.create_default_context(capath=str(path))
             return ssl.create_default_context(cafile=str(path))
         except OSError as error:  # includes ssl.SSLError
-            raise Unavailable(path, got=error, expected="certificates in PEM") from error
+            raise Unavailable(path, error, "certificates in PEM") from error
     context = ssl.create_default_context()
     if not context.get_ca_certs() and not _has_files(ssl.get_default_verify_paths().capath):
         import certifi
@@ -128,14 +125,14 @@ def read_credentials(host: str) -> tuple[str, str] | None:
         found = netrc.netrc(path).authenticators(host)
     except FileNotFoundError as error:
         if configured:
-            raise Unavailable(path, got="nothing there", expected="a netrc", hint="NETRC names it") from error
+            raise Unavailable(path, "nothing there", "a netrc", hint="NETRC names it") from error
         return None
     except netrc.NetrcParseError as error:
         # The message of the error repeats a part of the file, which may be a password.
-        raise Unavailable(f"{path} line {error.lineno}", got="what netrc does not know", expected="a netrc") from None
+        raise Unavailable(f"{path} line {error.lineno}", "what netrc does not know", "a netrc") from None
     except (OSError, UnicodeDecodeError) as error:
         got = (error.strerror if isinstance(error, OSError) else None) or "bytes that are no UTF-8"
-        raise Unavailable(path, got=got, expected="a netrc") from None
+        raise Unavailable(path, got, "a netrc") from None
     if found is None:
         return None
     login, _, password = found

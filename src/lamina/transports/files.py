@@ -30,9 +30,9 @@ class FileTransport:
         parts = split_url(url)
         path = os.fsdecode(unquote_to_bytes(parts.path))
         if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/"):
-            raise InvalidArgument(f"cache {redact_url(url)}", got="no folder", expected="file:///FOLDER")
+            raise InvalidArgument(f"cache {redact_url(url)}", "no folder", "file:///FOLDER")
         if "\0" in path:
-            raise InvalidArgument(f"cache {redact_url(url)}", got="a NUL in it", expected="file:///FOLDER")
+            raise InvalidArgument(f"cache {redact_url(url)}", "a NUL in it", "file:///FOLDER")
         self._folder = "/" + path.strip("/")
         self.label = redact_url(url).rstrip("/") if path.strip("/") else "file:///"
 
@@ -66,10 +66,10 @@ class FileTransport:
                     if size > limit:
                         if remaining:
                             yield piece[:remaining]  # as `Downloader.stream` does, whose pieces may be smaller
-                        raise FormatError(path, got=f"more than {limit} bytes", expected="at most that many")
+                        raise FormatError(path, f"more than {limit} bytes", "at most that many")
                     yield piece
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFound(path, got="nothing there", expected="the file") from error
+            raise NotFound(path, "nothing there", "the file") from error
         except OSError as error:
             raise _unavailable_error(path, error) from error
 
@@ -102,12 +102,12 @@ class FileTransport:
         try:
             os.fsencode(check_file_name(self.label, name))
         except UnicodeEncodeError as error:
-            raise FormatError(self.label, got=f"the name {short_repr(name)} for a file", expected="UTF-8") from error
+            raise FormatError(self.label, f"the name {short_repr(name)} for a file", "UTF-8") from error
         return f"{self._folder.rstrip('/')}/{name}"
 
     def _check_regular(self, status: os.stat_result, path: str) -> None:
         if not stat.S_ISREG(status.st_mode):
-            raise Unavailable(path, got="no file but something else", expected="a file")
+            raise Unavailable(path, "no file but something else", "a file")
 
     def _write_pieces(self, path: str, pieces: Iterable[bytes]) -> None:
         folder = os.path.dirname(path)
@@ -132,4 +132,4 @@ def read_pieces(file: Path, size: int) -> Iterator[bytes]:
 
 
 def _unavailable_error(path: str, error: OSError) -> Unavailable:
-    return Unavailable(path, got=error, expected="to read it")
+    return Unavailable(path, error, "to read it")

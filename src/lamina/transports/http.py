@@ -84,4 +84,4 @@ class HttpTransport:
                     return
                 url = response.resolve_redirect(url)
                 response.drain()
-        raise Unavailable(request.subject, got=f"more than {_MAX_REDIRECTS} redirects", expected="the file")
+        raise Unavailable(request.subject, f"more than {_MAX_REDIRECTS} redirects", "the file")

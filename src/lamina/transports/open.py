@@ -52,7 +52,7 @@ def open_writable(url: str) -> FileTransport | S3Transport:
         from lamina.transports.s3 import S3Transport
 
         return S3Transport(url, current_policy())
-    raise InvalidArgument(f"cache {redact_url(url)}", got=f"{scheme}://, which is only read", expected=_WRITABLE)
+    raise InvalidArgument(f"cache {redact_url(url)}", f"{scheme}://, which is only read", _WRITABLE)
 
 
 def _parse_scheme(url: str, expected: str) -> str:
@@ -61,8 +61,6 @@ def _parse_scheme(url: str, expected: str) -> str:
     if separator and scheme in ("file", "http", "https", "s3"):
         return scheme
     if url.partition("?")[0] in _NIX_STORES or (separator and scheme in _NIX_STORES):
-        raise InvalidArgument(
-            f"cache {short_repr(redact_url(url))}", got="a store of Nix", expected=f"a binary cache: {expected}"
-        )
+        raise InvalidArgument(f"cache {short_repr(redact_url(url))}", "a store of Nix", f"a binary cache: {expected}")
     hint = f"a folder is named file://{url}" if url.startswith("/") else ""
-    raise InvalidArgument(f"cache {short_repr(redact_url(url))}", got="no known scheme", expected=expected, hint=hint)
+    raise InvalidArgument(f"cache {short_repr(redact_url(url))}", "no known scheme", expected, hint=hint)

@@ -98,7 +98,7 @@ class Response:
     def require_length(self) -> int:
         """Return the file's size in bytes. Raises `Unavailable` if the response does not state it."""
         if self.length is None or self.codings:
-            raise Unavailable(self._request.subject, got="no Content-Length", expected="one")
+            raise Unavailable(self._request.subject, "no Content-Length", "one")
         return self.length
 
     def raise_for_status(self) -> None:
@@ -124,7 +124,7 @@ class Response:
             raise TransientError(f"HTTP {status}", retry_after)
         if status in (401, 403, 407):
             raise credentials_error(subject, status)
-        raise Unavailable(subject, got=f"HTTP {status}", expected="the file")
+        raise Unavailable(subject, f"HTTP {status}", "the file")
 
     def resolve_redirect(self, url: str) -> str:
         """Return the URL that the redirect from ``url`` leads to, without credentials.
@@ -141,12 +141,10 @@ class Response:
             target, origin = "", None
         if not location or origin is None:
             got = f"a redirect to {redact_url(location)}" if location else "a redirect to nowhere"
-            raise Unavailable(self._request.subject, got=got, expected="http:// or https://")
+            raise Unavailable(self._request.subject, got, "http:// or https://")
         if origin.scheme == "http" and Origin.of(url).scheme == "https":
             raise Unavailable(
-                self._request.subject,
-                got=f"a redirect to {redact_url(target)}",
-                expected="one that stays with https://",
+                self._request.subject, f"a redirect to {redact_url(target)}", "one that stays with https://"
             )
         return target
 
@@ -166,7 +164,7 @@ class Response:
         unknown = [name for name in codings if name not in _CODINGS]
         if unknown or len(codings) > _MAX_CODINGS:
             got = f"Content-Encoding {short_repr(', '.join(reversed(codings))[:60])}"
-            raise Unavailable(self._request.subject, got=got, expected=f"one of {', '.join(_CODINGS)}")
+            raise Unavailable(self._request.subject, got, f"one of {', '.join(_CODINGS)}")
         for name in codings:
             pieces = decode_pieces(pieces, _CODINGS[name])
         return self._with_subject(pieces)

@@ -126,7 +126,7 @@ class RetryState:
         if self._count >= self._policy.attempts:
             times = f" {self._count} times in a row" if self._count > 1 else ""
             kind = Unreachable if error.is_unreachable and self._kind is Unavailable else self._kind
-            raise kind(self._subject, got=f"{error}{times}", expected=self._expected) from error.__cause__
+            raise kind(self._subject, f"{error}{times}", self._expected) from error.__cause__
         self._policy.sleep(self._policy.compute_delay(self._count + 1, error.retry_after))
 
 

@@ -162,22 +162,17 @@ class S3Transport:
         status, subject = response.status, response.subject
         got = f"HTTP {status} ({code})" if code else f"HTTP {status}"
         if code == "NoSuchBucket":
-            return kind(subject, got="no such bucket", expected=expected)
+            return kind(subject, "no such bucket", expected)
         if status in REDIRECTS:
             region = response.header("x-amz-bucket-region")
             named = region if re.fullmatch("[a-z0-9-]{1,32}", region) else "REGION"
             location = response.header("Location")
             got = f"a redirect to {redact_url(location)}" if location else "a redirect to another region"
-            return kind(
-                subject,
-                got=got,
-                expected=expected,
-                hint=f"the URL says where the bucket is: region={named} in its query",
-            )
+            return kind(subject, got, expected, hint=f"the URL says where the bucket is: region={named} in its query")
         if response.is_transient or code in _TRANSIENT_CODES:
             return TransientError(got, response.retry_after)
         is_refused = status in (401, 403) or code in _REFUSED_CODES
-        return kind(subject, got=got, expected=expected, hint=_CREDENTIALS_HINT if is_refused else "")
+        return kind(subject, got, expected, hint=_CREDENTIALS_HINT if is_refused else "")
 
     # --- large objects
 
@@ -187,7 +182,7 @@ class S3Transport:
         _, document = self._put(replace(request, url=f"{request.url}?uploads="))
         match = re.search(rb"<UploadId>([^<]{1,2000})</UploadId>", document)
         if not match:
-            raise OutputError(request.subject, got="no UploadId", expected="to write it")
+            raise OutputError(request.subject, "no UploadId", "to write it")
         query = f"uploadId={quote(match[1].decode('utf-8', 'replace'), safe='-_.~')}"
         try:
             etags = self._send_parts(replace(request, method="PUT", headers={}), query, pieces)
@@ -220,7 +215,7 @@ def _choose_part_size(file: Path) -> int:
     try:
         return max(_PART_SIZE, file.stat().st_size // _MAX_PARTS)
     except OSError as error:
-        raise Unavailable(file, got=error, expected="to read it") from error
+        raise Unavailable(file, error, "to read it") from error
 
 
 def _read_document(response: Response) -> bytes:

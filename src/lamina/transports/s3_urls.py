@@ -41,7 +41,7 @@ class BucketUrl:
         parts = split_url(url)
         name = f"cache {redact_url(url)}"
         if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc):
-            raise InvalidArgument(name, got="no bucket", expected="s3://BUCKET/PREFIX")
+            raise InvalidArgument(name, "no bucket", "s3://BUCKET/PREFIX")
         prefix = unquote(parts.path).strip("/")
         if prefix:
             try:
@@ -51,14 +51,12 @@ class BucketUrl:
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         for key in options:
             if key not in _KNOWN_SETTINGS and key not in SETTINGS:
-                raise InvalidArgument(
-                    name, got=f"the setting {short_repr(key)}", expected=f"one of {', '.join(_KNOWN_SETTINGS)}"
-                )
+                raise InvalidArgument(name, f"the setting {short_repr(key)}", f"one of {', '.join(_KNOWN_SETTINGS)}")
         scheme, style = options.get("scheme", "https"), options.get("addressing-style", "auto")
         if scheme not in ("http", "https"):
-            raise InvalidArgument(name, got=f"the scheme {short_repr(scheme)}", expected="http or https")
+            raise InvalidArgument(name, f"the scheme {short_repr(scheme)}", "http or https")
         if style not in _STYLES:
-            raise InvalidArgument(name, got=f"the addressing style {short_repr(style)}", expected=", ".join(_STYLES))
+            raise InvalidArgument(name, f"the addressing style {short_repr(style)}", ", ".join(_STYLES))
         region = options.get("region", "")
         endpoint = options.get("endpoint", "")
         if not endpoint and scheme == "http":
@@ -85,7 +83,7 @@ class BucketUrl:
         try:
             return quote(f"{self.prefix}/{key}" if self.prefix else key, safe="/-_.~")
         except UnicodeEncodeError:
-            raise FormatError(self.label, got=f"the name {short_repr(name)} for an object", expected="UTF-8") from None
+            raise FormatError(self.label, f"the name {short_repr(name)} for an object", "UTF-8") from None
 
 
 def check_endpoint(url: str, name: str) -> str:
@@ -97,9 +95,7 @@ def check_endpoint(url: str, name: str) -> str:
     try:
         Origin.of(url)
     except InvalidArgument:
-        raise InvalidArgument(
-            name, got=f"the endpoint {redact_url(url)}", expected="HOST:8080 or http://HOST:8080"
-        ) from None
+        raise InvalidArgument(name, f"the endpoint {redact_url(url)}", "HOST:8080 or http://HOST:8080") from None
     if strip_credentials(url) != url or redact_url(url) != url:
-        raise InvalidArgument(name, got=f"the endpoint {redact_url(url)} with more to it", expected="http://HOST:8080")
+        raise InvalidArgument(name, f"the endpoint {redact_url(url)} with more to it", "http://HOST:8080")
     return url

@@ -66,14 +66,12 @@ def split_url(url: str) -> SplitResult:
     """
     parts = try_split_url(url)
     if parts is None:
-        raise InvalidArgument(
-            f"cache {redact_url(url)}", got="no valid host and port", expected="a URL", hint=_escaping_hint(url)
-        )
+        raise InvalidArgument(f"cache {redact_url(url)}", "no valid host and port", "a URL", hint=_escaping_hint(url))
     if not url.isprintable() or " " in url:
-        raise InvalidArgument(f"cache {redact_url(url)}", got="a space or control character", expected="a URL")
+        raise InvalidArgument(f"cache {redact_url(url)}", "a space or control character", "a URL")
     if "#" in url:
         raise InvalidArgument(
-            f"cache {redact_url(url)}", got="a # in it", expected="a URL without a fragment", hint=_escaping_hint(url)
+            f"cache {redact_url(url)}", "a # in it", "a URL without a fragment", hint=_escaping_hint(url)
         )
     return parts
 
@@ -100,9 +98,7 @@ class Origin:
         """
         parts = try_split_url(url)
         if parts is None or parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-            raise InvalidArgument(
-                f"URL {redact_url(url)}", got="no host and port of HTTP", expected="http:// or https://"
-            )
+            raise InvalidArgument(f"URL {redact_url(url)}", "no host and port of HTTP", "http:// or https://")
         return cls(parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
 
 
@@ -127,10 +123,7 @@ class CacheUrl:
             origin = Origin.of(url)
         except InvalidArgument:
             raise InvalidArgument(
-                f"cache {redact_url(url)}",
-                got="no host",
-                expected="http://HOST or https://HOST",
-                hint=_escaping_hint(url),
+                f"cache {redact_url(url)}", "no host", "http://HOST or https://HOST", hint=_escaping_hint(url)
             ) from None
         user, password = parts.username, parts.password
         credentials = None if user is None else (unquote(user), unquote(password or ""))
@@ -162,10 +155,10 @@ class CacheUrl:
         try:
             origin = Origin.of(text)
         except InvalidArgument:
-            raise FormatError(self.label, got=f"{redact_url(text)} for a file", expected="a URL") from None
+            raise FormatError(self.label, f"{redact_url(text)} for a file", "a URL") from None
         if origin.scheme != self.origin.scheme:
             expected = f"{self.origin.scheme}://, as the cache has it"
-            raise FormatError(self.label, got=f"the URL {redact_url(text)} for a file", expected=expected)
+            raise FormatError(self.label, f"the URL {redact_url(text)} for a file", expected)
         return text
 
     def _with_query(self, base: str, text: str) -> str:
@@ -184,7 +177,7 @@ def check_file_name(subject: str, name: str) -> str:
     Raises `FormatError` if it contains NUL, or an empty, ``.`` or ``..`` component, which may lead elsewhere.
     """
     if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
-        raise FormatError(subject, got=f"the name {short_repr(name)} for a file", expected="one below it")
+        raise FormatError(subject, f"the name {short_repr(name)} for a file", "one below it")
     return name
 
 

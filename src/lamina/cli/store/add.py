@@ -45,7 +45,7 @@ def command(
     called HASH-NAME is taken for a store path, and its own hash in it becomes the new one.
     """
     if name is not None and len(paths) > 1:
-        raise InvalidArgument("name", got=f"one for {len(paths)} paths", expected="--name with one PATH")
+        raise InvalidArgument("name", f"one for {len(paths)} paths", "--name with one PATH")
     folder, others = split_stores(store)
     added = []
     for path in paths:

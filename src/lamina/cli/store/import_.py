@@ -39,9 +39,7 @@ def command(file: str, store: str | None, report: ReportOptions) -> None:
     """
     folder = resolve_store_folder(store)
     if file == "-" and sys.stdin.isatty():
-        raise InvalidArgument(
-            "stdin", got="a terminal", expected="an export", hint="lamina store import FILE reads a file"
-        )
+        raise InvalidArgument("stdin", "a terminal", "an export", hint="lamina store import FILE reads a file")
 
     def print_path(imported: ImportedPath) -> None:
         if not report.as_json:

@@ -43,7 +43,7 @@ def generate(name: str, output: str, report: ReportOptions) -> None:
     custom it is a host's with a number. A FILE that is there is not written over.
     """
     if output == "-":
-        raise InvalidArgument("output", got="-", expected="a file, for stdout is for the public key")
+        raise InvalidArgument("output", "-", "a file, for stdout is for the public key")
     _print_key(lamina.generate_key(name, output), report)
 
 

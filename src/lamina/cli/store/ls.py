@@ -29,7 +29,7 @@ def command(names: tuple[str, ...], store: str | None, *, size: bool, report: Re
     """
     folder = find_store_folder(store)
     if folder is None and names:
-        raise NotFound(names[0], got="no store yet", expected="one", hint="lamina store fetch and add make one")
+        raise NotFound(names[0], "no store yet", "one", hint="lamina store fetch and add make one")
     narinfos = lamina.list_paths(names, embedded_store=folder) if folder is not None else ()
     if report.as_json:
         print_json({"store": folder, "paths": list(map(dump_narinfo, narinfos))})

@@ -71,8 +71,8 @@ def split_stores(stores: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     if len(folders) > 1:
         raise InvalidArgument(
             "store",
-            got=f"{short_repr(folders[0])} and {short_repr(folders[1])}",
-            expected="one folder to work in",
+            f"{short_repr(folders[0])} and {short_repr(folders[1])}",
+            "one folder to work in",
             hint=f"to read from the other, name it as a binary cache: --store file://{os.path.abspath(folders[1])}",
         )
     return folders[0] if folders else get_default_embedded_store(), tuple(
@@ -87,7 +87,7 @@ def find_store_folder(store: str | None) -> str | None:
         InvalidArgument: The value is a URL or looks like a secret.
     """
     if store is not None and is_remote(store):
-        raise InvalidArgument("store", got=short_repr(store), expected="the folder of a store of lamina's")
+        raise InvalidArgument("store", short_repr(store), "the folder of a store of lamina's")
     folder = resolve_store_folder(store)
     return folder if store is not None or os.path.lexists(folder) else None
 
@@ -101,8 +101,8 @@ def resolve_store_folder(store: str | None) -> str:
     if store is not None and not os.path.lexists(store) and holds_secret(store):
         raise InvalidArgument(
             "store",
-            got=short_repr(store),
-            expected="a folder, or the URL of a binary cache",
+            short_repr(store),
+            "a folder, or the URL of a binary cache",
             hint="a URL begins with its scheme: https://, s3:// or file://",
         )
     return store if store is not None else get_default_embedded_store()

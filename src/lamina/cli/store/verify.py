@@ -59,8 +59,8 @@ def command(
     if caches and not repair:
         raise InvalidArgument(
             "store",
-            got=f"{caches[0]} without --repair",
-            expected="folders to verify",
+            f"{caches[0]} without --repair",
+            "folders to verify",
             hint="a binary cache is where --repair fetches what is damaged from",
         )
     store_check = None

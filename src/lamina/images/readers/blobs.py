@@ -86,16 +86,14 @@ class Blobs:
         if extent.length > _MAX_DOCUMENT_SIZE or self._document_bytes > _MAX_DOCUMENT_BYTES:
             raise FormatError(
                 name,
-                got=f"{extent.length} bytes",
-                expected=f"a document of at most {_MAX_DOCUMENT_SIZE}, and {_MAX_DOCUMENT_BYTES} in all",
+                f"{extent.length} bytes",
+                f"a document of at most {_MAX_DOCUMENT_SIZE}, and {_MAX_DOCUMENT_BYTES} in all",
             )
         text = read_head(extent, extent.length)
         # A parsed value takes about 70 bytes of memory, but may be only two bytes of JSON.
         self._value_count += sum(map(text.count, (b",", b"[", b"{")))
         if self._value_count > _MAX_VALUES:
-            raise FormatError(
-                name, got=f"{self._value_count} values", expected=f"at most {_MAX_VALUES} in all documents"
-            )
+            raise FormatError(name, f"{self._value_count} values", f"at most {_MAX_VALUES} in all documents")
         return JsonDocument(text, parse_json(text, name, "JSON, as in an image file"))
 
     def read_image(
@@ -123,23 +121,21 @@ class Blobs:
         if len(layer_names) > _MAX_LAYERS or self._layer_count > _MAX_LAYERS_TOTAL:
             raise FormatError(
                 config_name,
-                got=f"{len(layer_names)} layers",
-                expected=f"at most {_MAX_LAYERS}, and {_MAX_LAYERS_TOTAL} in all images",
+                f"{len(layer_names)} layers",
+                f"at most {_MAX_LAYERS}, and {_MAX_LAYERS_TOTAL} in all images",
             )
         config = self.read_document(config_name)
         name_match = _NAMED_CONFIG.fullmatch(config_name)
         if name_match and name_match[1] != config.digest.hex:
-            raise IntegrityError("config", got=config.digest, expected=f"sha256:{name_match[1]}")
+            raise IntegrityError("config", config.digest, f"sha256:{name_match[1]}")
         rootfs = get_field(config.value, config_name, "rootfs")
         blobs = [self.find(name) for name in layer_names]
         # docker leaves out an empty list of diff IDs, but never the type (OCI image spec, config.md, "rootfs").
         if not isinstance(rootfs, dict) or (rootfs.get("diff_ids") is None and rootfs.get("type") != "layers"):
-            raise FormatError(f"{config_name}: rootfs", got=short_repr(rootfs), expected="an object with diff_ids")
+            raise FormatError(f"{config_name}: rootfs", short_repr(rootfs), "an object with diff_ids")
         diff_ids = [parse_digest(text) for text in parse_strings(f"{config_name}: diff_ids", rootfs.get("diff_ids"))]
         if len(diff_ids) != len(blobs):
-            raise IntegrityError(
-                "rootfs", got=f"{len(diff_ids)} diff IDs", expected=f"{len(blobs)}, one for each layer"
-            )
+            raise IntegrityError("rootfs", f"{len(diff_ids)} diff IDs", f"{len(blobs)}, one for each layer")
         layers = tuple(map(self._read_layer, count(1), layer_names, blobs, diff_ids))
         return SourceImage(config.digest, repo_tags, config.text, config.value, layers, index_platform=index_platform)
 
@@ -150,7 +146,7 @@ class Blobs:
             if name_match and name_match[1] != content.blob.digest.hex:
                 raise IntegrityError(got=content.blob.digest, expected="the digest in its name")
             if content.uncompressed.digest != diff_id:
-                raise IntegrityError(f"layer {number}", got=content.uncompressed.digest, expected=diff_id)
+                raise IntegrityError(f"layer {number}", content.uncompressed.digest, diff_id)
             if blob not in self._store_paths_by_blob:
                 self._store_paths_by_blob[blob] = self._find_store_paths(content.tar)
             paths = self._store_paths_by_blob[blob]
@@ -232,7 +228,7 @@ def _try_parse_store_path(base: bytes) -> StorePath | None:
 def get_field(value: Any, subject: str, key: str) -> Any:
     """Return ``value[key]`` of a JSON object. Raises `FormatError`, which names ``subject``."""
     if not isinstance(value, dict) or key not in value:
-        raise FormatError(subject, got=short_repr(value), expected=f"an object with {key}, as in an image file")
+        raise FormatError(subject, short_repr(value), f"an object with {key}, as in an image file")
     return value[key]
 
 
@@ -241,14 +237,14 @@ def parse_list(subject: str, value: Any) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise FormatError(subject, got=short_repr(value), expected="a list, as in an image file")
+        raise FormatError(subject, short_repr(value), "a list, as in an image file")
     return value
 
 
 def parse_strings(subject: str, value: Any) -> list[str]:
     """Return ``value`` if it is a list of strings, or an empty list for null. Raises `FormatError`."""
     if not all(isinstance(text, str) for text in parse_list(subject, value)):
-        raise FormatError(subject, got=short_repr(value), expected="a list of texts, as in an image file")
+        raise FormatError(subject, short_repr(value), "a list of texts, as in an image file")
     return value or []
 
 
@@ -260,4 +256,4 @@ def parse_digest(text: str) -> Digest:
             return Digest.from_hex(hex_digits)
     except InvalidArgument:
         pass
-    raise FormatError("digest", got=short_repr(text), expected="sha256: and 64 hex digits")
+    raise FormatError("digest", short_repr(text), "sha256: and 64 hex digits")

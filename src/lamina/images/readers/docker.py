@@ -28,16 +28,16 @@ def read_docker_images(blobs: Blobs) -> tuple[SourceImage, ...]:
     """Return the images that ``manifest.json`` lists, in its order. Raises `FormatError`, `IntegrityError`."""
     entries = blobs.read_document(MANIFEST).value
     if entries is not None and not isinstance(entries, list):
-        raise FormatError(MANIFEST, got=short_repr(entries), expected="a list of images, as in a docker-archive")
+        raise FormatError(MANIFEST, short_repr(entries), "a list of images, as in a docker-archive")
     if entries and len(entries) > _MAX_IMAGES:
-        raise FormatError(MANIFEST, got=f"{len(entries)} images", expected=f"at most {_MAX_IMAGES}")
+        raise FormatError(MANIFEST, f"{len(entries)} images", f"at most {_MAX_IMAGES}")
     images: list[SourceImage] = []
     name_count = 0
     for entry in entries or ():
         images.append(_read_image(blobs, entry))
         name_count += len(images[-1].repo_tags)
         if name_count > _MAX_NAMES_TOTAL:
-            raise FormatError(MANIFEST, got=f"more than {_MAX_NAMES_TOTAL} names in all", expected="fewer")
+            raise FormatError(MANIFEST, f"more than {_MAX_NAMES_TOTAL} names in all", "fewer")
     return tuple(images)
 
 
@@ -46,6 +46,6 @@ def _read_image(blobs: Blobs, entry: Any) -> SourceImage:
     layers = parse_strings(f"{MANIFEST}: Layers", entry.get("Layers"))
     tags = parse_strings(f"{MANIFEST}: RepoTags", entry.get("RepoTags"))
     if len(tags) > _MAX_NAMES:
-        raise FormatError(MANIFEST, got=f"{len(tags)} names of an image", expected=f"at most {_MAX_NAMES}")
+        raise FormatError(MANIFEST, f"{len(tags)} names of an image", f"at most {_MAX_NAMES}")
     (config,) = parse_strings(f"{MANIFEST}: Config", [config_name])
     return blobs.read_image(config, layers, repo_tags=tuple(dict.fromkeys(tags)))

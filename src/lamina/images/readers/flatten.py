@@ -71,7 +71,7 @@ class RootEntry:
     def content(self) -> Extent:
         """The bytes of a file. Raises `FormatError` for a sparse file, whose data is stored in pieces."""
         if self.header.sparse:
-            raise FormatError(_quote(self.header.name), got="a sparse file", expected="one that is stored whole")
+            raise FormatError(_quote(self.header.name), "a sparse file", "one that is stored whole")
         return self._tar.part(self.header.start, self.header.size)
 
 
@@ -148,7 +148,7 @@ class Rootfs:
                 target = node.entry.header.target
                 links += 1
                 if links > _MAX_LINKS:
-                    raise FormatError(_quote(b"/".join(parts)), got=f"more than {_MAX_LINKS} links", expected="no loop")
+                    raise FormatError(_quote(b"/".join(parts)), f"more than {_MAX_LINKS} links", "no loop")
                 if target.startswith(b"/"):
                     steps.clear()
                 names = _split_path(target)
@@ -180,18 +180,18 @@ class Rootfs:
     def _add(self, entry: RootEntry) -> None:
         header = entry.header
         if len(header.name) > _MAX_NAME_LENGTH:
-            raise FormatError(_quote(header.name), got=f"a name of {len(header.name)} bytes", expected="at most 4096")
+            raise FormatError(_quote(header.name), f"a name of {len(header.name)} bytes", "at most 4096")
         *parents, name = _split_path(header.name) or [b""]
         if not name:
             self._declare_root(entry)
         elif b".." in (*parents, name):
-            raise FormatError(_quote(header.name), got="a name with '..'", expected="none")
+            raise FormatError(_quote(header.name), "a name with '..'", "none")
         elif any(part.startswith(_AUFS_PREFIX) for part in parents) or (
             name.startswith(_AUFS_PREFIX) and name != OPAQUE
         ):
             return
         elif any(part.startswith(WHITEOUT) for part in parents):
-            raise FormatError(_quote(header.name), got="a folder that is a whiteout", expected="none")
+            raise FormatError(_quote(header.name), "a folder that is a whiteout", "none")
         elif name.startswith(WHITEOUT):
             self._apply_whiteout(parents, name[len(WHITEOUT) :], entry)
         else:
@@ -199,14 +199,14 @@ class Rootfs:
 
     def _declare_root(self, entry: RootEntry) -> None:
         if entry.kind is not EntryKind.DIRECTORY:
-            raise FormatError(_quote(entry.header.name), got=f"a {entry.kind.value} for the root", expected="a folder")
+            raise FormatError(_quote(entry.header.name), f"a {entry.kind.value} for the root", "a folder")
         self._root.entry, self._root.layer = entry, entry.layer
 
     def _apply_whiteout(self, parents: list[bytes], name: bytes, entry: RootEntry) -> None:
         steps = self._walk(parents, follow=True)
         folder = steps[-1][1] if steps else self._root
         if name in (b"", b".", b".."):
-            raise FormatError(_quote(entry.header.name), got=f"a whiteout of {_quote(name)}", expected="a name")
+            raise FormatError(_quote(entry.header.name), f"a whiteout of {_quote(name)}", "a name")
         if not folder or folder.children is None:
             return
         if WHITEOUT + name == OPAQUE:
@@ -255,19 +255,19 @@ class Rootfs:
         node = steps[-1][1] if steps else self._root
         if not node or node.children is None:
             got = f"a {node.entry.kind.value}" if node else "a link to nothing"
-            raise FormatError(_quote(entry.header.name), got=f"{got} above it", expected="a folder")
+            raise FormatError(_quote(entry.header.name), f"{got} above it", "a folder")
         return node.children
 
     def _resolve_hard_link(self, entry: RootEntry) -> RootEntry:
         target = entry.header.target
         parts = _split_path(target)
         if b".." in parts:
-            raise FormatError(_quote(target), got="a hard link to a name with '..'", expected="one in the root")
+            raise FormatError(_quote(target), "a hard link to a name with '..'", "one in the root")
         steps = self._walk(parts, follow=False)
         node = steps[-1][1] if steps else self._root
         if not node or node.children is not None:
             got = "a folder" if node else "nothing there"
-            raise FormatError(_quote(target), got=got, expected=f"what {_quote(entry.header.name)} is a hard link to")
+            raise FormatError(_quote(target), got, f"what {_quote(entry.header.name)} is a hard link to")
         return node.entry
 
 

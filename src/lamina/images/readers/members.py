@@ -45,8 +45,8 @@ class ArchiveMembers:
                 return self._files.get(current or "")
             current = self._links[current]
             if not current:
-                raise FormatError(short_repr(name), got="a link that leads out of the archive", expected="one inside")
-        raise FormatError(short_repr(name), got="a link that leads to itself", expected="one to a file")
+                raise FormatError(short_repr(name), "a link that leads out of the archive", "one inside")
+        raise FormatError(short_repr(name), "a link that leads to itself", "one to a file")
 
 
 def _index_members(tar: Extent) -> tuple[Mapping[str, Extent], Mapping[str | None, str | None]]:
@@ -84,7 +84,7 @@ class FolderMembers:
         try:
             file = Path(os.path.realpath(self._folder / _parse_name(name), strict=True))
             if not file.is_relative_to(self._folder):
-                raise FormatError(short_repr(name), got="a link that leads out of the folder", expected="one inside")
+                raise FormatError(short_repr(name), "a link that leads out of the folder", "one inside")
             return get_extent(file) if stat.S_ISREG(os.stat(file).st_mode) else None
         except (OSError, ValueError):
             return None

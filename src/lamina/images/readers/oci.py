@@ -99,7 +99,7 @@ class _IndexReader:
         for value in parse_list(f"{subject}: manifests", get_field(index, subject, "manifests")):
             self.count += 1
             if self.count > _MAX_DESCRIPTORS:
-                raise FormatError(subject, got=f"more than {_MAX_DESCRIPTORS} manifests", expected="fewer")
+                raise FormatError(subject, f"more than {_MAX_DESCRIPTORS} manifests", "fewer")
             media_type = get_field(value, f"{subject}: manifests", "mediaType")
             if not isinstance(media_type, str) or media_type not in _MANIFESTS | _INDEXES:
                 self.skipped.append(f"media type {short_repr(media_type)}")
@@ -116,7 +116,7 @@ class _IndexReader:
     def _read_nested(self, entry: _IndexEntry, subject: str, depth: int) -> Iterator[_IndexEntry]:
         names = (*entry.repo_tags, *entry.tags)
         if depth >= _MAX_NESTING:
-            raise FormatError(subject, got="indexes in indexes", expected=f"at most {_MAX_NESTING} levels")
+            raise FormatError(subject, "indexes in indexes", f"at most {_MAX_NESTING} levels")
         if (entry.descriptor.digest, names) in self.seen:
             return
         self.seen.add((entry.descriptor.digest, names))
@@ -146,7 +146,7 @@ def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceI
         key = entry.descriptor.digest
         if key not in images_by_digest:
             if len(images_by_digest) >= _MAX_MANIFESTS:
-                raise FormatError(INDEX, got=f"more than {_MAX_MANIFESTS} manifests", expected="fewer")
+                raise FormatError(INDEX, f"more than {_MAX_MANIFESTS} manifests", "fewer")
             images_by_digest[key] = _read_image(reader, entry)
         repo_tags.setdefault(key, {}).update(dict.fromkeys(entry.repo_tags))
         tags.setdefault(key, {}).update(dict.fromkeys(entry.tags))
@@ -157,7 +157,7 @@ def read_oci_images(blobs: Blobs, *, allow_empty: bool = False) -> tuple[SourceI
     )
     if not images and not allow_empty:
         got = "; ".join(reader.skipped[:_MAX_REPORTED]) or "no manifest"
-        raise FormatError(INDEX, got=got, expected="an image's manifest")
+        raise FormatError(INDEX, got, "an image's manifest")
     return images
 
 
@@ -169,7 +169,7 @@ def _read_image(reader: _IndexReader, entry: _IndexEntry) -> SourceImage | None:
         return None
     manifest = _read_document(blobs, descriptor)
     if not isinstance(manifest, dict):
-        raise FormatError(descriptor.blob, got=short_repr(manifest), expected="an object with config and layers")
+        raise FormatError(descriptor.blob, short_repr(manifest), "an object with config and layers")
     other = _find_mismatch(manifest, descriptor.blob)
     if other:
         reader.skipped.append(f"{descriptor.blob}, which is no image's but has {other}")
@@ -220,9 +220,9 @@ def _is_layer_type(kind: Any) -> bool:
 
 def _check_layer(blobs: Blobs, layer: _BlobDescriptor, subject: str) -> None:
     if layer.media_type not in _LAYERS:
-        raise FormatError(subject, got=f"a layer of media type {short_repr(layer.media_type)}", expected="a tar's")
+        raise FormatError(subject, f"a layer of media type {short_repr(layer.media_type)}", "a tar's")
     if layer.media_type in _FOREIGN_LAYERS and not blobs.has(layer.blob):
-        raise FormatError(layer.blob, got="a layer that may not be distributed and is not there", expected="its bytes")
+        raise FormatError(layer.blob, "a layer that may not be distributed and is not there", "its bytes")
     _check_size(blobs, layer)
 
 
@@ -230,14 +230,14 @@ def _read_document(blobs: Blobs, descriptor: _BlobDescriptor) -> Any:
     _check_size(blobs, descriptor)
     document = blobs.read_document(descriptor.blob)
     if document.digest != descriptor.digest:
-        raise IntegrityError(descriptor.blob, got=document.digest, expected="the digest in its name")
+        raise IntegrityError(descriptor.blob, document.digest, "the digest in its name")
     return document.value
 
 
 def _check_size(blobs: Blobs, descriptor: _BlobDescriptor) -> None:
     length = blobs.find(descriptor.blob).length
     if length != descriptor.size:
-        raise IntegrityError(descriptor.blob, got=f"{length} bytes", expected=descriptor.size)
+        raise IntegrityError(descriptor.blob, f"{length} bytes", descriptor.size)
 
 
 def _parse_descriptor(value: Any, subject: str) -> _BlobDescriptor:
@@ -246,7 +246,7 @@ def _parse_descriptor(value: Any, subject: str) -> _BlobDescriptor:
     )
     size = get_field(value, subject, "size")
     if not isinstance(size, int) or isinstance(size, bool):
-        raise FormatError(subject, got=f"size {short_repr(size)}", expected="a number of bytes")
+        raise FormatError(subject, f"size {short_repr(size)}", "a number of bytes")
     return _BlobDescriptor(media_type, parse_digest(text), size)
 
 

@@ -64,7 +64,7 @@ def _read_images(blobs: Blobs) -> tuple[SourceImage, ...]:
     from_index = read_oci_images(blobs, allow_empty=bool(from_manifest)) if has_index else ()
     images = deduplicate((*from_manifest, *from_index))
     if not images:
-        raise FormatError(MANIFEST, got="no images", expected="at least one, as in a docker-archive")
+        raise FormatError(MANIFEST, "no images", "at least one, as in a docker-archive")
     return images
 
 
@@ -80,9 +80,9 @@ def _open_members(path: Path, unpacker: Unpacker) -> Members:
         with path.open("rb", buffering=0) as file:
             return ArchiveMembers(unpacker.unpack(file, _require_tar_header).content)
     except OSError as error:
-        raise InputError(path, got=error, expected="an image file") from error
+        raise InputError(path, error, "an image file") from error
     except ValueError as error:
-        raise InputError(short_repr(str(path)), got=error, expected="an image file") from error
+        raise InputError(short_repr(str(path)), error, "an image file") from error
     except FormatError as error:
         error.expected += ", as in a docker-archive or an OCI layout"
         raise
@@ -91,7 +91,7 @@ def _open_members(path: Path, unpacker: Unpacker) -> Members:
 def _open_folder(path: Path) -> Members:
     members = FolderMembers(path)
     if not members.find(INDEX) and not members.find(MANIFEST):
-        raise InputError(path, got=f"a folder without {INDEX}", expected="an image file or an OCI layout")
+        raise InputError(path, f"a folder without {INDEX}", "an image file or an OCI layout")
     return members
 
 

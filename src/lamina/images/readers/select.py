@@ -45,7 +45,7 @@ def select_by_name(images: Sequence[SourceImage], name: str, subject: object, hi
     )
     if not matches:
         got = f"no image {name}" if name else "an empty name"
-        raise NotFound(subject, got=got, expected=f"one of {list_names(images)}", hint=hint)
+        raise NotFound(subject, got, f"one of {list_names(images)}", hint=hint)
     return matches
 
 
@@ -65,14 +65,14 @@ def select_by_platform(
         if match_rank is not None and (key not in best or match_rank < best[key][0]):
             best[key] = match_rank, image
     if not best:
-        raise PlanError(subject, got=f"images for {list_platforms(offered)}", expected=f"one for {platform}", hint=hint)
+        raise PlanError(subject, f"images for {list_platforms(offered)}", f"one for {platform}", hint=hint)
     return tuple(image for _, image in best.values())
 
 
 def select_single(images: Sequence[SourceImage], subject: object, hint: str) -> SourceImage:
     """Return the only image. Raises `NotFound`, which lists the images, if there are several."""
     if len(images) != 1:
-        raise NotFound(subject, got=f"{len(images)} images", expected=f"one of {list_names(images)}", hint=hint)
+        raise NotFound(subject, f"{len(images)} images", f"one of {list_names(images)}", hint=hint)
     return images[0]
 
 

@@ -94,7 +94,7 @@ class Unpacker:
                 inner = self._write_output(_join_start(detect_and_decode(metered.pieces())), out, metered, accept)
         except OSError as error:
             path = error.filename or file.parent
-            raise OutputError(path, got=error, expected="room to unpack", hint=_HINT) from error
+            raise OutputError(path, error, "room to unpack", hint=_HINT) from error
         self._input_size += metered.input_size
         return Unpacked(get_extent(file), metered.blob_info, inner)
 
@@ -102,7 +102,7 @@ class Unpacker:
         try:
             self._workspace = self._workspace or TempDir()
         except OSError as error:
-            raise OutputError("temporary folder", got=error, expected="room to unpack", hint=_HINT) from error
+            raise OutputError("temporary folder", error, "room to unpack", hint=_HINT) from error
         return self._workspace.path / str(next(self._numbers))
 
     def _is_unpacked(self, source: ByteSource) -> bool:

@@ -124,15 +124,15 @@ def _open_layout(path: Path, *, verify: bool) -> Iterator[_LayoutBlobs]:
         ):
             raise InvalidArgument(
                 path,
-                got="a folder with other things in it",
-                expected="an OCI layout or an empty folder",
+                "a folder with other things in it",
+                "an OCI layout or an empty folder",
                 hint="name a new folder, or a file inside it",
             )
         os.makedirs(path / "blobs" / "sha256", exist_ok=True)
     except NotADirectoryError as error:
-        raise InvalidArgument(path, got="a file", expected="a folder") from error
+        raise InvalidArgument(path, "a file", "a folder") from error
     except FileExistsError as error:
-        raise InvalidArgument(path, got="a file", expected="a folder") from error
+        raise InvalidArgument(path, "a file", "a folder") from error
     except OSError as error:
         raise output_error(str(path), error) from error
     _mark_layout(path)
@@ -152,7 +152,7 @@ def _mark_layout(path: Path) -> None:
             out.write(memoryview(LAYOUT_JSON))
     document = parse_json(_read_file(file) or b"", str(file), "JSON, as in an OCI layout")
     if not isinstance(document, dict) or not isinstance(document.get("imageLayoutVersion"), str):
-        raise FormatError(file, got=short_repr(document), expected="an object with imageLayoutVersion")
+        raise FormatError(file, short_repr(document), "an object with imageLayoutVersion")
 
 
 def _is_layout_file(name: str) -> bool:
@@ -238,5 +238,5 @@ def _read_file(file: Path) -> bytes | None:
     if not os.path.exists(file):
         return None
     if not os.path.isfile(file):
-        raise FormatError(file, got="no file", expected="one, as in an OCI layout")
+        raise FormatError(file, "no file", "one, as in an OCI layout")
     return read_document(file, str(file), "JSON, as in an OCI layout", limit=_MAX_INDEX_SIZE)

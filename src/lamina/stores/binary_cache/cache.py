@@ -89,7 +89,7 @@ class BinaryCache:
             return
         self._query_count += len(hashes)
         if self._query_count > _MAX_PATHS:
-            raise FormatError(self.label, got=f"a closure of more than {_MAX_PATHS} paths", expected="an end of it")
+            raise FormatError(self.label, f"a closure of more than {_MAX_PATHS} paths", "an end of it")
         if len(hashes) == 1:
             yield from map(self._query_hash, hashes)
         else:
@@ -149,8 +149,8 @@ class BinaryCache:
         if data is None:
             raise Unavailable(
                 self.label,
-                got=f"no {CACHE_INFO} there",
-                expected="a binary cache",
+                f"no {CACHE_INFO} there",
+                "a binary cache",
                 hint="a server may also hide it from requests without credentials: ~/.netrc or the URL holds those for "
                 "HTTP, AWS_ACCESS_KEY_ID or profile=NAME in the URL's query names those for S3",
             )
@@ -179,8 +179,6 @@ class BinaryCache:
         with error_context(f"{name} in {self.label}", FormatError):
             parsed = narinfo.parse_bytes(data)
         if parsed.info.path.hash != hash_part:
-            raise IntegrityError(
-                f"{name} in {self.label}", got=f"the narinfo of {parsed.info.path}", expected=f"one of {hash_part}"
-            )
+            raise IntegrityError(f"{name} in {self.label}", f"the narinfo of {parsed.info.path}", f"one of {hash_part}")
         self._trust.check(parsed, self.label)
         return parsed

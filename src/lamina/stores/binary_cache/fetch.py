@@ -193,8 +193,8 @@ class Fetcher:
                 if size > nar_size:
                     raise IntegrityError(
                         f"{narinfo.info.path} in {source.label}",
-                        got="a NAR of more bytes",
-                        expected=f"{nar_size}: it was not read on",
+                        "a NAR of more bytes",
+                        f"{nar_size}: it was not read on",
                     )
                 incoming.write(piece)
                 content_check.feed(piece)

@@ -98,9 +98,7 @@ class SubstitutingStore(Store):
             try:
                 TopologicalSorter({path: references - {path} for path, references in graph.items()}).prepare()
             except CycleError as error:
-                raise IntegrityError(
-                    f"{error.args[1][0]} in {label}", got="a cycle of references", expected="none"
-                ) from error
+                raise IntegrityError(f"{error.args[1][0]} in {label}", "a cycle of references", "none") from error
 
     def _find_narinfo(self, path: StorePath) -> NarInfo | None:
         """Return the narinfo that the cache gave earlier, or that of the embedded store if it is trusted.
@@ -114,7 +112,7 @@ class SubstitutingStore(Store):
         if narinfo is None or not self._trust.accepts(narinfo):
             return None
         if not self._store.has_nar(narinfo):
-            raise IntegrityError(path, got=f"no whole NAR in {self._store.folder}", expected="one", hint=REPAIR_HINT)
+            raise IntegrityError(path, f"no whole NAR in {self._store.folder}", "one", hint=REPAIR_HINT)
         return narinfo
 
     def resolve_mentions(self, mentions: Collection[StorePath]) -> Mapping[StorePath, StorePath]:

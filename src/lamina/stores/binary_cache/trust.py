@@ -40,7 +40,7 @@ class Trust:
             got = f"a signature of {', '.join(names)} that does not match"
         raise IntegrityError(
             f"{narinfo.info.path} in {label}",
-            got=got,
-            expected=f"one of {trusted}",
+            got,
+            f"one of {trusted}",
             hint="--trusted-key NAME:BASE64 trusts a key, --no-verify-signatures whoever runs the cache",
         )

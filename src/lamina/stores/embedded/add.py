@@ -52,7 +52,7 @@ class NamedSource:
         """
         source = Path(text)
         if not os.fspath(text) or not os.path.lexists(source):
-            raise InputError(short_repr(os.fspath(text)), got="nothing there", expected="a file or folder to add")
+            raise InputError(short_repr(os.fspath(text)), "nothing there", "a file or folder to add")
         base = os.path.basename(os.path.abspath(source))
         try:
             path = StorePath.parse_base(base)
@@ -66,10 +66,7 @@ def _check_name(name: str) -> str:
         return StorePath.parse_base(f"{_ANY_HASH}-{name}").name
     except InvalidArgument:
         raise InvalidArgument(
-            "name",
-            got=short_repr(name),
-            expected="up to 211 letters, digits and + - . _ ? =",
-            hint="--name NAME is another one",
+            "name", short_repr(name), "up to 211 letters, digits and + - . _ ? =", hint="--name NAME is another one"
         ) from None
 
 
@@ -145,9 +142,9 @@ def _write(content: AddedContent, path: StorePath, incoming: IncomingFile) -> No
         else:
             digest = _hash_source(named, incoming.write)
     except NotFound as error:
-        raise IntegrityError(named.source, got="nothing there", expected="what was there a moment ago") from error
+        raise IntegrityError(named.source, "nothing there", "what was there a moment ago") from error
     if digest != content.digest:
-        raise IntegrityError(named.source, got="other content than a moment ago", expected="the same")
+        raise IntegrityError(named.source, "other content than a moment ago", "the same")
 
 
 def _hash_source(named: NamedSource, write: Callable[[memoryview], object]) -> Digest:

@@ -55,7 +55,7 @@ class Locks:
         """
         with self._lock("store.lock", timeout=timeout) as lock:
             if not lock.is_held:
-                raise OutputError(self._subject, got="no lock on it", expected="to write there")
+                raise OutputError(self._subject, "no lock on it", "to write there")
             with self._mutex:
                 was_shared, self._is_shared = self._is_shared, True
             try:

@@ -96,7 +96,7 @@ def _check_references(store: EmbeddedStore, info: PathInfo) -> None:
         if store.narinfo(reference) is None:
             raise NotFound(
                 f"export of {info.path}",
-                got=f"a reference to {reference}",
-                expected="that in the store or before it",
+                f"a reference to {reference}",
+                "that in the store or before it",
                 hint="export whole closures: nix-store --export $(nix-store --query --requisites PATH)",
             )

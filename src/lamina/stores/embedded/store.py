@@ -66,9 +66,7 @@ class EmbeddedStore(Store):
         """
         if not is_store(folder):
             if not may_become_store(folder):
-                raise Unavailable(
-                    f"store {folder}", got="something else", expected="an empty folder or a store of lamina's"
-                )
+                raise Unavailable(f"store {folder}", "something else", "an empty folder or a store of lamina's")
             write_file(folder, CACHE_INFO, _INFO.dump().encode())
         return cls(folder)
 
@@ -113,13 +111,13 @@ class EmbeddedStore(Store):
         except FileNotFoundError as error:
             raise Unavailable(
                 f"store {self.folder}",
-                got="none there",
-                expected="a store of lamina's",
+                "none there",
+                "a store of lamina's",
                 hint="lamina store fetch, add and import make one",
             ) from error
         except OSError as error:
             raise Unavailable(
-                f"store {self.folder}", got=f"{error.strerror} for {CACHE_INFO}", expected="a store of lamina's"
+                f"store {self.folder}", f"{error.strerror} for {CACHE_INFO}", "a store of lamina's"
             ) from error
 
     # --- reading
@@ -152,7 +150,7 @@ class EmbeddedStore(Store):
         """Return the NAR of ``path``. Raises `NotFound`; `IntegrityError` if the file is missing or of another size."""
         narinfo = self.narinfo(path)
         if narinfo is None:
-            raise NotFound(path, got=f"no such valid path in {self.folder}", expected="one")
+            raise NotFound(path, f"no such valid path in {self.folder}", "one")
         return self.nar_extent(narinfo)
 
     def received_nar(self, narinfo: NarInfo) -> Extent:
@@ -164,8 +162,8 @@ class EmbeddedStore(Store):
         if narinfo.compression != "none":
             raise Unavailable(
                 self.folder / narinfo.url,
-                got=f"a NAR in {narinfo.compression}",
-                expected="it uncompressed",
+                f"a NAR in {narinfo.compression}",
+                "it uncompressed",
                 hint=f"name the cache by its URL: --store file://{self.folder.absolute()}",
             )
         self.locks.hold_shared()
@@ -176,7 +174,7 @@ class EmbeddedStore(Store):
             error.add_context(narinfo.info.path).add_hint(REPAIR_HINT)
             raise
         if extent.length != narinfo.info.nar_size:
-            raise IntegrityError(file, got=f"{extent.length} bytes", expected=narinfo.info.nar_size, hint=REPAIR_HINT)
+            raise IntegrityError(file, f"{extent.length} bytes", narinfo.info.nar_size, hint=REPAIR_HINT)
         return extent
 
     def has_nar(self, narinfo: NarInfo) -> bool:
@@ -296,7 +294,7 @@ class EmbeddedStore(Store):
             raise output_error(str(self.folder / name), error) from error
 
     def _make_error(self, file: Path, error: OSError) -> Unavailable:
-        return Unavailable(file, got=error, expected="to read the store")
+        return Unavailable(file, error, "to read the store")
 
 
 def is_store(folder: Path) -> bool:

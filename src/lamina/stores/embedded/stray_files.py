@@ -65,5 +65,5 @@ def _list_files(folder: Path) -> Iterator[str]:
     except FileNotFoundError:
         return iter(())
     except OSError as error:
-        raise Unavailable(folder, got=error, expected="to read the store") from error
+        raise Unavailable(folder, error, "to read the store") from error
     return iter(names)

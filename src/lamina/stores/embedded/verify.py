@@ -116,9 +116,9 @@ def require_narinfo(store: EmbeddedStore, hash_part: str) -> NarInfo:
     file = store.folder / f"{hash_part}{_SUFFIX}"
     narinfo = store.read_narinfo(hash_part)
     if narinfo is None:
-        raise NotFound(file, got="nothing there", expected="a narinfo")
+        raise NotFound(file, "nothing there", "a narinfo")
     if narinfo.info.path.hash != hash_part:
-        raise IntegrityError(file, got=f"the narinfo of {narinfo.info.path}", expected=f"one of {hash_part}")
+        raise IntegrityError(file, f"the narinfo of {narinfo.info.path}", f"one of {hash_part}")
     return narinfo
 
 

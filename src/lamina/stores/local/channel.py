@@ -72,7 +72,7 @@ class Channel(Store):
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """Raise `NotFound`: a list has no contents."""
-        raise NotFound(path, got=f"a list of names, {self.name}", expected="a store that has the contents")
+        raise NotFound(path, f"a list of names, {self.name}", "a store that has the contents")
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the paths that ``name`` may mean (`lamina.core.name_match`)."""
@@ -116,7 +116,7 @@ def _open_url(url: str, name: str, opener: Opener, cache: Path | None, *, offlin
     if cached and (cached.is_fresh or offline):
         return cached.to_channel(name, "")
     if offline:
-        raise Unavailable(f"list of {name}", got="none that was kept", expected="one", hint="do without --offline once")
+        raise Unavailable(f"list of {name}", "none that was kept", "one", hint="do without --offline once")
     try:
         data = _fetch(url, opener, name)
         paths = _parse(data, name)
@@ -150,7 +150,7 @@ def _fetch(url: str, opener: Opener, name: str) -> bytes:
             data = transport.read(file, _MAX_BYTES)
         if data is not None:
             return data
-    raise NotFound(f"list of {name}", got="nothing there", expected="a list of store paths")
+    raise NotFound(f"list of {name}", "nothing there", "a list of store paths")
 
 
 def _parse(data: bytes, name: str) -> channel_index.ChannelIndex:

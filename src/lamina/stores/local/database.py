@@ -58,9 +58,9 @@ class LocalStore(FolderStore):
             check_file(schema, str(schema), "the schema number of a Nix database", limit=_MAX_SCHEMA)
             found = schema.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise Unavailable(schema, got=error, expected="the schema number of a Nix database") from error
+            raise Unavailable(schema, error, "the schema number of a Nix database") from error
         if found != SCHEMA:
-            raise Unavailable(schema, got=f"schema {short_repr(found[:20])}", expected=SCHEMA)
+            raise Unavailable(schema, f"schema {short_repr(found[:20])}", SCHEMA)
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Return the path infos of those of ``paths`` that are valid."""
@@ -116,7 +116,7 @@ class LocalStore(FolderStore):
                     raise self._make_error(error) from error
             with contextlib.suppress(_ChangedError):
                 return self._read_immutable(work)
-        raise Unavailable(self._database, got=f"changed in each of {_MAX_READS} readings", expected="it at rest")
+        raise Unavailable(self._database, f"changed in each of {_MAX_READS} readings", "it at rest")
 
     def _is_idle_wal(self) -> bool:
         """Return whether the database is in WAL mode and not in use, so that ``mode=ro`` would leave files behind."""
@@ -140,8 +140,8 @@ class LocalStore(FolderStore):
             log = self._database.with_name(_WAL)
             raise Unavailable(
                 log,
-                got="changes that are not in the database yet",
-                expected="none or a way to read them",
+                "changes that are not in the database yet",
+                "none or a way to read them",
                 hint=f"read the store as a user who may write {log.parent}, or once nothing writes to it",
             )
         try:
@@ -165,7 +165,7 @@ class LocalStore(FolderStore):
         return _DatabaseState(status.st_ino, status.st_size, status.st_mtime_ns, log_size)
 
     def _make_error(self, error: Exception) -> Unavailable:
-        return Unavailable(self._database, got=error, expected="a readable Nix database")
+        return Unavailable(self._database, error, "a readable Nix database")
 
 
 class _DatabaseState(NamedTuple):
@@ -207,11 +207,11 @@ def _make_info(path: StorePath, nar_hash: object, nar_size: object, references: 
     try:
         digest = Digest.parse(str(nar_hash))
     except InvalidArgument as error:
-        raise Unavailable(path, got=f"hash {short_repr(nar_hash)} in the database", expected="a SHA-256") from error
+        raise Unavailable(path, f"hash {short_repr(nar_hash)} in the database", "a SHA-256") from error
     if nar_size is None:
         nar_size = 0
     if not isinstance(nar_size, int) or nar_size < 0:
-        raise Unavailable(path, got=f"size {short_repr(nar_size)} in the database", expected="a number of bytes")
+        raise Unavailable(path, f"size {short_repr(nar_size)} in the database", "a number of bytes")
     return PathInfo(path, digest, nar_size, references)
 
 

@@ -24,7 +24,7 @@ class FolderStore(Store):
         self.root = root
         self._store = os.path.join(os.fsencode(root), os.fsencode(STORE_DIR[1:]))
         if not os.path.isdir(self._store):
-            raise Unavailable(root, got=f"no {STORE_DIR[1:]} in it", expected="a folder that holds one")
+            raise Unavailable(root, f"no {STORE_DIR[1:]} in it", "a folder that holds one")
 
     def query(self, paths: Collection[StorePath]) -> Mapping[StorePath, PathInfo]:
         """Return nothing: a folder has no path infos."""

@@ -43,7 +43,7 @@ class GraphStore(Store):
 
     def nodes(self, path: StorePath) -> Iterable[Node]:
         """Raise `NotFound`: a graph has no contents."""
-        raise NotFound(path, got=f"a closure graph, {self._file}", expected="a store that has the contents")
+        raise NotFound(path, f"a closure graph, {self._file}", "a store that has the contents")
 
     def find(self, name: str) -> tuple[StorePath, ...]:
         """Return the paths that ``name`` may mean (`lamina.core.name_match`)."""
