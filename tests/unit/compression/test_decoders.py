@@ -159,7 +159,7 @@ def test_a_decompression_bomb_needs_little_memory(word: str) -> None:
     assert peak < 8 << 20
 
 
-@pytest.mark.parametrize("word", mark_rest(IN_A_ROW, 2))
+@pytest.mark.parametrize("word", mark_rest(IN_A_ROW, 1))
 def test_a_hundred_thousand_tiny_streams_take_linear_time(word: str) -> None:
     one = COMPRESS[word](b"tiny")
 
