@@ -13,7 +13,7 @@ from pathlib import Path
 from lamina.errors import Error
 from lamina.images.export import ExportedRoot, write_root
 from lamina.images.merge import collect_images, write_merged
-from lamina.images.progress import NoProgress
+from lamina.images.progress import Progress
 from lamina.images.readers.open import open_images
 from lamina.images.readers.source_image import SourceImage
 from lamina.system.fd_writer import FunctionOutput
@@ -35,7 +35,7 @@ def process_image(path: Path) -> str:
         images = open_images(path, _MAX_UNPACKED)
         for image in images:
             _export(path, image)
-        write_merged(collect_images([path], max_unpacked=_MAX_UNPACKED), FunctionOutput(len), NoProgress())
+        write_merged(collect_images([path], max_unpacked=_MAX_UNPACKED), FunctionOutput(len), Progress())
     except Error as error:
         if type(error) is Error or not str(error):
             raise AssertionError("an error without a family or a message") from error

@@ -17,7 +17,7 @@ from lamina.core.nodes import Node
 from lamina.errors import FormatError, IntegrityError, NotFound, Unavailable
 from lamina.formats import nar
 from lamina.formats.listing import Listing
-from lamina.images.progress import NoProgress, Progress
+from lamina.images.progress import Progress
 from lamina.layer_cache.cache import LayerCache
 from lamina.layer_cache.key import LayerInputs
 from lamina.layering.plans import LayerPlan
@@ -77,7 +77,7 @@ def verify_layers(layer_cache: LayerCache, store: Store, progress: Progress | No
 
     Entries that are wrong are removed from the layer cache. Raises `Unavailable` if the store could not be read.
     """
-    verifier = _LayerVerifier(layer_cache, store, progress or NoProgress())
+    verifier = _LayerVerifier(layer_cache, store, progress or Progress())
     intact = absent = 0
     damaged: list[DamagedLayer] = []
     for number, (inputs, recorded) in enumerate(verifier.begin(), 1):

@@ -35,10 +35,9 @@ def command(
             image,
             name=name,
             output=target,
-            platform=reader.platform,
-            max_unpacked_size=reader.max_unpacked_size,
             compressor=compressor,
             progress=progress,
+            **reader._asdict(),
         )
     print_summary(f"{join_names(exported.repo_tags, 'no name')}: {len(exported.layers)} layers, {exported.id}", report)
     if report.as_json:

@@ -37,10 +37,9 @@ def command(
         merged = lamina.merge_images(
             images,
             output=target,
-            platform=reader.platform,
-            max_unpacked_size=reader.max_unpacked_size,
             compressor=compressor,
             progress=progress,
+            **reader._asdict(),
         )
     warn(merged.warnings, report)
     layers = {layer.diff_id: layer.tar.length for image in merged for layer in image.layers}

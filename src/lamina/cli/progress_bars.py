@@ -11,17 +11,19 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as RichProgress
 
 from lamina.cli.output import escape_controls
 from lamina.core.pathinfo import PathInfo
 from lamina.images.image import Image
+from lamina.images.progress import Progress
 from lamina.layers.layer import LayerSource
 
 _MAX_TITLE_LENGTH = 44
 
 
-class ProgressBars:
+class ProgressBars(Progress):
     """Draws a bar for the current layer on ``out``, which is a terminal."""
 
     def __init__(self, out: TextIO) -> None:
@@ -47,9 +49,6 @@ class ProgressBars:
     def advance(self, size: int) -> None:
         """Move the bar by ``size`` bytes."""
         self._bars.advance(self._bars.task_ids[-1], size)
-
-    def manifests(self) -> None:
-        """Do nothing: writing the manifests takes no noticeable time."""
 
     def stop(self) -> None:
         """Remove the bar from the terminal."""
@@ -85,8 +84,8 @@ class FetchBar:
         self._bars.stop()
 
 
-def _create_bars(console: Console) -> Progress:
-    return Progress(
+def _create_bars(console: Console) -> RichProgress:
+    return RichProgress(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),

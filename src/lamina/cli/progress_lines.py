@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from lamina.cli.output import escape_controls
+from lamina.images.progress import Progress
 
 if TYPE_CHECKING:
     from lamina.images.image import Image
     from lamina.layers.layer import LayerSource
 
 
-class ProgressLines:
+class ProgressLines(Progress):
     """Writes one line for each layer to ``out``."""
 
     def __init__(self, out: TextIO) -> None:
@@ -28,9 +29,6 @@ class ProgressLines:
     def layer(self, number: int, source: LayerSource, size: int) -> None:
         """Print the headline of the layer that is written next."""
         self._print_line(source.headline(number))
-
-    def advance(self, size: int) -> None:
-        """Do nothing: progress within a layer has no line."""
 
     def manifests(self) -> None:
         """Print that the config and the manifest are written next."""

@@ -30,9 +30,9 @@ def open_progress(report: ReportOptions) -> Iterator[Progress]:
     and ``--json``. Bars are removed from the terminal when the block ends, also by an exception.
     """
     if report.is_silent:
-        from lamina.images.progress import NoProgress
+        from lamina.images.progress import Progress
 
-        yield NoProgress()
+        yield Progress()
     elif report.draws_bars:
         from lamina.cli.progress_bars import ProgressBars
 

@@ -13,7 +13,7 @@ from lamina.core.nodes import Extent
 from lamina.errors import FormatError, error_context
 from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padded_size, padding
 from lamina.formats.tar_reader import EntryKind
-from lamina.images.progress import NoProgress, Progress
+from lamina.images.progress import Progress
 from lamina.images.readers.flatten import RootEntry, flatten
 from lamina.images.readers.source_image import SourceImage
 from lamina.layers.layer import LayerSource
@@ -84,7 +84,7 @@ def write_root(root: ExportedRoot, out: Output, progress: Progress | None = None
     Whatever ``out`` raises is passed on.
 
     """
-    progress = progress or NoProgress()
+    progress = progress or Progress()
     packed = root.pack()
     progress.begin(1, 1)
     progress.layer(1, root, packed.size)

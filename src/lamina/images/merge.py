@@ -14,7 +14,7 @@ from lamina.core.names import Digest
 from lamina.errors import InvalidArgument
 from lamina.formats.image_names import canonical_name
 from lamina.formats.platform import Platform
-from lamina.images.progress import NoProgress, Progress
+from lamina.images.progress import Progress
 from lamina.images.readers import select
 from lamina.images.readers.open import open_images
 from lamina.images.readers.source_image import SourceImage, SourceLayer, deduplicate
@@ -97,7 +97,7 @@ def write_merged(
     for image in images:
         for layer in image.layers:
             layers.setdefault(layer.diff_id, layer)
-    progress = progress or NoProgress()
+    progress = progress or Progress()
     progress.begin(len(layers), len(layers))
     archive = ArchiveWriter(out, _MTIME, progress)
     sources = tuple(map(_make_source, count(1), layers.values()))

@@ -1,15 +1,16 @@
-"""The protocol for reporting progress while an image is written."""
+"""The base class of what receives the progress of writing an image."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 from lamina.images.image import Image
 from lamina.layers.layer import LayerSource
 
 
-class Progress(Protocol):
-    """Receives the steps of writing one image, in order."""
+class Progress:
+    """Receives the steps of writing one image, in order.
+
+    The methods do nothing. A subclass overrides those that it needs.
+    """
 
     def begin(self, layers: int, base: int) -> None:
         """Report that an image of ``layers`` layers is about to be written, ``base`` of them from a base image."""
@@ -25,22 +26,3 @@ class Progress(Protocol):
 
     def done(self, image: Image) -> None:
         """Report that ``image`` has been written completely."""
-
-
-class NoProgress:
-    """A `Progress` that ignores every report."""
-
-    def begin(self, layers: int, base: int) -> None:
-        """Do nothing."""
-
-    def layer(self, number: int, source: LayerSource, size: int) -> None:
-        """Do nothing."""
-
-    def advance(self, size: int) -> None:
-        """Do nothing."""
-
-    def manifests(self) -> None:
-        """Do nothing."""
-
-    def done(self, image: Image) -> None:
-        """Do nothing."""

@@ -26,7 +26,7 @@ from lamina.core.names import Digest, StorePath
 from lamina.core.nodes import Node
 from lamina.errors import InvalidArgument, NotFound, Unavailable
 from lamina.formats.listing import Listing
-from lamina.images.progress import NoProgress
+from lamina.images.progress import Progress
 from lamina.layer_cache.cache import LayerCache
 from lamina.layers.layer import LayerSource
 from lamina.stores.local.database import LocalStore
@@ -122,7 +122,7 @@ def overwrite(file: Path, data: bytes) -> None:
         file.chmod(0o444)
 
 
-class RecordingProgress(NoProgress):
+class RecordingProgress(Progress):
     """Records the progress of the work; ``before`` is called before each layer."""
 
     def __init__(self, before: Callable[[LayerSource], object] = str) -> None:

@@ -20,7 +20,7 @@ from lamina.core.nodes import Extent
 from lamina.formats.docker import HistoryItem, ManifestEntry, dump_docker_manifest
 from lamina.formats.tar import Member, Owner, PaxHeaders, TypeFlag, padding, trailer_size
 from lamina.images.image import Draft, Image
-from lamina.images.progress import NoProgress, Progress
+from lamina.images.progress import Progress
 from lamina.layers.context import BuildContext
 from lamina.layers.layer import Layer, LayerSource
 from lamina.layers.stream_writer import LayerStream, PendingLayer
@@ -39,7 +39,7 @@ class DockerArchive:
         compression: LayerCompression = NO_LAYER_COMPRESSION,
     ) -> None:
         self._out = out
-        self._progress = progress or NoProgress()
+        self._progress = progress or Progress()
         self._context = context or BuildContext()
         self._compression = compression
 

@@ -36,7 +36,7 @@ from lamina.formats.oci import (
     update_index,
 )
 from lamina.images.image import Draft, Image
-from lamina.images.progress import NoProgress, Progress
+from lamina.images.progress import Progress
 from lamina.layers.blob_writer import BlobWriter, WrittenBlob
 from lamina.layers.context import BuildContext
 from lamina.messages.redaction import short_repr
@@ -66,7 +66,7 @@ class OciLayout:
     ) -> None:
         self._folder = folder
         self._compression = compression
-        self._progress = progress or NoProgress()
+        self._progress = progress or Progress()
         self._context = context or BuildContext()
         self._warn = warn
 

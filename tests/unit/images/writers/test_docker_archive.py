@@ -21,6 +21,7 @@ from tests.support.fake_nix_store import MODULE, FakeStore, Program, example
 import lamina
 from lamina.errors import IntegrityError, NotFound
 from lamina.images.image import Draft, Image
+from lamina.images.progress import Progress
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.layers.layer import LayerSource
 from lamina.system.fd_writer import FunctionOutput
@@ -214,7 +215,7 @@ def test_the_architecture_is_found_by_reading_one_program(store: FakeStore) -> N
     assert sum(counted.values()) <= len(counted) + 2
 
 
-class RecordedProgress:
+class RecordedProgress(Progress):
     """A `Progress` that records its calls and joins successive ones of ``advance``."""
 
     def __init__(self) -> None:
