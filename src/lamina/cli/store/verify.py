@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -127,19 +128,7 @@ def _print_store_check(check: StoreCheck, report: ReportOptions) -> None:
 
 
 def _dump_store_check(check: StoreCheck | None, folder: str) -> dict[str, Any] | None:
-    if not check:
-        return None
-    return {
-        "folder": folder,
-        "paths": check.paths,
-        "size": check.size,
-        "intact": check.intact,
-        "damaged": [{"hash": damage.hash, "reason": damage.reason} for damage in check.damaged],
-        "mended": [{"hash": damage.hash, "reason": damage.reason} for damage in check.mended],
-        "orphans": check.orphans,
-        "leftovers": check.leftovers,
-        "warnings": list(check.warnings),
-    }
+    return {"folder": folder, "paths": check.paths, **asdict(check)} if check else None
 
 
 def _describe_layer(layer: DamagedLayer) -> str:
@@ -151,14 +140,7 @@ def _format_summary(check: LayerCacheCheck) -> str:
 
 
 def _dump_layer_cache_check(check: LayerCacheCheck) -> dict[str, Any]:
-    return {
-        "exists": check.exists,
-        "layers": check.layers,
-        "intact": check.intact,
-        "absent": check.absent,
-        "damaged": [
-            {"diff_id": str(layer.diff_id), "paths": list(map(str, layer.paths)), "reason": layer.reason}
-            for layer in check.damaged
-        ],
-        "warnings": list(check.warnings),
-    }
+    damaged = [
+        {**asdict(layer), "diff_id": str(layer.diff_id), "paths": [*map(str, layer.paths)]} for layer in check.damaged
+    ]
+    return {"layers": check.layers, **asdict(check), "damaged": damaged}
