@@ -335,9 +335,10 @@ ENDS_OF_SUPERVISORS = {
 }
 
 
-@pytest.mark.parametrize("script", [*ENDS.values(), *ENDS_OF_SUPERVISORS.values()])
+@pytest.mark.parametrize("end", [*ENDS, *ENDS_OF_SUPERVISORS])
 @pytest.mark.parametrize("fake", [False, True])
-def test_the_same_holds_without_a_sandbox(script: str, fake: bool) -> None:
+def test_the_same_holds_without_a_sandbox(end: str, fake: bool) -> None:
+    script = {**ENDS, **ENDS_OF_SUPERVISORS}[end]
     with pytest.raises(ScriptError) as caught:
         run_scripts(Tree(), Scripts("" if fake else script, script if fake else "", False, PATH, 60, confined=False))
     assert "got no end within" not in str(caught.value)
