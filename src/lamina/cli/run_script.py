@@ -20,7 +20,7 @@ from lamina.cli.output import open_stdout
 from lamina.cli.progress_lines import ProgressLines
 from lamina.core.names import Digest, ImageReference, StorePath
 from lamina.core.nodes import Extent
-from lamina.errors import Error, FormatError
+from lamina.errors import FormatError
 from lamina.formats.docker import ImageConfig
 from lamina.formats.json_toml import parse_json
 from lamina.formats.tar import Owner
@@ -56,9 +56,8 @@ def _stream(script: Path, repo_tag: str | None) -> None:
             settings = replace(draft.settings, repository=reference.repository, tag=reference.tag)
             draft = replace(draft, settings=settings)
         with open_stdout() as out:
-            DockerArchive(make_writer(out, "stdout"), ProgressLines(sys.stderr), BuildContext(jobs=cpu_count())).write(
-                draft
-            )
+            context = BuildContext(jobs=cpu_count())
+            DockerArchive(make_writer(out, "stdout"), ProgressLines(sys.stderr), context).write(draft)
 
 
 def read_draft(archive: zipfile.ZipFile) -> Draft:
@@ -70,9 +69,7 @@ def read_draft(archive: zipfile.ZipFile) -> Draft:
     try:
         document = parse_json(archive.read(DRAFT), DRAFT)
         return _parse_draft(document, archive)
-    except (KeyError, ValueError, TypeError, Error) as error:
-        if isinstance(error, Error) and not isinstance(error, FormatError):
-            raise
+    except (KeyError, ValueError, TypeError, FormatError) as error:
         raise FormatError(archive.filename, short_repr(error), "a stream script of lamina") from error
 
 

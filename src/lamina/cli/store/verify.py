@@ -78,13 +78,7 @@ def command(
         )
     warn(layer_check.warnings, report)
     if report.as_json:
-        print_json(
-            {
-                "layer_cache": layer_cache,
-                **_dump_layer_cache_check(layer_check),
-                "store": _dump_store_check(store_check, folder),
-            }
-        )
+        print_json({"layer_cache": layer_cache, **_dump_checks(layer_check, store_check, folder)})
     else:
         for layer in layer_check.damaged:
             print_stdout(escape_controls(_describe_layer(layer)))
@@ -127,10 +121,6 @@ def _print_store_check(check: StoreCheck, report: ReportOptions) -> None:
     )
 
 
-def _dump_store_check(check: StoreCheck | None, folder: str) -> dict[str, Any] | None:
-    return {"folder": folder, "paths": check.paths, **asdict(check)} if check else None
-
-
 def _describe_layer(layer: DamagedLayer) -> str:
     return f"layer {layer.diff_id} of {', '.join(map(str, layer.paths))}: {layer.reason}"
 
@@ -139,8 +129,9 @@ def _format_summary(check: LayerCacheCheck) -> str:
     return f"{check.layers} layers: {check.intact} as they were, {len(check.damaged)} damaged, {check.absent} not here"
 
 
-def _dump_layer_cache_check(check: LayerCacheCheck) -> dict[str, Any]:
+def _dump_checks(check: LayerCacheCheck, store_check: StoreCheck | None, folder: str) -> dict[str, Any]:
     damaged = [
         {**asdict(layer), "diff_id": str(layer.diff_id), "paths": [*map(str, layer.paths)]} for layer in check.damaged
     ]
-    return {"layers": check.layers, **asdict(check), "damaged": damaged}
+    store = {"folder": folder, "paths": store_check.paths, **asdict(store_check)} if store_check else None
+    return {"layers": check.layers, **asdict(check), "damaged": damaged, "store": store}
