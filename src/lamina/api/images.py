@@ -53,7 +53,7 @@ class Stream:
     Attributes:
         draft: the image before it is written.
         script_output: what the extra commands printed.
-        close: closes it.
+        close: closes it; it can be called again.
 
     """
 
@@ -192,9 +192,13 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
 
     Raises:
         InvalidArgument: an argument is wrong.
+        InputError: a base image, a pipeline or the source of a file is missing, or cannot be read.
+        FormatError: a base image, a pipeline or a narinfo does not follow its format.
         StoreError: a path is not valid, or a store could not be read.
+        IntegrityError: a hash or a signature does not match.
         PlanError: the closure does not fit into the layers, or has a cycle.
         ScriptError: an extra command failed.
+        OutputError: there is no room for temporary files.
 
     """
     spec = Spec.parse(arguments)

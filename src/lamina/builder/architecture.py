@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lamina.core.callbacks import ignore
 from lamina.core.names import StorePath
 from lamina.core.nodes import Node, Regular
 from lamina.errors import InvalidArgument
@@ -11,7 +12,7 @@ from lamina.formats import elf
 from lamina.formats.platform import Platform
 from lamina.messages.redaction import short_repr
 from lamina.stores.store import Store
-from lamina.system.extents import ignore_mtime, read_head
+from lamina.system.extents import read_head
 
 
 def choose_architecture(paths: Iterable[StorePath], store: Store, default: str = "") -> str:
@@ -46,4 +47,4 @@ def _read_architecture(node: Node) -> str | None:
     if not isinstance(node, Regular) or not node.executable or node.size < elf.HEADER_SIZE:
         return None
     # A file whose mtime alone changed since the layer cache listed it still has the same architecture.
-    return elf.parse_architecture(read_head(node.content, elf.HEADER_SIZE, on_mtime_change=ignore_mtime))
+    return elf.parse_architecture(read_head(node.content, elf.HEADER_SIZE, on_mtime_change=ignore))

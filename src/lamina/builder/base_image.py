@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamina.core.callbacks import ignore
 from lamina.core.nodes import Symlink
 from lamina.errors import FormatError, InvalidArgument, PlanError, error_context
 from lamina.formats.container_config import check_type, inherit, merge_environment
@@ -51,7 +52,7 @@ class BaseImage:
         file: str | os.PathLike[str],
         architecture: str | None = None,
         *,
-        default_architecture: Callable[[], str | None] = lambda: None,
+        default_architecture: Callable[[], str | None] = ignore,
         max_unpacked: int | None = None,
         is_strict: bool = True,
     ) -> BaseImage:

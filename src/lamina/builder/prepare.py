@@ -19,6 +19,7 @@ from lamina.builder import nix_database
 from lamina.builder.architecture import choose_architecture, detect_architecture
 from lamina.builder.base_image import BaseImage
 from lamina.builder.root import add_declared_entries, customise
+from lamina.core.callbacks import ignore
 from lamina.core.closure import Closure
 from lamina.core.names import StorePath, StoreSubpath
 from lamina.errors import InvalidArgument
@@ -138,7 +139,7 @@ def _resolve_contents(spec: Spec, store: Store) -> list[StoreSubpath]:
     return [resolve_root(store, text) for text in build_roots(spec.contents, spec.search_path)]
 
 
-def open_base(spec: Spec, default_architecture: Callable[[], str | None] = lambda: None) -> BaseImage:
+def open_base(spec: Spec, default_architecture: Callable[[], str | None] = ignore) -> BaseImage:
     """Open the base image of ``spec``, or none.
 
     ``default_architecture`` is that of `BaseImage.open`. Raises what `BaseImage.open` raises.

@@ -55,7 +55,7 @@ class StoreArguments(TypedDict, total=False):
     ]
     channel: Annotated[
         str | None,
-        Argument(parsers.parse_optional_text, None),
+        Argument(parsers.parse_optional_text, None, rebase=relative_paths.rebase_channel),
         Flag("Where names are looked up: a channel such as nixos-25.11, or a list of store paths.", "NAME|URL|FILE"),
     ]
     # The folder that keeps the lists of channels; None for a temporary one.

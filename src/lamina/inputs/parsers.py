@@ -64,11 +64,11 @@ def parse_layer_cache(name: str, value: StrPath | None) -> str | None:
     return path
 
 
-def parse_texts(name: str, value: StrPath | Iterable[StrPath]) -> tuple[str, ...]:
+def parse_texts(name: str, value: StrPath | Iterable[StrPath], expected: str = "a list of texts") -> tuple[str, ...]:
     """Parse a list of texts and paths, or a single one."""
     items = [value] if isinstance(value, str | os.PathLike) else value
     if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
-        raise _invalid_argument(name, value, "a list of texts")
+        raise _invalid_argument(name, value, expected)
     return tuple(parse_text(name, os.fspath(item) if isinstance(item, os.PathLike) else item) for item in items)
 
 
@@ -259,7 +259,9 @@ def parse_store(name: str, value: StrPath | StoreLike | Sequence[StrPath]) -> tu
     """Parse the stores to read from; return a store of the caller's own as a `Store`."""
     from lamina.stores.store import StoreLike, adapt_store
 
-    return adapt_store(value) if isinstance(value, StoreLike) else parse_texts(name, value)
+    if isinstance(value, StoreLike):
+        return adapt_store(value)
+    return parse_texts(name, value, "texts, or a store: an object with query and nodes")
 
 
 def parse_keys(name: str, value: str | Sequence[str]) -> tuple[PublicKey, ...]:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 def rebase_path(value: Any, folder: Path) -> Any:
     """Rebase the name of a file or folder; return URLs unchanged."""
-    return str(folder / value) if isinstance(value, str) and "://" not in value else value
+    return str(folder / value) if isinstance(value, str) and value and "://" not in value else value
+
+
+def rebase_channel(value: Any, folder: Path) -> Any:
+    """Rebase a channel that is a file; return the names of channels unchanged."""
+    from lamina.stores.local.channel import CHANNEL_NAME
+
+    return rebase_path(value, folder) if isinstance(value, str) and not CHANNEL_NAME.fullmatch(value) else value
 
 
 def rebase_paths(value: Any, folder: Path) -> Any:

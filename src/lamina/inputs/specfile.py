@@ -76,7 +76,7 @@ def load(table_name: str) -> dict[str, Any]:
 
 
 def read_tables(path: Path) -> dict[str, Any]:
-    """Return the tables of a spec file by their names, unchecked. Raises `StoreError`, `FormatError`."""
+    """Return the tables of a spec file by their names, unchecked. Raises `InputError`, `FormatError`."""
     is_json = path.suffix == ".json"
     data = read_document(path, str(path), "a spec file", limit=MAX_BYTES if is_json else _MAX_TOML_SIZE)
     parse = parse_json if is_json else parse_toml

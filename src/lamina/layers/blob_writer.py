@@ -27,7 +27,7 @@ from lamina.system.transfer import BlobInfo
 if TYPE_CHECKING:  # small images need no worker processes, so the module is imported on demand
     from concurrent.futures import Future
 
-    from lamina.layers.workers import RunTask, WorkerPool
+    from lamina.layers.workers import WorkerPool
 
 # With more workers than this, the disk is the bottleneck.
 _MAX_WRITING_WORKERS, _MAX_COMPRESSING_WORKERS = 4, 32
@@ -116,12 +116,10 @@ class BlobWriter:
         priority = (0, -state.source.weight) if state.source.is_local else (1, state.number)
         return _SubmittedBlob(part, pool.submit(partial(self._write_in_worker, part, state.source), priority))
 
-    def _write_in_worker(self, part: Path, source: LayerSource, run_task: RunTask) -> _StoredBlob | None:
+    def _write_in_worker(self, part: Path, source: LayerSource, run_task: worker_tasks.RunTask) -> _StoredBlob | None:
         """Write a layer in a worker; return None if its files are not on this machine or cannot be listed."""
-        located, listed = source.locate_paths(), None
-        if located:
-            task = worker_tasks.listing_task(located.locations)
-            listed = located.with_listings(worker_tasks.parse_listings(run_task(task)))
+        located = source.locate_paths()
+        listed = located.list_in_worker(run_task) if located else None
         content = listed or source.find_tar()
         if content is None:
             return None

@@ -15,6 +15,7 @@ from lamina.core.names import Digest
 from lamina.formats.listing import Listing
 from lamina.formats.tar import Owner
 from lamina.layer_cache.cache import LayerCache
+from lamina.layers import worker_tasks
 from lamina.layers.packed import ListedLayer, ListedPath
 from lamina.system.locations import Location, disk_path, list_location
 
@@ -53,6 +54,11 @@ class LocatedLayer:
     def list_files(self) -> ListedLayer | None:
         """List the files in this process; return None if a path has no listing. Raises as `list_location` does."""
         return self.with_listings(map(list_location, self.locations))
+
+    def list_in_worker(self, run_task: worker_tasks.RunTask) -> ListedLayer | None:
+        """List the files in a worker process; return None if a store path cannot be listed."""
+        task = worker_tasks.listing_task(self.locations)
+        return self.with_listings(worker_tasks.parse_listings(run_task(task)))
 
     def with_listings(self, listings: Iterable[Listing | None]) -> ListedLayer | None:
         """Return the layer, given the listing of each store path; None if one of those is None."""

@@ -35,7 +35,7 @@ from lamina.system.transfer import BlobInfo, OnBytes, Piece, copy, hash_pieces, 
 if TYPE_CHECKING:  # small images need no worker processes, so the module is imported on demand
     from concurrent.futures import Future
 
-    from lamina.layers.workers import RunTask, WorkerPool
+    from lamina.layers.workers import WorkerPool
 
 FindBlobInfo = Callable[[], BlobInfo]
 """Returns the digest and size of a layer that is written; waits for the worker that hashes it, if one does."""
@@ -297,11 +297,14 @@ class _CachedLayer(_ReadyLayer):
 
 
 def _list_and_hash(
-    state: LayerState, located: LocatedLayer, pool: WorkerPool, buffer: SharedBuffer | None, run_task: RunTask
+    state: LayerState,
+    located: LocatedLayer,
+    pool: WorkerPool,
+    buffer: SharedBuffer | None,
+    run_task: worker_tasks.RunTask,
 ) -> _ReadyLayer | None:
     """List the layer in a worker and have it hashed; a small one is also copied to ``buffer``."""
-    task = worker_tasks.listing_task(located.locations)
-    listed = located.with_listings(worker_tasks.parse_listings(run_task(task)))
+    listed = located.list_in_worker(run_task)
     if listed is None:
         return None
     size = listed.size()
@@ -343,6 +346,6 @@ def _is_same_piece(written: Piece | None, listed: Piece | None) -> bool:
     return written == listed
 
 
-def _hash_content(content: worker_tasks.LayerContent, run_task: RunTask) -> BlobInfo:
+def _hash_content(content: worker_tasks.LayerContent, run_task: worker_tasks.RunTask) -> BlobInfo:
     (blob_info,) = worker_tasks.parse_blob_infos(run_task(worker_tasks.hash_task(content)))
     return blob_info

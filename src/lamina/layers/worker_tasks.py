@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 WorkerTask = tuple[Any, ...]
 TaskResult = Any
+RunTask = Callable[[WorkerTask], TaskResult]
+"""Runs a task in a worker process and waits for its result."""
 LayerContent = ListedLayer | Extent
 """What a layer is packed from: the listings of its store paths, or the file that contains its tar."""
 

@@ -21,14 +21,11 @@ from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from lamina.layers import worker_tasks
-from lamina.layers.worker_tasks import TaskResult, WorkerTask
+from lamina.layers.worker_tasks import RunTask, TaskResult, WorkerTask
 from lamina.system.cleanup import Cleanup
 from lamina.system.threads import Priority, ThreadPool
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from lamina.layers.worker_tasks import main; main()"
-
-RunTask = Callable[[WorkerTask], TaskResult]
-"""Runs a task in a worker process and waits for its result."""
 
 _T = TypeVar("_T")
 

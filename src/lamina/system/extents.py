@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from lamina.core.callbacks import ignore
 from lamina.core.nodes import Content, Extent
 from lamina.errors import IntegrityError, Unavailable
 
@@ -114,7 +115,7 @@ def _check_unchanged(extent: Extent, fd: int, before: os.stat_result) -> None:
     after = os.fstat(fd)
     # `nix-store --optimise` changes the number of a file's links, and with it the ctime, while the content stays.
     if before.st_ctime_ns != after.st_ctime_ns:
-        _check_status(extent, after, None if before.st_mtime_ns == extent.mtime_ns else ignore_mtime)
+        _check_status(extent, after, None if before.st_mtime_ns == extent.mtime_ns else ignore)
         if before.st_nlink == after.st_nlink or before.st_mtime_ns != after.st_mtime_ns:
             raise _changed_error(extent, "a change", "none")
 
@@ -251,10 +252,6 @@ else:
         data = os.read(fd, len(view))
         view[: len(data)] = data
         return len(data)
-
-
-def ignore_mtime(extent: Extent, mtime_ns: int) -> None:
-    """Do nothing, as an `OnMtimeChange`."""
 
 
 def check_mtime(extent: Extent, mtime_ns: int) -> None:

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from lamina.inputs.relative_paths import rebase_layering, rebase_path, rebase_paths, rebase_roots, rebase_sources
+from lamina.inputs.relative_paths import (
+    rebase_channel,
+    rebase_layering,
+    rebase_path,
+    rebase_paths,
+    rebase_roots,
+    rebase_sources,
+)
 
 FOLDER = Path("/specs")
 
@@ -54,3 +61,19 @@ def test_sources_of_declared_files_are_rebased() -> None:
     entries = [{"file": "/etc/x=x", "mode": 1}, {"file": "/etc/y"}, {"dir": "/tmp"}, 5]
     assert rebase_sources(entries, FOLDER) == [{"file": "/etc/x=/specs/x", "mode": 1}, *entries[1:]]
     assert rebase_sources("x", FOLDER) == "x"
+
+
+@pytest.mark.parametrize(
+    ("channel", "expected"),
+    [
+        ("nixos-25.11", "nixos-25.11"),
+        ("https://example.org/x", "https://example.org/x"),
+        ("./list", "/specs/list"),
+        ("list.xz", "/specs/list.xz"),
+        ("/list", "/list"),
+        ("", ""),
+        (5, 5),
+    ],
+)
+def test_a_channel_is_rebased_only_if_it_is_a_file(channel: Any, expected: Any) -> None:
+    assert rebase_channel(channel, FOLDER) == expected

@@ -248,5 +248,5 @@ def test_a_relative_root_starts_at_the_file(key: str, tmp_path: Path) -> None:
 def test_a_relative_file_or_folder_starts_at_the_file(key: str, tmp_path: Path) -> None:
     folder = tmp_path / "sub"
     folder.mkdir()
-    for value, expected in (("x/y", f"{folder}/x/y"), ("/x", "/x"), ("https://x/y", "https://x/y"), (5, 5)):
+    for value, expected in (("x/y", f"{folder}/x/y"), ("/x", "/x"), ("https://x/y", "https://x/y"), ("", ""), (5, 5)):
         assert load(as_json(folder, {"image": {key: value}})) == {key: expected}

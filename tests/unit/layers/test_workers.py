@@ -16,7 +16,8 @@ from tests.support.processes import has_ended, wait_until
 from lamina.core.nodes import Extent
 from lamina.errors import IntegrityError, NotFound
 from lamina.layers import worker_tasks
-from lamina.layers.workers import RunTask, WorkerPool
+from lamina.layers.worker_tasks import RunTask
+from lamina.layers.workers import WorkerPool
 from lamina.system.transfer import hash_pieces
 from lamina.system.walk import list_tree
 

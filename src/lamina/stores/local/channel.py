@@ -38,7 +38,7 @@ _HOUR = 3600
 # In bytes, compressed and decompressed. The list of nixos-unstable has 4 MiB and 15 MiB.
 _MAX_BYTES = 64 << 20
 _MAX_TEXT = 512 << 20
-_CHANNEL = re.compile(r"(?:nixos|nixpkgs)-(?:unstable|[0-9]{2}\.[0-9]{2})(?:-[a-z0-9_]+)*")
+CHANNEL_NAME = re.compile(r"(?:nixos|nixpkgs)-(?:unstable|[0-9]{2}\.[0-9]{2})(?:-[a-z0-9_]+)*")
 # Names in the folder of cached lists: lists, and those that a killed process left half written.
 _CACHED = re.compile(r"[0-9a-f]{32}|\.lamina\.[0-9a-f]{1,32}\.part")
 # File names of lists; a URL with another last component may also be a folder.
@@ -100,7 +100,7 @@ def open_channel(address: str, opener: Opener, cache: Path | None, *, offline: b
     """
     if "://" in address:
         return _open_url(address, "", opener, cache, offline=offline, now=now)
-    if _CHANNEL.fullmatch(address):
+    if CHANNEL_NAME.fullmatch(address):
         return _open_url(f"{CHANNELS}/{address}/{LIST}", address, opener, cache, offline=offline, now=now)
     file = os.path.join(address, LIST) if os.path.isdir(address) else address
     data = read_document(file, f"channel {short_repr(file)}", _EXPECTED, limit=_MAX_BYTES)
