@@ -68,7 +68,7 @@ def parse_texts(name: str, value: StrPath | Iterable[StrPath], expected: str = "
     """Parse a list of texts and paths, or a single one."""
     items = [value] if isinstance(value, str | os.PathLike) else value
     if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):
-        raise _invalid_argument(name, value, expected)
+        raise _invalid_argument(name, value, "a list of texts")
     return tuple(parse_text(name, os.fspath(item) if isinstance(item, os.PathLike) else item) for item in items)
 
 
@@ -259,9 +259,7 @@ def parse_store(name: str, value: StrPath | StoreLike | Sequence[StrPath]) -> tu
     """Parse the stores to read from; return a store of the caller's own as a `Store`."""
     from lamina.stores.store import StoreLike, adapt_store
 
-    if isinstance(value, StoreLike):
-        return adapt_store(value)
-    return parse_texts(name, value, "texts, or a store: an object with query and nodes")
+    return adapt_store(value) if isinstance(value, StoreLike) else parse_texts(name, value)
 
 
 def parse_keys(name: str, value: str | Sequence[str]) -> tuple[PublicKey, ...]:
