@@ -64,7 +64,7 @@ def parse_layer_cache(name: str, value: StrPath | None) -> str | None:
     return path
 
 
-def parse_texts(name: str, value: StrPath | Iterable[StrPath], expected: str = "a list of texts") -> tuple[str, ...]:
+def parse_texts(name: str, value: StrPath | Iterable[StrPath]) -> tuple[str, ...]:
     """Parse a list of texts and paths, or a single one."""
     items = [value] if isinstance(value, str | os.PathLike) else value
     if not isinstance(items, Iterable) or isinstance(items, Mapping | bytes):

@@ -27,6 +27,7 @@ from lamina.layers.context import BuildContext, LayerState
 from lamina.layers.layer import Layer, LayerSource
 from lamina.layers.listings import LocatedLayer, put_listings, remove_listings
 from lamina.layers.packed import ListedLayer, PackedLayer
+from lamina.layers.worker_tasks import RunTask
 from lamina.system.extents import check_mtime
 from lamina.system.fd_writer import Output
 from lamina.system.shared_memory import BufferRange, SharedBuffer
@@ -297,11 +298,7 @@ class _CachedLayer(_ReadyLayer):
 
 
 def _list_and_hash(
-    state: LayerState,
-    located: LocatedLayer,
-    pool: WorkerPool,
-    buffer: SharedBuffer | None,
-    run_task: worker_tasks.RunTask,
+    state: LayerState, located: LocatedLayer, pool: WorkerPool, buffer: SharedBuffer | None, run_task: RunTask
 ) -> _ReadyLayer | None:
     """List the layer in a worker and have it hashed; a small one is also copied to ``buffer``."""
     listed = located.list_in_worker(run_task)
@@ -346,6 +343,6 @@ def _is_same_piece(written: Piece | None, listed: Piece | None) -> bool:
     return written == listed
 
 
-def _hash_content(content: worker_tasks.LayerContent, run_task: worker_tasks.RunTask) -> BlobInfo:
+def _hash_content(content: worker_tasks.LayerContent, run_task: RunTask) -> BlobInfo:
     (blob_info,) = worker_tasks.parse_blob_infos(run_task(worker_tasks.hash_task(content)))
     return blob_info
