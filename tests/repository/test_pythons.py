@@ -52,6 +52,7 @@ def test_every_python_makes_the_same_image(tmp_path: Path) -> None:
         assert (tmp_path / "there.tar").read_bytes() == (tmp_path / "here.tar").read_bytes(), version
 
 
+@pytest.mark.integration
 def test_the_hash_seed_does_not_change_the_image(tmp_path: Path) -> None:
     root = tmp_path / "store"
     example_store(root)

@@ -49,12 +49,14 @@ def test_a_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
     assert modules(wheel / "lamina") == modules(PACKAGE)
 
 
+@pytest.mark.integration
 def test_a_wheel_streams_the_same_image_with_workers_and_a_script(wheel: Path, store: FakeStore) -> None:
     assert python(wheel, "-c", "import lamina; print(lamina.__file__)").decode().startswith(str(wheel))
     options = ("--store", store.root)
     assert python(wheel, *BUILD, *options) == python(SOURCES, *BUILD, *options)
 
 
+@pytest.mark.integration
 def test_a_script_made_from_a_wheel_streams_the_same_image(wheel: Path, store: FakeStore, tmp_path: Path) -> None:
     python(wheel, "-m", "lamina", "script", "hello", "--store", store.root, "-o", tmp_path / "stream")
     streamed = subprocess.run([tmp_path / "stream"], env={}, check=True, capture_output=True).stdout
@@ -72,6 +74,7 @@ with WorkerPool(1) as pool:
 """
 
 
+@pytest.mark.integration
 def test_a_worker_process_of_a_wheel_works(wheel: Path, tmp_path: Path) -> None:
     """A worker that cannot start is replaced silently, so an image alone does not show it."""
     assert python(wheel, "-c", _WORKER, tmp_path) == b"1\n"

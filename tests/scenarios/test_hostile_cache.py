@@ -159,7 +159,7 @@ ARCHIVES = {
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
-@pytest.mark.parametrize("compression", ["none", "xz"])
+@pytest.mark.parametrize("compression", mark_rest(["none", "xz"], 1))
 def test_a_malformed_nar_is_refused(name: str, compression: str, case: HostileCase) -> None:
     archive = T(nar.MAGIC) + ARCHIVES[name]
     root = case.cache.add("bad-1", {}, archive=archive, compression=compression)

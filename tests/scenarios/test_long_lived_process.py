@@ -82,6 +82,7 @@ def roots(cache: Cache) -> list[str]:
     return [str(cache.add("tool-1", {b"bin": {b"tool": factories.File(str(library).encode())}}))]
 
 
+@pytest.mark.integration
 def test_a_thousand_images_of_a_local_store(cache: Cache, roots: list[str], tmp_path: Path) -> None:
     disk = cache.on_disk(tmp_path / "root")
     _run(tmp_path, scale(1000), {"contents": roots, "store": str(disk.root)})

@@ -34,7 +34,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 WORDS = list(COMPRESS)
 COMPRESSED = [word for word in WORDS if word != "none"]
 IN_A_ROW = [word for word in COMPRESSED if word != "br"]
-DATA = b"".join(b"%d " % (number * number) for number in range(150_000))
+DATA = b"".join(b"%d " % (number * number) for number in range(50_000))
 SKIPPABLE = b"\x53\x2a\x4d\x18\x05\x00\x00\x00later"
 
 
@@ -131,7 +131,7 @@ def test_the_number_of_tiny_streams_is_bounded(word: str, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("word", COMPRESSED)
 def test_output_comes_before_all_input_is_read(word: str) -> None:
-    data = COMPRESS[word](random.Random(5).randbytes(3 << 20))
+    data = COMPRESS[word](random.Random(5).randbytes(2 << 20))
     asked = 0
 
     def pieces() -> Iterator[bytes]:
@@ -146,7 +146,7 @@ def test_output_comes_before_all_input_is_read(word: str) -> None:
 
 @pytest.mark.parametrize("word", COMPRESSED)
 def test_a_decompression_bomb_needs_little_memory(word: str) -> None:
-    size = 100 << 20
+    size = 32 << 20
     bomb = COMPRESS[word](bytes(size))
     tracemalloc.start()
     total = 0
@@ -198,7 +198,7 @@ def test_a_truncated_stream_says_where_it_ends(word: str) -> None:
 def test_the_error_of_a_later_stream_has_its_offset(word: str) -> None:
     one = COMPRESS[word](DATA)
     broken = bytearray(one)
-    broken[len(one) // 2] ^= 0xFF
+    broken[len(one) // 2 : len(one) // 2 + 64] = bytes(64)
     assert expect_error(one + bytes(broken), word).startswith(f"{word} at byte {len(one)}: got ")
     assert expect_error(one + one[:-1], word).startswith(f"{word} at byte {len(one)}: got the end at byte ")
 
@@ -254,7 +254,7 @@ def test_an_xz_dictionary_is_bounded() -> None:
 
 
 def test_lzma_without_the_xz_format_is_refused() -> None:
-    expect_error(lzma.compress(DATA, format=lzma.FORMAT_ALONE), "xz")
+    expect_error(lzma.compress(DATA, format=lzma.FORMAT_ALONE, preset=0), "xz")
 
 
 @pytest.mark.parametrize("word", WORDS)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from botocore.credentials import SSOProvider
 from botocore.utils import ContainerMetadataFetcher
+from tests.support.examples import mark_rest
 from tests.support.fake_nix_store import run
 from tests.support.s3_server import (
     ID,
@@ -407,7 +408,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("name", ["container", "instance", "web identity", "assumed role", "single sign-on"])
+@pytest.mark.parametrize(
+    "name", mark_rest(["container", "instance", "web identity", "assumed role", "single sign-on"], 1)
+)
 @pytest.mark.parametrize("answer", BAD)
 def test_a_service_with_an_invalid_response_is_an_error_or_means_unsigned_requests(
     source: Callable[[str, S3Server], None], caplog: pytest.LogCaptureFixture, name: str, answer: tuple[int, bytes]
