@@ -1,12 +1,16 @@
 """Options of the whole suite, and cache and data folders of its own."""
 
 import os
+import sys
 import tempfile
 
 import pytest
 from tests.support.examples import choose_profile
 
 _FOLDERS = ("XDG_CACHE_HOME", "XDG_DATA_HOME")
+# pytest rewrites the asserts of all test modules, which takes longer than to collect them. Keep the result for the next
+# run, even where other programs keep no bytecode.
+sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -57,7 +57,7 @@ COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
     "zstd": _zstd,
     "bzip2": bz2.compress,
     "gzip": gzip.compress,
-    "br": brotli.compress,
+    "br": lambda data: brotli.compress(data, quality=1),
     "lz4": lz4.frame.compress,
 }
 

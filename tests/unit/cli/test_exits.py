@@ -140,7 +140,7 @@ def open_full_pipe() -> int:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("opened", [open_full_device, open_pipe_without_reader, open_full_pipe])
+@pytest.mark.parametrize("opened", mark_rest([open_full_device, open_pipe_without_reader, open_full_pipe], 1))
 @pytest.mark.parametrize("arguments", mark_rest([[], ["--json"], ["--progress", "plain", "--debug"]], 1))
 def test_a_stderr_that_cannot_be_written_to_changes_no_exit_code(
     store: FakeStore, tmp_path: Path, opened: Callable[[], int], arguments: list[str]

@@ -86,13 +86,13 @@ def check_shortage_error(folder: Path, ran: CompletedRun) -> None:
     assert not [name for name in os.listdir(folder) if name.startswith(".lamina.")]
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", mark_rest(RUNS, 1))
 @pytest.mark.parametrize("size", mark_rest([100, 70, 120, 180, 280], 1))
 def test_too_little_memory_is_an_error_that_names_it(folder: Path, name: str, size: int) -> None:
     check_shortage_error(folder, run_limited(folder, "RLIMIT_AS", size * MIB, RUNS[name](folder)))
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", mark_rest(RUNS, 1))
 @pytest.mark.parametrize("count", mark_rest([7, 5, 6, 8, 10], 1))
 def test_too_few_open_files_are_an_error_that_names_them(folder: Path, name: str, count: int) -> None:
     check_shortage_error(folder, run_limited(folder, "RLIMIT_NOFILE", count, RUNS[name](folder)))

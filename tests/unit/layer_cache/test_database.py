@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.support.examples import mark_rest
+from tests.support.examples import mark_rest, scale
 from tests.support.layer_cache import Fact, OpenedCache, check, count_known, facts, open_cache, put, read_folder
 from tests.support.paths import REPOSITORY, SOURCES
 
@@ -179,7 +179,8 @@ OWNER_BYTES = {18, *range(60, 64), *range(68, 72)}
 
 
 def test_a_flipped_bit_of_the_header_never_gives_a_wrong_answer(file: Path, whole: bytes) -> None:
-    for offset in set(range(100)) - OWNER_BYTES:
+    offsets = sorted(set(range(100)) - OWNER_BYTES)
+    for offset in random.Random(1).sample(offsets, scale(len(offsets))):
         use_damaged(file, flip_bit(whole, offset, offset % 8))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.examples import scale
 from tests.support.fake_nix_store import as_nobody, example, public_folder
 from tests.support.image_files import docker_archive, layer, tar
 
@@ -321,7 +322,7 @@ def test_a_file_damaged_anywhere_raises_only_errors_of_lamina(
     data, _ = written_archive
     source = random.Random(4)
     for packed in (data, gzip.compress(data, mtime=0), libraries.zstd().compress(data)):
-        for _ in range(150):
+        for _ in range(scale(150)):
             spoilt = bytearray(packed)
             for _ in range(source.choice([1, 1, 5])):
                 spoilt[source.randrange(len(spoilt))] = source.choice([0, 0xFF, 0x30, source.randrange(256)])
@@ -334,7 +335,7 @@ def test_headers_damaged_anywhere_raise_only_errors_of_lamina(
     data, _ = written_archive
     source = random.Random(5)
     headers = [offset - 257 for offset in range(len(data)) if data[offset : offset + 5] == b"ustar"]
-    for _ in range(400):
+    for _ in range(scale(400)):
         spoilt = bytearray(data)
         start = source.choice(headers)
         for _ in range(source.choice([1, 2, 8])):
