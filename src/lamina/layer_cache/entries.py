@@ -1,6 +1,7 @@
 """The entries of the layer cache, as rows of its database: read, write and count them, and evict old ones.
 
-Invariant: a value is returned as it was written, and for its own key, or `IntegrityError` is raised.
+Invariant: a value is returned as it was written, and for its own key, or `IntegrityError` is raised. Any column of a
+damaged row may have any type.
 
 An entry has a key, a value, the time of its last use in seconds since 1970, and a checksum of key and value, which
 reveals bits that have changed on the disk. The time of use is written only when it is a day late, so that a run that
@@ -20,6 +21,9 @@ _MAX_PARAMETERS = 900
 _DAY = 24 * 60 * 60
 _EXPECTED = "a layer cache that can be used"
 _SELECT = "SELECT key, checksum, value, abs(? - used) > ? FROM entries WHERE key IN ({})"
+# The last second is that of the year 9999, with which `datetime` ends.
+_COUNT = """SELECT substr(key, 1, instr(key, x'20') - 1) AS kind, count(*), min(used), min(typeof(key) = 'blob'
+  AND typeof(used) = 'integer' AND used BETWEEN 0 AND 253402300799) FROM entries GROUP BY kind"""
 _DELETE_OLDEST = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries ORDER BY used, rowid LIMIT ?)"
 
 
@@ -93,9 +97,14 @@ def measure_size(database: sqlite3.Connection) -> int:
 
 
 def count_entries(database: sqlite3.Connection) -> dict[bytes, tuple[int, int]]:
-    """Return, for each kind of entries, which is the first word of their keys, their number and their oldest use."""
-    kinds = "SELECT substr(key, 1, instr(key, x'20') - 1) AS kind, count(*), min(used) FROM entries GROUP BY kind"
-    return {kind: (count, oldest) for kind, count, oldest in database.execute(kinds)}
+    """Return, for each kind of entries, which is the first word of their keys, their number and their oldest use.
+
+    Raises `IntegrityError` if a key is not binary, or if a time of use is no time. Values are not read.
+    """
+    rows = database.execute(_COUNT).fetchall()
+    if not all(is_intact for *_, is_intact in rows):
+        raise IntegrityError(got="an entry without a valid key and time of use", expected=_EXPECTED)
+    return {kind: (count, oldest) for kind, count, oldest, _ in rows}
 
 
 def check_entries(database: sqlite3.Connection) -> None:
@@ -105,6 +114,7 @@ def check_entries(database: sqlite3.Connection) -> None:
         raise IntegrityError(got=result.decode("utf-8", "replace"), expected=_EXPECTED)
     for row in database.execute("SELECT key, checksum, value FROM entries"):
         _check_row(*row)
+    count_entries(database)
 
 
 def _read_pragma(database: sqlite3.Connection, name: str) -> int:
@@ -115,11 +125,11 @@ def _read_pragma(database: sqlite3.Connection, name: str) -> int:
 def _check_row(key: bytes, checksum: bytes, value: bytes) -> None:
     """Raise `IntegrityError` if the values of a row, which may have any type, are not as they were written."""
     try:
-        is_intact = _checksum(key, value) == checksum
+        if _checksum(key, value) == checksum:
+            return
     except TypeError:
-        is_intact = False
-    if not is_intact:
-        raise IntegrityError(got="an entry that is not as it was written", expected=_EXPECTED)
+        pass
+    raise IntegrityError(got="an entry that is not as it was written", expected=_EXPECTED)
 
 
 def _checksum(key: bytes, value: bytes) -> bytes:

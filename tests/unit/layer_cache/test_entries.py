@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
@@ -99,6 +100,42 @@ def test_a_changed_row_is_damage(database: sqlite3.Connection, change: str) -> N
     keys = [row[0] for row in database.execute("SELECT key FROM entries")]
     with pytest.raises(IntegrityError, match="an entry that is not as it was written"):
         select_values(database, keys, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "used = 1e18",
+        "used = 253402300800",
+        "used = -1",
+        "used = 1.5",
+        "used = 'text'",
+        "used = x'00'",
+        "key = 'layer 0'",
+    ],
+)
+def test_an_entry_without_a_valid_key_and_time_is_damage(database: sqlite3.Connection, change: str) -> None:
+    put(database, range(3), 0)
+    database.execute(f"UPDATE entries SET {change} WHERE rowid = 1")
+    for check in (count_entries, check_entries):
+        with pytest.raises(IntegrityError):
+            check(database)
+
+
+@pytest.mark.parametrize("column", ["key", "used"])
+def test_a_null_where_none_may_be_is_damage(column: str) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE entries (key BLOB, used INTEGER, checksum BLOB, value BLOB)")
+        connection.execute("INSERT INTO entries VALUES (x'6120', 0, x'', x''), (x'6220', 0, x'', x'')")
+        connection.execute(f"UPDATE entries SET {column} = NULL WHERE rowid = 1")
+        with pytest.raises(IntegrityError, match="got an entry without a valid key and time of use"):
+            count_entries(connection)
+
+
+def test_the_last_time_that_can_be_shown_is_valid(database: sqlite3.Connection) -> None:
+    last = int(datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp())
+    put(database, range(1), last)
+    assert count_entries(database) == {b"layer": (1, last)}
 
 
 def test_a_damaged_index_is_damage(database: sqlite3.Connection) -> None:
