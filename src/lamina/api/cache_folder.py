@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lamina.core.names import parse_size
 from lamina.errors import FormatError, IntegrityError, InvalidArgument, OutputError, Unavailable
 from lamina.inputs.arguments import StrPath
-from lamina.inputs.parsers import parse_layer_cache, parse_path, parse_size
+from lamina.inputs.parsers import parse_layer_cache, parse_path
 from lamina.layer_cache.cache import MAX_SIZE
 from lamina.layer_cache.database import delete_if_damaged, open_layer_cache, translate_cache_errors
 from lamina.layer_cache.entries import check_entries, compact, count_entries, evict, select_keys
 from lamina.layer_cache.files import (
     DeletedFile,
+    check_origin,
     delete_files,
     delete_layer_cache,
     identify_file,
@@ -106,21 +108,21 @@ def describe_layer_cache(*, layer_cache: StrPath) -> LayerCacheResult:
 
     """
     path = _parse_layer_cache(layer_cache)
-    if not _exists(path):
-        return LayerCacheResult(exists=False)
-    if not (size := os.path.getsize(path)):
-        return LayerCacheResult()
-    try:
-        with open_layer_cache(path) as database:
-            kinds = count_entries(database)
-    except IntegrityError as error:
-        error.add_hint("the next image begins a new one, if it was a layer cache")
-        raise
+    with translate_cache_errors(path):
+        if not _exists(path):
+            return LayerCacheResult(exists=False)
+        if not (size := os.path.getsize(path)):
+            return LayerCacheResult()
+        try:
+            with open_layer_cache(path) as database:
+                kinds = count_entries(database)
+        except IntegrityError as error:
+            check_origin(path)
+            error.add_hint("the next image begins a new one")
+            raise
     layers, compressed, listings = (kinds.get(kind, (0, 0))[0] for kind in (b"layer", b"compressed", b"listing"))
-    oldest = min((oldest for _, oldest in kinds.values()), default=None)
-    return LayerCacheResult(
-        True, size, layers, compressed, listings, None if oldest is None else datetime.fromtimestamp(oldest, UTC)
-    )
+    oldest = min((datetime.fromtimestamp(used, UTC) for _, used in kinds.values()), default=None)
+    return LayerCacheResult(True, size, layers, compressed, listings, oldest)
 
 
 def prune_layer_cache(
@@ -141,13 +143,13 @@ def prune_layer_cache(
         OutputError: a file cannot be written or deleted.
 
     """
-    path, limit = _parse_layer_cache(layer_cache), parse_size("max_size", max_size) or 0
+    path, limit = _parse_layer_cache(layer_cache), parse_size("max_size", max_size)
     if older_than is not None and (type(older_than) is not int or older_than < 0):
         raise InvalidArgument("older_than", short_repr(older_than), "a number of days")
     oldest = 0 if older_than is None else max(0, int(time.time()) - older_than * _DAY)
     with _translate_errors(path):
         files = delete_files(list_leftovers(path.parent))
-        if not _exists(path):
+        if not _exists(path) or not os.path.getsize(path):
             return PruneResult(files=files)
         try:
             with lock_layer_cache(path, shared=True), open_layer_cache(path) as database:
@@ -156,8 +158,7 @@ def prune_layer_cache(
                 kept = len(select_keys(database, b""))
                 compact(database)
         except IntegrityError as error:
-            is_deleted = delete_if_damaged(path)
-            return PruneResult(files=files, warnings=(f"{error}: it is deleted",) if is_deleted else ())
+            return PruneResult(files=files, warnings=(f"{error}: it is deleted",) if delete_if_damaged(path) else ())
         return PruneResult(deleted, kept, os.path.getsize(path), files)
 
 
@@ -194,11 +195,10 @@ def _parse_layer_cache(value: StrPath) -> Path:
 
 def _exists(path: Path) -> bool:
     """Return whether there is a file; raise `FormatError` if something else lies there."""
-    if identify_file(path):
-        return True
-    if os.path.lexists(path):
+    is_file = identify_file(path) is not None
+    if not is_file and os.path.lexists(path):
         raise FormatError(path, "no regular file", "a layer cache")
-    return False
+    return is_file
 
 
 @contextlib.contextmanager

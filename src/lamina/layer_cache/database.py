@@ -80,11 +80,9 @@ class CacheDatabase:
             self._database = None
 
     def _read(self, action: Callable[[sqlite3.Connection], _T]) -> _T | None:
-        if not self._database:
-            return None
         try:
             with translate_cache_errors(self._path):
-                return action(self._database)
+                return action(self._database) if self._database else None
         except (IntegrityError, Unavailable) as error:
             self._recover(error)
             return None
@@ -108,13 +106,12 @@ class CacheDatabase:
             return
         self._has_recovered = True
         try:
-            is_deleted = delete_if_damaged(self._path)
+            if delete_if_damaged(self._path):
+                self._warn(f"{error}: it is deleted, and a new one is begun")
         except Error as refusal:
             self._warn(f"{refusal}: going on without")
-            return
-        if is_deleted:
-            self._warn(f"{error}: it is deleted, and a new one is begun")
-        self._open()
+        else:
+            self._open()
 
 
 def connect_to_cache(path: Path) -> sqlite3.Connection:

@@ -44,8 +44,8 @@ class DeletedFile:
 
 
 def identify_file(path: Path) -> FileId | None:
-    """Return which file lies at ``path``; None if no regular file does, or if that cannot be found out."""
-    with contextlib.suppress(OSError):
+    """Return which file lies at ``path``; None if no regular file does. Raises `OSError` if that cannot be told."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode):
             return status.st_dev, status.st_ino
@@ -66,9 +66,14 @@ def delete_layer_cache(path: Path) -> tuple[DeletedFile, ...]:
 
     Raises `FormatError` if the file was never a layer cache, and `OSError`.
     """
+    check_origin(path)
+    return delete_files(_list_files(path))
+
+
+def check_origin(path: Path) -> None:
+    """Raise `FormatError` if lamina has not made the file at ``path``, and `OSError`."""
     if not _is_layer_cache(path):
         raise FormatError(got="something else", expected="a layer cache, or no file")
-    return delete_files(_list_files(path))
 
 
 def delete_files(files: Iterable[Path]) -> tuple[DeletedFile, ...]:

@@ -23,6 +23,7 @@ from lamina import (
     LayerCacheResult,
     OutputError,
     PruneResult,
+    Unavailable,
 )
 
 LIST = "0123456789abcdef" * 2
@@ -80,6 +81,33 @@ def test_a_damaged_layer_cache_is_an_error_and_stays(file: Path) -> None:
     with pytest.raises(IntegrityError, match=r"layer-cache.sqlite: got .*expected a layer cache that can be used"):
         lamina.describe_layer_cache(layer_cache=file)
     assert file.stat().st_size == 5000
+
+
+def test_an_entry_with_a_time_that_is_none_is_damage(file: Path) -> None:
+    put(file, facts(3))
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE entries SET used = 1000000000000000000 WHERE rowid = 3")
+    with pytest.raises(IntegrityError, match="got an entry without a valid key and time of use") as caught:
+        lamina.describe_layer_cache(layer_cache=file)
+    assert caught.value.hint == "the next image begins a new one"
+    assert prune(file).warnings
+    assert not file.exists()
+
+
+def test_a_layer_cache_that_cannot_be_looked_for_is_an_error(file: Path) -> None:
+    file.parent.mkdir()
+    for name in ("x" * 256, "x" * 256 + "/layer-cache.sqlite"):
+        with pytest.raises(Unavailable, match="got File name too long, expected a layer cache that can be used"):
+            lamina.describe_layer_cache(layer_cache=file.parent / name)
+        for function in (lamina.prune_layer_cache, lamina.clean_cache):
+            with pytest.raises(OutputError, match="got File name too long"):
+                function(layer_cache=file.parent / name)
+    with public_folder() as folder:
+        put(folder / "closed" / "layer-cache.sqlite", facts(1))
+        (folder / "closed").chmod(0o600)
+        with pytest.raises(Unavailable, match="got Permission denied, expected a layer cache that can be used"):
+            as_nobody(lambda: lamina.describe_layer_cache(layer_cache=folder / "closed" / "layer-cache.sqlite"))
+        (folder / "closed").chmod(0o700)
 
 
 def test_a_layer_cache_that_may_only_be_read_is_described() -> None:
@@ -159,7 +187,14 @@ def test_a_database_of_another_program_is_never_changed(file: Path, function: An
     assert read_folder(file.parent) == before
 
 
-@pytest.mark.parametrize("function", [lamina.prune_layer_cache, lamina.clean_cache])
+def test_an_empty_file_stays_empty(file: Path) -> None:
+    file.parent.mkdir()
+    file.touch()
+    assert prune(file) == PruneResult()
+    assert file.stat().st_size == 0
+
+
+@pytest.mark.parametrize("function", [lamina.describe_layer_cache, lamina.prune_layer_cache, lamina.clean_cache])
 def test_a_text_file_is_never_deleted(tmp_path: Path, function: Any) -> None:
     (tmp_path / "notes.txt").write_text("text\n" * 50)
     with pytest.raises(FormatError, match="got something else, expected a layer cache"):
@@ -177,7 +212,7 @@ def test_a_folder_is_no_layer_cache(tmp_path: Path, function: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"max_size": "large"}, {"max_size": -1}, {"older_than": -1}, {"older_than": 1.5}]
+    "arguments", [{"max_size": "large"}, {"max_size": None}, {"max_size": -1}, {"older_than": -1}, {"older_than": 1.5}]
 )
 def test_a_wrong_limit_is_refused(file: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument, match=f"^{next(iter(arguments))}: got "):

@@ -53,8 +53,15 @@ def test_a_missing_layer_cache_is_no_error(file: Path) -> None:
 def test_a_file_that_is_no_layer_cache_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("text " * 50)
     ran = run("cache", "info", "--layer-cache", tmp_path / "notes")
+    assert ran.code == 3
+    assert ran.stderr == f"lamina: {tmp_path}/notes: got something else, expected a layer cache, or no file\n"
+
+
+def test_a_damaged_layer_cache_is_an_error(file: Path) -> None:
+    file.write_bytes(b"garbage " * 50)
+    ran = run("cache", "info")
     assert ran.code == 6
     assert ran.stderr.splitlines() == [
-        f"lamina: {tmp_path}/notes: got file is not a database, expected a layer cache that can be used",
-        "hint: the next image begins a new one, if it was a layer cache",
+        f"lamina: {file}: got file is not a database, expected a layer cache that can be used",
+        "hint: the next image begins a new one",
     ]
