@@ -204,6 +204,8 @@ def stream_layered_image(**arguments: Unpack[ImageArguments]) -> Stream:
     spec = Spec.parse(arguments)
     warnings: list[str] = []
     with ExitStack() as resources, _open_layer_cache(spec.layer_cache, warnings) as layer_cache:
+        # When the image is written, another attempt to open it would wait for the same lock again.
+        spec = replace(spec, layer_cache=spec.layer_cache if layer_cache.is_available else None)
         store = resources.enter_context(open_store(spec, spec.embedded_store, warnings))
         prepared = prepare(spec, CachedStore(store, layer_cache), datetime.now(UTC))
         draft = replace(prepared.draft, store=store)
@@ -260,23 +262,15 @@ def verify_layer_cache(
     if file is None:
         raise InvalidArgument("layer_cache", "None", "the name of a file")
     from lamina.api.layer_cache import LayerCacheCheck, verify_layers
+    from lamina.layer_cache.files import identify_file
 
-    if _is_missing(file):
-        return LayerCacheCheck(exists=False)
+    with contextlib.suppress(OSError):  # opening the file reports these
+        if not (identify_file(Path(file)) or os.path.exists(file)):
+            return LayerCacheCheck(exists=False)
     warnings: list[str] = []
     with _open_layer_cache(file, warnings) as opened, open_store(stores, None, warnings) as source:
         checked = verify_layers(opened, source, progress)
     return replace(checked, warnings=tuple(warnings))
-
-
-def _is_missing(file: str) -> bool:
-    try:
-        os.stat(file)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):  # opening the file reports these
-        return False
-    return False
 
 
 @contextlib.contextmanager

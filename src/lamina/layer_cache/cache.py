@@ -49,10 +49,14 @@ class LayerCache:
 
     New entries are written in batches, and the rest by `close`. This also happens after a failure, because the entries
     are true all the same. A run that adds nothing writes at most once a day, when it records which entries are in use.
+
+    Attributes:
+        is_available: Whether the file could be opened.
     """
 
     def __init__(self, database: CacheDatabase | _NoDatabase, max_size: int, now: float) -> None:
         self._database = database
+        self.is_available = database.is_writable
         self._max_size = max_size
         self._now = int(now)
         self._lock = threading.RLock()

@@ -25,7 +25,9 @@ from lamina.core.names import StorePath
 from lamina.core.nodes import Node
 from lamina.core.pathinfo import PathInfo
 from lamina.errors import Error, InvalidArgument, NotFound, OutputError, PlanError, ScriptError
+from lamina.layer_cache import files
 from lamina.stores.local.database import LocalStore
+from lamina.system.locks import FileLock
 
 HELLO = store_path("hello-2.12.1")
 
@@ -58,6 +60,19 @@ def test_an_image_is_streamed_in_three_lines(store: FakeStore) -> None:
     assert str(image.layers[0].diff_id).startswith("sha256:")
     assert HELLO in {path for layer in image.layers for path in layer.paths}
     assert out.getvalue()
+
+
+def test_a_layer_cache_that_is_in_use_is_not_waited_for_twice(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LOCK_TIMEOUT", 0.01)
+    with FileLock(tmp_path, "cache"):
+        stream = make_stream(store, layer_cache=tmp_path / "layer-cache.sqlite")
+    image_id(stream)
+    assert [warning.partition(": ")[2] for warning in stream.warnings] == [
+        "got it in use by another process, expected nobody to use it: going on without"
+    ]
+    assert not (tmp_path / "layer-cache.sqlite").exists()
 
 
 def test_an_image_is_written_within_its_block(store: FakeStore, tmp_path: Path) -> None:
