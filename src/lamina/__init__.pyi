@@ -33,7 +33,6 @@ from lamina.api.store_admin import public_key as public_key
 from lamina.api.store_admin import push_paths as push_paths
 from lamina.api.store_admin import sign_paths as sign_paths
 from lamina.api.store_admin import verify_store as verify_store
-from lamina.errors import AuthError as AuthError
 from lamina.errors import Error as Error
 from lamina.errors import FormatError as FormatError
 from lamina.errors import InputError as InputError
@@ -42,7 +41,6 @@ from lamina.errors import InvalidArgument as InvalidArgument
 from lamina.errors import NotFound as NotFound
 from lamina.errors import OutputError as OutputError
 from lamina.errors import PlanError as PlanError
-from lamina.errors import RegistryError as RegistryError
 from lamina.errors import ScriptError as ScriptError
 from lamina.errors import StoreError as StoreError
 from lamina.errors import Unavailable as Unavailable

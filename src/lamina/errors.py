@@ -11,8 +11,6 @@ Error:
     │   └── Unavailable  5   the store itself could not be read
     │       └── Unreachable  5   its server does not answer
     ├── IntegrityError   6   a hash, size or signature that does not match; a file that changed while it was read
-    ├── RegistryError    7   a registry failed
-    ├── AuthError        8   a registry refused the credentials
     ├── ScriptError      9   a customisation script failed
     ├── OutputError     10   the result could not be written
     └── InputError      11   a file that the user named is missing, or could not be read
@@ -139,18 +137,6 @@ class IntegrityError(Error):
     """A hash, size or signature that does not match, or a file that changed while it was read."""
 
     exit_code = 6
-
-
-class RegistryError(Error):
-    """A registry failed."""
-
-    exit_code = 7
-
-
-class AuthError(Error):
-    """A registry refused the credentials."""
-
-    exit_code = 8
 
 
 class ScriptError(Error):

@@ -36,8 +36,5 @@ def _collect_chain(error: BaseException) -> list[BaseException]:
 
 
 def _format_message(error: BaseException) -> str:
-    if isinstance(error, Error):
-        return f": {error}"
-    if isinstance(error, OSError) and error.strerror:
-        return f": {error.strerror}"
-    return ""
+    text = str(error) if isinstance(error, Error) else isinstance(error, OSError) and error.strerror
+    return f": {text}" if text else ""
