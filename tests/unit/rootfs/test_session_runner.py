@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.processes import is_running, unique_sleep, wait_until
 
+from lamina.rootfs import session_runner
 from lamina.rootfs.session_runner import Session, SessionEnd, SessionResult, open_pipe, run_program, run_session
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs sessions")
@@ -36,7 +37,8 @@ def test_a_long_result_is_read_to_its_end() -> None:
     assert result.text == bytes(3_000_000)
 
 
-def test_a_session_ends_at_its_limit_with_all_its_processes() -> None:
+def test_a_session_ends_at_its_limit_with_all_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_runner, "_GRACE_PERIOD", 0.3)
     sleep = unique_sleep()
     result, _ = run(f"(trap '' TERM HUP; {sleep}) & {sleep}", 0.3)
     assert result == SessionResult(b"", SessionEnd.TIMED_OUT)

@@ -367,8 +367,6 @@ def test_endless_documents_are_not_held_in_memory(tmp_path: Path, number: int, s
 
 
 def test_an_archive_of_endless_members_is_not_held_in_memory(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "image.tar", "w") as archive:
-        for number in range(20_100):
-            archive.addfile(tarfile.TarInfo(str(number)))
+    (tmp_path / "image.tar").write_bytes(tarfile.TarInfo("x").tobuf() * 20_100)
     with pytest.raises(FormatError, match=r"more than .* members"):
         open_images(tmp_path / "image.tar")
