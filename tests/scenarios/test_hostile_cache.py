@@ -281,7 +281,8 @@ def measure_memory(case: HostileCase, server: CacheServer, root: StorePath) -> t
     return running.returncode, usage.ru_maxrss // (1024 if sys.platform == "darwin" else 1)
 
 
-@pytest.mark.parametrize("compression", mark_rest(["zstd", "xz", "bzip2", "br"], 1))
+@pytest.mark.integration
+@pytest.mark.parametrize("compression", ["zstd", "xz", "bzip2", "br"])
 def test_a_decompression_bomb_takes_no_memory(compression: str, case: HostileCase) -> None:
     good, size = case.cache.add("good-1", TREE), 1 << 27
     content = compress_zeros(compression, size)

@@ -246,7 +246,7 @@ def home(caches: TwoCaches, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize("verb", mark_rest(VERBS, 2), ids=lambda verb: verb.__name__)
+@pytest.mark.parametrize("verb", mark_rest(VERBS, 1), ids=lambda verb: verb.__name__)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_the_next_cache_makes_up_for_a_fault(
     fault: Callable[[TwoCaches], None], verb: Callable[[TwoCaches, str, str], CompletedRun], caches: TwoCaches
@@ -312,7 +312,7 @@ def test_a_repair_asks_the_next_cache_too(fault: Callable[[TwoCaches], None], ca
 # --- paths that no store has
 
 
-@pytest.mark.parametrize("verb", [fetch, build, stream], ids=lambda verb: verb.__name__)
+@pytest.mark.parametrize("verb", mark_rest([fetch, build, stream], 1), ids=lambda verb: verb.__name__)
 @pytest.mark.parametrize(
     ("fault", "code"),
     [(fault, INTEGRITY) for fault in (unsigned, wrongly_signed, damaged, truncated, nar_of_another, another_size)]

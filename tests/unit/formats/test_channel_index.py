@@ -88,6 +88,7 @@ def test_an_error_names_the_first_invalid_line(line: bytes) -> None:
             assert refused(before + line + after).startswith(f"list of store paths, line {number}: got ")
 
 
+@pytest.mark.integration
 def test_parsing_and_searching_200_000_lines_is_faster_than_creating_their_paths() -> None:
     bases = [f"{digit * 27}{number:05}-part-{number}-1.0" for number in range(6250) for digit in NIX32]
     data = "".join(f"/nix/store/{base}\n" for base in bases).encode()

@@ -388,6 +388,7 @@ def test_a_subgraph_keeps_the_order_of_the_graph() -> None:
     assert divided([["subcomponent_in", ["D", "A", "A"]]], SIZED) == ["A B D", "C"]
 
 
+@pytest.mark.integration
 def test_ten_thousand_paths_go_through_every_operation() -> None:
     found = many(10_000, 60_000)
     names = [str(one.path) for one in found]

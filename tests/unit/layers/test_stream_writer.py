@@ -119,6 +119,7 @@ print(sum(os.fsdecode(file) == name for file in opened if isinstance(file, (str,
 """
 
 
+@pytest.mark.integration
 def test_a_changed_mtime_costs_one_more_read_of_the_file_once(store: FakeStore, tmp_path: Path) -> None:
     file = location_of(store, "large-1") / "data"
     command = [sys.executable, "-c", _COUNT_OPENS, str(store.root), str(tmp_path / "layer_cache"), str(file)]

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
+from tests.support.examples import scale
 from tests.support.fake_nix_store import run
 from tests.support.s3_server import (
     ID,
@@ -383,7 +384,7 @@ def test_requests_are_signed_as_they_are_sent(token: None, tmp_path: Path, name:
 def test_any_name_in_any_folder_is_signed_as_it_is_sent(token: None) -> None:
     draw = random.Random(2)
     with serve_s3(lambda asked, _: asked.answer(404)) as server:
-        for _ in range(60):
+        for _ in range(scale(60)):
             name, folder = ("".join(draw.choices("aZ0 %+&=?#~*'()!,:;@$[]|\\^`\"<>{}üß漢😀-_.", k=9)) for _ in range(2))
             port = f"127.0.0.1:{server.server_port}"
             assert (

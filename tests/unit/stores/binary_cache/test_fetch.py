@@ -83,6 +83,7 @@ def requested_nars(server: CacheServer) -> list[str]:
 # --- concurrency
 
 
+@pytest.mark.integration
 def test_two_processes_fetch_each_nar_once(cache: Cache, machine: Machine) -> None:
     root = add_chain(cache, 12, 50_000)[-1]
     others = [Machine(machine.folder / name) for name in ("one", "two", "three")]
