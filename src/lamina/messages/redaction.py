@@ -29,11 +29,13 @@ _HIDDEN = "***"
 
 # A well-known scheme is recognised without slashes too.
 _SCHEME = r"(?<![A-Za-z0-9+.-])(?:(?:https?|s3|file|ssh|ftp):/*|[A-Za-z0-9+.-]{2,}+:/+)"
+# A digest behind a name, as in ``NAME@sha256:…``.
+_DIGEST = r"sha(?:1|256|512)[:-][A-Za-z0-9+/]{3}"
 # ``user:pass word@host`` with or without a scheme. Digits after the colon are a port, unless an ``@`` follows them. The
 # password ends at the last ``@`` of this part of the message.
 _PASSWORD_WITH_SPACES = (
     rf"(?:({_SCHEME})|(?<![^\s'\"(\[{{=]))(?!sha\d)[^\s/?#@:'\"]*+:(?![\s/]|\d{{1,5}}(?:[^\d@]|$))"
-    r"(?:(?!: got |, expected )[\s\S])*@(?!sha\d)"
+    rf"(?:(?!: got |, expected )[\s\S])*@(?!{_DIGEST})"
 )
 # A URL that ends, or was cut, before the ``@``: the text after the user is not a port, so it is a password.
 _CUT_PASSWORD = rf"({_SCHEME}[^\s/?#@:]*):(?!\d{{1,5}}(?:[/?#]|$))[^\s/?#@]"
@@ -150,7 +152,7 @@ def _remove_userinfo(value: str) -> str:
 
 def _find_last_at(text: str) -> int:
     """Return the index of the last ``@`` that does not begin a digest, as in ``NAME@sha256:…``; -1 if there is none."""
-    found = _compile(r".*@(?!sha\d+[:-])", re.DOTALL).match(text)
+    found = _compile(rf".*@(?!{_DIGEST})", re.DOTALL).match(text)
     return found.end() - 1 if found else -1
 
 

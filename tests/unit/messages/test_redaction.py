@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.paths import PACKAGE
 
@@ -147,6 +147,8 @@ def test_a_message_about_secrets_stays_whole(message: str) -> None:
 
 
 @given(st.text(), st.text(), st.sampled_from(["https://", "http:/", "s3://", "ssh+x://", ""]))
+@example("?", "sha0-", "")
+@example("", "sha256-", "")
 def test_the_text_before_an_at_sign_is_never_shown(before: str, after: str, scheme: str) -> None:
     """RFC 3986, 3.2.1: "Applications should not render as clear text any data after the first colon"."""
     value = f"{scheme}user:{before}{WORD}@{after}"
