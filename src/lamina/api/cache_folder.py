@@ -38,7 +38,7 @@ _DAY = 24 * 60 * 60
 
 @dataclass(frozen=True, slots=True)
 class LayerCacheResult:
-    """What a layer cache holds.
+    """The contents of a layer cache, counted.
 
     Attributes:
         exists: whether there is a layer cache.
@@ -107,7 +107,7 @@ def describe_layer_cache(*, layer_cache: StrPath) -> LayerCacheResult:
         Unavailable: it cannot be read.
 
     """
-    path = _parse_layer_cache(layer_cache)
+    path = parse_cache_file(layer_cache)
     with translate_cache_errors(path):
         if not _exists(path):
             return LayerCacheResult(exists=False)
@@ -143,7 +143,7 @@ def prune_layer_cache(
         OutputError: a file cannot be written or deleted.
 
     """
-    path, limit = _parse_layer_cache(layer_cache), parse_size("max_size", max_size)
+    path, limit = parse_cache_file(layer_cache), parse_size("max_size", max_size)
     if older_than is not None and (type(older_than) is not int or older_than < 0):
         raise InvalidArgument("older_than", short_repr(older_than), "a number of days")
     oldest = 0 if older_than is None else max(0, int(time.time()) - older_than * _DAY)
@@ -175,7 +175,7 @@ def clean_cache(*, layer_cache: StrPath, channel_lists: StrPath | None = None) -
         OutputError: a file cannot be deleted.
 
     """
-    path, folder = _parse_layer_cache(layer_cache), parse_path("channel_lists", channel_lists)
+    path, folder = parse_cache_file(layer_cache), parse_path("channel_lists", channel_lists)
     with _translate_errors(path):
         files: tuple[DeletedFile, ...] = ()
         if _exists(path):
@@ -185,7 +185,7 @@ def clean_cache(*, layer_cache: StrPath, channel_lists: StrPath | None = None) -
         return CleanResult(files + delete_files(others))
 
 
-def _parse_layer_cache(value: StrPath) -> Path:
+def parse_cache_file(value: StrPath) -> Path:
     """Return the file that the argument names, without symlinks; raise `InvalidArgument` for anything else."""
     file = parse_layer_cache("layer_cache", value)
     if file is None:

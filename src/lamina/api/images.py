@@ -23,7 +23,7 @@ from lamina.images.image import Draft, Image, ImageWriter
 from lamina.images.progress import Progress
 from lamina.images.writers.docker_archive import DockerArchive
 from lamina.inputs.arguments import ImageArguments, StrPath
-from lamina.inputs.parsers import parse_layer_cache, parse_size
+from lamina.inputs.parsers import parse_size
 from lamina.inputs.spec import Spec, StoreSpec
 from lamina.inputs.stores import open_store
 from lamina.layer_cache.cache import LayerCache, NullLayerCache
@@ -258,17 +258,16 @@ def verify_layer_cache(
         FormatError: a graph file is broken.
 
     """
-    file, stores = parse_layer_cache("layer_cache", layer_cache), StoreSpec.parse({"store": store})
-    if file is None:
-        raise InvalidArgument("layer_cache", "None", "the name of a file")
+    from lamina.api.cache_folder import parse_cache_file
     from lamina.api.layer_cache import LayerCacheCheck, verify_layers
     from lamina.layer_cache.files import identify_file
 
+    file, stores = parse_cache_file(layer_cache), StoreSpec.parse({"store": store})
     with contextlib.suppress(OSError):  # opening the file reports these
-        if not (identify_file(Path(file)) or os.path.exists(file)):
+        if not (identify_file(file) or file.exists()):
             return LayerCacheCheck(exists=False)
     warnings: list[str] = []
-    with _open_layer_cache(file, warnings) as opened, open_store(stores, None, warnings) as source:
+    with _open_layer_cache(str(file), warnings) as opened, open_store(stores, None, warnings) as source:
         checked = verify_layers(opened, source, progress)
     return replace(checked, warnings=tuple(warnings))
 

@@ -42,7 +42,7 @@ def _print_version() -> bool:
 def _run(arguments: list[str]) -> None:
     import gc
 
-    gc.disable()  # what imports make is not garbage; `LazyGroup` enables it for the command
+    gc.disable()  # imports make hardly any garbage; `LazyGroup` turns the collector on for the command
     import click
 
     from lamina.cli.group import group

@@ -51,7 +51,7 @@ class StoreArguments(TypedDict, total=False):
     verify_signatures: Annotated[
         bool,
         Argument(parsers.parse_boolean, True),
-        switch(False, "Take what a binary cache has, whoever signed it or not.", name="--no-verify-signatures"),
+        switch(False, "Accept store paths that no trusted key has signed.", name="--no-verify-signatures"),
     ]
     channel: Annotated[
         str | None,
@@ -221,7 +221,7 @@ class ImageArguments(StoreArguments, total=False):
     verify: Annotated[
         bool,
         Argument(parsers.parse_boolean, False),
-        switch(True, "Find out anew what the layer cache knows, and compare."),
+        switch(True, "Compute again what the layer cache has recorded, and compare."),
     ]
     # Where scripts look for programs, in the form of PATH. A spec file may not choose which programs run.
     search_path: Annotated[str, Argument(parsers.parse_text, os.defpath, in_spec_file=False)]

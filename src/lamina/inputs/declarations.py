@@ -50,7 +50,7 @@ def list_flags(name: str, annotation: Any) -> tuple[Flag, ...]:
 
 
 class Argument(NamedTuple):
-    """What is declared of an argument, beside its name and type.
+    """The declaration of an argument, apart from its name and type.
 
     Attributes:
         parse: takes the argument's name and a value, and returns the checked value.
