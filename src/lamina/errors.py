@@ -1,6 +1,6 @@
 """The tree of lamina's errors, and the exit code of each family.
 
-Invariant: every problem with the input or the machine raises one of these; any other exception is a bug.
+Every problem with the input or the machine raises one of these. Any other exception is a bug in lamina.
 
 Error:
     ├── InvalidArgument  2   a wrong name, date, config or argument
@@ -37,8 +37,8 @@ class Error(Exception):
 
     Args:
         subject: What the error is about, for example the name of a file; the whole message if there is no ``got``.
-        got: What was found, or the exception that tells.
-        expected: What should have been there.
+        got: What was found, or the exception that describes it.
+        expected: What was expected instead.
         hint: A flag or command that helps; empty if there is none.
     """
 

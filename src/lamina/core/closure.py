@@ -1,7 +1,7 @@
-"""Closures: some store paths together with everything that they refer to, directly or not.
+"""Closures: store paths together with everything that they refer to, directly or indirectly.
 
-Invariant: a `Closure` contains every path that one of its paths refers to. It has no cycle other than a path's
-reference to itself, and does not depend on the order in which its paths were found.
+Invariant: a `Closure` contains every path that one of its paths refers to. The references form no cycle, except that a
+path may refer to itself. The order in which the paths were found makes no difference.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from lamina.core.topological_order import sort_topologically
 from lamina.errors import NotFound, PlanError
 
 Query = Callable[[Collection[StorePath]], Mapping[StorePath, PathInfo]]
-"""Queries a store for many paths at once; the result leaves out paths that the store lacks."""
+"""A function that queries a store for many paths at once. The result leaves out paths that the store lacks."""
 
 
 @dataclass(frozen=True)
 class Closure:
-    """Store paths with all that they need, sorted by path."""
+    """Store paths with all their direct and indirect references, sorted by path."""
 
     infos: tuple[PathInfo, ...]
 
@@ -51,7 +51,7 @@ class Closure:
 
     @classmethod
     def of(cls, infos: Iterable[PathInfo]) -> Closure:
-        """Make a closure of ``infos``, which must be complete, in any order.
+        """Make a closure of ``infos``, which must be complete and can be in any order.
 
         Raises:
             NotFound: a reference is missing.
@@ -98,7 +98,7 @@ class Closure:
 
     @cached_property
     def order(self) -> Sequence[int]:
-        """The path numbers in topological order, each after those of all that the path refers to."""
+        """The path numbers in topological order: each path comes after all paths that it refers to."""
         return sort_topologically(dict(enumerate(self.references)))
 
     @cached_property

@@ -1,6 +1,4 @@
-"""Finding store paths by name: ``hello``, ``hello-2.12.1``, ``hello^dev`` or ``hello-2.12.1^dev``.
-
-Invariant: the result does not depend on the order of the paths.
+"""Find store paths by name: ``hello``, ``hello-2.12.1``, ``hello^dev`` or ``hello-2.12.1^dev``.
 
 A name matches a path if it equals the path's whole name, or the name without the version. The version begins at the
 first dash that is followed by something other than a letter (Nix manual, builtins.parseDrvName). The name of an output
@@ -18,8 +16,8 @@ OUTPUT_SEPARATOR = "^"
 _MAIN_OUTPUT = "out"
 _DERIVATION = ".drv"
 
-# After a version these words are output names, not parts of the version. Any other word is taken as part of it, because
-# it may be either.
+# Words that are output names when they follow a version. Any other word could be part of the version or an output name,
+# and is treated as part of the version.
 OUTPUTS = frozenset(
     {
         # nixpkgs' hook that moves files to outputs (multiple-outputs.sh), and its output for headers only
@@ -38,13 +36,13 @@ OUTPUTS = frozenset(
 def match_paths(paths: Iterable[StorePath], name: str) -> tuple[StorePath, ...]:
     """Return the ``paths`` that ``name`` matches, sorted and without duplicates or derivations.
 
-    A package name without a version matches only main outputs, that is paths without an output's name, if there is one
-    in any version, and otherwise all outputs. ``NAME^OUTPUT`` matches that output only, ``NAME^out`` main outputs only.
+    A package name without a version matches main outputs (paths without an output name) of any version; if there are
+    none, it matches all outputs. ``NAME^OUTPUT`` matches only that output, and ``NAME^out`` only main outputs.
     """
     base, separator, output = name.partition(OUTPUT_SEPARATOR)
     candidates = sorted({path for path in paths if base and not path.name.endswith(_DERIVATION)})
     if separator and output != _MAIN_OUTPUT:
-        # An output name that does not begin with a letter would be a version.
+        # A suffix that does not begin with a letter is a version, not an output name.
         return tuple(path for path in candidates if output[:1].isalpha() and _is_output(path, base, f"-{output}"))
     matches = [path for path in candidates if base in (path.name, path.package)]
     main = [path for path in matches if path.name == base or not has_output_suffix(path)]

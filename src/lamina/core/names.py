@@ -1,6 +1,8 @@
 """Values parsed from outside: digests, store paths, image references, sizes and times.
 
-Invariant: input becomes a value only through ``parse``, ``str`` gives the text again, and ``parse(str(x)) == x``.
+Each type has a ``parse`` that checks its input, and ``str`` returns the text.
+
+Invariant: ``parse(str(x)) == x``.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 def dump_nix32(raw: bytes) -> str:
-    """Encode ``raw`` in Nix's base 32: the bytes form a little-endian number, written with its highest digit first."""
+    """Encode ``raw`` in Nix's base 32: the bytes form a little-endian number, whose most significant digit is first."""
     length = (len(raw) * 8 + 4) // 5
     number = int.from_bytes(raw, "little")
     return "".join(NIX32[number >> 5 * position & 31] for position in reversed(range(length)))
@@ -43,7 +45,7 @@ def dump_nix32(raw: bytes) -> str:
 def parse_nix32(text: str, size: int) -> bytes:
     """Decode Nix's base 32 to ``size`` bytes; raise `InvalidArgument` if ``text`` is not their encoding."""
     if len(text) != (size * 8 + 4) // 5:
-        raise InvalidArgument(f"nix32 {short_repr(text)}", f"{len(text)} digits", f"the spelling of {size} bytes")
+        raise InvalidArgument(f"nix32 {short_repr(text)}", f"{len(text)} digits", f"the encoding of {size} bytes")
     number = 0
     for character in text:
         if character not in _NIX32_VALUE:
@@ -51,7 +53,7 @@ def parse_nix32(text: str, size: int) -> bytes:
         number = number << 5 | _NIX32_VALUE[character]
     if number >> size * 8:
         raise InvalidArgument(
-            f"nix32 {short_repr(text)}", f"more than {size * 8} bits", f"the spelling of {size} bytes"
+            f"nix32 {short_repr(text)}", f"more than {size * 8} bits", f"the encoding of {size} bytes"
         )
     return number.to_bytes(size, "little")
 
@@ -64,7 +66,7 @@ class Digest:
 
     @classmethod
     def parse(cls, text: str) -> Digest:
-        """Parse any of the forms in use: ``sha256:HEX``, ``sha256:NIX32``, ``sha256-BASE64`` (SRI).
+        """Parse ``sha256:HEX``, ``sha256:NIX32`` or ``sha256-BASE64`` (SRI).
 
         Raises:
             InvalidArgument: the text has another form, or names another algorithm.
@@ -97,7 +99,7 @@ class Digest:
 
     @property
     def sri(self) -> str:
-        """The form of the W3C's Subresource Integrity, ``sha256-BASE64``, which newer versions of Nix print."""
+        """The digest as W3C Subresource Integrity (SRI), ``sha256-BASE64``, which newer versions of Nix print."""
         return "sha256-" + base64.b64encode(self.raw).decode()
 
     def __str__(self) -> str:
@@ -116,13 +118,13 @@ def _parse_base64(text: str, rest: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, order=True)
 class StorePath:
-    """A path directly in ``/nix/store``, named HASH-NAME. Store paths sort like their texts."""
+    """A path directly in ``/nix/store``, named HASH-NAME. Store paths sort in the order of their texts."""
 
     base: str
 
     @classmethod
     def parse(cls, text: str) -> StorePath:
-        """Parse ``/nix/store/HASH-NAME``; raise `InvalidArgument` for any other text, also a path inside one."""
+        """Parse ``/nix/store/HASH-NAME``; raise `InvalidArgument` for anything else, also a path inside a store path."""
         folder, _, base = text.rpartition("/")
         if folder != STORE_DIR:
             raise InvalidArgument("store path", short_repr(text), f"{STORE_DIR}/HASH-NAME")
@@ -145,11 +147,11 @@ class StorePath:
         """
         prefix = STORE_DIR + "/"
         if not text.startswith(prefix):
-            raise InvalidArgument("store path", short_repr(text), f"it below {STORE_DIR}")
+            raise InvalidArgument("store path", short_repr(text), f"a path below {STORE_DIR}")
         base, *inside = text[len(prefix) :].split("/")
         parts = [part for part in inside if part]
         if "." in parts or ".." in parts:
-            raise InvalidArgument("store path", short_repr(text), "no '.' or '..' in it")
+            raise InvalidArgument("store path", short_repr(text), "a path without '.' or '..'")
         return cls.parse_base(base), "/".join(parts)
 
     @property
@@ -159,7 +161,7 @@ class StorePath:
 
     @property
     def name(self) -> str:
-        """The name after the hash: package name, version, output."""
+        """The name after the hash: package name, version and output name."""
         return self.base[HASH_LENGTH + 1 :]
 
     @property
@@ -202,7 +204,7 @@ class ImageReference:
 def parse_repository(text: str) -> str:
     """Parse the name of an image, and lower-case it as dockerTools does; raise `InvalidArgument` if it is invalid."""
     lowered = text.lower()
-    # The lower case of some letters outside ASCII is in ASCII, so `text` itself is checked.
+    # Lower-casing turns some letters outside ASCII into ASCII letters, so the check is made on `text` itself.
     if not text.isascii() or not _REPOSITORY.fullmatch(lowered) or len(lowered) > 255:
         raise InvalidArgument(
             "image name",
@@ -214,16 +216,16 @@ def parse_repository(text: str) -> str:
 
 
 def parse_tag(text: str) -> str:
-    """Parse a tag, which stays as it is; raise `InvalidArgument` if it is invalid."""
+    """Parse a tag and return it unchanged; raise `InvalidArgument` if it is invalid."""
     if not _TAG.fullmatch(text):
         raise InvalidArgument(
-            "tag", short_repr(text), "up to 128 letters, digits, '_', '.', '-', the first no '.' or '-'"
+            "tag", short_repr(text), "up to 128 letters, digits, '_', '.' and '-', not starting with '.' or '-'"
         )
     return text
 
 
 def parse_datetime(text: str) -> datetime:
-    """Parse an ISO-8601 date or time; return it in UTC and whole seconds.
+    """Parse an ISO-8601 date or time and return it in UTC, without fractions of a second.
 
     A text without a time zone is taken as UTC. Raises `InvalidArgument` for any other text.
     """
@@ -236,7 +238,7 @@ def parse_datetime(text: str) -> datetime:
 
 
 def parse_size(name: str, value: object) -> int:
-    """Parse a size, and return it in bytes: a number, or a text such as 500M, 4GiB or 1.5TB.
+    """Parse a size and return it in bytes. A size is a number, or a text such as 500M, 4GiB or 1.5TB.
 
     K, M, G, T and KiB, MiB, GiB, TiB are powers of 1024; KB, MB, GB and TB are powers of 1000. Raises `InvalidArgument`
     with a message that begins with ``name``.

@@ -16,8 +16,8 @@ class Extent(NamedTuple):
     """A range of a file, together with the size and modification time that the file had when it was listed.
 
     A reader that finds another size or modification time must refuse the bytes. ``offset``, ``length`` and
-    ``file_size`` are in bytes, ``mtime_ns`` in nanoseconds. A named tuple rather than a dataclass, because one is
-    created for every file of an image.
+    ``file_size`` are in bytes, ``mtime_ns`` in nanoseconds. This is a named tuple, which is faster to create than a
+    dataclass, because there is one for every file of an image.
     """
 
     file: bytes

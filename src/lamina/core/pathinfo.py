@@ -1,6 +1,6 @@
-"""The metadata of a store path that a store knows without opening it.
+"""The metadata of a store path that a store knows without reading its files.
 
-A `PathInfo` is the same in whichever store the path was found.
+A `PathInfo` does not depend on the store in which the path was found.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from lamina.core.names import Digest, StorePath
 
 @dataclass(frozen=True, slots=True)
 class PathInfo:
-    """The hash and size in bytes of a path's NAR, and the paths that it refers to, possibly itself."""
+    """The hash of a path's NAR, its size in bytes, and the paths that the path refers to, which may include itself."""
 
     path: StorePath
     nar_hash: Digest

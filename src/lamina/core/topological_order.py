@@ -11,15 +11,15 @@ Node = TypeVar("Node")
 
 
 def sort_topologically(predecessors: Mapping[Node, Collection[Node]]) -> list[Node]:
-    """Sort the keys of ``predecessors``, which maps each node of a graph to those that come before it.
+    """Sort the keys of ``predecessors``, which maps each node of a graph to the nodes that must come before it.
 
-    A node follows soon after the last of its predecessors. The order depends on the order of the keys, and not on the
-    order of their predecessors. Nodes that are in a cycle, or that come after one, are left out.
+    A node follows soon after the last of its predecessors. The order of the keys affects the result, and the order of
+    their predecessors does not. Nodes that are in a cycle, or that depend on one, are left out.
     """
     sorter = TopologicalSorter[Node](dict.fromkeys(predecessors, ()))
     for node, before in predecessors.items():
         sorter.add(node, *before)
-    with suppress(CycleError):  # the sorter still gives the nodes that no cycle blocks
+    with suppress(CycleError):  # the sorter still returns the nodes that do not depend on a cycle
         sorter.prepare()
     order: list[Node] = []
     ready = [*sorter.get_ready()]

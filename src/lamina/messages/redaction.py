@@ -3,9 +3,9 @@
 `lamina.errors.Error` passes every message through `clean`, and `short_repr` passes every value through `clean_value`,
 so code that puts a user's value into a message cannot print a password by mistake.
 
-These are secrets: user and password before an ``@``, in valid URLs and invalid ones; the query and fragment of a URL,
-which hold access keys; the value of a setting whose name says password, secret, token or key; and the base 64 of a
-signing key.
+The following count as secrets: the user and password before an ``@``, in valid and invalid URLs; the query and fragment
+of a URL, which may contain access keys; the value of a setting whose name contains password, secret, token or key; and
+the base 64 of a signing key.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _MAX_TEXT_LENGTH = 160
 _MAX_REPR_LENGTH = 60
 MAX_SUBJECT_LENGTH = 240
 MAX_MESSAGE_LENGTH = 1500
-# Longer texts are cut before they are matched, because some patterns take quadratic time.
+# Longer texts are cut before the patterns search them, because some patterns take quadratic time.
 _MAX_SEARCHED_LENGTH = 4096
 _HIDDEN = "***"
 
 # A well-known scheme is recognised without slashes too.
 _SCHEME = r"(?<![A-Za-z0-9+.-])(?:(?:https?|s3|file|ssh|ftp):/*|[A-Za-z0-9+.-]{2,}+:/+)"
-# A digest behind a name, as in ``NAME@sha256:…``.
+# A digest after a name, as in ``NAME@sha256:…``.
 _DIGEST = r"sha(?:1|256|512)[:-][A-Za-z0-9+/]{3}"
 # ``user:pass word@host`` with or without a scheme. Digits after the colon are a port, unless an ``@`` follows them. The
 # password ends at the last ``@`` of this part of the message.
@@ -63,12 +63,12 @@ def cut(text: str, max_length: int = MAX_VALUE_LENGTH) -> str:
 
 
 def clean(text: str) -> str:
-    """Return ``text``, a part of a message with the user's values in it, without secrets and with long words cut."""
+    """Remove secrets from ``text``, a part of a message that contains the user's values, and cut long words."""
     return _shorten_words(_remove_secrets(text))
 
 
 def clean_value(value: str) -> str:
-    """Return ``value`` without secrets; because it is a single value, a password in it may contain white space."""
+    """Return ``value`` without secrets. It is a single value, so a password in it may contain white space."""
     value = _limit_length(value)
     if ":" in value.rpartition("@")[0]:
         value = _remove_userinfo(value)
@@ -86,12 +86,12 @@ def clean_url(url: str) -> str:
 
 
 def holds_secret(text: str) -> bool:
-    """Tell whether ``text`` looks like a URL with a password or key in it, or like a signing key."""
+    """Return whether ``text`` looks like a URL that contains a password or key, or like a signing key."""
     return clean_value(text) != text
 
 
 class _Repr(Repr):
-    """A ``repr`` with a limit for each part, so that a large value takes no longer than a small one."""
+    """A ``repr`` with a limit for each part, so that printing a large value takes no longer than a small one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ def short_repr(value: object) -> str:
 
 
 def join_names(values: Collection[object], placeholder: str = "none") -> str:
-    """Return the first few names that a user can choose from, and how many more there are; ``placeholder`` if none."""
+    """Join the first few names for a message and add how many more there are; return ``placeholder`` for no names."""
     names: list[str] = []
     for value in itertools.islice(values, _MAX_LISTED):
         names.append(cut(clean_value(str(value)), _MAX_NAME_LENGTH))
@@ -128,7 +128,7 @@ def join_names(values: Collection[object], placeholder: str = "none") -> str:
 
 
 def _limit_length(text: str) -> str:
-    """Return ``text``, cut to a length that can be searched; from a longer text, a user and password are removed."""
+    """Cut ``text`` to a length that can be searched, and remove the user and password if it was cut."""
     if len(text) <= _MAX_SEARCHED_LENGTH:
         return text
     before, at, after = text.rpartition("@")
@@ -174,13 +174,13 @@ def _remove_secrets(text: str) -> str:
 
 
 def _hide_key(found: re.Match[str]) -> str:
-    """Replace a match that may be a key, and leave a long path as it is."""
+    """Replace a match that may be a key; return a long path unchanged."""
     is_key = _is_whole_key(found) or any(map(_compile(_RANDOM).match, found[0].split("/")))
     return _HIDDEN if is_key else found[0]
 
 
 def _is_whole_key(found: re.Match[str]) -> bool:
-    """Tell whether a match ends in the base 64 of 32 or 64 bytes, with padding or behind a name and a colon.
+    """Return whether a match ends in the base 64 of 32 or 64 bytes, with padding or after a name and a colon.
 
     A key may have a slash anywhere, so slashes are allowed here.
     """

@@ -1,4 +1,4 @@
-"""Messages of programs and libraries about too little memory, disk space, open files or processes."""
+"""Messages of programs and libraries about a shortage of memory, disk space, open files or processes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ _ERRNO_OF_PHRASE = {
 
 
 def find_errno(text: str) -> int | None:
-    """Return the error number of the shortage that a message names, None if it names none."""
+    """Return the error number of the shortage that a message describes, or None if it describes none."""
     words = text.lower()
     return next((number for phrase, number in _ERRNO_OF_PHRASE.items() if phrase in words), None)
